@@ -1,0 +1,160 @@
+//! Device memory that outlives plans: weights, moments, averages, images under attack.
+
+use super::{Gpu, counters::Counters};
+use crate::{Error, Result};
+use futures_channel::oneshot;
+use std::fmt::Display;
+use std::sync::Arc;
+use wgpu::BufferUsages;
+
+/// A buffer of 4-byte words; clones are the same memory.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    pub(super) raw: wgpu::Buffer,
+    words: u32,
+    _counted: Arc<Counted>,
+}
+
+/// Takes the bytes off the device's account when the last clone goes.
+#[derive(Debug)]
+struct Counted {
+    counters: Arc<Counters>,
+    bytes: u64,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.counters.bytes.fetch_sub(self.bytes, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+impl Buffer {
+    /// Number of 4-byte words.
+    pub fn words(&self) -> u32 {
+        self.words
+    }
+
+    /// The wgpu buffer, for hosts that draw or copy what lies in it.
+    pub fn raw(&self) -> &wgpu::Buffer {
+        &self.raw
+    }
+}
+
+impl Gpu {
+    /// Allocates buffers of so many words each, filled with zeros. Err if memory is short.
+    pub async fn allocate(&self, words: &[u32]) -> Result<Vec<Buffer>> {
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        let total: u64 = words.iter().map(|&count| padded(count)).sum();
+        let most = self.adapter().max_binding.min(self.adapter().max_buffer);
+        if let Some(&large) = words.iter().find(|&&count| u64::from(count) * 4 > most) {
+            let given = format_args!("a buffer of {} bytes", u64::from(large) * 4);
+            return Err(Error::mismatch("allocate", given, format_args!("at most {most} bytes")));
+        }
+        let all = |device: &wgpu::Device| -> Vec<_> {
+            words.iter().map(|&count| create(device, padded(count), usage)).collect()
+        };
+        let raw = self.checked(&format!("allocating {total} bytes"), all).await?;
+        Counters::add(&self.counters.buffers, words.len() as u64);
+        let counted = |(raw, &words): (wgpu::Buffer, &u32)| {
+            let bytes = padded(words);
+            Counters::add(&self.counters.bytes, bytes);
+            let counters = self.counters.clone();
+            Buffer { raw, words, _counted: Arc::new(Counted { counters, bytes }) }
+        };
+        Ok(raw.into_iter().zip(words).map(counted).collect())
+    }
+
+    /// One buffer with these values.
+    pub async fn upload<T: bytemuck::Pod>(&self, values: &[T]) -> Result<Buffer> {
+        let words = u32::try_from(size_of_val(values) / 4)
+            .map_err(|_| Error::mismatch("upload", values.len(), "less than 2^32 values"))?;
+        let made = self.allocate(&[words]).await?.pop();
+        let buffer = made.ok_or_else(|| Error::mismatch("upload", "nothing", "a buffer"))?;
+        self.write(&buffer, values).await?;
+        Ok(buffer)
+    }
+
+    /// Replaces all values of a buffer, ahead of what is submitted next.
+    pub async fn write<T: bytemuck::Pod>(&self, buffer: &Buffer, values: &[T]) -> Result<()> {
+        let (given, wanted) = (size_of_val(values) as u64, u64::from(buffer.words) * 4);
+        if given != wanted {
+            return Err(Error::mismatch("write", format_args!("{given} bytes"), wanted));
+        }
+        let write = |_: &_| self.queue.write_buffer(&buffer.raw, 0, bytemuck::cast_slice(values));
+        self.checked("writing a buffer", write).await
+    }
+
+    /// The f32 values of a buffer after all that was submitted so far.
+    pub async fn read(&self, buffer: &Buffer) -> Result<Vec<f32>> {
+        let mut values = self.read_all(&[buffer]).await?;
+        values.pop().ok_or_else(|| Error::mismatch("read", "nothing", "a buffer"))
+    }
+
+    /// The values of several buffers through one submission and one wait.
+    ///
+    /// Natively this waits for the device on the calling thread. In a browser `poll` returns at once
+    /// and the future sleeps until the page's event loop reports the mapping. Staging buffers are kept.
+    pub async fn read_all(&self, buffers: &[&Buffer]) -> Result<Vec<Vec<f32>>> {
+        let doing = "reading buffers back";
+        let failed =
+            |error: &dyn Display| Error::Gpu { doing: doing.into(), reason: error.to_string() };
+        let staging: Vec<_> = {
+            let mut kept = self.staging.lock().map_err(|error| failed(&error))?;
+            let sizes = buffers.iter().map(|buffer| u64::from(buffer.words) * 4);
+            sizes.map(|size| (size, kept.get_mut(&size).and_then(Vec::pop))).collect()
+        };
+        let mut waiting = Vec::new();
+        let copy = |device: &wgpu::Device| {
+            let usage = BufferUsages::MAP_READ | BufferUsages::COPY_DST;
+            let ready: Vec<_> = staging
+                .into_iter()
+                .map(|(size, kept)| {
+                    kept.unwrap_or_else(|| {
+                        Counters::add(&self.counters.buffers, 1);
+                        create(device, size, usage)
+                    })
+                })
+                .collect();
+            let mut encoder = device.create_command_encoder(&Default::default());
+            for (source, target) in buffers.iter().zip(&ready) {
+                encoder.copy_buffer_to_buffer(&source.raw, 0, target, 0, target.size());
+            }
+            self.queue.submit([encoder.finish()]);
+            for target in &ready {
+                let (sender, mapped) = oneshot::channel();
+                // A receiver that is gone means the caller dropped this future: nobody to tell.
+                target.map_async(wgpu::MapMode::Read, .., |result| drop(sender.send(result)));
+                waiting.push(mapped);
+            }
+            ready
+        };
+        let ready = self.checked(doing, copy).await?;
+        Counters::add(&self.counters.readbacks, 1);
+        self.poll(wgpu::PollType::wait_indefinitely())?;
+        let mut read = Vec::new();
+        for (target, mapped) in ready.into_iter().zip(waiting) {
+            let result = mapped.await.map_err(|_| failed(&"the device was lost"))?;
+            result.map_err(|error| failed(&error))?;
+            let view = target.get_mapped_range(..).map_err(|error| failed(&error))?;
+            // Not cast_slice: in a browser the view is a byte vector without f32 alignment.
+            read.push(bytemuck::pod_collect_to_vec(&view));
+            drop(view);
+            target.unmap();
+            if let Ok(mut kept) = self.staging.lock() {
+                kept.entry(target.size()).or_default().push(target);
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// Bytes of a buffer: whole vec4s, so that element-wise kernels need no scalar tail. What lies behind
+/// the last word is never read by anything else.
+fn padded(words: u32) -> u64 {
+    u64::from(words).next_multiple_of(4) * 4
+}
+
+fn create(device: &wgpu::Device, size: u64, usage: BufferUsages) -> wgpu::Buffer {
+    let label = None;
+    device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false })
+}

@@ -1,0 +1,219 @@
+//! The device, opened here or lent by an app, and error scopes around all that is asked of it.
+
+use super::counters::{Counters, Counts};
+use super::{Adapter, Dispatch, Kernel, Options, adapter};
+use crate::{Error, Result};
+use futures_channel::oneshot;
+use std::collections::HashMap;
+use std::iter::once;
+use std::sync::{Arc, Mutex, OnceLock};
+use wgpu::ErrorFilter;
+
+/// A device and its queue; clones are the same device and share its pipelines.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    adapter: Arc<Adapter>,
+    pub(super) counters: Arc<Counters>,
+    pipelines: Arc<Mutex<HashMap<PipelineKey, wgpu::ComputePipeline>>>,
+    /// Staging buffers of earlier read-backs, by size.
+    pub(super) staging: Arc<Mutex<HashMap<u64, Vec<wgpu::Buffer>>>>,
+    /// Why the device was lost, if it was. Error scopes say nothing about it.
+    lost: Arc<OnceLock<String>>,
+}
+
+/// A kernel and the bits of its constants.
+type PipelineKey = (&'static str, Vec<(&'static str, u64)>);
+
+impl Gpu {
+    /// Opens an adapter with the features and limits kernels have a use for.
+    pub async fn new(options: &Options) -> Result<Self> {
+        use wgpu::Features;
+        let adapter = adapter::choose(options).await?;
+        let useful = Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::SHADER_F16;
+        let features = if options.minimal { Features::empty() } else { useful & adapter.features() };
+        let mut limits = wgpu::Limits::default();
+        if !options.minimal {
+            let most = adapter.limits();
+            limits.max_buffer_size = most.max_buffer_size;
+            limits.max_storage_buffer_binding_size = most.max_storage_buffer_binding_size;
+            limits.max_storage_buffers_per_shader_stage =
+                most.max_storage_buffers_per_shader_stage;
+        }
+        let info = adapter.get_info();
+        let descriptor = wgpu::DeviceDescriptor {
+            required_features: features,
+            required_limits: limits.clone(),
+            ..Default::default()
+        };
+        let opened = adapter.request_device(&descriptor).await;
+        let (device, queue) = opened.map_err(|error| Error::Gpu {
+            doing: format!("opening {}", info.name),
+            reason: error.to_string(),
+        })?;
+        let gpu = Self::assemble(Adapter::new(&info, features, &limits), device, queue);
+        let lost = gpu.lost.clone();
+        gpu.device.set_device_lost_callback(move |cause, message| {
+            lost.get_or_init(|| format!("{cause:?}: {message}"));
+        });
+        Ok(gpu)
+    }
+
+    /// Works on the caller's device, which needs WebGPU's default limits and no features. A device has
+    /// one callback for its loss, which stays the caller's: after a loss call [`Gpu::notify_lost`].
+    pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        let described = Adapter::new(&adapter.get_info(), device.features(), &device.limits());
+        Self::assemble(described, device, queue)
+    }
+
+    fn assemble(adapter: Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        Self {
+            device,
+            queue,
+            adapter: Arc::new(adapter),
+            counters: Arc::default(),
+            pipelines: Arc::default(),
+            staging: Arc::default(),
+            lost: Arc::default(),
+        }
+    }
+
+    /// What this device can do.
+    pub fn adapter(&self) -> &Arc<Adapter> {
+        &self.adapter
+    }
+
+    /// What the device was asked for so far.
+    pub fn counts(&self) -> Counts {
+        self.counters.counts()
+    }
+
+    /// Every later call returns [`Error::DeviceLost`] with this reason. For hosts of a borrowed device.
+    pub fn notify_lost(&self, reason: &str) {
+        self.lost.get_or_init(|| reason.to_owned());
+    }
+
+    /// Runs `work` and returns what it made, or the first error the device reports about it.
+    ///
+    /// Scopes belong to a thread and close in reverse order, so all close before the first await;
+    /// the futures then wait for nothing natively and for the GPU process in a browser.
+    pub(super) async fn checked<T>(
+        &self,
+        doing: &str,
+        work: impl FnOnce(&wgpu::Device) -> T,
+    ) -> Result<T> {
+        // Out of memory closes first: validation errors are often but its consequences.
+        let filters = [ErrorFilter::Validation, ErrorFilter::Internal, ErrorFilter::OutOfMemory];
+        let scopes = filters.map(|filter| self.device.push_error_scope(filter));
+        let made = work(&self.device);
+        let closed: Vec<_> = scopes.into_iter().rev().map(|scope| scope.pop()).collect();
+        let mut first = None;
+        for error in closed {
+            first = first.or(error.await);
+        }
+        self.poll(wgpu::PollType::Poll)?;
+        match first {
+            None => Ok(made),
+            Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::OutOfMemory(doing.into())),
+            Some(error) => Err(Error::Gpu { doing: doing.into(), reason: error.to_string() }),
+        }
+    }
+
+    /// Lets callbacks run, also the one for a loss. Natively they run nowhere else; in a browser they
+    /// come by themselves and this does nothing.
+    pub(super) fn poll(&self, how: wgpu::PollType) -> Result<()> {
+        // wgpu 30.0.1 panics here if the driver loses the device during a wait (`handle_error_fatal`).
+        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.device.poll(how)));
+        if polled.is_err() {
+            self.notify_lost("the driver gave up while it was waited for");
+        }
+        if let Some(reason) = self.lost.get() {
+            return Err(Error::DeviceLost(reason.clone()));
+        }
+        match polled {
+            Ok(Err(error)) => {
+                Err(Error::Gpu { doing: "polling".into(), reason: error.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until all that was submitted has run.
+    ///
+    /// Natively this waits on the calling thread; in a browser the future sleeps until the page's
+    /// event loop reports it.
+    pub async fn finish(&self) -> Result<()> {
+        let (sender, done) = oneshot::channel();
+        self.queue.on_submitted_work_done(move || _ = sender.send(()));
+        self.poll(wgpu::PollType::wait_indefinitely())?;
+        done.await.map_err(|_| Error::DeviceLost("work was dropped".into()))
+    }
+
+    /// The pipeline of a launch, compiled at its first use on this device.
+    pub(super) async fn pipeline(&self, dispatch: &Dispatch) -> Result<wgpu::ComputePipeline> {
+        let kernel = dispatch.kernel;
+        let constants = dispatch.constants.iter().map(|&(name, value)| (name, value.to_bits()));
+        let key = (kernel.name, constants.collect::<Vec<_>>());
+        if let Some(pipeline) = self.pipelines.lock().ok().and_then(|made| made.get(&key).cloned()) {
+            return Ok(pipeline);
+        }
+        let compile = |device: &_| pipeline(device, kernel, &dispatch.constants);
+        let made = self.checked(&format!("compiling {}", kernel.name), compile).await?;
+        Counters::add(&self.counters.pipelines, 1);
+        if let Ok(mut pipelines) = self.pipelines.lock() {
+            pipelines.insert(key, made.clone());
+        }
+        Ok(made)
+    }
+}
+
+/// The layout comes from the binding list: one derived from the shader would drop unused bindings.
+fn pipeline(
+    device: &wgpu::Device,
+    kernel: &Kernel,
+    constants: &[(&str, f64)],
+) -> wgpu::ComputePipeline {
+    use wgpu::BufferBindingType::{Storage, Uniform};
+    let storage = kernel.bindings.iter().map(|(_, access)| match access {
+        super::Access::Read => Storage { read_only: true },
+        super::Access::Write => Storage { read_only: false },
+    });
+    let entry = |(binding, ty)| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        count: None,
+    };
+    let entries: Vec<_> = (0..).zip(once(Uniform).chain(storage)).map(entry).collect();
+    let label = Some(kernel.name);
+    let bindings = device
+        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label,
+        bind_group_layouts: &[Some(&bindings)],
+        immediate_size: 0,
+    });
+    let source = wgpu::ShaderSource::Wgsl(kernel.source.into());
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
+    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label,
+        layout: Some(&layout),
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            constants,
+            ..Default::default()
+        },
+        cache: None,
+    })
+}
+
+#[test]
+fn a_lost_device_is_an_error() -> Result<()> {
+    let gpu = pollster::block_on(Gpu::new(&Options::from_env()))?;
+    gpu.device.destroy();
+    let after = pollster::block_on(gpu.checked("doing nothing", |_| ()));
+    assert!(matches!(after, Err(Error::DeviceLost(_))), "{after:?}");
+    Ok(())
+}

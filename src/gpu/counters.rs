@@ -1,0 +1,48 @@
+//! How often the device was asked for something: what "nothing new inside a loop" is asserted with.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Totals since the device was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Buffers created.
+    pub buffers: u64,
+    /// Pipelines compiled.
+    pub pipelines: u64,
+    /// Bind groups created.
+    pub bind_groups: u64,
+    /// Buffers read back.
+    pub readbacks: u64,
+    /// Command buffers submitted.
+    pub submissions: u64,
+    /// Bytes of all buffers alive.
+    pub bytes: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub buffers: AtomicU64,
+    pub pipelines: AtomicU64,
+    pub bind_groups: AtomicU64,
+    pub readbacks: AtomicU64,
+    pub submissions: AtomicU64,
+    pub bytes: AtomicU64,
+}
+
+impl Counters {
+    pub fn add(counter: &AtomicU64, count: u64) {
+        counter.fetch_add(count, Relaxed);
+    }
+
+    pub fn counts(&self) -> Counts {
+        let of = |counter: &AtomicU64| counter.load(Relaxed);
+        Counts {
+            buffers: of(&self.buffers),
+            pipelines: of(&self.pipelines),
+            bind_groups: of(&self.bind_groups),
+            readbacks: of(&self.readbacks),
+            submissions: of(&self.submissions),
+            bytes: of(&self.bytes),
+        }
+    }
+}

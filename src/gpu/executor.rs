@@ -1,0 +1,272 @@
+//! Turns a recording into pipelines, buffers and bind groups once, and replays it making nothing new.
+
+use super::{Buffer, BufferId, Gpu, Recording, counters::Counters};
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::iter::once;
+use std::sync::Mutex;
+use std::time::Duration;
+use wgpu::BufferUsages;
+
+#[cfg(not(target_arch = "wasm32"))]
+use std::time::Instant;
+#[cfg(target_arch = "wasm32")]
+use web_time::Instant;
+
+/// GPU work that one submission aims at: desktops kill long ones, and pages freeze.
+const SUBMISSION: Duration = Duration::from_millis(100);
+
+/// Offsets of uniform bindings are multiples of this on every adapter.
+const UNIFORM_ALIGNMENT: u64 = 256;
+
+/// A recording made ready on one device.
+#[derive(Debug)]
+pub struct Executor {
+    gpu: Gpu,
+    buffers: Vec<Buffer>,
+    steps: Vec<Step>,
+    pace: Mutex<Pace>,
+}
+
+#[derive(Debug)]
+struct Step {
+    pipeline: wgpu::ComputePipeline,
+    bindings: wgpu::BindGroup,
+    grid: [u32; 3],
+    name: &'static str,
+}
+
+/// How long a replay takes, from the last submission that was waited for.
+#[derive(Debug, Default)]
+struct Pace {
+    /// The first replay compiles on some drivers and is not measured.
+    warm: bool,
+    replay: Option<Duration>,
+}
+
+/// GPU time of one launch.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// Median over the repetitions.
+    pub milliseconds: f64,
+}
+
+impl Executor {
+    /// Allocates and compiles. `given` buffers are used where the recording names them; all others
+    /// are made here and start as zeros.
+    pub async fn new(
+        gpu: &Gpu,
+        recording: &Recording,
+        given: &BTreeMap<BufferId, Buffer>,
+    ) -> Result<Self> {
+        let own = (0..recording.buffers.len()).filter(|&i| !given.contains_key(&BufferId(i)));
+        let own: Vec<_> = own.filter_map(|i| recording.buffers.get(i).copied()).collect();
+        let mut made = gpu.allocate(&own).await?.into_iter();
+        let mut buffers = Vec::new();
+        for (i, &words) in recording.buffers.iter().enumerate() {
+            let buffer = match given.get(&BufferId(i)) {
+                Some(buffer) if buffer.words() == words => Some(buffer.clone()),
+                Some(buffer) => {
+                    let given = format_args!("a buffer of {} words", buffer.words());
+                    return Err(Error::mismatch("executor", given, words));
+                }
+                None => made.next(),
+            };
+            buffers.push(buffer.ok_or_else(|| Error::mismatch("executor", "no buffer", words))?);
+        }
+        let mut pipelines = Vec::new();
+        for dispatch in &recording.dispatches {
+            pipelines.push(gpu.pipeline(dispatch).await?);
+        }
+        let mut executor =
+            Self { gpu: gpu.clone(), buffers, steps: Vec::new(), pace: Mutex::default() };
+        let bind = |device: &_| executor.bind(device, recording, pipelines);
+        executor.steps = gpu.checked("binding buffers", bind).await??;
+        Ok(executor)
+    }
+
+    /// One uniform buffer holds the parameters of all launches.
+    fn bind(
+        &self,
+        device: &wgpu::Device,
+        recording: &Recording,
+        pipelines: Vec<wgpu::ComputePipeline>,
+    ) -> Result<Vec<Step>> {
+        let count = recording.dispatches.len() as u64;
+        let uniforms = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("params"),
+            size: count.max(1) * UNIFORM_ALIGNMENT,
+            usage: BufferUsages::UNIFORM | BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Counters::add(&self.gpu.counters.buffers, 1);
+        Counters::add(&self.gpu.counters.bind_groups, count);
+        let mut steps = Vec::new();
+        for ((i, dispatch), pipeline) in (0u64..).zip(&recording.dispatches).zip(pipelines) {
+            let (offset, size) = (i * UNIFORM_ALIGNMENT, dispatch.params.len() as u64);
+            if size > UNIFORM_ALIGNMENT {
+                return Err(Error::mismatch(dispatch.kernel.name, size, UNIFORM_ALIGNMENT));
+            }
+            self.gpu.queue.write_buffer(&uniforms, offset, &dispatch.params);
+            let params = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: &uniforms,
+                offset,
+                size: size.try_into().ok(),
+            });
+            let storage: Vec<_> =
+                dispatch.buffers.iter().map(|&id| self.buffer(id)).collect::<Result<_>>()?;
+            let storage = storage.iter().map(|buffer| buffer.raw.as_entire_binding());
+            let entry = |(binding, resource)| wgpu::BindGroupEntry { binding, resource };
+            let entries: Vec<_> = (0..).zip(once(params).chain(storage)).map(entry).collect();
+            let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(dispatch.kernel.name),
+                layout: &pipeline.get_bind_group_layout(0),
+                entries: &entries,
+            });
+            steps.push(Step { pipeline, bindings, grid: dispatch.grid, name: dispatch.kernel.name });
+        }
+        Ok(steps)
+    }
+
+    /// The memory behind a buffer of the recording.
+    pub fn buffer(&self, id: BufferId) -> Result<&Buffer> {
+        let (id, count) = (id.0, self.buffers.len());
+        let unknown = || {
+            Error::mismatch("executor", format_args!("buffer {id}"), format_args!("one of {count}"))
+        };
+        self.buffers.get(id).ok_or_else(unknown)
+    }
+
+    /// Appends one replay to the caller's encoder. Nothing is allocated, submitted or waited for.
+    pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
+        self.record_times(encoder, 1);
+    }
+
+    fn record_times(&self, encoder: &mut wgpu::CommandEncoder, times: u32) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        for _ in 0..times {
+            for Step { pipeline, bindings, grid: [x, y, z], .. } in &self.steps {
+                pass.set_pipeline(pipeline);
+                pass.set_bind_group(0, bindings, &[]);
+                pass.dispatch_workgroups(*x, *y, *z);
+            }
+        }
+    }
+
+    /// Submits one replay; does not wait for it to end.
+    pub async fn submit(&self) -> Result<()> {
+        self.submit_times(1).await
+    }
+
+    async fn submit_times(&self, times: u32) -> Result<()> {
+        let submit = |device: &wgpu::Device| {
+            let mut encoder = device.create_command_encoder(&Default::default());
+            self.record_times(&mut encoder, times);
+            self.gpu.queue.submit([encoder.finish()]);
+        };
+        Counters::add(&self.gpu.counters.submissions, 1);
+        self.gpu.checked("submitting a replay", submit).await
+    }
+
+    /// Replays `times` times in submissions of about 100 ms, each waited for; `between` is called
+    /// after each with the number of replays done and may stop the loop with an error.
+    pub async fn run(&self, times: u32, mut between: impl FnMut(u32) -> Result<()>) -> Result<()> {
+        let mut done = 0;
+        while done < times {
+            let count = self.replays_in_a_submission().min(times - done);
+            let started = Instant::now();
+            self.submit_times(count).await?;
+            self.gpu.finish().await?;
+            self.note_pace(started.elapsed() / count);
+            done += count;
+            between(done)?;
+        }
+        Ok(())
+    }
+
+    fn replays_in_a_submission(&self) -> u32 {
+        let replay = self.pace.lock().ok().and_then(|pace| pace.replay);
+        replay.map_or(1, |each| {
+            SUBMISSION.as_micros().div_ceil(each.as_micros().max(1)).clamp(1, 1000) as u32
+        })
+    }
+
+    fn note_pace(&self, replay: Duration) {
+        if let Ok(mut pace) = self.pace.lock() {
+            if pace.warm {
+                pace.replay = Some(replay);
+            }
+            pace.warm = true;
+        }
+    }
+
+    /// Median GPU time of each launch over `repetitions` replays, each launch in a pass of its own.
+    /// Err if the device has no timestamps.
+    pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
+        let adapter = self.gpu.adapter();
+        if !adapter.timestamps {
+            let (given, wanted) = ("no timestamps".into(), "timestamp queries".into());
+            return Err(Error::MissingLimit { adapter: adapter.name.clone(), given, wanted });
+        }
+        let count = self.steps.len() as u32 * 2;
+        let mut samples = vec![Vec::new(); self.steps.len()];
+        for _ in 0..repetitions {
+            let period = f64::from(self.gpu.queue.get_timestamp_period());
+            let results = self.gpu.allocate(&[count * 2]).await?;
+            let [results] = &results[..] else { continue };
+            let submit = |device: &wgpu::Device| {
+                let label = Some("profile");
+                let ty = wgpu::QueryType::Timestamp;
+                let set = device.create_query_set(&wgpu::QuerySetDescriptor { label, ty, count });
+                let resolved = device.create_buffer(&wgpu::BufferDescriptor {
+                    label,
+                    size: u64::from(count) * 8,
+                    usage: BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC,
+                    mapped_at_creation: false,
+                });
+                let mut encoder = device.create_command_encoder(&Default::default());
+                for (i, Step { pipeline, bindings, grid: [x, y, z], .. }) in (0..).zip(&self.steps) {
+                    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                        label,
+                        timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                            query_set: &set,
+                            beginning_of_pass_write_index: Some(2 * i),
+                            end_of_pass_write_index: Some(2 * i + 1),
+                        }),
+                    });
+                    pass.set_pipeline(pipeline);
+                    pass.set_bind_group(0, bindings, &[]);
+                    pass.dispatch_workgroups(*x, *y, *z);
+                }
+                encoder.resolve_query_set(&set, 0..count, &resolved, 0);
+                encoder.copy_buffer_to_buffer(&resolved, 0, &results.raw, 0, resolved.size());
+                self.gpu.queue.submit([encoder.finish()]);
+            };
+            self.gpu.checked("profiling", submit).await?;
+            let words = self.gpu.read(results).await?;
+            let ticks: Vec<u64> = words
+                .chunks_exact(2)
+                .map(|pair| match pair {
+                    [low, high] => u64::from(low.to_bits()) | u64::from(high.to_bits()) << 32,
+                    _ => 0,
+                })
+                .collect();
+            for (sample, pair) in samples.iter_mut().zip(ticks.chunks_exact(2)) {
+                if let [start, end] = pair {
+                    sample.push(end.saturating_sub(*start) as f64 * period * 1e-6);
+                }
+            }
+        }
+        let median = |mut values: Vec<f64>| {
+            values.sort_by(f64::total_cmp);
+            values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+        };
+        let named = |(step, values): (&Step, Vec<f64>)| Timing {
+            kernel: step.name,
+            milliseconds: median(values),
+        };
+        Ok(self.steps.iter().zip(samples).map(named).collect())
+    }
+}

@@ -1,0 +1,54 @@
+//! What a kernel is: WGSL and the contract it is launched under. tests/kernels.rs compares the two.
+
+/// How a kernel uses a storage buffer: `var<storage, read>` or `var<storage, read_write>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read only.
+    Read,
+    /// Written, or read and written in place.
+    Write,
+}
+
+/// Byte layout of a `Params` struct.
+#[derive(Debug)]
+pub struct Layout {
+    /// Bytes of the whole struct.
+    pub size: usize,
+    /// Name, type and byte offset of each field.
+    pub fields: &'static [(&'static str, &'static str, usize)],
+}
+
+/// A compute shader with entry point `main`. Numbers a launch fixes at compile time are `override`s.
+#[derive(Debug)]
+pub struct Kernel {
+    /// Unique; the shader file's stem, with a suffix where one file makes several kernels.
+    pub name: &'static str,
+    /// The shader file with its shared files appended.
+    pub source: &'static str,
+    /// Binding 0, a uniform named `params`.
+    pub params: Layout,
+    /// Bindings 1 and up.
+    pub bindings: &'static [(&'static str, Access)],
+    /// Smallest subgroup it runs on; 0 if it uses no subgroup operations.
+    pub subgroup: u32,
+}
+
+/// Declares the host's twin of a shader's `Params` and records its layout. Fields are u32, i32 or
+/// f32, which have the same size and alignment on both sides; bytemuck refuses padding.
+macro_rules! uniform {
+    ($vis:vis struct $Name:ident { $($field:ident: $ty:ident),* $(,)? }) => {
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+        $vis struct $Name { $(pub $field: $ty),* }
+
+        impl $Name {
+            pub const LAYOUT: $crate::gpu::Layout = $crate::gpu::Layout {
+                size: size_of::<$Name>(),
+                fields: &[$(
+                    (stringify!($field), stringify!($ty), std::mem::offset_of!($Name, $field))
+                ),*],
+            };
+        }
+    };
+}
+pub(crate) use uniform;

@@ -1,0 +1,19 @@
+//! The only layer that names wgpu. Kernels and recordings are data; the executor drives the device.
+
+mod adapter;
+mod buffer;
+mod context;
+mod counters;
+mod executor;
+mod kernel;
+mod recording;
+
+pub use adapter::{Adapter, AdapterKind, Options, adapters};
+pub use buffer::Buffer;
+pub use context::Gpu;
+pub use counters::Counts;
+pub use executor::{Executor, Timing};
+pub(crate) use kernel::uniform;
+pub use kernel::{Access, Kernel, Layout};
+pub use recording::{BufferId, Dispatch, Recording};
+pub use wgpu::CommandEncoder;

@@ -1,0 +1,106 @@
+//! Buffers and launches as data: recorded once, replayed every step, readable without a GPU.
+
+use super::{Adapter, Kernel};
+use crate::{Error, Result};
+use std::sync::Arc;
+
+/// Most workgroups in one dimension that WebGPU guarantees.
+const MAX_WORKGROUPS: u32 = 65_535;
+
+/// One buffer of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BufferId(pub(super) usize);
+
+/// One kernel launch.
+#[derive(Debug)]
+pub struct Dispatch {
+    /// What runs.
+    pub kernel: &'static Kernel,
+    /// Values of its overrides.
+    pub constants: Vec<(&'static str, f64)>,
+    /// Bytes of binding 0.
+    pub params: Vec<u8>,
+    /// Bindings 1 and up.
+    pub buffers: Vec<BufferId>,
+    /// Workgroups in x, y and z.
+    pub grid: [u32; 3],
+    /// Bytes that a launch must at least read and write: each binding once.
+    pub bytes: u64,
+    /// Floating-point operations.
+    pub flops: u64,
+}
+
+/// The launches of one step and the buffers they use, for one adapter.
+#[derive(Debug)]
+pub struct Recording {
+    adapter: Arc<Adapter>,
+    /// Number of 4-byte words in each buffer.
+    pub buffers: Vec<u32>,
+    /// In the order they run.
+    pub dispatches: Vec<Dispatch>,
+}
+
+impl Recording {
+    /// Empty.
+    pub fn new(adapter: Arc<Adapter>) -> Self {
+        Self { adapter, buffers: Vec::new(), dispatches: Vec::new() }
+    }
+
+    /// What kernels may be chosen by.
+    pub fn adapter(&self) -> &Adapter {
+        &self.adapter
+    }
+
+    /// Reserves a buffer of `words` 4-byte words.
+    pub fn buffer(&mut self, words: u32) -> BufferId {
+        self.buffers.push(words);
+        BufferId(self.buffers.len() - 1)
+    }
+
+    /// Every buffer reserved so far.
+    pub fn ids(&self) -> impl Iterator<Item = BufferId> + use<> {
+        (0..self.buffers.len()).map(BufferId)
+    }
+
+    /// Appends a launch. Err if `buffers` are not as many as the kernel binds, or the grid is beyond
+    /// what WebGPU guarantees.
+    pub fn dispatch(
+        &mut self,
+        kernel: &'static Kernel,
+        constants: &[(&'static str, f64)],
+        params: impl bytemuck::Pod,
+        buffers: &[BufferId],
+        grid: [u32; 3],
+    ) -> Result<&mut Dispatch> {
+        let (given, wanted) = (buffers.len(), kernel.bindings.len());
+        if given != wanted {
+            return Err(Error::mismatch(kernel.name, format_args!("{given} buffers"), wanted));
+        }
+        if grid.iter().any(|&side| side == 0 || side > MAX_WORKGROUPS) {
+            let wanted = format_args!("1 to {MAX_WORKGROUPS} a dimension");
+            return Err(Error::mismatch(kernel.name, format_args!("{grid:?} workgroups"), wanted));
+        }
+        let words = |id: &BufferId| self.buffers.get(id.0).copied().map_or(0, u64::from);
+        let bytes = buffers.iter().map(words).sum::<u64>() * 4;
+        let params = bytemuck::bytes_of(&params).to_vec();
+        let (constants, buffers) = (constants.to_vec(), buffers.to_vec());
+        self.dispatches.push(Dispatch {
+            kernel,
+            constants,
+            params,
+            buffers,
+            grid,
+            bytes,
+            flops: 0,
+        });
+        self.dispatches.last_mut().ok_or_else(|| Error::mismatch(kernel.name, "none", "a launch"))
+    }
+
+    /// A one-dimensional launch of at least `invocations` invocations in workgroups of `width`, spread
+    /// over x and y. The kernel's index is `(y * workgroups_x + x) * width + lane`; it skips what lies beyond.
+    pub fn grid(invocations: u32, width: u32) -> [u32; 3] {
+        let groups = invocations.div_ceil(width).max(1);
+        let rows = groups.div_ceil(MAX_WORKGROUPS);
+        [groups.div_ceil(rows), rows, 1]
+    }
+}

@@ -1,0 +1,113 @@
+//! What is to be computed, as pure data: values with shapes, nodes with ops. No GPU is touched here.
+
+mod gradient;
+mod memory;
+mod op;
+mod plan;
+mod program;
+mod shape;
+
+pub use op::{Launch, Op};
+pub use plan::{Plan, Summary};
+pub use program::Program;
+pub use shape::Shape;
+
+use crate::{Error, Result};
+use std::{any::Any, sync::Arc};
+
+/// One value of one graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Value(pub(crate) usize);
+
+/// An op applied to values.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What is computed.
+    pub op: Arc<dyn Op>,
+    /// What it reads, and what of it is written in place ([`Op::writes`]).
+    pub inputs: Vec<Value>,
+    /// What it makes.
+    pub outputs: Vec<Value>,
+}
+
+impl Node {
+    /// The op, if it is of this type: what rewrites look for.
+    pub fn is<T: Op>(&self) -> Option<&T> {
+        (self.op.as_ref() as &dyn Any).downcast_ref()
+    }
+}
+
+/// Values and nodes, in the order in which they are to run: every node follows what it reads, and a
+/// node that writes in place follows all nodes that are to see the old contents.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    shapes: Vec<Shape>,
+    nodes: Vec<Node>,
+}
+
+impl Graph {
+    /// A value that comes from outside: data, labels, weights, state.
+    pub fn input(&mut self, shape: Shape) -> Value {
+        self.shapes.push(shape);
+        Value(self.shapes.len() - 1)
+    }
+
+    /// Err if the value belongs to another graph and this one has no such number.
+    pub fn shape(&self, value: Value) -> Result<Shape> {
+        let (id, count) = (value.0, self.shapes.len());
+        let unknown =
+            || Error::mismatch("graph", format_args!("value {id}"), format_args!("one of {count}"));
+        self.shapes.get(id).copied().ok_or_else(unknown)
+    }
+
+    /// All nodes in running order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// For rewrites: replaces the nodes; values stay as they are.
+    pub(crate) fn set_nodes(&mut self, nodes: Vec<Node>) {
+        self.nodes = nodes;
+    }
+
+    /// Adds a node and returns its outputs. Err, with the graph unchanged, if inputs do not fit.
+    pub fn push_all(&mut self, op: impl Op, inputs: &[Value]) -> Result<Vec<Value>> {
+        let node = self.node(Arc::new(op), inputs)?;
+        let outputs = node.outputs.clone();
+        self.nodes.push(node);
+        Ok(outputs)
+    }
+
+    /// Adds a node of one output. Err, with the graph unchanged, if inputs do not fit.
+    pub fn push(&mut self, op: impl Op, inputs: &[Value]) -> Result<Value> {
+        let name = op.name();
+        let [output] = exactly(name, "outputs", &self.push_all(op, inputs)?)?;
+        Ok(output)
+    }
+
+    /// [`Graph::push`] for an op that several nodes share.
+    pub(crate) fn push_shared(&mut self, op: &Arc<dyn Op>, inputs: &[Value]) -> Result<Value> {
+        let node = self.node(op.clone(), inputs)?;
+        let [output] = exactly(op.name(), "outputs", &node.outputs)?;
+        self.nodes.push(node);
+        Ok(output)
+    }
+
+    /// A node with fresh outputs that is not in the running order yet.
+    pub(crate) fn node(&mut self, op: Arc<dyn Op>, inputs: &[Value]) -> Result<Node> {
+        let shapes: Vec<_> =
+            inputs.iter().map(|&value| self.shape(value)).collect::<Result<_>>()?;
+        let outputs = op.outputs(&shapes)?.into_iter().map(|shape| self.input(shape)).collect();
+        Ok(Node { op, inputs: inputs.to_vec(), outputs })
+    }
+}
+
+/// `given` as an array. Err, in the name of `op`, if there are not N.
+pub fn exactly<T: Copy, const N: usize>(
+    op: &'static str,
+    what: &str,
+    given: &[T],
+) -> Result<[T; N]> {
+    let wrong = |_| Error::mismatch(op, format_args!("{} {what}", given.len()), N);
+    given.try_into().map_err(wrong)
+}

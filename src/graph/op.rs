@@ -1,0 +1,77 @@
+//! What a node does: the trait every op implements, inside this crate or outside it.
+
+use super::{Graph, Node, Shape, Value};
+use crate::gpu::{BufferId, Kernel, Recording};
+use crate::{Error, Result};
+use std::any::Any;
+use std::fmt::Debug;
+
+/// What a node does. Output 0 is the result; further outputs are kept for the derivative.
+pub trait Op: Any + Debug + Send + Sync {
+    /// For messages and tables.
+    fn name(&self) -> &'static str;
+
+    /// Shapes of the outputs. Err if the inputs do not fit.
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>>;
+
+    /// Inputs that are written in place. A node that writes runs even if nobody reads its outputs.
+    fn writes(&self) -> &[usize] {
+        &[]
+    }
+
+    /// Appends the launches.
+    fn record(&self, launch: &mut Launch) -> Result<()>;
+
+    /// Floating-point operations, for the plan's summary; 0 where they do not count.
+    fn flops(&self, _inputs: &[Shape], _outputs: &[Shape]) -> u64 {
+        0
+    }
+
+    /// Pushes nodes for the derivatives `asked` for (one flag an input), given that of output 0, and
+    /// returns an entry for each input.
+    fn gradient(
+        &self,
+        _graph: &mut Graph,
+        _node: &Node,
+        _dy: Value,
+        _asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        Err(Error::NoDerivative { op: self.name(), why: "none is defined" })
+    }
+}
+
+/// Where an op's launches go, with the shapes and buffers of its values.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    /// The plan's recording; also says which adapter it is for.
+    pub to: &'a mut Recording,
+    /// Shapes of the inputs.
+    pub inputs: &'a [Shape],
+    /// Shapes of the outputs.
+    pub outputs: &'a [Shape],
+    /// Buffers of the inputs, then of the outputs.
+    pub buffers: &'a [BufferId],
+}
+
+impl Launch<'_> {
+    /// Launches a kernel that binds the op's inputs and outputs, all and in this order.
+    pub fn all(
+        &mut self,
+        kernel: &'static Kernel,
+        params: impl bytemuck::Pod,
+        grid: [u32; 3],
+    ) -> Result<()> {
+        self.to.dispatch(kernel, &[], params, self.buffers, grid).map(drop)
+    }
+
+    /// The same with one invocation for each of `count` elements (or vec4s), in workgroups of 64;
+    /// the shader finds its element through shared/index.wgsl.
+    pub fn each(
+        &mut self,
+        kernel: &'static Kernel,
+        params: impl bytemuck::Pod,
+        count: u32,
+    ) -> Result<()> {
+        self.all(kernel, params, Recording::grid(count, 64))
+    }
+}

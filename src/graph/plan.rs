@@ -1,0 +1,233 @@
+//! From graph to recordings: which nodes run, once or at every replay, and where each value lies.
+
+use super::memory::{Life, share};
+use super::{Graph, Launch, Node, Shape, Value};
+use crate::gpu::{Adapter, BufferId, Recording};
+use crate::{Error, Result};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+/// Recordings over the same buffers and the buffer of each value in them.
+///
+/// `once` holds what does not depend on values that change from replay to replay (frozen statistics
+/// folded, weights packed); `every` holds the rest.
+#[derive(Debug)]
+pub struct Plan {
+    /// Run whenever values that stay during the replays were written.
+    pub once: Recording,
+    /// Run at every replay.
+    pub every: Recording,
+    places: BTreeMap<Value, BufferId>,
+    /// Words of each value: a shared buffer may be larger.
+    words: BTreeMap<Value, u32>,
+    inputs: BTreeSet<Value>,
+    summary: Summary,
+}
+
+/// What a plan costs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Nodes that run.
+    pub nodes: usize,
+    /// Launches of one replay.
+    pub dispatches: usize,
+    /// Launches before the first replay.
+    pub dispatches_once: usize,
+    /// Floating-point operations of one replay.
+    pub flops: u64,
+    /// Bytes one replay reads and writes, each binding of each launch once.
+    pub traffic_bytes: u64,
+    /// Bytes of the values that come from outside: weights, data, state.
+    pub input_bytes: u64,
+    /// Bytes of the buffers that other values share.
+    pub shared_bytes: u64,
+    /// Bytes those values would need without sharing.
+    pub unshared_bytes: u64,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        writeln!(f, "nodes            {:>10}", self.nodes)?;
+        writeln!(f, "dispatches       {:>10}   and {} once", self.dispatches, self.dispatches_once)?;
+        writeln!(f, "operations       {:>10.3} GFLOP a replay", self.flops as f64 * 1e-9)?;
+        writeln!(f, "memory traffic   {:>10.1} MiB a replay", mib(self.traffic_bytes))?;
+        writeln!(f, "inputs and state {:>10.1} MiB", mib(self.input_bytes))?;
+        writeln!(
+            f,
+            "other values     {:>10.1} MiB   ({:.1} MiB without sharing)",
+            mib(self.shared_bytes),
+            mib(self.unshared_bytes)
+        )?;
+        write!(f, "peak memory      {:>10.1} MiB", mib(self.input_bytes + self.shared_bytes))
+    }
+}
+
+impl Plan {
+    /// Plans what the `wanted` values need, and all nodes that write in place, and leaves out all else.
+    /// Wanted values keep their contents until the next replay. `changing` are inputs that are written
+    /// between replays, beside those that nodes write; what depends on neither runs once.
+    pub fn new(
+        graph: &Graph,
+        wanted: &[Value],
+        changing: &[Value],
+        adapter: &Arc<Adapter>,
+    ) -> Result<Self> {
+        let nodes = live_nodes(graph, wanted);
+        let changes = changing_values(&nodes, changing);
+        let repeats = |node: &Node| node.inputs.iter().any(|input| changes.contains(input));
+        // What runs once comes first; both parts keep the graph's order.
+        let (every, once): (Vec<&Node>, Vec<&Node>) = nodes.iter().partition(|node| repeats(node));
+
+        let mut lives: BTreeMap<Value, Life> = BTreeMap::new();
+        let mut made = BTreeSet::new();
+        let end = nodes.len();
+        for (at, node) in once.iter().chain(&every).enumerate() {
+            made.extend(&node.outputs);
+            for &value in node.inputs.iter().chain(&node.outputs) {
+                lives.entry(value).or_insert(Life { first: at, last: at }).last = at;
+            }
+        }
+        for (value, life) in &mut lives {
+            // Made once and read at every replay: must outlive the replays.
+            let crosses = life.first < once.len() && life.last >= once.len();
+            if crosses || wanted.contains(value) {
+                life.last = end;
+            }
+        }
+        let mut plan = Self {
+            once: Recording::new(adapter.clone()),
+            every: Recording::new(adapter.clone()),
+            places: BTreeMap::new(),
+            words: BTreeMap::new(),
+            inputs: BTreeSet::new(),
+            summary: Summary::default(),
+        };
+        plan.place(graph, wanted, &lives, &made)?;
+        for &value in plan.places.keys() {
+            plan.words.insert(value, graph.shape(value)?.elements());
+        }
+        for (part, nodes) in [(&mut plan.once, &once), (&mut plan.every, &every)] {
+            for node in nodes {
+                plan.summary.flops += record(graph, node, &plan.places, part)?;
+            }
+        }
+        let once_flops: u64 = plan.once.dispatches.iter().map(|dispatch| dispatch.flops).sum();
+        plan.summary.flops -= once_flops;
+        plan.summary.nodes = nodes.len();
+        plan.summary.dispatches = plan.every.dispatches.len();
+        plan.summary.dispatches_once = plan.once.dispatches.len();
+        plan.summary.traffic_bytes = plan.every.dispatches.iter().map(|each| each.bytes).sum();
+        Ok(plan)
+    }
+
+    /// Inputs get a buffer each, made values share.
+    fn place(
+        &mut self,
+        graph: &Graph,
+        wanted: &[Value],
+        lives: &BTreeMap<Value, Life>,
+        made: &BTreeSet<Value>,
+    ) -> Result<()> {
+        let bytes = |words: u32| u64::from(words) * 4;
+        let buffer = |plan: &mut Self, words: u32| {
+            plan.once.buffer(words);
+            plan.every.buffer(words)
+        };
+        let untouched = wanted.iter().filter(|value| !lives.contains_key(value));
+        for &value in lives.keys().chain(untouched).filter(|value| !made.contains(value)) {
+            let words = graph.shape(value)?.elements();
+            let id = buffer(self, words);
+            self.places.insert(value, id);
+            self.inputs.insert(value);
+            self.summary.input_bytes += bytes(words);
+        }
+        let mut sized = Vec::new();
+        for (&value, &life) in lives.iter().filter(|(value, _)| made.contains(value)) {
+            sized.push((value, (graph.shape(value)?.elements(), life)));
+        }
+        let (values, demands): (Vec<_>, Vec<_>) = sized.into_iter().unzip();
+        let (sizes, places) = share(&demands);
+        let ids: Vec<_> = sizes.iter().map(|&words| buffer(self, words)).collect();
+        for (value, place) in values.into_iter().zip(places) {
+            let none = || Error::mismatch("plan", "no buffer", "one for each value");
+            self.places.insert(value, *ids.get(place).ok_or_else(none)?);
+        }
+        self.summary.shared_bytes = sizes.iter().copied().map(bytes).sum();
+        self.summary.unshared_bytes = demands.iter().map(|&(words, _)| bytes(words)).sum();
+        Ok(())
+    }
+
+    /// Where a value lies. Err if nothing that runs needs it.
+    pub fn buffer(&self, value: Value) -> Result<BufferId> {
+        let unused =
+            || Error::mismatch("plan", format_args!("value {}", value.0), "one that is needed");
+        self.places.get(&value).copied().ok_or_else(unused)
+    }
+
+    /// Number of 4-byte words of a value. Err if nothing that runs needs it.
+    pub fn words(&self, value: Value) -> Result<usize> {
+        self.buffer(value)?;
+        Ok(self.words.get(&value).map_or(0, |&words| words as usize))
+    }
+
+    /// Values that come from outside, each in a buffer of its own.
+    pub fn inputs(&self) -> impl Iterator<Item = Value> + '_ {
+        self.inputs.iter().copied()
+    }
+
+    /// What a replay costs.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+}
+
+/// Nodes that a wanted value needs or that write in place, in running order.
+fn live_nodes(graph: &Graph, wanted: &[Value]) -> Vec<Node> {
+    let mut live: HashSet<Value> = wanted.iter().copied().collect();
+    let mut nodes = Vec::new();
+    for node in graph.nodes().iter().rev() {
+        if !node.op.writes().is_empty() || node.outputs.iter().any(|output| live.contains(output)) {
+            live.extend(&node.inputs);
+            nodes.push(node.clone());
+        }
+    }
+    nodes.reverse();
+    nodes
+}
+
+/// Values whose contents differ from replay to replay.
+fn changing_values(nodes: &[Node], changing: &[Value]) -> HashSet<Value> {
+    let mut changes: HashSet<Value> = changing.iter().copied().collect();
+    for node in nodes {
+        changes.extend(node.op.writes().iter().filter_map(|&i| node.inputs.get(i)));
+    }
+    for node in nodes {
+        if node.inputs.iter().any(|input| changes.contains(input)) {
+            changes.extend(&node.outputs);
+        }
+    }
+    changes
+}
+
+/// Appends a node's launches and returns its floating-point operations, noted at the first launch.
+fn record(
+    graph: &Graph,
+    node: &Node,
+    places: &BTreeMap<Value, BufferId>,
+    to: &mut Recording,
+) -> Result<u64> {
+    let shapes = |values: &[Value]| -> Result<Vec<Shape>> {
+        values.iter().map(|&value| graph.shape(value)).collect()
+    };
+    let (inputs, outputs) = (shapes(&node.inputs)?, shapes(&node.outputs)?);
+    let values = node.inputs.iter().chain(&node.outputs);
+    let buffers: Vec<_> = values.filter_map(|value| places.get(value).copied()).collect();
+    let (first, flops) = (to.dispatches.len(), node.op.flops(&inputs, &outputs));
+    node.op.record(&mut Launch { to, inputs: &inputs, outputs: &outputs, buffers: &buffers })?;
+    if let Some(dispatch) = to.dispatches.get_mut(first) {
+        dispatch.flops = flops;
+    }
+    Ok(flops)
+}

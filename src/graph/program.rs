@@ -1,0 +1,101 @@
+//! A plan on a device: what is written, run and read.
+
+use super::{Graph, Plan, Summary, Value};
+use crate::gpu::{Buffer, CommandEncoder, Executor, Gpu, Timing};
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+
+/// A graph made ready on one device. Inputs that were not given a buffer have one of their own.
+#[derive(Debug)]
+pub struct Program {
+    gpu: Gpu,
+    plan: Plan,
+    once: Executor,
+    every: Executor,
+}
+
+impl Program {
+    /// Plans, allocates and compiles. `given` are buffers shared with other programs: weights, images
+    /// under attack, state. `wanted` and `changing`: see [`Plan::new`]; inputs written through
+    /// [`Program::write`] between replays are to be named there too, or followed by
+    /// [`Program::prepare`].
+    pub async fn new(
+        gpu: &Gpu,
+        graph: &Graph,
+        wanted: &[Value],
+        changing: &[Value],
+        given: &[(Value, Buffer)],
+    ) -> Result<Self> {
+        let plan = Plan::new(graph, wanted, changing, gpu.adapter())?;
+        let given: BTreeMap<_, _> = given
+            .iter()
+            .filter_map(|(value, buffer)| Some((plan.buffer(*value).ok()?, buffer.clone())))
+            .collect();
+        let every = Executor::new(gpu, &plan.every, &given).await?;
+        let all = plan.every.ids().map(|id| Ok((id, every.buffer(id)?.clone()))).collect::<Result<_>>()?;
+        let once = Executor::new(gpu, &plan.once, &all).await?;
+        Ok(Self { gpu: gpu.clone(), plan, once, every })
+    }
+
+    /// Runs what depends only on values that stay during the replays: call it after such values,
+    /// as weights, were written.
+    pub async fn prepare(&self) -> Result<()> {
+        if self.plan.once.dispatches.is_empty() { Ok(()) } else { self.once.submit().await }
+    }
+
+    /// Submits one replay; does not wait.
+    pub async fn submit(&self) -> Result<()> {
+        self.every.submit().await
+    }
+
+    /// Replays `times` times in submissions of about 100 ms, each waited for; `between` is called
+    /// after each with the number done so far, and stops the loop by an error.
+    pub async fn run(&self, times: u32, between: impl FnMut(u32) -> Result<()>) -> Result<()> {
+        self.every.run(times, between).await
+    }
+
+    /// Appends one replay to a caller's encoder.
+    pub fn record(&self, encoder: &mut CommandEncoder) {
+        self.every.record(encoder);
+    }
+
+    /// The memory of a value. Err if it is not part of the plan.
+    pub fn buffer(&self, value: Value) -> Result<&Buffer> {
+        self.every.buffer(self.plan.buffer(value)?)
+    }
+
+    /// Replaces an input's contents. Err for values that nodes make, and for another length.
+    pub async fn write<T: bytemuck::Pod>(&self, value: Value, data: &[T]) -> Result<()> {
+        if !self.plan.inputs().any(|input| input == value) {
+            let given = format_args!("value {}", value.0);
+            return Err(Error::mismatch("write", given, "an input that is used"));
+        }
+        self.gpu.write(self.buffer(value)?, data).await
+    }
+
+    /// The contents of a wanted value or of an input.
+    pub async fn read(&self, value: Value) -> Result<Vec<f32>> {
+        let mut values = self.read_all(&[value]).await?;
+        values.pop().ok_or_else(|| Error::mismatch("read", "nothing", "a value"))
+    }
+
+    /// Several at once: one submission, one wait.
+    pub async fn read_all(&self, values: &[Value]) -> Result<Vec<Vec<f32>>> {
+        let buffers = values.iter().map(|&value| self.buffer(value)).collect::<Result<Vec<_>>>()?;
+        let mut contents = self.gpu.read_all(&buffers).await?;
+        for (&value, words) in values.iter().zip(&mut contents) {
+            words.truncate(self.plan.words(value)?);
+        }
+        Ok(contents)
+    }
+
+    /// What a replay costs.
+    pub fn summary(&self) -> &Summary {
+        self.plan.summary()
+    }
+
+    /// GPU time of each launch. Err without timestamps.
+    pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
+        self.every.profile(repetitions).await
+    }
+}

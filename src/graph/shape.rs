@@ -1,0 +1,91 @@
+//! Sizes of values. Every value is 4-byte words in NCHW order; a vector is one image of one pixel.
+
+use crate::{Error, Result};
+use std::fmt;
+
+/// Images, channels, height and width, each at least 1, with at most 2^30 elements in all: then 4-byte
+/// offsets, and any index plus a stride, stay below 2^32 in the kernels' u32 arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shape([u32; 4]);
+
+impl Shape {
+    /// One number.
+    pub const SCALAR: Self = Self([1; 4]);
+
+    /// Err if a side is 0 or there are more than 2^30 elements.
+    pub fn new(images: u32, channels: u32, height: u32, width: u32) -> Result<Self> {
+        let shape = Self([images, channels, height, width]);
+        let elements = shape.0.iter().try_fold(1u32, |product, &side| product.checked_mul(side));
+        if elements.is_some_and(|count| (1..=1 << 30).contains(&count)) {
+            return Ok(shape);
+        }
+        Err(Error::mismatch("shape", shape, "1 to 2^30 elements"))
+    }
+
+    /// One number a channel.
+    pub fn vector(channels: u32) -> Result<Self> {
+        Self::new(1, channels, 1, 1)
+    }
+
+    /// One number an image, as losses and labels are.
+    pub fn per_image(images: u32) -> Result<Self> {
+        Self::new(images, 1, 1, 1)
+    }
+
+    /// A matrix, as logits (images by classes) and the weights of a linear layer (outputs by inputs).
+    pub fn matrix(rows: u32, columns: u32) -> Result<Self> {
+        Self::new(rows, columns, 1, 1)
+    }
+
+    /// Sides in the order N, C, H, W (weights: O, I, H, W).
+    pub fn sides(self) -> [u32; 4] {
+        self.0
+    }
+
+    /// N; output channels of convolution weights.
+    pub fn images(self) -> u32 {
+        self.0[0]
+    }
+
+    /// C; input channels of convolution weights.
+    pub fn channels(self) -> u32 {
+        self.0[1]
+    }
+
+    /// H.
+    pub fn height(self) -> u32 {
+        self.0[2]
+    }
+
+    /// W.
+    pub fn width(self) -> u32 {
+        self.0[3]
+    }
+
+    /// Height times width.
+    pub fn pixels(self) -> u32 {
+        self.0[2] * self.0[3]
+    }
+
+    /// All four sides multiplied.
+    pub fn elements(self) -> u32 {
+        self.0.iter().product()
+    }
+
+    /// The same sides with another number of images. Err beyond 2^30 elements.
+    pub fn with_images(self, images: u32) -> Result<Self> {
+        Self::new(images, self.0[1], self.0[2], self.0[3])
+    }
+
+    /// Err, in the name of `op`, unless this is `wanted`.
+    pub fn expect(self, op: &'static str, wanted: Shape) -> Result<()> {
+        if self == wanted { Ok(()) } else { Err(Error::mismatch(op, self, wanted)) }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let [n, c, h, w] = self.0;
+        write!(f, "{n}x{c}x{h}x{w}")
+    }
+}

@@ -1,0 +1,9 @@
+//! Trains, attacks, samples and explains joint energy-based models on any GPU through WebGPU.
+
+pub mod error;
+pub mod gpu;
+pub mod graph;
+pub mod ops;
+
+pub use error::{Error, Result};
+pub use wgpu;
