@@ -43,7 +43,10 @@ impl Buffer {
 impl Gpu {
     /// Allocates buffers of so many words each, filled with zeros. Err if memory is short.
     pub async fn allocate(&self, words: &[u32]) -> Result<Vec<Buffer>> {
-        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        let usage = BufferUsages::STORAGE
+            | BufferUsages::UNIFORM
+            | BufferUsages::COPY_DST
+            | BufferUsages::COPY_SRC;
         let total: u64 = words.iter().map(|&count| padded(count)).sum();
         let most = self.adapter().max_binding.min(self.adapter().max_buffer);
         if let Some(&large) = words.iter().find(|&&count| u64::from(count) * 4 > most) {

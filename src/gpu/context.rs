@@ -176,6 +176,7 @@ fn pipeline(
 ) -> wgpu::ComputePipeline {
     use wgpu::BufferBindingType::{Storage, Uniform};
     let storage = kernel.bindings.iter().map(|(_, access)| match access {
+        super::Access::Window => Uniform,
         super::Access::Read => Storage { read_only: true },
         super::Access::Write => Storage { read_only: false },
     });

@@ -1,6 +1,6 @@
 //! Turns a recording into pipelines, buffers and bind groups once, and replays it making nothing new.
 
-use super::{Buffer, BufferId, Gpu, Recording, counters::Counters};
+use super::{Binding, Buffer, BufferId, Gpu, Recording, WINDOW_WORDS, counters::Counters};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::iter::once;
@@ -115,9 +115,11 @@ impl Executor {
                 offset,
                 size: size.try_into().ok(),
             });
-            let storage: Vec<_> =
-                dispatch.buffers.iter().map(|&id| self.buffer(id)).collect::<Result<_>>()?;
-            let storage = storage.iter().map(|buffer| buffer.raw.as_entire_binding());
+            let storage: Vec<_> = dispatch
+                .buffers
+                .iter()
+                .map(|binding| self.resource(binding))
+                .collect::<Result<_>>()?;
             let entry = |(binding, resource)| wgpu::BindGroupEntry { binding, resource };
             let entries: Vec<_> = (0..).zip(once(params).chain(storage)).map(entry).collect();
             let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -128,6 +130,18 @@ impl Executor {
             steps.push(Step { pipeline, bindings, grid: dispatch.grid, name: dispatch.kernel.name });
         }
         Ok(steps)
+    }
+
+    fn resource(&self, binding: &Binding) -> Result<wgpu::BindingResource<'_>> {
+        let raw = &self.buffer(binding.buffer)?.raw;
+        Ok(match binding.window {
+            None => raw.as_entire_binding(),
+            Some(first) => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: raw,
+                offset: u64::from(first) * 4,
+                size: (u64::from(WINDOW_WORDS) * 4).try_into().ok(),
+            }),
+        })
     }
 
     /// The memory behind a buffer of the recording.

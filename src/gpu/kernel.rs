@@ -1,8 +1,19 @@
 //! What a kernel is: WGSL and the contract it is launched under. tests/kernels.rs compares the two.
 
-/// How a kernel uses a storage buffer: `var<storage, read>` or `var<storage, read_write>`.
+/// Words that a [`Access::Window`] shows: the 64 KiB WebGPU guarantees a uniform binding.
+pub const WINDOW_WORDS: u32 = 16_384;
+
+/// Words that windows begin at multiples of: the 256 bytes WebGPU guarantees.
+pub const WINDOW_ALIGNMENT: u32 = 64;
+
+/// How a kernel uses a buffer: `var<storage, read>`, `var<storage, read_write>` or `var<uniform>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
+    /// Read only, through a window of [`WINDOW_WORDS`] as `var<uniform> name: array<vec4f, 4096>`.
+    ///
+    /// Mesa's lavapipe reads storage buffers in a loop over lanes with stores between, 8 ns a value
+    /// (2026-11-22, EPYC 2.6 GHz), and uniform ones in straight code, 0.5 ns.
+    Window,
     /// Read only.
     Read,
     /// Written, or read and written in place.

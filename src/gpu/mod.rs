@@ -14,6 +14,6 @@ pub use context::Gpu;
 pub use counters::Counts;
 pub use executor::{Executor, Timing};
 pub(crate) use kernel::uniform;
-pub use kernel::{Access, Kernel, Layout};
-pub use recording::{BufferId, Dispatch, Recording};
+pub use kernel::{Access, Kernel, Layout, WINDOW_ALIGNMENT, WINDOW_WORDS};
+pub use recording::{Binding, BufferId, Dispatch, Recording};
 pub use wgpu::CommandEncoder;

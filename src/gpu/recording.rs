@@ -11,6 +11,21 @@ const MAX_WORKGROUPS: u32 = 65_535;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BufferId(pub(super) usize);
 
+/// A buffer as a launch sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// First word of a window ([`Access::Window`](super::Access::Window)); `None` binds all of it.
+    pub window: Option<u32>,
+}
+
+impl From<BufferId> for Binding {
+    fn from(buffer: BufferId) -> Self {
+        Self { buffer, window: None }
+    }
+}
+
 /// One kernel launch.
 #[derive(Debug)]
 pub struct Dispatch {
@@ -21,7 +36,7 @@ pub struct Dispatch {
     /// Bytes of binding 0.
     pub params: Vec<u8>,
     /// Bindings 1 and up.
-    pub buffers: Vec<BufferId>,
+    pub buffers: Vec<Binding>,
     /// Workgroups in x, y and z.
     pub grid: [u32; 3],
     /// Bytes that a launch must at least read and write: each binding once.
@@ -69,7 +84,7 @@ impl Recording {
         kernel: &'static Kernel,
         constants: &[(&'static str, f64)],
         params: impl bytemuck::Pod,
-        buffers: &[BufferId],
+        buffers: &[impl Copy + Into<Binding>],
         grid: [u32; 3],
     ) -> Result<&mut Dispatch> {
         let (given, wanted) = (buffers.len(), kernel.bindings.len());
@@ -80,10 +95,14 @@ impl Recording {
             let wanted = format_args!("1 to {MAX_WORKGROUPS} a dimension");
             return Err(Error::mismatch(kernel.name, format_args!("{grid:?} workgroups"), wanted));
         }
-        let words = |id: &BufferId| self.buffers.get(id.0).copied().map_or(0, u64::from);
+        let buffers: Vec<Binding> = buffers.iter().map(|&buffer| buffer.into()).collect();
+        let words = |binding: &Binding| match binding.window {
+            Some(_) => u64::from(super::WINDOW_WORDS),
+            None => self.buffers.get(binding.buffer.0).copied().map_or(0, u64::from),
+        };
         let bytes = buffers.iter().map(words).sum::<u64>() * 4;
         let params = bytemuck::bytes_of(&params).to_vec();
-        let (constants, buffers) = (constants.to_vec(), buffers.to_vec());
+        let constants = constants.to_vec();
         self.dispatches.push(Dispatch {
             kernel,
             constants,

@@ -1,9 +1,13 @@
 //! One file an op: shape rule, launches, derivative and the kernels' host side.
 
 mod add;
+mod conv2d;
+mod conv2d_tiled;
 mod relu;
 
 pub use add::Add;
+pub use conv2d::{Conv2d, Conv2dInputGradient, Conv2dWeightGradient};
+pub use conv2d_tiled::{Epilogue, PackWeights, Residual, TiledConv2d};
 pub use relu::Relu;
 pub(crate) use relu::ReluBackward;
 
@@ -13,7 +17,14 @@ use crate::graph::{Graph, Op, Value};
 use std::sync::Arc;
 
 /// Every kernel, by name. tests/kernels.rs fails if one is missing here or differs from its shader.
-pub static KERNELS: &[&Kernel] = &[&add::KERNEL, &relu::FORWARD, &relu::BACKWARD];
+pub static KERNELS: &[&Kernel] = &[
+    &add::KERNEL,
+    &conv2d::FORWARD,
+    &conv2d::INPUT_GRADIENT,
+    &conv2d::WEIGHT_GRADIENT,
+    &relu::FORWARD,
+    &relu::BACKWARD,
+];
 
 /// Adds the nodes of the derivatives of sum(`of` * `seed`) for each value in `wanted`, and of nothing
 /// else: the image alone while attacking or sampling, the weights while training.
