@@ -41,7 +41,6 @@ pub use pick_logit::PickLogit;
 pub use random::{Draw, Random};
 pub use random_start::{Group, RandomStart};
 pub use relu::Relu;
-#[expect(unused_imports, reason = "rewrites will look for it")]
 pub(crate) use relu::ReluBackward;
 pub use scale::Scale;
 pub use sgd_step::SgdStep;
