@@ -1,6 +1,9 @@
 //! Ops on a real adapter; without one these tests fail, they never skip. One binary, so one link.
 
+mod attack_steps;
 mod bench;
+mod objectives;
+mod random_numbers;
 
 #[test]
 fn relu_and_add() {

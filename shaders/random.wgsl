@@ -1,0 +1,54 @@
+// Random numbers that depend on seed, step, image and element alone, not on launch or device:
+//
+//     words = philox(counter = (element / 4, image, step low, step high), key = (seed low, seed high))
+//     bits     the words                uniform  (word >> 8) / 2^24, in [0, 1)
+//     normal   from each two words  sqrt(-2 log a) * (cos, sin)(2 pi b)  with a = uniform + 2^-24
+//
+//   grid     one invocation per four elements of one image, see shared/index.wgsl
+//   control  seed low, seed high, step low, step high
+//   y        [image][span words]
+//
+// Host side: src/ops/random.rs. Appended: shared/index.wgsl, shared/philox.wgsl.
+
+struct Params { images: u32, span: u32, draw: u32 }
+
+const UNIFORM = 1u;
+const NORMAL = 2u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> control: array<u32>;
+@group(0) @binding(2) var<storage, read_write> y: array<u32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = flat_index(workgroup, workgroups, lane);
+    let blocks = (params.span + 3u) / 4u;
+    if i >= params.images * blocks { return; }
+    let image = i / blocks;
+    let block = i % blocks;
+    let counter = vec4u(block, image, control[2], control[3]);
+    var words = philox(counter, vec2u(control[0], control[1]));
+    if params.draw == UNIFORM { words = bitcast<vec4u>(unit(words)); }
+    if params.draw == NORMAL { words = bitcast<vec4u>(normal(unit(words))); }
+    let count = min(params.span - 4u * block, 4u);
+    for (var k = 0u; k < count; k++) { y[image * params.span + 4u * block + k] = words[k]; }
+}
+
+fn unit(words: vec4u) -> vec4f {
+    return vec4f(words >> vec4u(8u)) * 5.9604645e-8; // 2^-24
+}
+
+// Box and Muller 1958. The angle lies in [-pi, pi), where WGSL bounds the errors of cos and sin; the
+// built-in log may come out above 0 near 1.
+fn normal(u: vec4f) -> vec4f {
+    let radius = sqrt(max(-2.0 * log(u.xz + 5.9604645e-8), vec2f(0.0)));
+    let angle = (u.yw - 0.5) * 6.2831853;
+    return vec4f(
+        radius.x * cos(angle.x), radius.x * sin(angle.x),
+        radius.y * cos(angle.y), radius.y * sin(angle.y),
+    );
+}

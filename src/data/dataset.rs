@@ -1,0 +1,268 @@
+//! Labelled images as files hold them: bytes, any size, with class-balanced splits and an identity for run records.
+
+use std::fmt;
+
+use super::checksum::Checksum;
+use super::seed::Random;
+use crate::{Error, Result};
+
+/// The longest side of an image.
+pub(super) const MAX_SIDE: u32 = 4096;
+/// The most classes: far above ImageNet-21k's, and memory for each is no matter.
+const MAX_CLASSES: u32 = 1 << 16;
+/// The most channels of an image.
+pub(super) const MAX_CHANNELS: u32 = 16;
+
+/// Which images of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// To learn from.
+    Train,
+    /// To judge by.
+    Test,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Train => "train",
+            Self::Test => "test",
+        })
+    }
+}
+
+/// Images of one size with one label each.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Dataset {
+    channels: u32,
+    height: u32,
+    width: u32,
+    classes: u32,
+    pixels: Vec<u8>,
+    labels: Vec<u32>,
+}
+
+impl Dataset {
+    /// Takes `labels.len()` images, `pixels` in NCHW order, 0 black to 255 full.
+    ///
+    /// # Errors
+    /// `Mismatch` where a size is 0 or too large (sides up to 4096, channels up to 16, fewer than 2^32 images), the number
+    /// of pixels does not fit, `classes` is above 65,536, or a label is not below it.
+    pub fn new(
+        channels: u32,
+        height: u32,
+        width: u32,
+        classes: u32,
+        pixels: Vec<u8>,
+        labels: Vec<u32>,
+    ) -> Result<Self> {
+        let sized = (1..=MAX_CHANNELS).contains(&channels)
+            && (1..=MAX_SIDE).contains(&height)
+            && (1..=MAX_SIDE).contains(&width);
+        if !sized {
+            return Err(Error::mismatch(
+                "data set",
+                format!("images of {channels}×{height}×{width}"),
+                format!("1 to {MAX_CHANNELS} channels and sides of 1 to {MAX_SIDE}"),
+            ));
+        }
+        let images = labels.len();
+        let wanted = images as u128 * u128::from(channels) * u128::from(height) * u128::from(width);
+        if u32::try_from(images).is_err() || pixels.len() as u128 != wanted {
+            return Err(Error::mismatch(
+                "data set",
+                format!("{} pixels for {images} labels", pixels.len()),
+                format!(
+                    "{wanted}, {channels}×{height}×{width} an image, for fewer than 2^32 images"
+                ),
+            ));
+        }
+        check_labels("data set", &labels, classes)?;
+        Ok(Self { channels, height, width, classes, pixels, labels })
+    }
+
+    /// Colour channels, 1 to 16.
+    pub fn channels(&self) -> u32 {
+        self.channels
+    }
+
+    /// Rows of an image.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// Columns of an image.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// All labels are below this.
+    pub fn classes(&self) -> u32 {
+        self.classes
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// All pixels, NCHW.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// One label an image.
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    /// The pixels of one image, CHW.
+    pub fn image(&self, index: usize) -> Option<&[u8]> {
+        let size = self.image_len();
+        let start = index.checked_mul(size)?;
+        self.pixels.get(start..start.checked_add(size)?)
+    }
+
+    /// Divides the images into those to train with and `held_out` others; both keep the order of the file. Each class gives
+    /// its share of the held-out images, rounded so that they sum up (largest remainders, lower class first); which images
+    /// of a class go is a pure function of `seed`. Returns (the rest, held out).
+    ///
+    /// # Errors
+    /// `Mismatch` where `held_out` is more than there are.
+    pub fn split(&self, held_out: usize, seed: u64) -> Result<(Self, Self)> {
+        if held_out > self.len() {
+            return Err(Error::mismatch(
+                "split",
+                format!("{held_out} held out"),
+                format!("at most {}", self.len()),
+            ));
+        }
+        let mut of_class = vec![Vec::new(); self.classes as usize];
+        for (index, &label) in self.labels.iter().enumerate() {
+            if let Some(images) = of_class.get_mut(label as usize) {
+                images.push(index);
+            }
+        }
+        let shares = shares(&of_class.iter().map(Vec::len).collect::<Vec<_>>(), held_out);
+        let mut chosen = vec![false; self.len()];
+        for ((class, mut images), share) in (0..).zip(of_class).zip(shares) {
+            Random::new(seed, "split", 0, class).shuffle(&mut images);
+            for image in images.into_iter().take(share) {
+                if let Some(mark) = chosen.get_mut(image) {
+                    *mark = true;
+                }
+            }
+        }
+        Ok((self.select(&chosen, false), self.select(&chosen, true)))
+    }
+
+    /// FNV-1a, 64 bits, of channels, height, width, classes, number of images, labels (each a little-endian u32, the number
+    /// a u64) and pixels: the data's identity in a run record, the same on every machine.
+    pub fn checksum(&self) -> u64 {
+        Checksum::new()
+            .feed(
+                [self.channels, self.height, self.width, self.classes]
+                    .into_iter()
+                    .flat_map(u32::to_le_bytes),
+            )
+            .feed((self.len() as u64).to_le_bytes())
+            .feed(self.labels.iter().flat_map(|label| label.to_le_bytes()))
+            .feed(self.pixels.iter().copied())
+            .value()
+    }
+
+    fn image_len(&self) -> usize {
+        self.channels as usize * self.height as usize * self.width as usize
+    }
+
+    fn select(&self, marks: &[bool], wanted: bool) -> Self {
+        let kept = || marks.iter().map(|&mark| mark == wanted);
+        let images = self.pixels.chunks_exact(self.image_len()).zip(kept());
+        Self {
+            pixels: images
+                .filter(|(_, keep)| *keep)
+                .flat_map(|(image, _)| image)
+                .copied()
+                .collect(),
+            labels: self
+                .labels
+                .iter()
+                .zip(kept())
+                .filter(|(_, keep)| *keep)
+                .map(|(&label, _)| label)
+                .collect(),
+            ..*self
+        }
+    }
+}
+
+impl fmt::Debug for Dataset {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { channels, height, width, classes, .. } = self;
+        write!(
+            out,
+            "Dataset({} images of {channels}×{height}×{width} in {classes} classes)",
+            self.len()
+        )
+    }
+}
+
+/// Every label is below `classes`, and these are not too many.
+pub(super) fn check_labels(op: &'static str, labels: &[u32], classes: u32) -> Result<()> {
+    if classes > MAX_CLASSES {
+        return Err(Error::mismatch(
+            op,
+            format!("{classes} classes"),
+            format!("at most {MAX_CLASSES}"),
+        ));
+    }
+    match labels.iter().enumerate().find(|&(_, &label)| label >= classes) {
+        Some((image, label)) => Err(Error::mismatch(
+            op,
+            format!("label {label} for image {image}"),
+            format!("a label below {classes}"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// `total` divided in proportion to `counts`, whole and exact; a share never exceeds its count where `total` is at most
+/// the sum of counts.
+fn shares(counts: &[usize], total: usize) -> Vec<usize> {
+    let sum = (counts.iter().sum::<usize>() as u128).max(1);
+    let exact =
+        |count: usize| (total as u128 * count as u128 / sum, total as u128 * count as u128 % sum);
+    let mut shares: Vec<usize> = counts.iter().map(|&count| exact(count).0 as usize).collect();
+    let mut by_remainder: Vec<_> =
+        shares.iter_mut().zip(counts).map(|(share, &count)| (exact(count).1, share)).collect();
+    by_remainder.sort_by_key(|(remainder, _)| std::cmp::Reverse(*remainder));
+    let missing = total - by_remainder.iter().map(|(_, share)| **share).sum::<usize>();
+    for (_, share) in by_remainder.into_iter().take(missing) {
+        *share += 1;
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_sum_up_and_fit() {
+        assert_eq!(shares(&[300; 10], 500), [50; 10]);
+        assert_eq!(shares(&[10, 10, 10], 4), [2, 1, 1]);
+        assert_eq!(shares(&[1, 0, 99], 50), [1, 0, 49]);
+        assert_eq!(shares(&[3, 5, 7], 15), [3, 5, 7]);
+        assert_eq!(shares(&[], 0), [0; 0]);
+        for total in 0..=21 {
+            let shares = shares(&[1, 6, 0, 14], total);
+            assert_eq!(shares.iter().sum::<usize>(), total);
+            assert!(shares.iter().zip([1, 6, 0, 14]).all(|(share, count)| *share <= count));
+        }
+    }
+}

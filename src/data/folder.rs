@@ -1,0 +1,81 @@
+//! Folders of the MNIST family's four idx files under their official names, plain or `.gz`.
+
+use std::path::{Path, PathBuf};
+
+use super::dataset::{Dataset, Part};
+use super::idx::{Idx, read_idx};
+use crate::{Error, Result};
+
+impl Dataset {
+    /// Reads `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, or `t10k-...` for the test part, each plain or with
+    /// `.gz`. `classes` is the highest training label plus one, for both parts; without training labels, the highest of
+    /// the part.
+    ///
+    /// # Errors
+    /// `BadFile` where a file is missing, is no idx file of the right rank, holds another number of labels than images, or
+    /// a test label that training does not know.
+    pub fn from_idx_folder(folder: impl AsRef<Path>, part: Part) -> Result<Self> {
+        let folder = folder.as_ref();
+        let stem = match part {
+            Part::Train => "train",
+            Part::Test => "t10k",
+        };
+        let images = find(folder, &format!("{stem}-images-idx3-ubyte"))?;
+        let labels = find(folder, &format!("{stem}-labels-idx1-ubyte"))?;
+        let classes = match (part, find(folder, "train-labels-idx1-ubyte")) {
+            (Part::Test, Ok(known)) => Some(classes(&read_idx(known)?)),
+            _ => None,
+        };
+        let (image_data, label_data) = (read_idx(&images)?, read_idx(&labels)?);
+        let classes = classes.unwrap_or_else(|| self::classes(&label_data));
+        from_idx((&images, image_data), (&labels, label_data), classes)
+    }
+}
+
+/// Puts images (N, height, width) and labels (N) together; the paths are for messages.
+pub fn from_idx(images: (&Path, Idx), labels: (&Path, Idx), classes: u32) -> Result<Dataset> {
+    let ((image_path, images), (label_path, labels)) = (images, labels);
+    let &[count, height, width] = images.dims.as_slice() else {
+        return Err(Error::bad_file(image_path, rank_reason(&images, "3: images, height, width")));
+    };
+    let &[label_count] = labels.dims.as_slice() else {
+        return Err(Error::bad_file(label_path, rank_reason(&labels, "1: labels")));
+    };
+    if label_count != count {
+        let reason = format!(
+            "{label_count} labels, {count} wanted for the images in {}",
+            image_path.display()
+        );
+        return Err(Error::bad_file(label_path, reason));
+    }
+    if let Some((image, label)) =
+        labels.bytes.iter().enumerate().find(|&(_, &label)| u32::from(label) >= classes)
+    {
+        // An idx file of rank 1 has 8 bytes of header.
+        let reason =
+            format!("label {label} of image {image} at byte {}, below {classes} wanted", image + 8);
+        return Err(Error::bad_file(label_path, reason));
+    }
+    let labels = labels.bytes.into_iter().map(u32::from).collect();
+    Dataset::new(1, height, width, classes, images.bytes, labels)
+        .map_err(|error| Error::bad_file(image_path, error))
+}
+
+fn rank_reason(found: &Idx, wanted: &str) -> String {
+    format!(
+        "rank {} at byte 3, dimensions {:?}, rank {wanted} wanted",
+        found.dims.len(),
+        found.dims
+    )
+}
+
+fn classes(labels: &Idx) -> u32 {
+    labels.bytes.iter().max().map_or(0, |&label| u32::from(label) + 1)
+}
+
+fn find(folder: &Path, name: &str) -> Result<PathBuf> {
+    [folder.join(name), folder.join(format!("{name}.gz"))]
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or_else(|| Error::bad_file(folder, format!("neither {name} nor {name}.gz is there")))
+}

@@ -1,0 +1,146 @@
+//! The idx format of the MNIST family, plain or gzip: <http://yann.lecun.com/exdb/mnist/>.
+//! Two zero bytes, the element type, the rank, one big-endian u32 a dimension, then the elements, last dimension fastest.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::{Error, Result};
+
+/// The most elements a file may claim: 85 times Fashion-MNIST's training images.
+const MAX_ELEMENTS: u64 = 4 << 30;
+/// Reserved at once; more is allocated only as it is read, so that a header alone cannot take much memory.
+const MAX_RESERVED: u64 = 64 << 20;
+const MAX_RANK: u8 = 4;
+const TYPE_U8: u8 = 8;
+
+/// An array of bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idx {
+    /// Sizes, 1 to 4 of them, slowest first.
+    pub dims: Vec<u32>,
+    /// The product of `dims` elements.
+    pub bytes: Vec<u8>,
+}
+
+/// Reads an idx file of u8 elements, gzip or not as its first bytes tell.
+///
+/// # Errors
+/// `BadFile` where the file cannot be read, is no idx file of u8, ends early, goes on after its last element, or claims
+/// more than 4 GiB. Nothing is read beyond what the header claims.
+pub fn read_idx(path: impl AsRef<Path>) -> Result<Idx> {
+    let path = path.as_ref();
+    let file = File::open(path)
+        .map_err(|error| Error::bad_file(path, format!("cannot be opened: {error}")))?;
+    unpack(path, BufReader::new(file))
+}
+
+/// As [`read_idx`], from memory; `name` is for messages.
+///
+/// # Errors
+/// As [`read_idx`].
+pub fn idx_from_bytes(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Idx> {
+    unpack(name.as_ref(), bytes)
+}
+
+fn unpack(name: &Path, mut reader: impl BufRead) -> Result<Idx> {
+    let start = reader
+        .fill_buf()
+        .map_err(|error| Error::bad_file(name, format!("cannot be read: {error}")))?;
+    // An idx file starts with zeros, so there is no mistaking the two.
+    if start.starts_with(&[0x1f, 0x8b]) {
+        parse(name, MultiGzDecoder::new(reader))
+    } else {
+        parse(name, reader)
+    }
+}
+
+fn parse(name: &Path, mut reader: impl Read) -> Result<Idx> {
+    let magic = header::<4>(name, &mut reader, 0)?;
+    let [0, 0, element, rank] = magic else {
+        let found = magic.map(|byte| format!("{byte:02x}")).join(" ");
+        return Err(Error::bad_file(
+            name,
+            format!("{found} at byte 0, an idx file's 00 00 08 and its rank wanted"),
+        ));
+    };
+    if element != TYPE_U8 {
+        return Err(Error::bad_file(
+            name,
+            format!("element type 0x{element:02x} at byte 2, 0x08 (u8) wanted"),
+        ));
+    }
+    if rank == 0 || rank > MAX_RANK {
+        return Err(Error::bad_file(
+            name,
+            format!("rank {rank} at byte 3, 1 to {MAX_RANK} wanted"),
+        ));
+    }
+    let mut dims = Vec::new();
+    for axis in 0..u64::from(rank) {
+        dims.push(u32::from_be_bytes(header(name, &mut reader, 4 + 4 * axis)?));
+    }
+    let claimed = dims
+        .iter()
+        .try_fold(1_u64, |product, &dim| product.checked_mul(dim.into()))
+        .filter(|&elements| elements <= MAX_ELEMENTS)
+        .ok_or_else(|| {
+            Error::bad_file(
+                name,
+                format!("dimensions {dims:?} at byte 4, at most {MAX_ELEMENTS} elements wanted"),
+            )
+        })?;
+    let start = 4 + 4 * u64::from(rank);
+    let bytes = elements(name, reader, &dims, start, claimed)?;
+    Ok(Idx { dims, bytes })
+}
+
+fn header<const N: usize>(name: &Path, reader: &mut impl Read, offset: u64) -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    reader.read_exact(&mut bytes).map_err(|error| {
+        Error::bad_file(
+            name,
+            format!("ends or breaks in the header's {N} bytes from byte {offset}: {error}"),
+        )
+    })?;
+    Ok(bytes)
+}
+
+fn elements(
+    name: &Path,
+    reader: impl Read,
+    dims: &[u32],
+    start: u64,
+    claimed: u64,
+) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(claimed.min(MAX_RESERVED) as usize).map_err(|error| {
+        Error::bad_file(name, format!("no memory for {claimed} elements: {error}"))
+    })?;
+    // One byte more than claimed shows whether the file goes on, and makes gzip check its sum at the end.
+    let outcome = reader.take(claimed + 1).read_to_end(&mut bytes);
+    let found = bytes.len() as u64;
+    let end = start + found;
+    if let Err(error) = outcome {
+        return Err(Error::bad_file(
+            name,
+            format!("breaks at byte {end}, {dims:?} elements wanted: {error}"),
+        ));
+    }
+    if found < claimed {
+        return Err(Error::bad_file(
+            name,
+            format!("ends at byte {end} with {found} elements, {dims:?} = {claimed} wanted"),
+        ));
+    }
+    if found > claimed {
+        let last = start + claimed;
+        return Err(Error::bad_file(
+            name,
+            format!("goes on after byte {last}, where {dims:?} = {claimed} elements end"),
+        ));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,225 @@
+//! Images as the model takes them: f32 in `[0, 1]`, square, of the model's side, with the statistics for its normalisation.
+
+use std::fmt;
+
+use super::dataset::{Dataset, MAX_CHANNELS, MAX_SIDE, check_labels};
+use crate::{Error, Result};
+
+/// 8 GiB of f32; counts in 32 bits too.
+const MAX_VALUES: u128 = 2 << 30;
+
+/// Square images in `[0, 1]`, NCHW, with one label each.
+#[derive(Clone)]
+pub struct Prepared {
+    channels: u32,
+    side: u32,
+    classes: u32,
+    images: Vec<f32>,
+    labels: Vec<u32>,
+    mean: Vec<f32>,
+    std: Vec<f32>,
+}
+
+impl Dataset {
+    /// Brings the images to `side`×`side` and `[0, 1]`: zeros all round (the odd one below and to the right) up to the smallest
+    /// multiple of `side` that covers the longer side, then the mean of each square of that multiple. 28 becomes 32 for
+    /// sides 16 and 32, where a value is the mean of 2×2 pixels or one pixel, over 255.
+    ///
+    /// # Errors
+    /// `Mismatch` where there are no images, `side` is not within 1 to 4096, or the result would pass 8 GiB.
+    pub fn prepared(&self, side: u32) -> Result<Prepared> {
+        check_shape(self.channels(), side, self.len())?;
+        let longer = self.height().max(self.width());
+        let factor = longer.div_ceil(side);
+        let (top, left) = ((side * factor - self.height()) / 2, (side * factor - self.width()) / 2);
+        let (side_len, factor) = (side as usize, factor as usize);
+        let area = (255 * factor * factor) as f32;
+
+        let plane_len = side_len * side_len;
+        let mut images = zeros(self.len() * self.channels() as usize * plane_len)?;
+        let mut sums = vec![0_u32; plane_len];
+        let (height, width) = (self.height() as usize, self.width() as usize);
+        for (from, to) in
+            self.pixels().chunks_exact(height * width).zip(images.chunks_exact_mut(plane_len))
+        {
+            sums.fill(0);
+            for (y, row) in from.chunks_exact(width).enumerate() {
+                let start = (y + top as usize) / factor * side_len;
+                let into = sums.get_mut(start..start + side_len).unwrap_or_default();
+                for (x, &pixel) in row.iter().enumerate() {
+                    if let Some(sum) = into.get_mut((x + left as usize) / factor) {
+                        *sum += u32::from(pixel);
+                    }
+                }
+            }
+            for (value, &sum) in to.iter_mut().zip(&sums) {
+                *value = sum as f32 / area;
+            }
+        }
+        Ok(Prepared::with_statistics(
+            self.channels(),
+            side,
+            self.classes(),
+            images,
+            self.labels().to_vec(),
+        ))
+    }
+}
+
+impl Prepared {
+    /// Takes images that are prepared already: `labels.len()` of them, NCHW, all values in `[0, 1]`.
+    ///
+    /// # Errors
+    /// `Mismatch` where sizes do not fit (as [`Dataset::prepared`]), a label is not below `classes` (at most 65,536), or a
+    /// value is NaN, infinite or outside `[0, 1]`: the message names the image and the value.
+    pub fn from_f32(
+        channels: u32,
+        side: u32,
+        classes: u32,
+        images: Vec<f32>,
+        labels: Vec<u32>,
+    ) -> Result<Self> {
+        let image_len = check_shape(channels, side, labels.len())?;
+        if images.len() != labels.len() * image_len {
+            return Err(Error::mismatch(
+                "prepared images",
+                format!("{} values for {} labels", images.len(), labels.len()),
+                format!("{image_len} ({channels}×{side}×{side}) for each"),
+            ));
+        }
+        if let Some((at, value)) =
+            images.iter().enumerate().find(|(_, value)| !(0.0..=1.0).contains(*value))
+        {
+            let (image, within) = (at / image_len, at % image_len);
+            return Err(Error::mismatch(
+                "prepared images",
+                format!("{value} in image {image} (its value {within})"),
+                "values in [0,1]",
+            ));
+        }
+        check_labels("prepared images", &labels, classes)?;
+        Ok(Self::with_statistics(channels, side, classes, images, labels))
+    }
+
+    fn with_statistics(
+        channels: u32,
+        side: u32,
+        classes: u32,
+        images: Vec<f32>,
+        labels: Vec<u32>,
+    ) -> Self {
+        let plane_len = side as usize * side as usize;
+        let count = (labels.len() * plane_len) as f64;
+        let channel = |index: usize| {
+            images.chunks_exact(plane_len).skip(index).step_by(channels as usize).flatten()
+        };
+        let (mean, std) = (0..channels as usize)
+            .map(|index| {
+                let mean = channel(index).map(|&value| f64::from(value)).sum::<f64>() / count;
+                let variance =
+                    channel(index).map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>()
+                        / count;
+                (mean as f32, if variance > 0.0 { variance.sqrt() as f32 } else { 1.0 })
+            })
+            .unzip();
+        Self { channels, side, classes, images, labels, mean, std }
+    }
+
+    /// Colour channels, 1 to 16.
+    pub fn channels(&self) -> u32 {
+        self.channels
+    }
+
+    /// Rows and columns of an image.
+    pub fn side(&self) -> u32 {
+        self.side
+    }
+
+    /// All labels are below this.
+    pub fn classes(&self) -> u32 {
+        self.classes
+    }
+
+    /// Number of images, at least 1.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Never, and here because `len` is.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// All images, NCHW, in `[0, 1]`.
+    pub fn images(&self) -> &[f32] {
+        &self.images
+    }
+
+    /// One label an image.
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    /// One image, CHW.
+    pub fn image(&self, index: usize) -> Option<&[f32]> {
+        let size = self.image_len();
+        let start = index.checked_mul(size)?;
+        self.images.get(start..start.checked_add(size)?)
+    }
+
+    /// The mean of each channel over all images, summed in f64: for the model's input normalisation.
+    pub fn mean(&self) -> &[f32] {
+        &self.mean
+    }
+
+    /// The standard deviation of each channel over all images (divided by n, not n − 1), and 1 for a channel that is the
+    /// same everywhere, so that it can be divided by.
+    pub fn std(&self) -> &[f32] {
+        &self.std
+    }
+
+    /// Values of one image.
+    pub(super) fn image_len(&self) -> usize {
+        self.channels as usize * self.side as usize * self.side as usize
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { channels, side, classes, .. } = self;
+        write!(
+            out,
+            "Prepared({} images of {channels}×{side}×{side} in {classes} classes)",
+            self.len()
+        )
+    }
+}
+
+/// Values of one image, where all images together are within the caps.
+fn check_shape(channels: u32, side: u32, images: usize) -> Result<usize> {
+    let sized = (1..=MAX_CHANNELS).contains(&channels) && (1..=MAX_SIDE).contains(&side);
+    let image_len = u128::from(channels) * u128::from(side) * u128::from(side);
+    if !sized
+        || images == 0
+        || u32::try_from(images).is_err()
+        || images as u128 * image_len > MAX_VALUES
+    {
+        return Err(Error::mismatch(
+            "prepared images",
+            format!("{images} images of {channels}×{side}×{side}"),
+            format!(
+                "at least 1, of 1 to {MAX_CHANNELS} channels, side 1 to {MAX_SIDE}, 8 GiB in all"
+            ),
+        ));
+    }
+    Ok(image_len as usize)
+}
+
+fn zeros(len: usize) -> Result<Vec<f32>> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(len).map_err(|error| {
+        Error::mismatch("prepared images", format!("{len} values ({error})"), "what memory holds")
+    })?;
+    values.resize(len, 0.0);
+    Ok(values)
+}

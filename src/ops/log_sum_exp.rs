@@ -1,0 +1,92 @@
+//! Logsumexp over the classes, `torch.logsumexp(logits, dim=1)`: minus the marginal energy
+//! (Grathwohl et al. 2020, arXiv 1912.03263, equation 5), and its derivative, the softmax.
+
+use crate::Result;
+use crate::gpu::{Access::*, Kernel, uniform};
+use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+
+uniform! {
+    struct Params { classes: u32 }
+}
+
+/// y from the logits.
+pub static FORWARD: Kernel = Kernel {
+    name: "log_sum_exp",
+    source: concat!(
+        include_str!("../../shaders/log_sum_exp.wgsl"),
+        include_str!("../../shaders/shared/softmax_row.wgsl"),
+        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
+    ),
+    params: Params::LAYOUT,
+    bindings: &[("logits", Read), ("y", Write)],
+    subgroup: 0,
+};
+
+/// dlogits from dy and the logits.
+pub static BACKWARD: Kernel = Kernel {
+    name: "log_sum_exp_backward",
+    source: concat!(
+        include_str!("../../shaders/log_sum_exp_backward.wgsl"),
+        include_str!("../../shaders/shared/softmax_row.wgsl"),
+        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
+    ),
+    params: Params::LAYOUT,
+    bindings: &[("dy", Read), ("logits", Read), ("dlogits", Write)],
+    subgroup: 0,
+};
+
+/// Input logits \[N, K\]; output log(sum over k of exp(logits)) \[N\], for logits of any size. At most
+/// 65,535 images.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSumExp;
+
+impl Op for LogSumExp {
+    fn name(&self) -> &'static str {
+        FORWARD.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [logits] = exactly(self.name(), "inputs", inputs)?;
+        logits.expect(self.name(), Shape::matrix(logits.images(), logits.channels())?)?;
+        Ok(vec![Shape::per_image(logits.images())?])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [logits] = exactly(self.name(), "inputs", launch.inputs)?;
+        let params = Params { classes: logits.channels() };
+        launch.all(&FORWARD, params, [logits.images(), 1, 1])
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        _asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [logits] = exactly(self.name(), "inputs", &node.inputs)?;
+        Ok(vec![Some(graph.push(LogSumExpBackward, &[dy, logits])?)])
+    }
+}
+
+/// Inputs dy and logits; output dlogits.
+#[derive(Clone, Copy, Debug)]
+struct LogSumExpBackward;
+
+impl Op for LogSumExpBackward {
+    fn name(&self) -> &'static str {
+        BACKWARD.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [dy, logits] = exactly(self.name(), "inputs", inputs)?;
+        dy.expect(self.name(), Shape::per_image(logits.images())?)?;
+        Ok(vec![logits])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [_dy, logits] = exactly(self.name(), "inputs", launch.inputs)?;
+        let params = Params { classes: logits.channels() };
+        launch.all(&BACKWARD, params, [logits.images(), 1, 1])
+    }
+}

@@ -1,0 +1,70 @@
+//! Random numbers made on the GPU with Philox4x32-10 (Salmon, Moraes, Dror and Shaw 2011, "Parallel
+//! random numbers: as easy as 1, 2, 3"): no state, so a resumed run draws what an unbroken one draws.
+
+use crate::Result;
+use crate::gpu::{Access::*, Kernel, uniform};
+use crate::graph::{Launch, Op, Shape, exactly};
+
+uniform! {
+    struct Params { images: u32, span: u32, draw: u32 }
+}
+
+/// y from the control words.
+pub static KERNEL: Kernel = Kernel {
+    name: "random",
+    source: concat!(
+        include_str!("../../shaders/random.wgsl"),
+        include_str!("../../shaders/shared/index.wgsl"),
+        include_str!("../../shaders/shared/philox.wgsl"),
+    ),
+    params: Params::LAYOUT,
+    bindings: &[("control", Read), ("y", Write)],
+    subgroup: 0,
+};
+
+/// What is made of the random words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draw {
+    /// The u32 words themselves.
+    Bits,
+    /// Multiples of 2^-24 in \[0, 1): the same on every device.
+    Uniform,
+    /// Mean 0, standard deviation 1, magnitude below 5.8 (Box and Muller 1958): the same on every
+    /// device up to the errors of its log, sin and cos.
+    Normal,
+}
+
+/// Input control \[4\] of u32 words: seed low, seed high, step low, step high; output `shape`.
+///
+/// Element e of image i is word e mod 4 of Philox with counter (e / 4, i, step) and key seed, so a
+/// smaller batch draws the same for the images it has.
+#[derive(Clone, Copy, Debug)]
+pub struct Random {
+    /// Of the output.
+    pub shape: Shape,
+    /// Of the output's values.
+    pub draw: Draw,
+}
+
+impl Op for Random {
+    fn name(&self) -> &'static str {
+        KERNEL.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [control] = exactly(self.name(), "inputs", inputs)?;
+        control.expect(self.name(), Shape::vector(4)?)?;
+        Ok(vec![self.shape])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let images = self.shape.images();
+        let span = self.shape.elements() / images;
+        let draw = match self.draw {
+            Draw::Bits => 0,
+            Draw::Uniform => 1,
+            Draw::Normal => 2,
+        };
+        launch.each(&KERNEL, Params { images, span, draw }, images * span.div_ceil(4))
+    }
+}

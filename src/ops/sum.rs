@@ -1,0 +1,100 @@
+//! Sum or mean over all elements, in a fixed order, and its derivative.
+
+use super::per_image::lanes;
+use crate::Result;
+use crate::gpu::{Access::*, Kernel, uniform};
+use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+
+uniform! {
+    struct Params { elements: u32, scale: f32 }
+}
+
+uniform! {
+    struct BackwardParams { vectors: u32, scale: f32 }
+}
+
+/// y = scale * sum(x).
+pub static FORWARD: Kernel = Kernel {
+    name: "sum",
+    source: concat!(
+        include_str!("../../shaders/sum.wgsl"),
+        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
+    ),
+    params: Params::LAYOUT,
+    bindings: &[("x", Read), ("y", Write)],
+    subgroup: 0,
+};
+
+/// dx = scale * dy everywhere.
+pub static BACKWARD: Kernel = Kernel {
+    name: "sum_backward",
+    source: concat!(
+        include_str!("../../shaders/sum_backward.wgsl"),
+        include_str!("../../shaders/shared/index.wgsl"),
+    ),
+    params: BackwardParams::LAYOUT,
+    bindings: &[("dy", Read), ("dx", Write)],
+    subgroup: 0,
+};
+
+/// Input x of any shape; output `scale` * sum(x), one number. One workgroup does it: it is for a number
+/// an image, not for large values.
+#[derive(Clone, Copy, Debug)]
+pub struct Sum {
+    /// 1 for the sum, 1 / number of elements for the mean.
+    pub scale: f32,
+}
+
+impl Op for Sum {
+    fn name(&self) -> &'static str {
+        FORWARD.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [_x] = exactly(self.name(), "inputs", inputs)?;
+        Ok(vec![Shape::SCALAR])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [x] = exactly(self.name(), "inputs", launch.inputs)?;
+        let params = Params { elements: x.elements(), scale: self.scale };
+        let lanes = lanes(launch.to.adapter());
+        launch.to.dispatch(&FORWARD, &[lanes], params, launch.buffers, [1, 1, 1]).map(drop)
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        _asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [x] = exactly(self.name(), "inputs", &node.inputs)?;
+        let backward = SumBackward { shape: graph.shape(x)?, scale: self.scale };
+        Ok(vec![Some(graph.push(backward, &[dy])?)])
+    }
+}
+
+/// Input dy; output dx.
+#[derive(Clone, Copy, Debug)]
+struct SumBackward {
+    shape: Shape,
+    scale: f32,
+}
+
+impl Op for SumBackward {
+    fn name(&self) -> &'static str {
+        BACKWARD.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [dy] = exactly(self.name(), "inputs", inputs)?;
+        dy.expect(self.name(), Shape::SCALAR)?;
+        Ok(vec![self.shape])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let vectors = self.shape.elements().div_ceil(4);
+        launch.each(&BACKWARD, BackwardParams { vectors, scale: self.scale }, vectors)
+    }
+}
