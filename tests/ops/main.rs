@@ -1,6 +1,7 @@
 //! Ops on a real adapter; without one these tests fail, they never skip. One binary, so one link.
 
 mod bench;
+mod network;
 
 #[test]
 fn relu_and_add() {

@@ -1,0 +1,6 @@
+// What a lane holds at a time: one value. The other choice is elem_vec4.wgsl.
+
+alias Elem = f32;
+const WIDTH = 1u;
+
+fn total(e: Elem) -> f32 { return e; }
