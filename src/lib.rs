@@ -1,5 +1,7 @@
 //! Trains, attacks, samples and explains joint energy-based models on any GPU through WebGPU.
 
+#[cfg(feature = "data")]
+pub mod data;
 pub mod error;
 pub mod gpu;
 pub mod graph;

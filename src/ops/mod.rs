@@ -1,20 +1,27 @@
 //! One file an op: shape rule, launches, derivative and the kernels' host side.
 
 mod add;
+mod affine;
+mod avg_pool;
+mod batch_norm;
+mod bce_with_logits;
+mod broadcast_add;
+mod concat;
 mod conv2d;
 mod conv2d_tiled;
-mod bce_with_logits;
-mod concat;
 mod copy;
 mod cross_entropy;
 mod ema_step;
 mod energy;
 mod fill;
+mod frozen_batch_norm;
 mod images;
 mod keep_best;
 mod l2_norm;
+mod linear;
 mod log_sum_exp;
 mod momentum_step;
+mod normalise;
 mod per_image;
 mod pgd_step;
 mod pick_logit;
@@ -23,32 +30,45 @@ mod random_start;
 mod relu;
 mod scale;
 mod sgd_step;
+mod silu;
 mod sum;
+mod walk;
 
 pub use add::Add;
+pub use affine::{Affine, ChannelScale, FoldBatchNorm};
+pub use avg_pool::{AvgPool, GlobalAvgPool};
+pub use batch_norm::{BatchNorm, UpdateRunningStats};
+pub use bce_with_logits::BceWithLogits;
+pub use broadcast_add::BroadcastAdd;
+pub use concat::Concat;
 pub use conv2d::{Conv2d, Conv2dInputGradient, Conv2dWeightGradient};
 pub use conv2d_tiled::{Epilogue, PackWeights, Residual, TiledConv2d};
-pub use bce_with_logits::BceWithLogits;
-pub use concat::Concat;
 pub use copy::Copy;
 pub use cross_entropy::CrossEntropy;
 pub use ema_step::EmaStep;
 pub use energy::{joint_energy, marginal_energy};
 pub use fill::Fill;
+pub use frozen_batch_norm::FrozenBatchNorm;
 pub use images::Images;
 pub use keep_best::KeepBest;
 pub use l2_norm::L2Norm;
+pub use linear::Linear;
 pub use log_sum_exp::LogSumExp;
 pub use momentum_step::MomentumStep;
+pub use normalise::Normalise;
 pub use pgd_step::{Norm, PgdStep};
 pub use pick_logit::PickLogit;
 pub use random::{Draw, Random};
 pub use random_start::{Group, RandomStart};
 pub use relu::Relu;
-pub(crate) use relu::ReluBackward;
 pub use scale::Scale;
 pub use sgd_step::SgdStep;
+pub use silu::Silu;
 pub use sum::Sum;
+pub(crate) use {
+    frozen_batch_norm::FrozenBatchNormBackward,
+    relu::ReluBackward,
+};
 
 use crate::Result;
 use crate::gpu::Kernel;
@@ -58,38 +78,49 @@ use std::sync::Arc;
 /// Every kernel, by name. tests/kernels.rs fails if one is missing here or differs from its shader.
 pub static KERNELS: &[&Kernel] = &[
     &add::KERNEL,
+    &affine::FOLD,
+    &batch_norm::UPDATE,
+    &bce_with_logits::BACKWARD,
+    &bce_with_logits::FORWARD,
+    &concat::KERNEL,
     &conv2d::FORWARD,
     &conv2d::INPUT_GRADIENT,
     &conv2d::WEIGHT_GRADIENT,
-    &relu::FORWARD,
-    &relu::BACKWARD,
-    &bce_with_logits::FORWARD,
-    &bce_with_logits::BACKWARD,
-    &concat::KERNEL,
     &copy::KERNEL,
-    &cross_entropy::FORWARD,
     &cross_entropy::BACKWARD,
+    &cross_entropy::FORWARD,
     &ema_step::KERNEL,
     &fill::KERNEL,
-    &images::FORWARD,
     &images::BACKWARD,
+    &images::FORWARD,
     &keep_best::KERNEL,
     &l2_norm::SCALAR,
     &l2_norm::VEC4,
-    &log_sum_exp::FORWARD,
     &log_sum_exp::BACKWARD,
+    &log_sum_exp::FORWARD,
     &momentum_step::SCALAR,
     &momentum_step::VEC4,
     &pgd_step::SCALAR,
     &pgd_step::VEC4,
-    &pick_logit::FORWARD,
     &pick_logit::BACKWARD,
+    &pick_logit::FORWARD,
     &random::KERNEL,
     &random_start::KERNEL,
+    &relu::BACKWARD,
+    &relu::FORWARD,
     &scale::KERNEL,
     &sgd_step::KERNEL,
-    &sum::FORWARD,
     &sum::BACKWARD,
+    &sum::FORWARD,
+    &affine::FOLD, &affine::AFFINE.vec4, &affine::AFFINE.f32, &affine::SCALE.vec4, &affine::SCALE.f32,
+    &avg_pool::FORWARD.vec4, &avg_pool::FORWARD.f32, &avg_pool::BACKWARD.vec4, &avg_pool::BACKWARD.f32,
+    &batch_norm::STATS.vec4, &batch_norm::STATS.f32, &batch_norm::FORWARD.vec4, &batch_norm::FORWARD.f32,
+    &batch_norm::BACKWARD.vec4, &batch_norm::BACKWARD.f32, &batch_norm::WEIGHTS.vec4, &batch_norm::WEIGHTS.f32,
+    &broadcast_add::FORWARD.vec4, &broadcast_add::FORWARD.f32, &broadcast_add::SUM.vec4, &broadcast_add::SUM.f32,
+    &frozen_batch_norm::BACKWARD.vec4, &frozen_batch_norm::BACKWARD.f32,
+    &linear::FORWARD.vec4, &linear::FORWARD.f32, &linear::BACKWARD.vec4, &linear::BACKWARD.f32,
+    &normalise::KERNEL.vec4, &normalise::KERNEL.f32,
+    &silu::FORWARD, &silu::BACKWARD,
 ];
 
 /// Adds the nodes of the derivatives of sum(`of` * `seed`) for each value in `wanted`, and of nothing

@@ -3,6 +3,7 @@
 mod attack_steps;
 mod bench;
 mod objectives;
+mod network;
 mod random_numbers;
 
 #[test]

@@ -1,0 +1,146 @@
+//! A scale and a shift a channel: what frozen batch normalisation is once folded, with the rectifier that
+//! often follows. Rewrites make these ops.
+
+use super::batch_norm::{check_eps, check_vectors};
+use super::walk::{Widths, widths};
+use crate::Result;
+use crate::gpu::{Access::*, Kernel, uniform};
+use crate::graph::{Launch, Op, Shape, exactly};
+
+uniform! {
+    struct FoldParams { channels: u32, eps: f32 }
+}
+uniform! {
+    struct Params { images: u32, channels: u32, units: u32 }
+}
+
+/// Scales and shifts from frozen statistics.
+pub static FOLD: Kernel = Kernel {
+    name: "fold_batch_norm",
+    source: concat!(
+        include_str!("../../shaders/fold_batch_norm.wgsl"),
+        include_str!("../../shaders/shared/index.wgsl"),
+    ),
+    params: FoldParams::LAYOUT,
+    bindings: &[
+        ("gamma", Read),
+        ("beta", Read),
+        ("mean", Read),
+        ("variance", Read),
+        ("affine", Write),
+    ],
+    subgroup: 0,
+};
+
+/// y from x; the constant RELU rectifies.
+pub static AFFINE: Widths =
+    widths!("affine", [], Params, &[("x", Read), ("affine", Read), ("y", Write)]);
+
+/// dx from dy; the constant MASK applies the rectifier's derivative.
+pub static SCALE: Widths = widths!(
+    "channel_scale",
+    [],
+    Params,
+    &[("dy", Read), ("affine", Read), ("y", Read), ("dx", Write)],
+);
+
+/// Inputs gamma, beta, mean and variance, each \[C\]; output \[2, C\]: the scales
+/// gamma / sqrt(variance + eps), then the shifts beta - mean * scale.
+///
+/// The shift cancels digits where the mean is large beside the deviation; [`FrozenBatchNorm`] does not.
+///
+/// [`FrozenBatchNorm`]: super::FrozenBatchNorm
+#[derive(Clone, Copy, Debug)]
+pub struct FoldBatchNorm {
+    /// Added to the variance; finite and above 0.
+    pub eps: f32,
+}
+
+impl Op for FoldBatchNorm {
+    fn name(&self) -> &'static str {
+        FOLD.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let vectors = exactly::<_, 4>(self.name(), "inputs", inputs)?;
+        let [gamma, ..] = vectors;
+        check_eps(self.name(), self.eps)?;
+        check_vectors(self.name(), gamma, &vectors)?;
+        Ok(vec![Shape::matrix(2, gamma.channels())?])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [gamma, ..] = exactly::<_, 4>(self.name(), "inputs", launch.inputs)?;
+        let channels = gamma.channels();
+        launch.each(&FOLD, FoldParams { channels, eps: self.eps }, channels)
+    }
+}
+
+/// Inputs x \[N, C, H, W\] and affine \[2, C\], scales then shifts; output y = x * scale + shift, of which
+/// what is below 0 becomes 0 if `relu`. Rewrites make it after derivatives were taken: it has none.
+#[derive(Clone, Copy, Debug)]
+pub struct Affine {
+    /// Whether the rectifier follows.
+    pub relu: bool,
+}
+
+impl Op for Affine {
+    fn name(&self) -> &'static str {
+        "affine"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [x, affine] = exactly(self.name(), "inputs", inputs)?;
+        affine.expect(self.name(), Shape::matrix(2, x.channels())?)?;
+        Ok(vec![x])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [x, _affine] = exactly(self.name(), "inputs", launch.inputs)?;
+        let walk = AFFINE.over(x);
+        let params = Params { images: walk.images, channels: walk.channels, units: walk.units };
+        let relu = [("RELU", f64::from(u8::from(self.relu)))];
+        walk.each(launch.to, &relu, params, launch.buffers)
+    }
+}
+
+/// The derivative of [`Affine`] for x. Inputs dy \[N, C, H, W\], affine \[2, C\] and, if `mask`, y of dy's
+/// shape; output dx = dy * scale, and 0 where y is not above 0 if `mask`.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelScale {
+    /// Whether the rectifier followed.
+    pub mask: bool,
+}
+
+impl Op for ChannelScale {
+    fn name(&self) -> &'static str {
+        "channel_scale"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let (dy, affine) = if self.mask {
+            let [dy, affine, y] = exactly(self.name(), "inputs", inputs)?;
+            y.expect(self.name(), dy)?;
+            (dy, affine)
+        } else {
+            let [dy, affine] = exactly(self.name(), "inputs", inputs)?;
+            (dy, affine)
+        };
+        affine.expect(self.name(), Shape::matrix(2, dy.channels())?)?;
+        Ok(vec![dy])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [dx] = exactly(self.name(), "outputs", launch.outputs)?;
+        let buffers = if self.mask {
+            exactly(self.name(), "buffers", launch.buffers)?
+        } else {
+            let [of_dy, affine, of_dx] = exactly(self.name(), "buffers", launch.buffers)?;
+            [of_dy, affine, of_dy, of_dx]
+        };
+        let walk = SCALE.over(dx);
+        let params = Params { images: walk.images, channels: walk.channels, units: walk.units };
+        let mask = [("MASK", f64::from(u8::from(self.mask)))];
+        walk.each(launch.to, &mask, params, &buffers)
+    }
+}

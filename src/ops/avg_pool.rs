@@ -1,0 +1,157 @@
+//! Means over windows, `torch.nn.functional.avg_pool2d` with stride = kernel and `adaptive_avg_pool2d` to
+//! one pixel, and their derivatives.
+
+use super::walk::{Widths, widths};
+use crate::gpu::{Access::*, Recording, uniform};
+use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::{Error, Result};
+
+uniform! {
+    struct Params {
+        outputs: u32,
+        out_columns: u32,
+        rows: u32,
+        units: u32,
+        row_units: u32,
+        inv_area: f32,
+    }
+}
+
+/// y from x.
+pub static FORWARD: Widths = widths!("avg_pool", ["index"], Params, &[("x", Read), ("y", Write)]);
+
+/// dx from dy.
+pub static BACKWARD: Widths =
+    widths!("avg_pool_backward", ["index"], Params, &[("dy", Read), ("dx", Write)]);
+
+/// Input x \[N, C, H, W\]; output \[N, C, H / kernel, W / kernel\]: the mean of each window of kernel by
+/// kernel pixels, which follow each other without overlap. Err unless kernel divides H and W.
+#[derive(Clone, Copy, Debug)]
+pub struct AvgPool {
+    /// Height, width and stride of a window; at least 1.
+    pub kernel: u32,
+}
+
+impl Op for AvgPool {
+    fn name(&self) -> &'static str {
+        "avg_pool"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [x] = exactly(self.name(), "inputs", inputs)?;
+        let [n, c, h, w] = x.sides();
+        let k = self.kernel;
+        if h.checked_rem(k) != Some(0) || w.checked_rem(k) != Some(0) {
+            let wanted = format_args!("height and width divisible by the kernel, {k}");
+            return Err(Error::mismatch(self.name(), x, wanted));
+        }
+        Ok(vec![Shape::new(n, c, h / k, w / k)?])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let ([x], [y]) = ends(self.name(), launch)?;
+        record(&FORWARD, x, y, launch)
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        _asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        backward(graph, node, dy)
+    }
+}
+
+/// Input x \[N, C, H, W\]; output \[N, C, 1, 1\]: the mean of each plane.
+#[derive(Clone, Copy, Debug)]
+pub struct GlobalAvgPool;
+
+impl Op for GlobalAvgPool {
+    fn name(&self) -> &'static str {
+        "global_avg_pool"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [x] = exactly(self.name(), "inputs", inputs)?;
+        Ok(vec![Shape::new(x.images(), x.channels(), 1, 1)?])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let ([x], [y]) = ends(self.name(), launch)?;
+        record(&FORWARD, x, y, launch)
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        _asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        backward(graph, node, dy)
+    }
+}
+
+/// Input dy, of whichever of the two; output dx.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AvgPoolBackward {
+    /// Shape of x.
+    pub(crate) x: Shape,
+}
+
+impl Op for AvgPoolBackward {
+    fn name(&self) -> &'static str {
+        "avg_pool_backward"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [dy] = exactly(self.name(), "inputs", inputs)?;
+        let [n, c, h, w] = self.x.sides();
+        let tiled = h.is_multiple_of(dy.height()) && w.is_multiple_of(dy.width());
+        if dy.images() != n || dy.channels() != c || !tiled {
+            let wanted = format_args!("means over windows of {}", self.x);
+            return Err(Error::mismatch(self.name(), dy, wanted));
+        }
+        Ok(vec![self.x])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let ([dy], [dx]) = ends(self.name(), launch)?;
+        record(&BACKWARD, dx, dy, launch)
+    }
+}
+
+/// The op's one input and one output.
+fn ends(op: &'static str, launch: &Launch) -> Result<([Shape; 1], [Shape; 1])> {
+    Ok((exactly(op, "inputs", launch.inputs)?, exactly(op, "outputs", launch.outputs)?))
+}
+
+fn backward(graph: &mut Graph, node: &Node, dy: Value) -> Result<Vec<Option<Value>>> {
+    let [x] = exactly(node.op.name(), "inputs", &node.inputs)?;
+    let x = graph.shape(x)?;
+    Ok(vec![Some(graph.push(AvgPoolBackward { x }, &[dy])?)])
+}
+
+/// One invocation a window, which the two shapes tell.
+fn record(kernels: &'static Widths, large: Shape, small: Shape, launch: &mut Launch) -> Result<()> {
+    // A plane that is one window is as good as one row.
+    let (rows, columns, width) = if small.pixels() == 1 {
+        (1, large.pixels(), large.pixels())
+    } else {
+        (large.height() / small.height(), large.width() / small.width(), large.width())
+    };
+    // If a window's width is whole vec4s, so is the plane's.
+    let (kernel, units) = kernels.fit(columns);
+    let params = Params {
+        outputs: small.elements(),
+        out_columns: small.width(),
+        rows,
+        units,
+        row_units: width / columns * units,
+        inv_area: 1.0 / (rows * columns) as f32,
+    };
+    let grid = Recording::grid(small.elements(), 64);
+    launch.to.dispatch(kernel, &[], params, launch.buffers, grid).map(drop)
+}

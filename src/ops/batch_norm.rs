@@ -1,0 +1,308 @@
+//! Batch normalisation with the batch's statistics (Ioffe and Szegedy 2015, arXiv 1502.03167, algorithm 1),
+//! `torch.nn.functional.batch_norm(training=True)`, its derivatives, and the update of running statistics.
+
+use super::walk::{Widths, widths};
+use crate::gpu::{Access::*, Kernel, uniform};
+use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::{Error, Result};
+
+uniform! {
+    struct StatsParams { images: u32, channels: u32, units: u32, inv_count: f32 }
+}
+uniform! {
+    struct Params { images: u32, channels: u32, units: u32, eps: f32 }
+}
+uniform! {
+    struct BackwardParams { images: u32, channels: u32, units: u32, eps: f32, inv_count: f32 }
+}
+uniform! {
+    struct UpdateParams { channels: u32, momentum: f32, unbiased: f32 }
+}
+
+/// Mean and biased variance of each channel.
+pub static STATS: Widths = widths!(
+    "batch_norm_stats",
+    ["workgroup_sum_vec2"],
+    StatsParams,
+    &[("x", Read), ("mean", Write), ("variance", Write)],
+);
+
+/// y from x and statistics, the batch's or frozen ones.
+pub static FORWARD: Widths = widths!(
+    "batch_norm",
+    [],
+    Params,
+    &[
+        ("x", Read),
+        ("gamma", Read),
+        ("beta", Read),
+        ("mean", Read),
+        ("variance", Read),
+        ("y", Write),
+    ],
+);
+
+/// The derivative for x, through the statistics too.
+pub static BACKWARD: Widths = widths!(
+    "batch_norm_backward",
+    [],
+    BackwardParams,
+    &[
+        ("dy", Read),
+        ("x", Read),
+        ("gamma", Read),
+        ("mean", Read),
+        ("variance", Read),
+        ("dgamma", Read),
+        ("dbeta", Read),
+        ("dx", Write),
+    ],
+);
+
+/// The derivatives for gamma and beta, whatever the statistics are of.
+pub static WEIGHTS: Widths = widths!(
+    "batch_norm_weights",
+    ["workgroup_sum_vec2"],
+    Params,
+    &[
+        ("dy", Read),
+        ("x", Read),
+        ("mean", Read),
+        ("variance", Read),
+        ("dgamma", Write),
+        ("dbeta", Write),
+    ],
+);
+
+/// Running statistics in place.
+pub static UPDATE: Kernel = Kernel {
+    name: "update_running_stats",
+    source: concat!(
+        include_str!("../../shaders/update_running_stats.wgsl"),
+        include_str!("../../shaders/shared/index.wgsl"),
+    ),
+    params: UpdateParams::LAYOUT,
+    bindings: &[
+        ("mean", Read),
+        ("variance", Read),
+        ("running_mean", Write),
+        ("running_variance", Write),
+    ],
+    subgroup: 0,
+};
+
+/// Inputs x \[N, C, H, W\], gamma \[C\] and beta \[C\]; outputs y \[N, C, H, W\] and the batch's mean \[C\] and
+/// variance \[C\], which divides by n = NHW:
+///
+/// y = (x - mean) / sqrt(variance + eps) * gamma + beta
+///
+/// Err for n = 1, as PyTorch: a variance needs two numbers. The running statistics are not touched; that
+/// is [`UpdateRunningStats`]. Derivatives of the mean and variance outputs are not followed.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNorm {
+    /// Added to the variance; finite and above 0. PyTorch's default is 1e-5.
+    pub eps: f32,
+}
+
+impl BatchNorm {
+    /// Adds the node and returns its y, mean and variance.
+    pub fn push(self, graph: &mut Graph, inputs: [Value; 3]) -> Result<[Value; 3]> {
+        exactly(self.name(), "outputs", &graph.push_all(self, &inputs)?)
+    }
+}
+
+impl Op for BatchNorm {
+    fn name(&self) -> &'static str {
+        "batch_norm"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [x, weights @ ..] = exactly::<_, 3>(self.name(), "inputs", inputs)?;
+        check_eps(self.name(), self.eps)?;
+        let vector = check_vectors(self.name(), x, &weights)?;
+        count(self.name(), x)?;
+        Ok(vec![x, vector, vector])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [x, ..] = exactly::<_, 3>(self.name(), "inputs", launch.inputs)?;
+        let [of_x, gamma, beta, y, mean, variance] =
+            exactly(self.name(), "buffers", launch.buffers)?;
+        let stats = STATS.over(x);
+        let params = StatsParams {
+            images: stats.images,
+            channels: stats.channels,
+            units: stats.units,
+            inv_count: inv_count(x),
+        };
+        stats.sums(launch.to, params, &[of_x, mean, variance])?;
+        let apply = FORWARD.over(x);
+        let buffers = [of_x, gamma, beta, mean, variance, y];
+        apply.each(launch.to, &[], params_of(&apply, self.eps), &buffers)
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [x, gamma, _beta] = exactly(self.name(), "inputs", &node.inputs)?;
+        let [_y, mean, variance] = exactly(self.name(), "outputs", &node.outputs)?;
+        let [for_x, for_gamma, for_beta] = exactly(self.name(), "flags", asked)?;
+        let eps = self.eps;
+        // The derivative for x needs both sums, so they are at hand whatever is asked for.
+        let sums = graph.push_all(BatchNormWeights { eps }, &[dy, x, mean, variance])?;
+        let [dgamma, dbeta] = exactly(self.name(), "sums", &sums)?;
+        let mut dx = None;
+        if for_x {
+            let inputs = [dy, x, gamma, mean, variance, dgamma, dbeta];
+            dx = Some(graph.push(BatchNormBackward { eps }, &inputs)?);
+        }
+        Ok(vec![dx, for_gamma.then_some(dgamma), for_beta.then_some(dbeta)])
+    }
+}
+
+/// Inputs dy, x, gamma, mean, variance, dgamma, dbeta; output dx.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchNormBackward {
+    pub(crate) eps: f32,
+}
+
+impl Op for BatchNormBackward {
+    fn name(&self) -> &'static str {
+        "batch_norm_backward"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [dy, x, vectors @ ..] = exactly::<_, 7>(self.name(), "inputs", inputs)?;
+        dy.expect(self.name(), x)?;
+        check_vectors(self.name(), x, &vectors)?;
+        Ok(vec![x])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [_dy, x, ..] = exactly::<_, 7>(self.name(), "inputs", launch.inputs)?;
+        let walk = BACKWARD.over(x);
+        let params = BackwardParams {
+            images: walk.images,
+            channels: walk.channels,
+            units: walk.units,
+            eps: self.eps,
+            inv_count: inv_count(x),
+        };
+        walk.each(launch.to, &[], params, launch.buffers)
+    }
+}
+
+/// Inputs dy, x, mean, variance; outputs dgamma and dbeta, also where the statistics are frozen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchNormWeights {
+    pub(crate) eps: f32,
+}
+
+impl Op for BatchNormWeights {
+    fn name(&self) -> &'static str {
+        "batch_norm_weights"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [dy, x, stats @ ..] = exactly::<_, 4>(self.name(), "inputs", inputs)?;
+        dy.expect(self.name(), x)?;
+        let vector = check_vectors(self.name(), x, &stats)?;
+        Ok(vec![vector, vector])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [_dy, x, ..] = exactly::<_, 4>(self.name(), "inputs", launch.inputs)?;
+        let walk = WEIGHTS.over(x);
+        walk.sums(launch.to, params_of(&walk, self.eps), launch.buffers)
+    }
+}
+
+/// Inputs mean, variance, running_mean, running_variance, each \[C\]; no outputs. Writes the running ones:
+///
+/// running = (1 - momentum) * running + momentum * batch, with the variance times n / (n - 1)
+///
+/// As it writes, it runs in every plan of its graph: leave it out of graphs that only evaluate or attack.
+#[derive(Clone, Copy, Debug)]
+pub struct UpdateRunningStats {
+    /// Weight of the batch, 0 to 1. PyTorch's default is 0.1.
+    pub momentum: f32,
+    /// n = NHW of the x that the statistics are of; at least 2.
+    pub count: u32,
+}
+
+impl UpdateRunningStats {
+    /// For the statistics of an x of this shape. Err if that has but one number a channel.
+    pub fn of(x: Shape, momentum: f32) -> Result<Self> {
+        Ok(Self { momentum, count: count("update_running_stats", x)? })
+    }
+}
+
+impl Op for UpdateRunningStats {
+    fn name(&self) -> &'static str {
+        UPDATE.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [mean, rest @ ..] = exactly::<_, 4>(self.name(), "inputs", inputs)?;
+        check_vectors(self.name(), mean, &[mean])?;
+        check_vectors(self.name(), mean, &rest)?;
+        if self.count < 2 {
+            return Err(Error::mismatch(self.name(), self.count, "a count of at least 2"));
+        }
+        if !(0.0..=1.0).contains(&self.momentum) {
+            return Err(Error::mismatch(self.name(), self.momentum, "a momentum of 0 to 1"));
+        }
+        Ok(Vec::new())
+    }
+
+    fn writes(&self) -> &[usize] {
+        &[2, 3]
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [mean, ..] = exactly::<_, 4>(self.name(), "inputs", launch.inputs)?;
+        let count = f64::from(self.count);
+        let params = UpdateParams {
+            channels: mean.channels(),
+            momentum: self.momentum,
+            unbiased: (count / (count - 1.0)) as f32,
+        };
+        launch.each(&UPDATE, params, mean.channels())
+    }
+}
+
+/// Err, in the name of `op`, unless eps is finite and above 0.
+pub(super) fn check_eps(op: &'static str, eps: f32) -> Result<()> {
+    if eps > 0.0 && eps.is_finite() {
+        return Ok(());
+    }
+    Err(Error::mismatch(op, format_args!("eps {eps}"), "a finite number above 0"))
+}
+
+/// Err, in the name of `op`, unless all are vectors of x's channels, whose shape is returned.
+pub(super) fn check_vectors(op: &'static str, x: Shape, vectors: &[Shape]) -> Result<Shape> {
+    let wanted = Shape::vector(x.channels())?;
+    vectors.iter().try_for_each(|vector| vector.expect(op, wanted))?;
+    Ok(wanted)
+}
+
+/// What the kernels for given statistics take.
+pub(super) fn params_of(walk: &super::walk::Walk, eps: f32) -> impl bytemuck::Pod + use<> {
+    Params { images: walk.images, channels: walk.channels, units: walk.units, eps }
+}
+
+/// Numbers a channel. Err, in the name of `op`, if it is one.
+fn count(op: &'static str, x: Shape) -> Result<u32> {
+    match x.images() * x.pixels() {
+        1 => Err(Error::mismatch(op, x, "more than one value a channel")),
+        count => Ok(count),
+    }
+}
+
+fn inv_count(x: Shape) -> f32 {
+    1.0 / (x.images() * x.pixels()) as f32
+}

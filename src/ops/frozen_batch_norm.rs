@@ -1,0 +1,106 @@
+//! Batch normalisation with frozen statistics, `torch.nn.functional.batch_norm(training=False)`.
+
+use super::batch_norm::{BatchNormWeights, FORWARD, check_eps, check_vectors, params_of};
+use super::walk::{Widths, widths};
+use crate::gpu::{Access::*, uniform};
+use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::{Error, Result};
+
+uniform! {
+    struct Params { images: u32, channels: u32, units: u32, eps: f32 }
+}
+
+/// The derivative for x: all that attacking and sampling need.
+pub static BACKWARD: Widths = widths!(
+    "frozen_batch_norm_backward",
+    [],
+    Params,
+    &[("dy", Read), ("gamma", Read), ("variance", Read), ("dx", Write)],
+);
+
+/// Inputs x \[N, C, H, W\] and gamma, beta, mean and variance, each \[C\]; output, of the shape of x,
+///
+/// y = (x - mean) / sqrt(variance + eps) * gamma + beta
+///
+/// Mean and variance are constants: Err if their derivatives are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct FrozenBatchNorm {
+    /// Added to the variance; finite and above 0. PyTorch's default is 1e-5.
+    pub eps: f32,
+}
+
+impl Op for FrozenBatchNorm {
+    fn name(&self) -> &'static str {
+        "frozen_batch_norm"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [x, vectors @ ..] = exactly::<_, 5>(self.name(), "inputs", inputs)?;
+        check_eps(self.name(), self.eps)?;
+        check_vectors(self.name(), x, &vectors)?;
+        Ok(vec![x])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [x, ..] = exactly::<_, 5>(self.name(), "inputs", launch.inputs)?;
+        let walk = FORWARD.over(x);
+        walk.each(launch.to, &[], params_of(&walk, self.eps), launch.buffers)
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [x, gamma, _beta, mean, variance] = exactly(self.name(), "inputs", &node.inputs)?;
+        let [for_x, for_gamma, for_beta, statistics @ ..] =
+            exactly::<_, 5>(self.name(), "flags", asked)?;
+        if statistics.contains(&true) {
+            let why = "mean and variance are frozen";
+            return Err(Error::NoDerivative { op: self.name(), why });
+        }
+        let eps = self.eps;
+        let (mut dx, mut dgamma, mut dbeta) = (None, None, None);
+        if for_x {
+            dx = Some(graph.push(FrozenBatchNormBackward { eps }, &[dy, gamma, variance])?);
+        }
+        if for_gamma || for_beta {
+            let sums = graph.push_all(BatchNormWeights { eps }, &[dy, x, mean, variance])?;
+            let [of_gamma, of_beta] = exactly(self.name(), "sums", &sums)?;
+            (dgamma, dbeta) = (for_gamma.then_some(of_gamma), for_beta.then_some(of_beta));
+        }
+        Ok(vec![dx, dgamma, dbeta, None, None])
+    }
+}
+
+/// Inputs dy, gamma, variance; output dx = dy * gamma / sqrt(variance + eps).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrozenBatchNormBackward {
+    pub(crate) eps: f32,
+}
+
+impl Op for FrozenBatchNormBackward {
+    fn name(&self) -> &'static str {
+        "frozen_batch_norm_backward"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [dy, vectors @ ..] = exactly::<_, 3>(self.name(), "inputs", inputs)?;
+        check_vectors(self.name(), dy, &vectors)?;
+        Ok(vec![dy])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [dy, ..] = exactly::<_, 3>(self.name(), "inputs", launch.inputs)?;
+        let walk = BACKWARD.over(dy);
+        let params = Params {
+            images: walk.images,
+            channels: walk.channels,
+            units: walk.units,
+            eps: self.eps,
+        };
+        walk.each(launch.to, &[], params, launch.buffers)
+    }
+}

@@ -1,0 +1,198 @@
+//! Every kernel's Rust declaration against its WGSL, through naga; the list against the folder; and what
+//! launches set against what shaders declare. No GPU is used.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail so"
+)]
+
+use lapidary::gpu::{Access, Adapter, AdapterKind, Dispatch, Kernel};
+use lapidary::graph::{Graph, Plan, Shape, Value};
+use lapidary::ops::{self, *};
+use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, Scalar, StorageAccess, TypeInner};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+
+fn parse(kernel: &Kernel) -> Module {
+    naga::front::wgsl::parse_str(kernel.source).unwrap_or_else(|error| {
+        panic!("{}", error.emit_to_string_with_path(kernel.source, kernel.name))
+    })
+}
+
+#[test]
+fn rust_and_wgsl_agree() {
+    for kernel in KERNELS {
+        let name = kernel.name;
+        let module = parse(kernel);
+        let mut capabilities = Capabilities::empty();
+        capabilities.set(Capabilities::SUBGROUP, kernel.subgroup > 0);
+        capabilities.set(Capabilities::SHADER_FLOAT16, kernel.source.contains("enable f16;"));
+        let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+        if kernel.subgroup > 0 {
+            validator.subgroup_stages(ShaderStages::COMPUTE);
+            validator.subgroup_operations(SubgroupOperationSet::all());
+        }
+        validator.validate(&module).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        assert!(module.entry_points.iter().map(|entry| entry.name.as_str()).eq(["main"]), "{name}");
+
+        let globals = module.global_variables.iter();
+        let bound: BTreeMap<_, _> = globals.filter_map(|(_, v)| Some((v.binding?, v))).collect();
+        let slots: Vec<_> = bound.keys().map(|slot| (slot.group, slot.binding)).collect();
+        assert_eq!(slots, (0..bound.len() as u32).map(|i| (0, i)).collect::<Vec<_>>(), "{name}");
+        let mut bound = bound.values();
+        let params = bound.next().unwrap();
+        assert_eq!(params.name.as_deref(), Some("params"), "{name}");
+        assert_eq!(params.space, AddressSpace::Uniform, "{name}");
+        let storage: Vec<_> =
+            bound.map(|v| (v.name.as_deref().unwrap(), access(v.space))).collect();
+        assert_eq!(storage, kernel.bindings, "{name}");
+        assert!(storage.len() <= 8, "{name}: WebGPU guarantees 8 storage buffers");
+
+        let TypeInner::Struct { members, span } = &module.types[params.ty].inner else {
+            panic!("{name}: binding 0 is no struct")
+        };
+        let fields: Vec<_> = members
+            .iter()
+            .map(|m| {
+                (m.name.as_deref().unwrap(), scalar(&module.types[m.ty].inner), m.offset as usize)
+            })
+            .collect();
+        assert_eq!(fields, kernel.params.fields, "{name}: Params");
+        assert_eq!(*span as usize, kernel.params.size, "{name}: Params");
+    }
+}
+
+/// A file's stem is the name of its kernel, or the start of the names of its kernels.
+#[test]
+fn the_list_is_the_folder() {
+    let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let files = wgsl_files(&shaders);
+    let mut made: Vec<&str> = Vec::new();
+    for kernel in KERNELS {
+        let name = kernel.name;
+        let own = files.iter().filter(|(_, text)| kernel.source.starts_with(text.as_str()));
+        let stems: Vec<_> = own.map(|(stem, _)| stem.as_str()).collect();
+        let [stem] = stems[..] else { panic!("{name} starts with the files {stems:?}") };
+        let suffix = name.strip_prefix(stem);
+        let fits = suffix.is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('_'));
+        assert!(fits, "{name} is made of {stem}.wgsl");
+        made.push(stem);
+    }
+    for stem in files.keys() {
+        assert!(made.contains(&stem.as_str()), "no kernel in KERNELS is made of {stem}.wgsl");
+    }
+    let mut names: Vec<_> = KERNELS.iter().map(|kernel| kernel.name).collect();
+    names.sort_unstable();
+    names.windows(2).for_each(|pair| assert_ne!(pair[0], pair[1], "two kernels of one name"));
+    for (name, text) in wgsl_files(&shaders.join("shared")) {
+        let used = KERNELS.iter().any(|kernel| kernel.source.contains(&text));
+        assert!(used, "no kernel uses shared/{name}");
+    }
+}
+
+/// Every op of networks on maps of whole vec4s and on others, for a CPU and for a GPU.
+#[test]
+fn launches_set_overrides_that_exist() {
+    for kind in [AdapterKind::Cpu, AdapterKind::Discrete] {
+        for side in [4, 3] {
+            for dispatch in launches(kind, side) {
+                check_launch(&dispatch);
+            }
+        }
+    }
+}
+
+fn check_launch(dispatch: &Dispatch) {
+    let kernel = dispatch.kernel;
+    let name = kernel.name;
+    assert!(KERNELS.iter().any(|listed| std::ptr::eq(*listed, kernel)), "{name} is not in KERNELS");
+    assert_eq!(dispatch.params.len(), kernel.params.size, "{name}");
+    let module = parse(kernel);
+    let declared: Vec<_> = module.overrides.iter().filter_map(|(_, o)| o.name.as_deref()).collect();
+    for (constant, _) in &dispatch.constants {
+        assert!(declared.contains(constant), "{name} has no override {constant}");
+    }
+    for (_, needed) in module.overrides.iter().filter(|(_, o)| o.init.is_none()) {
+        let needed = needed.name.as_deref().unwrap();
+        let set = dispatch.constants.iter().any(|(constant, _)| *constant == needed);
+        assert!(set, "{name} needs {needed}");
+    }
+}
+
+fn launches(kind: AdapterKind, side: u32) -> Vec<Dispatch> {
+    let adapter = Adapter {
+        name: "none".into(),
+        driver: String::new(),
+        backend: String::new(),
+        kind,
+        subgroup: None,
+        timestamps: false,
+        f16: false,
+        max_binding: 128 << 20,
+        max_buffer: 256 << 20,
+        storage_buffers: 8,
+    };
+    let x = Shape::new(2, 3, side, side).unwrap();
+    let vector = Shape::vector(3).unwrap();
+    let mut graph = Graph::default();
+    let mut wanted = Vec::new();
+    let of_x = graph.input(x);
+    let vectors: [Value; 4] = [vector; 4].map(|shape| graph.input(shape));
+    let [gamma, beta, mean, variance] = vectors;
+    let affine = graph.push(FoldBatchNorm { eps: 1e-5 }, &vectors).unwrap();
+    let [normed, of_batch @ ..] =
+        BatchNorm { eps: 1e-5 }.push(&mut graph, [of_x, gamma, beta]).unwrap();
+    let running = [of_batch[0], of_batch[1], mean, variance];
+    graph.push_all(UpdateRunningStats::of(x, 0.1).unwrap(), &running).unwrap();
+    let [constant, deviation] = [vec![0.5; 3], vec![0.5; 3]];
+    let normalise = Normalise { mean: constant, std: deviation };
+    let frozen = [normed, gamma, beta, mean, variance];
+    let frozen = graph.push(FrozenBatchNorm { eps: 1e-5 }, &frozen).unwrap();
+    let mut y = graph.push(normalise, &[frozen]).unwrap();
+    y = graph.push(BroadcastAdd, &[y, beta]).unwrap();
+    y = graph.push(Silu, &[y]).unwrap();
+    y = graph.push(Relu, &[y]).unwrap();
+    y = graph.push(Add, &[y, of_x]).unwrap();
+    let pooled = graph.push(AvgPool { kernel: side }, &[y]).unwrap();
+    let [w, bias] =
+        [Shape::matrix(5, 3), Shape::vector(5)].map(|shape| graph.input(shape.unwrap()));
+    let logits = graph.push(Linear { bias: true }, &[pooled, w, bias]).unwrap();
+    let asked = [of_x, gamma, beta, w, bias];
+    wanted.extend(ops::gradient(&mut graph, logits, logits, &asked).unwrap());
+    let rectified = graph.push(Affine { relu: true }, &[of_x, affine]).unwrap();
+    wanted.push(graph.push(ChannelScale { mask: true }, &[of_x, affine, rectified]).unwrap());
+    wanted.push(graph.push(ChannelScale { mask: false }, &[of_x, affine]).unwrap());
+    wanted.push(graph.push(GlobalAvgPool, &[of_x]).unwrap());
+    let plan = Plan::new(&graph, &wanted, &[of_x], &Arc::new(adapter)).unwrap();
+    plan.once.dispatches.into_iter().chain(plan.every.dispatches).collect()
+}
+
+/// Text of each .wgsl file of a folder by its stem.
+fn wgsl_files(folder: &Path) -> BTreeMap<String, String> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wgsl"))
+        .map(|path| {
+            (path.file_stem().unwrap().to_str().unwrap().into(), fs::read_to_string(path).unwrap())
+        })
+        .collect()
+}
+
+fn access(space: AddressSpace) -> Access {
+    match space {
+        AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Access::Write,
+        AddressSpace::Storage { .. } => Access::Read,
+        other => panic!("unexpected address space {other:?}"),
+    }
+}
+
+fn scalar(ty: &TypeInner) -> &'static str {
+    match ty {
+        TypeInner::Scalar(Scalar::U32) => "u32",
+        TypeInner::Scalar(Scalar::I32) => "i32",
+        TypeInner::Scalar(Scalar::F32) => "f32",
+        other => panic!("Params may hold only u32, i32 and f32, not {other:?}"),
+    }
+}

@@ -1,0 +1,106 @@
+//! Imports run downwards only; `gpu` and `embed` alone name wgpu; `data` knows nothing of ours.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail so"
+)]
+
+use std::{fs, path::Path, path::PathBuf};
+
+/// From the lowest to the highest. `embed` is a surface beside `cli`.
+const LAYERS: [&str; 9] =
+    ["gpu", "graph", "ops", "rewrite", "model", "attack", "eval", "train", "cli"];
+
+#[test]
+fn imports_run_downwards() {
+    for (height, layer) in LAYERS.iter().enumerate() {
+        for path in sources(layer) {
+            for upper in LAYERS[height + 1..].iter().chain(&["embed"]) {
+                assert!(!imports(&path, upper), "{path:?} imports {upper}");
+            }
+        }
+    }
+    for path in sources("embed") {
+        assert!(!imports(&path, "cli"), "{path:?} imports cli");
+    }
+}
+
+#[test]
+fn gpu_and_embed_alone_name_wgpu() {
+    for layer in LAYERS[1..].iter().chain(&["data"]) {
+        for path in sources(layer) {
+            assert!(!code(&path).contains("wgpu"), "{path:?} names wgpu");
+        }
+    }
+}
+
+#[test]
+fn data_knows_nothing_of_ours() {
+    for path in sources("data") {
+        for layer in LAYERS.iter().chain(&["embed"]) {
+            assert!(!imports(&path, layer), "{path:?} imports {layer}");
+        }
+    }
+}
+
+/// Files of `src/LAYER.rs` and `src/LAYER/`; none where the layer is not there yet.
+fn sources(layer: &str) -> Vec<PathBuf> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut folders = vec![src.join(layer)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    let file = src.join(layer).with_extension("rs");
+    found.extend(file.exists().then_some(file));
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    found
+}
+
+/// The file without comments, which may name anything.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether the file says `crate::LAYER` or has it in a `use crate::{...}` list.
+fn imports(path: &Path, layer: &str) -> bool {
+    let words = |text: &str| -> Vec<String> {
+        text.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_owned).collect()
+    };
+    let code = code(path);
+    code.split("crate::").skip(1).any(|rest| match rest.strip_prefix('{') {
+        // Names at the top of the list are the layers: what nested braces hold is theirs.
+        Some(list) => top_of(list)
+            .split(',')
+            .any(|item| words(item.trim()).first().is_some_and(|w| w == layer)),
+        None => words(rest).first().is_some_and(|word| word == layer),
+    })
+}
+
+/// A brace list up to its end, without what nested braces hold.
+fn top_of(list: &str) -> String {
+    let mut depth = 0;
+    let ends = |c: char| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        (depth >= 0).then_some((c, depth))
+    };
+    list.chars().map_while(ends).filter(|&(_, depth)| depth == 0).map(|(c, _)| c).collect()
+}
+
+#[test]
+fn nested_imports_are_seen() {
+    assert_eq!(
+        top_of("gpu::{Access, Kernel}, graph::Op};\nfn main() {}").replace('}', ""),
+        "gpu::, graph::Op"
+    );
+}
