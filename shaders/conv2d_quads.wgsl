@@ -13,6 +13,8 @@
 
 // Rows of one quad, taken two at a time.
 override NARROW: bool = false;
+// Output channels that are not padding: what lies beyond 1 or 4 is left out.
+override CHANNELS: u32 = 8u;
 
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;
 
@@ -98,20 +100,24 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             tap += 3u;
             a0 += w0.low.x * la + w1.low.x * ma + w2.low.x * ra;
             b0 += w0.low.x * lb + w1.low.x * mb + w2.low.x * rb;
-            a1 += w0.low.y * la + w1.low.y * ma + w2.low.y * ra;
-            b1 += w0.low.y * lb + w1.low.y * mb + w2.low.y * rb;
-            a2 += w0.low.z * la + w1.low.z * ma + w2.low.z * ra;
-            b2 += w0.low.z * lb + w1.low.z * mb + w2.low.z * rb;
-            a3 += w0.low.w * la + w1.low.w * ma + w2.low.w * ra;
-            b3 += w0.low.w * lb + w1.low.w * mb + w2.low.w * rb;
-            a4 += w0.high.x * la + w1.high.x * ma + w2.high.x * ra;
-            b4 += w0.high.x * lb + w1.high.x * mb + w2.high.x * rb;
-            a5 += w0.high.y * la + w1.high.y * ma + w2.high.y * ra;
-            b5 += w0.high.y * lb + w1.high.y * mb + w2.high.y * rb;
-            a6 += w0.high.z * la + w1.high.z * ma + w2.high.z * ra;
-            b6 += w0.high.z * lb + w1.high.z * mb + w2.high.z * rb;
-            a7 += w0.high.w * la + w1.high.w * ma + w2.high.w * ra;
-            b7 += w0.high.w * lb + w1.high.w * mb + w2.high.w * rb;
+            if CHANNELS > 1u {
+                a1 += w0.low.y * la + w1.low.y * ma + w2.low.y * ra;
+                b1 += w0.low.y * lb + w1.low.y * mb + w2.low.y * rb;
+                a2 += w0.low.z * la + w1.low.z * ma + w2.low.z * ra;
+                b2 += w0.low.z * lb + w1.low.z * mb + w2.low.z * rb;
+                a3 += w0.low.w * la + w1.low.w * ma + w2.low.w * ra;
+                b3 += w0.low.w * lb + w1.low.w * mb + w2.low.w * rb;
+            }
+            if CHANNELS > 4u {
+                a4 += w0.high.x * la + w1.high.x * ma + w2.high.x * ra;
+                b4 += w0.high.x * lb + w1.high.x * mb + w2.high.x * rb;
+                a5 += w0.high.y * la + w1.high.y * ma + w2.high.y * ra;
+                b5 += w0.high.y * lb + w1.high.y * mb + w2.high.y * rb;
+                a6 += w0.high.z * la + w1.high.z * ma + w2.high.z * ra;
+                b6 += w0.high.z * lb + w1.high.z * mb + w2.high.z * rb;
+                a7 += w0.high.w * la + w1.high.w * ma + w2.high.w * ra;
+                b7 += w0.high.w * lb + w1.high.w * mb + w2.high.w * rb;
+            }
         }
     }
     if !inside { return; }

@@ -2,7 +2,7 @@
 // the network done before the store (shared/epilogue.wgsl).
 //
 //   grid     x: one invocation per 4 columns of a row of y, for the images of the launch;
-//            y: one workgroup per 8 output channels
+//            y: one workgroup per 8 output channels; z: phases of a strided derivative, rows outermost
 //   x, y     [image][channel][row][column]; mask and residual as y
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][row][column][out channel % 8],
 //            where out and in are y's and x's
@@ -16,58 +16,54 @@ override STRIDE_X: u32 = 1u;
 
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
-// Where tap t of position p of y lies in x; beyond `size` if it lies outside or between x's values.
-fn source(p: u32, t: u32, stride: u32, pad: u32, size: u32) -> u32 {
-    if TRANSPOSED {
-        let apart = p + pad - t; // wraps below zero, and is then too large
-        return select(size, apart / stride, apart % stride == 0u && apart < 0x80000000u);
-    }
-    return p * stride + t - pad;
-}
-
-fn value_at(line: u32, column: u32, row_inside: bool) -> f32 {
-    let inside = row_inside && column < params.width;
-    return select(0.0, x_word(line + min(column, params.width - 1u)), inside);
-}
-
+// Four columns, `apart` words from one to the next.
 fn store(o: u32, at: u32, columns: u32, value: vec4f) {
     if o >= params.outputs { return; }
+    let apart = select(1u, STRIDE_X, TRANSPOSED);
     var rest = vec4f(0.0);
     var kept = vec4f(1.0);
-    let last = columns - 1u;
+    // What is not stored is read where something is.
+    let places = at + min(vec4u(0u, 1u, 2u, 3u), vec4u(columns - 1u)) * apart;
     if RESIDUAL > 0u {
-        rest.x = residual_word(at);
-        rest.y = residual_word(at + min(1u, last));
-        rest.z = residual_word(at + min(2u, last));
-        rest.w = residual_word(at + min(3u, last));
+        rest = vec4f(
+            residual_word(places.x),
+            residual_word(places.y),
+            residual_word(places.z),
+            residual_word(places.w),
+        );
     }
     if MASK {
-        kept.x = mask_word(at);
-        kept.y = mask_word(at + min(1u, last));
-        kept.z = mask_word(at + min(2u, last));
-        kept.w = mask_word(at + min(3u, last));
-        kept = select(vec4f(0.0), vec4f(1.0), kept > vec4f(0.0));
+        let mask = vec4f(mask_word(places.x), mask_word(places.y), mask_word(places.z), mask_word(places.w));
+        kept = select(vec4f(0.0), vec4f(1.0), mask > vec4f(0.0));
     }
     let result = epilogue(o, value, rest, kept);
-    y[at] = result.x;
-    if columns > 1u { y[at + 1u] = result.y; }
-    if columns > 2u { y[at + 2u] = result.z; }
-    if columns > 3u { y[at + 3u] = result.w; }
+    y[places.x] = result.x;
+    if columns > 1u { y[places.y] = result.y; }
+    if columns > 2u { y[places.z] = result.z; }
+    if columns > 3u { y[places.w] = result.w; }
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
     let plane = params.out_width * params.out_height;
-    let across = (params.out_width + 3u) / 4u;
-    let tiles = across * params.out_height;
+    // Of a derivative's rows and columns only each STRIDE-th meets the same taps: a phase.
+    let every_y = select(1u, STRIDE_Y, TRANSPOSED);
+    let every_x = select(1u, STRIDE_X, TRANSPOSED);
+    let phase_y = workgroup.z / every_x;
+    let phase_x = workgroup.z % every_x;
+    let across = ((params.out_width + every_x - 1u) / every_x + 3u) / 4u;
+    let tiles = across * ((params.out_height + every_y - 1u) / every_y);
     let flat = workgroup.x * WORKGROUP + lane;
     // Lanes beyond the last tile compute it too and store nothing: broadcasts need all lanes.
-    let inside = flat < params.images * tiles;
     let tile = min(flat, params.images * tiles - 1u);
     let n = params.first_image + tile / tiles;
-    let v = tile % tiles / across;
-    let u = tile % across * 4u;
+    let v = tile % tiles / across * every_y + phase_y;
+    let u = tile % across * (4u * every_x) + phase_x;
+    let inside = flat < params.images * tiles && v < params.out_height && u < params.out_width;
     let block = params.first_block + workgroup.y;
+    let in_plane = params.height * params.width;
+    let image = n * params.inputs * in_plane;
+    let window = params.kernel_height * params.kernel_width;
 
     var a0 = vec4f(0.0);
     var a1 = vec4f(0.0);
@@ -77,22 +73,25 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var a5 = vec4f(0.0);
     var a6 = vec4f(0.0);
     var a7 = vec4f(0.0);
-    var tap = block * params.inputs * params.kernel_height * params.kernel_width;
-    for (var i = 0u; i < params.inputs; i++) {
-        let first = (n * params.inputs + i) * params.height * params.width;
-        for (var r = 0u; r < params.kernel_height; r++) {
-            let row = source(v, r, STRIDE_Y, params.pad_y, params.height);
-            let row_inside = row < params.height;
-            let line = first + min(row, params.height - 1u) * params.width;
-            for (var c = 0u; c < params.kernel_width; c++) {
-                let value = vec4f(
-                    value_at(line, source(u, c, STRIDE_X, params.pad_x, params.width), row_inside),
-                    value_at(line, source(u + 1u, c, STRIDE_X, params.pad_x, params.width), row_inside),
-                    value_at(line, source(u + 2u, c, STRIDE_X, params.pad_x, params.width), row_inside),
-                    value_at(line, source(u + 3u, c, STRIDE_X, params.pad_x, params.width), row_inside),
-                );
+    // Taps outside, channels inside: positions are worked out once a tap.
+    for (var r = (phase_y + params.pad_y) % every_y; r < params.kernel_height; r += every_y) {
+        // What lies above or left of x wraps to a large number.
+        var row = v * STRIDE_Y + r - params.pad_y;
+        if TRANSPOSED { row = (v + params.pad_y - r + 0x10000u * STRIDE_Y) / STRIDE_Y - 0x10000u; }
+        let line = image + min(row, params.height - 1u) * params.width;
+        let row_inside = select(0.0, 1.0, row < params.height);
+        for (var c = (phase_x + params.pad_x) % every_x; c < params.kernel_width; c += every_x) {
+            var first = u * STRIDE_X + c - params.pad_x;
+            if TRANSPOSED { first = (u + params.pad_x - c + 0x10000u * STRIDE_X) / STRIDE_X - 0x10000u; }
+            let columns = first + vec4u(0u, 1u, 2u, 3u) * select(STRIDE_X, 1u, TRANSPOSED);
+            let kept = select(vec4f(0.0), vec4f(row_inside), columns < vec4u(params.width));
+            var at = line + min(columns, vec4u(params.width - 1u));
+            var tap = block * params.inputs * window + r * params.kernel_width + c;
+            for (var i = 0u; i < params.inputs; i++) {
+                let value = kept * vec4f(x_word(at.x), x_word(at.y), x_word(at.z), x_word(at.w));
                 let eight = octet(tap, lane);
-                tap += 1u;
+                at += vec4u(in_plane);
+                tap += window;
                 a0 += eight.low.x * value;
                 a1 += eight.low.y * value;
                 a2 += eight.low.z * value;
@@ -107,7 +106,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if !inside { return; }
     let o = block * 8u;
     let at = (n * params.outputs + o) * plane + v * params.out_width + u;
-    let columns = min(params.out_width - u, 4u);
+    let columns = min((params.out_width - u + every_x - 1u) / every_x, 4u);
     store(o + 0u, at + 0u * plane, columns, a0);
     store(o + 1u, at + 1u * plane, columns, a1);
     store(o + 2u, at + 2u * plane, columns, a2);

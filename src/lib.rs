@@ -6,6 +6,7 @@ pub mod error;
 pub mod gpu;
 pub mod graph;
 pub mod ops;
+pub mod rewrite;
 
 pub use error::{Error, Result};
 pub use wgpu;

@@ -5,6 +5,7 @@
 
 struct Eight { d0: vec4f, d1: vec4f, d2: vec4f, d3: vec4f, d4: vec4f, d5: vec4f, d6: vec4f, d7: vec4f }
 
+fn x_quad(at: u32) -> vec4f { return x[at / 4u]; }
 fn x_word(at: u32) -> f32 { return x[at / 4u][at % 4u]; }
 
 // The quads of eight channels, `plane` words apart. Channels beyond the last are read inside the buffer and not used.

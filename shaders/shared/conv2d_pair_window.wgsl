@@ -6,6 +6,7 @@
 
 struct Eight { d0: vec4f, d1: vec4f, d2: vec4f, d3: vec4f, d4: vec4f, d5: vec4f, d6: vec4f, d7: vec4f }
 
+fn x_quad(at: u32) -> vec4f { return x[(at - params.x_skip) / 4u]; }
 fn x_word(at: u32) -> f32 { let i = at - params.x_skip; return x[i / 4u][i % 4u]; }
 
 // The quads of eight channels, `plane` words apart. Channels beyond the last are read inside the window and not used.

@@ -234,16 +234,20 @@ impl Op for PackedConv2d {
         ];
         let whole = [Share { params, x: None, w: None, y: None, blocks: params.outputs.div_ceil(8) }];
         let windows = self.shares(&params, launch.to.adapter());
-        let (kernel, tiles) = if self.quads() {
+        let (kernel, tiles, phases) = if self.quads() {
             constants.push(("NARROW", f64::from(params.width == 4)));
+            constants.push(("CHANNELS", f64::from(params.outputs.min(8))));
             let tiles = params.out_height * params.out_width / 8;
-            (if windows.is_some() { &QUADS_WINDOW } else { &QUADS }, tiles)
+            (if windows.is_some() { &QUADS_WINDOW } else { &QUADS }, tiles, 1)
         } else {
             constants.push(("TRANSPOSED", f64::from(self.transposed)));
             constants.push(("STRIDE_Y", f64::from(params.stride_y)));
             constants.push(("STRIDE_X", f64::from(params.stride_x)));
-            let tiles = params.out_height * params.out_width.div_ceil(4);
-            (if windows.is_some() { &TAPS_WINDOW } else { &TAPS }, tiles)
+            // A strided derivative's rows and columns fall into phases that meet different taps.
+            let [every_y, every_x] = if self.transposed { self.conv.stride } else { [1, 1] };
+            let across = params.out_width.div_ceil(every_x).div_ceil(4);
+            let tiles = params.out_height.div_ceil(every_y) * across;
+            (if windows.is_some() { &TAPS_WINDOW } else { &TAPS }, tiles, every_y * every_x)
         };
         for share in windows.as_deref().unwrap_or(&whole) {
             // What the flags leave out is bound to x as x is.
@@ -260,7 +264,7 @@ impl Op for PackedConv2d {
                 (*y).into(),
             ];
             let groups = (share.params.images * tiles).div_ceil(WORKGROUP);
-            let grid = [groups, share.blocks, 1];
+            let grid = [groups, share.blocks, phases];
             launch.to.dispatch(kernel, &constants, share.params, &buffers, grid)?;
         }
         Ok(())

@@ -16,11 +16,11 @@ uniform! {
 }
 
 macro_rules! weights {
-    ($name:literal, $read:literal, $access:expr, $subgroup:literal) => {
+    ($name:literal, $file:literal, $read:literal, $access:expr, $subgroup:literal) => {
         Kernel {
             name: $name,
             source: concat!(
-                include_str!("../../shaders/conv2d_weights.wgsl"),
+                include_str!(concat!("../../shaders/", $file)),
                 include_str!("../../shaders/shared/conv2d_launch.wgsl"),
                 include_str!(concat!("../../shaders/shared/", $read)),
             ),
@@ -31,11 +31,23 @@ macro_rules! weights {
     };
 }
 
-/// One part of dw.
-pub static WEIGHTS: Kernel = weights!("conv2d_weights", "conv2d_pair_storage.wgsl", Read, 0);
+/// One part of dw: any kernel, stride and padding.
+pub static TAPS: Kernel =
+    weights!("conv2d_weights", "conv2d_weights.wgsl", "conv2d_pair_storage.wgsl", Read, 0);
 /// The same through uniform windows.
-pub static WEIGHTS_WINDOW: Kernel =
-    weights!("conv2d_weights_window", "conv2d_pair_window.wgsl", Window, 8);
+pub static TAPS_WINDOW: Kernel =
+    weights!("conv2d_weights_window", "conv2d_weights.wgsl", "conv2d_pair_window.wgsl", Window, 8);
+/// One part of dw: 3x3, stride 1, padding 1.
+pub static QUADS: Kernel =
+    weights!("conv2d_weights_quads", "conv2d_weights_quads.wgsl", "conv2d_pair_storage.wgsl", Read, 0);
+/// The same through uniform windows.
+pub static QUADS_WINDOW: Kernel = weights!(
+    "conv2d_weights_quads_window",
+    "conv2d_weights_quads.wgsl",
+    "conv2d_pair_window.wgsl",
+    Window,
+    8
+);
 
 /// dw of all parts.
 pub static SUM_PARTS: Kernel = Kernel {
@@ -125,22 +137,31 @@ impl Op for PackedWeightGradient {
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [dy, x, dw, partials] = exactly(self.name(), "buffers", launch.buffers)?;
-        let kernel = if self.windows { &WEIGHTS_WINDOW } else { &WEIGHTS };
+        let [_, inputs, rows, columns] = self.w.sides();
+        let quads = self.conv == Conv2d::square(1, 1) && (rows, columns) == (3, 3);
+        let kernel = match (quads, self.windows) {
+            (true, true) => &QUADS_WINDOW,
+            (true, false) => &QUADS,
+            (false, true) => &TAPS_WINDOW,
+            (false, false) => &TAPS,
+        };
+        // An invocation for each kernel row, or for each of its columns too.
+        let positions = inputs * if quads { rows } else { rows * columns };
+        let workgroup = positions.next_multiple_of(8).min(WORKGROUP);
         let shares = self.shares()?;
         let parts = shares.len() as u32;
         for (part, Share { params, x: x_window, y: y_window, blocks, .. }) in (0..).zip(shares) {
-            let constants = [
-                ("STRIDE_Y", f64::from(params.stride_y)),
-                ("STRIDE_X", f64::from(params.stride_x)),
-                ("WORKGROUP", f64::from(WORKGROUP)),
-            ];
+            let mut constants = vec![("WORKGROUP", f64::from(workgroup))];
+            if !quads {
+                constants.push(("STRIDE_Y", f64::from(params.stride_y)));
+                constants.push(("STRIDE_X", f64::from(params.stride_x)));
+            }
             let buffers = [
                 Binding { buffer: dy, window: y_window },
                 Binding { buffer: x, window: x_window },
                 partials.into(),
             ];
-            let positions = params.inputs * params.kernel_height * params.kernel_width;
-            let grid = [positions.div_ceil(WORKGROUP), blocks, 1];
+            let grid = [positions.div_ceil(workgroup), blocks, 1];
             let params = Params { w_skip: part, ..params };
             launch.to.dispatch(kernel, &constants, params, &buffers, grid)?;
         }
