@@ -1,5 +1,6 @@
 //! Trains, attacks, samples and explains joint energy-based models on any GPU through WebGPU.
 
+pub mod attack;
 #[cfg(feature = "data")]
 pub mod data;
 pub mod error;
