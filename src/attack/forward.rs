@@ -1,0 +1,99 @@
+//! What all attacks share: the model over images under attack, its objective, and the buffers of a batch.
+
+use super::Objective;
+use crate::gpu::{Buffer, Gpu};
+use crate::graph::{Graph, Shape, Value};
+use crate::model::{DeviceWeights, Mode, WideResNet, Weights};
+use crate::ops;
+use crate::{Error, Result};
+
+/// A batch on the device.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub gpu: Gpu,
+    pub shape: Shape,
+    pub classes: u32,
+    /// Under attack; written in place.
+    pub images: Buffer,
+    /// Where they came from: the ball's centre.
+    pub origin: Buffer,
+    pub labels: Buffer,
+    /// The weight of each image in what is climbed.
+    pub seed: Buffer,
+}
+
+impl Batch {
+    pub async fn new(
+        gpu: &Gpu,
+        model: &WideResNet,
+        [images, side]: [u32; 2],
+        objective: Objective,
+    ) -> Result<Self> {
+        let shape = Shape::new(images, model.channels(), side, side)?;
+        let words = [shape.elements(), shape.elements(), images];
+        let made = gpu.allocate(&words).await?;
+        let [under_attack, origin, labels] = <[Buffer; 3]>::try_from(made)
+            .map_err(|made| Error::mismatch("attack", made.len(), "3 buffers"))?;
+        let seed = gpu.upload(&vec![objective.weight(images); images as usize]).await?;
+        let (gpu, classes) = (gpu.clone(), model.classes());
+        Ok(Self { gpu, shape, classes, images: under_attack, origin, labels, seed })
+    }
+
+    /// Writes origin and labels.
+    pub async fn write(&self, origin: &[f32], labels: &[u32]) -> Result<()> {
+        self.gpu.write(&self.origin, origin).await?;
+        self.gpu.write(&self.labels, labels).await
+    }
+}
+
+/// Graph values of a batch that goes through the model.
+pub(super) struct Forward {
+    pub x: Value,
+    pub origin: Value,
+    pub labels: Value,
+    pub seed: Value,
+    pub logits: Value,
+    /// A number an image.
+    pub objective: Value,
+    weights: Weights,
+}
+
+impl Forward {
+    pub fn new(
+        graph: &mut Graph,
+        model: &WideResNet,
+        batch: &Batch,
+        objective: Objective,
+        mode: Mode,
+    ) -> Result<Self> {
+        let per_image = Shape::per_image(batch.shape.images())?;
+        let (x, origin) = (graph.input(batch.shape), graph.input(batch.shape));
+        let (labels, seed) = (graph.input(per_image), graph.input(per_image));
+        let weights = Weights::inputs(graph, &model.parameters())?;
+        let logits = model.logits(graph, x, &weights, mode)?;
+        let objective = objective.push(graph, logits, labels)?;
+        Ok(Self { x, origin, labels, seed, logits, objective, weights })
+    }
+
+    /// The gradient of what is climbed, for the images alone.
+    pub fn image_gradient(&self, graph: &mut Graph) -> Result<Value> {
+        let gradients = ops::gradient(graph, self.objective, self.seed, &[self.x])?;
+        let [gradient] = crate::graph::exactly("attack", "gradients", &gradients)?;
+        Ok(gradient)
+    }
+
+    /// What changes between replays.
+    pub fn changing(&self) -> [Value; 3] {
+        [self.x, self.origin, self.labels]
+    }
+
+    /// The buffers of the batch and of the weights.
+    pub fn given(&self, batch: &Batch, weights: &DeviceWeights) -> Result<Vec<(Value, Buffer)>> {
+        let mut given = weights.bindings(&self.weights)?;
+        given.push((self.x, batch.images.clone()));
+        given.push((self.origin, batch.origin.clone()));
+        given.push((self.labels, batch.labels.clone()));
+        given.push((self.seed, batch.seed.clone()));
+        Ok(given)
+    }
+}

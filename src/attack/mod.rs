@@ -1,0 +1,15 @@
+//! Gradient steps on images: attacks on the classifier, contrastive images of training, and sampling.
+//!
+//! An attack is made once for a model, a number of images and their size, and then started and run as
+//! often as wanted; one replay is forward pass, gradient for the images alone, and step in place.
+
+mod forward;
+mod momentum;
+mod objective;
+mod pgd;
+mod program;
+
+pub use momentum::{MomentumAttack, MomentumPgd};
+pub use objective::Objective;
+pub use pgd::{Attack, Pgd, Statistics};
+pub use program::program;

@@ -1,0 +1,47 @@
+//! What a step climbs.
+
+use crate::Result;
+use crate::graph::{Graph, Value};
+use crate::ops::{CrossEntropy, LogSumExp, PickLogit, Scale};
+
+/// A number for each image. The reduction over the batch matters only next to the 1e-10 in a step's
+/// normalisation, and for raw gradients; it is the reference's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objective {
+    /// f(x)\[y\], minus the joint energy; summed. Labels are the classes to go to.
+    Joint,
+    /// logsumexp f(x), minus the marginal energy; summed. Labels are not read.
+    LogSumExp,
+    /// Cross-entropy of the labels; mean. Climbing it leads away from them.
+    CrossEntropy,
+    /// Minus the cross-entropy; mean. Climbing it leads to the labels.
+    CrossEntropyTargeted,
+}
+
+impl Objective {
+    /// Adds the nodes from logits \[N, K\] and labels \[N\] (u32) to a number an image \[N\].
+    ///
+    /// An image whose label is K or more stays where it is, except under
+    /// [`LogSumExp`](Objective::LogSumExp): that is how an incomplete batch is filled up.
+    pub fn push(self, graph: &mut Graph, logits: Value, labels: Value) -> Result<Value> {
+        let cross_entropy = CrossEntropy { label_smoothing: 0.0 };
+        match self {
+            Self::Joint => graph.push(PickLogit, &[logits, labels]),
+            Self::LogSumExp => graph.push(LogSumExp, &[logits]),
+            Self::CrossEntropy => graph.push(cross_entropy, &[logits, labels]),
+            Self::CrossEntropyTargeted => {
+                let loss = graph.push(cross_entropy, &[logits, labels])?;
+                graph.push(Scale { factor: -1.0 }, &[loss])
+            }
+        }
+    }
+
+    /// Weight of each of so many images in what is climbed: 1 for a sum, 1 / N for a mean. With it in
+    /// each place, a vector is the seed of [`gradient`](crate::ops::gradient).
+    pub fn weight(self, images: u32) -> f32 {
+        match self {
+            Self::Joint | Self::LogSumExp => 1.0,
+            Self::CrossEntropy | Self::CrossEntropyTargeted => 1.0 / images as f32,
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The one way from a graph to a program of an attack, of training or of evaluation.
+
+use crate::Result;
+use crate::gpu::{Buffer, Gpu};
+use crate::graph::{Graph, Program, Value};
+
+/// [`Program::new`], with the graph rewritten for the device if `optimise`; without, it runs as it was
+/// built, which is what the rewrites are tested against.
+pub async fn program(
+    gpu: &Gpu,
+    graph: &Graph,
+    wanted: &[Value],
+    changing: &[Value],
+    given: &[(Value, Buffer)],
+    optimise: bool,
+) -> Result<Program> {
+    // The rewrites come in here.
+    let _ = optimise;
+    Program::new(gpu, graph, wanted, changing, given).await
+}

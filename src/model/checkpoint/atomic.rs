@@ -1,0 +1,40 @@
+//! Files that are there whole or not at all.
+
+use crate::{Error, Result};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+/// Writes a file beside its place, has it reach the disk, and renames it: whoever is killed at any moment
+/// leaves the old file or the new one. One writer a path at a time.
+pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    let wrong = |error: std::io::Error| Error::bad_file(path, error);
+    let Some(name) = path.file_name() else { return Err(Error::bad_file(path, "not a file's name")) };
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(".part");
+    let part = path.with_file_name(hidden);
+    let written = || -> std::io::Result<()> {
+        let mut file = File::create(&part)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&part, path)
+    };
+    if let Err(error) = written() {
+        // What could not be written is of no use; that it cannot be removed either adds nothing.
+        _ = fs::remove_file(&part);
+        return Err(wrong(error));
+    }
+    sync_folder(path);
+    Ok(())
+}
+
+/// The rename itself reaches the disk with the folder. Not all file systems can do it, and the file is
+/// whole either way.
+fn sync_folder(path: &Path) {
+    if cfg!(unix) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        _ = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
+    }
+}

@@ -1,0 +1,74 @@
+//! A model's weights on the device, shared by all programs that use them.
+
+use super::{Parameter, StateDict, Tensor, Weights};
+use crate::gpu::{Buffer, Gpu};
+use crate::graph::Value;
+use crate::{Error, Result};
+
+/// One buffer a parameter; clones are the same memory.
+///
+/// Programs fold some weights before the first replay: after these change, call their
+/// [`prepare`](crate::graph::Program::prepare).
+#[derive(Clone, Debug)]
+pub struct DeviceWeights {
+    gpu: Gpu,
+    buffers: Vec<(Parameter, Buffer)>,
+}
+
+impl DeviceWeights {
+    /// Zeros for each parameter.
+    pub async fn zeros(gpu: &Gpu, parameters: &[Parameter]) -> Result<Self> {
+        let words = parameters.iter().map(|parameter| Ok(parameter.graph_shape()?.elements()));
+        let made = gpu.allocate(&words.collect::<Result<Vec<_>>>()?).await?;
+        Ok(Self { gpu: gpu.clone(), buffers: parameters.iter().cloned().zip(made).collect() })
+    }
+
+    /// Copies the weights. Err unless they are exactly `parameters`.
+    pub async fn upload(gpu: &Gpu, parameters: &[Parameter], weights: &StateDict) -> Result<Self> {
+        weights.check(parameters)?;
+        let made = Self::zeros(gpu, parameters).await?;
+        made.write(weights).await?;
+        Ok(made)
+    }
+
+    /// Replaces all values. Err unless `weights` are exactly the parameters.
+    pub async fn write(&self, weights: &StateDict) -> Result<()> {
+        weights.check(&self.parameters().cloned().collect::<Vec<_>>())?;
+        for (parameter, buffer) in &self.buffers {
+            self.gpu.write(buffer, &weights.get(&parameter.name)?.data).await?;
+        }
+        Ok(())
+    }
+
+    /// All values, read at once.
+    pub async fn download(&self) -> Result<StateDict> {
+        let buffers: Vec<_> = self.buffers.iter().map(|(_, buffer)| buffer).collect();
+        let contents = self.gpu.read_all(&buffers).await?;
+        let named = |(parameter, data): (&Parameter, _)| {
+            Ok((parameter.name.clone(), Tensor::new(parameter.shape.clone(), data)?))
+        };
+        self.parameters().zip(contents).map(named).collect::<Result<_>>()
+    }
+
+    /// What the buffers hold, in the model's order.
+    pub fn parameters(&self) -> impl Iterator<Item = &Parameter> {
+        self.buffers.iter().map(|(parameter, _)| parameter)
+    }
+
+    /// The memory of one parameter. Err if there is none of this name.
+    pub fn buffer(&self, name: &str) -> Result<&Buffer> {
+        let found = self.buffers.iter().find(|(parameter, _)| parameter.name == name);
+        let missing = || Error::mismatch("weights", "no buffer", format_args!("one for {name}"));
+        found.map(|(_, buffer)| buffer).ok_or_else(missing)
+    }
+
+    /// What [`Program::new`](crate::graph::Program::new) is given for these values.
+    pub fn bindings(&self, weights: &Weights) -> Result<Vec<(Value, Buffer)>> {
+        weights.iter().map(|(name, value)| Ok((value, self.buffer(name)?.clone()))).collect()
+    }
+
+    /// The device they are on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+}

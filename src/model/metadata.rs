@@ -1,0 +1,168 @@
+//! What a checkpoint says about its weights beside the numbers.
+
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+
+/// The non-linearity behind each normalisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Activation {
+    /// max(x, 0).
+    #[default]
+    Relu,
+    /// x / (1 + exp(-x)), also called swish.
+    Silu,
+}
+
+impl Activation {
+    /// As checkpoints and configs write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relu => "relu",
+            Self::Silu => "silu",
+        }
+    }
+
+    /// `relu`, `silu` or `swish`.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "relu" => Some(Self::Relu),
+            "silu" | "swish" => Some(Self::Silu),
+            _ => None,
+        }
+    }
+}
+
+/// (x - mean) / std for each channel; belongs to the model, so that no caller can apply it twice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Normalisation {
+    /// One number a channel.
+    pub mean: Vec<f32>,
+    /// As many, above 0.
+    pub std: Vec<f32>,
+}
+
+/// All optional: files of other tools say only part of it, and shapes of tensors tell the rest.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metadata {
+    /// `wrn`.
+    pub architecture: Option<String>,
+    /// Layers, as in WRN-34-10.
+    pub depth: Option<u32>,
+    /// Factor on the channels, as in WRN-34-10.
+    pub width: Option<u32>,
+    /// Logits.
+    pub classes: Option<u32>,
+    /// Of the images.
+    pub channels: Option<u32>,
+    /// The non-linearity.
+    pub activation: Option<Activation>,
+    /// Of the input.
+    pub normalisation: Option<Normalisation>,
+    /// Height and width of the images it was trained on.
+    pub side: Option<u32>,
+    /// The configuration it was trained with.
+    pub preset: Option<String>,
+    /// Iterations done.
+    pub step: Option<u64>,
+    /// The `lapidary` that wrote it.
+    pub version: Option<String>,
+    /// Whatever else the file says.
+    pub other: BTreeMap<String, String>,
+}
+
+impl Metadata {
+    /// As the strings of a safetensors header.
+    pub fn to_strings(&self) -> BTreeMap<String, String> {
+        // Through f64, whose decimals give the same f32 back.
+        let numbers = |values: &[f32]| {
+            let values: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+            Json::from(values).to_string()
+        };
+        let mut strings = self.other.clone();
+        let mut set = |key: &str, value: Option<String>| {
+            value.map(|value| strings.insert(key.into(), value));
+        };
+        set("architecture", self.architecture.clone());
+        set("depth", self.depth.map(|depth| depth.to_string()));
+        set("widen", self.width.map(|width| width.to_string()));
+        set("classes", self.classes.map(|classes| classes.to_string()));
+        set("channels", self.channels.map(|channels| channels.to_string()));
+        set("act", self.activation.map(|activation| activation.name().into()));
+        set("mean", self.normalisation.as_ref().map(|normalisation| numbers(&normalisation.mean)));
+        set("std", self.normalisation.as_ref().map(|normalisation| numbers(&normalisation.std)));
+        set("side", self.side.map(|side| side.to_string()));
+        set("preset", self.preset.clone());
+        set("step", self.step.map(|step| step.to_string()));
+        set("lapidary", self.version.clone());
+        strings
+    }
+
+    /// From such strings, or from those of the golden files, whose `params` is a JSON object with the
+    /// same keys. Err, as a reason, for a value that cannot be meant.
+    pub fn from_strings(mut strings: BTreeMap<String, String>) -> Result<Self, String> {
+        let params = match strings.remove("params").map(|text| (serde_json::from_str(&text), text)) {
+            Some((Ok(Json::Object(params)), _)) => params,
+            Some((_, text)) => {
+                strings.insert("params".into(), text);
+                Default::default()
+            }
+            None => Default::default(),
+        };
+        let mut take = |key: &str| -> Option<Json> {
+            let Some(text) = strings.remove(key) else { return params.get(key).cloned() };
+            Some(serde_json::from_str(&text).unwrap_or(Json::String(text)))
+        };
+        let [architecture, arch] = ["architecture", "arch"].map(|key| take(key).map(text));
+        let [preset, version] = ["preset", "lapidary"].map(|key| take(key).map(text));
+        let normalisation = match (take("mean"), take("std")) {
+            (None | Some(Json::Null), None | Some(Json::Null)) => None,
+            (mean, std) => {
+                Some(Normalisation { mean: numbers("mean", mean)?, std: numbers("std", std)? })
+            }
+        };
+        let activation = take("act").map(text);
+        let unknown = |name: &String| format!("metadata: activation {name}, not relu or silu");
+        let parsed = activation.map(|name| Activation::parse(&name).ok_or_else(|| unknown(&name)));
+        let [depth, width, classes, channels, side, step] =
+            ["depth", "widen", "classes", "channels", "side", "step"].map(|key| (key, take(key)));
+        Ok(Self {
+            architecture: architecture.or(arch),
+            depth: count(depth)?,
+            width: count(width)?,
+            classes: count(classes)?,
+            channels: count(channels)?,
+            activation: parsed.transpose()?,
+            normalisation,
+            side: count(side)?,
+            preset,
+            step: count(step)?,
+            version,
+            other: strings,
+        })
+    }
+}
+
+/// A string as it is; of anything else its JSON, as a preset named `10` would be.
+fn text(json: Json) -> String {
+    match json {
+        Json::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+fn count<T: TryFrom<u64>>((key, json): (&str, Option<Json>)) -> Result<Option<T>, String> {
+    let Some(json) = json else { return Ok(None) };
+    let number = json.as_u64().and_then(|number| T::try_from(number).ok());
+    number.map(Some).ok_or_else(|| format!("metadata: {key} is {json}, not a whole number in range"))
+}
+
+fn numbers(key: &str, json: Option<Json>) -> Result<Vec<f32>, String> {
+    let values = json.as_ref().and_then(Json::as_array).map(|values| {
+        values.iter().map(|value| value.as_f64().map(|value| value as f32)).collect()
+    });
+    let wrong = || {
+        let given = json.as_ref().map_or("missing".into(), Json::to_string);
+        format!("metadata: {key} is {given}, not a list of numbers")
+    };
+    values.flatten().ok_or_else(wrong)
+}

@@ -1,0 +1,79 @@
+//! What a model needs from outside: names, shapes and roles; and their values in one graph.
+
+use crate::graph::{Graph, Shape, Value};
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+
+/// What becomes of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Has a gradient; the optimiser changes it.
+    Weight,
+    /// A running mean or variance: stage 1 updates it from batches, all else reads it.
+    Statistic,
+}
+
+/// One tensor of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// As in PyTorch's state dict.
+    pub name: String,
+    /// As in PyTorch: \[O, I, H, W\] for convolutions, \[O, I\] for linear layers, \[C\] for vectors.
+    pub shape: Vec<usize>,
+    /// Trained or tracked.
+    pub role: Role,
+}
+
+impl Parameter {
+    /// Number of values.
+    pub fn count(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The shape in a graph. Err beyond 2^30 values.
+    pub fn graph_shape(&self) -> Result<Shape> {
+        let side = |&side: &usize| {
+            u32::try_from(side).map_err(|_| Error::mismatch("parameter", side, "below 2^32"))
+        };
+        let sides = self.shape.iter().map(side).collect::<Result<Vec<_>>>()?;
+        match sides[..] {
+            [channels] => Shape::vector(channels),
+            [outputs, inputs] => Shape::matrix(outputs, inputs),
+            [outputs, inputs, height, width] => Shape::new(outputs, inputs, height, width),
+            _ => {
+                let given = format_args!("{} of shape {:?}", self.name, self.shape);
+                Err(Error::mismatch("parameter", given, "1, 2 or 4 sides"))
+            }
+        }
+    }
+}
+
+/// A model's parameters as values of one graph.
+#[derive(Clone, Debug, Default)]
+pub struct Weights(BTreeMap<String, Value>);
+
+impl Weights {
+    /// Adds an input for each parameter.
+    pub fn inputs(graph: &mut Graph, parameters: &[Parameter]) -> Result<Self> {
+        let input = |parameter: &Parameter| {
+            Ok((parameter.name.clone(), graph.input(parameter.graph_shape()?)))
+        };
+        parameters.iter().map(input).collect::<Result<_>>().map(Self)
+    }
+
+    /// The value of a name. Err if there is none.
+    pub fn get(&self, name: &str) -> Result<Value> {
+        let missing = || Error::mismatch("weights", "no value", format_args!("one for {name}"));
+        self.0.get(name).copied().ok_or_else(missing)
+    }
+
+    /// Whether there is a value of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Names and values, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Value)> {
+        self.0.iter().map(|(name, &value)| (name.as_str(), value))
+    }
+}

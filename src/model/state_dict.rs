@@ -1,0 +1,105 @@
+//! A model's numbers on the host, by name.
+
+use super::Parameter;
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+
+/// Mismatches that a message lists before it only counts them.
+const LISTED: usize = 20;
+
+/// Numbers in row-major order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// As in PyTorch; empty for one number.
+    pub shape: Vec<usize>,
+    /// As many as the sides multiplied.
+    pub data: Vec<f32>,
+}
+
+impl Tensor {
+    /// Err unless there are as many numbers as the shape says.
+    pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Result<Self> {
+        if shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side)) == Some(data.len()) {
+            return Ok(Self { shape, data });
+        }
+        Err(Error::mismatch("tensor", format_args!("{} numbers", data.len()), format_args!("{shape:?}")))
+    }
+}
+
+/// Tensors by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StateDict(BTreeMap<String, Tensor>);
+
+impl StateDict {
+    /// The tensor of a name. Err if there is none.
+    pub fn get(&self, name: &str) -> Result<&Tensor> {
+        let missing = || Error::mismatch("state dict", "no tensor", format_args!("one for {name}"));
+        self.0.get(name).ok_or_else(missing)
+    }
+
+    /// Adds or replaces a tensor; the one replaced is returned.
+    pub fn insert(&mut self, name: impl Into<String>, tensor: Tensor) -> Option<Tensor> {
+        self.0.insert(name.into(), tensor)
+    }
+
+    /// Takes a tensor out.
+    pub fn remove(&mut self, name: &str) -> Option<Tensor> {
+        self.0.remove(name)
+    }
+
+    /// Names and tensors, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// Number of tensors.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no tensor.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Err, with a table of all that is missing, unexpected or of another shape, unless these are exactly
+    /// the tensors of `parameters`.
+    pub fn check(&self, parameters: &[Parameter]) -> Result<()> {
+        match self.differences(parameters) {
+            None => Ok(()),
+            Some(table) => Err(Error::mismatch("state dict", table, "the model's tensors")),
+        }
+    }
+
+    /// The table of [`StateDict::check`], a line each; None if there is nothing to say.
+    pub fn differences(&self, parameters: &[Parameter]) -> Option<String> {
+        let mut lines = Vec::new();
+        for Parameter { name, shape, .. } in parameters {
+            match self.0.get(name) {
+                None => lines.push(format!("missing     {name} {shape:?}")),
+                Some(tensor) if tensor.shape != *shape => {
+                    let given = &tensor.shape;
+                    lines.push(format!("mismatched  {name} {given:?}, but the model has {shape:?}"));
+                }
+                Some(_) => {}
+            }
+        }
+        for (name, tensor) in &self.0 {
+            if !parameters.iter().any(|parameter| parameter.name == *name) {
+                lines.push(format!("unexpected  {name} {:?}", tensor.shape));
+            }
+        }
+        let more = lines.len().saturating_sub(LISTED);
+        lines.truncate(LISTED);
+        if more > 0 {
+            lines.push(format!("and {more} more"));
+        }
+        (!lines.is_empty()).then(|| lines.join("\n  "))
+    }
+}
+
+impl FromIterator<(String, Tensor)> for StateDict {
+    fn from_iter<T: IntoIterator<Item = (String, Tensor)>>(tensors: T) -> Self {
+        Self(tensors.into_iter().collect())
+    }
+}

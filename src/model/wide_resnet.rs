@@ -1,0 +1,333 @@
+//! Wide residual networks (Zagoruyko and Komodakis 2016, arXiv 1605.07146) with pre-activation blocks.
+
+use super::{Activation, Checkpoint, Metadata, Normalisation, Parameter, Role, Weights};
+use crate::graph::{Graph, Value};
+use crate::ops::{
+    Add, BatchNorm, Conv2d, FrozenBatchNorm, GlobalAvgPool, Linear, Normalise, Relu, Silu,
+    UpdateRunningStats,
+};
+use crate::{Error, Result};
+
+/// PyTorch's defaults for batch normalisation.
+const EPS: f32 = 1e-5;
+const MOMENTUM: f32 = 0.1;
+
+/// Whose statistics batch normalisation uses.
+#[derive(Debug)]
+pub enum Mode<'a> {
+    /// The running ones, as constants: PyTorch's eval mode.
+    Frozen,
+    /// The batch's. What would update the running ones is appended here: push it or leave it.
+    Training(&'a mut Vec<RunningUpdate>),
+}
+
+/// An update of one layer's running statistics that is not in the graph yet.
+#[derive(Clone, Copy, Debug)]
+pub struct RunningUpdate {
+    op: UpdateRunningStats,
+    inputs: [Value; 4],
+}
+
+impl RunningUpdate {
+    /// Adds the node: the statistics are then updated at every replay of the graph.
+    pub fn push(self, graph: &mut Graph) -> Result<()> {
+        graph.push_all(self.op, &self.inputs).map(drop)
+    }
+}
+
+/// WRN-`depth`-`width`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WideResNet {
+    depth: u32,
+    width: u32,
+    channels: u32,
+    classes: u32,
+    activation: Activation,
+    normalisation: Option<Normalisation>,
+}
+
+impl WideResNet {
+    /// `depth` is 6 n + 4 for n of 1 or more blocks a stage; `width` multiplies the 16, 32 and 64 channels
+    /// of the stages. Err beyond 1,000 layers, width 64, 4 channels or 65,536 classes, and for a
+    /// normalisation of other channels.
+    pub fn new(
+        depth: u32,
+        width: u32,
+        channels: u32,
+        classes: u32,
+        activation: Activation,
+        normalisation: Option<Normalisation>,
+    ) -> Result<Self> {
+        let wrong = |given: &dyn std::fmt::Display, wanted| Err(Error::mismatch("wrn", given, wanted));
+        if !(10..=1000).contains(&depth) || (depth - 4) % 6 != 0 {
+            return wrong(&format_args!("depth {depth}"), "10, 16, 22, ... 1000: 6 n + 4");
+        }
+        if !(1..=64).contains(&width) {
+            return wrong(&format_args!("width {width}"), "1 to 64");
+        }
+        if !(1..=4).contains(&channels) || !(1..=1 << 16).contains(&classes) {
+            let given = format_args!("{channels} channels, {classes} classes");
+            return wrong(&given, "1 to 4 channels, 1 to 65536 classes");
+        }
+        if let Some(Normalisation { mean, std }) = &normalisation {
+            let lengths = [mean.len(), std.len()];
+            if lengths != [channels as usize; 2]
+                || mean.iter().any(|mean| !mean.is_finite())
+                || std.iter().any(|&std| !(std > 0.0 && std.is_finite()))
+            {
+                let given = format_args!("mean {mean:?}, std {std:?}");
+                return wrong(&given, "a finite mean and a std above 0 for each channel");
+            }
+        }
+        Ok(Self { depth, width, channels, classes, activation, normalisation })
+    }
+
+    /// From complete metadata (only the normalisation may be missing, then there is none; the activation
+    /// is ReLU where it is not named).
+    pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
+        if let Some(other) = metadata.architecture.as_deref().filter(|name| *name != "wrn") {
+            return Err(Error::mismatch("wrn", format_args!("architecture {other}"), "wrn"));
+        }
+        let known = |key: &str, number: Option<u32>| {
+            let missing = || Error::mismatch("wrn", format_args!("no {key} in the metadata"), "it");
+            number.ok_or_else(missing)
+        };
+        Self::new(
+            known("depth", metadata.depth)?,
+            known("widen", metadata.width)?,
+            known("channels", metadata.channels)?,
+            known("classes", metadata.classes)?,
+            metadata.activation.unwrap_or_default(),
+            metadata.normalisation.clone(),
+        )
+    }
+
+    /// The network of a checkpoint, whose tensors' shapes tell what its metadata leave out. Err unless the
+    /// tensors are exactly its parameters.
+    pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
+        let weights = &checkpoint.weights;
+        let side = |name: &str, at: usize| -> Option<u32> {
+            weights.get(name).ok()?.shape.get(at).copied()?.try_into().ok()
+        };
+        let blocks = (0..200u32)
+            .take_while(|j| weights.get(&format!("block1.layer.{j}.conv1.weight")).is_ok())
+            .count() as u32;
+        let mut metadata = checkpoint.metadata.clone();
+        let fill = |known: &mut Option<u32>, told: Option<u32>| *known = known.or(told);
+        fill(&mut metadata.depth, Some(6 * blocks + 4).filter(|_| blocks > 0));
+        fill(&mut metadata.width, side("block1.layer.0.conv1.weight", 0).map(|side| side / 16));
+        fill(&mut metadata.channels, side("conv1.weight", 1));
+        fill(&mut metadata.classes, side("fc.weight", 0));
+        let model = Self::from_metadata(&metadata)
+            .map_err(|error| Error::bad_file(&checkpoint.source, error))?;
+        checkpoint.check(&model.parameters())?;
+        Ok(model)
+    }
+
+    /// What [`WideResNet::from_metadata`] needs.
+    pub fn metadata(&self) -> Metadata {
+        Metadata {
+            architecture: Some("wrn".into()),
+            depth: Some(self.depth),
+            width: Some(self.width),
+            classes: Some(self.classes),
+            channels: Some(self.channels),
+            activation: Some(self.activation),
+            normalisation: self.normalisation.clone(),
+            ..Metadata::default()
+        }
+    }
+
+    /// Layers, as in WRN-34-10.
+    pub fn depth(&self) -> u32 {
+        self.depth
+    }
+
+    /// Factor on the channels, as in WRN-34-10.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Of the images.
+    pub fn channels(&self) -> u32 {
+        self.channels
+    }
+
+    /// Number of logits.
+    pub fn classes(&self) -> u32 {
+        self.classes
+    }
+
+    /// The non-linearity.
+    pub fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    /// Of the input.
+    pub fn normalisation(&self) -> Option<&Normalisation> {
+        self.normalisation.as_ref()
+    }
+
+    /// All tensors, in the order of PyTorch's state dict.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut all = Vec::new();
+        let first = [16, self.channels as usize, 3, 3];
+        push(&mut all, "conv1.weight", &first, Role::Weight);
+        let mut last = 16;
+        for block in self.blocks() {
+            block.parameters(&mut all);
+            last = block.outputs;
+        }
+        batch_norm_parameters(&mut all, "bn1", last);
+        push(&mut all, "fc.weight", &[self.classes as usize, last as usize], Role::Weight);
+        push(&mut all, "fc.bias", &[self.classes as usize], Role::Weight);
+        all
+    }
+
+    /// Number of trained numbers.
+    pub fn count(&self) -> usize {
+        let trained = |parameter: &&Parameter| parameter.role == Role::Weight;
+        self.parameters().iter().filter(trained).map(Parameter::count).sum()
+    }
+
+    /// Adds the nodes from images x \[N, C, H, W\] in \[0, 1\] to logits \[N, K\].
+    pub fn logits(
+        &self,
+        graph: &mut Graph,
+        x: Value,
+        weights: &Weights,
+        mut mode: Mode,
+    ) -> Result<Value> {
+        let mut h = x;
+        if let Some(Normalisation { mean, std }) = &self.normalisation {
+            h = graph.push(Normalise { mean: mean.clone(), std: std.clone() }, &[h])?;
+        }
+        h = graph.push(Conv2d::square(1, 1), &[h, weights.get("conv1.weight")?])?;
+        for block in self.blocks() {
+            h = block.push(graph, h, weights, &mut mode)?;
+        }
+        h = batch_norm(graph, h, weights, "bn1", &mut mode)?;
+        h = activate(graph, h, self.activation)?;
+        h = graph.push(GlobalAvgPool, &[h])?;
+        graph.push(Linear { bias: true }, &[h, weights.get("fc.weight")?, weights.get("fc.bias")?])
+    }
+
+    /// Three stages of (depth - 4) / 6 blocks; the first of the second and third halves the sides.
+    fn blocks(&self) -> Vec<Block> {
+        let (each, activation) = ((self.depth - 4) / 6, self.activation);
+        let mut inputs = 16;
+        let mut blocks = Vec::new();
+        for (stage, stride) in [(1, 1), (2, 2), (3, 2)] {
+            let outputs = 8 * self.width << stage;
+            for j in 0..each {
+                let stride = if j == 0 { stride } else { 1 };
+                let prefix = format!("block{stage}.layer.{j}.");
+                blocks.push(Block { prefix, inputs, outputs, stride, activation });
+                inputs = outputs;
+            }
+        }
+        blocks
+    }
+}
+
+/// A pre-activation block: y = shortcut + conv2(act(bn2(conv1(act(bn1(x)))))).
+///
+/// Where channels change, the shortcut is a 1x1 convolution of act(bn1(x)); else it is x itself.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Of its parameters' names, with the dot; may be empty.
+    pub prefix: String,
+    /// Channels of x.
+    pub inputs: u32,
+    /// Channels of y.
+    pub outputs: u32,
+    /// Of conv1 and the shortcut.
+    pub stride: u32,
+    /// Behind both normalisations.
+    pub activation: Activation,
+}
+
+impl Block {
+    fn parameters(&self, all: &mut Vec<Parameter>) {
+        let name = |name: &str| format!("{}{name}", self.prefix);
+        let [inputs, outputs] = [self.inputs, self.outputs].map(|count| count as usize);
+        batch_norm_parameters(all, &name("bn1"), self.inputs);
+        push(all, &name("conv1.weight"), &[outputs, inputs, 3, 3], Role::Weight);
+        batch_norm_parameters(all, &name("bn2"), self.outputs);
+        push(all, &name("conv2.weight"), &[outputs, outputs, 3, 3], Role::Weight);
+        if inputs != outputs {
+            push(all, &name("convShortcut.weight"), &[outputs, inputs, 1, 1], Role::Weight);
+        }
+    }
+
+    /// Adds the nodes and returns y.
+    pub fn push(
+        &self,
+        graph: &mut Graph,
+        x: Value,
+        weights: &Weights,
+        mode: &mut Mode,
+    ) -> Result<Value> {
+        let name = |name: &str| format!("{}{name}", self.prefix);
+        let weight = |layer: &str| weights.get(&name(layer));
+        let h = batch_norm(graph, x, weights, &name("bn1"), mode)?;
+        let h = activate(graph, h, self.activation)?;
+        let mut shortcut = x;
+        if self.inputs != self.outputs {
+            let conv = Conv2d::square(self.stride, 0);
+            shortcut = graph.push(conv, &[h, weight("convShortcut.weight")?])?;
+        }
+        let h = graph.push(Conv2d::square(self.stride, 1), &[h, weight("conv1.weight")?])?;
+        let h = batch_norm(graph, h, weights, &name("bn2"), mode)?;
+        let h = activate(graph, h, self.activation)?;
+        let h = graph.push(Conv2d::square(1, 1), &[h, weight("conv2.weight")?])?;
+        graph.push(Add, &[h, shortcut])
+    }
+}
+
+fn batch_norm(
+    graph: &mut Graph,
+    x: Value,
+    weights: &Weights,
+    name: &str,
+    mode: &mut Mode,
+) -> Result<Value> {
+    let of = |part: &str| weights.get(&format!("{name}.{part}"));
+    let (gamma, beta) = (of("weight")?, of("bias")?);
+    let (running_mean, running_variance) = (of("running_mean")?, of("running_var")?);
+    match mode {
+        Mode::Frozen => {
+            let inputs = [x, gamma, beta, running_mean, running_variance];
+            graph.push(FrozenBatchNorm { eps: EPS }, &inputs)
+        }
+        Mode::Training(updates) => {
+            let [y, mean, variance] = BatchNorm { eps: EPS }.push(graph, [x, gamma, beta])?;
+            let op = UpdateRunningStats::of(graph.shape(x)?, MOMENTUM)?;
+            let inputs = [mean, variance, running_mean, running_variance];
+            updates.push(RunningUpdate { op, inputs });
+            Ok(y)
+        }
+    }
+}
+
+fn activate(graph: &mut Graph, x: Value, activation: Activation) -> Result<Value> {
+    match activation {
+        Activation::Relu => graph.push(Relu, &[x]),
+        Activation::Silu => graph.push(Silu, &[x]),
+    }
+}
+
+fn batch_norm_parameters(all: &mut Vec<Parameter>, name: &str, channels: u32) {
+    for (part, role) in [
+        ("weight", Role::Weight),
+        ("bias", Role::Weight),
+        ("running_mean", Role::Statistic),
+        ("running_var", Role::Statistic),
+    ] {
+        push(all, &format!("{name}.{part}"), &[channels as usize], role);
+    }
+}
+
+fn push(all: &mut Vec<Parameter>, name: &str, shape: &[usize], role: Role) {
+    all.push(Parameter { name: name.into(), shape: shape.into(), role });
+}
