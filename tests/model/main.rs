@@ -1,0 +1,17 @@
+//! Models, checkpoints and attacks on a real adapter; without one these tests fail, they never skip. One
+//! binary, so one link. Cases of the golden folder that are not there are named and left out.
+
+mod attack;
+mod case;
+mod checkpoint;
+mod network;
+
+use lapidary::gpu::{Gpu, Options};
+use std::sync::OnceLock;
+
+pub fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| {
+        pollster::block_on(Gpu::new(&Options::from_env())).expect("these tests need a GPU adapter")
+    })
+}
