@@ -3,6 +3,10 @@
 //   grid                      one invocation per vec4, see shared/index.wgsl
 //   dy, logits, targets, dz   padded to whole vec4s
 //
+// At z = 0 exactly, dz = -t * dy, as automatic differentiation has it of the reference's formula
+// max(z, 0) - z t + log1p(exp(-|z|)): the slopes of max and |z| count as 0 there, and the golden cases
+// follow it.
+//
 // Host side: src/ops/bce_with_logits.rs. Appended: shared/index.wgsl.
 
 struct Params { vectors: u32 }
@@ -24,5 +28,5 @@ fn main(
     let z = logits[i];
     let e = exp(-abs(z));
     let sigmoid = select(e, vec4f(1.0), z >= vec4f(0.0)) / (1.0 + e);
-    dz[i] = (sigmoid - targets[i]) * dy[i];
+    dz[i] = (select(sigmoid, vec4f(0.0), z == vec4f(0.0)) - targets[i]) * dy[i];
 }

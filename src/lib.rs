@@ -8,6 +8,7 @@ pub mod gpu;
 pub mod graph;
 pub mod model;
 pub mod ops;
+pub mod rewrite;
 
 pub use error::{Error, Result};
 pub use wgpu;

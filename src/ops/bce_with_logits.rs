@@ -34,7 +34,8 @@ pub static BACKWARD: Kernel = Kernel {
 };
 
 /// Inputs logits z and targets t in \[0, 1\], of one shape; output max(z, 0) - z t + log(1 + exp(-|z|)) of
-/// each element, for logits of any size. The targets have no derivative.
+/// each element, for logits of any size. The targets have no derivative; that for z is sigmoid(z) - t,
+/// and -t at z = 0 exactly, as automatic differentiation of the formula has it.
 #[derive(Clone, Copy, Debug)]
 pub struct BceWithLogits;
 

@@ -1,0 +1,69 @@
+//! Optimiser steps and moving averages over several iterations.
+
+use crate::Handler;
+use crate::case::{Case, Fault, Outcome, Results};
+use crate::run::{Runner, read, replay, write};
+use lapidary::graph::{Graph, Shape};
+use lapidary::ops::{EmaStep, SgdStep};
+
+/// By the `op` of the file.
+pub const HANDLERS: &[(&str, Handler)] = &[("ema", ema), ("sgd", sgd)];
+
+fn sgd(case: &Case, runner: &Runner) -> Outcome {
+    if case.number("dampening")? != 0.0 {
+        return Fault::unsupported("dampening");
+    }
+    let op = SgdStep {
+        momentum: case.number("momentum")?,
+        weight_decay: case.number("wd")?,
+        nesterov: case.flag("nesterov")?,
+    };
+    let mut results = Results::new();
+    for name in case.names("in.p.") {
+        let start = case.tensor(&format!("in.p.{name}"))?;
+        let mut graph = Graph::default();
+        let [w, momentum, gradient] = [start.shape()?; 3].map(|shape| graph.input(shape));
+        let control = graph.input(Shape::vector(2)?);
+        graph.push_all(op, &[w, momentum, gradient, control])?;
+        let program = runner.program(graph, &[w, momentum], &[])?;
+        write(&program, w, start.words())?;
+        for (step, learning_rate) in (1..).zip(case.numbers("lr")?) {
+            write(&program, gradient, case.tensor(&format!("in.g{step}.{name}"))?.words())?;
+            write(&program, control, &[learning_rate, f32::from(u8::from(step == 1))])?;
+            replay(&program)?;
+            let named = [
+                (format!("out.step{step}.{name}"), w),
+                (format!("out.step{step}.momentum.{name}"), momentum),
+            ];
+            read(&program, &named, &mut results)?;
+        }
+    }
+    Ok(results)
+}
+
+fn ema(case: &Case, runner: &Runner) -> Outcome {
+    let cap = case.number("cap")?;
+    let mut results = Results::new();
+    for name in case.names("in.init.") {
+        let start = case.tensor(&format!("in.init.{name}"))?;
+        let mut graph = Graph::default();
+        let [average, live] = [start.shape()?; 2].map(|shape| graph.input(shape));
+        let control = graph.input(Shape::vector(1)?);
+        graph.push_all(EmaStep, &[average, live, control])?;
+        let program = runner.program(graph, &[average], &[])?;
+        write(&program, average, start.words())?;
+        for update in 1..=case.count("updates")? {
+            write(&program, live, case.tensor(&format!("in.model{update}.{name}"))?.words())?;
+            write(&program, control, &[decay(case.count("n_start")? + update - 1, cap)])?;
+            replay(&program)?;
+            read(&program, &[(format!("out.after{update}.{name}"), average)], &mut results)?;
+        }
+    }
+    Ok(results)
+}
+
+/// Of an average that was updated n times before; the first update copies.
+pub fn decay(n: u32, cap: f32) -> f32 {
+    let n = f64::from(n);
+    if n == 0.0 { 0.0 } else { cap.min(((1.0 + n) / (10.0 + n)) as f32) }
+}
