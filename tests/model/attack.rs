@@ -11,7 +11,7 @@ fn norm(case: &Case) -> Norm {
     if case.text("norm") == "L2" { Norm::L2 } else { Norm::Linf }
 }
 
-fn pgd(name: &str) {
+fn pgd(name: &str, optimise: bool) {
     let Some(case) = Case::open(&format!("attacks/{name}")) else { return };
     let (model, checkpoint) = case.model();
     let objective = match case.text("target") {
@@ -36,7 +36,7 @@ fn pgd(name: &str) {
             DeviceWeights::upload(gpu(), &model.parameters(), &checkpoint.weights).await.unwrap();
         let &[images, _, side, _] = case.shape("in.x") else { panic!() };
         let size = [images as u32, side as u32];
-        let attack = Attack::new(&model, &weights, size, settings, false).await.unwrap();
+        let attack = Attack::new(&model, &weights, size, settings, optimise).await.unwrap();
         let (x, start) = (case.get("in.x"), case.part("out.traj", 0));
         if x == start {
             attack.start(x, &case.labels()).await.unwrap();
@@ -72,11 +72,11 @@ fn pgd_trajectories_are_pytorchs() {
         "pgd_wrn10_2_L2_ce_eps0.5_t7",
         "pgd_wrn10_2_Linf_joint_eps0.031_t5",
     ] {
-        pgd(name);
+        pgd(name, true);
     }
 }
 
-fn momentum(name: &str) {
+fn momentum(name: &str, optimise: bool) {
     let Some(case) = Case::open(&format!("attacks/{name}")) else { return };
     let (model, checkpoint) = case.model();
     let settings = MomentumPgd {
@@ -92,7 +92,7 @@ fn momentum(name: &str) {
             DeviceWeights::upload(gpu(), &model.parameters(), &checkpoint.weights).await.unwrap();
         let &[images, _, side, _] = case.shape("in.x") else { panic!() };
         let size = [images as u32, side as u32];
-        let attack = MomentumAttack::new(&model, &weights, size, settings, false).await.unwrap();
+        let attack = MomentumAttack::new(&model, &weights, size, settings, optimise).await.unwrap();
         // Twice: what the first attack left behind must not matter.
         for _ in 0..2 {
             let best = attack.attack(case.get("in.x"), &case.labels()).await.unwrap();
@@ -105,8 +105,14 @@ fn momentum(name: &str) {
 #[test]
 fn momentum_attacks_are_pytorchs() {
     for name in ["momentum_pgd_wrn10_1_L2", "momentum_pgd_wrn10_1_swish_L2", "momentum_pgd_wrn10_1_swish_Linf"] {
-        momentum(name);
+        momentum(name, true);
     }
+}
+
+#[test]
+fn graphs_as_built_climb_the_same_way() {
+    pgd("pgd_wrn10_1_L2_ce_targeted_eps0.5_t5", false);
+    momentum("momentum_pgd_wrn10_1_swish_Linf", false);
 }
 
 fn small() -> (WideResNet, DeviceWeights) {
