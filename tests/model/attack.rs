@@ -109,6 +109,34 @@ fn momentum_attacks_are_pytorchs() {
     }
 }
 
+/// The attack of the first iteration; the rest of it is training's.
+#[test]
+fn attacks_in_training_mode_are_pytorchs() {
+    let Some(case) = Case::open("train/at_wrn10_1_swish_plain_trainmode_L2") else { return };
+    let (model, checkpoint) = case.model();
+    let settings = Pgd {
+        norm: norm(&case),
+        eps: case.number("eps"),
+        step_size: case.number("step"),
+        steps: case.number("steps") as u32,
+        objective: Objective::CrossEntropy,
+        statistics: Statistics::Batch,
+    };
+    let labels: Vec<_> = case.get("in.it1.y").iter().map(|&label| label as u32).collect();
+    block_on(async {
+        let weights =
+            DeviceWeights::upload(gpu(), &model.parameters(), &checkpoint.weights).await.unwrap();
+        let attack = Attack::new(&model, &weights, [8, 32], settings, true).await.unwrap();
+        let found = attack.attack(case.get("in.it1.x"), &labels).await.unwrap();
+        case.check("out.it1.adv_imgs", &found);
+        let after = weights.download().await.unwrap();
+        for (name, tensor) in after.iter() {
+            let moved = *tensor != *checkpoint.weights.get(name).unwrap();
+            assert_eq!(moved, name.contains("running_"), "{name}");
+        }
+    });
+}
+
 #[test]
 fn graphs_as_built_climb_the_same_way() {
     pgd("pgd_wrn10_1_L2_ce_targeted_eps0.5_t5", false);

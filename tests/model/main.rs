@@ -9,6 +9,7 @@ mod network;
 use lapidary::gpu::{Gpu, Options};
 use std::sync::OnceLock;
 
+/// The device of all tests but those that count.
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| {
