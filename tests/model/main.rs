@@ -1,6 +1,15 @@
 //! Models, checkpoints and attacks on a real adapter; without one these tests fail, they never skip. One
 //! binary, so one link. Cases of the golden folder that are not there are named and left out.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may fail so"
+)]
+
 mod attack;
 mod case;
 mod checkpoint;
