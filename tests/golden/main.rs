@@ -12,6 +12,7 @@
 
 mod attacks;
 mod case;
+mod models;
 mod ops;
 mod optim;
 mod run;
@@ -26,7 +27,8 @@ use std::process::ExitCode;
 /// Computes what a case asks for.
 type Handler = fn(&Case, &Runner) -> Outcome;
 
-const HANDLERS: [&[(&str, Handler)]; 3] = [ops::HANDLERS, attacks::HANDLERS, optim::HANDLERS];
+const HANDLERS: [&[(&str, Handler)]; 4] =
+    [ops::HANDLERS, models::HANDLERS, attacks::HANDLERS, optim::HANDLERS];
 
 /// The folders with cases; others hold weights, file formats and metrics.
 const FOLDERS: [&str; 6] = ["attacks", "blocks", "models", "ops", "optim", "train"];
