@@ -1,43 +1,76 @@
-//! GPU time of convolution kernels at the layers of the networks: `cargo bench --bench conv2d`.
+//! Time of the convolution kernels at the layers of the demo's network: `cargo bench --bench conv2d`.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
 use lapidary::gpu::{Gpu, Options};
-use lapidary::graph::{Graph, Program, Shape};
-use lapidary::ops::{Conv2d, Epilogue, PackWeights, TiledConv2d};
+use lapidary::graph::{Graph, Program, Shape, Value};
+use lapidary::ops::{Conv2d, Epilogue, PackedConv2d, PackedWeightGradient};
 use pollster::block_on;
 use std::time::Instant;
+
+/// Images, in and out channels, side, kernel, stride.
+const LAYERS: [(u32, u32, u32, u32, u32, u32); 8] = [
+    (64, 1, 16, 16, 3, 1),
+    (64, 16, 16, 16, 3, 1),
+    (64, 16, 32, 16, 3, 2),
+    (64, 16, 32, 16, 1, 2),
+    (64, 32, 32, 8, 3, 1),
+    (64, 32, 64, 8, 3, 2),
+    (64, 32, 64, 8, 1, 2),
+    (64, 64, 64, 4, 3, 1),
+];
 
 fn main() {
     let gpu = block_on(Gpu::new(&Options::from_env())).unwrap();
     println!("{}", gpu.adapter());
-    for (n, i, o, side, k, stride) in [
-        (64, 1, 16, 16, 3, 1), (64, 16, 16, 16, 3, 1), (64, 32, 32, 8, 3, 1), (64, 64, 64, 4, 3, 1),         (16, 160, 160, 32, 3, 1),
-    ] {
+    for (n, i, o, side, k, stride) in LAYERS {
         let conv = Conv2d::square(stride, k / 2);
-        let w_shape = Shape::new(o, i, k, k).unwrap();
-        let mut graph = Graph::default();
-        let x = graph.input(Shape::new(n, i, side, side).unwrap());
-        let w = graph.input(w_shape);
-        let packed = graph.push(PackWeights { transposed: false, flipped: false }, &[w]).unwrap();
-        let op = TiledConv2d { conv, w: w_shape, epilogue: Epilogue::default() };
-        let y = graph.push(op, &[x, packed]).unwrap();
-        block_on(async {
-            let program = Program::new(&gpu, &graph, &[y], &[x], &[]).await.unwrap();
-            program.prepare().await.unwrap();
-            program.run(2, |_| Ok(())).await.unwrap();
-            let flops = program.summary().flops as f64;
-            let mut times = Vec::new();
-            for _ in 0..5 {
-                let (start, cpu) = (Instant::now(), cpu_seconds());
-                let count = (2e9 / flops).ceil() as u32;
-                for _ in 0..count { program.submit().await.unwrap(); }
-                gpu.finish().await.unwrap();
-                times.push((start.elapsed().as_secs_f64() / f64::from(count), (cpu_seconds() - cpu) / f64::from(count)));
-            }
-            times.sort_by(|a, b| a.1.total_cmp(&b.1));
-            let (wall, cpu) = times[2];
-            println!("{n} {i}->{o} side {side} k{k} s{stride}: {:.3} ms, {:.1} GF/s, {:.1} GF/cpu-s", wall * 1e3, flops / wall * 1e-9, flops / cpu * 1e-9);
-        });
+        let (x_shape, w_shape) =
+            (Shape::new(n, i, side, side).unwrap(), Shape::new(o, i, k, k).unwrap());
+        print!("{n}x{i}->{o} side {side} k{k} s{stride}:");
+        for what in ["forward", "input gradient", "weight gradient"] {
+            let mut graph = Graph::default();
+            let (x, w) = (graph.input(x_shape), graph.input(w_shape));
+            let y = graph.push(conv, &[x, w]).unwrap();
+            let dy = graph.input(graph.shape(y).unwrap());
+            let packed = |graph: &mut Graph, transposed, from: Value| {
+                let epilogue = Epilogue::default();
+                let op = PackedConv2d { conv, x: x_shape, w: w_shape, transposed, epilogue };
+                let packed = graph.push(op.packing(), &[w]).unwrap();
+                graph.push(op, &[from, packed]).unwrap()
+            };
+            let (result, read) = match what {
+                "forward" => (packed(&mut graph, false, x), x),
+                "input gradient" => (packed(&mut graph, true, dy), dy),
+                _ => {
+                    let op = PackedWeightGradient::new(conv, x_shape, w_shape, gpu.adapter());
+                    (graph.push_all(op.unwrap(), &[dy, x]).unwrap()[0], dy)
+                }
+            };
+            block_on(time(&gpu, &graph, result, read));
+        }
+        println!();
     }
+}
+
+async fn time(gpu: &Gpu, graph: &Graph, result: Value, read: Value) {
+    let program = Program::new(gpu, graph, &[result], &[read], &[]).await.unwrap();
+    program.prepare().await.unwrap();
+    program.run(2, |_| Ok(())).await.unwrap();
+    let flops = program.summary().flops as f64;
+    let count = (3e9 / flops).ceil() as u32;
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let (start, cpu) = (Instant::now(), cpu_seconds());
+        for _ in 0..count {
+            program.submit().await.unwrap();
+        }
+        gpu.finish().await.unwrap();
+        let each = 1.0 / f64::from(count);
+        times.push((start.elapsed().as_secs_f64() * each, (cpu_seconds() - cpu) * each));
+    }
+    times.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (wall, cpu) = times[2];
+    print!("  {:.2} ms {:.1} GF/s {:.1}/cpu-s", wall * 1e3, flops / wall * 1e-9, flops / cpu * 1e-9);
 }
 
 /// User and system time of this process.

@@ -1,1 +1,5 @@
-fn main(){}
+//! The `lapidary` program; all of it is `lapidary::cli`.
+
+fn main() -> std::process::ExitCode {
+    lapidary::cli::main()
+}

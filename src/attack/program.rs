@@ -1,6 +1,6 @@
 //! The one way from a graph to a program of an attack, of training or of evaluation.
 
-use crate::Result;
+use crate::{Result, rewrite};
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Program, Value};
 
@@ -14,7 +14,9 @@ pub async fn program(
     given: &[(Value, Buffer)],
     optimise: bool,
 ) -> Result<Program> {
-    // The rewrites come in here.
-    let _ = optimise;
-    Program::new(gpu, graph, wanted, changing, given).await
+    if !optimise {
+        return Program::new(gpu, graph, wanted, changing, given).await;
+    }
+    let graph = rewrite::optimise(graph, wanted, gpu.adapter())?;
+    Program::new(gpu, &graph, wanted, changing, given).await
 }

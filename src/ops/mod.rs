@@ -8,7 +8,7 @@ mod bce_with_logits;
 mod broadcast_add;
 mod concat;
 mod conv2d;
-mod conv2d_tiled;
+mod conv2d_launch;
 mod copy;
 mod cross_entropy;
 mod ema_step;
@@ -22,6 +22,8 @@ mod linear;
 mod log_sum_exp;
 mod momentum_step;
 mod normalise;
+mod packed_conv2d;
+mod packed_weight_gradient;
 mod per_image;
 mod pgd_step;
 mod pick_logit;
@@ -42,7 +44,6 @@ pub use bce_with_logits::BceWithLogits;
 pub use broadcast_add::BroadcastAdd;
 pub use concat::Concat;
 pub use conv2d::{Conv2d, Conv2dInputGradient, Conv2dWeightGradient};
-pub use conv2d_tiled::{Epilogue, PackWeights, Residual, TiledConv2d};
 pub use copy::Copy;
 pub use cross_entropy::CrossEntropy;
 pub use ema_step::EmaStep;
@@ -56,6 +57,8 @@ pub use linear::Linear;
 pub use log_sum_exp::LogSumExp;
 pub use momentum_step::MomentumStep;
 pub use normalise::Normalise;
+pub use packed_conv2d::{Epilogue, PackWeights, PackedConv2d, Residual};
+pub use packed_weight_gradient::PackedWeightGradient;
 pub use pgd_step::{Norm, PgdStep};
 pub use pick_logit::PickLogit;
 pub use random::{Draw, Random};
@@ -100,6 +103,16 @@ pub static KERNELS: &[&Kernel] = &[
     &log_sum_exp::FORWARD,
     &momentum_step::SCALAR,
     &momentum_step::VEC4,
+    &packed_conv2d::PACK,
+    &packed_conv2d::QUADS,
+    &packed_conv2d::QUADS_WINDOW,
+    &packed_conv2d::TAPS,
+    &packed_conv2d::TAPS_WINDOW,
+    &packed_weight_gradient::SUM_PARTS,
+    &packed_weight_gradient::QUADS,
+    &packed_weight_gradient::QUADS_WINDOW,
+    &packed_weight_gradient::TAPS,
+    &packed_weight_gradient::TAPS_WINDOW,
     &pgd_step::SCALAR,
     &pgd_step::VEC4,
     &pick_logit::BACKWARD,

@@ -2,6 +2,7 @@
 
 mod attack_steps;
 mod bench;
+mod convolution;
 mod objectives;
 mod network;
 mod random_numbers;

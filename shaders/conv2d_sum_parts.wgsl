@@ -1,0 +1,25 @@
+// Weight gradients of all parts, added in order:  dw[k] = sum over p of partials[p][k]
+//
+//   grid      one invocation per weight, see shared/index.wgsl
+//   partials  [part][weight]
+//
+// Host side: src/ops/packed_weight_gradient.rs. Appended: shared/index.wgsl.
+
+struct Params { weights: u32, parts: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> partials: array<f32>;
+@group(0) @binding(2) var<storage, read_write> dw: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let k = flat_index(workgroup, workgroups, lane);
+    if k >= params.weights { return; }
+    var sum = 0.0;
+    for (var p = 0u; p < params.parts; p++) { sum += partials[p * params.weights + k]; }
+    dw[k] = sum;
+}

@@ -1,0 +1,187 @@
+//! What can be written on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::ops::Norm;
+use crate::train::fraction;
+
+/// Trains, attacks, samples and explains joint energy models on any GPU.
+#[derive(Debug, Parser)]
+#[command(version, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Part of an adapter's name, or its number in --list [default: $LAPIDARY_ADAPTER, or the fastest]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub adapter: Option<String>,
+    /// List the adapters and end
+    #[arg(long, global = true)]
+    pub list: bool,
+    /// No progress on stderr
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train, evaluate and sample on the embedded images, in minutes, and write a report
+    Demo(Demo),
+    /// Train stage 1 and stage 2 as a configuration says
+    Train(Train),
+    /// Draw images of a class
+    Sample(Sample),
+    /// Measure accuracy, accuracy under attack and AUROC against out-of-distribution images
+    Eval(Eval),
+    /// List the adapters
+    Devices,
+    /// Run embedded cases on the adapter and say what fails
+    Doctor,
+    /// Say what is in a checkpoint
+    Inspect(Inspect),
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Run folder [default: the first unused of runs/fashion-demo, runs/fashion-demo-2, ...]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Change a value of the preset fashion-demo, as stage2.iterations=400
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Of all random numbers [default: the preset's]
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+/// `train`
+#[derive(Debug, Args)]
+pub struct Train {
+    /// A preset's name or a TOML file; with --resume the run's own where this is left out
+    #[arg(value_name = "CONFIG", required_unless_present = "resume")]
+    pub config: Option<String>,
+    /// Run folder [default: the first unused of runs/NAME, runs/NAME-2, ...]
+    #[arg(long, value_name = "DIR", required_if_eq("resume", "true"))]
+    pub out: Option<PathBuf>,
+    /// Change a value of the configuration, as stage2.iterations=400
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Go on from the last checkpoint in --out
+    #[arg(long)]
+    pub resume: bool,
+    /// Print what one iteration of each stage runs and needs, and end
+    #[arg(long)]
+    pub show_plan: bool,
+}
+
+/// `sample`
+#[derive(Debug, Args)]
+pub struct Sample {
+    /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
+    pub checkpoint: Option<PathBuf>,
+    /// A class's name or number [default: each in turn]
+    #[arg(long)]
+    pub class: Option<String>,
+    /// Images
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub count: u32,
+    /// Of the images that sampling starts from
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// What sampling starts from: builtin:fractal, noise, or a folder of idx files
+    #[arg(long, value_name = "IMAGES", default_value = "builtin:fractal")]
+    pub start: Start,
+    /// Steps up the class logit [default: the checkpoint's]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub steps: Option<u32>,
+    /// L2 length of a step, as 0.8 or 8/255 [default: the checkpoint's]
+    #[arg(long, value_parser = length)]
+    pub step_size: Option<f64>,
+    /// The grid; what led to it goes beside it, as NAME-trajectory.png
+    #[arg(long, value_name = "PNG", default_value = "samples.png")]
+    pub out: PathBuf,
+}
+
+/// `eval`
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
+    pub checkpoint: Option<PathBuf>,
+    /// One JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Radius of the attack's ball, as 0.5 or 8/255
+    #[arg(long, default_value = "0.5", value_parser = length)]
+    pub eps: f64,
+    /// What the ball is measured in
+    #[arg(long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
+    pub norm: NormName,
+    /// Of the attack
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub steps: u32,
+    /// Length of a step [default: eps/8]
+    #[arg(long, value_parser = length)]
+    pub step_size: Option<f64>,
+    /// Images at once
+    #[arg(long, visible_alias = "batch-size", default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub batch: u32,
+    /// builtin:fashion or a folder of idx files [default: the run's own]
+    #[arg(long, value_name = "IMAGES")]
+    pub data: Option<String>,
+}
+
+/// `inspect`
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// A run folder, a checkpoint's folder or a safetensors file
+    pub file: PathBuf,
+}
+
+/// What sampling starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Independent uniform values.
+    Noise,
+    /// `builtin:fractal`, `builtin:fashion` or a folder's path, for [`crate::data::Ood::parse`].
+    Images(String),
+}
+
+impl std::str::FromStr for Start {
+    type Err = crate::Error;
+
+    fn from_str(text: &str) -> crate::Result<Self> {
+        if text == "noise" {
+            return Ok(Self::Noise);
+        }
+        crate::data::Ood::parse(text).map(|_| Self::Images(text.into()))
+    }
+}
+
+/// [`Norm`] by its usual names.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum NormName {
+    /// Euclidean.
+    L2,
+    /// Largest change of a value.
+    Linf,
+}
+
+impl From<NormName> for Norm {
+    fn from(name: NormName) -> Self {
+        match name {
+            NormName::L2 => Self::L2,
+            NormName::Linf => Self::Linf,
+        }
+    }
+}
+
+fn length(text: &str) -> Result<f64, String> {
+    fraction(text)
+        .filter(|number| (0.0..=1e6).contains(number))
+        .ok_or_else(|| "a number from 0 to 1000000 is wanted, as 0.5 or 8/255".into())
+}

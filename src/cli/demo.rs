@@ -1,0 +1,17 @@
+//! `demo`: `train` with the preset fashion-demo, then its report.
+
+use super::args;
+use super::session::Session;
+use super::train;
+use crate::train::{Config, RunFolder};
+
+const PRESET: &str = "fashion-demo";
+
+/// Trains, evaluates, samples and reports.
+pub fn run(session: &Session, args: &args::Demo) -> anyhow::Result<()> {
+    let mut changes = args.set.clone();
+    changes.extend(args.seed.map(|seed| format!("seed={seed}")));
+    let config = Config::preset(PRESET)?.with(&changes)?;
+    let out = args.out.clone().unwrap_or_else(|| RunFolder::unused("runs", PRESET));
+    train::whole_run(session, &config, &out, false)
+}

@@ -1,0 +1,71 @@
+//! From an error to one sentence and an exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::Error;
+
+const OTHER: u8 = 1;
+const USAGE: u8 = 2;
+const FILE: u8 = 3;
+const GPU: u8 = 4;
+const DIVERGED: u8 = 5;
+/// Stopped by Ctrl-C or SIGTERM.
+pub const STOPPED: u8 = 6;
+
+/// What the program itself has to say, beside the library's errors.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Arguments that do not go together.
+    #[error("{0}")]
+    Usage(String),
+    /// The first Ctrl-C or SIGTERM; all is saved.
+    #[error("stopped by a signal; {0}")]
+    Stopped(String),
+}
+
+/// Prints clap's answer: help and version to stdout with 0, all else to stderr with 2.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        drop(error.print());
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    say(text.strip_prefix("error: ").unwrap_or(&text).trim_end());
+    ExitCode::from(USAGE)
+}
+
+/// Prints what went wrong.
+pub fn failure(error: &anyhow::Error) -> ExitCode {
+    say(&format!("{error:#}"));
+    ExitCode::from(code(error))
+}
+
+/// To stderr; that nobody reads there is no reason to fail.
+pub fn say(text: &str) {
+    drop(writeln!(std::io::stderr(), "lapidary: {text}"));
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        match cause.downcast_ref::<Failure>() {
+            Some(Failure::Usage(_)) => return USAGE,
+            Some(Failure::Stopped(_)) => return STOPPED,
+            None => {}
+        }
+        if let Some(error) = cause.downcast_ref::<Error>() {
+            return match error {
+                Error::BadConfig { .. } => USAGE,
+                Error::BadFile { .. } => FILE,
+                Error::NoAdapter(_)
+                | Error::MissingLimit { .. }
+                | Error::OutOfMemory(_)
+                | Error::DeviceLost(_)
+                | Error::Gpu { .. } => GPU,
+                Error::Diverged { .. } => DIVERGED,
+                Error::Mismatch { .. } | Error::NoDerivative { .. } => OTHER,
+            };
+        }
+    }
+    OTHER
+}

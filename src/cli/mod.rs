@@ -1,0 +1,63 @@
+//! The `lapidary` program: arguments, bars, pictures, reports, exit codes. All that computes is in the layers below.
+
+mod args;
+mod demo;
+mod devices;
+mod doctor;
+mod evaluate;
+mod exit;
+mod inspect;
+mod progress;
+mod sample;
+mod session;
+mod stop;
+mod train;
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+pub use progress::Progress;
+
+use args::{Arguments, Command};
+use session::Session;
+
+/// Reads the arguments, does what they ask for, and says in one sentence on stderr what went wrong.
+///
+/// The program ends with 0, or 2: usage or configuration, 3: an input file, 4: adapter or GPU, 5: training diverged,
+/// 6: stopped by a signal, 1: anything else.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return exit::usage(&error),
+    };
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::failure(&error),
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let session = Session::new(arguments.adapter, arguments.quiet);
+    match arguments.command {
+        _ if arguments.list => devices::run(&session),
+        Some(Command::Demo(args)) => demo::run(&session, &args),
+        Some(Command::Train(args)) => train::run(&session, &args),
+        Some(Command::Sample(args)) => sample::run(&session, &args),
+        Some(Command::Eval(args)) => evaluate::run(&session, &args),
+        Some(Command::Devices) => devices::run(&session),
+        Some(Command::Doctor) => doctor::run(&session),
+        Some(Command::Inspect(args)) => inspect::run(&session, &args),
+        None => print(&Arguments::command().render_help().to_string()),
+    }
+}
+
+/// Prints a result to stdout; a reader that has read enough, as `head`, is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,188 @@
+//! Bars where stderr is a terminal; elsewhere a line at each phase's start and end, and every five seconds between.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::train::{Event, Phase, Step};
+
+const BETWEEN_LINES: Duration = Duration::from_secs(5);
+
+/// Draws a run's events on stderr.
+#[derive(Debug)]
+pub struct Progress {
+    surface: Surface,
+    pace: Pace,
+}
+
+#[derive(Debug)]
+enum Surface {
+    Quiet,
+    Lines { last: Option<Instant> },
+    Bar { bar: Option<ProgressBar> },
+}
+
+impl Progress {
+    /// Says at once that the program has begun; `quiet` says nothing ever.
+    pub fn new(quiet: bool) -> Self {
+        let surface = if quiet {
+            Surface::Quiet
+        } else if std::io::stderr().is_terminal() {
+            Surface::Bar { bar: None }
+        } else {
+            Surface::Lines { last: None }
+        };
+        let mut progress = Self { surface, pace: Pace::default() };
+        progress.line(concat!("lapidary ", env!("CARGO_PKG_VERSION")));
+        progress
+    }
+
+    /// Says something between phases or above the bar.
+    pub fn line(&mut self, text: &str) {
+        match &self.surface {
+            Surface::Quiet => {}
+            Surface::Bar { bar: Some(bar) } => bar.println(text),
+            // That nobody reads stderr is no reason to stop a run.
+            _ => drop(writeln!(std::io::stderr(), "{text}")),
+        }
+    }
+
+    /// Draws one event.
+    pub fn event(&mut self, event: &Event) {
+        match event {
+            Event::Phase { phase, done, total } => self.begin(*phase, *done, *total),
+            Event::Step(step) => self.step(step),
+            Event::Note { text } => self.line(text),
+            Event::Saved { .. } => {}
+        }
+    }
+
+    /// Takes the bar away, as the last phase is over.
+    pub fn finish(&mut self) {
+        if let Surface::Bar { bar } = &mut self.surface
+            && let Some(bar) = bar.take()
+        {
+            bar.finish();
+        }
+    }
+
+    fn begin(&mut self, phase: Phase, done: u64, total: u64) {
+        self.pace = Pace::begin(done);
+        self.finish();
+        match &mut self.surface {
+            Surface::Quiet => {}
+            Surface::Bar { bar } => {
+                // The template is fixed; the plain bar stands in should it ever be refused.
+                let style =
+                    ProgressStyle::with_template("{prefix:<8} {bar:24} {pos:>4}/{len} {wide_msg}")
+                        .unwrap_or_else(|_| ProgressStyle::default_bar());
+                let new = ProgressBar::new(total).with_position(done).with_style(style);
+                new.set_prefix(phase.name());
+                new.set_message("starting");
+                *bar = Some(new);
+            }
+            Surface::Lines { last } => {
+                *last = Some(Instant::now());
+                let from = if done > 0 { format!(" from {done}") } else { String::new() };
+                self.line(&format!("{phase:<8} {total} iterations{from}"));
+            }
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        let now = Instant::now();
+        self.pace.advance(step.iteration, now);
+        let finished = step.iteration >= step.total;
+        let words = |pace: &Pace| describe(step, pace);
+        match &mut self.surface {
+            Surface::Quiet => {}
+            Surface::Bar { bar: Some(bar) } => {
+                bar.set_position(step.iteration);
+                bar.set_message(words(&self.pace));
+            }
+            Surface::Bar { bar: None } => {}
+            Surface::Lines { last } => {
+                if finished || last.is_none_or(|last| now - last >= BETWEEN_LINES) {
+                    *last = Some(now);
+                    let Step { phase, iteration, total, .. } = step;
+                    let line = format!("{phase:<8} {iteration:>4}/{total} {}", words(&self.pace));
+                    self.line(&line);
+                }
+            }
+        }
+    }
+}
+
+/// Seconds that an iteration takes, of late: later ones of stage 2 take longer.
+#[derive(Debug, Default)]
+struct Pace {
+    done: u64,
+    since: Option<Instant>,
+    seconds: Option<f64>,
+}
+
+impl Pace {
+    fn begin(done: u64) -> Self {
+        Self { done, since: Some(Instant::now()), seconds: None }
+    }
+
+    fn advance(&mut self, iteration: u64, now: Instant) {
+        let (Some(since), true) = (self.since, iteration > self.done) else { return };
+        let each = (now - since).as_secs_f64() / (iteration - self.done) as f64;
+        self.seconds = Some(self.seconds.map_or(each, |before| 0.9 * before + 0.1 * each));
+        (self.done, self.since) = (iteration, Some(now));
+    }
+}
+
+/// Rate, time left and what was measured, in few characters.
+fn describe(step: &Step, pace: &Pace) -> String {
+    let mut words = Vec::new();
+    if let Some(each) = pace.seconds.filter(|each| *each > 0.0) {
+        words.push(match step.images_per_second {
+            Some(rate) => format!("{rate:.0} images/s"),
+            None => format!("{:.1} it/s", 1.0 / each),
+        });
+        let left = each * step.total.saturating_sub(step.iteration) as f64;
+        words.push(format!("{} left", clock(left)));
+    }
+    words.extend(step.t.map(|t| format!("T {t}")));
+    let numbers = [
+        ("AUC", step.auc),
+        ("BCE", step.loss_bce),
+        ("CE", step.loss_ce),
+        ("accuracy", step.accuracy),
+        ("clean", step.clean_accuracy),
+        ("PGD", step.pgd_accuracy),
+    ];
+    words
+        .extend(numbers.iter().filter_map(|(name, value)| value.map(|v| format!("{name} {v:.3}"))));
+    words.join("  ")
+}
+
+/// `1:05`, or `2:01:05` from an hour on.
+pub(super) fn clock(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes}:{seconds:02}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_in_words() {
+        let mut step = Step::new(Phase::Stage2, 10, 70);
+        (step.t, step.auc, step.loss_bce, step.loss_ce) =
+            (Some(3), Some(0.8125), Some(0.25), Some(1.5));
+        let pace = Pace { seconds: Some(0.5), ..Pace::default() };
+        let words = "2.0 it/s  0:30 left  T 3  AUC 0.812  BCE 0.250  CE 1.500";
+        assert_eq!(describe(&step, &pace), words);
+        assert_eq!(clock(7265.4), "2:01:05");
+    }
+}

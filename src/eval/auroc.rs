@@ -1,0 +1,36 @@
+//! Area under the receiver operating characteristic: how well one score tells two sets apart.
+
+/// The share of pairs (p, n) with p above n, ties counting half; Mann and Whitney's U over its maximum.
+/// NaN if a set is empty or a score is not a number.
+pub fn auroc(positives: &[f32], negatives: &[f32]) -> f64 {
+    let positive = positives.iter().map(|&score| (score, true));
+    let mut scores: Vec<_> = positive.chain(negatives.iter().map(|&score| (score, false))).collect();
+    if scores.iter().any(|(score, _)| score.is_nan()) {
+        return f64::NAN;
+    }
+    scores.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut below, mut wins) = (0.0, 0.0);
+    // `==` chunks 0.0 and -0.0 together, whichever order the sort has left them in.
+    for ties in scores.chunk_by(|a, b| a.0 == b.0) {
+        let won = ties.iter().filter(|(_, positive)| *positive).count() as f64;
+        let lost = ties.len() as f64 - won;
+        wins += won * (below + lost / 2.0);
+        below += lost;
+    }
+    wins / (positives.len() as f64 * negatives.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::auroc;
+
+    #[test]
+    fn pairs_are_counted_and_ties_half() {
+        assert_eq!(auroc(&[2.0, 3.0], &[0.0, 1.0]), 1.0);
+        assert_eq!(auroc(&[0.0, 1.0], &[2.0, 3.0]), 0.0);
+        assert_eq!(auroc(&[1.0; 3], &[1.0; 5]), 0.5);
+        assert_eq!(auroc(&[0.0, -0.0], &[-0.0, 0.0]), 0.5);
+        assert_eq!(auroc(&[1.0, 2.0, 3.0], &[2.0, 0.0]), 4.5 / 6.0);
+        assert!(auroc(&[], &[1.0]).is_nan() && auroc(&[f32::NAN], &[1.0]).is_nan());
+    }
+}

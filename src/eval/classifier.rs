@@ -1,0 +1,76 @@
+//! Logits of any number of images, in batches of one size.
+
+use crate::attack::program;
+use crate::graph::{Graph, Program, Shape, Value};
+use crate::model::{DeviceWeights, Mode, Weights, WideResNet};
+use crate::{Error, Result};
+
+/// A network in frozen mode, made ready for batches of one size.
+#[derive(Debug)]
+pub struct Classifier {
+    program: Program,
+    x: Value,
+    logits: Value,
+    batch: usize,
+    words: usize,
+    classes: usize,
+}
+
+impl Classifier {
+    /// For batches of `images` images of `side` by `side` pixels.
+    pub async fn new(
+        model: &WideResNet,
+        weights: &DeviceWeights,
+        [images, side]: [u32; 2],
+    ) -> Result<Self> {
+        let mut graph = Graph::default();
+        let shape = Shape::new(images, model.channels(), side, side)?;
+        let x = graph.input(shape);
+        let inputs = Weights::inputs(&mut graph, &model.parameters())?;
+        let logits = model.logits(&mut graph, x, &inputs, Mode::Frozen)?;
+        let given = weights.bindings(&inputs)?;
+        let program = program(weights.gpu(), &graph, &[logits], &[x], &given, true).await?;
+        program.prepare().await?;
+        let words = (shape.elements() / images) as usize;
+        Ok(Self { program, x, logits, batch: images as usize, words, classes: model.classes() as usize })
+    }
+
+    /// Logits image by image, K each. `images` are whole images, NCHW in \[0, 1\]; the last batch is filled
+    /// up with zeros that are not answered. Err for part of an image.
+    pub async fn logits(&self, images: &[f32]) -> Result<Vec<f32>> {
+        if !images.len().is_multiple_of(self.words) {
+            let given = format_args!("{} values", images.len());
+            return Err(Error::mismatch("classifier", given, format_args!("images of {}", self.words)));
+        }
+        let mut logits = Vec::new();
+        for part in images.chunks(self.batch * self.words) {
+            let mut batch = part.to_vec();
+            batch.resize(self.batch * self.words, 0.0);
+            self.program.write(self.x, &batch).await?;
+            self.program.submit().await?;
+            let mut all = self.program.read(self.logits).await?;
+            all.truncate(part.len() / self.words * self.classes);
+            logits.extend(all);
+        }
+        Ok(logits)
+    }
+
+    /// K of the logits.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+}
+
+/// The class of the largest logit of each image, the first of equals.
+pub fn argmax(logits: &[f32], classes: usize) -> Vec<u32> {
+    let largest = |row: &[f32]| {
+        let mut best = (0, f32::NEG_INFINITY);
+        for (class, &logit) in (0..).zip(row) {
+            if logit > best.1 {
+                best = (class, logit);
+            }
+        }
+        best.0
+    };
+    logits.chunks(classes.max(1)).map(largest).collect()
+}

@@ -1,0 +1,12 @@
+//! What a trained network is worth: accuracy with and without attacks, telling real images from others,
+//! samples. Numbers are worked out in f64 on the host from logits.
+
+mod accuracy;
+mod auroc;
+mod classifier;
+mod sampler;
+
+pub use accuracy::{accuracy, logsumexp, pgd_accuracy};
+pub use auroc::auroc;
+pub use classifier::{Classifier, argmax};
+pub use sampler::{Samples, sample};

@@ -1,0 +1,276 @@
+//! The fast convolution: weights packed eight output channels side by side, register tiles, and what
+//! follows it in the network done before the store. Rewrites put it in place of [`Conv2d`] and
+//! [`Conv2dInputGradient`](super::Conv2dInputGradient).
+
+use super::conv2d::Conv2d;
+use super::conv2d_launch::{Params, Share, WORKGROUP, reads_windows, shares};
+use crate::gpu::{Access::*, Adapter, Binding, Kernel, Recording, uniform};
+use crate::graph::{Launch, Op, Shape, exactly};
+use crate::{Error, Result};
+
+uniform! {
+    struct PackParams { outputs: u32, inputs: u32, kernel_height: u32, kernel_width: u32 }
+}
+
+/// Packed weights of w.
+pub static PACK: Kernel = Kernel {
+    name: "conv2d_pack",
+    source: concat!(
+        include_str!("../../shaders/conv2d_pack.wgsl"),
+        include_str!("../../shaders/shared/index.wgsl"),
+    ),
+    params: PackParams::LAYOUT,
+    bindings: &[("w", Read), ("packed", Write)],
+    subgroup: 0,
+};
+
+macro_rules! packed {
+    ($name:literal, $file:literal, $read:literal, $access:expr, $subgroup:literal) => {
+        Kernel {
+            name: $name,
+            source: concat!(
+                include_str!(concat!("../../shaders/", $file)),
+                include_str!("../../shaders/shared/conv2d_launch.wgsl"),
+                include_str!(concat!("../../shaders/shared/", $read)),
+                include_str!("../../shaders/shared/epilogue.wgsl"),
+            ),
+            params: Params::LAYOUT,
+            bindings: &[
+                ("x", $access),
+                ("w", $access),
+                ("affine", Read),
+                ("mask", $access),
+                ("residual", $access),
+                ("y", Write),
+            ],
+            subgroup: $subgroup,
+        }
+    };
+}
+
+/// 3x3, stride 1, padding 1, rows of whole quads.
+pub static QUADS: Kernel =
+    packed!("conv2d_quads", "conv2d_quads.wgsl", "conv2d_read_storage.wgsl", Read, 0);
+/// The same through uniform windows.
+pub static QUADS_WINDOW: Kernel =
+    packed!("conv2d_quads_window", "conv2d_quads.wgsl", "conv2d_read_window.wgsl", Window, 8);
+/// Any kernel, stride and padding, either direction.
+pub static TAPS: Kernel =
+    packed!("conv2d_taps", "conv2d_taps.wgsl", "conv2d_read_storage.wgsl", Read, 0);
+/// The same through uniform windows.
+pub static TAPS_WINDOW: Kernel =
+    packed!("conv2d_taps_window", "conv2d_taps.wgsl", "conv2d_read_window.wgsl", Window, 8);
+
+/// Input w \[O, I, R, C\]; output the packed weights as a vector, padded to a whole window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackWeights {
+    /// I in the place of O.
+    pub transposed: bool,
+    /// Rows and columns from the last to the first.
+    pub flipped: bool,
+}
+
+impl Op for PackWeights {
+    fn name(&self) -> &'static str {
+        PACK.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [w] = exactly(self.name(), "inputs", inputs)?;
+        let [o, i, rows, columns] = w.sides();
+        let (many, other) = if self.transposed { (i, o) } else { (o, i) };
+        let words = Shape::new(many.div_ceil(8) * 8, other, rows, columns)?.elements();
+        Ok(vec![Shape::vector(super::conv2d_launch::windowed(words))?])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [w] = exactly(self.name(), "inputs", launch.inputs)?;
+        let [packed] = exactly(self.name(), "outputs", launch.outputs)?;
+        let [outputs, inputs, kernel_height, kernel_width] = w.sides();
+        let params = PackParams { outputs, inputs, kernel_height, kernel_width };
+        let constants =
+            [("TRANSPOSED", f64::from(self.transposed)), ("FLIPPED", f64::from(self.flipped))];
+        let grid = Recording::grid(packed.elements(), 64);
+        launch.to.dispatch(&PACK, &constants, params, launch.buffers, grid).map(drop)
+    }
+}
+
+/// Where a residual is added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Residual {
+    /// Nowhere.
+    #[default]
+    None,
+    /// To the convolution itself.
+    First,
+    /// After everything but the rectifier.
+    Last,
+}
+
+/// What is done before the store; each flag but `relu` takes one more input, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Epilogue {
+    /// Times scale plus shift, from an input \[2, channels of y\]; with a mask the scale alone.
+    pub affine: bool,
+    /// Zero where an input of y's shape is not above 0.
+    pub mask: bool,
+    /// Adds an input of y's shape.
+    pub residual: Residual,
+    /// Zero below 0.
+    pub relu: bool,
+}
+
+/// A convolution (inputs x, packed weights) or its derivative for x (inputs dy, packed weights), then
+/// what the epilogue takes; output y or dx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedConv2d {
+    /// Stride and padding.
+    pub conv: Conv2d,
+    /// Shape of the convolution's x.
+    pub x: Shape,
+    /// Shape of its weights before packing.
+    pub w: Shape,
+    /// The derivative for x.
+    pub transposed: bool,
+    /// What is done before the store.
+    pub epilogue: Epilogue,
+}
+
+impl PackedConv2d {
+    /// How its weights are to be packed.
+    pub fn packing(&self) -> PackWeights {
+        PackWeights { transposed: self.transposed, flipped: self.transposed && self.quads() }
+    }
+
+    /// Whether the 3x3 kernel over quads fits, for either direction.
+    fn quads(&self) -> bool {
+        let [_, _, rows, columns] = self.w.sides();
+        let width = self.x.width();
+        self.conv == Conv2d::square(1, 1)
+            && (rows, columns) == (3, 3)
+            && (width.is_multiple_of(8) || width == 4 && self.x.height().is_multiple_of(2))
+    }
+
+    /// Shapes of what is read and of what is written.
+    fn ends(&self) -> Result<(Shape, Shape)> {
+        let y = self.conv.output(self.x, self.w)?;
+        Ok(if self.transposed { (y, self.x) } else { (self.x, y) })
+    }
+
+    fn params(&self) -> Result<Params> {
+        let ([images, inputs, height, width], [_, outputs, out_height, out_width]) = {
+            let (read, written) = self.ends()?;
+            (read.sides(), written.sides())
+        };
+        let [_, _, kernel_height, kernel_width] = self.w.sides();
+        let ([stride_y, stride_x], [pad_y, pad_x]) = (self.conv.stride, self.conv.padding);
+        Ok(Params {
+            inputs,
+            height,
+            width,
+            outputs,
+            out_height,
+            out_width,
+            kernel_height,
+            kernel_width,
+            stride_y,
+            stride_x,
+            pad_y,
+            pad_x,
+            first_image: 0,
+            images,
+            first_block: 0,
+            x_skip: 0,
+            w_skip: 0,
+            y_skip: 0,
+        })
+    }
+
+    /// The launches: all at once, or what each set of windows shows.
+    fn shares(&self, params: &Params, adapter: &Adapter) -> Option<Vec<Share>> {
+        let Epilogue { mask, residual, .. } = self.epilogue;
+        let y_words = (mask || residual != Residual::None)
+            .then_some(params.outputs * params.out_height * params.out_width);
+        reads_windows(adapter).then(|| shares(params, y_words)).flatten()
+    }
+}
+
+impl Op for PackedConv2d {
+    fn name(&self) -> &'static str {
+        if self.transposed { "packed_conv2d_input_gradient" } else { "packed_conv2d" }
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let (read, written) = self.ends()?;
+        let Epilogue { affine, mask, residual, .. } = self.epilogue;
+        let mut wanted = vec![read];
+        wanted.extend(self.packing().outputs(&[self.w])?);
+        if affine || mask {
+            wanted.push(Shape::matrix(2, written.channels())?);
+        }
+        wanted.extend([mask, residual != Residual::None].iter().filter(|&&is| is).map(|_| written));
+        if inputs != wanted {
+            let given = format_args!("{inputs:?}");
+            return Err(Error::mismatch(self.name(), given, format_args!("{wanted:?}")));
+        }
+        Ok(vec![written])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let few = || Error::mismatch("packed_conv2d", "too few values", "x, w and y");
+        let params = self.params()?;
+        let [x, w, extra @ .., y] = launch.buffers else { return Err(few()) };
+        let Epilogue { affine, mask, residual, relu } = self.epilogue;
+        let mut extra = extra.iter().copied();
+        let mut next = |wanted: bool| wanted.then(|| extra.next()).flatten();
+        let affine_buffer = next(affine || mask).unwrap_or(*w);
+        let (mask_buffer, residual_buffer) = (next(mask), next(residual != Residual::None));
+        let mut constants = vec![
+            ("AFFINE", f64::from(affine && !mask)),
+            ("MASK", f64::from(mask)),
+            ("RELU", f64::from(relu)),
+            ("RESIDUAL", f64::from(residual as u32)),
+            ("WORKGROUP", f64::from(WORKGROUP)),
+        ];
+        let whole = [Share { params, x: None, w: None, y: None, blocks: params.outputs.div_ceil(8) }];
+        let windows = self.shares(&params, launch.to.adapter());
+        let (kernel, tiles, phases) = if self.quads() {
+            constants.push(("NARROW", f64::from(params.width == 4)));
+            constants.push(("CHANNELS", f64::from(params.outputs.min(8))));
+            let tiles = params.out_height * params.out_width / 8;
+            (if windows.is_some() { &QUADS_WINDOW } else { &QUADS }, tiles, 1)
+        } else {
+            constants.push(("TRANSPOSED", f64::from(self.transposed)));
+            constants.push(("STRIDE_Y", f64::from(params.stride_y)));
+            constants.push(("STRIDE_X", f64::from(params.stride_x)));
+            // A strided derivative's rows and columns fall into phases that meet different taps.
+            let [every_y, every_x] = if self.transposed { self.conv.stride } else { [1, 1] };
+            let across = params.out_width.div_ceil(every_x).div_ceil(4);
+            let tiles = params.out_height.div_ceil(every_y) * across;
+            (if windows.is_some() { &TAPS_WINDOW } else { &TAPS }, tiles, every_y * every_x)
+        };
+        for share in windows.as_deref().unwrap_or(&whole) {
+            // What the flags leave out is bound to x as x is.
+            let x = Binding { buffer: *x, window: share.x };
+            let like_y = |buffer: Option<_>| {
+                buffer.map_or(x, |buffer| Binding { buffer, window: share.y })
+            };
+            let buffers = [
+                x,
+                Binding { buffer: *w, window: share.w },
+                affine_buffer.into(),
+                like_y(mask_buffer),
+                like_y(residual_buffer),
+                (*y).into(),
+            ];
+            let groups = (share.params.images * tiles).div_ceil(WORKGROUP);
+            let grid = [groups, share.blocks, phases];
+            launch.to.dispatch(kernel, &constants, share.params, &buffers, grid)?;
+        }
+        Ok(())
+    }
+
+    fn flops(&self, _: &[Shape], _: &[Shape]) -> u64 {
+        self.conv.params(self.x, self.w).map_or(0, |params| params.flops())
+    }
+}

@@ -1,0 +1,177 @@
+//! The fast derivative of a convolution for its weights: images in parts, each summed on its own and the
+//! parts added in order, so that the bits repeat without atomics. Rewrites put it in place of
+//! [`Conv2dWeightGradient`](super::Conv2dWeightGradient).
+
+use super::conv2d::Conv2d;
+use super::conv2d_launch::{Params, Share, WORKGROUP, pair_shares, reads_windows};
+use crate::gpu::{Access::*, Adapter, Binding, Kernel, Recording, uniform};
+use crate::graph::{Launch, Op, Shape, exactly};
+use crate::Result;
+
+/// Parts that images are cut into where windows do not cut them: enough to fill a GPU.
+const PARTS: u32 = 16;
+
+uniform! {
+    struct SumParams { weights: u32, parts: u32 }
+}
+
+macro_rules! weights {
+    ($name:literal, $file:literal, $read:literal, $access:expr, $subgroup:literal) => {
+        Kernel {
+            name: $name,
+            source: concat!(
+                include_str!(concat!("../../shaders/", $file)),
+                include_str!("../../shaders/shared/conv2d_launch.wgsl"),
+                include_str!(concat!("../../shaders/shared/", $read)),
+            ),
+            params: Params::LAYOUT,
+            bindings: &[("dy", $access), ("x", $access), ("partials", Write)],
+            subgroup: $subgroup,
+        }
+    };
+}
+
+/// One part of dw: any kernel, stride and padding.
+pub static TAPS: Kernel =
+    weights!("conv2d_weights", "conv2d_weights.wgsl", "conv2d_pair_storage.wgsl", Read, 0);
+/// The same through uniform windows.
+pub static TAPS_WINDOW: Kernel =
+    weights!("conv2d_weights_window", "conv2d_weights.wgsl", "conv2d_pair_window.wgsl", Window, 8);
+/// One part of dw: 3x3, stride 1, padding 1.
+pub static QUADS: Kernel =
+    weights!("conv2d_weights_quads", "conv2d_weights_quads.wgsl", "conv2d_pair_storage.wgsl", Read, 0);
+/// The same through uniform windows.
+pub static QUADS_WINDOW: Kernel = weights!(
+    "conv2d_weights_quads_window",
+    "conv2d_weights_quads.wgsl",
+    "conv2d_pair_window.wgsl",
+    Window,
+    8
+);
+
+/// dw of all parts.
+pub static SUM_PARTS: Kernel = Kernel {
+    name: "conv2d_sum_parts",
+    source: concat!(
+        include_str!("../../shaders/conv2d_sum_parts.wgsl"),
+        include_str!("../../shaders/shared/index.wgsl"),
+    ),
+    params: SumParams::LAYOUT,
+    bindings: &[("partials", Read), ("dw", Write)],
+    subgroup: 0,
+};
+
+/// Inputs dy and x; output dw.
+#[derive(Clone, Copy, Debug)]
+pub struct PackedWeightGradient {
+    /// The convolution.
+    pub conv: Conv2d,
+    /// Shape of its weights.
+    pub w: Shape,
+    /// Shape of its x.
+    pub x: Shape,
+    /// Windows or whole buffers, which sets the number of parts.
+    windows: bool,
+}
+
+impl PackedWeightGradient {
+    /// `None` where dy's rows are not whole quads.
+    pub fn new(conv: Conv2d, x: Shape, w: Shape, adapter: &Adapter) -> Option<Self> {
+        let y = conv.output(x, w).ok()?;
+        let params = conv.params(x, w).ok().map(whole)?;
+        let windows = reads_windows(adapter) && pair_shares(&params).is_some();
+        y.width().is_multiple_of(4).then_some(Self { conv, w, x, windows })
+    }
+
+    fn shares(&self) -> Result<Vec<Share>> {
+        let params = whole(self.conv.params(self.x, self.w)?);
+        if self.windows && let Some(shares) = pair_shares(&params) {
+            return Ok(shares);
+        }
+        let images = params.images.div_ceil(PARTS);
+        let share = |first_image| {
+            let images = images.min(params.images - first_image);
+            let params = Params { first_image, images, ..params };
+            Share { params, x: None, w: None, y: None, blocks: params.outputs.div_ceil(8) }
+        };
+        Ok((0..params.images).step_by(images as usize).map(share).collect())
+    }
+}
+
+fn whole(p: super::conv2d::Params) -> Params {
+    Params {
+        inputs: p.inputs,
+        height: p.height,
+        width: p.width,
+        outputs: p.outputs,
+        out_height: p.out_height,
+        out_width: p.out_width,
+        kernel_height: p.kernel_height,
+        kernel_width: p.kernel_width,
+        stride_y: p.stride_y,
+        stride_x: p.stride_x,
+        pad_y: p.pad_y,
+        pad_x: p.pad_x,
+        first_image: 0,
+        images: p.images,
+        first_block: 0,
+        x_skip: 0,
+        w_skip: 0,
+        y_skip: 0,
+    }
+}
+
+impl Op for PackedWeightGradient {
+    fn name(&self) -> &'static str {
+        "packed_weight_gradient"
+    }
+
+    /// dw, and the parts.
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [dy, x] = exactly(self.name(), "inputs", inputs)?;
+        x.expect(self.name(), self.x)?;
+        dy.expect(self.name(), self.conv.output(self.x, self.w)?)?;
+        let parts = self.shares()?.len() as u32;
+        Ok(vec![self.w, Shape::matrix(parts, self.w.elements())?])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [dy, x, dw, partials] = exactly(self.name(), "buffers", launch.buffers)?;
+        let [_, inputs, rows, columns] = self.w.sides();
+        let quads = self.conv == Conv2d::square(1, 1) && (rows, columns) == (3, 3);
+        let kernel = match (quads, self.windows) {
+            (true, true) => &QUADS_WINDOW,
+            (true, false) => &QUADS,
+            (false, true) => &TAPS_WINDOW,
+            (false, false) => &TAPS,
+        };
+        // An invocation for each kernel row, or for each of its columns too.
+        let positions = inputs * if quads { rows } else { rows * columns };
+        let workgroup = positions.next_multiple_of(8).min(WORKGROUP);
+        let shares = self.shares()?;
+        let parts = shares.len() as u32;
+        for (part, Share { params, x: x_window, y: y_window, blocks, .. }) in (0..).zip(shares) {
+            let mut constants = vec![("WORKGROUP", f64::from(workgroup))];
+            if !quads {
+                constants.push(("STRIDE_Y", f64::from(params.stride_y)));
+                constants.push(("STRIDE_X", f64::from(params.stride_x)));
+            }
+            let buffers = [
+                Binding { buffer: dy, window: y_window },
+                Binding { buffer: x, window: x_window },
+                partials.into(),
+            ];
+            let grid = [positions.div_ceil(workgroup), blocks, 1];
+            let params = Params { w_skip: part, ..params };
+            launch.to.dispatch(kernel, &constants, params, &buffers, grid)?;
+        }
+        let weights = self.w.elements();
+        let params = SumParams { weights, parts };
+        let grid = Recording::grid(weights, 64);
+        launch.to.dispatch(&SUM_PARTS, &[], params, &[partials, dw], grid).map(drop)
+    }
+
+    fn flops(&self, _: &[Shape], _: &[Shape]) -> u64 {
+        self.conv.params(self.x, self.w).map_or(0, |params| params.flops())
+    }
+}

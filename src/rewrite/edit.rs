@@ -1,0 +1,39 @@
+//! What rewrites ask of a graph: who reads a value, and whether two nodes may become one.
+
+use crate::graph::{Graph, Node, Value};
+
+/// The place of the only node that reads `value`, if there is exactly one reading, and nobody outside
+/// wants it.
+pub fn only_reader(graph: &Graph, value: Value, wanted: &[Value]) -> Option<usize> {
+    let reads = |node: &Node| node.inputs.iter().filter(|&&input| input == value).count();
+    let mut readers = graph.nodes().iter().enumerate().filter(|(_, node)| reads(node) > 0);
+    let (place, node) = readers.next()?;
+    let only = readers.next().is_none() && reads(node) == 1 && !wanted.contains(&value);
+    only.then_some(place)
+}
+
+/// The place of the node that makes `value`.
+pub fn maker(graph: &Graph, value: Value) -> Option<usize> {
+    graph.nodes().iter().position(|node| node.outputs.contains(&value))
+}
+
+/// Whether the node at `first` may run at the place `second` instead: nothing between them writes what
+/// it reads.
+pub fn may_wait(graph: &Graph, first: usize, second: usize) -> bool {
+    let Some(node) = graph.nodes().get(first) else { return false };
+    let between = graph.nodes().get(first + 1..second).unwrap_or_default();
+    between.iter().all(|other| {
+        let mut written = other.op.writes().iter().filter_map(|&i| other.inputs.get(i));
+        written.all(|value| !node.inputs.contains(value))
+    })
+}
+
+/// Puts `node` in the place `second` and takes out the one at `first`.
+pub fn merge(graph: &mut Graph, first: usize, second: usize, node: Node) {
+    let mut nodes = graph.nodes().to_vec();
+    if let Some(place) = nodes.get_mut(second) {
+        *place = node;
+        nodes.remove(first);
+    }
+    graph.set_nodes(nodes);
+}

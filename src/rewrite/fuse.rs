@@ -1,0 +1,100 @@
+//! Nodes that become one: rectifiers with the scale before them, and what follows a convolution with its
+//! store. Each pass over memory saved is worth as much as a convolution's on a narrow network.
+
+use super::edit::{maker, may_wait, merge, only_reader};
+use crate::Result;
+use crate::graph::{Graph, Node, Value};
+use crate::ops::{
+    Add, Affine, ChannelScale, Epilogue, PackedConv2d, Relu, ReluBackward, Residual,
+};
+use std::sync::Arc;
+
+/// An affine and the rectifier behind it; a rectifier's derivative and the scale behind it.
+pub fn rectifiers(graph: &mut Graph, wanted: &[Value]) -> Result<()> {
+    while let Some((first, second, node)) = next_rectifier(graph, wanted) {
+        merge(graph, first, second, node);
+    }
+    Ok(())
+}
+
+fn next_rectifier(graph: &Graph, wanted: &[Value]) -> Option<(usize, usize, Node)> {
+    graph.nodes().iter().enumerate().find_map(|(first, node)| {
+        let second = only_reader(graph, *node.outputs.first()?, wanted)?;
+        let reader = graph.nodes().get(second)?;
+        let made = |op: Arc<dyn crate::graph::Op>, inputs: Vec<Value>| {
+            may_wait(graph, first, second)
+                .then(|| (first, second, Node { op, inputs, outputs: reader.outputs.clone() }))
+        };
+        if node.is::<Affine>().is_some_and(|affine| !affine.relu) && reader.is::<Relu>().is_some() {
+            return made(Arc::new(Affine { relu: true }), node.inputs.clone());
+        }
+        let scale = reader.is::<ChannelScale>().is_some_and(|scale| !scale.mask);
+        if node.is::<ReluBackward>().is_some() && scale {
+            let (&[dy, y], &[_, affine]) = (&node.inputs[..], &reader.inputs[..]) else {
+                return None;
+            };
+            return made(Arc::new(ChannelScale { mask: true }), vec![dy, affine, y]);
+        }
+        None
+    })
+}
+
+/// Convolutions take over what follows them, as far as their epilogue reaches.
+pub fn epilogues(graph: &mut Graph, wanted: &[Value]) -> Result<()> {
+    while let Some((first, second, node)) = next_epilogue(graph, wanted) {
+        merge(graph, first, second, node);
+    }
+    Ok(())
+}
+
+fn next_epilogue(graph: &Graph, wanted: &[Value]) -> Option<(usize, usize, Node)> {
+    graph.nodes().iter().enumerate().find_map(|(first, node)| {
+        let conv = node.is::<PackedConv2d>()?;
+        let &[result] = &node.outputs[..] else { return None };
+        let second = only_reader(graph, result, wanted)?;
+        let reader = graph.nodes().get(second)?;
+        let (epilogue, inputs) = taken_over(graph, conv, node, reader, first, result)?;
+        let op = Arc::new(PackedConv2d { epilogue, ..*conv });
+        may_wait(graph, first, second)
+            .then(|| (first, second, Node { op, inputs, outputs: reader.outputs.clone() }))
+    })
+}
+
+/// The epilogue with the reader in it, and the inputs in its order: x, w, affine, mask, residual.
+fn taken_over(
+    graph: &Graph,
+    conv: &PackedConv2d,
+    node: &Node,
+    reader: &Node,
+    first: usize,
+    result: Value,
+) -> Option<(Epilogue, Vec<Value>)> {
+    let old = conv.epilogue;
+    let mut inputs = node.inputs.clone();
+    if let Some(&Affine { relu }) = reader.is() {
+        let plain = !(old.affine || old.mask || old.relu) && old.residual != Residual::Last;
+        let &[_, affine] = &reader.inputs[..] else { return None };
+        inputs.insert(2, affine);
+        return plain.then_some((Epilogue { affine: true, relu, ..old }, inputs));
+    }
+    if let Some(&ChannelScale { mask: true }) = reader.is() {
+        let plain = !(old.affine || old.mask || old.relu) && old.residual != Residual::Last;
+        let &[_, affine, y] = &reader.inputs[..] else { return None };
+        inputs.insert(2, affine);
+        inputs.insert(3, y);
+        return plain.then_some((Epilogue { mask: true, ..old }, inputs));
+    }
+    if reader.is::<Add>().is_some() && old.residual == Residual::None && !old.relu {
+        let other = *reader.inputs.iter().find(|&&input| input != result)?;
+        // Of two convolutions that are added, the later one takes the earlier one's result.
+        let later = maker(graph, other)
+            .is_some_and(|place| place > first && graph.nodes().get(place).is_some_and(|node| node.is::<PackedConv2d>().is_some()));
+        if later {
+            return None;
+        }
+        let residual = if old.affine || old.mask { Residual::Last } else { Residual::First };
+        inputs.push(other);
+        return Some((Epilogue { residual, ..old }, inputs));
+    }
+    None
+}

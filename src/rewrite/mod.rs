@@ -1,0 +1,24 @@
+//! Rewrites that know ops: the same values computed with fewer and faster launches. They run after
+//! derivatives were taken, on nodes; values keep their numbers, so what a caller holds stays good.
+//!
+//! In order: frozen batch norm becomes a scale and a shift a channel ([`fold`]), convolutions take
+//! packed weights ([`pack`]), and what follows a convolution moves into its store ([`fuse`]).
+
+mod edit;
+mod fold;
+mod fuse;
+mod pack;
+
+use crate::Result;
+use crate::gpu::Adapter;
+use crate::graph::{Graph, Value};
+
+/// The same graph for this adapter. `wanted` values are still computed, others may be left out.
+pub fn optimise(graph: &Graph, wanted: &[Value], adapter: &Adapter) -> Result<Graph> {
+    let mut graph = graph.clone();
+    fold::frozen_batch_norms(&mut graph)?;
+    fuse::rectifiers(&mut graph, wanted)?;
+    pack::convolutions(&mut graph, adapter)?;
+    fuse::epilogues(&mut graph, wanted)?;
+    Ok(graph)
+}

@@ -1,0 +1,427 @@
+//! A run's configuration: TOML that names a preset and what differs from it, every value checked.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::presets;
+use crate::data::{Ood, Source};
+use crate::ops::Norm;
+use crate::{Error, Result};
+
+/// All that determines a run, apart from the adapter. [`Config::parse`] and [`Config::with`] check every value; code that
+/// changes fields calls [`Config::check`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The preset that gave what was not written.
+    pub preset: String,
+    /// Of all random numbers; below 2^63.
+    pub seed: u64,
+    /// Images.
+    pub data: Data,
+    /// The net.
+    pub model: Model,
+    /// Adversarial training.
+    pub stage1: Stage1,
+    /// Dual adversarial training.
+    pub stage2: Stage2,
+    /// Samples drawn after training.
+    pub sample: Sample,
+    /// The independent net that names samples.
+    pub judge: Judge,
+    /// Accuracies after training.
+    pub evaluate: Evaluate,
+    /// When training is saved.
+    pub checkpoint: Checkpoint,
+}
+
+/// `[data]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Labelled images: what [`Source::parse`] reads.
+    pub train: String,
+    /// Out-of-distribution images: what [`Ood::parse`] reads.
+    pub ood: String,
+    /// Rows and columns of the net's images, a multiple of 4 within 8 to 512.
+    pub side: u32,
+    /// Training images that are kept from training, to tune by.
+    pub held_out: u32,
+}
+
+/// `[model]`, a WideResNet
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Layers, 6n + 4.
+    pub depth: u32,
+    /// Times 16, 32 and 64 channels.
+    pub width: u32,
+    /// After each batch norm.
+    pub activation: Activation,
+}
+
+/// What follows a batch norm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// max(x, 0)
+    Relu,
+    /// x sigmoid(x)
+    Silu,
+}
+
+/// How stage 1 finds its images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attack {
+    /// Plain projected gradient ascent, the last iterate.
+    Pgd,
+    /// With momentum 0.9 on the L1-normalised gradient, the best iterate, as in the authors' code.
+    MomentumBest,
+}
+
+/// `[stage1]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage1 {
+    /// Batches.
+    pub iterations: u32,
+    /// Images in a batch.
+    pub batch: u32,
+    /// At the start; it falls to 0 by a cosine.
+    pub learning_rate: f64,
+    /// Of all parameters.
+    pub weight_decay: f64,
+    /// Nesterov's.
+    pub momentum: f64,
+    /// Kind of attack.
+    pub attack: Attack,
+    /// Of the attack's steps and ball.
+    #[serde(with = "NormName")]
+    pub norm: Norm,
+    /// Radius of the ball.
+    pub eps: f64,
+    /// Of the attack; 0 trains on clean images.
+    pub steps: u32,
+    /// Length of one.
+    pub step_size: f64,
+}
+
+/// `[stage2]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage2 {
+    /// Batches; 0 leaves the net as stage 1 made it.
+    pub iterations: u32,
+    /// Images in a batch: so many real, attacked and contrastive ones each.
+    pub batch: u32,
+    /// Between warm-up and decay.
+    pub learning_rate: f64,
+    /// Iterations over which the rate rises linearly: (it + 1)/warm_up of it.
+    pub warm_up: u32,
+    /// Share of the iterations after which the rate falls to 0 by a cosine; 1 for never.
+    pub decay_from: f64,
+    /// Of all parameters.
+    pub weight_decay: f64,
+    /// Nesterov's.
+    pub momentum: f64,
+    /// Of the classifier's attack: steps and ball.
+    #[serde(with = "NormName")]
+    pub norm: Norm,
+    /// Radius of its ball.
+    pub eps: f64,
+    /// Its steps.
+    pub steps: u32,
+    /// Length of one.
+    pub step_size: f64,
+    /// L2 length of a contrastive step.
+    pub alpha: f64,
+    /// Contrastive steps at the start.
+    #[serde(rename = "start_T")]
+    pub start_t: u32,
+    /// The most contrastive steps.
+    #[serde(rename = "max_T")]
+    pub max_t: u32,
+    /// T grows where the window's mean AUC reaches it.
+    pub auc_threshold: f64,
+    /// Images that the mean is over, rounded up to whole batches.
+    pub auc_window: u32,
+}
+
+/// `[sample]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// Steps up the class logit.
+    pub steps: u32,
+    /// L2 length of one.
+    pub step_size: f64,
+    /// Samples; sample i is of class i mod K.
+    pub count: u32,
+    /// How many of each class the picture shows.
+    pub per_class: u32,
+}
+
+/// `[judge]`, with stage 1's weight decay and momentum
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Judge {
+    /// Batches; 0 for no judge.
+    pub iterations: u32,
+    /// Images in a batch.
+    pub batch: u32,
+    /// At the start; it falls to 0 by a cosine.
+    pub learning_rate: f64,
+}
+
+/// `[evaluate]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluate {
+    /// Of the attack's steps and ball.
+    #[serde(with = "NormName")]
+    pub norm: Norm,
+    /// Radius of the ball.
+    pub eps: f64,
+    /// Of the attack.
+    pub steps: u32,
+    /// Length of one; eps/8 where it is not given ([`Evaluate::step_size`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_size: Option<f64>,
+    /// Images at once.
+    pub batch: u32,
+    /// The most test images, from the first.
+    pub images: u32,
+}
+
+impl Evaluate {
+    /// Length of an attack's step.
+    pub fn step_size(&self) -> f64 {
+        self.step_size.unwrap_or(self.eps / 8.0)
+    }
+}
+
+/// `[checkpoint]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// Iterations from one to the next.
+    pub every: u32,
+    /// How many of the last are kept.
+    pub keep: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Norm", rename_all = "lowercase")]
+enum NormName {
+    L2,
+    Linf,
+}
+
+impl Config {
+    /// One of the built-in presets, by its name.
+    ///
+    /// # Errors
+    /// `BadConfig` for another name.
+    pub fn preset(name: &str) -> Result<Self> {
+        Self::from_table(presets::table(name)?, presets::schema()?)
+    }
+
+    /// Reads a configuration: `preset = "..."` and what differs from it. `origin` is the file's name in messages.
+    /// Numbers may be written as fractions in quotes: `eps = "8/255"`.
+    ///
+    /// # Errors
+    /// `BadFile` where the text is no TOML; `BadConfig` for an unknown preset or key, and for values of the wrong type or out
+    /// of range.
+    pub fn parse(text: &str, origin: impl AsRef<Path>) -> Result<Self> {
+        let given: Table = text.parse().map_err(|error: toml::de::Error| {
+            let line = error.span().and_then(|span| text.get(..span.start));
+            let line = line.map_or(1, |before| before.matches('\n').count() + 1);
+            Error::bad_file(origin, format!("line {line}: {}", error.message()))
+        })?;
+        let preset = match given.get("preset") {
+            Some(Value::String(name)) => name,
+            Some(other) => return Err(bad("preset", other, &presets::names())),
+            None => return Err(bad("preset", "none", &presets::names())),
+        };
+        let schema = presets::schema()?;
+        let mut all = presets::table(preset)?;
+        for (key, value) in flatten(&given) {
+            presets::set(&mut all, &schema, &key, value)?;
+        }
+        Self::from_table(all, schema)
+    }
+
+    /// The same with other values: `stage1.iterations=10`, the value as in TOML or plain text.
+    ///
+    /// # Errors
+    /// `BadConfig` as for [`Config::parse`], and without an equals sign.
+    pub fn with(&self, changes: &[impl AsRef<str>]) -> Result<Self> {
+        let schema = presets::schema()?;
+        let mut all = self.to_table()?;
+        for change in changes.iter().map(AsRef::as_ref) {
+            let (key, text) = change
+                .split_once('=')
+                .ok_or_else(|| bad("--set", change, "KEY=VALUE, as stage1.iterations=10"))?;
+            let (key, text) = (key.trim(), text.trim());
+            if key == "preset" {
+                return Err(bad(key, text, "no change: a preset is chosen first, then changed"));
+            }
+            let value = format!("value = {text}").parse::<Table>().ok();
+            let value = value.filter(|table| table.len() == 1);
+            let value = value.and_then(|mut table| table.remove("value"));
+            presets::set(&mut all, &schema, key, value.unwrap_or_else(|| text.into()))?;
+        }
+        Self::from_table(all, schema)
+    }
+
+    /// All values as TOML, which [`Config::parse`] reads back.
+    ///
+    /// # Errors
+    /// None for a configuration that was checked.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|error| bad("config", error, "values that TOML can hold"))
+    }
+
+    /// The keys whose values differ, each with both values: for refusing to resume.
+    ///
+    /// # Errors
+    /// None for configurations that were checked.
+    pub fn differences(&self, other: &Self) -> Result<Vec<(String, String, String)>> {
+        let (ours, theirs) = (flatten(&self.to_table()?), flatten(&other.to_table()?));
+        let mut keys: Vec<_> = ours.iter().chain(&theirs).map(|(key, _)| key.clone()).collect();
+        keys.sort();
+        keys.dedup();
+        let value = |all: &[(String, Value)], key: &str| {
+            let found = all.iter().find(|(name, _)| name == key);
+            found.map_or("nothing".to_owned(), |(_, value)| value.to_string())
+        };
+        let both = keys.into_iter().map(|key| (value(&ours, &key), value(&theirs, &key), key));
+        Ok(both.filter(|(a, b, _)| a != b).map(|(a, b, key)| (key, a, b)).collect())
+    }
+
+    /// Whether every value is within its range.
+    ///
+    /// # Errors
+    /// `BadConfig` for the first that is not.
+    pub fn check(&self) -> Result<()> {
+        const COUNT: RangeInclusive<u32> = 0..=100_000_000;
+        const BATCH: RangeInclusive<u32> = 1..=65_535;
+        const STEPS: RangeInclusive<u32> = 0..=10_000;
+        const LENGTH: RangeInclusive<f64> = 0.0..=1e6;
+        const SHARE: RangeInclusive<f64> = 0.0..=1.0;
+        let Self { preset, seed, data, model, stage1, stage2, sample, judge, evaluate, checkpoint } =
+            self;
+        presets::table(preset)?;
+        within("seed", *seed, 0..=i64::MAX as u64)?;
+
+        Source::parse(&data.train).map_err(|error| renamed(error, "data.train"))?;
+        Ood::parse(&data.ood).map_err(|error| renamed(error, "data.ood"))?;
+        within("data.side", data.side, 8..=512)?;
+        holds("data.side", data.side, data.side.is_multiple_of(4), "a multiple of 4")?;
+        within("data.held_out", data.held_out, COUNT)?;
+
+        within("model.depth", model.depth, 10..=1000)?;
+        holds("model.depth", model.depth, model.depth % 6 == 4, "6n + 4, as 10, 16, 22, 28, 34")?;
+        within("model.width", model.width, 1..=64)?;
+
+        within("stage1.iterations", stage1.iterations, COUNT)?;
+        within("stage1.batch", stage1.batch, BATCH)?;
+        within("stage1.learning_rate", stage1.learning_rate, 0.0..=100.0)?;
+        within("stage1.weight_decay", stage1.weight_decay, SHARE)?;
+        within("stage1.momentum", stage1.momentum, 0.0..=0.9999)?;
+        within("stage1.eps", stage1.eps, LENGTH)?;
+        within("stage1.steps", stage1.steps, STEPS)?;
+        within("stage1.step_size", stage1.step_size, LENGTH)?;
+
+        within("stage2.iterations", stage2.iterations, COUNT)?;
+        within("stage2.batch", stage2.batch, BATCH)?;
+        within("stage2.learning_rate", stage2.learning_rate, 0.0..=100.0)?;
+        within("stage2.warm_up", stage2.warm_up, COUNT)?;
+        within("stage2.decay_from", stage2.decay_from, SHARE)?;
+        within("stage2.weight_decay", stage2.weight_decay, SHARE)?;
+        within("stage2.momentum", stage2.momentum, 0.0..=0.9999)?;
+        within("stage2.eps", stage2.eps, LENGTH)?;
+        within("stage2.steps", stage2.steps, STEPS)?;
+        within("stage2.step_size", stage2.step_size, LENGTH)?;
+        within("stage2.alpha", stage2.alpha, LENGTH)?;
+        within("stage2.max_T", stage2.max_t, STEPS)?;
+        within("stage2.start_T", stage2.start_t, 0..=stage2.max_t)?;
+        within("stage2.auc_threshold", stage2.auc_threshold, SHARE)?;
+        within("stage2.auc_window", stage2.auc_window, 1..=100_000_000)?;
+
+        within("sample.steps", sample.steps, STEPS)?;
+        within("sample.step_size", sample.step_size, LENGTH)?;
+        within("sample.count", sample.count, 0..=1_000_000)?;
+        within("sample.per_class", sample.per_class, 1..=64)?;
+
+        within("judge.iterations", judge.iterations, COUNT)?;
+        within("judge.batch", judge.batch, BATCH)?;
+        within("judge.learning_rate", judge.learning_rate, 0.0..=100.0)?;
+
+        within("evaluate.eps", evaluate.eps, LENGTH)?;
+        within("evaluate.steps", evaluate.steps, STEPS)?;
+        within("evaluate.step_size", evaluate.step_size(), LENGTH)?;
+        within("evaluate.batch", evaluate.batch, BATCH)?;
+        within("evaluate.images", evaluate.images, 1..=100_000_000)?;
+
+        within("checkpoint.every", checkpoint.every, 1..=100_000_000)?;
+        within("checkpoint.keep", checkpoint.keep, 1..=10_000)
+    }
+
+    fn to_table(&self) -> Result<Table> {
+        Table::try_from(self).map_err(|error| bad("config", error, "values that TOML can hold"))
+    }
+
+    /// Reads a whole table, key by key, so that a value that serde refuses is named.
+    fn from_table(all: Table, schema: Table) -> Result<Self> {
+        let config: Self = match all.clone().try_into() {
+            Ok(config) => config,
+            Err(whole) => return Err(presets::culprit(&all, &schema, &whole)),
+        };
+        config.check()?;
+        Ok(config)
+    }
+}
+
+/// The values of a table and of the tables in it, under dotted keys.
+pub(super) fn flatten(table: &Table) -> Vec<(String, Value)> {
+    let mut flat = Vec::new();
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) if !inner.is_empty() => {
+                flat.extend(flatten(inner).into_iter().map(|(k, v)| (format!("{key}.{k}"), v)));
+            }
+            _ => flat.push((key.clone(), value.clone())),
+        }
+    }
+    flat
+}
+
+pub(super) fn bad(key: &str, value: impl ToString, allowed: &str) -> Error {
+    Error::BadConfig { key: key.into(), value: value.to_string(), allowed: allowed.into() }
+}
+
+fn renamed(error: Error, key: &str) -> Error {
+    match error {
+        Error::BadConfig { value, allowed, .. } => {
+            Error::BadConfig { key: key.into(), value, allowed }
+        }
+        other => other,
+    }
+}
+
+/// NaN is within nothing.
+fn within<T: PartialOrd + Display>(key: &str, value: T, range: RangeInclusive<T>) -> Result<()> {
+    let allowed = format!("{} to {}", range.start(), range.end());
+    holds(key, &value, range.contains(&value), &allowed)
+}
+
+fn holds(key: &str, value: impl Display, fits: bool, allowed: &str) -> Result<()> {
+    if fits { Ok(()) } else { Err(bad(key, value, allowed)) }
+}

@@ -1,0 +1,154 @@
+//! What training tells whoever watches: phases, iterations, checkpoints. The same records are the run's log.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+
+/// The parts of a run, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Adversarial training.
+    Stage1,
+    /// Dual adversarial training.
+    Stage2,
+    /// Plain training of the net that names samples.
+    Judge,
+    /// Accuracies and AUROC on the test images; iterations are batches.
+    Evaluate,
+    /// Drawing samples; iterations are batches or steps.
+    Sample,
+}
+
+impl Phase {
+    /// As logs, metrics and people have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stage1 => "stage1",
+            Self::Stage2 => "stage2",
+            Self::Judge => "judge",
+            Self::Evaluate => "evaluate",
+            Self::Sample => "sample",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(self.name())
+    }
+}
+
+/// One iteration that is over. What a phase does not measure is `None` and left out of the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Which part of the run.
+    pub phase: Phase,
+    /// How many iterations of the phase are over, from 1.
+    pub iteration: u64,
+    /// How many it has.
+    pub total: u64,
+    /// Binary cross-entropy of real against contrastive images, as averaged over both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_bce: Option<f32>,
+    /// Cross-entropy of the labels, on attacked images in stages 1 and 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_ce: Option<f32>,
+    /// Share of the iteration's images, as attacked, that were named rightly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f32>,
+    /// Accuracy of the averaged weights on clean test or held-out images, in the iterations that measure it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clean_accuracy: Option<f32>,
+    /// The same on attacked images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pgd_accuracy: Option<f32>,
+    /// Of this iteration: f(x)\[y\] of real against contrastive images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auc: Option<f32>,
+    /// Contrastive steps in this iteration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub t: Option<u32>,
+    /// The optimiser's, in this iteration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f32>,
+    /// Images of this phase over seconds of this phase, of late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images_per_second: Option<f32>,
+    /// Since the phase began, without the time before a resume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f32>,
+}
+
+impl Step {
+    /// A step of which nothing is measured yet.
+    pub fn new(phase: Phase, iteration: u64, total: u64) -> Self {
+        Self {
+            phase,
+            iteration,
+            total,
+            loss_bce: None,
+            loss_ce: None,
+            accuracy: None,
+            clean_accuracy: None,
+            pgd_accuracy: None,
+            auc: None,
+            t: None,
+            learning_rate: None,
+            images_per_second: None,
+            seconds: None,
+        }
+    }
+}
+
+/// One line of a log: a flat object whose `event` names the variant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A part of the run begins, or goes on after a resume.
+    Phase {
+        /// Which.
+        phase: Phase,
+        /// Iterations that are over already: 0, or where a resumed run goes on.
+        done: u64,
+        /// Iterations in all.
+        total: u64,
+    },
+    /// An iteration is over.
+    Step(Step),
+    /// Something worth a line, as a roll-back or a larger T.
+    Note {
+        /// One sentence.
+        text: String,
+    },
+    /// A checkpoint is on disk.
+    Saved {
+        /// The iteration over all phases that it is numbered by.
+        step: u64,
+        /// Its folder.
+        path: PathBuf,
+    },
+}
+
+impl Event {
+    /// Something worth a line.
+    pub fn note(text: impl Into<String>) -> Self {
+        Self::Note { text: text.into() }
+    }
+}
+
+/// What the watcher wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// On to the next iteration.
+    Continue,
+    /// Save a checkpoint and return.
+    Stop,
+}
+
+/// Called on the training thread after each event; an error ends the training with it.
+pub type Observer<'a> = dyn FnMut(&Event) -> Result<Flow> + 'a;

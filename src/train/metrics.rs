@@ -1,0 +1,41 @@
+//! What a run came to, for machines: one flat object.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// `metrics.json`, all of it from the averaged weights at the end. What was not measured is null.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Metrics {
+    /// Share of the test images named rightly.
+    pub clean_accuracy: Option<f64>,
+    /// The same under `[evaluate]`'s attack.
+    pub pgd_accuracy: Option<f64>,
+    /// Of logsumexp: test images against out-of-distribution ones.
+    pub ood_auroc: Option<f64>,
+    /// Share of the samples that the judge gives the asked class.
+    pub judge_agreement: Option<f64>,
+    /// Contrastive steps at the end of stage 2.
+    pub t_reached: Option<u32>,
+    /// Of stage 2: real images over seconds.
+    pub images_per_second: Option<f64>,
+    /// Adversarial training.
+    pub seconds_stage1: Option<f64>,
+    /// Dual adversarial training.
+    pub seconds_stage2: Option<f64>,
+    /// Training the judge.
+    pub seconds_judge: Option<f64>,
+    /// Accuracies and AUROC.
+    pub seconds_evaluate: Option<f64>,
+    /// Drawing samples.
+    pub seconds_sample: Option<f64>,
+    /// All, from the program's start to the report.
+    pub seconds_total: Option<f64>,
+    /// As `lapidary devices` names it.
+    pub adapter: Option<String>,
+    /// Further numbers and names, flat beside these.
+    #[serde(flatten)]
+    pub more: BTreeMap<String, Value>,
+}

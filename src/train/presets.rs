@@ -1,0 +1,105 @@
+//! The built-in configurations, and setting one key of one: types and unknown keys are found here.
+
+use toml::{Table, Value};
+
+use super::config::{Config, bad, flatten};
+use crate::{Error, Result};
+
+/// Name and text of each.
+const PRESETS: [(&str, &str); 2] = [
+    ("fashion-demo", include_str!("../../configs/fashion-demo.toml")),
+    ("fashion-tiny", include_str!("../../configs/fashion-tiny.toml")),
+];
+
+/// The presets' names, as a message has them.
+pub(super) fn names() -> String {
+    PRESETS.map(|(name, _)| name).join(" or ")
+}
+
+/// A preset as it is written.
+pub(super) fn table(name: &str) -> Result<Table> {
+    let found = PRESETS.iter().find(|(preset, _)| *preset == name);
+    let (_, text) = found.ok_or_else(|| bad("preset", format!("{name:?}"), &names()))?;
+    text.parse().map_err(|error| bad(name, error, "TOML"))
+}
+
+/// All keys there are, with values of their types: the demo's, and those that it leaves out.
+pub(super) fn schema() -> Result<Table> {
+    let mut all = table("fashion-demo")?;
+    if let Some(Value::Table(evaluate)) = all.get_mut("evaluate") {
+        evaluate.insert("step_size".into(), Value::Float(0.0));
+    }
+    Ok(all)
+}
+
+/// Puts one value in its place.
+pub(super) fn set(all: &mut Table, schema: &Table, key: &str, value: Value) -> Result<()> {
+    let (name, inner, known) = match key.split_once('.') {
+        None => (key, None, Some(schema)),
+        Some((table, name)) => (name, Some(table), schema.get(table).and_then(Value::as_table)),
+    };
+    let Some(like) = known.and_then(|known| known.get(name)) else {
+        let allowed = known.unwrap_or(schema).keys().cloned().collect::<Vec<_>>().join(", ");
+        return Err(bad(key, value, &format!("one of the keys {allowed}")));
+    };
+    if let (Value::Table(_), Value::Table(_)) = (like, &value) {
+        return Ok(()); // a heading with nothing below it
+    }
+    let value = of_type(key, value, like)?;
+    let target = match inner {
+        None => all,
+        Some(table) => {
+            let entry = all.entry(table).or_insert_with(|| Table::new().into());
+            entry.as_table_mut().ok_or_else(|| bad(table, "a value", "a table"))?
+        }
+    };
+    target.insert(name.to_owned(), value);
+    Ok(())
+}
+
+/// The value as one of the type of `like`: whole numbers serve as real ones, and so does `a/b` as a text.
+fn of_type(key: &str, value: Value, like: &Value) -> Result<Value> {
+    let wanted = match (like, &value) {
+        (Value::Float(_), Value::Float(_)) | (Value::String(_), Value::String(_)) => {
+            return Ok(value);
+        }
+        (Value::Float(_), Value::Integer(whole)) => return Ok(Value::Float(*whole as f64)),
+        (Value::Float(_), Value::String(text)) => match fraction(text) {
+            Some(number) => return Ok(Value::Float(number)),
+            None => "a number",
+        },
+        (Value::Integer(_), Value::Integer(0..)) => return Ok(value),
+        (Value::Float(_), _) => "a number",
+        (Value::Integer(_), _) => "a whole number, 0 or more",
+        (Value::Table(_), _) => "a table of keys",
+        _ => "a text",
+    };
+    Err(bad(key, value, wanted))
+}
+
+/// Reads `0.5`, `8/255` or `1e-3`; `None` for all else and for what is not finite.
+pub fn fraction(text: &str) -> Option<f64> {
+    let number = match text.split_once('/') {
+        Some((over, under)) => {
+            over.trim().parse::<f64>().ok()? / under.trim().parse::<f64>().ok()?
+        }
+        None => text.trim().parse().ok()?,
+    };
+    number.is_finite().then_some(number)
+}
+
+/// Which key made reading fail: the first that does alone, put into a preset.
+pub(super) fn culprit(all: &Table, schema: &Table, whole: &toml::de::Error) -> Error {
+    for (key, value) in flatten(all) {
+        let Ok(mut alone) = table("fashion-demo") else { break };
+        if let Err(error) = set(&mut alone, schema, &key, value.clone()) {
+            return error;
+        }
+        if let Err(error) = alone.try_into::<Config>() {
+            // serde's own words list what an enumeration allows.
+            let allowed = error.message().split("expected ").last().unwrap_or_default().to_owned();
+            return bad(&key, value, &allowed);
+        }
+    }
+    bad("config", whole.message(), "a whole configuration")
+}

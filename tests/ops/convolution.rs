@@ -1,0 +1,137 @@
+//! Convolutions: the packed kernels against the plain ones on random shapes, and those against f64.
+
+use crate::bench::{Bench, gpu, numbers};
+use lapidary::graph::{Graph, Shape, Value};
+use lapidary::ops::{
+    self, Conv2d, Epilogue, PackedConv2d, PackedWeightGradient, Residual,
+};
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+struct Case {
+    images: u32,
+    inputs: u32,
+    outputs: u32,
+    side: [u32; 2],
+    kernel: [u32; 2],
+    conv: Conv2d,
+}
+
+fn close(what: &str, given: &[f32], wanted: &[f32], tolerance: f32) {
+    assert_eq!(given.len(), wanted.len(), "{what}");
+    let scale = wanted.iter().fold(1.0, |most: f32, v| most.max(v.abs()));
+    for (i, (given, wanted)) in given.iter().zip(wanted).enumerate() {
+        let within = (given - wanted).abs() <= tolerance * scale; // false for NaN
+        assert!(within, "{what}[{i}] is {given}, want {wanted} within {tolerance:e} of {scale}");
+    }
+}
+
+/// y, dx and dw of the plain kernels and of the packed ones.
+fn compare(case: &Case) {
+    let Case { images, inputs, outputs, side: [h, w_side], kernel: [r, c], conv } = *case;
+    let mut graph = Graph::default();
+    let x_shape = Shape::new(images, inputs, h, w_side).unwrap();
+    let w_shape = Shape::new(outputs, inputs, r, c).unwrap();
+    let (x, w) = (graph.input(x_shape), graph.input(w_shape));
+    let y = graph.push(conv, &[x, w]).unwrap();
+    let y_shape = graph.shape(y).unwrap();
+    let dy = graph.input(y_shape);
+    let plain = ops::gradient(&mut graph, y, dy, &[x, w]).unwrap();
+    let (mask, rest, affine) =
+        (graph.input(y_shape), graph.input(y_shape), graph.input(Shape::matrix(2, outputs).unwrap()));
+    let packed = |graph: &mut Graph, transposed, epilogue, values: &[Value]| {
+        let op = PackedConv2d { conv, x: x_shape, w: w_shape, transposed, epilogue };
+        let weights = graph.push(op.packing(), &[w]).unwrap();
+        let inputs: Vec<_> =
+            values[..1].iter().copied().chain([weights]).chain(values[1..].iter().copied()).collect();
+        graph.push(op, &inputs).unwrap()
+    };
+    let none = Epilogue::default();
+    let fast_y = packed(&mut graph, false, none, &[x]);
+    let fast_dx = packed(&mut graph, true, none, &[dy]);
+    let relu = Epilogue { affine: true, residual: Residual::Last, relu: true, mask: false };
+    let fused = packed(&mut graph, false, relu, &[x, affine, rest]);
+    let masked = Epilogue { mask: true, residual: Residual::First, ..none };
+    let fused_mask = packed(&mut graph, false, masked, &[x, affine, mask, rest]);
+    let mut wanted = vec![y, plain[0], plain[1], fast_y, fast_dx, fused, fused_mask];
+    let adapter = gpu().adapter();
+    if let Some(op) = PackedWeightGradient::new(conv, x_shape, w_shape, adapter) {
+        wanted.push(graph.push_all(op, &[dy, x]).unwrap()[0]);
+    }
+    let data = |shape: Shape, seed| numbers(shape.elements() as usize, seed);
+    let affine_data = numbers(2 * outputs as usize, 6);
+    let inputs = [
+        (x, data(x_shape, 1)),
+        (w, data(w_shape, 2)),
+        (dy, data(y_shape, 3)),
+        (mask, data(y_shape, 4)),
+        (rest, data(y_shape, 5)),
+        (affine, affine_data.clone()),
+    ];
+    let bench = Bench::new(&graph, &wanted, &inputs);
+    let y_data = bench.read(y);
+    close(&format!("y of {case:?}"), &bench.read(fast_y), &y_data, 1e-5);
+    close(&format!("dx of {case:?}"), &bench.read(fast_dx), &bench.read(plain[0]), 1e-5);
+    if let Some(&dw) = wanted.get(7) {
+        close(&format!("dw of {case:?}"), &bench.read(dw), &bench.read(plain[1]), 2e-5);
+    }
+    let plane = y_shape.pixels() as usize;
+    let at = |i: usize| i / plane % outputs as usize;
+    let (mask, rest) = (data(y_shape, 4), data(y_shape, 5));
+    let wanted_relu: Vec<_> = (0..y_data.len())
+        .map(|i| {
+            let (scale, shift) = (affine_data[at(i)], affine_data[outputs as usize + at(i)]);
+            (y_data[i] * scale + shift + rest[i]).max(0.0)
+        })
+        .collect();
+    close(&format!("fused relu of {case:?}"), &bench.read(fused), &wanted_relu, 1e-5);
+    let wanted_mask: Vec<_> = (0..y_data.len())
+        .map(|i| if mask[i] > 0.0 { (y_data[i] + rest[i]) * affine_data[at(i)] } else { 0.0 })
+        .collect();
+    close(&format!("fused mask of {case:?}"), &bench.read(fused_mask), &wanted_mask, 1e-5);
+}
+
+/// The layers of the demo's network: every window and both tilings.
+#[test]
+fn layers_of_a_wide_resnet() {
+    for (images, inputs, outputs, side, kernel, stride) in [
+        (64, 1, 16, 16, 3, 1),
+        (64, 16, 16, 16, 3, 1),
+        (64, 16, 32, 16, 3, 2),
+        (64, 16, 32, 16, 1, 2),
+        (64, 32, 32, 8, 3, 1),
+        (64, 32, 64, 8, 3, 2),
+        (40, 64, 64, 4, 3, 1),
+        (2, 48, 40, 8, 3, 1),
+    ] {
+        let conv = Conv2d::square(stride, kernel / 2);
+        compare(&Case { images, inputs, outputs, side: [side; 2], kernel: [kernel; 2], conv });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn packed_kernels_equal_plain_ones(
+        images in 1u32..5, inputs in 1u32..19, outputs in 1u32..19,
+        side in prop::array::uniform2(1u32..18), kernel in prop::array::uniform2(1u32..6),
+        stride in prop::array::uniform2(1u32..4), padding in prop::array::uniform2(0u32..4),
+    ) {
+        prop_assume!((0..2).all(|i| side[i] + 2 * padding[i] >= kernel[i]));
+        compare(&Case { images, inputs, outputs, side, kernel, conv: Conv2d { stride, padding } });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn whole_quads_too(
+        images in 1u32..9, inputs in 1u32..33, outputs in 1u32..33, quads in 1u32..5, rows in 1u32..9,
+        stride in 1u32..3, kernel in 1u32..4,
+    ) {
+        let side = [rows * 2, quads * 4];
+        let conv = Conv2d::square(stride, kernel / 2);
+        prop_assume!(side[0] + 2 * (kernel / 2) >= kernel);
+        compare(&Case { images, inputs, outputs, side, kernel: [kernel; 2], conv });
+    }
+}
