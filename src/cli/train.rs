@@ -6,9 +6,9 @@ use anyhow::bail;
 
 use super::args;
 use super::exit::Failure;
-use super::session::{Session, watch};
+use super::session::{Session, stopped, watch};
 use super::stop::Stop;
-use crate::train::{Config, Event, Flow, RunFolder};
+use crate::train::{Config, Event, Flow, Material, RunFolder, assess, train};
 use crate::{Error, Result};
 
 /// Begins a run or goes on with one.
@@ -41,14 +41,19 @@ pub fn whole_run(
         if resume { RunFolder::resume(out, config)? } else { RunFolder::create(out, config)? };
     progress.line(&format!("{} on {}, into {}", config.preset, gpu.adapter(), out.display()));
     let stop = Stop::listen()?;
-    let mut observer = |event: &Event| -> Result<Flow> {
-        folder.log(event)?;
-        Ok(watch(&mut progress, &stop, event))
-    };
-    // Engine: stages 1 and 2 with `observer`; `session::stopped` where it asked to stop; then judge, evaluation, samples,
-    // `folder.write_metrics`, pictures and `report::html`.
-    observer(&Event::note("training is not there yet"))?;
-    bail!("training is not there yet")
+    let mut observer = |event: &Event| -> Result<Flow> { Ok(watch(&mut progress, &stop, event)) };
+    let material = Material::load(config)?;
+    let training = train(&gpu, config, &material, &mut folder, &mut observer);
+    let outcome = pollster::block_on(training)?;
+    if !outcome.finished {
+        return Err(stopped(out));
+    }
+    let assessing = assess(&gpu, config, &material, &outcome, &mut folder, &mut observer);
+    let Some(mut assessment) = pollster::block_on(assessing)? else { return Err(stopped(out)) };
+    assessment.metrics.seconds_total = Some(session.started.elapsed().as_secs_f64());
+    folder.write_metrics(&assessment.metrics)?;
+    progress.line(&format!("{:?}", assessment.metrics));
+    Ok(())
 }
 
 /// Prints what one iteration of each stage runs and needs.

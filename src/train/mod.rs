@@ -1,6 +1,7 @@
 //! Training runs: configuration, the two stages, what is told while they go on, and the folder they leave
 //! behind.
 
+mod assess;
 mod config;
 mod curriculum;
 mod events;
@@ -13,6 +14,7 @@ mod run_folder;
 mod stages;
 mod state;
 
+pub use assess::{Assessment, assess};
 pub use config::{
     Activation, Attack, Checkpoint, Config, Data, Evaluate, Judge, Model, Sample, Stage1, Stage2,
 };
@@ -22,6 +24,6 @@ pub use learner::{Learner, Optimiser, Report, Sources, Update};
 pub use material::Material;
 pub use metrics::Metrics;
 pub use presets::fraction;
-pub use run::{Outcome, train, train_judge};
+pub use run::{Outcome, Seconds, train, train_judge};
 pub use run_folder::{RunFolder, latest_checkpoint, read_checkpoint};
 pub use state::{MODEL_FILE, STATE_FILE};

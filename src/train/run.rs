@@ -7,7 +7,7 @@ use super::{
     read_checkpoint,
 };
 use crate::gpu::Gpu;
-use crate::model::{Checkpoint, Metadata, StateDict, WideResNet, initial};
+use crate::model::{Checkpoint, Metadata, StateDict, WideResNet, initial::initial};
 use crate::{Error, Result};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -23,12 +23,21 @@ pub struct Outcome {
     pub metadata: Metadata,
     /// Contrastive steps at the end.
     pub t_reached: u32,
-    /// Wall time of each stage, without what was done before a resume.
-    pub seconds: [f64; 2],
+    /// Wall time of the stages, without what was done before a resume.
+    pub seconds: Seconds,
     /// Images that went through updates in that time.
     pub images: u64,
     /// False if the observer stopped it; a checkpoint is then on disk.
     pub finished: bool,
+}
+
+/// Wall time by stage.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seconds {
+    /// Stage 1.
+    pub stage1: f64,
+    /// Stage 2.
+    pub stage2: f64,
 }
 
 /// Trains both stages, from the folder's latest checkpoint if it has one. Every event goes into the
@@ -59,7 +68,7 @@ pub async fn train(
         version: Some(env!("CARGO_PKG_VERSION").into()),
         ..model.metadata()
     };
-    let seconds = [0.0; 2];
+    let seconds = Seconds::default();
     let mut run = Run {
         config,
         material,
@@ -121,7 +130,7 @@ pub async fn train_judge(
     Ok(Some(Checkpoint { metadata, weights, source: PathBuf::from("judge") }))
 }
 
-fn tell(folder: &mut RunFolder, observer: &mut Observer<'_>, event: &Event) -> Result<Flow> {
+pub(super) fn tell(folder: &mut RunFolder, observer: &mut Observer<'_>, event: &Event) -> Result<Flow> {
     folder.log(event)?;
     observer(event)
 }
@@ -150,7 +159,7 @@ struct Run<'a, 'o> {
     /// Iterations over both stages that are over.
     step: u64,
     images: u64,
-    seconds: [f64; 2],
+    seconds: Seconds,
 }
 
 impl Run<'_, '_> {
@@ -188,9 +197,7 @@ impl Run<'_, '_> {
             let step = stage.iterate(&mut self.learner).await?;
             self.images += u64::from(self.config.stage1.batch);
             let go_on = self.after(step, self.step + 1 == total).await?;
-            if let [first, _] = &mut self.seconds {
-                *first = began.elapsed().as_secs_f64();
-            }
+            self.seconds.stage1 = began.elapsed().as_secs_f64();
             if !go_on {
                 return Ok(false);
             }
@@ -221,9 +228,7 @@ impl Run<'_, '_> {
             let step = stage.iterate(&mut self.learner, &mut self.curriculum).await?;
             self.images += 3 * u64::from(self.config.stage2.batch);
             let go_on = self.after(step, self.step + 1 == before + total).await?;
-            if let [_, second] = &mut self.seconds {
-                *second = began.elapsed().as_secs_f64();
-            }
+            self.seconds.stage2 = began.elapsed().as_secs_f64();
             if !go_on {
                 return Ok(false);
             }

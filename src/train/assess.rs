@@ -1,0 +1,151 @@
+//! What a trained run is worth, in the run's own terms: accuracies, AUROC, samples, the judge's opinion.
+
+use super::run::{tell, train_judge};
+use super::{Config, Event, Flow, Material, Metrics, Observer, Outcome, Phase, RunFolder, Step};
+use crate::attack::{Objective, Pgd, Statistics};
+use crate::data::Ood;
+use crate::eval::{Classifier, Samples, accuracy, argmax, auroc, logsumexp, pgd_accuracy, sample};
+use crate::gpu::Gpu;
+use crate::model::{Checkpoint, DeviceWeights};
+use crate::{Error, Result};
+use std::time::Instant;
+
+/// Images whose path is kept for the picture.
+const TRACED: usize = 10;
+
+/// What [`assess`] measured and drew.
+#[derive(Clone, Debug)]
+pub struct Assessment {
+    /// All numbers but the total of seconds.
+    pub metrics: Metrics,
+    /// Samples and the paths of the first of them.
+    pub samples: Samples,
+    /// What they started from.
+    pub starts: Vec<f32>,
+    /// What they were driven to: sample i to class i mod K.
+    pub labels: Vec<u32>,
+    /// The network that named the samples, if one was trained.
+    pub judge: Option<Checkpoint>,
+}
+
+/// Evaluates, samples and, if the configuration has one, trains the judge. `None` if the observer stopped.
+pub async fn assess(
+    gpu: &Gpu,
+    config: &Config,
+    material: &Material,
+    outcome: &Outcome,
+    folder: &mut RunFolder,
+    observer: &mut Observer<'_>,
+) -> Result<Option<Assessment>> {
+    let model = &outcome.model;
+    let weights = DeviceWeights::upload(gpu, &model.parameters(), &outcome.average).await?;
+    let (side, seed) = (config.data.side, config.seed);
+    let mut metrics = Metrics {
+        t_reached: Some(outcome.t_reached),
+        adapter: Some(gpu.adapter().to_string()),
+        seconds_stage1: Some(outcome.seconds.stage1),
+        seconds_stage2: Some(outcome.seconds.stage2),
+        ..Metrics::default()
+    };
+    let training = outcome.seconds.stage1 + outcome.seconds.stage2;
+    metrics.images_per_second =
+        (training > 0.0).then(|| outcome.images as f64 / training);
+
+    // Samples first: a person would rather look than read.
+    let began = Instant::now();
+    let count = config.sample.count as usize;
+    let labels: Vec<u32> = (0..count as u32).map(|i| i % model.classes()).collect();
+    let ood = |name: &str, size: usize| -> Result<Vec<f32>> {
+        let source = Ood::parse(&config.data.ood)?;
+        let batches = source.batches(name, seed, size, model.channels(), side)?;
+        Ok(batches.batch(0)?.images)
+    };
+    let starts = ood("sample-starts", count)?;
+    let batch = [config.evaluate.batch, side];
+    if tell(folder, observer, &phase(Phase::Sample, count))? == Flow::Stop {
+        return Ok(None);
+    }
+    let steps = (config.sample.steps, config.sample.step_size as f32);
+    let sets = (&starts[..], &labels[..]);
+    let progress = |done| go_on(folder, observer, Phase::Sample, done, count);
+    let samples =
+        sample(model, &weights, sets, batch, steps, TRACED, progress).await.map(Some).or_else(stopped)?;
+    let Some(samples) = samples else { return Ok(None) };
+    metrics.seconds_sample = Some(began.elapsed().as_secs_f64());
+
+    let began = Instant::now();
+    let test = &material.test;
+    let words = (model.channels() * side * side) as usize;
+    let count = test.len().min(config.evaluate.images as usize);
+    let images = test.images().get(..count * words).unwrap_or(test.images());
+    let test_labels = test.labels().get(..count).unwrap_or(test.labels());
+    if tell(folder, observer, &phase(Phase::Evaluate, count))? == Flow::Stop {
+        return Ok(None);
+    }
+    let classifier = Classifier::new(model, &weights, batch).await?;
+    metrics.clean_accuracy = Some(accuracy(&classifier, images, test_labels).await?);
+    let scores = |logits: Vec<f32>| logsumexp(&logits, classifier.classes());
+    let real = scores(classifier.logits(images).await?);
+    let other = scores(classifier.logits(&ood("evaluation", count)?).await?);
+    metrics.ood_auroc = Some(auroc(&real, &other)).filter(|auroc| auroc.is_finite());
+    let settings = Pgd {
+        norm: config.evaluate.norm,
+        eps: config.evaluate.eps as f32,
+        step_size: config.evaluate.step_size() as f32,
+        steps: config.evaluate.steps,
+        objective: Objective::CrossEntropy,
+        statistics: Statistics::Frozen,
+    };
+    let progress = |done| go_on(folder, observer, Phase::Evaluate, done, count);
+    let attacked = pgd_accuracy(model, &weights, (images, test_labels), batch, settings, progress);
+    let Some(robust) = attacked.await.map(Some).or_else(stopped)? else { return Ok(None) };
+    metrics.pgd_accuracy = Some(robust);
+    metrics.seconds_evaluate = Some(began.elapsed().as_secs_f64());
+
+    let mut judge = None;
+    if config.judge.iterations > 0 {
+        let began = Instant::now();
+        let Some(trained) = train_judge(gpu, config, material, folder, observer).await? else {
+            return Ok(None);
+        };
+        let judging =
+            DeviceWeights::upload(gpu, &model.parameters(), &trained.weights).await?;
+        let classifier = Classifier::new(model, &judging, batch).await?;
+        let named = argmax(&classifier.logits(&samples.images).await?, classifier.classes());
+        let agree = named.iter().zip(&labels).filter(|(named, label)| named == label).count();
+        metrics.judge_agreement = Some(agree as f64 / labels.len().max(1) as f64);
+        let accuracy = accuracy(&classifier, images, test_labels).await?;
+        metrics.more.insert("judge_accuracy".into(), accuracy.into());
+        metrics.seconds_judge = Some(began.elapsed().as_secs_f64());
+        judge = Some(trained);
+    }
+    Ok(Some(Assessment { metrics, samples, starts, labels, judge }))
+}
+
+fn phase(phase: Phase, total: usize) -> Event {
+    Event::Phase { phase, done: 0, total: total as u64 }
+}
+
+/// What loops that know only errors are stopped by.
+const STOP: &str = "stopped by its observer";
+
+fn go_on(
+    folder: &mut RunFolder,
+    observer: &mut Observer<'_>,
+    phase: Phase,
+    done: usize,
+    total: usize,
+) -> Result<()> {
+    let step = Step::new(phase, done as u64, total as u64);
+    match tell(folder, observer, &Event::Step(step))? {
+        Flow::Continue => Ok(()),
+        Flow::Stop => Err(Error::mismatch("assessment", STOP, "its end")),
+    }
+}
+
+fn stopped<T>(error: Error) -> Result<Option<T>> {
+    match error {
+        Error::Mismatch { given, .. } if given == STOP => Ok(None),
+        other => Err(other),
+    }
+}
