@@ -98,6 +98,11 @@ impl MomentumAttack {
         self.last.prepare().await
     }
 
+    /// The images as the last step left them, best or not.
+    pub async fn iterates(&self) -> Result<Vec<f32>> {
+        self.batch.gpu.read(&self.batch.images).await
+    }
+
     /// The best iterate of each image.
     pub async fn images(&self) -> Result<Vec<f32>> {
         self.batch.gpu.read(&self.best.images).await

@@ -1,10 +1,14 @@
-//! Single steps, projections and random starts.
+//! Single steps, projections and random starts; attacks on whole networks, iterate by iterate.
 
 use crate::Handler;
-use crate::case::{Case, Fault, Outcome};
-use crate::run::{Runner, Sketch};
-use lapidary::graph::Op;
-use lapidary::ops::{Group, Norm, PgdStep, RandomStart};
+use crate::case::{Case, Fault, Outcome, Results};
+use crate::models::network;
+use crate::run::{Runner, Sketch, replay, write};
+use lapidary::attack::{Attack, MomentumAttack, MomentumPgd, Objective, Pgd, Statistics};
+use lapidary::graph::{Graph, Op, Program, Shape, Value};
+use lapidary::model::{DeviceWeights, Mode, Weights, WideResNet};
+use lapidary::ops::{self, Group, Norm, PgdStep, RandomStart};
+use pollster::block_on;
 
 /// By the `op` of the file.
 pub const HANDLERS: &[(&str, Handler)] = &[
@@ -12,7 +16,9 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("linf_step", |case, runner| step(case, runner, Norm::Linf)),
     ("l2_project", |case, runner| project(case, runner, Norm::L2)),
     ("linf_project", |case, runner| project(case, runner, Norm::Linf)),
-    ("random_start", random_start),
+    ("momentum_pgd", momentum),
+    ("pgd", pgd),
+    ("random_start", start),
 ];
 
 fn step(case: &Case, runner: &Runner, norm: Norm) -> Outcome {
@@ -28,14 +34,18 @@ fn project(case: &Case, runner: &Runner, norm: Norm) -> Outcome {
     in_place(case, runner, op, others)
 }
 
-fn random_start(case: &Case, runner: &Runner) -> Outcome {
-    let norm = norm(case)?;
+fn start(case: &Case, runner: &Runner) -> Outcome {
     let group = match case.text("variant")? {
         "reference" => Group::Channel,
         "per_sample" => Group::Image,
         other => return Fault::unsupported(format_args!("variant {other}")),
     };
-    in_place(case, runner, RandomStart { norm, eps: case.number("eps")?, group }, &["in.u"])
+    random_start(case, runner, group)
+}
+
+fn random_start(case: &Case, runner: &Runner, group: Group) -> Outcome {
+    let op = RandomStart { norm: norm(case)?, eps: case.number("eps")?, group };
+    in_place(case, runner, op, &["in.u"])
 }
 
 /// `out.y` is what the op leaves in `in.x`.
@@ -56,5 +66,128 @@ pub fn norm(case: &Case) -> Outcome<Norm> {
         "L2" => Ok(Norm::L2),
         "Linf" => Ok(Norm::Linf),
         other => Fault::unsupported(format_args!("norm {other}")),
+    }
+}
+
+fn pgd(case: &Case, runner: &Runner) -> Outcome {
+    let objective = match case.text("target")? {
+        "joint" => Objective::Joint,
+        "logsumexp" => Objective::LogSumExp,
+        "ce" => Objective::CrossEntropy,
+        "ce_targeted" => Objective::CrossEntropyTargeted,
+        other => return Fault::unsupported(format_args!("target {other}")),
+    };
+    let (model, state) = network(case)?;
+    let shape = case.tensor("in.x")?.shape()?;
+    let labels = case.tensor("in.labels")?.words();
+    // The file counts what is climbed, and descent climbs the opposite.
+    let sign = if case.param("descent").is_some() && case.flag("descent")? { -1.0 } else { 1.0 };
+    let settings = Pgd {
+        norm: norm(case)?,
+        eps: case.number("eps")?,
+        step_size: sign * case.number("step_size")?,
+        steps: case.count("steps")?,
+        objective,
+        statistics: Statistics::Frozen,
+    };
+    let origin = case.tensor("in.x")?.numbers();
+    let start = if case.flag("random_start")? {
+        let started = random_start(case, runner, Group::Channel)?;
+        started.into_values().flatten().collect()
+    } else {
+        origin.to_vec()
+    };
+
+    let weights = block_on(DeviceWeights::upload(runner.gpu, &model.parameters(), &state))?;
+    let sizes = [shape.images(), shape.width()];
+    let attack = block_on(Attack::new(&model, &weights, sizes, settings, runner.optimise()))?;
+    block_on(attack.start_from(&start, origin, labels))?;
+    let view = View::new(runner, &model, &weights, shape, objective)?;
+    let (mut trajectory, mut objectives) = (start.clone(), Vec::new());
+    for _ in 0..settings.steps {
+        block_on(attack.run(1, |_| Ok(())))?;
+        trajectory.extend(block_on(attack.images())?);
+        objectives.extend(block_on(attack.objective())?.iter().map(|value| sign * value));
+    }
+    let [_, gradient] = view.at(&start, labels)?;
+    let [logits, _] = view.at(&block_on(attack.images())?, labels)?;
+    Ok(Results::from([
+        ("out.traj".into(), trajectory),
+        ("out.objective".into(), objectives),
+        ("out.final_logits".into(), logits),
+        ("grad.first_step".into(), gradient.iter().map(|value| sign * value).collect()),
+    ]))
+}
+
+fn momentum(case: &Case, runner: &Runner) -> Outcome {
+    let (model, state) = network(case)?;
+    let shape = case.tensor("in.x")?.shape()?;
+    let settings = MomentumPgd {
+        norm: norm(case)?,
+        eps: case.number("eps")?,
+        step_size: case.number("step_size")?,
+        steps: case.count("steps")?,
+        momentum: case.number("momentum")?,
+        objective: Objective::CrossEntropy,
+    };
+    let weights = block_on(DeviceWeights::upload(runner.gpu, &model.parameters(), &state))?;
+    let sizes = [shape.images(), shape.width()];
+    let attack =
+        block_on(MomentumAttack::new(&model, &weights, sizes, settings, runner.optimise()))?;
+    let (x, labels) = (case.tensor("in.x")?.numbers(), case.tensor("in.labels")?.words());
+    block_on(attack.start(x, labels))?;
+    let mut trajectory = block_on(attack.iterates())?;
+    for _ in 0..settings.steps {
+        // Judges the iterate before the step and the one behind it: keeping the best is not harmed by
+        // judging twice.
+        block_on(attack.run(1, |_| Ok(())))?;
+        trajectory.extend(block_on(attack.iterates())?);
+    }
+    Ok(Results::from([
+        ("out.traj".into(), trajectory),
+        ("out.x_adv".into(), block_on(attack.images())?),
+        ("out.best_ce".into(), block_on(attack.objective())?),
+    ]))
+}
+
+/// Logits, and the gradient of what is climbed.
+struct View {
+    program: Program,
+    x: Value,
+    /// Unless what is climbed looks at none.
+    labels: Option<Value>,
+    logits: Value,
+    gradient: Value,
+}
+
+impl View {
+    fn new(
+        runner: &Runner,
+        model: &WideResNet,
+        on_device: &DeviceWeights,
+        shape: Shape,
+        objective: Objective,
+    ) -> Outcome<Self> {
+        let mut graph = Graph::default();
+        let (x, labels) = (graph.input(shape), graph.input(Shape::per_image(shape.images())?));
+        let seed = graph.input(Shape::per_image(shape.images())?);
+        let weights = Weights::inputs(&mut graph, &model.parameters())?;
+        let logits = model.logits(&mut graph, x, &weights, Mode::Frozen)?;
+        let climbed = objective.push(&mut graph, logits, labels)?;
+        let gradient = ops::gradient(&mut graph, climbed, seed, &[x])?[0];
+        let given = on_device.bindings(&weights)?;
+        let program = runner.program(&graph, &[logits, gradient], &[x, labels], &given)?;
+        write(&program, seed, &vec![objective.weight(shape.images()); shape.images() as usize])?;
+        block_on(program.prepare())?;
+        let labels = Some(labels).filter(|_| objective != Objective::LogSumExp);
+        Ok(Self { program, x, labels, logits, gradient })
+    }
+
+    fn at(&self, images: &[f32], labels: &[u32]) -> Outcome<[Vec<f32>; 2]> {
+        write(&self.program, self.x, images)?;
+        self.labels.map(|value| write(&self.program, value, labels)).transpose()?;
+        replay(&self.program)?;
+        let read = block_on(self.program.read_all(&[self.logits, self.gradient]))?;
+        read.try_into().map_err(|_| Fault::Broken("not two values".into()))
     }
 }

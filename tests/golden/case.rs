@@ -1,6 +1,7 @@
 //! One file of reference values: its header, its tensors, and the rule by which results are held against it.
 
 use lapidary::graph::Shape;
+use lapidary::model::{self, StateDict};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -47,6 +48,11 @@ impl Tensor {
         })
     }
 
+    /// As models hold theirs.
+    pub fn weight(&self) -> Outcome<model::Tensor> {
+        Ok(model::Tensor::new(self.sides.clone(), self.numbers().to_vec())?)
+    }
+
     pub fn words(&self) -> &[u32] {
         &self.words
     }
@@ -56,10 +62,9 @@ impl Tensor {
     }
 }
 
-/// All tensors of a file that have 4-byte words: `num_batches_tracked`, which nothing here needs, has not.
-pub fn tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, String> {
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| error.to_string())?;
+/// All tensors of a file's bytes, which have 4-byte words.
+fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
     let held = file.iter().filter(|(_, view)| matches!(view.dtype(), Dtype::F32 | Dtype::I32));
     Ok(held
         .map(|(name, view)| {
@@ -98,7 +103,7 @@ impl Case {
         let json = |key: &str| -> Result<Json, String> {
             serde_json::from_str(text(key)?).map_err(|error| format!("{key}: {error}"))
         };
-        let tensors = tensors(&path)?;
+        let tensors = tensors(&bytes)?;
         let mut tolerances = BTreeMap::new();
         for (name, fields) in json("tol")?.as_object().ok_or("tol is no object")? {
             let field = |key: &str| {
@@ -122,6 +127,13 @@ impl Case {
     /// What follows `prefix` in the names that start with it.
     pub fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
         self.tensors.keys().filter_map(move |name| name.strip_prefix(prefix))
+    }
+
+    /// The tensors whose names start so, without that.
+    pub fn state(&self, prefix: &str) -> Outcome<StateDict> {
+        let named =
+            |name: &str| Ok((name.to_owned(), self.tensor(&format!("{prefix}{name}"))?.weight()?));
+        self.names(prefix).map(named).collect()
     }
 
     pub fn param(&self, key: &str) -> Option<&Json> {

@@ -12,9 +12,11 @@
 
 mod attacks;
 mod case;
+mod models;
 mod ops;
 mod optim;
 mod run;
+mod training;
 
 use case::{Case, Fault, Outcome};
 use lapidary::gpu::{Gpu, Options};
@@ -26,7 +28,8 @@ use std::process::ExitCode;
 /// Computes what a case asks for.
 type Handler = fn(&Case, &Runner) -> Outcome;
 
-const HANDLERS: [&[(&str, Handler)]; 3] = [ops::HANDLERS, attacks::HANDLERS, optim::HANDLERS];
+const HANDLERS: [&[(&str, Handler)]; 5] =
+    [ops::HANDLERS, models::HANDLERS, attacks::HANDLERS, optim::HANDLERS, training::HANDLERS];
 
 /// The folders with cases; others hold weights, file formats and metrics.
 const FOLDERS: [&str; 6] = ["attacks", "blocks", "models", "ops", "optim", "train"];

@@ -25,7 +25,7 @@ fn sgd(case: &Case, runner: &Runner) -> Outcome {
         let [w, momentum, gradient] = [start.shape()?; 3].map(|shape| graph.input(shape));
         let control = graph.input(Shape::vector(2)?);
         graph.push_all(op, &[w, momentum, gradient, control])?;
-        let program = runner.program(graph, &[w, momentum], &[])?;
+        let program = runner.program(&graph, &[w, momentum], &[], &[])?;
         write(&program, w, start.words())?;
         for (step, learning_rate) in (1..).zip(case.numbers("lr")?) {
             write(&program, gradient, case.tensor(&format!("in.g{step}.{name}"))?.words())?;
@@ -50,7 +50,7 @@ fn ema(case: &Case, runner: &Runner) -> Outcome {
         let [average, live] = [start.shape()?; 2].map(|shape| graph.input(shape));
         let control = graph.input(Shape::vector(1)?);
         graph.push_all(EmaStep, &[average, live, control])?;
-        let program = runner.program(graph, &[average], &[])?;
+        let program = runner.program(&graph, &[average], &[], &[])?;
         write(&program, average, start.words())?;
         for update in 1..=case.count("updates")? {
             write(&program, live, case.tensor(&format!("in.model{update}.{name}"))?.words())?;

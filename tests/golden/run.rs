@@ -1,20 +1,23 @@
 //! The one place where graphs of cases become programs.
 
 use crate::case::{Case, Outcome, Results};
-use lapidary::gpu::Gpu;
+use lapidary::gpu::{Buffer, Gpu};
 use lapidary::graph::{Graph, Program, Shape, Value};
-use lapidary::ops;
+use lapidary::model::{Parameter, StateDict, Weights};
+use lapidary::{attack, ops};
 use pollster::block_on;
 
 /// How a graph is made ready.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// As built.
     Plain,
+    /// Rewritten for the device, as everything the library does for users is.
+    Rewritten,
 }
 
 /// Every case runs each of these ways.
-pub const WAYS: &[Way] = &[Way::Plain];
+pub const WAYS: &[Way] = &[Way::Plain, Way::Rewritten];
 
 pub struct Runner<'a> {
     pub gpu: &'a Gpu,
@@ -22,16 +25,25 @@ pub struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// Results are NaN until something writes them.
-    pub fn program(&self, graph: Graph, wanted: &[Value], changing: &[Value]) -> Outcome<Program> {
-        match self.way {
-            Way::Plain => {}
-        }
+    /// Whether graphs are rewritten for the device.
+    pub fn optimise(&self) -> bool {
+        self.way == Way::Rewritten
+    }
+
+    /// Results are NaN until something writes them; buffers that are `given` stay as they are.
+    pub fn program(
+        &self,
+        graph: &Graph,
+        wanted: &[Value],
+        changing: &[Value],
+        given: &[(Value, Buffer)],
+    ) -> Outcome<Program> {
         block_on(async {
-            let program = Program::new(self.gpu, &graph, wanted, changing, &[]).await?;
-            for &value in wanted {
-                let buffer = program.buffer(value)?;
-                self.gpu.write(buffer, &vec![f32::NAN; buffer.words() as usize]).await?;
+            let (gpu, optimise) = (self.gpu, self.optimise());
+            let program = attack::program(gpu, graph, wanted, changing, given, optimise).await?;
+            for value in wanted.iter().filter(|value| !given.iter().any(|(id, _)| id == *value)) {
+                let buffer = program.buffer(*value)?;
+                gpu.write(buffer, &vec![f32::NAN; buffer.words() as usize]).await?;
             }
             Ok(program)
         })
@@ -42,7 +54,7 @@ impl Runner<'_> {
 pub struct Sketch<'a> {
     pub case: &'a Case,
     pub graph: Graph,
-    inputs: Vec<(Value, &'a [u32])>,
+    inputs: Vec<(Value, Vec<u32>)>,
     results: Vec<(String, Value)>,
 }
 
@@ -64,9 +76,29 @@ impl<'a> Sketch<'a> {
     }
 
     pub fn input_as(&mut self, name: &str, shape: Shape) -> Outcome<Value> {
+        let words = self.case.tensor(name)?.words().to_vec();
+        Ok(self.input_of(shape, words))
+    }
+
+    /// One number everywhere.
+    pub fn constant(&mut self, shape: Shape, number: f32) -> Value {
+        self.input_of(shape, vec![number.to_bits(); shape.elements() as usize])
+    }
+
+    /// A value for each parameter, with what `state` holds for it.
+    pub fn weights(&mut self, parameters: &[Parameter], state: &StateDict) -> Outcome<Weights> {
+        let weights = Weights::inputs(&mut self.graph, parameters)?;
+        for (name, value) in weights.iter() {
+            let words = bytemuck::cast_slice(&state.get(name)?.data).to_vec();
+            self.inputs.push((value, words));
+        }
+        Ok(weights)
+    }
+
+    fn input_of(&mut self, shape: Shape, words: Vec<u32>) -> Value {
         let value = self.graph.input(shape);
-        self.inputs.push((value, self.case.tensor(name)?.words()));
-        Ok(value)
+        self.inputs.push((value, words));
+        value
     }
 
     pub fn result(&mut self, name: &str, value: Value) {
@@ -77,6 +109,11 @@ impl<'a> Sketch<'a> {
     pub fn value_and_gradients(&mut self, y: Value, of: &[(&str, Value)]) -> Outcome<()> {
         self.result("out.y", y);
         let seed = self.input_as("in.dy", self.graph.shape(y)?)?;
+        self.gradients(y, seed, of)
+    }
+
+    /// Those of sum(y seed) for the named values are `grad.NAME`.
+    pub fn gradients(&mut self, y: Value, seed: Value, of: &[(&str, Value)]) -> Outcome<()> {
         let values: Vec<_> = of.iter().map(|&(_, value)| value).collect();
         let gradients = ops::gradient(&mut self.graph, y, seed, &values)?;
         for ((name, _), gradient) in of.iter().zip(gradients) {
@@ -89,9 +126,9 @@ impl<'a> Sketch<'a> {
     pub fn run(self, runner: &Runner) -> Outcome {
         let (names, wanted): (Vec<_>, Vec<_>) = self.results.into_iter().unzip();
         let changing: Vec<_> = self.inputs.iter().map(|&(value, _)| value).collect();
-        let program = runner.program(self.graph, &wanted, &changing)?;
+        let program = runner.program(&self.graph, &wanted, &changing, &[])?;
         for (value, words) in self.inputs {
-            write(&program, value, words)?;
+            write(&program, value, &words)?;
         }
         block_on(program.prepare())?;
         block_on(program.submit())?;
