@@ -85,7 +85,7 @@ impl<'a> Sheet<'a> {
     pub fn grid(images: Images<'a>, columns: usize) -> Self {
         let cells: Vec<_> = (0..images.len()).map(|index| Some((images, index))).collect();
         let rows = cells.chunks(columns.max(1)).map(<[_]>::to_vec).collect();
-        Self { rows, scale: 2, gap: 2, ..Self::default() }
+        Self { rows, scale: 4, gap: 2, ..Self::default() }
     }
 
     /// One row a sample, one column a step: `steps` are the batch before the first step and after each. At most `columns`
@@ -103,7 +103,7 @@ impl<'a> Sheet<'a> {
         Self {
             rows: (0..samples).map(row).collect(),
             column_captions: shown.iter().enumerate().map(caption).collect(),
-            scale: 2,
+            scale: 4,
             gap: 2,
             ..Self::default()
         }
@@ -133,9 +133,14 @@ impl<'a> Sheet<'a> {
             rows: (0..classes.len()).map(row).collect(),
             row_captions: classes.iter().map(|&name| name.to_owned()).collect(),
             column_captions: blocks.iter().enumerate().map(caption).collect(),
-            scale: 2,
+            scale: 4,
             gap: 2,
         }
+    }
+
+    /// Letters grow with images.
+    fn letter_scale(&self) -> u64 {
+        u64::from(self.scale / 2).max(1)
     }
 
     /// Draws black captions and images on white.
@@ -151,7 +156,8 @@ impl<'a> Sheet<'a> {
         }
         let (scale, gap) = (u64::from(self.scale), u64::from(self.gap));
         let cell = side as u64 * scale;
-        let (letter, line) = (u64::from(font::WIDTH), u64::from(font::HEIGHT));
+        let size = self.letter_scale();
+        let (letter, line) = (size * u64::from(font::WIDTH), size * u64::from(font::HEIGHT));
 
         let widest = self.row_captions.iter().map(|text| text.chars().count() as u64).max();
         let left = widest.map_or(0, |letters| letters * letter + 2);
@@ -188,10 +194,10 @@ impl<'a> Sheet<'a> {
         }
         for (row, caption) in self.row_captions.iter().enumerate() {
             let y = y_of(row) + cell.saturating_sub(line) / 2;
-            picture.write(caption, (1, y));
+            picture.write(caption, (1, y), size);
         }
         for (column, caption) in &self.column_captions {
-            picture.write(caption, (x_of(*column), 1));
+            picture.write(caption, (x_of(*column), 1), size);
         }
         Ok(picture)
     }
@@ -240,11 +246,15 @@ impl Picture {
         }
     }
 
-    fn write(&mut self, text: &str, (left, top): (u64, u64)) {
+    fn write(&mut self, text: &str, (left, top): (u64, u64), size: u64) {
+        let width = u64::from(font::WIDTH);
         for (place, letter) in (0_u64..).zip(text.chars()) {
             for (y, row) in (0_u64..).zip(font::rows(letter)) {
-                for x in (0..u64::from(font::WIDTH)).filter(|x| row >> (4 - x) & 1 == 1) {
-                    self.set(left + place * u64::from(font::WIDTH) + x, top + y, BLACK);
+                for x in (0..width).filter(|x| row >> (width - 1 - x) & 1 == 1) {
+                    for (across, down) in (0..size * size).map(|i| (i % size, i / size)) {
+                        let x = left + (place * width + x) * size + across;
+                        self.set(x, top + y * size + down, BLACK);
+                    }
                 }
             }
         }
@@ -344,7 +354,7 @@ mod tests {
     #[test]
     fn letters_stand_on_their_pixels() {
         let mut picture = Picture::new(5, 7);
-        picture.write("/", (0, 0));
+        picture.write("/", (0, 0), 1);
         let marks: Vec<u8> = font::rows('/').to_vec();
         for (y, row) in marks.iter().enumerate() {
             for x in 0..5 {

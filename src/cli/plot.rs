@@ -37,8 +37,8 @@ pub struct Plot {
     pub lines: Vec<Line>,
     /// Vertical marks: where something begins, and its name.
     pub marks: Vec<(f64, String)>,
-    /// Horizontal marks, as a threshold.
-    pub levels: Vec<(f64, String)>,
+    /// Horizontal marks, as a threshold that `about` names.
+    pub levels: Vec<f64>,
     /// The y axis's ends where they are fixed.
     pub y_range: Option<(f64, f64)>,
 }
@@ -59,7 +59,8 @@ impl Plot {
             return String::new();
         }
         let mut legend = String::new();
-        for (place, line) in lines.iter().enumerate() {
+        let named = if lines.len() > 1 { lines.as_slice() } else { &[] };
+        for (place, line) in named.iter().enumerate() {
             let name = escaped(&line.name);
             let key = format!(
                 "<svg class=\"key\" viewBox=\"0 0 24 8\" aria-hidden=\"true\"><path class=\"line c{place}\" d=\"M1 4H23\"/></svg>"
@@ -77,7 +78,7 @@ impl Plot {
 
     fn svg(&self, lines: &[Line]) -> String {
         let (x_low, x_high) = ends(lines.iter().flat_map(|line| line.points.iter().map(|p| p.0)));
-        let levels = self.levels.iter().map(|level| level.0);
+        let levels = self.levels.iter().copied();
         let measured =
             ends(lines.iter().flat_map(|line| line.points.iter().map(|p| p.1)).chain(levels));
         let y_ticks = ticks(self.y_range.unwrap_or(measured), 5);
@@ -124,27 +125,6 @@ impl Plot {
             HEIGHT - 6.0,
             escaped(&self.x_label)
         ));
-        for (x, name) in self.marks.iter().filter(|(x, _)| (x_low..=x_high).contains(x)) {
-            let at = x_of(*x);
-            put(format_args!("<path class=\"mark\" d=\"M{at:.1} {ABOVE}V{bottom}\"/>"));
-            let (side, anchor) = if at > WIDTH * 0.75 { (-5.0, "end") } else { (5.0, "start") };
-            put(format_args!(
-                "<text class=\"note\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>\n",
-                at + side,
-                ABOVE + 10.0,
-                escaped(name)
-            ));
-        }
-        for (y, name) in &self.levels {
-            let at = y_of(*y);
-            put(format_args!("<path class=\"mark\" d=\"M{LEFT} {at:.1}H{right}\"/>"));
-            put(format_args!(
-                "<text class=\"note\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
-                right - 2.0,
-                at - 5.0,
-                escaped(name)
-            ));
-        }
         for (place, line) in lines.iter().enumerate() {
             let mut path = String::new();
             let mut before: Option<f64> = None;
@@ -159,7 +139,7 @@ impl Plot {
             }
             put(format_args!("<path class=\"line c{place}\" d=\"{path}\"/>\n"));
             // A few points are seen as such; one alone would not be seen at all.
-            if line.points.len() <= 12 {
+            if line.points.len() <= if line.stairs { 1 } else { 12 } {
                 for &(x, y) in &line.points {
                     put(format_args!(
                         "<circle class=\"dot c{place}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\"/>\n",
@@ -168,6 +148,22 @@ impl Plot {
                     ));
                 }
             }
+        }
+        // Above the curves, so that their words can be read.
+        for (x, name) in self.marks.iter().filter(|(x, _)| (x_low..=x_high).contains(x)) {
+            let at = x_of(*x);
+            put(format_args!("<path class=\"mark\" d=\"M{at:.1} {ABOVE}V{bottom}\"/>"));
+            let (side, anchor) = if at > WIDTH * 0.75 { (-5.0, "end") } else { (5.0, "start") };
+            put(format_args!(
+                "<text class=\"note\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>\n",
+                at + side,
+                ABOVE + 10.0,
+                escaped(name)
+            ));
+        }
+        for y in &self.levels {
+            let at = y_of(*y);
+            put(format_args!("<path class=\"mark\" d=\"M{LEFT} {at:.1}H{right}\"/>"));
         }
         out + "</svg>"
     }
@@ -184,7 +180,13 @@ impl Plot {
     }
 
     fn table(&self) -> String {
-        let lines: Vec<_> = self.lines.iter().filter(|line| !line.points.is_empty()).collect();
+        // Means are taken below, and of all points.
+        let finite = |line: &Line| Line {
+            points: line.points.iter().copied().filter(is_finite).collect(),
+            ..line.clone()
+        };
+        let mut lines: Vec<Line> = self.lines.iter().map(finite).collect();
+        lines.retain(|line| !line.points.is_empty());
         let mut xs: Vec<f64> =
             lines.iter().flat_map(|line| line.points.iter().map(|point| point.0)).collect();
         xs.sort_by(f64::total_cmp);
@@ -241,8 +243,7 @@ pub fn escaped(text: &str) -> String {
 
 /// Means of equal groups of finite points, or, of stairs, where they change.
 fn thinned(points: &[(f64, f64)], stairs: bool, most: usize) -> Vec<(f64, f64)> {
-    let mut finite: Vec<_> =
-        points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+    let mut finite: Vec<_> = points.iter().copied().filter(is_finite).collect();
     if stairs {
         let last = finite.last().copied();
         finite.dedup_by_key(|point| point.1);
@@ -255,6 +256,10 @@ fn thinned(points: &[(f64, f64)], stairs: bool, most: usize) -> Vec<(f64, f64)> 
         (sum.0 / points.len() as f64, sum.1 / points.len() as f64)
     };
     finite.chunks(group).map(mean).collect()
+}
+
+fn is_finite(point: &(f64, f64)) -> bool {
+    point.0.is_finite() && point.1.is_finite()
 }
 
 /// Lowest and highest, apart at least a little.

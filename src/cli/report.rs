@@ -1,5 +1,7 @@
 //! `report.html`: one file that needs nothing else, made from a run's own records.
 
+use std::collections::VecDeque;
+
 use serde_json::Value;
 
 use super::plot::{Line, Plot, escaped};
@@ -111,11 +113,11 @@ fn cards(config: &Config, metrics: &Metrics) -> String {
         ("Time", metrics.seconds_total.map(clock), "from start to report"),
     ];
     let card = |(name, value, about): &(&str, Option<String>, &str)| {
-        let value = value.clone().unwrap_or_else(|| "not measured".into());
-        format!(
-            "<div><dt>{name}</dt><dd><strong>{value}</strong><small>{}</small></dd></div>\n",
-            escaped(about)
-        )
+        let value = match value {
+            Some(value) => format!("<strong>{value}</strong>"),
+            None => "<span class=\"none\">not measured</span>".into(),
+        };
+        format!("<div><dt>{name}</dt><dd>{value}<small>{}</small></dd></div>\n", escaped(about))
     };
     format!("<dl class=\"cards\">\n{}</dl>\n", all.iter().map(card).collect::<String>())
 }
@@ -167,6 +169,11 @@ fn plots(data: &ReportData) -> Vec<Plot> {
         ..Plot::default()
     };
     let threshold = data.config.stage2.auc_threshold;
+    let windows = Line {
+        name: "mean over the window".into(),
+        points: window_means(data, first_stage),
+        stairs: false,
+    };
     vec![
         plot(
             "Losses",
@@ -189,12 +196,14 @@ fn plots(data: &ReportData) -> Vec<Plot> {
             )
         },
         Plot {
-            levels: vec![(threshold, format!("T grows from {threshold}"))],
+            levels: vec![threshold],
             marks: Vec::new(),
             ..plot(
                 "AUC",
-                "How well logits of the asked class tell real from contrastive images.",
-                vec![line("AUC of a batch", &|step| step.auc)],
+                &format!(
+                    "How well logits of the asked class tell real from contrastive images; T grows where the mean reaches {threshold}."
+                ),
+                vec![line("of a batch", &|step| step.auc), windows],
             )
         },
         Plot {
@@ -206,6 +215,34 @@ fn plots(data: &ReportData) -> Vec<Plot> {
             )
         },
     ]
+}
+
+/// The mean over the curriculum's window, which begins anew where T grows.
+fn window_means(data: &ReportData, first_stage: f64) -> Vec<(f64, f64)> {
+    let stage2 = &data.config.stage2;
+    let most = stage2.auc_window.div_ceil(stage2.batch) as usize;
+    let mut window = VecDeque::new();
+    let mut before = None;
+    let mut means = Vec::new();
+    for event in data.log {
+        let Event::Step(Step { phase: Phase::Stage2, iteration, auc: Some(auc), t, .. }) = event
+        else {
+            continue;
+        };
+        if *t != before {
+            window.clear();
+            before = *t;
+        }
+        window.push_back(f64::from(*auc));
+        if window.len() > most {
+            window.pop_front();
+        }
+        if window.len() == most {
+            let mean = window.iter().sum::<f64>() / most as f64;
+            means.push((first_stage + *iteration as f64, mean));
+        }
+    }
+    means
 }
 
 /// Seconds of each phase as bars.
