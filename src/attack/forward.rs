@@ -3,7 +3,7 @@
 use super::Objective;
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Shape, Value};
-use crate::model::{DeviceWeights, Mode, WideResNet, Weights};
+use crate::model::{DeviceWeights, Mode, Weights, WideResNet};
 use crate::ops;
 use crate::{Error, Result};
 

@@ -58,7 +58,8 @@ impl WideResNet {
         activation: Activation,
         normalisation: Option<Normalisation>,
     ) -> Result<Self> {
-        let wrong = |given: &dyn std::fmt::Display, wanted| Err(Error::mismatch("wrn", given, wanted));
+        let wrong =
+            |given: &dyn std::fmt::Display, wanted| Err(Error::mismatch("wrn", given, wanted));
         if !(10..=1000).contains(&depth) || !(depth - 4).is_multiple_of(6) {
             return wrong(&format_args!("depth {depth}"), "10, 16, 22, ... 1000: 6 n + 4");
         }

@@ -193,8 +193,10 @@ impl Update {
         self.program.prepare().await?;
         self.program.submit().await?;
         learner.steps += 1;
-        let values: Vec<_> =
-            [Some(self.ce), Some(self.logits), self.bce, self.joint].into_iter().flatten().collect();
+        let values: Vec<_> = [Some(self.ce), Some(self.logits), self.bce, self.joint]
+            .into_iter()
+            .flatten()
+            .collect();
         let mut read = self.program.read_all(&values).await?.into_iter();
         let mut next = || read.next().unwrap_or_default();
         let ce = next().first().copied().unwrap_or(f32::NAN);

@@ -34,7 +34,10 @@ enum Attacker {
     Pgd(Attack),
     Momentum(MomentumAttack),
     /// Images as they are.
-    None { images: Buffer, labels: Buffer },
+    None {
+        images: Buffer,
+        labels: Buffer,
+    },
 }
 
 impl Attacker {
@@ -103,7 +106,12 @@ impl Attacker {
 }
 
 /// Images of one shuffled, augmented stream of the run.
-pub(super) fn images(config: &Config, material: &Material, name: &str, batch: u32) -> Result<BatchSource> {
+pub(super) fn images(
+    config: &Config,
+    material: &Material,
+    name: &str,
+    batch: u32,
+) -> Result<BatchSource> {
     let augment = CropFlip::for_side(config.data.side);
     BatchSource::images(name, config.seed, batch as usize, material.train.clone(), Some(augment))
 }
@@ -133,10 +141,8 @@ impl ClassifierStage {
         let batch = [stage.batch, config.data.side];
         let attacker = Attacker::stage1(learner, batch, stage).await?;
         let sources = Sources { classified: attacker.buffers(), contrastive: None, batch };
-        let optimiser = Optimiser {
-            momentum: stage.momentum as f32,
-            weight_decay: stage.weight_decay as f32,
-        };
+        let optimiser =
+            Optimiser { momentum: stage.momentum as f32, weight_decay: stage.weight_decay as f32 };
         let update = Update::classifier(learner, sources, optimiser).await?;
         let source = images(config, material, stream, stage.batch)?;
         let loader = Loader::new(vec![source], first, AHEAD, THREADS)?;
@@ -209,10 +215,8 @@ impl DualStage {
             contrastive: Some((contrastive.image_buffer(), contrastive.label_buffer())),
             batch,
         };
-        let optimiser = Optimiser {
-            momentum: stage.momentum as f32,
-            weight_decay: stage.weight_decay as f32,
-        };
+        let optimiser =
+            Optimiser { momentum: stage.momentum as f32, weight_decay: stage.weight_decay as f32 };
         let update = Update::dual(learner, sources, optimiser).await?;
         let (size, seed) = (stage.batch as usize, config.seed);
         let channels = learner.model.channels();

@@ -104,7 +104,11 @@ fn momentum(name: &str, optimise: bool) {
 
 #[test]
 fn momentum_attacks_are_pytorchs() {
-    for name in ["momentum_pgd_wrn10_1_L2", "momentum_pgd_wrn10_1_swish_L2", "momentum_pgd_wrn10_1_swish_Linf"] {
+    for name in [
+        "momentum_pgd_wrn10_1_L2",
+        "momentum_pgd_wrn10_1_swish_L2",
+        "momentum_pgd_wrn10_1_swish_Linf",
+    ] {
         momentum(name, true);
     }
 }
@@ -238,8 +242,9 @@ fn a_loop_makes_nothing_new() {
     let (x, labels) = batch();
     block_on(async {
         let gpu = Gpu::new(&Options::from_env()).await.unwrap();
-        let weights =
-            DeviceWeights::upload(&gpu, &parameters, &initial::initial(&parameters, 1)).await.unwrap();
+        let weights = DeviceWeights::upload(&gpu, &parameters, &initial::initial(&parameters, 1))
+            .await
+            .unwrap();
         let settings = settings(Norm::L2, 0.5, Objective::CrossEntropy);
         let attack = Attack::new(&model, &weights, [6, 8], settings, true).await.unwrap();
         attack.start(&x, &labels).await.unwrap();

@@ -21,7 +21,8 @@ pub fn file(name: &str) -> Option<PathBuf> {
         Some(root.join("../shared/golden")),
         Some(root.join("tests/golden/cases")),
     ];
-    let found = folders.into_iter().flatten().map(|folder| folder.join(name)).find(|path| path.exists());
+    let found =
+        folders.into_iter().flatten().map(|folder| folder.join(name)).find(|path| path.exists());
     if found.is_none() {
         println!("{name}: not here, left out");
     }

@@ -59,7 +59,8 @@ fn prefixes_of_wrappers_are_taken_off() {
         let mut wrapped: StateDict = checkpoint.weights.iter().map(named).collect();
         let one = Tensor::new(vec![], vec![1.0]).unwrap();
         if prefix != "base_model." {
-            wrapped.insert(if prefix == "module." { "n_averaged" } else { "module.n_averaged" }, one);
+            wrapped
+                .insert(if prefix == "module." { "n_averaged" } else { "module.n_averaged" }, one);
         }
         let bytes = Checkpoint { weights: wrapped, ..checkpoint.clone() }.to_bytes().unwrap();
         assert_eq!(read(&bytes).unwrap().weights, checkpoint.weights, "{prefix}");
@@ -122,15 +123,29 @@ fn hostile_files_are_refused_by_name_and_reason() {
         (file_of(r#"{"__metadata__":{"mean":"[0.5]"}}"#, 0), "metadata: std"),
         (file_of(r#"{"__metadata__":{"act":"tanh"}}"#, 0), "metadata: activation tanh"),
         (
-            file_of(&format!("{{{},{}}}", tensor("x", "F32", "[1]", 0, 4), tensor("module.x", "F32", "[1]", 4, 8)), 8),
+            file_of(
+                &format!(
+                    "{{{},{}}}",
+                    tensor("x", "F32", "[1]", 0, 4),
+                    tensor("module.x", "F32", "[1]", 4, 8)
+                ),
+                8,
+            ),
             "",
         ),
     ];
     for (bytes, reason) in &cases[..cases.len() - 1] {
         let error = read(bytes).map(drop).expect_err(reason).to_string();
-        assert!(error.starts_with("given.safetensors: ") && error.contains(reason), "{error} / {reason}");
+        assert!(
+            error.starts_with("given.safetensors: ") && error.contains(reason),
+            "{error} / {reason}"
+        );
     }
-    assert_eq!(read(&cases[cases.len() - 1].0).unwrap().weights.len(), 2, "not all have the prefix");
+    assert_eq!(
+        read(&cases[cases.len() - 1].0).unwrap().weights.len(),
+        2,
+        "not all have the prefix"
+    );
     let missing = Checkpoint::read("no/such/file").unwrap_err().to_string();
     assert!(missing.starts_with("no/such/file: "), "{missing}");
 }
@@ -153,7 +168,8 @@ fn golden_formats_load_or_are_refused() {
                 for (tensor, wanted) in expected.weights.iter() {
                     let given = &read.weights.get(tensor).unwrap().data;
                     let tolerance = if name.contains("half") { 1e-3 } else { 0.0 };
-                    let near = |(a, b): (&f32, &f32)| (a - b).abs() <= tolerance * b.abs().max(1e-3);
+                    let near =
+                        |(a, b): (&f32, &f32)| (a - b).abs() <= tolerance * b.abs().max(1e-3);
                     assert!(given.iter().zip(&wanted.data).all(near), "{name} {tensor}");
                 }
             }

@@ -5,7 +5,8 @@ use crate::gpu;
 use lapidary::attack::program;
 use lapidary::graph::{Graph, Shape, Value};
 use lapidary::model::{
-    Activation, Block, DeviceWeights, Mode, Normalisation, Parameter, Role, Weights, WideResNet, initial,
+    Activation, Block, DeviceWeights, Mode, Normalisation, Parameter, Role, Weights, WideResNet,
+    initial,
 };
 use lapidary::ops::{self, CrossEntropy, LogSumExp, PickLogit};
 use pollster::block_on;
@@ -24,11 +25,17 @@ fn counts_are_the_published_ones() {
 fn names_are_in_pytorchs_order() {
     let parameters = wrn(10, 1, 10).parameters();
     let names: Vec<_> = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
-    assert_eq!(names[..3], ["conv1.weight", "block1.layer.0.bn1.weight", "block1.layer.0.bn1.bias"]);
+    assert_eq!(
+        names[..3],
+        ["conv1.weight", "block1.layer.0.bn1.weight", "block1.layer.0.bn1.bias"]
+    );
     assert_eq!(names[names.len() - 3..], ["bn1.running_var", "fc.weight", "fc.bias"]);
     // Stage 1 of width 1 keeps its 16 channels, so its first block has an identity shortcut.
     let shortcuts: Vec<_> = names.iter().filter(|name| name.contains("Shortcut")).collect();
-    assert_eq!(shortcuts, [&"block2.layer.0.convShortcut.weight", &"block3.layer.0.convShortcut.weight"]);
+    assert_eq!(
+        shortcuts,
+        [&"block2.layer.0.convShortcut.weight", &"block3.layer.0.convShortcut.weight"]
+    );
 }
 
 #[test]
@@ -111,10 +118,13 @@ fn model(name: &str, optimise: bool) {
         block_on(DeviceWeights::upload(gpu(), &parameters, &checkpoint.weights)).unwrap();
 
     let mut graph = Graph::default();
-    let [n, c, h, w] = case.shape("in.x").iter().map(|&n| n as u32).collect::<Vec<_>>()[..] else { panic!() };
+    let [n, c, h, w] = case.shape("in.x").iter().map(|&n| n as u32).collect::<Vec<_>>()[..] else {
+        panic!()
+    };
     let x = graph.input(Shape::new(n, c, h, w).unwrap());
     let per_image = Shape::per_image(n).unwrap();
-    let (labels, ones, inverse) = (graph.input(per_image), graph.input(per_image), graph.input(per_image));
+    let (labels, ones, inverse) =
+        (graph.input(per_image), graph.input(per_image), graph.input(per_image));
     let weights = Weights::inputs(&mut graph, &parameters).unwrap();
     let mut updates = Vec::new();
     let mode = if training { Mode::Training(&mut updates) } else { Mode::Frozen };
@@ -183,7 +193,8 @@ fn training_networks_are_pytorchs() {
 fn block(name: &str, optimise: bool) {
     let Some(case) = Case::open(&format!("blocks/{name}")) else { return };
     let side = |tensor: &str| case.shape(tensor).iter().map(|&n| n as u32).collect::<Vec<_>>();
-    let ([n, c, h, w], [_, out, v, u]) = (side("in.x")[..].try_into().unwrap(), side("in.dy")[..].try_into().unwrap());
+    let ([n, c, h, w], [_, out, v, u]) =
+        (side("in.x")[..].try_into().unwrap(), side("in.dy")[..].try_into().unwrap());
     let block = Block {
         prefix: String::new(),
         inputs: c,
@@ -215,12 +226,16 @@ fn block(name: &str, optimise: bool) {
     }
     let tensors = parameters.iter().map(|parameter| {
         let data = case.get(&format!("in.w.{}", parameter.name)).to_vec();
-        (parameter.name.clone(), lapidary::model::Tensor::new(parameter.shape.clone(), data).unwrap())
+        (
+            parameter.name.clone(),
+            lapidary::model::Tensor::new(parameter.shape.clone(), data).unwrap(),
+        )
     });
     let on_device =
         block_on(DeviceWeights::upload(gpu(), &parameters, &tensors.collect())).unwrap();
     let given = on_device.bindings(&weights).unwrap();
-    let results = run(&graph, &wanted, &given, &[(x, case.get("in.x")), (dy, case.get("in.dy"))], optimise);
+    let results =
+        run(&graph, &wanted, &given, &[(x, case.get("in.x")), (dy, case.get("in.dy"))], optimise);
     for (name, gradient) in trained.iter().zip(&results) {
         case.check(&format!("grad.w.{name}"), gradient);
     }
