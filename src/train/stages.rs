@@ -31,8 +31,8 @@ pub(super) fn stage2_rate(it: u64, total: u64, warm_up: u32, decay_from: f64) ->
 /// Where an iteration's classified images come from.
 #[derive(Debug)]
 enum Attacker {
-    Pgd(Attack),
-    Momentum(MomentumAttack),
+    Pgd(Box<Attack>),
+    Momentum(Box<MomentumAttack>),
     /// Images as they are.
     None {
         images: Buffer,
@@ -42,7 +42,8 @@ enum Attacker {
 
 impl Attacker {
     async fn pgd(learner: &Learner, batch: [u32; 2], settings: Pgd) -> Result<Self> {
-        Ok(Self::Pgd(Attack::new(&learner.model, &learner.live, batch, settings, true).await?))
+        let attack = Attack::new(&learner.model, &learner.live, batch, settings, true).await?;
+        Ok(Self::Pgd(Box::new(attack)))
     }
 
     async fn stage1(learner: &Learner, batch: [u32; 2], stage: &Stage1) -> Result<Self> {
@@ -61,7 +62,7 @@ impl Attacker {
                     MomentumPgd { norm, eps, step_size, steps, momentum: 0.9, objective };
                 let attack =
                     MomentumAttack::new(&learner.model, &learner.live, batch, settings, true);
-                Ok(Self::Momentum(attack.await?))
+                Ok(Self::Momentum(Box::new(attack.await?)))
             }
         }
     }

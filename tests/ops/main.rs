@@ -1,4 +1,11 @@
 //! Ops on a real adapter; without one these tests fail, they never skip. One binary, so one link.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 mod attack_steps;
 mod bench;
