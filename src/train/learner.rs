@@ -1,7 +1,7 @@
 //! Weights under training and the programs that change them: one replay is one optimiser step.
 
 use crate::attack::program;
-use crate::gpu::{Buffer, Gpu};
+use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Program, Shape, Value};
 use crate::model::{DeviceWeights, Mode, Parameter, Role, StateDict, Weights, WideResNet};
 use crate::ops::{
@@ -203,6 +203,11 @@ impl Update {
         let logits = next();
         let bce = self.bce.is_some().then(|| next().first().copied().unwrap_or(f32::NAN));
         Ok(Report { ce, bce, logits, joint: next() })
+    }
+
+    /// GPU time of each launch of a step. Err without timestamps. It trains: the weights change.
+    pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
+        self.program.profile(repetitions).await
     }
 
     /// What a step costs.
