@@ -64,7 +64,7 @@ async fn time(gpu: &Gpu, graph: &Graph, result: Value, read: Value) {
         for _ in 0..count {
             program.submit().await.unwrap();
         }
-        gpu.finish().await.unwrap();
+        gpu.wait().await.unwrap();
         let each = 1.0 / f64::from(count);
         times.push((start.elapsed().as_secs_f64() * each, (cpu_seconds() - cpu) * each));
     }

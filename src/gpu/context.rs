@@ -140,15 +140,25 @@ impl Gpu {
         }
     }
 
-    /// Waits until all that was submitted has run.
+    /// Waits until a submission has run, or all that were made.
     ///
     /// Natively this waits on the calling thread; in a browser the future sleeps until the page's
-    /// event loop reports it.
-    pub async fn finish(&self) -> Result<()> {
+    /// event loop reports that all are done.
+    pub(super) async fn finish(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
         let (sender, done) = oneshot::channel();
         self.queue.on_submitted_work_done(move || _ = sender.send(()));
-        self.poll(wgpu::PollType::wait_indefinitely())?;
-        done.await.map_err(|_| Error::DeviceLost("work was dropped".into()))
+        let whole = submission.is_none();
+        self.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None })?;
+        // Natively the callback speaks of a later submission than the one waited for.
+        if whole || cfg!(target_arch = "wasm32") {
+            done.await.map_err(|_| Error::DeviceLost("work was dropped".into()))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was submitted has run; see [`Gpu::read_all`](Gpu::read_all) for how.
+    pub async fn wait(&self) -> Result<()> {
+        self.finish(None).await
     }
 
     /// The pipeline of a launch, compiled at its first use on this device.

@@ -176,31 +176,35 @@ impl Executor {
 
     /// Submits one replay; does not wait for it to end.
     pub async fn submit(&self) -> Result<()> {
-        self.submit_times(1).await
+        self.submit_times(1).await.map(drop)
     }
 
-    async fn submit_times(&self, times: u32) -> Result<()> {
+    async fn submit_times(&self, times: u32) -> Result<wgpu::SubmissionIndex> {
         let submit = |device: &wgpu::Device| {
             let mut encoder = device.create_command_encoder(&Default::default());
             self.record_times(&mut encoder, times);
-            self.gpu.queue.submit([encoder.finish()]);
+            self.gpu.queue.submit([encoder.finish()])
         };
         Counters::add(&self.gpu.counters.submissions, 1);
         self.gpu.checked("submitting a replay", submit).await
     }
 
-    /// Replays `times` times in submissions of about 100 ms, each waited for; `between` is called
-    /// after each with the number of replays done and may stop the loop with an error.
+    /// Replays `times` times in submissions of about 100 ms. The next is made while one runs, and no
+    /// further one before that has ended; the last is not waited for. `between` is called after each with
+    /// the number of replays submitted and may stop the loop with an error.
     pub async fn run(&self, times: u32, mut between: impl FnMut(u32) -> Result<()>) -> Result<()> {
-        let mut done = 0;
-        while done < times {
-            let count = self.replays_in_a_submission().min(times - done);
-            let started = Instant::now();
-            self.submit_times(count).await?;
-            self.gpu.finish().await?;
-            self.note_pace(started.elapsed() / count);
-            done += count;
-            between(done)?;
+        let (mut submitted, mut running) = (0, None);
+        let mut since = Instant::now();
+        while submitted < times {
+            let count = self.replays_in_a_submission().min(times - submitted);
+            let index = self.submit_times(count).await?;
+            if let Some((before, replays)) = running.replace((index, count)) {
+                self.gpu.finish(Some(before)).await?;
+                self.note_pace(since.elapsed() / replays);
+                since = Instant::now();
+            }
+            submitted += count;
+            between(submitted)?;
         }
         Ok(())
     }

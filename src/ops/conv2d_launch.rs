@@ -2,8 +2,22 @@
 
 use crate::gpu::{Adapter, AdapterKind, WINDOW_ALIGNMENT, WINDOW_WORDS, uniform};
 
-/// Invocations in a workgroup.
+/// Invocations in a workgroup, at most.
 pub(super) const WORKGROUP: u32 = 32;
+
+/// Workgroups a launch should have: enough for a CPU rasteriser's threads to end together.
+const ENOUGH: u32 = 8;
+
+/// Invocations in a workgroup of a launch with so many invocations for each of `layers` workgroups in y
+/// and z: half where that makes workgroups for all threads.
+pub(super) fn workgroup(invocations: u32, layers: u32) -> u32 {
+    if invocations.div_ceil(WORKGROUP) * layers < ENOUGH { WORKGROUP / 2 } else { WORKGROUP }
+}
+
+/// `count` in as few shares of at most `most` as possible, all of about this size.
+fn even(count: u32, most: u32) -> u32 {
+    count.div_ceil(count.div_ceil(most))
+}
 
 uniform! {
     pub(crate) struct Params {
@@ -80,6 +94,7 @@ pub(super) fn shares(whole: &Params, y_words: Option<u32>) -> Option<Vec<Share>>
     if blocks_shown == 0 {
         return None;
     }
+    let (most, blocks_shown) = (even(whole.images, most), even(blocks, blocks_shown));
     let mut all = Vec::new();
     for first_image in (0..whole.images).step_by(most as usize) {
         let x = window(first_image * x_words, x_words * whole.images);

@@ -3,7 +3,7 @@
 //! [`Conv2dInputGradient`](super::Conv2dInputGradient).
 
 use super::conv2d::Conv2d;
-use super::conv2d_launch::{Params, Share, WORKGROUP, reads_windows, shares};
+use super::conv2d_launch::{Params, Share, reads_windows, shares, workgroup};
 use crate::gpu::{Access::*, Adapter, Binding, Kernel, Recording, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
@@ -230,7 +230,6 @@ impl Op for PackedConv2d {
             ("MASK", f64::from(mask)),
             ("RELU", f64::from(relu)),
             ("RESIDUAL", f64::from(residual as u32)),
-            ("WORKGROUP", f64::from(WORKGROUP)),
         ];
         let whole =
             [Share { params, x: None, w: None, y: None, blocks: params.outputs.div_ceil(8) }];
@@ -263,8 +262,10 @@ impl Op for PackedConv2d {
                 like_y(residual_buffer),
                 (*y).into(),
             ];
-            let groups = (share.params.images * tiles).div_ceil(WORKGROUP);
-            let grid = [groups, share.blocks, phases];
+            let invocations = share.params.images * tiles;
+            let workgroup = workgroup(invocations, share.blocks * phases);
+            let constants = [&constants[..], &[("WORKGROUP", f64::from(workgroup))]].concat();
+            let grid = [invocations.div_ceil(workgroup), share.blocks, phases];
             launch.to.dispatch(kernel, &constants, share.params, &buffers, grid)?;
         }
         Ok(())
