@@ -65,7 +65,11 @@ pub fn run(session: &Session, args: &args::Eval) -> anyhow::Result<()> {
     }
     let mut text = String::new();
     let attack = format!("{:?}, eps {}, {} steps of PGD", settings.norm, args.eps, args.steps);
-    writeln!(text, "images          {total} of {}", args.data.as_ref().unwrap_or(&config.data.train))?;
+    writeln!(
+        text,
+        "images          {total} of {}",
+        args.data.as_ref().unwrap_or(&config.data.train)
+    )?;
     writeln!(text, "clean accuracy  {:5.1} %", 100.0 * measured.clean_accuracy)?;
     writeln!(text, "under attack    {:5.1} %  {attack}", 100.0 * measured.pgd_accuracy)?;
     let auroc = measured.ood_auroc.map_or("none".into(), |auroc| format!("{auroc:.3}"));

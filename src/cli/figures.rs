@@ -54,7 +54,9 @@ pub fn of_run(
     let captions: Vec<_> = labels.iter().filter_map(|&label| names.get(label as usize)).collect();
     let trajectory = Figure {
         title: "From start to sample".into(),
-        caption: "The first samples on their way, a row each; above, how many steps have been taken.".into(),
+        caption:
+            "The first samples on their way, a row each; above, how many steps have been taken."
+                .into(),
         alt: "Rows of small images that turn from texture into a sample, step by step".into(),
         png: trajectory(&samples.trajectory, &captions, (test.channels(), test.side()))?,
     };

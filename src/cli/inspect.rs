@@ -19,7 +19,10 @@ pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
             let name = format!("WRN-{}-{}", net.depth(), net.width());
             let (channels, classes) = (net.channels(), net.classes());
             let activation = net.activation().name();
-            fact("architecture", format!("{name}, {activation}, {channels} channels in, {classes} classes"))?;
+            fact(
+                "architecture",
+                format!("{name}, {activation}, {channels} channels in, {classes} classes"),
+            )?;
             fact("parameters", net.count().to_string())?;
             let normalisation = net.normalisation();
             let shown = normalisation.map_or("none".into(), |by| {

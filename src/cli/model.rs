@@ -81,7 +81,8 @@ pub fn find(path: &Path) -> Result<PathBuf> {
         return Ok(file);
     }
     let latest = latest_checkpoint(path).ok().flatten();
-    let missing = || Error::bad_file(path, format!("neither {MODEL_FILE} nor a whole checkpoint is in it"));
+    let missing =
+        || Error::bad_file(path, format!("neither {MODEL_FILE} nor a whole checkpoint is in it"));
     latest.map(|(_, folder)| folder.join(MODEL_FILE)).ok_or_else(missing)
 }
 

@@ -27,7 +27,11 @@ pub fn images(
             let files = pngs(Path::new(text));
             if !files.is_empty() {
                 let all = read(&files, channels)?.prepared(side)?;
-                return Ok((0..count).filter_map(|i| all.image(i % all.len())).flatten().copied().collect());
+                return Ok((0..count)
+                    .filter_map(|i| all.image(i % all.len()))
+                    .flatten()
+                    .copied()
+                    .collect());
             }
             Ok(Ood::parse(text)?.batches(NAME, seed, count, channels, side)?.batch(0)?.images)
         }

@@ -56,7 +56,8 @@ pub fn whole_run(
     let Some(mut assessment) = pollster::block_on(assessing)? else { return Err(stopped(out)) };
     progress.finish();
     let metadata = outcome.metadata.clone();
-    let model = Checkpoint { metadata, weights: outcome.average.clone(), source: MODEL_FILE.into() };
+    let model =
+        Checkpoint { metadata, weights: outcome.average.clone(), source: MODEL_FILE.into() };
     folder.write(MODEL_FILE, &model.to_bytes()?)?;
     if let Some(judge) = &assessment.judge {
         folder.write("judge.safetensors", &judge.to_bytes()?)?;
@@ -65,6 +66,15 @@ pub fn whole_run(
     for (name, figure) in figures::of_run(config, &material, &assessment)? {
         folder.write(name, &figure.png)?;
         pictures.push(figure);
+    }
+    if outcome.images == 0 {
+        // A resumed run that was complete: its training was timed before.
+        let before = std::fs::read(out.join("metrics.json")).unwrap_or_default();
+        let before: Metrics = serde_json::from_slice(&before).unwrap_or_default();
+        let metrics = &mut assessment.metrics;
+        metrics.images_per_second = before.images_per_second;
+        (metrics.seconds_stage1, metrics.seconds_stage2) =
+            (before.seconds_stage1, before.seconds_stage2);
     }
     assessment.metrics.seconds_total = Some(session.started.elapsed().as_secs_f64());
     let metrics = &assessment.metrics;

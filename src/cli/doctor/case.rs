@@ -93,7 +93,8 @@ impl Case {
         for (name, given) in results {
             let reference = bytemuck::cast_slice::<u32, f32>(&self.tensor(name)?.words);
             if given.len() != reference.len() {
-                let reason = format!("{} values of {name}, {} wanted", given.len(), reference.len());
+                let reason =
+                    format!("{} values of {name}, {} wanted", given.len(), reference.len());
                 return Err(Error::bad_file(self.name, reason));
             }
             let field = |key: &str| {
@@ -139,4 +140,3 @@ impl Tensor {
         bytemuck::cast_slice(&self.words)
     }
 }
-

@@ -186,8 +186,7 @@ pub fn trajectory(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
         statistics: Statistics::Frozen,
     };
     block_on(async {
-        let weights =
-            DeviceWeights::upload(gpu, &model.parameters(), &checkpoint.weights).await?;
+        let weights = DeviceWeights::upload(gpu, &model.parameters(), &checkpoint.weights).await?;
         let batch = [x.shape()?.images(), x.shape()?.width()];
         let attack = Attack::new(&model, &weights, batch, settings, optimise).await?;
         attack.start(x.numbers(), labels).await?;
