@@ -1,7 +1,8 @@
 //! The built program: exit codes and the one sentence on stderr.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail so")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail so")]
 
+use lapidary::model::{Checkpoint, Tensor};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -114,4 +115,158 @@ fn help_and_version_are_0() {
         assert!(output.status.success() && !output.stdout.is_empty(), "{arguments:?}");
         assert!(output.stderr.is_empty(), "{arguments:?}");
     }
+}
+
+/// Runs in a folder, expects success, gives stdout.
+fn working(folder: &Path, arguments: &[&str]) -> String {
+    let output = lapidary(folder, arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs in a folder, expects a code and one sentence, gives it.
+fn refused(folder: &Path, arguments: &[&str], code: i32) -> String {
+    let output = lapidary(folder, arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    assert!(!said.contains("panicked"), "{said}");
+    let last: Vec<_> = said.lines().filter(|line| line.starts_with("lapidary: ")).collect();
+    assert_eq!(last.len(), 1, "{said}");
+    said
+}
+
+const PNG: &[u8] = b"\x89PNG";
+
+#[test]
+fn a_run_is_trained_evaluated_sampled_and_inspected() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let said = working(folder, &["train", "fashion-tiny", "--out", "tiny"]);
+    assert!(said.contains("clean accuracy") && said.contains("report.html"), "{said}");
+    let run = folder.join("tiny");
+    let read = |name: &str| std::fs::read(run.join(name)).unwrap();
+    for name in ["samples.png", "trajectory.png"] {
+        assert!(read(name).starts_with(PNG), "{name}");
+    }
+    assert!(!read("judge.safetensors").is_empty());
+    let report = String::from_utf8(read("report.html")).unwrap();
+    assert_eq!(report.matches("data:image/png").count(), 2);
+    let metrics: serde_json::Value = serde_json::from_slice(&read("metrics.json")).unwrap();
+    assert!(metrics["judge_agreement"].is_number() && metrics["seconds_total"].is_number());
+
+    // A whole run is gone on with: nothing is trained, all else is there again.
+    let model = read("model.safetensors");
+    std::fs::remove_file(run.join("report.html")).unwrap();
+    working(folder, &["train", "--resume", "--out", "tiny"]);
+    assert!(read("model.safetensors") == model && !read("report.html").is_empty());
+    let again: serde_json::Value = serde_json::from_slice(&read("metrics.json")).unwrap();
+    for key in ["clean_accuracy", "pgd_accuracy", "judge_agreement", "seconds_stage2"] {
+        assert_eq!(again[key], metrics[key], "{key}");
+    }
+
+    let steps = ["--steps", "2", "--batch", "250"];
+    for checkpoint in ["tiny", "tiny/model.safetensors", "tiny/checkpoints/step-12"] {
+        let said = working(folder, &[&["eval", checkpoint, "--json"], &steps[..]].concat());
+        let metrics: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let clean = metrics["clean_accuracy"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&clean) && metrics["judge_agreement"].is_null(), "{said}");
+    }
+    std::fs::create_dir(folder.join("pngs")).unwrap();
+    std::fs::write(folder.join("pngs/one.png"), read("samples.png")).unwrap();
+    for start in ["builtin:fractal", "noise", "pngs"] {
+        let out = format!("{}.png", start.replace(':', "-"));
+        let given = ["--count", "3", "--steps", "1", "--class", "dress", "--start", start];
+        working(folder, &[&["sample", "tiny", "--out", &out], &given[..]].concat());
+        for name in [out.clone(), out.replace(".png", "-trajectory.png")] {
+            assert!(std::fs::read(folder.join(&name)).unwrap().starts_with(PNG), "{name}");
+        }
+    }
+    let said = refused(folder, &["sample", "tiny", "--class", "hat"], 2);
+    assert!(said.contains("ankle boot"), "{said}");
+    let said = working(folder, &["inspect", "tiny", "--adapter", "nosuch"]);
+    for wanted in ["WRN-10-1", "77562", "std", "fashion-tiny", "fc.weight", "[10, 64]"] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+}
+
+#[test]
+fn what_is_built_in_is_sampled_and_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let given = ["--count", "2", "--steps", "1"];
+    working(folder.path(), &[&["sample"], &given[..]].concat());
+    assert!(std::fs::read(folder.path().join("samples.png")).unwrap().starts_with(PNG));
+    let said = working(folder.path(), &["eval", "--steps", "1", "--batch", "250"]);
+    assert!(said.contains("AUROC"), "{said}");
+}
+
+#[test]
+fn plans_are_shown_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = working(folder.path(), &["train", "fashion-tiny", "--show-plan"]);
+    assert_eq!(said.matches("peak memory").count(), 4, "{said}");
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
+}
+
+#[test]
+fn the_adapter_is_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = working(folder.path(), &["doctor"]);
+    assert_eq!(said.matches("\nok ").count(), 12, "{said}");
+}
+
+/// One tensor under a name, and its numbers.
+fn safetensors(name: &str, shape: &[usize], numbers: &[f32]) -> Vec<u8> {
+    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.into(), &bytes);
+    safetensors::serialize([(name, view.unwrap())], None).unwrap()
+}
+
+#[test]
+fn broken_checkpoints_are_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let whole = include_bytes!("../data/fashion-demo/model.safetensors");
+    let put = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).unwrap();
+    put("cut.safetensors", &whole[..whole.len() / 2]);
+    put("short.safetensors", &whole[..5]);
+    put("other.safetensors", &safetensors("conv1.weight", &[2, 2], &[1.0; 4]));
+    let mut shape = Checkpoint::from_bytes("whole", whole).unwrap();
+    shape.weights.insert("fc.bias", Tensor::new(vec![3], vec![0.0; 3]).unwrap());
+    put("shape.safetensors", &shape.to_bytes().unwrap());
+    let mut nan = whole.to_vec();
+    let last = nan.len() - 4;
+    nan[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    put("nan.safetensors", &nan);
+    std::fs::create_dir(folder.join("empty")).unwrap();
+    for name in ["cut", "short", "other", "shape", "nan"] {
+        let name = format!("{name}.safetensors");
+        for command in ["sample", "eval"] {
+            let said = refused(folder, &[command, &name], 3);
+            assert!(said.contains(&name), "{said}");
+        }
+    }
+    assert!(refused(folder, &["eval", "nan.safetensors"], 3).contains("NaN"));
+    assert!(refused(folder, &["eval", "shape.safetensors"], 3).contains("fc.bias"));
+    refused(folder, &["eval", "empty"], 3);
+    refused(folder, &["inspect", "cut.safetensors"], 3);
+    assert!(working(folder, &["inspect", "nan.safetensors"]).contains("NaN"));
+    assert!(working(folder, &["inspect", "other.safetensors"]).contains("not recognised"));
+}
+
+#[test]
+fn broken_images_are_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for part in ["train", "t10k"] {
+        let put = |name: &str, bytes: &[u8]| {
+            std::fs::write(folder.join(format!("{part}-{name}")), bytes).unwrap();
+        };
+        put("images-idx3-ubyte", b"\x12\x34\x08\x03 wrong from the first byte on");
+        put("labels-idx1-ubyte", &[0, 0, 8, 1, 0, 0, 0, 1, 0]);
+    }
+    let said = refused(folder, &["train", "fashion-tiny", "--set", "data.train=.", "-q"], 3);
+    assert!(said.contains("train-images-idx3-ubyte") && said.contains("12 34"), "{said}");
+    let said = refused(folder, &["eval", "--data", "."], 3);
+    assert!(said.contains("t10k-images-idx3-ubyte"), "{said}");
 }

@@ -56,6 +56,9 @@ pub struct Demo {
     /// Of all random numbers [default: the preset's]
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Print what one iteration of each stage runs and needs, and end
+    #[arg(long)]
+    pub show_plan: bool,
 }
 
 /// `train`
@@ -92,7 +95,7 @@ pub struct Sample {
     /// Of the images that sampling starts from
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// What sampling starts from: builtin:fractal, noise, or a folder of idx files
+    /// What sampling starts from: builtin:fractal, noise, or a folder of PNG or idx files
     #[arg(long, value_name = "IMAGES", default_value = "builtin:fractal")]
     pub start: Start,
     /// Steps up the class logit [default: the checkpoint's]
@@ -101,6 +104,9 @@ pub struct Sample {
     /// L2 length of a step, as 0.8 or 8/255 [default: the checkpoint's]
     #[arg(long, value_parser = length)]
     pub step_size: Option<f64>,
+    /// Rows and columns of the images [default: the checkpoint's]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    pub side: Option<u32>,
     /// The grid; what led to it goes beside it, as NAME-trajectory.png
     #[arg(long, value_name = "PNG", default_value = "samples.png")]
     pub out: PathBuf,
@@ -133,6 +139,9 @@ pub struct Eval {
     /// builtin:fashion or a folder of idx files [default: the run's own]
     #[arg(long, value_name = "IMAGES")]
     pub data: Option<String>,
+    /// Rows and columns of the images [default: the checkpoint's]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    pub side: Option<u32>,
 }
 
 /// `inspect`

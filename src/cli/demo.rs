@@ -12,6 +12,9 @@ pub fn run(session: &Session, args: &args::Demo) -> anyhow::Result<()> {
     let mut changes = args.set.clone();
     changes.extend(args.seed.map(|seed| format!("seed={seed}")));
     let config = Config::preset(PRESET)?.with(&changes)?;
+    if args.show_plan {
+        return train::show_plan(session, &config);
+    }
     let out = args.out.clone().unwrap_or_else(|| RunFolder::unused("runs", PRESET));
     train::whole_run(session, &config, &out, false)
 }

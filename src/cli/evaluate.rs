@@ -1,17 +1,89 @@
 //! `eval`: accuracy, accuracy under attack, AUROC.
 
-use anyhow::bail;
+use std::fmt::Write;
+use std::time::Instant;
+
+use pollster::block_on;
 
 use super::args;
+use super::model::Loaded;
 use super::session::Session;
+use crate::Error;
+use crate::attack::{Objective, Pgd, Statistics};
+use crate::data::{Ood, Part, Prepared, Source};
+use crate::eval::measure;
+use crate::model::DeviceWeights;
+use crate::train::{Event, Material, Metrics, Phase, Step};
 
 /// Measures a checkpoint.
 pub fn run(session: &Session, args: &args::Eval) -> anyhow::Result<()> {
-    if let Some(path) = &args.checkpoint {
-        super::inspect::exists(path)?;
+    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
+    let Loaded { model, checkpoint, side, config } = &loaded;
+    let test = images(&loaded, args)?;
+    if test.channels() != model.channels() || test.classes() > model.classes() {
+        let given = format!("{} channels, {} classes", model.channels(), model.classes());
+        let wanted = format!("{} and at least {} of the images", test.channels(), test.classes());
+        return Err(Error::bad_file(&checkpoint.source, format!("{given}, {wanted} wanted")).into());
     }
-    let _gpu = session.gpu()?;
-    // Engine: load, `args.step_size.unwrap_or(args.eps / 8.0)`, print a table or, with `args.json`, one flat object with
-    // the keys of `train::Metrics`.
-    bail!("evaluation is not there yet")
+    let gpu = session.gpu()?;
+    let mut progress = session.progress();
+
+    let began = Instant::now();
+    let total = test.len() as u64;
+    progress.event(&Event::Phase { phase: Phase::Evaluate, done: 0, total });
+    let others = Ood::parse(&config.data.ood)?
+        .batches("evaluation", config.seed, test.len(), model.channels(), *side)?
+        .batch(0)?;
+    let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
+    let settings = Pgd {
+        norm: args.norm.into(),
+        eps: args.eps as f32,
+        step_size: args.step_size.unwrap_or(args.eps / 8.0) as f32,
+        steps: args.steps,
+        objective: Objective::CrossEntropy,
+        statistics: Statistics::Frozen,
+    };
+    let done = |done| {
+        progress.event(&Event::Step(Step::new(Phase::Evaluate, done as u64, total)));
+        Ok(())
+    };
+    let sets = (test.images(), test.labels());
+    let batch = [args.batch, *side];
+    let measured = block_on(measure(model, &weights, sets, &others.images, batch, settings, done))?;
+    progress.finish();
+    let metrics = Metrics {
+        clean_accuracy: Some(measured.clean_accuracy),
+        pgd_accuracy: Some(measured.pgd_accuracy),
+        ood_auroc: measured.ood_auroc,
+        seconds_evaluate: Some(began.elapsed().as_secs_f64()),
+        seconds_total: Some(session.started.elapsed().as_secs_f64()),
+        adapter: Some(gpu.adapter().to_string()),
+        ..Metrics::default()
+    };
+    if args.json {
+        return super::print(&format!("{}\n", serde_json::to_string(&metrics)?));
+    }
+    let mut text = String::new();
+    let attack = format!("{:?}, eps {}, {} steps of PGD", settings.norm, args.eps, args.steps);
+    writeln!(
+        text,
+        "images          {total} of {}",
+        args.data.as_ref().unwrap_or(&config.data.train)
+    )?;
+    writeln!(text, "clean accuracy  {:5.1} %", 100.0 * measured.clean_accuracy)?;
+    writeln!(text, "under attack    {:5.1} %  {attack}", 100.0 * measured.pgd_accuracy)?;
+    let auroc = measured.ood_auroc.map_or("none".into(), |auroc| format!("{auroc:.3}"));
+    writeln!(text, "AUROC           {auroc:>5}    against {}", config.data.ood)?;
+    super::print(&text)
+}
+
+/// The run's own, or the test part of what is named.
+fn images(loaded: &Loaded, args: &args::Eval) -> crate::Result<Prepared> {
+    let config = &loaded.config;
+    if args.data.is_none() && config.data.held_out > 0 {
+        let test = Material::load(config)?.test;
+        return Ok(std::sync::Arc::unwrap_or_clone(test));
+    }
+    let named = args.data.as_ref().unwrap_or(&config.data.train);
+    Source::parse(named)?.load(Part::Test)?.prepared(loaded.side)
 }

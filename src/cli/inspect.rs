@@ -1,20 +1,58 @@
 //! `inspect`: what is in a checkpoint, without a GPU.
 
-use std::path::Path;
-
-use anyhow::bail;
+use std::fmt::Write;
 
 use super::args;
+use super::model;
 use super::session::Session;
-use crate::{Error, Result};
+use crate::model::WideResNet;
 
 /// Prints architecture, metadata and tensors.
 pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
-    exists(&args.file)?;
-    bail!("inspecting is not there yet")
-}
-
-/// Whether a file or folder can be opened at all.
-pub fn exists(path: &Path) -> Result<()> {
-    std::fs::metadata(path).map(drop).map_err(|error| Error::bad_file(path, error))
+    let file = model::find(&args.file)?;
+    let checkpoint = model::read(&file)?;
+    let mut text = String::new();
+    let mut fact = |name: &str, value: String| writeln!(text, "{name:<14}{value}");
+    fact("file", file.display().to_string())?;
+    match WideResNet::from_checkpoint(&checkpoint) {
+        Ok(net) => {
+            let name = format!("WRN-{}-{}", net.depth(), net.width());
+            let (channels, classes) = (net.channels(), net.classes());
+            let activation = net.activation().name();
+            fact(
+                "architecture",
+                format!("{name}, {activation}, {channels} channels in, {classes} classes"),
+            )?;
+            fact("parameters", net.count().to_string())?;
+            let normalisation = net.normalisation();
+            let shown = normalisation.map_or("none".into(), |by| {
+                format!("(x - mean) / std, mean {:?}, std {:?}", by.mean, by.std)
+            });
+            fact("normalisation", shown)?;
+        }
+        Err(error) => fact("architecture", format!("not recognised: {error}"))?,
+    }
+    if let Some(reason) = model::not_finite(&checkpoint) {
+        fact("unsound", reason)?;
+    }
+    for (key, value) in checkpoint.metadata.to_strings() {
+        // Shown above, in full.
+        if key != "mean" && key != "std" {
+            fact(&key, value)?;
+        }
+    }
+    let tensors = &checkpoint.weights;
+    let values: usize = tensors.iter().map(|(_, tensor)| tensor.data.len()).sum();
+    fact("tensors", format!("{}, {values} values", tensors.len()))?;
+    let rows: Vec<_> = tensors
+        .iter()
+        .map(|(name, tensor)| (name, format!("{:?}", tensor.shape), tensor.data.len()))
+        .collect();
+    let width = |of: fn(&(&str, String, usize)) -> usize| rows.iter().map(of).max().unwrap_or(0);
+    let (names, shapes) = (width(|row| row.0.len()), width(|row| row.1.len()));
+    writeln!(text)?;
+    for (name, shape, count) in &rows {
+        writeln!(text, "{name:<names$}  {shape:<shapes$}  {count:>9}")?;
+    }
+    super::print(&text)
 }

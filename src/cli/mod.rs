@@ -6,14 +6,17 @@ mod devices;
 mod doctor;
 mod evaluate;
 mod exit;
+mod figures;
 mod font;
 mod inspect;
+mod model;
 pub mod pictures;
 mod plot;
 mod progress;
 pub mod report;
 mod sample;
 mod session;
+mod starts;
 mod stop;
 mod train;
 

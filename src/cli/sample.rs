@@ -1,16 +1,96 @@
 //! `sample`: images of a class, as a grid, with the way there beside it.
 
-use anyhow::bail;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use pollster::block_on;
 
 use super::args;
+use super::exit::Failure;
+use super::model::Loaded;
+use super::pictures::{Images, Sheet};
 use super::session::Session;
+use super::{figures, starts};
+use crate::eval::sample;
+use crate::model::DeviceWeights;
+use crate::model::checkpoint::write_atomically;
+use crate::train::{Event, Phase, Step};
+
+/// Samples in a row where all are of one class.
+const COLUMNS: usize = 10;
+/// Samples whose way is shown.
+const TRACED: usize = 10;
 
 /// Draws samples from a checkpoint.
 pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
-    if let Some(path) = &args.checkpoint {
-        super::inspect::exists(path)?;
+    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
+    let Loaded { model, checkpoint, side, config } = &loaded;
+    let names = loaded.class_names();
+    let class = args.class.as_deref().map(|class| number(class, &names)).transpose()?;
+    let gpu = session.gpu()?;
+    let mut progress = session.progress();
+
+    let count = args.count as usize;
+    let classes = model.classes();
+    let labels: Vec<u32> = (0..args.count).map(|i| class.unwrap_or(i % classes)).collect();
+    let size = (model.channels(), *side);
+    let starts = starts::images(&args.start, args.seed, count, size)?;
+    let steps = args.steps.unwrap_or(config.sample.steps);
+    let step_size = args.step_size.unwrap_or(config.sample.step_size);
+
+    let began = Instant::now();
+    let total = u64::from(args.count);
+    progress.event(&Event::Phase { phase: Phase::Sample, done: 0, total });
+    let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
+    let batch = [config.evaluate.batch.min(args.count), *side];
+    let done = |done| {
+        progress.event(&Event::Step(Step::new(Phase::Sample, done as u64, total)));
+        Ok(())
+    };
+    let sets = (&starts[..], &labels[..]);
+    let settings = (steps, step_size as f32);
+    let made = block_on(sample(model, &weights, sets, batch, settings, TRACED, done))?;
+    progress.finish();
+
+    let images = Images::new(&made.images, size.0, size.1)?;
+    let mut sheet = Sheet::grid(images, COLUMNS);
+    if class.is_none() {
+        // A row a class.
+        let rows = args.count.min(classes) as usize;
+        let row = |class| (class..count).step_by(classes as usize).map(|i| Some((images, i)));
+        sheet.rows = (0..rows).map(|class| row(class).collect()).collect();
+        sheet.row_captions = names.iter().take(rows).cloned().collect();
     }
-    let _gpu = session.gpu()?;
-    // Engine: load, draw from `args.start`, then `pictures::Grid` into `args.out` and the trajectory beside it.
-    bail!("sampling is not there yet")
+    write_atomically(&args.out, &sheet.draw()?.png()?)?;
+    let captions: Vec<_> =
+        labels.iter().filter_map(|&label| names.get(label as usize)).take(TRACED).collect();
+    let trajectory = beside(&args.out);
+    write_atomically(&trajectory, &figures::trajectory(&made.trajectory, &captions, size)?)?;
+    super::print(&format!(
+        "{count} samples of {} after {steps} steps in {:.1} s: {}, {}\n",
+        class.and_then(|class| names.get(class as usize)).map_or("each class in turn", |name| name),
+        began.elapsed().as_secs_f64(),
+        args.out.display(),
+        trajectory.display()
+    ))
+}
+
+/// A class by its number or name.
+fn number(class: &str, names: &[String]) -> anyhow::Result<u32> {
+    let named = names.iter().position(|name| name.eq_ignore_ascii_case(class));
+    let counted = class.parse().ok().filter(|&number: &usize| number < names.len());
+    let unknown = || {
+        let known = names.iter().take(20).cloned().collect::<Vec<_>>().join(", ");
+        Failure::Usage(format!(
+            "--class {class:?}: a number below {} or a name is wanted, of {known}",
+            names.len()
+        ))
+    };
+    Ok(named.or(counted).ok_or_else(unknown)? as u32)
+}
+
+/// NAME-trajectory.png for NAME.png.
+fn beside(out: &Path) -> PathBuf {
+    let stem = out.file_stem().unwrap_or_default().to_string_lossy();
+    out.with_file_name(format!("{stem}-trajectory.png"))
 }

@@ -1,14 +1,18 @@
 //! `train`: from a configuration to a run folder with its report.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
-
-use super::args;
 use super::exit::Failure;
+use super::progress::clock;
+use super::report::{ReportData, html};
 use super::session::{Session, stopped, watch};
 use super::stop::Stop;
-use crate::train::{Config, Event, Flow, Material, RunFolder, assess, train};
+use super::{args, figures};
+use crate::model::Checkpoint;
+use crate::train::{
+    Config, Event, Flow, MODEL_FILE, Material, Metrics, RunFolder, assess, plans, train,
+};
 use crate::{Error, Result};
 
 /// Begins a run or goes on with one.
@@ -50,16 +54,81 @@ pub fn whole_run(
     }
     let assessing = assess(&gpu, config, &material, &outcome, &mut folder, &mut observer);
     let Some(mut assessment) = pollster::block_on(assessing)? else { return Err(stopped(out)) };
+    progress.finish();
+    let metadata = outcome.metadata.clone();
+    let model =
+        Checkpoint { metadata, weights: outcome.average.clone(), source: MODEL_FILE.into() };
+    folder.write(MODEL_FILE, &model.to_bytes()?)?;
+    if let Some(judge) = &assessment.judge {
+        folder.write("judge.safetensors", &judge.to_bytes()?)?;
+    }
+    let mut pictures = Vec::new();
+    for (name, figure) in figures::of_run(config, &material, &assessment)? {
+        folder.write(name, &figure.png)?;
+        pictures.push(figure);
+    }
+    if outcome.images == 0 {
+        // A resumed run that was complete: its training was timed before.
+        let before = std::fs::read(out.join("metrics.json")).unwrap_or_default();
+        let before: Metrics = serde_json::from_slice(&before).unwrap_or_default();
+        let metrics = &mut assessment.metrics;
+        metrics.images_per_second = before.images_per_second;
+        (metrics.seconds_stage1, metrics.seconds_stage2) =
+            (before.seconds_stage1, before.seconds_stage2);
+    }
     assessment.metrics.seconds_total = Some(session.started.elapsed().as_secs_f64());
-    folder.write_metrics(&assessment.metrics)?;
-    progress.line(&format!("{:?}", assessment.metrics));
-    Ok(())
+    let metrics = &assessment.metrics;
+    folder.write_metrics(metrics)?;
+    let data = ReportData {
+        name: &out.file_name().unwrap_or(out.as_os_str()).to_string_lossy(),
+        config,
+        metrics,
+        log: &RunFolder::read_log(out)?,
+        figures: &pictures,
+    };
+    let report = folder.write("report.html", html(&data).as_bytes())?;
+    super::print(&summary(config, metrics, &report)?)
+}
+
+/// What was measured, for a person at a terminal.
+fn summary(config: &Config, metrics: &Metrics, report: &Path) -> anyhow::Result<String> {
+    let percent =
+        |value: Option<f64>| value.map_or("-".into(), |value| format!("{:.1} %", 100.0 * value));
+    let evaluate = &config.evaluate;
+    let mut text = String::new();
+    writeln!(text, "clean accuracy   {:>7}", percent(metrics.clean_accuracy))?;
+    writeln!(
+        text,
+        "under attack     {:>7}  {:?}, eps {}, {} steps of PGD",
+        percent(metrics.pgd_accuracy),
+        evaluate.norm,
+        evaluate.eps,
+        evaluate.steps
+    )?;
+    let auroc = metrics.ood_auroc.map_or("-".into(), |auroc| format!("{auroc:.3}"));
+    writeln!(text, "AUROC            {auroc:>7}  test images against {}", config.data.ood)?;
+    if metrics.judge_agreement.is_some() {
+        let judge = percent(metrics.judge_agreement);
+        writeln!(text, "judge agrees     {judge:>7}  of {} samples", config.sample.count)?;
+    }
+    let time = metrics.seconds_total.map_or("-".into(), clock);
+    writeln!(text, "time             {time:>7}")?;
+    writeln!(text, "report           {}", report.display())?;
+    Ok(text)
 }
 
 /// Prints what one iteration of each stage runs and needs.
-fn show_plan(session: &Session, _config: &Config) -> anyhow::Result<()> {
-    let _gpu = session.gpu()?;
-    bail!("the plan's summary is not there yet")
+pub fn show_plan(session: &Session, config: &Config) -> anyhow::Result<()> {
+    let gpu = session.gpu()?;
+    let material = Material::load(config)?;
+    let mut text = String::new();
+    for (name, plan) in pollster::block_on(plans(&gpu, config, &material))? {
+        writeln!(text, "{name}")?;
+        for line in plan.to_string().lines() {
+            writeln!(text, "  {line}")?;
+        }
+    }
+    super::print(&text)
 }
 
 /// A file where there is one or the name looks like one, otherwise a preset.

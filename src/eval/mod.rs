@@ -4,9 +4,11 @@
 mod accuracy;
 mod auroc;
 mod classifier;
+mod measure;
 mod sampler;
 
 pub use accuracy::{accuracy, logsumexp, pgd_accuracy};
 pub use auroc::auroc;
 pub use classifier::{Classifier, argmax};
+pub use measure::{Measured, measure};
 pub use sampler::{Samples, sample};

@@ -4,7 +4,7 @@ use super::run::{tell, train_judge};
 use super::{Config, Event, Flow, Material, Metrics, Observer, Outcome, Phase, RunFolder, Step};
 use crate::attack::{Objective, Pgd, Statistics};
 use crate::data::Ood;
-use crate::eval::{Classifier, Samples, accuracy, argmax, auroc, logsumexp, pgd_accuracy, sample};
+use crate::eval::{Classifier, Samples, accuracy, argmax, measure, sample};
 use crate::gpu::Gpu;
 use crate::model::{Checkpoint, DeviceWeights};
 use crate::{Error, Result};
@@ -83,12 +83,7 @@ pub async fn assess(
     if tell(folder, observer, &phase(Phase::Evaluate, count))? == Flow::Stop {
         return Ok(None);
     }
-    let classifier = Classifier::new(model, &weights, batch).await?;
-    metrics.clean_accuracy = Some(accuracy(&classifier, images, test_labels).await?);
-    let scores = |logits: Vec<f32>| logsumexp(&logits, classifier.classes());
-    let real = scores(classifier.logits(images).await?);
-    let other = scores(classifier.logits(&ood("evaluation", count)?).await?);
-    metrics.ood_auroc = Some(auroc(&real, &other)).filter(|auroc| auroc.is_finite());
+    let others = ood("evaluation", count)?;
     let settings = Pgd {
         norm: config.evaluate.norm,
         eps: config.evaluate.eps as f32,
@@ -98,9 +93,12 @@ pub async fn assess(
         statistics: Statistics::Frozen,
     };
     let progress = |done| go_on(folder, observer, Phase::Evaluate, done, count);
-    let attacked = pgd_accuracy(model, &weights, (images, test_labels), batch, settings, progress);
-    let Some(robust) = attacked.await.map(Some).or_else(stopped)? else { return Ok(None) };
-    metrics.pgd_accuracy = Some(robust);
+    let measuring =
+        measure(model, &weights, (images, test_labels), &others, batch, settings, progress);
+    let Some(measured) = measuring.await.map(Some).or_else(stopped)? else { return Ok(None) };
+    metrics.clean_accuracy = Some(measured.clean_accuracy);
+    metrics.pgd_accuracy = Some(measured.pgd_accuracy);
+    metrics.ood_auroc = measured.ood_auroc;
     metrics.seconds_evaluate = Some(began.elapsed().as_secs_f64());
 
     let mut judge = None;

@@ -26,4 +26,5 @@ pub use metrics::Metrics;
 pub use presets::fraction;
 pub use run::{Outcome, Seconds, train, train_judge};
 pub use run_folder::{RunFolder, latest_checkpoint, read_checkpoint};
+pub use stages::plans;
 pub use state::{MODEL_FILE, STATE_FILE};

@@ -6,6 +6,8 @@ use crate::attack::{Attack, MomentumAttack, MomentumPgd, Objective, Pgd, Statist
 use crate::data::{Batch, BatchSource, CropFlip, Loader, Ood};
 use crate::eval::{argmax, auroc};
 use crate::gpu::{Buffer, Gpu};
+use crate::graph::Summary;
+use crate::model::initial::initial;
 use crate::ops::Norm;
 use crate::{Error, Result};
 use std::f64::consts::PI;
@@ -73,6 +75,15 @@ impl Attacker {
         match <[Buffer; 2]>::try_from(made) {
             Ok([images, labels]) => Ok(Self::None { images, labels }),
             Err(_) => Err(Error::mismatch("training", "no buffers", "two")),
+        }
+    }
+
+    /// What a step costs; nothing where there is none.
+    fn summary(&self) -> Option<&Summary> {
+        match self {
+            Self::Pgd(attack) => Some(attack.summary()),
+            Self::Momentum(attack) => Some(attack.summary()),
+            Self::None { .. } => None,
         }
     }
 
@@ -165,9 +176,9 @@ impl ClassifierStage {
         Ok(step)
     }
 
-    /// What an iteration's update costs.
-    pub fn summary(&self) -> &crate::graph::Summary {
-        self.update.summary()
+    /// What an iteration's update costs, and a step of its attack.
+    pub fn summaries(&self) -> (&Summary, Option<&Summary>) {
+        (self.update.summary(), self.attacker.summary())
     }
 }
 
@@ -264,9 +275,36 @@ impl DualStage {
     }
 
     /// What an iteration's update and one contrastive step cost.
-    pub fn summaries(&self) -> [&crate::graph::Summary; 2] {
+    pub fn summaries(&self) -> [&Summary; 2] {
         [self.update.summary(), self.contrastive.summary()]
     }
+}
+
+/// What each part of both stages' iterations costs, by name, as it runs: rewritten for the device.
+pub async fn plans(
+    gpu: &Gpu,
+    config: &Config,
+    material: &Material,
+) -> Result<Vec<(String, Summary)>> {
+    let model = material.model(config)?;
+    let learner = Learner::new(gpu, &model, &initial(&model.parameters(), config.seed)).await?;
+    let mut plans = Vec::new();
+    if config.stage1.iterations > 0 {
+        let of = (Phase::Stage1, &config.stage1, "classification");
+        let stage = ClassifierStage::new(config, material, &learner, of, 0).await?;
+        let (update, attack) = stage.summaries();
+        plans.push(("stage 1: update, once an iteration".into(), update.clone()));
+        let times = config.stage1.steps;
+        let named = |step: &Summary| (format!("stage 1: attack step, {times} an iteration"), step.clone());
+        plans.extend(attack.map(named));
+    }
+    if config.stage2.iterations > 0 {
+        let stage = DualStage::new(config, material, &learner, 0).await?;
+        let [update, step] = stage.summaries();
+        plans.push(("stage 2: update, once an iteration".into(), update.clone()));
+        plans.push(("stage 2: contrastive step, T an iteration".into(), step.clone()));
+    }
+    Ok(plans)
 }
 
 fn one(batches: &[Batch], i: usize) -> Result<&Batch> {

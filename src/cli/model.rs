@@ -1,0 +1,111 @@
+//! Where commands find their network: a file, a checkpoint's folder, a run's folder, or the one that is built in.
+
+use std::path::{Path, PathBuf};
+
+use crate::data::fashion;
+use crate::model::{Checkpoint, WideResNet};
+use crate::train::{Config, MODEL_FILE, RunFolder, latest_checkpoint};
+use crate::{Error, Result};
+
+/// Trained by `demo` on the embedded images.
+const BUILT_IN: &[u8] = include_bytes!("../../data/fashion-demo/model.safetensors");
+const BUILT_IN_NAME: &str = "builtin:fashion-demo";
+const PRESET: &str = "fashion-demo";
+
+/// A network with its weights, and what is known of its training.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The network.
+    pub model: WideResNet,
+    /// Its weights, all finite.
+    pub checkpoint: Checkpoint,
+    /// Rows and columns of its images.
+    pub side: u32,
+    /// Its run's, else its preset's, else the demo's.
+    pub config: Config,
+}
+
+impl Loaded {
+    /// Reads `path`, or the built-in network; `side` goes before what the file says.
+    ///
+    /// # Errors
+    /// `BadFile` where nothing is there, the file is not sound, or it says no side and none is given.
+    pub fn new(path: Option<&Path>, side: Option<u32>) -> Result<Self> {
+        let (checkpoint, config) = match path {
+            None => (Checkpoint::from_bytes(BUILT_IN_NAME, BUILT_IN)?, None),
+            Some(path) => {
+                let file = find(path)?;
+                (read(&file)?, run_config(&file)?)
+            }
+        };
+        let model = WideResNet::from_checkpoint(&checkpoint)?;
+        if let Some(reason) = not_finite(&checkpoint) {
+            return Err(Error::bad_file(&checkpoint.source, reason));
+        }
+        let told = checkpoint.metadata.side.or(config.as_ref().map(|config| config.data.side));
+        let unknown =
+            || Error::bad_file(&checkpoint.source, "no side in the metadata: --side is needed");
+        let side = side.or(told).ok_or_else(unknown)?;
+        let preset = checkpoint.metadata.preset.as_deref().unwrap_or(PRESET);
+        let mut config = match config {
+            Some(config) => config,
+            None => Config::preset(preset).or_else(|_| Config::preset(PRESET))?,
+        };
+        config.data.side = side;
+        Ok(Self { model, checkpoint, side, config })
+    }
+
+    /// What its classes are called.
+    pub fn class_names(&self) -> Vec<String> {
+        class_names(&self.config.data.train, self.model.classes())
+    }
+}
+
+/// Those of the embedded images, numbers for others.
+pub fn class_names(data: &str, classes: u32) -> Vec<String> {
+    let known = data == "builtin:fashion" && classes as usize == fashion::CLASS_NAMES.len();
+    if known {
+        return fashion::CLASS_NAMES.map(str::to_owned).into();
+    }
+    (0..classes).map(|class| class.to_string()).collect()
+}
+
+/// The file that a path means: itself, or in a folder the published weights, those of a run's last checkpoint otherwise.
+pub fn find(path: &Path) -> Result<PathBuf> {
+    let about = std::fs::metadata(path).map_err(|error| Error::bad_file(path, error))?;
+    if !about.is_dir() {
+        return Ok(path.into());
+    }
+    let file = path.join(MODEL_FILE);
+    if file.is_file() {
+        return Ok(file);
+    }
+    let latest = latest_checkpoint(path).ok().flatten();
+    let missing =
+        || Error::bad_file(path, format!("neither {MODEL_FILE} nor a whole checkpoint is in it"));
+    latest.map(|(_, folder)| folder.join(MODEL_FILE)).ok_or_else(missing)
+}
+
+/// Reads a checkpoint's file.
+pub fn read(file: &Path) -> Result<Checkpoint> {
+    Checkpoint::read(file)
+}
+
+/// The first number that is none, by tensor; None if there is nothing to say.
+pub fn not_finite(checkpoint: &Checkpoint) -> Option<String> {
+    checkpoint.weights.iter().find_map(|(name, tensor)| {
+        let (at, value) = tensor.data.iter().enumerate().find(|(_, value)| !value.is_finite())?;
+        Some(format!("{name} is {value} at {at}: finite weights wanted"))
+    })
+}
+
+/// Of the run that a file lies in, directly or as a checkpoint.
+fn run_config(file: &Path) -> Result<Option<Config>> {
+    let folder = file.parent();
+    let above = folder.and_then(Path::parent).and_then(Path::parent);
+    let is_run = |folder: &&Path| {
+        folder.join("config.toml").is_file() && folder.join("checkpoints").is_dir()
+    };
+    let run = [folder, above].into_iter().flatten().find(is_run);
+    run.map(RunFolder::read_config).transpose()
+}

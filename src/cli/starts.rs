@@ -1,0 +1,78 @@
+//! What sampling starts from.
+
+use std::path::{Path, PathBuf};
+
+use image::{ImageReader, Limits};
+
+use super::args::Start;
+use crate::data::{Dataset, Ood, Random};
+use crate::{Error, Result};
+
+const NAME: &str = "sample-starts";
+
+/// `count` images of `channels`×`side`×`side`, the same for the same seed.
+pub fn images(
+    start: &Start,
+    seed: u64,
+    count: usize,
+    (channels, side): (u32, u32),
+) -> Result<Vec<f32>> {
+    match start {
+        Start::Noise => {
+            let mut random = Random::new(seed, NAME, 0, 0);
+            let values = count * (channels * side * side) as usize;
+            Ok((0..values).map(|_| random.uniform(0.0, 1.0) as f32).collect())
+        }
+        Start::Images(text) => {
+            let files = pngs(Path::new(text));
+            if !files.is_empty() {
+                let all = read(&files, channels)?.prepared(side)?;
+                return Ok((0..count)
+                    .filter_map(|i| all.image(i % all.len()))
+                    .flatten()
+                    .copied()
+                    .collect());
+            }
+            Ok(Ood::parse(text)?.batches(NAME, seed, count, channels, side)?.batch(0)?.images)
+        }
+    }
+}
+
+/// A folder's PNG files by name; none where it is no folder.
+fn pngs(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_png = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"))
+    };
+    let mut found: Vec<_> = entries.map(|entry| entry.path()).filter(is_png).collect();
+    found.sort();
+    found
+}
+
+/// All of one size, as grey or as red, green and blue.
+fn read(files: &[PathBuf], channels: u32) -> Result<Dataset> {
+    let (mut pixels, mut size) = (Vec::new(), None);
+    for file in files {
+        let failed = |error: &dyn std::fmt::Display| Error::bad_file(file, error);
+        let mut reader = ImageReader::open(file).map_err(|error| failed(&error))?;
+        let mut limits = Limits::default();
+        (limits.max_image_width, limits.max_image_height) = (Some(4096), Some(4096));
+        reader.limits(limits);
+        let image = reader.decode().map_err(|error| failed(&error))?;
+        let (width, height) = (image.width(), image.height());
+        if *size.get_or_insert((width, height)) != (width, height) {
+            return Err(failed(&format_args!("{width}×{height}, another size than the first")));
+        }
+        match channels {
+            1 => pixels.extend(image.into_luma8().into_raw()),
+            _ => {
+                let rgb = image.into_rgb8();
+                for channel in 0..channels as usize {
+                    pixels.extend(rgb.pixels().filter_map(|pixel| pixel.0.get(channel)));
+                }
+            }
+        }
+    }
+    let (width, height) = size.unwrap_or_default();
+    Dataset::new(channels, height, width, 1, pixels, vec![0; files.len()])
+}

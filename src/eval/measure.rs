@@ -1,0 +1,39 @@
+//! The three numbers that evaluation comes to.
+
+use super::{Classifier, accuracy, auroc, logsumexp, pgd_accuracy};
+use crate::Result;
+use crate::attack::Pgd;
+use crate::model::{DeviceWeights, WideResNet};
+
+/// What a network is worth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measured {
+    /// Share of images named rightly.
+    pub clean_accuracy: f64,
+    /// The same under attack.
+    pub pgd_accuracy: f64,
+    /// Of logsumexp, these images against others; none where it is no number.
+    pub ood_auroc: Option<f64>,
+}
+
+/// Measures on `images` with their labels, and on `others` that are of no class. The rest as
+/// [`pgd_accuracy`].
+pub async fn measure(
+    model: &WideResNet,
+    weights: &DeviceWeights,
+    (images, labels): (&[f32], &[u32]),
+    others: &[f32],
+    batch: [u32; 2],
+    settings: Pgd,
+    progress: impl FnMut(usize) -> Result<()>,
+) -> Result<Measured> {
+    let classifier = Classifier::new(model, weights, batch).await?;
+    let clean_accuracy = accuracy(&classifier, images, labels).await?;
+    let scores = |logits: Vec<f32>| logsumexp(&logits, classifier.classes());
+    let real = scores(classifier.logits(images).await?);
+    let other = scores(classifier.logits(others).await?);
+    let ood_auroc = Some(auroc(&real, &other)).filter(|auroc| auroc.is_finite());
+    let pgd_accuracy =
+        pgd_accuracy(model, weights, (images, labels), batch, settings, progress).await?;
+    Ok(Measured { clean_accuracy, pgd_accuracy, ood_auroc })
+}
