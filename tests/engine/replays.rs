@@ -131,7 +131,7 @@ fn programs_side_by_side() {
     });
 }
 
-/// A frame that a host records itself: two replays through its own encoder are two replays.
+/// Of any length: buffers end at whole vec4s, what is read does not.
 #[test]
 fn buffers_are_read_as_written() {
     block_on(async {
