@@ -254,7 +254,12 @@ impl Run<'_, '_> {
 
     async fn save(&mut self) -> Result<()> {
         let metadata = self.metadata.clone();
-        let files = state::save(&self.learner, &self.curriculum, self.step, metadata).await?;
+        let state = state::save(&self.learner, &self.curriculum, self.step, metadata);
+        let files = state.await?.ok_or_else(|| Error::Diverged {
+            step: self.step,
+            what: "weights are not finite".into(),
+            last_good: self.last_good.clone(),
+        })?;
         let path = self.folder.write_checkpoint(self.step, &files)?;
         self.last_good = Some(path.clone());
         tell(self.folder, self.observer, &Event::Saved { step: self.step, path }).map(drop)

@@ -12,16 +12,25 @@ pub const STATE_FILE: &str = "state.safetensors";
 
 const PARTS: [&str; 3] = ["live.", "momentum.", "average."];
 
-/// The files of a checkpoint after `step` iterations.
+/// The files of a checkpoint after `step` iterations. None if a number in them is not finite: the loss of an
+/// iteration says nothing yet of the weights that it leaves behind.
 pub async fn save(
     learner: &Learner,
     curriculum: &Curriculum,
     step: u64,
     published: Metadata,
-) -> Result<Vec<(&'static str, Vec<u8>)>> {
+) -> Result<Option<Vec<(&'static str, Vec<u8>)>>> {
     let average = learner.average.download().await?;
+<<<<<<< HEAD
     let parts =
         [learner.live.download().await?, learner.momentum.download().await?, average.clone()];
+=======
+    let parts = [learner.live.download().await?, learner.momentum.download().await?, average.clone()];
+    let mut values = parts.iter().flat_map(StateDict::iter).flat_map(|(_, tensor)| &tensor.data);
+    if !values.all(|value| value.is_finite()) {
+        return Ok(None);
+    }
+>>>>>>> kill
     let mut weights = StateDict::default();
     for (prefix, part) in PARTS.iter().zip(&parts) {
         for (name, tensor) in part.iter() {
@@ -40,7 +49,7 @@ pub async fn save(
         weights: average,
         source: MODEL_FILE.into(),
     };
-    Ok(vec![(MODEL_FILE, model.to_bytes()?), (STATE_FILE, state.to_bytes()?)])
+    Ok(Some(vec![(MODEL_FILE, model.to_bytes()?), (STATE_FILE, state.to_bytes()?)]))
 }
 
 /// Puts a checkpoint's state back; returns the iterations it was saved after. `bytes` are those of

@@ -1,0 +1,198 @@
+//! Mistakes come back as `Err` with what was given and what fits; the device goes on working.
+
+use crate::gpu;
+use lapidary::Error;
+use lapidary::gpu::{
+    Access, Binding, BufferId, Executor, Gpu, Kernel, Layout, Options, Recording, WINDOW_WORDS,
+};
+use lapidary::graph::{Graph, Program, Shape};
+use lapidary::ops::{Add, Relu};
+use pollster::block_on;
+use std::collections::BTreeMap;
+
+macro_rules! kernel {
+    ($name:literal, $bindings:expr, $source:literal) => {
+        Kernel {
+            name: $name,
+            source: $source,
+            params: Layout { size: 4, fields: &[("count", "u32", 0)] },
+            bindings: $bindings,
+            subgroup: 0,
+        }
+    };
+}
+
+static GOOD: Kernel = kernel!(
+    "test_good",
+    &[("y", Access::Write)],
+    "struct Params { count: u32 }
+    @group(0) @binding(0) var<uniform> params: Params;
+    @group(0) @binding(1) var<storage, read_write> y: array<f32>;
+    @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
+        if id.x < params.count { y[id.x] += 1.0; }
+    }"
+);
+static NO_WGSL: Kernel = kernel!("test_no_wgsl", &[("y", Access::Write)], "fn main( {");
+static NO_TYPES: Kernel = kernel!(
+    "test_no_types",
+    &[("y", Access::Write)],
+    "@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+    @compute @workgroup_size(64) fn main() { y[0] = 1u; }"
+);
+static OTHER_BINDINGS: Kernel = kernel!(
+    "test_other_bindings",
+    &[("y", Access::Write)],
+    "@group(0) @binding(2) var<storage, read_write> z: array<f32>;
+    @compute @workgroup_size(64) fn main() { z[0] = 1.0; }"
+);
+static TOO_WIDE: Kernel = kernel!(
+    "test_too_wide",
+    &[("y", Access::Write)],
+    "@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+    @compute @workgroup_size(100000) fn main() { y[0] = 1.0; }"
+);
+static WINDOW: Kernel = kernel!(
+    "test_window",
+    &[("x", Access::Window)],
+    "@group(0) @binding(1) var<uniform> x: array<vec4f, 4096>;
+    @compute @workgroup_size(1) fn main() { _ = x[0].x; }"
+);
+
+/// A recording of one launch on one buffer.
+fn one(kernel: &'static Kernel, words: u32, window: Option<u32>) -> (Recording, BufferId) {
+    let mut recording = Recording::new(gpu().adapter().clone());
+    let buffer = recording.buffer(words);
+    let bound = [Binding { buffer, window }];
+    recording.dispatch(kernel, &[], words, &bound, Recording::grid(words, 64)).unwrap();
+    (recording, buffer)
+}
+
+/// A launch still works after whatever went wrong.
+fn still_works() {
+    block_on(async {
+        let (recording, id) = one(&GOOD, 100, None);
+        let executor = Executor::new(gpu(), &recording, &BTreeMap::new()).await.unwrap();
+        executor.run(3, |_| Ok(())).await.unwrap();
+        assert_eq!(gpu().read(executor.buffer(id).unwrap()).await.unwrap(), [3.0; 100]);
+    });
+}
+
+fn mismatch<T: std::fmt::Debug>(result: lapidary::Result<T>, words: &[&str]) {
+    let error = result.unwrap_err();
+    assert!(matches!(error, Error::Mismatch { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(words.iter().all(|word| text.contains(word)), "{text}");
+}
+
+#[test]
+fn kernels_that_do_not_compile() {
+    for kernel in [&NO_WGSL, &NO_TYPES, &OTHER_BINDINGS, &TOO_WIDE] {
+        let (recording, _) = one(kernel, 100, None);
+        for _ in 0..2 {
+            let made = block_on(Executor::new(gpu(), &recording, &BTreeMap::new()));
+            let error = made.unwrap_err();
+            assert!(matches!(error, Error::Gpu { .. }), "{error:?}");
+            assert!(error.to_string().contains(kernel.name), "{error}");
+        }
+        still_works();
+    }
+}
+
+#[test]
+fn an_unknown_constant() {
+    let mut recording = Recording::new(gpu().adapter().clone());
+    let buffer = recording.buffer(4);
+    recording.dispatch(&GOOD, &[("NO_SUCH", 1.0)], 4u32, &[buffer], [1, 1, 1]).unwrap();
+    let error = block_on(Executor::new(gpu(), &recording, &BTreeMap::new())).unwrap_err();
+    assert!(matches!(error, Error::Gpu { .. }), "{error:?}");
+    still_works();
+}
+
+#[test]
+fn launches_that_do_not_fit() {
+    let mut recording = Recording::new(gpu().adapter().clone());
+    let [a, b] = [4, 4].map(|words| recording.buffer(words));
+    let made = recording.dispatch(&GOOD, &[], 4u32, &[a, b], [1, 1, 1]).map(drop);
+    mismatch(made, &["test_good", "2 buffers", "1 wanted"]);
+    for grid in [[65_536, 1, 1], [1, 65_536, 1], [1, 1, 65_536], [0, 1, 1], [1, 1, 0]] {
+        let made = recording.dispatch(&GOOD, &[], 4u32, &[a], grid).map(drop);
+        mismatch(made, &["test_good", &format!("{grid:?}"), "65535"]);
+    }
+    assert!(recording.dispatches.is_empty());
+    for count in [0, 1, 64, 65, 65_535 * 64, 65_535 * 64 + 1, u32::MAX] {
+        let [x, y, z] = Recording::grid(count, 64);
+        assert!((1..=65_535).contains(&x) && (1..=65_535).contains(&y) && z == 1, "{count}");
+        assert!(u64::from(x) * u64::from(y) * 64 >= u64::from(count), "{count}");
+    }
+}
+
+#[test]
+fn windows_beyond_their_buffer() {
+    let (fits, _) = one(&WINDOW, WINDOW_WORDS + 64, Some(64));
+    block_on(Executor::new(gpu(), &fits, &BTreeMap::new())).unwrap();
+    for (words, window) in [(WINDOW_WORDS, 64), (1000, 0), (2 * WINDOW_WORDS, 3)] {
+        let (recording, _) = one(&WINDOW, words, Some(window));
+        let error = block_on(Executor::new(gpu(), &recording, &BTreeMap::new())).unwrap_err();
+        assert!(matches!(error, Error::Gpu { .. } | Error::Mismatch { .. }), "{error:?}");
+    }
+    still_works();
+}
+
+#[test]
+fn buffers_of_another_size() {
+    let shape = Shape::new(2, 3, 4, 5).unwrap();
+    let mut graph = Graph::default();
+    let (x, z) = (graph.input(shape), graph.input(shape));
+    let sum = graph.push(Add, &[x, z]).unwrap();
+    let y = graph.push(Relu, &[sum]).unwrap();
+    let unused = graph.input(Shape::SCALAR);
+    block_on(async {
+        let short = gpu().upload(&[1.0f32; 119]).await.unwrap();
+        let made = Program::new(gpu(), &graph, &[y], &[x, z], &[(x, short.clone())]).await;
+        mismatch(made.map(drop), &["119 words", "120"]);
+        mismatch(gpu().write(&short, &[0.0f32; 118]).await, &["472 bytes", "476"]);
+
+        let program = Program::new(gpu(), &graph, &[y], &[x, z], &[]).await.unwrap();
+        mismatch(program.write(x, &[0.0f32; 121]).await, &["484 bytes", "480"]);
+        mismatch(program.write(y, &[0.0f32; 120]).await, &["write", "an input"]);
+        mismatch(program.write(unused, &[0.0f32]).await, &["write", "an input"]);
+        mismatch(program.read(unused).await, &["plan"]);
+        program.write(x, &[-1.5f32; 120]).await.unwrap();
+        program.write(z, &[2.0f32; 120]).await.unwrap();
+        program.submit().await.unwrap();
+        assert_eq!(program.read(y).await.unwrap(), [0.5; 120]);
+    });
+    let (recording, id) = one(&GOOD, 100, None);
+    let other = block_on(gpu().upload(&[0.0f32; 101])).unwrap();
+    let given = BTreeMap::from([(id, other)]);
+    mismatch(block_on(Executor::new(gpu(), &recording, &given)).map(drop), &["101 words", "100"]);
+}
+
+/// On WebGPU's least limits: 128 MiB a binding.
+#[test]
+fn bindings_beyond_the_limit() {
+    let options = Options { minimal: true, ..Options::from_env() };
+    block_on(async {
+        let gpu = Gpu::new(&options).await.unwrap();
+        assert_eq!(gpu.adapter().max_binding, 128 << 20);
+        let words = (32 << 20) + 1;
+        mismatch(gpu.allocate(&[4, words]).await, &["134217732 bytes", "at most 134217728"]);
+        mismatch(gpu.allocate(&[u32::MAX]).await, &["17179869180 bytes"]);
+        let mut graph = Graph::default();
+        let x = graph.input(Shape::new(1, 1, 1, words).unwrap());
+        let y = graph.push(Relu, &[x]).unwrap();
+        let made = Program::new(&gpu, &graph, &[y], &[x], &[]).await;
+        mismatch(made.map(drop), &["134217732 bytes", "at most 134217728"]);
+        assert_eq!(gpu.counts().bytes, 0);
+        let buffer = gpu.upload(&[1.0f32]).await.unwrap();
+        assert_eq!(gpu.read(&buffer).await.unwrap(), [1.0]);
+    });
+}
+
+#[test]
+fn adapters_that_are_not_there() {
+    let options = Options { adapter: Some("no such adapter".into()), minimal: false };
+    let error = block_on(Gpu::new(&options)).unwrap_err();
+    assert!(matches!(error, Error::NoAdapter(_)), "{error:?}");
+    assert!(error.to_string().contains("no such adapter"), "{error}");
+}

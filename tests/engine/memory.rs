@@ -1,0 +1,120 @@
+//! Memory planning: values that share buffers do not disturb each other, and what runs once is run again
+//! when it should be.
+
+use crate::net::{Net, Setting, weights};
+use crate::{gpu, own_gpu};
+use lapidary::attack::Objective;
+use lapidary::graph::Value;
+use lapidary::model::{Activation, DeviceWeights};
+use pollster::block_on;
+
+const SETTING: Setting =
+    Setting { depth: 10, width: 1, channels: 3, activation: Activation::Relu, images: 6, side: 12 };
+
+fn bits(results: Vec<Vec<f32>>) -> Vec<Vec<u32>> {
+    results.into_iter().map(|values| values.into_iter().map(f32::to_bits).collect()).collect()
+}
+
+/// All values wanted is all values kept: nothing shares a buffer.
+#[test]
+fn sharing_changes_no_bit() {
+    let model = SETTING.model();
+    for (training, of_weights, optimise) in [
+        (false, false, true),
+        (false, true, true),
+        (true, true, true),
+        (false, true, false),
+        (true, true, false),
+    ] {
+        let net = Net::new(SETTING, Objective::CrossEntropy, training, of_weights);
+        let graph = if optimise { net.rewritten(gpu()) } else { net.graph.clone() };
+        let wanted = net.values();
+        let mut all = wanted.clone();
+        all.extend(graph.nodes().iter().flat_map(|node| node.outputs.iter().copied()));
+        all.sort();
+        all.dedup();
+        let run = |keep: &[Value]| {
+            block_on(async {
+                let weights = weights(&model, 5);
+                let weights =
+                    DeviceWeights::upload(gpu(), &model.parameters(), &weights).await.unwrap();
+                let program = net.program(&graph, keep, &weights).await.unwrap();
+                program.prepare().await.unwrap();
+                let mut found = Vec::new();
+                for batch in 1..4 {
+                    found.push(bits(net.replay(&program, SETTING, batch, &wanted).await.unwrap()));
+                }
+                let after = weights.download().await.unwrap();
+                (found, after, program.summary().clone())
+            })
+        };
+        let (shared, shared_after, summary) = run(&wanted);
+        let (alone, alone_after, loose) = run(&all);
+        assert!(summary.shared_bytes < summary.unshared_bytes, "{summary}");
+        assert_eq!(loose.shared_bytes, loose.unshared_bytes, "{loose}");
+        let what = format!("training {training}, weights {of_weights}, optimise {optimise}");
+        assert!(shared == alone && shared_after == alone_after, "{what}");
+        assert_ne!(shared[0], shared[1], "{what}");
+    }
+}
+
+/// Folded statistics and packed weights follow the weights at `prepare`, as in a program made anew.
+#[test]
+fn prepare_follows_the_weights() {
+    let model = SETTING.model();
+    let parameters = model.parameters();
+    let net = Net::new(SETTING, Objective::Joint, false, true);
+    let graph = net.rewritten(gpu());
+    let values = net.values();
+    block_on(async {
+        let [first, second] = [5, 6].map(|seed| weights(&model, seed));
+        let on_device = DeviceWeights::upload(gpu(), &parameters, &first).await.unwrap();
+        let program = net.program(&graph, &values, &on_device).await.unwrap();
+        assert!(program.summary().dispatches_once > 0);
+        program.prepare().await.unwrap();
+        let before = bits(net.replay(&program, SETTING, 1, &values).await.unwrap());
+        on_device.write(&second).await.unwrap();
+        program.prepare().await.unwrap();
+        let after = bits(net.replay(&program, SETTING, 1, &values).await.unwrap());
+
+        let fresh = DeviceWeights::upload(gpu(), &parameters, &second).await.unwrap();
+        let fresh = net.program(&graph, &values, &fresh).await.unwrap();
+        fresh.prepare().await.unwrap();
+        let wanted = bits(net.replay(&fresh, SETTING, 1, &values).await.unwrap());
+        assert_ne!(before, after);
+        assert_eq!(after, wanted);
+
+        on_device.write(&first).await.unwrap();
+        program.prepare().await.unwrap();
+        assert_eq!(bits(net.replay(&program, SETTING, 1, &values).await.unwrap()), before);
+    });
+}
+
+#[test]
+fn a_dropped_program_gives_its_bytes_back() {
+    let gpu = own_gpu();
+    let model = SETTING.model();
+    let parameters = model.parameters();
+    let net = Net::new(SETTING, Objective::Joint, false, true);
+    let graph = net.rewritten(&gpu);
+    block_on(async {
+        assert_eq!(gpu.counts().bytes, 0);
+        let weights = DeviceWeights::upload(&gpu, &parameters, &weights(&model, 5)).await.unwrap();
+        let before = gpu.counts().bytes;
+        assert!(before >= 4 * model.count() as u64);
+        for _ in 0..2 {
+            let program = net.program(&graph, &net.values(), &weights).await.unwrap();
+            program.prepare().await.unwrap();
+            net.replay(&program, SETTING, 1, &net.values()).await.unwrap();
+            let made = gpu.counts().bytes - before;
+            let summary = program.summary();
+            let planned = summary.input_bytes + summary.shared_bytes - before;
+            // Buffers end at whole vec4s.
+            assert!(made >= planned && made < planned + 16 * 300, "{made} {planned}");
+            drop(program);
+            assert_eq!(gpu.counts().bytes, before);
+        }
+        drop(weights);
+        assert_eq!(gpu.counts().bytes, 0);
+    });
+}
