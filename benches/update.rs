@@ -21,7 +21,8 @@ fn main() {
         let labels = gpu.upload(&[3u32; 64]).await.unwrap();
         let classes = gpu.upload(&[4u32; 64]).await.unwrap();
         let optimiser = Optimiser { momentum: 0.9, weight_decay: 5e-4 };
-        for (name, contrastive) in [("stage 1", None), ("stage 2", Some((&contrastive, &classes)))] {
+        for (name, contrastive) in [("stage 1", None), ("stage 2", Some((&contrastive, &classes)))]
+        {
             let sources = Sources { classified: (&images, &labels), contrastive, batch: [64, 16] };
             let update = match contrastive {
                 None => Update::classifier(&learner, sources, optimiser).await.unwrap(),

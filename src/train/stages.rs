@@ -295,7 +295,8 @@ pub async fn plans(
         let (update, attack) = stage.summaries();
         plans.push(("stage 1: update, once an iteration".into(), update.clone()));
         let times = config.stage1.steps;
-        let named = |step: &Summary| (format!("stage 1: attack step, {times} an iteration"), step.clone());
+        let named =
+            |step: &Summary| (format!("stage 1: attack step, {times} an iteration"), step.clone());
         plans.extend(attack.map(named));
     }
     if config.stage2.iterations > 0 {

@@ -21,16 +21,12 @@ pub async fn save(
     published: Metadata,
 ) -> Result<Option<Vec<(&'static str, Vec<u8>)>>> {
     let average = learner.average.download().await?;
-<<<<<<< HEAD
     let parts =
         [learner.live.download().await?, learner.momentum.download().await?, average.clone()];
-=======
-    let parts = [learner.live.download().await?, learner.momentum.download().await?, average.clone()];
     let mut values = parts.iter().flat_map(StateDict::iter).flat_map(|(_, tensor)| &tensor.data);
     if !values.all(|value| value.is_finite()) {
         return Ok(None);
     }
->>>>>>> kill
     let mut weights = StateDict::default();
     for (prefix, part) in PARTS.iter().zip(&parts) {
         for (name, tensor) in part.iter() {
