@@ -70,7 +70,12 @@ async fn time(gpu: &Gpu, graph: &Graph, result: Value, read: Value) {
     }
     times.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (wall, cpu) = times[2];
-    print!("  {:.2} ms {:.1} GF/s {:.1}/cpu-s", wall * 1e3, flops / wall * 1e-9, flops / cpu * 1e-9);
+    print!(
+        "  {:.2} ms {:.1} GF/s {:.1}/cpu-s",
+        wall * 1e3,
+        flops / wall * 1e-9,
+        flops / cpu * 1e-9
+    );
 }
 
 /// User and system time of this process.

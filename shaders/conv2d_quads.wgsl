@@ -43,8 +43,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let has_left = select(0.0, 1.0, column > 0u);
     let has_right = select(0.0, 1.0, column + 8u < params.width);
     // Neighbours outside the row are read at its own edge and made zero.
-    let to_left = select(0u, 1u, column > 0u);
-    let to_right = select(7u, 8u, column + 8u < params.width);
+    let to_left = select(0u, 4u, column > 0u);
+    let to_right = select(4u, 8u, column + 8u < params.width);
 
     var a0 = vec4f(0.0);
     var a1 = vec4f(0.0);
@@ -89,34 +89,32 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 let at = line_a + column;
                 ma = x_quad(at) * inside_a;
                 mb = x_quad(at + 4u) * inside_a;
-                la = vec4f(x_word(at - to_left) * (inside_a * has_left), ma.xyz);
+                la = vec4f(x_quad(at - to_left).w * (inside_a * has_left), ma.xyz);
                 ra = vec4f(ma.yzw, mb.x);
                 lb = vec4f(ma.w, mb.xyz);
-                rb = vec4f(mb.yzw, x_word(at + to_right) * (inside_a * has_right));
+                rb = vec4f(mb.yzw, x_quad(at + to_right).x * (inside_a * has_right));
             }
-            let w0 = octet(tap, lane);
-            let w1 = octet(tap + 1u, lane);
-            let w2 = octet(tap + 2u, lane);
+            let taps = octets(tap, lane);
             tap += 3u;
-            a0 += w0.low.x * la + w1.low.x * ma + w2.low.x * ra;
-            b0 += w0.low.x * lb + w1.low.x * mb + w2.low.x * rb;
+            a0 += taps.first.low.x * la + taps.second.low.x * ma + taps.third.low.x * ra;
+            b0 += taps.first.low.x * lb + taps.second.low.x * mb + taps.third.low.x * rb;
             if CHANNELS > 1u {
-                a1 += w0.low.y * la + w1.low.y * ma + w2.low.y * ra;
-                b1 += w0.low.y * lb + w1.low.y * mb + w2.low.y * rb;
-                a2 += w0.low.z * la + w1.low.z * ma + w2.low.z * ra;
-                b2 += w0.low.z * lb + w1.low.z * mb + w2.low.z * rb;
-                a3 += w0.low.w * la + w1.low.w * ma + w2.low.w * ra;
-                b3 += w0.low.w * lb + w1.low.w * mb + w2.low.w * rb;
+                a1 += taps.first.low.y * la + taps.second.low.y * ma + taps.third.low.y * ra;
+                b1 += taps.first.low.y * lb + taps.second.low.y * mb + taps.third.low.y * rb;
+                a2 += taps.first.low.z * la + taps.second.low.z * ma + taps.third.low.z * ra;
+                b2 += taps.first.low.z * lb + taps.second.low.z * mb + taps.third.low.z * rb;
+                a3 += taps.first.low.w * la + taps.second.low.w * ma + taps.third.low.w * ra;
+                b3 += taps.first.low.w * lb + taps.second.low.w * mb + taps.third.low.w * rb;
             }
             if CHANNELS > 4u {
-                a4 += w0.high.x * la + w1.high.x * ma + w2.high.x * ra;
-                b4 += w0.high.x * lb + w1.high.x * mb + w2.high.x * rb;
-                a5 += w0.high.y * la + w1.high.y * ma + w2.high.y * ra;
-                b5 += w0.high.y * lb + w1.high.y * mb + w2.high.y * rb;
-                a6 += w0.high.z * la + w1.high.z * ma + w2.high.z * ra;
-                b6 += w0.high.z * lb + w1.high.z * mb + w2.high.z * rb;
-                a7 += w0.high.w * la + w1.high.w * ma + w2.high.w * ra;
-                b7 += w0.high.w * lb + w1.high.w * mb + w2.high.w * rb;
+                a4 += taps.first.high.x * la + taps.second.high.x * ma + taps.third.high.x * ra;
+                b4 += taps.first.high.x * lb + taps.second.high.x * mb + taps.third.high.x * rb;
+                a5 += taps.first.high.y * la + taps.second.high.y * ma + taps.third.high.y * ra;
+                b5 += taps.first.high.y * lb + taps.second.high.y * mb + taps.third.high.y * rb;
+                a6 += taps.first.high.z * la + taps.second.high.z * ma + taps.third.high.z * ra;
+                b6 += taps.first.high.z * lb + taps.second.high.z * mb + taps.third.high.z * rb;
+                a7 += taps.first.high.w * la + taps.second.high.w * ma + taps.third.high.w * ra;
+                b7 += taps.first.high.w * lb + taps.second.high.w * mb + taps.third.high.w * rb;
             }
         }
     }

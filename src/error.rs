@@ -10,7 +10,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// Install a driver or name another adapter.
-    #[error("no GPU adapter ({0}): install a Vulkan, Metal or DirectX 12 driver; without a GPU, Mesa's lavapipe (Debian: mesa-vulkan-drivers)")]
+    #[error(
+        "no GPU adapter ({0}): install a Vulkan, Metal or DirectX 12 driver; without a GPU, Mesa's lavapipe (Debian: mesa-vulkan-drivers)"
+    )]
     NoAdapter(String),
     /// The adapter lacks a limit or feature that was asked for.
     #[error("{adapter} has {given}, but {wanted} is needed")]

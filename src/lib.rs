@@ -1,4 +1,8 @@
-//! Trains, attacks, samples and explains joint energy-based models on any GPU through WebGPU.
+#![doc = include_str!("../README.md")]
+//!
+//! # Layers
+//! Each imports only those below it: `cli`, `train`, `eval`, [`attack`], [`model`], [`rewrite`], [`ops`], [`graph`],
+//! [`gpu`]; beside them `data`, which knows no GPU.
 
 pub mod attack;
 #[cfg(feature = "cli")]

@@ -3,7 +3,7 @@
 use super::Objective;
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Shape, Value};
-use crate::model::{DeviceWeights, Mode, WideResNet, Weights};
+use crate::model::{DeviceWeights, Mode, Weights, WideResNet};
 use crate::ops;
 use crate::{Error, Result};
 
@@ -12,7 +12,6 @@ use crate::{Error, Result};
 pub(super) struct Batch {
     pub gpu: Gpu,
     pub shape: Shape,
-    pub classes: u32,
     /// Under attack; written in place.
     pub images: Buffer,
     /// Where they came from: the ball's centre.
@@ -35,8 +34,8 @@ impl Batch {
         let [under_attack, origin, labels] = <[Buffer; 3]>::try_from(made)
             .map_err(|made| Error::mismatch("attack", made.len(), "3 buffers"))?;
         let seed = gpu.upload(&vec![objective.weight(images); images as usize]).await?;
-        let (gpu, classes) = (gpu.clone(), model.classes());
-        Ok(Self { gpu, shape, classes, images: under_attack, origin, labels, seed })
+        let gpu = gpu.clone();
+        Ok(Self { gpu, shape, images: under_attack, origin, labels, seed })
     }
 
     /// Writes origin and labels.
@@ -52,7 +51,6 @@ pub(super) struct Forward {
     pub origin: Value,
     pub labels: Value,
     pub seed: Value,
-    pub logits: Value,
     /// A number an image.
     pub objective: Value,
     weights: Weights,
@@ -72,7 +70,7 @@ impl Forward {
         let weights = Weights::inputs(graph, &model.parameters())?;
         let logits = model.logits(graph, x, &weights, mode)?;
         let objective = objective.push(graph, logits, labels)?;
-        Ok(Self { x, origin, labels, seed, logits, objective, weights })
+        Ok(Self { x, origin, labels, seed, objective, weights })
     }
 
     /// The gradient of what is climbed, for the images alone.

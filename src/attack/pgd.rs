@@ -4,7 +4,7 @@
 use super::forward::{Batch, Forward};
 use super::{Objective, program};
 use crate::Result;
-use crate::gpu::{Buffer, Gpu};
+use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Program, Summary, Value};
 use crate::model::{DeviceWeights, Mode, WideResNet};
 use crate::ops::{Copy, Norm, PgdStep};
@@ -135,6 +135,11 @@ impl Attack {
     /// The settings it was made with.
     pub fn settings(&self) -> &Pgd {
         &self.settings
+    }
+
+    /// GPU time of each launch of a step. Err without timestamps.
+    pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
+        self.step.profile(repetitions).await
     }
 
     /// What a step costs.

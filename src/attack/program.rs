@@ -1,11 +1,11 @@
 //! The one way from a graph to a program of an attack, of training or of evaluation.
 
-use crate::{Result, rewrite};
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Program, Value};
+use crate::{Result, rewrite};
 
-/// [`Program::new`], with the graph rewritten for the device if `optimise`; without, it runs as it was
-/// built, which is what the rewrites are tested against.
+/// [`Program::new`], with the graph rewritten for the device ([`rewrite::optimise`]) if `optimise`;
+/// without, it runs as it was built, which is what the rewrites are tested against.
 pub async fn program(
     gpu: &Gpu,
     graph: &Graph,

@@ -162,12 +162,10 @@ impl std::str::FromStr for Start {
     }
 }
 
-/// [`Norm`] by its usual names.
+/// [`Norm`] by its usual names, which say enough in the help.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum NormName {
-    /// Euclidean.
     L2,
-    /// Largest change of a value.
     Linf,
 }
 

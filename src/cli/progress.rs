@@ -75,7 +75,7 @@ impl Progress {
             Surface::Bar { bar } => {
                 // The template is fixed; the plain bar stands in should it ever be refused.
                 let style =
-                    ProgressStyle::with_template("{prefix:<8} {bar:24} {pos:>4}/{len} {wide_msg}")
+                    ProgressStyle::with_template("{prefix:<8} {bar:16} {pos:>4}/{len} {wide_msg}")
                         .unwrap_or_else(|_| ProgressStyle::default_bar());
                 let new = ProgressBar::new(total).with_position(done).with_style(style);
                 new.set_prefix(phase.name());
@@ -144,7 +144,9 @@ fn describe(step: &Step, pace: &Pace) -> String {
             None => format!("{:.1} it/s", 1.0 / each),
         });
         let left = each * step.total.saturating_sub(step.iteration) as f64;
-        words.push(format!("{} left", clock(left)));
+        if left > 0.0 {
+            words.push(format!("{} left", clock(left)));
+        }
     }
     words.extend(step.t.map(|t| format!("T {t}")));
     let numbers = [

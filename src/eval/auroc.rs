@@ -4,7 +4,8 @@
 /// NaN if a set is empty or a score is not a number.
 pub fn auroc(positives: &[f32], negatives: &[f32]) -> f64 {
     let positive = positives.iter().map(|&score| (score, true));
-    let mut scores: Vec<_> = positive.chain(negatives.iter().map(|&score| (score, false))).collect();
+    let mut scores: Vec<_> =
+        positive.chain(negatives.iter().map(|&score| (score, false))).collect();
     if scores.iter().any(|(score, _)| score.is_nan()) {
         return f64::NAN;
     }

@@ -32,7 +32,14 @@ impl Classifier {
         let program = program(weights.gpu(), &graph, &[logits], &[x], &given, true).await?;
         program.prepare().await?;
         let words = (shape.elements() / images) as usize;
-        Ok(Self { program, x, logits, batch: images as usize, words, classes: model.classes() as usize })
+        Ok(Self {
+            program,
+            x,
+            logits,
+            batch: images as usize,
+            words,
+            classes: model.classes() as usize,
+        })
     }
 
     /// Logits image by image, K each. `images` are whole images, NCHW in \[0, 1\]; the last batch is filled
@@ -40,7 +47,11 @@ impl Classifier {
     pub async fn logits(&self, images: &[f32]) -> Result<Vec<f32>> {
         if !images.len().is_multiple_of(self.words) {
             let given = format_args!("{} values", images.len());
-            return Err(Error::mismatch("classifier", given, format_args!("images of {}", self.words)));
+            return Err(Error::mismatch(
+                "classifier",
+                given,
+                format_args!("images of {}", self.words),
+            ));
         }
         let mut logits = Vec::new();
         for part in images.chunks(self.batch * self.words) {

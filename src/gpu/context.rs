@@ -32,14 +32,14 @@ impl Gpu {
         use wgpu::Features;
         let adapter = adapter::choose(options).await?;
         let useful = Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::SHADER_F16;
-        let features = if options.minimal { Features::empty() } else { useful & adapter.features() };
+        let features =
+            if options.minimal { Features::empty() } else { useful & adapter.features() };
         let mut limits = wgpu::Limits::default();
         if !options.minimal {
             let most = adapter.limits();
             limits.max_buffer_size = most.max_buffer_size;
             limits.max_storage_buffer_binding_size = most.max_storage_buffer_binding_size;
-            limits.max_storage_buffers_per_shader_stage =
-                most.max_storage_buffers_per_shader_stage;
+            limits.max_storage_buffers_per_shader_stage = most.max_storage_buffers_per_shader_stage;
         }
         let info = adapter.get_info();
         let descriptor = wgpu::DeviceDescriptor {
@@ -124,7 +124,8 @@ impl Gpu {
     /// come by themselves and this does nothing.
     pub(super) fn poll(&self, how: wgpu::PollType) -> Result<()> {
         // wgpu 30.0.1 panics here if the driver loses the device during a wait (`handle_error_fatal`).
-        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.device.poll(how)));
+        let polled =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.device.poll(how)));
         if polled.is_err() {
             self.notify_lost("the driver gave up while it was waited for");
         }
@@ -155,7 +156,8 @@ impl Gpu {
         let kernel = dispatch.kernel;
         let constants = dispatch.constants.iter().map(|&(name, value)| (name, value.to_bits()));
         let key = (kernel.name, constants.collect::<Vec<_>>());
-        if let Some(pipeline) = self.pipelines.lock().ok().and_then(|made| made.get(&key).cloned()) {
+        if let Some(pipeline) = self.pipelines.lock().ok().and_then(|made| made.get(&key).cloned())
+        {
             return Ok(pipeline);
         }
         let compile = |device: &_| pipeline(device, kernel, &dispatch.constants);
@@ -202,10 +204,7 @@ fn pipeline(
         layout: Some(&layout),
         module: &module,
         entry_point: Some("main"),
-        compilation_options: wgpu::PipelineCompilationOptions {
-            constants,
-            ..Default::default()
-        },
+        compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
         cache: None,
     })
 }

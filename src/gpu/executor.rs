@@ -127,7 +127,12 @@ impl Executor {
                 layout: &pipeline.get_bind_group_layout(0),
                 entries: &entries,
             });
-            steps.push(Step { pipeline, bindings, grid: dispatch.grid, name: dispatch.kernel.name });
+            steps.push(Step {
+                pipeline,
+                bindings,
+                grid: dispatch.grid,
+                name: dispatch.kernel.name,
+            });
         }
         Ok(steps)
     }
@@ -241,7 +246,8 @@ impl Executor {
                     mapped_at_creation: false,
                 });
                 let mut encoder = device.create_command_encoder(&Default::default());
-                for (i, Step { pipeline, bindings, grid: [x, y, z], .. }) in (0..).zip(&self.steps) {
+                for (i, Step { pipeline, bindings, grid: [x, y, z], .. }) in (0..).zip(&self.steps)
+                {
                     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                         label,
                         timestamp_writes: Some(wgpu::ComputePassTimestampWrites {

@@ -29,7 +29,7 @@ pub fn share(values: &[(u32, Life)]) -> (Vec<u32>, Vec<usize>) {
             lives.iter().all(|other| !life.overlaps(*other))
         };
         // Sizes fall, so the last free buffer is the smallest.
-        let found = buffers.iter().enumerate().filter(free).map(|(place, _)| place).last();
+        let found = buffers.iter().enumerate().filter(free).map(|(place, _)| place).next_back();
         let place = found.unwrap_or(buffers.len());
         match buffers.get_mut(place) {
             Some((_, lives)) => lives.push(life),

@@ -50,7 +50,11 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         writeln!(f, "nodes            {:>10}", self.nodes)?;
-        writeln!(f, "dispatches       {:>10}   and {} once", self.dispatches, self.dispatches_once)?;
+        writeln!(
+            f,
+            "dispatches       {:>10}   and {} once",
+            self.dispatches, self.dispatches_once
+        )?;
         writeln!(f, "operations       {:>10.3} GFLOP a replay", self.flops as f64 * 1e-9)?;
         writeln!(f, "memory traffic   {:>10.1} MiB a replay", mib(self.traffic_bytes))?;
         writeln!(f, "inputs and state {:>10.1} MiB", mib(self.input_bytes))?;

@@ -32,7 +32,11 @@ impl Program {
             .filter_map(|(value, buffer)| Some((plan.buffer(*value).ok()?, buffer.clone())))
             .collect();
         let every = Executor::new(gpu, &plan.every, &given).await?;
-        let all = plan.every.ids().map(|id| Ok((id, every.buffer(id)?.clone()))).collect::<Result<_>>()?;
+        let all = plan
+            .every
+            .ids()
+            .map(|id| Ok((id, every.buffer(id)?.clone())))
+            .collect::<Result<_>>()?;
         let once = Executor::new(gpu, &plan.once, &all).await?;
         Ok(Self { gpu: gpu.clone(), plan, once, every })
     }

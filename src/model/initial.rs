@@ -31,7 +31,8 @@ fn draw(parameter: &Parameter, random: &mut Random) -> Vec<f32> {
             (0..count).map(|_| (most * random.symmetric()) as f32).collect()
         }
         _ => {
-            let one = parameter.name.ends_with(".weight") || parameter.name.ends_with(".running_var");
+            let one =
+                parameter.name.ends_with(".weight") || parameter.name.ends_with(".running_var");
             vec![if one { 1.0 } else { 0.0 }; count]
         }
     }
@@ -105,7 +106,12 @@ mod tests {
         let mut random = Random::new(7, "conv");
         let values: Vec<f64> = (0..100_000).map(|_| random.normal()).collect();
         let moment = |power| values.iter().map(|value| value.powi(power)).sum::<f64>() / 1e5;
-        assert!(moment(1).abs() < 0.02 && (moment(2) - 1.0).abs() < 0.02, "{} {}", moment(1), moment(2));
+        assert!(
+            moment(1).abs() < 0.02 && (moment(2) - 1.0).abs() < 0.02,
+            "{} {}",
+            moment(1),
+            moment(2)
+        );
         assert!((moment(4) - 3.0).abs() < 0.1, "{}", moment(4));
     }
 }

@@ -100,7 +100,8 @@ impl Metadata {
     /// From such strings, or from those of the golden files, whose `params` is a JSON object with the
     /// same keys. Err, as a reason, for a value that cannot be meant.
     pub fn from_strings(mut strings: BTreeMap<String, String>) -> Result<Self, String> {
-        let params = match strings.remove("params").map(|text| (serde_json::from_str(&text), text)) {
+        let params = match strings.remove("params").map(|text| (serde_json::from_str(&text), text))
+        {
             Some((Ok(Json::Object(params)), _)) => params,
             Some((_, text)) => {
                 strings.insert("params".into(), text);
@@ -153,7 +154,9 @@ fn text(json: Json) -> String {
 fn count<T: TryFrom<u64>>((key, json): (&str, Option<Json>)) -> Result<Option<T>, String> {
     let Some(json) = json else { return Ok(None) };
     let number = json.as_u64().and_then(|number| T::try_from(number).ok());
-    number.map(Some).ok_or_else(|| format!("metadata: {key} is {json}, not a whole number in range"))
+    number
+        .map(Some)
+        .ok_or_else(|| format!("metadata: {key} is {json}, not a whole number in range"))
 }
 
 fn numbers(key: &str, json: Option<Json>) -> Result<Vec<f32>, String> {

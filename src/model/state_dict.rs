@@ -19,10 +19,16 @@ pub struct Tensor {
 impl Tensor {
     /// Err unless there are as many numbers as the shape says.
     pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Result<Self> {
-        if shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side)) == Some(data.len()) {
+        if shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side))
+            == Some(data.len())
+        {
             return Ok(Self { shape, data });
         }
-        Err(Error::mismatch("tensor", format_args!("{} numbers", data.len()), format_args!("{shape:?}")))
+        Err(Error::mismatch(
+            "tensor",
+            format_args!("{} numbers", data.len()),
+            format_args!("{shape:?}"),
+        ))
     }
 }
 
@@ -79,7 +85,8 @@ impl StateDict {
                 None => lines.push(format!("missing     {name} {shape:?}")),
                 Some(tensor) if tensor.shape != *shape => {
                     let given = &tensor.shape;
-                    lines.push(format!("mismatched  {name} {given:?}, but the model has {shape:?}"));
+                    lines
+                        .push(format!("mismatched  {name} {given:?}, but the model has {shape:?}"));
                 }
                 Some(_) => {}
             }

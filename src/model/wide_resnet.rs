@@ -58,8 +58,9 @@ impl WideResNet {
         activation: Activation,
         normalisation: Option<Normalisation>,
     ) -> Result<Self> {
-        let wrong = |given: &dyn std::fmt::Display, wanted| Err(Error::mismatch("wrn", given, wanted));
-        if !(10..=1000).contains(&depth) || (depth - 4) % 6 != 0 {
+        let wrong =
+            |given: &dyn std::fmt::Display, wanted| Err(Error::mismatch("wrn", given, wanted));
+        if !(10..=1000).contains(&depth) || !(depth - 4).is_multiple_of(6) {
             return wrong(&format_args!("depth {depth}"), "10, 16, 22, ... 1000: 6 n + 4");
         }
         if !(1..=64).contains(&width) {
@@ -218,7 +219,7 @@ impl WideResNet {
         let mut inputs = 16;
         let mut blocks = Vec::new();
         for (stage, stride) in [(1, 1), (2, 2), (3, 2)] {
-            let outputs = 8 * self.width << stage;
+            let outputs = (8 * self.width) << stage;
             for j in 0..each {
                 let stride = if j == 0 { stride } else { 1 };
                 let prefix = format!("block{stage}.layer.{j}.");

@@ -94,7 +94,11 @@ impl Conv2d {
         };
         let no_output = || {
             let given = format_args!("{self:?} of x {x} and weights {w}");
-            Error::mismatch(name, given, "a stride of 1 or more and a padded x not below the kernel")
+            Error::mismatch(
+                name,
+                given,
+                "a stride of 1 or more and a padded x not below the kernel",
+            )
         };
         let out_height = side(height, pad_y, kernel_height, stride_y).ok_or_else(no_output)?;
         let out_width = side(width, pad_x, kernel_width, stride_x).ok_or_else(no_output)?;

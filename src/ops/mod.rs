@@ -68,10 +68,7 @@ pub use scale::Scale;
 pub use sgd_step::SgdStep;
 pub use silu::Silu;
 pub use sum::Sum;
-pub(crate) use {
-    frozen_batch_norm::FrozenBatchNormBackward,
-    relu::ReluBackward,
-};
+pub(crate) use {frozen_batch_norm::FrozenBatchNormBackward, relu::ReluBackward};
 
 use crate::Result;
 use crate::gpu::Kernel;
@@ -125,27 +122,44 @@ pub static KERNELS: &[&Kernel] = &[
     &sgd_step::KERNEL,
     &sum::BACKWARD,
     &sum::FORWARD,
-    &affine::FOLD, &affine::AFFINE.vec4, &affine::AFFINE.f32, &affine::SCALE.vec4, &affine::SCALE.f32,
-    &avg_pool::FORWARD.vec4, &avg_pool::FORWARD.f32, &avg_pool::BACKWARD.vec4, &avg_pool::BACKWARD.f32,
-    &batch_norm::STATS.vec4, &batch_norm::STATS.f32, &batch_norm::FORWARD.vec4, &batch_norm::FORWARD.f32,
-    &batch_norm::BACKWARD.vec4, &batch_norm::BACKWARD.f32, &batch_norm::WEIGHTS.vec4, &batch_norm::WEIGHTS.f32,
-    &broadcast_add::FORWARD.vec4, &broadcast_add::FORWARD.f32, &broadcast_add::SUM.vec4, &broadcast_add::SUM.f32,
-    &frozen_batch_norm::BACKWARD.vec4, &frozen_batch_norm::BACKWARD.f32,
-    &linear::FORWARD.vec4, &linear::FORWARD.f32, &linear::BACKWARD.vec4, &linear::BACKWARD.f32,
-    &normalise::KERNEL.vec4, &normalise::KERNEL.f32,
-    &silu::FORWARD, &silu::BACKWARD,
+    &affine::FOLD,
+    &affine::AFFINE.vec4,
+    &affine::AFFINE.f32,
+    &affine::SCALE.vec4,
+    &affine::SCALE.f32,
+    &avg_pool::FORWARD.vec4,
+    &avg_pool::FORWARD.f32,
+    &avg_pool::BACKWARD.vec4,
+    &avg_pool::BACKWARD.f32,
+    &batch_norm::STATS.vec4,
+    &batch_norm::STATS.f32,
+    &batch_norm::FORWARD.vec4,
+    &batch_norm::FORWARD.f32,
+    &batch_norm::BACKWARD.vec4,
+    &batch_norm::BACKWARD.f32,
+    &batch_norm::WEIGHTS.vec4,
+    &batch_norm::WEIGHTS.f32,
+    &broadcast_add::FORWARD.vec4,
+    &broadcast_add::FORWARD.f32,
+    &broadcast_add::SUM.vec4,
+    &broadcast_add::SUM.f32,
+    &frozen_batch_norm::BACKWARD.vec4,
+    &frozen_batch_norm::BACKWARD.f32,
+    &linear::FORWARD.vec4,
+    &linear::FORWARD.f32,
+    &linear::BACKWARD.vec4,
+    &linear::BACKWARD.f32,
+    &normalise::KERNEL.vec4,
+    &normalise::KERNEL.f32,
+    &silu::FORWARD,
+    &silu::BACKWARD,
 ];
 
 /// Adds the nodes of the derivatives of sum(`of` * `seed`) for each value in `wanted`, and of nothing
 /// else: the image alone while attacking or sampling, the weights while training.
 ///
 /// `seed` has the shape of `of`. Err if there is no path, or no derivative of an op on one.
-pub fn gradient(
-    graph: &mut Graph,
-    of: Value,
-    seed: Value,
-    wanted: &[Value],
-) -> Result<Vec<Value>> {
+pub fn gradient(graph: &mut Graph, of: Value, seed: Value, wanted: &[Value]) -> Result<Vec<Value>> {
     let sum: Arc<dyn Op> = Arc::new(Add);
     graph.gradient_with(of, seed, wanted, &sum)
 }

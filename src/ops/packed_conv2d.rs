@@ -232,7 +232,8 @@ impl Op for PackedConv2d {
             ("RESIDUAL", f64::from(residual as u32)),
             ("WORKGROUP", f64::from(WORKGROUP)),
         ];
-        let whole = [Share { params, x: None, w: None, y: None, blocks: params.outputs.div_ceil(8) }];
+        let whole =
+            [Share { params, x: None, w: None, y: None, blocks: params.outputs.div_ceil(8) }];
         let windows = self.shares(&params, launch.to.adapter());
         let (kernel, tiles, phases) = if self.quads() {
             constants.push(("NARROW", f64::from(params.width == 4)));
@@ -252,9 +253,8 @@ impl Op for PackedConv2d {
         for share in windows.as_deref().unwrap_or(&whole) {
             // What the flags leave out is bound to x as x is.
             let x = Binding { buffer: *x, window: share.x };
-            let like_y = |buffer: Option<_>| {
-                buffer.map_or(x, |buffer| Binding { buffer, window: share.y })
-            };
+            let like_y =
+                |buffer: Option<_>| buffer.map_or(x, |buffer| Binding { buffer, window: share.y });
             let buffers = [
                 x,
                 Binding { buffer: *w, window: share.w },

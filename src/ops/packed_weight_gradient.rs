@@ -4,9 +4,9 @@
 
 use super::conv2d::Conv2d;
 use super::conv2d_launch::{Params, Share, WORKGROUP, pair_shares, reads_windows};
+use crate::Result;
 use crate::gpu::{Access::*, Adapter, Binding, Kernel, Recording, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
-use crate::Result;
 
 /// Parts that images are cut into where windows do not cut them: enough to fill a GPU.
 const PARTS: u32 = 16;
@@ -38,8 +38,13 @@ pub static TAPS: Kernel =
 pub static TAPS_WINDOW: Kernel =
     weights!("conv2d_weights_window", "conv2d_weights.wgsl", "conv2d_pair_window.wgsl", Window, 8);
 /// One part of dw: 3x3, stride 1, padding 1.
-pub static QUADS: Kernel =
-    weights!("conv2d_weights_quads", "conv2d_weights_quads.wgsl", "conv2d_pair_storage.wgsl", Read, 0);
+pub static QUADS: Kernel = weights!(
+    "conv2d_weights_quads",
+    "conv2d_weights_quads.wgsl",
+    "conv2d_pair_storage.wgsl",
+    Read,
+    0
+);
 /// The same through uniform windows.
 pub static QUADS_WINDOW: Kernel = weights!(
     "conv2d_weights_quads_window",
@@ -85,7 +90,9 @@ impl PackedWeightGradient {
 
     fn shares(&self) -> Result<Vec<Share>> {
         let params = whole(self.conv.params(self.x, self.w)?);
-        if self.windows && let Some(shares) = pair_shares(&params) {
+        if self.windows
+            && let Some(shares) = pair_shares(&params)
+        {
             return Ok(shares);
         }
         let images = params.images.div_ceil(PARTS);

@@ -14,7 +14,8 @@ pub fn frozen_batch_norms(graph: &mut Graph) -> Result<()> {
     for node in graph.nodes().to_vec() {
         if let Some(&FrozenBatchNorm { eps }) = node.is() {
             let [x, gamma, beta, mean, variance] = exactly("fold", "inputs", &node.inputs)?;
-            let fold = graph.node(Arc::new(FoldBatchNorm { eps }), &[gamma, beta, mean, variance])?;
+            let fold =
+                graph.node(Arc::new(FoldBatchNorm { eps }), &[gamma, beta, mean, variance])?;
             let [affine] = exactly("fold", "outputs", &fold.outputs)?;
             folded.insert((gamma, variance), affine);
             let op = Arc::new(Affine { relu: false });

@@ -4,9 +4,7 @@
 use super::edit::{maker, may_wait, merge, only_reader};
 use crate::Result;
 use crate::graph::{Graph, Node, Value};
-use crate::ops::{
-    Add, Affine, ChannelScale, Epilogue, PackedConv2d, Relu, ReluBackward, Residual,
-};
+use crate::ops::{Add, Affine, ChannelScale, Epilogue, PackedConv2d, Relu, ReluBackward, Residual};
 use std::sync::Arc;
 
 /// An affine and the rectifier behind it; a rectifier's derivative and the scale behind it.
@@ -87,8 +85,10 @@ fn taken_over(
     if reader.is::<Add>().is_some() && old.residual == Residual::None && !old.relu {
         let other = *reader.inputs.iter().find(|&&input| input != result)?;
         // Of two convolutions that are added, the later one takes the earlier one's result.
-        let later = maker(graph, other)
-            .is_some_and(|place| place > first && graph.nodes().get(place).is_some_and(|node| node.is::<PackedConv2d>().is_some()));
+        let later = maker(graph, other).is_some_and(|place| {
+            place > first
+                && graph.nodes().get(place).is_some_and(|node| node.is::<PackedConv2d>().is_some())
+        });
         if later {
             return None;
         }

@@ -1,8 +1,8 @@
 //! Rewrites that know ops: the same values computed with fewer and faster launches. They run after
 //! derivatives were taken, on nodes; values keep their numbers, so what a caller holds stays good.
 //!
-//! In order: frozen batch norm becomes a scale and a shift a channel ([`fold`]), convolutions take
-//! packed weights ([`pack`]), and what follows a convolution moves into its store ([`fuse`]).
+//! In order: frozen batch norm becomes a scale and a shift a channel (`fold`), convolutions take
+//! packed weights (`pack`), and what follows a convolution moves into its store (`fuse`).
 
 mod edit;
 mod fold;

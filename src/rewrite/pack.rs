@@ -59,11 +59,7 @@ pub fn convolutions(graph: &mut Graph, adapter: &Adapter) -> Result<()> {
                 packed
             }
         };
-        nodes.push(Node {
-            op: Arc::new(op),
-            inputs: vec![from, packed],
-            outputs: node.outputs,
-        });
+        nodes.push(Node { op: Arc::new(op), inputs: vec![from, packed], outputs: node.outputs });
     }
     graph.set_nodes(nodes);
     Ok(())

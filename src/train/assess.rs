@@ -48,8 +48,7 @@ pub async fn assess(
         ..Metrics::default()
     };
     let training = outcome.seconds.stage1 + outcome.seconds.stage2;
-    metrics.images_per_second =
-        (training > 0.0).then(|| outcome.images as f64 / training);
+    metrics.images_per_second = (training > 0.0).then(|| outcome.images as f64 / training);
 
     // Samples first: a person would rather look than read.
     let began = Instant::now();
@@ -68,8 +67,10 @@ pub async fn assess(
     let steps = (config.sample.steps, config.sample.step_size as f32);
     let sets = (&starts[..], &labels[..]);
     let progress = |done| go_on(folder, observer, Phase::Sample, done, count);
-    let samples =
-        sample(model, &weights, sets, batch, steps, TRACED, progress).await.map(Some).or_else(stopped)?;
+    let samples = sample(model, &weights, sets, batch, steps, TRACED, progress)
+        .await
+        .map(Some)
+        .or_else(stopped)?;
     let Some(samples) = samples else { return Ok(None) };
     metrics.seconds_sample = Some(began.elapsed().as_secs_f64());
 
@@ -108,8 +109,7 @@ pub async fn assess(
         let Some(trained) = train_judge(gpu, config, material, folder, observer).await? else {
             return Ok(None);
         };
-        let judging =
-            DeviceWeights::upload(gpu, &model.parameters(), &trained.weights).await?;
+        let judging = DeviceWeights::upload(gpu, &model.parameters(), &trained.weights).await?;
         let classifier = Classifier::new(model, &judging, batch).await?;
         let named = argmax(&classifier.logits(&samples.images).await?, classifier.classes());
         let agree = named.iter().zip(&labels).filter(|(named, label)| named == label).count();

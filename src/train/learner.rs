@@ -1,7 +1,7 @@
 //! Weights under training and the programs that change them: one replay is one optimiser step.
 
 use crate::attack::program;
-use crate::gpu::{Buffer, Gpu};
+use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Program, Shape, Value};
 use crate::model::{DeviceWeights, Mode, Parameter, Role, StateDict, Weights, WideResNet};
 use crate::ops::{
@@ -193,14 +193,21 @@ impl Update {
         self.program.prepare().await?;
         self.program.submit().await?;
         learner.steps += 1;
-        let values: Vec<_> =
-            [Some(self.ce), Some(self.logits), self.bce, self.joint].into_iter().flatten().collect();
+        let values: Vec<_> = [Some(self.ce), Some(self.logits), self.bce, self.joint]
+            .into_iter()
+            .flatten()
+            .collect();
         let mut read = self.program.read_all(&values).await?.into_iter();
         let mut next = || read.next().unwrap_or_default();
         let ce = next().first().copied().unwrap_or(f32::NAN);
         let logits = next();
         let bce = self.bce.is_some().then(|| next().first().copied().unwrap_or(f32::NAN));
         Ok(Report { ce, bce, logits, joint: next() })
+    }
+
+    /// GPU time of each launch of a step. Err without timestamps. It trains: the weights change.
+    pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
+        self.program.profile(repetitions).await
     }
 
     /// What a step costs.

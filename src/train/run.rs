@@ -130,7 +130,11 @@ pub async fn train_judge(
     Ok(Some(Checkpoint { metadata, weights, source: PathBuf::from("judge") }))
 }
 
-pub(super) fn tell(folder: &mut RunFolder, observer: &mut Observer<'_>, event: &Event) -> Result<Flow> {
+pub(super) fn tell(
+    folder: &mut RunFolder,
+    observer: &mut Observer<'_>,
+    event: &Event,
+) -> Result<Flow> {
     folder.log(event)?;
     observer(event)
 }

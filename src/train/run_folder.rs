@@ -157,8 +157,8 @@ impl RunFolder {
         write_whole(&file, &text)
     }
 
-    /// Writes a checkpoint, named by the iteration over all phases, and then removes all but the last ones. A checkpoint of
-    /// the same step is replaced.
+    /// Writes a checkpoint, named by the iteration over all phases, and then removes all but the last whole ones. One of the
+    /// same step is replaced, and later ones go: the run went back behind them.
     ///
     /// # Errors
     /// `BadFile` where it cannot be written; earlier checkpoints are then untouched.
@@ -188,7 +188,7 @@ impl RunFolder {
             drop(remove_folder(&partial));
             return Err(Error::bad_file(&target, error));
         }
-        self.remove_old(&all).map_err(|error| Error::bad_file(&all, error))?;
+        self.remove_others(&all, step).map_err(|error| Error::bad_file(&all, error))?;
         Ok(target)
     }
 
@@ -218,19 +218,23 @@ impl RunFolder {
         Ok(Self { path: path.into(), log, keep: config.checkpoint.keep as usize })
     }
 
-    /// Leaves the last `keep` whole checkpoints, and nothing that was abandoned half written.
-    fn remove_old(&self, all: &Path) -> io::Result<()> {
-        let mut steps = Vec::new();
+    /// Leaves the last `keep` whole checkpoints up to `step`, and nothing that was abandoned half written.
+    fn remove_others(&self, all: &Path, step: u64) -> io::Result<()> {
+        let mut whole = Vec::new();
         for entry in fs::read_dir(all)? {
-            let entry = entry?;
-            match entry.file_name().to_str() {
-                Some(name) if name.starts_with(".step-") => remove_folder(&entry.path())?,
-                Some(name) => steps.extend(step_of(name).map(|step| (step, entry.path()))),
+            let (name, path) = entry.map(|entry| (entry.file_name(), entry.path()))?;
+            let Some(name) = name.to_str() else { continue };
+            match step_of(name) {
+                Some(other) if other <= step && manifest(&path).is_ok() => {
+                    whole.push((other, path))
+                }
+                Some(_) => remove_folder(&path)?,
+                None if name.starts_with(".step-") => remove_folder(&path)?,
                 None => {}
             }
         }
-        steps.sort();
-        for (_, path) in steps.iter().rev().skip(self.keep) {
+        whole.sort();
+        for (_, path) in whole.iter().rev().skip(self.keep) {
             remove_folder(path)?;
         }
         Ok(())

@@ -31,15 +31,19 @@ pub(super) fn stage2_rate(it: u64, total: u64, warm_up: u32, decay_from: f64) ->
 /// Where an iteration's classified images come from.
 #[derive(Debug)]
 enum Attacker {
-    Pgd(Attack),
-    Momentum(MomentumAttack),
+    Pgd(Box<Attack>),
+    Momentum(Box<MomentumAttack>),
     /// Images as they are.
-    None { images: Buffer, labels: Buffer },
+    None {
+        images: Buffer,
+        labels: Buffer,
+    },
 }
 
 impl Attacker {
     async fn pgd(learner: &Learner, batch: [u32; 2], settings: Pgd) -> Result<Self> {
-        Ok(Self::Pgd(Attack::new(&learner.model, &learner.live, batch, settings, true).await?))
+        let attack = Attack::new(&learner.model, &learner.live, batch, settings, true).await?;
+        Ok(Self::Pgd(Box::new(attack)))
     }
 
     async fn stage1(learner: &Learner, batch: [u32; 2], stage: &Stage1) -> Result<Self> {
@@ -58,7 +62,7 @@ impl Attacker {
                     MomentumPgd { norm, eps, step_size, steps, momentum: 0.9, objective };
                 let attack =
                     MomentumAttack::new(&learner.model, &learner.live, batch, settings, true);
-                Ok(Self::Momentum(attack.await?))
+                Ok(Self::Momentum(Box::new(attack.await?)))
             }
         }
     }
@@ -103,7 +107,12 @@ impl Attacker {
 }
 
 /// Images of one shuffled, augmented stream of the run.
-pub(super) fn images(config: &Config, material: &Material, name: &str, batch: u32) -> Result<BatchSource> {
+pub(super) fn images(
+    config: &Config,
+    material: &Material,
+    name: &str,
+    batch: u32,
+) -> Result<BatchSource> {
     let augment = CropFlip::for_side(config.data.side);
     BatchSource::images(name, config.seed, batch as usize, material.train.clone(), Some(augment))
 }
@@ -133,10 +142,8 @@ impl ClassifierStage {
         let batch = [stage.batch, config.data.side];
         let attacker = Attacker::stage1(learner, batch, stage).await?;
         let sources = Sources { classified: attacker.buffers(), contrastive: None, batch };
-        let optimiser = Optimiser {
-            momentum: stage.momentum as f32,
-            weight_decay: stage.weight_decay as f32,
-        };
+        let optimiser =
+            Optimiser { momentum: stage.momentum as f32, weight_decay: stage.weight_decay as f32 };
         let update = Update::classifier(learner, sources, optimiser).await?;
         let source = images(config, material, stream, stage.batch)?;
         let loader = Loader::new(vec![source], first, AHEAD, THREADS)?;
@@ -209,10 +216,8 @@ impl DualStage {
             contrastive: Some((contrastive.image_buffer(), contrastive.label_buffer())),
             batch,
         };
-        let optimiser = Optimiser {
-            momentum: stage.momentum as f32,
-            weight_decay: stage.weight_decay as f32,
-        };
+        let optimiser =
+            Optimiser { momentum: stage.momentum as f32, weight_decay: stage.weight_decay as f32 };
         let update = Update::dual(learner, sources, optimiser).await?;
         let (size, seed) = (stage.batch as usize, config.seed);
         let channels = learner.model.channels();

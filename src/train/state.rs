@@ -20,7 +20,8 @@ pub async fn save(
     published: Metadata,
 ) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let average = learner.average.download().await?;
-    let parts = [learner.live.download().await?, learner.momentum.download().await?, average.clone()];
+    let parts =
+        [learner.live.download().await?, learner.momentum.download().await?, average.clone()];
     let mut weights = StateDict::default();
     for (prefix, part) in PARTS.iter().zip(&parts) {
         for (name, tensor) in part.iter() {

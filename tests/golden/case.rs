@@ -220,7 +220,7 @@ impl Tolerance {
                 continue;
             }
             outside += 1;
-            beyond_cap += usize::from(!(difference <= self.cap));
+            beyond_cap += usize::from(difference.is_nan() || difference > self.cap);
             // NaN is worse than anything.
             let excess = if difference.is_nan() { f64::INFINITY } else { difference / bound };
             if worst.is_none_or(|(most, ..)| excess > most) {

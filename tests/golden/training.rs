@@ -395,6 +395,7 @@ impl Stepper {
 }
 
 /// Of stage 1.
+#[allow(clippy::large_enum_variant, reason = "one of them at a time")]
 enum Attacker {
     Momentum(MomentumAttack),
     Plain(Attack),

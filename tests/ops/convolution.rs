@@ -2,9 +2,7 @@
 
 use crate::bench::{Bench, gpu, numbers};
 use lapidary::graph::{Graph, Shape, Value};
-use lapidary::ops::{
-    self, Conv2d, Epilogue, PackedConv2d, PackedWeightGradient, Residual,
-};
+use lapidary::ops::{self, Conv2d, Epilogue, PackedConv2d, PackedWeightGradient, Residual};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -37,13 +35,20 @@ fn compare(case: &Case) {
     let y_shape = graph.shape(y).unwrap();
     let dy = graph.input(y_shape);
     let plain = ops::gradient(&mut graph, y, dy, &[x, w]).unwrap();
-    let (mask, rest, affine) =
-        (graph.input(y_shape), graph.input(y_shape), graph.input(Shape::matrix(2, outputs).unwrap()));
+    let (mask, rest, affine) = (
+        graph.input(y_shape),
+        graph.input(y_shape),
+        graph.input(Shape::matrix(2, outputs).unwrap()),
+    );
     let packed = |graph: &mut Graph, transposed, epilogue, values: &[Value]| {
         let op = PackedConv2d { conv, x: x_shape, w: w_shape, transposed, epilogue };
         let weights = graph.push(op.packing(), &[w]).unwrap();
-        let inputs: Vec<_> =
-            values[..1].iter().copied().chain([weights]).chain(values[1..].iter().copied()).collect();
+        let inputs: Vec<_> = values[..1]
+            .iter()
+            .copied()
+            .chain([weights])
+            .chain(values[1..].iter().copied())
+            .collect();
         graph.push(op, &inputs).unwrap()
     };
     let none = Epilogue::default();

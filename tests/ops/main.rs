@@ -1,10 +1,17 @@
 //! Ops on a real adapter; without one these tests fail, they never skip. One binary, so one link.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 mod attack_steps;
 mod bench;
 mod convolution;
-mod objectives;
 mod network;
+mod objectives;
 mod random_numbers;
 
 #[test]
@@ -17,7 +24,11 @@ fn relu_and_add() {
     let r = graph.push(Relu, &[x]).unwrap();
     let y = graph.push(Add, &[r, x]).unwrap();
     let dx = ops::gradient(&mut graph, y, dy, &[x]).unwrap()[0];
-    let bench = bench::Bench::new(&graph, &[y, dx], &[(x, bench::numbers(30, 1)), (dy, bench::numbers(30, 2))]);
+    let bench = bench::Bench::new(
+        &graph,
+        &[y, dx],
+        &[(x, bench::numbers(30, 1)), (dy, bench::numbers(30, 2))],
+    );
     let [ys, dxs] = [bench.read(y), bench.read(dx)];
     for (i, (x, dy)) in bench::numbers(30, 1).into_iter().zip(bench::numbers(30, 2)).enumerate() {
         assert_eq!(ys[i], x + x.max(0.0));

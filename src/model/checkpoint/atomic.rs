@@ -10,7 +10,9 @@ use std::path::Path;
 pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
     let wrong = |error: std::io::Error| Error::bad_file(path, error);
-    let Some(name) = path.file_name() else { return Err(Error::bad_file(path, "not a file's name")) };
+    let Some(name) = path.file_name() else {
+        return Err(Error::bad_file(path, "not a file's name"));
+    };
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
     hidden.push(".part");

@@ -35,9 +35,7 @@ impl Checkpoint {
         let (tensors, strings) = safetensors::read(source, bytes)?;
         let metadata =
             Metadata::from_strings(strings).map_err(|reason| Error::bad_file(source, reason))?;
-        let weights =
-            prefix::strip(tensors).map_err(|reason| Error::bad_file(source, reason))?;
-        Ok(Self { metadata, weights, source: source.into() })
+        Ok(Self { metadata, weights: prefix::strip(tensors), source: source.into() })
     }
 
     /// The bytes of a file: the same for the same weights and metadata. The version written is this crate's.

@@ -8,9 +8,8 @@ const PREFIXES: [&str; 2] = ["base_model.", "module."];
 /// The counter of PyTorch's averaged models, whichever wrapper is around it.
 const COUNTER: &str = "n_averaged";
 
-/// Takes a prefix off while all names have it. Err, as a reason, if two names become one.
-pub fn strip(tensors: Vec<(String, Tensor)>) -> Result<StateDict, String> {
-    let mut tensors = tensors;
+/// Takes a prefix off while all names have it.
+pub fn strip(mut tensors: Vec<(String, Tensor)>) -> StateDict {
     tensors.retain(|(name, _)| bare(name) != COUNTER);
     let shared = |tensors: &[(String, Tensor)]| {
         let all = |prefix: &&str| tensors.iter().all(|(name, _)| name.starts_with(prefix));
@@ -21,13 +20,7 @@ pub fn strip(tensors: Vec<(String, Tensor)>) -> Result<StateDict, String> {
             name.drain(..prefix.len());
         }
     }
-    let mut dict = StateDict::default();
-    for (name, tensor) in tensors {
-        if dict.insert(&name, tensor).is_some() {
-            return Err(format!("{name}: two tensors of this name"));
-        }
-    }
-    Ok(dict)
+    tensors.into_iter().collect()
 }
 
 fn bare(name: &str) -> &str {

@@ -32,7 +32,8 @@ pub fn read(
             continue;
         }
         let data = numbers(&view).ok_or_else(|| {
-            let reason = format_args!("{name}: {:?} values, f32, f64, f16 or bf16 wanted", view.dtype());
+            let reason =
+                format_args!("{name}: {:?} values, f32, f64, f16 or bf16 wanted", view.dtype());
             Error::bad_file(source, reason)
         })?;
         tensors.push((name, Tensor { shape: view.shape().to_vec(), data }));
@@ -76,7 +77,9 @@ fn numbers(view: &TensorView) -> Option<Vec<f32>> {
         Dtype::F32 => each(bytes, f32::from_le_bytes),
         Dtype::F64 => each(bytes, |value| f64::from_le_bytes(value) as f32),
         Dtype::F16 => each(bytes, |value| from_f16(u16::from_le_bytes(value))),
-        Dtype::BF16 => each(bytes, |value| f32::from_bits(u32::from(u16::from_le_bytes(value)) << 16)),
+        Dtype::BF16 => {
+            each(bytes, |value| f32::from_bits(u32::from(u16::from_le_bytes(value)) << 16))
+        }
         _ => return None,
     })
 }
@@ -100,7 +103,9 @@ fn reason(error: &SafeTensorError, bytes: &[u8]) -> String {
         SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength => {
             format!("cut off, or no safetensors file: {} bytes end inside the header", bytes.len())
         }
-        SafeTensorError::HeaderTooLarge => "no safetensors file: its header would be above 100 MB".into(),
+        SafeTensorError::HeaderTooLarge => {
+            "no safetensors file: its header would be above 100 MB".into()
+        }
         SafeTensorError::InvalidHeader(_)
         | SafeTensorError::InvalidHeaderDeserialization(_)
         | SafeTensorError::JsonError(_) => format!("no safetensors file: {error}"),
@@ -150,7 +155,13 @@ fn unfitting(bytes: &[u8]) -> Option<String> {
 
 #[test]
 fn half_precision_is_exact() {
-    let cases = [(0x3c00, 1.0), (0xc000, -2.0), (0x0001, 5.960_464_5e-8), (0x7bff, 65504.0), (0x03ff, 6.097_555e-5)];
+    let cases = [
+        (0x3c00, 1.0),
+        (0xc000, -2.0),
+        (0x0001, 5.960_464_5e-8),
+        (0x7bff, 65504.0),
+        (0x03ff, 6.097_555e-5),
+    ];
     for (bits, value) in cases {
         assert_eq!(from_f16(bits), value);
     }

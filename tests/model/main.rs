@@ -1,0 +1,27 @@
+//! Models, checkpoints and attacks on a real adapter; without one these tests fail, they never skip. One
+//! binary, so one link. Cases of the golden folder that are not there are named and left out.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may fail so"
+)]
+
+mod attack;
+mod case;
+mod checkpoint;
+mod network;
+
+use lapidary::gpu::{Gpu, Options};
+use std::sync::OnceLock;
+
+/// The device of all tests but those that count.
+pub fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| {
+        pollster::block_on(Gpu::new(&Options::from_env())).expect("these tests need a GPU adapter")
+    })
+}
