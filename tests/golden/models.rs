@@ -10,9 +10,11 @@ use lapidary::model::{
 use lapidary::ops::{CrossEntropy, LogSumExp, PickLogit, Sum};
 use std::collections::BTreeMap;
 
-/// By the `op` of the file.
-pub const HANDLERS: &[(&str, Handler)] =
-    &[("block_wrn", block), ("model_eval", evaluation), ("model_train", training)];
+/// Single blocks, by the `op` of the file.
+pub const BLOCKS: &[(&str, Handler)] = &[("block_wrn", block)];
+
+/// Whole networks.
+pub const NETWORKS: &[(&str, Handler)] = &[("model_eval", evaluation), ("model_train", training)];
 
 /// The network that a case names, and its weights.
 pub fn network(case: &Case) -> Outcome<(WideResNet, StateDict)> {

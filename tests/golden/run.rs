@@ -16,9 +16,6 @@ pub enum Way {
     Rewritten,
 }
 
-/// Every case runs each of these ways.
-pub const WAYS: &[Way] = &[Way::Plain, Way::Rewritten];
-
 pub struct Runner<'a> {
     pub gpu: &'a Gpu,
     pub way: Way,

@@ -187,12 +187,18 @@ impl<'a> Trainer<'a> {
         Ok(block_on(Attack::new(model, live, sizes, settings, self.runner.optimise()))?)
     }
 
-    /// Starts from what the reference had.
+    /// Starts from what the reference had. What it does not tell never changes.
     fn begin(&self, it: u32) -> Outcome<()> {
-        if self.forced && it > 1 {
-            let reference = |what: &str| self.case.state(&format!("out.it{}.{what}.", it - 1));
-            block_on(self.learner.live.write(&reference("param")?))?;
-            block_on(self.learner.average.write(&reference("ema")?))?;
+        let Learner { live, average, .. } = &self.learner;
+        for (what, weights) in [("param", live), ("ema", average)] {
+            if self.forced && it > 1 {
+                let mut state = block_on(weights.download())?;
+                for (name, tensor) in self.case.state(&format!("out.it{}.{what}.", it - 1))?.iter()
+                {
+                    state.insert(name, tensor.clone());
+                }
+                block_on(weights.write(&state))?;
+            }
         }
         Ok(())
     }
