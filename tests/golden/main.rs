@@ -30,6 +30,7 @@ type Handler = fn(&Case, &Runner) -> Outcome;
 
 /// The ways in which the cases of a family run. Plain graphs of whole networks would take nearly all the
 /// time (a training step is 50 times slower), and their parts are all among the operators and blocks.
+#[allow(clippy::type_complexity, reason = "a table, used once")]
 const FAMILIES: [(&[(&str, Handler)], &[Way]); 6] = [
     (ops::HANDLERS, &[Way::Plain, Way::Rewritten]),
     (optim::HANDLERS, &[Way::Plain, Way::Rewritten]),
