@@ -1,6 +1,6 @@
 //! Single steps, projections and random starts; attacks on whole networks, iterate by iterate.
 
-use crate::Handler;
+use crate::Handlers;
 use crate::case::{Case, Fault, Outcome, Results};
 use crate::models::network;
 use crate::run::{Runner, Sketch, replay, write};
@@ -10,8 +10,7 @@ use lapidary::model::{DeviceWeights, Mode, Weights, WideResNet};
 use lapidary::ops::{self, Group, Norm, PgdStep, RandomStart};
 use pollster::block_on;
 
-/// By the `op` of the file.
-pub const HANDLERS: &[(&str, Handler)] = &[
+pub const HANDLERS: Handlers = &[
     ("l2_step", |case, runner| step(case, runner, Norm::L2)),
     ("linf_step", |case, runner| step(case, runner, Norm::Linf)),
     ("l2_project", |case, runner| project(case, runner, Norm::L2)),

@@ -28,10 +28,12 @@ use std::process::ExitCode;
 /// Computes what a case asks for.
 type Handler = fn(&Case, &Runner) -> Outcome;
 
+/// By the `op` of the file.
+type Handlers = &'static [(&'static str, Handler)];
+
 /// The ways in which the cases of a family run. Plain graphs of whole networks would take nearly all the
 /// time (a training step is 50 times slower), and their parts are all among the operators and blocks.
-#[allow(clippy::type_complexity, reason = "a table, used once")]
-const FAMILIES: [(&[(&str, Handler)], &[Way]); 6] = [
+const FAMILIES: [(Handlers, &[Way]); 6] = [
     (ops::HANDLERS, &[Way::Plain, Way::Rewritten]),
     (optim::HANDLERS, &[Way::Plain, Way::Rewritten]),
     (models::BLOCKS, &[Way::Plain, Way::Rewritten]),

@@ -1,6 +1,6 @@
 //! Whole networks and single blocks: outputs, gradients for images and weights, running statistics.
 
-use crate::Handler;
+use crate::Handlers;
 use crate::case::{Case, Fault, Outcome};
 use crate::run::{Runner, Sketch};
 use lapidary::graph::{Shape, Value};
@@ -10,11 +10,11 @@ use lapidary::model::{
 use lapidary::ops::{CrossEntropy, LogSumExp, PickLogit, Sum};
 use std::collections::BTreeMap;
 
-/// Single blocks, by the `op` of the file.
-pub const BLOCKS: &[(&str, Handler)] = &[("block_wrn", block)];
+/// Single blocks.
+pub const BLOCKS: Handlers = &[("block_wrn", block)];
 
 /// Whole networks.
-pub const NETWORKS: &[(&str, Handler)] = &[("model_eval", evaluation), ("model_train", training)];
+pub const NETWORKS: Handlers = &[("model_eval", evaluation), ("model_train", training)];
 
 /// The network that a case names, and its weights.
 pub fn network(case: &Case) -> Outcome<(WideResNet, StateDict)> {

@@ -1,13 +1,12 @@
 //! Operators, forward and backward.
 
-use crate::Handler;
+use crate::Handlers;
 use crate::case::{Case, Fault, Outcome};
 use crate::run::{Runner, Sketch};
 use lapidary::graph::{Graph, Shape, Value};
 use lapidary::ops::*;
 
-/// By the `op` of the file.
-pub const HANDLERS: &[(&str, Handler)] = &[
+pub const HANDLERS: Handlers = &[
     ("add", add),
     ("avg_pool", avg_pool),
     ("batch_norm", batch_norm),

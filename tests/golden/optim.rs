@@ -1,13 +1,12 @@
 //! Optimiser steps and moving averages over several iterations.
 
-use crate::Handler;
+use crate::Handlers;
 use crate::case::{Case, Fault, Outcome, Results};
 use crate::run::{Runner, read, replay, write};
 use lapidary::graph::{Graph, Shape};
 use lapidary::ops::{EmaStep, SgdStep};
 
-/// By the `op` of the file.
-pub const HANDLERS: &[(&str, Handler)] = &[("ema", ema), ("sgd", sgd)];
+pub const HANDLERS: Handlers = &[("ema", ema), ("sgd", sgd)];
 
 fn sgd(case: &Case, runner: &Runner) -> Outcome {
     if case.number("dampening")? != 0.0 {

@@ -6,7 +6,7 @@
 //! gradients; only the momentum stays. All other cases run free, and their steps are those of
 //! `lapidary::train`, of which the gradients are not seen: a graph of the same losses has them.
 
-use crate::Handler;
+use crate::Handlers;
 use crate::attacks::norm;
 use crate::case::{Case, Fault, Outcome, Results};
 use crate::models::network;
@@ -23,8 +23,7 @@ use lapidary::ops::{
 use lapidary::train::{Learner, Optimiser, Report, Sources, Update};
 use pollster::block_on;
 
-/// By the `op` of the file.
-pub const HANDLERS: &[(&str, Handler)] = &[("at_train", stage1), ("dat_train", stage2)];
+pub const HANDLERS: Handlers = &[("at_train", stage1), ("dat_train", stage2)];
 
 fn stage1(case: &Case, runner: &Runner) -> Outcome {
     let mut trainer = Trainer::new(case, runner)?;
