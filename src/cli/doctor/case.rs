@@ -111,7 +111,7 @@ impl Case {
                 // NaN is worse than anything.
                 let excess = if difference.is_nan() { f64::INFINITY } else { difference / bound };
                 outside += usize::from(excess > 1.0);
-                beyond += usize::from(excess > 1.0 && !(difference <= cap));
+                beyond += usize::from(excess > 1.0 && (difference.is_nan() || difference > cap));
                 if worst.as_ref().is_none_or(|(most, _)| excess > *most) {
                     let text = format!("{name} off by {difference:.1e}, bound {bound:.1e}");
                     worst = Some((excess, text));
