@@ -1,0 +1,40 @@
+//! Ten samples, one of each class, from the network that comes with the repository, as a PNG.
+//!
+//!     cargo run --release --example sample -- samples.png
+
+use lapidary::attack::{Attack, Objective, Pgd, Statistics};
+use lapidary::cli::pictures::{Images, Sheet};
+use lapidary::data::fractal;
+use lapidary::gpu::{Gpu, Options};
+use lapidary::model::{Checkpoint, DeviceWeights, WideResNet};
+use lapidary::ops::Norm;
+
+const SIDE: u32 = 16;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let path = std::env::args().nth(1).unwrap_or("samples.png".into());
+    let images = pollster::block_on(draw())?;
+    std::fs::write(path, Sheet::grid(Images::new(&images, 1, SIDE)?, 10).png()?)?;
+    Ok(())
+}
+
+async fn draw() -> lapidary::Result<Vec<f32>> {
+    let gpu = Gpu::new(&Options::from_env()).await?;
+    let checkpoint = Checkpoint::read("data/fashion-demo/model.safetensors")?;
+    let model = WideResNet::from_checkpoint(&checkpoint)?;
+    let weights = DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights).await?;
+    let settings = Pgd {
+        norm: Norm::L2,
+        eps: f32::INFINITY,
+        step_size: 0.8,
+        steps: 20,
+        objective: Objective::Joint,
+        statistics: Statistics::Frozen,
+    };
+    let sampler = Attack::new(&model, &weights, [10, SIDE], settings, true).await?;
+    let mut starts = Vec::new();
+    for i in 0..10 {
+        starts.extend(fractal(0, i, 1, SIDE)?);
+    }
+    sampler.attack(&starts, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]).await
+}
