@@ -14,7 +14,7 @@ const SIDE: u32 = 16;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).unwrap_or("samples.png".into());
     let images = pollster::block_on(draw())?;
-    std::fs::write(path, Sheet::grid(Images::new(&images, 1, SIDE)?, 10).png()?)?;
+    std::fs::write(path, Sheet::grid(Images::new(&images, 1, SIDE)?, 10).draw()?.png()?)?;
     Ok(())
 }
 
