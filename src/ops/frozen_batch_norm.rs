@@ -67,7 +67,8 @@ impl Op for FrozenBatchNorm {
             dx = Some(graph.push(FrozenBatchNormBackward { eps }, &[dy, gamma, variance])?);
         }
         if for_gamma || for_beta {
-            let sums = graph.push_all(BatchNormWeights { eps }, &[dy, x, mean, variance])?;
+            let sums =
+                graph.push_all(BatchNormWeights { eps, mask: false }, &[dy, x, mean, variance])?;
             let [of_gamma, of_beta] = exactly(self.name(), "sums", &sums)?;
             (dgamma, dbeta) = (for_gamma.then_some(of_gamma), for_beta.then_some(of_beta));
         }

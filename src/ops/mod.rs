@@ -37,7 +37,7 @@ mod sum;
 mod walk;
 
 pub use add::Add;
-pub use affine::{Affine, ChannelScale, FoldBatchNorm};
+pub use affine::{Affine, AffineBackward, ChannelScale, FoldBatchNorm};
 pub use avg_pool::{AvgPool, GlobalAvgPool};
 pub use batch_norm::{BatchNorm, UpdateRunningStats};
 pub use bce_with_logits::BceWithLogits;
@@ -68,7 +68,11 @@ pub use scale::Scale;
 pub use sgd_step::SgdStep;
 pub use silu::Silu;
 pub use sum::Sum;
-pub(crate) use {frozen_batch_norm::FrozenBatchNormBackward, relu::ReluBackward};
+pub(crate) use {
+    batch_norm::{BatchNormBackward, BatchNormStats, BatchNormWeights},
+    frozen_batch_norm::FrozenBatchNormBackward,
+    relu::ReluBackward,
+};
 
 use crate::Result;
 use crate::gpu::Kernel;
@@ -80,6 +84,8 @@ pub static KERNELS: &[&Kernel] = &[
     &add::KERNEL,
     &affine::AFFINE.f32,
     &affine::AFFINE.vec4,
+    &affine::BACKWARD.f32,
+    &affine::BACKWARD.vec4,
     &affine::FOLD,
     &affine::SCALE.f32,
     &affine::SCALE.vec4,
