@@ -106,6 +106,13 @@ impl WideResNet {
     /// The network of a checkpoint, whose tensors' shapes tell what its metadata leave out. Err unless the
     /// tensors are exactly its parameters.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
+        let model = Self::meant_by(checkpoint)?;
+        checkpoint.check(&model.parameters())?;
+        Ok(model)
+    }
+
+    /// The same network where tensors may be missing or too many: those that tell its sizes are there.
+    pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
         let weights = &checkpoint.weights;
         let side = |name: &str, at: usize| -> Option<u32> {
             weights.get(name).ok()?.shape.get(at).copied()?.try_into().ok()
@@ -119,10 +126,7 @@ impl WideResNet {
         fill(&mut metadata.width, side("block1.layer.0.conv1.weight", 0).map(|side| side / 16));
         fill(&mut metadata.channels, side("conv1.weight", 1));
         fill(&mut metadata.classes, side("fc.weight", 0));
-        let model = Self::from_metadata(&metadata)
-            .map_err(|error| Error::bad_file(&checkpoint.source, error))?;
-        checkpoint.check(&model.parameters())?;
-        Ok(model)
+        Self::from_metadata(&metadata).map_err(|error| Error::bad_file(&checkpoint.source, error))
     }
 
     /// What [`WideResNet::from_metadata`] needs.
