@@ -7,6 +7,7 @@ pub mod checkpoint;
 mod device;
 pub mod initial;
 mod metadata;
+pub mod onnx;
 mod parameter;
 mod state_dict;
 mod wide_resnet;
