@@ -1,6 +1,7 @@
 //! The `lapidary` program: arguments, bars, pictures, reports, exit codes. All that computes is in the layers below.
 
 mod args;
+mod convert;
 mod demo;
 mod devices;
 mod doctor;
@@ -56,6 +57,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Devices) => devices::run(&session),
         Some(Command::Doctor) => doctor::run(&session),
         Some(Command::Inspect(args)) => inspect::run(&session, &args),
+        Some(Command::Convert(args)) => convert::run(&session, &args),
         None => print(&Arguments::command().render_help().to_string()),
     }
 }
