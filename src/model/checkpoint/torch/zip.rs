@@ -47,15 +47,21 @@ pub fn entries<R: Read + Seek>(input: &mut Input<R>) -> Checked<Vec<Entry>> {
         return Err("a zip archive in several parts".into());
     }
     let Directory { count, length, start, end } = directory;
-    if start.checked_add(length) != Some(end) || length / CENTRAL < count {
-        return Err(format!(
+    let unfitting = || {
+        format!(
             "the zip directory ({count} entries, {length} bytes at {start}) does not fit the file"
-        ));
+        )
+    };
+    if start.checked_add(length) != Some(end) || length / CENTRAL < count {
+        return Err(unfitting());
     }
     input.section(start, length)?;
     let mut entries = Vec::with_capacity(count as usize);
     for _ in 0..count {
         entries.push(central(input)?);
+    }
+    if input.left() > 0 {
+        return Err(unfitting());
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     let twice = entries.windows(2).find_map(|pair| match pair {
