@@ -1,0 +1,146 @@
+"""PyTorch, timm and ONNX Runtime on what `lapidary convert` writes: the same logits as before, to 1e-5.
+
+    python round_trip.py LAPIDARY
+
+LAPIDARY is the built program. For a wide residual network with random weights and statistics: saved by torch.save as
+a state dict and, in the format before PyTorch 1.6, as an averaged model of DataParallel's; converted to safetensors and to
+ONNX; loaded again, strictly, by PyTorch and by timm, and run.
+"""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import onnxruntime
+import safetensors.torch
+import timm
+import torch
+from torch import nn
+from torch.nn import functional
+
+TOLERANCE = 1e-5
+MEAN, STD = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]
+
+
+class Block(nn.Module):
+    def __init__(self, inputs, outputs, stride, act):
+        super().__init__()
+        self.act = act
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        if inputs != outputs:
+            self.convShortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x):
+        h = self.act(self.bn1(x))
+        shortcut = self.convShortcut(h) if hasattr(self, "convShortcut") else x
+        return shortcut + self.conv2(self.act(self.bn2(self.conv1(h))))
+
+
+class Stage(nn.Module):
+    def __init__(self, *blocks):
+        super().__init__()
+        self.layer = nn.Sequential(*blocks)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+class WideResNet(nn.Module):
+    """As in the reference implementations of adversarial training."""
+
+    def __init__(self, depth, width, classes, act):
+        super().__init__()
+        each = (depth - 4) // 6
+        sides = [16, 16 * width, 32 * width, 64 * width]
+        self.act = act
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        for i, stride in ((1, 1), (2, 2), (3, 2)):
+            blocks = [
+                Block(sides[i - 1] if j == 0 else sides[i], sides[i], stride if j == 0 else 1, act)
+                for j in range(each)
+            ]
+            setattr(self, f"block{i}", Stage(*blocks))
+        self.bn1 = nn.BatchNorm2d(sides[3])
+        self.fc = nn.Linear(sides[3], classes)
+
+    def forward(self, x):
+        shape = (1, 3, 1, 1)
+        x = (x - torch.tensor(MEAN).view(shape)) / torch.tensor(STD).view(shape)
+        h = self.block3(self.block2(self.block1(self.conv1(x))))
+        return self.fc(functional.adaptive_avg_pool2d(self.act(self.bn1(h)), 1).flatten(1))
+
+
+def made(*arguments):
+    """A network whose running statistics are not those it was born with, as after training."""
+    net = WideResNet(*arguments)
+    net.train()
+    with torch.no_grad():
+        for _ in range(5):
+            net(torch.rand(16, 3, 32, 32))
+        # Logits of the size that training gives them.
+        net.fc.weight *= 30
+    return net.eval()
+
+
+def onnx_logits(path, images):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+
+
+def main(lapidary):
+    torch.manual_seed(0)
+    folder = pathlib.Path(tempfile.mkdtemp())
+    worst = 0.0
+
+    def convert(*arguments):
+        subprocess.run([lapidary, "convert", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
+
+    def compare(what, given, wanted, tolerance=TOLERANCE):
+        nonlocal worst
+        error = (given - wanted).abs().max().item()
+        print(f"  {what:<34} {error:.1e}")
+        assert error <= tolerance, f"{what}: logits differ by {error}"
+        if tolerance == TOLERANCE:
+            worst = max(worst, error)
+
+    for name, arguments, saved in (
+        ("WRN-10-1, ReLU", (10, 1, 10, functional.relu), "plain"),
+        ("WRN-16-2, SiLU", (16, 2, 7, functional.silu), "averaged, DataParallel, before 1.6"),
+    ):
+        print(f"{name}, saved as {saved}")
+        net = made(*arguments)
+        before, after, exported = (folder / part for part in ("in.pth", "out.safetensors", "out.onnx"))
+        if saved == "plain":
+            torch.save(net.state_dict(), before)
+        else:
+            averaged = nn.DataParallel(torch.optim.swa_utils.AveragedModel(net))
+            state = {"epoch": 3, "model_state_dict": {}, "ema_state_dict": averaged.state_dict()}
+            torch.save(state, before, _use_new_zipfile_serialization=False)
+        options = ["--mean", ",".join(map(str, MEAN)), "--std", ",".join(map(str, STD))]
+        options += ["--activation", arguments[3].__name__]
+        convert(before, after, *options)
+        convert(after, exported)
+        images = torch.rand(5, 3, 32, 32)
+        with torch.no_grad():
+            wanted = net(images)
+            again = WideResNet(*arguments).eval()
+            again.load_state_dict(safetensors.torch.load_file(after), strict=True)
+            compare("PyTorch", again(images), wanted)
+            again = WideResNet(*arguments).eval()
+            timm.models.load_checkpoint(again, str(after), strict=True)
+            compare("timm", again(images), wanted)
+        compare("ONNX Runtime", onnx_logits(exported, images), wanted)
+        compare("ONNX Runtime, one image", onnx_logits(exported, images[:1]), wanted[:1])
+        convert(after, exported, "--f16")
+        compare("ONNX Runtime, half precision", onnx_logits(exported, images), wanted, 0.05)
+    shutil.rmtree(folder)
+    print(f"round trip: the largest difference is {worst:.1e}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
