@@ -15,6 +15,7 @@ mod golden;
 mod hostile;
 mod load;
 mod mutations;
+mod onnx;
 
 use lapidary::Result;
 use lapidary::model::Checkpoint;
