@@ -1,7 +1,7 @@
 //! Logits of any number of images, in batches of one size.
 
 use crate::attack::program;
-use crate::graph::{Graph, Program, Shape, Value};
+use crate::graph::{Graph, Program, Shape, Summary, Value};
 use crate::model::{DeviceWeights, Mode, Network, Weights};
 use crate::{Error, Result};
 
@@ -64,6 +64,11 @@ impl Classifier {
             logits.extend(all);
         }
         Ok(logits)
+    }
+
+    /// What a batch costs.
+    pub fn summary(&self) -> &Summary {
+        self.program.summary()
     }
 
     /// K of the logits.
