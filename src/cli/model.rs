@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::fashion;
-use crate::model::{Checkpoint, Metadata, WideResNet};
+use crate::model::{Checkpoint, Metadata, Network};
 use crate::train::{Config, MODEL_FILE, RunFolder, latest_checkpoint};
 use crate::{Error, Result};
 
@@ -16,7 +16,7 @@ const PRESET: &str = "fashion-demo";
 #[derive(Debug)]
 pub struct Loaded {
     /// The network.
-    pub model: WideResNet,
+    pub model: Network,
     /// Its weights, all finite.
     pub checkpoint: Checkpoint,
     /// Rows and columns of its images.
@@ -38,7 +38,7 @@ impl Loaded {
                 (read(&file)?, run_config(&file)?)
             }
         };
-        let model = WideResNet::from_checkpoint(&checkpoint)?;
+        let model = Network::from_checkpoint(&checkpoint)?;
         if !tells_normalisation(&checkpoint.metadata) {
             let reason = "it does not say how images are normalised: `lapidary convert` writes that into a copy";
             return Err(Error::bad_file(&checkpoint.source, reason));
