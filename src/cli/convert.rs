@@ -10,11 +10,11 @@ use super::session::Session;
 use crate::Error;
 use crate::graph::{Graph, Shape};
 use crate::model::checkpoint::{Part, Precision};
-use crate::model::onnx::Network;
-use crate::model::{Checkpoint, Mode, Normalisation, Parameter, StateDict, Weights, WideResNet};
+use crate::model::onnx::Export;
+use crate::model::{Checkpoint, Mode, Network, Normalisation, Parameter, StateDict, Weights};
 
-/// What a graph is built for whose images may have any size.
-const ANY_SIDE: u32 = 32;
+/// What a graph is built for whose images may have any size: above what the deepest network halves.
+const ANY_SIDE: u32 = 64;
 
 /// Reads, completes and writes; says what was read and what was left out.
 pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
@@ -33,7 +33,7 @@ pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
         fact("part", part.clone())?;
     }
 
-    let net = WideResNet::meant_by(&checkpoint)?;
+    let net = Network::meant_by(&checkpoint)?;
     if args.no_strict {
         for line in
             checkpoint.weights.differences(&net.parameters()).iter().flat_map(|all| all.lines())
@@ -44,12 +44,8 @@ pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
     } else {
         checkpoint.check(&net.parameters())?;
     }
-    let (depth, width, activation) = (net.depth(), net.width(), net.activation().name());
-    let (channels, classes) = (net.channels(), net.classes());
-    fact(
-        "network",
-        format!("WRN-{depth}-{width}, {activation}, {channels} channels in, {classes} classes"),
-    )?;
+    let (activation, channels, classes) = (net.activation(), net.channels(), net.classes());
+    fact("network", format!("{net}, {activation}, {channels} channels in, {classes} classes"))?;
     let side = checkpoint.metadata.side;
     let (preset, step, other) = (
         checkpoint.metadata.preset.take(),
@@ -125,7 +121,7 @@ fn fitting(mut weights: StateDict, parameters: &[Parameter]) -> StateDict {
 }
 
 fn export(
-    net: &WideResNet,
+    net: &Network,
     checkpoint: &Checkpoint,
     out: &Path,
     precision: Precision,
@@ -136,7 +132,7 @@ fn export(
     let images = graph.input(Shape::new(1, net.channels(), sides, sides)?);
     let weights = Weights::inputs(&mut graph, &net.parameters())?;
     let logits = net.logits(&mut graph, images, &weights, Mode::Frozen)?;
-    let network = Network {
+    let export = Export {
         graph: &graph,
         images,
         logits,
@@ -144,5 +140,5 @@ fn export(
         numbers: &checkpoint.weights,
         fixed_size: side.is_some(),
     };
-    network.write(out, &checkpoint.metadata.to_strings(), precision)
+    export.write(out, &checkpoint.metadata.to_strings(), precision)
 }

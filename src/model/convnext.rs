@@ -63,6 +63,13 @@ impl ConvNext {
     /// The network of a checkpoint, whose tensors' shapes tell what its metadata leave out; strides of a ConvStem, which
     /// shapes do not show, are 2, 2, 1, 1, ... then. Err unless the tensors are exactly its parameters.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
+        let model = Self::meant_by(checkpoint)?;
+        checkpoint.check(&model.parameters())?;
+        Ok(model)
+    }
+
+    /// The same network where tensors may be missing or too many: those that tell its sizes are there.
+    pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
         let weights = &checkpoint.weights;
         let block = |s: u32, j: u32| format!("stages.{s}.blocks.{j}.conv_dw.weight");
         let depths = (0..4).map(|s| run_of(weights, |j| block(s, j))).collect();
@@ -86,10 +93,7 @@ impl ConvNext {
             classes: told.classes.or(side(weights, "head.fc.weight", 0)),
             ..told
         };
-        let model = Self::from_metadata(&metadata)
-            .map_err(|error| Error::bad_file(&checkpoint.source, error))?;
-        checkpoint.check(&model.parameters())?;
-        Ok(model)
+        Self::from_metadata(&metadata).map_err(|error| Error::bad_file(&checkpoint.source, error))
     }
 
     /// What [`ConvNext::from_metadata`] needs.

@@ -131,14 +131,21 @@ impl Network {
     /// The network of a checkpoint: its tensors' names tell the architecture, their shapes what its metadata leave out.
     /// Err unless the tensors are exactly the network's parameters.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
+        let model = Self::meant_by(checkpoint)?;
+        checkpoint.check(&model.parameters())?;
+        Ok(model)
+    }
+
+    /// The same network where tensors may be missing or too many: those that tell its sizes are there.
+    pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
         let told = checkpoint.metadata.architecture.as_deref();
         let told = told.filter(|told| MARKS.iter().any(|(name, _)| name == told));
         let marked = |(_, mark): &&(&str, &str)| checkpoint.weights.get(mark).is_ok();
         let found = MARKS.iter().find(marked).map(|(name, _)| *name);
         match told.or(found) {
-            Some("wrn") => WideResNet::from_checkpoint(checkpoint).map(Self::WideResNet),
-            Some("resnet") => ResNet::from_checkpoint(checkpoint).map(Self::ResNet),
-            Some("convnext") => ConvNext::from_checkpoint(checkpoint).map(Self::ConvNext),
+            Some("wrn") => WideResNet::meant_by(checkpoint).map(Self::WideResNet),
+            Some("resnet") => ResNet::meant_by(checkpoint).map(Self::ResNet),
+            Some("convnext") => ConvNext::meant_by(checkpoint).map(Self::ConvNext),
             _ => {
                 let marks = MARKS.map(|(name, mark)| format!("{mark} ({name})")).join(", ");
                 let reason = format_args!("no network is recognised: none of the tensors {marks}");

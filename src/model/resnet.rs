@@ -65,6 +65,13 @@ impl ResNet {
     /// The network of a checkpoint, whose tensors' shapes tell what its metadata leave out. Err unless the tensors are
     /// exactly its parameters.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
+        let model = Self::meant_by(checkpoint)?;
+        checkpoint.check(&model.parameters())?;
+        Ok(model)
+    }
+
+    /// The same network where tensors may be missing or too many: those that tell its sizes are there.
+    pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
         let weights = &checkpoint.weights;
         let stages = 1..=4;
         let depths =
@@ -83,10 +90,7 @@ impl ResNet {
             classes: told.classes.or(side(weights, "fc.weight", 0)),
             ..told
         };
-        let model = Self::from_metadata(&metadata)
-            .map_err(|error| Error::bad_file(&checkpoint.source, error))?;
-        checkpoint.check(&model.parameters())?;
-        Ok(model)
+        Self::from_metadata(&metadata).map_err(|error| Error::bad_file(&checkpoint.source, error))
     }
 
     /// What [`ResNet::from_metadata`] needs.

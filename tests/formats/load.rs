@@ -131,7 +131,7 @@ fn a_large_file_is_held_once() {
     let _alone = crate::alone();
     let count = 2 << 20;
     let numbers: Vec<f32> = (0..count).map(|number| number as f32).collect();
-    let half = count as i32 / 2;
+    let half = count / 2;
     let tensor = |offset, strides| {
         let shape = &[1024, 1024][..];
         Tensor { storage: "0", kind: "FloatStorage", count: 2 * half, offset, shape, strides }

@@ -3,7 +3,7 @@
 use lapidary::Result;
 use lapidary::graph::{Graph, Shape};
 use lapidary::model::checkpoint::Precision;
-use lapidary::model::onnx::Network;
+use lapidary::model::onnx::Export;
 use lapidary::model::{Activation, Mode, Normalisation, StateDict, Weights, WideResNet, initial};
 use lapidary::ops::LogSumExp;
 use std::path::Path;
@@ -23,9 +23,9 @@ fn write(path: &Path, numbers: &StateDict, precision: Precision, energy: bool) -
     if energy {
         logits = graph.push(LogSumExp, &[logits])?;
     }
-    let network =
-        Network { graph: &graph, images, logits, weights: &weights, numbers, fixed_size: false };
-    network.write(path, &model.metadata().to_strings(), precision)
+    let export =
+        Export { graph: &graph, images, logits, weights: &weights, numbers, fixed_size: false };
+    export.write(path, &model.metadata().to_strings(), precision)
 }
 
 /// A message's fields: their numbers, and the bytes of those that have a length.
@@ -109,4 +109,35 @@ fn what_cannot_be_written_is_named_and_leaves_nothing() {
     let error = write(&path, &weights, Precision::F32, false).unwrap_err().to_string();
     assert!(error.contains("net.onnx") && error.contains("fc.bias"), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn every_architecture_has_its_counterpart() {
+    let _alone = crate::alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.onnx");
+    for (name, layers) in [
+        ("resnet50", &[("Conv", 53), ("MaxPool", 1), ("Gemm", 1)][..]),
+        ("convnext-tiny-convstem", &[("LayerNormalization", 24), ("Erf", 20), ("Gemm", 1)]),
+    ] {
+        let model = lapidary::model::Network::named(name, 3, 10, None).unwrap();
+        let weights = model.initial(1);
+        let mut graph = Graph::default();
+        let images = graph.input(Shape::new(1, 3, 64, 64).unwrap());
+        let values = Weights::inputs(&mut graph, &model.parameters()).unwrap();
+        let logits = model.logits(&mut graph, images, &values, Mode::Frozen).unwrap();
+        let (graph, weights, numbers) = (&graph, &values, &weights);
+        let export = Export { graph, images, logits, weights, numbers, fixed_size: true };
+        export.write(&path, &Default::default(), Precision::F16).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let graph = fields(all(&fields(&bytes), 7)[0]);
+        let ops: Vec<_> = all(&graph, 1).iter().map(|node| all(&fields(node), 4)[0]).collect();
+        for (op, count) in layers {
+            assert_eq!(
+                ops.iter().filter(|given| **given == op.as_bytes()).count(),
+                *count,
+                "{name} {op}"
+            );
+        }
+    }
 }

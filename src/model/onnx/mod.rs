@@ -30,7 +30,7 @@ const LONGEST: usize = i32::MAX as usize;
 
 /// A network that is ready to be written.
 #[derive(Debug)]
-pub struct Network<'a> {
+pub struct Export<'a> {
     /// What computes `logits` from `images`, and from weights.
     pub graph: &'a Graph,
     /// The input \[N, C, H, W\]; N is left open.
@@ -45,7 +45,7 @@ pub struct Network<'a> {
     pub fixed_size: bool,
 }
 
-impl Network<'_> {
+impl Export<'_> {
     /// Writes a file, whole or not at all. In half precision weights are stored as such and computed with as f32.
     ///
     /// Err for ops that have no counterpart, for missing weights, and beyond 2 GiB.
@@ -107,6 +107,9 @@ impl Network<'_> {
         translation.name(self.logits, "logits");
         for (name, value) in self.weights.iter() {
             translation.name(value, name);
+            if self.numbers.get(name).is_ok_and(|tensor| tensor.shape.len() == 2) {
+                translation.matrix(value);
+            }
         }
         for node in self.graph.nodes() {
             translation.node(self.graph, node)?;

@@ -5,8 +5,8 @@ use super::protobuf::Message;
 use super::{FLOAT, INT64, constant, half};
 use crate::graph::{Graph, Node, Shape, Value, exactly};
 use crate::ops::{
-    Add, AvgPool, BroadcastAdd, Conv2d, FrozenBatchNorm, GlobalAvgPool, Linear, Normalise, Relu,
-    Silu,
+    Add, AvgPool, BroadcastAdd, BroadcastMul, Conv2d, FrozenBatchNorm, Gelu, GlobalAvgPool,
+    GroupedConv2d, LayerNorm, Linear, MaxPool, Normalise, Relu, Silu,
 };
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +18,7 @@ pub struct Translation {
     pub constants: Vec<u8>,
     names: BTreeMap<Value, String>,
     used: BTreeSet<Value>,
+    matrices: BTreeSet<Value>,
 }
 
 /// A node's attribute.
@@ -32,16 +33,22 @@ impl Translation {
         self.names.insert(value, name.into());
     }
 
+    /// Says that a value is a constant of two sides, as the weights of a linear layer.
+    pub fn matrix(&mut self, value: Value) {
+        self.matrices.insert(value);
+    }
+
     /// Whether a node reads it.
     pub fn uses(&self, value: Value) -> bool {
         self.used.contains(&value)
     }
 
-    /// Adds what computes the node's output. Err for ops without a counterpart.
+    /// Adds what computes the node's first output; the others are for derivatives. Err for ops without a counterpart.
     pub fn node(&mut self, graph: &Graph, node: &Node) -> Result<()> {
         use Attribute::{Float, Int, Ints};
         let op = node.op.name();
-        let [output] = exactly(op, "outputs", &node.outputs)?;
+        let none = || Error::mismatch(op, "no outputs", "at least one");
+        let output = *node.outputs.first().ok_or_else(none)?;
         self.used.extend(&node.inputs);
         let names: Vec<String> = node.inputs.iter().map(|&input| self.named(input)).collect();
         let inputs: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -56,10 +63,9 @@ impl Translation {
             self.push("Sub", &[x, &mean], &centred, &[]);
             self.push("Div", &[&centred, &std], &y, &[]);
         } else if let Some(conv) = node.is::<Conv2d>() {
-            let [top, left] = conv.padding;
-            let attributes =
-                [("strides", Ints(&conv.stride)), ("pads", Ints(&[top, left, top, left]))];
-            self.push("Conv", &inputs, &y, &attributes);
+            self.conv(node, *conv, 1)?;
+        } else if let Some(GroupedConv2d { conv, groups }) = node.is() {
+            self.conv(node, *conv, *groups)?;
         } else if let Some(norm) = node.is::<FrozenBatchNorm>() {
             self.push("BatchNormalization", &inputs, &y, &[("epsilon", Float(norm.eps))]);
         } else if node.is::<Relu>().is_some() {
@@ -72,9 +78,40 @@ impl Translation {
         } else if node.is::<Add>().is_some() {
             self.push("Add", &inputs, &y, &[]);
         } else if node.is::<BroadcastAdd>().is_some() {
-            let [a, b] = exactly(op, "inputs", &inputs)?;
-            let b = self.a_channel(graph, node, b)?;
-            self.push("Add", &[a, &b], &y, &[]);
+            self.a_channel("Add", graph, node)?;
+        } else if node.is::<BroadcastMul>().is_some() {
+            self.a_channel("Mul", graph, node)?;
+        } else if let Some(norm) = node.is::<LayerNorm>() {
+            let [x, gamma, beta] = exactly(op, "inputs", &inputs)?;
+            // Channels are last there.
+            let (last, normed) = (format!("{y}.last"), format!("{y}.normed"));
+            self.push("Transpose", &[x], &last, &[("perm", Ints(&[0, 2, 3, 1]))]);
+            let attributes = [("axis", Int(3)), ("epsilon", Float(norm.eps))];
+            self.push("LayerNormalization", &[&last, gamma, beta], &normed, &attributes);
+            self.push("Transpose", &[&normed], &y, &[("perm", Ints(&[0, 3, 1, 2]))]);
+        } else if node.is::<Gelu>().is_some() {
+            // x (1 + erf(x / sqrt 2)) / 2; an operator of its own came with set 20.
+            let [x] = exactly(op, "inputs", &inputs)?;
+            let [root, one, half] =
+                [("root", std::f32::consts::FRAC_1_SQRT_2), ("one", 1.0), ("half", 0.5)].map(
+                    |(name, value)| {
+                        self.constant(&format!("{y}.{name}"), FLOAT, &[], &f32::to_le_bytes(value))
+                    },
+                );
+            let part = |name: &str| format!("{y}.{name}");
+            let [scaled, erf, sum, twice] = ["scaled", "erf", "sum", "twice"].map(part);
+            self.push("Mul", &[x, &root], &scaled, &[]);
+            self.push("Erf", &[&scaled], &erf, &[]);
+            self.push("Add", &[&erf, &one], &sum, &[]);
+            self.push("Mul", &[x, &sum], &twice, &[]);
+            self.push("Mul", &[&twice, &half], &y, &[]);
+        } else if let Some(MaxPool { kernel, stride, padding }) = node.is() {
+            let attributes = [
+                ("kernel_shape", Ints(&[*kernel; 2])),
+                ("strides", Ints(&[*stride; 2])),
+                ("pads", Ints(&[*padding; 4])),
+            ];
+            self.push("MaxPool", &inputs, &y, &attributes);
         } else if node.is::<GlobalAvgPool>().is_some() {
             self.push("GlobalAveragePool", &inputs, &y, &[]);
         } else if let Some(pool) = node.is::<AvgPool>() {
@@ -97,16 +134,45 @@ impl Translation {
         Ok(())
     }
 
-    /// The second input, one number a channel, in a shape that ONNX adds to and multiplies with maps.
-    fn a_channel(&mut self, graph: &Graph, node: &Node, name: &str) -> Result<String> {
+    fn conv(&mut self, node: &Node, conv: Conv2d, groups: u32) -> Result<()> {
+        use Attribute::{Int, Ints};
         let op = node.op.name();
-        let [a, b] = exactly(op, "inputs", &node.inputs)?;
+        let ([x, w], [y]) =
+            (exactly(op, "inputs", &node.inputs)?, exactly(op, "outputs", &node.outputs)?);
+        let [x, mut weights, y] = [x, w, y].map(|value| self.named(value));
+        // A linear layer's weights are a convolution's of one pixel here, but not there.
+        if self.matrices.contains(&w) {
+            weights = self.unsqueeze(&weights, &[2, 3]);
+        }
+        let [top, left] = conv.padding;
+        let attributes = [
+            ("strides", Ints(&conv.stride)),
+            ("pads", Ints(&[top, left, top, left])),
+            ("group", Int(groups.into())),
+        ];
+        self.push("Conv", &[&x, &weights], &y, &attributes);
+        Ok(())
+    }
+
+    /// What joins maps with one number a channel.
+    fn a_channel(&mut self, operator: &str, graph: &Graph, node: &Node) -> Result<()> {
+        let op = node.op.name();
+        let ([a, b], [y]) =
+            (exactly(op, "inputs", &node.inputs)?, exactly(op, "outputs", &node.outputs)?);
         graph.shape(b)?.expect(op, Shape::vector(graph.shape(a)?.channels())?)?;
-        let column = format!("{name}.column");
-        let axes: Vec<u8> = [1u64, 2].iter().flat_map(|axis| axis.to_le_bytes()).collect();
-        let axes = self.constant(&format!("{column}.axes"), INT64, &[2], &axes);
-        self.push("Unsqueeze", &[name, &axes], &column, &[]);
-        Ok(column)
+        let [a, b, y] = [a, b, y].map(|value| self.named(value));
+        let column = self.unsqueeze(&b, &[1, 2]);
+        self.push(operator, &[&a, &column], &y, &[]);
+        Ok(())
+    }
+
+    /// Adds sides of 1 and returns the name.
+    fn unsqueeze(&mut self, name: &str, axes: &[u64]) -> String {
+        let wide = format!("{name}.wide");
+        let bytes: Vec<u8> = axes.iter().flat_map(|axis| axis.to_le_bytes()).collect();
+        let axes = self.constant(&format!("{wide}.axes"), INT64, &[axes.len()], &bytes);
+        self.push("Unsqueeze", &[name, &axes], &wide, &[]);
+        wide
     }
 
     /// Makes the full-precision weights of those stored in half precision. They come first.
