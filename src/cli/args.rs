@@ -35,6 +35,8 @@ pub enum Command {
     Train(Train),
     /// Draw images of a class
     Sample(Sample),
+    /// Name the likeliest classes of pictures
+    Classify(Classify),
     /// Measure accuracy, accuracy under attack and AUROC against out-of-distribution images
     Eval(Eval),
     /// List the adapters
@@ -113,6 +115,29 @@ pub struct Sample {
     /// The grid; what led to it goes beside it, as NAME-trajectory.png
     #[arg(long, value_name = "PNG", default_value = "samples.png")]
     pub out: PathBuf,
+}
+
+/// `classify`
+#[derive(Debug, Args)]
+pub struct Classify {
+    /// PNG or JPEG files
+    #[arg(required_unless_present = "show_plan")]
+    pub images: Vec<PathBuf>,
+    /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    /// Classes of each image
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub top: u32,
+    /// JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Rows and columns that images are brought to [default: the checkpoint's]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=1024))]
+    pub side: Option<u32>,
+    /// Print what one batch runs and needs, and end
+    #[arg(long)]
+    pub show_plan: bool,
 }
 
 /// `eval`

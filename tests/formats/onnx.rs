@@ -4,7 +4,10 @@ use lapidary::Result;
 use lapidary::graph::{Graph, Shape};
 use lapidary::model::checkpoint::Precision;
 use lapidary::model::onnx::Export;
-use lapidary::model::{Activation, Mode, Normalisation, StateDict, Weights, WideResNet, initial};
+use lapidary::model::{
+    Activation, ConvNext, Mode, Network, Normalisation, ResNet, StateDict, Stem, Weights,
+    WideResNet, initial,
+};
 use lapidary::ops::LogSumExp;
 use std::path::Path;
 
@@ -116,11 +119,14 @@ fn every_architecture_has_its_counterpart() {
     let _alone = crate::alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.onnx");
-    for (name, layers) in [
-        ("resnet50", &[("Conv", 53), ("MaxPool", 1), ("Gemm", 1)][..]),
-        ("convnext-tiny-convstem", &[("LayerNormalization", 24), ("Erf", 20), ("Gemm", 1)]),
+    let (depths, dims) = ([1, 1, 2, 1], [8, 16, 32, 64]);
+    let resnet = ResNet::new(depths, dims, 64, 3, 10, None).unwrap();
+    let convnext = ConvNext::new(depths, dims, Stem::Patch, 3, 10, None).unwrap();
+    // Five blocks: of three convolutions, four with one for the shortcut; of one depthwise and two others.
+    for (model, layers) in [
+        (Network::from(resnet), &[("Conv", 20), ("MaxPool", 1), ("Gemm", 1)][..]),
+        (convnext.into(), &[("Conv", 19), ("LayerNormalization", 10), ("Erf", 5), ("Gemm", 1)]),
     ] {
-        let model = lapidary::model::Network::named(name, 3, 10, None).unwrap();
         let weights = model.initial(1);
         let mut graph = Graph::default();
         let images = graph.input(Shape::new(1, 3, 64, 64).unwrap());
@@ -136,7 +142,7 @@ fn every_architecture_has_its_counterpart() {
             assert_eq!(
                 ops.iter().filter(|given| **given == op.as_bytes()).count(),
                 *count,
-                "{name} {op}"
+                "{model} {op}"
             );
         }
     }
