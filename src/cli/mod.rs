@@ -1,6 +1,8 @@
 //! The `lapidary` program: arguments, bars, pictures, reports, exit codes. All that computes is in the layers below.
 
 mod args;
+mod classify;
+mod convert;
 mod demo;
 mod devices;
 mod doctor;
@@ -52,10 +54,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Demo(args)) => demo::run(&session, &args),
         Some(Command::Train(args)) => train::run(&session, &args),
         Some(Command::Sample(args)) => sample::run(&session, &args),
+        Some(Command::Classify(args)) => classify::run(&session, &args),
         Some(Command::Eval(args)) => evaluate::run(&session, &args),
         Some(Command::Devices) => devices::run(&session),
         Some(Command::Doctor) => doctor::run(&session),
         Some(Command::Inspect(args)) => inspect::run(&session, &args),
+        Some(Command::Convert(args)) => convert::run(&session, &args),
         None => print(&Arguments::command().render_help().to_string()),
     }
 }

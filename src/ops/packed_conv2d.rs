@@ -103,11 +103,31 @@ impl Op for PackWeights {
         let [w] = exactly(self.name(), "inputs", launch.inputs)?;
         let [packed] = exactly(self.name(), "outputs", launch.outputs)?;
         let [outputs, inputs, kernel_height, kernel_width] = w.sides();
-        let params = PackParams { outputs, inputs, kernel_height, kernel_width };
         let constants =
             [("TRANSPOSED", f64::from(self.transposed)), ("FLIPPED", f64::from(self.flipped))];
-        let grid = Recording::grid(packed.elements(), 64);
-        launch.to.dispatch(&PACK, &constants, params, launch.buffers, grid).map(drop)
+        let most = launch.to.adapter().max_binding / 4;
+        let each = inputs * kernel_height * kernel_width;
+        if self.transposed || u64::from(packed.elements()) <= most {
+            let params = PackParams { outputs, inputs, kernel_height, kernel_width };
+            let grid = Recording::grid(packed.elements(), 64);
+            return launch.to.dispatch(&PACK, &constants, params, launch.buffers, grid).map(drop);
+        }
+        // More than one binding shows: as many runs of output channels as it takes. With 64 in a run, both begin where
+        // bindings may.
+        let run = u32::try_from(most / u64::from(each) / 64 * 64).unwrap_or(u32::MAX);
+        if run == 0 {
+            let wanted = format_args!("64 output channels below {most} words");
+            return Err(Error::mismatch(PACK.name, w, wanted));
+        }
+        let [of_w, of_packed] = exactly(self.name(), "buffers", launch.buffers)?;
+        for first in (0..outputs).step_by(run as usize) {
+            let outputs = run.min(outputs - first);
+            let params = PackParams { outputs, inputs, kernel_height, kernel_width };
+            let part = |buffer| Binding { buffer, window: Some(first * each) };
+            let grid = Recording::grid(outputs.div_ceil(8) * 8 * each, 64);
+            launch.to.dispatch(&PACK, &constants, params, &[part(of_w), part(of_packed)], grid)?;
+        }
+        Ok(())
     }
 }
 
@@ -258,7 +278,7 @@ impl Op for PackedConv2d {
         let Epilogue { affine, mask, residual, relu } = self.epilogue;
         let mut extra = extra.iter().copied();
         let mut next = |wanted: bool| wanted.then(|| extra.next()).flatten();
-        let affine_buffer = next(affine || mask).unwrap_or(*w);
+        let affine_buffer = next(affine || mask).unwrap_or(*x);
         let (mask_buffer, residual_buffer) = (next(mask), next(residual != Residual::None));
         let mut constants = vec![
             ("AFFINE", f64::from(affine && !mask)),
