@@ -36,6 +36,8 @@ pub enum Command {
     Sample(Sample),
     /// Measure accuracy, accuracy under attack and AUROC against out-of-distribution images
     Eval(Eval),
+    /// Say of which class pictures are, and their energy
+    Classify(Classify),
     /// List the adapters
     Devices,
     /// Run embedded cases on the adapter and say what fails
@@ -140,6 +142,23 @@ pub struct Eval {
     #[arg(long, value_name = "IMAGES")]
     pub data: Option<String>,
     /// Rows and columns of the images [default: the checkpoint's]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    pub side: Option<u32>,
+}
+
+/// `classify`
+#[derive(Debug, Args)]
+pub struct Classify {
+    /// PNG files, each brought to the network's size as training images are
+    #[arg(required = true, value_name = "PNG")]
+    pub images: Vec<PathBuf>,
+    /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
+    #[arg(long)]
+    pub checkpoint: Option<PathBuf>,
+    /// A JSON array with all logits instead of lines
+    #[arg(long)]
+    pub json: bool,
+    /// Rows and columns of the network's images [default: the checkpoint's]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
 }

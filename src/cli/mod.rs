@@ -1,6 +1,7 @@
 //! The `lapidary` program: arguments, bars, pictures, reports, exit codes. All that computes is in the layers below.
 
 mod args;
+mod classify;
 mod demo;
 mod devices;
 mod doctor;
@@ -53,6 +54,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Train(args)) => train::run(&session, &args),
         Some(Command::Sample(args)) => sample::run(&session, &args),
         Some(Command::Eval(args)) => evaluate::run(&session, &args),
+        Some(Command::Classify(args)) => classify::run(&session, &args),
         Some(Command::Devices) => devices::run(&session),
         Some(Command::Doctor) => doctor::run(&session),
         Some(Command::Inspect(args)) => inspect::run(&session, &args),

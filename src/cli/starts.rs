@@ -50,8 +50,8 @@ fn pngs(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// All of one size, as grey or as red, green and blue.
-fn read(files: &[PathBuf], channels: u32) -> Result<Dataset> {
+/// PNG files, all of one size, as grey or as red, green and blue.
+pub fn read(files: &[PathBuf], channels: u32) -> Result<Dataset> {
     let (mut pixels, mut size) = (Vec::new(), None);
     for file in files {
         let failed = |error: &dyn std::fmt::Display| Error::bad_file(file, error);

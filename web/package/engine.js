@@ -195,7 +195,7 @@ export class Engine {
     });
   }
 
-  async explain(id, image, target, { eps = 3, norm = 'l2', steps = 20, stepSize = (2.5 * eps) / Math.max(steps, 1) }, { onStep, signal } = {}) {
+  async explain(id, image, target, { eps = 4, norm = 'l2', steps = 20, stepSize = (2.5 * eps) / Math.max(steps, 1) }, { onStep, signal } = {}) {
     const model = this.#model(id);
     whole('target', target, 0, model.about.classes - 1);
     return this.#within(id, image, { objective: 'joint', label: target, eps, norm, steps, stepSize }, { onStep, signal });

@@ -188,7 +188,8 @@ export class ImagePart {
       const result = await this.#model.explain(this.#image, target, { eps: Number(by('eps').value) });
       const { before, after, difference, distance } = result;
       const share = (reading) => `${(100 * reading.probabilities[target]).toFixed(1)} %`;
-      by('explained').textContent = `${classNames[target]}: ${share(before)} before, ${share(after)} after; ${before.className} became ${after.className} at a distance of ${distance.toFixed(2)}.`;
+      const verdict = before.class === after.class ? `it is still ${after.className}` : `${before.className} became ${after.className}`;
+      by('explained').textContent = `${classNames[target]}: ${share(before)} before, ${share(after)} after; ${verdict} at a distance of ${distance.toFixed(2)}.`;
       by('explanation').hidden = false;
       paint(by('before'), before.image, channels, side);
       paint(by('after'), after.image, channels, side);
@@ -206,6 +207,6 @@ export class ImagePart {
   }
 
   #wipe(percent) {
-    by('before').style.clipPath = `inset(0 ${percent}% 0 0)`;
+    by('before').style.clipPath = `inset(0 ${100 - percent}% 0 0)`;
   }
 }

@@ -32,21 +32,18 @@ const MAP: u32 = 48;
 /// A model in training.
 #[wasm_bindgen]
 pub struct Toy {
-    gpu: Gpu,
-    climb: Program,
     update: Program,
     map: Program,
-    points: Values,
+    inputs: Inputs,
     results: [Value; 3],
     seed: u64,
     done: u64,
 }
 
-/// What is written before a step.
-struct Values {
-    contrastive: Value,
-    climbed: Value,
+/// What is written before an update; the made points start where they are written.
+struct Inputs {
     real: Value,
+    made: Value,
     labels: Value,
     control: Value,
 }
@@ -59,28 +56,22 @@ impl Toy {
         let momenta = DeviceWeights::zeros(gpu, &parameters).await?;
         let (points, per_point) = (Shape::matrix(BATCH, 2)?, Shape::per_image(BATCH)?);
 
-        let mut graph = Graph::default();
-        let (contrastive, climbed) = (graph.input(points), graph.input(per_point));
-        let ones = graph.input(per_point);
-        let values = Weights::inputs(&mut graph, &parameters)?;
-        let logits = perceptron(&mut graph, contrastive, &values)?;
-        let picked = graph.push(PickLogit, &[logits, climbed])?;
-        let gradient = ops::gradient(&mut graph, picked, ones, &[contrastive])?;
-        let [gradient] = exactly("toy", "gradients", &gradient)?;
-        let step =
-            PgdStep { norm: Norm::L2, step_size: STEP_SIZE, eps: f32::INFINITY, clamp: true };
-        graph.push_all(step, &[contrastive, gradient])?;
-        let changing = [&values.iter().map(|(_, value)| value).collect::<Vec<_>>()[..], &[climbed]];
-        let given = weights.bindings(&values)?;
-        let climb = program(gpu, &graph, &[], &changing.concat(), &given, true).await?;
-        climb.write(ones, &[1.0_f32; BATCH as usize]).await?;
-
+        // One replay is a whole update: the browser is asked once.
         let mut graph = Graph::default();
         let (real, made) = (graph.input(points), graph.input(points));
-        let labels = graph.input(per_point);
+        let (labels, ones) = (graph.input(per_point), graph.input(per_point));
         let targets = graph.input(Shape::per_image(2 * BATCH)?);
         let one = graph.input(Shape::SCALAR);
         let values = Weights::inputs(&mut graph, &parameters)?;
+        for _ in 0..STEPS {
+            let logits = perceptron(&mut graph, made, &values)?;
+            let picked = graph.push(PickLogit, &[logits, labels])?;
+            let gradient = ops::gradient(&mut graph, picked, ones, &[made])?;
+            let [gradient] = exactly("toy", "gradients", &gradient)?;
+            let (norm, eps) = (Norm::L2, f32::INFINITY);
+            let step = PgdStep { norm, step_size: STEP_SIZE, eps, clamp: true };
+            graph.push_all(step, &[made, gradient])?;
+        }
         let all = graph.push(Concat, &[real, made])?;
         let logits = perceptron(&mut graph, all, &values)?;
         let scores = graph.push(LogSumExp, &[logits])?;
@@ -101,13 +92,14 @@ impl Toy {
             let step = SgdStep { momentum: MOMENTUM, weight_decay: WEIGHT_DECAY, nesterov: true };
             graph.push_all(step, &[weight, momentum, gradient, control])?;
         }
-        given.push((made, climb.buffer(contrastive)?.clone()));
         let changing = [real, made, labels, control];
         let update = program(gpu, &graph, &[bce, ce], &changing, &given, true).await?;
+        update.write(ones, &[1.0_f32; BATCH as usize]).await?;
         let mut ones_and_zeros = vec![1.0_f32; BATCH as usize];
         ones_and_zeros.resize(2 * BATCH as usize, 0.0);
         update.write(targets, &ones_and_zeros).await?;
         update.write(one, &[1.0_f32]).await?;
+        update.prepare().await?;
 
         let mut graph = Graph::default();
         let places = graph.input(Shape::matrix(MAP * MAP, 2)?);
@@ -117,10 +109,11 @@ impl Toy {
         let given = weights.bindings(&values)?;
         let map = program(gpu, &graph, &[logits], &changing, &given, true).await?;
         map.write(places, &grid()).await?;
+        map.prepare().await?;
 
-        let points = Values { contrastive, climbed, real, labels, control };
+        let inputs = Inputs { real, made, labels, control };
         let results = [bce, ce, logits];
-        Ok(Self { gpu: gpu.clone(), climb, update, map, points, results, seed, done: 0 })
+        Ok(Self { update, map, inputs, results, seed, done: 0 })
     }
 
     async fn train_on(&mut self, points: &[f32], labels: &[u32], learning_rate: f32) -> Result<()> {
@@ -142,13 +135,12 @@ impl Toy {
             named.push(label);
             start.extend([random.uniform(0.0, 1.0) as f32, random.uniform(0.0, 1.0) as f32]);
         }
-        self.climb.write(self.points.contrastive, &start).await?;
-        self.climb.write(self.points.climbed, &named).await?;
-        self.climb.run(STEPS, |_| Ok(())).await?;
-        self.update.write(self.points.real, &real).await?;
-        self.update.write(self.points.labels, &named).await?;
+        let Inputs { real: real_points, made, labels: classes, control } = self.inputs;
+        self.update.write(made, &start).await?;
+        self.update.write(real_points, &real).await?;
+        self.update.write(classes, &named).await?;
         let first = if self.done == 0 { 1.0 } else { 0.0 };
-        self.update.write(self.points.control, &[learning_rate, first]).await?;
+        self.update.write(control, &[learning_rate, first]).await?;
         self.update.submit().await?;
         self.done += 1;
         Ok(())
@@ -169,11 +161,9 @@ impl Toy {
         for _ in 0..steps {
             self.train_on(&points, &labels, learning_rate).await.map_err(throw)?;
         }
-        let losses = &self.results[..2];
-        let mut read = self.update.read_all(losses).await.map_err(throw)?.concat();
-        let made = self.climb.read(self.points.contrastive).await.map_err(throw)?;
-        read.extend(made);
-        Ok(read)
+        let [bce, ce, _] = self.results;
+        let read = self.update.read_all(&[bce, ce, self.inputs.made]).await.map_err(throw)?;
+        Ok(read.concat())
     }
 
     /// Logits over the unit square, row by row from above, K a place; as many rows as columns.
@@ -186,11 +176,6 @@ impl Toy {
     /// Steps taken.
     pub fn steps(&self) -> f64 {
         self.done as f64
-    }
-
-    /// Bytes of all buffers of the device.
-    pub fn bytes(&self) -> f64 {
-        self.gpu.counts().bytes as f64
     }
 }
 
