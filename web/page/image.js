@@ -171,7 +171,7 @@ export class ImagePart {
       } else if (event.key === 'Backspace') this.#clear();
       else return;
       event.preventDefault();
-      say(`Pen at ${this.#cursor.map((at) => Math.round((100 * at) / PAD)).join(', ')} percent.`);
+      say(`Pen at ${this.#cursor.map((at) => Math.round((100 * at) / PAD)).join(', ')} percent.`, { passing: true });
     };
   }
 

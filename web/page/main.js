@@ -9,18 +9,23 @@ import { PlanePart } from './plane.js';
 
 export const by = (id) => document.getElementById(id);
 
-/** Says something to screen readers, at most every 1.5 s; the last of what was held back is said. */
+/**
+ * Says something to screen readers, at most every 1.5 s; of what was held back the last is said. What is only `passing`
+ * gives way to all else.
+ */
 let saidAt = -1e9;
-let pending;
-export function say(text) {
-  clearTimeout(pending);
+let held;
+export function say(text, { passing = false } = {}) {
+  if (held && passing && !held.passing) return;
+  clearTimeout(held?.timer);
   const speak = () => {
+    held = undefined;
     saidAt = performance.now();
     by('live').textContent = text;
   };
   const wait = 1500 - (performance.now() - saidAt);
   if (wait <= 0) speak();
-  else pending = setTimeout(speak, wait);
+  else held = { passing, timer: setTimeout(speak, wait) };
 }
 
 /** What went wrong, as a sentence for people. */

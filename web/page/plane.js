@@ -112,7 +112,7 @@ export class PlanePart {
         this.#chart.update(this.#losses);
         this.#draw();
         by('plane-state').textContent = `${steps} updates: binary cross-entropy ${bce.toFixed(3)}, cross-entropy ${ce.toFixed(3)}.`;
-        say(by('plane-state').textContent);
+        say(by('plane-state').textContent, { passing: true });
         await new Promise(requestAnimationFrame);
       }
     } catch (error) {

@@ -129,7 +129,7 @@ let images = sampler.attack(&starts, &[${classes}]).await?;
         frames.push({ images, energies });
         if (step === 0) this.#go(0);
         this.#bounds();
-        say(`Step ${step} of ${steps}: energy ${energies[0].toFixed(2)}`);
+        say(`Step ${step} of ${steps}: energy ${energies[0].toFixed(2)}`, { passing: true });
       };
       this.#play(true);
       const { energies } = await this.#model.sample({ classes, seed, steps, stepSize, onStep, signal });
