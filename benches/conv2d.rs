@@ -57,7 +57,7 @@ async fn time(gpu: &Gpu, graph: &Graph, result: Value, read: Value) {
     program.prepare().await.unwrap();
     program.run(2, |_| Ok(())).await.unwrap();
     let flops = program.summary().flops as f64;
-    let count = (3e9 / flops).ceil() as u32;
+    let count = (8e9 / flops).ceil() as u32;
     let mut times = Vec::new();
     for _ in 0..5 {
         let (start, cpu) = (Instant::now(), cpu_seconds());

@@ -3,7 +3,7 @@
 
 use lapidary::attack::{Attack, Objective, Pgd, Statistics};
 use lapidary::gpu::{Gpu, Options};
-use lapidary::model::{Activation, DeviceWeights, WideResNet, initial::initial};
+use lapidary::model::{Activation, DeviceWeights, Network, WideResNet};
 use lapidary::ops::Norm;
 use pollster::block_on;
 use std::time::Instant;
@@ -12,10 +12,9 @@ fn main() {
     block_on(async {
         let gpu = Gpu::new(&Options::from_env()).await.unwrap();
         println!("{}", gpu.adapter());
-        let model = WideResNet::new(10, 1, 1, 10, Activation::Relu, None).unwrap();
+        let model = Network::from(WideResNet::new(10, 1, 1, 10, Activation::Relu, None).unwrap());
         let parameters = model.parameters();
-        let weights =
-            DeviceWeights::upload(&gpu, &parameters, &initial(&parameters, 0)).await.unwrap();
+        let weights = DeviceWeights::upload(&gpu, &parameters, &model.initial(0)).await.unwrap();
         let settings = Pgd {
             norm: Norm::L2,
             eps: 0.5,

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
 use lapidary::gpu::{Gpu, Options};
-use lapidary::model::{Activation, WideResNet, initial::initial};
+use lapidary::model::{Activation, Network, WideResNet};
 use lapidary::train::{Learner, Optimiser, Sources, Update};
 use pollster::block_on;
 use std::collections::BTreeMap;
@@ -12,9 +12,8 @@ fn main() {
     block_on(async {
         let gpu = Gpu::new(&Options::from_env()).await.unwrap();
         println!("{}", gpu.adapter());
-        let model = WideResNet::new(10, 1, 1, 10, Activation::Relu, None).unwrap();
-        let mut learner =
-            Learner::new(&gpu, &model, &initial(&model.parameters(), 0)).await.unwrap();
+        let model = Network::from(WideResNet::new(10, 1, 1, 10, Activation::Relu, None).unwrap());
+        let mut learner = Learner::new(&gpu, &model, &model.initial(0)).await.unwrap();
         let pixels: Vec<f32> = (0..64 * 256).map(|i| (i % 97) as f32 / 97.0).collect();
         let images = gpu.upload(&pixels).await.unwrap();
         let contrastive = gpu.upload(&pixels).await.unwrap();

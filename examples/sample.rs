@@ -6,7 +6,7 @@ use lapidary::attack::{Attack, Objective, Pgd, Statistics};
 use lapidary::cli::pictures::{Images, Sheet};
 use lapidary::data::fractal;
 use lapidary::gpu::{Gpu, Options};
-use lapidary::model::{Checkpoint, DeviceWeights, WideResNet};
+use lapidary::model::{Checkpoint, DeviceWeights, Network};
 use lapidary::ops::Norm;
 
 const SIDE: u32 = 16;
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn draw() -> lapidary::Result<Vec<f32>> {
     let gpu = Gpu::new(&Options::from_env()).await?;
     let checkpoint = Checkpoint::read("data/fashion-demo/model.safetensors")?;
-    let model = WideResNet::from_checkpoint(&checkpoint)?;
+    let model = Network::from_checkpoint(&checkpoint)?;
     let weights = DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights).await?;
     let settings = Pgd {
         norm: Norm::L2,

@@ -7,12 +7,14 @@
 //            COLUMNS units wide and 64 / COLUMNS channels high, so small planes still fill it and no
 //            invocation divides to find its channel
 //   dy, x, dx  [image][channel][unit]; a unit is a vec4 or one pixel
-//   gamma, mean, variance  [channel]
+//   gamma, mean, variance  [channel]; with MASK gamma is [scale, shift][channel] of the whole normalisation, and dy
+//            counts where x * scale + shift is above 0
 //   dgamma, dbeta  [channel]: sums of dy * n and of dy, from batch_norm_weights.wgsl
 //
 // Host side: src/ops/batch_norm.rs. Appended: shared/elem_*.wgsl.
 
 override COLUMNS: u32 = 64u;
+override MASK: bool = false;
 
 struct Params { images: u32, channels: u32, units: u32, eps: f32, inv_count: f32 }
 
@@ -37,13 +39,18 @@ fn main(
     if c >= params.channels { return; }
     let middle = mean[c];
     let inv_std = inverseSqrt(variance[c] + params.eps);
-    let scale = gamma[c] * inv_std;
+    var scale = gamma[c];
+    var shift = 0.0;
+    if MASK { shift = gamma[params.channels + c]; } else { scale *= inv_std; }
     let dy_mean = dbeta[c] * params.inv_count;
     let slope = dgamma[c] * params.inv_count * inv_std;
     for (var n = workgroup.z; n < params.images; n += workgroups.z) {
         let first = (n * params.channels + c) * params.units;
         for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
-            dx[first + i] = (dy[first + i] - dy_mean - (x[first + i] - middle) * slope) * scale;
+            var d = dy[first + i];
+            let value = x[first + i];
+            if MASK { d = select(Elem(0.0), d, value * scale + shift > Elem(0.0)); }
+            dx[first + i] = (d - dy_mean - (value - middle) * slope) * scale;
         }
     }
 }

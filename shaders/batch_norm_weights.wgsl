@@ -6,12 +6,14 @@
 //            wide and LANES / COLUMNS images high, and strides over the rest
 //   dy, x    [image][channel][unit]; a unit is a vec4 or one pixel
 //   mean, variance, dgamma, dbeta  [channel]
+//   affine   [scale, shift][channel], read with MASK alone: dy counts where x * scale + shift is above 0
 //
 // One workgroup owns each sum and adds in a fixed order, so no float atomics are needed and bits repeat.
 // Host side: src/ops/batch_norm.rs. Appended: shared/workgroup_sum_vec2.wgsl, shared/elem_*.wgsl.
 
 override LANES: u32 = 64u;
 override COLUMNS: u32 = 64u;
+override MASK: bool = false;
 
 struct Params { images: u32, channels: u32, units: u32, eps: f32 }
 
@@ -20,8 +22,9 @@ struct Params { images: u32, channels: u32, units: u32, eps: f32 }
 @group(0) @binding(2) var<storage, read> x: array<Elem>;
 @group(0) @binding(3) var<storage, read> mean: array<f32>;
 @group(0) @binding(4) var<storage, read> variance: array<f32>;
-@group(0) @binding(5) var<storage, read_write> dgamma: array<f32>;
-@group(0) @binding(6) var<storage, read_write> dbeta: array<f32>;
+@group(0) @binding(5) var<storage, read> affine: array<f32>;
+@group(0) @binding(6) var<storage, read_write> dgamma: array<f32>;
+@group(0) @binding(7) var<storage, read_write> dbeta: array<f32>;
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -32,13 +35,21 @@ fn main(
     let c = workgroup.y * workgroups.x + workgroup.x;
     if c >= params.channels { return; }
     let middle = mean[c];
+    var scale = 0.0;
+    var shift = 0.0;
+    if MASK {
+        scale = affine[c];
+        shift = affine[params.channels + c];
+    }
     var products = Elem(0.0);
     var sum = Elem(0.0);
     for (var n = lane / COLUMNS; n < params.images; n += LANES / COLUMNS) {
         let first = (n * params.channels + c) * params.units;
         for (var i = first + lane % COLUMNS; i < first + params.units; i += COLUMNS) {
-            let d = dy[i];
-            products += d * (x[i] - middle);
+            var d = dy[i];
+            let value = x[i];
+            if MASK { d = select(Elem(0.0), d, value * scale + shift > Elem(0.0)); }
+            products += d * (value - middle);
             sum += d;
         }
     }

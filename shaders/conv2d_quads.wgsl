@@ -1,140 +1,126 @@
 // 3x3 cross-correlation of stride 1 and padding 1 over rows of whole quads, with what follows it in the network
 // done before the store (shared/epilogue.wgsl). With transposed and flipped weights: its derivative for x.
 //
-//   grid     x: one invocation per pair of quads of a plane, for the images of the launch;
-//            y: one workgroup per 8 output channels
-//   x, y     [image][channel][row][column], width divisible by 8, or 4 (NARROW) with an even height
+//   grid     x: one invocation per tile of a plane, for the images of the launch; y: one workgroup per 8 output channels
+//   x, y     [image][channel][row][column], width divisible by 8, or 4 (NARROW)
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][row][column][out channel % 8]
 //   mask, residual  as y
 //
-// An invocation holds 8 columns of a row (or two rows of 4) by 8 channels in registers: a quad is loaded once for all
-// three kernel columns and eight channels. Nothing is indexed by a loop: that would put it in memory.
-// Host side: src/ops/packed_conv2d.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl.
+// A tile is two rows of 8 columns, or four rows of 4, by 8 channels: a quad is loaded once for all kernel columns, all
+// channels and the rows that see it. Host side: src/ops/packed_conv2d.rs.
+// Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl.
 
-// Rows of one quad, taken two at a time.
 override NARROW: bool = false;
-// Output channels that are not padding: what lies beyond 1 or 4 is left out.
-override CHANNELS: u32 = 8u;
 
-@group(0) @binding(6) var<storage, read_write> y: array<vec4f>;
+struct Pair { a: Line, b: Line }
 
-fn store(o: u32, at: u32, value: vec4f) {
-    if o >= params.outputs { return; }
-    var rest = vec4f(0.0);
-    if RESIDUAL > 0u { rest = residual_quad(at); }
-    var kept = vec4f(1.0);
-    if MASK { kept = select(vec4f(0.0), vec4f(1.0), mask_quad(at) > vec4f(0.0)); }
-    y[at / 4u] = epilogue(o, value, rest, kept);
+// Rows are counted from the padding; what lies outside is read at the edge and made zero.
+fn row_inside(row: u32) -> f32 { return select(0.0, 1.0, row >= 1u && row <= params.height); }
+fn row_start(first: u32, row: u32) -> u32 { return first + (clamp(row, 1u, params.height) - 1u) * params.width; }
+
+fn narrow(first: u32, row: u32) -> Line {
+    let middle = x_quad(row_start(first, row)) * row_inside(row);
+    return Line(vec4f(0.0, middle.xyz), middle, vec4f(middle.yzw, 0.0));
+}
+
+fn wide(first: u32, row: u32, column: u32) -> Pair {
+    let inside = row_inside(row);
+    let at = row_start(first, row) + column;
+    let has_left = column > 0u;
+    let has_right = column + 8u < params.width;
+    let a = x_quad(at) * inside;
+    let b = x_quad(at + 4u) * inside;
+    let before = x_word(at - select(0u, 1u, has_left)) * select(0.0, inside, has_left);
+    let after = x_word(at + select(7u, 8u, has_right)) * select(0.0, inside, has_right);
+    return Pair(
+        Line(vec4f(before, a.xyz), a, vec4f(a.yzw, b.x)),
+        Line(vec4f(a.w, b.xyz), b, vec4f(b.yzw, after)),
+    );
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
     let plane = params.width * params.height;
-    let pairs = plane / 8u;
+    let high = select(2u, 4u, NARROW);
+    let across = select(params.width / 8u, 1u, NARROW);
+    let tiles = across * ((params.height + high - 1u) / high);
     let flat = workgroup.x * WORKGROUP + lane;
-    // Lanes beyond the last pair compute it too and store nothing: broadcasts need all lanes.
-    let inside = flat < params.images * pairs;
-    let pair = min(flat, params.images * pairs - 1u);
-    let n = params.first_image + pair / pairs;
-    let place = pair % pairs * 8u; // of the first quad in the plane
-    let row = place / params.width;
-    let column = place % params.width;
+    // Lanes beyond the last tile compute it too and store nothing: broadcasts need all lanes.
+    let inside = flat < params.images * tiles;
+    let tile = min(flat, params.images * tiles - 1u);
+    let n = params.first_image + tile / tiles;
+    let row = tile % tiles / across * high;
+    let column = tile % across * 8u;
     let block = params.first_block + workgroup.y;
-    let has_left = select(0.0, 1.0, column > 0u);
-    let has_right = select(0.0, 1.0, column + 8u < params.width);
-    // Neighbours outside the row are read at its own edge and made zero.
-    let to_left = select(0u, 4u, column > 0u);
-    let to_right = select(4u, 8u, column + 8u < params.width);
 
-    var a0 = vec4f(0.0);
-    var a1 = vec4f(0.0);
-    var a2 = vec4f(0.0);
-    var a3 = vec4f(0.0);
-    var a4 = vec4f(0.0);
-    var a5 = vec4f(0.0);
-    var a6 = vec4f(0.0);
-    var a7 = vec4f(0.0);
-    var b0 = vec4f(0.0);
-    var b1 = vec4f(0.0);
-    var b2 = vec4f(0.0);
-    var b3 = vec4f(0.0);
-    var b4 = vec4f(0.0);
-    var b5 = vec4f(0.0);
-    var b6 = vec4f(0.0);
-    var b7 = vec4f(0.0);
+    var a = Tile();
+    var b = Tile();
+    var c = Tile();
+    var d = Tile();
     var tap = block * params.inputs * 9u;
     for (var i = 0u; i < params.inputs; i++) {
         let first = (n * params.inputs + i) * plane;
-        for (var r = 0u; r < 3u; r++) {
-            // Rows are counted from the padding; one outside is read at the edge and made zero.
-            let row_a = row + r;
-            let inside_a = select(0.0, 1.0, row_a >= 1u && row_a <= params.height);
-            let line_a = first + (clamp(row_a, 1u, params.height) - 1u) * params.width;
-            var la: vec4f;
-            var ma: vec4f;
-            var ra: vec4f;
-            var lb: vec4f;
-            var mb: vec4f;
-            var rb: vec4f;
-            if NARROW {
-                let row_b = row_a + 1u;
-                let inside_b = select(0.0, 1.0, row_b <= params.height);
-                ma = x_quad(line_a) * inside_a;
-                mb = x_quad(first + (min(row_b, params.height) - 1u) * params.width) * inside_b;
-                la = vec4f(0.0, ma.xyz);
-                ra = vec4f(ma.yzw, 0.0);
-                lb = vec4f(0.0, mb.xyz);
-                rb = vec4f(mb.yzw, 0.0);
-            } else {
-                let at = line_a + column;
-                ma = x_quad(at) * inside_a;
-                mb = x_quad(at + 4u) * inside_a;
-                la = vec4f(x_quad(at - to_left).w * (inside_a * has_left), ma.xyz);
-                ra = vec4f(ma.yzw, mb.x);
-                lb = vec4f(ma.w, mb.xyz);
-                rb = vec4f(mb.yzw, x_quad(at + to_right).x * (inside_a * has_right));
-            }
-            let taps = octets(tap, lane);
-            tap += 3u;
-            a0 += taps.first.low.x * la + taps.second.low.x * ma + taps.third.low.x * ra;
-            b0 += taps.first.low.x * lb + taps.second.low.x * mb + taps.third.low.x * rb;
-            if CHANNELS > 1u {
-                a1 += taps.first.low.y * la + taps.second.low.y * ma + taps.third.low.y * ra;
-                b1 += taps.first.low.y * lb + taps.second.low.y * mb + taps.third.low.y * rb;
-                a2 += taps.first.low.z * la + taps.second.low.z * ma + taps.third.low.z * ra;
-                b2 += taps.first.low.z * lb + taps.second.low.z * mb + taps.third.low.z * rb;
-                a3 += taps.first.low.w * la + taps.second.low.w * ma + taps.third.low.w * ra;
-                b3 += taps.first.low.w * lb + taps.second.low.w * mb + taps.third.low.w * rb;
-            }
-            if CHANNELS > 4u {
-                a4 += taps.first.high.x * la + taps.second.high.x * ma + taps.third.high.x * ra;
-                b4 += taps.first.high.x * lb + taps.second.high.x * mb + taps.third.high.x * rb;
-                a5 += taps.first.high.y * la + taps.second.high.y * ma + taps.third.high.y * ra;
-                b5 += taps.first.high.y * lb + taps.second.high.y * mb + taps.third.high.y * rb;
-                a6 += taps.first.high.z * la + taps.second.high.z * ma + taps.third.high.z * ra;
-                b6 += taps.first.high.z * lb + taps.second.high.z * mb + taps.third.high.z * rb;
-                a7 += taps.first.high.w * la + taps.second.high.w * ma + taps.third.high.w * ra;
-                b7 += taps.first.high.w * lb + taps.second.high.w * mb + taps.third.high.w * rb;
-            }
+        let w0 = octet(tap, lane);
+        let w1 = octet(tap + 1u, lane);
+        let w2 = octet(tap + 2u, lane);
+        let w3 = octet(tap + 3u, lane);
+        let w4 = octet(tap + 4u, lane);
+        let w5 = octet(tap + 5u, lane);
+        let w6 = octet(tap + 6u, lane);
+        let w7 = octet(tap + 7u, lane);
+        let w8 = octet(tap + 8u, lane);
+        tap += 9u;
+        if NARROW {
+            let r0 = narrow(first, row);
+            add_row(&a, w0, w1, w2, r0);
+            let r1 = narrow(first, row + 1u);
+            add_row(&a, w3, w4, w5, r1);
+            add_row(&b, w0, w1, w2, r1);
+            let r2 = narrow(first, row + 2u);
+            add_row(&a, w6, w7, w8, r2);
+            add_row(&b, w3, w4, w5, r2);
+            add_row(&c, w0, w1, w2, r2);
+            let r3 = narrow(first, row + 3u);
+            add_row(&b, w6, w7, w8, r3);
+            add_row(&c, w3, w4, w5, r3);
+            add_row(&d, w0, w1, w2, r3);
+            let r4 = narrow(first, row + 4u);
+            add_row(&c, w6, w7, w8, r4);
+            add_row(&d, w3, w4, w5, r4);
+            let r5 = narrow(first, row + 5u);
+            add_row(&d, w6, w7, w8, r5);
+        } else {
+            let r0 = wide(first, row, column);
+            add_row(&a, w0, w1, w2, r0.a);
+            add_row(&b, w0, w1, w2, r0.b);
+            let r1 = wide(first, row + 1u, column);
+            add_row(&a, w3, w4, w5, r1.a);
+            add_row(&b, w3, w4, w5, r1.b);
+            add_row(&c, w0, w1, w2, r1.a);
+            add_row(&d, w0, w1, w2, r1.b);
+            let r2 = wide(first, row + 2u, column);
+            add_row(&a, w6, w7, w8, r2.a);
+            add_row(&b, w6, w7, w8, r2.b);
+            add_row(&c, w3, w4, w5, r2.a);
+            add_row(&d, w3, w4, w5, r2.b);
+            let r3 = wide(first, row + 3u, column);
+            add_row(&c, w6, w7, w8, r3.a);
+            add_row(&d, w6, w7, w8, r3.b);
         }
     }
     if !inside { return; }
     let o = block * 8u;
-    let at = (n * params.outputs + o) * plane + place;
-    store(o + 0u, at + 0u * plane, a0);
-    store(o + 0u, at + 0u * plane + 4u, b0);
-    store(o + 1u, at + 1u * plane, a1);
-    store(o + 1u, at + 1u * plane + 4u, b1);
-    store(o + 2u, at + 2u * plane, a2);
-    store(o + 2u, at + 2u * plane + 4u, b2);
-    store(o + 3u, at + 3u * plane, a3);
-    store(o + 3u, at + 3u * plane + 4u, b3);
-    store(o + 4u, at + 4u * plane, a4);
-    store(o + 4u, at + 4u * plane + 4u, b4);
-    store(o + 5u, at + 5u * plane, a5);
-    store(o + 5u, at + 5u * plane + 4u, b5);
-    store(o + 6u, at + 6u * plane, a6);
-    store(o + 6u, at + 6u * plane + 4u, b6);
-    store(o + 7u, at + 7u * plane, a7);
-    store(o + 7u, at + 7u * plane + 4u, b7);
+    let at = (n * params.outputs + o) * plane + row * params.width + column;
+    keep(a, o, at, plane);
+    if NARROW {
+        if row + 1u < params.height { keep(b, o, at + 4u, plane); }
+        if row + 2u < params.height { keep(c, o, at + 8u, plane); }
+        if row + 3u < params.height { keep(d, o, at + 12u, plane); }
+    } else {
+        keep(b, o, at + 4u, plane);
+        if row + 1u < params.height {
+            keep(c, o, at + params.width, plane);
+            keep(d, o, at + params.width + 4u, plane);
+        }
+    }
 }

@@ -172,6 +172,21 @@ fn launches(kind: AdapterKind, side: u32) -> Vec<Dispatch> {
     wanted.push(graph.push(ChannelScale { mask: true }, &[of_x, affine, rectified]).unwrap());
     wanted.push(graph.push(ChannelScale { mask: false }, &[of_x, affine]).unwrap());
     wanted.push(graph.push(GlobalAvgPool, &[of_x]).unwrap());
+    let normed = LayerNorm { eps: 1e-6 }.push(&mut graph, [of_x, gamma, beta]).unwrap();
+    let mut y = GroupNorm { groups: 3, eps: 1e-5 }.push(&mut graph, [normed, gamma, beta]).unwrap();
+    let kernel = graph.input(Shape::new(3, 1, 3, 3).unwrap());
+    let conv = Conv2d::square(1, 1);
+    y = graph.push(GroupedConv2d { conv, groups: 3 }, &[y, kernel]).unwrap();
+    y = graph.push(Gelu, &[y]).unwrap();
+    y = graph.push(Sigmoid, &[y]).unwrap();
+    y = MaxPool { kernel: 3, stride: 2, padding: 1 }.push(&mut graph, y).unwrap();
+    let (filter, antialias) = (Filter::Bicubic, true);
+    y = Resize { height: 5, width: 2, filter, antialias }.push(&mut graph, y).unwrap();
+    y = graph.push(Reshape::flat(graph.shape(y).unwrap()).unwrap(), &[y]).unwrap();
+    y = graph.push(Softmax { log: true }, &[y]).unwrap();
+    let labels = graph.input(Shape::per_image(2).unwrap());
+    y = graph.push(Dlr { targeted: false }, &[y, labels]).unwrap();
+    wanted.extend(ops::gradient(&mut graph, y, labels, &[of_x, kernel, gamma]).unwrap());
     let plan = Plan::new(&graph, &wanted, &[of_x], &Arc::new(adapter)).unwrap();
     plan.once.dispatches.into_iter().chain(plan.every.dispatches).collect()
 }

@@ -39,6 +39,10 @@ fn usage_is_2() {
         &["eval", "--eps=-1"],
         &["eval", "--norm", "l7"],
         &["inspect"],
+        &["convert", "in.pth"],
+        &["convert", "in.pth", "out.npz"],
+        &["convert", "in.pth", "out.onnx", "--mean", "0.5"],
+        &["convert", "in.pth", "out.onnx", "--mean", "0.5", "--std", "0.5", "--no-normalisation"],
     ] {
         failing(arguments, 2);
     }
@@ -61,6 +65,7 @@ fn input_files_are_3() {
         &["eval", "no/such/model.safetensors"][..],
         &["sample", "nosuch"],
         &["inspect", "nosuch"],
+        &["convert", "nosuch", "out.onnx"],
         &["train", "nosuch.toml"],
         &["train", "--resume", "--out", "nosuch"],
     ] {
@@ -269,4 +274,91 @@ fn broken_images_are_3() {
     assert!(said.contains("train-images-idx3-ubyte") && said.contains("12 34"), "{said}");
     let said = refused(folder, &["eval", "--data", "."], 3);
     assert!(said.contains("t10k-images-idx3-ubyte"), "{said}");
+}
+
+/// A file of the committed golden part.
+fn golden(name: &str) -> String {
+    format!("{}/tests/golden/cases/formats/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn a_pytorch_checkpoint_becomes_one_that_commands_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let output = lapidary(folder.path(), arguments);
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let file = golden("strided_shared.pth");
+    let (code, _, said) = run(&["convert", &file, "net.safetensors"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--mean") && said.contains("--no-normalisation"), "{said}");
+    let (code, _, said) = run(&["sample", &file, "--side", "32"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("lapidary convert"), "{said}");
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
+
+    let (mean, std) = ("0.5,0.25,0.125", "0.25,0.5,1");
+    let given = ["--mean", mean, "--std", std, "--side", "32", "--activation", "swish"];
+    let (code, told, said) = run(&[&["convert", &file, "net.safetensors"][..], &given].concat());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(told.contains("WRN-10-1, silu, 3 channels in, 10 classes"), "{told}");
+    let written = Checkpoint::read(folder.path().join("net.safetensors")).unwrap();
+    let original = Checkpoint::read(&file).unwrap();
+    assert_eq!(written.weights, original.weights);
+    let normalisation = written.metadata.normalisation.unwrap();
+    assert_eq!(
+        (normalisation.mean, normalisation.std),
+        (vec![0.5, 0.25, 0.125], vec![0.25, 0.5, 1.0])
+    );
+    assert_eq!(written.metadata.side, Some(32));
+
+    let (code, _, said) = run(&["convert", "net.safetensors", "net.onnx", "--f16"]);
+    assert_eq!(code, Some(0), "{said}");
+    let bytes = std::fs::metadata(folder.path().join("net.onnx")).unwrap().len();
+    assert!((150_000..200_000).contains(&bytes), "{bytes}");
+}
+
+#[test]
+fn what_is_not_the_networks_is_left_out_only_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoint = Checkpoint::read(golden("strided_shared.pth")).unwrap();
+    let original = checkpoint.weights.clone();
+    checkpoint.weights.insert("aux.weight", Tensor::new(vec![1], vec![0.0]).unwrap());
+    let bias = checkpoint.weights.remove("fc.bias");
+    assert!(bias.is_some());
+    checkpoint.write(folder.path().join("in.safetensors")).unwrap();
+    let convert = |more: &[&str]| {
+        let arguments = ["convert", "in.safetensors", "out.safetensors", "--no-normalisation"];
+        lapidary(folder.path(), &[&arguments[..], more].concat())
+    };
+    let strict = convert(&[]);
+    let said = String::from_utf8(strict.stderr).unwrap();
+    assert_eq!(strict.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("missing     fc.bias") && said.contains("unexpected  aux.weight"),
+        "{said}"
+    );
+    let told = String::from_utf8(convert(&["--no-strict"]).stdout).unwrap();
+    assert!(
+        told.contains("missing     fc.bias") && told.contains("unexpected  aux.weight"),
+        "{told}"
+    );
+    let written = Checkpoint::read(folder.path().join("out.safetensors")).unwrap().weights;
+    assert_eq!(written.len(), original.len() - 1);
+    assert!(written.iter().all(|(name, tensor)| original.get(name).unwrap() == tensor));
+}
+
+#[test]
+fn inspect_lists_a_pytorch_file_that_is_no_network() {
+    let output = lapidary(Path::new("."), &["inspect", &golden("small.pth")]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    for line in [
+        "architecture  not recognised",
+        "tensors       4, 1146 values",
+        "conv1.weight  [16, 3, 3, 3]",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
 }

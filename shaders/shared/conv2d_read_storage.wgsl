@@ -14,11 +14,5 @@ fn mask_quad(at: u32) -> vec4f { return mask[at / 4u]; }
 fn mask_word(at: u32) -> f32 { return mask[at / 4u][at % 4u]; }
 fn residual_quad(at: u32) -> vec4f { return residual[at / 4u]; }
 fn residual_word(at: u32) -> f32 { return residual[at / 4u][at % 4u]; }
-struct Octets { first: Octet, second: Octet, third: Octet }
 
 fn octet(tap: u32, lane: u32) -> Octet { return Octet(w[2u * tap], w[2u * tap + 1u]); }
-
-// Three taps in a row.
-fn octets(tap: u32, lane: u32) -> Octets {
-    return Octets(octet(tap, lane), octet(tap + 1u, lane), octet(tap + 2u, lane));
-}

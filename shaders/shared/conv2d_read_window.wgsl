@@ -8,7 +8,6 @@
 @group(0) @binding(5) var<uniform> residual: array<vec4f, 4096>;
 
 struct Octet { low: vec4f, high: vec4f }
-struct Octets { first: Octet, second: Octet, third: Octet }
 
 fn x_quad(at: u32) -> vec4f { return x[(at - params.x_skip) / 4u]; }
 fn x_word(at: u32) -> f32 { let i = at - params.x_skip; return x[i / 4u][i % 4u]; }
@@ -32,15 +31,5 @@ fn octet(tap: u32, lane: u32) -> Octet {
             subgroupBroadcast(own, 6u),
             subgroupBroadcast(own, 7u),
         ),
-    );
-}
-
-// Three taps in a row: six lanes load a quad of weights each, the other two one that nobody asks for.
-fn octets(tap: u32, lane: u32) -> Octets {
-    let own = w[min((8u * tap - params.w_skip) / 4u + lane % 8u, 4095u)];
-    return Octets(
-        Octet(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u)),
-        Octet(subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u)),
-        Octet(subgroupBroadcast(own, 4u), subgroupBroadcast(own, 5u)),
     );
 }

@@ -3,7 +3,7 @@
 use super::Objective;
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Shape, Value};
-use crate::model::{DeviceWeights, Mode, Weights, WideResNet};
+use crate::model::{DeviceWeights, Mode, Network, Weights};
 use crate::ops;
 use crate::{Error, Result};
 
@@ -24,7 +24,7 @@ pub(super) struct Batch {
 impl Batch {
     pub async fn new(
         gpu: &Gpu,
-        model: &WideResNet,
+        model: &Network,
         [images, side]: [u32; 2],
         objective: Objective,
     ) -> Result<Self> {
@@ -59,7 +59,7 @@ pub(super) struct Forward {
 impl Forward {
     pub fn new(
         graph: &mut Graph,
-        model: &WideResNet,
+        model: &Network,
         batch: &Batch,
         objective: Objective,
         mode: Mode,

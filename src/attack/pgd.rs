@@ -6,7 +6,7 @@ use super::{Objective, program};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Program, Summary, Value};
-use crate::model::{DeviceWeights, Mode, WideResNet};
+use crate::model::{DeviceWeights, Mode, Network};
 use crate::ops::{Copy, Norm, PgdStep};
 
 /// Whose statistics batch normalisation uses during an attack.
@@ -50,7 +50,7 @@ pub struct Attack {
 impl Attack {
     /// Of `images` images of `side` by `side` pixels. `optimise`: see [`program`].
     pub async fn new(
-        model: &WideResNet,
+        model: &Network,
         weights: &DeviceWeights,
         [images, side]: [u32; 2],
         settings: Pgd,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::model::Activation;
 use crate::ops::Norm;
 use crate::train::fraction;
 
@@ -34,16 +35,18 @@ pub enum Command {
     Train(Train),
     /// Draw images of a class
     Sample(Sample),
+    /// Name the likeliest classes of pictures
+    Classify(Classify),
     /// Measure accuracy, accuracy under attack and AUROC against out-of-distribution images
     Eval(Eval),
-    /// Say of which class pictures are, and their energy
-    Classify(Classify),
     /// List the adapters
     Devices,
     /// Run embedded cases on the adapter and say what fails
     Doctor,
     /// Say what is in a checkpoint
     Inspect(Inspect),
+    /// Write a PyTorch checkpoint as safetensors, or a network as ONNX
+    Convert(Convert),
 }
 
 /// `demo`
@@ -114,6 +117,29 @@ pub struct Sample {
     pub out: PathBuf,
 }
 
+/// `classify`
+#[derive(Debug, Args)]
+pub struct Classify {
+    /// PNG or JPEG files
+    #[arg(required_unless_present = "show_plan")]
+    pub images: Vec<PathBuf>,
+    /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    /// Classes of each image
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub top: u32,
+    /// JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Rows and columns that images are brought to [default: the checkpoint's]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=1024))]
+    pub side: Option<u32>,
+    /// Print what one batch runs and needs, and end
+    #[arg(long)]
+    pub show_plan: bool,
+}
+
 /// `eval`
 #[derive(Debug, Args)]
 pub struct Eval {
@@ -146,28 +172,45 @@ pub struct Eval {
     pub side: Option<u32>,
 }
 
-/// `classify`
-#[derive(Debug, Args)]
-pub struct Classify {
-    /// PNG files, each brought to the network's size as training images are
-    #[arg(required = true, value_name = "PNG")]
-    pub images: Vec<PathBuf>,
-    /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
-    #[arg(long)]
-    pub checkpoint: Option<PathBuf>,
-    /// A JSON array with all logits instead of lines
-    #[arg(long)]
-    pub json: bool,
-    /// Rows and columns of the network's images [default: the checkpoint's]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
-    pub side: Option<u32>,
-}
-
 /// `inspect`
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// A run folder, a checkpoint's folder or a safetensors file
+    /// A run folder, a checkpoint's folder, a safetensors file or a PyTorch checkpoint
     pub file: PathBuf,
+}
+
+/// `convert`
+#[derive(Debug, Args)]
+pub struct Convert {
+    /// A PyTorch checkpoint (.pth, .pt, .ckpt), a safetensors file, or a run's folder
+    #[arg(value_name = "IN")]
+    pub file: PathBuf,
+    /// NAME.safetensors or NAME.onnx
+    pub out: PathBuf,
+    /// Of a training state: ema, model, or a key [default: ema if there is one]
+    #[arg(long, value_name = "KEY")]
+    pub weights: Option<String>,
+    /// Subtracted from images in [0, 1], a number a channel, as 0.4914,0.4822,0.4465 [default: the file's]
+    #[arg(long, value_delimiter = ',', requires = "std", allow_negative_numbers = true)]
+    pub mean: Option<Vec<f32>>,
+    /// What they are divided by then
+    #[arg(long, value_delimiter = ',', requires = "mean")]
+    pub std: Option<Vec<f32>>,
+    /// The network takes images in [0, 1] as they are
+    #[arg(long, conflicts_with = "mean")]
+    pub no_normalisation: bool,
+    /// What follows each normalisation layer [default: the file's, or relu]
+    #[arg(long, value_enum)]
+    pub activation: Option<ActivationName>,
+    /// Rows and columns of the images [default: the file's; ONNX files without it take any]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    pub side: Option<u32>,
+    /// Half the size: 16-bit numbers
+    #[arg(long)]
+    pub f16: bool,
+    /// Leave out tensors that are not the network's, and do without those that are missing
+    #[arg(long)]
+    pub no_strict: bool,
 }
 
 /// What sampling starts from.
@@ -202,6 +245,23 @@ impl From<NormName> for Norm {
         match name {
             NormName::L2 => Self::L2,
             NormName::Linf => Self::Linf,
+        }
+    }
+}
+
+/// [`Activation`] by its usual names.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ActivationName {
+    Relu,
+    #[value(alias = "swish")]
+    Silu,
+}
+
+impl From<ActivationName> for Activation {
+    fn from(name: ActivationName) -> Self {
+        match name {
+            ActivationName::Relu => Self::Relu,
+            ActivationName::Silu => Self::Silu,
         }
     }
 }

@@ -1,7 +1,10 @@
-//! `classify`: what a network makes of pictures.
+//! `classify`: what a network takes photographs for.
 
 use std::fmt::Write;
+use std::path::Path;
 
+use image::imageops::{FilterType, crop_imm, resize};
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 use pollster::block_on;
 use serde_json::json;
 
@@ -9,41 +12,93 @@ use super::args;
 use super::model::Loaded;
 use super::session::Session;
 use super::starts;
-use crate::eval::{Classifier, argmax, logsumexp};
+use crate::eval::{Classifier, logsumexp};
 use crate::model::DeviceWeights;
+use crate::{Error, Result};
 
-/// Prints class, its share and the energy of each picture; with `--json` all logits too.
+/// Images at once.
+const BATCH: usize = 8;
+/// Rows and columns of a photograph, at most.
+const LARGEST: u32 = 1 << 14;
+
+/// Prints the likeliest classes of each image.
 pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
     let Loaded { model, checkpoint, side, .. } = &loaded;
-    let names = loaded.class_names();
-    let mut images = Vec::new();
-    for file in &args.images {
-        let picture = starts::read(std::slice::from_ref(file), model.channels())?;
-        images.extend_from_slice(picture.prepared(*side)?.images());
-    }
+    let read = |path| read(path, model.channels(), *side);
+    let images = args.images.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?.concat();
     let gpu = session.gpu()?;
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
-    let batch = args.images.len().min(64) as u32;
+    let batch = args.images.len().clamp(1, BATCH) as u32;
     let classifier = block_on(Classifier::new(model, &weights, [batch, *side]))?;
+    if args.show_plan {
+        return super::print(&format!("{batch} images at once\n{}\n", classifier.summary()));
+    }
     let logits = block_on(classifier.logits(&images))?;
+    let names = loaded.class_names();
+    let (mut text, mut answers) = (String::new(), Vec::new());
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    for (path, row) in args.images.iter().zip(logits.chunks(classifier.classes())) {
+        let [sum] = logsumexp(row, row.len())[..] else { continue };
+        let mut ranked: Vec<_> = row.iter().copied().enumerate().zip(&names).collect();
+        ranked.sort_by(|((_, a), _), ((_, b), _)| b.total_cmp(a));
+        ranked.truncate(args.top as usize);
+        let share = |logit: f32| f64::from(logit - sum).exp();
+        writeln!(text, "{}", path.display())?;
+        for ((class, logit), name) in &ranked {
+            writeln!(text, "  {class:>5}  {name:<width$}  {:>6.2} %", 100.0 * share(*logit))?;
+        }
+        let top = ranked.iter().map(|((class, logit), name)| {
+            json!({ "class": class, "name": name, "probability": share(*logit), "logit": logit })
+        });
+        let top: Vec<_> = top.collect();
+        answers.push(
+            json!({ "file": path.to_string_lossy(), "logsumexp": sum, "top": top, "logits": row }),
+        );
+    }
+    super::print(&if args.json { format!("{}\n", json!(answers)) } else { text })
+}
 
-    let classes = classifier.classes();
-    let (named, sums) = (argmax(&logits, classes), logsumexp(&logits, classes));
-    let mut rows = Vec::new();
-    let mut text = String::new();
-    let judged = args.images.iter().zip(logits.chunks(classes)).zip(named.iter().zip(sums));
-    for ((file, logits), (&class, sum)) in judged {
-        let name = names.get(class as usize).map_or("", String::as_str);
-        let largest = logits.get(class as usize).copied().unwrap_or(f32::NAN);
-        let (file, share) = (file.display().to_string(), f64::from(largest - sum).exp());
-        writeln!(text, "{file}: {name} {:.1} %, energy {:.4}", share * 100.0, -sum)?;
-        rows.push(json!({
-            "file": file, "class": class, "name": name, "probability": share, "energy": -sum, "logits": logits,
-        }));
+/// A picture as the network wants it: for grey networks, which learnt from drawn data sets, brought to `side` as those
+/// are ([`prepared`](crate::data::Dataset::prepared)), which the page does too; for all others as a photograph, upright, its short side brought to `side` by an antialiased bicubic filter, and
+/// the middle of the long one. NCHW in \[0, 1\].
+fn read(path: &Path, channels: u32, side: u32) -> Result<Vec<f32>> {
+    if channels == 1 {
+        return Ok(starts::read(&[path.into()], channels)?.prepared(side)?.images().to_vec());
     }
-    if args.json {
-        text = format!("{}\n", json!(rows));
+    let failed = |error: &dyn std::fmt::Display| Error::bad_file(path, error);
+    let reader = ImageReader::open(path).map_err(|error| failed(&error))?;
+    let mut reader = reader.with_guessed_format().map_err(|error| failed(&error))?;
+    let mut limits = Limits::default();
+    (limits.max_image_width, limits.max_image_height) = (Some(LARGEST), Some(LARGEST));
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(|error| failed(&error))?;
+    let orientation = decoder.orientation().map_err(|error| failed(&error))?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| failed(&error))?;
+    image.apply_orientation(orientation);
+    let (width, height) = (image.width(), image.height());
+    let long = |length: u32| {
+        let short = f64::from(width.min(height)).max(1.0);
+        (f64::from(length) * f64::from(side) / short).round().max(f64::from(side)) as u32
+    };
+    let (columns, rows) = (long(width), long(height));
+    if columns.max(rows) > LARGEST {
+        let reason = format_args!("{width}×{height} is too long for its width, at {side} pixels");
+        return Err(failed(&reason));
     }
-    super::print(&text)
+    let (left, top) = ((columns - side) / 2, (rows - side) / 2);
+    let planes: Vec<f32> = match channels {
+        3 => {
+            let sized = resize(&image.into_rgb32f(), columns, rows, FilterType::CatmullRom);
+            let square = crop_imm(&sized, left, top, side, side).to_image();
+            (0..3)
+                .flat_map(|c| square.pixels().filter_map(move |pixel| pixel.0.get(c)).copied())
+                .collect()
+        }
+        other => {
+            let reason = format_args!("the network takes images of {other} channels, not pictures");
+            return Err(failed(&reason));
+        }
+    };
+    Ok(planes.into_iter().map(|value| value.clamp(0.0, 1.0)).collect())
 }

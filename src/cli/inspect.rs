@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::args;
 use super::model;
 use super::session::Session;
-use crate::model::WideResNet;
+use crate::model::Network;
 
 /// Prints architecture, metadata and tensors.
 pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
@@ -14,15 +14,12 @@ pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
     let mut text = String::new();
     let mut fact = |name: &str, value: String| writeln!(text, "{name:<14}{value}");
     fact("file", file.display().to_string())?;
-    match WideResNet::from_checkpoint(&checkpoint) {
+    match Network::from_checkpoint(&checkpoint) {
         Ok(net) => {
-            let name = format!("WRN-{}-{}", net.depth(), net.width());
             let (channels, classes) = (net.channels(), net.classes());
-            let activation = net.activation().name();
-            fact(
-                "architecture",
-                format!("{name}, {activation}, {channels} channels in, {classes} classes"),
-            )?;
+            let activation = net.activation();
+            let shown = format!("{net}, {activation}, {channels} channels in, {classes} classes");
+            fact("architecture", shown)?;
             fact("parameters", net.count().to_string())?;
             let normalisation = net.normalisation();
             let shown = normalisation.map_or("none".into(), |by| {

@@ -2,6 +2,7 @@
 
 mod args;
 mod classify;
+mod convert;
 mod demo;
 mod devices;
 mod doctor;
@@ -58,6 +59,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Devices) => devices::run(&session),
         Some(Command::Doctor) => doctor::run(&session),
         Some(Command::Inspect(args)) => inspect::run(&session, &args),
+        Some(Command::Convert(args)) => convert::run(&session, &args),
         None => print(&Arguments::command().render_help().to_string()),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::fashion;
-use crate::model::{Checkpoint, WideResNet};
+use crate::model::{Checkpoint, Metadata, Network};
 use crate::train::{Config, MODEL_FILE, RunFolder, latest_checkpoint};
 use crate::{Error, Result};
 
@@ -16,7 +16,7 @@ const PRESET: &str = "fashion-demo";
 #[derive(Debug)]
 pub struct Loaded {
     /// The network.
-    pub model: WideResNet,
+    pub model: Network,
     /// Its weights, all finite.
     pub checkpoint: Checkpoint,
     /// Rows and columns of its images.
@@ -38,7 +38,11 @@ impl Loaded {
                 (read(&file)?, run_config(&file)?)
             }
         };
-        let model = WideResNet::from_checkpoint(&checkpoint)?;
+        let model = Network::from_checkpoint(&checkpoint)?;
+        if !tells_normalisation(&checkpoint.metadata) {
+            let reason = "it does not say how images are normalised: `lapidary convert` writes that into a copy";
+            return Err(Error::bad_file(&checkpoint.source, reason));
+        }
         if let Some(reason) = not_finite(&checkpoint) {
             return Err(Error::bad_file(&checkpoint.source, reason));
         }
@@ -89,6 +93,12 @@ pub fn find(path: &Path) -> Result<PathBuf> {
 /// Reads a checkpoint's file.
 pub fn read(file: &Path) -> Result<Checkpoint> {
     Checkpoint::read(file)
+}
+
+/// Whether a file says how images are normalised: files of this program without constants mean that they are not,
+/// those of others leave it to their readers.
+pub fn tells_normalisation(metadata: &Metadata) -> bool {
+    metadata.normalisation.is_some() || metadata.architecture.is_some()
 }
 
 /// The first number that is none, by tensor; None if there is nothing to say.

@@ -4,7 +4,7 @@ use super::case::{Case, Results};
 use crate::attack::{Attack, Objective, Pgd, Statistics, program};
 use crate::gpu::Gpu;
 use crate::graph::{Graph, Shape, Value};
-use crate::model::{Checkpoint, DeviceWeights, Metadata, Mode, Weights, WideResNet};
+use crate::model::{Checkpoint, DeviceWeights, Metadata, Mode, Network, Weights};
 use crate::ops::{
     self, BatchNorm, BroadcastAdd, Conv2d, CrossEntropy, LogSumExp, Norm, PgdStep, PickLogit, Sum,
     UpdateRunningStats,
@@ -124,12 +124,12 @@ pub async fn l2_step(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> 
     sketch.run(gpu, optimise).await
 }
 
-fn network(case: &Case, weights: &[u8]) -> Result<(WideResNet, Checkpoint)> {
+fn network(case: &Case, weights: &[u8]) -> Result<(Network, Checkpoint)> {
     let mut checkpoint = Checkpoint::from_bytes(super::WEIGHTS, weights)?;
     let strings = [("params".to_owned(), case.param("model").to_string())].into();
     checkpoint.metadata = Metadata::from_strings(strings)
         .map_err(|reason| Error::bad_file(&checkpoint.source, reason))?;
-    Ok((WideResNet::from_checkpoint(&checkpoint)?, checkpoint))
+    Ok((Network::from_checkpoint(&checkpoint)?, checkpoint))
 }
 
 /// Logits, and the gradients of a loss for images and weights and of an energy for images.

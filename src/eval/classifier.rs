@@ -1,8 +1,8 @@
 //! Logits of any number of images, in batches of one size.
 
 use crate::attack::program;
-use crate::graph::{Graph, Program, Shape, Value};
-use crate::model::{DeviceWeights, Mode, Weights, WideResNet};
+use crate::graph::{Graph, Program, Shape, Summary, Value};
+use crate::model::{DeviceWeights, Mode, Network, Weights};
 use crate::{Error, Result};
 
 /// A network in frozen mode, made ready for batches of one size.
@@ -19,7 +19,7 @@ pub struct Classifier {
 impl Classifier {
     /// For batches of `images` images of `side` by `side` pixels.
     pub async fn new(
-        model: &WideResNet,
+        model: &Network,
         weights: &DeviceWeights,
         [images, side]: [u32; 2],
     ) -> Result<Self> {
@@ -64,6 +64,11 @@ impl Classifier {
             logits.extend(all);
         }
         Ok(logits)
+    }
+
+    /// What a batch costs.
+    pub fn summary(&self) -> &Summary {
+        self.program.summary()
     }
 
     /// K of the logits.

@@ -48,7 +48,7 @@ impl Gpu {
             | BufferUsages::COPY_DST
             | BufferUsages::COPY_SRC;
         let total: u64 = words.iter().map(|&count| padded(count)).sum();
-        let most = self.adapter().max_binding.min(self.adapter().max_buffer);
+        let most = self.adapter().max_buffer;
         if let Some(&large) = words.iter().find(|&&count| u64::from(count) * 4 > most) {
             let given = format_args!("a buffer of {} bytes", u64::from(large) * 4);
             return Err(Error::mismatch("allocate", given, format_args!("at most {most} bytes")));

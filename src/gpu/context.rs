@@ -156,6 +156,12 @@ impl Gpu {
         Ok(())
     }
 
+    /// Hands writes to the device and waits until their copies on the host are gone.
+    pub async fn flush(&self) -> Result<()> {
+        self.queue.submit([]);
+        self.wait().await
+    }
+
     /// Waits until all that was submitted has run; see [`Gpu::read_all`](Gpu::read_all) for how.
     pub async fn wait(&self) -> Result<()> {
         self.finish(None).await

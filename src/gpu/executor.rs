@@ -1,6 +1,6 @@
 //! Turns a recording into pipelines, buffers and bind groups once, and replays it making nothing new.
 
-use super::{Binding, Buffer, BufferId, Gpu, Recording, WINDOW_WORDS, counters::Counters};
+use super::{Access, Binding, Buffer, BufferId, Gpu, Recording, WINDOW_WORDS, counters::Counters};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::iter::once;
@@ -126,7 +126,16 @@ impl Executor {
             let storage: Vec<_> = dispatch
                 .buffers
                 .iter()
-                .map(|binding| self.resource(binding))
+                .zip(dispatch.kernel.bindings)
+                .map(|(binding, (name, access))| {
+                    self.resource(binding, *access).map_err(|why| match why {
+                        Error::Mismatch { given, wanted, .. } => {
+                            let given = format_args!("{name} of {given}");
+                            Error::mismatch(dispatch.kernel.name, given, wanted)
+                        }
+                        other => other,
+                    })
+                })
                 .collect::<Result<_>>()?;
             let entry = |(binding, resource)| wgpu::BindGroupEntry { binding, resource };
             let entries: Vec<_> = (0..).zip(once(params).chain(storage)).map(entry).collect();
@@ -146,16 +155,22 @@ impl Executor {
         Ok(steps)
     }
 
-    fn resource(&self, binding: &Binding) -> Result<wgpu::BindingResource<'_>> {
-        let raw = &self.buffer(binding.buffer)?.raw;
-        Ok(match binding.window {
-            None => raw.as_entire_binding(),
-            Some(first) => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: raw,
-                offset: u64::from(first) * 4,
-                size: (u64::from(WINDOW_WORDS) * 4).try_into().ok(),
-            }),
-        })
+    fn resource(&self, binding: &Binding, access: Access) -> Result<wgpu::BindingResource<'_>> {
+        let buffer = &self.buffer(binding.buffer)?.raw;
+        let offset = u64::from(binding.window.unwrap_or(0)) * 4;
+        let most = self.gpu.adapter().max_binding;
+        let behind = buffer.size().saturating_sub(offset);
+        let size = match access {
+            Access::Window => u64::from(WINDOW_WORDS) * 4,
+            _ if binding.window.is_some() => behind.min(most),
+            _ => behind,
+        };
+        if access != Access::Window && size > most {
+            let wanted = format_args!("at most {most} bytes, which is what this adapter binds");
+            return Err(Error::mismatch("binding", format_args!("{size} bytes"), wanted));
+        }
+        let size = size.try_into().ok();
+        Ok(wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size }))
     }
 
     /// The memory behind a buffer of the recording.

@@ -1,6 +1,6 @@
 //! Buffers and launches as data: recorded once, replayed every step, readable without a GPU.
 
-use super::{Adapter, Kernel};
+use super::{Access, Adapter, Kernel};
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ pub struct BufferId(pub(super) usize);
 pub struct Binding {
     /// The buffer.
     pub buffer: BufferId,
-    /// First word of a window ([`Access::Window`](super::Access::Window)); `None` binds all of it.
+    /// First word of what is shown, a multiple of [`WINDOW_ALIGNMENT`](super::WINDOW_ALIGNMENT): a window
+    /// ([`Access::Window`](super::Access::Window)), or else as much behind it as a binding may show. `None` binds all.
     pub window: Option<u32>,
 }
 
@@ -96,11 +97,17 @@ impl Recording {
             return Err(Error::mismatch(kernel.name, format_args!("{grid:?} workgroups"), wanted));
         }
         let buffers: Vec<Binding> = buffers.iter().map(|&buffer| buffer.into()).collect();
-        let words = |binding: &Binding| match binding.window {
-            Some(_) => u64::from(super::WINDOW_WORDS),
-            None => self.buffers.get(binding.buffer.0).copied().map_or(0, u64::from),
+        let words = |(binding, (_, access)): (&Binding, &(_, Access))| {
+            let all = self.buffers.get(binding.buffer.0).copied().map_or(0, u64::from);
+            match (binding.window, access) {
+                (Some(_), Access::Window) => u64::from(super::WINDOW_WORDS),
+                (first, _) => {
+                    let behind = all.saturating_sub(first.unwrap_or(0).into());
+                    behind.min(self.adapter.max_binding / 4)
+                }
+            }
         };
-        let bytes = buffers.iter().map(words).sum::<u64>() * 4;
+        let bytes = buffers.iter().zip(kernel.bindings).map(words).sum::<u64>() * 4;
         let params = bytemuck::bytes_of(&params).to_vec();
         let constants = constants.to_vec();
         self.dispatches.push(Dispatch {

@@ -46,6 +46,13 @@ pub struct Summary {
     pub unshared_bytes: u64,
 }
 
+impl Summary {
+    /// Bytes of all buffers: what the program holds on the device, those given to it included.
+    pub fn peak_bytes(&self) -> u64 {
+        self.input_bytes + self.shared_bytes
+    }
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
@@ -64,7 +71,7 @@ impl fmt::Display for Summary {
             mib(self.shared_bytes),
             mib(self.unshared_bytes)
         )?;
-        write!(f, "peak memory      {:>10.1} MiB", mib(self.input_bytes + self.shared_bytes))
+        write!(f, "peak memory      {:>10.1} MiB", mib(self.peak_bytes()))
     }
 }
 

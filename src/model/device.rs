@@ -5,6 +5,9 @@ use crate::gpu::{Buffer, Gpu};
 use crate::graph::Value;
 use crate::{Error, Result};
 
+/// Bytes of writes that may wait on the host: each has a copy there until it is submitted.
+const STAGED: usize = 64 << 20;
+
 /// One buffer a parameter; clones are the same memory.
 ///
 /// Programs fold some weights before the first replay: after these change, call their
@@ -34,8 +37,15 @@ impl DeviceWeights {
     /// Replaces all values. Err unless `weights` are exactly the parameters.
     pub async fn write(&self, weights: &StateDict) -> Result<()> {
         weights.check(&self.parameters().cloned().collect::<Vec<_>>())?;
+        let mut waiting = 0;
         for (parameter, buffer) in &self.buffers {
-            self.gpu.write(buffer, &weights.get(&parameter.name)?.data).await?;
+            let data = &weights.get(&parameter.name)?.data;
+            self.gpu.write(buffer, data).await?;
+            waiting += size_of_val(data.as_slice());
+            if waiting >= STAGED {
+                self.gpu.flush().await?;
+                waiting = 0;
+            }
         }
         Ok(())
     }

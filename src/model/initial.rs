@@ -11,6 +11,24 @@ use std::f64::consts::{LN_2, SQRT_2};
 /// Convolutions: normal with variance 2 / (O H W). Linear: uniform in ±1/sqrt(I), bias 0. Batch
 /// normalisation: gamma and running variance 1, beta and running mean 0.
 pub fn initial(parameters: &[Parameter], seed: u64) -> StateDict {
+    filled(parameters, seed, draw)
+}
+
+/// The same for ConvNeXt, as timm and the paper (arXiv 2201.03545, table 5): convolutions and linear layers normal with
+/// deviation 0.02, biases 0, layer norms the identity, layer scales 1e-6.
+pub fn small(parameters: &[Parameter], seed: u64) -> StateDict {
+    filled(parameters, seed, |parameter, random| match parameter.shape[..] {
+        [_] if parameter.name.ends_with("gamma") => vec![1e-6; parameter.count()],
+        [_] => draw(parameter, random),
+        _ => (0..parameter.count()).map(|_| (0.02 * random.normal()) as f32).collect(),
+    })
+}
+
+fn filled(
+    parameters: &[Parameter],
+    seed: u64,
+    draw: impl Fn(&Parameter, &mut Random) -> Vec<f32>,
+) -> StateDict {
     let filled = |parameter: &Parameter| {
         let (name, shape) = (parameter.name.clone(), parameter.shape.clone());
         let data = draw(parameter, &mut Random::new(seed, &name));

@@ -41,15 +41,37 @@ pub struct Normalisation {
     pub std: Vec<f32>,
 }
 
+/// The layers that turn an image into the first maps of a ConvNeXt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stem {
+    /// One 4x4 convolution of stride 4.
+    Patch,
+    /// 3x3 convolutions, each followed by a layer norm and a GELU.
+    Convs {
+        /// Channels behind each.
+        channels: Vec<u32>,
+        /// Of each.
+        strides: Vec<u32>,
+    },
+}
+
 /// All optional: files of other tools say only part of it, and shapes of tensors tell the rest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metadata {
-    /// `wrn`.
+    /// `wrn`, `resnet` or `convnext`.
     pub architecture: Option<String>,
     /// Layers, as in WRN-34-10.
     pub depth: Option<u32>,
     /// Factor on the channels, as in WRN-34-10.
     pub width: Option<u32>,
+    /// Blocks of each stage of a ResNet or ConvNeXt.
+    pub depths: Option<Vec<u32>>,
+    /// Channels of each stage of a ConvNeXt; of a ResNet a fourth of what comes out of each.
+    pub dims: Option<Vec<u32>>,
+    /// Of a ResNet: inner channels of a block in the first stage, times 64 / `dims[0]`.
+    pub base_width: Option<u32>,
+    /// Of a ConvNeXt.
+    pub stem: Option<Stem>,
     /// Logits.
     pub classes: Option<u32>,
     /// Of the images.
@@ -85,6 +107,11 @@ impl Metadata {
         set("architecture", self.architecture.clone());
         set("depth", self.depth.map(|depth| depth.to_string()));
         set("widen", self.width.map(|width| width.to_string()));
+        let list = |list: &Vec<u32>| Json::from(list.clone()).to_string();
+        set("depths", self.depths.as_ref().map(list));
+        set("dims", self.dims.as_ref().map(list));
+        set("base_width", self.base_width.map(|width| width.to_string()));
+        set("stem", self.stem.as_ref().map(|stem| stem.to_json().to_string()));
         set("classes", self.classes.map(|classes| classes.to_string()));
         set("channels", self.channels.map(|channels| channels.to_string()));
         set("act", self.activation.map(|activation| activation.name().into()));
@@ -124,14 +151,27 @@ impl Metadata {
         let activation = take("act").map(text);
         let unknown = |name: &String| format!("metadata: activation {name}, not relu or silu");
         let parsed = activation.map(|name| Activation::parse(&name).ok_or_else(|| unknown(&name)));
-        let [depth, width, classes, channels, side, step] =
-            ["depth", "widen", "classes", "channels", "side", "step"].map(|key| (key, take(key)));
+        let [depth, width, classes, side, step, base_width] =
+            ["depth", "widen", "classes", "side", "step", "base_width"].map(|key| (key, take(key)));
+        // Of a ResNet the golden files call depths layers, and dims channels.
+        let [depths, layers, dims, channels] =
+            ["depths", "layers", "dims", "channels"].map(&mut take);
+        let (channels, dims) = match channels {
+            Some(Json::Array(list)) => (None, dims.or(Some(Json::Array(list)))),
+            channels => (channels, dims),
+        };
+        let (depths, dims) = (counts("depths", depths.or(layers))?, counts("dims", dims)?);
+        let stem = take("stem").map(|json| Stem::from_json(&json)).transpose()?;
         Ok(Self {
             architecture: architecture.or(arch),
             depth: count(depth)?,
             width: count(width)?,
             classes: count(classes)?,
-            channels: count(channels)?,
+            depths,
+            dims,
+            base_width: count(base_width)?,
+            stem,
+            channels: count(("channels", channels))?,
             activation: parsed.transpose()?,
             normalisation,
             side: count(side)?,
@@ -140,6 +180,31 @@ impl Metadata {
             version,
             other: strings,
         })
+    }
+}
+
+impl Stem {
+    /// `"patch"`, or lists of channels and strides.
+    fn to_json(&self) -> Json {
+        match self {
+            Self::Patch => "patch".into(),
+            Self::Convs { channels, strides } => {
+                serde_json::json!({ "channels": channels, "strides": strides })
+            }
+        }
+    }
+
+    fn from_json(json: &Json) -> Result<Self, String> {
+        if json.as_str() == Some("patch") {
+            return Ok(Self::Patch);
+        }
+        let list = |key| counts(key, json.get(key).cloned()).ok().flatten();
+        match (list("channels"), list("strides")) {
+            (Some(channels), Some(strides)) => Ok(Self::Convs { channels, strides }),
+            _ => {
+                Err(format!("metadata: stem is {json}, not patch or lists of channels and strides"))
+            }
+        }
     }
 }
 
@@ -157,6 +222,13 @@ fn count<T: TryFrom<u64>>((key, json): (&str, Option<Json>)) -> Result<Option<T>
     number
         .map(Some)
         .ok_or_else(|| format!("metadata: {key} is {json}, not a whole number in range"))
+}
+
+fn counts(key: &str, json: Option<Json>) -> Result<Option<Vec<u32>>, String> {
+    let Some(json) = json else { return Ok(None) };
+    let number = |json: &Json| json.as_u64().and_then(|number| number.try_into().ok());
+    let list = json.as_array().and_then(|list| list.iter().map(number).collect());
+    list.map(Some).ok_or_else(|| format!("metadata: {key} is {json}, not a list of whole numbers"))
 }
 
 fn numbers(key: &str, json: Option<Json>) -> Result<Vec<f32>, String> {

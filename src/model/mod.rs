@@ -4,16 +4,25 @@
 //! those are in a [`StateDict`] on the host or in [`DeviceWeights`], which several programs share.
 
 pub mod checkpoint;
+mod convnext;
 mod device;
 pub mod initial;
+mod layers;
 mod metadata;
+mod network;
+pub mod onnx;
 mod parameter;
+mod resnet;
 mod state_dict;
 mod wide_resnet;
 
 pub use checkpoint::Checkpoint;
+pub use convnext::{ConvNext, ConvNextBlock, push_stem};
 pub use device::DeviceWeights;
-pub use metadata::{Activation, Metadata, Normalisation};
+pub use layers::{Mode, RunningUpdate};
+pub use metadata::{Activation, Metadata, Normalisation, Stem};
+pub use network::Network;
 pub use parameter::{Parameter, Role, Weights};
+pub use resnet::{Bottleneck, ResNet};
 pub use state_dict::{StateDict, Tensor};
-pub use wide_resnet::{Block, Mode, RunningUpdate, WideResNet};
+pub use wide_resnet::{Block, WideResNet};

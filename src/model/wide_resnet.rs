@@ -1,39 +1,13 @@
 //! Wide residual networks (Zagoruyko and Komodakis 2016, arXiv 1605.07146) with pre-activation blocks.
 
+use super::layers::{
+    Mode, activate, batch_norm, batch_norm_parameters, check_ends, conv, known, linear, normalise,
+    push, push_biased, run_of, side,
+};
 use super::{Activation, Checkpoint, Metadata, Normalisation, Parameter, Role, Weights};
 use crate::graph::{Graph, Value};
-use crate::ops::{
-    Add, BatchNorm, Conv2d, FrozenBatchNorm, GlobalAvgPool, Linear, Normalise, Relu, Silu,
-    UpdateRunningStats,
-};
+use crate::ops::{Add, Conv2d, GlobalAvgPool};
 use crate::{Error, Result};
-
-/// PyTorch's defaults for batch normalisation.
-const EPS: f32 = 1e-5;
-const MOMENTUM: f32 = 0.1;
-
-/// Whose statistics batch normalisation uses.
-#[derive(Debug)]
-pub enum Mode<'a> {
-    /// The running ones, as constants: PyTorch's eval mode.
-    Frozen,
-    /// The batch's. What would update the running ones is appended here: push it or leave it.
-    Training(&'a mut Vec<RunningUpdate>),
-}
-
-/// An update of one layer's running statistics that is not in the graph yet.
-#[derive(Clone, Copy, Debug)]
-pub struct RunningUpdate {
-    op: UpdateRunningStats,
-    inputs: [Value; 4],
-}
-
-impl RunningUpdate {
-    /// Adds the node: the statistics are then updated at every replay of the graph.
-    pub fn push(self, graph: &mut Graph) -> Result<()> {
-        graph.push_all(self.op, &self.inputs).map(drop)
-    }
-}
 
 /// WRN-`depth`-`width`.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,20 +40,7 @@ impl WideResNet {
         if !(1..=64).contains(&width) {
             return wrong(&format_args!("width {width}"), "1 to 64");
         }
-        if !(1..=4).contains(&channels) || !(1..=1 << 16).contains(&classes) {
-            let given = format_args!("{channels} channels, {classes} classes");
-            return wrong(&given, "1 to 4 channels, 1 to 65536 classes");
-        }
-        if let Some(Normalisation { mean, std }) = &normalisation {
-            let lengths = [mean.len(), std.len()];
-            if lengths != [channels as usize; 2]
-                || mean.iter().any(|mean| !mean.is_finite())
-                || std.iter().any(|&std| !(std > 0.0 && std.is_finite()))
-            {
-                let given = format_args!("mean {mean:?}, std {std:?}");
-                return wrong(&given, "a finite mean and a std above 0 for each channel");
-            }
-        }
+        check_ends("wrn", channels, classes, normalisation.as_ref())?;
         Ok(Self { depth, width, channels, classes, activation, normalisation })
     }
 
@@ -89,15 +50,11 @@ impl WideResNet {
         if let Some(other) = metadata.architecture.as_deref().filter(|name| *name != "wrn") {
             return Err(Error::mismatch("wrn", format_args!("architecture {other}"), "wrn"));
         }
-        let known = |key: &str, number: Option<u32>| {
-            let missing = || Error::mismatch("wrn", format_args!("no {key} in the metadata"), "it");
-            number.ok_or_else(missing)
-        };
         Self::new(
-            known("depth", metadata.depth)?,
-            known("widen", metadata.width)?,
-            known("channels", metadata.channels)?,
-            known("classes", metadata.classes)?,
+            known("wrn", "depth", metadata.depth)?,
+            known("wrn", "widen", metadata.width)?,
+            known("wrn", "channels", metadata.channels)?,
+            known("wrn", "classes", metadata.classes)?,
             metadata.activation.unwrap_or_default(),
             metadata.normalisation.clone(),
         )
@@ -106,23 +63,23 @@ impl WideResNet {
     /// The network of a checkpoint, whose tensors' shapes tell what its metadata leave out. Err unless the
     /// tensors are exactly its parameters.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
+        let model = Self::meant_by(checkpoint)?;
+        checkpoint.check(&model.parameters())?;
+        Ok(model)
+    }
+
+    /// The same network where tensors may be missing or too many: those that tell its sizes are there.
+    pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
         let weights = &checkpoint.weights;
-        let side = |name: &str, at: usize| -> Option<u32> {
-            weights.get(name).ok()?.shape.get(at).copied()?.try_into().ok()
-        };
-        let blocks = (0..200u32)
-            .take_while(|j| weights.get(&format!("block1.layer.{j}.conv1.weight")).is_ok())
-            .count() as u32;
+        let side = |name: &str, at: usize| side(weights, name, at);
+        let blocks = run_of(weights, |j| format!("block1.layer.{j}.conv1.weight"));
         let mut metadata = checkpoint.metadata.clone();
         let fill = |known: &mut Option<u32>, told: Option<u32>| *known = known.or(told);
         fill(&mut metadata.depth, Some(6 * blocks + 4).filter(|_| blocks > 0));
         fill(&mut metadata.width, side("block1.layer.0.conv1.weight", 0).map(|side| side / 16));
         fill(&mut metadata.channels, side("conv1.weight", 1));
         fill(&mut metadata.classes, side("fc.weight", 0));
-        let model = Self::from_metadata(&metadata)
-            .map_err(|error| Error::bad_file(&checkpoint.source, error))?;
-        checkpoint.check(&model.parameters())?;
-        Ok(model)
+        Self::from_metadata(&metadata).map_err(|error| Error::bad_file(&checkpoint.source, error))
     }
 
     /// What [`WideResNet::from_metadata`] needs.
@@ -180,15 +137,8 @@ impl WideResNet {
             last = block.outputs;
         }
         batch_norm_parameters(&mut all, "bn1", last);
-        push(&mut all, "fc.weight", &[self.classes as usize, last as usize], Role::Weight);
-        push(&mut all, "fc.bias", &[self.classes as usize], Role::Weight);
+        push_biased(&mut all, "fc", &[self.classes, last]);
         all
-    }
-
-    /// Number of trained numbers.
-    pub fn count(&self) -> usize {
-        let trained = |parameter: &&Parameter| parameter.role == Role::Weight;
-        self.parameters().iter().filter(trained).map(Parameter::count).sum()
     }
 
     /// Adds the nodes from images x \[N, C, H, W\] in \[0, 1\] to logits \[N, K\].
@@ -199,18 +149,15 @@ impl WideResNet {
         weights: &Weights,
         mut mode: Mode,
     ) -> Result<Value> {
-        let mut h = x;
-        if let Some(Normalisation { mean, std }) = &self.normalisation {
-            h = graph.push(Normalise { mean: mean.clone(), std: std.clone() }, &[h])?;
-        }
-        h = graph.push(Conv2d::square(1, 1), &[h, weights.get("conv1.weight")?])?;
+        let mut h = normalise(graph, x, self.normalisation.as_ref())?;
+        h = conv(graph, h, weights, "conv1", Conv2d::square(1, 1))?;
         for block in self.blocks() {
             h = block.push(graph, h, weights, &mut mode)?;
         }
         h = batch_norm(graph, h, weights, "bn1", &mut mode)?;
         h = activate(graph, h, self.activation)?;
         h = graph.push(GlobalAvgPool, &[h])?;
-        graph.push(Linear { bias: true }, &[h, weights.get("fc.weight")?, weights.get("fc.bias")?])
+        linear(graph, h, weights, "fc")
     }
 
     /// Three stages of (depth - 4) / 6 blocks; the first of the second and third halves the sides.
@@ -270,65 +217,17 @@ impl Block {
         mode: &mut Mode,
     ) -> Result<Value> {
         let name = |name: &str| format!("{}{name}", self.prefix);
-        let weight = |layer: &str| weights.get(&name(layer));
         let h = batch_norm(graph, x, weights, &name("bn1"), mode)?;
         let h = activate(graph, h, self.activation)?;
         let mut shortcut = x;
         if self.inputs != self.outputs {
-            let conv = Conv2d::square(self.stride, 0);
-            shortcut = graph.push(conv, &[h, weight("convShortcut.weight")?])?;
+            let op = Conv2d::square(self.stride, 0);
+            shortcut = conv(graph, h, weights, &name("convShortcut"), op)?;
         }
-        let h = graph.push(Conv2d::square(self.stride, 1), &[h, weight("conv1.weight")?])?;
+        let h = conv(graph, h, weights, &name("conv1"), Conv2d::square(self.stride, 1))?;
         let h = batch_norm(graph, h, weights, &name("bn2"), mode)?;
         let h = activate(graph, h, self.activation)?;
-        let h = graph.push(Conv2d::square(1, 1), &[h, weight("conv2.weight")?])?;
+        let h = conv(graph, h, weights, &name("conv2"), Conv2d::square(1, 1))?;
         graph.push(Add, &[h, shortcut])
     }
-}
-
-fn batch_norm(
-    graph: &mut Graph,
-    x: Value,
-    weights: &Weights,
-    name: &str,
-    mode: &mut Mode,
-) -> Result<Value> {
-    let of = |part: &str| weights.get(&format!("{name}.{part}"));
-    let (gamma, beta) = (of("weight")?, of("bias")?);
-    let (running_mean, running_variance) = (of("running_mean")?, of("running_var")?);
-    match mode {
-        Mode::Frozen => {
-            let inputs = [x, gamma, beta, running_mean, running_variance];
-            graph.push(FrozenBatchNorm { eps: EPS }, &inputs)
-        }
-        Mode::Training(updates) => {
-            let [y, mean, variance] = BatchNorm { eps: EPS }.push(graph, [x, gamma, beta])?;
-            let op = UpdateRunningStats::of(graph.shape(x)?, MOMENTUM)?;
-            let inputs = [mean, variance, running_mean, running_variance];
-            updates.push(RunningUpdate { op, inputs });
-            Ok(y)
-        }
-    }
-}
-
-fn activate(graph: &mut Graph, x: Value, activation: Activation) -> Result<Value> {
-    match activation {
-        Activation::Relu => graph.push(Relu, &[x]),
-        Activation::Silu => graph.push(Silu, &[x]),
-    }
-}
-
-fn batch_norm_parameters(all: &mut Vec<Parameter>, name: &str, channels: u32) {
-    for (part, role) in [
-        ("weight", Role::Weight),
-        ("bias", Role::Weight),
-        ("running_mean", Role::Statistic),
-        ("running_var", Role::Statistic),
-    ] {
-        push(all, &format!("{name}.{part}"), &[channels as usize], role);
-    }
-}
-
-fn push(all: &mut Vec<Parameter>, name: &str, shape: &[usize], role: Role) {
-    all.push(Parameter { name: name.into(), shape: shape.into(), role });
 }

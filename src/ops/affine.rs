@@ -14,6 +14,10 @@ uniform! {
     struct Params { images: u32, channels: u32, units: u32 }
 }
 
+uniform! {
+    struct BackwardParams { images: u32, channels: u32, units: u32, eps: f32 }
+}
+
 /// Scales and shifts from frozen statistics.
 pub static FOLD: Kernel = Kernel {
     name: "fold_batch_norm",
@@ -42,6 +46,23 @@ pub static SCALE: Widths = widths!(
     [],
     Params,
     &[("dy", Read), ("affine", Read), ("y", Read), ("dx", Write)],
+);
+
+/// dx, dgamma and dbeta of what the rectifier followed.
+pub static BACKWARD: Widths = widths!(
+    "affine_backward",
+    ["workgroup_sum_vec2"],
+    BackwardParams,
+    &[
+        ("dy", Read),
+        ("x", Read),
+        ("affine", Read),
+        ("mean", Read),
+        ("variance", Read),
+        ("dx", Write),
+        ("dgamma", Write),
+        ("dbeta", Write),
+    ],
 );
 
 /// Inputs gamma, beta, mean and variance, each \[C\]; output \[2, C\]: the scales
@@ -142,5 +163,36 @@ impl Op for ChannelScale {
         let params = Params { images: walk.images, channels: walk.channels, units: walk.units };
         let mask = [("MASK", f64::from(u8::from(self.mask)))];
         walk.each(launch.to, &mask, params, &buffers)
+    }
+}
+
+/// All derivatives of a rectified [`Affine`] that frozen batch normalisation became. Inputs dy and x
+/// \[N, C, H, W\], affine \[2, C\], mean and variance, each \[C\]; outputs dx, dgamma and dbeta.
+#[derive(Clone, Copy, Debug)]
+pub struct AffineBackward {
+    /// Added to the variance; finite and above 0.
+    pub eps: f32,
+}
+
+impl Op for AffineBackward {
+    fn name(&self) -> &'static str {
+        "affine_backward"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [dy, x, affine, stats @ ..] = exactly::<_, 5>(self.name(), "inputs", inputs)?;
+        dy.expect(self.name(), x)?;
+        affine.expect(self.name(), Shape::matrix(2, x.channels())?)?;
+        check_eps(self.name(), self.eps)?;
+        let vector = check_vectors(self.name(), x, &stats)?;
+        Ok(vec![x, vector, vector])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [_dy, x, ..] = exactly::<_, 5>(self.name(), "inputs", launch.inputs)?;
+        let walk = BACKWARD.over(x);
+        let (images, channels, units) = (walk.images, walk.channels, walk.units);
+        let params = BackwardParams { images, channels, units, eps: self.eps };
+        walk.sums(launch.to, &[], params, launch.buffers)
     }
 }

@@ -121,6 +121,22 @@ impl Op for AvgPoolBackward {
         let ([dy], [dx]) = ends(self.name(), launch)?;
         record(&BACKWARD, dx, dy, launch)
     }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        _asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [first] = exactly(self.name(), "inputs", &node.inputs)?;
+        let means = graph.shape(first)?;
+        Ok(vec![Some(if means.pixels() == 1 {
+            graph.push(GlobalAvgPool, &[dy])?
+        } else {
+            graph.push(AvgPool { kernel: self.x.height() / means.height() }, &[dy])?
+        })])
+    }
 }
 
 /// The op's one input and one output.

@@ -2,7 +2,7 @@
 //! `torch.nn.functional.batch_norm(training=True)`, its derivatives, and the update of running statistics.
 
 use super::walk::{Widths, widths};
-use crate::gpu::{Access::*, Kernel, uniform};
+use crate::gpu::{Access::*, BufferId, Kernel, Recording, uniform};
 use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
@@ -42,7 +42,7 @@ pub static FORWARD: Widths = widths!(
     ],
 );
 
-/// The derivative for x, through the statistics too.
+/// The derivative for x, through the statistics too; the constant MASK applies a rectifier's derivative first.
 pub static BACKWARD: Widths = widths!(
     "batch_norm_backward",
     [],
@@ -59,7 +59,8 @@ pub static BACKWARD: Widths = widths!(
     ],
 );
 
-/// The derivatives for gamma and beta, whatever the statistics are of.
+/// The derivatives for gamma and beta, whatever the statistics are of; the constant MASK applies a
+/// rectifier's derivative first.
 pub static WEIGHTS: Widths = widths!(
     "batch_norm_weights",
     ["workgroup_sum_vec2"],
@@ -69,6 +70,7 @@ pub static WEIGHTS: Widths = widths!(
         ("x", Read),
         ("mean", Read),
         ("variance", Read),
+        ("affine", Read),
         ("dgamma", Write),
         ("dbeta", Write),
     ],
@@ -128,14 +130,7 @@ impl Op for BatchNorm {
         let [x, ..] = exactly::<_, 3>(self.name(), "inputs", launch.inputs)?;
         let [of_x, gamma, beta, y, mean, variance] =
             exactly(self.name(), "buffers", launch.buffers)?;
-        let stats = STATS.over(x);
-        let params = StatsParams {
-            images: stats.images,
-            channels: stats.channels,
-            units: stats.units,
-            inv_count: inv_count(x),
-        };
-        stats.sums(launch.to, params, &[of_x, mean, variance])?;
+        record_stats(launch.to, x, [of_x, mean, variance])?;
         let apply = FORWARD.over(x);
         let buffers = [of_x, gamma, beta, mean, variance, y];
         apply.each(launch.to, &[], params_of(&apply, self.eps), &buffers)
@@ -153,21 +148,56 @@ impl Op for BatchNorm {
         let [for_x, for_gamma, for_beta] = exactly(self.name(), "flags", asked)?;
         let eps = self.eps;
         // The derivative for x needs both sums, so they are at hand whatever is asked for.
-        let sums = graph.push_all(BatchNormWeights { eps }, &[dy, x, mean, variance])?;
+        let sums =
+            graph.push_all(BatchNormWeights { eps, mask: false }, &[dy, x, mean, variance])?;
         let [dgamma, dbeta] = exactly(self.name(), "sums", &sums)?;
         let mut dx = None;
         if for_x {
             let inputs = [dy, x, gamma, mean, variance, dgamma, dbeta];
-            dx = Some(graph.push(BatchNormBackward { eps }, &inputs)?);
+            dx = Some(graph.push(BatchNormBackward { eps, mask: false }, &inputs)?);
         }
         Ok(vec![dx, for_gamma.then_some(dgamma), for_beta.then_some(dbeta)])
     }
 }
 
-/// Inputs dy, x, gamma, mean, variance, dgamma, dbeta; output dx.
+/// Input x \[N, C, H, W\]; outputs its mean \[C\] and variance \[C\] as of [`BatchNorm`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchNormStats;
+
+impl Op for BatchNormStats {
+    fn name(&self) -> &'static str {
+        "batch_norm_stats"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [x] = exactly(self.name(), "inputs", inputs)?;
+        count(self.name(), x)?;
+        Ok(vec![Shape::vector(x.channels())?; 2])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [x] = exactly(self.name(), "inputs", launch.inputs)?;
+        record_stats(launch.to, x, exactly(self.name(), "buffers", launch.buffers)?)
+    }
+}
+
+fn record_stats(to: &mut Recording, x: Shape, buffers: [BufferId; 3]) -> Result<()> {
+    let walk = STATS.over(x);
+    let params = StatsParams {
+        images: walk.images,
+        channels: walk.channels,
+        units: walk.units,
+        inv_count: inv_count(x),
+    };
+    walk.sums(to, &[], params, &buffers)
+}
+
+/// Inputs dy, x, gamma, mean, variance, dgamma, dbeta; output dx. With `mask` a rectifier followed the
+/// normalisation, dy is of its output, and the folded normalisation \[2, C\] is given in the place of gamma.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BatchNormBackward {
     pub(crate) eps: f32,
+    pub(crate) mask: bool,
 }
 
 impl Op for BatchNormBackward {
@@ -176,9 +206,13 @@ impl Op for BatchNormBackward {
     }
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
-        let [dy, x, vectors @ ..] = exactly::<_, 7>(self.name(), "inputs", inputs)?;
+        let [dy, x, gamma, vectors @ ..] = exactly::<_, 7>(self.name(), "inputs", inputs)?;
         dy.expect(self.name(), x)?;
-        check_vectors(self.name(), x, &vectors)?;
+        let vector = check_vectors(self.name(), x, &vectors)?;
+        gamma.expect(
+            self.name(),
+            if self.mask { Shape::matrix(2, x.channels())? } else { vector },
+        )?;
         Ok(vec![x])
     }
 
@@ -192,14 +226,16 @@ impl Op for BatchNormBackward {
             eps: self.eps,
             inv_count: inv_count(x),
         };
-        walk.each(launch.to, &[], params, launch.buffers)
+        walk.each(launch.to, &[("MASK", f64::from(self.mask))], params, launch.buffers)
     }
 }
 
-/// Inputs dy, x, mean, variance; outputs dgamma and dbeta, also where the statistics are frozen.
+/// Inputs dy, x, mean, variance; outputs dgamma and dbeta, also where the statistics are frozen. With `mask`
+/// a rectifier followed, dy is of its output, and the folded normalisation \[2, C\] is the fifth input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BatchNormWeights {
     pub(crate) eps: f32,
+    pub(crate) mask: bool,
 }
 
 impl Op for BatchNormWeights {
@@ -208,16 +244,33 @@ impl Op for BatchNormWeights {
     }
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
-        let [dy, x, stats @ ..] = exactly::<_, 4>(self.name(), "inputs", inputs)?;
+        let (dy, x, stats) = if self.mask {
+            let [dy, x, stats @ .., affine] = exactly::<_, 5>(self.name(), "inputs", inputs)?;
+            affine.expect(self.name(), Shape::matrix(2, x.channels())?)?;
+            (dy, x, stats)
+        } else {
+            let [dy, x, stats @ ..] = exactly::<_, 4>(self.name(), "inputs", inputs)?;
+            (dy, x, stats)
+        };
         dy.expect(self.name(), x)?;
         let vector = check_vectors(self.name(), x, &stats)?;
         Ok(vec![vector, vector])
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
-        let [_dy, x, ..] = exactly::<_, 4>(self.name(), "inputs", launch.inputs)?;
+        let few =
+            || Error::mismatch("batch_norm_weights", "too few values", "dy, x and statistics");
+        let (&[_dy, x, ..], &[dy, of_x, mean, variance, .., dgamma, dbeta]) =
+            (launch.inputs, launch.buffers)
+        else {
+            return Err(few());
+        };
+        // Without a mask nothing reads the folded normalisation.
+        let affine = if self.mask { *launch.buffers.get(4).ok_or_else(few)? } else { mean };
         let walk = WEIGHTS.over(x);
-        walk.sums(launch.to, params_of(&walk, self.eps), launch.buffers)
+        let mask = [("MASK", f64::from(self.mask))];
+        let buffers = [dy, of_x, mean, variance, affine, dgamma, dbeta];
+        walk.sums(launch.to, &mask, params_of(&walk, self.eps), &buffers)
     }
 }
 

@@ -113,5 +113,5 @@ impl Op for ImageSum {
 fn record(x: Shape, launch: &mut Launch) -> Result<()> {
     let walk = SUM.over(x);
     let params = SumParams { images: walk.images, channels: walk.channels, units: walk.units };
-    walk.sums(launch.to, params, launch.buffers)
+    walk.sums(launch.to, &[], params, launch.buffers)
 }

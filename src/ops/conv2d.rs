@@ -208,6 +208,26 @@ impl Op for Conv2dInputGradient {
             exactly(self.name(), "inputs", inputs).and_then(|[_, w]| self.conv.params(self.x, w));
         params.map_or(0, |params| params.flops())
     }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [first, w] = exactly(self.name(), "inputs", &node.inputs)?;
+        let [for_first, for_w] = exactly(self.name(), "flags", asked)?;
+        let (mut of_first, mut dw) = (None, None);
+        if for_first {
+            of_first = Some(graph.push(self.conv, &[dy, w])?);
+        }
+        if for_w {
+            let op = Conv2dWeightGradient { conv: self.conv, w: graph.shape(w)? };
+            dw = Some(graph.push(op, &[first, dy])?);
+        }
+        Ok(vec![of_first, dw])
+    }
 }
 
 /// Inputs dy and x; output dw of the shape given.
@@ -239,5 +259,25 @@ impl Op for Conv2dWeightGradient {
         let params =
             exactly(self.name(), "inputs", inputs).and_then(|[_, x]| self.conv.params(x, self.w));
         params.map_or(0, |params| params.flops())
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [first, x] = exactly(self.name(), "inputs", &node.inputs)?;
+        let [for_first, for_x] = exactly(self.name(), "flags", asked)?;
+        let (mut of_first, mut dx) = (None, None);
+        if for_first {
+            of_first = Some(graph.push(self.conv, &[x, dy])?);
+        }
+        if for_x {
+            let op = Conv2dInputGradient { conv: self.conv, x: graph.shape(x)? };
+            dx = Some(graph.push(op, &[first, dy])?);
+        }
+        Ok(vec![of_first, dx])
     }
 }

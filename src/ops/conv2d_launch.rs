@@ -3,15 +3,16 @@
 use crate::gpu::{Adapter, AdapterKind, WINDOW_ALIGNMENT, WINDOW_WORDS, uniform};
 
 /// Invocations in a workgroup, at most.
-pub(super) const WORKGROUP: u32 = 32;
+const WORKGROUP: u32 = 32;
 
 /// Workgroups a launch should have: enough for a CPU rasteriser's threads to end together.
 const ENOUGH: u32 = 8;
 
 /// Invocations in a workgroup of a launch with so many invocations for each of `layers` workgroups in y
-/// and z: half where that makes workgroups for all threads.
+/// and z: fewer, down to one subgroup of a CPU, where that makes workgroups for all threads.
 pub(super) fn workgroup(invocations: u32, layers: u32) -> u32 {
-    if invocations.div_ceil(WORKGROUP) * layers < ENOUGH { WORKGROUP / 2 } else { WORKGROUP }
+    let enough = |&size: &u32| invocations.div_ceil(size) * layers >= ENOUGH;
+    [WORKGROUP, WORKGROUP / 2].into_iter().find(enough).unwrap_or(WORKGROUP / 4)
 }
 
 /// `count` in as few shares of at most `most` as possible, all of about this size.

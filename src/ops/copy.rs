@@ -5,7 +5,7 @@ use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 
 uniform! {
-    struct Params { vectors: u32 }
+    pub(super) struct Params { vectors: u32 }
 }
 
 /// y in place.

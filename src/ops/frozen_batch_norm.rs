@@ -1,5 +1,6 @@
 //! Batch normalisation with frozen statistics, `torch.nn.functional.batch_norm(training=False)`.
 
+use super::Scale;
 use super::batch_norm::{BatchNormWeights, FORWARD, check_eps, check_vectors, params_of};
 use super::walk::{Widths, widths};
 use crate::gpu::{Access::*, uniform};
@@ -67,7 +68,8 @@ impl Op for FrozenBatchNorm {
             dx = Some(graph.push(FrozenBatchNormBackward { eps }, &[dy, gamma, variance])?);
         }
         if for_gamma || for_beta {
-            let sums = graph.push_all(BatchNormWeights { eps }, &[dy, x, mean, variance])?;
+            let sums =
+                graph.push_all(BatchNormWeights { eps, mask: false }, &[dy, x, mean, variance])?;
             let [of_gamma, of_beta] = exactly(self.name(), "sums", &sums)?;
             (dgamma, dbeta) = (for_gamma.then_some(of_gamma), for_beta.then_some(of_beta));
         }
@@ -102,5 +104,30 @@ impl Op for FrozenBatchNormBackward {
             eps: self.eps,
         };
         walk.each(launch.to, &[], params, launch.buffers)
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [first, gamma, variance] = exactly(self.name(), "inputs", &node.inputs)?;
+        let [for_first, for_gamma, for_variance] = exactly(self.name(), "flags", asked)?;
+        if for_variance {
+            return Err(Error::NoDerivative { op: self.name(), why: "the variance is frozen" });
+        }
+        let (mut of_first, mut dgamma) = (None, None);
+        if for_first {
+            of_first = Some(graph.push(*self, &[dy, gamma, variance])?);
+        }
+        if for_gamma {
+            // The sum over dy * first / sqrt(variance + eps), which is gamma's derivative at a mean of 0.
+            let zero = graph.push(Scale { factor: 0.0 }, &[variance])?;
+            let op = BatchNormWeights { eps: self.eps };
+            dgamma = graph.push_all(op, &[dy, first, zero, variance])?.first().copied();
+        }
+        Ok(vec![of_first, dgamma, None])
     }
 }

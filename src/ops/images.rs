@@ -103,4 +103,16 @@ impl Op for ImagesBackward {
         let (first, words) = (self.first * (dy.elements() / dy.images()), dy.elements());
         launch.each(&BACKWARD, BackwardParams { first, words, all: dx.elements() }, dx.elements())
     }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        _asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [first] = exactly(self.name(), "inputs", &node.inputs)?;
+        let range = Images { first: self.first, count: graph.shape(first)?.images() };
+        Ok(vec![Some(graph.push(range, &[dy])?)])
+    }
 }

@@ -169,4 +169,24 @@ impl Op for Product {
         let depth = self.sizes(inputs).map_or(0, |[_, depth, _]| depth);
         outputs.first().map_or(0, |c| 2 * u64::from(c.elements()) * u64::from(depth))
     }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [a, b] = exactly(self.name(), "inputs", &node.inputs)?;
+        let [for_a, for_b] = exactly(self.name(), "flags", asked)?;
+        let (mut da, mut db) = (None, None);
+        if for_a {
+            let rows = if self.transposed { [b, dy] } else { [dy, b] };
+            da = Some(graph.push(Linear { bias: false }, &rows)?);
+        }
+        if for_b {
+            db = Some(graph.push(Self { transposed: !self.transposed }, &[a, dy])?);
+        }
+        Ok(vec![da, db])
+    }
 }

@@ -1,6 +1,8 @@
 //! Logsumexp over the classes, `torch.logsumexp(logits, dim=1)`: minus the marginal energy
 //! (Grathwohl et al. 2020, arXiv 1912.03263, equation 5), and its derivative, the softmax.
 
+use super::softmax::SoftmaxBackward;
+use super::{BroadcastMul, ImageDot, Softmax};
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
@@ -88,5 +90,27 @@ impl Op for LogSumExpBackward {
         let [_dy, logits] = exactly(self.name(), "inputs", launch.inputs)?;
         let params = Params { classes: logits.channels() };
         launch.all(&BACKWARD, params, [logits.images(), 1, 1])
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [first, logits] = exactly(self.name(), "inputs", &node.inputs)?;
+        let [for_first, for_logits] = exactly(self.name(), "flags", asked)?;
+        // dlogits = softmax times a number an image.
+        let softmax = graph.push(Softmax { log: false }, &[logits])?;
+        let (mut of_first, mut dlogits) = (None, None);
+        if for_first {
+            of_first = Some(graph.push(ImageDot, &[dy, softmax])?);
+        }
+        if for_logits {
+            let each = graph.push(SoftmaxBackward { log: false }, &[dy, softmax])?;
+            dlogits = Some(graph.push(BroadcastMul, &[each, first])?);
+        }
+        Ok(vec![of_first, dlogits])
     }
 }

@@ -6,20 +6,27 @@ mod avg_pool;
 mod batch_norm;
 mod bce_with_logits;
 mod broadcast_add;
+mod broadcast_mul;
 mod concat;
 mod conv2d;
 mod conv2d_launch;
 mod copy;
 mod cross_entropy;
+mod dlr;
 mod ema_step;
 mod energy;
 mod fill;
 mod frozen_batch_norm;
+mod gelu;
+mod group_norm;
+mod grouped_conv2d;
 mod images;
 mod keep_best;
 mod l2_norm;
+mod layer_norm;
 mod linear;
 mod log_sum_exp;
+mod max_pool;
 mod momentum_step;
 mod normalise;
 mod packed_conv2d;
@@ -27,48 +34,69 @@ mod packed_weight_gradient;
 mod per_image;
 mod pgd_step;
 mod pick_logit;
+mod r1;
 mod random;
 mod random_start;
 mod relu;
+mod reshape;
+mod resize;
 mod scale;
 mod sgd_step;
+mod sigmoid;
 mod silu;
+mod softmax;
 mod sum;
 mod walk;
 
 pub use add::Add;
-pub use affine::{Affine, ChannelScale, FoldBatchNorm};
+pub use affine::{Affine, AffineBackward, ChannelScale, FoldBatchNorm};
 pub use avg_pool::{AvgPool, GlobalAvgPool};
 pub use batch_norm::{BatchNorm, UpdateRunningStats};
 pub use bce_with_logits::BceWithLogits;
 pub use broadcast_add::BroadcastAdd;
+pub use broadcast_mul::{BroadcastMul, ChannelDot, ImageDot};
 pub use concat::Concat;
 pub use conv2d::{Conv2d, Conv2dInputGradient, Conv2dWeightGradient};
 pub use copy::Copy;
 pub use cross_entropy::CrossEntropy;
+pub use dlr::Dlr;
 pub use ema_step::EmaStep;
 pub use energy::{joint_energy, marginal_energy};
 pub use fill::Fill;
 pub use frozen_batch_norm::FrozenBatchNorm;
+pub use gelu::Gelu;
+pub use group_norm::GroupNorm;
+pub use grouped_conv2d::GroupedConv2d;
 pub use images::Images;
 pub use keep_best::KeepBest;
 pub use l2_norm::L2Norm;
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use log_sum_exp::LogSumExp;
+pub use max_pool::MaxPool;
 pub use momentum_step::MomentumStep;
 pub use normalise::Normalise;
 pub use packed_conv2d::{Epilogue, PackWeights, PackedConv2d, Residual};
 pub use packed_weight_gradient::PackedWeightGradient;
 pub use pgd_step::{Norm, PgdStep};
 pub use pick_logit::PickLogit;
+pub use r1::r1;
 pub use random::{Draw, Random};
 pub use random_start::{Group, RandomStart};
 pub use relu::Relu;
+pub use reshape::Reshape;
+pub use resize::{Filter, Resize};
 pub use scale::Scale;
 pub use sgd_step::SgdStep;
+pub use sigmoid::Sigmoid;
 pub use silu::Silu;
+pub use softmax::Softmax;
 pub use sum::Sum;
-pub(crate) use {frozen_batch_norm::FrozenBatchNormBackward, relu::ReluBackward};
+pub(crate) use {
+    batch_norm::{BatchNormBackward, BatchNormStats, BatchNormWeights},
+    frozen_batch_norm::FrozenBatchNormBackward,
+    relu::ReluBackward,
+};
 
 use crate::Result;
 use crate::gpu::Kernel;
@@ -80,6 +108,8 @@ pub static KERNELS: &[&Kernel] = &[
     &add::KERNEL,
     &affine::AFFINE.f32,
     &affine::AFFINE.vec4,
+    &affine::BACKWARD.f32,
+    &affine::BACKWARD.vec4,
     &affine::FOLD,
     &affine::SCALE.f32,
     &affine::SCALE.vec4,
@@ -102,6 +132,10 @@ pub static KERNELS: &[&Kernel] = &[
     &broadcast_add::FORWARD.vec4,
     &broadcast_add::SUM.f32,
     &broadcast_add::SUM.vec4,
+    &broadcast_mul::DOT.f32,
+    &broadcast_mul::DOT.vec4,
+    &broadcast_mul::FORWARD.f32,
+    &broadcast_mul::FORWARD.vec4,
     &concat::KERNEL,
     &conv2d::FORWARD,
     &conv2d::INPUT_GRADIENT,
@@ -109,32 +143,53 @@ pub static KERNELS: &[&Kernel] = &[
     &copy::KERNEL,
     &cross_entropy::BACKWARD,
     &cross_entropy::FORWARD,
+    &dlr::BACKWARD,
+    &dlr::FORWARD,
     &ema_step::KERNEL,
     &fill::KERNEL,
     &frozen_batch_norm::BACKWARD.f32,
     &frozen_batch_norm::BACKWARD.vec4,
+    &gelu::BACKWARD,
+    &gelu::FORWARD,
+    &group_norm::BACKWARD,
+    &group_norm::FORWARD,
+    &grouped_conv2d::FORWARD,
+    &grouped_conv2d::INPUT_GRADIENT,
+    &grouped_conv2d::WEIGHT_GRADIENT,
     &images::BACKWARD,
     &images::FORWARD,
     &keep_best::KERNEL,
     &l2_norm::SCALAR,
     &l2_norm::VEC4,
+    &layer_norm::BACKWARD.f32,
+    &layer_norm::BACKWARD.vec4,
+    &layer_norm::FORWARD.f32,
+    &layer_norm::FORWARD.vec4,
+    &layer_norm::WEIGHTS.f32,
+    &layer_norm::WEIGHTS.vec4,
     &linear::BACKWARD.f32,
     &linear::BACKWARD.vec4,
     &linear::FORWARD.f32,
     &linear::FORWARD.vec4,
     &log_sum_exp::BACKWARD,
     &log_sum_exp::FORWARD,
+    &max_pool::BACKWARD,
+    &max_pool::FORWARD,
     &momentum_step::SCALAR,
     &momentum_step::VEC4,
     &normalise::KERNEL.f32,
     &normalise::KERNEL.vec4,
     &packed_conv2d::PACK,
-    &packed_conv2d::QUADS,
-    &packed_conv2d::QUADS_WINDOW,
-    &packed_conv2d::TAPS,
-    &packed_conv2d::TAPS_WINDOW,
-    &packed_weight_gradient::QUADS,
-    &packed_weight_gradient::QUADS_WINDOW,
+    &packed_conv2d::DOUBLE.storage,
+    &packed_conv2d::DOUBLE.window,
+    &packed_conv2d::HALVE.storage,
+    &packed_conv2d::HALVE.window,
+    &packed_conv2d::QUADS.storage,
+    &packed_conv2d::QUADS.window,
+    &packed_conv2d::TAPS.storage,
+    &packed_conv2d::TAPS.window,
+    &packed_weight_gradient::NINE,
+    &packed_weight_gradient::NINE_WINDOW,
     &packed_weight_gradient::SUM_PARTS,
     &packed_weight_gradient::TAPS,
     &packed_weight_gradient::TAPS_WINDOW,
@@ -146,10 +201,17 @@ pub static KERNELS: &[&Kernel] = &[
     &random_start::KERNEL,
     &relu::BACKWARD,
     &relu::FORWARD,
+    &resize::BACKWARD,
+    &resize::FORWARD,
     &scale::KERNEL,
     &sgd_step::KERNEL,
+    &sigmoid::BACKWARD,
+    &sigmoid::FORWARD,
     &silu::BACKWARD,
     &silu::FORWARD,
+    &silu::SECOND,
+    &softmax::BACKWARD,
+    &softmax::FORWARD,
     &sum::BACKWARD,
     &sum::FORWARD,
 ];

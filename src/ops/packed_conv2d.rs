@@ -25,14 +25,15 @@ pub static PACK: Kernel = Kernel {
 };
 
 macro_rules! packed {
-    ($name:literal, $file:literal, $read:literal, $access:expr, $subgroup:literal) => {
+    ($name:literal, $stem:literal, $read:literal, $access:expr, $subgroup:literal $(, $tile:literal)?) => {
         Kernel {
             name: $name,
             source: concat!(
-                include_str!(concat!("../../shaders/", $file)),
+                include_str!(concat!("../../shaders/", $stem, ".wgsl")),
                 include_str!("../../shaders/shared/conv2d_launch.wgsl"),
-                include_str!(concat!("../../shaders/shared/", $read)),
+                include_str!(concat!("../../shaders/shared/conv2d_read_", $read, ".wgsl")),
                 include_str!("../../shaders/shared/epilogue.wgsl"),
+                $(include_str!(concat!("../../shaders/shared/", $tile, ".wgsl")),)?
             ),
             params: Params::LAYOUT,
             bindings: &[
@@ -48,18 +49,33 @@ macro_rules! packed {
     };
 }
 
-/// 3x3, stride 1, padding 1, rows of whole quads.
-pub static QUADS: Kernel =
-    packed!("conv2d_quads", "conv2d_quads.wgsl", "conv2d_read_storage.wgsl", Read, 0);
-/// The same through uniform windows.
-pub static QUADS_WINDOW: Kernel =
-    packed!("conv2d_quads_window", "conv2d_quads.wgsl", "conv2d_read_window.wgsl", Window, 8);
+/// One shader file as two kernels.
+macro_rules! reads {
+    ($stem:literal, $window:literal $(, $tile:literal)?) => {
+        Reads {
+            storage: packed!($stem, $stem, "storage", Read, 0 $(, $tile)?),
+            window: packed!($window, $stem, "window", Window, 8 $(, $tile)?),
+        }
+    };
+}
+
+/// One way of computing, as the kernel that reads whole buffers and the one that reads uniform windows.
+#[derive(Debug)]
+pub struct Reads {
+    /// Through storage bindings.
+    pub storage: Kernel,
+    /// Through uniform windows.
+    pub window: Kernel,
+}
+
+/// 3x3, stride 1, padding 1, rows of whole quads, either direction.
+pub static QUADS: Reads = reads!("conv2d_quads", "conv2d_quads_window", "conv2d_tile");
+/// Stride 2 that halves both sides.
+pub static HALVE: Reads = reads!("conv2d_halve", "conv2d_halve_window", "conv2d_tile");
+/// Its derivative for x.
+pub static DOUBLE: Reads = reads!("conv2d_double", "conv2d_double_window", "conv2d_tile");
 /// Any kernel, stride and padding, either direction.
-pub static TAPS: Kernel =
-    packed!("conv2d_taps", "conv2d_taps.wgsl", "conv2d_read_storage.wgsl", Read, 0);
-/// The same through uniform windows.
-pub static TAPS_WINDOW: Kernel =
-    packed!("conv2d_taps_window", "conv2d_taps.wgsl", "conv2d_read_window.wgsl", Window, 8);
+pub static TAPS: Reads = reads!("conv2d_taps", "conv2d_taps_window");
 
 /// Input w \[O, I, R, C\]; output the packed weights as a vector, padded to a whole window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,11 +103,31 @@ impl Op for PackWeights {
         let [w] = exactly(self.name(), "inputs", launch.inputs)?;
         let [packed] = exactly(self.name(), "outputs", launch.outputs)?;
         let [outputs, inputs, kernel_height, kernel_width] = w.sides();
-        let params = PackParams { outputs, inputs, kernel_height, kernel_width };
         let constants =
             [("TRANSPOSED", f64::from(self.transposed)), ("FLIPPED", f64::from(self.flipped))];
-        let grid = Recording::grid(packed.elements(), 64);
-        launch.to.dispatch(&PACK, &constants, params, launch.buffers, grid).map(drop)
+        let most = launch.to.adapter().max_binding / 4;
+        let each = inputs * kernel_height * kernel_width;
+        if self.transposed || u64::from(packed.elements()) <= most {
+            let params = PackParams { outputs, inputs, kernel_height, kernel_width };
+            let grid = Recording::grid(packed.elements(), 64);
+            return launch.to.dispatch(&PACK, &constants, params, launch.buffers, grid).map(drop);
+        }
+        // More than one binding shows: as many runs of output channels as it takes. With 64 in a run, both begin where
+        // bindings may.
+        let run = u32::try_from(most / u64::from(each) / 64 * 64).unwrap_or(u32::MAX);
+        if run == 0 {
+            let wanted = format_args!("64 output channels below {most} words");
+            return Err(Error::mismatch(PACK.name, w, wanted));
+        }
+        let [of_w, of_packed] = exactly(self.name(), "buffers", launch.buffers)?;
+        for first in (0..outputs).step_by(run as usize) {
+            let outputs = run.min(outputs - first);
+            let params = PackParams { outputs, inputs, kernel_height, kernel_width };
+            let part = |buffer| Binding { buffer, window: Some(first * each) };
+            let grid = Recording::grid(outputs.div_ceil(8) * 8 * each, 64);
+            launch.to.dispatch(&PACK, &constants, params, &[part(of_w), part(of_packed)], grid)?;
+        }
+        Ok(())
     }
 }
 
@@ -136,19 +172,38 @@ pub struct PackedConv2d {
     pub epilogue: Epilogue,
 }
 
+/// Which kernel computes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Quads,
+    Halve,
+    Double,
+    Taps,
+}
+
 impl PackedConv2d {
     /// How its weights are to be packed.
     pub fn packing(&self) -> PackWeights {
-        PackWeights { transposed: self.transposed, flipped: self.transposed && self.quads() }
+        PackWeights {
+            transposed: self.transposed,
+            flipped: self.transposed && self.way() == Way::Quads,
+        }
     }
 
-    /// Whether the 3x3 kernel over quads fits, for either direction.
-    fn quads(&self) -> bool {
+    fn way(&self) -> Way {
         let [_, _, rows, columns] = self.w.sides();
-        let width = self.x.width();
-        self.conv == Conv2d::square(1, 1)
-            && (rows, columns) == (3, 3)
-            && (width.is_multiple_of(8) || width == 4 && self.x.height().is_multiple_of(2))
+        let [_, _, height, width] = self.x.sides();
+        let (conv, kernel, eights) = (self.conv, (rows, columns), width.is_multiple_of(8));
+        if conv == Conv2d::square(1, 1) && kernel == (3, 3) && (eights || width == 4) {
+            return Way::Quads;
+        }
+        let halves = conv == Conv2d::square(2, 1) && kernel == (3, 3)
+            || conv == Conv2d::square(2, 0) && kernel == (1, 1);
+        match halves && eights && height.is_multiple_of(2) {
+            true if self.transposed => Way::Double,
+            true => Way::Halve,
+            false => Way::Taps,
+        }
     }
 
     /// Shapes of what is read and of what is written.
@@ -223,7 +278,7 @@ impl Op for PackedConv2d {
         let Epilogue { affine, mask, residual, relu } = self.epilogue;
         let mut extra = extra.iter().copied();
         let mut next = |wanted: bool| wanted.then(|| extra.next()).flatten();
-        let affine_buffer = next(affine || mask).unwrap_or(*w);
+        let affine_buffer = next(affine || mask).unwrap_or(*x);
         let (mask_buffer, residual_buffer) = (next(mask), next(residual != Residual::None));
         let mut constants = vec![
             ("AFFINE", f64::from(affine && !mask)),
@@ -234,21 +289,35 @@ impl Op for PackedConv2d {
         let whole =
             [Share { params, x: None, w: None, y: None, blocks: params.outputs.div_ceil(8) }];
         let windows = self.shares(&params, launch.to.adapter());
-        let (kernel, tiles, phases) = if self.quads() {
+        let way = self.way();
+        if way == Way::Quads {
             constants.push(("NARROW", f64::from(params.width == 4)));
+        }
+        if way != Way::Taps {
             constants.push(("CHANNELS", f64::from(params.outputs.min(8))));
-            let tiles = params.out_height * params.out_width / 8;
-            (if windows.is_some() { &QUADS_WINDOW } else { &QUADS }, tiles, 1)
-        } else {
-            constants.push(("TRANSPOSED", f64::from(self.transposed)));
-            constants.push(("STRIDE_Y", f64::from(params.stride_y)));
-            constants.push(("STRIDE_X", f64::from(params.stride_x)));
-            // A strided derivative's rows and columns fall into phases that meet different taps.
-            let [every_y, every_x] = if self.transposed { self.conv.stride } else { [1, 1] };
-            let across = params.out_width.div_ceil(every_x).div_ceil(4);
-            let tiles = params.out_height.div_ceil(every_y) * across;
-            (if windows.is_some() { &TAPS_WINDOW } else { &TAPS }, tiles, every_y * every_x)
+        }
+        let (reads, tiles, phases) = match way {
+            Way::Quads => {
+                let [across, high] = if params.width == 4 { [1, 4] } else { [params.width / 8, 2] };
+                (&QUADS, across * params.height.div_ceil(high), 1)
+            }
+            Way::Halve => (&HALVE, params.out_width / 4 * params.out_height.div_ceil(2), 1),
+            Way::Double => (&DOUBLE, params.width / 4 * params.height, 1),
+            Way::Taps => {
+                constants.push(("TRANSPOSED", f64::from(self.transposed)));
+                constants.push(("STRIDE_Y", f64::from(params.stride_y)));
+                constants.push(("STRIDE_X", f64::from(params.stride_x)));
+                // A strided derivative's rows and columns fall into phases that meet different taps.
+                let [every_y, every_x] = if self.transposed { self.conv.stride } else { [1, 1] };
+                let across = params.out_width.div_ceil(every_x).div_ceil(4);
+                let tiles = params.out_height.div_ceil(every_y) * across;
+                (&TAPS, tiles, every_y * every_x)
+            }
         };
+        if matches!(way, Way::Halve | Way::Double) {
+            constants.push(("POINT", f64::from(params.kernel_width == 1)));
+        }
+        let kernel = if windows.is_some() { &reads.window } else { &reads.storage };
         for share in windows.as_deref().unwrap_or(&whole) {
             // What the flags leave out is bound to x as x is.
             let x = Binding { buffer: *x, window: share.x };

@@ -3,7 +3,7 @@
 //! [`Conv2dWeightGradient`](super::Conv2dWeightGradient).
 
 use super::conv2d::Conv2d;
-use super::conv2d_launch::{Params, Share, WORKGROUP, pair_shares, reads_windows};
+use super::conv2d_launch::{Params, Share, pair_shares, reads_windows, workgroup};
 use crate::Result;
 use crate::gpu::{Access::*, Adapter, Binding, Kernel, Recording, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -37,18 +37,18 @@ pub static TAPS: Kernel =
 /// The same through uniform windows.
 pub static TAPS_WINDOW: Kernel =
     weights!("conv2d_weights_window", "conv2d_weights.wgsl", "conv2d_pair_window.wgsl", Window, 8);
-/// One part of dw: 3x3, stride 1, padding 1.
-pub static QUADS: Kernel = weights!(
-    "conv2d_weights_quads",
-    "conv2d_weights_quads.wgsl",
+/// One part of dw: 3x3, padding 1, stride 1 or 2.
+pub static NINE: Kernel = weights!(
+    "conv2d_weights_nine",
+    "conv2d_weights_nine.wgsl",
     "conv2d_pair_storage.wgsl",
     Read,
     0
 );
 /// The same through uniform windows.
-pub static QUADS_WINDOW: Kernel = weights!(
-    "conv2d_weights_quads_window",
-    "conv2d_weights_quads.wgsl",
+pub static NINE_WINDOW: Kernel = weights!(
+    "conv2d_weights_nine_window",
+    "conv2d_weights_nine.wgsl",
     "conv2d_pair_window.wgsl",
     Window,
     8
@@ -145,21 +145,27 @@ impl Op for PackedWeightGradient {
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [dy, x, dw, partials] = exactly(self.name(), "buffers", launch.buffers)?;
         let [_, inputs, rows, columns] = self.w.sides();
-        let quads = self.conv == Conv2d::square(1, 1) && (rows, columns) == (3, 3);
-        let kernel = match (quads, self.windows) {
-            (true, true) => &QUADS_WINDOW,
-            (true, false) => &QUADS,
+        let [_, _, height, width] = self.x.sides();
+        let halve = self.conv == Conv2d::square(2, 1)
+            && height.is_multiple_of(2)
+            && width.is_multiple_of(8);
+        let nine = (self.conv == Conv2d::square(1, 1) || halve) && (rows, columns) == (3, 3);
+        let kernel = match (nine, self.windows) {
+            (true, true) => &NINE_WINDOW,
+            (true, false) => &NINE,
             (false, true) => &TAPS_WINDOW,
             (false, false) => &TAPS,
         };
-        // An invocation for each kernel row, or for each of its columns too.
-        let positions = inputs * if quads { rows } else { rows * columns };
-        let workgroup = positions.next_multiple_of(8).min(WORKGROUP);
+        // An invocation for all weights of an in channel, or for each.
+        let positions = inputs * if nine { 1 } else { rows * columns };
+        let workgroup = workgroup(positions, self.w.images().div_ceil(8));
         let shares = self.shares()?;
         let parts = shares.len() as u32;
         for (part, Share { params, x: x_window, y: y_window, blocks, .. }) in (0..).zip(shares) {
             let mut constants = vec![("WORKGROUP", f64::from(workgroup))];
-            if !quads {
+            if nine {
+                constants.push(("HALVE", f64::from(halve)));
+            } else {
                 constants.push(("STRIDE_Y", f64::from(params.stride_y)));
                 constants.push(("STRIDE_X", f64::from(params.stride_x)));
             }

@@ -91,4 +91,15 @@ impl Op for PickLogitBackward {
         let params = Params { images: dlogits.images(), classes: self.classes };
         launch.each(&BACKWARD, params, dlogits.elements())
     }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        _asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [_dy, labels] = exactly(self.name(), "inputs", &node.inputs)?;
+        Ok(vec![Some(graph.push(PickLogit, &[dy, labels])?), None])
+    }
 }

@@ -84,4 +84,16 @@ impl Op for ReluBackward {
         let vectors = dy.elements().div_ceil(4);
         launch.each(&BACKWARD, Params { vectors }, vectors)
     }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        _asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [_dy, y] = exactly(self.name(), "inputs", &node.inputs)?;
+        // The rectifier is straight on both sides of its corner: y has no derivative.
+        Ok(vec![Some(graph.push(Self, &[dy, y])?), None])
+    }
 }

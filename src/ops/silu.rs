@@ -33,6 +33,18 @@ pub static BACKWARD: Kernel = Kernel {
     subgroup: 0,
 };
 
+/// y from a, b and x: the derivative of the derivative.
+pub static SECOND: Kernel = Kernel {
+    name: "silu_second",
+    source: concat!(
+        include_str!("../../shaders/silu_second.wgsl"),
+        include_str!("../../shaders/shared/index.wgsl"),
+    ),
+    params: Params::LAYOUT,
+    bindings: &[("a", Read), ("b", Read), ("x", Read), ("y", Write)],
+    subgroup: 0,
+};
+
 /// Input x of any shape; output x / (1 + exp(-x)).
 #[derive(Clone, Copy, Debug)]
 pub struct Silu;
@@ -84,5 +96,47 @@ impl Op for SiluBackward {
         let [dy, _x] = exactly(self.name(), "inputs", launch.inputs)?;
         let vectors = dy.elements().div_ceil(4);
         launch.each(&BACKWARD, Params { vectors }, vectors)
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [first, x] = exactly(self.name(), "inputs", &node.inputs)?;
+        let [for_first, for_x] = exactly(self.name(), "flags", asked)?;
+        let (mut of_first, mut dx) = (None, None);
+        if for_first {
+            of_first = Some(graph.push(Self, &[dy, x])?);
+        }
+        if for_x {
+            dx = Some(graph.push(SiluSecond, &[dy, first, x])?);
+        }
+        Ok(vec![of_first, dx])
+    }
+}
+
+/// Inputs a, b and x; output a * b times the second derivative at x.
+#[derive(Clone, Copy, Debug)]
+struct SiluSecond;
+
+impl Op for SiluSecond {
+    fn name(&self) -> &'static str {
+        SECOND.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [a, b, x] = exactly(self.name(), "inputs", inputs)?;
+        a.expect(self.name(), x)?;
+        b.expect(self.name(), x)?;
+        Ok(vec![x])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [y] = exactly(self.name(), "outputs", launch.outputs)?;
+        let vectors = y.elements().div_ceil(4);
+        launch.each(&SECOND, Params { vectors }, vectors)
     }
 }

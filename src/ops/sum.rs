@@ -97,4 +97,14 @@ impl Op for SumBackward {
         let vectors = self.shape.elements().div_ceil(4);
         launch.each(&BACKWARD, BackwardParams { vectors, scale: self.scale }, vectors)
     }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        _: &Node,
+        dy: Value,
+        _asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        Ok(vec![Some(graph.push(Sum { scale: self.scale }, &[dy])?)])
+    }
 }

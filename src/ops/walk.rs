@@ -93,11 +93,13 @@ impl Walk {
     pub fn sums(
         &self,
         to: &mut Recording,
+        constants: &[(&'static str, f64)],
         params: impl bytemuck::Pod,
         buffers: &[BufferId],
     ) -> Result<()> {
         let lanes = if cpu(to) { 8 } else { 256 };
-        let constants = [("LANES", f64::from(lanes)), ("COLUMNS", f64::from(self.columns(lanes)))];
+        let own = [("LANES", f64::from(lanes)), ("COLUMNS", f64::from(self.columns(lanes)))];
+        let constants = [&own, constants].concat();
         let grid = Recording::grid(self.channels, 1);
         to.dispatch(self.kernel, &constants, params, buffers, grid).map(drop)
     }

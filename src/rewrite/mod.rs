@@ -1,13 +1,15 @@
 //! Rewrites that know ops: the same values computed with fewer and faster launches. They run after
 //! derivatives were taken, on nodes; values keep their numbers, so what a caller holds stays good.
 //!
-//! In order: frozen batch norm becomes a scale and a shift a channel (`fold`), convolutions take
-//! packed weights (`pack`), and what follows a convolution moves into its store (`fuse`).
+//! In order: frozen batch norm becomes a scale and a shift a channel (`fold`), rectifiers and their
+//! derivatives go into the normalisation in front (`fuse`, `rectify`), convolutions take packed weights
+//! (`pack`), and what follows a convolution moves into its store (`fuse`).
 
 mod edit;
 mod fold;
 mod fuse;
 mod pack;
+mod rectify;
 
 use crate::Result;
 use crate::gpu::Adapter;
@@ -17,7 +19,9 @@ use crate::graph::{Graph, Value};
 pub fn optimise(graph: &Graph, wanted: &[Value], adapter: &Adapter) -> Result<Graph> {
     let mut graph = graph.clone();
     fold::frozen_batch_norms(&mut graph)?;
+    rectify::batch_norms(&mut graph, wanted)?;
     fuse::rectifiers(&mut graph, wanted)?;
+    rectify::derivatives(&mut graph, wanted)?;
     pack::convolutions(&mut graph, adapter)?;
     fuse::epilogues(&mut graph, wanted)?;
     Ok(graph)

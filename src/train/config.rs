@@ -9,6 +9,7 @@ use toml::{Table, Value};
 
 use super::presets;
 use crate::data::{Ood, Source};
+use crate::model::Network;
 use crate::ops::Norm;
 use crate::{Error, Result};
 
@@ -53,16 +54,26 @@ pub struct Data {
     pub held_out: u32,
 }
 
-/// `[model]`, a WideResNet
+/// What `model.architecture` says for a WideResNet of any depth and width.
+pub(super) const WRN: &str = "wrn";
+
+/// `[model]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// Layers, 6n + 4.
+    /// `wrn`, or one of [`Network::names`], which say all.
+    #[serde(default = "wrn")]
+    pub architecture: String,
+    /// Layers of a WideResNet, 6n + 4.
     pub depth: u32,
-    /// Times 16, 32 and 64 channels.
+    /// Times its 16, 32 and 64 channels.
     pub width: u32,
-    /// After each batch norm.
+    /// After each of its batch norms.
     pub activation: Activation,
+}
+
+fn wrn() -> String {
+    WRN.into()
 }
 
 /// What follows a batch norm.
@@ -326,6 +337,10 @@ impl Config {
         holds("data.side", data.side, data.side.is_multiple_of(4), "a multiple of 4")?;
         within("data.held_out", data.held_out, COUNT)?;
 
+        let architecture = &model.architecture;
+        let named = architecture == WRN || Network::names().contains(architecture);
+        let allowed = format!("{WRN}, {}", Network::names().join(", "));
+        holds("model.architecture", architecture, named, &allowed)?;
         within("model.depth", model.depth, 10..=1000)?;
         holds("model.depth", model.depth, model.depth % 6 == 4, "6n + 4, as 10, 16, 22, 28, 34")?;
         within("model.width", model.width, 1..=64)?;

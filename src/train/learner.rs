@@ -3,7 +3,7 @@
 use crate::attack::program;
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Program, Shape, Value};
-use crate::model::{DeviceWeights, Mode, Parameter, Role, StateDict, Weights, WideResNet};
+use crate::model::{DeviceWeights, Mode, Network, Parameter, Role, StateDict, Weights};
 use crate::ops::{
     self, Add, BceWithLogits, Concat, CrossEntropy, EmaStep, Images, LogSumExp, PickLogit, SgdStep,
     Sum,
@@ -17,7 +17,7 @@ const EMA_CAP: f64 = 0.999;
 #[derive(Clone, Debug)]
 pub struct Learner {
     /// What it is.
-    pub model: WideResNet,
+    pub model: Network,
     /// What the optimiser changes.
     pub live: DeviceWeights,
     /// Moving averages of all of it; what is evaluated and published.
@@ -32,7 +32,7 @@ pub struct Learner {
 
 impl Learner {
     /// Begins with these weights; the averages equal them and the momentum is empty.
-    pub async fn new(gpu: &Gpu, model: &WideResNet, weights: &StateDict) -> Result<Self> {
+    pub async fn new(gpu: &Gpu, model: &Network, weights: &StateDict) -> Result<Self> {
         let parameters = model.parameters();
         let trained: Vec<_> = trained(&parameters).cloned().collect();
         Ok(Self {

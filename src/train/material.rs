@@ -1,9 +1,10 @@
 //! The images of a run: what is trained on and what is evaluated on.
 
 use super::Config;
+use super::config::{Model, WRN};
 use crate::Result;
 use crate::data::{Part, Prepared, Source};
-use crate::model::{Activation, Normalisation, WideResNet};
+use crate::model::{Activation, Network, Normalisation, WideResNet};
 use std::sync::Arc;
 
 /// Prepared images of both parts.
@@ -35,21 +36,20 @@ impl Material {
 
     /// The configuration's network for these images, which are normalised by the training images' mean
     /// and deviation.
-    pub fn model(&self, config: &Config) -> Result<WideResNet> {
-        let activation = match config.model.activation {
+    pub fn model(&self, config: &Config) -> Result<Network> {
+        let images = &self.train;
+        let normalisation =
+            Some(Normalisation { mean: images.mean().to_vec(), std: images.std().to_vec() });
+        let (channels, classes) = (images.channels(), images.classes());
+        let Model { architecture, depth, width, activation } = &config.model;
+        if architecture != WRN {
+            return Network::named(architecture, channels, classes, normalisation);
+        }
+        let activation = match activation {
             super::Activation::Relu => Activation::Relu,
             super::Activation::Silu => Activation::Silu,
         };
-        let images = &self.train;
-        let normalisation =
-            Normalisation { mean: images.mean().to_vec(), std: images.std().to_vec() };
-        WideResNet::new(
-            config.model.depth,
-            config.model.width,
-            images.channels(),
-            images.classes(),
-            activation,
-            Some(normalisation),
-        )
+        WideResNet::new(*depth, *width, channels, classes, activation, normalisation)
+            .map(Network::from)
     }
 }

@@ -29,6 +29,9 @@ pub(super) fn schema() -> Result<Table> {
     if let Some(Value::Table(evaluate)) = all.get_mut("evaluate") {
         evaluate.insert("step_size".into(), Value::Float(0.0));
     }
+    if let Some(Value::Table(model)) = all.get_mut("model") {
+        model.insert("architecture".into(), Value::String(String::new()));
+    }
     Ok(all)
 }
 

@@ -7,7 +7,7 @@ use super::{
     read_checkpoint,
 };
 use crate::gpu::Gpu;
-use crate::model::{Checkpoint, Metadata, StateDict, WideResNet, initial::initial};
+use crate::model::{Checkpoint, Metadata, Network, StateDict};
 use crate::{Error, Result};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use std::time::Instant;
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The network.
-    pub model: WideResNet,
+    pub model: Network,
     /// Its averaged weights.
     pub average: StateDict,
     /// What a published file of them says.
@@ -52,7 +52,7 @@ pub async fn train(
     observer: &mut Observer<'_>,
 ) -> Result<Outcome> {
     let model = material.model(config)?;
-    let weights = initial(&model.parameters(), config.seed);
+    let weights = model.initial(config.seed);
     let learner = Learner::new(gpu, &model, &weights).await?;
     let stage = &config.stage2;
     let curriculum = Curriculum::new(
@@ -100,7 +100,7 @@ pub async fn train_judge(
 ) -> Result<Option<Checkpoint>> {
     let model = material.model(config)?;
     // Of its own beginning and its own order of images.
-    let weights = initial(&model.parameters(), config.seed.wrapping_add(1 << 32));
+    let weights = model.initial(config.seed.wrapping_add(1 << 32));
     let mut learner = Learner::new(gpu, &model, &weights).await?;
     let judge = &config.judge;
     let stage = Stage1 {

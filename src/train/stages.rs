@@ -7,7 +7,6 @@ use crate::data::{Batch, BatchSource, CropFlip, Loader, Ood};
 use crate::eval::{argmax, auroc};
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::Summary;
-use crate::model::initial::initial;
 use crate::ops::Norm;
 use crate::{Error, Result};
 use std::f64::consts::PI;
@@ -287,7 +286,7 @@ pub async fn plans(
     material: &Material,
 ) -> Result<Vec<(String, Summary)>> {
     let model = material.model(config)?;
-    let learner = Learner::new(gpu, &model, &initial(&model.parameters(), config.seed)).await?;
+    let learner = Learner::new(gpu, &model, &model.initial(config.seed)).await?;
     let mut plans = Vec::new();
     if config.stage1.iterations > 0 {
         let of = (Phase::Stage1, &config.stage1, "classification");

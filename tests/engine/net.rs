@@ -5,7 +5,8 @@ use lapidary::attack::Objective;
 use lapidary::gpu::Gpu;
 use lapidary::graph::{Graph, Program, Shape, Value};
 use lapidary::model::{
-    Activation, DeviceWeights, Mode, Normalisation, Role, StateDict, Tensor, Weights, WideResNet,
+    Activation, DeviceWeights, Mode, Network, Normalisation, Role, StateDict, Tensor, Weights,
+    WideResNet,
 };
 use lapidary::{ops, rewrite};
 
@@ -36,11 +37,13 @@ pub struct Setting {
 }
 
 impl Setting {
-    pub fn model(&self) -> WideResNet {
+    pub fn model(&self) -> Network {
         let count = self.channels as usize;
         let normalisation = Normalisation { mean: vec![0.3; count], std: vec![0.4; count] };
         let (depth, width, activation) = (self.depth, self.width, self.activation);
-        WideResNet::new(depth, width, self.channels, 10, activation, Some(normalisation)).unwrap()
+        WideResNet::new(depth, width, self.channels, 10, activation, Some(normalisation))
+            .unwrap()
+            .into()
     }
 
     pub fn shape(&self) -> Shape {
@@ -53,7 +56,7 @@ impl Setting {
 }
 
 /// Scales of either sign, shifts, means and variances that matter; convolutions as He has them.
-pub fn weights(model: &WideResNet, seed: u32) -> StateDict {
+pub fn weights(model: &Network, seed: u32) -> StateDict {
     let filled = |(i, parameter): (u32, &lapidary::model::Parameter)| {
         let plain = numbers(parameter.count(), seed.wrapping_mul(1000) + i);
         let from = |low: f32, high: f32| {

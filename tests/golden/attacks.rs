@@ -6,7 +6,7 @@ use crate::models::network;
 use crate::run::{Runner, Sketch, replay, write};
 use lapidary::attack::{Attack, MomentumAttack, MomentumPgd, Objective, Pgd, Statistics};
 use lapidary::graph::{Graph, Op, Program, Shape, Value};
-use lapidary::model::{DeviceWeights, Mode, Weights, WideResNet};
+use lapidary::model::{DeviceWeights, Mode, Network, Weights};
 use lapidary::ops::{self, Group, Norm, PgdStep, RandomStart};
 use pollster::block_on;
 
@@ -162,7 +162,7 @@ struct View {
 impl View {
     fn new(
         runner: &Runner,
-        model: &WideResNet,
+        model: &Network,
         on_device: &DeviceWeights,
         shape: Shape,
         objective: Objective,

@@ -13,16 +13,29 @@ pub const HANDLERS: Handlers = &[
     ("bce_with_logits", binary_cross_entropy),
     ("conv2d", conv2d),
     ("cross_entropy", cross_entropy),
+    ("dlr", dlr),
     ("energy_joint", joint),
     ("energy_marginal", marginal),
+    ("flatten", |case, runner| {
+        unary(case, runner, |graph, x| graph.push(Reshape::flat(graph.shape(x)?)?, &[x]))
+    }),
+    ("gelu", |case, runner| unary(case, runner, |graph, x| graph.push(Gelu, &[x]))),
     ("global_avg_pool", |case, runner| {
         unary(case, runner, |graph, x| graph.push(GlobalAvgPool, &[x]))
     }),
+    ("group_norm", group_norm),
     ("input_normalise", input_normalise),
+    ("layer_norm", layer_norm),
     ("linear", linear),
+    ("log_softmax", |case, runner| softmax(case, runner, true)),
     ("logsumexp", log_sum_exp),
+    ("max_pool", max_pool),
     ("relu", |case, runner| unary(case, runner, |graph, x| graph.push(Relu, &[x]))),
+    ("residual_layer_scale", layer_scale),
+    ("resize", resize),
+    ("sigmoid", |case, runner| unary(case, runner, |graph, x| graph.push(Sigmoid, &[x]))),
     ("silu", |case, runner| unary(case, runner, |graph, x| graph.push(Silu, &[x]))),
+    ("softmax", |case, runner| softmax(case, runner, false)),
 ];
 
 /// One input, no parameters.
@@ -67,17 +80,100 @@ fn log_sum_exp(case: &Case, runner: &Runner) -> Outcome {
     unary(case, runner, |graph, x| graph.push(LogSumExp, &[x]))
 }
 
-fn conv2d(case: &Case, runner: &Runner) -> Outcome {
-    if case.count("groups")? != 1 {
-        return Fault::unsupported("groups");
+fn softmax(case: &Case, runner: &Runner, log: bool) -> Outcome {
+    if case.count("dim")? != 1 {
+        return Fault::unsupported("over another dimension than the classes");
     }
+    unary(case, runner, |graph, x| graph.push(Softmax { log }, &[x]))
+}
+
+fn max_pool(case: &Case, runner: &Runner) -> Outcome {
+    let (kernel, stride, padding) =
+        (case.count("k")?, case.count("stride")?, case.count("padding")?);
+    unary(case, runner, |graph, x| MaxPool { kernel, stride, padding }.push(graph, x))
+}
+
+fn resize(case: &Case, runner: &Runner) -> Outcome {
+    let filter = match case.text("mode")? {
+        "bilinear" => Filter::Bilinear,
+        "bicubic" => Filter::Bicubic,
+        other => return Fault::unsupported(format_args!("mode {other}")),
+    };
+    if case.flag("align_corners")? {
+        return Fault::unsupported("align_corners");
+    }
+    let ([height, width], antialias) = (case.pair("size")?, case.flag("antialias")?);
+    unary(case, runner, |graph, x| Resize { height, width, filter, antialias }.push(graph, x))
+}
+
+/// The residual is added to the scaled branch. Without pixels, channels last are rows.
+fn layer_scale(case: &Case, runner: &Runner) -> Outcome {
+    let mut sketch = Sketch::new(case);
+    let gamma = sketch.input("in.gamma")?;
+    let shape = match case.text("layout")? {
+        "nhwc" => rows_of(&sketch, gamma, "in.x")?,
+        _ => case.tensor("in.x")?.shape()?,
+    };
+    let (x, branch) = (sketch.input_as("in.x", shape)?, sketch.input_as("in.branch", shape)?);
+    let scaled = sketch.graph.push(BroadcastMul, &[branch, gamma])?;
+    let y = sketch.graph.push(Add, &[x, scaled])?;
+    sketch.value_and_gradients(y, &[("x", x), ("branch", branch), ("gamma", gamma)])?;
+    sketch.run(runner)
+}
+
+fn layer_norm(case: &Case, runner: &Runner) -> Outcome {
+    let mut sketch = Sketch::new(case);
+    let (w, b) = (sketch.input("in.w")?, sketch.input("in.b")?);
+    let shape = match case.text("over")? {
+        "last" => rows_of(&sketch, w, "in.x")?,
+        "channels_nchw" => case.tensor("in.x")?.shape()?,
+        other => return Fault::unsupported(format_args!("over {other}")),
+    };
+    let x = sketch.input_as("in.x", shape)?;
+    let y = LayerNorm { eps: case.number("eps")? }.push(&mut sketch.graph, [x, w, b])?;
+    sketch.value_and_gradients(y, &[("x", x), ("w", w), ("b", b)])?;
+    sketch.run(runner)
+}
+
+/// A tensor whose last dimension is the vector's, as a matrix of all others by it.
+fn rows_of(sketch: &Sketch, vector: Value, name: &str) -> Outcome<Shape> {
+    let length = sketch.graph.shape(vector)?.channels();
+    Ok(Shape::matrix(sketch.case.tensor(name)?.words().len() as u32 / length, length)?)
+}
+
+fn group_norm(case: &Case, runner: &Runner) -> Outcome {
+    let op = GroupNorm { groups: case.count("groups")?, eps: case.number("eps")? };
+    let mut sketch = Sketch::new(case);
+    let [x, w, b] = [sketch.input("in.x")?, sketch.input("in.w")?, sketch.input("in.b")?];
+    let y = op.push(&mut sketch.graph, [x, w, b])?;
+    sketch.value_and_gradients(y, &[("x", x), ("w", w), ("b", b)])?;
+    sketch.run(runner)
+}
+
+fn dlr(case: &Case, runner: &Runner) -> Outcome {
+    let mut sketch = Sketch::new(case);
+    let (logits, labels) = (sketch.input("in.logits")?, sketch.per_image("in.labels")?);
+    let (targeted, mut inputs) = (case.flag("targeted")?, vec![logits, labels]);
+    if targeted {
+        inputs.push(sketch.per_image("in.target_labels")?);
+    }
+    let y = sketch.graph.push(Dlr { targeted }, &inputs)?;
+    sketch.value_and_gradients(y, &[("logits", logits)])?;
+    sketch.run(runner)
+}
+
+fn conv2d(case: &Case, runner: &Runner) -> Outcome {
     if case.pair("dilation")? != [1, 1] {
         return Fault::unsupported("dilation");
     }
     let (stride, padding) = (case.pair("stride")?, case.pair("padding")?);
     let mut sketch = Sketch::new(case);
     let (x, w) = (sketch.input("in.x")?, sketch.input("in.w")?);
-    let mut y = sketch.graph.push(Conv2d { stride, padding }, &[x, w])?;
+    let (conv, groups) = (Conv2d { stride, padding }, case.count("groups")?);
+    let mut y = match groups {
+        1 => sketch.graph.push(conv, &[x, w])?,
+        _ => sketch.graph.push(GroupedConv2d { conv, groups }, &[x, w])?,
+    };
     let mut inputs = vec![("x", x), ("w", w)];
     if case.has("in.b") {
         let b = sketch.input("in.b")?;

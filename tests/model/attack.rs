@@ -3,7 +3,7 @@
 use crate::case::Case;
 use crate::gpu;
 use lapidary::attack::{Attack, MomentumAttack, MomentumPgd, Objective, Pgd, Statistics};
-use lapidary::model::{Activation, DeviceWeights, Normalisation, WideResNet, initial};
+use lapidary::model::{Activation, DeviceWeights, Network, Normalisation, WideResNet, initial};
 use lapidary::ops::Norm;
 use pollster::block_on;
 
@@ -147,9 +147,10 @@ fn graphs_as_built_climb_the_same_way() {
     momentum("momentum_pgd_wrn10_1_swish_Linf", false);
 }
 
-fn small() -> (WideResNet, DeviceWeights) {
+fn small() -> (Network, DeviceWeights) {
     let normalisation = Normalisation { mean: vec![0.3], std: vec![0.35] };
     let model = WideResNet::new(10, 1, 1, 10, Activation::Silu, Some(normalisation)).unwrap();
+    let model = Network::from(model);
     let parameters = model.parameters();
     let weights = initial::initial(&parameters, 1);
     let weights = block_on(DeviceWeights::upload(gpu(), &parameters, &weights)).unwrap();

@@ -1,6 +1,6 @@
 //! Golden files: tensors, parameters, and the rule by which results are compared (their README).
 
-use lapidary::model::{Activation, Checkpoint, WideResNet};
+use lapidary::model::{Activation, Checkpoint, Network};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -87,9 +87,9 @@ impl Case {
     }
 
     /// The case's model and weights.
-    pub fn model(&self) -> (WideResNet, Checkpoint) {
+    pub fn model(&self) -> (Network, Checkpoint) {
         let checkpoint = Checkpoint::read(file(self.text("weights")).unwrap()).unwrap();
-        (WideResNet::from_checkpoint(&checkpoint).unwrap(), checkpoint)
+        (Network::from_checkpoint(&checkpoint).unwrap(), checkpoint)
     }
 
     pub fn check(&self, tensor: &str, given: &[f32]) {

@@ -5,14 +5,14 @@ use crate::gpu;
 use lapidary::attack::program;
 use lapidary::graph::{Graph, Shape, Value};
 use lapidary::model::{
-    Activation, Block, DeviceWeights, Mode, Normalisation, Parameter, Role, Weights, WideResNet,
-    initial,
+    Activation, Block, DeviceWeights, Mode, Network, Normalisation, Parameter, Role, Weights,
+    WideResNet, initial,
 };
 use lapidary::ops::{self, CrossEntropy, LogSumExp, PickLogit};
 use pollster::block_on;
 
-fn wrn(depth: u32, width: u32, classes: u32) -> WideResNet {
-    WideResNet::new(depth, width, 3, classes, Activation::Relu, None).unwrap()
+fn wrn(depth: u32, width: u32, classes: u32) -> Network {
+    WideResNet::new(depth, width, 3, classes, Activation::Relu, None).unwrap().into()
 }
 
 #[test]

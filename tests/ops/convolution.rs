@@ -131,12 +131,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..Default::default() })]
     #[test]
     fn whole_quads_too(
-        images in 1u32..9, inputs in 1u32..33, outputs in 1u32..33, quads in 1u32..5, rows in 1u32..9,
+        images in 1u32..9, inputs in 1u32..33, outputs in 1u32..33, quads in 1u32..5, rows in 1u32..18,
         stride in 1u32..3, kernel in 1u32..4,
     ) {
-        let side = [rows * 2, quads * 4];
+        let side = [rows, quads * 4];
         let conv = Conv2d::square(stride, kernel / 2);
-        prop_assume!(side[0] + 2 * (kernel / 2) >= kernel);
         compare(&Case { images, inputs, outputs, side, kernel: [kernel; 2], conv });
     }
 }

@@ -8,16 +8,16 @@ use lapidary::{Error, Result};
 use proptest::prelude::*;
 
 /// One row: an op as a graph and as a formula.
-struct Row {
-    name: &'static str,
-    inputs: Vec<Shape>,
+pub struct Row {
+    pub name: &'static str,
+    pub inputs: Vec<Shape>,
     /// How many of the first inputs have a derivative.
-    derivatives: usize,
-    push: Box<dyn Fn(&mut Graph, &[Value]) -> Result<Value>>,
+    pub derivatives: usize,
+    pub push: Box<dyn Fn(&mut Graph, &[Value]) -> Result<Value>>,
     formula: Box<dyn Fn(&[Vec<f64>]) -> Vec<f64>>,
 }
 
-fn row(
+pub fn row(
     name: &'static str,
     inputs: &[Shape],
     derivatives: usize,
@@ -29,7 +29,7 @@ fn row(
 }
 
 /// Image and channel of each element of x.
-fn places(x: Shape) -> impl Iterator<Item = (usize, usize)> {
+pub fn places(x: Shape) -> impl Iterator<Item = (usize, usize)> {
     let (c, pixels) = (x.channels() as usize, x.pixels() as usize);
     (0..x.elements() as usize).map(move |i| (i / pixels / c, i / pixels % c))
 }
@@ -51,7 +51,7 @@ fn normalised(x: Shape, values: &[f64], [gamma, beta, mean, variance]: [&[f64]; 
     places(x).zip(values).map(each).collect()
 }
 
-/// Every op at one shape of x, with layers to `outputs` numbers and windows of `kernel` by `kernel`.
+/// Many ops at one shape of x, with layers to `outputs` numbers and windows of `kernel` by `kernel`.
 fn rows(x: Shape, outputs: u32, kernel: u32) -> Vec<Row> {
     let [n, c, h, w] = x.sides();
     let vector = Shape::vector(c).unwrap();
@@ -164,7 +164,7 @@ fn rows(x: Shape, outputs: u32, kernel: u32) -> Vec<Row> {
     rows
 }
 
-fn assert_close(what: &str, given: &[f32], wanted: &[f64], tolerance: f64) {
+pub fn assert_close(what: &str, given: &[f32], wanted: &[f64], tolerance: f64) {
     assert_eq!(given.len(), wanted.len(), "{what}");
     let scale = wanted.iter().fold(1.0, |most: f64, v| most.max(v.abs()));
     for (i, (&given, wanted)) in given.iter().zip(wanted).enumerate() {
@@ -175,7 +175,7 @@ fn assert_close(what: &str, given: &[f32], wanted: &[f64], tolerance: f64) {
 
 impl Row {
     /// From [-1, 1), except that a fifth input is above 0: a variance.
-    fn data(&self) -> Vec<Vec<f32>> {
+    pub fn data(&self) -> Vec<Vec<f32>> {
         let mut data: Vec<_> = (1..)
             .zip(&self.inputs)
             .map(|(seed, shape)| numbers(shape.elements() as usize, seed))
@@ -186,7 +186,7 @@ impl Row {
         data
     }
 
-    fn check(&self) {
+    pub fn check(&self) {
         let data = self.data();
         let mut graph = Graph::default();
         let inputs: Vec<_> = self.inputs.iter().map(|&shape| graph.input(shape)).collect();

@@ -6,7 +6,7 @@ use lapidary::attack::{Attack, Objective, Pgd, Statistics};
 use lapidary::data::fashion;
 use lapidary::eval;
 use lapidary::gpu::Gpu;
-use lapidary::model::{Checkpoint, DeviceWeights, WideResNet};
+use lapidary::model::{Checkpoint, DeviceWeights, Network as Model};
 use lapidary::ops::Norm;
 use lapidary::{Error, Result};
 use serde_json::json;
@@ -16,7 +16,7 @@ use wasm_bindgen::prelude::*;
 #[wasm_bindgen]
 pub struct Network {
     checkpoint: Checkpoint,
-    model: WideResNet,
+    model: Model,
     weights: DeviceWeights,
     side: u32,
 }
@@ -26,7 +26,7 @@ impl Network {
     /// the caller says a side.
     pub async fn new(gpu: &Gpu, name: &str, bytes: &[u8], side: Option<u32>) -> Result<Self> {
         let mut checkpoint = Checkpoint::from_bytes(name, bytes)?;
-        let model = WideResNet::from_checkpoint(&checkpoint)?;
+        let model = Model::from_checkpoint(&checkpoint)?;
         let strange = |tensor: &lapidary::model::Tensor| tensor.data.iter().any(|v| !v.is_finite());
         if let Some((tensor, _)) = checkpoint.weights.iter().find(|(_, tensor)| strange(tensor)) {
             return Err(Error::bad_file(name, format!("{tensor} holds what is no finite number")));
@@ -57,8 +57,8 @@ impl Network {
             (0..model.classes()).map(|class| class.to_string()).collect()
         };
         json!({
-            "architecture": format!("WRN-{}-{}", model.depth(), model.width()),
-            "activation": model.activation().name(),
+            "architecture": model.to_string(),
+            "activation": model.activation(),
             "parameters": model.count(),
             "channels": model.channels(),
             "classes": model.classes(),

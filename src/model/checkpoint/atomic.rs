@@ -9,6 +9,13 @@ use std::path::Path;
 /// leaves the old file or the new one. One writer a path at a time.
 pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
+    stream_atomically(path, |file| {
+        file.write_all(bytes).map_err(|error| Error::bad_file(path, error))
+    })
+}
+
+/// The same for what is never whole in memory: `write` is given the open file.
+pub fn stream_atomically(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let wrong = |error: std::io::Error| Error::bad_file(path, error);
     let Some(name) = path.file_name() else {
         return Err(Error::bad_file(path, "not a file's name"));
@@ -17,16 +24,15 @@ pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     hidden.push(name);
     hidden.push(".part");
     let part = path.with_file_name(hidden);
-    let written = || -> std::io::Result<()> {
-        let mut file = File::create(&part)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&part, path)
+    let written = || -> Result<()> {
+        let mut file = File::create(&part).map_err(wrong)?;
+        write(&mut file)?;
+        file.sync_all().and_then(|()| fs::rename(&part, path)).map_err(wrong)
     };
     if let Err(error) = written() {
         // What could not be written is of no use; that it cannot be removed either adds nothing.
         _ = fs::remove_file(&part);
-        return Err(wrong(error));
+        return Err(error);
     }
     sync_folder(path);
     Ok(())

@@ -1,19 +1,34 @@
-//! Checkpoints: a state dict with metadata in one safetensors file.
+//! Checkpoints: a state dict with what is known of it. Read from safetensors and from PyTorch's files, written as
+//! safetensors.
+//!
+//! A file's description is read and checked first, then its tensors one by one: at no moment is more in memory
+//! than the numbers as f32, and never more than twice the file, whatever it says. Nothing in it is executed.
 
 mod atomic;
+mod input;
 mod prefix;
 pub mod safetensors;
+mod stored;
+mod torch;
 
+pub(crate) use atomic::stream_atomically;
 pub use atomic::write_atomically;
+pub use safetensors::Precision;
 
 use super::{Metadata, Parameter, StateDict};
 use crate::{Error, Result};
+use input::{Checked, Input};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::{Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
+use stored::{Stored, elements};
 
 /// Weights, and what they are weights of.
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoint {
-    /// What the header says.
+    /// What the header says. Of a training state of PyTorch's, `part` among the others is the key of the state
+    /// dict that was read.
     pub metadata: Metadata,
     /// Without the prefixes that wrappers put before names.
     pub weights: StateDict,
@@ -21,33 +36,97 @@ pub struct Checkpoint {
     pub source: PathBuf,
 }
 
+/// Which state dict of a training state, which may have several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// The averaged one if there is one, or else the trained one, or else the only one.
+    #[default]
+    Best,
+    /// The averaged one, as under `ema_state_dict`.
+    Averaged,
+    /// The trained one, as under `model_state_dict` or the file itself.
+    Trained,
+    /// The one that these keys lead to, with dots between them.
+    Named(String),
+}
+
+impl From<&str> for Part {
+    fn from(name: &str) -> Self {
+        match name {
+            "ema" => Self::Averaged,
+            "model" => Self::Trained,
+            key => Self::Named(key.into()),
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Best => f.write_str("one set of weights"),
+            Self::Averaged => f.write_str("averaged weights"),
+            Self::Trained => f.write_str("trained weights"),
+            Self::Named(key) => write!(f, "weights under {key}"),
+        }
+    }
+}
+
 impl Checkpoint {
-    /// Reads a file. Err, with file, tensor and reason, for anything but a sound one.
+    /// Reads a file: safetensors, or what PyTorch's `torch.save` wrote in any version. Err, with file, tensor and
+    /// reason, for anything but a sound one.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        Self::read_part(path, &Part::Best)
+    }
+
+    /// The same, of a training state one part.
+    pub fn read_part(path: impl AsRef<Path>, part: &Part) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|error| Error::bad_file(path, error))?;
-        Self::from_bytes(path, &bytes)
+        let file = std::fs::File::open(path).map_err(|error| Error::bad_file(path, error))?;
+        Self::from_reader(path, file, part)
     }
 
     /// Reads the bytes of a file; `source` is for messages.
     pub fn from_bytes(source: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
-        let source = source.as_ref();
-        let (tensors, strings) = safetensors::read(source, bytes)?;
-        let metadata =
-            Metadata::from_strings(strings).map_err(|reason| Error::bad_file(source, reason))?;
-        Ok(Self { metadata, weights: prefix::strip(tensors), source: source.into() })
+        Self::from_reader(source.as_ref(), Cursor::new(bytes), &Part::Best)
+    }
+
+    fn from_reader(source: &Path, reader: impl Read + Seek, part: &Part) -> Result<Self> {
+        let read = || -> Checked<Self> {
+            let mut input = Input::new(reader)?;
+            let (mut tensors, metadata) = described(&mut input, source, part)?;
+            prefix::strip(&mut tensors);
+            let weights = numbers(&mut input, tensors)?;
+            Ok(Self { metadata, weights, source: source.into() })
+        };
+        read().map_err(|reason| Error::bad_file(source, reason))
     }
 
     /// The bytes of a file: the same for the same weights and metadata. The version written is this crate's.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let version = Some(env!("CARGO_PKG_VERSION").into());
-        let metadata = Metadata { version, ..self.metadata.clone() };
-        safetensors::write(&self.weights, &metadata.to_strings())
+        let mut bytes = Vec::new();
+        safetensors::write(&self.weights, &self.strings(), Precision::F32, &mut bytes)
+            .map_err(|reason| Error::bad_file(&self.source, reason))?;
+        Ok(bytes)
     }
 
     /// Writes a file, whole or not at all: see [`write_atomically`].
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
-        write_atomically(path, &self.to_bytes()?)
+        self.write_as(path, Precision::F32)
+    }
+
+    /// The same with numbers of this precision. Err if half precision is asked for and a weight is beyond it.
+    pub fn write_as(&self, path: impl AsRef<Path>, precision: Precision) -> Result<()> {
+        let path = path.as_ref();
+        let strings = self.strings();
+        stream_atomically(path, |file| {
+            safetensors::write(&self.weights, &strings, precision, file)
+                .map_err(|reason| Error::bad_file(path, reason))
+        })
+    }
+
+    fn strings(&self) -> std::collections::BTreeMap<String, String> {
+        let version = Some(env!("CARGO_PKG_VERSION").into());
+        Metadata { version, ..self.metadata.clone() }.to_strings()
     }
 
     /// Err, with the file's name and a table of what is missing, unexpected or of another shape, unless
@@ -61,4 +140,63 @@ impl Checkpoint {
             }
         }
     }
+}
+
+/// What a file of any format says of itself.
+fn described<R: Read + Seek>(
+    input: &mut Input<R>,
+    source: &Path,
+    part: &Part,
+) -> Checked<(Vec<(String, Stored)>, Metadata)> {
+    let mut first = [0; 9];
+    let known = first.get_mut(..input.length().min(9) as usize).unwrap_or_default();
+    input.fill(known)?;
+    let torch = match first {
+        [a, b, c, d, ..] if [a, b, c, d] == torch::ZIP_MAGIC => torch::archive(input, part)?,
+        // A safetensors header begins behind its length with a brace.
+        [torch::PICKLE_MAGIC, .., last] if last != b'{' => torch::stream(input, part)?,
+        _ => {
+            let extension = source.extension().and_then(|extension| extension.to_str());
+            if matches!(extension, Some("pth" | "pt" | "ckpt")) && !first.ends_with(b"{") {
+                return Err(
+                    "cut off, or no PyTorch checkpoint: neither a zip archive nor a pickle".into(),
+                );
+            }
+            let (tensors, strings) = safetensors::tensors(input)?;
+            if *part != Part::Best {
+                return Err(format!(
+                    "{part} wanted, but a safetensors file has one set of weights"
+                ));
+            }
+            return Ok((tensors, Metadata::from_strings(strings)?));
+        }
+    };
+    let mut metadata = Metadata::default();
+    metadata.other.extend(torch.part.map(|key| ("part".into(), key)));
+    Ok((torch.tensors, metadata))
+}
+
+/// All numbers, once it is known that they fit.
+fn numbers<R: Read + Seek>(
+    input: &mut Input<R>,
+    tensors: Vec<(String, Stored)>,
+) -> Checked<StateDict> {
+    // Half precision doubles as f32; what shares its memory with other tensors gets its own here.
+    let bytes = tensors.iter().try_fold(0u64, |sum, (_, stored)| {
+        sum.checked_add(elements(&stored.shape)?.checked_mul(size_of::<f32>() as u64)?)
+    });
+    if bytes.is_none_or(|bytes| bytes > input.length().saturating_mul(2)) {
+        return Err(format!("its tensors would take more than twice its {} bytes", input.length()));
+    }
+    let mut checked = BTreeSet::new();
+    let mut weights = StateDict::default();
+    for (name, stored) in tensors {
+        let wrong = |reason| format!("{name}: {reason}");
+        if let Some(summed) = stored.summed.filter(|summed| checked.insert(summed.start)) {
+            summed.check(input, "its storage").map_err(wrong)?;
+        }
+        let tensor = stored.read(input).map_err(wrong)?;
+        weights.insert(name, tensor);
+    }
+    Ok(weights)
 }

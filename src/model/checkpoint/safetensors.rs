@@ -1,48 +1,97 @@
 //! The safetensors format: an 8-byte length, a JSON header, then the tensors' bytes without gaps
-//! (<https://huggingface.co/docs/safetensors>). Reading is checked by the `safetensors` crate; writing is
+//! (<https://huggingface.co/docs/safetensors>). The header is checked by the `safetensors` crate; writing is
 //! here, because the crate's order of metadata changes from run to run.
 
-use crate::model::{StateDict, Tensor};
-use crate::{Error, Result};
-use ::safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
+use super::input::{Checked, Input};
+use super::stored::{Kind, Stored};
+use crate::model::StateDict;
+use ::safetensors::{Dtype, tensor::Metadata as Header};
+use half::f16;
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io::{Read, Seek, Write};
 
-/// Integer scalars that PyTorch keeps beside the weights and nobody here needs.
-const COUNTERS: [&str; 2] = ["num_batches_tracked", "n_averaged"];
+/// A header of more bytes may be no more than a sixteenth of its file: read, it takes a few times as
+/// much.
+const LONG_HEADER: u64 = 1 << 20;
 
-/// Tensors in the order of the file, as f32, and the strings of `__metadata__`. `source` is for messages.
-///
-/// f64, f16 and bf16 are converted, integer counters left out. Err for all else, for a header that does
-/// not fit the bytes, and for tensors that overlap; nothing is allocated on the header's word.
+/// How numbers are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// As they are.
+    #[default]
+    F32,
+    /// Half precision, rounded to nearest: half the size.
+    F16,
+}
+
+/// Tensors in the order of the file, and the strings of `__metadata__`. Err for a header that does not fit the
+/// file, and for tensors that overlap.
 #[expect(clippy::type_complexity, reason = "a name for the pair would say less")]
-pub fn read(
-    source: &Path,
-    bytes: &[u8],
-) -> Result<(Vec<(String, Tensor)>, BTreeMap<String, String>)> {
-    let wrong = |error: SafeTensorError| Error::bad_file(source, reason(&error, bytes));
-    let file = SafeTensors::deserialize(bytes).map_err(wrong)?;
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(wrong)?;
+pub fn tensors<R: Read + Seek>(
+    input: &mut Input<R>,
+) -> Checked<(Vec<(String, Stored)>, BTreeMap<String, String>)> {
+    let length = input.length();
+    let cut = |_| format!("cut off, or no safetensors file: {length} bytes end inside the header");
+    input.section(0, length)?;
+    let header = u64::from_le_bytes(input.array().map_err(cut)?);
+    if header > 100_000_000 {
+        return Err("no safetensors file: its header would be above 100 MB".into());
+    }
+    if header > LONG_HEADER && header > length / 16 {
+        return Err(format!("a header of {header} bytes in a file of {length}"));
+    }
+    input.section(0, 8 + header).map_err(cut)?;
+    input.section(8, header)?;
+    let bytes = input.bytes(header)?;
+    let data = 8 + header;
+    let wrong = |error| {
+        unfitting(&bytes, length - data).unwrap_or_else(|| format!("no safetensors file: {error}"))
+    };
+    let header: Header = serde_json::from_slice(&bytes).map_err(wrong)?;
     let mut tensors = Vec::new();
+    let mut end = 0;
     for name in header.offset_keys() {
-        let view = file.tensor(&name).map_err(wrong)?;
-        let last = name.rsplit('.').next().unwrap_or_default();
-        if COUNTERS.contains(&last) && view.dtype() == Dtype::I64 {
-            continue;
-        }
-        let data = numbers(&view).ok_or_else(|| {
-            let reason =
-                format_args!("{name}: {:?} values, f32, f64, f16 or bf16 wanted", view.dtype());
-            Error::bad_file(source, reason)
-        })?;
-        tensors.push((name, Tensor { shape: view.shape().to_vec(), data }));
+        let Some(info) = header.info(&name) else { continue };
+        end = info.data_offsets.1;
+        let start = data + info.data_offsets.0 as u64;
+        let (kind, shape) = (kind(info.dtype), info.shape.clone());
+        tensors.push((name, Stored { kind, shape, strides: None, start, summed: None }));
+    }
+    if data.checked_add(end as u64) != Some(length) {
+        let other = || "the data are not as long as the header says".into();
+        return Err(unfitting(&bytes, length - data).unwrap_or_else(other));
     }
     Ok((tensors, header.metadata().clone().unwrap_or_default().into_iter().collect()))
 }
 
-/// The bytes of a file, all tensors as f32 in the order of their names: the same for the same input.
-pub fn write(tensors: &StateDict, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+fn kind(dtype: Dtype) -> Kind {
+    match dtype {
+        Dtype::F64 => Kind::F64,
+        Dtype::F32 => Kind::F32,
+        Dtype::F16 => Kind::F16,
+        Dtype::BF16 => Kind::Bf16,
+        Dtype::I64 => Kind::Other("int64", 8),
+        Dtype::I32 => Kind::Other("int32", 4),
+        Dtype::U8 => Kind::Other("uint8", 1),
+        Dtype::BOOL => Kind::Other("bool", 1),
+        // Of no use here: the width matters to nobody.
+        _ => Kind::Other("other", 1),
+    }
+}
+
+/// Writes a file, the tensors in the order of their names: the same bytes for the same input. Err if half
+/// precision is asked for and a number is beyond it.
+pub fn write(
+    tensors: &StateDict,
+    metadata: &BTreeMap<String, String>,
+    precision: Precision,
+    to: &mut impl Write,
+) -> Checked<()> {
+    let (width, dtype) = match precision {
+        Precision::F32 => (4, "F32"),
+        Precision::F16 => (2, "F16"),
+    };
     let mut header = Map::new();
     if !metadata.is_empty() {
         header.insert("__metadata__".into(), json!(metadata));
@@ -50,73 +99,56 @@ pub fn write(tensors: &StateDict, metadata: &BTreeMap<String, String>) -> Result
     let mut end = 0;
     for (name, tensor) in tensors.iter() {
         let start = end;
-        end += tensor.data.len() * 4;
+        end += tensor.data.len() * width;
         let (shape, offsets) = (&tensor.shape, [start, end]);
-        let described = json!({ "dtype": "F32", "shape": shape, "data_offsets": offsets });
+        let described = json!({ "dtype": dtype, "shape": shape, "data_offsets": offsets });
         header.insert(name.into(), described);
     }
     let mut header = Json::from(header).to_string();
     header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
-    let mut bytes = Vec::with_capacity(8 + header.len() + end);
-    bytes.extend((header.len() as u64).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    for (_, tensor) in tensors.iter() {
-        bytes.extend(tensor.data.iter().flat_map(|number| number.to_le_bytes()));
+    let failed = |error: std::io::Error| error.to_string();
+    to.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
+    to.write_all(header.as_bytes()).map_err(failed)?;
+    for (name, tensor) in tensors.iter() {
+        numbers(name, &tensor.data, precision, |bytes| to.write_all(bytes).map_err(failed))?;
     }
-    Ok(bytes)
+    Ok(())
 }
 
-/// The values as f32; None for types that are no weights.
-fn numbers(view: &TensorView) -> Option<Vec<f32>> {
-    fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        let (values, _) = bytes.as_chunks::<N>();
-        values.iter().map(|&value| number(value)).collect()
-    }
-    let bytes = view.data();
-    Some(match view.dtype() {
-        Dtype::F32 => each(bytes, f32::from_le_bytes),
-        Dtype::F64 => each(bytes, |value| f64::from_le_bytes(value) as f32),
-        Dtype::F16 => each(bytes, |value| from_f16(u16::from_le_bytes(value))),
-        Dtype::BF16 => {
-            each(bytes, |value| f32::from_bits(u32::from(u16::from_le_bytes(value)) << 16))
+/// The little-endian bytes of numbers, some at a time.
+pub(crate) fn numbers(
+    name: &str,
+    data: &[f32],
+    precision: Precision,
+    mut each: impl FnMut(&[u8]) -> Checked<()>,
+) -> Checked<()> {
+    let mut bytes = Vec::with_capacity(data.len().min(CHUNK) * 4);
+    for part in data.chunks(CHUNK) {
+        bytes.clear();
+        match precision {
+            Precision::F32 => bytes.extend(part.iter().flat_map(|number| number.to_le_bytes())),
+            Precision::F16 => {
+                for &number in part {
+                    let half = f16::from_f32(number);
+                    if number.is_finite() && half.is_infinite() {
+                        return Err(format!(
+                            "{name}: {number} is beyond half precision, which ends at 65504"
+                        ));
+                    }
+                    bytes.extend(half.to_le_bytes());
+                }
+            }
         }
-        _ => return None,
-    })
-}
-
-/// IEEE 754 binary16, exactly.
-fn from_f16(bits: u16) -> f32 {
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let (exponent, mantissa) = (u32::from(bits >> 10 & 31), u32::from(bits & 1023));
-    sign * match (exponent, mantissa) {
-        (31, 0) => f32::INFINITY,
-        (31, _) => f32::NAN,
-        // Subnormal: multiples of 2^-24.
-        (0, _) => mantissa as f32 * f32::from_bits((127 - 24) << 23),
-        _ => f32::from_bits((exponent + 127 - 15) << 23 | mantissa << 13),
+        each(&bytes)?;
     }
+    Ok(())
 }
 
-/// The crate's error, with the tensor's name and sizes where it leaves them out.
-fn reason(error: &SafeTensorError, bytes: &[u8]) -> String {
-    match error {
-        SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength => {
-            format!("cut off, or no safetensors file: {} bytes end inside the header", bytes.len())
-        }
-        SafeTensorError::HeaderTooLarge => {
-            "no safetensors file: its header would be above 100 MB".into()
-        }
-        SafeTensorError::InvalidHeader(_)
-        | SafeTensorError::InvalidHeaderDeserialization(_)
-        | SafeTensorError::JsonError(_) => format!("no safetensors file: {error}"),
-        _ => unfitting(bytes).unwrap_or_else(|| error.to_string()),
-    }
-}
+/// Numbers converted at once.
+const CHUNK: usize = 1 << 14;
 
-/// The first tensor, by offset, that does not fit the file.
-fn unfitting(bytes: &[u8]) -> Option<String> {
-    let (length, rest) = bytes.split_first_chunk::<8>()?;
-    let (header, data) = rest.split_at_checked(u64::from_le_bytes(*length).try_into().ok()?)?;
+/// The first tensor, by offset, that does not fit so many bytes of data; the crate's errors leave out its name.
+fn unfitting(header: &[u8], has: u64) -> Option<String> {
     let header: Map<String, Json> = serde_json::from_slice(header).ok()?;
     let mut tensors = Vec::new();
     for (name, info) in header.iter().filter(|(name, _)| *name != "__metadata__") {
@@ -133,7 +165,8 @@ fn unfitting(bytes: &[u8]) -> Option<String> {
             "F64" | "I64" | "U64" => 8,
             "F32" | "I32" | "U32" => 4,
             "F16" | "BF16" | "I16" | "U16" => 2,
-            _ => 1,
+            "I8" | "U8" | "BOOL" => 1,
+            _ => return None,
         };
         let wanted = shape.iter().try_fold(width, |bytes: u64, &side| bytes.checked_mul(side));
         if start != expected || end < start {
@@ -143,27 +176,10 @@ fn unfitting(bytes: &[u8]) -> Option<String> {
             let given = end - start;
             return Some(format!("{name}: {given} bytes do not fit {dtype} of shape {shape:?}"));
         }
-        if end > data.len() as u64 {
-            let has = data.len();
+        if end > has {
             return Some(format!("{name}: cut off, ends at byte {end} of {has} bytes of data"));
         }
         expected = end;
     }
-    (expected < data.len() as u64)
-        .then(|| format!("{} bytes behind the last tensor", data.len() as u64 - expected))
-}
-
-#[test]
-fn half_precision_is_exact() {
-    let cases = [
-        (0x3c00, 1.0),
-        (0xc000, -2.0),
-        (0x0001, 5.960_464_5e-8),
-        (0x7bff, 65504.0),
-        (0x03ff, 6.097_555e-5),
-    ];
-    for (bits, value) in cases {
-        assert_eq!(from_f16(bits), value);
-    }
-    assert!(from_f16(0x7c01).is_nan() && from_f16(0xfc00) == f32::NEG_INFINITY);
+    (expected < has).then(|| format!("{} bytes behind the last tensor", has - expected))
 }

@@ -1,0 +1,11 @@
+//! Any bytes as a checkpoint: an answer, never a panic or a flood. PyTorch's old stream has no sums, so damage reaches the
+//! pickle reader; good first inputs are the files of tests/golden/cases/formats.
+
+#![no_main]
+
+use lapidary::model::Checkpoint;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    drop(Checkpoint::from_bytes("fuzz", bytes));
+});

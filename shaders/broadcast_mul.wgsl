@@ -1,0 +1,37 @@
+// Product with one value a channel or one an image:  y = a * b[c]  or  y = a * b[n]
+//
+//   grid     units of a plane by channels by images, as src/ops/walk.rs lays it out: a workgroup of 64 is
+//            COLUMNS units wide and 64 / COLUMNS channels high, so small planes still fill it and no
+//            invocation divides to find its channel
+//   a, y     [image][channel][unit]; a unit is a vec4 or one pixel
+//   b        [image] if per_image is not 0, else [channel]
+//
+// Host side: src/ops/broadcast_mul.rs. Appended: shared/elem_*.wgsl.
+
+override COLUMNS: u32 = 64u;
+
+struct Params { images: u32, channels: u32, units: u32, per_image: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<Elem>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<Elem>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let left = workgroup.x * COLUMNS + lane % COLUMNS;
+    let c = workgroup.y * (64u / COLUMNS) + lane / COLUMNS;
+    if c >= params.channels { return; }
+    var factor = b[select(c, 0u, params.per_image > 0u)];
+    for (var n = workgroup.z; n < params.images; n += workgroups.z) {
+        let first = (n * params.channels + c) * params.units;
+        if params.per_image > 0u { factor = b[n]; }
+        for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
+            y[first + i] = a[first + i] * factor;
+        }
+    }
+}

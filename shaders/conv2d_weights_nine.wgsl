@@ -1,0 +1,125 @@
+// 3x3 cross-correlation with padding 1, of stride 1 or of stride 2 that halves both sides (HALVE), derivative for the
+// weights: the share of the images of one launch. As conv2d_weights.wgsl, but one invocation holds all nine weights of
+// an in channel for eight out channels, and walks down the rows: a row of x is loaded once for the three kernel rows
+// that see it.
+//
+//   grid      x: one invocation per in channel; y: one workgroup per 8 output channels
+//   x, dy     [image][channel][row][column]; dy's width divisible by 4, x's height and width dy's or twice dy's
+//   partials  [part w_skip of the launch][out channel][in channel][row][column]
+//
+// Host side: src/ops/packed_weight_gradient.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_*.wgsl.
+
+override HALVE: bool = false;
+
+@group(0) @binding(3) var<storage, read_write> partials: array<f32>;
+
+// One weight of eight out channels.
+struct Sums { s0: f32, s1: f32, s2: f32, s3: f32, s4: f32, s5: f32, s6: f32, s7: f32 }
+
+// What the three columns of the kernel meet, for four columns of dy.
+struct Line { left: vec4f, middle: vec4f, right: vec4f }
+
+// A row above or below x is read at the edge and made zero.
+fn line(first: u32, row: u32, column: u32) -> Line {
+    let inside = select(0.0, 1.0, row < params.height);
+    let at = first + min(row, params.height - 1u) * params.width + column;
+    let has_left = column > 0u;
+    let before = x_word(at - select(0u, 1u, has_left)) * select(0.0, inside, has_left);
+    let a = x_quad(at) * inside;
+    if HALVE {
+        let b = x_quad(at + 4u) * inside;
+        return Line(vec4f(before, a.yw, b.y), vec4f(a.xz, b.xz), vec4f(a.yw, b.yw));
+    }
+    let has_right = column + 4u < params.width;
+    let after = x_word(at + select(3u, 4u, has_right)) * select(0.0, inside, has_right);
+    return Line(vec4f(before, a.xyz), a, vec4f(a.yzw, after));
+}
+
+fn add(sums: ptr<function, Sums>, d: Eight, by: vec4f) {
+    (*sums).s0 += dot(d.d0, by);
+    (*sums).s1 += dot(d.d1, by);
+    (*sums).s2 += dot(d.d2, by);
+    (*sums).s3 += dot(d.d3, by);
+    (*sums).s4 += dot(d.d4, by);
+    (*sums).s5 += dot(d.d5, by);
+    (*sums).s6 += dot(d.d6, by);
+    (*sums).s7 += dot(d.d7, by);
+}
+
+fn keep_one(o: u32, i: u32, weight: u32, value: f32) {
+    if o < params.outputs {
+        partials[((params.w_skip * params.outputs + o) * params.inputs + i) * 9u + weight] = value;
+    }
+}
+
+fn keep(sums: Sums, o: u32, i: u32, weight: u32) {
+    keep_one(o + 0u, i, weight, sums.s0);
+    keep_one(o + 1u, i, weight, sums.s1);
+    keep_one(o + 2u, i, weight, sums.s2);
+    keep_one(o + 3u, i, weight, sums.s3);
+    keep_one(o + 4u, i, weight, sums.s4);
+    keep_one(o + 5u, i, weight, sums.s5);
+    keep_one(o + 6u, i, weight, sums.s6);
+    keep_one(o + 7u, i, weight, sums.s7);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let flat = workgroup.x * WORKGROUP + lane;
+    // Lanes beyond the last channel compute it too and store nothing: broadcasts need all lanes.
+    let i = min(flat, params.inputs - 1u);
+    let o = (params.first_block + workgroup.y) * 8u;
+    let plane = params.height * params.width;
+    let out_plane = params.out_height * params.out_width;
+    let stride = select(1u, 2u, HALVE);
+
+    var w0 = Sums();
+    var w1 = Sums();
+    var w2 = Sums();
+    var w3 = Sums();
+    var w4 = Sums();
+    var w5 = Sums();
+    var w6 = Sums();
+    var w7 = Sums();
+    var w8 = Sums();
+    for (var n = params.first_image; n < params.first_image + params.images; n++) {
+        let first = (n * params.inputs + i) * plane;
+        let first_dy = (n * params.outputs + o) * out_plane;
+        for (var u = 0u; u < params.out_width; u += 4u) {
+            let column = u * stride;
+            // The row above the image, and at stride 1 the first one.
+            var above = Line();
+            var middle = line(first, 0u, column);
+            for (var v = 0u; v < params.out_height; v++) {
+                if HALVE { middle = line(first, v * 2u, column); }
+                let below = line(first, v * stride + 1u, column);
+                let d = quads(first_dy + v * params.out_width + u, out_plane, lane);
+                add(&w0, d, above.left);
+                add(&w1, d, above.middle);
+                add(&w2, d, above.right);
+                add(&w3, d, middle.left);
+                add(&w4, d, middle.middle);
+                add(&w5, d, middle.right);
+                add(&w6, d, below.left);
+                add(&w7, d, below.middle);
+                add(&w8, d, below.right);
+                if HALVE {
+                    above = below;
+                } else {
+                    above = middle;
+                    middle = below;
+                }
+            }
+        }
+    }
+    if flat >= params.inputs { return; }
+    keep(w0, o, i, 0u);
+    keep(w1, o, i, 1u);
+    keep(w2, o, i, 2u);
+    keep(w3, o, i, 3u);
+    keep(w4, o, i, 4u);
+    keep(w5, o, i, 5u);
+    keep(w6, o, i, 6u);
+    keep(w7, o, i, 7u);
+    keep(w8, o, i, 8u);
+}

@@ -1,0 +1,43 @@
+// Grouped 2-D cross-correlation, derivative for the weights.
+//
+//     dw[o,i,r,c] = sum over n,v,u of dy[n,o,v,u] * x[n, first + i, v*stride_y + r - pad_y, u*stride_x + c - pad_x]
+//     with first = o / group_outputs * group_inputs
+//
+//   grid       one invocation per weight, see shared/index.wgsl
+//   dy, x, dw  as y, x, w in grouped_conv2d.wgsl
+//
+// Host side: src/ops/grouped_conv2d.rs. Appended: shared/grouped_conv2d_params.wgsl, shared/index.wgsl.
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> dy: array<f32>;
+@group(0) @binding(2) var<storage, read> x: array<f32>;
+@group(0) @binding(3) var<storage, read_write> dw: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = flat_index(workgroup, workgroups, lane);
+    let window = params.kernel_height * params.kernel_width;
+    if at >= params.outputs * params.group_inputs * window { return; }
+    let c = at % params.kernel_width;
+    let r = at / params.kernel_width % params.kernel_height;
+    let o = at / (window * params.group_inputs);
+    let i = o / params.group_outputs * params.group_inputs + at / window % params.group_inputs;
+    var sum = 0.0;
+    for (var n = 0u; n < params.images; n++) {
+        for (var v = 0u; v < params.out_height; v++) {
+            let row = v * params.stride_y + r - params.pad_y;
+            if row >= params.height { continue; }
+            let source = ((n * params.inputs + i) * params.height + row) * params.width;
+            let result = ((n * params.outputs + o) * params.out_height + v) * params.out_width;
+            for (var u = 0u; u < params.out_width; u++) {
+                let column = u * params.stride_x + c - params.pad_x;
+                if column < params.width { sum += dy[result + u] * x[source + column]; }
+            }
+        }
+    }
+    dw[at] = sum;
+}

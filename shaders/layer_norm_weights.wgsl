@@ -1,0 +1,51 @@
+// Layer normalisation over the channels of each pixel, derivatives for gamma and beta, with sums over all
+// images and pixels of a channel:
+//
+//     dgamma[c] = sum of dy * (x - mean) * inverse,   dbeta[c] = sum of dy
+//
+//   grid           one workgroup a channel, spread over x and y as in shared/index.wgsl; it is COLUMNS units
+//                  wide and LANES / COLUMNS images high, and strides over the rest
+//   dy, x          [image][channel][unit]; a unit is a vec4 or one pixel
+//   mean, inverse  [image][unit],  dgamma, dbeta  [channel]
+//
+// One workgroup owns each sum and adds in a fixed order, so no float atomics are needed and bits repeat.
+// Host side: src/ops/layer_norm.rs. Appended: shared/workgroup_sum_vec2.wgsl, shared/elem_*.wgsl.
+
+override LANES: u32 = 64u;
+override COLUMNS: u32 = 64u;
+
+struct Params { images: u32, channels: u32, units: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> dy: array<Elem>;
+@group(0) @binding(2) var<storage, read> x: array<Elem>;
+@group(0) @binding(3) var<storage, read> mean: array<Elem>;
+@group(0) @binding(4) var<storage, read> inverse: array<Elem>;
+@group(0) @binding(5) var<storage, read_write> dgamma: array<f32>;
+@group(0) @binding(6) var<storage, read_write> dbeta: array<f32>;
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let c = workgroup.y * workgroups.x + workgroup.x;
+    if c >= params.channels { return; }
+    var products = Elem(0.0);
+    var sum = Elem(0.0);
+    for (var n = lane / COLUMNS; n < params.images; n += LANES / COLUMNS) {
+        let first = (n * params.channels + c) * params.units;
+        for (var i = lane % COLUMNS; i < params.units; i += COLUMNS) {
+            let d = dy[first + i];
+            let pixel = n * params.units + i;
+            products += d * (x[first + i] - mean[pixel]) * inverse[pixel];
+            sum += d;
+        }
+    }
+    let sums = workgroup_sum_vec2(lane, vec2f(total(products), total(sum)));
+    if lane == 0u {
+        dgamma[c] = sums.x;
+        dbeta[c] = sums.y;
+    }
+}

@@ -1,0 +1,81 @@
+// What one invocation of a packed convolution holds: eight channels of quads, added to a kernel row at a time. Nothing is
+// indexed by a loop: that would put it in memory.
+
+// Output channels that are not padding: what lies beyond 1 or 4 is left out.
+override CHANNELS: u32 = 8u;
+
+@group(0) @binding(6) var<storage, read_write> y: array<vec4f>;
+
+// Four columns of eight channels.
+struct Tile { c0: vec4f, c1: vec4f, c2: vec4f, c3: vec4f, c4: vec4f, c5: vec4f, c6: vec4f, c7: vec4f }
+
+// What the three columns of the kernel meet, for four columns of the result.
+struct Line { left: vec4f, middle: vec4f, right: vec4f }
+
+// All taps that a channel meets at once are added in one expression: a sum kept in a register between them is stored and
+// loaded once.
+fn add_row(tile: ptr<function, Tile>, a: Octet, b: Octet, c: Octet, by: Line) {
+    (*tile).c0 = fma(vec4f(a.low.x), by.left, fma(vec4f(b.low.x), by.middle, fma(vec4f(c.low.x), by.right, (*tile).c0)));
+    if CHANNELS > 1u {
+        (*tile).c1 = fma(vec4f(a.low.y), by.left, fma(vec4f(b.low.y), by.middle, fma(vec4f(c.low.y), by.right, (*tile).c1)));
+        (*tile).c2 = fma(vec4f(a.low.z), by.left, fma(vec4f(b.low.z), by.middle, fma(vec4f(c.low.z), by.right, (*tile).c2)));
+        (*tile).c3 = fma(vec4f(a.low.w), by.left, fma(vec4f(b.low.w), by.middle, fma(vec4f(c.low.w), by.right, (*tile).c3)));
+    }
+    if CHANNELS > 4u {
+        (*tile).c4 = fma(vec4f(a.high.x), by.left, fma(vec4f(b.high.x), by.middle, fma(vec4f(c.high.x), by.right, (*tile).c4)));
+        (*tile).c5 = fma(vec4f(a.high.y), by.left, fma(vec4f(b.high.y), by.middle, fma(vec4f(c.high.y), by.right, (*tile).c5)));
+        (*tile).c6 = fma(vec4f(a.high.z), by.left, fma(vec4f(b.high.z), by.middle, fma(vec4f(c.high.z), by.right, (*tile).c6)));
+        (*tile).c7 = fma(vec4f(a.high.w), by.left, fma(vec4f(b.high.w), by.middle, fma(vec4f(c.high.w), by.right, (*tile).c7)));
+    }
+}
+
+fn add_two(tile: ptr<function, Tile>, a: Octet, x: vec4f, b: Octet, y: vec4f) {
+    (*tile).c0 = fma(vec4f(a.low.x), x, fma(vec4f(b.low.x), y, (*tile).c0));
+    if CHANNELS > 1u {
+        (*tile).c1 = fma(vec4f(a.low.y), x, fma(vec4f(b.low.y), y, (*tile).c1));
+        (*tile).c2 = fma(vec4f(a.low.z), x, fma(vec4f(b.low.z), y, (*tile).c2));
+        (*tile).c3 = fma(vec4f(a.low.w), x, fma(vec4f(b.low.w), y, (*tile).c3));
+    }
+    if CHANNELS > 4u {
+        (*tile).c4 = fma(vec4f(a.high.x), x, fma(vec4f(b.high.x), y, (*tile).c4));
+        (*tile).c5 = fma(vec4f(a.high.y), x, fma(vec4f(b.high.y), y, (*tile).c5));
+        (*tile).c6 = fma(vec4f(a.high.z), x, fma(vec4f(b.high.z), y, (*tile).c6));
+        (*tile).c7 = fma(vec4f(a.high.w), x, fma(vec4f(b.high.w), y, (*tile).c7));
+    }
+}
+
+fn add_one(tile: ptr<function, Tile>, w: Octet, by: vec4f) {
+    (*tile).c0 = fma(vec4f(w.low.x), by, (*tile).c0);
+    if CHANNELS > 1u {
+        (*tile).c1 = fma(vec4f(w.low.y), by, (*tile).c1);
+        (*tile).c2 = fma(vec4f(w.low.z), by, (*tile).c2);
+        (*tile).c3 = fma(vec4f(w.low.w), by, (*tile).c3);
+    }
+    if CHANNELS > 4u {
+        (*tile).c4 = fma(vec4f(w.high.x), by, (*tile).c4);
+        (*tile).c5 = fma(vec4f(w.high.y), by, (*tile).c5);
+        (*tile).c6 = fma(vec4f(w.high.z), by, (*tile).c6);
+        (*tile).c7 = fma(vec4f(w.high.w), by, (*tile).c7);
+    }
+}
+
+// Channels `o` and up at the word `at`, with what the epilogue adds.
+fn keep(tile: Tile, o: u32, at: u32, plane: u32) {
+    keep_channel(o + 0u, at + 0u * plane, tile.c0);
+    keep_channel(o + 1u, at + 1u * plane, tile.c1);
+    keep_channel(o + 2u, at + 2u * plane, tile.c2);
+    keep_channel(o + 3u, at + 3u * plane, tile.c3);
+    keep_channel(o + 4u, at + 4u * plane, tile.c4);
+    keep_channel(o + 5u, at + 5u * plane, tile.c5);
+    keep_channel(o + 6u, at + 6u * plane, tile.c6);
+    keep_channel(o + 7u, at + 7u * plane, tile.c7);
+}
+
+fn keep_channel(o: u32, at: u32, value: vec4f) {
+    if o >= params.outputs { return; }
+    var rest = vec4f(0.0);
+    if RESIDUAL > 0u { rest = residual_quad(at); }
+    var kept = vec4f(1.0);
+    if MASK { kept = select(vec4f(0.0), vec4f(1.0), mask_quad(at) > vec4f(0.0)); }
+    y[at / 4u] = epilogue(o, value, rest, kept);
+}

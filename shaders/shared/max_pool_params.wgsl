@@ -1,0 +1,12 @@
+// Sizes of max pooling, for both directions.
+
+struct Params {
+    planes: u32,
+    height: u32,
+    width: u32,
+    out_height: u32,
+    out_width: u32,
+    kernel: u32,
+    stride: u32,
+    padding: u32,
+}

@@ -1,0 +1,144 @@
+//! `convert`: a checkpoint of another tool as one of ours, or as ONNX, without a GPU.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use super::args;
+use super::exit::Failure;
+use super::model;
+use super::session::Session;
+use crate::Error;
+use crate::graph::{Graph, Shape};
+use crate::model::checkpoint::{Part, Precision};
+use crate::model::onnx::Export;
+use crate::model::{Checkpoint, Mode, Network, Normalisation, Parameter, StateDict, Weights};
+
+/// What a graph is built for whose images may have any size: above what the deepest network halves.
+const ANY_SIDE: u32 = 64;
+
+/// Reads, completes and writes; says what was read and what was left out.
+pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
+    let format = Format::of(&args.out)?;
+    let file = model::find(&args.file)?;
+    let part = args.weights.as_deref().map(Part::from).unwrap_or_default();
+    let mut checkpoint = Checkpoint::read_part(&file, &part)?;
+    if let Some(reason) = model::not_finite(&checkpoint) {
+        return Err(Error::bad_file(&checkpoint.source, reason).into());
+    }
+    complete(&mut checkpoint, args)?;
+    let mut text = String::new();
+    let mut fact = |name: &str, value: String| writeln!(text, "{name:<14}{value}");
+    fact("read", file.display().to_string())?;
+    if let Some(part) = checkpoint.metadata.other.get("part") {
+        fact("part", part.clone())?;
+    }
+
+    let net = Network::meant_by(&checkpoint)?;
+    if args.no_strict {
+        for line in
+            checkpoint.weights.differences(&net.parameters()).iter().flat_map(|all| all.lines())
+        {
+            fact("not strict", line.trim_start().into())?;
+        }
+        checkpoint.weights = fitting(checkpoint.weights, &net.parameters());
+    } else {
+        checkpoint.check(&net.parameters())?;
+    }
+    let (activation, channels, classes) = (net.activation(), net.channels(), net.classes());
+    fact("network", format!("{net}, {activation}, {channels} channels in, {classes} classes"))?;
+    let side = checkpoint.metadata.side;
+    let (preset, step, other) = (
+        checkpoint.metadata.preset.take(),
+        checkpoint.metadata.step.take(),
+        std::mem::take(&mut checkpoint.metadata.other),
+    );
+    checkpoint.metadata = crate::model::Metadata { side, preset, step, other, ..net.metadata() };
+
+    let precision = if args.f16 { Precision::F16 } else { Precision::F32 };
+    match format {
+        Format::Safetensors => checkpoint.write_as(&args.out, precision)?,
+        Format::Onnx => export(&net, &checkpoint, &args.out, precision)?,
+    }
+    let bytes =
+        std::fs::metadata(&args.out).map_err(|error| Error::bad_file(&args.out, error))?.len();
+    let numbers = if args.f16 { "float16" } else { "float32" };
+    fact("written", format!("{}, {numbers}, {bytes} bytes", args.out.display()))?;
+    super::print(&text)
+}
+
+/// By the name's end.
+enum Format {
+    Safetensors,
+    Onnx,
+}
+
+impl Format {
+    fn of(path: &Path) -> Result<Self, Failure> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("safetensors") => Ok(Self::Safetensors),
+            Some("onnx") => Ok(Self::Onnx),
+            _ => {
+                let given = path.display();
+                Err(Failure::Usage(format!(
+                    "{given}: a name ending in .safetensors or .onnx is wanted"
+                )))
+            }
+        }
+    }
+}
+
+/// Adds what the arguments say. Err if nothing says how images are normalised: a guess would give a network that
+/// runs, and is wrong.
+fn complete(checkpoint: &mut Checkpoint, args: &args::Convert) -> anyhow::Result<()> {
+    let metadata = &mut checkpoint.metadata;
+    metadata.side = args.side.or(metadata.side);
+    metadata.activation = args.activation.map(Into::into).or(metadata.activation);
+    match (&args.mean, &args.std) {
+        (Some(mean), Some(std)) => {
+            metadata.normalisation = Some(Normalisation { mean: mean.clone(), std: std.clone() });
+        }
+        _ if args.no_normalisation => metadata.normalisation = None,
+        _ if model::tells_normalisation(metadata) => {}
+        _ => {
+            return Err(Failure::Usage(format!(
+                "{} does not say how images are normalised: --mean and --std are needed, as \
+                 --mean 0.4914,0.4822,0.4465 --std 0.2470,0.2435,0.2616, or --no-normalisation",
+                checkpoint.source.display()
+            ))
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// The tensors that are the model's, in name and shape.
+fn fitting(mut weights: StateDict, parameters: &[Parameter]) -> StateDict {
+    let fits = |parameter: &Parameter| {
+        let tensor = weights.remove(&parameter.name)?;
+        (tensor.shape == parameter.shape).then(|| (parameter.name.clone(), tensor))
+    };
+    parameters.iter().filter_map(fits).collect()
+}
+
+fn export(
+    net: &Network,
+    checkpoint: &Checkpoint,
+    out: &Path,
+    precision: Precision,
+) -> crate::Result<()> {
+    let side = checkpoint.metadata.side;
+    let sides = side.unwrap_or(ANY_SIDE);
+    let mut graph = Graph::default();
+    let images = graph.input(Shape::new(1, net.channels(), sides, sides)?);
+    let weights = Weights::inputs(&mut graph, &net.parameters())?;
+    let logits = net.logits(&mut graph, images, &weights, Mode::Frozen)?;
+    let export = Export {
+        graph: &graph,
+        images,
+        logits,
+        weights: &weights,
+        numbers: &checkpoint.weights,
+        fixed_size: side.is_some(),
+    };
+    export.write(out, &checkpoint.metadata.to_strings(), precision)
+}

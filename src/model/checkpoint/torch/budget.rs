@@ -1,0 +1,53 @@
+//! How much memory a file's description of its tensors may take: as much as the file is long, and a little for small
+//! ones. With what growing vectors hold twice for a moment this stays below twice the file.
+
+use crate::model::checkpoint::input::Checked;
+
+/// For files so small that names weigh more than numbers.
+const LEAST: u64 = 1 << 16;
+
+/// Bytes that may still be allocated.
+#[derive(Debug)]
+pub struct Budget {
+    left: u64,
+    file: u64,
+}
+
+impl Budget {
+    /// For a file of so many bytes.
+    pub fn new(file: u64) -> Self {
+        Self { left: file.saturating_add(LEAST), file }
+    }
+
+    /// Err if there is not so much left.
+    pub fn allows(&self, bytes: usize) -> Checked<()> {
+        if bytes as u64 <= self.left {
+            return Ok(());
+        }
+        let file = self.file;
+        Err(format!("its pickle describes more than fits a file of {file} bytes"))
+    }
+
+    /// Takes so much. Err if there is not so much left.
+    pub fn charge(&mut self, bytes: usize) -> Checked<()> {
+        self.allows(bytes)?;
+        self.left -= bytes as u64;
+        Ok(())
+    }
+
+    /// Makes room for `more` items, half as many as there are at least.
+    pub fn reserve<T>(&mut self, items: &mut Vec<T>, more: usize) -> Checked<()> {
+        if items.capacity() - items.len() < more {
+            let more = more.max(items.len() / 2).max(4);
+            self.charge(more.saturating_mul(size_of::<T>()))?;
+            items.reserve_exact(more);
+        }
+        Ok(())
+    }
+
+    pub fn push<T>(&mut self, items: &mut Vec<T>, item: T) -> Checked<()> {
+        self.reserve(items, 1)?;
+        items.push(item);
+        Ok(())
+    }
+}

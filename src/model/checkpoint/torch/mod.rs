@@ -1,0 +1,158 @@
+//! PyTorch's checkpoints (`torch.save`): a pickle that describes tensors, and storages that hold their numbers.
+//! Since PyTorch 1.6 both are entries of a zip archive; before, they follow each other in one stream.
+
+mod budget;
+mod dicts;
+mod globals;
+mod pickle;
+mod zip;
+
+use super::Part;
+use super::input::{Checked, Input};
+use super::stored::{Stored, Summed};
+use globals::{Storage, TensorPlace};
+use pickle::{Node, Pickle, Value};
+use std::collections::BTreeMap;
+use std::io::{Read, Seek};
+
+pub use zip::MAGIC as ZIP_MAGIC;
+
+/// How every pickle of protocol 2 and later begins.
+pub const PICKLE_MAGIC: u8 = 0x80;
+
+/// The first pickle of a stream: 0x1950a86a20f9469cfc6c.
+const STREAM_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+/// The second.
+const STREAM_VERSION: i64 = 1001;
+
+/// The tensors of one state dict by name, and its key where it lies in another dict.
+#[derive(Debug)]
+pub struct Tensors {
+    pub part: Option<String>,
+    pub tensors: Vec<(String, Stored)>,
+}
+
+/// Of a zip archive.
+pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &Part) -> Checked<Tensors> {
+    let entries = zip::entries(input)?;
+    let described = |name: &str| name.split('/').count() == 2 && name.ends_with("/data.pkl");
+    let mut pickles = entries.iter().filter(|entry| described(&entry.name));
+    let (Some(pickle), None) = (pickles.next(), pickles.next()) else {
+        return Err("no PyTorch checkpoint: one data.pkl is wanted in the zip archive".into());
+    };
+    let folder = pickle.name.trim_end_matches("data.pkl");
+    let find = |name: &str| {
+        let name = format!("{folder}{name}");
+        let at = entries.binary_search_by(|entry| entry.name.as_str().cmp(&name));
+        at.ok().and_then(|at| entries.get(at)).ok_or_else(|| format!("{name} is missing"))
+    };
+    if let Ok(order) = find("byteorder") {
+        let place = order.place(input)?;
+        place.check(input, &order.name)?;
+        input.section(place.start, place.length)?;
+        if place.length > 16 || input.bytes(place.length)? != b"little" {
+            return Err("its numbers are not little-endian".into());
+        }
+    }
+    let place = pickle.place(input)?;
+    place.check(input, &pickle.name)?;
+    input.section(place.start, place.length)?;
+    let pickle = Pickle::read(input)?;
+    if input.left() > 0 {
+        return Err(format!("{} bytes behind the pickle's end", input.left()));
+    }
+    dicts::tensors(pickle, part, |key, storage| {
+        let entry = find(&format!("data/{key}"))?;
+        let place = entry.place(input)?;
+        if storage.count.checked_mul(storage.kind.width()) != Some(place.length) {
+            let (kind, count) = (storage.kind.name(), storage.count);
+            let given = place.length;
+            return Err(format!("{}: {given} bytes, but {count} {kind} values wanted", entry.name));
+        }
+        Ok((place.start, Some(place)))
+    })
+}
+
+/// Of a stream: magic number, version, system, the objects, the storages' keys, the storages.
+pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &Part) -> Checked<Tensors> {
+    input.section(0, input.length())?;
+    let magic = Pickle::read(input)?;
+    if !matches!(magic.result, Value::Long(span) if magic.bytes(span) == STREAM_MAGIC) {
+        return Err(
+            "no PyTorch checkpoint: neither a zip archive nor a pickle with PyTorch's magic number"
+                .into(),
+        );
+    }
+    let version = Pickle::read(input)?.result;
+    if !matches!(version, Value::Int(STREAM_VERSION)) {
+        return Err(format!("version {version:?} of PyTorch's stream, {STREAM_VERSION} wanted"));
+    }
+    let system = Pickle::read(input)?;
+    let order = system.dict(system.result).and_then(|items| {
+        items.iter().find(|&&(key, _)| system.text(key) == Some("little_endian"))
+    });
+    if !matches!(order, Some((_, Value::Bool(true)))) {
+        return Err("its numbers are not little-endian".into());
+    }
+    drop(system);
+    let mut pickle = Pickle::read(input)?;
+    let keys = Pickle::read(input)?;
+    let places = storages(input, &mut pickle, &keys)?;
+    dicts::tensors(pickle, part, |key, _| {
+        let start = places.get(key).ok_or_else(|| format!("storage {key} is missing"))?;
+        Ok((*start, None))
+    })
+}
+
+/// The first byte of each storage. Err unless they are those that the pickle describes, all whole and alone.
+fn storages<R: Read + Seek>(
+    input: &mut Input<R>,
+    pickle: &mut Pickle,
+    keys: &Pickle,
+) -> Checked<BTreeMap<String, u64>> {
+    let described = pickle.nodes().iter().filter(|node| matches!(node, Node::Storage(_))).count();
+    pickle.budget.charge(described * size_of::<(&str, Storage)>() * 2)?;
+    let mut known: BTreeMap<&str, Storage> = BTreeMap::new();
+    for node in pickle.nodes() {
+        let Node::Storage(storage) = node else { continue };
+        let key = pickle.text(storage.key).unwrap_or_default();
+        let same = |other: &Storage| (other.kind, other.count) == (storage.kind, storage.count);
+        if !same(known.entry(key).or_insert(*storage)) {
+            return Err(format!("storage {key} is described in two ways"));
+        }
+    }
+    let mut places = BTreeMap::new();
+    for &key in keys.list(keys.result).ok_or("no list of storages")? {
+        let key = keys.text(key).ok_or("a storage's key is no string")?;
+        let storage = known.get(key).ok_or_else(|| format!("storage {key} is not described"))?;
+        let cut = |error| format!("storage {key}: {error}");
+        let count = u64::from_le_bytes(input.array().map_err(cut)?);
+        if count != storage.count {
+            let wanted = storage.count;
+            return Err(format!("storage {key}: {count} values, but {wanted} wanted"));
+        }
+        let length = count.checked_mul(storage.kind.width()).ok_or("2^64 bytes")?;
+        let start = input.at();
+        input.section(start, length).map_err(cut)?;
+        input.section(start + length, input.length() - start - length)?;
+        if places.insert(key.to_owned(), start).is_some() {
+            return Err(format!("storage {key} is listed twice"));
+        }
+    }
+    if input.left() > 0 {
+        return Err(format!("{} bytes behind the last storage", input.left()));
+    }
+    Ok(places)
+}
+
+/// A tensor of a storage whose first byte is at `start`.
+fn stored(tensor: &TensorPlace, start: u64, summed: Option<Summed>) -> Stored {
+    let TensorPlace { storage, offset, shape, strides } = tensor;
+    Stored {
+        kind: storage.kind,
+        shape: shape.clone(),
+        strides: strides.clone(),
+        start: start + offset * storage.kind.width(),
+        summed,
+    }
+}

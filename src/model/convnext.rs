@@ -1,0 +1,255 @@
+//! ConvNeXt (Liu and others 2022, arXiv 2201.03545) under timm's names, with the patch stem or the convolutions of
+//! ConvStem (Singh and others 2023, arXiv 2303.01870), which attacks like less.
+
+use super::layers::{
+    check_ends, check_stages, conv_bias, known, known_stages, layer_norm, linear, normalise, push,
+    push_biased, run_of, side,
+};
+use super::{Checkpoint, Metadata, Normalisation, Parameter, Role, Stem, Weights};
+use crate::graph::{Graph, Value};
+use crate::ops::{Add, BroadcastAdd, BroadcastMul, Conv2d, Gelu, GlobalAvgPool, GroupedConv2d};
+use crate::{Error, Result};
+
+/// A network of four stages of [`ConvNextBlock`]s.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConvNext {
+    depths: [u32; 4],
+    dims: [u32; 4],
+    stem: Stem,
+    channels: u32,
+    classes: u32,
+    normalisation: Option<Normalisation>,
+}
+
+impl ConvNext {
+    /// `depths` are blocks of each stage and `dims` their channels. Err beyond sane sizes, for a stem that does not end
+    /// in `dims[0]` channels, beyond 4 channels or 65,536 classes, and for a normalisation of other channels.
+    pub fn new(
+        depths: [u32; 4],
+        dims: [u32; 4],
+        stem: Stem,
+        channels: u32,
+        classes: u32,
+        normalisation: Option<Normalisation>,
+    ) -> Result<Self> {
+        check_stages("convnext", depths, dims)?;
+        if let Stem::Convs { channels, strides } = &stem {
+            let sane = |side: &u32| (1..=8192).contains(side);
+            let fits = channels.last() == dims.first()
+                && channels.len() == strides.len()
+                && channels.iter().chain(strides).all(sane);
+            if !fits {
+                let wanted = format_args!("as many strides, and {} channels last", dims[0]);
+                return Err(Error::mismatch("convnext", format_args!("{stem:?}"), wanted));
+            }
+        }
+        check_ends("convnext", channels, classes, normalisation.as_ref())?;
+        Ok(Self { depths, dims, stem, channels, classes, normalisation })
+    }
+
+    /// From complete metadata (only the normalisation may be missing, then there is none; the stem is patches where it
+    /// is not named).
+    pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
+        Self::new(
+            known_stages("convnext", "depths", metadata.depths.as_deref())?,
+            known_stages("convnext", "dims", metadata.dims.as_deref())?,
+            metadata.stem.clone().unwrap_or(Stem::Patch),
+            known("convnext", "channels", metadata.channels)?,
+            known("convnext", "classes", metadata.classes)?,
+            metadata.normalisation.clone(),
+        )
+    }
+
+    /// The network of a checkpoint, whose tensors' shapes tell what its metadata leave out; strides of a ConvStem, which
+    /// shapes do not show, are 2, 2, 1, 1, ... then. Err unless the tensors are exactly its parameters.
+    pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
+        let model = Self::meant_by(checkpoint)?;
+        checkpoint.check(&model.parameters())?;
+        Ok(model)
+    }
+
+    /// The same network where tensors may be missing or too many: those that tell its sizes are there.
+    pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
+        let weights = &checkpoint.weights;
+        let block = |s: u32, j: u32| format!("stages.{s}.blocks.{j}.conv_dw.weight");
+        let depths = (0..4).map(|s| run_of(weights, |j| block(s, j))).collect();
+        let dims = (0..4).map(|s| side(weights, &block(s, 0), 0)).collect();
+        let convs = run_of(weights, |j| format!("stem.stem.{}.weight", 3 * j));
+        let behind = |j| side(weights, &format!("stem.stem.{}.weight", 3 * j), 0);
+        let stem = match convs {
+            0 => Some(Stem::Patch),
+            _ => (0..convs).map(behind).collect::<Option<Vec<_>>>().map(|channels| Stem::Convs {
+                strides: (0..convs).map(|j| if j < 2 { 2 } else { 1 }).collect(),
+                channels,
+            }),
+        };
+        let first = if convs > 0 { "stem.stem.0.weight" } else { "stem.0.weight" };
+        let told = checkpoint.metadata.clone();
+        let metadata = Metadata {
+            depths: told.depths.or(Some(depths)),
+            dims: told.dims.or(dims),
+            stem: told.stem.or(stem),
+            channels: told.channels.or(side(weights, first, 1)),
+            classes: told.classes.or(side(weights, "head.fc.weight", 0)),
+            ..told
+        };
+        Self::from_metadata(&metadata).map_err(|error| Error::bad_file(&checkpoint.source, error))
+    }
+
+    /// What [`ConvNext::from_metadata`] needs.
+    pub fn metadata(&self) -> Metadata {
+        Metadata {
+            architecture: Some("convnext".into()),
+            depths: Some(self.depths.into()),
+            dims: Some(self.dims.into()),
+            stem: Some(self.stem.clone()),
+            classes: Some(self.classes),
+            channels: Some(self.channels),
+            normalisation: self.normalisation.clone(),
+            ..Metadata::default()
+        }
+    }
+
+    /// Blocks of each stage.
+    pub fn depths(&self) -> [u32; 4] {
+        self.depths
+    }
+
+    /// Channels of each stage.
+    pub fn dims(&self) -> [u32; 4] {
+        self.dims
+    }
+
+    /// Of the image.
+    pub fn stem(&self) -> &Stem {
+        &self.stem
+    }
+
+    /// Of the images.
+    pub fn channels(&self) -> u32 {
+        self.channels
+    }
+
+    /// Number of logits.
+    pub fn classes(&self) -> u32 {
+        self.classes
+    }
+
+    /// Of the input.
+    pub fn normalisation(&self) -> Option<&Normalisation> {
+        self.normalisation.as_ref()
+    }
+
+    /// All tensors, in the order of PyTorch's state dict.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut all = Vec::new();
+        stem_parameters(&mut all, &self.stem, self.channels, self.dims[0]);
+        let mut last = self.dims[0];
+        for (s, (depth, dim)) in self.depths.into_iter().zip(self.dims).enumerate() {
+            if s > 0 {
+                push_biased(&mut all, &format!("stages.{s}.downsample.0"), &[last]);
+                push_biased(&mut all, &format!("stages.{s}.downsample.1"), &[dim, last, 2, 2]);
+            }
+            for j in 0..depth {
+                ConvNextBlock { prefix: format!("stages.{s}.blocks.{j}.") }
+                    .parameters(&mut all, dim);
+            }
+            last = dim;
+        }
+        push_biased(&mut all, "head.norm", &[last]);
+        push_biased(&mut all, "head.fc", &[self.classes, last]);
+        all
+    }
+
+    /// Adds the nodes from images x \[N, C, H, W\] in \[0, 1\], of sides of 32 or more, to logits \[N, K\].
+    pub fn logits(&self, graph: &mut Graph, x: Value, weights: &Weights) -> Result<Value> {
+        let h = normalise(graph, x, self.normalisation.as_ref())?;
+        let mut h = push_stem(graph, h, weights, &self.stem)?;
+        for (s, depth) in self.depths.into_iter().enumerate() {
+            if s > 0 {
+                h = layer_norm(graph, h, weights, &format!("stages.{s}.downsample.0"))?;
+                let name = format!("stages.{s}.downsample.1");
+                h = conv_bias(graph, h, weights, &name, Conv2d::square(2, 0))?;
+            }
+            for j in 0..depth {
+                let prefix = format!("stages.{s}.blocks.{j}.");
+                h = ConvNextBlock { prefix }.push(graph, h, weights)?;
+            }
+        }
+        let h = graph.push(GlobalAvgPool, &[h])?;
+        let h = layer_norm(graph, h, weights, "head.norm")?;
+        linear(graph, h, weights, "head.fc")
+    }
+}
+
+fn stem_parameters(all: &mut Vec<Parameter>, stem: &Stem, inputs: u32, outputs: u32) {
+    match stem {
+        Stem::Patch => {
+            push_biased(all, "stem.0", &[outputs, inputs, 4, 4]);
+            push_biased(all, "stem.1", &[outputs]);
+        }
+        Stem::Convs { channels, .. } => {
+            let mut last = inputs;
+            for (j, &outputs) in channels.iter().enumerate() {
+                push_biased(all, &format!("stem.stem.{}", 3 * j), &[outputs, last, 3, 3]);
+                push_biased(all, &format!("stem.stem.{}", 3 * j + 1), &[outputs]);
+                last = outputs;
+            }
+        }
+    }
+}
+
+/// Adds a stem's nodes and returns the first maps.
+pub fn push_stem(graph: &mut Graph, x: Value, weights: &Weights, stem: &Stem) -> Result<Value> {
+    match stem {
+        Stem::Patch => {
+            let h = conv_bias(graph, x, weights, "stem.0", Conv2d::square(4, 0))?;
+            layer_norm(graph, h, weights, "stem.1")
+        }
+        Stem::Convs { strides, .. } => {
+            let mut h = x;
+            for (j, &stride) in strides.iter().enumerate() {
+                let name = format!("stem.stem.{}", 3 * j);
+                h = conv_bias(graph, h, weights, &name, Conv2d::square(stride, 1))?;
+                h = layer_norm(graph, h, weights, &format!("stem.stem.{}", 3 * j + 1))?;
+                h = graph.push(Gelu, &[h])?;
+            }
+            Ok(h)
+        }
+    }
+}
+
+/// A block: y = x + gamma * fc2(gelu(fc1(norm(conv_dw(x)))))
+///
+/// conv_dw is a depthwise 7x7 convolution; fc1 widens each pixel's channels fourfold, and fc2 undoes that.
+#[derive(Clone, Debug)]
+pub struct ConvNextBlock {
+    /// Of its parameters' names, with the dot; may be empty.
+    pub prefix: String,
+}
+
+impl ConvNextBlock {
+    fn parameters(&self, all: &mut Vec<Parameter>, dim: u32) {
+        let name = |name: &str| format!("{}{name}", self.prefix);
+        push(all, &name("gamma"), &[dim as usize], Role::Weight);
+        push_biased(all, &name("conv_dw"), &[dim, 1, 7, 7]);
+        push_biased(all, &name("norm"), &[dim]);
+        push_biased(all, &name("mlp.fc1"), &[4 * dim, dim]);
+        push_biased(all, &name("mlp.fc2"), &[dim, 4 * dim]);
+    }
+
+    /// Adds the nodes and returns y.
+    pub fn push(&self, graph: &mut Graph, x: Value, weights: &Weights) -> Result<Value> {
+        let name = |name: &str| format!("{}{name}", self.prefix);
+        let groups = graph.shape(x)?.channels();
+        let depthwise = GroupedConv2d { conv: Conv2d::square(1, 3), groups };
+        let h = graph.push(depthwise, &[x, weights.get(&name("conv_dw.weight"))?])?;
+        let h = graph.push(BroadcastAdd, &[h, weights.get(&name("conv_dw.bias"))?])?;
+        let h = layer_norm(graph, h, weights, &name("norm"))?;
+        let h = conv_bias(graph, h, weights, &name("mlp.fc1"), Conv2d::square(1, 0))?;
+        let h = graph.push(Gelu, &[h])?;
+        let h = conv_bias(graph, h, weights, &name("mlp.fc2"), Conv2d::square(1, 0))?;
+        let h = graph.push(BroadcastMul, &[h, weights.get(&name("gamma"))?])?;
+        graph.push(Add, &[h, x])
+    }
+}

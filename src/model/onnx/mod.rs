@@ -1,0 +1,183 @@
+//! Networks as ONNX files (<https://onnx.ai>, operator set 17), for other tools to run: images in \[0, 1\] in, logits out,
+//! any number of images at once. What a graph computes is translated op by op, the input normalisation too, so
+//! every network that is built of the ops named here can be written.
+
+mod ops;
+mod protobuf;
+
+use super::checkpoint::{Precision, safetensors};
+use super::{StateDict, Tensor, Weights};
+use crate::graph::{Graph, Value};
+use crate::{Error, Result};
+use ops::Translation;
+use protobuf::Message;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+/// The operator set: the first with layer normalisation.
+const OPERATOR_SET: u64 = 17;
+/// The file format that came with it.
+const FORMAT: u64 = 8;
+
+/// ONNX's numbers for types.
+const FLOAT: u64 = 1;
+const INT64: u64 = 7;
+const FLOAT16: u64 = 10;
+
+/// A protocol buffer ends here.
+const LONGEST: usize = i32::MAX as usize;
+
+/// A network that is ready to be written.
+#[derive(Debug)]
+pub struct Export<'a> {
+    /// What computes `logits` from `images`, and from weights.
+    pub graph: &'a Graph,
+    /// The input \[N, C, H, W\]; N is left open.
+    pub images: Value,
+    /// The output \[N, K\].
+    pub logits: Value,
+    /// The graph's inputs beside the images.
+    pub weights: &'a Weights,
+    /// Their numbers.
+    pub numbers: &'a StateDict,
+    /// Whether height and width are those of `images`; left open if not.
+    pub fixed_size: bool,
+}
+
+impl Export<'_> {
+    /// Writes a file, whole or not at all. In half precision weights are stored as such and computed with as f32.
+    ///
+    /// Err for ops that have no counterpart, for missing weights, and beyond 2 GiB.
+    pub fn write(
+        &self,
+        path: impl AsRef<Path>,
+        metadata: &BTreeMap<String, String>,
+        precision: Precision,
+    ) -> Result<()> {
+        let path = path.as_ref();
+        let translation = self.translate(precision)?;
+        let mut stored = Vec::new();
+        let mut length = 0;
+        for (name, value) in self.weights.iter() {
+            if !translation.uses(value) {
+                continue;
+            }
+            let tensor = self.numbers.get(name).map_err(|error| Error::bad_file(path, error))?;
+            let (name, data_type, width) = match precision {
+                Precision::F32 => (name.to_owned(), FLOAT, 4),
+                Precision::F16 => (half(name), FLOAT16, 2),
+            };
+            let bytes = tensor.data.len() * width;
+            let header = constant(&name, data_type, &tensor.shape).head(9, bytes);
+            let header =
+                Message::default().head(5, header.0.len() + bytes).0.into_iter().chain(header.0);
+            let header: Vec<u8> = header.collect();
+            length += header.len() + bytes;
+            stored.push((header, name, tensor));
+        }
+        let graph = self.described(translation)?;
+        length += graph.0.len();
+        let file = self.framed(metadata).head(7, length);
+        if file.0.len() + length > LONGEST {
+            return Err(Error::bad_file(
+                path,
+                "an ONNX file ends at 2 GiB: half precision would help",
+            ));
+        }
+        super::checkpoint::stream_atomically(path, |to| {
+            let failed = |error: std::io::Error| error.to_string();
+            let mut written = || {
+                to.write_all(&file.0).and_then(|()| to.write_all(&graph.0)).map_err(failed)?;
+                for (header, name, Tensor { data, .. }) in &stored {
+                    to.write_all(header).map_err(failed)?;
+                    safetensors::numbers(name, data, precision, |bytes| {
+                        to.write_all(bytes).map_err(failed)
+                    })?;
+                }
+                Ok(())
+            };
+            written().map_err(|reason: String| Error::bad_file(path, reason))
+        })
+    }
+
+    fn translate(&self, precision: Precision) -> Result<Translation> {
+        let mut translation = Translation::default();
+        translation.name(self.images, "images");
+        translation.name(self.logits, "logits");
+        for (name, value) in self.weights.iter() {
+            translation.name(value, name);
+            if self.numbers.get(name).is_ok_and(|tensor| tensor.shape.len() == 2) {
+                translation.matrix(value);
+            }
+        }
+        for node in self.graph.nodes() {
+            translation.node(self.graph, node)?;
+        }
+        if precision == Precision::F16 {
+            let used = self.weights.iter().filter(|&(_, value)| translation.uses(value));
+            for (name, _) in used.collect::<Vec<_>>() {
+                translation.widen(name);
+            }
+        }
+        Ok(translation)
+    }
+
+    /// The graph but for the weights.
+    fn described(&self, translation: Translation) -> Result<Message> {
+        let [_, channels, height, width] = self.graph.shape(self.images)?.sides();
+        let [_, classes, ..] = self.graph.shape(self.logits)?.sides();
+        let side = |side: u32, open: &str| {
+            if self.fixed_size { Side::Fixed(side) } else { Side::Open(open.into()) }
+        };
+        let batch = || Side::Open("batch".into());
+        let images = [batch(), Side::Fixed(channels), side(height, "height"), side(width, "width")];
+        let graph = Message(translation.nodes).bytes(2, "lapidary");
+        let graph = Message([graph.0, translation.constants].concat());
+        Ok(graph
+            .message(11, described("images", &images))
+            .message(12, described("logits", &[batch(), Side::Fixed(classes)])))
+    }
+
+    /// The file but for the graph.
+    fn framed(&self, metadata: &BTreeMap<String, String>) -> Message {
+        let operators = Message::default().bytes(1, "").int(2, OPERATOR_SET);
+        let file = Message::default()
+            .int(1, FORMAT)
+            .bytes(2, "lapidary")
+            .bytes(3, env!("CARGO_PKG_VERSION"))
+            .message(8, operators);
+        metadata.iter().fold(file, |file, (key, value)| {
+            file.message(14, Message::default().bytes(1, key).bytes(2, value))
+        })
+    }
+}
+
+/// The name of weights that are stored in half precision.
+fn half(name: &str) -> String {
+    format!("{name}.half")
+}
+
+enum Side {
+    Fixed(u32),
+    Open(String),
+}
+
+/// An input or output of the file.
+fn described(name: &str, sides: &[Side]) -> Message {
+    let shape = sides.iter().fold(Message::default(), |shape, side| {
+        let side = match side {
+            Side::Fixed(side) => Message::default().int(1, (*side).into()),
+            Side::Open(name) => Message::default().bytes(2, name),
+        };
+        shape.message(1, side)
+    });
+    let tensor = Message::default().int(1, FLOAT).message(2, shape);
+    Message::default().bytes(1, name).message(2, Message::default().message(1, tensor))
+}
+
+/// A tensor but for its bytes, which are field 9.
+fn constant(name: &str, data_type: u64, shape: &[usize]) -> Message {
+    let sides = shape.iter().fold(Message::default(), |tensor, &side| tensor.int(1, side as u64));
+    sides.int(2, data_type).bytes(8, name)
+}

@@ -1,0 +1,253 @@
+//! Residual networks with bottleneck blocks (He and others 2016, arXiv 1512.03385) under timm's names, wide ones
+//! included (Zagoruyko and Komodakis 2016, arXiv 1605.07146: more inner channels in each block).
+
+use super::layers::{
+    Mode, activate, batch_norm, batch_norm_parameters, check_ends, check_stages, conv, known,
+    known_stages, linear, normalise, push, push_biased, run_of, side,
+};
+use super::{Activation, Checkpoint, Metadata, Normalisation, Parameter, Role, Weights};
+use crate::graph::{Graph, Value};
+use crate::ops::{Add, Conv2d, GlobalAvgPool, MaxPool};
+use crate::{Error, Result};
+
+/// Channels behind the first convolution.
+const STEM: u32 = 64;
+
+/// Channels that come out of a block for each of its stage's.
+const EXPANSION: u32 = 4;
+
+/// A network of four stages of [`Bottleneck`]s.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResNet {
+    depths: [u32; 4],
+    dims: [u32; 4],
+    base_width: u32,
+    channels: u32,
+    classes: u32,
+    normalisation: Option<Normalisation>,
+}
+
+impl ResNet {
+    /// `depths` are blocks of each stage and `dims` their planes, a fourth of the channels that come out; blocks are
+    /// `base_width` / 64 times their planes wide inside. Err beyond sane sizes, 4 channels or 65,536 classes, and for a
+    /// normalisation of other channels.
+    pub fn new(
+        depths: [u32; 4],
+        dims: [u32; 4],
+        base_width: u32,
+        channels: u32,
+        classes: u32,
+        normalisation: Option<Normalisation>,
+    ) -> Result<Self> {
+        check_stages("resnet", depths, dims)?;
+        let whole = |dim: &u32| dim * base_width / 64 > 0;
+        if !(1..=4096).contains(&base_width) || !dims.iter().all(whole) {
+            let wanted = "1 to 4096, and at least 64 / the smallest of dims";
+            return Err(Error::mismatch("resnet", format_args!("base width {base_width}"), wanted));
+        }
+        check_ends("resnet", channels, classes, normalisation.as_ref())?;
+        Ok(Self { depths, dims, base_width, channels, classes, normalisation })
+    }
+
+    /// From complete metadata (only the normalisation may be missing, then there is none; the base width is 64 where it
+    /// is not named).
+    pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
+        Self::new(
+            known_stages("resnet", "depths", metadata.depths.as_deref())?,
+            known_stages("resnet", "dims", metadata.dims.as_deref())?,
+            metadata.base_width.unwrap_or(64),
+            known("resnet", "channels", metadata.channels)?,
+            known("resnet", "classes", metadata.classes)?,
+            metadata.normalisation.clone(),
+        )
+    }
+
+    /// The network of a checkpoint, whose tensors' shapes tell what its metadata leave out. Err unless the tensors are
+    /// exactly its parameters.
+    pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
+        let model = Self::meant_by(checkpoint)?;
+        checkpoint.check(&model.parameters())?;
+        Ok(model)
+    }
+
+    /// The same network where tensors may be missing or too many: those that tell its sizes are there.
+    pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
+        let weights = &checkpoint.weights;
+        let stages = 1..=4;
+        let depths =
+            stages.clone().map(|i| run_of(weights, |j| format!("layer{i}.{j}.conv1.weight")));
+        let outputs = stages.map(|i| side(weights, &format!("layer{i}.0.conv3.weight"), 0));
+        let dims: Option<Vec<u32>> = outputs.map(|side| Some(side? / EXPANSION)).collect();
+        let inner = side(weights, "layer1.0.conv2.weight", 0);
+        let first = dims.as_ref().and_then(|dims| dims.first().copied()).filter(|&dim| dim > 0);
+        let base_width = inner.zip(first).map(|(inner, dim)| (64 * inner).div_ceil(dim));
+        let told = checkpoint.metadata.clone();
+        let metadata = Metadata {
+            depths: told.depths.or_else(|| Some(depths.collect())),
+            dims: told.dims.or(dims),
+            base_width: told.base_width.or(base_width),
+            channels: told.channels.or(side(weights, "conv1.weight", 1)),
+            classes: told.classes.or(side(weights, "fc.weight", 0)),
+            ..told
+        };
+        Self::from_metadata(&metadata).map_err(|error| Error::bad_file(&checkpoint.source, error))
+    }
+
+    /// What [`ResNet::from_metadata`] needs.
+    pub fn metadata(&self) -> Metadata {
+        Metadata {
+            architecture: Some("resnet".into()),
+            depths: Some(self.depths.into()),
+            dims: Some(self.dims.into()),
+            base_width: Some(self.base_width),
+            classes: Some(self.classes),
+            channels: Some(self.channels),
+            activation: Some(Activation::Relu),
+            normalisation: self.normalisation.clone(),
+            ..Metadata::default()
+        }
+    }
+
+    /// Blocks of each stage.
+    pub fn depths(&self) -> [u32; 4] {
+        self.depths
+    }
+
+    /// Inner channels of a block over its planes, times 64.
+    pub fn base_width(&self) -> u32 {
+        self.base_width
+    }
+
+    /// Of the images.
+    pub fn channels(&self) -> u32 {
+        self.channels
+    }
+
+    /// Number of logits.
+    pub fn classes(&self) -> u32 {
+        self.classes
+    }
+
+    /// Of the input.
+    pub fn normalisation(&self) -> Option<&Normalisation> {
+        self.normalisation.as_ref()
+    }
+
+    /// All tensors, in the order of PyTorch's state dict.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut all = Vec::new();
+        let first = [STEM as usize, self.channels as usize, 7, 7];
+        push(&mut all, "conv1.weight", &first, Role::Weight);
+        batch_norm_parameters(&mut all, "bn1", STEM);
+        let mut last = STEM;
+        for block in self.blocks() {
+            block.parameters(&mut all);
+            last = block.outputs;
+        }
+        push_biased(&mut all, "fc", &[self.classes, last]);
+        all
+    }
+
+    /// Adds the nodes from images x \[N, C, H, W\] in \[0, 1\], of any size, to logits \[N, K\].
+    pub fn logits(
+        &self,
+        graph: &mut Graph,
+        x: Value,
+        weights: &Weights,
+        mut mode: Mode,
+    ) -> Result<Value> {
+        let h = normalise(graph, x, self.normalisation.as_ref())?;
+        let h = conv(graph, h, weights, "conv1", Conv2d::square(2, 3))?;
+        let h = batch_norm(graph, h, weights, "bn1", &mut mode)?;
+        let h = activate(graph, h, Activation::Relu)?;
+        let mut h = MaxPool { kernel: 3, stride: 2, padding: 1 }.push(graph, h)?;
+        for block in self.blocks() {
+            h = block.push(graph, h, weights, &mut mode)?;
+        }
+        let h = graph.push(GlobalAvgPool, &[h])?;
+        linear(graph, h, weights, "fc")
+    }
+
+    /// The first block of each stage but the first halves the sides.
+    fn blocks(&self) -> Vec<Bottleneck> {
+        let mut inputs = STEM;
+        let mut blocks = Vec::new();
+        for (stage, (depth, dim)) in (1..).zip(self.depths.into_iter().zip(self.dims)) {
+            let (inner, outputs) = (dim * self.base_width / 64, dim * EXPANSION);
+            for j in 0..depth {
+                let stride = if stage > 1 && j == 0 { 2 } else { 1 };
+                let prefix = format!("layer{stage}.{j}.");
+                blocks.push(Bottleneck { prefix, inputs, inner, outputs, stride });
+                inputs = outputs;
+            }
+        }
+        blocks
+    }
+}
+
+/// A bottleneck block: y = relu(shortcut + bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))))
+///
+/// conv1 and conv3 are 1x1 and conv2 is 3x3. Where channels or sides change, the shortcut is a normalised 1x1
+/// convolution of x; else it is x itself.
+#[derive(Clone, Debug)]
+pub struct Bottleneck {
+    /// Of its parameters' names, with the dot; may be empty.
+    pub prefix: String,
+    /// Channels of x.
+    pub inputs: u32,
+    /// Channels between the convolutions.
+    pub inner: u32,
+    /// Channels of y.
+    pub outputs: u32,
+    /// Of conv2 and the shortcut.
+    pub stride: u32,
+}
+
+impl Bottleneck {
+    fn changes(&self) -> bool {
+        self.inputs != self.outputs || self.stride != 1
+    }
+
+    fn parameters(&self, all: &mut Vec<Parameter>) {
+        let name = |name: &str| format!("{}{name}", self.prefix);
+        let Self { inputs, inner, outputs, .. } = *self;
+        let mut layer = |conv: &str, norm: &str, [outputs, inputs, side]: [u32; 3]| {
+            let shape = [outputs, inputs, side, side].map(|side| side as usize);
+            push(all, &name(&format!("{conv}.weight")), &shape, Role::Weight);
+            batch_norm_parameters(all, &name(norm), outputs);
+        };
+        layer("conv1", "bn1", [inner, inputs, 1]);
+        layer("conv2", "bn2", [inner, inner, 3]);
+        layer("conv3", "bn3", [outputs, inner, 1]);
+        if self.changes() {
+            layer("downsample.0", "downsample.1", [outputs, inputs, 1]);
+        }
+    }
+
+    /// Adds the nodes and returns y.
+    pub fn push(
+        &self,
+        graph: &mut Graph,
+        x: Value,
+        weights: &Weights,
+        mode: &mut Mode,
+    ) -> Result<Value> {
+        let mut layer = |graph: &mut Graph, x, op, name: &str, norm: &str| {
+            let h = conv(graph, x, weights, &format!("{}{name}", self.prefix), op)?;
+            batch_norm(graph, h, weights, &format!("{}{norm}", self.prefix), mode)
+        };
+        let (one, three) = (Conv2d::square(1, 0), Conv2d::square(self.stride, 1));
+        let h = layer(graph, x, one, "conv1", "bn1")?;
+        let h = activate(graph, h, Activation::Relu)?;
+        let h = layer(graph, h, three, "conv2", "bn2")?;
+        let h = activate(graph, h, Activation::Relu)?;
+        let h = layer(graph, h, one, "conv3", "bn3")?;
+        let mut shortcut = x;
+        if self.changes() {
+            let op = Conv2d::square(self.stride, 0);
+            shortcut = layer(graph, x, op, "downsample.0", "downsample.1")?;
+        }
+        let y = graph.push(Add, &[h, shortcut])?;
+        activate(graph, y, Activation::Relu)
+    }
+}

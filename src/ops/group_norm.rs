@@ -1,0 +1,118 @@
+//! Group normalisation (Wu and He 2018, arXiv 1803.08494), `torch.nn.functional.group_norm`: each run of channels of an
+//! image to mean 0 and variance 1, then a factor and an offset a channel, which are ops of their own.
+
+use super::batch_norm::check_eps;
+use super::per_image::lanes;
+use super::{BroadcastAdd, BroadcastMul};
+use crate::gpu::{Access::*, Kernel, Recording, uniform};
+use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::{Error, Result};
+
+uniform! {
+    struct Params { rows: u32, length: u32, eps: f32 }
+}
+uniform! {
+    struct BackwardParams { rows: u32, length: u32 }
+}
+
+/// y and each row's inverse deviation from x.
+pub static FORWARD: Kernel = Kernel {
+    name: "group_norm",
+    source: concat!(
+        include_str!("../../shaders/group_norm.wgsl"),
+        include_str!("../../shaders/shared/workgroup_sum_vec2.wgsl"),
+    ),
+    params: Params::LAYOUT,
+    bindings: &[("x", Read), ("y", Write), ("inverse", Write)],
+    subgroup: 0,
+};
+
+/// dx from dy and what the forward pass made.
+pub static BACKWARD: Kernel = Kernel {
+    name: "group_norm_backward",
+    source: concat!(
+        include_str!("../../shaders/group_norm_backward.wgsl"),
+        include_str!("../../shaders/shared/workgroup_sum_vec2.wgsl"),
+    ),
+    params: BackwardParams::LAYOUT,
+    bindings: &[("dy", Read), ("y", Read), ("inverse", Read), ("dx", Write)],
+    subgroup: 0,
+};
+
+/// Input x \[N, C, H, W\]; outputs (x - mean) / sqrt(variance + eps) of the shape of x, with mean and variance of each
+/// of `groups` runs of an image's channels, and 1 / sqrt(variance + eps) of each, \[N, groups\].
+#[derive(Clone, Copy, Debug)]
+pub struct GroupNorm {
+    /// A divisor of C.
+    pub groups: u32,
+    /// Added to the variance; finite and above 0. PyTorch's default is 1e-5.
+    pub eps: f32,
+}
+
+impl GroupNorm {
+    /// Adds the nodes from x and gamma and beta, each \[C\], and returns the output times gamma plus beta.
+    pub fn push(self, graph: &mut Graph, [x, gamma, beta]: [Value; 3]) -> Result<Value> {
+        let [normed, _inverse] = exactly(self.name(), "outputs", &graph.push_all(self, &[x])?)?;
+        let scaled = graph.push(BroadcastMul, &[normed, gamma])?;
+        graph.push(BroadcastAdd, &[scaled, beta])
+    }
+}
+
+impl Op for GroupNorm {
+    fn name(&self) -> &'static str {
+        FORWARD.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [x] = exactly(self.name(), "inputs", inputs)?;
+        check_eps(self.name(), self.eps)?;
+        if x.channels().checked_rem(self.groups) != Some(0) {
+            let given = format_args!("{} groups of {x}", self.groups);
+            return Err(Error::mismatch(self.name(), given, "groups that divide the channels"));
+        }
+        Ok(vec![x, Shape::matrix(x.images(), self.groups)?])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [x, inverse] = exactly(self.name(), "outputs", launch.outputs)?;
+        let rows = inverse.elements();
+        let params = Params { rows, length: x.elements() / rows, eps: self.eps };
+        let (lanes, grid) = (lanes(launch.to.adapter()), Recording::grid(rows, 1));
+        launch.to.dispatch(&FORWARD, &[lanes], params, launch.buffers, grid).map(drop)
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        _asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [y, inverse] = exactly(self.name(), "outputs", &node.outputs)?;
+        Ok(vec![Some(graph.push(GroupNormBackward, &[dy, y, inverse])?)])
+    }
+}
+
+/// Inputs dy, y, inverse; output dx.
+#[derive(Clone, Copy, Debug)]
+struct GroupNormBackward;
+
+impl Op for GroupNormBackward {
+    fn name(&self) -> &'static str {
+        BACKWARD.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [dy, y, _inverse] = exactly(self.name(), "inputs", inputs)?;
+        dy.expect(self.name(), y)?;
+        Ok(vec![y])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [dy, _y, inverse] = exactly(self.name(), "inputs", launch.inputs)?;
+        let rows = inverse.elements();
+        let params = BackwardParams { rows, length: dy.elements() / rows };
+        let (lanes, grid) = (lanes(launch.to.adapter()), Recording::grid(rows, 1));
+        launch.to.dispatch(&BACKWARD, &[lanes], params, launch.buffers, grid).map(drop)
+    }
+}

@@ -1,0 +1,172 @@
+//! Layer normalisation over the channels of each pixel (Ba and others 2016, arXiv 1607.06450), as ConvNeXt has it:
+//! `torch.nn.functional.layer_norm` over the channels of an NCHW map, and its derivatives. A matrix \[N, C\] is a map of
+//! one pixel, so this is the usual one over the last dimension too.
+
+use super::batch_norm::{check_eps, check_vectors};
+use super::walk::{Widths, widths};
+use crate::Result;
+use crate::gpu::{Access::*, Recording, uniform};
+use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+
+uniform! {
+    struct Params { images: u32, channels: u32, units: u32, eps: f32 }
+}
+uniform! {
+    struct BackwardParams { images: u32, channels: u32, units: u32 }
+}
+
+/// y and each pixel's mean and inverse deviation.
+pub static FORWARD: Widths = widths!(
+    "layer_norm",
+    ["index"],
+    Params,
+    &[
+        ("x", Read),
+        ("gamma", Read),
+        ("beta", Read),
+        ("y", Write),
+        ("mean", Write),
+        ("inverse", Write),
+    ],
+);
+
+/// The derivative for x.
+pub static BACKWARD: Widths = widths!(
+    "layer_norm_backward",
+    ["index"],
+    BackwardParams,
+    &[("dy", Read), ("x", Read), ("gamma", Read), ("mean", Read), ("inverse", Read), ("dx", Write),],
+);
+
+/// The derivatives for gamma and beta.
+pub static WEIGHTS: Widths = widths!(
+    "layer_norm_weights",
+    ["workgroup_sum_vec2"],
+    BackwardParams,
+    &[
+        ("dy", Read),
+        ("x", Read),
+        ("mean", Read),
+        ("inverse", Read),
+        ("dgamma", Write),
+        ("dbeta", Write),
+    ],
+);
+
+/// Inputs x \[N, C, H, W\], gamma \[C\] and beta \[C\]; outputs y of the shape of x, and mean and inverse deviation of
+/// each pixel, \[N, 1, H, W\]. The variance divides by C:
+///
+/// y = (x - mean) / sqrt(variance + eps) * gamma + beta
+#[derive(Clone, Copy, Debug)]
+pub struct LayerNorm {
+    /// Added to the variance; finite and above 0. ConvNeXt's is 1e-6.
+    pub eps: f32,
+}
+
+impl LayerNorm {
+    /// Adds the node and returns y.
+    pub fn push(self, graph: &mut Graph, inputs: [Value; 3]) -> Result<Value> {
+        let [y, _mean, _inverse] =
+            exactly(self.name(), "outputs", &graph.push_all(self, &inputs)?)?;
+        Ok(y)
+    }
+}
+
+/// One number a pixel.
+fn pixels(x: Shape) -> Result<Shape> {
+    Shape::new(x.images(), 1, x.height(), x.width())
+}
+
+impl Op for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer_norm"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [x, vectors @ ..] = exactly::<_, 3>(self.name(), "inputs", inputs)?;
+        check_eps(self.name(), self.eps)?;
+        check_vectors(self.name(), x, &vectors)?;
+        Ok(vec![x, pixels(x)?, pixels(x)?])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [x, ..] = exactly::<_, 3>(self.name(), "inputs", launch.inputs)?;
+        let (kernel, units) = FORWARD.fit(x.pixels());
+        let (images, channels) = (x.images(), x.channels());
+        let params = Params { images, channels, units, eps: self.eps };
+        launch.all(kernel, params, Recording::grid(images * units, 64))
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [x, gamma, _beta] = exactly(self.name(), "inputs", &node.inputs)?;
+        let [_y, mean, inverse] = exactly(self.name(), "outputs", &node.outputs)?;
+        let [for_x, for_gamma, for_beta] = exactly(self.name(), "flags", asked)?;
+        let (mut dx, mut dgamma, mut dbeta) = (None, None, None);
+        if for_x {
+            dx = Some(graph.push(LayerNormBackward, &[dy, x, gamma, mean, inverse])?);
+        }
+        if for_gamma || for_beta {
+            let sums = graph.push_all(LayerNormWeights, &[dy, x, mean, inverse])?;
+            let [of_gamma, of_beta] = exactly(self.name(), "sums", &sums)?;
+            (dgamma, dbeta) = (for_gamma.then_some(of_gamma), for_beta.then_some(of_beta));
+        }
+        Ok(vec![dx, dgamma, dbeta])
+    }
+}
+
+/// Inputs dy, x, gamma, mean, inverse; output dx.
+#[derive(Clone, Copy, Debug)]
+struct LayerNormBackward;
+
+impl Op for LayerNormBackward {
+    fn name(&self) -> &'static str {
+        "layer_norm_backward"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [dy, x, gamma, statistics @ ..] = exactly::<_, 5>(self.name(), "inputs", inputs)?;
+        dy.expect(self.name(), x)?;
+        check_vectors(self.name(), x, &[gamma])?;
+        statistics.iter().try_for_each(|each| each.expect(self.name(), pixels(x)?))?;
+        Ok(vec![x])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [_dy, x, ..] = exactly::<_, 5>(self.name(), "inputs", launch.inputs)?;
+        let (kernel, units) = BACKWARD.fit(x.pixels());
+        let (images, channels) = (x.images(), x.channels());
+        let params = BackwardParams { images, channels, units };
+        launch.all(kernel, params, Recording::grid(images * units, 64))
+    }
+}
+
+/// Inputs dy, x, mean, inverse; outputs dgamma and dbeta.
+#[derive(Clone, Copy, Debug)]
+struct LayerNormWeights;
+
+impl Op for LayerNormWeights {
+    fn name(&self) -> &'static str {
+        "layer_norm_weights"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [dy, x, statistics @ ..] = exactly::<_, 4>(self.name(), "inputs", inputs)?;
+        dy.expect(self.name(), x)?;
+        statistics.iter().try_for_each(|each| each.expect(self.name(), pixels(x)?))?;
+        Ok(vec![Shape::vector(x.channels())?; 2])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [_dy, x, ..] = exactly::<_, 4>(self.name(), "inputs", launch.inputs)?;
+        let walk = WEIGHTS.over(x);
+        let params =
+            BackwardParams { images: walk.images, channels: walk.channels, units: walk.units };
+        walk.sums(launch.to, params, launch.buffers)
+    }
+}

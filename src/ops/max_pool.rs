@@ -1,0 +1,133 @@
+//! The largest value of each window, `torch.nn.functional.max_pool2d`, and its derivative.
+
+use crate::gpu::{Access::*, Kernel, uniform};
+use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::{Error, Result};
+
+uniform! {
+    struct Params {
+        planes: u32,
+        height: u32,
+        width: u32,
+        out_height: u32,
+        out_width: u32,
+        kernel: u32,
+        stride: u32,
+        padding: u32,
+    }
+}
+
+macro_rules! kernel {
+    ($name:literal, $bindings:expr) => {
+        Kernel {
+            name: $name,
+            source: concat!(
+                include_str!(concat!("../../shaders/", $name, ".wgsl")),
+                include_str!("../../shaders/shared/max_pool_params.wgsl"),
+                include_str!("../../shaders/shared/index.wgsl"),
+            ),
+            params: Params::LAYOUT,
+            bindings: $bindings,
+            subgroup: 0,
+        }
+    };
+}
+
+/// y and the places of the largest from x.
+pub static FORWARD: Kernel = kernel!("max_pool", &[("x", Read), ("y", Write), ("place", Write)]);
+
+/// dx from dy and the places.
+pub static BACKWARD: Kernel =
+    kernel!("max_pool_backward", &[("dy", Read), ("place", Read), ("dx", Write)]);
+
+/// Input x \[N, C, H, W\]; outputs y \[N, C, V, U\] with V = (H + 2 padding − kernel) / stride + 1, rounded down, and
+/// where in its plane each stands (u32, of the same shape). Of equals the first counts, row by row; padding never does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxPool {
+    /// Height and width of a window; at least 1.
+    pub kernel: u32,
+    /// Rows and columns from one window to the next; at least 1.
+    pub stride: u32,
+    /// Added on every side; at most half of the kernel, so that every window holds a value.
+    pub padding: u32,
+}
+
+impl MaxPool {
+    /// Adds the node and returns y.
+    pub fn push(self, graph: &mut Graph, x: Value) -> Result<Value> {
+        let [y, _place] = exactly(FORWARD.name, "outputs", &graph.push_all(self, &[x])?)?;
+        Ok(y)
+    }
+
+    fn params(&self, x: Shape) -> Result<Params> {
+        let [images, channels, height, width] = x.sides();
+        let Self { kernel, stride, padding } = *self;
+        let side = |side: u32| {
+            let padded = padding.checked_mul(2)?.checked_add(side)?;
+            Some(padded.checked_sub(kernel)?.checked_div(stride)? + 1)
+        };
+        let (out_height, out_width) = (side(height), side(width));
+        let (Some(out_height), Some(out_width), true) =
+            (out_height, out_width, kernel > 0 && padding <= kernel / 2)
+        else {
+            let wanted = "a stride of 1 or more, a padding of at most half the kernel, and a padded x not below it";
+            return Err(Error::mismatch(FORWARD.name, format_args!("{self:?} of {x}"), wanted));
+        };
+        let planes = images * channels;
+        Ok(Params { planes, height, width, out_height, out_width, kernel, stride, padding })
+    }
+}
+
+impl Op for MaxPool {
+    fn name(&self) -> &'static str {
+        FORWARD.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [x] = exactly(self.name(), "inputs", inputs)?;
+        let p = self.params(x)?;
+        Ok(vec![Shape::new(x.images(), x.channels(), p.out_height, p.out_width)?; 2])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [x] = exactly(self.name(), "inputs", launch.inputs)?;
+        let [y, _place] = exactly(self.name(), "outputs", launch.outputs)?;
+        launch.each(&FORWARD, self.params(x)?, y.elements())
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        _asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [x] = exactly(self.name(), "inputs", &node.inputs)?;
+        let [_y, place] = exactly(self.name(), "outputs", &node.outputs)?;
+        let backward = MaxPoolBackward { pool: *self, x: graph.shape(x)? };
+        Ok(vec![Some(graph.push(backward, &[dy, place])?)])
+    }
+}
+
+/// Inputs dy and the places of the largest; output dx.
+#[derive(Clone, Copy, Debug)]
+struct MaxPoolBackward {
+    pool: MaxPool,
+    x: Shape,
+}
+
+impl Op for MaxPoolBackward {
+    fn name(&self) -> &'static str {
+        BACKWARD.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [dy, place] = exactly(self.name(), "inputs", inputs)?;
+        place.expect(self.name(), dy)?;
+        Ok(vec![self.x])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        launch.each(&BACKWARD, self.pool.params(self.x)?, self.x.elements())
+    }
+}

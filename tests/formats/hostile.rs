@@ -1,0 +1,210 @@
+//! Files that must be refused, each with its reason, and all beginnings of sound ones.
+
+use crate::build::{
+    Tensor, archive, dict, floats, global, int, pickle, stream, text, tuple, vector, zip,
+};
+use crate::{read, read_within, refused};
+
+fn tensor(shape: &[i32], strides: &[i32], offset: i32) -> Vec<u8> {
+    Tensor { storage: "0", kind: "FloatStorage", count: 6, offset, shape, strides }.opcodes()
+}
+
+/// A sound archive but for the pickle.
+fn with(opcodes: &[u8]) -> Vec<u8> {
+    archive(opcodes, &[("0", floats(&[1.0; 6]))])
+}
+
+fn expect(file: &[u8], word: &str) {
+    // Small pickles may take what `torch::budget` allows small files.
+    let reason = refused(read_within(file, 2 * file.len() + (160 << 10)));
+    assert!(reason.contains(word), "{reason} / {word}");
+}
+
+#[test]
+fn what_a_pickle_must_not_ask_for_is_refused_by_name() {
+    let _alone = crate::alone();
+    for (module, name) in [
+        ("os", "system"),
+        ("posix", "getcwd"),
+        ("builtins", "eval"),
+        ("__builtin__", "getattr"),
+        ("torch", "load"),
+        ("torch", "FloatStorage.from_buffer"),
+        ("collections", "defaultdict"),
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("argparse", "Namespace"),
+        ("torch._utils", "_rebuild_tensor"),
+    ] {
+        let named = format!("{module}.{name}");
+        expect(&with(&dict(&[("a", global(module, name))])), &named);
+        expect(&with(&[&global(module, name)[..], b")R"].concat()), &named);
+        expect(&with(&[text(module), text(name), vec![0x93]].concat()), &named);
+        expect(&stream(&global(module, name), &[], 4), &named);
+        expect(&pickle(&global(module, name)), &named);
+    }
+}
+
+#[test]
+fn damaged_pickles_are_refused() {
+    let _alone = crate::alone();
+    let long_text = [&b"X"[..], &u32::MAX.to_le_bytes(), b"abc"].concat();
+    let longer_text = [&[0x8d][..], &u64::MAX.to_le_bytes(), b"abc"].concat();
+    let far_note = [&b"Nr"[..], &u32::MAX.to_le_bytes()].concat();
+    let call = |function: Vec<u8>, arguments: &[Vec<u8>]| {
+        [function, tuple(arguments), b"R".into()].concat()
+    };
+    let rebuild = || global("torch._utils", "_rebuild_tensor_v2");
+    for (opcodes, word) in [
+        (&b""[..], "the stack is empty"),
+        (b"N", "no dict with tensors"),
+        (b"t", "no mark"),
+        (b"(", "the stack is empty"),
+        (b"N(0", "the stack is empty"),
+        (b"h\x05", "object 5 was not noted"),
+        (b"}Nu", "no mark"),
+        (b"}(Nu", "a key without a value"),
+        (b"N(NNu", "no dict"),
+        (b"NNa", "no list"),
+        (b"N)R", "None is called"),
+        (b"NQ", "no storage"),
+        (b"X\x02\0\0\0\xff\xff", "not UTF-8"),
+        (b"ccollections", "a name without an end"),
+        (b"I12\n", "an opcode"),
+        (b"cposix\nsystem\n(X\x02\0\0\0lstR", "posix.system"),
+        (b"(iposix\nsystem\n", "an opcode"),
+        (b"NN\x81", "an opcode"),
+        (b"N\x80\x02", "no dict with tensors"),
+        (b"N\x80\x09", "pickle protocol 9"),
+        (&long_text, "cut off"),
+        (&longer_text, "a string of 18446744073709551615 bytes"),
+        (&far_note, "more than fits a file"),
+        (&call(global("torch", "FloatStorage"), &[int(4)]), "Storage(F32) is called"),
+        (&call(global("torch", "Size"), &[int(4)]), "Size is called"),
+        (&call(rebuild(), &[int(4), int(0), tuple(&[]), tuple(&[])]), "without a storage"),
+        (&[&tensor(&[6], &[1], 0)[..], b"Nb"].concat(), "a tensor is given attributes"),
+    ] {
+        expect(&with(opcodes), word);
+    }
+    expect(&with(b"N.N"), "2 bytes behind the pickle's end");
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_refused() {
+    let _alone = crate::alone();
+    for (shape, strides, offset, word) in [
+        (&[7][..], &[1][..], 0, "do not fit"),
+        (&[6], &[1], 1, "do not fit"),
+        (&[2], &[6], 0, "do not fit"),
+        (&[-1], &[1], 0, "not up to 64 whole numbers"),
+        (&[6], &[-1], 0, "not up to 64 whole numbers"),
+        (&[6], &[1], -1, "offset is negative"),
+        (&[2, 3], &[1], 0, "do not go together"),
+        (&[5, 2], &[1, 1], 0, "overlap"),
+        (&[1 << 30], &[0], 0, "more than twice"),
+        (&[1 << 30, 1 << 30, 1 << 30], &[0, 0, 0], 0, "do not fit"),
+        (&[1; 65], &[1; 65], 0, "not up to 64 whole numbers"),
+    ] {
+        expect(&with(&dict(&[("a", tensor(shape, strides, offset))])), word);
+    }
+    let of = |storage, count| dict(&[("a", vector(storage, count))]);
+    expect(&with(&of("1", 6)), "a: file/data/1 is missing");
+    expect(&with(&of("../../etc/passwd", 6)), "is missing");
+    expect(&with(&of("0", 5)), "24 bytes, but 5 float32 values wanted");
+    expect(&stream(&of("0", 5), &[("0", floats(&[0.0; 6]))], 4), "6 values, but 5 wanted");
+    expect(&stream(&of("1", 6), &[("0", floats(&[0.0; 6]))], 4), "storage 0 is not described");
+    expect(&stream(&of("0", 6), &[], 4), "storage 0 is missing");
+    let twice = floats(&[0.0; 6]);
+    expect(&stream(&of("0", 6), &[("0", twice.clone()), ("0", twice.clone())], 4), "listed twice");
+    expect(&[&stream(&of("0", 6), &[("0", twice)], 4)[..], b"!"].concat(), "1 bytes behind");
+}
+
+/// Each takes a few bytes of file for more of memory, or for endless work.
+#[test]
+fn floods_are_stopped() {
+    let _alone = crate::alone();
+    let count = 1 << 20;
+    let deep: Vec<u8> = [vec![b')'; 1], vec![0x85; count]].concat();
+    // A dict that holds itself under a hundred keys.
+    let itself = (0..100).flat_map(|i| [text(&format!("{i}")), b"h\0s".into()].concat());
+    let itself: Vec<u8> = b"}q\0".iter().copied().chain(itself).collect();
+    for (opcodes, word) in [
+        (vec![b'N'; count], "more than fits a file"),
+        (vec![b'('; count], "more than fits a file"),
+        (vec![b']'; count], "more than fits a file"),
+        (vec![b'}'; count], "more than fits a file"),
+        (vec![b')'; count], "more than fits a file"),
+        (deep, "more than fits a file"),
+        ([&b"]"[..], &b"Na".repeat(count)].concat(), "more than fits a file"),
+        ([&b"N"[..], &[0x94].repeat(count)].concat(), "more than fits a file"),
+        (itself, "no dict with tensors"),
+    ] {
+        let file = with(&opcodes);
+        let started = std::time::Instant::now();
+        expect(&file, word);
+        assert!(started.elapsed().as_secs() < 5, "{word}: {:?}", started.elapsed());
+    }
+    // Forty names of one storage.
+    let names: Vec<_> = (0..40).map(|i| format!("{i}")).collect();
+    let shared: Vec<_> = names.iter().map(|name| (name.as_str(), vector("0", 5000))).collect();
+    expect(&archive(&dict(&shared), &[("0", floats(&[1.0; 5000]))]), "more than twice");
+}
+
+#[test]
+fn damaged_archives_are_refused() {
+    let _alone = crate::alone();
+    let sound = with(&dict(&[("a", vector("0", 6))]));
+    read(&sound).unwrap();
+    let end = sound.len() - 22;
+    let directory = u32::from_le_bytes(sound[end + 16..end + 20].try_into().unwrap()) as usize;
+    let changed = |at: usize, to: &[u8]| {
+        let mut file = sound.clone();
+        file[at..at + to.len()].copy_from_slice(to);
+        file
+    };
+    let data = sound.windows(4).position(|bytes| bytes == floats(&[1.0])).unwrap();
+    for (file, word) in [
+        (changed(data, &[1]), "a: its storage is damaged"),
+        (changed(40, b"?"), "data.pkl: its header is not where"),
+        (changed(60, b"?"), "data.pkl is damaged"),
+        (changed(end + 8, &[0xff; 4]), "does not fit the file"),
+        (changed(end + 10, &[3]), "does not fit the file"),
+        (changed(directory, b"X"), "the zip directory is damaged"),
+        (changed(end + 12, &[0xff; 4]), "does not fit the file"),
+        (changed(end + 16, &[0xff; 4]), "does not fit the file"),
+        (changed(end + 4, &[1]), "in several parts"),
+        (changed(end + 20, &[1]), "cut off"),
+        (changed(directory + 8, &[1]), "is encrypted"),
+        (changed(directory + 10, &[8]), "is compressed"),
+        (changed(directory + 20, &[0xff]), "bytes that would be"),
+        (changed(directory + 28, &[0xff; 2]), "cut off"),
+        (changed(directory + 42, &[0xff; 4]), "its header is not where"),
+        (changed(directory + 46, &[0xff]), "not UTF-8"),
+    ] {
+        expect(&file, word);
+    }
+    let entry = |name: &str, bytes: &[u8]| (name.to_owned(), bytes.to_vec());
+    expect(&zip(&[]), "cut off, or no PyTorch");
+    expect(&zip(&[entry("a/version", b"3")]), "one data.pkl");
+    expect(&zip(&[entry("a/data.pkl", b""), entry("b/data.pkl", b"")]), "one data.pkl");
+    expect(&zip(&[entry("a/x", b""), entry("a/x", b"")]), "twice");
+    let big = [entry("a/data.pkl", &pickle(b"N")), entry("a/byteorder", b"big")];
+    expect(&zip(&big), "not little-endian");
+    expect(b"%PDF-1.7 and so on", "no PyTorch checkpoint");
+    expect(&pickle(&dict(&[])), "neither a zip archive nor a pickle with PyTorch's magic number");
+}
+
+/// All beginnings of a file, none of which is one.
+#[test]
+fn every_truncation_is_refused() {
+    let _alone = crate::alone();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/cases/formats");
+    let golden = |name: &str| std::fs::read(format!("{folder}/{name}")).unwrap();
+    let opcodes = dict(&[("a", vector("0", 6)), ("b", vector("1", 3))]);
+    let old = stream(&opcodes, &[("0", floats(&[1.0; 6])), ("1", floats(&[2.0; 3]))], 4);
+    for file in [golden("small.pth"), golden("small.safetensors"), old] {
+        read(&file).unwrap();
+        for length in 0..file.len() {
+            refused(read(&file[..length]));
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! What ResNet and ConvNeXt need beyond wide residual networks: values against the formula in f64, derivatives against
+//! its finite differences; and derivatives of derivatives.
+#![allow(clippy::type_complexity, reason = "functions as data, each used once")]
+
+use crate::bench::{Bench, numbers};
+use crate::network::{Row, assert_close, places, row};
+use lapidary::graph::{Graph, Shape, Value};
+use lapidary::ops::{self, *};
+use lapidary::{Error, Result};
+
+/// The standard normal distribution, by Simpson's rule.
+fn normal_cdf(x: f64) -> f64 {
+    let (steps, density) =
+        (200, |t: f64| (-0.5 * t * t).exp() / (2.0 * std::f64::consts::PI).sqrt());
+    let step = x / f64::from(steps);
+    let inner = (1..steps).map(|i| f64::from(2 + 2 * (i % 2)) * density(f64::from(i) * step));
+    0.5 + step / 3.0 * (density(0.0) + density(x) + inner.sum::<f64>())
+}
+
+/// (v - mean) / sqrt(variance + eps) over the values of each key.
+fn standardised(keys: &[usize], values: &[f64], eps: f64) -> Vec<f64> {
+    let count = keys.iter().max().unwrap() + 1;
+    let [mut n, mut mean, mut variance] = [(); 3].map(|()| vec![0.0; count]);
+    keys.iter().for_each(|&key| n[key] += 1.0);
+    keys.iter().zip(values).for_each(|(&key, v)| mean[key] += v / n[key]);
+    keys.iter().zip(values).for_each(|(&key, v)| variance[key] += (v - mean[key]).powi(2) / n[key]);
+    let each = |(&key, v): (&usize, &f64)| (v - mean[key]) / (variance[key] + eps).sqrt();
+    keys.iter().zip(values).map(each).collect()
+}
+
+fn softmax(logits: &[f64], classes: usize) -> Vec<f64> {
+    let row = |row: &[f64]| {
+        let sum: f64 = row.iter().map(|v| v.exp()).sum();
+        row.iter().map(|v| v.exp() / sum).collect::<Vec<_>>()
+    };
+    logits.chunks(classes).flat_map(row).collect()
+}
+
+/// Sums of products over what has one key.
+fn dots(keys: impl Iterator<Item = usize>, a: &[f64], b: &[f64], count: u32) -> Vec<f64> {
+    let mut sums = vec![0.0; count as usize];
+    keys.zip(a.iter().zip(b)).for_each(|(key, (a, b))| sums[key] += a * b);
+    sums
+}
+
+fn grouped(conv: Conv2d, groups: u32, x: Shape, w: Shape, v: &[Vec<f64>]) -> Vec<f64> {
+    let [n, c, height, width] = x.sides().map(|side| side as usize);
+    let [o, i, rows, columns] = w.sides().map(|side| side as usize);
+    let ([sy, sx], [py, px]) = (conv.stride.map(|s| s as usize), conv.padding.map(|p| p as usize));
+    let (down, across) = ((height + 2 * py - rows) / sy + 1, (width + 2 * px - columns) / sx + 1);
+    let mut y = vec![0.0; n * o * down * across];
+    for (at, y) in y.iter_mut().enumerate() {
+        let (u, row) = (at % across, at / across % down);
+        let (out, image) = (at / (across * down) % o, at / (across * down * o));
+        let first = out / (o / groups as usize) * i;
+        for k in 0..i * rows * columns {
+            let (c2, r2, i2) = (k % columns, k / columns % rows, k / (columns * rows));
+            let (row, column) = ((row * sy + r2).wrapping_sub(py), (u * sx + c2).wrapping_sub(px));
+            if row < height && column < width {
+                let plane = image * c + first + i2;
+                *y += v[1][out * i * rows * columns + k]
+                    * v[0][(plane * height + row) * width + column];
+            }
+        }
+    }
+    y
+}
+
+fn max_pool(pool: MaxPool, x: Shape, values: &[f64]) -> Vec<f64> {
+    let [n, c, height, width] = x.sides();
+    let MaxPool { kernel, stride, padding } = pool;
+    let side = |side: u32| (side + 2 * padding - kernel) / stride + 1;
+    let mut y = Vec::new();
+    for plane in 0..n * c {
+        for (v, u) in (0..side(height)).flat_map(|v| (0..side(width)).map(move |u| (v, u))) {
+            let inside = |at: u32, limit: u32| at.checked_sub(padding).filter(|&at| at < limit);
+            let window = (0..kernel * kernel).filter_map(|k| {
+                let row = inside(v * stride + k / kernel, height)?;
+                let column = inside(u * stride + k % kernel, width)?;
+                Some(values[((plane * height + row) * width + column) as usize])
+            });
+            y.push(window.fold(f64::NEG_INFINITY, f64::max));
+        }
+    }
+    y
+}
+
+/// Weights of each value of one axis in those of its resampled self.
+fn resampling(from: usize, to: usize, filter: Filter, antialias: bool) -> Vec<Vec<f64>> {
+    let scale = from as f64 / to as f64;
+    let stretch = if antialias { scale.max(1.0) } else { 1.0 };
+    let a = if antialias { -0.5 } else { -0.75 };
+    let weight = |d: f64| match filter {
+        Filter::Bilinear => (1.0 - d).max(0.0),
+        Filter::Bicubic if d < 1.0 => ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0,
+        Filter::Bicubic if d < 2.0 => (((d - 5.0) * d + 8.0) * d - 4.0) * a,
+        Filter::Bicubic => 0.0,
+    };
+    let row = |t: usize| {
+        let mut row = vec![0.0; from];
+        for j in -8 * from as i64..9 * from as i64 {
+            let inside = (0..from as i64).contains(&j);
+            let d = (j as f64 + 0.5 - (t as f64 + 0.5) * scale).abs() / stretch;
+            if inside || !antialias {
+                row[j.clamp(0, from as i64 - 1) as usize] += weight(d);
+            }
+        }
+        let sum: f64 = row.iter().sum();
+        row.iter().map(|weight| weight / sum).collect()
+    };
+    (0..to).map(row).collect()
+}
+
+fn resized(to: Resize, x: Shape, values: &[f64]) -> Vec<f64> {
+    let Resize { height, width, filter, antialias } = to;
+    let [h, w] = [x.height(), x.width()].map(|side| side as usize);
+    let rows = resampling(h, height as usize, filter, antialias);
+    let columns = resampling(w, width as usize, filter, antialias);
+    let mut y = Vec::new();
+    for plane in values.chunks(h * w) {
+        for (row, column) in rows.iter().flat_map(|row| columns.iter().map(move |c| (row, c))) {
+            let each = |i: usize| plane[i] * row[i / w] * column[i % w];
+            y.push((0..h * w).map(each).sum());
+        }
+    }
+    y
+}
+
+/// Every op at one shape of x.
+fn rows(x: Shape) -> Vec<Row> {
+    let [n, c, h, w] = x.sides();
+    let (vector, images) = (Shape::vector(c).unwrap(), Shape::per_image(n).unwrap());
+    let (classes, pixels) = ((c * h) as usize, x.pixels() as usize);
+    let logits = Shape::matrix(n, c * h).unwrap();
+    let pixel_keys: Vec<_> =
+        (0..x.elements() as usize).map(|i| i / pixels / c as usize * pixels + i % pixels).collect();
+    let image_keys: Vec<_> = places(x).map(|(n, _)| n).collect();
+    let affine = move |z: Vec<f64>, v: &[Vec<f64>]| -> Vec<f64> {
+        places(x).zip(z).map(|((_, c), z)| z * v[1][c] + v[2][c]).collect()
+    };
+    let mut rows = vec![
+        row(
+            "layer_norm",
+            &[x, vector, vector],
+            3,
+            |graph, v| LayerNorm { eps: 1e-2 }.push(graph, [v[0], v[1], v[2]]),
+            move |v| affine(standardised(&pixel_keys, &v[0], 1e-2), v),
+        ),
+        row(
+            "group_norm",
+            &[x, vector, vector],
+            3,
+            |graph, v| GroupNorm { groups: 1, eps: 1e-2 }.push(graph, [v[0], v[1], v[2]]),
+            move |v| affine(standardised(&image_keys, &v[0], 1e-2), v),
+        ),
+        row(
+            "gelu",
+            &[x],
+            1,
+            |graph, v| graph.push(Gelu, v),
+            |v| v[0].iter().map(|&x| x * normal_cdf(x)).collect(),
+        ),
+        row(
+            "sigmoid",
+            &[x],
+            1,
+            |graph, v| graph.push(Sigmoid, v),
+            |v| v[0].iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
+        ),
+        row(
+            "softmax",
+            &[logits],
+            1,
+            |graph, v| graph.push(Softmax { log: false }, v),
+            move |v| softmax(&v[0], classes),
+        ),
+        row(
+            "log_softmax",
+            &[logits],
+            1,
+            |graph, v| graph.push(Softmax { log: true }, v),
+            move |v| softmax(&v[0], classes).iter().map(|p| p.ln()).collect(),
+        ),
+        row(
+            "broadcast_mul, a channel",
+            &[x, vector],
+            2,
+            |graph, v| graph.push(BroadcastMul, v),
+            move |v| places(x).zip(&v[0]).map(|((_, c), a)| a * v[1][c]).collect(),
+        ),
+        row(
+            "broadcast_mul, an image",
+            &[x, images],
+            2,
+            |graph, v| graph.push(BroadcastMul, v),
+            // One channel and one image are the same factor.
+            move |v| places(x).zip(&v[0]).map(|((n, _), a)| a * v[1][n % v[1].len()]).collect(),
+        ),
+        row(
+            "channel_dot",
+            &[x, x],
+            2,
+            |graph, v| graph.push(ChannelDot, v),
+            move |v| dots(places(x).map(|(_, c)| c), &v[0], &v[1], c),
+        ),
+        row(
+            "image_dot",
+            &[x, x],
+            2,
+            |graph, v| graph.push(ImageDot, v),
+            move |v| dots(places(x).map(|(n, _)| n), &v[0], &v[1], n),
+        ),
+        row("reshape", &[x], 1, move |graph, v| graph.push(Reshape::flat(x)?, v), |v| v[0].clone()),
+    ];
+    for (groups, outputs, side, stride) in [(c, c, 3, 1), (c, 2 * c, 3, 2), (1, 3, 2, 1)] {
+        let weights = Shape::new(outputs, c / groups, side, side).unwrap();
+        let conv = Conv2d::square(stride, side / 2);
+        rows.push(row(
+            "grouped_conv2d",
+            &[x, weights],
+            2,
+            move |graph, v| graph.push(GroupedConv2d { conv, groups }, v),
+            move |v| grouped(conv, groups, x, weights, v),
+        ));
+    }
+    for (kernel, stride, padding) in [(3, 2, 1), (2, 1, 1), (1, 3, 0)] {
+        let pool = MaxPool { kernel, stride, padding };
+        let formula = move |v: &[Vec<f64>]| max_pool(pool, x, &v[0]);
+        rows.push(row("max_pool", &[x], 1, move |graph, v| pool.push(graph, v[0]), formula));
+    }
+    for (filter, antialias) in
+        [Filter::Bilinear, Filter::Bicubic].into_iter().flat_map(|f| [(f, false), (f, true)])
+    {
+        for (height, width) in [(2 * h, w + 3), (h.div_ceil(3), w.div_ceil(2))] {
+            let to = Resize { height, width, filter, antialias };
+            let formula = move |v: &[Vec<f64>]| resized(to, x, &v[0]);
+            rows.push(row("resize", &[x], 1, move |graph, v| to.push(graph, v[0]), formula));
+        }
+    }
+    rows
+}
+
+#[test]
+fn values_and_derivatives() {
+    // Whole vec4s and not, one pixel, more images than a workgroup has lanes.
+    for [n, c, h, w] in [[2, 3, 4, 5], [1, 5, 3, 3], [3, 2, 8, 7], [70, 2, 1, 1]] {
+        rows(Shape::new(n, c, h, w).unwrap()).iter().for_each(Row::check);
+    }
+}
+
+/// An op's derivatives are linear in dy, so the derivative for dy of sum(derivative * v) is what gives the same sum.
+#[test]
+fn derivatives_have_derivatives() {
+    let shape = |n, c, h, w| Shape::new(n, c, h, w).unwrap();
+    let (x, vector) = (shape(2, 3, 4, 6), Shape::vector(3).unwrap());
+    let (w, logits) = (shape(5, 3, 3, 3), Shape::matrix(3, 7).unwrap());
+    let full = [Shape::matrix(3, 7), Shape::matrix(4, 7)].map(Result::unwrap);
+    type Push = fn(&mut Graph, &[Value]) -> Result<Value>;
+    let table: [(&str, &[Shape], &[usize], Push); 11] = [
+        ("relu", &[x], &[0], |graph, v| graph.push(Relu, v)),
+        ("silu", &[x], &[0], |graph, v| graph.push(Silu, v)),
+        ("conv2d", &[x, w], &[0, 1], |graph, v| graph.push(Conv2d::square(1, 1), v)),
+        ("strided conv2d", &[x, w], &[0, 1], |graph, v| graph.push(Conv2d::square(2, 1), v)),
+        ("linear", &full, &[0, 1], |graph, v| graph.push(Linear { bias: false }, v)),
+        ("frozen_batch_norm", &[x, vector, vector, vector, vector], &[0], |graph, v| {
+            graph.push(FrozenBatchNorm { eps: 1e-3 }, v)
+        }),
+        ("avg_pool", &[x], &[0], |graph, v| graph.push(AvgPool { kernel: 2 }, v)),
+        ("global_avg_pool", &[x], &[0], |graph, v| graph.push(GlobalAvgPool, v)),
+        ("log_sum_exp", &[logits], &[0], |graph, v| graph.push(LogSumExp, v)),
+        ("sum", &[x], &[0], |graph, v| graph.push(Sum { scale: 0.3 }, v)),
+        ("images", &[x], &[0], |graph, v| graph.push(Images { first: 1, count: 1 }, v)),
+    ];
+    for (name, shapes, asked, push) in table {
+        for &input in asked {
+            let mut graph = Graph::default();
+            let inputs: Vec<_> = shapes.iter().map(|&shape| graph.input(shape)).collect();
+            let y = push(&mut graph, &inputs).unwrap();
+            let (dy, v) = (graph.input(graph.shape(y).unwrap()), graph.input(shapes[input]));
+            let first = ops::gradient(&mut graph, y, dy, &[inputs[input]]).unwrap()[0];
+            let second = ops::gradient(&mut graph, first, v, &[dy]).unwrap()[0];
+            let mut given = Vec::new();
+            for (seed, &value) in (1..).zip(inputs.iter().chain([&dy, &v])) {
+                let mut data = numbers(graph.shape(value).unwrap().elements() as usize, seed);
+                if seed == 5 && inputs.len() == 5 {
+                    data.iter_mut().for_each(|v| *v = v.abs() + 0.1); // a variance
+                }
+                given.push((value, data));
+            }
+            // All of a forward pass, so that every input is read.
+            let bench = Bench::new(&graph, &[y, first, second], &given);
+            let dot = |a: &[f32], b: &[f32]| -> f64 {
+                a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+            };
+            let of = |value: Value| &given.iter().find(|(given, _)| *given == value).unwrap().1;
+            let sums = [dot(&bench.read(first), of(v)), dot(&bench.read(second), of(dy))];
+            assert!(sums[0] != 0.0, "{name}");
+            assert_close(&format!("{name}, input {input}"), &[sums[1] as f32], &sums[..1], 1e-4);
+        }
+    }
+}
+
+/// Ends where the values overflow or vanish on the way.
+#[test]
+fn gelu_and_sigmoid_far_from_zero() {
+    let xs = vec![-1e30, -100.0, -10.0, -5.0, -0.0, 0.0, 5.0, 10.0, 100.0, 1e30];
+    let mut graph = Graph::default();
+    let shape = Shape::vector(xs.len() as u32).unwrap();
+    let (x, dy) = (graph.input(shape), graph.input(shape));
+    let mut wanted = Vec::new();
+    for y in [graph.push(Gelu, &[x]).unwrap(), graph.push(Sigmoid, &[x]).unwrap()] {
+        wanted.extend([y, ops::gradient(&mut graph, y, dy, &[x]).unwrap()[0]]);
+    }
+    let bench = Bench::new(&graph, &wanted, &[(x, xs.clone()), (dy, vec![1.0; xs.len()])]);
+    let [gelu, slope, sigmoid, steepness] = [0, 1, 2, 3].map(|i| bench.read(wanted[i]));
+    for (i, &x) in xs.iter().enumerate() {
+        let (step, far) = (if x > 0.0 { 1.0 } else { 0.0 }, x.abs() >= 100.0);
+        assert!(!far || gelu[i] == x * step && slope[i] == step, "{} {} at {x}", gelu[i], slope[i]);
+        let exact = 1.0 / (1.0 + f64::from(-x).exp());
+        assert!((f64::from(sigmoid[i]) - exact).abs() < 1e-6, "{} at {x}", sigmoid[i]);
+        let exact = exact * (1.0 - exact);
+        assert!((f64::from(steepness[i]) - exact).abs() < 1e-6, "{} at {x}", steepness[i]);
+    }
+    // PyTorch's float64 value: the relative error of the lower tail is small too.
+    assert!((f64::from(gelu[3]) / -1.433_257_859_3e-6 - 1.0).abs() < 1e-5, "{}", gelu[3]);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let shape = |n, c, h, w| Shape::new(n, c, h, w).unwrap();
+    let refused = |op: &dyn Fn(&mut Graph, &[Value]) -> Result<Vec<Value>>, shapes: &[Shape]| {
+        let mut graph = Graph::default();
+        let inputs: Vec<_> = shapes.iter().map(|&shape| graph.input(shape)).collect();
+        let result = op(&mut graph, &inputs);
+        assert!(matches!(result, Err(Error::Mismatch { .. })), "{result:?}");
+    };
+    let grouped = |groups| {
+        let op = GroupedConv2d { conv: Conv2d::square(1, 1), groups };
+        move |g: &mut Graph, v: &[Value]| g.push_all(op, v)
+    };
+    let x = shape(2, 6, 4, 4);
+    refused(&grouped(0), &[x, shape(6, 1, 3, 3)]);
+    refused(&grouped(4), &[x, shape(8, 1, 3, 3)]);
+    refused(&grouped(3), &[x, shape(8, 2, 3, 3)]);
+    refused(&grouped(3), &[x, shape(6, 3, 3, 3)]);
+    let pool = |kernel, stride, padding| {
+        move |g: &mut Graph, v: &[Value]| g.push_all(MaxPool { kernel, stride, padding }, v)
+    };
+    refused(&pool(0, 1, 0), &[x]);
+    refused(&pool(3, 0, 1), &[x]);
+    refused(&pool(2, 2, 2), &[x]);
+    refused(&pool(9, 1, 0), &[x]);
+    let group =
+        |groups| move |g: &mut Graph, v: &[Value]| g.push_all(GroupNorm { groups, eps: 1e-5 }, v);
+    refused(&group(4), &[x]);
+    refused(&group(0), &[x]);
+    let reshape = |g: &mut Graph, v: &[Value]| g.push_all(Reshape { shape: shape(1, 5, 1, 1) }, v);
+    refused(&reshape, &[x]);
+    refused(&|g: &mut Graph, v: &[Value]| g.push_all(BroadcastMul, v), &[x, shape(1, 5, 1, 1)]);
+    let (labels, dlr) = (Shape::per_image(2).unwrap(), |targeted| {
+        move |g: &mut Graph, v: &[Value]| g.push_all(Dlr { targeted }, v)
+    });
+    refused(&dlr(false), &[shape(2, 2, 1, 1), labels]);
+    refused(&dlr(true), &[shape(2, 3, 1, 1), labels, labels]);
+    refused(&dlr(true), &[shape(2, 9, 1, 1), labels]);
+}
