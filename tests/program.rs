@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail so")]
 
-use lapidary::model::{Checkpoint, Tensor};
+use lapidary::model::{Checkpoint, Metadata, Tensor};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -203,6 +203,80 @@ fn what_is_built_in_is_sampled_and_measured() {
     assert!(std::fs::read(folder.path().join("samples.png")).unwrap().starts_with(PNG));
     let said = working(folder.path(), &["eval", "--steps", "1", "--batch", "250"]);
     assert!(said.contains("AUROC"), "{said}");
+}
+
+#[test]
+fn pictures_are_classified() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // A trouser, twice as high as wide.
+    let leg = |x: u32, y: u32| x > 12 && x < 36 && !(x.abs_diff(24) < 3 && y > 40);
+    let picture =
+        image::RgbImage::from_fn(48, 96, |x, y| image::Rgb([if leg(x, y) { 220 } else { 0 }; 3]));
+    picture.save(folder.join("a.png")).unwrap();
+    picture.save(folder.join("b.jpg")).unwrap();
+    let said = working(folder, &["classify", "a.png", "b.jpg", "--top", "3"]);
+    assert_eq!(said.lines().filter(|line| line.contains('%')).count(), 6, "{said}");
+    let said = working(folder, &["classify", "a.png", "b.jpg", "--top", "10", "--json"]);
+    let answers: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let [a, b] = [0, 1].map(|i| &answers[i]["top"]);
+    let sum: f64 =
+        a.as_array().unwrap().iter().map(|each| each["probability"].as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-5, "{said}");
+    assert_eq!(a[0]["name"], b[0]["name"], "a JPEG of the same picture");
+    assert!(a[0]["logit"].as_f64() >= a[1]["logit"].as_f64());
+    std::fs::write(folder.join("c.png"), b"no picture").unwrap();
+    let said = refused(folder, &["classify", "a.png", "c.png"], 3);
+    assert!(said.contains("c.png"), "{said}");
+    let said = working(folder, &["classify", "--show-plan"]);
+    assert!(said.contains("peak memory"), "{said}");
+}
+
+/// Other architectures are inspected, classify and are named where a configuration does not know them.
+#[test]
+fn networks_of_other_kinds_are_known() {
+    use lapidary::model::{ConvNext, Network, ResNet, Stem};
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    image::GrayImage::from_fn(40, 32, |x, y| image::Luma([(x * y % 256) as u8]))
+        .save(folder.join("x.png"))
+        .unwrap();
+    let stem = Stem::Convs { channels: vec![4, 8], strides: vec![2, 2] };
+    let resnet = ResNet::new([1; 4], [4, 8, 8, 8], 64, 3, 7, None).unwrap();
+    let convnext = ConvNext::new([1; 4], [8, 8, 16, 16], stem, 3, 7, None).unwrap();
+    for (network, name) in [
+        (Network::from(resnet), "ResNet-14, relu, 3 channels in, 7 classes"),
+        (
+            Network::from(convnext),
+            "ConvNeXt of depths [1, 1, 1, 1] and widths [8, 8, 16, 16] + ConvStem",
+        ),
+    ] {
+        let whole = Metadata { side: Some(32), ..network.metadata() };
+        // All from the header, then all but the side from the shapes.
+        for metadata in [whole, Metadata { side: Some(32), ..Metadata::default() }] {
+            let checkpoint =
+                Checkpoint { metadata, weights: network.initial(1), source: "x".into() };
+            checkpoint.write(folder.join("x.safetensors")).unwrap();
+            assert_eq!(Network::from_checkpoint(&checkpoint).unwrap(), network);
+            assert!(working(folder, &["inspect", "x.safetensors"]).contains(name), "{name}");
+        }
+        let said = working(folder, &["classify", "x.png", "--checkpoint", "x.safetensors"]);
+        assert_eq!(said.lines().filter(|line| line.contains('%')).count(), 5, "{said}");
+    }
+    let said = failing(&["train", "fashion-tiny", "--set", "model.architecture=vgg"], 2);
+    assert!(said.contains("vgg") && said.contains("resnet50, resnet101"), "{said}");
+    let small =
+        ["--set", "stage1.batch=1", "--set", "stage2.batch=1", "--set", "stage1.iterations=0"];
+    let plan = [
+        "train",
+        "fashion-tiny",
+        "--show-plan",
+        "--set",
+        "model.architecture=convnext-tiny",
+        "--set",
+        "data.side=32",
+    ];
+    assert!(working(folder, &[&plan[..], &small].concat()).contains("stage 2: contrastive step"));
 }
 
 #[test]

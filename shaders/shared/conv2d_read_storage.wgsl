@@ -15,4 +15,8 @@ fn mask_word(at: u32) -> f32 { return mask[at / 4u][at % 4u]; }
 fn residual_quad(at: u32) -> vec4f { return residual[at / 4u]; }
 fn residual_word(at: u32) -> f32 { return residual[at / 4u][at % 4u]; }
 
-fn octet(tap: u32, lane: u32) -> Octet { return Octet(w[2u * tap], w[2u * tap + 1u]); }
+// Weights alone may be more than a binding shows.
+fn octet(tap: u32, lane: u32) -> Octet {
+    let at = 2u * tap - params.w_skip / 4u;
+    return Octet(w[at], w[at + 1u]);
+}

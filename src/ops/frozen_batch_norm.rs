@@ -125,7 +125,7 @@ impl Op for FrozenBatchNormBackward {
         if for_gamma {
             // The sum over dy * first / sqrt(variance + eps), which is gamma's derivative at a mean of 0.
             let zero = graph.push(Scale { factor: 0.0 }, &[variance])?;
-            let op = BatchNormWeights { eps: self.eps };
+            let op = BatchNormWeights { eps: self.eps, mask: false };
             dgamma = graph.push_all(op, &[dy, first, zero, variance])?.first().copied();
         }
         Ok(vec![of_first, dgamma, None])

@@ -167,6 +167,6 @@ impl Op for LayerNormWeights {
         let walk = WEIGHTS.over(x);
         let params =
             BackwardParams { images: walk.images, channels: walk.channels, units: walk.units };
-        walk.sums(launch.to, params, launch.buffers)
+        walk.sums(launch.to, &[], params, launch.buffers)
     }
 }

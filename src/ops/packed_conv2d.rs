@@ -172,6 +172,32 @@ pub struct PackedConv2d {
     pub epilogue: Epilogue,
 }
 
+/// Without windows: one launch, or runs of output channels whose weights a storage binding shows.
+fn storage_shares(params: &Params, max_binding: u64) -> Result<Vec<Share>> {
+    let blocks = params.outputs.div_ceil(8);
+    let share = |first_block: u32, blocks: u32, w: Option<u32>| {
+        let params = Params { first_block, w_skip: w.unwrap_or(0), ..*params };
+        Share { params, x: None, w, y: None, blocks }
+    };
+    let block = 8 * params.inputs * params.kernel_height * params.kernel_width;
+    let fit = max_binding / 4 / u64::from(block);
+    if u64::from(blocks) <= fit {
+        return Ok(vec![share(0, blocks, None)]);
+    }
+    // A run of eight blocks begins where bindings may.
+    let run = u32::try_from(fit / 8 * 8).unwrap_or(u32::MAX);
+    if run == 0 {
+        let given = format_args!("8 output channels of {block} weights");
+        return Err(Error::mismatch(
+            "packed_conv2d",
+            given,
+            format_args!("at most {max_binding} bytes"),
+        ));
+    }
+    let first = (0..blocks).step_by(run as usize);
+    Ok(first.map(|first| share(first, run.min(blocks - first), Some(first * block))).collect())
+}
+
 /// Which kernel computes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -286,8 +312,7 @@ impl Op for PackedConv2d {
             ("RELU", f64::from(relu)),
             ("RESIDUAL", f64::from(residual as u32)),
         ];
-        let whole =
-            [Share { params, x: None, w: None, y: None, blocks: params.outputs.div_ceil(8) }];
+        let whole = storage_shares(&params, launch.to.adapter().max_binding)?;
         let windows = self.shares(&params, launch.to.adapter());
         let way = self.way();
         if way == Way::Quads {
@@ -318,7 +343,7 @@ impl Op for PackedConv2d {
             constants.push(("POINT", f64::from(params.kernel_width == 1)));
         }
         let kernel = if windows.is_some() { &reads.window } else { &reads.storage };
-        for share in windows.as_deref().unwrap_or(&whole) {
+        for share in windows.as_deref().unwrap_or(whole.as_slice()) {
             // What the flags leave out is bound to x as x is.
             let x = Binding { buffer: *x, window: share.x };
             let like_y =

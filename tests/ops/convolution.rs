@@ -139,3 +139,44 @@ proptest! {
         compare(&Case { images, inputs, outputs, side, kernel: [kernel; 2], conv });
     }
 }
+
+/// On an adapter whose bindings show less than the weights: packed and read in runs of output channels.
+#[test]
+fn weights_beyond_one_binding() {
+    use lapidary::gpu::{AdapterKind, Executor};
+    use lapidary::graph::Plan;
+    use std::{collections::BTreeMap, sync::Arc};
+    let gpu = crate::bench::gpu();
+    let small = lapidary::gpu::Adapter {
+        kind: AdapterKind::Discrete, // without windows
+        max_binding: 9 * 16 * 8 * 8 * 4,
+        ..gpu.adapter().as_ref().clone()
+    };
+    for x in [Shape::new(2, 16, 8, 8), Shape::new(2, 16, 5, 5)].map(Result::unwrap) {
+        let mut graph = Graph::default();
+        let (of_x, w) = (graph.input(x), graph.input(Shape::new(144, 16, 3, 3).unwrap()));
+        let y = graph.push(Conv2d::square(1, 1), &[of_x, w]).unwrap();
+        let mut results = Vec::new();
+        for adapter in [gpu.adapter().clone(), Arc::new(small.clone())] {
+            let graph = lapidary::rewrite::optimise(&graph, &[y], &adapter).unwrap();
+            let plan = Plan::new(&graph, &[y], &[of_x, w], &adapter).unwrap();
+            let split = adapter.max_binding == small.max_binding;
+            // Three runs of at most 64 channels, packed and convolved.
+            assert!(!split || plan.summary().dispatches == 6, "{}", plan.summary());
+            results.push(pollster::block_on(async {
+                let run = Executor::new(gpu, &plan.every, &BTreeMap::new()).await.unwrap();
+                for (seed, value) in [(1, of_x), (2, w)] {
+                    let buffer = run.buffer(plan.buffer(value).unwrap()).unwrap();
+                    gpu.write(buffer, &numbers(buffer.words() as usize, seed)).await.unwrap();
+                }
+                run.submit().await.unwrap();
+                gpu.read(run.buffer(plan.buffer(y).unwrap()).unwrap()).await.unwrap()
+            }));
+        }
+        let most = results[1].iter().fold(0.0f32, |most, v| most.max(v.abs()));
+        assert!(most > 1.0);
+        for (a, b) in results[0].iter().zip(&results[1]) {
+            assert!((a - b).abs() < 1e-5 * most, "{a} and {b} of {x}");
+        }
+    }
+}
