@@ -74,6 +74,9 @@ pub enum Error {
         /// What is allowed.
         allowed: String,
     },
+    /// Nothing: whoever was told of the progress asked for it.
+    #[error("stopped by the caller")]
+    Stopped,
     /// Start from the last good checkpoint with other settings.
     #[error("training diverged at step {step}: {what}{}", last_good.as_ref().map_or(String::new(), |path| format!("; last good checkpoint {}", path.display())))]
     Diverged {

@@ -10,8 +10,8 @@
 use std::{fs, path::Path, path::PathBuf};
 
 /// From the lowest to the highest. `embed` is a surface beside `cli`.
-const LAYERS: [&str; 9] =
-    ["gpu", "graph", "ops", "rewrite", "model", "attack", "eval", "train", "cli"];
+const LAYERS: [&str; 10] =
+    ["gpu", "graph", "ops", "rewrite", "model", "attack", "doctor", "eval", "train", "cli"];
 
 #[test]
 fn imports_run_downwards() {

@@ -209,7 +209,7 @@ fn what_is_built_in_is_sampled_and_measured() {
 fn pictures_are_classified() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    // A trouser, twice as high as wide: the middle of it is looked at.
+    // A trouser, twice as high as wide.
     let leg = |x: u32, y: u32| x > 12 && x < 36 && !(x.abs_diff(24) < 3 && y > 40);
     let picture =
         image::RgbImage::from_fn(48, 96, |x, y| image::Rgb([if leg(x, y) { 220 } else { 0 }; 3]));

@@ -122,6 +122,16 @@ impl Attack {
         self.step.read(self.objective).await
     }
 
+    /// [`Attack::images`] and [`Attack::objective`] through one submission and one wait.
+    pub async fn state(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+        let buffers = [&self.batch.images, self.step.buffer(self.objective)?];
+        let mut read = self.batch.gpu.read_all(&buffers).await?.into_iter();
+        let mut next = || read.next().unwrap_or_default();
+        let (images, mut objective) = (next(), next());
+        objective.truncate(self.batch.shape.images() as usize);
+        Ok((images, objective))
+    }
+
     /// The memory of the images, for programs that go on with them there.
     pub fn image_buffer(&self) -> &Buffer {
         &self.batch.images

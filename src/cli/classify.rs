@@ -11,6 +11,7 @@ use serde_json::json;
 use super::args;
 use super::model::Loaded;
 use super::session::Session;
+use super::starts;
 use crate::eval::{Classifier, logsumexp};
 use crate::model::DeviceWeights;
 use crate::{Error, Result};
@@ -51,14 +52,20 @@ pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
             json!({ "class": class, "name": name, "probability": share(*logit), "logit": logit })
         });
         let top: Vec<_> = top.collect();
-        answers.push(json!({ "file": path.to_string_lossy(), "logsumexp": sum, "top": top }));
+        answers.push(
+            json!({ "file": path.to_string_lossy(), "logsumexp": sum, "top": top, "logits": row }),
+        );
     }
     super::print(&if args.json { format!("{}\n", json!(answers)) } else { text })
 }
 
-/// A photograph as the network wants it: upright, its short side brought to `side` by an antialiased bicubic filter, and
+/// A picture as the network wants it: for grey networks, which learnt from drawn data sets, brought to `side` as those
+/// are ([`prepared`](crate::data::Dataset::prepared)), which the page does too; for all others as a photograph, upright, its short side brought to `side` by an antialiased bicubic filter, and
 /// the middle of the long one. NCHW in \[0, 1\].
 fn read(path: &Path, channels: u32, side: u32) -> Result<Vec<f32>> {
+    if channels == 1 {
+        return Ok(starts::read(&[path.into()], channels)?.prepared(side)?.images().to_vec());
+    }
     let failed = |error: &dyn std::fmt::Display| Error::bad_file(path, error);
     let reader = ImageReader::open(path).map_err(|error| failed(&error))?;
     let mut reader = reader.with_guessed_format().map_err(|error| failed(&error))?;
@@ -81,11 +88,6 @@ fn read(path: &Path, channels: u32, side: u32) -> Result<Vec<f32>> {
     }
     let (left, top) = ((columns - side) / 2, (rows - side) / 2);
     let planes: Vec<f32> = match channels {
-        1 => {
-            let sized = resize(&image.to_luma32f(), columns, rows, FilterType::CatmullRom);
-            let square = crop_imm(&sized, left, top, side, side).to_image();
-            square.pixels().map(|pixel| pixel.0[0]).collect()
-        }
         3 => {
             let sized = resize(&image.into_rgb32f(), columns, rows, FilterType::CatmullRom);
             let square = crop_imm(&sized, left, top, side, side).to_image();

@@ -63,6 +63,7 @@ fn code(error: &anyhow::Error) -> u8 {
                 | Error::DeviceLost(_)
                 | Error::Gpu { .. } => GPU,
                 Error::Diverged { .. } => DIVERGED,
+                Error::Stopped => STOPPED,
                 Error::Mismatch { .. } | Error::NoDerivative { .. } => OTHER,
             };
         }

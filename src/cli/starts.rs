@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 use image::{ImageReader, Limits};
 
 use super::args::Start;
-use crate::data::{Dataset, Ood, Random};
+use crate::data::{Dataset, Ood, Random, SAMPLE_STARTS};
 use crate::{Error, Result};
-
-const NAME: &str = "sample-starts";
 
 /// `count` images of `channels`×`side`×`side`, the same for the same seed.
 pub fn images(
@@ -19,7 +17,7 @@ pub fn images(
 ) -> Result<Vec<f32>> {
     match start {
         Start::Noise => {
-            let mut random = Random::new(seed, NAME, 0, 0);
+            let mut random = Random::new(seed, SAMPLE_STARTS, 0, 0);
             let values = count * (channels * side * side) as usize;
             Ok((0..values).map(|_| random.uniform(0.0, 1.0) as f32).collect())
         }
@@ -33,7 +31,10 @@ pub fn images(
                     .copied()
                     .collect());
             }
-            Ok(Ood::parse(text)?.batches(NAME, seed, count, channels, side)?.batch(0)?.images)
+            Ok(Ood::parse(text)?
+                .batches(SAMPLE_STARTS, seed, count, channels, side)?
+                .batch(0)?
+                .images)
         }
     }
 }
@@ -49,8 +50,8 @@ fn pngs(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// All of one size, as grey or as red, green and blue.
-fn read(files: &[PathBuf], channels: u32) -> Result<Dataset> {
+/// PNG files, all of one size, as grey or as red, green and blue.
+pub fn read(files: &[PathBuf], channels: u32) -> Result<Dataset> {
     let (mut pixels, mut size) = (Vec::new(), None);
     for file in files {
         let failed = |error: &dyn std::fmt::Display| Error::bad_file(file, error);

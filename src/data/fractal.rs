@@ -4,8 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rustfft::Fft;
 use rustfft::num_complex::Complex64;
-use rustfft::{Fft, FftPlannerScalar};
 
 use super::dataset::{MAX_CHANNELS, MAX_SIDE};
 use super::seed::Random;
@@ -55,7 +55,7 @@ impl Fractal {
                 _ => (cycles(kx).powi(2) + cycles(ky).powi(2)).ln(),
             })
             .collect();
-        let inverse = FftPlannerScalar::new().plan_fft_inverse(side as usize);
+        let inverse = inverse_transform(side as usize);
         Ok(Self { channels, side, inverse, log_frequency })
     }
 
@@ -140,6 +140,18 @@ impl fmt::Debug for Fractal {
 /// As [`Fractal::new`].
 pub fn fractal(seed: u64, index: u64, channels: u32, side: u32) -> Result<Vec<f32>> {
     Ok(Fractal::new(channels, side)?.image(&mut Random::new(seed, "fractal", 0, index)))
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn inverse_transform(side: usize) -> Arc<dyn Fft<f64>> {
+    rustfft::FftPlannerScalar::new().plan_fft_inverse(side)
+}
+
+/// The definition itself: in f32 the images are those of the fast transform but for roundings in the last place, and the
+/// planner's many algorithms stay out of what a page loads.
+#[cfg(target_arch = "wasm32")]
+fn inverse_transform(side: usize) -> Arc<dyn Fft<f64>> {
+    Arc::new(rustfft::algorithm::Dft::new(side, rustfft::FftDirection::Inverse))
 }
 
 /// To mean 0 and standard deviation 1; a constant field becomes 0.

@@ -22,5 +22,5 @@ pub use idx::{Idx, idx_from_bytes, read_idx};
 pub use loader::Loader;
 pub use prepared::Prepared;
 pub use seed::Random;
-pub use source::{Ood, Source};
+pub use source::{Ood, SAMPLE_STARTS, Source};
 pub use stream::{Batch, BatchSource};

@@ -11,6 +11,9 @@ use super::fractal::Fractal;
 use super::stream::BatchSource;
 use crate::{Error, Result};
 
+/// The name of the random numbers that samples start from: the same seed gives the program and the page the same images.
+pub const SAMPLE_STARTS: &str = "sample-starts";
+
 /// Labelled images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {

@@ -58,7 +58,7 @@ impl Classifier {
             let mut batch = part.to_vec();
             batch.resize(self.batch * self.words, 0.0);
             self.program.write(self.x, &batch).await?;
-            self.program.submit().await?;
+            self.program.run(1, |_| Ok(())).await?;
             let mut all = self.program.read(self.logits).await?;
             all.truncate(part.len() / self.words * self.classes);
             logits.extend(all);

@@ -86,13 +86,15 @@ pub struct Options {
     pub adapter: Option<String>,
     /// Ask for WebGPU's default limits and no features, as a careful host app would.
     pub minimal: bool,
+    /// In a browser, which names no adapters: ask for the one that spares the battery.
+    pub low_power: bool,
 }
 
 impl Options {
     /// The adapter named by the environment variable `LAPIDARY_ADAPTER`, if that is set and not empty.
     pub fn from_env() -> Self {
         let adapter = std::env::var("LAPIDARY_ADAPTER").ok().filter(|name| !name.is_empty());
-        Self { adapter, minimal: false }
+        Self { adapter, ..Self::default() }
     }
 }
 
@@ -101,12 +103,12 @@ pub async fn adapters() -> Result<Vec<Adapter>> {
     let described = |adapter: &wgpu::Adapter| {
         Adapter::new(&adapter.get_info(), adapter.features(), &adapter.limits())
     };
-    Ok(list().await?.iter().map(described).collect())
+    Ok(list(&Options::default()).await?.iter().map(described).collect())
 }
 
 /// The adapter that `options` name.
 pub(super) async fn choose(options: &Options) -> Result<wgpu::Adapter> {
-    let found = list().await?;
+    let found = list(options).await?;
     let names: Vec<_> = found.iter().map(|adapter| adapter.get_info().name).collect();
     let Some(wanted) = &options.adapter else {
         return found.into_iter().next().ok_or_else(|| Error::NoAdapter("none found".into()));
@@ -121,7 +123,7 @@ pub(super) async fn choose(options: &Options) -> Result<wgpu::Adapter> {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-async fn list() -> Result<Vec<wgpu::Adapter>> {
+async fn list(_options: &Options) -> Result<Vec<wgpu::Adapter>> {
     let backends = wgpu::Backends::PRIMARY & wgpu::Instance::enabled_backend_features();
     if backends.is_empty() {
         // Instance::new() panics in this case.
@@ -139,9 +141,12 @@ async fn list() -> Result<Vec<wgpu::Adapter>> {
 
 /// A page is given one adapter and no list.
 #[cfg(target_arch = "wasm32")]
-async fn list() -> Result<Vec<wgpu::Adapter>> {
+async fn list(options: &Options) -> Result<Vec<wgpu::Adapter>> {
     let options = wgpu::RequestAdapterOptions {
-        power_preference: wgpu::PowerPreference::HighPerformance,
+        power_preference: match options.low_power {
+            true => wgpu::PowerPreference::LowPower,
+            false => wgpu::PowerPreference::HighPerformance,
+        },
         ..Default::default()
     };
     let adapter = wgpu::Instance::default().request_adapter(&options).await;

@@ -136,8 +136,14 @@ impl Gpu {
         self.poll(wgpu::PollType::wait_indefinitely())?;
         let mut read = Vec::new();
         for (target, mapped) in ready.into_iter().zip(waiting) {
-            let result = mapped.await.map_err(|_| failed(&"the device was lost"))?;
-            result.map_err(|error| failed(&error))?;
+            // What can be wrong with a mapping was checked above: it fails where the device is lost, and in a
+            // browser before the device itself says so.
+            let lost = |reason: String| {
+                self.notify_lost(&reason);
+                Error::DeviceLost(reason)
+            };
+            let result = mapped.await.map_err(|_| lost("a mapping was dropped".into()))?;
+            result.map_err(|error| lost(format!("{doing}: {error}")))?;
             let view = target.get_mapped_range(..).map_err(|error| failed(&error))?;
             // Not cast_slice: in a browser the view is a byte vector without f32 alignment.
             read.push(bytemuck::pod_collect_to_vec(&view));

@@ -16,6 +16,12 @@ use web_time::Instant;
 /// GPU work that one submission aims at: desktops kill long ones, and pages freeze.
 const SUBMISSION: Duration = Duration::from_millis(100);
 
+/// Work of one submission while nothing is known of the device's pace: 0.1 s of the slowest at hand.
+const COLD_COST: u64 = 500_000_000;
+
+/// Submissions that a replay is cut into, at most.
+const MAX_PARTS: u32 = 64;
+
 /// Offsets of uniform bindings are multiples of this on every adapter.
 const UNIFORM_ALIGNMENT: u64 = 256;
 
@@ -34,6 +40,8 @@ struct Step {
     bindings: wgpu::BindGroup,
     grid: [u32; 3],
     name: &'static str,
+    /// Floating-point operations and bytes: what replays are cut by.
+    cost: u64,
 }
 
 /// How long a replay takes, from the last submission that was waited for.
@@ -141,6 +149,7 @@ impl Executor {
                 bindings,
                 grid: dispatch.grid,
                 name: dispatch.kernel.name,
+                cost: dispatch.flops + dispatch.bytes,
             });
         }
         Ok(steps)
@@ -179,14 +188,7 @@ impl Executor {
     }
 
     fn record_times(&self, encoder: &mut wgpu::CommandEncoder, times: u32) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for _ in 0..times {
-            for Step { pipeline, bindings, grid: [x, y, z], .. } in &self.steps {
-                pass.set_pipeline(pipeline);
-                pass.set_bind_group(0, bindings, &[]);
-                pass.dispatch_workgroups(*x, *y, *z);
-            }
-        }
+        record_steps(&self.steps, encoder, times);
     }
 
     /// Submits one replay; does not wait for it to end.
@@ -195,40 +197,92 @@ impl Executor {
     }
 
     async fn submit_times(&self, times: u32) -> Result<wgpu::SubmissionIndex> {
+        self.submit_steps(&self.steps, times).await
+    }
+
+    async fn submit_steps(&self, steps: &[Step], times: u32) -> Result<wgpu::SubmissionIndex> {
         let submit = |device: &wgpu::Device| {
             let mut encoder = device.create_command_encoder(&Default::default());
-            self.record_times(&mut encoder, times);
+            record_steps(steps, &mut encoder, times);
             self.gpu.queue.submit([encoder.finish()])
         };
         Counters::add(&self.gpu.counters.submissions, 1);
         self.gpu.checked("submitting a replay", submit).await
     }
 
-    /// Replays `times` times in submissions of about 100 ms. The next is made while one runs, and no
-    /// further one before that has ended; the last is not waited for. `between` is called after each with
-    /// the number of replays submitted and may stop the loop with an error.
+    /// Replays `times` times in submissions of about 100 ms: several replays, or one, or a part of one. The
+    /// next is made while one runs, and no further one before that has ended; the last is not waited for.
+    /// `between` is called after each with the number of replays submitted whole and may stop the loop with an
+    /// error.
     pub async fn run(&self, times: u32, mut between: impl FnMut(u32) -> Result<()>) -> Result<()> {
         let (mut submitted, mut running) = (0, None);
-        let mut since = Instant::now();
+        // Since when, and for how many replays, the pace is being measured.
+        let (mut since, mut ended) = (Instant::now(), 0.0);
         while submitted < times {
-            let count = self.replays_in_a_submission().min(times - submitted);
-            let index = self.submit_times(count).await?;
-            if let Some((before, replays)) = running.replace((index, count)) {
-                self.gpu.finish(Some(before)).await?;
-                self.note_pace(since.elapsed() / replays);
-                since = Instant::now();
+            let (count, parts) = self.cut(times - submitted);
+            let parts = self.parts(parts);
+            let share = f64::from(count) / parts.len().max(1) as f64;
+            for (at, steps) in (1..).zip(&parts) {
+                let index = self.submit_steps(steps, count).await?;
+                if let Some((before, share)) = running.replace((index, share)) {
+                    self.gpu.finish(Some(before)).await?;
+                    ended += share;
+                    if ended > 0.999 {
+                        self.note_pace(since.elapsed().div_f64(ended));
+                        (since, ended) = (Instant::now(), 0.0);
+                    }
+                }
+                if at == parts.len() {
+                    submitted += count;
+                }
+                between(submitted)?;
             }
-            submitted += count;
-            between(submitted)?;
+        }
+        // Loops of one replay learn their pace too, if it was cut.
+        if ended > 0.5 {
+            self.note_pace(since.elapsed().div_f64(ended));
         }
         Ok(())
     }
 
-    fn replays_in_a_submission(&self) -> u32 {
-        let replay = self.pace.lock().ok().and_then(|pace| pace.replay);
-        replay.map_or(1, |each| {
-            SUBMISSION.as_micros().div_ceil(each.as_micros().max(1)).clamp(1, 1000) as u32
-        })
+    /// How many replays, of `left`, are submitted next, and in how many submissions: one of the two is 1.
+    fn cut(&self, left: u32) -> (u32, u32) {
+        match self.pace.lock().ok().and_then(|pace| pace.replay) {
+            None => {
+                let cost: u64 = self.steps.iter().map(|step| step.cost).sum();
+                (1, cost.div_ceil(COLD_COST).clamp(1, MAX_PARTS.into()) as u32)
+            }
+            Some(each) => {
+                let (aim, each) = (SUBMISSION.as_micros(), each.as_micros().max(1));
+                let parts = (each + aim / 2) / aim;
+                let count = aim.div_ceil(each).clamp(1, 1000) as u32;
+                (count.min(left), parts.clamp(1, MAX_PARTS.into()) as u32)
+            }
+        }
+    }
+
+    /// The launches in so many parts of about the same cost.
+    fn parts(&self, count: u32) -> Vec<&[Step]> {
+        if count <= 1 {
+            return vec![&self.steps];
+        }
+        let total: u64 = self.steps.iter().map(|step| step.cost).sum();
+        let each = (total / u64::from(count)).max(1);
+        let mut sum = 0;
+        let mut next = move |step: &Step| {
+            let part = sum / each;
+            sum += step.cost;
+            part
+        };
+        let numbered: Vec<_> = self.steps.iter().map(&mut next).collect();
+        let mut rest = &self.steps[..];
+        let mut parts = Vec::new();
+        for same in numbered.chunk_by(|a, b| a == b) {
+            let (part, after) = rest.split_at(same.len().min(rest.len()));
+            parts.push(part);
+            rest = after;
+        }
+        parts
     }
 
     fn note_pace(&self, replay: Duration) {
@@ -307,5 +361,16 @@ impl Executor {
             milliseconds: median(values),
         };
         Ok(self.steps.iter().zip(samples).map(named).collect())
+    }
+}
+
+fn record_steps(steps: &[Step], encoder: &mut wgpu::CommandEncoder, times: u32) {
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+    for _ in 0..times {
+        for Step { pipeline, bindings, grid: [x, y, z], .. } in steps {
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, bindings, &[]);
+            pass.dispatch_workgroups(*x, *y, *z);
+        }
     }
 }

@@ -191,7 +191,7 @@ fn bindings_beyond_the_limit() {
 
 #[test]
 fn adapters_that_are_not_there() {
-    let options = Options { adapter: Some("no such adapter".into()), minimal: false };
+    let options = Options { adapter: Some("no such adapter".into()), ..Options::default() };
     let error = block_on(Gpu::new(&options)).unwrap_err();
     assert!(matches!(error, Error::NoAdapter(_)), "{error:?}");
     assert!(error.to_string().contains("no such adapter"), "{error}");

@@ -1,4 +1,4 @@
-//! One embedded file of reference values, and the rule by which results are held against it:
+//! One file of reference values, and the rule by which results are held against it:
 //! `tests/golden/cases/README.md`.
 
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ pub struct Verdict {
 }
 
 impl Case {
-    /// Reads the embedded file.
+    /// Reads the file.
     pub fn new(name: &'static str, bytes: &[u8]) -> Result<Self> {
         let failed = |reason: String| Error::bad_file(name, reason);
         let (_, header) =

@@ -1,6 +1,4 @@
-//! What each kind of embedded case computes.
-
-use pollster::block_on;
+//! What each kind of case computes.
 
 use super::case::{Case, Results};
 use crate::attack::{Attack, Objective, Pgd, Statistics, program};
@@ -12,12 +10,6 @@ use crate::ops::{
     UpdateRunningStats,
 };
 use crate::{Error, Result};
-
-/// The weights of both network cases.
-const WEIGHTS: &[u8] = include_bytes!("../../../tests/golden/cases/weights/wrn10_1.safetensors");
-
-/// Computes a case, its graph rewritten for the device or as built.
-pub type Kind = fn(&Case, &Gpu, bool) -> Result<Results>;
 
 /// A graph whose inputs are tensors of the file and whose values are results by name.
 struct Sketch<'a> {
@@ -71,27 +63,25 @@ impl<'a> Sketch<'a> {
     }
 
     /// One replay, into buffers that hold NaN before.
-    fn run(self, gpu: &Gpu, optimise: bool) -> Result<Results> {
+    async fn run(self, gpu: &Gpu, optimise: bool) -> Result<Results> {
         let (names, wanted): (Vec<_>, Vec<_>) = self.results.into_iter().unzip();
         let changing: Vec<_> = self.inputs.iter().map(|&(value, _)| value).collect();
-        block_on(async {
-            let program = program(gpu, &self.graph, &wanted, &changing, &[], optimise).await?;
-            for &value in &wanted {
-                let buffer = program.buffer(value)?;
-                gpu.write(buffer, &vec![f32::NAN; buffer.words() as usize]).await?;
-            }
-            for (value, words) in &self.inputs {
-                program.write(*value, words).await?;
-            }
-            program.prepare().await?;
-            program.submit().await?;
-            Ok(names.into_iter().zip(program.read_all(&wanted).await?).collect())
-        })
+        let program = program(gpu, &self.graph, &wanted, &changing, &[], optimise).await?;
+        for &value in &wanted {
+            let buffer = program.buffer(value)?;
+            gpu.write(buffer, &vec![f32::NAN; buffer.words() as usize]).await?;
+        }
+        for (value, words) in &self.inputs {
+            program.write(*value, words).await?;
+        }
+        program.prepare().await?;
+        program.submit().await?;
+        Ok(names.into_iter().zip(program.read_all(&wanted).await?).collect())
     }
 }
 
 /// Forward, and the gradients for all inputs.
-pub fn conv2d(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
+pub async fn conv2d(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
     let mut sketch = Sketch::new(case);
     let (x, w) = (sketch.input("in.x")?, sketch.input("in.w")?);
     let op = Conv2d { stride: case.pair("stride"), padding: case.pair("padding") };
@@ -103,11 +93,11 @@ pub fn conv2d(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
         of.push(("b", b));
     }
     sketch.backward(y, &of)?;
-    sketch.run(gpu, optimise)
+    sketch.run(gpu, optimise).await
 }
 
 /// In training mode: output, gradients, statistics.
-pub fn batch_norm(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
+pub async fn batch_norm(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
     let mut sketch = Sketch::new(case);
     let [x, w, b] = [sketch.input("in.x")?, sketch.input("in.w")?, sketch.input("in.b")?];
     let (mean, variance) = (sketch.input("in.running_mean")?, sketch.input("in.running_var")?);
@@ -120,22 +110,22 @@ pub fn batch_norm(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
     sketch.result("out.running_mean", mean);
     sketch.result("out.running_var", variance);
     sketch.backward(y, &[("x", x), ("w", w), ("b", b)])?;
-    sketch.run(gpu, optimise)
+    sketch.run(gpu, optimise).await
 }
 
 /// One step without a ball.
-pub fn l2_step(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
+pub async fn l2_step(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
     let mut sketch = Sketch::new(case);
     let (x, g) = (sketch.input("in.x")?, sketch.input("in.g")?);
     let step_size = case.number("step_size");
     let op = PgdStep { norm: Norm::L2, step_size, eps: f32::INFINITY, clamp: false };
     sketch.graph.push_all(op, &[x, g])?;
     sketch.result("out.y", x);
-    sketch.run(gpu, optimise)
+    sketch.run(gpu, optimise).await
 }
 
-fn network(case: &Case) -> Result<(Network, Checkpoint)> {
-    let mut checkpoint = Checkpoint::from_bytes("weights/wrn10_1.safetensors", WEIGHTS)?;
+fn network(case: &Case, weights: &[u8]) -> Result<(Network, Checkpoint)> {
+    let mut checkpoint = Checkpoint::from_bytes(super::WEIGHTS, weights)?;
     let strings = [("params".to_owned(), case.param("model").to_string())].into();
     checkpoint.metadata = Metadata::from_strings(strings)
         .map_err(|reason| Error::bad_file(&checkpoint.source, reason))?;
@@ -143,8 +133,8 @@ fn network(case: &Case) -> Result<(Network, Checkpoint)> {
 }
 
 /// Logits, and the gradients of a loss for images and weights and of an energy for images.
-pub fn evaluation(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
-    let (model, checkpoint) = network(case)?;
+pub async fn evaluation(case: &Case, weights: &[u8], gpu: &Gpu, optimise: bool) -> Result<Results> {
+    let (model, checkpoint) = network(case, weights)?;
     let mut sketch = Sketch::new(case);
     let (x, labels) = (sketch.input("in.x")?, sketch.labels()?);
     let weights = Weights::inputs(&mut sketch.graph, &model.parameters())?;
@@ -170,12 +160,12 @@ pub fn evaluation(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
     of.push(("x.ce".into(), x));
     let seed = sketch.with(Shape::SCALAR, vec![one]);
     sketch.gradients(loss, seed, &of)?;
-    sketch.run(gpu, optimise)
+    sketch.run(gpu, optimise).await
 }
 
 /// Every iterate of steps up the joint logit.
-pub fn trajectory(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
-    let (model, checkpoint) = network(case)?;
+pub async fn trajectory(case: &Case, weights: &[u8], gpu: &Gpu, optimise: bool) -> Result<Results> {
+    let (model, checkpoint) = network(case, weights)?;
     let (x, labels) = (case.tensor("in.x")?, &case.tensor("in.labels")?.words);
     let settings = Pgd {
         norm: Norm::L2,
@@ -185,17 +175,15 @@ pub fn trajectory(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
         objective: Objective::Joint,
         statistics: Statistics::Frozen,
     };
-    block_on(async {
-        let weights = DeviceWeights::upload(gpu, &model.parameters(), &checkpoint.weights).await?;
-        let batch = [x.shape()?.images(), x.shape()?.width()];
-        let attack = Attack::new(&model, &weights, batch, settings, optimise).await?;
-        attack.start(x.numbers(), labels).await?;
-        let (mut path, mut objective) = (x.numbers().to_vec(), Vec::new());
-        for _ in 0..settings.steps {
-            attack.run(1, |_| Ok(())).await?;
-            path.extend(attack.images().await?);
-            objective.extend(attack.objective().await?);
-        }
-        Ok([("out.traj".into(), path), ("out.objective".into(), objective)].into())
-    })
+    let weights = DeviceWeights::upload(gpu, &model.parameters(), &checkpoint.weights).await?;
+    let batch = [x.shape()?.images(), x.shape()?.width()];
+    let attack = Attack::new(&model, &weights, batch, settings, optimise).await?;
+    attack.start(x.numbers(), labels).await?;
+    let (mut path, mut objective) = (x.numbers().to_vec(), Vec::new());
+    for _ in 0..settings.steps {
+        attack.run(1, |_| Ok(())).await?;
+        path.extend(attack.images().await?);
+        objective.extend(attack.objective().await?);
+    }
+    Ok([("out.traj".into(), path), ("out.objective".into(), objective)].into())
 }

@@ -1,0 +1,15 @@
+// Prints what the page checks its checkpoints by: size and SHA-256 of each in a folder.
+//
+//   node web/build/manifest.js FOLDER
+
+import { createHash } from 'node:crypto';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+const folder = process.argv[2];
+const files = readdirSync(folder).filter((name) => name.endsWith('.safetensors')).sort();
+const about = files.map((name) => {
+  const bytes = readFileSync(join(folder, name));
+  return [name, { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }];
+});
+console.log(JSON.stringify(Object.fromEntries(about), null, 2));

@@ -1,0 +1,26 @@
+// Makes web/page/recorded.json and the README's pictures of the page anew, in a headless Chromium:
+//
+//   scripts/web && node web/build/record.js
+
+import { copyFileSync } from 'node:fs';
+import { launch } from '../test/browser.js';
+import { serve } from './serve.js';
+
+const root = new URL('../../', import.meta.url).pathname;
+const { server, url } = await serve(`${root}web/dist`);
+const browser = await launch();
+const page = await browser.newPage({ viewport: { width: 1060, height: 800 }, reducedMotion: 'reduce' });
+await page.goto(`${url}?seed=3&class=all`);
+await page.waitForFunction(() => document.documentElement.dataset.ready);
+await page.fill('#steps', '30');
+await page.click('#sample');
+await page.waitForFunction(() => document.documentElement.dataset.sampled, undefined, { timeout: 120_000 });
+const [download] = await Promise.all([page.waitForEvent('download'), page.click('#export-trajectory')]);
+copyFileSync(await download.path(), `${root}web/page/recorded.json`);
+await page.locator('#draw').screenshot({ path: `${root}docs/web-draw.png` });
+await page.selectOption('#target', '0');
+await page.click('#explain');
+await page.waitForFunction(() => document.getElementById('explained').textContent.includes('became'));
+await page.locator('#image').screenshot({ path: `${root}docs/web-explain.png` });
+await browser.close();
+server.close();

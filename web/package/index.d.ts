@@ -1,0 +1,242 @@
+/** A checkpoint: an address, a file, or its bytes. */
+export type Source = string | URL | Blob | ArrayBuffer | Uint8Array;
+
+/**
+ * An image. A `Float32Array` is taken as it is: CHW, in [0, 1], of the network's channels and side. Pictures are brought
+ * to that as `lapidary classify` does it: grey by luma where the network has one channel, zeros around them, then means
+ * of squares.
+ */
+export type Image = Float32Array | ImageData | Blob | ImageBitmap | HTMLCanvasElement | OffscreenCanvas | HTMLImageElement;
+
+/** How far something is. `weights` comes with bytes, `doctor` with counts. */
+export interface Progress {
+  phase: 'device' | 'weights' | 'upload' | 'doctor';
+  loaded?: number;
+  /** Unknown where the server does not say it. */
+  total?: number;
+  /** Whether the weights came from the browser's cache. */
+  cached?: boolean;
+  done?: number;
+  row?: Check;
+}
+
+export interface Abortable {
+  /** Rejects the promise with the signal's reason; the GPU stops at its next submission, about 100 ms later. */
+  signal?: AbortSignal;
+}
+
+export interface LoadOptions extends Abortable {
+  /** Which of two GPUs to ask the browser for. Default: the faster. */
+  device?: 'high-performance' | 'low-power';
+  /** All numbers are f32. */
+  precision?: 'f32';
+  /** Rows and columns of the images where the file does not say it. */
+  side?: number;
+  /** Of the whole file, in hex: another one is refused. Looked at in secure contexts, which WebGPU needs anyway. */
+  sha256?: string;
+  /** Whether to keep the file in the browser's cache. Default: true. */
+  cache?: boolean;
+  /** Whether to run in a module worker, which keeps the page smooth. Default: true. */
+  worker?: boolean;
+  /** A network whose worker and device to share. */
+  beside?: Lapidary;
+  onProgress?(progress: Progress): void;
+  /** The device was lost. After the first loss it is opened again and work goes on from host copies; a second one fails. */
+  onLost?(lost: { losses: number; message: string }): void;
+}
+
+/**
+ * Loads a safetensors checkpoint of a wide residual network and opens the GPU. Errors have a `name`: `NoWebGPU`,
+ * `InsecureContext`, `NoAdapter`, `MissingLimit`, `OutOfMemory`, `DeviceLost`, `BadFile`, `Mismatch`, `RangeError`, `GpuError`.
+ */
+export function load(source: Source, options?: LoadOptions): Promise<Lapidary>;
+
+/** What is known of a network. */
+export interface About {
+  name: string;
+  architecture: string;
+  activation: string;
+  parameters: number;
+  channels: number;
+  classes: number;
+  classNames: string[];
+  side: number;
+  preset: string | null;
+  step: number | null;
+  weightBytes: number;
+  fileBytes: number;
+  sha256?: string;
+}
+
+/** What the browser gives of its adapter through wgpu. */
+export interface Adapter {
+  name: string;
+  driver: string;
+  backend: string;
+  f16: boolean;
+  subgroup: number | null;
+  timestamps: boolean;
+  maxBinding: number;
+  maxBuffer: number;
+  storageBuffers: number;
+}
+
+/** One network's reading of one image. */
+export interface Reading {
+  class: number;
+  className: string;
+  logits: Float32Array;
+  /** softmax of the logits. */
+  probabilities: Float32Array;
+  /** E(x) = -logsumexp f(x). */
+  energy: number;
+  /** E(x, y) = -f(x)[y] for each class y. */
+  jointEnergies: Float32Array;
+  /** The image as the network took it. */
+  image: Float32Array;
+}
+
+/** The images before step `step + 1`. */
+export interface Step {
+  step: number;
+  steps: number;
+  /** NCHW, in [0, 1]. */
+  images: Float32Array;
+}
+
+export interface SampleStep extends Step {
+  /** E(x, y) of each image for its class. */
+  energies: Float32Array;
+}
+
+export interface AttackStep extends Step {
+  /** What is climbed, of each image. */
+  value: Float32Array;
+}
+
+export interface SampleOptions extends Abortable {
+  /** The class of each image, 1 to 64 of them. */
+  classes: number[];
+  /** Of the random fields that sampling starts from: those of `lapidary sample --seed`. Default: 0. */
+  seed?: number;
+  /** Default: 20. */
+  steps?: number;
+  /** L2 length of a step. Default: 0.8. */
+  stepSize?: number;
+  /** An image for all, or one for each class, instead of random fields. */
+  start?: Image;
+  /** Told of every step, which then costs a read-back each. */
+  onStep?(step: SampleStep): void;
+}
+
+/** What a step costs on the device. */
+export interface Plan {
+  dispatches: number;
+  flops: number;
+  trafficBytes: number;
+  inputBytes: number;
+  sharedBytes: number;
+}
+
+export interface Sampled {
+  images: Float32Array;
+  logits: Float32Array;
+  energies: Float32Array;
+  msPerStep: number | undefined;
+  plan: Plan;
+}
+
+export interface BallOptions extends Abortable {
+  /** Radius of the ball around the image. */
+  eps?: number;
+  norm?: 'l2' | 'linf';
+  /** Default: 20. */
+  steps?: number;
+  /** Default: 2.5 eps / steps. */
+  stepSize?: number;
+  onStep?(step: AttackStep): void;
+}
+
+export interface AttackOptions extends BallOptions {
+  /** The class to lead away from. Default: the one the network sees. */
+  label?: number;
+  /** A class to lead to instead. */
+  target?: number;
+}
+
+export interface Changed {
+  before: Reading;
+  after: Reading;
+  image: Float32Array;
+  difference: Float32Array;
+  /** Of the image after from the one before, in the ball's norm. */
+  distance: number;
+  msPerStep: number | undefined;
+}
+
+export interface Check {
+  name: string;
+  way: 'as built' | 'rewritten';
+  good: boolean;
+  worst: string;
+}
+
+export interface Status {
+  version: string;
+  precision: 'f32';
+  adapter?: Adapter;
+  counts?: { buffers: number; pipelines: number; bindGroups: number; readbacks: number; submissions: number; bytes: number };
+  weightBytes: number;
+  losses: number;
+  /** Median of the last 50 steps. */
+  msPerStep: number | undefined;
+}
+
+/** A tiny network over the unit square, trained as stage 2 trains. */
+export interface Toy {
+  /** `points` are x and y of each. */
+  train(points: ArrayLike<number>, labels: ArrayLike<number>, options?: { steps?: number; learningRate?: number }): Promise<{
+    bce: number;
+    ce: number;
+    steps: number;
+    contrastive: Float32Array;
+  }>;
+  /** Logits over the square, row by row, as many rows as columns. */
+  map(): Promise<Float32Array>;
+  free(): Promise<void>;
+}
+
+/** A network on the visitor's GPU. Calls run one after the other. */
+export interface Lapidary {
+  readonly about: About;
+  readonly adapter: Adapter;
+  /** The GPUDevice, for pages that draw with it; only with `worker: false`, as workers cannot hand theirs over. */
+  readonly device: GPUDevice | undefined;
+  /** Gradient steps up f(x)[y] from random fields: images of classes. */
+  sample(options: SampleOptions): Promise<Sampled>;
+  classify(image: Image, options?: Abortable): Promise<Reading>;
+  energy(image: Image, options?: Abortable): Promise<{ marginal: number; joint: Float32Array }>;
+  /** K logits for each image, NCHW. */
+  logits(images: Float32Array, options?: Abortable): Promise<Float32Array>;
+  /** A counterfactual: steps up f(x)[target] within a ball, 4 in L2 unless told otherwise. */
+  explain(image: Image, target: number, options?: BallOptions): Promise<Changed>;
+  /** Steps up the cross-entropy within a ball, 0.5 in L2 unless told otherwise. */
+  attack(image: Image, options?: AttackOptions): Promise<Changed>;
+  /** The random fields that sampling starts from. */
+  starts(seed: number, count: number): Promise<Float32Array>;
+  /** Reference cases from PyTorch: are this GPU's numbers right? */
+  doctor(options?: Abortable & { onProgress?(progress: Progress): void }): Promise<{ good: boolean; rows: Check[] }>;
+  status(): Promise<Status>;
+  /** GPU time of each launch of a sampling step, in ms, where the adapter has timestamps. */
+  profile(options?: { batch?: number; repetitions?: number }): Promise<[kernel: string, milliseconds: number][]>;
+  toy(options?: { classes?: number; seed?: number }): Promise<Toy>;
+  /** Destroys the device, as a driver's reset would: for tests. */
+  loseDevice(): Promise<void>;
+  /** Frees the network, and with the last one worker and device. */
+  dispose(): Promise<void>;
+}
+
+export function readWeights(
+  source: Source,
+  options?: Abortable & { sha256?: string; cache?: boolean; onProgress?(progress: Progress): void },
+): Promise<{ bytes: Uint8Array; name: string; sha256: string | undefined }>;

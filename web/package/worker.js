@@ -1,0 +1,30 @@
+// An engine in a module worker: calls come in as { id, method, args }, answers go out as { id, result } or
+// { id, error }, with { id, step } and { id, progress } on the way; { id, abort } stops a call.
+
+import { Engine } from './engine.js';
+
+const engine = new Engine((lost) => postMessage({ lost }));
+const running = new Map();
+
+onmessage = async ({ data: { id, method, args, abort, wants } }) => {
+  if (abort) return running.get(id)?.abort();
+  const controller = new AbortController();
+  running.set(id, controller);
+  const callbacks = { signal: controller.signal };
+  if (wants?.onStep) callbacks.onStep = (step) => postMessage({ id, step });
+  if (wants?.onProgress) callbacks.onProgress = (progress) => postMessage({ id, progress });
+  try {
+    const result = await call(engine, method, args, callbacks);
+    postMessage({ id, result });
+  } catch (error) {
+    postMessage({ id, error: { name: error?.name ?? 'Error', message: String(error?.message ?? error) } });
+  } finally {
+    running.delete(id);
+  }
+};
+
+/** The callbacks are merged into the options of `load` and are the last argument of all else. */
+function call(engine, method, args, callbacks) {
+  if (method === 'load') return engine.load(args[0], { ...args[1], ...callbacks });
+  return engine[method](...args, callbacks);
+}

@@ -1,0 +1,141 @@
+// Starts the page: the network, the parts, the strip, and what is shown where WebGPU does not work.
+
+import { load } from './lapidary/index.js';
+import { fallback, obstacle } from './fallback.js';
+import { SamplePart } from './sample.js';
+import { ImagePart } from './image.js';
+import { AttackPart } from './attack.js';
+import { PlanePart } from './plane.js';
+
+export const by = (id) => document.getElementById(id);
+
+/**
+ * Says something to screen readers, at most every 1.5 s; of what was held back the last is said. What is only `passing`
+ * gives way to all else.
+ */
+let saidAt = -1e9;
+let held;
+export function say(text, { passing = false } = {}) {
+  if (held && passing && !held.passing) return;
+  clearTimeout(held?.timer);
+  const speak = () => {
+    held = undefined;
+    saidAt = performance.now();
+    by('live').textContent = text;
+  };
+  const wait = 1500 - (performance.now() - saidAt);
+  if (wait <= 0) speak();
+  else held = { passing, timer: setTimeout(speak, wait) };
+}
+
+/** What went wrong, as a sentence for people. */
+export function explainError(error) {
+  return error?.name === 'AbortError' ? 'Stopped.' : `${error?.message ?? error}`;
+}
+
+let robust;
+let plain;
+const parts = [];
+
+function progress({ phase, loaded, total, cached }) {
+  const bar = by('loading');
+  if (phase === 'weights' && total) bar.value = loaded / total;
+  if (phase === 'upload') bar.value = 1;
+  const words = { device: 'opening the device', weights: cached ? 'from the cache' : `${Math.round((loaded ?? 0) / 1000)} kB`, upload: 'to the GPU' };
+  by('network').textContent = words[phase] ?? phase;
+}
+
+function onLost({ losses, message }) {
+  if (losses < 2) say('The GPU was lost; it is opened again and work goes on.');
+  else stop('lost', message);
+}
+
+function stop(reason, detail) {
+  parts.forEach((part) => part.disable());
+  fallback(reason, detail, parts[0]);
+}
+
+async function strip() {
+  const status = await robust.status();
+  if (status.msPerStep) by('pace').textContent = `${status.msPerStep < 10 ? status.msPerStep.toFixed(1) : Math.round(status.msPerStep)} ms`;
+  const buffers = (status.counts?.bytes ?? 0) - status.weightBytes;
+  by('pace').title = `${(buffers / 1e6).toFixed(1)} MB of GPU buffers besides the weights`;
+}
+
+/** A page cannot read an adapter's name through wgpu, but from the browser. */
+async function adapterName() {
+  const { info } = (await navigator.gpu.requestAdapter()) ?? {};
+  return [info?.vendor, info?.architecture, info?.device, info?.description].filter(Boolean).join(' ') || 'WebGPU';
+}
+
+async function selfTest() {
+  by('run-selftest').disabled = true;
+  try {
+    const { good, rows } = await robust.doctor({ onProgress: ({ done, total }) => (by('selftest').textContent = `${done} of ${total}`) });
+    const wrong = rows.filter((row) => !row.good);
+    by('selftest').textContent = good ? `all ${rows.length} right` : `${wrong.length} of ${rows.length} wrong: ${wrong[0].name}`;
+    by('selftest').classList.toggle('bad', !good);
+    say(`Self-test: ${by('selftest').textContent}`);
+  } catch (error) {
+    by('selftest').textContent = explainError(error);
+  } finally {
+    by('run-selftest').disabled = false;
+  }
+}
+
+function use(model) {
+  robust = model;
+  const { architecture, parameters, fileBytes, sha256 } = model.about;
+  by('network').textContent = `${architecture}, ${parameters.toLocaleString('en')} weights`;
+  by('network').title = `${fileBytes} bytes, SHA-256 ${sha256 ?? 'not computed'}`;
+  parts.forEach((part) => part.use(model, plain));
+}
+
+async function openCheckpoint(source, name) {
+  const state = by('checkpoint-state');
+  state.className = 'result';
+  state.textContent = `Reading ${name} …`;
+  try {
+    const model = await load(source, { beside: robust, onProgress: ({ loaded, total }) => (state.textContent = `${name}: ${Math.round((loaded ?? 0) / 1000)} of ${total ? Math.round(total / 1000) : '?'} kB`) });
+    const { architecture, parameters, fileBytes, sha256 } = model.about;
+    state.textContent = `${name}: ${architecture}, ${parameters.toLocaleString('en')} weights; ${fileBytes.toLocaleString('en')} bytes, SHA-256 ${sha256 ?? 'not computed: the context is not secure'}. Nothing was uploaded.`;
+    use(model);
+    say('The checkpoint is loaded; the parts above use it now.');
+  } catch (error) {
+    state.textContent = explainError(error);
+    state.classList.add('bad');
+  }
+}
+
+async function start() {
+  const shared = { strip, parts };
+  parts.push(new SamplePart(shared), new ImagePart(shared), new AttackPart(shared), new PlanePart(shared));
+  const reason = await obstacle();
+  if (reason) return stop(reason.reason, reason.detail);
+  try {
+    const manifest = await (await fetch('models/models.json')).json();
+    const hash = (name) => manifest[name]?.sha256;
+    const model = await load('models/fashion-demo.safetensors', { sha256: hash('fashion-demo.safetensors'), onProgress: progress, onLost });
+    by('loading').classList.add('done');
+    by('adapter').textContent = await adapterName();
+    by('precision').textContent = `f32${model.adapter.f16 ? ' (the adapter has f16 too)' : ''}`;
+    use(model);
+    by('run-selftest').disabled = false;
+    by('run-selftest').onclick = selfTest;
+    document.documentElement.dataset.ready = 'true';
+    plain = await load('models/fashion-plain.safetensors', { sha256: hash('fashion-plain.safetensors'), beside: model });
+    parts.forEach((part) => part.use(robust, plain));
+  } catch (error) {
+    stop(error?.name ?? 'Error', explainError(error));
+  }
+  by('checkpoint-file').onchange = ({ target }) => target.files[0] && openCheckpoint(target.files[0], target.files[0].name);
+  by('checkpoint-form').onsubmit = (event) => {
+    event.preventDefault();
+    const url = by('checkpoint-url').value;
+    if (url) openCheckpoint(url, url.split('/').pop());
+  };
+  // For the page's tests and for whoever looks into it from the console.
+  globalThis.lapidary = { get model() { return robust; }, get plain() { return plain; } };
+}
+
+start();

@@ -1,0 +1,139 @@
+//! `lapidary` for JavaScript: thin bindings of the library's own types. What a page calls is the package in
+//! `web/package`, which loops, caches and aborts on top of these.
+//!
+//! Everything is async and nothing waits: the same code runs in a window and in a worker. Descriptions go over as
+//! JSON text, images and logits as `Float32Array`s.
+
+#![cfg(target_arch = "wasm32")]
+
+mod network;
+mod throw;
+mod toy;
+
+use js_sys::Uint8Array;
+use lapidary::data::{BatchSource, Dataset, Fractal, SAMPLE_STARTS};
+use lapidary::doctor::{CHECKS, WEIGHTS};
+use lapidary::gpu::{Gpu, Options};
+use network::Network;
+use serde_json::json;
+use throw::{Thrown, throw};
+use wasm_bindgen::prelude::*;
+
+/// A device of this page's or worker's own.
+#[wasm_bindgen]
+pub struct Engine {
+    gpu: Gpu,
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Opens the adapter that the browser gives; `low_power` asks for the thriftier of two.
+    pub async fn open(low_power: bool) -> Thrown<Self> {
+        let options = Options { low_power, ..Options::default() };
+        Ok(Self { gpu: Gpu::new(&options).await.map_err(throw)? })
+    }
+
+    /// What the device can do.
+    pub fn adapter(&self) -> String {
+        let adapter = self.gpu.adapter();
+        json!({
+            "name": adapter.name,
+            "driver": adapter.driver,
+            "backend": adapter.backend,
+            "f16": adapter.f16,
+            "subgroup": adapter.subgroup,
+            "timestamps": adapter.timestamps,
+            "maxBinding": adapter.max_binding,
+            "maxBuffer": adapter.max_buffer,
+            "storageBuffers": adapter.storage_buffers,
+        })
+        .to_string()
+    }
+
+    /// What the device was asked for so far.
+    pub fn counts(&self) -> String {
+        let counts = self.gpu.counts();
+        json!({
+            "buffers": counts.buffers,
+            "pipelines": counts.pipelines,
+            "bindGroups": counts.bind_groups,
+            "readbacks": counts.readbacks,
+            "submissions": counts.submissions,
+            "bytes": counts.bytes,
+        })
+        .to_string()
+    }
+
+    /// The network of a safetensors file; `side` of 0 takes the file's.
+    pub async fn network(&self, name: String, bytes: Uint8Array, side: u32) -> Thrown<Network> {
+        let side = Some(side).filter(|&side| side > 0);
+        Network::new(&self.gpu, &name, &bytes.to_vec(), side).await.map_err(throw)
+    }
+
+    /// A two-dimensional model with random weights.
+    pub async fn toy(&self, classes: u32, seed: f64) -> Thrown<toy::Toy> {
+        toy::Toy::new(&self.gpu, classes, seed as u64).await.map_err(throw)
+    }
+
+    /// One of [`checks`], as built or as rewritten for the device: whether it is good, and the largest error.
+    pub async fn check(
+        &self,
+        index: usize,
+        file: Uint8Array,
+        weights: Uint8Array,
+        optimise: bool,
+    ) -> Thrown<String> {
+        let check = CHECKS.get(index).ok_or_else(|| JsValue::from("no such check"))?;
+        let verdict = check.run(&self.gpu, &file.to_vec(), &weights.to_vec(), optimise).await;
+        let verdict = verdict.map_err(throw)?;
+        Ok(json!({ "good": verdict.good, "worst": verdict.worst }).to_string())
+    }
+}
+
+/// The library's version.
+#[wasm_bindgen]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").into()
+}
+
+/// The reference cases: their names and files, and the file of their weights.
+#[wasm_bindgen]
+pub fn checks() -> String {
+    let checks = CHECKS.iter().map(|check| json!({ "name": check.name, "file": check.file }));
+    json!({ "checks": checks.collect::<Vec<_>>(), "weights": WEIGHTS }).to_string()
+}
+
+/// Where sampling starts: the random 1/f^b fields that `lapidary sample` takes for the same seed.
+#[wasm_bindgen]
+pub fn starts(seed: f64, count: usize, channels: u32, side: u32) -> Thrown<Vec<f32>> {
+    let drawn = Fractal::new(channels, side).and_then(|fractal| {
+        BatchSource::fractal(SAMPLE_STARTS, seed as u64, count, fractal)?.batch(0)
+    });
+    drawn.map(|batch| batch.images).map_err(throw)
+}
+
+/// An image as the network takes it, CHW in \[0, 1\], from red, green, blue and alpha bytes (alpha is not looked at):
+/// grey by luma where the network has one channel, zeros around it, then the mean of squares.
+#[wasm_bindgen]
+pub fn prepare(rgba: &[u8], width: u32, height: u32, channels: u32, side: u32) -> Thrown<Vec<f32>> {
+    let (pixels, _) = rgba.as_chunks::<4>();
+    let bytes = if channels == 1 { pixels.iter().map(luma).collect() } else { planes(pixels) };
+    let prepared = Dataset::new(channels, height, width, 1, bytes, vec![0])
+        .and_then(|dataset| dataset.prepared(side))
+        .map_err(throw)?;
+    Ok(prepared.images().to_vec())
+}
+
+/// Rec. 709, in whole numbers as the program's PNG reader has it.
+fn luma(&[red, green, blue, _]: &[u8; 4]) -> u8 {
+    let sum = 2126 * u32::from(red) + 7152 * u32::from(green) + 722 * u32::from(blue);
+    (sum / 10_000) as u8
+}
+
+/// All reds, then all greens, then all blues.
+fn planes(pixels: &[[u8; 4]]) -> Vec<u8> {
+    (0..3)
+        .flat_map(|channel| pixels.iter().filter_map(move |pixel| pixel.get(channel)))
+        .copied()
+        .collect()
+}

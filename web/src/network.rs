@@ -1,0 +1,180 @@
+//! A network with its weights on the device, and what is made ready for it: classifiers and ascents of one batch size.
+
+use crate::throw::{Thrown, throw};
+use js_sys::Function;
+use lapidary::attack::{Attack, Objective, Pgd, Statistics};
+use lapidary::data::fashion;
+use lapidary::eval;
+use lapidary::gpu::Gpu;
+use lapidary::model::{Checkpoint, DeviceWeights, Network as Model};
+use lapidary::ops::Norm;
+use lapidary::{Error, Result};
+use serde_json::json;
+use wasm_bindgen::prelude::*;
+
+/// A network on the device.
+#[wasm_bindgen]
+pub struct Network {
+    checkpoint: Checkpoint,
+    model: Model,
+    weights: DeviceWeights,
+    side: u32,
+}
+
+impl Network {
+    /// From a file's bytes. Err for a file that is not sound or holds what is not finite, and where neither it nor
+    /// the caller says a side.
+    pub async fn new(gpu: &Gpu, name: &str, bytes: &[u8], side: Option<u32>) -> Result<Self> {
+        let mut checkpoint = Checkpoint::from_bytes(name, bytes)?;
+        let model = Model::from_checkpoint(&checkpoint)?;
+        let strange = |tensor: &lapidary::model::Tensor| tensor.data.iter().any(|v| !v.is_finite());
+        if let Some((tensor, _)) = checkpoint.weights.iter().find(|(_, tensor)| strange(tensor)) {
+            return Err(Error::bad_file(name, format!("{tensor} holds what is no finite number")));
+        }
+        let told = side.or(checkpoint.metadata.side);
+        let unknown = || Error::bad_file(name, "no side in the metadata: pass one as `side`");
+        let side = told.ok_or_else(unknown)?;
+        let weights = DeviceWeights::upload(gpu, &model.parameters(), &checkpoint.weights).await?;
+        // They are on the device; the file's bytes are the caller's.
+        checkpoint.weights = Default::default();
+        Ok(Self { checkpoint, model, weights, side })
+    }
+}
+
+#[wasm_bindgen]
+impl Network {
+    /// Architecture, sizes, training.
+    pub fn describe(&self) -> String {
+        let Self { checkpoint, model, side, .. } = self;
+        let parameters = model.parameters();
+        let values: usize = parameters.iter().map(|parameter| parameter.count()).sum();
+        let preset = checkpoint.metadata.preset.as_deref();
+        let fashion = preset.is_some_and(|preset| preset.starts_with("fashion-"))
+            && model.classes() as usize == fashion::CLASS_NAMES.len();
+        let names: Vec<String> = if fashion {
+            fashion::CLASS_NAMES.map(str::to_owned).into()
+        } else {
+            (0..model.classes()).map(|class| class.to_string()).collect()
+        };
+        json!({
+            "architecture": model.to_string(),
+            "activation": model.activation(),
+            "parameters": model.count(),
+            "channels": model.channels(),
+            "classes": model.classes(),
+            "classNames": names,
+            "side": side,
+            "preset": preset,
+            "step": checkpoint.metadata.step,
+            "weightBytes": values * 4,
+        })
+        .to_string()
+    }
+
+    /// Makes logits of batches of `images` ready.
+    pub async fn classifier(&self, images: u32) -> Thrown<Classifier> {
+        let made = eval::Classifier::new(&self.model, &self.weights, [images, self.side]).await;
+        Ok(Classifier { inner: made.map_err(throw)? })
+    }
+
+    /// Makes projected gradient steps on batches of `images` ready. `objective` is `joint`, `logsumexp`,
+    /// `cross-entropy` or `cross-entropy-targeted`, `norm` is `l2` or `linf`, `eps` may be infinite.
+    pub async fn ascent(
+        &self,
+        images: u32,
+        objective: &str,
+        norm: &str,
+        eps: f32,
+        step_size: f32,
+    ) -> Thrown<Ascent> {
+        let named = |what, given: &str, wanted| {
+            let (given, wanted) = (given.into(), String::from(wanted));
+            throw(Error::Mismatch { op: what, given, wanted })
+        };
+        let objective = match objective {
+            "joint" => Objective::Joint,
+            "logsumexp" => Objective::LogSumExp,
+            "cross-entropy" => Objective::CrossEntropy,
+            "cross-entropy-targeted" => Objective::CrossEntropyTargeted,
+            other => {
+                let wanted = "joint, logsumexp, cross-entropy or cross-entropy-targeted";
+                return Err(named("objective", other, wanted));
+            }
+        };
+        let norm = match norm {
+            "l2" => Norm::L2,
+            "linf" => Norm::Linf,
+            other => return Err(named("norm", other, "l2 or linf")),
+        };
+        let statistics = Statistics::Frozen;
+        let settings = Pgd { norm, eps, step_size, steps: 0, objective, statistics };
+        let attack = Attack::new(&self.model, &self.weights, [images, self.side], settings, true);
+        Ok(Ascent { attack: attack.await.map_err(throw)? })
+    }
+}
+
+/// Logits of batches of one size.
+#[wasm_bindgen]
+pub struct Classifier {
+    inner: eval::Classifier,
+}
+
+#[wasm_bindgen]
+impl Classifier {
+    /// K logits an image, of any number of images.
+    pub async fn logits(&self, images: Vec<f32>) -> Thrown<Vec<f32>> {
+        self.inner.logits(&images).await.map_err(throw)
+    }
+}
+
+/// Gradient steps on batches of one size.
+#[wasm_bindgen]
+pub struct Ascent {
+    attack: Attack,
+}
+
+#[wasm_bindgen]
+impl Ascent {
+    /// Sets images, the ball's centre and labels.
+    pub async fn start(&self, images: Vec<f32>, origin: Vec<f32>, labels: Vec<u32>) -> Thrown<()> {
+        self.attack.start_from(&images, &origin, &labels).await.map_err(throw)
+    }
+
+    /// Takes steps in submissions of about 100 ms. `stop` is asked after each; where it answers true, this fails with
+    /// `AbortError`.
+    pub async fn run(&self, steps: u32, stop: Function) -> Thrown<()> {
+        let ask = |_| match stop.call0(&JsValue::NULL) {
+            Ok(answer) if answer.is_falsy() => Ok(()),
+            _ => Err(Error::Stopped),
+        };
+        self.attack.run(steps, ask).await.map_err(throw)
+    }
+
+    /// The images as they are, and behind them what is climbed, of each image, before the last step.
+    pub async fn state(&self) -> Thrown<Vec<f32>> {
+        let (mut images, objective) = self.attack.state().await.map_err(throw)?;
+        images.extend(objective);
+        Ok(images)
+    }
+
+    /// What a step costs.
+    pub fn summary(&self) -> String {
+        let summary = self.attack.summary();
+        json!({
+            "dispatches": summary.dispatches,
+            "flops": summary.flops,
+            "trafficBytes": summary.traffic_bytes,
+            "inputBytes": summary.input_bytes,
+            "sharedBytes": summary.shared_bytes,
+        })
+        .to_string()
+    }
+
+    /// GPU time of each launch of a step, the median of `repetitions`: kernel and milliseconds.
+    pub async fn profile(&self, repetitions: u32) -> Thrown<String> {
+        let timings = self.attack.profile(repetitions).await.map_err(throw)?;
+        let rows: Vec<_> =
+            timings.iter().map(|timing| json!([timing.kernel, timing.milliseconds])).collect();
+        Ok(json!(rows).to_string())
+    }
+}

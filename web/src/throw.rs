@@ -1,0 +1,24 @@
+//! The library's errors as JavaScript's: the message as it is, and a name that a page can act on.
+
+use lapidary::Error;
+use wasm_bindgen::JsValue;
+
+/// What exported functions return.
+pub type Thrown<T> = Result<T, JsValue>;
+
+/// An `Error` whose `name` is the variant's.
+pub fn throw(error: Error) -> JsValue {
+    let name = match &error {
+        Error::NoAdapter(_) => "NoAdapter",
+        Error::MissingLimit { .. } => "MissingLimit",
+        Error::Mismatch { .. } => "Mismatch",
+        Error::OutOfMemory(_) => "OutOfMemory",
+        Error::DeviceLost(_) => "DeviceLost",
+        Error::BadFile { .. } => "BadFile",
+        Error::Stopped => "AbortError",
+        _ => "GpuError",
+    };
+    let thrown = js_sys::Error::new(&error.to_string());
+    thrown.set_name(name);
+    thrown.into()
+}
