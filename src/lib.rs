@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # Layers
-//! Each imports only those below it: `cli`, `train`, `eval`, [`attack`], [`model`], [`rewrite`], [`ops`], [`graph`],
+//! Each imports only those below it: `cli` and [`embed`], `train`, `eval`, [`attack`], [`model`], [`rewrite`], [`ops`], [`graph`],
 //! [`gpu`]; beside them `data`, which knows no GPU.
 
 pub mod attack;
@@ -9,6 +9,7 @@ pub mod attack;
 pub mod cli;
 #[cfg(feature = "data")]
 pub mod data;
+pub mod embed;
 pub mod error;
 #[cfg(feature = "eval")]
 pub mod eval;
