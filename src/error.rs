@@ -90,7 +90,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn mismatch(op: &'static str, given: impl ToString, wanted: impl ToString) -> Self {
+    /// `given` does not fit what `op` takes: `wanted` says what does.
+    pub fn mismatch(op: &'static str, given: impl ToString, wanted: impl ToString) -> Self {
         Self::Mismatch { op, given: given.to_string(), wanted: wanted.to_string() }
     }
 

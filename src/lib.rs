@@ -1,8 +1,8 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # Layers
-//! Each imports only those below it: `cli`, `train`, `eval`, [`doctor`], [`attack`], [`model`], [`rewrite`], [`ops`], [`graph`],
-//! [`gpu`]; beside them `data`, which knows no GPU.
+//! Each imports only those below it: `cli` and [`embed`], `train`, `eval`, [`doctor`], [`attack`], [`model`], [`rewrite`],
+//! [`ops`], [`graph`], [`gpu`]; beside them `data`, which knows no GPU.
 
 pub mod attack;
 #[cfg(feature = "cli")]
@@ -10,6 +10,7 @@ pub mod cli;
 #[cfg(feature = "data")]
 pub mod data;
 pub mod doctor;
+pub mod embed;
 pub mod error;
 #[cfg(feature = "eval")]
 pub mod eval;

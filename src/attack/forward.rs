@@ -3,7 +3,7 @@
 use super::Objective;
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Shape, Value};
-use crate::model::{DeviceWeights, Mode, Network, Weights};
+use crate::model::{DeviceWeights, Mode, Model, Weights};
 use crate::ops;
 use crate::{Error, Result};
 
@@ -24,7 +24,7 @@ pub(super) struct Batch {
 impl Batch {
     pub async fn new(
         gpu: &Gpu,
-        model: &Network,
+        model: &dyn Model,
         [images, side]: [u32; 2],
         objective: Objective,
     ) -> Result<Self> {
@@ -59,7 +59,7 @@ pub(super) struct Forward {
 impl Forward {
     pub fn new(
         graph: &mut Graph,
-        model: &Network,
+        model: &dyn Model,
         batch: &Batch,
         objective: Objective,
         mode: Mode,

@@ -5,7 +5,7 @@ use super::forward::{Batch, Forward};
 use super::{Objective, program};
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Program, Shape, Summary};
-use crate::model::{DeviceWeights, Mode, Network};
+use crate::model::{DeviceWeights, Mode, Model};
 use crate::ops::{Copy, Fill, KeepBest, MomentumStep, Norm};
 use crate::{Error, Result};
 
@@ -50,7 +50,7 @@ struct Best {
 impl MomentumAttack {
     /// Of `images` images of `side` by `side` pixels. `optimise`: see [`program`].
     pub async fn new(
-        model: &Network,
+        model: &dyn Model,
         weights: &DeviceWeights,
         [images, side]: [u32; 2],
         settings: MomentumPgd,
@@ -136,7 +136,7 @@ impl MomentumAttack {
 
 /// Keeps the images where they are the best so far, and moves them if `steps`.
 async fn judge(
-    model: &Network,
+    model: &dyn Model,
     weights: &DeviceWeights,
     batch: &Batch,
     best: &Best,

@@ -6,7 +6,7 @@ use super::{Objective, program};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Program, Summary, Value};
-use crate::model::{DeviceWeights, Mode, Network};
+use crate::model::{DeviceWeights, Mode, Model};
 use crate::ops::{Copy, Norm, PgdStep};
 
 /// Whose statistics batch normalisation uses during an attack.
@@ -50,7 +50,7 @@ pub struct Attack {
 impl Attack {
     /// Of `images` images of `side` by `side` pixels. `optimise`: see [`program`].
     pub async fn new(
-        model: &Network,
+        model: &dyn Model,
         weights: &DeviceWeights,
         [images, side]: [u32; 2],
         settings: Pgd,
@@ -140,6 +140,16 @@ impl Attack {
     /// The memory of the labels.
     pub fn label_buffer(&self) -> &Buffer {
         &self.batch.labels
+    }
+
+    /// The device it is on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.batch.gpu
+    }
+
+    /// A step, for hosts that record it into an encoder of their own.
+    pub fn program(&self) -> &Program {
+        &self.step
     }
 
     /// The settings it was made with.

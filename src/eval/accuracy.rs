@@ -4,7 +4,7 @@
 use super::{Classifier, argmax};
 use crate::Result;
 use crate::attack::{Attack, Pgd};
-use crate::model::{DeviceWeights, Network};
+use crate::model::{DeviceWeights, Model};
 
 /// The share of images whose largest logit is their label's.
 pub async fn accuracy(classifier: &Classifier, images: &[f32], labels: &[u32]) -> Result<f64> {
@@ -15,7 +15,7 @@ pub async fn accuracy(classifier: &Classifier, images: &[f32], labels: &[u32]) -
 /// The same after `settings` have attacked each image, in batches of `batch`. `progress` is told how many
 /// images are done.
 pub async fn pgd_accuracy(
-    model: &Network,
+    model: &dyn Model,
     weights: &DeviceWeights,
     (images, labels): (&[f32], &[u32]),
     [batch, side]: [u32; 2],

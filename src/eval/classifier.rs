@@ -2,7 +2,7 @@
 
 use crate::attack::program;
 use crate::graph::{Graph, Program, Shape, Summary, Value};
-use crate::model::{DeviceWeights, Mode, Network, Weights};
+use crate::model::{DeviceWeights, Mode, Model, Weights};
 use crate::{Error, Result};
 
 /// A network in frozen mode, made ready for batches of one size.
@@ -19,7 +19,7 @@ pub struct Classifier {
 impl Classifier {
     /// For batches of `images` images of `side` by `side` pixels.
     pub async fn new(
-        model: &Network,
+        model: &dyn Model,
         weights: &DeviceWeights,
         [images, side]: [u32; 2],
     ) -> Result<Self> {

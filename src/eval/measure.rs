@@ -3,7 +3,7 @@
 use super::{Classifier, accuracy, auroc, logsumexp, pgd_accuracy};
 use crate::Result;
 use crate::attack::Pgd;
-use crate::model::{DeviceWeights, Network};
+use crate::model::{DeviceWeights, Model};
 
 /// What a network is worth.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub struct Measured {
 /// Measures on `images` with their labels, and on `others` that are of no class. The rest as
 /// [`pgd_accuracy`].
 pub async fn measure(
-    model: &Network,
+    model: &dyn Model,
     weights: &DeviceWeights,
     (images, labels): (&[f32], &[u32]),
     others: &[f32],

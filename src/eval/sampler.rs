@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::attack::{Attack, Objective, Pgd, Statistics};
-use crate::model::{DeviceWeights, Network};
+use crate::model::{DeviceWeights, Model};
 use crate::ops::Norm;
 
 /// Sampled images, and how the first of them came about.
@@ -18,7 +18,7 @@ pub struct Samples {
 /// The path of the first `traced` images (at most a batch) is kept. `progress` is told how many images
 /// are done.
 pub async fn sample(
-    model: &Network,
+    model: &dyn Model,
     weights: &DeviceWeights,
     (starts, labels): (&[f32], &[u32]),
     [batch, side]: [u32; 2],

@@ -98,6 +98,24 @@ impl Options {
     }
 }
 
+/// Features that kernels have a use for and this adapter has; none of them must be there.
+pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
+    use wgpu::Features;
+    (Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::SHADER_F16) & adapter.features()
+}
+
+/// Limits to ask for: WebGPU's guaranteed ones, which suffice, and of buffers as much as this adapter has,
+/// which larger networks and batches need.
+pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
+    let most = adapter.limits();
+    wgpu::Limits {
+        max_buffer_size: most.max_buffer_size,
+        max_storage_buffer_binding_size: most.max_storage_buffer_binding_size,
+        max_storage_buffers_per_shader_stage: most.max_storage_buffers_per_shader_stage,
+        ..Default::default()
+    }
+}
+
 /// All adapters in the order of preference. GL is left out: it has no subgroups and probing it prints.
 pub async fn adapters() -> Result<Vec<Adapter>> {
     let described = |adapter: &wgpu::Adapter| {

@@ -23,24 +23,17 @@ pub struct Gpu {
     lost: Arc<OnceLock<String>>,
 }
 
-/// A kernel and the bits of its constants.
-type PipelineKey = (&'static str, Vec<(&'static str, u64)>);
+/// A kernel's address, as two crates may have kernels of one name, and the bits of its constants.
+type PipelineKey = (usize, Vec<(&'static str, u64)>);
 
 impl Gpu {
     /// Opens an adapter with the features and limits kernels have a use for.
     pub async fn new(options: &Options) -> Result<Self> {
-        use wgpu::Features;
         let adapter = adapter::choose(options).await?;
-        let useful = Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::SHADER_F16;
-        let features =
-            if options.minimal { Features::empty() } else { useful & adapter.features() };
-        let mut limits = wgpu::Limits::default();
-        if !options.minimal {
-            let most = adapter.limits();
-            limits.max_buffer_size = most.max_buffer_size;
-            limits.max_storage_buffer_binding_size = most.max_storage_buffer_binding_size;
-            limits.max_storage_buffers_per_shader_stage = most.max_storage_buffers_per_shader_stage;
-        }
+        let (features, limits) = match options.minimal {
+            true => Default::default(),
+            false => (adapter::required_features(&adapter), adapter::required_limits(&adapter)),
+        };
         let info = adapter.get_info();
         let descriptor = wgpu::DeviceDescriptor {
             required_features: features,
@@ -62,8 +55,12 @@ impl Gpu {
 
     /// Works on the caller's device, which needs WebGPU's default limits and no features. A device has
     /// one callback for its loss, which stays the caller's: after a loss call [`Gpu::notify_lost`].
-    pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        let described = Adapter::new(&adapter.get_info(), device.features(), &device.limits());
+    pub fn from_wgpu(
+        adapter: &wgpu::AdapterInfo,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+    ) -> Self {
+        let described = Adapter::new(adapter, device.features(), &device.limits());
         Self::assemble(described, device, queue)
     }
 
@@ -84,6 +81,16 @@ impl Gpu {
         &self.adapter
     }
 
+    /// The device itself, for hosts that share it.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.device
+    }
+
+    /// The device's queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.queue
+    }
+
     /// What the device was asked for so far.
     pub fn counts(&self) -> Counts {
         self.counters.counts()
@@ -94,11 +101,16 @@ impl Gpu {
         self.lost.get_or_init(|| reason.to_owned());
     }
 
+    /// Err once the device is known to be lost; asks nothing of it.
+    pub fn alive(&self) -> Result<()> {
+        self.lost.get().map_or(Ok(()), |reason| Err(Error::DeviceLost(reason.clone())))
+    }
+
     /// Runs `work` and returns what it made, or the first error the device reports about it.
     ///
     /// Scopes belong to a thread and close in reverse order, so all close before the first await;
     /// the futures then wait for nothing natively and for the GPU process in a browser.
-    pub(super) async fn checked<T>(
+    pub(crate) async fn checked<T>(
         &self,
         doing: &str,
         work: impl FnOnce(&wgpu::Device) -> T,
@@ -129,9 +141,7 @@ impl Gpu {
         if polled.is_err() {
             self.notify_lost("the driver gave up while it was waited for");
         }
-        if let Some(reason) = self.lost.get() {
-            return Err(Error::DeviceLost(reason.clone()));
-        }
+        self.alive()?;
         match polled {
             Ok(Err(error)) => {
                 Err(Error::Gpu { doing: "polling".into(), reason: error.to_string() })
@@ -171,7 +181,7 @@ impl Gpu {
     pub(super) async fn pipeline(&self, dispatch: &Dispatch) -> Result<wgpu::ComputePipeline> {
         let kernel = dispatch.kernel;
         let constants = dispatch.constants.iter().map(|&(name, value)| (name, value.to_bits()));
-        let key = (kernel.name, constants.collect::<Vec<_>>());
+        let key = (std::ptr::from_ref(kernel).addr(), constants.collect::<Vec<_>>());
         if let Some(pipeline) = self.pipelines.lock().ok().and_then(|made| made.get(&key).cloned())
         {
             return Ok(pipeline);

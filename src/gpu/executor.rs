@@ -187,6 +187,48 @@ impl Executor {
         self.record_times(encoder, 1);
     }
 
+    /// Appends a part of one replay: the launches from number `from` on that make up at most `share` of its
+    /// work (1 is all), but at least one. Returns the number of the launch to go on with, 0 at the end, and
+    /// the share that was taken. Work is estimated from operations and bytes.
+    pub fn record_part(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        from: usize,
+        share: f64,
+    ) -> (usize, f64) {
+        let cost: u64 = self.steps.iter().map(|step| step.cost).sum();
+        let part = |step: &Step| step.cost as f64 / cost.max(1) as f64;
+        let (mut taken, mut next) = (0.0, from);
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        for step in self.steps.iter().skip(from) {
+            // What is left after many parts is no whole number of them.
+            if next > from && taken + part(step) > share + 1e-9 {
+                return (next, taken);
+            }
+            pass.set_pipeline(&step.pipeline);
+            pass.set_bind_group(0, &step.bindings, &[]);
+            let [x, y, z] = step.grid;
+            pass.dispatch_workgroups(x, y, z);
+            (taken, next) = (taken + part(step), next + 1);
+        }
+        (0, taken)
+    }
+
+    /// How long a replay takes when nothing else runs: replays of some 20 ms, after one that warms up, are
+    /// submitted and waited for. As replays they change what they write in place.
+    pub async fn measure(&self) -> Result<Duration> {
+        let mut replays = 1;
+        let mut each = Duration::ZERO;
+        for _ in 0..3 {
+            let since = Instant::now();
+            self.submit_times(replays).await?;
+            self.gpu.wait().await?;
+            each = since.elapsed() / replays;
+            replays = (20_000 / each.as_micros().max(1)).clamp(1, 100) as u32;
+        }
+        Ok(each)
+    }
+
     fn record_times(&self, encoder: &mut wgpu::CommandEncoder, times: u32) {
         record_steps(&self.steps, encoder, times);
     }

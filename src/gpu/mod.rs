@@ -8,7 +8,7 @@ mod executor;
 mod kernel;
 mod recording;
 
-pub use adapter::{Adapter, AdapterKind, Options, adapters};
+pub use adapter::{Adapter, AdapterKind, Options, adapters, required_features, required_limits};
 pub use buffer::Buffer;
 pub use context::Gpu;
 pub use counters::Counts;

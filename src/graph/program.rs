@@ -4,6 +4,7 @@ use super::{Graph, Plan, Summary, Value};
 use crate::gpu::{Buffer, CommandEncoder, Executor, Gpu, Timing};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A graph made ready on one device. Inputs that were not given a buffer have one of their own.
 #[derive(Debug)]
@@ -61,6 +62,21 @@ impl Program {
     /// Appends one replay to a caller's encoder.
     pub fn record(&self, encoder: &mut CommandEncoder) {
         self.every.record(encoder);
+    }
+
+    /// Appends a part of one replay; see [`Executor::record_part`].
+    pub fn record_part(
+        &self,
+        encoder: &mut CommandEncoder,
+        from: usize,
+        share: f64,
+    ) -> (usize, f64) {
+        self.every.record_part(encoder, from, share)
+    }
+
+    /// How long a replay takes; see [`Executor::measure`].
+    pub async fn measure(&self) -> Result<Duration> {
+        self.every.measure().await
     }
 
     /// The memory of a value. Err if it is not part of the plan.

@@ -3,6 +3,7 @@
 //! A model is a list of [`Parameter`]s and a function that adds its nodes to a graph. It holds no numbers:
 //! those are in a [`StateDict`] on the host or in [`DeviceWeights`], which several programs share.
 
+mod architecture;
 pub mod checkpoint;
 mod convnext;
 mod device;
@@ -16,6 +17,7 @@ mod resnet;
 mod state_dict;
 mod wide_resnet;
 
+pub use architecture::Model;
 pub use checkpoint::Checkpoint;
 pub use convnext::{ConvNext, ConvNextBlock, push_stem};
 pub use device::DeviceWeights;

@@ -40,6 +40,7 @@ mod random_start;
 mod relu;
 mod reshape;
 mod resize;
+mod rgba8;
 mod scale;
 mod sgd_step;
 mod sigmoid;
@@ -86,6 +87,7 @@ pub use random_start::{Group, RandomStart};
 pub use relu::Relu;
 pub use reshape::Reshape;
 pub use resize::{Filter, Resize};
+pub use rgba8::Rgba8;
 pub use scale::Scale;
 pub use sgd_step::SgdStep;
 pub use sigmoid::Sigmoid;
@@ -203,6 +205,7 @@ pub static KERNELS: &[&Kernel] = &[
     &relu::FORWARD,
     &resize::BACKWARD,
     &resize::FORWARD,
+    &rgba8::KERNEL,
     &scale::KERNEL,
     &sgd_step::KERNEL,
     &sigmoid::BACKWARD,

@@ -1,0 +1,86 @@
+//! An architecture from outside the crate: two strided convolutions and a linear layer. It is attacked and
+//! classified like the crate's own.
+//!
+//!     cargo run --release --example custom_model
+
+use lapidary::Result;
+use lapidary::attack::{Attack, Objective, Pgd, Statistics};
+use lapidary::gpu::{Gpu, Options};
+use lapidary::graph::{Graph, Value};
+use lapidary::model::initial::initial;
+use lapidary::model::{DeviceWeights, Mode, Model, Parameter, Role, Weights};
+use lapidary::ops::{BroadcastAdd, Conv2d, GlobalAvgPool, Linear, Norm, Silu};
+
+/// Two convolutions that halve the image, their mean, and a linear layer.
+struct Small {
+    width: usize,
+    classes: usize,
+}
+
+impl Model for Small {
+    fn channels(&self) -> u32 {
+        3
+    }
+
+    fn classes(&self) -> u32 {
+        self.classes as u32
+    }
+
+    fn parameters(&self) -> Vec<Parameter> {
+        let Self { width, classes } = *self;
+        let layer = |name: &str, shape: &[usize]| {
+            let role = Role::Weight;
+            let weight = Parameter { name: format!("{name}.weight"), shape: shape.into(), role };
+            [weight, Parameter { name: format!("{name}.bias"), shape: vec![shape[0]], role }]
+        };
+        let first = layer("first", &[width, 3, 3, 3]);
+        let second = layer("second", &[2 * width, width, 3, 3]);
+        [first, second, layer("last", &[classes, 2 * width])].concat()
+    }
+
+    fn logits(&self, graph: &mut Graph, x: Value, weights: &Weights, _mode: Mode) -> Result<Value> {
+        let mut y = x;
+        for layer in ["first", "second"] {
+            let of = |part: &str| weights.get(&format!("{layer}.{part}"));
+            y = graph.push(Conv2d::square(2, 1), &[y, of("weight")?])?;
+            y = graph.push(BroadcastAdd, &[y, of("bias")?])?;
+            y = graph.push(Silu, &[y])?;
+        }
+        y = graph.push(GlobalAvgPool, &[y])?;
+        let [weight, bias] = ["last.weight", "last.bias"].map(|name| weights.get(name));
+        graph.push(Linear { bias: true }, &[y, weight?, bias?])
+    }
+}
+
+fn main() -> Result<()> {
+    let [before, after] = pollster::block_on(run())?;
+    println!("mean cross-entropy {before:.4}, after 10 steps against it {after:.4}");
+    Ok(())
+}
+
+/// Mean cross-entropy of images before and after an attack.
+pub async fn run() -> Result<[f32; 2]> {
+    let gpu = Gpu::new(&Options::from_env()).await?;
+    let model = Small { width: 16, classes: 5 };
+    let weights = initial(&model.parameters(), 1);
+    let weights = DeviceWeights::upload(&gpu, &model.parameters(), &weights).await?;
+    let (images, side) = (4, 32);
+    let settings = Pgd {
+        norm: Norm::L2,
+        eps: 1.0,
+        step_size: 0.2,
+        steps: 10,
+        objective: Objective::CrossEntropy,
+        statistics: Statistics::Frozen,
+    };
+    let attack = Attack::new(&model, &weights, [images, side], settings, true).await?;
+    let pixels: Vec<f32> = (0..images * 3 * side * side).map(|i| (i % 97) as f32 / 97.0).collect();
+    attack.start(&pixels, &[0, 1, 2, 3]).await?;
+    let mut mean = [0.0; 2];
+    // The objective is that of the images before the last step.
+    for (mean, steps) in mean.iter_mut().zip([1, settings.steps]) {
+        attack.run(steps, |_| Ok(())).await?;
+        *mean = attack.objective().await?.iter().sum::<f32>() / images as f32;
+    }
+    Ok(mean)
+}

@@ -1,0 +1,224 @@
+//! Images on their way up a gradient, a slice a frame: samples that form, attacks that grow.
+
+use super::picture::Picture;
+use super::slices::Slices;
+use super::{Budget, needs};
+use crate::attack::{Attack, Objective, Pgd, Statistics};
+use crate::gpu::Buffer;
+use crate::graph::Shape;
+use crate::model::{DeviceWeights, Model};
+use crate::ops::Norm;
+use crate::{Error, Result};
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// Makes images of chosen classes: steps up f(x)\[y\], minus the joint energy, from any start.
+pub type Sampler = Ascent<Sampling>;
+
+/// Makes images that the network names wrongly: steps up the loss within a ball around each image.
+pub type Attacker = Ascent<Attacking>;
+
+/// Marks a [`Sampler`].
+#[derive(Clone, Copy, Debug)]
+pub enum Sampling {}
+
+/// Marks an [`Attacker`].
+#[derive(Clone, Copy, Debug)]
+pub enum Attacking {}
+
+/// A batch of images that gradient steps move, recorded into the host's encoder: [`Sampler`] or [`Attacker`].
+pub struct Ascent<Kind> {
+    attack: Attack,
+    slices: Slices,
+    picture: Picture,
+    kind: PhantomData<fn() -> Kind>,
+}
+
+/// Settings of a [`Sampler`] or an [`Attacker`], checked by [`build`](AscentBuilder::build).
+pub struct AscentBuilder<'a, Kind> {
+    model: &'a dyn Model,
+    weights: &'a DeviceWeights,
+    size: [u32; 2],
+    settings: Pgd,
+    columns: u32,
+    kind: PhantomData<fn() -> Kind>,
+}
+
+impl Ascent<Sampling> {
+    /// Of `images` images of `side` by `side` pixels. Unless told otherwise: 20 L2 steps of length 0.8.
+    pub fn of<'a>(
+        model: &'a dyn Model,
+        weights: &'a DeviceWeights,
+        size: [u32; 2],
+    ) -> AscentBuilder<'a, Sampling> {
+        let (norm, eps, step_size, steps) = (Norm::L2, f32::INFINITY, 0.8, 20);
+        let (objective, statistics) = (Objective::Joint, Statistics::Frozen);
+        let settings = Pgd { norm, eps, step_size, steps, objective, statistics };
+        AscentBuilder::new(model, weights, size, settings)
+    }
+}
+
+impl Ascent<Attacking> {
+    /// Of `images` images of `side` by `side` pixels. Unless told otherwise: 10 L2 steps of length 0.1 up the
+    /// cross-entropy, in a ball of radius 0.5.
+    pub fn of<'a>(
+        model: &'a dyn Model,
+        weights: &'a DeviceWeights,
+        size: [u32; 2],
+    ) -> AscentBuilder<'a, Attacking> {
+        let (norm, eps, step_size, steps) = (Norm::L2, 0.5, 0.1, 10);
+        let (objective, statistics) = (Objective::CrossEntropy, Statistics::Frozen);
+        let settings = Pgd { norm, eps, step_size, steps, objective, statistics };
+        AscentBuilder::new(model, weights, size, settings)
+    }
+}
+
+impl<'a, Kind> AscentBuilder<'a, Kind> {
+    fn new(
+        model: &'a dyn Model,
+        weights: &'a DeviceWeights,
+        size: [u32; 2],
+        settings: Pgd,
+    ) -> Self {
+        let columns = f64::from(size[0]).sqrt().ceil() as u32;
+        Self { model, weights, size, settings, columns, kind: PhantomData }
+    }
+
+    /// Length of a step, in the units of the images, which are in \[0, 1\]; finite.
+    #[must_use]
+    pub fn step_size(mut self, step_size: f32) -> Self {
+        self.settings.step_size = step_size;
+        self
+    }
+
+    /// Steps from a start to the end, 1 or more.
+    #[must_use]
+    pub fn steps(mut self, steps: u32) -> Self {
+        self.settings.steps = steps;
+        self
+    }
+
+    /// Images in a row of the texture, 1 or more; else rows and columns are about as many.
+    #[must_use]
+    pub fn columns(mut self, columns: u32) -> Self {
+        self.columns = columns;
+        self
+    }
+
+    /// Allocates, compiles and measures the pace. Err for settings out of range, for sizes that the network or
+    /// the device cannot do, and with [`check`](super::check)'s list for a device that lacks something.
+    pub async fn build(self) -> Result<Ascent<Kind>> {
+        let Self { model, weights, size, settings, columns, kind } = self;
+        if settings.steps == 0 {
+            return Err(Error::mismatch("ascent", "0 steps", "1 or more"));
+        }
+        let gpu = weights.gpu();
+        needs::expect(gpu)?;
+        let attack = Attack::new(model, weights, size, settings, true).await?;
+        let [images, side] = size;
+        let shape = Shape::new(images, model.channels(), side, side)?;
+        let picture = Picture::new(gpu, (attack.image_buffer(), shape), columns).await?;
+        // The images are zeros here and every label is class 0: any input takes as long.
+        let slices = Slices::new(attack.program()).await?;
+        let mut made = Ascent { attack, slices, picture, kind };
+        let (blank, labels) = (vec![0.0; shape.elements() as usize], vec![0; images as usize]);
+        made.start(&blank, &labels).await?;
+        Ok(made)
+    }
+}
+
+impl AscentBuilder<'_, Attacking> {
+    /// Of steps and ball.
+    #[must_use]
+    pub fn norm(mut self, norm: Norm) -> Self {
+        self.settings.norm = norm;
+        self
+    }
+
+    /// Radius of the ball around each image, 0 or more; infinite for none.
+    #[must_use]
+    pub fn eps(mut self, eps: f32) -> Self {
+        self.settings.eps = eps;
+        self
+    }
+
+    /// What is climbed.
+    #[must_use]
+    pub fn objective(mut self, objective: Objective) -> Self {
+        self.settings.objective = objective;
+        self
+    }
+}
+
+impl<Kind> Ascent<Kind> {
+    /// Begins anew: images NCHW in \[0, 1\], which are the centres of the balls too, and a label each: the class
+    /// to make, or the one to lead away from. Err for other numbers than this was built for, and on a lost
+    /// device.
+    ///
+    /// The queue writes them ahead of what is submitted next, so submit or drop encoders recorded before.
+    pub async fn start(&mut self, images: &[f32], labels: &[u32]) -> Result<()> {
+        self.attack.start_from(images, images, labels).await?;
+        self.slices.restart();
+        Ok(())
+    }
+
+    /// Appends the next slice of steps, and the drawing of the images into the texture. Returns how many steps
+    /// are recorded whole since the start; once these are all, only the drawing is appended.
+    ///
+    /// Between steps the images stay as the last whole step left them. What is recorded must be submitted in
+    /// this order; after an encoder was dropped, start anew. Err on a lost device, with nothing recorded.
+    pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Budget) -> Result<u32> {
+        self.attack.gpu().alive()?;
+        let total = self.attack.settings().steps;
+        let done = self.slices.record(self.attack.program(), encoder, budget, total);
+        self.picture.record(encoder)?;
+        Ok(done)
+    }
+
+    /// Whether all steps are recorded.
+    pub fn finished(&self) -> bool {
+        self.slices.done() >= self.attack.settings().steps
+    }
+
+    /// GPU time of one step, as it was measured when this was built.
+    pub fn pace(&self) -> Duration {
+        self.slices.pace()
+    }
+
+    /// The images, NCHW f32 in \[0, 1\]: [`Buffer::raw`] for the host's passes, `Gpu::read` for its code.
+    pub fn image_buffer(&self) -> &Buffer {
+        self.attack.image_buffer()
+    }
+
+    /// The images side by side, rgba8unorm, to be bound or copied from. The values are those of PNG files, that
+    /// is sRGB-encoded.
+    pub fn texture(&self) -> &wgpu::Texture {
+        self.picture.texture()
+    }
+
+    /// To be called after the network's weights changed; submits.
+    pub async fn prepare(&self) -> Result<()> {
+        self.attack.prepare().await
+    }
+}
+
+impl<Kind> fmt::Debug for Ascent<Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Ascent")
+            .field("settings", self.attack.settings())
+            .field("slices", &self.slices)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<Kind> fmt::Debug for AscentBuilder<'_, Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { size, settings, columns, .. } = self;
+        f.debug_struct("AscentBuilder")
+            .field("size", size)
+            .field("settings", settings)
+            .field("columns", columns)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,126 @@
+//! Logits and probabilities of images that lie on the device, a slice a frame.
+
+use super::slices::Slices;
+use super::{Budget, needs};
+use crate::attack::program;
+use crate::gpu::{Buffer, Gpu};
+use crate::graph::{Graph, Program, Shape, Value};
+use crate::model::{DeviceWeights, Mode, Model, Weights};
+use crate::ops::Softmax;
+use crate::{Error, Result};
+use std::fmt;
+use std::time::Duration;
+
+/// A network in frozen mode over a batch of images, recorded into the host's encoder.
+#[derive(Debug)]
+pub struct Classifier {
+    gpu: Gpu,
+    program: Program,
+    slices: Slices,
+    x: Value,
+    logits: Value,
+    probabilities: Value,
+}
+
+/// Settings of a [`Classifier`], checked by [`build`](ClassifierBuilder::build).
+pub struct ClassifierBuilder<'a> {
+    model: &'a dyn Model,
+    weights: &'a DeviceWeights,
+    size: [u32; 2],
+    images: Option<&'a Buffer>,
+}
+
+impl Classifier {
+    /// Of `images` images of `side` by `side` pixels.
+    pub fn of<'a>(
+        model: &'a dyn Model,
+        weights: &'a DeviceWeights,
+        size: [u32; 2],
+    ) -> ClassifierBuilder<'a> {
+        ClassifierBuilder { model, weights, size, images: None }
+    }
+
+    /// Replaces the images, NCHW in \[0, 1\], ahead of what is submitted next. Err for another number of values,
+    /// and on a lost device.
+    pub async fn write(&self, images: &[f32]) -> Result<()> {
+        self.program.write(self.x, images).await
+    }
+
+    /// Appends a slice of a pass over the images, and says whether the pass is whole with it: then, once this
+    /// has run, the results are those of the images, and the next slice begins a new pass. A budget of steps is
+    /// a whole pass (0: nothing). Err on a lost device, with nothing recorded.
+    pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Budget) -> Result<bool> {
+        self.gpu.alive()?;
+        let whole = self.slices.record(&self.program, encoder, budget, 1) == 1;
+        if whole {
+            self.slices.restart();
+        }
+        Ok(whole)
+    }
+
+    /// GPU time of a pass, as it was measured when this was built.
+    pub fn pace(&self) -> Duration {
+        self.slices.pace()
+    }
+
+    /// The images, NCHW f32 in \[0, 1\]; the host's passes may write them.
+    pub fn image_buffer(&self) -> Result<&Buffer> {
+        self.program.buffer(self.x)
+    }
+
+    /// f32 \[N, K\].
+    pub fn logits(&self) -> Result<&Buffer> {
+        self.program.buffer(self.logits)
+    }
+
+    /// Softmax of the logits, f32 \[N, K\].
+    pub fn probabilities(&self) -> Result<&Buffer> {
+        self.program.buffer(self.probabilities)
+    }
+
+    /// To be called after the network's weights changed; submits.
+    pub async fn prepare(&self) -> Result<()> {
+        self.program.prepare().await
+    }
+}
+
+impl<'a> ClassifierBuilder<'a> {
+    /// Looks at images that lie there already, as a sampler's
+    /// [`image_buffer`](super::Ascent::image_buffer); else they are in a buffer of the classifier's own.
+    #[must_use]
+    pub fn images(mut self, images: &'a Buffer) -> Self {
+        self.images = Some(images);
+        self
+    }
+
+    /// Allocates, compiles and measures the pace. Err as for [`AscentBuilder`](super::AscentBuilder::build).
+    pub async fn build(self) -> Result<Classifier> {
+        let Self { model, weights, size: [images, side], images: buffer } = self;
+        let gpu = weights.gpu();
+        needs::expect(gpu)?;
+        let mut graph = Graph::default();
+        let shape = Shape::new(images, model.channels(), side, side)?;
+        let x = graph.input(shape);
+        let inputs = Weights::inputs(&mut graph, &model.parameters())?;
+        let logits = model.logits(&mut graph, x, &inputs, Mode::Frozen)?;
+        let probabilities = graph.push(Softmax { log: false }, &[logits])?;
+        let mut given = weights.bindings(&inputs)?;
+        if let Some(buffer) = buffer {
+            if buffer.words() != shape.elements() {
+                let given = format_args!("a buffer of {} words", buffer.words());
+                return Err(Error::mismatch("classifier", given, shape));
+            }
+            given.push((x, buffer.clone()));
+        }
+        let program = program(gpu, &graph, &[logits, probabilities], &[x], &given, true).await?;
+        program.prepare().await?;
+        let slices = Slices::new(&program).await?;
+        Ok(Classifier { gpu: gpu.clone(), program, slices, x, logits, probabilities })
+    }
+}
+
+impl fmt::Debug for ClassifierBuilder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("ClassifierBuilder").field("size", &self.size).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,22 @@
+//! Inside somebody else's wgpu app: samplers, attackers and classifiers that add a bounded slice of work to the
+//! host's own command encoder, frame by frame, and leave what they made in a buffer or a texture that the host
+//! draws.
+//!
+//! The host lends its device ([`Gpu::from_wgpu`]); WebGPU's guaranteed limits and no features suffice, and
+//! [`check`] lists what falls short. Making something is async and submits uploads and a few steps to learn the
+//! device's pace; `record` neither submits nor waits nor allocates. After a loss of the device the host calls
+//! [`Gpu::notify_lost`], and every later call returns [`Error::DeviceLost`](crate::Error::DeviceLost).
+//!
+//! `docs/embed.md` is a guide with code that runs.
+
+mod ascent;
+mod classifier;
+mod needs;
+mod picture;
+mod slices;
+
+pub use crate::gpu::{Gpu, required_features, required_limits};
+pub use ascent::{Ascent, AscentBuilder, Attacker, Attacking, Sampler, Sampling};
+pub use classifier::{Classifier, ClassifierBuilder};
+pub use needs::{Missing, check};
+pub use slices::Budget;

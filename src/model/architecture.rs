@@ -1,0 +1,40 @@
+//! What an attack, a sampler or a classifier needs to know of a network, whoever wrote it.
+
+use super::{Mode, Network, Parameter, Weights};
+use crate::Result;
+use crate::graph::{Graph, Value};
+
+/// A network from images to logits. [`Network`] has those of this crate; others can be written outside it, from
+/// the [`ops`](crate::ops).
+pub trait Model: Send + Sync {
+    /// Channels of the images, 1 to 4.
+    fn channels(&self) -> u32;
+
+    /// K, the number of logits.
+    fn classes(&self) -> u32;
+
+    /// All tensors. Their names are unique.
+    fn parameters(&self) -> Vec<Parameter>;
+
+    /// Adds the nodes from images x \[N, C, H, W\] in \[0, 1\] to logits \[N, K\]; `weights` has a value for each
+    /// of the parameters. Err for images that do not fit.
+    fn logits(&self, graph: &mut Graph, x: Value, weights: &Weights, mode: Mode) -> Result<Value>;
+}
+
+impl Model for Network {
+    fn channels(&self) -> u32 {
+        self.channels()
+    }
+
+    fn classes(&self) -> u32 {
+        self.classes()
+    }
+
+    fn parameters(&self) -> Vec<Parameter> {
+        self.parameters()
+    }
+
+    fn logits(&self, graph: &mut Graph, x: Value, weights: &Weights, mode: Mode) -> Result<Value> {
+        self.logits(graph, x, weights, mode)
+    }
+}

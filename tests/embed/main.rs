@@ -1,0 +1,349 @@
+//! The library inside a host: a device it lends, an encoder both write into, and what happens when either fails.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may fail so, and examples talk"
+)]
+
+mod examples;
+
+use lapidary::Error;
+use lapidary::attack::{Attack, Objective, Pgd, Statistics};
+use lapidary::embed::{Attacker, Budget, Classifier, Gpu, Sampler, check, required_features};
+use lapidary::model::{Checkpoint, DeviceWeights, Network};
+use lapidary::ops::Norm;
+use lapidary::wgpu;
+use pollster::block_on;
+use std::time::Duration;
+
+const SIDE: u32 = 16;
+const SIZE: [u32; 2] = [3, SIDE];
+const WORDS: usize = (3 * SIDE * SIDE) as usize;
+
+/// A host's device: WebGPU's default limits, no features.
+struct Host {
+    instance: wgpu::Instance,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    gpu: Gpu,
+}
+
+impl Host {
+    fn new(limits: wgpu::Limits) -> Self {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.backends = wgpu::Backends::PRIMARY;
+        let instance = wgpu::Instance::new(descriptor);
+        let wanted = std::env::var("LAPIDARY_ADAPTER").unwrap_or_default().to_lowercase();
+        let found = block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+        let named =
+            |adapter: &wgpu::Adapter| adapter.get_info().name.to_lowercase().contains(&wanted);
+        let adapter = found.into_iter().find(named).expect("these tests need a GPU adapter");
+        assert!(adapter.features().contains(required_features(&adapter)));
+        let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+        let (device, queue) = block_on(adapter.request_device(&descriptor)).unwrap();
+        let gpu = Gpu::from_wgpu(&adapter.get_info(), device.clone(), queue.clone());
+        Self { instance, device, queue, gpu }
+    }
+
+    fn default() -> Self {
+        Self::new(wgpu::Limits::default())
+    }
+
+    fn encoder(&self) -> wgpu::CommandEncoder {
+        self.device.create_command_encoder(&Default::default())
+    }
+
+    fn submit(&self, encoder: wgpu::CommandEncoder) {
+        self.queue.submit([encoder.finish()]);
+    }
+
+    fn read(&self, buffer: &lapidary::gpu::Buffer) -> Vec<f32> {
+        block_on(self.gpu.read(buffer)).unwrap()
+    }
+}
+
+fn demo() -> (Network, Checkpoint) {
+    let checkpoint = Checkpoint::read("data/fashion-demo/model.safetensors").unwrap();
+    (Network::from_checkpoint(&checkpoint).unwrap(), checkpoint)
+}
+
+fn upload(host: &Host, (model, checkpoint): &(Network, Checkpoint)) -> DeviceWeights {
+    block_on(DeviceWeights::upload(&host.gpu, &model.parameters(), &checkpoint.weights)).unwrap()
+}
+
+fn starts(offset: usize) -> Vec<f32> {
+    (0..WORDS).map(|i| ((i * 37 + offset) % 101) as f32 / 101.0).collect()
+}
+
+/// Six steps, however they are cut: the bits of an attack that runs by itself.
+#[test]
+fn slices_are_whole_steps() {
+    let host = Host::default();
+    let demo = demo();
+    let weights = upload(&host, &demo);
+    let (norm, eps, step_size, steps) = (Norm::L2, f32::INFINITY, 0.5, 6);
+    let (objective, statistics) = (Objective::Joint, Statistics::Frozen);
+    let settings = Pgd { norm, eps, step_size, steps, objective, statistics };
+    let (wanted, mut sampler) = block_on(async {
+        let alone = Attack::new(&demo.0, &weights, SIZE, settings, true).await.unwrap();
+        let wanted = alone.attack(&starts(0), &[7, 8, 9]).await.unwrap();
+        let sampler = Sampler::of(&demo.0, &weights, SIZE).step_size(0.5).steps(6);
+        (wanted, sampler.build().await.unwrap())
+    });
+    assert!(sampler.pace() > Duration::ZERO);
+    let tenth = Budget::Time(sampler.pace() / 10);
+    let budgets = [Budget::Steps(1), Budget::Steps(4), tenth, Budget::Time(sampler.pace() * 4)];
+    for budget in budgets {
+        block_on(sampler.start(&starts(0), &[7, 8, 9])).unwrap();
+        let before = host.gpu.counts();
+        let mut frames = 0;
+        while !sampler.finished() {
+            let mut encoder = host.encoder();
+            let done = sampler.record(&mut encoder, budget).unwrap();
+            assert_eq!(done == 6, sampler.finished());
+            host.submit(encoder);
+            frames += 1;
+        }
+        assert_eq!(host.gpu.counts(), before, "record makes, submits and reads nothing");
+        match budget {
+            Budget::Steps(1) => assert_eq!(frames, 6),
+            Budget::Steps(_) => assert_eq!(frames, 2),
+            Budget::Time(time) if time < sampler.pace() => assert!(frames > 6, "{frames}"),
+            Budget::Time(_) => assert!((1..=3).contains(&frames), "{frames}"),
+        }
+        assert_eq!(host.read(sampler.image_buffer()), wanted, "{budget:?}");
+    }
+    let mut encoder = host.encoder();
+    assert_eq!(sampler.record(&mut encoder, Budget::Steps(5)).unwrap(), 6);
+    host.submit(encoder);
+    assert_eq!(host.read(sampler.image_buffer()), wanted, "nothing is left to do");
+}
+
+/// The texture shows the images: rounded to bytes, side by side, nothing behind the last.
+#[test]
+fn the_texture_is_the_images() {
+    let host = Host::default();
+    let demo = demo();
+    let weights = upload(&host, &demo);
+    let mut sampler =
+        block_on(Sampler::of(&demo.0, &weights, SIZE).columns(2).steps(2).build()).unwrap();
+    block_on(sampler.start(&starts(5), &[0, 1, 2])).unwrap();
+    let texture = sampler.texture();
+    assert_eq!([texture.width(), texture.height()], [2 * SIDE, 2 * SIDE]);
+    let readable = host.device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 256 * 2 * u64::from(SIDE),
+        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+        mapped_at_creation: false,
+    });
+    let mut encoder = host.encoder();
+    sampler.record(&mut encoder, Budget::Steps(2)).unwrap();
+    let texture = sampler.texture();
+    let layout =
+        wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(256), rows_per_image: None };
+    let target = wgpu::TexelCopyBufferInfo { buffer: &readable, layout };
+    encoder.copy_texture_to_buffer(texture.as_image_copy(), target, texture.size());
+    host.submit(encoder);
+    readable.map_async(wgpu::MapMode::Read, .., |result| result.unwrap());
+    host.device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    let bytes = readable.get_mapped_range(..).unwrap().to_vec();
+    let images = host.read(sampler.image_buffer());
+    let side = SIDE as usize;
+    let mut seen = 0;
+    for (y, row) in bytes.chunks(256).enumerate() {
+        for (x, pixel) in row[..4 * 2 * side].chunks(4).enumerate() {
+            let image = y / side * 2 + x / side;
+            let Some(&value) = images.get(image * side * side + y % side * side + x % side) else {
+                assert_eq!(pixel, [0; 4]);
+                continue;
+            };
+            let off = (f32::from(pixel[0]) - value * 255.0).abs();
+            assert!(off <= 0.501 && pixel[1..] == [pixel[0], pixel[0], 255], "{value} {pixel:?}");
+            seen += usize::from(pixel[0] > 0 && pixel[0] < 255);
+        }
+    }
+    assert!(seen > WORDS / 2, "{seen} pixels are neither black nor white");
+}
+
+/// Two networks' samplers, an attacker and a classifier share the device and an encoder with the host's copies
+/// and clears; the validation layer has nothing to say, and each gets what it gets alone.
+#[test]
+fn side_by_side_on_one_encoder() {
+    let host = Host::default();
+    let first = demo();
+    let mut other = demo();
+    other.1.weights = first.0.initial(3);
+    let both = [upload(&host, &first), upload(&host, &other)];
+    let models = [&first.0, &other.0];
+    let make =
+        |i: usize| block_on(Sampler::of(models[i], &both[i], SIZE).steps(3).build()).unwrap();
+    let mut alone = Vec::new();
+    for i in [0, 1] {
+        let mut sampler = make(i);
+        block_on(sampler.start(&starts(i), &[1, 2, 3])).unwrap();
+        let mut encoder = host.encoder();
+        sampler.record(&mut encoder, Budget::Steps(3)).unwrap();
+        host.submit(encoder);
+        alone.push(host.read(sampler.image_buffer()));
+    }
+    assert_ne!(alone[0], alone[1]);
+
+    let mut samplers = [make(0), make(1)];
+    let images = samplers[0].image_buffer().clone();
+    let mut attacker = block_on(Attacker::of(&first.0, &both[0], SIZE).eps(0.3).build()).unwrap();
+    let mut classifier =
+        block_on(Classifier::of(&first.0, &both[0], SIZE).images(&images).build()).unwrap();
+    for (i, sampler) in samplers.iter_mut().enumerate() {
+        block_on(sampler.start(&starts(i), &[1, 2, 3])).unwrap();
+    }
+    block_on(attacker.start(&alone[0], &[1, 2, 3])).unwrap();
+    let copy = host.device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: images.raw().size(),
+        usage: wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    let scope = host.device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let mut encoder = host.encoder();
+    for _ in 0..3 {
+        for sampler in &mut samplers {
+            encoder.clear_buffer(&copy, 0, None);
+            sampler.record(&mut encoder, Budget::Steps(1)).unwrap();
+            encoder.copy_buffer_to_buffer(images.raw(), 0, &copy, 0, None);
+        }
+        attacker.record(&mut encoder, Budget::Steps(5)).unwrap();
+    }
+    while !classifier.record(&mut encoder, Budget::Time(classifier.pace() / 3)).unwrap() {}
+    host.submit(encoder);
+    assert!(block_on(scope.pop()).is_none());
+    for (sampler, alone) in samplers.iter().zip(&alone) {
+        assert_eq!(host.read(sampler.image_buffer()), *alone);
+    }
+    let logits = host.read(classifier.logits().unwrap());
+    let own = lapidary::eval::Classifier::new(&first.0, &both[0], SIZE);
+    let wanted = block_on(async { own.await.unwrap().logits(&alone[0]).await.unwrap() });
+    assert_eq!(logits[..30], wanted[..]);
+    let probabilities = host.read(classifier.probabilities().unwrap());
+    let sum = probabilities[..10].iter().sum::<f32>();
+    assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+    let attacked = host.read(attacker.image_buffer());
+    for (image, origin) in attacked.chunks(256).zip(alone[0].chunks(256)) {
+        let square: f32 = image.iter().zip(origin).map(|(a, b)| (a - b) * (a - b)).sum();
+        assert!((0.01..0.301).contains(&square.sqrt()), "{}", square.sqrt());
+    }
+}
+
+/// A sampler that goes in the middle of its steps takes all that was its own with it.
+#[test]
+fn dropping_one_leaks_nothing() {
+    let host = Host::default();
+    let demo = demo();
+    let weights = upload(&host, &demo);
+    let alive = || {
+        host.device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+        let report = host.instance.generate_report().unwrap();
+        let hub = report.hub_report();
+        let kept = [&hub.buffers, &hub.bind_groups, &hub.textures].map(|each| each.num_allocated);
+        (host.gpu.counts().bytes, kept)
+    };
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let mut sampler = block_on(Sampler::of(&demo.0, &weights, SIZE).build()).unwrap();
+        let mut encoder = host.encoder();
+        sampler.record(&mut encoder, Budget::Time(sampler.pace() * 3 / 2)).unwrap();
+        let during = alive();
+        host.submit(encoder);
+        drop(sampler);
+        seen.push(alive());
+        assert!(seen[0] < during, "{seen:?} {during:?}");
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[1], seen[2]);
+}
+
+#[test]
+fn a_host_that_lost_its_device_says_so() {
+    let host = Host::default();
+    let demo = demo();
+    let weights = upload(&host, &demo);
+    let mut sampler = block_on(Sampler::of(&demo.0, &weights, SIZE).build()).unwrap();
+    let mut classifier = block_on(Classifier::of(&demo.0, &weights, SIZE).build()).unwrap();
+    let mut encoder = host.encoder();
+    sampler.record(&mut encoder, Budget::Steps(1)).unwrap();
+    host.gpu.notify_lost("the cable was pulled");
+    let after = [
+        sampler.record(&mut encoder, Budget::Steps(1)).map(drop),
+        classifier.record(&mut encoder, Budget::Steps(1)).map(drop),
+        block_on(sampler.start(&starts(0), &[0, 1, 2])),
+        block_on(classifier.write(&starts(0))),
+        block_on(host.gpu.read(sampler.image_buffer())).map(drop),
+        block_on(Sampler::of(&demo.0, &weights, SIZE).build()).map(drop),
+    ];
+    for result in after {
+        let error = result.unwrap_err();
+        assert!(matches!(&error, Error::DeviceLost(why) if why.contains("cable")), "{error:?}");
+    }
+}
+
+#[test]
+fn what_a_device_lacks_is_listed() {
+    assert!(check(&Host::default().device).is_empty());
+    let host = Host::new(wgpu::Limits {
+        max_storage_buffers_per_shader_stage: 4,
+        max_compute_invocations_per_workgroup: 128,
+        // Nothing here needs it.
+        max_texture_dimension_3d: 256,
+        ..Default::default()
+    });
+    let missing = check(&host.device);
+    let names: Vec<_> = missing.iter().map(|each| (each.name, each.given, each.wanted)).collect();
+    let wanted = [
+        ("max_storage_buffers_per_shader_stage", 4, 8),
+        ("max_compute_invocations_per_workgroup", 128, 256),
+    ];
+    assert!(names.len() == 2 && wanted.iter().all(|each| names.contains(each)), "{names:?}");
+    let demo = demo();
+    let weights = upload(&host, &demo);
+    let error = block_on(Sampler::of(&demo.0, &weights, SIZE).build()).unwrap_err();
+    assert!(matches!(error, Error::MissingLimit { .. }), "{error:?}");
+    assert!(names.iter().all(|(name, ..)| error.to_string().contains(name)), "{error}");
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let host = Host::default();
+    let demo = demo();
+    let weights = upload(&host, &demo);
+    let of = |size| Sampler::of(&demo.0, &weights, size);
+    let attacker = || Attacker::of(&demo.0, &weights, SIZE);
+    let refused = [
+        block_on(of(SIZE).steps(0).build()).map(drop),
+        block_on(of(SIZE).step_size(f32::NAN).build()).map(drop),
+        block_on(of(SIZE).columns(0).build()).map(drop),
+        block_on(of(SIZE).columns(u32::MAX).build()).map(drop),
+        block_on(of(SIZE).columns(1000).build()).map(drop),
+        block_on(of([0, SIDE]).build()).map(drop),
+        block_on(attacker().eps(-1.0).build()).map(drop),
+        block_on(attacker().eps(f32::NAN).build()).map(drop),
+    ];
+    for result in refused {
+        let error = result.unwrap_err();
+        assert!(matches!(error, Error::Mismatch { .. }), "{error:?}");
+    }
+    let mut sampler = block_on(of(SIZE).build()).unwrap();
+    assert!(block_on(sampler.start(&[0.0; 3], &[0; 3])).is_err());
+    assert!(block_on(sampler.start(&starts(0), &[0; 2])).is_err());
+}
+
+#[test]
+fn they_go_from_thread_to_thread() {
+    fn both<T: Send + Sync>() {}
+    both::<Gpu>();
+    both::<Sampler>();
+    both::<Attacker>();
+    both::<Classifier>();
+}
