@@ -168,21 +168,27 @@ fn buffers_of_another_size() {
     mismatch(block_on(Executor::new(gpu(), &recording, &given)).map(drop), &["101 words", "100"]);
 }
 
-/// On WebGPU's least limits: 128 MiB a binding.
+/// On WebGPU's least limits: 128 MiB a binding, 256 MiB a buffer. A buffer may be larger than a binding; a kernel that
+/// would bind all of it is refused.
 #[test]
 fn bindings_beyond_the_limit() {
     let options = Options { minimal: true, ..Options::from_env() };
     block_on(async {
         let gpu = Gpu::new(&options).await.unwrap();
         assert_eq!(gpu.adapter().max_binding, 128 << 20);
+        let most = u64::from(64u32 << 20) * 4;
+        assert_eq!(gpu.adapter().max_buffer, most);
+        mismatch(
+            gpu.allocate(&[4, (64 << 20) + 1]).await,
+            &["268435460 bytes", "at most 268435456"],
+        );
         let words = (32 << 20) + 1;
-        mismatch(gpu.allocate(&[4, words]).await, &["134217732 bytes", "at most 134217728"]);
         mismatch(gpu.allocate(&[u32::MAX]).await, &["17179869180 bytes"]);
         let mut graph = Graph::default();
         let x = graph.input(Shape::new(1, 1, 1, words).unwrap());
         let y = graph.push(Relu, &[x]).unwrap();
         let made = Program::new(&gpu, &graph, &[y], &[x], &[]).await;
-        mismatch(made.map(drop), &["134217732 bytes", "at most 134217728"]);
+        mismatch(made.map(drop), &["relu", "x of 134217744 bytes", "at most 134217728"]);
         assert_eq!(gpu.counts().bytes, 0);
         let buffer = gpu.upload(&[1.0f32]).await.unwrap();
         assert_eq!(gpu.read(&buffer).await.unwrap(), [1.0]);
