@@ -252,8 +252,8 @@ fn networks_of_other_kinds_are_known() {
         ),
     ] {
         let whole = Metadata { side: Some(32), ..network.metadata() };
-        // All from the header, then all but the side from the shapes.
-        for metadata in [whole, Metadata { side: Some(32), ..Metadata::default() }] {
+        // All but the side from the shapes, then all from the header, normalisation too.
+        for metadata in [Metadata { side: Some(32), ..Metadata::default() }, whole] {
             let checkpoint =
                 Checkpoint { metadata, weights: network.initial(1), source: "x".into() };
             checkpoint.write(folder.join("x.safetensors")).unwrap();

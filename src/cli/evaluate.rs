@@ -18,7 +18,7 @@ use crate::train::{Event, Material, Metrics, Phase, Step};
 /// Measures a checkpoint.
 pub fn run(session: &Session, args: &args::Eval) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
-    let Loaded { model, checkpoint, side, config } = &loaded;
+    let Loaded { model, checkpoint, side, config, .. } = &loaded;
     let test = images(&loaded, args)?;
     if test.channels() != model.channels() || test.classes() > model.classes() {
         let given = format!("{} channels, {} classes", model.channels(), model.classes());

@@ -22,7 +22,12 @@ pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
             fact("architecture", shown)?;
             fact("parameters", net.count().to_string())?;
             let normalisation = net.normalisation();
-            let shown = normalisation.map_or("none".into(), |by| {
+            let untold = if model::tells_normalisation(&checkpoint.metadata) {
+                "none"
+            } else {
+                "not told: convert asks for it"
+            };
+            let shown = normalisation.map_or(untold.into(), |by| {
                 format!("(x - mean) / std, mean {:?}, std {:?}", by.mean, by.std)
             });
             fact("normalisation", shown)?;

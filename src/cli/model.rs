@@ -23,6 +23,8 @@ pub struct Loaded {
     pub side: u32,
     /// Its run's, else its preset's, else the demo's.
     pub config: Config,
+    /// Whether the configuration is its own, so that its classes are those of the data there.
+    told: bool,
 }
 
 impl Loaded {
@@ -50,18 +52,18 @@ impl Loaded {
         let unknown =
             || Error::bad_file(&checkpoint.source, "no side in the metadata: --side is needed");
         let side = side.or(told).ok_or_else(unknown)?;
-        let preset = checkpoint.metadata.preset.as_deref().unwrap_or(PRESET);
-        let mut config = match config {
-            Some(config) => config,
-            None => Config::preset(preset).or_else(|_| Config::preset(PRESET))?,
-        };
+        let preset = checkpoint.metadata.preset.as_deref();
+        let config = config.or_else(|| preset.and_then(|name| Config::preset(name).ok()));
+        let told = config.is_some();
+        let mut config = config.map_or_else(|| Config::preset(PRESET), Ok)?;
         config.data.side = side;
-        Ok(Self { model, checkpoint, side, config })
+        Ok(Self { model, checkpoint, side, config, told })
     }
 
     /// What its classes are called.
     pub fn class_names(&self) -> Vec<String> {
-        class_names(&self.config.data.train, self.model.classes())
+        let data = if self.told { self.config.data.train.as_str() } else { "" };
+        class_names(data, self.model.classes())
     }
 }
 

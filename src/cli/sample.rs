@@ -24,7 +24,7 @@ const TRACED: usize = 10;
 /// Draws samples from a checkpoint.
 pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
-    let Loaded { model, checkpoint, side, config } = &loaded;
+    let Loaded { model, checkpoint, side, config, .. } = &loaded;
     let names = loaded.class_names();
     let class = args.class.as_deref().map(|class| number(class, &names)).transpose()?;
     let gpu = session.gpu()?;

@@ -149,6 +149,75 @@ fn floods_are_stopped() {
     expect(&archive(&dict(&shared), &[("0", floats(&[1.0; 5000]))]), "more than twice");
 }
 
+/// Pickles of one file that take little each.
+#[test]
+fn the_pickles_of_a_stream_share_what_they_may_take() {
+    let _alone = crate::alone();
+    let dicts = |then: &[u8]| pickle(&[&b"}0".repeat(40_000), then].concat());
+    let magic = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+    let file = [dicts(magic), dicts(&crate::build::int(1001))].concat();
+    expect(&[file, vec![0; 6 << 20]].concat(), "more than fits a file");
+}
+
+/// Headers that take far more memory than bytes, alone and with just enough data to be let through.
+#[test]
+fn long_safetensors_headers_are_stopped() {
+    let _alone = crate::alone();
+    let count = 20_000;
+    let join = |part: &dyn Fn(usize) -> String| (0..count).map(part).collect::<Vec<_>>().join(",");
+    let empty = r#"{"dtype":"F32","shape":[0],"data_offsets":[0,0]}"#;
+    let strings = join(&|i| format!("\"{i}\":\"\""));
+    let floods = [
+        format!("\"__metadata__\":{{{strings}}}"),
+        join(&|i| format!("\"{i}\":{empty}")),
+        format!(
+            r#""a":{{"dtype":"F32","shape":[{}],"data_offsets":[0,0]}}"#,
+            join(&|_| "0".into())
+        ),
+        format!("\"{}\":{empty}", "a".repeat(200_000)),
+        format!("\"a\\n{}\":{empty}", "a".repeat(200_000)),
+    ];
+    for flood in &floods {
+        let file = |count: usize| {
+            let data = format!(
+                r#""z":{{"dtype":"F32","shape":[{count}],"data_offsets":[0,{}]}}"#,
+                4 * count
+            );
+            let header = format!("{{{flood},{data}}}");
+            [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0; 4 * count]]
+                .concat()
+        };
+        expect(&file(1), "describes more than fits");
+        let values = flood.bytes().filter(|byte| matches!(byte, b',' | b':')).count();
+        let enough = file((4 * flood.len() + 128 * (values + 20)) / 8);
+        // What the tensor itself takes is known.
+        read_within(&enough, 2 * enough.len() + (160 << 10)).unwrap();
+        // Damaged at its end, so that the reason is looked for in it.
+        expect(&enough[..enough.len() - 4], "");
+    }
+}
+
+/// A storage in another: each may be summed once, all together no more than the file.
+#[test]
+fn storages_on_top_of_each_other_are_refused() {
+    let _alone = crate::alone();
+    let name = "file/data/1".to_owned();
+    let inner = zip(&[(name.clone(), floats(&[1.0; 1000]))]);
+    let (local, record) = (30 + name.len() + 4000, 46 + name.len());
+    let outer = [&inner[..local], &[0; 3]].concat();
+    let opcodes = dict(&[("a", vector("0", outer.len() as i32 / 4)), ("b", vector("1", 1000))]);
+    let mut file = archive(&opcodes, &[("0", outer)]);
+    let inside = file.windows(local).position(|bytes| bytes == &inner[..local]).unwrap();
+    let mut central = inner[local..local + record].to_vec();
+    central[42..46].copy_from_slice(&(inside as u32).to_le_bytes());
+    let mut end = file.split_off(file.len() - 22);
+    file.extend(&central);
+    let length = u32::from_le_bytes(end[12..16].try_into().unwrap()) + record as u32;
+    (end[8], end[10]) = (end[8] + 1, end[10] + 1);
+    end[12..16].copy_from_slice(&length.to_le_bytes());
+    expect(&[file, end].concat(), "b: its storage overlaps others");
+}
+
 #[test]
 fn damaged_archives_are_refused() {
     let _alone = crate::alone();

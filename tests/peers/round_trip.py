@@ -1,4 +1,5 @@
-"""PyTorch, timm and ONNX Runtime on what `lapidary convert` writes: the same logits as before, to 1e-5.
+"""PyTorch, timm and ONNX Runtime on what `lapidary convert` writes: the same logits as before, to 1e-5
+of the largest, or of 1 where all are smaller.
 
     python round_trip.py LAPIDARY
 
@@ -80,7 +81,7 @@ def normalised(x):
 
 @torch.no_grad()
 def trained(net):
-    """Weights, statistics and logits of the size that training gives them, and nothing at 0 or 1."""
+    """Statistics of the layers' own inputs, and nothing at 0 or 1."""
     for name, weight in net.named_parameters():
         if weight.ndim == 1:
             weight.add_(torch.rand_like(weight) * 0.4 - 0.2)
@@ -89,11 +90,7 @@ def trained(net):
     net.train()
     for _ in range(5):
         net(normalised(torch.rand(16, 3, 32, 32)))
-    net.eval()
-    logits = net(normalised(torch.rand(16, 3, 32, 32)))
-    last = [module for module in net.modules() if isinstance(module, nn.Linear)][-1]
-    last.weight.mul_(2 / logits.std())
-    return net
+    return net.eval()
 
 
 def onnx_logits(path, images):
@@ -111,7 +108,7 @@ def main(lapidary):
 
     def compare(what, given, wanted, tolerance=TOLERANCE):
         nonlocal worst
-        error = (given - wanted).abs().max().item()
+        error = (given - wanted).abs().max().item() / max(1, wanted.abs().max().item())
         print(f"  {what:<34} {error:.1e}")
         assert error <= tolerance, f"{what}: logits differ by {error}"
         if tolerance == TOLERANCE:
@@ -148,7 +145,7 @@ def main(lapidary):
         compare("ONNX Runtime", onnx_logits(exported, images), wanted)
         compare("ONNX Runtime, one image", onnx_logits(exported, images[:1]), wanted[:1])
         convert(after, exported, "--f16")
-        compare("ONNX Runtime, half precision", onnx_logits(exported, images), wanted, 0.1)
+        compare("ONNX Runtime, half precision", onnx_logits(exported, images), wanted, 0.01)
     shutil.rmtree(folder)
     print(f"round trip: the largest difference is {worst:.1e}")
 

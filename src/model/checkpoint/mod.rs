@@ -162,6 +162,9 @@ fn described<R: Read + Seek>(
                     "cut off, or no PyTorch checkpoint: neither a zip archive nor a pickle".into(),
                 );
             }
+            if !first.ends_with(b"{") && input.length() >= 9 {
+                return Err("neither a safetensors file nor a PyTorch checkpoint".into());
+            }
             let (tensors, strings) = safetensors::tensors(input)?;
             if *part != Part::Best {
                 return Err(format!(
@@ -189,10 +192,14 @@ fn numbers<R: Read + Seek>(
         return Err(format!("its tensors would take more than twice its {} bytes", input.length()));
     }
     let mut checked = BTreeSet::new();
+    let mut unchecked = input.length();
     let mut weights = StateDict::default();
     for (name, stored) in tensors {
         let wrong = |reason| format!("{name}: {reason}");
         if let Some(summed) = stored.summed.filter(|summed| checked.insert(summed.start)) {
+            // Entries on top of each other would have the whole file summed once for each.
+            let left = unchecked.checked_sub(summed.length);
+            unchecked = left.ok_or_else(|| wrong("its storage overlaps others".into()))?;
             summed.check(input, "its storage").map_err(wrong)?;
         }
         let tensor = stored.read(input).map_err(wrong)?;

@@ -11,9 +11,12 @@ use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, Write};
 
-/// A header of more bytes may be no more than a sixteenth of its file: read, it takes a few times as
-/// much.
-const LONG_HEADER: u64 = 1 << 20;
+/// What a parsed header takes in memory at most: so many times its bytes, for names in it and in what is made of
+/// them, and so much for each value, which a comma or a colon is beside.
+const NAMES: u64 = 4;
+const VALUE: u64 = 128;
+/// What it may take beside twice the file.
+const LEAST: u64 = 1 << 16;
 
 /// How numbers are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,16 +41,20 @@ pub fn tensors<R: Read + Seek>(
     if header > 100_000_000 {
         return Err("no safetensors file: its header would be above 100 MB".into());
     }
-    if header > LONG_HEADER && header > length / 16 {
-        return Err(format!("a header of {header} bytes in a file of {length}"));
-    }
     input.section(0, 8 + header).map_err(cut)?;
     input.section(8, header)?;
     let bytes = input.bytes(header)?;
+    let values = bytes.iter().filter(|byte| matches!(byte, b',' | b':')).count() as u64;
+    let within = |value| NAMES * header + value * values <= 2 * length + LEAST;
+    if !within(VALUE) {
+        return Err(format!(
+            "a header of {header} bytes that describes more than fits a file of {length}"
+        ));
+    }
     let data = 8 + header;
-    let wrong = |error| {
-        unfitting(&bytes, length - data).unwrap_or_else(|| format!("no safetensors file: {error}"))
-    };
+    // Looking for the reason takes twice as much as reading.
+    let reason = || within(2 * VALUE).then(|| unfitting(&bytes, length - data)).flatten();
+    let wrong = |error| reason().unwrap_or_else(|| format!("no safetensors file: {error}"));
     let header: Header = serde_json::from_slice(&bytes).map_err(wrong)?;
     let mut tensors = Vec::new();
     let mut end = 0;
@@ -59,8 +66,8 @@ pub fn tensors<R: Read + Seek>(
         tensors.push((name, Stored { kind, shape, strides: None, start, summed: None }));
     }
     if data.checked_add(end as u64) != Some(length) {
-        let other = || "the data are not as long as the header says".into();
-        return Err(unfitting(&bytes, length - data).unwrap_or_else(other));
+        let other = || "cut off, or longer than its header says".into();
+        return Err(reason().unwrap_or_else(other));
     }
     Ok((tensors, header.metadata().clone().unwrap_or_default().into_iter().collect()))
 }

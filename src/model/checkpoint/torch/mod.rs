@@ -10,6 +10,7 @@ mod zip;
 use super::Part;
 use super::input::{Checked, Input};
 use super::stored::{Stored, Summed};
+use budget::Budget;
 use globals::{Storage, TensorPlace};
 use pickle::{Node, Pickle, Value};
 use std::collections::BTreeMap;
@@ -34,7 +35,11 @@ pub struct Tensors {
 
 /// Of a zip archive.
 pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &Part) -> Checked<Tensors> {
+    let mut budget = Budget::new(input.length());
     let entries = zip::entries(input)?;
+    for entry in &entries {
+        budget.charge(size_of_val(entry) + entry.name.len())?;
+    }
     let described = |name: &str| name.split('/').count() == 2 && name.ends_with("/data.pkl");
     let mut pickles = entries.iter().filter(|entry| described(&entry.name));
     let (Some(pickle), None) = (pickles.next(), pickles.next()) else {
@@ -57,7 +62,7 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &Part) -> Checked<Ten
     let place = pickle.place(input)?;
     place.check(input, &pickle.name)?;
     input.section(place.start, place.length)?;
-    let pickle = Pickle::read(input)?;
+    let pickle = Pickle::read(input, budget)?;
     if input.left() > 0 {
         return Err(format!("{} bytes behind the pickle's end", input.left()));
     }
@@ -76,28 +81,31 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &Part) -> Checked<Ten
 /// Of a stream: magic number, version, system, the objects, the storages' keys, the storages.
 pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &Part) -> Checked<Tensors> {
     input.section(0, input.length())?;
-    let magic = Pickle::read(input)?;
+    let magic = Pickle::read(input, Budget::new(input.length()))?;
     if !matches!(magic.result, Value::Long(span) if magic.bytes(span) == STREAM_MAGIC) {
         return Err(
             "no PyTorch checkpoint: neither a zip archive nor a pickle with PyTorch's magic number"
                 .into(),
         );
     }
-    let version = Pickle::read(input)?.result;
-    if !matches!(version, Value::Int(STREAM_VERSION)) {
-        return Err(format!("version {version:?} of PyTorch's stream, {STREAM_VERSION} wanted"));
+    let version = Pickle::read(input, magic.budget)?;
+    if !matches!(version.result, Value::Int(STREAM_VERSION)) {
+        let given = version.result;
+        return Err(format!("version {given:?} of PyTorch's stream, {STREAM_VERSION} wanted"));
     }
-    let system = Pickle::read(input)?;
+    let system = Pickle::read(input, version.budget)?;
     let order = system.dict(system.result).and_then(|items| {
         items.iter().find(|&&(key, _)| system.text(key) == Some("little_endian"))
     });
     if !matches!(order, Some((_, Value::Bool(true)))) {
         return Err("its numbers are not little-endian".into());
     }
-    drop(system);
-    let mut pickle = Pickle::read(input)?;
-    let keys = Pickle::read(input)?;
-    let places = storages(input, &mut pickle, &keys)?;
+    let mut pickle = Pickle::read(input, system.budget)?;
+    // What the objects leave is for the keys, and what these leave for the tensors' descriptions.
+    let left = std::mem::replace(&mut pickle.budget, Budget::new(0));
+    let mut keys = Pickle::read(input, left)?;
+    let places = storages(input, &pickle, &mut keys)?;
+    pickle.budget = keys.budget;
     dicts::tensors(pickle, part, |key, _| {
         let start = places.get(key).ok_or_else(|| format!("storage {key} is missing"))?;
         Ok((*start, None))
@@ -107,11 +115,11 @@ pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &Part) -> Checked<Tens
 /// The first byte of each storage. Err unless they are those that the pickle describes, all whole and alone.
 fn storages<R: Read + Seek>(
     input: &mut Input<R>,
-    pickle: &mut Pickle,
-    keys: &Pickle,
+    pickle: &Pickle,
+    keys: &mut Pickle,
 ) -> Checked<BTreeMap<String, u64>> {
     let described = pickle.nodes().iter().filter(|node| matches!(node, Node::Storage(_))).count();
-    pickle.budget.charge(described * size_of::<(&str, Storage)>() * 2)?;
+    keys.budget.charge(described * size_of::<(&str, Storage)>() * 2)?;
     let mut known: BTreeMap<&str, Storage> = BTreeMap::new();
     for node in pickle.nodes() {
         let Node::Storage(storage) = node else { continue };

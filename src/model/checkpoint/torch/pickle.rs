@@ -52,9 +52,8 @@ pub struct Pickle {
 }
 
 impl Pickle {
-    /// Reads from the input's place to the pickle's end.
-    pub fn read<R: Read + Seek>(input: &mut Input<R>) -> Checked<Self> {
-        let budget = Budget::new(input.length());
+    /// Reads from the input's place to the pickle's end. All pickles of a file share one budget.
+    pub fn read<R: Read + Seek>(input: &mut Input<R>, budget: Budget) -> Checked<Self> {
         let pickle = Self { result: Value::None, nodes: Vec::new(), bytes: Vec::new(), budget };
         let machine =
             Machine { input, pickle, stack: Vec::new(), marks: Vec::new(), memo: Vec::new() };

@@ -63,7 +63,7 @@ pub fn entries<R: Read + Seek>(input: &mut Input<R>) -> Checked<Vec<Entry>> {
     if input.left() > 0 {
         return Err(unfitting());
     }
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     let twice = entries.windows(2).find_map(|pair| match pair {
         [a, b] if a.name == b.name => Some(&a.name),
         _ => None,
