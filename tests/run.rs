@@ -6,7 +6,7 @@ use std::fs;
 
 use lapidary::Error;
 use lapidary::train::{
-    Config, Event, Metrics, Phase, RunFolder, Step, latest_checkpoint, read_checkpoint,
+    Config, Event, Material, Metrics, Phase, RunFolder, Step, latest_checkpoint, read_checkpoint,
 };
 
 fn tiny() -> Config {
@@ -229,4 +229,20 @@ fn metrics_are_flat_and_null_where_nothing_was_measured() {
     // Nothing half written stays behind.
     let names = fs::read_dir(run.path()).unwrap().map(|e| e.unwrap().file_name());
     assert!(names.into_iter().all(|name| !name.to_string_lossy().ends_with(".tmp")));
+}
+
+#[test]
+fn a_run_may_begin_with_a_checkpoint() {
+    let config = tiny().with(&["model.weights=data/fashion-plain/model.safetensors"]).unwrap();
+    let material = Material::load(&config).unwrap();
+    let model = material.model(&config).unwrap();
+    // The file's, whatever `model.depth` says.
+    assert_eq!(model.to_string(), "WRN-10-1");
+    let file = lapidary::model::Checkpoint::read("data/fashion-plain/model.safetensors").unwrap();
+    assert_eq!(material.weights(&model, 0), file.weights);
+
+    let path = "tests/golden/cases/weights/wrn10_1.safetensors";
+    let error = Material::load(&tiny().with(&[format!("model.weights={path}")]).unwrap());
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains(path) && error.contains("3 channels and 10 classes"), "{error}");
 }

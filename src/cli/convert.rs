@@ -98,7 +98,7 @@ fn complete(checkpoint: &mut Checkpoint, args: &args::Convert) -> anyhow::Result
             metadata.normalisation = Some(Normalisation { mean: mean.clone(), std: std.clone() });
         }
         _ if args.no_normalisation => metadata.normalisation = None,
-        _ if model::tells_normalisation(metadata) => {}
+        _ if metadata.tells_normalisation() => {}
         _ => {
             return Err(Failure::Usage(format!(
                 "{} does not say how images are normalised: --mean and --std are needed, as \

@@ -22,7 +22,7 @@ pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
             fact("architecture", shown)?;
             fact("parameters", net.count().to_string())?;
             let normalisation = net.normalisation();
-            let untold = if model::tells_normalisation(&checkpoint.metadata) {
+            let untold = if checkpoint.metadata.tells_normalisation() {
                 "none"
             } else {
                 "not told: convert asks for it"

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::fashion;
-use crate::model::{Checkpoint, Metadata, Network};
+use crate::model::{Checkpoint, Network};
 use crate::train::{Config, MODEL_FILE, RunFolder, latest_checkpoint};
 use crate::{Error, Result};
 
@@ -41,7 +41,7 @@ impl Loaded {
             }
         };
         let model = Network::from_checkpoint(&checkpoint)?;
-        if !tells_normalisation(&checkpoint.metadata) {
+        if !checkpoint.metadata.tells_normalisation() {
             let reason = "it does not say how images are normalised: `lapidary convert` writes that into a copy";
             return Err(Error::bad_file(&checkpoint.source, reason));
         }
@@ -95,12 +95,6 @@ pub fn find(path: &Path) -> Result<PathBuf> {
 /// Reads a checkpoint's file.
 pub fn read(file: &Path) -> Result<Checkpoint> {
     Checkpoint::read(file)
-}
-
-/// Whether a file says how images are normalised: files of this program without constants mean that they are not,
-/// those of others leave it to their readers.
-pub fn tells_normalisation(metadata: &Metadata) -> bool {
-    metadata.normalisation.is_some() || metadata.architecture.is_some()
 }
 
 /// The first number that is none, by tensor; None if there is nothing to say.

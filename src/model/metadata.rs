@@ -93,6 +93,12 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// Whether the file says how images are normalised: files of this program without constants mean that they are not,
+    /// those of others leave it to their readers.
+    pub fn tells_normalisation(&self) -> bool {
+        self.normalisation.is_some() || self.architecture.is_some()
+    }
+
     /// As the strings of a safetensors header.
     pub fn to_strings(&self) -> BTreeMap<String, String> {
         // Through f64, whose decimals give the same f32 back.

@@ -70,6 +70,10 @@ pub struct Model {
     pub width: u32,
     /// After each of its batch norms.
     pub activation: Activation,
+    /// A checkpoint to begin with, whose architecture and normalisation then go before all of these; empty to begin with
+    /// random weights.
+    #[serde(default)]
+    pub weights: String,
 }
 
 fn wrn() -> String {

@@ -2,9 +2,9 @@
 
 use super::Config;
 use super::config::{Model, WRN};
-use crate::Result;
 use crate::data::{Part, Prepared, Source};
-use crate::model::{Activation, Network, Normalisation, WideResNet};
+use crate::model::{Activation, Checkpoint, Network, Normalisation, StateDict, WideResNet};
+use crate::{Error, Result};
 use std::sync::Arc;
 
 /// Prepared images of both parts.
@@ -16,6 +16,8 @@ pub struct Material {
     pub test: Arc<Prepared>,
     /// Of the source's training images, for the run's record.
     pub checksum: u64,
+    /// What `model.weights` holds.
+    start: Option<(Network, StateDict)>,
 }
 
 impl Material {
@@ -31,17 +33,22 @@ impl Material {
         };
         let side = config.data.side;
         let (train, test) = (train.prepared(side)?, test.prepared(side)?);
-        Ok(Self { train: Arc::new(train), test: Arc::new(test), checksum })
+        let path = &config.model.weights;
+        let start = if path.is_empty() { None } else { Some(start(path, &train)?) };
+        Ok(Self { train: Arc::new(train), test: Arc::new(test), checksum, start })
     }
 
-    /// The configuration's network for these images, which are normalised by the training images' mean
-    /// and deviation.
+    /// The network that `model.weights` holds, or else the configuration's for these images, which are normalised by the
+    /// training images' mean and deviation.
     pub fn model(&self, config: &Config) -> Result<Network> {
+        if let Some((network, _)) = &self.start {
+            return Ok(network.clone());
+        }
         let images = &self.train;
         let normalisation =
             Some(Normalisation { mean: images.mean().to_vec(), std: images.std().to_vec() });
         let (channels, classes) = (images.channels(), images.classes());
-        let Model { architecture, depth, width, activation } = &config.model;
+        let Model { architecture, depth, width, activation, .. } = &config.model;
         if architecture != WRN {
             return Network::named(architecture, channels, classes, normalisation);
         }
@@ -52,4 +59,28 @@ impl Material {
         WideResNet::new(*depth, *width, channels, classes, activation, normalisation)
             .map(Network::from)
     }
+
+    /// What training begins with: `model.weights`, or else random weights.
+    pub fn weights(&self, model: &Network, seed: u64) -> StateDict {
+        self.start.as_ref().map_or_else(|| model.initial(seed), |(_, weights)| weights.clone())
+    }
+}
+
+/// A network for such images from a file.
+fn start(path: &str, images: &Prepared) -> Result<(Network, StateDict)> {
+    let checkpoint = Checkpoint::read(path)?;
+    let network = Network::from_checkpoint(&checkpoint)?;
+    if !checkpoint.metadata.tells_normalisation() {
+        let reason =
+            "it does not say how images are normalised: `lapidary convert` writes that into a copy";
+        return Err(Error::bad_file(path, reason));
+    }
+    let [given, wanted] =
+        [[network.channels(), network.classes()], [images.channels(), images.classes()]]
+            .map(|[channels, classes]| format!("{channels} channels and {classes} classes"));
+    if given != wanted {
+        let reason = format_args!("a network of {given}, but the training images have {wanted}");
+        return Err(Error::bad_file(path, reason));
+    }
+    Ok((network, checkpoint.weights))
 }

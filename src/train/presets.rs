@@ -30,7 +30,9 @@ pub(super) fn schema() -> Result<Table> {
         evaluate.insert("step_size".into(), Value::Float(0.0));
     }
     if let Some(Value::Table(model)) = all.get_mut("model") {
-        model.insert("architecture".into(), Value::String(String::new()));
+        for key in ["architecture", "weights"] {
+            model.insert(key.into(), Value::String(String::new()));
+        }
     }
     Ok(all)
 }

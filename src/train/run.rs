@@ -52,7 +52,7 @@ pub async fn train(
     observer: &mut Observer<'_>,
 ) -> Result<Outcome> {
     let model = material.model(config)?;
-    let weights = model.initial(config.seed);
+    let weights = material.weights(&model, config.seed);
     let learner = Learner::new(gpu, &model, &weights).await?;
     let stage = &config.stage2;
     let curriculum = Curriculum::new(
