@@ -13,7 +13,7 @@ use lapidary::ops::*;
 use std::f64::consts::PI;
 
 const UNITS: usize = 64;
-const BATCH: u32 = 128;
+const BATCH: u32 = 64;
 /// Pixels of a side of the picture; ops of a row each take up to 65,535.
 pub const SIDE: u32 = 192;
 
@@ -22,8 +22,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let energy = pollster::block_on(run(600))?;
     let (low, high) = energy.iter().fold((f32::MAX, f32::MIN), |(l, h), &e| (l.min(e), h.max(e)));
     image::GrayImage::from_fn(SIDE, SIDE, |x, y| {
-        let share = (energy[(y * SIDE + x) as usize] - low) / (high - low);
-        // Twelve steps make contour lines.
+        let share = ((energy[(y * SIDE + x) as usize] - low) / (high - low)).sqrt();
+        // Twelve steps make contour lines; the root widens the valleys.
         image::Luma([((share * 12.0).floor() / 12.0 * 255.0) as u8])
     })
     .save(path)?;
@@ -64,7 +64,7 @@ pub async fn run(steps: u64) -> Result<Vec<f32>> {
     let (one, control) = (graph.input(Shape::SCALAR), graph.input(Shape::vector(2)?));
     let values = Weights::inputs(&mut graph, &parameters)?;
     let step = PgdStep { norm: Norm::L2, step_size: 0.04, eps: f32::INFINITY, clamp: true };
-    for _ in 0..10 {
+    for _ in 0..6 {
         let logits = perceptron(&mut graph, made, &values)?;
         let score = graph.push(LogSumExp, &[logits])?;
         let slope = gradient(&mut graph, score, ones, &[made])?;

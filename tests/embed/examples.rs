@@ -45,7 +45,7 @@ fn a_few_steps_teach_something() {
 /// Points of the moons lie deeper than the corners and the middle of the plane.
 #[test]
 fn the_moons_are_valleys() {
-    let energy = block_on(energy_2d::run(300)).unwrap();
+    let energy = block_on(energy_2d::run(150)).unwrap();
     let at = |[x, y]: [f32; 2]| {
         let side = energy_2d::SIDE as usize;
         let pixel = |v: f32| (v.clamp(0.0, 0.999) * side as f32) as usize;
@@ -59,4 +59,17 @@ fn the_moons_are_valleys() {
         assert!(points < at(corner), "{points} {corner:?} {}", at(corner));
     }
     assert!(points < all - 1.0, "{points} {all}");
+}
+
+/// The guide's code is the example's, line by line.
+#[test]
+fn the_guide_shows_what_runs() {
+    let guide = include_str!("../../docs/embed.md");
+    let example = include_str!("../../examples/embed_compute.rs");
+    let known: Vec<_> = example.lines().map(str::trim).collect();
+    let blocks: Vec<_> = guide.split("```").skip(1).step_by(2).collect();
+    assert_eq!(blocks.len(), 3);
+    for line in blocks.iter().flat_map(|block| block.lines().skip(1)) {
+        assert!(known.contains(&line.trim()), "{line}");
+    }
 }
