@@ -3,6 +3,8 @@
 //!
 //!     cargo run --release --example custom_model
 
+#![allow(clippy::print_stdout, clippy::indexing_slicing, reason = "an example")]
+
 use lapidary::Result;
 use lapidary::attack::{Attack, Objective, Pgd, Statistics};
 use lapidary::gpu::{Gpu, Options};

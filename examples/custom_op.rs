@@ -3,6 +3,8 @@
 //!
 //!     cargo run --release --example custom_op
 
+#![allow(clippy::print_stdout, clippy::indexing_slicing, reason = "an example")]
+
 use lapidary::Result;
 use lapidary::gpu::{Access, Gpu, Kernel, Layout, Options};
 use lapidary::graph::{Graph, Launch, Node, Op, Program, Shape, Value, exactly};

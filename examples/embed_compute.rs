@@ -3,6 +3,8 @@
 //!
 //!     cargo run --release --example embed_compute
 
+#![allow(clippy::print_stdout, reason = "an example")]
+
 use lapidary::embed::{Budget, Classifier, Gpu, Sampler, check};
 use lapidary::model::{Checkpoint, DeviceWeights, Network};
 use lapidary::wgpu;

@@ -3,6 +3,8 @@
 //!
 //!     cargo run --release --example energy_2d -- energy.png
 
+#![allow(clippy::indexing_slicing, reason = "an example")]
+
 use lapidary::Result;
 use lapidary::data::Random;
 use lapidary::gpu::{Gpu, Options};

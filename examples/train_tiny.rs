@@ -2,6 +2,8 @@
 //!
 //!     cargo run --release --example train_tiny
 
+#![allow(clippy::print_stdout, clippy::indexing_slicing, reason = "an example")]
+
 use lapidary::Result;
 use lapidary::data::{BatchSource, Part, fashion};
 use lapidary::eval::{Classifier, accuracy};
