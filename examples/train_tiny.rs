@@ -1,0 +1,60 @@
+//! Sixty steps of training on the embedded images through the library: a batch, an optimiser step, its loss.
+//!
+//!     cargo run --release --example train_tiny
+
+#![allow(clippy::print_stdout, clippy::indexing_slicing, reason = "an example")]
+
+use lapidary::Result;
+use lapidary::data::{BatchSource, Part, fashion};
+use lapidary::eval::{Classifier, accuracy};
+use lapidary::gpu::{Gpu, Options};
+use lapidary::model::{Activation, Network, Normalisation, WideResNet};
+use lapidary::train::{Learner, Optimiser, Sources, Update};
+use std::sync::Arc;
+
+const SIDE: u32 = 16;
+const BATCH: u32 = 32;
+const STEPS: u64 = 60;
+
+fn main() -> Result<()> {
+    let (losses, accuracy) = pollster::block_on(run())?;
+    for (step, loss) in losses.iter().enumerate().step_by(10) {
+        println!("step {step:2}: cross-entropy {loss:.3}");
+    }
+    println!("{:.1} % of 200 test images are named rightly", 100.0 * accuracy);
+    Ok(())
+}
+
+/// The loss of each step, and the accuracy on test images after the last.
+pub async fn run() -> Result<(Vec<f32>, f64)> {
+    let train = Arc::new(fashion::load(Part::Train)?.prepared(SIDE)?);
+    let test = fashion::load(Part::Test)?.prepared(SIDE)?;
+    let (mean, std) = (train.mean().to_vec(), train.std().to_vec());
+    let normalisation = Some(Normalisation { mean, std });
+    let model = Network::from(WideResNet::new(10, 1, 1, 10, Activation::Relu, normalisation)?);
+
+    let gpu = Gpu::new(&Options::from_env()).await?;
+    let mut learner = Learner::new(&gpu, &model, &model.initial(1)).await?;
+    let images = gpu.upload(&vec![0.0f32; (BATCH * SIDE * SIDE) as usize]).await?;
+    let labels = gpu.upload(&[0u32; BATCH as usize]).await?;
+    let classified = (&images, &labels);
+    let sources = Sources { classified, contrastive: None, batch: [BATCH, SIDE] };
+    let optimiser = Optimiser { momentum: 0.9, weight_decay: 5e-4 };
+    let update = Update::classifier(&learner, sources, optimiser).await?;
+
+    let batches = BatchSource::images("train", 1, BATCH as usize, train, None)?;
+    let mut losses = Vec::new();
+    for step in 0..STEPS {
+        let batch = batches.batch(step)?;
+        gpu.write(&images, &batch.images).await?;
+        gpu.write(&labels, &batch.labels).await?;
+        losses.push(update.step(&mut learner, 0.05).await?.ce);
+    }
+
+    // The averages are what is evaluated and published.
+    let classifier = Classifier::new(&model, &learner.average, [100, SIDE]).await?;
+    let count = 200;
+    let some = &test.images()[..count * (SIDE * SIDE) as usize];
+    let right = accuracy(&classifier, some, &test.labels()[..count]).await?;
+    Ok((losses, right))
+}

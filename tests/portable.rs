@@ -1,0 +1,115 @@
+//! Every kernel in every form its switches give it, translated to what the platforms take: SPIR-V for Vulkan, MSL for
+//! Metal, HLSL for DirectX 12. SPIR-V is judged by spirv-val (Debian: spirv-tools) where it is there, and in CI it has
+//! to be. No GPU is used; Metal's and DirectX's own compilers are not asked.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test may fail so")]
+
+use lapidary::gpu::Kernel;
+use lapidary::ops::KERNELS;
+use naga::back::{PipelineConstants, hlsl, msl, pipeline_constants::process_overrides, spv};
+use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet};
+use naga::valid::{ValidationFlags, Validator};
+use naga::{Module, Scalar, ScalarKind, ShaderStage, TypeInner};
+use std::process::Command;
+
+/// A kernel with its switches set, ready to be written in another language.
+struct Form {
+    name: String,
+    module: Module,
+    info: ModuleInfo,
+    subgroups: bool,
+}
+
+/// All settings of a kernel's switches; its numbers stay what they are by default.
+fn forms(kernel: &Kernel) -> Vec<Form> {
+    let name = kernel.name;
+    let module = naga::front::wgsl::parse_str(kernel.source)
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(kernel.source, name)));
+    let mut capabilities = Capabilities::empty();
+    capabilities.set(Capabilities::SUBGROUP, kernel.subgroup > 0);
+    capabilities.set(Capabilities::SHADER_FLOAT16, kernel.source.contains("enable f16;"));
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+    if kernel.subgroup > 0 {
+        validator.subgroup_stages(ShaderStages::COMPUTE);
+        validator.subgroup_operations(SubgroupOperationSet::all());
+    }
+    let info = validator.validate(&module).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    let is_switch = |ty| {
+        let scalar = &module.types[ty].inner;
+        matches!(scalar, TypeInner::Scalar(Scalar { kind: ScalarKind::Bool, .. }))
+    };
+    let switches: Vec<_> = module
+        .overrides
+        .iter()
+        .filter(|(_, each)| is_switch(each.ty))
+        .map(|(_, each)| each.name.clone().unwrap())
+        .collect();
+    let form = |setting: u32| {
+        let on = |at: usize| f64::from(setting >> at & 1);
+        let constants: PipelineConstants =
+            switches.iter().enumerate().map(|(at, name)| (name.clone(), on(at))).collect();
+        let entry = Some((ShaderStage::Compute, "main"));
+        let (module, info) = process_overrides(&module, &info, entry, &constants)
+            .unwrap_or_else(|error| panic!("{name} {constants:?}: {error}"));
+        let name = format!("{name} {setting:b}");
+        let (module, info) = (module.into_owned(), info.into_owned());
+        Form { name, module, info, subgroups: kernel.subgroup > 0 }
+    };
+    (0..1 << switches.len()).map(form).collect()
+}
+
+fn all() -> impl Iterator<Item = Form> {
+    KERNELS.iter().flat_map(|kernel| forms(kernel))
+}
+
+#[test]
+fn kernels_become_metal() {
+    // 2.1 has simdgroup functions.
+    let options = msl::Options { lang_version: (2, 1), ..Default::default() };
+    for Form { name, module, info, .. } in all() {
+        let (text, told) = msl::write_string(&module, &info, &options, &Default::default())
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(text.contains("kernel void main_"), "{name}: {text}");
+        assert!(told.entry_point_names.iter().all(Result::is_ok), "{name}");
+    }
+}
+
+#[test]
+fn kernels_become_hlsl() {
+    for Form { name, module, info, subgroups } in all() {
+        // Wave functions came with shader model 6.0; the older one is what every Windows compiles.
+        let shader_model =
+            if subgroups { hlsl::ShaderModel::V6_0 } else { hlsl::ShaderModel::V5_1 };
+        let options = hlsl::Options { shader_model, ..Default::default() };
+        let pipeline = hlsl::PipelineOptions::default();
+        let mut text = String::new();
+        let told = hlsl::Writer::new(&mut text, &options, &pipeline)
+            .write(&module, &info, None)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(text.contains("[numthreads("), "{name}: {text}");
+        assert!(told.entry_point_names.iter().all(Result::is_ok), "{name}");
+    }
+}
+
+/// As Vulkan 1.1 takes it, the least that has subgroups.
+#[test]
+fn kernels_become_valid_spirv() {
+    let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kernel.spv");
+    let there = Command::new("spirv-val").arg("--version").output().is_ok();
+    assert!(there || std::env::var_os("CI").is_none(), "CI needs spirv-val (spirv-tools)");
+    if !there {
+        println!("SKIPPED: no spirv-val (Debian: spirv-tools); SPIR-V is written but not judged");
+    }
+    for Form { name, module, info, .. } in all() {
+        let words = spv::write_vec(&module, &info, &options, None)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        if there {
+            std::fs::write(&path, bytemuck::cast_slice(&words)).unwrap();
+            let mut judge = Command::new("spirv-val");
+            let said = judge.args(["--target-env", "vulkan1.1"]).arg(&path).output().unwrap();
+            assert!(said.status.success(), "{name}: {}", String::from_utf8_lossy(&said.stderr));
+        }
+    }
+}
