@@ -24,7 +24,7 @@ fn store(o: u32, at: u32, columns: u32, value: vec4f) {
     var kept = vec4f(1.0);
     // What is not stored is read where something is.
     let places = at + min(vec4u(0u, 1u, 2u, 3u), vec4u(columns - 1u)) * apart;
-    if RESIDUAL > 0u {
+    if residual_place() > 0u {
         rest = vec4f(
             residual_word(places.x),
             residual_word(places.y),
@@ -32,7 +32,7 @@ fn store(o: u32, at: u32, columns: u32, value: vec4f) {
             residual_word(places.w),
         );
     }
-    if MASK {
+    if has_mask() {
         let mask = vec4f(mask_word(places.x), mask_word(places.y), mask_word(places.z), mask_word(places.w));
         kept = select(vec4f(0.0), vec4f(1.0), mask > vec4f(0.0));
     }

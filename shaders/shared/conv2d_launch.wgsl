@@ -21,6 +21,7 @@ struct Params {
     x_skip: u32, // words before what x, w, and mask and residual show
     w_skip: u32,
     y_skip: u32,
+    epilogue: u32, // flags of epilogue_params.wgsl
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -59,23 +59,30 @@ fn add_one(tile: ptr<function, Tile>, w: Octet, by: vec4f) {
     }
 }
 
-// Channels `o` and up at the word `at`, with what the epilogue adds.
+// Channels `o` and up at the word `at`, with what the epilogue adds. A loop: eight copies of what follows would be most of
+// a kernel's code, and of the time that it takes to compile.
 fn keep(tile: Tile, o: u32, at: u32, plane: u32) {
-    keep_channel(o + 0u, at + 0u * plane, tile.c0);
-    keep_channel(o + 1u, at + 1u * plane, tile.c1);
-    keep_channel(o + 2u, at + 2u * plane, tile.c2);
-    keep_channel(o + 3u, at + 3u * plane, tile.c3);
-    keep_channel(o + 4u, at + 4u * plane, tile.c4);
-    keep_channel(o + 5u, at + 5u * plane, tile.c5);
-    keep_channel(o + 6u, at + 6u * plane, tile.c6);
-    keep_channel(o + 7u, at + 7u * plane, tile.c7);
+    for (var c = 0u; c < 8u; c++) {
+        var value = tile.c0;
+        switch c {
+            case 1u: { value = tile.c1; }
+            case 2u: { value = tile.c2; }
+            case 3u: { value = tile.c3; }
+            case 4u: { value = tile.c4; }
+            case 5u: { value = tile.c5; }
+            case 6u: { value = tile.c6; }
+            case 7u: { value = tile.c7; }
+            default: {}
+        }
+        keep_channel(o + c, at + c * plane, value);
+    }
 }
 
 fn keep_channel(o: u32, at: u32, value: vec4f) {
     if o >= params.outputs { return; }
     var rest = vec4f(0.0);
-    if RESIDUAL > 0u { rest = residual_quad(at); }
+    if residual_place() > 0u { rest = residual_quad(at); }
     var kept = vec4f(1.0);
-    if MASK { kept = select(vec4f(0.0), vec4f(1.0), mask_quad(at) > vec4f(0.0)); }
+    if has_mask() { kept = select(vec4f(0.0), vec4f(1.0), mask_quad(at) > vec4f(0.0)); }
     y[at / 4u] = epilogue(o, value, rest, kept);
 }

@@ -3,7 +3,11 @@
 use crate::gpu::{Adapter, AdapterKind, WINDOW_ALIGNMENT, WINDOW_WORDS, uniform};
 
 /// Invocations in a workgroup, at most.
-const WORKGROUP: u32 = 32;
+pub(super) const WORKGROUP: u32 = 32;
+
+/// Invocations in a workgroup on CPU rasterisers without windows: two of their subgroups, whatever the launch, so that
+/// one pipeline does for all.
+pub(super) const WORKGROUP_OF_CPUS: u32 = 8;
 
 /// Workgroups a launch should have: enough for a CPU rasteriser's threads to end together.
 const ENOUGH: u32 = 8;
@@ -40,6 +44,7 @@ uniform! {
         x_skip: u32,
         w_skip: u32,
         y_skip: u32,
+        epilogue: u32,
     }
 }
 
@@ -52,6 +57,13 @@ pub(super) struct Share {
     pub y: Option<u32>,
     /// Workgroups in y: blocks of eight output channels.
     pub blocks: u32,
+}
+
+impl Params {
+    /// Whether planes are made of squares of eight.
+    pub(super) fn is_in_eights(&self) -> bool {
+        self.width.is_multiple_of(8) && self.height.is_multiple_of(8)
+    }
 }
 
 /// Whether uniform windows pay: on CPU rasterisers with subgroups to share loads.

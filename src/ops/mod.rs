@@ -188,6 +188,7 @@ pub static KERNELS: &[&Kernel] = &[
     &packed_conv2d::HALVE.window,
     &packed_conv2d::QUADS.storage,
     &packed_conv2d::QUADS.window,
+    &packed_conv2d::TALL,
     &packed_conv2d::TAPS.storage,
     &packed_conv2d::TAPS.window,
     &packed_weight_gradient::NINE,

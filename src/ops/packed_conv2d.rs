@@ -3,8 +3,10 @@
 //! [`Conv2dInputGradient`](super::Conv2dInputGradient).
 
 use super::conv2d::Conv2d;
-use super::conv2d_launch::{Params, Share, reads_windows, shares, workgroup};
-use crate::gpu::{Access::*, Adapter, Binding, Kernel, Recording, uniform};
+use super::conv2d_launch::{
+    Params, Share, WORKGROUP, WORKGROUP_OF_CPUS, reads_windows, shares, workgroup,
+};
+use crate::gpu::{Access::*, Adapter, AdapterKind, Binding, Kernel, Recording, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
 
@@ -25,7 +27,7 @@ pub static PACK: Kernel = Kernel {
 };
 
 macro_rules! packed {
-    ($name:literal, $stem:literal, $read:literal, $access:expr, $subgroup:literal $(, $tile:literal)?) => {
+    ($name:literal, $stem:literal, $read:literal, $flags:literal, $access:expr, $subgroup:literal $(, $tile:literal)?) => {
         Kernel {
             name: $name,
             source: concat!(
@@ -33,6 +35,7 @@ macro_rules! packed {
                 include_str!("../../shaders/shared/conv2d_launch.wgsl"),
                 include_str!(concat!("../../shaders/shared/conv2d_read_", $read, ".wgsl")),
                 include_str!("../../shaders/shared/epilogue.wgsl"),
+                include_str!(concat!("../../shaders/shared/epilogue_", $flags, ".wgsl")),
                 $(include_str!(concat!("../../shaders/shared/", $tile, ".wgsl")),)?
             ),
             params: Params::LAYOUT,
@@ -53,8 +56,8 @@ macro_rules! packed {
 macro_rules! reads {
     ($stem:literal, $window:literal $(, $tile:literal)?) => {
         Reads {
-            storage: packed!($stem, $stem, "storage", Read, 0 $(, $tile)?),
-            window: packed!($window, $stem, "window", Window, 8 $(, $tile)?),
+            storage: packed!($stem, $stem, "storage", "params", Read, 0 $(, $tile)?),
+            window: packed!($window, $stem, "window", "constants", Window, 8 $(, $tile)?),
         }
     };
 }
@@ -70,6 +73,9 @@ pub struct Reads {
 
 /// 3x3, stride 1, padding 1, rows of whole quads, either direction.
 pub static QUADS: Reads = reads!("conv2d_quads", "conv2d_quads_window", "conv2d_tile");
+/// The same on CPU rasterisers without subgroups, rows and columns of whole eights.
+pub static TALL: Kernel =
+    packed!("conv2d_tall", "conv2d_tall", "storage", "params", Read, 0, "conv2d_tile");
 /// Stride 2 that halves both sides.
 pub static HALVE: Reads = reads!("conv2d_halve", "conv2d_halve_window", "conv2d_tile");
 /// Its derivative for x.
@@ -156,6 +162,14 @@ pub struct Epilogue {
     pub relu: bool,
 }
 
+impl Epilogue {
+    /// As shaders/shared/epilogue_params.wgsl reads it; a mask's scale is no affine.
+    fn flags(self) -> u32 {
+        let [affine, mask, relu] = [self.affine && !self.mask, self.mask, self.relu].map(u32::from);
+        affine | mask << 1 | relu << 2 | (self.residual as u32) << 3
+    }
+}
+
 /// A convolution (inputs x, packed weights) or its derivative for x (inputs dy, packed weights), then
 /// what the epilogue takes; output y or dx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +216,7 @@ fn storage_shares(params: &Params, max_binding: u64) -> Result<Vec<Share>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Quads,
+    Tall,
     Halve,
     Double,
     Taps,
@@ -264,6 +279,7 @@ impl PackedConv2d {
             x_skip: 0,
             w_skip: 0,
             y_skip: 0,
+            epilogue: self.epilogue.flags(),
         })
     }
 
@@ -306,28 +322,35 @@ impl Op for PackedConv2d {
         let mut next = |wanted: bool| wanted.then(|| extra.next()).flatten();
         let affine_buffer = next(affine || mask).unwrap_or(*x);
         let (mask_buffer, residual_buffer) = (next(mask), next(residual != Residual::None));
-        let mut constants = vec![
-            ("AFFINE", f64::from(affine && !mask)),
-            ("MASK", f64::from(mask)),
-            ("RELU", f64::from(relu)),
-            ("RESIDUAL", f64::from(residual as u32)),
-        ];
-        let whole = storage_shares(&params, launch.to.adapter().max_binding)?;
-        let windows = self.shares(&params, launch.to.adapter());
-        let way = self.way();
+        let adapter = launch.to.adapter();
+        let whole = storage_shares(&params, adapter.max_binding)?;
+        let windows = self.shares(&params, adapter);
+        let on_cpu = adapter.kind == AdapterKind::Cpu;
+        let mut constants = Vec::new();
+        if windows.is_some() {
+            constants.push(("AFFINE", f64::from(affine && !mask)));
+            constants.push(("MASK", f64::from(mask)));
+            constants.push(("RELU", f64::from(relu)));
+            constants.push(("RESIDUAL", f64::from(residual as u32)));
+        }
+        let mut way = self.way();
+        if way == Way::Quads && on_cpu && windows.is_none() && params.is_in_eights() {
+            way = Way::Tall;
+        }
         if way == Way::Quads {
             constants.push(("NARROW", f64::from(params.width == 4)));
         }
-        if way != Way::Taps {
+        if !matches!(way, Way::Taps | Way::Tall) {
             constants.push(("CHANNELS", f64::from(params.outputs.min(8))));
         }
         let (reads, tiles, phases) = match way {
+            Way::Tall => (None, params.width / 8 * (params.height / 8), 1),
             Way::Quads => {
                 let [across, high] = if params.width == 4 { [1, 4] } else { [params.width / 8, 2] };
-                (&QUADS, across * params.height.div_ceil(high), 1)
+                (Some(&QUADS), across * params.height.div_ceil(high), 1)
             }
-            Way::Halve => (&HALVE, params.out_width / 4 * params.out_height.div_ceil(2), 1),
-            Way::Double => (&DOUBLE, params.width / 4 * params.height, 1),
+            Way::Halve => (Some(&HALVE), params.out_width / 4 * params.out_height.div_ceil(2), 1),
+            Way::Double => (Some(&DOUBLE), params.width / 4 * params.height, 1),
             Way::Taps => {
                 constants.push(("TRANSPOSED", f64::from(self.transposed)));
                 constants.push(("STRIDE_Y", f64::from(params.stride_y)));
@@ -336,13 +359,17 @@ impl Op for PackedConv2d {
                 let [every_y, every_x] = if self.transposed { self.conv.stride } else { [1, 1] };
                 let across = params.out_width.div_ceil(every_x).div_ceil(4);
                 let tiles = params.out_height.div_ceil(every_y) * across;
-                (&TAPS, tiles, every_y * every_x)
+                (Some(&TAPS), tiles, every_y * every_x)
             }
         };
         if matches!(way, Way::Halve | Way::Double) {
             constants.push(("POINT", f64::from(params.kernel_width == 1)));
         }
-        let kernel = if windows.is_some() { &reads.window } else { &reads.storage };
+        let kernel = match reads {
+            Some(reads) if windows.is_some() => &reads.window,
+            Some(reads) => &reads.storage,
+            None => &TALL,
+        };
         for share in windows.as_deref().unwrap_or(whole.as_slice()) {
             // What the flags leave out is bound to x as x is.
             let x = Binding { buffer: *x, window: share.x };
@@ -357,7 +384,11 @@ impl Op for PackedConv2d {
                 (*y).into(),
             ];
             let invocations = share.params.images * tiles;
-            let workgroup = workgroup(invocations, share.blocks * phases);
+            let workgroup = match windows {
+                Some(_) => workgroup(invocations, share.blocks * phases),
+                None if on_cpu => WORKGROUP_OF_CPUS,
+                None => WORKGROUP,
+            };
             let constants = [&constants[..], &[("WORKGROUP", f64::from(workgroup))]].concat();
             let grid = [invocations.div_ceil(workgroup), share.blocks, phases];
             launch.to.dispatch(kernel, &constants, share.params, &buffers, grid)?;

@@ -125,6 +125,7 @@ fn whole(p: super::conv2d::Params) -> Params {
         x_skip: 0,
         w_skip: 0,
         y_skip: 0,
+        epilogue: 0,
     }
 }
 

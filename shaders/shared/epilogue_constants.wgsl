@@ -1,0 +1,12 @@
+// The flags of an epilogue, fixed when the pipeline is made: what they leave out is not compiled. For lavapipe, whose
+// branches cost loads and stores.
+
+override AFFINE: bool = false;
+override MASK: bool = false;
+override RELU: bool = false;
+override RESIDUAL: u32 = 0u;
+
+fn has_affine() -> bool { return AFFINE; }
+fn has_mask() -> bool { return MASK; }
+fn has_relu() -> bool { return RELU; }
+fn residual_place() -> u32 { return RESIDUAL; }

@@ -1,0 +1,7 @@
+// The flags of an epilogue, read from the parameters: one pipeline does for all of a network's layers, which would
+// otherwise take most of the time to a page's first step.
+
+fn has_affine() -> bool { return (params.epilogue & 1u) != 0u; }
+fn has_mask() -> bool { return (params.epilogue & 2u) != 0u; }
+fn has_relu() -> bool { return (params.epilogue & 4u) != 0u; }
+fn residual_place() -> u32 { return params.epilogue >> 3u; }
