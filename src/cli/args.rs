@@ -164,7 +164,7 @@ pub struct Eval {
     #[arg(long, visible_alias = "batch-size", default_value_t = 64,
         value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub batch: u32,
-    /// builtin:fashion or a folder of idx files [default: the run's own]
+    /// builtin:fashion, a folder of idx files or one of class folders [default: the run's own]
     #[arg(long, value_name = "IMAGES")]
     pub data: Option<String>,
     /// Rows and columns of the images [default: the checkpoint's]

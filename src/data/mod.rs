@@ -10,6 +10,8 @@ pub mod fractal;
 pub mod idx;
 pub mod loader;
 mod order;
+#[cfg(not(target_arch = "wasm32"))]
+mod pictures;
 pub mod prepared;
 pub mod seed;
 pub mod source;
@@ -20,6 +22,8 @@ pub use dataset::{Dataset, Part};
 pub use fractal::{Fractal, fractal};
 pub use idx::{Idx, idx_from_bytes, read_idx};
 pub use loader::Loader;
+#[cfg(not(target_arch = "wasm32"))]
+pub use pictures::photograph;
 pub use prepared::Prepared;
 pub use seed::Random;
 pub use source::{Ood, SAMPLE_STARTS, Source};
