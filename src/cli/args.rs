@@ -42,11 +42,19 @@ pub enum Command {
     /// List the adapters
     Devices,
     /// Run embedded cases on the adapter and say what fails
-    Doctor,
+    Doctor(Doctor),
     /// Say what is in a checkpoint
     Inspect(Inspect),
     /// Write a PyTorch checkpoint as safetensors, or a network as ONNX
     Convert(Convert),
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Write what was found as JSON, for a bug report
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// `demo`
