@@ -1,21 +1,21 @@
 //! Images from file to batch: readers, the embedded set, augmentation, out-of-distribution fields, loader threads.
 //! Knows no GPU. All that is random is a pure function of a seed and a position, so that a resumed run reads on exactly.
 
-pub mod augment;
+mod augment;
 mod checksum;
-pub mod dataset;
+mod dataset;
 pub mod fashion;
 mod folder;
-pub mod fractal;
-pub mod idx;
-pub mod loader;
+mod fractal;
+mod idx;
+mod loader;
 mod order;
 #[cfg(not(target_arch = "wasm32"))]
 mod pictures;
-pub mod prepared;
-pub mod seed;
-pub mod source;
-pub mod stream;
+mod prepared;
+mod seed;
+mod source;
+mod stream;
 
 pub use augment::CropFlip;
 pub use dataset::{Dataset, Part};
