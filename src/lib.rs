@@ -5,7 +5,9 @@
 //! [`ops`], [`graph`], [`gpu`]; beside them `data`, which knows no GPU.
 
 pub mod attack;
+// The program's commands, for `main.rs`: no part of the API.
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 #[cfg(feature = "data")]
 pub mod data;

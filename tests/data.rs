@@ -145,7 +145,8 @@ fn folder_gives_both_parts_the_training_classes() {
     );
     write_part(folder.path(), "t10k", &idx(&[1, 1, 2], &[9, 8]), &idx(&[1], &[2]));
     let train = Dataset::from_idx_folder(folder.path(), Part::Train).unwrap();
-    let test = Source::parse(folder.path().to_str().unwrap()).unwrap().load(Part::Test).unwrap();
+    let test =
+        Source::parse(folder.path().to_str().unwrap()).unwrap().load(Part::Test, 16).unwrap();
     assert_eq!(
         (train.len(), train.classes(), train.channels(), train.height(), train.width()),
         (3, 5, 1, 1, 2)
@@ -179,6 +180,94 @@ fn folder_errors() {
     assert_says(&error(Part::Train), &["1×5000×1", "4096"]);
 }
 
+// ---- class folders
+
+/// A picture of one colour whose middle square is of another.
+fn picture(path: &Path, [width, height]: [u32; 2], [around, middle]: [[u8; 3]; 2]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let short = width.min(height);
+    let (left, top) = ((width - short) / 2, (height - short) / 2);
+    let inside = |x, y| (left..left + short).contains(&x) && (top..top + short).contains(&y);
+    let colour = |x, y| image::Rgb(if inside(x, y) { middle } else { around });
+    image::RgbImage::from_fn(width, height, colour).save(path).unwrap();
+}
+
+#[test]
+fn photographs_are_cropped_and_shrunk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (green, blue) = ([0, 255, 0], [0, 0, 255]);
+    picture(&folder.path().join("sea/b.png"), [90, 30], [green, blue]);
+    picture(&folder.path().join("meadow/a.JPG"), [40, 64], [blue, green]);
+    picture(&folder.path().join("meadow/.hidden.png"), [8, 8], [blue, blue]);
+    fs::write(folder.path().join("meadow/notes.txt"), "of no matter").unwrap();
+    let source = Source::parse(folder.path().to_str().unwrap()).unwrap();
+    let read = source.load(Part::Train, 8).unwrap();
+    assert_eq!((read.len(), read.channels(), read.height(), read.width()), (2, 3, 8, 8));
+    assert_eq!(
+        (read.class_names(), read.labels()),
+        (&["meadow".into(), "sea".into()][..], &[0, 1][..])
+    );
+    assert!(read.damaged().is_empty());
+    // A pixel at the crop's edge may have taken in a little of what lies beside it, a JPEG is a little off everywhere.
+    let planes = |image: usize| {
+        let planes: Vec<_> = read.image(image).unwrap().chunks(64).collect();
+        planes
+            .iter()
+            .map(|plane| plane.iter().map(|&value| u32::from(value)).sum::<u32>() / 64)
+            .collect::<Vec<_>>()
+    };
+    let [meadow, sea] = [planes(0), planes(1)];
+    assert!(meadow[0] < 5 && meadow[1] > 240 && meadow[2] < 20, "{meadow:?}");
+    assert!(sea[0] < 5 && sea[1] < 20 && sea[2] > 240, "{sea:?}");
+    let held_out = read.split(1, 0).unwrap().1;
+    assert_eq!(held_out.class_names(), read.class_names());
+}
+
+#[test]
+fn class_folders_are_divided_by_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    let load = |part| Dataset::from_class_folders(folder.path(), part, 8);
+    let error = |part| load(part).unwrap_err().to_string();
+    let grey = [[90; 3]; 2];
+    assert_says(&error(Part::Train), &["neither idx files nor a folder for each class"]);
+    picture(&at("train/cat/1.png"), [9, 9], grey);
+    assert_says(&error(Part::Test), &["not divided", "data.held_out"]);
+    picture(&at("train/dog/1.png"), [9, 9], grey);
+    picture(&at("test/dog/1.png"), [9, 9], grey);
+    assert_eq!(load(Part::Train).unwrap().labels(), [0, 1]);
+    assert_says(&error(Part::Test), &["cat", "no PNG or JPEG"]);
+    picture(&at("test/cat/1.png"), [9, 9], grey);
+    assert_eq!(load(Part::Test).unwrap().class_names(), ["cat", "dog"]);
+    fs::create_dir(at("test/cow")).unwrap();
+    assert_says(&error(Part::Test), &["\"cow\"", "is not in", "train"]);
+    let error = Dataset::from_class_folders(folder.path(), Part::Train, 0).unwrap_err();
+    assert_says(&error.to_string(), &["side 0", "4096"]);
+}
+
+#[test]
+fn a_few_damaged_pictures_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |i: usize| folder.path().join(format!("{}/{i:02}.png", ["a", "b"][i % 2]));
+    for i in 0..20 {
+        picture(&at(i), [9, 9], [[i as u8; 3]; 2]);
+    }
+    let whole = fs::read(at(7)).unwrap();
+    fs::write(at(7), &whole[..whole.len() / 2]).unwrap();
+    fs::write(at(12), "no picture").unwrap();
+    let read = Dataset::from_class_folders(folder.path(), Part::Train, 8).unwrap();
+    assert_eq!((read.len(), read.damaged().len()), (18, 2));
+    assert_says(&read.damaged()[0], &["12.png"]);
+    assert_says(&read.damaged()[1], &["07.png"]);
+    assert_eq!(read.image(6).unwrap()[0], 14, "images and labels stay together");
+    assert_eq!(read.labels(), [vec![0; 9], vec![1; 9]].concat());
+    fs::write(at(3), "").unwrap();
+    let error = Dataset::from_class_folders(folder.path(), Part::Train, 8).unwrap_err();
+    assert_says(&error.to_string(), &["3 of 20", "one in 10", "12.png"]);
+}
+
+// ---- data sets
+
 #[test]
 fn data_set_refuses_what_does_not_fit() {
     let error = |channels, pixels: usize, labels: &[u32]| {
@@ -200,7 +289,7 @@ fn embedded_set_is_balanced() {
             assert_eq!(data.labels().iter().filter(|&&label| label == class).count(), each);
         }
     }
-    let train = Source::parse("builtin:fashion").unwrap().load(Part::Train).unwrap();
+    let train = Source::parse("builtin:fashion").unwrap().load(Part::Train, 16).unwrap();
     // The first labels of the official training file: ankle boot, T-shirt, T-shirt, dress, T-shirt, pullover, sneaker.
     assert_eq!(train.labels()[..7], [9, 0, 0, 3, 0, 2, 7]);
     assert_eq!(fashion::CLASS_NAMES[9], "ankle boot");
@@ -586,7 +675,7 @@ fn names_of_data() {
         &["ood", "builtin:x", "builtin:fractal"],
     );
     assert!(Source::parse("").is_err());
-    assert!(Source::parse("/not/there").unwrap().load(Part::Train).is_err());
+    assert!(Source::parse("/not/there").unwrap().load(Part::Train, 16).is_err());
     let three_channels = Ood::Images(Source::Fashion).batches("ood", 0, 4, 3, 16);
     assert_says(&three_channels.unwrap_err().to_string(), &["1 channels", "3"]);
     assert_eq!(

@@ -290,8 +290,35 @@ fn plans_are_shown_and_nothing_is_written() {
 #[test]
 fn the_adapter_is_well() {
     let folder = tempfile::tempdir().unwrap();
-    let said = working(folder.path(), &["doctor"]);
+    let said = working(folder.path(), &["doctor", "--report", "report.json"]);
     assert_eq!(said.matches("\nok ").count(), 12, "{said}");
+    let text = std::fs::read_to_string(folder.path().join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["lapidary"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(report["cases"].as_array().unwrap().len(), 12);
+    assert!(report["cases"][0]["good"].as_bool().unwrap() && report["error"].is_null(), "{text}");
+    let device = &report["device"];
+    assert!(said.starts_with(device["name"].as_str().unwrap()), "{text}");
+    let limits = device["limits"].as_object().unwrap();
+    assert!(
+        limits.len() > 20 && limits["max_storage_buffers_per_shader_stage"].as_u64() >= Some(8),
+        "{text}"
+    );
+    for path in [folder.path(), &std::env::current_dir().unwrap(), &std::env::home_dir().unwrap()] {
+        assert!(!text.contains(path.to_str().unwrap()), "{} in {text}", path.display());
+    }
+}
+
+/// No adapter is worth a report too.
+#[test]
+fn a_report_tells_that_there_is_no_adapter() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["doctor", "--report", "report.json", "--adapter", "nosuch"];
+    assert_eq!(lapidary(folder.path(), &arguments).status.code(), Some(4));
+    let text = std::fs::read_to_string(folder.path().join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(report["device"].is_null() && report["error"].as_str().unwrap().contains("nosuch"));
+    assert!(!report["adapters"].as_array().unwrap().is_empty());
 }
 
 /// One tensor under a name, and its numbers.

@@ -42,11 +42,19 @@ pub enum Command {
     /// List the adapters
     Devices,
     /// Run embedded cases on the adapter and say what fails
-    Doctor,
+    Doctor(Doctor),
     /// Say what is in a checkpoint
     Inspect(Inspect),
     /// Write a PyTorch checkpoint as safetensors, or a network as ONNX
     Convert(Convert),
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Write what was found as JSON, for a bug report
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// `demo`
@@ -164,7 +172,7 @@ pub struct Eval {
     #[arg(long, visible_alias = "batch-size", default_value_t = 64,
         value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub batch: u32,
-    /// builtin:fashion or a folder of idx files [default: the run's own]
+    /// builtin:fashion, a folder of idx files or one of class folders [default: the run's own]
     #[arg(long, value_name = "IMAGES")]
     pub data: Option<String>,
     /// Rows and columns of the images [default: the checkpoint's]

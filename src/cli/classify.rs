@@ -3,8 +3,6 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use image::imageops::{FilterType, crop_imm, resize};
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 use pollster::block_on;
 use serde_json::json;
 
@@ -12,14 +10,13 @@ use super::args;
 use super::model::Loaded;
 use super::session::Session;
 use super::starts;
+use crate::data::photograph;
 use crate::eval::{Classifier, logsumexp};
 use crate::model::DeviceWeights;
 use crate::{Error, Result};
 
 /// Images at once.
 const BATCH: usize = 8;
-/// Rows and columns of a photograph, at most.
-const LARGEST: u32 = 1 << 14;
 
 /// Prints the likeliest classes of each image.
 pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
@@ -60,45 +57,15 @@ pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
 }
 
 /// A picture as the network wants it: for grey networks, which learnt from drawn data sets, brought to `side` as those
-/// are ([`prepared`](crate::data::Dataset::prepared)), which the page does too; for all others as a photograph, upright, its short side brought to `side` by an antialiased bicubic filter, and
-/// the middle of the long one. NCHW in \[0, 1\].
+/// are ([`prepared`](crate::data::Dataset::prepared)), which the page does too; for all others as a
+/// [`photograph`]. NCHW in \[0, 1\].
 fn read(path: &Path, channels: u32, side: u32) -> Result<Vec<f32>> {
-    if channels == 1 {
-        return Ok(starts::read(&[path.into()], channels)?.prepared(side)?.images().to_vec());
-    }
-    let failed = |error: &dyn std::fmt::Display| Error::bad_file(path, error);
-    let reader = ImageReader::open(path).map_err(|error| failed(&error))?;
-    let mut reader = reader.with_guessed_format().map_err(|error| failed(&error))?;
-    let mut limits = Limits::default();
-    (limits.max_image_width, limits.max_image_height) = (Some(LARGEST), Some(LARGEST));
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|error| failed(&error))?;
-    let orientation = decoder.orientation().map_err(|error| failed(&error))?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| failed(&error))?;
-    image.apply_orientation(orientation);
-    let (width, height) = (image.width(), image.height());
-    let long = |length: u32| {
-        let short = f64::from(width.min(height)).max(1.0);
-        (f64::from(length) * f64::from(side) / short).round().max(f64::from(side)) as u32
-    };
-    let (columns, rows) = (long(width), long(height));
-    if columns.max(rows) > LARGEST {
-        let reason = format_args!("{width}×{height} is too long for its width, at {side} pixels");
-        return Err(failed(&reason));
-    }
-    let (left, top) = ((columns - side) / 2, (rows - side) / 2);
-    let planes: Vec<f32> = match channels {
-        3 => {
-            let sized = resize(&image.into_rgb32f(), columns, rows, FilterType::CatmullRom);
-            let square = crop_imm(&sized, left, top, side, side).to_image();
-            (0..3)
-                .flat_map(|c| square.pixels().filter_map(move |pixel| pixel.0.get(c)).copied())
-                .collect()
-        }
+    match channels {
+        1 => Ok(starts::read(&[path.into()], channels)?.prepared(side)?.images().to_vec()),
+        3 => photograph(path, side),
         other => {
             let reason = format_args!("the network takes images of {other} channels, not pictures");
-            return Err(failed(&reason));
+            Err(Error::bad_file(path, reason))
         }
-    };
-    Ok(planes.into_iter().map(|value| value.clamp(0.0, 1.0)).collect())
+    }
 }

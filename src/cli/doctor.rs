@@ -1,12 +1,16 @@
 //! `doctor`: embedded cases on the adapter, as built and as rewritten for it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use pollster::block_on;
+use serde_json::json;
 
+use super::args;
 use super::session::Session;
 use crate::Error;
 use crate::doctor::{CHECKS, WEIGHTS};
+use crate::gpu::{Gpu, adapters};
 
 macro_rules! golden {
     ($($path:literal),* $(,)?) => {
@@ -30,9 +34,29 @@ fn embedded(name: &str) -> crate::Result<&'static [u8]> {
     found.map(|(_, bytes)| *bytes).ok_or_else(|| Error::bad_file(name, "not embedded"))
 }
 
-/// Says what fails on the adapter.
-pub fn run(session: &Session) -> anyhow::Result<()> {
-    let gpu = session.gpu()?;
+/// Says what fails on the adapter, and writes it as JSON where that is asked for: also if there is no adapter, as that is
+/// a bug to report too.
+pub fn run(session: &Session, args: &args::Doctor) -> anyhow::Result<()> {
+    let mut findings = Findings::default();
+    let examined = examine(session, &mut findings);
+    if let Some(file) = &args.report {
+        let report = report(&findings, examined.as_ref().err());
+        std::fs::write(file, format!("{report:#}\n"))
+            .map_err(|error| Error::bad_file(file, error))?;
+        super::print(&format!("\nreport {}\n", file.display()))?;
+    }
+    examined
+}
+
+/// What is known when all is over, or went wrong.
+#[derive(Default)]
+struct Findings {
+    gpu: Option<Gpu>,
+    cases: Vec<serde_json::Value>,
+}
+
+fn examine(session: &Session, findings: &mut Findings) -> anyhow::Result<()> {
+    let gpu = findings.gpu.insert(session.gpu()?).clone();
     let adapter = gpu.adapter();
     super::print(&format!("{adapter}\ndriver {}\n\n", adapter.driver))?;
     let (mut failed, mut count) = (0, 0);
@@ -52,6 +76,8 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
             let mut line = String::new();
             writeln!(line, "{word:<5}{:<22}{way:<11}{about}", check.name)?;
             super::print(&line)?;
+            let case = json!({ "case": check.name, "way": way, "good": good, "worst": about });
+            findings.cases.push(case);
         }
     }
     if failed > 0 {
@@ -59,4 +85,34 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
         return Err(Error::Gpu { doing: "checking the embedded cases".into(), reason }.into());
     }
     super::print(&format!("\nall {count} are right\n"))
+}
+
+/// All of the machine that a bug can depend on, and nothing of its owner.
+fn report(findings: &Findings, error: Option<&anyhow::Error>) -> serde_json::Value {
+    let device = findings.gpu.as_ref().map(|gpu| {
+        let adapter = gpu.adapter();
+        json!({
+            "name": adapter.name,
+            "backend": adapter.backend,
+            "kind": format!("{:?}", adapter.kind),
+            "driver": adapter.driver,
+            "subgroup": adapter.subgroup,
+            "features": gpu.features(),
+            "limits": gpu.limits().into_iter().collect::<BTreeMap<_, _>>(),
+        })
+    });
+    let others = block_on(adapters()).unwrap_or_default();
+    let os = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let os = os.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    json!({
+        "lapidary": env!("CARGO_PKG_VERSION"),
+        "commit": option_env!("LAPIDARY_COMMIT"),
+        "os": std::env::consts::OS,
+        "os_version": os.map(|name| name.trim_matches('"')),
+        "architecture": std::env::consts::ARCH,
+        "adapters": others.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "device": device,
+        "cases": findings.cases,
+        "error": error.map(|error| format!("{error:#}")),
+    })
 }

@@ -85,5 +85,5 @@ fn images(loaded: &Loaded, args: &args::Eval) -> crate::Result<Prepared> {
         return Ok(std::sync::Arc::unwrap_or_clone(test));
     }
     let named = args.data.as_ref().unwrap_or(&config.data.train);
-    Source::parse(named)?.load(Part::Test)?.prepared(loaded.side)
+    Source::parse(named)?.load(Part::Test, loaded.side)?.prepared(loaded.side)
 }

@@ -20,7 +20,10 @@ pub fn of_run(
     }
     let test = &material.test;
     let images = |values| Images::new(values, test.channels(), test.side());
-    let names = super::model::class_names(&config.data.train, test.classes());
+    let names = match material.class_names.as_slice() {
+        [] => super::model::class_names(&config.data.train, test.classes()),
+        names => names.to_vec(),
+    };
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let columns = config.sample.per_class as usize;
     let of_class = |all: &[u32]| -> Vec<Vec<usize>> {

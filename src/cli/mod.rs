@@ -57,7 +57,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Eval(args)) => evaluate::run(&session, &args),
         Some(Command::Classify(args)) => classify::run(&session, &args),
         Some(Command::Devices) => devices::run(&session),
-        Some(Command::Doctor) => doctor::run(&session),
+        Some(Command::Doctor(args)) => doctor::run(&session, &args),
         Some(Command::Inspect(args)) => inspect::run(&session, &args),
         Some(Command::Convert(args)) => convert::run(&session, &args),
         None => print(&Arguments::command().render_help().to_string()),

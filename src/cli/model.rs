@@ -62,6 +62,10 @@ impl Loaded {
 
     /// What its classes are called.
     pub fn class_names(&self) -> Vec<String> {
+        let known = self.checkpoint.metadata.class_names.clone();
+        if let Some(names) = known.filter(|names| names.len() == self.model.classes() as usize) {
+            return names;
+        }
         let data = if self.told { self.config.data.train.as_str() } else { "" };
         class_names(data, self.model.classes())
     }

@@ -40,6 +40,8 @@ pub struct Dataset {
     classes: u32,
     pixels: Vec<u8>,
     labels: Vec<u32>,
+    pub(super) class_names: Vec<String>,
+    pub(super) damaged: Vec<String>,
 }
 
 impl Dataset {
@@ -78,7 +80,8 @@ impl Dataset {
             ));
         }
         check_labels("data set", &labels, classes)?;
-        Ok(Self { channels, height, width, classes, pixels, labels })
+        let (class_names, damaged) = (Vec::new(), Vec::new());
+        Ok(Self { channels, height, width, classes, pixels, labels, class_names, damaged })
     }
 
     /// Colour channels, 1 to 16.
@@ -119,6 +122,16 @@ impl Dataset {
     /// One label an image.
     pub fn labels(&self) -> &[u32] {
         &self.labels
+    }
+
+    /// What its classes are called, by label; empty where the files do not say.
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    /// What was to be an image and could not be read: a sentence each, with the file's path.
+    pub fn damaged(&self) -> &[String] {
+        &self.damaged
     }
 
     /// The pixels of one image, CHW.
@@ -196,6 +209,8 @@ impl Dataset {
                 .filter(|(_, keep)| *keep)
                 .map(|(&label, _)| label)
                 .collect(),
+            class_names: self.class_names.clone(),
+            damaged: self.damaged.clone(),
             ..*self
         }
     }

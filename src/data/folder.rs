@@ -73,6 +73,13 @@ fn classes(labels: &Idx) -> u32 {
     labels.bytes.iter().max().map_or(0, |&label| u32::from(label) + 1)
 }
 
+/// Whether a file of either part is there, so that a folder that lacks another is told so.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn has_idx(folder: &Path) -> bool {
+    let parts = ["train-images-idx3-ubyte", "t10k-images-idx3-ubyte"];
+    parts.iter().any(|name| find(folder, name).is_ok())
+}
+
 fn find(folder: &Path, name: &str) -> Result<PathBuf> {
     [folder.join(name), folder.join(format!("{name}.gz"))]
         .into_iter()

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use super::augment::CropFlip;
 use super::dataset::{Dataset, Part};
 use super::fashion;
+#[cfg(not(target_arch = "wasm32"))]
+use super::folder;
 use super::fractal::Fractal;
 use super::stream::BatchSource;
 use crate::{Error, Result};
@@ -19,7 +21,7 @@ pub const SAMPLE_STARTS: &str = "sample-starts";
 pub enum Source {
     /// `builtin:fashion`, the embedded cut of Fashion-MNIST.
     Fashion,
-    /// A folder of idx files under their official names.
+    /// A folder of idx files under their official names, or of a folder for each class.
     Folder(PathBuf),
 }
 
@@ -31,20 +33,27 @@ impl Source {
     pub fn parse(text: &str) -> Result<Self> {
         match text {
             "builtin:fashion" => Ok(Self::Fashion),
-            _ if text.is_empty() || text.starts_with("builtin:") => {
-                Err(bad("data", text, "builtin:fashion or a folder of idx files"))
-            }
+            _ if text.is_empty() || text.starts_with("builtin:") => Err(bad(
+                "data",
+                text,
+                "builtin:fashion, a folder of idx files or one of class folders",
+            )),
             _ => Ok(Self::Folder(text.into())),
         }
     }
 
-    /// Reads the images of one part.
+    /// Reads the images of one part. Photographs are brought to `side`×`side`, all others are of the size that the file
+    /// says, for [`Dataset::prepared`] to bring to a side.
     ///
     /// # Errors
-    /// As [`Dataset::from_idx_folder`].
-    pub fn load(&self, part: Part) -> Result<Dataset> {
+    /// As [`Dataset::from_idx_folder`] and `Dataset::from_class_folders`, which a browser has none of.
+    pub fn load(&self, part: Part, side: u32) -> Result<Dataset> {
         match self {
             Self::Fashion => fashion::load(part),
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Folder(path) if !folder::has_idx(path) => {
+                Dataset::from_class_folders(path, part, side)
+            }
             Self::Folder(path) => Dataset::from_idx_folder(path, part),
         }
     }
@@ -77,7 +86,7 @@ impl Ood {
         match text {
             "builtin:fractal" => Ok(Self::Fractal),
             _ => Source::parse(text).map(Self::Images).map_err(|_| {
-                bad("ood", text, "builtin:fractal, builtin:fashion or a folder of idx files")
+                bad("ood", text, "builtin:fractal, builtin:fashion, a folder of idx files or one of class folders")
             }),
         }
     }
@@ -100,7 +109,7 @@ impl Ood {
                 BatchSource::fractal(name, seed, batch_size, Fractal::new(channels, side)?)
             }
             Self::Images(source) => {
-                let images = source.load(Part::Train)?.prepared(side)?;
+                let images = source.load(Part::Train, side)?.prepared(side)?;
                 if images.channels() != channels {
                     return Err(Error::mismatch(
                         "out-of-distribution images",

@@ -46,7 +46,7 @@ pub struct AscentBuilder<'a, Kind> {
 }
 
 impl Ascent<Sampling> {
-    /// Of `images` images of `side` by `side` pixels. Unless told otherwise: 20 L2 steps of length 0.8.
+    /// Of `images` images of `side` by `side` pixels. Unless told otherwise: 20 L2 steps of length 0.8, and no ball.
     pub fn of<'a>(
         model: &'a dyn Model,
         weights: &'a DeviceWeights,
@@ -99,6 +99,13 @@ impl<'a, Kind> AscentBuilder<'a, Kind> {
         self
     }
 
+    /// Radius of the ball around each start that its image stays in, 0 or more; infinite for none.
+    #[must_use]
+    pub fn eps(mut self, eps: f32) -> Self {
+        self.settings.eps = eps;
+        self
+    }
+
     /// Images in a row of the texture, 1 or more; else rows and columns are about as many.
     #[must_use]
     pub fn columns(mut self, columns: u32) -> Self {
@@ -133,13 +140,6 @@ impl AscentBuilder<'_, Attacking> {
     #[must_use]
     pub fn norm(mut self, norm: Norm) -> Self {
         self.settings.norm = norm;
-        self
-    }
-
-    /// Radius of the ball around each image, 0 or more; infinite for none.
-    #[must_use]
-    pub fn eps(mut self, eps: f32) -> Self {
-        self.settings.eps = eps;
         self
     }
 

@@ -82,7 +82,8 @@ impl std::fmt::Display for Adapter {
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Part of the adapter's name, in any case, as `llvmpipe` or `swiftshader`; or its number in
-    /// [`adapters`]. `None` takes the first: discrete GPUs before integrated ones before CPUs.
+    /// [`adapters`]. `None` takes the first: discrete GPUs before integrated ones before CPUs. After `gl:`, among
+    /// the adapters of OpenGL, which are taken in no other way.
     pub adapter: Option<String>,
     /// Ask for WebGPU's default limits and no features, as a careful host app would.
     pub minimal: bool,
@@ -116,13 +117,16 @@ pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
     }
 }
 
-/// All adapters in the order of preference. GL is left out: it has no subgroups and probing it prints.
+/// All adapters in the order of preference. OpenGL's are left out: it has no subgroups and probing it prints.
 pub async fn adapters() -> Result<Vec<Adapter>> {
     let described = |adapter: &wgpu::Adapter| {
         Adapter::new(&adapter.get_info(), adapter.features(), &adapter.limits())
     };
     Ok(list(&Options::default()).await?.iter().map(described).collect())
 }
+
+/// Before the name of an adapter of OpenGL's.
+const GL: &str = "gl:";
 
 /// The adapter that `options` name.
 pub(super) async fn choose(options: &Options) -> Result<wgpu::Adapter> {
@@ -131,6 +135,7 @@ pub(super) async fn choose(options: &Options) -> Result<wgpu::Adapter> {
     let Some(wanted) = &options.adapter else {
         return found.into_iter().next().ok_or_else(|| Error::NoAdapter("none found".into()));
     };
+    let wanted = wanted.strip_prefix(GL).unwrap_or(wanted);
     let number = wanted.parse::<usize>().ok();
     let fits = |(i, name): (usize, &String)| {
         number == Some(i) || name.to_lowercase().contains(&wanted.to_lowercase())
@@ -141,8 +146,10 @@ pub(super) async fn choose(options: &Options) -> Result<wgpu::Adapter> {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-async fn list(_options: &Options) -> Result<Vec<wgpu::Adapter>> {
-    let backends = wgpu::Backends::PRIMARY & wgpu::Instance::enabled_backend_features();
+async fn list(options: &Options) -> Result<Vec<wgpu::Adapter>> {
+    let gl = options.adapter.as_ref().is_some_and(|wanted| wanted.starts_with(GL));
+    let wanted = if gl { wgpu::Backends::GL } else { wgpu::Backends::PRIMARY };
+    let backends = wanted & wgpu::Instance::enabled_backend_features();
     if backends.is_empty() {
         // Instance::new() panics in this case.
         return Err(Error::NoAdapter("wgpu has no backend for this platform".into()));

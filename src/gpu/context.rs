@@ -91,6 +91,26 @@ impl Gpu {
         &self.queue
     }
 
+    /// The device's limits by wgpu's names, without those that are as far as numbers go.
+    pub fn limits(&self) -> Vec<(&'static str, u64)> {
+        let mut limits = Vec::new();
+        // Nothing but a comparison gives them names.
+        let most = wgpu::Limits {
+            max_buffer_size: u64::MAX,
+            max_storage_buffer_binding_size: u64::MAX,
+            ..wgpu::Limits::unlimited()
+        };
+        most.check_limits_with_fail_fn(&self.device.limits(), false, |name, _, given| {
+            limits.push((name, given));
+        });
+        limits
+    }
+
+    /// The device's features by wgpu's names.
+    pub fn features(&self) -> Vec<&'static str> {
+        self.device.features().iter_names().map(|(name, _)| name).collect()
+    }
+
     /// What the device was asked for so far.
     pub fn counts(&self) -> Counts {
         self.counters.counts()

@@ -74,6 +74,8 @@ pub struct Metadata {
     pub stem: Option<Stem>,
     /// Logits.
     pub classes: Option<u32>,
+    /// What they mean, by index.
+    pub class_names: Option<Vec<String>>,
     /// Of the images.
     pub channels: Option<u32>,
     /// The non-linearity.
@@ -119,6 +121,10 @@ impl Metadata {
         set("base_width", self.base_width.map(|width| width.to_string()));
         set("stem", self.stem.as_ref().map(|stem| stem.to_json().to_string()));
         set("classes", self.classes.map(|classes| classes.to_string()));
+        set(
+            "class_names",
+            self.class_names.as_ref().map(|names| Json::from(names.clone()).to_string()),
+        );
         set("channels", self.channels.map(|channels| channels.to_string()));
         set("act", self.activation.map(|activation| activation.name().into()));
         set("mean", self.normalisation.as_ref().map(|normalisation| numbers(&normalisation.mean)));
@@ -167,12 +173,14 @@ impl Metadata {
             channels => (channels, dims),
         };
         let (depths, dims) = (counts("depths", depths.or(layers))?, counts("dims", dims)?);
+        let class_names = take("class_names").map(names).transpose()?;
         let stem = take("stem").map(|json| Stem::from_json(&json)).transpose()?;
         Ok(Self {
             architecture: architecture.or(arch),
             depth: count(depth)?,
             width: count(width)?,
             classes: count(classes)?,
+            class_names,
             depths,
             dims,
             base_width: count(base_width)?,
@@ -220,6 +228,12 @@ fn text(json: Json) -> String {
         Json::String(text) => text,
         other => other.to_string(),
     }
+}
+
+fn names(json: Json) -> Result<Vec<String>, String> {
+    let name = |json: &Json| json.as_str().map(str::to_owned);
+    let names = json.as_array().and_then(|list| list.iter().map(name).collect());
+    names.ok_or_else(|| format!("metadata: class_names is {json}, not a list of strings"))
 }
 
 fn count<T: TryFrom<u64>>((key, json): (&str, Option<Json>)) -> Result<Option<T>, String> {

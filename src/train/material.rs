@@ -16,6 +16,10 @@ pub struct Material {
     pub test: Arc<Prepared>,
     /// Of the source's training images, for the run's record.
     pub checksum: u64,
+    /// What the classes are called, by label; empty where the data does not say.
+    pub class_names: Vec<String>,
+    /// Files that could not be read and are left out, a sentence each.
+    pub damaged: Vec<String>,
     /// What `model.weights` holds.
     start: Option<(Network, StateDict)>,
 }
@@ -24,18 +28,24 @@ impl Material {
     /// Reads and prepares what the configuration names.
     pub fn load(config: &Config) -> Result<Self> {
         let source = Source::parse(&config.data.train)?;
-        let all = source.load(Part::Train)?;
+        let side = config.data.side;
+        let all = source.load(Part::Train, side)?;
         let checksum = all.checksum();
+        let (class_names, mut damaged) = (all.class_names().to_vec(), all.damaged().to_vec());
         let held_out = config.data.held_out as usize;
         let (train, test) = match held_out {
-            0 => (all, source.load(Part::Test)?),
+            0 => {
+                let test = source.load(Part::Test, side)?;
+                damaged.extend_from_slice(test.damaged());
+                (all, test)
+            }
             count => all.split(count, config.seed)?,
         };
-        let side = config.data.side;
         let (train, test) = (train.prepared(side)?, test.prepared(side)?);
         let path = &config.model.weights;
         let start = if path.is_empty() { None } else { Some(start(path, &train)?) };
-        Ok(Self { train: Arc::new(train), test: Arc::new(test), checksum, start })
+        let (train, test) = (Arc::new(train), Arc::new(test));
+        Ok(Self { train, test, checksum, class_names, damaged, start })
     }
 
     /// The network that `model.weights` holds, or else the configuration's for these images, which are normalised by the

@@ -65,6 +65,7 @@ pub async fn train(
     let metadata = Metadata {
         side: Some(config.data.side),
         preset: Some(config.preset.clone()),
+        class_names: Some(material.class_names.clone()).filter(|names| !names.is_empty()),
         version: Some(env!("CARGO_PKG_VERSION").into()),
         ..model.metadata()
     };
@@ -82,6 +83,10 @@ pub async fn train(
         images: 0,
         seconds,
     };
+    for damaged in &material.damaged {
+        let note = Event::note(format!("left out: {damaged}"));
+        tell(run.folder, run.observer, &note)?;
+    }
     run.resume().await?;
     let finished = run.stage1().await? && run.stage2().await?;
     let Run { learner, metadata, curriculum, seconds, images, .. } = run;

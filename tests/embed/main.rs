@@ -79,6 +79,23 @@ fn starts(offset: usize) -> Vec<f32> {
     (0..WORDS).map(|i| ((i * 37 + offset) % 101) as f32 / 101.0).collect()
 }
 
+/// What an app may keep anywhere and make on any thread.
+#[test]
+fn main_types_go_between_threads() {
+    fn both<T: Send + Sync>() {}
+    both::<Gpu>();
+    both::<Sampler>();
+    both::<Attacker>();
+    both::<Classifier>();
+    both::<Attack>();
+    both::<DeviceWeights>();
+    both::<Network>();
+    both::<Checkpoint>();
+    both::<lapidary::graph::Graph>();
+    both::<lapidary::graph::Program>();
+    both::<Error>();
+}
+
 /// Six steps, however they are cut: the bits of an attack that runs by itself.
 #[test]
 fn slices_are_whole_steps() {

@@ -7,7 +7,7 @@
 mod atomic;
 mod input;
 mod prefix;
-pub mod safetensors;
+pub(crate) mod safetensors;
 mod stored;
 mod torch;
 

@@ -1,0 +1,109 @@
+//! Every `sh` block of `docs/` is run as it stands, page by page, in a folder with what the page supposes: `photos` in two
+//! classes, `pictures` in ten, divided into train and test, and a `model.pth`. Only `train` and `eval` get
+//! fewer iterations.
+//! Blocks marked `elsewhere` are run by other tests or by CI.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail so")]
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+/// What a page's commands do with `train`, so that it takes seconds.
+const FEW: &[&str] = &[
+    "stage1.iterations=3",
+    "stage1.batch=8",
+    "stage1.steps=1",
+    "stage2.iterations=2",
+    "stage2.batch=8",
+    "stage2.max_T=2",
+    "judge.iterations=2",
+    "judge.batch=8",
+    "sample.count=4",
+    "sample.steps=2",
+    "evaluate.steps=2",
+    "evaluate.images=16",
+];
+
+/// The page's `sh` blocks, in their order.
+fn blocks(page: &str) -> Vec<&str> {
+    let fences = page.split("```").skip(1).step_by(2);
+    fences.filter_map(|block| block.strip_prefix("sh\n")).collect()
+}
+
+/// A photograph of a class: stripes, as wide as the class says.
+fn photograph(path: &Path, class: u32, number: u32) {
+    let wave = |x: u32, y: u32| {
+        let phase = (x * (class + 1) + y * number) as f32 / 9.0;
+        (127.0 + 120.0 * phase.sin()) as u8
+    };
+    let pixel = |x, y| image::Rgb([wave(x, y), wave(y, x), (20 * class) as u8]);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    image::RgbImage::from_fn(64, 48, pixel).save(path).unwrap();
+}
+
+fn run(page: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    for (class, name) in (0..).zip(["cat", "dog"]) {
+        (0..20).for_each(|i| photograph(&at(&format!("photos/{name}/{i}.jpg")), class, i));
+    }
+    for (class, part) in (0..10).flat_map(|class| ["train", "test"].map(|part| (class, part))) {
+        (0..4).for_each(|i| photograph(&at(&format!("pictures/{part}/{class}/{i}.png")), class, i));
+    }
+    let legacy = include_bytes!("golden/cases/formats/legacy.pth");
+    fs::write(at("model.pth"), legacy).unwrap();
+
+    let program = env!("CARGO_BIN_EXE_lapidary");
+    let few: String = FEW.iter().map(|change| format!(" --set {change}")).collect();
+    fs::create_dir(at("bin")).unwrap();
+    let script = format!(
+        "#!/bin/sh\ncase $1 in train) few='{few}' ;; eval) few='--steps 2' ;; esac\nexec '{program}' \"$@\" $few\n"
+    );
+    fs::write(at("bin/lapidary"), script).unwrap();
+    fs::set_permissions(at("bin/lapidary"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", at("bin").display(), std::env::var("PATH").unwrap());
+    let blocks = blocks(page);
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let mut shell = Command::new("sh");
+        shell.args(["-e", "-c", block]).current_dir(folder.path()).env("PATH", &path);
+        let output = shell.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{block}\n{said}");
+    }
+    for made in ["runs/photos/report.html", "cats.png", "report.json"] {
+        assert!(!page.contains(made) || at(made).is_file(), "{made}");
+    }
+}
+
+#[test]
+fn the_guides_commands_work() {
+    run(include_str!("../docs/guide.md"));
+}
+
+#[test]
+fn the_checkpoint_pages_commands_work() {
+    run(include_str!("../docs/checkpoints.md"));
+}
+
+/// No page is forgotten, and no block has a mark that nobody knows.
+#[test]
+fn all_pages_are_run() {
+    for entry in fs::read_dir("docs").unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let page = fs::read_to_string(&path).unwrap();
+        let run = ["guide.md", "checkpoints.md"].contains(&name);
+        assert_eq!(!blocks(&page).is_empty(), run, "{name}");
+        let marks = page.split("```").skip(1).step_by(2).filter_map(|block| block.lines().next());
+        for mark in marks.filter(|mark| mark.starts_with("sh")) {
+            assert!(["sh", "sh elsewhere"].contains(&mark), "{name}: {mark}");
+        }
+    }
+}
