@@ -152,6 +152,11 @@ impl ApgdAttack {
         self.batch.gpu.read(&self.kept.best).await
     }
 
+    /// What is known of each image.
+    pub async fn states(&self) -> Result<Vec<ApgdState>> {
+        Ok(ApgdState::read(&self.batch.gpu.read(&self.kept.state).await?))
+    }
+
     /// The last misnamed iterate of each image, where none was its start; and what is known of each image.
     pub async fn found(&self) -> Result<(Vec<f32>, Vec<ApgdState>)> {
         let read = self.batch.gpu.read_all(&[&self.kept.wrong, &self.kept.state]).await?;

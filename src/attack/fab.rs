@@ -102,6 +102,11 @@ impl FabAttack {
         self.step.prepare().await
     }
 
+    /// How near the nearest misnamed iterate of each image is; 1e10 where none was misnamed.
+    pub async fn distances(&self) -> Result<Vec<f32>> {
+        self.batch.gpu.read(&self.distance).await
+    }
+
     /// The nearest misnamed iterate of each image and its distance; where none was misnamed, the image and a distance of
     /// 1e10.
     pub async fn found(&self) -> Result<(Vec<f32>, Vec<f32>)> {

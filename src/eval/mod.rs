@@ -5,10 +5,15 @@ mod accuracy;
 mod auroc;
 mod classifier;
 mod measure;
+mod robustness;
 mod sampler;
 
 pub use accuracy::{accuracy, logsumexp, pgd_accuracy};
 pub use auroc::auroc;
 pub use classifier::{Classifier, argmax};
 pub use measure::{Measured, measure};
+pub use robustness::{
+    AttackName, AttackResult, AutoAttack, Loss, PgdAttack, Point, Progress, RobustAccuracy, State,
+    Warning,
+};
 pub use sampler::{Samples, sample};
