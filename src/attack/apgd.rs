@@ -5,7 +5,7 @@ use super::draws::Draws;
 use super::forward::{Batch, Forward, buffers};
 use super::{Objective, program};
 use crate::Result;
-use crate::gpu::{Buffer, Gpu};
+use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Program, Summary};
 use crate::model::{DeviceWeights, Mode, Model};
 use crate::ops::{ApgdJudge, ApgdState, ApgdStep, BoundaryStart, Copy, Fill, Norm, apgd_state};
@@ -168,6 +168,11 @@ impl ApgdAttack {
     /// The settings it was made with.
     pub fn settings(&self) -> &Apgd {
         &self.settings
+    }
+
+    /// GPU time of each launch of a step. Err without timestamps.
+    pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
+        self.step.profile(repetitions).await
     }
 
     /// What a step costs.

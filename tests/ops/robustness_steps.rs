@@ -111,8 +111,7 @@ fn fab_steps_project_as_bisection_does() {
                 let fs = graph.input(Shape::per_image(n).unwrap());
                 let op = FabStep { norm, alpha_max: 0.1, eta: 1.05 };
                 graph.push_all(op, &[xs, x0s, gs, fs]).unwrap();
-                let inputs =
-                    [(xs, x.clone()), (x0s, x0.clone()), (gs, g.clone()), (fs, f.clone())];
+                let inputs = [(xs, x.clone()), (x0s, x0.clone()), (gs, g.clone()), (fs, f.clone())];
                 let [given, again] = [(); 2].map(|()| Bench::new(&graph, &[], &inputs).read(xs));
                 assert_eq!(bits(&given), bits(&again));
 
@@ -186,7 +185,10 @@ fn boundary_starts_lie_on_the_surface() {
                 let op = BoundaryStart { norm, eps };
                 graph.push_all(op, &[x, x0, per_image, control]).unwrap();
                 // Far from the box.
-                inputs.extend([(x, vec![f32::NAN; n as usize * span]), (x0, vec![0.5; n as usize * span])]);
+                inputs.extend([
+                    (x, vec![f32::NAN; n as usize * span]),
+                    (x0, vec![0.5; n as usize * span]),
+                ]);
                 Bench::new(&graph, &[], &inputs).read(x)
             };
             let ids: Vec<u32> = (0..n).collect();
@@ -244,7 +246,8 @@ fn square_candidates_are_what_they_should_be() {
                     assert!(far > 0.1 * f64::from(eps), "{norm:?} {query}: {far}");
                 }
                 // Below 0 but for the first image's 40th.
-                let mut margins: Vec<f32> = numbers(n as usize, 77 + query).iter().map(|v| v - 1.5).collect();
+                let mut margins: Vec<f32> =
+                    numbers(n as usize, 77 + query).iter().map(|v| v - 1.5).collect();
                 if query == 40 {
                     margins[0] = 0.0;
                 }
@@ -292,8 +295,7 @@ fn square_candidates_are_what_they_should_be() {
 fn extent(a: &[f32], b: &[f32], side: u32) -> usize {
     let side = side as usize;
     let differing = a.iter().zip(b).enumerate().filter(|(_, (a, b))| a != b);
-    let places: Vec<_> =
-        differing.map(|(i, _)| (i % (side * side) / side, i % side)).collect();
+    let places: Vec<_> = differing.map(|(i, _)| (i % (side * side) / side, i % side)).collect();
     let span = |of: fn(&(usize, usize)) -> usize| {
         let all = places.iter().map(of);
         all.clone().max().map_or(0, |most| most - all.min().unwrap_or(most) + 1)
