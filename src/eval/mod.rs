@@ -1,4 +1,4 @@
-//! What a trained network is worth: accuracy with and without attacks, telling real images from others,
+//! What a trained network is worth: accuracy with and without attacks, AutoAttack, telling real images from others,
 //! samples. Numbers are worked out in f64 on the host from logits.
 
 mod accuracy;

@@ -1,6 +1,6 @@
 """The authors' AutoAttack and torchattacks' PGD, in PyTorch, on the same weights and images as `lapidary attack`.
 
-    python robustness.py LAPIDARY [IMAGES] [--only robust|plain] [--norm L2|Linf]
+    python robustness.py LAPIDARY [IMAGES] [--only robust|plain] [--norm L2|Linf] [--keep FOLDER]
 
 LAPIDARY is the built program. For the robust and the plain network of this repository (data/fashion-demo, data/fashion-plain)
 and the first IMAGES (200) of the embedded test images: robust accuracy under standard AutoAttack and accuracy under PGD
@@ -8,7 +8,9 @@ of 50 steps of eps/8 from the images themselves, in L2 (eps 0.5) and Linf (eps 8
 point, PGD's within half a point. The images that `lapidary attack` broke are also shown to PyTorch's network: each must be
 named wrongly there too, inside the ball and in [0, 1].
 
-pyautoattack 0.2.0 is the authors' code, unchanged but for imports, as a package; torchattacks 3.5.1 has the PGD.
+pyautoattack 0.2.0 is the authors' code as a package: its attacks, projections and checks differ from theirs in imports and
+messages alone. torchattacks 3.5.1 has the PGD. FOLDER keeps what either side has done, so that an interrupted comparison
+goes on where it was.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 
 import numpy
 import pyautoattack
@@ -72,13 +75,35 @@ def right(net, images, labels):
     return net(images).argmax(1) == labels
 
 
-def ours(lapidary, checkpoint, norm, eps, count, *options):
+def ours(lapidary, checkpoint, norm, eps, count, state, *options):
+    if state:
+        options += ("--state", f"{state}.json")
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "found.safetensors"
         command = [lapidary, "attack", str(ROOT / checkpoint), "--norm", norm, "--eps", eps, "--count", str(count)]
         command += ["--json", "--quiet", "--out", str(out), *options]
         answer = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
         return json.loads(answer), safetensors.torch.load_file(out)["images"]
+
+
+def theirs(net, attack, norm, eps, images, labels, kept):
+    """The attacked images, and the seconds they took."""
+    kept = pathlib.Path(f"{kept}.safetensors") if kept else None
+    if kept and kept.exists():
+        before = safetensors.torch.load_file(kept)
+        return before["images"], before["seconds"].item()
+    began = time.time()
+    if attack == "AutoAttack":
+        peer = pyautoattack.AutoAttack(net, norm=norm, eps=eps, seed=0, device="cpu")
+        attacked = peer.run_standard_evaluation(images, labels, batch_size=200)
+        attacked = attacked[0] if isinstance(attacked, tuple) else attacked
+    else:
+        make = torchattacks.PGDL2 if norm == "L2" else torchattacks.PGD
+        attacked = make(net, eps=eps, alpha=eps / 8, steps=50, random_start=False)(images, labels)
+    seconds = time.time() - began
+    if kept:
+        safetensors.torch.save_file({"images": attacked.contiguous(), "seconds": torch.tensor(seconds)}, kept)
+    return attacked, seconds
 
 
 def distances(norm, a, b):
@@ -92,10 +117,11 @@ def main():
     parser.add_argument("images", nargs="?", type=int, default=200)
     parser.add_argument("--only", choices=NETWORKS)
     parser.add_argument("--norm", choices=BALLS)
+    parser.add_argument("--keep")
     args = parser.parse_args()
     images, labels = test_images(args.images)
-    print(f"PyTorch {torch.__version__}, pyautoattack {pyautoattack.__version__ if hasattr(pyautoattack, '__version__') else '0.2.0'}, "
-          f"torchattacks {torchattacks.__version__}; {len(labels)} images")
+    print(f"PyTorch {torch.__version__}, pyautoattack {version('pyautoattack')}, "
+          f"torchattacks {version('torchattacks')}; {len(labels)} images")
     print(f"{'network':<8} {'norm':<5} {'attack':<11} {'ours':>7} {'peer':>7} {'differ':>7}   {'clean':>6}  seconds, ours and peer")
     failed = False
     for name, checkpoint in NETWORKS.items():
@@ -108,22 +134,13 @@ def main():
                 continue
             for attack, tolerance in (("AutoAttack", WITHIN_AUTOATTACK), ("PGD-50", WITHIN_PGD)):
                 options = [] if attack == "AutoAttack" else ["--version", "custom", "--attacks", "pgd"]
-                found, adversarial = ours(args.lapidary, checkpoint, norm, text, len(labels), *options)
-                began = time.time()
-                if attack == "AutoAttack":
-                    peer = pyautoattack.AutoAttack(net, norm=norm, eps=eps, seed=0, device="cpu", verbose=False)
-                    attacked = peer.run_standard_evaluation(images, labels, bs=200)
-                elif norm == "L2":
-                    peer = torchattacks.PGDL2(net, eps=eps, alpha=eps / 8, steps=50, random_start=False)
-                    attacked = peer(images, labels)
-                else:
-                    peer = torchattacks.PGD(net, eps=eps, alpha=eps / 8, steps=50, random_start=False)
-                    attacked = peer(images, labels)
-                seconds = time.time() - began
-                theirs = right(net, attacked, labels) & clean
+                state = args.keep and pathlib.Path(args.keep) / f"{name}-{norm}-{attack}"
+                found, adversarial = ours(args.lapidary, checkpoint, norm, text, len(labels), state, *options)
+                attacked, seconds = theirs(net, attack, norm, eps, images, labels, state)
+                standing = right(net, attacked, labels) & clean
                 robust = torch.tensor([point == "robust" for point in found["points"]])
-                a, b = robust.float().mean().item(), theirs.float().mean().item()
-                differ = (robust != theirs).sum().item()
+                a, b = robust.float().mean().item(), standing.float().mean().item()
+                differ = (robust != standing).sum().item()
                 # What is broken is broken in PyTorch too, and allowed.
                 wrong_there = (right(net, adversarial, labels) & ~robust).sum().item()
                 furthest = distances(norm, adversarial, images).max().item()

@@ -21,8 +21,7 @@ fn loops_make_nothing_new() {
     block_on(async {
         let gpu = Gpu::new(&Options::from_env()).await.unwrap();
         let parameters = model.parameters();
-        let weights =
-            DeviceWeights::upload(&gpu, &parameters, &checkpoint.weights).await.unwrap();
+        let weights = DeviceWeights::upload(&gpu, &parameters, &checkpoint.weights).await.unwrap();
         let same = |before: Counts| {
             let after = gpu.counts();
             assert!(after.submissions > before.submissions);
@@ -63,20 +62,20 @@ fn fab_as_built_goes_the_same_way() {
     let targets: Vec<u32> = labels.iter().map(|label| (label + 1) % 10).collect();
     block_on(async {
         let mut found = Vec::new();
-        for optimise in [true, false, true] {
+        for optimise in [true, false] {
             let fab = Fab::new(Norm::L2);
             let attack = FabAttack::new(&model, &weights, SIZE, fab, optimise).await.unwrap();
-            // Twice: what the first attack left behind must not matter.
-            for _ in 0..2 {
+            // Twice, where that is quick: what the first attack left behind must not matter.
+            for _ in 0..1 + u32::from(optimise) {
                 attack.start(images, [labels, &targets]).await.unwrap();
-                attack.run(4, |_| Ok(())).await.unwrap();
+                attack.run(3, |_| Ok(())).await.unwrap();
                 found.push(attack.found().await.unwrap());
             }
         }
         let (nearest, distances) = &found[0];
         assert!(distances.iter().any(|&distance| distance < 1e9), "{distances:?}");
         for (i, (images, other)) in found.iter().enumerate() {
-            let exact = !(2..4).contains(&i);
+            let exact = i < 2;
             for (a, b) in distances.iter().zip(other) {
                 let near = (a - b).abs() <= 1e-3 * a.abs();
                 assert!(if exact { a == b } else { near }, "{i}: {distances:?} {other:?}");

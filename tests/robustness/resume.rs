@@ -7,7 +7,7 @@ use lapidary::model::{DeviceWeights, Network};
 use lapidary::ops::Norm;
 use pollster::block_on;
 
-const COUNT: usize = 24;
+const COUNT: usize = 16;
 
 fn settings() -> AutoAttack {
     let standard = AutoAttack::standard(Norm::L2, 0.6);
@@ -53,7 +53,7 @@ fn resumed_is_uninterrupted() {
     assert!(whole.attacks.iter().any(|attack| attack.broken > 0));
     let batches = states.len();
     assert!(batches >= 8, "{batches}");
-    for (stop, midway) in [(1, false), (batches / 2, true), (batches - 1, false), (0, true)] {
+    for (stop, midway) in [(1, true), (batches / 2, false), (batches - 2, true)] {
         let (before, none) = run(&net, None, stop, midway);
         assert!(none.is_none() && before.len() == stop);
         let kept = before.last().map(|state| State::from_json(&state.to_json()).unwrap());
