@@ -66,12 +66,7 @@ fn masked_gradients_are_noticed() {
     let settings = AutoAttack { steps: 25, targets: 2, queries: 1000, batch: 32, ..standard };
     let result = evaluate(&settings, &model, &weights, 32);
     hold(&result, &model, &weights);
-    let flat = |wanted: AttackName| {
-        result
-            .warnings
-            .iter()
-            .any(|warning| *warning == Warning::ZeroGradient { attack: wanted, share: 1.0 })
-    };
+    let flat = |attack| result.warnings.contains(&Warning::ZeroGradient { attack, share: 1.0 });
     assert!(flat(AttackName::ApgdCe) && flat(AttackName::ApgdTargeted), "{:?}", result.warnings);
     let square = result.warnings.iter().find_map(|warning| match warning {
         Warning::SquareBeatsGradients { share } => Some(*share),

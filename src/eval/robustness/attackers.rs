@@ -27,6 +27,7 @@ pub(super) struct Attacker {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one is alive at a time")]
 enum Made {
     Apgd(ApgdAttack),
     Fab(FabAttack),
