@@ -1,6 +1,8 @@
 //! The `lapidary` program: arguments, bars, pictures, reports, exit codes. All that computes is in the layers below.
 
 mod args;
+mod attack;
+mod attack_progress;
 mod classify;
 mod convert;
 mod demo;
@@ -55,6 +57,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Train(args)) => train::run(&session, &args),
         Some(Command::Sample(args)) => sample::run(&session, &args),
         Some(Command::Eval(args)) => evaluate::run(&session, &args),
+        Some(Command::Attack(args)) => attack::run(&session, &args),
         Some(Command::Classify(args)) => classify::run(&session, &args),
         Some(Command::Devices) => devices::run(&session),
         Some(Command::Doctor(args)) => doctor::run(&session, &args),

@@ -100,7 +100,7 @@ impl Net {
         let mut updates = Vec::new();
         let mode = if training { Mode::Training(&mut updates) } else { Mode::Frozen };
         let logits = model.logits(&mut graph, x, &weights, mode).unwrap();
-        let value = objective.push(&mut graph, logits, labels).unwrap();
+        let value = objective.push(&mut graph, logits, labels, labels).unwrap();
         let mut asked = vec![("x".to_owned(), x)];
         if of_weights {
             let trained = parameters.iter().filter(|parameter| parameter.role == Role::Weight);

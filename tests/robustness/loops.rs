@@ -1,0 +1,95 @@
+//! What every attack's loop keeps to: nothing new inside it, the same as the graph as it was built, the same bits again.
+
+use crate::{WORDS, first, network};
+use lapidary::attack::{Apgd, ApgdAttack, Fab, FabAttack, Objective, Square, SquareAttack};
+use lapidary::gpu::{Counts, Gpu, Options};
+use lapidary::model::{Checkpoint, DeviceWeights, Network};
+use lapidary::ops::Norm;
+use pollster::block_on;
+
+const IDS: [u32; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
+const SIZE: [u32; 2] = [8, 16];
+
+/// Another device than the other tests', whose counts would mix.
+#[test]
+fn loops_make_nothing_new() {
+    let file = crate::folder("fashion-demo").join("model.safetensors");
+    let checkpoint = Checkpoint::read(file).unwrap();
+    let model = Network::from_checkpoint(&checkpoint).unwrap();
+    let (images, labels) = first(8);
+    let targets: Vec<u32> = labels.iter().map(|label| (label + 1) % 10).collect();
+    block_on(async {
+        let gpu = Gpu::new(&Options::from_env()).await.unwrap();
+        let parameters = model.parameters();
+        let weights = DeviceWeights::upload(&gpu, &parameters, &checkpoint.weights).await.unwrap();
+        let same = |before: Counts| {
+            let after = gpu.counts();
+            assert!(after.submissions > before.submissions);
+            assert_eq!(Counts { submissions: before.submissions, ..after }, before);
+        };
+
+        let apgd = Apgd::new(Norm::L2, 0.5, Objective::DlrTargeted);
+        let attack = ApgdAttack::new(&model, &weights, SIZE, apgd, true).await.unwrap();
+        attack.start(images, [labels, &targets, &IDS], (0, 0)).await.unwrap();
+        attack.run(1, false, |_| Ok(())).await.unwrap();
+        let before = gpu.counts();
+        attack.run(20, true, |_| Ok(())).await.unwrap();
+        same(before);
+
+        let attack =
+            FabAttack::new(&model, &weights, SIZE, Fab::new(Norm::Linf), true).await.unwrap();
+        attack.start(images, [labels, &targets]).await.unwrap();
+        attack.run(1, |_| Ok(())).await.unwrap();
+        let before = gpu.counts();
+        attack.run(20, |_| Ok(())).await.unwrap();
+        same(before);
+
+        let square = Square { norm: Norm::L2, eps: 0.5, queries: 100 };
+        let attack = SquareAttack::new(&model, &weights, SIZE, square, true).await.unwrap();
+        attack.start(images, [labels, &IDS], (0, 0)).await.unwrap();
+        attack.run(1, |_| Ok(())).await.unwrap();
+        let before = gpu.counts();
+        attack.run(20, |_| Ok(())).await.unwrap();
+        same(before);
+    });
+}
+
+/// A step of FAB goes through the network twice, with the images written between: rewrites must not mix the two up.
+#[test]
+fn fab_as_built_goes_the_same_way() {
+    let (model, weights) = network("demo");
+    let (images, labels) = first(8);
+    let targets: Vec<u32> = labels.iter().map(|label| (label + 1) % 10).collect();
+    block_on(async {
+        let mut found = Vec::new();
+        for optimise in [true, false] {
+            let fab = Fab::new(Norm::L2);
+            let attack = FabAttack::new(&model, &weights, SIZE, fab, optimise).await.unwrap();
+            // Twice, where that is quick: what the first attack left behind must not matter.
+            for _ in 0..1 + u32::from(optimise) {
+                attack.start(images, [labels, &targets]).await.unwrap();
+                attack.run(3, |_| Ok(())).await.unwrap();
+                found.push(attack.found().await.unwrap());
+            }
+        }
+        let (nearest, distances) = &found[0];
+        assert!(distances.iter().any(|&distance| distance < 1e9), "{distances:?}");
+        for (i, (images, other)) in found.iter().enumerate() {
+            let exact = i < 2;
+            for (a, b) in distances.iter().zip(other) {
+                let near = (a - b).abs() <= 1e-3 * a.abs();
+                assert!(if exact { a == b } else { near }, "{i}: {distances:?} {other:?}");
+            }
+            assert!(!exact || images == nearest);
+        }
+        // What it found is as far away as it says.
+        let away = |i: usize| {
+            let moves = nearest[i * WORDS..].iter().zip(&images[i * WORDS..]).take(WORDS);
+            moves.map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
+        };
+        for (i, &distance) in distances.iter().enumerate().filter(|(_, distance)| **distance < 1e9)
+        {
+            assert!((away(i) - f64::from(distance)).abs() < 1e-5);
+        }
+    });
+}
