@@ -1,14 +1,25 @@
 //! What a trained network is worth: accuracy with and without attacks, telling real images from others,
-//! samples. Numbers are worked out in f64 on the host from logits.
+//! calibration, samples and how near they are to real images. Numbers are worked out in f64 on the host from logits and
+//! features.
 
 mod accuracy;
 mod auroc;
+mod calibration;
 mod classifier;
+mod features;
+#[cfg(feature = "generation")]
+mod frechet;
+mod inception_score;
 mod measure;
 mod sampler;
 
 pub use accuracy::{accuracy, logsumexp, pgd_accuracy};
-pub use auroc::auroc;
+pub use auroc::{auroc, false_positives_at_95};
+pub use calibration::{Bin, Calibration, calibration, confidences};
 pub use classifier::{Classifier, argmax};
+pub use features::{Coverage, Features, Spread, coverage, kernel_distance};
+#[cfg(feature = "generation")]
+pub use frechet::Gaussian;
+pub use inception_score::{InceptionScore, inception_score};
 pub use measure::{Measured, measure};
 pub use sampler::{Samples, sample};
