@@ -6,20 +6,24 @@ mod accuracy;
 mod auroc;
 mod calibration;
 mod classifier;
+mod extraction;
 mod features;
 #[cfg(feature = "generation")]
 mod frechet;
 mod inception_score;
 mod measure;
+#[cfg(feature = "generation")]
+pub mod npz;
 mod sampler;
 
 pub use accuracy::{accuracy, logsumexp, pgd_accuracy};
 pub use auroc::{auroc, false_positives_at_95};
 pub use calibration::{Bin, Calibration, calibration, confidences};
 pub use classifier::{Classifier, argmax};
+pub use extraction::{Extraction, Seen};
 pub use features::{Coverage, Features, Spread, coverage, kernel_distance};
 #[cfg(feature = "generation")]
 pub use frechet::Gaussian;
 pub use inception_score::{InceptionScore, inception_score};
 pub use measure::{Measured, measure};
-pub use sampler::{Samples, sample};
+pub use sampler::{Samples, Sampling, sample};

@@ -8,6 +8,7 @@ mod bce_with_logits;
 mod broadcast_add;
 mod broadcast_mul;
 mod concat;
+mod concat_channels;
 mod conv2d;
 mod conv2d_launch;
 mod copy;
@@ -25,12 +26,14 @@ mod keep_best;
 mod l2_norm;
 mod layer_norm;
 mod linear;
+mod local_mean;
 mod log_sum_exp;
 mod max_pool;
 mod momentum_step;
 mod normalise;
 mod packed_conv2d;
 mod packed_weight_gradient;
+mod pad;
 mod per_image;
 mod pgd_step;
 mod pick_logit;
@@ -38,6 +41,7 @@ mod r1;
 mod random;
 mod random_start;
 mod relu;
+mod relu6;
 mod reshape;
 mod resize;
 mod rgba8;
@@ -57,6 +61,7 @@ pub use bce_with_logits::BceWithLogits;
 pub use broadcast_add::BroadcastAdd;
 pub use broadcast_mul::{BroadcastMul, ChannelDot, ImageDot};
 pub use concat::Concat;
+pub use concat_channels::ConcatChannels;
 pub use conv2d::{Conv2d, Conv2dInputGradient, Conv2dWeightGradient};
 pub use copy::Copy;
 pub use cross_entropy::CrossEntropy;
@@ -73,18 +78,21 @@ pub use keep_best::KeepBest;
 pub use l2_norm::L2Norm;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use local_mean::LocalMean;
 pub use log_sum_exp::LogSumExp;
 pub use max_pool::MaxPool;
 pub use momentum_step::MomentumStep;
 pub use normalise::Normalise;
 pub use packed_conv2d::{Epilogue, PackWeights, PackedConv2d, Residual};
 pub use packed_weight_gradient::PackedWeightGradient;
+pub use pad::Pad;
 pub use pgd_step::{Norm, PgdStep};
 pub use pick_logit::PickLogit;
 pub use r1::r1;
 pub use random::{Draw, Random};
 pub use random_start::{Group, RandomStart};
 pub use relu::Relu;
+pub use relu6::Relu6;
 pub use reshape::Reshape;
 pub use resize::{Filter, Resize};
 pub use rgba8::Rgba8;
@@ -139,6 +147,7 @@ pub static KERNELS: &[&Kernel] = &[
     &broadcast_mul::FORWARD.f32,
     &broadcast_mul::FORWARD.vec4,
     &concat::KERNEL,
+    &concat_channels::KERNEL,
     &conv2d::FORWARD,
     &conv2d::INPUT_GRADIENT,
     &conv2d::WEIGHT_GRADIENT,
@@ -173,6 +182,7 @@ pub static KERNELS: &[&Kernel] = &[
     &linear::BACKWARD.vec4,
     &linear::FORWARD.f32,
     &linear::FORWARD.vec4,
+    &local_mean::KERNEL,
     &log_sum_exp::BACKWARD,
     &log_sum_exp::FORWARD,
     &max_pool::BACKWARD,
@@ -195,6 +205,7 @@ pub static KERNELS: &[&Kernel] = &[
     &packed_weight_gradient::SUM_PARTS,
     &packed_weight_gradient::TAPS,
     &packed_weight_gradient::TAPS_WINDOW,
+    &pad::KERNEL,
     &pgd_step::SCALAR,
     &pgd_step::VEC4,
     &pick_logit::BACKWARD,
@@ -203,6 +214,8 @@ pub static KERNELS: &[&Kernel] = &[
     &random_start::KERNEL,
     &relu::BACKWARD,
     &relu::FORWARD,
+    &relu6::BACKWARD,
+    &relu6::FORWARD,
     &resize::BACKWARD,
     &resize::FORWARD,
     &rgba8::KERNEL,
