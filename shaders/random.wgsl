@@ -8,7 +8,7 @@
 //   control  seed low, seed high, step low, step high
 //   y        [image][span words]
 //
-// Host side: src/ops/random.rs. Appended: shared/index.wgsl, shared/philox.wgsl.
+// Host side: src/ops/random.rs. Appended: shared/index.wgsl, shared/philox.wgsl, shared/random_values.wgsl.
 
 struct Params { images: u32, span: u32, draw: u32 }
 
@@ -36,19 +36,4 @@ fn main(
     if params.draw == NORMAL { words = bitcast<vec4u>(normal(unit(words))); }
     let count = min(params.span - 4u * block, 4u);
     for (var k = 0u; k < count; k++) { y[image * params.span + 4u * block + k] = words[k]; }
-}
-
-fn unit(words: vec4u) -> vec4f {
-    return vec4f(words >> vec4u(8u)) * 5.9604645e-8; // 2^-24
-}
-
-// Box and Muller 1958. The angle lies in [-pi, pi), where WGSL bounds the errors of cos and sin; the
-// built-in log may come out above 0 near 1.
-fn normal(u: vec4f) -> vec4f {
-    let radius = sqrt(max(-2.0 * log(u.xz + 5.9604645e-8), vec2f(0.0)));
-    let angle = (u.yw - 0.5) * 6.2831853;
-    return vec4f(
-        radius.x * cos(angle.x), radius.x * sin(angle.x),
-        radius.y * cos(angle.y), radius.y * sin(angle.y),
-    );
 }

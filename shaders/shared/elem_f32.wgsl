@@ -4,3 +4,5 @@ alias Elem = f32;
 const WIDTH = 1u;
 
 fn total(e: Elem) -> f32 { return e; }
+
+fn peak(e: Elem) -> f32 { return abs(e); }

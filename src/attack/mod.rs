@@ -3,13 +3,20 @@
 //! An attack is made once for a model, a number of images and their size, and then started and run as
 //! often as wanted; one replay is forward pass, gradient for the images alone, and step in place.
 
+mod apgd;
+mod draws;
+mod fab;
 mod forward;
 mod momentum;
 mod objective;
 mod pgd;
 mod program;
+mod square;
 
+pub use apgd::{Apgd, ApgdAttack};
+pub use fab::{Fab, FabAttack};
 pub use momentum::{MomentumAttack, MomentumPgd};
 pub use objective::Objective;
 pub use pgd::{Attack, Pgd, Statistics};
 pub use program::program;
+pub use square::{Square, SquareAttack};

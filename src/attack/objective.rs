@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::graph::{Graph, Value};
-use crate::ops::{CrossEntropy, LogSumExp, PickLogit, Scale};
+use crate::ops::{CrossEntropy, Dlr, LogSumExp, Margin, PickLogit, Scale};
 
 /// A number for each image. The reduction over the batch matters only next to the 1e-10 in a step's
 /// normalisation, and for raw gradients; it is the reference's.
@@ -16,14 +16,29 @@ pub enum Objective {
     CrossEntropy,
     /// Minus the cross-entropy; mean. Climbing it leads to the labels.
     CrossEntropyTargeted,
+    /// Difference of logits ratio ([`Dlr`]); summed. At least 3 classes.
+    Dlr,
+    /// The same towards targets; summed. At least 4 classes.
+    DlrTargeted,
+    /// The largest other logit minus the label's ([`Margin`]), Carlini and Wagner's; summed.
+    Margin,
+    /// The target's logit minus the label's; summed.
+    MarginTargeted,
 }
 
 impl Objective {
-    /// Adds the nodes from logits \[N, K\] and labels \[N\] (u32) to a number an image \[N\].
+    /// Adds the nodes from logits \[N, K\], labels \[N\] and target classes \[N\] (both u32) to a number an image \[N\].
+    /// Only [`DlrTargeted`](Objective::DlrTargeted) and [`MarginTargeted`](Objective::MarginTargeted) read targets.
     ///
     /// An image whose label is K or more stays where it is, except under
     /// [`LogSumExp`](Objective::LogSumExp): that is how an incomplete batch is filled up.
-    pub fn push(self, graph: &mut Graph, logits: Value, labels: Value) -> Result<Value> {
+    pub fn push(
+        self,
+        graph: &mut Graph,
+        logits: Value,
+        labels: Value,
+        targets: Value,
+    ) -> Result<Value> {
         let cross_entropy = CrossEntropy { label_smoothing: 0.0 };
         match self {
             Self::Joint => graph.push(PickLogit, &[logits, labels]),
@@ -33,6 +48,12 @@ impl Objective {
                 let loss = graph.push(cross_entropy, &[logits, labels])?;
                 graph.push(Scale { factor: -1.0 }, &[loss])
             }
+            Self::Dlr => graph.push(Dlr { targeted: false }, &[logits, labels]),
+            Self::DlrTargeted => graph.push(Dlr { targeted: true }, &[logits, labels, targets]),
+            Self::Margin => graph.push(Margin { targeted: false }, &[logits, labels]),
+            Self::MarginTargeted => {
+                graph.push(Margin { targeted: true }, &[logits, labels, targets])
+            }
         }
     }
 
@@ -40,8 +61,8 @@ impl Objective {
     /// each place, a vector is the seed of [`gradient`](crate::ops::gradient).
     pub fn weight(self, images: u32) -> f32 {
         match self {
-            Self::Joint | Self::LogSumExp => 1.0,
             Self::CrossEntropy | Self::CrossEntropyTargeted => 1.0 / images as f32,
+            _ => 1.0,
         }
     }
 }

@@ -2,9 +2,11 @@
 
 mod add;
 mod affine;
+mod apgd;
 mod avg_pool;
 mod batch_norm;
 mod bce_with_logits;
+mod boundary_start;
 mod broadcast_add;
 mod broadcast_mul;
 mod concat;
@@ -16,6 +18,7 @@ mod cross_entropy;
 mod dlr;
 mod ema_step;
 mod energy;
+mod fab;
 mod fill;
 mod frozen_batch_norm;
 mod gelu;
@@ -24,10 +27,12 @@ mod grouped_conv2d;
 mod images;
 mod keep_best;
 mod l2_norm;
+mod langevin_step;
 mod layer_norm;
 mod linear;
 mod local_mean;
 mod log_sum_exp;
+mod margin;
 mod max_pool;
 mod momentum_step;
 mod normalise;
@@ -50,14 +55,17 @@ mod sgd_step;
 mod sigmoid;
 mod silu;
 mod softmax;
+mod square;
 mod sum;
 mod walk;
 
 pub use add::Add;
 pub use affine::{Affine, AffineBackward, ChannelScale, FoldBatchNorm};
+pub use apgd::{ApgdJudge, ApgdState, ApgdStep, apgd_state};
 pub use avg_pool::{AvgPool, GlobalAvgPool};
 pub use batch_norm::{BatchNorm, UpdateRunningStats};
 pub use bce_with_logits::BceWithLogits;
+pub use boundary_start::BoundaryStart;
 pub use broadcast_add::BroadcastAdd;
 pub use broadcast_mul::{BroadcastMul, ChannelDot, ImageDot};
 pub use concat::Concat;
@@ -68,6 +76,7 @@ pub use cross_entropy::CrossEntropy;
 pub use dlr::Dlr;
 pub use ema_step::EmaStep;
 pub use energy::{joint_energy, marginal_energy};
+pub use fab::{FabJudge, FabStep};
 pub use fill::Fill;
 pub use frozen_batch_norm::FrozenBatchNorm;
 pub use gelu::Gelu;
@@ -76,10 +85,12 @@ pub use grouped_conv2d::GroupedConv2d;
 pub use images::Images;
 pub use keep_best::KeepBest;
 pub use l2_norm::L2Norm;
+pub use langevin_step::LangevinStep;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use local_mean::LocalMean;
 pub use log_sum_exp::LogSumExp;
+pub use margin::Margin;
 pub use max_pool::MaxPool;
 pub use momentum_step::MomentumStep;
 pub use normalise::Normalise;
@@ -101,6 +112,7 @@ pub use sgd_step::SgdStep;
 pub use sigmoid::Sigmoid;
 pub use silu::Silu;
 pub use softmax::Softmax;
+pub use square::{SquareStart, SquareStep, square_state};
 pub use sum::Sum;
 pub(crate) use {
     batch_norm::{BatchNormBackward, BatchNormStats, BatchNormWeights},
@@ -123,6 +135,10 @@ pub static KERNELS: &[&Kernel] = &[
     &affine::FOLD,
     &affine::SCALE.f32,
     &affine::SCALE.vec4,
+    &apgd::JUDGE_SCALAR,
+    &apgd::JUDGE_VEC4,
+    &apgd::STEP_SCALAR,
+    &apgd::STEP_VEC4,
     &avg_pool::BACKWARD.f32,
     &avg_pool::BACKWARD.vec4,
     &avg_pool::FORWARD.f32,
@@ -138,6 +154,7 @@ pub static KERNELS: &[&Kernel] = &[
     &batch_norm::WEIGHTS.vec4,
     &bce_with_logits::BACKWARD,
     &bce_with_logits::FORWARD,
+    &boundary_start::KERNEL,
     &broadcast_add::FORWARD.f32,
     &broadcast_add::FORWARD.vec4,
     &broadcast_add::SUM.f32,
@@ -157,6 +174,10 @@ pub static KERNELS: &[&Kernel] = &[
     &dlr::BACKWARD,
     &dlr::FORWARD,
     &ema_step::KERNEL,
+    &fab::JUDGE_SCALAR,
+    &fab::JUDGE_VEC4,
+    &fab::STEP_SCALAR,
+    &fab::STEP_VEC4,
     &fill::KERNEL,
     &frozen_batch_norm::BACKWARD.f32,
     &frozen_batch_norm::BACKWARD.vec4,
@@ -172,6 +193,7 @@ pub static KERNELS: &[&Kernel] = &[
     &keep_best::KERNEL,
     &l2_norm::SCALAR,
     &l2_norm::VEC4,
+    &langevin_step::KERNEL,
     &layer_norm::BACKWARD.f32,
     &layer_norm::BACKWARD.vec4,
     &layer_norm::FORWARD.f32,
@@ -185,6 +207,8 @@ pub static KERNELS: &[&Kernel] = &[
     &local_mean::KERNEL,
     &log_sum_exp::BACKWARD,
     &log_sum_exp::FORWARD,
+    &margin::BACKWARD,
+    &margin::FORWARD,
     &max_pool::BACKWARD,
     &max_pool::FORWARD,
     &momentum_step::SCALAR,
@@ -228,6 +252,9 @@ pub static KERNELS: &[&Kernel] = &[
     &silu::SECOND,
     &softmax::BACKWARD,
     &softmax::FORWARD,
+    &square::L2,
+    &square::LINF,
+    &square::START,
     &sum::BACKWARD,
     &sum::FORWARD,
 ];

@@ -16,6 +16,7 @@ pub static KERNEL: Kernel = Kernel {
         include_str!("../../shaders/random.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
         include_str!("../../shaders/shared/philox.wgsl"),
+        include_str!("../../shaders/shared/random_values.wgsl"),
     ),
     params: Params::LAYOUT,
     bindings: &[("control", Read), ("y", Write)],

@@ -4,13 +4,16 @@ use crate::Handlers;
 use crate::case::{Case, Fault, Outcome, Results};
 use crate::models::network;
 use crate::run::{Runner, Sketch, replay, write};
-use lapidary::attack::{Attack, MomentumAttack, MomentumPgd, Objective, Pgd, Statistics};
+use lapidary::attack::{
+    Apgd, ApgdAttack, Attack, MomentumAttack, MomentumPgd, Objective, Pgd, Statistics,
+};
 use lapidary::graph::{Graph, Op, Program, Shape, Value};
 use lapidary::model::{DeviceWeights, Mode, Network, Weights};
-use lapidary::ops::{self, Group, Norm, PgdStep, RandomStart};
+use lapidary::ops::{self, ApgdState, Group, LangevinStep, Norm, PgdStep, RandomStart};
 use pollster::block_on;
 
 pub const HANDLERS: Handlers = &[
+    ("apgd_ce", apgd),
     ("l2_step", |case, runner| step(case, runner, Norm::L2)),
     ("linf_step", |case, runner| step(case, runner, Norm::Linf)),
     ("l2_project", |case, runner| project(case, runner, Norm::L2)),
@@ -18,6 +21,7 @@ pub const HANDLERS: Handlers = &[
     ("momentum_pgd", momentum),
     ("pgd", pgd),
     ("random_start", start),
+    ("sgld", langevin),
 ];
 
 fn step(case: &Case, runner: &Runner, norm: Norm) -> Outcome {
@@ -74,6 +78,7 @@ fn pgd(case: &Case, runner: &Runner) -> Outcome {
         "logsumexp" => Objective::LogSumExp,
         "ce" => Objective::CrossEntropy,
         "ce_targeted" => Objective::CrossEntropyTargeted,
+        "dlr" => Objective::Dlr,
         other => return Fault::unsupported(format_args!("target {other}")),
     };
     let (model, state) = network(case)?;
@@ -149,6 +154,83 @@ fn momentum(case: &Case, runner: &Runner) -> Outcome {
     ]))
 }
 
+fn apgd(case: &Case, runner: &Runner) -> Outcome {
+    let (model, state) = network(case)?;
+    let shape = case.tensor("in.x")?.shape()?;
+    let settings = Apgd {
+        norm: norm(case)?,
+        eps: case.number("eps")?,
+        steps: case.count("n_iter")?,
+        objective: Objective::CrossEntropy,
+        rho: case.number("rho")?,
+    };
+    let every = case.count("traj_every")?;
+    let weights = block_on(DeviceWeights::upload(runner.gpu, &model.parameters(), &state))?;
+    let sizes = [shape.images(), shape.width()];
+    let attack = block_on(ApgdAttack::new(&model, &weights, sizes, settings, runner.optimise()))?;
+    let [x, start] = [case.tensor("in.x")?.numbers(), case.tensor("in.x_init")?.numbers()];
+    let labels = case.tensor("in.labels")?.words();
+    block_on(attack.start_from(start, x, [labels, labels]))?;
+    let (mut trajectory, mut losses, mut sizes) = (start.to_vec(), Vec::new(), Vec::new());
+    for step in 1..=settings.steps {
+        block_on(attack.run(1, false, |_| Ok(())))?;
+        if step % every == 0 {
+            trajectory.extend(block_on(attack.iterates())?);
+        }
+        // A step judges the iterate before it; the start's loss is not listed.
+        let (_, states) = block_on(attack.found())?;
+        if step > 1 {
+            losses.extend(states.iter().map(|state| state.loss));
+        }
+        sizes.extend(states.iter().map(|state| state.step_size));
+    }
+    block_on(attack.run(0, true, |_| Ok(())))?;
+    let (wrong, states) = block_on(attack.found())?;
+    losses.extend(states.iter().map(|state| state.loss));
+    let number = |of: fn(&ApgdState) -> f32| states.iter().map(of).collect::<Vec<_>>();
+    Ok(Results::from([
+        ("out.traj".into(), trajectory),
+        ("out.loss_steps".into(), losses),
+        ("out.step_sizes".into(), sizes),
+        ("out.x_best".into(), block_on(attack.best())?),
+        ("out.loss_best".into(), number(|state| state.best_loss)),
+        ("out.x_fooling".into(), wrong),
+        ("out.still_correct".into(), number(|state| f32::from(u8::from(!state.fooled)))),
+    ]))
+}
+
+/// Raw gradients and the file's noise.
+fn langevin(case: &Case, runner: &Runner) -> Outcome {
+    let objective = match case.text("target")? {
+        "joint" => Objective::Joint,
+        "logsumexp" => Objective::LogSumExp,
+        other => return Fault::unsupported(format_args!("target {other}")),
+    };
+    let (model, state) = network(case)?;
+    let start = case.tensor("in.x0")?;
+    let shape = start.shape()?;
+    let labels = case.tensor("in.labels")?.words();
+    let weights = block_on(DeviceWeights::upload(runner.gpu, &model.parameters(), &state))?;
+    let view = View::new(runner, &model, &weights, shape, objective)?;
+    let (step_size, noise_size) = (case.number("alpha")?, case.number("sigma")?);
+    let mut graph = Graph::default();
+    let [x, g, noise] = [(); 3].map(|()| graph.input(shape));
+    graph.push_all(LangevinStep { step_size, noise_size }, &[x, g, noise])?;
+    let step = runner.program(&graph, &[], &[x, g, noise], &[])?;
+    let mut images = start.numbers().to_vec();
+    let mut trajectory = images.clone();
+    for drawn in case.tensor("in.noise")?.numbers().chunks(images.len()) {
+        let [_, gradient] = view.at(&images, labels)?;
+        write(&step, x, &images)?;
+        write(&step, g, &gradient)?;
+        write(&step, noise, drawn)?;
+        replay(&step)?;
+        images = block_on(step.read(x))?;
+        trajectory.extend_from_slice(&images);
+    }
+    Ok(Results::from([("out.traj".into(), trajectory)]))
+}
+
 /// Logits, and the gradient of what is climbed.
 struct View {
     program: Program,
@@ -172,7 +254,7 @@ impl View {
         let seed = graph.input(Shape::per_image(shape.images())?);
         let weights = Weights::inputs(&mut graph, &model.parameters())?;
         let logits = model.logits(&mut graph, x, &weights, Mode::Frozen)?;
-        let climbed = objective.push(&mut graph, logits, labels)?;
+        let climbed = objective.push(&mut graph, logits, labels, labels)?;
         let gradient = ops::gradient(&mut graph, climbed, seed, &[x])?[0];
         let given = on_device.bindings(&weights)?;
         let program = runner.program(&graph, &[logits, gradient], &[x, labels], &given)?;

@@ -1,0 +1,64 @@
+// Where the Square attack starts (arXiv 1912.00049, section 4): in Linf at vertical stripes of +-eps, a column and channel
+// each with a sign; in L2 at five by five bumps (shared/square_bump.wgsl), scaled to length eps:
+//
+//     candidate = clamp(x0 + eps sign, 0, 1)    or    clamp(x0 + eps d / (|d| + 1e-12), 0, 1)
+//
+//   grid           (images): one workgroup an image; its lanes stride over the image's values
+//   candidate, x0  [image][channel][row][column]
+//   ids            [image]: the random numbers depend on the image's id, not on its place in the batch
+//   control        seed low, seed high, stream
+//
+// Host side: src/ops/square.rs. Appended: shared/square_bump.wgsl, shared/philox.wgsl, shared/workgroup_sum_vec4.wgsl.
+
+override LANES: u32 = 64u;
+
+struct Params { channels: u32, side: u32, linf: u32, eps: f32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> candidate: array<f32>;
+@group(0) @binding(2) var<storage, read> x0: array<f32>;
+@group(0) @binding(3) var<storage, read> ids: array<u32>;
+@group(0) @binding(4) var<storage, read> control: array<u32>;
+
+const TILES = 5u;
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let area = params.side * params.side;
+    let first = id.x * params.channels * area;
+    let size = max(params.side / TILES, 1u);
+    tails(lane, size);
+    let lengths = half_lengths(size);
+    var squares = 0.0;
+    for (var i = lane; i < params.channels * area; i += LANES) {
+        var d = 0.0;
+        if params.linf == 1u {
+            d = drawn(ids[id.x], i % params.side, i / area);
+        } else {
+            // Tiles are centred; what is left of the image round them stays as it is.
+            let edge = (max(params.side, TILES * size) - TILES * size) / 2u;
+            let at = vec2u(i % area / params.side, i % params.side) - edge;
+            let tile = at / size;
+            if all(tile < vec2u(TILES)) {
+                let number = tile.x * TILES + tile.y;
+                let turned = drawn(ids[id.x], number, 4u) > 0.0;
+                d = drawn(ids[id.x], number, i / area) * bump(at % size, size, turned, lengths);
+            }
+        }
+        candidate[first + i] = d;
+        squares += d * d;
+    }
+    var rate = params.eps;
+    let length = sqrt(workgroup_sum_vec4(lane, vec4f(squares, 0.0, 0.0, 0.0)).x);
+    if params.linf == 0u { rate /= length + 1e-12; }
+    for (var i = lane; i < params.channels * area; i += LANES) {
+        candidate[first + i] = clamp(x0[first + i] + rate * candidate[first + i], 0.0, 1.0);
+    }
+}
+
+// A sign for a column or tile and a channel, or what else is asked for by a number.
+fn drawn(image: u32, number: u32, channel: u32) -> f32 {
+    let counter = vec4u(number, image, control[2], 0u);
+    let word = philox(counter, vec2u(control[0], control[1])).x;
+    return f32((word >> channel) & 1u) * 2.0 - 1.0;
+}

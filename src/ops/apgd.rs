@@ -1,0 +1,206 @@
+//! APGD, projected gradient steps that find their length (Croce and Hein 2020, arXiv 2003.01690, algorithm 1): what it
+//! makes of the loss at an iterate, and the step from there.
+
+use super::Norm;
+use super::per_image::{choose, lanes};
+use crate::gpu::{Access::*, Kernel, Layout, uniform};
+use crate::graph::{Launch, Op, Shape, exactly};
+use crate::{Error, Result};
+
+uniform! {
+    struct JudgeParams { span: u32, period: u32, least: u32, less: u32, rho: f32, step_size: f32 }
+}
+
+uniform! {
+    struct StepParams { span: u32, linf: u32, eps: f32 }
+}
+
+macro_rules! kernels {
+    ($scalar:ident, $vec4:ident, $name:literal, $suffixed:literal, $params:expr, $bindings:expr) => {
+        /// Value by value.
+        pub static $scalar: Kernel = kernels!($name, $name, "elem_f32", $params, $bindings);
+        /// Four values at a time.
+        pub static $vec4: Kernel = kernels!($suffixed, $name, "elem_vec4", $params, $bindings);
+    };
+    ($name:literal, $file:literal, $elem:literal, $params:expr, $bindings:expr) => {
+        Kernel {
+            name: $name,
+            source: concat!(
+                include_str!(concat!("../../shaders/", $file, ".wgsl")),
+                include_str!(concat!("../../shaders/shared/", $elem, ".wgsl")),
+                include_str!("../../shaders/shared/apgd_state.wgsl"),
+                include_str!("../../shaders/shared/workgroup_sum.wgsl"),
+            ),
+            params: $params,
+            bindings: $bindings,
+            subgroup: 0,
+        }
+    };
+}
+
+const JUDGE: (Layout, &[(&str, crate::gpu::Access)]) = (
+    JudgeParams::LAYOUT,
+    &[
+        ("x", Write),
+        ("g", Read),
+        ("loss", Read),
+        ("margin", Read),
+        ("best", Write),
+        ("wrong", Write),
+        ("best_g", Write),
+        ("state", Write),
+    ],
+);
+
+const STEP: (Layout, &[(&str, crate::gpu::Access)]) = (
+    StepParams::LAYOUT,
+    &[
+        ("x", Write),
+        ("previous", Write),
+        ("g", Read),
+        ("best_g", Read),
+        ("x0", Read),
+        ("state", Write),
+    ],
+);
+
+kernels!(JUDGE_SCALAR, JUDGE_VEC4, "apgd_judge", "apgd_judge_vec4", JUDGE.0, JUDGE.1);
+kernels!(STEP_SCALAR, STEP_VEC4, "apgd_step", "apgd_step_vec4", STEP.0, STEP.1);
+
+/// Words of an image's state.
+const STATE: u32 = 12;
+
+/// What APGD knows of images between steps: zeros before the first iterate is judged.
+pub fn apgd_state(images: u32) -> Result<Shape> {
+    Shape::matrix(images, STATE)
+}
+
+/// Of each image's state, in order: the best loss, the last, the step size, and whether an iterate was misnamed and
+/// whether the gradient at the start was 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ApgdState {
+    /// Highest loss of an iterate.
+    pub best_loss: f32,
+    /// Loss of the iterate judged last.
+    pub loss: f32,
+    /// Length of the next step.
+    pub step_size: f32,
+    /// Whether an iterate was misnamed.
+    pub fooled: bool,
+    /// Whether the gradient at the start was 0 in every place.
+    pub flat: bool,
+}
+
+impl ApgdState {
+    /// Image by image, from what the state's buffer holds.
+    pub fn read(words: &[f32]) -> Vec<Self> {
+        let (states, _) = words.as_chunks::<{ STATE as usize }>();
+        let one = |&[best_loss, loss, step_size, _, _, _, _, _, _, fooled, _, flat]: &[f32; 12]| {
+            Self { best_loss, loss, step_size, fooled: fooled > 0.0, flat: flat > 0.0 }
+        };
+        states.iter().map(one).collect()
+    }
+}
+
+/// Inputs x \[N, C, H, W\], its gradient g, loss \[N\], margin \[N\] ([`Margin`](super::Margin)), then, all written in
+/// place as is x, the best iterate, the last misnamed one (the start where none is), the gradient at the best, and the
+/// state ([`apgd_state`]); no output. At most 65,535 images.
+///
+/// In an iterate's first call for a state of zeros everything is set from it. At checkpoints, the first after `period`
+/// steps and each next one after `less` fewer, but at least `least`, the step is halved and x goes back to the best iterate
+/// where at most `rho` of the steps since the last one raised the loss, or where the best loss is what it was there and the
+/// step was not halved then.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ApgdJudge {
+    /// Steps to the first checkpoint.
+    pub period: u32,
+    /// Fewest between two.
+    pub least: u32,
+    /// By how many they become fewer.
+    pub less: u32,
+    /// From 0 to 1.
+    pub rho: f32,
+    /// Length of the first steps.
+    pub step_size: f32,
+}
+
+impl Op for ApgdJudge {
+    fn name(&self) -> &'static str {
+        JUDGE_SCALAR.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [x, g, loss, margin, best, wrong, best_g, state] =
+            exactly(self.name(), "inputs", inputs)?;
+        [g, best, wrong, best_g].into_iter().try_for_each(|other| other.expect(self.name(), x))?;
+        let per_image = Shape::per_image(x.images())?;
+        [loss, margin].into_iter().try_for_each(|other| other.expect(self.name(), per_image))?;
+        state.expect(self.name(), apgd_state(x.images())?)?;
+        Ok(vec![])
+    }
+
+    fn writes(&self) -> &[usize] {
+        &[0, 4, 5, 6, 7]
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let x = first(self.name(), launch.inputs)?;
+        let (kernel, span) = choose([&JUDGE_SCALAR, &JUDGE_VEC4], x);
+        let Self { period, least, less, rho, step_size } = *self;
+        let params = JudgeParams { span, period, least, less, rho, step_size };
+        let lanes = lanes(launch.to.adapter());
+        launch.to.dispatch(kernel, &[lanes], params, launch.buffers, [x.images(), 1, 1]).map(drop)
+    }
+}
+
+/// Inputs x \[N, C, H, W\] and the iterate before it (both written in place), the gradient g at x, the one at the best
+/// iterate, the ball's centre x0, and the state, which [`ApgdJudge`] has written and in which it notes zero gradients; no
+/// output. At most 65,535 images.
+///
+/// With p the projection into the ball and then the box, and a = 1 in the first step, 0.75 later: u = p(x + s g / |g|) in
+/// L2, p(x + s sign(g)) in Linf; x becomes p(x + a (u - x) + (1 - a) (x - previous)).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ApgdStep {
+    /// Of the step and the ball.
+    pub norm: Norm,
+    /// Radius of the ball, at least 0 and finite.
+    pub eps: f32,
+}
+
+impl Op for ApgdStep {
+    fn name(&self) -> &'static str {
+        STEP_SCALAR.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [x, previous, g, best_g, x0, state] = exactly(self.name(), "inputs", inputs)?;
+        [previous, g, best_g, x0].into_iter().try_for_each(|other| other.expect(self.name(), x))?;
+        state.expect(self.name(), apgd_state(x.images())?)?;
+        finite_radius(self.name(), self.eps)?;
+        Ok(vec![])
+    }
+
+    fn writes(&self) -> &[usize] {
+        &[0, 1, 5]
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let x = first(self.name(), launch.inputs)?;
+        let (kernel, span) = choose([&STEP_SCALAR, &STEP_VEC4], x);
+        let params = StepParams { span, linf: (self.norm == Norm::Linf).into(), eps: self.eps };
+        let lanes = lanes(launch.to.adapter());
+        launch.to.dispatch(kernel, &[lanes], params, launch.buffers, [x.images(), 1, 1]).map(drop)
+    }
+}
+
+/// The images, which come first.
+fn first(op: &'static str, inputs: &[Shape]) -> Result<Shape> {
+    inputs.first().copied().ok_or_else(|| Error::mismatch(op, "no inputs", "images"))
+}
+
+fn finite_radius(op: &'static str, eps: f32) -> Result<()> {
+    if eps >= 0.0 && eps.is_finite() {
+        return Ok(());
+    }
+    Err(Error::mismatch(op, format_args!("eps {eps}"), "a finite number of 0 or more"))
+}

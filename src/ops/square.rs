@@ -1,0 +1,175 @@
+//! Square, a random search that sees nothing but logits (Andriushchenko, Croce, Flammarion and Hein 2020, arXiv
+//! 1912.00049): where it starts, and the judging of a candidate with the making of the next.
+
+use super::Norm;
+use super::per_image::lanes;
+use crate::gpu::{Access::*, Kernel, uniform};
+use crate::graph::{Launch, Op, Shape, exactly};
+use crate::{Error, Result};
+
+uniform! {
+    struct StartParams { channels: u32, side: u32, linf: u32, eps: f32 }
+}
+
+uniform! {
+    struct Params { channels: u32, side: u32, queries: u32, eps: f32 }
+}
+
+/// candidate from x0 and random numbers.
+pub static START: Kernel = Kernel {
+    name: "square_start",
+    source: concat!(
+        include_str!("../../shaders/square_start.wgsl"),
+        include_str!("../../shaders/shared/square_bump.wgsl"),
+        include_str!("../../shaders/shared/philox.wgsl"),
+        include_str!("../../shaders/shared/workgroup_sum_vec4.wgsl"),
+    ),
+    params: StartParams::LAYOUT,
+    bindings: &[("candidate", Write), ("x0", Read), ("ids", Read), ("control", Read)],
+    subgroup: 0,
+};
+
+const BINDINGS: &[(&str, crate::gpu::Access)] = &[
+    ("candidate", Write),
+    ("best", Write),
+    ("x0", Read),
+    ("margin", Read),
+    ("ids", Read),
+    ("control", Read),
+    ("state", Write),
+];
+
+/// candidate, best and state in place, in Linf.
+pub static LINF: Kernel = Kernel {
+    name: "square_linf",
+    source: concat!(
+        include_str!("../../shaders/square_linf.wgsl"),
+        include_str!("../../shaders/shared/square.wgsl"),
+        include_str!("../../shaders/shared/philox.wgsl"),
+        include_str!("../../shaders/shared/random_values.wgsl"),
+    ),
+    params: Params::LAYOUT,
+    bindings: BINDINGS,
+    subgroup: 0,
+};
+
+/// candidate, best and state in place, in L2.
+pub static L2: Kernel = Kernel {
+    name: "square_l2",
+    source: concat!(
+        include_str!("../../shaders/square_l2.wgsl"),
+        include_str!("../../shaders/shared/square.wgsl"),
+        include_str!("../../shaders/shared/square_bump.wgsl"),
+        include_str!("../../shaders/shared/philox.wgsl"),
+        include_str!("../../shaders/shared/random_values.wgsl"),
+        include_str!("../../shaders/shared/workgroup_sum_vec4.wgsl"),
+    ),
+    params: Params::LAYOUT,
+    bindings: BINDINGS,
+    subgroup: 0,
+};
+
+/// What Square knows of images between candidates, two words each: the largest margin so far, and how many candidates
+/// were judged. Zeros before the first.
+pub fn square_state(images: u32) -> Result<Shape> {
+    Shape::matrix(images, 2)
+}
+
+/// Inputs candidate \[N, C, S, S\] (written in place), the images x0, ids \[N\] (u32) and control \[4\] of u32 words: seed
+/// low, seed high, stream, and one that is not read; no output. At most 65,535 images.
+///
+/// Linf: vertical stripes of ±eps. L2: five by five bumps up and down, of length eps together. Cut to \[0, 1\].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SquareStart {
+    /// Of the ball.
+    pub norm: Norm,
+    /// Radius of the ball, at least 0 and finite.
+    pub eps: f32,
+}
+
+impl Op for SquareStart {
+    fn name(&self) -> &'static str {
+        START.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [candidate, x0, ids, control] = exactly(self.name(), "inputs", inputs)?;
+        x0.expect(self.name(), candidate)?;
+        check(self.name(), candidate, self.eps)?;
+        ids.expect(self.name(), Shape::per_image(x0.images())?)?;
+        control.expect(self.name(), Shape::vector(4)?)?;
+        Ok(vec![])
+    }
+
+    fn writes(&self) -> &[usize] {
+        &[0]
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [x, _x0, _ids, _control] = exactly(self.name(), "inputs", launch.inputs)?;
+        let linf = (self.norm == Norm::Linf).into();
+        let params = StartParams { channels: x.channels(), side: x.width(), linf, eps: self.eps };
+        let lanes = lanes(launch.to.adapter());
+        launch.to.dispatch(&START, &[lanes], params, launch.buffers, [x.images(), 1, 1]).map(drop)
+    }
+}
+
+/// Inputs candidate \[N, C, S, S\] and the best one so far (both written in place), the images x0, the candidate's margin
+/// \[N\] ([`Margin`](super::Margin)), ids \[N\] and control \[4\] as in [`SquareStart`], and the state ([`square_state`],
+/// written in place); no output. At most 65,535 images.
+///
+/// Where the margin is the largest so far, or 0 or more, the candidate becomes the best; the next one differs from that in
+/// a square at a random place, whose area shrinks with the number of candidates. Images whose best margin is 0 or more,
+/// and those of which 1 + `queries` candidates were judged, stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SquareStep {
+    /// Of the ball.
+    pub norm: Norm,
+    /// Radius of the ball, at least 0 and finite.
+    pub eps: f32,
+    /// Candidates after the first, at most.
+    pub queries: u32,
+}
+
+impl Op for SquareStep {
+    fn name(&self) -> &'static str {
+        if self.norm == Norm::L2 { L2.name } else { LINF.name }
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [candidate, best, x0, margin, ids, control, state] =
+            exactly(self.name(), "inputs", inputs)?;
+        [best, x0].into_iter().try_for_each(|other| other.expect(self.name(), candidate))?;
+        check(self.name(), candidate, self.eps)?;
+        let per_image = Shape::per_image(x0.images())?;
+        [margin, ids].into_iter().try_for_each(|other| other.expect(self.name(), per_image))?;
+        control.expect(self.name(), Shape::vector(4)?)?;
+        state.expect(self.name(), square_state(x0.images())?)?;
+        Ok(vec![])
+    }
+
+    fn writes(&self) -> &[usize] {
+        &[0, 1, 6]
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [x, ..]: [Shape; 7] = exactly(self.name(), "inputs", launch.inputs)?;
+        let kernel = if self.norm == Norm::L2 { &L2 } else { &LINF };
+        let (channels, side) = (x.channels(), x.width());
+        let params = Params { channels, side, queries: self.queries, eps: self.eps };
+        let lanes = lanes(launch.to.adapter());
+        launch.to.dispatch(kernel, &[lanes], params, launch.buffers, [x.images(), 1, 1]).map(drop)
+    }
+}
+
+/// Square images of up to 4 channels and 512 rows, a radius that is a number.
+fn check(op: &'static str, images: Shape, eps: f32) -> Result<()> {
+    let fits = images.height() == images.width() && images.width() <= 512 && images.channels() <= 4;
+    if !fits {
+        return Err(Error::mismatch(op, images, "square images of up to 512 rows and 4 channels"));
+    }
+    if !(eps >= 0.0 && eps.is_finite()) {
+        return Err(Error::mismatch(op, format_args!("eps {eps}"), "a finite number of 0 or more"));
+    }
+    Ok(())
+}
