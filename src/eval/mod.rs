@@ -6,6 +6,9 @@ mod accuracy;
 mod auroc;
 mod calibration;
 mod classifier;
+#[cfg(feature = "generation")]
+pub mod corruption;
+mod counterfactual;
 mod extraction;
 mod features;
 #[cfg(feature = "generation")]
@@ -14,6 +17,7 @@ mod inception_score;
 mod measure;
 #[cfg(feature = "generation")]
 pub mod npz;
+mod ood;
 mod sampler;
 
 pub use accuracy::{accuracy, logsumexp, pgd_accuracy};
@@ -21,9 +25,11 @@ pub use auroc::{auroc, false_positives_at_95};
 pub use calibration::{Bin, Calibration, calibration, confidences};
 pub use classifier::{Classifier, argmax};
 pub use extraction::{Extraction, Seen};
+pub use counterfactual::{Counterfactual, Counterfactuals};
 pub use features::{Coverage, Features, Spread, coverage, kernel_distance};
 #[cfg(feature = "generation")]
 pub use frechet::Gaussian;
 pub use inception_score::{InceptionScore, inception_score};
 pub use measure::{Measured, measure};
+pub use ood::{Detection, Hiding, Scores, detection};
 pub use sampler::{Samples, Sampling, sample};
