@@ -1,6 +1,7 @@
 //! The `lapidary` program: arguments, bars, pictures, reports, exit codes. All that computes is in the layers below.
 
 mod args;
+mod args_evaluate;
 mod classify;
 mod convert;
 mod counterfactuals;
