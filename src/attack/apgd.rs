@@ -5,7 +5,7 @@ use super::draws::Draws;
 use super::forward::{Batch, Forward, buffers};
 use super::{Objective, program};
 use crate::Result;
-use crate::gpu::{Buffer, Gpu};
+use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Program, Summary};
 use crate::model::{DeviceWeights, Mode, Model};
 use crate::ops::{ApgdJudge, ApgdState, ApgdStep, BoundaryStart, Copy, Fill, Norm, apgd_state};
@@ -152,6 +152,11 @@ impl ApgdAttack {
         self.batch.gpu.read(&self.kept.best).await
     }
 
+    /// What is known of each image.
+    pub async fn states(&self) -> Result<Vec<ApgdState>> {
+        Ok(ApgdState::read(&self.batch.gpu.read(&self.kept.state).await?))
+    }
+
     /// The last misnamed iterate of each image, where none was its start; and what is known of each image.
     pub async fn found(&self) -> Result<(Vec<f32>, Vec<ApgdState>)> {
         let read = self.batch.gpu.read_all(&[&self.kept.wrong, &self.kept.state]).await?;
@@ -163,6 +168,11 @@ impl ApgdAttack {
     /// The settings it was made with.
     pub fn settings(&self) -> &Apgd {
         &self.settings
+    }
+
+    /// GPU time of each launch of a step. Err without timestamps.
+    pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
+        self.step.profile(repetitions).await
     }
 
     /// What a step costs.

@@ -4,7 +4,7 @@
 use super::forward::{Batch, Forward, buffers};
 use super::{Objective, program};
 use crate::Result;
-use crate::gpu::{Buffer, Gpu};
+use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Program, Shape, Summary};
 use crate::model::{DeviceWeights, Mode, Model};
 use crate::ops::{Copy, FabJudge, FabStep, Fill, Norm};
@@ -102,6 +102,11 @@ impl FabAttack {
         self.step.prepare().await
     }
 
+    /// How near the nearest misnamed iterate of each image is; 1e10 where none was misnamed.
+    pub async fn distances(&self) -> Result<Vec<f32>> {
+        self.batch.gpu.read(&self.distance).await
+    }
+
     /// The nearest misnamed iterate of each image and its distance; where none was misnamed, the image and a distance of
     /// 1e10.
     pub async fn found(&self) -> Result<(Vec<f32>, Vec<f32>)> {
@@ -113,6 +118,11 @@ impl FabAttack {
     /// The settings it was made with.
     pub fn settings(&self) -> &Fab {
         &self.settings
+    }
+
+    /// GPU time of each launch of a step. Err without timestamps.
+    pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
+        self.step.profile(repetitions).await
     }
 
     /// What a step costs.

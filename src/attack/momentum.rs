@@ -78,6 +78,17 @@ impl MomentumAttack {
         self.reset.submit().await
     }
 
+    /// The same with a ball around `origin`: a random start.
+    pub async fn start_from(&self, images: &[f32], origin: &[f32], labels: &[u32]) -> Result<()> {
+        self.start(origin, labels).await?;
+        self.batch.gpu.write(&self.batch.images, images).await
+    }
+
+    /// The classes to go to, for objectives that have some beside the labels; they stay until the next call.
+    pub async fn aim(&self, targets: &[u32]) -> Result<()> {
+        self.batch.gpu.write(&self.batch.targets, targets).await
+    }
+
     /// Takes steps in submissions of about 100 ms and then judges the last iterate; `progress` is told how
     /// many are done after each submission and may stop by an error.
     pub async fn run(&self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {

@@ -94,6 +94,11 @@ impl Attack {
         self.batch.gpu.write(&self.batch.images, images).await
     }
 
+    /// The classes to go to, for objectives that have some beside the labels; they stay until the next call.
+    pub async fn aim(&self, targets: &[u32]) -> Result<()> {
+        self.batch.gpu.write(&self.batch.targets, targets).await
+    }
+
     /// Takes steps in submissions of about 100 ms; `progress` is told how many are done after each and
     /// may stop by an error.
     pub async fn run(&self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {

@@ -4,7 +4,7 @@ use super::draws::Draws;
 use super::forward::{Batch, Forward, buffers};
 use super::{Objective, program};
 use crate::Result;
-use crate::gpu::{Buffer, Gpu};
+use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Program, Summary};
 use crate::model::{DeviceWeights, Mode, Model};
 use crate::ops::{Fill, Norm, SquareStart, SquareStep, square_state};
@@ -113,6 +113,11 @@ impl SquareAttack {
     /// The settings it was made with.
     pub fn settings(&self) -> &Square {
         &self.settings
+    }
+
+    /// GPU time of each launch of a candidate. Err without timestamps.
+    pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
+        self.step.profile(repetitions).await
     }
 
     /// What a candidate costs.

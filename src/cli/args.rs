@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use super::args_evaluate::*;
+use crate::eval::{AttackName, Loss};
 use crate::model::Activation;
 use crate::ops::Norm;
 use crate::train::fraction;
@@ -42,6 +43,8 @@ pub enum Command {
     Eval(Eval),
     /// Show what a picture would have to look like to be of another class
     Explain(Explain),
+    /// Measure accuracy under AutoAttack or a list of attacks
+    Attack(Attack),
     /// List the adapters
     Devices,
     /// Run embedded cases on the adapter and say what fails
@@ -176,6 +179,94 @@ pub struct Quick {
     pub side: Option<u32>,
 }
 
+/// `attack`
+#[derive(Debug, Args)]
+pub struct Attack {
+    /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
+    pub checkpoint: Option<PathBuf>,
+    /// Radius of the ball, as 0.5 or 8/255
+    #[arg(long, default_value = "0.5", value_parser = radius)]
+    pub eps: f64,
+    /// What the ball is measured in
+    #[arg(long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
+    pub norm: NormName,
+    /// standard: apgd-ce, apgd-t, fab-t, square; custom: what --attacks says
+    #[arg(long, value_enum, default_value_t = Version::Standard)]
+    pub version: Version,
+    /// Of apgd-ce, apgd-dlr, apgd-t, fab-t, square, pgd, in this order
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = attack_name,
+        required_if_eq("version", "custom"))]
+    pub attacks: Vec<AttackName>,
+    /// Images, from the first on [default: all]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: Option<u32>,
+    /// Images at once
+    #[arg(long, visible_alias = "batch-size", default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub batch: u32,
+    /// Of all random numbers
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Kept after each batch; where it is there already, the evaluation goes on from it
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// Write the images that broke points, and the others as they were, as safetensors
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// One JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
+    /// Of pgd: steps
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub pgd_steps: u32,
+    /// Of pgd: length of a step [default: eps/8]
+    #[arg(long, value_name = "LENGTH", value_parser = length)]
+    pub pgd_step_size: Option<f64>,
+    /// Of pgd: starts, all but the first at random
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub pgd_restarts: u32,
+    /// Of pgd: part of the last direction that stays, below 1
+    #[arg(long, value_name = "PART", default_value = "0", value_parser = part)]
+    pub pgd_momentum: f64,
+    /// Of pgd: what is climbed
+    #[arg(long, value_enum, default_value_t = LossName::Ce)]
+    pub pgd_loss: LossName,
+    /// Of pgd: towards each of the nine likeliest other classes
+    #[arg(long)]
+    pub pgd_targeted: bool,
+    /// builtin:fashion or a folder of idx files [default: the run's own]
+    #[arg(long, value_name = "IMAGES")]
+    pub data: Option<String>,
+    /// Rows and columns of the images [default: the checkpoint's]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    pub side: Option<u32>,
+}
+
+/// Which attacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Version {
+    Standard,
+    Custom,
+}
+
+/// [`Loss`] by the usual names.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LossName {
+    Ce,
+    Dlr,
+    Cw,
+}
+
+impl From<LossName> for Loss {
+    fn from(name: LossName) -> Self {
+        match name {
+            LossName::Ce => Self::CrossEntropy,
+            LossName::Dlr => Self::Dlr,
+            LossName::Cw => Self::Margin,
+        }
+    }
+}
+
 /// `inspect`
 #[derive(Debug, Args)]
 pub struct Inspect {
@@ -274,4 +365,19 @@ pub fn length(text: &str) -> Result<f64, String> {
     fraction(text)
         .filter(|number| (0.0..=1e6).contains(number))
         .ok_or_else(|| "a number from 0 to 1000000 is wanted, as 0.5 or 8/255".into())
+}
+
+fn radius(text: &str) -> Result<f64, String> {
+    length(text)
+        .and_then(|eps| if eps > 0.0 { Ok(eps) } else { Err("more than 0 is wanted".into()) })
+}
+
+fn part(text: &str) -> Result<f64, String> {
+    fraction(text)
+        .filter(|number| (0.0..1.0).contains(number))
+        .ok_or_else(|| "a number from 0 to below 1 is wanted".into())
+}
+
+fn attack_name(text: &str) -> Result<AttackName, String> {
+    text.parse().map_err(|error: crate::Error| error.to_string())
 }

@@ -158,7 +158,7 @@ pub struct Counterfactuals {
     /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
     pub checkpoint: Option<PathBuf>,
     /// L2 radius around each image; inf for none
-    #[arg(long, default_value = "4", value_parser = radius)]
+    #[arg(long, default_value = "4", value_parser = ball)]
     pub eps: f64,
     /// Steps up the target's logit [default: the checkpoint's for samples]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -190,7 +190,7 @@ pub struct Explain {
     #[arg(long, value_name = "CLASS")]
     pub to: String,
     /// L2 radius around the image; inf for none
-    #[arg(long, default_value = "4", value_parser = radius)]
+    #[arg(long, default_value = "4", value_parser = ball)]
     pub eps: f64,
     /// Steps up the class's logit [default: the checkpoint's for samples]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -210,6 +210,6 @@ pub struct Explain {
 }
 
 /// Of a ball, which may have no edge.
-fn radius(text: &str) -> Result<f64, String> {
+fn ball(text: &str) -> Result<f64, String> {
     if text == "inf" { Ok(f64::INFINITY) } else { length(text) }
 }

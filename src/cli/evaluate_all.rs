@@ -23,6 +23,7 @@ use super::stop::Stop;
 use super::{evaluate, starts};
 use crate::attack::{Objective, Pgd, Statistics};
 use crate::data::{Checksum, Ood, Part, Prepared, Source};
+use crate::eval;
 use crate::eval::corruption::{self, SEVERITIES};
 use crate::eval::{
     Classifier, Counterfactuals, Detection, Hiding, accuracy, argmax, calibration, confidences,
@@ -46,6 +47,8 @@ const BARS: usize = 40;
 const COLUMNS: usize = 12;
 /// Steps of a counterfactual's way in the picture.
 const WAY: usize = 6;
+/// Of the bar of one attack.
+const POSITIONS: u64 = 1000;
 /// Of corruptions and starts.
 const SEED: u64 = 0;
 
@@ -145,6 +148,7 @@ fn identity(loaded: &Loaded, test: &Prepared, args: &args::EvalAll, gpu: &Gpu) -
         "--norm": format!("{:?}", args.norm),
         "--counterfactual-eps": args.counterfactual_eps,
         "--samples": args.samples,
+        "--autoattack": args.autoattack,
         "--batch": args.batch,
         "--extractor": extractor,
         "data": loaded.config.data.train,
@@ -167,7 +171,11 @@ impl Evaluation<'_> {
         if self.eyes.is_some() {
             self.part("generation", Self::generation)?;
         }
-        self.part("counterfactuals", Self::counterfactuals)
+        self.part("counterfactuals", Self::counterfactuals)?;
+        match self.args.autoattack {
+            Some(eps) => self.part("autoattack", |all| all.auto_attack(eps)),
+            None => Ok(()),
+        }
     }
 
     /// Does a part unless it is done, and keeps what came of it.
@@ -235,6 +243,46 @@ impl Evaluation<'_> {
         let model = &self.loaded.model;
         let accuracy = block_on(pgd_accuracy(model, &self.weights, sets, batch, settings, done))?;
         Ok(json!({ "eps": eps, "accuracy": accuracy }))
+    }
+
+    /// Its own state lies beside the report's, so that points that are finished are not attacked again.
+    fn auto_attack(&mut self, eps: f64) -> Result<Value> {
+        let file = self.args.out.join("autoattack.json");
+        let bad = |error: &dyn std::fmt::Display| Error::bad_file(&file, error);
+        let kept = std::fs::read_to_string(&file).ok();
+        let kept = kept.map(|text| eval::State::from_json(&text).map_err(|error| bad(&error)));
+        let settings = eval::AutoAttack {
+            batch: self.args.batch,
+            ..eval::AutoAttack::standard(self.args.norm.into(), eps as f32)
+        };
+        let sets = (self.test.images(), self.test.labels());
+        let Self { progress, stop, .. } = self;
+        let mut running = None;
+        let show = |at: &eval::Progress| {
+            if running != Some(at.number) {
+                running = Some(at.number);
+                progress.line(&format!("{} on {} points", at.attack, at.tried));
+                progress.event(&Event::Phase { phase: Phase::Evaluate, done: 0, total: POSITIONS });
+            }
+            if let Some(state) = at.state {
+                write_atomically(&file, state.to_json().as_bytes())?;
+            }
+            let done = (at.done * POSITIONS as f64).round() as usize;
+            watch(progress, stop, Phase::Evaluate, done, POSITIONS as usize)
+        };
+        let Loaded { model, side, .. } = self.loaded;
+        let state = kept.transpose()?;
+        let result = block_on(settings.run(model, &self.weights, sets, *side, state, show))?;
+        let attack = |each: &eval::AttackResult| {
+            json!([each.attack.name(), each.tried, each.broken, each.robust_accuracy])
+        };
+        Ok(json!({
+            "eps": eps,
+            "accuracy": result.robust_accuracy,
+            "attacks": result.attacks.iter().map(attack).collect::<Vec<_>>(),
+            "warnings": result.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "images_per_second": result.images_per_second(),
+        }))
     }
 
     fn out_of_distribution(&mut self) -> Result<Value> {

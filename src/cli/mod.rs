@@ -2,6 +2,8 @@
 
 mod args;
 mod args_evaluate;
+mod attack;
+mod attack_progress;
 mod classify;
 mod convert;
 mod counterfactuals;
@@ -72,6 +74,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             Some(Evaluation::Counterfactuals(args)) => counterfactuals::run(&session, &args),
         },
         Some(Command::Explain(args)) => explain::run(&session, &args),
+        Some(Command::Attack(args)) => attack::run(&session, &args),
         Some(Command::Classify(args)) => classify::run(&session, &args),
         Some(Command::Devices) => devices::run(&session),
         Some(Command::Doctor) => doctor::run(&session),

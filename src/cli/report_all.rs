@@ -53,7 +53,10 @@ pub fn html(name: &str, loaded: &Loaded, state: &State, folder: &Path) -> Result
             body += &format!("<section>\n<h2>{title}</h2>\n{parts}</section>\n");
         }
     };
-    section("Robustness", &two(vec![robustness(state), corruptions(state)]));
+    section(
+        "Robustness",
+        &[two(vec![robustness(state), corruptions(state)]).concat(), auto_attack(state)],
+    );
     section("Calibration", &two(reliability(state)));
     section("Out of distribution", &[two(detection(state)).concat(), detection_table(state)]);
     section("Samples", &[samples(state, folder).iter().map(picture).collect(), generation(state)]);
@@ -175,6 +178,32 @@ fn corruptions(state: &State) -> Plot {
         y_range: Some((0.0, 1.0)),
         ..Plot::default()
     }
+}
+
+fn auto_attack(state: &State) -> String {
+    let Some(part) = state.get("autoattack") else { return String::new() };
+    let list = |key: &str| part.get(key).and_then(Value::as_array).into_iter().flatten();
+    let row = |attack: &Value| {
+        let of = |at: usize| attack.get(at).and_then(Value::as_f64);
+        let name = attack.get(0).and_then(Value::as_str).unwrap_or("");
+        format!(
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+            escaped(name),
+            of(1).unwrap_or(0.0),
+            of(2).unwrap_or(0.0),
+            percent(of(3)).unwrap_or_default()
+        )
+    };
+    let warnings: String = list("warnings")
+        .filter_map(Value::as_str)
+        .map(|warning| format!(" Warning: {}.", escaped(warning)))
+        .collect();
+    let eps = part.get("eps").and_then(Value::as_f64).unwrap_or(f64::NAN);
+    boxed(
+        "<tr><th>AutoAttack</th><th>points</th><th>broken</th><th>robust accuracy</th></tr>",
+        &list("attacks").map(row).collect::<String>(),
+        &format!("Standard, {}, eps {eps}.{warnings}", norm(state)),
+    )
 }
 
 fn reliability(state: &State) -> Vec<Plot> {
@@ -445,6 +474,9 @@ pub fn summary(state: &State, report: &Path) -> String {
         let about = format!("{}, eps {eps}, 20 steps of PGD", norm(state));
         put("under attack", percent(Some(accuracy)), &about);
     }
+    let attack = state.get("autoattack").and_then(|part| part.get("eps")?.as_f64());
+    let about = attack.map_or(String::new(), |eps| format!("{}, eps {eps}, standard", norm(state)));
+    put("AutoAttack", percent(number(state, "autoattack", "/accuracy")), &about);
     put("calibration error", percent(number(state, "clean", "/ece")), "20 bins");
     put("AUROC", ood("/logsumexp/clean/auroc"), "logsumexp");
     put("AUROC, hiding", ood("/logsumexp/attacked/auroc"), "logsumexp");
@@ -470,7 +502,9 @@ pub fn model_info(name: &str, loaded: &Loaded, state: &State) -> Value {
         "dataset": state.identity().get("data"),
         "venue": "",
         "architecture": loaded.model.to_string(),
-        "eps": headline(state).map(|(eps, _)| eps.to_string()),
+        "eps": number(state, "autoattack", "/eps")
+            .or(headline(state).map(|point| point.0))
+            .map(|eps| eps.to_string()),
         "clean_acc": percent(number(state, "clean", "/accuracy")),
         "reported": percent(headline(state).map(|point| point.1)),
         "autoattack_acc": percent(number(state, "autoattack", "/accuracy")),

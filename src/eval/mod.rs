@@ -18,18 +18,23 @@ mod measure;
 #[cfg(feature = "generation")]
 pub mod npz;
 mod ood;
+mod robustness;
 mod sampler;
 
 pub use accuracy::{accuracy, logsumexp, pgd_accuracy};
 pub use auroc::{auroc, false_positives_at_95};
 pub use calibration::{Bin, Calibration, calibration, confidences};
 pub use classifier::{Classifier, argmax};
-pub use extraction::{Extraction, Seen};
 pub use counterfactual::{Counterfactual, Counterfactuals};
+pub use extraction::{Extraction, Seen};
 pub use features::{Coverage, Features, Spread, coverage, kernel_distance};
 #[cfg(feature = "generation")]
 pub use frechet::Gaussian;
 pub use inception_score::{InceptionScore, inception_score};
 pub use measure::{Measured, measure};
 pub use ood::{Detection, Hiding, Scores, detection};
+pub use robustness::{
+    AttackName, AttackResult, AutoAttack, Loss, PgdAttack, Point, Progress, RobustAccuracy, State,
+    Warning,
+};
 pub use sampler::{Samples, Sampling, sample};

@@ -2,7 +2,7 @@
 //! makes of the loss at an iterate, and the step from there.
 
 use super::Norm;
-use super::per_image::{choose, lanes};
+use super::per_image::{choose, few_lanes};
 use crate::gpu::{Access::*, Kernel, Layout, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
@@ -148,7 +148,7 @@ impl Op for ApgdJudge {
         let (kernel, span) = choose([&JUDGE_SCALAR, &JUDGE_VEC4], x);
         let Self { period, least, less, rho, step_size } = *self;
         let params = JudgeParams { span, period, least, less, rho, step_size };
-        let lanes = lanes(launch.to.adapter());
+        let lanes = few_lanes(launch.to.adapter());
         launch.to.dispatch(kernel, &[lanes], params, launch.buffers, [x.images(), 1, 1]).map(drop)
     }
 }
@@ -188,7 +188,7 @@ impl Op for ApgdStep {
         let x = first(self.name(), launch.inputs)?;
         let (kernel, span) = choose([&STEP_SCALAR, &STEP_VEC4], x);
         let params = StepParams { span, linf: (self.norm == Norm::Linf).into(), eps: self.eps };
-        let lanes = lanes(launch.to.adapter());
+        let lanes = few_lanes(launch.to.adapter());
         launch.to.dispatch(kernel, &[lanes], params, launch.buffers, [x.images(), 1, 1]).map(drop)
     }
 }

@@ -1,7 +1,7 @@
 //! A random point on the surface of the ball around each image: where APGD starts.
 
 use super::Norm;
-use super::per_image::lanes;
+use super::per_image::few_lanes;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
@@ -63,7 +63,7 @@ impl Op for BoundaryStart {
         let [x, _x0, _ids, _control] = exactly(self.name(), "inputs", launch.inputs)?;
         let (span, linf) = (x.elements() / x.images(), (self.norm == Norm::Linf).into());
         let params = Params { span, linf, eps: self.eps };
-        let lanes = lanes(launch.to.adapter());
+        let lanes = few_lanes(launch.to.adapter());
         launch.to.dispatch(&KERNEL, &[lanes], params, launch.buffers, [x.images(), 1, 1]).map(drop)
     }
 }

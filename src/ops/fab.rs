@@ -2,7 +2,7 @@
 //! 1907.02044, algorithm 1): the step, and what is made of where it led.
 
 use super::Norm;
-use super::per_image::{choose, lanes};
+use super::per_image::{choose, few_lanes};
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -101,7 +101,7 @@ impl Op for FabStep {
         let (kernel, span) = choose([&STEP_SCALAR, &STEP_VEC4], x);
         let Self { norm, alpha_max, eta } = *self;
         let params = StepParams { span, linf: (norm == Norm::Linf).into(), alpha_max, eta };
-        let lanes = lanes(launch.to.adapter());
+        let lanes = few_lanes(launch.to.adapter());
         launch.to.dispatch(kernel, &[lanes], params, launch.buffers, [x.images(), 1, 1]).map(drop)
     }
 }
@@ -141,7 +141,7 @@ impl Op for FabJudge {
         let [x, ..]: [Shape; 5] = exactly(self.name(), "inputs", launch.inputs)?;
         let (kernel, span) = choose([&JUDGE_SCALAR, &JUDGE_VEC4], x);
         let params = JudgeParams { span, linf: (self.norm == Norm::Linf).into(), beta: self.beta };
-        let lanes = lanes(launch.to.adapter());
+        let lanes = few_lanes(launch.to.adapter());
         launch.to.dispatch(kernel, &[lanes], params, launch.buffers, [x.images(), 1, 1]).map(drop)
     }
 }

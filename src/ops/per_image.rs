@@ -17,3 +17,11 @@ pub(super) fn choose(
 pub(super) fn lanes(adapter: &Adapter) -> (&'static str, f64) {
     ("LANES", if adapter.kind == AdapterKind::Cpu { 64.0 } else { 256.0 })
 }
+
+/// The same for kernels that form many sums: on a CPU as many lanes as its vectors have, which wait for nobody.
+pub(super) fn few_lanes(adapter: &Adapter) -> (&'static str, f64) {
+    match adapter.kind {
+        AdapterKind::Cpu => ("LANES", 8.0),
+        _ => lanes(adapter),
+    }
+}

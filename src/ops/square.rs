@@ -2,7 +2,7 @@
 //! 1912.00049): where it starts, and the judging of a candidate with the making of the next.
 
 use super::Norm;
-use super::per_image::lanes;
+use super::per_image::few_lanes;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
@@ -109,7 +109,7 @@ impl Op for SquareStart {
         let [x, _x0, _ids, _control] = exactly(self.name(), "inputs", launch.inputs)?;
         let linf = (self.norm == Norm::Linf).into();
         let params = StartParams { channels: x.channels(), side: x.width(), linf, eps: self.eps };
-        let lanes = lanes(launch.to.adapter());
+        let lanes = few_lanes(launch.to.adapter());
         launch.to.dispatch(&START, &[lanes], params, launch.buffers, [x.images(), 1, 1]).map(drop)
     }
 }
@@ -157,7 +157,7 @@ impl Op for SquareStep {
         let kernel = if self.norm == Norm::L2 { &L2 } else { &LINF };
         let (channels, side) = (x.channels(), x.width());
         let params = Params { channels, side, queries: self.queries, eps: self.eps };
-        let lanes = lanes(launch.to.adapter());
+        let lanes = few_lanes(launch.to.adapter());
         launch.to.dispatch(kernel, &[lanes], params, launch.buffers, [x.images(), 1, 1]).map(drop)
     }
 }

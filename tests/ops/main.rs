@@ -14,6 +14,7 @@ mod layers;
 mod network;
 mod objectives;
 mod random_numbers;
+mod robustness_steps;
 
 #[test]
 fn relu_and_add() {

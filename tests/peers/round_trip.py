@@ -54,12 +54,12 @@ class Stage(nn.Module):
 class WideResNet(nn.Module):
     """As in the reference implementations of adversarial training."""
 
-    def __init__(self, depth, width, classes, act):
+    def __init__(self, depth, width, classes, act, channels=3):
         super().__init__()
         each = (depth - 4) // 6
         sides = [16, 16 * width, 32 * width, 64 * width]
         self.act = act
-        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.conv1 = nn.Conv2d(channels, 16, 3, 1, 1, bias=False)
         for i, stride in ((1, 1), (2, 2), (3, 2)):
             blocks = [
                 Block(sides[i - 1] if j == 0 else sides[i], sides[i], stride if j == 0 else 1, act)

@@ -1,0 +1,211 @@
+//! `attack`: accuracy under AutoAttack, or under a list of attacks.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use pollster::block_on;
+use serde_json::{Value, json};
+
+use super::args::{self, Version};
+use super::attack_progress::AttackProgress;
+use super::exit::Failure;
+use super::model::Loaded;
+use super::session::Session;
+use super::stop::Stop;
+use crate::data::{Part, Prepared, Source};
+use crate::eval::{AutoAttack, PgdAttack, RobustAccuracy, State};
+use crate::model::checkpoint::{safetensors, write_atomically};
+use crate::model::{DeviceWeights, StateDict, Tensor};
+use crate::train::Material;
+use crate::{Error, Result};
+
+/// Attacks a checkpoint.
+pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
+    let settings = settings(args)?;
+    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
+    let Loaded { model, checkpoint, side, .. } = &loaded;
+    let test = images(&loaded, args)?;
+    if test.channels() != model.channels() || test.classes() > model.classes() {
+        let given = format!("{} channels, {} classes", model.channels(), model.classes());
+        let wanted = format!("{} and at least {} of the images", test.channels(), test.classes());
+        return Err(Error::bad_file(&checkpoint.source, format!("{given}, {wanted} wanted")).into());
+    }
+    let state = args.state.as_deref().map(read_state).transpose()?.flatten();
+    let gpu = session.gpu()?;
+    let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
+    let stop = Stop::listen()?;
+    let mut progress = AttackProgress::new(session.progress());
+
+    let count = args.count.map_or(test.len(), |count| test.len().min(count as usize));
+    let words = test.images().len() / test.len().max(1);
+    let images = test.images().get(..count * words).unwrap_or_default();
+    let labels = test.labels().get(..count).unwrap_or_default();
+    let watch = |at: &crate::eval::Progress| {
+        progress.show(at);
+        if let (Some(state), Some(path)) = (at.state, &args.state) {
+            write_atomically(path, state.to_json().as_bytes())?;
+        }
+        if stop.asked() { Err(Error::Stopped) } else { Ok(()) }
+    };
+    let evaluated = block_on(settings.run(model, &weights, (images, labels), *side, state, watch));
+    progress.finish();
+    let result = evaluated.map_err(|error| explained(error, args.state.as_deref()))?;
+    if let Some(path) = &args.out {
+        write_images(path, &result, labels, [model.channels(), *side])?;
+    }
+    let adapter = gpu.adapter().to_string();
+    if args.json {
+        return super::print(&format!("{}\n", as_json(&result, &adapter)));
+    }
+    super::print(&as_text(&result, &adapter)?)
+}
+
+fn settings(args: &args::Attack) -> anyhow::Result<AutoAttack> {
+    let eps = args.eps as f32;
+    let pgd = PgdAttack {
+        steps: args.pgd_steps,
+        step_size: args.pgd_step_size.map_or(eps / 8.0, |size| size as f32),
+        restarts: args.pgd_restarts,
+        momentum: args.pgd_momentum as f32,
+        loss: args.pgd_loss.into(),
+        targeted: args.pgd_targeted,
+    };
+    let (seed, batch) = (args.seed, args.batch);
+    let standard = AutoAttack { seed, batch, pgd, ..AutoAttack::standard(args.norm.into(), eps) };
+    match (args.version, args.attacks.is_empty()) {
+        (Version::Standard, true) => Ok(standard),
+        (Version::Standard, false) => {
+            Err(Failure::Usage("--attacks goes with --version custom".into()).into())
+        }
+        (Version::Custom, _) => Ok(AutoAttack { attacks: args.attacks.clone(), ..standard }),
+    }
+}
+
+/// The run's own test images, or the test part of what is named.
+fn images(loaded: &Loaded, args: &args::Attack) -> Result<Prepared> {
+    let config = &loaded.config;
+    if args.data.is_none() && config.data.held_out > 0 {
+        return Ok(std::sync::Arc::unwrap_or_clone(Material::load(config)?.test));
+    }
+    let named = args.data.as_ref().unwrap_or(&config.data.train);
+    Source::parse(named)?.load(Part::Test)?.prepared(loaded.side)
+}
+
+/// None where there is no such file yet.
+fn read_state(path: &Path) -> Result<Option<State>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => State::from_json(&text).map(Some).map_err(|error| Error::bad_file(path, error)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::bad_file(path, error)),
+    }
+}
+
+/// With the state's file where it matters.
+fn explained(error: Error, state: Option<&Path>) -> anyhow::Error {
+    match (error, state) {
+        (Error::Stopped, Some(path)) => {
+            Failure::Stopped(format!("the same command goes on from {}", path.display())).into()
+        }
+        (Error::Stopped, None) => {
+            Failure::Stopped("nothing was kept: --state FILE would".into()).into()
+        }
+        (Error::Mismatch { op: "attack state", given, wanted }, Some(path)) => {
+            Error::bad_file(path, format!("{given}, but {wanted} is asked for")).into()
+        }
+        (error, _) => error.into(),
+    }
+}
+
+/// Images, labels and what became of each point, as safetensors.
+fn write_images(
+    path: &Path,
+    result: &RobustAccuracy,
+    labels: &[u32],
+    [channels, side]: [u32; 2],
+) -> Result<()> {
+    let [count, channels, side] = [labels.len(), channels as usize, side as usize];
+    let mut tensors = StateDict::default();
+    let shape = vec![count, channels, side, side];
+    tensors.insert("images", Tensor::new(shape, result.images.clone())?);
+    let labels = labels.iter().map(|&label| label as f32).collect();
+    tensors.insert("labels", Tensor::new(vec![count], labels)?);
+    let robust = |point: &crate::eval::Point| match point {
+        crate::eval::Point::Robust => 1.0,
+        _ => 0.0,
+    };
+    let robust = result.points.iter().map(robust).collect();
+    tensors.insert("robust", Tensor::new(vec![count], robust)?);
+    let about = BTreeMap::from([
+        ("norm".to_owned(), format!("{:?}", result.norm)),
+        ("eps".to_owned(), result.eps.to_string()),
+    ]);
+    let mut bytes = Vec::new();
+    safetensors::write(&tensors, &about, safetensors::Precision::F32, &mut bytes)
+        .map_err(|reason| Error::bad_file(path, reason))?;
+    write_atomically(path, &bytes)
+}
+
+fn as_json(result: &RobustAccuracy, adapter: &str) -> Value {
+    let attack = |attack: &crate::eval::AttackResult| {
+        json!({
+            "attack": attack.attack.name(),
+            "tried": attack.tried,
+            "broken": attack.broken,
+            "robust_accuracy": attack.robust_accuracy,
+            "seconds": attack.seconds,
+        })
+    };
+    let point = |point: &crate::eval::Point| match point {
+        crate::eval::Point::Wrong => "wrong",
+        crate::eval::Point::Robust => "robust",
+        crate::eval::Point::Broken(attack) => attack.name(),
+    };
+    json!({
+        "norm": format!("{:?}", result.norm),
+        "eps": result.eps,
+        "images": result.points.len(),
+        "clean_accuracy": result.clean_accuracy,
+        "robust_accuracy": result.robust_accuracy,
+        "attacks": result.attacks.iter().map(attack).collect::<Vec<_>>(),
+        "points": result.points.iter().map(point).collect::<Vec<_>>(),
+        "warnings": result.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "max_perturbation": result.max_perturbation,
+        "nan": result.nan,
+        "min": result.range[0],
+        "max": result.range[1],
+        "seconds": result.seconds,
+        "busy_seconds": result.busy_seconds,
+        "images_per_second": result.images_per_second(),
+        "adapter": adapter,
+    })
+}
+
+fn as_text(result: &RobustAccuracy, adapter: &str) -> anyhow::Result<String> {
+    let mut text = String::new();
+    writeln!(text, "initial accuracy: {:.2}%", 100.0 * result.clean_accuracy)?;
+    for attack in &result.attacks {
+        writeln!(
+            text,
+            "robust accuracy after {:<9} {:6.2}%  {:>5} of {:<5} broken in {:.1} s",
+            format!("{}:", attack.attack),
+            100.0 * attack.robust_accuracy,
+            attack.broken,
+            attack.tried,
+            attack.seconds
+        )?;
+    }
+    for warning in &result.warnings {
+        writeln!(text, "warning: {warning}")?;
+    }
+    writeln!(
+        text,
+        "{} images in {:.1} s, {:.2} images/s, of which the device worked on attacks {:.1} % of the time (wall time from a batch's first submission to its last read-back), on {adapter}",
+        result.points.len(),
+        result.seconds,
+        result.images_per_second(),
+        100.0 * result.busy_seconds / result.seconds.max(f64::MIN_POSITIVE)
+    )?;
+    writeln!(text, "{result}")?;
+    Ok(text)
+}

@@ -1,0 +1,136 @@
+//! What an evaluation by several attacks comes to.
+
+use super::AttackName;
+use crate::ops::Norm;
+use std::fmt;
+
+/// Accuracy under the worst of several attacks, point by point.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RobustAccuracy {
+    /// Of the ball.
+    pub norm: Norm,
+    /// Its radius.
+    pub eps: f32,
+    /// Share of points named rightly as they are.
+    pub clean_accuracy: f64,
+    /// Share of points that are named rightly and that no attack has broken.
+    pub robust_accuracy: f64,
+    /// In the order they ran. An attack is not run once no point stands.
+    pub attacks: Vec<AttackResult>,
+    /// What became of each point.
+    pub points: Vec<Point>,
+    /// The images that broke the points, and the others as they were: NCHW in \[0, 1\], in the order of the points.
+    pub images: Vec<f32>,
+    /// Why the number may flatter the network; empty where nothing speaks against it.
+    pub warnings: Vec<Warning>,
+    /// The largest distance of an image from where it came from, in the norm of the ball.
+    pub max_perturbation: f64,
+    /// Values of the images that are no numbers.
+    pub nan: usize,
+    /// Least and largest value of the images.
+    pub range: [f32; 2],
+    /// Wall time, of all runs where it was interrupted.
+    pub seconds: f64,
+    /// Part of it in which the device had work of ours: from the first submission of an attack on a batch until its
+    /// last has ended. The rest went into uploads, read-backs, compilation and the host.
+    pub busy_seconds: f64,
+}
+
+/// What one of the attacks has done.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttackResult {
+    /// Which.
+    pub attack: AttackName,
+    /// Points that still stood before it.
+    pub tried: usize,
+    /// Of these, the ones it broke.
+    pub broken: usize,
+    /// Share of all points that stand after it.
+    pub robust_accuracy: f64,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// What became of a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// Named wrongly as it is; not attacked.
+    Wrong,
+    /// Broken by this attack; later ones did not try.
+    Broken(AttackName),
+    /// Named rightly in spite of all attacks.
+    Robust,
+}
+
+/// Signs that an evaluation is less than it seems (Croce and others 2021, arXiv 2010.09670, and the reference's checks).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Warning {
+    /// Gradients of this share of the images that the attack started from are 0 in every place.
+    ZeroGradient {
+        /// Which could not see where to go.
+        attack: AttackName,
+        /// Above 0.
+        share: f64,
+    },
+    /// Square, which sees no gradient, took this share of all points from the attacks that do: gradients are masked.
+    SquareBeatsGradients {
+        /// Above 0.002.
+        share: f64,
+    },
+    /// Passes over the same images differ: `difference` is the largest L2 distance of logits scaled to length 1.
+    Randomised {
+        /// Above 1e-4, or the number of images named rightly differs.
+        difference: f64,
+    },
+    /// The outputs are probabilities: losses on logits mean little.
+    Probabilities,
+}
+
+impl RobustAccuracy {
+    /// Points that were attacked: those named rightly.
+    pub fn attacked(&self) -> usize {
+        self.points.iter().filter(|&&point| point != Point::Wrong).count()
+    }
+
+    /// Points an evaluation gets through a second.
+    pub fn images_per_second(&self) -> f64 {
+        self.points.len() as f64 / self.seconds.max(f64::MIN_POSITIVE)
+    }
+}
+
+/// AutoAttack's closing lines.
+impl fmt::Display for RobustAccuracy {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let [least, most] = self.range;
+        writeln!(
+            f,
+            "max {:?} perturbation: {:.5}, nan in tensor: {}, max: {most:.5}, min: {least:.5}",
+            self.norm, self.max_perturbation, self.nan
+        )?;
+        write!(f, "robust accuracy: {:.2}%", 100.0 * self.robust_accuracy)
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::ZeroGradient { attack, share } => write!(
+                f,
+                "{attack}: the gradient is zero at {:.1} % of the images it started from, so attacks that follow it may find nothing",
+                100.0 * share
+            ),
+            Self::SquareBeatsGradients { share } => write!(
+                f,
+                "square broke {:.1} % of all points that attacks with gradients had left standing: gradients may be masked, and an adaptive attack is needed",
+                100.0 * share
+            ),
+            Self::Randomised { difference } => write!(
+                f,
+                "two passes over the same images differ by {difference:.1e}: the network seems to be randomised, and attacks would have to average over passes"
+            ),
+            Self::Probabilities => {
+                f.write_str("the outputs look like probabilities, where logits are wanted")
+            }
+        }
+    }
+}

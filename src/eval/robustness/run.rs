@@ -1,0 +1,331 @@
+//! One attack after another on the points that still stand, in batches, with a state between any two.
+
+use super::attackers::{Attacker, Target};
+use super::checks::{self, PASSES};
+use super::{AttackName, AttackResult, AutoAttack, Point, RobustAccuracy, State, Warning};
+use crate::eval::{Classifier, argmax};
+use crate::model::{DeviceWeights, Model};
+use crate::ops::Norm;
+use crate::{Error, Result};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+#[cfg(not(target_arch = "wasm32"))]
+use std::time::Instant;
+#[cfg(target_arch = "wasm32")]
+use web_time::Instant;
+
+/// Batches that are not full come in these steps: each other size is planned anew.
+const SIZES: u32 = 8;
+
+/// Where an evaluation is, several times a second.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// What runs.
+    pub attack: AttackName,
+    /// Its place among the settings' attacks.
+    pub number: usize,
+    /// Share of its work on the points that stood when its current start or target began; from 0 to 1.
+    pub done: f64,
+    /// Points it began with.
+    pub tried: usize,
+    /// Share of all points that stand so far.
+    pub robust_accuracy: f64,
+    /// After each batch: what is to be kept if the evaluation may be interrupted.
+    pub state: Option<&'a State>,
+}
+
+impl AutoAttack {
+    /// Evaluates a model on images (NCHW in \[0, 1\], of `side` by `side` pixels) with their labels. `state` is what an
+    /// interrupted evaluation has left, or none. `progress` may stop the evaluation by an error; the last
+    /// [`Progress::state`] is then where to go on.
+    ///
+    /// # Errors
+    /// `Mismatch` for no images, images that do not fit the model, settings out of range or that need more classes, and a
+    /// state of another evaluation; whatever `progress` returns; the device's.
+    pub async fn run(
+        &self,
+        model: &dyn Model,
+        weights: &DeviceWeights,
+        (images, labels): (&[f32], &[u32]),
+        side: u32,
+        state: Option<State>,
+        mut progress: impl FnMut(&Progress) -> Result<()>,
+    ) -> Result<RobustAccuracy> {
+        let classes = model.classes();
+        self.check(classes)?;
+        let words = (model.channels() * side * side) as usize;
+        if labels.is_empty() || images.len() != labels.len() * words {
+            let given = format_args!("{} values for {} labels", images.len(), labels.len());
+            return Err(Error::mismatch("attack", given, format_args!("{words} a label")));
+        }
+        let began = Instant::now();
+        let identity = self.identity(weights, images, labels).await?;
+        let classifier =
+            Classifier::new(model, weights, [self.batch.min(labels.len() as u32), side]).await?;
+        let logits = classifier.logits(images).await?;
+        let ranks = ranks(&logits, classes as usize);
+        let mut warnings = self.look(&classifier, images, labels, &logits).await?;
+        let fresh = || State::fresh(identity.clone(), &logits, labels, classes as usize);
+        let mut state = match state {
+            Some(state) => {
+                state.check(&identity)?;
+                state
+            }
+            None => fresh(),
+        };
+        let before = state.seconds;
+        let mut attacker: Option<Attacker> = None;
+
+        while let Some(&attack) = self.attacks.get(state.attack) {
+            let rounds = self.rounds(attack, classes);
+            if state.round >= rounds || state.standing.is_empty() {
+                state.attack += 1;
+                state.begin_round(0);
+                continue;
+            }
+            if state.results.len() <= state.attack {
+                let robust_accuracy = state.robust_accuracy();
+                let tried = state.standing.len();
+                let seconds = 0.0;
+                state.results.push(AttackResult {
+                    attack,
+                    tried,
+                    broken: 0,
+                    robust_accuracy,
+                    seconds,
+                });
+            }
+            let [size, from] = self.batch_size(state.standing.len(), state.done);
+            let members: Vec<usize> =
+                state.standing.iter().skip(from).take(size).copied().collect();
+            if members.is_empty() {
+                state.begin_round(state.round + 1);
+                continue;
+            }
+            let batch_began = Instant::now();
+            let padded = (size as u32).next_multiple_of(SIZES).min(self.batch);
+            if !attacker.as_ref().is_some_and(|made| made.is(attack, padded)) {
+                // The old one's memory first.
+                drop(attacker.take());
+                let made = Attacker::new(self, attack, model, weights, [padded, side]).await?;
+                attacker = Some(made);
+            }
+            let Some(made) = &attacker else { continue };
+            let target = target(images, labels, &ranks, &members, self.rank(attack, state.round));
+            let (tried, robust_accuracy) =
+                (state.results.last().map_or(0, |result| result.tried), state.robust_accuracy());
+            let (number, standing, round) = (state.attack, state.standing.len(), state.round);
+            let share = |part: f64| {
+                let through = (from as f64 + part * members.len() as f64) / standing as f64;
+                (f64::from(round) + through) / f64::from(rounds)
+            };
+            let told = |part| {
+                let done = share(part);
+                progress(&Progress { attack, number, done, tried, robust_accuracy, state: None })
+            };
+            let busy = Instant::now();
+            let found = made.attack(self, state.round, &target, told).await?;
+            state.busy_seconds += busy.elapsed().as_secs_f64();
+            let named = argmax(&classifier.logits(&found.images).await?, classes as usize);
+            let broken = named.iter().zip(&target.labels).zip(&found.within);
+            let broken: Vec<bool> =
+                broken.map(|((named, label), within)| named != label && *within).collect();
+            state.take_in(&members, &broken, &found.images, attack, words);
+            let [of, flat] = state.flat.entry(attack).or_default();
+            *of += members.len();
+            *flat += found.flat;
+            state.done = from + members.len();
+            let robust_accuracy = state.robust_accuracy();
+            if let Some(result) = state.results.last_mut() {
+                result.broken += broken.iter().filter(|&&broken| broken).count();
+                result.robust_accuracy = robust_accuracy;
+                result.seconds += batch_began.elapsed().as_secs_f64();
+            }
+            state.seconds = before + began.elapsed().as_secs_f64();
+            let done = share(1.0);
+            let state = Some(&state);
+            progress(&Progress { attack, number, done, tried, robust_accuracy, state })?;
+        }
+        state.seconds = before + began.elapsed().as_secs_f64();
+        let flat = state.flat.iter().filter(|(_, [_, flat])| *flat > 0);
+        warnings.extend(flat.map(|(&attack, &[of, flat])| Warning::ZeroGradient {
+            attack,
+            share: flat as f64 / of.max(1) as f64,
+        }));
+        warnings.extend(checks::square(&state.results, labels.len()));
+        Ok(self.result(state, images, words, warnings))
+    }
+
+    /// What must be the same for a state to be this evaluation's.
+    async fn identity(
+        &self,
+        weights: &DeviceWeights,
+        images: &[f32],
+        labels: &[u32],
+    ) -> Result<Map<String, Value>> {
+        let mut hash = crc32fast::Hasher::new();
+        for (name, tensor) in weights.download().await?.iter() {
+            hash.update(name.as_bytes());
+            hash.update(bytemuck::cast_slice(&tensor.data));
+        }
+        let of = |bytes: &[u8]| format!("{:08x}", crc32fast::hash(bytes)).into();
+        let names: Vec<_> = self.attacks.iter().map(|attack| attack.name()).collect();
+        let pairs: [(&str, Value); 13] = [
+            ("norm", format!("{:?}", self.norm).into()),
+            ("eps", self.eps.into()),
+            ("attacks", names.into()),
+            ("seed", self.seed.into()),
+            ("batch", self.batch.into()),
+            ("steps", self.steps.into()),
+            ("restarts", self.restarts.into()),
+            ("targets", self.targets.into()),
+            ("queries", self.queries.into()),
+            ("pgd", json!(format!("{:?}", self.pgd))),
+            ("weights", format!("{:08x}", hash.finalize()).into()),
+            ("images", of(bytemuck::cast_slice(images))),
+            ("labels", of(bytemuck::cast_slice(labels))),
+        ];
+        Ok(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    }
+
+    /// Warnings before any attack.
+    async fn look(
+        &self,
+        classifier: &Classifier,
+        images: &[f32],
+        labels: &[u32],
+        logits: &[f32],
+    ) -> Result<Vec<Warning>> {
+        let first = labels.len().min(self.batch as usize);
+        let part = images.get(..images.len() / labels.len() * first).unwrap_or(images);
+        let mut passes = Vec::new();
+        for _ in 0..PASSES {
+            passes.push(classifier.logits(part).await?);
+        }
+        let classes = classifier.classes();
+        let randomised = checks::randomised(&passes, labels, classes);
+        Ok(randomised.into_iter().chain(checks::probabilities(logits, classes)).collect())
+    }
+
+    /// The rank among logits of the class that a round goes to; the label's is 0.
+    fn rank(&self, attack: AttackName, round: u32) -> usize {
+        let round = if attack == AttackName::Pgd { round / self.pgd.restarts } else { round };
+        round as usize + 1
+    }
+
+    /// Number of the next batch's images, and of those before them: batches of a round are of about one size.
+    fn batch_size(&self, standing: usize, done: usize) -> [usize; 2] {
+        let batches = standing.div_ceil(self.batch as usize).max(1);
+        [standing.div_ceil(batches), done]
+    }
+
+    fn result(
+        &self,
+        state: State,
+        images: &[f32],
+        words: usize,
+        warnings: Vec<Warning>,
+    ) -> RobustAccuracy {
+        let mut found = images.to_vec();
+        let mut max_perturbation = 0.0f64;
+        for (&at, image) in &state.broken {
+            let Some(place) = found.get_mut(at * words..(at + 1) * words) else { continue };
+            let moves = place.iter().zip(image).map(|(a, b)| f64::from(*a) - f64::from(*b));
+            let distance = match self.norm {
+                Norm::L2 => moves.map(|d| d * d).sum::<f64>().sqrt(),
+                Norm::Linf => moves.fold(0.0, |most, d| d.abs().max(most)),
+            };
+            max_perturbation = max_perturbation.max(distance);
+            place.copy_from_slice(image);
+        }
+        let range = found.iter().fold([f32::INFINITY, f32::NEG_INFINITY], |[least, most], &v| {
+            [least.min(v), most.max(v)]
+        });
+        let right = state.count(|point| point != Point::Wrong);
+        RobustAccuracy {
+            norm: self.norm,
+            eps: self.eps,
+            clean_accuracy: right as f64 / state.points.len() as f64,
+            robust_accuracy: state.robust_accuracy(),
+            attacks: state.results,
+            nan: found.iter().filter(|value| value.is_nan()).count(),
+            points: state.points,
+            images: found,
+            warnings,
+            max_perturbation,
+            range,
+            seconds: state.seconds,
+            busy_seconds: state.busy_seconds,
+        }
+    }
+}
+
+impl State {
+    fn fresh(identity: Map<String, Value>, logits: &[f32], labels: &[u32], classes: usize) -> Self {
+        let named = argmax(logits, classes);
+        let point = |(named, label)| if named == label { Point::Robust } else { Point::Wrong };
+        let points = named.iter().zip(labels).map(point).collect();
+        let mut state = Self {
+            identity,
+            points,
+            broken: BTreeMap::new(),
+            results: Vec::new(),
+            flat: BTreeMap::new(),
+            attack: 0,
+            round: 0,
+            standing: Vec::new(),
+            done: 0,
+            seconds: 0.0,
+            busy_seconds: 0.0,
+        };
+        state.begin_round(0);
+        state
+    }
+
+    fn begin_round(&mut self, round: u32) {
+        let standing = |(at, &point): (usize, &Point)| (point == Point::Robust).then_some(at);
+        self.standing = self.points.iter().enumerate().filter_map(standing).collect();
+        (self.round, self.done) = (round, 0);
+    }
+
+    fn take_in(
+        &mut self,
+        members: &[usize],
+        broken: &[bool],
+        images: &[f32],
+        attack: AttackName,
+        words: usize,
+    ) {
+        for ((&at, &broken), image) in members.iter().zip(broken).zip(images.chunks(words)) {
+            if let (true, Some(point)) = (broken, self.points.get_mut(at)) {
+                *point = Point::Broken(attack);
+                self.broken.insert(at, image.to_vec());
+            }
+        }
+    }
+}
+
+/// Classes of each point, likeliest first, of equals the first.
+fn ranks(logits: &[f32], classes: usize) -> Vec<u32> {
+    let mut ranks = Vec::with_capacity(logits.len());
+    for row in logits.chunks(classes) {
+        let mut order: Vec<(u32, f32)> = (0..).zip(row.iter().copied()).collect();
+        order.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        ranks.extend(order.iter().map(|(class, _)| class));
+    }
+    ranks
+}
+
+/// The points of a batch with their classes of this rank.
+fn target(images: &[f32], labels: &[u32], ranks: &[u32], members: &[usize], rank: usize) -> Target {
+    let (words, classes) = (images.len() / labels.len(), ranks.len() / labels.len());
+    let mut target = Target::default();
+    for &at in members {
+        target.images.extend(images.get(at * words..(at + 1) * words).unwrap_or_default());
+        target.labels.extend(labels.get(at));
+        target.targets.extend(ranks.get(at * classes + rank.min(classes - 1)));
+        target.ids.push(at as u32);
+    }
+    target
+}

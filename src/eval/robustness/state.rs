@@ -1,0 +1,181 @@
+//! How far an evaluation has come, as JSON: what it was told, what became of each point, where it goes on.
+
+use super::{AttackName, AttackResult, Point};
+use crate::{Error, Result};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+const FORMAT: &str = "lapidary attack state 1";
+
+/// Between two batches of an evaluation. Give it to [`AutoAttack::run`](super::AutoAttack::run) to go on: points that are
+/// finished are not attacked again, and the result is that of an evaluation that was never interrupted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// Settings, and checksums of weights, images and labels.
+    pub(super) identity: Map<String, Value>,
+    pub(super) points: Vec<Point>,
+    /// Images of the broken points.
+    pub(super) broken: BTreeMap<usize, Vec<f32>>,
+    /// Of the attacks that are over and, at the end, the one that is not.
+    pub(super) results: Vec<AttackResult>,
+    /// Images that attacks started from, and those of them whose gradient was 0.
+    pub(super) flat: BTreeMap<AttackName, [usize; 2]>,
+    /// Number of the attack and its round.
+    pub(super) attack: usize,
+    pub(super) round: u32,
+    /// The points that stood when the round began, and how many of them it is through with.
+    pub(super) standing: Vec<usize>,
+    pub(super) done: usize,
+    pub(super) seconds: f64,
+    pub(super) busy_seconds: f64,
+}
+
+impl State {
+    /// Share of points named rightly and not broken so far.
+    pub fn robust_accuracy(&self) -> f64 {
+        self.count(|point| point == Point::Robust) as f64 / self.points.len().max(1) as f64
+    }
+
+    pub(super) fn count(&self, which: impl Fn(Point) -> bool) -> usize {
+        self.points.iter().filter(|&&point| which(point)).count()
+    }
+
+    /// Err, saying which setting differs, unless this is of an evaluation of `identity`.
+    pub(super) fn check(&self, identity: &Map<String, Value>) -> Result<()> {
+        for (key, wanted) in identity {
+            let given = self.identity.get(key).unwrap_or(&Value::Null);
+            if given != wanted {
+                let given = format_args!("an evaluation with {key} {given}");
+                return Err(Error::mismatch("attack state", given, format_args!("{key} {wanted}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// As a file has it.
+    pub fn to_json(&self) -> String {
+        let point = |point: &Point| match point {
+            Point::Wrong => "wrong",
+            Point::Robust => "robust",
+            Point::Broken(attack) => attack.name(),
+        };
+        let result = |result: &AttackResult| {
+            json!({
+                "attack": result.attack.name(),
+                "tried": result.tried,
+                "broken": result.broken,
+                "robust_accuracy": result.robust_accuracy,
+                "seconds": result.seconds,
+            })
+        };
+        let images: Map<_, _> =
+            self.broken.iter().map(|(at, image)| (at.to_string(), hex(image).into())).collect();
+        let flat: Map<_, _> =
+            self.flat.iter().map(|(attack, counts)| (attack.to_string(), json!(counts))).collect();
+        json!({
+            "format": FORMAT,
+            "evaluation": self.identity,
+            "robust_accuracy": self.robust_accuracy(),
+            "results": self.results.iter().map(result).collect::<Vec<_>>(),
+            "points": self.points.iter().map(point).collect::<Vec<_>>(),
+            "zero_gradients": flat,
+            "attack": self.attack,
+            "round": self.round,
+            "standing": self.standing,
+            "done": self.done,
+            "seconds": self.seconds,
+            "busy_seconds": self.busy_seconds,
+            "images": images,
+        })
+        .to_string()
+    }
+
+    /// Err for what is not such a file.
+    pub fn from_json(text: &str) -> Result<Self> {
+        let all: Value = serde_json::from_str(text)
+            .map_err(|error| Error::mismatch("attack state", error, "JSON"))?;
+        if all.get("format").and_then(Value::as_str) != Some(FORMAT) {
+            let given = all.get("format").cloned().unwrap_or_default();
+            return Err(Error::mismatch("attack state", format_args!("format {given}"), FORMAT));
+        }
+        Self::parse(&all).ok_or_else(|| {
+            Error::mismatch("attack state", "a file with parts missing or out of place", FORMAT)
+        })
+    }
+
+    fn parse(all: &Value) -> Option<Self> {
+        let number = |value: &Value| Some(value.as_u64()? as usize);
+        let points: Vec<Point> =
+            all.get("points")?.as_array()?.iter().map(point).collect::<Option<_>>()?;
+        let results = all.get("results")?.as_array()?.iter().map(|result| {
+            Some(AttackResult {
+                attack: result.get("attack")?.as_str()?.parse().ok()?,
+                tried: number(result.get("tried")?)?,
+                broken: number(result.get("broken")?)?,
+                robust_accuracy: result.get("robust_accuracy")?.as_f64()?,
+                seconds: result.get("seconds")?.as_f64()?,
+            })
+        });
+        let flat = all.get("zero_gradients")?.as_object()?.iter().map(|(attack, counts)| {
+            let [a, b] = &counts.as_array()?[..] else { return None };
+            Some((attack.parse().ok()?, [number(a)?, number(b)?]))
+        });
+        let images = all.get("images")?.as_object()?.iter().map(|(at, image)| {
+            let at = at.parse().ok().filter(|&at: &usize| at < points.len())?;
+            Some((at, values(image.as_str()?)?))
+        });
+        let standing = all
+            .get("standing")?
+            .as_array()?
+            .iter()
+            .map(|at| number(at).filter(|&at| at < points.len()));
+        let broken: BTreeMap<_, _> = images.collect::<Option<_>>()?;
+        // An image for each broken point and no other.
+        let complete = points
+            .iter()
+            .enumerate()
+            .all(|(at, point)| matches!(point, Point::Broken(_)) == broken.contains_key(&at));
+        complete.then_some(())?;
+        Some(Self {
+            identity: all.get("evaluation")?.as_object()?.clone(),
+            results: results.collect::<Option<_>>()?,
+            flat: flat.collect::<Option<_>>()?,
+            attack: number(all.get("attack")?)?,
+            round: number(all.get("round")?)? as u32,
+            standing: standing.collect::<Option<_>>()?,
+            done: number(all.get("done")?)?,
+            seconds: all.get("seconds")?.as_f64()?,
+            busy_seconds: all.get("busy_seconds")?.as_f64()?,
+            broken,
+            points,
+        })
+    }
+}
+
+fn point(value: &Value) -> Option<Point> {
+    match value.as_str()? {
+        "wrong" => Some(Point::Wrong),
+        "robust" => Some(Point::Robust),
+        attack => attack.parse().ok().map(Point::Broken),
+    }
+}
+
+/// The bits of each number, eight digits each: nothing is lost.
+fn hex(image: &[f32]) -> String {
+    let mut text = String::with_capacity(8 * image.len());
+    for value in image {
+        // Writing to a string does not fail.
+        _ = write!(text, "{:08x}", value.to_bits());
+    }
+    text
+}
+
+fn values(text: &str) -> Option<Vec<f32>> {
+    let (digits, rest) = text.as_bytes().as_chunks::<8>();
+    let value = |digits: &[u8; 8]| {
+        let digits = std::str::from_utf8(digits).ok()?;
+        u32::from_str_radix(digits, 16).ok().map(f32::from_bits)
+    };
+    rest.is_empty().then(|| digits.iter().map(value).collect())?
+}
