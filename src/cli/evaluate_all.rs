@@ -107,7 +107,7 @@ pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
     write_atomically(&file, report.as_bytes())?;
     let info = report_all::model_info(&name, &loaded, &evaluation.state);
     let info = serde_json::to_string_pretty(&info)?;
-    write_atomically(&args.out.join("model_info.json"), info.as_bytes())?;
+    write_atomically(args.out.join("model_info.json"), info.as_bytes())?;
     super::print(&report_all::summary(&evaluation.state, &file))
 }
 
@@ -205,7 +205,7 @@ impl Evaluation<'_> {
     }
 
     fn write(&self, name: &str, sheet: &Sheet) -> Result<()> {
-        write_atomically(&self.args.out.join(name), &sheet.draw()?.png()?)
+        write_atomically(self.args.out.join(name), &sheet.draw()?.png()?)
     }
 
     fn clean(&mut self) -> Result<Value> {
@@ -365,7 +365,7 @@ impl Evaluation<'_> {
         };
         self.write("samples.png", &sheet)?;
         let bytes: Vec<u8> = made.iter().flat_map(|value| value.to_le_bytes()).collect();
-        write_atomically(&self.args.out.join(SAMPLES), &bytes)?;
+        write_atomically(self.args.out.join(SAMPLES), &bytes)?;
         let named = argmax(&block_on(self.classifier.logits(&made))?, classes);
         let own = named.iter().zip(&labels).filter(|(named, label)| named == label).count();
         Ok(json!({

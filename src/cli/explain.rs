@@ -58,7 +58,7 @@ pub fn run(session: &Session, args: &args::Explain) -> anyhow::Result<()> {
         "step_size": step_size,
         "steps": confidences,
     }))?;
-    write_atomically(&args.out.join("confidences.json"), text.as_bytes())?;
+    write_atomically(args.out.join("confidences.json"), text.as_bytes())?;
 
     let mut text = String::new();
     let of = |at: usize, class: usize| way.probabilities.get(at).and_then(|all| all.get(class));

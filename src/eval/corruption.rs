@@ -190,7 +190,7 @@ mod tests {
     fn more_is_worse_and_nothing_leaves_the_range() {
         // Two coloured images with edges and a gradient.
         let (channels, side) = (3, 16);
-        let value = |i: usize| if i % 16 / 4 % 2 == 0 { 0.9 } else { (i / 16 % 16) as f32 / 20.0 };
+        let value = |i: usize| if i % 8 < 4 { 0.9 } else { (i / 16 % 16) as f32 / 20.0 };
         let images: Vec<f32> = (0..2 * 3 * 256).map(value).collect();
         for corruption in ALL {
             let apart = |severity| -> f32 {

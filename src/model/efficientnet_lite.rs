@@ -75,7 +75,7 @@ pub fn parameters() -> Vec<Parameter> {
         layer(&name("_depthwise_conv"), &name("_bn1"), [inner, 1, kernel, kernel]);
         layer(&name("_project_conv"), &name("_bn2"), [outputs, inner, 1, 1]);
     }
-    let last = STAGES[STAGES.len() - 1][4];
+    let [.., [.., last]] = STAGES;
     layer("_conv_head", "_bn1", [HEAD, last, 1, 1]);
     push_biased(&mut all, "_fc", &[CLASSES, HEAD]);
     all
