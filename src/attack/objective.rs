@@ -14,6 +14,9 @@ pub enum Objective {
     LogSumExp,
     /// Cross-entropy of the labels; mean. Climbing it leads away from them.
     CrossEntropy,
+    /// Cross-entropy of the uniform distribution, its divergence KL(uniform ‖ softmax) up to a constant; mean. Climbing it
+    /// leads to confidence in any class. Labels are not read, but for being below K.
+    FromUniform,
     /// Minus the cross-entropy; mean. Climbing it leads to the labels.
     CrossEntropyTargeted,
     /// Difference of logits ratio ([`Dlr`]); summed. At least 3 classes.
@@ -44,6 +47,10 @@ impl Objective {
             Self::Joint => graph.push(PickLogit, &[logits, labels]),
             Self::LogSumExp => graph.push(LogSumExp, &[logits]),
             Self::CrossEntropy => graph.push(cross_entropy, &[logits, labels]),
+            // All of the target is spread over the classes.
+            Self::FromUniform => {
+                graph.push(CrossEntropy { label_smoothing: 1.0 }, &[logits, labels])
+            }
             Self::CrossEntropyTargeted => {
                 let loss = graph.push(cross_entropy, &[logits, labels])?;
                 graph.push(Scale { factor: -1.0 }, &[loss])
@@ -61,7 +68,9 @@ impl Objective {
     /// each place, a vector is the seed of [`gradient`](crate::ops::gradient).
     pub fn weight(self, images: u32) -> f32 {
         match self {
-            Self::CrossEntropy | Self::CrossEntropyTargeted => 1.0 / images as f32,
+            Self::CrossEntropy | Self::FromUniform | Self::CrossEntropyTargeted => {
+                1.0 / images as f32
+            }
             _ => 1.0,
         }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use super::args_evaluate::*;
 use crate::eval::{AttackName, Loss};
 use crate::model::Activation;
 use crate::ops::Norm;
@@ -40,6 +41,8 @@ pub enum Command {
     Classify(Classify),
     /// Measure accuracy, accuracy under attack and AUROC against out-of-distribution images
     Eval(Eval),
+    /// Show what a picture would have to look like to be of another class
+    Explain(Explain),
     /// Measure accuracy under AutoAttack or a list of attacks
     Attack(Attack),
     /// List the adapters
@@ -106,7 +109,7 @@ pub struct Sample {
     #[arg(long)]
     pub class: Option<String>,
     /// Images
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub count: u32,
     /// Of the images that sampling starts from
     #[arg(long, default_value_t = 0)]
@@ -123,8 +126,9 @@ pub struct Sample {
     /// Rows and columns of the images [default: the checkpoint's]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
-    /// The grid; what led to it goes beside it, as NAME-trajectory.png
-    #[arg(long, value_name = "PNG", default_value = "samples.png")]
+    /// NAME.png for a grid, with what led to it beside it as NAME-trajectory.png; single images into NAME.npz, NAME.tar or,
+    /// as PNG files, into a folder
+    #[arg(long, value_name = "OUT", default_value = "samples.png")]
     pub out: PathBuf,
 }
 
@@ -151,9 +155,9 @@ pub struct Classify {
     pub show_plan: bool,
 }
 
-/// `eval`
+/// `eval` without more
 #[derive(Debug, Args)]
-pub struct Eval {
+pub struct Quick {
     /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
     pub checkpoint: Option<PathBuf>,
     /// One JSON object instead of a table
@@ -365,7 +369,7 @@ impl From<ActivationName> for Activation {
     }
 }
 
-fn length(text: &str) -> Result<f64, String> {
+pub fn length(text: &str) -> Result<f64, String> {
     fraction(text)
         .filter(|number| (0.0..=1e6).contains(number))
         .ok_or_else(|| "a number from 0 to 1000000 is wanted, as 0.5 or 8/255".into())

@@ -13,11 +13,9 @@ use super::exit::Failure;
 use super::model::Loaded;
 use super::session::Session;
 use super::stop::Stop;
-use crate::data::{Part, Prepared, Source};
 use crate::eval::{AutoAttack, PgdAttack, RobustAccuracy, State};
 use crate::model::checkpoint::{safetensors, write_atomically};
 use crate::model::{DeviceWeights, StateDict, Tensor};
-use crate::train::Material;
 use crate::{Error, Result};
 
 /// Attacks a checkpoint.
@@ -25,12 +23,7 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
     let settings = settings(args)?;
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
     let Loaded { model, checkpoint, side, .. } = &loaded;
-    let test = images(&loaded, args)?;
-    if test.channels() != model.channels() || test.classes() > model.classes() {
-        let given = format!("{} channels, {} classes", model.channels(), model.classes());
-        let wanted = format!("{} and at least {} of the images", test.channels(), test.classes());
-        return Err(Error::bad_file(&checkpoint.source, format!("{given}, {wanted} wanted")).into());
-    }
+    let test = super::evaluate::images(&loaded, args.data.as_deref())?;
     let state = args.state.as_deref().map(read_state).transpose()?.flatten();
     let gpu = session.gpu()?;
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
@@ -80,16 +73,6 @@ fn settings(args: &args::Attack) -> anyhow::Result<AutoAttack> {
         }
         (Version::Custom, _) => Ok(AutoAttack { attacks: args.attacks.clone(), ..standard }),
     }
-}
-
-/// The run's own test images, or the test part of what is named.
-fn images(loaded: &Loaded, args: &args::Attack) -> Result<Prepared> {
-    let config = &loaded.config;
-    if args.data.is_none() && config.data.held_out > 0 {
-        return Ok(std::sync::Arc::unwrap_or_clone(Material::load(config)?.test));
-    }
-    let named = args.data.as_ref().unwrap_or(&config.data.train);
-    Source::parse(named)?.load(Part::Test)?.prepared(loaded.side)
 }
 
 /// None where there is no such file yet.

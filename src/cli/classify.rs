@@ -59,7 +59,7 @@ pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
 /// A picture as the network wants it: for grey networks, which learnt from drawn data sets, brought to `side` as those
 /// are ([`prepared`](crate::data::Dataset::prepared)), which the page does too; for all others as a
 /// [`photograph`]. NCHW in \[0, 1\].
-fn read(path: &Path, channels: u32, side: u32) -> Result<Vec<f32>> {
+pub fn read(path: &Path, channels: u32, side: u32) -> Result<Vec<f32>> {
     match channels {
         1 => Ok(starts::read(&[path.into()], channels)?.prepared(side)?.images().to_vec()),
         3 => photograph(path, side),

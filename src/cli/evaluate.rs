@@ -8,23 +8,18 @@ use pollster::block_on;
 use super::args;
 use super::model::Loaded;
 use super::session::Session;
-use crate::Error;
 use crate::attack::{Objective, Pgd, Statistics};
 use crate::data::{Ood, Part, Prepared, Source};
 use crate::eval::measure;
 use crate::model::DeviceWeights;
 use crate::train::{Event, Material, Metrics, Phase, Step};
+use crate::{Error, Result};
 
 /// Measures a checkpoint.
-pub fn run(session: &Session, args: &args::Eval) -> anyhow::Result<()> {
+pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
-    let test = images(&loaded, args)?;
-    if test.channels() != model.channels() || test.classes() > model.classes() {
-        let given = format!("{} channels, {} classes", model.channels(), model.classes());
-        let wanted = format!("{} and at least {} of the images", test.channels(), test.classes());
-        return Err(Error::bad_file(&checkpoint.source, format!("{given}, {wanted} wanted")).into());
-    }
+    let test = images(&loaded, args.data.as_deref())?;
     let gpu = session.gpu()?;
     let mut progress = session.progress();
 
@@ -77,13 +72,19 @@ pub fn run(session: &Session, args: &args::Eval) -> anyhow::Result<()> {
     super::print(&text)
 }
 
-/// The run's own, or the test part of what is named.
-fn images(loaded: &Loaded, args: &args::Eval) -> crate::Result<Prepared> {
-    let config = &loaded.config;
-    if args.data.is_none() && config.data.held_out > 0 {
-        let test = Material::load(config)?.test;
-        return Ok(std::sync::Arc::unwrap_or_clone(test));
+/// The run's own, or the test part of what is named. Err where they are not for this network.
+pub fn images(loaded: &Loaded, data: Option<&str>) -> Result<Prepared> {
+    let Loaded { config, model, checkpoint, .. } = loaded;
+    let test = if data.is_none() && config.data.held_out > 0 {
+        std::sync::Arc::unwrap_or_clone(Material::load(config)?.test)
+    } else {
+        let named = data.unwrap_or(&config.data.train);
+        Source::parse(named)?.load(Part::Test, loaded.side)?.prepared(loaded.side)?
+    };
+    if test.channels() != model.channels() || test.classes() > model.classes() {
+        let given = format!("{} channels, {} classes", model.channels(), model.classes());
+        let wanted = format!("{} and at least {} of the images", test.channels(), test.classes());
+        return Err(Error::bad_file(&checkpoint.source, format!("{given}, {wanted} wanted")));
     }
-    let named = args.data.as_ref().unwrap_or(&config.data.train);
-    Source::parse(named)?.load(Part::Test, loaded.side)?.prepared(loaded.side)
+    Ok(test)
 }

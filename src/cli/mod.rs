@@ -1,24 +1,33 @@
 //! The `lapidary` program: arguments, bars, pictures, reports, exit codes. All that computes is in the layers below.
 
 mod args;
+mod args_evaluate;
 mod attack;
 mod attack_progress;
 mod classify;
 mod convert;
+mod counterfactuals;
 mod demo;
 mod devices;
 mod doctor;
 mod evaluate;
+mod evaluate_all;
+mod evaluate_state;
 mod exit;
+mod explain;
 mod figures;
 mod font;
+mod generation;
+mod image_set;
 mod inspect;
 mod model;
 pub mod pictures;
 mod plot;
 mod progress;
 pub mod report;
+mod report_all;
 mod sample;
+mod sample_files;
 mod session;
 mod starts;
 mod stop;
@@ -31,7 +40,7 @@ use clap::{CommandFactory, Parser};
 
 pub use progress::Progress;
 
-use args::{Arguments, Command};
+use args::{Arguments, Command, Evaluation};
 use session::Session;
 
 /// Reads the arguments, does what they ask for, and says in one sentence on stderr what went wrong.
@@ -56,7 +65,15 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Demo(args)) => demo::run(&session, &args),
         Some(Command::Train(args)) => train::run(&session, &args),
         Some(Command::Sample(args)) => sample::run(&session, &args),
-        Some(Command::Eval(args)) => evaluate::run(&session, &args),
+        Some(Command::Eval(args)) => match args.what {
+            None => evaluate::run(&session, &args.quick),
+            Some(Evaluation::All(args)) => evaluate_all::run(&session, &args),
+            Some(Evaluation::Generation(args)) => generation::run(&session, &args),
+            Some(Evaluation::Sweep(args)) => generation::sweep(&session, &args),
+            Some(Evaluation::Features(args)) => generation::features(&session, &args),
+            Some(Evaluation::Counterfactuals(args)) => counterfactuals::run(&session, &args),
+        },
+        Some(Command::Explain(args)) => explain::run(&session, &args),
         Some(Command::Attack(args)) => attack::run(&session, &args),
         Some(Command::Classify(args)) => classify::run(&session, &args),
         Some(Command::Devices) => devices::run(&session),

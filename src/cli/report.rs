@@ -40,38 +40,38 @@ pub struct ReportData<'a> {
 
 /// The report's text.
 pub fn html(data: &ReportData) -> String {
-    let name = escaped(data.name);
-    let version = env!("CARGO_PKG_VERSION");
-    let mut page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{name}: a lapidary run</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n"
-    );
-    page += &format!(
-        "<header>\n<h1>{name}</h1>\n<p class=\"about\">{}</p>\n</header>\n<main>\n",
-        summary(data)
-    );
-    page += &cards(data.config, data.metrics);
+    let mut body = cards(data.config, data.metrics);
     if !data.figures.is_empty() {
-        page += "<section>\n<h2>Samples</h2>\n";
+        body += "<section>\n<h2>Samples</h2>\n";
         for figure in data.figures {
-            page += &picture(figure);
+            body += &picture(figure);
         }
-        page += "</section>\n";
+        body += "</section>\n";
     }
     let plots: String = plots(data).iter().map(Plot::html).collect();
     if !plots.is_empty() {
-        page += &format!(
+        body += &format!(
             "<section>\n<h2>Training</h2>\n<div class=\"two\">\n{plots}</div>\n</section>\n"
         );
     }
-    page += &format!(
+    body += &format!(
         "<section>\n<h2>Run</h2>\n{}{}{}{}</section>\n",
         times(data.metrics),
         notes(data.log),
         facts(data.metrics),
         config(data.config)
     );
-    page + &format!(
-        "</main>\n<footer>\nWritten by lapidary {version} from this run&#39;s config.toml, log.jsonl and metrics.json.\n</footer>\n</body>\n</html>\n"
+    let title = format!("{}: a lapidary run", data.name);
+    let sources = "from this run&#39;s config.toml, log.jsonl and metrics.json";
+    page(&title, data.name, &summary(data), &body, sources)
+}
+
+/// A whole page: `title` and `heading` as text, the rest as HTML. `sources` is what it was written from.
+pub(super) fn page(title: &str, heading: &str, about: &str, body: &str, sources: &str) -> String {
+    let (title, heading) = (escaped(title), escaped(heading));
+    let version = env!("CARGO_PKG_VERSION");
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{heading}</h1>\n<p class=\"about\">{about}</p>\n</header>\n<main>\n{body}</main>\n<footer>\nWritten by lapidary {version} {sources}.\n</footer>\n</body>\n</html>\n"
     )
 }
 
@@ -112,6 +112,11 @@ fn cards(config: &Config, metrics: &Metrics) -> String {
         ("T reached", metrics.t_reached.map(|t| t.to_string()), "contrastive steps at the end"),
         ("Time", metrics.seconds_total.map(clock), "from start to report"),
     ];
+    tiles(&all)
+}
+
+/// Name, value and meaning of numbers side by side.
+pub(super) fn tiles(all: &[(&str, Option<String>, &str)]) -> String {
     let card = |(name, value, about): &(&str, Option<String>, &str)| {
         let value = match value {
             Some(value) => format!("<strong>{value}</strong>"),
@@ -122,7 +127,8 @@ fn cards(config: &Config, metrics: &Metrics) -> String {
     format!("<dl class=\"cards\">\n{}</dl>\n", all.iter().map(card).collect::<String>())
 }
 
-fn picture(figure: &Figure) -> String {
+/// A figure with its picture in it.
+pub(super) fn picture(figure: &Figure) -> String {
     let Figure { title, caption, alt, png } = figure;
     format!(
         "<figure>\n<h3>{}</h3>\n<div class=\"wide\"><img alt=\"{}\" src=\"data:image/png;base64,{}\"></div>\n<figcaption>{}</figcaption>\n</figure>\n",

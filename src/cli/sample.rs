@@ -1,4 +1,4 @@
-//! `sample`: images of a class, as a grid, with the way there beside it.
+//! `sample`: images of a class, as a grid with the way there beside it, or one by one in any number.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -9,9 +9,11 @@ use super::args;
 use super::exit::Failure;
 use super::model::Loaded;
 use super::pictures::{Images, Sheet};
+use super::sample_files::{SampleFiles, Size};
 use super::session::Session;
+use super::stop::Stop;
 use super::{figures, starts};
-use crate::eval::sample;
+use crate::eval::{Sampling, sample};
 use crate::model::DeviceWeights;
 use crate::model::checkpoint::write_atomically;
 use crate::train::{Event, Phase, Step};
@@ -20,20 +22,31 @@ use crate::train::{Event, Phase, Step};
 const COLUMNS: usize = 10;
 /// Samples whose way is shown.
 const TRACED: usize = 10;
+/// Samples in a picture.
+const MOST_IN_GRID: u32 = 100_000;
 
 /// Draws samples from a checkpoint.
 pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
     let names = loaded.class_names();
-    let class = args.class.as_deref().map(|class| number(class, &names)).transpose()?;
-    let gpu = session.gpu()?;
-    let mut progress = session.progress();
-
+    let class = args.class.as_deref().map(|class| number(class, &names, "--class")).transpose()?;
     let count = args.count as usize;
     let classes = model.classes();
     let labels: Vec<u32> = (0..args.count).map(|i| class.unwrap_or(i % classes)).collect();
     let size = (model.channels(), *side);
+    if SampleFiles::is_meant(&args.out) {
+        return stream(session, &loaded, args, &labels);
+    }
+    if args.count > MOST_IN_GRID {
+        let words = format!(
+            "--out {}: a grid has at most {MOST_IN_GRID} samples; more go to NAME.npz, NAME.tar or a folder",
+            args.out.display()
+        );
+        return Err(Failure::Usage(words).into());
+    }
+    let gpu = session.gpu()?;
+    let mut progress = session.progress();
     let starts = starts::images(&args.start, args.seed, count, size)?;
     let steps = args.steps.unwrap_or(config.sample.steps);
     let step_size = args.step_size.unwrap_or(config.sample.step_size);
@@ -75,14 +88,60 @@ pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
     ))
 }
 
-/// A class by its number or name.
-fn number(class: &str, names: &[String]) -> anyhow::Result<u32> {
+/// Draws batch after batch into files.
+fn stream(
+    session: &Session,
+    loaded: &Loaded,
+    args: &args::Sample,
+    labels: &[u32],
+) -> anyhow::Result<()> {
+    let Loaded { model, checkpoint, side, config, .. } = loaded;
+    let size = Size { channels: model.channels(), side: *side };
+    let mut files = SampleFiles::create(&args.out, labels.len(), size)?;
+    let stop = Stop::listen()?;
+    let gpu = session.gpu()?;
+    let mut progress = session.progress();
+    let began = Instant::now();
+    let total = labels.len() as u64;
+    progress.event(&Event::Phase { phase: Phase::Sample, done: 0, total });
+    let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
+    let batch = config.evaluate.batch.min(args.count);
+    let steps = args.steps.unwrap_or(config.sample.steps);
+    let step_size = args.step_size.unwrap_or(config.sample.step_size) as f32;
+    let sampling = block_on(Sampling::new(model, &weights, [batch, *side], (steps, step_size)))?;
+    let mut starts =
+        starts::Starts::new(&args.start, args.seed, batch as usize, (size.channels, *side))?;
+    let mut done = 0;
+    for part in labels.chunks(batch as usize) {
+        let mut from = starts.batch()?;
+        from.truncate(part.len() * (size.channels * *side * *side) as usize);
+        let images = block_on(sampling.draw(&from, part))?;
+        files.write(done, &images, part, size)?;
+        done += part.len();
+        progress.event(&Event::Step(Step::new(Phase::Sample, done as u64, total)));
+        if stop.asked() && done < labels.len() {
+            let words =
+                format!("{done} of {total} samples are drawn; only those in a folder are kept");
+            return Err(Failure::Stopped(words).into());
+        }
+    }
+    files.finish()?;
+    progress.finish();
+    super::print(&format!(
+        "{total} samples after {steps} steps of {step_size} in {:.1} s: {}\n",
+        began.elapsed().as_secs_f64(),
+        args.out.display()
+    ))
+}
+
+/// A class by its number or name; `argument` gave it.
+pub fn number(class: &str, names: &[String], argument: &str) -> anyhow::Result<u32> {
     let named = names.iter().position(|name| name.eq_ignore_ascii_case(class));
     let counted = class.parse().ok().filter(|&number: &usize| number < names.len());
     let unknown = || {
         let known = names.iter().take(20).cloned().collect::<Vec<_>>().join(", ");
         Failure::Usage(format!(
-            "--class {class:?}: a number below {} or a name is wanted, of {known}",
+            "{argument} {class:?}: a number below {} or a name is wanted, of {known}",
             names.len()
         ))
     };

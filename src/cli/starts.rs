@@ -5,8 +5,58 @@ use std::path::{Path, PathBuf};
 use image::{ImageReader, Limits};
 
 use super::args::Start;
-use crate::data::{Dataset, Ood, Random, SAMPLE_STARTS};
+use crate::data::{BatchSource, Dataset, Ood, Prepared, Random, SAMPLE_STARTS};
 use crate::{Error, Result};
+
+/// The same images as [`images`] where they are random fields, noise or pictures, batch by batch.
+#[derive(Debug)]
+pub enum Starts {
+    /// Of a stream of batches, the next one.
+    Batches(BatchSource, u64),
+    /// One stream of uniform values, so many a batch.
+    Noise(Random, usize),
+    /// Pictures again and again: all of them, the next, how many a batch.
+    Pictures(Prepared, usize, usize),
+}
+
+impl Starts {
+    /// Batches of `batch` images.
+    pub fn new(
+        start: &Start,
+        seed: u64,
+        batch: usize,
+        (channels, side): (u32, u32),
+    ) -> Result<Self> {
+        let Start::Images(text) = start else {
+            let values = batch * (channels * side * side) as usize;
+            return Ok(Self::Noise(Random::new(seed, SAMPLE_STARTS, 0, 0), values));
+        };
+        let files = pngs(Path::new(text));
+        if !files.is_empty() {
+            return Ok(Self::Pictures(read(&files, channels)?.prepared(side)?, 0, batch));
+        }
+        let batches = Ood::parse(text)?.batches(SAMPLE_STARTS, seed, batch, channels, side)?;
+        Ok(Self::Batches(batches, 0))
+    }
+
+    /// The next batch.
+    pub fn batch(&mut self) -> Result<Vec<f32>> {
+        match self {
+            Self::Batches(batches, step) => {
+                *step += 1;
+                Ok(batches.batch(*step - 1)?.images)
+            }
+            Self::Noise(random, values) => {
+                Ok((0..*values).map(|_| random.uniform(0.0, 1.0) as f32).collect())
+            }
+            Self::Pictures(all, first, batch) => {
+                let places = *first..*first + *batch;
+                *first = places.end;
+                Ok(places.filter_map(|i| all.image(i % all.len())).flatten().copied().collect())
+            }
+        }
+    }
+}
 
 /// `count` images of `channels`×`side`×`side`, the same for the same seed.
 pub fn images(
@@ -15,32 +65,11 @@ pub fn images(
     count: usize,
     (channels, side): (u32, u32),
 ) -> Result<Vec<f32>> {
-    match start {
-        Start::Noise => {
-            let mut random = Random::new(seed, SAMPLE_STARTS, 0, 0);
-            let values = count * (channels * side * side) as usize;
-            Ok((0..values).map(|_| random.uniform(0.0, 1.0) as f32).collect())
-        }
-        Start::Images(text) => {
-            let files = pngs(Path::new(text));
-            if !files.is_empty() {
-                let all = read(&files, channels)?.prepared(side)?;
-                return Ok((0..count)
-                    .filter_map(|i| all.image(i % all.len()))
-                    .flatten()
-                    .copied()
-                    .collect());
-            }
-            Ok(Ood::parse(text)?
-                .batches(SAMPLE_STARTS, seed, count, channels, side)?
-                .batch(0)?
-                .images)
-        }
-    }
+    Starts::new(start, seed, count, (channels, side))?.batch()
 }
 
 /// A folder's PNG files by name; none where it is no folder.
-fn pngs(folder: &Path) -> Vec<PathBuf> {
+pub fn pngs(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let is_png = |path: &PathBuf| {
         path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"))

@@ -9,6 +9,12 @@ impl Checksum {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
+    /// Goes on from a hash.
+    #[cfg(feature = "cli")]
+    pub fn from(value: u64) -> Self {
+        Self(value)
+    }
+
     /// Takes in one byte after another, multiplying by FNV's 64-bit prime.
     pub fn feed(mut self, bytes: impl IntoIterator<Item = u8>) -> Self {
         for byte in bytes {

@@ -18,6 +18,7 @@ mod source;
 mod stream;
 
 pub use augment::CropFlip;
+pub(crate) use checksum::Checksum;
 pub use dataset::{Dataset, Part};
 pub use fractal::{Fractal, fractal};
 pub use idx::{Idx, idx_from_bytes, read_idx};

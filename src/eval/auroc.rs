@@ -21,9 +21,32 @@ pub fn auroc(positives: &[f32], negatives: &[f32]) -> f64 {
     wins / (positives.len() as f64 * negatives.len() as f64)
 }
 
+/// FPR95: the share of negatives at or above the score that 95 % of positives reach (Hendrycks and Gimpel 2017, arXiv
+/// 1610.02136). NaN if a set is empty or a score is not a number.
+pub fn false_positives_at_95(positives: &[f32], negatives: &[f32]) -> f64 {
+    let mut sorted = positives.to_vec();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    let reached = (sorted.len() * 95).div_ceil(100);
+    let threshold = reached.checked_sub(1).and_then(|last| sorted.get(last));
+    let numbers = positives.iter().chain(negatives).all(|score| !score.is_nan());
+    let Some(threshold) = threshold.filter(|_| numbers) else { return f64::NAN };
+    let wrong = negatives.iter().filter(|score| *score >= threshold).count();
+    wrong as f64 / negatives.len() as f64
+}
+
 #[cfg(test)]
 mod tests {
-    use super::auroc;
+    use super::{auroc, false_positives_at_95};
+
+    #[test]
+    fn nineteen_of_twenty_are_kept() {
+        let positives: Vec<f32> = (1..=20).map(|score| score as f32).collect();
+        // 19 of 20 reach 2.
+        assert_eq!(false_positives_at_95(&positives, &[0.0, 1.5, 2.0, 30.0]), 0.5);
+        assert!(false_positives_at_95(&[], &[1.0]).is_nan());
+        assert!(false_positives_at_95(&positives, &[]).is_nan());
+        assert!(false_positives_at_95(&positives, &[f32::NAN]).is_nan());
+    }
 
     #[test]
     fn pairs_are_counted_and_ties_half() {

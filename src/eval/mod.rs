@@ -1,19 +1,40 @@
 //! What a trained network is worth: accuracy with and without attacks, AutoAttack, telling real images from others,
-//! samples. Numbers are worked out in f64 on the host from logits.
+//! calibration, samples and how near they are to real images. Numbers are worked out in f64 on the host from logits and
+//! features.
 
 mod accuracy;
 mod auroc;
+mod calibration;
 mod classifier;
+#[cfg(feature = "generation")]
+pub mod corruption;
+mod counterfactual;
+mod extraction;
+mod features;
+#[cfg(feature = "generation")]
+mod frechet;
+mod inception_score;
 mod measure;
+#[cfg(feature = "generation")]
+pub mod npz;
+mod ood;
 mod robustness;
 mod sampler;
 
 pub use accuracy::{accuracy, logsumexp, pgd_accuracy};
-pub use auroc::auroc;
+pub use auroc::{auroc, false_positives_at_95};
+pub use calibration::{Bin, Calibration, calibration, confidences};
 pub use classifier::{Classifier, argmax};
+pub use counterfactual::{Counterfactual, Counterfactuals};
+pub use extraction::{Extraction, Seen};
+pub use features::{Coverage, Features, Spread, coverage, kernel_distance};
+#[cfg(feature = "generation")]
+pub use frechet::Gaussian;
+pub use inception_score::{InceptionScore, inception_score};
 pub use measure::{Measured, measure};
+pub use ood::{Detection, Hiding, Scores, detection};
 pub use robustness::{
     AttackName, AttackResult, AutoAttack, Loss, PgdAttack, Point, Progress, RobustAccuracy, State,
     Warning,
 };
-pub use sampler::{Samples, sample};
+pub use sampler::{Samples, Sampling, sample};

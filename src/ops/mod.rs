@@ -10,6 +10,7 @@ mod boundary_start;
 mod broadcast_add;
 mod broadcast_mul;
 mod concat;
+mod concat_channels;
 mod conv2d;
 mod conv2d_launch;
 mod copy;
@@ -29,6 +30,7 @@ mod l2_norm;
 mod langevin_step;
 mod layer_norm;
 mod linear;
+mod local_mean;
 mod log_sum_exp;
 mod margin;
 mod max_pool;
@@ -36,6 +38,7 @@ mod momentum_step;
 mod normalise;
 mod packed_conv2d;
 mod packed_weight_gradient;
+mod pad;
 mod per_image;
 mod pgd_step;
 mod pick_logit;
@@ -43,6 +46,7 @@ mod r1;
 mod random;
 mod random_start;
 mod relu;
+mod relu6;
 mod reshape;
 mod resize;
 mod rgba8;
@@ -65,6 +69,7 @@ pub use boundary_start::BoundaryStart;
 pub use broadcast_add::BroadcastAdd;
 pub use broadcast_mul::{BroadcastMul, ChannelDot, ImageDot};
 pub use concat::Concat;
+pub use concat_channels::ConcatChannels;
 pub use conv2d::{Conv2d, Conv2dInputGradient, Conv2dWeightGradient};
 pub use copy::Copy;
 pub use cross_entropy::CrossEntropy;
@@ -83,6 +88,7 @@ pub use l2_norm::L2Norm;
 pub use langevin_step::LangevinStep;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use local_mean::LocalMean;
 pub use log_sum_exp::LogSumExp;
 pub use margin::Margin;
 pub use max_pool::MaxPool;
@@ -90,12 +96,14 @@ pub use momentum_step::MomentumStep;
 pub use normalise::Normalise;
 pub use packed_conv2d::{Epilogue, PackWeights, PackedConv2d, Residual};
 pub use packed_weight_gradient::PackedWeightGradient;
+pub use pad::Pad;
 pub use pgd_step::{Norm, PgdStep};
 pub use pick_logit::PickLogit;
 pub use r1::r1;
 pub use random::{Draw, Random};
 pub use random_start::{Group, RandomStart};
 pub use relu::Relu;
+pub use relu6::Relu6;
 pub use reshape::Reshape;
 pub use resize::{Filter, Resize};
 pub use rgba8::Rgba8;
@@ -156,6 +164,7 @@ pub static KERNELS: &[&Kernel] = &[
     &broadcast_mul::FORWARD.f32,
     &broadcast_mul::FORWARD.vec4,
     &concat::KERNEL,
+    &concat_channels::KERNEL,
     &conv2d::FORWARD,
     &conv2d::INPUT_GRADIENT,
     &conv2d::WEIGHT_GRADIENT,
@@ -195,6 +204,7 @@ pub static KERNELS: &[&Kernel] = &[
     &linear::BACKWARD.vec4,
     &linear::FORWARD.f32,
     &linear::FORWARD.vec4,
+    &local_mean::KERNEL,
     &log_sum_exp::BACKWARD,
     &log_sum_exp::FORWARD,
     &margin::BACKWARD,
@@ -220,6 +230,7 @@ pub static KERNELS: &[&Kernel] = &[
     &packed_weight_gradient::SUM_PARTS,
     &packed_weight_gradient::TAPS,
     &packed_weight_gradient::TAPS_WINDOW,
+    &pad::KERNEL,
     &pgd_step::SCALAR,
     &pgd_step::VEC4,
     &pick_logit::BACKWARD,
@@ -228,6 +239,8 @@ pub static KERNELS: &[&Kernel] = &[
     &random_start::KERNEL,
     &relu::BACKWARD,
     &relu::FORWARD,
+    &relu6::BACKWARD,
+    &relu6::FORWARD,
     &resize::BACKWARD,
     &resize::FORWARD,
     &rgba8::KERNEL,

@@ -12,6 +12,7 @@
 
 mod attacks;
 mod case;
+mod metrics;
 mod models;
 mod ops;
 mod optim;
@@ -33,17 +34,18 @@ type Handlers = &'static [(&'static str, Handler)];
 
 /// The ways in which the cases of a family run. Plain graphs of whole networks would take nearly all the
 /// time (a training step is 50 times slower), and their parts are all among the operators and blocks.
-const FAMILIES: [(Handlers, &[Way]); 6] = [
+const FAMILIES: [(Handlers, &[Way]); 7] = [
     (ops::HANDLERS, &[Way::Plain, Way::Rewritten]),
     (optim::HANDLERS, &[Way::Plain, Way::Rewritten]),
     (models::BLOCKS, &[Way::Plain, Way::Rewritten]),
     (models::NETWORKS, &[Way::Rewritten]),
     (attacks::HANDLERS, &[Way::Rewritten]),
     (training::HANDLERS, &[Way::Rewritten]),
+    (metrics::HANDLERS, &[Way::Plain]),
 ];
 
-/// The folders with cases; others hold weights, file formats and metrics.
-const FOLDERS: [&str; 6] = ["attacks", "blocks", "models", "ops", "optim", "train"];
+/// The folders with cases; others hold weights and file formats.
+const FOLDERS: [&str; 7] = ["attacks", "blocks", "metrics", "models", "ops", "optim", "train"];
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse(std::env::args().skip(1));

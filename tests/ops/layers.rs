@@ -66,6 +66,47 @@ fn grouped(conv: Conv2d, groups: u32, x: Shape, w: Shape, v: &[Vec<f64>]) -> Vec
     y
 }
 
+fn padded(pad: Pad, x: Shape, values: &[f64]) -> Vec<f64> {
+    let (height, width) = (x.height() as usize, x.width() as usize);
+    let Pad { top, bottom, left, right } = pad;
+    let mut y = Vec::new();
+    for plane in values.chunks(height * width) {
+        let across = left as usize + width + right as usize;
+        y.extend(vec![0.0; top as usize * across]);
+        for row in plane.chunks(width) {
+            y.extend(vec![0.0; left as usize]);
+            y.extend(row);
+            y.extend(vec![0.0; right as usize]);
+        }
+        y.extend(vec![0.0; bottom as usize * across]);
+    }
+    y
+}
+
+fn local_mean(reach: usize, x: Shape, values: &[f64]) -> Vec<f64> {
+    let (height, width) = (x.height() as usize, x.width() as usize);
+    let near = |at: usize, side: usize| at.saturating_sub(reach)..(at + reach + 1).min(side);
+    let mut y = Vec::new();
+    for plane in values.chunks(height * width) {
+        for (v, u) in (0..height).flat_map(|v| (0..width).map(move |u| (v, u))) {
+            let window: Vec<f64> = near(v, height)
+                .flat_map(|row| near(u, width).map(move |column| plane[row * width + column]))
+                .collect();
+            y.push(window.iter().sum::<f64>() / window.len() as f64);
+        }
+    }
+    y
+}
+
+/// The parts of each image one behind the other.
+fn joined(x: Shape, parts: &[Vec<f32>]) -> Vec<f32> {
+    let images = x.images() as usize;
+    let of = |image: usize| {
+        parts.iter().flat_map(move |part| part.chunks(part.len() / images).nth(image).unwrap())
+    };
+    (0..images).flat_map(of).copied().collect()
+}
+
 fn max_pool(pool: MaxPool, x: Shape, values: &[f64]) -> Vec<f64> {
     let [n, c, height, width] = x.sides();
     let MaxPool { kernel, stride, padding } = pool;
@@ -210,8 +251,29 @@ fn rows(x: Shape) -> Vec<Row> {
             |graph, v| graph.push(ImageDot, v),
             move |v| dots(places(x).map(|(n, _)| n), &v[0], &v[1], n),
         ),
+        row(
+            "relu6",
+            &[x],
+            1,
+            |graph, v| {
+                let wide = graph.push(Scale { factor: 9.0 }, v)?;
+                graph.push(Relu6, &[wide])
+            },
+            |v| v[0].iter().map(|x| (9.0 * x).clamp(0.0, 6.0)).collect(),
+        ),
         row("reshape", &[x], 1, move |graph, v| graph.push(Reshape::flat(x)?, v), |v| v[0].clone()),
     ];
+    for reach in [0, 1, 2] {
+        let formula = move |v: &[Vec<f64>]| local_mean(reach as usize, x, &v[0]);
+        let push = move |graph: &mut Graph, v: &[Value]| graph.push(LocalMean { reach }, v);
+        rows.push(row("local_mean", &[x], 1, push, formula));
+    }
+    for pad in
+        [Pad { right: 2, bottom: 1, ..Pad::default() }, Pad { top: 1, left: 3, ..Pad::default() }]
+    {
+        let formula = move |v: &[Vec<f64>]| padded(pad, x, &v[0]);
+        rows.push(row("pad", &[x], 1, move |graph, v| graph.push(pad, v), formula));
+    }
     for (groups, outputs, side, stride) in [(c, c, 3, 1), (c, 2 * c, 3, 2), (1, 3, 2, 1)] {
         let weights = Shape::new(outputs, c / groups, side, side).unwrap();
         let conv = Conv2d::square(stride, side / 2);
@@ -238,6 +300,20 @@ fn rows(x: Shape) -> Vec<Row> {
         }
     }
     rows
+}
+
+#[test]
+fn channels_are_joined() {
+    for [n, c, h, w] in [[2, 3, 4, 5], [1, 1, 3, 3], [70, 2, 1, 1]] {
+        let shapes = [c, 2, c].map(|c| Shape::new(n, c, h, w).unwrap());
+        let mut graph = Graph::default();
+        let inputs = shapes.map(|shape| graph.input(shape));
+        let y = graph.push(ConcatChannels, &inputs).unwrap();
+        let data: Vec<_> =
+            (1..).zip(shapes).map(|(seed, x)| numbers(x.elements() as usize, seed)).collect();
+        let given: Vec<_> = inputs.into_iter().zip(data.clone()).collect();
+        assert_eq!(Bench::new(&graph, &[y], &given).read(y), joined(shapes[0], &data));
+    }
 }
 
 #[test]

@@ -1,0 +1,536 @@
+//! `eval all`: everything about one network, part by part. What is finished is kept in state.json and never done again; the
+//! report is made of that file and the pictures beside it.
+
+use std::path::Path;
+use std::time::Instant;
+
+use pollster::block_on;
+use serde_json::{Value, json};
+
+use super::args::{self, Start};
+use super::counterfactuals::{by_class, targets};
+use super::evaluate_state::State;
+use super::exit::Failure;
+use super::explain::difference;
+use super::generation::{Eyes, Reference};
+use super::image_set::ImageSet;
+use super::model::Loaded;
+use super::pictures::{Images, Sheet};
+use super::progress::Progress;
+use super::report_all;
+use super::session::Session;
+use super::stop::Stop;
+use super::{evaluate, starts};
+use crate::attack::{Objective, Pgd, Statistics};
+use crate::data::{Checksum, Ood, Part, Prepared, Source};
+use crate::eval;
+use crate::eval::corruption::{self, SEVERITIES};
+use crate::eval::{
+    Classifier, Counterfactuals, Detection, Hiding, accuracy, argmax, calibration, confidences,
+    detection, pgd_accuracy, sample,
+};
+use crate::gpu::Gpu;
+use crate::model::DeviceWeights;
+use crate::model::checkpoint::write_atomically;
+use crate::train::{Event, Phase, Step};
+use crate::{Error, Result};
+
+/// Steps of PGD for the robustness curve.
+const STEPS: u32 = 20;
+/// Bins of the calibration error.
+const BINS: usize = 20;
+/// Out-of-distribution images, at most.
+const OTHERS: usize = 1024;
+/// Bars of a histogram.
+const BARS: usize = 40;
+/// Samples of a class in the picture.
+const COLUMNS: usize = 12;
+/// Steps of a counterfactual's way in the picture.
+const WAY: usize = 6;
+/// Of the bar of one attack.
+const POSITIONS: u64 = 1000;
+/// Of corruptions and starts.
+const SEED: u64 = 0;
+
+/// What all parts need.
+struct Evaluation<'a> {
+    args: &'a args::EvalAll,
+    loaded: &'a Loaded,
+    test: Prepared,
+    weights: DeviceWeights,
+    classifier: Classifier,
+    eyes: Option<Eyes>,
+    progress: Progress,
+    stop: Stop,
+    state: State,
+}
+
+/// `eval all`
+pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
+    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
+    let test = first(&evaluate::images(&loaded, args.data.as_deref())?, args.images)?;
+    let gpu = session.gpu()?;
+    let identity = identity(&loaded, &test, args, &gpu)?;
+    let state = State::open(&args.out, identity)?;
+    let stop = Stop::listen()?;
+    let model = &loaded.model;
+    let weights =
+        block_on(DeviceWeights::upload(&gpu, &model.parameters(), &loaded.checkpoint.weights))?;
+    let classifier = block_on(Classifier::new(model, &weights, [args.batch, loaded.side]))?;
+    let eyes = args.extractor.as_deref().map(|file| Eyes::new(&gpu, file, 16, None)).transpose()?;
+    let progress = session.progress();
+    let mut evaluation = Evaluation {
+        args,
+        loaded: &loaded,
+        test,
+        weights,
+        classifier,
+        eyes,
+        progress,
+        stop,
+        state,
+    };
+    match evaluation.all() {
+        Err(Error::Stopped) => {
+            let words = format!("the same command goes on with --out {}", args.out.display());
+            return Err(Failure::Stopped(words).into());
+        }
+        other => other?,
+    }
+    evaluation.progress.finish();
+    let name = match &args.checkpoint {
+        Some(path) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+        None => "builtin:fashion-demo".into(),
+    };
+    let report = report_all::html(&name, &loaded, &evaluation.state, &args.out)?;
+    let file = args.out.join("report.html");
+    write_atomically(&file, report.as_bytes())?;
+    let info = report_all::model_info(&name, &loaded, &evaluation.state);
+    let info = serde_json::to_string_pretty(&info)?;
+    write_atomically(args.out.join("model_info.json"), info.as_bytes())?;
+    super::print(&report_all::summary(&evaluation.state, &file))
+}
+
+/// The first images, if not all are wanted.
+fn first(all: &Prepared, wanted: Option<u32>) -> Result<Prepared> {
+    let count = wanted.map_or(all.len(), |wanted| all.len().min(wanted as usize));
+    let words = all.images().len() / all.len();
+    let images = all.images().iter().copied().take(count * words).collect();
+    let labels = all.labels().iter().copied().take(count).collect();
+    Prepared::from_f32(all.channels(), all.side(), all.classes(), images, labels)
+}
+
+/// All that results depend on: where one of these differs, results do not belong together.
+fn identity(loaded: &Loaded, test: &Prepared, args: &args::EvalAll, gpu: &Gpu) -> Result<Value> {
+    let bytes =
+        |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>();
+    let mut weights = Checksum::new();
+    for (name, tensor) in loaded.checkpoint.weights.iter() {
+        weights = weights.feed(name.bytes()).feed(bytes(&tensor.data));
+    }
+    let metadata = format!("{:?}", loaded.model.metadata());
+    let images = Checksum::new().feed(bytes(test.images()));
+    let labels = images.feed(test.labels().iter().flat_map(|label| label.to_le_bytes()));
+    let extractor = match &args.extractor {
+        Some(file) => {
+            let bytes = std::fs::read(file).map_err(|error| Error::bad_file(file, error))?;
+            Some(format!("{:016x}", Checksum::new().feed(bytes).value()))
+        }
+        None => None,
+    };
+    Ok(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "adapter": gpu.adapter().to_string(),
+        "weights": format!("{:016x}", weights.feed(metadata.bytes()).value()),
+        "test images": format!("{:016x}", labels.value()),
+        "--images": test.len(),
+        "--eps": args.eps,
+        "--norm": format!("{:?}", args.norm),
+        "--counterfactual-eps": args.counterfactual_eps,
+        "--samples": args.samples,
+        "--autoattack": args.autoattack,
+        "--batch": args.batch,
+        "--extractor": extractor,
+        "data": loaded.config.data.train,
+        "out-of-distribution images": loaded.config.data.ood,
+        "sampling": [json!(loaded.config.sample.steps), json!(loaded.config.sample.step_size)],
+    }))
+}
+
+impl Evaluation<'_> {
+    fn all(&mut self) -> Result<()> {
+        self.part("clean", Self::clean)?;
+        for &eps in &self.args.eps {
+            self.part(&format!("robust {eps}"), |all| all.robust(eps))?;
+        }
+        self.part("out of distribution", Self::out_of_distribution)?;
+        for corruption in corruption::ALL {
+            self.part(&format!("corruption {corruption}"), |all| all.corrupted(corruption))?;
+        }
+        self.part("samples", Self::samples)?;
+        if self.eyes.is_some() {
+            self.part("generation", Self::generation)?;
+        }
+        self.part("counterfactuals", Self::counterfactuals)?;
+        match self.args.autoattack {
+            Some(eps) => self.part("autoattack", |all| all.auto_attack(eps)),
+            None => Ok(()),
+        }
+    }
+
+    /// Does a part unless it is done, and keeps what came of it.
+    fn part(&mut self, name: &str, measure: impl FnOnce(&mut Self) -> Result<Value>) -> Result<()> {
+        if self.state.get(name).is_some() {
+            return Ok(());
+        }
+        if self.stop.asked() {
+            return Err(Error::Stopped);
+        }
+        self.progress.line(name);
+        let began = Instant::now();
+        let mut result = measure(self)?;
+        if let Value::Object(fields) = &mut result {
+            fields.insert("seconds".into(), began.elapsed().as_secs_f64().into());
+        }
+        self.state.put(name, result)
+    }
+
+    /// A bar over images.
+    fn begin(&mut self, phase: Phase, total: usize) {
+        self.progress.event(&Event::Phase { phase, done: 0, total: total as u64 });
+    }
+
+    fn batch(&self) -> [u32; 2] {
+        [self.args.batch, self.loaded.side]
+    }
+
+    fn write(&self, name: &str, sheet: &Sheet) -> Result<()> {
+        write_atomically(self.args.out.join(name), &sheet.draw()?.png()?)
+    }
+
+    fn clean(&mut self) -> Result<Value> {
+        let (test, classes) = (&self.test, self.classifier.classes());
+        let logits = block_on(self.classifier.logits(test.images()))?;
+        let named = argmax(&logits, classes);
+        let right = named.iter().zip(test.labels()).filter(|(named, label)| named == label).count();
+        let found = calibration(&logits, test.labels(), classes, BINS);
+        let bins = found.bins.iter().map(|bin| json!([bin.count, bin.accuracy, bin.confidence]));
+        Ok(json!({
+            "accuracy": right as f64 / test.len() as f64,
+            "images": test.len(),
+            "ece": found.ece,
+            "bins": bins.collect::<Vec<_>>(),
+            "mean_confidence":
+                confidences(&logits, classes).iter().sum::<f64>() / test.len() as f64,
+        }))
+    }
+
+    fn robust(&mut self, eps: f64) -> Result<Value> {
+        let settings = Pgd {
+            norm: self.args.norm.into(),
+            eps: eps as f32,
+            step_size: (eps / 8.0) as f32,
+            steps: STEPS,
+            objective: Objective::CrossEntropy,
+            statistics: Statistics::Frozen,
+        };
+        let total = self.test.len();
+        self.begin(Phase::Evaluate, total);
+        let batch = self.batch();
+        let Self { progress, stop, .. } = self;
+        let done = |done| watch(progress, stop, Phase::Evaluate, done, total);
+        let sets = (self.test.images(), self.test.labels());
+        let model = &self.loaded.model;
+        let accuracy = block_on(pgd_accuracy(model, &self.weights, sets, batch, settings, done))?;
+        Ok(json!({ "eps": eps, "accuracy": accuracy }))
+    }
+
+    /// Its own state lies beside the report's, so that points that are finished are not attacked again.
+    fn auto_attack(&mut self, eps: f64) -> Result<Value> {
+        let file = self.args.out.join("autoattack.json");
+        let bad = |error: &dyn std::fmt::Display| Error::bad_file(&file, error);
+        let kept = std::fs::read_to_string(&file).ok();
+        let kept = kept.map(|text| eval::State::from_json(&text).map_err(|error| bad(&error)));
+        let settings = eval::AutoAttack {
+            batch: self.args.batch,
+            ..eval::AutoAttack::standard(self.args.norm.into(), eps as f32)
+        };
+        let sets = (self.test.images(), self.test.labels());
+        let Self { progress, stop, .. } = self;
+        let mut running = None;
+        let show = |at: &eval::Progress| {
+            if running != Some(at.number) {
+                running = Some(at.number);
+                progress.line(&format!("{} on {} points", at.attack, at.tried));
+                progress.event(&Event::Phase { phase: Phase::Evaluate, done: 0, total: POSITIONS });
+            }
+            if let Some(state) = at.state {
+                write_atomically(&file, state.to_json().as_bytes())?;
+            }
+            let done = (at.done * POSITIONS as f64).round() as usize;
+            watch(progress, stop, Phase::Evaluate, done, POSITIONS as usize)
+        };
+        let Loaded { model, side, .. } = self.loaded;
+        let state = kept.transpose()?;
+        let result = block_on(settings.run(model, &self.weights, sets, *side, state, show))?;
+        let attack = |each: &eval::AttackResult| {
+            json!([each.attack.name(), each.tried, each.broken, each.robust_accuracy])
+        };
+        Ok(json!({
+            "eps": eps,
+            "accuracy": result.robust_accuracy,
+            "attacks": result.attacks.iter().map(attack).collect::<Vec<_>>(),
+            "warnings": result.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "images_per_second": result.images_per_second(),
+        }))
+    }
+
+    fn out_of_distribution(&mut self) -> Result<Value> {
+        let Loaded { model, side, config, .. } = self.loaded;
+        let count = self.test.len().min(OTHERS);
+        let others = Ood::parse(&config.data.ood)?
+            .batches("evaluation", config.seed, count, model.channels(), *side)?
+            .batch(0)?
+            .images;
+        self.begin(Phase::Evaluate, count);
+        let hiding = Hiding::usual(*side);
+        let batch = self.batch();
+        let Self { progress, stop, .. } = self;
+        let done = |done| watch(progress, stop, Phase::Evaluate, done, count);
+        let hidden = block_on(hiding.run(model, &self.weights, &others, batch, done))?;
+        let real = block_on(self.classifier.scores(self.test.images()))?;
+        let clean = block_on(self.classifier.scores(&others))?;
+        let attacked = block_on(self.classifier.scores(&hidden))?;
+        let of = |real: &[f32], clean: &[f32], attacked: &[f32]| {
+            let told = |found: Detection| json!({ "auroc": found.auroc, "fpr95": found.fpr95 });
+            json!({
+                "clean": told(detection(real, clean)),
+                "attacked": told(detection(real, attacked)),
+                "histograms": histograms(&[real, clean, attacked]),
+            })
+        };
+        Ok(json!({
+            "images": count,
+            "others": config.data.ood,
+            "eps": hiding.eps,
+            "steps": hiding.steps,
+            "step_size": hiding.step_size,
+            "confidence": of(&real.confidence, &clean.confidence, &attacked.confidence),
+            "logsumexp": of(&real.logsumexp, &clean.logsumexp, &attacked.logsumexp),
+        }))
+    }
+
+    fn corrupted(&mut self, corruption: corruption::Corruption) -> Result<Value> {
+        let size = [self.test.channels(), self.test.side()];
+        let severities = SEVERITIES.count();
+        self.begin(Phase::Evaluate, severities);
+        let mut all = Vec::new();
+        for severity in SEVERITIES {
+            let images = corruption.apply(self.test.images(), size, severity, SEED)?;
+            all.push(block_on(accuracy(&self.classifier, &images, self.test.labels()))?);
+            let Self { progress, stop, .. } = self;
+            watch(progress, stop, Phase::Evaluate, all.len(), severities)?;
+        }
+        Ok(json!({ "accuracy": all }))
+    }
+
+    fn samples(&mut self) -> Result<Value> {
+        let Loaded { model, side, config, .. } = self.loaded;
+        let (count, size) = (self.args.samples, (model.channels(), *side));
+        let start = Start::Images(config.data.ood.clone());
+        let from = starts::images(&start, SEED, count as usize, size)?;
+        let labels: Vec<u32> = (0..count).map(|i| i % model.classes()).collect();
+        self.begin(Phase::Sample, count as usize);
+        let batch = self.batch();
+        let Self { progress, stop, .. } = self;
+        let done = |done| watch(progress, stop, Phase::Sample, done, count as usize);
+        let steps = (config.sample.steps, config.sample.step_size as f32);
+        let sets = (&from[..], &labels[..]);
+        let made = block_on(sample(model, &self.weights, sets, batch, steps, 0, done))?.images;
+        let images = Images::new(&made, size.0, size.1)?;
+        let classes = model.classes() as usize;
+        let rows = classes.min(count as usize).min(20);
+        let row = |class: usize| {
+            (class..count as usize)
+                .step_by(classes)
+                .take(COLUMNS)
+                .map(|i| Some((images, i)))
+                .collect()
+        };
+        let names = self.loaded.class_names();
+        let sheet = Sheet {
+            rows: (0..rows).map(row).collect(),
+            row_captions: names.into_iter().take(rows).collect(),
+            ..Sheet::grid(images, COLUMNS)
+        };
+        self.write("samples.png", &sheet)?;
+        let bytes: Vec<u8> = made.iter().flat_map(|value| value.to_le_bytes()).collect();
+        write_atomically(self.args.out.join(SAMPLES), &bytes)?;
+        let named = argmax(&block_on(self.classifier.logits(&made))?, classes);
+        let own = named.iter().zip(&labels).filter(|(named, label)| named == label).count();
+        Ok(json!({
+            "count": count,
+            "steps": steps.0,
+            "step_size": config.sample.step_size,
+            "start": config.data.ood,
+            "named_as_asked": own as f64 / f64::from(count),
+        }))
+    }
+
+    fn generation(&mut self) -> Result<Value> {
+        let Loaded { model, side, config, .. } = self.loaded;
+        let file = self.args.out.join(SAMPLES);
+        let bytes = std::fs::read(&file).map_err(|error| Error::bad_file(&file, error))?;
+        let images = bytes.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)).collect();
+        let samples = ImageSet { images, channels: model.channels(), side: *side };
+        let named = self.args.data.as_ref().unwrap_or(&config.data.train);
+        let real = Source::parse(named)?.load(Part::Train, *side)?.prepared(*side)?;
+        let real =
+            ImageSet { images: real.images().to_vec(), channels: real.channels(), side: *side };
+        let mut see = |set: &ImageSet| {
+            self.progress.event(&Event::Phase {
+                phase: Phase::Evaluate,
+                done: 0,
+                total: set.len() as u64,
+            });
+            let Self { eyes: Some(eyes), progress, stop, .. } = &mut *self else {
+                return Err(Error::mismatch("generation", "no extractor", "one"));
+            };
+            let done = |done| watch(progress, stop, Phase::Evaluate, done, set.len());
+            Ok((eyes.see(set, done)?, eyes.extractor))
+        };
+        let (truth, extractor) = see(&real)?;
+        let (seen, _) = see(&samples)?;
+        let mut result = Reference::Images(Box::new(truth)).nearness(&seen)?.json(extractor);
+        if let Value::Object(fields) = &mut result {
+            fields.insert("samples".into(), samples.len().into());
+            fields
+                .insert("real".into(), format!("{} training images of {named}", real.len()).into());
+        }
+        Ok(result)
+    }
+
+    fn counterfactuals(&mut self) -> Result<Value> {
+        let Loaded { model, side, config, .. } = self.loaded;
+        let eps = self.args.counterfactual_eps as f32;
+        let steps = (config.sample.steps.max(1), config.sample.step_size as f32);
+        let batch = self.batch();
+        let explainer = block_on(Counterfactuals::new(model, &self.weights, batch, eps, steps))?;
+        let targets = targets(self.test.labels(), self.test.classes());
+        let total = self.test.len();
+        self.begin(Phase::Evaluate, total);
+        let Self { progress, stop, .. } = self;
+        let done = |done| watch(progress, stop, Phase::Evaluate, done, total);
+        let (ends, confidence) = block_on(explainer.ends(self.test.images(), &targets, done))?;
+        let made = (&ends[..], &confidence[..], &targets[..]);
+        let classes = self.test.classes() as usize;
+        if self.eyes.is_some() {
+            self.begin(Phase::Evaluate, classes);
+        }
+        let Self { progress, stop, test, eyes, .. } = self;
+        let with_eyes = eyes.is_some();
+        let rows = by_class(test, made, eyes.as_ref(), |done| {
+            if with_eyes { watch(progress, stop, Phase::Evaluate, done, classes) } else { Ok(()) }
+        })?;
+
+        // The first image of each class, on its way.
+        let shown: Vec<usize> = (0..self.test.classes().min(self.args.batch).min(12))
+            .filter_map(|class| self.test.labels().iter().position(|&label| label == class))
+            .collect();
+        let of =
+            |of: &[u32]| -> Vec<u32> { shown.iter().filter_map(|&i| of.get(i)).copied().collect() };
+        let (from, to) = (of(self.test.labels()), of(&targets));
+        let starts: Vec<f32> =
+            shown.iter().filter_map(|&i| self.test.image(i)).flatten().copied().collect();
+        let ways = block_on(explainer.paths(&starts, &to))?;
+        let last = steps.0 as usize;
+        let mut columns: Vec<Vec<f32>> = (0..=WAY)
+            .map(|column| {
+                let step = column * last / WAY;
+                ways.iter().filter_map(|way| way.path.get(step)).flatten().copied().collect()
+            })
+            .collect();
+        columns.push(columns.last().map_or_else(Vec::new, |end| {
+            let words = starts.len() / shown.len().max(1);
+            let pairs = starts.chunks(words.max(1)).zip(end.chunks(words.max(1)));
+            pairs.flat_map(|(from, to)| difference(from, to)).collect()
+        }));
+        let columns: Vec<_> = columns
+            .iter()
+            .map(|values| Images::new(values, model.channels(), *side))
+            .collect::<Result<_>>()?;
+        let names = self.loaded.class_names();
+        let name = |class: &u32| names.get(*class as usize).map_or("?", String::as_str);
+        let caption = |(from, to): (&u32, &u32)| format!("{} > {}", name(from), name(to));
+        let sheet = Sheet {
+            rows: (0..shown.len())
+                .map(|row| columns.iter().map(|images| Some((*images, row))).collect())
+                .collect(),
+            row_captions: from.iter().zip(&to).map(caption).collect(),
+            column_captions: vec![
+                (0, "test".into()),
+                (1, "on its way".into()),
+                (WAY, "end".into()),
+                (WAY + 1, "change".into()),
+            ],
+            scale: 4,
+            gap: 2,
+        };
+        self.write("counterfactuals.png", &sheet)?;
+        let row = |row: &super::counterfactuals::ToClass| {
+            json!({
+                "count": row.count,
+                "confidence": row.confidence,
+                "distance": row.distance,
+                "distance_before": row.distance_before,
+            })
+        };
+        Ok(json!({
+            "eps": self.args.counterfactual_eps,
+            "steps": steps.0,
+            "step_size": config.sample.step_size,
+            "confidence": confidence.iter().sum::<f64>() / confidence.len().max(1) as f64,
+            "distance_name": self.eyes.as_ref().map(|eyes| eyes.extractor.distance_name()),
+            "classes": rows.iter().map(row).collect::<Vec<_>>(),
+        }))
+    }
+}
+
+/// The samples as they are, f32, for parts that come after.
+const SAMPLES: &str = "samples.f32";
+
+/// Draws progress and stops where a signal asked for it.
+fn watch(
+    progress: &mut Progress,
+    stop: &Stop,
+    phase: Phase,
+    done: usize,
+    total: usize,
+) -> Result<()> {
+    progress.event(&Event::Step(Step::new(phase, done as u64, total as u64)));
+    if stop.asked() { Err(Error::Stopped) } else { Ok(()) }
+}
+
+/// Shares of each set in bars of one width over all.
+fn histograms(sets: &[&[f32]]) -> Value {
+    let all = || sets.iter().copied().flatten().copied().filter(|value| value.is_finite());
+    let (low, high) =
+        (all().fold(f32::INFINITY, f32::min), all().fold(f32::NEG_INFINITY, f32::max));
+    let width = ((high - low) / BARS as f32).max(f32::MIN_POSITIVE);
+    let shares = |set: &&[f32]| -> Vec<f64> {
+        let mut bars = vec![0.0; BARS];
+        for value in *set {
+            let place = (((value - low) / width) as usize).min(BARS - 1);
+            if let Some(bar) = bars.get_mut(place) {
+                *bar += 1.0 / set.len() as f64;
+            }
+        }
+        bars
+    };
+    json!({ "low": low, "width": width, "shares": sets.iter().map(shares).collect::<Vec<_>>() })
+}
+
+/// For reports: whether a picture is there.
+pub fn picture(folder: &Path, name: &str) -> Option<Vec<u8>> {
+    std::fs::read(folder.join(name)).ok()
+}

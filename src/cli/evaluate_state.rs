@@ -1,0 +1,96 @@
+//! Finished parts of an evaluation, in one file that says what they are parts of.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use crate::model::checkpoint::write_atomically;
+use crate::{Error, Result};
+
+const FILE: &str = "state.json";
+
+/// state.json, as it is on disk.
+#[derive(Debug)]
+pub struct State {
+    file: PathBuf,
+    identity: Value,
+    parts: Map<String, Value>,
+}
+
+impl State {
+    /// Opens the folder, new or with parts in it.
+    ///
+    /// # Errors
+    /// `BadFile` where its parts are of something else than `identity`, with the first difference.
+    pub fn open(folder: &Path, identity: Value) -> Result<Self> {
+        std::fs::create_dir_all(folder).map_err(|error| Error::bad_file(folder, error))?;
+        let file = folder.join(FILE);
+        if !file.exists() {
+            return Ok(Self { file, identity, parts: Map::new() });
+        }
+        let bad = |reason: String| Error::bad_file(&file, reason);
+        let text = std::fs::read(&file).map_err(|error| bad(error.to_string()))?;
+        let kept: Value = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
+        let Some(Value::Object(parts)) = kept.get("parts").cloned() else {
+            return Err(bad("no parts in it".into()));
+        };
+        let before = kept.get("of").unwrap_or(&Value::Null);
+        let fields = identity.as_object().into_iter().flatten();
+        if let Some((key, now)) =
+            fields.into_iter().find(|(key, now)| before.get(key) != Some(*now))
+        {
+            let was = before.get(key).unwrap_or(&Value::Null);
+            let reason = format!(
+                "its results are of another evaluation: {key} was {was}, is {now}; name another folder or remove this file"
+            );
+            return Err(bad(reason));
+        }
+        Ok(Self { file, identity, parts })
+    }
+
+    /// What came of a part.
+    pub fn get(&self, part: &str) -> Option<&Value> {
+        self.parts.get(part)
+    }
+
+    /// All whose names begin so, with the rest of the name.
+    pub fn starting<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        self.parts.iter().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value)))
+    }
+
+    /// What the parts are of.
+    pub fn identity(&self) -> &Value {
+        &self.identity
+    }
+
+    /// All of it.
+    pub fn parts(&self) -> &Map<String, Value> {
+        &self.parts
+    }
+
+    /// Adds a part, on disk too.
+    pub fn put(&mut self, part: &str, result: Value) -> Result<()> {
+        self.parts.insert(part.into(), result);
+        let all = json!({ "of": self.identity, "parts": self.parts });
+        let text = serde_json::to_string_pretty(&all).unwrap_or_default();
+        write_atomically(&self.file, text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_kept_and_others_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |batch: u32| json!({ "weights": "ab", "--batch": batch });
+        let mut state = State::open(folder.path(), of(64)).unwrap();
+        state.put("robust 0.5", json!({ "accuracy": 0.25 })).unwrap();
+        let again = State::open(folder.path(), of(64)).unwrap();
+        assert_eq!(again.get("robust 0.5").unwrap()["accuracy"], 0.25);
+        assert_eq!(again.starting("robust ").count(), 1);
+        let error = State::open(folder.path(), of(32)).unwrap_err().to_string();
+        assert!(error.contains("--batch was 64, is 32"), "{error}");
+    }
+}

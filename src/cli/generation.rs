@@ -1,0 +1,357 @@
+//! `eval generation`, `eval sweep`, `eval features`: how near samples are to real images, in a network's features.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use pollster::block_on;
+use serde_json::json;
+
+use super::args;
+use super::image_set::ImageSet;
+use super::model::Loaded;
+use super::progress::Progress;
+use super::session::Session;
+use super::starts;
+use crate::data::{Checksum, Part};
+use crate::eval::npz::{Array, Numbers, read_npz, write_npz};
+use crate::eval::{
+    Coverage, Extraction, Features, Gaussian, InceptionScore, Spread, coverage, inception_score,
+    kernel_distance, sample,
+};
+use crate::gpu::Gpu;
+use crate::model::{Checkpoint, DeviceWeights, Extractor};
+use crate::train::{Event, Phase, Step};
+use crate::{Error, Result};
+
+/// Splits of the inception score.
+const SPLITS: usize = 10;
+/// Neighbours of precision and recall.
+const NEIGHBOURS: usize = 3;
+/// Subsets of the kernel distance and their size.
+const SUBSETS: (usize, usize) = (100, 1000);
+/// Of those subsets.
+const SEED: u64 = 0;
+
+/// What a network sees in a set of images.
+#[derive(Clone, Debug)]
+pub struct SeenSet {
+    /// A row an image.
+    pub features: Features,
+    /// ImageNet's, K an image.
+    pub logits: Vec<f32>,
+    /// Of the features.
+    pub gaussian: Gaussian,
+}
+
+/// A feature extractor on a device, with the sets it has seen before in a folder.
+pub struct Eyes {
+    gpu: Gpu,
+    checkpoint: Checkpoint,
+    /// Which network it is.
+    pub extractor: Extractor,
+    /// Of its weights.
+    checksum: Checksum,
+    batch: u32,
+    cache: Option<PathBuf>,
+}
+
+impl Eyes {
+    /// Reads the weights. Without a folder named, features are kept in the user's cache.
+    pub fn new(gpu: &Gpu, weights: &Path, batch: u32, cache: Option<&Path>) -> Result<Self> {
+        let checkpoint = Checkpoint::read(weights)?;
+        let extractor = Extractor::from_checkpoint(&checkpoint)?;
+        let mut checksum = Checksum::new();
+        for (name, tensor) in checkpoint.weights.iter() {
+            checksum = checksum.feed(name.bytes()).feed(bytes(&tensor.data));
+        }
+        let cache = cache.map(Path::to_owned).or_else(users_cache);
+        Ok(Self { gpu: gpu.clone(), checkpoint, extractor, checksum, batch, cache })
+    }
+
+    /// Features of a set: from the cache where the same weights have seen the same images before. `progress` is told how
+    /// many images are done and may stop it.
+    pub fn see(
+        &self,
+        set: &ImageSet,
+        progress: impl FnMut(usize) -> Result<()>,
+    ) -> Result<SeenSet> {
+        let size = [set.channels, set.side, set.len() as u32].map(u32::to_le_bytes);
+        let checksum = Checksum::from(self.checksum.value());
+        let checksum = checksum.feed(size.into_iter().flatten()).feed(bytes(&set.images)).value();
+        let file = self.cache.as_ref().map(|folder| folder.join(format!("{checksum:016x}.npz")));
+        // A cache that cannot be read is made anew.
+        let kept = file.as_deref().filter(|file| file.is_file());
+        if let Some(seen) = kept.and_then(|file| self.read(file).ok()) {
+            return Ok(seen);
+        }
+        let batch = self.batch.min(set.len() as u32).max(1);
+        let size = [batch, set.channels, set.side];
+        let extraction = block_on(Extraction::new(&self.gpu, &self.checkpoint, size))?;
+        let seen = block_on(extraction.see(&set.images, progress))?;
+        let features = Features::new(seen.features, self.extractor.width() as usize)?;
+        let gaussian = Gaussian::of(&features)?;
+        let seen = SeenSet { features, logits: seen.logits, gaussian };
+        if let Some(file) = file {
+            // So is one that cannot be written.
+            let folder = file.parent().map(std::fs::create_dir_all);
+            drop(folder.transpose().map(|_| seen.write(&file)));
+        }
+        Ok(seen)
+    }
+
+    fn read(&self, file: &Path) -> Result<SeenSet> {
+        let arrays = read_npz(file)?;
+        let single = |name: &str| match arrays.get(name) {
+            Some(Array { numbers: Numbers::F32(values), .. }) => Ok(values.clone()),
+            _ => Err(Error::bad_file(file, format_args!("no array {name}"))),
+        };
+        let features = Features::new(single("features")?, self.extractor.width() as usize)?;
+        Ok(SeenSet { features, logits: single("logits")?, gaussian: statistics(file)? })
+    }
+}
+
+impl SeenSet {
+    /// mu and sigma, as pytorch-fid writes and reads them, and what they are of.
+    pub fn write(&self, file: &Path) -> Result<()> {
+        let (rows, width) = (self.features.len(), self.features.width());
+        let classes = self.logits.len() / rows.max(1);
+        let features = self.features.rows().flatten().copied().collect();
+        let array = |shape: &[usize], numbers| Array { shape: shape.to_vec(), numbers };
+        let gaussian = &self.gaussian;
+        let arrays = BTreeMap::from([
+            ("mu", array(&[width], Numbers::F64(gaussian.mean().to_vec()))),
+            ("sigma", array(&[width, width], Numbers::F64(gaussian.covariance().to_vec()))),
+            ("features", array(&[rows, width], Numbers::F32(features))),
+            ("logits", array(&[rows, classes], Numbers::F32(self.logits.clone()))),
+        ]);
+        write_npz(file, &arrays)
+    }
+}
+
+/// mu and sigma of an `.npz`.
+fn statistics(file: &Path) -> Result<Gaussian> {
+    let arrays = read_npz(file)?;
+    let numbers = |name: &str| {
+        let found = arrays.get(name).and_then(|array| array.numbers.to_f64());
+        found.ok_or_else(|| Error::bad_file(file, format_args!("no floating-point array {name}")))
+    };
+    Gaussian::from_parts(numbers("mu")?, numbers("sigma")?)
+        .map_err(|error| Error::bad_file(file, error))
+}
+
+/// What samples are compared with.
+pub enum Reference {
+    /// Images: all metrics.
+    Images(Box<SeenSet>),
+    /// Mean and covariance alone.
+    Statistics(Gaussian),
+}
+
+/// How near samples are.
+#[derive(Clone, Debug)]
+pub struct Nearness {
+    /// Fréchet.
+    pub distance: f64,
+    /// Kernel, times nothing; only against images.
+    pub kernel: Option<Spread>,
+    /// Of the samples alone.
+    pub score: InceptionScore,
+    /// Only against images.
+    pub coverage: Option<Coverage>,
+}
+
+impl Reference {
+    /// All metrics of `samples`.
+    pub fn nearness(&self, samples: &SeenSet) -> Result<Nearness> {
+        let classes = samples.logits.len() / samples.features.len().max(1);
+        let score = inception_score(&samples.logits, classes, SPLITS);
+        Ok(match self {
+            Self::Images(real) => Nearness {
+                distance: real.gaussian.distance(&samples.gaussian)?,
+                kernel: Some(kernel_distance(&real.features, &samples.features, SUBSETS, SEED)?),
+                score,
+                coverage: Some(coverage(&real.features, &samples.features, NEIGHBOURS)?),
+            },
+            Self::Statistics(gaussian) => Nearness {
+                distance: gaussian.distance(&samples.gaussian)?,
+                kernel: None,
+                score,
+                coverage: None,
+            },
+        })
+    }
+}
+
+impl Nearness {
+    /// A flat object.
+    pub fn json(&self, extractor: Extractor) -> serde_json::Value {
+        json!({
+            "extractor": extractor.to_string(),
+            "distance_name": extractor.distance_name(),
+            "distance": self.distance,
+            "kernel_distance": self.kernel.map(|kernel| kernel.mean),
+            "kernel_distance_std": self.kernel.map(|kernel| kernel.std),
+            "inception_score": self.score.mean,
+            "inception_score_std": self.score.std,
+            "precision": self.coverage.as_ref().map(|coverage| coverage.precision),
+            "recall": self.coverage.as_ref().map(|coverage| coverage.recall),
+            "protocol": extractor.protocol(),
+        })
+    }
+}
+
+/// Sees a set under a bar.
+fn watched(eyes: &Eyes, set: &ImageSet, what: &str, progress: &mut Progress) -> Result<SeenSet> {
+    let total = set.len() as u64;
+    progress.line(&format!("{} of {total} {what}", eyes.extractor));
+    progress.event(&Event::Phase { phase: Phase::Evaluate, done: 0, total });
+    let seen = eyes.see(set, |done| {
+        progress.event(&Event::Step(Step::new(Phase::Evaluate, done as u64, total)));
+        Ok(())
+    })?;
+    progress.finish();
+    Ok(seen)
+}
+
+/// What `--reference` names.
+fn reference(eyes: &Eyes, name: &str, side: u32, progress: &mut Progress) -> Result<Reference> {
+    let path = Path::new(name);
+    let is_archive = path.extension().is_some_and(|extension| extension == "npz");
+    if is_archive && read_npz(path)?.contains_key("mu") {
+        return statistics(path).map(Reference::Statistics);
+    }
+    let set = ImageSet::read(name, Part::Train, Some(side))?;
+    watched(eyes, &set, "real images", progress).map(|seen| Reference::Images(Box::new(seen)))
+}
+
+/// `eval generation`
+pub fn run(session: &Session, args: &args::Generation) -> anyhow::Result<()> {
+    let set = ImageSet::read(&args.samples, Part::Train, args.side)?;
+    let measuring = &args.measuring;
+    let gpu = session.gpu()?;
+    let eyes = Eyes::new(
+        &gpu,
+        &measuring.extractor,
+        measuring.extractor_batch,
+        measuring.cache.as_deref(),
+    )?;
+    let mut progress = session.progress();
+    let real = reference(&eyes, &measuring.reference, set.side, &mut progress)?;
+    let seen = watched(&eyes, &set, "samples", &mut progress)?;
+    let near = real.nearness(&seen)?;
+    if args.json {
+        return super::print(&format!("{}\n", near.json(eyes.extractor)));
+    }
+    let mut text = String::new();
+    writeln!(text, "{:<16} {:>9.4}", eyes.extractor.distance_name(), near.distance)?;
+    if let Some(Spread { mean, std }) = near.kernel {
+        writeln!(text, "kernel distance  {mean:>9.5} ± {std:.5}")?;
+    }
+    let spread = near.score.std.map_or(String::new(), |std| format!(" ± {std:.4}"));
+    writeln!(text, "inception score  {:>9.4}{spread}", near.score.mean)?;
+    if let Some(Coverage { precision, recall, .. }) = &near.coverage {
+        writeln!(text, "precision        {precision:>9.4}\nrecall           {recall:>9.4}")?;
+    }
+    let count = match &real {
+        Reference::Images(seen) => format!("{} images of", seen.features.len()),
+        Reference::Statistics(_) => "mu and sigma of".into(),
+    };
+    writeln!(
+        text,
+        "{}: {} samples of {} against {count} {}; {}; covariance over n - 1, symmetric square root in f64; kernel (a·b/D + 1)³, at most {} subsets of {}; {SPLITS} splits; {NEIGHBOURS} neighbours",
+        eyes.extractor,
+        seen.features.len(),
+        args.samples,
+        measuring.reference,
+        eyes.extractor.protocol(),
+        SUBSETS.0,
+        SUBSETS.1,
+    )?;
+    super::print(&text)
+}
+
+/// `eval sweep`
+pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
+    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
+    let Loaded { model, checkpoint, side, config, .. } = &loaded;
+    let measuring = &args.measuring;
+    let gpu = session.gpu()?;
+    let eyes = Eyes::new(
+        &gpu,
+        &measuring.extractor,
+        measuring.extractor_batch,
+        measuring.cache.as_deref(),
+    )?;
+    let mut progress = session.progress();
+    let real = reference(&eyes, &measuring.reference, *side, &mut progress)?;
+    let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
+    let size = (model.channels(), *side);
+    let from = starts::images(&args.start, args.seed, args.count as usize, size)?;
+    let labels: Vec<u32> = (0..args.count).map(|i| i % model.classes()).collect();
+    let step_size = args.step_size.unwrap_or(config.sample.step_size);
+    let batch = [config.evaluate.batch.min(args.count), *side];
+    let name = eyes.extractor.distance_name();
+    let mut text = format!("steps  {name:>9}  kernel distance  inception score\n");
+    let mut best: Option<(f64, u32)> = None;
+    for &steps in &args.steps {
+        let total = u64::from(args.count);
+        progress.line(&format!("{steps} steps of {step_size}"));
+        progress.event(&Event::Phase { phase: Phase::Sample, done: 0, total });
+        let done = |done| {
+            progress.event(&Event::Step(Step::new(Phase::Sample, done as u64, total)));
+            Ok(())
+        };
+        let sets = (&from[..], &labels[..]);
+        let made =
+            block_on(sample(model, &weights, sets, batch, (steps, step_size as f32), 0, done))?;
+        let set = ImageSet { images: made.images, channels: size.0, side: size.1 };
+        let seen = watched(&eyes, &set, "samples", &mut progress)?;
+        let near = real.nearness(&seen)?;
+        let kernel = near.kernel.map_or("-".into(), |kernel| format!("{:.5}", kernel.mean));
+        let (distance, score) = (near.distance, near.score.mean);
+        writeln!(text, "{steps:>5}  {distance:>9.4}  {kernel:>15}  {score:>15.4}")?;
+        if best.is_none_or(|(least, _)| distance < least) {
+            best = Some((distance, steps));
+        }
+    }
+    if let Some((distance, steps)) = best {
+        writeln!(
+            text,
+            "best: {steps} steps, {name} {distance:.4} of {} samples against {}; {}",
+            args.count,
+            measuring.reference,
+            eyes.extractor.protocol()
+        )?;
+    }
+    super::print(&text)
+}
+
+/// `eval features`
+pub fn features(session: &Session, args: &args::FeaturesOf) -> anyhow::Result<()> {
+    let set = ImageSet::read(&args.images, Part::Train, args.side)?;
+    let gpu = session.gpu()?;
+    let mut eyes = Eyes::new(&gpu, &args.extractor, args.extractor_batch, None)?;
+    eyes.cache = None;
+    let seen = watched(&eyes, &set, "images", &mut session.progress())?;
+    seen.write(&args.out)?;
+    super::print(&format!(
+        "{} features of {} images: {}\n",
+        seen.features.width(),
+        seen.features.len(),
+        args.out.display()
+    ))
+}
+
+fn bytes(values: &[f32]) -> impl Iterator<Item = u8> + '_ {
+    values.iter().flat_map(|value| value.to_le_bytes())
+}
+
+/// Where programs of this user keep what can be made again.
+fn users_cache() -> Option<PathBuf> {
+    let named =
+        |key: &str| std::env::var_os(key).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = named("XDG_CACHE_HOME").or_else(|| named("LOCALAPPDATA"));
+    let folder = folder.or_else(|| Some(named("HOME")?.join(".cache")));
+    folder.map(|folder| folder.join("lapidary"))
+}

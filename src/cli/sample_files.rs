@@ -1,0 +1,155 @@
+//! Samples one by one into files, as they are drawn: a folder of PNG files, a tar of them, or a NumPy archive. Whatever their
+//! number, a batch is in memory.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use zip::ZipWriter;
+
+use crate::eval::npz;
+use crate::{Error, Result};
+
+/// Where samples go.
+pub enum SampleFiles {
+    /// 00000000.png, ...
+    Folder(PathBuf),
+    /// 00000000.png with 00000000.cls, the class's number, as WebDataset has it.
+    Tar(PathBuf, tar::Builder<BufWriter<File>>),
+    /// arr_0, bytes [N, H, W, C], and arr_1, the classes: what the evaluation scripts of diffusion models read.
+    Npz(PathBuf, Box<ZipWriter<File>>, Vec<i64>),
+}
+
+/// What the samples are like.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// 1 or 3.
+    pub channels: u32,
+    /// Rows and columns.
+    pub side: u32,
+}
+
+impl SampleFiles {
+    /// By what the name ends with; none for a picture of all.
+    pub fn is_meant(out: &Path) -> bool {
+        out.extension().is_none_or(|extension| extension != "png")
+    }
+
+    /// For `count` samples. A file is written under another name until it is whole.
+    pub fn create(out: &Path, count: usize, size: Size) -> Result<Self> {
+        let failed = |error: &dyn std::fmt::Display| Error::bad_file(out, error);
+        if ![1, 3].contains(&size.channels) {
+            return Err(failed(&format_args!(
+                "images of {} channels are no pictures",
+                size.channels
+            )));
+        }
+        match out.extension().and_then(|extension| extension.to_str()) {
+            Some("tar") => {
+                let file = File::create(part(out)).map_err(|error| failed(&error))?;
+                Ok(Self::Tar(out.into(), tar::Builder::new(BufWriter::new(file))))
+            }
+            Some("npz") => {
+                let file = File::create(part(out)).map_err(|error| failed(&error))?;
+                let mut archive = Box::new(ZipWriter::new(file));
+                let (side, channels) = (size.side as usize, size.channels as usize);
+                archive.start_file("arr_0.npy", npz::stored()).map_err(|error| failed(&error))?;
+                archive
+                    .write_all(&npz::header("|u1", &[count, side, side, channels]))
+                    .map_err(|error| failed(&error))?;
+                Ok(Self::Npz(out.into(), archive, Vec::new()))
+            }
+            _ => {
+                std::fs::create_dir_all(out).map_err(|error| failed(&error))?;
+                Ok(Self::Folder(out.into()))
+            }
+        }
+    }
+
+    /// The next samples, CHW in \[0, 1\] each, the first of them number `first`.
+    pub fn write(
+        &mut self,
+        first: usize,
+        images: &[f32],
+        labels: &[u32],
+        size: Size,
+    ) -> Result<()> {
+        let words = (size.channels * size.side * size.side) as usize;
+        for (at, (image, &label)) in (first..).zip(images.chunks(words).zip(labels)) {
+            let pixels = interleaved(image, size);
+            let failed = |path: &Path, error: &dyn std::fmt::Display| Error::bad_file(path, error);
+            match self {
+                Self::Folder(folder) => {
+                    let path = folder.join(format!("{at:08}.png"));
+                    std::fs::write(&path, png(&pixels, size)?)
+                        .map_err(|error| failed(&path, &error))?;
+                }
+                Self::Tar(path, archive) => {
+                    for (kind, bytes) in
+                        [("png", png(&pixels, size)?), ("cls", label.to_string().into_bytes())]
+                    {
+                        let mut header = tar::Header::new_ustar();
+                        header.set_size(bytes.len() as u64);
+                        header.set_mode(0o644);
+                        archive
+                            .append_data(&mut header, format!("{at:08}.{kind}"), bytes.as_slice())
+                            .map_err(|error| failed(path, &error))?;
+                    }
+                }
+                Self::Npz(path, archive, classes) => {
+                    archive.write_all(&pixels).map_err(|error| failed(path, &error))?;
+                    classes.push(label.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the file and gives it its name.
+    pub fn finish(self) -> Result<()> {
+        let out = match self {
+            Self::Folder(_) => return Ok(()),
+            Self::Tar(path, archive) => {
+                let ended = archive.into_inner().and_then(|mut file| file.flush());
+                ended.map_err(|error| Error::bad_file(&path, error))?;
+                path
+            }
+            Self::Npz(path, mut archive, classes) => {
+                let failed = |error: &dyn std::fmt::Display| Error::bad_file(&path, error);
+                archive.start_file("arr_1.npy", npz::stored()).map_err(|error| failed(&error))?;
+                let mut bytes = npz::header("<i8", &[classes.len()]);
+                bytes.extend(classes.iter().flat_map(|class| class.to_le_bytes()));
+                archive.write_all(&bytes).map_err(|error| failed(&error))?;
+                archive.finish().map_err(|error| failed(&error))?;
+                path
+            }
+        };
+        std::fs::rename(part(&out), &out).map_err(|error| Error::bad_file(&out, error))
+    }
+}
+
+/// The name while it is written.
+fn part(out: &Path) -> PathBuf {
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    out.with_file_name(format!(".{name}.part"))
+}
+
+/// Bytes pixel by pixel.
+fn interleaved(image: &[f32], size: Size) -> Vec<u8> {
+    let (channels, plane) = (size.channels as usize, (size.side * size.side) as usize);
+    let byte = |at: usize| {
+        let value = image.get(at % channels * plane + at / channels).copied().unwrap_or_default();
+        (value.clamp(0.0, 1.0) * 255.0).round() as u8
+    };
+    (0..image.len()).map(byte).collect()
+}
+
+fn png(pixels: &[u8], size: Size) -> Result<Vec<u8>> {
+    let kind = if size.channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let mut bytes = Vec::new();
+    PngEncoder::new(&mut bytes)
+        .write_image(pixels, size.side, size.side, kind)
+        .map_err(|error| Error::mismatch("picture", error, "a PNG file"))?;
+    Ok(bytes)
+}

@@ -1,0 +1,102 @@
+//! Features and ImageNet logits of any number of images, in batches of one size.
+
+use super::Features;
+use crate::attack::program;
+use crate::gpu::Gpu;
+use crate::graph::{Graph, Program, Shape, Value};
+use crate::model::{Checkpoint, DeviceWeights, Extractor, Weights};
+use crate::{Error, Result};
+
+/// A feature extractor, made ready for batches of one size.
+#[derive(Debug)]
+pub struct Extraction {
+    extractor: Extractor,
+    program: Program,
+    x: Value,
+    features: Value,
+    logits: Value,
+    batch: usize,
+    words: usize,
+}
+
+/// Of images, row by row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// D numbers an image.
+    pub features: Vec<f32>,
+    /// K numbers an image.
+    pub logits: Vec<f32>,
+}
+
+impl Extraction {
+    /// For batches of `images` images of `channels` (1 or 3) and `side` by `side` pixels.
+    pub async fn new(
+        gpu: &Gpu,
+        checkpoint: &Checkpoint,
+        [images, channels, side]: [u32; 3],
+    ) -> Result<Self> {
+        let extractor = Extractor::from_checkpoint(checkpoint)?;
+        let parameters = extractor.parameters();
+        let weights = DeviceWeights::upload(gpu, &parameters, &checkpoint.weights).await?;
+        let mut graph = Graph::default();
+        let shape = Shape::new(images, channels, side, side)?;
+        let x = graph.input(shape);
+        let inputs = Weights::inputs(&mut graph, &parameters)?;
+        let made = extractor.push(&mut graph, x, &inputs)?;
+        let wanted = [made.features, made.logits];
+        let given = weights.bindings(&inputs)?;
+        let program = program(gpu, &graph, &wanted, &[x], &given, true).await?;
+        program.prepare().await?;
+        Ok(Self {
+            extractor,
+            program,
+            x,
+            features: made.features,
+            logits: made.logits,
+            batch: images as usize,
+            words: (shape.elements() / images) as usize,
+        })
+    }
+
+    /// Which network it is.
+    pub fn extractor(&self) -> Extractor {
+        self.extractor
+    }
+
+    /// Of whole images, NCHW in \[0, 1\]; `progress` is told how many are done. Err for part of an image.
+    pub async fn see(
+        &self,
+        images: &[f32],
+        mut progress: impl FnMut(usize) -> Result<()>,
+    ) -> Result<Seen> {
+        if !images.len().is_multiple_of(self.words) {
+            let given = format_args!("{} values", images.len());
+            let wanted = format_args!("images of {}", self.words);
+            return Err(Error::mismatch("feature extractor", given, wanted));
+        }
+        let mut seen = Seen::default();
+        let mut done = 0;
+        for part in images.chunks(self.batch * self.words) {
+            let mut batch = part.to_vec();
+            batch.resize(self.batch * self.words, 0.0);
+            self.program.write(self.x, &batch).await?;
+            self.program.run(1, |_| Ok(())).await?;
+            let both = self.program.read_all(&[self.features, self.logits]).await?;
+            let count = part.len() / self.words;
+            let widths = [self.extractor.width(), self.extractor.classes()];
+            for ((to, from), width) in
+                [&mut seen.features, &mut seen.logits].into_iter().zip(both).zip(widths)
+            {
+                to.extend(from.into_iter().take(count * width as usize));
+            }
+            done += count;
+            progress(done)?;
+        }
+        Ok(seen)
+    }
+
+    /// The features of what was seen.
+    pub fn features(&self, seen: &Seen) -> Result<Features> {
+        Features::new(seen.features.clone(), self.extractor.width() as usize)
+    }
+}

@@ -1,0 +1,101 @@
+//! Telling images of the classes from others, and whether others can hide.
+
+use super::{Classifier, auroc, confidences, false_positives_at_95, logsumexp};
+use crate::Result;
+use crate::attack::{Attack, Objective, Pgd, Statistics};
+use crate::model::{DeviceWeights, Model};
+use crate::ops::Norm;
+
+/// How well one score tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Detection {
+    /// Area under the curve; NaN where a set is empty.
+    pub auroc: f64,
+    /// Share of the others that pass where 95 % of the real ones do.
+    pub fpr95: f64,
+}
+
+/// By the score of `real` and of `other` images, higher for real ones.
+pub fn detection(real: &[f32], other: &[f32]) -> Detection {
+    Detection { auroc: auroc(real, other), fpr95: false_positives_at_95(real, other) }
+}
+
+/// The two scores of each image: the largest probability, and minus the marginal energy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scores {
+    /// Of the likeliest class.
+    pub confidence: Vec<f32>,
+    /// log sum over classes of exp(logit).
+    pub logsumexp: Vec<f32>,
+}
+
+impl Scores {
+    /// From logits, K an image.
+    pub fn of(logits: &[f32], classes: usize) -> Self {
+        let confidence = confidences(logits, classes).into_iter().map(|each| each as f32).collect();
+        Self { confidence, logsumexp: logsumexp(logits, classes) }
+    }
+}
+
+/// An attack that makes images of no class look like some: PGD that climbs the divergence of the softmax from the uniform
+/// distribution, in an L2 ball.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hiding {
+    /// Radius.
+    pub eps: f32,
+    /// Steps, from the images themselves.
+    pub steps: u32,
+    /// L2 length of one.
+    pub step_size: f32,
+}
+
+impl Hiding {
+    /// As the method's paper has it: at 32 pixels eps 1, 20 steps of 0.1, at 224 eps 3, 10 steps of 1; by the side.
+    pub fn usual(side: u32) -> Self {
+        if side <= 64 {
+            Self { eps: 1.0, steps: 20, step_size: 0.1 }
+        } else {
+            Self { eps: 3.0, steps: 10, step_size: 1.0 }
+        }
+    }
+
+    /// The images after the attack, in batches of `batch`. `progress` is told how many are done.
+    pub async fn run(
+        self,
+        model: &dyn Model,
+        weights: &DeviceWeights,
+        images: &[f32],
+        [batch, side]: [u32; 2],
+        mut progress: impl FnMut(usize) -> Result<()>,
+    ) -> Result<Vec<f32>> {
+        let Self { eps, steps, step_size } = self;
+        let settings = Pgd {
+            norm: Norm::L2,
+            eps,
+            step_size,
+            steps,
+            objective: Objective::FromUniform,
+            statistics: Statistics::Frozen,
+        };
+        let attack = Attack::new(model, weights, [batch, side], settings, true).await?;
+        let words = (model.channels() * side * side) as usize;
+        let whole = batch as usize * words;
+        let mut hidden = Vec::with_capacity(images.len());
+        for part in images.chunks(whole) {
+            let mut x = part.to_vec();
+            x.resize(whole, 0.0);
+            let mut attacked = attack.attack(&x, &vec![0; batch as usize]).await?;
+            attacked.truncate(part.len());
+            hidden.extend(attacked);
+            progress(hidden.len() / words)?;
+        }
+        Ok(hidden)
+    }
+}
+
+impl Classifier {
+    /// Both scores of images.
+    pub async fn scores(&self, images: &[f32]) -> Result<Scores> {
+        Ok(Scores::of(&self.logits(images).await?, self.classes()))
+    }
+}

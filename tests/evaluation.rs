@@ -1,0 +1,127 @@
+//! The program's larger evaluation, end to end on the embedded images: parts that are finished are kept, files hold what
+//! they should, and the report needs nothing but itself.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use lapidary::eval::npz::{Numbers, read_npz};
+use serde_json::Value;
+
+fn lapidary(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lapidary"));
+    command.current_dir(folder).arg("--quiet").args(arguments).output().unwrap()
+}
+
+/// What it prints, where it must succeed.
+fn working(folder: &Path, arguments: &[&str]) -> String {
+    let output = lapidary(folder, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn state(folder: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(folder.join("all/state.json")).unwrap()).unwrap()
+}
+
+/// A part without its time.
+fn timeless(part: &Value) -> Value {
+    let mut part = part.clone();
+    part.as_object_mut().unwrap().remove("seconds").unwrap();
+    part
+}
+
+#[test]
+fn all_of_it_goes_on_where_it_was_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let arguments =
+        ["eval", "all", "--out", "all", "--images", "16", "--samples", "10", "--eps", "0.25,1"];
+    let said = working(folder, &arguments);
+    assert!(said.contains("clean accuracy") && said.contains("eps 0.25"), "{said}");
+
+    let whole = state(folder);
+    let parts = whole["parts"].as_object().unwrap();
+    assert!(parts["robust 0.25"]["accuracy"].as_f64() >= parts["robust 1"]["accuracy"].as_f64());
+    assert_eq!(parts["clean"]["images"], 16);
+    let ended = &parts["counterfactuals"]["confidence"];
+    assert!((0.2..=1.0).contains(&ended.as_f64().unwrap()), "{ended}");
+
+    // As if it had been stopped before these two.
+    let mut stopped = whole.clone();
+    for part in ["robust 1", "counterfactuals"] {
+        stopped["parts"].as_object_mut().unwrap().remove(part).unwrap();
+    }
+    std::fs::write(folder.join("all/state.json"), stopped.to_string()).unwrap();
+    working(folder, &arguments);
+    let again = state(folder);
+    assert_eq!(again["of"], whole["of"]);
+    for (name, part) in again["parts"].as_object().unwrap() {
+        assert_eq!(timeless(part), timeless(&parts[name]), "{name}");
+        let redone = ["robust 1", "counterfactuals"].contains(&name.as_str());
+        assert!(redone || part["seconds"] == parts[name]["seconds"], "{name} was done again");
+    }
+
+    // Another evaluation does not go on from this one's parts.
+    let other = [&arguments[..], &["--batch", "8"]].concat();
+    let output = lapidary(folder, &other);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--batch was 64, is 8"));
+
+    let report = std::fs::read_to_string(folder.join("all/report.html")).unwrap();
+    assert!(report.len() < 5 << 20);
+    for part in
+        ["Robustness", "Reliability", "Minus the energy", "A row a class", "From class to class"]
+    {
+        assert!(report.contains(part), "{part}");
+    }
+    for needle in ["http:", "https:", "@import", "url(", "<script", "<link", "NaN"] {
+        assert!(!report.contains(needle), "{needle}");
+    }
+    let info: Value =
+        serde_json::from_slice(&std::fs::read(folder.join("all/model_info.json")).unwrap())
+            .unwrap();
+    assert_eq!((&info["architecture"], &info["eps"]), (&"WRN-10-1".into(), &"0.25".into()));
+}
+
+#[test]
+fn samples_come_one_by_one_in_every_kind_of_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for out in ["pictures", "samples.npz", "samples.tar"] {
+        working(folder, &["sample", "--count", "13", "--steps", "2", "--out", out]);
+    }
+    let arrays = read_npz(folder.join("samples.npz")).unwrap();
+    assert_eq!(arrays["arr_0"].shape, [13, 16, 16, 1]);
+    let Numbers::U8(pixels) = &arrays["arr_0"].numbers else { panic!() };
+    let labels = (0..13).map(|i| i % 10).collect();
+    assert_eq!(arrays["arr_1"].numbers, Numbers::I64(labels));
+    let picture = |bytes: &[u8]| image::load_from_memory(bytes).unwrap().into_luma8().into_raw();
+    let last = std::fs::read(folder.join("pictures/00000012.png")).unwrap();
+    assert_eq!(picture(&last), pixels[12 * 256..]);
+    assert_eq!(std::fs::read_dir(folder.join("pictures")).unwrap().count(), 13);
+    let archive = std::fs::read(folder.join("samples.tar")).unwrap();
+    let starts = |name: &str| archive.chunks(512).position(|b| b.starts_with(name.as_bytes()));
+    let at = starts("00000012.png").unwrap();
+    assert!(archive[(at + 1) * 512..].starts_with(&last));
+    assert!(starts("00000012.cls").is_some() && starts("00000013.png").is_none());
+
+    // The picture above, explained.
+    let said = working(
+        folder,
+        &["explain", "pictures/00000012.png", "--to", "bag", "--steps", "5", "--eps", "3"],
+    );
+    assert!(said.contains("bag") && said.contains("within 3"), "{said}");
+    for name in ["image.png", "counterfactual.png", "difference.png", "path.png"] {
+        assert!(folder.join("explanation").join(name).is_file(), "{name}");
+    }
+    let told = std::fs::read(folder.join("explanation/confidences.json")).unwrap();
+    let told: Value = serde_json::from_slice(&told).unwrap();
+    let steps = told["steps"].as_array().unwrap();
+    let of = |step: usize| steps[step]["probabilities"]["bag"].as_f64().unwrap();
+    assert!(steps.len() == 6 && of(5) > of(0), "{} and {}", of(0), of(5));
+    assert!(steps[5]["distance"].as_f64().unwrap() <= 3.0001);
+    let output = lapidary(folder, &["explain", "pictures/00000012.png", "--to", "hat"]);
+    assert_eq!(output.status.code(), Some(2));
+}
