@@ -18,6 +18,7 @@ mod source;
 mod stream;
 
 pub use augment::CropFlip;
+#[cfg(feature = "cli")]
 pub(crate) use checksum::Checksum;
 pub use dataset::{Dataset, Part};
 pub use fractal::{Fractal, fractal};

@@ -47,6 +47,7 @@ impl Source {
     ///
     /// # Errors
     /// As [`Dataset::from_idx_folder`] and `Dataset::from_class_folders`, which a browser has none of.
+    #[cfg_attr(target_arch = "wasm32", expect(unused_variables, reason = "no photographs there"))]
     pub fn load(&self, part: Part, side: u32) -> Result<Dataset> {
         match self {
             Self::Fashion => fashion::load(part),

@@ -1,6 +1,7 @@
 //! A program's replays cut into slices that fit into frames.
 
 use crate::Result;
+use crate::gpu::Pace;
 use crate::graph::Program;
 use std::time::Duration;
 
@@ -10,15 +11,18 @@ pub enum Budget {
     /// So many whole steps; a step that is under way counts as one.
     Steps(u32),
     /// So much GPU time, by the pace that was measured when nothing else ran on the device; at least one
-    /// launch. Where a step takes longer, it is spread over several frames.
+    /// launch, but nothing where it is zero. Where a step takes longer, it is spread over several frames.
     Time(Duration),
 }
+
+/// The share of a frame's time that launches are counted to: some take longer than when they were measured.
+const PART: f64 = 0.75;
 
 /// Where a program's replays are.
 #[derive(Debug)]
 pub(super) struct Slices {
-    /// GPU time of one replay.
-    pace: Duration,
+    /// GPU time of one replay and its launches.
+    pace: Pace,
     /// Replays recorded whole.
     done: u32,
     /// The launch of the next replay to go on with.
@@ -44,25 +48,25 @@ impl Slices {
         budget: Budget,
         total: u32,
     ) -> u32 {
-        let mut left = match budget {
-            Budget::Steps(steps) => f64::from(steps),
-            Budget::Time(time) => time.as_secs_f64() / self.pace.as_secs_f64().max(1e-9),
+        let end = match budget {
+            Budget::Steps(steps) => total.min(self.done.saturating_add(steps)),
+            Budget::Time(_) => total,
         };
-        // Below a thousandth of a step there is but rounding left.
-        while self.done < total && left > 1e-3 {
-            let (share, whole) = match budget {
-                Budget::Steps(_) => (1.0, true),
-                Budget::Time(_) => (left, false),
-            };
-            let (next, taken) = program.record_part(encoder, self.launch, share);
+        let mut left = match budget {
+            Budget::Steps(_) => f64::INFINITY,
+            Budget::Time(time) => PART * time.as_secs_f64(),
+        };
+        let mut some = budget != Budget::Time(Duration::ZERO);
+        while self.done < end {
+            let part = program.record_part(encoder, &self.pace, self.launch, left, some);
+            let Some((next, taken)) = part else { break };
             self.launch = next;
-            if next == 0 {
-                self.done += 1;
-            }
-            left -= if whole { 1.0 } else { taken };
             if next != 0 {
                 break;
             }
+            self.done += 1;
+            left -= taken;
+            some = false;
         }
         self.done
     }
@@ -72,6 +76,6 @@ impl Slices {
     }
 
     pub fn pace(&self) -> Duration {
-        self.pace
+        self.pace.replay
     }
 }

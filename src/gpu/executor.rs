@@ -31,7 +31,7 @@ pub struct Executor {
     gpu: Gpu,
     buffers: Vec<Buffer>,
     steps: Vec<Step>,
-    pace: Mutex<Pace>,
+    pace: Mutex<RunPace>,
 }
 
 #[derive(Debug)]
@@ -44,9 +44,18 @@ struct Step {
     cost: u64,
 }
 
+/// What [`Executor::measure`] found.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// Of one replay.
+    pub replay: Duration,
+    /// Seconds of each of its launches; they add up to the replay's.
+    launches: Vec<f64>,
+}
+
 /// How long a replay takes, from the last submission that was waited for.
 #[derive(Debug, Default)]
-struct Pace {
+struct RunPace {
     /// The first replay compiles on some drivers and is not measured.
     warm: bool,
     replay: Option<Duration>,
@@ -187,46 +196,64 @@ impl Executor {
         self.record_times(encoder, 1);
     }
 
-    /// Appends a part of one replay: the launches from number `from` on that make up at most `share` of its
-    /// work (1 is all), but at least one. Returns the number of the launch to go on with, 0 at the end, and
-    /// the share that was taken. Work is estimated from operations and bytes.
+    /// Appends a part of one replay: the launches from number `from` on that take at most `time` by `pace`; the
+    /// first of them whatever it takes, if `some` is asked for. Returns the number of the launch to go on with,
+    /// 0 at the end, and the time that was taken; `None` where not one launch fits.
     pub fn record_part(
         &self,
         encoder: &mut wgpu::CommandEncoder,
+        pace: &Pace,
         from: usize,
-        share: f64,
-    ) -> (usize, f64) {
-        let cost: u64 = self.steps.iter().map(|step| step.cost).sum();
-        let part = |step: &Step| step.cost as f64 / cost.max(1) as f64;
+        time: f64,
+        some: bool,
+    ) -> Option<(usize, f64)> {
         let (mut taken, mut next) = (0.0, from);
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for step in self.steps.iter().skip(from) {
+        for seconds in pace.launches.iter().skip(from) {
             // What is left after many parts is no whole number of them.
-            if next > from && taken + part(step) > share + 1e-9 {
-                return (next, taken);
+            if !(some && next == from) && taken + seconds > time * (1.0 + 1e-9) {
+                break;
             }
-            pass.set_pipeline(&step.pipeline);
-            pass.set_bind_group(0, &step.bindings, &[]);
-            let [x, y, z] = step.grid;
-            pass.dispatch_workgroups(x, y, z);
-            (taken, next) = (taken + part(step), next + 1);
+            (taken, next) = (taken + seconds, next + 1);
         }
-        (0, taken)
+        if next == from {
+            return None;
+        }
+        record_steps(self.steps.get(from..next).unwrap_or_default(), encoder, 1);
+        Some((if next < self.steps.len() { next } else { 0 }, taken))
     }
 
-    /// How long a replay takes when nothing else runs: replays of some 20 ms, after one that warms up, are
-    /// submitted and waited for. As replays they change what they write in place.
-    pub async fn measure(&self) -> Result<Duration> {
+    /// How long a replay and its launches take when nothing else runs: replays of some 20 ms, after one that
+    /// warms up, are submitted and waited for; where launches are long beside a submission, each by itself as
+    /// well, and where not, a replay's time is shared out by operations and bytes. As replays they change what
+    /// they write in place.
+    pub async fn measure(&self) -> Result<Pace> {
         let mut replays = 1;
         let mut each = Duration::ZERO;
         for _ in 0..3 {
-            let since = Instant::now();
-            self.submit_times(replays).await?;
-            self.gpu.wait().await?;
-            each = since.elapsed() / replays;
+            each = self.timed(&self.steps, replays).await? / replays;
             replays = (20_000 / each.as_micros().max(1)).clamp(1, 100) as u32;
         }
-        Ok(each)
+        let mut launches: Vec<_> = self.steps.iter().map(|step| step.cost.max(1) as f64).collect();
+        let submission = self.timed(&[], 1).await?.as_secs_f64();
+        if each.as_secs_f64() > 4.0 * submission * self.steps.len() as f64 {
+            launches.fill(f64::INFINITY);
+            for _ in 0..3 {
+                for (step, best) in self.steps.iter().zip(&mut launches) {
+                    let took = self.timed(std::slice::from_ref(step), 1).await?.as_secs_f64();
+                    *best = best.min((took - submission).max(1e-6));
+                }
+            }
+        }
+        let scale = each.as_secs_f64() / launches.iter().sum::<f64>();
+        launches.iter_mut().for_each(|seconds| *seconds *= scale);
+        Ok(Pace { replay: each, launches })
+    }
+
+    async fn timed(&self, steps: &[Step], times: u32) -> Result<Duration> {
+        let since = Instant::now();
+        self.submit_steps(steps, times).await?;
+        self.gpu.wait().await?;
+        Ok(since.elapsed())
     }
 
     fn record_times(&self, encoder: &mut wgpu::CommandEncoder, times: u32) {

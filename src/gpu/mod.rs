@@ -12,7 +12,7 @@ pub use adapter::{Adapter, AdapterKind, Options, adapters, required_features, re
 pub use buffer::Buffer;
 pub use context::Gpu;
 pub use counters::Counts;
-pub use executor::{Executor, Timing};
+pub use executor::{Executor, Pace, Timing};
 pub(crate) use kernel::uniform;
 pub use kernel::{Access, Kernel, Layout, WINDOW_ALIGNMENT, WINDOW_WORDS};
 pub use recording::{Binding, BufferId, Dispatch, Recording};

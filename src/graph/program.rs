@@ -1,10 +1,9 @@
 //! A plan on a device: what is written, run and read.
 
 use super::{Graph, Plan, Summary, Value};
-use crate::gpu::{Buffer, CommandEncoder, Executor, Gpu, Timing};
+use crate::gpu::{Buffer, CommandEncoder, Executor, Gpu, Pace, Timing};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// A graph made ready on one device. Inputs that were not given a buffer have one of their own.
 #[derive(Debug)]
@@ -68,14 +67,16 @@ impl Program {
     pub fn record_part(
         &self,
         encoder: &mut CommandEncoder,
+        pace: &Pace,
         from: usize,
-        share: f64,
-    ) -> (usize, f64) {
-        self.every.record_part(encoder, from, share)
+        time: f64,
+        some: bool,
+    ) -> Option<(usize, f64)> {
+        self.every.record_part(encoder, pace, from, time, some)
     }
 
-    /// How long a replay takes; see [`Executor::measure`].
-    pub async fn measure(&self) -> Result<Duration> {
+    /// How long a replay and its launches take; see [`Executor::measure`].
+    pub async fn measure(&self) -> Result<Pace> {
         self.every.measure().await
     }
 

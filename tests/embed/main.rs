@@ -117,6 +117,11 @@ fn slices_are_whole_steps() {
     for budget in budgets {
         block_on(sampler.start(&starts(0), &[7, 8, 9])).unwrap();
         let before = host.gpu.counts();
+        let mut encoder = host.encoder();
+        for _ in 0..1000 {
+            let paused = Budget::Time(Duration::ZERO);
+            assert_eq!(sampler.record(&mut encoder, paused).unwrap(), 0, "paused");
+        }
         let mut frames = 0;
         while !sampler.finished() {
             let mut encoder = host.encoder();

@@ -18,7 +18,10 @@ await page.waitForFunction(() => document.documentElement.dataset.sampled, undef
 const [download] = await Promise.all([page.waitForEvent('download'), page.click('#export-trajectory')]);
 copyFileSync(await download.path(), `${root}web/page/recorded.json`);
 await page.locator('#draw').screenshot({ path: `${root}docs/web-draw.png` });
-await page.selectOption('#target', '0');
+// A sneaker, towards an ankle boot.
+await page.locator('#examples button').nth(7).click();
+await page.waitForFunction(() => document.querySelector('#examples button:nth-child(8)').ariaPressed === 'true');
+await page.selectOption('#target', '9');
 await page.click('#explain');
 await page.waitForFunction(() => document.getElementById('explained').textContent.includes('became'));
 await page.locator('#image').screenshot({ path: `${root}docs/web-explain.png` });

@@ -1,6 +1,5 @@
 //! A window in which images form, on the device that egui draws with: the sampler's texture is what the window shows.
-//!
-//!     cargo run --release -p embed-winit
+//! `cargo run --release -p embed-winit` opens it.
 
 mod measured;
 
