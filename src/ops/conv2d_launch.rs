@@ -71,6 +71,11 @@ pub(super) fn reads_windows(adapter: &Adapter) -> bool {
     adapter.kind == AdapterKind::Cpu && adapter.subgroup.is_some_and(|size| size >= 8)
 }
 
+/// A kernel's text: none where it cannot run, which keeps a page's file small. wgpu gives browsers no subgroups.
+pub(super) const fn text(source: &'static str, subgroup: u32) -> &'static str {
+    if cfg!(target_arch = "wasm32") && subgroup > 0 { "" } else { source }
+}
+
 /// Words of a buffer of its own that is read through windows: at least one, and whole alignments.
 pub(super) fn windowed(words: u32) -> u32 {
     words.max(WINDOW_WORDS).next_multiple_of(WINDOW_ALIGNMENT)

@@ -4,7 +4,7 @@
 
 use super::conv2d::Conv2d;
 use super::conv2d_launch::{
-    Params, Share, WORKGROUP, WORKGROUP_OF_CPUS, reads_windows, shares, workgroup,
+    Params, Share, WORKGROUP, WORKGROUP_OF_CPUS, reads_windows, shares, text, workgroup,
 };
 use crate::gpu::{Access::*, Adapter, AdapterKind, Binding, Kernel, Recording, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -30,14 +30,14 @@ macro_rules! packed {
     ($name:literal, $stem:literal, $read:literal, $flags:literal, $access:expr, $subgroup:literal $(, $tile:literal)?) => {
         Kernel {
             name: $name,
-            source: concat!(
+            source: text(concat!(
                 include_str!(concat!("../../shaders/", $stem, ".wgsl")),
                 include_str!("../../shaders/shared/conv2d_launch.wgsl"),
                 include_str!(concat!("../../shaders/shared/conv2d_read_", $read, ".wgsl")),
                 include_str!("../../shaders/shared/epilogue.wgsl"),
                 include_str!(concat!("../../shaders/shared/epilogue_", $flags, ".wgsl")),
                 $(include_str!(concat!("../../shaders/shared/", $tile, ".wgsl")),)?
-            ),
+            ), $subgroup),
             params: Params::LAYOUT,
             bindings: &[
                 ("x", $access),

@@ -3,7 +3,7 @@
 //! [`Conv2dWeightGradient`](super::Conv2dWeightGradient).
 
 use super::conv2d::Conv2d;
-use super::conv2d_launch::{Params, Share, pair_shares, reads_windows, workgroup};
+use super::conv2d_launch::{Params, Share, pair_shares, reads_windows, text, workgroup};
 use crate::Result;
 use crate::gpu::{Access::*, Adapter, Binding, Kernel, Recording, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -19,10 +19,13 @@ macro_rules! weights {
     ($name:literal, $file:literal, $read:literal, $access:expr, $subgroup:literal) => {
         Kernel {
             name: $name,
-            source: concat!(
-                include_str!(concat!("../../shaders/", $file)),
-                include_str!("../../shaders/shared/conv2d_launch.wgsl"),
-                include_str!(concat!("../../shaders/shared/", $read)),
+            source: text(
+                concat!(
+                    include_str!(concat!("../../shaders/", $file)),
+                    include_str!("../../shaders/shared/conv2d_launch.wgsl"),
+                    include_str!(concat!("../../shaders/shared/", $read)),
+                ),
+                $subgroup,
             ),
             params: Params::LAYOUT,
             bindings: &[("dy", $access), ("x", $access), ("partials", Write)],
