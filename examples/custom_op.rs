@@ -15,7 +15,7 @@ const PARAMS: Layout = Layout { size: 4, fields: &[("count", "u32", 0)] };
 
 static FORWARD: Kernel = Kernel {
     name: "softplus",
-    source: "
+    source: &["
 struct Params { count: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -32,7 +32,7 @@ fn main(
     if i >= params.count { return; }
     // exp of what is at most 0 does not overflow.
     y[i] = max(x[i], 0.0) + log(1.0 + exp(-abs(x[i])));
-}",
+}"],
     params: PARAMS,
     bindings: &[("x", Access::Read), ("y", Access::Write)],
     subgroup: 0,
@@ -40,7 +40,7 @@ fn main(
 
 static BACKWARD: Kernel = Kernel {
     name: "softplus_backward",
-    source: "
+    source: &["
 struct Params { count: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
@@ -56,7 +56,7 @@ fn main(
     let i = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
     if i >= params.count { return; }
     dx[i] = dy[i] / (1.0 + exp(-x[i]));
-}",
+}"],
     params: PARAMS,
     bindings: &[("dy", Access::Read), ("x", Access::Read), ("dx", Access::Write)],
     subgroup: 0,

@@ -1,5 +1,5 @@
-// Cross-correlation of stride 2 that halves both sides, 3x3 with padding 1 or 1x1 without (POINT), with what follows it
-// in the network done before the store (shared/epilogue.wgsl).
+// 3x3 cross-correlation of stride 2 and padding 1 that halves both sides, with what follows it in the network done before
+// the store (shared/epilogue.wgsl).
 //
 //   grid     x: one invocation per tile of a plane of y, for the images of the launch; y: one workgroup per 8 output channels
 //   x, y     [image][channel][row][column], x's height even and its width divisible by 8
@@ -8,11 +8,6 @@
 //
 // A tile is two rows of 4 columns by 8 channels. Host side: src/ops/packed_conv2d.rs.
 // Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl.
-
-override POINT: bool = false;
-
-// The even columns of two quads.
-fn evens(at: u32) -> vec4f { return vec4f(x_quad(at).xz, x_quad(at + 4u).xz); }
 
 // Rows are counted from the padding, and only the upper one is ever met: it is read at the edge and made zero.
 fn line(first: u32, row: u32, column: u32) -> Line {
@@ -43,35 +38,27 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 
     var a = Tile();
     var b = Tile();
-    var tap = block * params.inputs * params.kernel_height * params.kernel_width;
+    var tap = block * params.inputs * 9u;
     for (var i = 0u; i < params.inputs; i++) {
         let first = (n * params.inputs + i) * in_plane;
-        if POINT {
-            let w = octet(tap, lane);
-            tap += 1u;
-            let at = first + row * 2u * params.width + column * 2u;
-            add_one(&a, w, evens(at));
-            add_one(&b, w, evens(at + select(0u, 2u * params.width, lower)));
-        } else {
-            let w0 = octet(tap, lane);
-            let w1 = octet(tap + 1u, lane);
-            let w2 = octet(tap + 2u, lane);
-            let w3 = octet(tap + 3u, lane);
-            let w4 = octet(tap + 4u, lane);
-            let w5 = octet(tap + 5u, lane);
-            let w6 = octet(tap + 6u, lane);
-            let w7 = octet(tap + 7u, lane);
-            let w8 = octet(tap + 8u, lane);
-            tap += 9u;
-            let top = row * 2u;
-            add_row(&a, w0, w1, w2, line(first, top, column * 2u));
-            add_row(&a, w3, w4, w5, line(first, top + 1u, column * 2u));
-            let shared_row = line(first, top + 2u, column * 2u);
-            add_row(&a, w6, w7, w8, shared_row);
-            add_row(&b, w0, w1, w2, shared_row);
-            add_row(&b, w3, w4, w5, line(first, top + 3u, column * 2u));
-            add_row(&b, w6, w7, w8, line(first, top + 4u, column * 2u));
-        }
+        let w0 = octet(tap, lane);
+        let w1 = octet(tap + 1u, lane);
+        let w2 = octet(tap + 2u, lane);
+        let w3 = octet(tap + 3u, lane);
+        let w4 = octet(tap + 4u, lane);
+        let w5 = octet(tap + 5u, lane);
+        let w6 = octet(tap + 6u, lane);
+        let w7 = octet(tap + 7u, lane);
+        let w8 = octet(tap + 8u, lane);
+        tap += 9u;
+        let top = row * 2u;
+        add_row(&a, w0, w1, w2, line(first, top, column * 2u));
+        add_row(&a, w3, w4, w5, line(first, top + 1u, column * 2u));
+        let shared_row = line(first, top + 2u, column * 2u);
+        add_row(&a, w6, w7, w8, shared_row);
+        add_row(&b, w0, w1, w2, shared_row);
+        add_row(&b, w3, w4, w5, line(first, top + 3u, column * 2u));
+        add_row(&b, w6, w7, w8, line(first, top + 4u, column * 2u));
     }
     if !inside { return; }
     let o = block * 8u;

@@ -16,8 +16,8 @@ use naga::{AddressSpace, Module, Scalar, StorageAccess, TypeInner};
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 fn parse(kernel: &Kernel) -> Module {
-    naga::front::wgsl::parse_str(kernel.source).unwrap_or_else(|error| {
-        panic!("{}", error.emit_to_string_with_path(kernel.source, kernel.name))
+    naga::front::wgsl::parse_str(&kernel.text()).unwrap_or_else(|error| {
+        panic!("{}", error.emit_to_string_with_path(&kernel.text(), kernel.name))
     })
 }
 
@@ -28,7 +28,7 @@ fn rust_and_wgsl_agree() {
         let module = parse(kernel);
         let mut capabilities = Capabilities::empty();
         capabilities.set(Capabilities::SUBGROUP, kernel.subgroup > 0);
-        capabilities.set(Capabilities::SHADER_FLOAT16, kernel.source.contains("enable f16;"));
+        capabilities.set(Capabilities::SHADER_FLOAT16, kernel.text().contains("enable f16;"));
         let mut validator = Validator::new(ValidationFlags::all(), capabilities);
         if kernel.subgroup > 0 {
             validator.subgroup_stages(ShaderStages::COMPUTE);
@@ -79,7 +79,7 @@ fn the_list_is_the_folder() {
     let mut made: Vec<&str> = Vec::new();
     for kernel in KERNELS {
         let name = kernel.name;
-        let own = files.iter().filter(|(_, text)| kernel.source.starts_with(text.as_str()));
+        let own = files.iter().filter(|(_, text)| kernel.text().starts_with(text.as_str()));
         let stems: Vec<_> = own.map(|(stem, _)| stem.as_str()).collect();
         let [stem] = stems[..] else { panic!("{name} starts with the files {stems:?}") };
         let suffix = name.strip_prefix(stem);
@@ -94,7 +94,7 @@ fn the_list_is_the_folder() {
     names.sort_unstable();
     names.windows(2).for_each(|pair| assert_ne!(pair[0], pair[1], "two kernels of one name"));
     for (name, text) in wgsl_files(&shaders.join("shared")) {
-        let used = KERNELS.iter().any(|kernel| kernel.source.contains(&text));
+        let used = KERNELS.iter().any(|kernel| kernel.text().contains(&text));
         assert!(used, "no kernel uses shared/{name}");
     }
 }

@@ -23,11 +23,11 @@ struct Form {
 /// All settings of a kernel's switches; its numbers stay what they are by default.
 fn forms(kernel: &Kernel) -> Vec<Form> {
     let name = kernel.name;
-    let module = naga::front::wgsl::parse_str(kernel.source)
-        .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(kernel.source, name)));
+    let module = naga::front::wgsl::parse_str(&kernel.text())
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(&kernel.text(), name)));
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SUBGROUP, kernel.subgroup > 0);
-    capabilities.set(Capabilities::SHADER_FLOAT16, kernel.source.contains("enable f16;"));
+    capabilities.set(Capabilities::SHADER_FLOAT16, kernel.text().contains("enable f16;"));
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     if kernel.subgroup > 0 {
         validator.subgroup_stages(ShaderStages::COMPUTE);

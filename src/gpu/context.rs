@@ -243,7 +243,7 @@ fn pipeline(
         bind_group_layouts: &[Some(&bindings)],
         immediate_size: 0,
     });
-    let source = wgpu::ShaderSource::Wgsl(kernel.source.into());
+    let source = wgpu::ShaderSource::Wgsl(kernel.text().into());
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
     device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label,

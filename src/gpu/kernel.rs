@@ -34,14 +34,21 @@ pub struct Layout {
 pub struct Kernel {
     /// Unique; the shader file's stem, with a suffix where one file makes several kernels.
     pub name: &'static str,
-    /// The shader file with its shared files appended.
-    pub source: &'static str,
+    /// The shader file and the shared files behind it. Parts, so that a program holds a shared one once.
+    pub source: &'static [&'static str],
     /// Binding 0, a uniform named `params`.
     pub params: Layout,
     /// Bindings 1 and up.
     pub bindings: &'static [(&'static str, Access)],
     /// Smallest subgroup it runs on; 0 if it uses no subgroup operations.
     pub subgroup: u32,
+}
+
+impl Kernel {
+    /// All of its WGSL.
+    pub fn text(&self) -> String {
+        self.source.concat()
+    }
 }
 
 /// Declares the host's twin of a shader's `Params` and records its layout. Fields are u32, i32 or

@@ -11,10 +11,10 @@ uniform! {
 /// y = a + b.
 pub static KERNEL: Kernel = Kernel {
     name: "add",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/add.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("a", Read), ("b", Read), ("y", Write)],
     subgroup: 0,

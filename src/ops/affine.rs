@@ -21,10 +21,10 @@ uniform! {
 /// Scales and shifts from frozen statistics.
 pub static FOLD: Kernel = Kernel {
     name: "fold_batch_norm",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/fold_batch_norm.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: FoldParams::LAYOUT,
     bindings: &[
         ("gamma", Read),

@@ -25,12 +25,12 @@ macro_rules! kernels {
     ($name:literal, $file:literal, $elem:literal, $params:expr, $bindings:expr) => {
         Kernel {
             name: $name,
-            source: concat!(
+            source: &[
                 include_str!(concat!("../../shaders/", $file, ".wgsl")),
                 include_str!(concat!("../../shaders/shared/", $elem, ".wgsl")),
                 include_str!("../../shaders/shared/apgd_state.wgsl"),
                 include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-            ),
+            ],
             params: $params,
             bindings: $bindings,
             subgroup: 0,

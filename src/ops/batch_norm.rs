@@ -79,10 +79,10 @@ pub static WEIGHTS: Widths = widths!(
 /// Running statistics in place.
 pub static UPDATE: Kernel = Kernel {
     name: "update_running_stats",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/update_running_stats.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: UpdateParams::LAYOUT,
     bindings: &[
         ("mean", Read),

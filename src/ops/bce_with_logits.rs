@@ -12,10 +12,10 @@ uniform! {
 /// y from logits and targets.
 pub static FORWARD: Kernel = Kernel {
     name: "bce_with_logits",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/bce_with_logits.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("logits", Read), ("targets", Read), ("y", Write)],
     subgroup: 0,
@@ -24,10 +24,10 @@ pub static FORWARD: Kernel = Kernel {
 /// dz from dy, logits and targets.
 pub static BACKWARD: Kernel = Kernel {
     name: "bce_with_logits_backward",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/bce_with_logits_backward.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("dy", Read), ("logits", Read), ("targets", Read), ("dz", Write)],
     subgroup: 0,

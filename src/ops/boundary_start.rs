@@ -13,13 +13,13 @@ uniform! {
 /// x from x0 and random numbers.
 pub static KERNEL: Kernel = Kernel {
     name: "boundary_start",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/boundary_start.wgsl"),
         include_str!("../../shaders/shared/philox.wgsl"),
         include_str!("../../shaders/shared/random_values.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum_vec2.wgsl"),
         include_str!("../../shaders/shared/workgroup_max_vec2.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Write), ("x0", Read), ("ids", Read), ("control", Read)],
     subgroup: 0,

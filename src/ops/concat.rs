@@ -11,10 +11,10 @@ uniform! {
 /// One part of y.
 pub static KERNEL: Kernel = Kernel {
     name: "concat",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/concat.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("y", Write)],
     subgroup: 0,

@@ -11,10 +11,10 @@ uniform! {
 /// One part of y.
 pub static KERNEL: Kernel = Kernel {
     name: "concat_channels",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/concat_channels.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("y", Write)],
     subgroup: 0,

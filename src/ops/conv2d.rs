@@ -26,11 +26,11 @@ uniform! {
 
 macro_rules! source {
     ($file:literal) => {
-        concat!(
+        &[
             include_str!(concat!("../../shaders/", $file)),
             include_str!("../../shaders/shared/conv2d_params.wgsl"),
             include_str!("../../shaders/shared/index.wgsl"),
-        )
+        ]
     };
 }
 

@@ -72,8 +72,11 @@ pub(super) fn reads_windows(adapter: &Adapter) -> bool {
 }
 
 /// A kernel's text: none where it cannot run, which keeps a page's file small. wgpu gives browsers no subgroups.
-pub(super) const fn text(source: &'static str, subgroup: u32) -> &'static str {
-    if cfg!(target_arch = "wasm32") && subgroup > 0 { "" } else { source }
+pub(super) const fn text(
+    source: &'static [&'static str],
+    subgroup: u32,
+) -> &'static [&'static str] {
+    if cfg!(target_arch = "wasm32") && subgroup > 0 { &[] } else { source }
 }
 
 /// Words of a buffer of its own that is read through windows: at least one, and whole alignments.

@@ -11,10 +11,10 @@ uniform! {
 /// y in place.
 pub static KERNEL: Kernel = Kernel {
     name: "copy",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/copy.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("y", Write)],
     subgroup: 0,

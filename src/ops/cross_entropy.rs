@@ -12,11 +12,11 @@ uniform! {
 /// y from logits and labels.
 pub static FORWARD: Kernel = Kernel {
     name: "cross_entropy",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/cross_entropy.wgsl"),
         include_str!("../../shaders/shared/softmax_row.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("logits", Read), ("labels", Read), ("y", Write)],
     subgroup: 0,
@@ -25,11 +25,11 @@ pub static FORWARD: Kernel = Kernel {
 /// dlogits from dy, logits and labels.
 pub static BACKWARD: Kernel = Kernel {
     name: "cross_entropy_backward",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/cross_entropy_backward.wgsl"),
         include_str!("../../shaders/shared/softmax_row.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("dy", Read), ("logits", Read), ("labels", Read), ("dlogits", Write)],
     subgroup: 0,

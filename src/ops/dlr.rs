@@ -13,11 +13,11 @@ macro_rules! kernel {
     ($name:literal, $bindings:expr) => {
         Kernel {
             name: $name,
-            source: concat!(
+            source: &[
                 include_str!(concat!("../../shaders/", $name, ".wgsl")),
                 include_str!("../../shaders/shared/dlr_row.wgsl"),
                 include_str!("../../shaders/shared/index.wgsl"),
-            ),
+            ],
             params: Params::LAYOUT,
             bindings: $bindings,
             subgroup: 0,

@@ -11,10 +11,10 @@ uniform! {
 /// average in place.
 pub static KERNEL: Kernel = Kernel {
     name: "ema_step",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/ema_step.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("average", Write), ("live", Read), ("control", Read)],
     subgroup: 0,

@@ -19,12 +19,12 @@ macro_rules! step {
     ($name:literal, $elem:literal) => {
         Kernel {
             name: $name,
-            source: concat!(
+            source: &[
                 include_str!("../../shaders/fab_step.wgsl"),
                 include_str!(concat!("../../shaders/shared/", $elem, ".wgsl")),
                 include_str!("../../shaders/shared/workgroup_sum_vec4.wgsl"),
                 include_str!("../../shaders/shared/workgroup_max_vec2.wgsl"),
-            ),
+            ],
             params: StepParams::LAYOUT,
             bindings: &[("x", Write), ("x0", Read), ("g", Read), ("f", Read)],
             subgroup: 0,
@@ -36,12 +36,12 @@ macro_rules! judge {
     ($name:literal, $elem:literal) => {
         Kernel {
             name: $name,
-            source: concat!(
+            source: &[
                 include_str!("../../shaders/fab_judge.wgsl"),
                 include_str!(concat!("../../shaders/shared/", $elem, ".wgsl")),
                 include_str!("../../shaders/shared/workgroup_sum.wgsl"),
                 include_str!("../../shaders/shared/workgroup_max_vec2.wgsl"),
-            ),
+            ],
             params: JudgeParams::LAYOUT,
             bindings: &[
                 ("x", Write),

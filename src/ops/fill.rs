@@ -11,10 +11,10 @@ uniform! {
 /// x in place.
 pub static KERNEL: Kernel = Kernel {
     name: "fill",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/fill.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Write)],
     subgroup: 0,

@@ -12,11 +12,11 @@ uniform! {
 /// y from x.
 pub static FORWARD: Kernel = Kernel {
     name: "gelu",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/gelu.wgsl"),
         include_str!("../../shaders/shared/normal.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("y", Write)],
     subgroup: 0,
@@ -25,11 +25,11 @@ pub static FORWARD: Kernel = Kernel {
 /// dx from dy and x.
 pub static BACKWARD: Kernel = Kernel {
     name: "gelu_backward",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/gelu_backward.wgsl"),
         include_str!("../../shaders/shared/normal.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("dy", Read), ("x", Read), ("dx", Write)],
     subgroup: 0,

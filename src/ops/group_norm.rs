@@ -18,10 +18,10 @@ uniform! {
 /// y and each row's inverse deviation from x.
 pub static FORWARD: Kernel = Kernel {
     name: "group_norm",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/group_norm.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum_vec2.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("y", Write), ("inverse", Write)],
     subgroup: 0,
@@ -30,10 +30,10 @@ pub static FORWARD: Kernel = Kernel {
 /// dx from dy and what the forward pass made.
 pub static BACKWARD: Kernel = Kernel {
     name: "group_norm_backward",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/group_norm_backward.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum_vec2.wgsl"),
-    ),
+    ],
     params: BackwardParams::LAYOUT,
     bindings: &[("dy", Read), ("y", Read), ("inverse", Read), ("dx", Write)],
     subgroup: 0,

@@ -30,11 +30,11 @@ macro_rules! kernel {
     ($name:literal, $bindings:expr) => {
         Kernel {
             name: $name,
-            source: concat!(
+            source: &[
                 include_str!(concat!("../../shaders/", $name, ".wgsl")),
                 include_str!("../../shaders/shared/grouped_conv2d_params.wgsl"),
                 include_str!("../../shaders/shared/index.wgsl"),
-            ),
+            ],
             params: Params::LAYOUT,
             bindings: $bindings,
             subgroup: 0,

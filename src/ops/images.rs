@@ -15,10 +15,10 @@ uniform! {
 /// y is a range of x.
 pub static FORWARD: Kernel = Kernel {
     name: "images",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/images.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("y", Write)],
     subgroup: 0,
@@ -27,10 +27,10 @@ pub static FORWARD: Kernel = Kernel {
 /// dx is dy in the range.
 pub static BACKWARD: Kernel = Kernel {
     name: "images_backward",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/images_backward.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: BackwardParams::LAYOUT,
     bindings: &[("dy", Read), ("dx", Write)],
     subgroup: 0,

@@ -12,7 +12,7 @@ uniform! {
 /// best_x and best_loss in place.
 pub static KERNEL: Kernel = Kernel {
     name: "keep_best",
-    source: include_str!("../../shaders/keep_best.wgsl"),
+    source: &[include_str!("../../shaders/keep_best.wgsl")],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("loss", Read), ("best_x", Write), ("best_loss", Write)],
     subgroup: 0,

@@ -12,11 +12,11 @@ uniform! {
 /// y from x, value by value.
 pub static SCALAR: Kernel = Kernel {
     name: "l2_norm",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/l2_norm.wgsl"),
         include_str!("../../shaders/shared/elem_f32.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("y", Write)],
     subgroup: 0,
@@ -25,11 +25,11 @@ pub static SCALAR: Kernel = Kernel {
 /// y from x, four values at a time.
 pub static VEC4: Kernel = Kernel {
     name: "l2_norm_vec4",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/l2_norm.wgsl"),
         include_str!("../../shaders/shared/elem_vec4.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("y", Write)],
     subgroup: 0,

@@ -12,10 +12,10 @@ uniform! {
 /// x in place.
 pub static KERNEL: Kernel = Kernel {
     name: "langevin_step",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/langevin_step.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Write), ("g", Read), ("noise", Read)],
     subgroup: 0,

@@ -17,10 +17,10 @@ uniform! {
 /// y of x; with the constant BACKWARD dx of dy.
 pub static KERNEL: Kernel = Kernel {
     name: "local_mean",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/local_mean.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("y", Write)],
     subgroup: 0,

@@ -14,11 +14,11 @@ uniform! {
 /// y from the logits.
 pub static FORWARD: Kernel = Kernel {
     name: "log_sum_exp",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/log_sum_exp.wgsl"),
         include_str!("../../shaders/shared/softmax_row.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("logits", Read), ("y", Write)],
     subgroup: 0,
@@ -27,11 +27,11 @@ pub static FORWARD: Kernel = Kernel {
 /// dlogits from dy and the logits.
 pub static BACKWARD: Kernel = Kernel {
     name: "log_sum_exp_backward",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/log_sum_exp_backward.wgsl"),
         include_str!("../../shaders/shared/softmax_row.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("dy", Read), ("logits", Read), ("dlogits", Write)],
     subgroup: 0,

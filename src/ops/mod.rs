@@ -220,6 +220,8 @@ pub static KERNELS: &[&Kernel] = &[
     &packed_conv2d::DOUBLE.window,
     &packed_conv2d::HALVE.storage,
     &packed_conv2d::HALVE.window,
+    &packed_conv2d::POINT.storage,
+    &packed_conv2d::POINT.window,
     &packed_conv2d::QUADS.storage,
     &packed_conv2d::QUADS.window,
     &packed_conv2d::TALL,

@@ -14,12 +14,12 @@ uniform! {
 /// x and v in place, value by value.
 pub static SCALAR: Kernel = Kernel {
     name: "momentum_step",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/momentum_step.wgsl"),
         include_str!("../../shaders/shared/elem_f32.wgsl"),
         include_str!("../../shaders/shared/renorm.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Write), ("v", Write), ("g", Read), ("x0", Read)],
     subgroup: 0,
@@ -28,12 +28,12 @@ pub static SCALAR: Kernel = Kernel {
 /// x and v in place, four values at a time.
 pub static VEC4: Kernel = Kernel {
     name: "momentum_step_vec4",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/momentum_step.wgsl"),
         include_str!("../../shaders/shared/elem_vec4.wgsl"),
         include_str!("../../shaders/shared/renorm.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Write), ("v", Write), ("g", Read), ("x0", Read)],
     subgroup: 0,

@@ -17,10 +17,10 @@ uniform! {
 /// Packed weights of w.
 pub static PACK: Kernel = Kernel {
     name: "conv2d_pack",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/conv2d_pack.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: PackParams::LAYOUT,
     bindings: &[("w", Read), ("packed", Write)],
     subgroup: 0,
@@ -30,14 +30,14 @@ macro_rules! packed {
     ($name:literal, $stem:literal, $read:literal, $flags:literal, $access:expr, $subgroup:literal $(, $tile:literal)?) => {
         Kernel {
             name: $name,
-            source: text(concat!(
+            source: text(&[
                 include_str!(concat!("../../shaders/", $stem, ".wgsl")),
                 include_str!("../../shaders/shared/conv2d_launch.wgsl"),
                 include_str!(concat!("../../shaders/shared/conv2d_read_", $read, ".wgsl")),
                 include_str!("../../shaders/shared/epilogue.wgsl"),
                 include_str!(concat!("../../shaders/shared/epilogue_", $flags, ".wgsl")),
                 $(include_str!(concat!("../../shaders/shared/", $tile, ".wgsl")),)?
-            ), $subgroup),
+            ], $subgroup),
             params: Params::LAYOUT,
             bindings: &[
                 ("x", $access),
@@ -76,9 +76,11 @@ pub static QUADS: Reads = reads!("conv2d_quads", "conv2d_quads_window", "conv2d_
 /// The same on CPU rasterisers without subgroups, rows and columns of whole eights.
 pub static TALL: Kernel =
     packed!("conv2d_tall", "conv2d_tall", "storage", "params", Read, 0, "conv2d_tile");
-/// Stride 2 that halves both sides.
+/// 1x1, stride 1 in either direction, or stride 2 that halves both sides.
+pub static POINT: Reads = reads!("conv2d_point", "conv2d_point_window", "conv2d_tile");
+/// 3x3, stride 2 that halves both sides.
 pub static HALVE: Reads = reads!("conv2d_halve", "conv2d_halve_window", "conv2d_tile");
-/// Its derivative for x.
+/// Its derivative for x, and that of 1x1.
 pub static DOUBLE: Reads = reads!("conv2d_double", "conv2d_double_window", "conv2d_tile");
 /// Any kernel, stride and padding, either direction.
 pub static TAPS: Reads = reads!("conv2d_taps", "conv2d_taps_window");
@@ -217,6 +219,7 @@ fn storage_shares(params: &Params, max_binding: u64) -> Result<Vec<Share>> {
 enum Way {
     Quads,
     Tall,
+    Point,
     Halve,
     Double,
     Taps,
@@ -238,10 +241,14 @@ impl PackedConv2d {
         if conv == Conv2d::square(1, 1) && kernel == (3, 3) && (eights || width == 4) {
             return Way::Quads;
         }
-        let halves = conv == Conv2d::square(2, 1) && kernel == (3, 3)
-            || conv == Conv2d::square(2, 0) && kernel == (1, 1);
+        if conv == Conv2d::square(1, 0) && kernel == (1, 1) && (height * width).is_multiple_of(4) {
+            return Way::Point;
+        }
+        let small = conv == Conv2d::square(2, 0) && kernel == (1, 1);
+        let halves = small || conv == Conv2d::square(2, 1) && kernel == (3, 3);
         match halves && eights && height.is_multiple_of(2) {
             true if self.transposed => Way::Double,
+            true if small => Way::Point,
             true => Way::Halve,
             false => Way::Taps,
         }
@@ -325,7 +332,8 @@ impl Op for PackedConv2d {
         let adapter = launch.to.adapter();
         let whole = storage_shares(&params, adapter.max_binding)?;
         let windows = self.shares(&params, adapter);
-        let on_cpu = adapter.kind == AdapterKind::Cpu;
+        // CPU rasterisers without windows compile slowly: there the launch says what constants say elsewhere.
+        let one_for_all = adapter.kind == AdapterKind::Cpu && windows.is_none();
         let mut constants = Vec::new();
         if windows.is_some() {
             constants.push(("AFFINE", f64::from(affine && !mask)));
@@ -334,7 +342,7 @@ impl Op for PackedConv2d {
             constants.push(("RESIDUAL", f64::from(residual as u32)));
         }
         let mut way = self.way();
-        if way == Way::Quads && on_cpu && windows.is_none() && params.is_in_eights() {
+        if way == Way::Quads && one_for_all && params.is_in_eights() {
             way = Way::Tall;
         }
         if way == Way::Quads {
@@ -349,6 +357,7 @@ impl Op for PackedConv2d {
                 let [across, high] = if params.width == 4 { [1, 4] } else { [params.width / 8, 2] };
                 (Some(&QUADS), across * params.height.div_ceil(high), 1)
             }
+            Way::Point => (Some(&POINT), (params.out_width * params.out_height).div_ceil(8), 1),
             Way::Halve => (Some(&HALVE), params.out_width / 4 * params.out_height.div_ceil(2), 1),
             Way::Double => (Some(&DOUBLE), params.width / 4 * params.height, 1),
             Way::Taps => {
@@ -362,8 +371,11 @@ impl Op for PackedConv2d {
                 (Some(&TAPS), tiles, every_y * every_x)
             }
         };
-        if matches!(way, Way::Halve | Way::Double) {
-            constants.push(("POINT", f64::from(params.kernel_width == 1)));
+        match way {
+            Way::Point if !one_for_all => constants.push(("STRIDE", f64::from(params.stride_x))),
+            // Not left to the launch anywhere: on SwiftShader the branch took two thirds of the kernel's time.
+            Way::Double => constants.push(("POINT", f64::from(params.kernel_width == 1))),
+            _ => (),
         }
         let kernel = match reads {
             Some(reads) if windows.is_some() => &reads.window,
@@ -386,7 +398,7 @@ impl Op for PackedConv2d {
             let invocations = share.params.images * tiles;
             let workgroup = match windows {
                 Some(_) => workgroup(invocations, share.blocks * phases),
-                None if on_cpu => WORKGROUP_OF_CPUS,
+                None if one_for_all => WORKGROUP_OF_CPUS,
                 None => WORKGROUP,
             };
             let constants = [&constants[..], &[("WORKGROUP", f64::from(workgroup))]].concat();

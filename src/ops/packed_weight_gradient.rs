@@ -20,11 +20,11 @@ macro_rules! weights {
         Kernel {
             name: $name,
             source: text(
-                concat!(
+                &[
                     include_str!(concat!("../../shaders/", $file)),
                     include_str!("../../shaders/shared/conv2d_launch.wgsl"),
                     include_str!(concat!("../../shaders/shared/", $read)),
-                ),
+                ],
                 $subgroup,
             ),
             params: Params::LAYOUT,
@@ -60,10 +60,10 @@ pub static NINE_WINDOW: Kernel = weights!(
 /// dw of all parts.
 pub static SUM_PARTS: Kernel = Kernel {
     name: "conv2d_sum_parts",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/conv2d_sum_parts.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: SumParams::LAYOUT,
     bindings: &[("partials", Read), ("dw", Write)],
     subgroup: 0,

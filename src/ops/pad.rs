@@ -20,10 +20,10 @@ uniform! {
 /// y of x, in either direction.
 pub static KERNEL: Kernel = Kernel {
     name: "pad",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/pad.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("y", Write)],
     subgroup: 0,

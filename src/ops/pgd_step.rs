@@ -13,12 +13,12 @@ uniform! {
 /// x in place, value by value.
 pub static SCALAR: Kernel = Kernel {
     name: "pgd_step",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/pgd_step.wgsl"),
         include_str!("../../shaders/shared/elem_f32.wgsl"),
         include_str!("../../shaders/shared/renorm.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Write), ("g", Read), ("x0", Read)],
     subgroup: 0,
@@ -27,12 +27,12 @@ pub static SCALAR: Kernel = Kernel {
 /// x in place, four values at a time.
 pub static VEC4: Kernel = Kernel {
     name: "pgd_step_vec4",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/pgd_step.wgsl"),
         include_str!("../../shaders/shared/elem_vec4.wgsl"),
         include_str!("../../shaders/shared/renorm.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Write), ("g", Read), ("x0", Read)],
     subgroup: 0,

@@ -12,10 +12,10 @@ uniform! {
 /// y from logits and labels.
 pub static FORWARD: Kernel = Kernel {
     name: "pick_logit",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/pick_logit.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("logits", Read), ("labels", Read), ("y", Write)],
     subgroup: 0,
@@ -24,10 +24,10 @@ pub static FORWARD: Kernel = Kernel {
 /// dlogits from dy and the labels.
 pub static BACKWARD: Kernel = Kernel {
     name: "pick_logit_backward",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/pick_logit_backward.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("dy", Read), ("labels", Read), ("dlogits", Write)],
     subgroup: 0,

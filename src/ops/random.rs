@@ -12,12 +12,12 @@ uniform! {
 /// y from the control words.
 pub static KERNEL: Kernel = Kernel {
     name: "random",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/random.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
         include_str!("../../shaders/shared/philox.wgsl"),
         include_str!("../../shaders/shared/random_values.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("control", Read), ("y", Write)],
     subgroup: 0,

@@ -13,11 +13,11 @@ uniform! {
 /// x in place.
 pub static KERNEL: Kernel = Kernel {
     name: "random_start",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/random_start.wgsl"),
         include_str!("../../shaders/shared/renorm.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Write), ("u", Read)],
     subgroup: 0,

@@ -11,10 +11,10 @@ uniform! {
 /// y = max(x, 0).
 pub static FORWARD: Kernel = Kernel {
     name: "relu",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/relu.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("y", Write)],
     subgroup: 0,
@@ -23,10 +23,10 @@ pub static FORWARD: Kernel = Kernel {
 /// dx from dy and y.
 pub static BACKWARD: Kernel = Kernel {
     name: "relu_backward",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/relu_backward.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("dy", Read), ("y", Read), ("dx", Write)],
     subgroup: 0,

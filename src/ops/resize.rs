@@ -20,11 +20,11 @@ macro_rules! kernel {
     ($name:literal, $bindings:expr) => {
         Kernel {
             name: $name,
-            source: concat!(
+            source: &[
                 include_str!(concat!("../../shaders/", $name, ".wgsl")),
                 include_str!("../../shaders/shared/resample_taps.wgsl"),
                 include_str!("../../shaders/shared/index.wgsl"),
-            ),
+            ],
             params: Params::LAYOUT,
             bindings: $bindings,
             subgroup: 0,

@@ -19,10 +19,10 @@ uniform! {
 /// y from x.
 pub static KERNEL: Kernel = Kernel {
     name: "rgba8",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/rgba8.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("y", Write)],
     subgroup: 0,

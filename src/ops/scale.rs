@@ -11,10 +11,10 @@ uniform! {
 /// y = factor * x.
 pub static KERNEL: Kernel = Kernel {
     name: "scale",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/scale.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("y", Write)],
     subgroup: 0,

@@ -11,10 +11,10 @@ uniform! {
 /// w and buf in place.
 pub static KERNEL: Kernel = Kernel {
     name: "sgd_step",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/sgd_step.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("w", Write), ("buf", Write), ("grad", Read), ("control", Read)],
     subgroup: 0,

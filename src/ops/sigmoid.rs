@@ -11,10 +11,10 @@ uniform! {
 /// y from x.
 pub static FORWARD: Kernel = Kernel {
     name: "sigmoid",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/sigmoid.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("y", Write)],
     subgroup: 0,
@@ -23,10 +23,10 @@ pub static FORWARD: Kernel = Kernel {
 /// dx from dy and x.
 pub static BACKWARD: Kernel = Kernel {
     name: "sigmoid_backward",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/sigmoid_backward.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("dy", Read), ("x", Read), ("dx", Write)],
     subgroup: 0,

@@ -12,10 +12,10 @@ uniform! {
 /// y = x / (1 + exp(-x)).
 pub static FORWARD: Kernel = Kernel {
     name: "silu",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/silu.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("y", Write)],
     subgroup: 0,
@@ -24,10 +24,10 @@ pub static FORWARD: Kernel = Kernel {
 /// dx from dy and x.
 pub static BACKWARD: Kernel = Kernel {
     name: "silu_backward",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/silu_backward.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("dy", Read), ("x", Read), ("dx", Write)],
     subgroup: 0,
@@ -36,10 +36,10 @@ pub static BACKWARD: Kernel = Kernel {
 /// y from a, b and x: the derivative of the derivative.
 pub static SECOND: Kernel = Kernel {
     name: "silu_second",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/silu_second.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("a", Read), ("b", Read), ("x", Read), ("y", Write)],
     subgroup: 0,

@@ -12,11 +12,11 @@ uniform! {
 /// y from the logits; the constant LOG takes the logarithm.
 pub static FORWARD: Kernel = Kernel {
     name: "softmax",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/softmax.wgsl"),
         include_str!("../../shaders/shared/softmax_row.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("logits", Read), ("y", Write)],
     subgroup: 0,
@@ -25,10 +25,10 @@ pub static FORWARD: Kernel = Kernel {
 /// dlogits from dy and y.
 pub static BACKWARD: Kernel = Kernel {
     name: "softmax_backward",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/softmax_backward.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("dy", Read), ("y", Read), ("dx", Write)],
     subgroup: 0,

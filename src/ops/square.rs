@@ -18,12 +18,12 @@ uniform! {
 /// candidate from x0 and random numbers.
 pub static START: Kernel = Kernel {
     name: "square_start",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/square_start.wgsl"),
         include_str!("../../shaders/shared/square_bump.wgsl"),
         include_str!("../../shaders/shared/philox.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum_vec4.wgsl"),
-    ),
+    ],
     params: StartParams::LAYOUT,
     bindings: &[("candidate", Write), ("x0", Read), ("ids", Read), ("control", Read)],
     subgroup: 0,
@@ -42,12 +42,12 @@ const BINDINGS: &[(&str, crate::gpu::Access)] = &[
 /// candidate, best and state in place, in Linf.
 pub static LINF: Kernel = Kernel {
     name: "square_linf",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/square_linf.wgsl"),
         include_str!("../../shaders/shared/square.wgsl"),
         include_str!("../../shaders/shared/philox.wgsl"),
         include_str!("../../shaders/shared/random_values.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: BINDINGS,
     subgroup: 0,
@@ -56,14 +56,14 @@ pub static LINF: Kernel = Kernel {
 /// candidate, best and state in place, in L2.
 pub static L2: Kernel = Kernel {
     name: "square_l2",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/square_l2.wgsl"),
         include_str!("../../shaders/shared/square.wgsl"),
         include_str!("../../shaders/shared/square_bump.wgsl"),
         include_str!("../../shaders/shared/philox.wgsl"),
         include_str!("../../shaders/shared/random_values.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum_vec4.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: BINDINGS,
     subgroup: 0,

@@ -16,10 +16,10 @@ uniform! {
 /// y = scale * sum(x).
 pub static FORWARD: Kernel = Kernel {
     name: "sum",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/sum.wgsl"),
         include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ),
+    ],
     params: Params::LAYOUT,
     bindings: &[("x", Read), ("y", Write)],
     subgroup: 0,
@@ -28,10 +28,10 @@ pub static FORWARD: Kernel = Kernel {
 /// dx = scale * dy everywhere.
 pub static BACKWARD: Kernel = Kernel {
     name: "sum_backward",
-    source: concat!(
+    source: &[
         include_str!("../../shaders/sum_backward.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
-    ),
+    ],
     params: BackwardParams::LAYOUT,
     bindings: &[("dy", Read), ("dx", Write)],
     subgroup: 0,

@@ -20,22 +20,22 @@ macro_rules! widths {
         $crate::ops::walk::Widths {
             vec4: $crate::gpu::Kernel {
                 name: concat!($stem, "_vec4"),
-                source: concat!(
+                source: &[
                     include_str!(concat!("../../shaders/", $stem, ".wgsl")),
                     $(include_str!(concat!("../../shaders/shared/", $shared, ".wgsl")),)*
                     include_str!("../../shaders/shared/elem_vec4.wgsl"),
-                ),
+                ],
                 params: $Params::LAYOUT,
                 bindings: $bindings,
                 subgroup: 0,
             },
             f32: $crate::gpu::Kernel {
                 name: concat!($stem, "_f32"),
-                source: concat!(
+                source: &[
                     include_str!(concat!("../../shaders/", $stem, ".wgsl")),
                     $(include_str!(concat!("../../shaders/shared/", $shared, ".wgsl")),)*
                     include_str!("../../shaders/shared/elem_f32.wgsl"),
-                ),
+                ],
                 params: $Params::LAYOUT,
                 bindings: $bindings,
                 subgroup: 0,

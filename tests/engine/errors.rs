@@ -14,7 +14,7 @@ macro_rules! kernel {
     ($name:literal, $bindings:expr, $source:literal) => {
         Kernel {
             name: $name,
-            source: $source,
+            source: &[$source],
             params: Layout { size: 4, fields: &[("count", "u32", 0)] },
             bindings: $bindings,
             subgroup: 0,

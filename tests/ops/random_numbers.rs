@@ -38,7 +38,7 @@ struct Blocks;
 
 static BLOCKS: Kernel = Kernel {
     name: "philox_blocks",
-    source: concat!(
+    source: &[
         "struct Params { count: u32 }
         struct Block { counter: vec4u, key: vec4u }
         @group(0) @binding(0) var<uniform> params: Params;
@@ -48,7 +48,7 @@ static BLOCKS: Kernel = Kernel {
             if i < params.count { y[i] = philox(blocks[i].counter, blocks[i].key.xy); }
         }\n",
         include_str!("../../shaders/shared/philox.wgsl"),
-    ),
+    ],
     params: Layout { size: 4, fields: &[("count", "u32", 0)] },
     bindings: &[("blocks", Access::Read), ("y", Access::Write)],
     subgroup: 0,

@@ -1,0 +1,62 @@
+// Cross-correlation with a 1x1 kernel and no padding, of stride 1, or of stride 2 that halves both sides, with what follows
+// it in the network done before the store (shared/epilogue.wgsl). Of stride 1 also its derivative for x: the same with the
+// weights transposed.
+//
+//   grid     x: one invocation per tile of a plane of y, for the images of the launch; y: one workgroup per 8 output channels
+//   x, y     [image][channel][row][column], y's planes of whole quads; of stride 2: x's height even, its width divisible by 8
+//   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][out channel % 8]
+//   mask, residual  as y
+//
+// A tile is two quads of a plane of y by 8 channels. Host side: src/ops/packed_conv2d.rs.
+// Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl.
+
+// 0: as the launch says, so that one pipeline does for both.
+override STRIDE: u32 = 0u;
+
+fn strided() -> bool { return select(STRIDE, params.stride_x, STRIDE == 0u) == 2u; }
+
+// Where in a plane of x the quad at a word of a plane of y comes from.
+fn origin(at: u32) -> u32 {
+    if strided() { return at / params.out_width * 2u * params.width + at % params.out_width * 2u; }
+    return at;
+}
+
+// Four columns, or every other one of eight.
+fn columns(at: u32) -> vec4f {
+    if strided() { return vec4f(x_quad(at).xz, x_quad(at + 4u).xz); }
+    return x_quad(at);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let in_plane = params.width * params.height;
+    let plane = params.out_width * params.out_height;
+    let tiles = (plane + 7u) / 8u;
+    let flat = workgroup.x * WORKGROUP + lane;
+    // Lanes beyond the last tile compute it too and store nothing: broadcasts need all lanes.
+    let inside = flat < params.images * tiles;
+    let tile = min(flat, params.images * tiles - 1u);
+    let n = params.first_image + tile / tiles;
+    let place = tile % tiles * 8u;
+    let has_second = place + 4u < plane;
+    let block = params.first_block + workgroup.y;
+
+    var a = Tile();
+    var b = Tile();
+    var first = n * params.inputs * in_plane + origin(place);
+    var second = n * params.inputs * in_plane + origin(place + select(0u, 4u, has_second));
+    var tap = block * params.inputs;
+    for (var i = 0u; i < params.inputs; i++) {
+        let w = octet(tap, lane);
+        add_one(&a, w, columns(first));
+        add_one(&b, w, columns(second));
+        tap += 1u;
+        first += in_plane;
+        second += in_plane;
+    }
+    if !inside { return; }
+    let o = block * 8u;
+    let at = (n * params.outputs + o) * plane + place;
+    keep(a, o, at, plane);
+    if has_second { keep(b, o, at + 4u, plane); }
+}
