@@ -259,7 +259,8 @@ test('a step of WRN-16-2, batch 8, 32×32', async () => {
     const start = new Float32Array(8 * 3 * 32 * 32).fill(0.5);
     const began = performance.now();
     let first;
-    const onStep = ({ step }) => step === 1 && (first = performance.now() - began);
+    // Told with the first image's energy, when a step has run.
+    const onStep = () => (first ??= performance.now() - began);
     const { msPerStep } = await model.sample({ classes, start, steps: 4, stepSize: 0.1, onStep });
     const { counts, weightBytes } = await model.status();
     await model.dispose();
@@ -269,9 +270,11 @@ test('a step of WRN-16-2, batch 8, 32×32', async () => {
   await fresh.close();
   console.log(`WRN-16-2: first step after ${measured.first.toFixed(0)} ms, then ${measured.msPerStep.toFixed(0)} ms, ${measured.megabytes.toFixed(1)} MB besides weights`);
   assert.ok(measured.megabytes <= 25);
-  // On a machine with nothing else to do; shared ones say LAPIDARY_WEB_STEP_MS.
-  const most = Number(process.env.LAPIDARY_WEB_STEP_MS ?? Infinity);
-  assert.ok(measured.msPerStep <= most, `${measured.msPerStep} ms a step`);
+  // Times mean something on a machine with nothing else to do, which says so.
+  if (process.env.LAPIDARY_WEB_TIMES) {
+    assert.ok(measured.msPerStep <= 700, `${measured.msPerStep} ms a step`);
+    assert.ok(measured.first <= 5000, `${measured.first} ms for the first`);
+  }
 });
 
 test('a download that was cut off goes on; another file than wanted is refused; the second time it is cached', async () => {
