@@ -15,7 +15,7 @@ use super::session::Session;
 use super::stop::Stop;
 use crate::eval::{AutoAttack, PgdAttack, RobustAccuracy, State};
 use crate::model::checkpoint::{safetensors, write_atomically};
-use crate::model::{DeviceWeights, StateDict, Tensor};
+use crate::model::{StateDict, Tensor};
 use crate::{Error, Result};
 
 /// Attacks a checkpoint.
@@ -26,7 +26,7 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
     let test = super::evaluate::images(&loaded, args.data.as_deref())?;
     let state = args.state.as_deref().map(read_state).transpose()?.flatten();
     let gpu = session.gpu()?;
-    let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
+    let weights = session.weights(&gpu, model, checkpoint)?;
     let stop = Stop::listen()?;
     let mut progress = AttackProgress::new(session.progress());
 
@@ -41,7 +41,8 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
         }
         if stop.asked() { Err(Error::Stopped) } else { Ok(()) }
     };
-    let evaluated = block_on(settings.run(model, &weights, (images, labels), *side, state, watch));
+    let evaluated =
+        block_on(settings.run_on(model, &weights, (images, labels), *side, state, watch));
     progress.finish();
     let result = evaluated.map_err(|error| explained(error, args.state.as_deref()))?;
     if let Some(path) = &args.out {

@@ -54,6 +54,8 @@ const SEED: u64 = 0;
 
 /// What all parts need.
 struct Evaluation<'a> {
+    session: &'a Session,
+    gpu: Gpu,
     args: &'a args::EvalAll,
     loaded: &'a Loaded,
     test: Prepared,
@@ -80,6 +82,8 @@ pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
     let eyes = args.extractor.as_deref().map(|file| Eyes::new(&gpu, file, 16, None)).transpose()?;
     let progress = session.progress();
     let mut evaluation = Evaluation {
+        session,
+        gpu,
         args,
         loaded: &loaded,
         test,
@@ -270,9 +274,10 @@ impl Evaluation<'_> {
             let done = (at.done * POSITIONS as f64).round() as usize;
             watch(progress, stop, Phase::Evaluate, done, POSITIONS as usize)
         };
-        let Loaded { model, side, .. } = self.loaded;
+        let Loaded { model, checkpoint, side, .. } = self.loaded;
         let state = kept.transpose()?;
-        let result = block_on(settings.run(model, &self.weights, sets, *side, state, show))?;
+        let weights = self.session.weights(&self.gpu, model, checkpoint)?;
+        let result = block_on(settings.run_on(model, &weights, sets, *side, state, show))?;
         let attack = |each: &eval::AttackResult| {
             json!([each.attack.name(), each.tried, each.broken, each.robust_accuracy])
         };

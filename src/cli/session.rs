@@ -6,8 +6,12 @@ use std::time::Instant;
 use super::exit::Failure;
 use super::progress::Progress;
 use super::stop::Stop;
-use crate::gpu::{Gpu, Options};
+use crate::gpu::{AdapterKind, Gpu, Options};
+use crate::model::{Checkpoint, DeviceWeights, Network};
 use crate::train::{Event, Flow};
+
+/// Devices of a CPU rasteriser that are worked on at once, at most: each has threads of its own.
+const DEVICES: usize = 4;
 
 /// One run of the program.
 #[derive(Debug)]
@@ -34,6 +38,26 @@ impl Session {
     /// Opens the adapter that was asked for.
     pub fn gpu(&self) -> crate::Result<Gpu> {
         pollster::block_on(Gpu::new(&self.options))
+    }
+
+    /// Weights for work that falls into parts: on this device, and where it is a CPU rasteriser, whose launches are too
+    /// short to keep more than a core or two at work, on others of it.
+    pub fn weights(
+        &self,
+        gpu: &Gpu,
+        model: &Network,
+        checkpoint: &Checkpoint,
+    ) -> crate::Result<Vec<DeviceWeights>> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let count = if gpu.adapter().kind == AdapterKind::Cpu { cores.min(DEVICES) } else { 1 };
+        let mut gpus = vec![gpu.clone()];
+        while gpus.len() < count {
+            gpus.push(self.gpu()?);
+        }
+        let parameters = model.parameters();
+        let upload =
+            |gpu| pollster::block_on(DeviceWeights::upload(gpu, &parameters, &checkpoint.weights));
+        gpus.iter().map(upload).collect()
     }
 
     /// Bars or lines on stderr, from now on.

@@ -3,7 +3,7 @@
 use crate::{first, network};
 use lapidary::Error;
 use lapidary::eval::{AutoAttack, RobustAccuracy, State};
-use lapidary::model::{DeviceWeights, Network};
+use lapidary::model::{DeviceWeights, Model, Network};
 use lapidary::ops::Norm;
 use pollster::block_on;
 
@@ -93,4 +93,34 @@ fn states_of_other_evaluations_are_refused() {
         let said = State::from_json(&damaged).unwrap_err().to_string();
         assert!(said.contains(part), "{said}");
     }
+}
+
+/// Batches on two devices at once: every point as on one, stops are heeded, and no batch is lost or done twice.
+#[test]
+fn two_devices_do_as_one() {
+    let (model, weights) = network("demo");
+    let other = block_on(lapidary::gpu::Gpu::new(&lapidary::gpu::Options::from_env())).unwrap();
+    let values = block_on(weights.download()).unwrap();
+    let parameters = model.parameters();
+    let there = block_on(DeviceWeights::upload(&other, &parameters, &values)).unwrap();
+    let both = [weights.clone(), there];
+    let settings = settings();
+    let one = block_on(settings.run(&model, &weights, first(COUNT), 16, None, |_| Ok(())));
+    let one = timeless(&one.unwrap());
+    let at_once = |state: Option<State>, batches: usize| {
+        let mut states = Vec::new();
+        let run = settings.run_on(&model, &both, first(COUNT), 16, state, |at| {
+            states.extend(at.state.cloned());
+            if states.len() >= batches { Err(Error::Stopped) } else { Ok(()) }
+        });
+        let result = block_on(run);
+        (states, result)
+    };
+    let (all, whole) = at_once(None, usize::MAX);
+    assert_eq!(timeless(&whole.unwrap()), one);
+    let (before, stopped) = at_once(None, 2);
+    assert!(matches!(stopped, Err(Error::Stopped)));
+    let (after, resumed) = at_once(before.last().cloned(), usize::MAX);
+    assert_eq!(before.len() + after.len(), all.len());
+    assert_eq!(timeless(&resumed.unwrap()), one);
 }

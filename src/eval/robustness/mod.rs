@@ -6,6 +6,7 @@
 
 mod attackers;
 mod checks;
+mod lanes;
 mod result;
 mod run;
 mod settings;

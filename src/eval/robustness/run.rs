@@ -1,7 +1,8 @@
 //! One attack after another on the points that still stand, in batches, with a state between any two.
 
-use super::attackers::{Attacker, Target};
+use super::attackers::Target;
 use super::checks::{self, PASSES};
+use super::lanes::{self, Lane};
 use super::{AttackName, AttackResult, AutoAttack, Point, RobustAccuracy, State, Warning};
 use crate::eval::{Classifier, argmax};
 use crate::model::{DeviceWeights, Model};
@@ -47,11 +48,31 @@ impl AutoAttack {
         &self,
         model: &dyn Model,
         weights: &DeviceWeights,
+        set: (&[f32], &[u32]),
+        side: u32,
+        state: Option<State>,
+        progress: impl FnMut(&Progress) -> Result<()>,
+    ) -> Result<RobustAccuracy> {
+        self.run_on(model, std::slice::from_ref(weights), set, side, state, progress).await
+    }
+
+    /// The same with so many batches at once: each of these is the model's weights on a device of its own. For CPU
+    /// rasterisers, whose launches are too short to keep all cores at work. Natively each batch has a thread while it is
+    /// attacked.
+    ///
+    /// # Errors
+    /// As [`AutoAttack::run`], and `Mismatch` for no weights.
+    pub async fn run_on(
+        &self,
+        model: &dyn Model,
+        devices: &[DeviceWeights],
         (images, labels): (&[f32], &[u32]),
         side: u32,
         state: Option<State>,
         mut progress: impl FnMut(&Progress) -> Result<()>,
     ) -> Result<RobustAccuracy> {
+        let weights =
+            devices.first().ok_or_else(|| Error::mismatch("attack", "no weights", "some"))?;
         let classes = model.classes();
         self.check(classes)?;
         let words = (model.channels() * side * side) as usize;
@@ -75,7 +96,7 @@ impl AutoAttack {
             None => fresh(),
         };
         let before = state.seconds;
-        let mut attacker: Option<Attacker> = None;
+        let mut lanes: Vec<Lane> = devices.iter().map(Lane::new).collect();
 
         while let Some(&attack) = self.attacks.get(state.attack) {
             let rounds = self.rounds(attack, classes);
@@ -96,23 +117,22 @@ impl AutoAttack {
                     seconds,
                 });
             }
-            let [size, from] = self.batch_size(state.standing.len(), state.done);
+            let size = self.batch_size(state.standing.len(), lanes.len());
+            let from = state.done;
             let members: Vec<usize> =
-                state.standing.iter().skip(from).take(size).copied().collect();
+                state.standing.iter().skip(from).take(size * lanes.len()).copied().collect();
             if members.is_empty() {
                 state.begin_round(state.round + 1);
                 continue;
             }
             let batch_began = Instant::now();
             let padded = (size as u32).next_multiple_of(SIZES).min(self.batch);
-            if !attacker.as_ref().is_some_and(|made| made.is(attack, padded)) {
-                // The old one's memory first.
-                drop(attacker.take());
-                let made = Attacker::new(self, attack, model, weights, [padded, side]).await?;
-                attacker = Some(made);
+            let rank = self.rank(attack, state.round);
+            let mut work = Vec::new();
+            for (lane, members) in lanes.iter_mut().zip(members.chunks(size)) {
+                let attacker = lane.attacker(self, attack, model, [padded, side]).await?;
+                work.push((attacker, target(images, labels, &ranks, members, rank)));
             }
-            let Some(made) = &attacker else { continue };
-            let target = target(images, labels, &ranks, &members, self.rank(attack, state.round));
             let (tried, robust_accuracy) =
                 (state.results.last().map_or(0, |result| result.tried), state.robust_accuracy());
             let (number, standing, round) = (state.attack, state.standing.len(), state.round);
@@ -125,20 +145,25 @@ impl AutoAttack {
                 progress(&Progress { attack, number, done, tried, robust_accuracy, state: None })
             };
             let busy = Instant::now();
-            let found = made.attack(self, state.round, &target, told).await?;
+            let found = lanes::attack(&work, self, state.round, told).await?;
             state.busy_seconds += busy.elapsed().as_secs_f64();
-            let named = argmax(&classifier.logits(&found.images).await?, classes as usize);
-            let broken = named.iter().zip(&target.labels).zip(&found.within);
-            let broken: Vec<bool> =
-                broken.map(|((named, label), within)| named != label && *within).collect();
-            state.take_in(&members, &broken, &found.images, attack, words);
-            let [of, flat] = state.flat.entry(attack).or_default();
-            *of += members.len();
-            *flat += found.flat;
+            for ((found, (_, target)), members) in found.iter().zip(&work).zip(members.chunks(size))
+            {
+                let named = argmax(&classifier.logits(&found.images).await?, classes as usize);
+                let broken = named.iter().zip(&target.labels).zip(&found.within);
+                let broken: Vec<bool> =
+                    broken.map(|((named, label), within)| named != label && *within).collect();
+                state.take_in(members, &broken, &found.images, attack, words);
+                let [of, flat] = state.flat.entry(attack).or_default();
+                *of += members.len();
+                *flat += found.flat;
+                if let Some(result) = state.results.last_mut() {
+                    result.broken += broken.iter().filter(|&&broken| broken).count();
+                }
+            }
             state.done = from + members.len();
             let robust_accuracy = state.robust_accuracy();
             if let Some(result) = state.results.last_mut() {
-                result.broken += broken.iter().filter(|&&broken| broken).count();
                 result.robust_accuracy = robust_accuracy;
                 result.seconds += batch_began.elapsed().as_secs_f64();
             }
@@ -214,10 +239,12 @@ impl AutoAttack {
         round as usize + 1
     }
 
-    /// Number of the next batch's images, and of those before them: batches of a round are of about one size.
-    fn batch_size(&self, standing: usize, done: usize) -> [usize; 2] {
-        let batches = standing.div_ceil(self.batch as usize).max(1);
-        [standing.div_ceil(batches), done]
+    /// Images of a batch: those of a round are of about one size, and as many as lanes take at once where there are enough.
+    fn batch_size(&self, standing: usize, lanes: usize) -> usize {
+        let least = standing.div_ceil(self.batch as usize).max(1);
+        let batches =
+            least.next_multiple_of(lanes).min(standing.div_ceil(SIZES as usize)).max(least);
+        standing.div_ceil(batches)
     }
 
     fn result(

@@ -1,0 +1,135 @@
+//! Batches that are attacked at once, each on a device of its own.
+
+use super::attackers::{Attacker, Found, Target};
+use super::{AttackName, AutoAttack};
+use crate::Result;
+use crate::model::{DeviceWeights, Model};
+
+/// A device and the attack that is ready on it.
+#[derive(Debug)]
+pub(super) struct Lane<'a> {
+    weights: &'a DeviceWeights,
+    attacker: Option<Attacker>,
+}
+
+impl<'a> Lane<'a> {
+    /// Nothing is ready.
+    pub fn new(weights: &'a DeviceWeights) -> Self {
+        Self { weights, attacker: None }
+    }
+
+    /// The attack for batches of this size, made ready unless it is.
+    pub async fn attacker(
+        &mut self,
+        settings: &AutoAttack,
+        name: AttackName,
+        model: &dyn Model,
+        size: [u32; 2],
+    ) -> Result<&Attacker> {
+        let made = match self.attacker.take_if(|made| made.is(name, size[0])) {
+            Some(made) => made,
+            None => {
+                // The old one's memory first.
+                drop(self.attacker.take());
+                Attacker::new(settings, name, model, self.weights, size).await?
+            }
+        };
+        Ok(self.attacker.insert(made))
+    }
+}
+
+/// What the attackers find, each for its own target. `progress` is told the share of all that is done and may stop them.
+pub(super) async fn attack(
+    work: &[(&Attacker, Target)],
+    settings: &AutoAttack,
+    round: u32,
+    mut progress: impl FnMut(f64) -> Result<()>,
+) -> Result<Vec<Found>> {
+    #[cfg(not(target_arch = "wasm32"))]
+    if work.len() > 1 {
+        return threads::attack(work, settings, round, progress);
+    }
+    let mut all = Vec::new();
+    for (done, (attacker, target)) in work.iter().enumerate() {
+        let told = |share| progress((done as f64 + share) / work.len() as f64);
+        all.push(attacker.attack(settings, round, target, told).await?);
+    }
+    Ok(all)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod threads {
+    use super::{Attacker, AutoAttack, Found, Target};
+    use crate::{Error, Result};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc::channel;
+    use std::thread::{Builder, scope};
+
+    /// A thread each: natively a future that waits for its device holds its thread. This one tells of progress meanwhile.
+    pub(super) fn attack(
+        work: &[(&Attacker, Target)],
+        settings: &AutoAttack,
+        round: u32,
+        mut progress: impl FnMut(f64) -> Result<()>,
+    ) -> Result<Vec<Found>> {
+        let stop = AtomicBool::new(false);
+        let failed = |what: &str| Error::mismatch("attack", what, "a thread for each batch");
+        scope(|scope| {
+            let (sender, shares) = channel();
+            let mut threads = Vec::new();
+            for (i, (attacker, target)) in work.iter().enumerate() {
+                let (sender, stop) = (sender.clone(), &stop);
+                let told = move |share: f64| {
+                    // Nobody listens any more where another thread has failed.
+                    _ = sender.send((i, share));
+                    if stop.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
+                };
+                let attack = move || {
+                    let attack = attacker.attack(settings, round, target, told);
+                    let found = pollster::block_on(attack);
+                    if found.is_err() {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                    found
+                };
+                let spawned =
+                    Builder::new().name(format!("attack {i}")).spawn_scoped(scope, attack);
+                match spawned {
+                    Ok(thread) => threads.push(thread),
+                    Err(error) => {
+                        stop.store(true, Ordering::Relaxed);
+                        return Err(failed(&error.to_string()));
+                    }
+                }
+            }
+            drop(sender);
+            let mut done = vec![0.0; work.len()];
+            let mut told = Ok(());
+            for (i, share) in shares {
+                if let Some(place) = done.get_mut(i) {
+                    *place = share;
+                }
+                if told.is_ok() {
+                    told = progress(done.iter().sum::<f64>() / work.len() as f64);
+                    stop.fetch_or(told.is_err(), Ordering::Relaxed);
+                }
+            }
+            let joined = threads.into_iter().map(|thread| {
+                thread.join().unwrap_or_else(|_| Err(failed("a thread that panicked")))
+            });
+            // Why it was stopped goes before that it was.
+            let found: Vec<_> = joined.collect();
+            told?;
+            let mut all = Vec::new();
+            let mut stopped = None;
+            for found in found {
+                match found {
+                    Ok(found) => all.push(found),
+                    Err(Error::Stopped) => stopped = Some(Error::Stopped),
+                    Err(error) => return Err(error),
+                }
+            }
+            stopped.map_or(Ok(all), Err)
+        })
+    }
+}
