@@ -194,7 +194,7 @@ impl Plot {
         let every = xs.len().div_ceil(TABLE_ROWS).max(1);
         let last = xs.last().copied();
         let mut out = format!(
-            "<details><summary>Numbers</summary><div class=\"wide\"><table><caption>{}</caption><thead><tr><th scope=\"col\">{}</th>",
+            "<details><summary>Numbers</summary><div class=\"wide\" tabindex=\"0\"><table><caption>{}</caption><thead><tr><th scope=\"col\">{}</th>",
             escaped(&self.title),
             escaped(&self.x_label)
         );

@@ -131,7 +131,7 @@ pub(super) fn tiles(all: &[(&str, Option<String>, &str)]) -> String {
 pub(super) fn picture(figure: &Figure) -> String {
     let Figure { title, caption, alt, png } = figure;
     format!(
-        "<figure>\n<h3>{}</h3>\n<div class=\"wide\"><img alt=\"{}\" src=\"data:image/png;base64,{}\"></div>\n<figcaption>{}</figcaption>\n</figure>\n",
+        "<figure>\n<h3>{}</h3>\n<div class=\"wide\" tabindex=\"0\"><img alt=\"{}\" src=\"data:image/png;base64,{}\"></div>\n<figcaption>{}</figcaption>\n</figure>\n",
         escaped(title),
         escaped(alt),
         base64(png),
@@ -300,7 +300,7 @@ fn facts(metrics: &Metrics) -> String {
     };
     let rows: String = all.iter().map(row).collect();
     format!(
-        "<details><summary>All metrics</summary><div class=\"wide\"><table class=\"run\"><caption>metrics.json</caption><tbody>\n{rows}</tbody></table></div></details>\n"
+        "<details><summary>All metrics</summary><div class=\"wide\" tabindex=\"0\"><table class=\"run\"><caption>metrics.json</caption><tbody>\n{rows}</tbody></table></div></details>\n"
     )
 }
 

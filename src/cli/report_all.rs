@@ -298,7 +298,7 @@ fn detection_table(state: &State) -> String {
     let others = part.get("others").and_then(Value::as_str).unwrap_or("");
     let told = |key: &str| of(&format!("/{key}")).unwrap_or(f64::NAN);
     boxed(
-        "<tr><th></th><th>AUROC</th><th>FPR95</th><th>AUROC, hiding</th><th>FPR95, hiding</th></tr>",
+        "<tr><th>Score</th><th>AUROC</th><th>FPR95</th><th>AUROC, hiding</th><th>FPR95, hiding</th></tr>",
         &rows,
         &format!(
             "Against {} images of {}; hiding: PGD that climbs the divergence of their probabilities from the uniform distribution, L2 {}, {} steps of {:.3}.",
@@ -314,7 +314,7 @@ fn detection_table(state: &State) -> String {
 /// A table with a heading row and a note under it.
 fn boxed(head: &str, rows: &str, note: &str) -> String {
     format!(
-        "<div class=\"box\"><div class=\"wide\"><table><thead>{head}</thead><tbody>\n{rows}</tbody></table></div><p class=\"about\">{note}</p></div>\n"
+        "<div class=\"box\"><div class=\"wide\" tabindex=\"0\"><table><thead>{head}</thead><tbody>\n{rows}</tbody></table></div><p class=\"about\">{note}</p></div>\n"
     )
 }
 
@@ -438,7 +438,7 @@ fn facts(state: &State) -> String {
             })
             .collect();
         format!(
-            "<details><summary>{title}</summary><div class=\"wide\"><table class=\"run\"><tbody>\n{rows}</tbody></table></div></details>\n"
+            "<details><summary>{title}</summary><div class=\"wide\" tabindex=\"0\"><table class=\"run\"><tbody>\n{rows}</tbody></table></div></details>\n"
         )
     };
     let shown = |value: &Value| match value {
