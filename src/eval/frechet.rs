@@ -86,18 +86,35 @@ impl Gaussian {
                 wanted,
             ));
         }
-        // Σ₁ = (V √λ) (V √λ)ᵀ, and the eigenvalues of (V √λ)ᵀ Σ₂ (V √λ) are those of Σ₁^½ Σ₂ Σ₁^½.
-        let SymmetricEigen { eigenvectors: mut root, eigenvalues } =
+        // Σ₁ = (V √λ) (V √λ)ᵀ, and the eigenvalues of (V √λ)ᵀ Σ₂ (V √λ) are those of Σ₁^½ Σ₂ Σ₁^½. Columns whose λ is
+        // rounding alone are left out: of fewer rows than features most are, and nalgebra's iteration may divide by them.
+        let SymmetricEigen { eigenvectors, eigenvalues } =
             SymmetricEigen::new(self.covariance.clone());
-        for (mut column, value) in root.column_iter_mut().zip(eigenvalues.iter()) {
-            column *= value.max(0.0).sqrt();
+        let least = eigenvalues.max() * width as f64 * f64::EPSILON;
+        let columns: Vec<DVector<f64>> = eigenvectors
+            .column_iter()
+            .zip(eigenvalues.iter())
+            .filter(|(_, value)| **value > least)
+            .map(|(column, value)| column * value.sqrt())
+            .collect();
+        if columns.is_empty() {
+            return Ok((&self.mean - &other.mean).norm_squared() + other.covariance.trace());
         }
+        let root = DMatrix::from_columns(&columns);
         let product = root.transpose() * &other.covariance * &root;
         let product = (&product + product.transpose()) * 0.5;
         let shared: f64 =
             product.symmetric_eigenvalues().iter().map(|value| value.max(0.0).sqrt()).sum();
         let apart = (&self.mean - &other.mean).norm_squared();
-        Ok(apart + self.covariance.trace() + other.covariance.trace() - 2.0 * shared)
+        let distance = apart + self.covariance.trace() + other.covariance.trace() - 2.0 * shared;
+        if distance.is_finite() {
+            return Ok(distance);
+        }
+        Err(Error::mismatch(
+            "Fréchet distance",
+            distance,
+            "eigenvalues of covariances that converge",
+        ))
     }
 }
 
@@ -115,7 +132,30 @@ mod tests {
         assert!((a.distance(&b).unwrap() - 11.0).abs() < 1e-12);
         assert!((b.distance(&a).unwrap() - 11.0).abs() < 1e-12);
         assert!(b.distance(&b).unwrap().abs() < 1e-12);
+        let point = of([1.0, 1.0], [0.0, 0.0]);
+        assert!((point.distance(&a).unwrap() - 5.0).abs() < 1e-12);
         assert!(Gaussian::from_parts(vec![0.0], vec![]).is_err());
         assert!(Gaussian::from_parts(vec![0.0], vec![f64::NAN]).is_err());
+    }
+
+    /// Fewer rows than features, many of them 0 everywhere, as rectified ones are: what made eigenvalues infinite.
+    #[test]
+    fn singular_covariances() {
+        let width = 400;
+        let features = |rows: usize, seed: u64| {
+            let mut random = crate::data::Random::new(seed, "test", 0, 0);
+            let scale: Vec<f64> = (0..width).map(|_| random.uniform(-0.5, 2.0).max(0.0)).collect();
+            let value =
+                |random: &mut crate::data::Random, s: f64| (s * random.normal_pair().0).max(0.0);
+            let row = |_| scale.iter().map(|&s| value(&mut random, s) as f32).collect::<Vec<_>>();
+            Features::new((0..rows).flat_map(row).collect(), width).unwrap()
+        };
+        for seed in 0..6 {
+            let [a, b] = [(12, seed), (24, seed + 50)].map(|(rows, seed)| features(rows, seed));
+            let [of_a, of_b] = [&a, &b].map(|of| Gaussian::of(of).unwrap());
+            let (there, back) = (of_a.distance(&of_b).unwrap(), of_b.distance(&of_a).unwrap());
+            assert!(there > 0.0 && (there - back).abs() < 1e-6 * there, "{there} and {back}");
+            assert!(of_a.distance(&of_a).unwrap().abs() < 1e-6);
+        }
     }
 }
