@@ -1,5 +1,7 @@
 //! One file an op: shape rule, launches, derivative and the kernels' host side.
 
+mod accumulate;
+mod adam_step;
 mod add;
 mod affine;
 mod apgd;
@@ -59,6 +61,8 @@ mod square;
 mod sum;
 mod walk;
 
+pub use accumulate::Accumulate;
+pub use adam_step::AdamStep;
 pub use add::Add;
 pub use affine::{Affine, AffineBackward, ChannelScale, FoldBatchNorm};
 pub use apgd::{ApgdJudge, ApgdState, ApgdStep, apgd_state};
@@ -127,6 +131,8 @@ use std::sync::Arc;
 
 /// Every kernel, by name. tests/kernels.rs fails if one is missing here or differs from its shader.
 pub static KERNELS: &[&Kernel] = &[
+    &accumulate::KERNEL,
+    &adam_step::KERNEL,
     &add::KERNEL,
     &affine::AFFINE.f32,
     &affine::AFFINE.vec4,
