@@ -3,6 +3,7 @@
 mod accumulate;
 mod adam_step;
 mod add;
+mod advance;
 mod affine;
 mod apgd;
 mod avg_pool;
@@ -64,6 +65,7 @@ mod walk;
 pub use accumulate::Accumulate;
 pub use adam_step::AdamStep;
 pub use add::Add;
+pub use advance::Advance;
 pub use affine::{Affine, AffineBackward, ChannelScale, FoldBatchNorm};
 pub use apgd::{ApgdJudge, ApgdState, ApgdStep, apgd_state};
 pub use avg_pool::{AvgPool, GlobalAvgPool};
@@ -134,6 +136,7 @@ pub static KERNELS: &[&Kernel] = &[
     &accumulate::KERNEL,
     &adam_step::KERNEL,
     &add::KERNEL,
+    &advance::KERNEL,
     &affine::AFFINE.f32,
     &affine::AFFINE.vec4,
     &affine::BACKWARD.f32,

@@ -2,17 +2,24 @@
 //! behind.
 
 mod assess;
+mod attacker;
 mod config;
 mod curriculum;
 mod events;
 mod learner;
 mod material;
 mod metrics;
+mod optimiser;
 mod presets;
+mod replay;
 mod run;
 mod run_folder;
+mod saver;
 mod stages;
 mod state;
+mod tables;
+mod update;
+mod validate;
 
 pub use assess::{Assessment, assess};
 pub use config::{
@@ -20,11 +27,15 @@ pub use config::{
 };
 pub use curriculum::Curriculum;
 pub use events::{Event, Flow, Observer, Phase, Step};
-pub use learner::{Learner, Optimiser, Report, Sources, Update};
+pub use learner::Learner;
 pub use material::Material;
 pub use metrics::Metrics;
+pub use optimiser::Optimiser;
 pub use presets::fraction;
-pub use run::{Outcome, Seconds, train, train_judge};
+pub use replay::ReplayBuffer;
+pub use run::{BEST_FILE, Outcome, Seconds, train, train_judge};
 pub use run_folder::{RunFolder, latest_checkpoint, read_checkpoint};
 pub use stages::plans;
 pub use state::{MODEL_FILE, STATE_FILE};
+pub use tables::{Jem, Objective, OptimiserName, Ratio, ScoreName, Stop, Trades, Validate};
+pub use update::{Contrast, Dual, Report, Score, Sources, Term, Update};

@@ -23,15 +23,21 @@ pub(super) fn table(name: &str) -> Result<Table> {
     text.parse().map_err(|error| bad(name, error, "TOML"))
 }
 
-/// All keys there are, with values of their types: the demo's, and those that it leaves out.
+/// All keys there are, with values of their types: the demo's with what it leaves out, and the optional ones.
 pub(super) fn schema() -> Result<Table> {
-    let mut all = table("fashion-demo")?;
-    if let Some(Value::Table(evaluate)) = all.get_mut("evaluate") {
-        evaluate.insert("step_size".into(), Value::Float(0.0));
-    }
-    if let Some(Value::Table(model)) = all.get_mut("model") {
-        for key in ["architecture", "weights"] {
-            model.insert(key.into(), Value::String(String::new()));
+    let demo: Config =
+        table("fashion-demo")?.try_into().map_err(|error| bad("schema", error, "a preset"))?;
+    let mut all = demo.to_table()?;
+    let optional = [
+        ("evaluate", "step_size"),
+        ("stage1", "beta1"),
+        ("stage1", "beta2"),
+        ("stage2", "beta1"),
+        ("stage2", "beta2"),
+    ];
+    for (name, key) in optional {
+        if let Some(Value::Table(table)) = all.get_mut(name) {
+            table.insert(key.into(), Value::Float(0.0));
         }
     }
     Ok(all)
