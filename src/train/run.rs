@@ -2,7 +2,7 @@
 
 use super::run_folder::whole_checkpoints;
 use super::saver::Saver;
-use super::stages::{ClassifierStage, DualStage, Recall, has_statistics};
+use super::stages::{ClassifierStage, DualStage, Recall, has_statistics, smaller};
 use super::state::{self, Memory, STATE_FILE};
 use super::validate::Validator;
 use super::{
@@ -420,7 +420,13 @@ impl Run<'_, '_> {
         while self.step < total && !self.ended() {
             let (factor, recall) = (self.factor(), &mut self.memory.recall);
             let step = stage.iterate(&mut self.learner, recall, factor).await?;
+            let iteration = step.iteration;
             let go_on = self.after(step, 3 * config.stage2.batch, total).await?;
+            if self.saved == Some(self.step) {
+                let images = stage.contrastive(&self.learner).await?;
+                let [channels, side] = [self.learner.model.channels(), config.data.side];
+                self.folder.picture(iteration, "stage2/contrastive", &images, [channels, side])?;
+            }
             self.seconds.stage2 = began.elapsed().as_secs_f64();
             if !go_on {
                 return Ok(false);
@@ -436,8 +442,7 @@ impl Run<'_, '_> {
         let all = [(stage1.batch, stage1.micro_batch), (stage2.batch, stage2.micro_batch)];
         let pair = all.get(stage).zip(self.memory.micro.get_mut(stage));
         let Some((&(batch, 0), micro)) = pair else { return Err(error) };
-        let now = if *micro == 0 { batch } else { *micro };
-        let next = (1..now).rev().find(|&size| batch.is_multiple_of(size) && 2 * size <= now);
+        let next = smaller(batch, *micro);
         let Some(next) = next else { return Err(error) };
         *micro = next;
         let note = format!("{error}: {next} of {batch} images at once");

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::config::Config;
+use super::config::{Config, flatten};
+use super::curves::Curves;
 use super::events::Event;
 use super::metrics::Metrics;
+use super::picture::grid;
 use crate::{Error, Result};
 
 const CONFIG: &str = "config.toml";
@@ -24,6 +26,7 @@ const MANIFEST: &str = "files.json";
 pub struct RunFolder {
     path: PathBuf,
     log: File,
+    curves: Curves,
     checkpoints: Checkpoints,
 }
 
@@ -35,8 +38,7 @@ impl RunFolder {
     pub fn create(path: impl AsRef<Path>, config: &Config) -> Result<Self> {
         let path = path.as_ref();
         if path.join(CONFIG).exists() {
-            let reason =
-                "a run is here already: --resume goes on with it, another --out begins anew";
+            let reason = "a run is here already";
             return Err(Error::bad_file(path, reason));
         }
         fs::create_dir_all(path.join(CHECKPOINTS)).map_err(|error| Error::bad_file(path, error))?;
@@ -65,6 +67,11 @@ impl RunFolder {
             });
         }
         Self::open(path, config)
+    }
+
+    /// Whether a run was begun here.
+    pub fn is_begun(path: impl AsRef<Path>) -> bool {
+        path.as_ref().join(CONFIG).exists()
     }
 
     /// The first of `parent/name`, `parent/name-2`, ... that holds no run.
@@ -124,7 +131,8 @@ impl RunFolder {
         &self.path
     }
 
-    /// Appends one line to `log.jsonl` and hands it to the system at once: only a crash of the machine loses it.
+    /// Appends one line to `log.jsonl` and hands it to the system at once: only a crash of the machine loses it. Iterations
+    /// also go into `log.csv` and TensorBoard's events.
     ///
     /// # Errors
     /// `BadFile` where it cannot be written.
@@ -132,7 +140,25 @@ impl RunFolder {
         let failed = |error: String| Error::bad_file(self.path.join(LOG), error);
         let mut line = serde_json::to_vec(event).map_err(|error| failed(error.to_string()))?;
         line.push(b'\n');
-        self.log.write_all(&line).map_err(|error| failed(error.to_string()))
+        self.log.write_all(&line).map_err(|error| failed(error.to_string()))?;
+        match event {
+            Event::Step(step) => self.curves.step(step),
+            _ => Ok(()),
+        }
+    }
+
+    /// Shows up to 16 images of an iteration, \[N, C, side, side\] with C 1 or 3, in TensorBoard.
+    pub(super) fn picture(
+        &mut self,
+        step: u64,
+        tag: &str,
+        images: &[f32],
+        [channels, side]: [u32; 2],
+    ) -> Result<()> {
+        match grid(images, channels, side)? {
+            Some((size, png)) => self.curves.image(step, tag, size, &png),
+            None => Ok(()),
+        }
     }
 
     /// Writes a file of the run whole, as a picture or the report.
@@ -196,7 +222,9 @@ impl RunFolder {
         let log = opened.map_err(|error: io::Error| Error::bad_file(&file, error))?;
         let keep = config.checkpoint.keep as usize;
         let checkpoints = Checkpoints { all: path.join(CHECKPOINTS), keep };
-        Ok(Self { path: path.into(), log, checkpoints })
+        let hyperparameters = flatten(&config.to_table()?);
+        let curves = Curves::open(path, &Self::read_log(path)?, &hyperparameters)?;
+        Ok(Self { path: path.into(), log, curves, checkpoints })
     }
 }
 
@@ -335,7 +363,7 @@ fn step_of(name: &str) -> Option<u64> {
 }
 
 /// Writes beside the place, flushes to disk, renames.
-fn write_whole(file: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_whole(file: &Path, bytes: &[u8]) -> Result<()> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let partial = file.with_file_name(format!(".{name}.tmp"));
     let written = (|| {

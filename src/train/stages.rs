@@ -171,6 +171,12 @@ impl ClassifierStage {
     }
 }
 
+/// The next smaller size of pieces, 0 being the whole batch: a divisor of at most half.
+pub(super) fn smaller(batch: u32, size: u32) -> Option<u32> {
+    let now = if size == 0 { batch } else { size };
+    (1..=now / 2).rev().find(|&size| batch.is_multiple_of(size))
+}
+
 /// Whether running statistics follow the batches of stage 1.
 pub(super) fn has_statistics(learner: &Learner) -> bool {
     learner.model.parameters().iter().any(|parameter| parameter.role == Role::Statistic)
@@ -358,6 +364,11 @@ impl DualStage {
             recall.curriculum.note(auc);
         }
         Ok(step)
+    }
+
+    /// Contrastive images of the last iteration, \[N, C, side, side\] of the last piece.
+    pub async fn contrastive(&self, learner: &Learner) -> Result<Vec<f32>> {
+        learner.live.gpu().read(self.sampler.buffers().0).await
     }
 
     /// What an iteration's update and one contrastive step cost.
