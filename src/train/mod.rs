@@ -36,7 +36,7 @@ pub use learner::Learner;
 pub use material::Material;
 pub use metrics::Metrics;
 pub use optimiser::Optimiser;
-pub use presets::fraction;
+pub use presets::{fraction, preset_names};
 pub use replay::ReplayBuffer;
 pub use run::{BEST_FILE, Outcome, Seconds, train, train_judge};
 pub(crate) use run_folder::write_whole;

@@ -83,6 +83,7 @@ pub async fn train(
         validator: None,
         last_good: None,
         saved: None,
+        returned: None,
         step: 0,
         images: 0,
         seconds: Seconds::default(),
@@ -93,7 +94,7 @@ pub async fn train(
         let note = Event::note(format!("left out: {damaged}"));
         tell(run.folder, run.observer, &note)?;
     }
-    run.resume().await?;
+    run.resume(u64::MAX).await?;
     let finished = loop {
         match run.stages().await {
             Ok(finished) => break finished,
@@ -231,6 +232,8 @@ struct Run<'a, 'o> {
     last_good: Option<PathBuf>,
     /// The step of the last checkpoint that was begun.
     saved: Option<u64>,
+    /// The checkpoint that diverged training last went back to.
+    returned: Option<u64>,
     /// Iterations over both stages that are over.
     step: u64,
     images: u64,
@@ -241,10 +244,11 @@ struct Run<'a, 'o> {
 }
 
 impl Run<'_, '_> {
-    /// From the last checkpoint that can be read; from the beginning where there is none.
-    async fn resume(&mut self) -> Result<()> {
+    /// From the last checkpoint up to step `most` that can be read; from the beginning where there is none.
+    async fn resume(&mut self, most: u64) -> Result<()> {
         let mut refused = None;
-        for (step, path) in whole_checkpoints(self.folder.path())? {
+        let all = whole_checkpoints(self.folder.path())?;
+        for (step, path) in all.into_iter().filter(|(step, _)| *step <= most) {
             match self.load(step, &path).await {
                 Ok(()) => {
                     if let Some(error) = refused {
@@ -285,7 +289,7 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// Returns whether to go on after an error, from the last checkpoint.
+    /// After diverged training back to a checkpoint; Err with what cannot be mended.
     async fn after_error(&mut self, error: Error) -> Result<()> {
         // Whether or not the checkpoint before could be written, this error came first.
         let settled = self.settle();
@@ -298,19 +302,18 @@ impl Run<'_, '_> {
                     return Err(diverged);
                 }
                 settled?;
-                let note = format!("{diverged}: back to it, at half the learning rate");
+                let note = format!("{diverged}: back, at half the learning rate");
                 tell(self.folder, self.observer, &Event::note(note))?;
-                self.step = 0;
-                self.memory = fresh(self.config, &self.learner.model);
-                if self.last_good.is_some() {
-                    self.resume().await?;
-                } else {
-                    let model = self.learner.model.clone();
-                    let weights = self.material.weights(&model, self.config.seed);
-                    let gpu = self.learner.live.gpu().clone();
-                    let optimiser = self.config.stage1.optimiser();
-                    self.learner = Learner::new(&gpu, &model, &weights, optimiser).await?;
+                // From where it went before without reaching another, it goes further back: what diverges was near it then.
+                let most = match self.saved {
+                    Some(saved) if self.returned == Some(saved) => saved.checked_sub(1),
+                    saved => saved,
+                };
+                self.begin_anew().await?;
+                if let Some(most) = most {
+                    self.resume(most).await?;
                 }
+                self.returned = self.saved;
                 self.memory.roll_backs = roll_backs;
                 Ok(())
             }
@@ -324,6 +327,17 @@ impl Run<'_, '_> {
             }
             other => Err(other),
         }
+    }
+
+    /// As before the first iteration.
+    async fn begin_anew(&mut self) -> Result<()> {
+        let (config, model) = (self.config, self.learner.model.clone());
+        let weights = self.material.weights(&model, config.seed);
+        let gpu = self.learner.live.gpu().clone();
+        self.learner = Learner::new(&gpu, &model, &weights, config.stage1.optimiser()).await?;
+        self.memory = fresh(config, &model);
+        (self.step, self.saved, self.last_good) = (0, None, None);
+        Ok(())
     }
 
     /// Both, as far as they are not over; false where the observer stopped them.
