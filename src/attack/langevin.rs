@@ -12,7 +12,7 @@ use crate::ops::{Advance, Draw, LangevinStep, Random};
 /// Settings of a chain.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Langevin {
-    /// Minus its gradient's direction is energy's: [`Objective::LogSumExp`] or [`Objective::Joint`].
+    /// What is climbed, minus an energy: [`Objective::LogSumExp`] or [`Objective::Joint`].
     pub objective: Objective,
     /// The gradient's factor and the noise's deviation. Images are not kept within \[0, 1\].
     pub step: LangevinStep,

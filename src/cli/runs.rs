@@ -31,11 +31,11 @@ impl Run {
         let config = RunFolder::read_config(path)?;
         let metrics = std::fs::read(path.join("metrics.json")).unwrap_or_default();
         let metrics: Metrics = serde_json::from_slice(&metrics).unwrap_or_default();
-        let steps = RunFolder::read_log(path)?.into_iter().filter_map(|event| match event {
+        let mut steps = RunFolder::read_log(path)?.into_iter().filter_map(|event| match event {
             Event::Step(step) if step.phase <= Phase::Stage2 => Some(step),
             _ => None,
         });
-        let last = steps.last();
+        let last = steps.next_back();
         let state = match metrics.seconds_total {
             Some(_) => "finished",
             None if last.is_some() => "unfinished",
