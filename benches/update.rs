@@ -3,7 +3,7 @@
 
 use lapidary::gpu::{Gpu, Options};
 use lapidary::model::{Activation, Network, WideResNet};
-use lapidary::train::{Learner, Optimiser, Sources, Update};
+use lapidary::train::{Dual, Learner, Optimiser, Sources, Update};
 use pollster::block_on;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -13,19 +13,19 @@ fn main() {
         let gpu = Gpu::new(&Options::from_env()).await.unwrap();
         println!("{}", gpu.adapter());
         let model = Network::from(WideResNet::new(10, 1, 1, 10, Activation::Relu, None).unwrap());
-        let mut learner = Learner::new(&gpu, &model, &model.initial(0)).await.unwrap();
+        let sgd = Optimiser::Sgd { momentum: 0.9, weight_decay: 5e-4 };
+        let mut learner = Learner::new(&gpu, &model, &model.initial(0), sgd).await.unwrap();
         let pixels: Vec<f32> = (0..64 * 256).map(|i| (i % 97) as f32 / 97.0).collect();
         let images = gpu.upload(&pixels).await.unwrap();
         let contrastive = gpu.upload(&pixels).await.unwrap();
         let labels = gpu.upload(&[3u32; 64]).await.unwrap();
         let classes = gpu.upload(&[4u32; 64]).await.unwrap();
-        let optimiser = Optimiser { momentum: 0.9, weight_decay: 5e-4 };
         for (name, contrastive) in [("stage 1", None), ("stage 2", Some((&contrastive, &classes)))]
         {
             let sources = Sources { classified: (&images, &labels), contrastive, batch: [64, 16] };
             let update = match contrastive {
-                None => Update::classifier(&learner, sources, optimiser).await.unwrap(),
-                Some(_) => Update::dual(&learner, sources, optimiser).await.unwrap(),
+                None => Update::classifier(&learner, sources).await.unwrap(),
+                Some(_) => Update::dual(&learner, sources, Dual::default()).await.unwrap(),
             };
             if contrastive.is_some() {
                 update.write_real(&pixels).await.unwrap();

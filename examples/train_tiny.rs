@@ -9,7 +9,7 @@ use lapidary::data::{BatchSource, Part, fashion};
 use lapidary::eval::{Classifier, accuracy};
 use lapidary::gpu::{Gpu, Options};
 use lapidary::model::{Activation, Network, Normalisation, WideResNet};
-use lapidary::train::{Learner, Optimiser, Sources, Update};
+use lapidary::train::{Learner, Optimiser, Sources, Term, Update};
 use std::sync::Arc;
 
 const SIDE: u32 = 16;
@@ -34,13 +34,13 @@ pub async fn run() -> Result<(Vec<f32>, f64)> {
     let model = Network::from(WideResNet::new(10, 1, 1, 10, Activation::Relu, normalisation)?);
 
     let gpu = Gpu::new(&Options::from_env()).await?;
-    let mut learner = Learner::new(&gpu, &model, &model.initial(1)).await?;
+    let sgd = Optimiser::Sgd { momentum: 0.9, weight_decay: 5e-4 };
+    let mut learner = Learner::new(&gpu, &model, &model.initial(1), sgd).await?;
     let images = gpu.upload(&vec![0.0f32; (BATCH * SIDE * SIDE) as usize]).await?;
     let labels = gpu.upload(&[0u32; BATCH as usize]).await?;
     let classified = (&images, &labels);
     let sources = Sources { classified, contrastive: None, batch: [BATCH, SIDE] };
-    let optimiser = Optimiser { momentum: 0.9, weight_decay: 5e-4 };
-    let update = Update::classifier(&learner, sources, optimiser).await?;
+    let update = Update::classifier(&learner, sources).await?;
 
     let batches = BatchSource::images("train", 1, BATCH as usize, train, None)?;
     let mut losses = Vec::new();
@@ -48,7 +48,7 @@ pub async fn run() -> Result<(Vec<f32>, f64)> {
         let batch = batches.batch(step)?;
         gpu.write(&images, &batch.images).await?;
         gpu.write(&labels, &batch.labels).await?;
-        losses.push(update.step(&mut learner, 0.05).await?.ce);
+        losses.push(update.step(&mut learner, 0.05).await?.term(Term::CrossEntropy));
     }
 
     // The averages are what is evaluated and published.

@@ -6,7 +6,8 @@ use std::fs;
 
 use lapidary::Error;
 use lapidary::train::{
-    Config, Event, Material, Metrics, Phase, RunFolder, Step, latest_checkpoint, read_checkpoint,
+    Config, Event, Material, Metrics, Phase, RunFolder, Step, latest_checkpoint, preset_names,
+    read_checkpoint,
 };
 
 fn tiny() -> Config {
@@ -23,14 +24,21 @@ fn refused(result: lapidary::Result<Config>) -> (String, String, String) {
 
 #[test]
 fn presets_are_whole_and_read_back() {
-    for name in ["fashion-demo", "fashion-tiny"] {
+    for name in preset_names() {
         let config = Config::preset(name).unwrap();
         assert_eq!(config.preset, name);
-        assert_eq!(config.evaluate.step_size(), 0.5 / 8.0);
+        assert_eq!(config.evaluate.step_size(), config.evaluate.eps / 8.0);
         assert_eq!(Config::parse(&config.to_toml().unwrap(), "again.toml").unwrap(), config);
     }
     let demo = Config::preset("fashion-demo").unwrap();
     assert_eq!((demo.stage2.start_t, demo.stage2.max_t, demo.stage1.batch), (2, 8, 64));
+    // Three presets deep.
+    let large = Config::preset("imagenet-wrn50-4-t65").unwrap();
+    let stage = &large.stage2;
+    assert_eq!((stage.max_t, stage.auc_threshold, stage.alpha, stage.batch), (65, 0.2, 2.0, 512));
+    assert_eq!((large.data.side, large.model.architecture.as_str()), (224, "wide-resnet50-4"));
+    let folder = fs::read_dir("configs").unwrap();
+    assert_eq!(folder.count(), preset_names().count(), "a file that is no preset");
 }
 
 #[test]
@@ -79,6 +87,14 @@ fn values_out_of_range_and_of_the_wrong_type() {
         ("seed=-1", "whole number"),
         ("stage1=3", "table"),
         ("checkpoint.every=0", "1 to"),
+        ("objective=gan", "`jem`"),
+        ("stage1.optimiser=lion", "`adamw`"),
+        ("stage2.beta2=1", "0 to"),
+        ("stage2.score=energy", "`class-logit`"),
+        ("stage2.micro_batch=5", "a divisor of the batch of 16"),
+        ("jem.reinit=2", "0 to 1"),
+        ("jem.lr=1", "max_gap"),
+        ("stop.epochs=-1", "0 to"),
         ("preset=fashion-demo", "no change"),
     ];
     for (change, wanted) in cases {

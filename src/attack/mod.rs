@@ -4,9 +4,11 @@
 //! often as wanted; one replay is forward pass, gradient for the images alone, and step in place.
 
 mod apgd;
+mod divergence;
 mod draws;
 mod fab;
 mod forward;
+mod langevin;
 mod momentum;
 mod objective;
 mod pgd;
@@ -14,7 +16,9 @@ mod program;
 mod square;
 
 pub use apgd::{Apgd, ApgdAttack};
+pub use divergence::{Divergence, DivergenceAttack};
 pub use fab::{Fab, FabAttack};
+pub use langevin::{Langevin, LangevinChains};
 pub use momentum::{MomentumAttack, MomentumPgd};
 pub use objective::Objective;
 pub use pgd::{Attack, Pgd, Statistics};

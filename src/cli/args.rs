@@ -35,6 +35,10 @@ pub enum Command {
     Demo(Demo),
     /// Train stage 1 and stage 2 as a configuration says
     Train(Train),
+    /// Say whether a configuration fits the adapter, with which memory and about how long
+    Plan(Plan),
+    /// List the runs in a folder, or compare several
+    Runs(Runs),
     /// Draw images of a class
     Sample(Sample),
     /// Name the likeliest classes of pictures
@@ -83,21 +87,41 @@ pub struct Demo {
 /// `train`
 #[derive(Debug, Args)]
 pub struct Train {
-    /// A preset's name or a TOML file; with --resume the run's own where this is left out
-    #[arg(value_name = "CONFIG", required_unless_present = "resume")]
+    /// A preset's name or a TOML file [default: that of the run in --out]
+    #[arg(value_name = "CONFIG", required_unless_present_any = ["resume", "out"])]
     pub config: Option<String>,
-    /// Run folder [default: the first unused of runs/NAME, runs/NAME-2, ...]
+    /// Run folder; a run that is there goes on, if it is of the same configuration [default: the first unused of runs/NAME,
+    /// runs/NAME-2, ...]
     #[arg(long, value_name = "DIR", required_if_eq("resume", "true"))]
     pub out: Option<PathBuf>,
     /// Change a value of the configuration, as stage2.iterations=400
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Go on from the last checkpoint in --out
+    /// Go on from the last checkpoint in --out, and refuse a folder without a run
     #[arg(long)]
     pub resume: bool,
     /// Print what one iteration of each stage runs and needs, and end
     #[arg(long)]
     pub show_plan: bool,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// A preset's name or a TOML file
+    #[arg(value_name = "CONFIG")]
+    pub config: String,
+    /// Change a value of the configuration, as stage2.batch=32
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `runs`
+#[derive(Debug, Args)]
+pub struct Runs {
+    /// A folder of runs [default: runs], or runs to compare
+    #[arg(value_name = "DIR")]
+    pub folders: Vec<PathBuf>,
 }
 
 /// `sample`

@@ -10,7 +10,7 @@ const USAGE: u8 = 2;
 const FILE: u8 = 3;
 const GPU: u8 = 4;
 const DIVERGED: u8 = 5;
-/// Stopped by Ctrl-C or SIGTERM.
+/// Stopped by Ctrl-C, SIGTERM or SIGUSR1.
 pub const STOPPED: u8 = 6;
 
 /// What the program itself has to say, beside the library's errors.

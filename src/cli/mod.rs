@@ -20,12 +20,15 @@ mod font;
 mod generation;
 mod image_set;
 mod inspect;
+mod live;
 mod model;
 pub mod pictures;
+mod plan;
 mod plot;
 mod progress;
 pub mod report;
 mod report_all;
+mod runs;
 mod sample;
 mod sample_files;
 mod session;
@@ -64,6 +67,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         _ if arguments.list => devices::run(&session),
         Some(Command::Demo(args)) => demo::run(&session, &args),
         Some(Command::Train(args)) => train::run(&session, &args),
+        Some(Command::Plan(args)) => plan::run(&session, &args),
+        Some(Command::Runs(args)) => runs::run(&args),
         Some(Command::Sample(args)) => sample::run(&session, &args),
         Some(Command::Eval(args)) => match args.what {
             None => evaluate::run(&session, &args.quick),

@@ -76,16 +76,17 @@ pub(super) fn page(title: &str, heading: &str, about: &str, body: &str, sources:
 }
 
 fn summary(data: &ReportData) -> String {
-    let Config { model, data: images, stage1, stage2, seed, .. } = data.config;
+    let Config { model, data: images, stage1, seed, objective, .. } = data.config;
     let adapter = data.metrics.adapter.as_deref();
     let on = adapter.map_or(String::new(), |adapter| format!(", on {}", escaped(adapter)));
     format!(
-        "WRN-{}-{} on {} at {side}×{side}, {} iterations of adversarial and {} of dual adversarial training, seed {seed}{on}",
+        "WRN-{}-{} on {} at {side}×{side}, objective {}, {} iterations of stage 1 and {} of stage 2, seed {seed}{on}",
         model.depth,
         model.width,
         escaped(&images.train),
+        objective.name(),
         stage1.iterations,
-        stage2.iterations,
+        data.config.stage2_iterations(),
         side = images.side,
     )
 }
@@ -187,6 +188,10 @@ fn plots(data: &ReportData) -> Vec<Plot> {
             vec![
                 line("classifier: cross-entropy", &|step| step.loss_ce),
                 line("energies: binary cross-entropy", &|step| step.loss_bce),
+                line("divergence from clean images", &|step| step.loss_kl),
+                line("out-of-distribution: from uniform", &|step| step.loss_uniform),
+                line("energy gap", &|step| step.energy_gap),
+                line("gradient penalty", &|step| step.r1),
             ],
         ),
         Plot {

@@ -1,7 +1,8 @@
-//! Ctrl-C and SIGTERM: the first asks to save and stop, the second stops at once.
+//! Ctrl-C and SIGTERM: the first asks to save and stop, the second stops at once. SIGUSR1, by which schedulers announce
+//! the end of a job's time, asks to save and stop however often it comes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use anyhow::Context;
 
@@ -9,7 +10,10 @@ use super::exit;
 
 /// Whether a signal has come.
 #[derive(Clone, Debug)]
-pub struct Stop(Arc<AtomicU32>);
+pub struct Stop {
+    count: Arc<AtomicU32>,
+    announced: Arc<AtomicBool>,
+}
 
 impl Stop {
     /// Takes over the process's signals, once: for commands that look at [`Stop::asked`] often.
@@ -23,11 +27,15 @@ impl Stop {
             exit::say("stopping after this iteration; once more stops at once");
         })
         .context("signals cannot be listened to")?;
-        Ok(Self(count))
+        let announced = Arc::new(AtomicBool::new(false));
+        #[cfg(unix)]
+        signal_hook::flag::register(signal_hook::consts::SIGUSR1, announced.clone())
+            .context("SIGUSR1 cannot be listened to")?;
+        Ok(Self { count, announced })
     }
 
     /// Whether to save and stop.
     pub fn asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        self.count.load(Ordering::Relaxed) > 0 || self.announced.load(Ordering::Relaxed)
     }
 }

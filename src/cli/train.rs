@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use super::exit::Failure;
+use super::live::LiveReport;
 use super::progress::clock;
 use super::report::{ReportData, html};
 use super::session::{Session, stopped, watch};
@@ -32,7 +33,7 @@ pub fn run(session: &Session, args: &args::Train) -> anyhow::Result<()> {
     whole_run(session, &config, &out, args.resume)
 }
 
-/// Trains, evaluates, samples and reports.
+/// Begins a run or goes on with the one in `out`, which `resume` says is there; trains, evaluates, samples and reports.
 pub fn whole_run(
     session: &Session,
     config: &Config,
@@ -41,11 +42,18 @@ pub fn whole_run(
 ) -> anyhow::Result<()> {
     let mut progress = session.progress();
     let gpu = session.gpu()?;
-    let mut folder =
-        if resume { RunFolder::resume(out, config)? } else { RunFolder::create(out, config)? };
+    let mut folder = if resume || RunFolder::is_begun(out) {
+        RunFolder::resume(out, config)?
+    } else {
+        RunFolder::create(out, config)?
+    };
     progress.line(&format!("{} on {}, into {}", config.preset, gpu.adapter(), out.display()));
     let stop = Stop::listen()?;
-    let mut observer = |event: &Event| -> Result<Flow> { Ok(watch(&mut progress, &stop, event)) };
+    let mut live = LiveReport::new(out, config, gpu.adapter().to_string());
+    let mut observer = |event: &Event| -> Result<Flow> {
+        live.event(event)?;
+        Ok(watch(&mut progress, &stop, event))
+    };
     let material = Material::load(config)?;
     let training = train(&gpu, config, &material, &mut folder, &mut observer);
     let outcome = pollster::block_on(training)?;
@@ -132,7 +140,7 @@ pub fn show_plan(session: &Session, config: &Config) -> anyhow::Result<()> {
 }
 
 /// A file where there is one or the name looks like one, otherwise a preset.
-fn named(name: &str) -> Result<Config> {
+pub(super) fn named(name: &str) -> Result<Config> {
     let path = Path::new(name);
     if !path.is_file() && path.extension().is_none() && !name.contains(['/', '\\']) {
         return Config::preset(name).map_err(|error| match error {

@@ -66,6 +66,11 @@ impl Classifier {
         Ok(logits)
     }
 
+    /// To be called after the weights changed.
+    pub async fn prepare(&self) -> Result<()> {
+        self.program.prepare().await
+    }
+
     /// What a batch costs.
     pub fn summary(&self) -> &Summary {
         self.program.summary()

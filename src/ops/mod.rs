@@ -1,6 +1,9 @@
 //! One file an op: shape rule, launches, derivative and the kernels' host side.
 
+mod accumulate;
+mod adam_step;
 mod add;
+mod advance;
 mod affine;
 mod apgd;
 mod avg_pool;
@@ -59,7 +62,10 @@ mod square;
 mod sum;
 mod walk;
 
+pub use accumulate::Accumulate;
+pub use adam_step::AdamStep;
 pub use add::Add;
+pub use advance::Advance;
 pub use affine::{Affine, AffineBackward, ChannelScale, FoldBatchNorm};
 pub use apgd::{ApgdJudge, ApgdState, ApgdStep, apgd_state};
 pub use avg_pool::{AvgPool, GlobalAvgPool};
@@ -127,7 +133,10 @@ use std::sync::Arc;
 
 /// Every kernel, by name. tests/kernels.rs fails if one is missing here or differs from its shader.
 pub static KERNELS: &[&Kernel] = &[
+    &accumulate::KERNEL,
+    &adam_step::KERNEL,
     &add::KERNEL,
+    &advance::KERNEL,
     &affine::AFFINE.f32,
     &affine::AFFINE.vec4,
     &affine::BACKWARD.f32,

@@ -7,7 +7,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use super::presets;
+use super::tables::{Jem, Objective, OptimiserName, Ratio, ScoreName, Stop, Trades, Validate};
+use super::{Optimiser, presets, tables};
 use crate::data::{Ood, Source};
 use crate::model::Network;
 use crate::ops::Norm;
@@ -22,6 +23,9 @@ pub struct Config {
     pub preset: String,
     /// Of all random numbers; below 2^63.
     pub seed: u64,
+    /// What is trained.
+    #[serde(default)]
+    pub objective: Objective,
     /// Images.
     pub data: Data,
     /// The net.
@@ -30,6 +34,21 @@ pub struct Config {
     pub stage1: Stage1,
     /// Dual adversarial training.
     pub stage2: Stage2,
+    /// Of objective `trades`.
+    #[serde(default)]
+    pub trades: Trades,
+    /// Of objective `ratio`.
+    #[serde(default)]
+    pub ratio: Ratio,
+    /// Of objective `jem`.
+    #[serde(default)]
+    pub jem: Jem,
+    /// When training ends early.
+    #[serde(default)]
+    pub stop: Stop,
+    /// By what the best weights are chosen.
+    #[serde(default)]
+    pub validate: Validate,
     /// Samples drawn after training.
     pub sample: Sample,
     /// The independent net that names samples.
@@ -53,6 +72,11 @@ pub struct Data {
     /// Training images that are kept from training, to tune by.
     pub held_out: u32,
 }
+
+pub(super) const COUNT: RangeInclusive<u32> = 0..=100_000_000;
+pub(super) const STEPS: RangeInclusive<u32> = 0..=10_000;
+pub(super) const LENGTH: RangeInclusive<f64> = 0.0..=1e6;
+pub(super) const SHARE: RangeInclusive<f64> = 0.0..=1.0;
 
 /// What `model.architecture` says for a WideResNet of any depth and width.
 pub(super) const WRN: &str = "wrn";
@@ -108,12 +132,30 @@ pub struct Stage1 {
     pub iterations: u32,
     /// Images in a batch.
     pub batch: u32,
-    /// At the start; it falls to 0 by a cosine.
+    /// Between warm-up and decay.
     pub learning_rate: f64,
+    /// Iterations over which the rate rises linearly: (it + 1)/warm_up of it.
+    #[serde(default)]
+    pub warm_up: u32,
+    /// Share of the iterations after which the rate falls to 0 by a cosine; 0 over all, 1 for never.
+    #[serde(default)]
+    pub decay_from: f64,
     /// Of all parameters.
     pub weight_decay: f64,
-    /// Nesterov's.
+    /// Nesterov's, of SGD.
     pub momentum: f64,
+    /// What follows the gradient.
+    #[serde(default)]
+    pub optimiser: OptimiserName,
+    /// Adam's for the mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta1: Option<f64>,
+    /// Adam's for the mean square.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta2: Option<f64>,
+    /// Images that go through at once, a divisor of the batch; 0 for the whole batch, or less where memory is short.
+    #[serde(default)]
+    pub micro_batch: u32,
     /// Kind of attack.
     pub attack: Attack,
     /// Of the attack's steps and ball.
@@ -143,8 +185,35 @@ pub struct Stage2 {
     pub decay_from: f64,
     /// Of all parameters.
     pub weight_decay: f64,
-    /// Nesterov's.
+    /// Nesterov's, of SGD.
     pub momentum: f64,
+    /// What follows the gradient.
+    #[serde(default)]
+    pub optimiser: OptimiserName,
+    /// Adam's for the mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta1: Option<f64>,
+    /// Adam's for the mean square.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta2: Option<f64>,
+    /// Images that go through at once, a divisor of the batch; 0 for the whole batch, or less where memory is short.
+    #[serde(default)]
+    pub micro_batch: u32,
+    /// What tells real from contrastive images in the loss.
+    #[serde(default)]
+    pub score: ScoreName,
+    /// What contrastive images climb; of JEM the samples' energy is always minus the score.
+    #[serde(default = "class_logit")]
+    pub climb: ScoreName,
+    /// Of real against contrastive images.
+    #[serde(default = "one")]
+    pub bce_weight: f64,
+    /// Of the cross-entropy.
+    #[serde(default = "one")]
+    pub ce_weight: f64,
+    /// Of the penalty on the scores' slope at real images.
+    #[serde(default)]
+    pub r1: f64,
     /// Of the classifier's attack: steps and ball.
     #[serde(with = "NormName")]
     pub norm: Norm,
@@ -166,6 +235,30 @@ pub struct Stage2 {
     pub auc_threshold: f64,
     /// Images that the mean is over, rounded up to whole batches.
     pub auc_window: u32,
+}
+
+fn class_logit() -> ScoreName {
+    ScoreName::ClassLogit
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl Stage1 {
+    /// The optimiser with its constants.
+    pub fn optimiser(&self) -> Optimiser {
+        let betas = [self.beta1, self.beta2];
+        self.optimiser.build(betas, self.momentum, self.weight_decay)
+    }
+}
+
+impl Stage2 {
+    /// The optimiser with its constants.
+    pub fn optimiser(&self) -> Optimiser {
+        let betas = [self.beta1, self.beta2];
+        self.optimiser.build(betas, self.momentum, self.weight_decay)
+    }
 }
 
 /// `[sample]`
@@ -229,6 +322,9 @@ pub struct Checkpoint {
     pub every: u32,
     /// How many of the last are kept.
     pub keep: u32,
+    /// How often diverged training goes on from the last one, each time with half the learning rate.
+    #[serde(default)]
+    pub roll_backs: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -295,6 +391,11 @@ impl Config {
         Self::from_table(all, schema)
     }
 
+    /// Iterations of stage 2: none where the objective has but stage 1.
+    pub fn stage2_iterations(&self) -> u32 {
+        if self.objective.has_stage2() { self.stage2.iterations } else { 0 }
+    }
+
     /// All values as TOML, which [`Config::parse`] reads back.
     ///
     /// # Errors
@@ -325,13 +426,9 @@ impl Config {
     /// # Errors
     /// `BadConfig` for the first that is not.
     pub fn check(&self) -> Result<()> {
-        const COUNT: RangeInclusive<u32> = 0..=100_000_000;
         const BATCH: RangeInclusive<u32> = 1..=65_535;
-        const STEPS: RangeInclusive<u32> = 0..=10_000;
-        const LENGTH: RangeInclusive<f64> = 0.0..=1e6;
-        const SHARE: RangeInclusive<f64> = 0.0..=1.0;
-        let Self { preset, seed, data, model, stage1, stage2, sample, judge, evaluate, checkpoint } =
-            self;
+        let Self { preset, seed, data, model, stage1, stage2, .. } = self;
+        let Self { sample, judge, evaluate, checkpoint, .. } = self;
         presets::table(preset)?;
         within("seed", *seed, 0..=i64::MAX as u64)?;
 
@@ -354,6 +451,10 @@ impl Config {
         within("stage1.learning_rate", stage1.learning_rate, 0.0..=100.0)?;
         within("stage1.weight_decay", stage1.weight_decay, SHARE)?;
         within("stage1.momentum", stage1.momentum, 0.0..=0.9999)?;
+        within("stage1.warm_up", stage1.warm_up, COUNT)?;
+        within("stage1.decay_from", stage1.decay_from, SHARE)?;
+        let betas = [stage1.beta1, stage1.beta2];
+        steps_of("stage1", betas, (stage1.micro_batch, stage1.batch))?;
         within("stage1.eps", stage1.eps, LENGTH)?;
         within("stage1.steps", stage1.steps, STEPS)?;
         within("stage1.step_size", stage1.step_size, LENGTH)?;
@@ -365,6 +466,11 @@ impl Config {
         within("stage2.decay_from", stage2.decay_from, SHARE)?;
         within("stage2.weight_decay", stage2.weight_decay, SHARE)?;
         within("stage2.momentum", stage2.momentum, 0.0..=0.9999)?;
+        let betas = [stage2.beta1, stage2.beta2];
+        steps_of("stage2", betas, (stage2.micro_batch, stage2.batch))?;
+        within("stage2.bce_weight", stage2.bce_weight, LENGTH)?;
+        within("stage2.ce_weight", stage2.ce_weight, LENGTH)?;
+        within("stage2.r1", stage2.r1, LENGTH)?;
         within("stage2.eps", stage2.eps, LENGTH)?;
         within("stage2.steps", stage2.steps, STEPS)?;
         within("stage2.step_size", stage2.step_size, LENGTH)?;
@@ -373,6 +479,9 @@ impl Config {
         within("stage2.start_T", stage2.start_t, 0..=stage2.max_t)?;
         within("stage2.auc_threshold", stage2.auc_threshold, SHARE)?;
         within("stage2.auc_window", stage2.auc_window, 1..=100_000_000)?;
+
+        let objectives = (&self.trades, &self.ratio, &self.jem);
+        tables::check(objectives, (&self.stop, &self.validate))?;
 
         within("sample.steps", sample.steps, STEPS)?;
         within("sample.step_size", sample.step_size, LENGTH)?;
@@ -393,7 +502,7 @@ impl Config {
         within("checkpoint.keep", checkpoint.keep, 1..=10_000)
     }
 
-    fn to_table(&self) -> Result<Table> {
+    pub(super) fn to_table(&self) -> Result<Table> {
         Table::try_from(self).map_err(|error| bad("config", error, "values that TOML can hold"))
     }
 
@@ -435,8 +544,22 @@ fn renamed(error: Error, key: &str) -> Error {
     }
 }
 
+/// Adam's betas, and whether so many images divide a batch.
+fn steps_of(stage: &str, betas: [Option<f64>; 2], (micro_batch, batch): (u32, u32)) -> Result<()> {
+    for (name, beta) in ["beta1", "beta2"].into_iter().zip(betas) {
+        within(&format!("{stage}.{name}"), beta.unwrap_or(0.0), 0.0..=0.999_999)?;
+    }
+    let divides = micro_batch == 0 || batch.is_multiple_of(micro_batch);
+    let allowed = format!("0, or a divisor of the batch of {batch}");
+    holds(&format!("{stage}.micro_batch"), micro_batch, divides, &allowed)
+}
+
 /// NaN is within nothing.
-fn within<T: PartialOrd + Display>(key: &str, value: T, range: RangeInclusive<T>) -> Result<()> {
+pub(super) fn within<T: PartialOrd + Display>(
+    key: &str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<()> {
     let allowed = format!("{} to {}", range.start(), range.end());
     holds(key, &value, range.contains(&value), &allowed)
 }

@@ -57,10 +57,22 @@ pub struct Step {
     /// Cross-entropy of the labels, on attacked images in stages 1 and 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_ce: Option<f32>,
+    /// Mean KL(clean ‖ attacked), of TRADES.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_kl: Option<f32>,
+    /// Cross-entropy of the uniform distribution on out-of-distribution images, of RATIO.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_uniform: Option<f32>,
+    /// Mean energy of real images minus that of samples, of JEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub energy_gap: Option<f32>,
+    /// Gradient penalty, without its weight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub r1: Option<f32>,
     /// Share of the iteration's images, as attacked, that were named rightly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f32>,
-    /// Accuracy of the averaged weights on clean test or held-out images, in the iterations that measure it.
+    /// Accuracy of the averaged weights on clean validation images, in the iterations that measure it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clean_accuracy: Option<f32>,
     /// The same on attacked images.
@@ -92,6 +104,10 @@ impl Step {
             total,
             loss_bce: None,
             loss_ce: None,
+            loss_kl: None,
+            loss_uniform: None,
+            energy_gap: None,
+            r1: None,
             accuracy: None,
             clean_accuracy: None,
             pgd_accuracy: None,

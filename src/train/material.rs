@@ -7,6 +7,9 @@ use crate::model::{Activation, Checkpoint, Network, Normalisation, StateDict, Wi
 use crate::{Error, Result};
 use std::sync::Arc;
 
+/// Tells the seed of the validation split from that of the held-out one.
+const VALIDATION: u64 = 0x7661_6c69_6461_7465;
+
 /// Prepared images of both parts.
 #[derive(Clone, Debug)]
 pub struct Material {
@@ -14,6 +17,9 @@ pub struct Material {
     pub train: Arc<Prepared>,
     /// Evaluated on: the test images, or the training images that `data.held_out` keeps back.
     pub test: Arc<Prepared>,
+    /// What the best weights are chosen by: the training images that `validate.images` keeps back, or else those that are
+    /// evaluated on.
+    pub validation: Arc<Prepared>,
     /// Of the source's training images, for the run's record.
     pub checksum: u64,
     /// What the classes are called, by label; empty where the data does not say.
@@ -41,11 +47,19 @@ impl Material {
             }
             count => all.split(count, config.seed)?,
         };
+        let (train, validation) = match config.validate.images as usize {
+            0 => (train, None),
+            count => {
+                let (train, kept) = train.split(count, config.seed ^ VALIDATION)?;
+                (train, Some(Arc::new(kept.prepared(side)?)))
+            }
+        };
         let (train, test) = (train.prepared(side)?, test.prepared(side)?);
         let path = &config.model.weights;
         let start = if path.is_empty() { None } else { Some(start(path, &train)?) };
         let (train, test) = (Arc::new(train), Arc::new(test));
-        Ok(Self { train, test, checksum, class_names, damaged, start })
+        let validation = validation.unwrap_or_else(|| Arc::clone(&test));
+        Ok(Self { train, test, validation, checksum, class_names, damaged, start })
     }
 
     /// The network that `model.weights` holds, or else the configuration's for these images, which are normalised by the

@@ -2,17 +2,28 @@
 //! behind.
 
 mod assess;
+mod attacker;
 mod config;
 mod curriculum;
+mod curves;
 mod events;
+mod fit;
 mod learner;
 mod material;
 mod metrics;
+mod optimiser;
+mod picture;
 mod presets;
+mod replay;
 mod run;
 mod run_folder;
+mod saver;
 mod stages;
 mod state;
+mod tables;
+mod tensorboard;
+mod update;
+mod validate;
 
 pub use assess::{Assessment, assess};
 pub use config::{
@@ -20,11 +31,18 @@ pub use config::{
 };
 pub use curriculum::Curriculum;
 pub use events::{Event, Flow, Observer, Phase, Step};
-pub use learner::{Learner, Optimiser, Report, Sources, Update};
+pub use fit::{Fit, fit};
+pub use learner::Learner;
 pub use material::Material;
 pub use metrics::Metrics;
-pub use presets::fraction;
-pub use run::{Outcome, Seconds, train, train_judge};
+pub use optimiser::Optimiser;
+pub use presets::{fraction, preset_names};
+pub use replay::ReplayBuffer;
+pub use run::{BEST_FILE, Outcome, Seconds, train, train_judge};
+pub(crate) use run_folder::write_whole;
 pub use run_folder::{RunFolder, latest_checkpoint, read_checkpoint};
 pub use stages::plans;
 pub use state::{MODEL_FILE, STATE_FILE};
+pub use tables::{Jem, Objective, OptimiserName, Ratio, ScoreName, Stop, Trades, Validate};
+pub use tensorboard::EventFile;
+pub use update::{Contrast, Dual, Report, Score, Sources, Term, Update};

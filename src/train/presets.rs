@@ -5,33 +5,79 @@ use toml::{Table, Value};
 use super::config::{Config, bad, flatten};
 use crate::{Error, Result};
 
-/// Name and text of each.
-const PRESETS: [(&str, &str); 2] = [
+/// Name and text of each. One that names another preset says what differs from it.
+const PRESETS: [(&str, &str); 22] = [
     ("fashion-demo", include_str!("../../configs/fashion-demo.toml")),
+    ("cifar10-at", include_str!("../../configs/cifar10-at.toml")),
+    ("cifar10-dat-t40", include_str!("../../configs/cifar10-dat-t40.toml")),
+    ("cifar10-dat-t50", include_str!("../../configs/cifar10-dat-t50.toml")),
+    ("cifar10-jem", include_str!("../../configs/cifar10-jem.toml")),
+    ("cifar10-ratio", include_str!("../../configs/cifar10-ratio.toml")),
+    ("cifar10-small", include_str!("../../configs/cifar10-small.toml")),
+    ("cifar10-small-at", include_str!("../../configs/cifar10-small-at.toml")),
+    ("cifar10-small-ratio", include_str!("../../configs/cifar10-small-ratio.toml")),
+    ("cifar10-small-trades", include_str!("../../configs/cifar10-small-trades.toml")),
+    ("cifar100-dat-t45", include_str!("../../configs/cifar100-dat-t45.toml")),
+    ("cifar100-dat-t50", include_str!("../../configs/cifar100-dat-t50.toml")),
+    ("fashion-at", include_str!("../../configs/fashion-at.toml")),
+    ("fashion-jem", include_str!("../../configs/fashion-jem.toml")),
+    ("fashion-ratio", include_str!("../../configs/fashion-ratio.toml")),
     ("fashion-tiny", include_str!("../../configs/fashion-tiny.toml")),
+    ("fashion-trades", include_str!("../../configs/fashion-trades.toml")),
+    ("imagenet-convnext-l-t110", include_str!("../../configs/imagenet-convnext-l-t110.toml")),
+    ("imagenet-rn50-t15", include_str!("../../configs/imagenet-rn50-t15.toml")),
+    ("imagenet-rn50-t30", include_str!("../../configs/imagenet-rn50-t30.toml")),
+    ("imagenet-wrn50-4-t30", include_str!("../../configs/imagenet-wrn50-4-t30.toml")),
+    ("imagenet-wrn50-4-t65", include_str!("../../configs/imagenet-wrn50-4-t65.toml")),
 ];
 
-/// The presets' names, as a message has them.
-pub(super) fn names() -> String {
-    PRESETS.map(|(name, _)| name).join(" or ")
+/// The presets' names.
+pub fn preset_names() -> impl Iterator<Item = &'static str> {
+    PRESETS.iter().map(|(name, _)| *name)
 }
 
-/// A preset as it is written.
+/// As a message has them.
+pub(super) fn names() -> String {
+    preset_names().collect::<Vec<_>>().join(", ")
+}
+
+/// A preset with all that it takes from others.
 pub(super) fn table(name: &str) -> Result<Table> {
     let found = PRESETS.iter().find(|(preset, _)| *preset == name);
     let (_, text) = found.ok_or_else(|| bad("preset", format!("{name:?}"), &names()))?;
-    text.parse().map_err(|error| bad(name, error, "TOML"))
+    let own: Table = text.parse().map_err(|error| bad(name, error, "TOML"))?;
+    let base = own.get("preset").and_then(Value::as_str).unwrap_or(name);
+    if base == name {
+        return Ok(own);
+    }
+    let mut all = table(base)?;
+    for (key, value) in own.into_iter().filter(|(key, _)| key != "preset") {
+        match (all.get_mut(&key), value) {
+            (Some(Value::Table(ours)), Value::Table(theirs)) => ours.extend(theirs),
+            (_, value) => {
+                all.insert(key, value);
+            }
+        }
+    }
+    all.insert("preset".into(), name.into());
+    Ok(all)
 }
 
-/// All keys there are, with values of their types: the demo's, and those that it leaves out.
+/// All keys there are, with values of their types: the demo's with what it leaves out, and the optional ones.
 pub(super) fn schema() -> Result<Table> {
-    let mut all = table("fashion-demo")?;
-    if let Some(Value::Table(evaluate)) = all.get_mut("evaluate") {
-        evaluate.insert("step_size".into(), Value::Float(0.0));
-    }
-    if let Some(Value::Table(model)) = all.get_mut("model") {
-        for key in ["architecture", "weights"] {
-            model.insert(key.into(), Value::String(String::new()));
+    let demo: Config =
+        table("fashion-demo")?.try_into().map_err(|error| bad("schema", error, "a preset"))?;
+    let mut all = demo.to_table()?;
+    let optional = [
+        ("evaluate", "step_size"),
+        ("stage1", "beta1"),
+        ("stage1", "beta2"),
+        ("stage2", "beta1"),
+        ("stage2", "beta2"),
+    ];
+    for (name, key) in optional {
+        if let Some(Value::Table(table)) = all.get_mut(name) {
+            table.insert(key.into(), Value::Float(0.0));
         }
     }
     Ok(all)

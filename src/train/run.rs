@@ -1,16 +1,22 @@
 //! A run: stage 1, stage 2, checkpoints between, exactly resumable.
 
-use super::stages::{ClassifierStage, DualStage};
-use super::state::{self, STATE_FILE};
+use super::run_folder::whole_checkpoints;
+use super::saver::Saver;
+use super::stages::{ClassifierStage, DualStage, Recall, has_statistics, smaller};
+use super::state::{self, Memory, STATE_FILE};
+use super::validate::Validator;
 use super::{
-    Config, Curriculum, Event, Flow, Learner, Material, Observer, Phase, RunFolder, Stage1, Step,
-    read_checkpoint,
+    Config, Curriculum, Event, Flow, Learner, Material, Objective, Observer, Phase, ReplayBuffer,
+    RunFolder, Stage1, Step, read_checkpoint,
 };
 use crate::gpu::Gpu;
 use crate::model::{Checkpoint, Metadata, Network, StateDict};
 use crate::{Error, Result};
 use std::path::PathBuf;
 use std::time::Instant;
+
+/// The published weights of the best validation.
+pub const BEST_FILE: &str = "best.safetensors";
 
 /// What training came to.
 #[derive(Clone, Debug)]
@@ -43,7 +49,9 @@ pub struct Seconds {
 /// Trains both stages, from the folder's latest checkpoint if it has one. Every event goes into the
 /// folder's log, then to the observer, who may stop the run: it is then saved first.
 ///
-/// Err with [`Error::Diverged`] as soon as a loss is not finite.
+/// Where training diverges it goes on from the last checkpoint at half the rate, `checkpoint.roll_backs` times; after that
+/// it ends with [`Error::Diverged`]. Images or a folder that cannot be read or written end it with that error, after a
+/// checkpoint of what was reached, if one can be written.
 pub async fn train(
     gpu: &Gpu,
     config: &Config,
@@ -53,7 +61,55 @@ pub async fn train(
 ) -> Result<Outcome> {
     let model = material.model(config)?;
     let weights = material.weights(&model, config.seed);
-    let learner = Learner::new(gpu, &model, &weights).await?;
+    let learner = Learner::new(gpu, &model, &weights, config.stage1.optimiser()).await?;
+    let metadata = Metadata {
+        side: Some(config.data.side),
+        preset: Some(config.preset.clone()),
+        class_names: Some(material.class_names.clone()).filter(|names| !names.is_empty()),
+        version: Some(env!("CARGO_PKG_VERSION").into()),
+        ..model.metadata()
+    };
+    let minutes = if config.stop.minutes > 0.0 { minutes_before(folder)? } else { 0.0 };
+    let memory = fresh(config, &model);
+    let mut run = Run {
+        config,
+        material,
+        folder,
+        observer,
+        learner,
+        memory,
+        metadata,
+        saver: Saver::default(),
+        validator: None,
+        last_good: None,
+        saved: None,
+        returned: None,
+        step: 0,
+        images: 0,
+        seconds: Seconds::default(),
+        began: Instant::now(),
+        minutes,
+    };
+    for damaged in &material.damaged {
+        let note = Event::note(format!("left out: {damaged}"));
+        tell(run.folder, run.observer, &note)?;
+    }
+    run.resume(u64::MAX).await?;
+    let finished = loop {
+        match run.stages().await {
+            Ok(finished) => break finished,
+            Err(error) => run.after_error(error).await?,
+        }
+    };
+    run.settle()?;
+    let Run { learner, metadata, memory, seconds, images, .. } = run;
+    let average = learner.average.download().await?;
+    let t_reached = memory.recall.curriculum.t;
+    Ok(Outcome { model, average, metadata, t_reached, seconds, images, finished })
+}
+
+/// Before the first iteration.
+fn fresh(config: &Config, model: &Network) -> Memory {
     let stage = &config.stage2;
     let curriculum = Curriculum::new(
         stage.start_t,
@@ -62,37 +118,31 @@ pub async fn train(
         stage.auc_window,
         stage.batch,
     );
-    let metadata = Metadata {
-        side: Some(config.data.side),
-        preset: Some(config.preset.clone()),
-        class_names: Some(material.class_names.clone()).filter(|names| !names.is_empty()),
-        version: Some(env!("CARGO_PKG_VERSION").into()),
-        ..model.metadata()
-    };
-    let seconds = Seconds::default();
-    let mut run = Run {
-        config,
-        material,
-        folder,
-        observer,
-        learner,
-        curriculum,
-        metadata,
-        last_good: None,
-        step: 0,
+    let replay = (config.objective == Objective::Jem)
+        .then(|| ReplayBuffer::new(&config.jem, config.seed, model.channels(), config.data.side));
+    Memory {
+        recall: Recall { curriculum, replay },
         images: 0,
-        seconds,
-    };
-    for damaged in &material.damaged {
-        let note = Event::note(format!("left out: {damaged}"));
-        tell(run.folder, run.observer, &note)?;
+        roll_backs: 0,
+        best: None,
+        stale: 0,
+        micro: [config.stage1.micro_batch, config.stage2.micro_batch],
     }
-    run.resume().await?;
-    let finished = run.stage1().await? && run.stage2().await?;
-    let Run { learner, metadata, curriculum, seconds, images, .. } = run;
-    let average = learner.average.download().await?;
-    let t_reached = curriculum.t;
-    Ok(Outcome { model, average, metadata, t_reached, seconds, images, finished })
+}
+
+/// Of training, by the log. A checkpoint does not have it: resumed and unbroken runs would differ in it.
+fn minutes_before(folder: &RunFolder) -> Result<f64> {
+    let (mut minutes, mut last) = (0.0, 0.0);
+    for event in RunFolder::read_log(folder.path())? {
+        match event {
+            Event::Phase { .. } => minutes += std::mem::take(&mut last),
+            Event::Step(step) if step.phase <= Phase::Stage2 => {
+                last = step.seconds.map_or(last, |seconds| f64::from(seconds) / 60.0);
+            }
+            _ => {}
+        }
+    }
+    Ok(minutes + last)
 }
 
 /// Trains the same network plainly on the same images: the judge of samples, never used in training.
@@ -106,13 +156,16 @@ pub async fn train_judge(
     let model = material.model(config)?;
     // Of its own beginning and its own order of images.
     let weights = model.initial(config.seed.wrapping_add(1 << 32));
-    let mut learner = Learner::new(gpu, &model, &weights).await?;
+    let mut learner = Learner::new(gpu, &model, &weights, config.stage1.optimiser()).await?;
     let judge = &config.judge;
     let stage = Stage1 {
         iterations: judge.iterations,
         batch: judge.batch,
         learning_rate: judge.learning_rate,
         steps: 0,
+        micro_batch: 0,
+        warm_up: 0,
+        decay_from: 0.0,
         ..config.stage1.clone()
     };
     let total = u64::from(stage.iterations);
@@ -120,11 +173,11 @@ pub async fn train_judge(
     if tell(folder, observer, &begin)? == Flow::Stop {
         return Ok(None);
     }
-    let of = (Phase::Judge, &stage, "judge");
-    let mut training = ClassifierStage::new(config, material, &learner, of, 0).await?;
+    let of = (Phase::Judge, &stage, "judge", Objective::At);
+    let mut training = ClassifierStage::new(config, material, &learner, of, (0, 0)).await?;
     for _ in 0..total {
-        let step = training.iterate(&mut learner).await?;
-        check_finite(&step, step.iteration, None)?;
+        let step = training.iterate(&mut learner, 1.0).await?;
+        check(&step, step.iteration, f64::INFINITY)?;
         if tell(folder, observer, &Event::Step(step))? == Flow::Stop {
             return Ok(None);
         }
@@ -144,13 +197,23 @@ pub(super) fn tell(
     observer(event)
 }
 
-fn check_finite(step: &Step, number: u64, last_good: Option<PathBuf>) -> Result<()> {
-    let losses = [("cross-entropy", step.loss_ce), ("binary cross-entropy", step.loss_bce)];
-    let auc = [("AUC", step.auc)];
-    for (what, value) in losses.into_iter().chain(auc) {
-        if let Some(value) = value.filter(|value| !value.is_finite()) {
+/// Err with [`Error::Diverged`] for numbers that are not finite, and energies further apart than `max_gap`.
+fn check(step: &Step, number: u64, max_gap: f64) -> Result<()> {
+    let numbers = [
+        ("cross-entropy", step.loss_ce),
+        ("binary cross-entropy", step.loss_bce),
+        ("divergence from clean images", step.loss_kl),
+        ("cross-entropy of out-of-distribution images", step.loss_uniform),
+        ("gradient penalty", step.r1),
+        ("energy gap", step.energy_gap),
+        ("AUC", step.auc),
+    ];
+    for (what, value) in numbers {
+        let Some(value) = value else { continue };
+        let far = what == "energy gap" && f64::from(value.abs()) > max_gap;
+        if !value.is_finite() || far {
             let what = format!("{what} is {value}");
-            return Err(Error::Diverged { step: number, what, last_good });
+            return Err(Error::Diverged { step: number, what, last_good: None });
         }
     }
     Ok(())
@@ -162,50 +225,175 @@ struct Run<'a, 'o> {
     folder: &'a mut RunFolder,
     observer: &'a mut Observer<'o>,
     learner: Learner,
-    curriculum: Curriculum,
+    memory: Memory,
     metadata: Metadata,
+    saver: Saver,
+    validator: Option<Validator>,
     last_good: Option<PathBuf>,
+    /// The step of the last checkpoint that was begun.
+    saved: Option<u64>,
+    /// The checkpoint that diverged training last went back to.
+    returned: Option<u64>,
     /// Iterations over both stages that are over.
     step: u64,
     images: u64,
     seconds: Seconds,
+    began: Instant,
+    /// Of training, before this process.
+    minutes: f64,
 }
 
 impl Run<'_, '_> {
-    async fn resume(&mut self) -> Result<()> {
-        let Some((step, path)) = self.folder.latest()? else { return Ok(()) };
-        let files = read_checkpoint(&path)?;
+    /// From the last checkpoint up to step `most` that can be read; from the beginning where there is none.
+    async fn resume(&mut self, most: u64) -> Result<()> {
+        let mut refused = None;
+        let all = whole_checkpoints(self.folder.path())?;
+        for (step, path) in all.into_iter().filter(|(step, _)| *step <= most) {
+            match self.load(step, &path).await {
+                Ok(()) => {
+                    if let Some(error) = refused {
+                        let note = format!("went on from step {step}: {error}");
+                        tell(self.folder, self.observer, &Event::note(note))?;
+                    }
+                    return Ok(());
+                }
+                // The files may be damaged: the one before may do.
+                Err(error @ (Error::BadFile { .. } | Error::Mismatch { .. })) => {
+                    refused.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    async fn load(&mut self, step: u64, path: &std::path::Path) -> Result<()> {
+        let files = read_checkpoint(path)?;
         let state = files.iter().find(|(name, _)| name == STATE_FILE);
-        let missing = || Error::bad_file(&path, format_args!("no {STATE_FILE} in it"));
+        let missing = || Error::bad_file(path, format_args!("no {STATE_FILE} in it"));
         let (_, bytes) = state.ok_or_else(missing)?;
-        let (learner, curriculum) = (&mut self.learner, &mut self.curriculum);
-        self.step = state::restore(learner, curriculum, &path, bytes).await?;
-        if self.step != step {
-            let reason = format!("the state is of step {}, the folder's name of {step}", self.step);
+        let (config, model) = (self.config, self.learner.model.clone());
+        let stage2 = step > u64::from(config.stage1.iterations);
+        let optimiser = if stage2 { config.stage2.optimiser() } else { config.stage1.optimiser() };
+        let gpu = self.learner.live.gpu().clone();
+        let weights = self.material.weights(&model, config.seed);
+        let mut learner = Learner::new(&gpu, &model, &weights, optimiser).await?;
+        let mut memory = fresh(config, &model);
+        let of = state::restore(&mut learner, &mut memory, path, bytes).await?;
+        if of != step {
+            let reason = format!("the state is of step {of}, the folder's name of {step}");
             return Err(Error::bad_file(path, reason));
         }
-        self.last_good = Some(path);
+        (self.learner, self.memory, self.step) = (learner, memory, step);
+        (self.last_good, self.saved) = (Some(path.into()), Some(step));
         Ok(())
+    }
+
+    /// After diverged training back to a checkpoint; Err with what cannot be mended.
+    async fn after_error(&mut self, error: Error) -> Result<()> {
+        // Whether or not the checkpoint before could be written, this error came first.
+        let settled = self.settle();
+        match error {
+            Error::Diverged { step, what, .. } => {
+                let roll_backs = self.memory.roll_backs + 1;
+                let last_good = self.last_good.clone();
+                let diverged = Error::Diverged { step, what, last_good };
+                if roll_backs > self.config.checkpoint.roll_backs {
+                    return Err(diverged);
+                }
+                settled?;
+                let note = format!("{diverged}: back, at half the learning rate");
+                tell(self.folder, self.observer, &Event::note(note))?;
+                // From where it went before without reaching another, it goes further back: what diverges was near it then.
+                let most = match self.saved {
+                    Some(saved) if self.returned == Some(saved) => saved.checked_sub(1),
+                    saved => saved,
+                };
+                self.begin_anew().await?;
+                if let Some(most) = most {
+                    self.resume(most).await?;
+                }
+                self.returned = self.saved;
+                self.memory.roll_backs = roll_backs;
+                Ok(())
+            }
+            error @ Error::BadFile { .. } => {
+                if self.saved != Some(self.step) && self.step > 0 {
+                    // As far as that goes: what cannot be written now does not matter beside the error.
+                    let saved = self.save().await.and_then(|()| self.settle());
+                    drop(saved);
+                }
+                Err(error)
+            }
+            other => Err(other),
+        }
+    }
+
+    /// As before the first iteration.
+    async fn begin_anew(&mut self) -> Result<()> {
+        let (config, model) = (self.config, self.learner.model.clone());
+        let weights = self.material.weights(&model, config.seed);
+        let gpu = self.learner.live.gpu().clone();
+        self.learner = Learner::new(&gpu, &model, &weights, config.stage1.optimiser()).await?;
+        self.memory = fresh(config, &model);
+        (self.step, self.saved, self.last_good) = (0, None, None);
+        Ok(())
+    }
+
+    /// Both, as far as they are not over; false where the observer stopped them.
+    async fn stages(&mut self) -> Result<bool> {
+        Ok(self.stage1().await? && self.stage2().await?)
+    }
+
+    /// Whether training ends before its iterations are over.
+    fn ended(&self) -> bool {
+        let stop = &self.config.stop;
+        let images = self.memory.images as f64;
+        let epochs = images / self.material.train.len().max(1) as f64;
+        let minutes = self.minutes + self.began.elapsed().as_secs_f64() / 60.0;
+        let reached = |most: f64, value: f64| most > 0.0 && value >= most;
+        reached(stop.images.into(), images)
+            || reached(stop.epochs, epochs)
+            || reached(stop.minutes, minutes)
+            || reached(stop.plateau.into(), self.memory.stale.into())
+    }
+
+    /// Half of the learning rate for each time that training diverged.
+    fn factor(&self) -> f64 {
+        0.5_f64.powf(self.memory.roll_backs.into())
     }
 
     /// Returns whether to go on.
     async fn stage1(&mut self) -> Result<bool> {
-        let total = u64::from(self.config.stage1.iterations);
-        if self.step >= total {
+        let config = self.config;
+        let total = u64::from(config.stage1.iterations);
+        if self.step >= total || self.ended() {
             return Ok(true);
         }
         let begin = Event::Phase { phase: Phase::Stage1, done: self.step, total };
         if tell(self.folder, self.observer, &begin)? == Flow::Stop {
-            return self.save().await.map(|()| false);
+            return self.stop().await;
         }
         let began = Instant::now();
-        let of = (Phase::Stage1, &self.config.stage1, "classification");
-        let mut stage =
-            ClassifierStage::new(self.config, self.material, &self.learner, of, self.step).await?;
-        while self.step < total {
-            let step = stage.iterate(&mut self.learner).await?;
-            self.images += u64::from(self.config.stage1.batch);
-            let go_on = self.after(step, self.step + 1 == total).await?;
+        self.validator = self.validator().await?;
+        let of = (Phase::Stage1, &config.stage1, "classification", config.objective);
+        let mut stage = loop {
+            let [micro, _] = self.memory.micro;
+            let (material, learner) = (self.material, &self.learner);
+            let made = ClassifierStage::new(config, material, learner, of, (self.step, micro));
+            match made.await {
+                Err(Error::OutOfMemory(doing)) if has_statistics(learner) => {
+                    let advice = "stage 1 needs its whole batch at once, for batch norm's statistics: a smaller stage1.batch may fit";
+                    return Err(Error::OutOfMemory(format!("{doing}; {advice}")));
+                }
+                Err(error @ Error::OutOfMemory(_)) => self.smaller(0, error)?,
+                made => break made?,
+            }
+        };
+        while self.step < total && !self.ended() {
+            let factor = self.factor();
+            let step = stage.iterate(&mut self.learner, factor).await?;
+            let go_on = self.after(step, config.stage1.batch, total).await?;
             self.seconds.stage1 = began.elapsed().as_secs_f64();
             if !go_on {
                 return Ok(false);
@@ -215,28 +403,44 @@ impl Run<'_, '_> {
     }
 
     async fn stage2(&mut self) -> Result<bool> {
-        let before = u64::from(self.config.stage1.iterations);
-        let total = u64::from(self.config.stage2.iterations);
-        if self.step >= before + total {
+        let config = self.config;
+        let before = u64::from(config.stage1.iterations);
+        let total = before + u64::from(config.stage2_iterations());
+        if self.step >= total || self.ended() {
             return Ok(true);
         }
         if self.step == before {
             // From stage 1's averages, with a fresh average and a fresh optimiser.
             let average = self.learner.average.download().await?;
             let gpu = self.learner.live.gpu().clone();
-            self.learner = Learner::new(&gpu, &self.learner.model, &average).await?;
+            let optimiser = config.stage2.optimiser();
+            self.learner = Learner::new(&gpu, &self.learner.model, &average, optimiser).await?;
         }
         let done = self.step - before;
-        let begin = Event::Phase { phase: Phase::Stage2, done, total };
+        let begin = Event::Phase { phase: Phase::Stage2, done, total: total - before };
         if tell(self.folder, self.observer, &begin)? == Flow::Stop {
-            return self.save().await.map(|()| false);
+            return self.stop().await;
         }
         let began = Instant::now();
-        let mut stage = DualStage::new(self.config, self.material, &self.learner, done).await?;
-        while self.step < before + total {
-            let step = stage.iterate(&mut self.learner, &mut self.curriculum).await?;
-            self.images += 3 * u64::from(self.config.stage2.batch);
-            let go_on = self.after(step, self.step + 1 == before + total).await?;
+        self.validator = self.validator().await?;
+        let mut stage = loop {
+            let [_, micro] = self.memory.micro;
+            let made = DualStage::new(config, self.material, &self.learner, (done, micro));
+            match made.await {
+                Err(error @ Error::OutOfMemory(_)) => self.smaller(1, error)?,
+                made => break made?,
+            }
+        };
+        while self.step < total && !self.ended() {
+            let (factor, recall) = (self.factor(), &mut self.memory.recall);
+            let step = stage.iterate(&mut self.learner, recall, factor).await?;
+            let iteration = step.iteration;
+            let go_on = self.after(step, 3 * config.stage2.batch, total).await?;
+            if self.saved == Some(self.step) {
+                let images = stage.contrastive(&self.learner).await?;
+                let [channels, side] = [self.learner.model.channels(), config.data.side];
+                self.folder.picture(iteration, "stage2/contrastive", &images, [channels, side])?;
+            }
             self.seconds.stage2 = began.elapsed().as_secs_f64();
             if !go_on {
                 return Ok(false);
@@ -245,28 +449,93 @@ impl Run<'_, '_> {
         Ok(true)
     }
 
-    /// Logs an iteration, saves where it is time, and returns whether to go on.
-    async fn after(&mut self, step: Step, last: bool) -> Result<bool> {
-        check_finite(&step, self.step, self.last_good.clone())?;
+    /// Takes the next smaller micro-batch of a stage whose configuration leaves it open, and says so. Err with `error` where
+    /// there is none.
+    fn smaller(&mut self, stage: usize, error: Error) -> Result<()> {
+        let Config { stage1, stage2, .. } = self.config;
+        let all = [(stage1.batch, stage1.micro_batch), (stage2.batch, stage2.micro_batch)];
+        let pair = all.get(stage).zip(self.memory.micro.get_mut(stage));
+        let Some((&(batch, 0), micro)) = pair else { return Err(error) };
+        let next = smaller(batch, *micro);
+        let Some(next) = next else { return Err(error) };
+        *micro = next;
+        let note = format!("{error}: {next} of {batch} images at once");
+        tell(self.folder, self.observer, &Event::note(note)).map(drop)
+    }
+
+    async fn validator(&self) -> Result<Option<Validator>> {
+        if self.config.validate.every == 0 {
+            return Ok(None);
+        }
+        Validator::new(self.config, self.material, &self.learner).await.map(Some)
+    }
+
+    /// Judges, logs and saves where it is time after an iteration of so many images, and returns whether to go on.
+    async fn after(&mut self, mut step: Step, images: u32, total: u64) -> Result<bool> {
+        check(&step, self.step, self.config.jem.max_gap)?;
         self.step += 1;
+        self.images += u64::from(images);
+        self.memory.images += u64::from(images);
+        if let Some(validator) = &self.validator
+            && self.step.is_multiple_of(self.config.validate.every.into())
+        {
+            let [clean, attacked] = validator.measure().await?;
+            step.clean_accuracy = Some(clean as f32);
+            step.pgd_accuracy = Some(attacked as f32);
+            self.judge(attacked).await?;
+        }
         let stop = tell(self.folder, self.observer, &Event::Step(step))? == Flow::Stop;
         let every = u64::from(self.config.checkpoint.every.max(1));
+        let last = self.step == total || self.ended();
+        if self.saver.is_finished() {
+            self.settle()?;
+        }
         if stop || last || self.step.is_multiple_of(every) {
             self.save().await?;
+        }
+        if stop || last {
+            self.settle()?;
         }
         Ok(!stop)
     }
 
+    /// Keeps the averages where they are the best so far.
+    async fn judge(&mut self, accuracy: f64) -> Result<()> {
+        if self.memory.best.is_some_and(|best| best >= accuracy) {
+            self.memory.stale += 1;
+            return Ok(());
+        }
+        (self.memory.best, self.memory.stale) = (Some(accuracy), 0);
+        let weights = self.learner.average.download().await?;
+        let metadata = Metadata { step: Some(self.step), ..self.metadata.clone() };
+        let best = Checkpoint { metadata, weights, source: BEST_FILE.into() };
+        self.folder.write(BEST_FILE, &best.to_bytes()?).map(drop)
+    }
+
+    async fn stop(&mut self) -> Result<bool> {
+        self.save().await?;
+        self.settle()?;
+        Ok(false)
+    }
+
+    /// Begins to write a checkpoint, as soon as the one before is on disk.
     async fn save(&mut self) -> Result<()> {
         let metadata = self.metadata.clone();
-        let state = state::save(&self.learner, &self.curriculum, self.step, metadata);
-        let files = state.await?.ok_or_else(|| Error::Diverged {
+        let taken = state::take(&self.learner, &self.memory, self.step, metadata).await?;
+        let taken = taken.ok_or_else(|| Error::Diverged {
             step: self.step,
             what: "weights are not finite".into(),
-            last_good: self.last_good.clone(),
+            last_good: None,
         })?;
-        let path = self.folder.write_checkpoint(self.step, &files)?;
+        self.settle()?;
+        self.saved = Some(self.step);
+        self.saver.begin(self.folder.checkpoints(), self.step, taken)
+    }
+
+    /// Waits for the checkpoint that is on its way.
+    fn settle(&mut self) -> Result<()> {
+        let Some((step, path)) = self.saver.wait()? else { return Ok(()) };
         self.last_good = Some(path.clone());
-        tell(self.folder, self.observer, &Event::Saved { step: self.step, path }).map(drop)
+        tell(self.folder, self.observer, &Event::Saved { step, path }).map(drop)
     }
 }

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::config::Config;
+use super::config::{Config, flatten};
+use super::curves::Curves;
 use super::events::Event;
 use super::metrics::Metrics;
+use super::picture::grid;
 use crate::{Error, Result};
 
 const CONFIG: &str = "config.toml";
@@ -24,7 +26,8 @@ const MANIFEST: &str = "files.json";
 pub struct RunFolder {
     path: PathBuf,
     log: File,
-    keep: usize,
+    curves: Curves,
+    checkpoints: Checkpoints,
 }
 
 impl RunFolder {
@@ -35,8 +38,7 @@ impl RunFolder {
     pub fn create(path: impl AsRef<Path>, config: &Config) -> Result<Self> {
         let path = path.as_ref();
         if path.join(CONFIG).exists() {
-            let reason =
-                "a run is here already: --resume goes on with it, another --out begins anew";
+            let reason = "a run is here already";
             return Err(Error::bad_file(path, reason));
         }
         fs::create_dir_all(path.join(CHECKPOINTS)).map_err(|error| Error::bad_file(path, error))?;
@@ -65,6 +67,11 @@ impl RunFolder {
             });
         }
         Self::open(path, config)
+    }
+
+    /// Whether a run was begun here.
+    pub fn is_begun(path: impl AsRef<Path>) -> bool {
+        path.as_ref().join(CONFIG).exists()
     }
 
     /// The first of `parent/name`, `parent/name-2`, ... that holds no run.
@@ -124,7 +131,8 @@ impl RunFolder {
         &self.path
     }
 
-    /// Appends one line to `log.jsonl` and hands it to the system at once: only a crash of the machine loses it.
+    /// Appends one line to `log.jsonl` and hands it to the system at once: only a crash of the machine loses it. Iterations
+    /// also go into `log.csv` and TensorBoard's events.
     ///
     /// # Errors
     /// `BadFile` where it cannot be written.
@@ -132,7 +140,25 @@ impl RunFolder {
         let failed = |error: String| Error::bad_file(self.path.join(LOG), error);
         let mut line = serde_json::to_vec(event).map_err(|error| failed(error.to_string()))?;
         line.push(b'\n');
-        self.log.write_all(&line).map_err(|error| failed(error.to_string()))
+        self.log.write_all(&line).map_err(|error| failed(error.to_string()))?;
+        match event {
+            Event::Step(step) => self.curves.step(step),
+            _ => Ok(()),
+        }
+    }
+
+    /// Shows up to 16 images of an iteration, \[N, C, side, side\] with C 1 or 3, in TensorBoard.
+    pub(super) fn picture(
+        &mut self,
+        step: u64,
+        tag: &str,
+        images: &[f32],
+        [channels, side]: [u32; 2],
+    ) -> Result<()> {
+        match grid(images, channels, side)? {
+            Some((size, png)) => self.curves.image(step, tag, size, &png),
+            None => Ok(()),
+        }
     }
 
     /// Writes a file of the run whole, as a picture or the report.
@@ -163,33 +189,12 @@ impl RunFolder {
     /// # Errors
     /// `BadFile` where it cannot be written; earlier checkpoints are then untouched.
     pub fn write_checkpoint(&self, step: u64, files: &[(&str, Vec<u8>)]) -> Result<PathBuf> {
-        let all = self.path.join(CHECKPOINTS);
-        let target = all.join(format!("step-{step}"));
-        let partial = all.join(format!(".step-{step}.tmp"));
-        let manifest: Map<String, Value> =
-            files.iter().map(|(name, bytes)| ((*name).into(), bytes.len().into())).collect();
-        let manifest = Value::Object(manifest).to_string().into_bytes();
-        let written = (|| {
-            remove_folder(&partial)?;
-            fs::create_dir_all(&partial)?;
-            let listed = (MANIFEST, &manifest);
-            for (name, bytes) in files.iter().map(|(name, bytes)| (*name, bytes)).chain([listed]) {
-                let mut file = File::create(partial.join(name))?;
-                file.write_all(bytes)?;
-                file.sync_all()?;
-            }
-            sync_folder(&partial)?;
-            remove_folder(&target)?;
-            fs::rename(&partial, &target)?;
-            sync_folder(&all)
-        })();
-        if let Err(error) = written {
-            // What is left over is ignored by readers, and the first error is the one to tell.
-            drop(remove_folder(&partial));
-            return Err(Error::bad_file(&target, error));
-        }
-        self.remove_others(&all, step).map_err(|error| Error::bad_file(&all, error))?;
-        Ok(target)
+        self.checkpoints.write(step, files)
+    }
+
+    /// Where checkpoints go, for a thread that writes them.
+    pub(super) fn checkpoints(&self) -> Checkpoints {
+        self.checkpoints.clone()
     }
 
     /// The last whole checkpoint: its step and folder.
@@ -215,13 +220,57 @@ impl RunFolder {
             Ok(log)
         })();
         let log = opened.map_err(|error: io::Error| Error::bad_file(&file, error))?;
-        Ok(Self { path: path.into(), log, keep: config.checkpoint.keep as usize })
+        let keep = config.checkpoint.keep as usize;
+        let checkpoints = Checkpoints { all: path.join(CHECKPOINTS), keep };
+        let hyperparameters = flatten(&config.to_table()?);
+        let curves = Curves::open(path, &Self::read_log(path)?, &hyperparameters)?;
+        Ok(Self { path: path.into(), log, curves, checkpoints })
+    }
+}
+
+/// The folder of a run's checkpoints, and how many stay there.
+#[derive(Clone, Debug)]
+pub(super) struct Checkpoints {
+    all: PathBuf,
+    keep: usize,
+}
+
+impl Checkpoints {
+    /// See [`RunFolder::write_checkpoint`].
+    pub fn write(&self, step: u64, files: &[(&str, Vec<u8>)]) -> Result<PathBuf> {
+        let all = &self.all;
+        let target = all.join(format!("step-{step}"));
+        let partial = all.join(format!(".step-{step}.tmp"));
+        let manifest: Map<String, Value> =
+            files.iter().map(|(name, bytes)| ((*name).into(), entry(bytes))).collect();
+        let manifest = Value::Object(manifest).to_string().into_bytes();
+        let written = (|| {
+            remove_folder(&partial)?;
+            fs::create_dir_all(&partial)?;
+            let listed = (MANIFEST, &manifest);
+            for (name, bytes) in files.iter().map(|(name, bytes)| (*name, bytes)).chain([listed]) {
+                let mut file = File::create(partial.join(name))?;
+                file.write_all(bytes)?;
+                file.sync_all()?;
+            }
+            sync_folder(&partial)?;
+            remove_folder(&target)?;
+            fs::rename(&partial, &target)?;
+            sync_folder(all)
+        })();
+        if let Err(error) = written {
+            // What is left over is ignored by readers, and the first error is the one to tell.
+            drop(remove_folder(&partial));
+            return Err(Error::bad_file(&target, error));
+        }
+        self.remove_others(step).map_err(|error| Error::bad_file(all, error))?;
+        Ok(target)
     }
 
     /// Leaves the last `keep` whole checkpoints up to `step`, and nothing that was abandoned half written.
-    fn remove_others(&self, all: &Path, step: u64) -> io::Result<()> {
+    fn remove_others(&self, step: u64) -> io::Result<()> {
         let mut whole = Vec::new();
-        for entry in fs::read_dir(all)? {
+        for entry in fs::read_dir(&self.all)? {
             let (name, path) = entry.map(|entry| (entry.file_name(), entry.path()))?;
             let Some(name) = name.to_str() else { continue };
             match step_of(name) {
@@ -246,7 +295,12 @@ impl RunFolder {
 /// # Errors
 /// `BadFile` where the folder cannot be listed.
 pub fn latest_checkpoint(run: impl AsRef<Path>) -> Result<Option<(u64, PathBuf)>> {
-    let all = run.as_ref().join(CHECKPOINTS);
+    Ok(whole_checkpoints(run.as_ref())?.into_iter().next())
+}
+
+/// All whole checkpoints of a run, the last first.
+pub(super) fn whole_checkpoints(run: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let all = run.join(CHECKPOINTS);
     let failed = |error: io::Error| Error::bad_file(&all, error);
     let mut found = Vec::new();
     for entry in fs::read_dir(&all).map_err(failed)? {
@@ -255,25 +309,34 @@ pub fn latest_checkpoint(run: impl AsRef<Path>) -> Result<Option<(u64, PathBuf)>
         found.extend(step.map(|step| (step, entry.path())));
     }
     found.sort();
-    Ok(found.into_iter().rev().find(|(_, path)| manifest(path).is_ok()))
+    Ok(found.into_iter().rev().filter(|(_, path)| manifest(path).is_ok()).collect())
 }
 
 /// A checkpoint's files: names and contents, in the names' order.
 ///
 /// # Errors
-/// `BadFile` where files are missing, too short or too long.
+/// `BadFile` where files are missing, too short, too long or changed.
 pub fn read_checkpoint(path: impl AsRef<Path>) -> Result<Vec<(String, Vec<u8>)>> {
     let path = path.as_ref();
-    let read = |(name, _): (String, u64)| {
+    let read = |(name, _, checksum): (String, u64, Option<u64>)| {
         let file = path.join(&name);
         let bytes = fs::read(&file).map_err(|error| Error::bad_file(&file, error))?;
+        if checksum.is_some_and(|checksum| checksum != u64::from(crc32fast::hash(&bytes))) {
+            return Err(Error::bad_file(&file, "its bytes are not those that were written"));
+        }
         Ok((name, bytes))
     };
     manifest(path)?.into_iter().map(read).collect()
 }
 
-/// The files that a checkpoint must have, with their bytes, once it is clear that it has them.
-fn manifest(path: &Path) -> Result<Vec<(String, u64)>> {
+/// What the manifest says of a file.
+fn entry(bytes: &[u8]) -> Value {
+    serde_json::json!({ "bytes": bytes.len(), "crc32": crc32fast::hash(bytes) })
+}
+
+/// The files that a checkpoint must have, with their bytes and checksums, once it is clear that it has so many bytes of
+/// them. Version 0.1 wrote the bytes alone.
+fn manifest(path: &Path) -> Result<Vec<(String, u64, Option<u64>)>> {
     let file = path.join(MANIFEST);
     let text = fs::read(&file).map_err(|error| Error::bad_file(&file, error))?;
     let listed: Map<String, Value> = serde_json::from_slice(&text)
@@ -281,7 +344,8 @@ fn manifest(path: &Path) -> Result<Vec<(String, u64)>> {
     let check = |(name, bytes): (String, Value)| {
         let file = path.join(&name);
         let plain = !name.is_empty() && !name.contains(['/', '\\', ':']) && name != "..";
-        let (true, Some(wanted)) = (plain, bytes.as_u64()) else {
+        let count = bytes.as_u64().or_else(|| bytes.get("bytes")?.as_u64());
+        let (true, Some(wanted)) = (plain, count) else {
             let reason = format!("{name:?}: {bytes} is no file's name and size");
             return Err(Error::bad_file(path.join(MANIFEST), reason));
         };
@@ -289,7 +353,7 @@ fn manifest(path: &Path) -> Result<Vec<(String, u64)>> {
         if given != wanted {
             return Err(Error::bad_file(&file, format!("{given} bytes, {wanted} were written")));
         }
-        Ok((name, wanted))
+        Ok((name, wanted, bytes.get("crc32").and_then(Value::as_u64)))
     };
     listed.into_iter().map(check).collect()
 }
@@ -299,7 +363,7 @@ fn step_of(name: &str) -> Option<u64> {
 }
 
 /// Writes beside the place, flushes to disk, renames.
-fn write_whole(file: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_whole(file: &Path, bytes: &[u8]) -> Result<()> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let partial = file.with_file_name(format!(".{name}.tmp"));
     let written = (|| {

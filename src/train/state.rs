@@ -1,89 +1,153 @@
 //! All that a run goes on from, as the two files of a checkpoint: what is published, and everything else.
 
-use super::{Curriculum, Learner};
-use crate::model::{Checkpoint, Metadata, StateDict};
+use super::stages::Recall;
+use super::{Learner, ReplayBuffer};
+use crate::model::{Checkpoint, DeviceWeights, Metadata, StateDict, Tensor};
 use crate::{Error, Result};
 use std::path::Path;
 
 /// The published file's name: averaged weights under bare key names.
 pub const MODEL_FILE: &str = "model.safetensors";
-/// The other file's name: live weights, momentum, averages, counters.
+/// The other file's name: live weights, moments, averages, counters, the replay buffer.
 pub const STATE_FILE: &str = "state.safetensors";
 
-const PARTS: [&str; 3] = ["live.", "momentum.", "average."];
+const REPLAY: &str = "replay";
 
-/// The files of a checkpoint after `step` iterations. None if a number in them is not finite: the loss of an
-/// iteration says nothing yet of the weights that it leaves behind.
-pub async fn save(
+/// What a run remembers beside its weights.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Memory {
+    /// Of stage 2.
+    pub recall: Recall,
+    /// Images that went through updates.
+    pub images: u64,
+    /// How often it went back after it diverged.
+    pub roll_backs: u32,
+    /// Best accuracy under attack on the validation images.
+    pub best: Option<f64>,
+    /// Validations since.
+    pub stale: u32,
+    /// Images that go through at once in stage 1 and in stage 2; 0 before that is known.
+    pub micro: [u32; 2],
+}
+
+/// The weights that a learner has, by the prefix of their names.
+fn parts(learner: &Learner) -> impl Iterator<Item = (&'static str, &DeviceWeights)> {
+    let Learner { live, momentum, average, squares, .. } = learner;
+    let always = [("live.", live), ("momentum.", momentum), ("average.", average)];
+    always.into_iter().chain(squares.iter().map(|squares| ("squares.", squares)))
+}
+
+/// A checkpoint after `step` iterations: what is published, and the rest. None if a number in them is not finite: the loss
+/// of an iteration says nothing yet of the weights that it leaves behind.
+pub async fn take(
     learner: &Learner,
-    curriculum: &Curriculum,
+    memory: &Memory,
     step: u64,
     published: Metadata,
-) -> Result<Option<Vec<(&'static str, Vec<u8>)>>> {
-    let average = learner.average.download().await?;
-    let parts =
-        [learner.live.download().await?, learner.momentum.download().await?, average.clone()];
-    let mut values = parts.iter().flat_map(StateDict::iter).flat_map(|(_, tensor)| &tensor.data);
-    if !values.all(|value| value.is_finite()) {
-        return Ok(None);
-    }
+) -> Result<Option<[Checkpoint; 2]>> {
     let mut weights = StateDict::default();
-    for (prefix, part) in PARTS.iter().zip(&parts) {
-        for (name, tensor) in part.iter() {
+    let mut finite = true;
+    for (prefix, part) in parts(learner) {
+        for (name, tensor) in part.download().await?.iter() {
+            finite &= tensor.data.iter().all(|value| value.is_finite());
             weights.insert(format!("{prefix}{name}"), tensor.clone());
         }
     }
+    if !finite {
+        return Ok(None);
+    }
+    let average = part_of(&weights, "average.");
+    let Memory { recall, images, roll_backs, best, stale, micro } = memory;
+    if let Some(replay) = &recall.replay {
+        weights.insert(REPLAY, replay.tensor()?);
+    }
     // As bits: a decimal would have to be read back to the last one.
-    let bits: Vec<_> = curriculum.window.iter().map(|auc| auc.to_bits().to_string()).collect();
+    let window = recall.curriculum.window.iter().map(|auc| auc.to_bits().to_string());
+    let [micro1, micro2] = micro;
     let mut metadata = Metadata { step: Some(step), ..Metadata::default() };
-    metadata.other.insert("optimiser_steps".into(), learner.steps.to_string());
-    metadata.other.insert("t".into(), curriculum.t.to_string());
-    metadata.other.insert("auc_window".into(), bits.join(" "));
+    let best = best.map_or(String::new(), |best| best.to_bits().to_string());
+    let noted = [
+        ("optimiser_steps", learner.steps.to_string()),
+        ("t", recall.curriculum.t.to_string()),
+        ("auc_window", window.collect::<Vec<_>>().join(" ")),
+        ("images", images.to_string()),
+        ("roll_backs", roll_backs.to_string()),
+        ("best", best),
+        ("stale", stale.to_string()),
+        ("micro_batches", format!("{micro1} {micro2}")),
+    ];
+    metadata.other.extend(noted.map(|(key, value)| (key.to_owned(), value)));
     let state = Checkpoint { metadata, weights, source: STATE_FILE.into() };
     let model = Checkpoint {
         metadata: Metadata { step: Some(step), ..published },
         weights: average,
         source: MODEL_FILE.into(),
     };
-    Ok(Some(vec![(MODEL_FILE, model.to_bytes()?), (STATE_FILE, state.to_bytes()?)]))
+    Ok(Some([model, state]))
+}
+
+/// The bytes of [`take`]'s two files under their names.
+pub fn encode([model, state]: &[Checkpoint; 2]) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    Ok(vec![(MODEL_FILE, model.to_bytes()?), (STATE_FILE, state.to_bytes()?)])
 }
 
 /// Puts a checkpoint's state back; returns the iterations it was saved after. `bytes` are those of
 /// [`STATE_FILE`] in `folder`.
 pub async fn restore(
     learner: &mut Learner,
-    curriculum: &mut Curriculum,
+    memory: &mut Memory,
     folder: &Path,
     bytes: &[u8],
 ) -> Result<u64> {
     let path = folder.join(STATE_FILE);
     let Checkpoint { metadata, weights, .. } = Checkpoint::from_bytes(&path, bytes)?;
-    let part = |prefix: &str| -> StateDict {
-        let named = |(name, tensor): (&str, &crate::model::Tensor)| {
-            Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()))
-        };
-        weights.iter().filter_map(named).collect()
-    };
     let text = |key: &str| {
         let missing = || Error::bad_file(&path, format_args!("no {key} in the metadata"));
-        metadata.other.get(key).ok_or_else(missing)
+        metadata.other.get(key).map(String::as_str).ok_or_else(missing)
     };
+    // What checkpoints of version 0.1 do not have.
+    let later = |key: &str| metadata.other.get(key).map_or("", String::as_str);
     let number = |key: &str, text: &str| -> Result<u64> {
         let wrong = |_| Error::bad_file(&path, format_args!("{key} {text:?}, a number wanted"));
         text.parse().map_err(wrong)
     };
+    let numbers = |key: &str, text: &str| -> Result<Vec<u64>> {
+        text.split_whitespace().map(|each| number(key, each)).collect()
+    };
+    let one = |key: &str| Ok(numbers(key, later(key))?.first().copied());
+    let small = |number: u64| number.try_into().unwrap_or(u32::MAX);
     let steps = number("optimiser_steps", text("optimiser_steps")?)?;
     let t = number("t", text("t")?)?;
-    let window = text("auc_window")?.split_whitespace();
-    let window = window.map(|bits| Ok(f64::from_bits(number("auc_window", bits)?)));
-    let window = window.collect::<Result<_>>()?;
-    let [live, momentum, average] = PARTS.map(part);
-    learner.live.write(&live).await?;
-    learner.momentum.write(&momentum).await?;
-    learner.average.write(&average).await?;
+    let window = numbers("auc_window", text("auc_window")?)?;
+    let restored = Memory {
+        images: one("images")?.unwrap_or(0),
+        roll_backs: small(one("roll_backs")?.unwrap_or(0)),
+        best: one("best")?.map(f64::from_bits),
+        stale: small(one("stale")?.unwrap_or(0)),
+        micro: match numbers("micro_batches", later("micro_batches"))?[..] {
+            [first, second] => [first, second].map(small),
+            _ => [0; 2],
+        },
+        recall: memory.recall.clone(),
+    };
+    for (prefix, part) in parts(learner) {
+        part.write(&part_of(&weights, prefix)).await?;
+    }
+    *memory = restored;
+    if let Some(replay) = &mut memory.recall.replay {
+        let missing = |_| Error::bad_file(&path, "no replay buffer in it");
+        ReplayBuffer::restore(replay, weights.get(REPLAY).map_err(missing)?)?;
+    }
     learner.steps = steps;
-    curriculum.t = t.try_into().unwrap_or(u32::MAX);
-    curriculum.window = window;
+    memory.recall.curriculum.t = small(t);
+    memory.recall.curriculum.window = window.into_iter().map(f64::from_bits).collect();
     let missing = || Error::bad_file(&path, "no step in the metadata");
     metadata.step.ok_or_else(missing)
+}
+
+fn part_of(weights: &StateDict, prefix: &str) -> StateDict {
+    let named = |(name, tensor): (&str, &Tensor)| {
+        Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()))
+    };
+    weights.iter().filter_map(named).collect()
 }

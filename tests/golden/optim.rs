@@ -4,9 +4,9 @@ use crate::Handlers;
 use crate::case::{Case, Fault, Outcome, Results};
 use crate::run::{Runner, read, replay, write};
 use lapidary::graph::{Graph, Shape};
-use lapidary::ops::{EmaStep, SgdStep};
+use lapidary::ops::{AdamStep, EmaStep, SgdStep};
 
-pub const HANDLERS: Handlers = &[("ema", ema), ("sgd", sgd)];
+pub const HANDLERS: Handlers = &[("adam", adam), ("ema", ema), ("sgd", sgd)];
 
 fn sgd(case: &Case, runner: &Runner) -> Outcome {
     if case.number("dampening")? != 0.0 {
@@ -34,6 +34,42 @@ fn sgd(case: &Case, runner: &Runner) -> Outcome {
                 (format!("out.step{step}.{name}"), w),
                 (format!("out.step{step}.momentum.{name}"), momentum),
             ];
+            read(&program, &named, &mut results)?;
+        }
+    }
+    Ok(results)
+}
+
+fn adam(case: &Case, runner: &Runner) -> Outcome {
+    let betas = case.numbers("betas")?;
+    // As the file's decimal says, not as its nearest f32.
+    let decimal = |beta: f32| beta.to_string().parse::<f64>().unwrap_or(f64::NAN);
+    let [mean, square] = betas[..] else { return Fault::unsupported("other than two betas") };
+    let op = AdamStep {
+        betas: [decimal(mean), decimal(square)],
+        eps: case.number("eps")?,
+        weight_decay: case.number("wd")?,
+        decoupled: case.flag("decoupled")?,
+    };
+    let rate = decimal(case.number("lr")?);
+    let mut results = Results::new();
+    for name in case.names("in.p.") {
+        let start = case.tensor(&format!("in.p.{name}"))?;
+        let mut graph = Graph::default();
+        let [w, m, v, gradient] = [start.shape()?; 4].map(|shape| graph.input(shape));
+        let control = graph.input(Shape::vector(3)?);
+        graph.push_all(op, &[w, m, v, gradient, control])?;
+        let program = runner.program(&graph, &[w, m, v], &[], &[])?;
+        write(&program, w, start.words())?;
+        [m, v]
+            .into_iter()
+            .try_for_each(|moment| write(&program, moment, &vec![0.0f32; start.words().len()]))?;
+        for step in 1..=case.count("steps")? {
+            write(&program, gradient, case.tensor(&format!("in.g{step}.{name}"))?.words())?;
+            write(&program, control, &op.control(rate, step.into()))?;
+            replay(&program)?;
+            let named = [("", w), ("exp_avg.", m), ("exp_avg_sq.", v)]
+                .map(|(part, value)| (format!("out.step{step}.{part}{name}"), value));
             read(&program, &named, &mut results)?;
         }
     }

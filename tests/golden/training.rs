@@ -18,9 +18,9 @@ use lapidary::graph::{Graph, Program, Shape, Value};
 use lapidary::model::{DeviceWeights, Mode, Role, Weights};
 use lapidary::ops::{
     self, Add, BceWithLogits, Concat, CrossEntropy, EmaStep, Images, LogSumExp, Norm, PickLogit,
-    SgdStep, Sum,
+    Scale, SgdStep, Sum,
 };
-use lapidary::train::{Learner, Optimiser, Report, Sources, Update};
+use lapidary::train::{Dual, Learner, Optimiser, Report, Score, Sources, Term, Update};
 use pollster::block_on;
 
 pub const HANDLERS: Handlers = &[("at_train", stage1), ("dat_train", stage2)];
@@ -35,7 +35,7 @@ fn stage1(case: &Case, runner: &Runner) -> Outcome {
     let stepper = if trainer.forced {
         Stepper::forced(&trainer)?
     } else {
-        Stepper::Free(block_on(Update::classifier(&trainer.learner, sources, trainer.optimiser))?)
+        Stepper::Free(block_on(Update::classifier(&trainer.learner, sources))?)
     };
     for (it, rate) in (1..).zip(case.numbers("lr")?) {
         trainer.begin(it)?;
@@ -54,17 +54,20 @@ fn stage1(case: &Case, runner: &Runner) -> Outcome {
 }
 
 fn stage2(case: &Case, runner: &Runner) -> Outcome {
-    if case.number("r1reg")? != 0.0 {
-        return Fault::unsupported("R1 penalty");
-    }
-    if !case.flag("logsumexp")? || case.flag("logsumexp_sampling")? {
-        return Fault::unsupported("another energy");
-    }
+    let loss = Dual {
+        score: if case.flag("logsumexp")? { Score::LogSumExp } else { Score::ClassLogit },
+        r1: case.number("r1reg")?,
+        ..Dual::default()
+    };
+    let climbed = match case.flag("logsumexp_sampling")? {
+        true => Objective::LogSumExp,
+        false => Objective::Joint,
+    };
     let mut trainer = Trainer::new(case, runner)?;
     let shape = case.tensor("in.it1.ood_x")?.shape()?;
     let (steps, step_size) = (case.count("T")?, case.number("ood_step")?);
     let [climb, attack] = [
-        (case.number("ood_eps")?, step_size, steps, Objective::Joint),
+        (case.number("ood_eps")?, step_size, steps, climbed),
         (
             case.number("clf_eps")?,
             case.number("clf_step")?,
@@ -78,7 +81,7 @@ fn stage2(case: &Case, runner: &Runner) -> Outcome {
         trainer.attack(shape, settings)
     });
     let (climb, attack) = (climb?, attack?);
-    let pass = trainer.dual(shape)?;
+    let pass = trainer.dual(shape, loss)?;
     let sources = Sources {
         classified: (attack.image_buffer(), attack.label_buffer()),
         contrastive: Some((climb.image_buffer(), climb.label_buffer())),
@@ -87,7 +90,7 @@ fn stage2(case: &Case, runner: &Runner) -> Outcome {
     let stepper = if trainer.forced {
         Stepper::forced(&trainer)?
     } else {
-        Stepper::Free(block_on(Update::dual(&trainer.learner, sources, trainer.optimiser))?)
+        Stepper::Free(block_on(Update::dual(&trainer.learner, sources, loss))?)
     };
     let rate = case.number("lr")?;
     for it in 1..=case.count("iterations")? {
@@ -114,15 +117,18 @@ fn stage2(case: &Case, runner: &Runner) -> Outcome {
         }
         if let Some(report) = stepper.step(&mut trainer, it, rate)? {
             let (real, moved) = report.joint.split_at(ebm_y.len());
-            let (bce, results) = (report.bce.into_iter().collect(), &mut trainer.results);
-            results.insert(format!("out.it{it}.bce_loss"), bce);
+            let results = &mut trainer.results;
+            results.insert(format!("out.it{it}.bce_loss"), vec![report.term(Term::Bce)]);
+            if loss.r1 > 0.0 {
+                results.insert(format!("out.it{it}.r1"), vec![report.term(Term::R1)]);
+            }
             results.insert(format!("out.it{it}.auc_logits_indist"), real.to_vec());
             results.insert(format!("out.it{it}.auc_logits_adv"), moved.to_vec());
         }
         let far = distance(&contrastive, ood_x, ebm_y.len()) / (steps as f32 * step_size);
         let relative = if steps == 0 { 1.0 } else { far };
         trainer.results.insert(format!("out.it{it}.l2_dist_relative"), vec![relative]);
-        trainer.results.insert(format!("out.it{it}.r1"), vec![0.0]);
+        trainer.results.entry(format!("out.it{it}.r1")).or_insert(vec![0.0]);
         for (name, against) in [("adv_auc", "adv"), ("clean_auc", "outdist")] {
             let logits = |of: &str| &trainer.results[&format!("out.it{it}.auc_logits_{of}")];
             let auc = auroc(logits("indist"), logits(against)) as f32;
@@ -147,7 +153,7 @@ struct Trainer<'a> {
     case: &'a Case,
     runner: &'a Runner<'a>,
     learner: Learner,
-    optimiser: Optimiser,
+    optimiser: [f32; 2],
     forced: bool,
     results: Results,
 }
@@ -169,9 +175,10 @@ impl<'a> Trainer<'a> {
             return Fault::unsupported("another optimiser");
         }
         let (model, state) = network(case)?;
-        let learner = block_on(Learner::new(runner.gpu, &model, &state))?;
-        let optimiser =
-            Optimiser { momentum: case.number("momentum")?, weight_decay: case.number("wd")? };
+        let (momentum, weight_decay) = (case.number("momentum")?, case.number("wd")?);
+        let sgd = Optimiser::Sgd { momentum, weight_decay };
+        let learner = block_on(Learner::new(runner.gpu, &model, &state, sgd))?;
+        let optimiser = [momentum, weight_decay];
         let forced = case.param("compare").and_then(|how| how.as_str()) == Some("forced");
         Ok(Self { case, runner, learner, optimiser, forced, results: Results::new() })
     }
@@ -227,7 +234,7 @@ impl<'a> Trainer<'a> {
 
     /// Stage 2's losses: of the real, contrastive and attacked images, and the images that the
     /// contrastive ones came from.
-    fn dual(&self, shape: Shape) -> Outcome<Pass> {
+    fn dual(&self, shape: Shape, loss: Dual) -> Outcome<Pass> {
         let mut graph = Graph::default();
         let (count, per_image) = (shape.images(), Shape::per_image(shape.images())?);
         let images = [(); 4].map(|()| graph.input(shape));
@@ -246,13 +253,30 @@ impl<'a> Trainer<'a> {
             outputs.push((name, graph.push(PickLogit, &[logits, labels])?));
         }
         let pair = part(&mut graph, 0, 2)?;
-        let scores = graph.push(LogSumExp, &[pair])?;
+        let score = |graph: &mut Graph, logits: Value, labels: Value| match loss.score {
+            Score::LogSumExp => graph.push(LogSumExp, &[logits]),
+            Score::ClassLogit => graph.push(PickLogit, &[logits, labels]),
+        };
+        let both = graph.push(Concat, &[labels, labels])?;
+        let scores = score(&mut graph, pair, both)?;
         let targets = graph.input(Shape::per_image(2 * count)?);
         let each = graph.push(BceWithLogits, &[scores, targets])?;
         let bce = graph.push(Sum { scale: 0.5 / count as f32 }, &[each])?;
         let attacked = part(&mut graph, 2, 1)?;
         let ce = mean_cross_entropy(&mut graph, attacked, attacked_labels)?;
-        let total = graph.push(Add, &[bce, ce])?;
+        let mut total = graph.push(Add, &[bce, ce])?;
+        let mut ones = None;
+        if loss.r1 > 0.0 {
+            let logits =
+                self.learner.model.logits(&mut graph, images[0], &weights, Mode::Frozen)?;
+            let scores = score(&mut graph, logits, labels)?;
+            let seed = graph.input(per_image);
+            ones = Some(seed);
+            let penalty = ops::r1(&mut graph, scores, seed, images[0])?;
+            outputs.push(("r1", penalty));
+            let part = graph.push(Scale { factor: loss.r1 }, &[penalty])?;
+            total = graph.push(Add, &[total, part])?;
+        }
         outputs.extend([
             ("bce_logits", scores),
             ("bce_loss", bce),
@@ -264,6 +288,9 @@ impl<'a> Trainer<'a> {
         let mut ones_and_zeros = vec![1.0f32; count as usize];
         ones_and_zeros.resize(2 * count as usize, 0.0);
         write(&pass.program, targets, &ones_and_zeros)?;
+        if let Some(ones) = ones {
+            write(&pass.program, ones, &vec![1.0f32; count as usize])?;
+        }
         Ok(pass)
     }
 
@@ -349,7 +376,7 @@ impl Stepper {
         let mut graph = Graph::default();
         let (control, decay) = (graph.input(Shape::vector(2)?), graph.input(Shape::vector(1)?));
         let (mut given, mut gradients) = (Vec::new(), Vec::new());
-        let Optimiser { momentum: part, weight_decay } = trainer.optimiser;
+        let [part, weight_decay] = trainer.optimiser;
         for parameter in model.parameters() {
             let (name, shape) = (&parameter.name, parameter.graph_shape()?);
             let [weight, mean] = [shape; 2].map(|shape| graph.input(shape));
@@ -386,7 +413,9 @@ impl Stepper {
             }
             Self::Free(update) => {
                 let report = block_on(update.step(&mut trainer.learner, rate.into()))?;
-                trainer.results.insert(format!("out.it{it}.ce_loss"), vec![report.ce]);
+                trainer
+                    .results
+                    .insert(format!("out.it{it}.ce_loss"), vec![report.term(Term::CrossEntropy)]);
                 Ok(Some(report))
             }
         }

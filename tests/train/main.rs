@@ -9,6 +9,9 @@
     reason = "a test may fail so"
 )]
 
+mod curves;
+mod objectives;
+
 use lapidary::gpu::{Counts, Gpu, Options};
 use lapidary::model::Checkpoint;
 use lapidary::train::{
@@ -149,9 +152,11 @@ fn the_same_seed_gives_the_same_bits() {
     // A run that is over stays as it is, and another folder's configuration is refused.
     succeeded(&resume(&out));
     assert_same("resumed after its end", &last(&out), uninterrupted());
-    let other = begin(&out, &["seed=1"]).arg("--resume").output().unwrap();
-    assert_eq!(other.status.code(), Some(2), "{}", said(&other));
-    assert!(said(&other).contains("seed"), "{}", said(&other));
+    for more in [&["--resume"][..], &[]] {
+        let other = begin(&out, &["seed=1"]).args(more).output().unwrap();
+        assert_eq!(other.status.code(), Some(2), "{}", said(&other));
+        assert!(said(&other).contains("seed"), "{}", said(&other));
+    }
     let other = folder.path().join("other");
     succeeded(&begin(&other, &["seed=1"]).output().unwrap());
     assert_ne!(last(&other), *uninterrupted());
@@ -185,7 +190,9 @@ fn killed_in_stage_2() {
 #[cfg(unix)]
 #[test]
 fn a_signal_saves_and_stops() {
-    for (text, stage) in [(r#""iteration":2,"#, 1), (r#""phase":"stage2","iteration":1,"#, 2)] {
+    let moments =
+        [(r#""iteration":2,"#, 1, "TERM"), (r#""phase":"stage2","iteration":1,"#, 2, "USR1")];
+    for (text, stage, signal) in moments {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("run");
         let mut command = begin(&out, &["checkpoint.every=1000"]);
@@ -196,7 +203,8 @@ fn a_signal_saves_and_stops() {
             assert!(ended.is_none() && began.elapsed() < PATIENCE, "too late: {ended:?}");
             std::thread::sleep(Duration::from_micros(200));
         }
-        let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", child.id())).status();
+        let kill =
+            Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", child.id())).status();
         assert!(kill.unwrap().success());
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(6), "{}", said(&output));
@@ -206,6 +214,55 @@ fn a_signal_saves_and_stops() {
         succeeded(&resume(&out));
         assert_same("a signal", &last(&out), uninterrupted());
     }
+}
+
+/// Files may not grow beyond a size, as on a disk that is full: the last good checkpoint stays.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_ends_it_and_what_was_saved_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut child = until(&out, |out| logged(out, r#""event":"saved","step":2,"#));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // 100 blocks of 512 bytes: less than a checkpoint's smallest file. Without the trap the signal would be the end.
+    let script = r#"trap '' XFSZ; ulimit -f 100; exec "$@""#;
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_lapidary"), "train", "--out"]);
+    let output = command.arg(&out).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("step-"), "{}", said(&output));
+    succeeded(&resume(&out));
+    assert_same("a full disk", &last(&out), uninterrupted());
+}
+
+#[test]
+fn plan_and_runs_say_what_there_is() {
+    let program = |arguments: &[&str], folder: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lapidary"));
+        command.args(arguments).current_dir(folder).output().unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let plan = program(&["plan", "fashion-tiny", "--set", "stage2.micro_batch=4"], here);
+    succeeded(&plan);
+    let text = String::from_utf8_lossy(&plan.stdout).into_owned();
+    for words in ["fashion-tiny fits", "6 iterations of 16 images, 16 at once", "4 at once", "MiB"]
+    {
+        assert!(text.contains(words), "{text}");
+    }
+    assert_eq!(program(&["runs"], here).status.code(), Some(3));
+    for (name, seed) in [("a", "seed=0"), ("b", "seed=7")] {
+        succeeded(&begin(&here.join("runs").join(name), &[seed]).output().unwrap());
+    }
+    let list = program(&["runs"], here);
+    let text = String::from_utf8_lossy(&list.stdout).into_owned();
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(text.contains("finished") && text.contains("stage2 4/4"), "{text}");
+    let both = program(&["runs", "runs/a", "runs/b"], here);
+    let text = String::from_utf8_lossy(&both.stdout).into_owned();
+    let seed = text.lines().find(|line| line.starts_with("seed")).unwrap();
+    assert_eq!(seed.split_whitespace().collect::<Vec<_>>(), ["seed", "0", "7"], "{text}");
 }
 
 /// An absurd rate: weights overflow within iterations. What was saved before has numbers only.

@@ -1,0 +1,43 @@
+//! From one replay's random numbers to the next one's.
+
+use crate::Result;
+use crate::gpu::{Access::*, Kernel, uniform};
+use crate::graph::{Launch, Op, Shape, exactly};
+
+uniform! {
+    struct Params { by: u32 }
+}
+
+/// control in place.
+pub static KERNEL: Kernel = Kernel {
+    name: "advance",
+    source: &[include_str!("../../shaders/advance.wgsl")],
+    params: Params::LAYOUT,
+    bindings: &[("control", Write)],
+    subgroup: 0,
+};
+
+/// Input control \[4\] of [`Random`](super::Random), written in place; no output. The low word of its step grows by 1, and
+/// wraps after 2^32: pushed after `Random`, each replay draws other numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Advance;
+
+impl Op for Advance {
+    fn name(&self) -> &'static str {
+        KERNEL.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [control] = exactly(self.name(), "inputs", inputs)?;
+        control.expect(self.name(), Shape::vector(4)?)?;
+        Ok(vec![])
+    }
+
+    fn writes(&self) -> &[usize] {
+        &[0]
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        launch.all(&KERNEL, Params { by: 1 }, [1, 1, 1])
+    }
+}

@@ -1,0 +1,100 @@
+//! A run's numbers for other tools, beside its log: `log.csv`, and TensorBoard's events under `tensorboard/`.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::tensorboard::EventFile;
+use super::{Event, Step};
+use crate::{Error, Result};
+
+/// Of `log.csv`, in this order.
+const COLUMNS: [&str; 17] = [
+    "phase",
+    "iteration",
+    "total",
+    "loss_bce",
+    "loss_ce",
+    "accuracy",
+    "clean_accuracy",
+    "pgd_accuracy",
+    "auc",
+    "t",
+    "learning_rate",
+    "images_per_second",
+    "seconds",
+    "loss_kl",
+    "loss_uniform",
+    "energy_gap",
+    "r1",
+];
+
+/// Both, opened for writing.
+#[derive(Debug)]
+pub(super) struct Curves {
+    path: PathBuf,
+    csv: File,
+    events: EventFile,
+}
+
+impl Curves {
+    /// Of a run whose log has `before` already: the table begins anew with that, the events go into a new file.
+    pub fn open(
+        run: &Path,
+        before: &[Event],
+        hyperparameters: &[(String, toml::Value)],
+    ) -> Result<Self> {
+        let path = run.join("log.csv");
+        let failed = |error| Error::bad_file(&path, error);
+        let mut text = COLUMNS.join(",") + "\n";
+        for event in before {
+            if let Event::Step(step) = event {
+                text += &row(&numbers(step)?);
+            }
+        }
+        std::fs::write(&path, text).map_err(failed)?;
+        let csv = OpenOptions::new().append(true).open(&path).map_err(failed)?;
+        let mut events = EventFile::create(run.join("tensorboard"))?;
+        let name = run.file_name().unwrap_or(run.as_os_str()).to_string_lossy();
+        events.hyperparameters(&name, hyperparameters)?;
+        Ok(Self { path, csv, events })
+    }
+
+    /// Takes note of one iteration.
+    pub fn step(&mut self, step: &Step) -> Result<()> {
+        let numbers = numbers(step)?;
+        let failed = |error| Error::bad_file(&self.path, error);
+        self.csv.write_all(row(&numbers).as_bytes()).map_err(failed)?;
+        let shown =
+            numbers.iter().filter(|(name, _)| !["iteration", "total"].contains(&name.as_str()));
+        let scalars: Vec<_> = shown
+            .filter_map(|(name, value)| {
+                Some((format!("{}/{name}", step.phase), value.as_f64()? as f32))
+            })
+            .collect();
+        self.events.scalars(step.iteration, &scalars)
+    }
+
+    /// A picture of an iteration.
+    pub fn image(&mut self, step: u64, tag: &str, size: [u32; 2], png: &[u8]) -> Result<()> {
+        self.events.image(step, tag, size, png)
+    }
+}
+
+fn numbers(step: &Step) -> Result<Map<String, Value>> {
+    match serde_json::to_value(step) {
+        Ok(Value::Object(numbers)) => Ok(numbers),
+        _ => Err(Error::mismatch("log", "a step that is no object", "its numbers")),
+    }
+}
+
+fn row(numbers: &Map<String, Value>) -> String {
+    let cell = |name: &&str| match numbers.get(*name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(value) if !value.is_null() => value.to_string(),
+        _ => String::new(),
+    };
+    COLUMNS.iter().map(cell).collect::<Vec<_>>().join(",") + "\n"
+}

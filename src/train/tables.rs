@@ -1,0 +1,217 @@
+//! The tables of a configuration beside the stages': what objectives take, when training ends, by what it is judged.
+
+use serde::{Deserialize, Serialize};
+
+use super::config::{COUNT, LENGTH, SHARE, STEPS, within};
+use super::{Contrast, Optimiser, Score};
+use crate::Result;
+
+/// What is trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Objective {
+    /// Stage 1 by standard adversarial training, then stage 2 by dual adversarial training.
+    #[default]
+    Dat,
+    /// Stage 1 alone: cross-entropy of attacked images.
+    At,
+    /// Stage 1 alone: cross-entropy of clean images and their divergence from attacked ones.
+    Trades,
+    /// Stage 1, then stage 2 as a joint energy model: maximum likelihood by Langevin samples, and cross-entropy of clean
+    /// images.
+    Jem,
+    /// Stage 1 alone: cross-entropy of attacked images, and no confidence in attacked out-of-distribution ones.
+    Ratio,
+}
+
+impl Objective {
+    /// Whether there is a second stage.
+    pub fn has_stage2(self) -> bool {
+        matches!(self, Self::Dat | Self::Jem)
+    }
+
+    /// As configurations have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dat => "dat",
+            Self::At => "at",
+            Self::Trades => "trades",
+            Self::Jem => "jem",
+            Self::Ratio => "ratio",
+        }
+    }
+}
+
+/// What follows the gradient.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimiserName {
+    /// With Nesterov's momentum.
+    #[default]
+    Sgd,
+    /// Betas 0 and 0.99 where they are not given.
+    Adam,
+    /// Betas 0.9 and 0.95 where they are not given.
+    AdamW,
+}
+
+impl OptimiserName {
+    /// With a stage's constants.
+    pub(super) fn build(
+        self,
+        betas: [Option<f64>; 2],
+        momentum: f64,
+        weight_decay: f64,
+    ) -> Optimiser {
+        let weight_decay = weight_decay as f32;
+        let (defaults, decoupled) = match self {
+            Self::Sgd => return Optimiser::Sgd { momentum: momentum as f32, weight_decay },
+            Self::Adam => ([0.0, 0.99], false),
+            Self::AdamW => ([0.9, 0.95], true),
+        };
+        let [mean, square] = [(betas[0], defaults[0]), (betas[1], defaults[1])];
+        let betas = [mean.0.unwrap_or(mean.1), square.0.unwrap_or(square.1)];
+        Optimiser::Adam { betas, weight_decay, decoupled }
+    }
+}
+
+/// What tells a real image from another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScoreName {
+    /// Minus the marginal energy.
+    #[default]
+    Logsumexp,
+    /// Minus the joint energy.
+    ClassLogit,
+}
+
+impl From<ScoreName> for Score {
+    fn from(name: ScoreName) -> Self {
+        match name {
+            ScoreName::Logsumexp => Self::LogSumExp,
+            ScoreName::ClassLogit => Self::ClassLogit,
+        }
+    }
+}
+
+impl ScoreName {
+    /// What contrastive images climb.
+    pub(super) fn climbed(self) -> crate::attack::Objective {
+        match self {
+            Self::Logsumexp => crate::attack::Objective::LogSumExp,
+            Self::ClassLogit => crate::attack::Objective::Joint,
+        }
+    }
+}
+
+/// `[trades]`, for stage 1
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trades {
+    /// Of the divergence, beside the cross-entropy.
+    pub beta: f64,
+}
+
+impl Default for Trades {
+    fn default() -> Self {
+        Self { beta: 6.0 }
+    }
+}
+
+/// `[ratio]`, for stage 1: out-of-distribution images, attacked in stage 1's norm
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ratio {
+    /// Of their cross-entropy from the uniform distribution.
+    pub weight: f64,
+    /// Radius of their ball.
+    pub eps: f64,
+    /// Of their attack.
+    pub steps: u32,
+    /// Length of one.
+    pub step_size: f64,
+}
+
+impl Default for Ratio {
+    fn default() -> Self {
+        Self { weight: 1.0, eps: 1.0, steps: 20, step_size: 0.1 }
+    }
+}
+
+/// `[jem]`, for stage 2: x becomes x - `alpha`/2 ∂E/∂x + `noise` times a normal number, from a buffer of earlier samples
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Jem {
+    /// Of a chain in an iteration.
+    pub steps: u32,
+    /// Twice the gradient's factor.
+    pub alpha: f64,
+    /// Standard deviation.
+    pub noise: f64,
+    /// Samples that are kept; a checkpoint holds them.
+    pub buffer: u32,
+    /// Share of the chains that begin anew, with uniform noise.
+    pub reinit: f64,
+    /// Energies of real images and samples that differ by more are called divergence.
+    pub max_gap: f64,
+}
+
+impl Default for Jem {
+    fn default() -> Self {
+        Self { steps: 20, alpha: 1.0, noise: 0.01, buffer: 10_000, reinit: 0.05, max_gap: 1e4 }
+    }
+}
+
+impl Jem {
+    /// How stage 2 contrasts for it.
+    pub(super) const CONTRAST: Contrast = Contrast::EnergyGap;
+}
+
+/// `[stop]`: ends training before its iterations are over, as if they were; 0 for never
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stop {
+    /// Images that went through updates.
+    pub images: u32,
+    /// Such images over the training images.
+    pub epochs: f64,
+    /// Of training, time before a resume included.
+    pub minutes: f64,
+    /// Validations in a row without a better one.
+    pub plateau: u32,
+}
+
+/// `[validate]`: clean and attacked accuracy of the averaged weights during training, with `[evaluate]`'s attack; the best
+/// attacked accuracy's weights are kept
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Validate {
+    /// Iterations from one to the next; 0 for none.
+    pub every: u32,
+    /// Training images that are kept from training for it; 0 takes those that are evaluated on, as the authors do.
+    pub images: u32,
+}
+
+/// Whether the values are within their ranges.
+pub(super) fn check(
+    (trades, ratio, jem): (&Trades, &Ratio, &Jem),
+    (stop, validate): (&Stop, &Validate),
+) -> Result<()> {
+    within("trades.beta", trades.beta, 0.0..=1e6)?;
+    within("ratio.weight", ratio.weight, 0.0..=1e6)?;
+    within("ratio.eps", ratio.eps, LENGTH)?;
+    within("ratio.steps", ratio.steps, STEPS)?;
+    within("ratio.step_size", ratio.step_size, LENGTH)?;
+    within("jem.steps", jem.steps, STEPS)?;
+    within("jem.alpha", jem.alpha, LENGTH)?;
+    within("jem.noise", jem.noise, LENGTH)?;
+    within("jem.buffer", jem.buffer, 1..=1_000_000)?;
+    within("jem.reinit", jem.reinit, SHARE)?;
+    within("jem.max_gap", jem.max_gap, 0.0..=1e30)?;
+    within("stop.epochs", stop.epochs, 0.0..=1e9)?;
+    within("stop.minutes", stop.minutes, 0.0..=1e9)?;
+    within("stop.plateau", stop.plateau, COUNT)?;
+    within("validate.every", validate.every, COUNT)?;
+    within("validate.images", validate.images, COUNT)
+}

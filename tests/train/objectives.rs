@@ -1,0 +1,257 @@
+//! Each objective on the embedded images: it learns, goes on exactly after a crash, and stops where it diverges.
+
+use lapidary::Error;
+use lapidary::gpu::{Gpu, Options};
+use lapidary::model::Checkpoint;
+use lapidary::train::{
+    BEST_FILE, Config, Event, Flow, Material, Outcome, RunFolder, Step, latest_checkpoint,
+    read_checkpoint, train,
+};
+use std::path::Path;
+use std::sync::OnceLock;
+
+/// The smallest net and images there are.
+const SMALL: [&str; 7] = [
+    "data.side=8",
+    "stage1.batch=16",
+    "stage2.batch=16",
+    "stage1.steps=1",
+    "stage1.step_size=0.5",
+    "ratio.steps=2",
+    "checkpoint.keep=1000",
+];
+
+fn config(objective: &str, more: &[&str]) -> Config {
+    let objective = format!("objective={objective}");
+    let sets: Vec<_> = SMALL.iter().chain(&[objective.as_str()]).chain(more).copied().collect();
+    Config::preset("fashion-tiny").unwrap().with(&sets).unwrap()
+}
+
+fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| pollster::block_on(Gpu::new(&Options::from_env())).unwrap())
+}
+
+/// Trains in a folder, from where it is; after `crash` iterations of this process it fails and saves nothing more.
+fn run(out: &Path, config: &Config, crash: usize) -> lapidary::Result<(Outcome, Vec<Event>)> {
+    let mut folder = match RunFolder::is_begun(out) {
+        true => RunFolder::resume(out, config)?,
+        false => RunFolder::create(out, config)?,
+    };
+    let material = Material::load(config)?;
+    let mut events = Vec::new();
+    let mut over = 0;
+    let mut observer = |event: &Event| {
+        events.push(event.clone());
+        over += usize::from(matches!(event, Event::Step(_)));
+        if over >= crash { Err(Error::Stopped) } else { Ok(Flow::Continue) }
+    };
+    let training = train(gpu(), config, &material, &mut folder, &mut observer);
+    let outcome = pollster::block_on(training)?;
+    Ok((outcome, events))
+}
+
+fn steps(events: &[Event]) -> Vec<&Step> {
+    fn step(event: &Event) -> Option<&Step> {
+        if let Event::Step(step) = event { Some(step) } else { None }
+    }
+    events.iter().filter_map(step).collect()
+}
+
+fn trained(objective: &str, more: &[&str]) -> Vec<Event> {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(objective, more);
+    run(&folder.path().join("run"), &config, usize::MAX).unwrap().1
+}
+
+/// Iterations in which an objective is to learn something: 60, or as `LAPIDARY_TRAIN_STEPS` says.
+fn learning(stage: &str) -> String {
+    let steps = std::env::var("LAPIDARY_TRAIN_STEPS").unwrap_or("60".into());
+    format!("stage{stage}.iterations={steps}")
+}
+
+/// Mean of what `pick` sees over the first and over the last fifth of the iterations.
+fn ends(events: &[Event], pick: impl Fn(&Step) -> Option<f32>) -> [f32; 2] {
+    let values: Vec<f32> = steps(events).into_iter().map(|step| pick(step).unwrap()).collect();
+    let fifth = values.len() / 5;
+    let parts = [&values[..fifth], &values[values.len() - fifth..]];
+    parts.map(|part| part.iter().sum::<f32>() / part.len() as f32)
+}
+
+fn falls(what: &str, [first, last]: [f32; 2], by: f32) {
+    assert!(last < first - by, "{what}: from {first} to {last}");
+}
+
+#[test]
+fn trades_learns() {
+    let events = trained("trades", &[&learning("1"), "trades.beta=2"]);
+    falls("CE", ends(&events, |step| step.loss_ce), 0.1);
+    let whole = |step: &Step| Some(step.loss_ce? + 2.0 * step.loss_kl?);
+    falls("the loss", ends(&events, whole), 0.1);
+    assert!(steps(&events).iter().all(|step| step.loss_kl.unwrap() > 0.0), "the attack moves");
+}
+
+#[test]
+fn ratio_learns() {
+    let events = trained("ratio", &[&learning("1")]);
+    falls("CE", ends(&events, |step| step.loss_ce), 0.1);
+    let whole = |step: &Step| Some(step.loss_ce? + step.loss_uniform?);
+    falls("the loss", ends(&events, whole), 0.1);
+}
+
+const JEM: [&str; 9] = [
+    "stage1.iterations=0",
+    "stage2.iterations=200",
+    "stage2.optimiser=adam",
+    "stage2.learning_rate=2e-3",
+    "stage2.warm_up=0",
+    "stage2.weight_decay=0",
+    "jem.steps=3",
+    "jem.buffer=200",
+    "jem.alpha=2",
+];
+
+#[test]
+fn jem_learns() {
+    let events = trained("jem", &[&JEM[..], &[&learning("2")]].concat());
+    falls("CE", ends(&events, |step| step.loss_ce), 0.1);
+    let whole = |step: &Step| Some(step.loss_ce? + step.energy_gap?);
+    falls("the loss", ends(&events, whole), 0.1);
+}
+
+#[test]
+fn jem_that_diverges_is_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let absurd = ["stage2.learning_rate=0.5", "jem.max_gap=50", "checkpoint.every=1"];
+    let config = config("jem", &[&JEM[..], &absurd].concat());
+    match run(&out, &config, usize::MAX) {
+        Err(Error::Diverged { what, last_good, .. }) => {
+            assert!(what.contains("energy gap") || what.contains("finite"), "{what}");
+            for (name, bytes) in read_checkpoint(last_good.unwrap()).unwrap() {
+                let checkpoint = Checkpoint::from_bytes(Path::new(&name), &bytes).unwrap();
+                let mut values = checkpoint.weights.iter().flat_map(|(_, tensor)| &tensor.data);
+                assert!(values.all(|value| value.is_finite()), "{name}");
+            }
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn last(out: &Path) -> Vec<(String, Vec<u8>)> {
+    read_checkpoint(latest_checkpoint(out).unwrap().unwrap().1).unwrap()
+}
+
+/// Crashes at each of the moments, and goes on.
+#[test]
+fn every_objective_goes_on_exactly() {
+    let adam = ["stage1.optimiser=adamw", "stage1.learning_rate=1e-3", "stage2.optimiser=adam"];
+    let jem = ["jem.steps=3", "jem.buffer=40", "jem.alpha=2", "stage2.learning_rate=1e-3"];
+    let dat = ["stage2.r1=0.1", "stage2.score=class-logit", "stage2.micro_batch=8"];
+    let cases: [(&str, &[&str], &[usize]); 4] = [
+        ("trades", &adam, &[3]),
+        ("ratio", &[], &[2]),
+        ("jem", &[&adam[..], &jem].concat(), &[4, 1]),
+        ("dat", &[&dat[..], &["validate.every=3", "validate.images=40"]].concat(), &[5]),
+    ];
+    for (objective, more, crashes) in cases {
+        let short = ["stage1.iterations=3", "stage2.iterations=3", "checkpoint.every=2"];
+        let config = config(objective, &[&short[..], more].concat());
+        let folder = tempfile::tempdir().unwrap();
+        let [whole, broken] = ["whole", "broken"].map(|name| folder.path().join(name));
+        run(&whole, &config, usize::MAX).unwrap();
+        for &crash in crashes {
+            assert!(matches!(run(&broken, &config, crash), Err(Error::Stopped)), "{objective}");
+        }
+        run(&broken, &config, usize::MAX).unwrap();
+        assert!(last(&broken) == last(&whole), "{objective}: a run that crashed differs");
+    }
+}
+
+#[test]
+fn diverged_training_goes_back_and_on_with_half_the_rate() {
+    let folder = tempfile::tempdir().unwrap();
+    let absurd = [
+        "stage1.iterations=20",
+        "stage1.learning_rate=100",
+        "stage1.weight_decay=1",
+        "stage1.momentum=0.99",
+        "checkpoint.every=1",
+        "checkpoint.roll_backs=40",
+    ];
+    let config = config("at", &absurd);
+    let (outcome, events) = run(&folder.path().join("run"), &config, usize::MAX).unwrap();
+    assert!(outcome.finished);
+    let back = |event: &&Event| matches!(event, Event::Note { text } if text.contains("half"));
+    let times = events.iter().filter(back).count();
+    assert!(times > 0);
+    let rate = steps(&events).last().unwrap().learning_rate.unwrap();
+    assert!(rate < 100.0 * 0.5_f32.powi(times as i32), "{rate} after {times}");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, broken] = ["whole", "broken"].map(|name| folder.path().join(name));
+    let config = config("at", &["stage1.iterations=6", "checkpoint.every=2"]);
+    run(&whole, &config, usize::MAX).unwrap();
+    run(&broken, &config, usize::MAX).unwrap();
+    let (step, path) = latest_checkpoint(&broken).unwrap().unwrap();
+    assert_eq!(step, 6);
+    let state = path.join("state.safetensors");
+    let mut bytes = std::fs::read(&state).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&state, bytes).unwrap();
+    let (_, events) = run(&broken, &config, usize::MAX).unwrap();
+    let said = |event: &Event| matches!(event, Event::Note { text } if text.contains("step 4"));
+    assert!(events.iter().any(said), "{events:?}");
+    assert!(last(&broken) == last(&whole));
+}
+
+#[test]
+fn parts_of_a_batch_are_as_good_as_the_whole() {
+    let iterations = ["stage1.iterations=0", "stage2.iterations=3", "model.activation=silu"];
+    let weights = |micro: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config("dat", &[&iterations[..], &[micro]].concat());
+        run(&folder.path().join("run"), &config, usize::MAX).unwrap().0.average
+    };
+    let (whole, parts) = (weights("stage2.micro_batch=0"), weights("stage2.micro_batch=4"));
+    for ((name, a), (_, b)) in whole.iter().zip(parts.iter()) {
+        let far = a.data.iter().zip(&b.data).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(far < 1e-4, "{name}: {far}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let refused = run(&folder.path().join("run"), &config("at", &["stage1.micro_batch=4"]), 99);
+    assert!(matches!(refused, Err(Error::BadConfig { key, .. }) if key == "stage1.micro_batch"));
+}
+
+#[test]
+fn training_ends_where_it_is_told_to() {
+    let long = ["stage1.iterations=1000", "checkpoint.every=1000"];
+    let cases = [
+        ("stop.images=40", 3),
+        ("stop.epochs=0.011", 3), // of 3,000 images
+        ("stop.minutes=1e-6", 0),
+    ];
+    for (stop, iterations) in cases {
+        let events = trained("dat", &[&long[..], &[stop]].concat());
+        assert_eq!(steps(&events).len(), iterations, "{stop}");
+    }
+
+    // Weights that do not change get no better: the first validation is the best, and two more are enough.
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let plateau =
+        ["stop.plateau=2", "validate.every=2", "validate.images=40", "stage1.learning_rate=0"];
+    let config = config("at", &[&long[..], &plateau].concat());
+    let (outcome, events) = run(&out, &config, usize::MAX).unwrap();
+    assert!(outcome.finished);
+    let judged: Vec<_> = steps(&events).iter().map(|step| step.pgd_accuracy.is_some()).collect();
+    assert_eq!(judged, [false, true, false, true, false, true]);
+    let best = Checkpoint::read(out.join(BEST_FILE)).unwrap();
+    assert_eq!(best.metadata.step, Some(2));
+    // It stays ended.
+    assert!(steps(&run(&out, &config, usize::MAX).unwrap().1).is_empty());
+}
