@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::config::{Model, WRN};
-use crate::data::{Part, Prepared, Source};
+use crate::data::{Augment, Images, Parts, Prepared, Reading, Source};
 use crate::model::{Activation, Checkpoint, Network, Normalisation, StateDict, WideResNet};
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Material {
     /// Trained on.
-    pub train: Arc<Prepared>,
+    pub train: Images,
     /// Evaluated on: the test images, or the training images that `data.held_out` keeps back.
     pub test: Arc<Prepared>,
     /// Of the source's training images, for the run's record.
@@ -20,6 +20,7 @@ pub struct Material {
     pub class_names: Vec<String>,
     /// Files that could not be read and are left out, a sentence each.
     pub damaged: Vec<String>,
+    normalisation: Normalisation,
     /// What `model.weights` holds.
     start: Option<(Network, StateDict)>,
 }
@@ -27,25 +28,17 @@ pub struct Material {
 impl Material {
     /// Reads and prepares what the configuration names.
     pub fn load(config: &Config) -> Result<Self> {
-        let source = Source::parse(&config.data.train)?;
-        let side = config.data.side;
-        let all = source.load(Part::Train, side)?;
-        let checksum = all.checksum();
-        let (class_names, mut damaged) = (all.class_names().to_vec(), all.damaged().to_vec());
-        let held_out = config.data.held_out as usize;
-        let (train, test) = match held_out {
-            0 => {
-                let test = source.load(Part::Test, side)?;
-                damaged.extend_from_slice(test.damaged());
-                (all, test)
-            }
-            count => all.split(count, config.seed)?,
-        };
-        let (train, test) = (train.prepared(side)?, test.prepared(side)?);
+        let data = &config.data;
+        let augments = [Augment::parse(&data.classify)?, Augment::parse(&data.real)?];
+        let reading = Reading::new(data.side, data.max_bad, &augments);
+        let (held_out, most_test) = (data.held_out as usize, config.evaluate.images as usize);
+        let source = Source::parse(&data.train)?;
+        let parts = source.parts(reading, held_out, config.seed, most_test)?;
+        let Parts { train, statistics: [mean, std], test, checksum, class_names, damaged } = parts;
         let path = &config.model.weights;
         let start = if path.is_empty() { None } else { Some(start(path, &train)?) };
-        let (train, test) = (Arc::new(train), Arc::new(test));
-        Ok(Self { train, test, checksum, class_names, damaged, start })
+        let (test, normalisation) = (Arc::new(test), Normalisation { mean, std });
+        Ok(Self { train, test, checksum, class_names, damaged, normalisation, start })
     }
 
     /// The network that `model.weights` holds, or else the configuration's for these images, which are normalised by the
@@ -54,9 +47,7 @@ impl Material {
         if let Some((network, _)) = &self.start {
             return Ok(network.clone());
         }
-        let images = &self.train;
-        let normalisation =
-            Some(Normalisation { mean: images.mean().to_vec(), std: images.std().to_vec() });
+        let (images, normalisation) = (&self.train, Some(self.normalisation.clone()));
         let (channels, classes) = (images.channels(), images.classes());
         let Model { architecture, depth, width, activation, .. } = &config.model;
         if architecture != WRN {
@@ -77,7 +68,7 @@ impl Material {
 }
 
 /// A network for such images from a file.
-fn start(path: &str, images: &Prepared) -> Result<(Network, StateDict)> {
+fn start(path: &str, images: &Images) -> Result<(Network, StateDict)> {
     let checkpoint = Checkpoint::read(path)?;
     let network = Network::from_checkpoint(&checkpoint)?;
     if !checkpoint.metadata.tells_normalisation() {

@@ -3,18 +3,18 @@
 use super::learner::{Learner, Optimiser, Report, Sources, Update};
 use super::{Attack as AttackKind, Config, Curriculum, Material, Phase, Stage1, Step};
 use crate::attack::{Attack, MomentumAttack, MomentumPgd, Objective, Pgd, Statistics};
-use crate::data::{Batch, BatchSource, CropFlip, Loader, Ood};
+use crate::data::{Augment, Batch, BatchSource, Loader, Ood};
 use crate::eval::{argmax, auroc};
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::Summary;
 use crate::ops::Norm;
 use crate::{Error, Result};
 use std::f64::consts::PI;
+use std::num::NonZero;
 use std::time::Instant;
 
-/// Batches that are made ahead of the GPU, and the threads that make them.
+/// Batches that are made ahead of the GPU, and more where more threads make them.
 const AHEAD: usize = 8;
-const THREADS: usize = 2;
 
 /// Of the learning rate, at iteration `it` of `total`: a cosine from 1 to 0.
 pub(super) fn cosine(it: u64, total: u64) -> f64 {
@@ -123,8 +123,19 @@ pub(super) fn images(
     name: &str,
     batch: u32,
 ) -> Result<BatchSource> {
-    let augment = CropFlip::for_side(config.data.side);
-    BatchSource::images(name, config.seed, batch as usize, material.train.clone(), Some(augment))
+    let data = &config.data;
+    let augment = if name == "generation" { &data.real } else { &data.classify };
+    let augment = Augment::parse(augment)?;
+    BatchSource::images(name, config.seed, batch as usize, material.train.clone(), augment)
+}
+
+/// Starts to read ahead.
+fn loader(config: &Config, sources: Vec<BatchSource>, first: u64) -> Result<Loader> {
+    let threads = match config.data.threads as usize {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        threads => threads,
+    };
+    Loader::new(sources, first, AHEAD.max(threads), threads)
 }
 
 /// Training of a classifier on attacked images, or on images as they are where the attack has no steps.
@@ -156,7 +167,7 @@ impl ClassifierStage {
             Optimiser { momentum: stage.momentum as f32, weight_decay: stage.weight_decay as f32 };
         let update = Update::classifier(learner, sources, optimiser).await?;
         let source = images(config, material, stream, stage.batch)?;
-        let loader = Loader::new(vec![source], first, AHEAD, THREADS)?;
+        let loader = loader(config, vec![source], first)?;
         let (rate, total) = (stage.learning_rate, u64::from(stage.iterations));
         Ok(Self { attacker, update, loader, phase, rate, total, began: Instant::now(), first })
     }
@@ -173,6 +184,11 @@ impl ClassifierStage {
         fill(&mut step, &report, &batch.labels, learner, rate);
         pace(&mut step, self.began, (it + 1 - self.first) as f64 * batch.labels.len() as f64);
         Ok(step)
+    }
+
+    /// The share of the time so far in which no batch was ready.
+    pub fn wait_share(&self) -> f64 {
+        wait_share(&self.loader, self.began)
     }
 
     /// What an iteration's update costs, and a step of its attack.
@@ -230,14 +246,15 @@ impl DualStage {
             Optimiser { momentum: stage.momentum as f32, weight_decay: stage.weight_decay as f32 };
         let update = Update::dual(learner, sources, optimiser).await?;
         let (size, seed) = (stage.batch as usize, config.seed);
-        let channels = learner.model.channels();
+        let augment = Augment::parse(&config.data.starts)?;
+        let shape = [learner.model.channels(), config.data.side];
         let ood = Ood::parse(&config.data.ood)?;
         let streams = vec![
             images(config, material, "generation", stage.batch)?,
             images(config, material, "stage2-classification", stage.batch)?,
-            ood.batches("ood", seed, size, channels, config.data.side)?,
+            ood.augmented("ood", seed, size, shape, augment, config.data.max_bad)?,
         ];
-        let loader = Loader::new(streams, first, AHEAD, THREADS)?;
+        let loader = loader(config, streams, first)?;
         let (config, began) = (stage.clone(), Instant::now());
         Ok(Self { contrastive, attacker, update, loader, config, began, first })
     }
@@ -273,6 +290,11 @@ impl DualStage {
         Ok(step)
     }
 
+    /// The share of the time so far in which no batch was ready.
+    pub fn wait_share(&self) -> f64 {
+        wait_share(&self.loader, self.began)
+    }
+
     /// What an iteration's update and one contrastive step cost.
     pub fn summaries(&self) -> [&Summary; 2] {
         [self.update.summary(), self.contrastive.summary()]
@@ -305,6 +327,10 @@ pub async fn plans(
         plans.push(("stage 2: contrastive step, T an iteration".into(), step.clone()));
     }
     Ok(plans)
+}
+
+fn wait_share(loader: &Loader, began: Instant) -> f64 {
+    loader.waited().as_secs_f64() / began.elapsed().as_secs_f64().max(1e-9)
 }
 
 fn one(batches: &[Batch], i: usize) -> Result<&Batch> {
