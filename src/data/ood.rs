@@ -78,7 +78,6 @@ impl Ood {
     ///
     /// # Errors
     /// As [`Ood::batches`].
-    #[cfg_attr(target_arch = "wasm32", expect(unused_variables, reason = "no pictures there"))]
     pub fn augmented(
         &self,
         name: &str,
@@ -97,9 +96,8 @@ impl Ood {
                 #[cfg(not(target_arch = "wasm32"))]
                 let images = source.images(Reading::new(side, max_bad, &[augment]))?;
                 #[cfg(target_arch = "wasm32")]
-                let images: Images =
-                    std::sync::Arc::new(source.load(super::Part::Train, side)?.prepared(side)?)
-                        .into();
+                let images =
+                    std::sync::Arc::new(source.load(super::Part::Train, side)?.prepared(side)?);
                 if images.channels() != channels {
                     return Err(Error::mismatch(
                         "out-of-distribution images",

@@ -83,7 +83,7 @@ impl Pictures {
 
     /// With another share (below 1) or number (from 1 on) of pictures that may be damaged.
     #[must_use]
-    pub fn with_max_bad(mut self, max_bad: f64) -> Self {
+    pub(super) fn with_max_bad(mut self, max_bad: f64) -> Self {
         // Before anything is shared, so there is no copy.
         if let Some(all) = Arc::get_mut(&mut self.all) {
             all.max_bad = max_bad;
@@ -125,22 +125,21 @@ impl Pictures {
     /// it.
     ///
     /// # Errors
-    /// `BadFile` where more are damaged than may be, and `Mismatch` for an index beyond the last.
+    /// `BadFile` where more are damaged than may be.
     pub(super) fn sound(&self, index: u32) -> Result<(Picture, u32)> {
-        let mut index = index;
-        loop {
-            let number = self.number(index)?;
-            let known = self.lock().contains_key(&number);
-            match if known { Err(String::new()) } else { self.all.read(number) } {
-                Ok(picture) => return Ok((picture, self.all.label(number))),
-                Err(_) if known => {}
-                Err(reason) => {
-                    self.lock().insert(number, reason);
-                    self.check_damage()?;
-                }
+        let count = self.len() as u32;
+        for other in (index..count).chain(0..index.min(count)) {
+            let number = self.number(other)?;
+            if self.lock().contains_key(&number) {
+                continue;
             }
-            index = (index + 1) % self.len() as u32;
+            match self.all.read(number) {
+                Ok(picture) => return Ok((picture, self.all.label(number))),
+                Err(reason) => drop(self.lock().insert(number, reason)),
+            }
+            self.check_damage()?;
         }
+        Err(Error::bad_file(&self.all.origin, format!("none of its {count} pictures can be read")))
     }
 
     /// Decodes all of them, each as [`photograph`](super::photograph) does, by as many threads as the machine has cores.

@@ -15,6 +15,7 @@ use super::{
 use crate::{Error, Result};
 
 /// What paths may lead to, as messages have it.
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) const KNOWN: &str = "idx files, CIFAR's binary files or their .tar.gz, a folder of PNG and JPEG files for each \
      class, tar shards, .npz and .npy, head.bin with train.jpgs, Tiny Images' .bin";
 
