@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout, clippy::indexing_slicing, reason = "an example")]
 
 use lapidary::Result;
-use lapidary::data::{BatchSource, Part, fashion};
+use lapidary::data::{Augment, BatchSource, Part, fashion};
 use lapidary::eval::{Classifier, accuracy};
 use lapidary::gpu::{Gpu, Options};
 use lapidary::model::{Activation, Network, Normalisation, WideResNet};
@@ -42,7 +42,7 @@ pub async fn run() -> Result<(Vec<f32>, f64)> {
     let sources = Sources { classified, contrastive: None, batch: [BATCH, SIDE] };
     let update = Update::classifier(&learner, sources).await?;
 
-    let batches = BatchSource::images("train", 1, BATCH as usize, train, None)?;
+    let batches = BatchSource::images("train", 1, BATCH as usize, train, Augment::None)?;
     let mut losses = Vec::new();
     for step in 0..STEPS {
         let batch = batches.batch(step)?;

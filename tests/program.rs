@@ -163,12 +163,20 @@ fn a_run_is_trained_evaluated_sampled_and_inspected() {
     // A whole run is gone on with: nothing is trained, all else is there again.
     let model = read("model.safetensors");
     std::fs::remove_file(run.join("report.html")).unwrap();
-    working(folder, &["train", "--resume", "--out", "tiny"]);
+    let changes = ["--set", "data.threads=4", "--max-bad", "5"];
+    working(folder, &[&["train", "--resume", "--out", "tiny"], &changes[..]].concat());
     assert!(read("model.safetensors") == model && !read("report.html").is_empty());
     let again: serde_json::Value = serde_json::from_slice(&read("metrics.json")).unwrap();
     for key in ["clean_accuracy", "pgd_accuracy", "judge_agreement", "seconds_stage2"] {
         assert_eq!(again[key], metrics[key], "{key}");
     }
+
+    // The data's identity is the run's; other data is refused.
+    let record = String::from_utf8(read("data.json")).unwrap();
+    assert!(record.contains("\"checksum\": \"d31450cfb0f9c63b\""), "{record}");
+    std::fs::write(run.join("data.json"), record.replace("d31450", "d31451")).unwrap();
+    let said = refused(folder, &["train", "--resume", "--out", "tiny"], 3);
+    assert!(said.contains("d31451cfb0f9c63b") && said.contains("data.json"), "{said}");
 
     let steps = ["--steps", "2", "--batch", "250"];
     for checkpoint in ["tiny", "tiny/model.safetensors", "tiny/checkpoints/step-12"] {

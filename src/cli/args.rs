@@ -97,6 +97,9 @@ pub struct Train {
     /// Change a value of the configuration, as stage2.iterations=400
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Damaged pictures that may be left out: a share below 1, a number from 1 on
+    #[arg(long, value_name = "N")]
+    pub max_bad: Option<f64>,
     /// Go on from the last checkpoint in --out, and refuse a folder without a run
     #[arg(long)]
     pub resume: bool,

@@ -25,7 +25,8 @@ pub fn run(session: &Session, args: &args::Train) -> anyhow::Result<()> {
             return Err(Failure::Usage("a configuration or --out is needed".into()).into());
         }
     };
-    let config = config.with(&args.set)?;
+    let max_bad = args.max_bad.map(|max_bad| format!("data.max_bad={max_bad}"));
+    let config = config.with(&args.set)?.with(max_bad.as_slice())?;
     if args.show_plan {
         return show_plan(session, &config);
     }

@@ -1,7 +1,148 @@
-//! The light augmentation: a random crop after zero padding, and a mirror image every other time.
+//! What changes images from epoch to epoch: named recipes, and the crop and the cutout that they are made of. Each image's
+//! change is a pure function of the random numbers given.
 
+use std::fmt;
+
+use super::auto_augment::auto_augment;
+#[cfg(not(target_arch = "wasm32"))]
+use super::picture::Picture;
+#[cfg(not(target_arch = "wasm32"))]
+use super::resized_crop::{resized_crop, resized_crop_of_planes};
 use super::seed::Random;
 use crate::{Error, Result};
+
+/// A recipe, as a configuration names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Augment {
+    /// `none`: photographs brought to the side and their middle cut out, all else as it is.
+    None,
+    /// `crop-flip`: [`CropFlip::for_side`].
+    CropFlip,
+    /// `cifar`: that, then AutoAugment's policy for CIFAR-10, then one cutout of half the side.
+    Cifar,
+    /// `resized-crop`: a random part of the whole picture brought to the side (torchvision's `RandomResizedCrop` with its
+    /// usual bounds), mirrored with probability ½.
+    ResizedCrop,
+    /// `centre`: as `none`, mirrored with probability ½.
+    Centre,
+}
+
+impl Augment {
+    const ALL: [(&str, Self); 5] = [
+        ("none", Self::None),
+        ("crop-flip", Self::CropFlip),
+        ("cifar", Self::Cifar),
+        ("resized-crop", Self::ResizedCrop),
+        ("centre", Self::Centre),
+    ];
+
+    /// Reads a recipe's name.
+    ///
+    /// # Errors
+    /// `BadConfig` for another, under the key `augment`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let found = Self::ALL.iter().find(|(name, _)| *name == text);
+        found.map(|&(_, recipe)| recipe).ok_or_else(|| Error::BadConfig {
+            key: "augment".into(),
+            value: format!("{text:?}"),
+            allowed: Self::ALL.map(|(name, _)| name).join(", "),
+        })
+    }
+
+    /// Whether it cuts parts out of pictures larger than the side, so that these must not be shrunk before.
+    pub fn takes_whole_pictures(self) -> bool {
+        self == Self::ResizedCrop
+    }
+
+    /// Writes the changed `image` into `out`, both CHW of `channels`×`side`×`side` in \[0, 1\]. AutoAugment and resized crops
+    /// work on bytes: they round to whole 255ths.
+    ///
+    /// # Errors
+    /// `Mismatch` where a slice has another length, and for `cifar` with other than 1 or 3 channels.
+    pub fn apply(
+        self,
+        random: &mut Random,
+        image: &[f32],
+        channels: u32,
+        side: u32,
+        out: &mut [f32],
+    ) -> Result<()> {
+        let crop = match self {
+            Self::None => CropFlip { padding: 0, flip: false },
+            Self::Centre => CropFlip { padding: 0, flip: true },
+            Self::CropFlip | Self::Cifar => CropFlip::for_side(side),
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::ResizedCrop => {
+                let bytes = to_bytes(image);
+                to_unit(&resized_crop_of_planes(random, &bytes, channels, side)?, out);
+                return Ok(());
+            }
+            #[cfg(target_arch = "wasm32")]
+            Self::ResizedCrop => {
+                return Err(Error::mismatch("augmentation", self, "what a browser has"));
+            }
+        };
+        crop.apply(random, image, channels, side, out)?;
+        if self == Self::Cifar {
+            let mut bytes = to_bytes(out);
+            auto_augment(random, &mut bytes, channels, side)?;
+            let middle = [(); 2].map(|()| random.below(side.into()) as u32);
+            cut_out(&mut bytes, side, middle, side / 2);
+            to_unit(&bytes, out);
+        }
+        Ok(())
+    }
+
+    /// The same from a whole picture into 3×`side`×`side`.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn apply_to_picture(
+        self,
+        random: &mut Random,
+        picture: &Picture,
+        side: u32,
+        out: &mut [f32],
+    ) -> Result<()> {
+        if self == Self::ResizedCrop {
+            to_unit(&resized_crop(random, picture, side)?, out);
+            return Ok(());
+        }
+        let mut image = vec![0.0; out.len()];
+        to_unit(&picture.square(side)?, &mut image);
+        self.apply(random, &image, 3, side, out)
+    }
+}
+
+impl fmt::Display for Augment {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = Self::ALL.iter().find(|(_, recipe)| recipe == self);
+        out.write_str(found.map_or("", |(name, _)| name))
+    }
+}
+
+/// Zeros in a square of `length` about the pixel (row, column), as much of it as lies within (DeVries and Taylor, arXiv
+/// 1708.04552).
+pub(super) fn cut_out(image: &mut [u8], side: u32, middle: [u32; 2], length: u32) {
+    let half = length / 2;
+    let [rows, columns] = middle.map(|middle| {
+        middle.saturating_sub(half) as usize..middle.saturating_add(half).min(side) as usize
+    });
+    let side = (side as usize).max(1);
+    for plane in image.chunks_exact_mut(side * side) {
+        for row in plane.chunks_exact_mut(side).take(rows.end).skip(rows.start) {
+            row.get_mut(columns.clone()).unwrap_or_default().fill(0);
+        }
+    }
+}
+
+fn to_bytes(image: &[f32]) -> Vec<u8> {
+    image.iter().map(|value| (value * 255.0).round() as u8).collect()
+}
+
+fn to_unit(bytes: &[u8], out: &mut [f32]) {
+    for (value, &byte) in out.iter_mut().zip(bytes) {
+        *value = f32::from(byte) / 255.0;
+    }
+}
 
 /// Shifts an image by up to `padding` pixels each way, zeros coming in, and mirrors it left to right with probability ½
 /// (torchvision's `RandomCrop(side, padding)` and `RandomHorizontalFlip`).
@@ -40,26 +181,9 @@ impl CropFlip {
                 format!("{wanted}, which is {channels}×{side}×{side}"),
             ));
         }
-        let down = self.offset(random);
-        let right = self.offset(random);
+        let offsets = [self.offset(random), self.offset(random)];
         let mirrored = random.coin() && self.flip;
-        let (row_len, plane_len) = (side as usize, side as usize * side as usize);
-        if plane_len == 0 {
-            return Ok(());
-        }
-        for (from, to) in image.chunks_exact(plane_len).zip(out.chunks_exact_mut(plane_len)) {
-            for (y, row) in (0_i64..).zip(to.chunks_exact_mut(row_len)) {
-                row.fill(0.0);
-                let source =
-                    usize::try_from(y + down).ok().and_then(|y| from.chunks_exact(row_len).nth(y));
-                if let Some(source) = source {
-                    shift(source, right, row);
-                }
-                if mirrored {
-                    row.reverse();
-                }
-            }
-        }
+        crop(image, side, offsets, mirrored, out);
         Ok(())
     }
 
@@ -67,6 +191,33 @@ impl CropFlip {
     fn offset(&self, random: &mut Random) -> i64 {
         let padding = i64::from(self.padding);
         random.below(2 * padding as u64 + 1) as i64 - padding
+    }
+}
+
+/// Takes what lies `down` and `right` of each pixel, zero from outside, and mirrors that.
+pub(super) fn crop(
+    image: &[f32],
+    side: u32,
+    [down, right]: [i64; 2],
+    mirrored: bool,
+    out: &mut [f32],
+) {
+    let (row_len, plane_len) = (side as usize, side as usize * side as usize);
+    if plane_len == 0 {
+        return;
+    }
+    for (from, to) in image.chunks_exact(plane_len).zip(out.chunks_exact_mut(plane_len)) {
+        for (y, row) in (0_i64..).zip(to.chunks_exact_mut(row_len)) {
+            row.fill(0.0);
+            let source =
+                usize::try_from(y + down).ok().and_then(|y| from.chunks_exact(row_len).nth(y));
+            if let Some(source) = source {
+                shift(source, right, row);
+            }
+            if mirrored {
+                row.reverse();
+            }
+        }
     }
 }
 

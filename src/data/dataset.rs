@@ -148,29 +148,7 @@ impl Dataset {
     /// # Errors
     /// `Mismatch` where `held_out` is more than there are.
     pub fn split(&self, held_out: usize, seed: u64) -> Result<(Self, Self)> {
-        if held_out > self.len() {
-            return Err(Error::mismatch(
-                "split",
-                format!("{held_out} held out"),
-                format!("at most {}", self.len()),
-            ));
-        }
-        let mut of_class = vec![Vec::new(); self.classes as usize];
-        for (index, &label) in self.labels.iter().enumerate() {
-            if let Some(images) = of_class.get_mut(label as usize) {
-                images.push(index);
-            }
-        }
-        let shares = shares(&of_class.iter().map(Vec::len).collect::<Vec<_>>(), held_out);
-        let mut chosen = vec![false; self.len()];
-        for ((class, mut images), share) in (0..).zip(of_class).zip(shares) {
-            Random::new(seed, "split", 0, class).shuffle(&mut images);
-            for image in images.into_iter().take(share) {
-                if let Some(mark) = chosen.get_mut(image) {
-                    *mark = true;
-                }
-            }
-        }
+        let chosen = balanced(&self.labels, self.classes, held_out, seed)?;
         Ok((self.select(&chosen, false), self.select(&chosen, true)))
     }
 
@@ -225,6 +203,39 @@ impl fmt::Debug for Dataset {
             self.len()
         )
     }
+}
+
+/// Which of the images with these labels are held out: [`Dataset::split`].
+pub(super) fn balanced(
+    labels: &[u32],
+    classes: u32,
+    held_out: usize,
+    seed: u64,
+) -> Result<Vec<bool>> {
+    if held_out > labels.len() {
+        return Err(Error::mismatch(
+            "split",
+            format!("{held_out} held out"),
+            format!("at most {}", labels.len()),
+        ));
+    }
+    let mut of_class = vec![Vec::new(); classes as usize];
+    for (index, &label) in labels.iter().enumerate() {
+        if let Some(images) = of_class.get_mut(label as usize) {
+            images.push(index);
+        }
+    }
+    let shares = shares(&of_class.iter().map(Vec::len).collect::<Vec<_>>(), held_out);
+    let mut chosen = vec![false; labels.len()];
+    for ((class, mut images), share) in (0..).zip(of_class).zip(shares) {
+        Random::new(seed, "split", 0, class).shuffle(&mut images);
+        for image in images.into_iter().take(share) {
+            if let Some(mark) = chosen.get_mut(image) {
+                *mark = true;
+            }
+        }
+    }
+    Ok(chosen)
 }
 
 /// Every label is below `classes`, and these are not too many.

@@ -5,6 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+#[cfg(not(target_arch = "wasm32"))]
+use std::time::Instant;
+
+#[cfg(target_arch = "wasm32")]
+use web_time::Instant;
 
 use super::stream::{Batch, BatchSource};
 use crate::{Error, Result};
@@ -24,6 +30,7 @@ pub struct Loader {
     /// The worker whose turn it is.
     turn: usize,
     step: u64,
+    waited: Duration,
 }
 
 struct Worker {
@@ -56,7 +63,8 @@ impl Loader {
             ));
         }
         let threads = threads.min(depth);
-        let mut loader = Self { workers: Vec::new(), turn: 0, step: first_step };
+        let (workers, waited) = (Vec::new(), Duration::ZERO);
+        let mut loader = Self { workers, turn: 0, step: first_step, waited };
         for index in 0..threads {
             // A thread holds one step in its hands; the others of its part of `depth` lie in its channel.
             let part = depth / threads + usize::from(index < depth % threads);
@@ -87,6 +95,11 @@ impl Loader {
         self.step
     }
 
+    /// How long [`Loader::next_batches`] has waited in all: what reading ahead did not hide.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
     /// Waits for the batches of the next step, one for each source in the order given.
     ///
     /// # Errors
@@ -96,7 +109,9 @@ impl Loader {
         let Some(worker) = self.workers.get_mut(self.turn) else {
             return Err(ended(self.step, "no thread"));
         };
+        let began = Instant::now();
         let received = worker.batches.as_ref().map(Receiver::recv);
+        self.waited += began.elapsed();
         let Some(Ok(batches)) = received else {
             let outcome = worker.thread.take().map(JoinHandle::join);
             return Err(ended(self.step, reason(outcome)));
@@ -147,7 +162,6 @@ impl fmt::Debug for Loader {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
-    use std::time::Duration;
 
     use super::*;
 

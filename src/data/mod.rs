@@ -1,23 +1,47 @@
 //! Images from file to batch: readers, the embedded set, augmentation, out-of-distribution fields, loader threads.
 //! Knows no GPU. All that is random is a pure function of a seed and a position, so that a resumed run reads on exactly.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod arrays;
 mod augment;
+mod auto_augment;
 mod checksum;
+#[cfg(not(target_arch = "wasm32"))]
+mod cifar;
+#[cfg(not(target_arch = "wasm32"))]
+mod class_folders;
 mod dataset;
 pub mod fashion;
 mod folder;
 mod fractal;
 mod idx;
+#[cfg(not(target_arch = "wasm32"))]
+mod jpeg_pack;
 mod loader;
+#[cfg(not(target_arch = "wasm32"))]
+mod npy;
+mod ood;
 mod order;
+#[cfg(not(target_arch = "wasm32"))]
+mod picture;
 #[cfg(not(target_arch = "wasm32"))]
 mod pictures;
 mod prepared;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod references;
+#[cfg(not(target_arch = "wasm32"))]
+mod resized_crop;
 mod seed;
+#[cfg(not(target_arch = "wasm32"))]
+mod shards;
 mod source;
 mod stream;
+#[cfg(not(target_arch = "wasm32"))]
+mod tiles;
+#[cfg(not(target_arch = "wasm32"))]
+mod tiny_images;
 
-pub use augment::CropFlip;
+pub use augment::{Augment, CropFlip};
 #[cfg(feature = "cli")]
 pub(crate) use checksum::Checksum;
 pub use dataset::{Dataset, Part};
@@ -25,8 +49,21 @@ pub use fractal::{Fractal, fractal};
 pub use idx::{Idx, idx_from_bytes, read_idx};
 pub use loader::Loader;
 #[cfg(not(target_arch = "wasm32"))]
-pub use pictures::photograph;
+#[cfg_attr(
+    not(feature = "generation"),
+    expect(unused_imports, reason = "for those who write archives")
+)]
+pub(crate) use npy::MAGIC;
+#[cfg(not(target_arch = "wasm32"))]
+pub use npy::{Array, Numbers, read_npz};
+pub use ood::{Ood, SAMPLE_STARTS};
+#[cfg(not(target_arch = "wasm32"))]
+pub use picture::photograph;
+#[cfg(not(target_arch = "wasm32"))]
+pub use pictures::Pictures;
 pub use prepared::Prepared;
 pub use seed::Random;
-pub use source::{Ood, SAMPLE_STARTS, Source};
+pub use source::{Images, Source};
+#[cfg(not(target_arch = "wasm32"))]
+pub use source::{Parts, Reading, Split};
 pub use stream::{Batch, BatchSource};

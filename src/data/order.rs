@@ -4,7 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::seed::Random;
 
-/// Permutations of `0..len`, one an epoch. The last two stay in memory, because batches straddle the border of two.
+/// The most images whose order lies in memory: 16 MB.
+const IN_MEMORY: u32 = 1 << 22;
+
+/// Permutations of `0..len`, one an epoch. The last two stay in memory, because batches straddle the border of two. Those of
+/// very large sets are computed, an image at a time.
 pub struct EpochOrder {
     seed: u64,
     purpose: String,
@@ -23,6 +27,10 @@ impl EpochOrder {
     pub fn image_at(&self, position: u64) -> Option<u32> {
         let len = u64::from(self.len);
         let epoch = position.checked_div(len)?;
+        if self.len > IN_MEMORY {
+            let mut random = Random::new(self.seed, &self.purpose, epoch, 0);
+            return Some(permuted(&mut random, (position % len) as u32, self.len));
+        }
         self.epoch(epoch).get((position % len) as usize).copied()
     }
 
@@ -40,6 +48,29 @@ impl EpochOrder {
                 *slot = Some((epoch, Arc::clone(&order)));
                 order
             }
+        }
+    }
+}
+
+/// Where `index` goes in a permutation of `0..len` that needs no memory: a Feistel network (Luby and Rackoff 1988) over the
+/// smallest even number of bits that holds `len`, walked on until it ends below `len`.
+fn permuted(random: &mut Random, index: u32, len: u32) -> u32 {
+    let half = (u32::BITS - len.saturating_sub(1).leading_zeros()).div_ceil(2).max(1);
+    let mask = (1_u64 << half) - 1;
+    let keys: [u64; 6] = std::array::from_fn(|_| random.bits());
+    let mut value = u64::from(index);
+    loop {
+        let (mut left, mut right) = (value >> half, value & mask);
+        for key in keys {
+            // The finaliser of splitmix64 (Steele, Lea and Flood 2014).
+            let mut mixed = right ^ key;
+            mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (left, right) = (right, left ^ ((mixed ^ mixed >> 31) & mask));
+        }
+        value = left << half | right;
+        if value < u64::from(len) {
+            return value as u32;
         }
     }
 }
@@ -65,6 +96,25 @@ mod tests {
             assert_eq!(sorted, (0..50).collect::<Vec<_>>());
         }
         assert!(zero != one && one != many && zero != many);
+    }
+
+    #[test]
+    fn computed_permutations_are_such_too() {
+        for len in [1, 2, 5, 64, 1000] {
+            let epoch = |e| -> Vec<u32> {
+                let place = |i| permuted(&mut Random::new(1, "test", e, 0), i, len);
+                (0..len).map(place).collect()
+            };
+            let mut sorted = epoch(0);
+            sorted.sort_unstable();
+            assert!(sorted.into_iter().eq(0..len), "{len}");
+            assert!(len < 10 || epoch(0) != epoch(1));
+        }
+        let order = EpochOrder::new(0, "test".into(), 79_302_017);
+        let first: Vec<u32> = (0..100).map(|i| order.image_at(i).unwrap()).collect();
+        assert!(
+            first.iter().max().unwrap() > &60_000_000 && first.iter().min().unwrap() < &20_000_000
+        );
     }
 
     #[test]

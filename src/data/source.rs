@@ -1,62 +1,362 @@
-//! What a configuration may name as data: `builtin:fashion`, `builtin:fractal` or a folder.
+//! What a configuration may name as labelled images, and how they are read.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::augment::CropFlip;
-use super::dataset::{Dataset, Part};
+use super::dataset::{Dataset, MAX_SIDE, Part};
 use super::fashion;
+use super::prepared::Prepared;
 #[cfg(not(target_arch = "wasm32"))]
-use super::folder;
-use super::fractal::Fractal;
-use super::stream::BatchSource;
+use super::{
+    arrays, augment::Augment, cifar, class_folders, folder, jpeg_pack, pictures::Pictures, shards,
+    tiles, tiny_images,
+};
 use crate::{Error, Result};
 
-/// The name of the random numbers that samples start from: the same seed gives the program and the page the same images.
-pub const SAMPLE_STARTS: &str = "sample-starts";
+/// What paths may lead to, as messages have it.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) const KNOWN: &str = "idx files, CIFAR's binary files or their .tar.gz, a folder of PNG and JPEG files for each \
+     class, tar shards, .npz and .npy, head.bin with train.jpgs, Tiny Images' .bin";
+
+/// Images up to this many bytes of f32 lie in memory, decoded once; more are read anew in every epoch.
+#[cfg(not(target_arch = "wasm32"))]
+const IN_MEMORY: u64 = 1 << 30;
 
 /// Labelled images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// `builtin:fashion`, the embedded cut of Fashion-MNIST.
     Fashion,
-    /// A folder of idx files under their official names, or of a folder for each class.
-    Folder(PathBuf),
+    /// A file or a folder; which format it is shows when it is read.
+    Path(PathBuf),
+    /// `tiles:SIDE:FOLDER`, pictures that are grids of square images of that side, without labels.
+    Tiles(u32, PathBuf),
+}
+
+/// Images to train with: in memory, or on disk and decoded when they are asked for.
+#[derive(Clone, Debug)]
+pub enum Images {
+    /// In memory, of the side that they are trained at.
+    Prepared(Arc<Prepared>),
+    /// On disk, of any size, and the side that they are trained at.
+    #[cfg(not(target_arch = "wasm32"))]
+    Pictures(Pictures, u32),
+}
+
+/// How images are read for training.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Rows and columns.
+    pub side: u32,
+    /// The share (below 1) or number (from 1 on) of pictures that may be damaged.
+    pub max_bad: f64,
+    /// Whether the augmentation cuts parts out of whole pictures: these then stay on disk, however few.
+    pub whole: bool,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Reading {
+    /// For some recipes.
+    pub fn new(side: u32, max_bad: f64, augments: &[Augment]) -> Self {
+        let whole = augments.iter().any(|augment| augment.takes_whole_pictures());
+        Self { side, max_bad, whole }
+    }
+}
+
+/// What is kept from training: so many training images, drawn by a seed; 0 for none.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Clone, Copy, Debug)]
+pub struct Split {
+    /// In the test images' place.
+    pub held_out: (usize, u64),
+    /// To choose weights by.
+    pub validation: (usize, u64),
+    /// The most test pictures that are read of those that stay on disk.
+    pub most_test: usize,
+}
+
+/// Images of both parts, as training takes them.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// To train with.
+    pub train: Images,
+    /// Each channel's mean and deviation over the training images, or over 512 of those that stay on disk.
+    pub statistics: [Vec<f32>; 2],
+    /// To judge by.
+    pub test: Prepared,
+    /// To choose weights by, where some are kept back for that.
+    pub validation: Option<Prepared>,
+    /// Of the source's training images: [`Dataset::checksum`], or [`Pictures::checksum`] of those that stay on disk.
+    pub checksum: u64,
+    /// What the classes are called, by label; empty where the data does not say.
+    pub class_names: Vec<String>,
+    /// Pictures that could not be read and are left out, a sentence each.
+    pub damaged: Vec<String>,
 }
 
 impl Source {
-    /// Reads `builtin:fashion` or a folder's path; whether the folder is there shows when it is loaded.
+    /// Reads `builtin:fashion`, a path, or `tiles:SIDE:FOLDER`; whether anything is there shows when it is loaded.
     ///
     /// # Errors
-    /// `BadConfig` for an empty text and for other builtins.
+    /// `BadConfig` for an empty text, for other builtins, and for tiles of no side.
     pub fn parse(text: &str) -> Result<Self> {
         match text {
             "builtin:fashion" => Ok(Self::Fashion),
-            _ if text.is_empty() || text.starts_with("builtin:") => Err(bad(
-                "data",
-                text,
-                "builtin:fashion, a folder of idx files or one of class folders",
-            )),
-            _ => Ok(Self::Folder(text.into())),
+            _ if text.is_empty() || text.starts_with("builtin:") => {
+                Err(bad("data", text, "builtin:fashion, or the path of a data folder or file"))
+            }
+            _ => match text.strip_prefix("tiles:") {
+                None => Ok(Self::Path(text.into())),
+                Some(rest) => {
+                    let (side, folder) = rest.split_once(':').unwrap_or_default();
+                    let side = side.parse().ok().filter(|side| (1..=MAX_SIDE).contains(side));
+                    let side = side.filter(|_| !folder.is_empty());
+                    side.map(|side| Self::Tiles(side, folder.into())).ok_or_else(|| {
+                        bad("data", text, "tiles:SIDE:FOLDER, as tiles:32:some/path")
+                    })
+                }
+            },
         }
     }
 
-    /// Reads the images of one part. Photographs are brought to `side`×`side`, all others are of the size that the file
-    /// says, for [`Dataset::prepared`] to bring to a side.
+    /// Reads all images of one part into memory. Photographs are brought to `side`×`side`, all others are of the size that
+    /// the file says, for [`Dataset::prepared`] to bring to a side.
     ///
     /// # Errors
-    /// As [`Dataset::from_idx_folder`] and `Dataset::from_class_folders`, which a browser has none of.
+    /// `BadFile` for what is not there, is of no known format or is damaged; a browser has no files.
     #[cfg_attr(target_arch = "wasm32", expect(unused_variables, reason = "no photographs there"))]
     pub fn load(&self, part: Part, side: u32) -> Result<Dataset> {
         match self {
             Self::Fashion => fashion::load(part),
+            #[cfg(target_arch = "wasm32")]
+            Self::Path(path) => Dataset::from_idx_folder(path, part),
+            #[cfg(target_arch = "wasm32")]
+            Self::Tiles(_, path) => Err(Error::bad_file(path, "no pictures are read in a browser")),
             #[cfg(not(target_arch = "wasm32"))]
-            Self::Folder(path) if !folder::has_idx(path) => {
-                Dataset::from_class_folders(path, part, side)
-            }
-            Self::Folder(path) => Dataset::from_idx_folder(path, part),
+            Self::Path(_) | Self::Tiles(..) => match self.open(part)? {
+                Found::Data(data) => Ok(data),
+                Found::Pictures(pictures) => pictures.decoded(side),
+            },
         }
+    }
+
+    /// Finds out what is there, by names alone.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn open(&self, part: Part) -> Result<Found> {
+        let path = match self {
+            Self::Fashion => return fashion::load(part).map(Found::Data),
+            Self::Tiles(_, folder) if part == Part::Test => {
+                return Err(class_folders::undivided(folder));
+            }
+            Self::Tiles(side, folder) => return tiles::tiles(folder, *side).map(Found::Data),
+            Self::Path(path) => path,
+        };
+        if path.is_file() {
+            let name = path.to_string_lossy().to_ascii_lowercase();
+            return if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
+                cifar::from_archive(path, part).map(Found::Data)
+            } else if name.ends_with(".tar") {
+                shards::from_shards(path, part).map(Found::Pictures)
+            } else if name.ends_with(".npz") || name.ends_with(".npy") {
+                arrays::from_arrays(path, part).map(Found::Data)
+            } else if name.ends_with(".bin") && part == Part::Train {
+                tiny_images::tiny_images(path).map(Found::Pictures)
+            } else if name.ends_with(".bin") {
+                Err(class_folders::undivided(path))
+            } else {
+                Err(Error::bad_file(path, format!("no file that is known as data: {KNOWN}")))
+            };
+        }
+        if folder::has_idx(path) {
+            Dataset::from_idx_folder(path, part).map(Found::Data)
+        } else if let Some(folder) = cifar::cifar_folder(path) {
+            cifar::from_folder(&folder, part).map(Found::Data)
+        } else if jpeg_pack::is_jpeg_pack(path) {
+            jpeg_pack::jpeg_pack(path, part).map(Found::Pictures)
+        } else if arrays::has_archives(path) {
+            arrays::from_arrays(path, part).map(Found::Data)
+        } else if shards::has_shards(path) {
+            shards::from_shards(path, part).map(Found::Pictures)
+        } else {
+            class_folders::class_folders(path, part).map(Found::Pictures)
+        }
+    }
+
+    /// Training images without their labels, in memory or not.
+    ///
+    /// # Errors
+    /// As [`Source::load`], and where too many pictures are damaged.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn images(&self, reading: Reading) -> Result<Images> {
+        match self.open(Part::Train)? {
+            Found::Data(data) => data.prepared(reading.side).map(Arc::new).map(Images::Prepared),
+            Found::Pictures(pictures) => pictures.with_max_bad(reading.max_bad).at(reading),
+        }
+    }
+
+    /// Both parts: the file's own, or training images and those of them that are kept back in their place, and what is kept
+    /// back for validation. Of test pictures that stay on disk equally many of each class are read.
+    ///
+    /// # Errors
+    /// As [`Source::load`]; `BadFile` where too many pictures are damaged or have no labels; `Mismatch` where more is to be
+    /// kept back than there is.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn parts(&self, reading: Reading, split: Split) -> Result<Parts> {
+        let side = reading.side;
+        let pictures = match self.open(Part::Train)? {
+            Found::Data(data) => return self.parts_in_memory(data, reading, split),
+            Found::Pictures(pictures) => pictures.with_max_bad(reading.max_bad),
+        };
+        if !pictures.has_labels() {
+            return Err(Error::bad_file(self.to_string(), "its pictures have no labels"));
+        }
+        if !pictures.stays_on_disk(reading) {
+            return self.parts_in_memory(pictures.decoded(side)?, reading, split);
+        }
+        let (train, test) = match split.held_out {
+            (0, _) => match self.open(Part::Test)? {
+                Found::Pictures(test) => (pictures, test.with_max_bad(reading.max_bad)),
+                Found::Data(_) => {
+                    return Err(Error::bad_file(self.to_string(), "no test pictures"));
+                }
+            },
+            (count, seed) => pictures.split(count, seed)?,
+        };
+        let (train, validation) = match split.validation {
+            (0, _) => (train, None),
+            (count, seed) => {
+                let (train, kept) = train.split(count, seed)?;
+                (train, Some(kept.decoded(side)?.prepared(side)?))
+            }
+        };
+        let test =
+            test.split(test.len().min(split.most_test), split.held_out.1)?.1.decoded(side)?;
+        let sample = train.sample(512).decoded(side)?.prepared(side)?;
+        let mut damaged = train.damaged();
+        damaged
+            .extend(test.damaged().iter().filter(|line| !train.damaged().contains(line)).cloned());
+        Ok(Parts {
+            statistics: [sample.mean().to_vec(), sample.std().to_vec()],
+            test: test.prepared(side)?,
+            validation,
+            checksum: train.checksum()?,
+            class_names: train.class_names().to_vec(),
+            damaged,
+            train: Images::Pictures(train, side),
+        })
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn parts_in_memory(&self, all: Dataset, reading: Reading, split: Split) -> Result<Parts> {
+        let side = reading.side;
+        let checksum = all.checksum();
+        let (class_names, mut damaged) = (all.class_names().to_vec(), all.damaged().to_vec());
+        let (train, test) = match split.held_out {
+            (0, _) => {
+                let test = match self.open(Part::Test)? {
+                    Found::Data(test) => test,
+                    Found::Pictures(test) => test.with_max_bad(reading.max_bad).decoded(side)?,
+                };
+                damaged.extend_from_slice(test.damaged());
+                (all, test)
+            }
+            (count, seed) => all.split(count, seed)?,
+        };
+        let (train, validation) = match split.validation {
+            (0, _) => (train, None),
+            (count, seed) => {
+                let (train, kept) = train.split(count, seed)?;
+                (train, Some(kept.prepared(side)?))
+            }
+        };
+        let (train, test) = (train.prepared(side)?, test.prepared(side)?);
+        let statistics = [train.mean().to_vec(), train.std().to_vec()];
+        let train = Images::Prepared(Arc::new(train));
+        Ok(Parts { train, statistics, test, validation, checksum, class_names, damaged })
+    }
+}
+
+/// What a path leads to.
+#[cfg(not(target_arch = "wasm32"))]
+enum Found {
+    Data(Dataset),
+    Pictures(Pictures),
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Pictures {
+    fn stays_on_disk(&self, Reading { side, whole, .. }: Reading) -> bool {
+        whole || 12 * u64::from(side) * u64::from(side) * self.len() as u64 > IN_MEMORY
+    }
+
+    /// In memory where they are few.
+    fn at(self, reading: Reading) -> Result<Images> {
+        if self.stays_on_disk(reading) {
+            return Ok(Images::Pictures(self, reading.side));
+        }
+        let decoded = self.decoded(reading.side)?.prepared(reading.side)?;
+        Ok(Images::Prepared(Arc::new(decoded)))
+    }
+}
+
+impl Images {
+    /// Colour channels.
+    pub fn channels(&self) -> u32 {
+        match self {
+            Self::Prepared(images) => images.channels(),
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Pictures(..) => 3,
+        }
+    }
+
+    /// Rows and columns that they are trained at.
+    pub fn side(&self) -> u32 {
+        match self {
+            Self::Prepared(images) => images.side(),
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Pictures(_, side) => *side,
+        }
+    }
+
+    /// All labels are below this.
+    pub fn classes(&self) -> u32 {
+        match self {
+            Self::Prepared(images) => images.classes(),
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Pictures(pictures, _) => pictures.classes(),
+        }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Prepared(images) => images.len(),
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Pictures(pictures, _) => pictures.len(),
+        }
+    }
+
+    /// Never, and here because `len` is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Pictures that could not be read when they were asked for, a sentence each; none where all lie in memory.
+    pub fn damaged(&self) -> Vec<String> {
+        match self {
+            Self::Prepared(_) => Vec::new(),
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Pictures(pictures, _) => pictures.damaged(),
+        }
+    }
+}
+
+impl From<Arc<Prepared>> for Images {
+    fn from(images: Arc<Prepared>) -> Self {
+        Self::Prepared(images)
     }
 }
 
@@ -64,81 +364,12 @@ impl fmt::Display for Source {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fashion => out.write_str("builtin:fashion"),
-            Self::Folder(path) => write!(out, "{}", path.display()),
+            Self::Path(path) => write!(out, "{}", path.display()),
+            Self::Tiles(side, folder) => write!(out, "tiles:{side}:{}", folder.display()),
         }
     }
 }
 
-/// Out-of-distribution images, where sampling starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ood {
-    /// `builtin:fractal`, random fields.
-    Fractal,
-    /// The training part of labelled images, the labels unused.
-    Images(Source),
-}
-
-impl Ood {
-    /// Reads `builtin:fractal` or what [`Source::parse`] reads.
-    ///
-    /// # Errors
-    /// `BadConfig` for an empty text and for other builtins.
-    pub fn parse(text: &str) -> Result<Self> {
-        match text {
-            "builtin:fractal" => Ok(Self::Fractal),
-            _ => Source::parse(text).map(Self::Images).map_err(|_| {
-                bad("ood", text, "builtin:fractal, builtin:fashion, a folder of idx files or one of class folders")
-            }),
-        }
-    }
-
-    /// Batches of these images at `channels`×`side`×`side`; those from files with [`CropFlip::for_side`]. The other
-    /// arguments are [`BatchSource::images`]'s.
-    ///
-    /// # Errors
-    /// Those of reading and preparing, and `Mismatch` for another number of channels.
-    pub fn batches(
-        &self,
-        name: &str,
-        seed: u64,
-        batch_size: usize,
-        channels: u32,
-        side: u32,
-    ) -> Result<BatchSource> {
-        match self {
-            Self::Fractal => {
-                BatchSource::fractal(name, seed, batch_size, Fractal::new(channels, side)?)
-            }
-            Self::Images(source) => {
-                let images = source.load(Part::Train, side)?.prepared(side)?;
-                if images.channels() != channels {
-                    return Err(Error::mismatch(
-                        "out-of-distribution images",
-                        format!("{} channels in {source}", images.channels()),
-                        channels,
-                    ));
-                }
-                BatchSource::images(
-                    name,
-                    seed,
-                    batch_size,
-                    Arc::new(images),
-                    Some(CropFlip::for_side(side)),
-                )
-            }
-        }
-    }
-}
-
-impl fmt::Display for Ood {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Fractal => out.write_str("builtin:fractal"),
-            Self::Images(source) => source.fmt(out),
-        }
-    }
-}
-
-fn bad(key: &str, value: &str, allowed: &str) -> Error {
+pub(super) fn bad(key: &str, value: &str, allowed: &str) -> Error {
     Error::BadConfig { key: key.into(), value: format!("{value:?}"), allowed: allowed.into() }
 }

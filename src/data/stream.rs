@@ -3,11 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::augment::CropFlip;
+use super::augment::Augment;
 use super::fractal::Fractal;
 use super::order::EpochOrder;
+#[cfg(not(target_arch = "wasm32"))]
+use super::pictures::Pictures;
 use super::prepared::Prepared;
 use super::seed::Random;
+use super::source::Images;
 use crate::{Error, Result};
 
 /// The most values in a batch: 1 GiB of f32.
@@ -18,21 +21,36 @@ const MAX_VALUES: u128 = 1 << 28;
 pub struct Batch {
     /// NCHW in `[0, 1]`.
     pub images: Vec<f32>,
-    /// One an image; empty for `builtin:fractal`.
+    /// One an image; empty where the source has none.
     pub labels: Vec<u32>,
 }
 
-/// Batches of labelled images in shuffled order, or of random fields.
+/// Batches of labelled images in shuffled order, of random images, or of a mixture of these.
 pub struct BatchSource {
     name: String,
     seed: u64,
     batch_size: usize,
+    /// Channels, and both rows and columns.
+    shape: [u32; 2],
     kind: Kind,
 }
 
 enum Kind {
-    Images { images: Arc<Prepared>, order: EpochOrder, augment: Option<CropFlip> },
+    Images {
+        images: Arc<Prepared>,
+        order: EpochOrder,
+        augment: Augment,
+    },
+    #[cfg(not(target_arch = "wasm32"))]
+    Pictures {
+        pictures: Pictures,
+        order: EpochOrder,
+        augment: Augment,
+    },
     Fractal(Fractal),
+    Noise,
+    /// Each with the share of all that it and those before it have.
+    Mixture(Vec<(f64, BatchSource)>),
 }
 
 impl BatchSource {
@@ -46,18 +64,19 @@ impl BatchSource {
         name: &str,
         seed: u64,
         batch_size: usize,
-        images: Arc<Prepared>,
-        augment: Option<CropFlip>,
+        images: impl Into<Images>,
+        augment: Augment,
     ) -> Result<Self> {
-        check_size(name, batch_size, images.image_len())?;
-        // A `Prepared` has fewer than 2^32 images.
+        let images = images.into();
+        let shape = [images.channels(), images.side()];
+        // In memory or on disk, they are fewer than 2^32.
         let order = EpochOrder::new(seed, format!("{name}/order"), images.len() as u32);
-        Ok(Self {
-            name: name.into(),
-            seed,
-            batch_size,
-            kind: Kind::Images { images, order, augment },
-        })
+        let kind = match images {
+            Images::Prepared(images) => Kind::Images { images, order, augment },
+            #[cfg(not(target_arch = "wasm32"))]
+            Images::Pictures(pictures, _) => Kind::Pictures { pictures, order, augment },
+        };
+        Self::new(name, seed, batch_size, shape, kind)
     }
 
     /// Random fields: image i of step s is number s × `batch_size` + i of those under (`seed`, `name`).
@@ -65,9 +84,56 @@ impl BatchSource {
     /// # Errors
     /// As [`BatchSource::images`].
     pub fn fractal(name: &str, seed: u64, batch_size: usize, fractal: Fractal) -> Result<Self> {
-        let side = fractal.side() as usize;
-        check_size(name, batch_size, fractal.channels() as usize * side * side)?;
-        Ok(Self { name: name.into(), seed, batch_size, kind: Kind::Fractal(fractal) })
+        let shape = [fractal.channels(), fractal.side()];
+        Self::new(name, seed, batch_size, shape, Kind::Fractal(fractal))
+    }
+
+    /// Values that are uniform in \[0, 1) each by itself, of `channels` and `side`, numbered as random fields are.
+    ///
+    /// # Errors
+    /// As [`BatchSource::images`].
+    pub fn noise(name: &str, seed: u64, batch_size: usize, shape: [u32; 2]) -> Result<Self> {
+        Self::new(name, seed, batch_size, shape, Kind::Noise)
+    }
+
+    /// Images of several sources: which one gives image i of step s is drawn, with these weights, from (`seed`, `name`, s, i);
+    /// it is the one that this source has there. Without labels. The sources' random numbers should differ in name.
+    ///
+    /// # Errors
+    /// `Mismatch` where there is none, or batches differ in shape.
+    pub fn mixture(name: &str, seed: u64, parts: Vec<(f64, Self)>) -> Result<Self> {
+        let wanted = "sources of one shape with weights above 0";
+        let Some((shape, batch_size)) = parts.first().map(|(_, one)| (one.shape, one.batch_size))
+        else {
+            return Err(Error::mismatch("mixture", "no source", wanted));
+        };
+        let fits = |(weight, part): &(f64, Self)| {
+            part.shape == shape && part.batch_size == batch_size && *weight > 0.0
+        };
+        if let Some((weight, part)) = parts.iter().find(|part| !fits(part)) {
+            return Err(Error::mismatch("mixture", format!("{weight} of {part:?}"), wanted));
+        }
+        let sum: f64 = parts.iter().map(|(weight, _)| weight).sum();
+        let mut below = 0.0;
+        let parts = parts.into_iter().map(|(weight, part)| {
+            below += weight / sum;
+            (below, part)
+        });
+        let kind = Kind::Mixture(parts.collect());
+        Self::new(name, seed, batch_size, shape, kind)
+    }
+
+    fn new(name: &str, seed: u64, batch_size: usize, shape: [u32; 2], kind: Kind) -> Result<Self> {
+        let [channels, side] = shape.map(u128::from);
+        let values = channels * side * side;
+        if batch_size == 0 || batch_size as u128 * values > MAX_VALUES {
+            return Err(Error::mismatch(
+                "batch source",
+                format!("batches of {batch_size} × {values} values for {name:?}"),
+                format!("1 to {MAX_VALUES} values"),
+            ));
+        }
+        Ok(Self { name: name.into(), seed, batch_size, shape, kind })
     }
 
     /// As given at making.
@@ -82,17 +148,14 @@ impl BatchSource {
 
     /// The shape of a batch's images: N, C, H, W.
     pub fn shape(&self) -> [usize; 4] {
-        let (channels, side) = match &self.kind {
-            Kind::Images { images, .. } => (images.channels(), images.side()),
-            Kind::Fractal(fractal) => (fractal.channels(), fractal.side()),
-        };
-        [self.batch_size, channels as usize, side as usize, side as usize]
+        let [channels, side] = self.shape.map(|length| length as usize);
+        [self.batch_size, channels, side, side]
     }
 
     /// The batch of a step, the same whenever and wherever it is asked for.
     ///
     /// # Errors
-    /// `Mismatch` beyond 2^64 images.
+    /// `Mismatch` beyond 2^64 images; `BadFile` where too many pictures are damaged.
     pub fn batch(&self, step: u64) -> Result<Batch> {
         let first = step
             .checked_mul(self.batch_size as u64)
@@ -100,33 +163,64 @@ impl BatchSource {
             .ok_or_else(|| {
                 Error::mismatch("batch", format!("step {step}"), "fewer than 2^64 images")
             })?;
-        let mut batch = Batch::default();
-        batch.images.reserve_exact(self.shape().iter().product());
-        for index in 0..self.batch_size as u64 {
-            match &self.kind {
-                Kind::Fractal(fractal) => {
-                    let purpose = format!("{}/fractal", self.name);
-                    batch.images.extend(fractal.image(&mut Random::new(
-                        self.seed,
-                        &purpose,
-                        0,
-                        first + index,
-                    )));
-                }
-                Kind::Images { images, order, augment } => {
-                    let random =
-                        Random::new(self.seed, &format!("{}/augment", self.name), step, index);
-                    append(
-                        &mut batch,
-                        images,
-                        order.image_at(first + index),
-                        augment.as_ref(),
-                        random,
-                    )?;
-                }
+        let mut images = vec![0.0; self.shape().iter().product()];
+        let mut labels = Vec::new();
+        let image_len = images.len() / self.batch_size;
+        for (index, image) in (0..).zip(images.chunks_exact_mut(image_len.max(1))) {
+            labels.extend(self.image([step, index], first + index, image)?);
+        }
+        Ok(Batch { images, labels })
+    }
+
+    /// Writes image `position` of the endless stream, which is number `index` of `step`; its label, if there is one.
+    fn image(&self, at: [u64; 2], position: u64, out: &mut [f32]) -> Result<Option<u32>> {
+        let [step, index] = at;
+        let random = |purpose: &str, step, index| {
+            Random::new(self.seed, &format!("{}/{purpose}", self.name), step, index)
+        };
+        match &self.kind {
+            Kind::Fractal(fractal) => {
+                let image = fractal.image(&mut random("fractal", 0, position));
+                out.copy_from_slice(&image);
+                Ok(None)
+            }
+            Kind::Noise => {
+                let mut random = random("noise", 0, position);
+                out.fill_with(|| (random.bits() >> 40) as f32 / (1 << 24) as f32);
+                Ok(None)
+            }
+            Kind::Mixture(parts) => {
+                let drawn = random("mixture", step, index).uniform(0.0, 1.0);
+                // The last share may have been rounded to less than 1.
+                let part = parts.iter().find(|(below, _)| drawn < *below).or(parts.last());
+                part.map_or(Ok(None), |(_, part)| part.image(at, position, out))?;
+                Ok(None)
+            }
+            Kind::Images { images, order, augment } => {
+                let number = order.image_at(position).unwrap_or_default() as usize;
+                let found = images.image(number).zip(images.labels().get(number));
+                let (image, &label) = found.ok_or_else(|| {
+                    let wanted = format!("below {}", images.len());
+                    Error::mismatch("batch", format!("image {number}"), wanted)
+                })?;
+                let (channels, side) = (images.channels(), images.side());
+                augment.apply(&mut random("augment", step, index), image, channels, side, out)?;
+                Ok(Some(label))
+            }
+            #[cfg(not(target_arch = "wasm32"))]
+            Kind::Pictures { pictures, order, augment } => {
+                let number = order.image_at(position).unwrap_or_default();
+                let (picture, label) = pictures.sound(number)?;
+                let [_, side] = self.shape;
+                augment.apply_to_picture(
+                    &mut random("augment", step, index),
+                    &picture,
+                    side,
+                    out,
+                )?;
+                Ok(Some(label))
             }
         }
-        Ok(batch)
     }
 }
 
@@ -134,39 +228,4 @@ impl fmt::Debug for BatchSource {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "BatchSource({:?}, {:?})", self.name, self.shape())
     }
-}
-
-fn append(
-    batch: &mut Batch,
-    images: &Prepared,
-    index: Option<u32>,
-    augment: Option<&CropFlip>,
-    mut random: Random,
-) -> Result<()> {
-    let index = index.unwrap_or_default() as usize;
-    let (Some(image), Some(&label)) = (images.image(index), images.labels().get(index)) else {
-        return Err(Error::mismatch(
-            "batch",
-            format!("image {index}"),
-            format!("below {}", images.len()),
-        ));
-    };
-    let start = batch.images.len();
-    batch.images.extend_from_slice(image);
-    batch.labels.push(label);
-    if let (Some(augment), Some(out)) = (augment, batch.images.get_mut(start..)) {
-        augment.apply(&mut random, image, images.channels(), images.side(), out)?;
-    }
-    Ok(())
-}
-
-fn check_size(name: &str, batch_size: usize, image_len: usize) -> Result<()> {
-    if batch_size == 0 || batch_size as u128 * image_len as u128 > MAX_VALUES {
-        return Err(Error::mismatch(
-            "batch source",
-            format!("batches of {batch_size} × {image_len} values for {name:?}"),
-            format!("1 to {MAX_VALUES} values"),
-        ));
-    }
-    Ok(())
 }

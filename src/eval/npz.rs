@@ -2,76 +2,16 @@
 //! features, features and samples travel so.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Seek, Write};
+use std::io::Write;
 use std::path::Path;
 
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipArchive, ZipWriter};
+use zip::{CompressionMethod, ZipWriter};
 
+use crate::data::MAGIC;
+pub use crate::data::{Array, Numbers, read_npz};
 use crate::model::checkpoint::stream_atomically;
 use crate::{Error, Result};
-
-const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// Of one array: 4 GiB.
-const MAX_BYTES: u64 = 4 << 30;
-
-/// Numbers of one array.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Numbers {
-    /// `<f8`
-    F64(Vec<f64>),
-    /// `<f4`
-    F32(Vec<f32>),
-    /// `|u1`
-    U8(Vec<u8>),
-    /// `<i8`
-    I64(Vec<i64>),
-}
-
-/// Row-major.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Array {
-    /// As NumPy has it.
-    pub shape: Vec<usize>,
-    /// As many as the sides multiplied.
-    pub numbers: Numbers,
-}
-
-impl Numbers {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::F64(_) => "<f8",
-            Self::F32(_) => "<f4",
-            Self::U8(_) => "|u1",
-            Self::I64(_) => "<i8",
-        }
-    }
-
-    fn from_bytes(kind: &str, bytes: &[u8]) -> Option<Self> {
-        Some(match kind {
-            "<f8" => {
-                Self::F64(bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect())
-            }
-            "<f4" => {
-                Self::F32(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
-            }
-            "<i8" => {
-                Self::I64(bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect())
-            }
-            "|u1" => Self::U8(bytes.to_vec()),
-            _ => return None,
-        })
-    }
-
-    /// Floating-point numbers of either width; none for others.
-    pub fn to_f64(&self) -> Option<Vec<f64>> {
-        match self {
-            Self::F64(values) => Some(values.clone()),
-            Self::F32(values) => Some(values.iter().map(|&value| value.into()).collect()),
-            Self::U8(_) | Self::I64(_) => None,
-        }
-    }
-}
 
 /// Not compressed, of any size.
 pub fn stored() -> SimpleFileOptions {
@@ -111,77 +51,6 @@ pub fn write_npz(path: impl AsRef<Path>, arrays: &BTreeMap<&str, Array>) -> Resu
         }
         archive.finish().map(drop).map_err(|error| failed(&error))
     })
-}
-
-/// Reads all arrays of floating-point numbers, bytes and 64-bit integers, compressed or not, row-major. Nothing in them is
-/// executed.
-///
-/// # Errors
-/// `BadFile` for what is no such archive, other kinds of numbers, and arrays beyond 4 GiB.
-pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, Array>> {
-    let path = path.as_ref();
-    let file = std::fs::File::open(path).map_err(|error| Error::bad_file(path, error))?;
-    read(std::io::BufReader::new(file)).map_err(|reason| Error::bad_file(path, reason))
-}
-
-fn read(file: impl Read + Seek) -> std::result::Result<BTreeMap<String, Array>, String> {
-    let mut archive = ZipArchive::new(file).map_err(|error| error.to_string())?;
-    let mut arrays = BTreeMap::new();
-    for place in 0..archive.len() {
-        let entry = archive.by_index(place).map_err(|error| error.to_string())?;
-        let name = entry.name().map_err(|error| error.to_string())?;
-        let Some(name) = name.strip_suffix(".npy").map(str::to_owned) else { continue };
-        let array = array(entry).map_err(|reason| format!("{name}: {reason}"))?;
-        arrays.insert(name, array);
-    }
-    Ok(arrays)
-}
-
-fn array(mut entry: impl Read) -> std::result::Result<Array, String> {
-    let mut take = |length: u64| {
-        let mut bytes = Vec::new();
-        let read = entry.by_ref().take(length).read_to_end(&mut bytes);
-        match read {
-            Ok(read) if read as u64 == length => Ok(bytes),
-            Ok(read) => Err(format!("cut off: {read} of {length} bytes")),
-            Err(error) => Err(error.to_string()),
-        }
-    };
-    let start = take(8)?;
-    if !start.starts_with(MAGIC) {
-        return Err("no .npy header".into());
-    }
-    let length = match start.get(6) {
-        Some(1) => take(2)?,
-        _ => take(4)?,
-    };
-    let length = length.iter().rev().fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte));
-    let text = String::from_utf8(take(length.min(1 << 16))?).map_err(|error| error.to_string())?;
-    let after = |key: &str| Some(text.split_once(&format!("'{key}':"))?.1.trim_start());
-    let kind = after("descr").and_then(|rest| rest.strip_prefix('\'')?.split('\'').next());
-    let ordered = after("fortran_order").is_some_and(|rest| rest.starts_with("False"));
-    let sides = after("shape").and_then(|rest| rest.strip_prefix('(')?.split(')').next());
-    let (Some(kind), Some(sides)) = (kind, sides) else {
-        return Err(format!("a header that tells no type and shape: {text:?}"));
-    };
-    let sides = sides.split(',').map(str::trim).filter(|side| !side.is_empty());
-    let shape: Vec<usize> = sides
-        .map(|side| side.parse().map_err(|_| format!("a side of {side:?}")))
-        .collect::<std::result::Result<_, _>>()?;
-    let width = match kind {
-        "<f8" | "<i8" => 8,
-        "<f4" => 4,
-        "|u1" => 1,
-        other => return Err(format!("numbers of type {other}, <f8, <f4, <i8 or |u1 wanted")),
-    };
-    if !ordered && shape.len() > 1 {
-        return Err("in Fortran's order, row-major wanted".into());
-    }
-    let bytes =
-        shape.iter().try_fold(width, |product: u64, &side| product.checked_mul(side as u64));
-    let bytes = bytes.filter(|&bytes| bytes <= MAX_BYTES).ok_or("more than 4 GiB")?;
-    let numbers = Numbers::from_bytes(kind, &take(bytes)?);
-    Ok(Array { shape, numbers: numbers.ok_or("numbers of an unknown type")? })
 }
 
 #[cfg(test)]

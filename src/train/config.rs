@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use super::tables::{Jem, Objective, OptimiserName, Ratio, ScoreName, Stop, Trades, Validate};
 use super::{Optimiser, presets, tables};
-use crate::data::{Ood, Source};
+use crate::data::{Augment, Ood, Pictures, Source};
 use crate::model::Network;
 use crate::ops::Norm;
 use crate::{Error, Result};
@@ -71,6 +71,29 @@ pub struct Data {
     pub side: u32,
     /// Training images that are kept from training, to tune by.
     pub held_out: u32,
+    /// What changes images that are classified: one of [`Augment`]'s names.
+    #[serde(default = "crop_flip")]
+    pub classify: String,
+    /// What changes the real images that contrastive ones are told from.
+    #[serde(default = "crop_flip")]
+    pub real: String,
+    /// What changes out-of-distribution images from files.
+    #[serde(default = "crop_flip")]
+    pub starts: String,
+    /// Pictures that may be damaged and are left out: a share below 1, a number from 1 on.
+    #[serde(default = "max_bad")]
+    pub max_bad: f64,
+    /// That read ahead of training; 0 for one a core. The batches are the same with any number.
+    #[serde(default)]
+    pub threads: u32,
+}
+
+fn crop_flip() -> String {
+    Augment::CropFlip.to_string()
+}
+
+fn max_bad() -> f64 {
+    Pictures::MAX_BAD
 }
 
 pub(super) const COUNT: RangeInclusive<u32> = 0..=100_000_000;
@@ -404,7 +427,7 @@ impl Config {
         toml::to_string(self).map_err(|error| bad("config", error, "values that TOML can hold"))
     }
 
-    /// The keys whose values differ, each with both values: for refusing to resume.
+    /// The keys whose values differ, each with both values, without those that change no batch: for refusing to resume.
     ///
     /// # Errors
     /// None for configurations that were checked.
@@ -418,7 +441,10 @@ impl Config {
             found.map_or("nothing".to_owned(), |(_, value)| value.to_string())
         };
         let both = keys.into_iter().map(|key| (value(&ours, &key), value(&theirs, &key), key));
-        Ok(both.filter(|(a, b, _)| a != b).map(|(a, b, key)| (key, a, b)).collect())
+        // What may differ without a batch being another.
+        let matters = |key: &str| !["data.threads", "data.max_bad"].contains(&key);
+        let both = both.filter(|(a, b, key)| a != b && matters(key));
+        Ok(both.map(|(a, b, key)| (key, a, b)).collect())
     }
 
     /// Whether every value is within its range.
@@ -437,6 +463,12 @@ impl Config {
         within("data.side", data.side, 8..=512)?;
         holds("data.side", data.side, data.side.is_multiple_of(4), "a multiple of 4")?;
         within("data.held_out", data.held_out, COUNT)?;
+        let Data { classify, real, starts, .. } = data;
+        for (key, value) in [("classify", classify), ("real", real), ("starts", starts)] {
+            Augment::parse(value).map_err(|error| renamed(error, &format!("data.{key}")))?;
+        }
+        within("data.max_bad", data.max_bad, 0.0..=1e9)?;
+        within("data.threads", data.threads, 0..=256)?;
 
         let architecture = &model.architecture;
         let named = architecture == WRN || Network::names().contains(architecture);

@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::config::{Model, WRN};
-use crate::data::{Part, Prepared, Source};
+use crate::data::{Augment, Images, Parts, Prepared, Reading, Source, Split};
 use crate::model::{Activation, Checkpoint, Network, Normalisation, StateDict, WideResNet};
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ const VALIDATION: u64 = 0x7661_6c69_6461_7465;
 #[derive(Clone, Debug)]
 pub struct Material {
     /// Trained on.
-    pub train: Arc<Prepared>,
+    pub train: Images,
     /// Evaluated on: the test images, or the training images that `data.held_out` keeps back.
     pub test: Arc<Prepared>,
     /// What the best weights are chosen by: the training images that `validate.images` keeps back, or else those that are
@@ -26,6 +26,7 @@ pub struct Material {
     pub class_names: Vec<String>,
     /// Files that could not be read and are left out, a sentence each.
     pub damaged: Vec<String>,
+    normalisation: Normalisation,
     /// What `model.weights` holds.
     start: Option<(Network, StateDict)>,
 }
@@ -33,33 +34,23 @@ pub struct Material {
 impl Material {
     /// Reads and prepares what the configuration names.
     pub fn load(config: &Config) -> Result<Self> {
-        let source = Source::parse(&config.data.train)?;
-        let side = config.data.side;
-        let all = source.load(Part::Train, side)?;
-        let checksum = all.checksum();
-        let (class_names, mut damaged) = (all.class_names().to_vec(), all.damaged().to_vec());
-        let held_out = config.data.held_out as usize;
-        let (train, test) = match held_out {
-            0 => {
-                let test = source.load(Part::Test, side)?;
-                damaged.extend_from_slice(test.damaged());
-                (all, test)
-            }
-            count => all.split(count, config.seed)?,
+        let (data, seed) = (&config.data, config.seed);
+        let augments = [Augment::parse(&data.classify)?, Augment::parse(&data.real)?];
+        let reading = Reading::new(data.side, data.max_bad, &augments);
+        let source = Source::parse(&data.train)?;
+        let split = Split {
+            held_out: (data.held_out as usize, seed),
+            validation: (config.validate.images as usize, seed ^ VALIDATION),
+            most_test: config.evaluate.images as usize,
         };
-        let (train, validation) = match config.validate.images as usize {
-            0 => (train, None),
-            count => {
-                let (train, kept) = train.split(count, config.seed ^ VALIDATION)?;
-                (train, Some(Arc::new(kept.prepared(side)?)))
-            }
-        };
-        let (train, test) = (train.prepared(side)?, test.prepared(side)?);
+        let parts = source.parts(reading, split)?;
+        let Parts { train, statistics: [mean, std], test, validation, .. } = parts;
+        let Parts { checksum, class_names, damaged, .. } = parts;
         let path = &config.model.weights;
         let start = if path.is_empty() { None } else { Some(start(path, &train)?) };
-        let (train, test) = (Arc::new(train), Arc::new(test));
-        let validation = validation.unwrap_or_else(|| Arc::clone(&test));
-        Ok(Self { train, test, validation, checksum, class_names, damaged, start })
+        let (test, normalisation) = (Arc::new(test), Normalisation { mean, std });
+        let validation = validation.map_or_else(|| Arc::clone(&test), Arc::new);
+        Ok(Self { train, test, validation, checksum, class_names, damaged, normalisation, start })
     }
 
     /// The network that `model.weights` holds, or else the configuration's for these images, which are normalised by the
@@ -68,9 +59,7 @@ impl Material {
         if let Some((network, _)) = &self.start {
             return Ok(network.clone());
         }
-        let images = &self.train;
-        let normalisation =
-            Some(Normalisation { mean: images.mean().to_vec(), std: images.std().to_vec() });
+        let (images, normalisation) = (&self.train, Some(self.normalisation.clone()));
         let (channels, classes) = (images.channels(), images.classes());
         let Model { architecture, depth, width, activation, .. } = &config.model;
         if architecture != WRN {
@@ -91,7 +80,7 @@ impl Material {
 }
 
 /// A network for such images from a file.
-fn start(path: &str, images: &Prepared) -> Result<(Network, StateDict)> {
+fn start(path: &str, images: &Images) -> Result<(Network, StateDict)> {
     let checkpoint = Checkpoint::read(path)?;
     let network = Network::from_checkpoint(&checkpoint)?;
     if !checkpoint.metadata.tells_normalisation() {

@@ -6,7 +6,7 @@ use super::config::{Config, bad, flatten};
 use crate::{Error, Result};
 
 /// Name and text of each. One that names another preset says what differs from it.
-const PRESETS: [(&str, &str); 22] = [
+const PRESETS: [(&str, &str); 23] = [
     ("fashion-demo", include_str!("../../configs/fashion-demo.toml")),
     ("cifar10-at", include_str!("../../configs/cifar10-at.toml")),
     ("cifar10-dat-t40", include_str!("../../configs/cifar10-dat-t40.toml")),
@@ -24,6 +24,7 @@ const PRESETS: [(&str, &str); 22] = [
     ("fashion-ratio", include_str!("../../configs/fashion-ratio.toml")),
     ("fashion-tiny", include_str!("../../configs/fashion-tiny.toml")),
     ("fashion-trades", include_str!("../../configs/fashion-trades.toml")),
+    ("fashion-wrn", include_str!("../../configs/fashion-wrn.toml")),
     ("imagenet-convnext-l-t110", include_str!("../../configs/imagenet-convnext-l-t110.toml")),
     ("imagenet-rn50-t15", include_str!("../../configs/imagenet-rn50-t15.toml")),
     ("imagenet-rn50-t30", include_str!("../../configs/imagenet-rn50-t30.toml")),

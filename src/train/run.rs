@@ -94,6 +94,7 @@ pub async fn train(
         let note = Event::note(format!("left out: {damaged}"));
         tell(run.folder, run.observer, &note)?;
     }
+    record_data(run.folder, config, material)?;
     run.resume(u64::MAX).await?;
     let finished = loop {
         match run.stages().await {
@@ -186,6 +187,33 @@ pub async fn train_judge(
     let weights = learner.live.download().await?;
     let metadata = Metadata { side: Some(config.data.side), ..model.metadata() };
     Ok(Some(Checkpoint { metadata, weights, source: PathBuf::from("judge") }))
+}
+
+/// What the run is trained on, as `data.json`; a run that goes on has to find the same.
+fn record_data(folder: &RunFolder, config: &Config, material: &Material) -> Result<()> {
+    const NAME: &str = "data.json";
+    let checksum = format!("{:016x}", material.checksum);
+    let file = folder.path().join(NAME);
+    if let Ok(bytes) = std::fs::read(&file) {
+        let known: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|error| Error::bad_file(&file, error))?;
+        let known = known.get("checksum").and_then(|known| known.as_str()).unwrap_or_default();
+        if known != checksum {
+            let reason = format!(
+                "the run began with data of checksum {known:?}, but {} now has {checksum:?}",
+                config.data.train
+            );
+            return Err(Error::bad_file(file, reason));
+        }
+    }
+    let record = serde_json::json!({
+        "train": config.data.train,
+        "checksum": checksum,
+        "training_images": material.train.len(),
+        "test_images": material.test.len(),
+        "damaged": material.damaged,
+    });
+    folder.write(NAME, format!("{record:#}\n").as_bytes()).map(drop)
 }
 
 pub(super) fn tell(
@@ -399,6 +427,7 @@ impl Run<'_, '_> {
                 return Ok(false);
             }
         }
+        self.after_stage(Phase::Stage1, stage.wait_share())?;
         Ok(true)
     }
 
@@ -446,7 +475,22 @@ impl Run<'_, '_> {
                 return Ok(false);
             }
         }
+        self.after_stage(Phase::Stage2, stage.wait_share())?;
         Ok(true)
+    }
+
+    /// Says how well reading ahead went.
+    fn after_stage(&mut self, phase: Phase, wait_share: f64) -> Result<()> {
+        let percent = 100.0 * wait_share;
+        let note = Event::note(format!("{phase} waited for images in {percent:.1} % of its time"));
+        tell(self.folder, self.observer, &note)?;
+        for damaged in self.material.train.damaged() {
+            if !self.material.damaged.contains(&damaged) {
+                let note = Event::note(format!("left out: {damaged}"));
+                tell(self.folder, self.observer, &note)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes the next smaller micro-batch of a stage whose configuration leaves it open, and says so. Err with `error` where

@@ -8,18 +8,18 @@ use super::{
     Step,
 };
 use crate::attack::{Attack, Langevin, LangevinChains, Objective as Climbed, Pgd, Statistics};
-use crate::data::{Batch, BatchSource, CropFlip, Loader, Ood};
+use crate::data::{Augment, Batch, BatchSource, Loader, Ood};
 use crate::eval::{argmax, auroc};
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::Summary;
 use crate::model::Role;
 use crate::ops::{LangevinStep, Norm};
 use crate::{Error, Result};
+use std::num::NonZero;
 use std::time::Instant;
 
-/// Batches that are made ahead of the GPU, and the threads that make them.
+/// Batches that are made ahead of the GPU, and more where more threads make them.
 const AHEAD: usize = 8;
-const THREADS: usize = 2;
 
 /// Images of one shuffled, augmented stream of the run.
 pub(super) fn images(
@@ -28,8 +28,27 @@ pub(super) fn images(
     name: &str,
     batch: u32,
 ) -> Result<BatchSource> {
-    let augment = CropFlip::for_side(config.data.side);
-    BatchSource::images(name, config.seed, batch as usize, material.train.clone(), Some(augment))
+    let data = &config.data;
+    let augment = if name == "generation" { &data.real } else { &data.classify };
+    let augment = Augment::parse(augment)?;
+    BatchSource::images(name, config.seed, batch as usize, material.train.clone(), augment)
+}
+
+/// Out-of-distribution images of the run, a batch at a time.
+fn others_of(config: &Config, channels: u32, batch: usize) -> Result<BatchSource> {
+    let data = &config.data;
+    let augment = Augment::parse(&data.starts)?;
+    let ood = Ood::parse(&data.ood)?;
+    ood.augmented("ood", config.seed, batch, [channels, data.side], augment, data.max_bad)
+}
+
+/// Starts to read ahead.
+fn loader(config: &Config, sources: Vec<BatchSource>, first: u64) -> Result<Loader> {
+    let threads = match config.data.threads as usize {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        threads => threads,
+    };
+    Loader::new(sources, first, AHEAD.max(threads), threads)
 }
 
 /// How a batch goes through: in `parts` pieces of `size` images, the gradients of which are added up.
@@ -125,13 +144,12 @@ impl ClassifierStage {
                 let update = Update::ratio(learner, sources, weight as f32).await?;
                 others = Some(attack);
                 let (size, channels) = (stage.batch as usize, model.channels());
-                let ood = Ood::parse(&config.data.ood)?;
-                streams.push(ood.batches("ood", config.seed, size, channels, config.data.side)?);
+                streams.push(others_of(config, channels, size)?);
                 update
             }
             _ => Update::classifier(learner, sources).await?,
         };
-        let loader = Loader::new(streams, first, AHEAD, THREADS)?;
+        let loader = loader(config, streams, first)?;
         let (stage, seed, began) = (stage.clone(), config.seed, Instant::now());
         Ok(Self { attacker, others, update, loader, pieces, phase, stage, seed, began, first })
     }
@@ -163,6 +181,11 @@ impl ClassifierStage {
         fill(&mut step, &report, &batch.labels, learner, rate);
         pace(&mut step, self.began, (it + 1 - self.first) as f64 * batch.labels.len() as f64);
         Ok(step)
+    }
+
+    /// The share of the time so far in which no batch was ready.
+    pub fn wait_share(&self) -> f64 {
+        wait_share(&self.loader, self.began)
     }
 
     /// What an iteration's update costs, and a step of its attack.
@@ -294,10 +317,9 @@ impl DualStage {
             images(config, material, "stage2-classification", stage.batch)?,
         ];
         if !jem {
-            let (channels, ood) = (learner.model.channels(), Ood::parse(&config.data.ood)?);
-            streams.push(ood.batches("ood", seed, size, channels, config.data.side)?);
+            streams.push(others_of(config, learner.model.channels(), size)?);
         }
-        let loader = Loader::new(streams, first, AHEAD, THREADS)?;
+        let loader = loader(config, streams, first)?;
         let (config, began) = (stage.clone(), Instant::now());
         Ok(Self { sampler, attacker, update, loader, pieces, config, seed, began, first })
     }
@@ -371,6 +393,11 @@ impl DualStage {
         learner.live.gpu().read(self.sampler.buffers().0).await
     }
 
+    /// The share of the time so far in which no batch was ready.
+    pub fn wait_share(&self) -> f64 {
+        wait_share(&self.loader, self.began)
+    }
+
     /// What an iteration's update and one contrastive step cost.
     pub fn summaries(&self) -> [&Summary; 2] {
         [self.update.summary(), self.sampler.summary()]
@@ -419,6 +446,10 @@ pub async fn plans(
         plans.push(("stage 2: contrastive step, T an iteration".into(), step.clone()));
     }
     Ok(plans)
+}
+
+fn wait_share(loader: &Loader, began: Instant) -> f64 {
+    loader.waited().as_secs_f64() / began.elapsed().as_secs_f64().max(1e-9)
 }
 
 fn one(batches: &[Batch], i: usize) -> Result<&Batch> {

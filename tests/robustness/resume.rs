@@ -3,7 +3,7 @@
 use crate::{first, network};
 use lapidary::Error;
 use lapidary::eval::{AutoAttack, RobustAccuracy, State};
-use lapidary::model::{DeviceWeights, Model, Network};
+use lapidary::model::{DeviceWeights, Network};
 use lapidary::ops::Norm;
 use pollster::block_on;
 
