@@ -471,3 +471,27 @@ fn inspect_lists_a_pytorch_file_that_is_no_network() {
         assert!(told.contains(line), "{told}");
     }
 }
+
+/// What scripts read from `bench`: positive numbers, no more than the peak, kernels that add up, a trace of all launches.
+#[test]
+fn bench_says_what_scripts_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let step =
+        ["bench", "--model", "wrn-10-1", "--side", "16", "--batch", "4", "--runs", "1", "--json"];
+    let arguments = [&step[..], &["--profile", "trace.json", "--quiet"]].concat();
+    let output = lapidary(folder.path(), &arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for key in ["pgd_step_ms", "gflops", "peak_gflops", "peak_fraction", "memory_bytes", "launches"]
+    {
+        assert!(told[key].as_f64().unwrap() > 0.0, "{key} of {told}");
+    }
+    assert!(told["peak_fraction"].as_f64().unwrap() < 1.0, "{told}");
+    assert!(!told["adapter"].as_str().unwrap().is_empty());
+    let trace = std::fs::read(folder.path().join("trace.json")).unwrap();
+    let trace: serde_json::Value = serde_json::from_slice(&trace).unwrap();
+    let launches =
+        told["kernels"].as_array().unwrap().iter().map(|row| row["launches"].as_u64().unwrap());
+    assert_eq!(trace["traceEvents"].as_array().unwrap().len() as u64, launches.sum::<u64>());
+    failing(&["bench", "--model", "wrn-16"], 2);
+}

@@ -37,6 +37,8 @@ pub enum Command {
     Train(Train),
     /// Say whether a configuration fits the adapter, with which memory and about how long
     Plan(Plan),
+    /// Measure a step of a network, and what share of the adapter's peak it reaches
+    Bench(Bench),
     /// List the runs in a folder, or compare several
     Runs(Runs),
     /// Draw images of a class
@@ -117,6 +119,63 @@ pub struct Plan {
     /// Change a value of the configuration, as stage2.batch=32
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// `bench`
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// wrn-DEPTH-WIDTH, or resnet50, wide-resnet50-4, convnext-base and the like
+    #[arg(long, default_value = "wrn-16-2")]
+    pub model: String,
+    /// Images at once
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_535), alias = "batch-size")]
+    pub batch: u32,
+    /// Rows and columns [default: 32 for wrn, 224 for others]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    pub side: Option<u32>,
+    /// Which step
+    #[arg(long, value_enum, default_value_t = Step::Pgd)]
+    pub what: Step,
+    /// Measurements, of which the median is told
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub runs: u32,
+    /// Write each launch of a step as a trace for chrome://tracing
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
+    /// One JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `bench` measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Step {
+    /// Forward, the image's gradient, a step in the ball
+    #[value(name = "pgd-step")]
+    Pgd,
+    /// The same up a class's logit, without a ball
+    #[value(name = "sample-step")]
+    Sample,
+    /// Forward with batch statistics, all gradients, optimiser, averages
+    #[value(name = "train-step")]
+    Train,
+}
+
+impl Step {
+    /// As the command line has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pgd => "pgd-step",
+            Self::Sample => "sample-step",
+            Self::Train => "train-step",
+        }
+    }
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(self.name())
+    }
 }
 
 /// `runs`

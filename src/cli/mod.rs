@@ -4,6 +4,7 @@ mod args;
 mod args_evaluate;
 mod attack;
 mod attack_progress;
+mod bench;
 mod classify;
 mod convert;
 mod counterfactuals;
@@ -68,6 +69,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Demo(args)) => demo::run(&session, &args),
         Some(Command::Train(args)) => train::run(&session, &args),
         Some(Command::Plan(args)) => plan::run(&session, &args),
+        Some(Command::Bench(args)) => bench::run(&session, &args),
         Some(Command::Runs(args)) => runs::run(&args),
         Some(Command::Sample(args)) => sample::run(&session, &args),
         Some(Command::Eval(args)) => match args.what {

@@ -121,6 +121,9 @@ impl Found {
             [count, channels @ (1 | 3), height, width] => (count, [channels, height, width], false),
             _ => return Err(wrong()),
         };
+        if [channels, height, width].contains(&0) {
+            return Err(wrong());
+        }
         let pixels = if interleaved && channels > 1 {
             let image = (height * width * channels).max(1);
             let planes = |image: &[u8]| -> Vec<u8> {

@@ -123,7 +123,10 @@ fn array(mut entry: impl Read) -> std::result::Result<Array, String> {
         _ => take(4)?,
     };
     let length = length.iter().rev().fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte));
-    let text = String::from_utf8(take(length.min(1 << 16))?).map_err(|error| error.to_string())?;
+    if length > 1 << 16 {
+        return Err(format!("a header of {length} bytes, at most 65536 wanted"));
+    }
+    let text = String::from_utf8(take(length)?).map_err(|error| error.to_string())?;
     let after = |key: &str| Some(text.split_once(&format!("'{key}':"))?.1.trim_start());
     let kind = after("descr").and_then(|rest| rest.strip_prefix('\'')?.split('\'').next());
     let ordered = after("fortran_order").is_some_and(|rest| rest.starts_with("False"));

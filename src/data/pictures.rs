@@ -163,12 +163,16 @@ impl Pictures {
             square.map_err(|reason| drop(self.lock().insert(number, reason))).ok()
         };
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        let squares: Vec<Option<Vec<u8>>> = thread::scope(|scope| {
+        let squares: Vec<Option<Vec<u8>>> = thread::scope(|scope| -> Result<_> {
             let parts = numbers.chunks(numbers.len().div_ceil(threads).max(1));
             let run = |part: &'_ [u32]| part.iter().map(read).collect::<Vec<_>>();
             let running: Vec<_> = parts.map(|part| scope.spawn(move || run(part))).collect();
-            running.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
-        });
+            let parts = running.into_iter().map(|thread| {
+                let failed = |_| Error::mismatch("pictures", "a thread that panicked", "pictures");
+                thread.join().map_err(failed)
+            });
+            parts.collect::<Result<Vec<_>>>().map(|parts| parts.into_iter().flatten().collect())
+        })?;
         self.check_damage()?;
         let (mut pixels, mut labels) = (Vec::new(), Vec::new());
         for (number, square) in numbers.iter().zip(squares) {

@@ -258,7 +258,12 @@ impl Source {
             (0, _) => {
                 let test = match self.open(Part::Test)? {
                     Found::Data(test) => test,
-                    Found::Pictures(test) => test.with_max_bad(reading.max_bad).decoded(side)?,
+                    // Folders are in the order of their classes: the first so many would be of the first alone.
+                    Found::Pictures(test) => {
+                        let most = test.len().min(split.most_test);
+                        let test = test.with_max_bad(reading.max_bad);
+                        test.split(most, split.held_out.1)?.1.decoded(side)?
+                    }
                 };
                 damaged.extend_from_slice(test.damaged());
                 (all, test)

@@ -40,8 +40,15 @@ struct Step {
     bindings: wgpu::BindGroup,
     grid: [u32; 3],
     name: &'static str,
-    /// Floating-point operations and bytes: what replays are cut by.
-    cost: u64,
+    flops: u64,
+    bytes: u64,
+}
+
+impl Step {
+    /// What replays are cut by.
+    fn cost(&self) -> u64 {
+        self.flops + self.bytes
+    }
 }
 
 /// What [`Executor::measure`] found.
@@ -68,6 +75,10 @@ pub struct Timing {
     pub kernel: &'static str,
     /// Median over the repetitions.
     pub milliseconds: f64,
+    /// Floating-point operations.
+    pub flops: u64,
+    /// Bytes that are at least read and written: each binding once.
+    pub bytes: u64,
 }
 
 impl Executor {
@@ -158,7 +169,8 @@ impl Executor {
                 bindings,
                 grid: dispatch.grid,
                 name: dispatch.kernel.name,
-                cost: dispatch.flops + dispatch.bytes,
+                flops: dispatch.flops,
+                bytes: dispatch.bytes,
             });
         }
         Ok(steps)
@@ -233,7 +245,8 @@ impl Executor {
             each = self.timed(&self.steps, replays).await? / replays;
             replays = (20_000 / each.as_micros().max(1)).clamp(1, 100) as u32;
         }
-        let mut launches: Vec<_> = self.steps.iter().map(|step| step.cost.max(1) as f64).collect();
+        let mut launches: Vec<_> =
+            self.steps.iter().map(|step| step.cost().max(1) as f64).collect();
         let submission = self.timed(&[], 1).await?.as_secs_f64();
         if each.as_secs_f64() > 4.0 * submission * self.steps.len() as f64 {
             launches.fill(f64::INFINITY);
@@ -318,7 +331,7 @@ impl Executor {
     fn cut(&self, left: u32) -> (u32, u32) {
         match self.pace.lock().ok().and_then(|pace| pace.replay) {
             None => {
-                let cost: u64 = self.steps.iter().map(|step| step.cost).sum();
+                let cost: u64 = self.steps.iter().map(|step| step.cost()).sum();
                 (1, cost.div_ceil(COLD_COST).clamp(1, MAX_PARTS.into()) as u32)
             }
             Some(each) => {
@@ -335,12 +348,12 @@ impl Executor {
         if count <= 1 {
             return vec![&self.steps];
         }
-        let total: u64 = self.steps.iter().map(|step| step.cost).sum();
+        let total: u64 = self.steps.iter().map(|step| step.cost()).sum();
         let each = (total / u64::from(count)).max(1);
         let mut sum = 0;
         let mut next = move |step: &Step| {
             let part = sum / each;
-            sum += step.cost;
+            sum += step.cost();
             part
         };
         let numbered: Vec<_> = self.steps.iter().map(&mut next).collect();
@@ -428,6 +441,8 @@ impl Executor {
         let named = |(step, values): (&Step, Vec<f64>)| Timing {
             kernel: step.name,
             milliseconds: median(values),
+            flops: step.flops,
+            bytes: step.bytes,
         };
         Ok(self.steps.iter().zip(samples).map(named).collect())
     }

@@ -23,7 +23,7 @@ pub static KERNEL: Kernel = Kernel {
 
 /// Inputs x (written in place), the gradient g of the log-density, which is minus the energy's, and standard normal noise,
 /// all of one shape; no output. x becomes x + `step_size` g + `noise_size` noise: the gradient as it is, without a ball
-/// or the box. JEM takes 1 and 0.01, where the step of a proper sampler would be half the square of the noise.
+/// or the box. JEM takes α/2 = 0.5 and 0.01, where the step of a proper sampler would be half the square of the noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LangevinStep {
     /// Of the gradient.

@@ -42,6 +42,7 @@ mod normalise;
 mod packed_conv2d;
 mod packed_weight_gradient;
 mod pad;
+mod peak;
 mod per_image;
 mod pgd_step;
 mod pick_logit;
@@ -103,6 +104,7 @@ pub use normalise::Normalise;
 pub use packed_conv2d::{Epilogue, PackWeights, PackedConv2d, Residual};
 pub use packed_weight_gradient::PackedWeightGradient;
 pub use pad::Pad;
+pub use peak::{Peak, peak};
 pub use pgd_step::{Norm, PgdStep};
 pub use pick_logit::PickLogit;
 pub use r1::r1;
@@ -242,6 +244,7 @@ pub static KERNELS: &[&Kernel] = &[
     &packed_weight_gradient::TAPS,
     &packed_weight_gradient::TAPS_WINDOW,
     &pad::KERNEL,
+    &peak::KERNEL,
     &pgd_step::SCALAR,
     &pgd_step::VEC4,
     &pick_logit::BACKWARD,

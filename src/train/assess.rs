@@ -3,7 +3,7 @@
 use super::run::{tell, train_judge};
 use super::{Config, Event, Flow, Material, Metrics, Observer, Outcome, Phase, RunFolder, Step};
 use crate::attack::{Objective, Pgd, Statistics};
-use crate::data::Ood;
+use crate::data::{Augment, Ood};
 use crate::eval::{Classifier, Samples, accuracy, argmax, measure, sample};
 use crate::gpu::Gpu;
 use crate::model::{Checkpoint, DeviceWeights};
@@ -55,9 +55,18 @@ pub async fn assess(
     let count = config.sample.count as usize;
     let labels: Vec<u32> = (0..count as u32).map(|i| i % model.classes()).collect();
     let ood = |name: &str, size: usize| -> Result<Vec<f32>> {
-        let source = Ood::parse(&config.data.ood)?;
-        let batches = source.batches(name, seed, size, model.channels(), side)?;
-        Ok(batches.batch(0)?.images)
+        let data = &config.data;
+        let (source, augment) = (Ood::parse(&data.ood)?, Augment::parse(&data.starts)?);
+        // As large as evaluation takes them: all at once may be more than a batch can have.
+        let each = size.min(config.evaluate.batch as usize).max(1);
+        let shape = [model.channels(), side];
+        let batches = source.augmented(name, seed, each, shape, augment, data.max_bad)?;
+        let mut images = Vec::new();
+        for step in 0..size.div_ceil(each) as u64 {
+            images.extend(batches.batch(step)?.images);
+        }
+        images.truncate(size * (model.channels() * side * side) as usize);
+        Ok(images)
     };
     let starts = ood("sample-starts", count)?;
     let batch = [config.evaluate.batch, side];

@@ -442,7 +442,15 @@ impl Config {
         };
         let both = keys.into_iter().map(|key| (value(&ours, &key), value(&theirs, &key), key));
         // What may differ without a batch being another.
-        let matters = |key: &str| !["data.threads", "data.max_bad"].contains(&key);
+        const FREE: [&str; 6] = [
+            "data.threads",
+            "data.max_bad",
+            "stop.",
+            "checkpoint.every",
+            "checkpoint.keep",
+            "sample.",
+        ];
+        let matters = |key: &str| !FREE.iter().any(|free| key.starts_with(free));
         let both = both.filter(|(a, b, key)| a != b && matters(key));
         Ok(both.map(|(a, b, key)| (key, a, b)).collect())
     }

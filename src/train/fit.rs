@@ -1,6 +1,6 @@
 //! Whether a run fits an adapter, with which memory and about how long: its stages are made there, and timed.
 
-use super::stages::{ClassifierStage, DualStage, Recall, smaller};
+use super::stages::{ClassifierStage, DualStage, Recall, has_statistics, smaller};
 use super::{Config, Curriculum, Jem, Learner, Material, Objective, Phase, ReplayBuffer};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
@@ -58,7 +58,8 @@ async fn stage1(gpu: &Gpu, config: &Config, material: &Material) -> Result<Fit> 
     let mut made = loop {
         match ClassifierStage::new(config, material, &learner, of, (0, micro)).await {
             Err(error @ Error::OutOfMemory(_)) => {
-                let left_open = stage.micro_batch == 0;
+                // Batch norm's statistics are of the whole batch.
+                let left_open = stage.micro_batch == 0 && !has_statistics(&learner);
                 micro = left_open.then(|| smaller(stage.batch, micro)).flatten().ok_or(error)?;
             }
             made => break made?,

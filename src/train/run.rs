@@ -340,6 +340,10 @@ impl Run<'_, '_> {
                 self.begin_anew().await?;
                 if let Some(most) = most {
                     self.resume(most).await?;
+                    if self.saved.is_none() {
+                        // Beginning anew would put checkpoints in the place of those that are kept.
+                        return Err(diverged);
+                    }
                 }
                 self.returned = self.saved;
                 self.memory.roll_backs = roll_backs;
@@ -444,6 +448,8 @@ impl Run<'_, '_> {
             let gpu = self.learner.live.gpu().clone();
             let optimiser = config.stage2.optimiser();
             self.learner = Learner::new(&gpu, &self.learner.model, &average, optimiser).await?;
+            // The best of this stage is what is asked for, though stage 1's classifier may be more robust.
+            (self.memory.best, self.memory.stale) = (None, 0);
         }
         let done = self.step - before;
         let begin = Event::Phase { phase: Phase::Stage2, done, total: total - before };
@@ -549,15 +555,19 @@ impl Run<'_, '_> {
             self.memory.stale += 1;
             return Ok(());
         }
-        (self.memory.best, self.memory.stale) = (Some(accuracy), 0);
         let weights = self.learner.average.download().await?;
         let metadata = Metadata { step: Some(self.step), ..self.metadata.clone() };
         let best = Checkpoint { metadata, weights, source: BEST_FILE.into() };
-        self.folder.write(BEST_FILE, &best.to_bytes()?).map(drop)
+        self.folder.write(BEST_FILE, &best.to_bytes()?)?;
+        // Only now: what a checkpoint calls the best is on disk.
+        (self.memory.best, self.memory.stale) = (Some(accuracy), 0);
+        Ok(())
     }
 
     async fn stop(&mut self) -> Result<bool> {
-        self.save().await?;
+        if self.saved != Some(self.step) {
+            self.save().await?;
+        }
         self.settle()?;
         Ok(false)
     }

@@ -20,6 +20,8 @@ use std::time::Instant;
 
 /// Batches that are made ahead of the GPU, and more where more threads make them.
 const AHEAD: usize = 8;
+/// Bytes of images that lie ready, at most, where two batches are fewer.
+const READ_AHEAD: usize = 1 << 30;
 
 /// Images of one shuffled, augmented stream of the run.
 pub(super) fn images(
@@ -48,7 +50,12 @@ fn loader(config: &Config, sources: Vec<BatchSource>, first: u64) -> Result<Load
         0 => std::thread::available_parallelism().map_or(1, NonZero::get),
         threads => threads,
     };
-    Loader::new(sources, first, AHEAD.max(threads), threads)
+    let step: usize = sources
+        .iter()
+        .map(|source| source.batch_size() * source.shape().iter().skip(1).product::<usize>() * 4)
+        .sum();
+    let depth = AHEAD.max(threads).min(READ_AHEAD / step.max(1)).max(2);
+    Loader::new(sources, first, depth, threads.min(depth))
 }
 
 /// How a batch goes through: in `parts` pieces of `size` images, the gradients of which are added up.

@@ -1,0 +1,69 @@
+//! What a device reaches at most: a kernel of multiplications in registers, and one that copies.
+
+use super::copy;
+use crate::Result;
+use crate::gpu::{Access::*, Executor, Gpu, Kernel, Recording, uniform};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+uniform! {
+    struct Params { vectors: u32, rounds: u32, scale: f32 }
+}
+
+/// y written.
+pub static KERNEL: Kernel = Kernel {
+    name: "peak",
+    source: &[
+        include_str!("../../shaders/peak.wgsl"),
+        include_str!("../../shaders/shared/index.wgsl"),
+    ],
+    params: Params::LAYOUT,
+    bindings: &[("y", Write)],
+    subgroup: 0,
+};
+
+/// Floating-point operations of one invocation in a round.
+const EACH: u64 = 24;
+/// Invocations: enough for every core of a large GPU.
+const VECTORS: u32 = 1 << 18;
+/// Words that are copied: more than caches hold.
+const COPIED: u32 = 1 << 24;
+/// A shorter launch tells more of launching than of working.
+const LEAST: Duration = Duration::from_millis(5);
+
+/// What [`peak`] measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Peak {
+    /// Operations of 32-bit numbers in a second, a multiplication with an addition being two.
+    pub flops: f64,
+    /// Bytes read and written in a second.
+    pub bytes: f64,
+}
+
+/// Measures both, in about a second. A kernel's share of these is what it leaves unused.
+pub async fn peak(gpu: &Gpu) -> Result<Peak> {
+    let mut rounds = 16;
+    let flops = loop {
+        let mut recording = Recording::new(gpu.adapter().clone());
+        let y = recording.buffer(4 * VECTORS);
+        let params = Params { vectors: VECTORS, rounds, scale: 0.5 };
+        let grid = Recording::grid(VECTORS, 64);
+        recording.dispatch(&KERNEL, &[], params, &[y], grid)?;
+        let took = replay(gpu, &recording).await?;
+        if took >= LEAST || rounds >= 1 << 20 {
+            break (u64::from(VECTORS) * u64::from(rounds) * EACH) as f64 / took.as_secs_f64();
+        }
+        rounds *= 4;
+    };
+    let mut recording = Recording::new(gpu.adapter().clone());
+    let [x, y] = [(); 2].map(|()| recording.buffer(COPIED));
+    let grid = Recording::grid(COPIED / 4, 64);
+    recording.dispatch(&copy::KERNEL, &[], copy::Params { vectors: COPIED / 4 }, &[x, y], grid)?;
+    let took = replay(gpu, &recording).await?;
+    Ok(Peak { flops, bytes: 8.0 * f64::from(COPIED) / took.as_secs_f64() })
+}
+
+async fn replay(gpu: &Gpu, recording: &Recording) -> Result<Duration> {
+    let executor = Executor::new(gpu, recording, &BTreeMap::new()).await?;
+    Ok(executor.measure().await?.replay.max(Duration::from_nanos(1)))
+}
