@@ -4,7 +4,8 @@
 //
 //   grid      x: one invocation per (in channel, row, column) of the kernel; y: one workgroup per 8 output channels
 //   x, dy     [image][channel][row][column]; dy's width divisible by 4
-//   partials  [part w_skip of the launch][out channel][in channel][row][column]; conv2d_sum_parts.wgsl adds them in order
+//   partials  [part w_skip of the launch][out channel][in channel][row][column], added to where epilogue is 1;
+//             conv2d_sum_parts.wgsl adds them in order
 //
 // An invocation holds 8 output channels of one weight position and walks over quads of dy.
 // Host side: src/ops/packed_weight_gradient.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_*.wgsl.
@@ -20,7 +21,11 @@ fn value_at(line: u32, column: u32, row_inside: bool) -> f32 {
 }
 
 fn store(o: u32, t: u32, all: u32, value: f32) {
-    if o < params.outputs { partials[(params.w_skip * params.outputs + o) * all + t] = value; }
+    if o >= params.outputs { return; }
+    let at = (params.w_skip * params.outputs + o) * all + t;
+    var sum = value;
+    if params.epilogue == 1u { sum += partials[at]; }
+    partials[at] = sum;
 }
 
 @compute @workgroup_size(WORKGROUP)

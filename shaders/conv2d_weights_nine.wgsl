@@ -5,7 +5,7 @@
 //
 //   grid      x: one invocation per in channel; y: one workgroup per 8 output channels
 //   x, dy     [image][channel][row][column]; dy's width divisible by 4, x's height and width dy's or twice dy's
-//   partials  [part w_skip of the launch][out channel][in channel][row][column]
+//   partials  [part w_skip of the launch][out channel][in channel][row][column], added to where epilogue is 1
 //
 // Host side: src/ops/packed_weight_gradient.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_*.wgsl.
 
@@ -48,7 +48,10 @@ fn add(sums: ptr<function, Sums>, d: Eight, by: vec4f) {
 
 fn keep_one(o: u32, i: u32, weight: u32, value: f32) {
     if o < params.outputs {
-        partials[((params.w_skip * params.outputs + o) * params.inputs + i) * 9u + weight] = value;
+        let at = ((params.w_skip * params.outputs + o) * params.inputs + i) * 9u + weight;
+        var sum = value;
+        if params.epilogue == 1u { sum += partials[at]; }
+        partials[at] = sum;
     }
 }
 

@@ -10,6 +10,8 @@ use crate::graph::{Launch, Op, Shape, exactly};
 
 /// Parts that images are cut into where windows do not cut them: enough to fill a GPU.
 const PARTS: u32 = 16;
+/// Words of all parts together, at most, where one does not take more: 32 MiB, which every adapter binds.
+const PART_WORDS: u32 = 1 << 23;
 
 uniform! {
     struct SumParams { weights: u32, parts: u32 }
@@ -91,6 +93,11 @@ impl PackedWeightGradient {
         y.width().is_multiple_of(4).then_some(Self { conv, w, x, windows })
     }
 
+    /// Parts that are kept until they are added up; further launches add to these.
+    fn most_parts(&self) -> u32 {
+        (PART_WORDS / self.w.elements()).max(1)
+    }
+
     fn shares(&self) -> Result<Vec<Share>> {
         let params = whole(self.conv.params(self.x, self.w)?);
         if self.windows
@@ -98,7 +105,7 @@ impl PackedWeightGradient {
         {
             return Ok(shares);
         }
-        let images = params.images.div_ceil(PARTS);
+        let images = params.images.div_ceil(PARTS.min(self.most_parts()));
         let share = |first_image| {
             let images = images.min(params.images - first_image);
             let params = Params { first_image, images, ..params };
@@ -142,7 +149,7 @@ impl Op for PackedWeightGradient {
         let [dy, x] = exactly(self.name(), "inputs", inputs)?;
         x.expect(self.name(), self.x)?;
         dy.expect(self.name(), self.conv.output(self.x, self.w)?)?;
-        let parts = self.shares()?.len() as u32;
+        let parts = (self.shares()?.len() as u32).min(self.most_parts());
         Ok(vec![self.w, Shape::matrix(parts, self.w.elements())?])
     }
 
@@ -164,8 +171,8 @@ impl Op for PackedWeightGradient {
         let positions = inputs * if nine { 1 } else { rows * columns };
         let workgroup = workgroup(positions, self.w.images().div_ceil(8));
         let shares = self.shares()?;
-        let parts = shares.len() as u32;
-        for (part, Share { params, x: x_window, y: y_window, blocks, .. }) in (0..).zip(shares) {
+        let parts = (shares.len() as u32).min(self.most_parts());
+        for (number, Share { params, x: x_window, y: y_window, blocks, .. }) in (0..).zip(shares) {
             let mut constants = vec![("WORKGROUP", f64::from(workgroup))];
             if nine {
                 constants.push(("HALVE", f64::from(halve)));
@@ -179,7 +186,8 @@ impl Op for PackedWeightGradient {
                 partials.into(),
             ];
             let grid = [positions.div_ceil(workgroup), blocks, 1];
-            let params = Params { w_skip: part, ..params };
+            let adds = u32::from(number >= parts);
+            let params = Params { w_skip: number % parts, epilogue: adds, ..params };
             launch.to.dispatch(kernel, &constants, params, &buffers, grid)?;
         }
         let weights = self.w.elements();
