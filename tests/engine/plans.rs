@@ -22,6 +22,18 @@ fn assert_near(what: &str, given: &[f32], wanted: &[f32], tolerance: f64) {
 }
 
 fn agree(gpu: &Gpu, setting: Setting, objective: Objective, training: bool, of_weights: bool) {
+    let tolerance = if training { 2e-3 } else { 3e-4 };
+    agree_within(tolerance, gpu, setting, objective, training, of_weights);
+}
+
+fn agree_within(
+    tolerance: f64,
+    gpu: &Gpu,
+    setting: Setting,
+    objective: Objective,
+    training: bool,
+    of_weights: bool,
+) {
     let what = format!("{setting:?} {objective:?} training {training}");
     let model = setting.model();
     let net = Net::new(setting, objective, training, of_weights);
@@ -41,12 +53,6 @@ fn agree(gpu: &Gpu, setting: Setting, objective: Objective, training: bool, of_w
     }
     let [(plain, plain_after, start), (fused, fused_after, _)] = &results[..] else {
         unreachable!()
-    };
-    // One rectifier of 1,800 that fell on the other side moved a bias's derivative by 2.1e-3 of the largest.
-    let tolerance = match (training, setting.activation) {
-        (true, Activation::Relu) => 1e-2,
-        (true, Activation::Silu) => 2e-3,
-        (false, _) => 3e-4,
     };
     for ((name, _), (plain, fused)) in net.wanted.iter().zip(plain.iter().zip(fused)) {
         let tolerance = if name == "logits" || name == "objective" { 2e-5 } else { tolerance };
@@ -138,6 +144,11 @@ proptest! {
         // A batch's variance over few pixels divides by next to nothing.
         let images = if training { images + 3 } else { images };
         let setting = setting([depth, width, channels], activation, [images, side]);
-        agree(gpu(), setting, objective, training, true);
+        // One rectifier of 1,800 that fell on the other side moved a bias's derivative by 2.1e-3 of the largest (SwiftShader).
+        if training && !silu {
+            agree_within(1e-2, gpu(), setting, objective, training, true);
+        } else {
+            agree(gpu(), setting, objective, training, true);
+        }
     }
 }
