@@ -12,18 +12,10 @@
 //   mask, residual  as dx
 //
 // A tile is two rows of 8 columns by 8 channels. Host side: src/ops/packed_conv2d.rs.
-// Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl.
+// Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl,
+// shared/conv2d_shifted.wgsl.
 
 override POINT: bool = false;
-
-// The quad at a word of dy and the one a column on.
-struct Shifted { here: vec4f, next: vec4f }
-
-fn shifted(at: u32, inside: f32, has_right: bool) -> Shifted {
-    let here = x_quad(at) * inside;
-    let after = x_word(at + select(3u, 4u, has_right)) * select(0.0, inside, has_right);
-    return Shifted(here, vec4f(here.yzw, after));
-}
 
 // Columns of `even` and `odd` in turn: the left four and the right four.
 fn left_half(even: Tile, odd: Tile) -> Tile {
@@ -74,8 +66,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var even_odd = Tile();
     var odd_even = Tile();
     var odd_odd = Tile();
-    var tap = block * params.inputs * params.kernel_height * params.kernel_width;
-    for (var i = 0u; i < params.inputs; i++) {
+    var tap = (block * params.inputs + params.first_input) * params.kernel_height * params.kernel_width;
+    for (var i = params.first_input; i < params.end_input; i++) {
         let at = (n * params.inputs + i) * in_plane + row * params.width + column;
         if POINT {
             add_one(&even_even, octet(tap, lane), x_quad(at));

@@ -7,18 +7,8 @@
 //   mask, residual  as y
 //
 // A tile is two rows of 4 columns by 8 channels. Host side: src/ops/packed_conv2d.rs.
-// Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl.
-
-// Rows are counted from the padding, and only the upper one is ever met: it is read at the edge and made zero.
-fn line(first: u32, row: u32, column: u32) -> Line {
-    let inside = select(0.0, 1.0, row >= 1u && row <= params.height);
-    let at = first + (clamp(row, 1u, params.height) - 1u) * params.width + column;
-    let has_left = column > 0u;
-    let a = x_quad(at) * inside;
-    let b = x_quad(at + 4u) * inside;
-    let before = x_word(at - select(0u, 1u, has_left)) * select(0.0, inside, has_left);
-    return Line(vec4f(before, a.yw, b.y), vec4f(a.xz, b.xz), vec4f(a.yw, b.yw));
-}
+// Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl,
+// shared/conv2d_halve_line.wgsl.
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -38,8 +28,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 
     var a = Tile();
     var b = Tile();
-    var tap = block * params.inputs * 9u;
-    for (var i = 0u; i < params.inputs; i++) {
+    var tap = (block * params.inputs + params.first_input) * 9u;
+    for (var i = params.first_input; i < params.end_input; i++) {
         let first = (n * params.inputs + i) * in_plane;
         let w0 = octet(tap, lane);
         let w1 = octet(tap + 1u, lane);

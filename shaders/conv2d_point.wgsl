@@ -10,20 +10,17 @@
 // A tile is two quads of a plane of y by 8 channels. Host side: src/ops/packed_conv2d.rs.
 // Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl.
 
-// 0: as the launch says, so that one pipeline does for both.
-override STRIDE: u32 = 0u;
-
-fn strided() -> bool { return select(STRIDE, params.stride_x, STRIDE == 0u) == 2u; }
+override STRIDE: u32 = 1u;
 
 // Where in a plane of x the quad at a word of a plane of y comes from.
 fn origin(at: u32) -> u32 {
-    if strided() { return at / params.out_width * 2u * params.width + at % params.out_width * 2u; }
+    if STRIDE == 2u { return at / params.out_width * 2u * params.width + at % params.out_width * 2u; }
     return at;
 }
 
 // Four columns, or every other one of eight.
 fn columns(at: u32) -> vec4f {
-    if strided() { return vec4f(x_quad(at).xz, x_quad(at + 4u).xz); }
+    if STRIDE == 2u { return vec4f(x_quad(at).xz, x_quad(at + 4u).xz); }
     return x_quad(at);
 }
 
@@ -43,10 +40,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 
     var a = Tile();
     var b = Tile();
-    var first = n * params.inputs * in_plane + origin(place);
-    var second = n * params.inputs * in_plane + origin(place + select(0u, 4u, has_second));
-    var tap = block * params.inputs;
-    for (var i = 0u; i < params.inputs; i++) {
+    let image = (n * params.inputs + params.first_input) * in_plane;
+    var first = image + origin(place);
+    var second = image + origin(place + select(0u, 4u, has_second));
+    var tap = block * params.inputs + params.first_input;
+    for (var i = params.first_input; i < params.end_input; i++) {
         let w = octet(tap, lane);
         add_one(&a, w, columns(first));
         add_one(&b, w, columns(second));

@@ -57,8 +57,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var b = Tile();
     var c = Tile();
     var d = Tile();
-    var tap = block * params.inputs * 9u;
-    for (var i = 0u; i < params.inputs; i++) {
+    var tap = (block * params.inputs + params.first_input) * 9u;
+    for (var i = params.first_input; i < params.end_input; i++) {
         let first = (n * params.inputs + i) * plane;
         let w0 = octet(tap, lane);
         let w1 = octet(tap + 1u, lane);

@@ -1,6 +1,5 @@
-// 3x3 cross-correlation of stride 1 and padding 1 as in conv2d_quads.wgsl, in tiles of eight rows of 8 columns by 8 channels:
-// for CPU rasterisers without subgroups to share loads, where a load costs as much as ten products and sums lie in memory
-// anyway. Elsewhere so many sums would not fit the registers.
+// 3x3 cross-correlation of stride 1 and padding 1 as in conv2d_quads.wgsl, in tiles of eight rows of 8 columns by 8
+// channels, for CPU rasterisers without subgroups (shared/conv2d_nine.wgsl).
 //
 //   grid     x: one invocation per tile of a plane, for the images of the launch; y: one workgroup per 8 output channels
 //   x, y     [image][channel][row][column], width and height divisible by 8
@@ -8,7 +7,8 @@
 //   mask, residual  as y
 //
 // Host side: src/ops/packed_conv2d.rs.
-// Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_storage.wgsl, shared/epilogue*.wgsl, shared/conv2d_tile.wgsl.
+// Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_storage.wgsl, shared/epilogue*.wgsl, shared/conv2d_tile.wgsl,
+// shared/conv2d_channels.wgsl, shared/conv2d_nine.wgsl.
 
 struct Pair { a: Line, b: Line }
 
@@ -25,75 +25,6 @@ fn wide(first: u32, row: u32, column: u32) -> Pair {
     return Pair(
         Line(vec4f(before, a.xyz), a, vec4f(a.yzw, b.x)),
         Line(vec4f(a.w, b.xyz), b, vec4f(b.yzw, after)),
-    );
-}
-
-// The weights of one in channel, for 8 channels of y.
-struct Taps { w0: Octet, w1: Octet, w2: Octet, w3: Octet, w4: Octet, w5: Octet, w6: Octet, w7: Octet, w8: Octet }
-
-// A sum in one expression for all nine products: it is stored and loaded once. Written a column at a time, as a product
-// of a weight and a vector would make four copies of the weight.
-fn nine(
-    sum: vec4f,
-    w0: f32, w1: f32, w2: f32, w3: f32, w4: f32, w5: f32, w6: f32, w7: f32, w8: f32,
-    top: Line, middle: Line, bottom: Line,
-) -> vec4f {
-    return vec4f(
-        fma(w0, top.left.x, fma(w1, top.middle.x, fma(w2, top.right.x,
-        fma(w3, middle.left.x, fma(w4, middle.middle.x, fma(w5, middle.right.x,
-        fma(w6, bottom.left.x, fma(w7, bottom.middle.x, fma(w8, bottom.right.x, sum.x))))))))),
-        fma(w0, top.left.y, fma(w1, top.middle.y, fma(w2, top.right.y,
-        fma(w3, middle.left.y, fma(w4, middle.middle.y, fma(w5, middle.right.y,
-        fma(w6, bottom.left.y, fma(w7, bottom.middle.y, fma(w8, bottom.right.y, sum.y))))))))),
-        fma(w0, top.left.z, fma(w1, top.middle.z, fma(w2, top.right.z,
-        fma(w3, middle.left.z, fma(w4, middle.middle.z, fma(w5, middle.right.z,
-        fma(w6, bottom.left.z, fma(w7, bottom.middle.z, fma(w8, bottom.right.z, sum.z))))))))),
-        fma(w0, top.left.w, fma(w1, top.middle.w, fma(w2, top.right.w,
-        fma(w3, middle.left.w, fma(w4, middle.middle.w, fma(w5, middle.right.w,
-        fma(w6, bottom.left.w, fma(w7, bottom.middle.w, fma(w8, bottom.right.w, sum.w))))))))),
-    );
-}
-
-fn add(tile: ptr<function, Tile>, t: Taps, top: Line, middle: Line, bottom: Line) {
-    (*tile).c0 = nine(
-        (*tile).c0,
-        t.w0.low.x, t.w1.low.x, t.w2.low.x, t.w3.low.x, t.w4.low.x, t.w5.low.x, t.w6.low.x, t.w7.low.x, t.w8.low.x,
-        top, middle, bottom,
-    );
-    (*tile).c1 = nine(
-        (*tile).c1,
-        t.w0.low.y, t.w1.low.y, t.w2.low.y, t.w3.low.y, t.w4.low.y, t.w5.low.y, t.w6.low.y, t.w7.low.y, t.w8.low.y,
-        top, middle, bottom,
-    );
-    (*tile).c2 = nine(
-        (*tile).c2,
-        t.w0.low.z, t.w1.low.z, t.w2.low.z, t.w3.low.z, t.w4.low.z, t.w5.low.z, t.w6.low.z, t.w7.low.z, t.w8.low.z,
-        top, middle, bottom,
-    );
-    (*tile).c3 = nine(
-        (*tile).c3,
-        t.w0.low.w, t.w1.low.w, t.w2.low.w, t.w3.low.w, t.w4.low.w, t.w5.low.w, t.w6.low.w, t.w7.low.w, t.w8.low.w,
-        top, middle, bottom,
-    );
-    (*tile).c4 = nine(
-        (*tile).c4,
-        t.w0.high.x, t.w1.high.x, t.w2.high.x, t.w3.high.x, t.w4.high.x, t.w5.high.x, t.w6.high.x, t.w7.high.x, t.w8.high.x,
-        top, middle, bottom,
-    );
-    (*tile).c5 = nine(
-        (*tile).c5,
-        t.w0.high.y, t.w1.high.y, t.w2.high.y, t.w3.high.y, t.w4.high.y, t.w5.high.y, t.w6.high.y, t.w7.high.y, t.w8.high.y,
-        top, middle, bottom,
-    );
-    (*tile).c6 = nine(
-        (*tile).c6,
-        t.w0.high.z, t.w1.high.z, t.w2.high.z, t.w3.high.z, t.w4.high.z, t.w5.high.z, t.w6.high.z, t.w7.high.z, t.w8.high.z,
-        top, middle, bottom,
-    );
-    (*tile).c7 = nine(
-        (*tile).c7,
-        t.w0.high.w, t.w1.high.w, t.w2.high.w, t.w3.high.w, t.w4.high.w, t.w5.high.w, t.w6.high.w, t.w7.high.w, t.w8.high.w,
-        top, middle, bottom,
     );
 }
 
@@ -126,20 +57,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var b6 = Tile();
     var a7 = Tile();
     var b7 = Tile();
-    var tap = block * params.inputs * 9u;
-    for (var i = 0u; i < params.inputs; i++) {
+    var tap = (block * params.inputs + params.first_input) * 9u;
+    for (var i = params.first_input; i < params.end_input; i++) {
         let first = (n * params.inputs + i) * plane;
-        let taps = Taps(
-            octet(tap, lane),
-            octet(tap + 1u, lane),
-            octet(tap + 2u, lane),
-            octet(tap + 3u, lane),
-            octet(tap + 4u, lane),
-            octet(tap + 5u, lane),
-            octet(tap + 6u, lane),
-            octet(tap + 7u, lane),
-            octet(tap + 8u, lane),
-        );
+        let taps = taps_at(tap, lane);
         tap += 9u;
         let r0 = wide(first, row, column);
         let r1 = wide(first, row + 1u, column);
@@ -168,11 +89,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         add(&a7, taps, r7.a, r8.a, r9.a);
         add(&b7, taps, r7.b, r8.b, r9.b);
     }
-    // Stores are a loop over memory: unrolled, their code would be most of the kernel's.
-    var sums = array<Tile, 16>(a0, b0, a1, b1, a2, b2, a3, b3, a4, b4, a5, b5, a6, b6, a7, b7);
+    var sums = array(
+        channels_of(a0), channels_of(b0), channels_of(a1), channels_of(b1),
+        channels_of(a2), channels_of(b2), channels_of(a3), channels_of(b3),
+        channels_of(a4), channels_of(b4), channels_of(a5), channels_of(b5),
+        channels_of(a6), channels_of(b6), channels_of(a7), channels_of(b7),
+    );
     let o = block * 8u;
     let at = (n * params.outputs + o) * plane + row * params.width + column;
-    for (var k = 0u; k < 16u; k++) {
-        keep(sums[k], o, at + k / 2u * params.width + k % 2u * 4u, plane);
+    for (var k = 0u; k < 128u; k++) {
+        let c = k / 16u;
+        let quad = k % 16u;
+        keep_channel(o + c, at + c * plane + quad / 2u * params.width + quad % 2u * 4u, sums[quad][c]);
     }
 }

@@ -14,6 +14,9 @@ fn mask_quad(at: u32) -> vec4f { return mask[at / 4u]; }
 fn mask_word(at: u32) -> f32 { return mask[at / 4u][at % 4u]; }
 fn residual_quad(at: u32) -> vec4f { return residual[at / 4u]; }
 fn residual_word(at: u32) -> f32 { return residual[at / 4u][at % 4u]; }
+// Every launch adds up all channels of x.
+fn sums_quad(at: u32) -> vec4f { return vec4f(0.0); }
+fn sums_word(at: u32) -> f32 { return 0.0; }
 
 // Weights alone may be more than a binding shows.
 fn octet(tap: u32, lane: u32) -> Octet {

@@ -54,12 +54,13 @@ pub struct Recording {
     pub buffers: Vec<u32>,
     /// In the order they run.
     pub dispatches: Vec<Dispatch>,
+    scratch: Vec<BufferId>,
 }
 
 impl Recording {
     /// Empty.
     pub fn new(adapter: Arc<Adapter>) -> Self {
-        Self { adapter, buffers: Vec::new(), dispatches: Vec::new() }
+        Self { adapter, buffers: Vec::new(), dispatches: Vec::new(), scratch: Vec::new() }
     }
 
     /// What kernels may be chosen by.
@@ -71,6 +72,19 @@ impl Recording {
     pub fn buffer(&mut self, words: u32) -> BufferId {
         self.buffers.push(words);
         BufferId(self.buffers.len() - 1)
+    }
+
+    /// A buffer of at least `words` words, the same one for the same number: what launches of one op hand on to each other.
+    pub fn scratch(&mut self, number: usize, words: u32) -> BufferId {
+        while self.scratch.len() <= number {
+            let id = self.buffer(0);
+            self.scratch.push(id);
+        }
+        let id = self.scratch.get(number).copied().unwrap_or(BufferId(0));
+        if let Some(held) = self.buffers.get_mut(id.0) {
+            *held = words.max(*held);
+        }
+        id
     }
 
     /// Every buffer reserved so far.

@@ -40,6 +40,8 @@ uniform! {
         pad_x: u32,
         first_image: u32,
         images: u32,
+        first_input: u32,
+        end_input: u32,
         first_block: u32,
         x_skip: u32,
         w_skip: u32,
@@ -100,54 +102,103 @@ pub(super) fn shown(words: u32, count: u32) -> Option<u32> {
     Some(((WINDOW_WORDS - lost) / words).min(count)).filter(|&shown| shown > 0)
 }
 
-/// The launches of a convolution whose reads all fit windows: images by what x's (and y's, if mask or
-/// residual are read) show, output channels by what w's shows. `None` if even one does not fit.
-pub(super) fn shares(whole: &Params, y_words: Option<u32>) -> Option<Vec<Share>> {
-    let x_words = whole.inputs * whole.height * whole.width;
-    let block_words = whole.inputs * whole.kernel_height * whole.kernel_width * 8;
-    let mut most = shown(x_words, whole.images)?;
-    if let Some(words) = y_words {
-        most = most.min(shown(words, whole.images)?);
+/// How many of all images a window shows whole, or 1 and how many of its channels.
+fn images_or_channels(images: u32, channels: u32, plane: u32) -> Option<(u32, u32)> {
+    if let Some(images) = shown(channels.checked_mul(plane)?, images) {
+        return Some((images, channels));
     }
+    Some((1, shown(plane, channels.checked_mul(images)?)?.min(channels)))
+}
+
+/// The launches of a convolution whose reads all fit windows: images by what x's shows, or of one image so many channels,
+/// whose sums are added up; output channels by what w's and y's show. `reads_y`: a mask or a residual is
+/// read, as are the sums of earlier launches. `None` if a window shows too little.
+pub(super) fn shares(whole: &Params, reads_y: bool) -> Option<Vec<Share>> {
+    let plane = whole.height * whole.width;
+    let out_plane = whole.out_height * whole.out_width;
+    let taps = whole.kernel_height * whole.kernel_width * 8;
     let blocks = whole.outputs.div_ceil(8);
-    let lost = if block_words.is_multiple_of(WINDOW_ALIGNMENT) { 0 } else { WINDOW_ALIGNMENT };
-    let blocks_shown = ((WINDOW_WORDS - lost) / block_words).min(blocks);
-    if blocks_shown == 0 {
+    let lost =
+        if (whole.inputs * taps).is_multiple_of(WINDOW_ALIGNMENT) { 0 } else { WINDOW_ALIGNMENT };
+    let most_taps = (WINDOW_WORDS - lost) / taps;
+    let (mut images, inputs) = images_or_channels(whole.images, whole.inputs, plane)?;
+    let inputs = even(whole.inputs, inputs.min(most_taps).max(1));
+    let mut most_blocks = 1 + most_taps.checked_sub(inputs)? / whole.inputs;
+    let reads_y = reads_y || inputs < whole.inputs;
+    if reads_y {
+        let (y_images, channels) = images_or_channels(whole.images, whole.outputs, out_plane)?;
+        images = images.min(y_images);
+        if channels < whole.outputs {
+            most_blocks = most_blocks.min(channels / 8);
+        }
+    }
+    if most_blocks == 0 {
         return None;
     }
-    let (most, blocks_shown) = (even(whole.images, most), even(blocks, blocks_shown));
+    let (images, most_blocks) = (even(whole.images, images), even(blocks, most_blocks));
     let mut all = Vec::new();
-    for first_image in (0..whole.images).step_by(most as usize) {
-        let x = window(first_image * x_words, x_words * whole.images);
-        let y = y_words.map(|words| window(first_image * words, words * whole.images));
-        for first_block in (0..blocks).step_by(blocks_shown as usize) {
-            let w = window(first_block * block_words, windowed(blocks * block_words));
-            let images = most.min(whole.images - first_image);
-            let skips = Params { x_skip: x, w_skip: w, y_skip: y.unwrap_or(0), ..*whole };
-            all.push(Share {
-                params: Params { first_image, images, first_block, ..skips },
-                x: Some(x),
-                w: Some(w),
-                y,
-                blocks: blocks_shown.min(blocks - first_block),
-            });
+    for first_image in (0..whole.images).step_by(images as usize) {
+        for first_block in (0..blocks).step_by(most_blocks as usize) {
+            for first_input in (0..whole.inputs).step_by(inputs as usize) {
+                let x = (first_image * whole.inputs + first_input) * plane;
+                let w = (first_block * whole.inputs + first_input) * taps;
+                let y = (first_image * whole.outputs + first_block * 8) * out_plane;
+                let x = window(x, whole.images * whole.inputs * plane);
+                let w = window(w, windowed(blocks * whole.inputs * taps));
+                let y = reads_y.then(|| window(y, whole.images * whole.outputs * out_plane));
+                let params = Params {
+                    first_image,
+                    images: images.min(whole.images - first_image),
+                    first_input,
+                    end_input: whole.inputs.min(first_input + inputs),
+                    first_block,
+                    x_skip: x,
+                    w_skip: w,
+                    y_skip: y.unwrap_or(0),
+                    ..*whole
+                };
+                let blocks = most_blocks.min(blocks - first_block);
+                all.push(Share { params, x: Some(x), w: Some(w), y, blocks });
+            }
         }
     }
     Some(all)
 }
 
-/// The windows of a weight gradient over x and dy: images by what both show.
+/// The windows of a weight gradient over x and dy: images by what both show, or channels of one image.
 pub(super) fn pair_shares(whole: &Params) -> Option<Vec<Share>> {
-    let x_words = whole.inputs * whole.height * whole.width;
-    let dy_words = whole.outputs * whole.out_height * whole.out_width;
-    let most = shown(x_words, whole.images)?.min(shown(dy_words, whole.images)?);
-    let first = (0..whole.images).step_by(most as usize);
-    let share = |first_image| {
-        let x = window(first_image * x_words, x_words * whole.images);
-        let y = window(first_image * dy_words, dy_words * whole.images);
-        let images = most.min(whole.images - first_image);
-        let params = Params { first_image, images, x_skip: x, y_skip: y, ..*whole };
-        Share { params, x: Some(x), w: None, y: Some(y), blocks: whole.outputs.div_ceil(8) }
-    };
-    Some(first.map(share).collect())
+    let (plane, out_plane) = (whole.height * whole.width, whole.out_height * whole.out_width);
+    let (x_images, inputs) = images_or_channels(whole.images, whole.inputs, plane)?;
+    let (dy_images, outputs) = images_or_channels(whole.images, whole.outputs, out_plane)?;
+    let blocks = whole.outputs.div_ceil(8);
+    let most_blocks = if outputs < whole.outputs { outputs / 8 } else { blocks };
+    if most_blocks == 0 {
+        return None;
+    }
+    let images = even(whole.images, x_images.min(dy_images));
+    let (inputs, most_blocks) = (even(whole.inputs, inputs), even(blocks, most_blocks));
+    let mut all = Vec::new();
+    for first_image in (0..whole.images).step_by(images as usize) {
+        for first_block in (0..blocks).step_by(most_blocks as usize) {
+            for first_input in (0..whole.inputs).step_by(inputs as usize) {
+                let x = (first_image * whole.inputs + first_input) * plane;
+                let dy = (first_image * whole.outputs + first_block * 8) * out_plane;
+                let x = window(x, whole.images * whole.inputs * plane);
+                let dy = window(dy, whole.images * whole.outputs * out_plane);
+                let params = Params {
+                    first_image,
+                    images: images.min(whole.images - first_image),
+                    first_input,
+                    end_input: whole.inputs.min(first_input + inputs),
+                    first_block,
+                    x_skip: x,
+                    y_skip: dy,
+                    ..*whole
+                };
+                let blocks = most_blocks.min(blocks - first_block);
+                all.push(Share { params, x: Some(x), w: None, y: Some(dy), blocks });
+            }
+        }
+    }
+    Some(all)
 }

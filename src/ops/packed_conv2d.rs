@@ -6,7 +6,7 @@ use super::conv2d::Conv2d;
 use super::conv2d_launch::{
     Params, Share, WORKGROUP, WORKGROUP_OF_CPUS, reads_windows, shares, text, workgroup,
 };
-use crate::gpu::{Access::*, Adapter, AdapterKind, Binding, Kernel, Recording, uniform};
+use crate::gpu::{Access::*, AdapterKind, Binding, Kernel, Recording, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
 
@@ -27,7 +27,7 @@ pub static PACK: Kernel = Kernel {
 };
 
 macro_rules! packed {
-    ($name:literal, $stem:literal, $read:literal, $flags:literal, $access:expr, $subgroup:literal $(, $tile:literal)?) => {
+    ($name:literal, $stem:literal, $read:literal, $flags:literal, $access:expr, $subgroup:literal, [$($sums:literal)?] $(, $tile:literal)*) => {
         Kernel {
             name: $name,
             source: text(&[
@@ -36,7 +36,7 @@ macro_rules! packed {
                 include_str!(concat!("../../shaders/shared/conv2d_read_", $read, ".wgsl")),
                 include_str!("../../shaders/shared/epilogue.wgsl"),
                 include_str!(concat!("../../shaders/shared/epilogue_", $flags, ".wgsl")),
-                $(include_str!(concat!("../../shaders/shared/", $tile, ".wgsl")),)?
+                $(include_str!(concat!("../../shaders/shared/", $tile, ".wgsl")),)*
             ], $subgroup),
             params: Params::LAYOUT,
             bindings: &[
@@ -46,6 +46,7 @@ macro_rules! packed {
                 ("mask", $access),
                 ("residual", $access),
                 ("y", Write),
+                $(($sums, Window),)?
             ],
             subgroup: $subgroup,
         }
@@ -54,10 +55,10 @@ macro_rules! packed {
 
 /// One shader file as two kernels.
 macro_rules! reads {
-    ($stem:literal, $window:literal $(, $tile:literal)?) => {
+    ($stem:literal, $window:literal $(, $tile:literal)*) => {
         Reads {
-            storage: packed!($stem, $stem, "storage", "params", Read, 0 $(, $tile)?),
-            window: packed!($window, $stem, "window", "constants", Window, 8 $(, $tile)?),
+            storage: packed!($stem, $stem, "storage", "params", Read, 0, [] $(, $tile)*),
+            window: packed!($window, $stem, "window", "constants", Window, 8, ["sums"] $(, $tile)*),
         }
     };
 }
@@ -73,15 +74,29 @@ pub struct Reads {
 
 /// 3x3, stride 1, padding 1, rows of whole quads, either direction.
 pub static QUADS: Reads = reads!("conv2d_quads", "conv2d_quads_window", "conv2d_tile");
-/// The same on CPU rasterisers without subgroups, rows and columns of whole eights.
-pub static TALL: Kernel =
-    packed!("conv2d_tall", "conv2d_tall", "storage", "params", Read, 0, "conv2d_tile");
+/// A kernel of CPU rasterisers without subgroups.
+macro_rules! tall {
+    ($stem:literal $(, $more:literal)*) => {
+        packed!($stem, $stem, "storage", "params", Read, 0, [], "conv2d_tile", "conv2d_channels" $(, $more)*)
+    };
+}
+
+/// As [`QUADS`] on CPU rasterisers without subgroups, rows and columns of whole eights.
+pub static TALL: Kernel = tall!("conv2d_tall", "conv2d_nine");
+/// As [`HALVE`] on them.
+pub static HALVE_TALL: Kernel = tall!("conv2d_halve_tall", "conv2d_nine", "conv2d_halve_line");
+/// As [`DOUBLE`] on them, of 3x3.
+pub static DOUBLE_TALL: Kernel = tall!("conv2d_double_tall", "conv2d_nine", "conv2d_shifted");
+/// As [`POINT`] on them, and as [`DOUBLE`] of 1x1.
+pub static POINT_TALL: Kernel = tall!("conv2d_point_tall");
 /// 1x1, stride 1 in either direction, or stride 2 that halves both sides.
 pub static POINT: Reads = reads!("conv2d_point", "conv2d_point_window", "conv2d_tile");
 /// 3x3, stride 2 that halves both sides.
-pub static HALVE: Reads = reads!("conv2d_halve", "conv2d_halve_window", "conv2d_tile");
+pub static HALVE: Reads =
+    reads!("conv2d_halve", "conv2d_halve_window", "conv2d_tile", "conv2d_halve_line");
 /// Its derivative for x, and that of 1x1.
-pub static DOUBLE: Reads = reads!("conv2d_double", "conv2d_double_window", "conv2d_tile");
+pub static DOUBLE: Reads =
+    reads!("conv2d_double", "conv2d_double_window", "conv2d_tile", "conv2d_shifted");
 /// Any kernel, stride and padding, either direction.
 pub static TAPS: Reads = reads!("conv2d_taps", "conv2d_taps_window");
 
@@ -170,6 +185,18 @@ impl Epilogue {
         let [affine, mask, relu] = [self.affine && !self.mask, self.mask, self.relu].map(u32::from);
         affine | mask << 1 | relu << 2 | (self.residual as u32) << 3
     }
+
+    /// As shaders/shared/epilogue_constants.wgsl reads it, for the last launch of a sum or another.
+    fn constants(self, is_last: bool, adds: bool) -> [(&'static str, f64); 5] {
+        let Self { affine, mask, residual, relu } = if is_last { self } else { Self::default() };
+        [
+            ("AFFINE", f64::from(affine && !mask)),
+            ("MASK", f64::from(mask)),
+            ("RELU", f64::from(relu)),
+            ("RESIDUAL", f64::from(residual as u32)),
+            ("ADDS", f64::from(adds)),
+        ]
+    }
 }
 
 /// A convolution (inputs x, packed weights) or its derivative for x (inputs dy, packed weights), then
@@ -214,11 +241,20 @@ fn storage_shares(params: &Params, max_binding: u64) -> Result<Vec<Share>> {
     Ok(first.map(|first| share(first, run.min(blocks - first), Some(first * block))).collect())
 }
 
+/// A kernel as it is to be launched.
+struct Chosen {
+    kernel: &'static Kernel,
+    constants: Vec<(&'static str, f64)>,
+    /// Invocations for an image and eight output channels.
+    tiles: u32,
+    /// Workgroups in z.
+    phases: u32,
+}
+
 /// Which kernel computes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Quads,
-    Tall,
     Point,
     Halve,
     Double,
@@ -282,6 +318,8 @@ impl PackedConv2d {
             pad_x,
             first_image: 0,
             images,
+            first_input: 0,
+            end_input: inputs,
             first_block: 0,
             x_skip: 0,
             w_skip: 0,
@@ -290,12 +328,60 @@ impl PackedConv2d {
         })
     }
 
-    /// The launches: all at once, or what each set of windows shows.
-    fn shares(&self, params: &Params, adapter: &Adapter) -> Option<Vec<Share>> {
-        let Epilogue { mask, residual, .. } = self.epilogue;
-        let y_words = (mask || residual != Residual::None)
-            .then_some(params.outputs * params.out_height * params.out_width);
-        reads_windows(adapter).then(|| shares(params, y_words)).flatten()
+    /// The kernel of CPU rasterisers without windows, with the tiles of a plane.
+    fn tall(&self, params: &Params) -> Option<(&'static Kernel, u32)> {
+        let squares = |width: u32, height: u32, side: u32| width / side * height.div_ceil(side);
+        match self.way() {
+            Way::Quads if params.is_in_eights() => {
+                Some((&TALL, squares(params.width, params.height, 8)))
+            }
+            Way::Halve => Some((&HALVE_TALL, squares(params.out_width, params.out_height, 4))),
+            Way::Double if params.kernel_width == 3 => {
+                Some((&DOUBLE_TALL, squares(params.width, params.height, 4)))
+            }
+            Way::Double => Some((&POINT_TALL, (params.width * params.height).div_ceil(16))),
+            Way::Point => Some((&POINT_TALL, (params.out_width * params.out_height).div_ceil(16))),
+            Way::Quads | Way::Taps => None,
+        }
+    }
+
+    fn choose(&self, params: &Params, windows: bool, one_for_all: bool) -> Chosen {
+        if one_for_all && let Some((kernel, tiles)) = self.tall(params) {
+            return Chosen { kernel, constants: Vec::new(), tiles, phases: 1 };
+        }
+        let mut constants = Vec::new();
+        let way = self.way();
+        if way != Way::Taps {
+            constants.push(("CHANNELS", f64::from(params.outputs.min(8))));
+        }
+        let (reads, tiles, phases) = match way {
+            Way::Quads => {
+                constants.push(("NARROW", f64::from(params.width == 4)));
+                let [across, high] = if params.width == 4 { [1, 4] } else { [params.width / 8, 2] };
+                (&QUADS, across * params.height.div_ceil(high), 1)
+            }
+            Way::Point => {
+                constants.push(("STRIDE", f64::from(params.stride_x)));
+                (&POINT, (params.out_width * params.out_height).div_ceil(8), 1)
+            }
+            Way::Halve => (&HALVE, params.out_width / 4 * params.out_height.div_ceil(2), 1),
+            Way::Double => {
+                constants.push(("POINT", f64::from(params.kernel_width == 1)));
+                (&DOUBLE, params.width / 4 * params.height, 1)
+            }
+            Way::Taps => {
+                constants.push(("TRANSPOSED", f64::from(self.transposed)));
+                constants.push(("STRIDE_Y", f64::from(params.stride_y)));
+                constants.push(("STRIDE_X", f64::from(params.stride_x)));
+                // A strided derivative's rows and columns fall into phases that meet different taps.
+                let [every_y, every_x] = if self.transposed { self.conv.stride } else { [1, 1] };
+                let across = params.out_width.div_ceil(every_x).div_ceil(4);
+                let tiles = params.out_height.div_ceil(every_y) * across;
+                (&TAPS, tiles, every_y * every_x)
+            }
+        };
+        let kernel = if windows { &reads.window } else { &reads.storage };
+        Chosen { kernel, constants, tiles, phases }
     }
 }
 
@@ -324,84 +410,56 @@ impl Op for PackedConv2d {
         let few = || Error::mismatch("packed_conv2d", "too few values", "x, w and y");
         let params = self.params()?;
         let [x, w, extra @ .., y] = launch.buffers else { return Err(few()) };
-        let Epilogue { affine, mask, residual, relu } = self.epilogue;
+        let Epilogue { affine, mask, residual, .. } = self.epilogue;
         let mut extra = extra.iter().copied();
         let mut next = |wanted: bool| wanted.then(|| extra.next()).flatten();
-        let affine_buffer = next(affine || mask).unwrap_or(*x);
+        let affine_buffer = next(affine || mask);
         let (mask_buffer, residual_buffer) = (next(mask), next(residual != Residual::None));
         let adapter = launch.to.adapter();
         let whole = storage_shares(&params, adapter.max_binding)?;
-        let windows = self.shares(&params, adapter);
+        // Weights beyond a binding are not read through windows as well.
+        let fits = whole.len() == 1 && reads_windows(adapter);
+        let reads_y = mask || residual != Residual::None;
+        let windows = fits.then(|| shares(&params, reads_y)).flatten();
         // CPU rasterisers without windows compile slowly: there the launch says what constants say elsewhere.
         let one_for_all = adapter.kind == AdapterKind::Cpu && windows.is_none();
-        let mut constants = Vec::new();
-        if windows.is_some() {
-            constants.push(("AFFINE", f64::from(affine && !mask)));
-            constants.push(("MASK", f64::from(mask)));
-            constants.push(("RELU", f64::from(relu)));
-            constants.push(("RESIDUAL", f64::from(residual as u32)));
-        }
-        let mut way = self.way();
-        if way == Way::Quads && one_for_all && params.is_in_eights() {
-            way = Way::Tall;
-        }
-        if way == Way::Quads {
-            constants.push(("NARROW", f64::from(params.width == 4)));
-        }
-        if !matches!(way, Way::Taps | Way::Tall) {
-            constants.push(("CHANNELS", f64::from(params.outputs.min(8))));
-        }
-        let (reads, tiles, phases) = match way {
-            Way::Tall => (None, params.width / 8 * (params.height / 8), 1),
-            Way::Quads => {
-                let [across, high] = if params.width == 4 { [1, 4] } else { [params.width / 8, 2] };
-                (Some(&QUADS), across * params.height.div_ceil(high), 1)
-            }
-            Way::Point => (Some(&POINT), (params.out_width * params.out_height).div_ceil(8), 1),
-            Way::Halve => (Some(&HALVE), params.out_width / 4 * params.out_height.div_ceil(2), 1),
-            Way::Double => (Some(&DOUBLE), params.width / 4 * params.height, 1),
-            Way::Taps => {
-                constants.push(("TRANSPOSED", f64::from(self.transposed)));
-                constants.push(("STRIDE_Y", f64::from(params.stride_y)));
-                constants.push(("STRIDE_X", f64::from(params.stride_x)));
-                // A strided derivative's rows and columns fall into phases that meet different taps.
-                let [every_y, every_x] = if self.transposed { self.conv.stride } else { [1, 1] };
-                let across = params.out_width.div_ceil(every_x).div_ceil(4);
-                let tiles = params.out_height.div_ceil(every_y) * across;
-                (Some(&TAPS), tiles, every_y * every_x)
-            }
-        };
-        match way {
-            Way::Point if !one_for_all => constants.push(("STRIDE", f64::from(params.stride_x))),
-            // Not left to the launch anywhere: on SwiftShader the branch took two thirds of the kernel's time.
-            Way::Double => constants.push(("POINT", f64::from(params.kernel_width == 1))),
-            _ => (),
-        }
-        let kernel = match reads {
-            Some(reads) if windows.is_some() => &reads.window,
-            Some(reads) => &reads.storage,
-            None => &TALL,
-        };
-        for share in windows.as_deref().unwrap_or(whole.as_slice()) {
-            // What the flags leave out is bound to x as x is.
-            let x = Binding { buffer: *x, window: share.x };
+        let Chosen { kernel, constants, tiles, phases } =
+            self.choose(&params, windows.is_some(), one_for_all);
+        let words = params.images * params.outputs * params.out_height * params.out_width;
+        let mut earlier = *y;
+        for (number, share) in windows.as_deref().unwrap_or(whole.as_slice()).iter().enumerate() {
+            let adds = share.params.first_input > 0;
+            let is_last = share.params.end_input == params.inputs;
+            // Sums of some of x's channels go to and fro until the last launch writes y.
+            let sums = earlier;
+            let written = if is_last { *y } else { launch.to.scratch(number % 2, words) };
+            earlier = written;
+            let w = Binding { buffer: *w, window: share.w };
+            // What the flags leave out is bound to w.
             let like_y =
-                |buffer: Option<_>| buffer.map_or(x, |buffer| Binding { buffer, window: share.y });
-            let buffers = [
-                x,
-                Binding { buffer: *w, window: share.w },
-                affine_buffer.into(),
+                |buffer: Option<_>| buffer.map_or(w, |buffer| Binding { buffer, window: share.y });
+            let mut buffers = vec![
+                Binding { buffer: *x, window: share.x },
+                w,
+                affine_buffer.map_or(w, Binding::from),
                 like_y(mask_buffer),
                 like_y(residual_buffer),
-                (*y).into(),
+                written.into(),
             ];
+            if windows.is_some() {
+                buffers.push(like_y(adds.then_some(sums)));
+            }
             let invocations = share.params.images * tiles;
             let workgroup = match windows {
                 Some(_) => workgroup(invocations, share.blocks * phases),
                 None if one_for_all => WORKGROUP_OF_CPUS,
                 None => WORKGROUP,
             };
-            let constants = [&constants[..], &[("WORKGROUP", f64::from(workgroup))]].concat();
+            let mut constants = constants.clone();
+            constants.push(("WORKGROUP", f64::from(workgroup)));
+            if windows.is_some() {
+                constants.extend(self.epilogue.constants(is_last, adds));
+            }
             let grid = [invocations.div_ceil(workgroup), share.blocks, phases];
             launch.to.dispatch(kernel, &constants, share.params, &buffers, grid)?;
         }

@@ -98,6 +98,12 @@ impl PackedWeightGradient {
         (PART_WORDS / self.w.elements()).max(1)
     }
 
+    /// A part for each run of images, all of the same length but the last.
+    fn parts(&self, shares: &[Share]) -> u32 {
+        let images = shares.first().map_or(1, |share| share.params.images);
+        self.x.images().div_ceil(images).min(self.most_parts())
+    }
+
     fn shares(&self) -> Result<Vec<Share>> {
         let params = whole(self.conv.params(self.x, self.w)?);
         if self.windows
@@ -131,6 +137,8 @@ fn whole(p: super::conv2d::Params) -> Params {
         pad_x: p.pad_x,
         first_image: 0,
         images: p.images,
+        first_input: 0,
+        end_input: p.inputs,
         first_block: 0,
         x_skip: 0,
         w_skip: 0,
@@ -149,13 +157,13 @@ impl Op for PackedWeightGradient {
         let [dy, x] = exactly(self.name(), "inputs", inputs)?;
         x.expect(self.name(), self.x)?;
         dy.expect(self.name(), self.conv.output(self.x, self.w)?)?;
-        let parts = (self.shares()?.len() as u32).min(self.most_parts());
+        let parts = self.parts(&self.shares()?);
         Ok(vec![self.w, Shape::matrix(parts, self.w.elements())?])
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [dy, x, dw, partials] = exactly(self.name(), "buffers", launch.buffers)?;
-        let [_, inputs, rows, columns] = self.w.sides();
+        let [_, _, rows, columns] = self.w.sides();
         let [_, _, height, width] = self.x.sides();
         let halve = self.conv == Conv2d::square(2, 1)
             && height.is_multiple_of(2)
@@ -167,12 +175,15 @@ impl Op for PackedWeightGradient {
             (false, true) => &TAPS_WINDOW,
             (false, false) => &TAPS,
         };
-        // An invocation for all weights of an in channel, or for each.
-        let positions = inputs * if nine { 1 } else { rows * columns };
-        let workgroup = workgroup(positions, self.w.images().div_ceil(8));
         let shares = self.shares()?;
-        let parts = (shares.len() as u32).min(self.most_parts());
-        for (number, Share { params, x: x_window, y: y_window, blocks, .. }) in (0..).zip(shares) {
+        let parts = self.parts(&shares);
+        let images = shares.first().map_or(1, |share| share.params.images);
+        for Share { params, x: x_window, y: y_window, blocks, .. } in shares {
+            // An invocation for all weights of an in channel, or for each.
+            let each = if nine { 1 } else { rows * columns };
+            let positions = (params.end_input - params.first_input) * each;
+            let workgroup = workgroup(positions, blocks);
+            let number = params.first_image / images;
             let mut constants = vec![("WORKGROUP", f64::from(workgroup))];
             if nine {
                 constants.push(("HALVE", f64::from(halve)));

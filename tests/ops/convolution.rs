@@ -111,6 +111,11 @@ fn layers_of_a_wide_resnet() {
         (40, 64, 64, 4, 3, 1),
         (2, 48, 40, 8, 3, 1),
         (19, 256, 256, 8, 3, 1), // more windows than parts of a weight gradient are kept
+        (2, 40, 24, 32, 3, 1),   // a window shows 16 channels of an image
+        (2, 40, 48, 32, 3, 2),
+        (2, 33, 24, 32, 1, 2),
+        (1, 24, 9, 36, 3, 1),
+        (1, 300, 16, 8, 3, 1), // a window shows weights of 227 in channels
     ] {
         let conv = Conv2d::square(stride, kernel / 2);
         compare(&Case { images, inputs, outputs, side: [side; 2], kernel: [kernel; 2], conv });
@@ -135,6 +140,19 @@ proptest! {
     #[test]
     fn whole_quads_too(
         images in 1u32..9, inputs in 1u32..33, outputs in 1u32..33, quads in 1u32..5, rows in 1u32..18,
+        stride in 1u32..3, kernel in 1u32..4,
+    ) {
+        let side = [rows, quads * 4];
+        let conv = Conv2d::square(stride, kernel / 2);
+        compare(&Case { images, inputs, outputs, side, kernel: [kernel; 2], conv });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn planes_of_which_a_window_shows_few(
+        images in 1u32..3, inputs in 1u32..40, outputs in 1u32..40, quads in 5u32..11, rows in 20u32..41,
         stride in 1u32..3, kernel in 1u32..4,
     ) {
         let side = [rows, quads * 4];

@@ -1,0 +1,12 @@
+// What a 3x3 kernel of stride 2 and padding 1 meets in a row of x, for four columns of the result.
+
+// Rows are counted from the padding, and only the upper one is ever met: it is read at the edge and made zero.
+fn line(first: u32, row: u32, column: u32) -> Line {
+    let inside = select(0.0, 1.0, row >= 1u && row <= params.height);
+    let at = first + (clamp(row, 1u, params.height) - 1u) * params.width + column;
+    let has_left = column > 0u;
+    let a = x_quad(at) * inside;
+    let b = x_quad(at + 4u) * inside;
+    let before = x_word(at - select(0u, 1u, has_left)) * select(0.0, inside, has_left);
+    return Line(vec4f(before, a.yw, b.y), vec4f(a.xz, b.xz), vec4f(a.yw, b.yw));
+}
