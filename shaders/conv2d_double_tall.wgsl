@@ -1,4 +1,4 @@
-// Derivative for x of the cross-correlation in conv2d_halve.wgsl, as in conv2d_double.wgsl, in tiles of four rows of 4 columns
+// Derivative for x of the cross-correlation in conv2d_halve.wgsl, as in conv2d_double.wgsl, in tiles of two rows of 4 columns
 // of dy by 8 channels of dx, for CPU rasterisers without subgroups (shared/conv2d_nine.wgsl).
 //
 //   grid     x: one invocation per tile of a plane of dx, for the images of the launch; y: one workgroup per 8 of its channels
@@ -135,19 +135,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let in_plane = params.width * params.height;
     let plane = params.out_width * params.out_height;
     let across = params.width / 4u;
-    let tiles = across * ((params.height + 3u) / 4u);
+    let tiles = across * ((params.height + 1u) / 2u);
     let flat = workgroup.x * WORKGROUP + lane;
     if flat >= params.images * tiles { return; }
     let n = params.first_image + flat / tiles;
-    let row = flat % tiles / across * 4u;
+    let row = flat % tiles / across * 2u;
     let column = flat % across * 4u;
     let block = params.first_block + workgroup.y;
     let has_right = column + 4u < params.width;
 
     var y0 = Four();
     var y1 = Four();
-    var y2 = Four();
-    var y3 = Four();
     var tap = (block * params.inputs + params.first_input) * 9u;
     for (var i = params.first_input; i < params.end_input; i++) {
         let first = (n * params.inputs + i) * in_plane;
@@ -158,19 +156,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         add_four(&y0, taps, x0, x1);
         let x2 = row_of(first, row + 2u, column, has_right);
         add_four(&y1, taps, x1, x2);
-        let x3 = row_of(first, row + 3u, column, has_right);
-        add_four(&y2, taps, x2, x3);
-        let x4 = row_of(first, row + 4u, column, has_right);
-        add_four(&y3, taps, x3, x4);
     }
     // Even and odd columns of a row, and of the odd row below it.
     var sums = array(
         channels_of(y0.even_even), channels_of(y0.even_odd), channels_of(y0.odd_even), channels_of(y0.odd_odd),
         channels_of(y1.even_even), channels_of(y1.even_odd), channels_of(y1.odd_even), channels_of(y1.odd_odd),
-        channels_of(y2.even_even), channels_of(y2.even_odd), channels_of(y2.odd_even), channels_of(y2.odd_odd),
-        channels_of(y3.even_even), channels_of(y3.even_odd), channels_of(y3.odd_even), channels_of(y3.odd_odd),
     );
-    let rows = 2u * min(4u, params.height - row);
+    let rows = 2u * min(2u, params.height - row);
     let o = block * 8u;
     let top = (n * params.outputs + o) * plane + row * 2u * params.out_width + column * 2u;
     for (var k = 0u; k < 8u * rows; k++) {

@@ -238,7 +238,6 @@ pub static KERNELS: &[&Kernel] = &[
     &packed_conv2d::TALL,
     &packed_conv2d::HALVE_TALL,
     &packed_conv2d::DOUBLE_TALL,
-    &packed_conv2d::POINT_TALL,
     &packed_conv2d::TAPS.storage,
     &packed_conv2d::TAPS.window,
     &packed_weight_gradient::NINE,

@@ -87,8 +87,6 @@ pub static TALL: Kernel = tall!("conv2d_tall", "conv2d_nine");
 pub static HALVE_TALL: Kernel = tall!("conv2d_halve_tall", "conv2d_nine", "conv2d_halve_line");
 /// As [`DOUBLE`] on them, of 3x3.
 pub static DOUBLE_TALL: Kernel = tall!("conv2d_double_tall", "conv2d_nine", "conv2d_shifted");
-/// As [`POINT`] on them, and as [`DOUBLE`] of 1x1.
-pub static POINT_TALL: Kernel = tall!("conv2d_point_tall");
 /// 1x1, stride 1 in either direction, or stride 2 that halves both sides.
 pub static POINT: Reads = reads!("conv2d_point", "conv2d_point_window", "conv2d_tile");
 /// 3x3, stride 2 that halves both sides.
@@ -337,11 +335,9 @@ impl PackedConv2d {
             }
             Way::Halve => Some((&HALVE_TALL, squares(params.out_width, params.out_height, 4))),
             Way::Double if params.kernel_width == 3 => {
-                Some((&DOUBLE_TALL, squares(params.width, params.height, 4)))
+                Some((&DOUBLE_TALL, params.width / 4 * params.height.div_ceil(2)))
             }
-            Way::Double => Some((&POINT_TALL, (params.width * params.height).div_ceil(16))),
-            Way::Point => Some((&POINT_TALL, (params.out_width * params.out_height).div_ceil(16))),
-            Way::Quads | Way::Taps => None,
+            _ => None,
         }
     }
 
