@@ -27,6 +27,17 @@ impl From<BufferId> for Binding {
     }
 }
 
+/// What a launch is for, for tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The node's place among those of its plan.
+    pub node: usize,
+    /// What the node computes.
+    pub op: &'static str,
+    /// The layer of the model, by the name of its parameters; empty where there is none.
+    pub layer: String,
+}
+
 /// One kernel launch.
 #[derive(Debug)]
 pub struct Dispatch {
@@ -44,6 +55,8 @@ pub struct Dispatch {
     pub bytes: u64,
     /// Floating-point operations.
     pub flops: u64,
+    /// The node that it is a part of, where it was recorded for one.
+    pub part: Option<Arc<Part>>,
 }
 
 /// The launches of one step and the buffers they use, for one adapter.
@@ -118,6 +131,7 @@ impl Recording {
             grid,
             bytes,
             flops: 0,
+            part: None,
         });
         self.dispatches.last_mut().ok_or_else(|| Error::mismatch(kernel.name, "none", "a launch"))
     }

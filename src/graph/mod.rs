@@ -2,6 +2,7 @@
 
 mod gradient;
 mod memory;
+mod names;
 mod op;
 mod plan;
 mod program;
@@ -13,7 +14,7 @@ pub use program::Program;
 pub use shape::Shape;
 
 use crate::{Error, Result};
-use std::{any::Any, sync::Arc};
+use std::{any::Any, collections::BTreeMap, sync::Arc};
 
 /// One value of one graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +44,8 @@ impl Node {
 pub struct Graph {
     shapes: Vec<Shape>,
     nodes: Vec<Node>,
+    /// Of parameters and their derivatives.
+    names: BTreeMap<Value, String>,
 }
 
 impl Graph {

@@ -13,6 +13,7 @@ mod errors;
 mod memory;
 mod net;
 mod plans;
+mod profiles;
 mod replays;
 
 use lapidary::gpu::{Gpu, Options};
