@@ -9,6 +9,11 @@ use std::iter::once;
 use std::sync::{Arc, Mutex, OnceLock};
 use wgpu::ErrorFilter;
 
+#[cfg(not(target_arch = "wasm32"))]
+use std::time::Instant;
+#[cfg(target_arch = "wasm32")]
+use web_time::Instant;
+
 /// A device and its queue; clones are the same device and share its pipelines.
 #[derive(Clone, Debug)]
 pub struct Gpu {
@@ -207,8 +212,11 @@ impl Gpu {
             return Ok(pipeline);
         }
         let compile = |device: &_| pipeline(device, kernel, &dispatch.constants);
+        let began = Instant::now();
         let made = self.checked(&format!("compiling {}", kernel.name), compile).await?;
+        let took = began.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
         Counters::add(&self.counters.pipelines, 1);
+        Counters::add(&self.counters.pipeline_nanoseconds, took);
         if let Ok(mut pipelines) = self.pipelines.lock() {
             pipelines.insert(key, made.clone());
         }
