@@ -10,6 +10,7 @@ fn lapidary(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_lapidary"))
         .args(arguments)
         .current_dir(folder)
+        .env("LAPIDARY_CACHE", "off")
         .output()
         .unwrap()
 }
@@ -516,6 +517,38 @@ fn bench_says_what_scripts_read() {
     let said = failing(&["bench", "--model", "wrn-16"], 2);
     assert!(said.contains("convnext-base"), "{said}");
     failing(&["bench", "--what", "step"], 2);
+}
+
+/// The second start takes the pipelines of the first, and a damaged file is replaced.
+#[test]
+fn pipelines_are_kept_for_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |cache: &Path, more: &[&str]| {
+        let step = ["bench", "--model", "wrn-10-1", "--side", "8", "--batch", "1", "--runs", "1"];
+        let output = Command::new(env!("CARGO_BIN_EXE_lapidary"))
+            .args(step)
+            .args(more)
+            .args(["--json", "--quiet"])
+            .env("LAPIDARY_CACHE", cache)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let files = std::fs::read_dir(cache).into_iter().flatten().map(|file| file.unwrap().path());
+        files.collect::<Vec<_>>()
+    };
+    let none = folder.path().join("none");
+    assert!(run(&none, &["--no-cache"]).is_empty());
+    let cache = folder.path().join("cache");
+    let files = run(&cache, &[]);
+    let [file] = &files[..] else {
+        assert!(files.is_empty(), "{files:?}");
+        return eprintln!("SKIPPED: the adapter keeps no pipelines");
+    };
+    let kept = std::fs::read(file).unwrap();
+    std::fs::write(file, &kept[..kept.len() / 2]).unwrap();
+    assert_eq!(run(&cache, &[]), files);
+    let again = std::fs::read(file).unwrap();
+    assert!(again.len() > kept.len() / 2 && again.starts_with(&kept[..64]));
 }
 
 /// A peer that answers is measured in every round; one that cannot be started is told how to install, and is no failure.

@@ -20,12 +20,28 @@ pub struct Arguments {
     /// Part of an adapter's name, or its number in --list [default: $LAPIDARY_ADAPTER, or the fastest]
     #[arg(long, global = true, value_name = "NAME")]
     pub adapter: Option<String>,
+    /// Keep nothing of the adapter's for the next start [default: in the user's cache folder, or in $LAPIDARY_CACHE
+    /// unless that is "off"]
+    #[arg(long, global = true)]
+    pub no_cache: bool,
+    /// Measure kernels' variants and take the fastest; other variants may differ in the last bits
+    #[arg(long, global = true, value_enum, default_value_t = Tune::Off)]
+    pub tune: Tune,
     /// List the adapters and end
     #[arg(long, global = true)]
     pub list: bool,
     /// No progress on stderr
     #[arg(long, short, global = true)]
     pub quiet: bool,
+}
+
+/// Whether variants of kernels are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tune {
+    /// The static choice: the same bits at every start
+    Off,
+    /// The fastest on this adapter, measured at first use and kept
+    On,
 }
 
 /// The commands.

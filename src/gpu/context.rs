@@ -1,5 +1,6 @@
 //! The device, opened here or lent by an app, and error scopes around all that is asked of it.
 
+use super::choices::Tuning;
 use super::counters::{Counters, Counts};
 use super::{Adapter, Dispatch, Kernel, Options, adapter};
 use crate::{Error, Result};
@@ -22,6 +23,9 @@ pub struct Gpu {
     adapter: Arc<Adapter>,
     pub(super) counters: Arc<Counters>,
     pipelines: Arc<Mutex<HashMap<PipelineKey, wgpu::ComputePipeline>>>,
+    /// The driver's, if the host keeps one.
+    pub(super) pipeline_cache: Arc<OnceLock<wgpu::PipelineCache>>,
+    pub(super) tuning: Arc<Tuning>,
     /// Staging buffers of earlier read-backs, by size.
     pub(super) staging: Arc<Mutex<HashMap<u64, Vec<wgpu::Buffer>>>>,
     /// Why the device was lost, if it was. Error scopes say nothing about it.
@@ -76,6 +80,8 @@ impl Gpu {
             adapter: Arc::new(adapter),
             counters: Arc::default(),
             pipelines: Arc::default(),
+            pipeline_cache: Arc::default(),
+            tuning: Arc::default(),
             staging: Arc::default(),
             lost: Arc::default(),
         }
@@ -211,7 +217,8 @@ impl Gpu {
         {
             return Ok(pipeline);
         }
-        let compile = |device: &_| pipeline(device, kernel, &dispatch.constants);
+        let cache = self.pipeline_cache.get();
+        let compile = |device: &_| pipeline(device, kernel, &dispatch.constants, cache);
         let began = Instant::now();
         let made = self.checked(&format!("compiling {}", kernel.name), compile).await?;
         let took = began.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
@@ -229,6 +236,7 @@ fn pipeline(
     device: &wgpu::Device,
     kernel: &Kernel,
     constants: &[(&str, f64)],
+    cache: Option<&wgpu::PipelineCache>,
 ) -> wgpu::ComputePipeline {
     use wgpu::BufferBindingType::{Storage, Uniform};
     let storage = kernel.bindings.iter().map(|(_, access)| match access {
@@ -259,7 +267,7 @@ fn pipeline(
         module: &module,
         entry_point: Some("main"),
         compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
-        cache: None,
+        cache,
     })
 }
 

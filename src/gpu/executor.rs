@@ -253,6 +253,11 @@ impl Executor {
         Ok(Pace { replay: each, launches })
     }
 
+    /// Seconds of so many replays, submitted together and waited for.
+    pub(crate) async fn seconds(&self, times: u32) -> Result<f64> {
+        Ok(self.timed(&self.steps, times).await?.as_secs_f64())
+    }
+
     async fn timed(&self, steps: &[Step], times: u32) -> Result<Duration> {
         let since = Instant::now();
         self.submit_steps(steps, times).await?;

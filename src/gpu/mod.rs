@@ -2,15 +2,19 @@
 
 mod adapter;
 mod buffer;
+mod choices;
 mod context;
 mod counters;
 mod executor;
 mod kernel;
+mod pipeline_cache;
 mod profile;
 mod recording;
+mod sealed;
 
 pub use adapter::{Adapter, AdapterKind, Options, adapters, required_features, required_limits};
 pub use buffer::Buffer;
+pub use choices::{Choices, Question};
 pub use context::Gpu;
 pub use counters::Counts;
 pub use executor::{Executor, Pace};

@@ -7,6 +7,7 @@ mod op;
 mod plan;
 mod program;
 mod shape;
+mod tune;
 
 pub use op::{Launch, Op};
 pub use plan::{Plan, Summary};

@@ -3,7 +3,7 @@
 use super::memory::{Life, share};
 use super::names;
 use super::{Graph, Launch, Node, Shape, Value};
-use crate::gpu::{Adapter, BufferId, Part, Recording};
+use crate::gpu::{Adapter, BufferId, Choices, Part, Question, Recording};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -24,6 +24,8 @@ pub struct Plan {
     words: BTreeMap<Value, u32>,
     inputs: BTreeSet<Value>,
     summary: Summary,
+    /// What nodes asked.
+    asked: Vec<(Question, Node)>,
 }
 
 /// A node that runs, and what its launches are told by.
@@ -101,6 +103,17 @@ impl Plan {
         changing: &[Value],
         adapter: &Arc<Adapter>,
     ) -> Result<Self> {
+        Self::with(graph, wanted, changing, adapter, &Arc::default())
+    }
+
+    /// The same with choices that were measured.
+    pub(super) fn with(
+        graph: &Graph,
+        wanted: &[Value],
+        changing: &[Value],
+        adapter: &Arc<Adapter>,
+        choices: &Arc<Choices>,
+    ) -> Result<Self> {
         let nodes = live_nodes(graph, wanted);
         let layers = names::layers(graph, &nodes);
         let changes = changing_values(&nodes, changing);
@@ -130,12 +143,13 @@ impl Plan {
             }
         }
         let mut plan = Self {
-            once: Recording::new(adapter.clone()),
-            every: Recording::new(adapter.clone()),
+            once: Recording::with_choices(adapter.clone(), choices.clone()),
+            every: Recording::with_choices(adapter.clone(), choices.clone()),
             places: BTreeMap::new(),
             words: BTreeMap::new(),
             inputs: BTreeSet::new(),
             summary: Summary::default(),
+            asked: Vec::new(),
         };
         plan.place(graph, wanted, &lives, &made, once.len())?;
         for &value in plan.places.keys() {
@@ -144,6 +158,7 @@ impl Plan {
         for (part, nodes) in [(&mut plan.once, &once), (&mut plan.every, &every)] {
             for (node, of) in nodes {
                 plan.summary.flops += record(graph, node, of, &plan.places, part)?;
+                plan.asked.extend(part.asked.drain(..).map(|question| (question, node.clone())));
             }
         }
         let once_flops: u64 = plan.once.dispatches.iter().map(|dispatch| dispatch.flops).sum();
@@ -220,6 +235,11 @@ impl Plan {
     /// Values that come from outside, each in a buffer of its own.
     pub fn inputs(&self) -> impl Iterator<Item = Value> + '_ {
         self.inputs.iter().copied()
+    }
+
+    /// What nodes asked while they were recorded, and the nodes.
+    pub(super) fn asked(&self) -> &[(Question, Node)] {
+        &self.asked
     }
 
     /// What a replay costs.
