@@ -16,8 +16,8 @@ pub fn write(path: &Path, gpu: &Gpu, timings: &[Timing]) -> Result<()> {
         let (given, wanted) = ("no timestamps".into(), "timestamp queries".into());
         return Err(Error::MissingLimit { adapter: gpu.adapter().name.clone(), given, wanted });
     }
-    write_atomically(&path.with_extension("json"), trace(timings).to_string().as_bytes())?;
-    write_atomically(&path.with_extension("csv"), table(timings).as_bytes())
+    write_atomically(path.with_extension("json"), trace(timings).to_string().as_bytes())?;
+    write_atomically(path.with_extension("csv"), table(timings).as_bytes())
 }
 
 fn trace(timings: &[Timing]) -> Value {
