@@ -10,6 +10,7 @@ fn lapidary(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_lapidary"))
         .args(arguments)
         .current_dir(folder)
+        .env("LAPIDARY_CACHE", "off")
         .output()
         .unwrap()
 }
@@ -472,26 +473,115 @@ fn inspect_lists_a_pytorch_file_that_is_no_network() {
     }
 }
 
-/// What scripts read from `bench`: positive numbers, no more than the peak, kernels that add up, a trace of all launches.
+/// What scripts read from `bench`: positive numbers, no more than the peak, kernels and layers that add up, a trace and a
+/// table of all launches.
 #[test]
 fn bench_says_what_scripts_read() {
     let folder = tempfile::tempdir().unwrap();
     let step =
         ["bench", "--model", "wrn-10-1", "--side", "16", "--batch", "4", "--runs", "1", "--json"];
-    let arguments = [&step[..], &["--profile", "trace.json", "--quiet"]].concat();
+    let arguments = [&step[..], &["--layers", "--profile", "trace.json", "--quiet"]].concat();
     let output = lapidary(folder.path(), &arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    for key in ["pgd_step_ms", "gflops", "peak_gflops", "peak_fraction", "memory_bytes", "launches"]
-    {
+    let positive = [
+        "pgd_step_ms",
+        "gflops",
+        "peak_gflops",
+        "peak_fraction",
+        "memory_bytes",
+        "launches",
+        "pipelines_ms",
+    ];
+    for key in positive {
         assert!(told[key].as_f64().unwrap() > 0.0, "{key} of {told}");
     }
+    let parts = told["memory"].as_object().unwrap().values();
+    let parts: u64 = parts.map(|bytes| bytes.as_u64().unwrap()).sum();
+    assert_eq!(parts, told["memory_bytes"].as_u64().unwrap(), "{told}");
     assert!(told["peak_fraction"].as_f64().unwrap() < 1.0, "{told}");
     assert!(!told["adapter"].as_str().unwrap().is_empty());
     let trace = std::fs::read(folder.path().join("trace.json")).unwrap();
     let trace: serde_json::Value = serde_json::from_slice(&trace).unwrap();
-    let launches =
-        told["kernels"].as_array().unwrap().iter().map(|row| row["launches"].as_u64().unwrap());
-    assert_eq!(trace["traceEvents"].as_array().unwrap().len() as u64, launches.sum::<u64>());
-    failing(&["bench", "--model", "wrn-16"], 2);
+    let launches = trace["traceEvents"].as_array().unwrap().len() as u64;
+    for table in ["kernels", "layers"] {
+        let rows = told[table].as_array().unwrap().iter();
+        assert_eq!(rows.map(|row| row["launches"].as_u64().unwrap()).sum::<u64>(), launches);
+    }
+    let layers = told["layers"].as_array().unwrap();
+    assert!(layers.iter().any(|row| row["layer"] == "block3.layer.0.conv2"), "{told}");
+    let table = std::fs::read_to_string(folder.path().join("trace.csv")).unwrap();
+    assert_eq!(table.lines().count() as u64, 1 + launches);
+    let columns = |line: &str| line.split(',').count();
+    assert!(table.lines().all(|line| columns(line) == 11), "{table}");
+    let said = failing(&["bench", "--model", "wrn-16"], 2);
+    assert!(said.contains("convnext-base"), "{said}");
+    failing(&["bench", "--what", "step"], 2);
+}
+
+/// The second start takes the pipelines of the first, and a damaged file is replaced.
+#[test]
+fn pipelines_are_kept_for_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |cache: &Path, more: &[&str]| {
+        let step = ["bench", "--model", "wrn-10-1", "--side", "8", "--batch", "1", "--runs", "1"];
+        let output = Command::new(env!("CARGO_BIN_EXE_lapidary"))
+            .args(step)
+            .args(more)
+            .args(["--json", "--quiet"])
+            .env("LAPIDARY_CACHE", cache)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let files = std::fs::read_dir(cache).into_iter().flatten().map(|file| file.unwrap().path());
+        files.collect::<Vec<_>>()
+    };
+    let none = folder.path().join("none");
+    assert!(run(&none, &["--no-cache"]).is_empty());
+    let cache = folder.path().join("cache");
+    let files = run(&cache, &[]);
+    let [file] = &files[..] else {
+        assert!(files.is_empty(), "{files:?}");
+        return eprintln!("SKIPPED: the adapter keeps no pipelines");
+    };
+    let kept = std::fs::read(file).unwrap();
+    std::fs::write(file, &kept[..kept.len() / 2]).unwrap();
+    assert_eq!(run(&cache, &[]), files);
+    let again = std::fs::read(file).unwrap();
+    assert!(again.len() > kept.len() / 2 && again.starts_with(&kept[..64]));
+}
+
+/// A peer that answers is measured in every round; one that cannot be started is told how to install, and is no failure.
+#[test]
+#[cfg(unix)]
+fn bench_compares_with_what_is_there() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let peer = folder.path().join("peer");
+    let script = r#"#!/bin/sh
+echo '{"peer": "burn", "version": "1", "device": "none", "variants": ["wgpu"]}'
+while read -r line; do
+  echo "$* $line" >>"$0.asked"
+  echo '{"ms": 2.5, "ready_seconds": 1, "bytes": 4096}'
+done
+"#;
+    std::fs::write(&peer, script).unwrap();
+    std::fs::set_permissions(&peer, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let step = ["bench", "--model", "wrn-10-1", "--side", "16", "--batch", "4", "--runs", "2"];
+    let others = ["--compare", "torch,burn", "--python", "./none", "--burn", "./peer"];
+    let output = lapidary(folder.path(), &[&step[..], &others, &["--json", "--quiet"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(told["missing"][0].as_str().unwrap().contains("pip install torch"), "{told}");
+    assert_eq!(told["peers"][0]["memory_bytes"], 4096);
+    let entries = told["tasks"][0]["entries"].as_array().unwrap();
+    let names: Vec<_> = entries.iter().map(|entry| entry["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["lapidary", "burn wgpu"]);
+    assert!(entries.iter().all(|entry| entry["runs"].as_array().unwrap().len() == 2), "{told}");
+    let ratio = told["pgd_step_ms"].as_f64().unwrap() / 2.5;
+    assert_eq!(entries[1]["lapidary_over_this"].as_f64().unwrap(), ratio);
+    let asked = std::fs::read_to_string(folder.path().join("peer.asked")).unwrap();
+    assert!(asked.starts_with("wrn-10-1 4 16"), "{asked}");
+    assert_eq!(asked.matches("time wgpu step").count(), 3, "{asked}");
+    failing(&["bench", "--model", "resnet50", "--compare", "torch"], 2);
 }

@@ -20,12 +20,28 @@ pub struct Arguments {
     /// Part of an adapter's name, or its number in --list [default: $LAPIDARY_ADAPTER, or the fastest]
     #[arg(long, global = true, value_name = "NAME")]
     pub adapter: Option<String>,
+    /// Keep nothing of the adapter's for the next start [default: in the user's cache folder, or in $LAPIDARY_CACHE
+    /// unless that is "off"]
+    #[arg(long, global = true)]
+    pub no_cache: bool,
+    /// Measure kernels' variants and take the fastest; other variants may differ in the last bits
+    #[arg(long, global = true, value_enum, default_value_t = Tune::Off)]
+    pub tune: Tune,
     /// List the adapters and end
     #[arg(long, global = true)]
     pub list: bool,
     /// No progress on stderr
     #[arg(long, short, global = true)]
     pub quiet: bool,
+}
+
+/// Whether variants of kernels are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tune {
+    /// The static choice: the same bits at every start
+    Off,
+    /// The fastest on this adapter, measured at first use and kept
+    On,
 }
 
 /// The commands.
@@ -139,12 +155,39 @@ pub struct Bench {
     /// Measurements, of which the median is told
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
-    /// Write each launch of a step as a trace for chrome://tracing
+    /// A table of layers instead of one of kernels; with --compare, single 3x3 convolutions as well
+    #[arg(long)]
+    pub layers: bool,
+    /// Write each launch of a step as a table, FILE.csv, and as a trace for chrome://tracing, FILE.json
     #[arg(long, value_name = "FILE")]
     pub profile: Option<PathBuf>,
     /// One JSON object instead of a table
     #[arg(long)]
     pub json: bool,
+    /// Measure other libraries at the same step in turn with ours
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "PEERS",
+        conflicts_with = "profile"
+    )]
+    pub compare: Vec<Peer>,
+    /// For --compare torch, a Python that has PyTorch [default: $LAPIDARY_PEERS, target/peers/bin/python or python3]
+    #[arg(long, value_name = "PATH", requires = "compare")]
+    pub python: Option<PathBuf>,
+    /// For --compare burn, the program built of benches/peers/burn [default: $LAPIDARY_BURN, or where cargo leaves it]
+    #[arg(long, value_name = "PATH", requires = "compare")]
+    pub burn: Option<PathBuf>,
+}
+
+/// Libraries that `bench` compares with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Peer {
+    /// PyTorch, on the CPU or a CUDA device
+    Torch,
+    /// burn with its wgpu backend
+    Burn,
 }
 
 /// What `bench` measures.

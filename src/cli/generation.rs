@@ -65,7 +65,7 @@ impl Eyes {
         for (name, tensor) in checkpoint.weights.iter() {
             checksum = checksum.feed(name.bytes()).feed(bytes(&tensor.data));
         }
-        let cache = cache.map(Path::to_owned).or_else(users_cache);
+        let cache = cache.map(Path::to_owned).or_else(super::cache::folder);
         Ok(Self { gpu: gpu.clone(), checkpoint, extractor, checksum, batch, cache })
     }
 
@@ -345,13 +345,4 @@ pub fn features(session: &Session, args: &args::FeaturesOf) -> anyhow::Result<()
 
 fn bytes(values: &[f32]) -> impl Iterator<Item = u8> + '_ {
     values.iter().flat_map(|value| value.to_le_bytes())
-}
-
-/// Where programs of this user keep what can be made again.
-fn users_cache() -> Option<PathBuf> {
-    let named =
-        |key: &str| std::env::var_os(key).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = named("XDG_CACHE_HOME").or_else(|| named("LOCALAPPDATA"));
-    let folder = folder.or_else(|| Some(named("HOME")?.join(".cache")));
-    folder.map(|folder| folder.join("lapidary"))
 }

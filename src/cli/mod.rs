@@ -5,6 +5,7 @@ mod args_evaluate;
 mod attack;
 mod attack_progress;
 mod bench;
+mod cache;
 mod classify;
 mod convert;
 mod counterfactuals;
@@ -44,7 +45,7 @@ use clap::{CommandFactory, Parser};
 
 pub use progress::Progress;
 
-use args::{Arguments, Command, Evaluation};
+use args::{Arguments, Command, Evaluation, Tune};
 use session::Session;
 
 /// Reads the arguments, does what they ask for, and says in one sentence on stderr what went wrong.
@@ -63,7 +64,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let session = Session::new(arguments.adapter, arguments.quiet);
+    let cache = cache::folder().filter(|_| !arguments.no_cache);
+    let session = Session::new(arguments.adapter, arguments.quiet)
+        .keeping(cache)
+        .tuning(arguments.tune == Tune::On);
     match arguments.command {
         _ if arguments.list => devices::run(&session),
         Some(Command::Demo(args)) => demo::run(&session, &args),

@@ -1,8 +1,10 @@
 //! What all commands share: when the program began, which adapter was asked for, how much is said.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Instant;
 
+use super::cache::Kept;
 use super::exit::Failure;
 use super::progress::Progress;
 use super::stop::Stop;
@@ -20,6 +22,11 @@ pub struct Session {
     pub started: Instant,
     options: Options,
     quiet: bool,
+    /// Where results of devices are kept.
+    cache: Option<PathBuf>,
+    tune: bool,
+    /// Of the first device; the others' are the same.
+    kept: OnceLock<Kept>,
 }
 
 impl Session {
@@ -27,7 +34,20 @@ impl Session {
     pub fn new(adapter: Option<String>, quiet: bool) -> Self {
         let mut options = Options::from_env();
         options.adapter = adapter.or(options.adapter);
-        Self { started: Instant::now(), options, quiet }
+        let (started, kept) = (Instant::now(), OnceLock::new());
+        Self { started, options, quiet, cache: None, tune: false, kept }
+    }
+
+    /// The same with a folder in which devices' results are kept for the next start.
+    pub fn keeping(mut self, cache: Option<PathBuf>) -> Self {
+        self.cache = cache;
+        self
+    }
+
+    /// The same with kernels' variants measured, or not.
+    pub fn tuning(mut self, tune: bool) -> Self {
+        self.tune = tune;
+        self
     }
 
     /// Whether an adapter was named, by an argument or the environment.
@@ -37,7 +57,13 @@ impl Session {
 
     /// Opens the adapter that was asked for.
     pub fn gpu(&self) -> crate::Result<Gpu> {
-        pollster::block_on(Gpu::new(&self.options))
+        let gpu = pollster::block_on(Gpu::new(&self.options))?;
+        gpu.tune(self.tune);
+        if let Some(folder) = &self.cache {
+            let kept = Kept::load(&gpu, folder);
+            self.kept.get_or_init(|| kept);
+        }
+        Ok(gpu)
     }
 
     /// Weights for work that falls into parts: on this device, and where it is a CPU rasteriser, whose launches are too
@@ -63,6 +89,15 @@ impl Session {
     /// Bars or lines on stderr, from now on.
     pub fn progress(&self) -> Progress {
         Progress::new(self.quiet)
+    }
+}
+
+/// Whether the command ended well or not, what was compiled is of use at the next start.
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(kept) = self.kept.get() {
+            kept.save();
+        }
     }
 }
 

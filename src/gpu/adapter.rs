@@ -102,7 +102,11 @@ impl Options {
 /// Features that kernels have a use for and this adapter has; none of them must be there.
 pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
     use wgpu::Features;
-    (Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::SHADER_F16) & adapter.features()
+    let used = Features::SUBGROUP
+        | Features::TIMESTAMP_QUERY
+        | Features::SHADER_F16
+        | Features::PIPELINE_CACHE;
+    used & adapter.features()
 }
 
 /// Limits to ask for: WebGPU's guaranteed ones, which suffice, and of buffers as much as this adapter has,

@@ -1,5 +1,6 @@
 //! The device, opened here or lent by an app, and error scopes around all that is asked of it.
 
+use super::choices::Tuning;
 use super::counters::{Counters, Counts};
 use super::{Adapter, Dispatch, Kernel, Options, adapter};
 use crate::{Error, Result};
@@ -9,6 +10,11 @@ use std::iter::once;
 use std::sync::{Arc, Mutex, OnceLock};
 use wgpu::ErrorFilter;
 
+#[cfg(not(target_arch = "wasm32"))]
+use std::time::Instant;
+#[cfg(target_arch = "wasm32")]
+use web_time::Instant;
+
 /// A device and its queue; clones are the same device and share its pipelines.
 #[derive(Clone, Debug)]
 pub struct Gpu {
@@ -17,6 +23,9 @@ pub struct Gpu {
     adapter: Arc<Adapter>,
     pub(super) counters: Arc<Counters>,
     pipelines: Arc<Mutex<HashMap<PipelineKey, wgpu::ComputePipeline>>>,
+    /// The driver's, if the host keeps one.
+    pub(super) pipeline_cache: Arc<OnceLock<wgpu::PipelineCache>>,
+    pub(super) tuning: Arc<Tuning>,
     /// Staging buffers of earlier read-backs, by size.
     pub(super) staging: Arc<Mutex<HashMap<u64, Vec<wgpu::Buffer>>>>,
     /// Why the device was lost, if it was. Error scopes say nothing about it.
@@ -71,6 +80,8 @@ impl Gpu {
             adapter: Arc::new(adapter),
             counters: Arc::default(),
             pipelines: Arc::default(),
+            pipeline_cache: Arc::default(),
+            tuning: Arc::default(),
             staging: Arc::default(),
             lost: Arc::default(),
         }
@@ -206,9 +217,13 @@ impl Gpu {
         {
             return Ok(pipeline);
         }
-        let compile = |device: &_| pipeline(device, kernel, &dispatch.constants);
+        let cache = self.pipeline_cache.get();
+        let compile = |device: &_| pipeline(device, kernel, &dispatch.constants, cache);
+        let began = Instant::now();
         let made = self.checked(&format!("compiling {}", kernel.name), compile).await?;
+        let took = began.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
         Counters::add(&self.counters.pipelines, 1);
+        Counters::add(&self.counters.pipeline_nanoseconds, took);
         if let Ok(mut pipelines) = self.pipelines.lock() {
             pipelines.insert(key, made.clone());
         }
@@ -221,6 +236,7 @@ fn pipeline(
     device: &wgpu::Device,
     kernel: &Kernel,
     constants: &[(&str, f64)],
+    cache: Option<&wgpu::PipelineCache>,
 ) -> wgpu::ComputePipeline {
     use wgpu::BufferBindingType::{Storage, Uniform};
     let storage = kernel.bindings.iter().map(|(_, access)| match access {
@@ -251,7 +267,7 @@ fn pipeline(
         module: &module,
         entry_point: Some("main"),
         compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
-        cache: None,
+        cache,
     })
 }
 

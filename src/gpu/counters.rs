@@ -9,6 +9,8 @@ pub struct Counts {
     pub buffers: u64,
     /// Pipelines compiled.
     pub pipelines: u64,
+    /// Time that compiling them took, as far as drivers do it then and not at the first launch.
+    pub pipeline_nanoseconds: u64,
     /// Bind groups created.
     pub bind_groups: u64,
     /// Buffers read back.
@@ -23,6 +25,7 @@ pub struct Counts {
 pub(super) struct Counters {
     pub buffers: AtomicU64,
     pub pipelines: AtomicU64,
+    pub pipeline_nanoseconds: AtomicU64,
     pub bind_groups: AtomicU64,
     pub readbacks: AtomicU64,
     pub submissions: AtomicU64,
@@ -39,6 +42,7 @@ impl Counters {
         Counts {
             buffers: of(&self.buffers),
             pipelines: of(&self.pipelines),
+            pipeline_nanoseconds: of(&self.pipeline_nanoseconds),
             bind_groups: of(&self.bind_groups),
             readbacks: of(&self.readbacks),
             submissions: of(&self.submissions),

@@ -1,10 +1,12 @@
 //! Turns a recording into pipelines, buffers and bind groups once, and replays it making nothing new.
 
-use super::{Access, Binding, Buffer, BufferId, Gpu, Recording, WINDOW_WORDS, counters::Counters};
+use super::{
+    Access, Binding, Buffer, BufferId, Gpu, Part, Recording, WINDOW_WORDS, counters::Counters,
+};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::iter::once;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wgpu::BufferUsages;
 
@@ -28,20 +30,21 @@ const UNIFORM_ALIGNMENT: u64 = 256;
 /// A recording made ready on one device.
 #[derive(Debug)]
 pub struct Executor {
-    gpu: Gpu,
+    pub(super) gpu: Gpu,
     buffers: Vec<Buffer>,
-    steps: Vec<Step>,
+    pub(super) steps: Vec<Step>,
     pace: Mutex<RunPace>,
 }
 
 #[derive(Debug)]
-struct Step {
-    pipeline: wgpu::ComputePipeline,
-    bindings: wgpu::BindGroup,
-    grid: [u32; 3],
-    name: &'static str,
-    flops: u64,
-    bytes: u64,
+pub(super) struct Step {
+    pub pipeline: wgpu::ComputePipeline,
+    pub bindings: wgpu::BindGroup,
+    pub grid: [u32; 3],
+    pub name: &'static str,
+    pub flops: u64,
+    pub bytes: u64,
+    pub part: Option<Arc<Part>>,
 }
 
 impl Step {
@@ -66,19 +69,6 @@ struct RunPace {
     /// The first replay compiles on some drivers and is not measured.
     warm: bool,
     replay: Option<Duration>,
-}
-
-/// GPU time of one launch.
-#[derive(Clone, Debug)]
-pub struct Timing {
-    /// The kernel.
-    pub kernel: &'static str,
-    /// Median over the repetitions.
-    pub milliseconds: f64,
-    /// Floating-point operations.
-    pub flops: u64,
-    /// Bytes that are at least read and written: each binding once.
-    pub bytes: u64,
 }
 
 impl Executor {
@@ -171,6 +161,7 @@ impl Executor {
                 name: dispatch.kernel.name,
                 flops: dispatch.flops,
                 bytes: dispatch.bytes,
+                part: dispatch.part.clone(),
             });
         }
         Ok(steps)
@@ -260,6 +251,11 @@ impl Executor {
         let scale = each.as_secs_f64() / launches.iter().sum::<f64>();
         launches.iter_mut().for_each(|seconds| *seconds *= scale);
         Ok(Pace { replay: each, launches })
+    }
+
+    /// Seconds of so many replays, submitted together and waited for.
+    pub(crate) async fn seconds(&self, times: u32) -> Result<f64> {
+        Ok(self.timed(&self.steps, times).await?.as_secs_f64())
     }
 
     async fn timed(&self, steps: &[Step], times: u32) -> Result<Duration> {
@@ -374,77 +370,6 @@ impl Executor {
             }
             pace.warm = true;
         }
-    }
-
-    /// Median GPU time of each launch over `repetitions` replays, each launch in a pass of its own.
-    /// Err if the device has no timestamps.
-    pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
-        let adapter = self.gpu.adapter();
-        if !adapter.timestamps {
-            let (given, wanted) = ("no timestamps".into(), "timestamp queries".into());
-            return Err(Error::MissingLimit { adapter: adapter.name.clone(), given, wanted });
-        }
-        let count = self.steps.len() as u32 * 2;
-        let mut samples = vec![Vec::new(); self.steps.len()];
-        for _ in 0..repetitions {
-            let period = f64::from(self.gpu.queue.get_timestamp_period());
-            let results = self.gpu.allocate(&[count * 2]).await?;
-            let [results] = &results[..] else { continue };
-            let submit = |device: &wgpu::Device| {
-                let label = Some("profile");
-                let ty = wgpu::QueryType::Timestamp;
-                let set = device.create_query_set(&wgpu::QuerySetDescriptor { label, ty, count });
-                let resolved = device.create_buffer(&wgpu::BufferDescriptor {
-                    label,
-                    size: u64::from(count) * 8,
-                    usage: BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC,
-                    mapped_at_creation: false,
-                });
-                let mut encoder = device.create_command_encoder(&Default::default());
-                for (i, Step { pipeline, bindings, grid: [x, y, z], .. }) in (0..).zip(&self.steps)
-                {
-                    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                        label,
-                        timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
-                            query_set: &set,
-                            beginning_of_pass_write_index: Some(2 * i),
-                            end_of_pass_write_index: Some(2 * i + 1),
-                        }),
-                    });
-                    pass.set_pipeline(pipeline);
-                    pass.set_bind_group(0, bindings, &[]);
-                    pass.dispatch_workgroups(*x, *y, *z);
-                }
-                encoder.resolve_query_set(&set, 0..count, &resolved, 0);
-                encoder.copy_buffer_to_buffer(&resolved, 0, &results.raw, 0, resolved.size());
-                self.gpu.queue.submit([encoder.finish()]);
-            };
-            self.gpu.checked("profiling", submit).await?;
-            let words = self.gpu.read(results).await?;
-            let ticks: Vec<u64> = words
-                .chunks_exact(2)
-                .map(|pair| match pair {
-                    [low, high] => u64::from(low.to_bits()) | u64::from(high.to_bits()) << 32,
-                    _ => 0,
-                })
-                .collect();
-            for (sample, pair) in samples.iter_mut().zip(ticks.chunks_exact(2)) {
-                if let [start, end] = pair {
-                    sample.push(end.saturating_sub(*start) as f64 * period * 1e-6);
-                }
-            }
-        }
-        let median = |mut values: Vec<f64>| {
-            values.sort_by(f64::total_cmp);
-            values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-        };
-        let named = |(step, values): (&Step, Vec<f64>)| Timing {
-            kernel: step.name,
-            milliseconds: median(values),
-            flops: step.flops,
-            bytes: step.bytes,
-        };
-        Ok(self.steps.iter().zip(samples).map(named).collect())
     }
 }
 

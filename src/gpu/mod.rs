@@ -2,18 +2,24 @@
 
 mod adapter;
 mod buffer;
+mod choices;
 mod context;
 mod counters;
 mod executor;
 mod kernel;
+mod pipeline_cache;
+mod profile;
 mod recording;
+mod sealed;
 
 pub use adapter::{Adapter, AdapterKind, Options, adapters, required_features, required_limits};
 pub use buffer::Buffer;
+pub use choices::{Choices, Question};
 pub use context::Gpu;
 pub use counters::Counts;
-pub use executor::{Executor, Pace, Timing};
+pub use executor::{Executor, Pace};
 pub(crate) use kernel::uniform;
 pub use kernel::{Access, Kernel, Layout, WINDOW_ALIGNMENT, WINDOW_WORDS};
-pub use recording::{Binding, BufferId, Dispatch, Recording};
+pub use profile::Timing;
+pub use recording::{Binding, BufferId, Dispatch, Part, Recording};
 pub use wgpu::CommandEncoder;

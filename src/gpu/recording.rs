@@ -1,6 +1,6 @@
 //! Buffers and launches as data: recorded once, replayed every step, readable without a GPU.
 
-use super::{Access, Adapter, Kernel};
+use super::{Access, Adapter, Choices, Kernel, Question};
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -27,6 +27,17 @@ impl From<BufferId> for Binding {
     }
 }
 
+/// What a launch is for, for tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The node's place among those of its plan.
+    pub node: usize,
+    /// What the node computes.
+    pub op: &'static str,
+    /// The layer of the model, by the name of its parameters; empty where there is none.
+    pub layer: String,
+}
+
 /// One kernel launch.
 #[derive(Debug)]
 pub struct Dispatch {
@@ -44,23 +55,57 @@ pub struct Dispatch {
     pub bytes: u64,
     /// Floating-point operations.
     pub flops: u64,
+    /// The node that it is a part of, where it was recorded for one.
+    pub part: Option<Arc<Part>>,
 }
 
 /// The launches of one step and the buffers they use, for one adapter.
 #[derive(Debug)]
 pub struct Recording {
     adapter: Arc<Adapter>,
+    choices: Arc<Choices>,
     /// Number of 4-byte words in each buffer.
     pub buffers: Vec<u32>,
     /// In the order they run.
     pub dispatches: Vec<Dispatch>,
     scratch: Vec<BufferId>,
+    /// What was to be chosen, and not always by the adapter alone.
+    pub asked: Vec<Question>,
 }
 
 impl Recording {
     /// Empty.
     pub fn new(adapter: Arc<Adapter>) -> Self {
-        Self { adapter, buffers: Vec::new(), dispatches: Vec::new(), scratch: Vec::new() }
+        Self::with_choices(adapter, Arc::default())
+    }
+
+    /// Empty, with what was measured on a device of this adapter.
+    pub fn with_choices(adapter: Arc<Adapter>, choices: Arc<Choices>) -> Self {
+        Self {
+            adapter,
+            choices,
+            buffers: Vec::new(),
+            dispatches: Vec::new(),
+            scratch: Vec::new(),
+            asked: Vec::new(),
+        }
+    }
+
+    /// The variant to be recorded, as its place in `candidates`: the one that was the fastest on the device if that was
+    /// measured ([`Gpu::tune`](super::Gpu::tune)), else `default`. `family` and `shape` say which nodes the answer holds
+    /// for. All candidates must read the same inputs and write the same outputs; they may differ in the last bits. Err for
+    /// more than six.
+    pub fn choose(
+        &mut self,
+        family: &'static str,
+        shape: &[u32],
+        candidates: &[&'static str],
+        default: usize,
+    ) -> Result<usize> {
+        let question = Question::new(family, shape, candidates, default)?;
+        let answer = question.answer(&self.choices);
+        self.asked.push(question);
+        Ok(answer)
     }
 
     /// What kernels may be chosen by.
@@ -132,6 +177,7 @@ impl Recording {
             grid,
             bytes,
             flops: 0,
+            part: None,
         });
         self.dispatches.last_mut().ok_or_else(|| Error::mismatch(kernel.name, "none", "a launch"))
     }

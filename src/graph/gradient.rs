@@ -50,6 +50,12 @@ impl Graph {
         let found = |value: &Value| {
             derivatives.get(value).copied().ok_or(Error::NoDerivative { op: "gradient", why })
         };
-        wanted.iter().map(found).collect()
+        let found: Vec<Value> = wanted.iter().map(found).collect::<Result<_>>()?;
+        for (value, &derivative) in wanted.iter().zip(&found) {
+            if let Some(name) = self.names.get(value).cloned() {
+                self.names.entry(derivative).or_insert(name);
+            }
+        }
+        Ok(found)
     }
 }

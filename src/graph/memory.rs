@@ -12,6 +12,11 @@ pub struct Life {
 }
 
 impl Life {
+    /// Whether it is made before launch `at` and read from there on.
+    pub fn crosses(self, at: usize) -> bool {
+        self.first < at && self.last >= at
+    }
+
     fn overlaps(self, other: Self) -> bool {
         self.first <= other.last && other.first <= self.last
     }

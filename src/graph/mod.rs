@@ -2,10 +2,12 @@
 
 mod gradient;
 mod memory;
+mod names;
 mod op;
 mod plan;
 mod program;
 mod shape;
+mod tune;
 
 pub use op::{Launch, Op};
 pub use plan::{Plan, Summary};
@@ -13,7 +15,7 @@ pub use program::Program;
 pub use shape::Shape;
 
 use crate::{Error, Result};
-use std::{any::Any, sync::Arc};
+use std::{any::Any, collections::BTreeMap, sync::Arc};
 
 /// One value of one graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +45,8 @@ impl Node {
 pub struct Graph {
     shapes: Vec<Shape>,
     nodes: Vec<Node>,
+    /// Of parameters and their derivatives.
+    names: BTreeMap<Value, String>,
 }
 
 impl Graph {

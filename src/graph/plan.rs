@@ -1,8 +1,9 @@
 //! From graph to recordings: which nodes run, once or at every replay, and where each value lies.
 
 use super::memory::{Life, share};
+use super::names;
 use super::{Graph, Launch, Node, Shape, Value};
-use crate::gpu::{Adapter, BufferId, Recording};
+use crate::gpu::{Adapter, BufferId, Choices, Part, Question, Recording};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -23,7 +24,12 @@ pub struct Plan {
     words: BTreeMap<Value, u32>,
     inputs: BTreeSet<Value>,
     summary: Summary,
+    /// What nodes asked.
+    asked: Vec<(Question, Node)>,
 }
+
+/// A node that runs, and what its launches are told by.
+type Planned = (Node, Arc<Part>);
 
 /// What a plan costs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,13 +46,22 @@ pub struct Summary {
     pub traffic_bytes: u64,
     /// Bytes of the values that come from outside: weights, data, state.
     pub input_bytes: u64,
+    /// Of these, of a model's parameters.
+    pub weight_bytes: u64,
     /// Bytes of the buffers that other values share.
     pub shared_bytes: u64,
+    /// Of these, of what is made once and stays: packed weights, folded statistics.
+    pub kept_bytes: u64,
     /// Bytes those values would need without sharing.
     pub unshared_bytes: u64,
 }
 
 impl Summary {
+    /// Bytes of activations, masks, derivatives and scratch: what a replay works in.
+    pub fn work_bytes(&self) -> u64 {
+        self.shared_bytes - self.kept_bytes
+    }
+
     /// Bytes of all buffers: what the program holds on the device, those given to it included.
     pub fn peak_bytes(&self) -> u64 {
         self.input_bytes + self.shared_bytes
@@ -64,11 +79,14 @@ impl fmt::Display for Summary {
         )?;
         writeln!(f, "operations       {:>10.3} GFLOP a replay", self.flops as f64 * 1e-9)?;
         writeln!(f, "memory traffic   {:>10.1} MiB a replay", mib(self.traffic_bytes))?;
-        writeln!(f, "inputs and state {:>10.1} MiB", mib(self.input_bytes))?;
+        let rest = self.input_bytes - self.weight_bytes;
+        writeln!(f, "weights          {:>10.1} MiB", mib(self.weight_bytes))?;
+        writeln!(f, "packed weights   {:>10.1} MiB", mib(self.kept_bytes))?;
+        writeln!(f, "data and state   {:>10.1} MiB", mib(rest))?;
         writeln!(
             f,
-            "other values     {:>10.1} MiB   ({:.1} MiB without sharing)",
-            mib(self.shared_bytes),
+            "activations      {:>10.1} MiB   masks and workspace too ({:.1} MiB without sharing)",
+            mib(self.work_bytes()),
             mib(self.unshared_bytes)
         )?;
         write!(f, "peak memory      {:>10.1} MiB", mib(self.peak_bytes()))
@@ -85,16 +103,34 @@ impl Plan {
         changing: &[Value],
         adapter: &Arc<Adapter>,
     ) -> Result<Self> {
+        Self::with(graph, wanted, changing, adapter, &Arc::default())
+    }
+
+    /// The same with choices that were measured.
+    pub(super) fn with(
+        graph: &Graph,
+        wanted: &[Value],
+        changing: &[Value],
+        adapter: &Arc<Adapter>,
+        choices: &Arc<Choices>,
+    ) -> Result<Self> {
         let nodes = live_nodes(graph, wanted);
+        let layers = names::layers(graph, &nodes);
         let changes = changing_values(&nodes, changing);
         let repeats = |node: &Node| node.inputs.iter().any(|input| changes.contains(input));
         // What runs once comes first; both parts keep the graph's order.
-        let (every, once): (Vec<&Node>, Vec<&Node>) = nodes.iter().partition(|node| repeats(node));
+        let numbered = (0..).zip(nodes.iter().zip(layers));
+        let part = |(number, (node, layer)): (usize, (&Node, String))| {
+            let op = node.op.name();
+            (node.clone(), Arc::new(Part { node: number, op, layer }))
+        };
+        let (every, once): (Vec<Planned>, Vec<Planned>) =
+            numbered.map(part).partition(|(node, _)| repeats(node));
 
         let mut lives: BTreeMap<Value, Life> = BTreeMap::new();
         let mut made = BTreeSet::new();
         let end = nodes.len();
-        for (at, node) in once.iter().chain(&every).enumerate() {
+        for (at, (node, _)) in once.iter().chain(&every).enumerate() {
             made.extend(&node.outputs);
             for &value in node.inputs.iter().chain(&node.outputs) {
                 lives.entry(value).or_insert(Life { first: at, last: at }).last = at;
@@ -102,26 +138,27 @@ impl Plan {
         }
         for (value, life) in &mut lives {
             // Made once and read at every replay: must outlive the replays.
-            let crosses = life.first < once.len() && life.last >= once.len();
-            if crosses || wanted.contains(value) {
+            if life.crosses(once.len()) || wanted.contains(value) {
                 life.last = end;
             }
         }
         let mut plan = Self {
-            once: Recording::new(adapter.clone()),
-            every: Recording::new(adapter.clone()),
+            once: Recording::with_choices(adapter.clone(), choices.clone()),
+            every: Recording::with_choices(adapter.clone(), choices.clone()),
             places: BTreeMap::new(),
             words: BTreeMap::new(),
             inputs: BTreeSet::new(),
             summary: Summary::default(),
+            asked: Vec::new(),
         };
-        plan.place(graph, wanted, &lives, &made)?;
+        plan.place(graph, wanted, &lives, &made, once.len())?;
         for &value in plan.places.keys() {
             plan.words.insert(value, graph.shape(value)?.elements());
         }
         for (part, nodes) in [(&mut plan.once, &once), (&mut plan.every, &every)] {
-            for node in nodes {
-                plan.summary.flops += record(graph, node, &plan.places, part)?;
+            for (node, of) in nodes {
+                plan.summary.flops += record(graph, node, of, &plan.places, part)?;
+                plan.asked.extend(part.asked.drain(..).map(|question| (question, node.clone())));
             }
         }
         let once_flops: u64 = plan.once.dispatches.iter().map(|dispatch| dispatch.flops).sum();
@@ -133,13 +170,14 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Inputs get a buffer each, made values share.
+    /// Inputs get a buffer each, made values share. The first `once` nodes run before the replays.
     fn place(
         &mut self,
         graph: &Graph,
         wanted: &[Value],
         lives: &BTreeMap<Value, Life>,
         made: &BTreeSet<Value>,
+        once: usize,
     ) -> Result<()> {
         let bytes = |words: u32| u64::from(words) * 4;
         let buffer = |plan: &mut Self, words: u32| {
@@ -153,6 +191,9 @@ impl Plan {
             self.places.insert(value, id);
             self.inputs.insert(value);
             self.summary.input_bytes += bytes(words);
+            if graph.name(value).is_some() {
+                self.summary.weight_bytes += bytes(words);
+            }
         }
         let mut sized = Vec::new();
         for (&value, &life) in lives.iter().filter(|(value, _)| made.contains(value)) {
@@ -161,6 +202,14 @@ impl Plan {
         let (values, demands): (Vec<_>, Vec<_>) = sized.into_iter().unzip();
         let (sizes, places) = share(&demands);
         let ids: Vec<_> = sizes.iter().map(|&words| buffer(self, words)).collect();
+        let mut kept = BTreeSet::new();
+        for (&place, (_, life)) in places.iter().zip(&demands) {
+            if life.crosses(once) {
+                kept.insert(place);
+            }
+        }
+        let words = kept.iter().filter_map(|&place| sizes.get(place).copied());
+        self.summary.kept_bytes = words.map(bytes).sum();
         for (value, place) in values.into_iter().zip(places) {
             let none = || Error::mismatch("plan", "no buffer", "one for each value");
             self.places.insert(value, *ids.get(place).ok_or_else(none)?);
@@ -186,6 +235,11 @@ impl Plan {
     /// Values that come from outside, each in a buffer of its own.
     pub fn inputs(&self) -> impl Iterator<Item = Value> + '_ {
         self.inputs.iter().copied()
+    }
+
+    /// What nodes asked while they were recorded, and the nodes.
+    pub(super) fn asked(&self) -> &[(Question, Node)] {
+        &self.asked
     }
 
     /// What a replay costs.
@@ -226,6 +280,7 @@ fn changing_values(nodes: &[Node], changing: &[Value]) -> HashSet<Value> {
 fn record(
     graph: &Graph,
     node: &Node,
+    part: &Arc<Part>,
     places: &BTreeMap<Value, BufferId>,
     to: &mut Recording,
 ) -> Result<u64> {
@@ -237,6 +292,9 @@ fn record(
     let buffers: Vec<_> = values.filter_map(|value| places.get(value).copied()).collect();
     let (first, flops) = (to.dispatches.len(), node.op.flops(&inputs, &outputs));
     node.op.record(&mut Launch { to, inputs: &inputs, outputs: &outputs, buffers: &buffers })?;
+    for dispatch in to.dispatches.iter_mut().skip(first) {
+        dispatch.part = Some(part.clone());
+    }
     if let Some(dispatch) = to.dispatches.get_mut(first) {
         dispatch.flops = flops;
     }

@@ -1,6 +1,6 @@
 //! A plan on a device: what is written, run and read.
 
-use super::{Graph, Plan, Summary, Value};
+use super::{Graph, Plan, Summary, Value, tune};
 use crate::gpu::{Buffer, CommandEncoder, Executor, Gpu, Pace, Timing};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -26,7 +26,10 @@ impl Program {
         changing: &[Value],
         given: &[(Value, Buffer)],
     ) -> Result<Self> {
-        let plan = Plan::new(graph, wanted, changing, gpu.adapter())?;
+        let plan = match gpu.choices() {
+            None => Plan::new(graph, wanted, changing, gpu.adapter())?,
+            Some(_) => tune::plan(gpu, graph, wanted, changing).await?,
+        };
         let given: BTreeMap<_, _> = given
             .iter()
             .filter_map(|(value, buffer)| Some((plan.buffer(*value).ok()?, buffer.clone())))

@@ -53,10 +53,12 @@ impl Parameter {
 pub struct Weights(BTreeMap<String, Value>);
 
 impl Weights {
-    /// Adds an input for each parameter.
+    /// Adds an input for each parameter, of its name.
     pub fn inputs(graph: &mut Graph, parameters: &[Parameter]) -> Result<Self> {
         let input = |parameter: &Parameter| {
-            Ok((parameter.name.clone(), graph.input(parameter.graph_shape()?)))
+            let value = graph.input(parameter.graph_shape()?);
+            graph.set_name(value, &parameter.name);
+            Ok((parameter.name.clone(), value))
         };
         parameters.iter().map(input).collect::<Result<_>>().map(Self)
     }

@@ -40,6 +40,13 @@ pub struct Peak {
     pub bytes: f64,
 }
 
+impl Peak {
+    /// The higher of each.
+    pub fn better(self, other: Self) -> Self {
+        Self { flops: self.flops.max(other.flops), bytes: self.bytes.max(other.bytes) }
+    }
+}
+
 /// Measures both, in about a second. A kernel's share of these is what it leaves unused.
 pub async fn peak(gpu: &Gpu) -> Result<Peak> {
     let mut rounds = 16;

@@ -12,8 +12,11 @@
 mod errors;
 mod memory;
 mod net;
+mod pipelines;
 mod plans;
+mod profiles;
 mod replays;
+mod tuning;
 
 use lapidary::gpu::{Gpu, Options};
 use std::sync::OnceLock;

@@ -1,0 +1,70 @@
+//! What `--profile` writes: each launch of a step, as a table and as a trace.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::gpu::{Gpu, Timing};
+use crate::model::checkpoint::write_atomically;
+use crate::{Error, Result};
+
+/// Writes FILE.json, which browsers' trace viewers read (chrome://tracing, ui.perfetto.dev), with the launches one after
+/// another, and FILE.csv. Err without timestamps.
+pub fn write(path: &Path, gpu: &Gpu, timings: &[Timing]) -> Result<()> {
+    if timings.is_empty() {
+        let (given, wanted) = ("no timestamps".into(), "timestamp queries".into());
+        return Err(Error::MissingLimit { adapter: gpu.adapter().name.clone(), given, wanted });
+    }
+    write_atomically(path.with_extension("json"), trace(timings).to_string().as_bytes())?;
+    write_atomically(path.with_extension("csv"), table(timings).as_bytes())
+}
+
+fn trace(timings: &[Timing]) -> Value {
+    let mut at = 0.0;
+    let event = |timing: &Timing| {
+        let start = at;
+        at += timing.milliseconds * 1e3;
+        let part = timing.part.as_deref();
+        json!({
+            "name": timing.kernel,
+            "cat": part.map_or("", |part| part.op),
+            "ph": "X",
+            "pid": 0,
+            "tid": 0,
+            "ts": start,
+            "dur": timing.milliseconds * 1e3,
+            "args": {
+                "layer": part.map(|part| part.layer.as_str()),
+                "node": part.map(|part| part.node),
+                "grid": timing.grid,
+                "flop": timing.flops,
+                "bytes": timing.bytes,
+            },
+        })
+    };
+    let events: Vec<Value> = timings.iter().map(event).collect();
+    json!({ "traceEvents": events, "displayTimeUnit": "ms" })
+}
+
+/// Names have no commas.
+fn table(timings: &[Timing]) -> String {
+    let mut text = "dispatch,node,layer,op,kernel,x,y,z,ms,flop,bytes\n".to_owned();
+    for (at, timing) in timings.iter().enumerate() {
+        let part = timing.part.as_deref();
+        let [x, y, z] = timing.grid;
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{at},{},{},{},{},{x},{y},{z},{:.6},{},{}",
+            part.map_or(String::new(), |part| part.node.to_string()),
+            part.map_or("", |part| part.layer.as_str()),
+            part.map_or("", |part| part.op),
+            timing.kernel,
+            timing.milliseconds,
+            timing.flops,
+            timing.bytes,
+        );
+    }
+    text
+}

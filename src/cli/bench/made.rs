@@ -1,0 +1,164 @@
+//! The steps that are measured, made ready on the adapter: of a network by its name, or of one convolution.
+
+use std::time::Instant;
+
+use crate::attack::{Attack, Objective, Pgd, Statistics, program};
+use crate::cli::args::Step;
+use crate::gpu::{Gpu, Timing};
+use crate::graph::{Graph, Program, Shape, Summary};
+use crate::model::{Activation, DeviceWeights, Network, WideResNet};
+use crate::ops::{Conv2d, Norm, gradient};
+use crate::train::{Learner, Optimiser, Sources, Update};
+use crate::{Error, Result};
+
+/// Replays of a profile.
+const REPETITIONS: u32 = 3;
+/// One measurement takes at least so many seconds.
+const SECONDS: f64 = 0.2;
+
+/// A network by name, for 3 channels, and the side that it is mostly used at.
+pub fn network(name: &str) -> Result<(Network, u32)> {
+    let unknown = || Error::BadConfig {
+        key: "--model".into(),
+        value: name.into(),
+        allowed: format!("wrn-DEPTH-WIDTH, as wrn-16-2, or {}", Network::names().join(", ")),
+    };
+    let Some(numbers) = name.strip_prefix("wrn-") else {
+        // As papers have it: convnext-b.
+        let known = Network::names();
+        let short = |known: &&String| name == *known || known.starts_with(name) && name.len() == 10;
+        let full = known.iter().find(short).ok_or_else(unknown)?;
+        return Ok((Network::named(full, 3, 1000, None)?, 224));
+    };
+    let numbers = numbers
+        .split_once('-')
+        .and_then(|(depth, width)| Some((depth.parse().ok()?, width.parse().ok()?)));
+    let (depth, width) = numbers.ok_or_else(unknown)?;
+    let made = WideResNet::new(depth, width, 3, 10, Activation::Relu, None)?;
+    Ok((Network::from(made), 32))
+}
+
+/// A step made ready.
+pub enum Made {
+    Climb(Box<Attack>),
+    Update(Box<(Learner, Update)>),
+    Layer(Box<Program>),
+}
+
+impl Made {
+    /// A step of a network on images of `side` by `side`.
+    pub async fn step(
+        gpu: &Gpu,
+        model: &Network,
+        [batch, side]: [u32; 2],
+        what: Step,
+    ) -> Result<Self> {
+        let parameters = model.parameters();
+        let initial = model.initial(0);
+        let words = (batch * model.channels() * side * side) as usize;
+        let images: Vec<f32> = (0..words).map(|i| (i % 97) as f32 / 96.0).collect();
+        let labels: Vec<u32> = (0..batch).map(|i| i % model.classes()).collect();
+        let (objective, eps) = match what {
+            Step::Pgd => (Objective::CrossEntropy, 0.5),
+            Step::Sample => (Objective::Joint, f32::INFINITY),
+            Step::Train => {
+                let sgd = Optimiser::Sgd { momentum: 0.9, weight_decay: 5e-4 };
+                let learner = Learner::new(gpu, model, &initial, sgd).await?;
+                let (images, labels) = (gpu.upload(&images).await?, gpu.upload(&labels).await?);
+                let classified = (&images, &labels);
+                let sources = Sources { classified, contrastive: None, batch: [batch, side] };
+                let update = Update::classifier(&learner, sources).await?;
+                return Ok(Self::Update(Box::new((learner, update))));
+            }
+        };
+        let weights = DeviceWeights::upload(gpu, &parameters, &initial).await?;
+        let settings = Pgd {
+            norm: Norm::L2,
+            eps,
+            step_size: 0.1,
+            steps: 0,
+            objective,
+            statistics: Statistics::Frozen,
+        };
+        let attack = Attack::new(model, &weights, [batch, side], settings, true).await?;
+        attack.start(&images, &labels).await?;
+        Ok(Self::Climb(Box::new(attack)))
+    }
+
+    /// A 3x3 convolution of stride 1, `forward`, or its `image-gradient` or `weight-gradient`.
+    pub async fn layer(gpu: &Gpu, what: &str, [images, channels, side]: [u32; 3]) -> Result<Self> {
+        let mut graph = Graph::default();
+        let map = Shape::new(images, channels, side, side)?;
+        let (x, dy) = (graph.input(map), graph.input(map));
+        let w = graph.input(Shape::new(channels, channels, 3, 3)?);
+        let y = graph.push(Conv2d::square(1, 1), &[x, w])?;
+        let (wanted, inputs) = match what {
+            "forward" => (vec![y], [x, w]),
+            "image-gradient" => (gradient(&mut graph, y, dy, &[x])?, [dy, w]),
+            _ => (gradient(&mut graph, y, dy, &[w])?, [x, dy]),
+        };
+        let program = program(gpu, &graph, &wanted, &[x, dy], &[], true).await?;
+        for input in inputs {
+            let numbers = (0..graph.shape(input)?.elements()).map(|i| (i % 97) as f32 / 96.0 - 0.5);
+            program.write(input, &numbers.collect::<Vec<_>>()).await?;
+        }
+        program.prepare().await?;
+        Ok(Self::Layer(Box::new(program)))
+    }
+
+    /// So many steps, to their end.
+    pub async fn run(&mut self, gpu: &Gpu, steps: u32) -> Result<()> {
+        match self {
+            Self::Climb(attack) => attack.run(steps, |_| Ok(())).await?,
+            Self::Layer(program) => program.run(steps, |_| Ok(())).await?,
+            Self::Update(both) => {
+                let (learner, update) = both.as_mut();
+                for _ in 0..steps {
+                    update.step(learner, 0.0).await?;
+                }
+            }
+        }
+        gpu.wait().await
+    }
+
+    /// Steps that one measurement takes, found by running some.
+    pub async fn repeats(&mut self, gpu: &Gpu) -> Result<u32> {
+        let mut repeats = 1;
+        while repeats < 1 << 12 && self.seconds(gpu, repeats).await? < SECONDS {
+            repeats *= 2;
+        }
+        Ok(repeats)
+    }
+
+    /// How long so many steps take.
+    pub async fn seconds(&mut self, gpu: &Gpu, steps: u32) -> Result<f64> {
+        let start = Instant::now();
+        self.run(gpu, steps).await?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+
+    /// GPU time of each launch.
+    pub async fn profile(&self) -> Result<Vec<Timing>> {
+        match self {
+            Self::Climb(attack) => attack.profile(REPETITIONS).await,
+            Self::Update(both) => both.1.profile(REPETITIONS).await,
+            Self::Layer(program) => program.profile(REPETITIONS).await,
+        }
+    }
+
+    /// What a step costs.
+    pub fn summary(&self) -> &Summary {
+        match self {
+            Self::Climb(attack) => attack.summary(),
+            Self::Update(both) => both.1.summary(),
+            Self::Layer(program) => program.summary(),
+        }
+    }
+}
+
+/// The middle one, or the higher of two. NaN of none.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,78 @@
+//! What the program keeps for this user that can be made again, and what it kept of an adapter: its pipelines, and which
+//! variants of kernels were the fastest on it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::gpu::Gpu;
+use crate::model::checkpoint::write_atomically;
+
+/// `LAPIDARY_CACHE` names another folder; this says that there is none.
+const OFF: &str = "off";
+
+/// The folder. `None` where the system has none, or it is not wanted.
+pub fn folder() -> Option<PathBuf> {
+    let named = |key: &str| std::env::var_os(key).filter(|value| !value.is_empty());
+    if let Some(given) = named("LAPIDARY_CACHE") {
+        return (given != OsStr::new(OFF)).then(|| given.into());
+    }
+    let folder = named("XDG_CACHE_HOME").or_else(|| named("LOCALAPPDATA")).map(PathBuf::from);
+    let folder = folder.or_else(|| Some(PathBuf::from(named("HOME")?).join(".cache")));
+    folder.map(|folder| folder.join("lapidary"))
+}
+
+/// A device's results on disk.
+#[derive(Debug)]
+pub struct Kept {
+    gpu: Gpu,
+    pipelines: File,
+    choices: File,
+}
+
+impl Kept {
+    /// Hands the device what is there. What cannot be read is as if it were not there.
+    pub fn load(gpu: &Gpu, folder: &Path) -> Self {
+        let device = crc32fast::hash(gpu.fingerprint().as_bytes());
+        let file = |what: &str| File::read(folder.join(format!("{what}-{device:08x}.bin")));
+        let (pipelines, choices) = (file("pipelines"), file("choices"));
+        // Without a cache of the driver's, as where this fails, pipelines are compiled anew.
+        let _ = pollster::block_on(gpu.keep_pipelines(pipelines.contents.as_deref()));
+        if let Some(kept) = &choices.contents {
+            gpu.keep_measured(kept);
+        }
+        Self { gpu: gpu.clone(), pipelines, choices }
+    }
+
+    /// Writes what is new.
+    pub fn save(&self) {
+        self.pipelines.write(self.gpu.pipelines());
+        self.choices.write(self.gpu.measured());
+    }
+}
+
+#[derive(Debug)]
+struct File {
+    path: PathBuf,
+    contents: Option<Vec<u8>>,
+}
+
+impl File {
+    fn read(path: PathBuf) -> Self {
+        let contents = fs::read(&path).ok();
+        Self { path, contents }
+    }
+
+    /// That this fails is no reason to say so: the next start takes longer.
+    fn write(&self, contents: Option<Vec<u8>>) {
+        let Some(contents) = contents.filter(|new| self.contents.as_ref() != Some(new)) else {
+            return;
+        };
+        // Other processes may write at the same time.
+        let own = self.path.with_extension(std::process::id().to_string());
+        let made = self.path.parent().map_or(Ok(()), fs::create_dir_all);
+        if made.is_ok() && write_atomically(&own, &contents).is_ok() {
+            let _ = fs::rename(&own, &self.path);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Which layer of a model a node belongs to, for tables: the node is told by the parameters around it.
+
+use super::{Graph, Node, Value};
+use std::collections::HashMap;
+
+impl Graph {
+    /// Names a value, as a model's parameters are named. The derivative of a named value has its name too.
+    pub fn set_name(&mut self, value: Value, name: &str) {
+        self.names.insert(value, name.to_owned());
+    }
+
+    /// The name of a value that has one.
+    pub fn name(&self, value: Value) -> Option<&str> {
+        self.names.get(&value).map(String::as_str)
+    }
+}
+
+/// The layer of each node: the name of the largest parameter, up to its last dot, that the node reads, or reads a value
+/// made of parameters alone (packed, folded), or whose derivative it makes. Empty where there is none.
+pub fn layers(graph: &Graph, nodes: &[Node]) -> Vec<String> {
+    // The named value behind each value that parameters alone make up.
+    let mut behind: HashMap<Value, Value> =
+        graph.names.keys().map(|&named| (named, named)).collect();
+    let size = |&value: &Value| graph.shape(value).map_or(0, |shape| shape.elements());
+    let mut found = Vec::new();
+    for node in nodes {
+        let read: Vec<_> =
+            node.inputs.iter().filter_map(|input| behind.get(input).copied()).collect();
+        let made = node.outputs.iter().copied().filter(|output| graph.names.contains_key(output));
+        // The first of equals.
+        let largest = read.iter().copied().chain(made).rev().max_by_key(size);
+        if let Some(largest) = largest.filter(|_| read.len() == node.inputs.len()) {
+            for &output in &node.outputs {
+                behind.entry(output).or_insert(largest);
+            }
+        }
+        let name = largest.and_then(|value| graph.name(value)).unwrap_or_default();
+        found.push(name.rsplit_once('.').map_or(name, |(layer, _)| layer).to_owned());
+    }
+    found
+}

@@ -1,0 +1,49 @@
+//! Pipelines that were kept: what is damaged or of something else changes nothing but time.
+
+use crate::own_gpu;
+use lapidary::gpu::Gpu;
+use lapidary::graph::{Graph, Program, Shape};
+use lapidary::ops::Scale;
+use pollster::block_on;
+
+fn doubled(gpu: &Gpu) -> Vec<f32> {
+    let mut graph = Graph::default();
+    let x = graph.input(Shape::vector(64).unwrap());
+    let y = graph.push(Scale { factor: 2.0 }, &[x]).unwrap();
+    block_on(async {
+        let program = Program::new(gpu, &graph, &[y], &[x], &[]).await.unwrap();
+        program.write(x, &[1.5f32; 64]).await.unwrap();
+        program.submit().await.unwrap();
+        program.read(y).await.unwrap()
+    })
+}
+
+#[test]
+fn kept_pipelines_are_taken_whole_or_not_at_all() {
+    let first = own_gpu();
+    assert!(!block_on(first.keep_pipelines(None)).unwrap());
+    assert_eq!(doubled(&first), [3.0; 64]);
+    let Some(kept) = first.pipelines() else {
+        return eprintln!("SKIPPED: {} keeps no pipelines", first.adapter());
+    };
+    let taken = |kept: &[u8]| {
+        let gpu = own_gpu();
+        let taken = block_on(gpu.keep_pipelines(Some(kept))).unwrap();
+        assert_eq!(doubled(&gpu), [3.0; 64]);
+        // Damaged or not, what is kept next is whole.
+        assert!(gpu.pipelines().is_some());
+        taken
+    };
+    assert!(taken(&kept));
+    let name = kept.windows(4).position(|four| four == b"wgpu").unwrap();
+    for at in [0, 9, name, kept.len() / 2, kept.len() - 1] {
+        let mut damaged = kept.clone();
+        damaged[at] ^= 1;
+        assert!(!taken(&damaged), "byte {at}");
+    }
+    for length in [0, 7, kept.len() / 2, kept.len() - 1] {
+        assert!(!taken(&kept[..length]), "{length} bytes");
+    }
+    // A second call comes too late.
+    assert!(!block_on(first.keep_pipelines(Some(&kept))).unwrap());
+}
