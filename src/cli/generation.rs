@@ -14,7 +14,7 @@ use super::progress::Progress;
 use super::session::Session;
 use super::starts;
 use crate::data::{Checksum, Part};
-use crate::eval::npz::{Array, Numbers, read_npz, write_npz};
+use crate::eval::npz::{Array, Numbers, npz_names, read_npz, write_npz};
 use crate::eval::{
     Coverage, Extraction, Features, Gaussian, InceptionScore, Spread, coverage, inception_score,
     kernel_distance, sample,
@@ -101,7 +101,7 @@ impl Eyes {
     }
 
     fn read(&self, file: &Path) -> Result<SeenSet> {
-        let arrays = read_npz(file)?;
+        let arrays = read_npz(file, &["features", "logits"])?;
         let single = |name: &str| match arrays.get(name) {
             Some(Array { numbers: Numbers::F32(values), .. }) => Ok(values.clone()),
             _ => Err(Error::bad_file(file, format_args!("no array {name}"))),
@@ -131,7 +131,7 @@ impl SeenSet {
 
 /// mu and sigma of an `.npz`.
 fn statistics(file: &Path) -> Result<Gaussian> {
-    let arrays = read_npz(file)?;
+    let arrays = read_npz(file, &["mu", "sigma"])?;
     let numbers = |name: &str| {
         let found = arrays.get(name).and_then(|array| array.numbers.to_f64());
         found.ok_or_else(|| Error::bad_file(file, format_args!("no floating-point array {name}")))
@@ -218,7 +218,7 @@ fn watched(eyes: &Eyes, set: &ImageSet, what: &str, progress: &mut Progress) -> 
 fn reference(eyes: &Eyes, name: &str, side: u32, progress: &mut Progress) -> Result<Reference> {
     let path = Path::new(name);
     let is_archive = path.extension().is_some_and(|extension| extension == "npz");
-    if is_archive && read_npz(path)?.contains_key("mu") {
+    if is_archive && npz_names(path)?.iter().any(|name| name == "mu") {
         return statistics(path).map(Reference::Statistics);
     }
     let set = ImageSet::read(name, Part::Train, Some(side))?;

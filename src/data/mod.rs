@@ -55,7 +55,7 @@ pub use loader::Loader;
 )]
 pub(crate) use npy::MAGIC;
 #[cfg(not(target_arch = "wasm32"))]
-pub use npy::{Array, Numbers, read_npz};
+pub use npy::{Array, Numbers, npz_names, read_npz};
 pub use ood::{Ood, SAMPLE_STARTS};
 #[cfg(not(target_arch = "wasm32"))]
 pub use picture::photograph;
