@@ -83,7 +83,6 @@ pub async fn train(
         validator: None,
         last_good: None,
         saved: None,
-        returned: None,
         step: 0,
         images: 0,
         seconds: Seconds::default(),
@@ -125,6 +124,7 @@ fn fresh(config: &Config, model: &Network) -> Memory {
         recall: Recall { curriculum, replay },
         images: 0,
         roll_backs: 0,
+        returned: None,
         best: None,
         stale: 0,
         micro: [config.stage1.micro_batch, config.stage2.micro_batch],
@@ -260,8 +260,6 @@ struct Run<'a, 'o> {
     last_good: Option<PathBuf>,
     /// The step of the last checkpoint that was begun.
     saved: Option<u64>,
-    /// The checkpoint that diverged training last went back to.
-    returned: Option<u64>,
     /// Iterations over both stages that are over.
     step: u64,
     images: u64,
@@ -334,7 +332,7 @@ impl Run<'_, '_> {
                 tell(self.folder, self.observer, &Event::note(note))?;
                 // From where it went before without reaching another, it goes further back: what diverges was near it then.
                 let most = match self.saved {
-                    Some(saved) if self.returned == Some(saved) => saved.checked_sub(1),
+                    Some(saved) if self.memory.returned == Some(saved) => saved.checked_sub(1),
                     saved => saved,
                 };
                 self.begin_anew().await?;
@@ -345,9 +343,10 @@ impl Run<'_, '_> {
                         return Err(diverged);
                     }
                 }
-                self.returned = self.saved;
-                self.memory.roll_backs = roll_backs;
-                Ok(())
+                (self.memory.roll_backs, self.memory.returned) = (roll_backs, Some(self.step));
+                // At once: a process that is killed now has to go on with this rate, and not from a later checkpoint.
+                self.save().await?;
+                self.settle()
             }
             error @ Error::BadFile { .. } => {
                 if self.saved != Some(self.step) && self.step > 0 {

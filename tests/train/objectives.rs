@@ -32,23 +32,38 @@ fn gpu() -> &'static Gpu {
     GPU.get_or_init(|| pollster::block_on(Gpu::new(&Options::from_env())).unwrap())
 }
 
-/// Trains in a folder, from where it is; after `crash` iterations of this process it fails and saves nothing more.
-fn run(out: &Path, config: &Config, crash: usize) -> lapidary::Result<(Outcome, Vec<Event>)> {
+/// Trains in a folder, from where it is; where `crash` says so it fails and saves nothing more.
+fn run_until(
+    out: &Path,
+    config: &Config,
+    mut crash: impl FnMut(&Event) -> bool,
+) -> lapidary::Result<(Outcome, Vec<Event>)> {
     let mut folder = match RunFolder::is_begun(out) {
         true => RunFolder::resume(out, config)?,
         false => RunFolder::create(out, config)?,
     };
     let material = Material::load(config)?;
     let mut events = Vec::new();
-    let mut over = 0;
     let mut observer = |event: &Event| {
         events.push(event.clone());
-        over += usize::from(matches!(event, Event::Step(_)));
-        if over >= crash { Err(Error::Stopped) } else { Ok(Flow::Continue) }
+        if crash(event) { Err(Error::Stopped) } else { Ok(Flow::Continue) }
     };
     let training = train(gpu(), config, &material, &mut folder, &mut observer);
     let outcome = pollster::block_on(training)?;
     Ok((outcome, events))
+}
+
+/// The same, crashing after so many iterations of this process.
+fn run(
+    out: &Path,
+    config: &Config,
+    crash: usize,
+) -> lapidary::Result<(Outcome, Vec<Event>)> {
+    let mut over = 0;
+    run_until(out, config, |event| {
+        over += usize::from(matches!(event, Event::Step(_)));
+        over >= crash
+    })
 }
 
 fn steps(events: &[Event]) -> Vec<&Step> {
@@ -187,6 +202,43 @@ fn diverged_training_goes_back_and_on_with_half_the_rate() {
     assert!(times > 0);
     let rate = steps(&events).last().unwrap().learning_rate.unwrap();
     assert!(rate < 100.0 * 0.5_f32.powi(times as i32), "{rate} after {times}");
+}
+
+/// Killed between a roll-back and the checkpoint after it, a run goes on as one that nothing interrupts: at the same rate,
+/// from the same step.
+#[test]
+fn a_roll_back_survives_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let absurd = [
+        "stage1.iterations=20",
+        "stage1.learning_rate=100",
+        "stage1.weight_decay=1",
+        "stage1.momentum=0.99",
+        "checkpoint.every=1",
+        "checkpoint.roll_backs=40",
+    ];
+    let config = config("at", &absurd);
+    let [whole, broken] = ["whole", "broken"].map(|name| folder.path().join(name));
+    let (_, events) = run(&whole, &config, usize::MAX).unwrap();
+    let is_back = |event: &Event| matches!(event, Event::Note { text } if text.contains("half"));
+    let times = events.iter().filter(|event| is_back(event)).count();
+    assert!(times > 1, "the second may go further back");
+    // Each process crashes an iteration after the first time that it went back.
+    let mut crashes = 0;
+    loop {
+        let mut back = false;
+        let ended = run_until(&broken, &config, |event| {
+            back |= is_back(event);
+            back && matches!(event, Event::Step(_))
+        });
+        match ended {
+            Ok(_) => break,
+            Err(Error::Stopped) if crashes < times => crashes += 1,
+            Err(error) => panic!("{error} after {crashes} crashes"),
+        }
+    }
+    assert_eq!(crashes, times);
+    assert!(last(&broken) == last(&whole), "a run that crashed after it went back differs");
 }
 
 #[test]
