@@ -22,7 +22,7 @@ use super::session::Session;
 use super::stop::Stop;
 use super::{evaluate, starts};
 use crate::attack::{Objective, Pgd, Statistics};
-use crate::data::{Checksum, Ood, Part, Prepared, Source};
+use crate::data::{Checksum, Part, Prepared, Source};
 use crate::eval;
 use crate::eval::corruption::{self, SEVERITIES};
 use crate::eval::{
@@ -293,10 +293,8 @@ impl Evaluation<'_> {
     fn out_of_distribution(&mut self) -> Result<Value> {
         let Loaded { model, side, config, .. } = self.loaded;
         let count = self.test.len().min(OTHERS);
-        let others = Ood::parse(&config.data.ood)?
-            .batches("evaluation", config.seed, count, model.channels(), *side)?
-            .batch(0)?
-            .images;
+        let others = config.data.open_ood(model.channels())?;
+        let others = others.batches("evaluation", config.seed, count)?.batch(0)?.images;
         self.begin(Phase::Evaluate, count);
         let hiding = Hiding::usual(*side);
         let batch = self.batch();
@@ -343,7 +341,7 @@ impl Evaluation<'_> {
         let Loaded { model, side, config, .. } = self.loaded;
         let (count, size) = (self.args.samples, (model.channels(), *side));
         let start = Start::Images(config.data.ood.clone());
-        let from = starts::images(&start, SEED, count as usize, size)?;
+        let from = starts::images(&start, SEED, count as usize, &config.data, size.0)?;
         let labels: Vec<u32> = (0..count).map(|i| i % model.classes()).collect();
         self.begin(Phase::Sample, count as usize);
         let batch = self.batch();

@@ -286,8 +286,8 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
     let mut progress = session.progress();
     let real = reference(&eyes, &measuring.reference, *side, &mut progress)?;
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
-    let size = (model.channels(), *side);
-    let from = starts::images(&args.start, args.seed, args.count as usize, size)?;
+    let (count, data) = (args.count as usize, &config.data);
+    let from = starts::images(&args.start, args.seed, count, data, model.channels())?;
     let labels: Vec<u32> = (0..args.count).map(|i| i % model.classes()).collect();
     let step_size = args.step_size.unwrap_or(config.sample.step_size);
     let batch = [config.evaluate.batch.min(args.count), *side];
@@ -305,7 +305,7 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
         let sets = (&from[..], &labels[..]);
         let made =
             block_on(sample(model, &weights, sets, batch, (steps, step_size as f32), 0, done))?;
-        let set = ImageSet { images: made.images, channels: size.0, side: size.1 };
+        let set = ImageSet { images: made.images, channels: model.channels(), side: *side };
         let seen = watched(&eyes, &set, "samples", &mut progress)?;
         let near = real.nearness(&seen)?;
         let kernel = near.kernel.map_or("-".into(), |kernel| format!("{:.5}", kernel.mean));

@@ -56,7 +56,7 @@ pub use loader::Loader;
 pub(crate) use npy::MAGIC;
 #[cfg(not(target_arch = "wasm32"))]
 pub use npy::{Array, Numbers, npz_names, read_npz};
-pub use ood::{Ood, SAMPLE_STARTS};
+pub use ood::{Ood, OodImages, SAMPLE_STARTS};
 #[cfg(not(target_arch = "wasm32"))]
 pub use picture::photograph;
 #[cfg(not(target_arch = "wasm32"))]

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use super::tables::{Jem, Objective, OptimiserName, Ratio, ScoreName, Stop, Trades, Validate};
 use super::{Optimiser, presets, tables};
-use crate::data::{Augment, Ood, Pictures, Source};
+use crate::data::{Augment, Ood, OodImages, Pictures, Source};
 use crate::model::Network;
 use crate::ops::Norm;
 use crate::{Error, Result};
@@ -86,6 +86,25 @@ pub struct Data {
     /// That read ahead of training; 0 for one a core. The batches are the same with any number.
     #[serde(default)]
     pub threads: u32,
+}
+
+impl Data {
+    /// Out-of-distribution images of so many channels, as the table says.
+    ///
+    /// # Errors
+    /// As [`Ood::open`].
+    pub fn open_ood(&self, channels: u32) -> Result<OodImages> {
+        self.open(&self.ood, channels)
+    }
+
+    /// Others in their place: what [`Ood::parse`] reads, changed and limited as the table says.
+    ///
+    /// # Errors
+    /// As [`Ood::parse`] and [`Ood::open`].
+    pub fn open(&self, ood: &str, channels: u32) -> Result<OodImages> {
+        let augment = Augment::parse(&self.starts)?;
+        Ood::parse(ood)?.open([channels, self.side], augment, self.max_bad)
+    }
 }
 
 fn crop_flip() -> String {

@@ -88,11 +88,9 @@ pub async fn train(
         seconds: Seconds::default(),
         began: Instant::now(),
         minutes,
+        damaged: Vec::new(),
     };
-    for damaged in &material.damaged {
-        let note = Event::note(format!("left out: {damaged}"));
-        tell(run.folder, run.observer, &note)?;
-    }
+    run.tell_damaged()?;
     record_data(run.folder, config, material)?;
     run.resume(u64::MAX).await?;
     let finished = loop {
@@ -193,25 +191,34 @@ pub async fn train_judge(
 fn record_data(folder: &RunFolder, config: &Config, material: &Material) -> Result<()> {
     const NAME: &str = "data.json";
     let checksum = format!("{:016x}", material.checksum);
+    let ood_checksum = material.ood.checksum().map(|checksum| format!("{checksum:016x}"));
     let file = folder.path().join(NAME);
     if let Ok(bytes) = std::fs::read(&file) {
         let known: serde_json::Value =
             serde_json::from_slice(&bytes).map_err(|error| Error::bad_file(&file, error))?;
-        let known = known.get("checksum").and_then(|known| known.as_str()).unwrap_or_default();
-        if known != checksum {
-            let reason = format!(
-                "the run began with data of checksum {known:?}, but {} now has {checksum:?}",
-                config.data.train
-            );
+        let super::Data { train, ood, .. } = &config.data;
+        let both =
+            [("checksum", train, Some(&checksum)), ("ood_checksum", ood, ood_checksum.as_ref())];
+        for (key, name, now) in both {
+            let Some(now) = now else { continue };
+            // The first versions did not know that of out-of-distribution images.
+            let known = known.get(key).and_then(|known| known.as_str());
+            let Some(known) = known.filter(|known| known != now) else { continue };
+            let reason =
+                format!("the run began with data of {key} {known:?}, but {name} now has {now:?}");
             return Err(Error::bad_file(file, reason));
         }
     }
+    let [damaged, ood_damaged] = material.damaged();
     let record = serde_json::json!({
         "train": config.data.train,
         "checksum": checksum,
         "training_images": material.train.len(),
         "test_images": material.test.len(),
-        "damaged": material.damaged,
+        "damaged": damaged,
+        "ood": config.data.ood,
+        "ood_checksum": ood_checksum,
+        "ood_damaged": ood_damaged,
     });
     folder.write(NAME, format!("{record:#}\n").as_bytes()).map(drop)
 }
@@ -267,6 +274,8 @@ struct Run<'a, 'o> {
     began: Instant,
     /// Of training, before this process.
     minutes: f64,
+    /// Files that were told to be left out.
+    damaged: Vec<String>,
 }
 
 impl Run<'_, '_> {
@@ -489,12 +498,21 @@ impl Run<'_, '_> {
         let percent = 100.0 * wait_share;
         let note = Event::note(format!("{phase} waited for images in {percent:.1} % of its time"));
         tell(self.folder, self.observer, &note)?;
-        for damaged in self.material.train.damaged() {
-            if !self.material.damaged.contains(&damaged) {
-                let note = Event::note(format!("left out: {damaged}"));
-                tell(self.folder, self.observer, &note)?;
-            }
+        self.tell_damaged()
+    }
+
+    /// What could not be read and was not told yet.
+    fn tell_damaged(&mut self) -> Result<()> {
+        let new = self.material.damaged().concat().into_iter();
+        let new: Vec<_> = new.filter(|line| !self.damaged.contains(line)).collect();
+        for damaged in &new {
+            let note = Event::note(format!("left out: {damaged}"));
+            tell(self.folder, self.observer, &note)?;
         }
+        if !new.is_empty() {
+            record_data(self.folder, self.config, self.material)?;
+        }
+        self.damaged.extend(new);
         Ok(())
     }
 
@@ -541,6 +559,7 @@ impl Run<'_, '_> {
         }
         if stop || last || self.step.is_multiple_of(every) {
             self.save().await?;
+            self.tell_damaged()?;
         }
         if stop || last {
             self.settle()?;

@@ -8,7 +8,7 @@ use super::{
     Step,
 };
 use crate::attack::{Attack, Langevin, LangevinChains, Objective as Climbed, Pgd, Statistics};
-use crate::data::{Augment, Batch, BatchSource, Loader, Ood};
+use crate::data::{Augment, Batch, BatchSource, Loader};
 use crate::eval::{argmax, auroc};
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::Summary;
@@ -34,14 +34,6 @@ pub(super) fn images(
     let augment = if name == "generation" { &data.real } else { &data.classify };
     let augment = Augment::parse(augment)?;
     BatchSource::images(name, config.seed, batch as usize, material.train.clone(), augment)
-}
-
-/// Out-of-distribution images of the run, a batch at a time.
-fn others_of(config: &Config, channels: u32, batch: usize) -> Result<BatchSource> {
-    let data = &config.data;
-    let augment = Augment::parse(&data.starts)?;
-    let ood = Ood::parse(&data.ood)?;
-    ood.augmented("ood", config.seed, batch, [channels, data.side], augment, data.max_bad)
 }
 
 /// Starts to read ahead.
@@ -150,8 +142,7 @@ impl ClassifierStage {
                 sources.contrastive = Some((attack.image_buffer(), attack.label_buffer()));
                 let update = Update::ratio(learner, sources, weight as f32).await?;
                 others = Some(attack);
-                let (size, channels) = (stage.batch as usize, model.channels());
-                streams.push(others_of(config, channels, size)?);
+                streams.push(material.ood.batches("ood", config.seed, stage.batch as usize)?);
                 update
             }
             _ => Update::classifier(learner, sources).await?,
@@ -324,7 +315,7 @@ impl DualStage {
             images(config, material, "stage2-classification", stage.batch)?,
         ];
         if !jem {
-            streams.push(others_of(config, learner.model.channels(), size)?);
+            streams.push(material.ood.batches("ood", seed, size)?);
         }
         let loader = loader(config, streams, first)?;
         let (config, began) = (stage.clone(), Instant::now());
