@@ -31,7 +31,7 @@ pub use config::{
 };
 pub use curriculum::Curriculum;
 pub use events::{Event, Flow, Observer, Phase, Step};
-pub use fit::{Fit, fit};
+pub use fit::{Fit, fit, plans};
 pub use learner::Learner;
 pub use material::Material;
 pub use metrics::Metrics;
@@ -41,7 +41,6 @@ pub use replay::ReplayBuffer;
 pub use run::{BEST_FILE, Outcome, Seconds, train, train_judge};
 pub(crate) use run_folder::write_whole;
 pub use run_folder::{RunFolder, latest_checkpoint, read_checkpoint};
-pub use stages::plans;
 pub use state::{MODEL_FILE, STATE_FILE};
 pub use tables::{Jem, Objective, OptimiserName, Ratio, ScoreName, Stop, Trades, Validate};
 pub use tensorboard::EventFile;

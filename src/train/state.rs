@@ -18,7 +18,7 @@ const REPLAY: &str = "replay";
 pub(super) struct Memory {
     /// Of stage 2.
     pub recall: Recall,
-    /// Images that went through updates.
+    /// Training images that were drawn, as `stop.images` counts them.
     pub images: u64,
     /// How often it went back after it diverged.
     pub roll_backs: u32,
@@ -135,6 +135,10 @@ pub async fn restore(
         },
         recall: memory.recall.clone(),
     };
+    let infinite = |(_, tensor): &(&str, &Tensor)| tensor.data.iter().any(|x| !x.is_finite());
+    if let Some((name, _)) = weights.iter().find(infinite) {
+        return Err(Error::bad_file(&path, format_args!("{name} has values that are not finite")));
+    }
     for (prefix, part) in parts(learner) {
         part.write(&part_of(&weights, prefix)).await?;
     }

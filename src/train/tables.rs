@@ -168,17 +168,18 @@ impl Jem {
     pub(super) const CONTRAST: Contrast = Contrast::EnergyGap;
 }
 
-/// `[stop]`: ends training before its iterations are over, as if they were; 0 for never
+/// `[stop]`: ends training before its iterations are over, as if they were; 0 for never. Which of them did is told and logged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stop {
-    /// Images that went through updates.
+    /// Training images that were drawn, each time anew: a batch an iteration in stage 1, in stage 2 a real and a classified
+    /// one. Out-of-distribution and contrastive images and the attacked copies of TRADES do not count.
     pub images: u32,
-    /// Such images over the training images.
+    /// Such images over the number of training images.
     pub epochs: f64,
     /// Of training, time before a resume included.
     pub minutes: f64,
-    /// Validations in a row without a better one.
+    /// Validations in a row without a better one: they end the stage that runs, so that stage 2 follows stage 1.
     pub plateau: u32,
 }
 
