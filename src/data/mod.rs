@@ -65,5 +65,5 @@ pub use prepared::Prepared;
 pub use seed::Random;
 pub use source::{Images, Source};
 #[cfg(not(target_arch = "wasm32"))]
-pub use source::{Parts, Reading, Split};
+pub use source::{Kept, Parts, Reading, Split};
 pub use stream::{Batch, BatchSource};

@@ -72,9 +72,29 @@ pub struct Split {
     /// In the test images' place.
     pub held_out: (usize, u64),
     /// To choose weights by.
-    pub validation: (usize, u64),
+    pub validation: (Kept, u64),
     /// The most test pictures that are read of those that stay on disk.
     pub most_test: usize,
+}
+
+/// How many images.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kept {
+    /// So many.
+    Images(usize),
+    /// This share of those that training has, rounded up: none for 0 alone.
+    Share(f64),
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Kept {
+    fn of(self, all: usize) -> usize {
+        match self {
+            Self::Images(count) => count,
+            Self::Share(share) => (share * all as f64).ceil() as usize,
+        }
+    }
 }
 
 /// Images of both parts, as training takes them.
@@ -237,9 +257,10 @@ impl Source {
             },
             (count, seed) => pictures.split(count, seed)?,
         };
-        let (train, validation) = match split.validation {
-            (0, _) => (train, None),
-            (count, seed) => {
+        let (kept, seed) = split.validation;
+        let (train, validation) = match kept.of(train.len()) {
+            0 => (train, None),
+            count => {
                 let (train, kept) = train.split(count, seed)?;
                 (train, Some(kept.decoded(side)?.prepared(side)?))
             }
@@ -282,9 +303,10 @@ impl Source {
             }
             (count, seed) => all.split(count, seed)?,
         };
-        let (train, validation) = match split.validation {
-            (0, _) => (train, None),
-            (count, seed) => {
+        let (kept, seed) = split.validation;
+        let (train, validation) = match kept.of(train.len()) {
+            0 => (train, None),
+            count => {
                 let (train, kept) = train.split(count, seed)?;
                 (train, Some(kept.prepared(side)?))
             }

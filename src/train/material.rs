@@ -41,7 +41,7 @@ impl Material {
         let source = Source::parse(&data.train)?;
         let split = Split {
             held_out: (data.held_out as usize, seed),
-            validation: (config.validate.images as usize, seed ^ VALIDATION),
+            validation: (config.validate.kept(), seed ^ VALIDATION),
             most_test: config.evaluate.images as usize,
         };
         let parts = source.parts(reading, split)?;
