@@ -9,6 +9,7 @@ mod curves;
 mod events;
 mod fit;
 mod learner;
+mod limits;
 mod material;
 mod metrics;
 mod optimiser;
