@@ -1,6 +1,8 @@
 //! What befalls the files of a run while it trains: a disk that fills, data that goes and comes back, damaged pictures,
 //! checkpoints with numbers that are none; and memory that is short.
 
+#![allow(clippy::print_stderr, reason = "a person wants to know what was not run")]
+
 use crate::objectives::{config, last, run, run_until, steps, told};
 use lapidary::Error;
 use lapidary::gpu::{Gpu, Options};
