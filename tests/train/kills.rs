@@ -31,6 +31,9 @@ const SMALL: [&str; 17] = [
     "checkpoint.every=2",
 ];
 
+/// Of both stages.
+const ITERATIONS: u64 = 13;
+
 /// Begins a run, or goes on with one.
 fn command(out: &Path, objective: &str, threads: u64) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lapidary"));
@@ -40,6 +43,12 @@ fn command(out: &Path, objective: &str, threads: u64) -> Command {
         command.args(["--set", set]);
     }
     command
+}
+
+/// Iterations that the log tells of, again and again where they were repeated.
+fn logged(out: &Path) -> u64 {
+    let log = std::fs::read_to_string(out.join("log.jsonl")).unwrap_or_default();
+    log.matches(r#""phase":"stage"#).count() as u64
 }
 
 fn last(out: &Path) -> (u64, Vec<(String, Vec<u8>)>) {
@@ -55,16 +64,26 @@ fn killed(objective: &str, out: &Path, whole: Duration, random: &mut Random) -> 
     let kills = 1 + random.below(2) as usize;
     for _ in 0..kills {
         let threads = all.pop().unwrap();
-        let after = whole.mul_f64(random.uniform(0.05, 0.9));
+        // So many iterations, and somewhere into the next one or the checkpoint.
+        let (iterations, more) = (random.below(ITERATIONS), random.uniform(0.0, 1.0));
+        let (before, began) = (logged(out), Instant::now());
         let mut command = command(out, objective, threads);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(after);
-        let before = child.try_wait().unwrap();
+        let mut over = None;
+        while over.is_none() && logged(out) < before + iterations {
+            assert!(began.elapsed() < PATIENCE, "{story}");
+            std::thread::sleep(Duration::from_millis(1));
+            over = child.try_wait().unwrap();
+        }
+        std::thread::sleep(whole.mul_f64(more / ITERATIONS as f64));
+        let over = over.or(child.try_wait().unwrap());
         child.kill().unwrap();
         child.wait().unwrap();
         let step = latest_checkpoint(out).ok().flatten().map(|(step, _)| step);
-        let how = if before.is_none() { "killed" } else { "over" };
-        story += &format!("{threads} threads, {how} after {after:.2?} with {step:?}; ");
+        let how = if over.is_none() { "killed" } else { "over" };
+        story += &format!(
+            "{threads} threads, {how} after {iterations} iterations and {more:.2}, with {step:?}; "
+        );
     }
     let threads = all.pop().unwrap();
     let output = command(out, objective, threads).output().unwrap();
