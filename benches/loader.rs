@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use image::RgbImage;
 use lapidary::data::{
-    Augment, BatchSource, Dataset, Fractal, Loader, Random, Reading, Source, Split,
+    Augment, BatchSource, Dataset, Fractal, Kept, Loader, Random, Reading, Source, Split,
 };
 use lapidary::{Error, Result};
 
@@ -45,7 +45,7 @@ fn main() -> Result<()> {
         println!("photographs of 500×375, {} kB each", bytes / 1000);
         for augment in [Augment::ResizedCrop, Augment::Centre] {
             let reading = Reading { whole: true, ..Reading::new(256, 0.0, &[augment]) };
-            let split = Split { held_out: (2, 0), validation: (0, 0), most_test: 2 };
+            let split = Split { held_out: (2, 0), validation: (Kept::Images(0), 0), most_test: 2 };
             let train = Source::parse(&path)?.parts(reading, split)?.train;
             let source = BatchSource::images("bench", 0, 16, train, augment)?;
             measure(&format!("256 pixels from JPEG, {augment}"), source, threads)?;

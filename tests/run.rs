@@ -184,6 +184,25 @@ fn incomplete_checkpoints_are_ignored() {
     assert_eq!(kept, ["step-4", "step-6", "step-x"]);
 }
 
+/// Of the old and the new checkpoint of one step there is always one whole, wherever a crash falls.
+#[test]
+fn a_checkpoint_that_was_being_replaced_is_there_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run");
+    let run = RunFolder::create(&path, &tiny()).unwrap();
+    run.write_checkpoint(4, &[("model.safetensors", vec![4])]).unwrap();
+    drop(run);
+    let all = path.join("checkpoints");
+    fs::rename(all.join("step-4"), all.join(".step-4.old")).unwrap();
+    fs::create_dir(all.join(".step-4.tmp")).unwrap();
+    let run = RunFolder::resume(&path, &tiny()).unwrap();
+    assert_eq!(run.latest().unwrap(), Some((4, all.join("step-4"))));
+    // One that was left over after the new one took its place is not put back over that.
+    fs::create_dir(all.join(".step-4.old")).unwrap();
+    drop(RunFolder::resume(&path, &tiny()).unwrap());
+    assert_eq!(read_checkpoint(all.join("step-4")).unwrap()[0].1, [4]);
+}
+
 #[test]
 fn manifests_do_not_lead_out_of_the_folder() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use super::args;
 use super::model::Loaded;
 use super::session::Session;
 use crate::attack::{Objective, Pgd, Statistics};
-use crate::data::{Ood, Part, Prepared, Source};
+use crate::data::{Part, Prepared, Source};
 use crate::eval::measure;
 use crate::model::DeviceWeights;
 use crate::train::{Event, Material, Metrics, Phase, Step};
@@ -26,9 +26,8 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
     let began = Instant::now();
     let total = test.len() as u64;
     progress.event(&Event::Phase { phase: Phase::Evaluate, done: 0, total });
-    let others = Ood::parse(&config.data.ood)?
-        .batches("evaluation", config.seed, test.len(), model.channels(), *side)?
-        .batch(0)?;
+    let others = config.data.open_ood(model.channels())?;
+    let others = others.batches("evaluation", config.seed, test.len())?.batch(0)?;
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
     let settings = Pgd {
         norm: args.norm.into(),

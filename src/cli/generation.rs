@@ -14,7 +14,7 @@ use super::progress::Progress;
 use super::session::Session;
 use super::starts;
 use crate::data::{Checksum, Part};
-use crate::eval::npz::{Array, Numbers, read_npz, write_npz};
+use crate::eval::npz::{Array, Numbers, npz_names, read_npz, write_npz};
 use crate::eval::{
     Coverage, Extraction, Features, Gaussian, InceptionScore, Spread, coverage, inception_score,
     kernel_distance, sample,
@@ -101,7 +101,7 @@ impl Eyes {
     }
 
     fn read(&self, file: &Path) -> Result<SeenSet> {
-        let arrays = read_npz(file)?;
+        let arrays = read_npz(file, &["features", "logits"])?;
         let single = |name: &str| match arrays.get(name) {
             Some(Array { numbers: Numbers::F32(values), .. }) => Ok(values.clone()),
             _ => Err(Error::bad_file(file, format_args!("no array {name}"))),
@@ -131,7 +131,7 @@ impl SeenSet {
 
 /// mu and sigma of an `.npz`.
 fn statistics(file: &Path) -> Result<Gaussian> {
-    let arrays = read_npz(file)?;
+    let arrays = read_npz(file, &["mu", "sigma"])?;
     let numbers = |name: &str| {
         let found = arrays.get(name).and_then(|array| array.numbers.to_f64());
         found.ok_or_else(|| Error::bad_file(file, format_args!("no floating-point array {name}")))
@@ -218,7 +218,7 @@ fn watched(eyes: &Eyes, set: &ImageSet, what: &str, progress: &mut Progress) -> 
 fn reference(eyes: &Eyes, name: &str, side: u32, progress: &mut Progress) -> Result<Reference> {
     let path = Path::new(name);
     let is_archive = path.extension().is_some_and(|extension| extension == "npz");
-    if is_archive && read_npz(path)?.contains_key("mu") {
+    if is_archive && npz_names(path)?.iter().any(|name| name == "mu") {
         return statistics(path).map(Reference::Statistics);
     }
     let set = ImageSet::read(name, Part::Train, Some(side))?;
@@ -286,8 +286,8 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
     let mut progress = session.progress();
     let real = reference(&eyes, &measuring.reference, *side, &mut progress)?;
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
-    let size = (model.channels(), *side);
-    let from = starts::images(&args.start, args.seed, args.count as usize, size)?;
+    let (count, data) = (args.count as usize, &config.data);
+    let from = starts::images(&args.start, args.seed, count, data, model.channels())?;
     let labels: Vec<u32> = (0..args.count).map(|i| i % model.classes()).collect();
     let step_size = args.step_size.unwrap_or(config.sample.step_size);
     let batch = [config.evaluate.batch.min(args.count), *side];
@@ -305,7 +305,7 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
         let sets = (&from[..], &labels[..]);
         let made =
             block_on(sample(model, &weights, sets, batch, (steps, step_size as f32), 0, done))?;
-        let set = ImageSet { images: made.images, channels: size.0, side: size.1 };
+        let set = ImageSet { images: made.images, channels: model.channels(), side: *side };
         let seen = watched(&eyes, &set, "samples", &mut progress)?;
         let near = real.nearness(&seen)?;
         let kernel = near.kernel.map_or("-".into(), |kernel| format!("{:.5}", kernel.mean));

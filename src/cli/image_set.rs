@@ -54,7 +54,7 @@ impl ImageSet {
     }
 
     fn from_npz(path: &Path) -> Result<Self> {
-        let arrays = read_npz(path)?;
+        let arrays = read_npz(path, &["arr_0", "images"])?;
         let found = arrays.get("arr_0").or_else(|| arrays.get("images"));
         let bad = |reason: &str| Error::bad_file(path, reason);
         let Some(Array { shape, numbers: Numbers::U8(bytes) }) = found else {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::args;
 use super::progress::clock;
 use super::session::Session;
-use super::train::named;
+use super::train::{named, reading};
 use crate::train::{Material, fit};
 
 /// Trains a few iterations of each stage on the adapter, throws them away and says what they took.
@@ -14,6 +14,7 @@ pub fn run(session: &Session, args: &args::Plan) -> anyhow::Result<()> {
     let mut progress = session.progress();
     let gpu = session.gpu()?;
     progress.line(&format!("{} on {}", config.preset, gpu.adapter()));
+    progress.line(&reading(&config));
     let material = Material::load(&config)?;
     let fits = pollster::block_on(fit(&gpu, &config, &material))?;
     progress.finish();

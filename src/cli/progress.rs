@@ -8,6 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::train::{Event, Phase, Step};
 
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
+/// The share of a stage's time without images that is worth a word.
+const TOLD_WAIT: f32 = 0.05;
 
 /// Draws a run's events on stderr.
 #[derive(Debug)]
@@ -148,6 +150,8 @@ fn describe(step: &Step, pace: &Pace) -> String {
             words.push(format!("{} left", clock(left)));
         }
     }
+    let waits = step.wait_share.filter(|share| *share >= TOLD_WAIT);
+    words.extend(waits.map(|share| format!("waits for images {:.0} %", 100.0 * share)));
     words.extend(step.t.map(|t| format!("T {t}")));
     let numbers = [
         ("AUC", step.auc),
@@ -188,7 +192,10 @@ mod tests {
             (Some(3), Some(0.8125), Some(0.25), Some(1.5));
         let pace = Pace { seconds: Some(0.5), ..Pace::default() };
         let words = "2.0 it/s  0:30 left  T 3  AUC 0.812  BCE 0.250  CE 1.500";
+        step.wait_share = Some(0.01);
         assert_eq!(describe(&step, &pace), words);
+        step.wait_share = Some(0.25);
+        assert!(describe(&step, &pace).contains("waits for images 25 %"));
         assert_eq!(clock(7265.4), "2:01:05");
     }
 }

@@ -78,11 +78,13 @@ pub(super) fn page(title: &str, heading: &str, about: &str, body: &str, sources:
 fn summary(data: &ReportData) -> String {
     let Config { model, data: images, stage1, seed, objective, .. } = data.config;
     let adapter = data.metrics.adapter.as_deref();
+    let network = match model.architecture.as_str() {
+        "wrn" => format!("WRN-{}-{}", model.depth, model.width),
+        other => escaped(other),
+    };
     let on = adapter.map_or(String::new(), |adapter| format!(", on {}", escaped(adapter)));
     format!(
-        "WRN-{}-{} on {} at {side}×{side}, objective {}, {} iterations of stage 1 and {} of stage 2, seed {seed}{on}",
-        model.depth,
-        model.width,
+        "{network} on {} at {side}×{side}, objective {}, {} iterations of stage 1 and {} of stage 2, seed {seed}{on}",
         escaped(&images.train),
         objective.name(),
         stage1.iterations,

@@ -87,11 +87,17 @@ fn list(folder: &Path) -> Result<String> {
     if paths.is_empty() {
         return Err(Error::bad_file(folder, "no run is in it"));
     }
-    let runs = paths.iter().map(|path| Run::read(path)).collect::<Result<Vec<_>>>()?;
-    let columns: Vec<_> = runs.iter().map(Run::columns).collect();
+    let (mut columns, mut unreadable) = (Vec::new(), String::new());
+    for path in &paths {
+        match Run::read(path) {
+            Ok(run) => columns.push(run.columns()),
+            // The others are worth a list all the same.
+            Err(error) => unreadable += &format!("unreadable: {}: {error}\n", path.display()),
+        }
+    }
     let head = columns.first().map(|columns| columns.clone().map(|(name, _)| name.to_owned()));
     let rows = head.into_iter().chain(columns.into_iter().map(|columns| columns.map(|(_, v)| v)));
-    Ok(table(&rows.map(Vec::from).collect::<Vec<_>>()))
+    Ok(table(&rows.map(Vec::from).collect::<Vec<_>>()) + &unreadable)
 }
 
 fn compare(paths: &[PathBuf]) -> Result<String> {

@@ -47,7 +47,7 @@ pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
     }
     let gpu = session.gpu()?;
     let mut progress = session.progress();
-    let starts = starts::images(&args.start, args.seed, count, size)?;
+    let starts = starts::images(&args.start, args.seed, count, &config.data, size.0)?;
     let steps = args.steps.unwrap_or(config.sample.steps);
     let step_size = args.step_size.unwrap_or(config.sample.step_size);
 
@@ -110,7 +110,7 @@ fn stream(
     let step_size = args.step_size.unwrap_or(config.sample.step_size) as f32;
     let sampling = block_on(Sampling::new(model, &weights, [batch, *side], (steps, step_size)))?;
     let mut starts =
-        starts::Starts::new(&args.start, args.seed, batch as usize, (size.channels, *side))?;
+        starts::Starts::new(&args.start, args.seed, batch as usize, &config.data, size.channels)?;
     let mut done = 0;
     for part in labels.chunks(batch as usize) {
         let mut from = starts.batch()?;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use image::{ImageReader, Limits};
 
 use super::args::Start;
-use crate::data::{BatchSource, Dataset, Ood, Prepared, Random, SAMPLE_STARTS};
+use crate::data::{BatchSource, Dataset, Prepared, Random, SAMPLE_STARTS};
+use crate::train::Data;
 use crate::{Error, Result};
 
 /// The same images as [`images`] where they are random fields, noise or pictures, batch by batch.
@@ -20,13 +21,9 @@ pub enum Starts {
 }
 
 impl Starts {
-    /// Batches of `batch` images.
-    pub fn new(
-        start: &Start,
-        seed: u64,
-        batch: usize,
-        (channels, side): (u32, u32),
-    ) -> Result<Self> {
+    /// Batches of `batch` images of so many channels; side, recipe and limit of damage are the table's.
+    pub fn new(start: &Start, seed: u64, batch: usize, data: &Data, channels: u32) -> Result<Self> {
+        let side = data.side;
         let Start::Images(text) = start else {
             let values = batch * (channels * side * side) as usize;
             return Ok(Self::Noise(Random::new(seed, SAMPLE_STARTS, 0, 0), values));
@@ -35,7 +32,7 @@ impl Starts {
         if !files.is_empty() {
             return Ok(Self::Pictures(read(&files, channels)?.prepared(side)?, 0, batch));
         }
-        let batches = Ood::parse(text)?.batches(SAMPLE_STARTS, seed, batch, channels, side)?;
+        let batches = data.open(text, channels)?.batches(SAMPLE_STARTS, seed, batch)?;
         Ok(Self::Batches(batches, 0))
     }
 
@@ -58,14 +55,15 @@ impl Starts {
     }
 }
 
-/// `count` images of `channels`×`side`×`side`, the same for the same seed.
+/// `count` images as [`Starts::new`] takes them, the same for the same seed.
 pub fn images(
     start: &Start,
     seed: u64,
     count: usize,
-    (channels, side): (u32, u32),
+    data: &Data,
+    channels: u32,
 ) -> Result<Vec<f32>> {
-    Starts::new(start, seed, count, (channels, side))?.batch()
+    Starts::new(start, seed, count, data, channels)?.batch()
 }
 
 /// A folder's PNG files by name; none where it is no folder.

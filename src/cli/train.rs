@@ -49,6 +49,7 @@ pub fn whole_run(
         RunFolder::create(out, config)?
     };
     progress.line(&format!("{} on {}, into {}", config.preset, gpu.adapter(), out.display()));
+    progress.line(&reading(config));
     let stop = Stop::listen()?;
     let mut live = LiveReport::new(out, config, gpu.adapter().to_string());
     let mut observer = |event: &Event| -> Result<Flow> {
@@ -97,6 +98,11 @@ pub fn whole_run(
     };
     let report = folder.write("report.html", html(&data).as_bytes())?;
     super::print(&summary(config, metrics, &report)?)
+}
+
+/// That files of the configuration are read now, which may take a while.
+pub(super) fn reading(config: &Config) -> String {
+    format!("reading {}, and {} as out-of-distribution images", config.data.train, config.data.ood)
 }
 
 /// What was measured, for a person at a terminal.

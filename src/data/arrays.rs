@@ -1,12 +1,11 @@
 //! Images in NumPy's files: bytes of shape \[N, H, W\], \[N, H, W, C\] or \[N, C, H, W\] with C of 1 or 3, and whole numbers
 //! as labels.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::class_folders::undivided;
 use super::dataset::{Dataset, Part};
-use super::npy::{Array, Numbers, read_npy, read_npz};
+use super::npy::{Array, Numbers, npz_names, read_npy, read_npz};
 use crate::{Error, Result};
 
 /// What archives call their arrays, in the order in which they are looked for: images, then labels.
@@ -38,12 +37,12 @@ pub(super) fn has_archives(folder: &Path) -> bool {
 pub(super) fn from_arrays(path: &Path, part: Part) -> Result<Dataset> {
     if path.is_dir() {
         let [train, test] = archives(path);
-        let known = || found(&train, &read_npz(&train)?, &TRAIN);
+        let known = || found(&train, &TRAIN);
         return match part {
             Part::Train => known()?.dataset(&train, None),
             Part::Test => {
                 let classes = known().ok().map(|train| train.classes());
-                found(&test, &read_npz(&test)?, &TRAIN)?.dataset(&test, classes)
+                found(&test, &TRAIN)?.dataset(&test, classes)
             }
         };
     }
@@ -58,15 +57,20 @@ pub(super) fn from_arrays(path: &Path, part: Part) -> Result<Dataset> {
         let labels = labels.map(|array| numbers(path, &array)).transpose()?;
         return Found { images: read_npy(path)?, labels }.dataset(path, None);
     }
-    let arrays = read_npz(path)?;
-    let train = found(path, &arrays, &TRAIN)?;
+    let train = || found(path, &TRAIN);
     match part {
-        Part::Train => train.dataset(path, None),
-        Part::Test if TEST.iter().any(|[images, _]| arrays.contains_key(*images)) => {
-            found(path, &arrays, &TEST)?.dataset(path, Some(train.classes()))
+        Part::Train => train()?.dataset(path, None),
+        Part::Test if pair(&npz_names(path)?, &TEST).is_some() => {
+            let classes = train()?.classes();
+            found(path, &TEST)?.dataset(path, Some(classes))
         }
         Part::Test => Err(undivided(path)),
     }
+}
+
+/// The first pair of `names` whose images are there.
+fn pair(there: &[String], names: &[[&'static str; 2]]) -> Option<[&'static str; 2]> {
+    names.iter().copied().find(|[images, _]| there.iter().any(|name| name == images))
 }
 
 struct Found {
@@ -74,17 +78,16 @@ struct Found {
     labels: Option<Vec<u32>>,
 }
 
-fn found(path: &Path, arrays: &BTreeMap<String, Array>, names: &[[&str; 2]]) -> Result<Found> {
-    let pair = names
-        .iter()
-        .find_map(|[images, labels]| Some((arrays.get(*images)?.clone(), arrays.get(*labels))));
-    let (images, labels) = pair.ok_or_else(|| {
+fn found(path: &Path, names: &[[&'static str; 2]]) -> Result<Found> {
+    let Some([images, labels]) = pair(&npz_names(path)?, names) else {
         let wanted: Vec<_> = names.iter().map(|[images, _]| *images).collect();
         let reason = format!("no array of images in it: one of {} wanted", wanted.join(", "));
-        Error::bad_file(path, reason)
-    })?;
-    let labels = labels.map(|array| numbers(path, array)).transpose()?;
-    Ok(Found { images, labels })
+        return Err(Error::bad_file(path, reason));
+    };
+    let mut arrays = read_npz(path, &[images, labels])?;
+    let labels = arrays.get(labels).map(|array| numbers(path, array)).transpose()?;
+    let gone = || Error::bad_file(path, format_args!("{images} was there and is not"));
+    Ok(Found { images: arrays.remove(images).ok_or_else(gone)?, labels })
 }
 
 fn numbers(path: &Path, Array { shape, numbers }: &Array) -> Result<Vec<u32>> {

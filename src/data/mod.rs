@@ -55,8 +55,8 @@ pub use loader::Loader;
 )]
 pub(crate) use npy::MAGIC;
 #[cfg(not(target_arch = "wasm32"))]
-pub use npy::{Array, Numbers, read_npz};
-pub use ood::{Ood, SAMPLE_STARTS};
+pub use npy::{Array, Numbers, npz_names, read_npz};
+pub use ood::{Ood, OodImages, SAMPLE_STARTS};
 #[cfg(not(target_arch = "wasm32"))]
 pub use picture::photograph;
 #[cfg(not(target_arch = "wasm32"))]
@@ -65,5 +65,5 @@ pub use prepared::Prepared;
 pub use seed::Random;
 pub use source::{Images, Source};
 #[cfg(not(target_arch = "wasm32"))]
-pub use source::{Parts, Reading, Split};
+pub use source::{Kept, Parts, Reading, Split};
 pub use stream::{Batch, BatchSource};

@@ -1,7 +1,8 @@
 //! NumPy's arrays, `.npy`, and archives of them, `.npz`: a zip file with one `.npy` an array (NumPy enhancement proposal 1).
 
 use std::collections::BTreeMap;
-use std::io::{Read, Seek};
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use zip::ZipArchive;
@@ -9,7 +10,7 @@ use zip::ZipArchive;
 use crate::{Error, Result};
 
 pub(crate) const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// Of one array: 4 GiB.
+/// Of all arrays that are read of a file: 4 GiB.
 const MAX_BYTES: u64 = 4 << 30;
 
 /// Numbers of one array.
@@ -71,15 +72,27 @@ impl Numbers {
     }
 }
 
-/// Reads all arrays of floating-point numbers, bytes and 64-bit integers, compressed or not, row-major. Nothing in them is
-/// executed.
+/// Reads the arrays that `wanted` names, as far as they are there: floating-point numbers, bytes and 64-bit integers,
+/// compressed or not, row-major. Others are not looked into, and nothing in any is executed.
 ///
 /// # Errors
-/// `BadFile` for what is no such archive, other kinds of numbers, and arrays beyond 4 GiB.
-pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, Array>> {
+/// `BadFile` for what is no such archive, other kinds of numbers, and more than 4 GiB in all.
+pub fn read_npz(path: impl AsRef<Path>, wanted: &[&str]) -> Result<BTreeMap<String, Array>> {
     let path = path.as_ref();
-    let file = std::fs::File::open(path).map_err(|error| Error::bad_file(path, error))?;
-    read(std::io::BufReader::new(file)).map_err(|reason| Error::bad_file(path, reason))
+    let read = |file| read(file, wanted, MAX_BYTES);
+    read(open(path)?).map_err(|reason| Error::bad_file(path, reason))
+}
+
+/// The names of an archive's arrays.
+///
+/// # Errors
+/// `BadFile` for what is no such archive.
+pub fn npz_names(path: impl AsRef<Path>) -> Result<Vec<String>> {
+    let path = path.as_ref();
+    let archive = ZipArchive::new(open(path)?).map_err(|error| Error::bad_file(path, error))?;
+    let names =
+        archive.file_names().filter_map(|name| Some(name.ok()?.strip_suffix(".npy")?.into()));
+    Ok(names.collect())
 }
 
 /// Reads one array, as [`read_npz`] does.
@@ -87,24 +100,34 @@ pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, Array>> {
 /// # Errors
 /// As [`read_npz`].
 pub(super) fn read_npy(path: &Path) -> Result<Array> {
-    let file = std::fs::File::open(path).map_err(|error| Error::bad_file(path, error))?;
-    array(std::io::BufReader::new(file)).map_err(|reason| Error::bad_file(path, reason))
+    array(open(path)?, &mut { MAX_BYTES }).map_err(|reason| Error::bad_file(path, reason))
 }
 
-fn read(file: impl Read + Seek) -> std::result::Result<BTreeMap<String, Array>, String> {
+fn open(path: &Path) -> Result<BufReader<File>> {
+    File::open(path).map(BufReader::new).map_err(|error| Error::bad_file(path, error))
+}
+
+fn read(
+    file: impl Read + Seek,
+    wanted: &[&str],
+    mut left: u64,
+) -> std::result::Result<BTreeMap<String, Array>, String> {
     let mut archive = ZipArchive::new(file).map_err(|error| error.to_string())?;
     let mut arrays = BTreeMap::new();
     for place in 0..archive.len() {
         let entry = archive.by_index(place).map_err(|error| error.to_string())?;
         let name = entry.name().map_err(|error| error.to_string())?;
         let Some(name) = name.strip_suffix(".npy").map(str::to_owned) else { continue };
-        let array = array(entry).map_err(|reason| format!("{name}: {reason}"))?;
-        arrays.insert(name, array);
+        if wanted.contains(&name.as_str()) {
+            let array = array(entry, &mut left).map_err(|reason| format!("{name}: {reason}"))?;
+            arrays.insert(name, array);
+        }
     }
     Ok(arrays)
 }
 
-fn array(mut entry: impl Read) -> std::result::Result<Array, String> {
+/// Reads one and takes its bytes off those that are `left`.
+fn array(mut entry: impl Read, left: &mut u64) -> std::result::Result<Array, String> {
     let mut take = |length: u64| {
         let mut bytes = Vec::new();
         let read = entry.by_ref().take(length).read_to_end(&mut bytes);
@@ -149,7 +172,50 @@ fn array(mut entry: impl Read) -> std::result::Result<Array, String> {
     }
     let bytes =
         shape.iter().try_fold(width, |product: u64, &side| product.checked_mul(side as u64));
-    let bytes = bytes.filter(|&bytes| bytes <= MAX_BYTES).ok_or("more than 4 GiB")?;
+    let most = *left;
+    let bytes = bytes.filter(|&bytes| bytes <= most);
+    let bytes =
+        bytes.ok_or_else(|| format!("{kind} of {shape:?}, at most {most} bytes more wanted"))?;
+    *left -= bytes;
     let numbers = Numbers::from_bytes(kind, &take(bytes)?);
     Ok(Array { shape, numbers: numbers.ok_or("numbers of an unknown type")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Cursor, Write};
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    /// An archive of arrays of so many bytes each, all zero, and one that is no array.
+    fn archive(arrays: &[(&str, usize)]) -> Cursor<Vec<u8>> {
+        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+        let mut put = |name: &str, bytes: &[u8]| {
+            archive.start_file(format!("{name}.npy"), SimpleFileOptions::default()).unwrap();
+            archive.write_all(bytes).unwrap();
+        };
+        for (name, length) in arrays {
+            let header =
+                format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({length},), }}\n");
+            let start = [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..]].concat();
+            put(name, &[&start, header.as_bytes(), &vec![0; *length]].concat());
+        }
+        put("pickled", b"no array");
+        archive.finish().unwrap()
+    }
+
+    #[test]
+    fn the_bound_is_on_all_that_are_wanted() {
+        let file = archive(&[("a", 600), ("b", 300), ("c", 200)]);
+        let names = |wanted: &[&str]| {
+            let read = read(file.clone(), wanted, 1000);
+            read.map(|arrays| arrays.into_keys().collect::<Vec<_>>())
+        };
+        assert_eq!(names(&["b", "a", "d"]).unwrap(), ["a", "b"]);
+        assert_eq!(names(&["c", "b"]).unwrap(), ["b", "c"]);
+        let error = names(&["a", "b", "c"]).unwrap_err();
+        assert_eq!(error, "c: |u1 of [200], at most 100 bytes more wanted");
+        assert!(names(&["pickled"]).unwrap_err().contains("pickled: "));
+    }
 }

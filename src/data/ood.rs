@@ -3,12 +3,9 @@
 use std::fmt;
 
 use super::augment::Augment;
+use super::checksum::Checksum;
 use super::fractal::Fractal;
-#[cfg(not(target_arch = "wasm32"))]
-use super::pictures::Pictures;
-#[cfg(not(target_arch = "wasm32"))]
-use super::source::Reading;
-use super::source::{Source, bad};
+use super::source::{Found, Source, bad};
 use super::stream::BatchSource;
 use crate::{Error, Result};
 
@@ -54,68 +51,94 @@ impl Ood {
         parts.map(Self::Mixture).ok_or_else(|| bad("ood", text, allowed))
     }
 
-    /// Batches of these images at `channels`×`side`×`side`; those from files as [`Augment::CropFlip`] changes them. The other
-    /// arguments are [`BatchSource::images`]'s.
+    /// Reads what is to be read, once for all streams of batches: images of `channels`×`side`×`side`, those from files as the
+    /// recipe changes them, of which so many may be damaged (a share below 1, a number from 1 on).
     ///
     /// # Errors
-    /// Those of reading and preparing, and `Mismatch` for another number of channels.
-    pub fn batches(
-        &self,
-        name: &str,
-        seed: u64,
-        batch_size: usize,
-        channels: u32,
-        side: u32,
-    ) -> Result<BatchSource> {
-        #[cfg(not(target_arch = "wasm32"))]
-        let max_bad = Pictures::MAX_BAD;
-        #[cfg(target_arch = "wasm32")]
-        let max_bad = 0.0;
-        self.augmented(name, seed, batch_size, [channels, side], Augment::CropFlip, max_bad)
-    }
-
-    /// The same with a recipe for those from files, and with so many damaged pictures (a share below 1, a number from 1 on).
-    ///
-    /// # Errors
-    /// As [`Ood::batches`].
-    pub fn augmented(
-        &self,
-        name: &str,
-        seed: u64,
-        batch_size: usize,
-        [channels, side]: [u32; 2],
-        augment: Augment,
-        max_bad: f64,
-    ) -> Result<BatchSource> {
-        match self {
-            Self::Fractal => {
-                BatchSource::fractal(name, seed, batch_size, Fractal::new(channels, side)?)
-            }
-            Self::Noise => BatchSource::noise(name, seed, batch_size, [channels, side]),
+    /// Those of reading and preparing, `BadFile` where too many are damaged, and `Mismatch` for another number of channels.
+    pub fn open(&self, shape: [u32; 2], augment: Augment, max_bad: f64) -> Result<OodImages> {
+        let [channels, side] = shape;
+        let kind = match self {
+            Self::Fractal => Kind::Fractal(Fractal::new(channels, side)?),
+            Self::Noise => Kind::Noise,
             Self::Images(source) => {
-                #[cfg(not(target_arch = "wasm32"))]
-                let images = source.images(Reading::new(side, max_bad, &[augment]))?;
-                #[cfg(target_arch = "wasm32")]
-                let images =
-                    std::sync::Arc::new(source.load(super::Part::Train, side)?.prepared(side)?);
-                if images.channels() != channels {
+                let found = source.images(side, max_bad, augment)?;
+                if found.images.channels() != channels {
                     return Err(Error::mismatch(
                         "out-of-distribution images",
-                        format!("{} channels in {source}", images.channels()),
+                        format!("{} channels in {source}", found.images.channels()),
                         channels,
                     ));
                 }
-                BatchSource::images(name, seed, batch_size, images, augment)
+                Kind::Images(found)
             }
             Self::Mixture(parts) => {
-                let part = |(i, (weight, ood)): (usize, &(f64, Self))| {
-                    let (name, shape) = (format!("{name}/{i}"), [channels, side]);
-                    let part = ood.augmented(&name, seed, batch_size, shape, augment, max_bad)?;
-                    Ok((*weight, part))
+                let part =
+                    |(weight, ood): &(f64, Self)| Ok((*weight, ood.open(shape, augment, max_bad)?));
+                Kind::Mixture(parts.iter().map(part).collect::<Result<_>>()?)
+            }
+        };
+        Ok(OodImages { shape, augment, kind })
+    }
+}
+
+/// Out-of-distribution images that were read, or are read as they are asked for.
+#[derive(Clone, Debug)]
+pub struct OodImages {
+    shape: [u32; 2],
+    augment: Augment,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Fractal(Fractal),
+    Noise,
+    Images(Found),
+    Mixture(Vec<(f64, OodImages)>),
+}
+
+impl OodImages {
+    /// A stream of them; the arguments are [`BatchSource::images`]'s.
+    ///
+    /// # Errors
+    /// As [`BatchSource::images`].
+    pub fn batches(&self, name: &str, seed: u64, batch_size: usize) -> Result<BatchSource> {
+        match &self.kind {
+            Kind::Fractal(fractal) => BatchSource::fractal(name, seed, batch_size, fractal.clone()),
+            Kind::Noise => BatchSource::noise(name, seed, batch_size, self.shape),
+            Kind::Images(Found { images, .. }) => {
+                BatchSource::images(name, seed, batch_size, images.clone(), self.augment)
+            }
+            Kind::Mixture(parts) => {
+                let part = |(i, (weight, part)): (usize, &(f64, Self))| {
+                    Ok((*weight, part.batches(&format!("{name}/{i}"), seed, batch_size)?))
                 };
                 let parts = parts.iter().enumerate().map(part).collect::<Result<Vec<_>>>()?;
                 BatchSource::mixture(name, seed, parts)
             }
+        }
+    }
+
+    /// Of all that comes from files, for a run's record; none where nothing does.
+    pub fn checksum(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Fractal(_) | Kind::Noise => None,
+            Kind::Images(found) => Some(found.checksum),
+            Kind::Mixture(parts) => {
+                let bytes = parts.iter().filter_map(|(_, part)| part.checksum());
+                let bytes: Vec<u8> = bytes.flat_map(u64::to_le_bytes).collect();
+                (!bytes.is_empty()).then(|| Checksum::new().feed(bytes).value())
+            }
+        }
+    }
+
+    /// Pictures that could not be read so far, a sentence each.
+    pub fn damaged(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Fractal(_) | Kind::Noise => Vec::new(),
+            Kind::Images(found) => [found.damaged.clone(), found.images.damaged()].concat(),
+            Kind::Mixture(parts) => parts.iter().flat_map(|(_, part)| part.damaged()).collect(),
         }
     }
 }

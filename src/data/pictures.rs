@@ -125,7 +125,7 @@ impl Pictures {
     /// it.
     ///
     /// # Errors
-    /// `BadFile` where more are damaged than may be.
+    /// `BadFile` where more are damaged than may be, and for a file that has gone.
     pub(super) fn sound(&self, index: u32) -> Result<(Picture, u32)> {
         let count = self.len() as u32;
         for other in (index..count).chain(0..index.min(count)) {
@@ -135,6 +135,13 @@ impl Pictures {
             }
             match self.all.read(number) {
                 Ok(picture) => return Ok((picture, self.all.label(number))),
+                // A disk that has gone and comes back would otherwise leave other batches behind than one that stays.
+                Err(_) if let Some(path) = self.all.gone(number) => {
+                    return Err(Error::bad_file(
+                        path,
+                        "it was there when it was listed, and has gone",
+                    ));
+                }
                 Err(reason) => drop(self.lock().insert(number, reason)),
             }
             self.check_damage()?;
@@ -287,6 +294,18 @@ impl Pictures {
 impl All {
     fn label(&self, number: u32) -> u32 {
         self.labels.get(number as usize).copied().unwrap_or(0)
+    }
+
+    /// The file of a picture, if it is there no more.
+    fn gone(&self, number: u32) -> Option<&Path> {
+        let file = match &self.places {
+            Places::Files(files) => files.get(number as usize),
+            Places::Ranges { files, ranges, .. } => {
+                ranges.get(number as usize).and_then(|(file, ..)| files.get(*file as usize))
+            }
+            Places::TinyImages { file, .. } => Some(file),
+        };
+        file.filter(|file| !file.exists()).map(PathBuf::as_path)
     }
 
     fn read(&self, number: u32) -> std::result::Result<Picture, String> {

@@ -4,13 +4,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::augment::Augment;
 use super::dataset::{Dataset, MAX_SIDE, Part};
 use super::fashion;
 use super::prepared::Prepared;
 #[cfg(not(target_arch = "wasm32"))]
 use super::{
-    arrays, augment::Augment, cifar, class_folders, folder, jpeg_pack, pictures::Pictures, shards,
-    tiles, tiny_images,
+    arrays, cifar, class_folders, folder, jpeg_pack, pictures::Pictures, shards, tiles, tiny_images,
 };
 use crate::{Error, Result};
 
@@ -72,9 +72,29 @@ pub struct Split {
     /// In the test images' place.
     pub held_out: (usize, u64),
     /// To choose weights by.
-    pub validation: (usize, u64),
+    pub validation: (Kept, u64),
     /// The most test pictures that are read of those that stay on disk.
     pub most_test: usize,
+}
+
+/// How many images.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kept {
+    /// So many.
+    Images(usize),
+    /// This share of those that training has, rounded up: none for 0 alone.
+    Share(f64),
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Kept {
+    fn of(self, all: usize) -> usize {
+        match self {
+            Self::Images(count) => count,
+            Self::Share(share) => (share * all as f64).ceil() as usize,
+        }
+    }
 }
 
 /// Images of both parts, as training takes them.
@@ -137,33 +157,33 @@ impl Source {
             Self::Tiles(_, path) => Err(Error::bad_file(path, "no pictures are read in a browser")),
             #[cfg(not(target_arch = "wasm32"))]
             Self::Path(_) | Self::Tiles(..) => match self.open(part)? {
-                Found::Data(data) => Ok(data),
-                Found::Pictures(pictures) => pictures.decoded(side),
+                Opened::Data(data) => Ok(data),
+                Opened::Pictures(pictures) => pictures.decoded(side),
             },
         }
     }
 
     /// Finds out what is there, by names alone.
     #[cfg(not(target_arch = "wasm32"))]
-    fn open(&self, part: Part) -> Result<Found> {
+    fn open(&self, part: Part) -> Result<Opened> {
         let path = match self {
-            Self::Fashion => return fashion::load(part).map(Found::Data),
+            Self::Fashion => return fashion::load(part).map(Opened::Data),
             Self::Tiles(_, folder) if part == Part::Test => {
                 return Err(class_folders::undivided(folder));
             }
-            Self::Tiles(side, folder) => return tiles::tiles(folder, *side).map(Found::Data),
+            Self::Tiles(side, folder) => return tiles::tiles(folder, *side).map(Opened::Data),
             Self::Path(path) => path,
         };
         if path.is_file() {
             let name = path.to_string_lossy().to_ascii_lowercase();
             return if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
-                cifar::from_archive(path, part).map(Found::Data)
+                cifar::from_archive(path, part).map(Opened::Data)
             } else if name.ends_with(".tar") {
-                shards::from_shards(path, part).map(Found::Pictures)
+                shards::from_shards(path, part).map(Opened::Pictures)
             } else if name.ends_with(".npz") || name.ends_with(".npy") {
-                arrays::from_arrays(path, part).map(Found::Data)
+                arrays::from_arrays(path, part).map(Opened::Data)
             } else if name.ends_with(".bin") && part == Part::Train {
-                tiny_images::tiny_images(path).map(Found::Pictures)
+                tiny_images::tiny_images(path).map(Opened::Pictures)
             } else if name.ends_with(".bin") {
                 Err(class_folders::undivided(path))
             } else {
@@ -171,17 +191,17 @@ impl Source {
             };
         }
         if folder::has_idx(path) {
-            Dataset::from_idx_folder(path, part).map(Found::Data)
+            Dataset::from_idx_folder(path, part).map(Opened::Data)
         } else if let Some(folder) = cifar::cifar_folder(path) {
-            cifar::from_folder(&folder, part).map(Found::Data)
+            cifar::from_folder(&folder, part).map(Opened::Data)
         } else if jpeg_pack::is_jpeg_pack(path) {
-            jpeg_pack::jpeg_pack(path, part).map(Found::Pictures)
+            jpeg_pack::jpeg_pack(path, part).map(Opened::Pictures)
         } else if arrays::has_archives(path) {
-            arrays::from_arrays(path, part).map(Found::Data)
+            arrays::from_arrays(path, part).map(Opened::Data)
         } else if shards::has_shards(path) {
-            shards::from_shards(path, part).map(Found::Pictures)
+            shards::from_shards(path, part).map(Opened::Pictures)
         } else {
-            class_folders::class_folders(path, part).map(Found::Pictures)
+            class_folders::class_folders(path, part).map(Opened::Pictures)
         }
     }
 
@@ -189,11 +209,23 @@ impl Source {
     ///
     /// # Errors
     /// As [`Source::load`], and where too many pictures are damaged.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(super) fn images(&self, reading: Reading) -> Result<Images> {
+    #[cfg_attr(target_arch = "wasm32", expect(unused_variables, reason = "no photographs there"))]
+    pub(super) fn images(&self, side: u32, max_bad: f64, augment: Augment) -> Result<Found> {
+        #[cfg(target_arch = "wasm32")]
+        return Found::new(self.load(Part::Train, side)?, side);
+        #[cfg(not(target_arch = "wasm32"))]
         match self.open(Part::Train)? {
-            Found::Data(data) => data.prepared(reading.side).map(Arc::new).map(Images::Prepared),
-            Found::Pictures(pictures) => pictures.with_max_bad(reading.max_bad).at(reading),
+            Opened::Data(data) => Found::new(data, side),
+            Opened::Pictures(pictures) => {
+                let (pictures, reading) =
+                    (pictures.with_max_bad(max_bad), Reading::new(side, max_bad, &[augment]));
+                if !pictures.stays_on_disk(reading) {
+                    return Found::new(pictures.decoded(side)?, side);
+                }
+                let checksum = pictures.checksum()?;
+                let images = Images::Pictures(pictures, side);
+                Ok(Found { images, checksum, damaged: Vec::new() })
+            }
         }
     }
 
@@ -207,8 +239,8 @@ impl Source {
     pub fn parts(&self, reading: Reading, split: Split) -> Result<Parts> {
         let side = reading.side;
         let pictures = match self.open(Part::Train)? {
-            Found::Data(data) => return self.parts_in_memory(data, reading, split),
-            Found::Pictures(pictures) => pictures.with_max_bad(reading.max_bad),
+            Opened::Data(data) => return self.parts_in_memory(data, reading, split),
+            Opened::Pictures(pictures) => pictures.with_max_bad(reading.max_bad),
         };
         if !pictures.has_labels() {
             return Err(Error::bad_file(self.to_string(), "its pictures have no labels"));
@@ -218,16 +250,17 @@ impl Source {
         }
         let (train, test) = match split.held_out {
             (0, _) => match self.open(Part::Test)? {
-                Found::Pictures(test) => (pictures, test.with_max_bad(reading.max_bad)),
-                Found::Data(_) => {
+                Opened::Pictures(test) => (pictures, test.with_max_bad(reading.max_bad)),
+                Opened::Data(_) => {
                     return Err(Error::bad_file(self.to_string(), "no test pictures"));
                 }
             },
             (count, seed) => pictures.split(count, seed)?,
         };
-        let (train, validation) = match split.validation {
-            (0, _) => (train, None),
-            (count, seed) => {
+        let (kept, seed) = split.validation;
+        let (train, validation) = match kept.of(train.len()) {
+            0 => (train, None),
+            count => {
                 let (train, kept) = train.split(count, seed)?;
                 (train, Some(kept.decoded(side)?.prepared(side)?))
             }
@@ -257,9 +290,9 @@ impl Source {
         let (train, test) = match split.held_out {
             (0, _) => {
                 let test = match self.open(Part::Test)? {
-                    Found::Data(test) => test,
+                    Opened::Data(test) => test,
                     // Folders are in the order of their classes: the first so many would be of the first alone.
-                    Found::Pictures(test) => {
+                    Opened::Pictures(test) => {
                         let most = test.len().min(split.most_test);
                         let test = test.with_max_bad(reading.max_bad);
                         test.split(most, split.held_out.1)?.1.decoded(side)?
@@ -270,9 +303,10 @@ impl Source {
             }
             (count, seed) => all.split(count, seed)?,
         };
-        let (train, validation) = match split.validation {
-            (0, _) => (train, None),
-            (count, seed) => {
+        let (kept, seed) = split.validation;
+        let (train, validation) = match kept.of(train.len()) {
+            0 => (train, None),
+            count => {
                 let (train, kept) = train.split(count, seed)?;
                 (train, Some(kept.prepared(side)?))
             }
@@ -286,7 +320,7 @@ impl Source {
 
 /// What a path leads to.
 #[cfg(not(target_arch = "wasm32"))]
-enum Found {
+enum Opened {
     Data(Dataset),
     Pictures(Pictures),
 }
@@ -296,14 +330,23 @@ impl Pictures {
     fn stays_on_disk(&self, Reading { side, whole, .. }: Reading) -> bool {
         whole || 12 * u64::from(side) * u64::from(side) * self.len() as u64 > IN_MEMORY
     }
+}
 
-    /// In memory where they are few.
-    fn at(self, reading: Reading) -> Result<Images> {
-        if self.stays_on_disk(reading) {
-            return Ok(Images::Pictures(self, reading.side));
-        }
-        let decoded = self.decoded(reading.side)?.prepared(reading.side)?;
-        Ok(Images::Prepared(Arc::new(decoded)))
+/// Images without labels, and what a run's record says of them.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub images: Images,
+    /// As of [`Parts`].
+    pub checksum: u64,
+    /// Pictures that could not be read into memory, a sentence each.
+    pub damaged: Vec<String>,
+}
+
+impl Found {
+    fn new(data: Dataset, side: u32) -> Result<Self> {
+        let (checksum, damaged) = (data.checksum(), data.damaged().to_vec());
+        let images = Arc::new(data.prepared(side)?).into();
+        Ok(Self { images, checksum, damaged })
     }
 }
 

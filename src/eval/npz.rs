@@ -9,7 +9,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use crate::data::MAGIC;
-pub use crate::data::{Array, Numbers, read_npz};
+pub use crate::data::{Array, Numbers, npz_names, read_npz};
 use crate::model::checkpoint::stream_atomically;
 use crate::{Error, Result};
 
@@ -68,7 +68,9 @@ mod tests {
             ("y", Array { shape: vec![1, 1], numbers: Numbers::F32(vec![0.25]) }),
         ]);
         write_npz(&path, &arrays).unwrap();
-        let again = read_npz(&path).unwrap();
+        let names: Vec<_> = arrays.keys().copied().collect();
+        assert_eq!(npz_names(&path).unwrap(), names);
+        let again = read_npz(&path, &names).unwrap();
         assert_eq!(again.len(), 4);
         for (name, array) in &arrays {
             assert_eq!(&again[*name], array);
@@ -76,6 +78,6 @@ mod tests {
         assert_eq!(header("<f8", &[2, 3]).len() % 64, 0);
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-        assert!(read_npz(&path).unwrap_err().to_string().contains("a.npz"));
+        assert!(read_npz(&path, &names).unwrap_err().to_string().contains("a.npz"));
     }
 }

@@ -50,8 +50,10 @@ impl Gpu {
         let total: u64 = words.iter().map(|&count| padded(count)).sum();
         let most = self.adapter().max_buffer;
         if let Some(&large) = words.iter().find(|&&count| u64::from(count) * 4 > most) {
-            let given = format_args!("a buffer of {} bytes", u64::from(large) * 4);
-            return Err(Error::mismatch("allocate", given, format_args!("at most {most} bytes")));
+            let given = u64::from(large) * 4;
+            let doing =
+                format!("allocating a buffer of {given} bytes: this adapter has at most {most}");
+            return Err(Error::OutOfMemory(doing));
         }
         let all = |device: &wgpu::Device| -> Vec<_> {
             words.iter().map(|&count| create(device, padded(count), usage)).collect()

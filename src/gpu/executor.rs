@@ -143,6 +143,10 @@ impl Executor {
                             let given = format_args!("{name} of {given}");
                             Error::mismatch(dispatch.kernel.name, given, wanted)
                         }
+                        Error::OutOfMemory(size) => {
+                            let kernel = dispatch.kernel.name;
+                            Error::OutOfMemory(format!("binding {name} of {kernel}, {size}"))
+                        }
                         other => other,
                     })
                 })
@@ -178,8 +182,8 @@ impl Executor {
             _ => behind,
         };
         if access != Access::Window && size > most {
-            let wanted = format_args!("at most {most} bytes, which is what this adapter binds");
-            return Err(Error::mismatch("binding", format_args!("{size} bytes"), wanted));
+            let size = format!("{size} bytes: this adapter binds at most {most}");
+            return Err(Error::OutOfMemory(size));
         }
         let size = size.try_into().ok();
         Ok(wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size }))

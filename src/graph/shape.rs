@@ -12,14 +12,20 @@ impl Shape {
     /// One number.
     pub const SCALAR: Self = Self([1; 4]);
 
-    /// Err if a side is 0 or there are more than 2^30 elements.
+    /// `Mismatch` if a side is 0, `OutOfMemory` where there are more than 2^30 elements.
     pub fn new(images: u32, channels: u32, height: u32, width: u32) -> Result<Self> {
         let shape = Self([images, channels, height, width]);
         let elements = shape.0.iter().try_fold(1u32, |product, &side| product.checked_mul(side));
-        if elements.is_some_and(|count| (1..=1 << 30).contains(&count)) {
-            return Ok(shape);
+        match elements {
+            Some(1..=0x4000_0000) => Ok(shape),
+            _ if shape.0.contains(&0) => {
+                Err(Error::mismatch("shape", shape, "sides of at least 1"))
+            }
+            // A smaller batch may do, as where a device has no room.
+            _ => {
+                Err(Error::OutOfMemory(format!("making {shape}, which is more than 2^30 elements")))
+            }
         }
-        Err(Error::mismatch("shape", shape, "1 to 2^30 elements"))
     }
 
     /// One number a channel.

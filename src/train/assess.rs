@@ -3,7 +3,6 @@
 use super::run::{tell, train_judge};
 use super::{Config, Event, Flow, Material, Metrics, Observer, Outcome, Phase, RunFolder, Step};
 use crate::attack::{Objective, Pgd, Statistics};
-use crate::data::{Augment, Ood};
 use crate::eval::{Classifier, Samples, accuracy, argmax, measure, sample};
 use crate::gpu::Gpu;
 use crate::model::{Checkpoint, DeviceWeights};
@@ -55,12 +54,9 @@ pub async fn assess(
     let count = config.sample.count as usize;
     let labels: Vec<u32> = (0..count as u32).map(|i| i % model.classes()).collect();
     let ood = |name: &str, size: usize| -> Result<Vec<f32>> {
-        let data = &config.data;
-        let (source, augment) = (Ood::parse(&data.ood)?, Augment::parse(&data.starts)?);
         // As large as evaluation takes them: all at once may be more than a batch can have.
         let each = size.min(config.evaluate.batch as usize).max(1);
-        let shape = [model.channels(), side];
-        let batches = source.augmented(name, seed, each, shape, augment, data.max_bad)?;
+        let batches = material.ood.batches(name, seed, each)?;
         let mut images = Vec::new();
         for step in 0..size.div_ceil(each) as u64 {
             images.extend(batches.batch(step)?.images);

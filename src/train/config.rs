@@ -1,16 +1,13 @@
 //! A run's configuration: TOML that names a preset and what differs from it, every value checked.
 
-use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::tables::{Jem, Objective, OptimiserName, Ratio, ScoreName, Stop, Trades, Validate};
-use super::{Optimiser, presets, tables};
-use crate::data::{Augment, Ood, Pictures, Source};
-use crate::model::Network;
+use super::{Optimiser, presets};
+use crate::data::{Augment, Ood, OodImages, Pictures};
 use crate::ops::Norm;
 use crate::{Error, Result};
 
@@ -63,7 +60,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// Labelled images: what [`Source::parse`] reads.
+    /// Labelled images: what [`Source::parse`](crate::data::Source::parse) reads.
     pub train: String,
     /// Out-of-distribution images: what [`Ood::parse`] reads.
     pub ood: String,
@@ -88,6 +85,25 @@ pub struct Data {
     pub threads: u32,
 }
 
+impl Data {
+    /// Out-of-distribution images of so many channels, as the table says.
+    ///
+    /// # Errors
+    /// As [`Ood::open`].
+    pub fn open_ood(&self, channels: u32) -> Result<OodImages> {
+        self.open(&self.ood, channels)
+    }
+
+    /// Others in their place: what [`Ood::parse`] reads, changed and limited as the table says.
+    ///
+    /// # Errors
+    /// As [`Ood::parse`] and [`Ood::open`].
+    pub fn open(&self, ood: &str, channels: u32) -> Result<OodImages> {
+        let augment = Augment::parse(&self.starts)?;
+        Ood::parse(ood)?.open([channels, self.side], augment, self.max_bad)
+    }
+}
+
 fn crop_flip() -> String {
     Augment::CropFlip.to_string()
 }
@@ -96,11 +112,6 @@ fn max_bad() -> f64 {
     Pictures::MAX_BAD
 }
 
-pub(super) const COUNT: RangeInclusive<u32> = 0..=100_000_000;
-pub(super) const STEPS: RangeInclusive<u32> = 0..=10_000;
-pub(super) const LENGTH: RangeInclusive<f64> = 0.0..=1e6;
-pub(super) const SHARE: RangeInclusive<f64> = 0.0..=1.0;
-
 /// What `model.architecture` says for a WideResNet of any depth and width.
 pub(super) const WRN: &str = "wrn";
 
@@ -108,7 +119,7 @@ pub(super) const WRN: &str = "wrn";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// `wrn`, or one of [`Network::names`], which say all.
+    /// `wrn`, or one of [`Network::names`](crate::model::Network::names), which say all.
     #[serde(default = "wrn")]
     pub architecture: String,
     /// Layers of a WideResNet, 6n + 4.
@@ -455,93 +466,6 @@ impl Config {
         Ok(both.map(|(a, b, key)| (key, a, b)).collect())
     }
 
-    /// Whether every value is within its range.
-    ///
-    /// # Errors
-    /// `BadConfig` for the first that is not.
-    pub fn check(&self) -> Result<()> {
-        const BATCH: RangeInclusive<u32> = 1..=65_535;
-        let Self { preset, seed, data, model, stage1, stage2, .. } = self;
-        let Self { sample, judge, evaluate, checkpoint, .. } = self;
-        presets::table(preset)?;
-        within("seed", *seed, 0..=i64::MAX as u64)?;
-
-        Source::parse(&data.train).map_err(|error| renamed(error, "data.train"))?;
-        Ood::parse(&data.ood).map_err(|error| renamed(error, "data.ood"))?;
-        within("data.side", data.side, 8..=512)?;
-        holds("data.side", data.side, data.side.is_multiple_of(4), "a multiple of 4")?;
-        within("data.held_out", data.held_out, COUNT)?;
-        let Data { classify, real, starts, .. } = data;
-        for (key, value) in [("classify", classify), ("real", real), ("starts", starts)] {
-            Augment::parse(value).map_err(|error| renamed(error, &format!("data.{key}")))?;
-        }
-        within("data.max_bad", data.max_bad, 0.0..=1e9)?;
-        within("data.threads", data.threads, 0..=256)?;
-
-        let architecture = &model.architecture;
-        let named = architecture == WRN || Network::names().contains(architecture);
-        let allowed = format!("{WRN}, {}", Network::names().join(", "));
-        holds("model.architecture", architecture, named, &allowed)?;
-        within("model.depth", model.depth, 10..=1000)?;
-        holds("model.depth", model.depth, model.depth % 6 == 4, "6n + 4, as 10, 16, 22, 28, 34")?;
-        within("model.width", model.width, 1..=64)?;
-
-        within("stage1.iterations", stage1.iterations, COUNT)?;
-        within("stage1.batch", stage1.batch, BATCH)?;
-        within("stage1.learning_rate", stage1.learning_rate, 0.0..=100.0)?;
-        within("stage1.weight_decay", stage1.weight_decay, SHARE)?;
-        within("stage1.momentum", stage1.momentum, 0.0..=0.9999)?;
-        within("stage1.warm_up", stage1.warm_up, COUNT)?;
-        within("stage1.decay_from", stage1.decay_from, SHARE)?;
-        let betas = [stage1.beta1, stage1.beta2];
-        steps_of("stage1", betas, (stage1.micro_batch, stage1.batch))?;
-        within("stage1.eps", stage1.eps, LENGTH)?;
-        within("stage1.steps", stage1.steps, STEPS)?;
-        within("stage1.step_size", stage1.step_size, LENGTH)?;
-
-        within("stage2.iterations", stage2.iterations, COUNT)?;
-        within("stage2.batch", stage2.batch, BATCH)?;
-        within("stage2.learning_rate", stage2.learning_rate, 0.0..=100.0)?;
-        within("stage2.warm_up", stage2.warm_up, COUNT)?;
-        within("stage2.decay_from", stage2.decay_from, SHARE)?;
-        within("stage2.weight_decay", stage2.weight_decay, SHARE)?;
-        within("stage2.momentum", stage2.momentum, 0.0..=0.9999)?;
-        let betas = [stage2.beta1, stage2.beta2];
-        steps_of("stage2", betas, (stage2.micro_batch, stage2.batch))?;
-        within("stage2.bce_weight", stage2.bce_weight, LENGTH)?;
-        within("stage2.ce_weight", stage2.ce_weight, LENGTH)?;
-        within("stage2.r1", stage2.r1, LENGTH)?;
-        within("stage2.eps", stage2.eps, LENGTH)?;
-        within("stage2.steps", stage2.steps, STEPS)?;
-        within("stage2.step_size", stage2.step_size, LENGTH)?;
-        within("stage2.alpha", stage2.alpha, LENGTH)?;
-        within("stage2.max_T", stage2.max_t, STEPS)?;
-        within("stage2.start_T", stage2.start_t, 0..=stage2.max_t)?;
-        within("stage2.auc_threshold", stage2.auc_threshold, SHARE)?;
-        within("stage2.auc_window", stage2.auc_window, 1..=100_000_000)?;
-
-        let objectives = (&self.trades, &self.ratio, &self.jem);
-        tables::check(objectives, (&self.stop, &self.validate))?;
-
-        within("sample.steps", sample.steps, STEPS)?;
-        within("sample.step_size", sample.step_size, LENGTH)?;
-        within("sample.count", sample.count, 0..=1_000_000)?;
-        within("sample.per_class", sample.per_class, 1..=64)?;
-
-        within("judge.iterations", judge.iterations, COUNT)?;
-        within("judge.batch", judge.batch, BATCH)?;
-        within("judge.learning_rate", judge.learning_rate, 0.0..=100.0)?;
-
-        within("evaluate.eps", evaluate.eps, LENGTH)?;
-        within("evaluate.steps", evaluate.steps, STEPS)?;
-        within("evaluate.step_size", evaluate.step_size(), LENGTH)?;
-        within("evaluate.batch", evaluate.batch, BATCH)?;
-        within("evaluate.images", evaluate.images, 1..=100_000_000)?;
-
-        within("checkpoint.every", checkpoint.every, 1..=100_000_000)?;
-        within("checkpoint.keep", checkpoint.keep, 1..=10_000)
-    }
-
     pub(super) fn to_table(&self) -> Result<Table> {
         Table::try_from(self).map_err(|error| bad("config", error, "values that TOML can hold"))
     }
@@ -573,37 +497,4 @@ pub(super) fn flatten(table: &Table) -> Vec<(String, Value)> {
 
 pub(super) fn bad(key: &str, value: impl ToString, allowed: &str) -> Error {
     Error::BadConfig { key: key.into(), value: value.to_string(), allowed: allowed.into() }
-}
-
-fn renamed(error: Error, key: &str) -> Error {
-    match error {
-        Error::BadConfig { value, allowed, .. } => {
-            Error::BadConfig { key: key.into(), value, allowed }
-        }
-        other => other,
-    }
-}
-
-/// Adam's betas, and whether so many images divide a batch.
-fn steps_of(stage: &str, betas: [Option<f64>; 2], (micro_batch, batch): (u32, u32)) -> Result<()> {
-    for (name, beta) in ["beta1", "beta2"].into_iter().zip(betas) {
-        within(&format!("{stage}.{name}"), beta.unwrap_or(0.0), 0.0..=0.999_999)?;
-    }
-    let divides = micro_batch == 0 || batch.is_multiple_of(micro_batch);
-    let allowed = format!("0, or a divisor of the batch of {batch}");
-    holds(&format!("{stage}.micro_batch"), micro_batch, divides, &allowed)
-}
-
-/// NaN is within nothing.
-pub(super) fn within<T: PartialOrd + Display>(
-    key: &str,
-    value: T,
-    range: RangeInclusive<T>,
-) -> Result<()> {
-    let allowed = format!("{} to {}", range.start(), range.end());
-    holds(key, &value, range.contains(&value), &allowed)
-}
-
-fn holds(key: &str, value: impl Display, fits: bool, allowed: &str) -> Result<()> {
-    if fits { Ok(()) } else { Err(bad(key, value, allowed)) }
 }

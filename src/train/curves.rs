@@ -11,7 +11,7 @@ use super::{Event, Step};
 use crate::{Error, Result};
 
 /// Of `log.csv`, in this order.
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 18] = [
     "phase",
     "iteration",
     "total",
@@ -29,6 +29,7 @@ const COLUMNS: [&str; 17] = [
     "loss_uniform",
     "energy_gap",
     "r1",
+    "wait_share",
 ];
 
 /// Both, opened for writing.

@@ -93,6 +93,9 @@ pub struct Step {
     /// Since the phase began, without the time before a resume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f32>,
+    /// Share of these seconds in which the GPU waited for images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait_share: Option<f32>,
 }
 
 impl Step {
@@ -116,6 +119,7 @@ impl Step {
             learning_rate: None,
             images_per_second: None,
             seconds: None,
+            wait_share: None,
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Whether a run fits an adapter, with which memory and about how long: its stages are made there, and timed.
+//! Whether a run fits an adapter, with which memory and about how long: its stages are made there, and timed. And what
+//! their programs launch.
 
 use super::stages::{ClassifierStage, DualStage, Recall, has_statistics, smaller};
 use super::{Config, Curriculum, Jem, Learner, Material, Objective, Phase, ReplayBuffer};
 use crate::gpu::Gpu;
+use crate::graph::Summary;
 use crate::{Error, Result};
 use std::time::Instant;
 
@@ -48,23 +50,94 @@ pub async fn fit(gpu: &Gpu, config: &Config, material: &Material) -> Result<Vec<
     Ok(fits)
 }
 
+/// Stage 1 with the largest micro-batch that fits, and that one's images.
+async fn classifier_that_fits(
+    config: &Config,
+    material: &Material,
+    learner: &Learner,
+) -> Result<(ClassifierStage, u32)> {
+    let stage = &config.stage1;
+    let of = (Phase::Stage1, stage, "classification", config.objective);
+    // Batch norm's statistics are of the whole batch.
+    let left_open = stage.micro_batch == 0 && !has_statistics(learner);
+    let mut micro = stage.micro_batch;
+    loop {
+        match ClassifierStage::new(config, material, learner, of, (0, micro)).await {
+            Err(error @ Error::OutOfMemory(_)) => {
+                micro = left_open.then(|| smaller(stage.batch, micro)).flatten().ok_or(error)?;
+            }
+            made => return Ok((made?, if micro == 0 { stage.batch } else { micro })),
+        }
+    }
+}
+
+/// Likewise stage 2.
+async fn dual_that_fits(
+    config: &Config,
+    material: &Material,
+    learner: &Learner,
+) -> Result<(DualStage, u32)> {
+    let stage = &config.stage2;
+    let mut micro = stage.micro_batch;
+    loop {
+        match DualStage::new(config, material, learner, (0, micro)).await {
+            Err(error @ Error::OutOfMemory(_)) => {
+                let left_open = stage.micro_batch == 0;
+                micro = left_open.then(|| smaller(stage.batch, micro)).flatten().ok_or(error)?;
+            }
+            made => return Ok((made?, if micro == 0 { stage.batch } else { micro })),
+        }
+    }
+}
+
+/// What each part of both stages' iterations costs, by name, as it runs: rewritten for the device, at the micro-batch of
+/// the configuration or else the largest that fits.
+///
+/// # Errors
+/// As [`fit`].
+pub async fn plans(
+    gpu: &Gpu,
+    config: &Config,
+    material: &Material,
+) -> Result<Vec<(String, Summary)>> {
+    let model = material.model(config)?;
+    let initial = model.initial(config.seed);
+    let named = |what: &str, per_part: &str, batch: u32, micro: u32| {
+        let parts = batch / micro.max(1);
+        let of_parts =
+            if parts > 1 { format!(", in {parts} parts of {micro} images") } else { String::new() };
+        format!("{what}, {per_part} an iteration{of_parts}")
+    };
+    let mut plans = Vec::new();
+    let Config { stage1, stage2, .. } = config;
+    if stage1.iterations > 0 {
+        let learner = Learner::new(gpu, &model, &initial, stage1.optimiser()).await?;
+        let (stage, micro) = classifier_that_fits(config, material, &learner).await?;
+        let (update, attack) = stage.summaries();
+        let name = |what, times: &str| named(what, times, stage1.batch, micro);
+        plans.push((name("stage 1: update", "once"), update.clone()));
+        let step = attack.cloned();
+        plans.extend(
+            step.map(|step| (name("stage 1: attack step", &stage1.steps.to_string()), step)),
+        );
+    }
+    if config.stage2_iterations() > 0 {
+        let learner = Learner::new(gpu, &model, &initial, stage2.optimiser()).await?;
+        let (stage, micro) = dual_that_fits(config, material, &learner).await?;
+        let [update, step] = stage.summaries();
+        let name = |what, times| named(what, times, stage2.batch, micro);
+        plans.push((name("stage 2: update", "once"), update.clone()));
+        plans.push((name("stage 2: contrastive step", "T"), step.clone()));
+    }
+    Ok(plans)
+}
+
 async fn stage1(gpu: &Gpu, config: &Config, material: &Material) -> Result<Fit> {
     let (model, stage) = (material.model(config)?, &config.stage1);
     let weights = material.weights(&model, config.seed);
     let before = gpu.counts().bytes;
     let mut learner = Learner::new(gpu, &model, &weights, stage.optimiser()).await?;
-    let of = (Phase::Stage1, stage, "classification", config.objective);
-    let mut micro = stage.micro_batch;
-    let mut made = loop {
-        match ClassifierStage::new(config, material, &learner, of, (0, micro)).await {
-            Err(error @ Error::OutOfMemory(_)) => {
-                // Batch norm's statistics are of the whole batch.
-                let left_open = stage.micro_batch == 0 && !has_statistics(&learner);
-                micro = left_open.then(|| smaller(stage.batch, micro)).flatten().ok_or(error)?;
-            }
-            made => break made?,
-        }
-    };
+    let (mut made, micro_batch) = classifier_that_fits(config, material, &learner).await?;
     made.iterate(&mut learner, 0.0).await?;
     let began = Instant::now();
     made.iterate(&mut learner, 0.0).await?;
@@ -73,7 +146,7 @@ async fn stage1(gpu: &Gpu, config: &Config, material: &Material) -> Result<Fit> 
         phase: Phase::Stage1,
         iterations: stage.iterations,
         batch: stage.batch,
-        micro_batch: if micro == 0 { stage.batch } else { micro },
+        micro_batch,
         device_bytes: gpu.counts().bytes - before,
         seconds: [seconds; 2],
     })
@@ -84,16 +157,7 @@ async fn stage2(gpu: &Gpu, config: &Config, material: &Material) -> Result<Fit> 
     let weights = material.weights(&model, config.seed);
     let before = gpu.counts().bytes;
     let mut learner = Learner::new(gpu, &model, &weights, stage.optimiser()).await?;
-    let mut micro = stage.micro_batch;
-    let mut made = loop {
-        match DualStage::new(config, material, &learner, (0, micro)).await {
-            Err(error @ Error::OutOfMemory(_)) => {
-                let left_open = stage.micro_batch == 0;
-                micro = left_open.then(|| smaller(stage.batch, micro)).flatten().ok_or(error)?;
-            }
-            made => break made?,
-        }
-    };
+    let (mut made, micro_batch) = dual_that_fits(config, material, &learner).await?;
     let jem = config.objective == Objective::Jem;
     // As small as a batch allows: the buffer's size does not matter for the time.
     let small = Jem { buffer: stage.batch, ..config.jem.clone() };
@@ -120,7 +184,7 @@ async fn stage2(gpu: &Gpu, config: &Config, material: &Material) -> Result<Fit> 
         phase: Phase::Stage2,
         iterations: stage.iterations,
         batch: stage.batch,
-        micro_batch: if micro == 0 { stage.batch } else { micro },
+        micro_batch,
         device_bytes: gpu.counts().bytes - before,
         seconds,
     })

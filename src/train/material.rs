@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::config::{Model, WRN};
-use crate::data::{Augment, Images, Parts, Prepared, Reading, Source, Split};
+use crate::data::{Augment, Images, OodImages, Parts, Prepared, Reading, Source, Split};
 use crate::model::{Activation, Checkpoint, Network, Normalisation, StateDict, WideResNet};
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -20,12 +20,13 @@ pub struct Material {
     /// What the best weights are chosen by: the training images that `validate.images` keeps back, or else those that are
     /// evaluated on.
     pub validation: Arc<Prepared>,
+    /// Where contrastive images and samples start.
+    pub ood: OodImages,
     /// Of the source's training images, for the run's record.
     pub checksum: u64,
     /// What the classes are called, by label; empty where the data does not say.
     pub class_names: Vec<String>,
-    /// Files that could not be read and are left out, a sentence each.
-    pub damaged: Vec<String>,
+    damaged: Vec<String>,
     normalisation: Normalisation,
     /// What `model.weights` holds.
     start: Option<(Network, StateDict)>,
@@ -40,17 +41,36 @@ impl Material {
         let source = Source::parse(&data.train)?;
         let split = Split {
             held_out: (data.held_out as usize, seed),
-            validation: (config.validate.images as usize, seed ^ VALIDATION),
+            validation: (config.validate.kept(), seed ^ VALIDATION),
             most_test: config.evaluate.images as usize,
         };
         let parts = source.parts(reading, split)?;
         let Parts { train, statistics: [mean, std], test, validation, .. } = parts;
         let Parts { checksum, class_names, damaged, .. } = parts;
+        let ood = data.open_ood(train.channels())?;
         let path = &config.model.weights;
         let start = if path.is_empty() { None } else { Some(start(path, &train)?) };
         let (test, normalisation) = (Arc::new(test), Normalisation { mean, std });
         let validation = validation.map_or_else(|| Arc::clone(&test), Arc::new);
-        Ok(Self { train, test, validation, checksum, class_names, damaged, normalisation, start })
+        Ok(Self {
+            train,
+            test,
+            validation,
+            ood,
+            checksum,
+            class_names,
+            damaged,
+            normalisation,
+            start,
+        })
+    }
+
+    /// Files that could not be read so far and are left out, a sentence each: labelled images', then out-of-distribution ones'.
+    pub fn damaged(&self) -> [Vec<String>; 2] {
+        let mut labelled = self.damaged.clone();
+        let later = self.train.damaged();
+        labelled.extend(later.into_iter().filter(|line| !self.damaged.contains(line)));
+        [labelled, self.ood.damaged()]
     }
 
     /// The network that `model.weights` holds, or else the configuration's for these images, which are normalised by the

@@ -19,7 +19,7 @@ pub struct Metrics {
     pub judge_agreement: Option<f64>,
     /// Contrastive steps at the end of stage 2.
     pub t_reached: Option<u32>,
-    /// Of stage 2: real images over seconds.
+    /// Images that went through updates of both stages, over the seconds of these.
     pub images_per_second: Option<f64>,
     /// Adversarial training.
     pub seconds_stage1: Option<f64>,

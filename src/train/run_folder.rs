@@ -222,6 +222,8 @@ impl RunFolder {
         let log = opened.map_err(|error: io::Error| Error::bad_file(&file, error))?;
         let keep = config.checkpoint.keep as usize;
         let checkpoints = Checkpoints { all: path.join(CHECKPOINTS), keep };
+        let failed = |error| Error::bad_file(&checkpoints.all, error);
+        checkpoints.put_back().map_err(failed)?;
         let hyperparameters = flatten(&config.to_table()?);
         let curves = Curves::open(path, &Self::read_log(path)?, &hyperparameters)?;
         Ok(Self { path: path.into(), log, curves, checkpoints })
@@ -240,7 +242,7 @@ impl Checkpoints {
     pub fn write(&self, step: u64, files: &[(&str, Vec<u8>)]) -> Result<PathBuf> {
         let all = &self.all;
         let target = all.join(format!("step-{step}"));
-        let partial = all.join(format!(".step-{step}.tmp"));
+        let [partial, before] = ["tmp", "old"].map(|name| all.join(format!(".step-{step}.{name}")));
         let manifest: Map<String, Value> =
             files.iter().map(|(name, bytes)| ((*name).into(), entry(bytes))).collect();
         let manifest = Value::Object(manifest).to_string().into_bytes();
@@ -254,17 +256,35 @@ impl Checkpoints {
                 file.sync_all()?;
             }
             sync_folder(&partial)?;
-            remove_folder(&target)?;
+            // There is one of the two at any time: see `put_back`.
+            remove_folder(&before)?;
+            if target.exists() {
+                fs::rename(&target, &before)?;
+            }
             fs::rename(&partial, &target)?;
             sync_folder(all)
         })();
         if let Err(error) = written {
             // What is left over is ignored by readers, and the first error is the one to tell.
-            drop(remove_folder(&partial));
+            drop((self.put_back(), remove_folder(&partial)));
             return Err(Error::bad_file(&target, error));
         }
         self.remove_others(step).map_err(|error| Error::bad_file(all, error))?;
         Ok(target)
+    }
+
+    /// What a crash left aside between taking one away and putting another of the same step in its place.
+    fn put_back(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.all)? {
+            let (name, path) = entry.map(|entry| (entry.file_name(), entry.path()))?;
+            let step = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(".old"));
+            let Some(step) = step else { continue };
+            let target = self.all.join(step);
+            if step_of(step).is_some() && !target.exists() {
+                fs::rename(path, target)?;
+            }
+        }
+        Ok(())
     }
 
     /// Leaves the last `keep` whole checkpoints up to `step`, and nothing that was abandoned half written.
@@ -373,7 +393,11 @@ pub(crate) fn write_whole(file: &Path, bytes: &[u8]) -> Result<()> {
         fs::rename(&partial, file)?;
         file.parent().map_or(Ok(()), sync_folder)
     })();
-    written.map_err(|error| Error::bad_file(file, error))
+    written.map_err(|error| {
+        // On a full disk what was written of it would be in the way of the next.
+        drop(fs::remove_file(&partial));
+        Error::bad_file(file, error)
+    })
 }
 
 fn remove_folder(path: &Path) -> io::Result<()> {

@@ -18,10 +18,12 @@ const REPLAY: &str = "replay";
 pub(super) struct Memory {
     /// Of stage 2.
     pub recall: Recall,
-    /// Images that went through updates.
+    /// Training images that were drawn, as `stop.images` counts them.
     pub images: u64,
     /// How often it went back after it diverged.
     pub roll_backs: u32,
+    /// The step that it last went back to.
+    pub returned: Option<u64>,
     /// Best accuracy under attack on the validation images.
     pub best: Option<f64>,
     /// Validations since.
@@ -57,7 +59,7 @@ pub async fn take(
         return Ok(None);
     }
     let average = part_of(&weights, "average.");
-    let Memory { recall, images, roll_backs, best, stale, micro } = memory;
+    let Memory { recall, images, roll_backs, returned, best, stale, micro } = memory;
     if let Some(replay) = &recall.replay {
         weights.insert(REPLAY, replay.tensor()?);
     }
@@ -66,12 +68,14 @@ pub async fn take(
     let [micro1, micro2] = micro;
     let mut metadata = Metadata { step: Some(step), ..Metadata::default() };
     let best = best.map_or(String::new(), |best| best.to_bits().to_string());
+    let returned = returned.map_or(String::new(), |step| step.to_string());
     let noted = [
         ("optimiser_steps", learner.steps.to_string()),
         ("t", recall.curriculum.t.to_string()),
         ("auc_window", window.collect::<Vec<_>>().join(" ")),
         ("images", images.to_string()),
         ("roll_backs", roll_backs.to_string()),
+        ("returned", returned),
         ("best", best),
         ("stale", stale.to_string()),
         ("micro_batches", format!("{micro1} {micro2}")),
@@ -122,6 +126,7 @@ pub async fn restore(
     let restored = Memory {
         images: one("images")?.unwrap_or(0),
         roll_backs: small(one("roll_backs")?.unwrap_or(0)),
+        returned: one("returned")?,
         best: one("best")?.map(f64::from_bits),
         stale: small(one("stale")?.unwrap_or(0)),
         micro: match numbers("micro_batches", later("micro_batches"))?[..] {
@@ -130,6 +135,10 @@ pub async fn restore(
         },
         recall: memory.recall.clone(),
     };
+    let infinite = |(_, tensor): &(&str, &Tensor)| tensor.data.iter().any(|x| !x.is_finite());
+    if let Some((name, _)) = weights.iter().find(infinite) {
+        return Err(Error::bad_file(&path, format_args!("{name} has values that are not finite")));
+    }
     for (prefix, part) in parts(learner) {
         part.write(&part_of(&weights, prefix)).await?;
     }

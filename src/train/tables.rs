@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{COUNT, LENGTH, SHARE, STEPS, within};
+use super::limits::{COUNT, LENGTH, SHARE, STEPS, within};
 use super::{Contrast, Optimiser, Score};
 use crate::Result;
+use crate::data::Kept;
 
 /// What is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,29 +169,48 @@ impl Jem {
     pub(super) const CONTRAST: Contrast = Contrast::EnergyGap;
 }
 
-/// `[stop]`: ends training before its iterations are over, as if they were; 0 for never
+/// `[stop]`: ends training before its iterations are over, as if they were; 0 for never. Which of them did is told and logged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stop {
-    /// Images that went through updates.
+    /// Training images that were drawn, each time anew: a batch an iteration in stage 1, in stage 2 a real and a classified
+    /// one. Out-of-distribution and contrastive images and the attacked copies of TRADES do not count.
     pub images: u32,
-    /// Such images over the training images.
+    /// Such images over the number of training images.
     pub epochs: f64,
     /// Of training, time before a resume included.
     pub minutes: f64,
-    /// Validations in a row without a better one.
+    /// Validations in a row without a better one: they end the stage that runs, so that stage 2 follows stage 1.
     pub plateau: u32,
 }
 
 /// `[validate]`: clean and attacked accuracy of the averaged weights during training, with `[evaluate]`'s attack; the best
 /// attacked accuracy's weights are kept
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Validate {
-    /// Iterations from one to the next; 0 for none.
+    /// Iterations from one to the next; 0 for none, which keeps no images from training.
     pub every: u32,
-    /// Training images that are kept from training for it; 0 takes those that are evaluated on, as the authors do.
-    pub images: u32,
+    /// Training images that are kept from training for it: a share below 1, a number from 1 on; 0 takes those that are
+    /// evaluated on, as the authors do.
+    pub images: f64,
+}
+
+impl Default for Validate {
+    fn default() -> Self {
+        Self { every: 500, images: 0.05 }
+    }
+}
+
+impl Validate {
+    /// What is kept from training.
+    pub(super) fn kept(&self) -> Kept {
+        match self.images {
+            _ if self.every == 0 => Kept::Images(0),
+            share if share < 1.0 => Kept::Share(share),
+            count => Kept::Images(count as usize),
+        }
+    }
 }
 
 /// Whether the values are within their ranges.
@@ -213,5 +233,5 @@ pub(super) fn check(
     within("stop.minutes", stop.minutes, 0.0..=1e9)?;
     within("stop.plateau", stop.plateau, COUNT)?;
     within("validate.every", validate.every, COUNT)?;
-    within("validate.images", validate.images, COUNT)
+    within("validate.images", validate.images, 0.0..=1e8)
 }

@@ -180,6 +180,7 @@ fn events_and_table_have_what_the_log_has() {
             ("learning_rate", step.learning_rate),
             ("images_per_second", step.images_per_second),
             ("seconds", step.seconds),
+            ("wait_share", step.wait_share),
         ];
         for (name, value) in numbers {
             let tag = format!("{}/{name}", step.phase);

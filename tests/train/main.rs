@@ -10,7 +10,10 @@
 )]
 
 mod curves;
+mod kills;
 mod objectives;
+mod presets;
+mod trouble;
 
 use lapidary::gpu::{Counts, Gpu, Options};
 use lapidary::model::Checkpoint;
@@ -190,15 +193,23 @@ fn killed_in_stage_2() {
 #[cfg(unix)]
 #[test]
 fn a_signal_saves_and_stops() {
-    let moments =
-        [(r#""iteration":2,"#, 1, "TERM"), (r#""phase":"stage2","iteration":1,"#, 2, "USR1")];
-    for (text, stage, signal) in moments {
+    // The last comes while a checkpoint is being written.
+    let moments = [
+        (r#""iteration":2,"#, 1, "TERM", "1000"),
+        (r#""phase":"stage2","iteration":1,"#, 2, "USR1", "1000"),
+        (".step-4.tmp", 1, "TERM", "2"),
+    ];
+    for (moment, stage, signal, every) in moments {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("run");
-        let mut command = begin(&out, &["checkpoint.every=1000"]);
+        let mut command = begin(&out, &[&format!("checkpoint.every={every}")]);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let began = Instant::now();
-        while !logged(&out, text) {
+        let now = || match moment.starts_with('.') {
+            true => out.join("checkpoints").join(moment).exists(),
+            false => logged(&out, moment),
+        };
+        while !now() {
             let ended = child.try_wait().unwrap();
             assert!(ended.is_none() && began.elapsed() < PATIENCE, "too late: {ended:?}");
             std::thread::sleep(Duration::from_micros(200));
@@ -259,6 +270,16 @@ fn plan_and_runs_say_what_there_is() {
     let text = String::from_utf8_lossy(&list.stdout).into_owned();
     assert_eq!(text.lines().count(), 3, "{text}");
     assert!(text.contains("finished") && text.contains("stage2 4/4"), "{text}");
+    // One that cannot be read hides no other.
+    std::fs::create_dir(here.join("runs/broken")).unwrap();
+    std::fs::write(here.join("runs/broken/config.toml"), "preset = \"nosuch\"").unwrap();
+    let list = program(&["runs"], here);
+    succeeded(&list);
+    let text = String::from_utf8_lossy(&list.stdout).into_owned();
+    assert_eq!((text.lines().count(), text.matches("finished").count()), (4, 2), "{text}");
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("unreadable: runs/broken") && last.contains("nosuch"), "{text}");
+    assert_eq!(program(&["runs", "runs/a", "runs/broken"], here).status.code(), Some(2));
     let both = program(&["runs", "runs/a", "runs/b"], here);
     let text = String::from_utf8_lossy(&both.stdout).into_owned();
     let seed = text.lines().find(|line| line.starts_with("seed")).unwrap();

@@ -4,7 +4,7 @@ use lapidary::Error;
 use lapidary::gpu::{Gpu, Options};
 use lapidary::model::Checkpoint;
 use lapidary::train::{
-    BEST_FILE, Config, Event, Flow, Material, Outcome, RunFolder, Step, latest_checkpoint,
+    BEST_FILE, Config, Event, Flow, Material, Outcome, Phase, RunFolder, Step, latest_checkpoint,
     read_checkpoint, train,
 };
 use std::path::Path;
@@ -21,7 +21,7 @@ const SMALL: [&str; 7] = [
     "checkpoint.keep=1000",
 ];
 
-fn config(objective: &str, more: &[&str]) -> Config {
+pub(crate) fn config(objective: &str, more: &[&str]) -> Config {
     let objective = format!("objective={objective}");
     let sets: Vec<_> = SMALL.iter().chain(&[objective.as_str()]).chain(more).copied().collect();
     Config::preset("fashion-tiny").unwrap().with(&sets).unwrap()
@@ -32,26 +32,41 @@ fn gpu() -> &'static Gpu {
     GPU.get_or_init(|| pollster::block_on(Gpu::new(&Options::from_env())).unwrap())
 }
 
-/// Trains in a folder, from where it is; after `crash` iterations of this process it fails and saves nothing more.
-fn run(out: &Path, config: &Config, crash: usize) -> lapidary::Result<(Outcome, Vec<Event>)> {
+/// Trains in a folder, from where it is; where `crash` says so it fails and saves nothing more.
+pub(crate) fn run_until(
+    out: &Path,
+    config: &Config,
+    mut crash: impl FnMut(&Event) -> bool,
+) -> lapidary::Result<(Outcome, Vec<Event>)> {
     let mut folder = match RunFolder::is_begun(out) {
         true => RunFolder::resume(out, config)?,
         false => RunFolder::create(out, config)?,
     };
     let material = Material::load(config)?;
     let mut events = Vec::new();
-    let mut over = 0;
     let mut observer = |event: &Event| {
         events.push(event.clone());
-        over += usize::from(matches!(event, Event::Step(_)));
-        if over >= crash { Err(Error::Stopped) } else { Ok(Flow::Continue) }
+        if crash(event) { Err(Error::Stopped) } else { Ok(Flow::Continue) }
     };
     let training = train(gpu(), config, &material, &mut folder, &mut observer);
     let outcome = pollster::block_on(training)?;
     Ok((outcome, events))
 }
 
-fn steps(events: &[Event]) -> Vec<&Step> {
+/// The same, crashing after so many iterations of this process.
+pub(crate) fn run(
+    out: &Path,
+    config: &Config,
+    crash: usize,
+) -> lapidary::Result<(Outcome, Vec<Event>)> {
+    let mut over = 0;
+    run_until(out, config, |event| {
+        over += usize::from(matches!(event, Event::Step(_)));
+        over >= crash
+    })
+}
+
+pub(crate) fn steps(events: &[Event]) -> Vec<&Step> {
     fn step(event: &Event) -> Option<&Step> {
         if let Event::Step(step) = event { Some(step) } else { None }
     }
@@ -138,7 +153,7 @@ fn jem_that_diverges_is_stopped() {
     }
 }
 
-fn last(out: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn last(out: &Path) -> Vec<(String, Vec<u8>)> {
     read_checkpoint(latest_checkpoint(out).unwrap().unwrap().1).unwrap()
 }
 
@@ -189,6 +204,43 @@ fn diverged_training_goes_back_and_on_with_half_the_rate() {
     assert!(rate < 100.0 * 0.5_f32.powi(times as i32), "{rate} after {times}");
 }
 
+/// Killed between a roll-back and the checkpoint after it, a run goes on as one that nothing interrupts: at the same rate,
+/// from the same step.
+#[test]
+fn a_roll_back_survives_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let absurd = [
+        "stage1.iterations=20",
+        "stage1.learning_rate=100",
+        "stage1.weight_decay=1",
+        "stage1.momentum=0.99",
+        "checkpoint.every=1",
+        "checkpoint.roll_backs=40",
+    ];
+    let config = config("at", &absurd);
+    let [whole, broken] = ["whole", "broken"].map(|name| folder.path().join(name));
+    let (_, events) = run(&whole, &config, usize::MAX).unwrap();
+    let is_back = |event: &Event| matches!(event, Event::Note { text } if text.contains("half"));
+    let times = events.iter().filter(|event| is_back(event)).count();
+    assert!(times > 1, "the second may go further back");
+    // Each process crashes an iteration after the first time that it went back.
+    let mut crashes = 0;
+    loop {
+        let mut back = false;
+        let ended = run_until(&broken, &config, |event| {
+            back |= is_back(event);
+            back && matches!(event, Event::Step(_))
+        });
+        match ended {
+            Ok(_) => break,
+            Err(Error::Stopped) if crashes < times => crashes += 1,
+            Err(error) => panic!("{error} after {crashes} crashes"),
+        }
+    }
+    assert_eq!(crashes, times);
+    assert!(last(&broken) == last(&whole), "a run that crashed after it went back differs");
+}
+
 #[test]
 fn a_damaged_checkpoint_is_passed_over() {
     let folder = tempfile::tempdir().unwrap();
@@ -230,14 +282,24 @@ fn parts_of_a_batch_are_as_good_as_the_whole() {
 #[test]
 fn training_ends_where_it_is_told_to() {
     let long = ["stage1.iterations=1000", "checkpoint.every=1000"];
+    // Iterations, and the images that went through their updates. Of 16 images each, a second passes for every one that
+    // TRADES and RATIO draw, and stage 2 makes one of two that it draws; but what counts are those that are drawn.
+    let short = ["stage1.iterations=1", "stage2.iterations=1000", "checkpoint.every=1000"];
     let cases = [
-        ("stop.images=40", 3),
-        ("stop.epochs=0.011", 3), // of 3,000 images
-        ("stop.minutes=1e-6", 0),
+        ("dat", &long[..], "stop.images=40", 3, 48),
+        ("trades", &long, "stop.images=40", 3, 96),
+        ("ratio", &long, "stop.images=40", 3, 96),
+        ("dat", &short, "stop.images=70", 3, 16 + 2 * 48),
+        ("dat", &long, "stop.epochs=0.011", 3, 48), // of 3,000 images
+        ("dat", &long, "stop.minutes=1e-6", 0, 0),
     ];
-    for (stop, iterations) in cases {
-        let events = trained("dat", &[&long[..], &[stop]].concat());
-        assert_eq!(steps(&events).len(), iterations, "{stop}");
+    for (objective, more, stop, iterations, images) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(objective, &[more, &[stop]].concat());
+        let (outcome, events) = run(&folder.path().join("run"), &config, usize::MAX).unwrap();
+        assert_eq!((steps(&events).len(), outcome.images), (iterations, images), "{stop}");
+        let key = stop.split('=').next().unwrap();
+        assert!(told(&events, key), "{stop}: {events:?}");
     }
 
     // Weights that do not change get no better: the first validation is the best, and two more are enough.
@@ -252,6 +314,42 @@ fn training_ends_where_it_is_told_to() {
     assert_eq!(judged, [false, true, false, true, false, true]);
     let best = Checkpoint::read(out.join(BEST_FILE)).unwrap();
     assert_eq!(best.metadata.step, Some(2));
+    assert!(told(&events, "stage1 ends after 6 of 1000 iterations: 2 validations"));
     // It stays ended.
     assert!(steps(&run(&out, &config, usize::MAX).unwrap().1).is_empty());
+}
+
+/// What a person was told and the log has.
+pub(crate) fn told(events: &[Event], words: &str) -> bool {
+    events.iter().any(|event| matches!(event, Event::Note { text } if text.contains(words)))
+}
+
+/// Where stage 1 learns no more stage 2 begins, and the same after a crash between the two.
+#[test]
+fn a_plateau_ends_its_stage_alone() {
+    let plateau = [
+        "stage1.iterations=1000",
+        "stage1.learning_rate=0",
+        "stage2.iterations=2",
+        "stop.plateau=1",
+        "validate.every=1",
+        "validate.images=16",
+        "evaluate.batch=16",
+        "checkpoint.every=1",
+    ];
+    let config = config("dat", &plateau);
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, broken] = ["whole", "broken"].map(|name| folder.path().join(name));
+    let (_, events) = run(&whole, &config, usize::MAX).unwrap();
+    let done: Vec<_> = steps(&events).iter().map(|step| (step.phase, step.iteration)).collect();
+    let wanted = [(Phase::Stage1, 1), (Phase::Stage1, 2), (Phase::Stage2, 1), (Phase::Stage2, 2)];
+    assert_eq!(done, wanted);
+    assert!(told(&events, "stage1 ends after 2 of 1000 iterations: 1 validations"), "{events:?}");
+    let log = RunFolder::read_log(&whole).unwrap();
+    assert!(told(&log, "stop.plateau"));
+    assert_eq!(latest_checkpoint(&whole).unwrap().unwrap().0, 1002);
+    let ended = |event: &Event| told(std::slice::from_ref(event), "stop.plateau");
+    assert!(matches!(run_until(&broken, &config, ended), Err(Error::Stopped)));
+    run(&broken, &config, usize::MAX).unwrap();
+    assert!(last(&broken) == last(&whole), "a run that crashed between the stages differs");
 }

@@ -1,21 +1,14 @@
 //! Data sets of every format, written here as their makers write them: what is read, in which order, by any number of
 //! threads, and what is said of damaged ones.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tests may; clippy.toml reaches only into functions marked as tests, not their helpers"
-)]
-
 use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use crate::{assert_says, gzip};
 use image::{ImageFormat, RgbImage};
 use lapidary::data::{
-    Augment, Batch, BatchSource, Images, Loader, Ood, Part, Reading, Source, Split,
+    Augment, Batch, BatchSource, Images, Kept, Loader, Ood, Part, Reading, Source, Split,
 };
 
 fn source(path: &Path) -> Source {
@@ -24,18 +17,12 @@ fn source(path: &Path) -> Source {
 
 /// So many held out by a seed, none for validation.
 fn split(held_out: usize, seed: u64, most_test: usize) -> Split {
-    Split { held_out: (held_out, seed), validation: (0, 0), most_test }
+    Split { held_out: (held_out, seed), validation: (Kept::Images(0), 0), most_test }
 }
 
 /// What reading a part says is wrong.
 fn error(path: &Path, part: Part) -> String {
     source(path).load(part, 8).unwrap_err().to_string()
-}
-
-fn assert_says(message: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(message.contains(part), "{part:?} is not in {message:?}");
-    }
 }
 
 /// A smooth picture that differs from others of another number.
@@ -59,12 +46,6 @@ fn tar(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
         archive.append_data(&mut header, name, bytes.as_slice()).unwrap();
     }
     archive.into_inner().unwrap()
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 // ---- CIFAR
@@ -212,7 +193,8 @@ fn shards_follow_their_names() {
     assert_says(&error(folder.path(), Part::Train), &["c.tar", "9 has no .cls"]);
     assert_says(&error(&file, Part::Test), &["not divided"]);
     // Without any labels they serve as out-of-distribution images, and for nothing else.
-    assert!(Ood::parse(file.to_str().unwrap()).unwrap().batches("x", 0, 2, 3, 8).is_ok());
+    let ood = Ood::parse(file.to_str().unwrap()).unwrap();
+    assert!(ood.open([3, 8], Augment::CropFlip, 0.0).unwrap().batches("x", 0, 2).is_ok());
     let parts = source(&file).parts(Reading::new(8, 0.1, &[]), split(1, 0, 1));
     assert_says(&parts.unwrap_err().to_string(), &["no labels"]);
 }
@@ -389,7 +371,7 @@ fn every_source(folder: &Path) -> Vec<BatchSource> {
         let ood = Ood::parse(text).unwrap();
         assert_eq!(Ood::parse(&ood.to_string()).unwrap(), ood);
         let augment = Augment::ResizedCrop;
-        all.push(ood.augmented("ood", 3, 5, [3, 16], augment, 0.1).unwrap());
+        all.push(ood.open([3, 16], augment, 0.1).unwrap().batches("ood", 3, 5).unwrap());
     }
     all
 }
@@ -457,7 +439,8 @@ fn each_image_comes_once_an_epoch_and_each_time_otherwise() {
 #[test]
 fn a_mixture_has_its_shares() {
     let noise = Ood::parse("3*builtin:noise + 1*builtin:fractal").unwrap();
-    let batch = noise.batches("x", 0, 400, 1, 8).unwrap().batch(0).unwrap();
+    let batch = noise.open([1, 8], Augment::None, 0.0).unwrap().batches("x", 0, 400).unwrap();
+    let batch = batch.batch(0).unwrap();
     assert!(batch.labels.is_empty());
     // Neighbours in noise have nothing to do with each other.
     let is_noise = |image: &&[f32]| {
@@ -505,4 +488,46 @@ fn damaged_pictures_on_disk_are_passed_over_listed_and_limited() {
     }
     let error = read(0.0).and_then(batches).unwrap_err().to_string();
     assert_says(&error, &["at most 0"]);
+}
+
+/// Out-of-distribution pictures are read once for all streams, in memory or on disk, and have an identity and a limit too.
+#[test]
+fn damaged_ood_pictures_are_listed_and_limited() {
+    let folder = tempfile::tempdir().unwrap();
+    class_folders(folder.path());
+    let mixture = format!("1*builtin:noise + 3*{}", folder.path().display());
+    let open = |text: &str, augment, max_bad| Ood::parse(text)?.open([3, 8], augment, max_bad);
+    let draw = |text: &str, augment, max_bad| {
+        let ood = open(text, augment, max_bad)?;
+        let batches = ood.batches("x", 0, 30)?;
+        let drawn = (0..3).map(|step| batches.batch(step)).collect::<lapidary::Result<Vec<_>>>()?;
+        Ok::<_, lapidary::Error>((drawn, ood.checksum(), ood.damaged()))
+    };
+    let alone = folder.path().to_str().unwrap();
+    let on_disk = Augment::parse("resized-crop").unwrap();
+    for augment in [Augment::CropFlip, on_disk] {
+        let (_, checksum, damaged) = draw(alone, augment, 0.0).unwrap();
+        assert!(checksum.is_some() && damaged.is_empty());
+    }
+    assert_eq!(draw("builtin:noise", on_disk, 0.0).unwrap().1, None);
+    let before = [alone, &mixture].map(|text| draw(text, on_disk, 0.0).unwrap().1);
+    for name in ["ant/03.jpg", "cow/11.jpg"] {
+        let bytes = fs::read(folder.path().join(name)).unwrap();
+        fs::write(folder.path().join(name), &bytes[..bytes.len() / 2]).unwrap();
+    }
+    for text in [alone, &mixture] {
+        for augment in [Augment::CropFlip, on_disk] {
+            let (drawn, checksum, damaged) = draw(text, augment, 2.0).unwrap();
+            assert_eq!((drawn.len(), damaged.len()), (3, 2), "{damaged:?}");
+            assert_says(&damaged.join(" "), &["03.jpg", "11.jpg"]);
+            assert!(!before.contains(&checksum));
+            let error = draw(text, augment, 0.1).unwrap_err().to_string();
+            assert_says(&error, &["2 of 12", "data.max_bad"]);
+        }
+    }
+    // What has gone since it was listed is not damaged: it may come back.
+    let ood = open(alone, on_disk, 0.9).unwrap();
+    fs::rename(folder.path().join("bee"), folder.path().join("wasp")).unwrap();
+    let error = ood.batches("x", 0, 30).unwrap().batch(0).unwrap_err().to_string();
+    assert_says(&error, &["bee", "has gone"]);
 }

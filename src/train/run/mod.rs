@@ -1,13 +1,19 @@
 //! A run: stage 1, stage 2, checkpoints between, exactly resumable.
 
-use super::run_folder::whole_checkpoints;
+mod judge;
+mod record;
+mod recovery;
+
+pub use judge::train_judge;
+
+use self::record::{minutes_before, record_data};
 use super::saver::Saver;
-use super::stages::{ClassifierStage, DualStage, Recall, has_statistics, smaller};
-use super::state::{self, Memory, STATE_FILE};
+use super::stages::{ClassifierStage, DualStage, PerIteration, Recall, has_statistics, smaller};
+use super::state::{self, Memory};
 use super::validate::Validator;
 use super::{
     Config, Curriculum, Event, Flow, Learner, Material, Objective, Observer, Phase, ReplayBuffer,
-    RunFolder, Stage1, Step, read_checkpoint,
+    RunFolder, Step,
 };
 use crate::gpu::Gpu;
 use crate::model::{Checkpoint, Metadata, Network, StateDict};
@@ -83,17 +89,14 @@ pub async fn train(
         validator: None,
         last_good: None,
         saved: None,
-        returned: None,
         step: 0,
         images: 0,
         seconds: Seconds::default(),
         began: Instant::now(),
         minutes,
+        damaged: Vec::new(),
     };
-    for damaged in &material.damaged {
-        let note = Event::note(format!("left out: {damaged}"));
-        tell(run.folder, run.observer, &note)?;
-    }
+    run.tell_damaged()?;
     record_data(run.folder, config, material)?;
     run.resume(u64::MAX).await?;
     let finished = loop {
@@ -125,95 +128,11 @@ fn fresh(config: &Config, model: &Network) -> Memory {
         recall: Recall { curriculum, replay },
         images: 0,
         roll_backs: 0,
+        returned: None,
         best: None,
         stale: 0,
         micro: [config.stage1.micro_batch, config.stage2.micro_batch],
     }
-}
-
-/// Of training, by the log. A checkpoint does not have it: resumed and unbroken runs would differ in it.
-fn minutes_before(folder: &RunFolder) -> Result<f64> {
-    let (mut minutes, mut last) = (0.0, 0.0);
-    for event in RunFolder::read_log(folder.path())? {
-        match event {
-            Event::Phase { .. } => minutes += std::mem::take(&mut last),
-            Event::Step(step) if step.phase <= Phase::Stage2 => {
-                last = step.seconds.map_or(last, |seconds| f64::from(seconds) / 60.0);
-            }
-            _ => {}
-        }
-    }
-    Ok(minutes + last)
-}
-
-/// Trains the same network plainly on the same images: the judge of samples, never used in training.
-pub async fn train_judge(
-    gpu: &Gpu,
-    config: &Config,
-    material: &Material,
-    folder: &mut RunFolder,
-    observer: &mut Observer<'_>,
-) -> Result<Option<Checkpoint>> {
-    let model = material.model(config)?;
-    // Of its own beginning and its own order of images.
-    let weights = model.initial(config.seed.wrapping_add(1 << 32));
-    let mut learner = Learner::new(gpu, &model, &weights, config.stage1.optimiser()).await?;
-    let judge = &config.judge;
-    let stage = Stage1 {
-        iterations: judge.iterations,
-        batch: judge.batch,
-        learning_rate: judge.learning_rate,
-        steps: 0,
-        micro_batch: 0,
-        warm_up: 0,
-        decay_from: 0.0,
-        ..config.stage1.clone()
-    };
-    let total = u64::from(stage.iterations);
-    let begin = Event::Phase { phase: Phase::Judge, done: 0, total };
-    if tell(folder, observer, &begin)? == Flow::Stop {
-        return Ok(None);
-    }
-    let of = (Phase::Judge, &stage, "judge", Objective::At);
-    let mut training = ClassifierStage::new(config, material, &learner, of, (0, 0)).await?;
-    for _ in 0..total {
-        let step = training.iterate(&mut learner, 1.0).await?;
-        check(&step, step.iteration, f64::INFINITY)?;
-        if tell(folder, observer, &Event::Step(step))? == Flow::Stop {
-            return Ok(None);
-        }
-    }
-    // The live weights: a plain classifier has no use for averages.
-    let weights = learner.live.download().await?;
-    let metadata = Metadata { side: Some(config.data.side), ..model.metadata() };
-    Ok(Some(Checkpoint { metadata, weights, source: PathBuf::from("judge") }))
-}
-
-/// What the run is trained on, as `data.json`; a run that goes on has to find the same.
-fn record_data(folder: &RunFolder, config: &Config, material: &Material) -> Result<()> {
-    const NAME: &str = "data.json";
-    let checksum = format!("{:016x}", material.checksum);
-    let file = folder.path().join(NAME);
-    if let Ok(bytes) = std::fs::read(&file) {
-        let known: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|error| Error::bad_file(&file, error))?;
-        let known = known.get("checksum").and_then(|known| known.as_str()).unwrap_or_default();
-        if known != checksum {
-            let reason = format!(
-                "the run began with data of checksum {known:?}, but {} now has {checksum:?}",
-                config.data.train
-            );
-            return Err(Error::bad_file(file, reason));
-        }
-    }
-    let record = serde_json::json!({
-        "train": config.data.train,
-        "checksum": checksum,
-        "training_images": material.train.len(),
-        "test_images": material.test.len(),
-        "damaged": material.damaged,
-    });
-    folder.write(NAME, format!("{record:#}\n").as_bytes()).map(drop)
 }
 
 pub(super) fn tell(
@@ -260,8 +179,6 @@ struct Run<'a, 'o> {
     last_good: Option<PathBuf>,
     /// The step of the last checkpoint that was begun.
     saved: Option<u64>,
-    /// The checkpoint that diverged training last went back to.
-    returned: Option<u64>,
     /// Iterations over both stages that are over.
     step: u64,
     images: u64,
@@ -269,125 +186,49 @@ struct Run<'a, 'o> {
     began: Instant,
     /// Of training, before this process.
     minutes: f64,
+    /// Files that were told to be left out.
+    damaged: Vec<String>,
 }
 
 impl Run<'_, '_> {
-    /// From the last checkpoint up to step `most` that can be read; from the beginning where there is none.
-    async fn resume(&mut self, most: u64) -> Result<()> {
-        let mut refused = None;
-        let all = whole_checkpoints(self.folder.path())?;
-        for (step, path) in all.into_iter().filter(|(step, _)| *step <= most) {
-            match self.load(step, &path).await {
-                Ok(()) => {
-                    if let Some(error) = refused {
-                        let note = format!("went on from step {step}: {error}");
-                        tell(self.folder, self.observer, &Event::note(note))?;
-                    }
-                    return Ok(());
-                }
-                // The files may be damaged: the one before may do.
-                Err(error @ (Error::BadFile { .. } | Error::Mismatch { .. })) => {
-                    refused.get_or_insert(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        refused.map_or(Ok(()), Err)
-    }
-
-    async fn load(&mut self, step: u64, path: &std::path::Path) -> Result<()> {
-        let files = read_checkpoint(path)?;
-        let state = files.iter().find(|(name, _)| name == STATE_FILE);
-        let missing = || Error::bad_file(path, format_args!("no {STATE_FILE} in it"));
-        let (_, bytes) = state.ok_or_else(missing)?;
-        let (config, model) = (self.config, self.learner.model.clone());
-        let stage2 = step > u64::from(config.stage1.iterations);
-        let optimiser = if stage2 { config.stage2.optimiser() } else { config.stage1.optimiser() };
-        let gpu = self.learner.live.gpu().clone();
-        let weights = self.material.weights(&model, config.seed);
-        let mut learner = Learner::new(&gpu, &model, &weights, optimiser).await?;
-        let mut memory = fresh(config, &model);
-        let of = state::restore(&mut learner, &mut memory, path, bytes).await?;
-        if of != step {
-            let reason = format!("the state is of step {of}, the folder's name of {step}");
-            return Err(Error::bad_file(path, reason));
-        }
-        (self.learner, self.memory, self.step) = (learner, memory, step);
-        (self.last_good, self.saved) = (Some(path.into()), Some(step));
-        Ok(())
-    }
-
-    /// After diverged training back to a checkpoint; Err with what cannot be mended.
-    async fn after_error(&mut self, error: Error) -> Result<()> {
-        // Whether or not the checkpoint before could be written, this error came first.
-        let settled = self.settle();
-        match error {
-            Error::Diverged { step, what, .. } => {
-                let roll_backs = self.memory.roll_backs + 1;
-                let last_good = self.last_good.clone();
-                let diverged = Error::Diverged { step, what, last_good };
-                if roll_backs > self.config.checkpoint.roll_backs {
-                    return Err(diverged);
-                }
-                settled?;
-                let note = format!("{diverged}: back, at half the learning rate");
-                tell(self.folder, self.observer, &Event::note(note))?;
-                // From where it went before without reaching another, it goes further back: what diverges was near it then.
-                let most = match self.saved {
-                    Some(saved) if self.returned == Some(saved) => saved.checked_sub(1),
-                    saved => saved,
-                };
-                self.begin_anew().await?;
-                if let Some(most) = most {
-                    self.resume(most).await?;
-                    if self.saved.is_none() {
-                        // Beginning anew would put checkpoints in the place of those that are kept.
-                        return Err(diverged);
-                    }
-                }
-                self.returned = self.saved;
-                self.memory.roll_backs = roll_backs;
-                Ok(())
-            }
-            error @ Error::BadFile { .. } => {
-                if self.saved != Some(self.step) && self.step > 0 {
-                    // As far as that goes: what cannot be written now does not matter beside the error.
-                    let saved = self.save().await.and_then(|()| self.settle());
-                    drop(saved);
-                }
-                Err(error)
-            }
-            other => Err(other),
-        }
-    }
-
-    /// As before the first iteration.
-    async fn begin_anew(&mut self) -> Result<()> {
-        let (config, model) = (self.config, self.learner.model.clone());
-        let weights = self.material.weights(&model, config.seed);
-        let gpu = self.learner.live.gpu().clone();
-        self.learner = Learner::new(&gpu, &model, &weights, config.stage1.optimiser()).await?;
-        self.memory = fresh(config, &model);
-        (self.step, self.saved, self.last_good) = (0, None, None);
-        Ok(())
-    }
-
     /// Both, as far as they are not over; false where the observer stopped them.
     async fn stages(&mut self) -> Result<bool> {
         Ok(self.stage1().await? && self.stage2().await?)
     }
 
-    /// Whether training ends before its iterations are over.
-    fn ended(&self) -> bool {
+    /// Why training ends before its iterations are over, if it does.
+    fn ended(&self) -> Option<String> {
         let stop = &self.config.stop;
         let images = self.memory.images as f64;
         let epochs = images / self.material.train.len().max(1) as f64;
         let minutes = self.minutes + self.began.elapsed().as_secs_f64() / 60.0;
-        let reached = |most: f64, value: f64| most > 0.0 && value >= most;
-        reached(stop.images.into(), images)
-            || reached(stop.epochs, epochs)
-            || reached(stop.minutes, minutes)
-            || reached(stop.plateau.into(), self.memory.stale.into())
+        let limits = [
+            ("images", f64::from(stop.images), images),
+            ("epochs", stop.epochs, epochs),
+            ("minutes", stop.minutes, minutes),
+        ];
+        let (name, most, _) =
+            limits.into_iter().find(|&(_, most, value)| most > 0.0 && value >= most)?;
+        Some(format!("stop.{name} = {most} is reached"))
+    }
+
+    /// Why the stage that runs ends before its iterations are over, if it does.
+    fn plateau(&self) -> Option<String> {
+        let (most, stale) = (self.config.stop.plateau, self.memory.stale);
+        let reached = most > 0 && stale >= most;
+        reached.then(|| format!("{stale} validations in a row were no better (stop.plateau)"))
+    }
+
+    /// Says why a stage ends after `done` of its `total` iterations, if it does before the last.
+    fn told_why(&mut self, phase: Phase, done: u64, total: u64) -> Result<()> {
+        let why = self.ended().map(|why| format!("{why}, training is over"));
+        match why.or_else(|| self.plateau()) {
+            Some(why) if done < total => {
+                let note = format!("{phase} ends after {done} of {total} iterations: {why}");
+                tell(self.folder, self.observer, &Event::note(note)).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Half of the learning rate for each time that training diverged.
@@ -399,7 +240,8 @@ impl Run<'_, '_> {
     async fn stage1(&mut self) -> Result<bool> {
         let config = self.config;
         let total = u64::from(config.stage1.iterations);
-        if self.step >= total || self.ended() {
+        if self.step >= total || self.ended().is_some() {
+            self.told_why(Phase::Stage1, self.step, total)?;
             return Ok(true);
         }
         let begin = Event::Phase { phase: Phase::Stage1, done: self.step, total };
@@ -422,16 +264,23 @@ impl Run<'_, '_> {
                 made => break made?,
             }
         };
-        while self.step < total && !self.ended() {
+        while self.step < total && self.ended().is_none() && self.plateau().is_none() {
             let factor = self.factor();
             let step = stage.iterate(&mut self.learner, factor).await?;
-            let go_on = self.after(step, config.stage1.batch, total).await?;
+            let go_on = self.after(step, stage.images(), total).await?;
             self.seconds.stage1 = began.elapsed().as_secs_f64();
             if !go_on {
                 return Ok(false);
             }
         }
         self.after_stage(Phase::Stage1, stage.wait_share())?;
+        self.told_why(Phase::Stage1, self.step, total)?;
+        if self.step < total && self.ended().is_none() {
+            // It learns no more: stage 2 begins here as if all iterations were over, and so is the checkpoint numbered.
+            self.step = total;
+            self.save().await?;
+            self.settle()?;
+        }
         Ok(true)
     }
 
@@ -439,7 +288,8 @@ impl Run<'_, '_> {
         let config = self.config;
         let before = u64::from(config.stage1.iterations);
         let total = before + u64::from(config.stage2_iterations());
-        if self.step >= total || self.ended() {
+        if self.step >= total || self.ended().is_some() {
+            self.told_why(Phase::Stage2, self.step.saturating_sub(before), total - before)?;
             return Ok(true);
         }
         if self.step == before {
@@ -466,11 +316,11 @@ impl Run<'_, '_> {
                 made => break made?,
             }
         };
-        while self.step < total && !self.ended() {
+        while self.step < total && self.ended().is_none() && self.plateau().is_none() {
             let (factor, recall) = (self.factor(), &mut self.memory.recall);
             let step = stage.iterate(&mut self.learner, recall, factor).await?;
             let iteration = step.iteration;
-            let go_on = self.after(step, 3 * config.stage2.batch, total).await?;
+            let go_on = self.after(step, stage.images(), total).await?;
             if self.saved == Some(self.step) {
                 let images = stage.contrastive(&self.learner).await?;
                 let [channels, side] = [self.learner.model.channels(), config.data.side];
@@ -482,6 +332,7 @@ impl Run<'_, '_> {
             }
         }
         self.after_stage(Phase::Stage2, stage.wait_share())?;
+        self.told_why(Phase::Stage2, self.step - before, total - before)?;
         Ok(true)
     }
 
@@ -490,12 +341,21 @@ impl Run<'_, '_> {
         let percent = 100.0 * wait_share;
         let note = Event::note(format!("{phase} waited for images in {percent:.1} % of its time"));
         tell(self.folder, self.observer, &note)?;
-        for damaged in self.material.train.damaged() {
-            if !self.material.damaged.contains(&damaged) {
-                let note = Event::note(format!("left out: {damaged}"));
-                tell(self.folder, self.observer, &note)?;
-            }
+        self.tell_damaged()
+    }
+
+    /// What could not be read and was not told yet.
+    fn tell_damaged(&mut self) -> Result<()> {
+        let new = self.material.damaged().concat().into_iter();
+        let new: Vec<_> = new.filter(|line| !self.damaged.contains(line)).collect();
+        for damaged in &new {
+            let note = Event::note(format!("left out: {damaged}"));
+            tell(self.folder, self.observer, &note)?;
         }
+        if !new.is_empty() {
+            record_data(self.folder, self.config, self.material)?;
+        }
+        self.damaged.extend(new);
         Ok(())
     }
 
@@ -520,12 +380,12 @@ impl Run<'_, '_> {
         Validator::new(self.config, self.material, &self.learner).await.map(Some)
     }
 
-    /// Judges, logs and saves where it is time after an iteration of so many images, and returns whether to go on.
-    async fn after(&mut self, mut step: Step, images: u32, total: u64) -> Result<bool> {
+    /// Judges, logs and saves where it is time after an iteration, and returns whether to go on.
+    async fn after(&mut self, mut step: Step, images: PerIteration, total: u64) -> Result<bool> {
         check(&step, self.step, self.config.jem.max_gap)?;
         self.step += 1;
-        self.images += u64::from(images);
-        self.memory.images += u64::from(images);
+        self.images += u64::from(images.passed);
+        self.memory.images += u64::from(images.drawn);
         if let Some(validator) = &self.validator
             && self.step.is_multiple_of(self.config.validate.every.into())
         {
@@ -536,12 +396,13 @@ impl Run<'_, '_> {
         }
         let stop = tell(self.folder, self.observer, &Event::Step(step))? == Flow::Stop;
         let every = u64::from(self.config.checkpoint.every.max(1));
-        let last = self.step == total || self.ended();
+        let last = self.step == total || self.ended().is_some() || self.plateau().is_some();
         if self.saver.is_finished() {
             self.settle()?;
         }
         if stop || last || self.step.is_multiple_of(every) {
             self.save().await?;
+            self.tell_damaged()?;
         }
         if stop || last {
             self.settle()?;

@@ -1,0 +1,196 @@
+//! `eval all`: everything about one network, part by part. What is finished is kept in state.json and never done again; the
+//! report is made of that file and the pictures beside it.
+
+mod parts;
+
+use std::path::Path;
+use std::time::Instant;
+
+use pollster::block_on;
+use serde_json::{Value, json};
+
+use super::args;
+use super::evaluate;
+use super::evaluate_state::State;
+use super::exit::Failure;
+use super::generation::Eyes;
+use super::model::Loaded;
+use super::pictures::Sheet;
+use super::progress::Progress;
+use super::report_all;
+use super::session::Session;
+use super::stop::Stop;
+use crate::data::{Checksum, Prepared};
+use crate::eval::Classifier;
+use crate::eval::corruption;
+use crate::gpu::Gpu;
+use crate::model::DeviceWeights;
+use crate::model::checkpoint::write_atomically;
+use crate::train::{Event, Phase};
+use crate::{Error, Result};
+
+/// What all parts need.
+struct Evaluation<'a> {
+    session: &'a Session,
+    gpu: Gpu,
+    args: &'a args::EvalAll,
+    loaded: &'a Loaded,
+    test: Prepared,
+    weights: DeviceWeights,
+    classifier: Classifier,
+    eyes: Option<Eyes>,
+    progress: Progress,
+    stop: Stop,
+    state: State,
+}
+
+/// `eval all`
+pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
+    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
+    let test = first(&evaluate::images(&loaded, args.data.as_deref())?, args.images)?;
+    let gpu = session.gpu()?;
+    let identity = identity(&loaded, &test, args, &gpu)?;
+    let state = State::open(&args.out, identity)?;
+    let stop = Stop::listen()?;
+    let model = &loaded.model;
+    let weights =
+        block_on(DeviceWeights::upload(&gpu, &model.parameters(), &loaded.checkpoint.weights))?;
+    let classifier = block_on(Classifier::new(model, &weights, [args.batch, loaded.side]))?;
+    let eyes = args.extractor.as_deref().map(|file| Eyes::new(&gpu, file, 16, None)).transpose()?;
+    let progress = session.progress();
+    let mut evaluation = Evaluation {
+        session,
+        gpu,
+        args,
+        loaded: &loaded,
+        test,
+        weights,
+        classifier,
+        eyes,
+        progress,
+        stop,
+        state,
+    };
+    match evaluation.all() {
+        Err(Error::Stopped) => {
+            let words = format!("the same command goes on with --out {}", args.out.display());
+            return Err(Failure::Stopped(words).into());
+        }
+        other => other?,
+    }
+    evaluation.progress.finish();
+    let name = match &args.checkpoint {
+        Some(path) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+        None => "builtin:fashion-demo".into(),
+    };
+    let report = report_all::html(&name, &loaded, &evaluation.state, &args.out)?;
+    let file = args.out.join("report.html");
+    write_atomically(&file, report.as_bytes())?;
+    let info = report_all::model_info(&name, &loaded, &evaluation.state);
+    let info = serde_json::to_string_pretty(&info)?;
+    write_atomically(args.out.join("model_info.json"), info.as_bytes())?;
+    super::print(&report_all::summary(&evaluation.state, &file))
+}
+
+/// The first images, if not all are wanted.
+fn first(all: &Prepared, wanted: Option<u32>) -> Result<Prepared> {
+    let count = wanted.map_or(all.len(), |wanted| all.len().min(wanted as usize));
+    let words = all.images().len() / all.len();
+    let images = all.images().iter().copied().take(count * words).collect();
+    let labels = all.labels().iter().copied().take(count).collect();
+    Prepared::from_f32(all.channels(), all.side(), all.classes(), images, labels)
+}
+
+/// All that results depend on: where one of these differs, results do not belong together.
+fn identity(loaded: &Loaded, test: &Prepared, args: &args::EvalAll, gpu: &Gpu) -> Result<Value> {
+    let bytes =
+        |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>();
+    let mut weights = Checksum::new();
+    for (name, tensor) in loaded.checkpoint.weights.iter() {
+        weights = weights.feed(name.bytes()).feed(bytes(&tensor.data));
+    }
+    let metadata = format!("{:?}", loaded.model.metadata());
+    let images = Checksum::new().feed(bytes(test.images()));
+    let labels = images.feed(test.labels().iter().flat_map(|label| label.to_le_bytes()));
+    let extractor = match &args.extractor {
+        Some(file) => {
+            let bytes = std::fs::read(file).map_err(|error| Error::bad_file(file, error))?;
+            Some(format!("{:016x}", Checksum::new().feed(bytes).value()))
+        }
+        None => None,
+    };
+    Ok(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "adapter": gpu.adapter().to_string(),
+        "weights": format!("{:016x}", weights.feed(metadata.bytes()).value()),
+        "test images": format!("{:016x}", labels.value()),
+        "--images": test.len(),
+        "--eps": args.eps,
+        "--norm": format!("{:?}", args.norm),
+        "--counterfactual-eps": args.counterfactual_eps,
+        "--samples": args.samples,
+        "--autoattack": args.autoattack,
+        "--batch": args.batch,
+        "--extractor": extractor,
+        "data": loaded.config.data.train,
+        "out-of-distribution images": loaded.config.data.ood,
+        "sampling": [json!(loaded.config.sample.steps), json!(loaded.config.sample.step_size)],
+    }))
+}
+
+impl Evaluation<'_> {
+    fn all(&mut self) -> Result<()> {
+        self.part("clean", Self::clean)?;
+        for &eps in &self.args.eps {
+            self.part(&format!("robust {eps}"), |all| all.robust(eps))?;
+        }
+        self.part("out of distribution", Self::out_of_distribution)?;
+        for corruption in corruption::ALL {
+            self.part(&format!("corruption {corruption}"), |all| all.corrupted(corruption))?;
+        }
+        self.part("samples", Self::samples)?;
+        if self.eyes.is_some() {
+            self.part("generation", Self::generation)?;
+        }
+        self.part("counterfactuals", Self::counterfactuals)?;
+        match self.args.autoattack {
+            Some(eps) => self.part("autoattack", |all| all.auto_attack(eps)),
+            None => Ok(()),
+        }
+    }
+
+    /// Does a part unless it is done, and keeps what came of it.
+    fn part(&mut self, name: &str, measure: impl FnOnce(&mut Self) -> Result<Value>) -> Result<()> {
+        if self.state.get(name).is_some() {
+            return Ok(());
+        }
+        if self.stop.asked() {
+            return Err(Error::Stopped);
+        }
+        self.progress.line(name);
+        let began = Instant::now();
+        let mut result = measure(self)?;
+        if let Value::Object(fields) = &mut result {
+            fields.insert("seconds".into(), began.elapsed().as_secs_f64().into());
+        }
+        self.state.put(name, result)
+    }
+
+    /// A bar over images.
+    fn begin(&mut self, phase: Phase, total: usize) {
+        self.progress.event(&Event::Phase { phase, done: 0, total: total as u64 });
+    }
+
+    fn batch(&self) -> [u32; 2] {
+        [self.args.batch, self.loaded.side]
+    }
+
+    fn write(&self, name: &str, sheet: &Sheet) -> Result<()> {
+        write_atomically(self.args.out.join(name), &sheet.draw()?.png()?)
+    }
+}
+
+/// For reports: whether a picture is there.
+pub fn picture(folder: &Path, name: &str) -> Option<Vec<u8>> {
+    std::fs::read(folder.join(name)).ok()
+}

@@ -1,0 +1,136 @@
+//! The ranges of a configuration's values, and what is said of one outside.
+
+use super::config::{Config, Data, WRN, bad};
+use super::{presets, tables};
+use crate::data::{Augment, Ood, Source};
+use crate::model::Network;
+use crate::{Error, Result};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+pub(super) const COUNT: RangeInclusive<u32> = 0..=100_000_000;
+pub(super) const STEPS: RangeInclusive<u32> = 0..=10_000;
+pub(super) const LENGTH: RangeInclusive<f64> = 0.0..=1e6;
+pub(super) const SHARE: RangeInclusive<f64> = 0.0..=1.0;
+
+impl Config {
+    /// Whether every value is within its range.
+    ///
+    /// # Errors
+    /// `BadConfig` for the first that is not.
+    pub fn check(&self) -> Result<()> {
+        const BATCH: RangeInclusive<u32> = 1..=65_535;
+        let Self { preset, seed, data, model, stage1, stage2, .. } = self;
+        let Self { sample, judge, evaluate, checkpoint, .. } = self;
+        presets::table(preset)?;
+        within("seed", *seed, 0..=i64::MAX as u64)?;
+
+        Source::parse(&data.train).map_err(|error| renamed(error, "data.train"))?;
+        Ood::parse(&data.ood).map_err(|error| renamed(error, "data.ood"))?;
+        within("data.side", data.side, 8..=512)?;
+        holds("data.side", data.side, data.side.is_multiple_of(4), "a multiple of 4")?;
+        within("data.held_out", data.held_out, COUNT)?;
+        let Data { classify, real, starts, .. } = data;
+        for (key, value) in [("classify", classify), ("real", real), ("starts", starts)] {
+            Augment::parse(value).map_err(|error| renamed(error, &format!("data.{key}")))?;
+        }
+        within("data.max_bad", data.max_bad, 0.0..=1e9)?;
+        within("data.threads", data.threads, 0..=256)?;
+
+        let architecture = &model.architecture;
+        let named = architecture == WRN || Network::names().contains(architecture);
+        let allowed = format!("{WRN}, {}", Network::names().join(", "));
+        holds("model.architecture", architecture, named, &allowed)?;
+        within("model.depth", model.depth, 10..=1000)?;
+        holds("model.depth", model.depth, model.depth % 6 == 4, "6n + 4, as 10, 16, 22, 28, 34")?;
+        within("model.width", model.width, 1..=64)?;
+
+        within("stage1.iterations", stage1.iterations, COUNT)?;
+        within("stage1.batch", stage1.batch, BATCH)?;
+        within("stage1.learning_rate", stage1.learning_rate, 0.0..=100.0)?;
+        within("stage1.weight_decay", stage1.weight_decay, SHARE)?;
+        within("stage1.momentum", stage1.momentum, 0.0..=0.9999)?;
+        within("stage1.warm_up", stage1.warm_up, COUNT)?;
+        within("stage1.decay_from", stage1.decay_from, SHARE)?;
+        let betas = [stage1.beta1, stage1.beta2];
+        steps_of("stage1", betas, (stage1.micro_batch, stage1.batch))?;
+        within("stage1.eps", stage1.eps, LENGTH)?;
+        within("stage1.steps", stage1.steps, STEPS)?;
+        within("stage1.step_size", stage1.step_size, LENGTH)?;
+
+        within("stage2.iterations", stage2.iterations, COUNT)?;
+        within("stage2.batch", stage2.batch, BATCH)?;
+        within("stage2.learning_rate", stage2.learning_rate, 0.0..=100.0)?;
+        within("stage2.warm_up", stage2.warm_up, COUNT)?;
+        within("stage2.decay_from", stage2.decay_from, SHARE)?;
+        within("stage2.weight_decay", stage2.weight_decay, SHARE)?;
+        within("stage2.momentum", stage2.momentum, 0.0..=0.9999)?;
+        let betas = [stage2.beta1, stage2.beta2];
+        steps_of("stage2", betas, (stage2.micro_batch, stage2.batch))?;
+        within("stage2.bce_weight", stage2.bce_weight, LENGTH)?;
+        within("stage2.ce_weight", stage2.ce_weight, LENGTH)?;
+        within("stage2.r1", stage2.r1, LENGTH)?;
+        within("stage2.eps", stage2.eps, LENGTH)?;
+        within("stage2.steps", stage2.steps, STEPS)?;
+        within("stage2.step_size", stage2.step_size, LENGTH)?;
+        within("stage2.alpha", stage2.alpha, LENGTH)?;
+        within("stage2.max_T", stage2.max_t, STEPS)?;
+        within("stage2.start_T", stage2.start_t, 0..=stage2.max_t)?;
+        within("stage2.auc_threshold", stage2.auc_threshold, SHARE)?;
+        within("stage2.auc_window", stage2.auc_window, 1..=100_000_000)?;
+
+        let objectives = (&self.trades, &self.ratio, &self.jem);
+        tables::check(objectives, (&self.stop, &self.validate))?;
+
+        within("sample.steps", sample.steps, STEPS)?;
+        within("sample.step_size", sample.step_size, LENGTH)?;
+        within("sample.count", sample.count, 0..=1_000_000)?;
+        within("sample.per_class", sample.per_class, 1..=64)?;
+
+        within("judge.iterations", judge.iterations, COUNT)?;
+        within("judge.batch", judge.batch, BATCH)?;
+        within("judge.learning_rate", judge.learning_rate, 0.0..=100.0)?;
+
+        within("evaluate.eps", evaluate.eps, LENGTH)?;
+        within("evaluate.steps", evaluate.steps, STEPS)?;
+        within("evaluate.step_size", evaluate.step_size(), LENGTH)?;
+        within("evaluate.batch", evaluate.batch, BATCH)?;
+        within("evaluate.images", evaluate.images, 1..=100_000_000)?;
+
+        within("checkpoint.every", checkpoint.every, 1..=100_000_000)?;
+        within("checkpoint.keep", checkpoint.keep, 1..=10_000)
+    }
+}
+
+fn renamed(error: Error, key: &str) -> Error {
+    match error {
+        Error::BadConfig { value, allowed, .. } => {
+            Error::BadConfig { key: key.into(), value, allowed }
+        }
+        other => other,
+    }
+}
+
+/// Adam's betas, and whether so many images divide a batch.
+fn steps_of(stage: &str, betas: [Option<f64>; 2], (micro_batch, batch): (u32, u32)) -> Result<()> {
+    for (name, beta) in ["beta1", "beta2"].into_iter().zip(betas) {
+        within(&format!("{stage}.{name}"), beta.unwrap_or(0.0), 0.0..=0.999_999)?;
+    }
+    let divides = micro_batch == 0 || batch.is_multiple_of(micro_batch);
+    let allowed = format!("0, or a divisor of the batch of {batch}");
+    holds(&format!("{stage}.micro_batch"), micro_batch, divides, &allowed)
+}
+
+/// NaN is within nothing.
+pub(super) fn within<T: PartialOrd + Display>(
+    key: &str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<()> {
+    let allowed = format!("{} to {}", range.start(), range.end());
+    holds(key, &value, range.contains(&value), &allowed)
+}
+
+fn holds(key: &str, value: impl Display, fits: bool, allowed: &str) -> Result<()> {
+    if fits { Ok(()) } else { Err(bad(key, value, allowed)) }
+}

@@ -1,0 +1,111 @@
+//! Going on: from a checkpoint when a run begins, and after training diverged.
+
+use super::{Run, fresh, tell};
+use crate::train::run_folder::whole_checkpoints;
+use crate::train::state::{self, STATE_FILE};
+use crate::train::{Event, Learner, read_checkpoint};
+use crate::{Error, Result};
+use std::path::Path;
+
+impl Run<'_, '_> {
+    /// From the last checkpoint up to step `most` that can be read; from the beginning where there is none.
+    pub(super) async fn resume(&mut self, most: u64) -> Result<()> {
+        let mut refused = None;
+        let all = whole_checkpoints(self.folder.path())?;
+        for (step, path) in all.into_iter().filter(|(step, _)| *step <= most) {
+            match self.load(step, &path).await {
+                Ok(()) => {
+                    if let Some(error) = refused {
+                        let note = format!("went on from step {step}: {error}");
+                        tell(self.folder, self.observer, &Event::note(note))?;
+                    }
+                    return Ok(());
+                }
+                // The files may be damaged: the one before may do.
+                Err(error @ (Error::BadFile { .. } | Error::Mismatch { .. })) => {
+                    refused.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    async fn load(&mut self, step: u64, path: &Path) -> Result<()> {
+        let files = read_checkpoint(path)?;
+        let state = files.iter().find(|(name, _)| name == STATE_FILE);
+        let missing = || Error::bad_file(path, format_args!("no {STATE_FILE} in it"));
+        let (_, bytes) = state.ok_or_else(missing)?;
+        let (config, model) = (self.config, self.learner.model.clone());
+        let stage2 = step > u64::from(config.stage1.iterations);
+        let optimiser = if stage2 { config.stage2.optimiser() } else { config.stage1.optimiser() };
+        let gpu = self.learner.live.gpu().clone();
+        let weights = self.material.weights(&model, config.seed);
+        let mut learner = Learner::new(&gpu, &model, &weights, optimiser).await?;
+        let mut memory = fresh(config, &model);
+        let of = state::restore(&mut learner, &mut memory, path, bytes).await?;
+        if of != step {
+            let reason = format!("the state is of step {of}, the folder's name of {step}");
+            return Err(Error::bad_file(path, reason));
+        }
+        (self.learner, self.memory, self.step) = (learner, memory, step);
+        (self.last_good, self.saved) = (Some(path.into()), Some(step));
+        Ok(())
+    }
+
+    /// After diverged training back to a checkpoint; Err with what cannot be mended.
+    pub(super) async fn after_error(&mut self, error: Error) -> Result<()> {
+        // Whether or not the checkpoint before could be written, this error came first.
+        let settled = self.settle();
+        match error {
+            Error::Diverged { step, what, .. } => {
+                let roll_backs = self.memory.roll_backs + 1;
+                let last_good = self.last_good.clone();
+                let diverged = Error::Diverged { step, what, last_good };
+                if roll_backs > self.config.checkpoint.roll_backs {
+                    return Err(diverged);
+                }
+                settled?;
+                let note = format!("{diverged}: back, at half the learning rate");
+                tell(self.folder, self.observer, &Event::note(note))?;
+                // From where it went before without reaching another, it goes further back: what diverges was near it then.
+                let most = match self.saved {
+                    Some(saved) if self.memory.returned == Some(saved) => saved.checked_sub(1),
+                    saved => saved,
+                };
+                self.begin_anew().await?;
+                if let Some(most) = most {
+                    self.resume(most).await?;
+                    if self.saved.is_none() {
+                        // Beginning anew would put checkpoints in the place of those that are kept.
+                        return Err(diverged);
+                    }
+                }
+                (self.memory.roll_backs, self.memory.returned) = (roll_backs, Some(self.step));
+                // At once: a process that is killed now has to go on with this rate, and not from a later checkpoint.
+                self.save().await?;
+                self.settle()
+            }
+            error @ Error::BadFile { .. } => {
+                if self.saved != Some(self.step) && self.step > 0 {
+                    // As far as that goes: what cannot be written now does not matter beside the error.
+                    let saved = self.save().await.and_then(|()| self.settle());
+                    drop(saved);
+                }
+                Err(error)
+            }
+            other => Err(other),
+        }
+    }
+
+    /// As before the first iteration.
+    async fn begin_anew(&mut self) -> Result<()> {
+        let (config, model) = (self.config, self.learner.model.clone());
+        let weights = self.material.weights(&model, config.seed);
+        let gpu = self.learner.live.gpu().clone();
+        self.learner = Learner::new(&gpu, &model, &weights, config.stage1.optimiser()).await?;
+        self.memory = fresh(config, &model);
+        (self.step, self.saved, self.last_good) = (0, None, None);
+        Ok(())
+    }
+}

@@ -1,0 +1,153 @@
+//! Stage 1 of every objective, and plain training.
+
+use super::{PerIteration, Pieces, fill, images, loader, one, pace, pass, wait_share};
+use crate::attack::{Attack, Objective as Climbed, Pgd, Statistics};
+use crate::data::Loader;
+use crate::graph::Summary;
+use crate::model::Role;
+use crate::train::attacker::Attacker;
+use crate::train::optimiser::schedule;
+use crate::train::update::{Report, Sources, Update};
+use crate::train::{Config, Learner, Material, Objective, Phase, Ratio, Stage1, Step};
+use crate::{Error, Result};
+use std::time::Instant;
+
+/// Training of a classifier on attacked images, or on images as they are where the attack has no steps.
+#[derive(Debug)]
+pub(in crate::train) struct ClassifierStage {
+    attacker: Attacker,
+    /// RATIO's, of out-of-distribution images.
+    others: Option<Attack>,
+    update: Update,
+    loader: Loader,
+    pieces: Pieces,
+    images: PerIteration,
+    phase: Phase,
+    stage: Stage1,
+    seed: u64,
+    began: Instant,
+    first: u64,
+}
+
+impl ClassifierStage {
+    /// From iteration `first`, `micro` images at once. `stream` names the images' random numbers.
+    ///
+    /// # Errors
+    /// `BadConfig` for pieces of a batch whose statistics are those of the whole.
+    pub async fn new(
+        config: &Config,
+        material: &Material,
+        learner: &Learner,
+        (phase, stage, stream, objective): (Phase, &Stage1, &str, Objective),
+        (first, micro): (u64, u32),
+    ) -> Result<Self> {
+        let pieces = Pieces::new(stage.batch, micro);
+        if pieces.parts > 1 && has_statistics(learner) {
+            return Err(Error::BadConfig {
+                key: "stage1.micro_batch".into(),
+                value: micro.to_string(),
+                allowed: format!(
+                    "the whole batch of {}: batch norm is in training mode, its statistics are of all images",
+                    stage.batch
+                ),
+            });
+        }
+        let batch = [pieces.size, config.data.side];
+        let attacker = Attacker::stage1(learner, batch, stage, objective).await?;
+        let mut sources = Sources { classified: attacker.buffers(), contrastive: None, batch };
+        let mut streams = vec![images(config, material, stream, stage.batch)?];
+        let mut others = None;
+        let update = match (objective, &attacker) {
+            (Objective::Trades, Attacker::Divergence(attack)) => {
+                let beta = config.trades.beta as f32;
+                Update::trades(learner, sources, attack.origin_buffer(), beta).await?
+            }
+            (Objective::Ratio, _) => {
+                let Ratio { weight, eps, steps, step_size } = config.ratio;
+                let settings = Pgd {
+                    norm: stage.norm,
+                    eps: eps as f32,
+                    step_size: step_size as f32,
+                    steps,
+                    objective: Climbed::FromUniform,
+                    statistics: Statistics::Frozen,
+                };
+                let Learner { model, live, .. } = learner;
+                let attack = Attack::new(model, live, batch, settings, true).await?;
+                sources.contrastive = Some((attack.image_buffer(), attack.label_buffer()));
+                let update = Update::ratio(learner, sources, weight as f32).await?;
+                others = Some(attack);
+                streams.push(material.ood.batches("ood", config.seed, stage.batch as usize)?);
+                update
+            }
+            _ => Update::classifier(learner, sources).await?,
+        };
+        let loader = loader(config, streams, first)?;
+        // TRADES passes clean images with attacked ones, RATIO others with labelled ones.
+        let passes = if matches!(objective, Objective::Trades | Objective::Ratio) { 2 } else { 1 };
+        let images = PerIteration { drawn: stage.batch, passed: passes * stage.batch };
+        let (stage, seed, began) = (stage.clone(), config.seed, Instant::now());
+        Ok(Self {
+            attacker,
+            others,
+            update,
+            loader,
+            pieces,
+            images,
+            phase,
+            stage,
+            seed,
+            began,
+            first,
+        })
+    }
+
+    /// The next iteration, at so much of the learning rate.
+    pub async fn iterate(&mut self, learner: &mut Learner, factor: f64) -> Result<Step> {
+        let it = self.loader.step();
+        let Self { pieces, stage, .. } = self;
+        let batches = self.loader.next_batches()?;
+        let batch = one(&batches, 0)?;
+        let total = u64::from(stage.iterations);
+        let rate =
+            factor * stage.learning_rate * schedule(it, total, stage.warm_up, stage.decay_from);
+        let mut reports = Vec::new();
+        for part in 0..pieces.parts {
+            let draw = (self.seed, it * u64::from(pieces.parts) + u64::from(part));
+            self.attacker.run(learner.live.gpu(), pieces.of(batch, part)?, draw).await?;
+            if let Some(attack) = &self.others {
+                let (images, _) = pieces.of(one(&batches, 1)?, part)?;
+                attack.prepare().await?;
+                // Any class: the uniform distribution has none.
+                attack.start(images, &vec![0; pieces.size as usize]).await?;
+                attack.run(attack.settings().steps, |_| Ok(())).await?;
+            }
+            reports.push(pass(&self.update, learner, (part, pieces.parts), rate).await?);
+        }
+        let report = Report::merge(reports);
+        let mut step = Step::new(self.phase, it + 1, total);
+        fill(&mut step, &report, &batch.labels, learner, rate);
+        pace(&mut step, (self.began, &self.loader), it + 1 - self.first, self.images);
+        Ok(step)
+    }
+
+    /// Of an iteration.
+    pub fn images(&self) -> PerIteration {
+        self.images
+    }
+
+    /// The share of the time so far in which no batch was ready.
+    pub fn wait_share(&self) -> f64 {
+        wait_share(&self.loader, self.began)
+    }
+
+    /// What an iteration's update costs, and a step of its attack.
+    pub fn summaries(&self) -> (&Summary, Option<&Summary>) {
+        (self.update.summary(), self.attacker.summary())
+    }
+}
+
+/// Whether running statistics follow the batches of stage 1.
+pub(in crate::train) fn has_statistics(learner: &Learner) -> bool {
+    learner.model.parameters().iter().any(|parameter| parameter.role == Role::Statistic)
+}

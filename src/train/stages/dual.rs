@@ -1,0 +1,221 @@
+//! Stage 2: dual adversarial training, and JEM.
+
+use super::{PerIteration, Pieces, fill, images, loader, one, pace, pass, wait_share};
+use crate::Result;
+use crate::attack::{Attack, Langevin, LangevinChains, Objective as Climbed, Pgd, Statistics};
+use crate::data::{Batch, Loader};
+use crate::eval::auroc;
+use crate::gpu::Buffer;
+use crate::graph::Summary;
+use crate::ops::{LangevinStep, Norm};
+use crate::train::attacker::Attacker;
+use crate::train::optimiser::schedule;
+use crate::train::update::{Contrast, Dual, Report, Sources, Update};
+use crate::train::{
+    Config, Curriculum, Jem, Learner, Material, Objective, Phase, ReplayBuffer, Stage2, Step,
+};
+use std::time::Instant;
+
+/// Where contrastive images come from.
+#[derive(Debug)]
+enum Sampler {
+    /// Up the score from out-of-distribution images.
+    Climb(Box<Attack>),
+    /// On from the replay buffer.
+    Langevin(Box<LangevinChains>, Jem),
+}
+
+impl Sampler {
+    async fn new(config: &Config, learner: &Learner, batch: [u32; 2]) -> Result<Self> {
+        let (stage, Learner { model, live, .. }) = (&config.stage2, learner);
+        if config.objective == Objective::Jem {
+            let jem = config.jem.clone();
+            let (step_size, noise_size) = (0.5 * jem.alpha as f32, jem.noise as f32);
+            let step = LangevinStep { step_size, noise_size };
+            let settings = Langevin { objective: stage.score.climbed(), step };
+            let chains = LangevinChains::new(model, live, batch, settings, true).await?;
+            return Ok(Self::Langevin(Box::new(chains), jem));
+        }
+        let settings = Pgd {
+            norm: Norm::L2,
+            eps: f32::INFINITY,
+            step_size: stage.alpha as f32,
+            steps: 0,
+            objective: stage.climb.climbed(),
+            statistics: Statistics::Frozen,
+        };
+        let attack = Attack::new(model, live, batch, settings, true).await?;
+        Ok(Self::Climb(Box::new(attack)))
+    }
+
+    fn buffers(&self) -> (&Buffer, &Buffer) {
+        match self {
+            Self::Climb(attack) => (attack.image_buffer(), attack.label_buffer()),
+            Self::Langevin(chains, _) => (chains.image_buffer(), chains.label_buffer()),
+        }
+    }
+
+    fn summary(&self) -> &Summary {
+        match self {
+            Self::Climb(attack) => attack.summary(),
+            Self::Langevin(chains, _) => chains.summary(),
+        }
+    }
+}
+
+/// What stage 2 remembers from iteration to iteration, beside weights.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::train) struct Recall {
+    /// Of DAT.
+    pub curriculum: Curriculum,
+    /// Of JEM.
+    pub replay: Option<ReplayBuffer>,
+}
+
+/// Dual adversarial training (METHOD.md, stage 2), and JEM.
+#[derive(Debug)]
+pub(in crate::train) struct DualStage {
+    sampler: Sampler,
+    attacker: Attacker,
+    update: Update,
+    loader: Loader,
+    pieces: Pieces,
+    config: Stage2,
+    seed: u64,
+    began: Instant,
+    first: u64,
+}
+
+impl DualStage {
+    /// From iteration `first` of the stage, `micro` images of each kind at once.
+    pub async fn new(
+        config: &Config,
+        material: &Material,
+        learner: &Learner,
+        (first, micro): (u64, u32),
+    ) -> Result<Self> {
+        let stage = &config.stage2;
+        let pieces = Pieces::new(stage.batch, micro);
+        let batch = [pieces.size, config.data.side];
+        let jem = config.objective == Objective::Jem;
+        let sampler = Sampler::new(config, learner, batch).await?;
+        let attacker = if jem || stage.steps == 0 {
+            Attacker::none(learner, batch).await?
+        } else {
+            let settings = Pgd {
+                norm: stage.norm,
+                eps: stage.eps as f32,
+                step_size: stage.step_size as f32,
+                steps: stage.steps,
+                objective: Climbed::CrossEntropy,
+                statistics: Statistics::Frozen,
+            };
+            Attacker::pgd(learner, batch, settings).await?
+        };
+        let sources =
+            Sources { classified: attacker.buffers(), contrastive: Some(sampler.buffers()), batch };
+        let loss = Dual {
+            score: stage.score.into(),
+            contrast: if jem { Jem::CONTRAST } else { Contrast::Bce },
+            contrast_weight: stage.bce_weight as f32,
+            ce_weight: stage.ce_weight as f32,
+            r1: stage.r1 as f32,
+        };
+        let update = Update::dual(learner, sources, loss).await?;
+        let (size, seed) = (stage.batch as usize, config.seed);
+        let mut streams = vec![
+            images(config, material, "generation", stage.batch)?,
+            images(config, material, "stage2-classification", stage.batch)?,
+        ];
+        if !jem {
+            streams.push(material.ood.batches("ood", seed, size)?);
+        }
+        let loader = loader(config, streams, first)?;
+        let (config, began) = (stage.clone(), Instant::now());
+        Ok(Self { sampler, attacker, update, loader, pieces, config, seed, began, first })
+    }
+
+    /// The next iteration, at so much of the learning rate; what is recalled follows it.
+    pub async fn iterate(
+        &mut self,
+        learner: &mut Learner,
+        recall: &mut Recall,
+        factor: f64,
+    ) -> Result<Step> {
+        let (it, total) = (self.loader.step(), u64::from(self.config.iterations));
+        let Self { pieces, seed, .. } = *self;
+        let batches = self.loader.next_batches()?;
+        let [real, classified] = [one(&batches, 0)?, one(&batches, 1)?];
+        let Stage2 { learning_rate, warm_up, decay_from, batch, .. } = self.config;
+        let rate = factor * learning_rate * schedule(it, total, warm_up, decay_from);
+        let (steps, drawn) = match (&self.sampler, &recall.replay) {
+            (Sampler::Langevin(_, jem), Some(replay)) => {
+                (jem.steps, Some(replay.draw(it, batch as usize)))
+            }
+            _ => (recall.curriculum.t, None),
+        };
+        let (places, starts) = drawn.unwrap_or_default();
+        let starts = Batch { images: starts, labels: Vec::new() };
+        let (mut reports, mut samples) = (Vec::new(), Vec::new());
+        for part in 0..pieces.parts {
+            let (images, labels) = pieces.of(real, part)?;
+            let draw = it * u64::from(pieces.parts) + u64::from(part);
+            match &self.sampler {
+                Sampler::Climb(attack) => {
+                    let (start, _) = pieces.of(one(&batches, 2)?, part)?;
+                    attack.prepare().await?;
+                    attack.start(start, labels).await?;
+                    attack.run(steps, |_| Ok(())).await?;
+                }
+                Sampler::Langevin(chains, _) => {
+                    let (start, _) = pieces.of(&starts, part)?;
+                    chains.prepare().await?;
+                    chains.start(start, labels, (seed, draw as u32)).await?;
+                    chains.run(steps).await?;
+                }
+            }
+            let gpu = learner.live.gpu();
+            self.attacker.run(gpu, pieces.of(classified, part)?, (seed, draw)).await?;
+            self.update.write_real(images).await?;
+            reports.push(pass(&self.update, learner, (part, pieces.parts), rate).await?);
+            if let Sampler::Langevin(chains, _) = &self.sampler {
+                samples.extend(chains.images().await?);
+            }
+        }
+        if let Some(replay) = &mut recall.replay {
+            replay.put(&places, &samples);
+        }
+        let report = Report::merge(reports);
+        let (positives, negatives) = report.joint.split_at(report.joint.len() / 2);
+        let auc = auroc(positives, negatives);
+        let mut step = Step::new(Phase::Stage2, it + 1, total);
+        fill(&mut step, &report, &classified.labels, learner, rate);
+        (step.auc, step.t) = (Some(auc as f32), Some(steps));
+        pace(&mut step, (self.began, &self.loader), it + 1 - self.first, self.images());
+        if auc.is_finite() {
+            recall.curriculum.note(auc);
+        }
+        Ok(step)
+    }
+
+    /// Contrastive images of the last iteration, \[N, C, side, side\] of the last piece.
+    pub async fn contrastive(&self, learner: &Learner) -> Result<Vec<f32>> {
+        learner.live.gpu().read(self.sampler.buffers().0).await
+    }
+
+    /// Of an iteration: real ones and those that are attacked are drawn, contrastive ones made.
+    pub fn images(&self) -> PerIteration {
+        let batch = self.config.batch;
+        PerIteration { drawn: 2 * batch, passed: 3 * batch }
+    }
+
+    /// The share of the time so far in which no batch was ready.
+    pub fn wait_share(&self) -> f64 {
+        wait_share(&self.loader, self.began)
+    }
+
+    /// What an iteration's update and one contrastive step cost.
+    pub fn summaries(&self) -> [&Summary; 2] {
+        [self.update.summary(), self.sampler.summary()]
+    }
+}
