@@ -1,7 +1,7 @@
 // As many fused multiplications and additions as possible, all in registers:  a = scale a + 1, three vectors at once: twelve
 // registers of sixteen on CPUs, and more chains than a multiplication takes cycles
 //
-//   grid  one invocation per vec4 of y, see shared/index.wgsl; `rounds` times 24 operations each
+//   grid  one invocation per vec4 of y, see shared/index.wgsl; `rounds` times 192 operations each
 //   y     sums, so that nothing can be left out
 //
 // Host side: src/ops/peak.rs. Appended: shared/index.wgsl.
@@ -10,6 +10,19 @@ struct Params { vectors: u32, rounds: u32, scale: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+
+struct Sums { a: vec4f, b: vec4f, c: vec4f }
+
+fn step(s: Sums, scale: vec4f) -> Sums {
+    let one = vec4f(1.0);
+    return Sums(fma(s.a, scale, one), fma(s.b, scale, one), fma(s.c, scale, one));
+}
+
+// Between rounds lavapipe stores and loads what the loop changes, which took three fifths of the time with a step a round.
+fn eight_steps(s: Sums, scale: vec4f) -> Sums {
+    let four = step(step(step(step(s, scale), scale), scale), scale);
+    return step(step(step(step(four, scale), scale), scale), scale);
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -20,14 +33,8 @@ fn main(
     let i = flat_index(workgroup, workgroups, lane);
     if i >= params.vectors { return; }
     let scale = vec4f(params.scale);
-    let one = vec4f(1.0);
-    var a = vec4f(f32(lane));
-    var b = a + one;
-    var c = b + one;
-    for (var round = 0u; round < params.rounds; round++) {
-        a = fma(a, scale, one);
-        b = fma(b, scale, one);
-        c = fma(c, scale, one);
-    }
-    y[i] = a + b + c;
+    let first = vec4f(f32(lane));
+    var sums = Sums(first, first + 1.0, first + 2.0);
+    for (var round = 0u; round < params.rounds; round++) { sums = eight_steps(sums, scale); }
+    y[i] = sums.a + sums.b + sums.c;
 }

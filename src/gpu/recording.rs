@@ -132,6 +132,11 @@ impl Recording {
         id
     }
 
+    /// Words of all scratch buffers.
+    pub fn scratch_words(&self) -> u64 {
+        self.scratch.iter().filter_map(|id| self.buffers.get(id.0)).copied().map(u64::from).sum()
+    }
+
     /// Every buffer reserved so far.
     pub fn ids(&self) -> impl Iterator<Item = BufferId> + use<> {
         (0..self.buffers.len()).map(BufferId)

@@ -161,6 +161,8 @@ impl Plan {
                 plan.asked.extend(part.asked.drain(..).map(|question| (question, node.clone())));
             }
         }
+        let scratch = [&plan.once, &plan.every].map(Recording::scratch_words).into_iter();
+        plan.summary.shared_bytes += scratch.map(|words| 4 * words).sum::<u64>();
         let once_flops: u64 = plan.once.dispatches.iter().map(|dispatch| dispatch.flops).sum();
         plan.summary.flops -= once_flops;
         plan.summary.nodes = nodes.len();

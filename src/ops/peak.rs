@@ -23,7 +23,7 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 /// Floating-point operations of one invocation in a round.
-const EACH: u64 = 24;
+const EACH: u64 = 192;
 /// Invocations: enough for every core of a large GPU.
 const VECTORS: u32 = 1 << 18;
 /// Words that are copied: more than caches hold.
@@ -49,7 +49,7 @@ impl Peak {
 
 /// Measures both, in about a second. A kernel's share of these is what it leaves unused.
 pub async fn peak(gpu: &Gpu) -> Result<Peak> {
-    let mut rounds = 16;
+    let mut rounds = 2;
     let flops = loop {
         let mut recording = Recording::new(gpu.adapter().clone());
         let y = recording.buffer(4 * VECTORS);
@@ -57,7 +57,7 @@ pub async fn peak(gpu: &Gpu) -> Result<Peak> {
         let grid = Recording::grid(VECTORS, 64);
         recording.dispatch(&KERNEL, &[], params, &[y], grid)?;
         let took = replay(gpu, &recording).await?;
-        if took >= LEAST || rounds >= 1 << 20 {
+        if took >= LEAST || rounds >= 1 << 17 {
             break (u64::from(VECTORS) * u64::from(rounds) * EACH) as f64 / took.as_secs_f64();
         }
         rounds *= 4;
