@@ -496,6 +496,8 @@ fn bench_says_what_scripts_read() {
     for key in positive {
         assert!(told[key].as_f64().unwrap() > 0.0, "{key} of {told}");
     }
+    let plan = [&step[..7], &["--show-plan"]].concat();
+    assert!(working(folder.path(), &plan).contains("peak memory"));
     let parts = told["memory"].as_object().unwrap().values();
     let parts: u64 = parts.map(|bytes| bytes.as_u64().unwrap()).sum();
     assert_eq!(parts, told["memory_bytes"].as_u64().unwrap(), "{told}");

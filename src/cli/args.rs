@@ -155,6 +155,9 @@ pub struct Bench {
     /// Measurements, of which the median is told
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
+    /// Print what a step runs and needs, with its buffers made but no step taken, and end
+    #[arg(long, conflicts_with_all = ["compare", "profile", "json"])]
+    pub show_plan: bool,
     /// A table of layers instead of one of kernels; with --compare, single 3x3 convolutions as well
     #[arg(long)]
     pub layers: bool,

@@ -13,13 +13,13 @@ pub fn run(session: &Session, args: &args::Plan) -> anyhow::Result<()> {
     let config = named(&args.config)?.with(&args.set)?;
     let mut progress = session.progress();
     let gpu = session.gpu()?;
-    progress.line(&format!("{} on {}", config.preset, gpu.adapter()));
+    progress.line(&format!("{} on {}", args.config, gpu.adapter()));
     progress.line(&reading(&config));
     let material = Material::load(&config)?;
     let fits = pollster::block_on(fit(&gpu, &config, &material))?;
     progress.finish();
     let mut text = String::new();
-    writeln!(text, "{} fits {}", config.preset, gpu.adapter())?;
+    writeln!(text, "{} fits {}", args.config, gpu.adapter())?;
     let mut whole = [0.0; 2];
     for fit in &fits {
         let [least, most] = fit.seconds;

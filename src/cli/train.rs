@@ -48,7 +48,7 @@ pub fn whole_run(
     } else {
         RunFolder::create(out, config)?
     };
-    progress.line(&format!("{} on {}, into {}", config.preset, gpu.adapter(), out.display()));
+    progress.line(&format!("training on {}, into {}", gpu.adapter(), out.display()));
     progress.line(&reading(config));
     let stop = Stop::listen()?;
     let mut live = LiveReport::new(out, config, gpu.adapter().to_string());

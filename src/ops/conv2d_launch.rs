@@ -12,6 +12,10 @@ pub(super) const WORKGROUP_OF_CPUS: u32 = 8;
 /// Workgroups a launch should have: enough for a CPU rasteriser's threads to end together.
 const ENOUGH: u32 = 8;
 
+/// Launches that a convolution is cut into at most: each has a bind group, which takes longer to make than the launch that
+/// it saves where so many are needed.
+const MOST_LAUNCHES: usize = 1 << 12;
+
 /// Invocations in a workgroup of a launch with so many invocations for each of `layers` workgroups in y
 /// and z: fewer, down to one subgroup of a CPU, where that makes workgroups for all threads.
 pub(super) fn workgroup(invocations: u32, layers: u32) -> u32 {
@@ -112,7 +116,7 @@ fn images_or_channels(images: u32, channels: u32, plane: u32) -> Option<(u32, u3
 
 /// The launches of a convolution whose reads all fit windows: images by what x's shows, or of one image so many channels,
 /// whose sums are added up; output channels by what w's and y's show. `reads_y`: a mask or a residual is
-/// read, as are the sums of earlier launches. `None` if a window shows too little.
+/// read, as are the sums of earlier launches. `None` if a window shows too little, or it would take too many.
 pub(super) fn shares(whole: &Params, reads_y: bool) -> Option<Vec<Share>> {
     let plane = whole.height * whole.width;
     let out_plane = whole.out_height * whole.out_width;
@@ -162,7 +166,7 @@ pub(super) fn shares(whole: &Params, reads_y: bool) -> Option<Vec<Share>> {
             }
         }
     }
-    Some(all)
+    (all.len() <= MOST_LAUNCHES).then_some(all)
 }
 
 /// The windows of a weight gradient over x and dy: images by what both show, or channels of one image.
@@ -200,5 +204,5 @@ pub(super) fn pair_shares(whole: &Params) -> Option<Vec<Share>> {
             }
         }
     }
-    Some(all)
+    (all.len() <= MOST_LAUNCHES).then_some(all)
 }

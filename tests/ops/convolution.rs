@@ -161,6 +161,20 @@ proptest! {
     }
 }
 
+/// A wide layer at a large batch: what windows show would take a launch for every 16 channels of every image.
+#[test]
+fn launches_are_bounded() {
+    use lapidary::graph::Plan;
+    let adapter = crate::bench::gpu().adapter();
+    let mut graph = Graph::default();
+    let x = graph.input(Shape::new(128, 160, 32, 32).unwrap());
+    let w = graph.input(Shape::new(160, 160, 3, 3).unwrap());
+    let y = graph.push(Conv2d::square(1, 1), &[x, w]).unwrap();
+    let graph = lapidary::rewrite::optimise(&graph, &[y], adapter).unwrap();
+    let plan = Plan::new(&graph, &[y], &[x, w], adapter).unwrap();
+    assert!(plan.summary().dispatches <= 4096 + 1, "{}", plan.summary());
+}
+
 /// On an adapter whose bindings show less than the weights: packed and read in runs of output channels.
 #[test]
 fn weights_beyond_one_binding() {

@@ -25,6 +25,10 @@ pub fn run(session: &Session, args: &args::Bench) -> anyhow::Result<()> {
     }
     let (batch, side) = (args.batch, args.side.unwrap_or(usual));
     let gpu = session.gpu()?;
+    if args.show_plan {
+        let made = block_on(Made::step(&gpu, &network, [batch, side], args.what))?;
+        return super::print(&format!("{}\n", made.summary()));
+    }
     let mut progress = session.progress();
     progress.line(&format!("measuring what {} reaches at most", gpu.adapter().name));
     let before_runs = block_on(peak(&gpu))?;
