@@ -122,8 +122,7 @@ pub(super) fn shares(whole: &Params, reads_y: bool) -> Option<Vec<Share>> {
     let out_plane = whole.out_height * whole.out_width;
     let taps = whole.kernel_height * whole.kernel_width * 8;
     let blocks = whole.outputs.div_ceil(8);
-    let lost =
-        if (whole.inputs * taps).is_multiple_of(WINDOW_ALIGNMENT) { 0 } else { WINDOW_ALIGNMENT };
+    let lost = if taps.is_multiple_of(WINDOW_ALIGNMENT) { 0 } else { WINDOW_ALIGNMENT };
     let most_taps = (WINDOW_WORDS - lost) / taps;
     let (mut images, inputs) = images_or_channels(whole.images, whole.inputs, plane)?;
     let inputs = even(whole.inputs, inputs.min(most_taps).max(1));
