@@ -24,7 +24,8 @@ pub struct Arguments {
     /// unless that is "off"]
     #[arg(long, global = true)]
     pub no_cache: bool,
-    /// Measure kernels' variants and take the fastest; other variants may differ in the last bits
+    /// Measure kernels' variants and take the fastest; other variants may differ in the last bits. No op of this version
+    /// names any yet
     #[arg(long, global = true, value_enum, default_value_t = Tune::Off)]
     pub tune: Tune,
     /// List the adapters and end

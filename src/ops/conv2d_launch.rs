@@ -66,6 +66,11 @@ pub(super) struct Share {
 }
 
 impl Params {
+    /// Where in x the channels of the launch begin.
+    fn first_x_word(&self) -> u32 {
+        (self.first_image * self.inputs + self.first_input) * self.height * self.width
+    }
+
     /// Whether planes are made of squares of eight.
     pub(super) fn is_in_eights(&self) -> bool {
         self.width.is_multiple_of(8) && self.height.is_multiple_of(8)
@@ -114,6 +119,29 @@ fn images_or_channels(images: u32, channels: u32, plane: u32) -> Option<(u32, u3
     Some((1, shown(plane, channels.checked_mul(images)?)?.min(channels)))
 }
 
+/// At most so many images, blocks of output channels and in channels at a time, the last of these innermost; with each the
+/// number of its blocks. `None` for too many.
+fn cut(whole: &Params, images: u32, most_blocks: u32, inputs: u32) -> Option<Vec<(Params, u32)>> {
+    let blocks = whole.outputs.div_ceil(8);
+    let mut all = Vec::new();
+    for first_image in (0..whole.images).step_by(images as usize) {
+        for first_block in (0..blocks).step_by(most_blocks as usize) {
+            for first_input in (0..whole.inputs).step_by(inputs as usize) {
+                let params = Params {
+                    first_image,
+                    images: images.min(whole.images - first_image),
+                    first_input,
+                    end_input: whole.inputs.min(first_input + inputs),
+                    first_block,
+                    ..*whole
+                };
+                all.push((params, most_blocks.min(blocks - first_block)));
+            }
+        }
+    }
+    (all.len() <= MOST_LAUNCHES).then_some(all)
+}
+
 /// The launches of a convolution whose reads all fit windows: images by what x's shows, or of one image so many channels,
 /// whose sums are added up; output channels by what w's and y's show. `reads_y`: a mask or a residual is
 /// read, as are the sums of earlier launches. `None` if a window shows too little, or it would take too many.
@@ -139,33 +167,16 @@ pub(super) fn shares(whole: &Params, reads_y: bool) -> Option<Vec<Share>> {
         return None;
     }
     let (images, most_blocks) = (even(whole.images, images), even(blocks, most_blocks));
-    let mut all = Vec::new();
-    for first_image in (0..whole.images).step_by(images as usize) {
-        for first_block in (0..blocks).step_by(most_blocks as usize) {
-            for first_input in (0..whole.inputs).step_by(inputs as usize) {
-                let x = (first_image * whole.inputs + first_input) * plane;
-                let w = (first_block * whole.inputs + first_input) * taps;
-                let y = (first_image * whole.outputs + first_block * 8) * out_plane;
-                let x = window(x, whole.images * whole.inputs * plane);
-                let w = window(w, windowed(blocks * whole.inputs * taps));
-                let y = reads_y.then(|| window(y, whole.images * whole.outputs * out_plane));
-                let params = Params {
-                    first_image,
-                    images: images.min(whole.images - first_image),
-                    first_input,
-                    end_input: whole.inputs.min(first_input + inputs),
-                    first_block,
-                    x_skip: x,
-                    w_skip: w,
-                    y_skip: y.unwrap_or(0),
-                    ..*whole
-                };
-                let blocks = most_blocks.min(blocks - first_block);
-                all.push(Share { params, x: Some(x), w: Some(w), y, blocks });
-            }
-        }
-    }
-    (all.len() <= MOST_LAUNCHES).then_some(all)
+    let share = |(params, blocks): (Params, u32)| {
+        let w = (params.first_block * whole.inputs + params.first_input) * taps;
+        let y = (params.first_image * whole.outputs + params.first_block * 8) * out_plane;
+        let x = window(params.first_x_word(), whole.images * whole.inputs * plane);
+        let w = window(w, windowed(whole.outputs.div_ceil(8) * whole.inputs * taps));
+        let y = reads_y.then(|| window(y, whole.images * whole.outputs * out_plane));
+        let params = Params { x_skip: x, w_skip: w, y_skip: y.unwrap_or(0), ..params };
+        Share { params, x: Some(x), w: Some(w), y, blocks }
+    };
+    Some(cut(whole, images, most_blocks, inputs)?.into_iter().map(share).collect())
 }
 
 /// The windows of a weight gradient over x and dy: images by what both show, or channels of one image.
@@ -180,28 +191,12 @@ pub(super) fn pair_shares(whole: &Params) -> Option<Vec<Share>> {
     }
     let images = even(whole.images, x_images.min(dy_images));
     let (inputs, most_blocks) = (even(whole.inputs, inputs), even(blocks, most_blocks));
-    let mut all = Vec::new();
-    for first_image in (0..whole.images).step_by(images as usize) {
-        for first_block in (0..blocks).step_by(most_blocks as usize) {
-            for first_input in (0..whole.inputs).step_by(inputs as usize) {
-                let x = (first_image * whole.inputs + first_input) * plane;
-                let dy = (first_image * whole.outputs + first_block * 8) * out_plane;
-                let x = window(x, whole.images * whole.inputs * plane);
-                let dy = window(dy, whole.images * whole.outputs * out_plane);
-                let params = Params {
-                    first_image,
-                    images: images.min(whole.images - first_image),
-                    first_input,
-                    end_input: whole.inputs.min(first_input + inputs),
-                    first_block,
-                    x_skip: x,
-                    y_skip: dy,
-                    ..*whole
-                };
-                let blocks = most_blocks.min(blocks - first_block);
-                all.push(Share { params, x: Some(x), w: None, y: Some(dy), blocks });
-            }
-        }
-    }
-    (all.len() <= MOST_LAUNCHES).then_some(all)
+    let share = |(params, blocks): (Params, u32)| {
+        let dy = (params.first_image * whole.outputs + params.first_block * 8) * out_plane;
+        let x = window(params.first_x_word(), whole.images * whole.inputs * plane);
+        let dy = window(dy, whole.images * whole.outputs * out_plane);
+        let params = Params { x_skip: x, y_skip: dy, ..params };
+        Share { params, x: Some(x), w: None, y: Some(dy), blocks }
+    };
+    Some(cut(whole, images, most_blocks, inputs)?.into_iter().map(share).collect())
 }
