@@ -34,7 +34,9 @@ fn main() {
             let dy = graph.input(graph.shape(y).unwrap());
             let packed = |graph: &mut Graph, transposed, from: Value| {
                 let epilogue = Epilogue::default();
-                let op = PackedConv2d { conv, x: x_shape, w: w_shape, transposed, epilogue };
+                let winograd = PackedConv2d::is_filtered(conv, x_shape, w_shape, gpu.adapter());
+                let (x, w_of) = (x_shape, w_shape);
+                let op = PackedConv2d { conv, x, w: w_of, transposed, winograd, epilogue };
                 let packed = graph.push(op.packing(), &[w]).unwrap();
                 graph.push(op, &[from, packed]).unwrap()
             };

@@ -66,20 +66,21 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var even_odd = Tile();
     var odd_even = Tile();
     var odd_odd = Tile();
-    var tap = (block * params.inputs + params.first_input) * params.kernel_height * params.kernel_width;
-    for (var i = params.first_input; i < params.end_input; i++) {
+    var tap = block * params.inputs * params.kernel_height * params.kernel_width;
+    for (var i = 0u; i < params.inputs; i++) {
         let at = (n * params.inputs + i) * in_plane + row * params.width + column;
         if POINT {
             add_one(&even_even, octet(tap, lane), x_quad(at));
             tap += 1u;
         } else {
+            let t = taps_at(tap, lane);
             let upper = shifted(at, 1.0, has_right);
             let lower = shifted(at + select(0u, params.width, below), inside_below, has_right);
-            add_one(&even_even, octet(tap + 4u, lane), upper.here);
-            add_two(&even_odd, octet(tap + 3u, lane), upper.next, octet(tap + 5u, lane), upper.here);
-            add_two(&odd_even, octet(tap + 1u, lane), lower.here, octet(tap + 7u, lane), upper.here);
-            add_two(&odd_odd, octet(tap, lane), lower.next, octet(tap + 2u, lane), lower.here);
-            add_two(&odd_odd, octet(tap + 6u, lane), upper.next, octet(tap + 8u, lane), upper.here);
+            add_one(&even_even, t.w4, upper.here);
+            add_two(&even_odd, t.w3, upper.next, t.w5, upper.here);
+            add_two(&odd_even, t.w1, lower.here, t.w7, upper.here);
+            add_two(&odd_odd, t.w0, lower.next, t.w2, lower.here);
+            add_two(&odd_odd, t.w6, upper.next, t.w8, upper.here);
             tap += 9u;
         }
     }

@@ -146,8 +146,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 
     var y0 = Four();
     var y1 = Four();
-    var tap = (block * params.inputs + params.first_input) * 9u;
-    for (var i = params.first_input; i < params.end_input; i++) {
+    var tap = block * params.inputs * 9u;
+    for (var i = 0u; i < params.inputs; i++) {
         let first = (n * params.inputs + i) * in_plane;
         let taps = taps_at(tap, lane);
         tap += 9u;

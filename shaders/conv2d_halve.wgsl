@@ -28,27 +28,19 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 
     var a = Tile();
     var b = Tile();
-    var tap = (block * params.inputs + params.first_input) * 9u;
-    for (var i = params.first_input; i < params.end_input; i++) {
+    var tap = block * params.inputs * 9u;
+    for (var i = 0u; i < params.inputs; i++) {
         let first = (n * params.inputs + i) * in_plane;
-        let w0 = octet(tap, lane);
-        let w1 = octet(tap + 1u, lane);
-        let w2 = octet(tap + 2u, lane);
-        let w3 = octet(tap + 3u, lane);
-        let w4 = octet(tap + 4u, lane);
-        let w5 = octet(tap + 5u, lane);
-        let w6 = octet(tap + 6u, lane);
-        let w7 = octet(tap + 7u, lane);
-        let w8 = octet(tap + 8u, lane);
+        let t = taps_at(tap, lane);
         tap += 9u;
         let top = row * 2u;
-        add_row(&a, w0, w1, w2, line(first, top, column * 2u));
-        add_row(&a, w3, w4, w5, line(first, top + 1u, column * 2u));
+        add_row(&a, t.w0, t.w1, t.w2, line(first, top, column * 2u));
+        add_row(&a, t.w3, t.w4, t.w5, line(first, top + 1u, column * 2u));
         let shared_row = line(first, top + 2u, column * 2u);
-        add_row(&a, w6, w7, w8, shared_row);
-        add_row(&b, w0, w1, w2, shared_row);
-        add_row(&b, w3, w4, w5, line(first, top + 3u, column * 2u));
-        add_row(&b, w6, w7, w8, line(first, top + 4u, column * 2u));
+        add_row(&a, t.w6, t.w7, t.w8, shared_row);
+        add_row(&b, t.w0, t.w1, t.w2, shared_row);
+        add_row(&b, t.w3, t.w4, t.w5, line(first, top + 3u, column * 2u));
+        add_row(&b, t.w6, t.w7, t.w8, line(first, top + 4u, column * 2u));
     }
     if !inside { return; }
     let o = block * 8u;

@@ -40,11 +40,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 
     var a = Tile();
     var b = Tile();
-    let image = (n * params.inputs + params.first_input) * in_plane;
+    let image = n * params.inputs * in_plane;
     var first = image + origin(place);
     var second = image + origin(place + select(0u, 4u, has_second));
-    var tap = block * params.inputs + params.first_input;
-    for (var i = params.first_input; i < params.end_input; i++) {
+    var tap = block * params.inputs;
+    for (var i = 0u; i < params.inputs; i++) {
         let w = octet(tap, lane);
         add_one(&a, w, columns(first));
         add_one(&b, w, columns(second));

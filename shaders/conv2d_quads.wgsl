@@ -57,55 +57,47 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var b = Tile();
     var c = Tile();
     var d = Tile();
-    var tap = (block * params.inputs + params.first_input) * 9u;
-    for (var i = params.first_input; i < params.end_input; i++) {
+    var tap = block * params.inputs * 9u;
+    for (var i = 0u; i < params.inputs; i++) {
         let first = (n * params.inputs + i) * plane;
-        let w0 = octet(tap, lane);
-        let w1 = octet(tap + 1u, lane);
-        let w2 = octet(tap + 2u, lane);
-        let w3 = octet(tap + 3u, lane);
-        let w4 = octet(tap + 4u, lane);
-        let w5 = octet(tap + 5u, lane);
-        let w6 = octet(tap + 6u, lane);
-        let w7 = octet(tap + 7u, lane);
-        let w8 = octet(tap + 8u, lane);
+        let t = taps_at(tap, lane);
         tap += 9u;
         if NARROW {
             let r0 = narrow(first, row);
-            add_row(&a, w0, w1, w2, r0);
+            add_row(&a, t.w0, t.w1, t.w2, r0);
             let r1 = narrow(first, row + 1u);
-            add_row(&a, w3, w4, w5, r1);
-            add_row(&b, w0, w1, w2, r1);
+            add_row(&a, t.w3, t.w4, t.w5, r1);
+            add_row(&b, t.w0, t.w1, t.w2, r1);
             let r2 = narrow(first, row + 2u);
-            add_row(&a, w6, w7, w8, r2);
-            add_row(&b, w3, w4, w5, r2);
-            add_row(&c, w0, w1, w2, r2);
+            add_row(&a, t.w6, t.w7, t.w8, r2);
+            add_row(&b, t.w3, t.w4, t.w5, r2);
+            add_row(&c, t.w0, t.w1, t.w2, r2);
             let r3 = narrow(first, row + 3u);
-            add_row(&b, w6, w7, w8, r3);
-            add_row(&c, w3, w4, w5, r3);
-            add_row(&d, w0, w1, w2, r3);
+            add_row(&b, t.w6, t.w7, t.w8, r3);
+            add_row(&c, t.w3, t.w4, t.w5, r3);
+            add_row(&d, t.w0, t.w1, t.w2, r3);
             let r4 = narrow(first, row + 4u);
-            add_row(&c, w6, w7, w8, r4);
-            add_row(&d, w3, w4, w5, r4);
+            add_row(&c, t.w6, t.w7, t.w8, r4);
+            add_row(&d, t.w3, t.w4, t.w5, r4);
             let r5 = narrow(first, row + 5u);
-            add_row(&d, w6, w7, w8, r5);
+            add_row(&d, t.w6, t.w7, t.w8, r5);
         } else {
             let r0 = wide(first, row, column);
-            add_row(&a, w0, w1, w2, r0.a);
-            add_row(&b, w0, w1, w2, r0.b);
+            add_row(&a, t.w0, t.w1, t.w2, r0.a);
+            add_row(&b, t.w0, t.w1, t.w2, r0.b);
             let r1 = wide(first, row + 1u, column);
-            add_row(&a, w3, w4, w5, r1.a);
-            add_row(&b, w3, w4, w5, r1.b);
-            add_row(&c, w0, w1, w2, r1.a);
-            add_row(&d, w0, w1, w2, r1.b);
+            add_row(&a, t.w3, t.w4, t.w5, r1.a);
+            add_row(&b, t.w3, t.w4, t.w5, r1.b);
+            add_row(&c, t.w0, t.w1, t.w2, r1.a);
+            add_row(&d, t.w0, t.w1, t.w2, r1.b);
             let r2 = wide(first, row + 2u, column);
-            add_row(&a, w6, w7, w8, r2.a);
-            add_row(&b, w6, w7, w8, r2.b);
-            add_row(&c, w3, w4, w5, r2.a);
-            add_row(&d, w3, w4, w5, r2.b);
+            add_row(&a, t.w6, t.w7, t.w8, r2.a);
+            add_row(&b, t.w6, t.w7, t.w8, r2.b);
+            add_row(&c, t.w3, t.w4, t.w5, r2.a);
+            add_row(&d, t.w3, t.w4, t.w5, r2.b);
             let r3 = wide(first, row + 3u, column);
-            add_row(&c, w6, w7, w8, r3.a);
-            add_row(&d, w6, w7, w8, r3.b);
+            add_row(&c, t.w6, t.w7, t.w8, r3.a);
+            add_row(&d, t.w6, t.w7, t.w8, r3.b);
         }
     }
     if !inside { return; }

@@ -57,8 +57,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var b6 = Tile();
     var a7 = Tile();
     var b7 = Tile();
-    var tap = (block * params.inputs + params.first_input) * 9u;
-    for (var i = params.first_input; i < params.end_input; i++) {
+    var tap = block * params.inputs * 9u;
+    for (var i = 0u; i < params.inputs; i++) {
         let first = (n * params.inputs + i) * plane;
         let taps = taps_at(tap, lane);
         tap += 9u;

@@ -36,11 +36,7 @@ fn store(o: u32, at: u32, columns: u32, value: vec4f) {
         let mask = vec4f(mask_word(places.x), mask_word(places.y), mask_word(places.z), mask_word(places.w));
         kept = select(vec4f(0.0), vec4f(1.0), mask > vec4f(0.0));
     }
-    var sum = value;
-    if adds() {
-        sum += vec4f(sums_word(places.x), sums_word(places.y), sums_word(places.z), sums_word(places.w));
-    }
-    let result = epilogue(o, sum, rest, kept);
+    let result = epilogue(o, value, rest, kept);
     y[places.x] = result.x;
     if columns > 1u { y[places.y] = result.y; }
     if columns > 2u { y[places.z] = result.z; }
@@ -66,7 +62,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let inside = flat < params.images * tiles && v < params.out_height && u < params.out_width;
     let block = params.first_block + workgroup.y;
     let in_plane = params.height * params.width;
-    let image = (n * params.inputs + params.first_input) * in_plane;
+    let image = n * params.inputs * in_plane;
     let window = params.kernel_height * params.kernel_width;
 
     var a0 = vec4f(0.0);
@@ -90,8 +86,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             let columns = first + vec4u(0u, 1u, 2u, 3u) * select(STRIDE_X, 1u, TRANSPOSED);
             let kept = select(vec4f(0.0), vec4f(row_inside), columns < vec4u(params.width));
             var at = line + min(columns, vec4u(params.width - 1u));
-            var tap = (block * params.inputs + params.first_input) * window + r * params.kernel_width + c;
-            for (var i = params.first_input; i < params.end_input; i++) {
+            var tap = block * params.inputs * window + r * params.kernel_width + c;
+            for (var i = 0u; i < params.inputs; i++) {
                 let value = kept * vec4f(x_word(at.x), x_word(at.y), x_word(at.z), x_word(at.w));
                 let eight = octet(tap, lane);
                 at += vec4u(in_plane);

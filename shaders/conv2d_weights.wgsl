@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let all = params.inputs * window;
     let flat = workgroup.x * WORKGROUP + lane;
     // Lanes beyond the last position compute it too and store nothing: broadcasts need all lanes.
-    let t = min(params.first_input * window + flat, params.end_input * window - 1u);
+    let t = min(flat, all - 1u);
     let i = t / window;
     let r = t % window / params.kernel_width;
     let c = t % params.kernel_width;
@@ -75,7 +75,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             }
         }
     }
-    if params.first_input * window + flat >= params.end_input * window { return; }
+    if flat >= all { return; }
     store(o + 0u, t, all, sum0);
     store(o + 1u, t, all, sum1);
     store(o + 2u, t, all, sum2);

@@ -70,7 +70,7 @@ fn keep(sums: Sums, o: u32, i: u32, weight: u32) {
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
     let flat = workgroup.x * WORKGROUP + lane;
     // Lanes beyond the last channel compute it too and store nothing: broadcasts need all lanes.
-    let i = min(params.first_input + flat, params.end_input - 1u);
+    let i = min(flat, params.inputs - 1u);
     let o = (params.first_block + workgroup.y) * 8u;
     let plane = params.height * params.width;
     let out_plane = params.out_height * params.out_width;
@@ -115,7 +115,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             }
         }
     }
-    if params.first_input + flat >= params.end_input { return; }
+    if flat >= params.inputs { return; }
     keep(w0, o, i, 0u);
     keep(w1, o, i, 1u);
     keep(w2, o, i, 2u);

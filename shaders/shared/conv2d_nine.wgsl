@@ -2,9 +2,6 @@
 // tiles are as tall as a reasonable time to compile allows, and a sum is loaded and stored once for all nine products of
 // an in channel. Elsewhere so many sums would not fit the registers.
 
-// The weights of one in channel, for 8 channels of y.
-struct Taps { w0: Octet, w1: Octet, w2: Octet, w3: Octet, w4: Octet, w5: Octet, w6: Octet, w7: Octet, w8: Octet }
-
 // A sum in one expression for all nine products: it is stored and loaded once. Written a column at a time, as a product
 // of a weight and a vector would make four copies of the weight.
 fn nine(
@@ -25,20 +22,6 @@ fn nine(
         fma(w0, top.left.w, fma(w1, top.middle.w, fma(w2, top.right.w,
         fma(w3, middle.left.w, fma(w4, middle.middle.w, fma(w5, middle.right.w,
         fma(w6, bottom.left.w, fma(w7, bottom.middle.w, fma(w8, bottom.right.w, sum.w))))))))),
-    );
-}
-
-fn taps_at(tap: u32, lane: u32) -> Taps {
-    return Taps(
-        octet(tap, lane),
-        octet(tap + 1u, lane),
-        octet(tap + 2u, lane),
-        octet(tap + 3u, lane),
-        octet(tap + 4u, lane),
-        octet(tap + 5u, lane),
-        octet(tap + 6u, lane),
-        octet(tap + 7u, lane),
-        octet(tap + 8u, lane),
     );
 }
 

@@ -3,23 +3,39 @@
 
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read> w: array<vec4f>;
+@group(0) @binding(3) var<storage, read> affine: array<f32>; // [scale, shift][out channel]
 @group(0) @binding(4) var<storage, read> mask: array<vec4f>;
 @group(0) @binding(5) var<storage, read> residual: array<vec4f>;
 
 struct Octet { low: vec4f, high: vec4f }
 
+// The weights of one in channel in a 3x3 kernel, for 8 channels of y.
+struct Taps { w0: Octet, w1: Octet, w2: Octet, w3: Octet, w4: Octet, w5: Octet, w6: Octet, w7: Octet, w8: Octet }
+
 fn x_quad(at: u32) -> vec4f { return x[at / 4u]; }
 fn x_word(at: u32) -> f32 { return x[at / 4u][at % 4u]; }
+fn affine_at(i: u32) -> f32 { return affine[i]; }
 fn mask_quad(at: u32) -> vec4f { return mask[at / 4u]; }
 fn mask_word(at: u32) -> f32 { return mask[at / 4u][at % 4u]; }
 fn residual_quad(at: u32) -> vec4f { return residual[at / 4u]; }
 fn residual_word(at: u32) -> f32 { return residual[at / 4u][at % 4u]; }
-// Every launch adds up all channels of x.
-fn sums_quad(at: u32) -> vec4f { return vec4f(0.0); }
-fn sums_word(at: u32) -> f32 { return 0.0; }
 
 // Weights alone may be more than a binding shows.
 fn octet(tap: u32, lane: u32) -> Octet {
     let at = 2u * tap - params.w_skip / 4u;
     return Octet(w[at], w[at + 1u]);
+}
+
+fn taps_at(tap: u32, lane: u32) -> Taps {
+    return Taps(
+        octet(tap, lane),
+        octet(tap + 1u, lane),
+        octet(tap + 2u, lane),
+        octet(tap + 3u, lane),
+        octet(tap + 4u, lane),
+        octet(tap + 5u, lane),
+        octet(tap + 6u, lane),
+        octet(tap + 7u, lane),
+        octet(tap + 8u, lane),
+    );
 }

@@ -84,7 +84,5 @@ fn keep_channel(o: u32, at: u32, value: vec4f) {
     if residual_place() > 0u { rest = residual_quad(at); }
     var kept = vec4f(1.0);
     if has_mask() { kept = select(vec4f(0.0), vec4f(1.0), mask_quad(at) > vec4f(0.0)); }
-    var sum = value;
-    if adds() { sum += sums_quad(at); }
-    y[at / 4u] = epilogue(o, sum, rest, kept);
+    y[at / 4u] = epilogue(o, value, rest, kept);
 }

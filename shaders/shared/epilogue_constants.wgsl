@@ -5,10 +5,8 @@ override AFFINE: bool = false;
 override MASK: bool = false;
 override RELU: bool = false;
 override RESIDUAL: u32 = 0u;
-override ADDS: bool = false;
 
 fn has_affine() -> bool { return AFFINE; }
 fn has_mask() -> bool { return MASK; }
 fn has_relu() -> bool { return RELU; }
-fn adds() -> bool { return ADDS; }
 fn residual_place() -> u32 { return RESIDUAL; }

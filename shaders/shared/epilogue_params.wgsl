@@ -4,5 +4,4 @@
 fn has_affine() -> bool { return (params.epilogue & 1u) != 0u; }
 fn has_mask() -> bool { return (params.epilogue & 2u) != 0u; }
 fn has_relu() -> bool { return (params.epilogue & 4u) != 0u; }
-fn adds() -> bool { return false; }
 fn residual_place() -> u32 { return params.epilogue >> 3u; }

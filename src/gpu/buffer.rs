@@ -15,11 +15,18 @@ pub struct Buffer {
     _counted: Arc<Counted>,
 }
 
-/// Takes the bytes off the device's account when the last clone goes.
+/// Bytes on the device's account, taken off when it goes.
 #[derive(Debug)]
-struct Counted {
+pub(super) struct Counted {
     counters: Arc<Counters>,
     bytes: u64,
+}
+
+impl Counted {
+    pub fn new(gpu: &Gpu, bytes: u64) -> Self {
+        Counters::add(&gpu.counters.bytes, bytes);
+        Self { counters: gpu.counters.clone(), bytes }
+    }
 }
 
 impl Drop for Counted {
@@ -43,10 +50,7 @@ impl Buffer {
 impl Gpu {
     /// Allocates buffers of so many words each, filled with zeros. Err if memory is short.
     pub async fn allocate(&self, words: &[u32]) -> Result<Vec<Buffer>> {
-        let usage = BufferUsages::STORAGE
-            | BufferUsages::UNIFORM
-            | BufferUsages::COPY_DST
-            | BufferUsages::COPY_SRC;
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         let total: u64 = words.iter().map(|&count| padded(count)).sum();
         let most = self.adapter().max_buffer;
         if let Some(&large) = words.iter().find(|&&count| u64::from(count) * 4 > most) {
@@ -60,11 +64,10 @@ impl Gpu {
         };
         let raw = self.checked(&format!("allocating {total} bytes"), all).await?;
         Counters::add(&self.counters.buffers, words.len() as u64);
-        let counted = |(raw, &words): (wgpu::Buffer, &u32)| {
-            let bytes = padded(words);
-            Counters::add(&self.counters.bytes, bytes);
-            let counters = self.counters.clone();
-            Buffer { raw, words, _counted: Arc::new(Counted { counters, bytes }) }
+        let counted = |(raw, &words): (wgpu::Buffer, &u32)| Buffer {
+            raw,
+            words,
+            _counted: Arc::new(Counted::new(self, padded(words))),
         };
         Ok(raw.into_iter().zip(words).map(counted).collect())
     }

@@ -239,18 +239,22 @@ fn pipeline(
     cache: Option<&wgpu::PipelineCache>,
 ) -> wgpu::ComputePipeline {
     use wgpu::BufferBindingType::{Storage, Uniform};
-    let storage = kernel.bindings.iter().map(|(_, access)| match access {
-        super::Access::Window => Uniform,
-        super::Access::Read => Storage { read_only: true },
-        super::Access::Write => Storage { read_only: false },
+    let buffer =
+        |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
+    let bound = kernel.bindings.iter().map(|(_, access)| match access {
+        super::Access::Texels => wgpu::BindingType::Texture {
+            sample_type: wgpu::TextureSampleType::Float { filterable: false },
+            view_dimension: wgpu::TextureViewDimension::D2,
+            multisampled: false,
+        },
+        super::Access::Read => buffer(Storage { read_only: true }),
+        super::Access::Write => buffer(Storage { read_only: false }),
     });
-    let entry = |(binding, ty)| wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-        count: None,
+    let entry = |(binding, ty)| {
+        let visibility = wgpu::ShaderStages::COMPUTE;
+        wgpu::BindGroupLayoutEntry { binding, visibility, ty, count: None }
     };
-    let entries: Vec<_> = (0..).zip(once(Uniform).chain(storage)).map(entry).collect();
+    let entries: Vec<_> = (0..).zip(once(buffer(Uniform)).chain(bound)).map(entry).collect();
     let label = Some(kernel.name);
     let bindings = device
         .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });

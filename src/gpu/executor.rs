@@ -1,8 +1,8 @@
 //! Turns a recording into pipelines, buffers and bind groups once, and replays it making nothing new.
 
-use super::{
-    Access, Binding, Buffer, BufferId, Gpu, Part, Recording, WINDOW_WORDS, counters::Counters,
-};
+use super::counters::Counters;
+use super::texels::{Copy, Texels};
+use super::{Access, Binding, Buffer, BufferId, Dispatch, Gpu, Part, Recording, Words};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::iter::once;
@@ -32,12 +32,14 @@ const UNIFORM_ALIGNMENT: u64 = 256;
 pub struct Executor {
     pub(super) gpu: Gpu,
     buffers: Vec<Buffer>,
+    texels: Vec<Texels>,
     pub(super) steps: Vec<Step>,
     pace: Mutex<RunPace>,
 }
 
 #[derive(Debug)]
 pub(super) struct Step {
+    pub copies: Vec<Copy>,
     pub pipeline: wgpu::ComputePipeline,
     pub bindings: wgpu::BindGroup,
     pub grid: [u32; 3],
@@ -94,12 +96,16 @@ impl Executor {
             };
             buffers.push(buffer.ok_or_else(|| Error::mismatch("executor", "no buffer", words))?);
         }
+        let mut texels = Vec::new();
+        for rows in recording.texel_rows() {
+            texels.push(Texels::new(gpu, rows).await?);
+        }
         let mut pipelines = Vec::new();
         for dispatch in &recording.dispatches {
             pipelines.push(gpu.pipeline(dispatch).await?);
         }
-        let mut executor =
-            Self { gpu: gpu.clone(), buffers, steps: Vec::new(), pace: Mutex::default() };
+        let (steps, pace) = (Vec::new(), Mutex::default());
+        let mut executor = Self { gpu: gpu.clone(), buffers, texels, steps, pace };
         let bind = |device: &_| executor.bind(device, recording, pipelines);
         executor.steps = gpu.checked("binding buffers", bind).await??;
         Ok(executor)
@@ -122,6 +128,8 @@ impl Executor {
         Counters::add(&self.gpu.counters.buffers, 1);
         Counters::add(&self.gpu.counters.bind_groups, count);
         let mut steps = Vec::new();
+        // What each texture holds by then.
+        let mut held = vec![None; self.texels.len()];
         for ((i, dispatch), pipeline) in (0u64..).zip(&recording.dispatches).zip(pipelines) {
             let (offset, size) = (i * UNIFORM_ALIGNMENT, dispatch.params.len() as u64);
             if size > UNIFORM_ALIGNMENT {
@@ -133,32 +141,16 @@ impl Executor {
                 offset,
                 size: size.try_into().ok(),
             });
-            let storage: Vec<_> = dispatch
-                .buffers
-                .iter()
-                .zip(dispatch.kernel.bindings)
-                .map(|(binding, (name, access))| {
-                    self.resource(binding, *access).map_err(|why| match why {
-                        Error::Mismatch { given, wanted, .. } => {
-                            let given = format_args!("{name} of {given}");
-                            Error::mismatch(dispatch.kernel.name, given, wanted)
-                        }
-                        Error::OutOfMemory(size) => {
-                            let kernel = dispatch.kernel.name;
-                            Error::OutOfMemory(format!("binding {name} of {kernel}, {size}"))
-                        }
-                        other => other,
-                    })
-                })
-                .collect::<Result<_>>()?;
+            let (bound, copies) = self.bound(dispatch, &mut held)?;
             let entry = |(binding, resource)| wgpu::BindGroupEntry { binding, resource };
-            let entries: Vec<_> = (0..).zip(once(params).chain(storage)).map(entry).collect();
+            let entries: Vec<_> = (0..).zip(once(params).chain(bound)).map(entry).collect();
             let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(dispatch.kernel.name),
                 layout: &pipeline.get_bind_group_layout(0),
                 entries: &entries,
             });
             steps.push(Step {
+                copies,
                 pipeline,
                 bindings,
                 grid: dispatch.grid,
@@ -171,22 +163,56 @@ impl Executor {
         Ok(steps)
     }
 
-    fn resource(&self, binding: &Binding, access: Access) -> Result<wgpu::BindingResource<'_>> {
-        let buffer = &self.buffer(binding.buffer)?.raw;
-        let offset = u64::from(binding.window.unwrap_or(0)) * 4;
-        let most = self.gpu.adapter().max_binding;
-        let behind = buffer.size().saturating_sub(offset);
-        let size = match access {
-            Access::Window => u64::from(WINDOW_WORDS) * 4,
-            _ if binding.window.is_some() => behind.min(most),
-            _ => behind,
-        };
-        if access != Access::Window && size > most {
-            let size = format!("{size} bytes: this adapter binds at most {most}");
-            return Err(Error::OutOfMemory(size));
+    /// What a launch binds behind its parameters, and what is copied ahead of it: what its textures do not hold yet.
+    fn bound(
+        &self,
+        dispatch: &Dispatch,
+        held: &mut [Option<Binding>],
+    ) -> Result<(Vec<wgpu::BindingResource<'_>>, Vec<Copy>)> {
+        let kernel = dispatch.kernel.name;
+        let (mut resources, mut copies) = (Vec::new(), Vec::new());
+        let mut textures = self.texels.iter().zip(held.iter_mut());
+        for (binding, (name, access)) in dispatch.buffers.iter().zip(dispatch.kernel.bindings) {
+            let buffer = &self.buffer(binding.buffer)?.raw;
+            let words = u32::try_from(buffer.size() / 4).unwrap_or(u32::MAX);
+            let part = binding.part.unwrap_or(Words { first: 0, count: words });
+            if part.count == 0 || part.count > words.saturating_sub(part.first) {
+                let given = format_args!("{name} of {part:?}");
+                return Err(Error::mismatch(kernel, given, format_args!("words among {words}")));
+            }
+            if *access == Access::Texels {
+                let Some((texels, held)) = textures.next() else {
+                    return Err(Error::mismatch(kernel, name, "a texture"));
+                };
+                if !part.first.is_multiple_of(4) {
+                    let given = format_args!("{name} of {part:?}");
+                    return Err(Error::mismatch(kernel, given, "whole texels"));
+                }
+                if held.replace(*binding) != Some(*binding) {
+                    copies.push(texels.copy(buffer, part));
+                }
+                resources.push(wgpu::BindingResource::TextureView(&texels.view));
+                continue;
+            }
+            let (size, most) = (u64::from(part.count) * 4, self.gpu.adapter().max_binding);
+            if size > most {
+                let size = format!("{size} bytes: this adapter binds at most {most}");
+                return Err(Error::OutOfMemory(format!("binding {name} of {kernel}, {size}")));
+            }
+            let (offset, size) = (u64::from(part.first) * 4, size.try_into().ok());
+            let binding = wgpu::BufferBinding { buffer, offset, size };
+            resources.push(wgpu::BindingResource::Buffer(binding));
         }
-        let size = size.try_into().ok();
-        Ok(wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size }))
+        for slot in held {
+            let written = |held: &Binding| {
+                let mut bound = dispatch.buffers.iter().zip(dispatch.kernel.bindings);
+                bound.any(|(binding, (_, access))| {
+                    *access == Access::Write && binding.buffer == held.buffer
+                })
+            };
+            *slot = slot.filter(|held| !written(held));
+        }
+        Ok((resources, copies))
     }
 
     /// The memory behind a buffer of the recording.
@@ -377,13 +403,17 @@ impl Executor {
     }
 }
 
+/// Copies lie between passes, so each pass begins with the launch that its copies are for.
 fn record_steps(steps: &[Step], encoder: &mut wgpu::CommandEncoder, times: u32) {
-    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
     for _ in 0..times {
-        for Step { pipeline, bindings, grid: [x, y, z], .. } in steps {
-            pass.set_pipeline(pipeline);
-            pass.set_bind_group(0, bindings, &[]);
-            pass.dispatch_workgroups(*x, *y, *z);
+        for run in steps.chunk_by(|_, next| next.copies.is_empty()) {
+            run.iter().flat_map(|step| &step.copies).for_each(|copy| copy.record(encoder));
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            for Step { pipeline, bindings, grid: [x, y, z], .. } in run {
+                pass.set_pipeline(pipeline);
+                pass.set_bind_group(0, bindings, &[]);
+                pass.dispatch_workgroups(*x, *y, *z);
+            }
         }
     }
 }

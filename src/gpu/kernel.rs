@@ -1,19 +1,20 @@
 //! What a kernel is: WGSL and the contract it is launched under. tests/kernels.rs compares the two.
 
-/// Words that a [`Access::Window`] shows: the 64 KiB WebGPU guarantees a uniform binding.
-pub const WINDOW_WORDS: u32 = 16_384;
+/// Texels in a row of what [`Access::Texels`] binds.
+pub const TEXEL_COLUMNS: u32 = 2048;
 
-/// Words that windows begin at multiples of: the 256 bytes WebGPU guarantees.
-pub const WINDOW_ALIGNMENT: u32 = 64;
+/// Words that a part of a buffer begins at multiples of: the 256 bytes WebGPU guarantees.
+pub const PART_ALIGNMENT: u32 = 64;
 
-/// How a kernel uses a buffer: `var<storage, read>`, `var<storage, read_write>` or `var<uniform>`.
+/// How a kernel uses a buffer: `var name: texture_2d<f32>`, `var<storage, read>` or `var<storage, read_write>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Read only, through a window of [`WINDOW_WORDS`] as `var<uniform> name: array<vec4f, 4096>`.
+    /// Read only, four words a texel and [`TEXEL_COLUMNS`] texels a row: a copy made ahead of the launch.
     ///
-    /// Mesa's lavapipe reads storage buffers in a loop over lanes with stores between, 8 ns a value
-    /// (2026-11-22, EPYC 2.6 GHz), and uniform ones in straight code, 0.5 ns.
-    Window,
+    /// Mesa's lavapipe reads storage buffers in a loop over lanes with stores between, 285 ns for the vec4s of eight
+    /// lanes (2026-11-23, EPYC 2.6 GHz), texels in straight code, 22 ns, and copies 16 GB/s. Uniform buffers are as fast
+    /// as texels, but show 64 KiB.
+    Texels,
     /// Read only.
     Read,
     /// Written, or read and written in place.

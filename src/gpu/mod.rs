@@ -11,6 +11,7 @@ mod pipeline_cache;
 mod profile;
 mod recording;
 mod sealed;
+mod texels;
 
 pub use adapter::{Adapter, AdapterKind, Options, adapters, required_features, required_limits};
 pub use buffer::Buffer;
@@ -19,7 +20,7 @@ pub use context::Gpu;
 pub use counters::Counts;
 pub use executor::{Executor, Pace};
 pub(crate) use kernel::uniform;
-pub use kernel::{Access, Kernel, Layout, WINDOW_ALIGNMENT, WINDOW_WORDS};
+pub use kernel::{Access, Kernel, Layout, PART_ALIGNMENT, TEXEL_COLUMNS};
 pub use profile::Timing;
-pub use recording::{Binding, BufferId, Dispatch, Part, Recording};
+pub use recording::{Binding, BufferId, Dispatch, Part, Recording, Words};
 pub use wgpu::CommandEncoder;

@@ -9,7 +9,7 @@ use wgpu::BufferUsages;
 /// Launches that one query set times: WebGPU's 4,096 queries, two a launch.
 const PART: usize = 2048;
 
-/// GPU time of one launch.
+/// GPU time of one launch, without copies to texels.
 #[derive(Clone, Debug)]
 pub struct Timing {
     /// The kernel.
@@ -69,7 +69,9 @@ impl Executor {
                 mapped_at_creation: false,
             });
             let mut encoder = device.create_command_encoder(&Default::default());
-            for (i, Step { pipeline, bindings, grid: [x, y, z], .. }) in (0..).zip(steps) {
+            for (i, step) in (0..).zip(steps) {
+                let Step { copies, pipeline, bindings, grid: [x, y, z], .. } = step;
+                copies.iter().for_each(|copy| copy.record(&mut encoder));
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                     label,
                     timestamp_writes: Some(wgpu::ComputePassTimestampWrites {

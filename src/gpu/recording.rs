@@ -16,14 +16,23 @@ pub struct BufferId(pub(super) usize);
 pub struct Binding {
     /// The buffer.
     pub buffer: BufferId,
-    /// First word of what is shown, a multiple of [`WINDOW_ALIGNMENT`](super::WINDOW_ALIGNMENT): a window
-    /// ([`Access::Window`](super::Access::Window)), or else as much behind it as a binding may show. `None` binds all.
-    pub window: Option<u32>,
+    /// What is shown of it; `None` shows all.
+    pub part: Option<Words>,
+}
+
+/// A run of words of a buffer. It begins at a multiple of [`PART_ALIGNMENT`](super::PART_ALIGNMENT); of 4 if it is bound
+/// as [`Access::Texels`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// Of the buffer.
+    pub first: u32,
+    /// How many, at least 1.
+    pub count: u32,
 }
 
 impl From<BufferId> for Binding {
     fn from(buffer: BufferId) -> Self {
-        Self { buffer, window: None }
+        Self { buffer, part: None }
     }
 }
 
@@ -57,6 +66,14 @@ pub struct Dispatch {
     pub flops: u64,
     /// The node that it is a part of, where it was recorded for one.
     pub part: Option<Arc<Part>>,
+}
+
+impl Dispatch {
+    /// The bindings that are copied to texels.
+    pub(super) fn texels(&self) -> impl Iterator<Item = &Binding> {
+        let all = self.buffers.iter().zip(self.kernel.bindings);
+        all.filter(|(_, (_, access))| *access == Access::Texels).map(|(binding, _)| binding)
+    }
 }
 
 /// The launches of one step and the buffers they use, for one adapter.
@@ -132,9 +149,33 @@ impl Recording {
         id
     }
 
-    /// Words of all scratch buffers.
+    /// Words of all scratch buffers, and of the texels that copies are made to.
     pub fn scratch_words(&self) -> u64 {
-        self.scratch.iter().filter_map(|id| self.buffers.get(id.0)).copied().map(u64::from).sum()
+        let held = self.scratch.iter().filter_map(|id| self.buffers.get(id.0));
+        let rows: u64 = self.texel_rows().into_iter().map(u64::from).sum();
+        held.copied().map(u64::from).sum::<u64>() + rows * u64::from(super::TEXEL_COLUMNS) * 4
+    }
+
+    /// Number of words that a binding shows.
+    pub(super) fn shown(&self, binding: &Binding) -> u32 {
+        let all = || self.buffers.get(binding.buffer.0).copied().unwrap_or(0);
+        binding.part.map_or_else(all, |part| part.count)
+    }
+
+    /// Rows of the texels that launches read: the first such binding of every launch shares one texture, which is as
+    /// large as the largest of them; so do the second ones.
+    pub(super) fn texel_rows(&self) -> Vec<u32> {
+        let mut rows = Vec::new();
+        for dispatch in &self.dispatches {
+            for (place, binding) in dispatch.texels().enumerate() {
+                let needed = self.shown(binding).div_ceil(4 * super::TEXEL_COLUMNS).max(1);
+                match rows.get_mut(place) {
+                    None => rows.push(needed),
+                    Some(most) => *most = needed.max(*most),
+                }
+            }
+        }
+        rows
     }
 
     /// Every buffer reserved so far.
@@ -161,17 +202,7 @@ impl Recording {
             return Err(Error::mismatch(kernel.name, format_args!("{grid:?} workgroups"), wanted));
         }
         let buffers: Vec<Binding> = buffers.iter().map(|&buffer| buffer.into()).collect();
-        let words = |(binding, (_, access)): (&Binding, &(_, Access))| {
-            let all = self.buffers.get(binding.buffer.0).copied().map_or(0, u64::from);
-            match (binding.window, access) {
-                (Some(_), Access::Window) => u64::from(super::WINDOW_WORDS),
-                (first, _) => {
-                    let behind = all.saturating_sub(first.unwrap_or(0).into());
-                    behind.min(self.adapter.max_binding / 4)
-                }
-            }
-        };
-        let bytes = buffers.iter().zip(kernel.bindings).map(words).sum::<u64>() * 4;
+        let bytes = buffers.iter().map(|binding| u64::from(self.shown(binding))).sum::<u64>() * 4;
         let params = bytemuck::bytes_of(&params).to_vec();
         let constants = constants.to_vec();
         self.dispatches.push(Dispatch {

@@ -54,17 +54,19 @@ pub struct Summary {
     pub kept_bytes: u64,
     /// Bytes those values would need without sharing.
     pub unshared_bytes: u64,
+    /// Bytes of what the launches of one node hand on to each other, and of texels that are copied for them.
+    pub scratch_bytes: u64,
 }
 
 impl Summary {
     /// Bytes of activations, masks, derivatives and scratch: what a replay works in.
     pub fn work_bytes(&self) -> u64 {
-        self.shared_bytes - self.kept_bytes
+        self.shared_bytes - self.kept_bytes + self.scratch_bytes
     }
 
     /// Bytes of all buffers: what the program holds on the device, those given to it included.
     pub fn peak_bytes(&self) -> u64 {
-        self.input_bytes + self.shared_bytes
+        self.input_bytes + self.shared_bytes + self.scratch_bytes
     }
 }
 
@@ -162,7 +164,7 @@ impl Plan {
             }
         }
         let scratch = [&plan.once, &plan.every].map(Recording::scratch_words).into_iter();
-        plan.summary.shared_bytes += scratch.map(|words| 4 * words).sum::<u64>();
+        plan.summary.scratch_bytes = scratch.map(|words| 4 * words).sum();
         let once_flops: u64 = plan.once.dispatches.iter().map(|dispatch| dispatch.flops).sum();
         plan.summary.flops -= once_flops;
         plan.summary.nodes = nodes.len();

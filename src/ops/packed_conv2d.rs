@@ -3,10 +3,8 @@
 //! [`Conv2dInputGradient`](super::Conv2dInputGradient).
 
 use super::conv2d::Conv2d;
-use super::conv2d_launch::{
-    Params, Share, WORKGROUP, WORKGROUP_OF_CPUS, reads_windows, shares, text, workgroup,
-};
-use crate::gpu::{Access::*, AdapterKind, Binding, Kernel, Recording, uniform};
+use super::conv2d_launch::{Params, Share, reads_texels, texel_shares, text, workgroup};
+use crate::gpu::{Access::*, Adapter, AdapterKind, Binding, Kernel, Recording, Words, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
 
@@ -26,8 +24,20 @@ pub static PACK: Kernel = Kernel {
     subgroup: 0,
 };
 
+/// Weights of w, transformed for [`WINOGRAD`].
+pub static PACK_WINOGRAD: Kernel = Kernel {
+    name: "conv2d_pack_winograd",
+    source: &[
+        include_str!("../../shaders/conv2d_pack_winograd.wgsl"),
+        include_str!("../../shaders/shared/index.wgsl"),
+    ],
+    params: PackParams::LAYOUT,
+    bindings: &[("w", Read), ("packed", Write)],
+    subgroup: 0,
+};
+
 macro_rules! packed {
-    ($name:literal, $stem:literal, $read:literal, $flags:literal, $access:expr, $subgroup:literal, [$($sums:literal)?] $(, $tile:literal)*) => {
+    ($name:literal, $stem:literal, $read:literal, $flags:literal, $access:expr, $subgroup:literal $(, $tile:literal)*) => {
         Kernel {
             name: $name,
             source: text(&[
@@ -42,11 +52,10 @@ macro_rules! packed {
             bindings: &[
                 ("x", $access),
                 ("w", $access),
-                ("affine", Read),
+                ("affine", $access),
                 ("mask", $access),
                 ("residual", $access),
                 ("y", Write),
-                $(($sums, Window),)?
             ],
             subgroup: $subgroup,
         }
@@ -55,29 +64,32 @@ macro_rules! packed {
 
 /// One shader file as two kernels.
 macro_rules! reads {
-    ($stem:literal, $window:literal $(, $tile:literal)*) => {
+    ($stem:literal, $texels:literal $(, $tile:literal)*) => {
         Reads {
-            storage: packed!($stem, $stem, "storage", "params", Read, 0, [] $(, $tile)*),
-            window: packed!($window, $stem, "window", "constants", Window, 8, ["sums"] $(, $tile)*),
+            storage: packed!($stem, $stem, "storage", "params", Read, 0 $(, $tile)*),
+            texels: packed!($texels, $stem, "texels", "constants", Texels, 8 $(, $tile)*),
         }
     };
 }
 
-/// One way of computing, as the kernel that reads whole buffers and the one that reads uniform windows.
+/// One way of computing, as the kernel that reads buffers and the one that reads copies of them.
 #[derive(Debug)]
 pub struct Reads {
     /// Through storage bindings.
     pub storage: Kernel,
-    /// Through uniform windows.
-    pub window: Kernel,
+    /// Through textures.
+    pub texels: Kernel,
 }
 
-/// 3x3, stride 1, padding 1, rows of whole quads, either direction.
-pub static QUADS: Reads = reads!("conv2d_quads", "conv2d_quads_window", "conv2d_tile");
+/// 3x3, stride 1, padding 1, rows of whole quads, either direction: by Winograd's filtering, on CPU rasterisers.
+pub static WINOGRAD: Kernel =
+    packed!("conv2d_winograd", "conv2d_winograd", "texels", "constants", Texels, 8, "conv2d_tile");
+/// The same directly.
+pub static QUADS: Reads = reads!("conv2d_quads", "conv2d_quads_texels", "conv2d_tile");
 /// A kernel of CPU rasterisers without subgroups.
 macro_rules! tall {
     ($stem:literal $(, $more:literal)*) => {
-        packed!($stem, $stem, "storage", "params", Read, 0, [], "conv2d_tile", "conv2d_channels" $(, $more)*)
+        packed!($stem, $stem, "storage", "params", Read, 0, "conv2d_tile", "conv2d_channels" $(, $more)*)
     };
 }
 
@@ -88,42 +100,52 @@ pub static HALVE_TALL: Kernel = tall!("conv2d_halve_tall", "conv2d_nine", "conv2
 /// As [`DOUBLE`] on them, of 3x3.
 pub static DOUBLE_TALL: Kernel = tall!("conv2d_double_tall", "conv2d_nine", "conv2d_shifted");
 /// 1x1, stride 1 in either direction, or stride 2 that halves both sides.
-pub static POINT: Reads = reads!("conv2d_point", "conv2d_point_window", "conv2d_tile");
+pub static POINT: Reads = reads!("conv2d_point", "conv2d_point_texels", "conv2d_tile");
 /// 3x3, stride 2 that halves both sides.
 pub static HALVE: Reads =
-    reads!("conv2d_halve", "conv2d_halve_window", "conv2d_tile", "conv2d_halve_line");
+    reads!("conv2d_halve", "conv2d_halve_texels", "conv2d_tile", "conv2d_halve_line");
 /// Its derivative for x, and that of 1x1.
 pub static DOUBLE: Reads =
-    reads!("conv2d_double", "conv2d_double_window", "conv2d_tile", "conv2d_shifted");
+    reads!("conv2d_double", "conv2d_double_texels", "conv2d_tile", "conv2d_shifted");
 /// Any kernel, stride and padding, either direction.
-pub static TAPS: Reads = reads!("conv2d_taps", "conv2d_taps_window");
+pub static TAPS: Reads = reads!("conv2d_taps", "conv2d_taps_texels");
 
-/// Input w \[O, I, R, C\]; output the packed weights as a vector, padded to a whole window.
+/// Input w \[O, I, R, C\]; output the packed weights as a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackWeights {
     /// I in the place of O.
     pub transposed: bool,
     /// Rows and columns from the last to the first.
     pub flipped: bool,
+    /// Transformed for [`WINOGRAD`]: 36 for the 9 of a pair of channels.
+    pub winograd: bool,
 }
 
 impl Op for PackWeights {
     fn name(&self) -> &'static str {
-        PACK.name
+        if self.winograd { PACK_WINOGRAD.name } else { PACK.name }
     }
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let [w] = exactly(self.name(), "inputs", inputs)?;
         let [o, i, rows, columns] = w.sides();
         let (many, other) = if self.transposed { (i, o) } else { (o, i) };
+        let (rows, columns) = if self.winograd { (6, 6) } else { (rows, columns) };
         let words = Shape::new(many.div_ceil(8) * 8, other, rows, columns)?.elements();
-        Ok(vec![Shape::vector(super::conv2d_launch::windowed(words))?])
+        Ok(vec![Shape::vector(words)?])
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [w] = exactly(self.name(), "inputs", launch.inputs)?;
         let [packed] = exactly(self.name(), "outputs", launch.outputs)?;
         let [outputs, inputs, kernel_height, kernel_width] = w.sides();
+        if self.winograd {
+            let constants = [("TRANSPOSED", f64::from(self.transposed))];
+            let params = PackParams { outputs, inputs, kernel_height, kernel_width };
+            let grid = Recording::grid(packed.elements() / 36, 64);
+            let to = &mut launch.to;
+            return to.dispatch(&PACK_WINOGRAD, &constants, params, launch.buffers, grid).map(drop);
+        }
         let constants =
             [("TRANSPOSED", f64::from(self.transposed)), ("FLIPPED", f64::from(self.flipped))];
         let most = launch.to.adapter().max_binding / 4;
@@ -144,9 +166,14 @@ impl Op for PackWeights {
         for first in (0..outputs).step_by(run as usize) {
             let outputs = run.min(outputs - first);
             let params = PackParams { outputs, inputs, kernel_height, kernel_width };
-            let part = |buffer| Binding { buffer, window: Some(first * each) };
-            let grid = Recording::grid(outputs.div_ceil(8) * 8 * each, 64);
-            launch.to.dispatch(&PACK, &constants, params, &[part(of_w), part(of_packed)], grid)?;
+            let padded = outputs.next_multiple_of(8);
+            let part = |buffer, outputs| Binding {
+                buffer,
+                part: Some(Words { first: first * each, count: outputs * each }),
+            };
+            let bound = [part(of_w, outputs), part(of_packed, padded)];
+            let grid = Recording::grid(padded * each, 64);
+            launch.to.dispatch(&PACK, &constants, params, &bound, grid)?;
         }
         Ok(())
     }
@@ -184,15 +211,14 @@ impl Epilogue {
         affine | mask << 1 | relu << 2 | (self.residual as u32) << 3
     }
 
-    /// As shaders/shared/epilogue_constants.wgsl reads it, for the last launch of a sum or another.
-    fn constants(self, is_last: bool, adds: bool) -> [(&'static str, f64); 5] {
-        let Self { affine, mask, residual, relu } = if is_last { self } else { Self::default() };
+    /// As shaders/shared/epilogue_constants.wgsl reads it.
+    fn constants(self) -> [(&'static str, f64); 4] {
+        let Self { affine, mask, residual, relu } = self;
         [
             ("AFFINE", f64::from(affine && !mask)),
             ("MASK", f64::from(mask)),
             ("RELU", f64::from(relu)),
             ("RESIDUAL", f64::from(residual as u32)),
-            ("ADDS", f64::from(adds)),
         ]
     }
 }
@@ -209,15 +235,17 @@ pub struct PackedConv2d {
     pub w: Shape,
     /// The derivative for x.
     pub transposed: bool,
+    /// Whether it may be computed by Winograd's filtering: [`PackedConv2d::is_filtered`].
+    pub winograd: bool,
     /// What is done before the store.
     pub epilogue: Epilogue,
 }
 
-/// Without windows: one launch, or runs of output channels whose weights a storage binding shows.
+/// Of buffers: one launch, or runs of output channels whose weights a storage binding shows.
 fn storage_shares(params: &Params, max_binding: u64) -> Result<Vec<Share>> {
     let blocks = params.outputs.div_ceil(8);
-    let share = |first_block: u32, blocks: u32, w: Option<u32>| {
-        let params = Params { first_block, w_skip: w.unwrap_or(0), ..*params };
+    let share = |first_block: u32, blocks: u32, w: Option<Words>| {
+        let params = Params { first_block, w_skip: w.map_or(0, |w| w.first), ..*params };
         Share { params, x: None, w, y: None, blocks }
     };
     let block = 8 * params.inputs * params.kernel_height * params.kernel_width;
@@ -236,7 +264,11 @@ fn storage_shares(params: &Params, max_binding: u64) -> Result<Vec<Share>> {
         ));
     }
     let first = (0..blocks).step_by(run as usize);
-    Ok(first.map(|first| share(first, run.min(blocks - first), Some(first * block))).collect())
+    let part = |first| {
+        let blocks = run.min(blocks - first);
+        share(first, blocks, Some(Words { first: first * block, count: blocks * block }))
+    };
+    Ok(first.map(part).collect())
 }
 
 /// A kernel as it is to be launched.
@@ -252,6 +284,7 @@ struct Chosen {
 /// Which kernel computes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
+    Winograd,
     Quads,
     Point,
     Halve,
@@ -262,15 +295,35 @@ enum Way {
 impl PackedConv2d {
     /// How its weights are to be packed.
     pub fn packing(&self) -> PackWeights {
+        let way = self.way();
         PackWeights {
             transposed: self.transposed,
-            flipped: self.transposed && self.way() == Way::Quads,
+            flipped: self.transposed && way == Way::Quads,
+            winograd: way == Way::Winograd,
         }
+    }
+
+    /// Whether Winograd's filtering pays on an adapter: where texels are read, for layers that it fits, if a binding
+    /// shows the transformed weights. With fewer channels the transforms take what they save, and their rounding, some
+    /// three times that of a plain sum, tells more.
+    pub fn is_filtered(conv: Conv2d, x: Shape, w: Shape, adapter: &Adapter) -> bool {
+        let [outputs, inputs, rows, columns] = w.sides();
+        let nine = conv == Conv2d::square(1, 1) && (rows, columns) == (3, 3);
+        let most =
+            u64::from(outputs.max(inputs).next_multiple_of(8)) * u64::from(outputs.max(inputs));
+        reads_texels(adapter)
+            && nine
+            && outputs.min(inputs) >= 32
+            && x.width().is_multiple_of(4)
+            && most * 36 * 4 <= adapter.max_binding
     }
 
     fn way(&self) -> Way {
         let [_, _, rows, columns] = self.w.sides();
         let [_, _, height, width] = self.x.sides();
+        if self.winograd {
+            return Way::Winograd;
+        }
         let (conv, kernel, eights) = (self.conv, (rows, columns), width.is_multiple_of(8));
         if conv == Conv2d::square(1, 1) && kernel == (3, 3) && (eights || width == 4) {
             return Way::Quads;
@@ -316,8 +369,6 @@ impl PackedConv2d {
             pad_x,
             first_image: 0,
             images,
-            first_input: 0,
-            end_input: inputs,
             first_block: 0,
             x_skip: 0,
             w_skip: 0,
@@ -326,7 +377,7 @@ impl PackedConv2d {
         })
     }
 
-    /// The kernel of CPU rasterisers without windows, with the tiles of a plane.
+    /// The kernel of CPU rasterisers without subgroups of eight, with the tiles of a plane.
     fn tall(&self, params: &Params) -> Option<(&'static Kernel, u32)> {
         let squares = |width: u32, height: u32, side: u32| width / side * height.div_ceil(side);
         match self.way() {
@@ -341,17 +392,24 @@ impl PackedConv2d {
         }
     }
 
-    fn choose(&self, params: &Params, windows: bool, one_for_all: bool) -> Chosen {
+    fn choose(&self, params: &Params, texels: bool, one_for_all: bool) -> Chosen {
         if one_for_all && let Some((kernel, tiles)) = self.tall(params) {
             return Chosen { kernel, constants: Vec::new(), tiles, phases: 1 };
         }
         let mut constants = Vec::new();
         let way = self.way();
+        if way == Way::Winograd {
+            let across = params.width / 4;
+            let neighbours = across.is_multiple_of(8) || 8 % across == 0;
+            constants.push(("NEIGHBOURS", f64::from(neighbours)));
+            let tiles = across * params.height.div_ceil(8);
+            return Chosen { kernel: &WINOGRAD, constants, tiles, phases: 1 };
+        }
         if way != Way::Taps {
             constants.push(("CHANNELS", f64::from(params.outputs.min(8))));
         }
         let (reads, tiles, phases) = match way {
-            Way::Quads => {
+            Way::Quads | Way::Winograd => {
                 constants.push(("NARROW", f64::from(params.width == 4)));
                 let [across, high] = if params.width == 4 { [1, 4] } else { [params.width / 8, 2] };
                 (&QUADS, across * params.height.div_ceil(high), 1)
@@ -376,7 +434,7 @@ impl PackedConv2d {
                 (&TAPS, tiles, every_y * every_x)
             }
         };
-        let kernel = if windows { &reads.window } else { &reads.storage };
+        let kernel = if texels { &reads.texels } else { &reads.storage };
         Chosen { kernel, constants, tiles, phases }
     }
 }
@@ -412,50 +470,36 @@ impl Op for PackedConv2d {
         let affine_buffer = next(affine || mask);
         let (mask_buffer, residual_buffer) = (next(mask), next(residual != Residual::None));
         let adapter = launch.to.adapter();
-        let whole = storage_shares(&params, adapter.max_binding)?;
-        // Weights beyond a binding are not read through windows as well.
-        let fits = whole.len() == 1 && reads_windows(adapter);
-        let reads_y = mask || residual != Residual::None;
-        let windows = fits.then(|| shares(&params, reads_y)).flatten();
-        // CPU rasterisers without windows compile slowly: there the launch says what constants say elsewhere.
-        let one_for_all = adapter.kind == AdapterKind::Cpu && windows.is_none();
-        let Chosen { kernel, constants, tiles, phases } =
-            self.choose(&params, windows.is_some(), one_for_all);
-        let words = params.images * params.outputs * params.out_height * params.out_width;
-        let mut earlier = *y;
-        for (number, share) in windows.as_deref().unwrap_or(whole.as_slice()).iter().enumerate() {
-            let adds = share.params.first_input > 0;
-            let is_last = share.params.end_input == params.inputs;
-            // Sums of some of x's channels go to and fro until the last launch writes y.
-            let sums = earlier;
-            let written = if is_last { *y } else { launch.to.scratch(number % 2, words) };
-            earlier = written;
-            let w = Binding { buffer: *w, window: share.w };
-            // What the flags leave out is bound to w.
-            let like_y =
-                |buffer: Option<_>| buffer.map_or(w, |buffer| Binding { buffer, window: share.y });
-            let mut buffers = vec![
-                Binding { buffer: *x, window: share.x },
-                w,
-                affine_buffer.map_or(w, Binding::from),
+        let (texels, workgroup) = (reads_texels(adapter), workgroup(adapter));
+        // Other CPU rasterisers compile slowly: there the launch says what constants say elsewhere.
+        let one_for_all = adapter.kind == AdapterKind::Cpu && !texels;
+        let shares = if texels {
+            let taps = if self.winograd { 36 } else { params.kernel_height * params.kernel_width };
+            texel_shares(&params, taps, mask || residual != Residual::None)
+        } else {
+            storage_shares(&params, adapter.max_binding)?
+        };
+        let Chosen { kernel, mut constants, tiles, phases } =
+            self.choose(&params, texels, one_for_all);
+        constants.push(("WORKGROUP", f64::from(workgroup)));
+        if texels {
+            constants.extend(self.epilogue.constants());
+        }
+        for share in shares {
+            // What the flags leave out is bound to the first weights.
+            let unused = Binding { buffer: *w, part: Some(Words { first: 0, count: 4 }) };
+            let like_y = |buffer: Option<_>| {
+                buffer.map_or(unused, |buffer| Binding { buffer, part: share.y })
+            };
+            let buffers = [
+                Binding { buffer: *x, part: share.x },
+                Binding { buffer: *w, part: share.w },
+                affine_buffer.map_or(unused, Binding::from),
                 like_y(mask_buffer),
                 like_y(residual_buffer),
-                written.into(),
+                (*y).into(),
             ];
-            if windows.is_some() {
-                buffers.push(like_y(adds.then_some(sums)));
-            }
             let invocations = share.params.images * tiles;
-            let workgroup = match windows {
-                Some(_) => workgroup(invocations, share.blocks * phases),
-                None if one_for_all => WORKGROUP_OF_CPUS,
-                None => WORKGROUP,
-            };
-            let mut constants = constants.clone();
-            constants.push(("WORKGROUP", f64::from(workgroup)));
-            if windows.is_some() {
-                constants.extend(self.epilogue.constants(is_last, adds));
-            }
             let grid = [invocations.div_ceil(workgroup), share.blocks, phases];
             launch.to.dispatch(kernel, &constants, share.params, &buffers, grid)?;
         }

@@ -3,12 +3,12 @@
 //! [`Conv2dWeightGradient`](super::Conv2dWeightGradient).
 
 use super::conv2d::Conv2d;
-use super::conv2d_launch::{Params, Share, pair_shares, reads_windows, text, workgroup};
+use super::conv2d_launch::{Params, Share, reads_texels, texel_pair_shares, text, workgroup};
 use crate::Result;
 use crate::gpu::{Access::*, Adapter, Binding, Kernel, Recording, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 
-/// Parts that images are cut into where windows do not cut them: enough to fill a GPU.
+/// Parts that images are cut into where texels do not cut them: enough to fill a GPU.
 const PARTS: u32 = 16;
 /// Words of all parts together, at most, where one does not take more: 32 MiB, which every adapter binds.
 const PART_WORDS: u32 = 1 << 23;
@@ -39,9 +39,9 @@ macro_rules! weights {
 /// One part of dw: any kernel, stride and padding.
 pub static TAPS: Kernel =
     weights!("conv2d_weights", "conv2d_weights.wgsl", "conv2d_pair_storage.wgsl", Read, 0);
-/// The same through uniform windows.
-pub static TAPS_WINDOW: Kernel =
-    weights!("conv2d_weights_window", "conv2d_weights.wgsl", "conv2d_pair_window.wgsl", Window, 8);
+/// The same through texels.
+pub static TAPS_TEXELS: Kernel =
+    weights!("conv2d_weights_texels", "conv2d_weights.wgsl", "conv2d_pair_texels.wgsl", Texels, 8);
 /// One part of dw: 3x3, padding 1, stride 1 or 2.
 pub static NINE: Kernel = weights!(
     "conv2d_weights_nine",
@@ -50,12 +50,12 @@ pub static NINE: Kernel = weights!(
     Read,
     0
 );
-/// The same through uniform windows.
-pub static NINE_WINDOW: Kernel = weights!(
-    "conv2d_weights_nine_window",
+/// The same through texels.
+pub static NINE_TEXELS: Kernel = weights!(
+    "conv2d_weights_nine_texels",
     "conv2d_weights_nine.wgsl",
-    "conv2d_pair_window.wgsl",
-    Window,
+    "conv2d_pair_texels.wgsl",
+    Texels,
     8
 );
 
@@ -80,17 +80,16 @@ pub struct PackedWeightGradient {
     pub w: Shape,
     /// Shape of its x.
     pub x: Shape,
-    /// Windows or whole buffers, which sets the number of parts.
-    windows: bool,
+    /// Texels or whole buffers, which sets the number of parts.
+    texels: bool,
 }
 
 impl PackedWeightGradient {
     /// `None` where dy's rows are not whole quads.
     pub fn new(conv: Conv2d, x: Shape, w: Shape, adapter: &Adapter) -> Option<Self> {
         let y = conv.output(x, w).ok()?;
-        let params = conv.params(x, w).ok().map(whole)?;
-        let windows = reads_windows(adapter) && pair_shares(&params).is_some();
-        y.width().is_multiple_of(4).then_some(Self { conv, w, x, windows })
+        let texels = reads_texels(adapter);
+        y.width().is_multiple_of(4).then_some(Self { conv, w, x, texels })
     }
 
     /// Parts that are kept until they are added up; further launches add to these.
@@ -106,10 +105,8 @@ impl PackedWeightGradient {
 
     fn shares(&self) -> Result<Vec<Share>> {
         let params = whole(self.conv.params(self.x, self.w)?);
-        if self.windows
-            && let Some(shares) = pair_shares(&params)
-        {
-            return Ok(shares);
+        if self.texels {
+            return Ok(texel_pair_shares(&params));
         }
         let images = params.images.div_ceil(PARTS.min(self.most_parts()));
         let share = |first_image| {
@@ -137,8 +134,6 @@ fn whole(p: super::conv2d::Params) -> Params {
         pad_x: p.pad_x,
         first_image: 0,
         images: p.images,
-        first_input: 0,
-        end_input: p.inputs,
         first_block: 0,
         x_skip: 0,
         w_skip: 0,
@@ -169,20 +164,20 @@ impl Op for PackedWeightGradient {
             && height.is_multiple_of(2)
             && width.is_multiple_of(8);
         let nine = (self.conv == Conv2d::square(1, 1) || halve) && (rows, columns) == (3, 3);
-        let kernel = match (nine, self.windows) {
-            (true, true) => &NINE_WINDOW,
+        let kernel = match (nine, self.texels) {
+            (true, true) => &NINE_TEXELS,
             (true, false) => &NINE,
-            (false, true) => &TAPS_WINDOW,
+            (false, true) => &TAPS_TEXELS,
             (false, false) => &TAPS,
         };
+        let workgroup = workgroup(launch.to.adapter());
         let shares = self.shares()?;
         let parts = self.parts(&shares);
         let images = shares.first().map_or(1, |share| share.params.images);
-        for Share { params, x: x_window, y: y_window, blocks, .. } in shares {
+        for Share { params, x: of_x, y: of_dy, blocks, .. } in shares {
             // An invocation for all weights of an in channel, or for each.
             let each = if nine { 1 } else { rows * columns };
-            let positions = (params.end_input - params.first_input) * each;
-            let workgroup = workgroup(positions, blocks);
+            let positions = params.inputs * each;
             let number = params.first_image / images;
             let mut constants = vec![("WORKGROUP", f64::from(workgroup))];
             if nine {
@@ -192,8 +187,8 @@ impl Op for PackedWeightGradient {
                 constants.push(("STRIDE_X", f64::from(params.stride_x)));
             }
             let buffers = [
-                Binding { buffer: dy, window: y_window },
-                Binding { buffer: x, window: x_window },
+                Binding { buffer: dy, part: of_dy },
+                Binding { buffer: x, part: of_x },
                 partials.into(),
             ];
             let grid = [positions.div_ceil(workgroup), blocks, 1];

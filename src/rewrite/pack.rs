@@ -19,13 +19,14 @@ pub fn convolutions(graph: &mut Graph, adapter: &Adapter) -> Result<()> {
         let epilogue = Epilogue::default();
         let (op, from, w) = if let Some(&conv) = node.is::<Conv2d>() {
             let [x, w] = exactly("pack", "inputs", &node.inputs)?;
-            let (x_shape, w_shape) = (graph.shape(x)?, graph.shape(w)?);
-            let op = PackedConv2d { conv, x: x_shape, w: w_shape, transposed: false, epilogue };
-            (op, x, w)
+            let (of_x, of_w) = (graph.shape(x)?, graph.shape(w)?);
+            let winograd = PackedConv2d::is_filtered(conv, of_x, of_w, adapter);
+            (PackedConv2d { conv, x: of_x, w: of_w, transposed: false, winograd, epilogue }, x, w)
         } else if let Some(&Conv2dInputGradient { conv, x }) = node.is() {
             let [dy, w] = exactly("pack", "inputs", &node.inputs)?;
             let w_shape = graph.shape(w)?;
-            (PackedConv2d { conv, x, w: w_shape, transposed: true, epilogue }, dy, w)
+            let winograd = PackedConv2d::is_filtered(conv, x, w_shape, adapter);
+            (PackedConv2d { conv, x, w: w_shape, transposed: true, winograd, epilogue }, dy, w)
         } else if let Some(&Conv2dWeightGradient { conv, w }) = node.is() {
             let [_dy, x] = exactly("pack", "inputs", &node.inputs)?;
             nodes.push(match PackedWeightGradient::new(conv, graph.shape(x)?, w, adapter) {

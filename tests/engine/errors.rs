@@ -3,7 +3,7 @@
 use crate::gpu;
 use lapidary::Error;
 use lapidary::gpu::{
-    Access, Binding, BufferId, Executor, Gpu, Kernel, Layout, Options, Recording, WINDOW_WORDS,
+    Access, Binding, BufferId, Executor, Gpu, Kernel, Layout, Options, Recording, Words,
 };
 use lapidary::graph::{Graph, Program, Shape};
 use lapidary::ops::{Add, Relu};
@@ -51,26 +51,38 @@ static TOO_WIDE: Kernel = kernel!(
     "@group(0) @binding(1) var<storage, read_write> y: array<f32>;
     @compute @workgroup_size(100000) fn main() { y[0] = 1.0; }"
 );
-static WINDOW: Kernel = kernel!(
-    "test_window",
-    &[("x", Access::Window)],
-    "@group(0) @binding(1) var<uniform> x: array<vec4f, 4096>;
-    @compute @workgroup_size(1) fn main() { _ = x[0].x; }"
+static TEXELS: Kernel = kernel!(
+    "test_texels",
+    &[("x", Access::Texels), ("y", Access::Write)],
+    "@group(0) @binding(1) var x: texture_2d<f32>;
+    @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+    @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
+        if id.x < arrayLength(&y) { y[id.x] = textureLoad(x, vec2u(id.x % 2048u, id.x / 2048u), 0); }
+    }"
 );
 
 /// A recording of one launch on one buffer.
-fn one(kernel: &'static Kernel, words: u32, window: Option<u32>) -> (Recording, BufferId) {
+fn one(kernel: &'static Kernel, words: u32) -> (Recording, BufferId) {
     let mut recording = Recording::new(gpu().adapter().clone());
     let buffer = recording.buffer(words);
-    let bound = [Binding { buffer, window }];
-    recording.dispatch(kernel, &[], words, &bound, Recording::grid(words, 64)).unwrap();
+    recording.dispatch(kernel, &[], words, &[buffer], Recording::grid(words, 64)).unwrap();
     (recording, buffer)
+}
+
+/// A recording that copies a part of a buffer of so many words; returns both buffers too.
+fn copying(words: u32, part: Words) -> (Recording, [BufferId; 2]) {
+    let mut recording = Recording::new(gpu().adapter().clone());
+    let [buffer, copy] = [words, part.count].map(|words| recording.buffer(words));
+    let bound = [Binding { buffer, part: Some(part) }, copy.into()];
+    let grid = Recording::grid(part.count / 4, 64);
+    recording.dispatch(&TEXELS, &[], words, &bound, grid).unwrap();
+    (recording, [buffer, copy])
 }
 
 /// A launch still works after whatever went wrong.
 fn still_works() {
     block_on(async {
-        let (recording, id) = one(&GOOD, 100, None);
+        let (recording, id) = one(&GOOD, 100);
         let executor = Executor::new(gpu(), &recording, &BTreeMap::new()).await.unwrap();
         executor.run(3, |_| Ok(())).await.unwrap();
         assert_eq!(gpu().read(executor.buffer(id).unwrap()).await.unwrap(), [3.0; 100]);
@@ -95,7 +107,7 @@ fn too_much<T: std::fmt::Debug>(result: lapidary::Result<T>, words: &[&str]) {
 #[test]
 fn kernels_that_do_not_compile() {
     for kernel in [&NO_WGSL, &NO_TYPES, &OTHER_BINDINGS, &TOO_WIDE] {
-        let (recording, _) = one(kernel, 100, None);
+        let (recording, _) = one(kernel, 100);
         for _ in 0..2 {
             let made = block_on(Executor::new(gpu(), &recording, &BTreeMap::new()));
             let error = made.unwrap_err();
@@ -134,14 +146,36 @@ fn launches_that_do_not_fit() {
     }
 }
 
+/// Whole rows and a part of one, each replay what is there by then.
 #[test]
-fn windows_beyond_their_buffer() {
-    let (fits, _) = one(&WINDOW, WINDOW_WORDS + 64, Some(64));
-    block_on(Executor::new(gpu(), &fits, &BTreeMap::new())).unwrap();
-    for (words, window) in [(WINDOW_WORDS, 64), (1000, 0), (2 * WINDOW_WORDS, 3)] {
-        let (recording, _) = one(&WINDOW, words, Some(window));
-        let error = block_on(Executor::new(gpu(), &recording, &BTreeMap::new())).unwrap_err();
-        assert!(matches!(error, Error::Gpu { .. } | Error::Mismatch { .. }), "{error:?}");
+fn texels_are_the_words_of_a_part() {
+    for (first, count) in [(4, 8), (8, 8192), (0, 3 * 8192 + 40), (64, 100)] {
+        let words = first + count + 7;
+        let (recording, [buffer, copy]) = copying(words, Words { first, count });
+        block_on(async {
+            let executor = Executor::new(gpu(), &recording, &BTreeMap::new()).await.unwrap();
+            for replay in 0..2 {
+                let values: Vec<_> = (0..words).map(|i| (i + replay) as f32).collect();
+                gpu().write(executor.buffer(buffer).unwrap(), &values).await.unwrap();
+                executor.submit().await.unwrap();
+                let copied = gpu().read(executor.buffer(copy).unwrap()).await.unwrap();
+                let [first, end] = [first, first + count].map(|at| at as usize);
+                assert_eq!(copied, values[first..end], "{first} to {end}");
+            }
+        });
+    }
+}
+
+#[test]
+fn parts_beyond_their_buffer() {
+    for (words, first, count) in [(100, 64, 40), (100, 0, 0), (100, 200, 4), (1000, 2, 40)] {
+        let (recording, _) = copying(words, Words { first, count: count.max(4) });
+        let mut recording = recording;
+        for binding in recording.dispatches.iter_mut().flat_map(|launch| &mut launch.buffers) {
+            binding.part = binding.part.map(|part| Words { count, ..part });
+        }
+        let made = block_on(Executor::new(gpu(), &recording, &BTreeMap::new()));
+        mismatch(made, &["test_texels", "x of", &format!("first: {first}, count: {count}")]);
     }
     still_works();
 }
@@ -170,7 +204,7 @@ fn buffers_of_another_size() {
         program.submit().await.unwrap();
         assert_eq!(program.read(y).await.unwrap(), [0.5; 120]);
     });
-    let (recording, id) = one(&GOOD, 100, None);
+    let (recording, id) = one(&GOOD, 100);
     let other = block_on(gpu().upload(&[0.0f32; 101])).unwrap();
     let given = BTreeMap::from([(id, other)]);
     mismatch(block_on(Executor::new(gpu(), &recording, &given)).map(drop), &["101 words", "100"]);

@@ -1,0 +1,93 @@
+//! Copies of buffers as textures, which CPU rasterisers read faster: see [`Access::Texels`](super::Access::Texels).
+
+use super::buffer::Counted;
+use super::{Gpu, TEXEL_COLUMNS, Words};
+use crate::Result;
+
+/// Bytes of a texel: four words.
+const TEXEL: u64 = 16;
+
+/// A texture of whole rows, overwritten for every launch that reads it.
+#[derive(Debug)]
+pub(super) struct Texels {
+    texture: wgpu::Texture,
+    pub view: wgpu::TextureView,
+    _counted: Counted,
+}
+
+/// What is copied ahead of a launch.
+#[derive(Debug)]
+pub(super) struct Copy {
+    buffer: wgpu::Buffer,
+    offset: u64,
+    texels: u32,
+    texture: wgpu::Texture,
+}
+
+impl Texels {
+    /// One of so many rows.
+    pub async fn new(gpu: &Gpu, rows: u32) -> Result<Self> {
+        let bytes = u64::from(rows) * u64::from(TEXEL_COLUMNS) * TEXEL;
+        let make = |device: &wgpu::Device| {
+            device.create_texture(&wgpu::TextureDescriptor {
+                label: Some("texels"),
+                size: extent(TEXEL_COLUMNS, rows),
+                mip_level_count: 1,
+                sample_count: 1,
+                dimension: wgpu::TextureDimension::D2,
+                format: wgpu::TextureFormat::Rgba32Float,
+                usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+                view_formats: &[],
+            })
+        };
+        let texture = gpu.checked(&format!("allocating {bytes} bytes of texels"), make).await?;
+        let view = texture.create_view(&Default::default());
+        Ok(Self { texture, view, _counted: Counted::new(gpu, bytes) })
+    }
+
+    /// A copy of these words, from a multiple of 4 on, to the front.
+    pub fn copy(&self, buffer: &wgpu::Buffer, words: Words) -> Copy {
+        Copy {
+            buffer: buffer.clone(),
+            offset: u64::from(words.first) * 4,
+            texels: words.count.div_ceil(4),
+            texture: self.texture.clone(),
+        }
+    }
+}
+
+impl Copy {
+    /// Whole rows, then what is left of one.
+    pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
+        let (rows, rest) = (self.texels / TEXEL_COLUMNS, self.texels % TEXEL_COLUMNS);
+        if rows > 0 {
+            self.rectangle(encoder, 0, extent(TEXEL_COLUMNS, rows));
+        }
+        if rest > 0 {
+            self.rectangle(encoder, rows, extent(rest, 1));
+        }
+    }
+
+    fn rectangle(&self, encoder: &mut wgpu::CommandEncoder, row: u32, size: wgpu::Extent3d) {
+        let bytes_per_row = TEXEL_COLUMNS * TEXEL as u32;
+        let from = wgpu::TexelCopyBufferInfo {
+            buffer: &self.buffer,
+            layout: wgpu::TexelCopyBufferLayout {
+                offset: self.offset + u64::from(row) * u64::from(bytes_per_row),
+                bytes_per_row: Some(bytes_per_row),
+                rows_per_image: None,
+            },
+        };
+        let to = wgpu::TexelCopyTextureInfo {
+            texture: &self.texture,
+            mip_level: 0,
+            origin: wgpu::Origin3d { x: 0, y: row, z: 0 },
+            aspect: wgpu::TextureAspect::All,
+        };
+        encoder.copy_buffer_to_texture(from, to, size);
+    }
+}
+
+fn extent(width: u32, height: u32) -> wgpu::Extent3d {
+    wgpu::Extent3d { width, height, depth_or_array_layers: 1 }
+}
