@@ -20,7 +20,7 @@ struct Params {
     first_input: u32, // channels of x that it adds up, and the one behind them
     end_input: u32,
     first_block: u32, // of eight output channels
-    x_skip: u32, // words before what x, w, and mask, residual and sums show
+    x_skip: u32, // words before what x, w, and residual and sums show
     w_skip: u32,
     y_skip: u32,
     epilogue: u32, // flags of epilogue_params.wgsl

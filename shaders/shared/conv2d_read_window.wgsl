@@ -4,16 +4,13 @@
 
 @group(0) @binding(1) var<uniform> x: array<vec4f, 4096>;
 @group(0) @binding(2) var<uniform> w: array<vec4f, 4096>;
-@group(0) @binding(4) var<uniform> mask: array<vec4f, 4096>;
 @group(0) @binding(5) var<uniform> residual: array<vec4f, 4096>;
-@group(0) @binding(7) var<uniform> sums: array<vec4f, 4096>; // what earlier launches added up, as y
+@group(0) @binding(8) var<uniform> sums: array<vec4f, 4096>; // what earlier launches added up, as y
 
 struct Octet { low: vec4f, high: vec4f }
 
 fn x_quad(at: u32) -> vec4f { return x[(at - params.x_skip) / 4u]; }
 fn x_word(at: u32) -> f32 { let i = at - params.x_skip; return x[i / 4u][i % 4u]; }
-fn mask_quad(at: u32) -> vec4f { return mask[(at - params.y_skip) / 4u]; }
-fn mask_word(at: u32) -> f32 { let i = at - params.y_skip; return mask[i / 4u][i % 4u]; }
 fn residual_quad(at: u32) -> vec4f { return residual[(at - params.y_skip) / 4u]; }
 fn residual_word(at: u32) -> f32 { let i = at - params.y_skip; return residual[i / 4u][i % 4u]; }
 fn sums_quad(at: u32) -> vec4f { return sums[(at - params.y_skip) / 4u]; }

@@ -6,9 +6,11 @@ override MASK: bool = false;
 override RELU: bool = false;
 override RESIDUAL: u32 = 0u;
 override ADDS: bool = false;
+override BITS: bool = false;
 
 fn has_affine() -> bool { return AFFINE; }
 fn has_mask() -> bool { return MASK; }
 fn has_relu() -> bool { return RELU; }
 fn adds() -> bool { return ADDS; }
 fn residual_place() -> u32 { return RESIDUAL; }
+fn has_bits() -> bool { return BITS; }

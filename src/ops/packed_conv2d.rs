@@ -2,6 +2,7 @@
 //! follows it in the network done before the store. Rewrites put it in place of [`Conv2d`] and
 //! [`Conv2dInputGradient`](super::Conv2dInputGradient).
 
+use super::ReluMask;
 use super::conv2d::Conv2d;
 use super::conv2d_launch::{
     Params, Share, WORKGROUP, WORKGROUP_OF_CPUS, reads_windows, shares, text, workgroup,
@@ -35,6 +36,8 @@ macro_rules! packed {
                 include_str!("../../shaders/shared/conv2d_launch.wgsl"),
                 include_str!(concat!("../../shaders/shared/conv2d_read_", $read, ".wgsl")),
                 include_str!("../../shaders/shared/epilogue.wgsl"),
+                include_str!("../../shaders/shared/conv2d_mask.wgsl"),
+                include_str!("../../shaders/shared/mask_bits.wgsl"),
                 include_str!(concat!("../../shaders/shared/epilogue_", $flags, ".wgsl")),
                 $(include_str!(concat!("../../shaders/shared/", $tile, ".wgsl")),)*
             ], $subgroup),
@@ -43,9 +46,10 @@ macro_rules! packed {
                 ("x", $access),
                 ("w", $access),
                 ("affine", Read),
-                ("mask", $access),
+                ("mask", Read),
                 ("residual", $access),
                 ("y", Write),
+                ("bits", Write),
                 $(($sums, Window),)?
             ],
             subgroup: $subgroup,
@@ -164,41 +168,46 @@ pub enum Residual {
     Last,
 }
 
-/// What is done before the store; each flag but `relu` takes one more input, in this order.
+/// What is done before the store; each flag but `relu` and `bits` takes one more input, in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Epilogue {
     /// Times scale plus shift, from an input \[2, channels of y\]; with a mask the scale alone.
     pub affine: bool,
-    /// Zero where an input of y's shape is not above 0.
+    /// Zero where a bit is not set of an input as [`ReluMask`](super::ReluMask) makes it, of y's shape.
     pub mask: bool,
     /// Adds an input of y's shape.
     pub residual: Residual,
     /// Zero below 0.
     pub relu: bool,
+    /// Makes one more output, what [`ReluMask`](super::ReluMask) would make of y: see [`PackedConv2d::writes_bits`].
+    pub bits: bool,
 }
 
 impl Epilogue {
     /// As shaders/shared/epilogue_params.wgsl reads it; a mask's scale is no affine.
     fn flags(self) -> u32 {
-        let [affine, mask, relu] = [self.affine && !self.mask, self.mask, self.relu].map(u32::from);
-        affine | mask << 1 | relu << 2 | (self.residual as u32) << 3
+        let Self { affine, mask, relu, bits, .. } = self;
+        let [affine, mask, relu, bits] = [affine && !mask, mask, relu, bits].map(u32::from);
+        affine | mask << 1 | relu << 2 | (self.residual as u32) << 3 | bits << 5
     }
 
     /// As shaders/shared/epilogue_constants.wgsl reads it, for the last launch of a sum or another.
-    fn constants(self, is_last: bool, adds: bool) -> [(&'static str, f64); 5] {
-        let Self { affine, mask, residual, relu } = if is_last { self } else { Self::default() };
+    fn constants(self, is_last: bool, adds: bool) -> [(&'static str, f64); 6] {
+        let Self { affine, mask, residual, relu, bits } =
+            if is_last { self } else { Self::default() };
         [
             ("AFFINE", f64::from(affine && !mask)),
             ("MASK", f64::from(mask)),
             ("RELU", f64::from(relu)),
             ("RESIDUAL", f64::from(residual as u32)),
             ("ADDS", f64::from(adds)),
+            ("BITS", f64::from(bits)),
         ]
     }
 }
 
 /// A convolution (inputs x, packed weights) or its derivative for x (inputs dy, packed weights), then
-/// what the epilogue takes; output y or dx.
+/// what the epilogue takes; output y or dx, and its bits where the epilogue says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackedConv2d {
     /// Stride and padding.
@@ -249,6 +258,9 @@ struct Chosen {
     phases: u32,
 }
 
+/// The scratch buffer that takes the place of bits; those below it hold sums.
+const UNUSED: usize = 2;
+
 /// Which kernel computes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -266,6 +278,12 @@ impl PackedConv2d {
             transposed: self.transposed,
             flipped: self.transposed && self.way() == Way::Quads,
         }
+    }
+
+    /// Whether the epilogue can write bits: where a tile's four columns are a word's, and not of a derivative.
+    pub fn writes_bits(&self) -> bool {
+        let columns = self.conv.output(self.x, self.w).map_or(0, Shape::width);
+        !self.transposed && (columns.is_multiple_of(4) || self.way() == Way::Taps)
     }
 
     fn way(&self) -> Way {
@@ -388,62 +406,79 @@ impl Op for PackedConv2d {
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let (read, written) = self.ends()?;
-        let Epilogue { affine, mask, residual, .. } = self.epilogue;
+        let Epilogue { affine, mask, residual, bits, .. } = self.epilogue;
         let mut wanted = vec![read];
         wanted.extend(self.packing().outputs(&[self.w])?);
         if affine || mask {
             wanted.push(Shape::matrix(2, written.channels())?);
         }
-        wanted.extend([mask, residual != Residual::None].iter().filter(|&&is| is).map(|_| written));
+        if mask {
+            wanted.push(ReluMask::of(written)?);
+        }
+        if residual != Residual::None {
+            wanted.push(written);
+        }
         if inputs != wanted {
             let given = format_args!("{inputs:?}");
             return Err(Error::mismatch(self.name(), given, format_args!("{wanted:?}")));
         }
-        Ok(vec![written])
+        if bits && !self.writes_bits() {
+            return Err(Error::mismatch(self.name(), written, "rows of whole quads, for bits"));
+        }
+        Ok(if bits { vec![written, ReluMask::of(written)?] } else { vec![written] })
+    }
+
+    fn anywhere(&self) -> &[usize] {
+        if self.epilogue.bits { &[1] } else { &[] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let few = || Error::mismatch("packed_conv2d", "too few values", "x, w and y");
         let params = self.params()?;
-        let [x, w, extra @ .., y] = launch.buffers else { return Err(few()) };
-        let Epilogue { affine, mask, residual, .. } = self.epilogue;
+        let bindings = launch.bindings();
+        let [x, w, extra @ ..] = &bindings[..] else { return Err(few()) };
+        let Epilogue { affine, mask, residual, bits, .. } = self.epilogue;
         let mut extra = extra.iter().copied();
         let mut next = |wanted: bool| wanted.then(|| extra.next()).flatten();
         let affine_buffer = next(affine || mask);
         let (mask_buffer, residual_buffer) = (next(mask), next(residual != Residual::None));
+        let y = next(true).ok_or_else(few)?.buffer;
+        // What is written has to be bound to something that is not read.
+        let bits_buffer = next(bits).unwrap_or_else(|| launch.to.scratch(UNUSED, 4).into());
         let adapter = launch.to.adapter();
         let whole = storage_shares(&params, adapter.max_binding)?;
         // Weights beyond a binding are not read through windows as well.
         let fits = whole.len() == 1 && reads_windows(adapter);
-        let reads_y = mask || residual != Residual::None;
+        let reads_y = residual != Residual::None;
         let windows = fits.then(|| shares(&params, reads_y)).flatten();
         // CPU rasterisers without windows compile slowly: there the launch says what constants say elsewhere.
         let one_for_all = adapter.kind == AdapterKind::Cpu && windows.is_none();
         let Chosen { kernel, constants, tiles, phases } =
             self.choose(&params, windows.is_some(), one_for_all);
         let words = params.images * params.outputs * params.out_height * params.out_width;
-        let mut earlier = *y;
+        let mut earlier = y;
         for (number, share) in windows.as_deref().unwrap_or(whole.as_slice()).iter().enumerate() {
             let adds = share.params.first_input > 0;
             let is_last = share.params.end_input == params.inputs;
             // Sums of some of x's channels go to and fro until the last launch writes y.
             let sums = earlier;
-            let written = if is_last { *y } else { launch.to.scratch(number % 2, words) };
+            let written = if is_last { y } else { launch.to.scratch(number % 2, words) };
             earlier = written;
-            let w = Binding { buffer: *w, window: share.w };
+            let w = Binding { window: share.w, ..*w };
             // What the flags leave out is bound to w.
             let like_y =
-                |buffer: Option<_>| buffer.map_or(w, |buffer| Binding { buffer, window: share.y });
+                |buffer: Option<_>| buffer.map_or(w, |all| Binding { window: share.y, ..all });
             let mut buffers = vec![
-                Binding { buffer: *x, window: share.x },
+                Binding { window: share.x, ..*x },
                 w,
-                affine_buffer.map_or(w, Binding::from),
-                like_y(mask_buffer),
+                affine_buffer.unwrap_or(w),
+                mask_buffer.unwrap_or(w),
                 like_y(residual_buffer),
                 written.into(),
+                bits_buffer,
             ];
             if windows.is_some() {
-                buffers.push(like_y(adds.then_some(sums)));
+                buffers.push(like_y(adds.then_some(sums.into())));
             }
             let invocations = share.params.images * tiles;
             let workgroup = match windows {
