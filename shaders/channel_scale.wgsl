@@ -1,24 +1,21 @@
-// A scale a channel, and zero where y is not above zero if MASK:  dx = dy * scale[c]
+// A scale a channel:  dx = dy * scale[c]
 //
 //   grid     units of a plane by channels by images, as src/ops/walk.rs lays it out: a workgroup of 64 is
 //            COLUMNS units wide and 64 / COLUMNS channels high, so small planes still fill it and no
 //            invocation divides to find its channel
-//   dy, y, dx  [image][channel][unit]; a unit is a vec4 or one pixel; without MASK y is not read and
-//              the host binds dy in its place
+//   dy, dx   [image][channel][unit]; a unit is a vec4 or one pixel
 //   affine   [2][channel]: scales, then shifts, which are not read
 //
 // Host side: src/ops/affine.rs. Appended: shared/elem_*.wgsl.
 
 override COLUMNS: u32 = 64u;
-override MASK: bool = false;
 
 struct Params { images: u32, channels: u32, units: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<Elem>;
 @group(0) @binding(2) var<storage, read> affine: array<f32>;
-@group(0) @binding(3) var<storage, read> y: array<Elem>;
-@group(0) @binding(4) var<storage, read_write> dx: array<Elem>;
+@group(0) @binding(3) var<storage, read_write> dx: array<Elem>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -33,9 +30,7 @@ fn main(
     for (var n = workgroup.z; n < params.images; n += workgroups.z) {
         let first = (n * params.channels + c) * params.units;
         for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
-            var value = dy[first + i] * scale;
-            if MASK { value = select(Elem(0.0), value, y[first + i] > Elem(0.0)); }
-            dx[first + i] = value;
+            dx[first + i] = dy[first + i] * scale;
         }
     }
 }

@@ -9,7 +9,7 @@
 //   grid     x: one invocation per tile of a plane of dx, for the images of the launch; y: one workgroup per 8 of its channels
 //   x        dy, y: dx; [image][channel][row][column], dx's height even and its width divisible by 8
 //   w        packed by conv2d_pack.wgsl: [channel of dx / 8][channel of dy][row][column][channel of dx % 8]
-//   mask, residual  as dx
+//   residual  as dx; mask, bits: shared/mask_bits.wgsl
 //
 // A tile is two rows of 8 columns by 8 channels. Host side: src/ops/packed_conv2d.rs.
 // Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl,

@@ -4,7 +4,7 @@
 //   grid     x: one invocation per tile of a plane of dx, for the images of the launch; y: one workgroup per 8 of its channels
 //   x        dy, y: dx; [image][channel][row][column], dx's height even and its width divisible by 8
 //   w        packed by conv2d_pack.wgsl: [channel of dx / 8][channel of dy][row][column][channel of dx % 8]
-//   mask, residual  as dx
+//   residual  as dx; mask, bits: shared/mask_bits.wgsl
 //
 // Host side: src/ops/packed_conv2d.rs.
 // Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_storage.wgsl, shared/epilogue*.wgsl, shared/conv2d_tile.wgsl,
@@ -165,12 +165,22 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let rows = 2u * min(2u, params.height - row);
     let o = block * 8u;
     let top = (n * params.outputs + o) * plane + row * 2u * params.out_width + column * 2u;
-    for (var k = 0u; k < 8u * rows; k++) {
-        let c = k / rows;
-        let even = sums[2u * (k % rows)][c];
-        let odd = sums[2u * (k % rows) + 1u][c];
-        let at = top + c * plane + k % rows * params.out_width;
-        keep_channel(o + c, at, vec4f(even.x, odd.x, even.y, odd.y));
-        keep_channel(o + c, at + 4u, vec4f(even.z, odd.z, even.w, odd.w));
+    for (var r = 0u; r < rows; r++) {
+        let left = top + r * params.out_width;
+        let right = left + 4u;
+        let through_left = mask_of(o, left, plane, 1u);
+        let through_right = mask_of(o, right, plane, 1u);
+        var above_left = 0u;
+        var above_right = 0u;
+        for (var c = 0u; c < 8u; c++) {
+            let even = sums[2u * r][c];
+            let odd = sums[2u * r + 1u][c];
+            let first = vec4f(even.x, odd.x, even.y, odd.y);
+            let second = vec4f(even.z, odd.z, even.w, odd.w);
+            above_left |= keep_channel(o + c, left + c * plane, first, through_left >> (4u * c)) << (4u * c);
+            above_right |= keep_channel(o + c, right + c * plane, second, through_right >> (4u * c)) << (4u * c);
+        }
+        keep_bits(o, left, plane, above_left);
+        keep_bits(o, right, plane, above_right);
     }
 }

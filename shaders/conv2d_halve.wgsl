@@ -4,7 +4,7 @@
 //   grid     x: one invocation per tile of a plane of y, for the images of the launch; y: one workgroup per 8 output channels
 //   x, y     [image][channel][row][column], x's height even and its width divisible by 8
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][row][column][out channel % 8]
-//   mask, residual  as y
+//   residual  as y; mask, bits: shared/mask_bits.wgsl
 //
 // A tile is two rows of 4 columns by 8 channels. Host side: src/ops/packed_conv2d.rs.
 // Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl,

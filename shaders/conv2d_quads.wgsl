@@ -4,7 +4,7 @@
 //   grid     x: one invocation per tile of a plane, for the images of the launch; y: one workgroup per 8 output channels
 //   x, y     [image][channel][row][column], width divisible by 8, or 4 (NARROW)
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][row][column][out channel % 8]
-//   mask, residual  as y
+//   residual  as y; mask, bits: shared/mask_bits.wgsl
 //
 // A tile is two rows of 8 columns, or four rows of 4, by 8 channels: a quad is loaded once for all kernel columns, all
 // channels and the rows that see it. Host side: src/ops/packed_conv2d.rs.

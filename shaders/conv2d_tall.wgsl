@@ -4,7 +4,7 @@
 //   grid     x: one invocation per tile of a plane, for the images of the launch; y: one workgroup per 8 output channels
 //   x, y     [image][channel][row][column], width and height divisible by 8
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][row][column][out channel % 8]
-//   mask, residual  as y
+//   residual  as y; mask, bits: shared/mask_bits.wgsl
 //
 // Host side: src/ops/packed_conv2d.rs.
 // Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_storage.wgsl, shared/epilogue*.wgsl, shared/conv2d_tile.wgsl,
@@ -97,9 +97,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     );
     let o = block * 8u;
     let at = (n * params.outputs + o) * plane + row * params.width + column;
-    for (var k = 0u; k < 128u; k++) {
-        let c = k / 16u;
-        let quad = k % 16u;
-        keep_channel(o + c, at + c * plane + quad / 2u * params.width + quad % 2u * 4u, sums[quad][c]);
+    for (var quad = 0u; quad < 16u; quad++) {
+        let corner = at + quad / 2u * params.width + quad % 2u * 4u;
+        let through = mask_of(o, corner, plane, 1u);
+        var above = 0u;
+        for (var c = 0u; c < 8u; c++) {
+            above |= keep_channel(o + c, corner + c * plane, sums[quad][c], through >> (4u * c)) << (4u * c);
+        }
+        keep_bits(o, corner, plane, above);
     }
 }

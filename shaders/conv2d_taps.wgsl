@@ -3,7 +3,8 @@
 //
 //   grid     x: one invocation per 4 columns of a row of y, for the images of the launch;
 //            y: one workgroup per 8 output channels; z: phases of a strided derivative, rows outermost
-//   x, y     [image][channel][row][column]; mask and residual as y
+//   x, y     [image][channel][row][column]; residual as y
+//   mask, bits  shared/mask_bits.wgsl; no bits of a derivative
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][row][column][out channel % 8],
 //            where out and in are y's and x's
 //
@@ -16,9 +17,9 @@ override STRIDE_X: u32 = 1u;
 
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
-// Four columns, `apart` words from one to the next.
-fn store(o: u32, at: u32, columns: u32, value: vec4f) {
-    if o >= params.outputs { return; }
+// Four columns, `apart` words from one to the next. Returns where they are above 0, as bits if these are wanted.
+fn store(o: u32, at: u32, columns: u32, value: vec4f, through: u32) -> u32 {
+    if o >= params.outputs { return 0u; }
     let apart = select(1u, STRIDE_X, TRANSPOSED);
     var rest = vec4f(0.0);
     var kept = vec4f(1.0);
@@ -32,15 +33,13 @@ fn store(o: u32, at: u32, columns: u32, value: vec4f) {
             residual_word(places.w),
         );
     }
-    if has_mask() {
-        let mask = vec4f(mask_word(places.x), mask_word(places.y), mask_word(places.z), mask_word(places.w));
-        kept = select(vec4f(0.0), vec4f(1.0), mask > vec4f(0.0));
-    }
+    if has_mask() { kept = let_through(through); }
     let result = epilogue(o, value, rest, kept);
     y[places.x] = result.x;
     if columns > 1u { y[places.y] = result.y; }
     if columns > 2u { y[places.z] = result.z; }
     if columns > 3u { y[places.w] = result.w; }
+    return select(0u, above_zero(result) & ((1u << columns) - 1u), has_bits());
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -107,12 +106,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let o = block * 8u;
     let at = (n * params.outputs + o) * plane + v * params.out_width + u;
     let columns = min((params.out_width - u + every_x - 1u) / every_x, 4u);
-    store(o + 0u, at + 0u * plane, columns, a0);
-    store(o + 1u, at + 1u * plane, columns, a1);
-    store(o + 2u, at + 2u * plane, columns, a2);
-    store(o + 3u, at + 3u * plane, columns, a3);
-    store(o + 4u, at + 4u * plane, columns, a4);
-    store(o + 5u, at + 5u * plane, columns, a5);
-    store(o + 6u, at + 6u * plane, columns, a6);
-    store(o + 7u, at + 7u * plane, columns, a7);
+    let through = mask_of(o, at, plane, every_x);
+    var above = 0u;
+    above |= store(o, at, columns, a0, through);
+    above |= store(o + 1u, at + 1u * plane, columns, a1, through >> 4u) << 4u;
+    above |= store(o + 2u, at + 2u * plane, columns, a2, through >> 8u) << 8u;
+    above |= store(o + 3u, at + 3u * plane, columns, a3, through >> 12u) << 12u;
+    above |= store(o + 4u, at + 4u * plane, columns, a4, through >> 16u) << 16u;
+    above |= store(o + 5u, at + 5u * plane, columns, a5, through >> 20u) << 20u;
+    above |= store(o + 6u, at + 6u * plane, columns, a6, through >> 24u) << 24u;
+    above |= store(o + 7u, at + 7u * plane, columns, a7, through >> 28u) << 28u;
+    keep_bits(o, at, plane, above);
 }

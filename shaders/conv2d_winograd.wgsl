@@ -7,7 +7,7 @@
 //   grid     x: one invocation per tile of a plane, for the images of the launch; y: one workgroup per 8 output channels
 //   x, y     [image][channel][row][column], width divisible by 4
 //   w        packed by conv2d_pack_winograd.wgsl: [out channel / 8][in channel][36][out channel % 8]
-//   mask, residual  as y
+//   residual  as y; mask, bits: shared/mask_bits.wgsl
 //
 // The six points are 0, +-1/sqrt(2), +-sqrt(2) and infinity: with them sums of 160 channels are as near to f64 as those of
 // the plain kernel (with 0, +-1, +-2 three times as far). Lavin and Gray 2016, arXiv 1509.09308; points: Barabasz et al.
@@ -263,6 +263,26 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         texel += 72u;
     }
     if !inside { return; }
+    let o = block * 8u;
+    let at = (n * params.outputs + o) * plane + row * params.width + column;
+    let word = first_word(o, at, plane) + row * across + tile % across;
+    let last = params.height - 1u - row;
+    let through0 = mask_word(word + min(0u, last) * across);
+    let through1 = mask_word(word + min(1u, last) * across);
+    let through2 = mask_word(word + min(2u, last) * across);
+    let through3 = mask_word(word + min(3u, last) * across);
+    let through4 = mask_word(word + min(4u, last) * across);
+    let through5 = mask_word(word + min(5u, last) * across);
+    let through6 = mask_word(word + min(6u, last) * across);
+    let through7 = mask_word(word + min(7u, last) * across);
+    var above0 = 0u;
+    var above1 = 0u;
+    var above2 = 0u;
+    var above3 = 0u;
+    var above4 = 0u;
+    var above5 = 0u;
+    var above6 = 0u;
+    var above7 = 0u;
     for (var c = 0u; c < 8u; c++) {
         let h0 = restored(
             channel(s00, c),
@@ -312,19 +332,35 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             channel(s45, c),
             channel(s55, c),
         );
-        let at = (n * params.outputs + block * 8u + c) * plane + row * params.width + column;
         let y0 = restored(h0.k0, h1.k0, h2.k0, h3.k0, h4.k0, h5.k0);
         let y1 = restored(h0.k1, h1.k1, h2.k1, h3.k1, h4.k1, h5.k1);
         let y2 = restored(h0.k2, h1.k2, h2.k2, h3.k2, h4.k2, h5.k2);
         let y3 = restored(h0.k3, h1.k3, h2.k3, h3.k3, h4.k3, h5.k3);
-        let o = block * 8u + c;
-        keep_channel(o, at, vec4f(y0.k0.x, y0.k1.x, y0.k2.x, y0.k3.x));
-        if row + 1u < params.height { keep_channel(o, at + 1u * params.width, vec4f(y1.k0.x, y1.k1.x, y1.k2.x, y1.k3.x)); }
-        if row + 2u < params.height { keep_channel(o, at + 2u * params.width, vec4f(y2.k0.x, y2.k1.x, y2.k2.x, y2.k3.x)); }
-        if row + 3u < params.height { keep_channel(o, at + 3u * params.width, vec4f(y3.k0.x, y3.k1.x, y3.k2.x, y3.k3.x)); }
-        if row + 4u < params.height { keep_channel(o, at + 4u * params.width, vec4f(y0.k0.y, y0.k1.y, y0.k2.y, y0.k3.y)); }
-        if row + 5u < params.height { keep_channel(o, at + 5u * params.width, vec4f(y1.k0.y, y1.k1.y, y1.k2.y, y1.k3.y)); }
-        if row + 6u < params.height { keep_channel(o, at + 6u * params.width, vec4f(y2.k0.y, y2.k1.y, y2.k2.y, y2.k3.y)); }
-        if row + 7u < params.height { keep_channel(o, at + 7u * params.width, vec4f(y3.k0.y, y3.k1.y, y3.k2.y, y3.k3.y)); }
+        let first = at + c * plane;
+        let shift = 4u * c;
+        let value0 = vec4f(y0.k0.x, y0.k1.x, y0.k2.x, y0.k3.x);
+        let value1 = vec4f(y1.k0.x, y1.k1.x, y1.k2.x, y1.k3.x);
+        let value2 = vec4f(y2.k0.x, y2.k1.x, y2.k2.x, y2.k3.x);
+        let value3 = vec4f(y3.k0.x, y3.k1.x, y3.k2.x, y3.k3.x);
+        let value4 = vec4f(y0.k0.y, y0.k1.y, y0.k2.y, y0.k3.y);
+        let value5 = vec4f(y1.k0.y, y1.k1.y, y1.k2.y, y1.k3.y);
+        let value6 = vec4f(y2.k0.y, y2.k1.y, y2.k2.y, y2.k3.y);
+        let value7 = vec4f(y3.k0.y, y3.k1.y, y3.k2.y, y3.k3.y);
+        above0 |= keep_channel(o + c, first, value0, through0 >> shift) << shift;
+        if last >= 1u { above1 |= keep_channel(o + c, first + 1u * params.width, value1, through1 >> shift) << shift; }
+        if last >= 2u { above2 |= keep_channel(o + c, first + 2u * params.width, value2, through2 >> shift) << shift; }
+        if last >= 3u { above3 |= keep_channel(o + c, first + 3u * params.width, value3, through3 >> shift) << shift; }
+        if last >= 4u { above4 |= keep_channel(o + c, first + 4u * params.width, value4, through4 >> shift) << shift; }
+        if last >= 5u { above5 |= keep_channel(o + c, first + 5u * params.width, value5, through5 >> shift) << shift; }
+        if last >= 6u { above6 |= keep_channel(o + c, first + 6u * params.width, value6, through6 >> shift) << shift; }
+        if last >= 7u { above7 |= keep_channel(o + c, first + 7u * params.width, value7, through7 >> shift) << shift; }
     }
+    keep_word(word, above0);
+    if last >= 1u { keep_word(word + 1u * across, above1); }
+    if last >= 2u { keep_word(word + 2u * across, above2); }
+    if last >= 3u { keep_word(word + 3u * across, above3); }
+    if last >= 4u { keep_word(word + 4u * across, above4); }
+    if last >= 5u { keep_word(word + 5u * across, above5); }
+    if last >= 6u { keep_word(word + 6u * across, above6); }
+    if last >= 7u { keep_word(word + 7u * across, above7); }
 }

@@ -164,8 +164,12 @@ fn launches(kind: AdapterKind, side: u32) -> Vec<Dispatch> {
     let asked = [of_x, gamma, beta, w, bias];
     wanted.extend(ops::gradient(&mut graph, logits, logits, &asked).unwrap());
     let rectified = graph.push(Affine { relu: true }, &[of_x, affine]).unwrap();
-    wanted.push(graph.push(ChannelScale { mask: true }, &[of_x, affine, rectified]).unwrap());
-    wanted.push(graph.push(ChannelScale { mask: false }, &[of_x, affine]).unwrap());
+    let mask = graph.push(ReluMask, &[rectified]).unwrap();
+    wanted.push(graph.push(MaskedScale, &[of_x, affine, mask]).unwrap());
+    wanted.push(graph.push(ChannelScale, &[of_x, affine]).unwrap());
+    if side == 4 {
+        wanted.extend(graph.push_all(AffineMask, &[of_x, affine]).unwrap());
+    }
     wanted.push(graph.push(GlobalAvgPool, &[of_x]).unwrap());
     let normed = LayerNorm { eps: 1e-6 }.push(&mut graph, [of_x, gamma, beta]).unwrap();
     let mut y = GroupNorm { groups: 3, eps: 1e-5 }.push(&mut graph, [normed, gamma, beta]).unwrap();

@@ -18,7 +18,7 @@ struct Params {
     first_image: u32,
     images: u32, // of this launch
     first_block: u32, // of eight output channels
-    x_skip: u32, // words before what x, w, and mask and residual show
+    x_skip: u32, // words before what x, w and residual show
     w_skip: u32,
     y_skip: u32,
     epilogue: u32, // flags of epilogue_params.wgsl

@@ -4,7 +4,6 @@
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read> w: array<vec4f>;
 @group(0) @binding(3) var<storage, read> affine: array<f32>; // [scale, shift][out channel]
-@group(0) @binding(4) var<storage, read> mask: array<vec4f>;
 @group(0) @binding(5) var<storage, read> residual: array<vec4f>;
 
 struct Octet { low: vec4f, high: vec4f }
@@ -15,8 +14,6 @@ struct Taps { w0: Octet, w1: Octet, w2: Octet, w3: Octet, w4: Octet, w5: Octet, 
 fn x_quad(at: u32) -> vec4f { return x[at / 4u]; }
 fn x_word(at: u32) -> f32 { return x[at / 4u][at % 4u]; }
 fn affine_at(i: u32) -> f32 { return affine[i]; }
-fn mask_quad(at: u32) -> vec4f { return mask[at / 4u]; }
-fn mask_word(at: u32) -> f32 { return mask[at / 4u][at % 4u]; }
 fn residual_quad(at: u32) -> vec4f { return residual[at / 4u]; }
 fn residual_word(at: u32) -> f32 { return residual[at / 4u][at % 4u]; }
 

@@ -5,7 +5,6 @@
 @group(0) @binding(1) var x: texture_2d<f32>;
 @group(0) @binding(2) var w: texture_2d<f32>;
 @group(0) @binding(3) var affine: texture_2d<f32>; // [scale, shift][out channel]
-@group(0) @binding(4) var mask: texture_2d<f32>;
 @group(0) @binding(5) var residual: texture_2d<f32>;
 
 const TEXEL_COLUMNS: u32 = 2048u;
@@ -20,8 +19,6 @@ fn place(texel: u32) -> vec2u { return vec2u(texel % TEXEL_COLUMNS, texel / TEXE
 fn x_quad(at: u32) -> vec4f { return textureLoad(x, place((at - params.x_skip) / 4u), 0); }
 fn x_word(at: u32) -> f32 { return x_quad(at)[(at - params.x_skip) % 4u]; }
 fn affine_at(i: u32) -> f32 { return textureLoad(affine, place(i / 4u), 0)[i % 4u]; }
-fn mask_quad(at: u32) -> vec4f { return textureLoad(mask, place((at - params.y_skip) / 4u), 0); }
-fn mask_word(at: u32) -> f32 { return mask_quad(at)[(at - params.y_skip) % 4u]; }
 fn residual_quad(at: u32) -> vec4f { return textureLoad(residual, place((at - params.y_skip) / 4u), 0); }
 fn residual_word(at: u32) -> f32 { return residual_quad(at)[(at - params.y_skip) % 4u]; }
 

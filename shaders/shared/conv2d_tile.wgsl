@@ -62,6 +62,8 @@ fn add_one(tile: ptr<function, Tile>, w: Octet, by: vec4f) {
 // Channels `o` and up at the word `at`, with what the epilogue adds. A loop: eight copies of what follows would be most of
 // a kernel's code, and of the time that it takes to compile.
 fn keep(tile: Tile, o: u32, at: u32, plane: u32) {
+    let through = mask_of(o, at, plane, 1u);
+    var above = 0u;
     for (var c = 0u; c < 8u; c++) {
         var value = tile.c0;
         switch c {
@@ -74,15 +76,19 @@ fn keep(tile: Tile, o: u32, at: u32, plane: u32) {
             case 7u: { value = tile.c7; }
             default: {}
         }
-        keep_channel(o + c, at + c * plane, value);
+        above |= keep_channel(o + c, at + c * plane, value, through >> (4u * c)) << (4u * c);
     }
+    keep_bits(o, at, plane, above);
 }
 
-fn keep_channel(o: u32, at: u32, value: vec4f) {
-    if o >= params.outputs { return; }
+// Returns where the result is above 0, as bits if these are wanted.
+fn keep_channel(o: u32, at: u32, value: vec4f, through: u32) -> u32 {
+    if o >= params.outputs { return 0u; }
     var rest = vec4f(0.0);
     if residual_place() > 0u { rest = residual_quad(at); }
     var kept = vec4f(1.0);
-    if has_mask() { kept = select(vec4f(0.0), vec4f(1.0), mask_quad(at) > vec4f(0.0)); }
-    y[at / 4u] = epilogue(o, value, rest, kept);
+    if has_mask() { kept = let_through(through); }
+    let result = epilogue(o, value, rest, kept);
+    y[at / 4u] = result;
+    return select(0u, above_zero(result), has_bits());
 }

@@ -3,6 +3,9 @@
 alias Elem = f32;
 const WIDTH = 1u;
 
+// Whether the last bit is set.
+fn is_set(bits: u32) -> bool { return (bits & 1u) != 0u; }
+
 fn total(e: Elem) -> f32 { return e; }
 
 fn peak(e: Elem) -> f32 { return abs(e); }

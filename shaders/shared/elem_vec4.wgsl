@@ -4,6 +4,9 @@
 alias Elem = vec4f;
 const WIDTH = 4u;
 
+// Which of the last four bits are set.
+fn is_set(bits: u32) -> vec4<bool> { return (vec4u(bits) & vec4u(1u, 2u, 4u, 8u)) != vec4u(0u); }
+
 fn total(e: Elem) -> f32 { return (e.x + e.y) + (e.z + e.w); }
 
 fn peak(e: Elem) -> f32 {

@@ -1,5 +1,5 @@
-// What follows a convolution in the network, done on its result before the store. Appended with it: epilogue_constants.wgsl
-// or epilogue_params.wgsl, which say what is asked for. A residual's place is 0: none; 1: added to the convolution
+// What follows a convolution in the network, done on its result before the store. Appended with it: conv2d_mask.wgsl and
+// mask_bits.wgsl; epilogue_constants.wgsl or epilogue_params.wgsl, which say what is asked for. A residual's place is 0: none; 1: added to the convolution
 // itself; 2: added last.
 
 // `rest` is the residual and `kept` 1 where the mask lets through, both for the same elements as `value`.

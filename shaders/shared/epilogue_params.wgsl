@@ -4,4 +4,5 @@
 fn has_affine() -> bool { return (params.epilogue & 1u) != 0u; }
 fn has_mask() -> bool { return (params.epilogue & 2u) != 0u; }
 fn has_relu() -> bool { return (params.epilogue & 4u) != 0u; }
-fn residual_place() -> u32 { return params.epilogue >> 3u; }
+fn residual_place() -> u32 { return (params.epilogue >> 3u) & 3u; }
+fn has_bits() -> bool { return (params.epilogue & 32u) != 0u; }

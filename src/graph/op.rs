@@ -1,7 +1,7 @@
 //! What a node does: the trait every op implements, inside this crate or outside it.
 
 use super::{Graph, Node, Shape, Value};
-use crate::gpu::{BufferId, Kernel, Recording};
+use crate::gpu::{Binding, BufferId, Kernel, Recording, Words};
 use crate::{Error, Result};
 use std::any::Any;
 use std::fmt::Debug;
@@ -16,6 +16,12 @@ pub trait Op: Any + Debug + Send + Sync {
 
     /// Inputs that are written in place. A node that writes runs even if nobody reads its outputs.
     fn writes(&self) -> &[usize] {
+        &[]
+    }
+
+    /// Outputs that need not begin where a buffer does: they may lie behind what other values keep in it at the same
+    /// time. All ops that use them bind what [`Launch::bindings`] says.
+    fn anywhere(&self) -> &[usize] {
         &[]
     }
 
@@ -51,9 +57,22 @@ pub struct Launch<'a> {
     pub outputs: &'a [Shape],
     /// Buffers of the inputs, then of the outputs.
     pub buffers: &'a [BufferId],
+    /// The first word of each; 0 for all but outputs of [`Op::anywhere`].
+    pub firsts: &'a [u32],
 }
 
 impl Launch<'_> {
+    /// Where the inputs lie, then the outputs.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let firsts = self.firsts.iter().copied().chain(std::iter::repeat(0));
+        let shapes = self.inputs.iter().chain(self.outputs);
+        let bound = |((&buffer, first), shape): ((_, u32), &Shape)| {
+            let part = Words { first, count: shape.elements() };
+            Binding { buffer, part: (first > 0).then_some(part) }
+        };
+        self.buffers.iter().zip(firsts).zip(shapes).map(bound).collect()
+    }
+
     /// Launches a kernel that binds the op's inputs and outputs, all and in this order.
     pub fn all(
         &mut self,
@@ -61,7 +80,8 @@ impl Launch<'_> {
         params: impl bytemuck::Pod,
         grid: [u32; 3],
     ) -> Result<()> {
-        self.to.dispatch(kernel, &[], params, self.buffers, grid).map(drop)
+        let bindings = self.bindings();
+        self.to.dispatch(kernel, &[], params, &bindings, grid).map(drop)
     }
 
     /// The same with one invocation for each of `count` elements (or vec4s), in workgroups of 64;

@@ -1,6 +1,6 @@
 //! From graph to recordings: which nodes run, once or at every replay, and where each value lies.
 
-use super::memory::{Life, share};
+use super::memory::{Demand, Life, share};
 use super::names;
 use super::{Graph, Launch, Node, Shape, Value};
 use crate::gpu::{Adapter, BufferId, Choices, Part, Question, Recording};
@@ -20,6 +20,8 @@ pub struct Plan {
     /// Run at every replay.
     pub every: Recording,
     places: BTreeMap<Value, BufferId>,
+    /// First words of values that do not begin where their buffer does.
+    firsts: BTreeMap<Value, u32>,
     /// Words of each value: a shared buffer may be larger.
     words: BTreeMap<Value, u32>,
     inputs: BTreeSet<Value>,
@@ -148,18 +150,20 @@ impl Plan {
             once: Recording::with_choices(adapter.clone(), choices.clone()),
             every: Recording::with_choices(adapter.clone(), choices.clone()),
             places: BTreeMap::new(),
+            firsts: BTreeMap::new(),
             words: BTreeMap::new(),
             inputs: BTreeSet::new(),
             summary: Summary::default(),
             asked: Vec::new(),
         };
-        plan.place(graph, wanted, &lives, &made, once.len())?;
+        let running = once.iter().chain(&every).map(|(node, _)| node);
+        plan.place(graph, wanted, &lives, &made, once.len(), &Neighbours::of(running))?;
         for &value in plan.places.keys() {
             plan.words.insert(value, graph.shape(value)?.elements());
         }
         for (part, nodes) in [(&mut plan.once, &once), (&mut plan.every, &every)] {
             for (node, of) in nodes {
-                plan.summary.flops += record(graph, node, of, &plan.places, part)?;
+                plan.summary.flops += record(graph, node, of, (&plan.places, &plan.firsts), part)?;
                 plan.asked.extend(part.asked.drain(..).map(|question| (question, node.clone())));
             }
         }
@@ -182,6 +186,7 @@ impl Plan {
         lives: &BTreeMap<Value, Life>,
         made: &BTreeSet<Value>,
         once: usize,
+        neighbours: &Neighbours,
     ) -> Result<()> {
         let bytes = |words: u32| u64::from(words) * 4;
         let buffer = |plan: &mut Self, words: u32| {
@@ -199,27 +204,32 @@ impl Plan {
                 self.summary.weight_bytes += bytes(words);
             }
         }
-        let mut sized = Vec::new();
+        let mut demands = Vec::new();
         for (&value, &life) in lives.iter().filter(|(value, _)| made.contains(value)) {
-            sized.push((value, (graph.shape(value)?.elements(), life)));
+            let words = graph.shape(value)?.elements();
+            let anywhere = neighbours.anywhere.contains(&value) && !wanted.contains(&value);
+            let apart = neighbours.apart.get(&value).cloned().unwrap_or_default();
+            demands.push(Demand { value, words, life, anywhere, apart });
         }
-        let (values, demands): (Vec<_>, Vec<_>) = sized.into_iter().unzip();
         let (sizes, places) = share(&demands);
         let ids: Vec<_> = sizes.iter().map(|&words| buffer(self, words)).collect();
         let mut kept = BTreeSet::new();
-        for (&place, (_, life)) in places.iter().zip(&demands) {
-            if life.crosses(once) {
+        for (&(place, _), demand) in places.iter().zip(&demands) {
+            if demand.life.crosses(once) {
                 kept.insert(place);
             }
         }
         let words = kept.iter().filter_map(|&place| sizes.get(place).copied());
         self.summary.kept_bytes = words.map(bytes).sum();
-        for (value, place) in values.into_iter().zip(places) {
+        for (demand, (place, first)) in demands.iter().zip(places) {
             let none = || Error::mismatch("plan", "no buffer", "one for each value");
-            self.places.insert(value, *ids.get(place).ok_or_else(none)?);
+            self.places.insert(demand.value, *ids.get(place).ok_or_else(none)?);
+            if first > 0 {
+                self.firsts.insert(demand.value, first);
+            }
         }
         self.summary.shared_bytes = sizes.iter().copied().map(bytes).sum();
-        self.summary.unshared_bytes = demands.iter().map(|&(words, _)| bytes(words)).sum();
+        self.summary.unshared_bytes = demands.iter().map(|demand| bytes(demand.words)).sum();
         Ok(())
     }
 
@@ -241,6 +251,11 @@ impl Plan {
         self.inputs.iter().copied()
     }
 
+    /// Where values lie: the buffers that both recordings have.
+    pub(super) fn buffers(&self) -> BTreeSet<BufferId> {
+        self.places.values().copied().collect()
+    }
+
     /// What nodes asked while they were recorded, and the nodes.
     pub(super) fn asked(&self) -> &[(Question, Node)] {
         &self.asked
@@ -249,6 +264,38 @@ impl Plan {
     /// What a replay costs.
     pub fn summary(&self) -> &Summary {
         &self.summary
+    }
+}
+
+/// What may lie behind other values in a buffer, and what of these it may not: wgpu refuses a buffer that one launch both
+/// reads and writes, and WebGPU one that it writes through two bindings.
+struct Neighbours {
+    anywhere: BTreeSet<Value>,
+    /// Values of one node of which it writes at least one.
+    apart: BTreeMap<Value, BTreeSet<Value>>,
+}
+
+impl Neighbours {
+    fn of<'a>(nodes: impl Iterator<Item = &'a Node> + Clone) -> Self {
+        let mut anywhere: BTreeSet<Value> = BTreeSet::new();
+        for node in nodes.clone() {
+            let outputs = node.op.anywhere().iter();
+            anywhere.extend(outputs.filter_map(|&output| node.outputs.get(output)));
+        }
+        let mut apart: BTreeMap<Value, BTreeSet<Value>> = BTreeMap::new();
+        for node in nodes {
+            let in_place = node.op.writes().iter().filter_map(|&input| node.inputs.get(input));
+            let written: BTreeSet<Value> = node.outputs.iter().chain(in_place).copied().collect();
+            let all: BTreeSet<Value> = node.inputs.iter().chain(&written).copied().collect();
+            for value in all.intersection(&anywhere) {
+                let others = if written.contains(value) { &all } else { &written };
+                for other in others.iter().filter(|&other| other != value) {
+                    apart.entry(*value).or_default().insert(*other);
+                    apart.entry(*other).or_default().insert(*value);
+                }
+            }
+        }
+        Self { anywhere, apart }
     }
 }
 
@@ -285,17 +332,20 @@ fn record(
     graph: &Graph,
     node: &Node,
     part: &Arc<Part>,
-    places: &BTreeMap<Value, BufferId>,
+    (places, firsts): (&BTreeMap<Value, BufferId>, &BTreeMap<Value, u32>),
     to: &mut Recording,
 ) -> Result<u64> {
     let shapes = |values: &[Value]| -> Result<Vec<Shape>> {
         values.iter().map(|&value| graph.shape(value)).collect()
     };
     let (inputs, outputs) = (shapes(&node.inputs)?, shapes(&node.outputs)?);
-    let values = node.inputs.iter().chain(&node.outputs);
-    let buffers: Vec<_> = values.filter_map(|value| places.get(value).copied()).collect();
+    let values = || node.inputs.iter().chain(&node.outputs);
+    let buffers: Vec<_> = values().filter_map(|value| places.get(value).copied()).collect();
+    let firsts: Vec<_> =
+        values().map(|value| firsts.get(value).copied().unwrap_or_default()).collect();
     let (first, flops) = (to.dispatches.len(), node.op.flops(&inputs, &outputs));
-    node.op.record(&mut Launch { to, inputs: &inputs, outputs: &outputs, buffers: &buffers })?;
+    let (inputs, outputs, buffers) = (&inputs, &outputs, &buffers);
+    node.op.record(&mut Launch { to, inputs, outputs, buffers, firsts: &firsts })?;
     for dispatch in to.dispatches.iter_mut().skip(first) {
         dispatch.part = Some(part.clone());
     }

@@ -36,8 +36,8 @@ impl Program {
             .collect();
         let every = Executor::new(gpu, &plan.every, &given).await?;
         let all = plan
-            .every
-            .ids()
+            .buffers()
+            .into_iter()
             .map(|id| Ok((id, every.buffer(id)?.clone())))
             .collect::<Result<_>>()?;
         let once = Executor::new(gpu, &plan.once, &all).await?;

@@ -102,7 +102,8 @@ impl Racer {
         let (inputs, outputs) = (of(&node.inputs), of(&node.outputs));
         let values = node.inputs.iter().chain(&node.outputs);
         let ids: Vec<_> = values.filter_map(|value| places.get(value).copied()).collect();
-        let mut launch = Launch { to: &mut to, inputs: &inputs, outputs: &outputs, buffers: &ids };
+        let (inputs, outputs) = (&inputs, &outputs);
+        let mut launch = Launch { to: &mut to, inputs, outputs, buffers: &ids, firsts: &[] };
         node.op.record(&mut launch)?;
         let executor = Executor::new(gpu, &to, &given).await?;
         Ok(Self { candidate, executor, repeats: 1, times: Vec::new() })

@@ -40,13 +40,9 @@ pub static FOLD: Kernel = Kernel {
 pub static AFFINE: Widths =
     widths!("affine", [], Params, &[("x", Read), ("affine", Read), ("y", Write)]);
 
-/// dx from dy; the constant MASK applies the rectifier's derivative.
-pub static SCALE: Widths = widths!(
-    "channel_scale",
-    [],
-    Params,
-    &[("dy", Read), ("affine", Read), ("y", Read), ("dx", Write)],
-);
+/// dx from dy.
+pub static SCALE: Widths =
+    widths!("channel_scale", [], Params, &[("dy", Read), ("affine", Read), ("dx", Write)]);
 
 /// dx, dgamma and dbeta of what the rectifier followed.
 pub static BACKWARD: Widths = widths!(
@@ -125,13 +121,10 @@ impl Op for Affine {
     }
 }
 
-/// The derivative of [`Affine`] for x. Inputs dy \[N, C, H, W\], affine \[2, C\] and, if `mask`, y of dy's
-/// shape; output dx = dy * scale, and 0 where y is not above 0 if `mask`.
+/// The derivative of [`Affine`] without its rectifier for x. Inputs dy \[N, C, H, W\] and affine \[2, C\]; output
+/// dx = dy * scale. With a rectifier it is [`MaskedScale`](super::MaskedScale).
 #[derive(Clone, Copy, Debug)]
-pub struct ChannelScale {
-    /// Whether the rectifier followed.
-    pub mask: bool,
-}
+pub struct ChannelScale;
 
 impl Op for ChannelScale {
     fn name(&self) -> &'static str {
@@ -139,30 +132,16 @@ impl Op for ChannelScale {
     }
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
-        let (dy, affine) = if self.mask {
-            let [dy, affine, y] = exactly(self.name(), "inputs", inputs)?;
-            y.expect(self.name(), dy)?;
-            (dy, affine)
-        } else {
-            let [dy, affine] = exactly(self.name(), "inputs", inputs)?;
-            (dy, affine)
-        };
+        let [dy, affine] = exactly(self.name(), "inputs", inputs)?;
         affine.expect(self.name(), Shape::matrix(2, dy.channels())?)?;
         Ok(vec![dy])
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [dx] = exactly(self.name(), "outputs", launch.outputs)?;
-        let buffers = if self.mask {
-            exactly(self.name(), "buffers", launch.buffers)?
-        } else {
-            let [of_dy, affine, of_dx] = exactly(self.name(), "buffers", launch.buffers)?;
-            [of_dy, affine, of_dy, of_dx]
-        };
         let walk = SCALE.over(dx);
         let params = Params { images: walk.images, channels: walk.channels, units: walk.units };
-        let mask = [("MASK", f64::from(u8::from(self.mask)))];
-        walk.each(launch.to, &mask, params, &buffers)
+        walk.each(launch.to, &[], params, launch.buffers)
     }
 }
 

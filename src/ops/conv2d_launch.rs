@@ -10,7 +10,7 @@ const WORKGROUP_OF_CPUS: u32 = 8;
 
 /// Words of a tensor that one launch reads as texels, at most, where one image or eight output channels are not more: what
 /// the copy takes is bounded, and stays in a cache.
-const TEXEL_WORDS: u32 = 1 << 20;
+const TEXEL_WORDS: u32 = 3 << 18;
 
 /// Invocations in a workgroup, whatever the launch: one pipeline does for all.
 pub(super) fn workgroup(adapter: &Adapter) -> u32 {

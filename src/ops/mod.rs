@@ -5,6 +5,7 @@ mod adam_step;
 mod add;
 mod advance;
 mod affine;
+mod affine_mask;
 mod apgd;
 mod avg_pool;
 mod batch_norm;
@@ -36,6 +37,7 @@ mod linear;
 mod local_mean;
 mod log_sum_exp;
 mod margin;
+mod masked_scale;
 mod max_pool;
 mod momentum_step;
 mod normalise;
@@ -51,6 +53,7 @@ mod random;
 mod random_start;
 mod relu;
 mod relu6;
+mod relu_mask;
 mod reshape;
 mod resize;
 mod rgba8;
@@ -68,6 +71,7 @@ pub use adam_step::AdamStep;
 pub use add::Add;
 pub use advance::Advance;
 pub use affine::{Affine, AffineBackward, ChannelScale, FoldBatchNorm};
+pub use affine_mask::AffineMask;
 pub use apgd::{ApgdJudge, ApgdState, ApgdStep, apgd_state};
 pub use avg_pool::{AvgPool, GlobalAvgPool};
 pub use batch_norm::{BatchNorm, UpdateRunningStats};
@@ -98,6 +102,7 @@ pub use linear::Linear;
 pub use local_mean::LocalMean;
 pub use log_sum_exp::LogSumExp;
 pub use margin::Margin;
+pub use masked_scale::MaskedScale;
 pub use max_pool::MaxPool;
 pub use momentum_step::MomentumStep;
 pub use normalise::Normalise;
@@ -111,6 +116,7 @@ pub use r1::r1;
 pub use random::{Draw, Random};
 pub use random_start::{Group, RandomStart};
 pub use relu::Relu;
+pub use relu_mask::ReluMask;
 pub use relu6::Relu6;
 pub use reshape::Reshape;
 pub use resize::{Filter, Resize};
@@ -146,6 +152,7 @@ pub static KERNELS: &[&Kernel] = &[
     &affine::FOLD,
     &affine::SCALE.f32,
     &affine::SCALE.vec4,
+    &affine_mask::KERNEL,
     &apgd::JUDGE_SCALAR,
     &apgd::JUDGE_VEC4,
     &apgd::STEP_SCALAR,
@@ -220,6 +227,8 @@ pub static KERNELS: &[&Kernel] = &[
     &log_sum_exp::FORWARD,
     &margin::BACKWARD,
     &margin::FORWARD,
+    &masked_scale::KERNEL.f32,
+    &masked_scale::KERNEL.vec4,
     &max_pool::BACKWARD,
     &max_pool::FORWARD,
     &momentum_step::SCALAR,
@@ -259,6 +268,7 @@ pub static KERNELS: &[&Kernel] = &[
     &relu::FORWARD,
     &relu6::BACKWARD,
     &relu6::FORWARD,
+    &relu_mask::KERNEL,
     &resize::BACKWARD,
     &resize::FORWARD,
     &rgba8::KERNEL,

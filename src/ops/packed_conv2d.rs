@@ -2,6 +2,7 @@
 //! follows it in the network done before the store. Rewrites put it in place of [`Conv2d`] and
 //! [`Conv2dInputGradient`](super::Conv2dInputGradient).
 
+use super::ReluMask;
 use super::conv2d::Conv2d;
 use super::conv2d_launch::{Params, Share, reads_texels, texel_shares, text, workgroup};
 use crate::gpu::{Access::*, Adapter, AdapterKind, Binding, Kernel, Recording, Words, uniform};
@@ -45,6 +46,8 @@ macro_rules! packed {
                 include_str!("../../shaders/shared/conv2d_launch.wgsl"),
                 include_str!(concat!("../../shaders/shared/conv2d_read_", $read, ".wgsl")),
                 include_str!("../../shaders/shared/epilogue.wgsl"),
+                include_str!("../../shaders/shared/conv2d_mask.wgsl"),
+                include_str!("../../shaders/shared/mask_bits.wgsl"),
                 include_str!(concat!("../../shaders/shared/epilogue_", $flags, ".wgsl")),
                 $(include_str!(concat!("../../shaders/shared/", $tile, ".wgsl")),)*
             ], $subgroup),
@@ -53,9 +56,10 @@ macro_rules! packed {
                 ("x", $access),
                 ("w", $access),
                 ("affine", $access),
-                ("mask", $access),
+                ("mask", Read),
                 ("residual", $access),
                 ("y", Write),
+                ("bits", Write),
             ],
             subgroup: $subgroup,
         }
@@ -191,40 +195,44 @@ pub enum Residual {
     Last,
 }
 
-/// What is done before the store; each flag but `relu` takes one more input, in this order.
+/// What is done before the store; each flag but `relu` and `bits` takes one more input, in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Epilogue {
     /// Times scale plus shift, from an input \[2, channels of y\]; with a mask the scale alone.
     pub affine: bool,
-    /// Zero where an input of y's shape is not above 0.
+    /// Zero where a bit is not set of an input as [`ReluMask`](super::ReluMask) makes it, of y's shape.
     pub mask: bool,
     /// Adds an input of y's shape.
     pub residual: Residual,
     /// Zero below 0.
     pub relu: bool,
+    /// Makes one more output, what [`ReluMask`](super::ReluMask) would make of y: see [`PackedConv2d::writes_bits`].
+    pub bits: bool,
 }
 
 impl Epilogue {
     /// As shaders/shared/epilogue_params.wgsl reads it; a mask's scale is no affine.
     fn flags(self) -> u32 {
-        let [affine, mask, relu] = [self.affine && !self.mask, self.mask, self.relu].map(u32::from);
-        affine | mask << 1 | relu << 2 | (self.residual as u32) << 3
+        let Self { affine, mask, relu, bits, .. } = self;
+        let [affine, mask, relu, bits] = [affine && !mask, mask, relu, bits].map(u32::from);
+        affine | mask << 1 | relu << 2 | (self.residual as u32) << 3 | bits << 5
     }
 
     /// As shaders/shared/epilogue_constants.wgsl reads it.
-    fn constants(self) -> [(&'static str, f64); 4] {
-        let Self { affine, mask, residual, relu } = self;
+    fn constants(self) -> [(&'static str, f64); 5] {
+        let Self { affine, mask, residual, relu, bits } = self;
         [
             ("AFFINE", f64::from(affine && !mask)),
             ("MASK", f64::from(mask)),
             ("RELU", f64::from(relu)),
             ("RESIDUAL", f64::from(residual as u32)),
+            ("BITS", f64::from(bits)),
         ]
     }
 }
 
 /// A convolution (inputs x, packed weights) or its derivative for x (inputs dy, packed weights), then
-/// what the epilogue takes; output y or dx.
+/// what the epilogue takes; output y or dx, and its bits where the epilogue says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackedConv2d {
     /// Stride and padding.
@@ -281,6 +289,9 @@ struct Chosen {
     phases: u32,
 }
 
+/// The scratch buffer that takes the place of bits; those below it hold sums.
+const UNUSED: usize = 2;
+
 /// Which kernel computes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -316,6 +327,12 @@ impl PackedConv2d {
             && outputs.min(inputs) >= 32
             && x.width().is_multiple_of(4)
             && most * 36 * 4 <= adapter.max_binding
+    }
+
+    /// Whether the epilogue can write bits: where a tile's four columns are a word's, and not of a derivative.
+    pub fn writes_bits(&self) -> bool {
+        let columns = self.conv.output(self.x, self.w).map_or(0, Shape::width);
+        !self.transposed && (columns.is_multiple_of(4) || self.way() == Way::Taps)
     }
 
     fn way(&self) -> Way {
@@ -446,36 +463,52 @@ impl Op for PackedConv2d {
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let (read, written) = self.ends()?;
-        let Epilogue { affine, mask, residual, .. } = self.epilogue;
+        let Epilogue { affine, mask, residual, bits, .. } = self.epilogue;
         let mut wanted = vec![read];
         wanted.extend(self.packing().outputs(&[self.w])?);
         if affine || mask {
             wanted.push(Shape::matrix(2, written.channels())?);
         }
-        wanted.extend([mask, residual != Residual::None].iter().filter(|&&is| is).map(|_| written));
+        if mask {
+            wanted.push(ReluMask::of(written)?);
+        }
+        if residual != Residual::None {
+            wanted.push(written);
+        }
         if inputs != wanted {
             let given = format_args!("{inputs:?}");
             return Err(Error::mismatch(self.name(), given, format_args!("{wanted:?}")));
         }
-        Ok(vec![written])
+        if bits && !self.writes_bits() {
+            return Err(Error::mismatch(self.name(), written, "rows of whole quads, for bits"));
+        }
+        Ok(if bits { vec![written, ReluMask::of(written)?] } else { vec![written] })
+    }
+
+    fn anywhere(&self) -> &[usize] {
+        if self.epilogue.bits { &[1] } else { &[] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let few = || Error::mismatch("packed_conv2d", "too few values", "x, w and y");
         let params = self.params()?;
-        let [x, w, extra @ .., y] = launch.buffers else { return Err(few()) };
-        let Epilogue { affine, mask, residual, .. } = self.epilogue;
+        let bindings = launch.bindings();
+        let [x, w, extra @ ..] = &bindings[..] else { return Err(few()) };
+        let Epilogue { affine, mask, residual, bits, .. } = self.epilogue;
         let mut extra = extra.iter().copied();
         let mut next = |wanted: bool| wanted.then(|| extra.next()).flatten();
         let affine_buffer = next(affine || mask);
         let (mask_buffer, residual_buffer) = (next(mask), next(residual != Residual::None));
+        let y = next(true).ok_or_else(few)?.buffer;
+        // What is written has to be bound to something that is not read.
+        let bits_buffer = next(bits).unwrap_or_else(|| launch.to.scratch(UNUSED, 4).into());
         let adapter = launch.to.adapter();
         let (texels, workgroup) = (reads_texels(adapter), workgroup(adapter));
         // Other CPU rasterisers compile slowly: there the launch says what constants say elsewhere.
         let one_for_all = adapter.kind == AdapterKind::Cpu && !texels;
         let shares = if texels {
             let taps = if self.winograd { 36 } else { params.kernel_height * params.kernel_width };
-            texel_shares(&params, taps, mask || residual != Residual::None)
+            texel_shares(&params, taps, residual != Residual::None)
         } else {
             storage_shares(&params, adapter.max_binding)?
         };
@@ -487,17 +520,15 @@ impl Op for PackedConv2d {
         }
         for share in shares {
             // What the flags leave out is bound to the first weights.
-            let unused = Binding { buffer: *w, part: Some(Words { first: 0, count: 4 }) };
-            let like_y = |buffer: Option<_>| {
-                buffer.map_or(unused, |buffer| Binding { buffer, part: share.y })
-            };
+            let unused = Binding { part: Some(Words { first: 0, count: 4 }), ..*w };
             let buffers = [
-                Binding { buffer: *x, part: share.x },
-                Binding { buffer: *w, part: share.w },
-                affine_buffer.map_or(unused, Binding::from),
-                like_y(mask_buffer),
-                like_y(residual_buffer),
-                (*y).into(),
+                Binding { part: share.x, ..*x },
+                Binding { part: share.w, ..*w },
+                affine_buffer.unwrap_or(unused),
+                mask_buffer.unwrap_or(unused),
+                residual_buffer.map_or(unused, |all| Binding { part: share.y, ..all }),
+                y.into(),
+                bits_buffer,
             ];
             let invocations = share.params.images * tiles;
             let grid = [invocations.div_ceil(workgroup), share.blocks, phases];

@@ -4,7 +4,7 @@
 //! A vec4 load costs a CPU adapter half of four scalar ones, and an integer division more than both.
 
 use crate::Result;
-use crate::gpu::{AdapterKind, BufferId, Kernel, Recording};
+use crate::gpu::{AdapterKind, Binding, BufferId, Kernel, Recording};
 use crate::graph::Shape;
 
 /// One shader file as two kernels, which differ in `Elem`.
@@ -56,6 +56,13 @@ impl Widths {
         let (kernel, units) = self.fit(maps.pixels());
         Walk { kernel, images: maps.images(), channels: maps.channels(), units }
     }
+
+    /// The same in units that lie in one row, and the units of a row.
+    pub fn over_rows(&'static self, maps: Shape) -> (Walk, u32) {
+        let (kernel, row_units) = self.fit(maps.width());
+        let units = maps.height() * row_units;
+        (Walk { kernel, images: maps.images(), channels: maps.channels(), units }, row_units)
+    }
 }
 
 /// A kernel and the numbers its `Params` start with.
@@ -75,7 +82,7 @@ impl Walk {
         to: &mut Recording,
         constants: &[(&'static str, f64)],
         params: impl bytemuck::Pod,
-        buffers: &[BufferId],
+        buffers: &[impl std::marker::Copy + Into<Binding>],
     ) -> Result<()> {
         let columns = self.columns(64);
         let across = self.units.div_ceil(columns).min(1 << 15);

@@ -24,7 +24,7 @@ pub fn frozen_batch_norms(graph: &mut Graph) -> Result<()> {
             let [dy, gamma, variance] = exactly("fold", "inputs", &node.inputs)?;
             nodes.push(match folded.get(&(gamma, variance)) {
                 Some(&affine) => Node {
-                    op: Arc::new(ChannelScale { mask: false }),
+                    op: Arc::new(ChannelScale),
                     inputs: vec![dy, affine],
                     outputs: node.outputs,
                 },

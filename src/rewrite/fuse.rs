@@ -4,10 +4,10 @@
 use super::edit::{maker, may_wait, merge, only_reader};
 use crate::Result;
 use crate::graph::{Graph, Node, Value};
-use crate::ops::{Add, Affine, ChannelScale, Epilogue, PackedConv2d, Relu, ReluBackward, Residual};
+use crate::ops::{Add, Affine, Epilogue, MaskedScale, PackedConv2d, Relu, Residual};
 use std::sync::Arc;
 
-/// An affine and the rectifier behind it; a rectifier's derivative and the scale behind it.
+/// An affine and the rectifier behind it.
 pub fn rectifiers(graph: &mut Graph, wanted: &[Value]) -> Result<()> {
     while let Some((first, second, node)) = next_rectifier(graph, wanted) {
         merge(graph, first, second, node);
@@ -19,21 +19,13 @@ fn next_rectifier(graph: &Graph, wanted: &[Value]) -> Option<(usize, usize, Node
     graph.nodes().iter().enumerate().find_map(|(first, node)| {
         let second = only_reader(graph, *node.outputs.first()?, wanted)?;
         let reader = graph.nodes().get(second)?;
-        let made = |op: Arc<dyn crate::graph::Op>, inputs: Vec<Value>| {
-            may_wait(graph, first, second)
-                .then(|| (first, second, Node { op, inputs, outputs: reader.outputs.clone() }))
-        };
-        if node.is::<Affine>().is_some_and(|affine| !affine.relu) && reader.is::<Relu>().is_some() {
-            return made(Arc::new(Affine { relu: true }), node.inputs.clone());
-        }
-        let scale = reader.is::<ChannelScale>().is_some_and(|scale| !scale.mask);
-        if node.is::<ReluBackward>().is_some() && scale {
-            let (&[dy, y], &[_, affine]) = (&node.inputs[..], &reader.inputs[..]) else {
-                return None;
-            };
-            return made(Arc::new(ChannelScale { mask: true }), vec![dy, affine, y]);
-        }
-        None
+        let plain = node.is::<Affine>().is_some_and(|affine| !affine.relu);
+        let found = plain && reader.is::<Relu>().is_some() && may_wait(graph, first, second);
+        found.then(|| {
+            let op = Arc::new(Affine { relu: true });
+            let node = Node { op, inputs: node.inputs.clone(), outputs: reader.outputs.clone() };
+            (first, second, node)
+        })
     })
 }
 
@@ -75,11 +67,11 @@ fn taken_over(
         inputs.insert(2, affine);
         return plain.then_some((Epilogue { affine: true, relu, ..old }, inputs));
     }
-    if let Some(&ChannelScale { mask: true }) = reader.is() {
+    if reader.is::<MaskedScale>().is_some() {
         let plain = !(old.affine || old.mask || old.relu) && old.residual != Residual::Last;
-        let &[_, affine, y] = &reader.inputs[..] else { return None };
+        let &[_, affine, bits] = &reader.inputs[..] else { return None };
         inputs.insert(2, affine);
-        inputs.insert(3, y);
+        inputs.insert(3, bits);
         return plain.then_some((Epilogue { mask: true, ..old }, inputs));
     }
     if reader.is::<Add>().is_some() && old.residual == Residual::None && !old.relu {

@@ -2,12 +2,14 @@
 //! derivatives were taken, on nodes; values keep their numbers, so what a caller holds stays good.
 //!
 //! In order: frozen batch norm becomes a scale and a shift a channel (`fold`), rectifiers and their
-//! derivatives go into the normalisation in front (`fuse`, `rectify`), convolutions take packed weights
-//! (`pack`), and what follows a convolution moves into its store (`fuse`).
+//! derivatives go into the normalisation in front (`fuse`, `rectify`), what else derives rectifiers reads a bit an
+//! element (`masks`), convolutions take packed weights (`pack`), what follows a convolution moves into its store
+//! (`fuse`), and what makes a rectifier's result writes its bits along (`masks`).
 
 mod edit;
 mod fold;
 mod fuse;
+mod masks;
 mod pack;
 mod rectify;
 
@@ -22,7 +24,9 @@ pub fn optimise(graph: &Graph, wanted: &[Value], adapter: &Adapter) -> Result<Gr
     rectify::batch_norms(&mut graph, wanted)?;
     fuse::rectifiers(&mut graph, wanted)?;
     rectify::derivatives(&mut graph, wanted)?;
+    masks::derivatives(&mut graph, wanted)?;
     pack::convolutions(&mut graph, adapter)?;
     fuse::epilogues(&mut graph, wanted)?;
+    masks::makers(&mut graph);
     Ok(graph)
 }

@@ -94,9 +94,8 @@ fn masked(graph: &mut Graph, place: usize, wanted: &[Value]) -> Result<Option<Ve
         return Ok(None);
     }
     let [_, _, mean, variance] = exactly("rectify", "inputs", &weights.inputs)?;
-    let scale = readers().find(|node| {
-        node.is::<ChannelScale>().is_some_and(|op| !op.mask) && node.inputs == [d, affine]
-    });
+    let scale =
+        readers().find(|node| node.is::<ChannelScale>().is_some() && node.inputs == [d, affine]);
     let backward = readers().find(|node| node.is::<BatchNormBackward>().is_some());
     let replaced: Vec<(&Node, Option<Node>)> = match (scale, backward) {
         // Frozen statistics: one op for all three, in the place of the rectifier's.

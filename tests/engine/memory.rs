@@ -3,9 +3,10 @@
 
 use crate::net::{Net, Setting, weights};
 use crate::{gpu, own_gpu};
-use lapidary::attack::Objective;
+use lapidary::attack::{Attack, Objective, Pgd, Statistics};
 use lapidary::graph::Value;
 use lapidary::model::{Activation, DeviceWeights};
+use lapidary::ops::Norm;
 use pollster::block_on;
 
 const SETTING: Setting =
@@ -116,5 +117,66 @@ fn a_dropped_program_gives_its_bytes_back() {
         }
         drop(weights);
         assert_eq!(gpu.counts().bytes, 0);
+    });
+}
+
+const WIDER: Setting = Setting {
+    depth: 16,
+    width: 2,
+    channels: 3,
+    activation: Activation::Relu,
+    images: 16,
+    side: 16,
+};
+
+/// Where the images alone are asked for, all that lies in memory from the forward pass to the backward one is a bit for each
+/// element that a rectifier saw.
+#[test]
+fn forward_leaves_bits() {
+    let net = Net::new(WIDER, Objective::CrossEntropy, false, false);
+    let graph = net.rewritten(gpu());
+    let nodes = graph.nodes();
+    let (_, objective) = net.wanted[1];
+    let turn = nodes.iter().position(|node| node.outputs.contains(&objective)).unwrap();
+    let mut masks = 0;
+    for node in &nodes[..turn] {
+        let size = |value: &Value| graph.shape(*value).unwrap();
+        let later = |value: &&Value| nodes[turn..].iter().any(|node| node.inputs.contains(value));
+        let of_images = |value: &&Value| size(value).images() == 16 && size(value).pixels() > 1;
+        for kept in node.outputs.iter().filter(later).filter(of_images) {
+            let map = size(&node.outputs[0]);
+            assert_eq!(32 * size(kept).elements(), map.elements(), "{:?}", node.op);
+            masks += 1;
+        }
+    }
+    // One before each block's convolutions, and the last.
+    assert_eq!(masks, 6 * 2 + 1);
+}
+
+/// The device's account of a step is the plan's: three of the largest maps, and the masks.
+#[test]
+fn a_pgd_step_holds_what_its_plan_says() {
+    let gpu = own_gpu();
+    let model = WIDER.model();
+    let settings = Pgd {
+        norm: Norm::L2,
+        eps: 0.5,
+        step_size: 0.1,
+        steps: 1,
+        objective: Objective::CrossEntropy,
+        statistics: Statistics::Frozen,
+    };
+    block_on(async {
+        let weights = weights(&model, 5);
+        let weights = DeviceWeights::upload(&gpu, &model.parameters(), &weights).await.unwrap();
+        let attack = Attack::new(&model, &weights, [16, 16], settings, true).await.unwrap();
+        let (held, summary) = (gpu.counts().bytes, attack.summary());
+        // Statistics that are folded are inputs as well; targets are not, and buffers end at whole vec4s.
+        let apart = held.abs_diff(summary.peak_bytes());
+        assert!(apart < 16 * 300, "{held} bytes on the device, {summary}");
+        let map = |channels: u64, side: u64| 16 * channels * side * side * 4;
+        let rectified = map(16, 16) + 4 * map(32, 16) + 4 * map(64, 8) + 4 * map(128, 4);
+        let most = 3 * map(32, 16) + rectified / 32;
+        assert!(summary.work_bytes() < most + (16 << 10), "{} of {most}", summary.work_bytes());
     });
 }

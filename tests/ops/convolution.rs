@@ -1,8 +1,11 @@
 //! Convolutions: the packed kernels against the plain ones on random shapes, and those against f64.
 
 use crate::bench::{Bench, gpu, numbers};
+use crate::objectives::bits;
 use lapidary::graph::{Graph, Shape, Value};
-use lapidary::ops::{self, Conv2d, Epilogue, PackedConv2d, PackedWeightGradient, Residual};
+use lapidary::ops::{
+    self, Conv2d, Epilogue, PackedConv2d, PackedWeightGradient, ReluMask, Residual,
+};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -24,6 +27,20 @@ fn close(what: &str, given: &[f32], wanted: &[f32], tolerance: f32) {
     }
 }
 
+/// What [`ReluMask`] says that it makes.
+fn words(y: Shape, values: &[f32]) -> Vec<u32> {
+    let [_, channels, height, width] = y.sides();
+    let mask = ReluMask::of(y).unwrap();
+    let mut words = vec![0; mask.elements() as usize];
+    for (i, _) in (0u32..).zip(values).filter(|(_, value)| **value > 0.0) {
+        let (column, row) = (i % width, i / width % height);
+        let (channel, image) = (i / width / height % channels, i / width / height / channels);
+        let word = (image * mask.channels() + channel / 8) * height + row;
+        words[(word * mask.width() + column / 4) as usize] |= 1 << (channel % 8 * 4 + column % 4);
+    }
+    words
+}
+
 /// y, dx and dw of the plain kernels and of the packed ones.
 fn compare(case: &Case) {
     let Case { images, inputs, outputs, side: [h, w_side], kernel: [r, c], conv } = *case;
@@ -35,11 +52,9 @@ fn compare(case: &Case) {
     let y_shape = graph.shape(y).unwrap();
     let dy = graph.input(y_shape);
     let plain = ops::gradient(&mut graph, y, dy, &[x, w]).unwrap();
-    let (mask, rest, affine) = (
-        graph.input(y_shape),
-        graph.input(y_shape),
-        graph.input(Shape::matrix(2, outputs).unwrap()),
-    );
+    let (mask, x_mask, rest) = (graph.input(y_shape), graph.input(x_shape), graph.input(y_shape));
+    let [affine, x_affine] =
+        [outputs, inputs].map(|many| graph.input(Shape::matrix(2, many).unwrap()));
     let adapter = gpu().adapter();
     let winograd = PackedConv2d::is_filtered(conv, x_shape, w_shape, adapter);
     let packed = |graph: &mut Graph, transposed, epilogue, values: &[Value]| {
@@ -51,34 +66,50 @@ fn compare(case: &Case) {
             .chain([weights])
             .chain(values[1..].iter().copied())
             .collect();
-        graph.push(op, &inputs).unwrap()
+        graph.push_all(op, &inputs).unwrap()
     };
     let none = Epilogue::default();
-    let fast_y = packed(&mut graph, false, none, &[x]);
-    let fast_dx = packed(&mut graph, true, none, &[dy]);
-    let relu = Epilogue { affine: true, residual: Residual::Last, relu: true, mask: false };
-    let fused = packed(&mut graph, false, relu, &[x, affine, rest]);
+    let fast_y = packed(&mut graph, false, none, &[x])[0];
+    let fast_dx = packed(&mut graph, true, none, &[dy])[0];
+    let relu = Epilogue { affine: true, residual: Residual::Last, relu: true, ..none };
+    let fused = packed(&mut graph, false, relu, &[x, affine, rest])[0];
+    let [mask_bits, x_mask_bits, fused_bits] =
+        [mask, x_mask, fused].map(|y| graph.push(ReluMask, &[y]).unwrap());
     let masked = Epilogue { mask: true, residual: Residual::First, ..none };
-    let fused_mask = packed(&mut graph, false, masked, &[x, affine, mask, rest]);
+    let fused_mask = packed(&mut graph, false, masked, &[x, affine, mask_bits, rest])[0];
+    let masked = Epilogue { mask: true, ..none };
+    let masked_dx = packed(&mut graph, true, masked, &[dy, x_affine, x_mask_bits])[0];
     let mut wanted = vec![y, plain[0], plain[1], fast_y, fast_dx, fused, fused_mask];
+    wanted.extend([mask_bits, fused_bits, masked_dx]);
+    let (of_x, of_w) = (x_shape, w_shape);
+    let writes =
+        PackedConv2d { conv, x: of_x, w: of_w, transposed: false, winograd, epilogue: relu };
+    let along = writes
+        .writes_bits()
+        .then(|| packed(&mut graph, false, Epilogue { bits: true, ..relu }, &[x, affine, rest]));
+    wanted.extend(along.iter().flatten());
+    let mut dw = None;
     if let Some(op) = PackedWeightGradient::new(conv, x_shape, w_shape, adapter) {
-        wanted.push(graph.push_all(op, &[dy, x]).unwrap()[0]);
+        dw = Some(graph.push_all(op, &[dy, x]).unwrap()[0]);
     }
+    wanted.extend(dw);
     let data = |shape: Shape, seed| numbers(shape.elements() as usize, seed);
     let affine_data = numbers(2 * outputs as usize, 6);
-    let inputs = [
+    let given = [
         (x, data(x_shape, 1)),
         (w, data(w_shape, 2)),
         (dy, data(y_shape, 3)),
         (mask, data(y_shape, 4)),
         (rest, data(y_shape, 5)),
         (affine, affine_data.clone()),
+        (x_mask, data(x_shape, 7)),
+        (x_affine, numbers(2 * inputs as usize, 8)),
     ];
-    let bench = Bench::new(&graph, &wanted, &inputs);
+    let bench = Bench::new(&graph, &wanted, &given);
     let y_data = bench.read(y);
     close(&format!("y of {case:?}"), &bench.read(fast_y), &y_data, 1e-5);
     close(&format!("dx of {case:?}"), &bench.read(fast_dx), &bench.read(plain[0]), 1e-5);
-    if let Some(&dw) = wanted.get(7) {
+    if let Some(dw) = dw {
         close(&format!("dw of {case:?}"), &bench.read(dw), &bench.read(plain[1]), 2e-5);
     }
     let plane = y_shape.pixels() as usize;
@@ -95,6 +126,19 @@ fn compare(case: &Case) {
         .map(|i| if mask[i] > 0.0 { (y_data[i] + rest[i]) * affine_data[at(i)] } else { 0.0 })
         .collect();
     close(&format!("fused mask of {case:?}"), &bench.read(fused_mask), &wanted_mask, 1e-5);
+    assert_eq!(bits(&bench.read(mask_bits)), words(y_shape, &mask), "mask of {case:?}");
+    let (scale, x_mask) = (numbers(inputs as usize, 8), data(x_shape, 7));
+    let pixels = x_shape.pixels() as usize;
+    let wanted_dx: Vec<_> = (bench.read(plain[0]).into_iter().enumerate())
+        .map(|(i, dx)| if x_mask[i] > 0.0 { dx * scale[i / pixels % inputs as usize] } else { 0.0 })
+        .collect();
+    close(&format!("masked dx of {case:?}"), &bench.read(masked_dx), &wanted_dx, 1e-5);
+    if let Some([y, along]) = along.as_deref() {
+        assert_eq!(bits(&bench.read(*y)), bits(&bench.read(fused)), "y with bits of {case:?}");
+        let wanted = words(y_shape, &bench.read(fused));
+        assert_eq!(bits(&bench.read(*along)), wanted, "bits of {case:?}");
+        assert_eq!(bits(&bench.read(fused_bits)), wanted, "bits of {case:?}");
+    }
 }
 
 /// The layers of the demo's network, and what meets the bounds of copies to texels.

@@ -2,6 +2,7 @@
 #![allow(clippy::type_complexity, reason = "functions as data, each used once")]
 
 use crate::bench::{Bench, numbers};
+use crate::objectives::bits;
 use lapidary::graph::{Graph, Shape, Value};
 use lapidary::ops::{self, *};
 use lapidary::{Error, Result};
@@ -277,7 +278,7 @@ fn large_maps() {
 /// Folding and its affine are frozen batch normalisation; their backward is its backward.
 #[test]
 fn folded_batch_norm() {
-    for (n, c, h, w) in [(2, 5, 4, 6), (3, 70, 3, 3)] {
+    for (n, c, h, w) in [(2, 5, 4, 6), (3, 70, 3, 3), (70, 11, 3, 8)] {
         let x = Shape::new(n, c, h, w).unwrap();
         let row = rows(x, 1, 1).remove(0);
         let mut graph = Graph::default();
@@ -294,19 +295,32 @@ fn folded_batch_norm() {
         let mut backward = Vec::new();
         for (y, with) in pairs {
             let dx = ops::gradient(&mut graph, y, dy, &[*of_x]).unwrap()[0];
-            let mask = y == rectified;
-            let inputs = [dy, folded, with];
-            let inputs = if mask { &inputs[..] } else { &inputs[..2] };
-            backward.push((dx, graph.push(ChannelScale { mask }, inputs).unwrap()));
+            let scaled = if y == rectified {
+                let mask = graph.push(ReluMask, &[with]).unwrap();
+                graph.push(MaskedScale, &[dy, folded, mask]).unwrap()
+            } else {
+                graph.push(ChannelScale, &[dy, folded]).unwrap()
+            };
+            backward.push((dx, scaled));
         }
-        let pairs: Vec<_> = pairs.into_iter().chain(backward).collect();
-        let wanted: Vec<_> = pairs.iter().flat_map(|&(a, b)| [a, b]).collect();
+        let mut pairs: Vec<_> = pairs.into_iter().chain(backward).collect();
+        let mut masks = Vec::new();
+        if w % 4 == 0 {
+            let made = graph.push_all(AffineMask, &[*of_x, folded]).unwrap();
+            pairs.push((rectified, made[0]));
+            masks.extend([graph.push(ReluMask, &[made[0]]).unwrap(), made[1]]);
+        }
+        let mut wanted: Vec<_> = pairs.iter().flat_map(|&(a, b)| [a, b]).collect();
+        wanted.extend(&masks);
         let seed = numbers(x.elements() as usize, 99);
         let given: Vec<_> = inputs.into_iter().zip(row.data()).chain([(dy, seed)]).collect();
         let bench = Bench::new(&graph, &wanted, &given);
         for (a, b) in pairs {
             let a: Vec<_> = bench.read(a).into_iter().map(f64::from).collect();
             assert_close(&format!("folded {x}"), &bench.read(b), &a, 1e-5);
+        }
+        if let [of_y, along] = masks[..] {
+            assert_eq!(bits(&bench.read(along)), bits(&bench.read(of_y)), "{x}");
         }
     }
 }
