@@ -87,8 +87,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if !inside { return; }
     let o = block * 8u;
     let top = (n * params.outputs + o) * plane + row * 2u * params.out_width + column * 2u;
-    keep(left_half(even_even, even_odd), o, top, plane);
-    keep(right_half(even_even, even_odd), o, top + 4u, plane);
-    keep(left_half(odd_even, odd_odd), o, top + params.out_width, plane);
-    keep(right_half(odd_even, odd_odd), o, top + params.out_width + 4u, plane);
+    let word = first_word(n, block) + (row * 2u * params.out_width + column * 2u) / 4u;
+    let below_word = word + params.out_width / 4u;
+    keep_at(left_half(even_even, even_odd), o, top, plane, word);
+    keep_at(right_half(even_even, even_odd), o, top + 4u, plane, word + 1u);
+    keep_at(left_half(odd_even, odd_odd), o, top + params.out_width, plane, below_word);
+    keep_at(right_half(odd_even, odd_odd), o, top + params.out_width + 4u, plane, below_word + 1u);
 }

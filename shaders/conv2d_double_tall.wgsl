@@ -165,11 +165,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let rows = 2u * min(2u, params.height - row);
     let o = block * 8u;
     let top = (n * params.outputs + o) * plane + row * 2u * params.out_width + column * 2u;
+    let corner = first_word(n, block) + (row * 2u * params.out_width + column * 2u) / 4u;
     for (var r = 0u; r < rows; r++) {
         let left = top + r * params.out_width;
         let right = left + 4u;
-        let through_left = mask_of(o, left, plane, 1u);
-        let through_right = mask_of(o, right, plane, 1u);
+        let word = corner + r * params.out_width / 4u;
+        let through_left = mask_word(word);
+        let through_right = mask_word(word + 1u);
         var above_left = 0u;
         var above_right = 0u;
         for (var c = 0u; c < 8u; c++) {
@@ -180,7 +182,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             above_left |= keep_channel(o + c, left + c * plane, first, through_left >> (4u * c)) << (4u * c);
             above_right |= keep_channel(o + c, right + c * plane, second, through_right >> (4u * c)) << (4u * c);
         }
-        keep_bits(o, left, plane, above_left);
-        keep_bits(o, right, plane, above_right);
+        keep_word(word, above_left);
+        keep_word(word + 1u, above_right);
     }
 }

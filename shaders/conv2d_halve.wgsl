@@ -45,6 +45,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if !inside { return; }
     let o = block * 8u;
     let at = (n * params.outputs + o) * plane + row * params.out_width + column;
-    keep(a, o, at, plane);
-    if lower { keep(b, o, at + params.out_width, plane); }
+    let word = first_word(n, block) + row * across + tile % across;
+    keep_at(a, o, at, plane, word);
+    if lower { keep_at(b, o, at + params.out_width, plane, word + across); }
 }

@@ -51,13 +51,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let rows = min(4u, params.out_height - row);
     let o = block * 8u;
     let at = (n * params.outputs + o) * plane + row * params.out_width + column;
+    let first = first_word(n, block) + (row * params.out_width + column) / 4u;
     for (var r = 0u; r < rows; r++) {
         let corner = at + r * params.out_width;
-        let through = mask_of(o, corner, plane, 1u);
+        let word = first + r * params.out_width / 4u;
+        let through = mask_word(word);
         var above = 0u;
         for (var c = 0u; c < 8u; c++) {
             above |= keep_channel(o + c, corner + c * plane, sums[r][c], through >> (4u * c)) << (4u * c);
         }
-        keep_bits(o, corner, plane, above);
+        keep_word(word, above);
     }
 }

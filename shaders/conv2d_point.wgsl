@@ -55,6 +55,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if !inside { return; }
     let o = block * 8u;
     let at = (n * params.outputs + o) * plane + place;
-    keep(a, o, at, plane);
-    if has_second { keep(b, o, at + 4u, plane); }
+    // Bits are asked for only where rows are whole quads.
+    let first_mask = first_word(n, block);
+    let word = first_mask + place / 4u;
+    keep_word(word, keep(a, o, at, plane, mask_of(first_mask, place, plane, 1u)));
+    if has_second { keep_word(word + 1u, keep(b, o, at + 4u, plane, mask_of(first_mask, place + 4u, plane, 1u))); }
 }

@@ -103,16 +103,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if !inside { return; }
     let o = block * 8u;
     let at = (n * params.outputs + o) * plane + row * params.width + column;
-    keep(a, o, at, plane);
+    let word = first_word(n, block) + (row * params.width + column) / 4u;
+    keep_at(a, o, at, plane, word);
     if NARROW {
-        if row + 1u < params.height { keep(b, o, at + 4u, plane); }
-        if row + 2u < params.height { keep(c, o, at + 8u, plane); }
-        if row + 3u < params.height { keep(d, o, at + 12u, plane); }
+        if row + 1u < params.height { keep_at(b, o, at + 4u, plane, word + 1u); }
+        if row + 2u < params.height { keep_at(c, o, at + 8u, plane, word + 2u); }
+        if row + 3u < params.height { keep_at(d, o, at + 12u, plane, word + 3u); }
     } else {
-        keep(b, o, at + 4u, plane);
+        keep_at(b, o, at + 4u, plane, word + 1u);
         if row + 1u < params.height {
-            keep(c, o, at + params.width, plane);
-            keep(d, o, at + params.width + 4u, plane);
+            keep_at(c, o, at + params.width, plane, word + params.width / 4u);
+            keep_at(d, o, at + params.width + 4u, plane, word + params.width / 4u + 1u);
         }
     }
 }

@@ -97,13 +97,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     );
     let o = block * 8u;
     let at = (n * params.outputs + o) * plane + row * params.width + column;
+    let first = first_word(n, block) + (row * params.width + column) / 4u;
     for (var quad = 0u; quad < 16u; quad++) {
         let corner = at + quad / 2u * params.width + quad % 2u * 4u;
-        let through = mask_of(o, corner, plane, 1u);
+        let word = first + quad / 2u * params.width / 4u + quad % 2u;
+        let through = mask_word(word);
         var above = 0u;
         for (var c = 0u; c < 8u; c++) {
             above |= keep_channel(o + c, corner + c * plane, sums[quad][c], through >> (4u * c)) << (4u * c);
         }
-        keep_bits(o, corner, plane, above);
+        keep_word(word, above);
     }
 }

@@ -106,7 +106,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let o = block * 8u;
     let at = (n * params.outputs + o) * plane + v * params.out_width + u;
     let columns = min((params.out_width - u + every_x - 1u) / every_x, 4u);
-    let through = mask_of(o, at, plane, every_x);
+    let first_mask = first_word(n, block);
+    let through = mask_of(first_mask, v * params.out_width + u, plane, every_x);
     var above = 0u;
     above |= store(o, at, columns, a0, through);
     above |= store(o + 1u, at + 1u * plane, columns, a1, through >> 4u) << 4u;
@@ -116,5 +117,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     above |= store(o + 5u, at + 5u * plane, columns, a5, through >> 20u) << 20u;
     above |= store(o + 6u, at + 6u * plane, columns, a6, through >> 24u) << 24u;
     above |= store(o + 7u, at + 7u * plane, columns, a7, through >> 28u) << 28u;
-    keep_bits(o, at, plane, above);
+    keep_word(first_mask + v * words_across() + u / 4u, above);
 }

@@ -265,9 +265,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if !inside { return; }
     let o = block * 8u;
     let at = (n * params.outputs + o) * plane + row * params.width + column;
-    let word = first_word(o, at, plane) + row * across + tile % across;
+    let word = first_word(n, block) + row * across + tile % across;
     let last = params.height - 1u - row;
-    let through0 = mask_word(word + min(0u, last) * across);
+    let through0 = mask_word(word);
     let through1 = mask_word(word + min(1u, last) * across);
     let through2 = mask_word(word + min(2u, last) * across);
     let through3 = mask_word(word + min(3u, last) * across);

@@ -135,6 +135,7 @@ fn launches(kind: AdapterKind, side: u32) -> Vec<Dispatch> {
         max_binding: 128 << 20,
         max_buffer: 256 << 20,
         storage_buffers: 8,
+        most_transformed: u64::MAX,
     };
     let x = Shape::new(2, 3, side, side).unwrap();
     let vector = Shape::vector(3).unwrap();

@@ -61,8 +61,7 @@ fn add_one(tile: ptr<function, Tile>, w: Octet, by: vec4f) {
 
 // Channels `o` and up at the word `at`, with what the epilogue adds. A loop: eight copies of what follows would be most of
 // a kernel's code, and of the time that it takes to compile.
-fn keep(tile: Tile, o: u32, at: u32, plane: u32) {
-    let through = mask_of(o, at, plane, 1u);
+fn keep(tile: Tile, o: u32, at: u32, plane: u32, through: u32) -> u32 {
     var above = 0u;
     for (var c = 0u; c < 8u; c++) {
         var value = tile.c0;
@@ -78,7 +77,12 @@ fn keep(tile: Tile, o: u32, at: u32, plane: u32) {
         }
         above |= keep_channel(o + c, at + c * plane, value, through >> (4u * c)) << (4u * c);
     }
-    keep_bits(o, at, plane, above);
+    return above;
+}
+
+// With the mask's word and the bits' at `word`.
+fn keep_at(tile: Tile, o: u32, at: u32, plane: u32, word: u32) {
+    keep_word(word, keep(tile, o, at, plane, mask_word(word)));
 }
 
 // Returns where the result is above 0, as bits if these are wanted.

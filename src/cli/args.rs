@@ -24,10 +24,13 @@ pub struct Arguments {
     /// unless that is "off"]
     #[arg(long, global = true)]
     pub no_cache: bool,
-    /// Measure kernels' variants and take the fastest; other variants may differ in the last bits. No op of this version
-    /// names any yet
+    /// Measure kernels' variants and take the fastest; other variants may differ in the last bits
     #[arg(long, global = true, value_enum, default_value_t = Tune::Off)]
     pub tune: Tune,
+    /// MiB that weights transformed for faster convolutions may take; layers beyond that are convolved directly [default:
+    /// no bound]
+    #[arg(long, global = true, value_name = "MIB")]
+    pub transformed_weights: Option<u32>,
     /// List the adapters and end
     #[arg(long, global = true)]
     pub list: bool,

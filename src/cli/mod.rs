@@ -67,7 +67,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let cache = cache::folder().filter(|_| !arguments.no_cache);
     let session = Session::new(arguments.adapter, arguments.quiet)
         .keeping(cache)
-        .tuning(arguments.tune == Tune::On);
+        .tuning(arguments.tune == Tune::On)
+        .transforming(arguments.transformed_weights);
     match arguments.command {
         _ if arguments.list => devices::run(&session),
         Some(Command::Demo(args)) => demo::run(&session, &args),

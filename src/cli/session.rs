@@ -50,6 +50,12 @@ impl Session {
         self
     }
 
+    /// The same with at most so many MiB of transformed weights a program.
+    pub fn transforming(mut self, most: Option<u32>) -> Self {
+        self.options.most_transformed = most.map(|mib| u64::from(mib) << 20);
+        self
+    }
+
     /// Whether an adapter was named, by an argument or the environment.
     pub fn names_adapter(&self) -> bool {
         self.options.adapter.is_some()

@@ -40,6 +40,8 @@ pub struct Adapter {
     pub max_buffer: u64,
     /// Storage buffers a compute stage can bind.
     pub storage_buffers: u32,
+    /// Bytes that a program's transformed weights may take: [`Options::most_transformed`].
+    pub most_transformed: u64,
 }
 
 impl Adapter {
@@ -67,6 +69,7 @@ impl Adapter {
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
+            most_transformed: u64::MAX,
         }
     }
 }
@@ -89,6 +92,9 @@ pub struct Options {
     pub minimal: bool,
     /// In a browser, which names no adapters: ask for the one that spares the battery.
     pub low_power: bool,
+    /// Bytes that the weights which a program transforms for Winograd's filtering may take, four times those of the
+    /// layers in each direction; what is beyond is convolved directly. `None` sets no bound.
+    pub most_transformed: Option<u64>,
 }
 
 impl Options {

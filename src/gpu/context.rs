@@ -54,7 +54,9 @@ impl Gpu {
             doing: format!("opening {}", info.name),
             reason: error.to_string(),
         })?;
-        let gpu = Self::assemble(Adapter::new(&info, features, &limits), device, queue);
+        let mut described = Adapter::new(&info, features, &limits);
+        described.most_transformed = options.most_transformed.unwrap_or(u64::MAX);
+        let gpu = Self::assemble(described, device, queue);
         let lost = gpu.lost.clone();
         gpu.device.set_device_lost_callback(move |cause, message| {
             lost.get_or_init(|| format!("{cause:?}: {message}"));

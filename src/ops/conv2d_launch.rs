@@ -1,20 +1,29 @@
 //! How the packed convolutions are cut into launches: whole, or in the shares that are copied to texels at a time.
 
-use crate::gpu::{Adapter, AdapterKind, Words, uniform};
+use crate::Result;
+use crate::gpu::{Adapter, AdapterKind, Recording, Words, uniform};
 
-/// Invocations in a workgroup.
-const WORKGROUP: u32 = 32;
+/// Invocations in a workgroup, the static choice first.
+const WORKGROUPS: [u32; 3] = [32, 64, 128];
 
-/// Invocations in a workgroup on CPU rasterisers: one or two of their subgroups, so that all threads have some.
-const WORKGROUP_OF_CPUS: u32 = 8;
+/// The same on CPU rasterisers: one or two of their subgroups, so that all threads have some.
+const WORKGROUPS_OF_CPUS: [u32; 3] = [8, 16, 32];
 
 /// Words of a tensor that one launch reads as texels, at most, where one image or eight output channels are not more: what
 /// the copy takes is bounded, and stays in a cache.
 const TEXEL_WORDS: u32 = 3 << 18;
 
-/// Invocations in a workgroup, whatever the launch: one pipeline does for all.
-pub(super) fn workgroup(adapter: &Adapter) -> u32 {
-    if adapter.kind == AdapterKind::Cpu { WORKGROUP_OF_CPUS } else { WORKGROUP }
+/// Invocations in a workgroup: without measurements the same whatever the launch, so that one pipeline does for all.
+pub(super) fn workgroup(to: &mut Recording, family: &'static str, of: &Params) -> Result<u32> {
+    let (sizes, names) = match to.adapter().kind {
+        AdapterKind::Cpu => (WORKGROUPS_OF_CPUS, ["8", "16", "32"]),
+        _ => (WORKGROUPS, ["32", "64", "128"]),
+    };
+    let sides =
+        [of.images, of.inputs, of.height, of.width, of.outputs, of.out_height, of.out_width];
+    let kernel = [of.kernel_height, of.kernel_width];
+    let place = to.choose(family, &[&sides[..], &kernel].concat(), &names, 0)?;
+    Ok(sizes.get(place).copied().unwrap_or(8))
 }
 
 /// `count` in as few shares of at most `most` as possible, all of about this size.

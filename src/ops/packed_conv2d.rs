@@ -115,7 +115,7 @@ pub static DOUBLE: Reads =
 pub static TAPS: Reads = reads!("conv2d_taps", "conv2d_taps_texels");
 
 /// Input w \[O, I, R, C\]; output the packed weights as a vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PackWeights {
     /// I in the place of O.
     pub transposed: bool,
@@ -125,6 +125,16 @@ pub struct PackWeights {
     pub winograd: bool,
 }
 
+impl PackWeights {
+    /// Number of packed weights for those of a shape.
+    pub fn words(&self, w: Shape) -> Result<u32> {
+        let [o, i, rows, columns] = w.sides();
+        let (many, other) = if self.transposed { (i, o) } else { (o, i) };
+        let (rows, columns) = if self.winograd { (6, 6) } else { (rows, columns) };
+        Ok(Shape::new(many.next_multiple_of(8), other, rows, columns)?.elements())
+    }
+}
+
 impl Op for PackWeights {
     fn name(&self) -> &'static str {
         if self.winograd { PACK_WINOGRAD.name } else { PACK.name }
@@ -132,11 +142,7 @@ impl Op for PackWeights {
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let [w] = exactly(self.name(), "inputs", inputs)?;
-        let [o, i, rows, columns] = w.sides();
-        let (many, other) = if self.transposed { (i, o) } else { (o, i) };
-        let (rows, columns) = if self.winograd { (6, 6) } else { (rows, columns) };
-        let words = Shape::new(many.div_ceil(8) * 8, other, rows, columns)?.elements();
-        Ok(vec![Shape::vector(words)?])
+        Ok(vec![Shape::vector(self.words(w)?)?])
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
@@ -502,8 +508,9 @@ impl Op for PackedConv2d {
         let y = next(true).ok_or_else(few)?.buffer;
         // What is written has to be bound to something that is not read.
         let bits_buffer = next(bits).unwrap_or_else(|| launch.to.scratch(UNUSED, 4).into());
+        let workgroup = workgroup(launch.to, self.name(), &params)?;
         let adapter = launch.to.adapter();
-        let (texels, workgroup) = (reads_texels(adapter), workgroup(adapter));
+        let texels = reads_texels(adapter);
         // Other CPU rasterisers compile slowly: there the launch says what constants say elsewhere.
         let one_for_all = adapter.kind == AdapterKind::Cpu && !texels;
         let shares = if texels {

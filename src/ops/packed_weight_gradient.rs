@@ -170,7 +170,8 @@ impl Op for PackedWeightGradient {
             (false, true) => &TAPS_TEXELS,
             (false, false) => &TAPS,
         };
-        let workgroup = workgroup(launch.to.adapter());
+        let all = whole(self.conv.params(self.x, self.w)?);
+        let workgroup = workgroup(launch.to, self.name(), &all)?;
         let shares = self.shares()?;
         let parts = self.parts(&shares);
         let images = shares.first().map_or(1, |share| share.params.images);

@@ -14,19 +14,14 @@ use std::sync::Arc;
 /// Replaces [`Conv2d`] and both derivatives.
 pub fn convolutions(graph: &mut Graph, adapter: &Adapter) -> Result<()> {
     let mut nodes = Vec::new();
-    let mut packs: Vec<(PackWeights, HashMap<Value, Value>)> = Vec::new();
+    let mut packs: HashMap<(PackWeights, Value), Value> = HashMap::new();
+    let mut left = adapter.most_transformed;
     for node in graph.nodes().to_vec() {
-        let epilogue = Epilogue::default();
-        let (op, from, w) = if let Some(&conv) = node.is::<Conv2d>() {
+        let (conv, x, [from, w], transposed) = if let Some(&conv) = node.is::<Conv2d>() {
             let [x, w] = exactly("pack", "inputs", &node.inputs)?;
-            let (of_x, of_w) = (graph.shape(x)?, graph.shape(w)?);
-            let winograd = PackedConv2d::is_filtered(conv, of_x, of_w, adapter);
-            (PackedConv2d { conv, x: of_x, w: of_w, transposed: false, winograd, epilogue }, x, w)
+            (conv, graph.shape(x)?, [x, w], false)
         } else if let Some(&Conv2dInputGradient { conv, x }) = node.is() {
-            let [dy, w] = exactly("pack", "inputs", &node.inputs)?;
-            let w_shape = graph.shape(w)?;
-            let winograd = PackedConv2d::is_filtered(conv, x, w_shape, adapter);
-            (PackedConv2d { conv, x, w: w_shape, transposed: true, winograd, epilogue }, dy, w)
+            (conv, x, exactly("pack", "inputs", &node.inputs)?, true)
         } else if let Some(&Conv2dWeightGradient { conv, w }) = node.is() {
             let [_dy, x] = exactly("pack", "inputs", &node.inputs)?;
             nodes.push(match PackedWeightGradient::new(conv, graph.shape(x)?, w, adapter) {
@@ -43,20 +38,26 @@ pub fn convolutions(graph: &mut Graph, adapter: &Adapter) -> Result<()> {
             nodes.push(node);
             continue;
         };
-        let packing = op.packing();
-        if !packs.iter().any(|(other, _)| *other == packing) {
-            packs.push((packing, HashMap::new()));
+        let (of_w, epilogue) = (graph.shape(w)?, Epilogue::default());
+        let mut op = PackedConv2d { conv, x, w: of_w, transposed, winograd: false, epilogue };
+        if PackedConv2d::is_filtered(conv, x, of_w, adapter) {
+            let filtered = PackedConv2d { winograd: true, ..op };
+            let words = filtered.packing().words(of_w)?;
+            let needed = match packs.contains_key(&(filtered.packing(), w)) {
+                true => 0,
+                false => 4 * u64::from(words),
+            };
+            if let Some(rest) = left.checked_sub(needed) {
+                (op, left) = (filtered, rest);
+            }
         }
-        let known = packs.iter_mut().find(|(other, _)| *other == packing).map(|(_, known)| known);
-        let packed = match known.as_ref().and_then(|known| known.get(&w)) {
+        let packed = match packs.get(&(op.packing(), w)) {
             Some(&packed) => packed,
             None => {
-                let pack = graph.node(Arc::new(packing), &[w])?;
+                let pack = graph.node(Arc::new(op.packing()), &[w])?;
                 let [packed] = exactly("pack", "outputs", &pack.outputs)?;
                 nodes.push(pack);
-                if let Some(known) = known {
-                    known.insert(w, packed);
-                }
+                packs.insert((op.packing(), w), packed);
                 packed
             }
         };

@@ -1,9 +1,10 @@
 //! A graph made ready on a device with its inputs written and its results overwritten by NaN, run once.
 
-use lapidary::gpu::{Gpu, Options};
-use lapidary::graph::{Graph, Program, Value};
+use lapidary::gpu::{Adapter, Executor, Gpu, Options};
+use lapidary::graph::{Graph, Plan, Value};
 use pollster::block_on;
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
@@ -22,31 +23,46 @@ pub fn numbers(count: usize, seed: u32) -> Vec<f32> {
     (0..count).map(|_| number()).collect()
 }
 
-pub struct Bench(Program);
+/// A plan and its launches.
+pub struct Bench(Plan, Executor);
 
 impl Bench {
     pub fn new(graph: &Graph, wanted: &[Value], inputs: &[(Value, Vec<f32>)]) -> Self {
-        let program = block_on(async {
-            let changing: Vec<_> = inputs.iter().map(|(value, _)| *value).collect();
-            let program = Program::new(gpu(), graph, wanted, &changing, &[]).await.unwrap();
+        Self::on(gpu().adapter(), graph, wanted, inputs)
+    }
+
+    /// With the kernels that are chosen for an adapter; the device is the same.
+    pub fn on(
+        adapter: &Arc<Adapter>,
+        graph: &Graph,
+        wanted: &[Value],
+        inputs: &[(Value, Vec<f32>)],
+    ) -> Self {
+        let changing: Vec<_> = inputs.iter().map(|(value, _)| *value).collect();
+        let plan = Plan::new(graph, wanted, &changing, adapter).unwrap();
+        assert!(plan.once.dispatches.is_empty(), "all inputs are written");
+        let executor = block_on(async {
+            let executor = Executor::new(gpu(), &plan.every, &BTreeMap::new()).await.unwrap();
+            let buffer = |value| executor.buffer(plan.buffer(value).unwrap()).unwrap();
+            for &value in wanted.iter().filter(|value| !changing.contains(value)) {
+                let nan = vec![f32::NAN; buffer(value).words() as usize];
+                gpu().write(buffer(value), &nan).await.unwrap();
+            }
             for (value, data) in inputs {
-                program.write(*value, data).await.unwrap();
+                gpu().write(buffer(*value), data).await.unwrap();
             }
-            for value in wanted {
-                let buffer = program.buffer(*value).unwrap();
-                if !inputs.iter().any(|(input, _)| input == value) {
-                    gpu().write(buffer, &vec![f32::NAN; buffer.words() as usize]).await.unwrap();
-                }
-            }
-            program.prepare().await.unwrap();
-            program.submit().await.unwrap();
-            program
+            executor.submit().await.unwrap();
+            executor
         });
-        Self(program)
+        Self(plan, executor)
     }
 
     /// The first `graph.shape(value).elements()` words; buffers may be larger where values share them.
     pub fn read(&self, value: Value) -> Vec<f32> {
-        block_on(self.0.read(value)).unwrap()
+        let Self(plan, executor) = self;
+        let buffer = executor.buffer(plan.buffer(value).unwrap()).unwrap();
+        let mut words = block_on(gpu().read(buffer)).unwrap();
+        words.truncate(plan.words(value).unwrap());
+        words
     }
 }

@@ -1,0 +1,109 @@
+//! The variants that tuning takes beside the static ones, in turn: `cargo bench --bench tuning`. Ends with an error where
+//! one is slower by more than 5 %.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
+
+use lapidary::gpu::{Gpu, Options};
+use lapidary::graph::{Graph, Program, Shape};
+use lapidary::ops::{self, Conv2d};
+use lapidary::rewrite::optimise;
+use pollster::block_on;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// The convolutions of `lapidary bench`'s networks: images, in and out channels, side, kernel, stride.
+const LAYERS: [(u32, u32, u32, u32, u32, u32); 14] = [
+    (32, 3, 16, 32, 3, 1),
+    (32, 16, 32, 32, 1, 1),
+    (32, 32, 32, 32, 3, 1),
+    (32, 32, 64, 32, 3, 2),
+    (32, 32, 64, 32, 1, 2),
+    (32, 64, 64, 16, 3, 1),
+    (32, 64, 128, 16, 3, 2),
+    (32, 128, 128, 8, 3, 1),
+    (4, 160, 160, 32, 3, 1),
+    (4, 320, 320, 16, 3, 1),
+    (4, 640, 640, 8, 3, 1),
+    (2, 3, 64, 112, 7, 2),
+    (2, 256, 64, 56, 1, 1),
+    (2, 128, 512, 28, 1, 1),
+];
+
+/// Measurements of each.
+const ROUNDS: usize = 15;
+
+fn main() -> ExitCode {
+    let gpu = block_on(Gpu::new(&Options::from_env())).unwrap();
+    println!(
+        "{}\n{:<34}{:>11}{:>11}{:>9}",
+        gpu.adapter(),
+        "layer",
+        "static, ms",
+        "tuned, ms",
+        "ratio"
+    );
+    let mut worst = 0.0f64;
+    for (n, i, o, side, k, stride) in LAYERS {
+        let x = Shape::new(n, i, side, side).unwrap();
+        let w = Shape::new(o, i, k, k).unwrap();
+        for what in ["forward", "input gradient", "weight gradient"] {
+            let made =
+                [false, true].map(|tuned| block_on(program(&gpu, x, w, stride, what, tuned)));
+            let [fixed, tuned] = block_on(medians(&gpu, &made));
+            let ratio = tuned / fixed;
+            worst = worst.max(ratio);
+            let layer = format!("{n}x{i}->{o} {side} k{k} s{stride} {what}");
+            println!("{layer:<44}{:>8.3}{:>9.3}{ratio:>9.3}", fixed * 1e3, tuned * 1e3);
+        }
+    }
+    for (key, variant) in gpu.choices().unwrap_or_default().iter() {
+        println!("{key}: {variant}");
+    }
+    println!("worst ratio {worst:.3}");
+    if worst <= 1.05 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn program(gpu: &Gpu, x: Shape, w: Shape, stride: u32, what: &str, tuned: bool) -> Program {
+    gpu.tune(tuned);
+    let mut graph = Graph::default();
+    let (of_x, of_w) = (graph.input(x), graph.input(w));
+    let conv = Conv2d::square(stride, w.width() / 2);
+    let y = graph.push(conv, &[of_x, of_w]).unwrap();
+    let dy = graph.input(graph.shape(y).unwrap());
+    let (result, read) = match what {
+        "forward" => (y, of_x),
+        "input gradient" => (ops::gradient(&mut graph, y, dy, &[of_x]).unwrap()[0], dy),
+        _ => (ops::gradient(&mut graph, y, dy, &[of_w]).unwrap()[0], dy),
+    };
+    let graph = optimise(&graph, &[result], gpu.adapter()).unwrap();
+    let program = Program::new(gpu, &graph, &[result], &[read], &[]).await.unwrap();
+    program.prepare().await.unwrap();
+    program.submit().await.unwrap();
+    gpu.wait().await.unwrap();
+    program
+}
+
+/// Seconds of a replay of each, in turn, from at least 20 ms of replays.
+async fn medians(gpu: &Gpu, programs: &[Program; 2]) -> [f64; 2] {
+    let mut times = [Vec::new(), Vec::new()];
+    let mut repeats = 1;
+    for round in 0..=ROUNDS {
+        for (program, times) in programs.iter().zip(&mut times) {
+            let since = Instant::now();
+            for _ in 0..repeats {
+                program.submit().await.unwrap();
+            }
+            gpu.wait().await.unwrap();
+            times.push(since.elapsed().as_secs_f64() / f64::from(repeats));
+        }
+        if round == 0 {
+            let once = times[0].remove(0).max(1e-6);
+            times[1].clear();
+            repeats =
+                (Duration::from_millis(20).as_secs_f64() / once).ceil().clamp(1.0, 100.0) as u32;
+        }
+    }
+    times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    })
+}
