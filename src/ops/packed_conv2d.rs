@@ -121,7 +121,7 @@ pub struct PackWeights {
     pub transposed: bool,
     /// Rows and columns from the last to the first.
     pub flipped: bool,
-    /// Transformed for [`WINOGRAD`]: 36 for the 9 of a pair of channels.
+    /// Transformed for Winograd's filtering: 36 for the 9 of a pair of channels.
     pub winograd: bool,
 }
 
