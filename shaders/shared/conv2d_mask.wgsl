@@ -24,7 +24,7 @@ fn keep_word(word: u32, all: u32) {
 
 // The same for the pixels `place`, `place + apart`, ... of planes whose rows are of any width.
 fn mask_of(first: u32, place: u32, plane: u32, apart: u32) -> u32 {
-    let whole = apart == 1u && params.out_width % 4u == 0u || !has_mask();
+    let whole = (apart == 1u && params.out_width % 4u == 0u) || !has_mask();
     var all = select(0u, mask_word(first + place / 4u), whole);
     // No branch: SwiftShader would do both of its sides, but no round of a loop.
     for (var j = 0u; j < select(4u, 0u, whole); j++) {

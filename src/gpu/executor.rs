@@ -191,7 +191,7 @@ impl Executor {
                 if held.replace(*binding) != Some(*binding) {
                     copies.push(texels.copy(buffer, part));
                 }
-                resources.push(wgpu::BindingResource::TextureView(&texels.view));
+                resources.push(texels.resource());
                 continue;
             }
             let (size, most) = (u64::from(part.count) * 4, self.gpu.adapter().max_binding);

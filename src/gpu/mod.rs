@@ -11,6 +11,7 @@ mod pipeline_cache;
 mod profile;
 mod recording;
 mod sealed;
+#[cfg_attr(target_arch = "wasm32", path = "no_texels.rs")]
 mod texels;
 
 pub use adapter::{Adapter, AdapterKind, Options, adapters, required_features, required_limits};

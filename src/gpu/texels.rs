@@ -11,7 +11,7 @@ const TEXEL: u64 = 16;
 #[derive(Debug)]
 pub(super) struct Texels {
     texture: wgpu::Texture,
-    pub view: wgpu::TextureView,
+    view: wgpu::TextureView,
     _counted: Counted,
 }
 
@@ -43,6 +43,11 @@ impl Texels {
         let texture = gpu.checked(&format!("allocating {bytes} bytes of texels"), make).await?;
         let view = texture.create_view(&Default::default());
         Ok(Self { texture, view, _counted: Counted::new(gpu, bytes) })
+    }
+
+    /// What a bind group takes.
+    pub fn resource(&self) -> wgpu::BindingResource<'_> {
+        wgpu::BindingResource::TextureView(&self.view)
     }
 
     /// A copy of these words, from a multiple of 4 on, to the front.

@@ -28,10 +28,13 @@ pub static PACK: Kernel = Kernel {
 /// Weights of w, transformed for [`WINOGRAD`].
 pub static PACK_WINOGRAD: Kernel = Kernel {
     name: "conv2d_pack_winograd",
-    source: &[
-        include_str!("../../shaders/conv2d_pack_winograd.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
+    source: text(
+        &[
+            include_str!("../../shaders/conv2d_pack_winograd.wgsl"),
+            include_str!("../../shaders/shared/index.wgsl"),
+        ],
+        8,
+    ),
     params: PackParams::LAYOUT,
     bindings: &[("w", Read), ("packed", Write)],
     subgroup: 0,
