@@ -78,9 +78,10 @@ impl Params {
     }
 }
 
-/// Whether texels pay: on CPU rasterisers with subgroups to share loads.
+/// Whether texels pay: on CPU rasterisers with subgroups to share loads; not in browsers, whose wgpu has none of these.
 pub(super) fn reads_texels(adapter: &Adapter) -> bool {
-    adapter.kind == AdapterKind::Cpu && adapter.subgroup.is_some_and(|size| size >= 8)
+    let subgroups = adapter.subgroup.is_some_and(|size| size >= 8);
+    !cfg!(target_arch = "wasm32") && adapter.kind == AdapterKind::Cpu && subgroups
 }
 
 /// A kernel's text: none where it cannot run, which keeps a page's file small. wgpu gives browsers no subgroups.
