@@ -298,7 +298,7 @@ struct Chosen {
     phases: u32,
 }
 
-/// The scratch buffer that takes the place of bits; those below it hold sums.
+/// The scratch buffer that takes the place of bits.
 const UNUSED: usize = 2;
 
 /// Which kernel computes it.
