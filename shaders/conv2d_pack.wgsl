@@ -7,7 +7,7 @@
 //   grid    one invocation per packed weight, see shared/index.wgsl
 //   w       [out channel][in channel][row][column]
 //
-// Host side: src/ops/packed_conv2d.rs. Appended: shared/index.wgsl.
+// Host side: src/ops/pack_weights.rs. Appended: shared/index.wgsl.
 
 override TRANSPOSED: bool = false;
 override FLIPPED: bool = false;

@@ -8,7 +8,7 @@
 //   w       [out channel][in channel][row][column]
 //
 // G is that of the points 0, +-1/sqrt(2), +-sqrt(2) and infinity.
-// Host side: src/ops/packed_conv2d.rs. Appended: shared/index.wgsl.
+// Host side: src/ops/pack_weights.rs. Appended: shared/index.wgsl.
 
 override TRANSPOSED: bool = false;
 

@@ -22,6 +22,7 @@ mod cross_entropy;
 mod dlr;
 mod ema_step;
 mod energy;
+mod epilogue;
 mod fab;
 mod fill;
 mod frozen_batch_norm;
@@ -41,6 +42,7 @@ mod masked_scale;
 mod max_pool;
 mod momentum_step;
 mod normalise;
+mod pack_weights;
 mod packed_conv2d;
 mod packed_weight_gradient;
 mod pad;
@@ -87,6 +89,7 @@ pub use cross_entropy::CrossEntropy;
 pub use dlr::Dlr;
 pub use ema_step::EmaStep;
 pub use energy::{joint_energy, marginal_energy};
+pub use epilogue::{Epilogue, Residual};
 pub use fab::{FabJudge, FabStep};
 pub use fill::Fill;
 pub use frozen_batch_norm::FrozenBatchNorm;
@@ -106,7 +109,8 @@ pub use masked_scale::MaskedScale;
 pub use max_pool::MaxPool;
 pub use momentum_step::MomentumStep;
 pub use normalise::Normalise;
-pub use packed_conv2d::{Epilogue, PackWeights, PackedConv2d, Residual};
+pub use pack_weights::PackWeights;
+pub use packed_conv2d::PackedConv2d;
 pub use packed_weight_gradient::PackedWeightGradient;
 pub use pad::Pad;
 pub use peak::{Peak, peak};
@@ -235,8 +239,8 @@ pub static KERNELS: &[&Kernel] = &[
     &momentum_step::VEC4,
     &normalise::KERNEL.f32,
     &normalise::KERNEL.vec4,
-    &packed_conv2d::PACK,
-    &packed_conv2d::PACK_WINOGRAD,
+    &pack_weights::PACK,
+    &pack_weights::PACK_WINOGRAD,
     &packed_conv2d::DOUBLE.storage,
     &packed_conv2d::DOUBLE.texels,
     &packed_conv2d::HALVE.storage,

@@ -5,40 +5,11 @@
 use super::ReluMask;
 use super::conv2d::Conv2d;
 use super::conv2d_launch::{Params, Share, reads_texels, texel_shares, text, workgroup};
-use crate::gpu::{Access::*, Adapter, AdapterKind, Binding, Kernel, Recording, Words, uniform};
-use crate::graph::{Launch, Op, Shape, exactly};
+use super::epilogue::{Epilogue, Residual};
+use super::pack_weights::PackWeights;
+use crate::gpu::{Access::*, Adapter, AdapterKind, Binding, Kernel, Words};
+use crate::graph::{Launch, Op, Shape};
 use crate::{Error, Result};
-
-uniform! {
-    struct PackParams { outputs: u32, inputs: u32, kernel_height: u32, kernel_width: u32 }
-}
-
-/// Packed weights of w.
-pub static PACK: Kernel = Kernel {
-    name: "conv2d_pack",
-    source: &[
-        include_str!("../../shaders/conv2d_pack.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: PackParams::LAYOUT,
-    bindings: &[("w", Read), ("packed", Write)],
-    subgroup: 0,
-};
-
-/// Weights of w, transformed for [`WINOGRAD`].
-pub static PACK_WINOGRAD: Kernel = Kernel {
-    name: "conv2d_pack_winograd",
-    source: text(
-        &[
-            include_str!("../../shaders/conv2d_pack_winograd.wgsl"),
-            include_str!("../../shaders/shared/index.wgsl"),
-        ],
-        8,
-    ),
-    params: PackParams::LAYOUT,
-    bindings: &[("w", Read), ("packed", Write)],
-    subgroup: 0,
-};
 
 macro_rules! packed {
     ($name:literal, $stem:literal, $read:literal, $flags:literal, $access:expr, $subgroup:literal $(, $tile:literal)*) => {
@@ -117,129 +88,6 @@ pub static DOUBLE: Reads =
 /// Any kernel, stride and padding, either direction.
 pub static TAPS: Reads = reads!("conv2d_taps", "conv2d_taps_texels");
 
-/// Input w \[O, I, R, C\]; output the packed weights as a vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PackWeights {
-    /// I in the place of O.
-    pub transposed: bool,
-    /// Rows and columns from the last to the first.
-    pub flipped: bool,
-    /// Transformed for Winograd's filtering: 36 for the 9 of a pair of channels.
-    pub winograd: bool,
-}
-
-impl PackWeights {
-    /// Number of packed weights for those of a shape.
-    pub fn words(&self, w: Shape) -> Result<u32> {
-        let [o, i, rows, columns] = w.sides();
-        let (many, other) = if self.transposed { (i, o) } else { (o, i) };
-        let (rows, columns) = if self.winograd { (6, 6) } else { (rows, columns) };
-        Ok(Shape::new(many.next_multiple_of(8), other, rows, columns)?.elements())
-    }
-}
-
-impl Op for PackWeights {
-    fn name(&self) -> &'static str {
-        if self.winograd { PACK_WINOGRAD.name } else { PACK.name }
-    }
-
-    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
-        let [w] = exactly(self.name(), "inputs", inputs)?;
-        Ok(vec![Shape::vector(self.words(w)?)?])
-    }
-
-    fn record(&self, launch: &mut Launch) -> Result<()> {
-        let [w] = exactly(self.name(), "inputs", launch.inputs)?;
-        let [packed] = exactly(self.name(), "outputs", launch.outputs)?;
-        let [outputs, inputs, kernel_height, kernel_width] = w.sides();
-        if self.winograd {
-            let constants = [("TRANSPOSED", f64::from(self.transposed))];
-            let params = PackParams { outputs, inputs, kernel_height, kernel_width };
-            let grid = Recording::grid(packed.elements() / 36, 64);
-            let to = &mut launch.to;
-            return to.dispatch(&PACK_WINOGRAD, &constants, params, launch.buffers, grid).map(drop);
-        }
-        let constants =
-            [("TRANSPOSED", f64::from(self.transposed)), ("FLIPPED", f64::from(self.flipped))];
-        let most = launch.to.adapter().max_binding / 4;
-        let each = inputs * kernel_height * kernel_width;
-        if self.transposed || u64::from(packed.elements()) <= most {
-            let params = PackParams { outputs, inputs, kernel_height, kernel_width };
-            let grid = Recording::grid(packed.elements(), 64);
-            return launch.to.dispatch(&PACK, &constants, params, launch.buffers, grid).map(drop);
-        }
-        // More than one binding shows: as many runs of output channels as it takes. With 64 in a run, both begin where
-        // bindings may.
-        let run = u32::try_from(most / u64::from(each) / 64 * 64).unwrap_or(u32::MAX);
-        if run == 0 {
-            let wanted = format_args!("64 output channels below {most} words");
-            return Err(Error::mismatch(PACK.name, w, wanted));
-        }
-        let [of_w, of_packed] = exactly(self.name(), "buffers", launch.buffers)?;
-        for first in (0..outputs).step_by(run as usize) {
-            let outputs = run.min(outputs - first);
-            let params = PackParams { outputs, inputs, kernel_height, kernel_width };
-            let padded = outputs.next_multiple_of(8);
-            let part = |buffer, outputs| Binding {
-                buffer,
-                part: Some(Words { first: first * each, count: outputs * each }),
-            };
-            let bound = [part(of_w, outputs), part(of_packed, padded)];
-            let grid = Recording::grid(padded * each, 64);
-            launch.to.dispatch(&PACK, &constants, params, &bound, grid)?;
-        }
-        Ok(())
-    }
-}
-
-/// Where a residual is added.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Residual {
-    /// Nowhere.
-    #[default]
-    None,
-    /// To the convolution itself.
-    First,
-    /// After everything but the rectifier.
-    Last,
-}
-
-/// What is done before the store; each flag but `relu` and `bits` takes one more input, in this order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Epilogue {
-    /// Times scale plus shift, from an input \[2, channels of y\]; with a mask the scale alone.
-    pub affine: bool,
-    /// Zero where a bit is not set of an input as [`ReluMask`](super::ReluMask) makes it, of y's shape.
-    pub mask: bool,
-    /// Adds an input of y's shape.
-    pub residual: Residual,
-    /// Zero below 0.
-    pub relu: bool,
-    /// Makes one more output, what [`ReluMask`](super::ReluMask) would make of y: see [`PackedConv2d::writes_bits`].
-    pub bits: bool,
-}
-
-impl Epilogue {
-    /// As shaders/shared/epilogue_params.wgsl reads it; a mask's scale is no affine.
-    fn flags(self) -> u32 {
-        let Self { affine, mask, relu, bits, .. } = self;
-        let [affine, mask, relu, bits] = [affine && !mask, mask, relu, bits].map(u32::from);
-        affine | mask << 1 | relu << 2 | (self.residual as u32) << 3 | bits << 5
-    }
-
-    /// As shaders/shared/epilogue_constants.wgsl reads it.
-    fn constants(self) -> [(&'static str, f64); 5] {
-        let Self { affine, mask, residual, relu, bits } = self;
-        [
-            ("AFFINE", f64::from(affine && !mask)),
-            ("MASK", f64::from(mask)),
-            ("RELU", f64::from(relu)),
-            ("RESIDUAL", f64::from(residual as u32)),
-            ("BITS", f64::from(bits)),
-        ]
-    }
-}
-
 /// A convolution (inputs x, packed weights) or its derivative for x (inputs dy, packed weights), then
 /// what the epilogue takes; output y or dx, and its bits where the epilogue says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,7 +147,7 @@ struct Chosen {
 }
 
 /// The scratch buffer that takes the place of bits.
-const UNUSED: usize = 2;
+const UNUSED: usize = 0;
 
 /// Which kernel computes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -424,30 +272,30 @@ impl PackedConv2d {
         }
         let mut constants = Vec::new();
         let way = self.way();
-        if way == Way::Winograd {
-            let across = params.width / 4;
-            let neighbours = across.is_multiple_of(8) || 8 % across == 0;
-            constants.push(("NEIGHBOURS", f64::from(neighbours)));
-            let tiles = across * params.height.div_ceil(8);
-            return Chosen { kernel: &WINOGRAD, constants, tiles, phases: 1 };
-        }
-        if way != Way::Taps {
+        if !matches!(way, Way::Taps | Way::Winograd) {
             constants.push(("CHANNELS", f64::from(params.outputs.min(8))));
         }
-        let (reads, tiles, phases) = match way {
-            Way::Quads | Way::Winograd => {
+        let pick = |reads: &'static Reads| if texels { &reads.texels } else { &reads.storage };
+        let (kernel, tiles, phases) = match way {
+            Way::Winograd => {
+                let across = params.width / 4;
+                let neighbours = across.is_multiple_of(8) || 8 % across == 0;
+                constants.push(("NEIGHBOURS", f64::from(neighbours)));
+                (&WINOGRAD, across * params.height.div_ceil(8), 1)
+            }
+            Way::Quads => {
                 constants.push(("NARROW", f64::from(params.width == 4)));
                 let [across, high] = if params.width == 4 { [1, 4] } else { [params.width / 8, 2] };
-                (&QUADS, across * params.height.div_ceil(high), 1)
+                (pick(&QUADS), across * params.height.div_ceil(high), 1)
             }
             Way::Point => {
                 constants.push(("STRIDE", f64::from(params.stride_x)));
-                (&POINT, (params.out_width * params.out_height).div_ceil(8), 1)
+                (pick(&POINT), (params.out_width * params.out_height).div_ceil(8), 1)
             }
-            Way::Halve => (&HALVE, params.out_width / 4 * params.out_height.div_ceil(2), 1),
+            Way::Halve => (pick(&HALVE), params.out_width / 4 * params.out_height.div_ceil(2), 1),
             Way::Double => {
                 constants.push(("POINT", f64::from(params.kernel_width == 1)));
-                (&DOUBLE, params.width / 4 * params.height, 1)
+                (pick(&DOUBLE), params.width / 4 * params.height, 1)
             }
             Way::Taps => {
                 constants.push(("TRANSPOSED", f64::from(self.transposed)));
@@ -457,10 +305,9 @@ impl PackedConv2d {
                 let [every_y, every_x] = if self.transposed { self.conv.stride } else { [1, 1] };
                 let across = params.out_width.div_ceil(every_x).div_ceil(4);
                 let tiles = params.out_height.div_ceil(every_y) * across;
-                (&TAPS, tiles, every_y * every_x)
+                (pick(&TAPS), tiles, every_y * every_x)
             }
         };
-        let kernel = if texels { &reads.texels } else { &reads.storage };
         Chosen { kernel, constants, tiles, phases }
     }
 }

@@ -249,11 +249,15 @@ fn a_loop_makes_nothing_new() {
         let settings = settings(Norm::L2, 0.5, Objective::CrossEntropy);
         let attack = Attack::new(&model, &weights, [6, 8], settings, true).await.unwrap();
         attack.start(&x, &labels).await.unwrap();
-        attack.run(1, |_| Ok(())).await.unwrap();
+        // Learns its pace: loops that do not know it yet begin with short submissions.
+        attack.run(10, |_| Ok(())).await.unwrap();
+        gpu.wait().await.unwrap();
         let before = gpu.counts();
         let started = std::time::Instant::now();
         attack.run(50, |_| Ok(())).await.unwrap();
-        let most = started.elapsed().as_millis() as u64 / 100 + 2;
+        gpu.wait().await.unwrap();
+        // One is cut short at the end, and some more where the machine is busy with other tests and then is not.
+        let most = started.elapsed().as_millis() as u64 / 100 + 4;
         let after = gpu.counts();
         assert!(after.submissions - before.submissions <= most, "{before:?} {after:?} {most}");
         assert_eq!(lapidary::gpu::Counts { submissions: before.submissions, ..after }, before);

@@ -1,0 +1,112 @@
+//! Weights as the packed convolutions read them: eight output channels side by side, or transformed for Winograd's filtering.
+
+use super::conv2d_launch::text;
+use crate::gpu::{Access::*, Binding, Kernel, Recording, Words, uniform};
+use crate::graph::{Launch, Op, Shape, exactly};
+use crate::{Error, Result};
+
+uniform! {
+    struct PackParams { outputs: u32, inputs: u32, kernel_height: u32, kernel_width: u32 }
+}
+
+/// Packed weights of w.
+pub static PACK: Kernel = Kernel {
+    name: "conv2d_pack",
+    source: &[
+        include_str!("../../shaders/conv2d_pack.wgsl"),
+        include_str!("../../shaders/shared/index.wgsl"),
+    ],
+    params: PackParams::LAYOUT,
+    bindings: &[("w", Read), ("packed", Write)],
+    subgroup: 0,
+};
+
+/// Weights of w, transformed for [`WINOGRAD`].
+pub static PACK_WINOGRAD: Kernel = Kernel {
+    name: "conv2d_pack_winograd",
+    source: text(
+        &[
+            include_str!("../../shaders/conv2d_pack_winograd.wgsl"),
+            include_str!("../../shaders/shared/index.wgsl"),
+        ],
+        8,
+    ),
+    params: PackParams::LAYOUT,
+    bindings: &[("w", Read), ("packed", Write)],
+    subgroup: 0,
+};
+
+/// Input w \[O, I, R, C\]; output the packed weights as a vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PackWeights {
+    /// I in the place of O.
+    pub transposed: bool,
+    /// Rows and columns from the last to the first.
+    pub flipped: bool,
+    /// Transformed for Winograd's filtering: 36 for the 9 of a pair of channels.
+    pub winograd: bool,
+}
+
+impl PackWeights {
+    /// Number of packed weights for those of a shape.
+    pub fn words(&self, w: Shape) -> Result<u32> {
+        let [o, i, rows, columns] = w.sides();
+        let (many, other) = if self.transposed { (i, o) } else { (o, i) };
+        let (rows, columns) = if self.winograd { (6, 6) } else { (rows, columns) };
+        Ok(Shape::new(many.next_multiple_of(8), other, rows, columns)?.elements())
+    }
+}
+
+impl Op for PackWeights {
+    fn name(&self) -> &'static str {
+        if self.winograd { PACK_WINOGRAD.name } else { PACK.name }
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [w] = exactly(self.name(), "inputs", inputs)?;
+        Ok(vec![Shape::vector(self.words(w)?)?])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [w] = exactly(self.name(), "inputs", launch.inputs)?;
+        let [packed] = exactly(self.name(), "outputs", launch.outputs)?;
+        let [outputs, inputs, kernel_height, kernel_width] = w.sides();
+        if self.winograd {
+            let constants = [("TRANSPOSED", f64::from(self.transposed))];
+            let params = PackParams { outputs, inputs, kernel_height, kernel_width };
+            let grid = Recording::grid(packed.elements() / 36, 64);
+            let to = &mut launch.to;
+            return to.dispatch(&PACK_WINOGRAD, &constants, params, launch.buffers, grid).map(drop);
+        }
+        let constants =
+            [("TRANSPOSED", f64::from(self.transposed)), ("FLIPPED", f64::from(self.flipped))];
+        let most = launch.to.adapter().max_binding / 4;
+        let each = inputs * kernel_height * kernel_width;
+        if self.transposed || u64::from(packed.elements()) <= most {
+            let params = PackParams { outputs, inputs, kernel_height, kernel_width };
+            let grid = Recording::grid(packed.elements(), 64);
+            return launch.to.dispatch(&PACK, &constants, params, launch.buffers, grid).map(drop);
+        }
+        // More than one binding shows: as many runs of output channels as it takes. With 64 in a run, both begin where
+        // bindings may.
+        let run = u32::try_from(most / u64::from(each) / 64 * 64).unwrap_or(u32::MAX);
+        if run == 0 {
+            let wanted = format_args!("64 output channels below {most} words");
+            return Err(Error::mismatch(PACK.name, w, wanted));
+        }
+        let [of_w, of_packed] = exactly(self.name(), "buffers", launch.buffers)?;
+        for first in (0..outputs).step_by(run as usize) {
+            let outputs = run.min(outputs - first);
+            let params = PackParams { outputs, inputs, kernel_height, kernel_width };
+            let padded = outputs.next_multiple_of(8);
+            let part = |buffer, outputs| Binding {
+                buffer,
+                part: Some(Words { first: first * each, count: outputs * each }),
+            };
+            let bound = [part(of_w, outputs), part(of_packed, padded)];
+            let grid = Recording::grid(padded * each, 64);
+            launch.to.dispatch(&PACK, &constants, params, &bound, grid)?;
+        }
+        Ok(())
+    }
+}
