@@ -35,8 +35,9 @@ fn main() {
             let packed = |graph: &mut Graph, transposed, from: Value| {
                 let epilogue = Epilogue::default();
                 let winograd = PackedConv2d::is_filtered(conv, x_shape, w_shape, gpu.adapter());
+                let half = PackedConv2d::is_halved(gpu.adapter());
                 let (x, w_of) = (x_shape, w_shape);
-                let op = PackedConv2d { conv, x, w: w_of, transposed, winograd, epilogue };
+                let op = PackedConv2d { conv, x, w: w_of, transposed, winograd, half, epilogue };
                 let packed = graph.push(op.packing(), &[w]).unwrap();
                 graph.push(op, &[from, packed]).unwrap()
             };

@@ -28,6 +28,8 @@ fn rust_and_wgsl_agree() {
         let module = parse(kernel);
         let mut capabilities = Capabilities::empty();
         capabilities.set(Capabilities::SUBGROUP, kernel.subgroup > 0);
+        // Which WebGPU has everywhere: packing and unpacking.
+        capabilities.set(Capabilities::SHADER_FLOAT16_IN_FLOAT32, true);
         capabilities.set(Capabilities::SHADER_FLOAT16, kernel.text().contains("enable f16;"));
         let mut validator = Validator::new(ValidationFlags::all(), capabilities);
         if kernel.subgroup > 0 {
@@ -136,6 +138,7 @@ fn launches(kind: AdapterKind, side: u32) -> Vec<Dispatch> {
         max_buffer: 256 << 20,
         storage_buffers: 8,
         most_transformed: u64::MAX,
+        half_weights: false,
     };
     let x = Shape::new(2, 3, side, side).unwrap();
     let vector = Shape::vector(3).unwrap();

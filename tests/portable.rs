@@ -27,6 +27,8 @@ fn forms(kernel: &Kernel) -> Vec<Form> {
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(&kernel.text(), name)));
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SUBGROUP, kernel.subgroup > 0);
+    // Which WebGPU has everywhere: packing and unpacking.
+    capabilities.set(Capabilities::SHADER_FLOAT16_IN_FLOAT32, true);
     capabilities.set(Capabilities::SHADER_FLOAT16, kernel.text().contains("enable f16;"));
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     if kernel.subgroup > 0 {

@@ -1,8 +1,7 @@
 // What a packed convolution reads, from storage buffers: for GPUs. Positions are words from the buffer's start.
-// All lanes ask for the same weights, and GPUs answer equal addresses at once.
+// Weights are read by shared/conv2d_octet_*.wgsl.
 
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> w: array<vec4f>;
 @group(0) @binding(3) var<storage, read> affine: array<f32>; // [scale, shift][out channel]
 @group(0) @binding(5) var<storage, read> residual: array<vec4f>;
 
@@ -16,12 +15,6 @@ fn x_word(at: u32) -> f32 { return x[at / 4u][at % 4u]; }
 fn affine_at(i: u32) -> f32 { return affine[i]; }
 fn residual_quad(at: u32) -> vec4f { return residual[at / 4u]; }
 fn residual_word(at: u32) -> f32 { return residual[at / 4u][at % 4u]; }
-
-// Weights alone may be more than a binding shows.
-fn octet(tap: u32, lane: u32) -> Octet {
-    let at = 2u * tap - params.w_skip / 4u;
-    return Octet(w[at], w[at + 1u]);
-}
 
 fn taps_at(tap: u32, lane: u32) -> Taps {
     return Taps(

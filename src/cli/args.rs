@@ -31,6 +31,9 @@ pub struct Arguments {
     /// no bound]
     #[arg(long, global = true, value_name = "MIB")]
     pub transformed_weights: Option<u32>,
+    /// On GPUs: convolutions read their weights in half precision, which halves that copy; results differ by some 1e-3
+    #[arg(long, global = true)]
+    pub half_weights: bool,
     /// List the adapters and end
     #[arg(long, global = true)]
     pub list: bool,

@@ -56,6 +56,12 @@ impl Session {
         self
     }
 
+    /// The same with convolutions' weights in half precision, or not.
+    pub fn halving(mut self, half: bool) -> Self {
+        self.options.half_weights = half;
+        self
+    }
+
     /// Whether an adapter was named, by an argument or the environment.
     pub fn names_adapter(&self) -> bool {
         self.options.adapter.is_some()

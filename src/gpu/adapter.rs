@@ -42,6 +42,8 @@ pub struct Adapter {
     pub storage_buffers: u32,
     /// Bytes that a program's transformed weights may take: [`Options::most_transformed`].
     pub most_transformed: u64,
+    /// Whether convolutions may keep their weights in half precision: [`Options::half_weights`].
+    pub half_weights: bool,
 }
 
 impl Adapter {
@@ -70,6 +72,7 @@ impl Adapter {
             max_buffer: limits.max_buffer_size,
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
             most_transformed: u64::MAX,
+            half_weights: false,
         }
     }
 }
@@ -95,6 +98,10 @@ pub struct Options {
     /// Bytes that the weights which a program transforms for Winograd's filtering may take, four times those of the
     /// layers in each direction; what is beyond is convolved directly. `None` sets no bound.
     pub most_transformed: Option<u64>,
+    /// Keep a second copy of convolutions' weights, the one that kernels read, in half precision: half its memory and
+    /// traffic, and results that differ by some 1e-3 of their size. Sums, activations, gradients and what is trained stay
+    /// in single precision. CPU rasterisers and pages ignore it.
+    pub half_weights: bool,
 }
 
 impl Options {

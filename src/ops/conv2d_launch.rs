@@ -1,7 +1,7 @@
 //! How the packed convolutions are cut into launches: whole, or in the shares that are copied to texels at a time.
 
 use crate::Result;
-use crate::gpu::{Adapter, AdapterKind, Recording, Words, uniform};
+use crate::gpu::{Adapter, AdapterKind, Kernel, Recording, Words, uniform};
 
 /// Invocations in a workgroup, the static choice first.
 const WORKGROUPS: [u32; 3] = [32, 64, 128];
@@ -90,6 +90,11 @@ pub(super) const fn text(
     subgroup: u32,
 ) -> &'static [&'static str] {
     if cfg!(target_arch = "wasm32") && subgroup > 0 { &[] } else { source }
+}
+
+/// A kernel without a text in pages, where what uses it is not to be had: their file is to stay small.
+pub(super) const fn natively(kernel: Kernel) -> Kernel {
+    if cfg!(target_arch = "wasm32") { Kernel { source: &[], ..kernel } } else { kernel }
 }
 
 /// `count` items of so many words from the item `first` on, and the words before them that begin a texel.

@@ -23,7 +23,8 @@ pub struct Epilogue {
     pub residual: Residual,
     /// Zero below 0.
     pub relu: bool,
-    /// Makes one more output, what [`ReluMask`](super::ReluMask) would make of y: see [`PackedConv2d::writes_bits`].
+    /// Makes one more output, what [`ReluMask`](super::ReluMask) would make of y: see
+    /// [`PackedConv2d::writes_bits`](super::PackedConv2d::writes_bits).
     pub bits: bool,
 }
 

@@ -1,6 +1,6 @@
 //! Weights as the packed convolutions read them: eight output channels side by side, or transformed for Winograd's filtering.
 
-use super::conv2d_launch::text;
+use super::conv2d_launch::{natively, text};
 use crate::gpu::{Access::*, Binding, Kernel, Recording, Words, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
@@ -14,12 +14,26 @@ pub static PACK: Kernel = Kernel {
     name: "conv2d_pack",
     source: &[
         include_str!("../../shaders/conv2d_pack.wgsl"),
+        include_str!("../../shaders/shared/packed_weight.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
     ],
     params: PackParams::LAYOUT,
     bindings: &[("w", Read), ("packed", Write)],
     subgroup: 0,
 };
+
+/// The same in half precision, two in a word.
+pub static PACK_HALF: Kernel = natively(Kernel {
+    name: "conv2d_pack_half",
+    source: &[
+        include_str!("../../shaders/conv2d_pack_half.wgsl"),
+        include_str!("../../shaders/shared/packed_weight.wgsl"),
+        include_str!("../../shaders/shared/index.wgsl"),
+    ],
+    params: PackParams::LAYOUT,
+    bindings: &[("w", Read), ("packed", Write)],
+    subgroup: 0,
+});
 
 /// Weights of w, transformed for [`WINOGRAD`].
 pub static PACK_WINOGRAD: Kernel = Kernel {
@@ -45,21 +59,28 @@ pub struct PackWeights {
     pub flipped: bool,
     /// Transformed for Winograd's filtering: 36 for the 9 of a pair of channels.
     pub winograd: bool,
+    /// Two in a word, in half precision; not transformed.
+    pub half: bool,
 }
 
 impl PackWeights {
-    /// Number of packed weights for those of a shape.
+    /// Words of packed weights for those of a shape.
     pub fn words(&self, w: Shape) -> Result<u32> {
         let [o, i, rows, columns] = w.sides();
         let (many, other) = if self.transposed { (i, o) } else { (o, i) };
         let (rows, columns) = if self.winograd { (6, 6) } else { (rows, columns) };
-        Ok(Shape::new(many.next_multiple_of(8), other, rows, columns)?.elements())
+        let packed = Shape::new(many.next_multiple_of(8), other, rows, columns)?.elements();
+        Ok(if self.half { packed / 2 } else { packed })
     }
 }
 
 impl Op for PackWeights {
     fn name(&self) -> &'static str {
-        if self.winograd { PACK_WINOGRAD.name } else { PACK.name }
+        match (self.winograd, self.half) {
+            (true, _) => PACK_WINOGRAD.name,
+            (false, true) => PACK_HALF.name,
+            (false, false) => PACK.name,
+        }
     }
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
@@ -80,32 +101,36 @@ impl Op for PackWeights {
         }
         let constants =
             [("TRANSPOSED", f64::from(self.transposed)), ("FLIPPED", f64::from(self.flipped))];
+        let (kernel, in_word) = if self.half { (&PACK_HALF, 2) } else { (&PACK, 1) };
         let most = launch.to.adapter().max_binding / 4;
         let each = inputs * kernel_height * kernel_width;
-        if self.transposed || u64::from(packed.elements()) <= most {
+        if self.transposed || u64::from(w.elements().max(packed.elements())) <= most {
             let params = PackParams { outputs, inputs, kernel_height, kernel_width };
             let grid = Recording::grid(packed.elements(), 64);
-            return launch.to.dispatch(&PACK, &constants, params, launch.buffers, grid).map(drop);
+            return launch.to.dispatch(kernel, &constants, params, launch.buffers, grid).map(drop);
         }
-        // More than one binding shows: as many runs of output channels as it takes. With 64 in a run, both begin where
-        // bindings may.
-        let run = u32::try_from(most / u64::from(each) / 64 * 64).unwrap_or(u32::MAX);
+        // More than one binding shows: as many runs of output channels as it takes. With 64 words of each product in a
+        // run, both begin where bindings may.
+        let unit = 64 * in_word;
+        let run = most / u64::from(each) / u64::from(unit) * u64::from(unit);
+        let run = u32::try_from(run).unwrap_or(u32::MAX);
         if run == 0 {
-            let wanted = format_args!("64 output channels below {most} words");
-            return Err(Error::mismatch(PACK.name, w, wanted));
+            let wanted = format_args!("{unit} output channels below {most} words");
+            return Err(Error::mismatch(kernel.name, w, wanted));
         }
         let [of_w, of_packed] = exactly(self.name(), "buffers", launch.buffers)?;
         for first in (0..outputs).step_by(run as usize) {
             let outputs = run.min(outputs - first);
             let params = PackParams { outputs, inputs, kernel_height, kernel_width };
-            let padded = outputs.next_multiple_of(8);
-            let part = |buffer, outputs| Binding {
-                buffer,
-                part: Some(Words { first: first * each, count: outputs * each }),
-            };
-            let bound = [part(of_w, outputs), part(of_packed, padded)];
-            let grid = Recording::grid(padded * each, 64);
-            launch.to.dispatch(&PACK, &constants, params, &bound, grid)?;
+            let words = outputs.next_multiple_of(8) * each / in_word;
+            let part =
+                |buffer, first, count| Binding { buffer, part: Some(Words { first, count }) };
+            let bound = [
+                part(of_w, first * each, outputs * each),
+                part(of_packed, first * each / in_word, words),
+            ];
+            let grid = Recording::grid(words, 64);
+            launch.to.dispatch(kernel, &constants, params, &bound, grid)?;
         }
         Ok(())
     }

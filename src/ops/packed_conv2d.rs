@@ -4,7 +4,7 @@
 
 use super::ReluMask;
 use super::conv2d::Conv2d;
-use super::conv2d_launch::{Params, Share, reads_texels, texel_shares, text, workgroup};
+use super::conv2d_launch::{Params, Share, natively, reads_texels, texel_shares, text, workgroup};
 use super::epilogue::{Epilogue, Residual};
 use super::pack_weights::PackWeights;
 use crate::gpu::{Access::*, Adapter, AdapterKind, Binding, Kernel, Words};
@@ -40,21 +40,24 @@ macro_rules! packed {
     };
 }
 
-/// One shader file as two kernels.
+/// One shader file as three kernels.
 macro_rules! reads {
-    ($stem:literal, $texels:literal $(, $tile:literal)*) => {
+    ($stem:literal, $half:literal, $texels:literal $(, $tile:literal)*) => {
         Reads {
-            storage: packed!($stem, $stem, "storage", "params", Read, 0 $(, $tile)*),
+            storage: packed!($stem, $stem, "storage", "params", Read, 0, "conv2d_octet_full" $(, $tile)*),
+            half: natively(packed!($half, $stem, "storage", "params", Read, 0, "conv2d_octet_half" $(, $tile)*)),
             texels: packed!($texels, $stem, "texels", "constants", Texels, 8 $(, $tile)*),
         }
     };
 }
 
-/// One way of computing, as the kernel that reads buffers and the one that reads copies of them.
+/// One way of computing, as the kernels that read buffers and the one that reads copies of them.
 #[derive(Debug)]
 pub struct Reads {
     /// Through storage bindings.
     pub storage: Kernel,
+    /// The same with weights in half precision; not in pages.
+    pub half: Kernel,
     /// Through textures.
     pub texels: Kernel,
 }
@@ -63,11 +66,12 @@ pub struct Reads {
 pub static WINOGRAD: Kernel =
     packed!("conv2d_winograd", "conv2d_winograd", "texels", "constants", Texels, 8, "conv2d_tile");
 /// The same directly.
-pub static QUADS: Reads = reads!("conv2d_quads", "conv2d_quads_texels", "conv2d_tile");
+pub static QUADS: Reads =
+    reads!("conv2d_quads", "conv2d_quads_half", "conv2d_quads_texels", "conv2d_tile");
 /// A kernel of CPU rasterisers without subgroups.
 macro_rules! tall {
     ($stem:literal $(, $more:literal)*) => {
-        packed!($stem, $stem, "storage", "params", Read, 0, "conv2d_tile", "conv2d_channels" $(, $more)*)
+        packed!($stem, $stem, "storage", "params", Read, 0, "conv2d_octet_full", "conv2d_tile", "conv2d_channels" $(, $more)*)
     };
 }
 
@@ -78,15 +82,26 @@ pub static HALVE_TALL: Kernel = tall!("conv2d_halve_tall", "conv2d_nine", "conv2
 /// As [`DOUBLE`] on them, of 3x3.
 pub static DOUBLE_TALL: Kernel = tall!("conv2d_double_tall", "conv2d_nine", "conv2d_shifted");
 /// 1x1, stride 1 in either direction, or stride 2 that halves both sides.
-pub static POINT: Reads = reads!("conv2d_point", "conv2d_point_texels", "conv2d_tile");
+pub static POINT: Reads =
+    reads!("conv2d_point", "conv2d_point_half", "conv2d_point_texels", "conv2d_tile");
 /// 3x3, stride 2 that halves both sides.
-pub static HALVE: Reads =
-    reads!("conv2d_halve", "conv2d_halve_texels", "conv2d_tile", "conv2d_halve_line");
+pub static HALVE: Reads = reads!(
+    "conv2d_halve",
+    "conv2d_halve_half",
+    "conv2d_halve_texels",
+    "conv2d_tile",
+    "conv2d_halve_line"
+);
 /// Its derivative for x, and that of 1x1.
-pub static DOUBLE: Reads =
-    reads!("conv2d_double", "conv2d_double_texels", "conv2d_tile", "conv2d_shifted");
+pub static DOUBLE: Reads = reads!(
+    "conv2d_double",
+    "conv2d_double_half",
+    "conv2d_double_texels",
+    "conv2d_tile",
+    "conv2d_shifted"
+);
 /// Any kernel, stride and padding, either direction.
-pub static TAPS: Reads = reads!("conv2d_taps", "conv2d_taps_texels");
+pub static TAPS: Reads = reads!("conv2d_taps", "conv2d_taps_half", "conv2d_taps_texels");
 
 /// A convolution (inputs x, packed weights) or its derivative for x (inputs dy, packed weights), then
 /// what the epilogue takes; output y or dx, and its bits where the epilogue says so.
@@ -102,24 +117,29 @@ pub struct PackedConv2d {
     pub transposed: bool,
     /// Whether it may be computed by Winograd's filtering: [`PackedConv2d::is_filtered`].
     pub winograd: bool,
+    /// Whether its weights are in half precision, with which the rest, and all sums, are not: each is off by at most
+    /// 2^-11 of itself, sums of n products of random numbers by some 2^-12 of their own deviation.
+    pub half: bool,
     /// What is done before the store.
     pub epilogue: Epilogue,
 }
 
 /// Of buffers: one launch, or runs of output channels whose weights a storage binding shows.
-fn storage_shares(params: &Params, max_binding: u64) -> Result<Vec<Share>> {
+fn storage_shares(params: &Params, half: bool, max_binding: u64) -> Result<Vec<Share>> {
     let blocks = params.outputs.div_ceil(8);
     let share = |first_block: u32, blocks: u32, w: Option<Words>| {
         let params = Params { first_block, w_skip: w.map_or(0, |w| w.first), ..*params };
         Share { params, x: None, w, y: None, blocks }
     };
-    let block = 8 * params.inputs * params.kernel_height * params.kernel_width;
+    let words = if half { 4 } else { 8 };
+    let block = words * params.inputs * params.kernel_height * params.kernel_width;
     let fit = max_binding / 4 / u64::from(block);
     if u64::from(blocks) <= fit {
         return Ok(vec![share(0, blocks, None)]);
     }
-    // A run of eight blocks begins where bindings may.
-    let run = u32::try_from(fit / 8 * 8).unwrap_or(u32::MAX);
+    // A run of 64 words for each product of a pair of channels begins where bindings may.
+    let unit = u64::from(64 / words);
+    let run = u32::try_from(fit / unit * unit).unwrap_or(u32::MAX);
     if run == 0 {
         let given = format_args!("8 output channels of {block} weights");
         return Err(Error::mismatch(
@@ -168,6 +188,7 @@ impl PackedConv2d {
             transposed: self.transposed,
             flipped: self.transposed && way == Way::Quads,
             winograd: way == Way::Winograd,
+            half: self.half,
         }
     }
 
@@ -184,6 +205,11 @@ impl PackedConv2d {
             && outputs.min(inputs) >= 32
             && x.width().is_multiple_of(4)
             && most * 36 * 4 <= adapter.max_binding
+    }
+
+    /// Whether weights are packed in half precision: where that is asked for, but on CPU rasterisers, which convert slowly.
+    pub fn is_halved(adapter: &Adapter) -> bool {
+        !cfg!(target_arch = "wasm32") && adapter.half_weights && adapter.kind != AdapterKind::Cpu
     }
 
     /// Whether the epilogue can write bits: where a tile's four columns are a word's, and not of a derivative.
@@ -275,7 +301,11 @@ impl PackedConv2d {
         if !matches!(way, Way::Taps | Way::Winograd) {
             constants.push(("CHANNELS", f64::from(params.outputs.min(8))));
         }
-        let pick = |reads: &'static Reads| if texels { &reads.texels } else { &reads.storage };
+        let pick = |reads: &'static Reads| match (texels, self.half) {
+            (true, _) => &reads.texels,
+            (false, true) => &reads.half,
+            (false, false) => &reads.storage,
+        };
         let (kernel, tiles, phases) = match way {
             Way::Winograd => {
                 let across = params.width / 4;
@@ -367,7 +397,7 @@ impl Op for PackedConv2d {
             let taps = if self.winograd { 36 } else { params.kernel_height * params.kernel_width };
             texel_shares(&params, taps, residual != Residual::None)
         } else {
-            storage_shares(&params, adapter.max_binding)?
+            storage_shares(&params, self.half, adapter.max_binding)?
         };
         let Chosen { kernel, mut constants, tiles, phases } =
             self.choose(&params, texels, one_for_all);

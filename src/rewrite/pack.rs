@@ -39,7 +39,8 @@ pub fn convolutions(graph: &mut Graph, adapter: &Adapter) -> Result<()> {
             continue;
         };
         let (of_w, epilogue) = (graph.shape(w)?, Epilogue::default());
-        let mut op = PackedConv2d { conv, x, w: of_w, transposed, winograd: false, epilogue };
+        let half = PackedConv2d::is_halved(adapter);
+        let mut op = PackedConv2d { conv, x, w: of_w, transposed, winograd: false, half, epilogue };
         if PackedConv2d::is_filtered(conv, x, of_w, adapter) {
             let filtered = PackedConv2d { winograd: true, ..op };
             let words = filtered.packing().words(of_w)?;

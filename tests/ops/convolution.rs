@@ -33,7 +33,7 @@ impl Case {
 }
 
 /// Random shapes of each of the tests below: 200 and more are run by hand, `LAPIDARY_SHAPES=200`.
-fn shapes() -> ProptestConfig {
+pub fn shapes() -> ProptestConfig {
     let asked = std::env::var("LAPIDARY_SHAPES").ok().and_then(|count| count.parse().ok());
     let cases = asked.unwrap_or(24);
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
@@ -43,7 +43,12 @@ fn data(shape: Shape, seed: u32) -> Vec<f32> {
     numbers(shape.elements() as usize, seed)
 }
 
-fn close(what: &str, given: &[f32], wanted: &[f32], tolerance: f32) {
+/// Weights that half precision shows as they are: what is compared then is the kernels.
+fn weights(shape: Shape) -> Vec<f32> {
+    data(shape, 2).iter().map(|w| (w * 1024.0).round() / 1024.0).collect()
+}
+
+pub fn close(what: &str, given: &[f32], wanted: &[f32], tolerance: f32) {
     assert_eq!(given.len(), wanted.len(), "{what}");
     let scale = wanted.iter().fold(1.0, |most: f32, v| most.max(v.abs()));
     for (i, (given, wanted)) in given.iter().zip(wanted).enumerate() {
@@ -79,13 +84,13 @@ fn plain(case: &Case) -> Plain {
     let [x, w, dy] = [x_shape, w_shape, y_shape].map(|shape| graph.input(shape));
     let y = graph.push(case.conv, &[x, w]).unwrap();
     let [dx, dw] = ops::gradient(&mut graph, y, dy, &[x, w]).unwrap()[..] else { panic!() };
-    let given = [(x, data(x_shape, 1)), (w, data(w_shape, 2)), (dy, data(y_shape, 3))];
+    let given = [(x, data(x_shape, 1)), (w, weights(w_shape)), (dy, data(y_shape, 3))];
     let bench = Bench::new(&graph, &[y, dx, dw], &given);
     Plain { y: bench.read(y), dx: bench.read(dx), dw: bench.read(dw) }
 }
 
 /// The packed kernels beside the plain ones: the adapter's own with and without Winograd's filtering, and where these read
-/// texels, those of GPUs.
+/// texels, those of GPUs with weights in both precisions.
 fn compare(case: &Case) {
     let own = gpu().adapter();
     let (x, w, _) = case.shapes();
@@ -100,7 +105,10 @@ fn compare(case: &Case) {
     compare_on(case, &plain, own, false);
     if own.subgroup.is_some_and(|size| size >= 8) {
         let gpus = Adapter { kind: AdapterKind::Discrete, ..own.as_ref().clone() };
-        compare_on(case, &plain, &Arc::new(gpus), false);
+        let halved = Adapter { half_weights: true, ..gpus.clone() };
+        for adapter in [gpus, halved] {
+            compare_on(case, &plain, &Arc::new(adapter), false);
+        }
     }
 }
 
@@ -108,14 +116,16 @@ fn compare_on(case: &Case, plain: &Plain, adapter: &Arc<Adapter>, winograd: bool
     let conv = case.conv;
     let (x_shape, w_shape, y_shape) = case.shapes();
     let [outputs, inputs, ..] = w_shape.sides();
-    let case = format!("{case:?}, Winograd {winograd}, for {adapter}");
+    let half = PackedConv2d::is_halved(adapter);
+    let case = format!("{case:?}, Winograd {winograd}, halves {half}, for {adapter}");
     let mut graph = Graph::default();
     let [x, w, dy] = [x_shape, w_shape, y_shape].map(|shape| graph.input(shape));
     let (mask, x_mask, rest) = (graph.input(y_shape), graph.input(x_shape), graph.input(y_shape));
     let [affine, x_affine] =
         [outputs, inputs].map(|many| graph.input(Shape::matrix(2, many).unwrap()));
     let packed = |graph: &mut Graph, transposed, epilogue, values: &[Value]| {
-        let op = PackedConv2d { conv, x: x_shape, w: w_shape, transposed, winograd, epilogue };
+        let op =
+            PackedConv2d { conv, x: x_shape, w: w_shape, transposed, winograd, half, epilogue };
         let weights = graph.push(op.packing(), &[w]).unwrap();
         let inputs: Vec<_> = values[..1]
             .iter()
@@ -140,7 +150,7 @@ fn compare_on(case: &Case, plain: &Plain, adapter: &Arc<Adapter>, winograd: bool
     wanted.extend([mask_bits, fused_bits, masked_dx]);
     let (of_x, of_w) = (x_shape, w_shape);
     let writes =
-        PackedConv2d { conv, x: of_x, w: of_w, transposed: false, winograd, epilogue: relu };
+        PackedConv2d { conv, x: of_x, w: of_w, transposed: false, winograd, half, epilogue: relu };
     let along = writes
         .writes_bits()
         .then(|| packed(&mut graph, false, Epilogue { bits: true, ..relu }, &[x, affine, rest]));
@@ -153,7 +163,7 @@ fn compare_on(case: &Case, plain: &Plain, adapter: &Arc<Adapter>, winograd: bool
     let affine_data = numbers(2 * outputs as usize, 6);
     let given = [
         (x, data(x_shape, 1)),
-        (w, data(w_shape, 2)),
+        (w, weights(w_shape)),
         (dy, data(y_shape, 3)),
         (mask, data(y_shape, 4)),
         (rest, data(y_shape, 5)),
@@ -249,43 +259,68 @@ proptest! {
     }
 }
 
+/// Any weights in half precision: off by what the op says, some 2^-12 of what random products sum up to.
+#[test]
+fn halves_are_off_by_their_rounding() {
+    let adapter = Adapter {
+        kind: AdapterKind::Discrete,
+        half_weights: true,
+        ..gpu().adapter().as_ref().clone()
+    };
+    let (x_shape, w_shape) = (Shape::new(2, 64, 8, 8).unwrap(), Shape::new(24, 64, 3, 3).unwrap());
+    let conv = Conv2d::square(1, 1);
+    let mut graph = Graph::default();
+    let (x, w) = (graph.input(x_shape), graph.input(w_shape));
+    let y = graph.push(conv, &[x, w]).unwrap();
+    let given = [(x, data(x_shape, 1)), (w, data(w_shape, 2))];
+    let plain = Bench::new(&graph, &[y], &given).read(y);
+    let rewritten = lapidary::rewrite::optimise(&graph, &[y], &adapter).unwrap();
+    assert!(rewritten.nodes().iter().any(|node| node.op.name() == "conv2d_pack_half"));
+    let halves = Bench::on(&Arc::new(adapter), &rewritten, &[y], &given).read(y);
+    let root = |values: &[f32]| values.iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt();
+    let differences: Vec<_> = plain.iter().zip(&halves).map(|(a, b)| a - b).collect();
+    let share = root(&differences) / root(&plain);
+    assert!((5e-5..3e-4).contains(&share), "{share:e}");
+}
+
 /// On an adapter whose bindings show less than the weights: packed and read in runs of output channels.
 #[test]
 fn weights_beyond_one_binding() {
-    use lapidary::gpu::{AdapterKind, Executor};
+    use lapidary::gpu::Executor;
     use lapidary::graph::Plan;
-    use std::{collections::BTreeMap, sync::Arc};
+    use std::collections::BTreeMap;
     let gpu = crate::bench::gpu();
-    let small = lapidary::gpu::Adapter {
-        kind: AdapterKind::Discrete, // which reads buffers
-        max_binding: 9 * 16 * 8 * 8 * 4,
-        ..gpu.adapter().as_ref().clone()
-    };
-    for x in [Shape::new(2, 16, 8, 8), Shape::new(2, 16, 5, 5)].map(Result::unwrap) {
-        let mut graph = Graph::default();
-        let (of_x, w) = (graph.input(x), graph.input(Shape::new(144, 16, 3, 3).unwrap()));
-        let y = graph.push(Conv2d::square(1, 1), &[of_x, w]).unwrap();
-        let mut results = Vec::new();
-        for adapter in [gpu.adapter().clone(), Arc::new(small.clone())] {
-            let graph = lapidary::rewrite::optimise(&graph, &[y], &adapter).unwrap();
-            let plan = Plan::new(&graph, &[y], &[of_x, w], &adapter).unwrap();
-            let split = adapter.max_binding == small.max_binding;
-            // Three runs of at most 64 channels, packed and convolved.
-            assert!(!split || plan.summary().dispatches == 6, "{}", plan.summary());
-            results.push(pollster::block_on(async {
-                let run = Executor::new(gpu, &plan.every, &BTreeMap::new()).await.unwrap();
-                for (seed, value) in [(1, of_x), (2, w)] {
-                    let buffer = run.buffer(plan.buffer(value).unwrap()).unwrap();
-                    gpu.write(buffer, &numbers(buffer.words() as usize, seed)).await.unwrap();
-                }
-                run.submit().await.unwrap();
-                gpu.read(run.buffer(plan.buffer(y).unwrap()).unwrap()).await.unwrap()
-            }));
-        }
-        let most = results[1].iter().fold(0.0f32, |most, v| most.max(v.abs()));
-        assert!(most > 1.0);
-        for (a, b) in results[0].iter().zip(&results[1]) {
-            assert!((a - b).abs() < 1e-5 * most, "{a} and {b} of {x}");
+    // Three runs of at most 64 channels, packed and convolved; of at most 128 packed, and two of 256 convolved.
+    for (half_weights, outputs, shown, dispatches) in [(false, 144, 64, 6), (true, 288, 128, 5)] {
+        let small = Adapter {
+            kind: AdapterKind::Discrete, // which reads buffers
+            max_binding: 9 * 16 * 4 * shown,
+            half_weights,
+            ..gpu.adapter().as_ref().clone()
+        };
+        for x in [Shape::new(2, 16, 8, 8), Shape::new(2, 16, 5, 5)].map(Result::unwrap) {
+            let mut graph = Graph::default();
+            let of_w = Shape::new(outputs, 16, 3, 3).unwrap();
+            let (of_x, w) = (graph.input(x), graph.input(of_w));
+            let y = graph.push(Conv2d::square(1, 1), &[of_x, w]).unwrap();
+            let mut results = Vec::new();
+            for adapter in [gpu.adapter().clone(), Arc::new(small.clone())] {
+                let graph = lapidary::rewrite::optimise(&graph, &[y], &adapter).unwrap();
+                let plan = Plan::new(&graph, &[y], &[of_x, w], &adapter).unwrap();
+                let split = adapter.max_binding == small.max_binding;
+                assert!(!split || plan.summary().dispatches == dispatches, "{}", plan.summary());
+                results.push(pollster::block_on(async {
+                    let run = Executor::new(gpu, &plan.every, &BTreeMap::new()).await.unwrap();
+                    for (value, given) in [(of_x, data(x, 1)), (w, weights(of_w))] {
+                        let buffer = run.buffer(plan.buffer(value).unwrap()).unwrap();
+                        gpu.write(buffer, &given).await.unwrap();
+                    }
+                    run.submit().await.unwrap();
+                    gpu.read(run.buffer(plan.buffer(y).unwrap()).unwrap()).await.unwrap()
+                }));
+            }
+            assert!(results[1].iter().any(|v| v.abs() > 1.0));
+            close(&format!("halves {half_weights}, {x}"), &results[1], &results[0], 1e-5);
         }
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::type_complexity, reason = "functions as data, each used once")]
 
 use crate::bench::{Bench, numbers};
+use crate::grouped::products;
 use crate::network::{Row, assert_close, places, row};
 use lapidary::graph::{Graph, Shape, Value};
 use lapidary::ops::{self, *};
@@ -44,25 +45,14 @@ fn dots(keys: impl Iterator<Item = usize>, a: &[f64], b: &[f64], count: u32) -> 
 }
 
 fn grouped(conv: Conv2d, groups: u32, x: Shape, w: Shape, v: &[Vec<f64>]) -> Vec<f64> {
-    let [n, c, height, width] = x.sides().map(|side| side as usize);
-    let [o, i, rows, columns] = w.sides().map(|side| side as usize);
-    let ([sy, sx], [py, px]) = (conv.stride.map(|s| s as usize), conv.padding.map(|p| p as usize));
-    let (down, across) = ((height + 2 * py - rows) / sy + 1, (width + 2 * px - columns) / sx + 1);
-    let mut y = vec![0.0; n * o * down * across];
-    for (at, y) in y.iter_mut().enumerate() {
-        let (u, row) = (at % across, at / across % down);
-        let (out, image) = (at / (across * down) % o, at / (across * down * o));
-        let first = out / (o / groups as usize) * i;
-        for k in 0..i * rows * columns {
-            let (c2, r2, i2) = (k % columns, k / columns % rows, k / (columns * rows));
-            let (row, column) = ((row * sy + r2).wrapping_sub(py), (u * sx + c2).wrapping_sub(px));
-            if row < height && column < width {
-                let plane = image * c + first + i2;
-                *y += v[1][out * i * rows * columns + k]
-                    * v[0][(plane * height + row) * width + column];
-            }
-        }
-    }
+    let mut y: Vec<f64> = Vec::new();
+    let sides = [x.height(), x.width()].map(|side| side as usize);
+    let sizes = [groups, x.images()].map(|size| size as usize);
+    let count = products(conv, sizes, sides, w, |at, x, w| {
+        y.resize(y.len().max(at + 1), 0.0);
+        y[at] += v[0][x] * v[1][w];
+    });
+    y.resize(count, 0.0);
     y
 }
 

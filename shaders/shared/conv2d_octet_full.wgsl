@@ -1,0 +1,9 @@
+// Packed weights in single precision, from a storage buffer, which may be more than a binding shows. All lanes ask for the
+// same ones, and GPUs answer equal addresses at once.
+
+@group(0) @binding(2) var<storage, read> w: array<vec4f>;
+
+fn octet(tap: u32, lane: u32) -> Octet {
+    let at = 2u * tap - params.w_skip / 4u;
+    return Octet(w[at], w[at + 1u]);
+}

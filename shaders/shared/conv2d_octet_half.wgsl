@@ -1,0 +1,12 @@
+// As shared/conv2d_octet_full.wgsl in half precision, two weights in a word (conv2d_pack_half.wgsl); what is done with them
+// stays in single precision.
+
+@group(0) @binding(2) var<storage, read> w: array<vec4u>;
+
+fn octet(tap: u32, lane: u32) -> Octet {
+    let eight = w[tap - params.w_skip / 4u];
+    return Octet(
+        vec4f(unpack2x16float(eight.x), unpack2x16float(eight.y)),
+        vec4f(unpack2x16float(eight.z), unpack2x16float(eight.w)),
+    );
+}
