@@ -8,7 +8,7 @@
     reason = "a test may fail so"
 )]
 
-use lapidary::gpu::{Access, Adapter, AdapterKind, Dispatch, Kernel};
+use lapidary::gpu::{Access, Adapter, AdapterKind, Dispatch, Filtering, Kernel};
 use lapidary::graph::{Graph, Plan, Shape, Value};
 use lapidary::ops::{self, *};
 use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
@@ -136,6 +136,7 @@ fn launches(kind: AdapterKind, side: u32) -> Vec<Dispatch> {
         max_buffer: 256 << 20,
         storage_buffers: 8,
         most_transformed: u64::MAX,
+        filtering: Filtering::Auto,
     };
     let x = Shape::new(2, 3, side, side).unwrap();
     let vector = Shape::vector(3).unwrap();

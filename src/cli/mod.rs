@@ -68,7 +68,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let session = Session::new(arguments.adapter, arguments.quiet)
         .keeping(cache)
         .tuning(arguments.tune == Tune::On)
-        .transforming(arguments.transformed_weights);
+        .transforming(arguments.transformed_weights)
+        .filtering(arguments.winograd.into());
     match arguments.command {
         _ if arguments.list => devices::run(&session),
         Some(Command::Demo(args)) => demo::run(&session, &args),

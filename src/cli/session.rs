@@ -8,7 +8,7 @@ use super::cache::Kept;
 use super::exit::Failure;
 use super::progress::Progress;
 use super::stop::Stop;
-use crate::gpu::{AdapterKind, Gpu, Options};
+use crate::gpu::{AdapterKind, Filtering, Gpu, Options};
 use crate::model::{Checkpoint, DeviceWeights, Network};
 use crate::train::{Event, Flow};
 
@@ -53,6 +53,12 @@ impl Session {
     /// The same with at most so many MiB of transformed weights a program.
     pub fn transforming(mut self, most: Option<u32>) -> Self {
         self.options.most_transformed = most.map(|mib| u64::from(mib) << 20);
+        self
+    }
+
+    /// The same with 3x3 convolutions computed so.
+    pub fn filtering(mut self, filtering: Filtering) -> Self {
+        self.options.filtering = filtering;
         self
     }
 

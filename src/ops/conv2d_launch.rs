@@ -27,7 +27,7 @@ pub(super) fn workgroup(to: &mut Recording, family: &'static str, of: &Params) -
 }
 
 /// `count` in as few shares of at most `most` as possible, all of about this size.
-fn even(count: u32, most: u32) -> u32 {
+pub(super) fn even(count: u32, most: u32) -> u32 {
     count.div_ceil(count.div_ceil(most))
 }
 

@@ -10,6 +10,7 @@
 mod attack_steps;
 mod bench;
 mod convolution;
+mod filtering;
 mod layers;
 mod network;
 mod objectives;
