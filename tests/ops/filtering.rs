@@ -1,9 +1,11 @@
 //! Winograd's filtering in three launches: its rounding beside f64, its scratch, and where it is taken.
 
 use crate::bench::{Bench, gpu, numbers};
-use lapidary::gpu::{Adapter, AdapterKind, Filtering};
-use lapidary::graph::{Graph, Op, Plan, Shape, Value};
+use crate::objectives::bits;
+use lapidary::gpu::{Adapter, AdapterKind, BufferId, Choices, Executor, Filtering, Recording};
+use lapidary::graph::{Graph, Launch, Op, Plan, Shape, Value};
 use lapidary::ops::{self, Add, Conv2d, Epilogue, FrozenBatchNorm, PackedConv2d, Relu, Winograd};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const CONV: Conv2d = Conv2d { stride: [1, 1], padding: [1, 1] };
@@ -106,6 +108,47 @@ fn groups_of_tiles_go_through_one_scratch() {
     }
 }
 
+/// Workgroups of the product that tuning may choose: of one sum in one order, so of the same bits.
+#[test]
+fn workgroups_of_all_sizes_agree() {
+    let [x, w] =
+        [[3, 24, 9, 8], [80, 24, 3, 3]].map(|[n, c, h, w]| Shape::new(n, c, h, w).unwrap());
+    let op = packed(x, w, Some(Winograd::Two));
+    let u = op.packing().outputs(&[w]).unwrap()[0];
+    let y = op.outputs(&[x, u]).unwrap()[0];
+    let adapter = Arc::new(discrete(Filtering::Auto));
+    // The question, the product's ROWS, and y.
+    let run = |choices: Choices| {
+        let mut to = Recording::with_choices(adapter.clone(), Arc::new(choices));
+        let [x_id, w_id, u_id, y_id] = [x, w, u, y].map(|shape| to.buffer(shape.elements()));
+        let mut record = |op: &dyn Op, inputs: &[Shape], output: Shape, buffers: &[BufferId]| {
+            let (outputs, firsts) = (&[output], &[]);
+            op.record(&mut Launch { to: &mut to, inputs, outputs, buffers, firsts }).unwrap();
+        };
+        record(&op.packing(), &[w], u, &[w_id, u_id]);
+        record(&op, &[x, u], y, &[x_id, u_id, y_id]);
+        let product = to.dispatches.iter().find(|each| each.kernel.name == "winograd_product");
+        let rows = product.unwrap().constants[0];
+        let values = pollster::block_on(async {
+            let run = Executor::new(gpu(), &to, &BTreeMap::new()).await.unwrap();
+            for (id, seed) in [(x_id, 1), (w_id, 2)] {
+                let buffer = run.buffer(id).unwrap();
+                gpu().write(buffer, &numbers(buffer.words() as usize, seed)).await.unwrap();
+            }
+            run.submit().await.unwrap();
+            gpu().read(run.buffer(y_id).unwrap()).await.unwrap()
+        });
+        (to.asked[0].clone(), rows, values)
+    };
+    let (question, _, wanted) = run(Choices::default());
+    assert!(wanted.iter().any(|v| v.abs() > 1.0));
+    for (candidate, wanted_rows) in [4.0, 8.0, 16.0].into_iter().enumerate() {
+        let (_, rows, values) = run(Choices::default().with(&question, candidate));
+        assert_eq!(rows, ("ROWS", wanted_rows));
+        assert_eq!(bits(&values), bits(&wanted), "{rows:?}");
+    }
+}
+
 /// A layer of WRN-28-10 at batch 128: 64 MiB of scratch at most.
 #[test]
 fn scratch_is_small() {
@@ -115,19 +158,22 @@ fn scratch_is_small() {
         let w = graph.input(Shape::new(160, 160, 3, 3).unwrap());
         let y = graph.push(CONV, &[x, w]).unwrap();
         let adapter = Arc::new(discrete(winograd));
-        let graph = ops_of(&graph, &[y], &adapter);
+        let graph = optimised(&graph, &[y], &adapter);
         let plan = Plan::new(&graph, &[y], &[x], &adapter).unwrap();
         let scratch = plan.summary().scratch_bytes;
         assert!((48 << 20..=(64 << 20) + 16).contains(&scratch), "{winograd:?}: {scratch}");
     }
 }
 
-fn ops_of(graph: &Graph, wanted: &[Value], adapter: &Adapter) -> Graph {
+fn optimised(graph: &Graph, wanted: &[Value], adapter: &Adapter) -> Graph {
     lapidary::rewrite::optimise(graph, wanted, adapter).unwrap()
 }
 
+/// Values that are written before a run.
+type Data = Vec<(Value, Vec<f32>)>;
+
 /// Two layers with a rectifier between, their sum with x, and the derivative for x.
-fn block() -> (Graph, [Value; 2], Vec<(Value, Vec<f32>)>) {
+fn block() -> (Graph, [Value; 2], Data) {
     let shape = Shape::new(2, 32, 7, 8).unwrap();
     let mut graph = Graph::default();
     let x = graph.input(shape);
@@ -141,7 +187,7 @@ fn block() -> (Graph, [Value; 2], Vec<(Value, Vec<f32>)>) {
     let y = graph.push(CONV, &[hidden, w[1]]).unwrap();
     let y = graph.push(Add, &[y, x]).unwrap();
     let dx = ops::gradient(&mut graph, y, y, &[x]).unwrap()[0];
-    let mut data = Vec::new();
+    let mut data = Data::new();
     for (seed, value) in (0..).zip([x].into_iter().chain(w).chain(statistics)) {
         let mut values = numbers(graph.shape(value).unwrap().elements() as usize, seed);
         for v in &mut values {
@@ -176,7 +222,7 @@ fn a_setting_says_which_filter() {
         (AdapterKind::Cpu, Filtering::Four, if texels { 0 } else { 4 }, if texels { 4 } else { 0 }),
     ] {
         let adapter = Arc::new(Adapter { kind, filtering, ..own.as_ref().clone() });
-        let graph = ops_of(&graph, &wanted, &adapter);
+        let graph = optimised(&graph, &wanted, &adapter);
         let bench = Bench::on(&adapter, &graph, &wanted, &data);
         let launches = |name: &str| bench.launches().filter(|each| *each == name).count();
         assert_eq!(launches("winograd_product"), product, "{kind:?} {filtering:?}");
@@ -207,7 +253,7 @@ fn transformed_weights_count_for_both() {
             [(transformed - 1, 4 * 9 * 32 * 40), (transformed, transformed)]
         {
             let adapter = Arc::new(Adapter { most_transformed, ..discrete(filtering) });
-            let graph = ops_of(&graph, &[y], &adapter);
+            let graph = optimised(&graph, &[y], &adapter);
             let plan = Plan::new(&graph, &[y], &[x], &adapter).unwrap();
             assert_eq!(plan.summary().kept_bytes, kept, "{filtering:?}");
         }
