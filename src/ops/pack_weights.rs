@@ -73,7 +73,7 @@ impl PackWeights {
 
 impl Op for PackWeights {
     fn name(&self) -> &'static str {
-        match self.winograd {
+        match self.winograd.filter(|_| winograd::THERE) {
             None => PACK.name,
             Some(Winograd::Fused) => PACK_WINOGRAD.name,
             Some(Winograd::Two | Winograd::Four) => WINOGRAD_WEIGHTS.name,
@@ -89,7 +89,7 @@ impl Op for PackWeights {
         let [w] = exactly(self.name(), "inputs", launch.inputs)?;
         let [packed] = exactly(self.name(), "outputs", launch.outputs)?;
         let [outputs, inputs, kernel_height, kernel_width] = w.sides();
-        if let Some(filter) = self.winograd {
+        if let Some(filter) = self.winograd.filter(|_| winograd::THERE) {
             let mut constants = vec![("TRANSPOSED", f64::from(self.transposed))];
             let kernel = match filter {
                 Winograd::Fused => &PACK_WINOGRAD,

@@ -7,7 +7,7 @@ use super::conv2d::Conv2d;
 use super::conv2d_launch::{Params, Share, reads_texels, texel_shares, text, workgroup};
 use super::epilogue::{Epilogue, Residual};
 use super::pack_weights::PackWeights;
-use super::winograd::Winograd;
+use super::winograd::{self, Winograd};
 use crate::gpu::{Access::*, AdapterKind, Binding, Kernel, Words};
 use crate::graph::{Launch, Op, Shape};
 use crate::{Error, Result};
@@ -305,7 +305,8 @@ impl Op for PackedConv2d {
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let (read, written) = self.ends()?;
-        if self.winograd.is_some() && !Winograd::filters(self.conv, self.x, self.w) {
+        let filtered = winograd::THERE && self.winograd.is_some();
+        if filtered && !Winograd::filters(self.conv, self.x, self.w) {
             let given = format_args!("{:?} of {} by {}", self.conv, self.x, self.w);
             let wanted = "3x3, stride 1, padding 1, rows of whole quads, to be filtered";
             return Err(Error::mismatch(self.name(), given, wanted));
@@ -354,7 +355,7 @@ impl Op for PackedConv2d {
         let [of_affine, of_mask, of_residual] =
             [affine_buffer, mask_buffer, residual_buffer].map(|given| given.unwrap_or(unused));
         let filter = self.winograd.filter(|&filter| filter != Winograd::Fused);
-        if let Some(filter) = filter.filter(|_| !cfg!(target_arch = "wasm32")) {
+        if let Some(filter) = filter.filter(|_| winograd::THERE) {
             let buffers = [*x, *w, of_affine, of_mask, of_residual, y.into(), bits_buffer];
             return filter.record(launch.to, &params, buffers);
         }

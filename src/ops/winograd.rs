@@ -43,9 +43,12 @@ uniform! {
     }
 }
 
-/// A kernel's text, but on the web none: browsers keep the direct kernels, which keeps a page's file small.
+/// Whether there are filters at all: browsers keep the direct kernels, so that a page's file carries nothing of this.
+pub(super) const THERE: bool = !cfg!(target_arch = "wasm32");
+
+/// A kernel's text where it can run.
 pub(super) const fn text(source: &'static [&'static str]) -> &'static [&'static str] {
-    if cfg!(target_arch = "wasm32") { &[] } else { source }
+    if THERE { source } else { &[] }
 }
 
 macro_rules! kernel {
@@ -138,7 +141,7 @@ impl Winograd {
     /// Whether a convolution can be computed by a filter at all; on the web none can.
     pub fn filters(conv: Conv2d, x: Shape, w: Shape) -> bool {
         let [_, _, rows, columns] = w.sides();
-        !cfg!(target_arch = "wasm32")
+        THERE
             && conv == Conv2d::square(1, 1)
             && (rows, columns) == (3, 3)
             && x.width().is_multiple_of(4)
