@@ -3,7 +3,7 @@
 
 use lapidary::gpu::{Gpu, Options};
 use lapidary::graph::{Graph, Program, Shape, Value};
-use lapidary::ops::{Conv2d, Epilogue, PackedConv2d, PackedWeightGradient};
+use lapidary::ops::{Conv2d, Epilogue, PackedConv2d, PackedWeightGradient, Winograd};
 use pollster::block_on;
 use std::time::Instant;
 
@@ -34,8 +34,8 @@ fn main() {
             let dy = graph.input(graph.shape(y).unwrap());
             let packed = |graph: &mut Graph, transposed, from: Value| {
                 let epilogue = Epilogue::default();
-                let winograd = PackedConv2d::is_filtered(conv, x_shape, w_shape, gpu.adapter());
-                let half = PackedConv2d::is_halved(gpu.adapter());
+                let winograd = Winograd::of(conv, x_shape, w_shape, gpu.adapter());
+                let half = winograd.is_none() && PackedConv2d::is_halved(gpu.adapter());
                 let (x, w_of) = (x_shape, w_shape);
                 let op = PackedConv2d { conv, x, w: w_of, transposed, winograd, half, epilogue };
                 let packed = graph.push(op.packing(), &[w]).unwrap();

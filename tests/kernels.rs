@@ -8,7 +8,7 @@
     reason = "a test may fail so"
 )]
 
-use lapidary::gpu::{Access, Adapter, AdapterKind, Dispatch, Kernel};
+use lapidary::gpu::{Access, Adapter, AdapterKind, Dispatch, Filtering, Kernel};
 use lapidary::graph::{Graph, Plan, Shape, Value};
 use lapidary::ops::{self, *};
 use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
@@ -139,6 +139,7 @@ fn launches(kind: AdapterKind, side: u32) -> Vec<Dispatch> {
         storage_buffers: 8,
         most_transformed: u64::MAX,
         half_weights: false,
+        filtering: Filtering::Auto,
     };
     let x = Shape::new(2, 3, side, side).unwrap();
     let vector = Shape::vector(3).unwrap();

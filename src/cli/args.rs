@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use super::args_evaluate::*;
 use crate::eval::{AttackName, Loss};
+use crate::gpu::Filtering;
 use crate::model::Activation;
 use crate::ops::Norm;
 use crate::train::fraction;
@@ -34,6 +35,9 @@ pub struct Arguments {
     /// On GPUs: convolutions read their weights in half precision, which halves that copy; results differ by some 1e-3
     #[arg(long, global = true)]
     pub half_weights: bool,
+    /// Compute 3x3 convolutions of 32 channels and more by Winograd's filtering; the rounding differs from the direct kernels'
+    #[arg(long, global = true, value_enum, default_value_t = Winograd::Auto)]
+    pub winograd: Winograd,
     /// List the adapters and end
     #[arg(long, global = true)]
     pub list: bool,
@@ -49,6 +53,32 @@ pub enum Tune {
     Off,
     /// The fastest on this adapter, measured at first use and kept
     On,
+}
+
+/// Which of Winograd's filterings there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Winograd {
+    /// What was measured to pay on this sort of adapter
+    Auto,
+    /// None, direct convolutions alone
+    Off,
+    /// F(2x2, 3x3), whose rounding is the smallest
+    #[value(name = "2")]
+    Two,
+    /// F(4x4, 3x3), which takes the fewest products
+    #[value(name = "4")]
+    Four,
+}
+
+impl From<Winograd> for Filtering {
+    fn from(named: Winograd) -> Self {
+        match named {
+            Winograd::Auto => Self::Auto,
+            Winograd::Off => Self::Off,
+            Winograd::Two => Self::Two,
+            Winograd::Four => Self::Four,
+        }
+    }
 }
 
 /// The commands.

@@ -69,7 +69,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         .keeping(cache)
         .tuning(arguments.tune == Tune::On)
         .transforming(arguments.transformed_weights)
-        .halving(arguments.half_weights);
+        .halving(arguments.half_weights)
+        .filtering(arguments.winograd.into());
     match arguments.command {
         _ if arguments.list => devices::run(&session),
         Some(Command::Demo(args)) => demo::run(&session, &args),

@@ -8,7 +8,7 @@ use super::cache::Kept;
 use super::exit::Failure;
 use super::progress::Progress;
 use super::stop::Stop;
-use crate::gpu::{AdapterKind, Gpu, Options};
+use crate::gpu::{AdapterKind, Filtering, Gpu, Options};
 use crate::model::{Checkpoint, DeviceWeights, Network};
 use crate::train::{Event, Flow};
 
@@ -59,6 +59,12 @@ impl Session {
     /// The same with convolutions' weights in half precision, or not.
     pub fn halving(mut self, half: bool) -> Self {
         self.options.half_weights = half;
+        self
+    }
+
+    /// The same with 3x3 convolutions computed so.
+    pub fn filtering(mut self, filtering: Filtering) -> Self {
+        self.options.filtering = filtering;
         self
     }
 

@@ -17,6 +17,21 @@ pub enum AdapterKind {
     Cpu,
 }
 
+/// Which of Winograd's filterings programs may compute 3x3 convolutions by: fewer products, another rounding, and 16 or 36
+/// words of transformed weights for 9. Browsers have none of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Filtering {
+    /// What was measured to pay: F(4x4, 3x3) on CPU rasterisers that read texels (Mesa's lavapipe), none elsewhere.
+    #[default]
+    Auto,
+    /// None: all convolutions are direct.
+    Off,
+    /// F(2x2, 3x3) on any adapter; slow on CPU rasterisers.
+    Two,
+    /// F(4x4, 3x3) on any adapter.
+    Four,
+}
+
 /// An adapter as kernels and people see it.
 #[derive(Clone, Debug)]
 pub struct Adapter {
@@ -44,6 +59,8 @@ pub struct Adapter {
     pub most_transformed: u64,
     /// Whether convolutions may keep their weights in half precision: [`Options::half_weights`].
     pub half_weights: bool,
+    /// How 3x3 convolutions may be computed: [`Options::filtering`].
+    pub filtering: Filtering,
 }
 
 impl Adapter {
@@ -73,6 +90,7 @@ impl Adapter {
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
             most_transformed: u64::MAX,
             half_weights: false,
+            filtering: Filtering::Auto,
         }
     }
 }
@@ -96,12 +114,14 @@ pub struct Options {
     /// In a browser, which names no adapters: ask for the one that spares the battery.
     pub low_power: bool,
     /// Bytes that the weights which a program transforms for Winograd's filtering may take, four times those of the
-    /// layers in each direction; what is beyond is convolved directly. `None` sets no bound.
+    /// layers in each direction, or 16/9 times for F(2x2, 3x3); what is beyond is convolved directly. `None` sets no bound.
     pub most_transformed: Option<u64>,
     /// Keep a second copy of convolutions' weights, the one that kernels read, in half precision: half its memory and
     /// traffic, and results that differ by some 1e-3 of their size. Sums, activations, gradients and what is trained stay
     /// in single precision. CPU rasterisers and pages ignore it.
     pub half_weights: bool,
+    /// Which of Winograd's filterings a program may use.
+    pub filtering: Filtering,
 }
 
 impl Options {

@@ -57,6 +57,7 @@ impl Gpu {
         let mut described = Adapter::new(&info, features, &limits);
         described.most_transformed = options.most_transformed.unwrap_or(u64::MAX);
         described.half_weights = options.half_weights;
+        described.filtering = options.filtering;
         let gpu = Self::assemble(described, device, queue);
         let lost = gpu.lost.clone();
         gpu.device.set_device_lost_callback(move |cause, message| {

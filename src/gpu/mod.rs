@@ -14,7 +14,9 @@ mod sealed;
 #[cfg_attr(target_arch = "wasm32", path = "no_texels.rs")]
 mod texels;
 
-pub use adapter::{Adapter, AdapterKind, Options, adapters, required_features, required_limits};
+pub use adapter::{
+    Adapter, AdapterKind, Filtering, Options, adapters, required_features, required_limits,
+};
 pub use buffer::Buffer;
 pub use choices::{Choices, Question};
 pub use context::Gpu;

@@ -27,7 +27,7 @@ pub(super) fn workgroup(to: &mut Recording, family: &'static str, of: &Params) -
 }
 
 /// `count` in as few shares of at most `most` as possible, all of about this size.
-fn even(count: u32, most: u32) -> u32 {
+pub(super) fn even(count: u32, most: u32) -> u32 {
     count.div_ceil(count.div_ceil(most))
 }
 
@@ -92,9 +92,13 @@ pub(super) const fn text(
     if cfg!(target_arch = "wasm32") && subgroup > 0 { &[] } else { source }
 }
 
-/// A kernel without a text in pages, where what uses it is not to be had: their file is to stay small.
+/// Whether there is what pages do without, whose file is to stay small: Winograd's filtering, half precision, products of
+/// matrices by workgroups. Browsers keep the direct kernels.
+pub(super) const NATIVE: bool = !cfg!(target_arch = "wasm32");
+
+/// A kernel, in pages without its text.
 pub(super) const fn natively(kernel: Kernel) -> Kernel {
-    if cfg!(target_arch = "wasm32") { Kernel { source: &[], ..kernel } } else { kernel }
+    Kernel { source: if NATIVE { kernel.source } else { &[] }, ..kernel }
 }
 
 /// `count` items of so many words from the item `first` on, and the words before them that begin a texel.

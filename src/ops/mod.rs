@@ -67,6 +67,7 @@ mod softmax;
 mod square;
 mod sum;
 mod walk;
+mod winograd;
 
 pub use accumulate::Accumulate;
 pub use adam_step::AdamStep;
@@ -132,6 +133,7 @@ pub use silu::Silu;
 pub use softmax::Softmax;
 pub use square::{SquareStart, SquareStep, square_state};
 pub use sum::Sum;
+pub use winograd::Winograd;
 pub(crate) use {
     batch_norm::{BatchNormBackward, BatchNormStats, BatchNormWeights},
     frozen_batch_norm::FrozenBatchNormBackward,
@@ -242,6 +244,7 @@ pub static KERNELS: &[&Kernel] = &[
     &pack_weights::PACK,
     &pack_weights::PACK_HALF,
     &pack_weights::PACK_WINOGRAD,
+    &pack_weights::WINOGRAD_WEIGHTS,
     &packed_conv2d::DOUBLE.storage,
     &packed_conv2d::DOUBLE.half,
     &packed_conv2d::DOUBLE.texels,
@@ -296,6 +299,11 @@ pub static KERNELS: &[&Kernel] = &[
     &square::START,
     &sum::BACKWARD,
     &sum::FORWARD,
+    &winograd::INPUT_FOUR,
+    &winograd::INPUT_TWO,
+    &winograd::OUTPUT_FOUR,
+    &winograd::OUTPUT_TWO,
+    &winograd::PRODUCT,
 ];
 
 /// Adds the nodes of the derivatives of sum(`of` * `seed`) for each value in `wanted`, and of nothing

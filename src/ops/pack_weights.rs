@@ -1,6 +1,7 @@
 //! Weights as the packed convolutions read them: eight output channels side by side, or transformed for Winograd's filtering.
 
-use super::conv2d_launch::{natively, text};
+use super::conv2d_launch::{NATIVE, natively, text};
+use super::winograd::Winograd;
 use crate::gpu::{Access::*, Binding, Kernel, Recording, Words, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
@@ -50,6 +51,18 @@ pub static PACK_WINOGRAD: Kernel = Kernel {
     subgroup: 0,
 };
 
+/// U of w, for the batched product of [`Winograd::Two`] and [`Winograd::Four`].
+pub static WINOGRAD_WEIGHTS: Kernel = natively(Kernel {
+    name: "winograd_weights",
+    source: &[
+        include_str!("../../shaders/winograd_weights.wgsl"),
+        include_str!("../../shaders/shared/index.wgsl"),
+    ],
+    params: PackParams::LAYOUT,
+    bindings: &[("w", Read), ("u", Write)],
+    subgroup: 0,
+});
+
 /// Input w \[O, I, R, C\]; output the packed weights as a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PackWeights {
@@ -57,8 +70,8 @@ pub struct PackWeights {
     pub transposed: bool,
     /// Rows and columns from the last to the first.
     pub flipped: bool,
-    /// Transformed for Winograd's filtering: 36 for the 9 of a pair of channels.
-    pub winograd: bool,
+    /// Transformed for a filter: 36 or 16 for the 9 of a pair of channels.
+    pub winograd: Option<Winograd>,
     /// Two in a word, in half precision; not transformed.
     pub half: bool,
 }
@@ -68,7 +81,8 @@ impl PackWeights {
     pub fn words(&self, w: Shape) -> Result<u32> {
         let [o, i, rows, columns] = w.sides();
         let (many, other) = if self.transposed { (i, o) } else { (o, i) };
-        let (rows, columns) = if self.winograd { (6, 6) } else { (rows, columns) };
+        let points = |filter: Winograd| (filter.points(), filter.points());
+        let (rows, columns) = self.winograd.map_or((rows, columns), points);
         let packed = Shape::new(many.next_multiple_of(8), other, rows, columns)?.elements();
         Ok(if self.half { packed / 2 } else { packed })
     }
@@ -76,10 +90,11 @@ impl PackWeights {
 
 impl Op for PackWeights {
     fn name(&self) -> &'static str {
-        match (self.winograd, self.half) {
-            (true, _) => PACK_WINOGRAD.name,
-            (false, true) => PACK_HALF.name,
-            (false, false) => PACK.name,
+        match self.winograd.filter(|_| NATIVE) {
+            None if self.half => PACK_HALF.name,
+            None => PACK.name,
+            Some(Winograd::Fused) => PACK_WINOGRAD.name,
+            Some(Winograd::Two | Winograd::Four) => WINOGRAD_WEIGHTS.name,
         }
     }
 
@@ -92,12 +107,19 @@ impl Op for PackWeights {
         let [w] = exactly(self.name(), "inputs", launch.inputs)?;
         let [packed] = exactly(self.name(), "outputs", launch.outputs)?;
         let [outputs, inputs, kernel_height, kernel_width] = w.sides();
-        if self.winograd {
-            let constants = [("TRANSPOSED", f64::from(self.transposed))];
+        if let Some(filter) = self.winograd.filter(|_| NATIVE) {
+            let mut constants = vec![("TRANSPOSED", f64::from(self.transposed))];
+            let kernel = match filter {
+                Winograd::Fused => &PACK_WINOGRAD,
+                Winograd::Two | Winograd::Four => {
+                    constants.push(("TWO", f64::from(filter == Winograd::Two)));
+                    &WINOGRAD_WEIGHTS
+                }
+            };
             let params = PackParams { outputs, inputs, kernel_height, kernel_width };
-            let grid = Recording::grid(packed.elements() / 36, 64);
-            let to = &mut launch.to;
-            return to.dispatch(&PACK_WINOGRAD, &constants, params, launch.buffers, grid).map(drop);
+            let pairs = packed.elements() / (filter.points() * filter.points());
+            let grid = Recording::grid(pairs, 64);
+            return launch.to.dispatch(kernel, &constants, params, launch.buffers, grid).map(drop);
         }
         let constants =
             [("TRANSPOSED", f64::from(self.transposed)), ("FLIPPED", f64::from(self.flipped))];

@@ -4,9 +4,12 @@
 
 use super::ReluMask;
 use super::conv2d::Conv2d;
-use super::conv2d_launch::{Params, Share, natively, reads_texels, texel_shares, text, workgroup};
+use super::conv2d_launch::{
+    NATIVE, Params, Share, natively, reads_texels, texel_shares, text, workgroup,
+};
 use super::epilogue::{Epilogue, Residual};
 use super::pack_weights::PackWeights;
+use super::winograd::Winograd;
 use crate::gpu::{Access::*, Adapter, AdapterKind, Binding, Kernel, Words};
 use crate::graph::{Launch, Op, Shape};
 use crate::{Error, Result};
@@ -115,10 +118,10 @@ pub struct PackedConv2d {
     pub w: Shape,
     /// The derivative for x.
     pub transposed: bool,
-    /// Whether it may be computed by Winograd's filtering: [`PackedConv2d::is_filtered`].
-    pub winograd: bool,
+    /// Winograd's filtering, if it is computed by one: [`Winograd::of`].
+    pub winograd: Option<Winograd>,
     /// Whether its weights are in half precision, with which the rest, and all sums, are not: each is off by at most
-    /// 2^-11 of itself, sums of n products of random numbers by some 2^-12 of their own deviation.
+    /// 2^-11 of itself, sums of n products of random numbers by some 2^-12 of their own deviation. Not of a filter.
     pub half: bool,
     /// What is done before the store.
     pub epilogue: Epilogue,
@@ -187,29 +190,14 @@ impl PackedConv2d {
         PackWeights {
             transposed: self.transposed,
             flipped: self.transposed && way == Way::Quads,
-            winograd: way == Way::Winograd,
+            winograd: self.winograd,
             half: self.half,
         }
     }
 
-    /// Whether Winograd's filtering pays on an adapter: where texels are read, for layers that it fits, if a binding
-    /// shows the transformed weights. With fewer channels the transforms take what they save, and their rounding, some
-    /// three times that of a plain sum, tells more.
-    pub fn is_filtered(conv: Conv2d, x: Shape, w: Shape, adapter: &Adapter) -> bool {
-        let [outputs, inputs, rows, columns] = w.sides();
-        let nine = conv == Conv2d::square(1, 1) && (rows, columns) == (3, 3);
-        let most =
-            u64::from(outputs.max(inputs).next_multiple_of(8)) * u64::from(outputs.max(inputs));
-        reads_texels(adapter)
-            && nine
-            && outputs.min(inputs) >= 32
-            && x.width().is_multiple_of(4)
-            && most * 36 * 4 <= adapter.max_binding
-    }
-
     /// Whether weights are packed in half precision: where that is asked for, but on CPU rasterisers, which convert slowly.
     pub fn is_halved(adapter: &Adapter) -> bool {
-        !cfg!(target_arch = "wasm32") && adapter.half_weights && adapter.kind != AdapterKind::Cpu
+        NATIVE && adapter.half_weights && adapter.kind != AdapterKind::Cpu
     }
 
     /// Whether the epilogue can write bits: where a tile's four columns are a word's, and not of a derivative.
@@ -221,7 +209,7 @@ impl PackedConv2d {
     fn way(&self) -> Way {
         let [_, _, rows, columns] = self.w.sides();
         let [_, _, height, width] = self.x.sides();
-        if self.winograd {
+        if self.winograd.is_some() {
             return Way::Winograd;
         }
         let (conv, kernel, eights) = (self.conv, (rows, columns), width.is_multiple_of(8));
@@ -349,6 +337,12 @@ impl Op for PackedConv2d {
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let (read, written) = self.ends()?;
+        let filtered = NATIVE && self.winograd.is_some();
+        if filtered && !Winograd::filters(self.conv, self.x, self.w) {
+            let given = format_args!("{:?} of {} by {}", self.conv, self.x, self.w);
+            let wanted = "3x3, stride 1, padding 1, rows of whole quads, to be filtered";
+            return Err(Error::mismatch(self.name(), given, wanted));
+        }
         let Epilogue { affine, mask, residual, bits, .. } = self.epilogue;
         let mut wanted = vec![read];
         wanted.extend(self.packing().outputs(&[self.w])?);
@@ -388,13 +382,26 @@ impl Op for PackedConv2d {
         let y = next(true).ok_or_else(few)?.buffer;
         // What is written has to be bound to something that is not read.
         let bits_buffer = next(bits).unwrap_or_else(|| launch.to.scratch(UNUSED, 4).into());
+        // What the flags leave out is bound to the first weights.
+        let unused = Binding { part: Some(Words { first: 0, count: 4 }), ..*w };
+        let [of_affine, of_mask, of_residual] =
+            [affine_buffer, mask_buffer, residual_buffer].map(|given| given.unwrap_or(unused));
+        let filter = self.winograd.filter(|&filter| filter != Winograd::Fused);
+        if let Some(filter) = filter.filter(|_| NATIVE) {
+            let buffers = [*x, *w, of_affine, of_mask, of_residual, y.into(), bits_buffer];
+            return filter.record(launch.to, &params, buffers);
+        }
         let workgroup = workgroup(launch.to, self.name(), &params)?;
         let adapter = launch.to.adapter();
         let texels = reads_texels(adapter);
         // Other CPU rasterisers compile slowly: there the launch says what constants say elsewhere.
         let one_for_all = adapter.kind == AdapterKind::Cpu && !texels;
         let shares = if texels {
-            let taps = if self.winograd { 36 } else { params.kernel_height * params.kernel_width };
+            let taps = if self.winograd.is_some() {
+                36
+            } else {
+                params.kernel_height * params.kernel_width
+            };
             texel_shares(&params, taps, residual != Residual::None)
         } else {
             storage_shares(&params, self.half, adapter.max_binding)?
@@ -406,13 +413,11 @@ impl Op for PackedConv2d {
             constants.extend(self.epilogue.constants());
         }
         for share in shares {
-            // What the flags leave out is bound to the first weights.
-            let unused = Binding { part: Some(Words { first: 0, count: 4 }), ..*w };
             let buffers = [
                 Binding { part: share.x, ..*x },
                 Binding { part: share.w, ..*w },
-                affine_buffer.unwrap_or(unused),
-                mask_buffer.unwrap_or(unused),
+                of_affine,
+                of_mask,
                 residual_buffer.map_or(unused, |all| Binding { part: share.y, ..all }),
                 y.into(),
                 bits_buffer,

@@ -6,7 +6,7 @@ use crate::gpu::Adapter;
 use crate::graph::{Graph, Node, Value, exactly};
 use crate::ops::{
     Conv2d, Conv2dInputGradient, Conv2dWeightGradient, Epilogue, PackWeights, PackedConv2d,
-    PackedWeightGradient,
+    PackedWeightGradient, Winograd,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,9 +40,9 @@ pub fn convolutions(graph: &mut Graph, adapter: &Adapter) -> Result<()> {
         };
         let (of_w, epilogue) = (graph.shape(w)?, Epilogue::default());
         let half = PackedConv2d::is_halved(adapter);
-        let mut op = PackedConv2d { conv, x, w: of_w, transposed, winograd: false, half, epilogue };
-        if PackedConv2d::is_filtered(conv, x, of_w, adapter) {
-            let filtered = PackedConv2d { winograd: true, ..op };
+        let mut op = PackedConv2d { conv, x, w: of_w, transposed, winograd: None, half, epilogue };
+        if let Some(filter) = Winograd::of(conv, x, of_w, adapter) {
+            let filtered = PackedConv2d { winograd: Some(filter), half: false, ..op };
             let words = filtered.packing().words(of_w)?;
             let needed = match packs.contains_key(&(filtered.packing(), w)) {
                 true => 0,

@@ -57,6 +57,11 @@ impl Bench {
         Self(plan, executor)
     }
 
+    /// Names of the kernels of all launches.
+    pub fn launches(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.0.every.dispatches.iter().map(|dispatch| dispatch.kernel.name)
+    }
+
     /// The first `graph.shape(value).elements()` words; buffers may be larger where values share them.
     pub fn read(&self, value: Value) -> Vec<f32> {
         let Self(plan, executor) = self;

@@ -5,7 +5,7 @@ use crate::objectives::bits;
 use lapidary::gpu::{Adapter, AdapterKind};
 use lapidary::graph::{Graph, Op, Shape, Value};
 use lapidary::ops::{
-    self, Conv2d, Epilogue, PackedConv2d, PackedWeightGradient, ReluMask, Residual,
+    self, Conv2d, Epilogue, PackedConv2d, PackedWeightGradient, ReluMask, Residual, Winograd,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -89,35 +89,41 @@ fn plain(case: &Case) -> Plain {
     Plain { y: bench.read(y), dx: bench.read(dx), dw: bench.read(dw) }
 }
 
-/// The packed kernels beside the plain ones: the adapter's own with and without Winograd's filtering, and where these read
-/// texels, those of GPUs with weights in both precisions.
+/// The packed kernels beside the plain ones: the adapter's own with and without Winograd's filtering, where these read
+/// texels, those of GPUs with weights in both precisions, and everywhere these with either filtering.
 fn compare(case: &Case) {
     let own = gpu().adapter();
     let (x, w, _) = case.shapes();
     let [outputs, inputs, rows, columns] = w.sides();
     // However few the channels are.
     let many = Shape::new(outputs.max(32), inputs.max(32), rows, columns).unwrap();
-    let filtered = PackedConv2d::is_filtered(case.conv, x, many, own);
+    let filter = Winograd::of(case.conv, x, many, own);
     let plain = plain(case);
-    if filtered {
-        compare_on(case, &plain, own, true);
+    if filter.is_some() {
+        compare_on(case, &plain, own, filter);
     }
-    compare_on(case, &plain, own, false);
+    compare_on(case, &plain, own, None);
+    let gpus = Arc::new(Adapter { kind: AdapterKind::Discrete, ..own.as_ref().clone() });
     if own.subgroup.is_some_and(|size| size >= 8) {
-        let gpus = Adapter { kind: AdapterKind::Discrete, ..own.as_ref().clone() };
-        let halved = Adapter { half_weights: true, ..gpus.clone() };
-        for adapter in [gpus, halved] {
-            compare_on(case, &plain, &Arc::new(adapter), false);
+        let halved = Adapter { half_weights: true, ..gpus.as_ref().clone() };
+        for adapter in [gpus.clone(), Arc::new(halved)] {
+            compare_on(case, &plain, &adapter, None);
+        }
+    }
+    // More images are more tiles of the same sort, in memory that CPU rasterisers are slow at.
+    if case.images <= 5 && Winograd::filters(case.conv, x, w) {
+        for filter in [Winograd::Two, Winograd::Four] {
+            compare_on(case, &plain, &gpus, Some(filter));
         }
     }
 }
 
-fn compare_on(case: &Case, plain: &Plain, adapter: &Arc<Adapter>, winograd: bool) {
+fn compare_on(case: &Case, plain: &Plain, adapter: &Arc<Adapter>, winograd: Option<Winograd>) {
     let conv = case.conv;
     let (x_shape, w_shape, y_shape) = case.shapes();
     let [outputs, inputs, ..] = w_shape.sides();
     let half = PackedConv2d::is_halved(adapter);
-    let case = format!("{case:?}, Winograd {winograd}, halves {half}, for {adapter}");
+    let case = format!("{case:?}, {winograd:?}, halves {half}, for {adapter}");
     let mut graph = Graph::default();
     let [x, w, dy] = [x_shape, w_shape, y_shape].map(|shape| graph.input(shape));
     let (mask, x_mask, rest) = (graph.input(y_shape), graph.input(x_shape), graph.input(y_shape));
@@ -156,7 +162,8 @@ fn compare_on(case: &Case, plain: &Plain, adapter: &Arc<Adapter>, winograd: bool
         .then(|| packed(&mut graph, false, Epilogue { bits: true, ..relu }, &[x, affine, rest]));
     wanted.extend(along.iter().flatten());
     let mut dw = None;
-    if let Some(op) = PackedWeightGradient::new(conv, x_shape, w_shape, adapter) {
+    let of_dw = PackedWeightGradient::new(conv, x_shape, w_shape, adapter);
+    if let Some(op) = of_dw.filter(|_| winograd.is_none()) {
         dw = Some(graph.push_all(op, &[dy, x]).unwrap()[0]);
     }
     wanted.extend(dw);
@@ -348,12 +355,13 @@ fn transformed_weights_are_bounded() {
         plan.summary().kept_bytes
     };
     let (direct, filtered) = (4 * 9 * 32 * 40, 4 * 36 * 32 * 40);
-    let texels = PackedConv2d::is_filtered(
+    let texels = Winograd::of(
         Conv2d::square(1, 1),
         graph.shape(x).unwrap(),
         graph.shape(weights[0]).unwrap(),
         gpu.adapter(),
-    );
+    )
+    .is_some();
     let of =
         |layers: u64| if texels { layers * filtered + (2 - layers) * direct } else { 2 * direct };
     assert_eq!([0, filtered - 1, filtered, 2 * filtered].map(kept), [of(0), of(0), of(1), of(2)]);

@@ -10,6 +10,7 @@
 mod attack_steps;
 mod bench;
 mod convolution;
+mod filtering;
 mod grouped;
 mod layers;
 mod network;
