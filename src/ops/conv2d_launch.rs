@@ -13,17 +13,72 @@ const WORKGROUPS_OF_CPUS: [u32; 3] = [8, 16, 32];
 /// the copy takes is bounded, and stays in a cache.
 const TEXEL_WORDS: u32 = 3 << 18;
 
+/// What a workgroup of shaders/conv2d_gemm.wgsl computes: so many blocks of eight output channels, for this many pairs of
+/// quads. Blocks divide the eight that shares begin at multiples of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GemmTile {
+    pub blocks: u32,
+    pub pairs: u32,
+}
+
+/// By the channels and pixels of a tile: for layers of many channels, and of 32.
+const GEMM: [(&str, GemmTile); 2] = [
+    ("gemm 64x64", GemmTile { blocks: 8, pairs: 8 }),
+    ("gemm 32x128", GemmTile { blocks: 4, pairs: 16 }),
+];
+
+/// How a packed convolution is computed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Variant {
+    /// By invocations on their own, in workgroups of this size.
+    Direct(u32),
+    /// By whole workgroups.
+    Gemm(GemmTile),
+}
+
+/// The variant to record. Without measurements it is direct: what workgroup memory is worth differs from GPU to GPU, and is
+/// a loss on CPU rasterisers, where tuning does not try it either. `gemm` says whether the weights are packed for it.
+/// Nothing of it reaches a page, whose file is to stay small.
+pub(super) fn variant(
+    to: &mut Recording,
+    family: &'static str,
+    of: &Params,
+    gemm: bool,
+) -> Result<Variant> {
+    let gemm = gemm && !cfg!(target_arch = "wasm32") && to.adapter().kind != AdapterKind::Cpu;
+    let tiles: &[(&str, GemmTile)] = if gemm { &GEMM } else { &[] };
+    let (sizes, mut names) = workgroups(to);
+    names.extend(tiles.iter().map(|(name, _)| *name));
+    let place = ask(to, family, of, &names)?;
+    let tile = place.checked_sub(sizes.len()).and_then(|place| tiles.get(place));
+    let direct = Variant::Direct(sizes.get(place).copied().unwrap_or(8));
+    Ok(tile.map_or(direct, |(_, tile)| Variant::Gemm(*tile)))
+}
+
 /// Invocations in a workgroup: without measurements the same whatever the launch, so that one pipeline does for all.
 pub(super) fn workgroup(to: &mut Recording, family: &'static str, of: &Params) -> Result<u32> {
-    let (sizes, names) = match to.adapter().kind {
-        AdapterKind::Cpu => (WORKGROUPS_OF_CPUS, ["8", "16", "32"]),
-        _ => (WORKGROUPS, ["32", "64", "128"]),
-    };
+    let (sizes, names) = workgroups(to);
+    let place = ask(to, family, of, &names)?;
+    Ok(sizes.get(place).copied().unwrap_or(8))
+}
+
+fn workgroups(to: &Recording) -> ([u32; 3], Vec<&'static str>) {
+    match to.adapter().kind {
+        AdapterKind::Cpu => (WORKGROUPS_OF_CPUS, vec!["8", "16", "32"]),
+        _ => (WORKGROUPS, vec!["32", "64", "128"]),
+    }
+}
+
+fn ask(
+    to: &mut Recording,
+    family: &'static str,
+    of: &Params,
+    names: &[&'static str],
+) -> Result<usize> {
     let sides =
         [of.images, of.inputs, of.height, of.width, of.outputs, of.out_height, of.out_width];
     let kernel = [of.kernel_height, of.kernel_width];
-    let place = to.choose(family, &[&sides[..], &kernel].concat(), &names, 0)?;
-    Ok(sizes.get(place).copied().unwrap_or(8))
+    to.choose(family, &[&sides[..], &kernel].concat(), names, 0)
 }
 
 /// `count` in as few shares of at most `most` as possible, all of about this size.

@@ -243,6 +243,8 @@ pub static KERNELS: &[&Kernel] = &[
     &pack_weights::PACK_WINOGRAD,
     &packed_conv2d::DOUBLE.storage,
     &packed_conv2d::DOUBLE.texels,
+    &packed_conv2d::GEMM,
+    &packed_conv2d::GEMM_WORDS,
     &packed_conv2d::HALVE.storage,
     &packed_conv2d::HALVE.texels,
     &packed_conv2d::POINT.storage,

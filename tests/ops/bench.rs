@@ -1,6 +1,6 @@
 //! A graph made ready on a device with its inputs written and its results overwritten by NaN, run once.
 
-use lapidary::gpu::{Adapter, Executor, Gpu, Options};
+use lapidary::gpu::{Adapter, Choices, Executor, Gpu, Options};
 use lapidary::graph::{Graph, Plan, Value};
 use pollster::block_on;
 use std::collections::BTreeMap;
@@ -38,8 +38,27 @@ impl Bench {
         wanted: &[Value],
         inputs: &[(Value, Vec<f32>)],
     ) -> Self {
+        Self::forced(adapter, "", graph, wanted, inputs)
+    }
+
+    /// The same with the variants of this name wherever there are some.
+    pub fn forced(
+        adapter: &Arc<Adapter>,
+        variant: &str,
+        graph: &Graph,
+        wanted: &[Value],
+        inputs: &[(Value, Vec<f32>)],
+    ) -> Self {
         let changing: Vec<_> = inputs.iter().map(|(value, _)| *value).collect();
-        let plan = Plan::new(graph, wanted, &changing, adapter).unwrap();
+        let mut plan = Plan::new(graph, wanted, &changing, adapter).unwrap();
+        let mut choices = Choices::default();
+        for (question, _) in plan.asked() {
+            let place = question.candidates.iter().position(|name| *name == variant);
+            choices = choices.with(question, place.unwrap_or(question.default));
+        }
+        if !variant.is_empty() {
+            plan = Plan::with(graph, wanted, &changing, adapter, &Arc::new(choices)).unwrap();
+        }
         assert!(plan.once.dispatches.is_empty(), "all inputs are written");
         let executor = block_on(async {
             let executor = Executor::new(gpu(), &plan.every, &BTreeMap::new()).await.unwrap();

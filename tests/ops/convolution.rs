@@ -85,7 +85,7 @@ fn plain(case: &Case) -> Plain {
 }
 
 /// The packed kernels beside the plain ones: the adapter's own with and without Winograd's filtering, and where these read
-/// texels, those of GPUs.
+/// texels, those of GPUs; and the product of matrices, which tuning alone chooses.
 fn compare(case: &Case) {
     let own = gpu().adapter();
     let (x, w, _) = case.shapes();
@@ -95,20 +95,23 @@ fn compare(case: &Case) {
     let filtered = PackedConv2d::is_filtered(case.conv, x, many, own);
     let plain = plain(case);
     if filtered {
-        compare_on(case, &plain, own, true);
+        compare_on(case, &plain, own, true, "");
     }
-    compare_on(case, &plain, own, false);
+    compare_on(case, &plain, own, false, "");
+    let gpus = Arc::new(Adapter { kind: AdapterKind::Discrete, ..own.as_ref().clone() });
     if own.subgroup.is_some_and(|size| size >= 8) {
-        let gpus = Adapter { kind: AdapterKind::Discrete, ..own.as_ref().clone() };
-        compare_on(case, &plain, &Arc::new(gpus), false);
+        compare_on(case, &plain, &gpus, false, "");
+    }
+    for variant in ["gemm 64x64", "gemm 32x128"] {
+        compare_on(case, &plain, &gpus, false, variant);
     }
 }
 
-fn compare_on(case: &Case, plain: &Plain, adapter: &Arc<Adapter>, winograd: bool) {
+fn compare_on(case: &Case, plain: &Plain, adapter: &Arc<Adapter>, winograd: bool, variant: &str) {
     let conv = case.conv;
     let (x_shape, w_shape, y_shape) = case.shapes();
     let [outputs, inputs, ..] = w_shape.sides();
-    let case = format!("{case:?}, Winograd {winograd}, for {adapter}");
+    let case = format!("{case:?}, Winograd {winograd}, {variant:?}, for {adapter}");
     let mut graph = Graph::default();
     let [x, w, dy] = [x_shape, w_shape, y_shape].map(|shape| graph.input(shape));
     let (mask, x_mask, rest) = (graph.input(y_shape), graph.input(x_shape), graph.input(y_shape));
@@ -161,7 +164,7 @@ fn compare_on(case: &Case, plain: &Plain, adapter: &Arc<Adapter>, winograd: bool
         (x_mask, data(x_shape, 7)),
         (x_affine, numbers(2 * inputs as usize, 8)),
     ];
-    let bench = Bench::on(adapter, &graph, &wanted, &given);
+    let bench = Bench::forced(adapter, variant, &graph, &wanted, &given);
     let y_data = &plain.y;
     close(&format!("y of {case}"), &bench.read(fast_y), y_data, 1e-5);
     close(&format!("dx of {case}"), &bench.read(fast_dx), &plain.dx, 1e-5);
