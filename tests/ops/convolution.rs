@@ -1,6 +1,6 @@
 //! Convolutions: the packed kernels against the plain ones on random shapes, and those against f64.
 
-use crate::bench::{Bench, gpu, numbers};
+use crate::bench::{Bench, gpu, numbers, plan};
 use crate::objectives::bits;
 use lapidary::gpu::{Adapter, AdapterKind};
 use lapidary::graph::{Graph, Op, Shape, Value};
@@ -9,6 +9,9 @@ use lapidary::ops::{
 };
 use proptest::prelude::*;
 use std::sync::Arc;
+
+/// Products of matrices by workgroups, for GPUs.
+const GEMM: [&str; 2] = ["gemm 64x64", "gemm 32x128"];
 
 #[derive(Clone, Debug)]
 struct Case {
@@ -85,8 +88,8 @@ fn plain(case: &Case) -> Plain {
 }
 
 /// The packed kernels beside the plain ones: the adapter's own with and without Winograd's filtering, and where these read
-/// texels, those of GPUs; and the product of matrices, which tuning alone chooses.
-fn compare(case: &Case) {
+/// texels, those of GPUs; and variants that tuning alone chooses.
+fn compare(case: &Case, variants: &[&str]) {
     let own = gpu().adapter();
     let (x, w, _) = case.shapes();
     let [outputs, inputs, rows, columns] = w.sides();
@@ -102,7 +105,7 @@ fn compare(case: &Case) {
     if own.subgroup.is_some_and(|size| size >= 8) {
         compare_on(case, &plain, &gpus, false, "");
     }
-    for variant in ["gemm 64x64", "gemm 32x128"] {
+    for variant in variants {
         compare_on(case, &plain, &gpus, false, variant);
     }
 }
@@ -222,7 +225,23 @@ fn layers_of_a_wide_resnet() {
         (2, 1024, 72, 8, 3, 1), // three blocks of transformed weights at a time
     ] {
         let conv = Conv2d::square(stride, kernel / 2);
-        compare(&Case { images, inputs, outputs, side: [side; 2], kernel: [kernel; 2], conv });
+        compare(&Case { images, inputs, outputs, side: [side; 2], kernel: [kernel; 2], conv }, &[]);
+    }
+}
+
+/// More channels, pixels and in channels by taps than a tile of a workgroup has, and no multiples of these.
+#[test]
+fn several_tiles_of_a_product() {
+    for (images, inputs, outputs, side, kernel, stride) in [
+        (3, 24, 72, [12, 16], 3, 1),
+        (2, 37, 72, [14, 14], 1, 1), // rows filled up to quads
+        (3, 40, 33, [7, 7], 3, 1),
+        (3, 40, 72, [8, 16], 3, 2), // phases of the derivative, one tap to four
+        (2, 3, 64, [20, 20], 7, 2),
+        (2, 72, 40, [8, 8], 1, 2), // phases that no tap meets
+    ] {
+        let conv = Conv2d::square(stride, kernel / 2);
+        compare(&Case { images, inputs, outputs, side, kernel: [kernel; 2], conv }, &GEMM);
     }
 }
 
@@ -235,7 +254,7 @@ proptest! {
         stride in prop::array::uniform2(1u32..3), padding in prop::array::uniform2(0u32..4),
     ) {
         prop_assume!((0..2).all(|i| side[i] + 2 * padding[i] >= kernel[i]));
-        compare(&Case { images, inputs, outputs, side, kernel, conv: Conv2d { stride, padding } });
+        compare(&Case { images, inputs, outputs, side, kernel, conv: Conv2d { stride, padding } }, &GEMM);
     }
 }
 
@@ -248,7 +267,7 @@ proptest! {
     ) {
         let side = [rows, quads * 4];
         let conv = Conv2d::square(stride, kernel / 2);
-        compare(&Case { images, inputs, outputs, side, kernel: [kernel; 2], conv });
+        compare(&Case { images, inputs, outputs, side, kernel: [kernel; 2], conv }, &GEMM);
     }
 }
 
@@ -256,7 +275,6 @@ proptest! {
 #[test]
 fn weights_beyond_one_binding() {
     use lapidary::gpu::{AdapterKind, Executor};
-    use lapidary::graph::Plan;
     use std::{collections::BTreeMap, sync::Arc};
     let gpu = crate::bench::gpu();
     let small = lapidary::gpu::Adapter {
@@ -269,9 +287,10 @@ fn weights_beyond_one_binding() {
         let (of_x, w) = (graph.input(x), graph.input(Shape::new(144, 16, 3, 3).unwrap()));
         let y = graph.push(Conv2d::square(1, 1), &[of_x, w]).unwrap();
         let mut results = Vec::new();
-        for adapter in [gpu.adapter().clone(), Arc::new(small.clone())] {
-            let graph = lapidary::rewrite::optimise(&graph, &[y], &adapter).unwrap();
-            let plan = Plan::new(&graph, &[y], &[of_x, w], &adapter).unwrap();
+        let (own, small) = (gpu.adapter(), &Arc::new(small.clone()));
+        for (adapter, variant) in [(own, ""), (small, ""), (small, GEMM[0]), (small, GEMM[1])] {
+            let graph = lapidary::rewrite::optimise(&graph, &[y], adapter).unwrap();
+            let plan = plan(adapter, variant, &graph, &[y], &[of_x, w]);
             let split = adapter.max_binding == small.max_binding;
             // Three runs of at most 64 channels, packed and convolved.
             assert!(!split || plan.summary().dispatches == 6, "{}", plan.summary());
@@ -287,8 +306,10 @@ fn weights_beyond_one_binding() {
         }
         let most = results[1].iter().fold(0.0f32, |most, v| most.max(v.abs()));
         assert!(most > 1.0);
-        for (a, b) in results[0].iter().zip(&results[1]) {
-            assert!((a - b).abs() < 1e-5 * most, "{a} and {b} of {x}");
+        for result in &results[1..] {
+            for (a, b) in results[0].iter().zip(result) {
+                assert!((a - b).abs() < 1e-5 * most, "{a} and {b} of {x}");
+            }
         }
     }
 }
