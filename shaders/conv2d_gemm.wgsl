@@ -11,19 +11,18 @@
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][row][column][out channel % 8], where out and in
 //            are y's and x's. Weights that are packed flipped are those of a forward pass.
 //
-// The patches are never in memory: SLAB of the k at a time, a workgroup loads its weights and its patches, each word
-// once, and every invocation adds up the products of 8 channels by 2 quads in registers. A word of x is loaded by each
-// kernel tap that meets it, from a cache. What one quad and one k load needs is worked out once a k by one invocation
-// (`places`) and once a quad, ahead of the loop.
+// The patches are never in memory: SLAB of the k at a time, a workgroup loads its weights and its patches, and every
+// invocation adds up the products of 8 channels by 2 quads in registers. A word of x is loaded once by each kernel tap that
+// meets it, from a cache. What a k needs is worked out once, by one invocation, and what a quad needs ahead of the loop.
 //
-// Counted, not measured: a k costs an invocation 64 multiply-adds and 16 words of workgroup memory, 8 operations a word,
-// of which the 8 weights are the same for PAIRS lanes; a tile of 64 x 64 costs a workgroup 8,192 operations and 128 words
-// from caches, 64 a word, one of 32 x 128 costs 160 words, 51 a word. conv2d_quads.wgsl loads 112 words an in channel for
-// 2,304 operations, 21 a word. Registers: 64 sums, 16 factors, about 20 positions. Workgroup memory: 4,352 + 4,096 bytes at 64 x 64,
-// 2,304 + 8,192 at 32 x 128. Two barriers a slab, which is 1,024 multiply-adds an invocation.
+// Counted, not measured: a k costs an invocation 64 multiply-adds and 16 words of workgroup memory, 8 operations a word;
+// its 8 weights are the same for PAIRS lanes. A workgroup of 64 x 64 loads 128 words from caches for 8,192 operations, 64 a
+// word; of 32 x 128, 160 words, 51 a word; conv2d_quads.wgsl 112 words for 2,304, 21 a word. Two barriers a slab, which is
+// 1,024 multiply-adds an invocation. Registers: 64 sums, 16 factors, about 20 positions. Workgroup memory: 8.4 KiB at
+// 64 x 64, 10.3 KiB at 32 x 128.
 //
-// Host side: src/ops/packed_conv2d.rs, src/ops/conv2d_launch.rs. Appended: shared/conv2d_launch.wgsl,
-// shared/conv2d_read_storage.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl; shared/conv2d_store_quads.wgsl, or
+// Host side: src/ops/packed_conv2d.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_storage.wgsl,
+// shared/epilogue.wgsl, shared/conv2d_tile.wgsl, shared/conv2d_patch.wgsl; shared/conv2d_store_quads.wgsl, or
 // shared/conv2d_store_words.wgsl and shared/conv2d_gemm_words.wgsl where rows are not whole quads.
 
 override TRANSPOSED: bool = false;
@@ -43,12 +42,7 @@ override PATCHES: u32 = SLAB * QUADS;
 var<workgroup> weights: array<vec4f, WEIGHTS>; // [block][k][half of 8 channels]
 var<workgroup> patches: array<vec4f, PATCHES>; // [k][quad]
 var<workgroup> places: array<Place, SLAB>;
-
-// Where a k is: its plane in an image of x, its row and column beside those of a quad, its octet in a block of weights.
-struct Place { plane: u32, row: u32, column: u32, octet: u32 }
-
-// Beside this row none is inside, whatever is added.
-const OUTSIDE: u32 = 0x40000000u;
+var<workgroup> octets: array<u32, SLAB>; // of a k in a block of weights
 
 // The taps that the pixels of a phase meet: `first` and every `every`-th. A forward pass has one phase.
 struct Taps1d { first: u32, every: u32, count: u32 }
@@ -58,7 +52,7 @@ fn taps_of(phase: u32, pad: u32, every: u32, kernel: u32) -> Taps1d {
     return Taps1d(first, every, (max(kernel, first) - first + every - 1u) / every);
 }
 
-fn place_of(k: u32, depth: u32, rows: Taps1d, columns: Taps1d) -> Place {
+fn find(lane: u32, k: u32, depth: u32, rows: Taps1d, columns: Taps1d) {
     // Beyond the last k: some weight, and zeros for it.
     let known = min(k, depth - 1u);
     let window = rows.count * columns.count;
@@ -66,16 +60,17 @@ fn place_of(k: u32, depth: u32, rows: Taps1d, columns: Taps1d) -> Place {
     let r = known % window / columns.count;
     let c = known % columns.count;
     let tap = (rows.first + r * rows.every) * params.kernel_width + columns.first + c * columns.every;
-    return Place(
+    octets[lane] = i * params.kernel_height * params.kernel_width + tap;
+    places[lane] = Place(
         i * params.height * params.width,
         select(OUTSIDE, select(r, 0u - r, TRANSPOSED), k < depth),
         select(c, 0u - c, TRANSPOSED),
-        i * params.kernel_height * params.kernel_width + tap,
     );
 }
 
-// Words between the columns of a quad of y.
+// Words between the columns of a quad of y, and of what it meets of x.
 fn apart() -> u32 { return select(1u, params.stride_x, TRANSPOSED); }
+fn x_step() -> u32 { return select(params.stride_x, 1u, TRANSPOSED); }
 
 // The first pixel of a quad of y. What lies beyond the last image, row or column is not there.
 struct Quad { n: u32, row: u32, column: u32, there: bool }
@@ -87,23 +82,8 @@ fn quad_of(number: u32, phase_y: u32, phase_x: u32) -> Quad {
     let n = number / quads;
     let row = number % quads / across * every_y + phase_y;
     let column = number % across * (4u * apart()) + phase_x;
-    return Quad(params.first_image + n, row, column, n < params.images && row < params.out_height && column < params.out_width);
-}
-
-// What a quad meets of x at a place; `row` and `column` are where the quad's first tap is. Above and left of x they wrap
-// to large numbers.
-fn patch_at(place: Place, image: u32, first_row: u32, first_column: u32) -> vec4f {
-    let row = first_row + place.row;
-    let column = first_column + place.column;
-    if row >= params.height { return vec4f(0.0); }
-    let line = image + place.plane + row * params.width;
-    let step = select(params.stride_x, 1u, TRANSPOSED);
-    let whole = step == 1u && column < params.width && column + 3u < params.width;
-    if whole && (line + column) % 4u == 0u { return x_quad(line + column); }
-    let columns = column + vec4u(0u, 1u, 2u, 3u) * step;
-    let at = line + min(columns, vec4u(params.width - 1u));
-    let values = vec4f(x_word(at.x), x_word(at.y), x_word(at.z), x_word(at.w));
-    return select(vec4f(0.0), values, columns < vec4u(params.width));
+    let there = n < params.images && row < params.out_height && column < params.out_width;
+    return Quad(params.first_image + n, row, column, there);
 }
 
 fn keep_quad(tile: Tile, quad: Quad, block: u32) {
@@ -144,13 +124,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var a = Tile();
     var b = Tile();
     for (var first = 0u; first < depth; first += SLAB) {
-        if lane < SLAB { places[lane] = place_of(first + lane, depth, rows, columns); }
+        if lane < SLAB { find(lane, first + lane, depth, rows, columns); }
         workgroupBarrier(); // places are there, and the slab before was read
         for (var at = lane; at < BLOCKS * 2u * SLAB; at += LANES) {
             let of_block = at % (2u * SLAB);
             let block = at / (2u * SLAB);
-            let octets = min(first_block + block, blocks - 1u) * params.inputs * params.kernel_height * params.kernel_width;
-            let octet = octets + places[of_block / 2u].octet;
+            let all = params.inputs * params.kernel_height * params.kernel_width;
+            let octet = min(first_block + block, blocks - 1u) * all + octets[of_block / 2u];
             weights[block * BLOCK_STRIDE + of_block] = w[2u * octet + of_block % 2u - params.w_skip / 4u];
         }
         for (var at = lane; at < PATCHES; at += LANES) {

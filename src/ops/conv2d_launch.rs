@@ -1,7 +1,7 @@
-//! How the packed convolutions are cut into launches: whole, or in the shares that are copied to texels at a time.
+//! How the packed convolutions are launched: in which variant, and whole or in the shares that are copied to texels at a time.
 
 use crate::Result;
-use crate::gpu::{Adapter, AdapterKind, Recording, Words, uniform};
+use crate::gpu::{Adapter, AdapterKind, Kernel, Recording, Words, uniform};
 
 /// Invocations in a workgroup, the static choice first.
 const WORKGROUPS: [u32; 3] = [32, 64, 128];
@@ -14,15 +14,15 @@ const WORKGROUPS_OF_CPUS: [u32; 3] = [8, 16, 32];
 const TEXEL_WORDS: u32 = 3 << 18;
 
 /// What a workgroup of shaders/conv2d_gemm.wgsl computes: so many blocks of eight output channels, for this many pairs of
-/// quads. Blocks divide the eight that shares begin at multiples of.
+/// quads. Shares begin at multiples of eight blocks, and tiles may not lie across two.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GemmTile {
     pub blocks: u32,
     pub pairs: u32,
 }
 
-/// By the channels and pixels of a tile: for layers of many channels, and of 32.
-const GEMM: [(&str, GemmTile); 2] = [
+/// By the channels and pixels of a tile: for layers of many channels, and of 32. A weight gradient knows the first alone.
+pub(super) const GEMM: [(&str, GemmTile); 2] = [
     ("gemm 64x64", GemmTile { blocks: 8, pairs: 8 }),
     ("gemm 32x128", GemmTile { blocks: 4, pairs: 16 }),
 ];
@@ -36,49 +36,30 @@ pub(super) enum Variant {
     Gemm(GemmTile),
 }
 
-/// The variant to record. Without measurements it is direct: what workgroup memory is worth differs from GPU to GPU, and is
-/// a loss on CPU rasterisers, where tuning does not try it either. `gemm` says whether the weights are packed for it.
-/// Nothing of it reaches a page, whose file is to stay small.
+/// The variant to record: direct, in workgroups of some size, or one of these tiles. Without measurements it is direct: what workgroup
+/// memory is worth differs from GPU to GPU, and is a loss on CPU rasterisers, where tuning does not try it either. Nothing
+/// of it reaches a page, whose file is to stay small.
 pub(super) fn variant(
     to: &mut Recording,
     family: &'static str,
     of: &Params,
-    gemm: bool,
+    tiles: &[(&'static str, GemmTile)],
 ) -> Result<Variant> {
-    let gemm = gemm && !cfg!(target_arch = "wasm32") && to.adapter().kind != AdapterKind::Cpu;
-    let tiles: &[(&str, GemmTile)] = if gemm { &GEMM } else { &[] };
-    let (sizes, mut names) = workgroups(to);
+    let cpu = to.adapter().kind == AdapterKind::Cpu;
+    let tiles = if cpu || cfg!(target_arch = "wasm32") { &[] } else { tiles };
+    // The static choice is the same whatever the launch, so that one pipeline does for all.
+    let (sizes, mut names) = match cpu {
+        true => (WORKGROUPS_OF_CPUS, vec!["8", "16", "32"]),
+        false => (WORKGROUPS, vec!["32", "64", "128"]),
+    };
     names.extend(tiles.iter().map(|(name, _)| *name));
-    let place = ask(to, family, of, &names)?;
-    let tile = place.checked_sub(sizes.len()).and_then(|place| tiles.get(place));
-    let direct = Variant::Direct(sizes.get(place).copied().unwrap_or(8));
-    Ok(tile.map_or(direct, |(_, tile)| Variant::Gemm(*tile)))
-}
-
-/// Invocations in a workgroup: without measurements the same whatever the launch, so that one pipeline does for all.
-pub(super) fn workgroup(to: &mut Recording, family: &'static str, of: &Params) -> Result<u32> {
-    let (sizes, names) = workgroups(to);
-    let place = ask(to, family, of, &names)?;
-    Ok(sizes.get(place).copied().unwrap_or(8))
-}
-
-fn workgroups(to: &Recording) -> ([u32; 3], Vec<&'static str>) {
-    match to.adapter().kind {
-        AdapterKind::Cpu => (WORKGROUPS_OF_CPUS, vec!["8", "16", "32"]),
-        _ => (WORKGROUPS, vec!["32", "64", "128"]),
-    }
-}
-
-fn ask(
-    to: &mut Recording,
-    family: &'static str,
-    of: &Params,
-    names: &[&'static str],
-) -> Result<usize> {
     let sides =
         [of.images, of.inputs, of.height, of.width, of.outputs, of.out_height, of.out_width];
     let kernel = [of.kernel_height, of.kernel_width];
-    to.choose(family, &[&sides[..], &kernel].concat(), names, 0)
+    let place = to.choose(family, &[&sides[..], &kernel].concat(), &names, 0)?;
+    let tile = place.checked_sub(sizes.len()).and_then(|place| tiles.get(place));
+    let direct = Variant::Direct(sizes.get(place).copied().unwrap_or(8));
+    Ok(tile.map_or(direct, |(_, tile)| Variant::Gemm(*tile)))
 }
 
 /// `count` in as few shares of at most `most` as possible, all of about this size.
@@ -137,6 +118,11 @@ impl Params {
 pub(super) fn reads_texels(adapter: &Adapter) -> bool {
     let subgroups = adapter.subgroup.is_some_and(|size| size >= 8);
     !cfg!(target_arch = "wasm32") && adapter.kind == AdapterKind::Cpu && subgroups
+}
+
+/// A kernel without its text on pages, which are to stay small.
+pub(super) const fn off_pages(kernel: Kernel) -> Kernel {
+    Kernel { source: if cfg!(target_arch = "wasm32") { &[] } else { kernel.source }, ..kernel }
 }
 
 /// A kernel's text: none where it cannot run, which keeps a page's file small. wgpu gives browsers no subgroups.

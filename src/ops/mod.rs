@@ -257,6 +257,7 @@ pub static KERNELS: &[&Kernel] = &[
     &packed_conv2d::TAPS.storage,
     &packed_conv2d::TAPS.texels,
     &packed_conv2d::WINOGRAD,
+    &packed_weight_gradient::GEMM,
     &packed_weight_gradient::NINE,
     &packed_weight_gradient::NINE_TEXELS,
     &packed_weight_gradient::SUM_PARTS,

@@ -5,7 +5,8 @@
 use super::ReluMask;
 use super::conv2d::Conv2d;
 use super::conv2d_launch::{
-    GemmTile, Params, Share, Variant, reads_texels, texel_shares, text, variant,
+    GEMM as TILES, GemmTile, Params, Share, Variant, off_pages, reads_texels, texel_shares, text,
+    variant,
 };
 use super::epilogue::{Epilogue, Residual};
 use super::pack_weights::PackWeights;
@@ -110,14 +111,9 @@ pub static DOUBLE: Reads = reads!(
 /// Any kernel, stride and padding, either direction.
 pub static TAPS: Reads = reads!("conv2d_taps", "conv2d_taps_texels", "conv2d_store_words");
 
-/// Without its text on pages, which are to stay small.
-const fn off_pages(kernel: Kernel) -> Kernel {
-    Kernel { source: if cfg!(target_arch = "wasm32") { &[] } else { kernel.source }, ..kernel }
-}
-
 macro_rules! gemm {
     ($name:literal $(, $store:literal)*) => {
-        off_pages(packed!($name, "conv2d_gemm", "storage", "params", Read, 0, "conv2d_tile" $(, $store)*))
+        off_pages(packed!($name, "conv2d_gemm", "storage", "params", Read, 0, "conv2d_tile", "conv2d_patch" $(, $store)*))
     };
 }
 
@@ -420,8 +416,9 @@ impl Op for PackedConv2d {
         let y = next(true).ok_or_else(few)?.buffer;
         // What is written has to be bound to something that is not read.
         let bits_buffer = next(bits).unwrap_or_else(|| launch.to.scratch(UNUSED, 4).into());
-        let gemm = self.way() != Way::Winograd;
-        let variant = variant(launch.to, self.name(), &params, gemm)?;
+        // Its weights are packed in another way.
+        let tiles: &[_] = if self.way() == Way::Winograd { &[] } else { &TILES };
+        let variant = variant(launch.to, self.name(), &params, tiles)?;
         let adapter = launch.to.adapter();
         let texels = reads_texels(adapter);
         // Other CPU rasterisers compile slowly: there the launch says what constants say elsewhere.
