@@ -21,45 +21,47 @@ pub(super) struct GemmTile {
     pub pairs: u32,
 }
 
-/// By the channels and pixels of a tile: for layers of many channels, and of 32. A weight gradient knows the first alone.
-pub(super) const GEMM: [(&str, GemmTile); 2] = [
-    ("gemm 64x64", GemmTile { blocks: 8, pairs: 8 }),
-    ("gemm 32x128", GemmTile { blocks: 4, pairs: 16 }),
-];
+/// For layers of many channels, and of 32: 64 channels by 64 pixels, 32 by 128.
+const TILES: [GemmTile; 2] = [GemmTile { blocks: 8, pairs: 8 }, GemmTile { blocks: 4, pairs: 16 }];
+
+/// What tuning chooses among on GPUs: [`WORKGROUPS`], and then [`TILES`].
+const VARIANTS: [&str; 5] = ["32", "64", "128", "gemm 64x64", "gemm 32x128"];
 
 /// How a packed convolution is computed.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Variant {
-    /// By invocations on their own, in workgroups of this size.
-    Direct(u32),
-    /// By whole workgroups.
-    Gemm(GemmTile),
+pub(super) struct Variant {
+    /// Invocations in a workgroup of those that compute on their own.
+    pub workgroup: u32,
+    tile: Option<GemmTile>,
 }
 
-/// The variant to record: direct, in workgroups of some size, or one of these tiles. Without measurements it is direct: what workgroup
-/// memory is worth differs from GPU to GPU, and is a loss on CPU rasterisers, where tuning does not try it either. Nothing
-/// of it reaches a page, whose file is to stay small.
+impl Variant {
+    /// The tile, if whole workgroups compute. Never on a page, whose file is to stay small: it holds nothing of what follows.
+    pub(super) fn tile(self) -> Option<GemmTile> {
+        if cfg!(target_arch = "wasm32") { None } else { self.tile }
+    }
+}
+
+/// The variant to record: direct, in workgroups of some size, or one of the first `tiles` [`TILES`]. Without measurements it
+/// is direct, and the same whatever the launch, so that one pipeline does for all: what workgroup memory is worth differs
+/// from GPU to GPU. On CPU rasterisers it is a loss, and tuning does not try it either.
 pub(super) fn variant(
     to: &mut Recording,
     family: &'static str,
     of: &Params,
-    tiles: &[(&'static str, GemmTile)],
+    tiles: usize,
 ) -> Result<Variant> {
-    let cpu = to.adapter().kind == AdapterKind::Cpu;
-    let tiles = if cpu || cfg!(target_arch = "wasm32") { &[] } else { tiles };
-    // The static choice is the same whatever the launch, so that one pipeline does for all.
-    let (sizes, mut names) = match cpu {
-        true => (WORKGROUPS_OF_CPUS, vec!["8", "16", "32"]),
-        false => (WORKGROUPS, vec!["32", "64", "128"]),
+    let tiles = if cfg!(target_arch = "wasm32") { 0 } else { tiles };
+    let (sizes, names): (_, &[_]) = match to.adapter().kind {
+        AdapterKind::Cpu => (WORKGROUPS_OF_CPUS, &["8", "16", "32"]),
+        _ => (WORKGROUPS, VARIANTS.get(..WORKGROUPS.len() + tiles).unwrap_or(&VARIANTS)),
     };
-    names.extend(tiles.iter().map(|(name, _)| *name));
     let sides =
         [of.images, of.inputs, of.height, of.width, of.outputs, of.out_height, of.out_width];
     let kernel = [of.kernel_height, of.kernel_width];
-    let place = to.choose(family, &[&sides[..], &kernel].concat(), &names, 0)?;
-    let tile = place.checked_sub(sizes.len()).and_then(|place| tiles.get(place));
-    let direct = Variant::Direct(sizes.get(place).copied().unwrap_or(8));
-    Ok(tile.map_or(direct, |(_, tile)| Variant::Gemm(*tile)))
+    let place = to.choose(family, &[&sides[..], &kernel].concat(), names, 0)?;
+    let tile = place.checked_sub(sizes.len()).and_then(|place| TILES.get(place).copied());
+    Ok(Variant { workgroup: sizes.get(place).copied().unwrap_or(8), tile })
 }
 
 /// `count` in as few shares of at most `most` as possible, all of about this size.

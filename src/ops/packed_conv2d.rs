@@ -5,8 +5,7 @@
 use super::ReluMask;
 use super::conv2d::Conv2d;
 use super::conv2d_launch::{
-    GEMM as TILES, GemmTile, Params, Share, Variant, off_pages, reads_texels, texel_shares, text,
-    variant,
+    GemmTile, Params, Share, off_pages, reads_texels, texel_shares, text, variant,
 };
 use super::epilogue::{Epilogue, Residual};
 use super::pack_weights::PackWeights;
@@ -416,8 +415,8 @@ impl Op for PackedConv2d {
         let y = next(true).ok_or_else(few)?.buffer;
         // What is written has to be bound to something that is not read.
         let bits_buffer = next(bits).unwrap_or_else(|| launch.to.scratch(UNUSED, 4).into());
-        // Its weights are packed in another way.
-        let tiles: &[_] = if self.way() == Way::Winograd { &[] } else { &TILES };
+        // Winograd's weights are packed in another way.
+        let tiles = if self.way() == Way::Winograd { 0 } else { 2 };
         let variant = variant(launch.to, self.name(), &params, tiles)?;
         let adapter = launch.to.adapter();
         let texels = reads_texels(adapter);
@@ -429,9 +428,9 @@ impl Op for PackedConv2d {
         } else {
             storage_shares(&params, adapter.max_binding)?
         };
-        let chosen = match variant {
-            Variant::Direct(workgroup) => self.direct(&params, workgroup, texels, one_for_all),
-            Variant::Gemm(tile) => self.gemm(&params, tile),
+        let chosen = match variant.tile() {
+            Some(tile) => self.gemm(&params, tile),
+            None => self.direct(&params, variant.workgroup, texels, one_for_all),
         };
         let Chosen { kernel, mut constants, tiles, workgroup, blocks, phases } = chosen;
         if texels {

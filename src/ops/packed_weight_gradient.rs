@@ -4,8 +4,7 @@
 
 use super::conv2d::Conv2d;
 use super::conv2d_launch::{
-    GEMM as TILES, Params, Share, Variant, off_pages, reads_texels, texel_pair_shares, text,
-    variant,
+    Params, Share, off_pages, reads_texels, texel_pair_shares, text, variant,
 };
 use crate::Result;
 use crate::gpu::{Access::*, Adapter, Binding, BufferId, Kernel, Recording, uniform};
@@ -193,21 +192,18 @@ impl Op for PackedWeightGradient {
             (false, false) => &TAPS,
         };
         let all = whole(self.conv.params(self.x, self.w)?);
-        let tiles: &[_] = if self.texels { &[] } else { &TILES[..1] };
-        let variant = variant(launch.to, self.name(), &all, tiles)?;
+        let variant = variant(launch.to, self.name(), &all, 1)?;
         let shares = self.shares()?;
         let parts = self.parts(&shares);
         let images = shares.first().map_or(1, |share| share.params.images);
-        let workgroup = match variant {
-            Variant::Direct(workgroup) => workgroup,
-            Variant::Gemm(_) => {
-                let params = Params { w_skip: images, ..all };
-                let positions = params.inputs * rows * columns;
-                let grid = [positions.div_ceil(64), params.outputs.div_ceil(64), parts];
-                launch.to.dispatch(&GEMM, &[], params, &[dy, x, partials], grid)?;
-                return self.sum(launch.to, parts, [partials, dw]);
-            }
-        };
+        if variant.tile().is_some() {
+            let params = Params { w_skip: images, ..all };
+            let positions = params.inputs * rows * columns;
+            let grid = [positions.div_ceil(64), params.outputs.div_ceil(64), parts];
+            launch.to.dispatch(&GEMM, &[], params, &[dy, x, partials], grid)?;
+            return self.sum(launch.to, parts, [partials, dw]);
+        }
+        let workgroup = variant.workgroup;
         for Share { params, x: of_x, y: of_dy, blocks, .. } in shares {
             // An invocation for all weights of an in channel, or for each.
             let each = if nine { 1 } else { rows * columns };
