@@ -7,14 +7,12 @@
 //   x, dy     [image][channel][row][column]; dy's width divisible by 4, x's height and width dy's or twice dy's
 //   partials  [part w_skip of the launch][out channel][in channel][row][column], added to where epilogue is 1
 //
-// Host side: src/ops/packed_weight_gradient.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_*.wgsl.
+// Host side: src/ops/packed_weight_gradient.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_*.wgsl,
+// shared/conv2d_weight_sums.wgsl.
 
 override HALVE: bool = false;
 
 @group(0) @binding(3) var<storage, read_write> partials: array<f32>;
-
-// One weight of eight out channels.
-struct Sums { s0: f32, s1: f32, s2: f32, s3: f32, s4: f32, s5: f32, s6: f32, s7: f32 }
 
 // What the three columns of the kernel meet, for four columns of dy.
 struct Line { left: vec4f, middle: vec4f, right: vec4f }
@@ -33,17 +31,6 @@ fn line(first: u32, row: u32, column: u32) -> Line {
     let has_right = column + 4u < params.width;
     let after = x_word(at + select(3u, 4u, has_right)) * select(0.0, inside, has_right);
     return Line(vec4f(before, a.xyz), a, vec4f(a.yzw, after));
-}
-
-fn add(sums: ptr<function, Sums>, d: Eight, by: vec4f) {
-    (*sums).s0 += dot(d.d0, by);
-    (*sums).s1 += dot(d.d1, by);
-    (*sums).s2 += dot(d.d2, by);
-    (*sums).s3 += dot(d.d3, by);
-    (*sums).s4 += dot(d.d4, by);
-    (*sums).s5 += dot(d.d5, by);
-    (*sums).s6 += dot(d.d6, by);
-    (*sums).s7 += dot(d.d7, by);
 }
 
 fn keep_one(o: u32, i: u32, weight: u32, value: f32) {

@@ -1,10 +1,8 @@
 // What one invocation of a packed convolution holds: eight channels of quads, added to a kernel row at a time. Nothing is
-// indexed by a loop: that would put it in memory.
+// indexed by a loop: that would put it in memory. Appended with it: what stores a channel.
 
 // Output channels that are not padding: what lies beyond 1 or 4 is left out.
 override CHANNELS: u32 = 8u;
-
-@group(0) @binding(6) var<storage, read_write> y: array<vec4f>;
 
 // Four columns of eight channels.
 struct Tile { c0: vec4f, c1: vec4f, c2: vec4f, c3: vec4f, c4: vec4f, c5: vec4f, c6: vec4f, c7: vec4f }
@@ -83,16 +81,4 @@ fn keep(tile: Tile, o: u32, at: u32, plane: u32, through: u32) -> u32 {
 // With the mask's word and the bits' at `word`.
 fn keep_at(tile: Tile, o: u32, at: u32, plane: u32, word: u32) {
     keep_word(word, keep(tile, o, at, plane, mask_word(word)));
-}
-
-// Returns where the result is above 0, as bits if these are wanted.
-fn keep_channel(o: u32, at: u32, value: vec4f, through: u32) -> u32 {
-    if o >= params.outputs { return 0u; }
-    var rest = vec4f(0.0);
-    if residual_place() > 0u { rest = residual_quad(at); }
-    var kept = vec4f(1.0);
-    if has_mask() { kept = let_through(through); }
-    let result = epilogue(o, value, rest, kept);
-    y[at / 4u] = result;
-    return select(0u, above_zero(result), has_bits());
 }

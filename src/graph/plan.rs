@@ -110,8 +110,8 @@ impl Plan {
         Self::with(graph, wanted, changing, adapter, &Arc::default())
     }
 
-    /// The same with choices that were measured.
-    pub(super) fn with(
+    /// The same with choices that were measured, or that somebody made of what was [asked](Self::asked).
+    pub fn with(
         graph: &Graph,
         wanted: &[Value],
         changing: &[Value],
@@ -257,7 +257,7 @@ impl Plan {
     }
 
     /// What nodes asked while they were recorded, and the nodes.
-    pub(super) fn asked(&self) -> &[(Question, Node)] {
+    pub fn asked(&self) -> &[(Question, Node)] {
         &self.asked
     }
 

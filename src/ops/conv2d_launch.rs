@@ -1,7 +1,11 @@
-//! How the packed convolutions are cut into launches: whole, or in the shares that are copied to texels at a time.
+//! How the packed convolutions are launched: in which variant, and whole or in the shares that are copied to texels at a time.
 
 use crate::Result;
 use crate::gpu::{Adapter, AdapterKind, Kernel, Recording, Words, uniform};
+
+/// Whether there is what pages do without, whose file is to stay small: Winograd's filtering, half precision, products of
+/// matrices by workgroups. Browsers keep the direct kernels.
+pub(super) const NATIVE: bool = !cfg!(target_arch = "wasm32");
 
 /// Invocations in a workgroup, the static choice first.
 const WORKGROUPS: [u32; 3] = [32, 64, 128];
@@ -13,17 +17,55 @@ const WORKGROUPS_OF_CPUS: [u32; 3] = [8, 16, 32];
 /// the copy takes is bounded, and stays in a cache.
 const TEXEL_WORDS: u32 = 3 << 18;
 
-/// Invocations in a workgroup: without measurements the same whatever the launch, so that one pipeline does for all.
-pub(super) fn workgroup(to: &mut Recording, family: &'static str, of: &Params) -> Result<u32> {
-    let (sizes, names) = match to.adapter().kind {
-        AdapterKind::Cpu => (WORKGROUPS_OF_CPUS, ["8", "16", "32"]),
-        _ => (WORKGROUPS, ["32", "64", "128"]),
+/// What a workgroup of shaders/conv2d_gemm.wgsl computes: so many blocks of eight output channels, for this many pairs of
+/// quads. Shares begin at multiples of eight blocks, and tiles may not lie across two.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GemmTile {
+    pub blocks: u32,
+    pub pairs: u32,
+}
+
+/// For layers of many channels, and of 32: 64 channels by 64 pixels, 32 by 128.
+const TILES: [GemmTile; 2] = [GemmTile { blocks: 8, pairs: 8 }, GemmTile { blocks: 4, pairs: 16 }];
+
+/// What tuning chooses among on GPUs: [`WORKGROUPS`], and then [`TILES`].
+const VARIANTS: [&str; 5] = ["32", "64", "128", "gemm 64x64", "gemm 32x128"];
+
+/// How a packed convolution is computed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Variant {
+    /// Invocations in a workgroup of those that compute on their own.
+    pub workgroup: u32,
+    tile: Option<GemmTile>,
+}
+
+impl Variant {
+    /// The tile, if whole workgroups compute. Never on a page, whose file is to stay small: it holds nothing of what follows.
+    pub(super) fn tile(self) -> Option<GemmTile> {
+        if NATIVE { self.tile } else { None }
+    }
+}
+
+/// The variant to record: direct, in workgroups of some size, or one of the first `tiles` [`TILES`]. Without measurements it
+/// is direct, and the same whatever the launch, so that one pipeline does for all: what workgroup memory is worth differs
+/// from GPU to GPU. On CPU rasterisers it is a loss, and tuning does not try it either.
+pub(super) fn variant(
+    to: &mut Recording,
+    family: &'static str,
+    of: &Params,
+    tiles: usize,
+) -> Result<Variant> {
+    let tiles = if NATIVE { tiles } else { 0 };
+    let (sizes, names): (_, &[_]) = match to.adapter().kind {
+        AdapterKind::Cpu => (WORKGROUPS_OF_CPUS, &["8", "16", "32"]),
+        _ => (WORKGROUPS, VARIANTS.get(..WORKGROUPS.len() + tiles).unwrap_or(&VARIANTS)),
     };
     let sides =
         [of.images, of.inputs, of.height, of.width, of.outputs, of.out_height, of.out_width];
     let kernel = [of.kernel_height, of.kernel_width];
-    let place = to.choose(family, &[&sides[..], &kernel].concat(), &names, 0)?;
-    Ok(sizes.get(place).copied().unwrap_or(8))
+    let place = to.choose(family, &[&sides[..], &kernel].concat(), names, 0)?;
+    let tile = place.checked_sub(sizes.len()).and_then(|place| TILES.get(place).copied());
+    Ok(Variant { workgroup: sizes.get(place).copied().unwrap_or(8), tile })
 }
 
 /// `count` in as few shares of at most `most` as possible, all of about this size.
@@ -81,7 +123,7 @@ impl Params {
 /// Whether texels pay: on CPU rasterisers with subgroups to share loads; not in browsers, whose wgpu has none of these.
 pub(super) fn reads_texels(adapter: &Adapter) -> bool {
     let subgroups = adapter.subgroup.is_some_and(|size| size >= 8);
-    !cfg!(target_arch = "wasm32") && adapter.kind == AdapterKind::Cpu && subgroups
+    NATIVE && adapter.kind == AdapterKind::Cpu && subgroups
 }
 
 /// A kernel's text: none where it cannot run, which keeps a page's file small. wgpu gives browsers no subgroups.
@@ -89,12 +131,8 @@ pub(super) const fn text(
     source: &'static [&'static str],
     subgroup: u32,
 ) -> &'static [&'static str] {
-    if cfg!(target_arch = "wasm32") && subgroup > 0 { &[] } else { source }
+    if NATIVE || subgroup == 0 { source } else { &[] }
 }
-
-/// Whether there is what pages do without, whose file is to stay small: Winograd's filtering, half precision, products of
-/// matrices by workgroups. Browsers keep the direct kernels.
-pub(super) const NATIVE: bool = !cfg!(target_arch = "wasm32");
 
 /// A kernel, in pages without its text.
 pub(super) const fn natively(kernel: Kernel) -> Kernel {

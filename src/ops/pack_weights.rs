@@ -84,14 +84,14 @@ impl PackWeights {
         let points = |filter: Winograd| (filter.points(), filter.points());
         let (rows, columns) = self.winograd.map_or((rows, columns), points);
         let packed = Shape::new(many.next_multiple_of(8), other, rows, columns)?.elements();
-        Ok(if self.half { packed / 2 } else { packed })
+        Ok(if NATIVE && self.half { packed / 2 } else { packed })
     }
 }
 
 impl Op for PackWeights {
     fn name(&self) -> &'static str {
         match self.winograd.filter(|_| NATIVE) {
-            None if self.half => PACK_HALF.name,
+            None if NATIVE && self.half => PACK_HALF.name,
             None => PACK.name,
             Some(Winograd::Fused) => PACK_WINOGRAD.name,
             Some(Winograd::Two | Winograd::Four) => WINOGRAD_WEIGHTS.name,
@@ -123,7 +123,7 @@ impl Op for PackWeights {
         }
         let constants =
             [("TRANSPOSED", f64::from(self.transposed)), ("FLIPPED", f64::from(self.flipped))];
-        let (kernel, in_word) = if self.half { (&PACK_HALF, 2) } else { (&PACK, 1) };
+        let (kernel, in_word) = if NATIVE && self.half { (&PACK_HALF, 2) } else { (&PACK, 1) };
         let most = launch.to.adapter().max_binding / 4;
         let each = inputs * kernel_height * kernel_width;
         if self.transposed || u64::from(w.elements().max(packed.elements())) <= most {

@@ -5,7 +5,7 @@
 use super::ReluMask;
 use super::conv2d::Conv2d;
 use super::conv2d_launch::{
-    NATIVE, Params, Share, natively, reads_texels, texel_shares, text, workgroup,
+    GemmTile, NATIVE, Params, Share, natively, reads_texels, texel_shares, text, variant,
 };
 use super::epilogue::{Epilogue, Residual};
 use super::pack_weights::PackWeights;
@@ -66,15 +66,28 @@ pub struct Reads {
 }
 
 /// 3x3, stride 1, padding 1, rows of whole quads, either direction: by Winograd's filtering, on CPU rasterisers.
-pub static WINOGRAD: Kernel =
-    packed!("conv2d_winograd", "conv2d_winograd", "texels", "constants", Texels, 8, "conv2d_tile");
+pub static WINOGRAD: Kernel = packed!(
+    "conv2d_winograd",
+    "conv2d_winograd",
+    "texels",
+    "constants",
+    Texels,
+    8,
+    "conv2d_tile",
+    "conv2d_store_quads"
+);
 /// The same directly.
-pub static QUADS: Reads =
-    reads!("conv2d_quads", "conv2d_quads_half", "conv2d_quads_texels", "conv2d_tile");
+pub static QUADS: Reads = reads!(
+    "conv2d_quads",
+    "conv2d_quads_half",
+    "conv2d_quads_texels",
+    "conv2d_tile",
+    "conv2d_store_quads"
+);
 /// A kernel of CPU rasterisers without subgroups.
 macro_rules! tall {
     ($stem:literal $(, $more:literal)*) => {
-        packed!($stem, $stem, "storage", "params", Read, 0, "conv2d_octet_full", "conv2d_tile", "conv2d_channels" $(, $more)*)
+        packed!($stem, $stem, "storage", "params", Read, 0, "conv2d_octet_full", "conv2d_tile", "conv2d_store_quads", "conv2d_channels" $(, $more)*)
     };
 }
 
@@ -85,14 +98,20 @@ pub static HALVE_TALL: Kernel = tall!("conv2d_halve_tall", "conv2d_nine", "conv2
 /// As [`DOUBLE`] on them, of 3x3.
 pub static DOUBLE_TALL: Kernel = tall!("conv2d_double_tall", "conv2d_nine", "conv2d_shifted");
 /// 1x1, stride 1 in either direction, or stride 2 that halves both sides.
-pub static POINT: Reads =
-    reads!("conv2d_point", "conv2d_point_half", "conv2d_point_texels", "conv2d_tile");
+pub static POINT: Reads = reads!(
+    "conv2d_point",
+    "conv2d_point_half",
+    "conv2d_point_texels",
+    "conv2d_tile",
+    "conv2d_store_quads"
+);
 /// 3x3, stride 2 that halves both sides.
 pub static HALVE: Reads = reads!(
     "conv2d_halve",
     "conv2d_halve_half",
     "conv2d_halve_texels",
     "conv2d_tile",
+    "conv2d_store_quads",
     "conv2d_halve_line"
 );
 /// Its derivative for x, and that of 1x1.
@@ -101,10 +120,24 @@ pub static DOUBLE: Reads = reads!(
     "conv2d_double_half",
     "conv2d_double_texels",
     "conv2d_tile",
+    "conv2d_store_quads",
     "conv2d_shifted"
 );
 /// Any kernel, stride and padding, either direction.
-pub static TAPS: Reads = reads!("conv2d_taps", "conv2d_taps_half", "conv2d_taps_texels");
+pub static TAPS: Reads =
+    reads!("conv2d_taps", "conv2d_taps_half", "conv2d_taps_texels", "conv2d_store_words");
+
+macro_rules! gemm {
+    ($name:literal $(, $store:literal)*) => {
+        natively(packed!($name, "conv2d_gemm", "storage", "params", Read, 0, "conv2d_octet_full", "conv2d_tile", "conv2d_patch" $(, $store)*))
+    };
+}
+
+/// What all of the above compute, by whole workgroups, for rows of whole quads.
+pub static GEMM: Kernel = gemm!("conv2d_gemm", "conv2d_store_quads");
+/// The same for rows of any width, and where the columns of a phase are not beside each other.
+pub static GEMM_WORDS: Kernel =
+    gemm!("conv2d_gemm_words", "conv2d_store_words", "conv2d_gemm_words");
 
 /// A convolution (inputs x, packed weights) or its derivative for x (inputs dy, packed weights), then
 /// what the epilogue takes; output y or dx, and its bits where the epilogue says so.
@@ -163,8 +196,12 @@ fn storage_shares(params: &Params, half: bool, max_binding: u64) -> Result<Vec<S
 struct Chosen {
     kernel: &'static Kernel,
     constants: Vec<(&'static str, f64)>,
-    /// Invocations for an image and eight output channels.
+    /// Tiles of an image and eight output channels.
     tiles: u32,
+    /// Of those, in a workgroup.
+    workgroup: u32,
+    /// Blocks of eight output channels, in a workgroup.
+    blocks: u32,
     /// Workgroups in z.
     phases: u32,
 }
@@ -280,16 +317,38 @@ impl PackedConv2d {
         }
     }
 
-    fn choose(&self, params: &Params, texels: bool, one_for_all: bool) -> Chosen {
+    /// Quads of an image and eight output channels, of one of so many phases: a strided derivative's rows and columns fall
+    /// into phases that meet different taps.
+    fn phases(&self, params: &Params) -> (u32, u32) {
+        let [every_y, every_x] = if self.transposed { self.conv.stride } else { [1, 1] };
+        let across = params.out_width.div_ceil(every_x).div_ceil(4);
+        (params.out_height.div_ceil(every_y) * across, every_y * every_x)
+    }
+
+    fn gemm(&self, params: &Params, GemmTile { blocks, pairs }: GemmTile) -> Chosen {
+        let (tiles, phases) = self.phases(params);
+        let side_by_side = !self.transposed || self.conv.stride[1] == 1;
+        let quads = side_by_side && params.out_width.is_multiple_of(4);
+        let constants = vec![
+            // Of weights that are packed flipped, the derivative is a forward pass.
+            ("TRANSPOSED", f64::from(self.transposed && !self.packing().flipped)),
+            ("BLOCKS", f64::from(blocks)),
+            ("PAIRS", f64::from(pairs)),
+        ];
+        let kernel = if quads { &GEMM } else { &GEMM_WORDS };
+        Chosen { kernel, constants, tiles, workgroup: 2 * pairs, blocks, phases }
+    }
+
+    fn direct(&self, params: &Params, workgroup: u32, texels: bool, one_for_all: bool) -> Chosen {
+        let mut constants = vec![("WORKGROUP", f64::from(workgroup))];
         if one_for_all && let Some((kernel, tiles)) = self.tall(params) {
-            return Chosen { kernel, constants: Vec::new(), tiles, phases: 1 };
+            return Chosen { kernel, constants, tiles, workgroup, blocks: 1, phases: 1 };
         }
-        let mut constants = Vec::new();
         let way = self.way();
         if !matches!(way, Way::Taps | Way::Winograd) {
             constants.push(("CHANNELS", f64::from(params.outputs.min(8))));
         }
-        let pick = |reads: &'static Reads| match (texels, self.half) {
+        let pick = |reads: &'static Reads| match (texels, NATIVE && self.half) {
             (true, _) => &reads.texels,
             (false, true) => &reads.half,
             (false, false) => &reads.storage,
@@ -319,14 +378,11 @@ impl PackedConv2d {
                 constants.push(("TRANSPOSED", f64::from(self.transposed)));
                 constants.push(("STRIDE_Y", f64::from(params.stride_y)));
                 constants.push(("STRIDE_X", f64::from(params.stride_x)));
-                // A strided derivative's rows and columns fall into phases that meet different taps.
-                let [every_y, every_x] = if self.transposed { self.conv.stride } else { [1, 1] };
-                let across = params.out_width.div_ceil(every_x).div_ceil(4);
-                let tiles = params.out_height.div_ceil(every_y) * across;
-                (pick(&TAPS), tiles, every_y * every_x)
+                let (tiles, phases) = self.phases(params);
+                (pick(&TAPS), tiles, phases)
             }
         };
-        Chosen { kernel, constants, tiles, phases }
+        Chosen { kernel, constants, tiles, workgroup, blocks: 1, phases }
     }
 }
 
@@ -391,7 +447,9 @@ impl Op for PackedConv2d {
             let buffers = [*x, *w, of_affine, of_mask, of_residual, y.into(), bits_buffer];
             return filter.record(launch.to, &params, buffers);
         }
-        let workgroup = workgroup(launch.to, self.name(), &params)?;
+        // These read weights that are packed plainly.
+        let tiles = if self.way() == Way::Winograd || self.half { 0 } else { 2 };
+        let variant = variant(launch.to, self.name(), &params, tiles)?;
         let adapter = launch.to.adapter();
         let texels = reads_texels(adapter);
         // Other CPU rasterisers compile slowly: there the launch says what constants say elsewhere.
@@ -404,11 +462,13 @@ impl Op for PackedConv2d {
             };
             texel_shares(&params, taps, residual != Residual::None)
         } else {
-            storage_shares(&params, self.half, adapter.max_binding)?
+            storage_shares(&params, NATIVE && self.half, adapter.max_binding)?
         };
-        let Chosen { kernel, mut constants, tiles, phases } =
-            self.choose(&params, texels, one_for_all);
-        constants.push(("WORKGROUP", f64::from(workgroup)));
+        let chosen = match variant.tile() {
+            Some(tile) => self.gemm(&params, tile),
+            None => self.direct(&params, variant.workgroup, texels, one_for_all),
+        };
+        let Chosen { kernel, mut constants, tiles, workgroup, blocks, phases } = chosen;
         if texels {
             constants.extend(self.epilogue.constants());
         }
@@ -422,8 +482,8 @@ impl Op for PackedConv2d {
                 y.into(),
                 bits_buffer,
             ];
-            let invocations = share.params.images * tiles;
-            let grid = [invocations.div_ceil(workgroup), share.blocks, phases];
+            let across = (share.params.images * tiles).div_ceil(workgroup);
+            let grid = [across, share.blocks.div_ceil(blocks), phases];
             launch.to.dispatch(kernel, &constants, share.params, &buffers, grid)?;
         }
         Ok(())

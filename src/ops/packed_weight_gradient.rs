@@ -3,9 +3,11 @@
 //! [`Conv2dWeightGradient`](super::Conv2dWeightGradient).
 
 use super::conv2d::Conv2d;
-use super::conv2d_launch::{Params, Share, reads_texels, texel_pair_shares, text, workgroup};
+use super::conv2d_launch::{
+    Params, Share, natively, reads_texels, texel_pair_shares, text, variant,
+};
 use crate::Result;
-use crate::gpu::{Access::*, Adapter, Binding, Kernel, Recording, uniform};
+use crate::gpu::{Access::*, Adapter, Binding, BufferId, Kernel, Recording, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 
 /// Parts that images are cut into where texels do not cut them: enough to fill a GPU.
@@ -18,7 +20,7 @@ uniform! {
 }
 
 macro_rules! weights {
-    ($name:literal, $file:literal, $read:literal, $access:expr, $subgroup:literal) => {
+    ($name:literal, $file:literal, $read:literal, $access:expr, $subgroup:literal $(, $more:literal)*) => {
         Kernel {
             name: $name,
             source: text(
@@ -26,6 +28,7 @@ macro_rules! weights {
                     include_str!(concat!("../../shaders/", $file)),
                     include_str!("../../shaders/shared/conv2d_launch.wgsl"),
                     include_str!(concat!("../../shaders/shared/", $read)),
+                    $(include_str!(concat!("../../shaders/shared/", $more)),)*
                 ],
                 $subgroup,
             ),
@@ -48,7 +51,8 @@ pub static NINE: Kernel = weights!(
     "conv2d_weights_nine.wgsl",
     "conv2d_pair_storage.wgsl",
     Read,
-    0
+    0,
+    "conv2d_weight_sums.wgsl"
 );
 /// The same through texels.
 pub static NINE_TEXELS: Kernel = weights!(
@@ -56,8 +60,19 @@ pub static NINE_TEXELS: Kernel = weights!(
     "conv2d_weights_nine.wgsl",
     "conv2d_pair_texels.wgsl",
     Texels,
-    8
+    8,
+    "conv2d_weight_sums.wgsl"
 );
+/// All parts of dw: any kernel, stride and padding, by whole workgroups.
+pub static GEMM: Kernel = natively(weights!(
+    "conv2d_weights_gemm",
+    "conv2d_weights_gemm.wgsl",
+    "conv2d_pair_storage.wgsl",
+    Read,
+    0,
+    "conv2d_weight_sums.wgsl",
+    "conv2d_patch.wgsl"
+));
 
 /// dw of all parts.
 pub static SUM_PARTS: Kernel = Kernel {
@@ -116,6 +131,12 @@ impl PackedWeightGradient {
         };
         Ok((0..params.images).step_by(images as usize).map(share).collect())
     }
+
+    fn sum(&self, to: &mut Recording, parts: u32, buffers: [BufferId; 2]) -> Result<()> {
+        let weights = self.w.elements();
+        let params = SumParams { weights, parts };
+        to.dispatch(&SUM_PARTS, &[], params, &buffers, Recording::grid(weights, 64)).map(drop)
+    }
 }
 
 fn whole(p: super::conv2d::Params) -> Params {
@@ -171,10 +192,18 @@ impl Op for PackedWeightGradient {
             (false, false) => &TAPS,
         };
         let all = whole(self.conv.params(self.x, self.w)?);
-        let workgroup = workgroup(launch.to, self.name(), &all)?;
+        let variant = variant(launch.to, self.name(), &all, 1)?;
         let shares = self.shares()?;
         let parts = self.parts(&shares);
         let images = shares.first().map_or(1, |share| share.params.images);
+        if variant.tile().is_some() {
+            let params = Params { w_skip: images, ..all };
+            let positions = params.inputs * rows * columns;
+            let grid = [positions.div_ceil(64), params.outputs.div_ceil(64), parts];
+            launch.to.dispatch(&GEMM, &[], params, &[dy, x, partials], grid)?;
+            return self.sum(launch.to, parts, [partials, dw]);
+        }
+        let workgroup = variant.workgroup;
         for Share { params, x: of_x, y: of_dy, blocks, .. } in shares {
             // An invocation for all weights of an in channel, or for each.
             let each = if nine { 1 } else { rows * columns };
@@ -197,10 +226,7 @@ impl Op for PackedWeightGradient {
             let params = Params { w_skip: number % parts, epilogue: adds, ..params };
             launch.to.dispatch(kernel, &constants, params, &buffers, grid)?;
         }
-        let weights = self.w.elements();
-        let params = SumParams { weights, parts };
-        let grid = Recording::grid(weights, 64);
-        launch.to.dispatch(&SUM_PARTS, &[], params, &[partials, dw], grid).map(drop)
+        self.sum(launch.to, parts, [partials, dw])
     }
 
     fn flops(&self, _: &[Shape], _: &[Shape]) -> u64 {

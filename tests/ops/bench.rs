@@ -1,6 +1,6 @@
 //! A graph made ready on a device with its inputs written and its results overwritten by NaN, run once.
 
-use lapidary::gpu::{Adapter, Executor, Gpu, Options};
+use lapidary::gpu::{Adapter, Choices, Executor, Gpu, Options};
 use lapidary::graph::{Graph, Plan, Value};
 use pollster::block_on;
 use std::collections::BTreeMap;
@@ -23,6 +23,29 @@ pub fn numbers(count: usize, seed: u32) -> Vec<f32> {
     (0..count).map(|_| number()).collect()
 }
 
+/// The plan for an adapter with the variants of this name, as if they had been measured to be the fastest; the static ones
+/// for "".
+pub fn plan(
+    adapter: &Arc<Adapter>,
+    variant: &str,
+    graph: &Graph,
+    wanted: &[Value],
+    changing: &[Value],
+) -> Plan {
+    let plan = Plan::new(graph, wanted, changing, adapter).unwrap();
+    if variant.is_empty() {
+        return plan;
+    }
+    let mut choices = Choices::default();
+    for (question, _) in plan.asked() {
+        if let Some(place) = question.candidates.iter().position(|name| *name == variant) {
+            choices = choices.with(question, place);
+        }
+    }
+    assert!(choices.iter().next().is_some(), "{variant} is nowhere a variant");
+    Plan::with(graph, wanted, changing, adapter, &Arc::new(choices)).unwrap()
+}
+
 /// A plan and its launches.
 pub struct Bench(Plan, Executor);
 
@@ -38,8 +61,19 @@ impl Bench {
         wanted: &[Value],
         inputs: &[(Value, Vec<f32>)],
     ) -> Self {
+        Self::forced(adapter, "", graph, wanted, inputs)
+    }
+
+    /// The same with the variants of this name, wherever there are some: see [`plan`].
+    pub fn forced(
+        adapter: &Arc<Adapter>,
+        variant: &str,
+        graph: &Graph,
+        wanted: &[Value],
+        inputs: &[(Value, Vec<f32>)],
+    ) -> Self {
         let changing: Vec<_> = inputs.iter().map(|(value, _)| *value).collect();
-        let plan = Plan::new(graph, wanted, &changing, adapter).unwrap();
+        let plan = plan(adapter, variant, graph, wanted, &changing);
         assert!(plan.once.dispatches.is_empty(), "all inputs are written");
         let executor = block_on(async {
             let executor = Executor::new(gpu(), &plan.every, &BTreeMap::new()).await.unwrap();

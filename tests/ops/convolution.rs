@@ -1,6 +1,6 @@
 //! Convolutions: the packed kernels against the plain ones on random shapes, and those against f64.
 
-use crate::bench::{Bench, gpu, numbers};
+use crate::bench::{Bench, gpu, numbers, plan};
 use crate::objectives::bits;
 use lapidary::gpu::{Adapter, AdapterKind};
 use lapidary::graph::{Graph, Op, Shape, Value};
@@ -9,6 +9,9 @@ use lapidary::ops::{
 };
 use proptest::prelude::*;
 use std::sync::Arc;
+
+/// Products of matrices by workgroups, for GPUs.
+const GEMM: [&str; 2] = ["gemm 64x64", "gemm 32x128"];
 
 #[derive(Clone, Debug)]
 struct Case {
@@ -90,8 +93,9 @@ fn plain(case: &Case) -> Plain {
 }
 
 /// The packed kernels beside the plain ones: the adapter's own with and without Winograd's filtering, where these read
-/// texels, those of GPUs with weights in both precisions, and everywhere these with either filtering.
-fn compare(case: &Case) {
+/// texels, those of GPUs with weights in both precisions, and everywhere these with either filtering; and variants that
+/// tuning alone chooses.
+fn compare(case: &Case, variants: &[&str]) {
     let own = gpu().adapter();
     let (x, w, _) = case.shapes();
     let [outputs, inputs, rows, columns] = w.sides();
@@ -100,30 +104,39 @@ fn compare(case: &Case) {
     let filter = Winograd::of(case.conv, x, many, own);
     let plain = plain(case);
     if filter.is_some() {
-        compare_on(case, &plain, own, filter);
+        compare_on(case, &plain, own, filter, "");
     }
-    compare_on(case, &plain, own, None);
+    compare_on(case, &plain, own, None, "");
     let gpus = Arc::new(Adapter { kind: AdapterKind::Discrete, ..own.as_ref().clone() });
     if own.subgroup.is_some_and(|size| size >= 8) {
         let halved = Adapter { half_weights: true, ..gpus.as_ref().clone() };
         for adapter in [gpus.clone(), Arc::new(halved)] {
-            compare_on(case, &plain, &adapter, None);
+            compare_on(case, &plain, &adapter, None, "");
         }
     }
     // More images are more tiles of the same sort, in memory that CPU rasterisers are slow at.
     if case.images <= 5 && Winograd::filters(case.conv, x, w) {
         for filter in [Winograd::Two, Winograd::Four] {
-            compare_on(case, &plain, &gpus, Some(filter));
+            compare_on(case, &plain, &gpus, Some(filter), "");
         }
+    }
+    for variant in variants {
+        compare_on(case, &plain, &gpus, None, variant);
     }
 }
 
-fn compare_on(case: &Case, plain: &Plain, adapter: &Arc<Adapter>, winograd: Option<Winograd>) {
+fn compare_on(
+    case: &Case,
+    plain: &Plain,
+    adapter: &Arc<Adapter>,
+    winograd: Option<Winograd>,
+    variant: &str,
+) {
     let conv = case.conv;
     let (x_shape, w_shape, y_shape) = case.shapes();
     let [outputs, inputs, ..] = w_shape.sides();
     let half = PackedConv2d::is_halved(adapter);
-    let case = format!("{case:?}, {winograd:?}, halves {half}, for {adapter}");
+    let case = format!("{case:?}, {winograd:?}, halves {half}, {variant:?}, for {adapter}");
     let mut graph = Graph::default();
     let [x, w, dy] = [x_shape, w_shape, y_shape].map(|shape| graph.input(shape));
     let (mask, x_mask, rest) = (graph.input(y_shape), graph.input(x_shape), graph.input(y_shape));
@@ -178,7 +191,7 @@ fn compare_on(case: &Case, plain: &Plain, adapter: &Arc<Adapter>, winograd: Opti
         (x_mask, data(x_shape, 7)),
         (x_affine, numbers(2 * inputs as usize, 8)),
     ];
-    let bench = Bench::on(adapter, &graph, &wanted, &given);
+    let bench = Bench::forced(adapter, variant, &graph, &wanted, &given);
     let y_data = &plain.y;
     close(&format!("y of {case}"), &bench.read(fast_y), y_data, 1e-5);
     close(&format!("dx of {case}"), &bench.read(fast_dx), &plain.dx, 1e-5);
@@ -236,7 +249,24 @@ fn layers_of_a_wide_resnet() {
         (2, 1024, 72, 8, 3, 1), // three blocks of transformed weights at a time
     ] {
         let conv = Conv2d::square(stride, kernel / 2);
-        compare(&Case { images, inputs, outputs, side: [side; 2], kernel: [kernel; 2], conv });
+        compare(&Case { images, inputs, outputs, side: [side; 2], kernel: [kernel; 2], conv }, &[]);
+    }
+}
+
+/// More channels, pixels and in channels by taps than a tile of a workgroup has, and no multiples of these.
+#[test]
+fn several_tiles_of_a_product() {
+    for (images, inputs, outputs, side, kernel, stride) in [
+        (3, 24, 72, [12, 16], 3, 1),
+        (2, 37, 72, [14, 14], 1, 1), // rows filled up to quads
+        (3, 40, 33, [7, 7], 3, 1),
+        (3, 40, 72, [8, 16], 3, 2), // phases of the derivative, one tap to four
+        (2, 3, 64, [20, 20], 7, 2),
+        (2, 72, 40, [8, 8], 1, 2), // phases that no tap meets
+        (37, 8, 9, [3, 12], 3, 1), // weight gradients in 13 parts, the last of one image
+    ] {
+        let conv = Conv2d::square(stride, kernel / 2);
+        compare(&Case { images, inputs, outputs, side, kernel: [kernel; 2], conv }, &GEMM);
     }
 }
 
@@ -249,7 +279,7 @@ proptest! {
         stride in prop::array::uniform2(1u32..3), padding in prop::array::uniform2(0u32..4),
     ) {
         prop_assume!((0..2).all(|i| side[i] + 2 * padding[i] >= kernel[i]));
-        compare(&Case { images, inputs, outputs, side, kernel, conv: Conv2d { stride, padding } });
+        compare(&Case { images, inputs, outputs, side, kernel, conv: Conv2d { stride, padding } }, &GEMM);
     }
 }
 
@@ -262,7 +292,7 @@ proptest! {
     ) {
         let side = [rows, quads * 4];
         let conv = Conv2d::square(stride, kernel / 2);
-        compare(&Case { images, inputs, outputs, side, kernel: [kernel; 2], conv });
+        compare(&Case { images, inputs, outputs, side, kernel: [kernel; 2], conv }, &GEMM);
     }
 }
 
@@ -294,7 +324,6 @@ fn halves_are_off_by_their_rounding() {
 #[test]
 fn weights_beyond_one_binding() {
     use lapidary::gpu::Executor;
-    use lapidary::graph::Plan;
     use std::collections::BTreeMap;
     let gpu = crate::bench::gpu();
     // Three runs of at most 64 channels, packed and convolved; of at most 128 packed, and two of 256 convolved.
@@ -311,9 +340,11 @@ fn weights_beyond_one_binding() {
             let (of_x, w) = (graph.input(x), graph.input(of_w));
             let y = graph.push(Conv2d::square(1, 1), &[of_x, w]).unwrap();
             let mut results = Vec::new();
-            for adapter in [gpu.adapter().clone(), Arc::new(small.clone())] {
-                let graph = lapidary::rewrite::optimise(&graph, &[y], &adapter).unwrap();
-                let plan = Plan::new(&graph, &[y], &[of_x, w], &adapter).unwrap();
+            let (own, small) = (gpu.adapter(), &Arc::new(small.clone()));
+            let gemm = if half_weights { [""; 2] } else { GEMM };
+            for (adapter, variant) in [(own, ""), (small, ""), (small, gemm[0]), (small, gemm[1])] {
+                let graph = lapidary::rewrite::optimise(&graph, &[y], adapter).unwrap();
+                let plan = plan(adapter, variant, &graph, &[y], &[of_x, w]);
                 let split = adapter.max_binding == small.max_binding;
                 assert!(!split || plan.summary().dispatches == dispatches, "{}", plan.summary());
                 results.push(pollster::block_on(async {
@@ -327,7 +358,9 @@ fn weights_beyond_one_binding() {
                 }));
             }
             assert!(results[1].iter().any(|v| v.abs() > 1.0));
-            close(&format!("halves {half_weights}, {x}"), &results[1], &results[0], 1e-5);
+            for result in &results[1..] {
+                close(&format!("halves {half_weights}, {x}"), result, &results[0], 1e-5);
+            }
         }
     }
 }
