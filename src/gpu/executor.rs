@@ -164,6 +164,7 @@ impl Executor {
     }
 
     /// What a launch binds behind its parameters, and what is copied ahead of it: what its textures do not hold yet.
+    #[cfg_attr(target_arch = "wasm32", expect(unreachable_code, reason = "pages have no texels"))]
     fn bound(
         &self,
         dispatch: &Dispatch,

@@ -22,7 +22,8 @@ for (let at = 8; at < bytes.length; ) {
   const [length, start] = number(at + 1);
   if (bytes[at] === DATA) {
     const text = bytes.toString('latin1', start, start + length);
-    const blank = text.replace(/(?<=\n *)\/\/[^\x00-\x1f]*(?=\n)/g, (comment) => ' '.repeat(comment.length));
+    // Anywhere with a space behind the slashes, which addresses have not; alone in a line without.
+    const blank = text.replace(/\/\/ [^\x00-\x1f]*(?=\n)|(?<=\n *)\/\/[^\x00-\x1f]*(?=\n)/g, (comment) => ' '.repeat(comment.length));
     bytes.write(blank, start, 'latin1');
   }
   at = start + length;
