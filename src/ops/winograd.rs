@@ -17,9 +17,9 @@ use crate::graph::Shape;
 ///
 /// | | 32 | 160 | 640 | bound |
 /// |---|---|---|---|---|
-/// | direct | 5.3e-7 | 1.1e-6 | 2.2e-6 | |
-/// | F(2x2, 3x3) | 1.7e-7 | 4.8e-7 | 6.5e-7 | 1e-6 |
-/// | F(4x4, 3x3) | 9.8e-7 | 1.7e-6 | 2.2e-6 | 4e-6 |
+/// | direct | 4.6e-7 | 1.2e-6 | 2.8e-6 | |
+/// | F(2x2, 3x3) | 2.5e-7 | 5.0e-7 | 8.6e-7 | 2e-6 |
+/// | F(4x4, 3x3) | 1.7e-6 | 1.5e-6 | 3.4e-6 | 6e-6 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Winograd {
     /// F(4x4, 3x3) in one kernel, for CPU rasterisers that read texels.
