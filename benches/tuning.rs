@@ -96,8 +96,9 @@ impl Made {
         gpu.wait().await.unwrap();
         let choices = gpu.choices().unwrap_or_default();
         let (mut asked, mut chosen) = (0, Vec::new());
-        for question in Plan::new(&graph, &[result], &[read], gpu.adapter()).unwrap().every.asked {
-            asked += usize::from(choices.has(&question));
+        let plan = Plan::new(&graph, &[result], &[read], gpu.adapter()).unwrap();
+        for (question, _) in plan.asked() {
+            asked += usize::from(choices.has(question));
             let answer = question.answer(&choices);
             if answer != question.default {
                 chosen.push(question.candidates[answer]);
