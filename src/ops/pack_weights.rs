@@ -42,6 +42,7 @@ pub static PACK_WINOGRAD: Kernel = Kernel {
     source: text(
         &[
             include_str!("../../shaders/conv2d_pack_winograd.wgsl"),
+            include_str!("../../shaders/shared/winograd_kernel.wgsl"),
             include_str!("../../shaders/shared/index.wgsl"),
         ],
         8,
@@ -56,6 +57,7 @@ pub static WINOGRAD_WEIGHTS: Kernel = natively(Kernel {
     name: "winograd_weights",
     source: &[
         include_str!("../../shaders/winograd_weights.wgsl"),
+        include_str!("../../shaders/shared/winograd_kernel.wgsl"),
         include_str!("../../shaders/shared/index.wgsl"),
     ],
     params: PackParams::LAYOUT,
