@@ -2,18 +2,13 @@
 
 use super::choices::Tuning;
 use super::counters::{Counters, Counts};
-use super::{Adapter, Dispatch, Kernel, Options, adapter};
+use super::pipelines::PipelineKey;
+use super::{Adapter, Options, adapter};
 use crate::{Error, Result};
 use futures_channel::oneshot;
 use std::collections::HashMap;
-use std::iter::once;
 use std::sync::{Arc, Mutex, OnceLock};
 use wgpu::ErrorFilter;
-
-#[cfg(not(target_arch = "wasm32"))]
-use std::time::Instant;
-#[cfg(target_arch = "wasm32")]
-use web_time::Instant;
 
 /// A device and its queue; clones are the same device and share its pipelines.
 #[derive(Clone, Debug)]
@@ -22,7 +17,7 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     adapter: Arc<Adapter>,
     pub(super) counters: Arc<Counters>,
-    pipelines: Arc<Mutex<HashMap<PipelineKey, wgpu::ComputePipeline>>>,
+    pub(super) pipelines: Arc<Mutex<HashMap<PipelineKey, wgpu::ComputePipeline>>>,
     /// The driver's, if the host keeps one.
     pub(super) pipeline_cache: Arc<OnceLock<wgpu::PipelineCache>>,
     pub(super) tuning: Arc<Tuning>,
@@ -31,9 +26,6 @@ pub struct Gpu {
     /// Why the device was lost, if it was. Error scopes say nothing about it.
     lost: Arc<OnceLock<String>>,
 }
-
-/// A kernel's address, as two crates may have kernels of one name, and the bits of its constants.
-type PipelineKey = (usize, Vec<(&'static str, u64)>);
 
 impl Gpu {
     /// Opens an adapter with the features and limits kernels have a use for.
@@ -142,26 +134,37 @@ impl Gpu {
     }
 
     /// Runs `work` and returns what it made, or the first error the device reports about it.
-    ///
-    /// Scopes belong to a thread and close in reverse order, so all close before the first await;
-    /// the futures then wait for nothing natively and for the GPU process in a browser.
     pub(crate) async fn checked<T>(
         &self,
         doing: &str,
         work: impl FnOnce(&wgpu::Device) -> T,
     ) -> Result<T> {
+        let scopes = self.open_scopes();
+        let made = work(&self.device);
+        self.heard(doing, close_scopes(scopes)).await?;
+        Ok(made)
+    }
+
+    /// From now on the device's errors about this thread's work are kept for [`close_scopes`].
+    pub(super) fn open_scopes(&self) -> [wgpu::ErrorScopeGuard; 3] {
         // Out of memory closes first: validation errors are often but its consequences.
         let filters = [ErrorFilter::Validation, ErrorFilter::Internal, ErrorFilter::OutOfMemory];
-        let scopes = filters.map(|filter| self.device.push_error_scope(filter));
-        let made = work(&self.device);
-        let closed: Vec<_> = scopes.into_iter().rev().map(|scope| scope.pop()).collect();
+        filters.map(|filter| self.device.push_error_scope(filter))
+    }
+
+    /// The first error that closed scopes kept, or the device's loss.
+    pub(super) async fn heard(
+        &self,
+        doing: &str,
+        closed: Vec<impl Future<Output = Option<wgpu::Error>>>,
+    ) -> Result<()> {
         let mut first = None;
         for error in closed {
             first = first.or(error.await);
         }
         self.poll(wgpu::PollType::Poll)?;
         match first {
-            None => Ok(made),
+            None => Ok(()),
             Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::OutOfMemory(doing.into())),
             Some(error) => Err(Error::Gpu { doing: doing.into(), reason: error.to_string() }),
         }
@@ -211,72 +214,14 @@ impl Gpu {
     pub async fn wait(&self) -> Result<()> {
         self.finish(None).await
     }
-
-    /// The pipeline of a launch, compiled at its first use on this device.
-    pub(super) async fn pipeline(&self, dispatch: &Dispatch) -> Result<wgpu::ComputePipeline> {
-        let kernel = dispatch.kernel;
-        let constants = dispatch.constants.iter().map(|&(name, value)| (name, value.to_bits()));
-        let key = (std::ptr::from_ref(kernel).addr(), constants.collect::<Vec<_>>());
-        if let Some(pipeline) = self.pipelines.lock().ok().and_then(|made| made.get(&key).cloned())
-        {
-            return Ok(pipeline);
-        }
-        let cache = self.pipeline_cache.get();
-        let compile = |device: &_| pipeline(device, kernel, &dispatch.constants, cache);
-        let began = Instant::now();
-        let made = self.checked(&format!("compiling {}", kernel.name), compile).await?;
-        let took = began.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
-        Counters::add(&self.counters.pipelines, 1);
-        Counters::add(&self.counters.pipeline_nanoseconds, took);
-        if let Ok(mut pipelines) = self.pipelines.lock() {
-            pipelines.insert(key, made.clone());
-        }
-        Ok(made)
-    }
 }
 
-/// The layout comes from the binding list: one derived from the shader would drop unused bindings.
-fn pipeline(
-    device: &wgpu::Device,
-    kernel: &Kernel,
-    constants: &[(&str, f64)],
-    cache: Option<&wgpu::PipelineCache>,
-) -> wgpu::ComputePipeline {
-    use wgpu::BufferBindingType::{Storage, Uniform};
-    let buffer =
-        |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
-    let bound = kernel.bindings.iter().map(|(_, access)| match access {
-        super::Access::Texels => wgpu::BindingType::Texture {
-            sample_type: wgpu::TextureSampleType::Float { filterable: false },
-            view_dimension: wgpu::TextureViewDimension::D2,
-            multisampled: false,
-        },
-        super::Access::Read => buffer(Storage { read_only: true }),
-        super::Access::Write => buffer(Storage { read_only: false }),
-    });
-    let entry = |(binding, ty)| {
-        let visibility = wgpu::ShaderStages::COMPUTE;
-        wgpu::BindGroupLayoutEntry { binding, visibility, ty, count: None }
-    };
-    let entries: Vec<_> = (0..).zip(once(buffer(Uniform)).chain(bound)).map(entry).collect();
-    let label = Some(kernel.name);
-    let bindings = device
-        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
-    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label,
-        bind_group_layouts: &[Some(&bindings)],
-        immediate_size: 0,
-    });
-    let source = wgpu::ShaderSource::Wgsl(kernel.text().into());
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
-    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label,
-        layout: Some(&layout),
-        module: &module,
-        entry_point: Some("main"),
-        compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
-        cache,
-    })
+/// Scopes belong to a thread and close in reverse order, so all close before the first await; the futures then wait for
+/// nothing natively and for the GPU process in a browser.
+pub(super) fn close_scopes(
+    scopes: [wgpu::ErrorScopeGuard; 3],
+) -> Vec<impl Future<Output = Option<wgpu::Error>>> {
+    scopes.into_iter().rev().map(|scope| scope.pop()).collect()
 }
 
 #[test]

@@ -100,10 +100,7 @@ impl Executor {
         for rows in recording.texel_rows() {
             texels.push(Texels::new(gpu, rows).await?);
         }
-        let mut pipelines = Vec::new();
-        for dispatch in &recording.dispatches {
-            pipelines.push(gpu.pipeline(dispatch).await?);
-        }
+        let pipelines = gpu.pipelines_of(&recording.dispatches).await?;
         let (steps, pace) = (Vec::new(), Mutex::default());
         let mut executor = Self { gpu: gpu.clone(), buffers, texels, steps, pace };
         let bind = |device: &_| executor.bind(device, recording, pipelines);

@@ -8,6 +8,7 @@ mod counters;
 mod executor;
 mod kernel;
 mod pipeline_cache;
+mod pipelines;
 mod profile;
 mod recording;
 mod sealed;

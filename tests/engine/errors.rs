@@ -1,6 +1,6 @@
 //! Mistakes come back as `Err` with what was given and what fits; the device goes on working.
 
-use crate::gpu;
+use crate::{gpu, own_gpu};
 use lapidary::Error;
 use lapidary::gpu::{
     Access, Binding, BufferId, Executor, Gpu, Kernel, Layout, Options, Recording, Words,
@@ -50,6 +50,13 @@ static TOO_WIDE: Kernel = kernel!(
     &[("y", Access::Write)],
     "@group(0) @binding(1) var<storage, read_write> y: array<f32>;
     @compute @workgroup_size(100000) fn main() { y[0] = 1.0; }"
+);
+static DIGITS: Kernel = kernel!(
+    "test_digits",
+    &[("y", Access::Write)],
+    "override DIGIT: u32 = 0u;
+    @group(0) @binding(1) var<storage, read_write> y: array<f32>;
+    @compute @workgroup_size(1) fn main() { y[0] = y[0] * 3.0 % 1021.0 + f32(DIGIT); }"
 );
 static TEXELS: Kernel = kernel!(
     "test_texels",
@@ -115,6 +122,36 @@ fn kernels_that_do_not_compile() {
             assert!(error.to_string().contains(kernel.name), "{error}");
         }
         still_works();
+    }
+}
+
+/// Pipelines are compiled on several threads: each launch gets its own, and an error is of its kernel.
+#[test]
+fn one_of_many_does_not_compile() {
+    let gpu = own_gpu();
+    let record = |bad: Option<u32>| {
+        let mut recording = Recording::new(gpu.adapter().clone());
+        let y = recording.buffer(4);
+        for digit in (0..60).map(|i| i % 40) {
+            let constant = [("DIGIT", f64::from(digit))];
+            recording.dispatch(&DIGITS, &constant, 0u32, &[y], [1, 1, 1]).unwrap();
+            if bad == Some(digit) {
+                recording.dispatch(&NO_TYPES, &[], 0u32, &[y], [1, 1, 1]).unwrap();
+            }
+        }
+        (recording, y)
+    };
+    let made = |recording: &_| block_on(Executor::new(&gpu, recording, &BTreeMap::new()));
+    let error = made(&record(Some(17)).0).unwrap_err().to_string();
+    assert!(error.contains("test_no_types"), "{error}");
+    let (recording, y) = record(None);
+    let wanted = (0..60).map(|i| i % 40).fold(0u32, |y, digit| y * 3 % 1021 + digit);
+    for _ in 0..2 {
+        let executor = made(&recording).unwrap();
+        assert_eq!(gpu.counts().pipelines, 40);
+        block_on(executor.run(1, |_| Ok(()))).unwrap();
+        let y = block_on(gpu.read(executor.buffer(y).unwrap())).unwrap();
+        assert_eq!(y[0], wanted as f32);
     }
 }
 
