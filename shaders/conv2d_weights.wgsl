@@ -1,10 +1,11 @@
-// Cross-correlation, derivative for the weights: the share of the images of one launch.
+// Cross-correlation, derivative for the weights: the parts of the images of one launch.
 //
-//     partial[p][o,i,r,c] = sum over the launch's n, and v, u, of dy[n,o,v,u] * x[n, i, v*stride_y + r - pad_y, ...]
+//     partial[p][o,i,r,c] = sum over the part's n, and v, u, of dy[n,o,v,u] * x[n, i, v*stride_y + r - pad_y, ...]
 //
-//   grid      x: one invocation per (in channel, row, column) of the kernel; y: one workgroup per 8 output channels
+//   grid      x: one invocation per (in channel, row, column) of the kernel; y: one workgroup per 8 output channels;
+//             z: parts of part_images each
 //   x, dy     [image][channel][row][column]; dy's width divisible by 4
-//   partials  [part w_skip of the launch][out channel][in channel][row][column], added to where epilogue is 1;
+//   partials  [part, the launch's from first_part][out channel][in channel][row][column], added to where epilogue is 1;
 //             conv2d_sum_parts.wgsl adds them in order
 //
 // An invocation holds 8 output channels of one weight position and walks over quads of dy.
@@ -20,9 +21,9 @@ fn value_at(line: u32, column: u32, row_inside: bool) -> f32 {
     return select(0.0, x_word(line + min(column, params.width - 1u)), inside);
 }
 
-fn store(o: u32, t: u32, all: u32, value: f32) {
+fn store(part: u32, o: u32, t: u32, all: u32, value: f32) {
     if o >= params.outputs { return; }
-    let at = (params.w_skip * params.outputs + o) * all + t;
+    let at = ((params.first_part + part) * params.outputs + o) * all + t;
     var sum = value;
     if params.epilogue == 1u { sum += partials[at]; }
     partials[at] = sum;
@@ -49,7 +50,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var sum5 = 0.0;
     var sum6 = 0.0;
     var sum7 = 0.0;
-    for (var n = params.first_image; n < params.first_image + params.images; n++) {
+    let first_n = workgroup.z * params.part_images;
+    let last_n = min(first_n + params.part_images, params.images);
+    for (var n = params.first_image + first_n; n < params.first_image + last_n; n++) {
         let first = (n * params.inputs + i) * params.height * params.width;
         for (var v = 0u; v < params.out_height; v++) {
             let row = v * STRIDE_Y + r - params.pad_y; // wraps above the image and is then too large
@@ -76,12 +79,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         }
     }
     if flat >= all { return; }
-    store(o + 0u, t, all, sum0);
-    store(o + 1u, t, all, sum1);
-    store(o + 2u, t, all, sum2);
-    store(o + 3u, t, all, sum3);
-    store(o + 4u, t, all, sum4);
-    store(o + 5u, t, all, sum5);
-    store(o + 6u, t, all, sum6);
-    store(o + 7u, t, all, sum7);
+    store(workgroup.z, o + 0u, t, all, sum0);
+    store(workgroup.z, o + 1u, t, all, sum1);
+    store(workgroup.z, o + 2u, t, all, sum2);
+    store(workgroup.z, o + 3u, t, all, sum3);
+    store(workgroup.z, o + 4u, t, all, sum4);
+    store(workgroup.z, o + 5u, t, all, sum5);
+    store(workgroup.z, o + 6u, t, all, sum6);
+    store(workgroup.z, o + 7u, t, all, sum7);
 }

@@ -3,7 +3,7 @@
 //
 //     partial[p][o][t] = sum over the pixels of part p of dy[o][pixel] * patch[t][pixel]    t: (in channel, row, column)
 //
-//   grid      x: a workgroup per 64 t; y: per 64 out channels; z: parts of w_skip images each
+//   grid      x: a workgroup per 64 t; y: per 64 out channels; z: parts of part_images each
 //   x, dy     [image][channel][row][column]; dy's width divisible by 4
 //   partials  [part][out channel][t]; conv2d_sum_parts.wgsl adds them in order
 //
@@ -13,8 +13,7 @@
 //
 // Counted, not measured: a quad costs an invocation 256 multiply-adds and 64 words of workgroup memory, and a workgroup
 // 32,768 operations and 512 words from caches: 8 and 64 operations a word. conv2d_weights_nine.wgsl loads 38 words for 576
-// operations, 15 a word; of 64 by 64 channels it is 512 invocations a part, a small part of a GPU, and parts are launches
-// one after the other. Registers: 64 sums, 36 factors, about 20 positions. Workgroup memory: 2 * 4,160 + 768 bytes.
+// operations, 15 a word, and of 64 by 64 channels it is 512 invocations a part, a small part of a GPU. Registers: 64 sums, 36 factors, about 20 positions. Workgroup memory: 2 * 4,160 + 768 bytes.
 //
 // Host side: src/ops/packed_weight_gradient.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_storage.wgsl,
 // shared/conv2d_weight_sums.wgsl, shared/conv2d_patch.wgsl.
@@ -54,9 +53,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let window = params.kernel_height * params.kernel_width;
     let first_t = workgroup.x * SIDE;
     let first_o = workgroup.y * SIDE;
-    let first_image = workgroup.z * params.w_skip;
+    let first_image = workgroup.z * params.part_images;
     let across = params.out_width / 4u;
-    let quads = min(params.images - first_image, params.w_skip) * params.out_height * across;
+    let quads = min(params.images - first_image, params.part_images) * params.out_height * across;
     let out_plane = params.out_height * params.out_width;
 
     // Beyond the last t and out channel others are read, and not stored.

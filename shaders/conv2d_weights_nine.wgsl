@@ -1,11 +1,12 @@
 // 3x3 cross-correlation with padding 1, of stride 1 or of stride 2 that halves both sides (HALVE), derivative for the
-// weights: the share of the images of one launch. As conv2d_weights.wgsl, but one invocation holds all nine weights of
+// weights: the parts of the images of one launch. As conv2d_weights.wgsl, but one invocation holds all nine weights of
 // an in channel for eight out channels, and walks down the rows: a row of x is loaded once for the three kernel rows
 // that see it.
 //
-//   grid      x: one invocation per in channel; y: one workgroup per 8 output channels
+//   grid      x: one invocation per in channel; y: one workgroup per 8 output channels; z: parts of
+//             part_images each
 //   x, dy     [image][channel][row][column]; dy's width divisible by 4, x's height and width dy's or twice dy's
-//   partials  [part w_skip of the launch][out channel][in channel][row][column], added to where epilogue is 1
+//   partials  [part, the launch's from first_part][out channel][in channel][row][column], added to where epilogue is 1
 //
 // Host side: src/ops/packed_weight_gradient.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_*.wgsl,
 // shared/conv2d_weight_sums.wgsl.
@@ -33,24 +34,24 @@ fn line(first: u32, row: u32, column: u32) -> Line {
     return Line(vec4f(before, a.xyz), a, vec4f(a.yzw, after));
 }
 
-fn keep_one(o: u32, i: u32, weight: u32, value: f32) {
+fn keep_one(part: u32, o: u32, i: u32, weight: u32, value: f32) {
     if o < params.outputs {
-        let at = ((params.w_skip * params.outputs + o) * params.inputs + i) * 9u + weight;
+        let at = (((params.first_part + part) * params.outputs + o) * params.inputs + i) * 9u + weight;
         var sum = value;
         if params.epilogue == 1u { sum += partials[at]; }
         partials[at] = sum;
     }
 }
 
-fn keep(sums: Sums, o: u32, i: u32, weight: u32) {
-    keep_one(o + 0u, i, weight, sums.s0);
-    keep_one(o + 1u, i, weight, sums.s1);
-    keep_one(o + 2u, i, weight, sums.s2);
-    keep_one(o + 3u, i, weight, sums.s3);
-    keep_one(o + 4u, i, weight, sums.s4);
-    keep_one(o + 5u, i, weight, sums.s5);
-    keep_one(o + 6u, i, weight, sums.s6);
-    keep_one(o + 7u, i, weight, sums.s7);
+fn keep(sums: Sums, part: u32, o: u32, i: u32, weight: u32) {
+    keep_one(part, o + 0u, i, weight, sums.s0);
+    keep_one(part, o + 1u, i, weight, sums.s1);
+    keep_one(part, o + 2u, i, weight, sums.s2);
+    keep_one(part, o + 3u, i, weight, sums.s3);
+    keep_one(part, o + 4u, i, weight, sums.s4);
+    keep_one(part, o + 5u, i, weight, sums.s5);
+    keep_one(part, o + 6u, i, weight, sums.s6);
+    keep_one(part, o + 7u, i, weight, sums.s7);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -72,7 +73,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var w6 = Sums();
     var w7 = Sums();
     var w8 = Sums();
-    for (var n = params.first_image; n < params.first_image + params.images; n++) {
+    let first_n = workgroup.z * params.part_images;
+    let last_n = min(first_n + params.part_images, params.images);
+    for (var n = params.first_image + first_n; n < params.first_image + last_n; n++) {
         let first = (n * params.inputs + i) * plane;
         let first_dy = (n * params.outputs + o) * out_plane;
         for (var u = 0u; u < params.out_width; u += 4u) {
@@ -103,13 +106,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         }
     }
     if flat >= params.inputs { return; }
-    keep(w0, o, i, 0u);
-    keep(w1, o, i, 1u);
-    keep(w2, o, i, 2u);
-    keep(w3, o, i, 3u);
-    keep(w4, o, i, 4u);
-    keep(w5, o, i, 5u);
-    keep(w6, o, i, 6u);
-    keep(w7, o, i, 7u);
-    keep(w8, o, i, 8u);
+    keep(w0, workgroup.z, o, i, 0u);
+    keep(w1, workgroup.z, o, i, 1u);
+    keep(w2, workgroup.z, o, i, 2u);
+    keep(w3, workgroup.z, o, i, 3u);
+    keep(w4, workgroup.z, o, i, 4u);
+    keep(w5, workgroup.z, o, i, 5u);
+    keep(w6, workgroup.z, o, i, 6u);
+    keep(w7, workgroup.z, o, i, 7u);
+    keep(w8, workgroup.z, o, i, 8u);
 }

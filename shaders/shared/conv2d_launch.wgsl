@@ -21,6 +21,8 @@ struct Params {
     x_skip: u32, // words before what x, w and residual show
     w_skip: u32,
     y_skip: u32,
+    first_part: u32, // of a weight gradient, and the images of each part
+    part_images: u32,
     epilogue: u32, // flags of epilogue_params.wgsl
 }
 

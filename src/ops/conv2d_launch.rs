@@ -93,6 +93,8 @@ uniform! {
         x_skip: u32,
         w_skip: u32,
         y_skip: u32,
+        first_part: u32,
+        part_images: u32,
         epilogue: u32,
     }
 }
@@ -175,14 +177,16 @@ pub(super) fn texel_shares(whole: &Params, taps: u32, reads_y: bool) -> Vec<Shar
     all
 }
 
-/// The launches of a weight gradient that reads x and dy as texels: images by what is copied at a time.
+/// The launches of a weight gradient that reads x and dy as texels, a part each: images by what is copied at a time.
 pub(super) fn texel_pair_shares(whole: &Params) -> Vec<Share> {
     let [x_words, dy_words] = whole.image_words();
     let images = images_at_once(whole.images, &[x_words, dy_words]);
     let share = |first_image| {
-        let images = images.min(whole.images - first_image);
-        let [x, dy] = [x_words, dy_words].map(|words| items(first_image, images, words));
-        let params = Params { first_image, images, x_skip: x.first, y_skip: dy.first, ..*whole };
+        let own = images.min(whole.images - first_image);
+        let [x, dy] = [x_words, dy_words].map(|words| items(first_image, own, words));
+        let (x_skip, y_skip) = (x.first, dy.first);
+        let params =
+            Params { first_image, images: own, part_images: images, x_skip, y_skip, ..*whole };
         Share { params, x: Some(x), w: None, y: Some(dy), blocks: whole.outputs.div_ceil(8) }
     };
     (0..whole.images).step_by(images as usize).map(share).collect()

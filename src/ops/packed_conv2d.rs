@@ -298,6 +298,8 @@ impl PackedConv2d {
             x_skip: 0,
             w_skip: 0,
             y_skip: 0,
+            first_part: 0,
+            part_images: 0,
             epilogue: self.epilogue.flags(),
         })
     }

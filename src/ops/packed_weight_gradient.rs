@@ -39,13 +39,13 @@ macro_rules! weights {
     };
 }
 
-/// One part of dw: any kernel, stride and padding.
+/// The parts of dw: any kernel, stride and padding.
 pub static TAPS: Kernel =
     weights!("conv2d_weights", "conv2d_weights.wgsl", "conv2d_pair_storage.wgsl", Read, 0);
 /// The same through texels.
 pub static TAPS_TEXELS: Kernel =
     weights!("conv2d_weights_texels", "conv2d_weights.wgsl", "conv2d_pair_texels.wgsl", Texels, 8);
-/// One part of dw: 3x3, padding 1, stride 1 or 2.
+/// The parts of dw: 3x3, padding 1, stride 1 or 2.
 pub static NINE: Kernel = weights!(
     "conv2d_weights_nine",
     "conv2d_weights_nine.wgsl",
@@ -63,7 +63,7 @@ pub static NINE_TEXELS: Kernel = weights!(
     8,
     "conv2d_weight_sums.wgsl"
 );
-/// All parts of dw: any kernel, stride and padding, by whole workgroups.
+/// The parts of dw: any kernel, stride and padding, by whole workgroups.
 pub static GEMM: Kernel = natively(weights!(
     "conv2d_weights_gemm",
     "conv2d_weights_gemm.wgsl",
@@ -114,22 +114,19 @@ impl PackedWeightGradient {
 
     /// A part for each run of images, all of the same length but the last.
     fn parts(&self, shares: &[Share]) -> u32 {
-        let images = shares.first().map_or(1, |share| share.params.images);
+        let images = shares.first().map_or(1, |share| share.params.part_images);
         self.x.images().div_ceil(images).min(self.most_parts())
     }
 
+    /// A launch for each part where texels are copied for it, or one for all.
     fn shares(&self) -> Result<Vec<Share>> {
         let params = whole(self.conv.params(self.x, self.w)?);
         if self.texels {
             return Ok(texel_pair_shares(&params));
         }
-        let images = params.images.div_ceil(PARTS.min(self.most_parts()));
-        let share = |first_image| {
-            let images = images.min(params.images - first_image);
-            let params = Params { first_image, images, ..params };
-            Share { params, x: None, w: None, y: None, blocks: params.outputs.div_ceil(8) }
-        };
-        Ok((0..params.images).step_by(images as usize).map(share).collect())
+        let part_images = params.images.div_ceil(PARTS.min(self.most_parts()));
+        let (params, blocks) = (Params { part_images, ..params }, params.outputs.div_ceil(8));
+        Ok(vec![Share { params, x: None, w: None, y: None, blocks }])
     }
 
     fn sum(&self, to: &mut Recording, parts: u32, buffers: [BufferId; 2]) -> Result<()> {
@@ -159,6 +156,8 @@ fn whole(p: super::conv2d::Params) -> Params {
         x_skip: 0,
         w_skip: 0,
         y_skip: 0,
+        first_part: 0,
+        part_images: 0,
         epilogue: 0,
     }
 }
@@ -195,20 +194,18 @@ impl Op for PackedWeightGradient {
         let variant = variant(launch.to, self.name(), &all, 1)?;
         let shares = self.shares()?;
         let parts = self.parts(&shares);
-        let images = shares.first().map_or(1, |share| share.params.images);
-        if variant.tile().is_some() {
-            let params = Params { w_skip: images, ..all };
-            let positions = params.inputs * rows * columns;
-            let grid = [positions.div_ceil(64), params.outputs.div_ceil(64), parts];
-            launch.to.dispatch(&GEMM, &[], params, &[dy, x, partials], grid)?;
-            return self.sum(launch.to, parts, [partials, dw]);
-        }
         let workgroup = variant.workgroup;
         for Share { params, x: of_x, y: of_dy, blocks, .. } in shares {
+            let own_parts = params.images.div_ceil(params.part_images);
+            if variant.tile().is_some() {
+                let positions = params.inputs * rows * columns;
+                let grid = [positions.div_ceil(64), params.outputs.div_ceil(64), own_parts];
+                launch.to.dispatch(&GEMM, &[], params, &[dy, x, partials], grid)?;
+                continue;
+            }
             // An invocation for all weights of an in channel, or for each.
             let each = if nine { 1 } else { rows * columns };
             let positions = params.inputs * each;
-            let number = params.first_image / images;
             let mut constants = vec![("WORKGROUP", f64::from(workgroup))];
             if nine {
                 constants.push(("HALVE", f64::from(halve)));
@@ -221,9 +218,10 @@ impl Op for PackedWeightGradient {
                 Binding { buffer: x, part: of_x },
                 partials.into(),
             ];
-            let grid = [positions.div_ceil(workgroup), blocks, 1];
-            let adds = u32::from(number >= parts);
-            let params = Params { w_skip: number % parts, epilogue: adds, ..params };
+            let grid = [positions.div_ceil(workgroup), blocks, own_parts];
+            let number = params.first_image / params.part_images;
+            let (first_part, adds) = (number % parts, u32::from(number >= parts));
+            let params = Params { first_part, epilogue: adds, ..params };
             launch.to.dispatch(kernel, &constants, params, &buffers, grid)?;
         }
         self.sum(launch.to, parts, [partials, dw])
