@@ -1,7 +1,7 @@
 //! How the packed convolutions are launched: in which variant, and whole or in the shares that are copied to texels at a time.
 
-use crate::Result;
 use crate::gpu::{Adapter, AdapterKind, Kernel, Recording, Words, uniform};
+use crate::{Error, Result};
 
 /// Whether there is what pages do without, whose file is to stay small: Winograd's filtering, half precision, products of
 /// matrices by workgroups. Browsers keep the direct kernels.
@@ -151,6 +151,38 @@ fn items(first: u32, count: u32, words: u32) -> Words {
 fn images_at_once(images: u32, words: &[u32]) -> u32 {
     let largest = words.iter().copied().max().unwrap_or(1).max(1);
     even(images, (TEXEL_WORDS / largest).clamp(1, images))
+}
+
+/// The launches of a convolution that reads buffers: one, or runs of output channels whose weights a storage binding shows.
+pub(super) fn storage_shares(params: &Params, half: bool, max_binding: u64) -> Result<Vec<Share>> {
+    let blocks = params.outputs.div_ceil(8);
+    let share = |first_block: u32, blocks: u32, w: Option<Words>| {
+        let params = Params { first_block, w_skip: w.map_or(0, |w| w.first), ..*params };
+        Share { params, x: None, w, y: None, blocks }
+    };
+    let words = if half { 4 } else { 8 };
+    let block = words * params.inputs * params.kernel_height * params.kernel_width;
+    let fit = max_binding / 4 / u64::from(block);
+    if u64::from(blocks) <= fit {
+        return Ok(vec![share(0, blocks, None)]);
+    }
+    // A run of 64 words for each product of a pair of channels begins where bindings may.
+    let unit = u64::from(64 / words);
+    let run = u32::try_from(fit / unit * unit).unwrap_or(u32::MAX);
+    if run == 0 {
+        let given = format_args!("8 output channels of {block} weights");
+        return Err(Error::mismatch(
+            "packed_conv2d",
+            given,
+            format_args!("at most {max_binding} bytes"),
+        ));
+    }
+    let first = (0..blocks).step_by(run as usize);
+    let part = |first| {
+        let blocks = run.min(blocks - first);
+        share(first, blocks, Some(Words { first: first * block, count: blocks * block }))
+    };
+    Ok(first.map(part).collect())
 }
 
 /// The launches of a convolution that reads texels: images and blocks of output channels by what is copied at a time of
