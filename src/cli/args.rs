@@ -32,7 +32,7 @@ pub struct Arguments {
     /// no bound]
     #[arg(long, global = true, value_name = "MIB")]
     pub transformed_weights: Option<u32>,
-    /// On GPUs: convolutions read their weights in half precision, which halves that copy; results differ by some 1e-3
+    /// On GPUs: convolutions read their weights in half precision, which halves that copy; logits differ by some 5e-4
     #[arg(long, global = true)]
     pub half_weights: bool,
     /// Compute 3x3 convolutions of 32 channels and more by Winograd's filtering; the rounding differs from the direct kernels'

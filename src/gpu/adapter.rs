@@ -117,8 +117,9 @@ pub struct Options {
     /// layers in each direction, or 16/9 times for F(2x2, 3x3); what is beyond is convolved directly. `None` sets no bound.
     pub most_transformed: Option<u64>,
     /// Keep a second copy of convolutions' weights, the one that kernels read, in half precision: half its memory and
-    /// traffic, and results that differ by some 1e-3 of their size. Sums, activations, gradients and what is trained stay
-    /// in single precision. CPU rasterisers and pages ignore it.
+    /// traffic, and logits that differ by some 5e-4 of their size; images' gradients too, but by some 5 % through
+    /// rectifiers, of which some fall on the other side. Sums, activations, gradients and what is trained stay in single
+    /// precision. CPU rasterisers and pages ignore it.
     pub half_weights: bool,
     /// Which of Winograd's filterings a program may use.
     pub filtering: Filtering,

@@ -12,6 +12,7 @@ mod bench;
 mod convolution;
 mod filtering;
 mod grouped;
+mod halves;
 mod layers;
 mod network;
 mod objectives;

@@ -1,0 +1,74 @@
+//! Weights in half precision: how far they are off, in one convolution and through whole networks.
+
+use crate::bench::{Bench, gpu, numbers};
+use lapidary::gpu::{Adapter, AdapterKind};
+use lapidary::graph::{Graph, Shape, Value};
+use lapidary::model::{Activation, Mode, Network, Weights, WideResNet};
+use lapidary::ops::{self, Conv2d, LogSumExp};
+use std::sync::Arc;
+
+/// A GPU's choices, on whatever runs the tests.
+fn halving() -> Arc<Adapter> {
+    let own = gpu().adapter().as_ref().clone();
+    Arc::new(Adapter { kind: AdapterKind::Discrete, half_weights: true, ..own })
+}
+
+/// The root mean square of what halves change, as a share of that of each value.
+fn shares(graph: &Graph, wanted: &[Value], given: &[(Value, Vec<f32>)]) -> Vec<f64> {
+    let [plain, halves] = [gpu().adapter().clone(), halving()].map(|adapter| {
+        let rewritten = lapidary::rewrite::optimise(graph, wanted, &adapter).unwrap();
+        let halved = rewritten.nodes().iter().any(|node| node.op.name() == "conv2d_pack_half");
+        assert_eq!(halved, adapter.half_weights);
+        Bench::on(&adapter, &rewritten, wanted, given)
+    });
+    let root = |values: &mut dyn Iterator<Item = f32>| {
+        values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt()
+    };
+    let share = |&value: &Value| {
+        let (plain, halves) = (plain.read(value), halves.read(value));
+        let off = root(&mut plain.iter().zip(&halves).map(|(a, b)| a - b));
+        off / root(&mut plain.iter().copied())
+    };
+    wanted.iter().map(share).collect()
+}
+
+/// Any weights: off by what the op says, some 2^-12 of what random products sum up to.
+#[test]
+fn a_convolution() {
+    let (x_shape, w_shape) = (Shape::new(2, 64, 8, 8).unwrap(), Shape::new(24, 64, 3, 3).unwrap());
+    let mut graph = Graph::default();
+    let (x, w) = (graph.input(x_shape), graph.input(w_shape));
+    let y = graph.push(Conv2d::square(1, 1), &[x, w]).unwrap();
+    let data = |shape: Shape, seed| numbers(shape.elements() as usize, seed);
+    let share = shares(&graph, &[y], &[(x, data(x_shape, 1)), (w, data(w_shape, 2))])[0];
+    assert!((5e-5..3e-4).contains(&share), "{share:e}");
+}
+
+/// What docs/guide.md says of whole networks: logits are off by less than 1e-3 of their size, and so are images' gradients
+/// where they are smooth. A rectifier near 0 that falls on the other side takes a whole path's gradient with it.
+#[test]
+fn networks() {
+    let cases = [(10, 1), (16, 2)];
+    let activations = [Activation::Relu, Activation::Silu];
+    for ((depth, width), activation) in cases.iter().flat_map(|&c| activations.map(|a| (c, a))) {
+        let model: Network = WideResNet::new(depth, width, 3, 10, activation, None).unwrap().into();
+        let parameters = model.parameters();
+        let random = model.initial(5);
+        let mut graph = Graph::default();
+        let x = graph.input(Shape::new(2, 3, 16, 16).unwrap());
+        let weights = Weights::inputs(&mut graph, &parameters).unwrap();
+        let ones = graph.input(Shape::per_image(2).unwrap());
+        let logits = model.logits(&mut graph, x, &weights, Mode::Frozen).unwrap();
+        let energy = graph.push(LogSumExp, &[logits]).unwrap();
+        let dx = ops::gradient(&mut graph, energy, ones, &[x]).unwrap()[0];
+        let mut given = vec![(x, numbers(2 * 3 * 16 * 16, 1)), (ones, vec![1.0; 2])];
+        for parameter in &parameters {
+            let value = weights.get(&parameter.name).unwrap();
+            given.push((value, random.get(&parameter.name).unwrap().data.clone()));
+        }
+        let shares = shares(&graph, &[logits, dx], &given);
+        let most = if activation == Activation::Relu { 0.1 } else { 1e-3 };
+        assert!((1e-5..1e-3).contains(&shares[0]), "{depth}, {width}, {activation:?}: {shares:?}");
+        assert!((1e-5..most).contains(&shares[1]), "{depth}, {width}, {activation:?}: {shares:?}");
+    }
+}
