@@ -13,7 +13,8 @@
 //
 // Counted, not measured: a quad costs an invocation 256 multiply-adds and 64 words of workgroup memory, and a workgroup
 // 32,768 operations and 512 words from caches: 8 and 64 operations a word. conv2d_weights_nine.wgsl loads 38 words for 576
-// operations, 15 a word, and of 64 by 64 channels it is 512 invocations a part, a small part of a GPU. Registers: 64 sums, 36 factors, about 20 positions. Workgroup memory: 2 * 4,160 + 768 bytes.
+// operations, 15 a word, and of 64 by 64 channels it is 512 invocations a part, a small part of a GPU. Registers: 64 sums,
+// 36 factors, about 20 positions. Workgroup memory: 2 * 4,160 + 768 bytes.
 //
 // Host side: src/ops/packed_weight_gradient.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_storage.wgsl,
 // shared/conv2d_weight_sums.wgsl, shared/conv2d_patch.wgsl.
