@@ -56,8 +56,7 @@ impl Gpu {
     }
 }
 
-/// What `work` makes of each item, in their order. Items are taken one by one, as some take a hundred times as long as
-/// others.
+/// What `work` makes of each item, in their order. Threads take them one by one, as some take much longer than others.
 #[cfg(not(target_arch = "wasm32"))]
 fn each<T: Sync, U: Send>(items: &[T], work: impl Fn(&T) -> U + Sync) -> Vec<U> {
     use std::sync::atomic::{AtomicUsize, Ordering};

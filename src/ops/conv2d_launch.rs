@@ -1,4 +1,5 @@
-//! How the packed convolutions are launched: in which variant, and whole or in the shares that are copied to texels at a time.
+//! How the packed convolutions are launched: in which variant; whole, or in shares of what is copied to texels
+//! at a time or of what a storage binding shows.
 
 use crate::gpu::{Adapter, AdapterKind, Kernel, Recording, Words, uniform};
 use crate::{Error, Result};

@@ -21,13 +21,11 @@ fn shares(graph: &Graph, wanted: &[Value], given: &[(Value, Vec<f32>)]) -> Vec<f
         assert_eq!(halved, adapter.half_weights);
         Bench::on(&adapter, &rewritten, wanted, given)
     });
-    let root = |values: &mut dyn Iterator<Item = f32>| {
-        values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt()
-    };
+    let root = |values: &[f32]| values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
     let share = |&value: &Value| {
         let (plain, halves) = (plain.read(value), halves.read(value));
-        let off = root(&mut plain.iter().zip(&halves).map(|(a, b)| a - b));
-        off / root(&mut plain.iter().copied())
+        let off: Vec<_> = plain.iter().zip(&halves).map(|(a, b)| a - b).collect();
+        root(&off) / root(&plain)
     };
     wanted.iter().map(share).collect()
 }
