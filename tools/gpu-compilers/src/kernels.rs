@@ -1,0 +1,154 @@
+//! Which kernels networks run, with which constants: their graphs are lowered for a GPU that is described, not opened.
+
+use anyhow::{Context, Result};
+use lapidary::attack::Objective;
+use lapidary::gpu::{Adapter, AdapterKind, Kernel, Recording};
+use lapidary::graph::{Graph, Plan, Shape, Value};
+use lapidary::model::{Activation, Mode, Network, Role, Weights, WideResNet};
+use lapidary::ops::{self, KERNELS};
+use lapidary::rewrite;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A kernel as it is launched.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// The kernel's name.
+    pub kernel: String,
+    /// Values of its overrides.
+    pub constants: BTreeMap<String, f64>,
+    /// Its WGSL.
+    pub text: String,
+    /// Whether a network runs it without being asked to.
+    pub default: bool,
+    /// Share of the floating-point operations of the network that runs it most, in hundredths.
+    pub percent: f64,
+}
+
+impl Entry {
+    /// The name and the constants, as tables and files name it.
+    pub fn label(&self) -> String {
+        let constants = self.constants.iter().map(|(name, value)| format!(" {name}={value}"));
+        self.kernel.clone() + &constants.collect::<String>()
+    }
+}
+
+/// The networks whose steps are listed: the paper's, and one of each other kind. Names, images and side.
+const NETWORKS: [(&str, u32, u32); 5] = [
+    ("wrn-16-2", 32, 32),
+    ("wrn-28-10", 32, 32),
+    ("wrn-34-10", 128, 32),
+    ("resnet50", 32, 224),
+    ("convnext-tiny", 32, 224),
+];
+
+/// Prints the list, the most used kernels first.
+pub fn print(all: bool) -> Result<()> {
+    let mut found: BTreeMap<String, Entry> = BTreeMap::new();
+    for (name, images, side) in NETWORKS {
+        for training in [false, true] {
+            let plan = step(name, images, side, training).with_context(|| name.to_owned())?;
+            add(&mut found, &[&plan.once, &plan.every]);
+        }
+    }
+    if all {
+        for kernel in KERNELS {
+            let known = found.values().any(|entry| entry.kernel == kernel.name);
+            if !known && !kernel.text().contains("texture_2d") {
+                let entry = entry(kernel, BTreeMap::new(), false, 0.0);
+                found.insert(entry.label(), entry);
+            }
+        }
+    }
+    let mut entries: Vec<_> = found.into_values().collect();
+    entries.sort_by(|a, b| b.percent.total_cmp(&a.percent).then(a.label().cmp(&b.label())));
+    for entry in entries {
+        println!("{}", serde_json::to_string(&entry)?);
+    }
+    Ok(())
+}
+
+fn entry(kernel: &Kernel, constants: BTreeMap<String, f64>, default: bool, percent: f64) -> Entry {
+    Entry { kernel: kernel.name.into(), constants, text: kernel.text(), default, percent }
+}
+
+/// Adds the launches of a step to what was found.
+fn add(found: &mut BTreeMap<String, Entry>, recordings: &[&Recording]) {
+    let dispatches = || recordings.iter().flat_map(|recording| &recording.dispatches);
+    let whole: u64 = dispatches().map(|dispatch| dispatch.flops).sum();
+    let mut shares: BTreeMap<String, Entry> = BTreeMap::new();
+    for dispatch in dispatches() {
+        let named = |&(name, value): &(&str, f64)| (name.to_owned(), value);
+        let constants = dispatch.constants.iter().map(named).collect();
+        let new = entry(dispatch.kernel, constants, true, 0.0);
+        let held = shares.entry(new.label()).or_insert(new);
+        held.percent += 100.0 * dispatch.flops as f64 / whole.max(1) as f64;
+    }
+    for (label, entry) in shares {
+        let held = found.entry(label).or_insert_with(|| entry.clone());
+        held.percent = held.percent.max(entry.percent);
+    }
+}
+
+/// A PGD step's forward pass and image gradient, or an update's weight gradients with the batch's statistics.
+fn step(name: &str, images: u32, side: u32, training: bool) -> Result<Plan> {
+    let model = network(name)?;
+    let mut graph = Graph::default();
+    let x = graph.input(Shape::new(images, model.channels(), side, side)?);
+    let per_image = Shape::per_image(images)?;
+    let (labels, seed) = (graph.input(per_image), graph.input(per_image));
+    let parameters = model.parameters();
+    let weights = Weights::inputs(&mut graph, &parameters)?;
+    let mut updates = Vec::new();
+    let mode = if training { Mode::Training(&mut updates) } else { Mode::Frozen };
+    let logits = model.logits(&mut graph, x, &weights, mode)?;
+    let loss = Objective::CrossEntropy.push(&mut graph, logits, labels, labels)?;
+    let asked: Vec<Value> = if training {
+        let trained = parameters.iter().filter(|parameter| parameter.role == Role::Weight);
+        trained.map(|parameter| weights.get(&parameter.name)).collect::<lapidary::Result<_>>()?
+    } else {
+        vec![x]
+    };
+    let mut wanted = ops::gradient(&mut graph, loss, seed, &asked)?;
+    wanted.push(loss);
+    for update in updates {
+        update.push(&mut graph)?;
+    }
+    let adapter = gpu();
+    let graph = rewrite::optimise(&graph, &wanted, &adapter)?;
+    let mut changing = vec![x, labels, seed];
+    if training {
+        changing.extend(&asked);
+    }
+    Ok(Plan::new(&graph, &wanted, &changing, &adapter)?)
+}
+
+fn network(name: &str) -> Result<Network> {
+    Ok(match name.strip_prefix("wrn-").and_then(|numbers| numbers.split_once('-')) {
+        Some((depth, width)) => {
+            let (depth, width) = (depth.parse()?, width.parse()?);
+            WideResNet::new(depth, width, 3, 10, Activation::Relu, None)?.into()
+        }
+        None => Network::named(name, 3, 1000, None)?,
+    })
+}
+
+/// A graphics card as most are: no fixed subgroup size is relied on, and bindings of 2 GiB.
+fn gpu() -> Arc<Adapter> {
+    Arc::new(Adapter {
+        name: "a graphics card".into(),
+        driver: String::new(),
+        backend: "Vulkan".into(),
+        kind: AdapterKind::Discrete,
+        subgroup: Some(32),
+        timestamps: true,
+        f16: true,
+        max_binding: 2 << 30,
+        max_buffer: 4 << 30,
+        storage_buffers: 8,
+        most_transformed: u64::MAX,
+        half_weights: false,
+        filtering: lapidary::gpu::Filtering::Auto,
+    })
+}
