@@ -11,7 +11,7 @@ use lapidary::gpu::{Gpu, Options};
 use lapidary::graph::{Graph, Value};
 use lapidary::model::initial::initial;
 use lapidary::model::{DeviceWeights, Mode, Model, Parameter, Role, Weights};
-use lapidary::ops::{BroadcastAdd, Conv2d, GlobalAvgPool, Linear, Norm, Silu};
+use lapidary::ops::{BroadcastAdd, Conv2d, GlobalAvgPool, Linear, Norm, Unary};
 
 /// Two convolutions that halve the image, their mean, and a linear layer.
 struct Small {
@@ -46,7 +46,7 @@ impl Model for Small {
             let of = |part: &str| weights.get(&format!("{layer}.{part}"));
             y = graph.push(Conv2d::square(2, 1), &[y, of("weight")?])?;
             y = graph.push(BroadcastAdd, &[y, of("bias")?])?;
-            y = graph.push(Silu, &[y])?;
+            y = graph.push(Unary::Silu, &[y])?;
         }
         y = graph.push(GlobalAvgPool, &[y])?;
         let [weight, bias] = ["last.weight", "last.bias"].map(|name| weights.get(name));

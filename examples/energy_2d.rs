@@ -139,7 +139,7 @@ fn perceptron(graph: &mut Graph, x: Value, weights: &Weights) -> Result<Value> {
         let of = |part: &str| weights.get(&format!("{layer}.{part}"));
         y = graph.push(Linear { bias: true }, &[y, of("weight")?, of("bias")?])?;
         if layer != "last" {
-            y = graph.push(Silu, &[y])?;
+            y = graph.push(Unary::Silu, &[y])?;
         }
     }
     Ok(y)

@@ -68,6 +68,24 @@ fn rust_and_wgsl_agree() {
     }
 }
 
+/// The shader of unary functions chooses by number what the host chooses by name.
+#[test]
+fn unary_functions_have_one_number() {
+    let kernel = KERNELS.iter().find(|kernel| kernel.name == "unary").unwrap();
+    let module = parse(kernel);
+    for kind in Unary::ALL {
+        let name = format!("{kind:?}").to_uppercase();
+        let found = module.constants.iter().find(|(_, each)| each.name.as_ref() == Some(&name));
+        let (_, constant) = found.unwrap_or_else(|| panic!("unary.wgsl has no {name}"));
+        let naga::Expression::Literal(naga::Literal::U32(number)) =
+            module.global_expressions[constant.init]
+        else {
+            panic!("{name} is no u32")
+        };
+        assert_eq!(number, kind as u32, "{name}");
+    }
+}
+
 /// A file's stem is the name of its kernel, or the start of the names of its kernels.
 #[test]
 fn the_list_is_the_folder() {
@@ -159,8 +177,8 @@ fn launches(kind: AdapterKind, side: u32) -> Vec<Dispatch> {
     let frozen = graph.push(FrozenBatchNorm { eps: 1e-5 }, &frozen).unwrap();
     let mut y = graph.push(normalise, &[frozen]).unwrap();
     y = graph.push(BroadcastAdd, &[y, beta]).unwrap();
-    y = graph.push(Silu, &[y]).unwrap();
-    y = graph.push(Relu, &[y]).unwrap();
+    y = graph.push(Unary::Silu, &[y]).unwrap();
+    y = graph.push(Unary::Relu, &[y]).unwrap();
     y = graph.push(Add, &[y, of_x]).unwrap();
     let pooled = graph.push(AvgPool { kernel: side }, &[y]).unwrap();
     let [w, bias] =
@@ -181,8 +199,8 @@ fn launches(kind: AdapterKind, side: u32) -> Vec<Dispatch> {
     let kernel = graph.input(Shape::new(3, 1, 3, 3).unwrap());
     let conv = Conv2d::square(1, 1);
     y = graph.push(GroupedConv2d { conv, groups: 3 }, &[y, kernel]).unwrap();
-    y = graph.push(Gelu, &[y]).unwrap();
-    y = graph.push(Sigmoid, &[y]).unwrap();
+    y = graph.push(Unary::Gelu, &[y]).unwrap();
+    y = graph.push(Unary::Sigmoid, &[y]).unwrap();
     y = MaxPool { kernel: 3, stride: 2, padding: 1 }.push(&mut graph, y).unwrap();
     let (filter, antialias) = (Filter::Bicubic, true);
     y = Resize { height: 5, width: 2, filter, antialias }.push(&mut graph, y).unwrap();

@@ -9,7 +9,7 @@ mod program;
 mod shape;
 mod tune;
 
-pub use op::{Launch, Op};
+pub use op::{Derivatives, Launch, Op};
 pub use plan::{Plan, Summary};
 pub use program::Program;
 pub use shape::Shape;

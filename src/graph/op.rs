@@ -6,6 +6,9 @@ use crate::{Error, Result};
 use std::any::Any;
 use std::fmt::Debug;
 
+/// An entry for each input of a node: its derivative, or none where none was asked for or it is 0 everywhere.
+pub type Derivatives = Result<Vec<Option<Value>>>;
+
 /// What a node does. Output 0 is the result; further outputs are kept for the derivative.
 pub trait Op: Any + Debug + Send + Sync {
     /// For messages and tables.
@@ -35,13 +38,7 @@ pub trait Op: Any + Debug + Send + Sync {
 
     /// Pushes nodes for the derivatives `asked` for (one flag an input), given that of output 0, and
     /// returns an entry for each input.
-    fn gradient(
-        &self,
-        _graph: &mut Graph,
-        _node: &Node,
-        _dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, _: &mut Graph, _node: &Node, _dy: Value, _asked: &[bool]) -> Derivatives {
         Err(Error::NoDerivative { op: self.name(), why: "none is defined" })
     }
 }
@@ -80,8 +77,19 @@ impl Launch<'_> {
         params: impl bytemuck::Pod,
         grid: [u32; 3],
     ) -> Result<()> {
+        self.with(kernel, &[], params, grid)
+    }
+
+    /// The same with values for the kernel's overrides.
+    pub fn with(
+        &mut self,
+        kernel: &'static Kernel,
+        constants: &[(&'static str, f64)],
+        params: impl bytemuck::Pod,
+        grid: [u32; 3],
+    ) -> Result<()> {
         let bindings = self.bindings();
-        self.to.dispatch(kernel, &[], params, &bindings, grid).map(drop)
+        self.to.dispatch(kernel, constants, params, &bindings, grid).map(drop)
     }
 
     /// The same with one invocation for each of `count` elements (or vec4s), in workgroups of 64;

@@ -7,7 +7,7 @@ use super::layers::{
 };
 use super::{Checkpoint, Metadata, Normalisation, Parameter, Role, Stem, Weights};
 use crate::graph::{Graph, Value};
-use crate::ops::{Add, BroadcastAdd, BroadcastMul, Conv2d, Gelu, GlobalAvgPool, GroupedConv2d};
+use crate::ops::{Add, BroadcastAdd, BroadcastMul, Conv2d, GlobalAvgPool, GroupedConv2d, Unary};
 use crate::{Error, Result};
 
 /// A network of four stages of [`ConvNextBlock`]s.
@@ -212,7 +212,7 @@ pub fn push_stem(graph: &mut Graph, x: Value, weights: &Weights, stem: &Stem) ->
                 let name = format!("stem.stem.{}", 3 * j);
                 h = conv_bias(graph, h, weights, &name, Conv2d::square(stride, 1))?;
                 h = layer_norm(graph, h, weights, &format!("stem.stem.{}", 3 * j + 1))?;
-                h = graph.push(Gelu, &[h])?;
+                h = graph.push(Unary::Gelu, &[h])?;
             }
             Ok(h)
         }
@@ -247,7 +247,7 @@ impl ConvNextBlock {
         let h = graph.push(BroadcastAdd, &[h, weights.get(&name("conv_dw.bias"))?])?;
         let h = layer_norm(graph, h, weights, &name("norm"))?;
         let h = conv_bias(graph, h, weights, &name("mlp.fc1"), Conv2d::square(1, 0))?;
-        let h = graph.push(Gelu, &[h])?;
+        let h = graph.push(Unary::Gelu, &[h])?;
         let h = conv_bias(graph, h, weights, &name("mlp.fc2"), Conv2d::square(1, 0))?;
         let h = graph.push(BroadcastMul, &[h, weights.get(&name("gamma"))?])?;
         graph.push(Add, &[h, x])

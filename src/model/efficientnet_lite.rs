@@ -6,7 +6,7 @@ use super::layers::{batch_norm_parameters, linear, push as parameter, push_biase
 use super::{Parameter, Role, Weights};
 use crate::Result;
 use crate::graph::{Graph, Value};
-use crate::ops::{Add, Conv2d, FrozenBatchNorm, GlobalAvgPool, GroupedConv2d, Pad, Relu6};
+use crate::ops::{Add, Conv2d, FrozenBatchNorm, GlobalAvgPool, GroupedConv2d, Pad, Unary};
 
 /// Rows and columns of its input.
 pub const SIDE: u32 = 224;
@@ -84,12 +84,12 @@ pub fn parameters() -> Vec<Parameter> {
 /// Adds the nodes from normalised images of three channels and [`SIDE`] rows and columns.
 pub fn push(graph: &mut Graph, x: Value, weights: &Weights) -> Result<Extracted> {
     let mut h = layer(graph, x, weights, ["_conv_stem", "_bn0"], 2, false)?;
-    h = graph.push(Relu6, &[h])?;
+    h = graph.push(Unary::Relu6, &[h])?;
     for block in blocks() {
         h = block.push(graph, h, weights)?;
     }
     h = layer(graph, h, weights, ["_conv_head", "_bn1"], 1, false)?;
-    h = graph.push(Relu6, &[h])?;
+    h = graph.push(Unary::Relu6, &[h])?;
     let features = graph.push(GlobalAvgPool, &[h])?;
     let logits = linear(graph, features, weights, "_fc")?;
     Ok(Extracted { features, logits })
@@ -106,10 +106,10 @@ impl Block {
         let mut h = x;
         if self.expansion != 1 {
             h = part(graph, h, "_expand_conv", "_bn0", 1, false)?;
-            h = graph.push(Relu6, &[h])?;
+            h = graph.push(Unary::Relu6, &[h])?;
         }
         h = part(graph, h, "_depthwise_conv", "_bn1", self.stride, true)?;
-        h = graph.push(Relu6, &[h])?;
+        h = graph.push(Unary::Relu6, &[h])?;
         h = part(graph, h, "_project_conv", "_bn2", 1, false)?;
         let same = self.stride == 1 && self.inputs == self.outputs;
         if same { graph.push(Add, &[h, x]) } else { Ok(h) }

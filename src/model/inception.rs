@@ -7,7 +7,7 @@ use super::layers::{batch_norm_parameters, linear, push as parameter, push_biase
 use super::{Parameter, Role, Weights};
 use crate::Result;
 use crate::graph::{Graph, Value};
-use crate::ops::{ConcatChannels, Conv2d, GlobalAvgPool, LocalMean, MaxPool, Relu};
+use crate::ops::{ConcatChannels, Conv2d, GlobalAvgPool, LocalMean, MaxPool, Unary};
 
 /// Rows and columns of its input.
 pub const SIDE: u32 = 299;
@@ -203,7 +203,7 @@ impl Net<'_> {
         let padding = if same { [kernel.height() / 2, kernel.width() / 2] } else { [0; 2] };
         let h = self.graph.push(Conv2d { stride: [stride; 2], padding }, &[x, w])?;
         let h = frozen_norm(self.graph, h, self.weights, &format!("{name}.bn"), EPS)?;
-        self.graph.push(Relu, &[h])
+        self.graph.push(Unary::Relu, &[h])
     }
 
     /// Layers one behind the other, all of which keep the sides.

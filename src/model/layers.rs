@@ -3,7 +3,7 @@
 use super::{Activation, Normalisation, Parameter, Role, StateDict, Weights};
 use crate::graph::{Graph, Value};
 use crate::ops::{
-    BatchNorm, BroadcastAdd, Conv2d, FrozenBatchNorm, LayerNorm, Linear, Normalise, Relu, Silu,
+    BatchNorm, BroadcastAdd, Conv2d, FrozenBatchNorm, LayerNorm, Linear, Normalise, Unary,
     UpdateRunningStats,
 };
 use crate::{Error, Result};
@@ -65,8 +65,8 @@ pub(super) fn batch_norm(
 
 pub(super) fn activate(graph: &mut Graph, x: Value, activation: Activation) -> Result<Value> {
     match activation {
-        Activation::Relu => graph.push(Relu, &[x]),
-        Activation::Silu => graph.push(Silu, &[x]),
+        Activation::Relu => graph.push(Unary::Relu, &[x]),
+        Activation::Silu => graph.push(Unary::Silu, &[x]),
     }
 }
 

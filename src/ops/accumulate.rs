@@ -1,5 +1,6 @@
 //! The sum of the parts of a batch that goes through in pieces: gradients of micro-batches.
 
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -9,16 +10,8 @@ uniform! {
 }
 
 /// sum in place.
-pub static KERNEL: Kernel = Kernel {
-    name: "accumulate",
-    source: &[
-        include_str!("../../shaders/accumulate.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("sum", Write), ("x", Read), ("control", Read)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel =
+    kernel!("accumulate", ["index"], Params, &[("sum", Write), ("x", Read), ("control", Read)]);
 
 /// Inputs sum (written in place) and x, of one shape, and control \[2\]: keep, and the factor of x. No output.
 /// sum = keep sum + factor x; where keep is 0 the sum begins anew, whatever it held.

@@ -1,6 +1,7 @@
 //! One step of Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1), `torch.optim.Adam`, or of AdamW (Loshchilov and
 //! Hutter 2019, arXiv 1711.05101, algorithm 2), `torch.optim.AdamW`.
 
+use super::walk::kernel;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
@@ -10,16 +11,12 @@ uniform! {
 }
 
 /// w, m and v in place.
-pub static KERNEL: Kernel = Kernel {
-    name: "adam_step",
-    source: &[
-        include_str!("../../shaders/adam_step.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("w", Write), ("m", Write), ("v", Write), ("grad", Read), ("control", Read)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel = kernel!(
+    "adam_step",
+    ["index"],
+    Params,
+    &[("w", Write), ("m", Write), ("v", Write), ("grad", Read), ("control", Read)]
+);
 
 /// Inputs weights w and the moments m and v (all written in place), grad, all of one shape, and control \[3\]:
 /// [`AdamStep::control`]'s. No output. m and v start as zeros.

@@ -1,24 +1,17 @@
 //! Sum of two values of one shape: residual connections, and derivatives of a value used twice.
 
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 
 uniform! {
     struct Params { vectors: u32 }
 }
 
 /// y = a + b.
-pub static KERNEL: Kernel = Kernel {
-    name: "add",
-    source: &[
-        include_str!("../../shaders/add.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("a", Read), ("b", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel =
+    kernel!("add", ["index"], Params, &[("a", Read), ("b", Read), ("y", Write)]);
 
 /// Inputs a and b of one shape; output a + b.
 #[derive(Clone, Copy, Debug)]
@@ -41,13 +34,7 @@ impl Op for Add {
         launch.each(&KERNEL, Params { vectors }, vectors)
     }
 
-    fn gradient(
-        &self,
-        _: &mut Graph,
-        _: &Node,
-        dy: Value,
-        asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, _: &mut Graph, _: &Node, dy: Value, asked: &[bool]) -> Derivatives {
         Ok(asked.iter().map(|asked| asked.then_some(dy)).collect())
     }
 }

@@ -1,5 +1,6 @@
 //! From one replay's random numbers to the next one's.
 
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -9,13 +10,7 @@ uniform! {
 }
 
 /// control in place.
-pub static KERNEL: Kernel = Kernel {
-    name: "advance",
-    source: &[include_str!("../../shaders/advance.wgsl")],
-    params: Params::LAYOUT,
-    bindings: &[("control", Write)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel = kernel!("advance", [], Params, &[("control", Write)]);
 
 /// Input control \[4\] of [`Random`](super::Random), written in place; no output. The low word of its step grows by 1, and
 /// wraps after 2^32: pushed after `Random`, each replay draws other numbers.

@@ -2,7 +2,7 @@
 //! often follows. Rewrites make these ops.
 
 use super::batch_norm::{check_eps, check_vectors};
-use super::walk::{Widths, widths};
+use super::walk::{Widths, kernel, widths};
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -19,22 +19,12 @@ uniform! {
 }
 
 /// Scales and shifts from frozen statistics.
-pub static FOLD: Kernel = Kernel {
-    name: "fold_batch_norm",
-    source: &[
-        include_str!("../../shaders/fold_batch_norm.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: FoldParams::LAYOUT,
-    bindings: &[
-        ("gamma", Read),
-        ("beta", Read),
-        ("mean", Read),
-        ("variance", Read),
-        ("affine", Write),
-    ],
-    subgroup: 0,
-};
+pub static FOLD: Kernel = kernel!(
+    "fold_batch_norm",
+    ["index"],
+    FoldParams,
+    &[("gamma", Read), ("beta", Read), ("mean", Read), ("variance", Read), ("affine", Write),]
+);
 
 /// y from x; the constant RELU rectifies.
 pub static AFFINE: Widths =

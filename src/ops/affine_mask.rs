@@ -1,6 +1,7 @@
 //! [`Affine`](super::Affine) with the rectifier and its mask in one pass.
 
 use super::ReluMask;
+use super::walk::kernel;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
@@ -10,17 +11,12 @@ uniform! {
 }
 
 /// y and its mask from x.
-pub static KERNEL: Kernel = Kernel {
-    name: "affine_mask",
-    source: &[
-        include_str!("../../shaders/affine_mask.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-        include_str!("../../shaders/shared/mask_bits.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Read), ("affine", Read), ("y", Write), ("mask", Write)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel = kernel!(
+    "affine_mask",
+    ["index", "mask_bits"],
+    Params,
+    &[("x", Read), ("affine", Read), ("y", Write), ("mask", Write)]
+);
 
 /// Inputs x \[N, C, H, W\] and affine \[2, C\], scales then shifts; outputs y = max(x * scale + shift, 0) and its mask as
 /// [`ReluMask`] makes it. Err unless W is divisible by 4. Rewrites make it after derivatives were taken: it has none.

@@ -3,7 +3,7 @@
 
 use super::walk::{Widths, widths};
 use crate::gpu::{Access::*, Recording, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -53,13 +53,7 @@ impl Op for AvgPool {
         record(&FORWARD, x, y, launch)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         backward(graph, node, dy)
     }
 }
@@ -83,13 +77,7 @@ impl Op for GlobalAvgPool {
         record(&FORWARD, x, y, launch)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         backward(graph, node, dy)
     }
 }
@@ -122,13 +110,7 @@ impl Op for AvgPoolBackward {
         record(&BACKWARD, dx, dy, launch)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let [first] = exactly(self.name(), "inputs", &node.inputs)?;
         let means = graph.shape(first)?;
         Ok(vec![Some(if means.pixels() == 1 {

@@ -1,9 +1,9 @@
 //! Batch normalisation with the batch's statistics (Ioffe and Szegedy 2015, arXiv 1502.03167, algorithm 1),
 //! `torch.nn.functional.batch_norm(training=True)`, its derivatives, and the update of running statistics.
 
-use super::walk::{Widths, widths};
+use super::walk::{Widths, kernel, widths};
 use crate::gpu::{Access::*, BufferId, Kernel, Recording, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -77,21 +77,12 @@ pub static WEIGHTS: Widths = widths!(
 );
 
 /// Running statistics in place.
-pub static UPDATE: Kernel = Kernel {
-    name: "update_running_stats",
-    source: &[
-        include_str!("../../shaders/update_running_stats.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: UpdateParams::LAYOUT,
-    bindings: &[
-        ("mean", Read),
-        ("variance", Read),
-        ("running_mean", Write),
-        ("running_variance", Write),
-    ],
-    subgroup: 0,
-};
+pub static UPDATE: Kernel = kernel!(
+    "update_running_stats",
+    ["index"],
+    UpdateParams,
+    &[("mean", Read), ("variance", Read), ("running_mean", Write), ("running_variance", Write),]
+);
 
 /// Inputs x \[N, C, H, W\], gamma \[C\] and beta \[C\]; outputs y \[N, C, H, W\] and the batch's mean \[C\] and
 /// variance \[C\], which divides by n = NHW:
@@ -136,13 +127,7 @@ impl Op for BatchNorm {
         apply.each(launch.to, &[], params_of(&apply, self.eps), &buffers)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
         let [x, gamma, _beta] = exactly(self.name(), "inputs", &node.inputs)?;
         let [_y, mean, variance] = exactly(self.name(), "outputs", &node.outputs)?;
         let [for_x, for_gamma, for_beta] = exactly(self.name(), "flags", asked)?;

@@ -1,8 +1,9 @@
 //! Binary cross-entropy from logits,
 //! `torch.nn.functional.binary_cross_entropy_with_logits(..., reduction="none")`, and its derivative.
 
+use super::walk::kernel;
 use crate::gpu::{Access::*, Kernel, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -10,28 +11,20 @@ uniform! {
 }
 
 /// y from logits and targets.
-pub static FORWARD: Kernel = Kernel {
-    name: "bce_with_logits",
-    source: &[
-        include_str!("../../shaders/bce_with_logits.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("logits", Read), ("targets", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static FORWARD: Kernel = kernel!(
+    "bce_with_logits",
+    ["index"],
+    Params,
+    &[("logits", Read), ("targets", Read), ("y", Write)]
+);
 
 /// dz from dy, logits and targets.
-pub static BACKWARD: Kernel = Kernel {
-    name: "bce_with_logits_backward",
-    source: &[
-        include_str!("../../shaders/bce_with_logits_backward.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("dy", Read), ("logits", Read), ("targets", Read), ("dz", Write)],
-    subgroup: 0,
-};
+pub static BACKWARD: Kernel = kernel!(
+    "bce_with_logits_backward",
+    ["index"],
+    Params,
+    &[("dy", Read), ("logits", Read), ("targets", Read), ("dz", Write)]
+);
 
 /// Inputs logits z and targets t in \[0, 1\], of one shape; output max(z, 0) - z t + log(1 + exp(-|z|)) of
 /// each element, for logits of any size. The targets have no derivative; that for z is sigmoid(z) - t,
@@ -56,13 +49,7 @@ impl Op for BceWithLogits {
         launch.each(&FORWARD, Params { vectors }, vectors)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
         let [logits, targets] = exactly(self.name(), "inputs", &node.inputs)?;
         let [_for_logits, for_targets] = exactly(self.name(), "flags", asked)?;
         if for_targets {

@@ -2,6 +2,7 @@
 
 use super::Norm;
 use super::per_image::few_lanes;
+use super::walk::kernel;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
@@ -11,19 +12,12 @@ uniform! {
 }
 
 /// x from x0 and random numbers.
-pub static KERNEL: Kernel = Kernel {
-    name: "boundary_start",
-    source: &[
-        include_str!("../../shaders/boundary_start.wgsl"),
-        include_str!("../../shaders/shared/philox.wgsl"),
-        include_str!("../../shaders/shared/random_values.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum_vec2.wgsl"),
-        include_str!("../../shaders/shared/workgroup_max_vec2.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Write), ("x0", Read), ("ids", Read), ("control", Read)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel = kernel!(
+    "boundary_start",
+    ["philox", "random_values", "workgroup_sum_vec2", "workgroup_max_vec2"],
+    Params,
+    &[("x", Write), ("x0", Read), ("ids", Read), ("control", Read)]
+);
 
 /// Inputs x \[N, C, H, W\] (written in place), the ball's centre x0, ids \[N\] (u32) and control \[4\] of u32 words: seed
 /// low, seed high, stream, and one that is not read; no output. At most 65,535 images.

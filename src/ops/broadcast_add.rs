@@ -2,7 +2,7 @@
 
 use super::walk::{Widths, widths};
 use crate::gpu::{Access::*, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -48,13 +48,7 @@ impl Op for BroadcastAdd {
         walk.each(launch.to, &[], params, launch.buffers)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
         let [a, b] = exactly(self.name(), "inputs", &node.inputs)?;
         let [for_a, for_b] = exactly(self.name(), "flags", asked)?;
         let mut db = None;

@@ -3,7 +3,7 @@
 
 use super::walk::{Widths, widths};
 use crate::gpu::{Access::*, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -53,13 +53,7 @@ impl Op for BroadcastMul {
         walk.each(launch.to, &[], params, launch.buffers)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
         let [a, b] = exactly(self.name(), "inputs", &node.inputs)?;
         let [for_a, for_b] = exactly(self.name(), "flags", asked)?;
         let (mut da, mut db) = (None, None);
@@ -97,13 +91,7 @@ impl Op for ChannelDot {
         record(a, launch)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
         backward(graph, node, dy, asked)
     }
 }
@@ -129,13 +117,7 @@ impl Op for ImageDot {
         record(Shape::new(1, a.images(), a.channels(), a.pixels())?, launch)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
         backward(graph, node, dy, asked)
     }
 }

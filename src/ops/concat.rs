@@ -1,5 +1,6 @@
 //! Several batches as one, `torch.cat(..., dim=0)`.
 
+use super::walk::kernel;
 use crate::gpu::{Access::*, Kernel, Recording, uniform};
 use crate::graph::{Launch, Op, Shape};
 use crate::{Error, Result};
@@ -9,16 +10,7 @@ uniform! {
 }
 
 /// One part of y.
-pub static KERNEL: Kernel = Kernel {
-    name: "concat",
-    source: &[
-        include_str!("../../shaders/concat.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel = kernel!("concat", ["index"], Params, &[("x", Read), ("y", Write)]);
 
 /// Inputs \[N1, ...\], \[N2, ...\], ... of any 4-byte values and equal sides but the first; output
 /// \[N1 + N2 + ..., ...\]. One launch an input. No derivative is defined.

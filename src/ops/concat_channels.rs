@@ -1,5 +1,6 @@
 //! Channels of several values as one, `torch.cat(..., dim=1)`.
 
+use super::walk::kernel;
 use crate::gpu::{Access::*, Kernel, Recording, uniform};
 use crate::graph::{Launch, Op, Shape};
 use crate::{Error, Result};
@@ -9,16 +10,8 @@ uniform! {
 }
 
 /// One part of y.
-pub static KERNEL: Kernel = Kernel {
-    name: "concat_channels",
-    source: &[
-        include_str!("../../shaders/concat_channels.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel =
+    kernel!("concat_channels", ["index"], Params, &[("x", Read), ("y", Write)]);
 
 /// Inputs \[N, C1, H, W\], \[N, C2, H, W\], ... of any 4-byte values; output \[N, C1 + C2 + ..., H, W\]. One launch an
 /// input. No derivative is defined.

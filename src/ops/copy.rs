@@ -1,5 +1,6 @@
 //! One value's contents written to a state value.
 
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -9,16 +10,7 @@ uniform! {
 }
 
 /// y in place.
-pub static KERNEL: Kernel = Kernel {
-    name: "copy",
-    source: &[
-        include_str!("../../shaders/copy.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel = kernel!("copy", ["index"], Params, &[("x", Read), ("y", Write)]);
 
 /// Inputs x and y of one shape and any 4-byte values; y is written in place with x. No output.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,9 @@
 //! Cross-entropy of integer labels, `torch.nn.functional.cross_entropy(..., reduction="none")`, and its
 //! derivative.
 
+use super::walk::kernel;
 use crate::gpu::{Access::*, Kernel, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -10,30 +11,20 @@ uniform! {
 }
 
 /// y from logits and labels.
-pub static FORWARD: Kernel = Kernel {
-    name: "cross_entropy",
-    source: &[
-        include_str!("../../shaders/cross_entropy.wgsl"),
-        include_str!("../../shaders/shared/softmax_row.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("logits", Read), ("labels", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static FORWARD: Kernel = kernel!(
+    "cross_entropy",
+    ["softmax_row", "workgroup_sum"],
+    Params,
+    &[("logits", Read), ("labels", Read), ("y", Write)]
+);
 
 /// dlogits from dy, logits and labels.
-pub static BACKWARD: Kernel = Kernel {
-    name: "cross_entropy_backward",
-    source: &[
-        include_str!("../../shaders/cross_entropy_backward.wgsl"),
-        include_str!("../../shaders/shared/softmax_row.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("dy", Read), ("logits", Read), ("labels", Read), ("dlogits", Write)],
-    subgroup: 0,
-};
+pub static BACKWARD: Kernel = kernel!(
+    "cross_entropy_backward",
+    ["softmax_row", "workgroup_sum"],
+    Params,
+    &[("dy", Read), ("logits", Read), ("labels", Read), ("dlogits", Write)]
+);
 
 /// Inputs logits \[N, K\] and labels \[N\] (u32); output the loss of each image \[N\], for logits of any
 /// size. An image whose label is K or more is left out: loss 0, derivative 0. At most 65,535 images.
@@ -74,13 +65,7 @@ impl Op for CrossEntropy {
         launch.all(&FORWARD, self.params(logits), [logits.images(), 1, 1])
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let [logits, labels] = exactly(self.name(), "inputs", &node.inputs)?;
         Ok(vec![Some(graph.push(Backward(*self), &[dy, logits, labels])?), None])
     }

@@ -2,7 +2,7 @@
 //! the cross-entropy's gradient does, and its derivative.
 
 use crate::gpu::{Access::*, BufferId, Kernel, Recording, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -101,13 +101,7 @@ impl Op for Dlr {
         self.launch(&FORWARD, logits, launch, &buffers)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let inputs: Vec<_> = std::iter::once(dy).chain(node.inputs.iter().copied()).collect();
         let mut derivatives = vec![None; node.inputs.len()];
         if let Some(of_logits) = derivatives.first_mut() {

@@ -1,5 +1,6 @@
 //! One step of an exponential moving average of weights, `torch.optim.swa_utils.get_ema_avg_fn`.
 
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -9,16 +10,12 @@ uniform! {
 }
 
 /// average in place.
-pub static KERNEL: Kernel = Kernel {
-    name: "ema_step",
-    source: &[
-        include_str!("../../shaders/ema_step.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("average", Write), ("live", Read), ("control", Read)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel = kernel!(
+    "ema_step",
+    ["index"],
+    Params,
+    &[("average", Write), ("live", Read), ("control", Read)]
+);
 
 /// Inputs average (written in place) and live, of one shape, and control \[1\]: the decay, 0 to copy
 /// live. No output. average = decay average + (1 - decay) live.

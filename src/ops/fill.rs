@@ -1,5 +1,6 @@
 //! A constant in every word of a state value: momentum 0, best loss so far.
 
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -9,16 +10,7 @@ uniform! {
 }
 
 /// x in place.
-pub static KERNEL: Kernel = Kernel {
-    name: "fill",
-    source: &[
-        include_str!("../../shaders/fill.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Write)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel = kernel!("fill", ["index"], Params, &[("x", Write)]);
 
 /// Input x of any shape, written in place; no output.
 #[derive(Clone, Copy, Debug)]

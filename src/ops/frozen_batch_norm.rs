@@ -4,7 +4,7 @@ use super::Scale;
 use super::batch_norm::{BatchNormWeights, FORWARD, check_eps, check_vectors, params_of};
 use super::walk::{Widths, widths};
 use crate::gpu::{Access::*, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -48,13 +48,7 @@ impl Op for FrozenBatchNorm {
         walk.each(launch.to, &[], params_of(&walk, self.eps), launch.buffers)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
         let [x, gamma, _beta, mean, variance] = exactly(self.name(), "inputs", &node.inputs)?;
         let [for_x, for_gamma, for_beta, statistics @ ..] =
             exactly::<_, 5>(self.name(), "flags", asked)?;
@@ -106,13 +100,7 @@ impl Op for FrozenBatchNormBackward {
         walk.each(launch.to, &[], params, launch.buffers)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
         let [first, gamma, variance] = exactly(self.name(), "inputs", &node.inputs)?;
         let [for_first, for_gamma, for_variance] = exactly(self.name(), "flags", asked)?;
         if for_variance {

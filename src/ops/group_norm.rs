@@ -3,9 +3,10 @@
 
 use super::batch_norm::check_eps;
 use super::per_image::lanes;
+use super::walk::kernel;
 use super::{BroadcastAdd, BroadcastMul};
 use crate::gpu::{Access::*, Kernel, Recording, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -16,28 +17,20 @@ uniform! {
 }
 
 /// y and each row's inverse deviation from x.
-pub static FORWARD: Kernel = Kernel {
-    name: "group_norm",
-    source: &[
-        include_str!("../../shaders/group_norm.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum_vec2.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Read), ("y", Write), ("inverse", Write)],
-    subgroup: 0,
-};
+pub static FORWARD: Kernel = kernel!(
+    "group_norm",
+    ["workgroup_sum_vec2"],
+    Params,
+    &[("x", Read), ("y", Write), ("inverse", Write)]
+);
 
 /// dx from dy and what the forward pass made.
-pub static BACKWARD: Kernel = Kernel {
-    name: "group_norm_backward",
-    source: &[
-        include_str!("../../shaders/group_norm_backward.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum_vec2.wgsl"),
-    ],
-    params: BackwardParams::LAYOUT,
-    bindings: &[("dy", Read), ("y", Read), ("inverse", Read), ("dx", Write)],
-    subgroup: 0,
-};
+pub static BACKWARD: Kernel = kernel!(
+    "group_norm_backward",
+    ["workgroup_sum_vec2"],
+    BackwardParams,
+    &[("dy", Read), ("y", Read), ("inverse", Read), ("dx", Write)]
+);
 
 /// Input x \[N, C, H, W\]; outputs (x - mean) / sqrt(variance + eps) of the shape of x, with mean and variance of each
 /// of `groups` runs of an image's channels, and 1 / sqrt(variance + eps) of each, \[N, groups\].
@@ -81,13 +74,7 @@ impl Op for GroupNorm {
         launch.to.dispatch(&FORWARD, &[lanes], params, launch.buffers, grid).map(drop)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let [y, inverse] = exactly(self.name(), "outputs", &node.outputs)?;
         Ok(vec![Some(graph.push(GroupNormBackward, &[dy, y, inverse])?)])
     }

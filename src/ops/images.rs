@@ -1,7 +1,8 @@
 //! A range of a batch, as the attacked half of a joint batch, and its derivative.
 
+use super::walk::kernel;
 use crate::gpu::{Access::*, Kernel, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -13,28 +14,11 @@ uniform! {
 }
 
 /// y is a range of x.
-pub static FORWARD: Kernel = Kernel {
-    name: "images",
-    source: &[
-        include_str!("../../shaders/images.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static FORWARD: Kernel = kernel!("images", ["index"], Params, &[("x", Read), ("y", Write)]);
 
 /// dx is dy in the range.
-pub static BACKWARD: Kernel = Kernel {
-    name: "images_backward",
-    source: &[
-        include_str!("../../shaders/images_backward.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: BackwardParams::LAYOUT,
-    bindings: &[("dy", Read), ("dx", Write)],
-    subgroup: 0,
-};
+pub static BACKWARD: Kernel =
+    kernel!("images_backward", ["index"], BackwardParams, &[("dy", Read), ("dx", Write)]);
 
 /// Input \[N, ...\] of any 4-byte values; output its images `first` to `first + count - 1`,
 /// \[`count`, ...\]. The derivative is 0 for all other images.
@@ -67,13 +51,7 @@ impl Op for Images {
         launch.each(&FORWARD, Params { first, words }, words)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let [x] = exactly(self.name(), "inputs", &node.inputs)?;
         let backward = ImagesBackward { first: self.first, images: graph.shape(x)?.images() };
         Ok(vec![Some(graph.push(backward, &[dy])?)])
@@ -104,13 +82,7 @@ impl Op for ImagesBackward {
         launch.each(&BACKWARD, BackwardParams { first, words, all: dx.elements() }, dx.elements())
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let [first] = exactly(self.name(), "inputs", &node.inputs)?;
         let range = Images { first: self.first, count: graph.shape(first)?.images() };
         Ok(vec![Some(graph.push(range, &[dy])?)])

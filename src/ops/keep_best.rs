@@ -1,6 +1,7 @@
 //! The iterate of highest loss of each image.
 
 use super::per_image::lanes;
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -10,13 +11,12 @@ uniform! {
 }
 
 /// best_x and best_loss in place.
-pub static KERNEL: Kernel = Kernel {
-    name: "keep_best",
-    source: &[include_str!("../../shaders/keep_best.wgsl")],
-    params: Params::LAYOUT,
-    bindings: &[("x", Read), ("loss", Read), ("best_x", Write), ("best_loss", Write)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel = kernel!(
+    "keep_best",
+    [],
+    Params,
+    &[("x", Read), ("loss", Read), ("best_x", Write), ("best_loss", Write)]
+);
 
 /// Inputs x \[N, C, H, W\], loss \[N\], best_x (as x) and best_loss \[N\], the last two written in place:
 /// where loss > best_loss, image and loss are copied. No output. Start best_loss at [`f32::MIN`]

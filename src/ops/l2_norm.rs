@@ -1,6 +1,7 @@
 //! Euclidean length of each image.
 
 use super::per_image::{choose, lanes};
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -10,30 +11,17 @@ uniform! {
 }
 
 /// y from x, value by value.
-pub static SCALAR: Kernel = Kernel {
-    name: "l2_norm",
-    source: &[
-        include_str!("../../shaders/l2_norm.wgsl"),
-        include_str!("../../shaders/shared/elem_f32.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static SCALAR: Kernel =
+    kernel!("l2_norm", ["elem_f32", "workgroup_sum"], Params, &[("x", Read), ("y", Write)]);
 
 /// y from x, four values at a time.
-pub static VEC4: Kernel = Kernel {
-    name: "l2_norm_vec4",
-    source: &[
-        include_str!("../../shaders/l2_norm.wgsl"),
-        include_str!("../../shaders/shared/elem_vec4.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static VEC4: Kernel = kernel!(
+    "l2_norm_vec4",
+    "l2_norm",
+    ["elem_vec4", "workgroup_sum"],
+    Params,
+    &[("x", Read), ("y", Write)]
+);
 
 /// Input x \[N, C, H, W\]; output sqrt(sum of x^2 over C, H and W) \[N\]. No derivative is defined. At
 /// most 65,535 images.

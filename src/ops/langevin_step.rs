@@ -1,6 +1,7 @@
 //! One step of stochastic gradient Langevin dynamics (Welling and Teh 2011), as JEM samples (Grathwohl and others 2020,
 //! arXiv 1912.03263, equation 7).
 
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -10,16 +11,8 @@ uniform! {
 }
 
 /// x in place.
-pub static KERNEL: Kernel = Kernel {
-    name: "langevin_step",
-    source: &[
-        include_str!("../../shaders/langevin_step.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Write), ("g", Read), ("noise", Read)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel =
+    kernel!("langevin_step", ["index"], Params, &[("x", Write), ("g", Read), ("noise", Read)]);
 
 /// Inputs x (written in place), the gradient g of the log-density, which is minus the energy's, and standard normal noise,
 /// all of one shape; no output. x becomes x + `step_size` g + `noise_size` noise: the gradient as it is, without a ball

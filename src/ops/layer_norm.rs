@@ -6,7 +6,7 @@ use super::batch_norm::{check_eps, check_vectors};
 use super::walk::{Widths, widths};
 use crate::Result;
 use crate::gpu::{Access::*, Recording, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 
 uniform! {
     struct Params { images: u32, channels: u32, units: u32, eps: f32 }
@@ -97,13 +97,7 @@ impl Op for LayerNorm {
         launch.all(kernel, params, Recording::grid(images * units, 64))
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
         let [x, gamma, _beta] = exactly(self.name(), "inputs", &node.inputs)?;
         let [_y, mean, inverse] = exactly(self.name(), "outputs", &node.outputs)?;
         let [for_x, for_gamma, for_beta] = exactly(self.name(), "flags", asked)?;

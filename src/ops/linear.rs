@@ -4,7 +4,7 @@ use super::broadcast_add::ChannelSum;
 use super::walk::{Widths, widths};
 use crate::Result;
 use crate::gpu::{Access::*, Recording, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 
 uniform! {
     struct Params { rows: u32, outputs: u32, units: u32, tiles: u32, tile_columns: u32 }
@@ -98,13 +98,7 @@ impl Op for Linear {
         x.zip(y).map_or(0, |(x, y)| 2 * u64::from(y.elements()) * u64::from(x.channels()))
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
         let asked = |input: usize| asked.get(input) == Some(&true);
         let (x, w) = if self.bias {
             let [x, w, _bias] = exactly(self.name(), "inputs", &node.inputs)?;
@@ -170,13 +164,7 @@ impl Op for Product {
         outputs.first().map_or(0, |c| 2 * u64::from(c.elements()) * u64::from(depth))
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
         let [a, b] = exactly(self.name(), "inputs", &node.inputs)?;
         let [for_a, for_b] = exactly(self.name(), "flags", asked)?;
         let (mut da, mut db) = (None, None);

@@ -1,8 +1,9 @@
 //! Means around each pixel, `torch.nn.functional.avg_pool2d(stride=1, count_include_pad=False)` with as much padding as
 //! keeps the sides, and the derivative.
 
+use super::walk::kernel;
 use crate::gpu::{Access::*, Kernel, Recording, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -15,16 +16,7 @@ uniform! {
 }
 
 /// y of x; with the constant BACKWARD dx of dy.
-pub static KERNEL: Kernel = Kernel {
-    name: "local_mean",
-    source: &[
-        include_str!("../../shaders/local_mean.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel = kernel!("local_mean", ["index"], Params, &[("x", Read), ("y", Write)]);
 
 /// Input x \[N, C, H, W\]; output as x: the mean of the pixels, at most `reach` rows and columns away, that lie in the
 /// image.
@@ -71,13 +63,7 @@ impl Op for LocalMean {
         Self::record(self, launch, false)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        _node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, _node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         Ok(vec![Some(graph.push(LocalMeanBackward(*self), &[dy])?)])
     }
 }

@@ -2,40 +2,31 @@
 //! (Grathwohl et al. 2020, arXiv 1912.03263, equation 5), and its derivative, the softmax.
 
 use super::softmax::SoftmaxBackward;
+use super::walk::kernel;
 use super::{BroadcastMul, ImageDot, Softmax};
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 
 uniform! {
     struct Params { classes: u32 }
 }
 
 /// y from the logits.
-pub static FORWARD: Kernel = Kernel {
-    name: "log_sum_exp",
-    source: &[
-        include_str!("../../shaders/log_sum_exp.wgsl"),
-        include_str!("../../shaders/shared/softmax_row.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("logits", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static FORWARD: Kernel = kernel!(
+    "log_sum_exp",
+    ["softmax_row", "workgroup_sum"],
+    Params,
+    &[("logits", Read), ("y", Write)]
+);
 
 /// dlogits from dy and the logits.
-pub static BACKWARD: Kernel = Kernel {
-    name: "log_sum_exp_backward",
-    source: &[
-        include_str!("../../shaders/log_sum_exp_backward.wgsl"),
-        include_str!("../../shaders/shared/softmax_row.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("dy", Read), ("logits", Read), ("dlogits", Write)],
-    subgroup: 0,
-};
+pub static BACKWARD: Kernel = kernel!(
+    "log_sum_exp_backward",
+    ["softmax_row", "workgroup_sum"],
+    Params,
+    &[("dy", Read), ("logits", Read), ("dlogits", Write)]
+);
 
 /// Input logits \[N, K\]; output log(sum over k of exp(logits)) \[N\], for logits of any size. At most
 /// 65,535 images.
@@ -59,13 +50,7 @@ impl Op for LogSumExp {
         launch.all(&FORWARD, params, [logits.images(), 1, 1])
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let [logits] = exactly(self.name(), "inputs", &node.inputs)?;
         Ok(vec![Some(graph.push(LogSumExpBackward, &[dy, logits])?)])
     }
@@ -92,13 +77,7 @@ impl Op for LogSumExpBackward {
         launch.all(&BACKWARD, params, [logits.images(), 1, 1])
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
         let [first, logits] = exactly(self.name(), "inputs", &node.inputs)?;
         let [for_first, for_logits] = exactly(self.name(), "flags", asked)?;
         // dlogits = softmax times a number an image.

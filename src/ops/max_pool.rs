@@ -1,7 +1,7 @@
 //! The largest value of each window, `torch.nn.functional.max_pool2d`, and its derivative.
 
 use crate::gpu::{Access::*, Kernel, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -95,13 +95,7 @@ impl Op for MaxPool {
         launch.each(&FORWARD, self.params(x)?, y.elements())
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let [x] = exactly(self.name(), "inputs", &node.inputs)?;
         let [_y, place] = exactly(self.name(), "outputs", &node.outputs)?;
         let backward = MaxPoolBackward { pool: *self, x: graph.shape(x)? };

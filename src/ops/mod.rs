@@ -26,7 +26,6 @@ mod epilogue;
 mod fab;
 mod fill;
 mod frozen_batch_norm;
-mod gelu;
 mod group_norm;
 mod grouped_conv2d;
 mod images;
@@ -54,19 +53,16 @@ mod pick_logit;
 mod r1;
 mod random;
 mod random_start;
-mod relu;
-mod relu6;
 mod relu_mask;
 mod reshape;
 mod resize;
 mod rgba8;
 mod scale;
 mod sgd_step;
-mod sigmoid;
-mod silu;
 mod softmax;
 mod square;
 mod sum;
+mod unary;
 mod walk;
 mod winograd;
 
@@ -95,7 +91,6 @@ pub use epilogue::{Epilogue, Residual};
 pub use fab::{FabJudge, FabStep};
 pub use fill::Fill;
 pub use frozen_batch_norm::FrozenBatchNorm;
-pub use gelu::Gelu;
 pub use group_norm::GroupNorm;
 pub use grouped_conv2d::GroupedConv2d;
 pub use images::Images;
@@ -121,24 +116,21 @@ pub use pick_logit::PickLogit;
 pub use r1::r1;
 pub use random::{Draw, Random};
 pub use random_start::{Group, RandomStart};
-pub use relu::Relu;
 pub use relu_mask::ReluMask;
-pub use relu6::Relu6;
 pub use reshape::Reshape;
 pub use resize::{Filter, Resize};
 pub use rgba8::Rgba8;
 pub use scale::Scale;
 pub use sgd_step::SgdStep;
-pub use sigmoid::Sigmoid;
-pub use silu::Silu;
 pub use softmax::Softmax;
 pub use square::{SquareStart, SquareStep, square_state};
 pub use sum::Sum;
+pub use unary::Unary;
 pub use winograd::Winograd;
 pub(crate) use {
     batch_norm::{BatchNormBackward, BatchNormStats, BatchNormWeights},
     frozen_batch_norm::FrozenBatchNormBackward,
-    relu::ReluBackward,
+    unary::UnaryBackward,
 };
 
 use crate::Result;
@@ -206,8 +198,6 @@ pub static KERNELS: &[&Kernel] = &[
     &fill::KERNEL,
     &frozen_batch_norm::BACKWARD.f32,
     &frozen_batch_norm::BACKWARD.vec4,
-    &gelu::BACKWARD,
-    &gelu::FORWARD,
     &group_norm::BACKWARD,
     &group_norm::FORWARD,
     &grouped_conv2d::FORWARD,
@@ -281,21 +271,12 @@ pub static KERNELS: &[&Kernel] = &[
     &pick_logit::FORWARD,
     &random::KERNEL,
     &random_start::KERNEL,
-    &relu::BACKWARD,
-    &relu::FORWARD,
-    &relu6::BACKWARD,
-    &relu6::FORWARD,
     &relu_mask::KERNEL,
     &resize::BACKWARD,
     &resize::FORWARD,
     &rgba8::KERNEL,
     &scale::KERNEL,
     &sgd_step::KERNEL,
-    &sigmoid::BACKWARD,
-    &sigmoid::FORWARD,
-    &silu::BACKWARD,
-    &silu::FORWARD,
-    &silu::SECOND,
     &softmax::BACKWARD,
     &softmax::FORWARD,
     &square::L2,
@@ -303,6 +284,9 @@ pub static KERNELS: &[&Kernel] = &[
     &square::START,
     &sum::BACKWARD,
     &sum::FORWARD,
+    &unary::BACKWARD,
+    &unary::FORWARD,
+    &unary::SECOND,
     &winograd::INPUT_FOUR,
     &winograd::INPUT_TWO,
     &winograd::OUTPUT_FOUR,

@@ -3,6 +3,7 @@
 
 use super::Norm;
 use super::per_image::{choose, lanes};
+use super::walk::kernel;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
@@ -12,32 +13,21 @@ uniform! {
 }
 
 /// x and v in place, value by value.
-pub static SCALAR: Kernel = Kernel {
-    name: "momentum_step",
-    source: &[
-        include_str!("../../shaders/momentum_step.wgsl"),
-        include_str!("../../shaders/shared/elem_f32.wgsl"),
-        include_str!("../../shaders/shared/renorm.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Write), ("v", Write), ("g", Read), ("x0", Read)],
-    subgroup: 0,
-};
+pub static SCALAR: Kernel = kernel!(
+    "momentum_step",
+    ["elem_f32", "renorm", "workgroup_sum"],
+    Params,
+    &[("x", Write), ("v", Write), ("g", Read), ("x0", Read)]
+);
 
 /// x and v in place, four values at a time.
-pub static VEC4: Kernel = Kernel {
-    name: "momentum_step_vec4",
-    source: &[
-        include_str!("../../shaders/momentum_step.wgsl"),
-        include_str!("../../shaders/shared/elem_vec4.wgsl"),
-        include_str!("../../shaders/shared/renorm.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Write), ("v", Write), ("g", Read), ("x0", Read)],
-    subgroup: 0,
-};
+pub static VEC4: Kernel = kernel!(
+    "momentum_step_vec4",
+    "momentum_step",
+    ["elem_vec4", "renorm", "workgroup_sum"],
+    Params,
+    &[("x", Write), ("v", Write), ("g", Read), ("x0", Read)]
+);
 
 /// Inputs x \[N, C, H, W\] and momentum v (both written in place), the gradient g of what is climbed and
 /// the ball's centre x0, all of one shape; no output. v starts as zeros. At most 65,535 images.

@@ -2,7 +2,7 @@
 
 use super::walk::{Widths, widths};
 use crate::gpu::{Access::*, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -84,13 +84,7 @@ impl Op for Normalise {
         walk.each(launch.to, &[], params, launch.buffers)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        _: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, _: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let scale = Self { mean: vec![0.0; self.mean.len()], std: self.std.clone() };
         Ok(vec![Some(graph.push(scale, &[dy])?)])
     }

@@ -1,8 +1,9 @@
 //! Zeros around images, `torch.nn.functional.pad`, as many as wanted on each side, and the derivative: convolutions pad
 //! opposite sides alike.
 
+use super::walk::kernel;
 use crate::gpu::{Access::*, Kernel, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -18,16 +19,7 @@ uniform! {
 }
 
 /// y of x, in either direction.
-pub static KERNEL: Kernel = Kernel {
-    name: "pad",
-    source: &[
-        include_str!("../../shaders/pad.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel = kernel!("pad", ["index"], Params, &[("x", Read), ("y", Write)]);
 
 /// Input x \[N, C, H, W\]; output \[N, C, `top` + H + `bottom`, `left` + W + `right`\], x with zeros around it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,13 +75,7 @@ impl Op for Pad {
         record(launch, self.top, self.left)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let [x] = exactly(self.name(), "inputs", &node.inputs)?;
         let backward = PadBackward { pad: *self, x: graph.shape(x)? };
         Ok(vec![Some(graph.push(backward, &[dy])?)])

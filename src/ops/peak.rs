@@ -1,6 +1,7 @@
 //! What a device reaches at most: a kernel of multiplications in registers, and one that copies.
 
 use super::copy;
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Executor, Gpu, Kernel, Recording, uniform};
 use std::collections::BTreeMap;
@@ -11,16 +12,7 @@ uniform! {
 }
 
 /// y written.
-pub static KERNEL: Kernel = Kernel {
-    name: "peak",
-    source: &[
-        include_str!("../../shaders/peak.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("y", Write)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel = kernel!("peak", ["index"], Params, &[("y", Write)]);
 
 /// Floating-point operations of one invocation in a round.
 const EACH: u64 = 192;

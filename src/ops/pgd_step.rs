@@ -2,6 +2,7 @@
 //! Linf norm, with the ball and the box behind it.
 
 use super::per_image::{choose, lanes};
+use super::walk::kernel;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
@@ -11,32 +12,21 @@ uniform! {
 }
 
 /// x in place, value by value.
-pub static SCALAR: Kernel = Kernel {
-    name: "pgd_step",
-    source: &[
-        include_str!("../../shaders/pgd_step.wgsl"),
-        include_str!("../../shaders/shared/elem_f32.wgsl"),
-        include_str!("../../shaders/shared/renorm.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Write), ("g", Read), ("x0", Read)],
-    subgroup: 0,
-};
+pub static SCALAR: Kernel = kernel!(
+    "pgd_step",
+    ["elem_f32", "renorm", "workgroup_sum"],
+    Params,
+    &[("x", Write), ("g", Read), ("x0", Read)]
+);
 
 /// x in place, four values at a time.
-pub static VEC4: Kernel = Kernel {
-    name: "pgd_step_vec4",
-    source: &[
-        include_str!("../../shaders/pgd_step.wgsl"),
-        include_str!("../../shaders/shared/elem_vec4.wgsl"),
-        include_str!("../../shaders/shared/renorm.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Write), ("g", Read), ("x0", Read)],
-    subgroup: 0,
-};
+pub static VEC4: Kernel = kernel!(
+    "pgd_step_vec4",
+    "pgd_step",
+    ["elem_vec4", "renorm", "workgroup_sum"],
+    Params,
+    &[("x", Write), ("g", Read), ("x0", Read)]
+);
 
 /// What lengths of steps and radii of balls are measured in, for each image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,37 +1,26 @@
 //! The logit of each image's label, f(x)\[y\]: minus the joint energy (Grathwohl et al. 2020,
 //! arXiv 1912.03263, equation 4), and its derivative.
 
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 
 uniform! {
     struct Params { images: u32, classes: u32 }
 }
 
 /// y from logits and labels.
-pub static FORWARD: Kernel = Kernel {
-    name: "pick_logit",
-    source: &[
-        include_str!("../../shaders/pick_logit.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("logits", Read), ("labels", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static FORWARD: Kernel =
+    kernel!("pick_logit", ["index"], Params, &[("logits", Read), ("labels", Read), ("y", Write)]);
 
 /// dlogits from dy and the labels.
-pub static BACKWARD: Kernel = Kernel {
-    name: "pick_logit_backward",
-    source: &[
-        include_str!("../../shaders/pick_logit_backward.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("dy", Read), ("labels", Read), ("dlogits", Write)],
-    subgroup: 0,
-};
+pub static BACKWARD: Kernel = kernel!(
+    "pick_logit_backward",
+    ["index"],
+    Params,
+    &[("dy", Read), ("labels", Read), ("dlogits", Write)]
+);
 
 /// Inputs logits \[N, K\] and labels \[N\] (u32); output the label's logit of each image \[N\]. A label
 /// of K or more picks nothing: 0, and derivative 0.
@@ -56,13 +45,7 @@ impl Op for PickLogit {
         launch.each(&FORWARD, params, logits.images())
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let [logits, labels] = exactly(self.name(), "inputs", &node.inputs)?;
         let classes = graph.shape(logits)?.channels();
         Ok(vec![Some(graph.push(PickLogitBackward { classes }, &[dy, labels])?), None])
@@ -92,13 +75,7 @@ impl Op for PickLogitBackward {
         launch.each(&BACKWARD, params, dlogits.elements())
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let [_dy, labels] = exactly(self.name(), "inputs", &node.inputs)?;
         Ok(vec![Some(graph.push(PickLogit, &[dy, labels])?), None])
     }

@@ -1,6 +1,7 @@
 //! Random numbers made on the GPU with Philox4x32-10 (Salmon, Moraes, Dror and Shaw 2011, "Parallel
 //! random numbers: as easy as 1, 2, 3"): no state, so a resumed run draws what an unbroken one draws.
 
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -10,18 +11,12 @@ uniform! {
 }
 
 /// y from the control words.
-pub static KERNEL: Kernel = Kernel {
-    name: "random",
-    source: &[
-        include_str!("../../shaders/random.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-        include_str!("../../shaders/shared/philox.wgsl"),
-        include_str!("../../shaders/shared/random_values.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("control", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel = kernel!(
+    "random",
+    ["index", "philox", "random_values"],
+    Params,
+    &[("control", Read), ("y", Write)]
+);
 
 /// What is made of the random words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use super::Norm;
 use super::per_image::lanes;
+use super::walk::kernel;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
@@ -11,17 +12,8 @@ uniform! {
 }
 
 /// x in place.
-pub static KERNEL: Kernel = Kernel {
-    name: "random_start",
-    source: &[
-        include_str!("../../shaders/random_start.wgsl"),
-        include_str!("../../shaders/shared/renorm.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Write), ("u", Read)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel =
+    kernel!("random_start", ["renorm", "workgroup_sum"], Params, &[("x", Write), ("u", Read)]);
 
 /// What the L2 norm of a random start goes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Where a rectifier let something through, a bit an element: all that its derivative needs.
 
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -9,17 +10,8 @@ uniform! {
 }
 
 /// The mask of y.
-pub static KERNEL: Kernel = Kernel {
-    name: "relu_mask",
-    source: &[
-        include_str!("../../shaders/relu_mask.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-        include_str!("../../shaders/shared/mask_bits.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("y", Read), ("mask", Write)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel =
+    kernel!("relu_mask", ["index", "mask_bits"], Params, &[("y", Read), ("mask", Write)]);
 
 /// Input y \[N, C, H, W\], a rectifier's result; output \[N, C / 8, H, W / 4\], both rounded up: words of bits that are
 /// set where y is above 0, bit c % 8 * 4 + column % 4 of each for channel c. Rewrites make it after derivatives were

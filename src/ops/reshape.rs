@@ -1,7 +1,7 @@
 //! The same values under another shape, `torch.reshape`; flattening is one.
 
 use super::copy::{KERNEL, Params};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 /// Input x of any 4-byte values; output the same values in the same order, of the shape given. Err for another number.
@@ -37,13 +37,7 @@ impl Op for Reshape {
         launch.each(&KERNEL, Params { vectors }, vectors)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let [x] = exactly(self.name(), "inputs", &node.inputs)?;
         let shape = graph.shape(x)?;
         Ok(vec![Some(graph.push(Self { shape }, &[dy])?)])

@@ -2,7 +2,7 @@
 //! and without antialiasing, and the derivative. Both filters are separable: one op an axis.
 
 use crate::gpu::{Access::*, Kernel, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -121,13 +121,7 @@ impl Op for Resample {
         launch.each(&FORWARD, self.params(x), y.elements())
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let [x] = exactly(self.name(), "inputs", &node.inputs)?;
         let backward = ResampleBackward { axis: *self, x: graph.shape(x)? };
         Ok(vec![Some(graph.push(backward, &[dy])?)])

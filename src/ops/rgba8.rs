@@ -1,5 +1,6 @@
 //! Images as pixels for a screen: four bytes each, side by side in rows.
 
+use super::walk::kernel;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
@@ -17,16 +18,7 @@ uniform! {
 }
 
 /// y from x.
-pub static KERNEL: Kernel = Kernel {
-    name: "rgba8",
-    source: &[
-        include_str!("../../shaders/rgba8.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel = kernel!("rgba8", ["index"], Params, &[("x", Read), ("y", Write)]);
 
 /// Words that rows of pixels are padded to: copies to a texture want multiples of 256 bytes.
 const ROW_WORDS: u32 = 64;

@@ -1,24 +1,16 @@
 //! A multiple of a value: energies from logits, weights of losses.
 
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 
 uniform! {
     struct Params { vectors: u32, factor: f32 }
 }
 
 /// y = factor * x.
-pub static KERNEL: Kernel = Kernel {
-    name: "scale",
-    source: &[
-        include_str!("../../shaders/scale.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel = kernel!("scale", ["index"], Params, &[("x", Read), ("y", Write)]);
 
 /// Input x of any shape; output `factor` * x.
 #[derive(Clone, Copy, Debug)]
@@ -43,13 +35,7 @@ impl Op for Scale {
         launch.each(&KERNEL, Params { vectors, factor: self.factor }, vectors)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        _: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, _: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         Ok(vec![Some(graph.push(*self, &[dy])?)])
     }
 }

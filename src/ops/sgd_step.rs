@@ -1,5 +1,6 @@
 //! One step of stochastic gradient descent with momentum, `torch.optim.SGD` with dampening 0.
 
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -9,16 +10,12 @@ uniform! {
 }
 
 /// w and buf in place.
-pub static KERNEL: Kernel = Kernel {
-    name: "sgd_step",
-    source: &[
-        include_str!("../../shaders/sgd_step.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("w", Write), ("buf", Write), ("grad", Read), ("control", Read)],
-    subgroup: 0,
-};
+pub static KERNEL: Kernel = kernel!(
+    "sgd_step",
+    ["index"],
+    Params,
+    &[("w", Write), ("buf", Write), ("grad", Read), ("control", Read)]
+);
 
 /// Inputs weights w and momentum buf (both written in place), grad, all of one shape, and control \[2\]:
 /// the learning rate, and 1 at the first step or else 0. No output.

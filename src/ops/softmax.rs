@@ -1,38 +1,26 @@
 //! Softmax over the classes and its logarithm, `torch.softmax(x, dim=1)` and `torch.log_softmax(x, dim=1)`, and their
 //! derivatives.
 
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 
 uniform! {
     struct Params { classes: u32 }
 }
 
 /// y from the logits; the constant LOG takes the logarithm.
-pub static FORWARD: Kernel = Kernel {
-    name: "softmax",
-    source: &[
-        include_str!("../../shaders/softmax.wgsl"),
-        include_str!("../../shaders/shared/softmax_row.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("logits", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static FORWARD: Kernel =
+    kernel!("softmax", ["softmax_row", "workgroup_sum"], Params, &[("logits", Read), ("y", Write)]);
 
 /// dlogits from dy and y.
-pub static BACKWARD: Kernel = Kernel {
-    name: "softmax_backward",
-    source: &[
-        include_str!("../../shaders/softmax_backward.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("dy", Read), ("y", Read), ("dx", Write)],
-    subgroup: 0,
-};
+pub static BACKWARD: Kernel = kernel!(
+    "softmax_backward",
+    ["workgroup_sum"],
+    Params,
+    &[("dy", Read), ("y", Read), ("dx", Write)]
+);
 
 /// Input logits \[N, K\] of any size; output exp(logits) over its row's sum, or the logarithm of that, \[N, K\]. At most
 /// 65,535 images.
@@ -57,13 +45,7 @@ impl Op for Softmax {
         record(&FORWARD, self.log, launch)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let [y] = exactly(self.name(), "outputs", &node.outputs)?;
         Ok(vec![Some(graph.push(SoftmaxBackward { log: self.log }, &[dy, y])?)])
     }

@@ -3,6 +3,7 @@
 
 use super::Norm;
 use super::per_image::few_lanes;
+use super::walk::kernel;
 use crate::gpu::{Access::*, Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
@@ -16,18 +17,12 @@ uniform! {
 }
 
 /// candidate from x0 and random numbers.
-pub static START: Kernel = Kernel {
-    name: "square_start",
-    source: &[
-        include_str!("../../shaders/square_start.wgsl"),
-        include_str!("../../shaders/shared/square_bump.wgsl"),
-        include_str!("../../shaders/shared/philox.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum_vec4.wgsl"),
-    ],
-    params: StartParams::LAYOUT,
-    bindings: &[("candidate", Write), ("x0", Read), ("ids", Read), ("control", Read)],
-    subgroup: 0,
-};
+pub static START: Kernel = kernel!(
+    "square_start",
+    ["square_bump", "philox", "workgroup_sum_vec4"],
+    StartParams,
+    &[("candidate", Write), ("x0", Read), ("ids", Read), ("control", Read)]
+);
 
 const BINDINGS: &[(&str, crate::gpu::Access)] = &[
     ("candidate", Write),
@@ -40,34 +35,16 @@ const BINDINGS: &[(&str, crate::gpu::Access)] = &[
 ];
 
 /// candidate, best and state in place, in Linf.
-pub static LINF: Kernel = Kernel {
-    name: "square_linf",
-    source: &[
-        include_str!("../../shaders/square_linf.wgsl"),
-        include_str!("../../shaders/shared/square.wgsl"),
-        include_str!("../../shaders/shared/philox.wgsl"),
-        include_str!("../../shaders/shared/random_values.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: BINDINGS,
-    subgroup: 0,
-};
+pub static LINF: Kernel =
+    kernel!("square_linf", ["square", "philox", "random_values"], Params, BINDINGS);
 
 /// candidate, best and state in place, in L2.
-pub static L2: Kernel = Kernel {
-    name: "square_l2",
-    source: &[
-        include_str!("../../shaders/square_l2.wgsl"),
-        include_str!("../../shaders/shared/square.wgsl"),
-        include_str!("../../shaders/shared/square_bump.wgsl"),
-        include_str!("../../shaders/shared/philox.wgsl"),
-        include_str!("../../shaders/shared/random_values.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum_vec4.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: BINDINGS,
-    subgroup: 0,
-};
+pub static L2: Kernel = kernel!(
+    "square_l2",
+    ["square", "square_bump", "philox", "random_values", "workgroup_sum_vec4"],
+    Params,
+    BINDINGS
+);
 
 /// What Square knows of images between candidates, two words each: the largest margin so far, and how many candidates
 /// were judged. Zeros before the first.

@@ -1,9 +1,10 @@
 //! Sum or mean over all elements, in a fixed order, and its derivative.
 
 use super::per_image::lanes;
+use super::walk::kernel;
 use crate::Result;
 use crate::gpu::{Access::*, Kernel, uniform};
-use crate::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 
 uniform! {
     struct Params { elements: u32, scale: f32 }
@@ -14,28 +15,12 @@ uniform! {
 }
 
 /// y = scale * sum(x).
-pub static FORWARD: Kernel = Kernel {
-    name: "sum",
-    source: &[
-        include_str!("../../shaders/sum.wgsl"),
-        include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-    ],
-    params: Params::LAYOUT,
-    bindings: &[("x", Read), ("y", Write)],
-    subgroup: 0,
-};
+pub static FORWARD: Kernel =
+    kernel!("sum", ["workgroup_sum"], Params, &[("x", Read), ("y", Write)]);
 
 /// dx = scale * dy everywhere.
-pub static BACKWARD: Kernel = Kernel {
-    name: "sum_backward",
-    source: &[
-        include_str!("../../shaders/sum_backward.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: BackwardParams::LAYOUT,
-    bindings: &[("dy", Read), ("dx", Write)],
-    subgroup: 0,
-};
+pub static BACKWARD: Kernel =
+    kernel!("sum_backward", ["index"], BackwardParams, &[("dy", Read), ("dx", Write)]);
 
 /// Input x of any shape; output `scale` * sum(x), one number. One workgroup does it: it is for a number
 /// an image, not for large values.
@@ -62,13 +47,7 @@ impl Op for Sum {
         launch.to.dispatch(&FORWARD, &[lanes], params, launch.buffers, [1, 1, 1]).map(drop)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        node: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let [x] = exactly(self.name(), "inputs", &node.inputs)?;
         let backward = SumBackward { shape: graph.shape(x)?, scale: self.scale };
         Ok(vec![Some(graph.push(backward, &[dy])?)])
@@ -98,13 +77,7 @@ impl Op for SumBackward {
         launch.each(&BACKWARD, BackwardParams { vectors, scale: self.scale }, vectors)
     }
 
-    fn gradient(
-        &self,
-        graph: &mut Graph,
-        _: &Node,
-        dy: Value,
-        _asked: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn gradient(&self, graph: &mut Graph, _: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         Ok(vec![Some(graph.push(Sum { scale: self.scale }, &[dy])?)])
     }
 }

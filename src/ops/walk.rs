@@ -14,32 +14,39 @@ pub(crate) struct Widths {
     pub f32: Kernel,
 }
 
-/// Both kernels of `shaders/$stem.wgsl`, with the named files of `shaders/shared/` appended.
+/// The kernel of `shaders/$stem.wgsl`, with the named files of `shaders/shared/` appended; of the same name unless
+/// another stands in front.
+macro_rules! kernel {
+    ($stem:literal, [$($shared:literal),*], $Params:ident, $bindings:expr $(,)?) => {
+        $crate::ops::walk::kernel!($stem, $stem, [$($shared),*], $Params, $bindings)
+    };
+    ($name:expr, $stem:literal, [$($shared:literal),*], $Params:ident, $bindings:expr $(,)?) => {
+        $crate::gpu::Kernel {
+            name: $name,
+            source: &[
+                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl")),
+                $(include_str!(concat!(
+                    env!("CARGO_MANIFEST_DIR"), "/shaders/shared/", $shared, ".wgsl"
+                )),)*
+            ],
+            params: $Params::LAYOUT,
+            bindings: $bindings,
+            subgroup: 0,
+        }
+    };
+}
+pub(crate) use kernel;
+
+/// Both kernels of such a file: for values one by one, and for vec4s.
 macro_rules! widths {
     ($stem:literal, [$($shared:literal),*], $Params:ident, $bindings:expr $(,)?) => {
         $crate::ops::walk::Widths {
-            vec4: $crate::gpu::Kernel {
-                name: concat!($stem, "_vec4"),
-                source: &[
-                    include_str!(concat!("../../shaders/", $stem, ".wgsl")),
-                    $(include_str!(concat!("../../shaders/shared/", $shared, ".wgsl")),)*
-                    include_str!("../../shaders/shared/elem_vec4.wgsl"),
-                ],
-                params: $Params::LAYOUT,
-                bindings: $bindings,
-                subgroup: 0,
-            },
-            f32: $crate::gpu::Kernel {
-                name: concat!($stem, "_f32"),
-                source: &[
-                    include_str!(concat!("../../shaders/", $stem, ".wgsl")),
-                    $(include_str!(concat!("../../shaders/shared/", $shared, ".wgsl")),)*
-                    include_str!("../../shaders/shared/elem_f32.wgsl"),
-                ],
-                params: $Params::LAYOUT,
-                bindings: $bindings,
-                subgroup: 0,
-            },
+            vec4: $crate::ops::walk::kernel!(
+                concat!($stem, "_vec4"), $stem, [$($shared,)* "elem_vec4"], $Params, $bindings
+            ),
+            f32: $crate::ops::walk::kernel!(
+                concat!($stem, "_f32"), $stem, [$($shared,)* "elem_f32"], $Params, $bindings
+            ),
         }
     };
 }

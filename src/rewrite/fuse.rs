@@ -4,7 +4,7 @@
 use super::edit::{maker, may_wait, merge, only_reader};
 use crate::Result;
 use crate::graph::{Graph, Node, Value};
-use crate::ops::{Add, Affine, Epilogue, MaskedScale, PackedConv2d, Relu, Residual};
+use crate::ops::{Add, Affine, Epilogue, MaskedScale, PackedConv2d, Residual, Unary};
 use std::sync::Arc;
 
 /// An affine and the rectifier behind it.
@@ -20,7 +20,7 @@ fn next_rectifier(graph: &Graph, wanted: &[Value]) -> Option<(usize, usize, Node
         let second = only_reader(graph, *node.outputs.first()?, wanted)?;
         let reader = graph.nodes().get(second)?;
         let plain = node.is::<Affine>().is_some_and(|affine| !affine.relu);
-        let found = plain && reader.is::<Relu>().is_some() && may_wait(graph, first, second);
+        let found = plain && reader.is() == Some(&Unary::Relu) && may_wait(graph, first, second);
         found.then(|| {
             let op = Arc::new(Affine { relu: true });
             let node = Node { op, inputs: node.inputs.clone(), outputs: reader.outputs.clone() };

@@ -5,7 +5,8 @@ use super::edit::{maker, may_wait, merge, only_reader};
 use crate::Result;
 use crate::graph::{Graph, Node, Value, exactly};
 use crate::ops::{
-    Affine, AffineMask, ChannelScale, Epilogue, MaskedScale, PackedConv2d, ReluBackward, ReluMask,
+    Affine, AffineMask, ChannelScale, Epilogue, MaskedScale, PackedConv2d, ReluMask, Unary,
+    UnaryBackward,
 };
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ pub fn derivatives(graph: &mut Graph, wanted: &[Value]) -> Result<()> {
 /// The places of a rectifier's derivative and of the scale that alone reads it.
 fn next(graph: &Graph, wanted: &[Value]) -> Option<(usize, usize)> {
     graph.nodes().iter().enumerate().find_map(|(first, node)| {
-        node.is::<ReluBackward>()?;
+        node.is::<UnaryBackward>().filter(|op| op.0 == Unary::Relu)?;
         let second = only_reader(graph, *node.outputs.first()?, wanted)?;
         graph.nodes().get(second)?.is::<ChannelScale>()?;
         may_wait(graph, first, second).then_some((first, second))

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::graph::{Graph, Node, Value, exactly};
 use crate::ops::{
     Affine, AffineBackward, BatchNorm, BatchNormBackward, BatchNormStats, BatchNormWeights,
-    ChannelScale, FoldBatchNorm, Relu, ReluBackward,
+    ChannelScale, FoldBatchNorm, Unary, UnaryBackward,
 };
 use std::sync::Arc;
 
@@ -27,7 +27,8 @@ pub fn batch_norms(graph: &mut Graph, wanted: &[Value]) -> Result<()> {
         let [y, mean, variance] = exactly("rectify", "outputs", &node.outputs)?;
         let reader = only_reader(graph, y, wanted);
         let reader = reader.and_then(|place| Some((place, graph.nodes().get(place)?)));
-        let Some((second, relu)) = reader.filter(|(_, node)| node.is::<Relu>().is_some()) else {
+        let Some((second, relu)) = reader.filter(|(_, node)| node.is() == Some(&Unary::Relu))
+        else {
             nodes.push(node);
             continue;
         };
@@ -60,7 +61,7 @@ pub fn derivatives(graph: &mut Graph, wanted: &[Value]) -> Result<()> {
 
 /// The next rectifier's derivative.
 fn next(graph: &Graph, from: usize) -> Option<usize> {
-    let found = |node: &Node| node.is::<ReluBackward>().is_some();
+    let found = |node: &Node| node.is() == Some(&UnaryBackward(Unary::Relu));
     graph.nodes().iter().skip(from).position(found).map(|at| from + at)
 }
 

@@ -6,7 +6,7 @@ use lapidary::gpu::{
     Access, Binding, BufferId, Executor, Gpu, Kernel, Layout, Options, Recording, Words,
 };
 use lapidary::graph::{Graph, Program, Shape};
-use lapidary::ops::{Add, Relu};
+use lapidary::ops::{Add, Unary};
 use pollster::block_on;
 use std::collections::BTreeMap;
 
@@ -223,7 +223,7 @@ fn buffers_of_another_size() {
     let mut graph = Graph::default();
     let (x, z) = (graph.input(shape), graph.input(shape));
     let sum = graph.push(Add, &[x, z]).unwrap();
-    let y = graph.push(Relu, &[sum]).unwrap();
+    let y = graph.push(Unary::Relu, &[sum]).unwrap();
     let unused = graph.input(Shape::SCALAR);
     block_on(async {
         let short = gpu().upload(&[1.0f32; 119]).await.unwrap();
@@ -263,7 +263,7 @@ fn bindings_beyond_the_limit() {
         too_much(gpu.allocate(&[u32::MAX]).await, &["17179869180 bytes"]);
         let mut graph = Graph::default();
         let x = graph.input(Shape::new(1, 1, 1, words).unwrap());
-        let y = graph.push(Relu, &[x]).unwrap();
+        let y = graph.push(Unary::Relu, &[x]).unwrap();
         let made = Program::new(&gpu, &graph, &[y], &[x], &[]).await;
         too_much(made.map(drop), &["x of relu, 134217744 bytes", "at most 134217728"]);
         too_much(Shape::new(1 << 10, 1 << 10, 1 << 10, 2), &["1024x1024x1024x2", "2^30"]);

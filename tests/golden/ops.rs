@@ -19,7 +19,7 @@ pub const HANDLERS: Handlers = &[
     ("flatten", |case, runner| {
         unary(case, runner, |graph, x| graph.push(Reshape::flat(graph.shape(x)?)?, &[x]))
     }),
-    ("gelu", |case, runner| unary(case, runner, |graph, x| graph.push(Gelu, &[x]))),
+    ("gelu", |case, runner| unary(case, runner, |graph, x| graph.push(Unary::Gelu, &[x]))),
     ("global_avg_pool", |case, runner| {
         unary(case, runner, |graph, x| graph.push(GlobalAvgPool, &[x]))
     }),
@@ -30,11 +30,11 @@ pub const HANDLERS: Handlers = &[
     ("log_softmax", |case, runner| softmax(case, runner, true)),
     ("logsumexp", log_sum_exp),
     ("max_pool", max_pool),
-    ("relu", |case, runner| unary(case, runner, |graph, x| graph.push(Relu, &[x]))),
+    ("relu", |case, runner| unary(case, runner, |graph, x| graph.push(Unary::Relu, &[x]))),
     ("residual_layer_scale", layer_scale),
     ("resize", resize),
-    ("sigmoid", |case, runner| unary(case, runner, |graph, x| graph.push(Sigmoid, &[x]))),
-    ("silu", |case, runner| unary(case, runner, |graph, x| graph.push(Silu, &[x]))),
+    ("sigmoid", |case, runner| unary(case, runner, |graph, x| graph.push(Unary::Sigmoid, &[x]))),
+    ("silu", |case, runner| unary(case, runner, |graph, x| graph.push(Unary::Silu, &[x]))),
     ("softmax", |case, runner| softmax(case, runner, false)),
 ];
 

@@ -5,7 +5,7 @@ use crate::grouped::products;
 use crate::objectives::bits;
 use lapidary::gpu::{Adapter, AdapterKind, BufferId, Choices, Executor, Filtering, Recording};
 use lapidary::graph::{Graph, Launch, Op, Plan, Shape, Value};
-use lapidary::ops::{self, Add, Conv2d, Epilogue, FrozenBatchNorm, PackedConv2d, Relu, Winograd};
+use lapidary::ops::{self, Add, Conv2d, Epilogue, FrozenBatchNorm, PackedConv2d, Unary, Winograd};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -176,7 +176,7 @@ fn block() -> (Graph, [Value; 2], Data) {
     let hidden = graph.push(CONV, &[x, w[0]]).unwrap();
     let normed = [hidden, gamma, beta, mean, variance];
     let hidden = graph.push(FrozenBatchNorm { eps: 1e-5 }, &normed).unwrap();
-    let hidden = graph.push(Relu, &[hidden]).unwrap();
+    let hidden = graph.push(Unary::Relu, &[hidden]).unwrap();
     let y = graph.push(CONV, &[hidden, w[1]]).unwrap();
     let y = graph.push(Add, &[y, x]).unwrap();
     let dx = ops::gradient(&mut graph, y, y, &[x]).unwrap()[0];

@@ -188,14 +188,14 @@ fn rows(x: Shape) -> Vec<Row> {
             "gelu",
             &[x],
             1,
-            |graph, v| graph.push(Gelu, v),
+            |graph, v| graph.push(Unary::Gelu, v),
             |v| v[0].iter().map(|&x| x * normal_cdf(x)).collect(),
         ),
         row(
             "sigmoid",
             &[x],
             1,
-            |graph, v| graph.push(Sigmoid, v),
+            |graph, v| graph.push(Unary::Sigmoid, v),
             |v| v[0].iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
         ),
         row(
@@ -247,7 +247,7 @@ fn rows(x: Shape) -> Vec<Row> {
             1,
             |graph, v| {
                 let wide = graph.push(Scale { factor: 9.0 }, v)?;
-                graph.push(Relu6, &[wide])
+                graph.push(Unary::Relu6, &[wide])
             },
             |v| v[0].iter().map(|x| (9.0 * x).clamp(0.0, 6.0)).collect(),
         ),
@@ -322,9 +322,12 @@ fn derivatives_have_derivatives() {
     let (w, logits) = (shape(5, 3, 3, 3), Shape::matrix(3, 7).unwrap());
     let full = [Shape::matrix(3, 7), Shape::matrix(4, 7)].map(Result::unwrap);
     type Push = fn(&mut Graph, &[Value]) -> Result<Value>;
-    let table: [(&str, &[Shape], &[usize], Push); 11] = [
-        ("relu", &[x], &[0], |graph, v| graph.push(Relu, v)),
-        ("silu", &[x], &[0], |graph, v| graph.push(Silu, v)),
+    let table: [(&str, &[Shape], &[usize], Push); 14] = [
+        ("relu", &[x], &[0], |graph, v| graph.push(Unary::Relu, v)),
+        ("relu6", &[x], &[0], |graph, v| graph.push(Unary::Relu6, v)),
+        ("gelu", &[x], &[0], |graph, v| graph.push(Unary::Gelu, v)),
+        ("sigmoid", &[x], &[0], |graph, v| graph.push(Unary::Sigmoid, v)),
+        ("silu", &[x], &[0], |graph, v| graph.push(Unary::Silu, v)),
         ("conv2d", &[x, w], &[0, 1], |graph, v| graph.push(Conv2d::square(1, 1), v)),
         ("strided conv2d", &[x, w], &[0, 1], |graph, v| graph.push(Conv2d::square(2, 1), v)),
         ("linear", &full, &[0, 1], |graph, v| graph.push(Linear { bias: false }, v)),
@@ -374,7 +377,7 @@ fn gelu_and_sigmoid_far_from_zero() {
     let shape = Shape::vector(xs.len() as u32).unwrap();
     let (x, dy) = (graph.input(shape), graph.input(shape));
     let mut wanted = Vec::new();
-    for y in [graph.push(Gelu, &[x]).unwrap(), graph.push(Sigmoid, &[x]).unwrap()] {
+    for y in [graph.push(Unary::Gelu, &[x]).unwrap(), graph.push(Unary::Sigmoid, &[x]).unwrap()] {
         wanted.extend([y, ops::gradient(&mut graph, y, dy, &[x]).unwrap()[0]]);
     }
     let bench = Bench::new(&graph, &wanted, &[(x, xs.clone()), (dy, vec![1.0; xs.len()])]);

@@ -22,11 +22,11 @@ mod robustness_steps;
 #[test]
 fn relu_and_add() {
     use lapidary::graph::{Graph, Shape};
-    use lapidary::ops::{self, Add, Relu};
+    use lapidary::ops::{self, Add, Unary};
     let shape = Shape::new(2, 3, 5, 1).unwrap();
     let mut graph = Graph::default();
     let (x, dy) = (graph.input(shape), graph.input(shape));
-    let r = graph.push(Relu, &[x]).unwrap();
+    let r = graph.push(Unary::Relu, &[x]).unwrap();
     let y = graph.push(Add, &[r, x]).unwrap();
     let dx = ops::gradient(&mut graph, y, dy, &[x]).unwrap()[0];
     let bench = bench::Bench::new(

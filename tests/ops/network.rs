@@ -68,7 +68,7 @@ fn rows(x: Shape, outputs: u32, kernel: u32) -> Vec<Row> {
             "silu",
             &[x],
             1,
-            |graph, inputs| graph.push(Silu, inputs),
+            |graph, inputs| graph.push(Unary::Silu, inputs),
             |v| v[0].iter().map(|x| x / (1.0 + (-x).exp())).collect(),
         ),
         row(
@@ -286,7 +286,7 @@ fn folded_batch_norm() {
         let dy = graph.input(x);
         let [of_x, vectors @ ..] = &inputs[..] else { unreachable!() };
         let frozen = graph.push(FrozenBatchNorm { eps: EPS }, &inputs).unwrap();
-        let rectified = graph.push(Relu, &[frozen]).unwrap();
+        let rectified = graph.push(Unary::Relu, &[frozen]).unwrap();
         let folded = graph.push(FoldBatchNorm { eps: EPS }, vectors).unwrap();
         let pairs = [
             (frozen, graph.push(Affine { relu: false }, &[*of_x, folded]).unwrap()),
@@ -381,7 +381,7 @@ fn silu_far_from_zero() {
     let mut graph = Graph::default();
     let shape = Shape::vector(xs.len() as u32).unwrap();
     let (x, dy) = (graph.input(shape), graph.input(shape));
-    let y = graph.push(Silu, &[x]).unwrap();
+    let y = graph.push(Unary::Silu, &[x]).unwrap();
     let dx = ops::gradient(&mut graph, y, dy, &[x]).unwrap()[0];
     let bench = Bench::new(&graph, &[y, dx], &[(x, xs.clone()), (dy, vec![1.0; xs.len()])]);
     for ((x, y), dx) in xs.into_iter().zip(bench.read(y)).zip(bench.read(dx)) {

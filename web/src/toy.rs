@@ -11,7 +11,7 @@ use lapidary::graph::{Graph, Program, Shape, Value, exactly};
 use lapidary::model::{DeviceWeights, Parameter, Role, StateDict, Tensor, Weights};
 use lapidary::ops::{
     self, Add, BceWithLogits, Concat, CrossEntropy, Images, Linear, LogSumExp, Norm, Normalise,
-    PgdStep, PickLogit, SgdStep, Silu, Sum,
+    PgdStep, PickLogit, SgdStep, Sum, Unary,
 };
 use wasm_bindgen::prelude::*;
 
@@ -219,7 +219,7 @@ fn perceptron(graph: &mut Graph, x: Value, weights: &Weights) -> Result<Value> {
     for layer in ["first", "second"] {
         let of = |part: &str| weights.get(&format!("{layer}.{part}"));
         h = graph.push(Linear { bias: true }, &[h, of("weight")?, of("bias")?])?;
-        h = graph.push(Silu, &[h])?;
+        h = graph.push(Unary::Silu, &[h])?;
     }
     graph.push(Linear { bias: true }, &[h, weights.get("last.weight")?, weights.get("last.bias")?])
 }

@@ -5,8 +5,8 @@ use super::protobuf::Message;
 use super::{FLOAT, INT64, constant, half};
 use crate::graph::{Graph, Node, Shape, Value, exactly};
 use crate::ops::{
-    Add, AvgPool, BroadcastAdd, BroadcastMul, Conv2d, FrozenBatchNorm, Gelu, GlobalAvgPool,
-    GroupedConv2d, LayerNorm, Linear, MaxPool, Normalise, Relu, Silu,
+    Add, AvgPool, BroadcastAdd, BroadcastMul, Conv2d, FrozenBatchNorm, GlobalAvgPool,
+    GroupedConv2d, LayerNorm, Linear, MaxPool, Normalise, Unary,
 };
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,9 +68,9 @@ impl Translation {
             self.conv(node, *conv, *groups)?;
         } else if let Some(norm) = node.is::<FrozenBatchNorm>() {
             self.push("BatchNormalization", &inputs, &y, &[("epsilon", Float(norm.eps))]);
-        } else if node.is::<Relu>().is_some() {
+        } else if let Some(Unary::Relu) = node.is() {
             self.push("Relu", &inputs, &y, &[]);
-        } else if node.is::<Silu>().is_some() {
+        } else if let Some(Unary::Silu) = node.is() {
             let [x] = exactly(op, "inputs", &inputs)?;
             let gate = format!("{y}.gate");
             self.push("Sigmoid", &[x], &gate, &[]);
@@ -89,7 +89,7 @@ impl Translation {
             let attributes = [("axis", Int(3)), ("epsilon", Float(norm.eps))];
             self.push("LayerNormalization", &[&last, gamma, beta], &normed, &attributes);
             self.push("Transpose", &[&normed], &y, &[("perm", Ints(&[0, 3, 1, 2]))]);
-        } else if node.is::<Gelu>().is_some() {
+        } else if let Some(Unary::Gelu) = node.is() {
             // x (1 + erf(x / sqrt 2)) / 2; an operator of its own came with set 20.
             let [x] = exactly(op, "inputs", &inputs)?;
             let [root, one, half] =

@@ -1,14 +1,10 @@
-// Rectifier:  y = max(x, 0)
-//
-//   grid  one invocation per vec4, see shared/index.wgsl
-//   x, y  padded to whole vec4s
-//
-// Host side: src/ops/relu.rs. Appended: shared/index.wgsl.
+// The kernel of an element-wise function of one value, which the shader in front declares as `fn one`.
+// One invocation per vec4, see shared/index.wgsl; all values padded to whole vec4s.
 
 struct Params { vectors: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
 
 @compute @workgroup_size(64)
@@ -19,5 +15,5 @@ fn main(
 ) {
     let i = flat_index(workgroup, workgroups, lane);
     if i >= params.vectors { return; }
-    y[i] = max(x[i], vec4f(0.0));
+    y[i] = one(a[i]);
 }

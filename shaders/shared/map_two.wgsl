@@ -1,0 +1,20 @@
+// The kernel of an element-wise function of two values, which the shader in front declares as `fn two`.
+// One invocation per vec4, see shared/index.wgsl; all values padded to whole vec4s.
+
+struct Params { vectors: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = flat_index(workgroup, workgroups, lane);
+    if i >= params.vectors { return; }
+    y[i] = two(a[i], b[i]);
+}
