@@ -34,8 +34,10 @@ fn main() {
             let dy = graph.input(graph.shape(y).unwrap());
             let packed = |graph: &mut Graph, transposed, from: Value| {
                 let epilogue = Epilogue::default();
-                let winograd = Winograd::of(conv, x_shape, w_shape, gpu.adapter());
-                let half = winograd.is_none() && PackedConv2d::is_halved(gpu.adapter());
+                let winograd =
+                    Winograd::of(conv, x_shape, w_shape, gpu.adapter(), gpu.preferences());
+                let half =
+                    winograd.is_none() && PackedConv2d::is_halved(gpu.adapter(), gpu.preferences());
                 let (x, w_of) = (x_shape, w_shape);
                 let op = PackedConv2d { conv, x, w: w_of, transposed, winograd, half, epilogue };
                 let packed = graph.push(op.packing(), &[w]).unwrap();

@@ -89,7 +89,7 @@ impl Made {
             "input gradient" => (ops::gradient(&mut graph, y, dy, &[of_x]).unwrap()[0], dy),
             _ => (ops::gradient(&mut graph, y, dy, &[of_w]).unwrap()[0], dy),
         };
-        let graph = optimise(&graph, &[result], gpu.adapter()).unwrap();
+        let graph = optimise(&graph, &[result], gpu.adapter(), gpu.preferences()).unwrap();
         let program = Program::new(gpu, &graph, &[result], &[read], &[]).await.unwrap();
         program.prepare().await.unwrap();
         program.submit().await.unwrap();

@@ -8,7 +8,7 @@
     reason = "a test may fail so"
 )]
 
-use lapidary::gpu::{Access, Adapter, AdapterKind, Dispatch, Filtering, Kernel};
+use lapidary::gpu::{Access, Adapter, AdapterKind, Dispatch, Kernel};
 use lapidary::graph::{Graph, Plan, Shape, Value};
 use lapidary::ops::{self, *};
 use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
@@ -144,21 +144,6 @@ fn check_launch(dispatch: &Dispatch) {
 }
 
 fn launches(kind: AdapterKind, side: u32) -> Vec<Dispatch> {
-    let adapter = Adapter {
-        name: "none".into(),
-        driver: String::new(),
-        backend: String::new(),
-        kind,
-        subgroup: None,
-        timestamps: false,
-        f16: false,
-        max_binding: 128 << 20,
-        max_buffer: 256 << 20,
-        storage_buffers: 8,
-        most_transformed: u64::MAX,
-        half_weights: false,
-        filtering: Filtering::Auto,
-    };
     let x = Shape::new(2, 3, side, side).unwrap();
     let vector = Shape::vector(3).unwrap();
     let mut graph = Graph::default();
@@ -209,7 +194,7 @@ fn launches(kind: AdapterKind, side: u32) -> Vec<Dispatch> {
     let labels = graph.input(Shape::per_image(2).unwrap());
     y = graph.push(Dlr { targeted: false }, &[y, labels]).unwrap();
     wanted.extend(ops::gradient(&mut graph, y, labels, &[of_x, kernel, gamma]).unwrap());
-    let plan = Plan::new(&graph, &wanted, &[of_x], &Arc::new(adapter)).unwrap();
+    let plan = Plan::new(&graph, &wanted, &[of_x], &Arc::new(Adapter::imaginary(kind))).unwrap();
     plan.once.dispatches.into_iter().chain(plan.every.dispatches).collect()
 }
 

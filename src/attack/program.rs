@@ -17,6 +17,6 @@ pub async fn program(
     if !optimise {
         return Program::new(gpu, graph, wanted, changing, given).await;
     }
-    let graph = rewrite::optimise(graph, wanted, gpu.adapter())?;
+    let graph = rewrite::optimise(graph, wanted, gpu.adapter(), gpu.preferences())?;
     Program::new(gpu, &graph, wanted, changing, given).await
 }

@@ -52,19 +52,20 @@ impl Session {
 
     /// The same with at most so many MiB of transformed weights a program.
     pub fn transforming(mut self, most: Option<u32>) -> Self {
-        self.options.most_transformed = most.map(|mib| u64::from(mib) << 20);
+        self.options.preferences.most_transformed =
+            most.map_or(u64::MAX, |mib| u64::from(mib) << 20);
         self
     }
 
     /// The same with convolutions' weights in half precision, or not.
     pub fn halving(mut self, half: bool) -> Self {
-        self.options.half_weights = half;
+        self.options.preferences.half_weights = half;
         self
     }
 
     /// The same with 3x3 convolutions computed so.
     pub fn filtering(mut self, filtering: Filtering) -> Self {
-        self.options.filtering = filtering;
+        self.options.preferences.filtering = filtering;
         self
     }
 

@@ -1,5 +1,6 @@
 //! Which adapters there are, which one is taken, and what kernels may know about it.
 
+use super::Preferences;
 use crate::{Error, Result};
 
 /// The sort of processor behind an adapter; kernels are chosen by it.
@@ -17,22 +18,8 @@ pub enum AdapterKind {
     Cpu,
 }
 
-/// Which of Winograd's filterings programs may compute 3x3 convolutions by: fewer products, another rounding, and 16 or 36
-/// words of transformed weights for 9. Browsers have none of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Filtering {
-    /// What was measured to pay: F(4x4, 3x3) on CPU rasterisers that read texels (Mesa's lavapipe), none elsewhere.
-    #[default]
-    Auto,
-    /// None: all convolutions are direct.
-    Off,
-    /// F(2x2, 3x3) on any adapter; slow on CPU rasterisers.
-    Two,
-    /// F(4x4, 3x3) on any adapter.
-    Four,
-}
-
-/// An adapter as kernels and people see it.
+/// An adapter as kernels and people see it: what the hardware and its driver can do. What the user wants of it is in
+/// [`Preferences`].
 #[derive(Clone, Debug)]
 pub struct Adapter {
     /// The driver's name for it; empty in browsers.
@@ -55,12 +42,6 @@ pub struct Adapter {
     pub max_buffer: u64,
     /// Storage buffers a compute stage can bind.
     pub storage_buffers: u32,
-    /// Bytes that a program's transformed weights may take: [`Options::most_transformed`].
-    pub most_transformed: u64,
-    /// Whether convolutions may keep their weights in half precision: [`Options::half_weights`].
-    pub half_weights: bool,
-    /// How 3x3 convolutions may be computed: [`Options::filtering`].
-    pub filtering: Filtering,
 }
 
 impl Adapter {
@@ -88,9 +69,23 @@ impl Adapter {
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
-            most_transformed: u64::MAX,
-            half_weights: false,
-            filtering: Filtering::Auto,
+        }
+    }
+
+    /// One that has what WebGPU guarantees and no more: to see what would run on such an adapter without having it.
+    pub fn imaginary(kind: AdapterKind) -> Self {
+        let limits = wgpu::Limits::default();
+        Self {
+            name: "imaginary".into(),
+            driver: String::new(),
+            backend: "none".into(),
+            kind,
+            subgroup: None,
+            timestamps: false,
+            f16: false,
+            max_binding: limits.max_storage_buffer_binding_size,
+            max_buffer: limits.max_buffer_size,
+            storage_buffers: limits.max_storage_buffers_per_shader_stage,
         }
     }
 }
@@ -113,16 +108,8 @@ pub struct Options {
     pub minimal: bool,
     /// In a browser, which names no adapters: ask for the one that spares the battery.
     pub low_power: bool,
-    /// Bytes that the weights which a program transforms for Winograd's filtering may take, four times those of the
-    /// layers in each direction, or 16/9 times for F(2x2, 3x3); what is beyond is convolved directly. `None` sets no bound.
-    pub most_transformed: Option<u64>,
-    /// Keep a second copy of convolutions' weights, the one that kernels read, in half precision: half its memory and
-    /// traffic, and logits that differ by some 5e-4 of their size; images' gradients too, but by some 5 % through
-    /// rectifiers, of which some fall on the other side. Sums, activations, gradients and what is trained stay in single
-    /// precision. CPU rasterisers and pages ignore it.
-    pub half_weights: bool,
-    /// Which of Winograd's filterings a program may use.
-    pub filtering: Filtering,
+    /// What is asked of programs on it.
+    pub preferences: Preferences,
 }
 
 impl Options {

@@ -3,7 +3,7 @@
 use super::choices::Tuning;
 use super::counters::{Counters, Counts};
 use super::pipelines::PipelineKey;
-use super::{Adapter, Options, adapter};
+use super::{Adapter, Options, Preferences, adapter};
 use crate::{Error, Result};
 use futures_channel::oneshot;
 use std::collections::HashMap;
@@ -16,6 +16,7 @@ pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     adapter: Arc<Adapter>,
+    preferences: Arc<Preferences>,
     pub(super) counters: Arc<Counters>,
     pub(super) pipelines: Arc<Mutex<HashMap<PipelineKey, wgpu::ComputePipeline>>>,
     /// The driver's, if the host keeps one.
@@ -46,11 +47,8 @@ impl Gpu {
             doing: format!("opening {}", info.name),
             reason: error.to_string(),
         })?;
-        let mut described = Adapter::new(&info, features, &limits);
-        described.most_transformed = options.most_transformed.unwrap_or(u64::MAX);
-        described.half_weights = options.half_weights;
-        described.filtering = options.filtering;
-        let gpu = Self::assemble(described, device, queue);
+        let described = Adapter::new(&info, features, &limits);
+        let gpu = Self::assemble(described, device, queue).preferring(options.preferences.clone());
         let lost = gpu.lost.clone();
         gpu.device.set_device_lost_callback(move |cause, message| {
             lost.get_or_init(|| format!("{cause:?}: {message}"));
@@ -59,7 +57,8 @@ impl Gpu {
     }
 
     /// Works on the caller's device, which needs WebGPU's default limits and no features. A device has
-    /// one callback for its loss, which stays the caller's: after a loss call [`Gpu::notify_lost`].
+    /// one callback for its loss, which stays the caller's: after a loss call [`Gpu::notify_lost`]. Preferences are the
+    /// default ones, or those of [`Gpu::preferring`].
     pub fn from_wgpu(
         adapter: &wgpu::AdapterInfo,
         device: wgpu::Device,
@@ -74,6 +73,7 @@ impl Gpu {
             device,
             queue,
             adapter: Arc::new(adapter),
+            preferences: Arc::default(),
             counters: Arc::default(),
             pipelines: Arc::default(),
             pipeline_cache: Arc::default(),
@@ -86,6 +86,19 @@ impl Gpu {
     /// What this device can do.
     pub fn adapter(&self) -> &Arc<Adapter> {
         &self.adapter
+    }
+
+    /// What is asked of programs on it.
+    pub fn preferences(&self) -> &Arc<Preferences> {
+        &self.preferences
+    }
+
+    /// The same device for programs of which something else is asked. Those made before, and other clones, stay as they
+    /// are; whatever is shared, as weights, pipelines and counts, stays shared.
+    #[must_use]
+    pub fn preferring(mut self, preferences: Preferences) -> Self {
+        self.preferences = Arc::new(preferences);
+        self
     }
 
     /// The device itself, for hosts that share it.

@@ -9,15 +9,14 @@ mod executor;
 mod kernel;
 mod pipeline_cache;
 mod pipelines;
+mod preferences;
 mod profile;
 mod recording;
 mod sealed;
 #[cfg_attr(target_arch = "wasm32", path = "no_texels.rs")]
 mod texels;
 
-pub use adapter::{
-    Adapter, AdapterKind, Filtering, Options, adapters, required_features, required_limits,
-};
+pub use adapter::{Adapter, AdapterKind, Options, adapters, required_features, required_limits};
 pub use buffer::Buffer;
 pub use choices::{Choices, Question};
 pub use context::Gpu;
@@ -25,6 +24,7 @@ pub use counters::Counts;
 pub use executor::{Executor, Pace};
 pub(crate) use kernel::uniform;
 pub use kernel::{Access, Kernel, Layout, PART_ALIGNMENT, TEXEL_COLUMNS};
+pub use preferences::{Filtering, Preferences};
 pub use profile::Timing;
 pub use recording::{Binding, BufferId, Dispatch, Part, Recording, Words};
 pub use wgpu::CommandEncoder;

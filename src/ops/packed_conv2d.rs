@@ -11,7 +11,7 @@ use super::epilogue::{Epilogue, Residual};
 use super::pack_weights::PackWeights;
 use super::packed_kernels::*;
 use super::winograd::Winograd;
-use crate::gpu::{Adapter, AdapterKind, Binding, Kernel, Words};
+use crate::gpu::{Adapter, AdapterKind, Binding, Kernel, Preferences, Words};
 use crate::graph::{Launch, Op, Shape};
 use crate::{Error, Result};
 
@@ -77,8 +77,8 @@ impl PackedConv2d {
     }
 
     /// Whether weights are packed in half precision: where that is asked for, but on CPU rasterisers, which convert slowly.
-    pub fn is_halved(adapter: &Adapter) -> bool {
-        NATIVE && adapter.half_weights && adapter.kind != AdapterKind::Cpu
+    pub fn is_halved(adapter: &Adapter, preferences: &Preferences) -> bool {
+        NATIVE && preferences.half_weights && adapter.kind != AdapterKind::Cpu
     }
 
     /// Whether the epilogue can write bits: where a tile's four columns are a word's, and not of a derivative.

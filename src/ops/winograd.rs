@@ -5,7 +5,9 @@
 use super::conv2d::Conv2d;
 use super::conv2d_launch::{self, NATIVE, even, natively, reads_texels};
 use crate::Result;
-use crate::gpu::{Access::*, Adapter, Binding, Filtering, Kernel, Recording, Words, uniform};
+use crate::gpu::{
+    Access::*, Adapter, Binding, Filtering, Kernel, Preferences, Recording, Words, uniform,
+};
 use crate::graph::Shape;
 
 /// A filter of 3x3 convolutions of stride 1 and padding 1 and of their derivatives for x, over rows of whole quads (Lavin and
@@ -111,10 +113,16 @@ const M: usize = 2;
 const LEAST_CHANNELS: u32 = 32;
 
 impl Winograd {
-    /// The filter that a layer is computed by on an adapter, as its [`Filtering`] says; none for what [`Winograd::filters`]
+    /// The filter that a layer is computed by on an adapter, as the preferred [`Filtering`] says; none for what [`Winograd::filters`]
     /// refuses, for fewer than 32 channels, and where transformed weights are more than a binding shows.
-    pub fn of(conv: Conv2d, x: Shape, w: Shape, adapter: &Adapter) -> Option<Self> {
-        let filter = match (adapter.filtering, reads_texels(adapter)) {
+    pub fn of(
+        conv: Conv2d,
+        x: Shape,
+        w: Shape,
+        adapter: &Adapter,
+        preferences: &Preferences,
+    ) -> Option<Self> {
+        let filter = match (preferences.filtering, reads_texels(adapter)) {
             (Filtering::Off, _) | (Filtering::Auto, false) => return None,
             (Filtering::Two, _) => Self::Two,
             (Filtering::Four, false) => Self::Four,

@@ -14,18 +14,23 @@ mod pack;
 mod rectify;
 
 use crate::Result;
-use crate::gpu::Adapter;
+use crate::gpu::{Adapter, Preferences};
 use crate::graph::{Graph, Value};
 
-/// The same graph for this adapter. `wanted` values are still computed, others may be left out.
-pub fn optimise(graph: &Graph, wanted: &[Value], adapter: &Adapter) -> Result<Graph> {
+/// The same graph for this adapter, as the user prefers. `wanted` values are still computed, others may be left out.
+pub fn optimise(
+    graph: &Graph,
+    wanted: &[Value],
+    adapter: &Adapter,
+    preferences: &Preferences,
+) -> Result<Graph> {
     let mut graph = graph.clone();
     fold::frozen_batch_norms(&mut graph)?;
     rectify::batch_norms(&mut graph, wanted)?;
     fuse::rectifiers(&mut graph, wanted)?;
     rectify::derivatives(&mut graph, wanted)?;
     masks::derivatives(&mut graph, wanted)?;
-    pack::convolutions(&mut graph, adapter)?;
+    pack::convolutions(&mut graph, adapter, preferences)?;
     fuse::epilogues(&mut graph, wanted)?;
     masks::makers(&mut graph);
     Ok(graph)

@@ -2,7 +2,7 @@
 //! where they stand still.
 
 use crate::Result;
-use crate::gpu::Adapter;
+use crate::gpu::{Adapter, Preferences};
 use crate::graph::{Graph, Node, Value, exactly};
 use crate::ops::{
     Conv2d, Conv2dInputGradient, Conv2dWeightGradient, Epilogue, PackWeights, PackedConv2d,
@@ -12,10 +12,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Replaces [`Conv2d`] and both derivatives.
-pub fn convolutions(graph: &mut Graph, adapter: &Adapter) -> Result<()> {
+pub fn convolutions(graph: &mut Graph, adapter: &Adapter, preferences: &Preferences) -> Result<()> {
     let mut nodes = Vec::new();
     let mut packs: HashMap<(PackWeights, Value), Value> = HashMap::new();
-    let mut left = adapter.most_transformed;
+    let mut left = preferences.most_transformed;
     for node in graph.nodes().to_vec() {
         let (conv, x, [from, w], transposed) = if let Some(&conv) = node.is::<Conv2d>() {
             let [x, w] = exactly("pack", "inputs", &node.inputs)?;
@@ -39,9 +39,9 @@ pub fn convolutions(graph: &mut Graph, adapter: &Adapter) -> Result<()> {
             continue;
         };
         let (of_w, epilogue) = (graph.shape(w)?, Epilogue::default());
-        let half = PackedConv2d::is_halved(adapter);
+        let half = PackedConv2d::is_halved(adapter, preferences);
         let mut op = PackedConv2d { conv, x, w: of_w, transposed, winograd: None, half, epilogue };
-        if let Some(filter) = Winograd::of(conv, x, of_w, adapter) {
+        if let Some(filter) = Winograd::of(conv, x, of_w, adapter, preferences) {
             let filtered = PackedConv2d { winograd: Some(filter), half: false, ..op };
             let words = filtered.packing().words(of_w)?;
             let needed = match packs.contains_key(&(filtered.packing(), w)) {

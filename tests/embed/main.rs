@@ -13,7 +13,9 @@ mod examples;
 
 use lapidary::Error;
 use lapidary::attack::{Attack, Objective, Pgd, Statistics};
-use lapidary::embed::{Attacker, Budget, Classifier, Gpu, Sampler, check, required_features};
+use lapidary::embed::{
+    Attacker, Budget, Classifier, Filtering, Gpu, Preferences, Sampler, check, required_features,
+};
 use lapidary::model::{Checkpoint, DeviceWeights, Network};
 use lapidary::ops::Norm;
 use lapidary::wgpu;
@@ -143,6 +145,32 @@ fn slices_are_whole_steps() {
     assert_eq!(sampler.record(&mut encoder, Budget::Steps(5)).unwrap(), 6);
     host.submit(encoder);
     assert_eq!(host.read(sampler.image_buffer()), wanted, "nothing is left to do");
+}
+
+/// A host that lends its device says what it prefers; another filtering rounds otherwise, and is seen by that.
+#[test]
+fn hosts_prefer() {
+    let host = Host::default();
+    let (model, checkpoint) = demo();
+    let logits = |filtering| {
+        let gpu = host.gpu.clone().preferring(Preferences { filtering, ..Preferences::default() });
+        let parameters = model.parameters();
+        let made = DeviceWeights::upload(&gpu, &parameters, &checkpoint.weights);
+        let weights = block_on(made).unwrap();
+        let mut classifier = block_on(Classifier::of(&model, &weights, SIZE).build()).unwrap();
+        block_on(classifier.write(&starts(0))).unwrap();
+        let mut encoder = host.encoder();
+        assert!(classifier.record(&mut encoder, Budget::Steps(1)).unwrap());
+        host.submit(encoder);
+        host.read(classifier.logits().unwrap())
+    };
+    let [direct, filtered] = [Filtering::Off, Filtering::Two].map(logits);
+    assert_ne!(direct, filtered);
+    for (direct, filtered) in direct.iter().zip(&filtered) {
+        assert!((direct - filtered).abs() < 1e-3, "{direct} and {filtered}");
+    }
+    let preferences = host.gpu.preferences();
+    assert_eq!(**preferences, Preferences::default(), "the host's own is as it was");
 }
 
 /// The texture shows the images: rounded to bytes, side by side, nothing behind the last.

@@ -121,7 +121,7 @@ impl Net {
     }
 
     pub fn rewritten(&self, gpu: &Gpu) -> Graph {
-        rewrite::optimise(&self.graph, &self.values(), gpu.adapter()).unwrap()
+        rewrite::optimise(&self.graph, &self.values(), gpu.adapter(), gpu.preferences()).unwrap()
     }
 
     /// `graph` is this one's or a rewrite of it.

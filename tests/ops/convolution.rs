@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, gpu, numbers, plan};
 use crate::objectives::bits;
-use lapidary::gpu::{Adapter, AdapterKind};
+use lapidary::gpu::{Adapter, AdapterKind, Preferences};
 use lapidary::graph::{Graph, Op, Shape, Value};
 use lapidary::ops::{
     self, Conv2d, Epilogue, PackedConv2d, PackedWeightGradient, ReluMask, Residual, Winograd,
@@ -101,27 +101,26 @@ fn compare(case: &Case, variants: &[&str]) {
     let [outputs, inputs, rows, columns] = w.sides();
     // However few the channels are.
     let many = Shape::new(outputs.max(32), inputs.max(32), rows, columns).unwrap();
-    let filter = Winograd::of(case.conv, x, many, own);
+    let filter = Winograd::of(case.conv, x, many, own, &Preferences::default());
     let plain = plain(case);
     if filter.is_some() {
-        compare_on(case, &plain, own, filter, "");
+        compare_on(case, &plain, own, (filter, false), "");
     }
-    compare_on(case, &plain, own, None, "");
+    compare_on(case, &plain, own, (None, false), "");
     let gpus = Arc::new(Adapter { kind: AdapterKind::Discrete, ..own.as_ref().clone() });
     if own.subgroup.is_some_and(|size| size >= 8) {
-        let halved = Adapter { half_weights: true, ..gpus.as_ref().clone() };
-        for adapter in [gpus.clone(), Arc::new(halved)] {
-            compare_on(case, &plain, &adapter, None, "");
+        for half in [false, true] {
+            compare_on(case, &plain, &gpus, (None, half), "");
         }
     }
     // More images are more tiles of the same sort, in memory that CPU rasterisers are slow at.
     if case.images <= 5 && Winograd::filters(case.conv, x, w) {
         for filter in [Winograd::Two, Winograd::Four] {
-            compare_on(case, &plain, &gpus, Some(filter), "");
+            compare_on(case, &plain, &gpus, (Some(filter), false), "");
         }
     }
     for variant in variants {
-        compare_on(case, &plain, &gpus, None, variant);
+        compare_on(case, &plain, &gpus, (None, false), variant);
     }
 }
 
@@ -129,13 +128,12 @@ fn compare_on(
     case: &Case,
     plain: &Plain,
     adapter: &Arc<Adapter>,
-    winograd: Option<Winograd>,
+    (winograd, half): (Option<Winograd>, bool),
     variant: &str,
 ) {
     let conv = case.conv;
     let (x_shape, w_shape, y_shape) = case.shapes();
     let [outputs, inputs, ..] = w_shape.sides();
-    let half = PackedConv2d::is_halved(adapter);
     let case = format!("{case:?}, {winograd:?}, halves {half}, {variant:?}, for {adapter}");
     let mut graph = Graph::default();
     let [x, w, dy] = [x_shape, w_shape, y_shape].map(|shape| graph.input(shape));
@@ -307,9 +305,9 @@ fn weights_beyond_one_binding() {
         let small = Adapter {
             kind: AdapterKind::Discrete, // which reads buffers
             max_binding: 9 * 16 * 4 * shown,
-            half_weights,
             ..gpu.adapter().as_ref().clone()
         };
+        let preferences = Preferences { half_weights, ..Preferences::default() };
         for x in [Shape::new(2, 16, 8, 8), Shape::new(2, 16, 5, 5)].map(Result::unwrap) {
             let mut graph = Graph::default();
             let of_w = Shape::new(outputs, 16, 3, 3).unwrap();
@@ -319,9 +317,10 @@ fn weights_beyond_one_binding() {
             let (own, small) = (gpu.adapter(), &Arc::new(small.clone()));
             let gemm = if half_weights { [""; 2] } else { GEMM };
             for (adapter, variant) in [(own, ""), (small, ""), (small, gemm[0]), (small, gemm[1])] {
-                let graph = lapidary::rewrite::optimise(&graph, &[y], adapter).unwrap();
-                let plan = plan(adapter, variant, &graph, &[y], &[of_x, w]);
                 let split = adapter.max_binding == small.max_binding;
+                let asked = if split { &preferences } else { &Preferences::default() };
+                let graph = lapidary::rewrite::optimise(&graph, &[y], adapter, asked).unwrap();
+                let plan = plan(adapter, variant, &graph, &[y], &[of_x, w]);
                 assert!(!split || plan.summary().dispatches == dispatches, "{}", plan.summary());
                 results.push(pollster::block_on(async {
                     let run = Executor::new(gpu, &plan.every, &BTreeMap::new()).await.unwrap();
@@ -345,7 +344,6 @@ fn weights_beyond_one_binding() {
 #[test]
 fn transformed_weights_are_bounded() {
     use lapidary::graph::Plan;
-    use std::sync::Arc;
     let gpu = crate::bench::gpu();
     let mut graph = Graph::default();
     let x = graph.input(Shape::new(2, 32, 8, 8).unwrap());
@@ -357,10 +355,9 @@ fn transformed_weights_are_bounded() {
         y = graph.push(Conv2d::square(1, 1), &[y, w]).unwrap();
     }
     let kept = |most_transformed: u64| {
-        let adapter = lapidary::gpu::Adapter { most_transformed, ..gpu.adapter().as_ref().clone() };
-        let graph = lapidary::rewrite::optimise(&graph, &[y], &adapter).unwrap();
-        let changing = [x];
-        let plan = Plan::new(&graph, &[y], &changing, &Arc::new(adapter)).unwrap();
+        let bounded = Preferences { most_transformed, ..Preferences::default() };
+        let graph = lapidary::rewrite::optimise(&graph, &[y], gpu.adapter(), &bounded).unwrap();
+        let plan = Plan::new(&graph, &[y], &[x], gpu.adapter()).unwrap();
         plan.summary().kept_bytes
     };
     let (direct, filtered) = (4 * 9 * 32 * 40, 4 * 36 * 32 * 40);
@@ -369,6 +366,7 @@ fn transformed_weights_are_bounded() {
         graph.shape(x).unwrap(),
         graph.shape(weights[0]).unwrap(),
         gpu.adapter(),
+        &Preferences::default(),
     )
     .is_some();
     let of =

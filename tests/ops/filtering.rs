@@ -3,7 +3,9 @@
 use crate::bench::{Bench, gpu, numbers};
 use crate::grouped::products;
 use crate::objectives::bits;
-use lapidary::gpu::{Adapter, AdapterKind, BufferId, Choices, Executor, Filtering, Recording};
+use lapidary::gpu::{
+    Adapter, AdapterKind, BufferId, Choices, Executor, Filtering, Preferences, Recording,
+};
 use lapidary::graph::{Graph, Launch, Op, Plan, Shape, Value};
 use lapidary::ops::{self, Add, Conv2d, Epilogue, FrozenBatchNorm, PackedConv2d, Unary, Winograd};
 use std::collections::BTreeMap;
@@ -12,8 +14,12 @@ use std::sync::Arc;
 const CONV: Conv2d = Conv2d { stride: [1, 1], padding: [1, 1] };
 
 /// The device as if it were a GPU of its own.
-fn discrete(filtering: Filtering) -> Adapter {
-    Adapter { kind: AdapterKind::Discrete, filtering, ..gpu().adapter().as_ref().clone() }
+fn discrete() -> Adapter {
+    Adapter { kind: AdapterKind::Discrete, ..gpu().adapter().as_ref().clone() }
+}
+
+fn filtered(filtering: Filtering) -> Preferences {
+    Preferences { filtering, ..Preferences::default() }
 }
 
 fn packed(x: Shape, w: Shape, winograd: Option<Winograd>) -> PackedConv2d {
@@ -34,7 +40,7 @@ fn exact(x_shape: Shape, w_shape: Shape, x: &[f32], w: &[f32]) -> Vec<f64> {
 /// The bounds that [`Winograd`]'s documentation states.
 #[test]
 fn rounding_is_bounded() {
-    let adapter = Arc::new(discrete(Filtering::Auto));
+    let adapter = Arc::new(discrete());
     for channels in [32, 160, 640] {
         let x_shape = Shape::new(2, channels, 8, 8).unwrap();
         let w_shape = Shape::new(16, channels, 3, 3).unwrap();
@@ -79,7 +85,7 @@ fn groups_of_tiles_go_through_one_scratch() {
         let op = packed(x_shape, w_shape, filter);
         let weights = graph.push(op.packing(), &[w]).unwrap();
         let y = graph.push(op, &[x, weights]).unwrap();
-        let adapter = Arc::new(Adapter { max_binding, ..discrete(Filtering::Auto) });
+        let adapter = Arc::new(Adapter { max_binding, ..discrete() });
         if filter.is_some() {
             let plan = Plan::new(&graph, &[y], &[x, w], &adapter).unwrap();
             assert_eq!(plan.summary().dispatches, 1 + 3 * groups, "{filter:?}");
@@ -109,7 +115,7 @@ fn workgroups_of_all_sizes_agree() {
     let op = packed(x, w, Some(Winograd::Two));
     let u = op.packing().outputs(&[w]).unwrap()[0];
     let y = op.outputs(&[x, u]).unwrap()[0];
-    let adapter = Arc::new(discrete(Filtering::Auto));
+    let adapter = Arc::new(discrete());
     // The question, the product's ROWS, and y.
     let run = |choices: Choices| {
         let mut to = Recording::with_choices(adapter.clone(), Arc::new(choices));
@@ -150,16 +156,21 @@ fn scratch_is_small() {
         let x = graph.input(Shape::new(128, 160, 32, 32).unwrap());
         let w = graph.input(Shape::new(160, 160, 3, 3).unwrap());
         let y = graph.push(CONV, &[x, w]).unwrap();
-        let adapter = Arc::new(discrete(winograd));
-        let graph = optimised(&graph, &[y], &adapter);
+        let adapter = Arc::new(discrete());
+        let graph = optimised(&graph, &[y], &adapter, &filtered(winograd));
         let plan = Plan::new(&graph, &[y], &[x], &adapter).unwrap();
         let scratch = plan.summary().scratch_bytes;
         assert!((48 << 20..=(64 << 20) + 16).contains(&scratch), "{winograd:?}: {scratch}");
     }
 }
 
-fn optimised(graph: &Graph, wanted: &[Value], adapter: &Adapter) -> Graph {
-    lapidary::rewrite::optimise(graph, wanted, adapter).unwrap()
+fn optimised(
+    graph: &Graph,
+    wanted: &[Value],
+    adapter: &Adapter,
+    preferences: &Preferences,
+) -> Graph {
+    lapidary::rewrite::optimise(graph, wanted, adapter, preferences).unwrap()
 }
 
 /// Values that are written before a run.
@@ -214,8 +225,8 @@ fn a_setting_says_which_filter() {
         (AdapterKind::Cpu, Filtering::Two, 4, 0),
         (AdapterKind::Cpu, Filtering::Four, if texels { 0 } else { 4 }, if texels { 4 } else { 0 }),
     ] {
-        let adapter = Arc::new(Adapter { kind, filtering, ..own.as_ref().clone() });
-        let graph = optimised(&graph, &wanted, &adapter);
+        let adapter = Arc::new(Adapter { kind, ..own.as_ref().clone() });
+        let graph = optimised(&graph, &wanted, &adapter, &filtered(filtering));
         let bench = Bench::on(&adapter, &graph, &wanted, &data);
         let launches = |name: &str| bench.launches().filter(|each| *each == name).count();
         assert_eq!(launches("winograd_product"), product, "{kind:?} {filtering:?}");
@@ -245,8 +256,9 @@ fn transformed_weights_count_for_both() {
         for (most_transformed, kept) in
             [(transformed - 1, 4 * 9 * 32 * 40), (transformed, transformed)]
         {
-            let adapter = Arc::new(Adapter { most_transformed, ..discrete(filtering) });
-            let graph = optimised(&graph, &[y], &adapter);
+            let adapter = Arc::new(discrete());
+            let bounded = Preferences { most_transformed, ..filtered(filtering) };
+            let graph = optimised(&graph, &[y], &adapter, &bounded);
             let plan = Plan::new(&graph, &[y], &[x], &adapter).unwrap();
             assert_eq!(plan.summary().kept_bytes, kept, "{filtering:?}");
         }

@@ -1,24 +1,26 @@
 //! Weights in half precision: how far they are off, in one convolution and through whole networks.
 
 use crate::bench::{Bench, gpu, numbers};
-use lapidary::gpu::{Adapter, AdapterKind};
+use lapidary::gpu::{Adapter, AdapterKind, Preferences};
 use lapidary::graph::{Graph, Shape, Value};
 use lapidary::model::{Activation, Mode, Network, Weights, WideResNet};
 use lapidary::ops::{self, Conv2d, LogSumExp};
 use std::sync::Arc;
 
 /// A GPU's choices, on whatever runs the tests.
-fn halving() -> Arc<Adapter> {
+fn halving() -> (Arc<Adapter>, Preferences) {
     let own = gpu().adapter().as_ref().clone();
-    Arc::new(Adapter { kind: AdapterKind::Discrete, half_weights: true, ..own })
+    let preferences = Preferences { half_weights: true, ..Preferences::default() };
+    (Arc::new(Adapter { kind: AdapterKind::Discrete, ..own }), preferences)
 }
 
 /// The root mean square of what halves change, as a share of that of each value.
 fn shares(graph: &Graph, wanted: &[Value], given: &[(Value, Vec<f32>)]) -> Vec<f64> {
-    let [plain, halves] = [gpu().adapter().clone(), halving()].map(|adapter| {
-        let rewritten = lapidary::rewrite::optimise(graph, wanted, &adapter).unwrap();
+    let plain = (gpu().adapter().clone(), Preferences::default());
+    let [plain, halves] = [plain, halving()].map(|(adapter, preferences)| {
+        let rewritten = lapidary::rewrite::optimise(graph, wanted, &adapter, &preferences).unwrap();
         let halved = rewritten.nodes().iter().any(|node| node.op.name() == "conv2d_pack_half");
-        assert_eq!(halved, adapter.half_weights);
+        assert_eq!(halved, preferences.half_weights);
         Bench::on(&adapter, &rewritten, wanted, given)
     });
     let root = |values: &[f32]| values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();

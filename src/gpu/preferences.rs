@@ -1,0 +1,39 @@
+//! What the user asks of programs, apart from what the hardware can do ([`Adapter`](super::Adapter)).
+
+/// Which of Winograd's filterings programs may compute 3x3 convolutions by: fewer products, another rounding, and 16 or 36
+/// words of transformed weights for 9. Browsers have none of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Filtering {
+    /// What was measured to pay: F(4x4, 3x3) on CPU rasterisers that read texels (Mesa's lavapipe), none elsewhere.
+    #[default]
+    Auto,
+    /// None: all convolutions are direct.
+    Off,
+    /// F(2x2, 3x3) on any adapter; slow on CPU rasterisers.
+    Two,
+    /// F(4x4, 3x3) on any adapter.
+    Four,
+}
+
+/// What is asked of the programs that are made for a device. [`Gpu::preferring`](super::Gpu::preferring) gives a device others,
+/// as does [`Options`](super::Options) where the library opens it; the default asks for nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preferences {
+    /// Bytes that the weights which a program transforms for Winograd's filtering may take, four times those of the
+    /// layers in each direction, or 16/9 times for F(2x2, 3x3); what is beyond is convolved directly. `u64::MAX`, the
+    /// default, sets no bound.
+    pub most_transformed: u64,
+    /// Keep a second copy of convolutions' weights, the one that kernels read, in half precision: half its memory and
+    /// traffic, and logits that differ by some 5e-4 of their size; images' gradients too, but by some 5 % through
+    /// rectifiers, of which some fall on the other side. Sums, activations, gradients and what is trained stay in single
+    /// precision. CPU rasterisers and pages ignore it.
+    pub half_weights: bool,
+    /// Which of Winograd's filterings a program may use.
+    pub filtering: Filtering,
+}
+
+impl Default for Preferences {
+    fn default() -> Self {
+        Self { most_transformed: u64::MAX, half_weights: false, filtering: Filtering::Auto }
+    }
+}
