@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use lapidary::attack::Objective;
-use lapidary::gpu::{Adapter, AdapterKind, Kernel, Recording};
+use lapidary::gpu::{Adapter, AdapterKind, Kernel, Preferences, Recording};
 use lapidary::graph::{Graph, Plan, Shape, Value};
 use lapidary::model::{Activation, Mode, Network, Role, Weights, WideResNet};
 use lapidary::ops::{self, KERNELS};
@@ -116,7 +116,7 @@ fn step(name: &str, images: u32, side: u32, training: bool) -> Result<Plan> {
         update.push(&mut graph)?;
     }
     let adapter = gpu();
-    let graph = rewrite::optimise(&graph, &wanted, &adapter)?;
+    let graph = rewrite::optimise(&graph, &wanted, &adapter, &Preferences::default())?;
     let mut changing = vec![x, labels, seed];
     if training {
         changing.extend(&asked);
@@ -138,17 +138,11 @@ fn network(name: &str) -> Result<Network> {
 fn gpu() -> Arc<Adapter> {
     Arc::new(Adapter {
         name: "a graphics card".into(),
-        driver: String::new(),
-        backend: "Vulkan".into(),
-        kind: AdapterKind::Discrete,
         subgroup: Some(32),
         timestamps: true,
         f16: true,
         max_binding: 2 << 30,
         max_buffer: 4 << 30,
-        storage_buffers: 8,
-        most_transformed: u64::MAX,
-        half_weights: false,
-        filtering: lapidary::gpu::Filtering::Auto,
+        ..Adapter::imaginary(AdapterKind::Discrete)
     })
 }
