@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use super::args_evaluate::*;
+use crate::data::Fit;
 use crate::eval::{AttackName, Loss};
 use crate::gpu::Filtering;
 use crate::model::Activation;
@@ -304,7 +305,7 @@ pub struct Sample {
 /// `classify`
 #[derive(Debug, Args)]
 pub struct Classify {
-    /// PNG or JPEG files
+    /// PNG, JPEG, WebP, GIF, BMP or TIFF files
     #[arg(required_unless_present = "show_plan")]
     pub images: Vec<PathBuf>,
     /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
@@ -319,6 +320,9 @@ pub struct Classify {
     /// Rows and columns that images are brought to [default: the checkpoint's]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=1024))]
     pub side: Option<u32>,
+    /// How pictures of other sizes come to that side: crop, letterbox or stretch [default: as in training]
+    #[arg(long, value_parser = fit)]
+    pub fit: Option<Fit>,
     /// Print what one batch runs and needs, and end
     #[arg(long)]
     pub show_plan: bool,
@@ -354,6 +358,9 @@ pub struct Quick {
     /// Rows and columns of the images [default: the checkpoint's]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
+    /// How images of other sizes come to that side: crop, letterbox or stretch [default: as in training]
+    #[arg(long, value_parser = fit)]
+    pub fit: Option<Fit>,
 }
 
 /// `attack`
@@ -536,6 +543,11 @@ impl From<ActivationName> for Activation {
             ActivationName::Silu => Self::Silu,
         }
     }
+}
+
+/// How pictures come to a network's side.
+pub fn fit(text: &str) -> Result<Fit, String> {
+    Fit::parse(text).map_err(|_| "crop, letterbox or stretch is wanted".into())
 }
 
 pub fn length(text: &str) -> Result<f64, String> {

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::args::{NormName, Quick, Start, length};
+use super::args::{NormName, Quick, Start, fit, length};
+use crate::data::Fit;
 
 /// `eval`
 #[derive(Debug, Args)]
@@ -184,7 +185,7 @@ pub struct Counterfactuals {
 /// `explain`
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// A PNG or JPEG file
+    /// A PNG, JPEG, WebP, GIF, BMP or TIFF file
     pub image: PathBuf,
     /// The class to go to, by name or number
     #[arg(long, value_name = "CLASS")]
@@ -204,6 +205,9 @@ pub struct Explain {
     /// Rows and columns that the image is brought to [default: the checkpoint's]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=1024))]
     pub side: Option<u32>,
+    /// How a picture of another size comes to that side: crop, letterbox or stretch [default: as in training]
+    #[arg(long, value_parser = fit)]
+    pub fit: Option<Fit>,
     /// Folder for the image, the way there, the difference and the confidences
     #[arg(long, value_name = "DIR", default_value = "explanation")]
     pub out: PathBuf,

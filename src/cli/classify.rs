@@ -1,7 +1,7 @@
 //! `classify`: what a network takes photographs for.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::PathBuf;
 
 use pollster::block_on;
 use serde_json::json;
@@ -9,21 +9,20 @@ use serde_json::json;
 use super::args;
 use super::model::Loaded;
 use super::session::Session;
-use super::starts;
+use crate::Result;
 use crate::data::photograph;
 use crate::eval::{Classifier, logsumexp};
 use crate::model::DeviceWeights;
-use crate::{Error, Result};
 
 /// Images at once.
 const BATCH: usize = 8;
 
 /// Prints the likeliest classes of each image.
 pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
-    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
+    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?.fitting(args.fit);
     let Loaded { model, checkpoint, side, .. } = &loaded;
-    let read = |path| read(path, model.channels(), *side);
-    let images = args.images.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?.concat();
+    let read = |path: &PathBuf| photograph(path, model.channels(), *side, loaded.fit()?);
+    let images = args.images.iter().map(read).collect::<Result<Vec<_>>>()?.concat();
     let gpu = session.gpu()?;
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
     let batch = args.images.len().clamp(1, BATCH) as u32;
@@ -54,18 +53,4 @@ pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
         );
     }
     super::print(&if args.json { format!("{}\n", json!(answers)) } else { text })
-}
-
-/// A picture as the network wants it: for grey networks, which learnt from drawn data sets, brought to `side` as those
-/// are ([`prepared`](crate::data::Dataset::prepared)), which the page does too; for all others as a
-/// [`photograph`]. NCHW in \[0, 1\].
-pub fn read(path: &Path, channels: u32, side: u32) -> Result<Vec<f32>> {
-    match channels {
-        1 => Ok(starts::read(&[path.into()], channels)?.prepared(side)?.images().to_vec()),
-        3 => photograph(path, side),
-        other => {
-            let reason = format_args!("the network takes images of {other} channels, not pictures");
-            Err(Error::bad_file(path, reason))
-        }
-    }
 }

@@ -17,7 +17,7 @@ use crate::{Error, Result};
 
 /// Measures a checkpoint.
 pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
-    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
+    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?.fitting(args.fit);
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
     let test = images(&loaded, args.data.as_deref())?;
     let gpu = session.gpu()?;

@@ -7,12 +7,12 @@ use pollster::block_on;
 use serde_json::json;
 
 use super::args;
-use super::classify;
 use super::model::Loaded;
 use super::pictures::{Images, Sheet};
 use super::sample::number;
 use super::session::Session;
 use crate::Result;
+use crate::data::photograph;
 use crate::eval::{Counterfactual, Counterfactuals};
 use crate::model::DeviceWeights;
 use crate::model::checkpoint::write_atomically;
@@ -22,12 +22,12 @@ const COLUMNS: usize = 12;
 
 /// Explains a picture.
 pub fn run(session: &Session, args: &args::Explain) -> anyhow::Result<()> {
-    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
+    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?.fitting(args.fit);
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
     let names = loaded.class_names();
     let target = number(&args.to, &names, "--to")?;
     let size = (model.channels(), *side);
-    let image = classify::read(&args.image, size.0, size.1)?;
+    let image = photograph(&args.image, size.0, size.1, loaded.fit()?)?;
     let gpu = session.gpu()?;
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
     let steps = args.steps.unwrap_or(config.sample.steps.max(1));

@@ -3,7 +3,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::starts;
+use image::{ImageReader, Limits};
+
 use crate::data::{Dataset, Part, Source};
 use crate::eval::npz::{Array, Numbers, read_npz};
 use crate::{Error, Result};
@@ -33,9 +34,9 @@ impl ImageSet {
             Some("tar") => return Self::from_tar(path),
             _ => {}
         }
-        let files = starts::pngs(path);
+        let files = pngs(path);
         let data = match files.first() {
-            Some(first) => starts::read(&files, channels_of(first)?)?,
+            Some(first) => read_pngs(&files, channels_of(first)?)?,
             None => Source::parse(name)?.load(part, side.unwrap_or(PHOTOGRAPH_SIDE))?,
         };
         let side = side.unwrap_or(data.height().max(data.width()));
@@ -115,4 +116,43 @@ impl ImageSet {
 fn channels_of(file: &PathBuf) -> Result<u32> {
     let image = image::open(file).map_err(|error| Error::bad_file(file, error))?;
     Ok(if image.color().channel_count() < 3 { 1 } else { 3 })
+}
+
+/// A folder's PNG files by name; none where it is no folder.
+fn pngs(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_png = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"))
+    };
+    let mut found: Vec<_> = entries.map(|entry| entry.path()).filter(is_png).collect();
+    found.sort();
+    found
+}
+
+/// PNG files, all of one size, as grey or as red, green and blue.
+fn read_pngs(files: &[PathBuf], channels: u32) -> Result<Dataset> {
+    let (mut pixels, mut size) = (Vec::new(), None);
+    for file in files {
+        let failed = |error: &dyn std::fmt::Display| Error::bad_file(file, error);
+        let mut reader = ImageReader::open(file).map_err(|error| failed(&error))?;
+        let mut limits = Limits::default();
+        (limits.max_image_width, limits.max_image_height) = (Some(4096), Some(4096));
+        reader.limits(limits);
+        let image = reader.decode().map_err(|error| failed(&error))?;
+        let (width, height) = (image.width(), image.height());
+        if *size.get_or_insert((width, height)) != (width, height) {
+            return Err(failed(&format_args!("{width}×{height}, another size than the first")));
+        }
+        match channels {
+            1 => pixels.extend(image.into_luma8().into_raw()),
+            _ => {
+                let rgb = image.into_rgb8();
+                for channel in 0..channels as usize {
+                    pixels.extend(rgb.pixels().filter_map(|pixel| pixel.0.get(channel)));
+                }
+            }
+        }
+    }
+    let (width, height) = size.unwrap_or_default();
+    Dataset::new(channels, height, width, 1, pixels, vec![0; files.len()])
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::data::fashion;
+use crate::data::{Fit, fashion};
 use crate::model::{Checkpoint, Network};
 use crate::train::{Config, MODEL_FILE, RunFolder, latest_checkpoint};
 use crate::{Error, Result};
@@ -57,7 +57,27 @@ impl Loaded {
         let told = config.is_some();
         let mut config = config.map_or_else(|| Config::preset(PRESET), Ok)?;
         config.data.side = side;
+        if let Some(fit) = &checkpoint.metadata.fit {
+            config.data.fit.clone_from(fit);
+        }
+        config.data.fit().map_err(|error| Error::bad_file(&checkpoint.source, error))?;
         Ok(Self { model, checkpoint, side, config, told })
+    }
+
+    /// The same with images brought to its side in another way, if one is given.
+    pub fn fitting(mut self, fit: Option<Fit>) -> Self {
+        if let Some(fit) = fit {
+            self.config.data.fit = fit.to_string();
+        }
+        self
+    }
+
+    /// How pictures come to its side.
+    ///
+    /// # Errors
+    /// None for what [`Loaded::new`] has read.
+    pub fn fit(&self) -> Result<Fit> {
+        Ok(self.config.data.fit()?.unwrap_or(Fit::usual(self.model.channels())))
     }
 
     /// What its classes are called.

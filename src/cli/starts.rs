@@ -1,13 +1,11 @@
 //! What sampling starts from.
 
-use std::path::{Path, PathBuf};
-
-use image::{ImageReader, Limits};
+use std::path::Path;
 
 use super::args::Start;
-use crate::data::{BatchSource, Dataset, Prepared, Random, SAMPLE_STARTS};
+use crate::Result;
+use crate::data::{BatchSource, Fit, Prepared, Random, SAMPLE_STARTS, photograph, picture_files};
 use crate::train::Data;
-use crate::{Error, Result};
 
 /// The same images as [`images`] where they are random fields, noise or pictures, batch by batch.
 #[derive(Debug)]
@@ -28,9 +26,13 @@ impl Starts {
             let values = batch * (channels * side * side) as usize;
             return Ok(Self::Noise(Random::new(seed, SAMPLE_STARTS, 0, 0), values));
         };
-        let files = pngs(Path::new(text));
+        let files = picture_files(Path::new(text));
         if !files.is_empty() {
-            return Ok(Self::Pictures(read(&files, channels)?.prepared(side)?, 0, batch));
+            let fit = data.fit()?.unwrap_or(Fit::usual(channels));
+            let read = |file| photograph(file, channels, side, fit);
+            let images = files.iter().map(|file| read(file)).collect::<Result<Vec<_>>>()?.concat();
+            let all = Prepared::from_f32(channels, side, 1, images, vec![0; files.len()])?;
+            return Ok(Self::Pictures(all, 0, batch));
         }
         let batches = data.open(text, channels)?.batches(SAMPLE_STARTS, seed, batch)?;
         Ok(Self::Batches(batches, 0))
@@ -64,43 +66,4 @@ pub fn images(
     channels: u32,
 ) -> Result<Vec<f32>> {
     Starts::new(start, seed, count, data, channels)?.batch()
-}
-
-/// A folder's PNG files by name; none where it is no folder.
-pub fn pngs(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_png = |path: &PathBuf| {
-        path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"))
-    };
-    let mut found: Vec<_> = entries.map(|entry| entry.path()).filter(is_png).collect();
-    found.sort();
-    found
-}
-
-/// PNG files, all of one size, as grey or as red, green and blue.
-pub fn read(files: &[PathBuf], channels: u32) -> Result<Dataset> {
-    let (mut pixels, mut size) = (Vec::new(), None);
-    for file in files {
-        let failed = |error: &dyn std::fmt::Display| Error::bad_file(file, error);
-        let mut reader = ImageReader::open(file).map_err(|error| failed(&error))?;
-        let mut limits = Limits::default();
-        (limits.max_image_width, limits.max_image_height) = (Some(4096), Some(4096));
-        reader.limits(limits);
-        let image = reader.decode().map_err(|error| failed(&error))?;
-        let (width, height) = (image.width(), image.height());
-        if *size.get_or_insert((width, height)) != (width, height) {
-            return Err(failed(&format_args!("{width}×{height}, another size than the first")));
-        }
-        match channels {
-            1 => pixels.extend(image.into_luma8().into_raw()),
-            _ => {
-                let rgb = image.into_rgb8();
-                for channel in 0..channels as usize {
-                    pixels.extend(rgb.pixels().filter_map(|pixel| pixel.0.get(channel)));
-                }
-            }
-        }
-    }
-    let (width, height) = size.unwrap_or_default();
-    Dataset::new(channels, height, width, 1, pixels, vec![0; files.len()])
 }

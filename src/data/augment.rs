@@ -5,6 +5,8 @@ use std::fmt;
 
 use super::auto_augment::auto_augment;
 #[cfg(not(target_arch = "wasm32"))]
+use super::fit::Fit;
+#[cfg(not(target_arch = "wasm32"))]
 use super::picture::Picture;
 #[cfg(not(target_arch = "wasm32"))]
 use super::resized_crop::{resized_crop, resized_crop_of_planes};
@@ -14,7 +16,7 @@ use crate::{Error, Result};
 /// A recipe, as a configuration names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Augment {
-    /// `none`: photographs brought to the side and their middle cut out, all else as it is.
+    /// `none`: images as [`Fit`] brings them to the side.
     None,
     /// `crop-flip`: [`CropFlip::for_side`].
     CropFlip,
@@ -93,22 +95,21 @@ impl Augment {
         Ok(())
     }
 
-    /// The same from a whole picture into 3×`side`×`side`.
+    /// The same from a whole picture into `channels`×`side`×`side`: fitted, then changed.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn apply_to_picture(
         self,
         random: &mut Random,
         picture: &Picture,
-        side: u32,
+        (channels, side, fit): (u32, u32, Fit),
         out: &mut [f32],
     ) -> Result<()> {
         if self == Self::ResizedCrop {
-            to_unit(&resized_crop(random, picture, side)?, out);
+            let cut = resized_crop(random, picture, side)?;
+            out.copy_from_slice(&cut.fitted(channels, side, Fit::Crop)?);
             return Ok(());
         }
-        let mut image = vec![0.0; out.len()];
-        to_unit(&picture.square(side)?, &mut image);
-        self.apply(random, &image, 3, side, out)
+        self.apply(random, &picture.fitted(channels, side, fit)?, channels, side, out)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::dataset::{Dataset, Part};
+use super::decode::is_picture;
+use super::fit::Fit;
 use super::pictures::{Pictures, Places};
 use crate::{Error, Result};
 
@@ -19,7 +21,7 @@ impl Dataset {
     /// `BadFile` where there is no test part, no class, a class without pictures, or a test class that training does not
     /// know, and where more files are damaged; `Mismatch` for a side out of range.
     pub fn from_class_folders(folder: impl AsRef<Path>, part: Part, side: u32) -> Result<Self> {
-        class_folders(folder.as_ref(), part)?.decoded(side)
+        class_folders(folder.as_ref(), part)?.decoded(side, Fit::Crop)
     }
 }
 
@@ -79,14 +81,15 @@ fn folders(folder: &Path) -> Result<Vec<String>> {
         .collect())
 }
 
-/// The PNG and JPEG files in a folder, sorted.
+/// The pictures in a folder, sorted.
 pub(super) fn pictures(class: &Path) -> Result<Vec<PathBuf>> {
-    let is_picture = |path: &PathBuf| {
-        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
-        extension
-            .is_some_and(|extension| ["png", "jpg", "jpeg"].iter().any(|known| extension == *known))
-    };
-    Ok(entries(class)?.into_iter().filter(is_picture).collect())
+    Ok(entries(class)?.into_iter().filter(|path| is_picture(path)).collect())
+}
+
+/// The pictures that lie in a folder itself, by name; none where it is no folder.
+#[cfg(feature = "cli")]
+pub(crate) fn picture_files(folder: &Path) -> Vec<PathBuf> {
+    pictures(folder).unwrap_or_default()
 }
 
 /// What does not begin with a dot, sorted.

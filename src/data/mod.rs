@@ -11,7 +11,12 @@ mod cifar;
 #[cfg(not(target_arch = "wasm32"))]
 mod class_folders;
 mod dataset;
+#[cfg(not(target_arch = "wasm32"))]
+mod decode;
 pub mod fashion;
+#[cfg(not(target_arch = "wasm32"))]
+mod file;
+mod fit;
 mod folder;
 mod fractal;
 mod idx;
@@ -22,7 +27,6 @@ mod loader;
 mod npy;
 mod ood;
 mod order;
-#[cfg(not(target_arch = "wasm32"))]
 mod picture;
 #[cfg(not(target_arch = "wasm32"))]
 mod pictures;
@@ -44,7 +48,12 @@ mod tiny_images;
 pub use augment::{Augment, CropFlip};
 #[cfg(feature = "cli")]
 pub(crate) use checksum::Checksum;
+#[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
+pub(crate) use class_folders::picture_files;
 pub use dataset::{Dataset, Part};
+#[cfg(not(target_arch = "wasm32"))]
+pub use decode::photograph;
+pub use fit::{Fit, fit_rgba};
 pub use fractal::{Fractal, fractal};
 pub use idx::{Idx, idx_from_bytes, read_idx};
 pub use loader::Loader;
@@ -57,8 +66,6 @@ pub(crate) use npy::MAGIC;
 #[cfg(not(target_arch = "wasm32"))]
 pub use npy::{Array, Numbers, npz_names, read_npz};
 pub use ood::{Ood, OodImages, SAMPLE_STARTS};
-#[cfg(not(target_arch = "wasm32"))]
-pub use picture::photograph;
 #[cfg(not(target_arch = "wasm32"))]
 pub use pictures::Pictures;
 pub use prepared::Prepared;

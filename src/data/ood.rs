@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::augment::Augment;
 use super::checksum::Checksum;
+use super::fit::Fit;
 use super::fractal::Fractal;
 use super::source::{Found, Source, bad};
 use super::stream::BatchSource;
@@ -51,18 +52,25 @@ impl Ood {
         parts.map(Self::Mixture).ok_or_else(|| bad("ood", text, allowed))
     }
 
-    /// Reads what is to be read, once for all streams of batches: images of `channels`×`side`×`side`, those from files as the
-    /// recipe changes them, of which so many may be damaged (a share below 1, a number from 1 on).
+    /// Reads what is to be read, once for all streams of batches: images of `channels`×`side`×`side`, those from files fitted
+    /// (`None` for what [`Reading::fit`](super::Reading) does) and then changed by the recipe, of which so many may be damaged (a
+    /// share below 1, a number from 1 on).
     ///
     /// # Errors
     /// Those of reading and preparing, `BadFile` where too many are damaged, and `Mismatch` for another number of channels.
-    pub fn open(&self, shape: [u32; 2], augment: Augment, max_bad: f64) -> Result<OodImages> {
+    pub fn open(
+        &self,
+        shape: [u32; 2],
+        fit: Option<Fit>,
+        augment: Augment,
+        max_bad: f64,
+    ) -> Result<OodImages> {
         let [channels, side] = shape;
         let kind = match self {
             Self::Fractal => Kind::Fractal(Fractal::new(channels, side)?),
             Self::Noise => Kind::Noise,
             Self::Images(source) => {
-                let found = source.images(side, max_bad, augment)?;
+                let found = source.images(shape, fit, augment, max_bad)?;
                 if found.images.channels() != channels {
                     return Err(Error::mismatch(
                         "out-of-distribution images",
@@ -73,8 +81,9 @@ impl Ood {
                 Kind::Images(found)
             }
             Self::Mixture(parts) => {
-                let part =
-                    |(weight, ood): &(f64, Self)| Ok((*weight, ood.open(shape, augment, max_bad)?));
+                let part = |(weight, ood): &(f64, Self)| {
+                    Ok((*weight, ood.open(shape, fit, augment, max_bad)?))
+                };
                 Kind::Mixture(parts.iter().map(part).collect::<Result<_>>()?)
             }
         };

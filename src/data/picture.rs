@@ -1,18 +1,16 @@
-//! One picture: decoded, turned upright, and parts of it brought to a size.
+//! One picture's pixels: laid on white, parts of it brought to a size, the whole fitted to a network's square. Knows no file.
 
 use std::fmt::Display;
-use std::io::Cursor;
-use std::panic::catch_unwind;
-use std::path::Path;
 
-use fast_image_resize::images::{CroppedImage, Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{InnerPixel, U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 
+use super::fit::{Fit, letterbox};
 use crate::{Error, Result};
 
-/// Rows and columns of a picture, at most.
-const LARGEST: u32 = 1 << 14;
+/// Rows and columns of a picture, and of what it is brought to, at most.
+pub(super) const LARGEST: u32 = 1 << 14;
 
 /// RGB bytes of any size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,115 +36,167 @@ impl Picture {
         Self { width, height, pixels }
     }
 
-    /// The picture in a PNG or JPEG file's bytes, upright and without transparency, or why there is none.
-    pub fn decode(bytes: &[u8]) -> std::result::Result<Self, String> {
-        // Whatever a decoder does with a damaged file, others are read.
-        let decoded = catch_unwind(|| decode(bytes));
-        decoded.unwrap_or_else(|_| Err("its decoder gave up".into()))
+    /// Takes `width`×`height` pixels of four bytes and lays them on white: a picture is made to be looked at on paper, and what
+    /// a file holds where nothing is seen is of no matter.
+    pub fn from_rgba(width: u32, height: u32, rgba: &[u8]) -> Self {
+        let on_white = |value: u8, alpha: u8| {
+            let (value, alpha) = (u32::from(value), u32::from(alpha));
+            ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+        };
+        let (pixels, _) = rgba.as_chunks::<4>();
+        let mut rgb = Vec::with_capacity(3 * pixels.len());
+        for &[red, green, blue, alpha] in pixels {
+            rgb.extend([red, green, blue].map(|value| on_white(value, alpha)));
+        }
+        Self::new(width, height, rgb)
     }
 
+    /// Takes one plane of grey or three of colours.
+    ///
+    /// # Errors
+    /// `Mismatch` for other channels or another number of bytes.
+    pub fn from_planes(channels: u32, [height, width]: [u32; 2], planes: &[u8]) -> Result<Self> {
+        let plane = width as usize * height as usize;
+        let pixels = match (channels, planes.len()) {
+            (1, length) if length == plane => planes.iter().flat_map(|&grey| [grey; 3]).collect(),
+            (3, length) if length == 3 * plane => {
+                let value = |i: usize| planes.get(i % 3 * plane + i / 3).copied();
+                (0..length).filter_map(value).collect()
+            }
+            (_, length) => {
+                let given = format!("{length} bytes of {channels}×{height}×{width}");
+                return Err(Error::mismatch("picture", given, "whole planes of 1 or 3 channels"));
+            }
+        };
+        Ok(Self::new(width, height, pixels))
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn width(&self) -> u32 {
         self.width
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn height(&self) -> u32 {
         self.height
     }
 
-    /// A part at `columns`×`rows`, in red, green and blue planes.
-    pub fn resized(&self, part: Bounds, size: [u32; 2], filter: FilterType) -> Result<Vec<u8>> {
+    /// As a network of `channels` (1 or 3) and `side` takes it: CHW in \[0, 1\].
+    ///
+    /// # Errors
+    /// `Mismatch` for other channels, and for a side of 0 or above 16,384.
+    pub fn fitted(&self, channels: u32, side: u32, fit: Fit) -> Result<Vec<f32>> {
+        if ![1, 3].contains(&channels) || !(1..=LARGEST).contains(&side) {
+            return Err(Error::mismatch(
+                "picture",
+                format!("{channels} channels of side {side}"),
+                format!("1 or 3 channels and a side of 1 to {LARGEST}"),
+            ));
+        }
+        let bytes = match fit {
+            Fit::Crop => self.square(channels, side)?,
+            Fit::Stretch => self.planes_at(channels, self.whole(), [side, side])?,
+            Fit::Letterbox => {
+                let planes = self.planes(channels, self.whole());
+                let plane = self.width as usize * self.height as usize;
+                let one = side as usize * side as usize;
+                let (mut sums, mut out) = (vec![0; one], vec![0.0; channels as usize * one]);
+                for (from, to) in planes.chunks_exact(plane.max(1)).zip(out.chunks_exact_mut(one)) {
+                    letterbox(from, [self.height, self.width], side, &mut sums, to);
+                }
+                return Ok(out);
+            }
+        };
+        Ok(bytes.into_iter().map(|byte| f32::from(byte) / 255.0).collect())
+    }
+
+    /// A part at `columns`×`rows`.
+    pub fn resized(&self, part: Bounds, size: [u32; 2], filter: FilterType) -> Result<Self> {
         let from = [self.width, self.height];
-        let pixels = resize(&self.pixels, 3, from, part, size, filter)?;
-        let (pixels, _) = pixels.as_chunks::<3>();
-        let mut planes = Vec::with_capacity(3 * pixels.len());
-        planes.extend(pixels.iter().map(|[red, _, _]| red));
-        planes.extend(pixels.iter().map(|[_, green, _]| green));
-        planes.extend(pixels.iter().map(|[_, _, blue]| blue));
-        Ok(planes)
+        let pixels = resize::<U8x3>(&self.pixels, from, part, size, filter)?;
+        Ok(Self::new(size[0], size[1], pixels))
+    }
+
+    /// Left to right.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn mirror(&mut self) {
+        let (pixels, _) = self.pixels.as_chunks_mut::<3>();
+        pixels.chunks_exact_mut(self.width.max(1) as usize).for_each(<[_]>::reverse);
     }
 
     /// A square of pixels as they are, in planes.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn tile(&self, left: u32, top: u32, side: u32) -> Vec<u8> {
-        let (pixels, _) = self.pixels.as_chunks::<3>();
-        let rows = pixels.chunks_exact(self.width.max(1) as usize);
-        let columns = left as usize..(left + side) as usize;
-        let rows = rows.skip(top as usize).take(side as usize);
-        let square: Vec<&[u8; 3]> =
-            rows.flat_map(|row| row.get(columns.clone()).unwrap_or_default()).collect();
-        (0..3).flat_map(|c| square.iter().filter_map(move |pixel| pixel.get(c)).copied()).collect()
+        self.planes(3, Bounds { left, top, width: side, height: side })
     }
 
-    /// The square in the middle at `side`×`side`, by an antialiased bicubic filter (Catmull and Rom's), in planes.
-    pub fn square(&self, side: u32) -> Result<Vec<u8>> {
+    /// The square in the middle at `side`×`side`, by an antialiased bicubic filter (Catmull and Rom's), in planes of colours or
+    /// one of luma.
+    fn square(&self, channels: u32, side: u32) -> Result<Vec<u8>> {
         let short = self.width.min(self.height);
         let (left, top) = ((self.width - short) / 2, (self.height - short) / 2);
-        if short == side {
-            return Ok(self.tile(left, top, side));
+        self.planes_at(channels, Bounds { left, top, width: short, height: short }, [side, side])
+    }
+
+    fn whole(&self) -> Bounds {
+        Bounds { left: 0, top: 0, width: self.width, height: self.height }
+    }
+
+    /// A part as it is, in planes of colours or one of luma.
+    fn planes(&self, channels: u32, part: Bounds) -> Vec<u8> {
+        let (pixels, _) = self.pixels.as_chunks::<3>();
+        let columns = part.left as usize..(part.left + part.width) as usize;
+        let rows = pixels.chunks_exact(self.width.max(1) as usize);
+        let rows = rows.skip(part.top as usize).take(part.height as usize);
+        let pixels = rows.flat_map(|row| row.get(columns.clone()).unwrap_or_default());
+        if channels == 1 {
+            return pixels.map(luma).collect();
         }
-        let middle = Bounds { left, top, width: short, height: short };
-        self.resized(middle, [side, side], FilterType::CatmullRom)
+        let plane = |c: usize| pixels.clone().filter_map(move |pixel| pixel.get(c)).copied();
+        (0..3).flat_map(plane).collect()
+    }
+
+    /// A part at another size; as it is where it has that size already.
+    fn planes_at(&self, channels: u32, part: Bounds, size: [u32; 2]) -> Result<Vec<u8>> {
+        if [part.width, part.height] == size {
+            return Ok(self.planes(channels, part));
+        }
+        if channels == 3 {
+            let resized = self.resized(part, size, FilterType::CatmullRom)?;
+            return Ok(resized.planes(3, resized.whole()));
+        }
+        let grey = self.planes(1, part);
+        let from = [part.width, part.height];
+        let all = Bounds { left: 0, top: 0, ..part };
+        resize::<U8>(&grey, from, all, size, FilterType::CatmullRom)
     }
 }
 
-/// A picture's file at `side`×`side`: upright, its short side brought to `side` by an antialiased bicubic filter
-/// (Catmull and Rom's), and the middle of the long one; transparency is dropped. Red, green and blue planes in \[0, 1\].
-///
-/// # Errors
-/// `BadFile` where the file is no sound PNG or JPEG, or has a side above 16,384 pixels.
-pub fn photograph(path: &Path, side: u32) -> Result<Vec<f32>> {
-    let bytes = std::fs::read(path).map_err(|error| Error::bad_file(path, error))?;
-    let picture = Picture::decode(&bytes).map_err(|reason| Error::bad_file(path, reason))?;
-    let square = picture.square(side)?;
-    Ok(square.into_iter().map(|byte| f32::from(byte) / 255.0).collect())
+/// Rec. 709, in whole numbers: of three equal bytes that byte.
+fn luma(&[red, green, blue]: &[u8; 3]) -> u8 {
+    let sum = 2126 * u32::from(red) + 7152 * u32::from(green) + 722 * u32::from(blue);
+    (sum / 10_000) as u8
 }
 
-fn decode(bytes: &[u8]) -> std::result::Result<Picture, String> {
-    let failed = |error: &dyn Display| error.to_string();
-    if bytes.starts_with(&[0xff, 0xd8]) && !is_whole_jpeg(bytes) {
-        return Err("it has been cut off: no end follows its last scan".into());
-    }
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    let mut reader = reader.map_err(|error| failed(&error))?;
-    let mut limits = Limits::default();
-    (limits.max_image_width, limits.max_image_height) = (Some(LARGEST), Some(LARGEST));
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|error| failed(&error))?;
-    let orientation = decoder.orientation().map_err(|error| failed(&error))?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| failed(&error))?;
-    image.apply_orientation(orientation);
-    let (width, height) = (image.width(), image.height());
-    if width == 0 || height == 0 {
-        return Err(format!("a picture of {width}×{height}"));
-    }
-    Ok(Picture { width, height, pixels: image.into_rgb8().into_raw() })
-}
-
-/// Whether an end-of-image marker follows the last start-of-scan marker: within a scan no byte 0xff is followed by either.
-/// The decoder fills in grey for what is missing.
-fn is_whole_jpeg(bytes: &[u8]) -> bool {
-    let last = bytes.windows(2).rposition(|two| two == [0xff, 0xda]);
-    let scan = last.and_then(|at| bytes.get(at..)).unwrap_or_default();
-    scan.windows(2).any(|two| two == [0xff, 0xd9])
-}
-
-/// A part of `width`×`height` pixels of 1 or 3 bytes at another size, antialiased. Nothing outside the part is looked at.
-/// In fixed point: the same bytes on every machine.
-pub(super) fn resize(
+/// A part of `width`×`height` pixels of one kind at another size, antialiased. Nothing outside the part is looked at. In fixed
+/// point: the same bytes on every machine. The kind is a type so that no code is made for those that are not used.
+pub(super) fn resize<P: PixelTrait + InnerPixel>(
     pixels: &[u8],
-    bytes: usize,
     [width, height]: [u32; 2],
     part: Bounds,
     [columns, rows]: [u32; 2],
     filter: FilterType,
 ) -> Result<Vec<u8>> {
     let failed = |error: &dyn Display| Error::mismatch("resizing", error, "a part of a picture");
-    let kind = if bytes == 1 { PixelType::U8 } else { PixelType::U8x3 };
-    let image = ImageRef::new(width, height, pixels, kind).map_err(|error| failed(&error))?;
-    let part = CroppedImage::new(&image, part.left, part.top, part.width, part.height);
+    let image = TypedImageRef::<P>::from_buffer(width, height, pixels);
+    let image = image.map_err(|error| failed(&error))?;
+    let part = TypedCroppedImage::from_ref(&image, part.left, part.top, part.width, part.height);
     let part = part.map_err(|error| failed(&error))?;
-    let mut made = Image::new(columns, rows, kind);
+    let mut bytes = vec![0; columns as usize * rows as usize * P::size()];
+    let made = TypedImage::<P>::from_buffer(columns, rows, &mut bytes);
+    let mut made = made.map_err(|error| failed(&error))?;
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
-    let resized = Resizer::new().resize(&part, &mut made, &options);
+    let resized = Resizer::new().resize_typed(&part, &mut made, &options);
     resized.map_err(|error| failed(&error))?;
-    Ok(made.into_vec())
+    Ok(bytes)
 }

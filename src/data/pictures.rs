@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -12,7 +11,11 @@ use std::thread;
 
 use super::checksum::Checksum;
 use super::dataset::{Dataset, MAX_SIDE, balanced, check_labels};
+use super::decode;
+use super::file;
+use super::fit::Fit;
 use super::picture::Picture;
+use super::prepared::Prepared;
 use super::tiny_images;
 use crate::{Error, Result};
 
@@ -149,11 +152,30 @@ impl Pictures {
         Err(Error::bad_file(&self.all.origin, format!("none of its {count} pictures can be read")))
     }
 
-    /// Decodes all of them, each as [`photograph`](super::photograph) does, by as many threads as the machine has cores.
+    /// Decodes all of them, each as [`photograph`](super::photograph) does, by as many threads as the machine has cores. Values
+    /// are rounded to bytes, which those that have been cropped or stretched are anyway.
     ///
     /// # Errors
     /// `BadFile` where more are damaged than may be; `Mismatch` for a side that is not within 1 to 4096.
-    pub fn decoded(&self, side: u32) -> Result<Dataset> {
+    pub fn decoded(&self, side: u32, fit: Fit) -> Result<Dataset> {
+        let (images, labels) = self.each([3, side], fit)?;
+        let pixels = images.iter().map(|value| (value * 255.0).round() as u8).collect();
+        let mut all = Dataset::new(3, side, side, self.classes(), pixels, labels)?;
+        (all.class_names, all.damaged) = (self.class_names().to_vec(), self.damaged());
+        Ok(all)
+    }
+
+    /// The same for a network of `channels` (1 or 3) and `side`, not rounded.
+    ///
+    /// # Errors
+    /// As [`Pictures::decoded`], and `Mismatch` for other channels and for more than 8 GiB.
+    pub fn prepared(&self, [channels, side]: [u32; 2], fit: Fit) -> Result<Prepared> {
+        let (images, labels) = self.each([channels, side], fit)?;
+        Prepared::from_f32(channels, side, self.classes(), images, labels)
+    }
+
+    /// All sound ones fitted, one after the other, and their labels.
+    fn each(&self, [channels, side]: [u32; 2], fit: Fit) -> Result<(Vec<f32>, Vec<u32>)> {
         if !(1..=MAX_SIDE).contains(&side) {
             return Err(Error::mismatch(
                 "pictures",
@@ -165,12 +187,13 @@ impl Pictures {
             (0..self.len() as u32).map(|index| self.number(index)).collect::<Result<_>>()?;
         let read = |&number: &u32| {
             let square = self.all.read(number).and_then(|picture| {
-                picture.square(side).map_err(|error| self.all.described(number, &error))
+                let fitted = picture.fitted(channels, side, fit);
+                fitted.map_err(|error| self.all.described(number, &error))
             });
             square.map_err(|reason| drop(self.lock().insert(number, reason))).ok()
         };
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        let squares: Vec<Option<Vec<u8>>> = thread::scope(|scope| -> Result<_> {
+        let squares: Vec<Option<Vec<f32>>> = thread::scope(|scope| -> Result<_> {
             let parts = numbers.chunks(numbers.len().div_ceil(threads).max(1));
             let run = |part: &'_ [u32]| part.iter().map(read).collect::<Vec<_>>();
             let running: Vec<_> = parts.map(|part| scope.spawn(move || run(part))).collect();
@@ -181,16 +204,14 @@ impl Pictures {
             parts.collect::<Result<Vec<_>>>().map(|parts| parts.into_iter().flatten().collect())
         })?;
         self.check_damage()?;
-        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+        let (mut images, mut labels) = (Vec::new(), Vec::new());
         for (number, square) in numbers.iter().zip(squares) {
             if let Some(square) = square {
-                pixels.extend(square);
+                images.extend(square);
                 labels.push(self.all.label(*number));
             }
         }
-        let mut all = Dataset::new(3, side, side, self.classes(), pixels, labels)?;
-        (all.class_names, all.damaged) = (self.class_names().to_vec(), self.damaged());
-        Ok(all)
+        Ok((images, labels))
     }
 
     /// As [`Dataset::split`].
@@ -318,9 +339,8 @@ impl All {
                 bytes.map(|bytes| tiny_images::picture(&bytes)).map_err(|error| failed(&error))
             }
             Places::Files(files) => {
-                let bytes = files.get(at).map(std::fs::read).transpose();
-                let bytes = bytes.map_err(|error| failed(&error))?.unwrap_or_default();
-                Picture::decode(&bytes).map_err(|error| failed(&error))
+                let path = files.get(at).ok_or_else(|| failed(&"no such picture"))?;
+                decode::read(path).map_err(|error| error.to_string())
             }
             Places::Ranges { files, ranges, head } => {
                 let range_of = |&(file, start, length): &(u32, u64, u32)| {
@@ -329,7 +349,7 @@ impl All {
                 };
                 let bytes = ranges.get(at).and_then(range_of).transpose();
                 let bytes = bytes.map_err(|error| failed(&error))?.unwrap_or_default();
-                Picture::decode(&bytes).map_err(|error| failed(&error))
+                decode::decode(&bytes).map_err(|error| failed(&error))
             }
         }
     }
@@ -357,7 +377,7 @@ impl All {
 
 /// Some bytes of a file after those given. The file is opened for it alone: ten microseconds, and nothing is held open.
 fn range(path: &Path, start: u64, length: usize, head: Vec<u8>) -> std::io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    let mut file = file::open(path).map_err(std::io::Error::other)?;
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = head;
     let before = bytes.len();

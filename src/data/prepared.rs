@@ -3,6 +3,8 @@
 use std::fmt;
 
 use super::dataset::{Dataset, MAX_CHANNELS, MAX_SIDE, check_labels};
+use super::fit::{Fit, letterbox};
+use super::picture::Picture;
 use crate::{Error, Result};
 
 /// 8 GiB of f32; counts in 32 bits too.
@@ -29,32 +31,14 @@ impl Dataset {
     /// `Mismatch` where there are no images, `side` is not within 1 to 4096, or the result would pass 8 GiB.
     pub fn prepared(&self, side: u32) -> Result<Prepared> {
         check_shape(self.channels(), side, self.len())?;
-        let longer = self.height().max(self.width());
-        let factor = longer.div_ceil(side);
-        let (top, left) = ((side * factor - self.height()) / 2, (side * factor - self.width()) / 2);
-        let (side_len, factor) = (side as usize, factor as usize);
-        let area = (255 * factor * factor) as f32;
-
-        let plane_len = side_len * side_len;
+        let plane_len = side as usize * side as usize;
         let mut images = zeros(self.len() * self.channels() as usize * plane_len)?;
-        let mut sums = vec![0_u32; plane_len];
-        let (height, width) = (self.height() as usize, self.width() as usize);
-        for (from, to) in
-            self.pixels().chunks_exact(height * width).zip(images.chunks_exact_mut(plane_len))
+        let mut sums = vec![0; plane_len];
+        let size = [self.height(), self.width()];
+        let plane = size.map(|length| length as usize).iter().product();
+        for (from, to) in self.pixels().chunks_exact(plane).zip(images.chunks_exact_mut(plane_len))
         {
-            sums.fill(0);
-            for (y, row) in from.chunks_exact(width).enumerate() {
-                let start = (y + top as usize) / factor * side_len;
-                let into = sums.get_mut(start..start + side_len).unwrap_or_default();
-                for (x, &pixel) in row.iter().enumerate() {
-                    if let Some(sum) = into.get_mut((x + left as usize) / factor) {
-                        *sum += u32::from(pixel);
-                    }
-                }
-            }
-            for (value, &sum) in to.iter_mut().zip(&sums) {
-                *value = sum as f32 / area;
-            }
+            letterbox(from, size, side, &mut sums, to);
         }
         Ok(Prepared::with_statistics(
             self.channels(),
@@ -63,6 +47,38 @@ impl Dataset {
             images,
             self.labels().to_vec(),
         ))
+    }
+}
+
+impl Dataset {
+    /// The same as `fit` says: [`Dataset::prepared`] is `letterbox`, the others take images of 1 or 3 channels.
+    ///
+    /// # Errors
+    /// As [`Dataset::prepared`], and `Mismatch` for other channels.
+    pub fn prepared_as(&self, side: u32, fit: Fit) -> Result<Prepared> {
+        if fit == Fit::Letterbox {
+            return self.prepared(side);
+        }
+        let image_len = check_shape(self.channels(), side, self.len())?;
+        let mut images = zeros(self.len() * image_len)?;
+        let size = [self.height(), self.width()];
+        for (index, to) in images.chunks_exact_mut(image_len).enumerate() {
+            let planes = self.image(index).unwrap_or_default();
+            let picture = Picture::from_planes(self.channels(), size, planes)?;
+            to.copy_from_slice(&picture.fitted(self.channels(), side, fit)?);
+        }
+        let labels = self.labels().to_vec();
+        Ok(Prepared::with_statistics(self.channels(), side, self.classes(), images, labels))
+    }
+
+    /// What a network that learns from these images brings others to its side by: what is usual where they have that side
+    /// already, and `letterbox` otherwise, as [`Dataset::prepared`] does.
+    pub(super) fn taught_fit(&self, side: u32) -> Fit {
+        if [self.height(), self.width()] == [side; 2] {
+            Fit::usual(self.channels())
+        } else {
+            Fit::Letterbox
+        }
     }
 }
 

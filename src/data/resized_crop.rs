@@ -2,6 +2,7 @@
 //! antialiased as Pillow does it.
 
 use fast_image_resize::FilterType;
+use fast_image_resize::pixels::U8;
 
 use super::picture::{Bounds, Picture, resize};
 use super::seed::Random;
@@ -38,11 +39,13 @@ pub(super) fn part(random: &mut Random, width: u32, height: u32) -> Bounds {
     Bounds { left: (width - w) / 2, top: (height - h) / 2, width: w, height: h }
 }
 
-/// A part of a picture at `side`×`side`, mirrored with probability ½, in planes.
-pub(super) fn resized_crop(random: &mut Random, picture: &Picture, side: u32) -> Result<Vec<u8>> {
+/// A part of a picture at `side`×`side`, mirrored with probability ½.
+pub(super) fn resized_crop(random: &mut Random, picture: &Picture, side: u32) -> Result<Picture> {
     let part = part(random, picture.width(), picture.height());
     let mut made = picture.resized(part, [side, side], FilterType::Bilinear)?;
-    flip(random, &mut made, side);
+    if random.coin() {
+        made.mirror();
+    }
     Ok(made)
 }
 
@@ -64,7 +67,7 @@ pub(super) fn resized_crop_of_planes(
     let part = part(random, side, side);
     let mut made = Vec::with_capacity(planes.len());
     for plane in planes.chunks_exact(plane) {
-        made.extend(resize(plane, 1, [side, side], part, [side, side], FilterType::Bilinear)?);
+        made.extend(resize::<U8>(plane, [side, side], part, [side, side], FilterType::Bilinear)?);
     }
     flip(random, &mut made, side);
     Ok(made)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::augment::Augment;
 use super::dataset::{Dataset, MAX_SIDE, Part};
 use super::fashion;
+use super::fit::Fit;
 use super::prepared::Prepared;
 #[cfg(not(target_arch = "wasm32"))]
 use super::{
@@ -22,6 +23,9 @@ pub(super) const KNOWN: &str = "idx files, CIFAR's binary files or their .tar.gz
 /// Images up to this many bytes of f32 lie in memory, decoded once; more are read anew in every epoch.
 #[cfg(not(target_arch = "wasm32"))]
 const IN_MEMORY: u64 = 1 << 30;
+/// Channels of pictures that are trained on.
+#[cfg(not(target_arch = "wasm32"))]
+const COLOURS: u32 = 3;
 
 /// Labelled images.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,9 +43,18 @@ pub enum Source {
 pub enum Images {
     /// In memory, of the side that they are trained at.
     Prepared(Arc<Prepared>),
-    /// On disk, of any size, and the side that they are trained at.
+    /// On disk, of any size.
     #[cfg(not(target_arch = "wasm32"))]
-    Pictures(Pictures, u32),
+    Pictures {
+        /// Which.
+        pictures: Pictures,
+        /// 1 or 3, which they are brought to.
+        channels: u32,
+        /// Rows and columns that they are brought to.
+        side: u32,
+        /// How they are.
+        fit: Fit,
+    },
 }
 
 /// How images are read for training.
@@ -50,6 +63,8 @@ pub enum Images {
 pub struct Reading {
     /// Rows and columns.
     pub side: u32,
+    /// How images come to that side; `None` for pictures cropped, and arrays as [`Dataset::prepared`] does it.
+    pub fit: Option<Fit>,
     /// The share (below 1) or number (from 1 on) of pictures that may be damaged.
     pub max_bad: f64,
     /// Whether the augmentation cuts parts out of whole pictures: these then stay on disk, however few.
@@ -59,9 +74,9 @@ pub struct Reading {
 #[cfg(not(target_arch = "wasm32"))]
 impl Reading {
     /// For some recipes.
-    pub fn new(side: u32, max_bad: f64, augments: &[Augment]) -> Self {
+    pub fn new(side: u32, fit: Option<Fit>, max_bad: f64, augments: &[Augment]) -> Self {
         let whole = augments.iter().any(|augment| augment.takes_whole_pictures());
-        Self { side, max_bad, whole }
+        Self { side, fit, max_bad, whole }
     }
 }
 
@@ -109,6 +124,8 @@ pub struct Parts {
     pub test: Prepared,
     /// To choose weights by, where some are kept back for that.
     pub validation: Option<Prepared>,
+    /// How other images are brought to the side of a network that learns from these.
+    pub fit: Fit,
     /// Of the source's training images: [`Dataset::checksum`], or [`Pictures::checksum`] of those that stay on disk.
     pub checksum: u64,
     /// What the classes are called, by label; empty where the data does not say.
@@ -158,7 +175,7 @@ impl Source {
             #[cfg(not(target_arch = "wasm32"))]
             Self::Path(_) | Self::Tiles(..) => match self.open(part)? {
                 Opened::Data(data) => Ok(data),
-                Opened::Pictures(pictures) => pictures.decoded(side),
+                Opened::Pictures(pictures) => pictures.decoded(side, Fit::Crop),
             },
         }
     }
@@ -210,21 +227,28 @@ impl Source {
     /// # Errors
     /// As [`Source::load`], and where too many pictures are damaged.
     #[cfg_attr(target_arch = "wasm32", expect(unused_variables, reason = "no photographs there"))]
-    pub(super) fn images(&self, side: u32, max_bad: f64, augment: Augment) -> Result<Found> {
+    pub(super) fn images(
+        &self,
+        [channels, side]: [u32; 2],
+        fit: Option<Fit>,
+        augment: Augment,
+        max_bad: f64,
+    ) -> Result<Found> {
         #[cfg(target_arch = "wasm32")]
-        return Found::new(self.load(Part::Train, side)?, side);
+        return Found::new(&self.load(Part::Train, side)?, side, fit);
         #[cfg(not(target_arch = "wasm32"))]
         match self.open(Part::Train)? {
-            Opened::Data(data) => Found::new(data, side),
+            Opened::Data(data) => Found::new(&data, side, fit),
             Opened::Pictures(pictures) => {
-                let (pictures, reading) =
-                    (pictures.with_max_bad(max_bad), Reading::new(side, max_bad, &[augment]));
-                if !pictures.stays_on_disk(reading) {
-                    return Found::new(pictures.decoded(side)?, side);
-                }
+                let (pictures, fit) =
+                    (pictures.with_max_bad(max_bad), fit.unwrap_or(Fit::usual(channels)));
                 let checksum = pictures.checksum()?;
-                let images = Images::Pictures(pictures, side);
-                Ok(Found { images, checksum, damaged: Vec::new() })
+                if pictures.is_large(side) || augment.takes_whole_pictures() {
+                    let images = Images::Pictures { pictures, channels, side, fit };
+                    return Ok(Found { images, checksum, damaged: Vec::new() });
+                }
+                let images = Arc::new(pictures.prepared([channels, side], fit)?).into();
+                Ok(Found { images, checksum, damaged: pictures.damaged() })
             }
         }
     }
@@ -245,8 +269,11 @@ impl Source {
         if !pictures.has_labels() {
             return Err(Error::bad_file(self.to_string(), "its pictures have no labels"));
         }
-        if !pictures.stays_on_disk(reading) {
-            return self.parts_in_memory(pictures.decoded(side)?, reading, split);
+        // What has been cropped or stretched is bytes again; means of squares are not, and are made anew each time.
+        let fit = reading.fit.unwrap_or(Fit::Crop);
+        if !(pictures.is_large(side) || reading.whole || fit == Fit::Letterbox) {
+            let parts = self.parts_in_memory(pictures.decoded(side, fit)?, reading, split)?;
+            return Ok(Parts { fit, ..parts });
         }
         let (train, test) = match split.held_out {
             (0, _) => match self.open(Part::Test)? {
@@ -262,29 +289,32 @@ impl Source {
             0 => (train, None),
             count => {
                 let (train, kept) = train.split(count, seed)?;
-                (train, Some(kept.decoded(side)?.prepared(side)?))
+                (train, Some(kept.prepared([COLOURS, side], fit)?))
             }
         };
-        let test =
-            test.split(test.len().min(split.most_test), split.held_out.1)?.1.decoded(side)?;
-        let sample = train.sample(512).decoded(side)?.prepared(side)?;
+        let test = test.split(test.len().min(split.most_test), split.held_out.1)?.1;
+        let judged = test.prepared([COLOURS, side], fit)?;
+        let sample = train.sample(512).prepared([COLOURS, side], fit)?;
         let mut damaged = train.damaged();
         damaged
             .extend(test.damaged().iter().filter(|line| !train.damaged().contains(line)).cloned());
         Ok(Parts {
             statistics: [sample.mean().to_vec(), sample.std().to_vec()],
-            test: test.prepared(side)?,
+            test: judged,
             validation,
+            fit,
             checksum: train.checksum()?,
             class_names: train.class_names().to_vec(),
             damaged,
-            train: Images::Pictures(train, side),
+            train: Images::Pictures { pictures: train, channels: COLOURS, side, fit },
         })
     }
 
     #[cfg(not(target_arch = "wasm32"))]
     fn parts_in_memory(&self, all: Dataset, reading: Reading, split: Split) -> Result<Parts> {
         let side = reading.side;
+        let prepared =
+            |data: &Dataset| data.prepared_as(side, reading.fit.unwrap_or(Fit::Letterbox));
         let checksum = all.checksum();
         let (class_names, mut damaged) = (all.class_names().to_vec(), all.damaged().to_vec());
         let (train, test) = match split.held_out {
@@ -295,7 +325,8 @@ impl Source {
                     Opened::Pictures(test) => {
                         let most = test.len().min(split.most_test);
                         let test = test.with_max_bad(reading.max_bad);
-                        test.split(most, split.held_out.1)?.1.decoded(side)?
+                        let fit = reading.fit.unwrap_or(Fit::Crop);
+                        test.split(most, split.held_out.1)?.1.decoded(side, fit)?
                     }
                 };
                 damaged.extend_from_slice(test.damaged());
@@ -308,13 +339,23 @@ impl Source {
             0 => (train, None),
             count => {
                 let (train, kept) = train.split(count, seed)?;
-                (train, Some(kept.prepared(side)?))
+                (train, Some(prepared(&kept)?))
             }
         };
-        let (train, test) = (train.prepared(side)?, test.prepared(side)?);
+        let taught = reading.fit.unwrap_or(train.taught_fit(side));
+        let (train, test) = (prepared(&train)?, prepared(&test)?);
         let statistics = [train.mean().to_vec(), train.std().to_vec()];
         let train = Images::Prepared(Arc::new(train));
-        Ok(Parts { train, statistics, test, validation, checksum, class_names, damaged })
+        Ok(Parts {
+            train,
+            statistics,
+            test,
+            validation,
+            fit: taught,
+            checksum,
+            class_names,
+            damaged,
+        })
     }
 }
 
@@ -327,8 +368,9 @@ enum Opened {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Pictures {
-    fn stays_on_disk(&self, Reading { side, whole, .. }: Reading) -> bool {
-        whole || 12 * u64::from(side) * u64::from(side) * self.len() as u64 > IN_MEMORY
+    /// Whether they stay on disk.
+    fn is_large(&self, side: u32) -> bool {
+        12 * u64::from(side) * u64::from(side) * self.len() as u64 > IN_MEMORY
     }
 }
 
@@ -343,9 +385,9 @@ pub(super) struct Found {
 }
 
 impl Found {
-    fn new(data: Dataset, side: u32) -> Result<Self> {
+    fn new(data: &Dataset, side: u32, fit: Option<Fit>) -> Result<Self> {
         let (checksum, damaged) = (data.checksum(), data.damaged().to_vec());
-        let images = Arc::new(data.prepared(side)?).into();
+        let images = Arc::new(data.prepared_as(side, fit.unwrap_or(Fit::Letterbox))?).into();
         Ok(Self { images, checksum, damaged })
     }
 }
@@ -356,7 +398,7 @@ impl Images {
         match self {
             Self::Prepared(images) => images.channels(),
             #[cfg(not(target_arch = "wasm32"))]
-            Self::Pictures(..) => 3,
+            Self::Pictures { channels, .. } => *channels,
         }
     }
 
@@ -365,7 +407,7 @@ impl Images {
         match self {
             Self::Prepared(images) => images.side(),
             #[cfg(not(target_arch = "wasm32"))]
-            Self::Pictures(_, side) => *side,
+            Self::Pictures { side, .. } => *side,
         }
     }
 
@@ -374,7 +416,7 @@ impl Images {
         match self {
             Self::Prepared(images) => images.classes(),
             #[cfg(not(target_arch = "wasm32"))]
-            Self::Pictures(pictures, _) => pictures.classes(),
+            Self::Pictures { pictures, .. } => pictures.classes(),
         }
     }
 
@@ -383,7 +425,7 @@ impl Images {
         match self {
             Self::Prepared(images) => images.len(),
             #[cfg(not(target_arch = "wasm32"))]
-            Self::Pictures(pictures, _) => pictures.len(),
+            Self::Pictures { pictures, .. } => pictures.len(),
         }
     }
 
@@ -397,7 +439,7 @@ impl Images {
         match self {
             Self::Prepared(_) => Vec::new(),
             #[cfg(not(target_arch = "wasm32"))]
-            Self::Pictures(pictures, _) => pictures.damaged(),
+            Self::Pictures { pictures, .. } => pictures.damaged(),
         }
     }
 }

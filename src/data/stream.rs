@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::augment::Augment;
+#[cfg(not(target_arch = "wasm32"))]
+use super::fit::Fit;
 use super::fractal::Fractal;
 use super::order::EpochOrder;
 #[cfg(not(target_arch = "wasm32"))]
@@ -44,6 +46,7 @@ enum Kind {
     #[cfg(not(target_arch = "wasm32"))]
     Pictures {
         pictures: Pictures,
+        fit: Fit,
         order: EpochOrder,
         augment: Augment,
     },
@@ -74,7 +77,9 @@ impl BatchSource {
         let kind = match images {
             Images::Prepared(images) => Kind::Images { images, order, augment },
             #[cfg(not(target_arch = "wasm32"))]
-            Images::Pictures(pictures, _) => Kind::Pictures { pictures, order, augment },
+            Images::Pictures { pictures, fit, .. } => {
+                Kind::Pictures { pictures, fit, order, augment }
+            }
         };
         Self::new(name, seed, batch_size, shape, kind)
     }
@@ -208,16 +213,12 @@ impl BatchSource {
                 Ok(Some(label))
             }
             #[cfg(not(target_arch = "wasm32"))]
-            Kind::Pictures { pictures, order, augment } => {
+            Kind::Pictures { pictures, fit, order, augment } => {
                 let number = order.image_at(position).unwrap_or_default();
                 let (picture, label) = pictures.sound(number)?;
-                let [_, side] = self.shape;
-                augment.apply_to_picture(
-                    &mut random("augment", step, index),
-                    &picture,
-                    side,
-                    out,
-                )?;
+                let [channels, side] = self.shape;
+                let mut random = random("augment", step, index);
+                augment.apply_to_picture(&mut random, &picture, (channels, side, *fit), out)?;
                 Ok(Some(label))
             }
         }

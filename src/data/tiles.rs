@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::class_folders::pictures;
 use super::dataset::Dataset;
-use super::picture::Picture;
+use super::decode;
 use crate::{Error, Result};
 
 /// The tiles of the PNG and JPEG files in a folder, by name of the file and row by row, all of class 0.
@@ -19,8 +19,7 @@ pub(super) fn tiles(folder: &Path, side: u32) -> Result<Dataset> {
     }
     for file in files {
         let failed = |error: &dyn std::fmt::Display| Error::bad_file(&file, error);
-        let bytes = std::fs::read(&file).map_err(|error| failed(&error))?;
-        let sheet = Picture::decode(&bytes).map_err(|error| failed(&error))?;
+        let sheet = decode::read(&file)?;
         let (width, height) = (sheet.width(), sheet.height());
         if width % side != 0 || height % side != 0 {
             return Err(failed(&format_args!("{width}×{height} pixels are no tiles of {side}")));

@@ -84,6 +84,8 @@ pub struct Metadata {
     pub normalisation: Option<Normalisation>,
     /// Height and width of the images it was trained on.
     pub side: Option<u32>,
+    /// How pictures of other sizes are brought to that side: a name of the data layer's, `lapidary.fit` in the file.
+    pub fit: Option<String>,
     /// The configuration it was trained with.
     pub preset: Option<String>,
     /// Iterations done.
@@ -130,6 +132,7 @@ impl Metadata {
         set("mean", self.normalisation.as_ref().map(|normalisation| numbers(&normalisation.mean)));
         set("std", self.normalisation.as_ref().map(|normalisation| numbers(&normalisation.std)));
         set("side", self.side.map(|side| side.to_string()));
+        set("lapidary.fit", self.fit.clone());
         set("preset", self.preset.clone());
         set("step", self.step.map(|step| step.to_string()));
         set("lapidary", self.version.clone());
@@ -153,7 +156,8 @@ impl Metadata {
             Some(serde_json::from_str(&text).unwrap_or(Json::String(text)))
         };
         let [architecture, arch] = ["architecture", "arch"].map(|key| take(key).map(text));
-        let [preset, version] = ["preset", "lapidary"].map(|key| take(key).map(text));
+        let [preset, version, fit] =
+            ["preset", "lapidary", "lapidary.fit"].map(|key| take(key).map(text));
         let normalisation = match (take("mean"), take("std")) {
             (None | Some(Json::Null), None | Some(Json::Null)) => None,
             (mean, std) => {
@@ -189,6 +193,7 @@ impl Metadata {
             activation: parsed.transpose()?,
             normalisation,
             side: count(side)?,
+            fit,
             preset,
             step: count(step)?,
             version,

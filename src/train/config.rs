@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::tables::{Jem, Objective, OptimiserName, Ratio, ScoreName, Stop, Trades, Validate};
 use super::{Optimiser, presets};
-use crate::data::{Augment, Ood, OodImages, Pictures};
+use crate::data::{Augment, Fit, Ood, OodImages, Pictures};
 use crate::ops::Norm;
 use crate::{Error, Result};
 
@@ -68,6 +68,9 @@ pub struct Data {
     pub side: u32,
     /// Training images that are kept from training, to tune by.
     pub held_out: u32,
+    /// How images come to that side: one of [`Fit`]'s names, or nothing for pictures cropped and arrays with zeros around them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub fit: String,
     /// What changes images that are classified: one of [`Augment`]'s names.
     #[serde(default = "crop_flip")]
     pub classify: String,
@@ -100,7 +103,15 @@ impl Data {
     /// As [`Ood::parse`] and [`Ood::open`].
     pub fn open(&self, ood: &str, channels: u32) -> Result<OodImages> {
         let augment = Augment::parse(&self.starts)?;
-        Ood::parse(ood)?.open([channels, self.side], augment, self.max_bad)
+        Ood::parse(ood)?.open([channels, self.side], self.fit()?, augment, self.max_bad)
+    }
+
+    /// What `fit` says; `None` where it says nothing.
+    ///
+    /// # Errors
+    /// As [`Fit::parse`].
+    pub fn fit(&self) -> Result<Option<Fit>> {
+        Some(self.fit.as_str()).filter(|name| !name.is_empty()).map(Fit::parse).transpose()
     }
 }
 

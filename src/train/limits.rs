@@ -31,6 +31,7 @@ impl Config {
         holds("data.side", data.side, data.side.is_multiple_of(4), "a multiple of 4")?;
         within("data.held_out", data.held_out, COUNT)?;
         let Data { classify, real, starts, .. } = data;
+        data.fit().map_err(|error| renamed(error, "data.fit"))?;
         for (key, value) in [("classify", classify), ("real", real), ("starts", starts)] {
             Augment::parse(value).map_err(|error| renamed(error, &format!("data.{key}")))?;
         }

@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::config::{Model, WRN};
-use crate::data::{Augment, Images, OodImages, Parts, Prepared, Reading, Source, Split};
+use crate::data::{Augment, Fit, Images, OodImages, Parts, Prepared, Reading, Source, Split};
 use crate::model::{Activation, Checkpoint, Network, Normalisation, StateDict, WideResNet};
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub struct Material {
     pub ood: OodImages,
     /// Of the source's training images, for the run's record.
     pub checksum: u64,
+    /// How other images are brought to the network's side.
+    pub fit: Fit,
     /// What the classes are called, by label; empty where the data does not say.
     pub class_names: Vec<String>,
     damaged: Vec<String>,
@@ -37,7 +39,7 @@ impl Material {
     pub fn load(config: &Config) -> Result<Self> {
         let (data, seed) = (&config.data, config.seed);
         let augments = [Augment::parse(&data.classify)?, Augment::parse(&data.real)?];
-        let reading = Reading::new(data.side, data.max_bad, &augments);
+        let reading = Reading::new(data.side, data.fit()?, data.max_bad, &augments);
         let source = Source::parse(&data.train)?;
         let split = Split {
             held_out: (data.held_out as usize, seed),
@@ -46,7 +48,7 @@ impl Material {
         };
         let parts = source.parts(reading, split)?;
         let Parts { train, statistics: [mean, std], test, validation, .. } = parts;
-        let Parts { checksum, class_names, damaged, .. } = parts;
+        let Parts { fit, checksum, class_names, damaged, .. } = parts;
         let ood = data.open_ood(train.channels())?;
         let path = &config.model.weights;
         let start = if path.is_empty() { None } else { Some(start(path, &train)?) };
@@ -58,6 +60,7 @@ impl Material {
             validation,
             ood,
             checksum,
+            fit,
             class_names,
             damaged,
             normalisation,

@@ -64,7 +64,7 @@ fn batch_sources_refuse_nonsense() {
 }
 
 pub(crate) fn ood(text: &str) -> lapidary::Result<OodImages> {
-    Ood::parse(text)?.open([1, 16], Augment::CropFlip, 0.0)
+    Ood::parse(text)?.open([1, 16], None, Augment::CropFlip, 0.0)
 }
 
 /// What stage 2 reads: generation, classification and out-of-distribution images.

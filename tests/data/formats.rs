@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::{assert_says, gzip};
 use image::{ImageFormat, RgbImage};
 use lapidary::data::{
-    Augment, Batch, BatchSource, Images, Kept, Loader, Ood, Part, Reading, Source, Split,
+    Augment, Batch, BatchSource, Fit, Images, Kept, Loader, Ood, Part, Reading, Source, Split,
 };
 
 fn source(path: &Path) -> Source {
@@ -194,8 +194,8 @@ fn shards_follow_their_names() {
     assert_says(&error(&file, Part::Test), &["not divided"]);
     // Without any labels they serve as out-of-distribution images, and for nothing else.
     let ood = Ood::parse(file.to_str().unwrap()).unwrap();
-    assert!(ood.open([3, 8], Augment::CropFlip, 0.0).unwrap().batches("x", 0, 2).is_ok());
-    let parts = source(&file).parts(Reading::new(8, 0.1, &[]), split(1, 0, 1));
+    assert!(ood.open([3, 8], None, Augment::CropFlip, 0.0).unwrap().batches("x", 0, 2).is_ok());
+    let parts = source(&file).parts(Reading::new(8, None, 0.1, &[]), split(1, 0, 1));
     assert_says(&parts.unwrap_err().to_string(), &["no labels"]);
 }
 
@@ -356,7 +356,8 @@ fn every_source(folder: &Path) -> Vec<BatchSource> {
         for recipe in recipes {
             let augment = Augment::parse(recipe).unwrap();
             // Whole pictures stay on disk; all others are few enough to lie in memory.
-            let reading = Reading { whole: recipe != "none", ..Reading::new(16, 0.1, &[augment]) };
+            let reading =
+                Reading { whole: recipe != "none", ..Reading::new(16, None, 0.1, &[augment]) };
             let parts = source(path).parts(reading, split(2, 3, 2)).unwrap();
             assert_eq!(parts.statistics[0].len(), 3);
             number += 1;
@@ -371,7 +372,7 @@ fn every_source(folder: &Path) -> Vec<BatchSource> {
         let ood = Ood::parse(text).unwrap();
         assert_eq!(Ood::parse(&ood.to_string()).unwrap(), ood);
         let augment = Augment::ResizedCrop;
-        all.push(ood.open([3, 16], augment, 0.1).unwrap().batches("ood", 3, 5).unwrap());
+        all.push(ood.open([3, 16], None, augment, 0.1).unwrap().batches("ood", 3, 5).unwrap());
     }
     all
 }
@@ -401,15 +402,16 @@ fn batches_are_the_same_from_any_step_by_any_number_of_threads() {
 fn each_image_comes_once_an_epoch_and_each_time_otherwise() {
     let folder = tempfile::tempdir().unwrap();
     class_folders(folder.path());
-    let reading = Reading { side: 8, max_bad: 0.1, whole: true };
-    let Images::Pictures(pictures, 8) =
+    let reading = Reading { side: 8, fit: None, max_bad: 0.1, whole: true };
+    let Images::Pictures { pictures, side: 8, .. } =
         source(folder.path()).parts(reading, split(2, 0, 9)).unwrap().train
     else {
         panic!("on disk")
     };
     assert_eq!(pictures.len(), 10);
     let batch = |augment| {
-        let images = Images::Pictures(pictures.clone(), 8);
+        let (pictures, fit) = (pictures.clone(), Fit::Crop);
+        let images = Images::Pictures { pictures, channels: 3, side: 8, fit };
         let source = BatchSource::images("x", 1, 10, images, augment).unwrap();
         [source.batch(0).unwrap(), source.batch(1).unwrap()]
     };
@@ -439,7 +441,7 @@ fn each_image_comes_once_an_epoch_and_each_time_otherwise() {
 #[test]
 fn a_mixture_has_its_shares() {
     let noise = Ood::parse("3*builtin:noise + 1*builtin:fractal").unwrap();
-    let batch = noise.open([1, 8], Augment::None, 0.0).unwrap().batches("x", 0, 400).unwrap();
+    let batch = noise.open([1, 8], None, Augment::None, 0.0).unwrap().batches("x", 0, 400).unwrap();
     let batch = batch.batch(0).unwrap();
     assert!(batch.labels.is_empty());
     // Neighbours in noise have nothing to do with each other.
@@ -464,7 +466,7 @@ fn damaged_pictures_on_disk_are_passed_over_listed_and_limited() {
     let paths: Vec<PathBuf> =
         ["ant/03.jpg", "cow/11.jpg"].map(|name| folder.path().join(name)).into();
     let read = |max_bad| {
-        let reading = Reading { side: 8, max_bad, whole: true };
+        let reading = Reading { side: 8, fit: None, max_bad, whole: true };
         source(folder.path()).parts(reading, split(3, 1, 3)).map(|parts| parts.train)
     };
     let batches = |images: Images| {
@@ -496,7 +498,8 @@ fn damaged_ood_pictures_are_listed_and_limited() {
     let folder = tempfile::tempdir().unwrap();
     class_folders(folder.path());
     let mixture = format!("1*builtin:noise + 3*{}", folder.path().display());
-    let open = |text: &str, augment, max_bad| Ood::parse(text)?.open([3, 8], augment, max_bad);
+    let open =
+        |text: &str, augment, max_bad| Ood::parse(text)?.open([3, 8], None, augment, max_bad);
     let draw = |text: &str, augment, max_bad| {
         let ood = open(text, augment, max_bad)?;
         let batches = ood.batches("x", 0, 30)?;

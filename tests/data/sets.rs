@@ -233,7 +233,7 @@ fn names_of_data() {
     );
     assert!(Source::parse("").is_err());
     assert!(Source::parse("/not/there").unwrap().load(Part::Train, 16).is_err());
-    let three_channels = Ood::Images(Source::Fashion).open([3, 16], Augment::CropFlip, 0.0);
+    let three_channels = Ood::Images(Source::Fashion).open([3, 16], None, Augment::CropFlip, 0.0);
     assert_says(&three_channels.unwrap_err().to_string(), &["1 channels", "3"]);
     let fashion = ood("builtin:fashion").unwrap();
     assert_eq!(fashion.batches("ood", 0, 4).unwrap().shape(), [4, 1, 16, 16]);

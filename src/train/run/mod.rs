@@ -71,6 +71,7 @@ pub async fn train(
     let metadata = Metadata {
         side: Some(config.data.side),
         preset: Some(config.preset.clone()),
+        fit: Some(material.fit.to_string()),
         class_names: Some(material.class_names.clone()).filter(|names| !names.is_empty()),
         version: Some(env!("CARGO_PKG_VERSION").into()),
         ..model.metadata()

@@ -1,0 +1,113 @@
+//! From a picture's file to pixels: what it is shows in its bytes, whatever its name; it is turned upright and laid on white.
+
+use std::fmt::Display;
+use std::io::Cursor;
+use std::panic::catch_unwind;
+use std::path::Path;
+
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+
+use super::file;
+use super::fit::Fit;
+use super::picture::{LARGEST, Picture};
+use crate::{Error, Result};
+
+/// What a message calls the formats.
+pub(super) const FORMATS: &str = "PNG, JPEG, WebP, GIF, BMP or TIFF";
+/// What their files' names end with.
+const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "jpe", "webp", "gif", "bmp", "tif", "tiff"];
+/// Bytes of one file.
+const MOST_ENCODED: u64 = 1 << 29;
+/// Bytes that a decoder may ask for. Another picture of three bytes a pixel is made where there is transparency or 16 bits: a
+/// GiB is never passed.
+const MOST_DECODED: u64 = 1 << 29;
+/// Of a PNG, beside its pixels: colour profiles and texts, which are packed up to a thousandfold.
+const MOST_BESIDE: u64 = 8 << 20;
+
+/// Whether a file's name ends as a picture's.
+pub(super) fn is_picture(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|given| EXTENSIONS.iter().any(|known| given.eq_ignore_ascii_case(known)))
+}
+
+/// The picture in a file, as [`decode`].
+///
+/// # Errors
+/// `BadFile` for what is no regular file, is longer than 512 MiB, or cannot be decoded.
+pub(super) fn read(path: &Path) -> Result<Picture> {
+    let bytes = file::read(path, MOST_ENCODED)?;
+    decode(&bytes).map_err(|reason| Error::bad_file(path, reason))
+}
+
+/// The picture in a file's bytes, upright and on white, or why there is none. Of a moving picture it is the first.
+pub(super) fn decode(bytes: &[u8]) -> std::result::Result<Picture, String> {
+    // Whatever a decoder does with a damaged file, others are read.
+    catch_unwind(|| pixels(bytes)).unwrap_or_else(|_| Err("its decoder gave up".into()))
+}
+
+/// A picture's file as a network of `channels` (1 or 3) and `side` takes it, in \[0, 1\], CHW: PNG, JPEG, WebP, GIF (its first
+/// picture), BMP or TIFF as its bytes tell, turned upright as its EXIF data says, laid on white where it is transparent, and
+/// fitted.
+///
+/// # Errors
+/// `BadFile` where the file is no sound picture, has a side above 16,384 pixels, or needs more than 512 MiB to be decoded;
+/// `Mismatch` for other channels or sides.
+pub fn photograph(path: &Path, channels: u32, side: u32, fit: Fit) -> Result<Vec<f32>> {
+    read(path)?.fitted(channels, side, fit)
+}
+
+fn pixels(bytes: &[u8]) -> std::result::Result<Picture, String> {
+    let failed = |error: &dyn Display| error.to_string();
+    if bytes.starts_with(&[0xff, 0xd8]) && !is_whole_jpeg(bytes) {
+        return Err("it has been cut off: no end follows its last scan".into());
+    }
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let mut reader = reader.map_err(|error| failed(&error))?;
+    if !reader.format().is_some_and(|format| format.reading_enabled()) {
+        return Err(format!("its first bytes are of no picture, {FORMATS} wanted"));
+    }
+    let mut limits = Limits::default();
+    (limits.max_image_width, limits.max_image_height) = (Some(LARGEST), Some(LARGEST));
+    limits.max_alloc = Some(room(bytes));
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(|error| failed(&error))?;
+    let (width, height) = decoder.dimensions();
+    if width == 0 || height == 0 || width > LARGEST || height > LARGEST {
+        return Err(format!("{width}×{height} pixels, sides of 1 to {LARGEST} wanted"));
+    }
+    if decoder.total_bytes() > MOST_DECODED {
+        let needed = decoder.total_bytes();
+        return Err(format!("{width}×{height} pixels need {needed} bytes, {MOST_DECODED} at most"));
+    }
+    let orientation = decoder.orientation().map_err(|error| failed(&error))?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| failed(&error))?;
+    image.apply_orientation(orientation);
+    let (width, height) = (image.width(), image.height());
+    if image.color().has_alpha() {
+        return Ok(Picture::from_rgba(width, height, &image.into_rgba8()));
+    }
+    Ok(Picture::new(width, height, image.into_rgb8().into_raw()))
+}
+
+/// What a decoder may allocate. A PNG's size stands at a fixed place, so that its profiles cannot take what pixels would.
+fn room(bytes: &[u8]) -> u64 {
+    let side = |at: usize| {
+        let bytes = bytes.get(at..at + 4)?.try_into().ok()?;
+        Some(u64::from(u32::from_be_bytes(bytes).min(LARGEST)))
+    };
+    match (bytes.starts_with(b"\x89PNG"), side(16), side(20)) {
+        // At most four channels of 16 bits, and the decoder's copies of rows.
+        (true, Some(width), Some(height)) => {
+            (8 * width * height + MOST_BESIDE + 64 * width).min(MOST_DECODED)
+        }
+        _ => MOST_DECODED,
+    }
+}
+
+/// Whether an end-of-image marker follows the last start-of-scan marker: within a scan no byte 0xff is followed by either.
+/// The decoder fills in grey for what is missing.
+fn is_whole_jpeg(bytes: &[u8]) -> bool {
+    let last = bytes.windows(2).rposition(|two| two == [0xff, 0xda]);
+    let scan = last.and_then(|at| bytes.get(at..)).unwrap_or_default();
+    scan.windows(2).any(|two| two == [0xff, 0xd9])
+}

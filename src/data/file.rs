@@ -1,0 +1,37 @@
+//! Files as they are opened and read here: regular ones alone, and no more of them than is asked for.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// Opens a file. A pipe, a device or what a link to one leads to would block for ever or never end.
+///
+/// # Errors
+/// `BadFile` for what is not there, cannot be opened, or is no regular file.
+pub(super) fn open(path: &Path) -> Result<File> {
+    let failed = |error: std::io::Error| Error::bad_file(path, error);
+    let about = std::fs::metadata(path).map_err(failed)?;
+    if !about.is_file() {
+        let found = if about.is_dir() { "a folder" } else { "a pipe, a socket or a device" };
+        return Err(Error::bad_file(path, format_args!("it is {found}, a file wanted")));
+    }
+    File::open(path).map_err(failed)
+}
+
+/// All bytes of a file that has at most `most` of them.
+///
+/// # Errors
+/// As [`open`], and for a longer file, of which nothing is read.
+pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let failed = |error: std::io::Error| Error::bad_file(path, error);
+    let file = open(path)?;
+    let length = file.metadata().map_err(failed)?.len();
+    if length > most {
+        return Err(Error::bad_file(path, format_args!("{length} bytes, at most {most} wanted")));
+    }
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.take(most).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}

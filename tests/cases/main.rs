@@ -1,0 +1,36 @@
+//! Inputs that once gave a wrong number without a word, or ended what could have gone on: one test a kind, with the right value.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may fail so"
+)]
+
+mod geometry;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs the program in a folder.
+fn lapidary(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lapidary"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("LAPIDARY_CACHE", "off")
+        .output()
+        .unwrap()
+}
+
+/// What it printed, where it must have worked.
+fn working(folder: &Path, arguments: &[&str]) -> String {
+    let output = lapidary(folder, arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What it printed as JSON.
+fn answer(folder: &Path, arguments: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&working(folder, arguments)).unwrap()
+}
