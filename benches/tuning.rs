@@ -91,7 +91,6 @@ impl Made {
         };
         let graph = optimise(&graph, &[result], gpu.adapter(), gpu.preferences()).unwrap();
         let program = Program::new(gpu, &graph, &[result], &[read], &[]).await.unwrap();
-        program.prepare().await.unwrap();
         program.submit().await.unwrap();
         gpu.wait().await.unwrap();
         let choices = gpu.choices().unwrap_or_default();

@@ -94,7 +94,6 @@ pub async fn run(steps: u64) -> Result<Vec<f32>> {
     update.write(ones, &[1.0f32; BATCH as usize]).await?;
     update.write(one, &[1.0f32]).await?;
     update.write(targets, &[[1.0f32; BATCH as usize], [0.0; BATCH as usize]].concat()).await?;
-    update.prepare().await?;
     for number in 0..steps {
         let mut random = Random::new(1, "moons", number, 0);
         let (batch, classes): (Vec<_>, Vec<_>) = (0..BATCH).map(|_| moon(&mut random)).unzip();

@@ -90,9 +90,7 @@ impl ApgdAttack {
         let last = judge(model, weights, &batch, &kept, settings, false, optimise).await?;
         let start = start(gpu, &batch, &draws, settings).await?;
         let reset = reset(gpu, &batch, &kept).await?;
-        let made = Self { settings, batch, draws, kept, step, last, start, reset };
-        made.prepare().await?;
-        Ok(made)
+        Ok(Self { settings, batch, draws, kept, step, last, start, reset })
     }
 
     /// Sets the images, NCHW in \[0, 1\], their labels, and the target classes of targeted objectives (else anything), and
@@ -134,12 +132,6 @@ impl ApgdAttack {
     ) -> Result<()> {
         self.step.run(steps, progress).await?;
         if to_the_end { self.last.submit().await } else { Ok(()) }
-    }
-
-    /// To be called after the model's weights changed.
-    pub async fn prepare(&self) -> Result<()> {
-        self.step.prepare().await?;
-        self.last.prepare().await
     }
 
     /// The images as the last step left them.

@@ -104,8 +104,6 @@ impl DivergenceAttack {
         self.batch.write(images, labels).await?;
         let words = [seed, step].map(|word| [word as u32, (word >> 32) as u32]);
         self.batch.gpu.write(&self.control, words.as_flattened()).await?;
-        self.start.prepare().await?;
-        self.step.prepare().await?;
         self.start.submit().await?;
         self.step.run(self.settings.steps, |_| Ok(())).await
     }

@@ -78,7 +78,6 @@ impl FabAttack {
         given.push((nearest_value, nearest.clone()));
         given.push((distance_value, distance.clone()));
         let step = program(gpu, &graph, &[], &forward.changing(), &given, optimise).await?;
-        step.prepare().await?;
         let reset = reset(gpu, &batch, [&nearest, &distance]).await?;
         Ok(Self { settings, batch, nearest, distance, step, reset })
     }
@@ -95,11 +94,6 @@ impl FabAttack {
     /// error.
     pub async fn run(&self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {
         self.step.run(steps, progress).await
-    }
-
-    /// To be called after the model's weights changed.
-    pub async fn prepare(&self) -> Result<()> {
-        self.step.prepare().await
     }
 
     /// How near the nearest misnamed iterate of each image is; 1e10 where none was misnamed.

@@ -51,7 +51,6 @@ impl LangevinChains {
         given.push((words, control.clone()));
         let changing = [&forward.changing()[..], &[words]].concat();
         let step = program(gpu, &graph, &[], &changing, &given, optimise).await?;
-        step.prepare().await?;
         Ok(Self { batch, control, step })
     }
 
@@ -71,11 +70,6 @@ impl LangevinChains {
     /// Takes steps in submissions of about 100 ms.
     pub async fn run(&self, steps: u32) -> Result<()> {
         self.step.run(steps, |_| Ok(())).await
-    }
-
-    /// To be called after the model's weights changed.
-    pub async fn prepare(&self) -> Result<()> {
-        self.step.prepare().await
     }
 
     /// The images as they are.

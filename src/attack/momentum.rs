@@ -66,9 +66,7 @@ impl MomentumAttack {
         let step = judge(model, weights, &batch, &best, settings, true, optimise).await?;
         let last = judge(model, weights, &batch, &best, settings, false, optimise).await?;
         let reset = reset(gpu, &batch, &best).await?;
-        let made = Self { settings, batch, best, step, last, reset };
-        made.prepare().await?;
-        Ok(made)
+        Ok(Self { settings, batch, best, step, last, reset })
     }
 
     /// Sets the images, NCHW in \[0, 1\], and their labels. Err for other numbers than the attack was made
@@ -101,12 +99,6 @@ impl MomentumAttack {
         self.start(images, labels).await?;
         self.run(self.settings.steps, |_| Ok(())).await?;
         self.images().await
-    }
-
-    /// To be called after the model's weights changed.
-    pub async fn prepare(&self) -> Result<()> {
-        self.step.prepare().await?;
-        self.last.prepare().await
     }
 
     /// The images as the last step left them, best or not.

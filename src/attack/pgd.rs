@@ -76,7 +76,6 @@ impl Attack {
         let given = forward.given(&batch, weights)?;
         let (wanted, changing) = ([forward.objective], forward.changing());
         let step = program(gpu, &graph, &wanted, &changing, &given, optimise).await?;
-        step.prepare().await?;
         let reset = reset(gpu, &batch).await?;
         Ok(Self { settings, batch, step, reset, objective: forward.objective })
     }
@@ -110,11 +109,6 @@ impl Attack {
         self.start(images, labels).await?;
         self.run(self.settings.steps, |_| Ok(())).await?;
         self.images().await
-    }
-
-    /// To be called after the model's weights changed.
-    pub async fn prepare(&self) -> Result<()> {
-        self.step.prepare().await
     }
 
     /// The images as they are.

@@ -62,7 +62,6 @@ impl SquareAttack {
         given.extend(draws.given(ids, control));
         let changing = [&forward.changing()[..], &[ids, control]].concat();
         let step = program(gpu, &graph, &[], &changing, &given, optimise).await?;
-        step.prepare().await?;
         let start = start(gpu, &batch, &draws, &state, settings).await?;
         Ok(Self { settings, batch, draws, best, state, step, start })
     }
@@ -88,11 +87,6 @@ impl SquareAttack {
         progress: impl FnMut(u32) -> Result<()>,
     ) -> Result<()> {
         self.step.run(candidates, progress).await
-    }
-
-    /// To be called after the model's weights changed.
-    pub async fn prepare(&self) -> Result<()> {
-        self.step.prepare().await
     }
 
     /// The best margin of each image: it is misnamed from 0 on, and stays as it is from then on.

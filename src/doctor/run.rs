@@ -74,7 +74,6 @@ impl<'a> Sketch<'a> {
         for (value, words) in &self.inputs {
             program.write(*value, words).await?;
         }
-        program.prepare().await?;
         program.submit().await?;
         Ok(names.into_iter().zip(program.read_all(&wanted).await?).collect())
     }

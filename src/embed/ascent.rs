@@ -196,11 +196,6 @@ impl<Kind> Ascent<Kind> {
     pub fn texture(&self) -> &wgpu::Texture {
         self.picture.texture()
     }
-
-    /// To be called after the network's weights changed; submits.
-    pub async fn prepare(&self) -> Result<()> {
-        self.attack.prepare().await
-    }
 }
 
 impl<Kind> fmt::Debug for Ascent<Kind> {

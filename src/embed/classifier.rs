@@ -77,11 +77,6 @@ impl Classifier {
     pub fn probabilities(&self) -> Result<&Buffer> {
         self.program.buffer(self.probabilities)
     }
-
-    /// To be called after the network's weights changed; submits.
-    pub async fn prepare(&self) -> Result<()> {
-        self.program.prepare().await
-    }
 }
 
 impl<'a> ClassifierBuilder<'a> {
@@ -113,7 +108,6 @@ impl<'a> ClassifierBuilder<'a> {
             given.push((x, buffer.clone()));
         }
         let program = program(gpu, &graph, &[logits, probabilities], &[x], &given, true).await?;
-        program.prepare().await?;
         let slices = Slices::new(&program).await?;
         Ok(Classifier { gpu: gpu.clone(), program, slices, x, logits, probabilities })
     }

@@ -30,7 +30,6 @@ impl Classifier {
         let logits = model.logits(&mut graph, x, &inputs, Mode::Frozen)?;
         let given = weights.bindings(&inputs)?;
         let program = program(weights.gpu(), &graph, &[logits], &[x], &given, true).await?;
-        program.prepare().await?;
         let words = (shape.elements() / images) as usize;
         Ok(Self {
             program,
@@ -64,11 +63,6 @@ impl Classifier {
             logits.extend(all);
         }
         Ok(logits)
-    }
-
-    /// To be called after the weights changed.
-    pub async fn prepare(&self) -> Result<()> {
-        self.program.prepare().await
     }
 
     /// What a batch costs.

@@ -46,7 +46,6 @@ impl Extraction {
         let wanted = [made.features, made.logits];
         let given = weights.bindings(&inputs)?;
         let program = program(gpu, &graph, &wanted, &[x], &given, true).await?;
-        program.prepare().await?;
         Ok(Self {
             extractor,
             program,

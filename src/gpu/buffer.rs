@@ -5,6 +5,7 @@ use crate::{Error, Result};
 use futures_channel::oneshot;
 use std::fmt::Display;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use wgpu::BufferUsages;
 
 /// A buffer of 4-byte words; clones are the same memory.
@@ -12,6 +13,7 @@ use wgpu::BufferUsages;
 pub struct Buffer {
     pub(super) raw: wgpu::Buffer,
     words: u32,
+    written: Arc<AtomicU64>,
     _counted: Arc<Counted>,
 }
 
@@ -31,7 +33,7 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.counters.bytes.fetch_sub(self.bytes, std::sync::atomic::Ordering::Relaxed);
+        self.counters.bytes.fetch_sub(self.bytes, Relaxed);
     }
 }
 
@@ -39,6 +41,18 @@ impl Buffer {
     /// Number of 4-byte words.
     pub fn words(&self) -> u32 {
         self.words
+    }
+
+    /// How often it was written.
+    pub(super) fn times_written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    /// Says that its contents changed: what programs keep of the old ones, as packed weights, they make anew before the
+    /// next replay. Writes and replays of the library's own say so themselves; this is for hosts that write through
+    /// [`Buffer::raw`].
+    pub fn mark_written(&self) {
+        self.written.fetch_add(1, Relaxed);
     }
 
     /// The wgpu buffer, for hosts that draw or copy what lies in it.
@@ -67,6 +81,7 @@ impl Gpu {
         let counted = |(raw, &words): (wgpu::Buffer, &u32)| Buffer {
             raw,
             words,
+            written: Arc::default(),
             _counted: Arc::new(Counted::new(self, padded(words))),
         };
         Ok(raw.into_iter().zip(words).map(counted).collect())
@@ -89,6 +104,7 @@ impl Gpu {
             return Err(Error::mismatch("write", format_args!("{given} bytes"), wanted));
         }
         let write = |_: &_| self.queue.write_buffer(&buffer.raw, 0, bytemuck::cast_slice(values));
+        buffer.mark_written();
         self.checked("writing a buffer", write).await
     }
 

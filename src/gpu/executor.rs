@@ -1,10 +1,12 @@
 //! Turns a recording into pipelines, buffers and bind groups once, and replays it making nothing new.
 
 use super::counters::Counters;
+use super::once::Once;
+use super::run::RunPace;
 use super::texels::{Copy, Texels};
 use super::{Access, Binding, Buffer, BufferId, Dispatch, Gpu, Part, Recording, Words};
 use crate::{Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::once;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,15 +16,6 @@ use wgpu::BufferUsages;
 use std::time::Instant;
 #[cfg(target_arch = "wasm32")]
 use web_time::Instant;
-
-/// GPU work that one submission aims at: desktops kill long ones, and pages freeze.
-const SUBMISSION: Duration = Duration::from_millis(100);
-
-/// Work of one submission while nothing is known of the device's pace: 0.1 s of the slowest at hand.
-const COLD_COST: u64 = 500_000_000;
-
-/// Submissions that a replay is cut into, at most.
-const MAX_PARTS: u32 = 64;
 
 /// Offsets of uniform bindings are multiples of this on every adapter.
 const UNIFORM_ALIGNMENT: u64 = 256;
@@ -34,7 +27,13 @@ pub struct Executor {
     buffers: Vec<Buffer>,
     texels: Vec<Texels>,
     pub(super) steps: Vec<Step>,
-    pace: Mutex<RunPace>,
+    once: Option<Once>,
+    /// Of the buffers that were given: those that launches read and none writes, and those that launches write.
+    read: Vec<BufferId>,
+    written: Vec<BufferId>,
+    /// Launches before the first that writes such a buffer.
+    harmless: usize,
+    pub(super) pace: Mutex<RunPace>,
 }
 
 #[derive(Debug)]
@@ -51,7 +50,7 @@ pub(super) struct Step {
 
 impl Step {
     /// What replays are cut by.
-    fn cost(&self) -> u64 {
+    pub fn cost(&self) -> u64 {
         self.flops + self.bytes
     }
 }
@@ -63,14 +62,6 @@ pub struct Pace {
     pub replay: Duration,
     /// Seconds of each of its launches; they add up to the replay's.
     launches: Vec<f64>,
-}
-
-/// How long a replay takes, from the last submission that was waited for.
-#[derive(Debug, Default)]
-struct RunPace {
-    /// The first replay compiles on some drivers and is not measured.
-    warm: bool,
-    replay: Option<Duration>,
 }
 
 impl Executor {
@@ -101,11 +92,55 @@ impl Executor {
             texels.push(Texels::new(gpu, rows).await?);
         }
         let pipelines = gpu.pipelines_of(&recording.dispatches).await?;
-        let (steps, pace) = (Vec::new(), Mutex::default());
-        let mut executor = Self { gpu: gpu.clone(), buffers, texels, steps, pace };
+        let outside = |id: &BufferId| given.contains_key(id);
+        let written = |dispatch: &Dispatch| -> BTreeSet<BufferId> {
+            dispatch.bound(Access::Write).filter(outside).collect()
+        };
+        let all_written: BTreeSet<_> = recording.dispatches.iter().flat_map(written).collect();
+        let bound = recording.dispatches.iter().flat_map(|each| &each.buffers);
+        let read: BTreeSet<_> = bound.map(|binding| binding.buffer).filter(outside).collect();
+        let harmless = recording.dispatches.iter().take_while(|each| written(each).is_empty());
+        let mut executor = Self {
+            gpu: gpu.clone(),
+            buffers,
+            texels,
+            steps: Vec::new(),
+            once: None,
+            read: read.difference(&all_written).copied().collect(),
+            written: all_written.into_iter().collect(),
+            harmless: harmless.count(),
+            pace: Mutex::default(),
+        };
         let bind = |device: &_| executor.bind(device, recording, pipelines);
         executor.steps = gpu.checked("binding buffers", bind).await??;
         Ok(executor)
+    }
+
+    /// The same with launches ahead of it whose results it reads: they run before a replay if what they read from outside
+    /// was written since they ran last, or if they never did.
+    #[must_use]
+    pub fn after(mut self, once: Self) -> Self {
+        self.once = (!once.steps.is_empty()).then(|| Once::new(once));
+        self
+    }
+
+    /// How often what launches read from outside, and do not write, was written.
+    pub(super) fn times_written(&self) -> u64 {
+        let buffers = self.read.iter().filter_map(|id| self.buffers.get(id.0));
+        buffers.map(Buffer::times_written).fold(0, u64::wrapping_add)
+    }
+
+    fn mark_written(&self) {
+        let buffers = self.written.iter().filter_map(|id| self.buffers.get(id.0));
+        buffers.for_each(Buffer::mark_written);
+    }
+
+    /// Runs what is ahead of the replays, where it is due.
+    pub(super) async fn refresh(&self) -> Result<()> {
+        match &self.once {
+            Some(once) => once.refresh().await,
+            None => Ok(()),
+        }
     }
 
     /// One uniform buffer holds the parameters of all launches.
@@ -224,12 +259,21 @@ impl Executor {
 
     /// Appends one replay to the caller's encoder. Nothing is allocated, submitted or waited for.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
-        self.record_times(encoder, 1);
+        if let Some(once) = &self.once {
+            once.record(encoder);
+        }
+        self.record_alone(encoder);
+    }
+
+    pub(super) fn record_alone(&self, encoder: &mut wgpu::CommandEncoder) {
+        record_steps(&self.steps, encoder, 1);
+        self.mark_written();
     }
 
     /// Appends a part of one replay: the launches from number `from` on that take at most `time` by `pace`; the
     /// first of them whatever it takes, if `some` is asked for. Returns the number of the launch to go on with,
-    /// 0 at the end, and the time that was taken; `None` where not one launch fits.
+    /// 0 at the end, and the time that was taken; `None` where not one launch fits. Where what is ahead of the replays is due
+    /// ([`Executor::after`]), the replay begins anew with it, unless it has written already what outlives it.
     pub fn record_part(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -238,6 +282,8 @@ impl Executor {
         time: f64,
         some: bool,
     ) -> Option<(usize, f64)> {
+        let once = self.once.as_ref().filter(|once| from <= self.harmless && once.is_due());
+        let from = if once.is_some() { 0 } else { from };
         let (mut taken, mut next) = (0.0, from);
         for seconds in pace.launches.iter().skip(from) {
             // What is left after many parts is no whole number of them.
@@ -249,7 +295,11 @@ impl Executor {
         if next == from {
             return None;
         }
+        if let Some(once) = once {
+            once.record(encoder);
+        }
         record_steps(self.steps.get(from..next).unwrap_or_default(), encoder, 1);
+        self.mark_written();
         Some((if next < self.steps.len() { next } else { 0 }, taken))
     }
 
@@ -258,6 +308,7 @@ impl Executor {
     /// well, and where not, a replay's time is shared out by operations and bytes. As replays they change what
     /// they write in place.
     pub async fn measure(&self) -> Result<Pace> {
+        self.refresh().await?;
         let mut replays = 1;
         let mut each = Duration::ZERO;
         for _ in 0..3 {
@@ -283,6 +334,7 @@ impl Executor {
 
     /// Seconds of so many replays, submitted together and waited for.
     pub(crate) async fn seconds(&self, times: u32) -> Result<f64> {
+        self.refresh().await?;
         Ok(self.timed(&self.steps, times).await?.as_secs_f64())
     }
 
@@ -293,111 +345,25 @@ impl Executor {
         Ok(since.elapsed())
     }
 
-    fn record_times(&self, encoder: &mut wgpu::CommandEncoder, times: u32) {
-        record_steps(&self.steps, encoder, times);
-    }
-
     /// Submits one replay; does not wait for it to end.
     pub async fn submit(&self) -> Result<()> {
-        self.submit_times(1).await.map(drop)
+        self.refresh().await?;
+        self.submit_alone().await
     }
 
-    async fn submit_times(&self, times: u32) -> Result<wgpu::SubmissionIndex> {
-        self.submit_steps(&self.steps, times).await
+    pub(super) async fn submit_alone(&self) -> Result<()> {
+        self.submit_steps(&self.steps, 1).await.map(drop)
     }
 
-    async fn submit_steps(&self, steps: &[Step], times: u32) -> Result<wgpu::SubmissionIndex> {
+    pub(super) async fn submit_steps(&self, steps: &[Step], times: u32) -> Result<wgpu::SubmissionIndex> {
         let submit = |device: &wgpu::Device| {
             let mut encoder = device.create_command_encoder(&Default::default());
             record_steps(steps, &mut encoder, times);
             self.gpu.queue.submit([encoder.finish()])
         };
         Counters::add(&self.gpu.counters.submissions, 1);
+        self.mark_written();
         self.gpu.checked("submitting a replay", submit).await
-    }
-
-    /// Replays `times` times in submissions of about 100 ms: several replays, or one, or a part of one. The
-    /// next is made while one runs, and no further one before that has ended; the last is not waited for.
-    /// `between` is called after each with the number of replays submitted whole and may stop the loop with an
-    /// error.
-    pub async fn run(&self, times: u32, mut between: impl FnMut(u32) -> Result<()>) -> Result<()> {
-        let (mut submitted, mut running) = (0, None);
-        // Since when, and for how many replays, the pace is being measured.
-        let (mut since, mut ended) = (Instant::now(), 0.0);
-        while submitted < times {
-            let (count, parts) = self.cut(times - submitted);
-            let parts = self.parts(parts);
-            let share = f64::from(count) / parts.len().max(1) as f64;
-            for (at, steps) in (1..).zip(&parts) {
-                let index = self.submit_steps(steps, count).await?;
-                if let Some((before, share)) = running.replace((index, share)) {
-                    self.gpu.finish(Some(before)).await?;
-                    ended += share;
-                    if ended > 0.999 {
-                        self.note_pace(since.elapsed().div_f64(ended));
-                        (since, ended) = (Instant::now(), 0.0);
-                    }
-                }
-                if at == parts.len() {
-                    submitted += count;
-                }
-                between(submitted)?;
-            }
-        }
-        // Loops of one replay learn their pace too, if it was cut.
-        if ended > 0.5 {
-            self.note_pace(since.elapsed().div_f64(ended));
-        }
-        Ok(())
-    }
-
-    /// How many replays, of `left`, are submitted next, and in how many submissions: one of the two is 1.
-    fn cut(&self, left: u32) -> (u32, u32) {
-        match self.pace.lock().ok().and_then(|pace| pace.replay) {
-            None => {
-                let cost: u64 = self.steps.iter().map(|step| step.cost()).sum();
-                (1, cost.div_ceil(COLD_COST).clamp(1, MAX_PARTS.into()) as u32)
-            }
-            Some(each) => {
-                let (aim, each) = (SUBMISSION.as_micros(), each.as_micros().max(1));
-                let parts = (each + aim / 2) / aim;
-                let count = aim.div_ceil(each).clamp(1, 1000) as u32;
-                (count.min(left), parts.clamp(1, MAX_PARTS.into()) as u32)
-            }
-        }
-    }
-
-    /// The launches in so many parts of about the same cost.
-    fn parts(&self, count: u32) -> Vec<&[Step]> {
-        if count <= 1 {
-            return vec![&self.steps];
-        }
-        let total: u64 = self.steps.iter().map(|step| step.cost()).sum();
-        let each = (total / u64::from(count)).max(1);
-        let mut sum = 0;
-        let mut next = move |step: &Step| {
-            let part = sum / each;
-            sum += step.cost();
-            part
-        };
-        let numbered: Vec<_> = self.steps.iter().map(&mut next).collect();
-        let mut rest = &self.steps[..];
-        let mut parts = Vec::new();
-        for same in numbered.chunk_by(|a, b| a == b) {
-            let (part, after) = rest.split_at(same.len().min(rest.len()));
-            parts.push(part);
-            rest = after;
-        }
-        parts
-    }
-
-    fn note_pace(&self, replay: Duration) {
-        if let Ok(mut pace) = self.pace.lock() {
-            if pace.warm {
-                pace.replay = Some(replay);
-            }
-            pace.warm = true;
-        }
     }
 }
 

@@ -7,11 +7,13 @@ mod context;
 mod counters;
 mod executor;
 mod kernel;
+mod once;
 mod pipeline_cache;
 mod pipelines;
 mod preferences;
 mod profile;
 mod recording;
+mod run;
 mod sealed;
 #[cfg_attr(target_arch = "wasm32", path = "no_texels.rs")]
 mod texels;

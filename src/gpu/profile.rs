@@ -35,6 +35,7 @@ impl Executor {
             let (given, wanted) = ("no timestamps".into(), "timestamp queries".into());
             return Err(Error::MissingLimit { adapter: adapter.name.clone(), given, wanted });
         }
+        self.refresh().await?;
         let mut samples = vec![Vec::new(); self.steps.len()];
         for _ in 0..repetitions {
             for (steps, samples) in self.steps.chunks(PART).zip(samples.chunks_mut(PART)) {

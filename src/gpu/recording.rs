@@ -69,6 +69,12 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
+    /// The buffers that are bound so.
+    pub(super) fn bound(&self, wanted: Access) -> impl Iterator<Item = BufferId> {
+        let all = self.buffers.iter().zip(self.kernel.bindings);
+        all.filter(move |(_, (_, access))| *access == wanted).map(|(binding, _)| binding.buffer)
+    }
+
     /// The bindings that are copied to texels.
     pub(super) fn texels(&self) -> impl Iterator<Item = &Binding> {
         let all = self.buffers.iter().zip(self.kernel.bindings);

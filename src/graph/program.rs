@@ -10,15 +10,14 @@ use std::collections::BTreeMap;
 pub struct Program {
     gpu: Gpu,
     plan: Plan,
-    once: Executor,
     every: Executor,
 }
 
 impl Program {
     /// Plans, allocates and compiles. `given` are buffers shared with other programs: weights, images
-    /// under attack, state. `wanted` and `changing`: see [`Plan::new`]; inputs written through
-    /// [`Program::write`] between replays are to be named there too, or followed by
-    /// [`Program::prepare`].
+    /// under attack, state. `wanted` and `changing`: see [`Plan::new`]. What depends on values that are not named there,
+    /// as packed weights, is made before the first replay, and made anew before the next one after such a value was
+    /// written, by whatever program or call.
     pub async fn new(
         gpu: &Gpu,
         graph: &Graph,
@@ -41,13 +40,7 @@ impl Program {
             .map(|id| Ok((id, every.buffer(id)?.clone())))
             .collect::<Result<_>>()?;
         let once = Executor::new(gpu, &plan.once, &all).await?;
-        Ok(Self { gpu: gpu.clone(), plan, once, every })
-    }
-
-    /// Runs what depends only on values that stay during the replays: call it after such values,
-    /// as weights, were written.
-    pub async fn prepare(&self) -> Result<()> {
-        if self.plan.once.dispatches.is_empty() { Ok(()) } else { self.once.submit().await }
+        Ok(Self { gpu: gpu.clone(), plan, every: every.after(once) })
     }
 
     /// Submits one replay; does not wait.
@@ -61,7 +54,7 @@ impl Program {
         self.every.run(times, between).await
     }
 
-    /// Appends one replay to a caller's encoder.
+    /// Appends one replay to a caller's encoder; see [`Executor::record`].
     pub fn record(&self, encoder: &mut CommandEncoder) {
         self.every.record(encoder);
     }

@@ -10,8 +10,9 @@ const STAGED: usize = 64 << 20;
 
 /// One buffer a parameter; clones are the same memory.
 ///
-/// Programs fold some weights before the first replay: after these change, call their
-/// [`prepare`](crate::graph::Program::prepare).
+/// Programs keep packed and folded copies of some weights; after a write here, or a replay that changes weights, they make
+/// them anew before their next replay. Only a host that writes into a buffer by its own means has to say so:
+/// [`Buffer::mark_written`].
 #[derive(Clone, Debug)]
 pub struct DeviceWeights {
     gpu: Gpu,

@@ -98,12 +98,10 @@ impl Attacker {
     ) -> Result<()> {
         match self {
             Self::Pgd(attack) => {
-                attack.prepare().await?;
                 attack.start(images, labels).await?;
                 attack.run(attack.settings().steps, |_| Ok(())).await
             }
             Self::Momentum(attack) => {
-                attack.prepare().await?;
                 attack.start(images, labels).await?;
                 attack.run(attack.settings().steps, |_| Ok(())).await
             }

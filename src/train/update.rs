@@ -275,7 +275,6 @@ impl Update {
     pub async fn gradients(&self, part: u32, parts: u32) -> Result<()> {
         let keep = if part == 0 { 0.0 } else { 1.0 };
         self.program.write(self.control, &[keep, 1.0 / parts as f32]).await?;
-        self.program.prepare().await?;
         self.program.submit().await
     }
 

@@ -43,8 +43,6 @@ impl Validator {
 
     /// Shares of images named rightly: clean, and attacked.
     pub async fn measure(&self) -> Result<[f64; 2]> {
-        self.classifier.prepare().await?;
-        self.attack.prepare().await?;
         let mut right = [0_usize; 2];
         for first in (0..self.count).step_by(self.batch.max(1)) {
             let range = first..(first + self.batch).min(self.count);

@@ -173,6 +173,83 @@ fn hosts_prefer() {
     assert_eq!(**preferences, Preferences::default(), "the host's own is as it was");
 }
 
+/// Weights that were swapped are packed anew in the host's encoder, ahead of what reads them: nobody has to say so, except a
+/// host that writes by its own means. An encoder that is dropped, or a swap amid a pass in slices, leaves nothing half swapped.
+#[test]
+fn swapped_weights_are_packed_anew() {
+    let host = Host::default();
+    let (model, checkpoint) = demo();
+    let mut scaled = checkpoint.weights.clone();
+    for parameter in model.parameters() {
+        let mut tensor = scaled.get(&parameter.name).unwrap().clone();
+        tensor.data.iter_mut().for_each(|v| *v *= 1.25);
+        scaled.insert(parameter.name, tensor);
+    }
+    let parameters = model.parameters();
+    let upload = |weights| block_on(DeviceWeights::upload(&host.gpu, &parameters, weights)).unwrap();
+    let make = |weights| {
+        let classifier = block_on(Classifier::of(&model, weights, SIZE).build()).unwrap();
+        block_on(classifier.write(&starts(0))).unwrap();
+        classifier
+    };
+    let pass = |classifier: &mut Classifier| {
+        let mut encoder = host.encoder();
+        assert!(classifier.record(&mut encoder, Budget::Steps(1)).unwrap());
+        host.submit(encoder);
+        host.read(classifier.logits().unwrap())
+    };
+    let weights = upload(&checkpoint.weights);
+    let mut classifier = make(&weights);
+    let first = pass(&mut classifier);
+    let others = upload(&scaled);
+    let second = pass(&mut make(&others));
+    assert_ne!(first, second);
+    let swap = |to| block_on(weights.write(to)).unwrap();
+
+    swap(&scaled);
+    let counts = host.gpu.counts();
+    let mut encoder = host.encoder();
+    assert!(classifier.record(&mut encoder, Budget::Steps(1)).unwrap());
+    assert_eq!(host.gpu.counts(), counts, "record makes, submits and reads nothing");
+    host.submit(encoder);
+    assert_eq!(host.read(classifier.logits().unwrap()), second);
+
+    swap(&checkpoint.weights);
+    let mut dropped = host.encoder();
+    assert!(classifier.record(&mut dropped, Budget::Steps(1)).unwrap());
+    drop(dropped);
+    assert_eq!(pass(&mut classifier), first, "after an encoder was dropped");
+
+    let slice = Budget::Time(classifier.pace() / 8);
+    let mut encoder = host.encoder();
+    assert!(!classifier.record(&mut encoder, slice).unwrap());
+    host.submit(encoder);
+    swap(&scaled);
+    let mut slices = 1;
+    loop {
+        let mut encoder = host.encoder();
+        let whole = classifier.record(&mut encoder, slice).unwrap();
+        host.submit(encoder);
+        slices += 1;
+        if whole {
+            break;
+        }
+    }
+    assert!(slices > 3, "{slices}");
+    assert_eq!(host.read(classifier.logits().unwrap()), second, "after a swap amid a pass");
+
+    let mut encoder = host.encoder();
+    let back = upload(&checkpoint.weights);
+    for parameter in &parameters {
+        let [from, to] = [&back, &weights].map(|of| of.buffer(&parameter.name).unwrap());
+        encoder.copy_buffer_to_buffer(from.raw(), 0, to.raw(), 0, to.raw().size());
+        to.mark_written();
+    }
+    assert!(classifier.record(&mut encoder, Budget::Steps(1)).unwrap());
+    host.submit(encoder);
+    assert_eq!(host.read(classifier.logits().unwrap()), first, "after the host's own copies");
+}
+
 /// The texture shows the images: rounded to bytes, side by side, nothing behind the last.
 #[test]
 fn the_texture_is_the_images() {

@@ -4,9 +4,10 @@
 use crate::net::{Net, Setting, weights};
 use crate::{gpu, own_gpu};
 use lapidary::attack::{Attack, Objective, Pgd, Statistics};
-use lapidary::graph::Value;
+use lapidary::gpu::Counts;
+use lapidary::graph::{Graph, Program, Value};
 use lapidary::model::{Activation, DeviceWeights};
-use lapidary::ops::Norm;
+use lapidary::ops::{Copy, Norm};
 use pollster::block_on;
 
 const SETTING: Setting =
@@ -40,7 +41,6 @@ fn sharing_changes_no_bit() {
                 let weights =
                     DeviceWeights::upload(gpu(), &model.parameters(), &weights).await.unwrap();
                 let program = net.program(&graph, keep, &weights).await.unwrap();
-                program.prepare().await.unwrap();
                 let mut found = Vec::new();
                 for batch in 1..4 {
                     found.push(bits(net.replay(&program, SETTING, batch, &wanted).await.unwrap()));
@@ -59,35 +59,64 @@ fn sharing_changes_no_bit() {
     }
 }
 
-/// Folded statistics and packed weights follow the weights at `prepare`, as in a program made anew.
+/// Folded statistics and packed weights follow the weights, whoever writes these, as in a program made anew.
 #[test]
-fn prepare_follows_the_weights() {
+fn kept_copies_follow_the_weights() {
     let model = SETTING.model();
     let parameters = model.parameters();
     let net = Net::new(SETTING, Objective::Joint, false, true);
-    let graph = net.rewritten(gpu());
+    let gpu = own_gpu();
+    let graph = net.rewritten(&gpu);
     let values = net.values();
     block_on(async {
         let [first, second] = [5, 6].map(|seed| weights(&model, seed));
-        let on_device = DeviceWeights::upload(gpu(), &parameters, &first).await.unwrap();
+        let on_device = DeviceWeights::upload(&gpu, &parameters, &first).await.unwrap();
         let program = net.program(&graph, &values, &on_device).await.unwrap();
         assert!(program.summary().dispatches_once > 0);
-        program.prepare().await.unwrap();
         let before = bits(net.replay(&program, SETTING, 1, &values).await.unwrap());
+        let fresh = DeviceWeights::upload(&gpu, &parameters, &second).await.unwrap();
+        let other = net.program(&graph, &values, &fresh).await.unwrap();
+        let wanted = bits(net.replay(&other, SETTING, 1, &values).await.unwrap());
+        assert_ne!(before, wanted);
+
+        // By the host.
         on_device.write(&second).await.unwrap();
-        program.prepare().await.unwrap();
-        let after = bits(net.replay(&program, SETTING, 1, &values).await.unwrap());
-
-        let fresh = DeviceWeights::upload(gpu(), &parameters, &second).await.unwrap();
-        let fresh = net.program(&graph, &values, &fresh).await.unwrap();
-        fresh.prepare().await.unwrap();
-        let wanted = bits(net.replay(&fresh, SETTING, 1, &values).await.unwrap());
-        assert_ne!(before, after);
-        assert_eq!(after, wanted);
-
+        assert_eq!(bits(net.replay(&program, SETTING, 1, &values).await.unwrap()), wanted);
         on_device.write(&first).await.unwrap();
-        program.prepare().await.unwrap();
         assert_eq!(bits(net.replay(&program, SETTING, 1, &values).await.unwrap()), before);
+
+        // By another program, as an optimiser does.
+        let mut copies = Graph::default();
+        let mut given = Vec::new();
+        for parameter in &parameters {
+            let shape = parameter.graph_shape().unwrap();
+            let (from, to) = (copies.input(shape), copies.input(shape));
+            copies.push_all(Copy, &[from, to]).unwrap();
+            given.push((from, fresh.buffer(&parameter.name).unwrap().clone()));
+            given.push((to, on_device.buffer(&parameter.name).unwrap().clone()));
+        }
+        let copy = Program::new(&gpu, &copies, &[], &[], &given).await.unwrap();
+        let counts = gpu.counts();
+        copy.submit().await.unwrap();
+        program.submit().await.unwrap();
+        // The copies, what is packed anew, and the replay; and no more for a second one.
+        let wanted_counts = Counts { submissions: counts.submissions + 3, ..counts };
+        assert_eq!(gpu.counts(), wanted_counts);
+        program.submit().await.unwrap();
+        let wanted_counts = Counts { submissions: counts.submissions + 4, ..counts };
+        assert_eq!(gpu.counts(), wanted_counts);
+        assert_eq!(bits(net.replay(&program, SETTING, 1, &values).await.unwrap()), wanted);
+
+        // Within a loop of replays too: what follows the write reads the new weights.
+        let mut written = false;
+        let mut swap = |done| {
+            if done >= 2 && !std::mem::replace(&mut written, true) {
+                block_on(on_device.write(&first))?;
+            }
+            Ok(())
+        };
+        program.run(60, &mut swap).await.unwrap();
+        assert_eq!(bits(program.read_all(&values).await.unwrap()), before);
     });
 }
 
@@ -105,7 +134,6 @@ fn a_dropped_program_gives_its_bytes_back() {
         assert!(before >= 4 * model.count() as u64);
         for _ in 0..2 {
             let program = net.program(&graph, &net.values(), &weights).await.unwrap();
-            program.prepare().await.unwrap();
             net.replay(&program, SETTING, 1, &net.values()).await.unwrap();
             let made = gpu.counts().bytes - before;
             let summary = program.summary();

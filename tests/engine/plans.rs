@@ -46,7 +46,6 @@ fn agree_within(
             let start = weights(&model, 3);
             let on_device = DeviceWeights::upload(gpu, &model.parameters(), &start).await.unwrap();
             let program = net.program(graph, &values, &on_device).await.unwrap();
-            program.prepare().await.unwrap();
             let found = net.replay(&program, setting, 1, &values).await.unwrap();
             (found, on_device.download().await.unwrap(), start)
         }));
@@ -116,7 +115,6 @@ fn a_minimal_device_agrees() {
             let (parameters, weights) = (model.parameters(), weights(&model, 3));
             let weights = DeviceWeights::upload(gpu, &parameters, &weights).await.unwrap();
             let program = net.program(&net.rewritten(gpu), &net.values(), &weights).await.unwrap();
-            program.prepare().await.unwrap();
             net.replay(&program, setting, 1, &net.values()).await.unwrap()
         })
     });

@@ -70,7 +70,6 @@ fn loops_tell_and_stop() {
         let weights = DeviceWeights::upload(gpu(), &model.parameters(), &weights).await.unwrap();
         let graph = net.rewritten(gpu());
         let program = net.program(&graph, &net.values(), &weights).await.unwrap();
-        program.prepare().await.unwrap();
         let mut told = Vec::new();
         let mut note = |done| {
             told.push(done);
@@ -103,7 +102,6 @@ fn programs_side_by_side() {
         for net in &nets {
             let graph = net.rewritten(gpu());
             let program = net.program(&graph, &net.values(), &weights).await.unwrap();
-            program.prepare().await.unwrap();
             made.push(program);
         }
         made

@@ -259,7 +259,6 @@ impl View {
         let given = on_device.bindings(&weights)?;
         let program = runner.program(&graph, &[logits, gradient], &[x, labels], &given)?;
         write(&program, seed, &vec![objective.weight(shape.images()); shape.images() as usize])?;
-        block_on(program.prepare())?;
         let labels = Some(labels).filter(|_| objective != Objective::LogSumExp);
         Ok(Self { program, x, labels, logits, gradient })
     }

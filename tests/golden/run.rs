@@ -127,7 +127,6 @@ impl<'a> Sketch<'a> {
         for (value, words) in self.inputs {
             write(&program, value, &words)?;
         }
-        block_on(program.prepare())?;
         block_on(program.submit())?;
         let results = block_on(program.read_all(&wanted))?;
         Ok(names.into_iter().zip(results).collect())

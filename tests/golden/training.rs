@@ -100,8 +100,6 @@ fn stage2(case: &Case, runner: &Runner) -> Outcome {
         let [ebm_y, clf_y] =
             ["ebm_y", "clf_y"].map(|name| case.tensor(&format!("in.it{it}.{name}")));
         let (ebm_y, clf_y) = (ebm_y?.words(), clf_y?.words());
-        block_on(climb.prepare())?;
-        block_on(attack.prepare())?;
         let contrastive = block_on(climb.attack(ood_x, ebm_y))?;
         let attacked = block_on(attack.attack(clf_x, clf_y))?;
         let contrastive = trainer.follow(it, "adv_imgs", contrastive)?;
@@ -321,7 +319,6 @@ impl<'a> Trainer<'a> {
 
     /// Computes and notes all that the pass has.
     fn pass(&mut self, it: u32, pass: &Pass) -> Outcome<()> {
-        block_on(pass.program.prepare())?;
         replay(&pass.program)?;
         let outputs =
             pass.outputs.iter().map(|(name, value)| (format!("out.it{it}.{name}"), *value));
@@ -407,7 +404,6 @@ impl Stepper {
                 }
                 write(program, *control, &[rate, f32::from(u8::from(it == 1))])?;
                 write(program, *of, &[decay(it - 1, 0.999)])?;
-                block_on(program.prepare())?;
                 replay(program)?;
                 Ok(None)
             }
@@ -465,14 +461,12 @@ impl Attacker {
     fn run(&self, x: &[f32], labels: &[u32], results: &mut Results, it: u32) -> Outcome<Vec<f32>> {
         match self {
             Self::Momentum(attack) => {
-                block_on(attack.prepare())?;
                 let images = block_on(attack.attack(x, labels))?;
                 let losses = block_on(attack.objective())?;
                 results.insert(format!("out.it{it}.attack_best_ce"), losses);
                 Ok(images)
             }
             Self::Plain(attack) => {
-                block_on(attack.prepare())?;
                 Ok(block_on(attack.attack(x, labels))?)
             }
         }

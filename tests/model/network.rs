@@ -98,7 +98,6 @@ fn run(
         for (value, data) in inputs {
             program.write(*value, data).await.unwrap();
         }
-        program.prepare().await.unwrap();
         program.submit().await.unwrap();
         program.read_all(wanted).await.unwrap()
     })

@@ -353,3 +353,47 @@ fn a_plateau_ends_its_stage_alone() {
     run(&broken, &config, usize::MAX).unwrap();
     assert!(last(&broken) == last(&whole), "a run that crashed between the stages differs");
 }
+
+/// An optimiser's step on the device says by itself that weights changed: what was made before it, over weights and averages,
+/// gives the logits of what is made after it, and nothing is read back or made for that.
+#[test]
+fn programs_follow_an_optimiser() {
+    use lapidary::eval::Classifier;
+    use lapidary::model::{Activation, Network, WideResNet};
+    use lapidary::train::{Learner, Optimiser, Sources, Update};
+    pollster::block_on(async {
+        let model = Network::from(WideResNet::new(10, 1, 1, 10, Activation::Relu, None).unwrap());
+        let sgd = Optimiser::Sgd { momentum: 0.9, weight_decay: 5e-4 };
+        let gpu = Gpu::new(&Options::from_env()).await.unwrap();
+        let mut learner = Learner::new(&gpu, &model, &model.initial(0), sgd).await.unwrap();
+        let pixels: Vec<f32> = (0..4 * 256).map(|i| (i % 97) as f32 / 97.0).collect();
+        let images = gpu.upload(&pixels).await.unwrap();
+        let labels = gpu.upload(&[3u32, 1, 4, 1]).await.unwrap();
+        let classified = (&images, &labels);
+        let sources = Sources { classified, contrastive: None, batch: [4, 16] };
+        let update = Update::classifier(&learner, sources).await.unwrap();
+        let live = Classifier::new(&model, &learner.live, [4, 16]).await.unwrap();
+        let average = Classifier::new(&model, &learner.average, [4, 16]).await.unwrap();
+        let live_before = live.logits(&pixels).await.unwrap();
+        average.logits(&pixels).await.unwrap();
+        for _ in 0..3 {
+            update.step(&mut learner, 1e-2).await.unwrap();
+            let [new_live, new_average] = [
+                Classifier::new(&model, &learner.live, [4, 16]).await.unwrap(),
+                Classifier::new(&model, &learner.average, [4, 16]).await.unwrap(),
+            ];
+            let logits = live.logits(&pixels).await.unwrap();
+            assert_ne!(logits, live_before);
+            assert_eq!(logits, new_live.logits(&pixels).await.unwrap());
+            let [of_old, of_new] = [&average, &new_average].map(|all| all.logits(&pixels));
+            assert_eq!(of_old.await.unwrap(), of_new.await.unwrap());
+        }
+        let before = gpu.counts();
+        update.gradients(0, 1).await.unwrap();
+        learner.step(1e-2).await.unwrap();
+        let after = gpu.counts();
+        let unchanged = lapidary::gpu::Counts { submissions: after.submissions, ..before };
+        assert_eq!(after, unchanged, "a step makes and reads nothing");
+        assert!(after.submissions <= before.submissions + 3);
+    });
+}

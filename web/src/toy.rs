@@ -99,7 +99,6 @@ impl Toy {
         ones_and_zeros.resize(2 * BATCH as usize, 0.0);
         update.write(targets, &ones_and_zeros).await?;
         update.write(one, &[1.0_f32]).await?;
-        update.prepare().await?;
 
         let mut graph = Graph::default();
         let places = graph.input(Shape::matrix(MAP * MAP, 2)?);
@@ -109,7 +108,6 @@ impl Toy {
         let given = weights.bindings(&values)?;
         let map = program(gpu, &graph, &[logits], &changing, &given, true).await?;
         map.write(places, &grid()).await?;
-        map.prepare().await?;
 
         let inputs = Inputs { real, made, labels, control };
         let results = [bce, ce, logits];

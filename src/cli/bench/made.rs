@@ -102,7 +102,6 @@ impl Made {
             let numbers = (0..graph.shape(input)?.elements()).map(|i| (i % 97) as f32 / 96.0 - 0.5);
             program.write(input, &numbers.collect::<Vec<_>>()).await?;
         }
-        program.prepare().await?;
         Ok(Self::Layer(Box::new(program)))
     }
 

@@ -117,7 +117,6 @@ impl ClassifierStage {
             self.attacker.run(learner.live.gpu(), pieces.of(batch, part)?, draw).await?;
             if let Some(attack) = &self.others {
                 let (images, _) = pieces.of(one(&batches, 1)?, part)?;
-                attack.prepare().await?;
                 // Any class: the uniform distribution has none.
                 attack.start(images, &vec![0; pieces.size as usize]).await?;
                 attack.run(attack.settings().steps, |_| Ok(())).await?;

@@ -163,13 +163,11 @@ impl DualStage {
             match &self.sampler {
                 Sampler::Climb(attack) => {
                     let (start, _) = pieces.of(one(&batches, 2)?, part)?;
-                    attack.prepare().await?;
                     attack.start(start, labels).await?;
                     attack.run(steps, |_| Ok(())).await?;
                 }
                 Sampler::Langevin(chains, _) => {
                     let (start, _) = pieces.of(&starts, part)?;
-                    chains.prepare().await?;
                     chains.start(start, labels, (seed, draw as u32)).await?;
                     chains.run(steps).await?;
                 }
