@@ -355,7 +355,11 @@ impl Executor {
         self.submit_steps(&self.steps, 1).await.map(drop)
     }
 
-    pub(super) async fn submit_steps(&self, steps: &[Step], times: u32) -> Result<wgpu::SubmissionIndex> {
+    pub(super) async fn submit_steps(
+        &self,
+        steps: &[Step],
+        times: u32,
+    ) -> Result<wgpu::SubmissionIndex> {
         let submit = |device: &wgpu::Device| {
             let mut encoder = device.create_command_encoder(&Default::default());
             record_steps(steps, &mut encoder, times);

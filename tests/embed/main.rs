@@ -186,7 +186,8 @@ fn swapped_weights_are_packed_anew() {
         scaled.insert(parameter.name, tensor);
     }
     let parameters = model.parameters();
-    let upload = |weights| block_on(DeviceWeights::upload(&host.gpu, &parameters, weights)).unwrap();
+    let upload =
+        |weights| block_on(DeviceWeights::upload(&host.gpu, &parameters, weights)).unwrap();
     let make = |weights| {
         let classifier = block_on(Classifier::of(&model, weights, SIZE).build()).unwrap();
         block_on(classifier.write(&starts(0))).unwrap();

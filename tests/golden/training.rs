@@ -466,9 +466,7 @@ impl Attacker {
                 results.insert(format!("out.it{it}.attack_best_ce"), losses);
                 Ok(images)
             }
-            Self::Plain(attack) => {
-                Ok(block_on(attack.attack(x, labels))?)
-            }
+            Self::Plain(attack) => Ok(block_on(attack.attack(x, labels))?),
         }
     }
 }
