@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, reason = "an example")]
 
 use lapidary::embed::{Budget, Classifier, Gpu, Sampler, check};
-use lapidary::model::{Checkpoint, DeviceWeights, Network};
+use lapidary::model::Pretrained;
 use lapidary::wgpu;
 use std::error::Error;
 use wgpu::util::DeviceExt;
@@ -41,13 +41,13 @@ pub async fn run() -> Result<usize, Box<dyn Error>> {
     assert!(check(&device).is_empty(), "a device with default limits suffices");
 
     let gpu = Gpu::from_wgpu(&adapter.get_info(), device.clone(), queue.clone());
-    let checkpoint = Checkpoint::read("data/fashion-demo/model.safetensors")?;
-    let model = Network::from_checkpoint(&checkpoint)?;
-    let weights = DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights).await?;
+    let pretrained = Pretrained::read("data/fashion-demo/model.safetensors")?;
+    let weights = pretrained.upload(&gpu).await?;
+    let model = &pretrained.network;
     let size = [IMAGES, SIDE];
-    let mut sampler = Sampler::of(&model, &weights, size).steps(20).build().await?;
+    let mut sampler = Sampler::of(model, &weights, size).steps(20).build().await?;
     let shared = sampler.image_buffer();
-    let mut classifier = Classifier::of(&model, &weights, size).images(shared).build().await?;
+    let mut classifier = Classifier::of(model, &weights, size).images(shared).build().await?;
     let classes: Vec<u32> = (0..IMAGES).collect();
     sampler.start(&vec![0.5; WORDS as usize], &classes).await?;
 

@@ -6,7 +6,7 @@ use lapidary::attack::{Attack, Objective, Pgd, Statistics};
 use lapidary::cli::pictures::{Images, Sheet};
 use lapidary::data::fractal;
 use lapidary::gpu::{Gpu, Options};
-use lapidary::model::{Checkpoint, DeviceWeights, Network};
+use lapidary::model::Pretrained;
 use lapidary::ops::Norm;
 
 const SIDE: u32 = 16;
@@ -20,9 +20,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn draw() -> lapidary::Result<Vec<f32>> {
     let gpu = Gpu::new(&Options::from_env()).await?;
-    let checkpoint = Checkpoint::read("data/fashion-demo/model.safetensors")?;
-    let model = Network::from_checkpoint(&checkpoint)?;
-    let weights = DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights).await?;
+    let pretrained = Pretrained::read("data/fashion-demo/model.safetensors")?;
+    let weights = pretrained.upload(&gpu).await?;
+    let model = &pretrained.network;
     let settings = Pgd {
         norm: Norm::L2,
         eps: f32::INFINITY,
@@ -31,7 +31,7 @@ async fn draw() -> lapidary::Result<Vec<f32>> {
         objective: Objective::Joint,
         statistics: Statistics::Frozen,
     };
-    let sampler = Attack::new(&model, &weights, [10, SIDE], settings, true).await?;
+    let sampler = Attack::new(model, &weights, [10, SIDE], settings, true).await?;
     let mut starts = Vec::new();
     for i in 0..10 {
         starts.extend(fractal(0, i, 1, SIDE)?);

@@ -22,9 +22,7 @@ pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
     let file = model::find(&args.file)?;
     let part = args.weights.as_deref().map(Part::from).unwrap_or_default();
     let mut checkpoint = Checkpoint::read_part(&file, &part)?;
-    if let Some(reason) = model::not_finite(&checkpoint) {
-        return Err(Error::bad_file(&checkpoint.source, reason).into());
-    }
+    checkpoint.check_finite()?;
     complete(&mut checkpoint, args)?;
     let mut text = String::new();
     let mut fact = |name: &str, value: String| writeln!(text, "{name:<14}{value}");

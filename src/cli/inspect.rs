@@ -5,12 +5,12 @@ use std::fmt::Write;
 use super::args;
 use super::model;
 use super::session::Session;
-use crate::model::Network;
+use crate::model::{Checkpoint, Network};
 
 /// Prints architecture, metadata and tensors.
 pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
     let file = model::find(&args.file)?;
-    let checkpoint = model::read(&file)?;
+    let checkpoint = Checkpoint::read(&file)?;
     let mut text = String::new();
     let mut fact = |name: &str, value: String| writeln!(text, "{name:<14}{value}");
     fact("file", file.display().to_string())?;
@@ -34,8 +34,8 @@ pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
         }
         Err(error) => fact("architecture", format!("not recognised: {error}"))?,
     }
-    if let Some(reason) = model::not_finite(&checkpoint) {
-        fact("unsound", reason)?;
+    if let Err(error) = checkpoint.check_finite() {
+        fact("unsound", error.to_string())?;
     }
     for (key, value) in checkpoint.metadata.to_strings() {
         // Shown above, in full.

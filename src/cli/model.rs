@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::{Fit, fashion};
-use crate::model::{Checkpoint, Network};
+use crate::model::{Checkpoint, Network, Pretrained};
 use crate::train::{Config, MODEL_FILE, RunFolder, latest_checkpoint};
 use crate::{Error, Result};
 
@@ -33,25 +33,17 @@ impl Loaded {
     /// # Errors
     /// `BadFile` where nothing is there, the file is not sound, or it says no side and none is given.
     pub fn new(path: Option<&Path>, side: Option<u32>) -> Result<Self> {
-        let (checkpoint, config) = match path {
-            None => (Checkpoint::from_bytes(BUILT_IN_NAME, BUILT_IN)?, None),
+        let (pretrained, config) = match path {
+            None => (Pretrained::from_bytes(BUILT_IN_NAME, BUILT_IN)?, None),
             Some(path) => {
                 let file = find(path)?;
-                (read(&file)?, run_config(&file)?)
+                (Pretrained::read(&file)?, run_config(&file)?)
             }
         };
-        let model = Network::from_checkpoint(&checkpoint)?;
-        if !checkpoint.metadata.tells_normalisation() {
-            let reason = "it does not say how images are normalised: `lapidary convert` writes that into a copy";
-            return Err(Error::bad_file(&checkpoint.source, reason));
-        }
-        if let Some(reason) = not_finite(&checkpoint) {
-            return Err(Error::bad_file(&checkpoint.source, reason));
-        }
-        let told = checkpoint.metadata.side.or(config.as_ref().map(|config| config.data.side));
-        let unknown =
-            || Error::bad_file(&checkpoint.source, "no side in the metadata: --side is needed");
-        let side = side.or(told).ok_or_else(unknown)?;
+        let trained_on = config.as_ref().map(|config| config.data.side);
+        let said = pretrained.checkpoint.metadata.side;
+        let side = pretrained.side(side.or(said).or(trained_on))?;
+        let Pretrained { network: model, checkpoint } = pretrained;
         let preset = checkpoint.metadata.preset.as_deref();
         let config = config.or_else(|| preset.and_then(|name| Config::preset(name).ok()));
         let told = config.is_some();
@@ -114,19 +106,6 @@ pub fn find(path: &Path) -> Result<PathBuf> {
     let missing =
         || Error::bad_file(path, format!("neither {MODEL_FILE} nor a whole checkpoint is in it"));
     latest.map(|(_, folder)| folder.join(MODEL_FILE)).ok_or_else(missing)
-}
-
-/// Reads a checkpoint's file.
-pub fn read(file: &Path) -> Result<Checkpoint> {
-    Checkpoint::read(file)
-}
-
-/// The first number that is none, by tensor; None if there is nothing to say.
-pub fn not_finite(checkpoint: &Checkpoint) -> Option<String> {
-    checkpoint.weights.iter().find_map(|(name, tensor)| {
-        let (at, value) = tensor.data.iter().enumerate().find(|(_, value)| !value.is_finite())?;
-        Some(format!("{name} is {value} at {at}: finite weights wanted"))
-    })
 }
 
 /// Of the run that a file lies in, directly or as a checkpoint.

@@ -3,7 +3,7 @@
 use super::Config;
 use super::config::{Model, WRN};
 use crate::data::{Augment, Fit, Images, OodImages, Parts, Prepared, Reading, Source, Split};
-use crate::model::{Activation, Checkpoint, Network, Normalisation, StateDict, WideResNet};
+use crate::model::{Activation, Network, Normalisation, Pretrained, StateDict, WideResNet};
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -104,13 +104,7 @@ impl Material {
 
 /// A network for such images from a file.
 fn start(path: &str, images: &Images) -> Result<(Network, StateDict)> {
-    let checkpoint = Checkpoint::read(path)?;
-    let network = Network::from_checkpoint(&checkpoint)?;
-    if !checkpoint.metadata.tells_normalisation() {
-        let reason =
-            "it does not say how images are normalised: `lapidary convert` writes that into a copy";
-        return Err(Error::bad_file(path, reason));
-    }
+    let Pretrained { network, checkpoint } = Pretrained::read(path)?;
     let [given, wanted] =
         [[network.channels(), network.classes()], [images.channels(), images.classes()]]
             .map(|[channels, classes]| format!("{channels} channels and {classes} classes"));

@@ -7,6 +7,7 @@
     reason = "a test may fail so"
 )]
 
+mod checkpoints;
 mod geometry;
 
 use std::path::Path;

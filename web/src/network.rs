@@ -3,10 +3,9 @@
 use crate::throw::{Thrown, throw};
 use js_sys::Function;
 use lapidary::attack::{Attack, Objective, Pgd, Statistics};
-use lapidary::data::fashion;
 use lapidary::eval;
 use lapidary::gpu::Gpu;
-use lapidary::model::{Checkpoint, DeviceWeights, Network as Model};
+use lapidary::model::{Checkpoint, DeviceWeights, Metadata, Network as Model, Pretrained};
 use lapidary::ops::Norm;
 use lapidary::{Error, Result};
 use serde_json::json;
@@ -15,29 +14,25 @@ use wasm_bindgen::prelude::*;
 /// A network on the device.
 #[wasm_bindgen]
 pub struct Network {
-    checkpoint: Checkpoint,
+    metadata: Metadata,
+    class_names: Vec<String>,
     model: Model,
     weights: DeviceWeights,
     side: u32,
 }
 
 impl Network {
-    /// From a file's bytes. Err for a file that is not sound or holds what is not finite, and where neither it nor
-    /// the caller says a side.
+    /// From a file's bytes. Err for whatever [`Pretrained`] refuses, and where neither the file nor the caller says a side.
     pub async fn new(gpu: &Gpu, name: &str, bytes: &[u8], side: Option<u32>) -> Result<Self> {
-        let mut checkpoint = Checkpoint::from_bytes(name, bytes)?;
-        let model = Model::from_checkpoint(&checkpoint)?;
-        let strange = |tensor: &lapidary::model::Tensor| tensor.data.iter().any(|v| !v.is_finite());
-        if let Some((tensor, _)) = checkpoint.weights.iter().find(|(_, tensor)| strange(tensor)) {
-            return Err(Error::bad_file(name, format!("{tensor} holds what is no finite number")));
-        }
-        let told = side.or(checkpoint.metadata.side);
-        let unknown = || Error::bad_file(name, "no side in the metadata: pass one as `side`");
-        let side = told.ok_or_else(unknown)?;
-        let weights = DeviceWeights::upload(gpu, &model.parameters(), &checkpoint.weights).await?;
-        // They are on the device; the file's bytes are the caller's.
-        checkpoint.weights = Default::default();
-        Ok(Self { checkpoint, model, weights, side })
+        let pretrained = Pretrained::from_bytes(name, bytes)?;
+        let side = pretrained.side(side)?;
+        let weights = pretrained.upload(gpu).await?;
+        let classes = pretrained.network.classes();
+        let numbered = || (0..classes).map(|class| class.to_string()).collect();
+        let class_names = pretrained.class_names().map_or_else(numbered, <[_]>::to_vec);
+        // The weights are on the device, and the file's bytes are the caller's: they are kept here no longer.
+        let Pretrained { network: model, checkpoint: Checkpoint { metadata, .. } } = pretrained;
+        Ok(Self { metadata, class_names, model, weights, side })
     }
 }
 
@@ -45,27 +40,19 @@ impl Network {
 impl Network {
     /// Architecture, sizes, training.
     pub fn describe(&self) -> String {
-        let Self { checkpoint, model, side, .. } = self;
+        let Self { metadata, class_names, model, side, .. } = self;
         let parameters = model.parameters();
         let values: usize = parameters.iter().map(|parameter| parameter.count()).sum();
-        let preset = checkpoint.metadata.preset.as_deref();
-        let fashion = preset.is_some_and(|preset| preset.starts_with("fashion-"))
-            && model.classes() as usize == fashion::CLASS_NAMES.len();
-        let names: Vec<String> = if fashion {
-            fashion::CLASS_NAMES.map(str::to_owned).into()
-        } else {
-            (0..model.classes()).map(|class| class.to_string()).collect()
-        };
         json!({
             "architecture": model.to_string(),
             "activation": model.activation(),
             "parameters": model.count(),
             "channels": model.channels(),
             "classes": model.classes(),
-            "classNames": names,
+            "classNames": class_names,
             "side": side,
-            "preset": preset,
-            "step": checkpoint.metadata.step,
+            "preset": metadata.preset,
+            "step": metadata.step,
             "weightBytes": values * 4,
         })
         .to_string()

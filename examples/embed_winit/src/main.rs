@@ -9,7 +9,7 @@ use eframe::wgpu::{CommandBuffer, FilterMode};
 use lapidary::Result;
 use lapidary::data::{Fractal, Random, fashion::CLASS_NAMES};
 use lapidary::embed::{Budget, Gpu, Sampler};
-use lapidary::model::{Checkpoint, DeviceWeights, Network};
+use lapidary::model::{DeviceWeights, Network, Pretrained};
 use pollster::block_on;
 use std::time::Duration;
 
@@ -68,10 +68,9 @@ impl App {
         let host = host.wgpu_render_state.clone().expect("eframe draws with wgpu here");
         let info = host.adapter.get_info();
         let gpu = Gpu::from_wgpu(&info, host.device.clone(), host.queue.clone());
-        let checkpoint = Checkpoint::from_bytes("the demo's network", DEMO)?;
-        let network = Network::from_checkpoint(&checkpoint)?;
-        let parameters = network.parameters();
-        let weights = block_on(DeviceWeights::upload(&gpu, &parameters, &checkpoint.weights))?;
+        let pretrained = Pretrained::from_bytes("the demo's network", DEMO)?;
+        let weights = block_on(pretrained.upload(&gpu))?;
+        let network = pretrained.network;
         let wishes = Wishes { class: ALL, seed: 0, step_size: 0.8, eps: 12.0, steps: 20 };
         let sampler = block_on(sampler(&network, &weights, wishes))?;
         let texture = shown(&host, &sampler);

@@ -1,0 +1,62 @@
+//! A network and its weights from one file, ready for use: what a checkpoint must fulfil before anybody may run it, in one place for
+//! the program, the page and whoever embeds the library.
+
+use super::{Checkpoint, DeviceWeights, Network};
+use crate::gpu::Gpu;
+use crate::{Error, Result};
+use std::path::Path;
+
+/// A recognised network with exactly its tensors, all numbers finite, from a file that says how images are normalised.
+#[derive(Clone, Debug)]
+pub struct Pretrained {
+    /// The network.
+    pub network: Network,
+    /// Its weights, and what else the file says.
+    pub checkpoint: Checkpoint,
+}
+
+impl Pretrained {
+    /// Reads a file: see [`Checkpoint::read`].
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] for a file that is not sound, for tensors that are not exactly those of a known network, where a
+    /// number is not finite, and where the file does not say how images are normalised.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        Self::from_checkpoint(Checkpoint::read(path)?)
+    }
+
+    /// The same of a file's bytes; `source` is for messages.
+    pub fn from_bytes(source: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
+        Self::from_checkpoint(Checkpoint::from_bytes(source, bytes)?)
+    }
+
+    /// The same of a checkpoint that has been read.
+    pub fn from_checkpoint(checkpoint: Checkpoint) -> Result<Self> {
+        let network = Network::from_checkpoint(&checkpoint)?;
+        if !checkpoint.metadata.tells_normalisation() {
+            let reason =
+                "it does not say how images are normalised: `lapidary convert` writes that into a copy";
+            return Err(Error::bad_file(&checkpoint.source, reason));
+        }
+        checkpoint.check_finite()?;
+        Ok(Self { network, checkpoint })
+    }
+
+    /// Rows and columns of the network's images: `given`, or else what the file says. Err if neither says it.
+    pub fn side(&self, given: Option<u32>) -> Result<u32> {
+        let unknown = "no side in the metadata: --side, or `side` of the page's load, is needed";
+        let side = given.or(self.checkpoint.metadata.side);
+        side.ok_or_else(|| Error::bad_file(&self.checkpoint.source, unknown))
+    }
+
+    /// What the classes are called, by label; None where the file does not say it, or not for each class.
+    pub fn class_names(&self) -> Option<&[String]> {
+        let names = self.checkpoint.metadata.class_names.as_deref();
+        names.filter(|names| names.len() == self.network.classes() as usize)
+    }
+
+    /// The weights on a device.
+    pub async fn upload(&self, gpu: &Gpu) -> Result<DeviceWeights> {
+        DeviceWeights::upload(gpu, &self.network.parameters(), &self.checkpoint.weights).await
+    }
+}
