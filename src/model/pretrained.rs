@@ -34,8 +34,7 @@ impl Pretrained {
     pub fn from_checkpoint(checkpoint: Checkpoint) -> Result<Self> {
         let network = Network::from_checkpoint(&checkpoint)?;
         if !checkpoint.metadata.tells_normalisation() {
-            let reason =
-                "it does not say how images are normalised: `lapidary convert` writes that into a copy";
+            let reason = "it does not say how images are normalised: `lapidary convert` writes that into a copy";
             return Err(Error::bad_file(&checkpoint.source, reason));
         }
         checkpoint.check_finite()?;

@@ -132,7 +132,8 @@ impl Checkpoint {
     /// Err, with the tensor and where in it, for the first number that is not finite.
     pub fn check_finite(&self) -> Result<()> {
         let strange = self.weights.iter().find_map(|(name, tensor)| {
-            let (at, value) = tensor.data.iter().enumerate().find(|(_, value)| !value.is_finite())?;
+            let (at, value) =
+                tensor.data.iter().enumerate().find(|(_, value)| !value.is_finite())?;
             Some(format!("{name} is {value} at {at}: finite weights wanted"))
         });
         strange.map_or(Ok(()), |reason| Err(Error::bad_file(&self.source, reason)))
