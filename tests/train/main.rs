@@ -9,6 +9,7 @@
     reason = "a test may fail so"
 )]
 
+mod bits;
 mod curves;
 mod kills;
 mod objectives;
