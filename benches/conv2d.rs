@@ -58,7 +58,7 @@ fn main() {
 }
 
 async fn time(gpu: &Gpu, graph: &Graph, result: Value, read: Value) {
-    let program = Program::new(gpu, graph, &[result], &[read], &[]).await.unwrap();
+    let mut program = Program::new(gpu, graph, &[result], &[read], &[]).await.unwrap();
     program.run(2, |_| Ok(())).await.unwrap();
     let flops = program.summary().flops as f64;
     let count = (8e9 / flops).ceil() as u32;

@@ -1,10 +1,9 @@
 //! One PGD step of the demo's network, launch by launch: `cargo bench --bench pgd_step`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
-use lapidary::attack::{Attack, Objective, Pgd, Statistics};
+use lapidary::attack::{Attack, Pgd, PgdAttack, Start};
 use lapidary::gpu::{Gpu, Options};
-use lapidary::model::{Activation, DeviceWeights, Network, WideResNet};
-use lapidary::ops::Norm;
+use lapidary::model::{Activation, BatchSize, DeviceWeights, Network, WideResNet};
 use pollster::block_on;
 use std::time::Instant;
 
@@ -15,18 +14,11 @@ fn main() {
         let model = Network::from(WideResNet::new(10, 1, 1, 10, Activation::Relu, None).unwrap());
         let parameters = model.parameters();
         let weights = DeviceWeights::upload(&gpu, &parameters, &model.initial(0)).await.unwrap();
-        let settings = Pgd {
-            norm: Norm::L2,
-            eps: 0.5,
-            step_size: 0.1,
-            steps: 20,
-            objective: Objective::CrossEntropy,
-            statistics: Statistics::Frozen,
-        };
-        let attack = Attack::new(&model, &weights, [64, 16], settings, true).await.unwrap();
+        let (size, settings) = (BatchSize { images: 64, side: 16 }, Pgd::default());
+        let mut attack = PgdAttack::new(&model, &weights, size, settings, true).await.unwrap();
         println!("{}", attack.summary());
         let images: Vec<f32> = (0..64 * 256).map(|i| (i % 97) as f32 / 97.0).collect();
-        attack.start(&images, &[3; 64]).await.unwrap();
+        attack.start(&Start::new(&images, &[3; 64])).await.unwrap();
         attack.run(3, |_| Ok(())).await.unwrap();
         let mut times = Vec::new();
         for _ in 0..5 {

@@ -1,9 +1,9 @@
 //! A step of each of AutoAttack's attacks on the demo's network, kernel by kernel: `cargo bench --bench robustness`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
-use lapidary::attack::{Apgd, ApgdAttack, Fab, FabAttack, Objective, Square, SquareAttack};
+use lapidary::attack::{AnyAttack, Apgd, Attack, Fab, Objective, Settings, Square, Start};
 use lapidary::gpu::{Gpu, Options, Timing};
-use lapidary::model::{Activation, DeviceWeights, Network, WideResNet};
+use lapidary::model::{Activation, BatchSize, DeviceWeights, Network, WideResNet};
 use lapidary::ops::Norm;
 use pollster::block_on;
 use std::collections::BTreeMap;
@@ -12,22 +12,6 @@ use std::time::Instant;
 const IMAGES: u32 = 56;
 
 /// Median of five, and what the launches add up to.
-macro_rules! measure {
-    ($gpu:ident, $name:literal, $attack:ident, |$times:ident| $run:expr) => {
-        let mut seconds = Vec::new();
-        for $times in [3, 10, 10, 10, 10, 10] {
-            let start = Instant::now();
-            $run.await.unwrap();
-            $gpu.wait().await.unwrap();
-            seconds.push(start.elapsed().as_secs_f64() * 100.0);
-        }
-        seconds.remove(0);
-        seconds.sort_by(f64::total_cmp);
-        println!("{}: {:.1} ms, median of 5", $name, seconds[2]);
-        table(&$attack.profile(5).await.unwrap());
-    };
-}
-
 fn main() {
     block_on(async {
         let gpu = Gpu::new(&Options::from_env()).await.unwrap();
@@ -38,26 +22,33 @@ fn main() {
         let images: Vec<f32> = (0..IMAGES * 256).map(|i| (i % 97) as f32 / 97.0).collect();
         let count = IMAGES as usize;
         let (labels, targets) = (vec![3; count], vec![4; count]);
-        let ids: Vec<u32> = (0..IMAGES).collect();
-        let (norm, eps, size) = (Norm::L2, 0.5, [IMAGES, 16]);
-
+        let (norm, eps, size) = (Norm::L2, 0.5, BatchSize { images: IMAGES, side: 16 });
         let apgd = Apgd::new(norm, eps, Objective::DlrTargeted);
-        let attack = ApgdAttack::new(&model, &weights, size, apgd, true).await.unwrap();
-        attack.start(&images, [&labels, &targets, &ids], (0, 0)).await.unwrap();
-        measure!(gpu, "APGD-T, a step", attack, |times| attack.run(times, false, |_| Ok(())));
-
-        let attack = FabAttack::new(&model, &weights, size, Fab::new(norm), true).await.unwrap();
-        attack.start(&images, [&labels, &targets]).await.unwrap();
-        measure!(gpu, "FAB-T, a step", attack, |times| attack.run(times, |_| Ok(())));
-
-        let square = Square { norm, eps, queries: 5000 };
-        let attack = SquareAttack::new(&model, &weights, size, square, true).await.unwrap();
-        attack.start(&images, [&labels, &ids], (0, 0)).await.unwrap();
-        measure!(gpu, "Square, a candidate", attack, |times| attack.run(times, |_| Ok(())));
+        for (name, settings) in [
+            ("APGD-T, a step", apgd.into()),
+            ("FAB-T, a step", Fab::new(norm, eps).into()),
+            ("Square, a candidate", Square { norm, eps, queries: 5000 }.into()),
+        ] {
+            let settings: Settings = settings;
+            let made = AnyAttack::new(&model, &weights, size, settings, true).await;
+            let mut attack = made.unwrap();
+            let start = Start { targets: Some(&targets), ..Start::new(&images, &labels) };
+            attack.start(&start).await.unwrap();
+            let mut seconds = Vec::new();
+            for times in [3, 10, 10, 10, 10, 10] {
+                let start = Instant::now();
+                attack.run(times, |_| Ok(())).await.unwrap();
+                gpu.wait().await.unwrap();
+                seconds.push(start.elapsed().as_secs_f64() * 100.0);
+            }
+            seconds.remove(0);
+            seconds.sort_by(f64::total_cmp);
+            println!("{name}: {:.1} ms, median of 5", seconds[2]);
+            table(&attack.profile(5).await.unwrap());
+        }
     });
 }
 
-/// The ten kernels that take longest.
 fn table(timings: &[Timing]) {
     let mut kernels: BTreeMap<&str, (f64, u32)> = BTreeMap::new();
     for timing in timings {

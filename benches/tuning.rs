@@ -47,16 +47,17 @@ fn main() -> ExitCode {
         let w = Shape::new(o, i, k, k).unwrap();
         for what in ["forward", "input gradient", "weight gradient"] {
             let layer = format!("{n}x{i}->{o} {side} k{k} s{stride} {what}");
-            let tuned = block_on(Made::new(&gpu, x, w, stride, what, true));
+            let mut tuned = block_on(Made::new(&gpu, x, w, stride, what, true));
             // Without measurements there is nothing to judge.
             assert!(tuned.asked > 0, "{layer}");
             if tuned.chosen.is_empty() {
                 println!("{layer:<44} static");
                 continue;
             }
-            let fixed = block_on(Made::new(&gpu, x, w, stride, what, false));
+            let mut fixed = block_on(Made::new(&gpu, x, w, stride, what, false));
             let chosen = tuned.chosen.join(", ");
-            let [fixed, tuned, ratio] = block_on(medians(&gpu, [&fixed.program, &tuned.program]));
+            let [fixed, tuned, ratio] =
+                block_on(medians(&gpu, [&mut fixed.program, &mut tuned.program]));
             worst = worst.max(ratio);
             println!("{layer:<44}{:>8.3}{:>9.3}{ratio:>9.3}  {chosen}", fixed * 1e3, tuned * 1e3);
         }
@@ -90,7 +91,7 @@ impl Made {
             _ => (ops::gradient(&mut graph, y, dy, &[of_w]).unwrap()[0], dy),
         };
         let graph = optimise(&graph, &[result], gpu.adapter(), gpu.preferences()).unwrap();
-        let program = Program::new(gpu, &graph, &[result], &[read], &[]).await.unwrap();
+        let mut program = Program::new(gpu, &graph, &[result], &[read], &[]).await.unwrap();
         program.submit().await.unwrap();
         gpu.wait().await.unwrap();
         let choices = gpu.choices().unwrap_or_default();
@@ -109,11 +110,11 @@ impl Made {
 
 /// Seconds of a replay of each, in turn, from at least 20 ms of replays; and the second's share of the first, of
 /// measurements that follow each other.
-async fn medians(gpu: &Gpu, programs: [&Program; 2]) -> [f64; 3] {
+async fn medians(gpu: &Gpu, mut programs: [&mut Program; 2]) -> [f64; 3] {
     let mut times = [Vec::new(), Vec::new()];
     let mut repeats = 1;
     for round in 0..=ROUNDS {
-        for (program, times) in programs.iter().zip(&mut times) {
+        for (program, times) in programs.iter_mut().zip(&mut times) {
             let since = Instant::now();
             for _ in 0..repeats {
                 program.submit().await.unwrap();

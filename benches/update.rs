@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
 use lapidary::gpu::{Gpu, Options};
-use lapidary::model::{Activation, Network, WideResNet};
+use lapidary::model::{Activation, BatchSize, Network, WideResNet};
 use lapidary::train::{Dual, Learner, Optimiser, Sources, Update};
 use pollster::block_on;
 use std::collections::BTreeMap;
@@ -22,8 +22,9 @@ fn main() {
         let classes = gpu.upload(&[4u32; 64]).await.unwrap();
         for (name, contrastive) in [("stage 1", None), ("stage 2", Some((&contrastive, &classes)))]
         {
-            let sources = Sources { classified: (&images, &labels), contrastive, batch: [64, 16] };
-            let update = match contrastive {
+            let batch = BatchSize { images: 64, side: 16 };
+            let sources = Sources { classified: (&images, &labels), contrastive, batch };
+            let mut update = match contrastive {
                 None => Update::classifier(&learner, sources).await.unwrap(),
                 Some(_) => Update::dual(&learner, sources, Dual::default()).await.unwrap(),
             };

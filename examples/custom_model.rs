@@ -6,11 +6,11 @@
 #![allow(clippy::print_stdout, clippy::indexing_slicing, reason = "an example")]
 
 use lapidary::Result;
-use lapidary::attack::{Attack, Objective, Pgd, Statistics};
+use lapidary::attack::{Attack, Pgd, PgdAttack, Start};
 use lapidary::gpu::{Gpu, Options};
 use lapidary::graph::{Graph, Value};
 use lapidary::model::initial::initial;
-use lapidary::model::{DeviceWeights, Mode, Model, Parameter, Role, Weights};
+use lapidary::model::{BatchSize, DeviceWeights, Mode, Model, Parameter, Role, Weights};
 use lapidary::ops::{BroadcastAdd, Conv2d, GlobalAvgPool, Linear, Norm, Unary};
 
 /// Two convolutions that halve the image, their mean, and a linear layer.
@@ -67,17 +67,11 @@ pub async fn run() -> Result<[f32; 2]> {
     let weights = initial(&model.parameters(), 1);
     let weights = DeviceWeights::upload(&gpu, &model.parameters(), &weights).await?;
     let (images, side) = (4, 32);
-    let settings = Pgd {
-        norm: Norm::L2,
-        eps: 1.0,
-        step_size: 0.2,
-        steps: 10,
-        objective: Objective::CrossEntropy,
-        statistics: Statistics::Frozen,
-    };
-    let attack = Attack::new(&model, &weights, [images, side], settings, true).await?;
+    let settings = Pgd::attack(Norm::L2, 1.0, 10);
+    let size = BatchSize { images, side };
+    let mut attack = PgdAttack::new(&model, &weights, size, settings, true).await?;
     let pixels: Vec<f32> = (0..images * 3 * side * side).map(|i| (i % 97) as f32 / 97.0).collect();
-    attack.start(&pixels, &[0, 1, 2, 3]).await?;
+    attack.start(&Start::new(&pixels, &[0, 1, 2, 3])).await?;
     let mut mean = [0.0; 2];
     // The objective is that of the images before the last step.
     for (mean, steps) in mean.iter_mut().zip([1, settings.steps]) {

@@ -128,7 +128,7 @@ pub async fn run() -> Result<f32> {
     let y = graph.push(Softplus, &[x])?;
     let dx = ops::gradient(&mut graph, y, dy, &[x])?;
     let [dx] = exactly("example", "gradients", &dx)?;
-    let program = Program::new(&gpu, &graph, &[y, dx], &[x, dy], &[]).await?;
+    let mut program = Program::new(&gpu, &graph, &[y, dx], &[x, dy], &[]).await?;
     program.write(dy, &[1.0f32; 201]).await?;
     let places: Vec<f32> = (0..201).map(|i| i as f32 * 0.1 - 10.0).collect();
     let step = 0.01;

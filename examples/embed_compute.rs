@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, reason = "an example")]
 
 use lapidary::embed::{Budget, Classifier, Gpu, Sampler, check};
-use lapidary::model::Pretrained;
+use lapidary::model::{BatchSize, Pretrained};
 use lapidary::wgpu;
 use std::error::Error;
 use wgpu::util::DeviceExt;
@@ -44,7 +44,7 @@ pub async fn run() -> Result<usize, Box<dyn Error>> {
     let pretrained = Pretrained::read("data/fashion-demo/model.safetensors")?;
     let weights = pretrained.upload(&gpu).await?;
     let model = &pretrained.network;
-    let size = [IMAGES, SIDE];
+    let size = BatchSize { images: IMAGES, side: SIDE };
     let mut sampler = Sampler::of(model, &weights, size).steps(20).build().await?;
     let shared = sampler.image_buffer();
     let mut classifier = Classifier::of(model, &weights, size).images(shared).build().await?;

@@ -90,7 +90,7 @@ pub async fn run(steps: u64) -> Result<Vec<f32>> {
     }
     let changing = [real, made, labels, control];
     let given = weights.bindings(&values)?;
-    let update = Program::new(&gpu, &graph, &[loss], &changing, &given).await?;
+    let mut update = Program::new(&gpu, &graph, &[loss], &changing, &given).await?;
     update.write(ones, &[1.0f32; BATCH as usize]).await?;
     update.write(one, &[1.0f32]).await?;
     update.write(targets, &[[1.0f32; BATCH as usize], [0.0; BATCH as usize]].concat()).await?;
@@ -111,7 +111,8 @@ pub async fn run(steps: u64) -> Result<Vec<f32>> {
     let values = Weights::inputs(&mut graph, &parameters)?;
     let logits = perceptron(&mut graph, places, &values)?;
     let energy = marginal_energy(&mut graph, logits)?;
-    let map = Program::new(&gpu, &graph, &[energy], &[places], &weights.bindings(&values)?).await?;
+    let given = weights.bindings(&values)?;
+    let mut map = Program::new(&gpu, &graph, &[energy], &[places], &given).await?;
     let at = |i: u32| (i as f32 + 0.5) / SIDE as f32;
     let all: Vec<_> = (0..SIDE * SIDE).flat_map(|i| [at(i % SIDE), at(i / SIDE)]).collect();
     map.write(places, &all).await?;

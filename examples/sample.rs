@@ -2,12 +2,11 @@
 //!
 //!     cargo run --release --example sample -- samples.png
 
-use lapidary::attack::{Attack, Objective, Pgd, Statistics};
+use lapidary::attack::{Attack, Pgd, PgdAttack};
 use lapidary::cli::pictures::{Images, Sheet};
 use lapidary::data::fractal;
 use lapidary::gpu::{Gpu, Options};
-use lapidary::model::Pretrained;
-use lapidary::ops::Norm;
+use lapidary::model::{BatchSize, Pretrained};
 
 const SIDE: u32 = 16;
 
@@ -23,15 +22,9 @@ async fn draw() -> lapidary::Result<Vec<f32>> {
     let pretrained = Pretrained::read("data/fashion-demo/model.safetensors")?;
     let weights = pretrained.upload(&gpu).await?;
     let model = &pretrained.network;
-    let settings = Pgd {
-        norm: Norm::L2,
-        eps: f32::INFINITY,
-        step_size: 0.8,
-        steps: 20,
-        objective: Objective::Joint,
-        statistics: Statistics::Frozen,
-    };
-    let sampler = Attack::new(model, &weights, [10, SIDE], settings, true).await?;
+    let size = BatchSize { images: 10, side: SIDE };
+    let settings = Pgd::sample(20, 0.8);
+    let mut sampler = PgdAttack::new(model, &weights, size, settings, true).await?;
     let mut starts = Vec::new();
     for i in 0..10 {
         starts.extend(fractal(0, i, 1, SIDE)?);

@@ -8,7 +8,7 @@ use lapidary::Result;
 use lapidary::data::{Augment, BatchSource, Part, fashion};
 use lapidary::eval::{Classifier, accuracy};
 use lapidary::gpu::{Gpu, Options};
-use lapidary::model::{Activation, Network, Normalisation, WideResNet};
+use lapidary::model::{Activation, BatchSize, Network, Normalisation, WideResNet};
 use lapidary::train::{Learner, Optimiser, Sources, Term, Update};
 use std::sync::Arc;
 
@@ -39,8 +39,9 @@ pub async fn run() -> Result<(Vec<f32>, f64)> {
     let images = gpu.upload(&vec![0.0f32; (BATCH * SIDE * SIDE) as usize]).await?;
     let labels = gpu.upload(&[0u32; BATCH as usize]).await?;
     let classified = (&images, &labels);
-    let sources = Sources { classified, contrastive: None, batch: [BATCH, SIDE] };
-    let update = Update::classifier(&learner, sources).await?;
+    let sources =
+        Sources { classified, contrastive: None, batch: BatchSize { images: BATCH, side: SIDE } };
+    let mut update = Update::classifier(&learner, sources).await?;
 
     let batches = BatchSource::images("train", 1, BATCH as usize, train, Augment::None)?;
     let mut losses = Vec::new();
@@ -52,9 +53,10 @@ pub async fn run() -> Result<(Vec<f32>, f64)> {
     }
 
     // The averages are what is evaluated and published.
-    let classifier = Classifier::new(&model, &learner.average, [100, SIDE]).await?;
+    let size = BatchSize { images: 100, side: SIDE };
+    let mut classifier = Classifier::new(&model, &learner.average, size).await?;
     let count = 200;
     let some = &test.images()[..count * (SIDE * SIDE) as usize];
-    let right = accuracy(&classifier, some, &test.labels()[..count]).await?;
+    let right = accuracy(&mut classifier, some, &test.labels()[..count]).await?;
     Ok((losses, right))
 }

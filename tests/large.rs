@@ -5,7 +5,7 @@
 
 use lapidary::eval::Classifier;
 use lapidary::gpu::{Gpu, Options};
-use lapidary::model::{Activation, DeviceWeights, Network, WideResNet};
+use lapidary::model::{Activation, BatchSize, DeviceWeights, Network, WideResNet};
 use pollster::block_on;
 use std::time::Instant;
 
@@ -44,7 +44,8 @@ fn forward(network: &Network, side: u32) {
     let weights = block_on(DeviceWeights::upload(&gpu, &parameters, &state)).unwrap();
     drop(state);
     let loaded = began.elapsed();
-    let classifier = block_on(Classifier::new(network, &weights, [1, side])).unwrap();
+    let one = BatchSize { images: 1, side };
+    let mut classifier = block_on(Classifier::new(network, &weights, one)).unwrap();
     let pixels = (network.channels() * side * side) as usize;
     let image: Vec<f32> = (0..pixels).map(|i| (i * 7 % 255) as f32 / 255.0).collect();
     let logits = block_on(classifier.logits(&image)).unwrap();

@@ -2,12 +2,12 @@
 //! longer lead up, and which then go on from the best iterate.
 
 use super::draws::Draws;
-use super::forward::{Batch, Forward, buffers};
-use super::{Objective, program};
+use super::forward::{Batch, Forward, buffers, check_radius, within};
+use super::{Attack, Found, Objective, Start, program};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Program, Summary};
-use crate::model::{DeviceWeights, Mode, Model};
+use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{ApgdJudge, ApgdState, ApgdStep, BoundaryStart, Copy, Fill, Norm, apgd_state};
 
 /// Settings of an attack; see [`ApgdStep`] and [`ApgdJudge`] for the formulas. The first checkpoint is after 0.22 of the
@@ -40,11 +40,20 @@ impl Apgd {
     }
 }
 
+impl Default for Apgd {
+    /// AutoAttack's first, in the L2 ball of radius 0.5.
+    fn default() -> Self {
+        Self::new(Norm::L2, 0.5, Objective::CrossEntropy)
+    }
+}
+
 /// An attack on batches of one size, made ready on a device. A step reads nothing back and makes nothing new: step
 /// lengths, counters, best and misnamed iterates of each image are kept on the device.
 #[derive(Debug)]
 pub struct ApgdAttack {
     settings: Apgd,
+    /// Steps since the start.
+    taken: u32,
     batch: Batch,
     draws: Draws,
     kept: Kept,
@@ -69,16 +78,18 @@ struct Kept {
 }
 
 impl ApgdAttack {
-    /// Of `images` images of `side` by `side` pixels. `optimise`: see [`program`].
+    /// For batches of this size. `optimise`: see [`program`].
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
-        [images, side]: [u32; 2],
+        size: BatchSize,
         settings: Apgd,
         optimise: bool,
     ) -> Result<Self> {
+        check_radius(settings.eps)?;
         let gpu = weights.gpu();
-        let batch = Batch::new(gpu, model, [images, side], settings.objective).await?;
+        let batch = Batch::new(gpu, model, size, settings.objective).await?;
+        let images = size.images;
         // A sum for all objectives, as in the reference: next to 1e-12 a mean would matter.
         gpu.write(&batch.seed, &vec![1.0f32; images as usize]).await?;
         let words = batch.shape.elements();
@@ -90,85 +101,103 @@ impl ApgdAttack {
         let last = judge(model, weights, &batch, &kept, settings, false, optimise).await?;
         let start = start(gpu, &batch, &draws, settings).await?;
         let reset = reset(gpu, &batch, &kept).await?;
-        Ok(Self { settings, batch, draws, kept, step, last, start, reset })
+        Ok(Self { settings, taken: 0, batch, draws, kept, step, last, start, reset })
     }
 
-    /// Sets the images, NCHW in \[0, 1\], their labels, and the target classes of targeted objectives (else anything), and
-    /// starts at random points of the balls' surfaces: the same for the same seed, stream and image's id. Err for other
-    /// numbers than the attack was made for.
-    pub async fn start(
-        &self,
-        images: &[f32],
-        [labels, targets, ids]: [&[u32]; 3],
-        (seed, stream): (u64, u32),
-    ) -> Result<()> {
-        self.batch.write(images, labels).await?;
-        self.batch.gpu.write(&self.batch.targets, targets).await?;
-        self.draws.write(ids, seed, stream).await?;
-        self.start.submit().await?;
-        self.reset.submit().await
-    }
-
-    /// The same from `start` instead of random points.
-    pub async fn start_from(
-        &self,
-        start: &[f32],
-        images: &[f32],
-        [labels, targets]: [&[u32]; 2],
-    ) -> Result<()> {
-        self.batch.write(images, labels).await?;
-        self.batch.gpu.write(&self.batch.targets, targets).await?;
-        self.batch.gpu.write(&self.batch.images, start).await?;
-        self.reset.submit().await
-    }
-
-    /// Takes steps in submissions of about 100 ms and then judges the last iterate, if `to_the_end`; `progress` is told
-    /// how many are done after each submission and may stop by an error.
-    pub async fn run(
-        &self,
+    /// Takes steps, each of which judges the iterate before it: what the last one makes is not judged yet.
+    pub async fn advance(
+        &mut self,
         steps: u32,
-        to_the_end: bool,
         progress: impl FnMut(u32) -> Result<()>,
     ) -> Result<()> {
-        self.step.run(steps, progress).await?;
-        if to_the_end { self.last.submit().await } else { Ok(()) }
+        self.taken = within("apgd", self.taken, steps, self.settings.steps)?;
+        self.step.run(steps, progress).await
+    }
+
+    /// Judges the iterates as they are: once, after the last step.
+    pub async fn judge(&mut self) -> Result<()> {
+        self.last.submit().await
     }
 
     /// The images as the last step left them.
     pub async fn iterates(&self) -> Result<Vec<f32>> {
-        self.batch.gpu.read(&self.batch.images).await
+        self.batch.read(&self.batch.images).await
     }
 
     /// The iterate of highest loss of each image.
     pub async fn best(&self) -> Result<Vec<f32>> {
-        self.batch.gpu.read(&self.kept.best).await
+        self.batch.read(&self.kept.best).await
     }
 
     /// What is known of each image.
     pub async fn states(&self) -> Result<Vec<ApgdState>> {
-        Ok(ApgdState::read(&self.batch.gpu.read(&self.kept.state).await?))
-    }
-
-    /// The last misnamed iterate of each image, where none was its start; and what is known of each image.
-    pub async fn found(&self) -> Result<(Vec<f32>, Vec<ApgdState>)> {
-        let read = self.batch.gpu.read_all(&[&self.kept.wrong, &self.kept.state]).await?;
-        let mut read = read.into_iter();
-        let (images, state) = (read.next(), read.next());
-        Ok((images.unwrap_or_default(), ApgdState::read(&state.unwrap_or_default())))
+        let mut states = ApgdState::read(&self.batch.gpu.read(&self.kept.state).await?);
+        states.truncate(self.batch.count);
+        Ok(states)
     }
 
     /// The settings it was made with.
     pub fn settings(&self) -> &Apgd {
         &self.settings
     }
+}
 
-    /// GPU time of each launch of a step. Err without timestamps.
-    pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
+impl Attack for ApgdAttack {
+    /// Begins at random points of the balls' surfaces, the same for the same seed, stream and image's id, unless told where
+    /// to begin.
+    async fn start(&mut self, start: &Start<'_>) -> Result<()> {
+        self.batch.write(start).await?;
+        match start.from {
+            Some(_) => self.batch.write_from(start).await?,
+            None => {
+                self.draws.write(start).await?;
+                self.start.submit().await?;
+            }
+        }
+        self.taken = 0;
+        self.reset.submit().await
+    }
+
+    /// As [`Attack::run`], and after the settings' last step judges what it made. Err, too, for more steps than the settings
+    /// have left, by which the steps' lengths are laid out.
+    async fn run(&mut self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {
+        self.advance(steps, progress).await?;
+        let last = steps > 0 && self.taken == self.settings.steps;
+        if last { self.judge().await } else { Ok(()) }
+    }
+
+    /// The last misnamed iterate of each image; where none was, its start.
+    async fn images(&self) -> Result<Vec<f32>> {
+        self.batch.read(&self.kept.wrong).await
+    }
+
+    async fn found(&self) -> Result<Found> {
+        let (images, states) = (self.images().await?, self.states().await?);
+        let flat = states.iter().filter(|state| state.flat).count();
+        Ok(Found { images, within: vec![true; self.batch.count], flat })
+    }
+
+    async fn done(&self) -> Result<bool> {
+        Ok(self.states().await?.iter().all(|state| state.fooled))
+    }
+
+    async fn profile(&mut self, repetitions: u32) -> Result<Vec<Timing>> {
         self.step.profile(repetitions).await
     }
 
-    /// What a step costs.
-    pub fn summary(&self) -> &Summary {
+    fn steps(&self) -> u32 {
+        self.settings.steps
+    }
+
+    fn image_buffer(&self) -> &Buffer {
+        &self.kept.wrong
+    }
+
+    fn label_buffer(&self) -> &Buffer {
+        &self.batch.labels
+    }
+
+    fn summary(&self) -> &Summary {
         self.step.summary()
     }
 }

@@ -1,12 +1,12 @@
 //! The attack of TRADES (Zhang and others 2019, arXiv 1901.08573, algorithm 1): away from what the network says of the
 //! clean image, whatever its label.
 
-use super::forward::{Batch, buffers};
-use super::{Objective, program};
+use super::forward::{Batch, buffers, check_radius, check_step};
+use super::{Attack, Found, Objective, Start, program};
 use crate::Result;
-use crate::gpu::Buffer;
+use crate::gpu::{Buffer, Timing};
 use crate::graph::{Graph, Program, Shape, Summary, exactly};
-use crate::model::{DeviceWeights, Mode, Model, Weights};
+use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
 use crate::ops::{self, Copy, Draw, ImageDot, LangevinStep, Norm, PgdStep, Random, Scale, Softmax};
 
 /// Deviation of the noise that a search begins with: at the image itself the divergence has no slope. The authors' code.
@@ -25,6 +25,13 @@ pub struct Divergence {
     pub steps: u32,
 }
 
+impl Default for Divergence {
+    /// Ten steps of 0.1 in the L2 ball of radius 0.5.
+    fn default() -> Self {
+        Self { norm: Norm::L2, eps: 0.5, step_size: 0.1, steps: 10 }
+    }
+}
+
 /// An attack on batches of one size, made ready on a device, with frozen statistics. It climbs KL(f(origin) ‖ f(x)). A
 /// step reads nothing back and makes nothing new.
 #[derive(Debug)]
@@ -37,16 +44,19 @@ pub struct DivergenceAttack {
 }
 
 impl DivergenceAttack {
-    /// Of `images` images of `side` by `side` pixels. `optimise`: see [`program`].
+    /// For batches of this size. `optimise`: see [`program`].
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
-        [images, side]: [u32; 2],
+        size: BatchSize,
         settings: Divergence,
         optimise: bool,
     ) -> Result<Self> {
+        check_step(settings.step_size)?;
+        check_radius(settings.eps)?;
         let gpu = weights.gpu();
-        let batch = Batch::new(gpu, model, [images, side], Objective::LogSumExp).await?;
+        let batch = Batch::new(gpu, model, size, Objective::LogSumExp).await?;
+        let images = size.images;
         let classes = Shape::matrix(images, model.classes())?;
         let [control, reference] = buffers(gpu, [4, classes.elements()]).await?;
 
@@ -94,42 +104,58 @@ impl DivergenceAttack {
         Ok(Self { settings, batch, control, start, step })
     }
 
-    /// Attacks images, which stay on the device, with the weights as they are. The start's noise is that of (`seed`, `step`).
-    pub async fn run(
-        &self,
-        images: &[f32],
-        labels: &[u32],
-        (seed, step): (u64, u64),
-    ) -> Result<()> {
-        self.batch.write(images, labels).await?;
-        let words = [seed, step].map(|word| [word as u32, (word >> 32) as u32]);
-        self.batch.gpu.write(&self.control, words.as_flattened()).await?;
-        self.start.submit().await?;
-        self.step.run(self.settings.steps, |_| Ok(())).await
-    }
-
-    /// The images as they are.
-    pub async fn images(&self) -> Result<Vec<f32>> {
-        self.batch.gpu.read(&self.batch.images).await
-    }
-
-    /// The memory of the attacked images.
-    pub fn image_buffer(&self) -> &Buffer {
-        &self.batch.images
-    }
-
     /// The memory of the images that they came from.
     pub fn origin_buffer(&self) -> &Buffer {
         &self.batch.origin
     }
 
-    /// The memory of the labels, which the attack does not read.
-    pub fn label_buffer(&self) -> &Buffer {
+    /// The settings it was made with.
+    pub fn settings(&self) -> &Divergence {
+        &self.settings
+    }
+}
+
+impl Attack for DivergenceAttack {
+    /// The noise near the images is that of seed and stream. Labels are not read. Err for a start apart from the images.
+    async fn start(&mut self, start: &Start<'_>) -> Result<()> {
+        start.begins_at_images("trades")?;
+        self.batch.write(start).await?;
+        let Start { seed, stream, .. } = *start;
+        let words = [seed as u32, (seed >> 32) as u32, stream, 0];
+        self.batch.gpu.write(&self.control, &words).await?;
+        self.start.submit().await
+    }
+
+    async fn run(&mut self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {
+        self.step.run(steps, progress).await
+    }
+
+    async fn images(&self) -> Result<Vec<f32>> {
+        self.batch.read(&self.batch.images).await
+    }
+
+    async fn found(&self) -> Result<Found> {
+        let images = self.images().await?;
+        Ok(Found { images, within: vec![true; self.batch.count], flat: 0 })
+    }
+
+    async fn profile(&mut self, repetitions: u32) -> Result<Vec<Timing>> {
+        self.step.profile(repetitions).await
+    }
+
+    fn steps(&self) -> u32 {
+        self.settings.steps
+    }
+
+    fn image_buffer(&self) -> &Buffer {
+        &self.batch.images
+    }
+
+    fn label_buffer(&self) -> &Buffer {
         &self.batch.labels
     }
 
-    /// What a step costs.
-    pub fn summary(&self) -> &Summary {
+    fn summary(&self) -> &Summary {
         self.step.summary()
     }
 }

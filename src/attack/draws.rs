@@ -1,9 +1,10 @@
 //! Which random numbers the images of a batch draw: by seed, stream and an id of each image, wherever it lies.
 
-use super::forward::buffers;
-use crate::Result;
+use super::Start;
+use super::forward::{buffers, filled};
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Shape, Value};
+use crate::{Error, Result};
 
 /// The ids and the control words on the device.
 #[derive(Debug)]
@@ -19,9 +20,18 @@ impl Draws {
         Ok(Self { gpu: gpu.clone(), ids, control })
     }
 
-    /// For what is drawn next.
-    pub async fn write(&self, ids: &[u32], seed: u64, stream: u32) -> Result<()> {
-        self.gpu.write(&self.ids, ids).await?;
+    /// For what is drawn next. Err for another number of ids than of labels.
+    pub async fn write(&mut self, start: &Start<'_>) -> Result<()> {
+        let (count, most) = (start.labels.len(), self.ids.words());
+        match start.ids {
+            Some(ids) if ids.len() != count => {
+                let given = format!("{} ids for {count} images", ids.len());
+                return Err(Error::mismatch("attack", given, "one for each"));
+            }
+            Some(ids) => self.gpu.write(&self.ids, &filled(ids, most as usize, 0)).await?,
+            None => self.gpu.write(&self.ids, &(0..most).collect::<Vec<_>>()).await?,
+        }
+        let Start { seed, stream, .. } = *start;
         self.gpu.write(&self.control, &[seed as u32, (seed >> 32) as u32, stream, 0]).await
     }
 

@@ -1,12 +1,12 @@
 //! Targeted FAB (Croce and Hein 2020, arXiv 1907.02044): the nearest image of another class, looked for along the boundary
 //! between the label's class and a target's. It knows no ball.
 
-use super::forward::{Batch, Forward, buffers};
-use super::{Objective, program};
+use super::forward::{Batch, Forward, buffers, check_radius};
+use super::{Attack, Found, Objective, Start, program};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Program, Shape, Summary};
-use crate::model::{DeviceWeights, Mode, Model};
+use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{Copy, FabJudge, FabStep, Fill, Norm};
 
 /// Settings of an attack; see [`FabStep`] and [`FabJudge`] for the formulas.
@@ -14,6 +14,8 @@ use crate::ops::{Copy, FabJudge, FabStep, Fill, Norm};
 pub struct Fab {
     /// Of the distance.
     pub norm: Norm,
+    /// Within what distance a find counts; infinite for any. The search is the same.
+    pub eps: f32,
     /// AutoAttack's are 100.
     pub steps: u32,
     /// Greatest part that is taken of the way from the image instead of from the iterate.
@@ -26,8 +28,15 @@ pub struct Fab {
 
 impl Fab {
     /// With the reference's 100 steps, 0.1, 1.05 and 0.9.
-    pub fn new(norm: Norm) -> Self {
-        Self { norm, steps: 100, alpha_max: 0.1, eta: 1.05, beta: 0.9 }
+    pub fn new(norm: Norm, eps: f32) -> Self {
+        Self { norm, eps, steps: 100, alpha_max: 0.1, eta: 1.05, beta: 0.9 }
+    }
+}
+
+impl Default for Fab {
+    /// The reference's, for finds at any L2 distance.
+    fn default() -> Self {
+        Self::new(Norm::L2, f32::INFINITY)
     }
 }
 
@@ -47,17 +56,19 @@ pub struct FabAttack {
 }
 
 impl FabAttack {
-    /// Of `images` images of `side` by `side` pixels. `optimise`: see [`program`].
+    /// For batches of this size. `optimise`: see [`program`].
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
-        [images, side]: [u32; 2],
+        size: BatchSize,
         settings: Fab,
         optimise: bool,
     ) -> Result<Self> {
+        check_radius(settings.eps)?;
         let gpu = weights.gpu();
         let objective = Objective::MarginTargeted;
-        let batch = Batch::new(gpu, model, [images, side], objective).await?;
+        let batch = Batch::new(gpu, model, size, objective).await?;
+        let images = size.images;
         let [nearest, distance] = buffers(gpu, [batch.shape.elements(), images]).await?;
 
         let mut graph = Graph::default();
@@ -82,45 +93,63 @@ impl FabAttack {
         Ok(Self { settings, batch, nearest, distance, step, reset })
     }
 
-    /// Sets the images, NCHW in \[0, 1\] and named rightly, their labels, and the classes whose boundary is looked for. Err
-    /// for other numbers than the attack was made for.
-    pub async fn start(&self, images: &[f32], [labels, targets]: [&[u32]; 2]) -> Result<()> {
-        self.batch.write(images, labels).await?;
-        self.batch.gpu.write(&self.batch.targets, targets).await?;
-        self.reset.submit().await
-    }
-
-    /// Takes steps in submissions of about 100 ms; `progress` is told how many are done after each and may stop by an
-    /// error.
-    pub async fn run(&self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {
-        self.step.run(steps, progress).await
-    }
-
     /// How near the nearest misnamed iterate of each image is; 1e10 where none was misnamed.
     pub async fn distances(&self) -> Result<Vec<f32>> {
-        self.batch.gpu.read(&self.distance).await
-    }
-
-    /// The nearest misnamed iterate of each image and its distance; where none was misnamed, the image and a distance of
-    /// 1e10.
-    pub async fn found(&self) -> Result<(Vec<f32>, Vec<f32>)> {
-        let read = self.batch.gpu.read_all(&[&self.nearest, &self.distance]).await?;
-        let mut read = read.into_iter();
-        Ok((read.next().unwrap_or_default(), read.next().unwrap_or_default()))
+        self.batch.read_numbers(&self.distance).await
     }
 
     /// The settings it was made with.
     pub fn settings(&self) -> &Fab {
         &self.settings
     }
+}
 
-    /// GPU time of each launch of a step. Err without timestamps.
-    pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
+impl Attack for FabAttack {
+    /// The images are named rightly, and the targets are the classes whose boundary is looked for. Err, too, for a start
+    /// apart from the images.
+    async fn start(&mut self, start: &Start<'_>) -> Result<()> {
+        start.begins_at_images("fab")?;
+        self.batch.write(start).await?;
+        self.reset.submit().await
+    }
+
+    async fn run(&mut self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {
+        self.step.run(steps, progress).await
+    }
+
+    /// The nearest misnamed iterate of each image; where none was misnamed, the image.
+    async fn images(&self) -> Result<Vec<f32>> {
+        self.batch.read(&self.nearest).await
+    }
+
+    async fn found(&self) -> Result<Found> {
+        let distances = self.distances().await?;
+        let within = distances.iter().map(|&distance| distance <= self.settings.eps).collect();
+        Ok(Found { images: self.images().await?, within, flat: 0 })
+    }
+
+    async fn done(&self) -> Result<bool> {
+        let nearest = self.settings.eps.min(NOTHING_FOUND / 2.0);
+        Ok(self.distances().await?.iter().all(|&distance| distance <= nearest))
+    }
+
+    async fn profile(&mut self, repetitions: u32) -> Result<Vec<Timing>> {
         self.step.profile(repetitions).await
     }
 
-    /// What a step costs.
-    pub fn summary(&self) -> &Summary {
+    fn steps(&self) -> u32 {
+        self.settings.steps
+    }
+
+    fn image_buffer(&self) -> &Buffer {
+        &self.nearest
+    }
+
+    fn label_buffer(&self) -> &Buffer {
+        &self.batch.labels
+    }
+
+    fn summary(&self) -> &Summary {
         self.step.summary()
     }
 }

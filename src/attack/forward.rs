@@ -1,11 +1,15 @@
 //! What all attacks share: the model over images under attack, its objective, and the buffers of a batch.
 
-use super::Objective;
+use super::{Objective, Start};
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Shape, Value};
-use crate::model::{DeviceWeights, Mode, Model, Weights};
+use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
 use crate::ops::{self, Margin};
 use crate::{Error, Result};
+use std::borrow::Cow;
+
+/// What fills up a batch: no class, so that these images stay where they are.
+const NO_LABEL: u32 = u32::MAX;
 
 /// A batch on the device.
 #[derive(Debug)]
@@ -21,34 +25,175 @@ pub(super) struct Batch {
     pub targets: Buffer,
     /// The weight of each image in what is climbed.
     pub seed: Buffer,
+    /// How many images of it were started with; the others fill it up.
+    pub count: usize,
+    objective: Objective,
+    classes: u32,
 }
 
 impl Batch {
     pub async fn new(
         gpu: &Gpu,
         model: &dyn Model,
-        [images, side]: [u32; 2],
+        size: BatchSize,
         objective: Objective,
     ) -> Result<Self> {
-        let shape = Shape::new(images, model.channels(), side, side)?;
+        let shape = size.shape(model)?;
+        let BatchSize { images, .. } = size;
         let words = [shape.elements(), shape.elements(), images, images];
         let [under_attack, origin, labels, targets] = buffers(gpu, words).await?;
         let seed = gpu.upload(&vec![objective.weight(images); images as usize]).await?;
-        let gpu = gpu.clone();
-        Ok(Self { gpu, shape, images: under_attack, origin, labels, targets, seed })
+        let (gpu, classes) = (gpu.clone(), model.classes());
+        Ok(Self {
+            gpu,
+            shape,
+            images: under_attack,
+            origin,
+            labels,
+            targets,
+            seed,
+            count: 0,
+            objective,
+            classes,
+        })
     }
 
-    /// Writes origin and labels.
-    pub async fn write(&self, origin: &[f32], labels: &[u32]) -> Result<()> {
-        self.gpu.write(&self.origin, origin).await?;
-        self.gpu.write(&self.labels, labels).await
+    /// Writes origin, labels and targets, filled up.
+    pub async fn write(&mut self, start: &Start<'_>) -> Result<()> {
+        for (what, images) in [("images", Some(start.images)), ("starts", start.from)] {
+            let Some(images) = images else { continue };
+            self.check_images(what, images, start.labels.len())?;
+            if let Some((at, value)) = first_outside(images) {
+                let given = format!("{value} in image {} of the {what}", at / self.words());
+                return Err(Error::mismatch("attack", given, "values in [0, 1]"));
+            }
+        }
+        self.write_finite(start).await
     }
+
+    /// The same of images that may be outside of \[0, 1\].
+    pub async fn write_finite(&mut self, start: &Start<'_>) -> Result<()> {
+        let Start { images, labels, targets, .. } = *start;
+        self.check_images("images", images, labels.len())?;
+        self.check_classes("label", labels, labels.len())?;
+        if let Some(targets) = targets {
+            self.check_classes("target", targets, labels.len())?;
+        } else if self.objective.reads_targets() {
+            let wanted = "a class for each image to go to";
+            return Err(Error::mismatch("attack", "no targets", wanted));
+        }
+        let (whole, most) = (self.shape.elements() as usize, self.shape.images() as usize);
+        self.gpu.write(&self.origin, &filled(images, whole, 0.0)).await?;
+        self.gpu.write(&self.labels, &filled(labels, most, NO_LABEL)).await?;
+        if let Some(targets) = targets {
+            self.gpu.write(&self.targets, &filled(targets, most, NO_LABEL)).await?;
+        }
+        self.count = labels.len();
+        Ok(())
+    }
+
+    /// Writes the images where they start apart from the origin.
+    pub async fn write_from(&self, start: &Start<'_>) -> Result<()> {
+        let Some(from) = start.from else { return Ok(()) };
+        self.gpu.write(&self.images, &filled(from, self.shape.elements() as usize, 0.0)).await
+    }
+
+    /// What a buffer of a batch of images has of those that were started with.
+    pub async fn read(&self, buffer: &Buffer) -> Result<Vec<f32>> {
+        let mut values = self.gpu.read(buffer).await?;
+        values.truncate(self.count * self.words());
+        Ok(values)
+    }
+
+    /// The same of a buffer with a number an image.
+    pub async fn read_numbers(&self, buffer: &Buffer) -> Result<Vec<f32>> {
+        let mut values = self.gpu.read(buffer).await?;
+        values.truncate(self.count);
+        Ok(values)
+    }
+
+    /// Values of an image.
+    pub fn words(&self) -> usize {
+        (self.shape.elements() / self.shape.images().max(1)) as usize
+    }
+
+    fn check_images(&self, what: &str, images: &[f32], labels: usize) -> Result<()> {
+        let (most, words) = (self.shape.images() as usize, self.words());
+        if labels == 0 || labels > most || images.len() != labels * words {
+            let given = format!("{} values of {what} for {labels} labels", images.len());
+            let wanted = format!("{words} for each of 1 to {most} labels");
+            return Err(Error::mismatch("attack", given, wanted));
+        }
+        let strange = images.iter().enumerate().find(|(_, value)| !value.is_finite());
+        if let Some((at, value)) = strange {
+            let given = format!("{value} in image {} of the {what}", at / words);
+            return Err(Error::mismatch("attack", given, "finite values"));
+        }
+        Ok(())
+    }
+
+    fn check_classes(&self, what: &str, classes: &[u32], labels: usize) -> Result<()> {
+        if classes.len() != labels {
+            let given = format!("{} {what}s for {labels} images", classes.len());
+            return Err(Error::mismatch("attack", given, "one for each"));
+        }
+        let beyond = classes.iter().enumerate().find(|(_, class)| **class >= self.classes);
+        if let Some((at, class)) = beyond {
+            let given = format!("{what} {class} of image {at}");
+            let wanted = format!("a class of the network, 0 to {}", self.classes - 1);
+            return Err(Error::mismatch("attack", given, wanted));
+        }
+        Ok(())
+    }
+}
+
+/// The values, and behind them what fills them up to so many.
+pub(super) fn filled<T: Copy>(values: &[T], whole: usize, with: T) -> Cow<'_, [T]> {
+    if values.len() == whole {
+        return Cow::Borrowed(values);
+    }
+    let mut filled = values.to_vec();
+    filled.resize(whole, with);
+    Cow::Owned(filled)
+}
+
+/// The first value outside of \[0, 1\], which NaN is too, and where it is.
+fn first_outside(images: &[f32]) -> Option<(usize, f32)> {
+    images.iter().copied().enumerate().find(|(_, value)| !(0.0..=1.0).contains(value))
 }
 
 /// N buffers of so many words, zeros.
 pub(super) async fn buffers<const N: usize>(gpu: &Gpu, words: [u32; N]) -> Result<[Buffer; N]> {
     let made = gpu.allocate(&words).await?;
     made.try_into().map_err(|made: Vec<_>| Error::mismatch("attack", made.len(), N))
+}
+
+/// Err for settings that no step can be taken by.
+pub(super) fn check_step(step_size: f32) -> Result<()> {
+    if step_size == 0.0 || !step_size.is_finite() {
+        let given = format_args!("steps of length {step_size}");
+        return Err(Error::mismatch("attack", given, "a finite length other than 0"));
+    }
+    Ok(())
+}
+
+/// Err for a radius that no ball has.
+pub(super) fn check_radius(eps: f32) -> Result<()> {
+    if eps.is_nan() || eps < 0.0 {
+        let given = format_args!("a ball of radius {eps}");
+        return Err(Error::mismatch("attack", given, "0 or more"));
+    }
+    Ok(())
+}
+
+/// How many steps are taken after these. Err for more than a whole attack has, by whose number it is laid out.
+pub(super) fn within(op: &'static str, taken: u32, steps: u32, whole: u32) -> Result<u32> {
+    let after = taken.saturating_add(steps);
+    if after > whole {
+        let given = format_args!("{steps} steps after {taken}");
+        return Err(Error::mismatch(op, given, format_args!("at most {whole} in all")));
+    }
+    Ok(after)
 }
 
 /// Graph values of a batch that goes through the model.

@@ -2,11 +2,11 @@
 //! loop of JEM.
 
 use super::forward::{Batch, Forward, buffers};
-use super::{Objective, program};
+use super::{Attack, Found, Objective, Start, program};
 use crate::Result;
-use crate::gpu::Buffer;
+use crate::gpu::{Buffer, Timing};
 use crate::graph::{Graph, Program, Shape, Summary};
-use crate::model::{DeviceWeights, Mode, Model};
+use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{Advance, Draw, LangevinStep, Random};
 
 /// Settings of a chain.
@@ -16,29 +16,40 @@ pub struct Langevin {
     pub objective: Objective,
     /// The gradient's factor and the noise's deviation. Images are not kept within \[0, 1\].
     pub step: LangevinStep,
+    /// Steps of a whole chain.
+    pub steps: u32,
+}
+
+impl Default for Langevin {
+    /// The paper's: 20 steps up logsumexp by half the gradient (its step size is 1), with noise of deviation 0.01.
+    fn default() -> Self {
+        let step = LangevinStep { step_size: 0.5, noise_size: 0.01 };
+        Self { objective: Objective::LogSumExp, step, steps: 20 }
+    }
 }
 
 /// Chains of a batch, made ready on a device. A step reads nothing back and makes nothing new; statistics of batch
 /// normalisation are frozen.
 #[derive(Debug)]
 pub struct LangevinChains {
+    settings: Langevin,
     batch: Batch,
     control: Buffer,
     step: Program,
 }
 
 impl LangevinChains {
-    /// Of `images` images of `side` by `side` pixels. `optimise`: see [`program`].
+    /// For batches of this size. `optimise`: see [`program`].
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
-        [images, side]: [u32; 2],
+        size: BatchSize,
         settings: Langevin,
         optimise: bool,
     ) -> Result<Self> {
         let gpu = weights.gpu();
-        let Langevin { objective, step } = settings;
-        let batch = Batch::new(gpu, model, [images, side], objective).await?;
+        let Langevin { objective, step, .. } = settings;
+        let batch = Batch::new(gpu, model, size, objective).await?;
         let [control] = buffers(gpu, [4]).await?;
         let mut graph = Graph::default();
         let forward = Forward::new(&mut graph, model, &batch, objective, Mode::Frozen)?;
@@ -51,44 +62,57 @@ impl LangevinChains {
         given.push((words, control.clone()));
         let changing = [&forward.changing()[..], &[words]].concat();
         let step = program(gpu, &graph, &[], &changing, &given, optimise).await?;
-        Ok(Self { batch, control, step })
+        Ok(Self { settings, batch, control, step })
     }
 
-    /// Sets the images and their labels. Step s from here draws numbers of (`seed`, `stream`, s).
-    pub async fn start(
-        &self,
-        images: &[f32],
-        labels: &[u32],
-        (seed, stream): (u64, u32),
-    ) -> Result<()> {
-        let Batch { gpu, images: buffer, labels: label_buffer, .. } = &self.batch;
-        gpu.write(buffer, images).await?;
-        gpu.write(label_buffer, labels).await?;
-        gpu.write(&self.control, &[seed as u32, (seed >> 32) as u32, 0, stream]).await
+    /// The settings they were made with.
+    pub fn settings(&self) -> &Langevin {
+        &self.settings
+    }
+}
+
+impl Attack for LangevinChains {
+    /// The images are those of a chain that goes on: finite, in \[0, 1\] or not. Step s from here draws numbers of (seed,
+    /// stream, s). Err for a start apart from the images.
+    async fn start(&mut self, start: &Start<'_>) -> Result<()> {
+        start.begins_at_images("langevin")?;
+        self.batch.write_finite(start).await?;
+        self.batch.write_from(&Start { from: Some(start.images), ..*start }).await?;
+        let Start { seed, stream, .. } = *start;
+        let words = [seed as u32, (seed >> 32) as u32, 0, stream];
+        self.batch.gpu.write(&self.control, &words).await
     }
 
-    /// Takes steps in submissions of about 100 ms.
-    pub async fn run(&self, steps: u32) -> Result<()> {
-        self.step.run(steps, |_| Ok(())).await
+    async fn run(&mut self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {
+        self.step.run(steps, progress).await
     }
 
-    /// The images as they are.
-    pub async fn images(&self) -> Result<Vec<f32>> {
-        self.batch.gpu.read(&self.batch.images).await
+    async fn images(&self) -> Result<Vec<f32>> {
+        self.batch.read(&self.batch.images).await
     }
 
-    /// The memory of the images, for programs that go on with them there.
-    pub fn image_buffer(&self) -> &Buffer {
+    async fn found(&self) -> Result<Found> {
+        let images = self.images().await?;
+        Ok(Found { images, within: vec![true; self.batch.count], flat: 0 })
+    }
+
+    async fn profile(&mut self, repetitions: u32) -> Result<Vec<Timing>> {
+        self.step.profile(repetitions).await
+    }
+
+    fn steps(&self) -> u32 {
+        self.settings.steps
+    }
+
+    fn image_buffer(&self) -> &Buffer {
         &self.batch.images
     }
 
-    /// The memory of the labels.
-    pub fn label_buffer(&self) -> &Buffer {
+    fn label_buffer(&self) -> &Buffer {
         &self.batch.labels
     }
 
-    /// What a step costs.
-    pub fn summary(&self) -> &Summary {
+    fn summary(&self) -> &Summary {
         self.step.summary()
     }
 }

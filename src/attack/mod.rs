@@ -1,13 +1,16 @@
 //! Gradient steps on images: attacks on the classifier, contrastive images of training, and sampling.
 //!
-//! An attack is made once for a model, a number of images and their size, and then started and run as
-//! often as wanted; one replay is forward pass, gradient for the images alone, and step in place.
+//! An attack is made once for a model, a number of images and their size, and then started and run as often as wanted,
+//! through the one trait [`Attack`]; one replay is forward pass, gradient for the images alone, and step in place.
+//! [`AnyAttack`] is whichever its [`Settings`] say.
 
+mod any;
 mod apgd;
 mod divergence;
 mod draws;
 mod fab;
 mod forward;
+mod interface;
 mod langevin;
 mod momentum;
 mod objective;
@@ -15,12 +18,14 @@ mod pgd;
 mod program;
 mod square;
 
+pub use any::{AnyAttack, Settings};
 pub use apgd::{Apgd, ApgdAttack};
 pub use divergence::{Divergence, DivergenceAttack};
 pub use fab::{Fab, FabAttack};
+pub use interface::{Attack, Found, Start};
 pub use langevin::{Langevin, LangevinChains};
 pub use momentum::{MomentumAttack, MomentumPgd};
 pub use objective::Objective;
-pub use pgd::{Attack, Pgd, Statistics};
+pub use pgd::{Pgd, PgdAttack, Statistics};
 pub use program::program;
 pub use square::{Square, SquareAttack};

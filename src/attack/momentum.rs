@@ -1,13 +1,13 @@
 //! The attack of stage 1: momentum on L1-normalised gradients (Dong et al. 2018, arXiv 1710.06081), and
 //! of all iterates, the start among them, the one of highest loss.
 
-use super::forward::{Batch, Forward};
-use super::{Objective, program};
-use crate::gpu::{Buffer, Gpu};
+use super::forward::{Batch, Forward, buffers, check_radius, check_step};
+use super::{Attack, Found, Objective, Start, program};
+use crate::Result;
+use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Program, Shape, Summary};
-use crate::model::{DeviceWeights, Mode, Model};
+use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{Copy, Fill, KeepBest, MomentumStep, Norm};
-use crate::{Error, Result};
 
 /// Settings of an attack; see [`MomentumStep`] for the formulas. The running statistics stay.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,7 +18,7 @@ pub struct MomentumPgd {
     pub eps: f32,
     /// Length of a step.
     pub step_size: f32,
-    /// Steps of [`MomentumAttack::attack`].
+    /// Steps of a whole attack.
     pub steps: u32,
     /// Part of the last direction that stays; the reference's is 0.9.
     pub momentum: f32,
@@ -26,7 +26,16 @@ pub struct MomentumPgd {
     pub objective: Objective,
 }
 
-/// An attack on batches of one size, made ready on a device.
+impl Default for MomentumPgd {
+    /// Ten steps of 0.1 with momentum 0.9 up the cross-entropy, in the L2 ball of radius 0.5.
+    fn default() -> Self {
+        let (norm, eps, step_size, steps) = (Norm::L2, 0.5, 0.1, 10);
+        Self { norm, eps, step_size, steps, momentum: 0.9, objective: Objective::CrossEntropy }
+    }
+}
+
+/// An attack on batches of one size, made ready on a device. It has come to the iterate of highest loss; it does not look
+/// whether that is misnamed.
 #[derive(Debug)]
 pub struct MomentumAttack {
     settings: MomentumPgd,
@@ -48,20 +57,20 @@ struct Best {
 }
 
 impl MomentumAttack {
-    /// Of `images` images of `side` by `side` pixels. `optimise`: see [`program`].
+    /// For batches of this size. `optimise`: see [`program`].
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
-        [images, side]: [u32; 2],
+        size: BatchSize,
         settings: MomentumPgd,
         optimise: bool,
     ) -> Result<Self> {
+        check_step(settings.step_size)?;
+        check_radius(settings.eps)?;
         let gpu = weights.gpu();
-        let batch = Batch::new(gpu, model, [images, side], settings.objective).await?;
-        let words = [batch.shape.elements(), batch.shape.elements(), images];
-        let [momentum, best_images, objective] =
-            <[Buffer; 3]>::try_from(gpu.allocate(&words).await?)
-                .map_err(|made| Error::mismatch("attack", made.len(), "3 buffers"))?;
+        let batch = Batch::new(gpu, model, size, settings.objective).await?;
+        let words = [batch.shape.elements(), batch.shape.elements(), size.images];
+        let [momentum, best_images, objective] = buffers(gpu, words).await?;
         let best = Best { momentum, images: best_images, objective };
         let step = judge(model, weights, &batch, &best, settings, true, optimise).await?;
         let last = judge(model, weights, &batch, &best, settings, false, optimise).await?;
@@ -69,70 +78,61 @@ impl MomentumAttack {
         Ok(Self { settings, batch, best, step, last, reset })
     }
 
-    /// Sets the images, NCHW in \[0, 1\], and their labels. Err for other numbers than the attack was made
-    /// for.
-    pub async fn start(&self, images: &[f32], labels: &[u32]) -> Result<()> {
-        self.batch.write(images, labels).await?;
-        self.reset.submit().await
-    }
-
-    /// The same with a ball around `origin`: a random start.
-    pub async fn start_from(&self, images: &[f32], origin: &[f32], labels: &[u32]) -> Result<()> {
-        self.start(origin, labels).await?;
-        self.batch.gpu.write(&self.batch.images, images).await
-    }
-
-    /// The classes to go to, for objectives that have some beside the labels; they stay until the next call.
-    pub async fn aim(&self, targets: &[u32]) -> Result<()> {
-        self.batch.gpu.write(&self.batch.targets, targets).await
-    }
-
-    /// Takes steps in submissions of about 100 ms and then judges the last iterate; `progress` is told how
-    /// many are done after each submission and may stop by an error.
-    pub async fn run(&self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {
-        self.step.run(steps, progress).await?;
-        self.last.submit().await
-    }
-
-    /// All of it: start, the settings' number of steps, images.
-    pub async fn attack(&self, images: &[f32], labels: &[u32]) -> Result<Vec<f32>> {
-        self.start(images, labels).await?;
-        self.run(self.settings.steps, |_| Ok(())).await?;
-        self.images().await
-    }
-
     /// The images as the last step left them, best or not.
     pub async fn iterates(&self) -> Result<Vec<f32>> {
-        self.batch.gpu.read(&self.batch.images).await
-    }
-
-    /// The best iterate of each image.
-    pub async fn images(&self) -> Result<Vec<f32>> {
-        self.batch.gpu.read(&self.best.images).await
+        self.batch.read(&self.batch.images).await
     }
 
     /// The objective of the best iterates.
     pub async fn objective(&self) -> Result<Vec<f32>> {
-        self.batch.gpu.read(&self.best.objective).await
-    }
-
-    /// The memory of the best iterates, for programs that go on with them there.
-    pub fn image_buffer(&self) -> &Buffer {
-        &self.best.images
-    }
-
-    /// The memory of the labels.
-    pub fn label_buffer(&self) -> &Buffer {
-        &self.batch.labels
+        self.batch.read_numbers(&self.best.objective).await
     }
 
     /// The settings it was made with.
     pub fn settings(&self) -> &MomentumPgd {
         &self.settings
     }
+}
 
-    /// What a step costs.
-    pub fn summary(&self) -> &Summary {
+impl Attack for MomentumAttack {
+    async fn start(&mut self, start: &Start<'_>) -> Result<()> {
+        self.batch.write(start).await?;
+        self.reset.submit().await?;
+        self.batch.write_from(start).await
+    }
+
+    /// As [`Attack::run`], and judges the last iterate.
+    async fn run(&mut self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {
+        self.step.run(steps, progress).await?;
+        self.last.submit().await
+    }
+
+    async fn images(&self) -> Result<Vec<f32>> {
+        self.batch.read(&self.best.images).await
+    }
+
+    async fn found(&self) -> Result<Found> {
+        let images = self.images().await?;
+        Ok(Found { images, within: vec![true; self.batch.count], flat: 0 })
+    }
+
+    async fn profile(&mut self, repetitions: u32) -> Result<Vec<Timing>> {
+        self.step.profile(repetitions).await
+    }
+
+    fn steps(&self) -> u32 {
+        self.settings.steps
+    }
+
+    fn image_buffer(&self) -> &Buffer {
+        &self.best.images
+    }
+
+    fn label_buffer(&self) -> &Buffer {
+        &self.batch.labels
+    }
+
+    fn summary(&self) -> &Summary {
         self.step.summary()
     }
 }

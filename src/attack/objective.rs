@@ -64,6 +64,11 @@ impl Objective {
         }
     }
 
+    /// Whether it reads targets beside the labels.
+    pub fn reads_targets(self) -> bool {
+        matches!(self, Self::DlrTargeted | Self::MarginTargeted)
+    }
+
     /// Weight of each of so many images in what is climbed: 1 for a sum, 1 / N for a mean. With it in
     /// each place, a vector is the seed of [`gradient`](crate::ops::gradient).
     pub fn weight(self, images: u32) -> f32 {

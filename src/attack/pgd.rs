@@ -1,13 +1,13 @@
 //! Projected gradient steps (Madry et al. 2018, arXiv 1706.06083): attacks with a ball, contrastive
 //! images and samples without one.
 
-use super::forward::{Batch, Forward};
-use super::{Objective, program};
-use crate::Result;
+use super::forward::{Batch, Forward, check_radius, check_step};
+use super::{Attack, Found, Objective, Start, program};
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Program, Summary, Value};
-use crate::model::{DeviceWeights, Mode, Model};
+use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{Copy, Norm, PgdStep};
+use crate::{Error, Result};
 
 /// Whose statistics batch normalisation uses during an attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -24,11 +24,11 @@ pub enum Statistics {
 pub struct Pgd {
     /// Of step and ball.
     pub norm: Norm,
-    /// Radius of the ball around the start; infinite for none.
+    /// Radius of the ball around the start, 0 or more; infinite for none.
     pub eps: f32,
     /// Length of a step; negative to descend.
     pub step_size: f32,
-    /// Steps of [`Attack::attack`].
+    /// Steps of a whole attack.
     pub steps: u32,
     /// What is climbed.
     pub objective: Objective,
@@ -36,10 +36,32 @@ pub struct Pgd {
     pub statistics: Statistics,
 }
 
-/// An attack on batches of one size, made ready on a device. A step reads nothing back and makes nothing
-/// new.
+impl Pgd {
+    /// So many steps up the cross-entropy, each an eighth of the ball's radius long.
+    pub fn attack(norm: Norm, eps: f32, steps: u32) -> Self {
+        let (objective, statistics) = (Objective::CrossEntropy, Statistics::Frozen);
+        Self { norm, eps, step_size: eps / 8.0, steps, objective, statistics }
+    }
+
+    /// So many steps of this L2 length up the labels' logits, minus the joint energy, in no ball: samples of the labels.
+    pub fn sample(steps: u32, step_size: f32) -> Self {
+        let (norm, eps) = (Norm::L2, f32::INFINITY);
+        let (objective, statistics) = (Objective::Joint, Statistics::Frozen);
+        Self { norm, eps, step_size, steps, objective, statistics }
+    }
+}
+
+impl Default for Pgd {
+    /// An attack of 20 steps in the L2 ball of radius 0.5.
+    fn default() -> Self {
+        Self::attack(Norm::L2, 0.5, 20)
+    }
+}
+
+/// Projected gradient steps on batches of one size, made ready on a device. A step reads nothing back and makes nothing
+/// new. What the last step leaves is what it has come to; it does not look whether that is misnamed.
 #[derive(Debug)]
-pub struct Attack {
+pub struct PgdAttack {
     settings: Pgd,
     batch: Batch,
     step: Program,
@@ -47,17 +69,19 @@ pub struct Attack {
     objective: Value,
 }
 
-impl Attack {
-    /// Of `images` images of `side` by `side` pixels. `optimise`: see [`program`].
+impl PgdAttack {
+    /// For batches of this size. `optimise`: see [`program`].
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
-        [images, side]: [u32; 2],
+        size: BatchSize,
         settings: Pgd,
         optimise: bool,
     ) -> Result<Self> {
+        check_step(settings.step_size)?;
+        check_radius(settings.eps)?;
         let gpu = weights.gpu();
-        let batch = Batch::new(gpu, model, [images, side], settings.objective).await?;
+        let batch = Batch::new(gpu, model, size, settings.objective).await?;
         let mut graph = Graph::default();
         let mut updates = Vec::new();
         let mode = match settings.statistics {
@@ -80,65 +104,20 @@ impl Attack {
         Ok(Self { settings, batch, step, reset, objective: forward.objective })
     }
 
-    /// Sets the images, NCHW in \[0, 1\], and their labels. The steps are taken from these images, in a
-    /// ball around them. Err for other numbers than the attack was made for.
-    pub async fn start(&self, images: &[f32], labels: &[u32]) -> Result<()> {
-        self.batch.write(images, labels).await?;
-        self.reset.submit().await
-    }
-
-    /// The same with a ball around `origin`: a random start, or more steps from earlier results.
-    pub async fn start_from(&self, images: &[f32], origin: &[f32], labels: &[u32]) -> Result<()> {
-        self.batch.write(origin, labels).await?;
-        self.batch.gpu.write(&self.batch.images, images).await
-    }
-
-    /// The classes to go to, for objectives that have some beside the labels; they stay until the next call.
-    pub async fn aim(&self, targets: &[u32]) -> Result<()> {
-        self.batch.gpu.write(&self.batch.targets, targets).await
-    }
-
-    /// Takes steps in submissions of about 100 ms; `progress` is told how many are done after each and
-    /// may stop by an error.
-    pub async fn run(&self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {
-        self.step.run(steps, progress).await
-    }
-
-    /// All of it: start, the settings' number of steps, images.
-    pub async fn attack(&self, images: &[f32], labels: &[u32]) -> Result<Vec<f32>> {
-        self.start(images, labels).await?;
-        self.run(self.settings.steps, |_| Ok(())).await?;
-        self.images().await
-    }
-
-    /// The images as they are.
-    pub async fn images(&self) -> Result<Vec<f32>> {
-        self.batch.gpu.read(&self.batch.images).await
-    }
-
     /// What is climbed, of each image, before the last step.
     pub async fn objective(&self) -> Result<Vec<f32>> {
-        self.step.read(self.objective).await
+        self.batch.read_numbers(self.step.buffer(self.objective)?).await
     }
 
-    /// [`Attack::images`] and [`Attack::objective`] through one submission and one wait.
+    /// Images and what is climbed, through one submission and one wait.
     pub async fn state(&self) -> Result<(Vec<f32>, Vec<f32>)> {
         let buffers = [&self.batch.images, self.step.buffer(self.objective)?];
         let mut read = self.batch.gpu.read_all(&buffers).await?.into_iter();
         let mut next = || read.next().unwrap_or_default();
-        let (images, mut objective) = (next(), next());
-        objective.truncate(self.batch.shape.images() as usize);
+        let (mut images, mut objective) = (next(), next());
+        images.truncate(self.batch.count * self.batch.words());
+        objective.truncate(self.batch.count);
         Ok((images, objective))
-    }
-
-    /// The memory of the images, for programs that go on with them there.
-    pub fn image_buffer(&self) -> &Buffer {
-        &self.batch.images
-    }
-
-    /// The memory of the labels.
-    pub fn label_buffer(&self) -> &Buffer {
-        &self.batch.labels
     }
 
     /// The device it is on.
@@ -147,22 +126,59 @@ impl Attack {
     }
 
     /// A step, for hosts that record it into an encoder of their own.
-    pub fn program(&self) -> &Program {
-        &self.step
+    pub fn program(&mut self) -> &mut Program {
+        &mut self.step
     }
 
     /// The settings it was made with.
     pub fn settings(&self) -> &Pgd {
         &self.settings
     }
+}
 
-    /// GPU time of each launch of a step. Err without timestamps.
-    pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
+impl Attack for PgdAttack {
+    /// Err, too, for less than a whole batch where its statistics are looked at.
+    async fn start(&mut self, start: &Start<'_>) -> Result<()> {
+        let whole = self.batch.shape.images() as usize;
+        if self.settings.statistics == Statistics::Batch && start.labels.len() != whole {
+            let given = format!("{} images with the batch's statistics", start.labels.len());
+            return Err(Error::mismatch("attack", given, format_args!("a whole batch of {whole}")));
+        }
+        self.batch.write(start).await?;
+        self.reset.submit().await?;
+        self.batch.write_from(start).await
+    }
+
+    async fn run(&mut self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {
+        self.step.run(steps, progress).await
+    }
+
+    async fn images(&self) -> Result<Vec<f32>> {
+        self.batch.read(&self.batch.images).await
+    }
+
+    async fn found(&self) -> Result<Found> {
+        let images = self.images().await?;
+        Ok(Found { images, within: vec![true; self.batch.count], flat: 0 })
+    }
+
+    async fn profile(&mut self, repetitions: u32) -> Result<Vec<Timing>> {
         self.step.profile(repetitions).await
     }
 
-    /// What a step costs.
-    pub fn summary(&self) -> &Summary {
+    fn steps(&self) -> u32 {
+        self.settings.steps
+    }
+
+    fn image_buffer(&self) -> &Buffer {
+        &self.batch.images
+    }
+
+    fn label_buffer(&self) -> &Buffer {
+        &self.batch.labels
+    }
+
+    fn summary(&self) -> &Summary {
         self.step.summary()
     }
 }

@@ -1,12 +1,12 @@
 //! Square (Andriushchenko and others 2020, arXiv 1912.00049): a random search that needs no gradient, one pass a candidate.
 
 use super::draws::Draws;
-use super::forward::{Batch, Forward, buffers};
-use super::{Objective, program};
+use super::forward::{Batch, Forward, buffers, check_radius, within};
+use super::{Attack, Found, Objective, Start, program};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Program, Summary};
-use crate::model::{DeviceWeights, Mode, Model};
+use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{Fill, Norm, SquareStart, SquareStep, square_state};
 
 /// Settings of an attack; see [`SquareStart`] and [`SquareStep`] for what is done. The first squares take 0.8 of an image.
@@ -20,10 +20,19 @@ pub struct Square {
     pub queries: u32,
 }
 
-/// An attack on batches of one size, made ready on a device. A candidate reads nothing back and makes nothing new.
+impl Default for Square {
+    /// AutoAttack's 5,000 candidates in the L2 ball of radius 0.5.
+    fn default() -> Self {
+        Self { norm: Norm::L2, eps: 0.5, queries: 5000 }
+    }
+}
+
+/// An attack on batches of one size, made ready on a device. A step judges a candidate; it reads nothing back and makes nothing new.
 #[derive(Debug)]
 pub struct SquareAttack {
     settings: Square,
+    /// Candidates judged since the start.
+    judged: u32,
     /// Its images are the candidates.
     batch: Batch,
     draws: Draws,
@@ -34,16 +43,18 @@ pub struct SquareAttack {
 }
 
 impl SquareAttack {
-    /// Of `images` images of `side` by `side` pixels. `optimise`: see [`program`].
+    /// For batches of this size. `optimise`: see [`program`].
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
-        [images, side]: [u32; 2],
+        size: BatchSize,
         settings: Square,
         optimise: bool,
     ) -> Result<Self> {
+        check_radius(settings.eps)?;
         let gpu = weights.gpu();
-        let batch = Batch::new(gpu, model, [images, side], Objective::Margin).await?;
+        let batch = Batch::new(gpu, model, size, Objective::Margin).await?;
+        let images = size.images;
         let state_shape = square_state(images)?;
         let [best, state] = buffers(gpu, [batch.shape.elements(), state_shape.elements()]).await?;
         let draws = Draws::new(gpu, images).await?;
@@ -63,59 +74,75 @@ impl SquareAttack {
         let changing = [&forward.changing()[..], &[ids, control]].concat();
         let step = program(gpu, &graph, &[], &changing, &given, optimise).await?;
         let start = start(gpu, &batch, &draws, &state, settings).await?;
-        Ok(Self { settings, batch, draws, best, state, step, start })
-    }
-
-    /// Sets the images, NCHW in \[0, 1\], and their labels, and makes the first candidates: the same for the same seed,
-    /// stream and image's id, wherever it lies. Err for other numbers than the attack was made for.
-    pub async fn start(
-        &self,
-        images: &[f32],
-        [labels, ids]: [&[u32]; 2],
-        (seed, stream): (u64, u32),
-    ) -> Result<()> {
-        self.batch.write(images, labels).await?;
-        self.draws.write(ids, seed, stream).await?;
-        self.start.submit().await
-    }
-
-    /// Judges so many candidates in submissions of about 100 ms: the settings' queries and one for all of them. `progress`
-    /// is told how many are done after each and may stop by an error.
-    pub async fn run(
-        &self,
-        candidates: u32,
-        progress: impl FnMut(u32) -> Result<()>,
-    ) -> Result<()> {
-        self.step.run(candidates, progress).await
+        Ok(Self { settings, judged: 0, batch, draws, best, state, step, start })
     }
 
     /// The best margin of each image: it is misnamed from 0 on, and stays as it is from then on.
     pub async fn margins(&self) -> Result<Vec<f32>> {
-        Ok(self.batch.gpu.read(&self.state).await?.into_iter().step_by(2).collect())
-    }
-
-    /// The best candidate of each image.
-    pub async fn found(&self) -> Result<Vec<f32>> {
-        self.batch.gpu.read(&self.best).await
+        let state = self.batch.gpu.read(&self.state).await?;
+        Ok(state.into_iter().step_by(2).take(self.batch.count).collect())
     }
 
     /// The candidates to be judged next.
     pub async fn candidates(&self) -> Result<Vec<f32>> {
-        self.batch.gpu.read(&self.batch.images).await
+        self.batch.read(&self.batch.images).await
     }
 
     /// The settings it was made with.
     pub fn settings(&self) -> &Square {
         &self.settings
     }
+}
 
-    /// GPU time of each launch of a candidate. Err without timestamps.
-    pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
+impl Attack for SquareAttack {
+    /// The first candidates are the same for the same seed, stream and image's id, wherever it lies. Err for a start apart
+    /// from the images.
+    async fn start(&mut self, start: &Start<'_>) -> Result<()> {
+        start.begins_at_images("square")?;
+        self.batch.write(start).await?;
+        self.draws.write(start).await?;
+        self.judged = 0;
+        self.start.submit().await
+    }
+
+    /// Err, too, for more steps than the settings have left, by which the squares shrink.
+    async fn run(&mut self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {
+        self.judged = within("square", self.judged, steps, self.steps())?;
+        self.step.run(steps, progress).await
+    }
+
+    /// The best candidates.
+    async fn images(&self) -> Result<Vec<f32>> {
+        self.batch.read(&self.best).await
+    }
+
+    async fn found(&self) -> Result<Found> {
+        let images = self.images().await?;
+        Ok(Found { images, within: vec![true; self.batch.count], flat: 0 })
+    }
+
+    async fn done(&self) -> Result<bool> {
+        Ok(self.margins().await?.iter().all(|&margin| margin >= 0.0))
+    }
+
+    async fn profile(&mut self, repetitions: u32) -> Result<Vec<Timing>> {
         self.step.profile(repetitions).await
     }
 
-    /// What a candidate costs.
-    pub fn summary(&self) -> &Summary {
+    /// The settings' queries, and one for the first candidates.
+    fn steps(&self) -> u32 {
+        self.settings.queries + 1
+    }
+
+    fn image_buffer(&self) -> &Buffer {
+        &self.best
+    }
+
+    fn label_buffer(&self) -> &Buffer {
+        &self.batch.labels
+    }
+
+    fn summary(&self) -> &Summary {
         self.step.summary()
     }
 }

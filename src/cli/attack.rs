@@ -13,7 +13,7 @@ use super::exit::Failure;
 use super::model::Loaded;
 use super::session::Session;
 use super::stop::Stop;
-use crate::eval::{AutoAttack, PgdAttack, RobustAccuracy, State};
+use crate::eval::{AutoAttack, RestartedPgd, RobustAccuracy, State};
 use crate::model::checkpoint::{safetensors, write_atomically};
 use crate::model::{StateDict, Tensor};
 use crate::{Error, Result};
@@ -57,7 +57,7 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
 
 fn settings(args: &args::Attack) -> anyhow::Result<AutoAttack> {
     let eps = args.eps as f32;
-    let pgd = PgdAttack {
+    let pgd = RestartedPgd {
         steps: args.pgd_steps,
         step_size: args.pgd_step_size.map_or(eps / 8.0, |size| size as f32),
         restarts: args.pgd_restarts,

@@ -12,7 +12,7 @@ use super::session::Session;
 use crate::Result;
 use crate::data::photograph;
 use crate::eval::{Classifier, logsumexp};
-use crate::model::DeviceWeights;
+use crate::model::{BatchSize, DeviceWeights};
 
 /// Images at once.
 const BATCH: usize = 8;
@@ -26,7 +26,8 @@ pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
     let gpu = session.gpu()?;
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
     let batch = args.images.len().clamp(1, BATCH) as u32;
-    let classifier = block_on(Classifier::new(model, &weights, [batch, *side]))?;
+    let size = BatchSize { images: batch, side: *side };
+    let mut classifier = block_on(Classifier::new(model, &weights, size))?;
     if args.show_plan {
         return super::print(&format!("{batch} images at once\n{}\n", classifier.summary()));
     }

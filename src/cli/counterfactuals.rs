@@ -12,7 +12,7 @@ use super::model::Loaded;
 use super::session::Session;
 use crate::data::Prepared;
 use crate::eval::Counterfactuals;
-use crate::model::DeviceWeights;
+use crate::model::{BatchSize, DeviceWeights};
 use crate::train::{Event, Phase, Step};
 use crate::{Error, Result};
 
@@ -96,9 +96,9 @@ pub fn run(session: &Session, args: &args::Counterfactuals) -> anyhow::Result<()
     let steps = args.steps.unwrap_or(config.sample.steps.max(1));
     let step_size = args.step_size.unwrap_or(config.sample.step_size);
     let settings = (steps, step_size as f32);
-    let batch = [args.batch, *side];
-    let explainer =
-        block_on(Counterfactuals::new(model, &weights, batch, args.eps as f32, settings))?;
+    let size = BatchSize { images: args.batch, side: *side };
+    let mut explainer =
+        block_on(Counterfactuals::new(model, &weights, size, args.eps as f32, settings))?;
     let targets = targets(test.labels(), test.classes());
     let total = test.len() as u64;
     let bar = |progress: &mut super::Progress, done: usize, total: u64| {

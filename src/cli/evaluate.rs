@@ -8,10 +8,10 @@ use pollster::block_on;
 use super::args;
 use super::model::Loaded;
 use super::session::Session;
-use crate::attack::{Objective, Pgd, Statistics};
+use crate::attack::Pgd;
 use crate::data::{Part, Prepared, Source};
 use crate::eval::measure;
-use crate::model::DeviceWeights;
+use crate::model::{BatchSize, DeviceWeights};
 use crate::train::{Event, Material, Metrics, Phase, Step};
 use crate::{Error, Result};
 
@@ -29,21 +29,16 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
     let others = config.data.open_ood(model.channels())?;
     let others = others.batches("evaluation", config.seed, test.len())?.batch(0)?;
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
-    let settings = Pgd {
-        norm: args.norm.into(),
-        eps: args.eps as f32,
-        step_size: args.step_size.unwrap_or(args.eps / 8.0) as f32,
-        steps: args.steps,
-        objective: Objective::CrossEntropy,
-        statistics: Statistics::Frozen,
-    };
+    let attack = Pgd::attack(args.norm.into(), args.eps as f32, args.steps);
+    let step_size = args.step_size.map_or(attack.step_size, |size| size as f32);
+    let settings = Pgd { step_size, ..attack };
     let done = |done| {
         progress.event(&Event::Step(Step::new(Phase::Evaluate, done as u64, total)));
         Ok(())
     };
     let sets = (test.images(), test.labels());
-    let batch = [args.batch, *side];
-    let measured = block_on(measure(model, &weights, sets, &others.images, batch, settings, done))?;
+    let size = BatchSize { images: args.batch, side: *side };
+    let measured = block_on(measure(model, &weights, sets, &others.images, size, settings, done))?;
     progress.finish();
     let metrics = Metrics {
         clean_accuracy: Some(measured.clean_accuracy),

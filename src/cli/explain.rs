@@ -14,8 +14,8 @@ use super::session::Session;
 use crate::Result;
 use crate::data::photograph;
 use crate::eval::{Counterfactual, Counterfactuals};
-use crate::model::DeviceWeights;
 use crate::model::checkpoint::write_atomically;
+use crate::model::{BatchSize, DeviceWeights};
 
 /// Steps that the path shows.
 const COLUMNS: usize = 12;
@@ -33,8 +33,9 @@ pub fn run(session: &Session, args: &args::Explain) -> anyhow::Result<()> {
     let steps = args.steps.unwrap_or(config.sample.steps.max(1));
     let step_size = args.step_size.unwrap_or(config.sample.step_size) as f32;
     let eps = args.eps as f32;
-    let explainer =
-        block_on(Counterfactuals::new(model, &weights, [1, *side], eps, (steps, step_size)))?;
+    let one = BatchSize { images: 1, side: *side };
+    let mut explainer =
+        block_on(Counterfactuals::new(model, &weights, one, eps, (steps, step_size)))?;
     let ways = block_on(explainer.paths(&image, &[target]))?;
     let Some(way) = ways.first() else { return Ok(()) };
 

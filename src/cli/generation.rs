@@ -20,7 +20,7 @@ use crate::eval::{
     kernel_distance, sample,
 };
 use crate::gpu::Gpu;
-use crate::model::{Checkpoint, DeviceWeights, Extractor};
+use crate::model::{BatchSize, Checkpoint, DeviceWeights, Extractor};
 use crate::train::{Event, Phase, Step};
 use crate::{Error, Result};
 
@@ -87,7 +87,7 @@ impl Eyes {
         }
         let batch = self.batch.min(set.len() as u32).max(1);
         let size = [batch, set.channels, set.side];
-        let extraction = block_on(Extraction::new(&self.gpu, &self.checkpoint, size))?;
+        let mut extraction = block_on(Extraction::new(&self.gpu, &self.checkpoint, size))?;
         let seen = block_on(extraction.see(&set.images, progress))?;
         let features = Features::new(seen.features, self.extractor.width() as usize)?;
         let gaussian = Gaussian::of(&features)?;
@@ -290,7 +290,7 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
     let from = starts::images(&args.start, args.seed, count, data, model.channels())?;
     let labels: Vec<u32> = (0..args.count).map(|i| i % model.classes()).collect();
     let step_size = args.step_size.unwrap_or(config.sample.step_size);
-    let batch = [config.evaluate.batch.min(args.count), *side];
+    let size = BatchSize { images: config.evaluate.batch.min(args.count), side: *side };
     let name = eyes.extractor.distance_name();
     let mut text = format!("steps  {name:>9}  kernel distance  inception score\n");
     let mut best: Option<(f64, u32)> = None;
@@ -304,7 +304,7 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
         };
         let sets = (&from[..], &labels[..]);
         let made =
-            block_on(sample(model, &weights, sets, batch, (steps, step_size as f32), 0, done))?;
+            block_on(sample(model, &weights, sets, size, (steps, step_size as f32), 0, done))?;
         let set = ImageSet { images: made.images, channels: model.channels(), side: *side };
         let seen = watched(&eyes, &set, "samples", &mut progress)?;
         let near = real.nearness(&seen)?;

@@ -14,8 +14,8 @@ use super::session::Session;
 use super::stop::Stop;
 use super::{figures, starts};
 use crate::eval::{Sampling, sample};
-use crate::model::DeviceWeights;
 use crate::model::checkpoint::write_atomically;
+use crate::model::{BatchSize, DeviceWeights};
 use crate::train::{Event, Phase, Step};
 
 /// Samples in a row where all are of one class.
@@ -55,7 +55,7 @@ pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
     let total = u64::from(args.count);
     progress.event(&Event::Phase { phase: Phase::Sample, done: 0, total });
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
-    let batch = [config.evaluate.batch.min(args.count), *side];
+    let batch = BatchSize { images: config.evaluate.batch.min(args.count), side: *side };
     let done = |done| {
         progress.event(&Event::Step(Step::new(Phase::Sample, done as u64, total)));
         Ok(())
@@ -108,7 +108,8 @@ fn stream(
     let batch = config.evaluate.batch.min(args.count);
     let steps = args.steps.unwrap_or(config.sample.steps);
     let step_size = args.step_size.unwrap_or(config.sample.step_size) as f32;
-    let sampling = block_on(Sampling::new(model, &weights, [batch, *side], (steps, step_size)))?;
+    let batch_size = BatchSize { images: batch, side: *side };
+    let mut sampling = block_on(Sampling::new(model, &weights, batch_size, (steps, step_size)))?;
     let mut starts =
         starts::Starts::new(&args.start, args.seed, batch as usize, &config.data, size.channels)?;
     let mut done = 0;

@@ -1,10 +1,10 @@
 //! What each kind of case computes.
 
 use super::case::{Case, Results};
-use crate::attack::{Attack, Objective, Pgd, Statistics, program};
+use crate::attack::{Attack, Pgd, PgdAttack, Start, program};
 use crate::gpu::Gpu;
 use crate::graph::{Graph, Shape, Value};
-use crate::model::{Checkpoint, DeviceWeights, Metadata, Mode, Network, Weights};
+use crate::model::{BatchSize, Checkpoint, DeviceWeights, Metadata, Mode, Network, Weights};
 use crate::ops::{
     self, BatchNorm, BroadcastAdd, Conv2d, CrossEntropy, LogSumExp, Norm, PgdStep, PickLogit, Sum,
     UpdateRunningStats,
@@ -66,7 +66,7 @@ impl<'a> Sketch<'a> {
     async fn run(self, gpu: &Gpu, optimise: bool) -> Result<Results> {
         let (names, wanted): (Vec<_>, Vec<_>) = self.results.into_iter().unzip();
         let changing: Vec<_> = self.inputs.iter().map(|&(value, _)| value).collect();
-        let program = program(gpu, &self.graph, &wanted, &changing, &[], optimise).await?;
+        let mut program = program(gpu, &self.graph, &wanted, &changing, &[], optimise).await?;
         for &value in &wanted {
             let buffer = program.buffer(value)?;
             gpu.write(buffer, &vec![f32::NAN; buffer.words() as usize]).await?;
@@ -166,18 +166,11 @@ pub async fn evaluation(case: &Case, weights: &[u8], gpu: &Gpu, optimise: bool) 
 pub async fn trajectory(case: &Case, weights: &[u8], gpu: &Gpu, optimise: bool) -> Result<Results> {
     let (model, checkpoint) = network(case, weights)?;
     let (x, labels) = (case.tensor("in.x")?, &case.tensor("in.labels")?.words);
-    let settings = Pgd {
-        norm: Norm::L2,
-        eps: f32::INFINITY,
-        step_size: case.number("step_size"),
-        steps: case.number("steps") as u32,
-        objective: Objective::Joint,
-        statistics: Statistics::Frozen,
-    };
+    let settings = Pgd::sample(case.number("steps") as u32, case.number("step_size"));
     let weights = DeviceWeights::upload(gpu, &model.parameters(), &checkpoint.weights).await?;
-    let batch = [x.shape()?.images(), x.shape()?.width()];
-    let attack = Attack::new(&model, &weights, batch, settings, optimise).await?;
-    attack.start(x.numbers(), labels).await?;
+    let size = BatchSize { images: x.shape()?.images(), side: x.shape()?.width() };
+    let mut attack = PgdAttack::new(&model, &weights, size, settings, optimise).await?;
+    attack.start(&Start::new(x.numbers(), labels)).await?;
     let (mut path, mut objective) = (x.numbers().to_vec(), Vec::new());
     for _ in 0..settings.steps {
         attack.run(1, |_| Ok(())).await?;

@@ -3,10 +3,9 @@
 use super::picture::Picture;
 use super::slices::Slices;
 use super::{Budget, needs};
-use crate::attack::{Attack, Objective, Pgd, Statistics};
+use crate::attack::{Attack, Objective, Pgd, PgdAttack, Start};
 use crate::gpu::Buffer;
-use crate::graph::Shape;
-use crate::model::{DeviceWeights, Model};
+use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::Norm;
 use crate::{Error, Result};
 use std::fmt;
@@ -29,7 +28,7 @@ pub enum Attacking {}
 
 /// A batch of images that gradient steps move, recorded into the host's encoder: [`Sampler`] or [`Attacker`].
 pub struct Ascent<Kind> {
-    attack: Attack,
+    attack: PgdAttack,
     slices: Slices,
     picture: Picture,
     kind: PhantomData<fn() -> Kind>,
@@ -39,37 +38,32 @@ pub struct Ascent<Kind> {
 pub struct AscentBuilder<'a, Kind> {
     model: &'a dyn Model,
     weights: &'a DeviceWeights,
-    size: [u32; 2],
+    size: BatchSize,
     settings: Pgd,
     columns: u32,
     kind: PhantomData<fn() -> Kind>,
 }
 
 impl Ascent<Sampling> {
-    /// Of `images` images of `side` by `side` pixels. Unless told otherwise: 20 L2 steps of length 0.8, and no ball.
+    /// For batches of this size. Unless told otherwise: 20 L2 steps of length 0.8, and no ball.
     pub fn of<'a>(
         model: &'a dyn Model,
         weights: &'a DeviceWeights,
-        size: [u32; 2],
+        size: BatchSize,
     ) -> AscentBuilder<'a, Sampling> {
-        let (norm, eps, step_size, steps) = (Norm::L2, f32::INFINITY, 0.8, 20);
-        let (objective, statistics) = (Objective::Joint, Statistics::Frozen);
-        let settings = Pgd { norm, eps, step_size, steps, objective, statistics };
-        AscentBuilder::new(model, weights, size, settings)
+        AscentBuilder::new(model, weights, size, Pgd::sample(20, 0.8))
     }
 }
 
 impl Ascent<Attacking> {
-    /// Of `images` images of `side` by `side` pixels. Unless told otherwise: 10 L2 steps of length 0.1 up the
+    /// For batches of this size. Unless told otherwise: 10 L2 steps of length 0.1 up the
     /// cross-entropy, in a ball of radius 0.5.
     pub fn of<'a>(
         model: &'a dyn Model,
         weights: &'a DeviceWeights,
-        size: [u32; 2],
+        size: BatchSize,
     ) -> AscentBuilder<'a, Attacking> {
-        let (norm, eps, step_size, steps) = (Norm::L2, 0.5, 0.1, 10);
-        let (objective, statistics) = (Objective::CrossEntropy, Statistics::Frozen);
-        let settings = Pgd { norm, eps, step_size, steps, objective, statistics };
+        let settings = Pgd { step_size: 0.1, ..Pgd::attack(Norm::L2, 0.5, 10) };
         AscentBuilder::new(model, weights, size, settings)
     }
 }
@@ -78,10 +72,10 @@ impl<'a, Kind> AscentBuilder<'a, Kind> {
     fn new(
         model: &'a dyn Model,
         weights: &'a DeviceWeights,
-        size: [u32; 2],
+        size: BatchSize,
         settings: Pgd,
     ) -> Self {
-        let columns = f64::from(size[0]).sqrt().ceil() as u32;
+        let columns = f64::from(size.images).sqrt().ceil() as u32;
         Self { model, weights, size, settings, columns, kind: PhantomData }
     }
 
@@ -122,14 +116,13 @@ impl<'a, Kind> AscentBuilder<'a, Kind> {
         }
         let gpu = weights.gpu();
         needs::expect(gpu)?;
-        let attack = Attack::new(model, weights, size, settings, true).await?;
-        let [images, side] = size;
-        let shape = Shape::new(images, model.channels(), side, side)?;
+        let mut attack = PgdAttack::new(model, weights, size, settings, true).await?;
+        let shape = size.shape(model)?;
         let picture = Picture::new(gpu, (attack.image_buffer(), shape), columns).await?;
         // The images are zeros here and every label is class 0: any input takes as long.
         let slices = Slices::new(attack.program()).await?;
         let mut made = Ascent { attack, slices, picture, kind };
-        let (blank, labels) = (vec![0.0; shape.elements() as usize], vec![0; images as usize]);
+        let (blank, labels) = (vec![0.0; shape.elements() as usize], vec![0; size.images as usize]);
         made.start(&blank, &labels).await?;
         Ok(made)
     }
@@ -153,12 +146,13 @@ impl AscentBuilder<'_, Attacking> {
 
 impl<Kind> Ascent<Kind> {
     /// Begins anew: images NCHW in \[0, 1\], which are the centres of the balls too, and a label each: the class
-    /// to make, or the one to lead away from. Err for other numbers than this was built for, and on a lost
-    /// device.
+    /// to make, or the one to lead away from. Fewer than this was built for leave the others black. Err for more, for values
+    /// outside of \[0, 1\], for labels that are no classes, and on a lost device.
     ///
     /// The queue writes them ahead of what is submitted next, so submit or drop encoders recorded before.
     pub async fn start(&mut self, images: &[f32], labels: &[u32]) -> Result<()> {
-        self.attack.start_from(images, images, labels).await?;
+        let from = Some(images);
+        self.attack.start(&Start { from, ..Start::new(images, labels) }).await?;
         self.slices.restart();
         Ok(())
     }
@@ -170,7 +164,7 @@ impl<Kind> Ascent<Kind> {
     /// this order; after an encoder was dropped, start anew. Err on a lost device, with nothing recorded.
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Budget) -> Result<u32> {
         self.attack.gpu().alive()?;
-        let total = self.attack.settings().steps;
+        let total = self.attack.steps();
         let done = self.slices.record(self.attack.program(), encoder, budget, total);
         self.picture.record(encoder)?;
         Ok(done)
@@ -178,7 +172,7 @@ impl<Kind> Ascent<Kind> {
 
     /// Whether all steps are recorded.
     pub fn finished(&self) -> bool {
-        self.slices.done() >= self.attack.settings().steps
+        self.slices.done() >= self.attack.steps()
     }
 
     /// GPU time of one step, as it was measured when this was built.

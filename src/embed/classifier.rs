@@ -4,8 +4,8 @@ use super::slices::Slices;
 use super::{Budget, needs};
 use crate::attack::program;
 use crate::gpu::{Buffer, Gpu};
-use crate::graph::{Graph, Program, Shape, Value};
-use crate::model::{DeviceWeights, Mode, Model, Weights};
+use crate::graph::{Graph, Program, Value};
+use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
 use crate::ops::Softmax;
 use crate::{Error, Result};
 use std::fmt;
@@ -26,23 +26,23 @@ pub struct Classifier {
 pub struct ClassifierBuilder<'a> {
     model: &'a dyn Model,
     weights: &'a DeviceWeights,
-    size: [u32; 2],
+    size: BatchSize,
     images: Option<&'a Buffer>,
 }
 
 impl Classifier {
-    /// Of `images` images of `side` by `side` pixels.
+    /// For batches of this size.
     pub fn of<'a>(
         model: &'a dyn Model,
         weights: &'a DeviceWeights,
-        size: [u32; 2],
+        size: BatchSize,
     ) -> ClassifierBuilder<'a> {
         ClassifierBuilder { model, weights, size, images: None }
     }
 
     /// Replaces the images, NCHW in \[0, 1\], ahead of what is submitted next. Err for another number of values,
     /// and on a lost device.
-    pub async fn write(&self, images: &[f32]) -> Result<()> {
+    pub async fn write(&mut self, images: &[f32]) -> Result<()> {
         self.program.write(self.x, images).await
     }
 
@@ -51,7 +51,7 @@ impl Classifier {
     /// a whole pass (0: nothing). Err on a lost device, with nothing recorded.
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Budget) -> Result<bool> {
         self.gpu.alive()?;
-        let whole = self.slices.record(&self.program, encoder, budget, 1) == 1;
+        let whole = self.slices.record(&mut self.program, encoder, budget, 1) == 1;
         if whole {
             self.slices.restart();
         }
@@ -90,11 +90,11 @@ impl<'a> ClassifierBuilder<'a> {
 
     /// Allocates, compiles and measures the pace. Err as for [`AscentBuilder`](super::AscentBuilder::build).
     pub async fn build(self) -> Result<Classifier> {
-        let Self { model, weights, size: [images, side], images: buffer } = self;
+        let Self { model, weights, size, images: buffer } = self;
         let gpu = weights.gpu();
         needs::expect(gpu)?;
         let mut graph = Graph::default();
-        let shape = Shape::new(images, model.channels(), side, side)?;
+        let shape = size.shape(model)?;
         let x = graph.input(shape);
         let inputs = Weights::inputs(&mut graph, &model.parameters())?;
         let logits = model.logits(&mut graph, x, &inputs, Mode::Frozen)?;
@@ -107,8 +107,9 @@ impl<'a> ClassifierBuilder<'a> {
             }
             given.push((x, buffer.clone()));
         }
-        let program = program(gpu, &graph, &[logits, probabilities], &[x], &given, true).await?;
-        let slices = Slices::new(&program).await?;
+        let mut program =
+            program(gpu, &graph, &[logits, probabilities], &[x], &given, true).await?;
+        let slices = Slices::new(&mut program).await?;
         Ok(Classifier { gpu: gpu.clone(), program, slices, x, logits, probabilities })
     }
 }

@@ -50,7 +50,7 @@ impl Picture {
     }
 
     /// Appends the drawing of the images as they are then.
-    pub fn record(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+    pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         self.program.record(encoder);
         let layout = wgpu::TexelCopyBufferLayout {
             offset: 0,

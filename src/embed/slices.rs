@@ -31,7 +31,7 @@ pub(super) struct Slices {
 
 impl Slices {
     /// Measures the pace; the program's state is written to by that.
-    pub async fn new(program: &Program) -> Result<Self> {
+    pub async fn new(program: &mut Program) -> Result<Self> {
         Ok(Self { pace: program.measure().await?, done: 0, launch: 0 })
     }
 
@@ -43,7 +43,7 @@ impl Slices {
     /// Appends what the budget allows, up to `total` replays in all. Returns how many are recorded whole.
     pub fn record(
         &mut self,
-        program: &Program,
+        program: &mut Program,
         encoder: &mut wgpu::CommandEncoder,
         budget: Budget,
         total: u32,

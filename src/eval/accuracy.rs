@@ -3,41 +3,32 @@
 
 use super::{Classifier, argmax};
 use crate::Result;
-use crate::attack::{Attack, Pgd};
-use crate::model::{DeviceWeights, Model};
+use crate::attack::{Attack, Pgd, PgdAttack};
+use crate::model::{BatchSize, DeviceWeights, Model};
 
 /// The share of images whose largest logit is their label's.
-pub async fn accuracy(classifier: &Classifier, images: &[f32], labels: &[u32]) -> Result<f64> {
+pub async fn accuracy(classifier: &mut Classifier, images: &[f32], labels: &[u32]) -> Result<f64> {
     let logits = classifier.logits(images).await?;
     Ok(share_right(&argmax(&logits, classifier.classes()), labels))
 }
 
-/// The same after `settings` have attacked each image, in batches of `batch`. `progress` is told how many
+/// The same after `settings` have attacked each image, in batches of `size`. `progress` is told how many
 /// images are done.
 pub async fn pgd_accuracy(
     model: &dyn Model,
     weights: &DeviceWeights,
     (images, labels): (&[f32], &[u32]),
-    [batch, side]: [u32; 2],
+    size: BatchSize,
     settings: Pgd,
     mut progress: impl FnMut(usize) -> Result<()>,
 ) -> Result<f64> {
-    let words = (model.channels() * side * side) as usize;
-    let attack = Attack::new(model, weights, [batch, side], settings, true).await?;
-    let classifier = Classifier::new(model, weights, [batch, side]).await?;
-    let (mut named, batch) = (Vec::new(), batch as usize);
+    let words = size.words(model)?;
+    let mut attack = PgdAttack::new(model, weights, size, settings, true).await?;
+    let mut classifier = Classifier::new(model, weights, size).await?;
+    let (mut named, batch) = (Vec::new(), size.images as usize);
     for (part, part_labels) in images.chunks(batch * words).zip(labels.chunks(batch)) {
-        let mut x = part.to_vec();
-        let mut y = part_labels.to_vec();
-        x.resize(batch * words, 0.0);
-        y.resize(batch, 0);
-        attack.start(&x, &y).await?;
-        attack.run(settings.steps, |_| Ok(())).await?;
-        let attacked = attack.images().await?;
-        let logits = classifier.logits(&attacked).await?;
-        let mut classes = argmax(&logits, classifier.classes());
-        classes.truncate(part_labels.len());
-        named.extend(classes);
+        let attacked = attack.attack(part, part_labels).await?;
+        named.extend(argmax(&classifier.logits(&attacked).await?, classifier.classes()));
         progress(named.len())?;
     }
     Ok(share_right(&named, labels))

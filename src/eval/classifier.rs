@@ -1,8 +1,8 @@
 //! Logits of any number of images, in batches of one size.
 
 use crate::attack::program;
-use crate::graph::{Graph, Program, Shape, Summary, Value};
-use crate::model::{DeviceWeights, Mode, Model, Weights};
+use crate::graph::{Graph, Program, Summary, Value};
+use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
 use crate::{Error, Result};
 
 /// A network in frozen mode, made ready for batches of one size.
@@ -17,33 +17,22 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// For batches of `images` images of `side` by `side` pixels.
-    pub async fn new(
-        model: &dyn Model,
-        weights: &DeviceWeights,
-        [images, side]: [u32; 2],
-    ) -> Result<Self> {
+    /// For batches of this size.
+    pub async fn new(model: &dyn Model, weights: &DeviceWeights, size: BatchSize) -> Result<Self> {
         let mut graph = Graph::default();
-        let shape = Shape::new(images, model.channels(), side, side)?;
+        let shape = size.shape(model)?;
         let x = graph.input(shape);
         let inputs = Weights::inputs(&mut graph, &model.parameters())?;
         let logits = model.logits(&mut graph, x, &inputs, Mode::Frozen)?;
         let given = weights.bindings(&inputs)?;
         let program = program(weights.gpu(), &graph, &[logits], &[x], &given, true).await?;
-        let words = (shape.elements() / images) as usize;
-        Ok(Self {
-            program,
-            x,
-            logits,
-            batch: images as usize,
-            words,
-            classes: model.classes() as usize,
-        })
+        let (batch, words) = (size.images as usize, size.words(model)?);
+        Ok(Self { program, x, logits, batch, words, classes: model.classes() as usize })
     }
 
     /// Logits image by image, K each. `images` are whole images, NCHW in \[0, 1\]; the last batch is filled
     /// up with zeros that are not answered. Err for part of an image.
-    pub async fn logits(&self, images: &[f32]) -> Result<Vec<f32>> {
+    pub async fn logits(&mut self, images: &[f32]) -> Result<Vec<f32>> {
         if !images.len().is_multiple_of(self.words) {
             let given = format_args!("{} values", images.len());
             return Err(Error::mismatch(

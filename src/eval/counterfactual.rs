@@ -3,10 +3,9 @@
 
 use super::Classifier;
 use super::calibration::softmax;
-use crate::attack::{Attack, Objective, Pgd, Statistics};
-use crate::model::{DeviceWeights, Model};
-use crate::ops::Norm;
-use crate::{Error, Result};
+use crate::Result;
+use crate::attack::{Attack, Pgd, PgdAttack, Start};
+use crate::model::{BatchSize, DeviceWeights, Model};
 
 /// One image on its way to a class.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +19,7 @@ pub struct Counterfactual {
 /// An explainer of images of one size, in batches of one size.
 #[derive(Debug)]
 pub struct Counterfactuals {
-    attack: Attack,
+    attack: PgdAttack,
     classifier: Classifier,
     batch: usize,
     words: usize,
@@ -31,37 +30,28 @@ impl Counterfactuals {
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
-        [batch, side]: [u32; 2],
+        size: BatchSize,
         eps: f32,
         (steps, step_size): (u32, f32),
     ) -> Result<Self> {
-        let settings = Pgd {
-            norm: Norm::L2,
-            eps,
-            step_size,
-            steps,
-            objective: Objective::Joint,
-            statistics: Statistics::Frozen,
-        };
-        let attack = Attack::new(model, weights, [batch, side], settings, true).await?;
-        let classifier = Classifier::new(model, weights, [batch, side]).await?;
-        let words = (model.channels() * side * side) as usize;
-        Ok(Self { attack, classifier, batch: batch as usize, words })
+        let settings = Pgd { eps, ..Pgd::sample(steps, step_size) };
+        let attack = PgdAttack::new(model, weights, size, settings, true).await?;
+        let classifier = Classifier::new(model, weights, size).await?;
+        Ok(Self { attack, classifier, batch: size.images as usize, words: size.words(model)? })
     }
 
     /// The ways of at most a batch of images to a class each.
-    pub async fn paths(&self, images: &[f32], targets: &[u32]) -> Result<Vec<Counterfactual>> {
-        self.start(images, targets).await?;
+    pub async fn paths(&mut self, images: &[f32], targets: &[u32]) -> Result<Vec<Counterfactual>> {
+        self.attack.start(&Start::new(images, targets)).await?;
         let count = targets.len();
         let mut all = vec![Counterfactual { path: Vec::new(), probabilities: Vec::new() }; count];
-        for step in 0..=self.attack.settings().steps {
+        for step in 0..=self.attack.steps() {
             if step > 0 {
                 self.attack.run(1, |_| Ok(())).await?;
             }
             let now = self.attack.images().await?;
-            let now = now.get(..count * self.words).unwrap_or_default();
             let classes = self.classifier.classes();
-            let chances = softmax(&self.classifier.logits(now).await?, classes);
+            let chances = softmax(&self.classifier.logits(&now).await?, classes);
             for ((way, image), chances) in
                 all.iter_mut().zip(now.chunks(self.words)).zip(chances.chunks(classes))
             {
@@ -75,7 +65,7 @@ impl Counterfactuals {
     /// The ends alone, of any number of images, and the probability of each one's target there. `progress` is told how many
     /// are done.
     pub async fn ends(
-        &self,
+        &mut self,
         images: &[f32],
         targets: &[u32],
         mut progress: impl FnMut(usize) -> Result<()>,
@@ -84,10 +74,7 @@ impl Counterfactuals {
         for (part, part_targets) in
             images.chunks(self.batch * self.words).zip(targets.chunks(self.batch))
         {
-            self.start(part, part_targets).await?;
-            self.attack.run(self.attack.settings().steps, |_| Ok(())).await?;
-            let mut made = self.attack.images().await?;
-            made.truncate(part.len());
+            let made = self.attack.attack(part, part_targets).await?;
             let classes = self.classifier.classes();
             let chances = softmax(&self.classifier.logits(&made).await?, classes);
             let of = |(row, &target): (&[f64], &u32)| row.get(target as usize).copied();
@@ -96,23 +83,5 @@ impl Counterfactuals {
             progress(confidence.len())?;
         }
         Ok((ends, confidence))
-    }
-
-    /// Err for more than a batch, other numbers of images than targets, and for a target that is no class.
-    async fn start(&self, images: &[f32], targets: &[u32]) -> Result<()> {
-        let classes = self.classifier.classes();
-        let known = targets.iter().all(|&target| (target as usize) < classes);
-        if targets.len() > self.batch || images.len() != targets.len() * self.words || !known {
-            let given = format!("{} values for targets {targets:?}", images.len());
-            let wanted = format!(
-                "{} for each of at most {} targets, all below {classes}",
-                self.words, self.batch
-            );
-            return Err(Error::mismatch("counterfactuals", given, wanted));
-        }
-        let (mut x, mut y) = (images.to_vec(), targets.to_vec());
-        x.resize(self.batch * self.words, 0.0);
-        y.resize(self.batch, 0);
-        self.attack.start(&x, &y).await
     }
 }

@@ -64,7 +64,7 @@ impl Extraction {
 
     /// Of whole images, NCHW in \[0, 1\]; `progress` is told how many are done. Err for part of an image.
     pub async fn see(
-        &self,
+        &mut self,
         images: &[f32],
         mut progress: impl FnMut(usize) -> Result<()>,
     ) -> Result<Seen> {

@@ -3,7 +3,7 @@
 use super::{Classifier, accuracy, auroc, logsumexp, pgd_accuracy};
 use crate::Result;
 use crate::attack::Pgd;
-use crate::model::{DeviceWeights, Model};
+use crate::model::{BatchSize, DeviceWeights, Model};
 
 /// What a network is worth.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,17 +23,17 @@ pub async fn measure(
     weights: &DeviceWeights,
     (images, labels): (&[f32], &[u32]),
     others: &[f32],
-    batch: [u32; 2],
+    size: BatchSize,
     settings: Pgd,
     progress: impl FnMut(usize) -> Result<()>,
 ) -> Result<Measured> {
-    let classifier = Classifier::new(model, weights, batch).await?;
-    let clean_accuracy = accuracy(&classifier, images, labels).await?;
-    let scores = |logits: Vec<f32>| logsumexp(&logits, classifier.classes());
-    let real = scores(classifier.logits(images).await?);
-    let other = scores(classifier.logits(others).await?);
+    let mut classifier = Classifier::new(model, weights, size).await?;
+    let clean_accuracy = accuracy(&mut classifier, images, labels).await?;
+    let classes = classifier.classes();
+    let real = logsumexp(&classifier.logits(images).await?, classes);
+    let other = logsumexp(&classifier.logits(others).await?, classes);
     let ood_auroc = Some(auroc(&real, &other)).filter(|auroc| auroc.is_finite());
     let pgd_accuracy =
-        pgd_accuracy(model, weights, (images, labels), batch, settings, progress).await?;
+        pgd_accuracy(model, weights, (images, labels), size, settings, progress).await?;
     Ok(Measured { clean_accuracy, pgd_accuracy, ood_auroc })
 }

@@ -34,7 +34,7 @@ pub use inception_score::{InceptionScore, inception_score};
 pub use measure::{Measured, measure};
 pub use ood::{Detection, Hiding, Scores, detection};
 pub use robustness::{
-    AttackName, AttackResult, AutoAttack, Loss, PgdAttack, Point, Progress, RobustAccuracy, State,
-    Warning,
+    AttackName, AttackResult, AutoAttack, Loss, Point, Progress, RestartedPgd, RobustAccuracy,
+    State, Warning,
 };
 pub use sampler::{Samples, Sampling, sample};

@@ -2,8 +2,8 @@
 
 use super::{Classifier, auroc, confidences, false_positives_at_95, logsumexp};
 use crate::Result;
-use crate::attack::{Attack, Objective, Pgd, Statistics};
-use crate::model::{DeviceWeights, Model};
+use crate::attack::{Attack, Objective, Pgd, PgdAttack};
+use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::Norm;
 
 /// How well one score tells them apart.
@@ -59,34 +59,24 @@ impl Hiding {
         }
     }
 
-    /// The images after the attack, in batches of `batch`. `progress` is told how many are done.
+    /// The images after the attack, in batches of `size`. `progress` is told how many are done.
     pub async fn run(
         self,
         model: &dyn Model,
         weights: &DeviceWeights,
         images: &[f32],
-        [batch, side]: [u32; 2],
+        size: BatchSize,
         mut progress: impl FnMut(usize) -> Result<()>,
     ) -> Result<Vec<f32>> {
         let Self { eps, steps, step_size } = self;
-        let settings = Pgd {
-            norm: Norm::L2,
-            eps,
-            step_size,
-            steps,
-            objective: Objective::FromUniform,
-            statistics: Statistics::Frozen,
-        };
-        let attack = Attack::new(model, weights, [batch, side], settings, true).await?;
-        let words = (model.channels() * side * side) as usize;
-        let whole = batch as usize * words;
+        let objective = Objective::FromUniform;
+        let settings = Pgd { step_size, objective, ..Pgd::attack(Norm::L2, eps, steps) };
+        let mut attack = PgdAttack::new(model, weights, size, settings, true).await?;
+        let words = size.words(model)?;
         let mut hidden = Vec::with_capacity(images.len());
-        for part in images.chunks(whole) {
-            let mut x = part.to_vec();
-            x.resize(whole, 0.0);
-            let mut attacked = attack.attack(&x, &vec![0; batch as usize]).await?;
-            attacked.truncate(part.len());
-            hidden.extend(attacked);
+        for part in images.chunks(size.images as usize * words) {
+            let labels = vec![0; size.count(model, part)?];
+            hidden.extend(attack.attack(part, &labels).await?);
             progress(hidden.len() / words)?;
         }
         Ok(hidden)
@@ -95,7 +85,7 @@ impl Hiding {
 
 impl Classifier {
     /// Both scores of images.
-    pub async fn scores(&self, images: &[f32]) -> Result<Scores> {
+    pub async fn scores(&mut self, images: &[f32]) -> Result<Scores> {
         Ok(Scores::of(&self.logits(images).await?, self.classes()))
     }
 }

@@ -6,6 +6,9 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 
 /// A graph made ready on one device. Inputs that were not given a buffer have one of their own.
+///
+/// Whatever changes what lies in its buffers takes `&mut self`, so that two callers cannot mix their results: each thread
+/// has a program of its own. Buffers that several programs were given are for the caller to keep apart.
 #[derive(Debug)]
 pub struct Program {
     gpu: Gpu,
@@ -44,24 +47,24 @@ impl Program {
     }
 
     /// Submits one replay; does not wait.
-    pub async fn submit(&self) -> Result<()> {
+    pub async fn submit(&mut self) -> Result<()> {
         self.every.submit().await
     }
 
     /// Replays `times` times in submissions of about 100 ms, each waited for; `between` is called
     /// after each with the number done so far, and stops the loop by an error.
-    pub async fn run(&self, times: u32, between: impl FnMut(u32) -> Result<()>) -> Result<()> {
+    pub async fn run(&mut self, times: u32, between: impl FnMut(u32) -> Result<()>) -> Result<()> {
         self.every.run(times, between).await
     }
 
     /// Appends one replay to a caller's encoder; see [`Executor::record`].
-    pub fn record(&self, encoder: &mut CommandEncoder) {
+    pub fn record(&mut self, encoder: &mut CommandEncoder) {
         self.every.record(encoder);
     }
 
     /// Appends a part of one replay; see [`Executor::record_part`].
     pub fn record_part(
-        &self,
+        &mut self,
         encoder: &mut CommandEncoder,
         pace: &Pace,
         from: usize,
@@ -72,7 +75,7 @@ impl Program {
     }
 
     /// How long a replay and its launches take; see [`Executor::measure`].
-    pub async fn measure(&self) -> Result<Pace> {
+    pub async fn measure(&mut self) -> Result<Pace> {
         self.every.measure().await
     }
 
@@ -82,7 +85,7 @@ impl Program {
     }
 
     /// Replaces an input's contents. Err for values that nodes make, and for another length.
-    pub async fn write<T: bytemuck::Pod>(&self, value: Value, data: &[T]) -> Result<()> {
+    pub async fn write<T: bytemuck::Pod>(&mut self, value: Value, data: &[T]) -> Result<()> {
         if !self.plan.inputs().any(|input| input == value) {
             let given = format_args!("value {}", value.0);
             return Err(Error::mismatch("write", given, "an input that is used"));
@@ -112,7 +115,7 @@ impl Program {
     }
 
     /// GPU time of each launch. Err without timestamps.
-    pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
+    pub async fn profile(&mut self, repetitions: u32) -> Result<Vec<Timing>> {
         self.every.profile(repetitions).await
     }
 }

@@ -4,6 +4,7 @@
 //! those are in a [`StateDict`] on the host or in [`DeviceWeights`], which several programs share.
 
 mod architecture;
+mod batch_size;
 pub mod checkpoint;
 mod convnext;
 mod device;
@@ -22,6 +23,7 @@ mod state_dict;
 mod wide_resnet;
 
 pub use architecture::Model;
+pub use batch_size::BatchSize;
 pub use checkpoint::Checkpoint;
 pub use convnext::{ConvNext, ConvNextBlock, push_stem};
 pub use device::DeviceWeights;

@@ -2,10 +2,9 @@
 
 use super::run::{tell, train_judge};
 use super::{Config, Event, Flow, Material, Metrics, Observer, Outcome, Phase, RunFolder, Step};
-use crate::attack::{Objective, Pgd, Statistics};
 use crate::eval::{Classifier, Samples, accuracy, argmax, measure, sample};
 use crate::gpu::Gpu;
-use crate::model::{Checkpoint, DeviceWeights};
+use crate::model::{BatchSize, Checkpoint, DeviceWeights};
 use crate::{Error, Result};
 use std::time::Instant;
 
@@ -65,7 +64,7 @@ pub async fn assess(
         Ok(images)
     };
     let starts = ood("sample-starts", count)?;
-    let batch = [config.evaluate.batch, side];
+    let batch = BatchSize { images: config.evaluate.batch, side };
     if tell(folder, observer, &phase(Phase::Sample, count))? == Flow::Stop {
         return Ok(None);
     }
@@ -89,14 +88,7 @@ pub async fn assess(
         return Ok(None);
     }
     let others = ood("evaluation", count)?;
-    let settings = Pgd {
-        norm: config.evaluate.norm,
-        eps: config.evaluate.eps as f32,
-        step_size: config.evaluate.step_size() as f32,
-        steps: config.evaluate.steps,
-        objective: Objective::CrossEntropy,
-        statistics: Statistics::Frozen,
-    };
+    let settings = config.evaluate.attack();
     let progress = |done| go_on(folder, observer, Phase::Evaluate, done, count);
     let measuring =
         measure(model, &weights, (images, test_labels), &others, batch, settings, progress);
@@ -113,11 +105,11 @@ pub async fn assess(
             return Ok(None);
         };
         let judging = DeviceWeights::upload(gpu, &model.parameters(), &trained.weights).await?;
-        let classifier = Classifier::new(model, &judging, batch).await?;
+        let mut classifier = Classifier::new(model, &judging, batch).await?;
         let named = argmax(&classifier.logits(&samples.images).await?, classifier.classes());
         let agree = named.iter().zip(&labels).filter(|(named, label)| named == label).count();
         metrics.judge_agreement = Some(agree as f64 / labels.len().max(1) as f64);
-        let accuracy = accuracy(&classifier, images, test_labels).await?;
+        let accuracy = accuracy(&mut classifier, images, test_labels).await?;
         metrics.more.insert("judge_accuracy".into(), accuracy.into());
         metrics.seconds_judge = Some(began.elapsed().as_secs_f64());
         judge = Some(trained);

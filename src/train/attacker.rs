@@ -1,80 +1,74 @@
 //! Where an iteration's classified images come from: the attacks of stage 1's objectives and stage 2's classifier.
 
 use super::{Attack as AttackKind, Learner, Objective, Stage1};
+use crate::Result;
 use crate::attack::{
-    Attack, Divergence, DivergenceAttack, MomentumAttack, MomentumPgd, Objective as Climbed, Pgd,
+    AnyAttack, Attack, Divergence, MomentumPgd, Objective as Climbed, Pgd, Settings, Start,
     Statistics,
 };
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::Summary;
-use crate::{Error, Result};
+use crate::model::BatchSize;
 
-/// An attack that leaves its images on the device.
+/// What leaves classified images on the device.
 #[derive(Debug)]
 pub(super) enum Attacker {
-    Pgd(Box<Attack>),
-    Momentum(Box<MomentumAttack>),
-    Divergence(Box<DivergenceAttack>),
-    /// Images as they are.
-    None {
-        images: Buffer,
-        labels: Buffer,
-    },
+    /// Attacked.
+    Attack(AnyAttack),
+    /// As they are.
+    None { images: Buffer, labels: Buffer },
 }
 
 impl Attacker {
-    pub async fn pgd(learner: &Learner, batch: [u32; 2], settings: Pgd) -> Result<Self> {
-        let attack = Attack::new(&learner.model, &learner.live, batch, settings, true).await?;
-        Ok(Self::Pgd(Box::new(attack)))
+    /// An attack on the weights under training.
+    pub async fn new(
+        learner: &Learner,
+        size: BatchSize,
+        settings: impl Into<Settings>,
+    ) -> Result<Self> {
+        let Learner { model, live, .. } = learner;
+        Ok(Self::Attack(AnyAttack::new(model, live, size, settings, true).await?))
     }
 
     /// As the objective and the stage say.
     pub async fn stage1(
         learner: &Learner,
-        batch: [u32; 2],
+        size: BatchSize,
         stage: &Stage1,
         objective: Objective,
     ) -> Result<Self> {
         let (norm, eps, step_size, steps) =
             (stage.norm, stage.eps as f32, stage.step_size as f32, stage.steps);
-        let Learner { model, live, .. } = learner;
         if objective == Objective::Trades {
-            let settings = Divergence { norm, eps, step_size, steps };
-            let attack = DivergenceAttack::new(model, live, batch, settings, true).await?;
-            return Ok(Self::Divergence(Box::new(attack)));
+            return Self::new(learner, size, Divergence { norm, eps, step_size, steps }).await;
         }
-        let objective = Climbed::CrossEntropy;
+        let (objective, statistics) = (Climbed::CrossEntropy, Statistics::Frozen);
         match stage.attack {
-            _ if steps == 0 => Self::none(learner, batch).await,
+            _ if steps == 0 => Self::none(learner, size).await,
             AttackKind::Pgd => {
-                let statistics = Statistics::Frozen;
                 let settings = Pgd { norm, eps, step_size, steps, objective, statistics };
-                Self::pgd(learner, batch, settings).await
+                Self::new(learner, size, settings).await
             }
             AttackKind::MomentumBest => {
                 let settings =
                     MomentumPgd { norm, eps, step_size, steps, momentum: 0.9, objective };
-                let attack = MomentumAttack::new(model, live, batch, settings, true);
-                Ok(Self::Momentum(Box::new(attack.await?)))
+                Self::new(learner, size, settings).await
             }
         }
     }
 
-    pub async fn none(learner: &Learner, [images, side]: [u32; 2]) -> Result<Self> {
-        let words = images * learner.model.channels() * side * side;
-        let made = learner.live.gpu().allocate(&[words, images]).await?;
-        match <[Buffer; 2]>::try_from(made) {
-            Ok([images, labels]) => Ok(Self::None { images, labels }),
-            Err(_) => Err(Error::mismatch("training", "no buffers", "two")),
-        }
+    pub async fn none(learner: &Learner, size: BatchSize) -> Result<Self> {
+        let gpu = learner.live.gpu();
+        let words = size.shape(&learner.model)?.elements();
+        let images = gpu.upload(&vec![0.0f32; words as usize]).await?;
+        let labels = gpu.upload(&vec![0u32; size.images as usize]).await?;
+        Ok(Self::None { images, labels })
     }
 
     /// What a step costs; nothing where there is none.
     pub fn summary(&self) -> Option<&Summary> {
         match self {
-            Self::Pgd(attack) => Some(attack.summary()),
-            Self::Momentum(attack) => Some(attack.summary()),
-            Self::Divergence(attack) => Some(attack.summary()),
+            Self::Attack(attack) => Some(attack.summary()),
             Self::None { .. } => None,
         }
     }
@@ -82,30 +76,23 @@ impl Attacker {
     /// Of the attacked images and their labels.
     pub fn buffers(&self) -> (&Buffer, &Buffer) {
         match self {
-            Self::Pgd(attack) => (attack.image_buffer(), attack.label_buffer()),
-            Self::Momentum(attack) => (attack.image_buffer(), attack.label_buffer()),
-            Self::Divergence(attack) => (attack.image_buffer(), attack.label_buffer()),
+            Self::Attack(attack) => (attack.image_buffer(), attack.label_buffer()),
             Self::None { images, labels } => (images, labels),
         }
     }
 
     /// Leaves the attacked images in the buffer. `draw` is the seed and the place of what is random in it.
     pub async fn run(
-        &self,
+        &mut self,
         gpu: &Gpu,
         (images, labels): (&[f32], &[u32]),
-        draw: (u64, u64),
+        (seed, stream): (u64, u32),
     ) -> Result<()> {
         match self {
-            Self::Pgd(attack) => {
-                attack.start(images, labels).await?;
-                attack.run(attack.settings().steps, |_| Ok(())).await
+            Self::Attack(attack) => {
+                attack.start(&Start { seed, stream, ..Start::new(images, labels) }).await?;
+                attack.run(attack.steps(), |_| Ok(())).await
             }
-            Self::Momentum(attack) => {
-                attack.start(images, labels).await?;
-                attack.run(attack.settings().steps, |_| Ok(())).await
-            }
-            Self::Divergence(attack) => attack.run(images, labels, draw).await,
             Self::None { images: buffer, labels: label_buffer } => {
                 gpu.write(buffer, images).await?;
                 gpu.write(label_buffer, labels).await

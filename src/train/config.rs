@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use super::tables::{Jem, Objective, OptimiserName, Ratio, ScoreName, Stop, Trades, Validate};
 use super::{Optimiser, presets};
+use crate::attack::Pgd;
 use crate::data::{Augment, Fit, Ood, OodImages, Pictures};
 use crate::ops::Norm;
 use crate::{Error, Result};
@@ -356,6 +357,12 @@ impl Evaluate {
     /// Length of an attack's step.
     pub fn step_size(&self) -> f64 {
         self.step_size.unwrap_or(self.eps / 8.0)
+    }
+
+    /// The attack that accuracy is measured under.
+    pub fn attack(&self) -> Pgd {
+        let step_size = self.step_size() as f32;
+        Pgd { step_size, ..Pgd::attack(self.norm, self.eps as f32, self.steps) }
     }
 }
 

@@ -6,7 +6,7 @@ use super::learner::trained;
 use crate::attack::program;
 use crate::gpu::{Buffer, Timing};
 use crate::graph::{Graph, Program, Shape, Summary, Value};
-use crate::model::{Mode, RunningUpdate, Weights};
+use crate::model::{BatchSize, Mode, RunningUpdate, Weights};
 use crate::ops::{
     self, Accumulate, Add, BceWithLogits, Concat, CrossEntropy, ImageDot, Images, LogSumExp,
     PickLogit, Scale, Softmax, Sum, r1,
@@ -122,7 +122,7 @@ pub struct Sources<'a> {
     /// out-of-distribution images, whose labels are not read.
     pub contrastive: Option<(&'a Buffer, &'a Buffer)>,
     /// Of each of them.
-    pub batch: [u32; 2],
+    pub batch: BatchSize,
 }
 
 /// A program that leaves the gradients of a batch's loss in a learner.
@@ -201,7 +201,7 @@ impl Update {
     /// each other.
     pub async fn dual(learner: &Learner, sources: Sources<'_>, loss: Dual) -> Result<Self> {
         let mut sketch = Sketch::new(learner, sources)?;
-        let [images, _] = sources.batch;
+        let images = sources.batch.images;
         let real = sketch.images(None)?;
         let (contrastive, labels) = sketch.contrastive(sources)?;
         let (attacked, attacked_labels) = sketch.classified(sources)?;
@@ -250,7 +250,7 @@ impl Update {
             let penalty = r1(graph, scores, seed, real)?;
             sketch.term(Term::R1, penalty, loss.r1)?;
         }
-        let update = sketch.finish(learner, classified, Some(joint), Some(real)).await?;
+        let mut update = sketch.finish(learner, classified, Some(joint), Some(real)).await?;
         let mut wanted = vec![1.0f32; images as usize];
         if let Some(ones) = ones {
             update.program.write(ones, &wanted).await?;
@@ -263,7 +263,7 @@ impl Update {
     }
 
     /// The real images of the next step of stage 2. Their labels are those of the contrastive ones.
-    pub async fn write_real(&self, images: &[f32]) -> Result<()> {
+    pub async fn write_real(&mut self, images: &[f32]) -> Result<()> {
         match self.real {
             Some(real) => self.program.write(real, images).await,
             None => Err(Error::mismatch("stage 1", "real images", "none")),
@@ -272,7 +272,7 @@ impl Update {
 
     /// Leaves in the learner the gradients for the images as they lie in their buffers, as part `part` of `parts` equal
     /// ones of a batch: they are divided by `parts`, and added to the gradients of the parts before. Does not wait.
-    pub async fn gradients(&self, part: u32, parts: u32) -> Result<()> {
+    pub async fn gradients(&mut self, part: u32, parts: u32) -> Result<()> {
         let keep = if part == 0 { 0.0 } else { 1.0 };
         self.program.write(self.control, &[keep, 1.0 / parts as f32]).await?;
         self.program.submit().await
@@ -290,14 +290,14 @@ impl Update {
     }
 
     /// Gradients of one whole batch, an optimiser step, and what it reports.
-    pub async fn step(&self, learner: &mut Learner, learning_rate: f64) -> Result<Report> {
+    pub async fn step(&mut self, learner: &mut Learner, learning_rate: f64) -> Result<Report> {
         self.gradients(0, 1).await?;
         learner.step(learning_rate).await?;
         self.report().await
     }
 
     /// GPU time of each launch of a pass. Err without timestamps.
-    pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
+    pub async fn profile(&mut self, repetitions: u32) -> Result<Vec<Timing>> {
         self.program.profile(repetitions).await
     }
 
@@ -323,8 +323,7 @@ impl Sketch {
     fn new(learner: &Learner, sources: Sources<'_>) -> Result<Self> {
         let mut graph = Graph::default();
         let weights = Weights::inputs(&mut graph, &learner.model.parameters())?;
-        let [images, side] = sources.batch;
-        let batch = Shape::new(images, learner.model.channels(), side, side)?;
+        let batch = sources.batch.shape(&learner.model)?;
         let given = learner.live.bindings(&weights)?;
         // Between replays the optimiser changes them.
         let changing = weights.iter().map(|(_, value)| value).collect();
@@ -423,7 +422,7 @@ impl Sketch {
         let read = terms.iter().map(|(_, value)| *value).chain([logits]).chain(joint);
         let read: Vec<_> = read.collect();
         let gpu = learner.live.gpu();
-        let program = program(gpu, &graph, &read, &changing, &given, true).await?;
+        let mut program = program(gpu, &graph, &read, &changing, &given, true).await?;
         program.write(seed, &[1.0f32]).await?;
         Ok(Update { program, control, terms, logits, joint, real })
     }

@@ -2,9 +2,10 @@
 //! chosen by.
 
 use super::{Config, Learner, Material};
-use crate::attack::{Attack, Objective, Pgd, Statistics};
+use crate::attack::{Attack, PgdAttack};
 use crate::data::Prepared;
 use crate::eval::{Classifier, argmax};
+use crate::model::BatchSize;
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Validator {
     classifier: Classifier,
-    attack: Attack,
+    attack: PgdAttack,
     images: Arc<Prepared>,
     count: usize,
     batch: usize,
@@ -22,19 +23,12 @@ impl Validator {
     /// Of `[evaluate]`'s attack on at most as many images as that takes.
     pub async fn new(config: &Config, material: &Material, learner: &Learner) -> Result<Self> {
         let evaluate = &config.evaluate;
-        let settings = Pgd {
-            norm: evaluate.norm,
-            eps: evaluate.eps as f32,
-            step_size: evaluate.step_size() as f32,
-            steps: evaluate.steps,
-            objective: Objective::CrossEntropy,
-            statistics: Statistics::Frozen,
-        };
-        let (sizes, Learner { model, average, .. }) = ([evaluate.batch, config.data.side], learner);
+        let Learner { model, average, .. } = learner;
+        let size = BatchSize { images: evaluate.batch, side: config.data.side };
         let images = material.validation.clone();
         Ok(Self {
-            classifier: Classifier::new(model, average, sizes).await?,
-            attack: Attack::new(model, average, sizes, settings, true).await?,
+            classifier: Classifier::new(model, average, size).await?,
+            attack: PgdAttack::new(model, average, size, evaluate.attack(), true).await?,
             count: images.len().min(evaluate.images as usize),
             images,
             batch: evaluate.batch as usize,
@@ -42,20 +36,17 @@ impl Validator {
     }
 
     /// Shares of images named rightly: clean, and attacked.
-    pub async fn measure(&self) -> Result<[f64; 2]> {
+    pub async fn measure(&mut self) -> Result<[f64; 2]> {
         let mut right = [0_usize; 2];
         for first in (0..self.count).step_by(self.batch.max(1)) {
             let range = first..(first + self.batch).min(self.count);
             let none = || Error::mismatch("validation", "no image", "one of each number");
             let labels = self.images.labels().get(range.clone()).ok_or_else(none)?;
-            let (mut images, mut filled) = (Vec::new(), labels.to_vec());
+            let mut images = Vec::new();
             for index in range {
                 images.extend_from_slice(self.images.image(index).ok_or_else(none)?);
             }
-            let len = images.len() / labels.len().max(1);
-            images.resize(self.batch * len, 0.0);
-            filled.resize(self.batch, 0);
-            let attacked = self.attack.attack(&images, &filled).await?;
+            let attacked = self.attack.attack(&images, labels).await?;
             for (right, images) in right.iter_mut().zip([&images, &attacked]) {
                 let logits = self.classifier.logits(images).await?;
                 let named = argmax(&logits, self.classifier.classes());

@@ -7,8 +7,10 @@
     reason = "a test may fail so"
 )]
 
+mod callers;
 mod checkpoints;
 mod geometry;
+mod made;
 
 use std::path::Path;
 use std::process::{Command, Output};

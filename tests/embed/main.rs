@@ -12,18 +12,17 @@
 mod examples;
 
 use lapidary::Error;
-use lapidary::attack::{Attack, Objective, Pgd, Statistics};
+use lapidary::attack::{Attack, Pgd, PgdAttack};
 use lapidary::embed::{
     Attacker, Budget, Classifier, Filtering, Gpu, Preferences, Sampler, check, required_features,
 };
-use lapidary::model::{Checkpoint, DeviceWeights, Network};
-use lapidary::ops::Norm;
+use lapidary::model::{BatchSize, Checkpoint, DeviceWeights, Network};
 use lapidary::wgpu;
 use pollster::block_on;
 use std::time::Duration;
 
 const SIDE: u32 = 16;
-const SIZE: [u32; 2] = [3, SIDE];
+const SIZE: BatchSize = BatchSize { images: 3, side: SIDE };
 const WORDS: usize = (3 * SIDE * SIDE) as usize;
 
 /// A host's device: WebGPU's default limits, no features.
@@ -89,7 +88,7 @@ fn main_types_go_between_threads() {
     both::<Sampler>();
     both::<Attacker>();
     both::<Classifier>();
-    both::<Attack>();
+    both::<PgdAttack>();
     both::<DeviceWeights>();
     both::<Network>();
     both::<Checkpoint>();
@@ -104,11 +103,10 @@ fn slices_are_whole_steps() {
     let host = Host::default();
     let demo = demo();
     let weights = upload(&host, &demo);
-    let (norm, eps, step_size, steps) = (Norm::L2, f32::INFINITY, 0.5, 6);
-    let (objective, statistics) = (Objective::Joint, Statistics::Frozen);
-    let settings = Pgd { norm, eps, step_size, steps, objective, statistics };
     let (wanted, mut sampler) = block_on(async {
-        let alone = Attack::new(&demo.0, &weights, SIZE, settings, true).await.unwrap();
+        let settings = Pgd::sample(6, 0.5);
+        let alone = PgdAttack::new(&demo.0, &weights, SIZE, settings, true);
+        let mut alone = alone.await.unwrap();
         let wanted = alone.attack(&starts(0), &[7, 8, 9]).await.unwrap();
         let sampler = Sampler::of(&demo.0, &weights, SIZE).step_size(0.5).steps(6);
         (wanted, sampler.build().await.unwrap())
@@ -189,7 +187,7 @@ fn swapped_weights_are_packed_anew() {
     let upload =
         |weights| block_on(DeviceWeights::upload(&host.gpu, &parameters, weights)).unwrap();
     let make = |weights| {
-        let classifier = block_on(Classifier::of(&model, weights, SIZE).build()).unwrap();
+        let mut classifier = block_on(Classifier::of(&model, weights, SIZE).build()).unwrap();
         block_on(classifier.write(&starts(0))).unwrap();
         classifier
     };
@@ -454,7 +452,7 @@ fn settings_out_of_range_are_refused() {
         block_on(of(SIZE).columns(0).build()).map(drop),
         block_on(of(SIZE).columns(u32::MAX).build()).map(drop),
         block_on(of(SIZE).columns(1000).build()).map(drop),
-        block_on(of([0, SIDE]).build()).map(drop),
+        block_on(of(BatchSize { images: 0, ..SIZE }).build()).map(drop),
         block_on(attacker().eps(-1.0).build()).map(drop),
         block_on(attacker().eps(f32::NAN).build()).map(drop),
     ];

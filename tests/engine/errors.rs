@@ -231,7 +231,7 @@ fn buffers_of_another_size() {
         mismatch(made.map(drop), &["119 words", "120"]);
         mismatch(gpu().write(&short, &[0.0f32; 118]).await, &["472 bytes", "476"]);
 
-        let program = Program::new(gpu(), &graph, &[y], &[x, z], &[]).await.unwrap();
+        let mut program = Program::new(gpu(), &graph, &[y], &[x, z], &[]).await.unwrap();
         mismatch(program.write(x, &[0.0f32; 121]).await, &["484 bytes", "480"]);
         mismatch(program.write(y, &[0.0f32; 120]).await, &["write", "an input"]);
         mismatch(program.write(unused, &[0.0f32]).await, &["write", "an input"]);

@@ -3,11 +3,11 @@
 
 use crate::net::{Net, Setting, weights};
 use crate::{gpu, own_gpu};
-use lapidary::attack::{Attack, Objective, Pgd, Statistics};
+use lapidary::attack::{Attack, Objective, Pgd, PgdAttack};
 use lapidary::gpu::Counts;
 use lapidary::graph::{Graph, Program, Value};
-use lapidary::model::{Activation, DeviceWeights};
-use lapidary::ops::{Copy, Norm};
+use lapidary::model::{Activation, BatchSize, DeviceWeights};
+use lapidary::ops::Copy;
 use pollster::block_on;
 
 const SETTING: Setting =
@@ -40,10 +40,12 @@ fn sharing_changes_no_bit() {
                 let weights = weights(&model, 5);
                 let weights =
                     DeviceWeights::upload(gpu(), &model.parameters(), &weights).await.unwrap();
-                let program = net.program(&graph, keep, &weights).await.unwrap();
+                let mut program = net.program(&graph, keep, &weights).await.unwrap();
                 let mut found = Vec::new();
                 for batch in 1..4 {
-                    found.push(bits(net.replay(&program, SETTING, batch, &wanted).await.unwrap()));
+                    found.push(bits(
+                        net.replay(&mut program, SETTING, batch, &wanted).await.unwrap(),
+                    ));
                 }
                 let after = weights.download().await.unwrap();
                 (found, after, program.summary().clone())
@@ -71,19 +73,19 @@ fn kept_copies_follow_the_weights() {
     block_on(async {
         let [first, second] = [5, 6].map(|seed| weights(&model, seed));
         let on_device = DeviceWeights::upload(&gpu, &parameters, &first).await.unwrap();
-        let program = net.program(&graph, &values, &on_device).await.unwrap();
+        let mut program = net.program(&graph, &values, &on_device).await.unwrap();
         assert!(program.summary().dispatches_once > 0);
-        let before = bits(net.replay(&program, SETTING, 1, &values).await.unwrap());
+        let before = bits(net.replay(&mut program, SETTING, 1, &values).await.unwrap());
         let fresh = DeviceWeights::upload(&gpu, &parameters, &second).await.unwrap();
-        let other = net.program(&graph, &values, &fresh).await.unwrap();
-        let wanted = bits(net.replay(&other, SETTING, 1, &values).await.unwrap());
+        let mut other = net.program(&graph, &values, &fresh).await.unwrap();
+        let wanted = bits(net.replay(&mut other, SETTING, 1, &values).await.unwrap());
         assert_ne!(before, wanted);
 
         // By the host.
         on_device.write(&second).await.unwrap();
-        assert_eq!(bits(net.replay(&program, SETTING, 1, &values).await.unwrap()), wanted);
+        assert_eq!(bits(net.replay(&mut program, SETTING, 1, &values).await.unwrap()), wanted);
         on_device.write(&first).await.unwrap();
-        assert_eq!(bits(net.replay(&program, SETTING, 1, &values).await.unwrap()), before);
+        assert_eq!(bits(net.replay(&mut program, SETTING, 1, &values).await.unwrap()), before);
 
         // By another program, as an optimiser does.
         let mut copies = Graph::default();
@@ -95,7 +97,7 @@ fn kept_copies_follow_the_weights() {
             given.push((from, fresh.buffer(&parameter.name).unwrap().clone()));
             given.push((to, on_device.buffer(&parameter.name).unwrap().clone()));
         }
-        let copy = Program::new(&gpu, &copies, &[], &[], &given).await.unwrap();
+        let mut copy = Program::new(&gpu, &copies, &[], &[], &given).await.unwrap();
         let counts = gpu.counts();
         copy.submit().await.unwrap();
         program.submit().await.unwrap();
@@ -105,7 +107,7 @@ fn kept_copies_follow_the_weights() {
         program.submit().await.unwrap();
         let wanted_counts = Counts { submissions: counts.submissions + 4, ..counts };
         assert_eq!(gpu.counts(), wanted_counts);
-        assert_eq!(bits(net.replay(&program, SETTING, 1, &values).await.unwrap()), wanted);
+        assert_eq!(bits(net.replay(&mut program, SETTING, 1, &values).await.unwrap()), wanted);
 
         // Within a loop of replays too: what follows the write reads the new weights.
         let mut written = false;
@@ -133,8 +135,8 @@ fn a_dropped_program_gives_its_bytes_back() {
         let before = gpu.counts().bytes;
         assert!(before >= 4 * model.count() as u64);
         for _ in 0..2 {
-            let program = net.program(&graph, &net.values(), &weights).await.unwrap();
-            net.replay(&program, SETTING, 1, &net.values()).await.unwrap();
+            let mut program = net.program(&graph, &net.values(), &weights).await.unwrap();
+            net.replay(&mut program, SETTING, 1, &net.values()).await.unwrap();
             let made = gpu.counts().bytes - before;
             let summary = program.summary();
             let planned = summary.peak_bytes() - before;
@@ -186,18 +188,11 @@ fn forward_leaves_bits() {
 fn a_pgd_step_holds_what_its_plan_says() {
     let gpu = own_gpu();
     let model = WIDER.model();
-    let settings = Pgd {
-        norm: Norm::L2,
-        eps: 0.5,
-        step_size: 0.1,
-        steps: 1,
-        objective: Objective::CrossEntropy,
-        statistics: Statistics::Frozen,
-    };
     block_on(async {
         let weights = weights(&model, 5);
         let weights = DeviceWeights::upload(&gpu, &model.parameters(), &weights).await.unwrap();
-        let attack = Attack::new(&model, &weights, [16, 16], settings, true).await.unwrap();
+        let (size, settings) = (BatchSize { images: 16, side: 16 }, Pgd::default());
+        let attack = PgdAttack::new(&model, &weights, size, settings, true).await.unwrap();
         let (held, summary) = (gpu.counts().bytes, attack.summary());
         // Statistics that are folded are inputs as well; targets are not, and buffers end at whole vec4s.
         let apart = held.abs_diff(summary.peak_bytes());

@@ -139,7 +139,7 @@ impl Net {
     /// Writes a batch, replays once and reads.
     pub async fn replay(
         &self,
-        program: &Program,
+        program: &mut Program,
         setting: Setting,
         batch: u32,
         read: &[Value],

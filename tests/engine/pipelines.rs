@@ -11,7 +11,7 @@ fn doubled(gpu: &Gpu) -> Vec<f32> {
     let x = graph.input(Shape::vector(64).unwrap());
     let y = graph.push(Scale { factor: 2.0 }, &[x]).unwrap();
     block_on(async {
-        let program = Program::new(gpu, &graph, &[y], &[x], &[]).await.unwrap();
+        let mut program = Program::new(gpu, &graph, &[y], &[x], &[]).await.unwrap();
         program.write(x, &[1.5f32; 64]).await.unwrap();
         program.submit().await.unwrap();
         program.read(y).await.unwrap()

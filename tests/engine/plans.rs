@@ -45,8 +45,8 @@ fn agree_within(
         results.push(block_on(async {
             let start = weights(&model, 3);
             let on_device = DeviceWeights::upload(gpu, &model.parameters(), &start).await.unwrap();
-            let program = net.program(graph, &values, &on_device).await.unwrap();
-            let found = net.replay(&program, setting, 1, &values).await.unwrap();
+            let mut program = net.program(graph, &values, &on_device).await.unwrap();
+            let found = net.replay(&mut program, setting, 1, &values).await.unwrap();
             (found, on_device.download().await.unwrap(), start)
         }));
     }
@@ -114,8 +114,9 @@ fn a_minimal_device_agrees() {
         block_on(async {
             let (parameters, weights) = (model.parameters(), weights(&model, 3));
             let weights = DeviceWeights::upload(gpu, &parameters, &weights).await.unwrap();
-            let program = net.program(&net.rewritten(gpu), &net.values(), &weights).await.unwrap();
-            net.replay(&program, setting, 1, &net.values()).await.unwrap()
+            let mut program =
+                net.program(&net.rewritten(gpu), &net.values(), &weights).await.unwrap();
+            net.replay(&mut program, setting, 1, &net.values()).await.unwrap()
         })
     });
     for ((name, _), (lean, full)) in net.wanted.iter().zip(lean.iter().zip(&full)) {

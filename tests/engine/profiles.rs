@@ -2,10 +2,10 @@
 
 use crate::gpu;
 use crate::net::weights;
-use lapidary::attack::{Attack, Objective, Pgd, Statistics};
+use lapidary::attack::{Attack, Pgd, PgdAttack};
 use lapidary::graph::{Graph, Program, Shape};
-use lapidary::model::{Activation, DeviceWeights, Network, WideResNet};
-use lapidary::ops::{Norm, Scale};
+use lapidary::model::{Activation, BatchSize, DeviceWeights, Network, WideResNet};
+use lapidary::ops::Scale;
 use pollster::block_on;
 
 /// More launches than one query set takes, which is 2,048.
@@ -22,7 +22,7 @@ fn a_profile_has_every_launch() {
         y = graph.push(Scale { factor: 1.0 }, &[y]).unwrap();
     }
     block_on(async {
-        let program = Program::new(gpu(), &graph, &[y], &[x], &[]).await.unwrap();
+        let mut program = Program::new(gpu(), &graph, &[y], &[x], &[]).await.unwrap();
         program.write(x, &[3.0f32; 64]).await.unwrap();
         let timings = program.profile(2).await.unwrap();
         assert_eq!(timings.len(), LAUNCHES);
@@ -48,15 +48,8 @@ fn launches_know_their_layers() {
         let parameters = model.parameters();
         let weights = weights(&model, 1);
         let weights = DeviceWeights::upload(gpu(), &parameters, &weights).await.unwrap();
-        let settings = Pgd {
-            norm: Norm::L2,
-            eps: 0.5,
-            step_size: 0.1,
-            steps: 1,
-            objective: Objective::CrossEntropy,
-            statistics: Statistics::Frozen,
-        };
-        let attack = Attack::new(&model, &weights, [2, 16], settings, true).await.unwrap();
+        let (size, settings) = (BatchSize { images: 2, side: 16 }, Pgd::default());
+        let mut attack = PgdAttack::new(&model, &weights, size, settings, true).await.unwrap();
         let timings = attack.profile(1).await.unwrap();
         let nodes = |layer: &str| {
             let parts = timings.iter().filter_map(|timing| timing.part.as_ref());

@@ -2,9 +2,10 @@
 
 use crate::net::{Net, Setting, numbers, pixels, weights};
 use crate::{gpu, own_gpu};
-use lapidary::attack::{Attack, MomentumAttack, MomentumPgd, Objective, Pgd, Statistics};
+use lapidary::attack::{AnyAttack, Attack, MomentumPgd, Objective, Pgd, Settings};
 use lapidary::gpu::Counts;
-use lapidary::model::{Activation, DeviceWeights};
+use lapidary::graph::Program;
+use lapidary::model::{Activation, BatchSize, DeviceWeights};
 use lapidary::ops::Norm;
 use pollster::block_on;
 use std::time::Instant;
@@ -20,27 +21,23 @@ fn a_second_attack_makes_nothing_new() {
     let model = SETTING.model();
     let images = pixels(SETTING.shape().elements() as usize, 1);
     let labels = SETTING.labels();
-    let (norm, eps, step_size, steps) = (Norm::L2, 0.5, 0.1, 50);
-    let (objective, statistics) = (Objective::CrossEntropy, Statistics::Frozen);
     block_on(async {
         let weights = weights(&model, 5);
         let weights = DeviceWeights::upload(&gpu, &model.parameters(), &weights).await.unwrap();
-        let settings = Pgd { norm, eps, step_size, steps, objective, statistics };
-        let size = [SETTING.images, SETTING.side];
-        let attack = Attack::new(&model, &weights, size, settings, true).await.unwrap();
-        let settings = MomentumPgd { norm, eps, step_size, steps, momentum: 0.9, objective };
-        let momentum = MomentumAttack::new(&model, &weights, size, settings, true).await.unwrap();
-        for plain in [true, false] {
+        let size = BatchSize { images: SETTING.images, side: SETTING.side };
+        let all: [Settings; 2] = [
+            Pgd::attack(Norm::L2, 0.5, 50).into(),
+            MomentumPgd { steps: 50, ..MomentumPgd::default() }.into(),
+        ];
+        for settings in all {
+            let mut attack = AnyAttack::new(&model, &weights, size, settings, true).await.unwrap();
             let mut found = Vec::new();
             let mut counts = Vec::new();
             let mut seconds = 0.0;
             for _ in 0..2 {
                 counts.push(gpu.counts());
                 let began = Instant::now();
-                found.push(match plain {
-                    true => attack.attack(&images, &labels).await.unwrap(),
-                    false => momentum.attack(&images, &labels).await.unwrap(),
-                });
+                found.push(attack.attack(&images, &labels).await.unwrap());
                 seconds = began.elapsed().as_secs_f64();
             }
             assert_eq!(found[0], found[1]);
@@ -69,7 +66,7 @@ fn loops_tell_and_stop() {
         let weights = weights(&model, 5);
         let weights = DeviceWeights::upload(gpu(), &model.parameters(), &weights).await.unwrap();
         let graph = net.rewritten(gpu());
-        let program = net.program(&graph, &net.values(), &weights).await.unwrap();
+        let mut program = net.program(&graph, &net.values(), &weights).await.unwrap();
         let mut told = Vec::new();
         let mut note = |done| {
             told.push(done);
@@ -89,13 +86,13 @@ fn loops_tell_and_stop() {
     });
 }
 
-/// Two programs over the same weights, in turn and from two threads.
+/// Two programs over the same weights, in turn and from two threads, one each.
 #[test]
 fn programs_side_by_side() {
     let other = Setting { images: 3, ..SETTING };
     let model = SETTING.model();
     let nets = [SETTING, other].map(|setting| Net::new(setting, Objective::Joint, false, true));
-    let made = block_on(async {
+    let mut made = block_on(async {
         let weights = weights(&model, 5);
         let weights = DeviceWeights::upload(gpu(), &model.parameters(), &weights).await.unwrap();
         let mut made = Vec::new();
@@ -106,23 +103,30 @@ fn programs_side_by_side() {
         }
         made
     });
-    let run = |i: usize, batch: u32| {
+    let run = |program: &mut Program, i: usize, batch: u32| {
         let setting = [SETTING, other][i];
-        block_on(nets[i].replay(&made[i], setting, batch, &nets[i].values())).unwrap()
+        block_on(nets[i].replay(program, setting, batch, &nets[i].values())).unwrap()
     };
-    let alone: Vec<_> = [0, 1].into_iter().map(|i| [1, 2].map(|batch| run(i, batch))).collect();
+    let alone: Vec<_> = made
+        .iter_mut()
+        .enumerate()
+        .map(|(i, made)| [1, 2].map(|batch| run(made, i, batch)))
+        .collect();
     for batch in [1, 2] {
         for i in [0, 1] {
-            assert!(run(i, batch) == alone[i][batch as usize - 1], "program {i}, in turn");
+            assert!(
+                run(&mut made[i], i, batch) == alone[i][batch as usize - 1],
+                "program {i}, in turn"
+            );
         }
     }
     std::thread::scope(|scope| {
-        for i in [0, 1] {
+        for (i, program) in made.iter_mut().enumerate() {
             let (run, alone) = (&run, &alone);
             scope.spawn(move || {
                 for round in 0..6 {
                     let batch = 1 + round % 2;
-                    let found = run(i, batch);
+                    let found = run(program, i, batch);
                     assert!(found == alone[i][batch as usize - 1], "program {i}, round {round}");
                 }
             });

@@ -53,7 +53,7 @@ fn chosen(gpu: &Gpu, op: &Rounds) -> Result<f32> {
     let x = graph.input(Shape::vector(1 << 14)?);
     let y = graph.push(op.clone(), &[x])?;
     block_on(async {
-        let program = Program::new(gpu, &graph, &[y], &[x], &[]).await?;
+        let mut program = Program::new(gpu, &graph, &[y], &[x], &[]).await?;
         program.submit().await?;
         Ok(program.read(y).await?[0])
     })

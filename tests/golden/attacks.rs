@@ -5,10 +5,11 @@ use crate::case::{Case, Fault, Outcome, Results};
 use crate::models::network;
 use crate::run::{Runner, Sketch, replay, write};
 use lapidary::attack::{
-    Apgd, ApgdAttack, Attack, MomentumAttack, MomentumPgd, Objective, Pgd, Statistics,
+    Apgd, ApgdAttack, Attack, MomentumAttack, MomentumPgd, Objective, Pgd, PgdAttack, Start,
+    Statistics,
 };
 use lapidary::graph::{Graph, Op, Program, Shape, Value};
-use lapidary::model::{DeviceWeights, Mode, Network, Weights};
+use lapidary::model::{BatchSize, DeviceWeights, Mode, Network, Weights};
 use lapidary::ops::{self, ApgdState, Group, LangevinStep, Norm, PgdStep, RandomStart};
 use pollster::block_on;
 
@@ -103,10 +104,11 @@ fn pgd(case: &Case, runner: &Runner) -> Outcome {
     };
 
     let weights = block_on(DeviceWeights::upload(runner.gpu, &model.parameters(), &state))?;
-    let sizes = [shape.images(), shape.width()];
-    let attack = block_on(Attack::new(&model, &weights, sizes, settings, runner.optimise()))?;
-    block_on(attack.start_from(&start, origin, labels))?;
-    let view = View::new(runner, &model, &weights, shape, objective)?;
+    let size = BatchSize { images: shape.images(), side: shape.width() };
+    let mut attack = block_on(PgdAttack::new(&model, &weights, size, settings, runner.optimise()))?;
+    let from = Some(&start[..]);
+    block_on(attack.start(&Start { from, ..Start::new(origin, labels) }))?;
+    let mut view = View::new(runner, &model, &weights, shape, objective)?;
     let (mut trajectory, mut objectives) = (start.clone(), Vec::new());
     for _ in 0..settings.steps {
         block_on(attack.run(1, |_| Ok(())))?;
@@ -135,11 +137,11 @@ fn momentum(case: &Case, runner: &Runner) -> Outcome {
         objective: Objective::CrossEntropy,
     };
     let weights = block_on(DeviceWeights::upload(runner.gpu, &model.parameters(), &state))?;
-    let sizes = [shape.images(), shape.width()];
-    let attack =
-        block_on(MomentumAttack::new(&model, &weights, sizes, settings, runner.optimise()))?;
+    let size = BatchSize { images: shape.images(), side: shape.width() };
+    let mut attack =
+        block_on(MomentumAttack::new(&model, &weights, size, settings, runner.optimise()))?;
     let (x, labels) = (case.tensor("in.x")?.numbers(), case.tensor("in.labels")?.words());
-    block_on(attack.start(x, labels))?;
+    block_on(attack.start(&Start::new(x, labels)))?;
     let mut trajectory = block_on(attack.iterates())?;
     for _ in 0..settings.steps {
         // Judges the iterate before the step and the one behind it: keeping the best is not harmed by
@@ -166,26 +168,27 @@ fn apgd(case: &Case, runner: &Runner) -> Outcome {
     };
     let every = case.count("traj_every")?;
     let weights = block_on(DeviceWeights::upload(runner.gpu, &model.parameters(), &state))?;
-    let sizes = [shape.images(), shape.width()];
-    let attack = block_on(ApgdAttack::new(&model, &weights, sizes, settings, runner.optimise()))?;
+    let size = BatchSize { images: shape.images(), side: shape.width() };
+    let mut attack =
+        block_on(ApgdAttack::new(&model, &weights, size, settings, runner.optimise()))?;
     let [x, start] = [case.tensor("in.x")?.numbers(), case.tensor("in.x_init")?.numbers()];
     let labels = case.tensor("in.labels")?.words();
-    block_on(attack.start_from(start, x, [labels, labels]))?;
+    block_on(attack.start(&Start { from: Some(start), ..Start::new(x, labels) }))?;
     let (mut trajectory, mut losses, mut sizes) = (start.to_vec(), Vec::new(), Vec::new());
     for step in 1..=settings.steps {
-        block_on(attack.run(1, false, |_| Ok(())))?;
+        block_on(attack.advance(1, |_| Ok(())))?;
         if step % every == 0 {
             trajectory.extend(block_on(attack.iterates())?);
         }
         // A step judges the iterate before it; the start's loss is not listed.
-        let (_, states) = block_on(attack.found())?;
+        let states = block_on(attack.states())?;
         if step > 1 {
             losses.extend(states.iter().map(|state| state.loss));
         }
         sizes.extend(states.iter().map(|state| state.step_size));
     }
-    block_on(attack.run(0, true, |_| Ok(())))?;
-    let (wrong, states) = block_on(attack.found())?;
+    block_on(attack.judge())?;
+    let (wrong, states) = (block_on(attack.images())?, block_on(attack.states())?);
     losses.extend(states.iter().map(|state| state.loss));
     let number = |of: fn(&ApgdState) -> f32| states.iter().map(of).collect::<Vec<_>>();
     Ok(Results::from([
@@ -211,20 +214,20 @@ fn langevin(case: &Case, runner: &Runner) -> Outcome {
     let shape = start.shape()?;
     let labels = case.tensor("in.labels")?.words();
     let weights = block_on(DeviceWeights::upload(runner.gpu, &model.parameters(), &state))?;
-    let view = View::new(runner, &model, &weights, shape, objective)?;
+    let mut view = View::new(runner, &model, &weights, shape, objective)?;
     let (step_size, noise_size) = (case.number("alpha")?, case.number("sigma")?);
     let mut graph = Graph::default();
     let [x, g, noise] = [(); 3].map(|()| graph.input(shape));
     graph.push_all(LangevinStep { step_size, noise_size }, &[x, g, noise])?;
-    let step = runner.program(&graph, &[], &[x, g, noise], &[])?;
+    let mut step = runner.program(&graph, &[], &[x, g, noise], &[])?;
     let mut images = start.numbers().to_vec();
     let mut trajectory = images.clone();
     for drawn in case.tensor("in.noise")?.numbers().chunks(images.len()) {
         let [_, gradient] = view.at(&images, labels)?;
-        write(&step, x, &images)?;
-        write(&step, g, &gradient)?;
-        write(&step, noise, drawn)?;
-        replay(&step)?;
+        write(&mut step, x, &images)?;
+        write(&mut step, g, &gradient)?;
+        write(&mut step, noise, drawn)?;
+        replay(&mut step)?;
         images = block_on(step.read(x))?;
         trajectory.extend_from_slice(&images);
     }
@@ -257,16 +260,22 @@ impl View {
         let climbed = objective.push(&mut graph, logits, labels, labels)?;
         let gradient = ops::gradient(&mut graph, climbed, seed, &[x])?[0];
         let given = on_device.bindings(&weights)?;
-        let program = runner.program(&graph, &[logits, gradient], &[x, labels], &given)?;
-        write(&program, seed, &vec![objective.weight(shape.images()); shape.images() as usize])?;
+        let mut program = runner.program(&graph, &[logits, gradient], &[x, labels], &given)?;
+        write(
+            &mut program,
+            seed,
+            &vec![objective.weight(shape.images()); shape.images() as usize],
+        )?;
         let labels = Some(labels).filter(|_| objective != Objective::LogSumExp);
         Ok(Self { program, x, labels, logits, gradient })
     }
 
-    fn at(&self, images: &[f32], labels: &[u32]) -> Outcome<[Vec<f32>; 2]> {
-        write(&self.program, self.x, images)?;
-        self.labels.map(|value| write(&self.program, value, labels)).transpose()?;
-        replay(&self.program)?;
+    fn at(&mut self, images: &[f32], labels: &[u32]) -> Outcome<[Vec<f32>; 2]> {
+        write(&mut self.program, self.x, images)?;
+        if let Some(value) = self.labels {
+            write(&mut self.program, value, labels)?;
+        }
+        replay(&mut self.program)?;
         let read = block_on(self.program.read_all(&[self.logits, self.gradient]))?;
         read.try_into().map_err(|_| Fault::Broken("not two values".into()))
     }

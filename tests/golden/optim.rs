@@ -24,12 +24,12 @@ fn sgd(case: &Case, runner: &Runner) -> Outcome {
         let [w, momentum, gradient] = [start.shape()?; 3].map(|shape| graph.input(shape));
         let control = graph.input(Shape::vector(2)?);
         graph.push_all(op, &[w, momentum, gradient, control])?;
-        let program = runner.program(&graph, &[w, momentum], &[], &[])?;
-        write(&program, w, start.words())?;
+        let mut program = runner.program(&graph, &[w, momentum], &[], &[])?;
+        write(&mut program, w, start.words())?;
         for (step, learning_rate) in (1..).zip(case.numbers("lr")?) {
-            write(&program, gradient, case.tensor(&format!("in.g{step}.{name}"))?.words())?;
-            write(&program, control, &[learning_rate, f32::from(u8::from(step == 1))])?;
-            replay(&program)?;
+            write(&mut program, gradient, case.tensor(&format!("in.g{step}.{name}"))?.words())?;
+            write(&mut program, control, &[learning_rate, f32::from(u8::from(step == 1))])?;
+            replay(&mut program)?;
             let named = [
                 (format!("out.step{step}.{name}"), w),
                 (format!("out.step{step}.momentum.{name}"), momentum),
@@ -59,15 +59,15 @@ fn adam(case: &Case, runner: &Runner) -> Outcome {
         let [w, m, v, gradient] = [start.shape()?; 4].map(|shape| graph.input(shape));
         let control = graph.input(Shape::vector(3)?);
         graph.push_all(op, &[w, m, v, gradient, control])?;
-        let program = runner.program(&graph, &[w, m, v], &[], &[])?;
-        write(&program, w, start.words())?;
-        [m, v]
-            .into_iter()
-            .try_for_each(|moment| write(&program, moment, &vec![0.0f32; start.words().len()]))?;
+        let mut program = runner.program(&graph, &[w, m, v], &[], &[])?;
+        write(&mut program, w, start.words())?;
+        [m, v].into_iter().try_for_each(|moment| {
+            write(&mut program, moment, &vec![0.0f32; start.words().len()])
+        })?;
         for step in 1..=case.count("steps")? {
-            write(&program, gradient, case.tensor(&format!("in.g{step}.{name}"))?.words())?;
-            write(&program, control, &op.control(rate, step.into()))?;
-            replay(&program)?;
+            write(&mut program, gradient, case.tensor(&format!("in.g{step}.{name}"))?.words())?;
+            write(&mut program, control, &op.control(rate, step.into()))?;
+            replay(&mut program)?;
             let named = [("", w), ("exp_avg.", m), ("exp_avg_sq.", v)]
                 .map(|(part, value)| (format!("out.step{step}.{part}{name}"), value));
             read(&program, &named, &mut results)?;
@@ -85,12 +85,12 @@ fn ema(case: &Case, runner: &Runner) -> Outcome {
         let [average, live] = [start.shape()?; 2].map(|shape| graph.input(shape));
         let control = graph.input(Shape::vector(1)?);
         graph.push_all(EmaStep, &[average, live, control])?;
-        let program = runner.program(&graph, &[average], &[], &[])?;
-        write(&program, average, start.words())?;
+        let mut program = runner.program(&graph, &[average], &[], &[])?;
+        write(&mut program, average, start.words())?;
         for update in 1..=case.count("updates")? {
-            write(&program, live, case.tensor(&format!("in.model{update}.{name}"))?.words())?;
-            write(&program, control, &[decay(case.count("n_start")? + update - 1, cap)])?;
-            replay(&program)?;
+            write(&mut program, live, case.tensor(&format!("in.model{update}.{name}"))?.words())?;
+            write(&mut program, control, &[decay(case.count("n_start")? + update - 1, cap)])?;
+            replay(&mut program)?;
             read(&program, &[(format!("out.after{update}.{name}"), average)], &mut results)?;
         }
     }

@@ -123,9 +123,9 @@ impl<'a> Sketch<'a> {
     pub fn run(self, runner: &Runner) -> Outcome {
         let (names, wanted): (Vec<_>, Vec<_>) = self.results.into_iter().unzip();
         let changing: Vec<_> = self.inputs.iter().map(|&(value, _)| value).collect();
-        let program = runner.program(&self.graph, &wanted, &changing, &[])?;
+        let mut program = runner.program(&self.graph, &wanted, &changing, &[])?;
         for (value, words) in self.inputs {
-            write(&program, value, &words)?;
+            write(&mut program, value, &words)?;
         }
         block_on(program.submit())?;
         let results = block_on(program.read_all(&wanted))?;
@@ -134,7 +134,7 @@ impl<'a> Sketch<'a> {
 }
 
 /// Err if the length is wrong.
-pub fn write<T: bytemuck::Pod>(program: &Program, value: Value, words: &[T]) -> Outcome<()> {
+pub fn write<T: bytemuck::Pod>(program: &mut Program, value: Value, words: &[T]) -> Outcome<()> {
     Ok(block_on(program.write(value, words))?)
 }
 
@@ -146,6 +146,6 @@ pub fn read(program: &Program, named: &[(String, Value)], to: &mut Results) -> O
     Ok(())
 }
 
-pub fn replay(program: &Program) -> Outcome<()> {
+pub fn replay(program: &mut Program) -> Outcome<()> {
     Ok(block_on(program.submit())?)
 }

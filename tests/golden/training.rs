@@ -12,10 +12,12 @@ use crate::case::{Case, Fault, Outcome, Results};
 use crate::models::network;
 use crate::optim::decay;
 use crate::run::{Runner, read, replay, write};
-use lapidary::attack::{Attack, MomentumAttack, MomentumPgd, Objective, Pgd, Statistics};
+use lapidary::attack::{
+    AnyAttack, Attack, MomentumPgd, Objective, Pgd, PgdAttack, Settings, Statistics,
+};
 use lapidary::eval::auroc;
 use lapidary::graph::{Graph, Program, Shape, Value};
-use lapidary::model::{DeviceWeights, Mode, Role, Weights};
+use lapidary::model::{BatchSize, DeviceWeights, Mode, Role, Weights};
 use lapidary::ops::{
     self, Add, BceWithLogits, Concat, CrossEntropy, EmaStep, Images, LogSumExp, Norm, PickLogit,
     Scale, SgdStep, Sum,
@@ -28,11 +30,12 @@ pub const HANDLERS: Handlers = &[("at_train", stage1), ("dat_train", stage2)];
 fn stage1(case: &Case, runner: &Runner) -> Outcome {
     let mut trainer = Trainer::new(case, runner)?;
     let shape = case.tensor("in.it1.x")?.shape()?;
-    let attacker = Attacker::new(&trainer, shape)?;
-    let pass = trainer.classifier(shape)?;
-    let (batch, contrastive) = ([shape.images(), shape.width()], None);
-    let sources = Sources { classified: attacker.buffers(), contrastive, batch };
-    let stepper = if trainer.forced {
+    let mut attacker = trainer.stage1(shape)?;
+    let mut pass = trainer.classifier(shape)?;
+    let (batch, contrastive) = (size(shape), None);
+    let classified = (attacker.image_buffer(), attacker.label_buffer());
+    let sources = Sources { classified, contrastive, batch };
+    let mut stepper = if trainer.forced {
         Stepper::forced(&trainer)?
     } else {
         Stepper::Free(block_on(Update::classifier(&trainer.learner, sources))?)
@@ -40,11 +43,15 @@ fn stage1(case: &Case, runner: &Runner) -> Outcome {
     for (it, rate) in (1..).zip(case.numbers("lr")?) {
         trainer.begin(it)?;
         let (x, labels) = (trainer.given(it, "x")?, case.tensor(&format!("in.it{it}.y"))?);
-        let images = attacker.run(x, labels.words(), &mut trainer.results, it)?;
+        let images = block_on(attacker.attack(x, labels.words()))?;
+        if let AnyAttack::Momentum(attack) = &attacker {
+            let losses = block_on(attack.objective())?;
+            trainer.results.insert(format!("out.it{it}.attack_best_ce"), losses);
+        }
         let images = trainer.follow(it, "adv_imgs", images)?;
-        write(&pass.program, pass.images[0], &images)?;
-        write(&pass.program, pass.labels[0], labels.words())?;
-        trainer.pass(it, &pass)?;
+        write(&mut pass.program, pass.images[0], &images)?;
+        write(&mut pass.program, pass.labels[0], labels.words())?;
+        trainer.pass(it, &mut pass)?;
         if let Some(report) = stepper.step(&mut trainer, it, rate)? {
             trainer.results.insert(format!("out.it{it}.logits"), report.logits);
         }
@@ -80,14 +87,14 @@ fn stage2(case: &Case, runner: &Runner) -> Outcome {
         let settings = Pgd { norm, eps, step_size, steps, objective, statistics };
         trainer.attack(shape, settings)
     });
-    let (climb, attack) = (climb?, attack?);
-    let pass = trainer.dual(shape, loss)?;
+    let (mut climb, mut attack) = (climb?, attack?);
+    let mut pass = trainer.dual(shape, loss)?;
     let sources = Sources {
         classified: (attack.image_buffer(), attack.label_buffer()),
         contrastive: Some((climb.image_buffer(), climb.label_buffer())),
-        batch: [shape.images(), shape.width()],
+        batch: size(shape),
     };
-    let stepper = if trainer.forced {
+    let mut stepper = if trainer.forced {
         Stepper::forced(&trainer)?
     } else {
         Stepper::Free(block_on(Update::dual(&trainer.learner, sources, loss))?)
@@ -105,12 +112,12 @@ fn stage2(case: &Case, runner: &Runner) -> Outcome {
         let contrastive = trainer.follow(it, "adv_imgs", contrastive)?;
         let attacked = trainer.follow(it, "clf_adv_imgs", attacked)?;
         for (value, images) in pass.images.iter().zip([ebm_x, &contrastive, &attacked, ood_x]) {
-            write(&pass.program, *value, images)?;
+            write(&mut pass.program, *value, images)?;
         }
-        write(&pass.program, pass.labels[0], ebm_y)?;
-        write(&pass.program, pass.labels[1], clf_y)?;
-        trainer.pass(it, &pass)?;
-        if let Stepper::Free(update) = &stepper {
+        write(&mut pass.program, pass.labels[0], ebm_y)?;
+        write(&mut pass.program, pass.labels[1], clf_y)?;
+        trainer.pass(it, &mut pass)?;
+        if let Stepper::Free(update) = &mut stepper {
             block_on(update.write_real(ebm_x))?;
         }
         if let Some(report) = stepper.step(&mut trainer, it, rate)? {
@@ -185,10 +192,30 @@ impl<'a> Trainer<'a> {
         Ok(self.case.tensor(&format!("in.it{it}.{name}"))?.numbers())
     }
 
-    fn attack(&self, shape: Shape, settings: Pgd) -> Outcome<Attack> {
-        let sizes = [shape.images(), shape.width()];
+    fn attack(&self, shape: Shape, settings: Pgd) -> Outcome<PgdAttack> {
         let Learner { model, live, .. } = &self.learner;
-        Ok(block_on(Attack::new(model, live, sizes, settings, self.runner.optimise()))?)
+        let optimise = self.runner.optimise();
+        Ok(block_on(PgdAttack::new(model, live, size(shape), settings, optimise))?)
+    }
+
+    /// The attack of stage 1.
+    fn stage1(&self, shape: Shape) -> Outcome<AnyAttack> {
+        let case = self.case;
+        let (norm, eps) = (norm(case)?, case.number("eps")?);
+        let (step_size, steps) = (case.number("step")?, case.count("steps")?);
+        let objective = Objective::CrossEntropy;
+        let settings: Settings = match case.text("attack")? {
+            "momentum_best" => {
+                MomentumPgd { norm, eps, step_size, steps, momentum: 0.9, objective }.into()
+            }
+            "plain_trainmode" => {
+                let statistics = Statistics::Batch;
+                Pgd { norm, eps, step_size, steps, objective, statistics }.into()
+            }
+            other => return Fault::unsupported(format_args!("attack {other}")),
+        };
+        let (Learner { model, live, .. }, optimise) = (&self.learner, self.runner.optimise());
+        Ok(block_on(AnyAttack::new(model, live, size(shape), settings, optimise))?)
     }
 
     /// Starts from what the reference had. What it does not tell never changes.
@@ -282,12 +309,12 @@ impl<'a> Trainer<'a> {
             ("total_loss", total),
         ]);
         let inputs = (images.to_vec(), vec![labels, attacked_labels]);
-        let pass = self.make(graph, &weights, total, inputs, outputs)?;
+        let mut pass = self.make(graph, &weights, total, inputs, outputs)?;
         let mut ones_and_zeros = vec![1.0f32; count as usize];
         ones_and_zeros.resize(2 * count as usize, 0.0);
-        write(&pass.program, targets, &ones_and_zeros)?;
+        write(&mut pass.program, targets, &ones_and_zeros)?;
         if let Some(ones) = ones {
-            write(&pass.program, ones, &vec![1.0f32; count as usize])?;
+            write(&mut pass.program, ones, &vec![1.0f32; count as usize])?;
         }
         Ok(pass)
     }
@@ -311,15 +338,15 @@ impl<'a> Trainer<'a> {
             outputs.iter().map(|(_, value)| value).chain(&gradients).copied().collect();
         let changing = [images.clone(), labels.clone()].concat();
         let given = self.learner.live.bindings(weights)?;
-        let program = self.runner.program(&graph, &wanted, &changing, &given)?;
-        write(&program, seed, &[1.0f32])?;
+        let mut program = self.runner.program(&graph, &wanted, &changing, &given)?;
+        write(&mut program, seed, &[1.0f32])?;
         let gradients = names.into_iter().zip(gradients).collect();
         Ok(Pass { program, images, labels, outputs, gradients })
     }
 
     /// Computes and notes all that the pass has.
-    fn pass(&mut self, it: u32, pass: &Pass) -> Outcome<()> {
-        replay(&pass.program)?;
+    fn pass(&mut self, it: u32, pass: &mut Pass) -> Outcome<()> {
+        replay(&mut pass.program)?;
         let outputs =
             pass.outputs.iter().map(|(name, value)| (format!("out.it{it}.{name}"), *value));
         let gradients =
@@ -395,10 +422,10 @@ impl Stepper {
     }
 
     /// What the library tells of its step; also noted is the loss that both stages have.
-    fn step(&self, trainer: &mut Trainer, it: u32, rate: f32) -> Outcome<Option<Report>> {
+    fn step(&mut self, trainer: &mut Trainer, it: u32, rate: f32) -> Outcome<Option<Report>> {
         match self {
             Self::Forced { program, control, decay: of, gradients } => {
-                for (name, value) in gradients {
+                for (name, value) in gradients.iter() {
                     let gradient = trainer.case.tensor(&format!("grad.it{it}.{name}"))?;
                     write(program, *value, gradient.words())?;
                 }
@@ -418,55 +445,6 @@ impl Stepper {
     }
 }
 
-/// Of stage 1.
-#[allow(clippy::large_enum_variant, reason = "one of them at a time")]
-enum Attacker {
-    Momentum(MomentumAttack),
-    Plain(Attack),
-}
-
-impl Attacker {
-    fn new(trainer: &Trainer, shape: Shape) -> Outcome<Self> {
-        let case = trainer.case;
-        let (norm, eps) = (norm(case)?, case.number("eps")?);
-        let (step_size, steps) = (case.number("step")?, case.count("steps")?);
-        let objective = Objective::CrossEntropy;
-        match case.text("attack")? {
-            "momentum_best" => {
-                let settings =
-                    MomentumPgd { norm, eps, step_size, steps, momentum: 0.9, objective };
-                let (sizes, optimise) =
-                    ([shape.images(), shape.width()], trainer.runner.optimise());
-                let Learner { model, live, .. } = &trainer.learner;
-                let attack = MomentumAttack::new(model, live, sizes, settings, optimise);
-                Ok(Self::Momentum(block_on(attack)?))
-            }
-            "plain_trainmode" => {
-                let statistics = Statistics::Batch;
-                let settings = Pgd { norm, eps, step_size, steps, objective, statistics };
-                Ok(Self::Plain(trainer.attack(shape, settings)?))
-            }
-            other => Fault::unsupported(format_args!("attack {other}")),
-        }
-    }
-
-    fn buffers(&self) -> (&lapidary::gpu::Buffer, &lapidary::gpu::Buffer) {
-        match self {
-            Self::Momentum(attack) => (attack.image_buffer(), attack.label_buffer()),
-            Self::Plain(attack) => (attack.image_buffer(), attack.label_buffer()),
-        }
-    }
-
-    /// The attacked images; of a best iterate its loss is noted.
-    fn run(&self, x: &[f32], labels: &[u32], results: &mut Results, it: u32) -> Outcome<Vec<f32>> {
-        match self {
-            Self::Momentum(attack) => {
-                let images = block_on(attack.attack(x, labels))?;
-                let losses = block_on(attack.objective())?;
-                results.insert(format!("out.it{it}.attack_best_ce"), losses);
-                Ok(images)
-            }
-            Self::Plain(attack) => Ok(block_on(attack.attack(x, labels))?),
-        }
-    }
+fn size(shape: Shape) -> BatchSize {
+    BatchSize { images: shape.images(), side: shape.width() }
 }

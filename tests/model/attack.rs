@@ -2,8 +2,12 @@
 
 use crate::case::Case;
 use crate::gpu;
-use lapidary::attack::{Attack, MomentumAttack, MomentumPgd, Objective, Pgd, Statistics};
-use lapidary::model::{Activation, DeviceWeights, Network, Normalisation, WideResNet, initial};
+use lapidary::attack::{
+    Attack, MomentumAttack, MomentumPgd, Objective, Pgd, PgdAttack, Start, Statistics,
+};
+use lapidary::model::{
+    Activation, BatchSize, DeviceWeights, Network, Normalisation, WideResNet, initial,
+};
 use lapidary::ops::Norm;
 use pollster::block_on;
 
@@ -35,14 +39,12 @@ fn pgd(name: &str, optimise: bool) {
         let weights =
             DeviceWeights::upload(gpu(), &model.parameters(), &checkpoint.weights).await.unwrap();
         let &[images, _, side, _] = case.shape("in.x") else { panic!() };
-        let size = [images as u32, side as u32];
-        let attack = Attack::new(&model, &weights, size, settings, optimise).await.unwrap();
+        let size = BatchSize { images: images as u32, side: side as u32 };
+        let mut attack = PgdAttack::new(&model, &weights, size, settings, optimise).await.unwrap();
         let (x, start) = (case.get("in.x"), case.part("out.traj", 0));
-        if x == start {
-            attack.start(x, &case.labels()).await.unwrap();
-        } else {
-            attack.start_from(start, x, &case.labels()).await.unwrap();
-        }
+        let labels = case.labels();
+        let from = Some(start).filter(|start| *start != x);
+        attack.start(&Start { from, ..Start::new(x, &labels) }).await.unwrap();
         for step in 0..settings.steps as usize {
             attack.run(1, |_| Ok(())).await.unwrap();
             case.check_part("out.traj", step + 1, &attack.images().await.unwrap());
@@ -91,8 +93,9 @@ fn momentum(name: &str, optimise: bool) {
         let weights =
             DeviceWeights::upload(gpu(), &model.parameters(), &checkpoint.weights).await.unwrap();
         let &[images, _, side, _] = case.shape("in.x") else { panic!() };
-        let size = [images as u32, side as u32];
-        let attack = MomentumAttack::new(&model, &weights, size, settings, optimise).await.unwrap();
+        let size = BatchSize { images: images as u32, side: side as u32 };
+        let mut attack =
+            MomentumAttack::new(&model, &weights, size, settings, optimise).await.unwrap();
         // Twice: what the first attack left behind must not matter.
         for _ in 0..2 {
             let best = attack.attack(case.get("in.x"), &case.labels()).await.unwrap();
@@ -130,7 +133,8 @@ fn attacks_in_training_mode_are_pytorchs() {
     block_on(async {
         let weights =
             DeviceWeights::upload(gpu(), &model.parameters(), &checkpoint.weights).await.unwrap();
-        let attack = Attack::new(&model, &weights, [8, 32], settings, true).await.unwrap();
+        let size = BatchSize { images: 8, side: 32 };
+        let mut attack = PgdAttack::new(&model, &weights, size, settings, true).await.unwrap();
         let found = attack.attack(case.get("in.it1.x"), &labels).await.unwrap();
         case.check("out.it1.adv_imgs", &found);
         let after = weights.download().await.unwrap();
@@ -157,6 +161,8 @@ fn small() -> (Network, DeviceWeights) {
     (model, weights)
 }
 
+const SIZE: BatchSize = BatchSize { images: 6, side: 8 };
+
 /// Six grey images of 8 by 8 pixels, a third of which lie on the box, and their labels.
 fn batch() -> (Vec<f32>, Vec<u32>) {
     let pixel = |i: u32| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 24) as f32;
@@ -180,8 +186,8 @@ fn attacks_stay_in_ball_and_box_and_climb() {
     ] {
         block_on(async {
             let settings = settings(norm, eps, objective);
-            let attack = Attack::new(&model, &weights, [6, 8], settings, true).await.unwrap();
-            attack.start(&x, &labels).await.unwrap();
+            let mut attack = PgdAttack::new(&model, &weights, SIZE, settings, true).await.unwrap();
+            attack.start(&Start::new(&x, &labels)).await.unwrap();
             attack.run(0, |_| Ok(())).await.unwrap();
             assert_eq!(attack.images().await.unwrap(), x, "no step");
             attack.run(1, |_| Ok(())).await.unwrap();
@@ -204,17 +210,18 @@ fn attacks_stay_in_ball_and_box_and_climb() {
 }
 
 #[test]
-fn labels_beyond_the_classes_fill_up_a_batch() {
+fn fewer_images_than_a_batch_come_out_as_in_a_whole_one() {
     let (model, weights) = small();
-    let (x, mut labels) = batch();
-    labels[4..].fill(u32::MAX);
+    let (x, labels) = batch();
     for objective in [Objective::CrossEntropy, Objective::Joint] {
         block_on(async {
             let settings = settings(Norm::L2, 0.5, objective);
-            let attack = Attack::new(&model, &weights, [6, 8], settings, true).await.unwrap();
-            let found = attack.attack(&x, &labels).await.unwrap();
-            assert_ne!(found[..4 * 64], x[..4 * 64]);
-            assert_eq!(found[4 * 64..], x[4 * 64..]);
+            let mut attack = PgdAttack::new(&model, &weights, SIZE, settings, true).await.unwrap();
+            let whole = attack.attack(&x, &labels).await.unwrap();
+            let part = attack.attack(&x[..4 * 64], &labels[..4]).await.unwrap();
+            assert_eq!(part, whole[..4 * 64]);
+            assert_ne!(part, x[..4 * 64]);
+            assert_eq!(attack.objective().await.unwrap().len(), 4);
         });
     }
 }
@@ -225,12 +232,13 @@ fn other_numbers_of_images_are_refused() {
     let (x, labels) = batch();
     block_on(async {
         let settings = settings(Norm::L2, 0.5, Objective::Joint);
-        let attack = Attack::new(&model, &weights, [6, 8], settings, true).await.unwrap();
-        assert!(attack.start(&x[1..], &labels).await.is_err());
-        assert!(attack.start(&x, &labels[1..]).await.is_err());
+        let mut attack = PgdAttack::new(&model, &weights, SIZE, settings, true).await.unwrap();
+        assert!(attack.start(&Start::new(&x[1..], &labels)).await.is_err());
+        assert!(attack.start(&Start::new(&x, &labels[1..])).await.is_err());
         let stop = || lapidary::Error::bad_file("stop", "asked to");
         assert!(attack.run(50, |_| Err(stop())).await.is_err());
-        assert!(Attack::new(&model, &weights, [0, 8], settings, true).await.is_err());
+        let none = BatchSize { images: 0, ..SIZE };
+        assert!(PgdAttack::new(&model, &weights, none, settings, true).await.is_err());
     });
 }
 
@@ -247,8 +255,8 @@ fn a_loop_makes_nothing_new() {
             .await
             .unwrap();
         let settings = settings(Norm::L2, 0.5, Objective::CrossEntropy);
-        let attack = Attack::new(&model, &weights, [6, 8], settings, true).await.unwrap();
-        attack.start(&x, &labels).await.unwrap();
+        let mut attack = PgdAttack::new(&model, &weights, SIZE, settings, true).await.unwrap();
+        attack.start(&Start::new(&x, &labels)).await.unwrap();
         // Learns its pace: loops that do not know it yet begin with short submissions.
         attack.run(10, |_| Ok(())).await.unwrap();
         gpu.wait().await.unwrap();

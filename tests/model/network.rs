@@ -94,7 +94,7 @@ fn run(
 ) -> Vec<Vec<f32>> {
     block_on(async {
         let changing: Vec<_> = inputs.iter().map(|(value, _)| *value).collect();
-        let program = program(gpu(), graph, wanted, &changing, given, optimise).await.unwrap();
+        let mut program = program(gpu(), graph, wanted, &changing, given, optimise).await.unwrap();
         for (value, data) in inputs {
             program.write(*value, data).await.unwrap();
         }

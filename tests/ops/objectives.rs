@@ -199,7 +199,7 @@ fn optimiser_steps_read_their_control_values() {
         graph.push_all(EmaStep, &[average, w, decay]).unwrap();
         let mut wanted = [wide(&weights), vec![0.0; 45], vec![0.0; 45]];
         let given = block_on(async {
-            let program = Program::new(gpu(), &graph, &[], &[], &[]).await.unwrap();
+            let mut program = Program::new(gpu(), &graph, &[], &[], &[]).await.unwrap();
             program.write(w, &weights).await.unwrap();
             program.write(g, &gradient).await.unwrap();
             // What is there before the first step does not count.

@@ -16,7 +16,7 @@ mod resume;
 use lapidary::data::{Part, Prepared, fashion};
 use lapidary::eval::{AttackName, AutoAttack, Classifier, Loss, Point, RobustAccuracy, argmax};
 use lapidary::gpu::{Gpu, Options};
-use lapidary::model::{Checkpoint, DeviceWeights, Model, Network};
+use lapidary::model::{BatchSize, Checkpoint, DeviceWeights, Model, Network};
 use lapidary::ops::Norm;
 use pollster::block_on;
 use std::path::PathBuf;
@@ -68,8 +68,9 @@ fn evaluate(
 /// Broken images are misnamed and allowed, the others as they were; the numbers are those of the points.
 fn hold(result: &RobustAccuracy, model: &dyn Model, weights: &DeviceWeights) {
     let (images, labels) = first(result.points.len());
-    let classifier = block_on(Classifier::new(model, weights, [16, 16])).unwrap();
-    let named = |images| argmax(&block_on(classifier.logits(images)).unwrap(), 10);
+    let size = BatchSize { images: 16, side: 16 };
+    let mut classifier = block_on(Classifier::new(model, weights, size)).unwrap();
+    let mut named = |images| argmax(&block_on(classifier.logits(images)).unwrap(), 10);
     let (clean, attacked) = (named(images), named(&result.images));
     let mut furthest = 0.0f64;
     for (i, point) in result.points.iter().enumerate() {

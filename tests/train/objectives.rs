@@ -359,7 +359,7 @@ fn a_plateau_ends_its_stage_alone() {
 #[test]
 fn programs_follow_an_optimiser() {
     use lapidary::eval::Classifier;
-    use lapidary::model::{Activation, Network, WideResNet};
+    use lapidary::model::{Activation, BatchSize, Network, WideResNet};
     use lapidary::train::{Learner, Optimiser, Sources, Update};
     pollster::block_on(async {
         let model = Network::from(WideResNet::new(10, 1, 1, 10, Activation::Relu, None).unwrap());
@@ -370,23 +370,24 @@ fn programs_follow_an_optimiser() {
         let images = gpu.upload(&pixels).await.unwrap();
         let labels = gpu.upload(&[3u32, 1, 4, 1]).await.unwrap();
         let classified = (&images, &labels);
-        let sources = Sources { classified, contrastive: None, batch: [4, 16] };
-        let update = Update::classifier(&learner, sources).await.unwrap();
-        let live = Classifier::new(&model, &learner.live, [4, 16]).await.unwrap();
-        let average = Classifier::new(&model, &learner.average, [4, 16]).await.unwrap();
+        let size = BatchSize { images: 4, side: 16 };
+        let sources = Sources { classified, contrastive: None, batch: size };
+        let mut update = Update::classifier(&learner, sources).await.unwrap();
+        let mut live = Classifier::new(&model, &learner.live, size).await.unwrap();
+        let mut average = Classifier::new(&model, &learner.average, size).await.unwrap();
         let live_before = live.logits(&pixels).await.unwrap();
         average.logits(&pixels).await.unwrap();
         for _ in 0..3 {
             update.step(&mut learner, 1e-2).await.unwrap();
-            let [new_live, new_average] = [
-                Classifier::new(&model, &learner.live, [4, 16]).await.unwrap(),
-                Classifier::new(&model, &learner.average, [4, 16]).await.unwrap(),
+            let [mut new_live, mut new_average] = [
+                Classifier::new(&model, &learner.live, size).await.unwrap(),
+                Classifier::new(&model, &learner.average, size).await.unwrap(),
             ];
             let logits = live.logits(&pixels).await.unwrap();
             assert_ne!(logits, live_before);
             assert_eq!(logits, new_live.logits(&pixels).await.unwrap());
-            let [of_old, of_new] = [&average, &new_average].map(|all| all.logits(&pixels));
-            assert_eq!(of_old.await.unwrap(), of_new.await.unwrap());
+            let of_old = average.logits(&pixels).await.unwrap();
+            assert_eq!(of_old, new_average.logits(&pixels).await.unwrap());
         }
         let before = gpu.counts();
         update.gradients(0, 1).await.unwrap();

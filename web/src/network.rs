@@ -2,10 +2,12 @@
 
 use crate::throw::{Thrown, throw};
 use js_sys::Function;
-use lapidary::attack::{Attack, Objective, Pgd, Statistics};
+use lapidary::attack::{Attack, Objective, Pgd, PgdAttack, Start};
 use lapidary::eval;
 use lapidary::gpu::Gpu;
-use lapidary::model::{Checkpoint, DeviceWeights, Metadata, Network as Model, Pretrained};
+use lapidary::model::{
+    BatchSize, Checkpoint, DeviceWeights, Metadata, Network as Model, Pretrained,
+};
 use lapidary::ops::Norm;
 use lapidary::{Error, Result};
 use serde_json::json;
@@ -34,6 +36,10 @@ impl Network {
         let Pretrained { network: model, checkpoint: Checkpoint { metadata, .. } } = pretrained;
         Ok(Self { metadata, class_names, model, weights, side })
     }
+
+    fn size(&self, images: u32) -> BatchSize {
+        BatchSize { images, side: self.side }
+    }
 }
 
 #[wasm_bindgen]
@@ -60,7 +66,7 @@ impl Network {
 
     /// Makes logits of batches of `images` ready.
     pub async fn classifier(&self, images: u32) -> Thrown<Classifier> {
-        let made = eval::Classifier::new(&self.model, &self.weights, [images, self.side]).await;
+        let made = eval::Classifier::new(&self.model, &self.weights, self.size(images)).await;
         Ok(Classifier { inner: made.map_err(throw)? })
     }
 
@@ -93,9 +99,9 @@ impl Network {
             "linf" => Norm::Linf,
             other => return Err(named("norm", other, "l2 or linf")),
         };
-        let statistics = Statistics::Frozen;
-        let settings = Pgd { norm, eps, step_size, steps: 0, objective, statistics };
-        let attack = Attack::new(&self.model, &self.weights, [images, self.side], settings, true);
+        let settings = Pgd { step_size, objective, ..Pgd::attack(norm, eps, 0) };
+        let size = self.size(images);
+        let attack = PgdAttack::new(&self.model, &self.weights, size, settings, true);
         Ok(Ascent { attack: attack.await.map_err(throw)? })
     }
 }
@@ -109,7 +115,7 @@ pub struct Classifier {
 #[wasm_bindgen]
 impl Classifier {
     /// K logits an image, of any number of images.
-    pub async fn logits(&self, images: Vec<f32>) -> Thrown<Vec<f32>> {
+    pub async fn logits(&mut self, images: Vec<f32>) -> Thrown<Vec<f32>> {
         self.inner.logits(&images).await.map_err(throw)
     }
 }
@@ -117,19 +123,25 @@ impl Classifier {
 /// Gradient steps on batches of one size.
 #[wasm_bindgen]
 pub struct Ascent {
-    attack: Attack,
+    attack: PgdAttack,
 }
 
 #[wasm_bindgen]
 impl Ascent {
     /// Sets images, the ball's centre and labels.
-    pub async fn start(&self, images: Vec<f32>, origin: Vec<f32>, labels: Vec<u32>) -> Thrown<()> {
-        self.attack.start_from(&images, &origin, &labels).await.map_err(throw)
+    pub async fn start(
+        &mut self,
+        images: Vec<f32>,
+        origin: Vec<f32>,
+        labels: Vec<u32>,
+    ) -> Thrown<()> {
+        let start = Start { from: Some(&images), ..Start::new(&origin, &labels) };
+        self.attack.start(&start).await.map_err(throw)
     }
 
     /// Takes steps in submissions of about 100 ms. `stop` is asked after each; where it answers true, this fails with
     /// `AbortError`.
-    pub async fn run(&self, steps: u32, stop: Function) -> Thrown<()> {
+    pub async fn run(&mut self, steps: u32, stop: Function) -> Thrown<()> {
         let ask = |_| match stop.call0(&JsValue::NULL) {
             Ok(answer) if answer.is_falsy() => Ok(()),
             _ => Err(Error::Stopped),
@@ -158,7 +170,7 @@ impl Ascent {
     }
 
     /// GPU time of each launch of a step, the median of `repetitions`: kernel and milliseconds.
-    pub async fn profile(&self, repetitions: u32) -> Thrown<String> {
+    pub async fn profile(&mut self, repetitions: u32) -> Thrown<String> {
         let timings = self.attack.profile(repetitions).await.map_err(throw)?;
         let rows: Vec<_> =
             timings.iter().map(|timing| json!([timing.kernel, timing.milliseconds])).collect();

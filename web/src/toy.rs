@@ -93,7 +93,7 @@ impl Toy {
             graph.push_all(step, &[weight, momentum, gradient, control])?;
         }
         let changing = [real, made, labels, control];
-        let update = program(gpu, &graph, &[bce, ce], &changing, &given, true).await?;
+        let mut update = program(gpu, &graph, &[bce, ce], &changing, &given, true).await?;
         update.write(ones, &[1.0_f32; BATCH as usize]).await?;
         let mut ones_and_zeros = vec![1.0_f32; BATCH as usize];
         ones_and_zeros.resize(2 * BATCH as usize, 0.0);
@@ -106,7 +106,7 @@ impl Toy {
         let logits = perceptron(&mut graph, places, &values)?;
         let changing: Vec<_> = values.iter().map(|(_, value)| value).collect();
         let given = weights.bindings(&values)?;
-        let map = program(gpu, &graph, &[logits], &changing, &given, true).await?;
+        let mut map = program(gpu, &graph, &[logits], &changing, &given, true).await?;
         map.write(places, &grid()).await?;
 
         let inputs = Inputs { real, made, labels, control };

@@ -9,7 +9,7 @@ use eframe::wgpu::{CommandBuffer, FilterMode};
 use lapidary::Result;
 use lapidary::data::{Fractal, Random, fashion::CLASS_NAMES};
 use lapidary::embed::{Budget, Gpu, Sampler};
-use lapidary::model::{DeviceWeights, Network, Pretrained};
+use lapidary::model::{BatchSize, DeviceWeights, Network, Pretrained};
 use pollster::block_on;
 use std::time::Duration;
 
@@ -49,7 +49,8 @@ fn class_of(class: usize, i: usize) -> usize {
 /// From random fields, as training did.
 async fn sampler(of: &Network, weights: &DeviceWeights, wishes: Wishes) -> Result<Sampler> {
     let Wishes { class, seed, step_size, eps, steps } = wishes;
-    let settings = Sampler::of(of, weights, [COLUMNS * ROWS, SIDE]).columns(COLUMNS);
+    let size = BatchSize { images: COLUMNS * ROWS, side: SIDE };
+    let settings = Sampler::of(of, weights, size).columns(COLUMNS);
     let mut sampler = settings.step_size(step_size).eps(eps).steps(steps).build().await?;
     let (fields, images) = (Fractal::new(1, SIDE)?, 0..(COLUMNS * ROWS) as usize);
     let field = |i| fields.image(&mut Random::new(seed, "window", 0, i as u64));

@@ -13,7 +13,7 @@ use crate::Error;
 use crate::cli::args::{self, Step};
 use crate::cli::session::Session;
 use crate::gpu::Gpu;
-use crate::model::Network;
+use crate::model::{BatchSize, Network};
 
 /// Images, channels and side of the 3x3 convolutions: those of WRN-34-10 on 32 by 32 pixels, and narrower ones.
 const LAYERS: [[u32; 3]; 5] =
@@ -87,11 +87,12 @@ pub fn run(
     }
     let layers = LAYERS.iter().flat_map(|&size| DERIVATIVES.map(|what| Task::Layer(what, size)));
     let tasks = std::iter::once(Task::Step).chain(layers.filter(|_| args.layers));
+    let size = BatchSize { images: args.batch, side };
     let mut results = Vec::new();
     for task in tasks {
         let mut made = block_on(async {
             match task {
-                Task::Step => Made::step(&gpu, network, [args.batch, side], Step::Pgd).await,
+                Task::Step => Made::step(&gpu, network, size, Step::Pgd).await,
                 Task::Layer(what, size) => Made::layer(&gpu, what, size).await,
             }
         })?;

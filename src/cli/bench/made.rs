@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use crate::attack::{Attack, Objective, Pgd, Statistics, program};
+use crate::attack::{Attack, Pgd, PgdAttack, Start, program};
 use crate::cli::args::Step;
 use crate::gpu::{Gpu, Timing};
 use crate::graph::{Graph, Program, Shape, Summary};
-use crate::model::{Activation, DeviceWeights, Network, WideResNet};
-use crate::ops::{Conv2d, Norm, gradient};
+use crate::model::{Activation, BatchSize, DeviceWeights, Network, WideResNet};
+use crate::ops::{Conv2d, gradient};
 use crate::train::{Learner, Optimiser, Sources, Update};
 use crate::{Error, Result};
 
@@ -40,48 +40,35 @@ pub fn network(name: &str) -> Result<(Network, u32)> {
 
 /// A step made ready.
 pub enum Made {
-    Climb(Box<Attack>),
+    Climb(Box<PgdAttack>),
     Update(Box<(Learner, Update)>),
     Layer(Box<Program>),
 }
 
 impl Made {
     /// A step of a network on images of `side` by `side`.
-    pub async fn step(
-        gpu: &Gpu,
-        model: &Network,
-        [batch, side]: [u32; 2],
-        what: Step,
-    ) -> Result<Self> {
+    pub async fn step(gpu: &Gpu, model: &Network, size: BatchSize, what: Step) -> Result<Self> {
         let parameters = model.parameters();
         let initial = model.initial(0);
-        let words = (batch * model.channels() * side * side) as usize;
+        let words = size.shape(model)?.elements();
         let images: Vec<f32> = (0..words).map(|i| (i % 97) as f32 / 96.0).collect();
-        let labels: Vec<u32> = (0..batch).map(|i| i % model.classes()).collect();
-        let (objective, eps) = match what {
-            Step::Pgd => (Objective::CrossEntropy, 0.5),
-            Step::Sample => (Objective::Joint, f32::INFINITY),
+        let labels: Vec<u32> = (0..size.images).map(|i| i % model.classes()).collect();
+        let settings = match what {
+            Step::Pgd => Pgd::default(),
+            Step::Sample => Pgd::sample(20, 0.1),
             Step::Train => {
                 let sgd = Optimiser::Sgd { momentum: 0.9, weight_decay: 5e-4 };
                 let learner = Learner::new(gpu, model, &initial, sgd).await?;
                 let (images, labels) = (gpu.upload(&images).await?, gpu.upload(&labels).await?);
                 let classified = (&images, &labels);
-                let sources = Sources { classified, contrastive: None, batch: [batch, side] };
+                let sources = Sources { classified, contrastive: None, batch: size };
                 let update = Update::classifier(&learner, sources).await?;
                 return Ok(Self::Update(Box::new((learner, update))));
             }
         };
         let weights = DeviceWeights::upload(gpu, &parameters, &initial).await?;
-        let settings = Pgd {
-            norm: Norm::L2,
-            eps,
-            step_size: 0.1,
-            steps: 0,
-            objective,
-            statistics: Statistics::Frozen,
-        };
-        let attack = Attack::new(model, &weights, [batch, side], settings, true).await?;
-        attack.start(&images, &labels).await?;
+        let mut attack = PgdAttack::new(model, &weights, size, settings, true).await?;
+        attack.start(&Start::new(&images, &labels)).await?;
         Ok(Self::Climb(Box::new(attack)))
     }
 
@@ -97,7 +84,7 @@ impl Made {
             "image-gradient" => (gradient(&mut graph, y, dy, &[x])?, [dy, w]),
             _ => (gradient(&mut graph, y, dy, &[w])?, [x, dy]),
         };
-        let program = program(gpu, &graph, &wanted, &[x, dy], &[], true).await?;
+        let mut program = program(gpu, &graph, &wanted, &[x, dy], &[], true).await?;
         for input in inputs {
             let numbers = (0..graph.shape(input)?.elements()).map(|i| (i % 97) as f32 / 96.0 - 0.5);
             program.write(input, &numbers.collect::<Vec<_>>()).await?;
@@ -137,7 +124,7 @@ impl Made {
     }
 
     /// GPU time of each launch.
-    pub async fn profile(&self) -> Result<Vec<Timing>> {
+    pub async fn profile(&mut self) -> Result<Vec<Timing>> {
         match self {
             Self::Climb(attack) => attack.profile(REPETITIONS).await,
             Self::Update(both) => both.1.profile(REPETITIONS).await,

@@ -13,6 +13,7 @@ use pollster::block_on;
 
 use super::args;
 use super::session::Session;
+use crate::model::BatchSize;
 use crate::ops::peak;
 use made::{Made, network};
 use measured::Measured;
@@ -24,9 +25,10 @@ pub fn run(session: &Session, args: &args::Bench) -> anyhow::Result<()> {
         return compare::run(session, args, &network, args.side.unwrap_or(usual));
     }
     let (batch, side) = (args.batch, args.side.unwrap_or(usual));
+    let size = BatchSize { images: batch, side };
     let gpu = session.gpu()?;
     if args.show_plan {
-        let made = block_on(Made::step(&gpu, &network, [batch, side], args.what))?;
+        let made = block_on(Made::step(&gpu, &network, size, args.what))?;
         return super::print(&format!("{}\n", made.summary()));
     }
     let mut progress = session.progress();
@@ -35,7 +37,7 @@ pub fn run(session: &Session, args: &args::Bench) -> anyhow::Result<()> {
     progress.line(&format!("making {} ready: batch {batch}, {side}×{side}", args.model));
     let before = gpu.counts();
     let began = Instant::now();
-    let mut made = block_on(Made::step(&gpu, &network, [batch, side], args.what))?;
+    let mut made = block_on(Made::step(&gpu, &network, size, args.what))?;
     let first = block_on(made.seconds(&gpu, 1))?;
     let ready = began.elapsed().as_secs_f64();
     let after = gpu.counts();

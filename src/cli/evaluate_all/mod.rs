@@ -24,8 +24,8 @@ use crate::data::{Checksum, Prepared};
 use crate::eval::Classifier;
 use crate::eval::corruption;
 use crate::gpu::Gpu;
-use crate::model::DeviceWeights;
 use crate::model::checkpoint::write_atomically;
+use crate::model::{BatchSize, DeviceWeights};
 use crate::train::{Event, Phase};
 use crate::{Error, Result};
 
@@ -55,7 +55,8 @@ pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
     let model = &loaded.model;
     let weights =
         block_on(DeviceWeights::upload(&gpu, &model.parameters(), &loaded.checkpoint.weights))?;
-    let classifier = block_on(Classifier::new(model, &weights, [args.batch, loaded.side]))?;
+    let size = BatchSize { images: args.batch, side: loaded.side };
+    let classifier = block_on(Classifier::new(model, &weights, size))?;
     let eyes = args.extractor.as_deref().map(|file| Eyes::new(&gpu, file, 16, None)).transpose()?;
     let progress = session.progress();
     let mut evaluation = Evaluation {
@@ -181,8 +182,8 @@ impl Evaluation<'_> {
         self.progress.event(&Event::Phase { phase, done: 0, total: total as u64 });
     }
 
-    fn batch(&self) -> [u32; 2] {
-        [self.args.batch, self.loaded.side]
+    fn size(&self) -> BatchSize {
+        BatchSize { images: self.args.batch, side: self.loaded.side }
     }
 
     fn write(&self, name: &str, sheet: &Sheet) -> Result<()> {

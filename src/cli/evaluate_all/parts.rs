@@ -4,7 +4,7 @@ use pollster::block_on;
 use serde_json::{Value, json};
 
 use super::Evaluation;
-use crate::attack::{Objective, Pgd, Statistics};
+use crate::attack::Pgd;
 use crate::cli::args::Start;
 use crate::cli::counterfactuals::{ToClass, by_class, targets};
 use crate::cli::explain::difference;
@@ -65,22 +65,15 @@ impl Evaluation<'_> {
     }
 
     pub(super) fn robust(&mut self, eps: f64) -> Result<Value> {
-        let settings = Pgd {
-            norm: self.args.norm.into(),
-            eps: eps as f32,
-            step_size: (eps / 8.0) as f32,
-            steps: STEPS,
-            objective: Objective::CrossEntropy,
-            statistics: Statistics::Frozen,
-        };
+        let settings = Pgd::attack(self.args.norm.into(), eps as f32, STEPS);
         let total = self.test.len();
         self.begin(Phase::Evaluate, total);
-        let batch = self.batch();
+        let size = self.size();
         let Self { progress, stop, .. } = self;
         let done = |done| watch(progress, stop, Phase::Evaluate, done, total);
         let sets = (self.test.images(), self.test.labels());
         let model = &self.loaded.model;
-        let accuracy = block_on(pgd_accuracy(model, &self.weights, sets, batch, settings, done))?;
+        let accuracy = block_on(pgd_accuracy(model, &self.weights, sets, size, settings, done))?;
         Ok(json!({ "eps": eps, "accuracy": accuracy }))
     }
 
@@ -132,10 +125,10 @@ impl Evaluation<'_> {
         let others = others.batches("evaluation", config.seed, count)?.batch(0)?.images;
         self.begin(Phase::Evaluate, count);
         let hiding = Hiding::usual(*side);
-        let batch = self.batch();
+        let size = self.size();
         let Self { progress, stop, .. } = self;
         let done = |done| watch(progress, stop, Phase::Evaluate, done, count);
-        let hidden = block_on(hiding.run(model, &self.weights, &others, batch, done))?;
+        let hidden = block_on(hiding.run(model, &self.weights, &others, size, done))?;
         let real = block_on(self.classifier.scores(self.test.images()))?;
         let clean = block_on(self.classifier.scores(&others))?;
         let attacked = block_on(self.classifier.scores(&hidden))?;
@@ -165,7 +158,7 @@ impl Evaluation<'_> {
         let mut all = Vec::new();
         for severity in SEVERITIES {
             let images = corruption.apply(self.test.images(), size, severity, SEED)?;
-            all.push(block_on(accuracy(&self.classifier, &images, self.test.labels()))?);
+            all.push(block_on(accuracy(&mut self.classifier, &images, self.test.labels()))?);
             let Self { progress, stop, .. } = self;
             watch(progress, stop, Phase::Evaluate, all.len(), severities)?;
         }
@@ -174,18 +167,18 @@ impl Evaluation<'_> {
 
     pub(super) fn samples(&mut self) -> Result<Value> {
         let Loaded { model, side, config, .. } = self.loaded;
-        let (count, size) = (self.args.samples, (model.channels(), *side));
+        let (count, channels) = (self.args.samples, model.channels());
         let start = Start::Images(config.data.ood.clone());
-        let from = starts::images(&start, SEED, count as usize, &config.data, size.0)?;
+        let from = starts::images(&start, SEED, count as usize, &config.data, channels)?;
         let labels: Vec<u32> = (0..count).map(|i| i % model.classes()).collect();
         self.begin(Phase::Sample, count as usize);
-        let batch = self.batch();
+        let size = self.size();
         let Self { progress, stop, .. } = self;
         let done = |done| watch(progress, stop, Phase::Sample, done, count as usize);
         let steps = (config.sample.steps, config.sample.step_size as f32);
         let sets = (&from[..], &labels[..]);
-        let made = block_on(sample(model, &self.weights, sets, batch, steps, 0, done))?.images;
-        let images = Images::new(&made, size.0, size.1)?;
+        let made = block_on(sample(model, &self.weights, sets, size, steps, 0, done))?.images;
+        let images = Images::new(&made, channels, *side)?;
         let classes = model.classes() as usize;
         let rows = classes.min(count as usize).min(20);
         let row = |class: usize| {
@@ -252,8 +245,8 @@ impl Evaluation<'_> {
         let Loaded { model, side, config, .. } = self.loaded;
         let eps = self.args.counterfactual_eps as f32;
         let steps = (config.sample.steps.max(1), config.sample.step_size as f32);
-        let batch = self.batch();
-        let explainer = block_on(Counterfactuals::new(model, &self.weights, batch, eps, steps))?;
+        let size = self.size();
+        let mut explainer = block_on(Counterfactuals::new(model, &self.weights, size, eps, steps))?;
         let targets = targets(self.test.labels(), self.test.classes());
         let total = self.test.len();
         self.begin(Phase::Evaluate, total);

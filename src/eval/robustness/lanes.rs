@@ -1,9 +1,10 @@
 //! Batches that are attacked at once, each on a device of its own.
 
-use super::attackers::{Attacker, Found, Target};
+use super::attackers::{Attacker, Target};
 use super::{AttackName, AutoAttack};
 use crate::Result;
-use crate::model::{DeviceWeights, Model};
+use crate::attack::Found;
+use crate::model::{BatchSize, DeviceWeights, Model};
 
 /// A device and the attack that is ready on it.
 #[derive(Debug)]
@@ -24,9 +25,9 @@ impl<'a> Lane<'a> {
         settings: &AutoAttack,
         name: AttackName,
         model: &dyn Model,
-        size: [u32; 2],
-    ) -> Result<&Attacker> {
-        let made = match self.attacker.take_if(|made| made.is(name, size[0])) {
+        size: BatchSize,
+    ) -> Result<&mut Attacker> {
+        let made = match self.attacker.take_if(|made| made.is(name, size)) {
             Some(made) => made,
             None => {
                 // The old one's memory first.
@@ -40,7 +41,7 @@ impl<'a> Lane<'a> {
 
 /// What the attackers find, each for its own target. `progress` is told the share of all that is done and may stop them.
 pub(super) async fn attack(
-    work: &[(&Attacker, Target)],
+    work: &mut [(&mut Attacker, Target)],
     settings: &AutoAttack,
     round: u32,
     mut progress: impl FnMut(f64) -> Result<()>,
@@ -50,8 +51,9 @@ pub(super) async fn attack(
         return threads::attack(work, settings, round, progress);
     }
     let mut all = Vec::new();
-    for (done, (attacker, target)) in work.iter().enumerate() {
-        let told = |share| progress((done as f64 + share) / work.len() as f64);
+    let batches = work.len() as f64;
+    for (done, (attacker, target)) in work.iter_mut().enumerate() {
+        let told = |share| progress((done as f64 + share) / batches);
         all.push(attacker.attack(settings, round, target, told).await?);
     }
     Ok(all)
@@ -67,17 +69,18 @@ mod threads {
 
     /// A thread each: natively a future that waits for its device holds its thread. This one tells of progress meanwhile.
     pub(super) fn attack(
-        work: &[(&Attacker, Target)],
+        work: &mut [(&mut Attacker, Target)],
         settings: &AutoAttack,
         round: u32,
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Vec<Found>> {
+        let batches = work.len();
         let stop = AtomicBool::new(false);
         let failed = |what: &str| Error::mismatch("attack", what, "a thread for each batch");
         scope(|scope| {
             let (sender, shares) = channel();
             let mut threads = Vec::new();
-            for (i, (attacker, target)) in work.iter().enumerate() {
+            for (i, (attacker, target)) in work.iter_mut().enumerate() {
                 let (sender, stop) = (sender.clone(), &stop);
                 let told = move |share: f64| {
                     // Nobody listens any more where another thread has failed.
@@ -103,14 +106,14 @@ mod threads {
                 }
             }
             drop(sender);
-            let mut done = vec![0.0; work.len()];
+            let mut done = vec![0.0; batches];
             let mut told = Ok(());
             for (i, share) in shares {
                 if let Some(place) = done.get_mut(i) {
                     *place = share;
                 }
                 if told.is_ok() {
-                    told = progress(done.iter().sum::<f64>() / work.len() as f64);
+                    told = progress(done.iter().sum::<f64>() / batches as f64);
                     stop.fetch_or(told.is_err(), Ordering::Relaxed);
                 }
             }

@@ -5,7 +5,7 @@ use super::checks::{self, PASSES};
 use super::lanes::{self, Lane};
 use super::{AttackName, AttackResult, AutoAttack, Point, RobustAccuracy, State, Warning};
 use crate::eval::{Classifier, argmax};
-use crate::model::{DeviceWeights, Model};
+use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::Norm;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -75,18 +75,18 @@ impl AutoAttack {
             devices.first().ok_or_else(|| Error::mismatch("attack", "no weights", "some"))?;
         let classes = model.classes();
         self.check(classes)?;
-        let words = (model.channels() * side * side) as usize;
+        let size = BatchSize { images: self.batch.min(labels.len() as u32), side };
+        let words = size.words(model)?;
         if labels.is_empty() || images.len() != labels.len() * words {
             let given = format_args!("{} values for {} labels", images.len(), labels.len());
             return Err(Error::mismatch("attack", given, format_args!("{words} a label")));
         }
         let began = Instant::now();
         let identity = self.identity(weights, images, labels).await?;
-        let classifier =
-            Classifier::new(model, weights, [self.batch.min(labels.len() as u32), side]).await?;
+        let mut classifier = Classifier::new(model, weights, size).await?;
         let logits = classifier.logits(images).await?;
         let ranks = ranks(&logits, classes as usize);
-        let mut warnings = self.look(&classifier, images, labels, &logits).await?;
+        let mut warnings = self.look(&mut classifier, images, labels, &logits).await?;
         let fresh = || State::fresh(identity.clone(), &logits, labels, classes as usize);
         let mut state = match state {
             Some(state) => {
@@ -127,10 +127,11 @@ impl AutoAttack {
             }
             let batch_began = Instant::now();
             let padded = (size as u32).next_multiple_of(SIZES).min(self.batch);
+            let padded = BatchSize { images: padded, side };
             let rank = self.rank(attack, state.round);
             let mut work = Vec::new();
             for (lane, members) in lanes.iter_mut().zip(members.chunks(size)) {
-                let attacker = lane.attacker(self, attack, model, [padded, side]).await?;
+                let attacker = lane.attacker(self, attack, model, padded).await?;
                 work.push((attacker, target(images, labels, &ranks, members, rank)));
             }
             let (tried, robust_accuracy) =
@@ -145,7 +146,7 @@ impl AutoAttack {
                 progress(&Progress { attack, number, done, tried, robust_accuracy, state: None })
             };
             let busy = Instant::now();
-            let found = lanes::attack(&work, self, state.round, told).await?;
+            let found = lanes::attack(&mut work, self, state.round, told).await?;
             state.busy_seconds += busy.elapsed().as_secs_f64();
             for ((found, (_, target)), members) in found.iter().zip(&work).zip(members.chunks(size))
             {
@@ -217,7 +218,7 @@ impl AutoAttack {
     /// Warnings before any attack.
     async fn look(
         &self,
-        classifier: &Classifier,
+        classifier: &mut Classifier,
         images: &[f32],
         labels: &[u32],
         logits: &[f32],

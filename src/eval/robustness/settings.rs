@@ -19,7 +19,7 @@ pub enum AttackName {
     FabTargeted,
     /// Random search, without gradients.
     Square,
-    /// Projected gradient steps as [`PgdAttack`] says.
+    /// Projected gradient steps as [`RestartedPgd`] says.
     Pgd,
 }
 
@@ -80,7 +80,7 @@ pub enum Loss {
 
 /// Projected gradient steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PgdAttack {
+pub struct RestartedPgd {
     /// Of each start.
     pub steps: u32,
     /// Length of a step.
@@ -97,7 +97,7 @@ pub struct PgdAttack {
     pub targeted: bool,
 }
 
-impl PgdAttack {
+impl RestartedPgd {
     /// 50 steps of an eighth of the radius up the cross-entropy, one start.
     pub fn new(eps: f32) -> Self {
         let (momentum, loss, targeted) = (0.0, Loss::CrossEntropy, false);
@@ -138,7 +138,7 @@ pub struct AutoAttack {
     /// Candidates of Square after the first.
     pub queries: u32,
     /// Of [`AttackName::Pgd`].
-    pub pgd: PgdAttack,
+    pub pgd: RestartedPgd,
 }
 
 impl AutoAttack {
@@ -155,7 +155,7 @@ impl AutoAttack {
             restarts: 1,
             targets: 9,
             queries: 5000,
-            pgd: PgdAttack::new(eps),
+            pgd: RestartedPgd::new(eps),
         }
     }
 

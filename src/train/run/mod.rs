@@ -387,7 +387,7 @@ impl Run<'_, '_> {
         self.step += 1;
         self.images += u64::from(images.passed);
         self.memory.images += u64::from(images.drawn);
-        if let Some(validator) = &self.validator
+        if let Some(validator) = &mut self.validator
             && self.step.is_multiple_of(self.config.validate.every.into())
         {
             let [clean, attacked] = validator.measure().await?;

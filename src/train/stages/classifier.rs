@@ -1,10 +1,10 @@
 //! Stage 1 of every objective, and plain training.
 
 use super::{PerIteration, Pieces, fill, images, loader, one, pace, pass, wait_share};
-use crate::attack::{Attack, Objective as Climbed, Pgd, Statistics};
+use crate::attack::{AnyAttack, Attack, Objective as Climbed, Pgd, PgdAttack, Start};
 use crate::data::Loader;
 use crate::graph::Summary;
-use crate::model::Role;
+use crate::model::{BatchSize, Role};
 use crate::train::attacker::Attacker;
 use crate::train::optimiser::schedule;
 use crate::train::update::{Report, Sources, Update};
@@ -17,7 +17,7 @@ use std::time::Instant;
 pub(in crate::train) struct ClassifierStage {
     attacker: Attacker,
     /// RATIO's, of out-of-distribution images.
-    others: Option<Attack>,
+    others: Option<PgdAttack>,
     update: Update,
     loader: Loader,
     pieces: Pieces,
@@ -52,28 +52,25 @@ impl ClassifierStage {
                 ),
             });
         }
-        let batch = [pieces.size, config.data.side];
+        let batch = BatchSize { images: pieces.size, side: config.data.side };
         let attacker = Attacker::stage1(learner, batch, stage, objective).await?;
         let mut sources = Sources { classified: attacker.buffers(), contrastive: None, batch };
         let mut streams = vec![images(config, material, stream, stage.batch)?];
         let mut others = None;
         let update = match (objective, &attacker) {
-            (Objective::Trades, Attacker::Divergence(attack)) => {
+            (Objective::Trades, Attacker::Attack(AnyAttack::Divergence(attack))) => {
                 let beta = config.trades.beta as f32;
                 Update::trades(learner, sources, attack.origin_buffer(), beta).await?
             }
             (Objective::Ratio, _) => {
                 let Ratio { weight, eps, steps, step_size } = config.ratio;
                 let settings = Pgd {
-                    norm: stage.norm,
-                    eps: eps as f32,
                     step_size: step_size as f32,
-                    steps,
                     objective: Climbed::FromUniform,
-                    statistics: Statistics::Frozen,
+                    ..Pgd::attack(stage.norm, eps as f32, steps)
                 };
                 let Learner { model, live, .. } = learner;
-                let attack = Attack::new(model, live, batch, settings, true).await?;
+                let attack = PgdAttack::new(model, live, batch, settings, true).await?;
                 sources.contrastive = Some((attack.image_buffer(), attack.label_buffer()));
                 let update = Update::ratio(learner, sources, weight as f32).await?;
                 others = Some(attack);
@@ -113,15 +110,16 @@ impl ClassifierStage {
             factor * stage.learning_rate * schedule(it, total, stage.warm_up, stage.decay_from);
         let mut reports = Vec::new();
         for part in 0..pieces.parts {
-            let draw = (self.seed, it * u64::from(pieces.parts) + u64::from(part));
-            self.attacker.run(learner.live.gpu(), pieces.of(batch, part)?, draw).await?;
-            if let Some(attack) = &self.others {
+            let draw = it * u64::from(pieces.parts) + u64::from(part);
+            let images = pieces.of(batch, part)?;
+            self.attacker.run(learner.live.gpu(), images, (self.seed, draw as u32)).await?;
+            if let Some(attack) = &mut self.others {
                 let (images, _) = pieces.of(one(&batches, 1)?, part)?;
                 // Any class: the uniform distribution has none.
-                attack.start(images, &vec![0; pieces.size as usize]).await?;
-                attack.run(attack.settings().steps, |_| Ok(())).await?;
+                attack.start(&Start::new(images, &vec![0; pieces.size as usize])).await?;
+                attack.run(attack.steps(), |_| Ok(())).await?;
             }
-            reports.push(pass(&self.update, learner, (part, pieces.parts), rate).await?);
+            reports.push(pass(&mut self.update, learner, (part, pieces.parts), rate).await?);
         }
         let report = Report::merge(reports);
         let mut step = Step::new(self.phase, it + 1, total);

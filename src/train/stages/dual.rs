@@ -2,12 +2,13 @@
 
 use super::{PerIteration, Pieces, fill, images, loader, one, pace, pass, wait_share};
 use crate::Result;
-use crate::attack::{Attack, Langevin, LangevinChains, Objective as Climbed, Pgd, Statistics};
+use crate::attack::{Attack, Langevin, LangevinChains, Pgd, PgdAttack, Start};
 use crate::data::{Batch, Loader};
 use crate::eval::auroc;
 use crate::gpu::Buffer;
 use crate::graph::Summary;
-use crate::ops::{LangevinStep, Norm};
+use crate::model::BatchSize;
+use crate::ops::LangevinStep;
 use crate::train::attacker::Attacker;
 use crate::train::optimiser::schedule;
 use crate::train::update::{Contrast, Dual, Report, Sources, Update};
@@ -20,31 +21,27 @@ use std::time::Instant;
 #[derive(Debug)]
 enum Sampler {
     /// Up the score from out-of-distribution images.
-    Climb(Box<Attack>),
+    Climb(Box<PgdAttack>),
     /// On from the replay buffer.
     Langevin(Box<LangevinChains>, Jem),
 }
 
 impl Sampler {
-    async fn new(config: &Config, learner: &Learner, batch: [u32; 2]) -> Result<Self> {
+    async fn new(config: &Config, learner: &Learner, batch: BatchSize) -> Result<Self> {
         let (stage, Learner { model, live, .. }) = (&config.stage2, learner);
         if config.objective == Objective::Jem {
             let jem = config.jem.clone();
             let (step_size, noise_size) = (0.5 * jem.alpha as f32, jem.noise as f32);
             let step = LangevinStep { step_size, noise_size };
-            let settings = Langevin { objective: stage.score.climbed(), step };
+            let (objective, steps) = (stage.score.climbed(), jem.steps);
+            let settings = Langevin { objective, step, steps };
             let chains = LangevinChains::new(model, live, batch, settings, true).await?;
             return Ok(Self::Langevin(Box::new(chains), jem));
         }
-        let settings = Pgd {
-            norm: Norm::L2,
-            eps: f32::INFINITY,
-            step_size: stage.alpha as f32,
-            steps: 0,
-            objective: stage.climb.climbed(),
-            statistics: Statistics::Frozen,
-        };
-        let attack = Attack::new(model, live, batch, settings, true).await?;
+        // How many steps is the curriculum's to say.
+        let climb = Pgd::sample(0, stage.alpha as f32);
+        let settings = Pgd { objective: stage.climb.climbed(), ..climb };
+        let attack = PgdAttack::new(model, live, batch, settings, true).await?;
         Ok(Self::Climb(Box::new(attack)))
     }
 
@@ -96,21 +93,15 @@ impl DualStage {
     ) -> Result<Self> {
         let stage = &config.stage2;
         let pieces = Pieces::new(stage.batch, micro);
-        let batch = [pieces.size, config.data.side];
+        let batch = BatchSize { images: pieces.size, side: config.data.side };
         let jem = config.objective == Objective::Jem;
         let sampler = Sampler::new(config, learner, batch).await?;
         let attacker = if jem || stage.steps == 0 {
             Attacker::none(learner, batch).await?
         } else {
-            let settings = Pgd {
-                norm: stage.norm,
-                eps: stage.eps as f32,
-                step_size: stage.step_size as f32,
-                steps: stage.steps,
-                objective: Climbed::CrossEntropy,
-                statistics: Statistics::Frozen,
-            };
-            Attacker::pgd(learner, batch, settings).await?
+            let attack = Pgd::attack(stage.norm, stage.eps as f32, stage.steps);
+            let settings = Pgd { step_size: stage.step_size as f32, ..attack };
+            Attacker::new(learner, batch, settings).await?
         };
         let sources =
             Sources { classified: attacker.buffers(), contrastive: Some(sampler.buffers()), batch };
@@ -160,22 +151,24 @@ impl DualStage {
         for part in 0..pieces.parts {
             let (images, labels) = pieces.of(real, part)?;
             let draw = it * u64::from(pieces.parts) + u64::from(part);
-            match &self.sampler {
+            match &mut self.sampler {
                 Sampler::Climb(attack) => {
                     let (start, _) = pieces.of(one(&batches, 2)?, part)?;
-                    attack.start(start, labels).await?;
+                    attack.start(&Start::new(start, labels)).await?;
                     attack.run(steps, |_| Ok(())).await?;
                 }
                 Sampler::Langevin(chains, _) => {
                     let (start, _) = pieces.of(&starts, part)?;
-                    chains.start(start, labels, (seed, draw as u32)).await?;
-                    chains.run(steps).await?;
+                    let stream = draw as u32;
+                    let start = Start { seed, stream, ..Start::new(start, labels) };
+                    chains.start(&start).await?;
+                    chains.run(steps, |_| Ok(())).await?;
                 }
             }
             let gpu = learner.live.gpu();
-            self.attacker.run(gpu, pieces.of(classified, part)?, (seed, draw)).await?;
+            self.attacker.run(gpu, pieces.of(classified, part)?, (seed, draw as u32)).await?;
             self.update.write_real(images).await?;
-            reports.push(pass(&self.update, learner, (part, pieces.parts), rate).await?);
+            reports.push(pass(&mut self.update, learner, (part, pieces.parts), rate).await?);
             if let Sampler::Langevin(chains, _) = &self.sampler {
                 samples.extend(chains.images().await?);
             }

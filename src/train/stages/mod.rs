@@ -87,7 +87,7 @@ pub(super) fn smaller(batch: u32, size: u32) -> Option<u32> {
 
 /// Gradients of a piece, the optimiser's step after the last one, and what the piece reports.
 async fn pass(
-    update: &Update,
+    update: &mut Update,
     learner: &mut Learner,
     (part, parts): (u32, u32),
     rate: f64,

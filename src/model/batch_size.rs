@@ -1,0 +1,36 @@
+//! How many images a program takes at once, and how large they are.
+
+use super::Model;
+use crate::graph::Shape;
+use crate::{Error, Result};
+
+/// How many images at once, and how large: what programs over a network are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSize {
+    /// Images at once, 1 or more.
+    pub images: u32,
+    /// Rows and columns of each.
+    pub side: u32,
+}
+
+impl BatchSize {
+    /// The shape of a batch of the model's images. Err for sizes of 0 and for more than a buffer can count.
+    pub fn shape(self, model: &dyn Model) -> Result<Shape> {
+        Shape::new(self.images, model.channels(), self.side, self.side)
+    }
+
+    /// Values of one image of the model. Err as for [`BatchSize::shape`].
+    pub fn words(self, model: &dyn Model) -> Result<usize> {
+        Ok((Self { images: 1, ..self }.shape(model)?.elements()) as usize)
+    }
+
+    /// How many whole images these values are. Err for part of an image.
+    pub fn count(self, model: &dyn Model, values: &[f32]) -> Result<usize> {
+        let words = self.words(model)?;
+        if !values.len().is_multiple_of(words) {
+            let given = format_args!("{} values", values.len());
+            return Err(Error::mismatch("images", given, format_args!("images of {words}")));
+        }
+        Ok(values.len() / words)
+    }
+}

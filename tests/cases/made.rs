@@ -1,0 +1,29 @@
+//! Networks, images and devices that cases are made of.
+
+use lapidary::data::{Part, Source};
+use lapidary::gpu::{Gpu, Options};
+use lapidary::model::{Checkpoint, DeviceWeights, Network};
+use pollster::block_on;
+use std::sync::OnceLock;
+
+/// The tests' device.
+pub fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| block_on(Gpu::new(&Options::from_env())).unwrap())
+}
+
+/// The network that is built in, for grey images of 16 pixels.
+pub fn demo() -> (Network, DeviceWeights) {
+    let checkpoint = Checkpoint::read("data/fashion-demo/model.safetensors").unwrap();
+    let model = Network::from_checkpoint(&checkpoint).unwrap();
+    let parameters = model.parameters();
+    let weights = block_on(DeviceWeights::upload(gpu(), &parameters, &checkpoint.weights)).unwrap();
+    (model, weights)
+}
+
+/// The first test images that are built in, at 16 pixels, and their labels.
+pub fn images(count: usize) -> (Vec<f32>, Vec<u32>) {
+    let test = Source::parse("builtin:fashion").unwrap().load(Part::Test, 16).unwrap();
+    let test = test.prepared(16).unwrap();
+    (test.images()[..count * 256].to_vec(), test.labels()[..count].to_vec())
+}
