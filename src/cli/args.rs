@@ -26,9 +26,9 @@ pub struct Arguments {
     /// unless that is "off"]
     #[arg(long, global = true)]
     pub no_cache: bool,
-    /// Measure kernels' variants and take the fastest; other variants may differ in the last bits
-    #[arg(long, global = true, value_enum, default_value_t = Tune::Off)]
-    pub tune: Tune,
+    /// Measure the kernels that there are for a shape, and take the fastest; others may differ in the last bits
+    #[arg(long, global = true, value_enum, default_value_t = Tuning::Auto)]
+    pub tune: Tuning,
     /// MiB that weights transformed for faster convolutions may take; layers beyond that are convolved directly [default:
     /// no bound]
     #[arg(long, global = true, value_name = "MIB")]
@@ -47,13 +47,25 @@ pub struct Arguments {
     pub quiet: bool,
 }
 
-/// Whether variants of kernels are measured.
+/// Whether kernels are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Tune {
-    /// The static choice: the same bits at every start
-    Off,
+pub enum Tuning {
+    /// On GPUs, and not on CPU rasterisers
+    Auto,
     /// The fastest on this adapter, measured at first use and kept
     On,
+    /// The static choices: the same bits at every start
+    Off,
+}
+
+impl From<Tuning> for crate::gpu::Tune {
+    fn from(named: Tuning) -> Self {
+        match named {
+            Tuning::Auto => Self::Auto,
+            Tuning::On => Self::On,
+            Tuning::Off => Self::Off,
+        }
+    }
 }
 
 /// Which of Winograd's filterings there may be.
@@ -109,10 +121,34 @@ pub enum Command {
     Devices,
     /// Run embedded cases on the adapter and say what fails
     Doctor(Doctor),
+    /// Measure which kernels are the fastest on the adapter, or take and give what was measured
+    Tune(Tune),
     /// Say what is in a checkpoint
     Inspect(Inspect),
     /// Write a PyTorch checkpoint as safetensors, or a network as ONNX
     Convert(Convert),
+}
+
+/// `tune`
+#[derive(Debug, Args)]
+pub struct Tune {
+    /// A checkpoint, or a network as `bench --model` names it; without it nothing is measured
+    pub model: Option<String>,
+    /// Images that go through at once: kernels are chosen for shapes
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch: u32,
+    /// Height and width of the images [default: the checkpoint's, or as the network is mostly used]
+    #[arg(long)]
+    pub side: Option<u32>,
+    /// Seconds that measuring may take
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
+    pub seconds: u32,
+    /// Take a table first that --export wrote for this adapter, driver and version
+    #[arg(long, value_name = "FILE")]
+    pub import: Option<PathBuf>,
+    /// Write all that is known of this adapter as a table
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
 }
 
 /// `doctor`

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::gpu::Gpu;
@@ -34,12 +35,15 @@ impl Kept {
     /// Hands the device what is there. What cannot be read is as if it were not there.
     pub fn load(gpu: &Gpu, folder: &Path) -> Self {
         let device = crc32fast::hash(gpu.fingerprint().as_bytes());
-        let file = |what: &str| File::read(folder.join(format!("{what}-{device:08x}.bin")));
-        let (pipelines, choices) = (file("pipelines"), file("choices"));
+        let file =
+            |what: &str, sort: &str| File::read(folder.join(format!("{what}-{device:08x}.{sort}")));
+        let (pipelines, choices) = (file("pipelines", "bin"), file("choices", "json"));
         // Without a cache of the driver's, as where this fails, pipelines are compiled anew.
         let _ = pollster::block_on(gpu.keep_pipelines(pipelines.contents.as_deref()));
-        if let Some(kept) = &choices.contents {
-            gpu.keep_measured(kept);
+        if let Some(Err(error)) = choices.contents.as_ref().map(|kept| gpu.keep_measured(kept)) {
+            // That nobody reads stderr is no reason to stop.
+            let path = choices.path.display();
+            drop(writeln!(std::io::stderr(), "{path} is ignored, and measured anew: {error}"));
         }
         Self { gpu: gpu.clone(), pipelines, choices }
     }
@@ -47,7 +51,7 @@ impl Kept {
     /// Writes what is new.
     pub fn save(&self) {
         self.pipelines.write(self.gpu.pipelines());
-        self.choices.write(self.gpu.measured());
+        self.choices.write(self.gpu.measured().map(String::into_bytes));
     }
 }
 

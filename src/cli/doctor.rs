@@ -101,6 +101,8 @@ fn report(findings: &Findings, error: Option<&anyhow::Error>) -> serde_json::Val
             "limits": gpu.limits().into_iter().collect::<BTreeMap<_, _>>(),
         })
     });
+    let dropped = findings.gpu.iter().flat_map(Gpu::dropped_candidates);
+    let dropped: Vec<_> = dropped.map(|each| each.to_string()).collect();
     let others = block_on(adapters()).unwrap_or_default();
     let os = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let os = os.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
@@ -112,6 +114,7 @@ fn report(findings: &Findings, error: Option<&anyhow::Error>) -> serde_json::Val
         "architecture": std::env::consts::ARCH,
         "adapters": others.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "device": device,
+        "dropped_candidates": dropped,
         "cases": findings.cases,
         "error": error.map(|error| format!("{error:#}")),
     })

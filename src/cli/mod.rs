@@ -37,6 +37,8 @@ mod session;
 mod starts;
 mod stop;
 mod train;
+mod tune;
+mod tuning_progress;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -45,7 +47,7 @@ use clap::{CommandFactory, Parser};
 
 pub use progress::Progress;
 
-use args::{Arguments, Command, Evaluation, Tune};
+use args::{Arguments, Command, Evaluation};
 use session::Session;
 
 /// Reads the arguments, does what they ask for, and says in one sentence on stderr what went wrong.
@@ -67,7 +69,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let cache = cache::folder().filter(|_| !arguments.no_cache);
     let session = Session::new(arguments.adapter, arguments.quiet)
         .keeping(cache)
-        .tuning(arguments.tune == Tune::On)
+        .tuning(arguments.tune.into())
         .transforming(arguments.transformed_weights)
         .halving(arguments.half_weights)
         .filtering(arguments.winograd.into());
@@ -92,6 +94,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Classify(args)) => classify::run(&session, &args),
         Some(Command::Devices) => devices::run(&session),
         Some(Command::Doctor(args)) => doctor::run(&session, &args),
+        Some(Command::Tune(args)) => tune::run(&session, &args),
         Some(Command::Inspect(args)) => inspect::run(&session, &args),
         Some(Command::Convert(args)) => convert::run(&session, &args),
         None => print(&Arguments::command().render_help().to_string()),

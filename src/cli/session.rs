@@ -8,7 +8,8 @@ use super::cache::Kept;
 use super::exit::Failure;
 use super::progress::Progress;
 use super::stop::Stop;
-use crate::gpu::{AdapterKind, Filtering, Gpu, Options};
+use super::tuning_progress::TuningProgress;
+use crate::gpu::{AdapterKind, Filtering, Gpu, Options, Tune};
 use crate::model::{Checkpoint, DeviceWeights, Network};
 use crate::train::{Event, Flow};
 
@@ -24,7 +25,6 @@ pub struct Session {
     quiet: bool,
     /// Where results of devices are kept.
     cache: Option<PathBuf>,
-    tune: bool,
     /// Of the first device; the others' are the same.
     kept: OnceLock<Kept>,
 }
@@ -35,7 +35,7 @@ impl Session {
         let mut options = Options::from_env();
         options.adapter = adapter.or(options.adapter);
         let (started, kept) = (Instant::now(), OnceLock::new());
-        Self { started, options, quiet, cache: None, tune: false, kept }
+        Self { started, options, quiet, cache: None, kept }
     }
 
     /// The same with a folder in which devices' results are kept for the next start.
@@ -44,9 +44,9 @@ impl Session {
         self
     }
 
-    /// The same with kernels' variants measured, or not.
-    pub fn tuning(mut self, tune: bool) -> Self {
-        self.tune = tune;
+    /// The same with kernels measured, or not.
+    pub fn tuning(mut self, tune: Tune) -> Self {
+        self.options.preferences.tuning = tune;
         self
     }
 
@@ -77,7 +77,8 @@ impl Session {
     /// Opens the adapter that was asked for.
     pub fn gpu(&self) -> crate::Result<Gpu> {
         let gpu = pollster::block_on(Gpu::new(&self.options))?;
-        gpu.tune(self.tune);
+        let told = TuningProgress::new(self.quiet);
+        gpu.on_tuning(move |event| told.event(event));
         if let Some(folder) = &self.cache {
             let kept = Kept::load(&gpu, folder);
             self.kept.get_or_init(|| kept);

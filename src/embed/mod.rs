@@ -15,7 +15,7 @@ mod needs;
 mod picture;
 mod slices;
 
-pub use crate::gpu::{Filtering, Gpu, Preferences, required_features, required_limits};
+pub use crate::gpu::{Filtering, Gpu, Preferences, Tune, required_features, required_limits};
 pub use ascent::{Ascent, AscentBuilder, Attacker, Attacking, Sampler, Sampling};
 pub use classifier::{Classifier, ClassifierBuilder};
 pub use needs::{Missing, check};

@@ -1,11 +1,7 @@
 //! Which of an op's variants is taken for a shape: the static choice, or the one that was the fastest on this device.
 
-use super::Gpu;
-use super::sealed::{seal, unseal};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 
 /// Variants that are measured for one shape, at most: each costs its pipelines.
 const MOST: usize = 6;
@@ -22,8 +18,9 @@ pub struct Question {
 }
 
 impl Question {
-    /// Err for no candidates, more than six, or a default that is none of them.
-    pub(super) fn new(
+    /// For a family of kernels and the numbers that tell its problems apart. Err for no candidates, more than six, or a
+    /// default that is none of them.
+    pub fn new(
         family: &'static str,
         shape: &[u32],
         candidates: &[&'static str],
@@ -65,65 +62,19 @@ impl Choices {
         Self(all)
     }
 
+    /// The same with this answer by its name, whatever that is.
+    pub(super) fn insert(&mut self, key: String, name: String) {
+        self.0.insert(key, name);
+    }
+
+    /// Those of `other`, and of these what `other` does not have.
+    pub(super) fn overlaid(&self, other: &Self) -> Self {
+        let all = self.0.iter().chain(&other.0);
+        Self(all.map(|(key, name)| (key.clone(), name.clone())).collect())
+    }
+
     /// Family and shape, and the variant.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, name)| (key.as_str(), name.as_str()))
-    }
-}
-
-/// A device's.
-#[derive(Debug, Default)]
-pub(super) struct Tuning {
-    on: AtomicBool,
-    choices: Mutex<Arc<Choices>>,
-}
-
-impl Gpu {
-    /// Whether programs that are made from now on measure the variants that their ops name, and take what was measured.
-    /// Without, which is how a device begins, all choices are static, and the bits are those of any other start.
-    pub fn tune(&self, on: bool) {
-        self.tuning.on.store(on, Relaxed);
-    }
-
-    /// What was measured, if that is to be taken.
-    pub fn choices(&self) -> Option<Arc<Choices>> {
-        let on = self.tuning.on.load(Relaxed);
-        self.tuning.choices.lock().ok().filter(|_| on).map(|choices| choices.clone())
-    }
-
-    /// Adds an answer.
-    pub(crate) fn decide(&self, question: &Question, candidate: usize) {
-        if let Ok(mut choices) = self.tuning.choices.lock() {
-            *choices = Arc::new(choices.with(question, candidate));
-        }
-    }
-
-    /// Takes what [`Gpu::measured`] gave at some other time. False, and nothing is taken, for whatever else is given: cut
-    /// off, damaged, or of another adapter, driver or version.
-    pub fn keep_measured(&self, kept: &[u8]) -> bool {
-        let contents = unseal(&self.choices_key(), kept);
-        let read = contents.and_then(|contents| serde_json::from_slice(contents).ok());
-        let Some(serde_json::Value::Object(read)) = read else { return false };
-        let named = |(key, name): (&String, &serde_json::Value)| {
-            Some((key.clone(), name.as_str()?.to_owned()))
-        };
-        if let Ok(mut choices) = self.tuning.choices.lock() {
-            let mut all = choices.0.clone();
-            all.extend(read.iter().filter_map(named));
-            *choices = Arc::new(Choices(all));
-        }
-        true
-    }
-
-    /// What was measured so far, to be kept. `None` for nothing.
-    pub fn measured(&self) -> Option<Vec<u8>> {
-        let choices = self.tuning.choices.lock().ok()?.clone();
-        let named = choices.iter().map(|(key, name)| (key.to_owned(), name.into()));
-        let contents = serde_json::Value::Object(named.collect()).to_string();
-        (!choices.0.is_empty()).then(|| seal(&self.choices_key(), contents.as_bytes()))
-    }
-
-    fn choices_key(&self) -> String {
-        format!("choices; {}", self.fingerprint())
     }
 }

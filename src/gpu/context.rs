@@ -1,8 +1,8 @@
 //! The device, opened here or lent by an app, and error scopes around all that is asked of it.
 
-use super::choices::Tuning;
 use super::counters::{Counters, Counts};
 use super::pipelines::PipelineKey;
+use super::tuning::Tuning;
 use super::{Adapter, Options, Preferences, adapter};
 use crate::{Error, Result};
 use futures_channel::oneshot;

@@ -15,8 +15,10 @@ mod profile;
 mod recording;
 mod run;
 mod sealed;
+mod table;
 #[cfg_attr(target_arch = "wasm32", path = "no_texels.rs")]
 mod texels;
+mod tuning;
 
 pub use adapter::{Adapter, AdapterKind, Options, adapters, required_features, required_limits};
 pub use buffer::Buffer;
@@ -26,7 +28,8 @@ pub use counters::Counts;
 pub use executor::{Executor, Pace};
 pub(crate) use kernel::uniform;
 pub use kernel::{Access, Kernel, Layout, PART_ALIGNMENT, TEXEL_COLUMNS};
-pub use preferences::{Filtering, Preferences};
+pub use preferences::{Filtering, Preferences, Tune};
 pub use profile::Timing;
 pub use recording::{Binding, BufferId, Dispatch, Part, Recording, Words};
+pub use tuning::{Dropped, TuningEvent};
 pub use wgpu::CommandEncoder;

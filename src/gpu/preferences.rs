@@ -1,5 +1,7 @@
 //! What the user asks of programs, apart from what the hardware can do ([`Adapter`](super::Adapter)).
 
+use std::time::Duration;
+
 /// Which of Winograd's filterings programs may compute 3x3 convolutions by: fewer products, another rounding, and 16 or 36
 /// words of transformed weights for 9. Browsers have none of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +16,21 @@ pub enum Filtering {
     /// F(4x4, 3x3) on any adapter.
     Four,
 }
+
+/// Whether the candidates that there are for a shape are measured when a program is made, to take the fastest: `docs/tuning.md`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tune {
+    /// The static choices: the same bits at every start.
+    #[default]
+    Off,
+    /// On GPUs, and not on CPU rasterisers.
+    Auto,
+    /// On any adapter.
+    On,
+}
+
+/// The time that measuring may take, where nothing else is asked for: of a whole network, and in a page.
+const BUDGET: Duration = Duration::from_secs(if cfg!(target_arch = "wasm32") { 3 } else { 15 });
 
 /// What is asked of the programs that are made for a device. [`Gpu::preferring`](super::Gpu::preferring) gives a device others,
 /// as does [`Options`](super::Options) where the library opens it; the default asks for nothing.
@@ -30,10 +47,21 @@ pub struct Preferences {
     pub half_weights: bool,
     /// Which of Winograd's filterings a program may use.
     pub filtering: Filtering,
+    /// Whether programs measure candidates and take the fastest.
+    pub tuning: Tune,
+    /// The time that this may take on the device in all: 15 s, and 3 s in a page. What it leaves open stays with the static
+    /// choices and is measured at some later start.
+    pub tuning_budget: Duration,
 }
 
 impl Default for Preferences {
     fn default() -> Self {
-        Self { most_transformed: u64::MAX, half_weights: false, filtering: Filtering::Auto }
+        Self {
+            most_transformed: u64::MAX,
+            half_weights: false,
+            filtering: Filtering::Auto,
+            tuning: Tune::Off,
+            tuning_budget: BUDGET,
+        }
     }
 }

@@ -115,7 +115,7 @@ impl Recording {
     }
 
     /// The variant to be recorded, as its place in `candidates`: the one that was the fastest on the device if that was
-    /// measured ([`Gpu::tune`](super::Gpu::tune)), else `default`. `family` and `shape` say which nodes the answer holds
+    /// measured ([`Preferences::tuning`](super::Preferences::tuning)), else `default`. `family` and `shape` say which nodes the answer holds
     /// for. All candidates must read the same inputs and write the same outputs; they may differ in the last bits. Err for
     /// more than six.
     pub fn choose(

@@ -1,5 +1,6 @@
 //! What is to be computed, as pure data: values with shapes, nodes with ops. No GPU is touched here.
 
+mod check;
 mod gradient;
 mod memory;
 mod names;
@@ -7,12 +8,15 @@ mod op;
 mod plan;
 mod program;
 mod shape;
+mod trial;
 mod tune;
 
 pub use op::{Derivatives, Launch, Op};
 pub use plan::{Plan, Summary};
 pub use program::Program;
 pub use shape::Shape;
+pub use trial::{Candidate, Given, Trial};
+pub use tune::tune;
 
 use crate::{Error, Result};
 use std::{any::Any, collections::BTreeMap, sync::Arc};

@@ -28,22 +28,13 @@ impl Program {
         changing: &[Value],
         given: &[(Value, Buffer)],
     ) -> Result<Self> {
-        let plan = match gpu.choices() {
-            None => Plan::new(graph, wanted, changing, gpu.adapter())?,
-            Some(_) => tune::plan(gpu, graph, wanted, changing).await?,
-        };
+        let plan = tune::plan(gpu, graph, wanted, changing).await?;
         let given: BTreeMap<_, _> = given
             .iter()
             .filter_map(|(value, buffer)| Some((plan.buffer(*value).ok()?, buffer.clone())))
             .collect();
-        let every = Executor::new(gpu, &plan.every, &given).await?;
-        let all = plan
-            .buffers()
-            .into_iter()
-            .map(|id| Ok((id, every.buffer(id)?.clone())))
-            .collect::<Result<_>>()?;
-        let once = Executor::new(gpu, &plan.once, &all).await?;
-        Ok(Self { gpu: gpu.clone(), plan, every: every.after(once) })
+        let every = plan.executor(gpu, &given).await?;
+        Ok(Self { gpu: gpu.clone(), plan, every })
     }
 
     /// Submits one replay; does not wait.

@@ -1,131 +1,317 @@
-//! The variants of ops against each other on the device, each node by itself on buffers of zeros.
+//! Candidates against each other on the device. The fastest is taken if it computes what the plain kernel computes.
 
-use super::{Graph, Launch, Node, Plan, Shape, Value};
-use crate::gpu::{Buffer, Executor, Gpu, Question, Recording};
+use super::check::{Data, Oracle};
+use super::{Graph, Plan, Trial, Value};
+use crate::gpu::{Buffer, BufferId, Choices, Dropped, Executor, Gpu, TuningEvent};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Measurements of a variant; they are taken in turn with the others'.
+#[cfg(not(target_arch = "wasm32"))]
+use std::time::Instant;
+#[cfg(target_arch = "wasm32")]
+use web_time::Instant;
+
+/// Measurements of a candidate; they are taken in turn with the others', and the best counts.
 const ROUNDS: usize = 7;
 /// Seconds of one measurement at least.
 const LEAST: f64 = 5e-3;
-/// A variant that takes so many times as long as the fastest in the first measurement is measured no more.
+/// A candidate that takes so many times as long as the fastest in the first measurement is measured no more.
 const HOPELESS: f64 = 2.0;
-/// What the static choice's time is to be multiplied by for another to be taken.
+/// What the static choice's time is to be multiplied by for another to be taken, twice.
 const GAIN: f64 = 0.95;
 
-/// [`Plan::new`] with the variants that are the fastest on this device: those that are not known are measured first.
-pub async fn plan(gpu: &Gpu, graph: &Graph, wanted: &[Value], changing: &[Value]) -> Result<Plan> {
-    loop {
-        let choices = gpu.choices().unwrap_or_default();
+/// [`Plan::new`] with the choices that hold for the device, and what is asked and not known yet measured before, if that is
+/// wanted there.
+pub(super) async fn plan(
+    gpu: &Gpu,
+    graph: &Graph,
+    wanted: &[Value],
+    changing: &[Value],
+) -> Result<Plan> {
+    // Answers may lead to other questions, but these to no further ones.
+    for _ in 0..3 {
+        let choices = gpu.choices();
         let plan = Plan::with(graph, wanted, changing, gpu.adapter(), &choices)?;
-        let open = plan.asked().iter().find(|(question, _)| !choices.has(question));
-        let Some((question, node)) = open else { return Ok(plan) };
-        let found = match fastest(gpu, graph, question, node).await {
-            // Without memory to measure in, the choice stays what it was.
-            Err(Error::OutOfMemory(_)) => question.default,
-            found => found?,
+        let asked = plan.asked().iter().filter(|(question, _)| !choices.has(question));
+        let trials: Vec<_> = match gpu.measures() {
+            true => asked
+                .map(|(question, node)| Trial::of_node(graph, question, node))
+                .collect::<Result<_>>()?,
+            false => Vec::new(),
         };
-        gpu.decide(question, found);
+        if trials.is_empty() || tune(gpu, &trials).await? == 0 {
+            for (question, _) in plan.asked() {
+                gpu.note_used(question, question.answer(&choices));
+            }
+            return Ok(plan);
+        }
     }
+    Plan::with(graph, wanted, changing, gpu.adapter(), &gpu.choices())
 }
 
-/// The place of the fastest candidate; the default's unless another gains enough.
-async fn fastest(gpu: &Gpu, graph: &Graph, question: &Question, node: &Node) -> Result<usize> {
-    let mut shapes: BTreeMap<Value, Shape> = BTreeMap::new();
-    for &value in node.inputs.iter().chain(&node.outputs) {
-        shapes.insert(value, graph.shape(value)?);
+/// Answers questions by measuring, the largest first, until the device's time for that is over, and returns how many were
+/// answered. The device keeps the answers ([`Gpu::choices`]) and tells what happens ([`Gpu::on_tuning`]). Err if the device
+/// is lost or the plain kernels fail; a candidate that fails is dropped.
+pub async fn tune(gpu: &Gpu, trials: &[Trial]) -> Result<usize> {
+    let known = gpu.choices();
+    let mut open: BTreeMap<&str, &Trial> = BTreeMap::new();
+    for trial in trials.iter().filter(|trial| !known.has(&trial.question)) {
+        open.insert(&trial.question.key, trial);
     }
-    let words: Vec<_> = shapes.values().map(|shape| shape.elements()).collect();
-    let buffers = gpu.allocate(&words).await?;
-    let mut racers = Vec::new();
-    for candidate in 0..question.candidates.len() {
-        match Racer::new(gpu, (question, candidate), node, &shapes, &buffers).await {
-            Ok(racer) => racers.push(racer),
-            // What this device cannot do is no candidate.
-            Err(_) if candidate != question.default => {}
+    let mut open: Vec<_> = open.into_values().collect();
+    open.sort_by_key(|trial| std::cmp::Reverse(trial.flops()));
+    let (total, budget) = (open.len(), gpu.preferences().tuning_budget);
+    let (mut answered, mut skipped) = (0, 0);
+    for (done, trial) in open.into_iter().enumerate() {
+        let left = gpu.tuning_left();
+        if left.is_zero() {
+            break;
+        }
+        let key = trial.question.key.clone();
+        gpu.tell_tuning(&TuningEvent::Measuring { key, done, total, left, budget });
+        let since = Instant::now();
+        let found = Race::new(trial, since + left).run(gpu).await;
+        gpu.spend_tuning(since.elapsed());
+        match found {
+            Ok(Some((place, dropped))) => {
+                gpu.decide(&trial.question, place, dropped);
+                answered += 1;
+            }
+            Ok(None) => break,
+            Err(Error::OutOfMemory(reason)) => {
+                let key = trial.question.key.clone();
+                gpu.tell_tuning(&TuningEvent::Skipped { key, reason });
+                skipped += 1;
+            }
             Err(error) => return Err(error),
         }
     }
-    for racer in &mut racers {
-        // The first replay compiles on some drivers.
-        racer.executor.seconds(1).await?;
-        let once = racer.executor.seconds(1).await?;
-        racer.repeats = (LEAST / once.max(1e-9)).ceil().clamp(1.0, 1000.0) as u32;
+    if total > 0 {
+        let open = total - answered - skipped;
+        gpu.tell_tuning(&TuningEvent::Done { answered, open });
     }
-    measure(&mut racers, Some(question.default)).await?;
-    let Some(best) = winner(&racers, question.default) else { return Ok(question.default) };
-    // The least of several is often least by chance: once more, against the static choice alone.
-    racers.retain(|racer| [best, question.default].contains(&racer.candidate));
-    racers.iter_mut().for_each(|racer| racer.times.clear());
-    measure(&mut racers, None).await?;
-    Ok(winner(&racers, question.default).unwrap_or(question.default))
+    Ok(answered)
 }
 
-/// Times all in turn; those that are hopeless beside the fastest leave after the first round, but for `kept`.
-async fn measure(racers: &mut Vec<Racer>, kept: Option<usize>) -> Result<()> {
-    for round in 0..ROUNDS {
-        for racer in &mut *racers {
-            let took = racer.executor.seconds(racer.repeats).await?;
-            racer.times.push(took / f64::from(racer.repeats));
-        }
-        if round == 0 && kept.is_some() {
-            let best = racers.iter().map(Racer::median).fold(f64::INFINITY, f64::min);
-            racers
-                .retain(|racer| Some(racer.candidate) == kept || racer.median() < HOPELESS * best);
-        }
-    }
-    Ok(())
-}
-
-/// The fastest, if it gains enough on the default.
-fn winner(racers: &[Racer], default: usize) -> Option<usize> {
-    let fixed = racers.iter().find(|racer| racer.candidate == default)?;
-    let best = racers.iter().min_by(|a, b| a.median().total_cmp(&b.median()))?;
-    (best.median() < fixed.median() * GAIN).then_some(best.candidate)
-}
-
-/// One variant, made ready.
-struct Racer {
-    candidate: usize,
+/// A part of a trial's graph, made ready.
+#[derive(Debug)]
+pub(super) struct Ready {
+    plan: Plan,
     executor: Executor,
-    repeats: u32,
-    times: Vec<f64>,
+    outputs: Vec<Value>,
 }
 
-impl Racer {
+impl Ready {
     async fn new(
         gpu: &Gpu,
-        (question, candidate): (&Question, usize),
-        node: &Node,
-        shapes: &BTreeMap<Value, Shape>,
-        buffers: &[Buffer],
+        trial: &Trial,
+        outputs: &[Value],
+        choices: &Choices,
+        inputs: &BTreeMap<Value, Buffer>,
     ) -> Result<Self> {
-        let choices = gpu.choices().unwrap_or_default().with(question, candidate);
-        let mut to = Recording::with_choices(gpu.adapter().clone(), Arc::new(choices));
-        let (mut places, mut given) = (BTreeMap::new(), BTreeMap::new());
-        for ((&value, shape), buffer) in shapes.iter().zip(buffers) {
-            let id = to.buffer(shape.elements());
-            places.insert(value, id);
-            given.insert(id, buffer.clone());
-        }
-        let of = |values: &[Value]| -> Vec<Shape> {
-            values.iter().filter_map(|value| shapes.get(value).copied()).collect()
-        };
-        let (inputs, outputs) = (of(&node.inputs), of(&node.outputs));
-        let values = node.inputs.iter().chain(&node.outputs);
-        let ids: Vec<_> = values.filter_map(|value| places.get(value).copied()).collect();
-        let (inputs, outputs) = (&inputs, &outputs);
-        let mut launch = Launch { to: &mut to, inputs, outputs, buffers: &ids, firsts: &[] };
-        node.op.record(&mut launch)?;
-        let executor = Executor::new(gpu, &to, &given).await?;
-        Ok(Self { candidate, executor, repeats: 1, times: Vec::new() })
+        let changing: Vec<_> =
+            trial.inputs.iter().filter(|given| given.changes).map(|given| given.value).collect();
+        let choices = Arc::new(choices.clone());
+        let plan = Plan::with(&trial.graph, outputs, &changing, gpu.adapter(), &choices)?;
+        let given = inputs
+            .iter()
+            .filter_map(|(&value, buffer)| plan.buffer(value).ok().map(|id| (id, buffer.clone())));
+        let executor = plan.executor(gpu, &given.collect()).await?;
+        Ok(Self { plan, executor, outputs: outputs.to_vec() })
     }
 
-    fn median(&self) -> f64 {
-        let mut times = self.times.clone();
-        times.sort_by(f64::total_cmp);
-        times.get(times.len() / 2).copied().unwrap_or(f64::INFINITY)
+    /// What one replay makes of this data; results are overwritten before, so that none is left from another.
+    pub async fn results(&self, gpu: &Gpu, trial: &Trial, data: Data) -> Result<Vec<Vec<f32>>> {
+        let buffer = |value: Value| self.executor.buffer(self.plan.buffer(value)?);
+        for (seed, given) in (1..).zip(&trial.inputs) {
+            // A candidate may do without an input.
+            if let Ok(buffer) = buffer(given.value) {
+                let shape = trial.graph.shape(given.value)?;
+                gpu.write(buffer, &data.numbers(shape, given.changes, seed)).await?;
+            }
+        }
+        let mut read = Vec::new();
+        for &value in &self.outputs {
+            let buffer = buffer(value)?;
+            gpu.write(buffer, &vec![f32::NAN; buffer.words() as usize]).await?;
+            read.push(buffer);
+        }
+        gpu.flush().await?;
+        self.executor.submit().await?;
+        let mut results = gpu.read_all(&read).await?;
+        for (&value, words) in self.outputs.iter().zip(&mut results) {
+            words.truncate(self.plan.words(value)?);
+        }
+        Ok(results)
+    }
+}
+
+/// A candidate in the race.
+struct Racer {
+    place: usize,
+    ready: Ready,
+    repeats: u32,
+    best: f64,
+    /// Not measured, as long as something right is so much faster.
+    hopeless: bool,
+}
+
+/// The candidates of a trial.
+struct Race<'a> {
+    trial: &'a Trial,
+    until: Instant,
+    racers: Vec<Racer>,
+    dropped: Vec<Dropped>,
+}
+
+impl<'a> Race<'a> {
+    fn new(trial: &'a Trial, until: Instant) -> Self {
+        Self { trial, until, racers: Vec::new(), dropped: Vec::new() }
+    }
+
+    fn drop_candidate(&mut self, place: usize, reason: String) {
+        let question = &self.trial.question;
+        let candidate = question.candidates.get(place).map_or("", |name| name).to_owned();
+        self.dropped.push(Dropped { key: question.key.clone(), candidate, reason });
+        self.racers.retain(|racer| racer.place != place);
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.until
+    }
+
+    /// The winner's place and what was dropped; `None` where the time ended before that.
+    async fn run(mut self, gpu: &Gpu) -> Result<Option<(usize, Vec<Dropped>)>> {
+        let (trial, default) = (self.trial, self.trial.question.default);
+        let mut inputs = BTreeMap::new();
+        for (seed, given) in (1..).zip(&trial.inputs) {
+            let shape = trial.graph.shape(given.value)?;
+            let numbers = Data::Usual.numbers(shape, given.changes, seed);
+            inputs.insert(given.value, gpu.upload(&numbers).await?);
+        }
+        let plain = Ready::new(gpu, trial, &trial.plain, &Choices::default(), &inputs).await?;
+        for place in 0..trial.candidates.len() {
+            if self.is_over() {
+                return Ok(None);
+            }
+            match self.enter(gpu, place, &inputs).await {
+                Ok(racer) => self.racers.push(racer),
+                Err(error) => self.drop_candidate(place, own_fault(error)?),
+            }
+        }
+        if !self.measure(default).await? {
+            return Ok(None);
+        }
+        let mut oracle = Oracle::default();
+        loop {
+            let mut place = self.fastest(default);
+            if place != default && self.racers.iter().any(|racer| racer.place == default) {
+                // The best of several is often best by chance: once more, against the static choice alone.
+                place = match self.again([place, default]).await? {
+                    Some(place) => place,
+                    None => return Ok(None),
+                };
+            }
+            let Some(racer) = self.racers.iter().find(|racer| racer.place == place) else {
+                // Nothing is left that is right: the program will say what is wrong with the static choice.
+                return Ok(Some((default, self.dropped)));
+            };
+            let bound = trial.candidates.get(place).map_or(0.0, |candidate| candidate.bound);
+            let wrong = oracle.judge(gpu, trial, &plain, &racer.ready, bound).await;
+            match wrong {
+                Ok(None) => return Ok(Some((place, self.dropped))),
+                Ok(Some(what)) => self.drop_candidate(place, what),
+                Err(error) => self.drop_candidate(place, own_fault(error)?),
+            }
+            // What was hopeless beside a wrong one is not.
+            self.racers.iter_mut().for_each(|racer| racer.hopeless = false);
+            if self.is_over() || !self.measure(default).await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Makes a candidate ready and finds out how many replays a measurement takes.
+    async fn enter(
+        &self,
+        gpu: &Gpu,
+        place: usize,
+        inputs: &BTreeMap<Value, Buffer>,
+    ) -> Result<Racer> {
+        let missing = || Error::mismatch("tuning", "too few candidates", "one for each name");
+        let candidate = self.trial.candidates.get(place).ok_or_else(missing)?;
+        let ready =
+            Ready::new(gpu, self.trial, &candidate.outputs, &candidate.choices, inputs).await?;
+        // The first replay compiles on some drivers.
+        ready.executor.seconds(1).await?;
+        let once = ready.executor.seconds(1).await?;
+        let repeats = (LEAST / once.max(1e-9)).ceil().clamp(1.0, 1000.0) as u32;
+        Ok(Racer { place, ready, repeats, best: f64::INFINITY, hopeless: false })
+    }
+
+    /// Times all in turn, but after the first round not those that are hopeless beside the fastest; `kept` always. False
+    /// where the time ended before that.
+    async fn measure(&mut self, kept: usize) -> Result<bool> {
+        for round in 0..ROUNDS {
+            for racer in self.racers.iter_mut().filter(|racer| !racer.hopeless) {
+                let took = racer.ready.executor.seconds(racer.repeats).await?;
+                racer.best = racer.best.min(took / f64::from(racer.repeats));
+            }
+            if round == 0 {
+                let best = self.racers.iter().map(|racer| racer.best).fold(f64::INFINITY, f64::min);
+                for racer in &mut self.racers {
+                    racer.hopeless = racer.place != kept && racer.best > HOPELESS * best;
+                }
+            }
+            if self.is_over() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Which of the two is to be taken, by times of their own: the first, if it gains enough on the second. None where the
+    /// time ended before that.
+    async fn again(&mut self, [place, default]: [usize; 2]) -> Result<Option<usize>> {
+        let in_pair = |racer: &Racer| racer.place == place || racer.place == default;
+        let (mut pair, others) = std::mem::take(&mut self.racers).into_iter().partition(in_pair);
+        std::mem::swap(&mut self.racers, &mut pair);
+        self.racers.iter_mut().for_each(|racer| racer.best = f64::INFINITY);
+        let whole = self.measure(default).await?;
+        let place = self.fastest(default);
+        self.racers.extend::<Vec<_>>(others);
+        Ok(whole.then_some(place))
+    }
+
+    /// The fastest, if it gains enough on the static choice; this otherwise.
+    fn fastest(&self, default: usize) -> usize {
+        let fixed = self.racers.iter().find(|racer| racer.place == default);
+        let fixed = fixed.map_or(f64::INFINITY, |racer| racer.best);
+        let racing = self.racers.iter().filter(|racer| !racer.hopeless);
+        let best = racing.min_by(|a, b| a.best.total_cmp(&b.best));
+        best.filter(|racer| racer.best < fixed * GAIN).map_or(default, |racer| racer.place)
+    }
+}
+
+/// Why a candidate is out, where that is its own fault. Err for what is not: a lost device, or no memory.
+fn own_fault(error: Error) -> Result<String> {
+    match error {
+        Error::DeviceLost(_) | Error::OutOfMemory(_) => Err(error),
+        own => Ok(own.to_string()),
+    }
+}
+
+impl Plan {
+    /// Both recordings made ready.
+    pub(super) async fn executor(
+        &self,
+        gpu: &Gpu,
+        given: &BTreeMap<BufferId, Buffer>,
+    ) -> Result<Executor> {
+        let every = Executor::new(gpu, &self.every, given).await?;
+        let all = self.buffers().into_iter().map(|id| Ok((id, every.buffer(id)?.clone())));
+        let once = Executor::new(gpu, &self.once, &all.collect::<Result<_>>()?).await?;
+        Ok(every.after(once))
     }
 }

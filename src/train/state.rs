@@ -79,6 +79,7 @@ pub async fn take(
         ("best", best),
         ("stale", stale.to_string()),
         ("micro_batches", format!("{micro1} {micro2}")),
+        ("choices", learner.live.gpu().choices_in_use()),
     ];
     metadata.other.extend(noted.map(|(key, value)| (key.to_owned(), value)));
     let state = Checkpoint { metadata, weights, source: STATE_FILE.into() };
@@ -95,14 +96,14 @@ pub fn encode([model, state]: &[Checkpoint; 2]) -> Result<Vec<(&'static str, Vec
     Ok(vec![(MODEL_FILE, model.to_bytes()?), (STATE_FILE, state.to_bytes()?)])
 }
 
-/// Puts a checkpoint's state back; returns the iterations it was saved after. `bytes` are those of
-/// [`STATE_FILE`] in `folder`.
+/// Puts a checkpoint's state back, and its choices of kernels before those of the device; returns the iterations it was
+/// saved after, and why these choices were not taken, if so. `bytes` are those of [`STATE_FILE`] in `folder`.
 pub async fn restore(
     learner: &mut Learner,
     memory: &mut Memory,
     folder: &Path,
     bytes: &[u8],
-) -> Result<u64> {
+) -> Result<(u64, Option<Error>)> {
     let path = folder.join(STATE_FILE);
     let Checkpoint { metadata, weights, .. } = Checkpoint::from_bytes(&path, bytes)?;
     let text = |key: &str| {
@@ -151,7 +152,13 @@ pub async fn restore(
     memory.recall.curriculum.t = small(t);
     memory.recall.curriculum.window = window.into_iter().map(f64::from_bits).collect();
     let missing = || Error::bad_file(&path, "no step in the metadata");
-    metadata.step.ok_or_else(missing)
+    let step = metadata.step.ok_or_else(missing)?;
+    let gpu = learner.live.gpu();
+    let refused = match later("choices") {
+        "" => None,
+        choices => gpu.pin_choices(choices.as_bytes()).err(),
+    };
+    Ok((step, refused))
 }
 
 fn part_of(weights: &StateDict, prefix: &str) -> StateDict {

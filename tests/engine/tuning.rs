@@ -1,32 +1,49 @@
-//! Choices among variants: static without tuning, measured with it, kept, and never the slower one.
+//! Candidates against each other: the fastest that computes what the plain kernel computes is taken, kept, and no other.
 
 use crate::own_gpu;
-use lapidary::gpu::{Access, Gpu, Kernel, Layout, Recording};
-use lapidary::graph::{Graph, Launch, Op, Program, Shape, exactly};
+use lapidary::gpu::{
+    Access, Dropped, Gpu, Kernel, Layout, Preferences, Question, Recording, Tune, TuningEvent,
+};
+use lapidary::graph::{Candidate, Given, Graph, Launch, Op, Shape, Trial, Value, exactly, tune};
 use lapidary::{Error, Result};
 use pollster::block_on;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 static KERNEL: Kernel = Kernel {
     name: "test_rounds",
-    source: &["struct Params { rounds: u32, add: f32 }
+    source: &["struct Params { rounds: u32, fault: u32 }
     @group(0) @binding(0) var<uniform> params: Params;
     @group(0) @binding(1) var<storage, read> x: array<f32>;
     @group(0) @binding(2) var<storage, read_write> y: array<f32>;
     @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
-        var v = x[id.x];
+        let given = x[id.x];
+        var v = given;
         for (var i = 0u; i < params.rounds; i++) { v = v * 0.5 + 0.25; }
-        y[id.x] = select(v, params.add, v < 1e9);
+        var result = select(v, 2 * given, v < 1e9);
+        if params.fault == 1 && id.x % 32 == 31 { result = 2 * x[id.x - 1]; }
+        if params.fault == 2 && abs(given) > 1000 { result = 3e38 * given; }
+        if params.fault == 3 && abs(given) < 1e-5 { result = 0; }
+        if params.fault == 4 { return; }
+        y[id.x] = result;
     }"],
-    params: Layout { size: 8, fields: &[("rounds", "u32", 0), ("add", "f32", 4)] },
+    params: Layout { size: 8, fields: &[("rounds", "u32", 0), ("fault", "u32", 4)] },
     bindings: &[("x", Access::Read), ("y", Access::Write)],
     subgroup: 0,
 };
 
-/// Writes the number of the variant that ran, which takes so many rounds.
-#[derive(Clone, Debug)]
-struct Rounds(&'static str, Vec<u32>, usize);
+static BROKEN: Kernel = Kernel {
+    name: "test_broken",
+    source: &["fn main() { y = ; }"],
+    params: Layout { size: 8, fields: &[("rounds", "u32", 0), ("fault", "u32", 4)] },
+    bindings: &[("x", Access::Read), ("y", Access::Write)],
+    subgroup: 0,
+};
 
-const NAMES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+/// Twice x, after so many rounds, and with a fault: 1 reads its neighbour at the right border, 2 overflows where x is large,
+/// 3 takes what is tiny for nothing, 4 writes nothing, 5 does not compile.
+#[derive(Clone, Debug)]
+struct Rounds(u32, u32);
 
 impl Op for Rounds {
     fn name(&self) -> &'static str {
@@ -39,74 +56,228 @@ impl Op for Rounds {
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
-        let Self(family, rounds, default) = self;
         let count = launch.outputs[0].elements();
-        let chosen = launch.to.choose(family, &[count], &NAMES[..rounds.len()], *default)?;
-        let params = [rounds[chosen], (chosen as f32).to_bits()];
-        launch.all(&KERNEL, params, Recording::grid(count, 64))
+        let kernel = if self.1 == 5 { &BROKEN } else { &KERNEL };
+        launch.all(kernel, [self.0, self.1], Recording::grid(count, 64))
     }
 }
 
-/// Which variant a program of this op runs.
-fn chosen(gpu: &Gpu, op: &Rounds) -> Result<f32> {
+const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+/// Such candidates beside one another.
+fn trial(family: &'static str, candidates: &[Rounds], default: usize) -> Trial {
     let mut graph = Graph::default();
-    let x = graph.input(Shape::vector(1 << 14)?);
-    let y = graph.push(op.clone(), &[x])?;
-    block_on(async {
-        let mut program = Program::new(gpu, &graph, &[y], &[x], &[]).await?;
-        program.submit().await?;
-        Ok(program.read(y).await?[0])
-    })
+    let x = graph.input(Shape::new(4, 4, 32, 32).unwrap());
+    let mut push = |op: &Rounds| -> Vec<Value> { vec![graph.push(op.clone(), &[x]).unwrap()] };
+    let plain = push(&Rounds(1, 0));
+    let candidates: Vec<_> = candidates.iter().map(&mut push).collect();
+    let question = Question::new(family, &[4, 32], &NAMES[..candidates.len()], default).unwrap();
+    let candidate = |outputs| Candidate {
+        outputs,
+        bound: Candidate::SINGLE,
+        choices: lapidary::gpu::Choices::default(),
+    };
+    Trial {
+        question,
+        inputs: vec![Given { value: x, changes: true }],
+        plain,
+        candidates: candidates.into_iter().map(candidate).collect(),
+        graph,
+    }
+}
+
+fn tuning(gpu: Gpu, tuning: Tune) -> Gpu {
+    gpu.preferring(Preferences { tuning, ..Preferences::default() })
+}
+
+/// A device that tunes, and what it says of it.
+fn told() -> (Gpu, Arc<Mutex<Vec<TuningEvent>>>) {
+    let gpu = tuning(own_gpu(), Tune::On);
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let to = events.clone();
+    gpu.on_tuning(move |event| to.lock().unwrap().push(event.clone()));
+    (gpu, events)
+}
+
+fn measure(gpu: &Gpu, trials: &[Trial]) -> usize {
+    block_on(tune(gpu, trials)).unwrap()
+}
+
+/// What was found for a trial, by its name.
+fn answer(gpu: &Gpu, trial: &Trial) -> &'static str {
+    NAMES[trial.question.answer(&gpu.choices())]
 }
 
 #[test]
-fn the_fastest_variant_is_taken_where_that_is_asked_for() {
-    let gpu = own_gpu();
+fn the_fastest_is_taken_and_kept() {
+    let (gpu, events) = told();
     // 4,000 rounds are several times 200 on whatever adapter.
-    let slow_default = Rounds("slow_default", vec![4_000, 200, 8_000], 0);
-    let fast_default = Rounds("fast_default", vec![4_000, 200], 1);
-    let equal = Rounds("equal", vec![500; 3], 2);
-    assert_eq!(chosen(&gpu, &slow_default).unwrap(), 0.0);
+    let right = |rounds: &[u32]| rounds.iter().map(|&many| Rounds(many, 0)).collect::<Vec<_>>();
+    let slow_default = trial("slow_default", &right(&[4_000, 200, 8_000]), 0);
+    let fast_default = trial("fast_default", &right(&[4_000, 200]), 1);
+    let trials = [slow_default, fast_default];
     assert_eq!(gpu.measured(), None);
-    gpu.tune(true);
-    assert_eq!(chosen(&gpu, &slow_default).unwrap(), 1.0);
-    assert_eq!(chosen(&gpu, &fast_default).unwrap(), 1.0);
-    let equal = chosen(&gpu, &equal).unwrap();
-    assert!((0.0..3.0).contains(&equal));
-    let known: Vec<_> = gpu.choices().unwrap().iter().map(|(key, _)| key.to_owned()).collect();
-    assert_eq!(known, ["equal 16384", "fast_default 16384", "slow_default 16384"]);
+    assert_eq!(measure(&gpu, &trials), 2);
+    assert_eq!(trials.each_ref().map(|trial| answer(&gpu, trial)), ["b", "b"]);
+    let keys: Vec<_> = gpu.choices().iter().map(|(key, _)| key.to_owned()).collect();
+    assert_eq!(keys, ["fast_default 4x32", "slow_default 4x32"]);
+    assert_eq!(events.lock().unwrap().last(), Some(&TuningEvent::Done { answered: 2, open: 0 }));
 
     // What was measured is not measured again, here or after the next start.
-    let pipelines = gpu.counts().pipelines;
-    let buffers = gpu.counts().buffers;
-    assert_eq!(chosen(&gpu, &slow_default).unwrap(), 1.0);
-    assert_eq!(gpu.counts().pipelines, pipelines);
-    assert!(gpu.counts().buffers <= buffers + 4);
-    let kept = gpu.measured().unwrap();
+    let counts = gpu.counts();
+    assert_eq!(measure(&gpu, &trials), 0);
+    assert_eq!(gpu.counts(), counts);
+    let table = gpu.measured().unwrap();
     let next = own_gpu();
-    assert!(next.keep_measured(&kept));
-    assert_eq!(chosen(&next, &slow_default).unwrap(), 0.0);
-    next.tune(true);
+    assert_eq!(next.keep_measured(table.as_bytes()).unwrap(), 2);
+    assert_eq!(answer(&next, &trials[0]), "a", "without tuning, the static choice");
+    let next = tuning(next, Tune::On);
     assert_eq!(next.choices(), gpu.choices());
+    assert_eq!(next.measured().unwrap(), table, "what goes out comes back");
+}
 
-    // Off again, the static choice; and bytes that are not those that were kept are no choices.
-    gpu.tune(false);
-    assert_eq!(chosen(&gpu, &slow_default).unwrap(), 0.0);
-    let other = own_gpu();
-    for at in [0, kept.len() / 2, kept.len() - 1] {
-        let mut damaged = kept.clone();
-        damaged[at] ^= 4;
-        assert!(!other.keep_measured(&damaged) && !other.keep_measured(&kept[..at]));
+/// However fast a wrong kernel is, it is out, it is said once why, and the fastest right one is taken.
+#[test]
+fn a_wrong_kernel_never_wins() {
+    for (fault, says) in [
+        (1, "differs from the plain kernel"),
+        (2, "where the plain kernel computes"),
+        (3, "differs from the plain kernel"),
+        (4, "where the plain kernel computes"),
+        (5, "test_broken"),
+    ] {
+        let (gpu, events) = told();
+        let wrong = Rounds(1, fault);
+        let trial = trial("faulty", &[Rounds(8_000, 0), wrong.clone(), Rounds(400, 0)], 0);
+        assert_eq!(measure(&gpu, std::slice::from_ref(&trial)), 1);
+        assert_eq!(answer(&gpu, &trial), "c", "fault {fault}");
+        let dropped = gpu.dropped_candidates();
+        let [Dropped { key, candidate, reason }] = &dropped[..] else { panic!("{dropped:?}") };
+        assert_eq!((key.as_str(), candidate.as_str()), ("faulty 4x32", "b"));
+        assert!(reason.contains(says), "fault {fault}: {reason}");
+        let told = |events: &[TuningEvent]| {
+            events.iter().filter(|event| matches!(event, TuningEvent::Dropped(_))).count()
+        };
+        assert_eq!(told(&events.lock().unwrap()), 1);
+        // The next start knows it, and measures and says nothing.
+        let (next, events) = self::told();
+        next.keep_measured(gpu.measured().unwrap().as_bytes()).unwrap();
+        assert_eq!(next.dropped_candidates(), dropped);
+        assert_eq!(measure(&next, &[trial]), 0);
+        assert_eq!(told(&events.lock().unwrap()), 0);
     }
-    other.tune(true);
-    assert_eq!(other.choices().unwrap().iter().count(), 0);
+}
+
+/// The static choice is held against the plain kernel as well: on a device where it is wrong, a right one is taken.
+#[test]
+fn a_wrong_static_choice_is_left() {
+    let (gpu, _) = told();
+    let trial = trial("static", &[Rounds(1, 1), Rounds(4_000, 0)], 0);
+    measure(&gpu, std::slice::from_ref(&trial));
+    assert_eq!(answer(&gpu, &trial), "b");
+    assert_eq!(gpu.dropped_candidates().len(), 1);
+}
+
+/// A lost device is no fault of a candidate's.
+#[test]
+fn a_lost_device_is_not_swallowed() {
+    let (gpu, _) = told();
+    let trial = trial("lost", &[Rounds(400, 0), Rounds(1, 0)], 0);
+    let lost = gpu.clone();
+    gpu.on_tuning(move |_| lost.notify_lost("the host says so"));
+    let found = block_on(tune(&gpu, &[trial]));
+    assert!(matches!(found, Err(Error::DeviceLost(_))), "{found:?}");
+    assert!(gpu.dropped_candidates().is_empty() && gpu.choices().iter().next().is_none());
+}
+
+/// What there is no time for stays with the static choice and open.
+#[test]
+fn the_time_is_bounded() {
+    let (gpu, events) = told();
+    let none = Preferences { tuning_budget: Duration::ZERO, ..gpu.preferences().as_ref().clone() };
+    let gpu = gpu.preferring(none);
+    let trials = ["first", "second"].map(|name| trial(name, &[Rounds(4_000, 0), Rounds(1, 0)], 0));
+    assert_eq!(measure(&gpu, &trials), 0);
+    assert_eq!(trials.each_ref().map(|trial| answer(&gpu, trial)), ["a", "a"]);
+    assert_eq!(events.lock().unwrap()[..], [TuningEvent::Done { answered: 0, open: 2 }]);
+    assert_eq!(gpu.measured(), None);
+    let some = Duration::from_secs(15);
+    let gpu = gpu
+        .clone()
+        .preferring(Preferences { tuning_budget: some, ..gpu.preferences().as_ref().clone() });
+    assert_eq!(measure(&gpu, &trials), 2);
+}
+
+/// Only a whole table of this device, driver and version is taken.
+#[test]
+fn damaged_and_foreign_tables_are_refused() {
+    let (gpu, _) = told();
+    measure(&gpu, &[trial("kept", &[Rounds(4_000, 0), Rounds(1, 0), Rounds(1, 1)], 0)]);
+    let table = gpu.measured().unwrap();
+    let other = tuning(own_gpu(), Tune::On);
+    let refused = |table: &[u8]| other.keep_measured(table).unwrap_err().to_string();
+    for at in (0..table.len()).step_by(7).chain([0, table.len() - 3]) {
+        let mut damaged = table.clone().into_bytes();
+        damaged[at] ^= 1;
+        // A blank between values may be another.
+        if !table.as_bytes()[at].is_ascii_whitespace() {
+            assert!(refused(&damaged).contains("a table"), "byte {at}");
+        }
+        assert!(refused(&table.as_bytes()[..at]).contains("damaged"), "{at} bytes");
+    }
+    assert_eq!(other.choices().iter().count(), 0);
+    // The bytes of a foreign one are sound: a static table is, with its sum, and is no device's.
+    let fixed = own_gpu().choices_in_use();
+    assert_eq!(other.keep_measured(fixed.as_bytes()).unwrap(), 0);
+    assert_eq!(other.keep_measured(table.as_bytes()).unwrap(), 1);
+}
+
+/// What a run was made with goes before what is measured, also where nothing is measured; after a static run nothing is.
+#[test]
+fn a_run_goes_on_with_its_choices() {
+    use lapidary::graph::Program;
+    let (first, _) = told();
+    let static_run = own_gpu().choices_in_use();
+    let trial = trial("pinned", &[Rounds(4_000, 0), Rounds(1, 0)], 0);
+    measure(&first, std::slice::from_ref(&trial));
+    assert_eq!(answer(&first, &trial), "b");
+    let table = first.measured().unwrap();
+
+    let auto = tuning(own_gpu(), Tune::Auto);
+    auto.pin_choices(table.as_bytes()).unwrap();
+    assert_eq!(answer(&auto, &trial), "b");
+    let off = tuning(auto.clone(), Tune::Off);
+    assert_eq!(answer(&off, &trial), "a", "unless that is not wanted");
+
+    let on = tuning(own_gpu(), Tune::On);
+    on.keep_measured(table.as_bytes()).unwrap();
+    on.pin_choices(static_run.as_bytes()).unwrap();
+    assert!(!on.measures());
+    assert_eq!(answer(&on, &trial), "a");
+    assert_eq!(on.choices_in_use(), static_run);
+
+    // Programs note what they take, be it measured or static.
+    let mut graph = Graph::default();
+    let x = graph.input(Shape::new(1, 8, 8, 8).unwrap());
+    let w = graph.input(Shape::new(8, 8, 3, 3).unwrap());
+    let y = graph.push(lapidary::ops::Conv2d::square(1, 1), &[x, w]).unwrap();
+    let graph =
+        lapidary::rewrite::optimise(&graph, &[y], first.adapter(), first.preferences()).unwrap();
+    block_on(Program::new(&first, &graph, &[y], &[x], &[])).unwrap();
+    let used = first.choices_in_use();
+    let resumed = tuning(own_gpu(), Tune::On);
+    assert!(resumed.pin_choices(used.as_bytes()).unwrap() > 0, "{used}");
+    let counts = resumed.counts().submissions;
+    block_on(Program::new(&resumed, &graph, &[y], &[x], &[])).unwrap();
+    assert_eq!(resumed.counts().submissions, counts, "nothing is measured again");
+    assert_eq!(resumed.choices_in_use(), used);
 }
 
 #[test]
 fn a_choice_is_among_at_most_six() {
-    let wrong = [Rounds("seven", vec![1; 7], 0), Rounds("no_default", vec![1; 2], 2)];
-    for op in wrong {
-        let made = chosen(&own_gpu(), &op);
+    let names = ["a", "b", "c", "d", "e", "f", "g"];
+    for (names, default) in [(&names[..], 1), (&names[..2], 2), (&[], 0)] {
+        let made = Question::new("none", &[1], names, default);
         assert!(matches!(made, Err(Error::Mismatch { .. })), "{made:?}");
     }
 }

@@ -117,7 +117,7 @@ impl Measured<'_> {
             "driver": adapter.driver,
             "version": env!("CARGO_PKG_VERSION"),
             "runs": self.times,
-            "tuned": self.gpu.choices().is_some(),
+            "tuned": self.gpu.measures(),
             "ready_seconds": self.ready,
             "pipelines": self.pipelines.0,
             "pipelines_ms": self.pipelines.1,

@@ -15,7 +15,7 @@ use super::args;
 use super::session::Session;
 use crate::model::BatchSize;
 use crate::ops::peak;
-use made::{Made, network};
+pub use made::{Made, network};
 use measured::Measured;
 
 /// Measures one step.

@@ -43,10 +43,14 @@ impl Run<'_, '_> {
         let weights = self.material.weights(&model, config.seed);
         let mut learner = Learner::new(&gpu, &model, &weights, optimiser).await?;
         let mut memory = fresh(config, &model);
-        let of = state::restore(&mut learner, &mut memory, path, bytes).await?;
+        let (of, refused) = state::restore(&mut learner, &mut memory, path, bytes).await?;
         if of != step {
             let reason = format!("the state is of step {of}, the folder's name of {step}");
             return Err(Error::bad_file(path, reason));
+        }
+        if let Some(error) = refused {
+            let note = format!("kernels are chosen anew, so the bits will differ: {error}");
+            tell(self.folder, self.observer, &Event::note(note))?;
         }
         (self.learner, self.memory, self.step) = (learner, memory, step);
         (self.last_good, self.saved) = (Some(path.into()), Some(step));

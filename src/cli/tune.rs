@@ -1,0 +1,73 @@
+//! `tune`: which kernels are the fastest on an adapter, measured, taken from a file, or written to one.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use pollster::block_on;
+
+use super::args;
+use super::bench::{Made, network};
+use super::session::Session;
+use crate::Error;
+use crate::gpu::{Gpu, Preferences, Tune};
+use crate::model::checkpoint::write_atomically;
+use crate::model::{Checkpoint, Network};
+
+/// Takes a table, measures a network's steps, lists what is known, and writes it.
+pub fn run(session: &Session, args: &args::Tune) -> anyhow::Result<()> {
+    let gpu = session.gpu()?;
+    let preferences = Preferences {
+        tuning: Tune::On,
+        tuning_budget: Duration::from_secs(args.seconds.into()),
+        ..gpu.preferences().as_ref().clone()
+    };
+    let gpu = gpu.preferring(preferences);
+    let mut text = format!("{}\n", gpu.adapter());
+    if let Some(file) = &args.import {
+        let table = std::fs::read(file).map_err(|error| Error::bad_file(file, error))?;
+        match gpu.keep_measured(&table) {
+            Ok(count) => writeln!(text, "{count} choices taken from {}", file.display())?,
+            Err(error) => {
+                session.progress().line(&format!("{} is ignored: {error}", file.display()));
+            }
+        }
+    }
+    if let Some(model) = &args.model {
+        let (network, usual) = named(model)?;
+        let size = [args.batch, args.side.unwrap_or(usual)];
+        for what in [args::Step::Pgd, args::Step::Train] {
+            block_on(Made::step(&gpu, &network, size, what))?;
+        }
+    }
+    list(&mut text, &gpu)?;
+    if let Some(file) = &args.export {
+        let table = gpu.measured().ok_or_else(|| {
+            let reason = "nothing was measured on this adapter yet: name a MODEL";
+            Error::bad_file(file, reason)
+        })?;
+        write_atomically(file, table.as_bytes())?;
+        writeln!(text, "table    {}", file.display())?;
+    }
+    super::print(&text)
+}
+
+/// A checkpoint's network, or one by name, and the side of its images.
+fn named(model: &str) -> crate::Result<(Network, u32)> {
+    if !Path::new(model).is_file() {
+        return network(model);
+    }
+    let checkpoint = Checkpoint::read(model)?;
+    Ok((Network::from_checkpoint(&checkpoint)?, checkpoint.metadata.side.unwrap_or(32)))
+}
+
+fn list(text: &mut String, gpu: &Gpu) -> std::fmt::Result {
+    let choices = gpu.choices();
+    for (key, name) in choices.iter() {
+        writeln!(text, "{name:<14} {key}")?;
+    }
+    for dropped in gpu.dropped_candidates() {
+        writeln!(text, "{dropped}")?;
+    }
+    writeln!(text, "{} shapes are measured", choices.iter().count())
+}

@@ -1,0 +1,73 @@
+//! A bar on stderr while candidates are measured, and what is said of those that are dropped.
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::gpu::TuningEvent;
+
+/// Draws what the measuring says.
+#[derive(Debug)]
+pub struct TuningProgress {
+    quiet: bool,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl TuningProgress {
+    /// `quiet` draws no bar; what was dropped is said all the same, as that is said once.
+    pub fn new(quiet: bool) -> Self {
+        Self { quiet, bar: Mutex::default() }
+    }
+
+    /// Draws one event.
+    pub fn event(&self, event: &TuningEvent) {
+        let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            TuningEvent::Measuring { .. } if self.quiet => {}
+            TuningEvent::Measuring { key, done, total, left, budget } => {
+                let seconds = left.as_secs_f64().min(budget.as_secs_f64());
+                let at_most = format!("at most {seconds:.0} s");
+                if std::io::stderr().is_terminal() {
+                    let bar = bar.get_or_insert_with(|| fresh(*total as u64));
+                    bar.set_position(*done as u64);
+                    bar.set_message(format!("{at_most}: {key}"));
+                } else if *done == 0 {
+                    say(&format!("measuring the kernels of {total} shapes, {at_most}"));
+                }
+            }
+            TuningEvent::Dropped(dropped) => tell(bar.as_ref(), &dropped.to_string()),
+            TuningEvent::Skipped { key, reason } => {
+                tell(bar.as_ref(), &format!("{key} is not measured: out of memory while {reason}"));
+            }
+            TuningEvent::Done { answered, open } => {
+                if let Some(bar) = bar.take() {
+                    bar.finish_and_clear();
+                }
+                if *open > 0 && !self.quiet {
+                    let later = "are measured at a later start: until then the static choice";
+                    say(&format!("{answered} shapes measured, {open} {later}"));
+                }
+            }
+        }
+    }
+}
+
+fn fresh(total: u64) -> ProgressBar {
+    // The template is fixed; the plain bar stands in should it ever be refused.
+    let style = ProgressStyle::with_template("tuning   {bar:16} {pos:>4}/{len} {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(total).with_style(style)
+}
+
+fn tell(bar: Option<&ProgressBar>, text: &str) {
+    match bar {
+        Some(bar) => bar.println(text),
+        None => say(text),
+    }
+}
+
+fn say(text: &str) {
+    // That nobody reads stderr is no reason to stop.
+    drop(writeln!(std::io::stderr(), "{text}"));
+}

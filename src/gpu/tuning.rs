@@ -1,0 +1,220 @@
+//! What a device knows of the kernels that were measured on it: which won, which were dropped, and what is left of the time.
+
+use super::choices::{Choices, Question};
+use super::table::{Table, Verdict};
+use super::{AdapterKind, Gpu, Tune};
+use crate::Result;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A candidate that may not be taken on a device: it fails there, or its results differ from the plain kernel's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Family and shape.
+    pub key: String,
+    /// The candidate.
+    pub candidate: String,
+    /// What it did.
+    pub reason: String,
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { key, candidate, reason } = self;
+        write!(f, "{candidate} is not used for {key} on this device: {reason}")
+    }
+}
+
+/// What the measuring of candidates says while it goes on; see [`Gpu::on_tuning`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TuningEvent {
+    /// A question is next.
+    Measuring {
+        /// Family and shape.
+        key: String,
+        /// Questions before it.
+        done: usize,
+        /// Questions in all.
+        total: usize,
+        /// What is left of the time, of `budget`.
+        left: Duration,
+        /// [`Preferences::tuning_budget`](super::Preferences::tuning_budget).
+        budget: Duration,
+    },
+    /// A candidate is out, from now on: this is said once.
+    Dropped(Dropped),
+    /// A question stays open, as there is no memory to measure it in.
+    Skipped {
+        /// Family and shape.
+        key: String,
+        /// What was short.
+        reason: String,
+    },
+    /// All that could be measured is measured.
+    Done {
+        /// Questions that were answered.
+        answered: usize,
+        /// Questions that stay with the static choice, as the time is over.
+        open: usize,
+    },
+}
+
+type Observer = Arc<dyn Fn(&TuningEvent) + Send + Sync>;
+
+#[derive(Default)]
+struct State {
+    measured: Table,
+    /// What goes before: that of a run that is gone on with.
+    pinned: Option<Table>,
+    /// What was taken for all that was asked.
+    used: Choices,
+    spent: Duration,
+    observer: Option<Observer>,
+}
+
+/// A device's; clones of the device share it.
+#[derive(Default)]
+pub(super) struct Tuning(Mutex<State>);
+
+impl fmt::Debug for Tuning {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Tuning").finish_non_exhaustive()
+    }
+}
+
+impl Gpu {
+    fn tuning(&self) -> MutexGuard<'_, State> {
+        // No change is left half done.
+        self.tuning.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether programs that are made from now on measure what is not known yet: as
+    /// [`Preferences::tuning`](super::Preferences::tuning) says, but not where a static run is gone on with.
+    pub fn measures(&self) -> bool {
+        let asked = match self.preferences().tuning {
+            Tune::On => true,
+            Tune::Off => false,
+            Tune::Auto => self.adapter().kind != AdapterKind::Cpu,
+        };
+        asked && !self.tuning().pinned.as_ref().is_some_and(|pinned| pinned.fixed)
+    }
+
+    /// The answers that programs made now take; whatever is not among them is the static choice.
+    pub fn choices(&self) -> Arc<Choices> {
+        if self.preferences().tuning == Tune::Off {
+            return Arc::default();
+        }
+        let measures = self.measures();
+        let state = self.tuning();
+        let mut all = if measures { state.measured.choices.clone() } else { Choices::default() };
+        if let Some(pinned) = &state.pinned {
+            all = all.overlaid(&pinned.choices);
+        }
+        Arc::new(all)
+    }
+
+    /// Notes what a program takes.
+    pub(crate) fn note_used(&self, question: &Question, answer: usize) {
+        let mut state = self.tuning();
+        state.used = state.used.with(question, answer);
+    }
+
+    /// Adds an answer, and what was dropped on the way to it.
+    pub(crate) fn decide(&self, question: &Question, answer: usize, dropped: Vec<Dropped>) {
+        {
+            let mut state = self.tuning();
+            state.measured.choices = state.measured.choices.with(question, answer);
+            state.measured.dropped.extend(dropped.iter().cloned());
+        }
+        dropped.into_iter().for_each(|each| self.tell_tuning(&TuningEvent::Dropped(each)));
+    }
+
+    /// What is left of [`Preferences::tuning_budget`](super::Preferences::tuning_budget).
+    pub(crate) fn tuning_left(&self) -> Duration {
+        self.preferences().tuning_budget.saturating_sub(self.tuning().spent)
+    }
+
+    /// Counts time that was measured for.
+    pub(crate) fn spend_tuning(&self, time: Duration) {
+        self.tuning().spent += time;
+    }
+
+    pub(crate) fn tell_tuning(&self, event: &TuningEvent) {
+        // Told without the lock: the observer may ask the device something.
+        let observer = self.tuning().observer.clone();
+        if let Some(observer) = observer {
+            observer(event);
+        }
+    }
+
+    /// Who is told while candidates are measured, in the place of whoever was.
+    pub fn on_tuning(&self, observer: impl Fn(&TuningEvent) + Send + Sync + 'static) {
+        self.tuning().observer = Some(Arc::new(observer));
+    }
+
+    /// The candidates that were dropped on this device, as far as is known.
+    pub fn dropped_candidates(&self) -> Vec<Dropped> {
+        self.tuning().measured.dropped.clone()
+    }
+
+    /// What was measured so far, to be kept: the text of a table (`docs/tuning.md`). `None` for nothing.
+    pub fn measured(&self) -> Option<String> {
+        let table = self.tuning().measured.clone();
+        (!table.is_empty()).then(|| table.text(&self.fingerprint()))
+    }
+
+    /// Takes a table that [`Gpu::measured`] gave at some other time, and returns how many answers it has. Err, and nothing
+    /// is taken, for whatever else is given: cut off, damaged, or of another adapter, driver or version.
+    pub fn keep_measured(&self, table: &[u8]) -> Result<usize> {
+        let (read, count) = self.read_table(table)?;
+        let mut state = self.tuning();
+        state.measured.choices = state.measured.choices.overlaid(&read.choices);
+        for dropped in read.dropped {
+            if !state.measured.dropped.contains(&dropped) {
+                state.measured.dropped.push(dropped);
+            }
+        }
+        Ok(count)
+    }
+
+    /// What programs were made with so far, to go on with the same bits: [`Gpu::pin_choices`]. For static choices alone it
+    /// says that.
+    pub fn choices_in_use(&self) -> String {
+        let fixed = self.preferences().tuning == Tune::Off
+            || !self.measures() && self.tuning().pinned.as_ref().is_none_or(|table| table.fixed);
+        let choices = if fixed { Choices::default() } else { self.tuning().used.clone() };
+        let table = Table { fixed, choices, dropped: Vec::new() };
+        // Static choices are the same in all places.
+        let device = if fixed { "any".to_owned() } else { self.fingerprint() };
+        table.text(&device)
+    }
+
+    /// From now on takes the choices of [`Gpu::choices_in_use`], before all that is or will be measured, and whatever
+    /// the tuning but for [`Tune::Off`]; after static ones nothing is measured. Err, and nothing is changed, for whatever
+    /// else is given.
+    pub fn pin_choices(&self, table: &[u8]) -> Result<usize> {
+        let (read, count) = self.read_table(table)?;
+        self.tuning().pinned = Some(read);
+        Ok(count)
+    }
+
+    fn read_table(&self, text: &[u8]) -> Result<(Table, usize)> {
+        match Table::read(text, &self.fingerprint()) {
+            Verdict::Sound(table) => {
+                let count = table.choices.iter().count();
+                Ok((table, count))
+            }
+            Verdict::Damaged => Err(crate::Error::mismatch(
+                "tuning",
+                "a table that is damaged or none",
+                "one as Gpu::measured gives it",
+            )),
+            Verdict::Foreign(of) => {
+                let given = format_args!("a table for \"{of}\"");
+                let wanted = format_args!("one for \"{}\"", self.fingerprint());
+                Err(crate::Error::mismatch("tuning", given, wanted))
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! A question about kernels in a form that can be measured.
+
+use super::{Graph, Node, Value};
+use crate::Result;
+use crate::gpu::{Choices, Question};
+
+/// One graph over shared inputs in which the plain ops and every candidate's nodes stand side by side, each with results of
+/// its own. What a candidate is made of does not matter: it may be several nodes, with scratch, and with weights that are
+/// packed once.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// What is asked.
+    pub question: Question,
+    /// All nodes.
+    pub graph: Graph,
+    /// What the nodes read, f32.
+    pub inputs: Vec<Given>,
+    /// Results of the plain kernels, which candidates are held against.
+    pub plain: Vec<Value>,
+    /// As many as the question names, in its order.
+    pub candidates: Vec<Candidate>,
+}
+
+/// An input of a trial.
+#[derive(Clone, Copy, Debug)]
+pub struct Given {
+    /// Where the graph has it.
+    pub value: Value,
+    /// Whether it changes from replay to replay. What depends on nothing that does, as packed weights, is not timed.
+    pub changes: bool,
+}
+
+/// One way to compute what is asked for.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Results, in the order of the plain ones.
+    pub outputs: Vec<Value>,
+    /// By how much a result may differ from the plain one, as a share of the largest of these.
+    pub bound: f32,
+    /// What its own nodes are told where they ask something.
+    pub choices: Choices,
+}
+
+impl Candidate {
+    /// What sums in single precision in another order may differ by: they are off by some 1e-5 of the largest.
+    pub const SINGLE: f32 = 1e-4;
+}
+
+impl Trial {
+    /// Of a node that asks while it is recorded: its own static choice stands in for the plain kernel.
+    pub(super) fn of_node(from: &Graph, question: &Question, node: &Node) -> Result<Self> {
+        let mut graph = Graph::default();
+        let mut values: Vec<(Value, Value)> = Vec::new();
+        for &value in &node.inputs {
+            if !values.iter().any(|(known, _)| *known == value) {
+                values.push((value, graph.input(from.shape(value)?)));
+            }
+        }
+        let own =
+            |value: &Value| values.iter().find(|(known, _)| known == value).map(|pair| pair.1);
+        let inputs: Vec<Value> = node.inputs.iter().filter_map(own).collect();
+        let copy = graph.node(node.op.clone(), &inputs)?;
+        let outputs: Vec<Value> = copy.outputs.iter().copied().take(1).collect();
+        graph.set_nodes(vec![copy]);
+        let candidates = (0..question.candidates.len()).map(|place| Candidate {
+            outputs: outputs.clone(),
+            bound: Candidate::SINGLE,
+            choices: Choices::default().with(question, place),
+        });
+        let given = values.iter().enumerate();
+        Ok(Self {
+            question: question.clone(),
+            inputs: given.map(|(i, &(_, value))| Given { value, changes: i == 0 }).collect(),
+            plain: outputs.clone(),
+            candidates: candidates.collect(),
+            graph,
+        })
+    }
+
+    /// Operations of all nodes together: the largest question is measured first.
+    pub(super) fn flops(&self) -> u64 {
+        let shapes = |values: &[Value]| -> Vec<_> {
+            values.iter().filter_map(|&value| self.graph.shape(value).ok()).collect()
+        };
+        let nodes = self.graph.nodes().iter();
+        nodes.map(|node| node.op.flops(&shapes(&node.inputs), &shapes(&node.outputs))).sum()
+    }
+}
