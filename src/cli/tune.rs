@@ -12,7 +12,7 @@ use super::session::Session;
 use crate::Error;
 use crate::gpu::{Gpu, Preferences, Tune};
 use crate::model::checkpoint::write_atomically;
-use crate::model::{Checkpoint, Network};
+use crate::model::{BatchSize, Checkpoint, Network};
 
 /// Takes a table, measures a network's steps, lists what is known, and writes it.
 pub fn run(session: &Session, args: &args::Tune) -> anyhow::Result<()> {
@@ -35,7 +35,7 @@ pub fn run(session: &Session, args: &args::Tune) -> anyhow::Result<()> {
     }
     if let Some(model) = &args.model {
         let (network, usual) = named(model)?;
-        let size = [args.batch, args.side.unwrap_or(usual)];
+        let size = BatchSize { images: args.batch, side: args.side.unwrap_or(usual) };
         for what in [args::Step::Pgd, args::Step::Train] {
             block_on(Made::step(&gpu, &network, size, what))?;
         }

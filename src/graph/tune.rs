@@ -304,7 +304,7 @@ fn own_fault(error: Error) -> Result<String> {
 
 impl Plan {
     /// Both recordings made ready.
-    pub(super) async fn executor(
+    pub async fn executor(
         &self,
         gpu: &Gpu,
         given: &BTreeMap<BufferId, Buffer>,
