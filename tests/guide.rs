@@ -89,6 +89,11 @@ fn the_checkpoint_pages_commands_work() {
     run(include_str!("../docs/checkpoints.md"));
 }
 
+#[test]
+fn tuning() {
+    run(include_str!("../docs/tuning.md"));
+}
+
 /// No page is forgotten, and no block has a mark that nobody knows.
 #[test]
 fn all_pages_are_run() {
@@ -99,7 +104,7 @@ fn all_pages_are_run() {
         }
         let name = path.file_name().unwrap().to_str().unwrap();
         let page = fs::read_to_string(&path).unwrap();
-        let run = ["guide.md", "checkpoints.md"].contains(&name);
+        let run = ["guide.md", "checkpoints.md", "tuning.md"].contains(&name);
         assert_eq!(!blocks(&page).is_empty(), run, "{name}");
         let marks = page.split("```").skip(1).step_by(2).filter_map(|block| block.lines().next());
         for mark in marks.filter(|mark| mark.starts_with("sh")) {

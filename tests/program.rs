@@ -522,6 +522,66 @@ fn bench_says_what_scripts_read() {
 }
 
 /// The second start takes the pipelines of the first, and a damaged file is replaced.
+/// What was measured goes out as a table and comes back; one that is damaged or of another device is ignored with a note.
+#[test]
+fn tables_of_choices_go_out_and_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let measure = ["tune", "wrn-10-1", "--batch", "2", "--side", "8", "--seconds", "4"];
+    let made = working(folder.path(), &[&measure[..], &["--export", "table.json"]].concat());
+    let table = std::fs::read_to_string(at("table.json")).unwrap();
+    let read: serde_json::Value = serde_json::from_str(&table).unwrap();
+    let choices = read["choices"].as_object().unwrap();
+    assert!(!choices.is_empty() && read["crc32"].is_string(), "{table}");
+    assert!(made.contains(&format!("{} shapes are measured", choices.len())), "{made}");
+
+    let taken =
+        working(folder.path(), &["tune", "--import", "table.json", "--export", "again.json"]);
+    assert!(taken.contains(&format!("{} choices taken from table.json", choices.len())), "{taken}");
+    assert_eq!(std::fs::read_to_string(at("again.json")).unwrap(), table);
+
+    let damaged = table.replacen("\"crc32\": \"", "\"crc32\": \"0", 1);
+    std::fs::write(at("damaged.json"), damaged).unwrap();
+    std::fs::write(at("short.json"), &table[..table.len() / 2]).unwrap();
+    let mut foreign = read.as_object().unwrap().clone();
+    foreign.remove("crc32");
+    foreign.insert("device".into(), "another device".into());
+    let sum = crc32fast::hash(serde_json::Value::from(foreign.clone()).to_string().as_bytes());
+    foreign.insert("crc32".into(), format!("{sum:08x}").into());
+    std::fs::write(at("foreign.json"), serde_json::Value::from(foreign).to_string()).unwrap();
+    for (file, why) in [
+        ("damaged.json", "damaged"),
+        ("short.json", "damaged"),
+        ("foreign.json", "\"another device\""),
+    ] {
+        let output = lapidary(folder.path(), &["tune", "--import", file]);
+        let [out, said] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        assert!(output.status.success() && out.contains("0 shapes are measured"), "{out}");
+        assert!(said.contains(&format!("{file} is ignored")) && said.contains(why), "{said}");
+    }
+    assert!(refused(folder.path(), &["tune", "--export", "none.json"], 3).contains("MODEL"));
+
+    // The cache has the same: what is known is not measured again, and a damaged file is named.
+    let cache = at("cache");
+    let cached = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lapidary"));
+        command.args(arguments).current_dir(folder.path()).env("LAPIDARY_CACHE", &cache);
+        let output = command.output().unwrap();
+        assert!(output.status.success());
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
+    };
+    cached(&["tune", "--import", "table.json"]);
+    let [out, _] = cached(&["tune"]);
+    assert!(out.contains(&format!("{} shapes are measured", choices.len())), "{out}");
+    let files = std::fs::read_dir(&cache).unwrap().map(|file| file.unwrap().path());
+    let kept = files.into_iter().find(|path| path.to_string_lossy().contains("choices-")).unwrap();
+    std::fs::write(&kept, "{}").unwrap();
+    let [out, said] = cached(&["tune"]);
+    assert!(out.contains("0 shapes are measured"), "{out}");
+    assert!(said.contains("choices-") && said.contains("is ignored"), "{said}");
+}
+
 #[test]
 fn pipelines_are_kept_for_the_next_start() {
     let folder = tempfile::tempdir().unwrap();

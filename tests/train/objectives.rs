@@ -36,6 +36,15 @@ fn gpu() -> &'static Gpu {
 pub(crate) fn run_until(
     out: &Path,
     config: &Config,
+    crash: impl FnMut(&Event) -> bool,
+) -> lapidary::Result<(Outcome, Vec<Event>)> {
+    run_on(gpu(), out, config, crash)
+}
+
+fn run_on(
+    gpu: &Gpu,
+    out: &Path,
+    config: &Config,
     mut crash: impl FnMut(&Event) -> bool,
 ) -> lapidary::Result<(Outcome, Vec<Event>)> {
     let mut folder = match RunFolder::is_begun(out) {
@@ -48,7 +57,7 @@ pub(crate) fn run_until(
         events.push(event.clone());
         if crash(event) { Err(Error::Stopped) } else { Ok(Flow::Continue) }
     };
-    let training = train(gpu(), config, &material, &mut folder, &mut observer);
+    let training = train(gpu, config, &material, &mut folder, &mut observer);
     let outcome = pollster::block_on(training)?;
     Ok((outcome, events))
 }
@@ -181,6 +190,48 @@ fn every_objective_goes_on_exactly() {
         run(&broken, &config, usize::MAX).unwrap();
         assert!(last(&broken) == last(&whole), "{objective}: a run that crashed differs");
     }
+}
+
+/// A checkpoint records which kernels its run was made with. A resumed run takes them, on a device that knows none of them and
+/// measures nothing, and ends with the same files; one with static choices takes no others, whatever the device knows.
+#[test]
+fn a_run_goes_on_with_its_kernels() {
+    use lapidary::gpu::{Preferences, Tune};
+    let open = |tuning| {
+        let tuning_budget = std::time::Duration::from_secs(3);
+        let preferences = Preferences { tuning, tuning_budget, ..Preferences::default() };
+        pollster::block_on(Gpu::new(&Options { preferences, ..Options::from_env() })).unwrap()
+    };
+    let short = ["stage1.iterations=3", "stage2.iterations=3", "checkpoint.every=2"];
+    let config = config("dat", &short);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let after = |count: usize| {
+        let mut over = 0;
+        move |event: &Event| {
+            over += usize::from(matches!(event, Event::Step(_)));
+            over >= count
+        }
+    };
+    let choices = |files: &[(String, Vec<u8>)]| {
+        let (_, state) = files.iter().find(|(name, _)| name == "state.safetensors").unwrap();
+        let read = Checkpoint::from_bytes("state.safetensors", state).unwrap();
+        read.metadata.other["choices"].clone()
+    };
+    let measuring = open(Tune::On);
+    run_on(&measuring, &at("whole"), &config, |_| false).unwrap();
+    let whole = last(&at("whole"));
+    assert!(choices(&whole).contains("conv2d"), "{}", choices(&whole));
+    assert!(matches!(run_on(&measuring, &at("broken"), &config, after(5)), Err(Error::Stopped)));
+    let other = open(Tune::Auto);
+    run_on(&other, &at("broken"), &config, |_| false).unwrap();
+    assert_eq!(other.measured(), None);
+    assert!(last(&at("broken")) == whole, "a run that went on differs");
+
+    let still = open(Tune::Off);
+    assert!(matches!(run_on(&still, &at("static"), &config, after(3)), Err(Error::Stopped)));
+    run_on(&measuring, &at("static"), &config, |_| false).unwrap();
+    assert_eq!(choices(&last(&at("static"))), still.choices_in_use());
 }
 
 #[test]
