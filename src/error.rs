@@ -77,6 +77,16 @@ pub enum Error {
     /// Nothing: whoever was told of the progress asked for it.
     #[error("stopped by the caller")]
     Stopped,
+    /// Give finite images, or a network whose numbers fit.
+    #[error(
+        "the network's logits of image {image} are not finite ({value}), so they name no class: its weights are too large, or the image is damaged"
+    )]
+    NonFinite {
+        /// Its place among the images that were given, from 0.
+        image: usize,
+        /// The first logit that is none.
+        value: f32,
+    },
     /// Start from the last good checkpoint with other settings.
     #[error("training diverged at step {step}: {what}{}", last_good.as_ref().map_or(String::new(), |path| format!("; last good checkpoint {}", path.display())))]
     Diverged {
@@ -93,6 +103,17 @@ impl Error {
     /// `given` does not fit what `op` takes: `wanted` says what does.
     pub fn mismatch(op: &'static str, given: impl ToString, wanted: impl ToString) -> Self {
         Self::Mismatch { op, given: given.to_string(), wanted: wanted.to_string() }
+    }
+
+    /// The same, of an image that is at `places[image]` of all.
+    #[cfg(feature = "eval")]
+    pub(crate) fn among(self, places: &[usize]) -> Self {
+        match self {
+            Self::NonFinite { image, value } => {
+                Self::NonFinite { image: places.get(image).copied().unwrap_or(image), value }
+            }
+            other => other,
+        }
     }
 
     /// A file that cannot be used, with the reason.

@@ -86,7 +86,7 @@ impl ApgdAttack {
         settings: Apgd,
         optimise: bool,
     ) -> Result<Self> {
-        check_radius(settings.eps)?;
+        check_radius(settings.norm, settings.eps, size.words(model)?)?;
         let gpu = weights.gpu();
         let batch = Batch::new(gpu, model, size, settings.objective).await?;
         let images = size.images;

@@ -53,7 +53,7 @@ impl DivergenceAttack {
         optimise: bool,
     ) -> Result<Self> {
         check_step(settings.step_size)?;
-        check_radius(settings.eps)?;
+        check_radius(settings.norm, settings.eps, size.words(model)?)?;
         let gpu = weights.gpu();
         let batch = Batch::new(gpu, model, size, Objective::LogSumExp).await?;
         let images = size.images;

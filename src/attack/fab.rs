@@ -64,7 +64,7 @@ impl FabAttack {
         settings: Fab,
         optimise: bool,
     ) -> Result<Self> {
-        check_radius(settings.eps)?;
+        check_radius(settings.norm, settings.eps, size.words(model)?)?;
         let gpu = weights.gpu();
         let objective = Objective::MarginTargeted;
         let batch = Batch::new(gpu, model, size, objective).await?;

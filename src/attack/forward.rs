@@ -4,7 +4,7 @@ use super::{Objective, Start};
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Shape, Value};
 use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
-use crate::ops::{self, Margin};
+use crate::ops::{self, Margin, Norm};
 use crate::{Error, Result};
 use std::borrow::Cow;
 
@@ -60,21 +60,17 @@ impl Batch {
 
     /// Writes origin, labels and targets, filled up.
     pub async fn write(&mut self, start: &Start<'_>) -> Result<()> {
-        for (what, images) in [("images", Some(start.images)), ("starts", start.from)] {
-            let Some(images) = images else { continue };
-            self.check_images(what, images, start.labels.len())?;
-            if let Some((at, value)) = first_outside(images) {
-                let given = format!("{value} in image {} of the {what}", at / self.words());
-                return Err(Error::mismatch("attack", given, "values in [0, 1]"));
-            }
-        }
+        check_pixels("images", start.images, self.words())?;
         self.write_finite(start).await
     }
 
     /// The same of images that may be outside of \[0, 1\].
     pub async fn write_finite(&mut self, start: &Start<'_>) -> Result<()> {
-        let Start { images, labels, targets, .. } = *start;
+        let Start { images, labels, targets, from, .. } = *start;
         self.check_images("images", images, labels.len())?;
+        if let Some(from) = from {
+            self.check_images("starts", from, labels.len())?;
+        }
         self.check_classes("label", labels, labels.len())?;
         if let Some(targets) = targets {
             self.check_classes("target", targets, labels.len())?;
@@ -157,9 +153,16 @@ pub(super) fn filled<T: Copy>(values: &[T], whole: usize, with: T) -> Cow<'_, [T
     Cow::Owned(filled)
 }
 
-/// The first value outside of \[0, 1\], which NaN is too, and where it is.
-fn first_outside(images: &[f32]) -> Option<(usize, f32)> {
-    images.iter().copied().enumerate().find(|(_, value)| !(0.0..=1.0).contains(value))
+/// Err for the first value outside of \[0, 1\], which NaN is too, in images of so many values; `what` they are.
+pub(crate) fn check_pixels(what: &str, images: &[f32], words: usize) -> Result<()> {
+    let mut places = images.iter().enumerate();
+    match places.find(|(_, value)| !(0.0..=1.0).contains(*value)) {
+        None => Ok(()),
+        Some((at, value)) => {
+            let given = format!("{value} in image {} of the {what}", at / words.max(1));
+            Err(Error::mismatch("images", given, "values in [0, 1]"))
+        }
+    }
 }
 
 /// N buffers of so many words, zeros.
@@ -177,11 +180,26 @@ pub(super) fn check_step(step_size: f32) -> Result<()> {
     Ok(())
 }
 
-/// Err for a radius that no ball has.
-pub(super) fn check_radius(eps: f32) -> Result<()> {
+/// Err for a radius that no ball has, and for a finite one of a ball that holds all images of `words` values in \[0, 1\]
+/// whatever its centre: it was likely meant for images in \[0, 255\].
+pub fn check_radius(norm: Norm, eps: f32, words: usize) -> Result<()> {
+    let given = format_args!("a ball of {norm:?} radius {eps}");
     if eps.is_nan() || eps < 0.0 {
-        let given = format_args!("a ball of radius {eps}");
         return Err(Error::mismatch("attack", given, "0 or more"));
+    }
+    let (most, why) = match norm {
+        Norm::Linf => (1.0, "all images are nearer to each other than 1"),
+        Norm::L2 => ((words as f32).sqrt(), "that is the diagonal"),
+    };
+    let beyond = match norm {
+        Norm::Linf => eps >= most,
+        Norm::L2 => eps > most,
+    };
+    if eps.is_finite() && beyond {
+        let wanted = format_args!(
+            "below {most:.4}, as values are in [0, 1] and {why}: {eps}/255 is likely meant"
+        );
+        return Err(Error::mismatch("attack", given, wanted));
     }
     Ok(())
 }

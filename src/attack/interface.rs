@@ -13,8 +13,8 @@ pub struct Start<'a> {
     pub labels: &'a [u32],
     /// The class that each is to go to, for objectives that read one beside the label.
     pub targets: Option<&'a [u32]>,
-    /// Where the steps begin, if not at the images, in a ball around which they stay: NCHW in \[0, 1\]. Attacks that begin at
-    /// random points begin here instead.
+    /// Where the steps begin, if not at the images, in a ball around which they stay: NCHW, finite, and in \[0, 1\] from the
+    /// first step on. Attacks that begin at random points begin here instead.
     pub from: Option<&'a [f32]>,
     /// What an image draws depends on its id, wherever in a batch it lies; else the ids are 0, 1, ...
     pub ids: Option<&'a [u32]>,

@@ -22,6 +22,8 @@ pub use any::{AnyAttack, Settings};
 pub use apgd::{Apgd, ApgdAttack};
 pub use divergence::{Divergence, DivergenceAttack};
 pub use fab::{Fab, FabAttack};
+pub(crate) use forward::check_pixels;
+pub use forward::check_radius;
 pub use interface::{Attack, Found, Start};
 pub use langevin::{Langevin, LangevinChains};
 pub use momentum::{MomentumAttack, MomentumPgd};

@@ -66,7 +66,7 @@ impl MomentumAttack {
         optimise: bool,
     ) -> Result<Self> {
         check_step(settings.step_size)?;
-        check_radius(settings.eps)?;
+        check_radius(settings.norm, settings.eps, size.words(model)?)?;
         let gpu = weights.gpu();
         let batch = Batch::new(gpu, model, size, settings.objective).await?;
         let words = [batch.shape.elements(), batch.shape.elements(), size.images];

@@ -79,7 +79,7 @@ impl PgdAttack {
         optimise: bool,
     ) -> Result<Self> {
         check_step(settings.step_size)?;
-        check_radius(settings.eps)?;
+        check_radius(settings.norm, settings.eps, size.words(model)?)?;
         let gpu = weights.gpu();
         let batch = Batch::new(gpu, model, size, settings.objective).await?;
         let mut graph = Graph::default();

@@ -51,7 +51,7 @@ impl SquareAttack {
         settings: Square,
         optimise: bool,
     ) -> Result<Self> {
-        check_radius(settings.eps)?;
+        check_radius(settings.norm, settings.eps, size.words(model)?)?;
         let gpu = weights.gpu();
         let batch = Batch::new(gpu, model, size, Objective::Margin).await?;
         let images = size.images;

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use super::args_evaluate::*;
 use crate::data::Fit;
-use crate::eval::{AttackName, Loss};
+use crate::eval::{AttackName, Loss, Version};
 use crate::gpu::Filtering;
 use crate::model::Activation;
 use crate::ops::Norm;
@@ -373,16 +373,16 @@ pub struct Quick {
     #[arg(long)]
     pub json: bool,
     /// Radius of the attack's ball, as 0.5 or 8/255
-    #[arg(long, default_value = "0.5", value_parser = length)]
+    #[arg(long, default_value = "0.5", value_parser = radius)]
     pub eps: f64,
     /// What the ball is measured in
     #[arg(long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
     pub norm: NormName,
     /// Of the attack
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub steps: u32,
     /// Length of a step [default: eps/8]
-    #[arg(long, value_parser = length)]
+    #[arg(long, value_parser = radius)]
     pub step_size: Option<f64>,
     /// Images at once
     #[arg(long, visible_alias = "batch-size", default_value_t = 64,
@@ -410,14 +410,15 @@ pub struct Attack {
     /// What the ball is measured in
     #[arg(long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
     pub norm: NormName,
-    /// standard: apgd-ce, apgd-t, fab-t, square; custom: what --attacks says
-    #[arg(long, value_enum, default_value_t = Version::Standard)]
-    pub version: Version,
+    /// standard: apgd-ce, apgd-t, fab-t, square; few-classes: apgd-ce, fab-t, square; rand: apgd-ce, apgd-dlr; custom: what
+    /// --attacks says [default: standard, or few-classes where the network has 2 or 3]
+    #[arg(long, value_enum)]
+    pub version: Option<VersionName>,
     /// Of apgd-ce, apgd-dlr, apgd-t, fab-t, square, pgd, in this order
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = attack_name,
         required_if_eq("version", "custom"))]
     pub attacks: Vec<AttackName>,
-    /// Images, from the first on [default: all]
+    /// Images, drawn evenly by class and the same each time [default: all]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub count: Option<u32>,
     /// Images at once
@@ -440,7 +441,7 @@ pub struct Attack {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub pgd_steps: u32,
     /// Of pgd: length of a step [default: eps/8]
-    #[arg(long, value_name = "LENGTH", value_parser = length)]
+    #[arg(long, value_name = "LENGTH", value_parser = radius)]
     pub pgd_step_size: Option<f64>,
     /// Of pgd: starts, all but the first at random
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -462,11 +463,24 @@ pub struct Attack {
     pub side: Option<u32>,
 }
 
-/// Which attacks.
+/// [`Version`] as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Version {
+pub enum VersionName {
     Standard,
+    Rand,
+    FewClasses,
     Custom,
+}
+
+impl From<VersionName> for Version {
+    fn from(name: VersionName) -> Self {
+        match name {
+            VersionName::Standard => Self::Standard,
+            VersionName::Rand => Self::Rand,
+            VersionName::FewClasses => Self::FewClasses,
+            VersionName::Custom => Self::Custom,
+        }
+    }
 }
 
 /// [`Loss`] by the usual names.
@@ -592,7 +606,8 @@ pub fn length(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "a number from 0 to 1000000 is wanted, as 0.5 or 8/255".into())
 }
 
-fn radius(text: &str) -> Result<f64, String> {
+/// More than none.
+pub fn radius(text: &str) -> Result<f64, String> {
     length(text)
         .and_then(|eps| if eps > 0.0 { Ok(eps) } else { Err("more than 0 is wanted".into()) })
 }

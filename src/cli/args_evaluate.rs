@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::args::{NormName, Quick, Start, fit, length};
+use super::args::{NormName, Quick, Start, fit, length, radius};
 use crate::data::Fit;
 
 /// `eval`
@@ -44,11 +44,11 @@ pub struct EvalAll {
     /// builtin:fashion or a folder of idx files [default: the run's own]
     #[arg(long, value_name = "IMAGES")]
     pub data: Option<String>,
-    /// Test images, the first of them [default: all]
+    /// Test images, drawn evenly by class and the same each time [default: all]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..))]
     pub images: Option<u32>,
     /// Radii of the robustness curve; the attack is PGD of 20 steps of eps/8
-    #[arg(long, value_delimiter = ',', default_value = "0.125,0.25,0.5,0.75,1,1.5,2", value_parser = length)]
+    #[arg(long, value_delimiter = ',', default_value = "0.125,0.25,0.5,0.75,1,1.5,2", value_parser = radius)]
     pub eps: Vec<f64>,
     /// What the balls are measured in
     #[arg(long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
@@ -59,8 +59,8 @@ pub struct EvalAll {
     /// Samples that are drawn
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     pub samples: u32,
-    /// AutoAttack, standard, with this radius, too: takes long
-    #[arg(long, value_name = "EPS", value_parser = length)]
+    /// AutoAttack with this radius, too, standard or for few classes as `attack` has it: takes long
+    #[arg(long, value_name = "EPS", value_parser = radius)]
     pub autoattack: Option<f64>,
     /// Weights of EfficientNet-Lite0 or Inception-v3, for distances of the samples
     #[arg(long, value_name = "FILE")]

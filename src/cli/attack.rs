@@ -7,33 +7,31 @@ use std::path::Path;
 use pollster::block_on;
 use serde_json::{Value, json};
 
-use super::args::{self, Version};
+use super::args;
 use super::attack_progress::AttackProgress;
+use super::evaluate::{self, Drawn};
 use super::exit::Failure;
 use super::model::Loaded;
 use super::session::Session;
 use super::stop::Stop;
-use crate::eval::{AutoAttack, RestartedPgd, RobustAccuracy, State};
+use crate::eval::{AutoAttack, RestartedPgd, RobustAccuracy, State, Version};
 use crate::model::checkpoint::{safetensors, write_atomically};
 use crate::model::{StateDict, Tensor};
 use crate::{Error, Result};
 
 /// Attacks a checkpoint.
 pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
-    let settings = settings(args)?;
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
     let Loaded { model, checkpoint, side, .. } = &loaded;
-    let test = super::evaluate::images(&loaded, args.data.as_deref())?;
+    let settings = settings(args, model.classes())?;
+    settings.check(model.classes(), (model.channels() * side * side) as usize)?;
+    let Drawn { test, places, of } = evaluate::drawn(&loaded, args.data.as_deref(), args.count)?;
     let state = args.state.as_deref().map(read_state).transpose()?.flatten();
     let gpu = session.gpu()?;
     let weights = session.weights(&gpu, model, checkpoint)?;
     let stop = Stop::listen()?;
     let mut progress = AttackProgress::new(session.progress());
 
-    let count = args.count.map_or(test.len(), |count| test.len().min(count as usize));
-    let words = test.images().len() / test.len().max(1);
-    let images = test.images().get(..count * words).unwrap_or_default();
-    let labels = test.labels().get(..count).unwrap_or_default();
     let watch = |at: &crate::eval::Progress| {
         progress.show(at);
         if let (Some(state), Some(path)) = (at.state, &args.state) {
@@ -41,22 +39,29 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
         }
         if stop.asked() { Err(Error::Stopped) } else { Ok(()) }
     };
-    let evaluated =
-        block_on(settings.run_on(model, &weights, (images, labels), *side, state, watch));
+    let sets = (test.images(), test.labels());
+    let evaluated = block_on(settings.run_on(model, &weights, sets, *side, state, watch));
     progress.finish();
+    let evaluated = evaluated.map_err(|error| error.among(&places));
     let result = evaluated.map_err(|error| explained(error, args.state.as_deref()))?;
     if let Some(path) = &args.out {
-        write_images(path, &result, labels, [model.channels(), *side])?;
+        write_images(path, &result, (test.labels(), &places), [model.channels(), *side])?;
     }
     let adapter = gpu.adapter().to_string();
     if args.json {
-        return super::print(&format!("{}\n", as_json(&result, &adapter)));
+        return super::print(&format!("{}\n", as_json(&result, &places, &adapter)));
     }
-    super::print(&as_text(&result, &adapter)?)
+    super::print(&as_text(&result, of, &adapter)?)
 }
 
-fn settings(args: &args::Attack) -> anyhow::Result<AutoAttack> {
+fn settings(args: &args::Attack, classes: u32) -> anyhow::Result<AutoAttack> {
     let eps = args.eps as f32;
+    let version = args.version.map_or_else(|| Version::for_classes(classes), Version::from);
+    if version != Version::Custom && !args.attacks.is_empty() {
+        return Err(Failure::Usage("--attacks goes with --version custom".into()).into());
+    }
+    let mut settings = AutoAttack::new(version, args.norm.into(), eps);
+    settings.attacks.extend(&args.attacks);
     let pgd = RestartedPgd {
         steps: args.pgd_steps,
         step_size: args.pgd_step_size.map_or(eps / 8.0, |size| size as f32),
@@ -65,15 +70,7 @@ fn settings(args: &args::Attack) -> anyhow::Result<AutoAttack> {
         loss: args.pgd_loss.into(),
         targeted: args.pgd_targeted,
     };
-    let (seed, batch) = (args.seed, args.batch);
-    let standard = AutoAttack { seed, batch, pgd, ..AutoAttack::standard(args.norm.into(), eps) };
-    match (args.version, args.attacks.is_empty()) {
-        (Version::Standard, true) => Ok(standard),
-        (Version::Standard, false) => {
-            Err(Failure::Usage("--attacks goes with --version custom".into()).into())
-        }
-        (Version::Custom, _) => Ok(AutoAttack { attacks: args.attacks.clone(), ..standard }),
-    }
+    Ok(AutoAttack { seed: args.seed, batch: args.batch, pgd, ..settings })
 }
 
 /// None where there is no such file yet.
@@ -95,17 +92,18 @@ fn explained(error: Error, state: Option<&Path>) -> anyhow::Error {
             Failure::Stopped("nothing was kept: --state FILE would".into()).into()
         }
         (Error::Mismatch { op: "attack state", given, wanted }, Some(path)) => {
-            Error::bad_file(path, format!("{given}, but {wanted} is asked for")).into()
+            let reason = format!("{given}, but {wanted} is asked for; remove it to begin anew");
+            Error::bad_file(path, reason).into()
         }
         (error, _) => error.into(),
     }
 }
 
-/// Images, labels and what became of each point, as safetensors.
+/// Images, their labels and places in the set, and what became of each point, as safetensors.
 fn write_images(
     path: &Path,
     result: &RobustAccuracy,
-    labels: &[u32],
+    (labels, places): (&[u32], &[usize]),
     [channels, side]: [u32; 2],
 ) -> Result<()> {
     let [count, channels, side] = [labels.len(), channels as usize, side as usize];
@@ -114,6 +112,8 @@ fn write_images(
     tensors.insert("images", Tensor::new(shape, result.images.clone())?);
     let labels = labels.iter().map(|&label| label as f32).collect();
     tensors.insert("labels", Tensor::new(vec![count], labels)?);
+    let places = places.iter().map(|&at| at as f32).collect();
+    tensors.insert("places", Tensor::new(vec![count], places)?);
     let robust = |point: &crate::eval::Point| match point {
         crate::eval::Point::Robust => 1.0,
         _ => 0.0,
@@ -130,7 +130,7 @@ fn write_images(
     write_atomically(path, &bytes)
 }
 
-fn as_json(result: &RobustAccuracy, adapter: &str) -> Value {
+fn as_json(result: &RobustAccuracy, places: &[usize], adapter: &str) -> Value {
     let attack = |attack: &crate::eval::AttackResult| {
         json!({
             "attack": attack.attack.name(),
@@ -146,9 +146,11 @@ fn as_json(result: &RobustAccuracy, adapter: &str) -> Value {
         crate::eval::Point::Broken(attack) => attack.name(),
     };
     json!({
+        "version": result.version.name(),
         "norm": format!("{:?}", result.norm),
         "eps": result.eps,
         "images": result.points.len(),
+        "places": places,
         "clean_accuracy": result.clean_accuracy,
         "robust_accuracy": result.robust_accuracy,
         "attacks": result.attacks.iter().map(attack).collect::<Vec<_>>(),
@@ -165,8 +167,11 @@ fn as_json(result: &RobustAccuracy, adapter: &str) -> Value {
     })
 }
 
-fn as_text(result: &RobustAccuracy, adapter: &str) -> anyhow::Result<String> {
+fn as_text(result: &RobustAccuracy, of: usize, adapter: &str) -> anyhow::Result<String> {
     let mut text = String::new();
+    let count = result.points.len();
+    writeln!(text, "images: {}", evaluate::drawing(count, of))?;
+    writeln!(text, "version: {}", version(result.version))?;
     writeln!(text, "initial accuracy: {:.2}%", 100.0 * result.clean_accuracy)?;
     for attack in &result.attacks {
         writeln!(
@@ -192,4 +197,14 @@ fn as_text(result: &RobustAccuracy, adapter: &str) -> anyhow::Result<String> {
     )?;
     writeln!(text, "{result}")?;
     Ok(text)
+}
+
+/// With what is to be known of it.
+fn version(version: Version) -> String {
+    let list: Vec<_> = version.attacks().iter().map(|attack| attack.name()).collect();
+    match version {
+        Version::Custom => "custom".into(),
+        Version::Standard => format!("standard ({})", list.join(", ")),
+        _ => format!("{version} ({}), not AutoAttack's standard version", list.join(", ")),
+    }
 }

@@ -6,9 +6,6 @@ use super::progress::{Progress, clock};
 use crate::eval::Progress as At;
 use crate::train::{Event, Phase, Step};
 
-/// Positions of one attack.
-const POSITIONS: u64 = 1000;
-
 /// Draws on stderr how far an evaluation is.
 #[derive(Debug)]
 pub struct AttackProgress {
@@ -29,7 +26,7 @@ impl AttackProgress {
         let now = Instant::now();
         if self.current.is_none_or(|(number, _)| number != at.number) {
             self.current = Some((at.number, now));
-            let total = POSITIONS;
+            let total = at.tried as u64;
             self.progress.line(&format!(
                 "{} on {} points, {:.1} % robust so far, {} since the start",
                 at.attack,
@@ -39,8 +36,9 @@ impl AttackProgress {
             ));
             self.progress.event(&Event::Phase { phase: Phase::Evaluate, done: 0, total });
         }
-        let position = (at.done * POSITIONS as f64).round() as u64;
-        let mut step = Step::new(Phase::Evaluate, position, POSITIONS);
+        // Points that the work done so far comes to: where an attack goes over them several times, each time is a part.
+        let position = (at.done * at.tried as f64).floor() as u64;
+        let mut step = Step::new(Phase::Evaluate, position, at.tried as u64);
         step.accuracy = Some(at.robust_accuracy as f32);
         let seconds = self.current.map_or(0.0, |(_, since)| (now - since).as_secs_f64());
         if seconds > 0.0 {

@@ -10,7 +10,7 @@ use super::model::Loaded;
 use super::session::Session;
 use crate::attack::Pgd;
 use crate::data::{Part, Prepared, Source};
-use crate::eval::measure;
+use crate::eval::{self, measure};
 use crate::model::{BatchSize, DeviceWeights};
 use crate::train::{Event, Material, Metrics, Phase, Step};
 use crate::{Error, Result};
@@ -64,6 +64,34 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
     let auroc = measured.ood_auroc.map_or("none".into(), |auroc| format!("{auroc:.3}"));
     writeln!(text, "AUROC           {auroc:>5}    against {}", config.data.ood)?;
     super::print(&text)
+}
+
+/// The images that a command measures on.
+pub struct Drawn {
+    /// They and their labels.
+    pub test: Prepared,
+    /// Where they are among all.
+    pub places: Vec<usize>,
+    /// How many there are in all.
+    pub of: usize,
+}
+
+/// All [`images`], or so many of them, [drawn](crate::eval::drawn) evenly by class.
+pub fn drawn(loaded: &Loaded, data: Option<&str>, count: Option<u32>) -> Result<Drawn> {
+    let all = images(loaded, data)?;
+    let places = eval::drawn(all.labels(), count.map_or(all.len(), |count| count as usize));
+    let images = places.iter().filter_map(|&at| all.image(at)).flatten().copied().collect();
+    let labels = places.iter().filter_map(|&at| all.labels().get(at)).copied().collect();
+    let test = Prepared::from_f32(all.channels(), all.side(), all.classes(), images, labels)?;
+    Ok(Drawn { test, places, of: all.len() })
+}
+
+/// Says which images are measured on.
+pub fn drawing(count: usize, of: usize) -> String {
+    if count == of {
+        return format!("all {of}");
+    }
+    format!("{count} of {of}, drawn evenly by class, the same each time")
 }
 
 /// The run's own, or the test part of what is named. Err where they are not for this network.

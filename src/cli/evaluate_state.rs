@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use crate::eval::sealed::{seal, unseal};
 use crate::model::checkpoint::write_atomically;
 use crate::{Error, Result};
 
@@ -29,10 +30,13 @@ impl State {
             return Ok(Self { file, identity, parts: Map::new() });
         }
         let bad = |reason: String| Error::bad_file(&file, reason);
-        let text = std::fs::read(&file).map_err(|error| bad(error.to_string()))?;
-        let kept: Value = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
+        let unusable = |why: String| bad(format!("{why}; remove this file to begin anew"));
+        let text = std::fs::read_to_string(&file).map_err(|error| bad(error.to_string()))?;
+        let text = unseal(&text).map_err(unusable)?;
+        let kept: Value =
+            serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;
         let Some(Value::Object(parts)) = kept.get("parts").cloned() else {
-            return Err(bad("no parts in it".into()));
+            return Err(unusable("no parts in it".into()));
         };
         let before = kept.get("of").unwrap_or(&Value::Null);
         let fields = identity.as_object().into_iter().flatten();
@@ -73,7 +77,7 @@ impl State {
         self.parts.insert(part.into(), result);
         let all = json!({ "of": self.identity, "parts": self.parts });
         let text = serde_json::to_string_pretty(&all).unwrap_or_default();
-        write_atomically(&self.file, text.as_bytes())
+        write_atomically(&self.file, seal(&text).as_bytes())
     }
 }
 
@@ -92,5 +96,15 @@ mod tests {
         assert_eq!(again.starting("robust ").count(), 1);
         let error = State::open(folder.path(), of(32)).unwrap_err().to_string();
         assert!(error.contains("--batch was 64, is 32"), "{error}");
+
+        // A better number than was measured.
+        let file = folder.path().join(FILE);
+        let text = std::fs::read_to_string(&file).unwrap().replace("0.25", "0.75");
+        std::fs::write(&file, text).unwrap();
+        let error = State::open(folder.path(), of(64)).unwrap_err().to_string();
+        assert!(
+            error.contains("changed or damaged") && error.contains("remove this file"),
+            "{error}"
+        );
     }
 }

@@ -64,7 +64,9 @@ fn code(error: &anyhow::Error) -> u8 {
                 | Error::Gpu { .. } => GPU,
                 Error::Diverged { .. } => DIVERGED,
                 Error::Stopped => STOPPED,
-                Error::Mismatch { .. } | Error::NoDerivative { .. } => OTHER,
+                Error::Mismatch { .. } | Error::NoDerivative { .. } | Error::NonFinite { .. } => {
+                    OTHER
+                }
             };
         }
     }

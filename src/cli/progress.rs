@@ -87,7 +87,11 @@ impl Progress {
             Surface::Lines { last } => {
                 *last = Some(Instant::now());
                 let from = if done > 0 { format!(" from {done}") } else { String::new() };
-                self.line(&format!("{phase:<8} {total} iterations{from}"));
+                let unit = match phase {
+                    Phase::Sample | Phase::Evaluate => "images",
+                    _ => "iterations",
+                };
+                self.line(&format!("{phase:<8} {total} {unit}{from}"));
             }
         }
     }

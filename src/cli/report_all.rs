@@ -69,10 +69,10 @@ pub fn html(name: &str, loaded: &Loaded, state: &State, folder: &Path) -> Result
     );
     section("Run", &[facts(state)]);
     let adapter = state.identity().get("adapter").and_then(Value::as_str).unwrap_or("");
-    let images = number(state, "clean", "/images").unwrap_or(0.0);
+    let images = state.identity().get("--images").and_then(Value::as_str).unwrap_or("");
     let data = state.identity().get("data").and_then(Value::as_str).unwrap_or("");
     let about = format!(
-        "{} with {} classes at {side}×{side}, on {images} test images of {}, on {}",
+        "{} with {} classes at {side}×{side}, on test images of {} ({images}), on {}",
         escaped(&loaded.model.to_string()),
         loaded.model.classes(),
         escaped(data),
@@ -202,8 +202,13 @@ fn auto_attack(state: &State) -> String {
     boxed(
         "<tr><th>AutoAttack</th><th>points</th><th>broken</th><th>robust accuracy</th></tr>",
         &list("attacks").map(row).collect::<String>(),
-        &format!("Standard, {}, eps {eps}.{warnings}", norm(state)),
+        &format!("Version {}, {}, eps {eps}.{warnings}", version(part), norm(state)),
     )
+}
+
+/// Of AutoAttack: which list of attacks.
+fn version(part: &Value) -> &str {
+    part.get("version").and_then(Value::as_str).unwrap_or("unknown")
 }
 
 fn reliability(state: &State) -> Vec<Plot> {
@@ -475,7 +480,9 @@ pub fn summary(state: &State, report: &Path) -> String {
         put("under attack", percent(Some(accuracy)), &about);
     }
     let attack = state.get("autoattack").and_then(|part| part.get("eps")?.as_f64());
-    let about = attack.map_or(String::new(), |eps| format!("{}, eps {eps}, standard", norm(state)));
+    let version = state.get("autoattack").map_or("", version);
+    let about =
+        attack.map_or(String::new(), |eps| format!("{}, eps {eps}, {version}", norm(state)));
     put("AutoAttack", percent(number(state, "autoattack", "/accuracy")), &about);
     put("calibration error", percent(number(state, "clean", "/ece")), "20 bins");
     put("AUROC", ood("/logsumexp/clean/auroc"), "logsumexp");

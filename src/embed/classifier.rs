@@ -2,7 +2,7 @@
 
 use super::slices::Slices;
 use super::{Budget, needs};
-use crate::attack::program;
+use crate::attack::{check_pixels, program};
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Program, Value};
 use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
@@ -18,6 +18,8 @@ pub struct Classifier {
     program: Program,
     slices: Slices,
     x: Value,
+    /// Values of an image.
+    words: usize,
     logits: Value,
     probabilities: Value,
 }
@@ -40,9 +42,10 @@ impl Classifier {
         ClassifierBuilder { model, weights, size, images: None }
     }
 
-    /// Replaces the images, NCHW in \[0, 1\], ahead of what is submitted next. Err for another number of values,
-    /// and on a lost device.
+    /// Replaces the images, NCHW in \[0, 1\], ahead of what is submitted next. Err for another number of values, for
+    /// values outside of \[0, 1\], and on a lost device.
     pub async fn write(&mut self, images: &[f32]) -> Result<()> {
+        check_pixels("images", images, self.words)?;
         self.program.write(self.x, images).await
     }
 
@@ -110,7 +113,8 @@ impl<'a> ClassifierBuilder<'a> {
         let mut program =
             program(gpu, &graph, &[logits, probabilities], &[x], &given, true).await?;
         let slices = Slices::new(&mut program).await?;
-        Ok(Classifier { gpu: gpu.clone(), program, slices, x, logits, probabilities })
+        let (gpu, words) = (gpu.clone(), size.words(model)?);
+        Ok(Classifier { gpu, program, slices, x, words, logits, probabilities })
     }
 }
 

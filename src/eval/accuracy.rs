@@ -2,9 +2,9 @@
 //! from others.
 
 use super::{Classifier, argmax};
-use crate::Result;
 use crate::attack::{Attack, Pgd, PgdAttack};
 use crate::model::{BatchSize, DeviceWeights, Model};
+use crate::{Error, Result};
 
 /// The share of images whose largest logit is their label's.
 pub async fn accuracy(classifier: &mut Classifier, images: &[f32], labels: &[u32]) -> Result<f64> {
@@ -12,26 +12,86 @@ pub async fn accuracy(classifier: &mut Classifier, images: &[f32], labels: &[u32
     Ok(share_right(&argmax(&logits, classifier.classes()), labels))
 }
 
-/// The same after `settings` have attacked each image, in batches of `size`. `progress` is told how many
-/// images are done.
+/// Accuracies as images are and under projected gradient steps, made ready once. This is what robust accuracy means
+/// wherever the library measures it: the share of images that are named rightly before the attack and after it. What is
+/// named wrongly as it is counts as wrong, whatever an attack makes of it, and is not attacked.
+#[derive(Debug)]
+pub struct UnderPgd {
+    attack: PgdAttack,
+    pub(super) classifier: Classifier,
+    batch: usize,
+    words: usize,
+}
+
+/// Shares of images that are named rightly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Accuracies {
+    /// As they are.
+    pub clean: f64,
+    /// As they are and after the attack.
+    pub robust: f64,
+}
+
+impl UnderPgd {
+    /// In batches of `size`. Err for an attack that is none: without steps, without a length of step or a radius.
+    pub async fn new(
+        model: &dyn Model,
+        weights: &DeviceWeights,
+        size: BatchSize,
+        settings: Pgd,
+    ) -> Result<Self> {
+        if settings.steps == 0 || settings.eps == 0.0 {
+            let given = format_args!("{} steps in a ball of {}", settings.steps, settings.eps);
+            return Err(Error::mismatch("attack", given, "steps in a ball, at least 1 above 0"));
+        }
+        let attack = PgdAttack::new(model, weights, size, settings, true).await?;
+        let classifier = Classifier::new(model, weights, size).await?;
+        Ok(Self { attack, classifier, batch: size.images as usize, words: size.words(model)? })
+    }
+
+    /// Of these images, NCHW in \[0, 1\]. `progress` is told for how many it is known what becomes of them.
+    pub async fn measure(
+        &mut self,
+        images: &[f32],
+        labels: &[u32],
+        mut progress: impl FnMut(usize) -> Result<()>,
+    ) -> Result<Accuracies> {
+        let classes = self.classifier.classes();
+        let named = argmax(&self.classifier.logits(images).await?, classes);
+        let named = named.iter().zip(labels).enumerate();
+        let right: Vec<usize> =
+            named.filter(|(_, (named, label))| named == label).map(|(at, _)| at).collect();
+        let (mut robust, mut known) = (0, labels.len() - right.len());
+        for places in right.chunks(self.batch) {
+            let image = |at: &usize| images.get(at * self.words..(at + 1) * self.words);
+            let part = places.iter().filter_map(image).flatten().copied().collect::<Vec<_>>();
+            let part_labels: Vec<_> =
+                places.iter().filter_map(|&at| labels.get(at)).copied().collect();
+            let attacked = self.attack.attack(&part, &part_labels).await?;
+            let logits = self.classifier.logits(&attacked).await;
+            let logits = logits.map_err(|error| error.among(places))?;
+            let named = argmax(&logits, classes);
+            robust +=
+                named.iter().zip(&part_labels).filter(|(named, label)| named == label).count();
+            known += places.len();
+            progress(known)?;
+        }
+        let share = |count: usize| count as f64 / labels.len().max(1) as f64;
+        Ok(Accuracies { clean: share(right.len()), robust: share(robust) })
+    }
+}
+
+/// The share of images that are named rightly as they are and after the attack: see [`UnderPgd`].
 pub async fn pgd_accuracy(
     model: &dyn Model,
     weights: &DeviceWeights,
     (images, labels): (&[f32], &[u32]),
     size: BatchSize,
     settings: Pgd,
-    mut progress: impl FnMut(usize) -> Result<()>,
+    progress: impl FnMut(usize) -> Result<()>,
 ) -> Result<f64> {
-    let words = size.words(model)?;
-    let mut attack = PgdAttack::new(model, weights, size, settings, true).await?;
-    let mut classifier = Classifier::new(model, weights, size).await?;
-    let (mut named, batch) = (Vec::new(), size.images as usize);
-    for (part, part_labels) in images.chunks(batch * words).zip(labels.chunks(batch)) {
-        let attacked = attack.attack(part, part_labels).await?;
-        named.extend(argmax(&classifier.logits(&attacked).await?, classifier.classes()));
-        progress(named.len())?;
-    }
-    Ok(share_right(&named, labels))
+    let mut under = UnderPgd::new(model, weights, size, settings).await?;
+    Ok(under.measure(images, labels, progress).await?.robust)
 }
 
 /// log sum over classes of exp(logit), image by image: minus the marginal energy.

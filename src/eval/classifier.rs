@@ -31,7 +31,7 @@ impl Classifier {
     }
 
     /// Logits image by image, K each. `images` are whole images, NCHW in \[0, 1\]; the last batch is filled
-    /// up with zeros that are not answered. Err for part of an image.
+    /// up with zeros that are not answered. Err for part of an image, and `NonFinite` for logits that name no class.
     pub async fn logits(&mut self, images: &[f32]) -> Result<Vec<f32>> {
         if !images.len().is_multiple_of(self.words) {
             let given = format_args!("{} values", images.len());
@@ -50,6 +50,10 @@ impl Classifier {
             let mut all = self.program.read(self.logits).await?;
             all.truncate(part.len() / self.words * self.classes);
             logits.extend(all);
+        }
+        if let Some((at, &value)) = logits.iter().enumerate().find(|(_, logit)| !logit.is_finite())
+        {
+            return Err(Error::NonFinite { image: at / self.classes.max(1), value });
         }
         Ok(logits)
     }

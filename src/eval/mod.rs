@@ -9,6 +9,7 @@ mod classifier;
 #[cfg(feature = "generation")]
 pub mod corruption;
 mod counterfactual;
+mod drawing;
 mod extraction;
 mod features;
 #[cfg(feature = "generation")]
@@ -20,12 +21,14 @@ pub mod npz;
 mod ood;
 mod robustness;
 mod sampler;
+pub(crate) mod sealed;
 
-pub use accuracy::{accuracy, logsumexp, pgd_accuracy};
+pub use accuracy::{Accuracies, UnderPgd, accuracy, logsumexp, pgd_accuracy};
 pub use auroc::{auroc, false_positives_at_95};
 pub use calibration::{Bin, Calibration, calibration, confidences};
 pub use classifier::{Classifier, argmax};
 pub use counterfactual::{Counterfactual, Counterfactuals};
+pub use drawing::drawn;
 pub use extraction::{Extraction, Seen};
 pub use features::{Coverage, Features, Spread, coverage, kernel_distance};
 #[cfg(feature = "generation")]
@@ -35,6 +38,6 @@ pub use measure::{Measured, measure};
 pub use ood::{Detection, Hiding, Scores, detection};
 pub use robustness::{
     AttackName, AttackResult, AutoAttack, Loss, Point, Progress, RestartedPgd, RobustAccuracy,
-    State, Warning,
+    State, Version, Warning,
 };
 pub use sampler::{Samples, Sampling, sample};

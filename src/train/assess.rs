@@ -2,7 +2,7 @@
 
 use super::run::{tell, train_judge};
 use super::{Config, Event, Flow, Material, Metrics, Observer, Outcome, Phase, RunFolder, Step};
-use crate::eval::{Classifier, Samples, accuracy, argmax, measure, sample};
+use crate::eval::{Classifier, Samples, accuracy, argmax, drawn, measure, sample};
 use crate::gpu::Gpu;
 use crate::model::{BatchSize, Checkpoint, DeviceWeights};
 use crate::{Error, Result};
@@ -80,10 +80,13 @@ pub async fn assess(
 
     let began = Instant::now();
     let test = &material.test;
-    let words = (model.channels() * side * side) as usize;
-    let count = test.len().min(config.evaluate.images as usize);
-    let images = test.images().get(..count * words).unwrap_or(test.images());
-    let test_labels = test.labels().get(..count).unwrap_or(test.labels());
+    let places = drawn(test.labels(), config.evaluate.images as usize);
+    let count = places.len();
+    let images: Vec<f32> =
+        places.iter().filter_map(|&at| test.image(at)).flatten().copied().collect();
+    let test_labels: Vec<u32> =
+        places.iter().filter_map(|&at| test.labels().get(at)).copied().collect();
+    let (images, test_labels) = (&images[..], &test_labels[..]);
     if tell(folder, observer, &phase(Phase::Evaluate, count))? == Flow::Stop {
         return Ok(None);
     }

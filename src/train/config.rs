@@ -349,7 +349,7 @@ pub struct Evaluate {
     pub step_size: Option<f64>,
     /// Images at once.
     pub batch: u32,
-    /// The most test images, from the first.
+    /// The most test images, drawn evenly by class.
     pub images: u32,
 }
 

@@ -2,8 +2,10 @@
 
 use super::config::{Config, Data, WRN, bad};
 use super::{presets, tables};
+use crate::attack::check_radius;
 use crate::data::{Augment, Ood, Source};
 use crate::model::Network;
+use crate::ops::Norm;
 use crate::{Error, Result};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -93,13 +95,35 @@ impl Config {
         within("judge.learning_rate", judge.learning_rate, 0.0..=100.0)?;
 
         within("evaluate.eps", evaluate.eps, LENGTH)?;
-        within("evaluate.steps", evaluate.steps, STEPS)?;
+        within("evaluate.steps", evaluate.steps, 1..=*STEPS.end())?;
         within("evaluate.step_size", evaluate.step_size(), LENGTH)?;
+        holds("evaluate.eps", evaluate.eps, evaluate.eps > 0.0, "a radius above 0")?;
+        ball("evaluate.eps", evaluate.norm, evaluate.eps, data.side)?;
+        ball("stage1.eps", stage1.norm, stage1.eps, data.side)?;
+        ball("stage2.eps", stage2.norm, stage2.eps, data.side)?;
+        for (key, steps, length) in [
+            ("stage1.step_size", stage1.steps, stage1.step_size),
+            ("stage2.step_size", stage2.steps, stage2.step_size),
+            ("stage2.alpha", stage2.max_t, stage2.alpha),
+            ("evaluate.step_size", evaluate.steps, evaluate.step_size()),
+            ("sample.step_size", sample.steps, sample.step_size),
+        ] {
+            holds(key, length, steps == 0 || length > 0.0, "above 0, or no steps")?;
+        }
         within("evaluate.batch", evaluate.batch, BATCH)?;
         within("evaluate.images", evaluate.images, 1..=100_000_000)?;
 
         within("checkpoint.every", checkpoint.every, 1..=100_000_000)?;
         within("checkpoint.keep", checkpoint.keep, 1..=10_000)
+    }
+}
+
+/// Whether images of three channels and this side do not all lie in a ball of that radius.
+fn ball(key: &str, norm: Norm, eps: f64, side: u32) -> Result<()> {
+    let checked = check_radius(norm, eps as f32, 3 * side as usize * side as usize);
+    match checked {
+        Err(Error::Mismatch { wanted, .. }) => holds(key, eps, false, &wanted),
+        other => other,
     }
 }
 

@@ -2,21 +2,16 @@
 //! chosen by.
 
 use super::{Config, Learner, Material};
-use crate::attack::{Attack, PgdAttack};
-use crate::data::Prepared;
-use crate::eval::{Classifier, argmax};
+use crate::Result;
+use crate::eval::{Accuracies, UnderPgd, drawn};
 use crate::model::BatchSize;
-use crate::{Error, Result};
-use std::sync::Arc;
 
 /// Programs and images, made once a stage.
 #[derive(Debug)]
 pub(super) struct Validator {
-    classifier: Classifier,
-    attack: PgdAttack,
-    images: Arc<Prepared>,
-    count: usize,
-    batch: usize,
+    under: UnderPgd,
+    images: Vec<f32>,
+    labels: Vec<u32>,
 }
 
 impl Validator {
@@ -25,34 +20,19 @@ impl Validator {
         let evaluate = &config.evaluate;
         let Learner { model, average, .. } = learner;
         let size = BatchSize { images: evaluate.batch, side: config.data.side };
-        let images = material.validation.clone();
+        let all = &material.validation;
+        let drawn = drawn(all.labels(), evaluate.images as usize);
+        let images = drawn.iter().filter_map(|&at| all.image(at)).flatten().copied().collect();
+        let labels = drawn.iter().filter_map(|&at| all.labels().get(at)).copied().collect();
         Ok(Self {
-            classifier: Classifier::new(model, average, size).await?,
-            attack: PgdAttack::new(model, average, size, evaluate.attack(), true).await?,
-            count: images.len().min(evaluate.images as usize),
+            under: UnderPgd::new(model, average, size, evaluate.attack()).await?,
             images,
-            batch: evaluate.batch as usize,
+            labels,
         })
     }
 
     /// Shares of images named rightly: clean, and attacked.
-    pub async fn measure(&mut self) -> Result<[f64; 2]> {
-        let mut right = [0_usize; 2];
-        for first in (0..self.count).step_by(self.batch.max(1)) {
-            let range = first..(first + self.batch).min(self.count);
-            let none = || Error::mismatch("validation", "no image", "one of each number");
-            let labels = self.images.labels().get(range.clone()).ok_or_else(none)?;
-            let mut images = Vec::new();
-            for index in range {
-                images.extend_from_slice(self.images.image(index).ok_or_else(none)?);
-            }
-            let attacked = self.attack.attack(&images, labels).await?;
-            for (right, images) in right.iter_mut().zip([&images, &attacked]) {
-                let logits = self.classifier.logits(images).await?;
-                let named = argmax(&logits, self.classifier.classes());
-                *right += named.iter().zip(labels).filter(|(named, label)| named == label).count();
-            }
-        }
-        Ok(right.map(|right| right as f64 / self.count.max(1) as f64))
+    pub async fn measure(&mut self) -> Result<Accuracies> {
+        self.under.measure(&self.images, &self.labels, |_| Ok(())).await
     }
 }

@@ -10,7 +10,9 @@
 mod callers;
 mod checkpoints;
 mod geometry;
+mod inputs;
 mod made;
+mod robust;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -3,7 +3,7 @@
     python robustness.py LAPIDARY [IMAGES] [--only robust|plain] [--norm L2|Linf] [--keep FOLDER]
 
 LAPIDARY is the built program. For the robust and the plain network of this repository (data/fashion-demo, data/fashion-plain)
-and the first IMAGES (200) of the embedded test images: robust accuracy under standard AutoAttack and accuracy under PGD
+and IMAGES (200) of the embedded test images, those that `lapidary attack` draws: robust accuracy under standard AutoAttack and accuracy under PGD
 of 50 steps of eps/8 from the images themselves, in L2 (eps 0.5) and Linf (eps 8/255). AutoAttack's is to agree within one
 point, PGD's within half a point. The images that `lapidary attack` broke are also shown to PyTorch's network: each must be
 named wrongly there too, inside the ball and in [0, 1].
@@ -59,7 +59,7 @@ class Normalised(torch.nn.Module):
         return self.net((x - self.mean) / self.std)
 
 
-def test_images(count):
+def test_images():
     """As the program prepares them: 28 pixels, padded to 32, in means of four."""
     folder = ROOT / "data/fashion-mnist-cut"
     read = lambda name: gzip.decompress((folder / name).read_bytes())
@@ -67,7 +67,7 @@ def test_images(count):
     labels = numpy.frombuffer(read("t10k-labels-idx1-ubyte.gz")[8:], numpy.uint8)
     padded = numpy.pad(pixels.astype(numpy.float32), ((0, 0), (2, 2), (2, 2)))
     small = padded.reshape(-1, 16, 2, 16, 2).sum((2, 4)) / (4 * 255)
-    return torch.from_numpy(small[:count, None].copy()), torch.from_numpy(labels[:count].astype(numpy.int64))
+    return torch.from_numpy(small[:, None].copy()), torch.from_numpy(labels.astype(numpy.int64))
 
 
 @torch.no_grad()
@@ -119,23 +119,25 @@ def main():
     parser.add_argument("--norm", choices=BALLS)
     parser.add_argument("--keep")
     args = parser.parse_args()
-    images, labels = test_images(args.images)
+    all_images, all_labels = test_images()
     print(f"PyTorch {torch.__version__}, pyautoattack {version('pyautoattack')}, "
-          f"torchattacks {version('torchattacks')}; {len(labels)} images")
+          f"torchattacks {version('torchattacks')}; {args.images} images")
     print(f"{'network':<8} {'norm':<5} {'attack':<11} {'ours':>7} {'peer':>7} {'differ':>7}   {'clean':>6}  seconds, ours and peer")
     failed = False
     for name, checkpoint in NETWORKS.items():
         if args.only not in (None, name):
             continue
         net = Normalised(str(ROOT / checkpoint / "model.safetensors"))
-        clean = right(net, images, labels)
         for norm, (eps, text) in BALLS.items():
             if args.norm not in (None, norm):
                 continue
             for attack, tolerance in (("AutoAttack", WITHIN_AUTOATTACK), ("PGD-50", WITHIN_PGD)):
                 options = [] if attack == "AutoAttack" else ["--version", "custom", "--attacks", "pgd"]
                 state = args.keep and pathlib.Path(args.keep) / f"{name}-{norm}-{attack}"
-                found, adversarial = ours(args.lapidary, checkpoint, norm, text, len(labels), state, *options)
+                found, adversarial = ours(args.lapidary, checkpoint, norm, text, args.images, state, *options)
+                places = torch.tensor(found["places"])
+                images, labels = all_images[places], all_labels[places]
+                clean = right(net, images, labels)
                 attacked, seconds = theirs(net, attack, norm, eps, images, labels, state)
                 standing = right(net, attacked, labels) & clean
                 robust = torch.tensor([point == "robust" for point in found["points"]])

@@ -87,8 +87,8 @@ fn states_of_other_evaluations_are_refused() {
     for (damaged, part) in [
         ("{".to_owned(), "JSON"),
         ("{}".to_owned(), "format"),
-        (json.replace("robust\"", "sturdy\""), "missing or out of place"),
-        (json.replace("\"standing\"", "\"sitting\""), "missing or out of place"),
+        (json.replace("robust\"", "sturdy\""), "changed or damaged"),
+        (json.replace("\"standing\"", "\"sitting\""), "changed or damaged"),
     ] {
         let said = State::from_json(&damaged).unwrap_err().to_string();
         assert!(said.contains(part), "{said}");

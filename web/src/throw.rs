@@ -15,6 +15,7 @@ pub fn throw(error: Error) -> JsValue {
         Error::OutOfMemory(_) => "OutOfMemory",
         Error::DeviceLost(_) => "DeviceLost",
         Error::BadFile { .. } => "BadFile",
+        Error::NonFinite { .. } => "NonFinite",
         Error::Stopped => "AbortError",
         _ => "GpuError",
     };

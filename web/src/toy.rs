@@ -165,7 +165,7 @@ impl Toy {
     }
 
     /// Logits over the unit square, row by row from above, K a place; as many rows as columns.
-    pub async fn map(&self) -> Thrown<Vec<f32>> {
+    pub async fn map(&mut self) -> Thrown<Vec<f32>> {
         self.map.submit().await.map_err(throw)?;
         let [.., logits] = self.results;
         self.map.read(logits).await.map_err(throw)

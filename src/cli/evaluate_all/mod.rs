@@ -10,7 +10,7 @@ use pollster::block_on;
 use serde_json::{Value, json};
 
 use super::args;
-use super::evaluate;
+use super::evaluate::{self, Drawn};
 use super::evaluate_state::State;
 use super::exit::Failure;
 use super::generation::Eyes;
@@ -20,6 +20,7 @@ use super::progress::Progress;
 use super::report_all;
 use super::session::Session;
 use super::stop::Stop;
+use crate::attack::check_radius;
 use crate::data::{Checksum, Prepared};
 use crate::eval::Classifier;
 use crate::eval::corruption;
@@ -47,9 +48,13 @@ struct Evaluation<'a> {
 /// `eval all`
 pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
-    let test = first(&evaluate::images(&loaded, args.data.as_deref())?, args.images)?;
+    let Drawn { test, of, .. } = evaluate::drawn(&loaded, args.data.as_deref(), args.images)?;
+    let words = test.images().len() / test.len().max(1);
+    for &eps in args.eps.iter().chain(&args.autoattack) {
+        check_radius(args.norm.into(), eps as f32, words)?;
+    }
     let gpu = session.gpu()?;
-    let identity = identity(&loaded, &test, args, &gpu)?;
+    let identity = identity(&loaded, (&test, of), args, &gpu)?;
     let state = State::open(&args.out, identity)?;
     let stop = Stop::listen()?;
     let model = &loaded.model;
@@ -93,17 +98,13 @@ pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
     super::print(&report_all::summary(&evaluation.state, &file))
 }
 
-/// The first images, if not all are wanted.
-fn first(all: &Prepared, wanted: Option<u32>) -> Result<Prepared> {
-    let count = wanted.map_or(all.len(), |wanted| all.len().min(wanted as usize));
-    let words = all.images().len() / all.len();
-    let images = all.images().iter().copied().take(count * words).collect();
-    let labels = all.labels().iter().copied().take(count).collect();
-    Prepared::from_f32(all.channels(), all.side(), all.classes(), images, labels)
-}
-
 /// All that results depend on: where one of these differs, results do not belong together.
-fn identity(loaded: &Loaded, test: &Prepared, args: &args::EvalAll, gpu: &Gpu) -> Result<Value> {
+fn identity(
+    loaded: &Loaded,
+    (test, of): (&Prepared, usize),
+    args: &args::EvalAll,
+    gpu: &Gpu,
+) -> Result<Value> {
     let bytes =
         |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>();
     let mut weights = Checksum::new();
@@ -125,7 +126,7 @@ fn identity(loaded: &Loaded, test: &Prepared, args: &args::EvalAll, gpu: &Gpu) -
         "adapter": gpu.adapter().to_string(),
         "weights": format!("{:016x}", weights.feed(metadata.bytes()).value()),
         "test images": format!("{:016x}", labels.value()),
-        "--images": test.len(),
+        "--images": evaluate::drawing(test.len(), of),
         "--eps": args.eps,
         "--norm": format!("{:?}", args.norm),
         "--counterfactual-eps": args.counterfactual_eps,

@@ -38,8 +38,6 @@ const BARS: usize = 40;
 const COLUMNS: usize = 12;
 /// Steps of a counterfactual's way in the picture.
 const WAY: usize = 6;
-/// Of the bar of one attack.
-const POSITIONS: u64 = 1000;
 /// Of corruptions and starts.
 const SEED: u64 = 0;
 
@@ -83,9 +81,10 @@ impl Evaluation<'_> {
         let bad = |error: &dyn std::fmt::Display| Error::bad_file(&file, error);
         let kept = std::fs::read_to_string(&file).ok();
         let kept = kept.map(|text| eval::State::from_json(&text).map_err(|error| bad(&error)));
+        let version = eval::Version::for_classes(self.loaded.model.classes());
         let settings = eval::AutoAttack {
             batch: self.args.batch,
-            ..eval::AutoAttack::standard(self.args.norm.into(), eps as f32)
+            ..eval::AutoAttack::new(version, self.args.norm.into(), eps as f32)
         };
         let sets = (self.test.images(), self.test.labels());
         let Self { progress, stop, .. } = self;
@@ -94,13 +93,14 @@ impl Evaluation<'_> {
             if running != Some(at.number) {
                 running = Some(at.number);
                 progress.line(&format!("{} on {} points", at.attack, at.tried));
-                progress.event(&Event::Phase { phase: Phase::Evaluate, done: 0, total: POSITIONS });
+                let total = at.tried as u64;
+                progress.event(&Event::Phase { phase: Phase::Evaluate, done: 0, total });
             }
             if let Some(state) = at.state {
                 write_atomically(&file, state.to_json().as_bytes())?;
             }
-            let done = (at.done * POSITIONS as f64).round() as usize;
-            watch(progress, stop, Phase::Evaluate, done, POSITIONS as usize)
+            let done = (at.done * at.tried as f64).floor() as usize;
+            watch(progress, stop, Phase::Evaluate, done, at.tried)
         };
         let Loaded { model, checkpoint, side, .. } = self.loaded;
         let state = kept.transpose()?;
@@ -111,6 +111,7 @@ impl Evaluation<'_> {
         };
         Ok(json!({
             "eps": eps,
+            "version": result.version.name(),
             "accuracy": result.robust_accuracy,
             "attacks": result.attacks.iter().map(attack).collect::<Vec<_>>(),
             "warnings": result.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),

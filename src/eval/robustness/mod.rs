@@ -14,5 +14,5 @@ mod state;
 
 pub use result::{AttackResult, Point, RobustAccuracy, Warning};
 pub use run::Progress;
-pub use settings::{AttackName, AutoAttack, Loss, RestartedPgd};
+pub use settings::{AttackName, AutoAttack, Loss, RestartedPgd, Version};
 pub use state::State;

@@ -1,12 +1,14 @@
 //! What an evaluation by several attacks comes to.
 
-use super::AttackName;
+use super::{AttackName, Version};
 use crate::ops::Norm;
 use std::fmt;
 
 /// Accuracy under the worst of several attacks, point by point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RobustAccuracy {
+    /// What was run.
+    pub version: Version,
     /// Of the ball.
     pub norm: Norm,
     /// Its radius.
@@ -23,8 +25,9 @@ pub struct RobustAccuracy {
     pub images: Vec<f32>,
     /// Why the number may flatter the network; empty where nothing speaks against it.
     pub warnings: Vec<Warning>,
-    /// The largest distance of an image from where it came from, in the norm of the ball.
-    pub max_perturbation: f64,
+    /// The largest distance of an image that broke a point from where it came from, in the norm of the ball; none where no
+    /// point was broken.
+    pub max_perturbation: Option<f64>,
     /// Values of the images that are no numbers.
     pub nan: usize,
     /// Least and largest value of the images.
@@ -102,10 +105,11 @@ impl RobustAccuracy {
 impl fmt::Display for RobustAccuracy {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let [least, most] = self.range;
+        let furthest = self.max_perturbation.map_or("none".into(), |most| format!("{most:.5}"));
         writeln!(
             f,
-            "max {:?} perturbation: {:.5}, nan in tensor: {}, max: {most:.5}, min: {least:.5}",
-            self.norm, self.max_perturbation, self.nan
+            "max {:?} perturbation: {furthest}, nan in tensor: {}, max: {most:.5}, min: {least:.5}",
+            self.norm, self.nan
         )?;
         write!(f, "robust accuracy: {:.2}%", 100.0 * self.robust_accuracy)
     }

@@ -74,9 +74,10 @@ impl AutoAttack {
         let weights =
             devices.first().ok_or_else(|| Error::mismatch("attack", "no weights", "some"))?;
         let classes = model.classes();
-        self.check(classes)?;
-        let size = BatchSize { images: self.batch.min(labels.len() as u32), side };
+        // As many as the classifier takes at once; no labels are refused below.
+        let size = BatchSize { images: self.batch.min(labels.len() as u32).max(1), side };
         let words = size.words(model)?;
+        self.check(classes, words)?;
         if labels.is_empty() || images.len() != labels.len() * words {
             let given = format_args!("{} values for {} labels", images.len(), labels.len());
             return Err(Error::mismatch("attack", given, format_args!("{words} a label")));
@@ -91,6 +92,7 @@ impl AutoAttack {
         let mut state = match state {
             Some(state) => {
                 state.check(&identity)?;
+                state.fits(labels.len(), words)?;
                 state
             }
             None => fresh(),
@@ -150,7 +152,9 @@ impl AutoAttack {
             state.busy_seconds += busy.elapsed().as_secs_f64();
             for ((found, (_, target)), members) in found.iter().zip(&work).zip(members.chunks(size))
             {
-                let named = argmax(&classifier.logits(&found.images).await?, classes as usize);
+                let logits = classifier.logits(&found.images).await;
+                let logits = logits.map_err(|error| error.among(members))?;
+                let named = argmax(&logits, classes as usize);
                 let broken = named.iter().zip(&target.labels).zip(&found.within);
                 let broken: Vec<bool> =
                     broken.map(|((named, label), within)| named != label && *within).collect();
@@ -256,7 +260,7 @@ impl AutoAttack {
         warnings: Vec<Warning>,
     ) -> RobustAccuracy {
         let mut found = images.to_vec();
-        let mut max_perturbation = 0.0f64;
+        let mut max_perturbation = None;
         for (&at, image) in &state.broken {
             let Some(place) = found.get_mut(at * words..(at + 1) * words) else { continue };
             let moves = place.iter().zip(image).map(|(a, b)| f64::from(*a) - f64::from(*b));
@@ -264,7 +268,7 @@ impl AutoAttack {
                 Norm::L2 => moves.map(|d| d * d).sum::<f64>().sqrt(),
                 Norm::Linf => moves.fold(0.0, |most, d| d.abs().max(most)),
             };
-            max_perturbation = max_perturbation.max(distance);
+            max_perturbation = Some(distance.max(max_perturbation.unwrap_or(0.0)));
             place.copy_from_slice(image);
         }
         let range = found.iter().fold([f32::INFINITY, f32::NEG_INFINITY], |[least, most], &v| {
@@ -272,6 +276,7 @@ impl AutoAttack {
         });
         let right = state.count(|point| point != Point::Wrong);
         RobustAccuracy {
+            version: self.version(),
             norm: self.norm,
             eps: self.eps,
             clean_accuracy: right as f64 / state.points.len() as f64,

@@ -1,6 +1,6 @@
 //! Which attacks, and how.
 
-use crate::attack::Objective;
+use crate::attack::{Objective, check_radius};
 use crate::ops::Norm;
 use crate::{Error, Result};
 use std::fmt;
@@ -24,10 +24,6 @@ pub enum AttackName {
 }
 
 impl AttackName {
-    /// Standard AutoAttack's, in its order.
-    pub const STANDARD: [Self; 4] =
-        [Self::ApgdCe, Self::ApgdTargeted, Self::FabTargeted, Self::Square];
-
     /// All there are.
     pub const ALL: [Self; 6] = [
         Self::ApgdCe,
@@ -64,6 +60,58 @@ impl FromStr for AttackName {
         let found = Self::ALL.into_iter().find(|attack| attack.name() == text);
         let known = || Self::ALL.map(Self::name).join(", ");
         found.ok_or_else(|| Error::mismatch("attack", format_args!("{text:?}"), known()))
+    }
+}
+
+/// A list of attacks with a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// AutoAttack's standard version: apgd-ce, apgd-t, fab-t and square, for 4 classes and more.
+    Standard,
+    /// AutoAttack's version for networks whose passes differ: apgd-ce and apgd-dlr, for 3 classes and more. The authors
+    /// average each gradient over 20 passes; those of the networks here are all the same, so one is their average.
+    Rand,
+    /// For 2 and 3 classes, which targeted APGD is not defined for: apgd-ce, fab-t towards every other class, and square.
+    /// Not a version of AutoAttack's authors: their standard version refuses such networks.
+    FewClasses,
+    /// Any other list, and any other number of steps, starts, targets or candidates.
+    Custom,
+}
+
+impl Version {
+    /// Those with a list of their own.
+    const NAMED: [Self; 3] = [Self::Standard, Self::Rand, Self::FewClasses];
+
+    /// Its attacks in their order; none of a custom version.
+    pub fn attacks(self) -> &'static [AttackName] {
+        use AttackName::*;
+        match self {
+            Self::Standard => &[ApgdCe, ApgdTargeted, FabTargeted, Square],
+            Self::Rand => &[ApgdCe, ApgdDlr],
+            Self::FewClasses => &[ApgdCe, FabTargeted, Square],
+            Self::Custom => &[],
+        }
+    }
+
+    /// The standard version where it is defined, else that for few classes.
+    pub fn for_classes(classes: u32) -> Self {
+        if classes < 4 { Self::FewClasses } else { Self::Standard }
+    }
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Rand => "rand",
+            Self::FewClasses => "few-classes",
+            Self::Custom => "custom",
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 
@@ -145,10 +193,15 @@ impl AutoAttack {
     /// The standard version: APGD-CE, targeted APGD-DLR and targeted FAB of 100 steps and 9 targets, Square of 5,000
     /// candidates, one start each; 64 images at once.
     pub fn standard(norm: Norm, eps: f32) -> Self {
+        Self::new(Version::Standard, norm, eps)
+    }
+
+    /// The attacks of a version, none of a custom one, with the standard version's numbers.
+    pub fn new(version: Version, norm: Norm, eps: f32) -> Self {
         Self {
             norm,
             eps,
-            attacks: AttackName::STANDARD.to_vec(),
+            attacks: version.attacks().to_vec(),
             seed: 0,
             batch: 64,
             steps: 100,
@@ -157,6 +210,15 @@ impl AutoAttack {
             queries: 5000,
             pgd: RestartedPgd::new(eps),
         }
+    }
+
+    /// The version that has these attacks, steps, starts, targets and candidates.
+    pub fn version(&self) -> Version {
+        let is = |version: &Version| {
+            let Self { norm, eps, seed, batch, pgd, .. } = *self;
+            *self == Self { seed, batch, pgd, ..Self::new(*version, norm, eps) }
+        };
+        Version::NAMED.into_iter().find(is).unwrap_or(Version::Custom)
     }
 
     /// How often an attack goes over the points: once a start and target.
@@ -171,12 +233,13 @@ impl AutoAttack {
         }
     }
 
-    /// Err for what cannot be run on this many classes.
-    pub(super) fn check(&self, classes: u32) -> Result<()> {
+    /// Err for what cannot be run on this many classes, or on images of so many values.
+    pub fn check(&self, classes: u32, words: usize) -> Result<()> {
         let wrong = |given: String, wanted: &str| Err(Error::mismatch("attack", given, wanted));
         if !(self.eps > 0.0 && self.eps.is_finite()) {
             return wrong(format!("eps {}", self.eps), "a finite number above 0");
         }
+        check_radius(self.norm, self.eps, words)?;
         if self.attacks.is_empty() || self.batch == 0 || self.batch > 65_535 {
             let given = format!("{} attacks, {} images at once", self.attacks.len(), self.batch);
             return wrong(given, "at least one, 1 to 65535 images at once");
@@ -186,6 +249,12 @@ impl AutoAttack {
             let given = format!("{counts:?} steps, restarts, targets, queries, restarts of PGD");
             return wrong(given, "at least 1 of each");
         }
+        let RestartedPgd { steps, step_size, .. } = self.pgd;
+        let goes = steps > 0 && step_size > 0.0 && step_size.is_finite();
+        if self.attacks.contains(&AttackName::Pgd) && !goes {
+            let given = format!("PGD of {steps} steps of {step_size}");
+            return wrong(given, "at least 1, of a finite length above 0");
+        }
         for &attack in &self.attacks {
             let least = match (attack, self.pgd.loss, self.pgd.targeted) {
                 (AttackName::ApgdDlr, _, _) | (AttackName::Pgd, Loss::Dlr, false) => 3,
@@ -193,7 +262,12 @@ impl AutoAttack {
                 _ => 2,
             };
             if classes < least {
-                let wanted = format!("at least {least} for {attack}");
+                let version = Version::FewClasses;
+                let list: Vec<_> = version.attacks().iter().map(|attack| attack.name()).collect();
+                let wanted = format!(
+                    "at least {least} for {attack}: version {version} ({}) is for fewer",
+                    list.join(", ")
+                );
                 return wrong(format!("{classes} classes"), &wanted);
             }
         }

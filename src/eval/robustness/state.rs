@@ -1,12 +1,15 @@
 //! How far an evaluation has come, as JSON: what it was told, what became of each point, where it goes on.
 
+use super::super::sealed::{seal, unseal};
 use super::{AttackName, AttackResult, Point};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-const FORMAT: &str = "lapidary attack state 1";
+const FORMAT: &str = "lapidary attack state 2";
+/// What helps against a state that is of no use.
+const REMEDY: &str = "remove it to begin anew";
 
 /// Between two batches of an evaluation. Give it to [`AutoAttack::run`](super::AutoAttack::run) to go on: points that are
 /// finished are not attacked again, and the result is that of an evaluation that was never interrupted.
@@ -73,7 +76,7 @@ impl State {
             self.broken.iter().map(|(at, image)| (at.to_string(), hex(image).into())).collect();
         let flat: Map<_, _> =
             self.flat.iter().map(|(attack, counts)| (attack.to_string(), json!(counts))).collect();
-        json!({
+        let all = json!({
             "format": FORMAT,
             "evaluation": self.identity,
             "robust_accuracy": self.robust_accuracy(),
@@ -87,21 +90,63 @@ impl State {
             "seconds": self.seconds,
             "busy_seconds": self.busy_seconds,
             "images": images,
-        })
-        .to_string()
+        });
+        seal(&all.to_string())
     }
 
-    /// Err for what is not such a file.
+    /// Err for what is not such a file, for one that was changed since it was written, and for one whose parts contradict
+    /// each other.
     pub fn from_json(text: &str) -> Result<Self> {
-        let all: Value = serde_json::from_str(text)
-            .map_err(|error| Error::mismatch("attack state", error, "JSON"))?;
+        let all: Value = serde_json::from_str(text).map_err(|error| {
+            Error::mismatch("attack state", error, format_args!("JSON: {REMEDY}"))
+        })?;
         if all.get("format").and_then(Value::as_str) != Some(FORMAT) {
             let given = all.get("format").cloned().unwrap_or_default();
-            return Err(Error::mismatch("attack state", format_args!("format {given}"), FORMAT));
+            let wanted = format_args!("{FORMAT}: {REMEDY}");
+            return Err(Error::mismatch("attack state", format_args!("format {given}"), wanted));
         }
-        Self::parse(&all).ok_or_else(|| {
-            Error::mismatch("attack state", "a file with parts missing or out of place", FORMAT)
-        })
+        let damaged = |why| {
+            let wanted = format_args!("what was written: {REMEDY}");
+            Error::mismatch("attack state", why, wanted)
+        };
+        unseal(text).map_err(damaged)?;
+        let contrary = || {
+            let given = "a file with parts missing, out of place or at odds with each other";
+            Error::mismatch("attack state", given, format_args!("{FORMAT}: {REMEDY}"))
+        };
+        Self::parse(&all).filter(Self::holds_together).ok_or_else(contrary)
+    }
+
+    /// Whether its parts say the same of the points.
+    fn holds_together(&self) -> bool {
+        let broken_by = |attack| self.count(|point| point == Point::Broken(attack));
+        let results = &self.results;
+        let of = |attack| -> usize {
+            results
+                .iter()
+                .filter(|result| result.attack == attack)
+                .map(|result| result.broken)
+                .sum()
+        };
+        let mut lengths = self.broken.values().map(Vec::len);
+        let first = lengths.next();
+        AttackName::ALL.into_iter().all(|attack| broken_by(attack) == of(attack))
+            && results.iter().all(|result| result.broken <= result.tried)
+            && lengths.all(|length| Some(length) == first)
+            && self.broken.values().flatten().all(|value| (0.0..=1.0).contains(value))
+            && self.standing.is_sorted_by(|a, b| a < b)
+            && self.done <= self.standing.len()
+    }
+
+    /// Err unless it is of so many images of so many values.
+    pub(super) fn fits(&self, images: usize, words: usize) -> Result<()> {
+        let of = self.broken.values().next().map_or(words, Vec::len);
+        if (self.points.len(), of) != (images, words) {
+            let given = format_args!("{} points of {of} values", self.points.len());
+            let wanted = format_args!("{images} of {words}: {REMEDY}");
+            return Err(Error::mismatch("attack state", given, wanted));
+        }
+        Ok(())
     }
 
     fn parse(all: &Value) -> Option<Self> {

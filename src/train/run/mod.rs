@@ -15,6 +15,7 @@ use super::{
     Config, Curriculum, Event, Flow, Learner, Material, Objective, Observer, Phase, ReplayBuffer,
     RunFolder, Step,
 };
+use crate::eval::Accuracies;
 use crate::gpu::Gpu;
 use crate::model::{Checkpoint, Metadata, Network, StateDict};
 use crate::{Error, Result};
@@ -143,6 +144,17 @@ pub(super) fn tell(
 ) -> Result<Flow> {
     folder.log(event)?;
     observer(event)
+}
+
+/// What logits of averaged weights that are not finite mean while these are trained.
+fn diverged(error: Error, step: u64) -> Error {
+    match error {
+        Error::NonFinite { image, value } => {
+            let what = format!("a logit of validation image {image} is {value}");
+            Error::Diverged { step, what, last_good: None }
+        }
+        other => other,
+    }
 }
 
 /// Err with [`Error::Diverged`] for numbers that are not finite, and energies further apart than `max_gap`.
@@ -390,10 +402,11 @@ impl Run<'_, '_> {
         if let Some(validator) = &mut self.validator
             && self.step.is_multiple_of(self.config.validate.every.into())
         {
-            let [clean, attacked] = validator.measure().await?;
+            let Accuracies { clean, robust } =
+                validator.measure().await.map_err(|error| diverged(error, self.step))?;
             step.clean_accuracy = Some(clean as f32);
-            step.pgd_accuracy = Some(attacked as f32);
-            self.judge(attacked).await?;
+            step.pgd_accuracy = Some(robust as f32);
+            self.judge(robust).await?;
         }
         let stop = tell(self.folder, self.observer, &Event::Step(step))? == Flow::Stop;
         let every = u64::from(self.config.checkpoint.every.max(1));

@@ -1,0 +1,102 @@
+//! Labels that are no classes, values that are no pixels, logits that are no numbers.
+
+use crate::lapidary;
+use crate::made::{demo, images};
+use lapidary::Error;
+use lapidary::attack::{
+    AnyAttack, Apgd, Attack, Divergence, Fab, Langevin, MomentumPgd, Objective, Pgd, Settings,
+    Square, Start,
+};
+use lapidary::embed;
+use lapidary::eval::{AutoAttack, Classifier, UnderPgd};
+use lapidary::model::{BatchSize, Checkpoint};
+use lapidary::ops::Norm;
+use pollster::block_on;
+use tempfile::tempdir;
+
+const SIZE: BatchSize = BatchSize { images: 3, side: 16 };
+
+/// Every attack, and what is embedded, refuses what it would get a wrong number from, and says which image it is.
+#[test]
+fn labels_and_pixels_out_of_range() {
+    let (model, weights) = demo();
+    let (x, labels) = images(3);
+    let with = |value: f32| {
+        let mut x = x.clone();
+        x[2 * 256 + 7] = value;
+        x
+    };
+    let all: [Settings; 7] = [
+        Pgd::default().into(),
+        MomentumPgd::default().into(),
+        Divergence::default().into(),
+        Apgd::new(Norm::L2, 0.5, Objective::DlrTargeted).into(),
+        Fab::default().into(),
+        Square::default().into(),
+        Langevin::default().into(),
+    ];
+    for settings in all {
+        let mut attack = block_on(AnyAttack::new(&model, &weights, SIZE, settings, true)).unwrap();
+        let mut refused = |start: Start, words: &[&str]| {
+            let said = block_on(attack.start(&start)).unwrap_err().to_string();
+            assert!(words.iter().all(|word| said.contains(word)), "{settings:?}: {said}");
+        };
+        let targets = Some(&[1, 2, 3][..]);
+        let good = Start { targets, ..Start::new(&x, &labels) };
+        refused(Start { labels: &[0, 10, 1], ..good }, &["label 10 of image 1", "0 to 9"]);
+        refused(Start { targets: Some(&[0, 1, 11]), ..good }, &["target 11 of image 2"]);
+        refused(Start { images: &with(f32::NAN), ..good }, &["NaN in image 2"]);
+        refused(Start { images: &with(f32::INFINITY), ..good }, &["inf in image 2"]);
+        if !matches!(settings, Settings::Langevin(_)) {
+            refused(Start { images: &with(1.5), ..good }, &["1.5 in image 2", "[0, 1]"]);
+        }
+        refused(Start { labels: &labels[..2], ..good }, &["2 labels"]);
+        block_on(attack.start(&good)).unwrap();
+    }
+
+    let mut sampler =
+        block_on(embed::Sampler::of(&model, &weights, SIZE).steps(1).build()).unwrap();
+    let said = block_on(sampler.start(&x, &[0, 1, 10])).unwrap_err().to_string();
+    assert!(said.contains("label 10 of image 2"), "{said}");
+    assert!(block_on(sampler.start(&with(-0.1), &labels)).is_err());
+    let mut classifier = block_on(embed::Classifier::of(&model, &weights, SIZE).build()).unwrap();
+    assert!(block_on(classifier.write(&with(f32::NAN))).is_err());
+}
+
+/// Logits that overflow are nobody's class 0: an error with the image's number, also among attacked images and in the program.
+#[test]
+fn non_finite_logits() {
+    let (model, weights) = demo();
+    let (mut x, labels) = images(5);
+    x[3 * 256..4 * 256].fill(f32::MAX);
+    let mut classifier = block_on(Classifier::new(&model, &weights, SIZE)).unwrap();
+    let error = block_on(classifier.logits(&x)).unwrap_err();
+    assert!(matches!(error, Error::NonFinite { image: 3, .. }), "{error}");
+    assert!(error.to_string().contains("image 3"), "{error}");
+    let mut under = block_on(UnderPgd::new(&model, &weights, SIZE, Pgd::default())).unwrap();
+    assert!(matches!(
+        block_on(under.measure(&x, &labels, |_| Ok(()))),
+        Err(Error::NonFinite { image: 3, .. })
+    ));
+    let auto = AutoAttack::standard(Norm::L2, 0.5);
+    assert!(matches!(
+        block_on(auto.run(&model, &weights, (&x, &labels), 16, None, |_| Ok(()))),
+        Err(Error::NonFinite { image: 3, .. })
+    ));
+
+    let folder = tempdir().unwrap();
+    let mut checkpoint = Checkpoint::read("data/fashion-demo/model.safetensors").unwrap();
+    for parameter in model.parameters().into_iter().filter(|each| each.name.contains("weight")) {
+        let mut tensor = checkpoint.weights.get(&parameter.name).unwrap().clone();
+        tensor.data.iter_mut().for_each(|value| *value *= 1e12);
+        checkpoint.weights.insert(parameter.name, tensor);
+    }
+    let file = folder.path().join("large.safetensors");
+    checkpoint.write(&file).unwrap();
+    for command in [&["eval"][..], &["attack", "--count", "8"]] {
+        let output = lapidary(folder.path(), &[command, &["large.safetensors"]].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+        assert!(said.contains("not finite") && said.contains("image "), "{command:?}: {said}");
+    }
+}

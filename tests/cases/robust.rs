@@ -1,0 +1,216 @@
+//! Robust accuracy: what counts as an attack, on which images, and what the number is called.
+
+use crate::made::{demo, gpu, images};
+use crate::{answer, lapidary, working};
+use lapidary::attack::{Attack, Fab, FabAttack, Pgd, PgdAttack, Square, SquareAttack};
+use lapidary::eval::{AttackName, AutoAttack, State, UnderPgd, Version, pgd_accuracy};
+use lapidary::model::{Activation, BatchSize, DeviceWeights, Network, WideResNet};
+use lapidary::ops::Norm;
+use pollster::block_on;
+use tempfile::tempdir;
+
+const SIZE: BatchSize = BatchSize { images: 32, side: 16 };
+
+/// An image that is wrong before the attack and right after it is wrong: `eval`, `attack` and training say the same. Steps
+/// down the cross-entropy make nearly all images right, and robust accuracy that of the images as they are.
+#[test]
+fn two_definitions_of_robust_accuracy() {
+    let (model, weights) = demo();
+    let (x, labels) = images(64);
+    let mut down = Pgd::attack(Norm::L2, 1.0, 10);
+    down.step_size = -0.1;
+    block_on(async {
+        let mut attack = PgdAttack::new(&model, &weights, SIZE, down, true).await.unwrap();
+        let first = attack.attack(&x[..32 * 256], &labels[..32]).await.unwrap();
+        let mut under = UnderPgd::new(&model, &weights, SIZE, down).await.unwrap();
+        let before = under.measure(&x[..32 * 256], &labels[..32], |_| Ok(())).await.unwrap();
+        let after = under.measure(&first, &labels[..32], |_| Ok(())).await.unwrap();
+        assert!(after.clean > before.clean + 0.05, "the attack mends: {before:?} {after:?}");
+        assert_eq!(before.robust, before.clean);
+
+        let up = Pgd::attack(Norm::L2, 0.5, 5);
+        let one = pgd_accuracy(&model, &weights, (&x, &labels), SIZE, up, |_| Ok(())).await;
+        let mut auto = AutoAttack::new(Version::Custom, Norm::L2, 0.5);
+        (auto.attacks, auto.pgd.steps) = (vec![AttackName::Pgd], 5);
+        let other = auto.run(&model, &weights, (&x, &labels), 16, None, |_| Ok(())).await.unwrap();
+        assert_eq!(one.unwrap(), other.robust_accuracy);
+        assert!(other.robust_accuracy < other.clean_accuracy);
+    });
+}
+
+/// No steps, steps of no length and a ball of no radius are no attack.
+#[test]
+fn attacks_without_steps() {
+    let folder = tempdir().unwrap();
+    for arguments in [
+        &["eval", "--steps", "0"][..],
+        &["eval", "--step-size", "0"],
+        &["eval", "--eps", "0"],
+        &["eval", "all", "--out", "x", "--eps", "0,1"],
+        &["attack", "--version", "custom", "--attacks", "pgd", "--pgd-steps", "0"],
+        &["attack", "--version", "custom", "--attacks", "pgd", "--pgd-step-size", "0"],
+        &["plan", "fashion-tiny", "--set", "evaluate.steps=0"],
+        &["plan", "fashion-tiny", "--set", "evaluate.step_size=0"],
+        &["plan", "fashion-tiny", "--set", "stage1.step_size=0"],
+    ] {
+        let output = lapidary(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+    let (model, weights) = demo();
+    let (x, labels) = images(2);
+    let of = |settings| {
+        block_on(pgd_accuracy(&model, &weights, (&x, &labels), SIZE, settings, |_| Ok(())))
+    };
+    let good = Pgd::default();
+    for settings in [
+        Pgd { steps: 0, ..good },
+        Pgd { step_size: 0.0, ..good },
+        Pgd { step_size: f32::NAN, ..good },
+        Pgd { eps: 0.0, ..good },
+        Pgd { eps: -1.0, ..good },
+    ] {
+        assert!(of(settings).is_err(), "{settings:?}");
+    }
+}
+
+/// Images lie in [0, 1]: a radius that is meant for [0, 255] is refused, with what is likely meant.
+#[test]
+fn balls_that_hold_all_images() {
+    let folder = tempdir().unwrap();
+    for (arguments, meant) in [
+        (&["attack", "--norm", "linf", "--eps", "8"][..], "8/255"),
+        (&["eval", "--norm", "linf", "--eps", "1"], "1/255"),
+        (&["eval", "--eps", "128"], "128/255"),
+        (&["eval", "all", "--out", "x", "--norm", "linf", "--eps", "0.1,4"], "4/255"),
+        (&["plan", "fashion-tiny", "--set", "stage1.norm=linf", "--set", "stage1.eps=8"], "8/255"),
+    ] {
+        let output = lapidary(folder.path(), arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(meant), "{arguments:?}: {said}");
+    }
+    let (model, weights) = demo();
+    let fits = |norm, eps| {
+        let fab = FabAttack::new(&model, &weights, SIZE, Fab::new(norm, eps), true);
+        let square = Square { norm, eps, ..Square::default() };
+        let square = SquareAttack::new(&model, &weights, SIZE, square, true);
+        let pgd = PgdAttack::new(&model, &weights, SIZE, Pgd::attack(norm, eps, 1), true);
+        [block_on(fab).is_ok(), block_on(square).is_ok(), block_on(pgd).is_ok()]
+    };
+    // The diagonal of 256 values is 16.
+    for (norm, eps, good) in [
+        (Norm::Linf, 8.0 / 255.0, true),
+        (Norm::Linf, 1.0, false),
+        (Norm::L2, 12.0, true),
+        (Norm::L2, 16.5, false),
+    ] {
+        assert_eq!(fits(norm, eps), [good; 3], "{norm:?} {eps}");
+    }
+}
+
+/// Networks of 2 and 3 classes are attacked by what is defined for them, under a name of its own.
+#[test]
+fn few_classes() {
+    for classes in [2, 3] {
+        let model =
+            Network::from(WideResNet::new(10, 1, 1, classes, Activation::Relu, None).unwrap());
+        let parameters = model.parameters();
+        let initial = model.initial(1);
+        let weights = block_on(DeviceWeights::upload(gpu(), &parameters, &initial)).unwrap();
+        let (x, labels) = images(8);
+        let labels: Vec<u32> = labels.iter().map(|label| label % classes).collect();
+        let version = Version::for_classes(classes);
+        assert_eq!(version, Version::FewClasses);
+        let settings = AutoAttack::new(version, Norm::L2, 0.5);
+        assert_eq!(settings.version(), Version::FewClasses);
+        let settings = AutoAttack { queries: 50, steps: 10, batch: 8, ..settings };
+        assert_eq!(settings.version(), Version::Custom, "fewer steps are another list");
+        let run = settings.run(&model, &weights, (&x, &labels), 16, None, |_| Ok(()));
+        let result = block_on(run).unwrap();
+        assert_eq!(result.version, Version::Custom);
+        let standard = AutoAttack::standard(Norm::L2, 0.5);
+        let run = standard.run(&model, &weights, (&x, &labels), 16, None, |_| Ok(()));
+        let said = block_on(run).unwrap_err().to_string();
+        assert!(said.contains("few-classes (apgd-ce, fab-t, square)"), "{said}");
+    }
+    assert_eq!(Version::for_classes(4), Version::Standard);
+    assert_eq!(Version::Rand.attacks(), [AttackName::ApgdCe, AttackName::ApgdDlr]);
+
+    let folder = tempdir().unwrap();
+    let few = ["attack", "--version", "few-classes", "--count", "4", "--json"];
+    let said = answer(folder.path(), &[&few[..], &["--eps", "2"]].concat());
+    assert_eq!(said["version"], "few-classes", "{said}");
+}
+
+/// A part of the images is drawn evenly by class, is the same in `attack` and `eval all`, and is said to be a part.
+#[test]
+fn parts_of_the_images() {
+    let folder = tempdir().unwrap();
+    let pgd = ["--version", "custom", "--attacks", "pgd", "--pgd-steps", "1", "--count", "20"];
+    let text = working(folder.path(), &[&["attack"], &pgd[..]].concat());
+    assert!(text.contains("images: 20 of 1000, drawn evenly by class"), "{text}");
+    let told = answer(folder.path(), &[&["attack", "--json"], &pgd[..]].concat());
+    let places: Vec<usize> =
+        told["places"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap() as usize).collect();
+    let (_, labels) = images(1000);
+    assert_eq!(places, lapidary::eval::drawn(&labels, 20));
+    for class in 0..10 {
+        assert_eq!(places.iter().filter(|&&at| labels[at] == class).count(), 2, "class {class}");
+    }
+}
+
+/// A state that was edited is refused, and what helps is said.
+#[test]
+fn edited_states() {
+    let (model, weights) = demo();
+    let (x, labels) = images(16);
+    let mut settings = AutoAttack::new(Version::Custom, Norm::L2, 1.0);
+    (settings.attacks, settings.pgd.steps, settings.batch) = (vec![AttackName::Pgd], 5, 8);
+    let mut kept = String::new();
+    let run = settings.run(&model, &weights, (&x, &labels), 16, None, |at| {
+        kept = at.state.map_or(std::mem::take(&mut kept), State::to_json);
+        Ok(())
+    });
+    block_on(run).unwrap();
+    assert!(kept.contains("\"pgd\"") && State::from_json(&kept).is_ok());
+    for edited in [
+        kept.replace("\"wrong\"", "\"robust\""),
+        kept.replacen("\"pgd\"", "\"robust\"", 2),
+        kept[..kept.len() - 8].to_owned(),
+    ] {
+        assert_ne!(edited, kept);
+        let said = State::from_json(&edited).unwrap_err().to_string();
+        assert!(said.contains("remove it to begin anew"), "{said}");
+    }
+
+    let folder = tempdir().unwrap();
+    let small = ["--version", "custom", "--attacks", "pgd", "--pgd-steps", "1", "--count", "8"];
+    let command = [&["attack", "--state", "state.json"], &small[..]].concat();
+    working(folder.path(), &command);
+    let file = folder.path().join("state.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("\"wrong\"", "\"robust\"").replace("0x", "")).unwrap();
+    if std::fs::read_to_string(&file).unwrap() != text {
+        let output = lapidary(folder.path(), &command);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("remove it"), "{said}");
+    }
+}
+
+/// Progress counts images, and where nothing was broken there is no largest perturbation.
+#[test]
+fn what_is_counted_and_what_is_not_there() {
+    let folder = tempdir().unwrap();
+    let small = ["attack", "--version", "custom", "--attacks", "pgd", "--count", "30"];
+    let weak = [&small[..], &["--pgd-steps", "1", "--eps", "0.001"]].concat();
+    let output = lapidary(folder.path(), &weak);
+    let (said, text) = (
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+    );
+    assert!(output.status.success(), "{said}");
+    assert!(text.contains("max L2 perturbation: none"), "{text}");
+    let points = said.split("pgd on ").nth(1).unwrap().split(' ').next().unwrap();
+    assert!(said.contains(&format!("evaluate {points} images")), "{said}");
+    assert!(said.contains(&format!("{points}/{points}")), "{said}");
+}
