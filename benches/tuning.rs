@@ -46,13 +46,15 @@ fn main() -> ExitCode {
         "tuned, ms",
         "ratio"
     );
-    let mut worst = 0.0f64;
+    let (mut worst, mut measuring) = (0.0f64, Duration::ZERO);
     for (n, i, o, side, k, stride) in LAYERS {
         let x = Shape::new(n, i, side, side).unwrap();
         let w = Shape::new(o, i, k, k).unwrap();
         for what in ["forward", "input gradient", "weight gradient"] {
             let layer = format!("{n}x{i}->{o} {side} k{k} s{stride} {what}");
+            let since = Instant::now();
             let mut tuned = block_on(Made::new(&gpu, x, w, stride, what, true));
+            measuring += since.elapsed();
             // Without measurements there is nothing to judge.
             assert!(tuned.asked > 0, "{layer}");
             if tuned.chosen.is_empty() {
@@ -71,7 +73,8 @@ fn main() -> ExitCode {
     for dropped in gpu.dropped_candidates() {
         println!("{dropped}");
     }
-    println!("{measured} questions measured, worst ratio {worst:.3}");
+    let each = measuring.as_secs_f64() / measured.max(1) as f64;
+    println!("{measured} questions measured in {each:.2} s each, worst ratio {worst:.3}");
     if worst <= 1.05 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
