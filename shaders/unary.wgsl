@@ -46,7 +46,7 @@ fn two(dy: vec4f, v: vec4f) -> vec4f {
     let e = exp(-abs(v));
     switch KIND {
         case RELU: { return select(vec4f(0.0), dy, v > vec4f(0.0)); }
-        case RELU6: { return select(vec4f(0.0), dy, v > vec4f(0.0) & v < vec4f(6.0)); }
+        case RELU6: { return select(vec4f(0.0), dy, (v > vec4f(0.0)) & (v < vec4f(6.0))); }
         case GELU: { return dy * (normal_cdf(v) + v * normal_density(v)); }
         case SIGMOID: { return dy * e / ((1.0 + e) * (1.0 + e)); }
         default: {
