@@ -1,12 +1,17 @@
-// Copies the reference cases that `doctor` names in its source into a folder.
+// Copies the reference cases that `doctor` names in its source into a package's folder, and lists them there: bundlers
+// find a file by an address that is written out, and by no other.
 //
 //   node web/build/golden.js FOLDER
 
-import { cpSync, readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = new URL('../../', import.meta.url).pathname;
+const folder = process.argv[2];
 const source = readFileSync(join(root, 'src/doctor/mod.rs'), 'utf8');
-const files = new Set(Array.from(source.matchAll(/"([\w./-]+\.safetensors)"/g), ([, file]) => file));
-if (files.size < 2) throw new Error('src/doctor/mod.rs names no files');
-for (const file of files) cpSync(join(root, 'tests/golden/cases', file), join(process.argv[2], file));
+const files = [...new Set(Array.from(source.matchAll(/"([\w./-]+\.safetensors)"/g), ([, file]) => file))];
+if (files.length < 2) throw new Error('src/doctor/mod.rs names no files');
+mkdirSync(join(folder, 'golden'), { recursive: true });
+for (const file of files) cpSync(join(root, 'tests/golden/cases', file), join(folder, 'golden', file));
+const entries = files.map((file) => `  '${file}': new URL('./golden/${file}', import.meta.url),\n`);
+writeFileSync(join(folder, 'golden.js'), `// The addresses of the reference cases, each written out for bundlers.\nexport const GOLDEN = {\n${entries.join('')}};\n`);

@@ -2,6 +2,7 @@
 // a worker (worker.js) or in the page's own thread; index.js is what callers see.
 
 import init, { Engine as Device, checks, prepare, starts, version } from './lapidary_web.js';
+import { GOLDEN } from './golden.js';
 import { readWeights } from './weights.js';
 
 /** Ready-made programs that a network keeps; the one unused for longest goes first. */
@@ -10,47 +11,66 @@ const KEPT = 6;
 const BATCH = 64;
 /** Losses of the device after which it is not opened again. */
 const LOSSES = 2;
+/** Milliseconds that a run keeps the device for itself before others have their turn and an abort is heard. */
+const TURN = 100;
+/** Pixels of a picture, at most: four bytes each lie in memory twice while it is read. */
+const PIXELS = 64e6;
+/** Openings of devices wait here for each other, those of other copies of this module in this realm too. */
+const OPENING = Symbol.for('lapidary.opening');
 
-/** `onLost` is told of each loss of the device. */
+/** `onLost` is told of each loss of the device; `wasm` may be a compiled module or the promise of one. */
 export class Engine {
   #device;
   #options = {};
   #models = new Map();
   #toys = new Map();
   #losses = 0;
-  #epoch = 0;
   #last = Promise.resolve();
   #nextId = 1;
   #steps = [];
   #onLost;
+  #wasm;
 
-  constructor(onLost) {
+  constructor(onLost, wasm) {
     this.#onLost = onLost;
+    this.#wasm = wasm;
   }
 
   /** The browser's own device: wgpu does not hand it out, so it is caught where it is made. */
   gpuDevice;
 
+  /** The bindings, ready to be called. A module that could not be compiled ahead is fetched again, with its error. */
+  async #bindings() {
+    const module = await Promise.resolve(this.#wasm).catch(() => undefined);
+    await init(module && { module_or_path: module });
+  }
+
   async #open() {
-    await init();
+    await this.#bindings();
     if (!globalThis.navigator?.gpu) {
       const secure = globalThis.isSecureContext;
       throw named(secure ? 'NoWebGPU' : 'InsecureContext', secure ? 'this browser has no WebGPU' : 'WebGPU needs a secure context: https, or localhost');
     }
+    const opened = Promise.resolve(globalThis[OPENING]).then(() => this.#catchDevice());
+    globalThis[OPENING] = opened.catch(() => undefined);
+    await opened;
+  }
+
+  /** One at a time: the method that is replaced here must be the browser's own when it is put back. */
+  async #catchDevice() {
+    const engine = this;
     const requestDevice = GPUAdapter.prototype.requestDevice;
     GPUAdapter.prototype.requestDevice = async function (descriptor) {
       return (engine.gpuDevice = await requestDevice.call(this, descriptor));
     };
-    const engine = this;
     try {
       this.#device = await Device.open(this.#options.device === 'low-power');
     } finally {
       GPUAdapter.prototype.requestDevice = requestDevice;
     }
-    this.#epoch++;
   }
 
-  /** One call after the other: programs have state. */
+  /** One piece of work after the other: programs have state. */
   #queued(signal, work) {
     const result = this.#last.then(() => {
       signal?.throwIfAborted();
@@ -86,28 +106,34 @@ export class Engine {
 
   async load(source, { device, precision = 'f32', side = 0, sha256, cache, onProgress, signal } = {}) {
     if (precision !== 'f32') throw named('RangeError', `precision: ${precision} given, f32 wanted`);
-    return this.#queued(signal, async () => {
-      if (!this.#device) {
-        this.#options = { device };
-        onProgress?.({ phase: 'device' });
-      }
-      // The device opens while the weights come.
-      const opening = this.#survive(async () => undefined);
-      const reading = readWeights(source, { sha256, cache, onProgress, signal });
+    if (!this.#device) {
+      this.#options = { device };
+      onProgress?.({ phase: 'device' });
+    }
+    // The device opens while the weights come, and networks that are there go on with their work.
+    const failed = new AbortController();
+    const opening = this.#queued(signal, () => this.#survive(async () => undefined));
+    const abort = () => failed.abort(signal.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    opening.catch((error) => failed.abort(error));
+    try {
+      const reading = readWeights(source, { sha256, cache, onProgress, signal: failed.signal });
       const [{ bytes, name, sha256: hash }] = await Promise.all([reading, opening]);
       onProgress?.({ phase: 'upload', loaded: bytes.length, total: bytes.length });
       const model = new Model(bytes, name, side);
-      await this.#survive(() => model.ready(this.#device));
+      await this.#queued(signal, () => this.#survive(() => model.ready(this.#device)));
       const id = this.#nextId++;
       this.#models.set(id, model);
       const about = { ...model.about, name, sha256: hash, fileBytes: bytes.length };
       return { id, about, adapter: JSON.parse(this.#device.adapter()) };
-    });
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
   }
 
   #model(id) {
     const model = this.#models.get(id);
-    if (!model) throw named('InvalidStateError', 'this network was disposed of');
+    if (!model || model.ended) throw named('InvalidStateError', 'this network was disposed of');
     return model;
   }
 
@@ -124,39 +150,57 @@ export class Engine {
     );
   }
 
-  /** Gradient steps from `images` (CHW each, in [0, 1]); what they climb is told with every image. */
+  /**
+   * Gradient steps from `images` (CHW each, in [0, 1]); what they climb is told with every image. Each turn on the device
+   * is one step, or without `onStep` as many as take about 100 ms, so other calls have theirs in between.
+   */
   async #climb(id, { images, origin = images, labels, objective, norm, eps, steps, stepSize }, { onStep, signal }) {
     whole('steps', steps, 0, 100_000);
-    const state = { step: 0, images, times: [] };
-    return this.#with(id, signal, async (model) => {
-      model.expect(images, labels.length);
-      const ascent = await model.ascent(this.#device, labels.length, objective, norm, eps, stepSize);
-      // After a loss of the device this goes on from the host's copy.
-      await ascent.start(state.images, origin, labels);
-      while (state.step < steps) {
-        signal?.throwIfAborted();
-        const count = onStep ? 1 : steps - state.step;
+    // After a loss of the device, and after others have used the same program, this goes on from the host's copy.
+    const run = { step: 0, images, count: 1, times: [] };
+    let plan;
+    while (run.step < steps) {
+      await this.#with(id, signal, async (model) => {
+        model.expect(images, labels.length);
+        const ascent = await model.ascent(labels.length, objective, norm, eps, stepSize);
+        plan ??= JSON.parse(ascent.summary());
+        if (model.runs.get(ascent) !== run) await ascent.start(run.images, origin, labels);
+        model.runs.set(ascent, run);
+        const count = onStep ? 1 : Math.min(run.count, steps - run.step);
         const began = performance.now();
-        await ascent.run(count, () => signal?.aborted ?? false);
-        const both = await ascent.state();
-        state.times.push((performance.now() - began) / count);
-        const value = both.slice(state.images.length);
-        onStep?.({ step: state.step, steps, images: state.images, value });
-        state.images = both.slice(0, state.images.length);
-        state.step += count;
-      }
-      this.#steps = [...this.#steps, ...state.times].slice(-50);
+        try {
+          await ascent.run(count, () => (signal?.aborted ?? false) || model.ended);
+          const both = await ascent.state();
+          const each = (performance.now() - began) / count;
+          run.times.push(each);
+          run.count = Math.max(1, Math.min(Math.floor(TURN / each), 2 * run.count));
+          const value = both.slice(images.length);
+          finite(value, 1);
+          // The image before the step is what its value belongs to.
+          onStep?.({ step: run.step, steps, images: run.images, value });
+          run.images = both.slice(0, images.length);
+          run.step += count;
+        } catch (error) {
+          // The images on the device may be ahead of those here.
+          model.runs.delete(ascent);
+          throw error;
+        }
+      });
+      this.#steps = [...this.#steps, run.times.at(-1)].slice(-50);
       signal?.throwIfAborted();
-      const logits = await model.logits(this.#device, state.images);
-      const value = Float32Array.from(labels, (label, i) => climbed(model.row(logits, i), label, objective));
-      onStep?.({ step: steps, steps, images: state.images, value });
-      return { images: state.images, logits, value, msPerStep: median(state.times), plan: JSON.parse(ascent.summary()) };
-    });
+    }
+    const logits = await this.#with(id, signal, (model) => model.logits(run.images));
+    const model = this.#model(id);
+    const value = Float32Array.from(labels, (label, i) => climbed(model.row(logits, i), label, objective));
+    onStep?.({ step: steps, steps, images: run.images, value });
+    return { images: run.images, logits, value, msPerStep: median(run.times), plan };
   }
 
   async starts(id, seed, count) {
     const { channels, side } = this.#model(id).about;
-    await init();
+    whole('seed', seed, 0, Number.MAX_SAFE_INTEGER);
+    whole('count', count, 1, 100_000);
+    await this.#bindings();
     return starts(seed, count, channels, side);
   }
 
@@ -164,7 +208,7 @@ export class Engine {
     const model = this.#model(id);
     if (!classes?.length || classes.length > BATCH) throw named('RangeError', `classes: ${classes?.length ?? 'none'} given, 1 to ${BATCH} wanted`);
     classes.forEach((label) => whole('class', label, 0, model.about.classes - 1));
-    const images = start ? await this.#image(model, start) : await this.starts(id, seed, classes.length);
+    const images = start ? await this.#prepare(model, start) : await this.starts(id, seed, classes.length);
     const repeated = images.length === model.size ? repeat(images, classes.length) : images;
     const settings = { images: repeated, labels: Uint32Array.from(classes), objective: 'joint', norm: 'l2', eps: Infinity, steps, stepSize };
     const energies = ({ value, ...step }) => ({ ...step, energies: value.map((logit) => -logit) });
@@ -173,83 +217,97 @@ export class Engine {
   }
 
   /** Numbers as they are, pictures as the program reads them. */
-  async #image(model, image) {
+  async #prepare(model, image) {
     if (image instanceof Float32Array) return image;
-    await init();
-    const { channels, side } = model.about;
-    return prepare(image.data, image.width, image.height, channels, side);
+    const { data, width, height } = await pixels(image);
+    await this.#bindings();
+    const { channels, side, fit } = model.about;
+    return prepare(data, width, height, channels, side, fit);
   }
 
-  async classify(id, image, { signal } = {}) {
-    const prepared = await this.#image(this.#model(id), image);
-    return this.#with(id, signal, async (model) => {
+  /** One image or a list of them, behind each other. */
+  async #images(model, image) {
+    const many = Array.isArray(image);
+    const list = many ? image : [image];
+    if (!list.length || list.length > BATCH) throw named('RangeError', `images: ${list.length} given, 1 to ${BATCH} wanted`);
+    const images = new Float32Array(list.length * model.size);
+    for (const [i, one] of list.entries()) {
+      const prepared = await this.#prepare(model, one);
       model.expect(prepared, 1);
-      return { ...reading(await model.logits(this.#device, prepared), model.about), image: prepared };
-    });
+      images.set(prepared, i * model.size);
+    }
+    return { images, count: list.length, many };
+  }
+
+  async classify(id, image, { topK } = {}, { signal } = {}) {
+    const model = this.#model(id);
+    if (topK !== undefined) whole('topK', topK, 1, model.about.classes);
+    const { images, many } = await this.#images(model, image);
+    const readings = await this.#readings(id, images, topK, signal);
+    return many ? readings : readings[0];
+  }
+
+  #readings(id, images, topK, signal) {
+    return this.#with(id, signal, async (model) => model.readings(await model.logits(images), images, topK));
   }
 
   async logits(id, images, { signal } = {}) {
     return this.#with(id, signal, async (model) => {
       model.expect(images, images.length / model.size);
-      return model.logits(this.#device, images);
+      return model.logits(images);
     });
   }
 
-  async explain(id, image, target, { eps = 4, norm = 'l2', steps = 20, stepSize = (2.5 * eps) / Math.max(steps, 1) }, { onStep, signal } = {}) {
+  async explain(id, image, target, { eps = 4, ...options } = {}, callbacks) {
+    const label = (i, count) => nth('target', target, i, count);
+    return this.#change(id, image, 'joint', label, { eps, ...options }, callbacks);
+  }
+
+  async attack(id, image, { label, target, eps = 0.5, ...options } = {}, callbacks) {
+    const aimed = target !== undefined;
+    const given = aimed ? target : label;
+    const from = (i, count, before) => (given === undefined ? before[i].class : nth(aimed ? 'target' : 'label', given, i, count));
+    return this.#change(id, image, aimed ? 'cross-entropy-targeted' : 'cross-entropy', from, { eps, ...options }, callbacks);
+  }
+
+  /** Steps within a ball around each image; `label(i, count, before)` is where one goes to or comes from. */
+  async #change(id, image, objective, label, { eps, norm = 'l2', steps = 20, stepSize = (2.5 * eps) / Math.max(steps, 1) }, { onStep, signal } = {}) {
     const model = this.#model(id);
-    whole('target', target, 0, model.about.classes - 1);
-    return this.#within(id, image, { objective: 'joint', label: target, eps, norm, steps, stepSize }, { onStep, signal });
+    const { images, count, many } = await this.#images(model, image);
+    const before = await this.#readings(id, images, undefined, signal);
+    const labels = Uint32Array.from(before, (_, i) => whole('class', label(i, count, before), 0, model.about.classes - 1));
+    const made = await this.#climb(id, { images, labels, objective, norm, eps, steps, stepSize }, { onStep, signal });
+    const after = model.readings(made.logits, made.images);
+    const changed = before.map((reading, i) => {
+      const { image } = after[i];
+      const difference = image.map((value, j) => value - reading.image[j]);
+      return { before: reading, after: after[i], image, difference, distance: length(difference, norm), msPerStep: made.msPerStep };
+    });
+    return many ? changed : changed[0];
   }
 
-  async attack(id, image, { label, target, eps = 0.5, norm = 'l2', steps = 20, stepSize = (2.5 * eps) / Math.max(steps, 1) } = {}, { onStep, signal } = {}) {
-    const model = this.#model(id);
-    const prepared = await this.#image(model, image);
-    const targeted = target !== undefined;
-    const named = targeted ? target : (label ?? (await this.classify(id, prepared, { signal })).class);
-    whole(targeted ? 'target' : 'label', named, 0, model.about.classes - 1);
-    const objective = targeted ? 'cross-entropy-targeted' : 'cross-entropy';
-    return this.#within(id, prepared, { objective, label: named, eps, norm, steps, stepSize }, { onStep, signal });
-  }
-
-  async #within(id, image, { objective, label, eps, norm, steps, stepSize }, callbacks) {
-    const images = await this.#image(this.#model(id), image);
-    const before = await this.classify(id, images, callbacks);
-    const settings = { images, labels: Uint32Array.of(label), objective, norm, eps, steps, stepSize };
-    const made = await this.#climb(id, settings, callbacks);
-    const after = { ...reading(made.logits, this.#model(id).about), image: made.images };
-    const difference = made.images.map((value, i) => value - images[i]);
-    return { before, after, image: made.images, difference, distance: length(difference, norm), msPerStep: made.msPerStep };
-  }
-
+  /** Each check is a turn of its own, so that the page can draw meanwhile. */
   async doctor({ onProgress, signal } = {}) {
-    return this.#queued(signal, () =>
-      this.#survive(async () => {
-        const { checks: all, weights: weightsFile } = JSON.parse(checks());
-        const golden = async (file) => {
-          const response = await fetch(new URL(`golden/${file}`, import.meta.url), { signal });
-          if (!response.ok) throw named('BadFile', `golden/${file}: the server answers ${response.status}`);
-          return new Uint8Array(await response.arrayBuffer());
-        };
-        const weights = await golden(weightsFile);
-        const rows = [];
-        for (const [index, { name, file }] of all.entries()) {
-          const bytes = await golden(file);
-          for (const [optimise, way] of [[false, 'as built'], [true, 'rewritten']]) {
-            signal?.throwIfAborted();
-            const row = { name, way, good: false, worst: '' };
-            try {
-              Object.assign(row, JSON.parse(await this.#device.check(index, bytes, weights, optimise)));
-            } catch (error) {
-              if (error?.name === 'DeviceLost') throw error;
-              row.worst = String(error?.message ?? error);
-            }
-            rows.push(row);
-            onProgress?.({ phase: 'doctor', done: rows.length, total: all.length * 2, row });
-          }
+    await this.#bindings();
+    const { checks: all, weights: weightsFile } = JSON.parse(checks());
+    const weights = await golden(weightsFile, signal);
+    const rows = [];
+    for (const [index, { name, file }] of all.entries()) {
+      const bytes = await golden(file, signal);
+      for (const [optimise, way] of [[false, 'as built'], [true, 'rewritten']]) {
+        const row = { name, way, good: false, worst: '' };
+        const check = () => this.#survive(() => this.#device.check(index, bytes, weights, optimise));
+        try {
+          Object.assign(row, JSON.parse(await this.#queued(signal, check)));
+        } catch (error) {
+          if (error?.name === 'DeviceLost' || signal?.aborted) throw error;
+          row.worst = String(error?.message ?? error);
         }
-        return { good: rows.every((row) => row.good), rows };
-      }),
-    );
+        rows.push(row);
+        onProgress?.({ phase: 'doctor', done: rows.length, total: all.length * 2, row });
+      }
+    }
+    return { good: rows.every((row) => row.good), rows };
   }
 
   /** What the device is and did, and how long a step took of late. */
@@ -257,13 +315,15 @@ export class Engine {
     const counts = this.#device && JSON.parse(this.#device.counts());
     const adapter = this.#device && JSON.parse(this.#device.adapter());
     const weightBytes = [...this.#models.values()].reduce((sum, model) => sum + model.about.weightBytes, 0);
-    return { version: version(), precision: 'f32', adapter, counts, weightBytes, losses: this.#losses, msPerStep: median(this.#steps) };
+    const networks = this.#models.size;
+    return { version: version(), precision: 'f32', adapter, counts, networks, weightBytes, losses: this.#losses, msPerStep: median(this.#steps) };
   }
 
   /** GPU time of each launch of a step of `sample`. */
   async profile(id, { batch = 8, repetitions = 3 } = {}) {
     return this.#with(id, undefined, async (model) => {
-      const ascent = await model.ascent(this.#device, batch, 'joint', 'l2', Infinity, 0.1);
+      const ascent = await model.ascent(batch, 'joint', 'l2', Infinity, 0.1);
+      model.runs.delete(ascent);
       return JSON.parse(await ascent.profile(repetitions));
     });
   }
@@ -309,17 +369,25 @@ export class Engine {
     this.gpuDevice?.destroy();
   }
 
-  /** Frees a network; how many are left. */
+  /** Ends what a network is doing at its next submission, refuses its later calls, and frees it. */
   async dispose(id) {
+    const model = this.#models.get(id);
+    if (model) model.ended = true;
     return this.#queued(undefined, () => {
-      this.#models.get(id)?.release();
+      model?.release();
       this.#models.delete(id);
-      if (this.#models.size === 0) {
-        this.gpuDevice?.destroy();
-        this.#device?.free();
-        this.#forget();
-      }
-      return this.#models.size;
+    });
+  }
+
+  /** Gives the device back, after the last network. */
+  async close() {
+    return this.#queued(undefined, () => {
+      if (this.#models.size) return;
+      const [device, toys] = [this.#device, [...this.#toys.values()]];
+      this.gpuDevice?.destroy();
+      toys.forEach((toy) => toy.free());
+      this.#forget();
+      device?.free();
     });
   }
 }
@@ -332,6 +400,10 @@ class Model {
   #network;
   #programs = new Map();
   about;
+  /** Disposed of: nothing new may begin. */
+  ended = false;
+  /** Whose images a program has on the device. */
+  runs = new WeakMap();
 
   constructor(bytes, name, side) {
     this.#bytes = bytes;
@@ -366,7 +438,13 @@ class Model {
 
   row(logits, index) {
     const { classes } = this.about;
-    return logits.subarray(index * classes, (index + 1) * classes);
+    return logits.slice(index * classes, (index + 1) * classes);
+  }
+
+  /** Both readings of each image's logits: posterior and energies. */
+  readings(logits, images, topK = 5) {
+    const count = logits.length / this.about.classes;
+    return Array.from({ length: count }, (_, i) => ({ ...reading(this.row(logits, i), this.about.classNames, topK), image: images.slice(i * this.size, (i + 1) * this.size) }));
   }
 
   async #program(key, make) {
@@ -381,17 +459,46 @@ class Model {
     return made;
   }
 
-  ascent(_device, images, objective, norm, eps, stepSize) {
+  ascent(images, objective, norm, eps, stepSize) {
     const key = ['ascent', images, objective, norm, eps, stepSize].join();
     return this.#program(key, () => this.#network.ascent(images, objective, norm, eps, stepSize));
   }
 
-  async logits(_device, images) {
+  async logits(images) {
     const count = images.length / this.size;
     const batch = Math.min(count, BATCH);
     const classifier = await this.#program(['classifier', batch].join(), () => this.#network.classifier(batch));
-    return classifier.logits(images);
+    const logits = await classifier.logits(images);
+    finite(logits, this.about.classes);
+    return logits;
   }
+}
+
+/** Red, green, blue and alpha of a picture, upright, as they are stored: no colour profile is worked into them. */
+async function pixels(image) {
+  if (image.data) return image;
+  const name = image.name ?? 'the picture';
+  const undecoded = (error) => named('BadPicture', `${name}: this browser cannot read it as a picture (${error.message})`);
+  const stored = { colorSpaceConversion: 'none', premultiplyAlpha: 'none', imageOrientation: 'from-image' };
+  const bitmap = image instanceof Blob ? await createImageBitmap(image, stored).catch((error) => { throw undecoded(error); }) : image;
+  const { width, height } = bitmap;
+  try {
+    if (width * height > PIXELS) throw named('BadPicture', `${name} has ${width}×${height} pixels: at most ${PIXELS / 1e6} million are wanted, scale it down first`);
+    const canvas = typeof OffscreenCanvas === 'undefined' ? Object.assign(document.createElement('canvas'), { width, height }) : new OffscreenCanvas(width, height);
+    const context = canvas.getContext('2d', { willReadFrequently: true });
+    context.drawImage(bitmap, 0, 0);
+    const { data } = context.getImageData(0, 0, width, height);
+    return { data: new Uint8Array(data.buffer), width, height };
+  } finally {
+    bitmap.close();
+  }
+}
+
+/** A reference case of `doctor`. */
+async function golden(file, signal) {
+  const response = await fetch(GOLDEN[file], { signal });
+  if (!response.ok) throw named('BadFile', `golden/${file}: the server answers ${response.status}`);
+  return new Uint8Array(await response.arrayBuffer());
 }
 
 function named(name, message) {
@@ -404,6 +511,20 @@ function whole(what, value, least, most) {
   if (!Number.isInteger(value) || value < least || value > most) {
     throw named('RangeError', `${what}: ${value} given, a whole number from ${least} to ${most} wanted`);
   }
+  return value;
+}
+
+/** Of a number for all images, or one for each. */
+function nth(what, given, index, count) {
+  if (!Array.isArray(given) && !ArrayBuffer.isView(given)) return given;
+  if (given.length !== count) throw named('Mismatch', `${what}: ${given.length} given, one for each of ${count} images wanted`);
+  return given[index];
+}
+
+/** Where a network overflows, its answer is an error and no class. `each` numbers belong to an image. */
+function finite(values, each) {
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  if (at >= 0) throw named('NotFinite', `image ${Math.floor(at / each)}: the network answers ${values[at]}, finite numbers are wanted; its weights or the image are too large`);
 }
 
 function repeat(image, count) {
@@ -412,9 +533,12 @@ function repeat(image, count) {
   return images;
 }
 
+/** The index of the largest. */
+const largest = (values) => values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
+
 /** log sum exp, in doubles. */
 function logsumexp(logits) {
-  const most = Math.max(...logits);
+  const most = logits[largest(logits)];
   return most + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0));
 }
 
@@ -428,22 +552,25 @@ function climbed(logits, label, objective) {
   }
 }
 
-/** Both readings of one image's logits: posterior and energies. */
-function reading(logits, about) {
+function reading(logits, names, topK) {
   const sum = logsumexp(logits);
-  const best = logits.indexOf(Math.max(...logits));
+  const best = largest(logits);
+  const probabilities = logits.map((logit) => Math.exp(logit - sum));
+  const order = [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(0, topK);
   return {
     class: best,
-    className: about.classNames[best],
+    className: names[best],
+    top: order.map((i) => ({ class: i, label: names[i], score: probabilities[i] })),
     logits,
-    probabilities: logits.map((logit) => Math.exp(logit - sum)),
+    probabilities,
     energy: -sum,
     jointEnergies: logits.map((logit) => -logit),
   };
 }
 
 function length(values, norm) {
-  return norm === 'linf' ? values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) : Math.hypot(...values);
+  if (norm === 'linf') return values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
 }
 
 function median(values) {

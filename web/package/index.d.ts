@@ -1,12 +1,25 @@
 /** A checkpoint: an address, a file, or its bytes. */
 export type Source = string | URL | Blob | ArrayBuffer | Uint8Array;
 
+/** A class of the browser's, where the caller's libraries declare it: a page has no `OffscreenCanvas` in old ones, a worker no elements. */
+type Browser<Name extends string> = typeof globalThis extends Record<Name, { prototype: infer Instance }> ? Instance : never;
+
 /**
  * An image. A `Float32Array` is taken as it is: CHW, in [0, 1], of the network's channels and side. Pictures are brought
- * to that as `lapidary classify` does it: grey by luma where the network has one channel, zeros around them, then means
- * of squares.
+ * to that as `lapidary classify` does it, in the worker: turned upright, what is transparent laid on white, grey by luma
+ * where the network has one channel, then fitted into the square as `about.fit` says. Of what is stored without loss in
+ * 8 bits and is opaque the numbers are the program's; browsers decode JPEG and 16 bits with other rounding, and what is
+ * partly transparent to a step of 1 in 255.
  */
-export type Image = Float32Array | ImageData | Blob | ImageBitmap | HTMLCanvasElement | OffscreenCanvas | HTMLImageElement;
+export type Image =
+  | Float32Array
+  | Blob
+  | Browser<'ImageData'>
+  | Browser<'ImageBitmap'>
+  | Browser<'HTMLCanvasElement'>
+  | Browser<'OffscreenCanvas'>
+  | Browser<'HTMLImageElement'>
+  | Browser<'HTMLVideoElement'>;
 
 /** How far something is. `weights` comes with bytes, `doctor` with counts. */
 export interface Progress {
@@ -46,8 +59,10 @@ export interface LoadOptions extends Abortable {
 }
 
 /**
- * Loads a safetensors checkpoint of a wide residual network and opens the GPU. Errors have a `name`: `NoWebGPU`,
- * `InsecureContext`, `NoAdapter`, `MissingLimit`, `OutOfMemory`, `DeviceLost`, `BadFile`, `Mismatch`, `RangeError`, `GpuError`.
+ * Loads a safetensors checkpoint of a wide residual network, a ResNet or a ConvNeXt and opens the GPU. Errors have a
+ * `name`: `NoWebGPU`, `InsecureContext`, `NoAdapter`, `MissingLimit`, `OutOfMemory`, `DeviceLost`, `BadFile`,
+ * `BadPicture`, `NotFinite` (the network overflows), `Mismatch`, `RangeError`, `GpuError`, and `InvalidStateError` for
+ * all that is asked of a network after it was disposed of.
  */
 export function load(source: Source, options?: LoadOptions): Promise<Lapidary>;
 
@@ -59,8 +74,11 @@ export interface About {
   parameters: number;
   channels: number;
   classes: number;
+  /** From the file's metadata, else numbers. */
   classNames: string[];
   side: number;
+  /** How pictures of other shapes come into the square. */
+  fit: 'crop' | 'letterbox' | 'stretch';
   preset: string | null;
   step: number | null;
   weightBytes: number;
@@ -85,6 +103,8 @@ export interface Adapter {
 export interface Reading {
   class: number;
   className: string;
+  /** The most probable classes, the first one first: 5, or `topK`. */
+  top: { class: number; label: string; score: number }[];
   logits: Float32Array;
   /** softmax of the logits. */
   probabilities: Float32Array;
@@ -94,6 +114,18 @@ export interface Reading {
   jointEnergies: Float32Array;
   /** The image as the network took it. */
   image: Float32Array;
+}
+
+export interface ClassifyOptions extends Abortable {
+  /** Entries of `top`. Default: 5. */
+  topK?: number;
+}
+
+export interface Energies {
+  /** E(x). */
+  marginal: number;
+  /** E(x, y) by class. */
+  joint: Float32Array;
 }
 
 /** The images before step `step + 1`. */
@@ -157,12 +189,42 @@ export interface BallOptions extends Abortable {
   onStep?(step: AttackStep): void;
 }
 
+/** One for all images, or one for each. */
+export type Classes = number | number[] | Uint32Array;
+
 export interface AttackOptions extends BallOptions {
   /** The class to lead away from. Default: the one the network sees. */
-  label?: number;
+  label?: Classes;
   /** A class to lead to instead. */
-  target?: number;
+  target?: Classes;
 }
+
+export interface Layout {
+  channels: number;
+  side: number;
+}
+
+export interface CanvasOptions {
+  /** How much larger than the image. Default: 1. */
+  scale?: number;
+  /** Whether pixels run into each other where they are enlarged. Default: false. */
+  smooth?: boolean;
+  /** Of several images: how many stand in a row. Default: about as many as there are rows. */
+  columns?: number;
+  /** What to draw on. Default: a new one, in a worker an `OffscreenCanvas`. */
+  canvas?: Browser<'HTMLCanvasElement'> | Browser<'OffscreenCanvas'>;
+}
+
+export interface BlobOptions extends CanvasOptions {
+  /** Default: `image/png`. */
+  type?: string;
+  quality?: number;
+}
+
+/** Images as numbers, CHW in [0, 1] behind each other, as a page shows them; networks have the same as methods. */
+export function toImageData(image: Float32Array, layout: Layout): Browser<'ImageData'>;
+export function toCanvas(images: Float32Array, options: Layout & CanvasOptions): Browser<'HTMLCanvasElement'> | Browser<'OffscreenCanvas'>;
+export function toBlob(images: Float32Array, options: Layout & BlobOptions): Promise<Blob>;
 
 export interface Changed {
   before: Reading;
@@ -185,6 +247,8 @@ export interface Status {
   version: string;
   precision: 'f32';
   adapter?: Adapter;
+  /** Networks on the device. */
+  networks: number;
   counts?: { buffers: number; pipelines: number; bindGroups: number; readbacks: number; submissions: number; bytes: number };
   weightBytes: number;
   losses: number;
@@ -206,22 +270,34 @@ export interface Toy {
   free(): Promise<void>;
 }
 
-/** A network on the visitor's GPU. Calls run one after the other. */
+/**
+ * A network on the visitor's GPU. Calls take turns of about 100 ms on the device, so a long run keeps nobody waiting.
+ * Where an image is taken a list of up to 64 is too, and a list of answers comes back.
+ */
 export interface Lapidary {
   readonly about: About;
   readonly adapter: Adapter;
   /** The GPUDevice, for pages that draw with it; only with `worker: false`, as workers cannot hand theirs over. */
-  readonly device: GPUDevice | undefined;
+  readonly device: Browser<'GPUDevice'> | undefined;
+  /** Whether `dispose` was called: all that is asked from then on is refused. */
+  readonly disposed: boolean;
   /** Gradient steps up f(x)[y] from random fields: images of classes. */
   sample(options: SampleOptions): Promise<Sampled>;
-  classify(image: Image, options?: Abortable): Promise<Reading>;
-  energy(image: Image, options?: Abortable): Promise<{ marginal: number; joint: Float32Array }>;
+  classify(image: Image, options?: ClassifyOptions): Promise<Reading>;
+  classify(images: Image[], options?: ClassifyOptions): Promise<Reading[]>;
+  energy(image: Image, options?: Abortable): Promise<Energies>;
+  energy(images: Image[], options?: Abortable): Promise<Energies[]>;
   /** K logits for each image, NCHW. */
   logits(images: Float32Array, options?: Abortable): Promise<Float32Array>;
   /** A counterfactual: steps up f(x)[target] within a ball, 4 in L2 unless told otherwise. */
-  explain(image: Image, target: number, options?: BallOptions): Promise<Changed>;
+  explain(image: Image, target: Classes, options?: BallOptions): Promise<Changed>;
+  explain(images: Image[], target: Classes, options?: BallOptions): Promise<Changed[]>;
   /** Steps up the cross-entropy within a ball, 0.5 in L2 unless told otherwise. */
   attack(image: Image, options?: AttackOptions): Promise<Changed>;
+  attack(images: Image[], options?: AttackOptions): Promise<Changed[]>;
+  toImageData(image: Float32Array): Browser<'ImageData'>;
+  toCanvas(images: Float32Array, options?: CanvasOptions): Browser<'HTMLCanvasElement'> | Browser<'OffscreenCanvas'>;
+  toBlob(images: Float32Array, options?: BlobOptions): Promise<Blob>;
   /** The random fields that sampling starts from. */
   starts(seed: number, count: number): Promise<Float32Array>;
   /** Reference cases from PyTorch: are this GPU's numbers right? */
@@ -232,7 +308,7 @@ export interface Lapidary {
   toy(options?: { classes?: number; seed?: number }): Promise<Toy>;
   /** Destroys the device, as a driver's reset would: for tests. */
   loseDevice(): Promise<void>;
-  /** Frees the network, and with the last one worker and device. */
+  /** Stops what the network is doing, frees it, and with the last one worker and device. */
   dispose(): Promise<void>;
 }
 

@@ -1,34 +1,45 @@
 // The package: loads a network and samples, classifies, attacks and explains with it on the visitor's GPU. Types and
 // their meaning are in index.d.ts.
 
+import { toBlob, toCanvas, toImageData } from './picture.js';
 import { readWeights } from './weights.js';
 
 /** Loads a checkpoint; see index.d.ts. */
 export async function load(source, { onProgress, signal, worker = true, beside, onLost, ...options } = {}) {
   signal?.throwIfAborted();
+  if (beside?.disposed) throw disposed();
   const host = beside ? beside[HOST] : await (worker ? inWorker() : inThread());
+  host.users++;
   if (onLost) host.lost.add(onLost);
   try {
-    const given = source instanceof URL ? source.href : typeof source === 'string' ? new URL(source, document.baseURI).href : source;
+    const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+    const given = source instanceof URL ? source.href : typeof source === 'string' ? new URL(source, base).href : source;
     const { id, about, adapter } = await host.call('load', [given, options], { onProgress, signal });
-    return new Lapidary(host, id, about, adapter);
+    return new Lapidary(host, id, about, adapter, onLost);
   } catch (error) {
-    if (!beside) host.close();
+    host.lost.delete(onLost);
+    host.leave();
     throw error;
   }
 }
 
-export { readWeights };
+export { readWeights, toBlob, toCanvas, toImageData };
 
 const HOST = Symbol('host');
+const disposed = () => new DOMException('this network was disposed of', 'InvalidStateError');
 
 /** A network that was loaded. */
 class Lapidary {
   #id;
+  #onLost;
+  /** Stops of the calls that run. */
+  #running = new Set();
+  #end;
 
-  constructor(host, id, about, adapter) {
+  constructor(host, id, about, adapter, onLost) {
     Object.defineProperty(this, HOST, { value: host });
     this.#id = id;
+    this.#onLost = onLost;
     this.about = about;
     this.adapter = adapter;
   }
@@ -38,17 +49,22 @@ class Lapidary {
     return this[HOST].engine?.gpuDevice;
   }
 
-  sample({ onStep, signal, start, ...options }) {
-    return this.#withImage(start, (start) => this.#call('sample', [{ ...options, start }], { onStep, signal }));
+  get disposed() {
+    return this.#end !== undefined;
   }
 
-  classify(image, { signal } = {}) {
-    return this.#withImage(image, (image) => this.#call('classify', [image], { signal }));
+  sample({ onStep, signal, start, ...options }) {
+    return this.#withImage(start, (start, send) => this.#call('sample', [{ ...options, start }], { onStep, signal, send }));
+  }
+
+  classify(image, { signal, topK } = {}) {
+    return this.#withImage(image, (image, send) => this.#call('classify', [image, { topK }], { signal, send }));
   }
 
   async energy(image, { signal } = {}) {
-    const { energy, jointEnergies } = await this.classify(image, { signal });
-    return { marginal: energy, joint: jointEnergies };
+    const energies = ({ energy, jointEnergies }) => ({ marginal: energy, joint: jointEnergies });
+    const readings = await this.classify(image, { signal });
+    return Array.isArray(readings) ? readings.map(energies) : energies(readings);
   }
 
   logits(images, { signal } = {}) {
@@ -56,23 +72,35 @@ class Lapidary {
   }
 
   explain(image, target, { onStep, signal, ...options } = {}) {
-    return this.#withImage(image, (image) => this.#call('explain', [image, target, options], { onStep, signal }));
+    return this.#withImage(image, (image, send) => this.#call('explain', [image, target, options], { onStep, signal, send }));
   }
 
   attack(image, { onStep, signal, ...options } = {}) {
-    return this.#withImage(image, (image) => this.#call('attack', [image, options], { onStep, signal }));
+    return this.#withImage(image, (image, send) => this.#call('attack', [image, options], { onStep, signal, send }));
   }
 
   starts(seed, count) {
     return this.#call('starts', [seed, count]);
   }
 
+  toImageData(image) {
+    return toImageData(image, this.about);
+  }
+
+  toCanvas(images, options) {
+    return toCanvas(images, { ...this.about, ...options });
+  }
+
+  toBlob(images, options) {
+    return toBlob(images, { ...this.about, ...options });
+  }
+
   doctor({ onProgress, signal } = {}) {
-    return this[HOST].call('doctor', [], { onProgress, signal });
+    return this.#host('doctor', [], { onProgress, signal });
   }
 
   status() {
-    return this[HOST].call('status', []);
+    return this.#host('status', []);
   }
 
   profile(options) {
@@ -80,70 +108,105 @@ class Lapidary {
   }
 
   async toy(options) {
-    const host = this[HOST];
-    const id = await host.call('toy', [options]);
+    const id = await this.#host('toy', [options]);
     return {
-      train: (points, labels, options) => host.call('toyTrain', [id, points, labels, options]),
-      map: () => host.call('toyMap', [id]),
-      free: () => host.call('toyFree', [id]),
+      train: (points, labels, options) => this.#host('toyTrain', [id, points, labels, options]),
+      map: () => this.#host('toyMap', [id]),
+      free: () => this.#host('toyFree', [id]),
     };
   }
 
   loseDevice() {
-    return this[HOST].call('loseDevice', []);
+    return this.#host('loseDevice', []);
   }
 
-  async dispose() {
-    const left = await this.#call('dispose', []);
-    if (left === 0) this[HOST].close();
+  /** What runs is stopped and later calls are refused. */
+  dispose() {
+    this.#end ??= (async () => {
+      const host = this[HOST];
+      host.lost.delete(this.#onLost);
+      const freed = host.call('dispose', [this.#id]);
+      this.#running.forEach((stop) => stop.abort(disposed()));
+      // With the last network the worker ends at once, whatever it is doing: nothing is left to wait for.
+      host.leave();
+      await freed.catch((error) => {
+        if (host.users > 0) throw error;
+      });
+    })();
+    return this.#end;
   }
 
   #call(method, args, callbacks) {
-    return this[HOST].call(method, [this.#id, ...args], callbacks);
+    return this.#host(method, [this.#id, ...args], callbacks);
   }
 
+  async #host(method, args, { signal, ...callbacks } = {}) {
+    if (this.disposed) throw disposed();
+    signal?.throwIfAborted();
+    const stop = new AbortController();
+    const abort = () => stop.abort(signal.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    this.#running.add(stop);
+    try {
+      return await this[HOST].call(method, args, { ...callbacks, signal: stop.signal });
+    } finally {
+      this.#running.delete(stop);
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /** `work` with what an engine takes in place of an image or a list of them, and what to hand over with it. */
   async #withImage(image, work) {
-    return work(await numbers(image));
+    const send = [];
+    const given = await (Array.isArray(image) ? Promise.all(image.map((one) => taken(one, send))) : taken(image, send));
+    return work(given, send);
   }
 }
 
-/** What an engine takes: numbers, or bytes with width and height. */
-async function numbers(image) {
-  if (image === undefined || image instanceof Float32Array) return image;
-  if (typeof ImageData !== 'undefined' && image instanceof ImageData) return { data: bytes(image), width: image.width, height: image.height };
-  // The stored pixels: no colour profile and no alpha is worked into them.
+/** Numbers, files and pixels go as they are and are read in the worker; what only a page has becomes a bitmap. */
+async function taken(image, send) {
+  if (image === undefined || image instanceof Float32Array || image instanceof Blob) return image;
+  if (typeof ImageData !== 'undefined' && image instanceof ImageData) {
+    return { data: new Uint8Array(image.data.buffer, image.data.byteOffset, image.data.byteLength), width: image.width, height: image.height };
+  }
   const bitmap = await createImageBitmap(image, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
-  const { width, height } = bitmap;
-  const canvas = typeof OffscreenCanvas === 'undefined' ? Object.assign(document.createElement('canvas'), { width, height }) : new OffscreenCanvas(width, height);
-  const context = canvas.getContext('2d', { willReadFrequently: true });
-  context.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  return { data: bytes(context.getImageData(0, 0, width, height)), width, height };
+  send.push(bitmap);
+  return bitmap;
 }
-
-const bytes = ({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
 /** An engine in this thread. */
 async function inThread() {
   const { Engine } = await import('./engine.js');
   const lost = new Set();
   const engine = new Engine((about) => lost.forEach((tell) => tell(about)));
-  const call = async (method, args, callbacks = {}) =>
-    method === 'load' ? engine.load(args[0], { ...args[1], ...callbacks }) : engine[method](...args, callbacks);
-  return { engine, lost, call, close() {} };
+  // The caller hears of an abort at once, as with a worker.
+  const call = (method, args, { send: _, ...callbacks } = {}) =>
+    new Promise((resolve, reject) => {
+      const { signal } = callbacks;
+      signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+      const answer = async () => (method === 'load' ? engine.load(args[0], { ...args[1], ...callbacks }) : engine[method](...args, callbacks));
+      answer().then(resolve, reject);
+    });
+  return host({ engine, lost, call, close: () => engine.close() });
 }
 
 /** An engine in a worker of its own. */
 function inWorker() {
   const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'lapidary' });
+  // The bindings come while the worker starts.
+  const compiled = WebAssembly.compileStreaming(fetch(new URL('./lapidary_web_bg.wasm', import.meta.url)));
+  compiled.then((wasm) => worker.postMessage({ wasm }), () => worker.postMessage({ wasm: undefined }));
   const lost = new Set();
   const calls = new Map();
   let next = 1;
-  const fail = (error) => {
-    calls.forEach(({ reject }) => reject(error));
+  let ended;
+  const end = (error) => {
+    ended ??= error;
+    worker.terminate();
+    calls.forEach(({ done, reject }) => (done(), reject(error)));
     calls.clear();
   };
-  worker.onerror = (event) => fail(new Error(`the worker failed: ${event.message || 'it could not be loaded'}`));
+  worker.onerror = (event) => end(new Error(`the worker failed: ${event.message || 'it could not be loaded'}`));
   worker.onmessage = ({ data }) => {
     if (data.lost) return lost.forEach((tell) => tell(data.lost));
     const call = calls.get(data.id);
@@ -155,8 +218,9 @@ function inWorker() {
     if (!data.error) return call.resolve(data.result);
     return call.reject(Object.assign(new Error(data.error.message), { name: data.error.name }));
   };
-  const call = (method, args, { onStep, onProgress, signal } = {}) =>
+  const call = (method, args, { onStep, onProgress, signal, send = [] } = {}) =>
     new Promise((resolve, reject) => {
+      if (ended) return reject(ended);
       if (signal?.aborted) return reject(signal.reason);
       const id = next++;
       // The caller hears at once; the worker stops at its next submission.
@@ -168,11 +232,18 @@ function inWorker() {
       signal?.addEventListener('abort', abort, { once: true });
       const done = () => signal?.removeEventListener('abort', abort);
       calls.set(id, { resolve, reject, done, onStep, onProgress });
-      return worker.postMessage({ id, method, args, wants: { onStep: !!onStep, onProgress: !!onProgress } });
+      return worker.postMessage({ id, method, args, wants: { onStep: !!onStep, onProgress: !!onProgress } }, send);
     });
-  const close = () => {
-    worker.terminate();
-    fail(new DOMException('this network was disposed of', 'InvalidStateError'));
-  };
-  return { lost, call, close };
+  return host({ lost, call, close: () => end(disposed()) });
+}
+
+/** Counts the networks on it, loading ones too; the last to leave closes it. */
+function host(made) {
+  return Object.assign(made, {
+    users: 0,
+    leave() {
+      this.users--;
+      if (this.users === 0) this.close();
+    },
+  });
 }

@@ -1,11 +1,14 @@
 // A checkpoint's bytes: from memory, a file or an address, with progress, its SHA-256, a cache, and downloads that go
 // on where they were cut off.
 
-const CACHE = 'lapidary-weights-1';
+/** Its entries are parts of files, so that nothing is written twice, and for each file a list of its parts. */
+const CACHE = 'lapidary-weights-2';
+/** Those of earlier versions, which only take room. */
+const FORMER = ['lapidary-weights-1'];
 /** Waits before the second, third and fourth try, in ms. */
 const WAITS = [300, 1000, 3000];
-/** An unfinished download is kept each time so many more bytes have come. */
-const KEEP_EVERY = 8 << 20;
+/** Bytes of a part. */
+const PART = 8 << 20;
 
 /**
  * @param {string | URL | Blob | ArrayBuffer | Uint8Array} source
@@ -31,48 +34,52 @@ export async function readWeights(source, { sha256, cache = true, onProgress, si
 }
 
 async function download(url, { sha256, cache, onProgress, signal }) {
-  // Caches are there in secure contexts only; without one all still works.
-  const kept = cache ? await globalThis.caches?.open(CACHE).catch(() => undefined) : undefined;
   const progress = (loaded, total, cached) => onProgress?.({ phase: 'weights', loaded, total, cached });
-  const whole = await kept?.match(url);
-  if (whole) {
-    const bytes = new Uint8Array(await whole.arrayBuffer());
+  const shelf = cache ? await Shelf.open(url) : undefined;
+  const state = (await shelf?.read()) ?? { parts: [], loaded: 0, tag: '' };
+  if (state.whole) {
+    const bytes = joined(state);
     const found = await digest(bytes);
     // Without a given hash the server is asked whether the file is still the same one.
-    if (sha256 ? found === sha256 : await unchanged(url, whole, signal)) {
+    if (sha256 ? found === sha256.toLowerCase() : await unchanged(url, state.tag, signal)) {
       progress(bytes.length, bytes.length, true);
       return { bytes, sha256: found };
     }
-    await kept.delete(url);
+    await shelf.clear();
+    Object.assign(state, { parts: [], loaded: 0, tag: '', whole: false });
   }
-  const partial = new URL(url);
-  partial.searchParams.set('lapidary-unfinished', '1');
-  const state = await unfinished(kept, partial);
   for (let attempt = 0; ; attempt++) {
     try {
-      await receive(url, state, signal, progress, () => keep(kept, partial, state));
+      await receive(url, state, signal, progress, shelf);
       break;
     } catch (error) {
-      await keep(kept, partial, state);
+      await shelf?.keep(state);
       signal?.throwIfAborted();
       if (error.final || attempt === WAITS.length) throw error;
       await new Promise((resolve) => setTimeout(resolve, WAITS[attempt]));
     }
   }
   const bytes = joined(state);
-  await kept?.delete(partial);
-  const found = await checked(bytes, url.href, sha256);
-  const headers = { 'content-type': 'application/octet-stream', 'x-tag': state.tag };
-  // A full disk is no reason to fail.
-  await kept?.put(url, new Response(bytes, { headers })).catch(() => undefined);
+  let found;
+  try {
+    found = await checked(bytes, url.href, sha256);
+  } catch (error) {
+    await shelf?.clear();
+    throw error;
+  }
+  await shelf?.keep(state, true);
   return { bytes, sha256: found };
 }
 
 /** Receives what is missing of `state`, from its end on where the server can do that. */
-async function receive(url, state, signal, progress, keepNow) {
+async function receive(url, state, signal, progress, shelf) {
+  const anew = async (tag) => {
+    Object.assign(state, { parts: [], loaded: 0, tag });
+    await shelf?.clear();
+  };
   const headers = state.loaded > 0 ? { range: `bytes=${state.loaded}-` } : {};
   const response = await fetch(url, { headers, signal, credentials: 'same-origin' });
-  if (response.status === 416) Object.assign(state, { parts: [], loaded: 0 });
+  if (response.status === 416) await anew('');
   if (!response.ok) {
     const error = new Error(`${url.href}: the server answers ${response.status} ${response.statusText}`.trim());
     error.name = 'BadFile';
@@ -80,53 +87,115 @@ async function receive(url, state, signal, progress, keepNow) {
     throw error;
   }
   const tag = tagOf(response);
-  if (response.status !== 206 || tag !== state.tag) {
-    if (response.status === 206) {
-      // Another file than the one that was begun: all of it again.
-      Object.assign(state, { parts: [], loaded: 0, tag });
-      await response.body?.cancel();
-      return receive(url, state, signal, progress, keepNow);
-    }
-    Object.assign(state, { parts: [], loaded: 0, tag });
+  if (response.status === 206 && tag !== state.tag) {
+    // Another file than the one that was begun: all of it again.
+    await anew(tag);
+    await response.body?.cancel();
+    return receive(url, state, signal, progress, shelf);
   }
+  if (response.status !== 206) await anew(tag);
   const length = Number(response.headers.get('content-length')) || 0;
   const encoded = response.headers.get('content-encoding');
   const total = length && !encoded ? state.loaded + length : undefined;
-  let keptAt = state.loaded;
   for (const reader = response.body.getReader(); ; ) {
     const { done, value } = await reader.read();
     if (done) break;
     state.parts.push(value);
     state.loaded += value.length;
     progress(state.loaded, total);
-    if (state.loaded - keptAt > KEEP_EVERY) {
-      keptAt = state.loaded;
-      await keepNow();
-    }
+    if (shelf && state.loaded - shelf.kept >= PART) await shelf.keep(state);
   }
   if (total !== undefined && state.loaded < total) throw new Error(`${url.href}: cut off at byte ${state.loaded} of ${total}`);
+  return undefined;
 }
 
 const tagOf = (response) => response.headers.get('etag') ?? response.headers.get('last-modified') ?? '';
 
-async function unfinished(kept, partial) {
-  const response = await kept?.match(partial);
-  if (!response) return { parts: [], loaded: 0, tag: '' };
-  const bytes = new Uint8Array(await response.arrayBuffer());
-  return { parts: [bytes], loaded: bytes.length, tag: response.headers.get('x-tag') ?? '' };
+/**
+ * What the browser's cache holds of one file. Nothing here fails: caches are there in secure contexts only, a private
+ * window may deny them, and a full disk is no reason not to go on.
+ */
+class Shelf {
+  #cache;
+  #url;
+  /** Ends of the parts that are written. */
+  #ends = [];
+
+  static async open(url) {
+    try {
+      const cache = await globalThis.caches.open(CACHE);
+      FORMER.forEach((name) => caches.delete(name).catch(() => undefined));
+      return new Shelf(cache, url);
+    } catch {
+      return undefined;
+    }
+  }
+
+  constructor(cache, url) {
+    this.#cache = cache;
+    this.#url = url;
+  }
+
+  /** Bytes that are written. */
+  get kept() {
+    return this.#ends.at(-1) ?? 0;
+  }
+
+  #entry(name) {
+    const url = new URL(this.#url);
+    url.searchParams.set('lapidary-part', name);
+    return url;
+  }
+
+  async read() {
+    try {
+      const about = await (await this.#cache.match(this.#entry('list'))).json();
+      const parts = [];
+      for (const end of about.ends) parts.push(new Uint8Array(await (await this.#cache.match(this.#entry(end))).arrayBuffer()));
+      const loaded = parts.reduce((sum, part) => sum + part.length, 0);
+      if (loaded !== (about.ends.at(-1) ?? 0)) return undefined;
+      this.#ends = about.ends;
+      return { parts, loaded, tag: about.tag, whole: about.whole };
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Writes what came since the last time, and the list. */
+  async keep(state, whole = false) {
+    try {
+      if (state.loaded > this.kept) {
+        const fresh = new Blob(after(state.parts, this.kept));
+        await this.#cache.put(this.#entry(state.loaded), new Response(fresh));
+        this.#ends.push(state.loaded);
+      }
+      const list = { tag: state.tag, ends: this.#ends, whole };
+      if (this.kept) await this.#cache.put(this.#entry('list'), Response.json(list));
+    } catch {
+      await this.clear();
+      // There is no room: no further try with this file.
+      this.#cache = undefined;
+    }
+  }
+
+  async clear() {
+    const entries = ['list', ...this.#ends];
+    this.#ends = [];
+    await Promise.all(entries.map((entry) => this.#cache?.delete(this.#entry(entry)).catch(() => undefined)));
+  }
 }
 
-async function keep(kept, partial, state) {
-  if (!kept || state.loaded === 0) return;
-  await kept.put(partial, new Response(joined(state), { headers: { 'x-tag': state.tag } })).catch(() => undefined);
-}
-
-async function unchanged(url, whole, signal) {
-  const tag = whole.headers.get('x-tag');
+async function unchanged(url, tag, signal) {
   if (!tag) return false;
   const response = await fetch(url, { method: 'HEAD', signal }).catch(() => undefined);
   // Without a network the copy is the best there is.
   return !response || (response.ok && tagOf(response) === tag);
+}
+
+/** What comes from byte `from` on. */
+function after(parts, from) {
+  let end = 0;
+  return parts.flatMap((part) => ((end += part.length) > from ? [part.subarray(Math.max(0, part.length - (end - from)))] : []));
 }
 
 function joined(state) {

@@ -1,12 +1,17 @@
 // An engine in a module worker: calls come in as { id, method, args }, answers go out as { id, result } or
-// { id, error }, with { id, step } and { id, progress } on the way; { id, abort } stops a call.
+// { id, error }, with { id, step } and { id, progress } on the way; { id, abort } stops a call. Before them may come
+// { wasm }, the compiled bindings, or what kept them from being compiled.
 
 import { Engine } from './engine.js';
 
-const engine = new Engine((lost) => postMessage({ lost }));
+let compiled;
+const wasm = new Promise((resolve) => (compiled = resolve));
+const engine = new Engine((lost) => postMessage({ lost }), wasm);
 const running = new Map();
 
-onmessage = async ({ data: { id, method, args, abort, wants } }) => {
+onmessage = async ({ data }) => {
+  if ('wasm' in data) return compiled(data.wasm);
+  const { id, method, args, abort, wants } = data;
   if (abort) return running.get(id)?.abort();
   const controller = new AbortController();
   running.set(id, controller);
@@ -21,6 +26,7 @@ onmessage = async ({ data: { id, method, args, abort, wants } }) => {
   } finally {
     running.delete(id);
   }
+  return undefined;
 };
 
 /** The callbacks are merged into the options of `load` and are the last argument of all else. */

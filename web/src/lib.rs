@@ -11,7 +11,7 @@ mod throw;
 mod toy;
 
 use js_sys::Uint8Array;
-use lapidary::data::{BatchSource, Dataset, Fractal, SAMPLE_STARTS};
+use lapidary::data::{BatchSource, Fit, Fractal, SAMPLE_STARTS, fit_rgba};
 use lapidary::doctor::{CHECKS, WEIGHTS};
 use lapidary::gpu::{Gpu, Options, Preferences, Tune};
 use network::Network;
@@ -130,28 +130,17 @@ pub fn starts(seed: f64, count: usize, channels: u32, side: u32) -> Thrown<Vec<f
     drawn.map(|batch| batch.images).map_err(throw)
 }
 
-/// An image as the network takes it, CHW in \[0, 1\], from red, green, blue and alpha bytes (alpha is not looked at):
-/// grey by luma where the network has one channel, zeros around it, then the mean of squares.
+/// A picture as a network takes it, CHW in \[0, 1\], from red, green, blue and alpha bytes; `fit` is what the network's
+/// description says. The program reads its files by the same lines.
 #[wasm_bindgen]
-pub fn prepare(rgba: &[u8], width: u32, height: u32, channels: u32, side: u32) -> Thrown<Vec<f32>> {
-    let (pixels, _) = rgba.as_chunks::<4>();
-    let bytes = if channels == 1 { pixels.iter().map(luma).collect() } else { planes(pixels) };
-    let prepared = Dataset::new(channels, height, width, 1, bytes, vec![0])
-        .and_then(|dataset| dataset.prepared(side))
-        .map_err(throw)?;
-    Ok(prepared.images().to_vec())
-}
-
-/// Rec. 709, in whole numbers as the program's PNG reader has it.
-fn luma(&[red, green, blue, _]: &[u8; 4]) -> u8 {
-    let sum = 2126 * u32::from(red) + 7152 * u32::from(green) + 722 * u32::from(blue);
-    (sum / 10_000) as u8
-}
-
-/// All reds, then all greens, then all blues.
-fn planes(pixels: &[[u8; 4]]) -> Vec<u8> {
-    (0..3)
-        .flat_map(|channel| pixels.iter().filter_map(move |pixel| pixel.get(channel)))
-        .copied()
-        .collect()
+pub fn prepare(
+    rgba: &[u8],
+    width: u32,
+    height: u32,
+    channels: u32,
+    side: u32,
+    fit: &str,
+) -> Thrown<Vec<f32>> {
+    let fit = Fit::parse(fit).map_err(throw)?;
+    fit_rgba(rgba, [width, height], channels, side, fit).map_err(throw)
 }

@@ -3,6 +3,7 @@
 use crate::throw::{Thrown, throw};
 use js_sys::Function;
 use lapidary::attack::{Attack, Objective, Pgd, PgdAttack, Start};
+use lapidary::data::Fit;
 use lapidary::eval;
 use lapidary::gpu::Gpu;
 use lapidary::model::{
@@ -21,6 +22,7 @@ pub struct Network {
     model: Model,
     weights: DeviceWeights,
     side: u32,
+    fit: Fit,
 }
 
 impl Network {
@@ -28,13 +30,15 @@ impl Network {
     pub async fn new(gpu: &Gpu, name: &str, bytes: &[u8], side: Option<u32>) -> Result<Self> {
         let pretrained = Pretrained::from_bytes(name, bytes)?;
         let side = pretrained.side(side)?;
+        let fit = pretrained.checkpoint.metadata.fit.as_deref();
+        let fit = Fit::stored(fit, pretrained.network.channels())?;
         let weights = pretrained.upload(gpu).await?;
         let classes = pretrained.network.classes();
         let numbered = || (0..classes).map(|class| class.to_string()).collect();
         let class_names = pretrained.class_names().map_or_else(numbered, <[_]>::to_vec);
         // The weights are on the device, and the file's bytes are the caller's: they are kept here no longer.
         let Pretrained { network: model, checkpoint: Checkpoint { metadata, .. } } = pretrained;
-        Ok(Self { metadata, class_names, model, weights, side })
+        Ok(Self { metadata, class_names, model, weights, side, fit })
     }
 
     fn size(&self, images: u32) -> BatchSize {
@@ -46,7 +50,7 @@ impl Network {
 impl Network {
     /// Architecture, sizes, training.
     pub fn describe(&self) -> String {
-        let Self { metadata, class_names, model, side, .. } = self;
+        let Self { metadata, class_names, model, side, fit, .. } = self;
         let parameters = model.parameters();
         let values: usize = parameters.iter().map(|parameter| parameter.count()).sum();
         json!({
@@ -57,6 +61,7 @@ impl Network {
             "classes": model.classes(),
             "classNames": class_names,
             "side": side,
+            "fit": fit.to_string(),
             "preset": metadata.preset,
             "step": metadata.step,
             "weightBytes": values * 4,

@@ -1,6 +1,7 @@
 // A wide residual network with random weights as a safetensors file: for measuring, where only shapes count.
 
-export function randomWideResNet(depth, width, { channels = 3, classes = 10, side = 32 } = {}) {
+/** `metadata` is added to what says how the file is to be read; `foreign` leaves that out; `scale` is on the last layer. */
+export function randomWideResNet(depth, width, { channels = 3, classes = 10, side = 32, metadata, foreign = false, scale = 0.1 } = {}) {
   const tensors = [];
   const add = (name, shape, fill) => tensors.push({ name, shape, fill });
   const norm = (name, count) => {
@@ -31,10 +32,10 @@ export function randomWideResNet(depth, width, { channels = 3, classes = 10, sid
     }
   }
   norm('bn1', last);
-  add('fc.weight', [classes, last], () => 0.1 * (2 * uniform() - 1));
+  add('fc.weight', [classes, last], () => scale * (2 * uniform() - 1));
   add('fc.bias', [classes], () => 0);
 
-  const header = { __metadata__: { architecture: 'wrn', side: String(side) } };
+  const header = { __metadata__: { ...(!foreign && { architecture: 'wrn' }), side: String(side), ...metadata } };
   let end = 0;
   for (const tensor of tensors) {
     tensor.start = end;

@@ -1,0 +1,47 @@
+// Images as numbers (CHW in [0, 1], as networks take them) made into what pages show and keep.
+
+/** Pixels of one image, 8 bits a channel, as the program's PNG files have them. */
+export function toImageData(image, { channels, side }) {
+  const plane = side * side;
+  if (image.length !== channels * plane) throw mismatch(image, channels, side);
+  const data = new ImageData(side, side);
+  for (let i = 0; i < plane; i++) {
+    for (let c = 0; c < 3; c++) data.data[4 * i + c] = Math.round(255 * Math.min(1, Math.max(0, image[(channels === 1 ? 0 : c) * plane + i])));
+    data.data[4 * i + 3] = 255;
+  }
+  return data;
+}
+
+/** One image, or several in rows of `columns`, each `scale` times as large as it is; see index.d.ts. */
+export function toCanvas(images, { channels, side, scale = 1, smooth = false, columns, canvas } = {}) {
+  const size = channels * side * side;
+  const count = images.length / size;
+  if (!Number.isInteger(count) || count < 1) throw mismatch(images, channels, side);
+  const across = Math.min(count, columns ?? Math.ceil(Math.sqrt(count)));
+  const each = Math.max(1, Math.round(side * scale));
+  const into = canvas ?? make();
+  [into.width, into.height] = [across * each, Math.ceil(count / across) * each];
+  const context = into.getContext('2d');
+  context.imageSmoothingEnabled = smooth;
+  context.imageSmoothingQuality = 'high';
+  const one = make();
+  [one.width, one.height] = [side, side];
+  for (let i = 0; i < count; i++) {
+    one.getContext('2d').putImageData(toImageData(images.subarray(i * size, (i + 1) * size), { channels, side }), 0, 0);
+    context.drawImage(one, (i % across) * each, Math.floor(i / across) * each, each, each);
+  }
+  return into;
+}
+
+/** The same as a file. */
+export function toBlob(images, { type = 'image/png', quality, ...options }) {
+  const canvas = toCanvas(images, options);
+  if (canvas.convertToBlob) return canvas.convertToBlob({ type, quality });
+  return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error(`this browser writes no ${type}`))), type, quality));
+}
+
+const make = () => (typeof document === 'undefined' ? new OffscreenCanvas(1, 1) : document.createElement('canvas'));
+
+function mismatch(image, channels, side) {
+  return Object.assign(new Error(`image: ${image.length} numbers given, a multiple of ${channels}×${side}×${side} wanted`), { name: 'Mismatch' });
+}
