@@ -2,7 +2,7 @@
 
 import { bars } from './chart.js';
 import { paint } from './draw.js';
-import { by, explainError, say } from './main.js';
+import { by, explainError, say, tell } from './main.js';
 
 export class AttackPart {
   #shared;
@@ -25,24 +25,27 @@ export class AttackPart {
 
   async #run() {
     const { image } = this.#shared.parts[1];
-    if (!image) return say('Choose an image first.');
+    if (!image) return tell('attack-state', 'Choose an image above first.', { bad: true });
     by('run-attack').disabled = true;
+    tell('attack-state', 'Attacking …', { passing: true });
     try {
       const eps = Number(by('attack-eps').value);
       const sides = [];
       for (const [title, model] of this.#models) {
         const { channels, side, classNames } = model.about;
-        if (image.length !== channels * side * side) throw new Error(`${title}: the image is of another size than this network's`);
+        if (image.length !== channels * side * side) throw new Error(`The network that is called “${title}” takes images of ${side}×${side} pixels in ${channels === 1 ? 'grey' : 'colour'}; the one above has others.`);
         const { before, after } = await model.attack(image, { eps });
         sides.push(this.#side(title, before, after, classNames, [channels, side]));
       }
       by('sides').replaceChildren(...sides.map(({ shown }) => shown));
+      tell('attack-state', `Within a distance of ${eps}, on the image as it is above:`, { passing: true });
       say(sides.map(({ words }) => words).join(' '));
     } catch (error) {
-      by('sides').textContent = explainError(error);
+      tell('attack-state', explainError(error), { bad: true });
+    } finally {
+      by('run-attack').disabled = false;
     }
-    by('run-attack').disabled = false;
-    return this.#shared.strip();
+    return this.#shared.strip().catch(() => undefined);
   }
 
   #side(title, before, after, classNames, size) {

@@ -1,20 +1,10 @@
 // Pictures on canvases: images of 1 or 3 channels, signed differences, energies.
 
+import { toCanvas } from './lapidary/picture.js';
+
 /** Puts an image (CHW in [0, 1]) on a canvas at its own size; the style scales it. */
 export function paint(canvas, image, channels, side) {
-  canvas.width = canvas.height = side;
-  canvas.getContext('2d').putImageData(pixels(image, channels, side), 0, 0);
-}
-
-/** 8 bits a channel, as the program's PNG files have it. */
-export function pixels(image, channels, side) {
-  const data = new ImageData(side, side);
-  const plane = side * side;
-  for (let i = 0; i < plane; i++) {
-    for (let c = 0; c < 3; c++) data.data[4 * i + c] = Math.round(255 * Math.min(1, Math.max(0, image[(channels === 1 ? 0 : c) * plane + i])));
-    data.data[4 * i + 3] = 255;
-  }
-  return data;
+  toCanvas(image, { channels, side, canvas });
 }
 
 /** Signed values on blue (below 0) over grey to orange, which the common kinds of colour blindness tell apart. */
@@ -44,13 +34,6 @@ export function cividis(t) {
   const at = Math.min(0.9999, Math.max(0, t)) * (CIVIDIS.length - 1);
   const low = Math.floor(at);
   return CIVIDIS[low].map((c, i) => Math.round(c + (CIVIDIS[low + 1][i] - c) * (at - low)));
-}
-
-/** A PNG of an image at its own size. */
-export async function png(image, channels, side) {
-  const canvas = document.createElement('canvas');
-  paint(canvas, image, channels, side);
-  return new Promise((resolve) => canvas.toBlob(resolve, 'image/png'));
 }
 
 /** Hands a blob to the visitor. */

@@ -1,8 +1,9 @@
 // Ask about an image: from a test image, a file, the clipboard or the pad; its posterior; and what would make it another.
 
 import { bars } from './chart.js';
-import { paint, paintDifference, pixels } from './draw.js';
-import { by, explainError, say } from './main.js';
+import { paint, paintDifference } from './draw.js';
+import { toImageData as pixels } from './lapidary/picture.js';
+import { by, explainError, say, tell } from './main.js';
 
 /** The pad is so many pixels wide; a stroke is as wide as a sixteenth of it. */
 const PAD = 224;
@@ -11,10 +12,11 @@ const STROKE = 18;
 export class ImagePart {
   #shared;
   #model;
-  /** The image as the network takes it, and what it made of it. */
+  /** The image as the network takes it. */
   #image;
-  #reading;
   #asked = 0;
+  /** Stops the explanation that runs. */
+  #explaining;
   #cursor = [PAD / 2, PAD / 2];
 
   constructor(shared) {
@@ -46,13 +48,21 @@ export class ImagePart {
     if (this.#model === model) return;
     this.#model = model;
     this.#image = undefined;
-    by('explanation').hidden = true;
+    this.#giveUp();
     by('target').replaceChildren(...model.about.classNames.map((name, i) => new Option(name, i)));
-    by('explain').disabled = false;
     await this.#examples();
   }
 
   disable() {
+    this.#giveUp();
+  }
+
+  /** What was said of an image is no longer true: there is another, or none. */
+  #giveUp() {
+    this.#image = undefined;
+    this.#explaining?.abort();
+    by('explanation').hidden = true;
+    by('explained').textContent = '';
     by('explain').disabled = true;
   }
 
@@ -68,7 +78,7 @@ export class ImagePart {
       button.append(canvas);
       button.onclick = () => {
         buttons.forEach((other) => other.setAttribute('aria-pressed', String(other === button)));
-        this.ask(pixels(grey, 1, side));
+        this.ask(pixels(grey, { channels: 1, side }));
       };
       return button;
     });
@@ -76,56 +86,62 @@ export class ImagePart {
     buttons[7]?.click();
   }
 
+  /** A file is read in the worker; the pad shows a small copy of it. */
   async #file(file) {
     if (!file) return;
-    try {
-      await this.ask(await createImageBitmap(file, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' }));
-    } catch (error) {
-      say(`${file.name}: no picture (${error.message})`);
-    }
+    if (!file.size) return void tell('image-state', `${file.name}: the file is empty.`, { bad: true });
+    await this.ask(file);
   }
 
-  /** Shows an image and classifies it. */
-  async ask(image) {
+  /** Shows an image, unless it is the pad's own, and classifies it. */
+  async ask(image, { onPad = true } = {}) {
     if (!this.#model || !image) return;
     const turn = ++this.#asked;
-    if (!(image instanceof Float32Array)) this.#onPad(image);
+    const model = this.#model;
+    this.#giveUp();
+    tell('image-state', image instanceof File ? `Reading ${image.name} …` : '', { passing: true });
     try {
-      const reading = await this.#model.classify(image);
+      const shown = image instanceof Float32Array ? pixels(image, model.about) : image;
+      const [reading] = await Promise.all([model.classify(image), onPad && this.#onPad(shown, () => turn === this.#asked)]);
       if (turn !== this.#asked) return;
       this.#image = reading.image;
-      this.#reading = reading;
-      const { channels, side, classNames } = this.#model.about;
-      if (image instanceof Float32Array) {
-        const canvas = document.createElement('canvas');
-        paint(canvas, image, channels, side);
-        this.#onPad(canvas);
-      }
+      const { channels, side, classNames } = model.about;
+      paint(by('seen'), reading.image, channels, side);
+      by('seen-size').textContent = `This is what it sees: ${side}×${side} pixels in ${channels === 1 ? 'grey' : 'colour'}.`;
       bars(by('posterior'), classNames, reading);
-      by('explanation').hidden = true;
-      by('explained').textContent = '';
+      by('explain').disabled = classNames.length < 2;
       if (Number(by('target').value) === reading.class) by('target').value = (reading.class + 1) % classNames.length;
-      say(`${reading.className}, ${(100 * reading.probabilities[reading.class]).toFixed(0)} percent.`);
+      tell('image-state', `${reading.className}, ${(100 * reading.probabilities[reading.class]).toFixed(0)} percent.`);
       document.documentElement.dataset.classified = String(turn);
     } catch (error) {
-      say(explainError(error));
+      if (turn !== this.#asked) return;
+      by('seen-size').textContent = 'It sees nothing yet.';
+      tell('image-state', explainError(error), { bad: true });
     }
   }
 
-  #onPad(image) {
+  /** The whole image, as large as it goes; large files are scaled while they are decoded, apart from this thread. */
+  async #onPad(image, current) {
+    let shown = image;
+    if (image instanceof Blob) {
+      const whole = await createImageBitmap(image).catch(() => undefined);
+      if (!whole) return;
+      const scale = Math.min(1, (2 * PAD) / Math.max(whole.width, whole.height));
+      const [resizeWidth, resizeHeight] = [whole.width, whole.height].map((length) => Math.max(1, Math.round(length * scale)));
+      shown = scale < 1 ? await createImageBitmap(whole, { resizeWidth, resizeHeight, resizeQuality: 'medium' }) : whole;
+    } else if (image instanceof ImageData) shown = await createImageBitmap(image);
+    if (!current()) return;
     const context = by('pad').getContext('2d');
-    context.imageSmoothingEnabled = false;
+    context.imageSmoothingEnabled = shown.width > PAD;
     context.fillStyle = '#000';
     context.fillRect(0, 0, PAD, PAD);
-    const canvas = document.createElement('canvas');
-    if (image instanceof ImageData) {
-      [canvas.width, canvas.height] = [image.width, image.height];
-      canvas.getContext('2d').putImageData(image, 0, 0);
-      image = canvas;
-    }
-    const scale = PAD / Math.max(image.width, image.height);
-    const [width, height] = [image.width * scale, image.height * scale];
-    context.drawImage(image, (PAD - width) / 2, (PAD - height) / 2, width, height);
+    const scale = PAD / Math.max(shown.width, shown.height);
+    const [width, height] = [shown.width * scale, shown.height * scale];
+    const [left, top] = [(PAD - width) / 2, (PAD - height) / 2];
+    // As the network's reader has it, what is transparent lies on white.
+    context.fillStyle = '#fff';
+    context.fillRect(left, top, width, height);
+    context.drawImage(shown, left, top, width, height);
   }
 
   /** Drawing with a pointer, or with arrows and space. */
@@ -133,7 +149,7 @@ export class ImagePart {
     const pad = by('pad');
     const context = pad.getContext('2d', { willReadFrequently: true });
     context.fillRect(0, 0, PAD, PAD);
-    const classify = () => this.ask(context.getImageData(0, 0, PAD, PAD));
+    const classify = () => this.ask(context.getImageData(0, 0, PAD, PAD), { onPad: false });
     const line = (from, to) => {
       Object.assign(context, { strokeStyle: '#fff', lineWidth: STROKE, lineCap: 'round' });
       context.beginPath();
@@ -177,19 +193,20 @@ export class ImagePart {
 
   #clear() {
     by('pad').getContext('2d').fillRect(0, 0, PAD, PAD);
-    this.ask(by('pad').getContext('2d').getImageData(0, 0, PAD, PAD));
+    this.ask(by('pad').getContext('2d').getImageData(0, 0, PAD, PAD), { onPad: false });
   }
 
   async #explain() {
     const target = Number(by('target').value);
     const { channels, side, classNames } = this.#model.about;
+    const mine = (this.#explaining = new AbortController());
     by('explain').disabled = true;
+    tell('explained', 'Looking …', { passing: true });
     try {
-      const result = await this.#model.explain(this.#image, target, { eps: Number(by('eps').value) });
+      const result = await this.#model.explain(this.#image, target, { eps: Number(by('eps').value), signal: mine.signal });
       const { before, after, difference, distance } = result;
       const share = (reading) => `${(100 * reading.probabilities[target]).toFixed(1)} %`;
       const verdict = before.class === after.class ? `it is still ${after.className}` : `${before.className} became ${after.className}`;
-      by('explained').textContent = `${classNames[target]}: ${share(before)} before, ${share(after)} after; ${verdict} at a distance of ${distance.toFixed(2)}.`;
       by('explanation').hidden = false;
       paint(by('before'), before.image, channels, side);
       paint(by('after'), after.image, channels, side);
@@ -197,12 +214,13 @@ export class ImagePart {
       for (const id of ['before', 'after', 'difference']) by(id).style.width = '224px';
       by('difference-scale').textContent = `Blue: darker, orange: lighter, by up to ${most.toFixed(2)}.`;
       this.#wipe(Number(by('wipe').value));
-      say(by('explained').textContent);
-      await this.#shared.strip();
+      tell('explained', `${classNames[target]}: ${share(before)} before, ${share(after)} after; ${verdict} at a distance of ${distance.toFixed(2)}.`);
+      await this.#shared.strip().catch(() => undefined);
     } catch (error) {
-      by('explained').textContent = explainError(error);
+      // Another image was chosen meanwhile.
+      if (!mine.signal.aborted) tell('explained', explainError(error), { bad: true });
     } finally {
-      by('explain').disabled = false;
+      if (mine === this.#explaining && this.#image) by('explain').disabled = false;
     }
   }
 

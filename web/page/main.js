@@ -28,6 +28,13 @@ export function say(text, { passing = false } = {}) {
   else held = { passing, timer: setTimeout(speak, wait) };
 }
 
+/** Says something where it belongs, and to screen readers. */
+export function tell(id, text, { bad = false, passing = false } = {}) {
+  by(id).textContent = text;
+  by(id).classList.toggle('bad', bad);
+  say(text, { passing });
+}
+
 /** What went wrong, as a sentence for people. */
 export function explainError(error) {
   return error?.name === 'AbortError' ? 'Stopped.' : `${error?.message ?? error}`;
@@ -35,6 +42,8 @@ export function explainError(error) {
 
 let robust;
 let plain;
+/** Where a network of another address came from: for links. */
+let address;
 const parts = [];
 
 function progress({ phase, loaded, total, cached }) {
@@ -83,47 +92,61 @@ async function selfTest() {
   }
 }
 
-function use(model) {
+/** Takes a network for all parts; the one before is freed. */
+function use(model, from) {
+  const before = robust;
   robust = model;
+  address = from;
   const { architecture, parameters, fileBytes, sha256 } = model.about;
   by('network').textContent = `${architecture}, ${parameters.toLocaleString('en')} weights`;
   by('network').title = `${fileBytes} bytes, SHA-256 ${sha256 ?? 'not computed'}`;
   parts.forEach((part) => part.use(model, plain));
+  before?.dispose().catch(() => undefined);
 }
 
-async function openCheckpoint(source, name) {
-  const state = by('checkpoint-state');
-  state.className = 'result';
-  state.textContent = `Reading ${name} …`;
+let opening;
+
+/** Loads a network beside the others; one that is still being loaded is given up for it. */
+async function openCheckpoint(source, name, from) {
+  opening?.abort();
+  const mine = (opening = new AbortController());
+  tell('checkpoint-state', `Reading ${name} …`, { passing: true });
+  const onProgress = ({ phase, loaded, total }) => {
+    if (phase === 'weights' && mine === opening) by('checkpoint-state').textContent = `${name}: ${Math.round((loaded ?? 0) / 1000)} of ${total ? Math.round(total / 1000) : '?'} kB`;
+  };
   try {
-    const model = await load(source, { beside: robust, onProgress: ({ loaded, total }) => (state.textContent = `${name}: ${Math.round((loaded ?? 0) / 1000)} of ${total ? Math.round(total / 1000) : '?'} kB`) });
-    const { architecture, parameters, fileBytes, sha256 } = model.about;
-    state.textContent = `${name}: ${architecture}, ${parameters.toLocaleString('en')} weights; ${fileBytes.toLocaleString('en')} bytes, SHA-256 ${sha256 ?? 'not computed: the context is not secure'}. Nothing was uploaded.`;
-    use(model);
-    say('The checkpoint is loaded; the parts above use it now.');
+    const model = await load(source, { beside: robust, onProgress, onLost, signal: mine.signal });
+    const { architecture, parameters, fileBytes, sha256, classes, side, channels } = model.about;
+    use(model, from);
+    const size = `${classes} classes, ${side}×${side} pixels in ${channels === 1 ? 'grey' : 'colour'}`;
+    tell('checkpoint-state', `${name}: ${architecture}, ${parameters.toLocaleString('en')} weights, ${size}; ${fileBytes.toLocaleString('en')} bytes, SHA-256 ${sha256 ?? 'not computed: the context is not secure'}. Nothing was uploaded; the parts above use it now.`);
   } catch (error) {
-    state.textContent = explainError(error);
-    state.classList.add('bad');
+    if (mine === opening) tell('checkpoint-state', explainError(error), { bad: true });
   }
 }
 
 async function start() {
-  const shared = { strip, parts };
+  const shared = { strip, parts, network: () => address };
   parts.push(new SamplePart(shared), new ImagePart(shared), new AttackPart(shared), new PlanePart(shared));
+  const manifest = fetch('models/models.json').then((response) => response.json());
   const reason = await obstacle();
   if (reason) return stop(reason.reason, reason.detail);
   try {
-    const manifest = await (await fetch('models/models.json')).json();
-    const hash = (name) => manifest[name]?.sha256;
+    const hashes = await manifest;
+    const hash = (name) => hashes[name]?.sha256;
     const model = await load('models/fashion-demo.safetensors', { sha256: hash('fashion-demo.safetensors'), onProgress: progress, onLost });
     by('loading').classList.add('done');
-    by('adapter').textContent = await adapterName();
     by('precision').textContent = `f32${model.adapter.f16 ? ' (the adapter has f16 too)' : ''}`;
     use(model);
+    adapterName().then((name) => (by('adapter').textContent = name));
     by('run-selftest').disabled = false;
     by('run-selftest').onclick = selfTest;
     document.documentElement.dataset.ready = 'true';
-    plain = await load('models/fashion-plain.safetensors', { sha256: hash('fashion-plain.safetensors'), beside: model });
+    const named = new URLSearchParams(location.search).get('network');
+    if (named) await openCheckpoint(named, named.split('/').pop(), named);
+    // The first screen draws by itself.
+    parts[0].sample();
+    plain = await load('models/fashion-plain.safetensors', { sha256: hash('fashion-plain.safetensors'), beside: robust });
     parts.forEach((part) => part.use(robust, plain));
   } catch (error) {
     stop(error?.name ?? 'Error', explainError(error));
@@ -132,10 +155,11 @@ async function start() {
   by('checkpoint-form').onsubmit = (event) => {
     event.preventDefault();
     const url = by('checkpoint-url').value;
-    if (url) openCheckpoint(url, url.split('/').pop());
+    if (url) openCheckpoint(url, url.split('/').pop(), url);
   };
   // For the page's tests and for whoever looks into it from the console.
   globalThis.lapidary = { get model() { return robust; }, get plain() { return plain; } };
+  return undefined;
 }
 
 start();

@@ -2,7 +2,7 @@
 
 import { LineChart } from './chart.js';
 import { cividis } from './draw.js';
-import { by, explainError, say } from './main.js';
+import { by, explainError, say, tell } from './main.js';
 
 const NAMES = ['circles', 'squares', 'triangles'];
 /** Apart in hue and in lightness on dark and light ground (Okabe and Ito 2008). */
@@ -20,6 +20,8 @@ export class PlanePart {
   #land;
   #contrastive = new Float32Array();
   #training = false;
+  /** Whether the loop over updates has not ended yet. */
+  #looping = false;
   #cursor = [0.5, 0.5];
   #seed = 0;
 
@@ -67,6 +69,8 @@ export class PlanePart {
   }
 
   use(model) {
+    // A model of the one before goes with it.
+    if (this.#model && this.#model !== model) this.#restart();
     this.#model = model;
     by('train').disabled = by('restart').disabled = false;
   }
@@ -85,7 +89,8 @@ export class PlanePart {
     this.#contrastive = new Float32Array();
     this.#chart.update([]);
     this.#draw();
-    by('plane-state').textContent = 'New weights.';
+    tell('plane-state', 'New weights.');
+    // It goes when what runs on it has ended; a loop that asks more of it hears that it is gone.
     await toy?.free().catch(() => undefined);
   }
 
@@ -95,31 +100,51 @@ export class PlanePart {
   }
 
   async #train() {
-    if (!this.#points.length) return say('Put some points first.');
+    if (!this.#points.length) return tell('plane-state', 'Put some points first.', { bad: true });
     this.#training = true;
     by('train').textContent = 'Pause';
-    try {
-      while (this.#training) {
-        const toy = (this.#toy ??= await this.#model.toy({ classes: NAMES.length, seed: this.#seed }));
-        const places = this.#points.flatMap(([x, y]) => [x, y]);
-        const labels = this.#points.map(([, , label]) => label);
-        const { bce, ce, steps, contrastive } = await toy.train(places, labels, { steps: STEPS });
-        const map = await toy.map();
+    // A loop that is still in its last round goes on.
+    if (this.#looping) return undefined;
+    this.#looping = true;
+    while (this.#training) {
+      let toy;
+      try {
+        toy = this.#toy ?? (await this.#make());
+        if (toy) await this.#round(toy);
+      } catch (error) {
+        // Of weights that were replaced meanwhile nobody wants to hear.
         if (toy !== this.#toy) continue;
-        this.#contrastive = contrastive;
-        this.#losses = [...this.#losses, bce].slice(-200);
-        this.#land = this.#landscape(map);
-        this.#chart.update(this.#losses);
-        this.#draw();
-        by('plane-state').textContent = `${steps} updates: binary cross-entropy ${bce.toFixed(3)}, cross-entropy ${ce.toFixed(3)}.`;
-        say(by('plane-state').textContent, { passing: true });
-        await new Promise(requestAnimationFrame);
+        tell('plane-state', explainError(error), { bad: true });
+        this.#toy = undefined;
+        this.#stop();
       }
-    } catch (error) {
-      by('plane-state').textContent = explainError(error);
-      this.#toy = undefined;
-      this.#stop();
     }
+    this.#looping = false;
+    return undefined;
+  }
+
+  /** Some updates, and what they make of the plane. */
+  async #round(toy) {
+    const places = this.#points.flatMap(([x, y]) => [x, y]);
+    const labels = this.#points.map(([, , label]) => label);
+    const { bce, ce, steps, contrastive } = await toy.train(places, labels, { steps: STEPS });
+    const map = await toy.map();
+    if (toy !== this.#toy) return;
+    this.#contrastive = contrastive;
+    this.#losses = [...this.#losses, bce].slice(-200);
+    this.#land = this.#landscape(map);
+    this.#chart.update(this.#losses);
+    this.#draw();
+    tell('plane-state', `${steps} updates: binary cross-entropy ${bce.toFixed(3)}, cross-entropy ${ce.toFixed(3)}.`, { passing: true });
+    await new Promise(requestAnimationFrame);
+  }
+
+  /** Weights of the seed of now; none if another one was asked for while they were made. */
+  async #make() {
+    const seed = this.#seed;
+    const toy = await this.#model.toy({ classes: NAMES.length, seed });
+    if (seed === this.#seed) return (this.#toy = toy);
+    await toy.free();
     return undefined;
   }
 

@@ -1,13 +1,25 @@
 // Watch it draw: sampling, the player over its steps, the energy curve, exports.
 
 import { LineChart } from './chart.js';
-import { paint, png, save } from './draw.js';
-import { by, explainError, say } from './main.js';
+import { paint, save } from './draw.js';
+import { gif } from './gif.js';
+import { toBlob, toCanvas } from './lapidary/picture.js';
+import { by, explainError, say, tell } from './main.js';
 
 /** Milliseconds that a step is shown. */
 const SHOWN = 90;
 
+/** Pixels of an image's side in files, about: whole multiples of its own, so that nothing is lost. */
+const SAVED = 256;
+
 const still = matchMedia('(prefers-reduced-motion: reduce)');
+
+/** What the address carries, by the field that shows it. */
+const KEYS = { seed: 'seed', steps: 'steps', 'step-size': 'size' };
+
+/** A number as a field allows it. */
+const within = ({ min, max }, value) => Math.min(Number(max), Math.max(Number(min), Number(value) || 0));
+const mean = (energies) => energies.reduce((sum, energy) => sum + energy, 0) / energies.length;
 
 export class SamplePart {
   #shared;
@@ -24,8 +36,12 @@ export class SamplePart {
   constructor(shared) {
     this.#shared = shared;
     const query = new URLSearchParams(location.search);
-    if (/^\d+$/.test(query.get('seed') ?? '')) by('seed').value = query.get('seed');
+    for (const [id, key] of Object.entries(KEYS)) {
+      const value = query.get(key);
+      if (value !== null && value !== '' && Number.isFinite(Number(value))) by(id).value = within(by(id), value);
+    }
     this.wanted = query.get('class');
+    by('smooth').onchange = () => document.body.classList.toggle('smooth', by('smooth').checked);
     by('sample-form').onsubmit = (event) => {
       event.preventDefault();
       this.sample();
@@ -33,9 +49,11 @@ export class SamplePart {
     by('abort').onclick = () => this.#abort?.abort();
     by('new-seed').onclick = () => {
       by('seed').value = Math.floor(Math.random() * 1e6);
-      this.#remember();
+      if (this.#model) this.sample();
     };
-    by('seed').onchange = () => this.#remember();
+    for (const id of Object.keys(KEYS)) by(id).onchange = () => this.#remember();
+    by('copy-link').onclick = () => this.#copyLink();
+    by('export-gif').onclick = () => this.#saveGif();
     by('play').onclick = () => this.#play(!this.#playing);
     by('step').onclick = () => {
       this.#play(false);
@@ -70,14 +88,14 @@ export class SamplePart {
 
   #chips(names) {
     const all = names.length <= 20 ? [...names, 'each of them'] : names;
-    const chosen = this.wanted ?? '7';
+    const chosen = this.wanted ?? (names.length <= 20 ? 'all' : '0');
     by('classes').replaceChildren(
       ...all.map((name, i) => {
         const chip = Object.assign(document.createElement('label'), { className: 'chip' });
         const value = i < names.length ? String(i) : 'all';
         const input = Object.assign(document.createElement('input'), { type: 'radio', name: 'class', value, checked: value === chosen });
         chip.append(input, Object.assign(document.createElement('span'), { textContent: name }));
-        input.onchange = () => this.#remember();
+        input.onchange = () => this.sample();
         return chip;
       }),
     );
@@ -87,7 +105,7 @@ export class SamplePart {
   #settings() {
     const chosen = document.querySelector('input[name=class]:checked').value;
     const classes = chosen === 'all' ? [...this.#model.about.classNames.keys()] : [Number(chosen)];
-    const number = (id) => Math.min(Number(by(id).max), Math.max(Number(by(id).min), Number(by(id).value) || 0));
+    const number = (id) => within(by(id), by(id).value);
     return { chosen, classes, seed: Math.floor(number('seed')), steps: Math.floor(number('steps')), stepSize: number('step-size') };
   }
 
@@ -95,7 +113,9 @@ export class SamplePart {
   #remember() {
     if (!this.#model) return;
     const { chosen, classes, seed, steps, stepSize } = this.#settings();
-    history.replaceState(null, '', `?${new URLSearchParams({ seed, class: chosen })}${location.hash}`);
+    const network = this.#shared.network();
+    const query = new URLSearchParams({ class: chosen, seed, steps, size: stepSize, ...(network && { network }) });
+    history.replaceState(null, '', `?${query}${location.hash}`);
     const { channels, side } = this.#model.about;
     const named = classes.length === 1 ? ` --class ${classes[0]}` : '';
     by('code').textContent = `# the command line
@@ -103,7 +123,7 @@ lapidary sample${named} --count ${classes.length} --seed ${seed} --steps ${steps
 
 // JavaScript
 import { load } from './lapidary/index.js';
-const model = await load('models/fashion-demo.safetensors');
+const model = await load('${network ?? 'models/fashion-demo.safetensors'}');
 const { images, energies } = await model.sample({ classes: [${classes}], seed: ${seed}, steps: ${steps}, stepSize: ${stepSize} });
 
 // Rust
@@ -114,33 +134,41 @@ let images = sampler.attack(&starts, &[${classes}]).await?;
 `;
   }
 
+  /** Draws; what is being drawn is given up for it. */
   async sample() {
     const { classes, seed, steps, stepSize } = this.#settings();
     const { channels, side, classNames } = this.#model.about;
     this.#remember();
-    this.#abort = new AbortController();
-    const { signal } = this.#abort;
-    by('sample').disabled = true;
+    this.#abort?.abort();
+    const mine = (this.#abort = new AbortController());
+    const current = () => mine === this.#abort;
     by('abort').disabled = false;
-    this.show({ classes, classNames: classes.map((i) => classNames[i]), channels, side, seed, steps, stepSize, frames: [] });
-    const { frames } = this.#run;
+    const run = { classes, classNames: classes.map((i) => classNames[i]), channels, side, seed, steps, stepSize, frames: [] };
+    this.show(run);
+    const { frames } = run;
+    const energy = classes.length > 1 ? 'mean energy' : 'energy';
     try {
       const onStep = ({ step, images, energies }) => {
+        if (!current()) return;
         frames.push({ images, energies });
         if (step === 0) this.#go(0);
         this.#bounds();
-        say(`Step ${step} of ${steps}: energy ${energies[0].toFixed(2)}`, { passing: true });
+        tell('draw-state', `Step ${step} of ${steps}: ${energy} ${mean(energies).toFixed(2)}`, { passing: true });
       };
+      // The clouds that it begins with are there at once.
+      const clouds = await this.#model.starts(seed, classes.length);
+      if (!current()) return;
+      if (!frames.length) this.#paint(clouds);
       this.#play(true);
-      const { energies } = await this.#model.sample({ classes, seed, steps, stepSize, onStep, signal });
-      say(`${this.#run.classNames.join(', ')}: energy from ${frames[0].energies[0].toFixed(2)} to ${energies[0].toFixed(2)} in ${steps} steps.`);
+      await this.#model.sample({ classes, seed, steps, stepSize, onStep, signal: mine.signal });
+      const [from, to] = [frames[0], frames.at(-1)].map(({ energies }) => mean(energies).toFixed(2));
+      tell('draw-state', `${classes.length > 1 ? `${classes.length} images` : run.classNames[0]}: ${energy} from ${from} to ${to} in ${steps} steps.`);
       if (still.matches) this.#go(frames.length - 1);
       document.documentElement.dataset.sampled = String(Number(document.documentElement.dataset.sampled ?? 0) + 1);
     } catch (error) {
-      say(explainError(error));
+      if (current()) tell('draw-state', explainError(error), { bad: error?.name !== 'AbortError' });
     } finally {
-      by('sample').disabled = false;
-      by('abort').disabled = true;
+      if (current()) by('abort').disabled = true;
       await this.#shared.strip().catch(() => undefined);
     }
   }
@@ -151,6 +179,7 @@ let images = sampler.attack(&starts, &[${classes}]).await?;
     this.#run = run;
     this.#position = 0;
     by('frames').classList.toggle('many', run.classes.length > 1);
+    by('energy-caption').textContent = `${run.classes.length > 1 ? `Mean of the ${run.classes.length} images’ energies` : 'Energy'} E(x, y) = \u2212f(x)[y] at each step`;
     this.#canvases = run.classNames.map((name) => {
       const canvas = document.createElement('canvas');
       canvas.setAttribute('role', 'img');
@@ -173,7 +202,7 @@ let images = sampler.attack(&starts, &[${classes}]).await?;
   #bounds() {
     const { frames } = this.#run;
     by('scrub').max = Math.max(frames.length - 1, 0);
-    for (const id of ['scrub', 'play', 'step', 'export-png', 'export-trajectory', 'use-sample']) by(id).disabled = frames.length === 0 || (id === 'use-sample' && !this.#model);
+    for (const id of ['scrub', 'play', 'step', 'copy-link', 'export-png', 'export-gif', 'export-trajectory', 'use-sample']) by(id).disabled = frames.length === 0 || (id === 'use-sample' && !this.#model);
     if (!still.matches || !this.#playing) this.#draw();
   }
 
@@ -185,13 +214,17 @@ let images = sampler.attack(&starts, &[${classes}]).await?;
   }
 
   #draw() {
-    const { frames, channels, side } = this.#run;
+    const { frames } = this.#run;
     const frame = frames[this.#position];
     if (!frame) return this.#chart.update([]);
+    this.#paint(frame.images);
+    return this.#chart.update(frames.map(({ energies }) => mean(energies)), this.#position);
+  }
+
+  #paint(images) {
+    const { channels, side } = this.#run;
     const size = channels * side * side;
-    this.#canvases.forEach((canvas, i) => paint(canvas, frame.images.subarray(i * size, (i + 1) * size), channels, side));
-    const mean = ({ energies }) => energies.reduce((sum, energy) => sum + energy, 0) / energies.length;
-    return this.#chart.update(frames.map(mean), this.#position);
+    this.#canvases.forEach((canvas, i) => paint(canvas, images.subarray(i * size, (i + 1) * size), channels, side));
   }
 
   #play(playing) {
@@ -207,12 +240,38 @@ let images = sampler.attack(&starts, &[${classes}]).await?;
     }, SHOWN);
   }
 
+  /** What files are called, and how images lie in them: in one picture, large. */
+  #sheet() {
+    const { classes, classNames, seed, channels, side } = this.#run;
+    const name = classes.length > 1 ? 'classes' : classNames[0].replace(/[^\p{L}\p{N}]+/gu, '-');
+    const layout = { channels, side, scale: Math.max(1, Math.round(SAVED / side)), smooth: by('smooth').checked, columns: classes.length > 5 ? 5 : classes.length };
+    return { name: `lapidary-${name}-seed${seed}`, layout };
+  }
+
   async #savePng() {
-    const { classes, seed, channels, side, frames } = this.#run;
-    const size = channels * side * side;
-    for (const [i, label] of classes.entries()) {
-      const image = frames[this.#position].images.subarray(i * size, (i + 1) * size);
-      save(await png(image, channels, side), `lapidary-${label}-seed${seed}-step${this.#position}.png`);
+    const { name, layout } = this.#sheet();
+    save(await toBlob(this.#run.frames[this.#position].images, layout), `${name}-step${this.#position}.png`);
+  }
+
+  #saveGif() {
+    const { name, layout } = this.#sheet();
+    // Half the size, as there are many of them.
+    const small = { ...layout, scale: Math.max(1, layout.scale / 2) };
+    save(gif(this.#run.frames.map(({ images }) => toCanvas(images, small)), SHOWN), `${name}.gif`);
+  }
+
+  async #copyLink() {
+    const { classes, seed, steps, stepSize } = this.#run;
+    const network = this.#shared.network();
+    const link = new URL(location.href);
+    link.search = new URLSearchParams({ class: classes.length > 1 ? 'all' : classes[0], seed, steps, size: stepSize, ...(network && { network }) });
+    link.hash = '';
+    try {
+      await navigator.clipboard.writeText(link.href);
+      tell('draw-state', 'The link is in the clipboard: it draws the same again.');
+    } catch {
+      // Without the right to write there, it is shown to be copied.
+      tell('draw-state', link.href);
     }
   }
 
