@@ -388,9 +388,12 @@ pub struct Quick {
     #[arg(long, visible_alias = "batch-size", default_value_t = 64,
         value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub batch: u32,
-    /// builtin:fashion, a folder of idx files or one of class folders [default: the run's own]
+    /// Images with labels in any form that can be trained on: their test part, or all where there is none [default: the run's own]
     #[arg(long, value_name = "IMAGES")]
     pub data: Option<String>,
+    /// Images of no class, which scores are to tell from those; more than once for more sets [default: the run's own]
+    #[arg(long, value_name = "IMAGES")]
+    pub ood: Vec<String>,
     /// Rows and columns of the images [default: the checkpoint's]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,

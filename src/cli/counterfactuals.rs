@@ -57,15 +57,10 @@ pub fn by_class(
         if let Some(eyes) = eyes {
             let real: Vec<usize> =
                 (0..test.len()).filter(|&i| test.labels().get(i) == Some(&class)).collect();
-            let set = |of: &[f32], places: &[usize]| ImageSet {
-                images: places
-                    .iter()
-                    .filter_map(|&i| of.get(i * words..(i + 1) * words))
-                    .flatten()
-                    .copied()
-                    .collect(),
-                channels: test.channels(),
-                side: test.side(),
+            let set = |of: &[f32], places: &[usize]| {
+                let chosen = places.iter().filter_map(|&i| of.get(i * words..(i + 1) * words));
+                let images = chosen.flatten().copied().collect();
+                ImageSet::squares(images, test.channels(), test.side())
             };
             if mine.len() > 1 && real.len() > 1 {
                 let see = |set: ImageSet| eyes.see(&set, |_| Ok(())).map(|seen| seen.gaussian);
@@ -84,13 +79,14 @@ pub fn by_class(
 pub fn run(session: &Session, args: &args::Counterfactuals) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
-    let test = evaluate::images(&loaded, args.data.as_deref())?;
+    let test = evaluate::images(session, &loaded, args.data.as_deref())?;
     if model.classes() < 2 {
         let reason = "a network of one class has no other to go to";
         return Err(Error::bad_file(&checkpoint.source, reason).into());
     }
     let gpu = session.gpu()?;
-    let eyes = args.extractor.as_deref().map(|file| Eyes::new(&gpu, file, 16, None)).transpose()?;
+    let eyes =
+        args.extractor.as_deref().map(|file| Eyes::new(&gpu, file, None, 16, None)).transpose()?;
     let mut progress = session.progress();
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
     let steps = args.steps.unwrap_or(config.sample.steps.max(1));

@@ -1,33 +1,43 @@
 //! `eval`: accuracy, accuracy under attack, AUROC.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Instant;
 
 use pollster::block_on;
+use serde_json::json;
 
 use super::args;
 use super::model::Loaded;
 use super::session::Session;
+use crate::Result;
 use crate::attack::Pgd;
-use crate::data::{Part, Prepared, Source};
+use crate::data::{Measured, Prepared, Source};
 use crate::eval::{self, measure};
 use crate::model::{BatchSize, DeviceWeights};
 use crate::train::{Event, Material, Metrics, Phase, Step};
-use crate::{Error, Result};
 
 /// Measures a checkpoint.
 pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?.fitting(args.fit);
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
-    let test = images(&loaded, args.data.as_deref())?;
+    let test = images(session, &loaded, args.data.as_deref())?;
     let gpu = session.gpu()?;
     let mut progress = session.progress();
 
     let began = Instant::now();
     let total = test.len() as u64;
     progress.event(&Event::Phase { phase: Phase::Evaluate, done: 0, total });
-    let others = config.data.open_ood(model.channels())?;
-    let others = others.batches("evaluation", config.seed, test.len())?.batch(0)?;
+    let named = if args.ood.is_empty() { vec![config.data.ood.clone()] } else { args.ood.clone() };
+    let open = |name: &String| {
+        let images = config.data.open(name, model.channels())?;
+        for line in images.damaged() {
+            progress.line(&format!("left out: {line}"));
+        }
+        images.measured(config.seed, test.len(), args.batch as usize)
+    };
+    let others = named.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let counts: Vec<usize> = others.iter().map(Measured::left).collect();
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
     let attack = Pgd::attack(args.norm.into(), args.eps as f32, args.steps);
     let step_size = args.step_size.map_or(attack.step_size, |size| size as f32);
@@ -38,12 +48,17 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
     };
     let sets = (test.images(), test.labels());
     let size = BatchSize { images: args.batch, side: *side };
-    let measured = block_on(measure(model, &weights, sets, &others.images, size, settings, done))?;
+    let measured = block_on(measure(model, &weights, sets, others, size, settings, done))?;
     progress.finish();
+    let told = named.iter().zip(&counts).zip(&measured.ood_aurocs);
+    let told =
+        told.map(|((name, images), auroc)| json!({ "of": name, "images": images, "auroc": auroc }));
+    let more = BTreeMap::from([("ood".to_owned(), json!(told.collect::<Vec<_>>()))]);
     let metrics = Metrics {
+        more,
         clean_accuracy: Some(measured.clean_accuracy),
         pgd_accuracy: Some(measured.pgd_accuracy),
-        ood_auroc: measured.ood_auroc,
+        ood_auroc: measured.ood_aurocs.first().copied().flatten(),
         seconds_evaluate: Some(began.elapsed().as_secs_f64()),
         seconds_total: Some(session.started.elapsed().as_secs_f64()),
         adapter: Some(gpu.adapter().to_string()),
@@ -61,8 +76,10 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
     )?;
     writeln!(text, "clean accuracy  {:5.1} %", 100.0 * measured.clean_accuracy)?;
     writeln!(text, "under attack    {:5.1} %  {attack}", 100.0 * measured.pgd_accuracy)?;
-    let auroc = measured.ood_auroc.map_or("none".into(), |auroc| format!("{auroc:.3}"));
-    writeln!(text, "AUROC           {auroc:>5}    against {}", config.data.ood)?;
+    for ((name, images), auroc) in named.iter().zip(&counts).zip(&measured.ood_aurocs) {
+        let auroc = auroc.map_or("none".into(), |auroc| format!("{auroc:.3}"));
+        writeln!(text, "AUROC           {auroc:>5}    against {images} of {name}")?;
+    }
     super::print(&text)
 }
 
@@ -77,8 +94,13 @@ pub struct Drawn {
 }
 
 /// All [`images`], or so many of them, [drawn](crate::eval::drawn) evenly by class.
-pub fn drawn(loaded: &Loaded, data: Option<&str>, count: Option<u32>) -> Result<Drawn> {
-    let all = images(loaded, data)?;
+pub fn drawn(
+    session: &Session,
+    loaded: &Loaded,
+    data: Option<&str>,
+    count: Option<u32>,
+) -> Result<Drawn> {
+    let all = images(session, loaded, data)?;
     let places = eval::drawn(all.labels(), count.map_or(all.len(), |count| count as usize));
     let images = places.iter().filter_map(|&at| all.image(at)).flatten().copied().collect();
     let labels = places.iter().filter_map(|&at| all.labels().get(at)).copied().collect();
@@ -94,19 +116,27 @@ pub fn drawing(count: usize, of: usize) -> String {
     format!("{count} of {of}, drawn evenly by class, the same each time")
 }
 
-/// The run's own, or the test part of what is named. Err where they are not for this network.
-pub fn images(loaded: &Loaded, data: Option<&str>) -> Result<Prepared> {
-    let Loaded { config, model, checkpoint, .. } = loaded;
-    let test = if data.is_none() && config.data.held_out > 0 {
-        std::sync::Arc::unwrap_or_clone(Material::load(config)?.test)
-    } else {
-        let named = data.unwrap_or(&config.data.train);
-        Source::parse(named)?.load(Part::Test, loaded.side)?.prepared(loaded.side)?
-    };
-    if test.channels() != model.channels() || test.classes() > model.classes() {
-        let given = format!("{} channels, {} classes", model.channels(), model.classes());
-        let wanted = format!("{} and at least {} of the images", test.channels(), test.classes());
-        return Err(Error::bad_file(&checkpoint.source, format!("{given}, {wanted} wanted")));
+/// The run's own, or the test part of what is named, or all of it where it is not divided; which it was is said. Err where they
+/// are not for this network.
+pub fn images(session: &Session, loaded: &Loaded, data: Option<&str>) -> Result<Prepared> {
+    let Loaded { config, model, side, .. } = loaded;
+    let mut progress = session.progress();
+    let named = data.unwrap_or(&config.data.train);
+    let source = Source::parse(named)?;
+    if data.is_none() && config.data.held_out > 0 && !source.is_divided()? {
+        let test = std::sync::Arc::unwrap_or_clone(Material::load(config)?.test);
+        progress.line(&format!("{} images of {named}: those held out in training", test.len()));
+        return Ok(test);
     }
-    Ok(test)
+    let size = [model.channels(), *side, model.classes()];
+    let found = source.evaluation(size, config.data.fit()?, config.data.max_bad)?;
+    let part = match found.part.as_str() {
+        "all" => "all of them, as they are not divided into train and test".to_owned(),
+        part => format!("its part {part}"),
+    };
+    progress.line(&format!("{} images of {named}: {part}", found.images.len()));
+    for note in &found.notes {
+        progress.line(&format!("note: {note}"));
+    }
+    Ok(found.images)
 }

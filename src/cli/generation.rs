@@ -8,12 +8,13 @@ use pollster::block_on;
 use serde_json::json;
 
 use super::args;
-use super::image_set::ImageSet;
+use super::image_set::{ImageSet, Sizes};
 use super::model::Loaded;
 use super::progress::Progress;
+use super::protocol::Protocol;
 use super::session::Session;
 use super::starts;
-use crate::data::{Checksum, Part};
+use crate::data::Checksum;
 use crate::eval::npz::{Array, Numbers, npz_names, read_npz, write_npz};
 use crate::eval::{
     Coverage, Extraction, Features, Gaussian, InceptionScore, Spread, coverage, inception_score,
@@ -30,6 +31,8 @@ const SPLITS: usize = 10;
 const NEIGHBOURS: usize = 3;
 /// Subsets of the kernel distance and their size.
 const SUBSETS: (usize, usize) = (100, 1000);
+/// Images below which a covariance of features has no full rank.
+const ENOUGH: usize = 2048;
 /// Of those subsets.
 const SEED: u64 = 0;
 
@@ -42,6 +45,8 @@ pub struct SeenSet {
     pub logits: Vec<f32>,
     /// Of the features.
     pub gaussian: Gaussian,
+    /// Of the images.
+    pub sizes: Sizes,
 }
 
 /// A feature extractor on a device, with the sets it has seen before in a folder.
@@ -52,21 +57,30 @@ pub struct Eyes {
     pub extractor: Extractor,
     /// Of its weights.
     checksum: Checksum,
+    /// How images become its input.
+    pub protocol: Protocol,
     batch: u32,
     cache: Option<PathBuf>,
 }
 
 impl Eyes {
     /// Reads the weights. Without a folder named, features are kept in the user's cache.
-    pub fn new(gpu: &Gpu, weights: &Path, batch: u32, cache: Option<&Path>) -> Result<Self> {
+    pub fn new(
+        gpu: &Gpu,
+        weights: &Path,
+        protocol: Option<Protocol>,
+        batch: u32,
+        cache: Option<&Path>,
+    ) -> Result<Self> {
         let checkpoint = Checkpoint::read(weights)?;
         let extractor = Extractor::from_checkpoint(&checkpoint)?;
-        let mut checksum = Checksum::new();
+        let protocol = Protocol::of(extractor, protocol)?;
+        let mut checksum = Checksum::new().feed(protocol.text().bytes());
         for (name, tensor) in checkpoint.weights.iter() {
             checksum = checksum.feed(name.bytes()).feed(bytes(&tensor.data));
         }
         let cache = cache.map(Path::to_owned).or_else(super::cache::folder);
-        Ok(Self { gpu: gpu.clone(), checkpoint, extractor, checksum, batch, cache })
+        Ok(Self { gpu: gpu.clone(), checkpoint, extractor, checksum, protocol, batch, cache })
     }
 
     /// Features of a set: from the cache where the same weights have seen the same images before. `progress` is told how
@@ -74,24 +88,36 @@ impl Eyes {
     pub fn see(
         &self,
         set: &ImageSet,
-        progress: impl FnMut(usize) -> Result<()>,
+        mut progress: impl FnMut(usize) -> Result<()>,
     ) -> Result<SeenSet> {
-        let size = [set.channels, set.side, set.len() as u32].map(u32::to_le_bytes);
-        let checksum = Checksum::from(self.checksum.value());
-        let checksum = checksum.feed(size.into_iter().flatten()).feed(bytes(&set.images)).value();
-        let file = self.cache.as_ref().map(|folder| folder.join(format!("{checksum:016x}.npz")));
+        let file = self.cache.as_ref().map(|folder| {
+            let checksum = set.checksum(Checksum::from(self.checksum.value()))?.value();
+            Ok::<_, Error>(folder.join(format!("{checksum:016x}.npz")))
+        });
+        let file = file.transpose()?;
         // A cache that cannot be read is made anew.
         let kept = file.as_deref().filter(|file| file.is_file());
         if let Some(seen) = kept.and_then(|file| self.read(file).ok()) {
             return Ok(seen);
         }
         let batch = self.batch.min(set.len() as u32).max(1);
-        let size = [batch, set.channels, set.side];
+        let size = [batch, 3, self.extractor.side()];
         let mut extraction = block_on(Extraction::new(&self.gpu, &self.checkpoint, size))?;
-        let seen = block_on(extraction.see(&set.images, progress))?;
-        let features = Features::new(seen.features, self.extractor.width() as usize)?;
+        let (mut features, mut logits, mut sizes) = (Vec::new(), Vec::new(), Sizes::default());
+        for first in (0..set.len()).step_by(batch as usize) {
+            let mut inputs = Vec::new();
+            for index in first..set.len().min(first + batch as usize) {
+                let (planes, size) = set.image(index)?;
+                inputs.extend(self.protocol.input(self.extractor, &planes, size)?);
+                sizes.add(size);
+            }
+            let seen = block_on(extraction.see(&inputs, |done| progress(first + done)))?;
+            features.extend(seen.features);
+            logits.extend(seen.logits);
+        }
+        let features = Features::new(features, self.extractor.width() as usize)?;
         let gaussian = Gaussian::of(&features)?;
-        let seen = SeenSet { features, logits: seen.logits, gaussian };
+        let seen = SeenSet { features, logits, gaussian, sizes };
         if let Some(file) = file {
             // So is one that cannot be written.
             let folder = file.parent().map(std::fs::create_dir_all);
@@ -101,17 +127,26 @@ impl Eyes {
     }
 
     fn read(&self, file: &Path) -> Result<SeenSet> {
-        let arrays = read_npz(file, &["features", "logits"])?;
+        let arrays = read_npz(file, &["features", "logits", "sizes"])?;
         let single = |name: &str| match arrays.get(name) {
             Some(Array { numbers: Numbers::F32(values), .. }) => Ok(values.clone()),
             _ => Err(Error::bad_file(file, format_args!("no array {name}"))),
         };
         let features = Features::new(single("features")?, self.extractor.width() as usize)?;
-        Ok(SeenSet { features, logits: single("logits")?, gaussian: statistics(file)? })
+        let sizes = match arrays.get("sizes") {
+            Some(Array { numbers: Numbers::I64(all), .. }) => Sizes::from_numbers(all),
+            _ => return Err(Error::bad_file(file, "no array sizes")),
+        };
+        Ok(SeenSet { features, logits: single("logits")?, gaussian: statistics(file)?, sizes })
     }
 }
 
 impl SeenSet {
+    /// How many images of which sizes, and where they are.
+    fn json(&self, name: &str) -> serde_json::Value {
+        json!({ "images": self.features.len(), "sizes": self.sizes.to_string(), "of": name })
+    }
+
     /// mu and sigma, as pytorch-fid writes and reads them, and what they are of.
     pub fn write(&self, file: &Path) -> Result<()> {
         let (rows, width) = (self.features.len(), self.features.width());
@@ -124,6 +159,10 @@ impl SeenSet {
             ("sigma", array(&[width, width], Numbers::F64(gaussian.covariance().to_vec()))),
             ("features", array(&[rows, width], Numbers::F32(features))),
             ("logits", array(&[rows, classes], Numbers::F32(self.logits.clone()))),
+            ("sizes", {
+                let numbers = self.sizes.numbers();
+                array(&[numbers.len() / 3, 3], Numbers::I64(numbers))
+            }),
         ]);
         write_npz(file, &arrays)
     }
@@ -185,7 +224,8 @@ impl Reference {
 
 impl Nearness {
     /// A flat object.
-    pub fn json(&self, extractor: Extractor) -> serde_json::Value {
+    pub fn json(&self, eyes: &Eyes) -> serde_json::Value {
+        let Eyes { extractor, protocol, .. } = eyes;
         json!({
             "extractor": extractor.to_string(),
             "distance_name": extractor.distance_name(),
@@ -196,7 +236,9 @@ impl Nearness {
             "inception_score_std": self.score.std,
             "precision": self.coverage.as_ref().map(|coverage| coverage.precision),
             "recall": self.coverage.as_ref().map(|coverage| coverage.recall),
-            "protocol": extractor.protocol(),
+            "protocol": protocol.name(),
+            "protocol_text": protocol.text(),
+            "resize": protocol.resize(),
         })
     }
 }
@@ -215,33 +257,50 @@ fn watched(eyes: &Eyes, set: &ImageSet, what: &str, progress: &mut Progress) -> 
 }
 
 /// What `--reference` names.
-fn reference(eyes: &Eyes, name: &str, side: u32, progress: &mut Progress) -> Result<Reference> {
+fn reference(
+    eyes: &Eyes,
+    name: &str,
+    side: Option<u32>,
+    progress: &mut Progress,
+) -> Result<Reference> {
     let path = Path::new(name);
     let is_archive = path.extension().is_some_and(|extension| extension == "npz");
     if is_archive && npz_names(path)?.iter().any(|name| name == "mu") {
         return statistics(path).map(Reference::Statistics);
     }
-    let set = ImageSet::read(name, Part::Train, Some(side))?;
+    let set = ImageSet::read(name, side)?;
     watched(eyes, &set, "real images", progress).map(|seen| Reference::Images(Box::new(seen)))
 }
 
 /// `eval generation`
 pub fn run(session: &Session, args: &args::Generation) -> anyhow::Result<()> {
-    let set = ImageSet::read(&args.samples, Part::Train, args.side)?;
+    let set = ImageSet::read(&args.samples, args.side)?;
     let measuring = &args.measuring;
     let gpu = session.gpu()?;
     let eyes = Eyes::new(
         &gpu,
         &measuring.extractor,
+        measuring.protocol,
         measuring.extractor_batch,
         measuring.cache.as_deref(),
     )?;
     let mut progress = session.progress();
-    let real = reference(&eyes, &measuring.reference, set.side, &mut progress)?;
+    let real = reference(&eyes, &measuring.reference, set.side()?, &mut progress)?;
     let seen = watched(&eyes, &set, "samples", &mut progress)?;
     let near = real.nearness(&seen)?;
+    let notes = few(&eyes, &real, &seen);
     if args.json {
-        return super::print(&format!("{}\n", near.json(eyes.extractor)));
+        let mut told = near.json(&eyes);
+        if let Some(fields) = told.as_object_mut() {
+            fields.insert("samples".into(), seen.json(&args.samples));
+            let real = match &real {
+                Reference::Images(seen) => seen.json(&measuring.reference),
+                Reference::Statistics(_) => json!({ "of": measuring.reference }),
+            };
+            fields.insert("reference".into(), real);
+            fields.insert("notes".into(), json!(notes));
+        }
+        return super::print(&format!("{told}\n"));
     }
     let mut text = String::new();
     writeln!(text, "{:<16} {:>9.4}", eyes.extractor.distance_name(), near.distance)?;
@@ -254,21 +313,42 @@ pub fn run(session: &Session, args: &args::Generation) -> anyhow::Result<()> {
         writeln!(text, "precision        {precision:>9.4}\nrecall           {recall:>9.4}")?;
     }
     let count = match &real {
-        Reference::Images(seen) => format!("{} images of", seen.features.len()),
+        Reference::Images(seen) => format!("{} images ({}) of", seen.features.len(), seen.sizes),
         Reference::Statistics(_) => "mu and sigma of".into(),
     };
     writeln!(
         text,
-        "{}: {} samples of {} against {count} {}; {}; covariance over n - 1, symmetric square root in f64; kernel (a·b/D + 1)³, at most {} subsets of {}; {SPLITS} splits; {NEIGHBOURS} neighbours",
+        "{}, {}: {} samples ({}) of {} against {count} {}; {}; covariance over n - 1, symmetric square root in f64; kernel (a·b/D + 1)³, at most {} subsets of {}; {SPLITS} splits; {NEIGHBOURS} neighbours",
         eyes.extractor,
+        eyes.protocol.name(),
         seen.features.len(),
+        seen.sizes,
         args.samples,
         measuring.reference,
-        eyes.extractor.protocol(),
+        eyes.protocol.text(),
         SUBSETS.0,
         SUBSETS.1,
     )?;
+    for note in notes {
+        writeln!(text, "note: {note}")?;
+    }
     super::print(&text)
+}
+
+/// What to know of a distance of few images.
+fn few(eyes: &Eyes, real: &Reference, seen: &SeenSet) -> Vec<String> {
+    let real = match real {
+        Reference::Images(real) => real.features.len(),
+        Reference::Statistics(_) => usize::MAX,
+    };
+    let count = real.min(seen.features.len());
+    if count >= ENOUGH {
+        return Vec::new();
+    }
+    let name = eyes.extractor.distance_name();
+    vec![format!(
+        "{name} of {count} images: below {ENOUGH} it is mostly the number of images that it tells, and is to be compared with distances of as many images alone"
+    )]
 }
 
 /// `eval sweep`
@@ -280,11 +360,12 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
     let eyes = Eyes::new(
         &gpu,
         &measuring.extractor,
+        measuring.protocol,
         measuring.extractor_batch,
         measuring.cache.as_deref(),
     )?;
     let mut progress = session.progress();
-    let real = reference(&eyes, &measuring.reference, *side, &mut progress)?;
+    let real = reference(&eyes, &measuring.reference, Some(*side), &mut progress)?;
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
     let (count, data) = (args.count as usize, &config.data);
     let from = starts::images(&args.start, args.seed, count, data, model.channels())?;
@@ -305,7 +386,7 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
         let sets = (&from[..], &labels[..]);
         let made =
             block_on(sample(model, &weights, sets, size, (steps, step_size as f32), 0, done))?;
-        let set = ImageSet { images: made.images, channels: model.channels(), side: *side };
+        let set = ImageSet::squares(made.images, model.channels(), *side);
         let seen = watched(&eyes, &set, "samples", &mut progress)?;
         let near = real.nearness(&seen)?;
         let kernel = near.kernel.map_or("-".into(), |kernel| format!("{:.5}", kernel.mean));
@@ -321,7 +402,7 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
             "best: {steps} steps, {name} {distance:.4} of {} samples against {}; {}",
             args.count,
             measuring.reference,
-            eyes.extractor.protocol()
+            eyes.protocol.text()
         )?;
     }
     super::print(&text)
@@ -329,16 +410,18 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
 
 /// `eval features`
 pub fn features(session: &Session, args: &args::FeaturesOf) -> anyhow::Result<()> {
-    let set = ImageSet::read(&args.images, Part::Train, args.side)?;
+    let set = ImageSet::read(&args.images, args.side)?;
     let gpu = session.gpu()?;
-    let mut eyes = Eyes::new(&gpu, &args.extractor, args.extractor_batch, None)?;
+    let mut eyes = Eyes::new(&gpu, &args.extractor, args.protocol, args.extractor_batch, None)?;
     eyes.cache = None;
     let seen = watched(&eyes, &set, "images", &mut session.progress())?;
     seen.write(&args.out)?;
     super::print(&format!(
-        "{} features of {} images: {}\n",
+        "{} features of {} images ({}; {}): {}\n",
         seen.features.width(),
         seen.features.len(),
+        seen.sizes,
+        eyes.protocol.resize(),
         args.out.display()
     ))
 }

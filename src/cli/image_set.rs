@@ -1,158 +1,139 @@
-//! Sets of images that evaluation compares: data sets, folders of pictures, archives.
+//! Sets of images that evaluation compares: data sets, folders of pictures, archives. Pictures are read one after the other,
+//! each of its own size, so that there may be more of them than memory holds.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 
-use image::{ImageReader, Limits};
-
-use crate::data::{Dataset, Part, Source};
-use crate::eval::npz::{Array, Numbers, read_npz};
+use crate::data::{Checksum, Part, Pictures, Source, Viewed};
 use crate::{Error, Result};
 
-/// What photographs of a class folder are brought to if nothing is asked for.
-const PHOTOGRAPH_SIDE: u32 = 32;
-
-/// Images in \[0, 1\], NCHW.
+/// Images.
 #[derive(Clone, Debug)]
-pub struct ImageSet {
-    /// All of them.
-    pub images: Vec<f32>,
-    /// 1 or 3.
-    pub channels: u32,
-    /// Rows and columns.
-    pub side: u32,
+pub enum ImageSet {
+    /// In memory, all of one size.
+    Memory {
+        /// In \[0, 1\], NCHW.
+        images: Vec<f32>,
+        /// 1 or 3.
+        channels: u32,
+        /// Rows and columns.
+        size: [u32; 2],
+    },
+    /// In files.
+    Pictures(Pictures),
 }
 
 impl ImageSet {
-    /// `builtin:fashion`, a folder of idx files (of the part given, brought to `side` where that is given), of PNG files, of class
-    /// folders (at 32 pixels if `side` is not given), an `.npz` of bytes \[N, H, W, C\] or a `.tar` of PNG files.
-    pub fn read(name: &str, part: Part, side: Option<u32>) -> Result<Self> {
-        let path = Path::new(name);
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        match extension {
-            Some("npz") => return Self::from_npz(path),
-            Some("tar") => return Self::from_tar(path),
-            _ => {}
-        }
-        let files = pngs(path);
-        let data = match files.first() {
-            Some(first) => read_pngs(&files, channels_of(first)?)?,
-            None => Source::parse(name)?.load(part, side.unwrap_or(PHOTOGRAPH_SIDE))?,
-        };
-        let side = side.unwrap_or(data.height().max(data.width()));
-        Self::prepared(&data, side)
+    /// Squares in memory.
+    pub fn squares(images: Vec<f32>, channels: u32, side: u32) -> Self {
+        Self::Memory { images, channels, size: [side; 2] }
     }
 
-    fn prepared(data: &Dataset, side: u32) -> Result<Self> {
-        let prepared = data.prepared(side)?;
-        let channels = prepared.channels();
-        Ok(Self { images: prepared.images().to_vec(), channels, side })
+    /// Whatever can be trained on: of a divided source the training part, of a folder of pictures all that lie in it, however
+    /// deep. Arrays and idx files are brought to `side`, if that is given.
+    pub fn read(name: &str, side: Option<u32>) -> Result<Self> {
+        let data = match Source::parse(name)?.viewed()? {
+            Viewed::Pictures(pictures) => return Ok(Self::Pictures(pictures)),
+            Viewed::Images(data) => data,
+        };
+        let channels = data.channels();
+        if ![1, 3].contains(&channels) {
+            let reason = format!("images of {channels} channels, 1 or 3 wanted");
+            return Err(Error::bad_file(name, reason));
+        }
+        Ok(match side {
+            Some(side) => Self::squares(data.prepared(side)?.images().to_vec(), channels, side),
+            None => {
+                let size = [data.height(), data.width()];
+                Self::Memory { images: data.to_unit(), channels, size }
+            }
+        })
+    }
+
+    /// The training images of a data set, at a side.
+    pub fn of_training(name: &str, side: u32) -> Result<Self> {
+        let real = Source::parse(name)?.load(Part::Train, side)?.prepared(side)?;
+        Ok(Self::squares(real.images().to_vec(), real.channels(), side))
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.images.len() / (self.channels * self.side * self.side) as usize
+        match self {
+            Self::Memory { images, channels, size: [height, width] } => {
+                images.len() / (*channels as usize * *height as usize * *width as usize).max(1)
+            }
+            Self::Pictures(pictures) => pictures.len(),
+        }
     }
 
-    fn from_npz(path: &Path) -> Result<Self> {
-        let arrays = read_npz(path, &["arr_0", "images"])?;
-        let found = arrays.get("arr_0").or_else(|| arrays.get("images"));
-        let bad = |reason: &str| Error::bad_file(path, reason);
-        let Some(Array { shape, numbers: Numbers::U8(bytes) }) = found else {
-            return Err(bad("no array arr_0 or images of bytes in it"));
+    /// Rows and columns where all images, or the first picture, are square.
+    pub fn side(&self) -> Result<Option<u32>> {
+        let [height, width] = match self {
+            Self::Memory { size, .. } => *size,
+            Self::Pictures(pictures) => pictures.view(0)?.1,
         };
-        let &[_, height, width, channels @ (1 | 3)] = shape.as_slice() else {
-            return Err(bad("bytes of shape [N, H, W, 1 or 3] wanted"));
-        };
-        if height != width || height == 0 {
-            return Err(bad("square images wanted"));
-        }
-        let plane = height * width;
-        let image = |image: &[u8]| -> Vec<f32> {
-            let value = |i: usize| image.get(i % plane * channels + i / plane).copied();
-            (0..image.len()).filter_map(value).map(|byte| f32::from(byte) / 255.0).collect()
-        };
-        let images = bytes.chunks_exact(plane * channels).flat_map(image).collect();
-        Ok(Self { images, channels: channels as u32, side: height as u32 })
+        Ok((height == width).then_some(height))
     }
 
-    fn from_tar(path: &Path) -> Result<Self> {
-        let failed = |error: &dyn std::fmt::Display| Error::bad_file(path, error);
-        let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
-        let mut archive = tar::Archive::new(std::io::BufReader::new(file));
-        let mut set: Option<Self> = None;
-        for entry in archive.entries().map_err(|error| failed(&error))? {
-            let entry = entry.map_err(|error| failed(&error))?;
-            let name = entry.path().map_err(|error| failed(&error))?.into_owned();
-            if name.extension().is_none_or(|extension| extension != "png") {
-                continue;
+    /// One image in planes, with its rows and columns.
+    pub fn image(&self, index: usize) -> Result<(Vec<f32>, [u32; 2])> {
+        match self {
+            Self::Memory { images, channels, size: [height, width] } => {
+                let words = *channels as usize * *height as usize * *width as usize;
+                let image = images.get(index * words..(index + 1) * words).unwrap_or_default();
+                Ok((image.to_vec(), [*height, *width]))
             }
-            let mut bytes = Vec::new();
-            entry.take(1 << 26).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
-            let image = image::load_from_memory_with_format(&bytes, image::ImageFormat::Png)
-                .map_err(|error| failed(&format_args!("{}: {error}", name.display())))?;
-            let (side, height) = (image.width(), image.height());
-            let channels = if image.color().channel_count() < 3 { 1 } else { 3 };
-            let set = set.get_or_insert(Self { images: Vec::new(), channels, side });
-            if (set.side, set.side, set.channels) != (side, height, channels) {
-                let reason = format_args!("{} is of another size than the first", name.display());
-                return Err(failed(&reason));
+            Self::Pictures(pictures) => pictures.view(index as u32),
+        }
+    }
+
+    /// Takes all that is seen into a sum.
+    pub fn checksum(&self, sum: Checksum) -> Result<Checksum> {
+        match self {
+            Self::Memory { images, channels, size: [height, width] } => {
+                let size = [*channels, *height, *width].into_iter().flat_map(u32::to_le_bytes);
+                Ok(sum.feed(size).feed(images.iter().flat_map(|value| value.to_le_bytes())))
             }
-            let pixels = if channels == 1 {
-                image.into_luma8().into_raw()
-            } else {
-                image.into_rgb8().into_raw()
-            };
-            for channel in 0..channels as usize {
-                let plane = pixels.iter().skip(channel).step_by(channels as usize);
-                set.images.extend(plane.map(|&byte| f32::from(byte) / 255.0));
+            Self::Pictures(pictures) => {
+                (0..pictures.len() as u32).try_fold(sum, |sum, i| Ok(sum.feed(pictures.bytes(i)?)))
             }
         }
-        set.ok_or_else(|| failed(&"no PNG file in it"))
     }
 }
 
-/// 1 for grey pictures, 3 for coloured ones.
-fn channels_of(file: &PathBuf) -> Result<u32> {
-    let image = image::open(file).map_err(|error| Error::bad_file(file, error))?;
-    Ok(if image.color().channel_count() < 3 { 1 } else { 3 })
-}
+/// How many images of each size have been seen, for people who wonder.
+#[derive(Clone, Debug, Default)]
+pub struct Sizes(BTreeMap<[u32; 2], usize>);
 
-/// A folder's PNG files by name; none where it is no folder.
-fn pngs(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_png = |path: &PathBuf| {
-        path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"))
-    };
-    let mut found: Vec<_> = entries.map(|entry| entry.path()).filter(is_png).collect();
-    found.sort();
-    found
-}
-
-/// PNG files, all of one size, as grey or as red, green and blue.
-fn read_pngs(files: &[PathBuf], channels: u32) -> Result<Dataset> {
-    let (mut pixels, mut size) = (Vec::new(), None);
-    for file in files {
-        let failed = |error: &dyn std::fmt::Display| Error::bad_file(file, error);
-        let mut reader = ImageReader::open(file).map_err(|error| failed(&error))?;
-        let mut limits = Limits::default();
-        (limits.max_image_width, limits.max_image_height) = (Some(4096), Some(4096));
-        reader.limits(limits);
-        let image = reader.decode().map_err(|error| failed(&error))?;
-        let (width, height) = (image.width(), image.height());
-        if *size.get_or_insert((width, height)) != (width, height) {
-            return Err(failed(&format_args!("{width}×{height}, another size than the first")));
-        }
-        match channels {
-            1 => pixels.extend(image.into_luma8().into_raw()),
-            _ => {
-                let rgb = image.into_rgb8();
-                for channel in 0..channels as usize {
-                    pixels.extend(rgb.pixels().filter_map(|pixel| pixel.0.get(channel)));
-                }
-            }
-        }
+impl Sizes {
+    /// One more.
+    pub fn add(&mut self, size: [u32; 2]) {
+        *self.0.entry(size).or_default() += 1;
     }
-    let (width, height) = size.unwrap_or_default();
-    Dataset::new(channels, height, width, 1, pixels, vec![0; files.len()])
+
+    /// Rows, columns and how many, for a file.
+    pub fn numbers(&self) -> Vec<i64> {
+        let of = |(&[height, width], &count): (&[u32; 2], &usize)| {
+            [height.into(), width.into(), count as i64]
+        };
+        self.0.iter().flat_map(of).collect()
+    }
+
+    /// From such numbers.
+    pub fn from_numbers(numbers: &[i64]) -> Self {
+        let of =
+            |&[height, width, count]: &[i64; 3]| ([height as u32, width as u32], count as usize);
+        Self(numbers.as_chunks().0.iter().map(of).collect())
+    }
+}
+
+impl std::fmt::Display for Sizes {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut sizes: Vec<_> = self.0.iter().collect();
+        sizes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let shown = |([height, width], _): &(&[u32; 2], &usize)| format!("{width}×{height}");
+        let shown: Vec<String> = sizes.iter().take(3).map(shown).collect();
+        let more = sizes.len().saturating_sub(3);
+        let more = if more > 0 { format!(" and {more} other sizes") } else { String::new() };
+        write!(out, "{}{more}", shown.join(", "))
+    }
 }

@@ -28,6 +28,7 @@ pub mod pictures;
 mod plan;
 mod plot;
 mod progress;
+mod protocol;
 pub mod report;
 mod report_all;
 mod runs;

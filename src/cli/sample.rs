@@ -27,6 +27,13 @@ const MOST_IN_GRID: u32 = 100_000;
 
 /// Draws samples from a checkpoint.
 pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
+    if !SampleFiles::is_known(&args.out) {
+        let words = format!(
+            "--out {}: NAME.png, NAME.npz, NAME.tar or a folder is wanted",
+            args.out.display()
+        );
+        return Err(Failure::Usage(words).into());
+    }
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
     let names = loaded.class_names();

@@ -16,9 +16,35 @@ pub enum SampleFiles {
     /// 00000000.png, ...
     Folder(PathBuf),
     /// 00000000.png with 00000000.cls, the class's number, as WebDataset has it.
-    Tar(PathBuf, tar::Builder<BufWriter<File>>),
+    Tar(tar::Builder<BufWriter<File>>, Unfinished),
     /// arr_0, bytes [N, H, W, C], and arr_1, the classes: what the evaluation scripts of diffusion models read.
-    Npz(PathBuf, Box<ZipWriter<File>>, Vec<i64>),
+    Npz(Box<ZipWriter<File>>, Vec<i64>, Unfinished),
+}
+
+/// A file that has another name until it is whole, and is removed if it never is. It comes last where it lies beside the open
+/// file, which is closed before.
+pub struct Unfinished {
+    out: PathBuf,
+    hidden: PathBuf,
+}
+
+impl Unfinished {
+    fn new(out: &Path) -> Self {
+        let name = out.file_name().unwrap_or_default().to_string_lossy();
+        Self { out: out.into(), hidden: out.with_file_name(format!(".{name}.part")) }
+    }
+
+    /// Gives it its name.
+    fn finish(self) -> Result<()> {
+        std::fs::rename(&self.hidden, &self.out).map_err(|error| Error::bad_file(&self.out, error))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Where it has its name there is nothing to remove.
+        drop(std::fs::remove_file(&self.hidden));
+    }
 }
 
 /// What the samples are like.
@@ -36,6 +62,15 @@ impl SampleFiles {
         out.extension().is_none_or(|extension| extension != "png")
     }
 
+    /// Whether the name's end says what is to be written. What ends as another kind of file does (some letters) is no folder,
+    /// unless it is there as one.
+    pub fn is_known(out: &Path) -> bool {
+        let extension = out.extension().and_then(|extension| extension.to_str());
+        let is_kind = |end: &str| end.len() <= 5 && end.chars().all(|c| c.is_ascii_alphabetic());
+        let is_known = |end: &str| ["png", "tar", "npz"].contains(&end) || !is_kind(end);
+        out.is_dir() || extension.is_none_or(is_known)
+    }
+
     /// For `count` samples. A file is written under another name until it is whole.
     pub fn create(out: &Path, count: usize, size: Size) -> Result<Self> {
         let failed = |error: &dyn std::fmt::Display| Error::bad_file(out, error);
@@ -47,18 +82,20 @@ impl SampleFiles {
         }
         match out.extension().and_then(|extension| extension.to_str()) {
             Some("tar") => {
-                let file = File::create(part(out)).map_err(|error| failed(&error))?;
-                Ok(Self::Tar(out.into(), tar::Builder::new(BufWriter::new(file))))
+                let unfinished = Unfinished::new(out);
+                let file = File::create(&unfinished.hidden).map_err(|error| failed(&error))?;
+                Ok(Self::Tar(tar::Builder::new(BufWriter::new(file)), unfinished))
             }
             Some("npz") => {
-                let file = File::create(part(out)).map_err(|error| failed(&error))?;
+                let unfinished = Unfinished::new(out);
+                let file = File::create(&unfinished.hidden).map_err(|error| failed(&error))?;
                 let mut archive = Box::new(ZipWriter::new(file));
                 let (side, channels) = (size.side as usize, size.channels as usize);
                 archive.start_file("arr_0.npy", npz::stored()).map_err(|error| failed(&error))?;
                 archive
                     .write_all(&npz::header("|u1", &[count, side, side, channels]))
                     .map_err(|error| failed(&error))?;
-                Ok(Self::Npz(out.into(), archive, Vec::new()))
+                Ok(Self::Npz(archive, Vec::new(), unfinished))
             }
             _ => {
                 std::fs::create_dir_all(out).map_err(|error| failed(&error))?;
@@ -82,10 +119,12 @@ impl SampleFiles {
             match self {
                 Self::Folder(folder) => {
                     let path = folder.join(format!("{at:08}.png"));
-                    std::fs::write(&path, png(&pixels, size)?)
+                    let unfinished = Unfinished::new(&path);
+                    std::fs::write(&unfinished.hidden, png(&pixels, size)?)
                         .map_err(|error| failed(&path, &error))?;
+                    unfinished.finish()?;
                 }
-                Self::Tar(path, archive) => {
+                Self::Tar(archive, Unfinished { out: path, .. }) => {
                     for (kind, bytes) in
                         [("png", png(&pixels, size)?), ("cls", label.to_string().into_bytes())]
                     {
@@ -97,7 +136,7 @@ impl SampleFiles {
                             .map_err(|error| failed(path, &error))?;
                     }
                 }
-                Self::Npz(path, archive, classes) => {
+                Self::Npz(archive, classes, Unfinished { out: path, .. }) => {
                     archive.write_all(&pixels).map_err(|error| failed(path, &error))?;
                     classes.push(label.into());
                 }
@@ -108,31 +147,25 @@ impl SampleFiles {
 
     /// Ends the file and gives it its name.
     pub fn finish(self) -> Result<()> {
-        let out = match self {
-            Self::Folder(_) => return Ok(()),
-            Self::Tar(path, archive) => {
+        match self {
+            Self::Folder(_) => Ok(()),
+            Self::Tar(archive, unfinished) => {
                 let ended = archive.into_inner().and_then(|mut file| file.flush());
-                ended.map_err(|error| Error::bad_file(&path, error))?;
-                path
+                ended.map_err(|error| Error::bad_file(&unfinished.out, error))?;
+                unfinished.finish()
             }
-            Self::Npz(path, mut archive, classes) => {
-                let failed = |error: &dyn std::fmt::Display| Error::bad_file(&path, error);
+            Self::Npz(mut archive, classes, unfinished) => {
+                let failed =
+                    |error: &dyn std::fmt::Display| Error::bad_file(&unfinished.out, error);
                 archive.start_file("arr_1.npy", npz::stored()).map_err(|error| failed(&error))?;
                 let mut bytes = npz::header("<i8", &[classes.len()]);
                 bytes.extend(classes.iter().flat_map(|class| class.to_le_bytes()));
                 archive.write_all(&bytes).map_err(|error| failed(&error))?;
                 archive.finish().map_err(|error| failed(&error))?;
-                path
+                unfinished.finish()
             }
-        };
-        std::fs::rename(part(&out), &out).map_err(|error| Error::bad_file(&out, error))
+        }
     }
-}
-
-/// The name while it is written.
-fn part(out: &Path) -> PathBuf {
-    let name = out.file_name().unwrap_or_default().to_string_lossy();
-    out.with_file_name(format!(".{name}.part"))
 }
 
 /// Bytes pixel by pixel.

@@ -1,146 +1,379 @@
-//! Images in NumPy's files: bytes of shape \[N, H, W\], \[N, H, W, C\] or \[N, C, H, W\] with C of 1 or 3, and whole numbers
-//! as labels.
+//! Images in NumPy's files: \[N, H, W\], \[N, H, W, C\] or \[N, C, H, W\] with C of 1 or 3, of any type of number, and labels as
+//! whole numbers, texts or rows with a single 1.
 
 use std::path::{Path, PathBuf};
 
-use super::class_folders::undivided;
+use super::about::About;
+use super::class_folders::natural;
 use super::dataset::{Dataset, Part};
-use super::npy::{Array, Numbers, npz_names, read_npy, read_npz};
+use super::layout::Layout;
+use super::npy::{Array, Contents, Numbers, npz_names, read_contents, read_npy};
 use crate::{Error, Result};
 
-/// What archives call their arrays, in the order in which they are looked for: images, then labels.
-const TRAIN: [[&str; 2]; 6] = [
-    ["x_train", "y_train"],
-    ["train_images", "train_labels"],
-    ["images", "labels"],
-    ["data", "labels"],
-    ["x", "y"],
-    ["arr_0", "arr_1"],
-];
-const TEST: [[&str; 2]; 2] = [["x_test", "y_test"], ["test_images", "test_labels"]];
+/// What archives call images, and labels, in the order in which they are looked for; with the part's name before or behind.
+const IMAGES: [&str; 6] = ["x", "images", "data", "imgs", "image", "arr_0"];
+const LABELS: [&str; 7] = ["y", "labels", "label", "targets", "target", "classes", "arr_1"];
+/// The parts' names: what is learnt from, and what is judged by.
+const TRAIN: [&str; 2] = ["train", "training"];
+pub(super) const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
-/// The archives of a folder.
-fn archives(folder: &Path) -> [PathBuf; 2] {
-    ["train.npz", "test.npz"].map(|name| folder.join(name))
+/// The archives of a folder that are named after a part of the data.
+fn archive(folder: &Path, names: &[&str]) -> Option<PathBuf> {
+    let paths = names.iter().map(|name| folder.join(format!("{name}.npz")));
+    paths.into_iter().find(|path| path.is_file())
 }
 
 pub(super) fn has_archives(folder: &Path) -> bool {
-    archives(folder).iter().any(|path| path.is_file())
+    archive(folder, &[&TRAIN[..], &TEST].concat()).is_some()
 }
 
-/// Reads `train.npz` or `test.npz` of a folder; a `.npz` with both parts, or with one, which is then for training; or a `.npy`
-/// of images, whose labels are in the file with `labels` in its name in place of `images`, if there is one. `classes` is the
-/// highest training label plus one.
+/// Reads `train.npz` or `test.npz` (or `val.npz`, ...) of a folder; a `.npz` with both parts, or with one; or a `.npy` of images,
+/// whose labels are in the file with `labels` in its name in place of `images`, or `y` in place of `x`, if there is one. `None`
+/// where there is no test part. `classes` is the highest training label plus one.
 ///
 /// # Errors
 /// `BadFile` where an array is missing or of another type or shape, and for a test label that training does not know.
-pub(super) fn from_arrays(path: &Path, part: Part) -> Result<Dataset> {
+pub(super) fn from_arrays(
+    path: &Path,
+    part: Part,
+    layout: Layout,
+) -> Result<Option<(Dataset, String)>> {
     if path.is_dir() {
-        let [train, test] = archives(path);
-        let known = || found(&train, &TRAIN);
-        return match part {
-            Part::Train => known()?.dataset(&train, None),
-            Part::Test => {
-                let classes = known().ok().map(|train| train.classes());
-                found(&test, &TRAIN)?.dataset(&test, classes)
+        let [train, test] = [&TRAIN[..], &TEST].map(|names| archive(path, names));
+        let one = |path: &Path| found(path, None);
+        return match (part, train, test) {
+            (Part::Train, Some(train), _) => {
+                one(&train)?.dataset(&train, layout, None).map(|data| Some((data, "train".into())))
             }
+            (Part::Test, train, Some(test)) => {
+                let known = train.map(|train| one(&train)).transpose()?;
+                let name = test.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                let data = one(&test)?.dataset(&test, layout, known.as_ref())?;
+                Ok(Some((data, name)))
+            }
+            (Part::Train, None, Some(test)) => Err(Error::bad_file(
+                test,
+                "it is there to test with, and no train.npz is beside it",
+            )),
+            _ => Ok(None),
         };
     }
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy")) {
-        if part == Part::Test {
-            return Err(undivided(path));
-        }
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let labels = path.with_file_name(name.replace("images", "labels"));
-        let labels =
-            if labels != path && labels.is_file() { Some(read_npy(&labels)?) } else { None };
-        let labels = labels.map(|array| numbers(path, &array)).transpose()?;
-        return Found { images: read_npy(path)?, labels }.dataset(path, None);
+        return match part {
+            Part::Test => Ok(None),
+            Part::Train => {
+                single(path)?.dataset(path, layout, None).map(|data| Some((data, "all".into())))
+            }
+        };
     }
-    let train = || found(path, &TRAIN);
-    match part {
-        Part::Train => train()?.dataset(path, None),
-        Part::Test if pair(&npz_names(path)?, &TEST).is_some() => {
-            let classes = train()?.classes();
-            found(path, &TEST)?.dataset(path, Some(classes))
+    let names = npz_names(path)?;
+    let [train, test] = [&TRAIN[..], &TEST].map(|parts| pick(&names, parts));
+    match (part, test) {
+        (Part::Train, _) => {
+            let name = if train.is_some() { "train" } else { "all" };
+            let found = found(path, train)?.dataset(path, layout, None)?;
+            Ok(Some((found, name.into())))
         }
-        Part::Test => Err(undivided(path)),
+        (Part::Test, None) => Ok(None),
+        (Part::Test, Some(test)) => {
+            let name = test.part.clone();
+            let plain = pick(&names, &[""]);
+            let known = match train.or(plain) {
+                Some(train) => Some(found(path, Some(train))?),
+                None => None,
+            };
+            let data = found(path, Some(test))?.dataset(path, layout, known.as_ref())?;
+            Ok(Some((data, name)))
+        }
     }
 }
 
-/// The first pair of `names` whose images are there.
-fn pair(there: &[String], names: &[[&'static str; 2]]) -> Option<[&'static str; 2]> {
-    names.iter().copied().find(|[images, _]| there.iter().any(|name| name == images))
+/// Names of arrays that belong together.
+#[derive(Clone)]
+struct Pair {
+    part: String,
+    images: String,
+    labels: Option<String>,
+}
+
+/// The first of the parts whose images are there; a part without a name is for images alone.
+fn pick(there: &[String], parts: &[&str]) -> Option<Pair> {
+    let find = |word: &str, part: &str| {
+        let wanted = if part.is_empty() {
+            vec![word.to_owned()]
+        } else {
+            vec![format!("{word}_{part}"), format!("{part}_{word}"), format!("{word}{part}")]
+        };
+        let is = |name: &&String| wanted.iter().any(|wanted| name.eq_ignore_ascii_case(wanted));
+        there.iter().find(is).cloned()
+    };
+    parts.iter().find_map(|part| {
+        let images = IMAGES.iter().find_map(|word| find(word, part))?;
+        let labels = LABELS.iter().find_map(|word| find(word, part));
+        Some(Pair { part: (*part).to_owned(), images, labels })
+    })
 }
 
 struct Found {
     images: Array,
-    labels: Option<Vec<u32>>,
+    labels: Option<(Vec<u32>, Vec<String>)>,
+    /// All arrays that are there.
+    names: Vec<String>,
 }
 
-fn found(path: &Path, names: &[[&'static str; 2]]) -> Result<Found> {
-    let Some([images, labels]) = pair(&npz_names(path)?, names) else {
-        let wanted: Vec<_> = names.iter().map(|[images, _]| *images).collect();
-        let reason = format!("no array of images in it: one of {} wanted", wanted.join(", "));
+/// The arrays of a pair, or of the images that no part is named of.
+fn found(path: &Path, pair: Option<Pair>) -> Result<Found> {
+    let names = npz_names(path)?;
+    let others =
+        || pick(&names, &[""]).or_else(|| pick(&names, &TRAIN)).or_else(|| pick(&names, &TEST));
+    let Some(Pair { images, labels, .. }) = pair.or_else(others) else {
+        let reason = format!(
+            "arrays {} in it, and none of images: {} wanted, or with _train and _test behind",
+            listed(&names),
+            IMAGES.join(", ")
+        );
         return Err(Error::bad_file(path, reason));
     };
-    let mut arrays = read_npz(path, &[images, labels])?;
-    let labels = arrays.get(labels).map(|array| numbers(path, array)).transpose()?;
-    let gone = || Error::bad_file(path, format_args!("{images} was there and is not"));
-    Ok(Found { images: arrays.remove(images).ok_or_else(gone)?, labels })
+    let wanted: Vec<&str> =
+        [Some(images.as_str()), labels.as_deref()].into_iter().flatten().collect();
+    let mut arrays = read_contents(path, &wanted)?;
+    let taken = labels.and_then(|name| arrays.remove(&name));
+    let labels = taken.map(|labels| numbers(path, labels)).transpose()?;
+    match arrays.remove(&images) {
+        Some(Contents::Numbers(images)) => Ok(Found { images, labels, names }),
+        _ => Err(Error::bad_file(path, format_args!("{images} holds no numbers"))),
+    }
 }
 
-fn numbers(path: &Path, Array { shape, numbers }: &Array) -> Result<Vec<u32>> {
-    let labels: Option<Vec<u32>> = match numbers {
-        Numbers::U8(bytes) => Some(bytes.iter().map(|&byte| byte.into()).collect()),
-        Numbers::I64(all) => all.iter().map(|&label| u32::try_from(label).ok()).collect(),
-        Numbers::F32(_) | Numbers::F64(_) => None,
+/// A `.npy`, and that of its labels.
+fn single(path: &Path) -> Result<Found> {
+    let Contents::Numbers(images) = read_npy(path)? else {
+        return Err(Error::bad_file(path, "texts, images wanted"));
     };
-    let flat = matches!(shape.as_slice(), [_] | [_, 1]);
-    labels.filter(|_| flat).ok_or_else(|| {
-        let reason =
-            format!("labels {} of {shape:?}, |u1 or <i8 of [N], 0 or more, wanted", numbers.kind());
-        Error::bad_file(path, reason)
-    })
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let other = match name.split_at_checked(1) {
+        Some(("x" | "X", rest)) if !name.contains("images") => format!("y{rest}"),
+        _ => name.replace("images", "labels"),
+    };
+    let beside = path.with_file_name(&other);
+    let there = beside != path && beside.is_file();
+    let read = || numbers(&beside, read_npy(&beside)?);
+    let labels = if there { Some(read()?) } else { None };
+    Ok(Found { images, labels, names: vec![name.into_owned()] })
+}
+
+/// Labels, and what the classes are called where labels are texts.
+fn numbers(path: &Path, contents: Contents) -> Result<(Vec<u32>, Vec<String>)> {
+    let wrong = |given: String| {
+        let wanted = "whole numbers from 0 on, texts, or rows with a single 1 wanted";
+        Error::bad_file(path, format_args!("labels {given}, {wanted}"))
+    };
+    let Array { shape, numbers } = match contents {
+        Contents::Texts(shape, texts) => {
+            if !matches!(shape.as_slice(), [_] | [_, 1]) {
+                return Err(wrong(format!("as texts of {shape:?}")));
+            }
+            let mut names = texts.clone();
+            names.sort_by(|a, b| natural(a, b));
+            names.dedup();
+            let label = |text: &String| names.binary_search_by(|name| natural(name, text)).ok();
+            let labels = texts.iter().filter_map(label).map(|label| label as u32).collect();
+            return Ok((labels, names));
+        }
+        Contents::Numbers(array) => array,
+    };
+    let values: Vec<f64> = match &numbers {
+        Numbers::U8(bytes) => bytes.iter().map(|&byte| byte.into()).collect(),
+        Numbers::I64(all) => all.iter().map(|&label| label as f64).collect(),
+        Numbers::F32(all) => all.iter().map(|&label| label.into()).collect(),
+        Numbers::F64(all) => all.clone(),
+    };
+    let values = match *shape.as_slice() {
+        [_] | [_, 1] => values,
+        [_, classes] if classes > 1 => {
+            let row = |row: &[f64]| {
+                let ones = row.iter().filter(|&&value| value == 1.0).count();
+                let zeros = row.iter().filter(|&&value| value == 0.0).count();
+                let at = row.iter().position(|&value| value == 1.0);
+                at.filter(|_| ones == 1 && zeros == classes - 1).map(|at| at as f64)
+            };
+            let rows: Option<Vec<f64>> = values.chunks_exact(classes).map(row).collect();
+            rows.ok_or_else(|| wrong(format!("of {shape:?}")))?
+        }
+        _ => return Err(wrong(format!("of {shape:?}"))),
+    };
+    let whole = |value: &f64| value.fract() == 0.0 && (0.0..=65_535.0).contains(value);
+    match values.iter().enumerate().find(|(_, value)| !whole(value)) {
+        Some((image, value)) => Err(wrong(format!("with {value} for image {image}"))),
+        None => Ok((values.into_iter().map(|value| value as u32).collect(), Vec::new())),
+    }
 }
 
 impl Found {
     fn classes(&self) -> u32 {
-        self.labels.iter().flatten().max().map_or(1, |&label| label.saturating_add(1))
+        let (labels, names) = self.labels.as_ref().map_or((&[][..], 0), |(l, n)| (l, n.len()));
+        labels.iter().max().map_or(1, |&label| label.saturating_add(1)).max(names as u32)
     }
 
-    fn dataset(self, path: &Path, classes: Option<u32>) -> Result<Dataset> {
-        let classes = classes.unwrap_or_else(|| self.classes());
+    /// The images, with the classes of those that were learnt from, if there are any.
+    fn dataset(self, path: &Path, layout: Layout, known: Option<&Self>) -> Result<Dataset> {
+        let failed = |reason: String| Error::bad_file(path, reason);
+        let classes = known.unwrap_or(&self).classes();
         let Array { shape, numbers } = self.images;
-        let kind = numbers.kind();
-        let wrong = || {
-            let wanted = "|u1 of [N, H, W], [N, H, W, C] or [N, C, H, W] with C of 1 or 3 wanted";
-            Error::bad_file(path, format!("images {kind} of {shape:?}, {wanted}"))
-        };
-        let Numbers::U8(bytes) = numbers else { return Err(wrong()) };
-        let (count, [channels, height, width], interleaved) = match *shape.as_slice() {
-            [count, height, width] => (count, [1, height, width], false),
-            [count, height, width, channels @ (1 | 3)] => (count, [channels, height, width], true),
-            [count, channels @ (1 | 3), height, width] => (count, [channels, height, width], false),
-            _ => return Err(wrong()),
-        };
+        let pixels = Pixels::new(numbers)
+            .map_err(|reason| failed(format!("images of {shape:?}: {reason}")))?;
+        let (count, [channels, height, width], interleaved) = sides(&shape, layout)
+            .map_err(|reason| failed(format!("images of {shape:?}: {reason}")))?;
         if [channels, height, width].contains(&0) {
-            return Err(wrong());
+            return Err(failed(format!("images of {shape:?}, a side of them is 0")));
         }
         let pixels = if interleaved && channels > 1 {
-            let image = (height * width * channels).max(1);
-            let planes = |image: &[u8]| -> Vec<u8> {
-                let plane = |c| image.iter().skip(c).step_by(channels).copied();
-                (0..channels).flat_map(plane).collect()
-            };
-            bytes.chunks_exact(image).flat_map(planes).collect()
+            pixels.planes(channels, height * width)
         } else {
-            bytes
+            pixels
         };
-        let labels = self.labels.unwrap_or_else(|| vec![0; count]);
+        let mut about = About::numbered();
+        let labels = match self.labels {
+            Some((labels, names)) => {
+                let before = known.and_then(|known| known.labels.as_ref()).map(|(_, names)| names);
+                let labels = match before {
+                    Some(before) if *before != names => {
+                        renumbered(&labels, &names, before).map_err(failed)?
+                    }
+                    _ => labels,
+                };
+                about.class_names = before.unwrap_or(&names).clone();
+                about.numbered = names.is_empty();
+                labels
+            }
+            None => {
+                let reason = format!(
+                    "arrays {} in it; labels are looked for as {}",
+                    listed(&self.names),
+                    LABELS.join(", ")
+                );
+                about.unlabelled = Some(reason);
+                vec![0; count]
+            }
+        };
         let [channels, height, width] =
             [channels, height, width].map(|length| u32::try_from(length).unwrap_or(u32::MAX));
-        Dataset::new(channels, height, width, classes, pixels, labels)
-            .map_err(|error| Error::bad_file(path, error))
+        let mut data = Dataset::new(channels, height, width, classes, pixels.bytes, labels)
+            .map_err(|error| Error::bad_file(path, error))?;
+        (data.about, data.exact) = (about, pixels.exact);
+        Ok(data)
     }
+}
+
+/// Labels by their own names as labels by others'.
+fn renumbered(
+    labels: &[u32],
+    names: &[String],
+    wanted: &[String],
+) -> std::result::Result<Vec<u32>, String> {
+    let number = |&label: &u32| {
+        let name = names.get(label as usize).map_or("", String::as_str);
+        let found = wanted.iter().position(|wanted| wanted == name);
+        found.map(|at| at as u32).ok_or_else(|| {
+            format!("the label {name:?} is not among those that are trained on: {}", listed(wanted))
+        })
+    };
+    labels.iter().map(number).collect()
+}
+
+fn listed(names: &[String]) -> String {
+    let shown: Vec<&str> = names.iter().take(10).map(String::as_str).collect();
+    shown.join(", ")
+}
+
+/// Number of images, channels, height and width, and whether channels come last.
+fn sides(
+    shape: &[usize],
+    layout: Layout,
+) -> std::result::Result<(usize, [usize; 3], bool), String> {
+    let is_channels = |side: usize| [1, 3].contains(&side);
+    let &[count, a, b, c] = shape else {
+        return match *shape {
+            [count, height, width] => Ok((count, [1, height, width], false)),
+            _ => Err("[N, H, W], [N, H, W, C] or [N, C, H, W] with C of 1 or 3 wanted".into()),
+        };
+    };
+    match (layout, is_channels(a), is_channels(c)) {
+        (Layout::Nchw, true, _) | (Layout::Plain, true, false) => Ok((count, [a, b, c], false)),
+        (Layout::Nhwc, _, true) | (Layout::Plain, false, true) => Ok((count, [c, a, b], true)),
+        (Layout::Plain, true, true) => {
+            Err("which side is the channels' is not plain: nchw:PATH or nhwc:PATH says it".into())
+        }
+        _ => Err("no side of 1 or 3 is where the channels are".into()),
+    }
+}
+
+/// Values as bytes, and as they are where bytes would not hold them.
+struct Pixels {
+    bytes: Vec<u8>,
+    exact: Option<Vec<f32>>,
+}
+
+impl Pixels {
+    /// Bytes, whole numbers up to 255 or 65,535, or floating-point numbers in \[0, 1\] or whole ones up to 255.
+    fn new(numbers: Numbers) -> std::result::Result<Self, String> {
+        let values: Vec<f32> = match numbers {
+            Numbers::U8(bytes) => return Ok(Self { bytes, exact: None }),
+            Numbers::I64(all) => {
+                let (low, high) = all.iter().fold((0, 0), |(l, h), &v| (v.min(l), v.max(h)));
+                let most = if high > 255 { 65_535 } else { 255 };
+                if low < 0 || high > most {
+                    return Err(format!(
+                        "whole numbers from {low} to {high}, 0 to 255 or to 65535 wanted"
+                    ));
+                }
+                if most == 255 {
+                    return Ok(Self { bytes: all.iter().map(|&v| v as u8).collect(), exact: None });
+                }
+                all.iter().map(|&value| (value as f64 / 65_535.0) as f32).collect()
+            }
+            Numbers::F64(all) => all.iter().map(|&value| value as f32).collect(),
+            Numbers::F32(all) => all,
+        };
+        let (low, high) = values.iter().fold((0.0_f32, 0.0_f32), |(l, h), &v| (v.min(l), v.max(h)));
+        let finite = values.iter().all(|value| value.is_finite());
+        if finite
+            && low >= 0.0
+            && high > 1.0
+            && high <= 255.0
+            && values.iter().all(|v| v.fract() == 0.0)
+        {
+            return Ok(Self { bytes: values.iter().map(|&v| v as u8).collect(), exact: None });
+        }
+        if !finite || low < 0.0 || high > 1.0 {
+            let given = if finite {
+                format!("numbers from {low} to {high}")
+            } else {
+                "numbers that are not finite".into()
+            };
+            return Err(format!(
+                "{given}; in [0, 1], or whole ones up to 255, wanted: what normalised them is to be undone"
+            ));
+        }
+        let bytes: Vec<u8> = values.iter().map(|value| (value * 255.0).round() as u8).collect();
+        let held = |(value, &byte): (&f32, &u8)| (value - f32::from(byte) / 255.0).abs() < 1e-6;
+        let exact = (!values.iter().zip(&bytes).all(held)).then_some(values);
+        Ok(Self { bytes, exact })
+    }
+
+    /// From channels behind pixels to planes of them.
+    fn planes(self, channels: usize, plane: usize) -> Self {
+        Self {
+            bytes: planes(&self.bytes, channels, plane),
+            exact: self.exact.map(|values| planes(&values, channels, plane)),
+        }
+    }
+}
+
+fn planes<T: Copy>(values: &[T], channels: usize, plane: usize) -> Vec<T> {
+    let of_image = |image: &'_ [T]| -> Vec<T> {
+        let of = |c| image.iter().skip(c).step_by(channels).copied();
+        (0..channels).flat_map(of).collect()
+    };
+    values.chunks_exact((plane * channels).max(1)).flat_map(of_image).collect()
 }

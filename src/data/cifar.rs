@@ -2,14 +2,14 @@
 //! folder of binary files, or the `.tar.gz` as downloaded, which is read as a stream.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
 use super::dataset::{Dataset, Part};
+use super::file;
+use super::tar_members;
 use crate::{Error, Result};
 
 const SIDE: usize = 32;
@@ -75,6 +75,12 @@ pub(super) fn cifar_folder(folder: &Path) -> Option<PathBuf> {
     places.into_iter().find(|(layout, folder)| layout.is_in(folder)).map(|(_, folder)| folder)
 }
 
+/// Whether a folder has the files of a part.
+pub(super) fn has_part(folder: &Path, part: Part) -> bool {
+    let mut files = LAYOUTS.iter().flat_map(|layout| layout.files(part));
+    files.any(|name| folder.join(name).is_file())
+}
+
 /// Reads a folder of binary files.
 ///
 /// # Errors
@@ -85,8 +91,8 @@ pub(super) fn from_folder(folder: &Path, part: Part) -> Result<Dataset> {
     let mut files = BTreeMap::new();
     for name in layout.files(part).iter().chain([&layout.names]) {
         let path = folder.join(name);
-        if let Ok(file) = File::open(&path) {
-            files.insert((*name).to_owned(), take(&path, file)?);
+        if path.exists() {
+            files.insert((*name).to_owned(), file::read(&path, MAX_BYTES)?);
         }
     }
     assemble(folder, layout, part, &files)
@@ -98,22 +104,19 @@ pub(super) fn from_folder(folder: &Path, part: Part) -> Result<Dataset> {
 /// As [`from_folder`], and where it is no such archive or is damaged.
 pub(super) fn from_archive(path: &Path, part: Part) -> Result<Dataset> {
     let failed = |error: &dyn std::fmt::Display| Error::bad_file(path, error);
-    let file = File::open(path).map_err(|error| failed(&error))?;
-    let mut archive = tar::Archive::new(MultiGzDecoder::new(BufReader::new(file)));
-    let mut files = BTreeMap::new();
-    let mut pickled = false;
-    for entry in archive.entries().map_err(|error| failed(&error))? {
-        let entry = entry.map_err(|error| failed(&error))?;
-        let name = entry.path().map_err(|error| failed(&error))?;
-        let Some(name) = name.file_name().and_then(OsStr::to_str).map(str::to_owned) else {
-            continue;
-        };
-        pickled |= ["data_batch_1", "meta"].contains(&name.as_str());
-        let wanted = |layout: &Layout| layout.files(part).contains(&&*name) || layout.names == name;
+    let stream = MultiGzDecoder::new(BufReader::new(file::open(path)?));
+    let (mut files, mut pickled, mut left) = (BTreeMap::new(), false, file::room(path)?);
+    let read = tar_members::of_stream(stream, |name, entry| {
+        let name = name.rsplit('/').next().unwrap_or_default();
+        pickled |= ["data_batch_1", "meta"].contains(&name);
+        let wanted = |layout: &Layout| layout.files(part).contains(&name) || layout.names == name;
         if LAYOUTS.iter().any(wanted) {
-            files.insert(name, take(path, entry)?);
+            left = left.checked_sub(entry.size()).ok_or("far more bytes than the archive has")?;
+            files.insert(name.to_owned(), take(entry)?);
         }
-    }
+        Ok(())
+    });
+    read.map_err(|reason| failed(&reason))?;
     let has = |layout: &&Layout| layout.files(part).iter().any(|name| files.contains_key(*name));
     match LAYOUTS.iter().find(has) {
         Some(layout) => assemble(path, layout, part, &files),
@@ -128,12 +131,11 @@ fn missing(path: &Path) -> Error {
     Error::bad_file(path, format!("neither CIFAR-10's {ten} nor CIFAR-100's {hundred} are in it"))
 }
 
-fn take(path: &Path, file: impl Read) -> Result<Vec<u8>> {
+fn take(file: impl Read) -> std::result::Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes);
-    read.map_err(|error| Error::bad_file(path, error))?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(Error::bad_file(path, "a file of more than 1 GiB, which CIFAR has none of"));
+        return Err("a file of more than 1 GiB, which CIFAR has none of".into());
     }
     Ok(bytes)
 }
@@ -171,7 +173,7 @@ fn assemble(
     let names = names.iter().flat_map(|text| text.lines()).map(str::trim);
     let names: Vec<String> = names.filter(|name| !name.is_empty()).map(str::to_owned).collect();
     if names.len() == layout.classes as usize {
-        all.class_names = names;
+        all.about.class_names = names;
     }
     Ok(all)
 }

@@ -1,84 +1,278 @@
-//! Folders with a sub-folder of PNG and JPEG files for each class, or with such files alone.
+//! Folders, or zip archives of them, with a sub-folder of pictures for each class, or with pictures alone.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::about::About;
+use super::arrays::TEST;
 use super::dataset::{Dataset, Part};
-use super::decode::is_picture;
+use super::decode::{FORMATS, is_picture};
 use super::fit::Fit;
 use super::pictures::{Pictures, Places};
+pub(super) use super::tree::natural;
+use super::tree::{Tree, composed, is_hidden};
+use super::zipped;
 use crate::{Error, Result};
 
+/// What the part that is learnt from may be called.
+const TRAIN: [&str; 2] = ["train", "training"];
+
 impl Dataset {
-    /// Reads `FOLDER/CLASS/*.png` and `*.jpg` or `*.jpeg` as [`photograph`](super::photograph) does; a folder with `train` and
-    /// `test` (or `val`) in it keeps its two parts there, `train/CLASS` and `test/CLASS`, any other is all training images.
-    /// Classes are numbered in the order of their names, images follow each other by class and name. Other files are not
-    /// looked at, nor are names that begin with a dot. Pictures that lie in the folder itself, where there are no classes,
-    /// are all of class 0.
+    /// Reads the pictures in `FOLDER/CLASS`, however deep, as [`photograph`](super::photograph) does; a folder with `train` (or
+    /// `training`) and `test` (or `testing`, `val`, `valid`, `validation`) in it keeps its two parts there, `train/CLASS` and
+    /// `test/CLASS`, any other is all training images. Classes are numbered in the order of their names, 2 before 10, or as
+    /// `classes.txt` (a name a line) or `class_to_idx.json` in the folder says; images follow each other by class and name.
+    /// Names that begin with a dot and those of systems are not looked at; other files and folders without pictures are left
+    /// out and counted. Pictures that lie in the folder itself, where there are no classes, are all of class 0.
     ///
     /// Up to a tenth of the files may be damaged: these are left out, see [`Dataset::damaged`].
     ///
     /// # Errors
-    /// `BadFile` where there is no test part, no class, a class without pictures, or a test class that training does not
-    /// know, and where more files are damaged; `Mismatch` for a side out of range.
+    /// `BadFile` where there is no test part, no picture, or a test class that training does not know, and where more files are
+    /// damaged; `Mismatch` for a side out of range.
     pub fn from_class_folders(folder: impl AsRef<Path>, part: Part, side: u32) -> Result<Self> {
-        class_folders(folder.as_ref(), part)?.decoded(side, Fit::Crop)
+        let found = class_folders(folder.as_ref(), part)?;
+        found.ok_or_else(|| undivided(folder.as_ref()))?.0.decoded(side, Fit::Crop)
     }
 }
 
-/// As [`Dataset::from_class_folders`], nothing decoded.
-pub(super) fn class_folders(folder: &Path, part: Part) -> Result<Pictures> {
-    let (learnt, read) = parts(folder, part)?;
-    let names = folders(&learnt)?;
-    if names.is_empty() {
-        let files = pictures(&read)?;
-        if files.is_empty() {
+/// As [`Dataset::from_class_folders`], nothing decoded, and what the part is called; `None` where there is no such part.
+pub(super) fn class_folders(folder: &Path, part: Part) -> Result<Option<(Pictures, String)>> {
+    let (tree, paths) = Tree::of_folder(folder)?;
+    let read = |path: &Path| std::fs::read_to_string(path).ok();
+    let told = ["classes.txt", "class_to_idx.json"].map(|name| read(&folder.join(name)));
+    sorted(folder, &tree, part, told, &|chosen| {
+        Places::Files(chosen.iter().filter_map(|&place| paths.get(place).cloned()).collect())
+    })
+}
+
+/// All pictures below a folder, or below its training part (its test part if there is no other) where it is divided, by name.
+pub(super) fn every_picture(folder: &Path) -> Result<Pictures> {
+    let (tree, paths) = Tree::of_folder(folder)?;
+    let division = Division::of(tree.top());
+    let part = division.train.or(division.test).filter(|_| !division.whole);
+    let tree = part.map_or(tree.clone(), |name| tree.below(&name));
+    let pictures = tree.files.iter().filter(|(name, _)| is_picture(Path::new(name)));
+    let files = pictures.filter_map(|(_, place)| paths.get(*place).cloned()).collect();
+    let about = About { unlabelled: Some("they are looked at alone".into()), ..About::default() };
+    Pictures::new(folder, Places::Files(files), Vec::new(), about, 1)
+}
+
+/// The same of a zip archive, of which a single folder around all others is not looked at.
+pub(super) fn zipped_folders(path: &Path, part: Part) -> Result<Option<(Pictures, String)>> {
+    let (mut tree, entries) = zipped::entries(path)?;
+    let tops = tree.top();
+    if let [only] = tops.as_slice() {
+        let inner = tree.below(only);
+        let around = inner.top().len() > 1 && inner.files.len() == tree.files.len();
+        tree = if around { inner } else { tree };
+    }
+    let told = ["classes.txt", "class_to_idx.json"].map(|name| {
+        let found = tree.files.iter().find(|(file, _)| file == name)?;
+        String::from_utf8(entries.get(found.1)?.read(path).ok()?).ok()
+    });
+    sorted(path, &tree, part, told, &|chosen| Places::Zipped {
+        file: path.to_owned(),
+        entries: chosen.iter().filter_map(|&place| entries.get(place).cloned()).collect(),
+    })
+}
+
+/// Pictures by class.
+fn sorted(
+    origin: &Path,
+    tree: &Tree,
+    part: Part,
+    told: [Option<String>; 2],
+    places: &dyn Fn(&[usize]) -> Places,
+) -> Result<Option<(Pictures, String)>> {
+    let failed = |reason: &dyn std::fmt::Display| Error::bad_file(origin, reason);
+    let division = Division::of(tree.top());
+    let below = |name: &Option<String>| name.as_ref().map(|name| tree.below(name));
+    let learnt = if division.whole { None } else { below(&division.train) };
+    let (read, name) = match (part, &division.train, &division.test) {
+        _ if division.whole && part == Part::Train => (tree.clone(), "all".into()),
+        (Part::Train, Some(name), _) | (Part::Test, _, Some(name)) => {
+            (tree.below(name), name.clone())
+        }
+        (Part::Train, None, Some(name)) => {
+            return Err(failed(&format_args!(
+                "nothing in it but {name}: pictures to learn from are wanted in train"
+            )));
+        }
+        _ => return Ok(None),
+    };
+    let classes = Classes::of(&read);
+    let known = learnt.as_ref().map(Classes::of);
+    let named = known.as_ref().unwrap_or(&classes);
+    let (mut about, mut chosen, mut labels) = (About::default(), Vec::new(), Vec::new());
+    about.notes.extend(classes.left_out(&name));
+    if named.pictures.is_empty() {
+        chosen.clone_from(&classes.loose);
+        if chosen.is_empty() {
             let reason =
                 format!("nothing that is known as data is in it: {}", super::source::KNOWN);
-            return Err(Error::bad_file(read, reason));
+            return Err(failed(&reason));
         }
-        return Pictures::new(folder, Places::Files(files), Vec::new(), Vec::new(), 1);
+        about.unlabelled = Some("its pictures do not lie in a folder for each class".into());
+        let pictures = Pictures::new(origin, places(&chosen), labels, about, 1)?;
+        return Ok(Some((pictures, name)));
     }
-    if let Some(unknown) = folders(&read)?.iter().find(|name| !names.contains(name)) {
-        let reason = format!("the class {unknown:?} is not in {}", learnt.display());
-        return Err(Error::bad_file(read, reason));
+    about.class_names = ordered(named, told).map_err(|reason| failed(&reason))?;
+    if let Some(unknown) = classes.pictures.keys().find(|name| !about.class_names.contains(name)) {
+        let wanted = about.class_names.iter().take(20).map(String::as_str).collect::<Vec<_>>();
+        return Err(failed(&format_args!(
+            "the class {unknown:?} in {name} is not among those that are trained on: {}",
+            wanted.join(", ")
+        )));
     }
-    let (mut files, mut labels) = (Vec::new(), Vec::new());
-    for (label, name) in (0..).zip(&names) {
-        let class = read.join(name);
-        let found = if class.is_dir() { pictures(&class)? } else { Vec::new() };
-        if found.is_empty() {
-            return Err(Error::bad_file(&class, "no PNG or JPEG file is in it"));
-        }
+    for (label, class) in (0..).zip(&about.class_names) {
+        let found = classes.pictures.get(class).map_or(&[][..], Vec::as_slice);
         labels.resize(labels.len() + found.len(), label);
-        files.extend(found);
+        chosen.extend_from_slice(found);
     }
-    let classes = names.len() as u32;
-    Pictures::new(folder, Places::Files(files), labels, names, classes)
+    if let ([only], Some(table)) = (about.class_names.as_slice(), &classes.table) {
+        about.unlabelled =
+            Some(format!("{table} beside {only} is not read, a folder for each class is"));
+    }
+    let count = about.class_names.len() as u32;
+    let pictures = Pictures::new(origin, places(&chosen), labels, about, count)?;
+    Ok(Some((pictures, name)))
 }
 
-/// Where training images lie, and where those of `part`.
-pub(super) fn parts(folder: &Path, part: Part) -> Result<(PathBuf, PathBuf)> {
-    let train = folder.join("train");
-    let test = ["test", "val"].map(|name| folder.join(name)).into_iter().find(|test| test.is_dir());
-    match (test.filter(|_| train.is_dir()), part) {
-        (Some(_), Part::Train) => Ok((train.clone(), train)),
-        (Some(test), Part::Test) => Ok((train, test)),
-        (None, Part::Train) => Ok((folder.to_owned(), folder.to_owned())),
-        (None, Part::Test) => Err(undivided(folder)),
+/// Which folders are parts of the data.
+pub(super) struct Division {
+    pub train: Option<String>,
+    pub test: Option<String>,
+    /// Whether it is not divided, and all is to be learnt from.
+    pub whole: bool,
+}
+
+impl Division {
+    /// By the folders' names, whether capital or not: both parts are there, or nothing else is.
+    pub fn of(names: Vec<String>) -> Self {
+        let find = |wanted: &[&str]| {
+            wanted
+                .iter()
+                .find_map(|wanted| names.iter().find(|name| name.eq_ignore_ascii_case(wanted)))
+        };
+        let (train, test) = (find(&TRAIN).cloned(), find(&TEST).cloned());
+        let is_part =
+            |name: &String| TRAIN.iter().chain(&TEST).any(|part| name.eq_ignore_ascii_case(part));
+        let divided = train.is_some() && test.is_some();
+        let alone = !names.is_empty() && names.iter().all(is_part);
+        if divided || alone {
+            Self { train, test, whole: false }
+        } else {
+            Self { train: None, test: None, whole: true }
+        }
+    }
+
+    /// Of a folder on the disk.
+    pub fn of_folder(folder: &Path) -> Result<Self> {
+        let folders = entries(folder)?.into_iter().filter(|path| path.is_dir());
+        let name = |path: PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
+        Ok(Self::of(folders.filter_map(name).collect()))
+    }
+}
+
+/// What lies in each folder of a part.
+struct Classes {
+    /// By name, pictures in the order of theirs.
+    pictures: BTreeMap<String, Vec<usize>>,
+    /// Pictures beside the folders.
+    loose: Vec<usize>,
+    /// Folders without pictures.
+    empty: Vec<String>,
+    /// Files that are no pictures, and one of them.
+    others: (usize, String),
+    /// A file beside the folders in which labels may be.
+    table: Option<String>,
+}
+
+impl Classes {
+    fn of(tree: &Tree) -> Self {
+        let (mut pictures, mut loose): (BTreeMap<String, Vec<usize>>, _) =
+            (BTreeMap::new(), Vec::new());
+        let (mut others, mut table) = ((0, String::new()), None);
+        for (name, place) in &tree.files {
+            if !is_picture(Path::new(name)) {
+                let extension = Path::new(name).extension().unwrap_or_default();
+                if !name.contains('/')
+                    && ["csv", "tsv", "json", "txt", "xlsx"].iter().any(|known| extension == *known)
+                {
+                    table = table.or(Some(name.clone()));
+                }
+                if !["classes.txt", "class_to_idx.json"].contains(&name.as_str()) {
+                    others = (others.0 + 1, name.clone());
+                }
+            } else if let Some((class, _)) = name.split_once('/') {
+                pictures.entry(composed(class)).or_default().push(*place);
+            } else {
+                loose.push(*place);
+            }
+        }
+        let empty = tree.top().into_iter().map(|name| composed(&name));
+        let empty = empty.filter(|name| !pictures.contains_key(name)).collect();
+        Self { pictures, loose, empty, others, table }
+    }
+
+    /// A sentence for each kind of what is not read.
+    fn left_out(&self, part: &str) -> Vec<String> {
+        let counted = |count: usize, what: &str| {
+            let plural = if count == 1 { "" } else { "s" };
+            format!("{part}: left out {count} {what}{plural}")
+        };
+        let mut notes = Vec::new();
+        if let Some(first) = self.empty.first() {
+            let folders = counted(self.empty.len(), "folder");
+            notes.push(format!("{folders} without pictures, as {first}"));
+        }
+        if self.others.0 > 0 {
+            let files = counted(self.others.0, "file");
+            notes.push(format!("{files} other than {FORMATS}, as {}", self.others.1));
+        }
+        if !self.loose.is_empty() && !self.pictures.is_empty() {
+            let pictures = counted(self.loose.len(), "picture");
+            notes.push(format!("{pictures} beside the folders of classes"));
+        }
+        notes
+    }
+}
+
+/// The classes' names by label: as `classes.txt` or `class_to_idx.json` has them, or else in their order.
+fn ordered(
+    classes: &Classes,
+    [list, map]: [Option<String>; 2],
+) -> std::result::Result<Vec<String>, String> {
+    let names: Vec<String> = if let Some(list) = list {
+        list.lines().map(str::trim).filter(|line| !line.is_empty()).map(composed).collect()
+    } else if let Some(map) = map {
+        let wanted = "class_to_idx.json: an object of names with the numbers from 0 on wanted";
+        let map: BTreeMap<String, usize> =
+            serde_json::from_str(&map).map_err(|error| format!("{wanted} ({error})"))?;
+        let mut by_number: Vec<(usize, String)> =
+            map.iter().map(|(name, &number)| (number, composed(name))).collect();
+        by_number.sort();
+        if !by_number.iter().map(|(number, _)| *number).eq(0..by_number.len()) {
+            return Err(wanted.into());
+        }
+        by_number.into_iter().map(|(_, name)| name).collect()
+    } else {
+        let mut names: Vec<String> = classes.pictures.keys().cloned().collect();
+        names.sort_by(|a, b| natural(a, b));
+        return Ok(names);
+    };
+    match classes.pictures.keys().find(|name| !names.contains(name)) {
+        Some(unknown) => {
+            Err(format!("the folder {unknown:?} is not in the list of classes beside it"))
+        }
+        None => Ok(names),
     }
 }
 
 pub(super) fn undivided(path: &Path) -> Error {
     let reason = "it is not divided into train and test: data.held_out = N keeps N training images to test with";
     Error::bad_file(path, reason)
-}
-
-/// The sub-folders' names, sorted.
-fn folders(folder: &Path) -> Result<Vec<String>> {
-    let found = entries(folder)?.into_iter().filter(|path| path.is_dir());
-    Ok(found
-        .filter_map(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()))
-        .collect())
 }
 
 /// The pictures in a folder, sorted.
@@ -92,13 +286,13 @@ pub(crate) fn picture_files(folder: &Path) -> Vec<PathBuf> {
     pictures(folder).unwrap_or_default()
 }
 
-/// What does not begin with a dot, sorted.
+/// What is not hidden, sorted.
 pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |error: std::io::Error| Error::bad_file(folder, error);
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
+        if !is_hidden(&entry.file_name().to_string_lossy()) {
             found.push(entry.path());
         }
     }

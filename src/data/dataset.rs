@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::about::About;
 use super::checksum::Checksum;
 use super::seed::Random;
 use crate::{Error, Result};
@@ -22,17 +23,24 @@ pub enum Part {
     Test,
 }
 
-impl fmt::Display for Part {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
+impl Part {
+    /// As files name it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
             Self::Train => "train",
             Self::Test => "test",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
     }
 }
 
 /// Images of one size with one label each.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub struct Dataset {
     channels: u32,
     height: u32,
@@ -40,8 +48,9 @@ pub struct Dataset {
     classes: u32,
     pixels: Vec<u8>,
     labels: Vec<u32>,
-    pub(super) class_names: Vec<String>,
-    pub(super) damaged: Vec<String>,
+    pub(super) about: About,
+    /// Where bytes do not hold the values: these, in \[0, 1\], in the order of the pixels.
+    pub(super) exact: Option<Vec<f32>>,
 }
 
 impl Dataset {
@@ -80,8 +89,8 @@ impl Dataset {
             ));
         }
         check_labels("data set", &labels, classes)?;
-        let (class_names, damaged) = (Vec::new(), Vec::new());
-        Ok(Self { channels, height, width, classes, pixels, labels, class_names, damaged })
+        let (about, exact) = (About::default(), None);
+        Ok(Self { channels, height, width, classes, pixels, labels, about, exact })
     }
 
     /// Colour channels, 1 to 16.
@@ -119,6 +128,12 @@ impl Dataset {
         &self.pixels
     }
 
+    /// All pixels in \[0, 1\], NCHW, and the values themselves where bytes do not hold them.
+    pub fn to_unit(&self) -> Vec<f32> {
+        let bytes = || self.pixels.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+        self.exact.clone().unwrap_or_else(bytes)
+    }
+
     /// One label an image.
     pub fn labels(&self) -> &[u32] {
         &self.labels
@@ -126,12 +141,12 @@ impl Dataset {
 
     /// What its classes are called, by label; empty where the files do not say.
     pub fn class_names(&self) -> &[String] {
-        &self.class_names
+        &self.about.class_names
     }
 
     /// What was to be an image and could not be read: a sentence each, with the file's path.
     pub fn damaged(&self) -> &[String] {
-        &self.damaged
+        &self.about.damaged
     }
 
     /// The pixels of one image, CHW.
@@ -153,7 +168,7 @@ impl Dataset {
     }
 
     /// FNV-1a, 64 bits, of channels, height, width, classes, number of images, labels (each a little-endian u32, the number
-    /// a u64) and pixels: the data's identity in a run record, the same on every machine.
+    /// a u64) and pixels, and of values that bytes do not hold: the data's identity in a run record, the same on every machine.
     pub fn checksum(&self) -> u64 {
         Checksum::new()
             .feed(
@@ -164,6 +179,7 @@ impl Dataset {
             .feed((self.len() as u64).to_le_bytes())
             .feed(self.labels.iter().flat_map(|label| label.to_le_bytes()))
             .feed(self.pixels.iter().copied())
+            .feed(self.exact.iter().flatten().flat_map(|value| value.to_le_bytes()))
             .value()
     }
 
@@ -173,13 +189,9 @@ impl Dataset {
 
     fn select(&self, marks: &[bool], wanted: bool) -> Self {
         let kept = || marks.iter().map(|&mark| mark == wanted);
-        let images = self.pixels.chunks_exact(self.image_len()).zip(kept());
         Self {
-            pixels: images
-                .filter(|(_, keep)| *keep)
-                .flat_map(|(image, _)| image)
-                .copied()
-                .collect(),
+            pixels: chosen(&self.pixels, self.image_len(), kept()),
+            exact: self.exact.as_ref().map(|values| chosen(values, self.image_len(), kept())),
             labels: self
                 .labels
                 .iter()
@@ -187,11 +199,16 @@ impl Dataset {
                 .filter(|(_, keep)| *keep)
                 .map(|(&label, _)| label)
                 .collect(),
-            class_names: self.class_names.clone(),
-            damaged: self.damaged.clone(),
+            about: self.about.clone(),
             ..*self
         }
     }
+}
+
+/// Those images of `length` values that are kept.
+fn chosen<T: Copy>(values: &[T], length: usize, kept: impl Iterator<Item = bool>) -> Vec<T> {
+    let images = values.chunks_exact(length).zip(kept).filter(|(_, keep)| *keep);
+    images.flat_map(|(image, _)| image).copied().collect()
 }
 
 impl fmt::Debug for Dataset {

@@ -35,8 +35,16 @@ pub(super) fn is_picture(path: &Path) -> bool {
 /// # Errors
 /// `BadFile` for what is no regular file, is longer than 512 MiB, or cannot be decoded.
 pub(super) fn read(path: &Path) -> Result<Picture> {
-    let bytes = file::read(path, MOST_ENCODED)?;
+    let bytes = encoded(path)?;
     decode(&bytes).map_err(|reason| Error::bad_file(path, reason))
+}
+
+/// A picture's file.
+///
+/// # Errors
+/// `BadFile` for what is no regular file, or is longer than 512 MiB.
+pub(super) fn encoded(path: &Path) -> Result<Vec<u8>> {
+    file::read(path, MOST_ENCODED)
 }
 
 /// The picture in a file's bytes, upright and on white, or why there is none. Of a moving picture it is the first.

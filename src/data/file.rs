@@ -1,6 +1,7 @@
 //! Files as they are opened and read here: regular ones alone, and no more of them than is asked for.
 
 use std::fs::File;
+#[cfg(not(target_arch = "wasm32"))]
 use std::io::Read;
 use std::path::Path;
 
@@ -11,7 +12,8 @@ use crate::{Error, Result};
 /// # Errors
 /// `BadFile` for what is not there, cannot be opened, or is no regular file.
 pub(super) fn open(path: &Path) -> Result<File> {
-    let failed = |error: std::io::Error| Error::bad_file(path, error);
+    let failed =
+        |error: std::io::Error| Error::bad_file(path, format_args!("cannot be opened: {error}"));
     let about = std::fs::metadata(path).map_err(failed)?;
     if !about.is_file() {
         let found = if about.is_dir() { "a folder" } else { "a pipe, a socket or a device" };
@@ -24,6 +26,7 @@ pub(super) fn open(path: &Path) -> Result<File> {
 ///
 /// # Errors
 /// As [`open`], and for a longer file, of which nothing is read.
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let failed = |error: std::io::Error| Error::bad_file(path, error);
     let file = open(path)?;
@@ -34,4 +37,25 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(length as usize);
     file.take(most).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
+}
+
+/// Bytes that reading a file may come to: packed images are some ten times smaller than their pixels, and what grows a
+/// thousandfold is made to fill memory. Holes of a file count as nothing.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn room(path: &Path) -> Result<u64> {
+    let about = open(path)?.metadata().map_err(|error| Error::bad_file(path, error))?;
+    Ok((256 << 20) + 64 * occupied(&about).min(about.len()))
+}
+
+/// Bytes that a file takes on the disk.
+#[cfg(unix)]
+fn occupied(about: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::blocks(about).saturating_mul(512)
+}
+
+#[cfg(not(unix))]
+fn occupied(about: &std::fs::Metadata) -> u64 {
+    about.len()
 }

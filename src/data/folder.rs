@@ -7,8 +7,8 @@ use super::idx::{Idx, read_idx};
 use crate::{Error, Result};
 
 impl Dataset {
-    /// Reads `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, or `t10k-...` for the test part, each plain or with
-    /// `.gz`. `classes` is the highest training label plus one, for both parts; without training labels, the highest of
+    /// Reads `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, or `t10k-...` (or `test-...`) for the test part, each plain
+    /// or with `.gz`, with a dot before `idx` or not. `classes` is the highest training label plus one, for both parts; without training labels, the highest of
     /// the part.
     ///
     /// # Errors
@@ -16,19 +16,38 @@ impl Dataset {
     /// a test label that training does not know.
     pub fn from_idx_folder(folder: impl AsRef<Path>, part: Part) -> Result<Self> {
         let folder = folder.as_ref();
-        let stem = match part {
-            Part::Train => "train",
-            Part::Test => "t10k",
-        };
-        let images = find(folder, &format!("{stem}-images-idx3-ubyte"))?;
-        let labels = find(folder, &format!("{stem}-labels-idx1-ubyte"))?;
-        let classes = match (part, find(folder, "train-labels-idx1-ubyte")) {
+        let images = find(folder, part, "images-idx3-ubyte")?;
+        let labels = find(folder, part, "labels-idx1-ubyte")?;
+        let classes = match (part, find(folder, Part::Train, "labels-idx1-ubyte")) {
             (Part::Test, Ok(known)) => Some(classes(&read_idx(known)?)),
             _ => None,
         };
         let (image_data, label_data) = (read_idx(&images)?, read_idx(&labels)?);
         let classes = classes.unwrap_or_else(|| self::classes(&label_data));
-        from_idx((&images, image_data), (&labels, label_data), classes)
+        let mut all = from_idx((&images, image_data), (&labels, label_data), classes)?;
+        all.about.numbered = true;
+        Ok(all)
+    }
+}
+
+impl Dataset {
+    /// The images of one idx file, and the labels that lie beside it, with `labels` and `idx1` in the name in place of `images`
+    /// and `idx3`, with `.gz` or without.
+    ///
+    /// # Errors
+    /// As [`Dataset::from_idx_folder`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn from_idx_files(images: &Path) -> Result<Self> {
+        let name = images.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.replace("images", "labels").replace("idx3", "idx1");
+        let plain = name.strip_suffix(".gz").unwrap_or(&name);
+        let packed = images.with_file_name(format!("{plain}.gz"));
+        let labels = if packed.is_file() { packed } else { images.with_file_name(plain) };
+        let (image_data, label_data) = (read_idx(images)?, read_idx(&labels)?);
+        let classes = self::classes(&label_data);
+        let mut all = from_idx((images, image_data), (&labels, label_data), classes)?;
+        all.about.numbered = true;
+        Ok(all)
     }
 }
 
@@ -73,16 +92,24 @@ fn classes(labels: &Idx) -> u32 {
     labels.bytes.iter().max().map_or(0, |&label| u32::from(label) + 1)
 }
 
-/// Whether a file of either part is there, so that a folder that lacks another is told so.
+/// Whether a file of images of a part is there.
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) fn has_idx(folder: &Path) -> bool {
-    let parts = ["train-images-idx3-ubyte", "t10k-images-idx3-ubyte"];
-    parts.iter().any(|name| find(folder, name).is_ok())
+pub(super) fn has_idx(folder: &Path, part: Part) -> bool {
+    find(folder, part, "images-idx3-ubyte").is_ok()
 }
 
-fn find(folder: &Path, name: &str) -> Result<PathBuf> {
-    [folder.join(name), folder.join(format!("{name}.gz"))]
-        .into_iter()
-        .find(|path| path.is_file())
-        .ok_or_else(|| Error::bad_file(folder, format!("neither {name} nor {name}.gz is there")))
+fn find(folder: &Path, part: Part, name: &str) -> Result<PathBuf> {
+    let stems: &[&str] = match part {
+        Part::Train => &["train"],
+        Part::Test => &["t10k", "test"],
+    };
+    let names = stems.iter().flat_map(|stem| {
+        let plain = format!("{stem}-{name}");
+        [plain.replace("-idx", ".idx"), plain]
+    });
+    let mut paths = names.flat_map(|name| [folder.join(&name), folder.join(format!("{name}.gz"))]);
+    paths.find(|path| path.is_file()).ok_or_else(|| {
+        let stem = stems.first().unwrap_or(&"");
+        Error::bad_file(folder, format!("neither {stem}-{name} nor {stem}-{name}.gz is there"))
+    })
 }

@@ -1,12 +1,12 @@
 //! The idx format of the MNIST family, plain or gzip: <http://yann.lecun.com/exdb/mnist/>.
 //! Two zero bytes, the element type, the rank, one big-endian u32 a dimension, then the elements, last dimension fastest.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::file;
 use crate::{Error, Result};
 
 /// The most elements a file may claim: 85 times Fashion-MNIST's training images.
@@ -29,12 +29,11 @@ pub struct Idx {
 ///
 /// # Errors
 /// `BadFile` where the file cannot be read, is no idx file of u8, ends early, goes on after its last element, or claims
-/// more than 4 GiB. Nothing is read beyond what the header claims.
+/// more than 4 GiB or 64 times the file and 256 MiB. Nothing is read beyond what the header claims.
 pub fn read_idx(path: impl AsRef<Path>) -> Result<Idx> {
     let path = path.as_ref();
-    let file = File::open(path)
-        .map_err(|error| Error::bad_file(path, format!("cannot be opened: {error}")))?;
-    unpack(path, BufReader::new(file))
+    let (file, most) = (file::open(path)?, file::room(path)?);
+    unpack(path, BufReader::new(file), most)
 }
 
 /// As [`read_idx`], from memory; `name` is for messages.
@@ -42,22 +41,23 @@ pub fn read_idx(path: impl AsRef<Path>) -> Result<Idx> {
 /// # Errors
 /// As [`read_idx`].
 pub fn idx_from_bytes(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Idx> {
-    unpack(name.as_ref(), bytes)
+    unpack(name.as_ref(), bytes, MAX_ELEMENTS)
 }
 
-fn unpack(name: &Path, mut reader: impl BufRead) -> Result<Idx> {
+fn unpack(name: &Path, mut reader: impl BufRead, most: u64) -> Result<Idx> {
     let start = reader
         .fill_buf()
         .map_err(|error| Error::bad_file(name, format!("cannot be read: {error}")))?;
     // An idx file starts with zeros, so there is no mistaking the two.
     if start.starts_with(&[0x1f, 0x8b]) {
-        parse(name, MultiGzDecoder::new(reader))
+        parse(name, MultiGzDecoder::new(reader), most)
     } else {
-        parse(name, reader)
+        parse(name, reader, most)
     }
 }
 
-fn parse(name: &Path, mut reader: impl Read) -> Result<Idx> {
+fn parse(name: &Path, mut reader: impl Read, most: u64) -> Result<Idx> {
+    let most = most.min(MAX_ELEMENTS);
     let magic = header::<4>(name, &mut reader, 0)?;
     let [0, 0, element, rank] = magic else {
         let found = magic.map(|byte| format!("{byte:02x}")).join(" ");
@@ -85,11 +85,11 @@ fn parse(name: &Path, mut reader: impl Read) -> Result<Idx> {
     let claimed = dims
         .iter()
         .try_fold(1_u64, |product, &dim| product.checked_mul(dim.into()))
-        .filter(|&elements| elements <= MAX_ELEMENTS)
+        .filter(|&elements| elements <= most)
         .ok_or_else(|| {
             Error::bad_file(
                 name,
-                format!("dimensions {dims:?} at byte 4, at most {MAX_ELEMENTS} elements wanted"),
+                format!("dimensions {dims:?} at byte 4, at most {most} elements wanted"),
             )
         })?;
     let start = 4 + 4 * u64::from(rank);

@@ -4,10 +4,14 @@
 
 use std::path::Path;
 
+use super::about::About;
 use super::dataset::Part;
+use super::file;
 use super::pictures::{Pictures, Places};
 use crate::{Error, Result};
 
+/// Bytes of a file.
+const MOST: u64 = 4 << 30;
 const HEAD: &str = "head.bin";
 /// Label and length.
 const RECORD_HEAD: usize = 3;
@@ -24,7 +28,7 @@ pub(super) fn is_jpeg_pack(folder: &Path) -> bool {
 pub(super) fn jpeg_pack(folder: &Path, part: Part) -> Result<Pictures> {
     let read = |name: &str| {
         let path = folder.join(name);
-        std::fs::read(&path).map_err(|error| Error::bad_file(path, error))
+        file::read(&path, MOST)
     };
     let file = folder.join(format!("{part}.jpgs"));
     let (labels, ranges) = records(&file, &read(&format!("{part}.jpgs"))?)?;
@@ -35,7 +39,7 @@ pub(super) fn jpeg_pack(folder: &Path, part: Part) -> Result<Pictures> {
     let highest = known.as_ref().unwrap_or(&labels).iter().max();
     let classes = highest.map_or(0, |&label| label + 1);
     let places = Places::Ranges { files: vec![file.clone()], ranges, head: read(HEAD)? };
-    Pictures::new(&file, places, labels, Vec::new(), classes)
+    Pictures::new(&file, places, labels, About::numbered(), classes)
 }
 
 /// Labels and places of a file's records.

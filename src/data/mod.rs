@@ -1,6 +1,7 @@
 //! Images from file to batch: readers, the embedded set, augmentation, out-of-distribution fields, loader threads.
 //! Knows no GPU. All that is random is a pure function of a seed and a position, so that a resumed run reads on exactly.
 
+mod about;
 #[cfg(not(target_arch = "wasm32"))]
 mod arrays;
 mod augment;
@@ -13,8 +14,9 @@ mod class_folders;
 mod dataset;
 #[cfg(not(target_arch = "wasm32"))]
 mod decode;
-pub mod fashion;
 #[cfg(not(target_arch = "wasm32"))]
+mod evaluation;
+pub mod fashion;
 mod file;
 mod fit;
 mod folder;
@@ -22,17 +24,26 @@ mod fractal;
 mod idx;
 #[cfg(not(target_arch = "wasm32"))]
 mod jpeg_pack;
+#[cfg(not(target_arch = "wasm32"))]
+mod labels;
+mod layout;
 mod loader;
 #[cfg(not(target_arch = "wasm32"))]
 mod npy;
+#[cfg(not(target_arch = "wasm32"))]
+mod npy_header;
 mod ood;
 mod order;
+#[cfg(not(target_arch = "wasm32"))]
+mod parts;
 mod picture;
 #[cfg(not(target_arch = "wasm32"))]
 mod pictures;
 mod prepared;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod references;
+#[cfg(not(target_arch = "wasm32"))]
+mod resample;
 #[cfg(not(target_arch = "wasm32"))]
 mod resized_crop;
 mod seed;
@@ -41,9 +52,15 @@ mod shards;
 mod source;
 mod stream;
 #[cfg(not(target_arch = "wasm32"))]
+mod tar_members;
+#[cfg(not(target_arch = "wasm32"))]
 mod tiles;
 #[cfg(not(target_arch = "wasm32"))]
 mod tiny_images;
+#[cfg(not(target_arch = "wasm32"))]
+mod tree;
+#[cfg(not(target_arch = "wasm32"))]
+mod zipped;
 
 pub use augment::{Augment, CropFlip};
 #[cfg(feature = "cli")]
@@ -53,9 +70,12 @@ pub(crate) use class_folders::picture_files;
 pub use dataset::{Dataset, Part};
 #[cfg(not(target_arch = "wasm32"))]
 pub use decode::photograph;
+#[cfg(not(target_arch = "wasm32"))]
+pub use evaluation::{Evaluation, Viewed};
 pub use fit::{Fit, fit_rgba};
 pub use fractal::{Fractal, fractal};
 pub use idx::{Idx, idx_from_bytes, read_idx};
+pub use layout::Layout;
 pub use loader::Loader;
 #[cfg(not(target_arch = "wasm32"))]
 #[cfg_attr(
@@ -65,12 +85,14 @@ pub use loader::Loader;
 pub(crate) use npy::MAGIC;
 #[cfg(not(target_arch = "wasm32"))]
 pub use npy::{Array, Numbers, npz_names, read_npz};
-pub use ood::{Ood, OodImages, SAMPLE_STARTS};
+pub use ood::{Measured, Ood, OodImages, SAMPLE_STARTS};
+#[cfg(not(target_arch = "wasm32"))]
+pub use parts::{Kept, Parts, Reading, Split};
 #[cfg(not(target_arch = "wasm32"))]
 pub use pictures::Pictures;
 pub use prepared::Prepared;
+#[cfg(not(target_arch = "wasm32"))]
+pub use resample::{Sampling, resample};
 pub use seed::Random;
 pub use source::{Images, Source};
-#[cfg(not(target_arch = "wasm32"))]
-pub use source::{Kept, Parts, Reading, Split};
 pub use stream::{Batch, BatchSource};

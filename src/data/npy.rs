@@ -7,6 +7,8 @@ use std::path::Path;
 
 use zip::ZipArchive;
 
+use super::file;
+use super::npy_header::{Header, Kind};
 use crate::{Error, Result};
 
 pub(crate) const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -16,13 +18,13 @@ const MAX_BYTES: u64 = 4 << 30;
 /// Numbers of one array.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Numbers {
-    /// `<f8`
+    /// 64-bit floating point.
     F64(Vec<f64>),
-    /// `<f4`
+    /// Floating point of 32 or 16 bits, and truth values as 0 and 1.
     F32(Vec<f32>),
-    /// `|u1`
+    /// Unsigned bytes.
     U8(Vec<u8>),
-    /// `<i8`
+    /// All other whole numbers.
     I64(Vec<i64>),
 }
 
@@ -36,7 +38,8 @@ pub struct Array {
 }
 
 impl Numbers {
-    /// As NumPy's headers have it.
+    /// As NumPy's headers have what is written.
+    #[cfg_attr(not(feature = "generation"), expect(dead_code, reason = "for those who write"))]
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::F64(_) => "<f8",
@@ -46,23 +49,7 @@ impl Numbers {
         }
     }
 
-    fn from_bytes(kind: &str, bytes: &[u8]) -> Option<Self> {
-        Some(match kind {
-            "<f8" => {
-                Self::F64(bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect())
-            }
-            "<f4" => {
-                Self::F32(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
-            }
-            "<i8" => {
-                Self::I64(bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect())
-            }
-            "|u1" => Self::U8(bytes.to_vec()),
-            _ => return None,
-        })
-    }
-
-    /// Floating-point numbers of either width; none for others.
+    /// Floating-point numbers; none for others.
     pub fn to_f64(&self) -> Option<Vec<f64>> {
         match self {
             Self::F64(values) => Some(values.clone()),
@@ -72,14 +59,36 @@ impl Numbers {
     }
 }
 
-/// Reads the arrays that `wanted` names, as far as they are there: floating-point numbers, bytes and 64-bit integers,
-/// compressed or not, row-major. Others are not looked into, and nothing in any is executed.
+/// What an array holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Contents {
+    Numbers(Array),
+    /// Texts, and the shape.
+    Texts(Vec<usize>, Vec<String>),
+}
+
+/// Reads the arrays that `wanted` names, as far as they are there: numbers of any type and byte order, in rows or columns,
+/// compressed or not. Others are not looked into, and nothing in any is executed.
 ///
 /// # Errors
-/// `BadFile` for what is no such archive, other kinds of numbers, and more than 4 GiB in all.
+/// `BadFile` for what is no such archive, is damaged, holds texts or objects there, and for more than 4 GiB in all, or than
+/// 64 times the file and 256 MiB.
 pub fn read_npz(path: impl AsRef<Path>, wanted: &[&str]) -> Result<BTreeMap<String, Array>> {
     let path = path.as_ref();
-    let read = |file| read(file, wanted, MAX_BYTES);
+    let found = read_contents(path, wanted)?;
+    let numbers = found.into_iter().map(|(name, contents)| match contents {
+        Contents::Numbers(array) => Ok((name, array)),
+        Contents::Texts(..) => {
+            Err(Error::bad_file(path, format_args!("{name}: texts, numbers wanted")))
+        }
+    });
+    numbers.collect()
+}
+
+/// The same with arrays of texts.
+pub(super) fn read_contents(path: &Path, wanted: &[&str]) -> Result<BTreeMap<String, Contents>> {
+    let most = file::room(path)?.min(MAX_BYTES);
+    let read = |file| read(file, wanted, most);
     read(open(path)?).map_err(|reason| Error::bad_file(path, reason))
 }
 
@@ -99,19 +108,21 @@ pub fn npz_names(path: impl AsRef<Path>) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// As [`read_npz`].
-pub(super) fn read_npy(path: &Path) -> Result<Array> {
-    array(open(path)?, &mut { MAX_BYTES }).map_err(|reason| Error::bad_file(path, reason))
+pub(super) fn read_npy(path: &Path) -> Result<Contents> {
+    let mut most = file::room(path)?.min(MAX_BYTES);
+    let length = open(path)?.get_ref().metadata().map_or(0, |about| about.len());
+    array(open(path)?, length, &mut most).map_err(|reason| Error::bad_file(path, reason))
 }
 
 fn open(path: &Path) -> Result<BufReader<File>> {
-    File::open(path).map(BufReader::new).map_err(|error| Error::bad_file(path, error))
+    file::open(path).map(BufReader::new)
 }
 
 fn read(
     file: impl Read + Seek,
     wanted: &[&str],
     mut left: u64,
-) -> std::result::Result<BTreeMap<String, Array>, String> {
+) -> std::result::Result<BTreeMap<String, Contents>, String> {
     let mut archive = ZipArchive::new(file).map_err(|error| error.to_string())?;
     let mut arrays = BTreeMap::new();
     for place in 0..archive.len() {
@@ -119,15 +130,23 @@ fn read(
         let name = entry.name().map_err(|error| error.to_string())?;
         let Some(name) = name.strip_suffix(".npy").map(str::to_owned) else { continue };
         if wanted.contains(&name.as_str()) {
-            let array = array(entry, &mut left).map_err(|reason| format!("{name}: {reason}"))?;
-            arrays.insert(name, array);
+            let length = entry.size();
+            let array =
+                array(entry, length, &mut left).map_err(|reason| format!("{name}: {reason}"))?;
+            if arrays.insert(name.clone(), array).is_some() {
+                return Err(format!("two arrays are called {name}"));
+            }
         }
     }
     Ok(arrays)
 }
 
-/// Reads one and takes its bytes off those that are `left`.
-fn array(mut entry: impl Read, left: &mut u64) -> std::result::Result<Array, String> {
+/// Reads one that is `length` bytes long, and takes those off the ones that are `left`.
+fn array(
+    mut entry: impl Read,
+    length: u64,
+    left: &mut u64,
+) -> std::result::Result<Contents, String> {
     let mut take = |length: u64| {
         let mut bytes = Vec::new();
         let read = entry.by_ref().take(length).read_to_end(&mut bytes);
@@ -141,44 +160,102 @@ fn array(mut entry: impl Read, left: &mut u64) -> std::result::Result<Array, Str
     if !start.starts_with(MAGIC) {
         return Err("no .npy header".into());
     }
-    let length = match start.get(6) {
+    let header_length = match start.get(6) {
         Some(1) => take(2)?,
         _ => take(4)?,
     };
-    let length = length.iter().rev().fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte));
-    if length > 1 << 16 {
-        return Err(format!("a header of {length} bytes, at most 65536 wanted"));
+    let header_length =
+        header_length.iter().rev().fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte));
+    if header_length > 1 << 16 {
+        return Err(format!("a header of {header_length} bytes, at most 65536 wanted"));
     }
-    let text = String::from_utf8(take(length)?).map_err(|error| error.to_string())?;
-    let after = |key: &str| Some(text.split_once(&format!("'{key}':"))?.1.trim_start());
-    let kind = after("descr").and_then(|rest| rest.strip_prefix('\'')?.split('\'').next());
-    let ordered = after("fortran_order").is_some_and(|rest| rest.starts_with("False"));
-    let sides = after("shape").and_then(|rest| rest.strip_prefix('(')?.split(')').next());
-    let (Some(kind), Some(sides)) = (kind, sides) else {
-        return Err(format!("a header that tells no type and shape: {text:?}"));
-    };
-    let sides = sides.split(',').map(str::trim).filter(|side| !side.is_empty());
-    let shape: Vec<usize> = sides
-        .map(|side| side.parse().map_err(|_| format!("a side of {side:?}")))
-        .collect::<std::result::Result<_, _>>()?;
-    let width = match kind {
-        "<f8" | "<i8" => 8,
-        "<f4" => 4,
-        "|u1" => 1,
-        other => return Err(format!("numbers of type {other}, <f8, <f4, <i8 or |u1 wanted")),
-    };
-    if !ordered && shape.len() > 1 {
-        return Err("in Fortran's order, row-major wanted".into());
+    let text = String::from_utf8(take(header_length)?).map_err(|error| error.to_string())?;
+    let header = Header::parse(&text)?;
+    let (bytes, held) = header.sizes().ok_or_else(|| format!("{text:?} has no end"))?;
+    if bytes > length {
+        return Err(format!("cut off: {bytes} bytes of {:?}, {length} are there", header.shape));
     }
-    let bytes =
-        shape.iter().try_fold(width, |product: u64, &side| product.checked_mul(side as u64));
     let most = *left;
-    let bytes = bytes.filter(|&bytes| bytes <= most);
-    let bytes =
-        bytes.ok_or_else(|| format!("{kind} of {shape:?}, at most {most} bytes more wanted"))?;
-    *left -= bytes;
-    let numbers = Numbers::from_bytes(kind, &take(bytes)?);
-    Ok(Array { shape, numbers: numbers.ok_or("numbers of an unknown type")? })
+    if held > most {
+        let (kind, shape) = (&header.descr, &header.shape);
+        return Err(format!("{kind} of {shape:?}, at most {most} bytes more wanted"));
+    }
+    *left -= held;
+    let bytes = take(bytes)?;
+    // An archive's sum is checked where its array ends: at the end of reading, which has to be reached.
+    if entry.read(&mut [0]).map_err(|error| error.to_string())? != 0 {
+        return Err("it goes on after its array".into());
+    }
+    Ok(header.contents(&bytes))
+}
+
+impl Header {
+    fn contents(self, bytes: &[u8]) -> Contents {
+        let order = |numbers| {
+            let (shape, columns) = (&self.shape, self.columns);
+            Array {
+                shape: self.shape.clone(),
+                numbers: match numbers {
+                    Numbers::F64(all) => Numbers::F64(rows(all, shape, columns)),
+                    Numbers::F32(all) => Numbers::F32(rows(all, shape, columns)),
+                    Numbers::U8(all) => Numbers::U8(rows(all, shape, columns)),
+                    Numbers::I64(all) => Numbers::I64(rows(all, shape, columns)),
+                },
+            }
+        };
+        match self.kind {
+            Kind::Text { width, wide } => {
+                let texts = bytes.chunks_exact(width).map(|text| self.text(text, wide)).collect();
+                Contents::Texts(self.shape.clone(), rows(texts, &self.shape, self.columns))
+            }
+            Kind::Number(convert) => Contents::Numbers(order(convert(bytes, self.big_endian))),
+        }
+    }
+
+    /// Without what fills it up.
+    fn text(&self, bytes: &[u8], wide: bool) -> String {
+        let text: String = if wide {
+            let letter = |four: &[u8; 4]| {
+                let number = if self.big_endian {
+                    u32::from_be_bytes(*four)
+                } else {
+                    u32::from_le_bytes(*four)
+                };
+                char::from_u32(number).unwrap_or(char::REPLACEMENT_CHARACTER)
+            };
+            bytes.as_chunks().0.iter().map(letter).collect()
+        } else {
+            String::from_utf8_lossy(bytes).into_owned()
+        };
+        text.trim_end_matches('\0').to_owned()
+    }
+}
+
+/// From Fortran's order, in which the first index runs fastest, to rows.
+fn rows<T: Clone>(all: Vec<T>, shape: &[usize], columns: bool) -> Vec<T> {
+    if !columns || shape.len() < 2 {
+        return all;
+    }
+    let mut strides = Vec::with_capacity(shape.len());
+    let mut stride = 1;
+    for side in shape {
+        strides.push(stride);
+        stride *= side;
+    }
+    let mut index = vec![0_usize; shape.len()];
+    let mut made = Vec::with_capacity(all.len());
+    for _ in 0..all.len() {
+        let at: usize = index.iter().zip(&strides).map(|(i, stride)| i * stride).sum();
+        made.extend(all.get(at).cloned());
+        for (i, side) in index.iter_mut().zip(shape).rev() {
+            *i += 1;
+            if *i < *side {
+                break;
+            }
+            *i = 0;
+        }
+    }
+    made
 }
 
 #[cfg(test)]
@@ -188,6 +265,15 @@ mod tests {
     use zip::ZipWriter;
     use zip::write::SimpleFileOptions;
 
+    /// A `.npy` file's bytes.
+    fn npy(kind: &str, columns: bool, shape: &str, bytes: &[u8]) -> Vec<u8> {
+        let order = if columns { "True" } else { "False" };
+        let header =
+            format!("{{'descr': '{kind}', 'fortran_order': {order}, 'shape': {shape}, }}\n");
+        let start = [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..]].concat();
+        [&start, header.as_bytes(), bytes].concat()
+    }
+
     /// An archive of arrays of so many bytes each, all zero, and one that is no array.
     fn archive(arrays: &[(&str, usize)]) -> Cursor<Vec<u8>> {
         let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
@@ -196,10 +282,7 @@ mod tests {
             archive.write_all(bytes).unwrap();
         };
         for (name, length) in arrays {
-            let header =
-                format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({length},), }}\n");
-            let start = [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..]].concat();
-            put(name, &[&start, header.as_bytes(), &vec![0; *length]].concat());
+            put(name, &npy("|u1", false, &format!("({length},)"), &vec![0; *length]));
         }
         put("pickled", b"no array");
         archive.finish().unwrap()
@@ -217,5 +300,64 @@ mod tests {
         let error = names(&["a", "b", "c"]).unwrap_err();
         assert_eq!(error, "c: |u1 of [200], at most 100 bytes more wanted");
         assert!(names(&["pickled"]).unwrap_err().contains("pickled: "));
+    }
+
+    #[test]
+    fn every_flip_in_an_archive_is_seen_or_changes_nothing() {
+        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+        archive.start_file("x.npy", SimpleFileOptions::default()).unwrap();
+        let bytes: Vec<u8> = (0..=255).collect();
+        archive.write_all(&npy("|u1", false, "(256,)", &bytes)).unwrap();
+        let whole = archive.finish().unwrap().into_inner();
+        let read = |bytes: Vec<u8>| read(Cursor::new(bytes), &["x"], 1 << 20);
+        let wanted = read(whole.clone()).unwrap();
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0x10;
+            if let Ok(found) = read(flipped) {
+                assert!(found.is_empty() || found == wanted, "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn types_orders_and_texts() {
+        let read = |kind, columns, shape, bytes: &[u8]| {
+            let file = npy(kind, columns, shape, bytes);
+            array(&file[..], file.len() as u64, &mut 1000)
+        };
+        let numbers = |kind, bytes: &[u8]| match read(kind, false, "(2,)", bytes).unwrap() {
+            Contents::Numbers(array) => array.numbers,
+            texts @ Contents::Texts(..) => panic!("{texts:?}"),
+        };
+        assert_eq!(numbers(">u2", &[1, 0, 0, 7]), Numbers::I64(vec![256, 7]));
+        assert_eq!(numbers("<i2", &[0xff, 0xff, 7, 0]), Numbers::I64(vec![-1, 7]));
+        assert_eq!(numbers("|i1", &[0xfe, 7]), Numbers::I64(vec![-2, 7]));
+        assert_eq!(numbers("|b1", &[1, 0]), Numbers::F32(vec![1.0, 0.0]));
+        assert_eq!(numbers(">f2", &[0x3c, 0, 0xc0, 0]), Numbers::F32(vec![1.0, -2.0]));
+        assert_eq!(
+            numbers(
+                ">f8",
+                &[[0x3f, 0xf0], [0; 2], [0; 2], [0; 2], [0x40, 0], [0; 2], [0; 2], [0; 2]].concat()
+            ),
+            Numbers::F64(vec![1.0, 2.0])
+        );
+        let texts =
+            read("<U2", false, "(2,)", &[97, 0, 0, 0, 0, 0, 0, 0, 0xe9, 0, 0, 0, 98, 0, 0, 0]);
+        assert_eq!(texts.unwrap(), Contents::Texts(vec![2], vec!["a".into(), "éb".into()]));
+        // Two rows of three, by columns.
+        let columns = read("|u1", true, "(2, 3)", &[1, 4, 2, 5, 3, 6]).unwrap();
+        let wanted = Array { shape: vec![2, 3], numbers: Numbers::U8(vec![1, 2, 3, 4, 5, 6]) };
+        assert_eq!(columns, Contents::Numbers(wanted));
+        for (kind, shape, bytes, reason) in [
+            ("|O", "(1,)", 8, "objects"),
+            ("<c8", "(1,)", 8, "<c8"),
+            ("|u1", "(3,)", 2, "cut off"),
+            ("|u1", "(3,)", 4, "goes on"),
+            ("<f8", "(4294967296, 4294967296)", 8, "no end"),
+        ] {
+            let error = read(kind, false, shape, &vec![0; bytes]).unwrap_err();
+            assert!(error.contains(reason), "{kind}: {error}");
+        }
     }
 }

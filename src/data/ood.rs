@@ -129,6 +129,42 @@ impl OodImages {
         }
     }
 
+    /// How many there are; `None` where there is no end of them.
+    pub fn len(&self) -> Option<usize> {
+        match &self.kind {
+            Kind::Images(found) => Some(found.images.len()),
+            Kind::Fractal(_) | Kind::Noise | Kind::Mixture(_) => None,
+        }
+    }
+
+    /// Never, and here because `len` is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == Some(0)
+    }
+
+    /// What a network's scores are measured on: `count` of them, or all if there are fewer, as the files hold them, whatever
+    /// recipe changes those that are trained on; `batch_size` at a time.
+    ///
+    /// # Errors
+    /// As [`BatchSource::images`].
+    pub fn measured(&self, seed: u64, count: usize, batch_size: usize) -> Result<Measured> {
+        let left = self.len().map_or(count, |all| all.min(count));
+        let source = self.unchanged().batches("evaluation", seed, batch_size.min(left).max(1))?;
+        Ok(Measured { source, step: 0, left })
+    }
+
+    /// The same without augmentation.
+    fn unchanged(&self) -> Self {
+        let kind = match &self.kind {
+            Kind::Mixture(parts) => {
+                let parts = parts.iter().map(|(weight, part)| (*weight, part.unchanged()));
+                Kind::Mixture(parts.collect())
+            }
+            kind => kind.clone(),
+        };
+        Self { shape: self.shape, augment: Augment::None, kind }
+    }
+
     /// Of all that comes from files, for a run's record; none where nothing does.
     pub fn checksum(&self) -> Option<u64> {
         match &self.kind {
@@ -149,6 +185,49 @@ impl OodImages {
             Kind::Images(found) => [found.damaged.clone(), found.images.damaged()].concat(),
             Kind::Mixture(parts) => parts.iter().flat_map(|(_, part)| part.damaged()).collect(),
         }
+    }
+}
+
+/// Images to measure on, a batch at a time.
+#[derive(Debug)]
+pub struct Measured {
+    source: BatchSource,
+    step: u64,
+    left: usize,
+}
+
+impl Measured {
+    /// Images that are still to come.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// The next ones, NCHW; `None` after the last.
+    ///
+    /// # Errors
+    /// `BadFile` where too many pictures are damaged.
+    pub fn next_batch(&mut self) -> Result<Option<Vec<f32>>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let mut images = self.source.batch(self.step)?.images;
+        let size = self.source.batch_size();
+        let now = size.min(self.left);
+        images.truncate(images.len() / size * now);
+        (self.step, self.left) = (self.step + 1, self.left - now);
+        Ok(Some(images))
+    }
+
+    /// All that are still to come at once, for where they are few.
+    ///
+    /// # Errors
+    /// As [`Measured::next_batch`].
+    pub fn all(mut self) -> Result<Vec<f32>> {
+        let mut images = Vec::new();
+        while let Some(batch) = self.next_batch()? {
+            images.extend(batch);
+        }
+        Ok(images)
     }
 }
 

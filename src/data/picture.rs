@@ -81,6 +81,13 @@ impl Picture {
         self.height
     }
 
+    /// All of it in planes, in \[0, 1\].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn to_unit(&self) -> Vec<f32> {
+        let planes = self.planes(3, self.whole());
+        planes.into_iter().map(|byte| f32::from(byte) / 255.0).collect()
+    }
+
     /// As a network of `channels` (1 or 3) and `side` takes it: CHW in \[0, 1\].
     ///
     /// # Errors

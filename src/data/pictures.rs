@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use super::about::About;
 use super::checksum::Checksum;
 use super::dataset::{Dataset, MAX_SIDE, balanced, check_labels};
 use super::decode;
@@ -17,6 +18,7 @@ use super::fit::Fit;
 use super::picture::Picture;
 use super::prepared::Prepared;
 use super::tiny_images;
+use super::zipped::Entry;
 use crate::{Error, Result};
 
 /// Pictures of any size with one label each.
@@ -33,7 +35,7 @@ struct All {
     /// None for pictures without labels, which count as of class 0.
     labels: Vec<u32>,
     classes: u32,
-    class_names: Vec<String>,
+    about: About,
     max_bad: f64,
     /// By number, why it cannot be read.
     damaged: Mutex<BTreeMap<u32, String>>,
@@ -45,6 +47,8 @@ pub(super) enum Places {
     Files(Vec<PathBuf>),
     /// Within files, at (number of the file, first byte, length), each to be put after `head`.
     Ranges { files: Vec<PathBuf>, ranges: Vec<(u32, u64, u32)>, head: Vec<u8> },
+    /// In a zip archive.
+    Zipped { file: PathBuf, entries: Vec<Entry> },
     /// Not encoded: the format of 80 Million Tiny Images.
     TinyImages { file: PathBuf, count: u32 },
 }
@@ -54,6 +58,7 @@ impl Places {
         match self {
             Self::Files(files) => files.len(),
             Self::Ranges { ranges, .. } => ranges.len(),
+            Self::Zipped { entries, .. } => entries.len(),
             Self::TinyImages { count, .. } => *count as usize,
         }
     }
@@ -68,7 +73,7 @@ impl Pictures {
         origin: &Path,
         places: Places,
         labels: Vec<u32>,
-        class_names: Vec<String>,
+        about: About,
         classes: u32,
     ) -> Result<Self> {
         let failed = |error: &dyn fmt::Display| Error::bad_file(origin, error);
@@ -80,7 +85,7 @@ impl Pictures {
         check_labels("pictures", &labels, classes).map_err(|error| failed(&error))?;
         let (damaged, max_bad) = (Mutex::default(), Self::MAX_BAD);
         let origin = origin.to_owned();
-        let all = All { origin, places, labels, classes, class_names, max_bad, damaged };
+        let all = All { origin, places, labels, classes, about, max_bad, damaged };
         Ok(Self { all: Arc::new(all), chosen: None })
     }
 
@@ -111,12 +116,47 @@ impl Pictures {
 
     /// What its classes are called, by label; empty where the files do not say.
     pub fn class_names(&self) -> &[String] {
-        &self.all.class_names
+        &self.all.about.class_names
+    }
+
+    /// Whether each lies in a file of its own.
+    pub(super) fn are_files(&self) -> bool {
+        matches!(self.all.places, Places::Files(_))
     }
 
     /// Whether there are labels; without, all are of class 0.
     pub fn has_labels(&self) -> bool {
-        !self.all.labels.is_empty()
+        self.all.about.unlabelled.is_none()
+    }
+
+    /// What is known of them, and of those that could not be read so far.
+    pub(super) fn about(&self) -> About {
+        About { damaged: self.damaged(), ..self.all.about.clone() }
+    }
+
+    /// Picture `index` as it is, upright and on white: red, green and blue planes in \[0, 1\], with its rows and columns.
+    ///
+    /// # Errors
+    /// `BadFile` where it cannot be read: there is no other in its place.
+    pub fn view(&self, index: u32) -> Result<(Vec<f32>, [u32; 2])> {
+        let read = self.all.read(self.number(index)?);
+        let picture = read.map_err(|reason| Error::bad_file(&self.all.origin, reason))?;
+        Ok((picture.to_unit(), [picture.height(), picture.width()]))
+    }
+
+    /// The bytes of its file.
+    ///
+    /// # Errors
+    /// `BadFile` where they cannot be read.
+    pub fn bytes(&self, index: u32) -> Result<Vec<u8>> {
+        let bytes = self.all.bytes(self.number(index)?);
+        bytes.map_err(|reason| Error::bad_file(&self.all.origin, reason))
+    }
+
+    /// The labels of those that are meant.
+    pub(super) fn labels(&self) -> Vec<u32> {
+        let numbers = (0..self.len() as u32).filter_map(|index| self.number(index).ok());
+        numbers.map(|number| self.all.label(number)).collect()
     }
 
     /// What could not be read so far: a sentence each, with the file's path.
@@ -161,7 +201,7 @@ impl Pictures {
         let (images, labels) = self.each([3, side], fit)?;
         let pixels = images.iter().map(|value| (value * 255.0).round() as u8).collect();
         let mut all = Dataset::new(3, side, side, self.classes(), pixels, labels)?;
-        (all.class_names, all.damaged) = (self.class_names().to_vec(), self.damaged());
+        all.about = About { damaged: self.damaged(), ..self.all.about.clone() };
         Ok(all)
     }
 
@@ -273,6 +313,10 @@ impl Pictures {
                 let lengths = ranges.iter().flat_map(|(_, _, length)| length.to_le_bytes());
                 sum = sum.feed(head.iter().copied()).feed(lengths);
             }
+            Places::Zipped { file: path, entries } => {
+                let lengths = entries.iter().flat_map(|entry| entry.size.to_le_bytes());
+                sum = file(sum, path)?.feed(lengths);
+            }
             Places::TinyImages { file: path, .. } => sum = file(sum, path)?,
         }
         Ok(sum.value())
@@ -324,32 +368,43 @@ impl All {
             Places::Ranges { files, ranges, .. } => {
                 ranges.get(number as usize).and_then(|(file, ..)| files.get(*file as usize))
             }
-            Places::TinyImages { file, .. } => Some(file),
+            Places::TinyImages { file, .. } | Places::Zipped { file, .. } => Some(file),
         };
         file.filter(|file| !file.exists()).map(PathBuf::as_path)
     }
 
     fn read(&self, number: u32) -> std::result::Result<Picture, String> {
+        let bytes = self.bytes(number)?;
+        if let Places::TinyImages { .. } = self.places {
+            return Ok(tiny_images::picture(&bytes));
+        }
+        decode::decode(&bytes).map_err(|reason| self.described(number, &reason))
+    }
+
+    /// What is decoded, or why it cannot be read.
+    fn bytes(&self, number: u32) -> std::result::Result<Vec<u8>, String> {
         let failed = |error: &dyn fmt::Display| self.described(number, error);
         let at = number as usize;
+        let missing = || failed(&"no such picture");
         match &self.places {
             Places::TinyImages { file, .. } => {
                 let start = u64::from(number) * tiny_images::BYTES as u64;
                 let bytes = range(file, start, tiny_images::BYTES, Vec::new());
-                bytes.map(|bytes| tiny_images::picture(&bytes)).map_err(|error| failed(&error))
+                bytes.map_err(|error| failed(&error))
+            }
+            Places::Zipped { file, entries } => {
+                let entry = entries.get(at).ok_or_else(missing)?;
+                entry.read(file).map_err(|error| failed(&error))
             }
             Places::Files(files) => {
-                let path = files.get(at).ok_or_else(|| failed(&"no such picture"))?;
-                decode::read(path).map_err(|error| error.to_string())
+                let path = files.get(at).ok_or_else(missing)?;
+                decode::encoded(path).map_err(|error| error.to_string())
             }
             Places::Ranges { files, ranges, head } => {
-                let range_of = |&(file, start, length): &(u32, u64, u32)| {
-                    let file = files.get(file as usize)?;
-                    Some(range(file, start, length as usize, head.clone()))
-                };
-                let bytes = ranges.get(at).and_then(range_of).transpose();
-                let bytes = bytes.map_err(|error| failed(&error))?.unwrap_or_default();
-                decode::decode(&bytes).map_err(|error| failed(&error))
+                let (file, start, length) = ranges.get(at).ok_or_else(missing)?;
+                let file = files.get(*file as usize).ok_or_else(missing)?;
+                let bytes = range(file, *start, *length as usize, head.clone());
+                bytes.map_err(|error| failed(&error))
             }
         }
     }
@@ -361,6 +416,9 @@ impl All {
             Places::Ranges { files, ranges, .. } => {
                 let found = ranges.get(number as usize);
                 found.and_then(|&(file, start, _)| Some((files.get(file as usize)?, Some(start))))
+            }
+            Places::Zipped { file, entries } => {
+                entries.get(number as usize).map(|entry| (file, Some(entry.start)))
             }
             Places::TinyImages { file, .. } => Some((file, None)),
         };

@@ -31,6 +31,9 @@ impl Dataset {
     /// `Mismatch` where there are no images, `side` is not within 1 to 4096, or the result would pass 8 GiB.
     pub fn prepared(&self, side: u32) -> Result<Prepared> {
         check_shape(self.channels(), side, self.len())?;
+        if let Some(prepared) = self.as_they_are(side) {
+            return Ok(prepared);
+        }
         let plane_len = side as usize * side as usize;
         let mut images = zeros(self.len() * self.channels() as usize * plane_len)?;
         let mut sums = vec![0; plane_len];
@@ -60,6 +63,9 @@ impl Dataset {
             return self.prepared(side);
         }
         let image_len = check_shape(self.channels(), side, self.len())?;
+        if let Some(prepared) = self.as_they_are(side) {
+            return Ok(prepared);
+        }
         let mut images = zeros(self.len() * image_len)?;
         let size = [self.height(), self.width()];
         for (index, to) in images.chunks_exact_mut(image_len).enumerate() {
@@ -69,6 +75,14 @@ impl Dataset {
         }
         let labels = self.labels().to_vec();
         Ok(Prepared::with_statistics(self.channels(), side, self.classes(), images, labels))
+    }
+
+    /// Floating-point values of images that have the side already; none where bytes hold them, or they are to be resized, which
+    /// is done in bytes.
+    fn as_they_are(&self, side: u32) -> Option<Prepared> {
+        let images = self.exact.clone().filter(|_| [self.height(), self.width()] == [side; 2])?;
+        let labels = self.labels().to_vec();
+        Some(Prepared::with_statistics(self.channels(), side, self.classes(), images, labels))
     }
 
     /// What a network that learns from these images brings others to its side by: what is usual where they have that side

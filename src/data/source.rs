@@ -8,24 +8,23 @@ use super::augment::Augment;
 use super::dataset::{Dataset, MAX_SIDE, Part};
 use super::fashion;
 use super::fit::Fit;
+use super::layout::Layout;
 use super::prepared::Prepared;
 #[cfg(not(target_arch = "wasm32"))]
 use super::{
-    arrays, cifar, class_folders, folder, jpeg_pack, pictures::Pictures, shards, tiles, tiny_images,
+    arrays, cifar, class_folders, file, folder, jpeg_pack, pictures::Pictures, shards, tiles,
+    tiny_images,
 };
 use crate::{Error, Result};
 
 /// What paths may lead to, as messages have it.
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) const KNOWN: &str = "idx files, CIFAR's binary files or their .tar.gz, a folder of PNG and JPEG files for each \
-     class, tar shards, .npz and .npy, head.bin with train.jpgs, Tiny Images' .bin";
+pub(super) const KNOWN: &str = "idx files, CIFAR's binary files or their .tar.gz, a folder of pictures for each class or a \
+     .zip of it, tar shards, .npz and .npy, head.bin with train.jpgs, Tiny Images' .bin";
 
 /// Images up to this many bytes of f32 lie in memory, decoded once; more are read anew in every epoch.
 #[cfg(not(target_arch = "wasm32"))]
 const IN_MEMORY: u64 = 1 << 30;
-/// Channels of pictures that are trained on.
-#[cfg(not(target_arch = "wasm32"))]
-const COLOURS: u32 = 3;
 
 /// Labelled images.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +33,8 @@ pub enum Source {
     Fashion,
     /// A file or a folder; which format it is shows when it is read.
     Path(PathBuf),
+    /// `nchw:FILE` or `nhwc:FILE`, arrays whose channels are where their shape does not tell.
+    Arrays(Layout, PathBuf),
     /// `tiles:SIDE:FOLDER`, pictures that are grids of square images of that side, without labels.
     Tiles(u32, PathBuf),
 }
@@ -57,85 +58,8 @@ pub enum Images {
     },
 }
 
-/// How images are read for training.
-#[cfg(not(target_arch = "wasm32"))]
-#[derive(Clone, Copy, Debug)]
-pub struct Reading {
-    /// Rows and columns.
-    pub side: u32,
-    /// How images come to that side; `None` for pictures cropped, and arrays as [`Dataset::prepared`] does it.
-    pub fit: Option<Fit>,
-    /// The share (below 1) or number (from 1 on) of pictures that may be damaged.
-    pub max_bad: f64,
-    /// Whether the augmentation cuts parts out of whole pictures: these then stay on disk, however few.
-    pub whole: bool,
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-impl Reading {
-    /// For some recipes.
-    pub fn new(side: u32, fit: Option<Fit>, max_bad: f64, augments: &[Augment]) -> Self {
-        let whole = augments.iter().any(|augment| augment.takes_whole_pictures());
-        Self { side, fit, max_bad, whole }
-    }
-}
-
-/// What is kept from training: so many training images, drawn by a seed; 0 for none.
-#[cfg(not(target_arch = "wasm32"))]
-#[derive(Clone, Copy, Debug)]
-pub struct Split {
-    /// In the test images' place.
-    pub held_out: (usize, u64),
-    /// To choose weights by.
-    pub validation: (Kept, u64),
-    /// The most test pictures that are read of those that stay on disk.
-    pub most_test: usize,
-}
-
-/// How many images.
-#[cfg(not(target_arch = "wasm32"))]
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kept {
-    /// So many.
-    Images(usize),
-    /// This share of those that training has, rounded up: none for 0 alone.
-    Share(f64),
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-impl Kept {
-    fn of(self, all: usize) -> usize {
-        match self {
-            Self::Images(count) => count,
-            Self::Share(share) => (share * all as f64).ceil() as usize,
-        }
-    }
-}
-
-/// Images of both parts, as training takes them.
-#[cfg(not(target_arch = "wasm32"))]
-#[derive(Clone, Debug)]
-pub struct Parts {
-    /// To train with.
-    pub train: Images,
-    /// Each channel's mean and deviation over the training images, or over 512 of those that stay on disk.
-    pub statistics: [Vec<f32>; 2],
-    /// To judge by.
-    pub test: Prepared,
-    /// To choose weights by, where some are kept back for that.
-    pub validation: Option<Prepared>,
-    /// How other images are brought to the side of a network that learns from these.
-    pub fit: Fit,
-    /// Of the source's training images: [`Dataset::checksum`], or [`Pictures::checksum`] of those that stay on disk.
-    pub checksum: u64,
-    /// What the classes are called, by label; empty where the data does not say.
-    pub class_names: Vec<String>,
-    /// Pictures that could not be read and are left out, a sentence each.
-    pub damaged: Vec<String>,
-}
-
 impl Source {
-    /// Reads `builtin:fashion`, a path, or `tiles:SIDE:FOLDER`; whether anything is there shows when it is loaded.
+    /// Reads `builtin:fashion`, a path, `nchw:FILE`, `nhwc:FILE` or `tiles:SIDE:FOLDER`; whether anything is there shows when it is loaded.
     ///
     /// # Errors
     /// `BadConfig` for an empty text, for other builtins, and for tiles of no side.
@@ -144,6 +68,18 @@ impl Source {
             "builtin:fashion" => Ok(Self::Fashion),
             _ if text.is_empty() || text.starts_with("builtin:") => {
                 Err(bad("data", text, "builtin:fashion, or the path of a data folder or file"))
+            }
+            _ if text.starts_with("nchw:") || text.starts_with("nhwc:") => {
+                let (layout, path) = text.split_at_checked(5).unwrap_or_default();
+                let layout = if layout == "nchw:" { Layout::Nchw } else { Layout::Nhwc };
+                if path.is_empty() {
+                    return Err(bad(
+                        "data",
+                        text,
+                        "nchw:FILE or nhwc:FILE, as nchw:some/images.npz",
+                    ));
+                }
+                Ok(Self::Arrays(layout, path.into()))
             }
             _ => match text.strip_prefix("tiles:") {
                 None => Ok(Self::Path(text.into())),
@@ -171,55 +107,97 @@ impl Source {
             #[cfg(target_arch = "wasm32")]
             Self::Path(path) => Dataset::from_idx_folder(path, part),
             #[cfg(target_arch = "wasm32")]
-            Self::Tiles(_, path) => Err(Error::bad_file(path, "no pictures are read in a browser")),
+            Self::Arrays(_, path) | Self::Tiles(_, path) => {
+                Err(Error::bad_file(path, "no pictures are read in a browser"))
+            }
             #[cfg(not(target_arch = "wasm32"))]
-            Self::Path(_) | Self::Tiles(..) => match self.open(part)? {
+            Self::Path(_) | Self::Arrays(..) | Self::Tiles(..) => match self.part(part)?.0 {
                 Opened::Data(data) => Ok(data),
                 Opened::Pictures(pictures) => pictures.decoded(side, Fit::Crop),
             },
         }
     }
 
-    /// Finds out what is there, by names alone.
+    /// What is learnt from, or what is judged by, and what it is called there.
     #[cfg(not(target_arch = "wasm32"))]
-    fn open(&self, part: Part) -> Result<Opened> {
+    pub(super) fn part(&self, part: Part) -> Result<(Opened, String)> {
+        self.open(part)?.ok_or_else(|| class_folders::undivided(&PathBuf::from(self.to_string())))
+    }
+
+    /// Finds out what is there, by names alone; `None` where there is no such part.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn open(&self, part: Part) -> Result<Option<(Opened, String)>> {
+        let data = |data: Dataset, name: &str| Some((Opened::Data(data), name.to_owned()));
+        let named = |found: Option<(Pictures, String)>| {
+            found.map(|(pictures, name)| (Opened::Pictures(pictures), name))
+        };
+        let arrays = |path: &PathBuf, layout| {
+            let found = arrays::from_arrays(path, part, layout)?;
+            Ok(found.map(|(data, name)| (Opened::Data(data), name)))
+        };
         let path = match self {
-            Self::Fashion => return fashion::load(part).map(Opened::Data),
-            Self::Tiles(_, folder) if part == Part::Test => {
-                return Err(class_folders::undivided(folder));
+            Self::Fashion => return fashion::load(part).map(|all| data(all, part.name())),
+            Self::Tiles(..) if part == Part::Test => return Ok(None),
+            Self::Tiles(side, folder) => {
+                return tiles::tiles(folder, *side).map(|all| data(all, "all"));
             }
-            Self::Tiles(side, folder) => return tiles::tiles(folder, *side).map(Opened::Data),
+            Self::Arrays(layout, path) => return arrays(path, *layout),
             Self::Path(path) => path,
         };
-        if path.is_file() {
-            let name = path.to_string_lossy().to_ascii_lowercase();
-            return if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
-                cifar::from_archive(path, part).map(Opened::Data)
-            } else if name.ends_with(".tar") {
-                shards::from_shards(path, part).map(Opened::Pictures)
-            } else if name.ends_with(".npz") || name.ends_with(".npy") {
-                arrays::from_arrays(path, part).map(Opened::Data)
-            } else if name.ends_with(".bin") && part == Part::Train {
-                tiny_images::tiny_images(path).map(Opened::Pictures)
-            } else if name.ends_with(".bin") {
-                Err(class_folders::undivided(path))
+        if !path.is_dir() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+            let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+            return if ends(&[".tar.gz", ".tgz"]) {
+                cifar::from_archive(path, part).map(|all| data(all, part.name()))
+            } else if ends(&[".tar"]) {
+                shards::from_shards(path, part).map(named)
+            } else if ends(&[".npz", ".npy"]) {
+                arrays(path, Layout::Plain)
+            } else if ends(&[".zip"]) {
+                class_folders::zipped_folders(path, part).map(named)
+            } else if name.contains("idx3") {
+                if part == Part::Test {
+                    return Ok(None);
+                }
+                Dataset::from_idx_files(path).map(|all| data(all, "all"))
+            } else if ends(&[".bin"]) && part == Part::Train {
+                let all = tiny_images::tiny_images(path)?;
+                Ok(Some((Opened::Pictures(all), "all".into())))
+            } else if ends(&[".bin"]) {
+                Ok(None)
             } else {
+                // What is not there, or is a pipe or a device, is said before what is of no known kind.
+                file::open(path)?;
                 Err(Error::bad_file(path, format!("no file that is known as data: {KNOWN}")))
             };
         }
-        if folder::has_idx(path) {
-            Dataset::from_idx_folder(path, part).map(Opened::Data)
+        let idx = [Part::Train, Part::Test].map(|part| folder::has_idx(path, part));
+        if idx.contains(&true) {
+            if part == Part::Test && idx == [true, false] {
+                return Ok(None);
+            }
+            Dataset::from_idx_folder(path, part).map(|all| data(all, part.name()))
         } else if let Some(folder) = cifar::cifar_folder(path) {
-            cifar::from_folder(&folder, part).map(Opened::Data)
+            if part == Part::Test && !cifar::has_part(&folder, part) {
+                return Ok(None);
+            }
+            cifar::from_folder(&folder, part).map(|all| data(all, part.name()))
         } else if jpeg_pack::is_jpeg_pack(path) {
-            jpeg_pack::jpeg_pack(path, part).map(Opened::Pictures)
+            let all = jpeg_pack::jpeg_pack(path, part)?;
+            Ok(Some((Opened::Pictures(all), part.name().into())))
         } else if arrays::has_archives(path) {
-            arrays::from_arrays(path, part).map(Opened::Data)
+            arrays(path, Layout::Plain)
         } else if shards::has_shards(path) {
-            shards::from_shards(path, part).map(Opened::Pictures)
+            shards::from_shards(path, part).map(named)
         } else {
-            class_folders::class_folders(path, part).map(Opened::Pictures)
+            class_folders::class_folders(path, part).map(named)
         }
+    }
+
+    /// The training images, or the test images where there are no others.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn any(&self) -> Result<(Opened, String)> {
+        self.part(Part::Train).or_else(|error| self.open(Part::Test).ok().flatten().ok_or(error))
     }
 
     /// Training images without their labels, in memory or not.
@@ -237,7 +215,7 @@ impl Source {
         #[cfg(target_arch = "wasm32")]
         return Found::new(&self.load(Part::Train, side)?, side, fit);
         #[cfg(not(target_arch = "wasm32"))]
-        match self.open(Part::Train)? {
+        match self.any()?.0 {
             Opened::Data(data) => Found::new(&data, side, fit),
             Opened::Pictures(pictures) => {
                 let (pictures, fit) =
@@ -252,116 +230,11 @@ impl Source {
             }
         }
     }
-
-    /// Both parts: the file's own, or training images and those of them that are kept back in their place, and what is kept
-    /// back for validation. Of test pictures that stay on disk equally many of each class are read.
-    ///
-    /// # Errors
-    /// As [`Source::load`]; `BadFile` where too many pictures are damaged or have no labels; `Mismatch` where more is to be
-    /// kept back than there is.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn parts(&self, reading: Reading, split: Split) -> Result<Parts> {
-        let side = reading.side;
-        let pictures = match self.open(Part::Train)? {
-            Opened::Data(data) => return self.parts_in_memory(data, reading, split),
-            Opened::Pictures(pictures) => pictures.with_max_bad(reading.max_bad),
-        };
-        if !pictures.has_labels() {
-            return Err(Error::bad_file(self.to_string(), "its pictures have no labels"));
-        }
-        // What has been cropped or stretched is bytes again; means of squares are not, and are made anew each time.
-        let fit = reading.fit.unwrap_or(Fit::Crop);
-        if !(pictures.is_large(side) || reading.whole || fit == Fit::Letterbox) {
-            let parts = self.parts_in_memory(pictures.decoded(side, fit)?, reading, split)?;
-            return Ok(Parts { fit, ..parts });
-        }
-        let (train, test) = match split.held_out {
-            (0, _) => match self.open(Part::Test)? {
-                Opened::Pictures(test) => (pictures, test.with_max_bad(reading.max_bad)),
-                Opened::Data(_) => {
-                    return Err(Error::bad_file(self.to_string(), "no test pictures"));
-                }
-            },
-            (count, seed) => pictures.split(count, seed)?,
-        };
-        let (kept, seed) = split.validation;
-        let (train, validation) = match kept.of(train.len()) {
-            0 => (train, None),
-            count => {
-                let (train, kept) = train.split(count, seed)?;
-                (train, Some(kept.prepared([COLOURS, side], fit)?))
-            }
-        };
-        let test = test.split(test.len().min(split.most_test), split.held_out.1)?.1;
-        let judged = test.prepared([COLOURS, side], fit)?;
-        let sample = train.sample(512).prepared([COLOURS, side], fit)?;
-        let mut damaged = train.damaged();
-        damaged
-            .extend(test.damaged().iter().filter(|line| !train.damaged().contains(line)).cloned());
-        Ok(Parts {
-            statistics: [sample.mean().to_vec(), sample.std().to_vec()],
-            test: judged,
-            validation,
-            fit,
-            checksum: train.checksum()?,
-            class_names: train.class_names().to_vec(),
-            damaged,
-            train: Images::Pictures { pictures: train, channels: COLOURS, side, fit },
-        })
-    }
-
-    #[cfg(not(target_arch = "wasm32"))]
-    fn parts_in_memory(&self, all: Dataset, reading: Reading, split: Split) -> Result<Parts> {
-        let side = reading.side;
-        let prepared =
-            |data: &Dataset| data.prepared_as(side, reading.fit.unwrap_or(Fit::Letterbox));
-        let checksum = all.checksum();
-        let (class_names, mut damaged) = (all.class_names().to_vec(), all.damaged().to_vec());
-        let (train, test) = match split.held_out {
-            (0, _) => {
-                let test = match self.open(Part::Test)? {
-                    Opened::Data(test) => test,
-                    // Folders are in the order of their classes: the first so many would be of the first alone.
-                    Opened::Pictures(test) => {
-                        let most = test.len().min(split.most_test);
-                        let test = test.with_max_bad(reading.max_bad);
-                        let fit = reading.fit.unwrap_or(Fit::Crop);
-                        test.split(most, split.held_out.1)?.1.decoded(side, fit)?
-                    }
-                };
-                damaged.extend_from_slice(test.damaged());
-                (all, test)
-            }
-            (count, seed) => all.split(count, seed)?,
-        };
-        let (kept, seed) = split.validation;
-        let (train, validation) = match kept.of(train.len()) {
-            0 => (train, None),
-            count => {
-                let (train, kept) = train.split(count, seed)?;
-                (train, Some(prepared(&kept)?))
-            }
-        };
-        let taught = reading.fit.unwrap_or(train.taught_fit(side));
-        let (train, test) = (prepared(&train)?, prepared(&test)?);
-        let statistics = [train.mean().to_vec(), train.std().to_vec()];
-        let train = Images::Prepared(Arc::new(train));
-        Ok(Parts {
-            train,
-            statistics,
-            test,
-            validation,
-            fit: taught,
-            checksum,
-            class_names,
-            damaged,
-        })
-    }
 }
 
 /// What a path leads to.
 #[cfg(not(target_arch = "wasm32"))]
-enum Opened {
+pub(super) enum Opened {
     Data(Dataset),
     Pictures(Pictures),
 }
@@ -369,7 +242,7 @@ enum Opened {
 #[cfg(not(target_arch = "wasm32"))]
 impl Pictures {
     /// Whether they stay on disk.
-    fn is_large(&self, side: u32) -> bool {
+    pub(super) fn is_large(&self, side: u32) -> bool {
         12 * u64::from(side) * u64::from(side) * self.len() as u64 > IN_MEMORY
     }
 }
@@ -455,6 +328,10 @@ impl fmt::Display for Source {
         match self {
             Self::Fashion => out.write_str("builtin:fashion"),
             Self::Path(path) => write!(out, "{}", path.display()),
+            Self::Arrays(layout, path) => {
+                let name = if *layout == Layout::Nchw { "nchw" } else { "nhwc" };
+                write!(out, "{name}:{}", path.display())
+            }
             Self::Tiles(side, folder) => write!(out, "tiles:{side}:{}", folder.display()),
         }
     }

@@ -31,5 +31,7 @@ pub(super) fn tiles(folder: &Path, side: u32) -> Result<Dataset> {
             }
         }
     }
-    Dataset::new(3, side, side, 1, pixels, vec![0; count])
+    let mut all = Dataset::new(3, side, side, 1, pixels, vec![0; count])?;
+    all.about.unlabelled = Some("tiles have none".into());
+    Ok(all)
 }

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::about::About;
 use super::picture::Picture;
 use super::pictures::{Pictures, Places};
 use crate::{Error, Result};
@@ -27,7 +28,9 @@ pub(super) fn tiny_images(file: &Path) -> Result<Pictures> {
         Error::bad_file(file, reason)
     })?;
     let places = Places::TinyImages { file: file.to_owned(), count };
-    Pictures::new(file, places, Vec::new(), Vec::new(), 1)
+    let unlabelled = Some("80 Million Tiny Images have none".into());
+    let about = About { unlabelled, ..About::default() };
+    Pictures::new(file, places, Vec::new(), about, 1)
 }
 
 /// Turns columns into rows, planes into pixels.

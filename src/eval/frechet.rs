@@ -108,7 +108,8 @@ impl Gaussian {
         let apart = (&self.mean - &other.mean).norm_squared();
         let distance = apart + self.covariance.trace() + other.covariance.trace() - 2.0 * shared;
         if distance.is_finite() {
-            return Ok(distance);
+            // It is a square: below 0 there is rounding alone, and adding 0 takes the sign off a zero.
+            return Ok(distance.max(0.0) + 0.0);
         }
         Err(Error::mismatch(
             "Fréchet distance",

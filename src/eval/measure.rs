@@ -1,36 +1,44 @@
-//! The three numbers that evaluation comes to.
+//! The numbers that evaluation comes to.
 
 use super::{Accuracies, UnderPgd, auroc, logsumexp};
 use crate::Result;
 use crate::attack::Pgd;
+use crate::data::Measured;
 use crate::model::{BatchSize, DeviceWeights, Model};
 
 /// What a network is worth.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Measured {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Worth {
     /// Share of images named rightly.
     pub clean_accuracy: f64,
     /// Share of images named rightly as they are and under attack.
     pub pgd_accuracy: f64,
-    /// Of logsumexp, these images against others; none where it is no number.
-    pub ood_auroc: Option<f64>,
+    /// Of logsumexp, these images against each of the other sets; none where it is no number.
+    pub ood_aurocs: Vec<Option<f64>>,
 }
 
-/// Measures on `images` with their labels, and on `others` that are of no class. The rest as [`UnderPgd`].
+/// Measures on `images` with their labels, and on sets of `others` that are of no class, which are taken batch by batch. The
+/// rest as [`UnderPgd`].
 pub async fn measure(
     model: &dyn Model,
     weights: &DeviceWeights,
     (images, labels): (&[f32], &[u32]),
-    others: &[f32],
+    others: Vec<Measured>,
     size: BatchSize,
     settings: Pgd,
     progress: impl FnMut(usize) -> Result<()>,
-) -> Result<Measured> {
+) -> Result<Worth> {
     let mut under = UnderPgd::new(model, weights, size, settings).await?;
     let Accuracies { clean, robust } = under.measure(images, labels, progress).await?;
     let classes = under.classifier.classes();
     let real = logsumexp(&under.classifier.logits(images).await?, classes);
-    let other = logsumexp(&under.classifier.logits(others).await?, classes);
-    let ood_auroc = Some(auroc(&real, &other)).filter(|auroc| auroc.is_finite());
-    Ok(Measured { clean_accuracy: clean, pgd_accuracy: robust, ood_auroc })
+    let mut ood_aurocs = Vec::new();
+    for mut set in others {
+        let mut other = Vec::new();
+        while let Some(batch) = set.next_batch()? {
+            other.extend(logsumexp(&under.classifier.logits(&batch).await?, classes));
+        }
+        ood_aurocs.push(Some(auroc(&real, &other)).filter(|auroc| auroc.is_finite()));
+    }
+    Ok(Worth { clean_accuracy: clean, pgd_accuracy: robust, ood_aurocs })
 }

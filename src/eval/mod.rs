@@ -34,7 +34,7 @@ pub use features::{Coverage, Features, Spread, coverage, kernel_distance};
 #[cfg(feature = "generation")]
 pub use frechet::Gaussian;
 pub use inception_score::{InceptionScore, inception_score};
-pub use measure::{Measured, measure};
+pub use measure::{Worth, measure};
 pub use ood::{Detection, Hiding, Scores, detection};
 pub use robustness::{
     AttackName, AttackResult, AutoAttack, Loss, Point, Progress, RestartedPgd, RobustAccuracy,

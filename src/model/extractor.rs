@@ -65,15 +65,11 @@ impl Extractor {
         }
     }
 
-    /// How images become its input, for people who compare numbers.
-    pub fn protocol(self) -> &'static str {
+    /// Rows and columns of what it takes.
+    pub fn side(self) -> u32 {
         match self {
-            Self::EfficientNetLite0 => {
-                "bicubic to 224×224 (antialiased, a = -0.5), (255 x - 127) / 128, grey as three equal channels"
-            }
-            Self::InceptionV3 => {
-                "bilinear to 299×299 (not antialiased), 2 x - 1, grey as three equal channels"
-            }
+            Self::EfficientNetLite0 => LITE_SIDE,
+            Self::InceptionV3 => INCEPTION_SIDE,
         }
     }
 
@@ -85,7 +81,8 @@ impl Extractor {
         }
     }
 
-    /// Adds the nodes from images x \[N, 1 or 3, H, W\] in \[0, 1\]. Err for other channels.
+    /// Adds the nodes from images x \[N, 1 or 3, H, W\] in \[0, 1\], which are resized (bicubic and antialiased for
+    /// EfficientNet-Lite0, bilinear and not for Inception-v3) unless they have its side. Err for other channels.
     pub fn push(self, graph: &mut Graph, x: Value, weights: &Weights) -> Result<Extracted> {
         let coloured = match graph.shape(x)?.channels() {
             1 => graph.push(ConcatChannels, &[x, x, x])?,
@@ -95,14 +92,17 @@ impl Extractor {
                 return Err(Error::mismatch("feature extractor", given, "1 or 3"));
             }
         };
-        let (side, filter, antialias, mean, std) = match self {
-            Self::EfficientNetLite0 => {
-                (LITE_SIDE, Filter::Bicubic, true, 127.0 / 255.0, 128.0 / 255.0)
-            }
-            Self::InceptionV3 => (INCEPTION_SIDE, Filter::Bilinear, false, 0.5, 0.5),
+        let side = self.side();
+        let (filter, antialias, mean, std) = match self {
+            Self::EfficientNetLite0 => (Filter::Bicubic, true, 127.0 / 255.0, 128.0 / 255.0),
+            Self::InceptionV3 => (Filter::Bilinear, false, 0.5, 0.5),
         };
-        let sized =
-            Resize { height: side, width: side, filter, antialias }.push(graph, coloured)?;
+        let [.., height, width] = graph.shape(coloured)?.sides();
+        let sized = if [height, width] == [side; 2] {
+            coloured
+        } else {
+            Resize { height: side, width: side, filter, antialias }.push(graph, coloured)?
+        };
         let normalisation = Normalisation { mean: vec![mean; 3], std: vec![std; 3] };
         let x = normalise(graph, sized, Some(&normalisation))?;
         match self {

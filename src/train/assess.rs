@@ -90,15 +90,15 @@ pub async fn assess(
     if tell(folder, observer, &phase(Phase::Evaluate, count))? == Flow::Stop {
         return Ok(None);
     }
-    let others = ood("evaluation", count)?;
+    let others = vec![material.ood.measured(seed, count, config.evaluate.batch as usize)?];
     let settings = config.evaluate.attack();
     let progress = |done| go_on(folder, observer, Phase::Evaluate, done, count);
     let measuring =
-        measure(model, &weights, (images, test_labels), &others, batch, settings, progress);
+        measure(model, &weights, (images, test_labels), others, batch, settings, progress);
     let Some(measured) = measuring.await.map(Some).or_else(stopped)? else { return Ok(None) };
     metrics.clean_accuracy = Some(measured.clean_accuracy);
     metrics.pgd_accuracy = Some(measured.pgd_accuracy);
-    metrics.ood_auroc = measured.ood_auroc;
+    metrics.ood_auroc = measured.ood_aurocs.first().copied().flatten();
     metrics.seconds_evaluate = Some(began.elapsed().as_secs_f64());
 
     let mut judge = None;

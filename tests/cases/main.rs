@@ -9,10 +9,13 @@
 
 mod callers;
 mod checkpoints;
+mod distances;
 mod geometry;
 mod inputs;
 mod made;
+mod reading;
 mod robust;
+mod samples;
 
 use std::path::Path;
 use std::process::{Command, Output};

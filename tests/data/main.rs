@@ -9,6 +9,7 @@
 
 mod batches;
 mod formats;
+mod hostile;
 mod idx;
 mod prepared;
 mod random;

@@ -48,7 +48,8 @@ struct Evaluation<'a> {
 /// `eval all`
 pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
-    let Drawn { test, of, .. } = evaluate::drawn(&loaded, args.data.as_deref(), args.images)?;
+    let Drawn { test, of, .. } =
+        evaluate::drawn(session, &loaded, args.data.as_deref(), args.images)?;
     let words = test.images().len() / test.len().max(1);
     for &eps in args.eps.iter().chain(&args.autoattack) {
         check_radius(args.norm.into(), eps as f32, words)?;
@@ -62,7 +63,8 @@ pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
         block_on(DeviceWeights::upload(&gpu, &model.parameters(), &loaded.checkpoint.weights))?;
     let size = BatchSize { images: args.batch, side: loaded.side };
     let classifier = block_on(Classifier::new(model, &weights, size))?;
-    let eyes = args.extractor.as_deref().map(|file| Eyes::new(&gpu, file, 16, None)).transpose()?;
+    let eyes =
+        args.extractor.as_deref().map(|file| Eyes::new(&gpu, file, None, 16, None)).transpose()?;
     let progress = session.progress();
     let mut evaluation = Evaluation {
         session,

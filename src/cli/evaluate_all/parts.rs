@@ -15,7 +15,6 @@ use crate::cli::pictures::{Images, Sheet};
 use crate::cli::progress::Progress;
 use crate::cli::starts;
 use crate::cli::stop::Stop;
-use crate::data::{Part, Source};
 use crate::eval;
 use crate::eval::corruption::{self, SEVERITIES};
 use crate::eval::{
@@ -123,7 +122,9 @@ impl Evaluation<'_> {
         let Loaded { model, side, config, .. } = self.loaded;
         let count = self.test.len().min(OTHERS);
         let others = config.data.open_ood(model.channels())?;
-        let others = others.batches("evaluation", config.seed, count)?.batch(0)?.images;
+        let others = others.measured(config.seed, count, self.args.batch as usize)?;
+        let count = others.left();
+        let others = others.all()?;
         self.begin(Phase::Evaluate, count);
         let hiding = Hiding::usual(*side);
         let size = self.size();
@@ -214,11 +215,9 @@ impl Evaluation<'_> {
         let file = self.args.out.join(SAMPLES);
         let bytes = std::fs::read(&file).map_err(|error| Error::bad_file(&file, error))?;
         let images = bytes.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)).collect();
-        let samples = ImageSet { images, channels: model.channels(), side: *side };
+        let samples = ImageSet::squares(images, model.channels(), *side);
         let named = self.args.data.as_ref().unwrap_or(&config.data.train);
-        let real = Source::parse(named)?.load(Part::Train, *side)?.prepared(*side)?;
-        let real =
-            ImageSet { images: real.images().to_vec(), channels: real.channels(), side: *side };
+        let real = ImageSet::of_training(named, *side)?;
         let mut see = |set: &ImageSet| {
             self.progress.event(&Event::Phase {
                 phase: Phase::Evaluate,
@@ -229,11 +228,11 @@ impl Evaluation<'_> {
                 return Err(Error::mismatch("generation", "no extractor", "one"));
             };
             let done = |done| watch(progress, stop, Phase::Evaluate, done, set.len());
-            Ok((eyes.see(set, done)?, eyes.extractor))
+            eyes.see(set, done)
         };
-        let (truth, extractor) = see(&real)?;
-        let (seen, _) = see(&samples)?;
-        let mut result = Reference::Images(Box::new(truth)).nearness(&seen)?.json(extractor);
+        let (truth, seen) = (see(&real)?, see(&samples)?);
+        let near = Reference::Images(Box::new(truth)).nearness(&seen)?;
+        let mut result = self.eyes.as_ref().map_or(Value::Null, |eyes| near.json(eyes));
         if let Value::Object(fields) = &mut result {
             fields.insert("samples".into(), samples.len().into());
             fields

@@ -1,0 +1,100 @@
+//! Images as evaluation takes them: the part to judge by, or all where there is no such part, as a network wants them.
+
+use super::class_folders::every_picture;
+use super::dataset::{Dataset, Part};
+use super::fit::Fit;
+use super::labels::{not_judged, unusual};
+use super::pictures::Pictures;
+use super::prepared::Prepared;
+use super::source::{Opened, Source};
+use crate::{Error, Result};
+
+/// Images without labels.
+#[derive(Clone, Debug)]
+pub enum Viewed {
+    /// All of one size, in memory.
+    Images(Dataset),
+    /// Each of its own size, in files.
+    Pictures(Pictures),
+}
+
+/// What a network is judged by.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// As the network takes them.
+    pub images: Prepared,
+    /// What their classes are called, by label; empty where the files do not say.
+    pub class_names: Vec<String>,
+    /// What the part is called in the files; `all` where they are not divided.
+    pub part: String,
+    /// What was left out or is unusual, a sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Source {
+    /// The part that is there to test with (`test`, `testing`, `val`, `valid` or `validation`), or all images where there is
+    /// none, for a network of `channels`, `side` and `classes`; as `fit` says (`None` for what [`Reading`](super::Reading) has).
+    /// Pictures become grey or coloured as the network is. Of damaged ones there may be as many as `max_bad` says.
+    ///
+    /// # Errors
+    /// As [`Source::load`]; `BadFile` where labels are missing or beyond the classes, or arrays have other channels.
+    pub fn evaluation(
+        &self,
+        [channels, side, classes]: [u32; 3],
+        fit: Option<Fit>,
+        max_bad: f64,
+    ) -> Result<Evaluation> {
+        let (opened, part) = match self.open(Part::Test)? {
+            Some(found) => found,
+            None => self.part(Part::Train)?,
+        };
+        let refused = |reason: String| Error::bad_file(self.to_string(), reason);
+        let (images, about) = match opened {
+            Opened::Data(data) => {
+                if let Some(reason) = not_judged(data.labels(), classes, &data.about) {
+                    return Err(refused(reason));
+                }
+                if data.channels() != channels {
+                    let given = format!("{} channels, {channels} wanted", data.channels());
+                    return Err(refused(given));
+                }
+                (data.prepared_as(side, fit.unwrap_or(Fit::Letterbox))?, data.about)
+            }
+            Opened::Pictures(pictures) => {
+                let pictures = pictures.with_max_bad(max_bad);
+                if let Some(reason) = not_judged(&pictures.labels(), classes, &pictures.about()) {
+                    return Err(refused(reason));
+                }
+                let fit = fit.unwrap_or(Fit::usual(channels));
+                (pictures.prepared([channels, side], fit)?, pictures.about())
+            }
+        };
+        let mut notes = [about.notes.clone(), about.damaged.clone()].concat();
+        let known = images.classes().max(images.labels().iter().max().map_or(0, |label| label + 1));
+        notes.extend(unusual(images.labels(), known, &about));
+        Ok(Evaluation { images, class_names: about.class_names, part, notes })
+    }
+
+    /// Images to look at, whatever their classes: the training part of what is divided, or the test part where there is no
+    /// other. Of a folder of pictures all that lie in it.
+    ///
+    /// # Errors
+    /// As [`Source::load`].
+    pub fn viewed(&self) -> Result<Viewed> {
+        Ok(match (self, self.any()?.0) {
+            (_, Opened::Data(data)) => Viewed::Images(data),
+            (Self::Path(path), Opened::Pictures(pictures)) if pictures.are_files() => {
+                Viewed::Pictures(every_picture(path)?)
+            }
+            (_, Opened::Pictures(pictures)) => Viewed::Pictures(pictures),
+        })
+    }
+
+    /// Whether the files have a part to test with.
+    ///
+    /// # Errors
+    /// As [`Source::load`].
+    pub fn is_divided(&self) -> Result<bool> {
+        Ok(self.open(Part::Test)?.is_some())
+    }
+}

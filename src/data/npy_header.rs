@@ -1,0 +1,127 @@
+//! The text at the beginning of a NumPy array: a Python dictionary of type, order and shape.
+
+use half::f16;
+
+use super::npy::Numbers;
+
+/// What it says.
+pub(super) struct Header {
+    /// The type as it is written.
+    pub descr: String,
+    pub kind: Kind,
+    pub big_endian: bool,
+    /// In Fortran's order.
+    pub columns: bool,
+    pub shape: Vec<usize>,
+    /// Of one element, in the file.
+    width: u64,
+    /// Of one element, in memory.
+    held: u64,
+}
+
+/// What elements are, and how their bytes become numbers (in big-endian order or not).
+pub(super) enum Kind {
+    Number(fn(&[u8], bool) -> Numbers),
+    /// Of so many bytes, four a letter or one.
+    Text {
+        width: usize,
+        wide: bool,
+    },
+}
+
+/// Converts whole elements of some type.
+macro_rules! read {
+    ($from:ty, $to:ty, $into:path) => {
+        (size_of::<$from>(), size_of::<$to>(), |bytes: &[u8], big: bool| {
+            let number = |bytes: &[u8; size_of::<$from>()]| {
+                if big { <$from>::from_be_bytes(*bytes) } else { <$from>::from_le_bytes(*bytes) }
+            };
+            $into(bytes.as_chunks().0.iter().map(|bytes| number(bytes) as $to).collect())
+        })
+    };
+}
+
+impl Header {
+    /// Reads it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let after = |key: &str| Some(text.split_once(&format!("'{key}':"))?.1.trim_start());
+        let descr = after("descr").and_then(|rest| rest.strip_prefix('\'')?.split('\'').next());
+        let columns = after("fortran_order").is_some_and(|rest| rest.starts_with("True"));
+        let sides = after("shape").and_then(|rest| rest.strip_prefix('(')?.split(')').next());
+        let (Some(descr), Some(sides)) = (descr, sides) else {
+            return Err(format!("a header that tells no type and shape: {text:?}"));
+        };
+        let sides = sides.split(',').map(str::trim).filter(|side| !side.is_empty());
+        let shape: Vec<usize> = sides
+            .map(|side| side.parse().map_err(|_| format!("a side of {side:?}")))
+            .collect::<Result<_, _>>()?;
+        let (order, name) = descr.split_at_checked(1).unwrap_or_default();
+        let (width, held, kind) = kind(name).ok_or_else(|| match name {
+            "O" => "objects, which would have to be executed; numbers wanted".to_owned(),
+            _ => format!("elements of type {descr}; whole or floating-point numbers, truth values or texts wanted"),
+        })?;
+        Ok(Self {
+            descr: descr.into(),
+            kind,
+            big_endian: order == ">",
+            columns,
+            shape,
+            width: width as u64,
+            held: held as u64,
+        })
+    }
+
+    /// Bytes in the file, and in memory; none where they cannot be counted.
+    pub fn sizes(&self) -> Option<(u64, u64)> {
+        let count =
+            self.shape.iter().try_fold(1, |all: u64, &side| all.checked_mul(side as u64))?;
+        Some((count.checked_mul(self.width)?, count.checked_mul(self.held)?))
+    }
+}
+
+/// Widths in the file and in memory, and how one becomes the other.
+fn kind(name: &str) -> Option<(usize, usize, Kind)> {
+    let (width, held, convert): (_, _, fn(&[u8], bool) -> Numbers) = match name {
+        "f8" => read!(f64, f64, Numbers::F64),
+        "f4" => read!(f32, f32, Numbers::F32),
+        "f2" => (2, 4, halves),
+        "b1" => (1, 4, |bytes, _| {
+            Numbers::F32(bytes.iter().map(|&byte| f32::from(u8::from(byte != 0))).collect())
+        }),
+        "u1" => (1, 1, |bytes, _| Numbers::U8(bytes.to_vec())),
+        "i1" => read!(i8, i64, Numbers::I64),
+        "i2" => read!(i16, i64, Numbers::I64),
+        "u2" => read!(u16, i64, Numbers::I64),
+        "i4" => read!(i32, i64, Numbers::I64),
+        "u4" => read!(u32, i64, Numbers::I64),
+        "i8" => read!(i64, i64, Numbers::I64),
+        "u8" => (8, 8, unsigned),
+        _ => {
+            let (letters, wide) = match name.split_at_checked(1)? {
+                ("U", letters) => (letters, true),
+                ("S" | "a", letters) => (letters, false),
+                _ => return None,
+            };
+            let letters: usize =
+                letters.parse().ok().filter(|&count| (1..1 << 16).contains(&count))?;
+            let width = if wide { 4 * letters } else { letters };
+            // A text in memory is a heap of its own.
+            return Some((width, width + 64, Kind::Text { width, wide }));
+        }
+    };
+    Some((width, held, Kind::Number(convert)))
+}
+
+fn halves(bytes: &[u8], big: bool) -> Numbers {
+    let number =
+        |bytes: &[u8; 2]| if big { f16::from_be_bytes(*bytes) } else { f16::from_le_bytes(*bytes) };
+    Numbers::F32(bytes.as_chunks().0.iter().map(|bytes| number(bytes).to_f32()).collect())
+}
+
+/// Beyond 2^63 there is no label and no pixel: the largest there is stands for them, and is refused as such.
+fn unsigned(bytes: &[u8], big: bool) -> Numbers {
+    let number =
+        |bytes: &[u8; 8]| if big { u64::from_be_bytes(*bytes) } else { u64::from_le_bytes(*bytes) };
+    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    Numbers::I64(bytes.as_chunks().0.iter().map(|bytes| signed(number(bytes))).collect())
+}

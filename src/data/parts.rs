@@ -1,0 +1,213 @@
+//! Images as training takes them: both parts, what is kept back, and what a run's record says.
+
+use std::sync::Arc;
+
+use super::about::About;
+use super::augment::Augment;
+use super::dataset::{Dataset, Part};
+use super::fit::Fit;
+use super::labels::not_taught;
+use super::pictures::Pictures;
+use super::prepared::Prepared;
+use super::source::{Images, Opened, Source};
+use crate::{Error, Result};
+
+/// Channels of pictures that are trained on.
+const COLOURS: u32 = 3;
+
+/// How images are read for training.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Rows and columns.
+    pub side: u32,
+    /// How images come to that side; `None` for pictures cropped, and arrays as [`Dataset::prepared`] does it.
+    pub fit: Option<Fit>,
+    /// The share (below 1) or number (from 1 on) of pictures that may be damaged.
+    pub max_bad: f64,
+    /// Whether the augmentation cuts parts out of whole pictures: these then stay on disk, however few.
+    pub whole: bool,
+}
+
+impl Reading {
+    /// For some recipes.
+    pub fn new(side: u32, fit: Option<Fit>, max_bad: f64, augments: &[Augment]) -> Self {
+        let whole = augments.iter().any(|augment| augment.takes_whole_pictures());
+        Self { side, fit, max_bad, whole }
+    }
+}
+
+/// What is kept from training: so many training images, drawn by a seed; 0 for none.
+#[derive(Clone, Copy, Debug)]
+pub struct Split {
+    /// In the test images' place.
+    pub held_out: (usize, u64),
+    /// To choose weights by.
+    pub validation: (Kept, u64),
+    /// The most test pictures that are read of those that stay on disk.
+    pub most_test: usize,
+}
+
+/// How many images.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kept {
+    /// So many.
+    Images(usize),
+    /// This share of those that training has, rounded up: none for 0 alone.
+    Share(f64),
+}
+
+impl Kept {
+    fn of(self, all: usize) -> usize {
+        match self {
+            Self::Images(count) => count,
+            Self::Share(share) => (share * all as f64).ceil() as usize,
+        }
+    }
+}
+
+/// Images of both parts, as training takes them.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// To train with.
+    pub train: Images,
+    /// Each channel's mean and deviation over the training images, or over 512 of those that stay on disk.
+    pub statistics: [Vec<f32>; 2],
+    /// To judge by.
+    pub test: Prepared,
+    /// To choose weights by, where some are kept back for that.
+    pub validation: Option<Prepared>,
+    /// How other images are brought to the side of a network that learns from these.
+    pub fit: Fit,
+    /// Of the source's training images: [`Dataset::checksum`], or [`Pictures::checksum`] of those that stay on disk.
+    pub checksum: u64,
+    /// What the classes are called, by label; empty where the data does not say.
+    pub class_names: Vec<String>,
+    /// Pictures that could not be read and are left out, a sentence each.
+    pub damaged: Vec<String>,
+}
+
+impl Source {
+    /// Both parts, and what is kept back. Where the files have no part to test with, `held_out` training images stand in its
+    /// place; where they have, it stays that, and what is held out is not trained on but chosen by, unless `validation` says what
+    /// is. Of test pictures that stay on disk equally many of each class are read.
+    ///
+    /// # Errors
+    /// As [`Source::load`]; `BadFile` where too many pictures are damaged, or labels are missing, begin at 1, have gaps or are of
+    /// one class; `Mismatch` where more is to be kept back than there is.
+    pub fn parts(&self, reading: Reading, split: Split) -> Result<Parts> {
+        let side = reading.side;
+        let refused = |reason: Option<String>| {
+            reason.map_or(Ok(()), |reason| Err(Error::bad_file(self.to_string(), reason)))
+        };
+        let pictures = match self.part(Part::Train)?.0 {
+            Opened::Data(data) => {
+                refused(not_taught(data.labels(), data.classes(), &data.about))?;
+                return self.parts_in_memory(data, reading, split);
+            }
+            Opened::Pictures(pictures) => pictures.with_max_bad(reading.max_bad),
+        };
+        refused(not_taught(&pictures.labels(), pictures.classes(), &pictures.about()))?;
+        // What has been cropped or stretched is bytes again; means of squares are not, and are made anew each time.
+        let fit = reading.fit.unwrap_or(Fit::Crop);
+        if !(pictures.is_large(side) || reading.whole || fit == Fit::Letterbox) {
+            let parts = self.parts_in_memory(pictures.decoded(side, fit)?, reading, split)?;
+            return Ok(Parts { fit, ..parts });
+        }
+        let (held_out, seed) = split.held_out;
+        let (train, held) = if held_out == 0 {
+            (pictures, None)
+        } else {
+            let (train, held) = pictures.split(held_out, seed)?;
+            (train, Some(held))
+        };
+        let own = self.open(Part::Test)?.map(|(own, _)| match own {
+            Opened::Pictures(own) => Ok(own.with_max_bad(reading.max_bad)),
+            Opened::Data(_) => Err(Error::bad_file(self.to_string(), "no test pictures")),
+        });
+        let (test, held) = match (own.transpose()?, held) {
+            (Some(own), held) => (own, held),
+            (None, Some(held)) => (held, None),
+            (None, None) => return Err(undivided(self)),
+        };
+        let (kept, seed) = split.validation;
+        let (train, validation) = match kept.of(train.len()) {
+            0 => (train, held),
+            count => {
+                let (train, kept) = train.split(count, seed)?;
+                (train, Some(kept))
+            }
+        };
+        let test = test.split(test.len().min(split.most_test), split.held_out.1)?.1;
+        let prepared = |pictures: &Pictures| pictures.prepared([COLOURS, side], fit);
+        let (judged, sample) = (prepared(&test)?, prepared(&train.sample(512))?);
+        let validation = validation.as_ref().map(prepared).transpose()?;
+        Ok(Parts {
+            statistics: [sample.mean().to_vec(), sample.std().to_vec()],
+            test: judged,
+            validation,
+            fit,
+            checksum: train.checksum()?,
+            class_names: train.class_names().to_vec(),
+            damaged: left_out(&[train.about(), test.about()]),
+            train: Images::Pictures { pictures: train, channels: COLOURS, side, fit },
+        })
+    }
+
+    fn parts_in_memory(&self, all: Dataset, reading: Reading, split: Split) -> Result<Parts> {
+        let side = reading.side;
+        let prepared =
+            |data: &Dataset| data.prepared_as(side, reading.fit.unwrap_or(Fit::Letterbox));
+        let (checksum, class_names) = (all.checksum(), all.class_names().to_vec());
+        let (held_out, seed) = split.held_out;
+        let (train, held) = if held_out == 0 {
+            (all, None)
+        } else {
+            let (train, held) = all.split(held_out, seed)?;
+            (train, Some(held))
+        };
+        let own = self.open(Part::Test)?.map(|(own, _)| match own {
+            Opened::Data(own) => Ok(own),
+            // Folders are in the order of their classes: the first so many would be of the first alone.
+            Opened::Pictures(own) => {
+                let most = own.len().min(split.most_test);
+                let own = own.with_max_bad(reading.max_bad);
+                own.split(most, seed)?.1.decoded(side, reading.fit.unwrap_or(Fit::Crop))
+            }
+        });
+        let (test, held) = match (own.transpose()?, held) {
+            (Some(own), held) => (own, held),
+            (None, Some(held)) => (held, None),
+            (None, None) => return Err(undivided(self)),
+        };
+        let (kept, seed) = split.validation;
+        let (train, validation) = match kept.of(train.len()) {
+            0 => (train, held),
+            count => {
+                let (train, kept) = train.split(count, seed)?;
+                (train, Some(kept))
+            }
+        };
+        let fit = reading.fit.unwrap_or(train.taught_fit(side));
+        let damaged = left_out(&[train.about.clone(), test.about.clone()]);
+        let validation = validation.as_ref().map(prepared).transpose()?;
+        let (train, test) = (prepared(&train)?, prepared(&test)?);
+        let statistics = [train.mean().to_vec(), train.std().to_vec()];
+        let train = Images::Prepared(Arc::new(train));
+        Ok(Parts { train, statistics, test, validation, fit, checksum, class_names, damaged })
+    }
+}
+
+fn undivided(source: &Source) -> Error {
+    super::class_folders::undivided(std::path::Path::new(&source.to_string()))
+}
+
+/// All that was not read, each sentence once.
+fn left_out(sets: &[About]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for line in sets.iter().flat_map(|about| about.notes.iter().chain(&about.damaged)) {
+        if !lines.contains(line) {
+            lines.push(line.clone());
+        }
+    }
+    lines
+}

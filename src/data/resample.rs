@@ -1,0 +1,78 @@
+//! Images at the size of a network that looks at them for their features, in floating point, as the protocols of Fréchet
+//! distances have it: nothing is rounded to bytes on the way.
+
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::F32;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+
+use super::picture::LARGEST;
+use crate::{Error, Result};
+
+/// How values are mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampling {
+    /// Of the two nearest each way, also where an image is shrunk (PyTorch's `interpolate` without `antialias`).
+    Bilinear,
+    /// Keys' cubic with a = -0.5, over all that falls into a value where an image is shrunk (Pillow's bicubic of mode `F`).
+    Bicubic,
+}
+
+/// Planes of `height`×`width` values at `side`×`side`, whatever their shape.
+///
+/// # Errors
+/// `Mismatch` where the values are no whole planes, or a side is 0 or above 16,384.
+pub fn resample(
+    planes: &[f32],
+    [height, width]: [u32; 2],
+    side: u32,
+    sampling: Sampling,
+) -> Result<Vec<f32>> {
+    let plane = height as usize * width as usize;
+    let sized = [height, width, side].iter().all(|length| (1..=LARGEST).contains(length));
+    if !sized || !planes.len().is_multiple_of(plane) {
+        return Err(Error::mismatch(
+            "resampling",
+            format!("{} values of {height}×{width} to {side}", planes.len()),
+            format!("whole planes, and sides of 1 to {LARGEST}"),
+        ));
+    }
+    let algorithm = match sampling {
+        Sampling::Bilinear => ResizeAlg::Interpolation(FilterType::Bilinear),
+        Sampling::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+    };
+    let options = ResizeOptions::new().resize_alg(algorithm);
+    let failed = |error: &dyn std::fmt::Display| Error::mismatch("resampling", error, "a plane");
+    let (mut resizer, mut made) = (Resizer::new(), Vec::new());
+    for plane in planes.chunks_exact(plane) {
+        let values: Vec<F32> = plane.iter().map(|&value| F32::new(value)).collect();
+        let from = TypedImageRef::new(width, height, &values).map_err(|error| failed(&error))?;
+        let mut to = TypedImage::<F32>::new(side, side);
+        resizer.resize_typed(&from, &mut to, &options).map_err(|error| failed(&error))?;
+        made.extend(to.pixels().iter().map(|pixel| pixel.0));
+    }
+    Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_pytorch_and_pillow_make_of_a_ramp() {
+        let ramp: Vec<f32> = (0..64).map(|i| (i % 8) as f32).collect();
+        let row = |side, sampling| {
+            resample(&ramp, [8, 8], side, sampling).unwrap()[..side as usize].to_vec()
+        };
+        // torch.nn.functional.interpolate(torch.arange(8.), mode "bilinear", to 2): the middles of values 1, 2 and 5, 6.
+        assert_eq!(row(2, Sampling::Bilinear), [1.5, 5.5]);
+        // By the cubic of support 4 · 2 about 2 and 6: the ramp but for what the edges cut off.
+        let cubic = row(2, Sampling::Bicubic);
+        assert!(
+            (cubic[0] + cubic[1] - 7.0).abs() < 1e-5 && (1.0..1.5).contains(&cubic[0]),
+            "{cubic:?}"
+        );
+        assert_eq!(row(8, Sampling::Bicubic), ramp[..8]);
+        assert!(resample(&ramp, [8, 7], 2, Sampling::Bilinear).is_err());
+        assert!(resample(&ramp, [8, 8], 0, Sampling::Bilinear).is_err());
+    }
+}

@@ -1,0 +1,160 @@
+//! What lies below a folder or in a zip archive, as names alone; and the order in which names are numbered.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use unicode_normalization::UnicodeNormalization;
+
+use crate::{Error, Result};
+
+/// Folders within each other. More are a link to one above.
+const DEEPEST: usize = 16;
+
+/// Files and folders below a root, by their names from there, with `/` between them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tree {
+    /// With the number of the place where its bytes are.
+    pub files: Vec<(String, usize)>,
+    pub folders: BTreeSet<String>,
+}
+
+impl Tree {
+    /// Of a folder; the paths are the files' places.
+    pub fn of_folder(root: &Path) -> Result<(Self, Vec<PathBuf>)> {
+        let (mut tree, mut paths) = (Self::default(), Vec::new());
+        tree.walk(root, "", 0, &mut paths)?;
+        tree.files.sort();
+        Ok((tree, paths))
+    }
+
+    fn walk(
+        &mut self,
+        folder: &Path,
+        name: &str,
+        depth: usize,
+        paths: &mut Vec<PathBuf>,
+    ) -> Result<()> {
+        let failed = |error: std::io::Error| Error::bad_file(folder, error);
+        if depth > DEEPEST {
+            let reason = format!("more than {DEEPEST} folders within each other");
+            return Err(Error::bad_file(folder, reason));
+        }
+        for entry in std::fs::read_dir(folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let own = entry.file_name().to_string_lossy().into_owned();
+            if is_hidden(&own) {
+                continue;
+            }
+            let path = entry.path();
+            let kind = entry.file_type().map_err(failed)?;
+            let full = if name.is_empty() { own } else { format!("{name}/{own}") };
+            if kind.is_dir() || (kind.is_symlink() && path.is_dir()) {
+                self.folders.insert(full.clone());
+                self.walk(&path, &full, depth + 1, paths)?;
+            } else {
+                self.files.push((full, paths.len()));
+                paths.push(path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a file, or a folder where the name ends with a slash, and the folders above; none of what is hidden.
+    pub fn add(&mut self, name: &str, place: usize) {
+        let parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty()).collect();
+        if parts.iter().any(|part| is_hidden(part)) || parts.len() > DEEPEST {
+            return;
+        }
+        let folders = if name.ends_with('/') { parts.len() } else { parts.len().saturating_sub(1) };
+        for end in 1..=folders {
+            self.folders.insert(parts.iter().take(end).copied().collect::<Vec<_>>().join("/"));
+        }
+        if !name.ends_with('/') {
+            self.files.push((parts.join("/"), place));
+        }
+    }
+
+    /// The names of the folders in the root.
+    pub fn top(&self) -> Vec<String> {
+        self.folders.iter().filter(|name| !name.contains('/')).cloned().collect()
+    }
+
+    /// What lies in a folder.
+    pub fn below(&self, folder: &str) -> Self {
+        let inner = |name: &str| Some(name.strip_prefix(folder)?.strip_prefix('/')?.to_owned());
+        let files = self.files.iter().filter_map(|(name, place)| Some((inner(name)?, *place)));
+        Self {
+            files: files.collect(),
+            folders: self.folders.iter().filter_map(|name| inner(name)).collect(),
+        }
+    }
+}
+
+/// Names that systems make for themselves.
+pub(super) fn is_hidden(name: &str) -> bool {
+    name.starts_with('.') || ["__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir"].contains(&name)
+}
+
+/// A name as other systems would write it: letters with their accents in one piece (Unicode's form C).
+pub(super) fn composed(name: &str) -> String {
+    name.nfc().collect()
+}
+
+/// The order of names in which 2 comes before 10.
+pub(super) fn natural(a: &str, b: &str) -> Ordering {
+    let (mut left, mut right) = (a, b);
+    while !left.is_empty() && !right.is_empty() {
+        let (first, second) = (part(left), part(right));
+        let order = match [first, second].map(|part| part.starts_with(|c: char| c.is_ascii_digit()))
+        {
+            [true, true] => {
+                let [x, y] = [first, second].map(|digits| digits.trim_start_matches('0'));
+                x.len().cmp(&y.len()).then_with(|| x.cmp(y))
+            }
+            _ => first.cmp(second),
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+        left = left.get(first.len()..).unwrap_or_default();
+        right = right.get(second.len()..).unwrap_or_default();
+    }
+    left.len().cmp(&right.len()).then_with(|| a.cmp(b))
+}
+
+/// The digits that a text begins with, or its first letter.
+fn part(text: &str) -> &str {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let end = if digits > 0 { digits } else { text.chars().next().map_or(0, char::len_utf8) };
+    text.get(..end).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_the_order_that_people_mean() {
+        let mut names = ["10", "9", "b2", "b10", "b1", "a", "é", "00", "0", "b1x", "2"];
+        names.sort_by(|a, b| natural(a, b));
+        assert_eq!(names, ["00", "0", "2", "9", "10", "a", "b1", "b1x", "b2", "b10", "é"]);
+        assert_eq!(natural("a1", "a1"), Ordering::Equal);
+        assert_eq!(composed("e\u{301}"), "\u{e9}");
+    }
+
+    #[test]
+    fn trees_of_names() {
+        let mut tree = Tree::default();
+        for (place, name) in ["a/b/1.png", "a/2.png", "c/", "a/.x/3.png", "__MACOSX/a/1.png", ".y"]
+            .iter()
+            .enumerate()
+        {
+            tree.add(name, place);
+        }
+        assert_eq!(tree.top(), ["a", "c"]);
+        assert_eq!(tree.files.len(), 2);
+        assert_eq!(tree.below("a").files, [("b/1.png".into(), 0), ("2.png".into(), 1)]);
+        assert_eq!(tree.below("a").top(), ["b"]);
+    }
+}

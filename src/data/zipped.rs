@@ -1,0 +1,85 @@
+//! Pictures in a zip archive, each read and unpacked when it is asked for.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use flate2::read::DeflateDecoder;
+use zip::{CompressionMethod, ZipArchive};
+
+use super::file;
+use super::tree::Tree;
+use crate::{Error, Result};
+
+/// Bytes of one file, unpacked, beside sixteen times what it takes packed: pictures are packed already.
+const MOST: u64 = 64 << 20;
+
+/// Where a file's bytes are in the archive.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub start: u64,
+    packed: u64,
+    pub size: u64,
+    deflated: bool,
+    checksum: u32,
+}
+
+/// All names of an archive, and where their bytes are.
+///
+/// # Errors
+/// `BadFile` for what is no such archive, and for encrypted files or ones that are packed in another way than `deflate`.
+pub(super) fn entries(path: &Path) -> Result<(Tree, Vec<Entry>)> {
+    let failed = |error: &dyn std::fmt::Display| Error::bad_file(path, error);
+    let mut archive = ZipArchive::new(file::open(path)?).map_err(|error| failed(&error))?;
+    let (mut tree, mut entries) = (Tree::default(), Vec::new());
+    for place in 0..archive.len() {
+        let entry = archive.by_index_raw(place).map_err(|error| failed(&error))?;
+        let name = entry.name().map_err(|error| failed(&error))?.into_owned();
+        let deflated = match entry.compression() {
+            CompressionMethod::Stored => false,
+            CompressionMethod::Deflated => true,
+            other => {
+                return Err(failed(&format_args!("{name} is packed by {other}, deflate wanted")));
+            }
+        };
+        if entry.encrypted() {
+            return Err(failed(&format_args!("{name} is encrypted")));
+        }
+        let start =
+            entry.data_start().ok_or_else(|| failed(&format_args!("{name} has no place")))?;
+        tree.add(&name, entries.len());
+        entries.push(Entry {
+            start,
+            packed: entry.compressed_size(),
+            size: entry.size(),
+            deflated,
+            checksum: entry.crc32(),
+        });
+    }
+    tree.files.sort();
+    Ok((tree, entries))
+}
+
+impl Entry {
+    /// The file's bytes, or why they cannot be had.
+    pub fn read(&self, archive: &Path) -> std::result::Result<Vec<u8>, String> {
+        let most = MOST + 16 * self.packed;
+        if self.size > most {
+            return Err(format!("{} bytes from {}, at most {most} wanted", self.size, self.packed));
+        }
+        let mut file: File = file::open(archive).map_err(|error| error.to_string())?;
+        file.seek(SeekFrom::Start(self.start)).map_err(|error| error.to_string())?;
+        let packed = file.take(self.packed);
+        let mut bytes = Vec::new();
+        let read = if self.deflated {
+            DeflateDecoder::new(packed).take(self.size + 1).read_to_end(&mut bytes)
+        } else {
+            packed.take(self.size + 1).read_to_end(&mut bytes)
+        };
+        read.map_err(|error| error.to_string())?;
+        if bytes.len() as u64 != self.size || crc32fast::hash(&bytes) != self.checksum {
+            return Err("its bytes do not have the sum that the archive says".into());
+        }
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,529 @@
+//! Data as people have it: read with the right images, labels and names, or refused with the reason.
+
+use std::fs;
+use std::io::{Cursor, Write};
+use std::path::Path;
+
+use image::{ImageFormat, Rgb, RgbImage};
+use lapidary::Result;
+use lapidary::data::{Evaluation, Kept, Ood, Part, Parts, Reading, Source, Split};
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+/// A `.npy` file's bytes.
+fn npy(kind: &str, columns: bool, shape: &[usize], bytes: &[u8]) -> Vec<u8> {
+    let sides: String = shape.iter().map(|side| format!("{side}, ")).collect();
+    let order = if columns { "True" } else { "False" };
+    let header = format!("{{'descr': '{kind}', 'fortran_order': {order}, 'shape': ({sides}), }}\n");
+    [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), bytes]
+        .concat()
+}
+
+/// Bytes from 0 on.
+fn pixels(count: usize) -> Vec<u8> {
+    (0..count).map(|i| (i % 251) as u8).collect()
+}
+
+fn longs(labels: &[i64]) -> Vec<u8> {
+    npy(
+        "<i8",
+        false,
+        &[labels.len()],
+        &labels.iter().flat_map(|l| l.to_le_bytes()).collect::<Vec<_>>(),
+    )
+}
+
+/// Grey images of 8×8.
+fn images(count: usize) -> Vec<u8> {
+    npy("|u1", false, &[count, 8, 8], &pixels(count * 64))
+}
+
+fn npz(path: &Path, arrays: &[(&str, Vec<u8>)]) {
+    let mut archive = ZipWriter::new(fs::File::create(path).unwrap());
+    for (name, bytes) in arrays {
+        archive.start_file(format!("{name}.npy"), SimpleFileOptions::default()).unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    archive.finish().unwrap();
+}
+
+fn picture(path: &Path, value: u8) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    RgbImage::from_pixel(9, 9, Rgb([value; 3])).save(path).unwrap();
+}
+
+fn source(path: impl AsRef<Path>) -> Source {
+    Source::parse(path.as_ref().to_str().unwrap()).unwrap()
+}
+
+fn split(held_out: usize) -> Split {
+    Split { held_out: (held_out, 1), validation: (Kept::Images(0), 0), most_test: 100 }
+}
+
+fn parts(path: impl AsRef<Path>, held_out: usize) -> Result<Parts> {
+    source(path).parts(Reading::new(8, None, 0.1, &[]), split(held_out))
+}
+
+fn evaluated(path: impl AsRef<Path>, channels: u32, classes: u32) -> Result<Evaluation> {
+    source(path).evaluation([channels, 8, classes], None, 0.1)
+}
+
+fn refused<T>(found: Result<T>, words: &[&str]) {
+    let said = found.err().expect("refused").to_string();
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in {said:?}");
+    }
+}
+
+/// Line 3.
+#[test]
+fn labels_that_would_make_an_empty_class_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.npz");
+    let put = |labels: &[i64]| npz(&file, &[("images", images(6)), ("labels", longs(labels))]);
+    put(&[1, 2, 3, 1, 2, 3]);
+    refused(parts(&file, 2), &["a.npz", "1 to 3 begin at 1", "subtract 1"]);
+    refused(evaluated(&file, 1, 3), &["label 3", "3 classes", "begin at 1"]);
+    // With four classes nobody can know: it is told.
+    let found = evaluated(&file, 1, 4).unwrap();
+    assert!(found.notes.iter().any(|note| note.contains("begin at 1")), "{:?}", found.notes);
+    put(&[0, 2, 4, 0, 2, 4]);
+    refused(parts(&file, 2), &["labels up to 4 without 1, 3"]);
+    put(&[0, 1, -1, 0, 1, 2]);
+    refused(parts(&file, 2), &["-1 for image 2", "from 0 on"]);
+    put(&[0, 1, 9, 0, 1, 2]);
+    refused(evaluated(&file, 1, 3), &["label 9", "3 classes"]);
+    put(&[0, 1, 2, 0, 1, 2]);
+    assert_eq!(parts(&file, 3).unwrap().train.classes(), 3);
+}
+
+/// Line 21.
+#[test]
+fn images_without_labels_do_not_train_as_one_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    npz(&at("a.npz"), &[("images", images(6)), ("names_of_files", longs(&[0; 6]))]);
+    for found in [parts(at("a.npz"), 2).err(), evaluated(at("a.npz"), 1, 3).err()] {
+        let said = found.unwrap().to_string();
+        assert!(said.contains("no labels") && said.contains("images, names_of_files"), "{said}");
+    }
+    for name in ["targets", "label", "labels", "y"] {
+        npz(&at("b.npz"), &[("data", images(4)), (name, longs(&[0, 1, 0, 1]))]);
+        assert_eq!(parts(at("b.npz"), 2).unwrap().train.classes(), 2, "{name}");
+    }
+    for i in 0..4 {
+        picture(&at(&format!("csv/images/{i}.png")), i);
+    }
+    fs::write(at("csv/labels.csv"), "0,1\n").unwrap();
+    refused(parts(at("csv"), 1), &["labels.csv", "a folder for each class"]);
+    refused(evaluated(at("csv"), 3, 3), &["labels.csv"]);
+    refused(parts(at("csv/images"), 1), &["no labels", "a folder for each class"]);
+    // They are good for what needs no labels.
+    let others = Ood::parse(at("csv").to_str().unwrap()).unwrap();
+    assert_eq!(
+        others.open([3, 8], None, lapidary::data::Augment::None, 0.0).unwrap().len(),
+        Some(4)
+    );
+}
+
+/// Line 18.
+#[test]
+fn data_to_test_with_is_evaluated_in_every_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let labels = || longs(&[0, 1, 1]);
+    for class in ["ant", "bee"] {
+        for name in
+            ["flat", "both/train", "both/valid", "val/val", "validation/validation", "capital/Test"]
+        {
+            picture(&at(&format!("{name}/{class}/1.png")), 7);
+        }
+        for part in ["training", "validation"] {
+            picture(&at(&format!("words/{part}/{class}/1.png")), 7);
+        }
+    }
+    npz(&at("test.npz"), &[("x_test", images(3)), ("y_test", labels())]);
+    npz(&at("pair.npz"), &[("images", images(3)), ("labels", labels())]);
+    npz(&at("short.npz"), &[("x", images(3)), ("y", labels())]);
+    npz(
+        &at("long.npz"),
+        &[
+            ("x_train", images(3)),
+            ("y_train", labels()),
+            ("x_val", images(2)),
+            ("y_val", longs(&[1, 0])),
+        ],
+    );
+    let idx = |dims: &[u32], bytes: &[u8]| {
+        let dims: Vec<u8> = dims.iter().flat_map(|dim| dim.to_be_bytes()).collect();
+        [&[0, 0, 8, (dims.len() / 4) as u8][..], &dims, bytes].concat()
+    };
+    fs::create_dir_all(at("idx")).unwrap();
+    fs::write(at("idx/t10k-images-idx3-ubyte"), idx(&[2, 8, 8], &pixels(128))).unwrap();
+    fs::write(at("idx/t10k-labels-idx1-ubyte"), idx(&[2], &[0, 1])).unwrap();
+    for (name, channels, part, count) in [
+        ("flat", 3, "all", 2),
+        ("flat", 1, "all", 2),
+        ("both", 3, "valid", 2),
+        ("val", 3, "val", 2),
+        ("validation", 3, "validation", 2),
+        ("words", 3, "validation", 2),
+        ("capital", 3, "Test", 2),
+        ("test.npz", 1, "test", 3),
+        ("pair.npz", 1, "all", 3),
+        ("short.npz", 1, "all", 3),
+        ("long.npz", 1, "val", 2),
+        ("idx", 1, "test", 2),
+        ("idx/t10k-images-idx3-ubyte", 1, "all", 2),
+    ] {
+        let found = evaluated(at(name), channels, 2).unwrap();
+        assert_eq!((found.part.as_str(), found.images.len()), (part, count), "{name}");
+        assert_eq!(found.images.classes(), 2, "{name}");
+    }
+    // What has nothing to learn from says so when it is to be trained on.
+    refused(parts(at("validation"), 0), &["nothing in it but validation", "train"]);
+    // The program prints which part it was.
+    let three = at("three");
+    for class in ["dress", "bag"] {
+        picture(&three.join(format!("val/{class}/1.png")), 7);
+    }
+    let output = super::lapidary(folder.path(), &["eval", "--data", "three", "--steps", "1"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("2 images of three: its part val"), "{said}");
+}
+
+/// Lines 19 and 12.
+#[test]
+fn images_of_no_class_are_measured_as_they_are_and_in_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ood.npz");
+    npz(&file, &[("images", images(5))]);
+    let all = source(&file).load(Part::Train, 8).unwrap().prepared(8).unwrap();
+    let ood = Ood::parse(file.to_str().unwrap()).unwrap();
+    let open = |recipe| ood.open([1, 8], None, recipe, 0.0).unwrap();
+    let cropped = open(lapidary::data::Augment::CropFlip);
+    let taken = |count, batch| cropped.measured(3, count, batch).unwrap().all().unwrap();
+    let sorted = |images: &[f32]| {
+        let mut images: Vec<Vec<u32>> =
+            images.chunks(64).map(|image| image.iter().map(|v| v.to_bits()).collect()).collect();
+        images.sort();
+        images
+    };
+    // Each file's image once, as it is, however many test images there are.
+    assert_eq!(sorted(&taken(1000, 64)), sorted(all.images()));
+    assert_eq!(taken(5, 2), taken(5, 5), "the same in any batches");
+    assert_eq!(taken(3, 2).len(), 3 * 64);
+    // More than one batch may hold: 4,000 images of 3×224×224 in batches of two.
+    let fields = Ood::Fractal.open([3, 224], None, lapidary::data::Augment::None, 0.0).unwrap();
+    let mut many = fields.measured(0, 4000, 2).unwrap();
+    assert_eq!(many.next_batch().unwrap().unwrap().len(), 2 * 3 * 224 * 224);
+    assert_eq!(many.left(), 3998);
+    npz(
+        &folder.path().join("few.npz"),
+        &[("images", images(6)), ("labels", longs(&[0, 1, 2, 3, 4, 5]))],
+    );
+    // The program takes several sets, and says how many images each has.
+    let answer = super::answer(
+        folder.path(),
+        &[
+            "eval",
+            "--data",
+            "few.npz",
+            "--steps",
+            "1",
+            "--json",
+            "--ood",
+            "ood.npz",
+            "--ood",
+            "builtin:noise",
+        ],
+    );
+    let told = answer["ood"].as_array().unwrap();
+    assert_eq!(
+        (told.len(), &told[0]["images"], &told[1]["of"]),
+        (2, &5.into(), &"builtin:noise".into())
+    );
+    assert_eq!(answer["ood_auroc"], told[0]["auroc"]);
+}
+
+/// Line 23.
+#[test]
+fn a_divided_folder_keeps_its_own_test_part() {
+    let folder = tempfile::tempdir().unwrap();
+    for (class, value) in [("a", 10), ("b", 200)] {
+        for i in 0..6 {
+            picture(&folder.path().join(format!("train/{class}/{i}.png")), value);
+        }
+        picture(&folder.path().join(format!("test/{class}/0.png")), value + 5);
+    }
+    let found = parts(folder.path(), 4).unwrap();
+    assert_eq!((found.train.len(), found.test.len()), (8, 2));
+    assert_eq!(found.test.images()[0], 15.0 / 255.0);
+    assert_eq!(found.validation.unwrap().len(), 4, "what is held out chooses");
+    let undivided = parts(folder.path().join("train"), 4).unwrap();
+    assert_eq!((undivided.train.len(), undivided.test.len()), (8, 4));
+    assert!(undivided.validation.is_none());
+}
+
+/// Line 25.
+#[test]
+fn sums_are_reached() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    npz(&at("a.npz"), &[("images", images(4)), ("labels", longs(&[0, 1, 0, 1]))]);
+    let whole = fs::read(at("a.npz")).unwrap();
+    let load = |name: &str| source(at(name)).load(Part::Train, 8);
+    let right = load("a.npz").unwrap();
+    for at_byte in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[at_byte] ^= 1;
+        fs::write(at("a.npz"), flipped).unwrap();
+        // A name that is another, or a time of writing, is no damage to what is read.
+        if let Ok(found) = load("a.npz") {
+            assert_eq!(found.pixels(), right.pixels(), "byte {at_byte}");
+        }
+    }
+    // CIFAR's archive, whose own sum comes after all that is looked at.
+    let record = |label: u8| [&[label][..], &pixels(3072)].concat();
+    let mut archive = tar::Builder::new(Vec::new());
+    for i in 1..=5 {
+        let bytes = record(i % 10);
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        let name = format!("cifar-10-batches-bin/data_batch_{i}.bin");
+        archive.append_data(&mut header, name, &bytes[..]).unwrap();
+    }
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&archive.into_inner().unwrap()).unwrap();
+    let whole = packed.finish().unwrap();
+    fs::write(at("c.tar.gz"), &whole).unwrap();
+    let right = load("c.tar.gz").unwrap();
+    for at_byte in (10..whole.len()).step_by(7).chain(whole.len() - 8..whole.len()) {
+        let mut flipped = whole.clone();
+        flipped[at_byte] ^= 4;
+        fs::write(at("c.tar.gz"), flipped).unwrap();
+        if let Ok(found) = load("c.tar.gz") {
+            assert_eq!(found, right, "byte {at_byte}");
+        }
+    }
+    // A shard that has been cut off between two of its files.
+    let mut shard = tar::Builder::new(Vec::new());
+    let mut png = Cursor::new(Vec::new());
+    RgbImage::from_pixel(8, 8, Rgb([9; 3])).write_to(&mut png, ImageFormat::Png).unwrap();
+    for i in 0..3 {
+        for (kind, bytes) in [("png", png.get_ref().clone()), ("cls", vec![b'0' + i])] {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            shard.append_data(&mut header, format!("{i}.{kind}"), &bytes[..]).unwrap();
+        }
+    }
+    let whole = shard.into_inner().unwrap();
+    for length in (0..whole.len() - 1024).step_by(512) {
+        fs::write(at("s.tar"), &whole[..length]).unwrap();
+        assert!(parts(at("s.tar"), 1).is_err(), "{length}");
+    }
+    fs::write(at("s.tar"), &whole).unwrap();
+    assert_eq!(source(at("s.tar")).load(Part::Train, 8).unwrap().len(), 3);
+}
+
+/// Issue 20: arrays of any type and order.
+#[test]
+fn arrays_of_any_type_and_order_are_the_same_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.npz");
+    let (count, plane) = (4, 6 * 7);
+    let bytes = pixels(count * plane * 3);
+    let rows = &[count, 6, 7, 3];
+    let put =
+        |images: Vec<u8>, labels: Vec<u8>| npz(&file, &[("images", images), ("labels", labels)]);
+    let load = || source(&file).load(Part::Train, 8).unwrap();
+    put(npy("|u1", false, rows, &bytes), longs(&[0, 1, 0, 1]));
+    let right = load();
+    assert_eq!((right.channels(), right.height(), right.width()), (3, 6, 7));
+    let wide = |to: &dyn Fn(u8) -> Vec<u8>| bytes.iter().flat_map(|&b| to(b)).collect::<Vec<_>>();
+    let float = |b: u8| f32::from(b) / 255.0;
+    for (kind, data) in [
+        ("<i4", wide(&|b| i32::from(b).to_le_bytes().into())),
+        (">i2", wide(&|b| i16::from(b).to_be_bytes().into())),
+        ("<u8", wide(&|b| u64::from(b).to_le_bytes().into())),
+        (">f4", wide(&|b| float(b).to_be_bytes().into())),
+        ("<f8", wide(&|b| (f64::from(b) / 255.0).to_le_bytes().into())),
+        ("<f4", wide(&|b| f32::from(b).to_le_bytes().into())),
+    ] {
+        put(npy(kind, false, rows, &data), longs(&[0, 1, 0, 1]));
+        assert_eq!(load(), right, "{kind}");
+    }
+    // By columns: the first index runs fastest.
+    let mut columns = vec![0; bytes.len()];
+    for (at, &byte) in bytes.iter().enumerate() {
+        let (c, x, y, n) = (at % 3, at / 3 % 7, at / 21 % 6, at / 126);
+        columns[n + count * (y + 6 * (x + 7 * c))] = byte;
+    }
+    put(npy("|u1", true, rows, &columns), longs(&[0, 1, 0, 1]));
+    assert_eq!(load(), right);
+    // Planes.
+    let mut planes = Vec::new();
+    for i in 0..count {
+        planes.extend_from_slice(right.image(i).unwrap());
+    }
+    put(npy("|u1", false, &[count, 3, 6, 7], &planes), longs(&[0, 1, 0, 1]));
+    assert_eq!(load(), right);
+    // Where the shape does not tell, somebody has to.
+    put(npy("|u1", false, &[2, 3, 5, 3], &pixels(90)), longs(&[0, 1]));
+    refused(source(&file).load(Part::Train, 8), &["not plain", "nchw:PATH or nhwc:PATH"]);
+    let told = |layout: &str| {
+        let data = source(format!("{layout}:{}", file.display())).load(Part::Train, 8).unwrap();
+        (data.height(), data.width())
+    };
+    assert_eq!((told("nchw"), told("nhwc")), ((5, 3), (3, 5)));
+    // Normalised values are no pixels.
+    put(npy("<f4", false, &[1, 1, 1], &(-2.5_f32).to_le_bytes()), longs(&[0]));
+    refused(source(&file).load(Part::Train, 8), &["numbers from -2.5 to 0", "[0, 1]"]);
+    // Labels as texts, and in rows of one.
+    let names = ["dog", "ant", "dog", "b10"].map(|name| format!("{name:\0<4}"));
+    put(images(4), npy("|S4", false, &[4], names.concat().as_bytes()));
+    let found = load();
+    assert_eq!(
+        (found.class_names(), found.labels()),
+        (&["ant", "b10", "dog"].map(str::to_owned)[..], &[2, 0, 2, 1][..])
+    );
+    put(
+        images(2),
+        npy("<f4", false, &[2, 2], &[0.0_f32, 1.0, 1.0, 0.0].map(f32::to_le_bytes).concat()),
+    );
+    assert_eq!(load().labels(), [1, 0]);
+    put(images(2), npy("|O", false, &[2], &[0; 16]));
+    refused(source(&file).load(Part::Train, 8), &["labels", "objects"]);
+}
+
+/// Issue 20: floating-point images keep what bytes cannot hold.
+#[test]
+fn floating_point_images_are_evaluated_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.npz");
+    let values: Vec<f32> = (0..128).map(|i| i as f32 / 1000.0).collect();
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    npz(&file, &[("images", npy("<f4", false, &[2, 1, 8, 8], &bytes)), ("labels", longs(&[0, 1]))]);
+    assert_eq!(evaluated(&file, 1, 2).unwrap().images.images(), values);
+}
+
+/// Issue 20: class folders with all that lies in them.
+#[test]
+fn class_folders_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (i, name) in [
+        "cat/persian/1.png",
+        "cat/2.webp",
+        "dog/a/b/3.bmp",
+        "dog/4.gif",
+        "dog/.hidden.png",
+        ".git/x/5.png",
+        "__MACOSX/cat/6.png",
+    ]
+    .iter()
+    .enumerate()
+    {
+        picture(&at(&format!("nested/{name}")), i as u8);
+    }
+    fs::create_dir_all(at("nested/empty")).unwrap();
+    for name in ["cat/notes.txt", "dog/.DS_Store", "cat/clip.mp4"] {
+        fs::write(at(&format!("nested/{name}")), "x").unwrap();
+    }
+    let found = parts(at("nested"), 2).unwrap();
+    assert_eq!(
+        (found.train.len() + found.test.len(), found.class_names.as_slice()),
+        (4, &["cat", "dog"].map(str::to_owned)[..])
+    );
+    let said = found.damaged.join("\n");
+    assert!(
+        said.contains("left out 1 folder without pictures") && said.contains("empty"),
+        "{said}"
+    );
+    assert!(said.contains("left out 2 files other than PNG"), "{said}");
+    // Numbers in their order, accents in one form.
+    for name in ["10", "9", "e\u{301}t\u{e9}"] {
+        picture(&at(&format!("names/{name}/1.png")), 1);
+    }
+    let names = source(at("names")).load(Part::Train, 8).unwrap();
+    assert_eq!(names.class_names(), ["9", "10", "\u{e9}t\u{e9}"]);
+    // Lists beside the folders are honoured.
+    fs::write(at("names/classes.txt"), "10\n\u{e9}t\u{e9}\n9\n").unwrap();
+    let listed = source(at("names")).load(Part::Train, 8).unwrap();
+    assert_eq!(listed.class_names(), ["10", "\u{e9}t\u{e9}", "9"]);
+    fs::remove_file(at("names/classes.txt")).unwrap();
+    fs::write(at("names/class_to_idx.json"), "{\"9\": 2, \"10\": 1, \"\u{e9}t\u{e9}\": 0}")
+        .unwrap();
+    let listed = source(at("names")).load(Part::Train, 8).unwrap();
+    assert_eq!(listed.class_names(), ["\u{e9}t\u{e9}", "10", "9"]);
+    fs::write(at("names/class_to_idx.json"), "{\"9\": 7}").unwrap();
+    refused(source(at("names")).load(Part::Train, 8), &["numbers from 0 on"]);
+    fs::write(at("names/class_to_idx.json"), "{\"9\": 0}").unwrap();
+    refused(source(at("names")).load(Part::Train, 8), &["\"10\"", "not in the list"]);
+    // A class that is not tested is no fault; one that is not learnt is.
+    for name in ["train/cat", "train/dog", "test/dog"] {
+        picture(&at(&format!("missing/{name}/1.png")), 1);
+    }
+    assert_eq!(parts(at("missing"), 0).unwrap().test.labels(), [1]);
+    let found = evaluated(at("missing"), 3, 2).unwrap();
+    assert!(found.notes.iter().any(|note| note.contains("\"cat\"")), "{:?}", found.notes);
+    picture(&at("missing/test/cow/1.png"), 1);
+    refused(parts(at("missing"), 0), &["\"cow\"", "cat, dog"]);
+    refused(parts(at("nosuch"), 0), &["nosuch"]);
+}
+
+/// Issue 20: the same folder in a zip archive.
+#[test]
+fn a_zip_of_class_folders_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut archive = ZipWriter::new(fs::File::create(at("a.zip")).unwrap());
+    for (i, name) in ["cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"].iter().enumerate() {
+        picture(&at(&format!("plain/{name}")), 20 * i as u8);
+        let bytes = fs::read(at(&format!("plain/{name}"))).unwrap();
+        archive.start_file(format!("photos/{name}"), SimpleFileOptions::default()).unwrap();
+        archive.write_all(&bytes).unwrap();
+        archive
+            .start_file(format!("__MACOSX/photos/{name}"), SimpleFileOptions::default())
+            .unwrap();
+    }
+    archive.finish().unwrap();
+    let [zipped, plain] =
+        ["a.zip", "plain"].map(|name| source(at(name)).load(Part::Train, 8).unwrap());
+    assert_eq!(zipped, plain);
+    let whole = fs::read(at("a.zip")).unwrap();
+    for byte in (0..whole.len()).step_by(5) {
+        let mut flipped = whole.clone();
+        flipped[byte] ^= 2;
+        fs::write(at("b.zip"), flipped).unwrap();
+        // One picture of four is more than may be damaged; another name is another class, and no damage.
+        if let Ok(found) = source(at("b.zip")).load(Part::Train, 8) {
+            let sorted = |pixels: &[u8]| {
+                let mut images: Vec<Vec<u8>> = pixels.chunks(192).map(<[u8]>::to_vec).collect();
+                images.sort();
+                images
+            };
+            assert!(
+                sorted(found.pixels()).iter().all(|image| sorted(plain.pixels()).contains(image)),
+                "byte {byte}"
+            );
+        }
+    }
+}
+
+/// Issue 20: names with a dot, as some mirrors have them.
+#[test]
+fn idx_files_with_a_dot_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let images = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 8, 0, 0, 0, 8][..], &pixels(128)].concat();
+    for part in ["train", "t10k"] {
+        fs::write(at(&format!("{part}-images.idx3-ubyte")), &images).unwrap();
+        fs::write(at(&format!("{part}-labels.idx1-ubyte")), [0, 0, 8, 1, 0, 0, 0, 2, 0, 1])
+            .unwrap();
+    }
+    let found = parts(folder.path(), 0).unwrap();
+    assert_eq!((found.train.len(), found.test.labels()), (2, &[0, 1][..]));
+}
