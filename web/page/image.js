@@ -1,5 +1,6 @@
 // Ask about an image: from a test image, a file, the clipboard or the pad; its posterior; and what would make it another.
 
+import { watch } from './camera.js';
 import { bars } from './chart.js';
 import { paint, paintDifference } from './draw.js';
 import { toImageData as pixels } from './lapidary/picture.js';
@@ -17,6 +18,8 @@ export class ImagePart {
   #asked = 0;
   /** Stops the explanation that runs. */
   #explaining;
+  /** Stops the camera. */
+  #camera;
   #cursor = [PAD / 2, PAD / 2];
 
   constructor(shared) {
@@ -33,6 +36,7 @@ export class ImagePart {
     addEventListener('paste', (event) => this.#file(event.clipboardData?.files[0]));
     by('image-file').onchange = ({ target }) => this.#file(target.files[0]);
     by('use-sample').onclick = () => this.ask(shared.parts[0].image);
+    by('camera').onclick = () => (this.#camera ? this.#camera.abort() : this.#watch());
     by('clear-pad').onclick = () => this.#clear();
     by('eps').oninput = ({ target }) => (by('eps-value').textContent = target.value);
     by('explain').onclick = () => this.#explain();
@@ -47,13 +51,16 @@ export class ImagePart {
   async use(model) {
     if (this.#model === model) return;
     this.#model = model;
-    this.#image = undefined;
+    this.#camera?.abort();
+    by('camera').disabled = false;
     this.#giveUp();
     by('target').replaceChildren(...model.about.classNames.map((name, i) => new Option(name, i)));
     await this.#examples();
   }
 
   disable() {
+    this.#camera?.abort();
+    by('camera').disabled = true;
     this.#giveUp();
   }
 
@@ -93,13 +100,28 @@ export class ImagePart {
     await this.ask(file);
   }
 
-  /** Shows an image, unless it is the pad's own, and classifies it. */
-  async ask(image, { onPad = true } = {}) {
+  /** Classifies what the camera sees, until it is stopped or another image is chosen; the last frame stays. */
+  async #watch() {
+    const mine = (this.#camera = new AbortController());
+    by('camera').textContent = 'Take this picture';
+    try {
+      await watch((frame) => this.ask(frame, { live: true }), mine.signal);
+    } catch (error) {
+      tell('image-state', explainError(error), { bad: true });
+    } finally {
+      this.#camera = undefined;
+      by('camera').textContent = 'Use the camera';
+    }
+  }
+
+  /** Shows an image, unless it is the pad's own, and classifies it; a `live` one is followed by the next. */
+  async ask(image, { onPad = true, live = false } = {}) {
     if (!this.#model || !image) return;
+    if (!live) this.#camera?.abort();
     const turn = ++this.#asked;
     const model = this.#model;
     this.#giveUp();
-    tell('image-state', image instanceof File ? `Reading ${image.name} …` : '', { passing: true });
+    if (!live) tell('image-state', image instanceof File ? `Reading ${image.name} …` : '', { passing: true });
     try {
       const shown = image instanceof Float32Array ? pixels(image, model.about) : image;
       const [reading] = await Promise.all([model.classify(image), onPad && this.#onPad(shown, () => turn === this.#asked)]);
@@ -111,7 +133,7 @@ export class ImagePart {
       bars(by('posterior'), classNames, reading);
       by('explain').disabled = classNames.length < 2;
       if (Number(by('target').value) === reading.class) by('target').value = (reading.class + 1) % classNames.length;
-      tell('image-state', `${reading.className}, ${(100 * reading.probabilities[reading.class]).toFixed(0)} percent.`);
+      tell('image-state', `${reading.className}, ${(100 * reading.probabilities[reading.class]).toFixed(0)} percent.`, { passing: live });
       document.documentElement.dataset.classified = String(turn);
     } catch (error) {
       if (turn !== this.#asked) return;

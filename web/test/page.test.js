@@ -28,7 +28,7 @@ let intercept = () => false;
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'lapidary-web-'));
   ({ server, url } = await serve(dist, 0, (request, response) => intercept(request, response)));
-  browser = await launch();
+  browser = await launch(['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']);
   page = await open(url);
 });
 
@@ -266,6 +266,24 @@ test('a picture of twelve million pixels keeps the page free', async () => {
   console.log(`longest gap for a large picture: ${gap.toFixed(0)} ms, ${idle.toFixed(0)} at rest`);
   assert.ok(gap < 1500 + 4 * idle, `${gap}`);
   assert.match(await page.textContent('#image-state'), /percent/);
+});
+
+test('what the camera sees is classified live, and the last picture stays', async () => {
+  const turns = () => page.evaluate(() => Number(document.documentElement.dataset.classified));
+  const began = await turns();
+  await page.click('#camera');
+  await page.waitForFunction((began) => Number(document.documentElement.dataset.classified) >= began + 3, began);
+  await page.click('#camera');
+  await page.waitForFunction(() => document.getElementById('camera').textContent === 'Use the camera' && !document.getElementById('explain').disabled);
+  const ended = await turns();
+  await page.waitForTimeout(500);
+  assert.equal(await turns(), ended);
+  // Another image ends it too.
+  await page.click('#camera');
+  await page.waitForFunction((ended) => Number(document.documentElement.dataset.classified) > ended, ended);
+  await page.click('#examples button:nth-child(3)');
+  await page.waitForFunction(() => document.getElementById('camera').textContent === 'Use the camera');
+  await page.waitForFunction(() => document.querySelector('#posterior .best')?.textContent === 'pullover');
 });
 
 test('the same attack turns the plain network and not the robust one', async () => {
