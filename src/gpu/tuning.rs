@@ -183,7 +183,14 @@ impl Gpu {
     pub fn choices_in_use(&self) -> String {
         let fixed = self.preferences().tuning == Tune::Off
             || !self.measures() && self.tuning().pinned.as_ref().is_none_or(|table| table.fixed);
-        let choices = if fixed { Choices::default() } else { self.tuning().used.clone() };
+        let state = self.tuning();
+        let choices = match &state.pinned {
+            _ if fixed => Choices::default(),
+            None => state.used.clone(),
+            // Programs of a stage that is over are not made again.
+            Some(before) => before.choices.overlaid(&state.used),
+        };
+        drop(state);
         let table = Table { fixed, choices, dropped: Vec::new() };
         // Static choices are the same in all places.
         let device = if fixed { "any".to_owned() } else { self.fingerprint() };
