@@ -13,7 +13,7 @@ mod toy;
 use js_sys::Uint8Array;
 use lapidary::data::{BatchSource, Fit, Fractal, SAMPLE_STARTS, fit_rgba};
 use lapidary::doctor::{CHECKS, WEIGHTS};
-use lapidary::gpu::{Gpu, Options, Preferences, Tune};
+use lapidary::gpu::{Gpu, Options};
 use network::Network;
 use serde_json::json;
 use throw::{Thrown, throw};
@@ -48,24 +48,6 @@ impl Engine {
             "storageBuffers": adapter.storage_buffers,
         })
         .to_string()
-    }
-
-    /// Measures kernels from now on, for 3 s in all, and takes first what [`Engine::choices`] gave at some other visit: false
-    /// for a text that is none, or of another version, which is not taken.
-    pub fn tune(&mut self, kept: &str) -> bool {
-        let preferences = Preferences { tuning: Tune::On, ..Preferences::default() };
-        self.gpu = self.gpu.clone().preferring(preferences);
-        self.gpu.keep_measured(kept.as_bytes()).is_ok()
-    }
-
-    /// What was measured, to be kept for the next visit.
-    pub fn choices(&self) -> Option<String> {
-        self.gpu.measured()
-    }
-
-    /// Candidates that were dropped because they fail or compute something else on this device, in words.
-    pub fn dropped(&self) -> Vec<String> {
-        self.gpu.dropped_candidates().iter().map(ToString::to_string).collect()
     }
 
     /// What the device was asked for so far.
