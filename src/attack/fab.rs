@@ -1,19 +1,35 @@
-//! Targeted FAB (Croce and Hein 2020, arXiv 1907.02044): the nearest image of another class, looked for along the boundary
-//! between the label's class and a target's. It knows no ball.
+//! FAB (Croce and Hein 2020, arXiv 1907.02044): the nearest image of another class, looked for along the boundary between the
+//! label's class and another. It knows no ball.
 
 use super::forward::{Batch, Forward, buffers, check_radius};
 use super::{Attack, Found, Objective, Start, program};
-use crate::Result;
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Program, Shape, Summary};
 use crate::model::{BatchSize, DeviceWeights, Mode, Model};
-use crate::ops::{Copy, FabJudge, FabStep, Fill, Norm};
+use crate::ops::{Copy, FabJudge, FabNearest, FabStep, Fill, Norm};
+use crate::{Error, Result};
+
+/// Which boundary FAB goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Boundary {
+    /// The one with the target's class: a gradient a step. AutoAttack's fab-t.
+    #[default]
+    Target,
+    /// In each step the nearest of all, each taken for linear: a gradient a step for every other class, of which there may be
+    /// at most 99. The paper's algorithm, and AutoAttack's fab.
+    Nearest,
+}
+
+/// Classes of a network, at most, for [`Boundary::Nearest`].
+const MOST_CLASSES: u32 = 100;
 
 /// Settings of an attack; see [`FabStep`] and [`FabJudge`] for the formulas.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fab {
     /// Of the distance.
     pub norm: Norm,
+    /// Which boundary is gone to.
+    pub boundary: Boundary,
     /// Within what distance a find counts; infinite for any. The search is the same.
     pub eps: f32,
     /// AutoAttack's are 100.
@@ -29,7 +45,8 @@ pub struct Fab {
 impl Fab {
     /// With the reference's 100 steps, 0.1, 1.05 and 0.9.
     pub fn new(norm: Norm, eps: f32) -> Self {
-        Self { norm, eps, steps: 100, alpha_max: 0.1, eta: 1.05, beta: 0.9 }
+        let boundary = Boundary::Target;
+        Self { norm, boundary, eps, steps: 100, alpha_max: 0.1, eta: 1.05, beta: 0.9 }
     }
 }
 
@@ -51,6 +68,9 @@ pub struct FabAttack {
     batch: Batch,
     nearest: Buffer,
     distance: Buffer,
+    /// The other classes of each image, where all are looked at.
+    others: Vec<Buffer>,
+    classes: u32,
     step: Program,
     reset: Program,
 }
@@ -66,31 +86,58 @@ impl FabAttack {
     ) -> Result<Self> {
         check_radius(settings.norm, settings.eps, size.words(model)?)?;
         let gpu = weights.gpu();
-        let objective = Objective::MarginTargeted;
+        let objective = match settings.boundary {
+            Boundary::Target => Objective::MarginTargeted,
+            Boundary::Nearest => Objective::Margin,
+        };
+        let classes = model.classes();
+        if settings.boundary == Boundary::Nearest && !(2..=MOST_CLASSES).contains(&classes) {
+            let wanted = format_args!("2 to {MOST_CLASSES} for the nearest boundary of all");
+            return Err(Error::mismatch("fab", format_args!("{classes} classes"), wanted));
+        }
         let batch = Batch::new(gpu, model, size, objective).await?;
         let images = size.images;
         let [nearest, distance] = buffers(gpu, [batch.shape.elements(), images]).await?;
 
         let mut graph = Graph::default();
         let forward = Forward::new(&mut graph, model, &batch, objective, Mode::Frozen)?;
-        let gradient = forward.image_gradient(&mut graph)?;
         let Fab { norm, alpha_max, eta, beta, .. } = settings;
+        let (mut given, mut changing) =
+            (forward.given(&batch, weights)?, forward.changing().to_vec());
+        let mut others = Vec::new();
+        let (gradient, f) = match settings.boundary {
+            Boundary::Target => (forward.image_gradient(&mut graph)?, forward.objective),
+            Boundary::Nearest => {
+                let [gradient, f, away] =
+                    buffers(gpu, [batch.shape.elements(), images, images]).await?;
+                others = gpu.allocate(&vec![images; classes as usize - 1]).await?;
+                let kept_gradient = graph.input(batch.shape);
+                let [kept_f, kept_away] = [(); 2].map(|()| graph.input(forward.per_image));
+                let kept = [kept_gradient, kept_f, kept_away];
+                given.extend(kept.into_iter().zip([gradient, f, away]));
+                for (number, buffer) in others.iter().enumerate() {
+                    let targets = graph.input(forward.per_image);
+                    given.push((targets, buffer.clone()));
+                    changing.push(targets);
+                    let [gradient, f] = forward.towards(&mut graph, targets)?;
+                    let op = FabNearest { norm, first: number == 0 };
+                    graph.push_all(op, &[gradient, f, kept_gradient, kept_f, kept_away])?;
+                }
+                (kept_gradient, kept_f)
+            }
+        };
         let (x, origin) = (forward.x, forward.origin);
-        graph.push_all(
-            FabStep { norm, alpha_max, eta },
-            &[x, origin, gradient, forward.objective],
-        )?;
+        graph.push_all(FabStep { norm, alpha_max, eta }, &[x, origin, gradient, f])?;
         let margin = forward.margin_again(&mut graph, model)?;
         let nearest_value = graph.input(batch.shape);
         let distance_value = graph.input(Shape::per_image(images)?);
         let judged = [x, origin, margin, nearest_value, distance_value];
         graph.push_all(FabJudge { norm, beta }, &judged)?;
-        let mut given = forward.given(&batch, weights)?;
         given.push((nearest_value, nearest.clone()));
         given.push((distance_value, distance.clone()));
-        let step = program(gpu, &graph, &[], &forward.changing(), &given, optimise).await?;
+        let step = program(gpu, &graph, &[], &changing, &given, optimise).await?;
         let reset = reset(gpu, &batch, [&nearest, &distance]).await?;
-        Ok(Self { settings, batch, nearest, distance, step, reset })
+        Ok(Self { settings, batch, nearest, distance, others, classes, step, reset })
     }
 
     /// How near the nearest misnamed iterate of each image is; 1e10 where none was misnamed.
@@ -105,12 +152,17 @@ impl FabAttack {
 }
 
 impl Attack for FabAttack {
-    /// The images are named rightly, and the targets are the classes whose boundary is looked for. Err, too, for a start
-    /// apart from the images.
+    /// The images are named rightly, and the targets are the classes whose boundary is looked for, where it is one. The search
+    /// may begin apart from the images.
     async fn start(&mut self, start: &Start<'_>) -> Result<()> {
-        start.begins_at_images("fab")?;
         self.batch.write(start).await?;
-        self.reset.submit().await
+        for (number, buffer) in (1..).zip(&self.others) {
+            let class = |label: &u32| (label + number) % self.classes;
+            let classes: Vec<u32> = start.labels.iter().map(class).collect();
+            self.batch.write_classes(buffer, &classes).await?;
+        }
+        self.reset.submit().await?;
+        self.batch.write_from(start).await
     }
 
     async fn run(&mut self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {

@@ -78,14 +78,19 @@ impl Batch {
             let wanted = "a class for each image to go to";
             return Err(Error::mismatch("attack", "no targets", wanted));
         }
-        let (whole, most) = (self.shape.elements() as usize, self.shape.images() as usize);
+        let whole = self.shape.elements() as usize;
         self.gpu.write(&self.origin, &filled(images, whole, 0.0)).await?;
-        self.gpu.write(&self.labels, &filled(labels, most, NO_LABEL)).await?;
+        self.write_classes(&self.labels, labels).await?;
         if let Some(targets) = targets {
-            self.gpu.write(&self.targets, &filled(targets, most, NO_LABEL)).await?;
+            self.write_classes(&self.targets, targets).await?;
         }
         self.count = labels.len();
         Ok(())
+    }
+
+    /// Writes a class an image, filled up.
+    pub async fn write_classes(&self, buffer: &Buffer, classes: &[u32]) -> Result<()> {
+        self.gpu.write(buffer, &filled(classes, self.shape.images() as usize, NO_LABEL)).await
     }
 
     /// Writes the images where they start apart from the origin.
@@ -224,6 +229,8 @@ pub(super) struct Forward {
     pub logits: Value,
     /// A number an image.
     pub objective: Value,
+    /// The shape of that.
+    pub per_image: Shape,
     weights: Weights,
 }
 
@@ -241,7 +248,7 @@ impl Forward {
         let weights = Weights::inputs(graph, &model.parameters())?;
         let logits = model.logits(graph, x, &weights, mode)?;
         let objective = objective.push(graph, logits, labels, targets)?;
-        Ok(Self { x, origin, labels, targets, seed, logits, objective, weights })
+        Ok(Self { x, origin, labels, targets, seed, logits, objective, per_image, weights })
     }
 
     /// The gradient of what is climbed, for the images alone.
@@ -249,6 +256,14 @@ impl Forward {
         let gradients = ops::gradient(graph, self.objective, self.seed, &[self.x])?;
         let [gradient] = crate::graph::exactly("attack", "gradients", &gradients)?;
         Ok(gradient)
+    }
+
+    /// The gradient for the images of how far these targets' logits are above the labels', and that itself.
+    pub fn towards(&self, graph: &mut Graph, targets: Value) -> Result<[Value; 2]> {
+        let f = graph.push(Margin { targeted: true }, &[self.logits, self.labels, targets])?;
+        let gradients = ops::gradient(graph, f, self.seed, &[self.x])?;
+        let [gradient] = crate::graph::exactly("attack", "gradients", &gradients)?;
+        Ok([gradient, f])
     }
 
     /// What changes between replays.

@@ -21,7 +21,7 @@ mod square;
 pub use any::{AnyAttack, Settings};
 pub use apgd::{Apgd, ApgdAttack};
 pub use divergence::{Divergence, DivergenceAttack};
-pub use fab::{Fab, FabAttack};
+pub use fab::{Boundary, Fab, FabAttack};
 pub(crate) use forward::check_pixels;
 pub use forward::check_radius;
 pub use interface::{Attack, Found, Start};

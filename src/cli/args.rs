@@ -413,11 +413,11 @@ pub struct Attack {
     /// What the ball is measured in
     #[arg(long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
     pub norm: NormName,
-    /// standard: apgd-ce, apgd-t, fab-t, square; few-classes: apgd-ce, fab-t, square; rand: apgd-ce, apgd-dlr; custom: what
-    /// --attacks says [default: standard, or few-classes where the network has 2 or 3]
+    /// standard: apgd-ce, apgd-t, fab-t, square; plus: apgd-ce, apgd-dlr, fab, square, apgd-t, fab-t; few-classes: apgd-ce,
+    /// fab-t, square; rand: apgd-ce, apgd-dlr; custom: what --attacks says [default: standard, or few-classes where the network has 2 or 3]
     #[arg(long, value_enum)]
     pub version: Option<VersionName>,
-    /// Of apgd-ce, apgd-dlr, apgd-t, fab-t, square, pgd, in this order
+    /// Of apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square, pgd, in this order
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = attack_name,
         required_if_eq("version", "custom"))]
     pub attacks: Vec<AttackName>,
@@ -470,6 +470,7 @@ pub struct Attack {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum VersionName {
     Standard,
+    Plus,
     Rand,
     FewClasses,
     Custom,
@@ -479,6 +480,7 @@ impl From<VersionName> for Version {
     fn from(name: VersionName) -> Self {
         match name {
             VersionName::Standard => Self::Standard,
+            VersionName::Plus => Self::Plus,
             VersionName::Rand => Self::Rand,
             VersionName::FewClasses => Self::FewClasses,
             VersionName::Custom => Self::Custom,

@@ -15,6 +15,10 @@ uniform! {
     struct JudgeParams { span: u32, linf: u32, beta: f32 }
 }
 
+uniform! {
+    struct NearestParams { span: u32, linf: u32, first: u32 }
+}
+
 macro_rules! step {
     ($name:literal, $elem:literal) => {
         Kernel {
@@ -55,6 +59,32 @@ macro_rules! judge {
     };
 }
 
+macro_rules! nearest {
+    ($name:literal, $elem:literal) => {
+        Kernel {
+            name: $name,
+            source: &[
+                include_str!("../../shaders/fab_nearest.wgsl"),
+                include_str!(concat!("../../shaders/shared/", $elem, ".wgsl")),
+                include_str!("../../shaders/shared/workgroup_sum.wgsl"),
+            ],
+            params: NearestParams::LAYOUT,
+            bindings: &[
+                ("g", Read),
+                ("f", Read),
+                ("nearest_g", Write),
+                ("nearest_f", Write),
+                ("away", Write),
+            ],
+            subgroup: 0,
+        }
+    };
+}
+
+/// nearest_g, nearest_f and away in place, value by value.
+pub static NEAREST_SCALAR: Kernel = nearest!("fab_nearest", "elem_f32");
+/// nearest_g, nearest_f and away in place, four values at a time.
+pub static NEAREST_VEC4: Kernel = nearest!("fab_nearest_vec4", "elem_vec4");
 /// x in place, value by value.
 pub static STEP_SCALAR: Kernel = step!("fab_step", "elem_f32");
 /// x in place, four values at a time.
@@ -103,6 +133,51 @@ impl Op for FabStep {
         let params = StepParams { span, linf: (norm == Norm::Linf).into(), alpha_max, eta };
         let lanes = few_lanes(launch.to.adapter());
         launch.to.dispatch(kernel, &[lanes], params, launch.buffers, [x.images(), 1, 1]).map(drop)
+    }
+}
+
+/// Inputs the gradient g \[N, C, H, W\] of f = one class's logit minus the label's, and f \[N\] itself, then the gradient and f
+/// of the nearest class so far and how far away it is \[N\], all three written in place; no output. At most 65,535 images.
+///
+/// With d = |f| / (1e-12 + |g|), |.| being the dual norm (L2 for L2, L1 for Linf): where d is less than `away`, and for the
+/// first class, g, f and d take the places of the nearest class's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FabNearest {
+    /// Of the distance.
+    pub norm: Norm,
+    /// Whether this is the first class that is looked at: whatever is there before does not count.
+    pub first: bool,
+}
+
+impl Op for FabNearest {
+    fn name(&self) -> &'static str {
+        NEAREST_SCALAR.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [g, f, nearest_g, nearest_f, away] = exactly(self.name(), "inputs", inputs)?;
+        nearest_g.expect(self.name(), g)?;
+        let per_image = Shape::per_image(g.images())?;
+        [f, nearest_f, away]
+            .into_iter()
+            .try_for_each(|other| other.expect(self.name(), per_image))?;
+        Ok(vec![])
+    }
+
+    fn writes(&self) -> &[usize] {
+        &[2, 3, 4]
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [g, ..]: [Shape; 5] = exactly(self.name(), "inputs", launch.inputs)?;
+        let (kernel, span) = choose([&NEAREST_SCALAR, &NEAREST_VEC4], g);
+        let params = NearestParams {
+            span,
+            linf: (self.norm == Norm::Linf).into(),
+            first: self.first.into(),
+        };
+        let lanes = few_lanes(launch.to.adapter());
+        launch.to.dispatch(kernel, &[lanes], params, launch.buffers, [g.images(), 1, 1]).map(drop)
     }
 }
 

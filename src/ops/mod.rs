@@ -88,7 +88,7 @@ pub use dlr::Dlr;
 pub use ema_step::EmaStep;
 pub use energy::{joint_energy, marginal_energy};
 pub use epilogue::{Epilogue, Residual};
-pub use fab::{FabJudge, FabStep};
+pub use fab::{FabJudge, FabNearest, FabStep};
 pub use fill::Fill;
 pub use frozen_batch_norm::FrozenBatchNorm;
 pub use group_norm::GroupNorm;
@@ -193,6 +193,8 @@ pub static KERNELS: &[&Kernel] = &[
     &ema_step::KERNEL,
     &fab::JUDGE_SCALAR,
     &fab::JUDGE_VEC4,
+    &fab::NEAREST_SCALAR,
+    &fab::NEAREST_VEC4,
     &fab::STEP_SCALAR,
     &fab::STEP_VEC4,
     &fill::KERNEL,

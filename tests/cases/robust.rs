@@ -2,7 +2,9 @@
 
 use crate::made::{demo, gpu, images};
 use crate::{answer, lapidary, working};
-use lapidary::attack::{Attack, Fab, FabAttack, Pgd, PgdAttack, Square, SquareAttack};
+use lapidary::attack::{
+    Attack, Boundary, Fab, FabAttack, Pgd, PgdAttack, Square, SquareAttack, Start,
+};
 use lapidary::eval::{AttackName, AutoAttack, State, UnderPgd, Version, pgd_accuracy};
 use lapidary::model::{Activation, BatchSize, DeviceWeights, Network, WideResNet};
 use lapidary::ops::Norm;
@@ -133,12 +135,54 @@ fn few_classes() {
         assert!(said.contains("few-classes (apgd-ce, fab-t, square)"), "{said}");
     }
     assert_eq!(Version::for_classes(4), Version::Standard);
-    assert_eq!(Version::Rand.attacks(), [AttackName::ApgdCe, AttackName::ApgdDlr]);
+    let list =
+        |version: Version| version.attacks().iter().map(|name| name.name()).collect::<Vec<_>>();
+    assert_eq!(list(Version::Rand), ["apgd-ce", "apgd-dlr"]);
+    assert_eq!(list(Version::Plus), ["apgd-ce", "apgd-dlr", "fab", "square", "apgd-t", "fab-t"]);
+    assert_eq!(AutoAttack::new(Version::Plus, Norm::L2, 0.5).restarts, 5);
 
     let folder = tempdir().unwrap();
     let few = ["attack", "--version", "few-classes", "--count", "4", "--json"];
     let said = answer(folder.path(), &[&few[..], &["--eps", "2"]].concat());
     assert_eq!(said["version"], "few-classes", "{said}");
+}
+
+/// With two classes there is one boundary, so FAB goes the same way whether it is told the class or looks for the nearest one;
+/// with ten it finds images that are as near as those of most targets.
+#[test]
+fn the_nearest_boundary() {
+    let (x, labels) = images(8);
+    let size = BatchSize { images: 8, side: 16 };
+    let distances = |model: &Network, weights: &DeviceWeights, labels: &[u32], boundary, other| {
+        let targets: Vec<u32> =
+            labels.iter().map(|label| (label + other) % model.classes()).collect();
+        block_on(async {
+            let settings = Fab { steps: 8, boundary, ..Fab::default() };
+            let mut attack = FabAttack::new(model, weights, size, settings, true).await.unwrap();
+            let start = Start { targets: Some(&targets), ..Start::new(&x, labels) };
+            attack.start(&start).await.unwrap();
+            attack.run(8, |_| Ok(())).await.unwrap();
+            attack.distances().await.unwrap()
+        })
+    };
+    let two = Network::from(WideResNet::new(10, 1, 1, 2, Activation::Relu, None).unwrap());
+    let (parameters, initial) = (two.parameters(), two.initial(1));
+    let weights = block_on(DeviceWeights::upload(gpu(), &parameters, &initial)).unwrap();
+    let halves: Vec<u32> = labels.iter().map(|label| label % 2).collect();
+    let [told, sought] = [Boundary::Target, Boundary::Nearest]
+        .map(|boundary| distances(&two, &weights, &halves, boundary, 1));
+    for (told, sought) in told.iter().zip(&sought) {
+        assert!((told - sought).abs() <= 1e-3 * told.abs(), "{told} {sought}");
+    }
+
+    let (ten, weights) = demo();
+    let sought = distances(&ten, &weights, &labels, Boundary::Nearest, 1);
+    let told = [1, 4, 7].map(|other| distances(&ten, &weights, &labels, Boundary::Target, other));
+    for image in 0..8 {
+        let mut told = told.clone().map(|distances| distances[image]);
+        told.sort_by(f32::total_cmp);
+        assert!(sought[image] <= 1.1 * told[1], "image {image}: {} {told:?}", sought[image]);
+    }
 }
 
 /// A part of the images is drawn evenly by class, is the same in `attack` and `eval all`, and is said to be a part.

@@ -137,6 +137,46 @@ fn fab_steps_project_as_bisection_does() {
     }
 }
 
+/// Of three classes, the second is nearest to the first image, the third to the second: by the gradient's dual norm, not by f.
+#[test]
+fn fab_goes_to_the_nearest_boundary() {
+    for [n, c, h, w] in [[2, 1, 2, 2], [2, 1, 3, 3]] {
+        let shape = Shape::new(n, c, h, w).unwrap();
+        let (span, per_image) = ((c * h * w) as usize, Shape::per_image(n).unwrap());
+        for norm in [Norm::L2, Norm::Linf] {
+            let mut graph = Graph::default();
+            let kept = [shape, per_image, per_image].map(|shape| graph.input(shape));
+            // Slopes of both images, and how far below the label's each class's logit is.
+            let classes = [
+                ([1.0, 1.0], [-0.5, -0.9]),
+                ([2.0, 1.0], [-0.6, -0.8]),
+                ([1.0, 4.0], [-0.7, -2.0]),
+            ];
+            let mut inputs = vec![
+                (kept[0], vec![9.0; 2 * span]),
+                (kept[1], vec![9.0; 2]),
+                (kept[2], vec![0.0; 2]),
+            ];
+            for (number, (slopes, fs)) in classes.into_iter().enumerate() {
+                let (g, f) = (graph.input(shape), graph.input(per_image));
+                let op = FabNearest { norm, first: number == 0 };
+                graph.push_all(op, &[g, f, kept[0], kept[1], kept[2]]).unwrap();
+                inputs.push((g, slopes.iter().flat_map(|&slope| vec![slope; span]).collect()));
+                inputs.push((f, fs.to_vec()));
+            }
+            let bench = Bench::new(&graph, &[], &inputs);
+            assert_eq!(bench.read(kept[0]), [vec![2.0; span], vec![4.0; span]].concat());
+            assert_eq!(bench.read(kept[1]), [-0.6, -2.0]);
+            let slope = |of: f64| match norm {
+                Norm::L2 => of * (span as f64).sqrt(),
+                Norm::Linf => of * span as f64,
+            };
+            let away = [0.6 / slope(2.0), 2.0 / slope(4.0)];
+            assert_close("away", &bench.read(kept[2]), &away, 1e-6);
+        }
+    }
+}
+
 #[test]
 fn fab_keeps_the_nearest_and_steps_back() {
     let shape = Shape::new(3, 1, 2, 2).unwrap();

@@ -3,8 +3,8 @@
 use super::{AttackName, AutoAttack};
 use crate::Result;
 use crate::attack::{
-    AnyAttack, Apgd, Attack, Fab, Found, MomentumPgd, Objective, Pgd, Settings, Square, Start,
-    Statistics,
+    AnyAttack, Apgd, Attack, Boundary, Fab, Found, MomentumPgd, Objective, Pgd, Settings, Square,
+    Start, Statistics,
 };
 use crate::data::Random;
 use crate::model::{BatchSize, DeviceWeights, Model};
@@ -59,7 +59,11 @@ impl Attacker {
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Found> {
         let pgd = self.name == AttackName::Pgd;
-        let from = pgd.then(|| settings.pgd_start(round, target));
+        let from = match self.name {
+            AttackName::Pgd => Some(settings.pgd_start(round, target)),
+            AttackName::Fab if round > 0 => Some(settings.fab_start(round, target)),
+            _ => None,
+        };
         // The cross-entropy of a target is that of a label.
         let towards = pgd && settings.pgd.objective() == Objective::CrossEntropyTargeted;
         let start = Start {
@@ -96,6 +100,10 @@ impl AutoAttack {
             AttackName::ApgdDlr => apgd(Objective::Dlr),
             AttackName::ApgdTargeted => apgd(Objective::DlrTargeted),
             AttackName::FabTargeted => Fab { steps, ..Fab::new(norm, eps) }.into(),
+            AttackName::Fab => {
+                let boundary = Boundary::Nearest;
+                Fab { steps, boundary, ..Fab::new(norm, eps) }.into()
+            }
             AttackName::Square => Square { norm, eps, queries }.into(),
             AttackName::Pgd => {
                 let (step_size, steps, objective) = (pgd.step_size, pgd.steps, pgd.objective());
@@ -116,23 +124,45 @@ impl AutoAttack {
         if round.is_multiple_of(self.pgd.restarts) {
             return target.images.clone();
         }
+        self.around("attack/pgd", round, target, |moves, random| match self.norm {
+            Norm::Linf => 1.0,
+            Norm::L2 => random.uniform(0.0, 1.0) / length(moves),
+        })
+    }
+
+    /// Random points at half the ball's radius from the images, as the authors' FAB begins its later searches.
+    fn fab_start(&self, round: u32, target: &Target) -> Vec<f32> {
+        self.around("attack/fab", round, target, |moves, _| match self.norm {
+            Norm::Linf => 0.5 / moves.iter().fold(1e-12, |most, v| v.abs().max(most)),
+            Norm::L2 => 0.5 / length(moves),
+        })
+    }
+
+    /// The images, moved by random numbers, uniform ones in \[-1, 1\] in Linf and normal ones in L2, times `part` of the radius.
+    fn around(
+        &self,
+        purpose: &str,
+        round: u32,
+        target: &Target,
+        part: impl Fn(&[f64], &mut Random) -> f64,
+    ) -> Vec<f32> {
         let words = target.images.len() / target.ids.len().max(1);
         let mut start = Vec::with_capacity(target.images.len());
         for (image, &id) in target.images.chunks(words.max(1)).zip(&target.ids) {
-            let mut random = Random::new(self.seed, "attack/pgd", round.into(), id.into());
-            let mut moves: Vec<f64> = match self.norm {
+            let mut random = Random::new(self.seed, purpose, round.into(), id.into());
+            let moves: Vec<f64> = match self.norm {
                 Norm::Linf => image.iter().map(|_| random.uniform(-1.0, 1.0)).collect(),
                 Norm::L2 => image.iter().map(|_| random.normal_pair().0).collect(),
             };
-            if self.norm == Norm::L2 {
-                let length = moves.iter().map(|v| v * v).sum::<f64>().sqrt().max(1e-12);
-                let distance = random.uniform(0.0, 1.0);
-                moves.iter_mut().for_each(|v| *v *= distance / length);
-            }
-            let eps = f64::from(self.eps);
-            start.extend(image.iter().zip(moves).map(|(&x, v)| (f64::from(x) + eps * v) as f32));
+            let (eps, part) = (f64::from(self.eps), part(&moves, &mut random));
+            let moved = |(&x, v): (&f32, f64)| (f64::from(x) + eps * (v * part)) as f32;
+            start.extend(image.iter().zip(moves).map(moved));
         }
         start.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
         start
     }
+}
+
+fn length(moves: &[f64]) -> f64 {
+    moves.iter().map(|v| v * v).sum::<f64>().sqrt().max(1e-12)
 }

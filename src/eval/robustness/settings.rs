@@ -21,17 +21,20 @@ pub enum AttackName {
     Square,
     /// Projected gradient steps as [`RestartedPgd`] says.
     Pgd,
+    /// FAB towards the nearest class of all in each step. At most 100 classes.
+    Fab,
 }
 
 impl AttackName {
     /// All there are.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ApgdCe,
         Self::ApgdDlr,
         Self::ApgdTargeted,
         Self::FabTargeted,
         Self::Square,
         Self::Pgd,
+        Self::Fab,
     ];
 
     /// As AutoAttack has it.
@@ -43,6 +46,7 @@ impl AttackName {
             Self::FabTargeted => "fab-t",
             Self::Square => "square",
             Self::Pgd => "pgd",
+            Self::Fab => "fab",
         }
     }
 }
@@ -68,6 +72,9 @@ impl FromStr for AttackName {
 pub enum Version {
     /// AutoAttack's standard version: apgd-ce, apgd-t, fab-t and square, for 4 classes and more.
     Standard,
+    /// AutoAttack's longest version: apgd-ce, apgd-dlr, fab, square, apgd-t and fab-t, the untargeted ones from 5 starts each;
+    /// for 4 to 100 classes.
+    Plus,
     /// AutoAttack's version for networks whose passes differ: apgd-ce and apgd-dlr, for 3 classes and more. The authors
     /// average each gradient over 20 passes; those of the networks here are all the same, so one is their average.
     Rand,
@@ -80,13 +87,14 @@ pub enum Version {
 
 impl Version {
     /// Those with a list of their own.
-    const NAMED: [Self; 3] = [Self::Standard, Self::Rand, Self::FewClasses];
+    const NAMED: [Self; 4] = [Self::Standard, Self::Plus, Self::Rand, Self::FewClasses];
 
     /// Its attacks in their order; none of a custom version.
     pub fn attacks(self) -> &'static [AttackName] {
         use AttackName::*;
         match self {
             Self::Standard => &[ApgdCe, ApgdTargeted, FabTargeted, Square],
+            Self::Plus => &[ApgdCe, ApgdDlr, Fab, Square, ApgdTargeted, FabTargeted],
             Self::Rand => &[ApgdCe, ApgdDlr],
             Self::FewClasses => &[ApgdCe, FabTargeted, Square],
             Self::Custom => &[],
@@ -102,6 +110,7 @@ impl Version {
     pub fn name(self) -> &'static str {
         match self {
             Self::Standard => "standard",
+            Self::Plus => "plus",
             Self::Rand => "rand",
             Self::FewClasses => "few-classes",
             Self::Custom => "custom",
@@ -179,7 +188,7 @@ pub struct AutoAttack {
     pub batch: u32,
     /// Steps of APGD and FAB.
     pub steps: u32,
-    /// Random starts of untargeted APGD.
+    /// Starts of untargeted APGD, all at random, and of untargeted FAB, whose first is at the image itself.
     pub restarts: u32,
     /// Target classes, the likeliest first; all others where there are fewer.
     pub targets: u32,
@@ -196,7 +205,7 @@ impl AutoAttack {
         Self::new(Version::Standard, norm, eps)
     }
 
-    /// The attacks of a version, none of a custom one, with the standard version's numbers.
+    /// The attacks of a version with its number of starts; none of a custom one, with the standard version's.
     pub fn new(version: Version, norm: Norm, eps: f32) -> Self {
         Self {
             norm,
@@ -205,7 +214,7 @@ impl AutoAttack {
             seed: 0,
             batch: 64,
             steps: 100,
-            restarts: 1,
+            restarts: if version == Version::Plus { 5 } else { 1 },
             targets: 9,
             queries: 5000,
             pgd: RestartedPgd::new(eps),
@@ -225,7 +234,7 @@ impl AutoAttack {
     pub(super) fn rounds(&self, attack: AttackName, classes: u32) -> u32 {
         let targets = self.targets.min(classes.saturating_sub(1));
         match attack {
-            AttackName::ApgdCe | AttackName::ApgdDlr => self.restarts,
+            AttackName::ApgdCe | AttackName::ApgdDlr | AttackName::Fab => self.restarts,
             AttackName::ApgdTargeted | AttackName::FabTargeted => targets,
             AttackName::Square => 1,
             AttackName::Pgd if self.pgd.targeted => self.pgd.restarts * targets,
