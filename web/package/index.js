@@ -10,14 +10,16 @@ export async function load(source, { onProgress, signal, worker = true, beside, 
   if (beside?.disposed) throw disposed();
   const host = beside ? beside[HOST] : await (worker ? inWorker() : inThread());
   host.users++;
-  if (onLost) host.lost.add(onLost);
+  // Each network's own, though callers give the same one to several.
+  const tellLost = onLost && ((lost) => onLost(lost));
+  if (tellLost) host.lost.add(tellLost);
   try {
     const base = globalThis.document?.baseURI ?? globalThis.location?.href;
     const given = source instanceof URL ? source.href : typeof source === 'string' ? new URL(source, base).href : source;
     const { id, about, adapter } = await host.call('load', [given, options], { onProgress, signal });
-    return new Lapidary(host, id, about, adapter, onLost);
+    return new Lapidary(host, id, about, adapter, tellLost);
   } catch (error) {
-    host.lost.delete(onLost);
+    host.lost.delete(tellLost);
     host.leave();
     throw error;
   }

@@ -389,6 +389,21 @@ test('networks that are disposed of leave nothing on the device', async () => {
   assert.ok(bytes.every((value, i) => value === bytes[i % 2]), `${bytes}`);
 });
 
+test('a loss is told by every network that asked for it and is still there', async () => {
+  const told = await inPage(async ({ load }) => {
+    let told = 0;
+    const onLost = () => told++;
+    const model = await load('models/fashion-demo.safetensors', { onLost });
+    const other = await load('models/fashion-plain.safetensors', { beside: model, onLost });
+    await model.dispose();
+    await other.loseDevice();
+    await other.classify(new Float32Array(256));
+    await other.dispose();
+    return told;
+  });
+  assert.equal(told, 1);
+});
+
 test('pictures of images are as large as asked for', async () => {
   const sizes = await inPage(async ({ load, toCanvas }) => {
     const model = await load('models/fashion-demo.safetensors');
