@@ -171,7 +171,10 @@ test('the trajectory is an animated picture that browsers read', async () => {
     const drawn = canvas.getContext('2d').getImageData(0, 0, 128, 128).data;
     let apart = 0;
     for (let i = 0; i < 256; i++) apart = Math.max(apart, Math.abs(shown[4 * i] - drawn[4 * (128 * (8 * (i >> 4) + 4) + 8 * (i & 15) + 4)]));
-    return [frameCount, image.displayWidth, apart];
+    const { displayWidth } = image;
+    image.close();
+    decoder.close();
+    return [frameCount, displayWidth, apart];
   }, readFileSync(file).toString('base64'));
   assert.deepEqual([count, width, last], [31, 128, 0]);
 });
