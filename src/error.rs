@@ -56,6 +56,14 @@ pub enum Error {
         /// The driver's or wgpu's words.
         reason: String,
     },
+    /// Report a bug here or in a driver, or free the system's memory and threads.
+    #[error("{doing}: {reason}")]
+    Thread {
+        /// What a thread was for.
+        doing: String,
+        /// Why it ended without a result.
+        reason: String,
+    },
     /// Give another file.
     #[error("{}: {reason}", path.display())]
     BadFile {

@@ -21,6 +21,7 @@ pub mod graph;
 pub mod model;
 pub mod ops;
 pub mod rewrite;
+mod threads;
 #[cfg(feature = "train")]
 pub mod train;
 

@@ -64,9 +64,10 @@ fn code(error: &anyhow::Error) -> u8 {
                 | Error::Gpu { .. } => GPU,
                 Error::Diverged { .. } => DIVERGED,
                 Error::Stopped => STOPPED,
-                Error::Mismatch { .. } | Error::NoDerivative { .. } | Error::NonFinite { .. } => {
-                    OTHER
-                }
+                Error::Mismatch { .. }
+                | Error::NoDerivative { .. }
+                | Error::NonFinite { .. }
+                | Error::Thread { .. } => OTHER,
             };
         }
     }

@@ -1,6 +1,5 @@
 //! Threads that make batches ahead of training, delivered in the order of steps.
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -13,7 +12,7 @@ use std::time::Instant;
 use web_time::Instant;
 
 use super::stream::{Batch, BatchSource};
-use crate::{Error, Result};
+use crate::{Error, Result, threads};
 
 /// Far above any use; protects against a slip in a configuration.
 const MAX_DEPTH: usize = 1024;
@@ -43,7 +42,7 @@ impl Loader {
     /// Starts `threads` threads (at most `depth` of them) at `first_step`, which make up to `depth` steps ahead.
     ///
     /// # Errors
-    /// `Mismatch` where `threads` or `depth` is 0, `depth` is above 1024, or the system gives no thread.
+    /// `Mismatch` where `threads` or `depth` is 0 or `depth` is above 1024, `Thread` where the system gives no thread.
     pub fn new(
         sources: Vec<BatchSource>,
         first_step: u64,
@@ -73,7 +72,7 @@ impl Loader {
             let work = move || {
                 let mut next = first_step.checked_add(index as u64);
                 while let Some(step) = next {
-                    let batches = make(step);
+                    let batches = threads::caught(&of_step(step), || make(step));
                     let failed = batches.is_err();
                     if sender.send(batches).is_err() || failed {
                         return;
@@ -81,10 +80,10 @@ impl Loader {
                     next = step.checked_add(threads as u64);
                 }
             };
-            let thread =
-                Builder::new().name(format!("loader {index}")).spawn(work).map_err(|error| {
-                    Error::mismatch("loader", format!("no thread ({error})"), "a thread")
-                })?;
+            let thread = Builder::new()
+                .name(format!("loader {index}"))
+                .spawn(work)
+                .map_err(|error| threads::none("reading ahead", &error))?;
             loader.workers.push(Worker { batches: Some(receiver), thread: Some(thread) });
         }
         Ok(loader)
@@ -103,18 +102,17 @@ impl Loader {
     /// Waits for the batches of the next step, one for each source in the order given.
     ///
     /// # Errors
-    /// That of making this step's batches, or `Mismatch` where a thread panicked. After an error the step stays
-    /// the same and each further call fails.
+    /// That of making this step's batches, or `Thread` where that panicked. After an error the step stays the same and each
+    /// further call fails.
     pub fn next_batches(&mut self) -> Result<Vec<Batch>> {
         let Some(worker) = self.workers.get_mut(self.turn) else {
-            return Err(ended(self.step, "no thread"));
+            return Err(ended(self.step));
         };
         let began = Instant::now();
         let received = worker.batches.as_ref().map(Receiver::recv);
         self.waited += began.elapsed();
         let Some(Ok(batches)) = received else {
-            let outcome = worker.thread.take().map(JoinHandle::join);
-            return Err(ended(self.step, reason(outcome)));
+            return Err(ended(self.step));
         };
         let batches = batches?;
         self.turn = (self.turn + 1) % self.workers.len();
@@ -125,17 +123,13 @@ impl Loader {
 
 type Make = dyn Fn(u64) -> Result<Vec<Batch>> + Send + Sync;
 
-fn ended(step: u64, why: impl fmt::Display) -> Error {
-    Error::mismatch("loader", format!("{why} at step {step}"), "a batch")
+fn of_step(step: u64) -> String {
+    format!("making the batches of step {step}")
 }
 
-fn reason(outcome: Option<std::result::Result<(), Box<dyn Any + Send>>>) -> String {
-    let Some(Err(panic)) = outcome else { return "a thread that has ended".into() };
-    let message = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("a thread that panicked ({})", message.unwrap_or("no message"))
+/// After an error, which the call before returned.
+fn ended(step: u64) -> Error {
+    Error::Thread { doing: of_step(step), reason: "the thread for it has ended".into() }
 }
 
 impl Drop for Loader {

@@ -4,10 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read, Seek, SeekFrom};
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use super::about::About;
 use super::checksum::Checksum;
@@ -19,7 +17,7 @@ use super::picture::Picture;
 use super::prepared::Prepared;
 use super::tiny_images;
 use super::zipped::Entry;
-use crate::{Error, Result};
+use crate::{Error, Result, threads};
 
 /// Pictures of any size with one label each.
 #[derive(Clone)]
@@ -232,17 +230,7 @@ impl Pictures {
             });
             square.map_err(|reason| drop(self.lock().insert(number, reason))).ok()
         };
-        let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        let squares: Vec<Option<Vec<f32>>> = thread::scope(|scope| -> Result<_> {
-            let parts = numbers.chunks(numbers.len().div_ceil(threads).max(1));
-            let run = |part: &'_ [u32]| part.iter().map(read).collect::<Vec<_>>();
-            let running: Vec<_> = parts.map(|part| scope.spawn(move || run(part))).collect();
-            let parts = running.into_iter().map(|thread| {
-                let failed = |_| Error::mismatch("pictures", "a thread that panicked", "pictures");
-                thread.join().map_err(failed)
-            });
-            parts.collect::<Result<Vec<_>>>().map(|parts| parts.into_iter().flatten().collect())
-        })?;
+        let squares = threads::map("decoding pictures", &numbers, |number| Ok(read(number)))?;
         self.check_damage()?;
         let (mut images, mut labels) = (Vec::new(), Vec::new());
         for (number, square) in numbers.iter().zip(squares) {

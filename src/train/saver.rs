@@ -3,12 +3,15 @@
 use super::run_folder::Checkpoints;
 use super::state;
 use crate::model::Checkpoint;
-use crate::{Error, Result};
+use crate::{Result, threads};
 use std::path::PathBuf;
 use std::thread::{Builder, JoinHandle};
 
 /// A checkpoint on disk: its step and folder.
 type Saved = (u64, PathBuf);
+
+/// What errors of the thread say that it was for.
+const DOING: &str = "writing a checkpoint";
 
 /// At most one checkpoint on its way. Dropping it waits for that one.
 #[derive(Debug, Default)]
@@ -20,8 +23,8 @@ impl Saver {
     /// Begins to write. Nothing may be on its way: see [`Saver::wait`].
     pub fn begin(&mut self, to: Checkpoints, step: u64, taken: [Checkpoint; 2]) -> Result<()> {
         let write = move || Ok((step, to.write(step, &state::encode(&taken)?)?));
-        let none = |error| Error::mismatch("checkpoint", format!("no thread ({error})"), "one");
-        self.thread = Some(Builder::new().name("checkpoint".into()).spawn(write).map_err(none)?);
+        let spawned = Builder::new().name("checkpoint".into()).spawn(write);
+        self.thread = Some(spawned.map_err(|error| threads::none(DOING, &error))?);
         Ok(())
     }
 
@@ -33,8 +36,7 @@ impl Saver {
     /// What was on its way, once it is on disk.
     pub fn wait(&mut self) -> Result<Option<Saved>> {
         let Some(thread) = self.thread.take() else { return Ok(None) };
-        let panicked = |_| Error::mismatch("checkpoint", "a thread that panicked", "a file");
-        thread.join().map_err(panicked)?.map(Some)
+        thread.join().map_err(|panic| threads::panicked(DOING, &*panic))?.map(Some)
     }
 }
 

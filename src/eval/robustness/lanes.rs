@@ -48,7 +48,7 @@ pub(super) async fn attack(
 ) -> Result<Vec<Found>> {
     #[cfg(not(target_arch = "wasm32"))]
     if work.len() > 1 {
-        return threads::attack(work, settings, round, progress);
+        return side_by_side::attack(work, settings, round, progress);
     }
     let mut all = Vec::new();
     let batches = work.len() as f64;
@@ -60,12 +60,15 @@ pub(super) async fn attack(
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-mod threads {
+mod side_by_side {
     use super::{Attacker, AutoAttack, Found, Target};
-    use crate::{Error, Result};
+    use crate::{Error, Result, threads};
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc::channel;
     use std::thread::{Builder, scope};
+
+    /// What errors of a thread say that it was for.
+    const DOING: &str = "attacking a batch";
 
     /// A thread each: natively a future that waits for its device holds its thread. This one tells of progress meanwhile.
     pub(super) fn attack(
@@ -76,7 +79,6 @@ mod threads {
     ) -> Result<Vec<Found>> {
         let batches = work.len();
         let stop = AtomicBool::new(false);
-        let failed = |what: &str| Error::mismatch("attack", what, "a thread for each batch");
         scope(|scope| {
             let (sender, shares) = channel();
             let mut threads = Vec::new();
@@ -88,8 +90,8 @@ mod threads {
                     if stop.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
                 };
                 let attack = move || {
-                    let attack = attacker.attack(settings, round, target, told);
-                    let found = pollster::block_on(attack);
+                    let attack = || attacker.attack(settings, round, target, told);
+                    let found = threads::caught(DOING, || pollster::block_on(attack()));
                     if found.is_err() {
                         stop.store(true, Ordering::Relaxed);
                     }
@@ -101,7 +103,7 @@ mod threads {
                     Ok(thread) => threads.push(thread),
                     Err(error) => {
                         stop.store(true, Ordering::Relaxed);
-                        return Err(failed(&error.to_string()));
+                        return Err(threads::none(DOING, &error));
                     }
                 }
             }
@@ -118,7 +120,7 @@ mod threads {
                 }
             }
             let joined = threads.into_iter().map(|thread| {
-                thread.join().unwrap_or_else(|_| Err(failed("a thread that panicked")))
+                thread.join().unwrap_or_else(|panic| Err(threads::panicked(DOING, &*panic)))
             });
             // Why it was stopped goes before that it was.
             let found: Vec<_> = joined.collect();
