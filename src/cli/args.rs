@@ -19,7 +19,8 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Part of an adapter's name, or its number in --list [default: $LAPIDARY_ADAPTER, or the fastest]
+    /// An adapter's number in `devices`, or a text: its place on the PCI bus, its PCI numbers or a part of its name; gl: before
+    /// it for OpenGL [default: $LAPIDARY_ADAPTER, $WGPU_ADAPTER_NAME, or the fastest]
     #[arg(long, global = true, value_name = "NAME")]
     pub adapter: Option<String>,
     /// Keep nothing of the adapter's for the next start [default: in the user's cache folder, or in $LAPIDARY_CACHE
@@ -118,7 +119,7 @@ pub enum Command {
     /// Measure accuracy under AutoAttack or a list of attacks
     Attack(Attack),
     /// List the adapters
-    Devices,
+    Devices(Devices),
     /// Run embedded cases on the adapter and say what fails
     Doctor(Doctor),
     /// Measure which kernels are the fastest on the adapter, or take and give what was measured
@@ -149,6 +150,14 @@ pub struct Tune {
     /// Write all that is known of this adapter as a table
     #[arg(long, value_name = "FILE")]
     pub export: Option<PathBuf>,
+}
+
+/// `devices`
+#[derive(Debug, Default, Args)]
+pub struct Devices {
+    /// JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `doctor`

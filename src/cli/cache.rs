@@ -38,8 +38,7 @@ impl Kept {
         let file =
             |what: &str, sort: &str| File::read(folder.join(format!("{what}-{device:08x}.{sort}")));
         let (pipelines, choices) = (file("pipelines", "bin"), file("choices", "json"));
-        // Without a cache of the driver's, as where this fails, pipelines are compiled anew.
-        let _ = pollster::block_on(gpu.keep_pipelines(pipelines.contents.as_deref()));
+        keep_pipelines(gpu, pipelines.contents.as_deref());
         if let Some(Err(error)) = choices.contents.as_ref().map(|kept| gpu.keep_measured(kept)) {
             // That nobody reads stderr is no reason to stop.
             let path = choices.path.display();
@@ -53,6 +52,14 @@ impl Kept {
         self.pipelines.write(self.gpu.pipelines());
         self.choices.write(self.gpu.measured().map(String::into_bytes));
     }
+}
+
+/// Without a cache of the driver's, as where this fails, pipelines are compiled anew.
+#[expect(unsafe_code, reason = "here it is known where the bytes come from")]
+fn keep_pipelines(gpu: &Gpu, kept: Option<&[u8]>) {
+    // SAFETY: the bytes lie in the user's own folder for caches, or in the one that the user named; who can write there can
+    // change the user's programs as well.
+    let _ = pollster::block_on(unsafe { gpu.keep_pipelines(kept) });
 }
 
 #[derive(Debug)]

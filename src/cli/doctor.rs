@@ -10,7 +10,7 @@ use super::args;
 use super::session::Session;
 use crate::Error;
 use crate::doctor::{CHECKS, WEIGHTS};
-use crate::gpu::{Gpu, adapters};
+use crate::gpu::{Gpu, Options, adapters};
 
 macro_rules! golden {
     ($($path:literal),* $(,)?) => {
@@ -103,7 +103,7 @@ fn report(findings: &Findings, error: Option<&anyhow::Error>) -> serde_json::Val
     });
     let dropped = findings.gpu.iter().flat_map(Gpu::dropped_candidates);
     let dropped: Vec<_> = dropped.map(|each| each.to_string()).collect();
-    let others = block_on(adapters()).unwrap_or_default();
+    let others = block_on(adapters(&Options::default())).unwrap_or_default();
     let os = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let os = os.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
     json!({

@@ -75,7 +75,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         .halving(arguments.half_weights)
         .filtering(arguments.winograd.into());
     match arguments.command {
-        _ if arguments.list => devices::run(&session),
+        _ if arguments.list => devices::run(&session, &args::Devices::default()),
         Some(Command::Demo(args)) => demo::run(&session, &args),
         Some(Command::Train(args)) => train::run(&session, &args),
         Some(Command::Plan(args)) => plan::run(&session, &args),
@@ -93,7 +93,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Explain(args)) => explain::run(&session, &args),
         Some(Command::Attack(args)) => attack::run(&session, &args),
         Some(Command::Classify(args)) => classify::run(&session, &args),
-        Some(Command::Devices) => devices::run(&session),
+        Some(Command::Devices(args)) => devices::run(&session, &args),
         Some(Command::Doctor(args)) => doctor::run(&session, &args),
         Some(Command::Tune(args)) => tune::run(&session, &args),
         Some(Command::Inspect(args)) => inspect::run(&session, &args),

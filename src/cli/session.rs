@@ -1,15 +1,15 @@
 //! What all commands share: when the program began, which adapter was asked for, how much is said.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 use std::time::Instant;
 
 use super::cache::Kept;
-use super::exit::Failure;
+use super::exit::{Failure, say};
 use super::progress::Progress;
 use super::stop::Stop;
 use super::tuning_progress::TuningProgress;
-use crate::gpu::{AdapterKind, Filtering, Gpu, Options, Tune};
+use crate::gpu::{AdapterKind, Filtering, Gpu, Options, Tune, passed_over};
 use crate::model::{Checkpoint, DeviceWeights, Network};
 use crate::train::{Event, Flow};
 
@@ -27,6 +27,7 @@ pub struct Session {
     cache: Option<PathBuf>,
     /// Of the first device; the others' are the same.
     kept: OnceLock<Kept>,
+    told_cpu: Once,
 }
 
 impl Session {
@@ -35,7 +36,7 @@ impl Session {
         let mut options = Options::from_env();
         options.adapter = adapter.or(options.adapter);
         let (started, kept) = (Instant::now(), OnceLock::new());
-        Self { started, options, quiet, cache: None, kept }
+        Self { started, options, quiet, cache: None, kept, told_cpu: Once::new() }
     }
 
     /// The same with a folder in which devices' results are kept for the next start.
@@ -69,9 +70,9 @@ impl Session {
         self
     }
 
-    /// Whether an adapter was named, by an argument or the environment.
-    pub fn names_adapter(&self) -> bool {
-        self.options.adapter.is_some()
+    /// Which adapter is asked for, and how.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Opens the adapter that was asked for.
@@ -79,11 +80,23 @@ impl Session {
         let gpu = pollster::block_on(Gpu::new(&self.options))?;
         let told = TuningProgress::new(self.quiet);
         gpu.on_tuning(move |event| told.event(event));
+        if gpu.adapter().kind == AdapterKind::Cpu && self.options.adapter.is_none() && !self.quiet {
+            self.told_cpu.call_once(|| self.tell_cpu(&gpu));
+        }
         if let Some(folder) = &self.cache {
             let kept = Kept::load(&gpu, folder);
             self.kept.get_or_init(|| kept);
         }
         Ok(gpu)
+    }
+
+    /// That nobody asked for a CPU, and what was passed over for it.
+    fn tell_cpu(&self, gpu: &Gpu) {
+        let adapter = gpu.adapter();
+        say(&format!("no GPU is used: {adapter} computes on the CPU, which takes far longer"));
+        for other in pollster::block_on(passed_over(&self.options)) {
+            say(&other);
+        }
     }
 
     /// Weights for work that falls into parts: on this device, and where it is a CPU rasteriser, whose launches are too

@@ -1,7 +1,4 @@
-//! Which adapters there are, which one is taken, and what kernels may know about it.
-
-use super::Preferences;
-use crate::{Error, Result};
+//! What kernels and people may know about an adapter. Which there are, and which one is taken, is in `choose.rs`.
 
 /// The sort of processor behind an adapter; kernels are chosen by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +16,7 @@ pub enum AdapterKind {
 }
 
 /// An adapter as kernels and people see it: what the hardware and its driver can do. What the user wants of it is in
-/// [`Preferences`].
+/// [`Preferences`](super::Preferences).
 #[derive(Clone, Debug)]
 pub struct Adapter {
     /// The driver's name for it; empty in browsers.
@@ -30,6 +27,10 @@ pub struct Adapter {
     pub backend: String,
     /// What sort of processor it is.
     pub kind: AdapterKind,
+    /// Its place on the PCI bus, as `0000:01:00.0`, which tells two alike apart; empty where the driver does not say.
+    pub pci: String,
+    /// PCI numbers of its vendor and device, as `10de:2684`; of drivers without hardware, numbers of their own.
+    pub id: String,
     /// Invocations in a subgroup where that number is fixed and subgroup operations work.
     pub subgroup: Option<u32>,
     /// Whether timestamps can be written between passes.
@@ -63,6 +64,8 @@ impl Adapter {
                 wgpu::DeviceType::Cpu => AdapterKind::Cpu,
                 wgpu::DeviceType::Other => AdapterKind::Other,
             },
+            pci: info.device_pci_bus_id.to_lowercase(),
+            id: format!("{:04x}:{:04x}", info.vendor, info.device),
             subgroup: subgroups.then_some(info.subgroup_min_size),
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             f16: features.contains(wgpu::Features::SHADER_F16),
@@ -80,6 +83,8 @@ impl Adapter {
             driver: String::new(),
             backend: "none".into(),
             kind,
+            pci: String::new(),
+            id: String::new(),
             subgroup: None,
             timestamps: false,
             f16: false,
@@ -95,110 +100,4 @@ impl std::fmt::Display for Adapter {
         let name = if self.name.is_empty() { "unnamed adapter" } else { &self.name };
         write!(f, "{name} ({}, {:?})", self.backend, self.kind)
     }
-}
-
-/// How to open a device.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Part of the adapter's name, in any case, as `llvmpipe` or `swiftshader`; or its number in
-    /// [`adapters`]. `None` takes the first: discrete GPUs before integrated ones before CPUs. After `gl:`, among
-    /// the adapters of OpenGL, which are taken in no other way.
-    pub adapter: Option<String>,
-    /// Ask for WebGPU's default limits and no features, as a careful host app would.
-    pub minimal: bool,
-    /// In a browser, which names no adapters: ask for the one that spares the battery.
-    pub low_power: bool,
-    /// What is asked of programs on it.
-    pub preferences: Preferences,
-}
-
-impl Options {
-    /// The adapter named by the environment variable `LAPIDARY_ADAPTER`, if that is set and not empty.
-    pub fn from_env() -> Self {
-        let adapter = std::env::var("LAPIDARY_ADAPTER").ok().filter(|name| !name.is_empty());
-        Self { adapter, ..Self::default() }
-    }
-}
-
-/// Features that kernels have a use for and this adapter has; none of them must be there.
-pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
-    use wgpu::Features;
-    let used = Features::SUBGROUP
-        | Features::TIMESTAMP_QUERY
-        | Features::SHADER_F16
-        | Features::PIPELINE_CACHE;
-    used & adapter.features()
-}
-
-/// Limits to ask for: WebGPU's guaranteed ones, which suffice, and of buffers as much as this adapter has,
-/// which larger networks and batches need.
-pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
-    let most = adapter.limits();
-    wgpu::Limits {
-        max_buffer_size: most.max_buffer_size,
-        max_storage_buffer_binding_size: most.max_storage_buffer_binding_size,
-        max_storage_buffers_per_shader_stage: most.max_storage_buffers_per_shader_stage,
-        ..Default::default()
-    }
-}
-
-/// All adapters in the order of preference. OpenGL's are left out: it has no subgroups and probing it prints.
-pub async fn adapters() -> Result<Vec<Adapter>> {
-    let described = |adapter: &wgpu::Adapter| {
-        Adapter::new(&adapter.get_info(), adapter.features(), &adapter.limits())
-    };
-    Ok(list(&Options::default()).await?.iter().map(described).collect())
-}
-
-/// Before the name of an adapter of OpenGL's.
-const GL: &str = "gl:";
-
-/// The adapter that `options` name.
-pub(super) async fn choose(options: &Options) -> Result<wgpu::Adapter> {
-    let found = list(options).await?;
-    let names: Vec<_> = found.iter().map(|adapter| adapter.get_info().name).collect();
-    let Some(wanted) = &options.adapter else {
-        return found.into_iter().next().ok_or_else(|| Error::NoAdapter("none found".into()));
-    };
-    let wanted = wanted.strip_prefix(GL).unwrap_or(wanted);
-    let number = wanted.parse::<usize>().ok();
-    let fits = |(i, name): (usize, &String)| {
-        number == Some(i) || name.to_lowercase().contains(&wanted.to_lowercase())
-    };
-    let place = names.iter().enumerate().position(fits);
-    let missing = || Error::NoAdapter(format!("{wanted:?} is none of {names:?}"));
-    place.and_then(|i| found.into_iter().nth(i)).ok_or_else(missing)
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-async fn list(options: &Options) -> Result<Vec<wgpu::Adapter>> {
-    let gl = options.adapter.as_ref().is_some_and(|wanted| wanted.starts_with(GL));
-    let wanted = if gl { wgpu::Backends::GL } else { wgpu::Backends::PRIMARY };
-    let backends = wanted & wgpu::Instance::enabled_backend_features();
-    if backends.is_empty() {
-        // Instance::new() panics in this case.
-        return Err(Error::NoAdapter("wgpu has no backend for this platform".into()));
-    }
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = backends;
-    let mut found = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
-    let kind = |adapter: &wgpu::Adapter| {
-        Adapter::new(&adapter.get_info(), adapter.features(), &adapter.limits()).kind
-    };
-    found.sort_by_key(kind);
-    Ok(found)
-}
-
-/// A page is given one adapter and no list.
-#[cfg(target_arch = "wasm32")]
-async fn list(options: &Options) -> Result<Vec<wgpu::Adapter>> {
-    let options = wgpu::RequestAdapterOptions {
-        power_preference: match options.low_power {
-            true => wgpu::PowerPreference::LowPower,
-            false => wgpu::PowerPreference::HighPerformance,
-        },
-        ..Default::default()
-    };
-    let adapter = wgpu::Instance::default().request_adapter(&options).await;
-    Ok(vec![adapter.map_err(|error| Error::NoAdapter(error.to_string()))?])
 }

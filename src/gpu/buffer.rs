@@ -117,37 +117,25 @@ impl Gpu {
     /// The values of several buffers through one submission and one wait.
     ///
     /// Natively this waits for the device on the calling thread. In a browser `poll` returns at once
-    /// and the future sleeps until the page's event loop reports the mapping. Staging buffers are kept.
+    /// and the future sleeps until the page's event loop reports the mapping.
     pub async fn read_all(&self, buffers: &[&Buffer]) -> Result<Vec<Vec<f32>>> {
         let doing = "reading buffers back";
         let failed =
             |error: &dyn Display| Error::Gpu { doing: doing.into(), reason: error.to_string() };
-        let staging: Vec<_> = {
-            let mut kept = self.staging.lock().map_err(|error| failed(&error))?;
-            let sizes = buffers.iter().map(|buffer| u64::from(buffer.words) * 4);
-            sizes.map(|size| (size, kept.get_mut(&size).and_then(Vec::pop))).collect()
-        };
         let mut waiting = Vec::new();
         let copy = |device: &wgpu::Device| {
-            let usage = BufferUsages::MAP_READ | BufferUsages::COPY_DST;
-            let ready: Vec<_> = staging
-                .into_iter()
-                .map(|(size, kept)| {
-                    kept.unwrap_or_else(|| {
-                        Counters::add(&self.counters.buffers, 1);
-                        create(device, size, usage)
-                    })
-                })
-                .collect();
+            let sizes: Vec<_> = buffers.iter().map(|buffer| u64::from(buffer.words) * 4).collect();
+            let ready: Vec<_> =
+                sizes.iter().map(|&size| (self.take_staging(device, size), size)).collect();
             let mut encoder = device.create_command_encoder(&Default::default());
-            for (source, target) in buffers.iter().zip(&ready) {
-                encoder.copy_buffer_to_buffer(&source.raw, 0, target, 0, target.size());
+            for (source, (target, size)) in buffers.iter().zip(&ready) {
+                encoder.copy_buffer_to_buffer(&source.raw, 0, target, 0, *size);
             }
             self.queue.submit([encoder.finish()]);
-            for target in &ready {
+            for (target, size) in &ready {
                 let (sender, mapped) = oneshot::channel();
                 // A receiver that is gone means the caller dropped this future: nobody to tell.
-                target.map_async(wgpu::MapMode::Read, .., |result| drop(sender.send(result)));
+                target.map_async(wgpu::MapMode::Read, ..*size, |result| drop(sender.send(result)));
                 waiting.push(mapped);
             }
             ready
@@ -156,7 +144,7 @@ impl Gpu {
         Counters::add(&self.counters.readbacks, 1);
         self.poll(wgpu::PollType::wait_indefinitely())?;
         let mut read = Vec::new();
-        for (target, mapped) in ready.into_iter().zip(waiting) {
+        for ((target, size), mapped) in ready.into_iter().zip(waiting) {
             // What can be wrong with a mapping was checked above: it fails where the device is lost, and in a
             // browser before the device itself says so.
             let lost = |reason: String| {
@@ -165,14 +153,12 @@ impl Gpu {
             };
             let result = mapped.await.map_err(|_| lost("a mapping was dropped".into()))?;
             result.map_err(|error| lost(format!("{doing}: {error}")))?;
-            let view = target.get_mapped_range(..).map_err(|error| failed(&error))?;
+            let view = target.get_mapped_range(..size).map_err(|error| failed(&error))?;
             // Not cast_slice: in a browser the view is a byte vector without f32 alignment.
             read.push(bytemuck::pod_collect_to_vec(&view));
             drop(view);
             target.unmap();
-            if let Ok(mut kept) = self.staging.lock() {
-                kept.entry(target.size()).or_default().push(target);
-            }
+            self.keep_staging(target);
         }
         Ok(read)
     }
@@ -184,7 +170,7 @@ fn padded(words: u32) -> u64 {
     u64::from(words).next_multiple_of(4) * 4
 }
 
-fn create(device: &wgpu::Device, size: u64, usage: BufferUsages) -> wgpu::Buffer {
+pub(super) fn create(device: &wgpu::Device, size: u64, usage: BufferUsages) -> wgpu::Buffer {
     let label = None;
     device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false })
 }

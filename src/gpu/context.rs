@@ -2,8 +2,9 @@
 
 use super::counters::{Counters, Counts};
 use super::pipelines::PipelineKey;
+use super::staging::Staging;
 use super::tuning::Tuning;
-use super::{Adapter, Options, Preferences, adapter};
+use super::{Adapter, Options, Preferences, choose};
 use crate::{Error, Result};
 use futures_channel::oneshot;
 use std::collections::HashMap;
@@ -22,19 +23,23 @@ pub struct Gpu {
     /// The driver's, if the host keeps one.
     pub(super) pipeline_cache: Arc<OnceLock<wgpu::PipelineCache>>,
     pub(super) tuning: Arc<Tuning>,
-    /// Staging buffers of earlier read-backs, by size.
-    pub(super) staging: Arc<Mutex<HashMap<u64, Vec<wgpu::Buffer>>>>,
+    /// Buffers of earlier read-backs.
+    pub(super) staging: Arc<Mutex<Staging>>,
     /// Why the device was lost, if it was. Error scopes say nothing about it.
     lost: Arc<OnceLock<String>>,
+    /// How it was opened, if it was not borrowed.
+    options: Option<Arc<Options>>,
+    /// What took its place after it was lost.
+    successor: Arc<OnceLock<Gpu>>,
 }
 
 impl Gpu {
     /// Opens an adapter with the features and limits kernels have a use for.
     pub async fn new(options: &Options) -> Result<Self> {
-        let adapter = adapter::choose(options).await?;
+        let adapter = choose::chosen(options).await?;
         let (features, limits) = match options.minimal {
             true => Default::default(),
-            false => (adapter::required_features(&adapter), adapter::required_limits(&adapter)),
+            false => (choose::required_features(&adapter), choose::required_limits(&adapter)),
         };
         let info = adapter.get_info();
         let descriptor = wgpu::DeviceDescriptor {
@@ -43,12 +48,18 @@ impl Gpu {
             ..Default::default()
         };
         let opened = adapter.request_device(&descriptor).await;
-        let (device, queue) = opened.map_err(|error| Error::Gpu {
-            doing: format!("opening {}", info.name),
-            reason: error.to_string(),
+        let (device, queue) = opened.map_err(|error| {
+            let (doing, reason) = (format!("opening {}", info.name), error.to_string());
+            // wgpu has no other sign of it.
+            match reason.to_lowercase().contains("memory") {
+                true => Error::OutOfMemory(format!("{doing}: {reason}")),
+                false => Error::Gpu { doing, reason },
+            }
         })?;
         let described = Adapter::new(&info, features, &limits);
-        let gpu = Self::assemble(described, device, queue).preferring(options.preferences.clone());
+        let mut gpu =
+            Self::assemble(described, device, queue).preferring(options.preferences.clone());
+        gpu.options = Some(Arc::new(options.clone()));
         let lost = gpu.lost.clone();
         gpu.device.set_device_lost_callback(move |cause, message| {
             lost.get_or_init(|| format!("{cause:?}: {message}"));
@@ -80,6 +91,8 @@ impl Gpu {
             tuning: Arc::default(),
             staging: Arc::default(),
             lost: Arc::default(),
+            options: None,
+            successor: Arc::default(),
         }
     }
 
@@ -144,6 +157,34 @@ impl Gpu {
     /// Err once the device is known to be lost; asks nothing of it.
     pub fn alive(&self) -> Result<()> {
         self.lost.get().map_or(Ok(()), |reason| Err(Error::DeviceLost(reason.clone())))
+    }
+
+    /// Opens the same adapter again after the device was lost, for programs and buffers that are then made anew; choices of
+    /// kernels that were measured stay. Whoever asks again is given the same new device.
+    ///
+    /// # Errors
+    /// `DeviceLost` for a borrowed device, whose host alone can open another, and as [`Gpu::new`].
+    pub async fn reopen(&self) -> Result<Self> {
+        if self.successor.get().is_none() {
+            let borrowed =
+                || Error::DeviceLost("it is its host's, which has to open another".into());
+            let options = self.options.as_ref().ok_or_else(borrowed)?;
+            let mut opened = Self::new(options).await?;
+            opened.tuning = self.tuning.clone();
+            // Another thread's is as good.
+            self.successor.get_or_init(|| opened);
+        }
+        let opened = self.successor.get().unwrap_or(self).clone();
+        Ok(opened.preferring(self.preferences.as_ref().clone()))
+    }
+
+    /// This device, or the last of those that [`Gpu::reopen`] opened in its place.
+    pub fn current(&self) -> Self {
+        let mut last = self;
+        while let Some(next) = last.successor.get() {
+            last = next;
+        }
+        last.clone().preferring(self.preferences.as_ref().clone())
     }
 
     /// Runs `work` and returns what it made, or the first error the device reports about it.

@@ -19,6 +19,8 @@ pub struct Counts {
     pub submissions: u64,
     /// Bytes of all buffers alive.
     pub bytes: u64,
+    /// Bytes of the buffers beside those that are kept for reading results back.
+    pub staging_bytes: u64,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +32,7 @@ pub(super) struct Counters {
     pub readbacks: AtomicU64,
     pub submissions: AtomicU64,
     pub bytes: AtomicU64,
+    pub staging_bytes: AtomicU64,
 }
 
 impl Counters {
@@ -47,6 +50,7 @@ impl Counters {
             readbacks: of(&self.readbacks),
             submissions: of(&self.submissions),
             bytes: of(&self.bytes),
+            staging_bytes: of(&self.staging_bytes),
         }
     }
 }

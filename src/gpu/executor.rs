@@ -12,11 +12,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wgpu::BufferUsages;
 
-#[cfg(not(target_arch = "wasm32"))]
-use std::time::Instant;
-#[cfg(target_arch = "wasm32")]
-use web_time::Instant;
-
 /// Offsets of uniform bindings are multiples of this on every adapter.
 const UNIFORM_ALIGNMENT: u64 = 256;
 
@@ -50,8 +45,8 @@ pub(super) struct Step {
 
 impl Step {
     /// What replays are cut by.
-    pub fn cost(&self) -> u64 {
-        self.flops + self.bytes
+    pub fn cost(&self) -> f64 {
+        (self.flops + self.bytes).max(1) as f64
     }
 }
 
@@ -61,7 +56,7 @@ pub struct Pace {
     /// Of one replay.
     pub replay: Duration,
     /// Seconds of each of its launches; they add up to the replay's.
-    launches: Vec<f64>,
+    pub(super) launches: Vec<f64>,
 }
 
 impl Executor {
@@ -113,6 +108,7 @@ impl Executor {
         };
         let bind = |device: &_| executor.bind(device, recording, pipelines);
         executor.steps = gpu.checked("binding buffers", bind).await??;
+        executor.pace = Mutex::new(RunPace::guessed(&executor.steps));
         Ok(executor)
     }
 
@@ -303,58 +299,6 @@ impl Executor {
         Some((if next < self.steps.len() { next } else { 0 }, taken))
     }
 
-    /// How long a replay and its launches take when nothing else runs: replays of some 20 ms, after one that
-    /// warms up, are submitted and waited for; where launches are long beside a submission, each by itself as
-    /// well, and where not, a replay's time is shared out by operations and bytes. As replays they change what
-    /// they write in place.
-    pub async fn measure(&self) -> Result<Pace> {
-        self.refresh().await?;
-        let mut replays = 1;
-        let mut each = Duration::ZERO;
-        for _ in 0..3 {
-            each = self.timed(&self.steps, replays).await? / replays;
-            replays = (20_000 / each.as_micros().max(1)).clamp(1, 100) as u32;
-        }
-        let mut launches: Vec<_> =
-            self.steps.iter().map(|step| step.cost().max(1) as f64).collect();
-        let submission = self.timed(&[], 1).await?.as_secs_f64();
-        if each.as_secs_f64() > 4.0 * submission * self.steps.len() as f64 {
-            launches.fill(f64::INFINITY);
-            for _ in 0..3 {
-                for (step, best) in self.steps.iter().zip(&mut launches) {
-                    let took = self.timed(std::slice::from_ref(step), 1).await?.as_secs_f64();
-                    *best = best.min((took - submission).max(1e-6));
-                }
-            }
-        }
-        let scale = each.as_secs_f64() / launches.iter().sum::<f64>();
-        launches.iter_mut().for_each(|seconds| *seconds *= scale);
-        Ok(Pace { replay: each, launches })
-    }
-
-    /// Seconds of so many replays, submitted together and waited for.
-    pub(crate) async fn seconds(&self, times: u32) -> Result<f64> {
-        self.refresh().await?;
-        Ok(self.timed(&self.steps, times).await?.as_secs_f64())
-    }
-
-    async fn timed(&self, steps: &[Step], times: u32) -> Result<Duration> {
-        let since = Instant::now();
-        self.submit_steps(steps, times).await?;
-        self.gpu.wait().await?;
-        Ok(since.elapsed())
-    }
-
-    /// Submits one replay; does not wait for it to end.
-    pub async fn submit(&self) -> Result<()> {
-        self.refresh().await?;
-        self.submit_alone().await
-    }
-
-    pub(super) async fn submit_alone(&self) -> Result<()> {
-        self.submit_steps(&self.steps, 1).await.map(drop)
-    }
-
     pub(super) async fn submit_steps(
         &self,
         steps: &[Step],
@@ -372,7 +316,7 @@ impl Executor {
 }
 
 /// Copies lie between passes, so each pass begins with the launch that its copies are for.
-fn record_steps(steps: &[Step], encoder: &mut wgpu::CommandEncoder, times: u32) {
+pub(super) fn record_steps(steps: &[Step], encoder: &mut wgpu::CommandEncoder, times: u32) {
     for _ in 0..times {
         for run in steps.chunk_by(|_, next| next.copies.is_empty()) {
             run.iter().flat_map(|step| &step.copies).for_each(|copy| copy.record(encoder));

@@ -3,11 +3,13 @@
 mod adapter;
 mod buffer;
 mod choices;
+mod choose;
 mod context;
 mod counters;
 mod executor;
 mod kernel;
 mod once;
+mod passed_over;
 mod pipeline_cache;
 mod pipelines;
 mod preferences;
@@ -15,19 +17,22 @@ mod profile;
 mod recording;
 mod run;
 mod sealed;
+mod staging;
 mod table;
 #[cfg_attr(target_arch = "wasm32", path = "no_texels.rs")]
 mod texels;
 mod tuning;
 
-pub use adapter::{Adapter, AdapterKind, Options, adapters, required_features, required_limits};
+pub use adapter::{Adapter, AdapterKind};
 pub use buffer::Buffer;
 pub use choices::{Choices, Question};
+pub use choose::{Options, adapters, required_features, required_limits};
 pub use context::Gpu;
 pub use counters::Counts;
 pub use executor::{Executor, Pace};
 pub(crate) use kernel::uniform;
 pub use kernel::{Access, Kernel, Layout, PART_ALIGNMENT, TEXEL_COLUMNS};
+pub use passed_over::passed_over;
 pub use preferences::{Filtering, Preferences, Tune};
 pub use profile::Timing;
 pub use recording::{Binding, BufferId, Dispatch, Part, Recording, Words};

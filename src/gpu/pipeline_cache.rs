@@ -5,7 +5,8 @@ use super::Gpu;
 use super::sealed::{seal, unseal};
 use crate::Result;
 
-/// Of wgpu, as Cargo.lock has it: the bytes are its own format.
+/// Of wgpu, as this repository's Cargo.lock has it: the bytes are its own format. A program with a Cargo.lock of its own may be
+/// built with a later 30.x, whose own header in the bytes then says so.
 const WGPU: &str = "30.0.1";
 
 impl Gpu {
@@ -20,7 +21,16 @@ impl Gpu {
     /// time. True if that was of use: whatever else is given, cut off, damaged or of another adapter, driver or version,
     /// is ignored and costs time alone. To be called once, before the first [`Executor`](super::Executor) is made; without
     /// wgpu's `PIPELINE_CACHE`, and a second time, it does nothing.
-    pub async fn keep_pipelines(&self, kept: Option<&[u8]>) -> Result<bool> {
+    ///
+    /// # Safety
+    /// Drivers take such bytes for their own: what is sealed rightly must come from [`Gpu::pipelines`] of a program that is
+    /// trusted as this one is. Its key and CRC-32 find damage and other versions, not bytes that somebody made up; so they
+    /// must have lain where nobody but the program's user can write.
+    #[expect(
+        unsafe_code,
+        reason = "a driver believes the bytes; only the caller knows where they come from"
+    )]
+    pub async unsafe fn keep_pipelines(&self, kept: Option<&[u8]>) -> Result<bool> {
         if !self.device.features().contains(wgpu::Features::PIPELINE_CACHE)
             || self.pipeline_cache.get().is_some()
         {
@@ -28,7 +38,8 @@ impl Gpu {
         }
         let key = self.pipelines_key();
         let data = kept.and_then(|kept| unseal(&key, kept));
-        let make = |device: &wgpu::Device| make(device, data);
+        // SAFETY: as this function's.
+        let make = |device: &wgpu::Device| unsafe { make(device, data) };
         let made = self.checked("making a pipeline cache", make).await?;
         // Another thread's cache is as good.
         Ok(self.pipeline_cache.set(made).is_ok() && data.is_some())
@@ -46,14 +57,15 @@ impl Gpu {
     }
 }
 
+/// # Safety
+/// As [`Gpu::keep_pipelines`].
 #[expect(unsafe_code, reason = "wgpu cannot know where the bytes come from")]
-fn make(device: &wgpu::Device, data: Option<&[u8]>) -> wgpu::PipelineCache {
+unsafe fn make(device: &wgpu::Device, data: Option<&[u8]>) -> wgpu::PipelineCache {
     let descriptor =
         wgpu::PipelineCacheDescriptor { label: Some("pipelines"), data, fallback: true };
-    // SAFETY: the data has to come from `PipelineCache::get_data`. It passed `unseal`, so it is, byte for byte by length
-    // and CRC-32, what `Gpu::pipelines` sealed, which takes it from nowhere else; and the key holds that to the same
-    // adapter, driver and wgpu. Somebody who seals other bytes on purpose where the host keeps them could as well change
-    // the program that lies there. wgpu and the driver check headers of their own beside that.
+    // SAFETY: the data has to come from `PipelineCache::get_data`. It passed `unseal`, so it is what `Gpu::pipelines`
+    // sealed, which takes it from nowhere else, for the same adapter and driver; or somebody made it up, which the caller
+    // says is not so. wgpu and the driver check headers of their own beside that.
     unsafe { device.create_pipeline_cache(&descriptor) }
 }
 

@@ -4,7 +4,7 @@
 use super::context::close_scopes;
 use super::counters::Counters;
 use super::{Access, Dispatch, Gpu};
-use crate::{Error, Result};
+use crate::{Error, Result, threads};
 use std::collections::HashSet;
 use std::iter::once;
 use std::sync::PoisonError;
@@ -38,10 +38,10 @@ impl Gpu {
         }
         let began = Instant::now();
         let cache = self.pipeline_cache.get();
-        let compiled = each(&missing, |(_, dispatch)| {
+        let compiled = threads::map("compiling kernels", &missing, |(_, dispatch)| {
             let scopes = self.open_scopes();
-            (pipeline(&self.device, dispatch, cache), close_scopes(scopes))
-        });
+            Ok((pipeline(&self.device, dispatch, cache), close_scopes(scopes)))
+        })?;
         for ((key, dispatch), (pipeline, closed)) in missing.into_iter().zip(compiled) {
             self.heard(&format!("compiling {}", dispatch.kernel.name), closed).await?;
             kept().insert(key.clone(), pipeline);
@@ -54,43 +54,6 @@ impl Gpu {
         };
         keys.iter().map(of).collect()
     }
-}
-
-/// What `work` makes of each item, in their order. Threads take them one by one, as some take much longer than others.
-#[cfg(not(target_arch = "wasm32"))]
-fn each<T: Sync, U: Send>(items: &[T], work: impl Fn(&T) -> U + Sync) -> Vec<U> {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::thread::{Builder, available_parallelism, scope};
-    let next = AtomicUsize::new(0);
-    let some = || {
-        let taken = std::iter::from_fn(|| {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            items.get(i).map(|item| (i, work(item)))
-        });
-        taken.collect::<Vec<_>>()
-    };
-    let cores = available_parallelism().map_or(1, usize::from);
-    let mut made = scope(|scope| {
-        // Where the system gives no thread, those that there are do all.
-        let start = |_| Builder::new().spawn_scoped(scope, some).ok();
-        let others: Vec<_> = (1..cores.min(items.len())).filter_map(start).collect();
-        let mut made = some();
-        for other in others {
-            match other.join() {
-                Ok(more) => made.extend(more),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        made
-    });
-    made.sort_by_key(|&(i, _)| i);
-    made.into_iter().map(|(_, made)| made).collect()
-}
-
-/// In a browser the page only asks; what is made of it is the GPU process's matter.
-#[cfg(target_arch = "wasm32")]
-fn each<T, U>(items: &[T], work: impl Fn(&T) -> U) -> Vec<U> {
-    items.iter().map(work).collect()
 }
 
 /// The layout comes from the binding list: one derived from the shader would drop unused bindings.

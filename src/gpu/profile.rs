@@ -38,9 +38,11 @@ impl Executor {
         self.refresh().await?;
         let mut samples = vec![Vec::new(); self.steps.len()];
         for _ in 0..repetitions {
-            for (steps, samples) in self.steps.chunks(PART).zip(samples.chunks_mut(PART)) {
-                let times = self.time_each(steps).await?;
-                for (sample, milliseconds) in samples.iter_mut().zip(times) {
+            let mut samples = samples.iter_mut();
+            for steps in self.parts().into_iter().flat_map(|part| part.chunks(PART)) {
+                for (milliseconds, sample) in
+                    self.time_each(steps).await?.into_iter().zip(&mut samples)
+                {
                     sample.push(milliseconds);
                 }
             }

@@ -1,7 +1,9 @@
-//! Many replays in submissions of about the same length, by the pace of those before.
+//! Replays in submissions of about 100 ms by their measured pace: desktops kill long ones after some 2 s, and pages freeze.
 
-use super::executor::{Executor, Step};
+use super::executor::{Executor, Pace, Step};
 use crate::Result;
+use std::ops::Range;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -9,106 +11,259 @@ use std::time::Instant;
 #[cfg(target_arch = "wasm32")]
 use web_time::Instant;
 
-/// GPU work that one submission aims at: desktops kill long ones, and pages freeze.
-const SUBMISSION: Duration = Duration::from_millis(100);
+/// Seconds of GPU work that one submission aims at.
+const SUBMISSION: f64 = 0.1;
 
-/// Work of one submission while nothing is known of the device's pace: 0.1 s of the slowest at hand.
-const COLD_COST: u64 = 500_000_000;
+/// Operations and bytes in a second while nothing is known of the device's pace: of the slowest at hand.
+const COLD: f64 = 5e9;
 
-/// Submissions that a replay is cut into, at most.
-const MAX_PARTS: u32 = 64;
+/// Replays submitted at once, at most.
+const MOST: f64 = 1000.0;
 
-/// How long a replay takes, from the last submission that was waited for.
+/// Of so many loops one is waited for from its begin to its end: others may be too short to be measured, and devices become
+/// slower as they grow hot.
+const MEASURED: u64 = 64;
+
+/// How long launches take, by the last submissions that were waited for.
 #[derive(Debug, Default)]
 pub(super) struct RunPace {
-    /// The first replay compiles on some drivers and is not measured.
-    warm: bool,
-    replay: Option<Duration>,
+    /// Seconds of each: of what was submitted together shared out by operations and bytes.
+    launches: Vec<f64>,
+    /// Launches, from the first on, that were measured; the others are guessed by their pace.
+    known: usize,
+    /// Replays that were measured. Some drivers compile during the first.
+    replays: u64,
+    /// Loops that were begun.
+    loops: u64,
+}
+
+impl RunPace {
+    /// While nothing has run.
+    pub fn guessed(steps: &[Step]) -> Self {
+        let launches = steps.iter().map(|step| step.cost() / COLD).collect();
+        Self { launches, ..Self::default() }
+    }
+
+    /// What is submitted next, of a replay from launch `from` on and so many replays that are left: launches of one replay, or
+    /// whole replays.
+    fn next(&self, from: usize, left: u32) -> (Range<usize>, u32) {
+        let rest = self.launches.get(from..).unwrap_or_default();
+        let seconds: f64 = rest.iter().sum();
+        let end = from + rest.len();
+        let parts = (seconds / SUBMISSION).round();
+        if parts <= 1.0 {
+            let known = from == 0 && self.known >= end;
+            let count = if known { (SUBMISSION / seconds).round().clamp(1.0, MOST) } else { 1.0 };
+            return (from..end, left.min(count as u32));
+        }
+        let (most, mut taken) = (seconds / parts, 0.0);
+        let fits = |&launch: &&f64| {
+            taken += launch;
+            taken <= most * (1.0 + 1e-9)
+        };
+        let count = rest.iter().take_while(fits).count().max(1);
+        (from..from + count, 1)
+    }
+
+    /// Learns from what was submitted together and took so long.
+    fn note(&mut self, steps: &[Step], (part, count): (Range<usize>, u32), took: Duration) {
+        let each = took.as_secs_f64() / f64::from(count.max(1));
+        let Some(launches) = self.launches.get_mut(part.clone()) else { return };
+        let scale = each / launches.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+        launches.iter_mut().for_each(|launch| *launch *= scale);
+        if part.end > self.known {
+            self.known = part.end;
+            let (before, after) = self.launches.split_at_mut(part.end);
+            let cost: f64 = steps.iter().take(part.end).map(Step::cost).sum();
+            let pace = before.iter().sum::<f64>() / cost;
+            for (launch, step) in after.iter_mut().zip(steps.iter().skip(part.end)) {
+                *launch = step.cost() * pace;
+            }
+        }
+        self.replays += u64::from(part.end == steps.len());
+    }
+}
+
+/// A submission, and what is in it.
+type Running = (wgpu::SubmissionIndex, (Range<usize>, u32));
+
+/// Where a loop of replays is.
+struct Loop {
+    /// Replays submitted whole.
+    submitted: u32,
+    /// The launch to go on with.
+    from: usize,
+    /// Whether all of it is waited for.
+    measured: bool,
+    running: Option<Running>,
+    /// When the GPU began with what is running; unknown where it may have had other work before.
+    since: Option<Instant>,
 }
 
 impl Executor {
-    /// Replays `times` times in submissions of about 100 ms: several replays, or one, or a part of one. The
-    /// next is made while one runs, and no further one before that has ended; the last is not waited for.
-    /// `between` is called after each with the number of replays submitted whole and may stop the loop with an
-    /// error.
-    pub async fn run(&self, times: u32, mut between: impl FnMut(u32) -> Result<()>) -> Result<()> {
-        let (mut submitted, mut running) = (0, None);
-        // Since when, and for how many replays, the pace is being measured.
-        let (mut since, mut ended) = (Instant::now(), 0.0);
-        while submitted < times {
-            let (count, parts) = self.cut(times - submitted);
-            let parts = self.parts(parts);
-            let share = f64::from(count) / parts.len().max(1) as f64;
-            self.refresh().await?;
-            for (at, steps) in (1..).zip(&parts) {
-                let index = self.submit_steps(steps, count).await?;
-                if let Some((before, share)) = running.replace((index, share)) {
-                    self.gpu.finish(Some(before)).await?;
-                    ended += share;
-                    if ended > 0.999 {
-                        self.note_pace(since.elapsed().div_f64(ended));
-                        (since, ended) = (Instant::now(), 0.0);
-                    }
+    /// How long a replay and its launches take when nothing else runs: replays of some 20 ms, after two that
+    /// warm up, are submitted and waited for; where launches are long beside a submission, each by itself as
+    /// well, and where not, a replay's time is shared out by operations and bytes. As replays they change what
+    /// they write in place.
+    pub async fn measure(&self) -> Result<Pace> {
+        // Some drivers compile at the first.
+        self.timed(1).await?;
+        let mut replays = 1;
+        let mut each = Duration::ZERO;
+        for _ in 0..3 {
+            each = self.timed(replays).await? / replays;
+            replays = (20_000 / each.as_micros().max(1)).clamp(1, 100) as u32;
+        }
+        let mut launches: Vec<_> = self.steps.iter().map(Step::cost).collect();
+        let submission = self.timed_steps(&[]).await?.as_secs_f64();
+        if each.as_secs_f64() > 4.0 * submission * self.steps.len() as f64 {
+            launches.fill(f64::INFINITY);
+            for _ in 0..3 {
+                for (step, best) in self.steps.iter().zip(&mut launches) {
+                    let took = self.timed_steps(std::slice::from_ref(step)).await?.as_secs_f64();
+                    *best = best.min((took - submission).max(1e-6));
                 }
-                if at == parts.len() {
-                    submitted += count;
-                }
-                between(submitted)?;
             }
         }
-        // Loops of one replay learn their pace too, if it was cut.
-        if ended > 0.5 {
-            self.note_pace(since.elapsed().div_f64(ended));
+        let scale = each.as_secs_f64() / launches.iter().sum::<f64>();
+        launches.iter_mut().for_each(|seconds| *seconds *= scale);
+        Ok(Pace { replay: each, launches })
+    }
+
+    /// Seconds of so many replays, from the first submission to the end of the last.
+    pub(crate) async fn seconds(&self, times: u32) -> Result<f64> {
+        Ok(self.timed(times).await?.as_secs_f64())
+    }
+
+    async fn timed(&self, times: u32) -> Result<Duration> {
+        self.refresh().await?;
+        let since = Instant::now();
+        self.run(times, |_| Ok(())).await?;
+        self.gpu.wait().await?;
+        Ok(since.elapsed())
+    }
+
+    async fn timed_steps(&self, steps: &[Step]) -> Result<Duration> {
+        let since = Instant::now();
+        self.submit_steps(steps, 1).await?;
+        self.gpu.wait().await?;
+        Ok(since.elapsed())
+    }
+
+    /// Submits one replay as [`Executor::run`] does; its last submission is not waited for.
+    pub async fn submit(&self) -> Result<()> {
+        self.run(1, |_| Ok(())).await
+    }
+
+    /// Replays `times` times in submissions of about 100 ms: several replays, or one, or a part of one, which
+    /// changes no bit of what they compute. The next is made while one runs, and no further one before that has ended; the
+    /// last is not waited for, but of the first two replays and then of one loop in 64, by which the pace is learned.
+    /// `between` is called after each with the number of replays submitted whole and may stop the loop with an error.
+    pub async fn run(&self, times: u32, mut between: impl FnMut(u32) -> Result<()>) -> Result<()> {
+        let mut state = self.begin();
+        while state.submitted < times {
+            if state.from == 0 {
+                self.refresh().await?;
+            }
+            self.advance(&mut state, times).await?;
+            between(state.submitted)?;
         }
         Ok(())
     }
 
-    /// How many replays, of `left`, are submitted next, and in how many submissions: one of the two is 1.
-    fn cut(&self, left: u32) -> (u32, u32) {
-        match self.pace.lock().ok().and_then(|pace| pace.replay) {
-            None => {
-                let cost: u64 = self.steps.iter().map(|step| step.cost()).sum();
-                (1, cost.div_ceil(COLD_COST).clamp(1, MAX_PARTS.into()) as u32)
-            }
-            Some(each) => {
-                let (aim, each) = (SUBMISSION.as_micros(), each.as_micros().max(1));
-                let parts = (each + aim / 2) / aim;
-                let count = aim.div_ceil(each).clamp(1, 1000) as u32;
-                (count.min(left), parts.clamp(1, MAX_PARTS.into()) as u32)
-            }
+    /// Submits one replay without what is ahead of it.
+    pub(super) async fn submit_alone(&self) -> Result<()> {
+        let mut state = self.begin();
+        while state.submitted < 1 {
+            self.advance(&mut state, 1).await?;
         }
+        Ok(())
     }
 
-    /// The launches in so many parts of about the same cost.
-    fn parts(&self, count: u32) -> Vec<&[Step]> {
-        if count <= 1 {
-            return vec![&self.steps];
-        }
-        let total: u64 = self.steps.iter().map(|step| step.cost()).sum();
-        let each = (total / u64::from(count)).max(1);
-        let mut sum = 0;
-        let mut next = move |step: &Step| {
-            let part = sum / each;
-            sum += step.cost();
-            part
+    fn begin(&self) -> Loop {
+        let mut pace = self.pace();
+        pace.loops += 1;
+        let measured = pace.loops.is_multiple_of(MEASURED);
+        Loop { submitted: 0, from: 0, measured, running: None, since: None }
+    }
+
+    /// The next submission.
+    async fn advance(&self, state: &mut Loop, times: u32) -> Result<()> {
+        let ((part, count), cold) = {
+            let pace = self.pace();
+            let next = pace.next(state.from, times - state.submitted);
+            (next, pace.replays < 2 || state.measured)
         };
-        let numbered: Vec<_> = self.steps.iter().map(&mut next).collect();
-        let mut rest = &self.steps[..];
-        let mut parts = Vec::new();
-        for same in numbered.chunk_by(|a, b| a == b) {
-            let (part, after) = rest.split_at(same.len().min(rest.len()));
-            parts.push(part);
-            rest = after;
+        if cold && state.running.is_none() && state.since.is_none() {
+            self.gpu.wait().await?;
+            state.since = Some(Instant::now());
+        }
+        let steps = self.steps.get(part.clone()).unwrap_or_default();
+        let index = self.submit_steps(steps, count).await?;
+        state.from = if part.end < self.steps.len() { part.end } else { 0 };
+        state.submitted += if state.from == 0 { count } else { 0 };
+        if let Some(before) = state.running.replace((index, (part, count))) {
+            self.ended(before, &mut state.since).await?;
+        }
+        if cold && let Some(this) = state.running.take() {
+            self.ended(this, &mut state.since).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for a submission and learns its pace.
+    async fn ended(&self, (index, what): Running, since: &mut Option<Instant>) -> Result<()> {
+        self.gpu.finish(Some(index)).await?;
+        let now = Instant::now();
+        if let Some(began) = since.replace(now) {
+            self.pace().note(&self.steps, what, now - began);
+        }
+        Ok(())
+    }
+
+    /// One replay in the parts that it would be submitted in.
+    pub(super) fn parts(&self) -> Vec<&[Step]> {
+        let (pace, mut from, mut parts) = (self.pace(), 0, Vec::new());
+        while from < self.steps.len() {
+            let (part, _) = pace.next(from, 1);
+            from = part.end;
+            parts.extend(self.steps.get(part));
         }
         parts
     }
 
-    fn note_pace(&self, replay: Duration) {
-        if let Ok(mut pace) = self.pace.lock() {
-            if pace.warm {
-                pace.replay = Some(replay);
-            }
-            pace.warm = true;
+    fn pace(&self) -> MutexGuard<'_, RunPace> {
+        // Whatever happened to another thread, these are numbers that the next submission corrects.
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace(launches: &[f64]) -> RunPace {
+        RunPace { launches: launches.to_vec(), known: launches.len(), replays: 2, loops: 0 }
+    }
+
+    #[test]
+    fn submissions_are_of_about_100_ms() {
+        assert_eq!(pace(&[0.01; 4]).next(0, 100), (0..4, 3));
+        assert_eq!(pace(&[0.01; 4]).next(0, 2), (0..4, 2));
+        assert_eq!(pace(&[0.03; 10]).next(0, 5), (0..3, 1));
+        assert_eq!(pace(&[0.03; 10]).next(9, 5), (9..10, 1));
+        assert_eq!(pace(&[0.5, 0.01, 0.01]).next(0, 5), (0..1, 1));
+        assert_eq!(pace(&[1e-9; 2]).next(0, u32::MAX), (0..2, 1000));
+        // Minutes of it: as many as it takes.
+        let long = pace(&[0.05; 4000]);
+        let (mut from, mut parts) = (0, 0);
+        while from < 4000 {
+            let (part, count) = long.next(from, 1);
+            assert!(part.len() <= 2 && count == 1);
+            (from, parts) = (part.end, parts + 1);
         }
+        assert!(parts >= 2000);
+        // Nothing is known: one replay at a time.
+        assert_eq!(RunPace { known: 0, ..pace(&[0.01; 4]) }.next(0, 100), (0..4, 1));
     }
 }

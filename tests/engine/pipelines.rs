@@ -1,5 +1,7 @@
 //! Pipelines that were kept: what is damaged or of something else changes nothing but time.
 
+#![allow(unsafe_code, reason = "the bytes are the test's own")]
+
 use crate::own_gpu;
 use lapidary::gpu::Gpu;
 use lapidary::graph::{Graph, Program, Shape};
@@ -18,17 +20,22 @@ fn doubled(gpu: &Gpu) -> Vec<f32> {
     })
 }
 
+fn keep(gpu: &Gpu, bytes: Option<&[u8]>) -> lapidary::Result<bool> {
+    // SAFETY: of `Gpu::pipelines`, or damaged so that they do not pass for it.
+    block_on(unsafe { gpu.keep_pipelines(bytes) })
+}
+
 #[test]
 fn kept_pipelines_are_taken_whole_or_not_at_all() {
     let first = own_gpu();
-    assert!(!block_on(first.keep_pipelines(None)).unwrap());
+    assert!(!keep(&first, None).unwrap());
     assert_eq!(doubled(&first), [3.0; 64]);
     let Some(kept) = first.pipelines() else {
         return eprintln!("SKIPPED: {} keeps no pipelines", first.adapter());
     };
     let taken = |kept: &[u8]| {
         let gpu = own_gpu();
-        let taken = block_on(gpu.keep_pipelines(Some(kept))).unwrap();
+        let taken = keep(&gpu, Some(kept)).unwrap();
         assert_eq!(doubled(&gpu), [3.0; 64]);
         // Damaged or not, what is kept next is whole.
         assert!(gpu.pipelines().is_some());
@@ -45,5 +52,5 @@ fn kept_pipelines_are_taken_whole_or_not_at_all() {
         assert!(!taken(&kept[..length]), "{length} bytes");
     }
     // A second call comes too late.
-    assert!(!block_on(first.keep_pipelines(Some(&kept))).unwrap());
+    assert!(!keep(&first, Some(&kept)).unwrap());
 }

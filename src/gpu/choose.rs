@@ -1,0 +1,244 @@
+//! Which adapters there are and which one is taken.
+
+use super::{Adapter, Preferences};
+use crate::{Error, Result};
+
+/// How to open a device.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Which adapter, as [`Options::choose`] reads it; `None` takes the first of [`adapters`].
+    pub adapter: Option<String>,
+    /// Interfaces to look for adapters in; `None` for Vulkan, Metal and DirectX 12. OpenGL has to be asked for, here or in
+    /// [`Options::adapter`]: it has no subgroups and probing it prints.
+    pub backends: Option<wgpu::Backends>,
+    /// Ask for WebGPU's default limits and no features, as a careful host app would.
+    pub minimal: bool,
+    /// In a browser, which names no adapters: ask for the one that spares the battery.
+    pub low_power: bool,
+    /// What is asked of programs on it.
+    pub preferences: Preferences,
+}
+
+/// Before the name of an adapter: the only interface to look in.
+const BACKENDS: [(&str, wgpu::Backends); 4] = [
+    ("gl:", wgpu::Backends::GL),
+    ("vulkan:", wgpu::Backends::VULKAN),
+    ("metal:", wgpu::Backends::METAL),
+    ("dx12:", wgpu::Backends::DX12),
+];
+
+/// Before a name that would be read as a number.
+const NAME: &str = "name:";
+
+impl Options {
+    /// By the environment: the adapter in `LAPIDARY_ADAPTER`, or else by wgpu's own variables, the name in
+    /// `WGPU_ADAPTER_NAME` and the interfaces in `WGPU_BACKEND`. An empty one is as if it were not set.
+    pub fn from_env() -> Self {
+        let named = |key: &str| std::env::var(key).ok().filter(|value| !value.is_empty());
+        let wgpus = || named("WGPU_ADAPTER_NAME").map(|name| format!("{NAME}{name}"));
+        let adapter = named("LAPIDARY_ADAPTER").or_else(wgpus);
+        let backends = named("WGPU_BACKEND").map(|list| wgpu::Backends::from_comma_list(&list));
+        Self { adapter, backends, ..Self::default() }
+    }
+
+    /// Which of these adapters is asked for.
+    ///
+    /// A number is a place in the list. All else is a text: an adapter's place on the PCI bus, its PCI numbers, or a part of its
+    /// name, in any case, as `llvmpipe`; the first that fits is taken. `name:` goes before a part of a name that is all digits;
+    /// `gl:`, `vulkan:`, `metal:` or `dx12:` before any of these, or nothing, look among that interface's adapters.
+    ///
+    /// # Errors
+    /// `NoAdapter` where none fits, with the list.
+    pub fn choose(&self, adapters: &[Adapter]) -> Result<usize> {
+        let wanted = self.adapter.as_deref().map_or("", without_backend);
+        let listed = || {
+            let one = |(i, adapter): (usize, &Adapter)| format!("{i}: {adapter}");
+            adapters.iter().enumerate().map(one).collect::<Vec<_>>().join(", ")
+        };
+        let missing = || Error::NoAdapter(format!("{wanted:?} is none of [{}]", listed()));
+        if adapters.is_empty() {
+            return Err(Error::NoAdapter(why_none(self)));
+        }
+        if !wanted.is_empty() && wanted.bytes().all(|byte| byte.is_ascii_digit()) {
+            let place = wanted.parse().ok().filter(|&place: &usize| place < adapters.len());
+            return place.ok_or_else(missing);
+        }
+        let text = wanted.strip_prefix(NAME).unwrap_or(wanted).to_lowercase();
+        let exact = |adapter: &Adapter| [&adapter.pci, &adapter.id].contains(&&text);
+        let place = adapters.iter().position(|adapter| !text.is_empty() && exact(adapter));
+        let named =
+            || adapters.iter().position(|adapter| adapter.name.to_lowercase().contains(&text));
+        place.or_else(named).ok_or_else(missing)
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn backends(&self) -> wgpu::Backends {
+        let wanted = self.adapter.as_deref().unwrap_or_default();
+        let prefixed = BACKENDS.iter().find(|(prefix, _)| wanted.starts_with(prefix));
+        let named = prefixed.map(|&(_, backends)| backends).or(self.backends);
+        named.unwrap_or(wgpu::Backends::PRIMARY) & wgpu::Instance::enabled_backend_features()
+    }
+}
+
+fn without_backend(wanted: &str) -> &str {
+    let stripped = BACKENDS.iter().find_map(|(prefix, _)| wanted.strip_prefix(prefix));
+    stripped.unwrap_or(wanted)
+}
+
+/// Features that kernels have a use for and this adapter has; none of them must be there.
+pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
+    use wgpu::Features;
+    let used = Features::SUBGROUP
+        | Features::TIMESTAMP_QUERY
+        | Features::SHADER_F16
+        | Features::PIPELINE_CACHE;
+    used & adapter.features()
+}
+
+/// Limits to ask for: WebGPU's guaranteed ones, which suffice, and of buffers as much as this adapter has,
+/// which larger networks and batches need.
+pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
+    let most = adapter.limits();
+    wgpu::Limits {
+        max_buffer_size: most.max_buffer_size,
+        max_storage_buffer_binding_size: most.max_storage_buffer_binding_size,
+        max_storage_buffers_per_shader_stage: most.max_storage_buffers_per_shader_stage,
+        ..Default::default()
+    }
+}
+
+/// The adapters that these options look among, in the order of preference: discrete GPUs before integrated ones before CPUs.
+pub async fn adapters(options: &Options) -> Result<Vec<Adapter>> {
+    Ok(list(options).await?.iter().map(described).collect())
+}
+
+fn described(adapter: &wgpu::Adapter) -> Adapter {
+    Adapter::new(&adapter.get_info(), adapter.features(), &adapter.limits())
+}
+
+/// The adapter that `options` name.
+pub(super) async fn chosen(options: &Options) -> Result<wgpu::Adapter> {
+    let found = list(options).await?;
+    let place = options.choose(&found.iter().map(described).collect::<Vec<_>>())?;
+    found.into_iter().nth(place).ok_or_else(|| Error::NoAdapter("none found".into()))
+}
+
+/// Why there may be no adapter at all.
+fn why_none(options: &Options) -> String {
+    let mut why = String::from("none found");
+    if let Some(backends) = options.backends {
+        why += &format!(" among {backends:?}, which WGPU_BACKEND or the program asks for");
+    }
+    if let Some(mib) = short_address_space() {
+        why += &format!(
+            "; this process may have {mib} MiB of address space (ulimit -v), too little for a driver to load"
+        );
+    }
+    why
+}
+
+/// MiB of address space that this process may have, where that is so little that drivers do not load.
+fn short_address_space() -> Option<u64> {
+    /// Mesa's lavapipe alone loads 200 MiB of libraries and gives each of its threads a stack.
+    const ENOUGH: u64 = 8 << 30;
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find(|line| line.starts_with("Max address space"))?;
+    let soft: u64 = line.split_whitespace().nth(3)?.parse().ok()?;
+    (soft < ENOUGH).then_some(soft >> 20)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+async fn list(options: &Options) -> Result<Vec<wgpu::Adapter>> {
+    let backends = options.backends();
+    if backends.is_empty() {
+        // Instance::new() panics in this case.
+        return Err(Error::NoAdapter("wgpu has no such backend on this platform".into()));
+    }
+    let mut found = enumerate(backends, wgpu::InstanceFlags::empty()).await;
+    // Some of OpenGL's cannot compute.
+    found.retain(computes);
+    found.sort_by_key(|adapter| described(adapter).kind);
+    Ok(found)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) async fn enumerate(
+    backends: wgpu::Backends,
+    more: wgpu::InstanceFlags,
+) -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = backends;
+    descriptor.flags |= more;
+    wgpu::Instance::new(descriptor).enumerate_adapters(backends).await
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn computes(adapter: &wgpu::Adapter) -> bool {
+    let flags = adapter.get_downlevel_capabilities().flags;
+    flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+}
+
+/// A page is given one adapter and no list.
+#[cfg(target_arch = "wasm32")]
+async fn list(options: &Options) -> Result<Vec<wgpu::Adapter>> {
+    let options = wgpu::RequestAdapterOptions {
+        power_preference: match options.low_power {
+            true => wgpu::PowerPreference::LowPower,
+            false => wgpu::PowerPreference::HighPerformance,
+        },
+        ..Default::default()
+    };
+    let adapter = wgpu::Instance::default().request_adapter(&options).await;
+    Ok(vec![adapter.map_err(|error| Error::NoAdapter(error.to_string()))?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::AdapterKind;
+
+    fn two_alike_and_a_cpu() -> Vec<Adapter> {
+        let of = |kind, name: &str, pci: &str, id: &str| Adapter {
+            name: name.into(),
+            pci: pci.into(),
+            id: id.into(),
+            ..Adapter::imaginary(kind)
+        };
+        vec![
+            of(AdapterKind::Discrete, "NVIDIA GeForce RTX 4090", "0000:01:00.0", "10de:2684"),
+            of(AdapterKind::Discrete, "NVIDIA GeForce RTX 4090", "0000:41:00.0", "10de:2684"),
+            of(AdapterKind::Cpu, "llvmpipe (LLVM 15.0.6, 256 bits)", "", "10005:0000"),
+        ]
+    }
+
+    fn choose(wanted: &str) -> Result<usize> {
+        let options = Options { adapter: Some(wanted.into()), ..Options::default() };
+        options.choose(&two_alike_and_a_cpu())
+    }
+
+    #[test]
+    fn a_number_is_a_number_and_text_is_text() {
+        for (wanted, place) in [
+            ("0", 0),
+            ("1", 1),
+            ("2", 2),
+            ("name:256", 2),
+            ("name:4090", 0),
+            ("rtx 4090", 0),
+            ("LLVMpipe", 2),
+            ("256 bits", 2),
+            ("0000:41:00.0", 1),
+            ("10de:2684", 0),
+            ("vulkan:1", 1),
+            ("vulkan:llvmpipe", 2),
+            ("", 0),
+            ("gl:", 0),
+        ] {
+            assert_eq!(choose(wanted).unwrap(), place, "{wanted}");
+        }
+        for wanted in ["5", "256", "4090", "0000:42:00.0", "99999999999999999999", "radeon"] {
+            let error = choose(wanted).unwrap_err().to_string();
+            assert!(error.contains(wanted) && error.contains("1: NVIDIA"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Why a machine's GPU was not taken: what is said where a CPU computes in its place.
+
+use super::Options;
+#[cfg(not(target_arch = "wasm32"))]
+use super::choose::{computes, enumerate};
+
+/// GPUs of this machine that [`adapters`](super::adapters) does not list for these options, a sentence each: what their driver
+/// lacks, or that none answers for them. It loads the drivers once more, with their unsafe ones, so it takes a moment. Nothing
+/// in a browser.
+#[cfg(not(target_arch = "wasm32"))]
+pub async fn passed_over(options: &Options) -> Vec<String> {
+    use wgpu::{Backends, DeviceType, InstanceFlags};
+    let enabled = wgpu::Instance::enabled_backend_features();
+    let all = (Backends::PRIMARY | Backends::GL) & enabled;
+    if all.is_empty() {
+        return Vec::new();
+    }
+    let usual = enumerate(options.backends() & enabled, InstanceFlags::empty()).await;
+    let identity = |adapter: &wgpu::Adapter| {
+        let info = adapter.get_info();
+        (info.name, info.backend)
+    };
+    let usual: Vec<_> = usual.iter().map(identity).collect();
+    let conformant = enumerate(all, InstanceFlags::empty()).await;
+    let conformant: Vec<_> = conformant.iter().map(identity).collect();
+    let every = enumerate(all, InstanceFlags::ALLOW_UNDERLYING_NONCOMPLIANT_ADAPTER).await;
+    let mut seen = Vec::new();
+    let mut told = Vec::new();
+    for adapter in &every {
+        let info = adapter.get_info();
+        seen.push(format!("{:04x}:{:04x}", info.vendor, info.device));
+        let of = identity(adapter);
+        if info.device_type == DeviceType::Cpu || usual.contains(&of) && computes(adapter) {
+            continue;
+        }
+        let why = if !computes(adapter) {
+            "it cannot run compute shaders".into()
+        } else if !conformant.contains(&of) {
+            "its driver does not conform to the interface's standard".into()
+        } else {
+            let prefix = format!("{:?}", info.backend).to_lowercase();
+            format!("it has to be asked for: --adapter {prefix}:")
+        };
+        told.push(format!("{} ({:?}) is passed over: {why}", info.name, info.backend));
+    }
+    told.extend(without_driver(&seen));
+    told
+}
+
+/// A page is given one adapter.
+#[cfg(target_arch = "wasm32")]
+pub async fn passed_over(_options: &Options) -> Vec<String> {
+    Vec::new()
+}
+
+/// GPUs on the PCI bus that no driver answered for, where Linux lists them.
+#[cfg(not(target_arch = "wasm32"))]
+fn without_driver(seen: &[String]) -> Vec<String> {
+    /// Their numbers; virtual machines' displays have others and cannot compute.
+    const VENDORS: [(&str, &str); 3] = [("1002", "AMD"), ("10de", "NVIDIA"), ("8086", "Intel")];
+    /// What hides a driver from Vulkan's loader.
+    const HIDING: [&str; 4] = [
+        "VK_DRIVER_FILES",
+        "VK_ICD_FILENAMES",
+        "VK_LOADER_DRIVERS_SELECT",
+        "VK_LOADER_DRIVERS_DISABLE",
+    ];
+    let devices = std::fs::read_dir("/sys/bus/pci/devices").into_iter().flatten().flatten();
+    let mut told = Vec::new();
+    for device in devices {
+        let read = |name: &str| {
+            let text = std::fs::read_to_string(device.path().join(name)).unwrap_or_default();
+            text.trim().trim_start_matches("0x").to_owned()
+        };
+        let (class, vendor) = (read("class"), read("vendor"));
+        let known = VENDORS.iter().find(|(number, _)| *number == vendor);
+        let id = format!("{vendor}:{}", read("device"));
+        // Class 3 is display controllers.
+        let (true, Some((_, maker)), false) = (class.starts_with("03"), known, seen.contains(&id))
+        else {
+            continue;
+        };
+        let place = device.file_name().to_string_lossy().into_owned();
+        let hiding = HIDING.iter().find(|key| std::env::var_os(key).is_some());
+        let why = hiding.map_or("no driver of Vulkan's answers for it".into(), |key| {
+            format!("no driver of Vulkan's answers for it, which ${key} may hide")
+        });
+        told.push(format!("a GPU of {maker}'s at {place} ({id}) is passed over: {why}"));
+    }
+    told
+}
