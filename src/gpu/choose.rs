@@ -57,7 +57,7 @@ impl Options {
         };
         let missing = || Error::NoAdapter(format!("{wanted:?} is none of [{}]", listed()));
         if adapters.is_empty() {
-            return Err(Error::NoAdapter(why_none(self)));
+            return Err(none_at_all(self));
         }
         if !wanted.is_empty() && wanted.bytes().all(|byte| byte.is_ascii_digit()) {
             let place = wanted.parse().ok().filter(|&place: &usize| place < adapters.len());
@@ -123,18 +123,20 @@ pub(super) async fn chosen(options: &Options) -> Result<wgpu::Adapter> {
     found.into_iter().nth(place).ok_or_else(|| Error::NoAdapter("none found".into()))
 }
 
-/// Why there may be no adapter at all.
-fn why_none(options: &Options) -> String {
-    let mut why = String::from("none found");
-    if let Some(backends) = options.backends {
-        why += &format!(" among {backends:?}, which WGPU_BACKEND or the program asks for");
-    }
+/// What to do where there is no adapter at all.
+fn none_at_all(options: &Options) -> Error {
     if let Some(mib) = short_address_space() {
-        why += &format!(
-            "; this process may have {mib} MiB of address space (ulimit -v), too little for a driver to load"
+        let reason = format!(
+            "this process may have {mib} MiB of address space (ulimit -v), too little memory for one to load"
         );
+        return Error::Gpu { doing: "loading the drivers".into(), reason };
     }
-    why
+    Error::NoAdapter(match options.backends {
+        Some(backends) => {
+            format!("none found among {backends:?}, as WGPU_BACKEND or the program asks")
+        }
+        None => "none found".into(),
+    })
 }
 
 /// MiB of address space that this process may have, where that is so little that drivers do not load.

@@ -5,13 +5,13 @@ use super::Options;
 use super::choose::{computes, enumerate};
 
 /// GPUs of this machine that [`adapters`](super::adapters) does not list for these options, a sentence each: what their driver
-/// lacks, or that none answers for them. It loads the drivers once more, with their unsafe ones, so it takes a moment. Nothing
-/// in a browser.
+/// lacks, or that none answers for them. It loads the drivers once more, with their unsafe ones, so it takes a moment. OpenGL's
+/// are not asked: doing so prints. Nothing in a browser.
 #[cfg(not(target_arch = "wasm32"))]
 pub async fn passed_over(options: &Options) -> Vec<String> {
     use wgpu::{Backends, DeviceType, InstanceFlags};
     let enabled = wgpu::Instance::enabled_backend_features();
-    let all = (Backends::PRIMARY | Backends::GL) & enabled;
+    let all = Backends::PRIMARY & enabled;
     if all.is_empty() {
         return Vec::new();
     }
@@ -38,8 +38,7 @@ pub async fn passed_over(options: &Options) -> Vec<String> {
         } else if !conformant.contains(&of) {
             "its driver does not conform to the interface's standard".into()
         } else {
-            let prefix = format!("{:?}", info.backend).to_lowercase();
-            format!("it has to be asked for: --adapter {prefix}:")
+            "WGPU_BACKEND leaves it out".into()
         };
         told.push(format!("{} ({:?}) is passed over: {why}", info.name, info.backend));
     }
@@ -82,10 +81,12 @@ fn without_driver(seen: &[String]) -> Vec<String> {
         };
         let place = device.file_name().to_string_lossy().into_owned();
         let hiding = HIDING.iter().find(|key| std::env::var_os(key).is_some());
-        let why = hiding.map_or("no driver of Vulkan's answers for it".into(), |key| {
-            format!("no driver of Vulkan's answers for it, which ${key} may hide")
+        let why = hiding.map_or("OpenGL's may, with --adapter gl:".into(), |key| {
+            format!("${key} may hide one")
         });
-        told.push(format!("a GPU of {maker}'s at {place} ({id}) is passed over: {why}"));
+        told.push(format!(
+            "a GPU of {maker}'s at {place} ({id}) is passed over: no driver of Vulkan's answers for it; {why}"
+        ));
     }
     told
 }

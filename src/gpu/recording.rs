@@ -97,6 +97,18 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// Bytes of the largest buffer, and of the most that a launch binds of one: what an adapter has limits for.
+    pub fn largest(&self) -> [u64; 2] {
+        let bytes = |words: u32| u64::from(words) * 4;
+        let buffer = self.buffers.iter().copied().max().map_or(0, bytes);
+        let bound = self.dispatches.iter().flat_map(|dispatch| &dispatch.buffers);
+        let words = bound.map(|bound| match bound.part {
+            Some(part) => part.count,
+            None => self.buffers.get(bound.buffer.0).copied().unwrap_or(0),
+        });
+        [buffer, words.max().map_or(0, bytes)]
+    }
+
     /// Empty.
     pub fn new(adapter: Arc<Adapter>) -> Self {
         Self::with_choices(adapter, Arc::default())
