@@ -2,8 +2,12 @@
 //! panic of the work, as of a driver's or a decoder's, is an error for whoever asked for the work, and never goes on into the
 //! host.
 
-use crate::{Error, Result};
+#[cfg(any(not(target_arch = "wasm32"), feature = "data"))]
+use crate::Error;
+use crate::Result;
+#[cfg(any(not(target_arch = "wasm32"), feature = "data"))]
 use std::any::Any;
+#[cfg(any(not(target_arch = "wasm32"), feature = "data"))]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What `work` makes of each item, in their order. Threads take them one by one, as some take much longer than others; this
@@ -57,12 +61,14 @@ pub(crate) fn map<T, U>(
 }
 
 /// What `work` gives; a panic in it as an error.
+#[cfg(any(not(target_arch = "wasm32"), feature = "data"))]
 pub(crate) fn caught<T>(doing: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     // Whatever the work had in its hands is dropped or handed back as an error.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(doing, &*panic)))
 }
 
 /// The error for a panic.
+#[cfg(any(not(target_arch = "wasm32"), feature = "data"))]
 pub(crate) fn panicked(doing: &str, panic: &(dyn Any + Send)) -> Error {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));

@@ -127,7 +127,9 @@ fn a_run_is_begun_once_and_resumed_with_its_own_configuration() {
     assert_eq!(RunFolder::unused(parent.path(), "run"), parent.path().join("run-2"));
     assert!(matches!(RunFolder::create(&path, &tiny()), Err(Error::BadFile { .. })));
     assert_eq!(RunFolder::read_config(&path).unwrap(), tiny());
-    assert!(RunFolder::resume(&path, &tiny()).is_ok());
+    let folder = RunFolder::resume(&path, &tiny()).unwrap();
+    folder.write_checkpoint(1, &[("model.safetensors", vec![1])]).unwrap();
+    drop(folder);
 
     let other = tiny().with(&["seed=1", "stage2.alpha=0.5", "evaluate.step_size=0.1"]).unwrap();
     let error = RunFolder::resume(&path, &other).unwrap_err();

@@ -102,7 +102,7 @@ pub enum Command {
     Demo(Demo),
     /// Train stage 1 and stage 2 as a configuration says
     Train(Train),
-    /// Say whether a configuration fits the adapter, with which memory and about how long
+    /// Say whether a configuration fits the adapter, with which memory, and with --time about how long it takes
     Plan(Plan),
     /// Measure a step of a network, and what share of the adapter's peak it reaches
     Bench(Bench),
@@ -218,6 +218,15 @@ pub struct Plan {
     /// Change a value of the configuration, as stage2.batch=32
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Read the data, train a few iterations of each stage on the adapter, throw them away and say what they took
+    #[arg(long)]
+    pub time: bool,
+    /// Without --time, which reads them: classes of the data [default: as its folders or the preset have them]
+    #[arg(long, conflicts_with = "time", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    pub classes: Option<u32>,
+    /// Likewise channels of its images
+    #[arg(long, conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=3))]
+    pub channels: Option<u32>,
 }
 
 /// `bench`

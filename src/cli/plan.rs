@@ -1,22 +1,93 @@
-//! `plan`: whether a run fits the adapter, with which memory and about how long, before it is begun.
+//! `plan`: whether a run fits the adapter and with which memory, by its shapes at once; and about how long it takes, where that
+//! is asked for, by some iterations on its data.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use super::args;
 use super::progress::clock;
 use super::session::Session;
 use super::train::{named, reading};
-use crate::train::{Material, fit};
+use crate::model::{Checkpoint, Network};
+use crate::train::{Config, Material, check_stages, fit, forecast};
 
-/// Trains a few iterations of each stage on the adapter, throws them away and says what they took.
+/// Says what each stage needs.
 pub fn run(session: &Session, args: &args::Plan) -> anyhow::Result<()> {
     let config = named(&args.config)?.with(&args.set)?;
+    if args.time { timed(session, args, &config) } else { by_shapes(session, args, &config) }
+}
+
+/// From the configuration alone: neither images nor weights have to be there.
+fn by_shapes(session: &Session, args: &args::Plan, config: &Config) -> anyhow::Result<()> {
+    let [channels, classes] = images(config);
+    let given = [args.channels.unwrap_or(channels), args.classes.unwrap_or(classes)];
+    let weights = Path::new(&config.model.weights);
+    let network = match weights.is_file() {
+        true => Network::from_checkpoint(&Checkpoint::read(weights)?)?,
+        false => config.network(given, None)?,
+    };
+    check_stages(config, &network)?;
+    let gpu = session.gpu()?;
+    let stages = forecast(&gpu, config, &network)?;
+    let mut text = String::new();
+    writeln!(text, "{} fits the limits of {}: {network}, by shapes", args.config, gpu.adapter())?;
+    for stage in &stages {
+        let mib = stage.device_bytes as f64 / f64::from(1 << 20);
+        let [least, most] = stage.flops.map(|flops| flops as f64 * 1e-9);
+        let work = match least == most {
+            true => format!("{least:.1} GFLOP"),
+            false => format!("{least:.1} GFLOP at first, {most:.1} GFLOP at max_T"),
+        };
+        writeln!(
+            text,
+            "{:<8} about {mib:.0} MiB; {} iterations of {} images, {} at once; an iteration {work}",
+            stage.phase, stage.iterations, stage.batch, stage.micro_batch
+        )?;
+    }
+    if !weights.is_file() {
+        let [channels, classes] = given;
+        writeln!(
+            text,
+            "for images of {channels} channels and {classes} classes, which --channels and --classes change"
+        )?;
+    }
+    writeln!(text, "how long it takes: lapidary plan {} --time, with its data", args.config)?;
+    super::print(&text)
+}
+
+/// Channels and classes of a configuration's images, without reading one: those of the folders that are there, or else those of
+/// the data that its preset is for.
+fn images(config: &Config) -> [u32; 2] {
+    let folder = Path::new(&config.data.train);
+    for folder in [folder.join("train"), folder.to_path_buf()] {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let classes = entries.filter(|entry| entry.path().is_dir()).count();
+        if classes > 1 {
+            return [3, classes.try_into().unwrap_or(u32::MAX)];
+        }
+    }
+    let known = [
+        ("builtin:fashion", [1, 10]),
+        ("cifar100", [3, 100]),
+        ("cifar", [3, 10]),
+        ("imagenet", [3, 1000]),
+        ("fashion", [1, 10]),
+    ];
+    let names = [config.data.train.as_str(), config.preset.as_str()];
+    let of = |name: &&str| known.iter().find(|(start, _)| name.starts_with(start));
+    names.iter().find_map(of).map_or([3, 10], |&(_, images)| images)
+}
+
+/// Trains a few iterations of each stage on the adapter, throws them away and says what they took.
+fn timed(session: &Session, args: &args::Plan, config: &Config) -> anyhow::Result<()> {
+    check_stages(config, &config.network([3, 10], None)?)?;
     let mut progress = session.progress();
     let gpu = session.gpu()?;
     progress.line(&format!("{} on {}", args.config, gpu.adapter()));
-    progress.line(&reading(&config));
-    let material = Material::load(&config)?;
-    let fits = pollster::block_on(fit(&gpu, &config, &material))?;
+    progress.line(&reading(config));
+    let material = Material::load(config)?;
+    progress.line("training three iterations of each stage, to time them");
+    let fits = pollster::block_on(fit(&gpu, config, &material))?;
     progress.finish();
     let mut text = String::new();
     writeln!(text, "{} fits {}", args.config, gpu.adapter())?;

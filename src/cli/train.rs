@@ -12,7 +12,8 @@ use super::stop::Stop;
 use super::{args, figures};
 use crate::model::Checkpoint;
 use crate::train::{
-    Config, Event, Flow, MODEL_FILE, Material, Metrics, RunFolder, assess, plans, train,
+    Config, Event, Flow, MODEL_FILE, Material, Metrics, RunFolder, assess, check_stages, plans,
+    train,
 };
 use crate::{Error, Result};
 
@@ -41,6 +42,8 @@ pub fn whole_run(
     out: &Path,
     resume: bool,
 ) -> anyhow::Result<()> {
+    // Before anything is read: no data could change it.
+    check_stages(config, &config.network([3, 10], None)?)?;
     let mut progress = session.progress();
     let gpu = session.gpu()?;
     let mut folder = if resume || RunFolder::is_begun(out) {
@@ -62,8 +65,21 @@ pub fn whole_run(
     if !outcome.finished {
         return Err(stopped(out));
     }
-    let assessing = assess(&gpu, config, &material, &outcome, &mut folder, &mut observer);
-    let Some(mut assessment) = pollster::block_on(assessing)? else { return Err(stopped(out)) };
+    let mut losses = 0;
+    let assessed = loop {
+        let now = gpu.current();
+        let assessing = assess(&now, config, &material, &outcome, &mut folder, &mut observer);
+        match pollster::block_on(assessing) {
+            Err(Error::DeviceLost(why)) if losses < 2 => {
+                losses += 1;
+                if pollster::block_on(now.reopen()).is_err() {
+                    return Err(Error::DeviceLost(why).into());
+                }
+            }
+            assessed => break assessed?,
+        }
+    };
+    let Some(mut assessment) = assessed else { return Err(stopped(out)) };
     progress.finish();
     let metadata = outcome.metadata.clone();
     let model =
@@ -77,16 +93,8 @@ pub fn whole_run(
         folder.write(name, &figure.png)?;
         pictures.push(figure);
     }
-    if outcome.images == 0 {
-        // A resumed run that was complete: its training was timed before.
-        let before = std::fs::read(out.join("metrics.json")).unwrap_or_default();
-        let before: Metrics = serde_json::from_slice(&before).unwrap_or_default();
-        let metrics = &mut assessment.metrics;
-        metrics.images_per_second = before.images_per_second;
-        (metrics.seconds_stage1, metrics.seconds_stage2) =
-            (before.seconds_stage1, before.seconds_stage2);
-    }
-    assessment.metrics.seconds_total = Some(session.started.elapsed().as_secs_f64());
+    assessment.metrics.seconds_total =
+        Some(outcome.seconds_before + session.started.elapsed().as_secs_f64());
     let metrics = &assessment.metrics;
     folder.write_metrics(metrics)?;
     let data = ReportData {

@@ -48,19 +48,17 @@ impl Curves {
         hyperparameters: &[(String, toml::Value)],
     ) -> Result<Self> {
         let path = run.join("log.csv");
-        let failed = |error| Error::bad_file(&path, error);
-        let mut text = COLUMNS.join(",") + "\n";
-        for event in before {
-            if let Event::Step(step) = event {
-                text += &row(&numbers(step)?);
-            }
-        }
-        std::fs::write(&path, text).map_err(failed)?;
-        let csv = OpenOptions::new().append(true).open(&path).map_err(failed)?;
+        let csv = begin(&path, before)?;
         let mut events = EventFile::create(run.join("tensorboard"))?;
         let name = run.file_name().unwrap_or(run.as_os_str()).to_string_lossy();
         events.hyperparameters(&name, hyperparameters)?;
         Ok(Self { path, csv, events })
+    }
+
+    /// The table again with these events alone; TensorBoard's reader takes the last of an iteration's numbers by itself.
+    pub fn replace(&mut self, events: &[Event]) -> Result<()> {
+        self.csv = begin(&self.path, events)?;
+        Ok(())
     }
 
     /// Takes note of one iteration.
@@ -82,6 +80,19 @@ impl Curves {
     pub fn image(&mut self, step: u64, tag: &str, size: [u32; 2], png: &[u8]) -> Result<()> {
         self.events.image(step, tag, size, png)
     }
+}
+
+/// A table with these iterations, opened for more.
+fn begin(path: &Path, before: &[Event]) -> Result<File> {
+    let failed = |error| Error::bad_file(path, error);
+    let mut text = COLUMNS.join(",") + "\n";
+    for event in before {
+        if let Event::Step(step) = event {
+            text += &row(&numbers(step)?);
+        }
+    }
+    std::fs::write(path, text).map_err(failed)?;
+    OpenOptions::new().append(true).open(path).map_err(failed)
 }
 
 fn numbers(step: &Step) -> Result<Map<String, Value>> {

@@ -90,7 +90,7 @@ pub struct Step {
     /// Images of this phase over seconds of this phase, of late.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images_per_second: Option<f32>,
-    /// Since the phase began, without the time before a resume.
+    /// Since the phase began, in stages 1 and 2 with the time before a resume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f32>,
     /// Share of these seconds in which the GPU waited for images.

@@ -59,7 +59,7 @@ async fn classifier_that_fits(
     let stage = &config.stage1;
     let of = (Phase::Stage1, stage, "classification", config.objective);
     // Batch norm's statistics are of the whole batch.
-    let left_open = stage.micro_batch == 0 && !has_statistics(learner);
+    let left_open = stage.micro_batch == 0 && !has_statistics(&learner.model);
     let mut micro = stage.micro_batch;
     loop {
         match ClassifierStage::new(config, material, learner, of, (0, micro)).await {

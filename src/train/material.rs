@@ -82,9 +82,24 @@ impl Material {
         if let Some((network, _)) = &self.start {
             return Ok(network.clone());
         }
-        let (images, normalisation) = (&self.train, Some(self.normalisation.clone()));
-        let (channels, classes) = (images.channels(), images.classes());
-        let Model { architecture, depth, width, activation, .. } = &config.model;
+        let normalisation = Some(self.normalisation.clone());
+        config.network([self.train.channels(), self.train.classes()], normalisation)
+    }
+
+    /// What training begins with: `model.weights`, or else random weights.
+    pub fn weights(&self, model: &Network, seed: u64) -> StateDict {
+        self.start.as_ref().map_or_else(|| model.initial(seed), |(_, weights)| weights.clone())
+    }
+}
+
+impl Config {
+    /// The network of `[model]` for so many channels and classes; `model.weights` is not looked at.
+    pub fn network(
+        &self,
+        [channels, classes]: [u32; 2],
+        normalisation: Option<Normalisation>,
+    ) -> Result<Network> {
+        let Model { architecture, depth, width, activation, .. } = &self.model;
         if architecture != WRN {
             return Network::named(architecture, channels, classes, normalisation);
         }
@@ -94,11 +109,6 @@ impl Material {
         };
         WideResNet::new(*depth, *width, channels, classes, activation, normalisation)
             .map(Network::from)
-    }
-
-    /// What training begins with: `model.weights`, or else random weights.
-    pub fn weights(&self, model: &Network, seed: u64) -> StateDict {
-        self.start.as_ref().map_or_else(|| model.initial(seed), |(_, weights)| weights.clone())
     }
 }
 

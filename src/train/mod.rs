@@ -3,6 +3,7 @@
 
 mod assess;
 mod attacker;
+mod checkpoints;
 mod config;
 mod curriculum;
 mod curves;
@@ -10,6 +11,8 @@ mod events;
 mod fit;
 mod learner;
 mod limits;
+mod lock;
+mod loss;
 mod material;
 mod metrics;
 mod optimiser;
@@ -19,6 +22,7 @@ mod replay;
 mod run;
 mod run_folder;
 mod saver;
+mod shapes;
 mod stages;
 mod state;
 mod tables;
@@ -27,6 +31,7 @@ mod update;
 mod validate;
 
 pub use assess::{Assessment, assess};
+pub use checkpoints::{latest_checkpoint, read_checkpoint};
 pub use config::{
     Activation, Attack, Checkpoint, Config, Data, Evaluate, Judge, Model, Sample, Stage1, Stage2,
 };
@@ -40,8 +45,9 @@ pub use optimiser::Optimiser;
 pub use presets::{fraction, preset_names};
 pub use replay::ReplayBuffer;
 pub use run::{BEST_FILE, Outcome, Seconds, train, train_judge};
+pub use run_folder::RunFolder;
 pub(crate) use run_folder::write_whole;
-pub use run_folder::{RunFolder, latest_checkpoint, read_checkpoint};
+pub use shapes::{Forecast, check_stages, forecast};
 pub use state::{MODEL_FILE, STATE_FILE};
 pub use tables::{Jem, Objective, OptimiserName, Ratio, ScoreName, Stop, Trades, Validate};
 pub use tensorboard::EventFile;

@@ -5,11 +5,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
-
+use super::checkpoints::{CHECKPOINTS, Checkpoints, latest_checkpoint, whole_checkpoints};
 use super::config::{Config, flatten};
 use super::curves::Curves;
-use super::events::Event;
+use super::events::{Event, Phase};
+use super::lock::Lock;
 use super::metrics::Metrics;
 use super::picture::grid;
 use crate::{Error, Result};
@@ -17,9 +17,8 @@ use crate::{Error, Result};
 const CONFIG: &str = "config.toml";
 const LOG: &str = "log.jsonl";
 const METRICS: &str = "metrics.json";
-const CHECKPOINTS: &str = "checkpoints";
-/// Lists a checkpoint's files with their bytes: a copy that lacks some is not taken for whole.
-const MANIFEST: &str = "files.json";
+/// The identity of what the run is trained on.
+pub(super) const DATA: &str = "data.json";
 
 /// A run's folder, opened for writing by one process.
 #[derive(Debug)]
@@ -28,13 +27,15 @@ pub struct RunFolder {
     log: File,
     curves: Curves,
     checkpoints: Checkpoints,
+    /// No other process trains here as long as it lives.
+    _lock: Lock,
 }
 
 impl RunFolder {
     /// Begins a run: makes the folder and its parents, writes the configuration.
     ///
     /// # Errors
-    /// `BadFile` where the folder has a run already or cannot be written.
+    /// `BadFile` where the folder has a run already, another process trains in it, or it cannot be written.
     pub fn create(path: impl AsRef<Path>, config: &Config) -> Result<Self> {
         let path = path.as_ref();
         if path.join(CONFIG).exists() {
@@ -42,18 +43,35 @@ impl RunFolder {
             return Err(Error::bad_file(path, reason));
         }
         fs::create_dir_all(path.join(CHECKPOINTS)).map_err(|error| Error::bad_file(path, error))?;
+        let lock = Lock::take(path)?;
         write_whole(&path.join(CONFIG), config.to_toml()?.as_bytes())?;
-        Self::open(path, config)
+        Self::open(path, config, lock)
     }
 
-    /// Goes on with a run.
+    /// Goes on with a run. Before its first checkpoint nothing of it is fixed: another configuration takes the place of the one
+    /// that did not come so far. After it the numbers of iterations may change, where what is over stays within them, and
+    /// the keys that change no batch ([`Config::differences`]).
     ///
     /// # Errors
-    /// `BadFile` where there is none; `BadConfig` where it was begun with another configuration: the message names each key
-    /// that differs.
+    /// `BadFile` where there is none or another process trains there; `BadConfig` where it was begun with another configuration:
+    /// the message names each key that differs.
     pub fn resume(path: impl AsRef<Path>, config: &Config) -> Result<Self> {
         let path = path.as_ref();
-        let differing = config.differences(&Self::read_config(path)?)?;
+        let before = Self::read_config(path)?;
+        let lock = Lock::take(path)?;
+        let last = whole_checkpoints(path)?.first().map(|(step, _)| *step);
+        let changed = config.differences(&before)?;
+        let mut differing = changed.clone();
+        if let Some(last) = last {
+            differing.retain(|(key, ..)| !may_grow(key, &before, config, last));
+        } else if !differing.is_empty() {
+            // The data's identity, which the other configuration may not have read.
+            let data = path.join(DATA);
+            if data.exists() {
+                fs::remove_file(&data).map_err(|error| Error::bad_file(&data, error))?;
+            }
+            differing.clear();
+        }
         if let [(first, ..), ..] = differing.as_slice() {
             let sides = |pick: fn(&(String, String, String)) -> String| {
                 differing.iter().map(pick).collect::<Vec<_>>().join(", ")
@@ -66,7 +84,21 @@ impl RunFolder {
                 allowed: format!("{} as in {}", sides(|(.., there)| there.clone()), path.display()),
             });
         }
-        Self::open(path, config)
+        if !changed.is_empty() {
+            write_whole(&path.join(CONFIG), config.to_toml()?.as_bytes())?;
+            // Of the shorter run, if it was over: this one is not.
+            match fs::remove_file(path.join(METRICS)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::bad_file(path.join(METRICS), error));
+                }
+                _ => {}
+            }
+        }
+        let mut folder = Self::open(path, config, lock)?;
+        for (key, now, before) in changed {
+            folder.log(&Event::note(format!("{key} is {now}, it was {before}")))?;
+        }
+        Ok(folder)
     }
 
     /// Whether a run was begun here.
@@ -205,181 +237,91 @@ impl RunFolder {
         latest_checkpoint(&self.path)
     }
 
-    fn open(path: &Path, config: &Config) -> Result<Self> {
-        let file = path.join(LOG);
-        let opened = (|| {
-            let mut log = OpenOptions::new().create(true).read(true).append(true).open(&file)?;
-            if log.seek(SeekFrom::End(0))? > 0 {
-                log.seek(SeekFrom::End(-1))?;
-                let mut last = [0];
-                log.read_exact(&mut last)?;
-                if last != *b"\n" {
-                    log.write_all(b"\n")?; // after a line that a crash cut off
-                }
+    /// Takes out of the log, and of what is made of it, what was trained behind so many iterations over both stages and is lost:
+    /// a run that goes on from there trains them again. The others' seconds, by stage, are returned with their number.
+    pub(super) fn rewind(&mut self, step: u64, stage1: u64) -> Result<[(u64, f64); 2]> {
+        let lost = |event: &Event| match event {
+            Event::Step(row) if row.phase == Phase::Stage1 => row.iteration > step.min(stage1),
+            Event::Step(row) if row.phase == Phase::Stage2 => {
+                row.iteration > step.saturating_sub(stage1)
             }
-            Ok(log)
-        })();
-        let log = opened.map_err(|error: io::Error| Error::bad_file(&file, error))?;
+            Event::Saved { step: saved, .. } => *saved > step,
+            _ => false,
+        };
+        let mut events = Self::read_log(&self.path)?;
+        let known = events.len();
+        events.retain(|event| !lost(event));
+        if events.len() < known {
+            let mut text = Vec::new();
+            for event in &events {
+                let line = serde_json::to_vec(event);
+                text.extend(line.map_err(|error| Error::bad_file(self.path.join(LOG), error))?);
+                text.push(b'\n');
+            }
+            write_whole(&self.path.join(LOG), &text)?;
+            self.log = open_log(&self.path)?;
+            self.curves.replace(&events)?;
+        }
+        Ok([Phase::Stage1, Phase::Stage2].map(|phase| trained(&events, phase)))
+    }
+
+    fn open(path: &Path, config: &Config, lock: Lock) -> Result<Self> {
+        let log = open_log(path)?;
         let keep = config.checkpoint.keep as usize;
         let checkpoints = Checkpoints { all: path.join(CHECKPOINTS), keep };
         let failed = |error| Error::bad_file(&checkpoints.all, error);
         checkpoints.put_back().map_err(failed)?;
         let hyperparameters = flatten(&config.to_table()?);
         let curves = Curves::open(path, &Self::read_log(path)?, &hyperparameters)?;
-        Ok(Self { path: path.into(), log, curves, checkpoints })
+        Ok(Self { path: path.into(), log, curves, checkpoints, _lock: lock })
     }
 }
 
-/// The folder of a run's checkpoints, and how many stay there.
-#[derive(Clone, Debug)]
-pub(super) struct Checkpoints {
-    all: PathBuf,
-    keep: usize,
-}
-
-impl Checkpoints {
-    /// See [`RunFolder::write_checkpoint`].
-    pub fn write(&self, step: u64, files: &[(&str, Vec<u8>)]) -> Result<PathBuf> {
-        let all = &self.all;
-        let target = all.join(format!("step-{step}"));
-        let [partial, before] = ["tmp", "old"].map(|name| all.join(format!(".step-{step}.{name}")));
-        let manifest: Map<String, Value> =
-            files.iter().map(|(name, bytes)| ((*name).into(), entry(bytes))).collect();
-        let manifest = Value::Object(manifest).to_string().into_bytes();
-        let written = (|| {
-            remove_folder(&partial)?;
-            fs::create_dir_all(&partial)?;
-            let listed = (MANIFEST, &manifest);
-            for (name, bytes) in files.iter().map(|(name, bytes)| (*name, bytes)).chain([listed]) {
-                let mut file = File::create(partial.join(name))?;
-                file.write_all(bytes)?;
-                file.sync_all()?;
-            }
-            sync_folder(&partial)?;
-            // There is one of the two at any time: see `put_back`.
-            remove_folder(&before)?;
-            if target.exists() {
-                fs::rename(&target, &before)?;
-            }
-            fs::rename(&partial, &target)?;
-            sync_folder(all)
-        })();
-        if let Err(error) = written {
-            // What is left over is ignored by readers, and the first error is the one to tell.
-            drop((self.put_back(), remove_folder(&partial)));
-            return Err(Error::bad_file(&target, error));
-        }
-        self.remove_others(step).map_err(|error| Error::bad_file(all, error))?;
-        Ok(target)
-    }
-
-    /// What a crash left aside between taking one away and putting another of the same step in its place.
-    fn put_back(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.all)? {
-            let (name, path) = entry.map(|entry| (entry.file_name(), entry.path()))?;
-            let step = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(".old"));
-            let Some(step) = step else { continue };
-            let target = self.all.join(step);
-            if step_of(step).is_some() && !target.exists() {
-                fs::rename(path, target)?;
+/// For appending, at the start of a line.
+fn open_log(path: &Path) -> Result<File> {
+    let file = path.join(LOG);
+    let opened = (|| {
+        let mut log = OpenOptions::new().create(true).read(true).append(true).open(&file)?;
+        if log.seek(SeekFrom::End(0))? > 0 {
+            log.seek(SeekFrom::End(-1))?;
+            let mut last = [0];
+            log.read_exact(&mut last)?;
+            if last != *b"\n" {
+                log.write_all(b"\n")?; // after a line that a crash cut off
             }
         }
-        Ok(())
-    }
+        Ok(log)
+    })();
+    opened.map_err(|error: io::Error| Error::bad_file(&file, error))
+}
 
-    /// Leaves the last `keep` whole checkpoints up to `step`, and nothing that was abandoned half written.
-    fn remove_others(&self, step: u64) -> io::Result<()> {
-        let mut whole = Vec::new();
-        for entry in fs::read_dir(&self.all)? {
-            let (name, path) = entry.map(|entry| (entry.file_name(), entry.path()))?;
-            let Some(name) = name.to_str() else { continue };
-            match step_of(name) {
-                Some(other) if other <= step && manifest(&path).is_ok() => {
-                    whole.push((other, path))
-                }
-                Some(_) => remove_folder(&path)?,
-                None if name.starts_with(".step-") => remove_folder(&path)?,
-                None => {}
+/// Iterations of a stage that the log tells of, and their seconds. Versions before 0.2 began to count at each resume.
+fn trained(events: &[Event], phase: Phase) -> (u64, f64) {
+    let (mut rows, mut before, mut last) = (0, 0.0, 0.0);
+    for event in events {
+        if let Event::Step(step) = event
+            && step.phase == phase
+        {
+            rows += 1;
+            let seconds = step.seconds.map_or(last, f64::from);
+            if seconds < last {
+                before += last;
             }
+            last = seconds;
         }
-        whole.sort();
-        for (_, path) in whole.iter().rev().skip(self.keep) {
-            remove_folder(path)?;
-        }
-        Ok(())
     }
+    (rows, before + last)
 }
 
-/// The last whole checkpoint in a run's folder: its step and folder. One that lacks files or parts of them is passed over.
-///
-/// # Errors
-/// `BadFile` where the folder cannot be listed.
-pub fn latest_checkpoint(run: impl AsRef<Path>) -> Result<Option<(u64, PathBuf)>> {
-    Ok(whole_checkpoints(run.as_ref())?.into_iter().next())
-}
-
-/// All whole checkpoints of a run, the last first.
-pub(super) fn whole_checkpoints(run: &Path) -> Result<Vec<(u64, PathBuf)>> {
-    let all = run.join(CHECKPOINTS);
-    let failed = |error: io::Error| Error::bad_file(&all, error);
-    let mut found = Vec::new();
-    for entry in fs::read_dir(&all).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let step = entry.file_name().to_str().and_then(step_of);
-        found.extend(step.map(|step| (step, entry.path())));
+/// Whether a number of iterations may be another one after `last` iterations: nothing that is over would have been of another
+/// stage, and none is taken back.
+fn may_grow(key: &str, before: &Config, now: &Config, last: u64) -> bool {
+    let [first, wanted] = [before, now].map(|config| u64::from(config.stage1.iterations));
+    match key {
+        "stage1.iterations" => last <= first.min(wanted),
+        "stage2.iterations" => last <= wanted + u64::from(now.stage2_iterations()),
+        _ => false,
     }
-    found.sort();
-    Ok(found.into_iter().rev().filter(|(_, path)| manifest(path).is_ok()).collect())
-}
-
-/// A checkpoint's files: names and contents, in the names' order.
-///
-/// # Errors
-/// `BadFile` where files are missing, too short, too long or changed.
-pub fn read_checkpoint(path: impl AsRef<Path>) -> Result<Vec<(String, Vec<u8>)>> {
-    let path = path.as_ref();
-    let read = |(name, _, checksum): (String, u64, Option<u64>)| {
-        let file = path.join(&name);
-        let bytes = fs::read(&file).map_err(|error| Error::bad_file(&file, error))?;
-        if checksum.is_some_and(|checksum| checksum != u64::from(crc32fast::hash(&bytes))) {
-            return Err(Error::bad_file(&file, "its bytes are not those that were written"));
-        }
-        Ok((name, bytes))
-    };
-    manifest(path)?.into_iter().map(read).collect()
-}
-
-/// What the manifest says of a file.
-fn entry(bytes: &[u8]) -> Value {
-    serde_json::json!({ "bytes": bytes.len(), "crc32": crc32fast::hash(bytes) })
-}
-
-/// The files that a checkpoint must have, with their bytes and checksums, once it is clear that it has so many bytes of
-/// them. Version 0.1 wrote the bytes alone.
-fn manifest(path: &Path) -> Result<Vec<(String, u64, Option<u64>)>> {
-    let file = path.join(MANIFEST);
-    let text = fs::read(&file).map_err(|error| Error::bad_file(&file, error))?;
-    let listed: Map<String, Value> = serde_json::from_slice(&text)
-        .map_err(|error| Error::bad_file(&file, format!("not a list of files ({error})")))?;
-    let check = |(name, bytes): (String, Value)| {
-        let file = path.join(&name);
-        let plain = !name.is_empty() && !name.contains(['/', '\\', ':']) && name != "..";
-        let count = bytes.as_u64().or_else(|| bytes.get("bytes")?.as_u64());
-        let (true, Some(wanted)) = (plain, count) else {
-            let reason = format!("{name:?}: {bytes} is no file's name and size");
-            return Err(Error::bad_file(path.join(MANIFEST), reason));
-        };
-        let given = fs::metadata(&file).map_err(|error| Error::bad_file(&file, error))?.len();
-        if given != wanted {
-            return Err(Error::bad_file(&file, format!("{given} bytes, {wanted} were written")));
-        }
-        Ok((name, wanted, bytes.get("crc32").and_then(Value::as_u64)))
-    };
-    listed.into_iter().map(check).collect()
-}
-
-fn step_of(name: &str) -> Option<u64> {
-    name.strip_prefix("step-")?.parse().ok()
 }
 
 /// Writes beside the place, flushes to disk, renames.
@@ -400,14 +342,7 @@ pub(crate) fn write_whole(file: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
-fn remove_folder(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// Brings a rename to disk; only Unix opens folders.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
 }

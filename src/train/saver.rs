@@ -1,6 +1,6 @@
 //! Checkpoints written by a thread of their own: training waits only where the one before is not on disk yet.
 
-use super::run_folder::Checkpoints;
+use super::checkpoints::Checkpoints;
 use super::state;
 use crate::model::Checkpoint;
 use crate::{Result, threads};

@@ -7,6 +7,7 @@
     reason = "a test may fail so"
 )]
 
+mod adapters;
 mod callers;
 mod checkpoints;
 mod distances;
@@ -15,7 +16,9 @@ mod inputs;
 mod made;
 mod reading;
 mod robust;
+mod runs;
 mod samples;
+mod submissions;
 
 use std::path::Path;
 use std::process::{Command, Output};

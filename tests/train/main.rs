@@ -256,7 +256,7 @@ fn plan_and_runs_say_what_there_is() {
     };
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    let plan = program(&["plan", "fashion-tiny", "--set", "stage2.micro_batch=4"], here);
+    let plan = program(&["plan", "fashion-tiny", "--time", "--set", "stage2.micro_batch=4"], here);
     succeeded(&plan);
     let text = String::from_utf8_lossy(&plan.stdout).into_owned();
     for words in ["fashion-tiny fits", "6 iterations of 16 images, 16 at once", "4 at once", "MiB"]

@@ -6,14 +6,14 @@ mod recovery;
 
 pub use judge::train_judge;
 
-use self::record::{minutes_before, record_data};
+use self::record::record_data;
 use super::saver::Saver;
 use super::stages::{ClassifierStage, DualStage, PerIteration, Recall, has_statistics, smaller};
 use super::state::{self, Memory};
 use super::validate::Validator;
 use super::{
     Config, Curriculum, Event, Flow, Learner, Material, Objective, Observer, Phase, ReplayBuffer,
-    RunFolder, Step,
+    RunFolder, Step, check_stages,
 };
 use crate::eval::Accuracies;
 use crate::gpu::Gpu;
@@ -36,10 +36,12 @@ pub struct Outcome {
     pub metadata: Metadata,
     /// Contrastive steps at the end.
     pub t_reached: u32,
-    /// Wall time of the stages, without what was done before a resume.
+    /// Wall time of the stages, before a resume too.
     pub seconds: Seconds,
     /// Images that went through updates in that time.
     pub images: u64,
+    /// How much of that time was before this process.
+    pub seconds_before: f64,
     /// False if the observer stopped it; a checkpoint is then on disk.
     pub finished: bool,
 }
@@ -54,11 +56,13 @@ pub struct Seconds {
 }
 
 /// Trains both stages, from the folder's latest checkpoint if it has one. Every event goes into the
-/// folder's log, then to the observer, who may stop the run: it is then saved first.
+/// folder's log, then to the observer, who may stop the run: it is then saved first. What cannot be trained is refused before
+/// anything is ([`check_stages`](super::check_stages)).
 ///
 /// Where training diverges it goes on from the last checkpoint at half the rate, `checkpoint.roll_backs` times; after that
 /// it ends with [`Error::Diverged`]. Images or a folder that cannot be read or written end it with that error, after a
-/// checkpoint of what was reached, if one can be written.
+/// checkpoint of what was reached, if one can be written. Where the device is lost, it is opened again and training goes on from
+/// the last checkpoint, twice; [`Gpu::current`] is then the one that it ended on. A borrowed device is not opened again.
 pub async fn train(
     gpu: &Gpu,
     config: &Config,
@@ -67,6 +71,7 @@ pub async fn train(
     observer: &mut Observer<'_>,
 ) -> Result<Outcome> {
     let model = material.model(config)?;
+    check_stages(config, &model)?;
     let weights = material.weights(&model, config.seed);
     let learner = Learner::new(gpu, &model, &weights, config.stage1.optimiser()).await?;
     let metadata = Metadata {
@@ -77,7 +82,6 @@ pub async fn train(
         version: Some(env!("CARGO_PKG_VERSION").into()),
         ..model.metadata()
     };
-    let minutes = if config.stop.minutes > 0.0 { minutes_before(folder)? } else { 0.0 };
     let memory = fresh(config, &model);
     let mut run = Run {
         config,
@@ -91,16 +95,20 @@ pub async fn train(
         validator: None,
         last_good: None,
         saved: None,
+        before: [(0, 0.0); 2],
+        seconds_before: 0.0,
         step: 0,
         images: 0,
         seconds: Seconds::default(),
         began: Instant::now(),
-        minutes,
+        gpu: gpu.clone(),
+        losses: 0,
         damaged: Vec::new(),
     };
     run.tell_damaged()?;
     record_data(run.folder, config, material)?;
     run.resume(u64::MAX).await?;
+    run.seconds_before = run.count_before();
     let finished = loop {
         match run.stages().await {
             Ok(finished) => break finished,
@@ -108,10 +116,10 @@ pub async fn train(
         }
     };
     run.settle()?;
-    let Run { learner, metadata, memory, seconds, images, .. } = run;
+    let Run { learner, metadata, memory, seconds, seconds_before, images, .. } = run;
     let average = learner.average.download().await?;
     let t_reached = memory.recall.curriculum.t;
-    Ok(Outcome { model, average, metadata, t_reached, seconds, images, finished })
+    Ok(Outcome { model, average, metadata, t_reached, seconds, images, seconds_before, finished })
 }
 
 /// Before the first iteration.
@@ -197,8 +205,14 @@ struct Run<'a, 'o> {
     images: u64,
     seconds: Seconds,
     began: Instant,
-    /// Of training, before this process.
-    minutes: f64,
+    /// Iterations of each stage before what is trained now, and their seconds, by the log.
+    before: [(u64, f64); 2],
+    /// Seconds of training before this process.
+    seconds_before: f64,
+    /// The device, after losses the last one that was opened.
+    gpu: Gpu,
+    /// How often it was lost.
+    losses: u32,
     /// Files that were told to be left out.
     damaged: Vec<String>,
 }
@@ -214,7 +228,7 @@ impl Run<'_, '_> {
         let stop = &self.config.stop;
         let images = self.memory.images as f64;
         let epochs = images / self.material.train.len().max(1) as f64;
-        let minutes = self.minutes + self.began.elapsed().as_secs_f64() / 60.0;
+        let minutes = (self.seconds_before + self.began.elapsed().as_secs_f64()) / 60.0;
         let limits = [
             ("images", f64::from(stop.images), images),
             ("epochs", stop.epochs, epochs),
@@ -261,7 +275,7 @@ impl Run<'_, '_> {
         if tell(self.folder, self.observer, &begin)? == Flow::Stop {
             return self.stop().await;
         }
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), self.seconds.stage1);
         self.validator = self.validator().await?;
         let of = (Phase::Stage1, &config.stage1, "classification", config.objective);
         let mut stage = loop {
@@ -269,7 +283,7 @@ impl Run<'_, '_> {
             let (material, learner) = (self.material, &self.learner);
             let made = ClassifierStage::new(config, material, learner, of, (self.step, micro));
             match made.await {
-                Err(Error::OutOfMemory(doing)) if has_statistics(learner) => {
+                Err(Error::OutOfMemory(doing)) if has_statistics(&learner.model) => {
                     let advice = "stage 1 needs its whole batch at once, for batch norm's statistics: a smaller stage1.batch may fit";
                     return Err(Error::OutOfMemory(format!("{doing}; {advice}")));
                 }
@@ -279,9 +293,11 @@ impl Run<'_, '_> {
         };
         while self.step < total && self.ended().is_none() && self.plateau().is_none() {
             let factor = self.factor();
-            let step = stage.iterate(&mut self.learner, factor).await?;
+            let mut step = stage.iterate(&mut self.learner, factor).await?;
+            self.seconds.stage1 = before + began.elapsed().as_secs_f64();
+            step.seconds = Some(self.seconds.stage1 as f32);
             let go_on = self.after(step, stage.images(), total).await?;
-            self.seconds.stage1 = began.elapsed().as_secs_f64();
+            self.seconds.stage1 = before + began.elapsed().as_secs_f64();
             if !go_on {
                 return Ok(false);
             }
@@ -308,9 +324,9 @@ impl Run<'_, '_> {
         if self.step == before {
             // From stage 1's averages, with a fresh average and a fresh optimiser.
             let average = self.learner.average.download().await?;
-            let gpu = self.learner.live.gpu().clone();
             let optimiser = config.stage2.optimiser();
-            self.learner = Learner::new(&gpu, &self.learner.model, &average, optimiser).await?;
+            let learner = Learner::new(&self.gpu, &self.learner.model, &average, optimiser);
+            self.learner = learner.await?;
             // The best of this stage is what is asked for, though stage 1's classifier may be more robust.
             (self.memory.best, self.memory.stale) = (None, 0);
         }
@@ -319,7 +335,7 @@ impl Run<'_, '_> {
         if tell(self.folder, self.observer, &begin)? == Flow::Stop {
             return self.stop().await;
         }
-        let began = Instant::now();
+        let (began, earlier) = (Instant::now(), self.seconds.stage2);
         self.validator = self.validator().await?;
         let mut stage = loop {
             let [_, micro] = self.memory.micro;
@@ -331,7 +347,9 @@ impl Run<'_, '_> {
         };
         while self.step < total && self.ended().is_none() && self.plateau().is_none() {
             let (factor, recall) = (self.factor(), &mut self.memory.recall);
-            let step = stage.iterate(&mut self.learner, recall, factor).await?;
+            let mut step = stage.iterate(&mut self.learner, recall, factor).await?;
+            self.seconds.stage2 = earlier + began.elapsed().as_secs_f64();
+            step.seconds = Some(self.seconds.stage2 as f32);
             let iteration = step.iteration;
             let go_on = self.after(step, stage.images(), total).await?;
             if self.saved == Some(self.step) {
@@ -339,7 +357,7 @@ impl Run<'_, '_> {
                 let [channels, side] = [self.learner.model.channels(), config.data.side];
                 self.folder.picture(iteration, "stage2/contrastive", &images, [channels, side])?;
             }
-            self.seconds.stage2 = began.elapsed().as_secs_f64();
+            self.seconds.stage2 = earlier + began.elapsed().as_secs_f64();
             if !go_on {
                 return Ok(false);
             }

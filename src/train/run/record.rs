@@ -1,29 +1,14 @@
-//! What a run's folder remembers of it beside checkpoints: its data's identity, and the minutes that it trained.
+//! What a run's folder remembers of its data: their identity.
 
-use crate::train::{Config, Data, Event, Material, Phase, RunFolder};
+use crate::train::run_folder::DATA;
+use crate::train::{Config, Data, Material, RunFolder};
 use crate::{Error, Result};
-
-/// Of training, by the log. A checkpoint does not have it: resumed and unbroken runs would differ in it.
-pub(super) fn minutes_before(folder: &RunFolder) -> Result<f64> {
-    let (mut minutes, mut last) = (0.0, 0.0);
-    for event in RunFolder::read_log(folder.path())? {
-        match event {
-            Event::Phase { .. } => minutes += std::mem::take(&mut last),
-            Event::Step(step) if step.phase <= Phase::Stage2 => {
-                last = step.seconds.map_or(last, |seconds| f64::from(seconds) / 60.0);
-            }
-            _ => {}
-        }
-    }
-    Ok(minutes + last)
-}
 
 /// What the run is trained on, as `data.json`; a run that goes on has to find the same.
 pub(super) fn record_data(folder: &RunFolder, config: &Config, material: &Material) -> Result<()> {
-    const NAME: &str = "data.json";
     let checksum = format!("{:016x}", material.checksum);
     let ood_checksum = material.ood.checksum().map(|checksum| format!("{checksum:016x}"));
-    let file = folder.path().join(NAME);
+    let file = folder.path().join(DATA);
     if let Ok(bytes) = std::fs::read(&file) {
         let known: serde_json::Value =
             serde_json::from_slice(&bytes).map_err(|error| Error::bad_file(&file, error))?;
@@ -51,5 +36,5 @@ pub(super) fn record_data(folder: &RunFolder, config: &Config, material: &Materi
         "ood_checksum": ood_checksum,
         "ood_damaged": ood_damaged,
     });
-    folder.write(NAME, format!("{record:#}\n").as_bytes()).map(drop)
+    folder.write(DATA, format!("{record:#}\n").as_bytes()).map(drop)
 }

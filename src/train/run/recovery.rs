@@ -1,15 +1,36 @@
-//! Going on: from a checkpoint when a run begins, and after training diverged.
+//! Going on: from a checkpoint when a run begins, after training diverged, and after the device was lost.
 
-use super::{Run, fresh, tell};
-use crate::train::run_folder::whole_checkpoints;
+use super::{Run, Seconds, fresh, tell};
+use crate::train::checkpoints::whole_checkpoints;
+use crate::train::stages::passed;
 use crate::train::state::{self, STATE_FILE};
 use crate::train::{Event, Learner, read_checkpoint};
 use crate::{Error, Result};
 use std::path::Path;
 
+/// A device that is lost is opened again so many times: one that is lost again and again does not finish the run.
+const REOPENED: u32 = 2;
+
 impl Run<'_, '_> {
-    /// From the last checkpoint up to step `most` that can be read; from the beginning where there is none.
+    /// From the last checkpoint up to step `most` that can be read; from the beginning where there is none. The log then tells of
+    /// the iterations up to there alone.
     pub(super) async fn resume(&mut self, most: u64) -> Result<()> {
+        self.load_last(most).await?;
+        let stage1 = u64::from(self.config.stage1.iterations);
+        self.before = self.folder.rewind(self.step, stage1)?;
+        Ok(())
+    }
+
+    /// Takes over what the log tells of the time before this process.
+    pub(super) fn count_before(&mut self) -> f64 {
+        let [(rows1, seconds1), (rows2, seconds2)] = self.before;
+        let [passed1, passed2] = passed(self.config).map(u64::from);
+        self.images = rows1 * passed1 + rows2 * passed2;
+        self.seconds = Seconds { stage1: seconds1, stage2: seconds2 };
+        seconds1 + seconds2
+    }
+
+    async fn load_last(&mut self, most: u64) -> Result<()> {
         let mut refused = None;
         let all = whole_checkpoints(self.folder.path())?;
         for (step, path) in all.into_iter().filter(|(step, _)| *step <= most) {
@@ -39,9 +60,8 @@ impl Run<'_, '_> {
         let (config, model) = (self.config, self.learner.model.clone());
         let stage2 = step > u64::from(config.stage1.iterations);
         let optimiser = if stage2 { config.stage2.optimiser() } else { config.stage1.optimiser() };
-        let gpu = self.learner.live.gpu().clone();
         let weights = self.material.weights(&model, config.seed);
-        let mut learner = Learner::new(&gpu, &model, &weights, optimiser).await?;
+        let mut learner = Learner::new(&self.gpu, &model, &weights, optimiser).await?;
         let mut memory = fresh(config, &model);
         let (of, refused) = state::restore(&mut learner, &mut memory, path, bytes).await?;
         if of != step {
@@ -57,7 +77,7 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// After diverged training back to a checkpoint; Err with what cannot be mended.
+    /// After diverged training, and after a loss of the device, back to a checkpoint; Err with what cannot be mended.
     pub(super) async fn after_error(&mut self, error: Error) -> Result<()> {
         // Whether or not the checkpoint before could be written, this error came first.
         let settled = self.settle();
@@ -90,6 +110,22 @@ impl Run<'_, '_> {
                 self.save().await?;
                 self.settle()
             }
+            Error::DeviceLost(why) if self.losses < REOPENED => {
+                self.losses += 1;
+                let lost = Error::DeviceLost(why);
+                // A borrowed device is its host's to open, and what was lost for good does not open.
+                let Ok(gpu) = self.gpu.reopen().await else { return Err(lost) };
+                self.gpu = gpu;
+                self.validator = None;
+                let from = self
+                    .last_good
+                    .as_ref()
+                    .map_or("the beginning".into(), |path| format!("{}", path.display()));
+                let note = format!("{lost}: opened again, training goes on from {from}");
+                tell(self.folder, self.observer, &Event::note(note))?;
+                self.begin_anew().await?;
+                self.resume(u64::MAX).await
+            }
             error @ Error::BadFile { .. } => {
                 if self.saved != Some(self.step) && self.step > 0 {
                     // As far as that goes: what cannot be written now does not matter beside the error.
@@ -106,8 +142,8 @@ impl Run<'_, '_> {
     async fn begin_anew(&mut self) -> Result<()> {
         let (config, model) = (self.config, self.learner.model.clone());
         let weights = self.material.weights(&model, config.seed);
-        let gpu = self.learner.live.gpu().clone();
-        self.learner = Learner::new(&gpu, &model, &weights, config.stage1.optimiser()).await?;
+        let learner = Learner::new(&self.gpu, &model, &weights, config.stage1.optimiser());
+        self.learner = learner.await?;
         self.memory = fresh(config, &model);
         (self.step, self.saved, self.last_good) = (0, None, None);
         Ok(())

@@ -1,10 +1,10 @@
 //! Stage 1 of every objective, and plain training.
 
-use super::{PerIteration, Pieces, fill, images, loader, one, pace, pass, wait_share};
+use super::{PerIteration, Pieces, fill, images, loader, one, pace, pass, passes, wait_share};
 use crate::attack::{AnyAttack, Attack, Objective as Climbed, Pgd, PgdAttack, Start};
 use crate::data::Loader;
 use crate::graph::Summary;
-use crate::model::{BatchSize, Role};
+use crate::model::{BatchSize, Network, Role};
 use crate::train::attacker::Attacker;
 use crate::train::optimiser::schedule;
 use crate::train::update::{Report, Sources, Update};
@@ -42,7 +42,7 @@ impl ClassifierStage {
         (first, micro): (u64, u32),
     ) -> Result<Self> {
         let pieces = Pieces::new(stage.batch, micro);
-        if pieces.parts > 1 && has_statistics(learner) {
+        if pieces.parts > 1 && has_statistics(&learner.model) {
             return Err(Error::BadConfig {
                 key: "stage1.micro_batch".into(),
                 value: micro.to_string(),
@@ -80,9 +80,7 @@ impl ClassifierStage {
             _ => Update::classifier(learner, sources).await?,
         };
         let loader = loader(config, streams, first)?;
-        // TRADES passes clean images with attacked ones, RATIO others with labelled ones.
-        let passes = if matches!(objective, Objective::Trades | Objective::Ratio) { 2 } else { 1 };
-        let images = PerIteration { drawn: stage.batch, passed: passes * stage.batch };
+        let images = PerIteration { drawn: stage.batch, passed: passes(objective) * stage.batch };
         let (stage, seed, began) = (stage.clone(), config.seed, Instant::now());
         Ok(Self {
             attacker,
@@ -145,6 +143,6 @@ impl ClassifierStage {
 }
 
 /// Whether running statistics follow the batches of stage 1.
-pub(in crate::train) fn has_statistics(learner: &Learner) -> bool {
-    learner.model.parameters().iter().any(|parameter| parameter.role == Role::Statistic)
+pub(in crate::train) fn has_statistics(model: &Network) -> bool {
+    model.parameters().iter().any(|parameter| parameter.role == Role::Statistic)
 }

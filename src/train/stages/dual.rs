@@ -1,6 +1,6 @@
 //! Stage 2: dual adversarial training, and JEM.
 
-use super::{PerIteration, Pieces, fill, images, loader, one, pace, pass, wait_share};
+use super::{PerIteration, Pieces, fill, images, loader, one, pace, pass, passed, wait_share};
 use crate::Result;
 use crate::attack::{Attack, Langevin, LangevinChains, Pgd, PgdAttack, Start};
 use crate::data::{Batch, Loader};
@@ -11,7 +11,7 @@ use crate::model::BatchSize;
 use crate::ops::LangevinStep;
 use crate::train::attacker::Attacker;
 use crate::train::optimiser::schedule;
-use crate::train::update::{Contrast, Dual, Report, Sources, Update};
+use crate::train::update::{Report, Sources, Update};
 use crate::train::{
     Config, Curriculum, Jem, Learner, Material, Objective, Phase, ReplayBuffer, Stage2, Step,
 };
@@ -79,6 +79,7 @@ pub(in crate::train) struct DualStage {
     pieces: Pieces,
     config: Stage2,
     seed: u64,
+    passed: u32,
     began: Instant,
     first: u64,
 }
@@ -105,14 +106,7 @@ impl DualStage {
         };
         let sources =
             Sources { classified: attacker.buffers(), contrastive: Some(sampler.buffers()), batch };
-        let loss = Dual {
-            score: stage.score.into(),
-            contrast: if jem { Jem::CONTRAST } else { Contrast::Bce },
-            contrast_weight: stage.bce_weight as f32,
-            ce_weight: stage.ce_weight as f32,
-            r1: stage.r1 as f32,
-        };
-        let update = Update::dual(learner, sources, loss).await?;
+        let update = Update::dual(learner, sources, config.dual()).await?;
         let (size, seed) = (stage.batch as usize, config.seed);
         let mut streams = vec![
             images(config, material, "generation", stage.batch)?,
@@ -122,8 +116,9 @@ impl DualStage {
             streams.push(material.ood.batches("ood", seed, size)?);
         }
         let loader = loader(config, streams, first)?;
+        let [_, passed] = passed(config);
         let (config, began) = (stage.clone(), Instant::now());
-        Ok(Self { sampler, attacker, update, loader, pieces, config, seed, began, first })
+        Ok(Self { sampler, attacker, update, loader, pieces, config, seed, passed, began, first })
     }
 
     /// The next iteration, at so much of the learning rate; what is recalled follows it.
@@ -196,8 +191,7 @@ impl DualStage {
 
     /// Of an iteration: real ones and those that are attacked are drawn, contrastive ones made.
     pub fn images(&self) -> PerIteration {
-        let batch = self.config.batch;
-        PerIteration { drawn: 2 * batch, passed: 3 * batch }
+        PerIteration { drawn: 2 * self.config.batch, passed: self.passed }
     }
 
     /// The share of the time so far in which no batch was ready.

@@ -8,7 +8,7 @@ pub(super) use classifier::{ClassifierStage, has_statistics};
 pub(super) use dual::{DualStage, Recall};
 
 use super::update::{Report, Term, Update};
-use super::{Config, Learner, Material, Step};
+use super::{Config, Learner, Material, Objective, Step};
 use crate::data::{Augment, Batch, BatchSource, Loader};
 use crate::eval::argmax;
 use crate::{Error, Result};
@@ -49,6 +49,17 @@ pub(super) struct PerIteration {
     pub drawn: u32,
     /// Through the update: what throughput is of.
     pub passed: u32,
+}
+
+/// How often a batch goes through stage 1's update: TRADES passes clean images with attacked ones, RATIO others with labelled
+/// ones.
+fn passes(objective: Objective) -> u32 {
+    if matches!(objective, Objective::Trades | Objective::Ratio) { 2 } else { 1 }
+}
+
+/// Images through an update in an iteration of each stage; in stage 2 real, contrastive and attacked ones.
+pub(super) fn passed(config: &Config) -> [u32; 2] {
+    [config.stage1.batch * passes(config.objective), config.stage2.batch * 3]
 }
 
 /// How a batch goes through: in `parts` pieces of `size` images, the gradients of which are added up.

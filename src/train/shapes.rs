@@ -1,0 +1,240 @@
+//! What a run needs, by the shapes in its graphs: no image, no weight and no device memory is touched for it. And whether all
+//! of it can be trained at all.
+
+use super::learner::trained;
+use super::loss::Loss;
+use super::stages::{has_statistics, smaller};
+use super::update::Dual;
+use super::{Config, Contrast, Jem, Objective, Phase};
+use crate::gpu::{Adapter, Gpu, Recording};
+use crate::graph::{Graph, Plan, Summary, Value};
+use crate::model::{BatchSize, Mode, Network, Weights};
+use crate::ops::{self, CrossEntropy};
+use crate::{Error, Result, rewrite};
+use std::sync::Arc;
+
+/// What one stage needs, by shapes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forecast {
+    /// Which.
+    pub phase: Phase,
+    /// Its iterations.
+    pub iterations: u32,
+    /// Images in its batch.
+    pub batch: u32,
+    /// Images that go through at once: those of the configuration, or as many as keep each buffer and binding within the
+    /// adapter's limits.
+    pub micro_batch: u32,
+    /// Bytes of device memory, within some percent.
+    pub device_bytes: u64,
+    /// Floating-point operations of an iteration, at the fewest and at the most contrastive steps.
+    pub flops: [u64; 2],
+}
+
+impl Config {
+    /// Stage 2's loss.
+    pub(super) fn dual(&self) -> Dual {
+        let stage = &self.stage2;
+        Dual {
+            score: stage.score.into(),
+            contrast: match self.objective {
+                Objective::Jem => Jem::CONTRAST,
+                _ => Contrast::Bce,
+            },
+            contrast_weight: stage.bce_weight as f32,
+            ce_weight: stage.ce_weight as f32,
+            r1: stage.r1 as f32,
+        }
+    }
+
+    fn stage1_loss(&self, model: &Network, batch: BatchSize) -> Result<Loss> {
+        match self.objective {
+            Objective::Trades => Loss::trades(model, batch, self.trades.beta as f32),
+            Objective::Ratio => Loss::ratio(model, batch, self.ratio.weight as f32),
+            _ => Loss::classifier(model, batch),
+        }
+    }
+
+    fn stage2_loss(&self, model: &Network, batch: BatchSize) -> Result<Loss> {
+        let r1 = self.stage2.r1;
+        Loss::dual(model, batch, self.dual()).map_err(|error| match error {
+            Error::NoDerivative { op, why } if r1 > 0.0 => Error::BadConfig {
+                key: "stage2.r1".into(),
+                value: r1.to_string(),
+                allowed: format!(
+                    "0 for {model}: the penalty needs derivatives of derivatives, and {op} has none ({why})"
+                ),
+            },
+            other => other,
+        })
+    }
+}
+
+/// Whether the losses of both stages can be made of this network, as far as graphs tell: what cannot be trained is to be said
+/// before hours of what can be.
+///
+/// # Errors
+/// `BadConfig` for a penalty on slopes that some op has no second derivative for, and whatever making the graphs says.
+pub fn check_stages(config: &Config, model: &Network) -> Result<()> {
+    let few = |batch: u32| BatchSize { images: batch.min(2), side: config.data.side };
+    if config.stage1.iterations > 0 {
+        config.stage1_loss(model, few(config.stage1.batch))?;
+    }
+    if config.stage2_iterations() > 0 {
+        config.stage2_loss(model, few(config.stage2.batch))?;
+    }
+    Ok(())
+}
+
+/// Each stage of a run of this network on a device of this kind.
+///
+/// # Errors
+/// As [`check_stages`], and `OutOfMemory` where not even one image at once keeps within the adapter's limits.
+pub fn forecast(gpu: &Gpu, config: &Config, model: &Network) -> Result<Vec<Forecast>> {
+    let Config { stage1, stage2, .. } = config;
+    check_stages(config, model)?;
+    let mut stages = Vec::new();
+    if stage1.iterations > 0 {
+        let whole = has_statistics(model);
+        let pieces = (stage1.batch, stage1.micro_batch, whole);
+        let (micro_batch, parts) = fitting(Phase::Stage1, pieces, |images| {
+            let batch = BatchSize { images, side: config.data.side };
+            let attack = (stage1.steps > 0).then(|| step(gpu, model, batch)).transpose()?;
+            Ok([Some(loss(gpu, &config.stage1_loss(model, batch)?)?), attack, None])
+        })?;
+        let [update, attack, _] = &parts;
+        let pieces = u64::from(stage1.batch / micro_batch);
+        let flops = |part: &Option<Summary>| part.as_ref().map_or(0, |part| part.flops);
+        let each = flops(update) + u64::from(stage1.steps) * flops(attack);
+        let squares = stage1.optimiser().keeps_squares();
+        stages.push(Forecast {
+            phase: Phase::Stage1,
+            iterations: stage1.iterations,
+            batch: stage1.batch,
+            micro_batch,
+            device_bytes: bytes(model, squares, &parts, micro_batch, config.data.side),
+            flops: [pieces * each; 2],
+        });
+    }
+    if config.stage2_iterations() > 0 {
+        let jem = config.objective == Objective::Jem;
+        let attacked = !jem && stage2.steps > 0;
+        let pieces = (stage2.batch, stage2.micro_batch, false);
+        let (micro_batch, parts) = fitting(Phase::Stage2, pieces, |images| {
+            let batch = BatchSize { images, side: config.data.side };
+            let attack = attacked.then(|| step(gpu, model, batch)).transpose()?;
+            let climb = Some(step(gpu, model, batch)?);
+            Ok([Some(loss(gpu, &config.stage2_loss(model, batch)?)?), attack, climb])
+        })?;
+        let [update, attack, climb] = &parts;
+        let pieces = u64::from(stage2.batch / micro_batch);
+        let flops = |part: &Option<Summary>| part.as_ref().map_or(0, |part| part.flops);
+        let steps = match jem {
+            true => [config.jem.steps; 2],
+            false => [stage2.start_t, stage2.max_t],
+        };
+        let fixed = flops(update) + u64::from(stage2.steps) * flops(attack);
+        let squares = stage2.optimiser().keeps_squares();
+        stages.push(Forecast {
+            phase: Phase::Stage2,
+            iterations: stage2.iterations,
+            batch: stage2.batch,
+            micro_batch,
+            device_bytes: bytes(model, squares, &parts, micro_batch, config.data.side),
+            flops: steps.map(|steps| pieces * (fixed + u64::from(steps) * flops(climb))),
+        });
+    }
+    Ok(stages)
+}
+
+/// The programs of a stage.
+type Parts = [Option<Summary>; 3];
+
+/// The most images that go through at once within the adapter's limits, and their programs. Where the configuration says how many
+/// and these are too many, the error names how many are not.
+fn fitting(
+    phase: Phase,
+    (batch, given, whole): (u32, u32, bool),
+    plan: impl Fn(u32) -> Result<Parts>,
+) -> Result<(u32, Parts)> {
+    let (mut micro, mut first) = (given, None);
+    loop {
+        let images = if micro == 0 { batch } else { micro };
+        match (plan(images), first.take()) {
+            // A shape of too many elements is too large as well.
+            (Err(error @ (Error::OutOfMemory(_) | Error::Mismatch { .. })), before) => {
+                let error = before.unwrap_or(error);
+                match smaller(batch, micro).filter(|_| !whole) {
+                    Some(next) => (micro, first) = (next, Some(error)),
+                    None => return Err(error),
+                }
+            }
+            (Ok(_), Some(error)) if given != 0 => {
+                let doing = match error {
+                    Error::OutOfMemory(doing) => doing,
+                    other => other.to_string(),
+                };
+                let advice = format!("{doing}; {phase}.micro_batch = {images} fits");
+                return Err(Error::OutOfMemory(advice));
+            }
+            (made, _) => return Ok((images, made?)),
+        }
+    }
+}
+
+fn loss(gpu: &Gpu, loss: &Loss) -> Result<Summary> {
+    planned(gpu, &loss.graph, &loss.wanted(), &loss.changing)
+}
+
+/// A step on images: forward with frozen statistics, the images' gradient.
+fn step(gpu: &Gpu, model: &Network, batch: BatchSize) -> Result<Summary> {
+    let mut graph = Graph::default();
+    let weights = Weights::inputs(&mut graph, &model.parameters())?;
+    let x = graph.input(batch.shape(model)?);
+    let labels = graph.input(crate::graph::Shape::per_image(batch.images)?);
+    let logits = model.logits(&mut graph, x, &weights, Mode::Frozen)?;
+    let each = graph.push(CrossEntropy { label_smoothing: 0.0 }, &[logits, labels])?;
+    let seed = graph.input(graph.shape(each)?);
+    let slope = ops::gradient(&mut graph, each, seed, &[x])?;
+    planned(gpu, &graph, &slope, &[x, labels])
+}
+
+fn planned(gpu: &Gpu, graph: &Graph, wanted: &[Value], changing: &[Value]) -> Result<Summary> {
+    let graph = rewrite::optimise(graph, wanted, gpu.adapter(), gpu.preferences())?;
+    let plan = Plan::new(&graph, wanted, changing, gpu.adapter())?;
+    for recording in [&plan.once, &plan.every] {
+        within_limits(recording, gpu.adapter())?;
+    }
+    Ok(plan.summary().clone())
+}
+
+/// Err where a buffer or what a launch binds of one is larger than the adapter takes.
+fn within_limits(recording: &Recording, adapter: &Arc<Adapter>) -> Result<()> {
+    let [buffer, binding] = recording.largest();
+    for (what, given, most) in
+        [("a buffer", buffer, adapter.max_buffer), ("a binding", binding, adapter.max_binding)]
+    {
+        if given > most {
+            let doing = format!("planning {what} of {given} bytes: {adapter} takes at most {most}");
+            return Err(Error::OutOfMemory(doing));
+        }
+    }
+    Ok(())
+}
+
+/// Weights, averages, moments and gradients; what programs work in; and the images.
+fn bytes(model: &Network, squares: bool, parts: &Parts, images: u32, side: u32) -> u64 {
+    /// An attack keeps its images, where they came from and their gradient's momentum; updates have up to three kinds.
+    const IMAGES: u64 = 8;
+    let parameters = model.parameters();
+    let words = |all: &mut dyn Iterator<Item = &crate::model::Parameter>| -> u64 {
+        all.map(|parameter| parameter.shape.iter().product::<usize>() as u64).sum()
+    };
+    let all = words(&mut parameters.iter());
+    let moved = words(&mut trained(&parameters));
+    let learner = 4 * (2 * all + moved * if squares { 3 } else { 2 });
+    let programs = parts.iter().flatten();
+    let work: u64 = programs.map(|part| part.shared_bytes + part.scratch_bytes).sum();
+    let image = u64::from(model.channels()) * u64::from(side) * u64::from(side) * 4;
+    learner + work + IMAGES * u64::from(images) * image
+}
