@@ -199,6 +199,7 @@ fn a_checkpoint_that_was_being_replaced_is_there_again() {
     fs::create_dir(all.join(".step-4.tmp")).unwrap();
     let run = RunFolder::resume(&path, &tiny()).unwrap();
     assert_eq!(run.latest().unwrap(), Some((4, all.join("step-4"))));
+    drop(run);
     // One that was left over after the new one took its place is not put back over that.
     fs::create_dir(all.join(".step-4.old")).unwrap();
     drop(RunFolder::resume(&path, &tiny()).unwrap());

@@ -34,11 +34,11 @@ pub async fn passed_over(options: &Options) -> Vec<String> {
             continue;
         }
         let why = if !computes(adapter) {
-            "it cannot run compute shaders".into()
+            "it cannot run compute shaders"
         } else if !conformant.contains(&of) {
-            "its driver does not conform to the interface's standard".into()
+            "its driver does not conform to the interface's standard"
         } else {
-            "WGPU_BACKEND leaves it out".into()
+            "WGPU_BACKEND leaves it out"
         };
         told.push(format!("{} ({:?}) is passed over: {why}", info.name, info.backend));
     }

@@ -17,6 +17,11 @@ const SUBMISSION: f64 = 0.1;
 /// Operations and bytes in a second while nothing is known of the device's pace: of the slowest at hand.
 const COLD: f64 = 5e9;
 
+/// No device is so many times slower than that, nor does a launch itself take so many seconds: what was measured longer was
+/// something else, as compiling, or other programs on a busy machine.
+const SLOWEST: f64 = 20.0;
+const LAUNCH: f64 = 2e-3;
+
 /// Replays submitted at once, at most.
 const MOST: f64 = 1000.0;
 
@@ -68,20 +73,31 @@ impl RunPace {
     /// Learns from what was submitted together and took so long.
     fn note(&mut self, steps: &[Step], (part, count): (Range<usize>, u32), took: Duration) {
         let each = took.as_secs_f64() / f64::from(count.max(1));
+        let warm = self.replays > 1;
         let Some(launches) = self.launches.get_mut(part.clone()) else { return };
-        let scale = each / launches.iter().sum::<f64>().max(f64::MIN_POSITIVE);
-        launches.iter_mut().for_each(|launch| *launch *= scale);
+        let mut scale = each / launches.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+        if warm {
+            // The machine's other work makes single ones too long.
+            scale = 0.5 + 0.5 * scale;
+        }
+        for (launch, step) in launches.iter_mut().zip(steps.iter().skip(part.start)) {
+            *launch = (*launch * scale).min(most(step));
+        }
         if part.end > self.known {
             self.known = part.end;
             let (before, after) = self.launches.split_at_mut(part.end);
             let cost: f64 = steps.iter().take(part.end).map(Step::cost).sum();
             let pace = before.iter().sum::<f64>() / cost;
             for (launch, step) in after.iter_mut().zip(steps.iter().skip(part.end)) {
-                *launch = step.cost() * pace;
+                *launch = (step.cost() * pace).min(most(step));
             }
         }
         self.replays += u64::from(part.end == steps.len());
     }
+}
+
+fn most(step: &Step) -> f64 {
+    SLOWEST * step.cost() / COLD + LAUNCH
 }
 
 /// A submission, and what is in it.

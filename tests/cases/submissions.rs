@@ -22,7 +22,7 @@ fn chain(links: usize) -> (Graph, Value, Value, Value) {
 #[test]
 fn a_single_replay_is_cut_and_stays_the_same() {
     let gpu = block_on(Gpu::new(&Options::from_env())).unwrap();
-    let (graph, x, w, y) = chain(6);
+    let (graph, x, w, y) = chain(4);
     block_on(async {
         let mut program = Program::new(&gpu, &graph, &[y], &[x], &[]).await.unwrap();
         let numbers = |count: u32, scale: f32| -> Vec<f32> {
@@ -30,7 +30,7 @@ fn a_single_replay_is_cut_and_stays_the_same() {
         };
         program.write(w, &numbers(64 * 64 * 9, 0.1)).await.unwrap();
         program.write(x, &numbers(4 * 64 * 32 * 32, 2.0)).await.unwrap();
-        // 1.8 GFLOP: more than a third of a second of what is assumed of an unknown device.
+        // 1.2 GFLOP: more than a fifth of a second of what is assumed of an unknown device.
         let before = gpu.counts().submissions;
         program.submit().await.unwrap();
         let cold = gpu.counts().submissions - before;
@@ -43,7 +43,7 @@ fn a_single_replay_is_cut_and_stays_the_same() {
         program.submit().await.unwrap();
         gpu.wait().await.unwrap();
         let (took, pieces) = (began.elapsed().as_secs_f64(), gpu.counts().submissions - before);
-        assert!(pieces <= 7, "{pieces}");
+        assert!(pieces <= 5, "{pieces}");
         if took > 1.0 {
             assert!(pieces as f64 >= took / 0.5, "{pieces} submissions in {took} s");
         }

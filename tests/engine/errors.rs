@@ -265,7 +265,7 @@ fn bindings_beyond_the_limit() {
         let x = graph.input(Shape::new(1, 1, 1, words).unwrap());
         let y = graph.push(Unary::Relu, &[x]).unwrap();
         let made = Program::new(&gpu, &graph, &[y], &[x], &[]).await;
-        too_much(made.map(drop), &["x of relu, 134217744 bytes", "at most 134217728"]);
+        too_much(made.map(drop), &["a of unary, 134217744 bytes", "at most 134217728"]);
         too_much(Shape::new(1 << 10, 1 << 10, 1 << 10, 2), &["1024x1024x1024x2", "2^30"]);
         mismatch(Shape::new(1 << 16, 1 << 16, 0, 1), &["65536x65536x0x1"]);
         assert_eq!(gpu.counts().bytes, 0);
