@@ -8,6 +8,9 @@ pub(super) fn not_taught(labels: &[u32], classes: u32, about: &About) -> Option<
     if let Some(reason) = &about.unlabelled {
         return Some(format!("its images have no labels: {reason}"));
     }
+    if labels.is_empty() {
+        return Some("it has no images".into());
+    }
     if classes < 2 {
         let name = about.class_names.first().map_or(String::new(), |name| format!(", {name:?}"));
         return Some(format!("all its images are of one class{name}; two or more wanted"));
@@ -98,6 +101,7 @@ mod tests {
         assert!(taught(&[0, 5, 2]).contains("without 1, 3, 4:"));
         assert!(taught(&[9, 0]).contains("1, 2, 3, 4, 5 and 3 more"));
         assert!(taught(&[0, 0]).contains("one class"));
+        assert!(not_taught(&[], 1, &numbered).unwrap().contains("no images"));
         assert!(not_judged(&[1, 2, 3], 3, &numbered).unwrap().contains("begin at 1"));
         assert!(not_judged(&[0, 3], 3, &numbered).unwrap().contains("label 3"));
         assert_eq!(not_judged(&[1, 2], 3, &numbered), None);
