@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
 use lapidary::gpu::{Gpu, Options};
-use lapidary::graph::{Graph, Program, Shape, Value};
-use lapidary::ops::{Conv2d, Epilogue, PackedConv2d, PackedWeightGradient, Winograd};
+use lapidary::graph::{Graph, Shape, Value};
+use lapidary::lower::Program;
+use lapidary::ops::conv::Role;
+use lapidary::ops::{Conv2d, gradient};
 use pollster::block_on;
 use std::time::Instant;
 
@@ -27,30 +29,21 @@ fn main() {
         let (x_shape, w_shape) =
             (Shape::new(n, i, side, side).unwrap(), Shape::new(o, i, k, k).unwrap());
         print!("{n}x{i}->{o} side {side} k{k} s{stride}:");
-        for what in ["forward", "input gradient", "weight gradient"] {
+        for (what, role) in [
+            ("forward", Role::Forward),
+            ("input gradient", Role::InputGradient),
+            ("weight gradient", Role::WeightGradient),
+        ] {
             let mut graph = Graph::default();
             let (x, w) = (graph.input(x_shape), graph.input(w_shape));
             let y = graph.push(conv, &[x, w]).unwrap();
             let dy = graph.input(graph.shape(y).unwrap());
-            let packed = |graph: &mut Graph, transposed, from: Value| {
-                let epilogue = Epilogue::default();
-                let winograd =
-                    Winograd::of(conv, x_shape, w_shape, gpu.adapter(), gpu.preferences());
-                let half =
-                    winograd.is_none() && PackedConv2d::is_halved(gpu.adapter(), gpu.preferences());
-                let (x, w_of) = (x_shape, w_shape);
-                let op = PackedConv2d { conv, x, w: w_of, transposed, winograd, half, epilogue };
-                let packed = graph.push(op.packing(), &[w]).unwrap();
-                graph.push(op, &[from, packed]).unwrap()
+            let (result, read) = match role {
+                Role::Forward => (y, x),
+                Role::InputGradient => (gradient(&mut graph, y, dy, &[x]).unwrap()[0], dy),
+                Role::WeightGradient => (gradient(&mut graph, y, dy, &[w]).unwrap()[0], dy),
             };
-            let (result, read) = match what {
-                "forward" => (packed(&mut graph, false, x), x),
-                "input gradient" => (packed(&mut graph, true, dy), dy),
-                _ => {
-                    let op = PackedWeightGradient::new(conv, x_shape, w_shape, gpu.adapter());
-                    (graph.push_all(op.unwrap(), &[dy, x]).unwrap()[0], dy)
-                }
-            };
+            print!("  {what}");
             block_on(time(&gpu, &graph, result, read));
         }
         println!();

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
 use lapidary::gpu::{Gpu, Options, Preferences, Tune};
-use lapidary::graph::{Graph, Plan, Program, Shape};
+use lapidary::graph::{Graph, Shape};
+use lapidary::lower::{Program, Target, lower};
 use lapidary::ops::{self, Conv2d};
-use lapidary::rewrite::optimise;
 use pollster::block_on;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -84,7 +84,7 @@ struct Made {
     /// Questions that were measured, if it is tuned.
     asked: usize,
     /// The variants in it that are not the static ones.
-    chosen: Vec<&'static str>,
+    chosen: Vec<String>,
 }
 
 impl Made {
@@ -103,18 +103,19 @@ impl Made {
             "input gradient" => (ops::gradient(&mut graph, y, dy, &[of_x]).unwrap()[0], dy),
             _ => (ops::gradient(&mut graph, y, dy, &[of_w]).unwrap()[0], dy),
         };
-        let graph = optimise(&graph, &[result], gpu.adapter(), gpu.preferences()).unwrap();
         let mut program = Program::new(gpu, &graph, &[result], &[read], &[]).await.unwrap();
         program.submit().await.unwrap();
         gpu.wait().await.unwrap();
         let choices = gpu.choices();
         let (mut asked, mut chosen) = (0, Vec::new());
-        let plan = Plan::new(&graph, &[result], &[read], gpu.adapter()).unwrap();
-        for (question, _) in plan.asked() {
-            asked += usize::from(choices.has(question));
+        let (adapter, preferences) = (gpu.adapter(), gpu.preferences());
+        let target = Target { adapter, preferences, choices: &choices, rules: &[] };
+        for each in lower(&graph, &[result], &target).unwrap().asked {
+            let question = each.question;
+            asked += usize::from(choices.has(&question));
             let answer = question.answer(&choices);
             if answer != question.default {
-                chosen.push(question.candidates[answer]);
+                chosen.push(question.candidates[answer].clone());
             }
         }
         Self { program, asked, chosen }

@@ -7,7 +7,8 @@
 
 use lapidary::Result;
 use lapidary::gpu::{Access, Gpu, Kernel, Layout, Options};
-use lapidary::graph::{Graph, Launch, Node, Op, Program, Shape, Value, exactly};
+use lapidary::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
+use lapidary::lower::Program;
 use lapidary::ops;
 
 /// One u32 goes to binding 0; a struct of several would be `#[repr(C)]` and `bytemuck::Pod`.

@@ -8,7 +8,8 @@
 use lapidary::Result;
 use lapidary::data::Random;
 use lapidary::gpu::{Gpu, Options};
-use lapidary::graph::{Graph, Program, Shape, Value};
+use lapidary::graph::{Graph, Shape, Value};
+use lapidary::lower::Program;
 use lapidary::model::initial::initial;
 use lapidary::model::{DeviceWeights, Parameter, Role, Weights};
 use lapidary::ops::*;

@@ -11,7 +11,7 @@
 //   w        packed by conv2d_pack.wgsl: [channel of dx / 8][channel of dy][row][column][channel of dx % 8]
 //   residual  as dx; mask, bits: shared/mask_bits.wgsl
 //
-// A tile is two rows of 8 columns by 8 channels. Host side: src/ops/packed_conv2d.rs.
+// A tile is two rows of 8 columns by 8 channels. Host side: src/ops/conv/packed.rs.
 // Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl,
 // shared/conv2d_shifted.wgsl.
 

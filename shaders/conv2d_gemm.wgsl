@@ -21,7 +21,7 @@
 // 1,024 multiply-adds an invocation. Registers: 64 sums, 16 factors, about 20 positions. Workgroup memory: 8.4 KiB at
 // 64 x 64, 10.3 KiB at 32 x 128.
 //
-// Host side: src/ops/packed_conv2d.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_storage.wgsl,
+// Host side: src/ops/conv/packed.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_storage.wgsl,
 // shared/epilogue.wgsl, shared/conv2d_tile.wgsl, shared/conv2d_patch.wgsl; shared/conv2d_store_quads.wgsl, or
 // shared/conv2d_store_words.wgsl and shared/conv2d_gemm_words.wgsl where rows are not whole quads.
 

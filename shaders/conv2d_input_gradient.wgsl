@@ -6,7 +6,7 @@
 //   grid    one invocation per value of x, see shared/index.wgsl
 //   dx      [image][in channel][row][column],  w, dy  as in conv2d.wgsl
 //
-// Host side: src/ops/conv2d.rs. Appended: shared/conv2d_params.wgsl, shared/index.wgsl.
+// Host side: src/ops/conv/plain.rs. Appended: shared/conv2d_params.wgsl, shared/index.wgsl.
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;

@@ -7,7 +7,7 @@
 //   grid    one invocation per packed weight, see shared/index.wgsl
 //   w       [out channel][in channel][row][column]
 //
-// Host side: src/ops/pack_weights.rs. Appended: shared/packed_weight.wgsl, shared/index.wgsl.
+// Host side: src/ops/conv/pack.rs. Appended: shared/packed_weight.wgsl, shared/index.wgsl.
 
 @group(0) @binding(2) var<storage, read_write> packed: array<f32>;
 

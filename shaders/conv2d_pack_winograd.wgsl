@@ -8,7 +8,7 @@
 //   w       [out channel][in channel][row][column]
 //
 // G is that of the points 0, +-1/sqrt(2), +-sqrt(2) and infinity.
-// Host side: src/ops/pack_weights.rs. Appended: shared/winograd_kernel.wgsl, shared/index.wgsl.
+// Host side: src/ops/conv/pack.rs. Appended: shared/winograd_kernel.wgsl, shared/index.wgsl.
 
 @group(0) @binding(2) var<storage, read_write> packed: array<f32>;
 

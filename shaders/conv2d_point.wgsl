@@ -7,7 +7,7 @@
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][out channel % 8]
 //   residual  as y; mask, bits: shared/mask_bits.wgsl
 //
-// A tile is two quads of a plane of y by 8 channels. Host side: src/ops/packed_conv2d.rs.
+// A tile is two quads of a plane of y by 8 channels. Host side: src/ops/conv/packed.rs.
 // Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl.
 
 override STRIDE: u32 = 1u;

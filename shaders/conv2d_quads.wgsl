@@ -7,7 +7,7 @@
 //   residual  as y; mask, bits: shared/mask_bits.wgsl
 //
 // A tile is two rows of 8 columns, or four rows of 4, by 8 channels: a quad is loaded once for all kernel columns, all
-// channels and the rows that see it. Host side: src/ops/packed_conv2d.rs.
+// channels and the rows that see it. Host side: src/ops/conv/packed.rs.
 // Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl.
 
 override NARROW: bool = false;

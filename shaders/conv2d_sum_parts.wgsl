@@ -3,7 +3,7 @@
 //   grid      one invocation per weight, see shared/index.wgsl
 //   partials  [part][weight]
 //
-// Host side: src/ops/packed_weight_gradient.rs. Appended: shared/index.wgsl.
+// Host side: src/ops/conv/weights.rs. Appended: shared/index.wgsl.
 
 struct Params { weights: u32, parts: u32 }
 

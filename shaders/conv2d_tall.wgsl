@@ -6,7 +6,7 @@
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][row][column][out channel % 8]
 //   residual  as y; mask, bits: shared/mask_bits.wgsl
 //
-// Host side: src/ops/packed_conv2d.rs.
+// Host side: src/ops/conv/packed.rs.
 // Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_storage.wgsl, shared/epilogue*.wgsl, shared/conv2d_tile.wgsl,
 // shared/conv2d_channels.wgsl, shared/conv2d_nine.wgsl.
 

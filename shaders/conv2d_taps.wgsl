@@ -9,7 +9,7 @@
 //            where out and in are y's and x's
 //
 // An invocation holds 4 columns by 8 channels in registers and loads 4 values of x for each kernel tap.
-// Host side: src/ops/packed_conv2d.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl,
+// Host side: src/ops/conv/packed.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl,
 // shared/conv2d_store_words.wgsl.
 
 override TRANSPOSED: bool = false;

@@ -9,7 +9,7 @@
 //             conv2d_sum_parts.wgsl adds them in order
 //
 // An invocation holds 8 output channels of one weight position and walks over quads of dy.
-// Host side: src/ops/packed_weight_gradient.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_*.wgsl.
+// Host side: src/ops/conv/weights.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_*.wgsl.
 
 override STRIDE_Y: u32 = 1u;
 override STRIDE_X: u32 = 1u;

@@ -16,7 +16,7 @@
 // operations, 15 a word, and of 64 by 64 channels it is 512 invocations a part, a small part of a GPU. Registers: 64 sums,
 // 36 factors, about 20 positions. Workgroup memory: 2 * 4,160 + 768 bytes.
 //
-// Host side: src/ops/packed_weight_gradient.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_storage.wgsl,
+// Host side: src/ops/conv/weights.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_storage.wgsl,
 // shared/conv2d_weight_sums.wgsl, shared/conv2d_patch.wgsl.
 
 const SIDE: u32 = 64u; // of a tile

@@ -8,7 +8,7 @@
 //   x, dy     [image][channel][row][column]; dy's width divisible by 4, x's height and width dy's or twice dy's
 //   partials  [part, the launch's from first_part][out channel][in channel][row][column], added to where epilogue is 1
 //
-// Host side: src/ops/packed_weight_gradient.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_*.wgsl,
+// Host side: src/ops/conv/weights.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_*.wgsl,
 // shared/conv2d_weight_sums.wgsl.
 
 override HALVE: bool = false;

@@ -12,7 +12,7 @@
 // The six points are 0, +-1/sqrt(2), +-sqrt(2) and infinity: with them sums of 160 channels are as near to f64 as those of
 // the plain kernel (with 0, +-1, +-2 three times as far). Lavin and Gray 2016, arXiv 1509.09308; points: Barabasz et al.
 // 2020, arXiv 1803.10986. A tile is two of 4x4, one above the other, by 8 channels. For CPU rasterisers with subgroups of 8.
-// Host side: src/ops/packed_conv2d.rs.
+// Host side: src/ops/conv/packed.rs.
 // Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_texels.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl.
 
 // Eight lanes in a row hold tiles side by side, or of whole rows: a lane has its neighbours' columns from them.

@@ -7,7 +7,7 @@
 //   x     [image][channel][row][column],  w  [out channel][group channel][row][column],  y  as x
 //
 // With stride 1 the four outputs' columns overlap, so each step along a row of the kernel reads one new value.
-// Host side: src/ops/grouped_conv2d.rs. Appended: shared/grouped_conv2d_params.wgsl, shared/index.wgsl.
+// Host side: src/ops/conv/plain.rs. Appended: shared/conv2d_params.wgsl, shared/index.wgsl.
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;

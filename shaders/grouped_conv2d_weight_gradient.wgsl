@@ -6,7 +6,7 @@
 //   grid       one invocation per weight, see shared/index.wgsl
 //   dy, x, dw  as y, x, w in grouped_conv2d.wgsl
 //
-// Host side: src/ops/grouped_conv2d.rs. Appended: shared/grouped_conv2d_params.wgsl, shared/index.wgsl.
+// Host side: src/ops/conv/plain.rs. Appended: shared/conv2d_params.wgsl, shared/index.wgsl.
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;

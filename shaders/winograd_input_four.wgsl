@@ -7,7 +7,7 @@
 //   v       [point][channel][tile], rows of params.pitch; what is beyond the last tile is left as it is
 //
 // The points are those of conv2d_winograd.wgsl, for their rounding: 0, +-1/sqrt(2), +-sqrt(2) and infinity. Lanes in a row
-// store words in a row. Host side: src/ops/winograd.rs. Appended: shared/winograd_launch.wgsl, shared/winograd_input.wgsl.
+// store words in a row. Host side: src/ops/conv/winograd.rs. Appended: shared/winograd_launch.wgsl, shared/winograd_input.wgsl.
 
 const ROOT: f32 = 1.4142135623730951;
 const HALF_ROOT: f32 = 0.7071067811865476;

@@ -6,7 +6,7 @@
 //   x       [image][channel][row][column]
 //   v       [point][channel][tile], rows of params.pitch, tiles as first_of_two says; what is beyond the last is left
 //
-// The points are 0, +-1 and infinity: nothing is multiplied. Host side: src/ops/winograd.rs.
+// The points are 0, +-1 and infinity: nothing is multiplied. Host side: src/ops/conv/winograd.rs.
 // Appended: shared/winograd_launch.wgsl, shared/winograd_input.wgsl.
 
 // A row of d times B, of both tiles.

@@ -8,7 +8,7 @@
 //   y        [image][channel][row][column]; a row beyond the last is not stored
 //   residual  as y; mask, bits: shared/mask_bits.wgsl
 //
-// Host side: src/ops/winograd.rs. Appended: shared/winograd_launch.wgsl, shared/winograd_output.wgsl, shared/epilogue.wgsl,
+// Host side: src/ops/conv/winograd.rs. Appended: shared/winograd_launch.wgsl, shared/winograd_output.wgsl, shared/epilogue.wgsl,
 // shared/epilogue_params.wgsl, shared/mask_bits.wgsl.
 
 // A row of M times A, of both tiles.

@@ -8,7 +8,7 @@
 //   u       [point][channel that is summed over][channel of the result, up to a multiple of 8]
 //
 // G is that of the points 0, +-1 and infinity (TWO: F(2x2, 3x3)), or 0, +-1/sqrt(2), +-sqrt(2) and infinity (F(4x4, 3x3)).
-// Host side: src/ops/pack_weights.rs. Appended: shared/winograd_kernel.wgsl, shared/index.wgsl.
+// Host side: src/ops/conv/pack.rs. Appended: shared/winograd_kernel.wgsl, shared/index.wgsl.
 
 override TWO: bool = false;
 

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # Layers
-//! Each imports only those below it: `cli` and [`embed`], `train`, `eval`, [`doctor`], [`attack`], [`model`], [`rewrite`],
+//! Each imports only those below it: `cli` and [`embed`], `train`, `eval`, [`doctor`], [`attack`], [`model`], [`lower`],
 //! [`ops`], [`graph`], [`gpu`]; beside them `data`, which knows no GPU.
 
 pub mod attack;
@@ -18,9 +18,9 @@ pub mod error;
 pub mod eval;
 pub mod gpu;
 pub mod graph;
+pub mod lower;
 pub mod model;
 pub mod ops;
-pub mod rewrite;
 mod threads;
 #[cfg(feature = "train")]
 pub mod train;

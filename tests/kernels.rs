@@ -229,3 +229,40 @@ fn scalar(ty: &TypeInner) -> &'static str {
         other => panic!("Params may hold only u32, i32 and f32, not {other:?}"),
     }
 }
+
+/// docs/kernels.md shows the table of convolutions as it is; `LAPIDARY_RENEW=1` writes it anew.
+#[test]
+fn the_table_of_convolutions_is_in_the_docs() {
+    let mut rows = String::from(
+        "| row | computes | of problems | on adapters | weights |\n|---|---|---|---|---|\n",
+    );
+    for way in conv::WAYS {
+        let role = |role: &conv::Role| match role {
+            conv::Role::Forward => "y",
+            conv::Role::InputGradient => "dx",
+            conv::Role::WeightGradient => "dw",
+        };
+        let roles: Vec<_> = way.roles.iter().map(role).collect();
+        let weights = match way.layout {
+            _ if way.roles.contains(&conv::Role::WeightGradient) => "none",
+            conv::Layout::Octets => "8 channels side by side",
+            conv::Layout::Halves => "the same, in half precision",
+            conv::Layout::Winograd(conv::Winograd::Two) => "transformed, 16 for 9",
+            conv::Layout::Winograd(_) => "transformed, 36 for 9",
+        };
+        let (problems, adapters) = (way.problems.0, way.adapters.0);
+        let name = way.name;
+        let computes = roles.join(", ");
+        rows += &format!("| {name} | {computes} | {problems} | {adapters} | {weights} |\n");
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/kernels.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (head, rest) = text.split_once("<!-- table -->\n").unwrap();
+    let (_, tail) = rest.split_once("<!-- end of table -->").unwrap();
+    let wanted = format!("{head}<!-- table -->\n{rows}<!-- end of table -->{tail}");
+    if std::env::var_os("LAPIDARY_RENEW").is_some() {
+        fs::write(path, wanted).unwrap();
+    } else {
+        assert!(text == wanted, "docs/kernels.md is out of date: LAPIDARY_RENEW=1 writes it anew");
+    }
+}

@@ -11,7 +11,7 @@ use std::{fs, path::Path, path::PathBuf};
 
 /// From the lowest to the highest. `embed` is a surface beside `cli`.
 const LAYERS: [&str; 10] =
-    ["gpu", "graph", "ops", "rewrite", "model", "attack", "doctor", "eval", "train", "cli"];
+    ["gpu", "graph", "ops", "lower", "model", "attack", "doctor", "eval", "train", "cli"];
 
 #[test]
 fn imports_run_downwards() {

@@ -1,7 +1,8 @@
-// Sizes of one 2-D convolution, from the forward pass's point of view; its derivatives use the same.
+// One 2-D convolution and the slice of it that a launch computes. The plain kernels see it from the forward pass's point of
+// view; of the fast ones' derivative for x, x is dy and y is dx.
 
 struct Params {
-    images: u32,
+    images: u32, // of this launch, in a slice
     inputs: u32,
     height: u32,
     width: u32,
@@ -14,4 +15,14 @@ struct Params {
     stride_x: u32,
     pad_y: u32,
     pad_x: u32,
+    group_inputs: u32, // channels of x that an output channel sees
+    group_outputs: u32, // output channels that see a channel of x
+    first_image: u32, // of the slice, as all that follows; 0 for the plain kernels
+    first_block: u32, // of eight output channels
+    x_skip: u32, // words before what x, w and residual show
+    w_skip: u32,
+    y_skip: u32,
+    first_part: u32, // of a weight gradient, and the images of each part
+    part_images: u32,
+    epilogue: u32, // flags of epilogue_params.wgsl
 }

@@ -6,7 +6,8 @@ use super::forward::{Batch, Forward, buffers, check_radius, within};
 use super::{Attack, Found, Objective, Start, program};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Timing};
-use crate::graph::{Graph, Program, Summary};
+use crate::graph::{Graph, Summary};
+use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{ApgdJudge, ApgdState, ApgdStep, BoundaryStart, Copy, Fill, Norm, apgd_state};
 

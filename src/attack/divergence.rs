@@ -5,7 +5,8 @@ use super::forward::{Batch, buffers, check_radius, check_step};
 use super::{Attack, Found, Objective, Start, program};
 use crate::Result;
 use crate::gpu::{Buffer, Timing};
-use crate::graph::{Graph, Program, Shape, Summary, exactly};
+use crate::graph::{Graph, Shape, Summary, exactly};
+use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
 use crate::ops::{self, Copy, Draw, ImageDot, LangevinStep, Norm, PgdStep, Random, Scale, Softmax};
 

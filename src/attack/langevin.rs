@@ -5,7 +5,8 @@ use super::forward::{Batch, Forward, buffers};
 use super::{Attack, Found, Objective, Start, program};
 use crate::Result;
 use crate::gpu::{Buffer, Timing};
-use crate::graph::{Graph, Program, Shape, Summary};
+use crate::graph::{Graph, Shape, Summary};
+use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{Advance, Draw, LangevinStep, Random};
 

@@ -4,7 +4,8 @@
 use super::forward::{Batch, Forward, check_radius, check_step};
 use super::{Attack, Found, Objective, Start, program};
 use crate::gpu::{Buffer, Gpu, Timing};
-use crate::graph::{Graph, Program, Summary, Value};
+use crate::graph::{Graph, Summary, Value};
+use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{Copy, Norm, PgdStep};
 use crate::{Error, Result};

@@ -2,7 +2,8 @@
 
 use crate::attack::program;
 use crate::gpu::{Buffer, Gpu};
-use crate::graph::{Graph, Program, Shape, Value};
+use crate::graph::{Graph, Shape, Value};
+use crate::lower::Program;
 use crate::ops::Rgba8;
 use crate::{Error, Result};
 

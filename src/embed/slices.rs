@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::gpu::Pace;
-use crate::graph::Program;
+use crate::lower::Program;
 use std::time::Duration;
 
 /// How much one call of `record` may add to the frame's work.

@@ -1,7 +1,8 @@
 //! Logits of any number of images, in batches of one size.
 
 use crate::attack::program;
-use crate::graph::{Graph, Program, Summary, Value};
+use crate::graph::{Graph, Summary, Value};
+use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
 use crate::{Error, Result};
 

@@ -3,7 +3,8 @@
 use super::Features;
 use crate::attack::program;
 use crate::gpu::Gpu;
-use crate::graph::{Graph, Program, Shape, Value};
+use crate::graph::{Graph, Shape, Value};
+use crate::lower::Program;
 use crate::model::{Checkpoint, DeviceWeights, Extractor, Weights};
 use crate::{Error, Result};
 

@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 
 /// Variants that are measured for one shape, at most: each costs its pipelines.
-const MOST: usize = 6;
+const MOST: usize = 16;
 
 /// What an op asks while it records its launches; see [`Recording::choose`](super::Recording::choose).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,13 +12,13 @@ pub struct Question {
     /// Kernel family and shape.
     pub key: String,
     /// The variants.
-    pub candidates: Vec<&'static str>,
+    pub candidates: Vec<String>,
     /// The static choice among them.
     pub default: usize,
 }
 
 impl Question {
-    /// For a family of kernels and the numbers that tell its problems apart. Err for no candidates, more than six, or a
+    /// For a family of kernels and the numbers that tell its problems apart. Err for no candidates, more than sixteen, or a
     /// default that is none of them.
     pub fn new(
         family: &'static str,
@@ -32,7 +32,11 @@ impl Question {
         }
         let sides: Vec<_> = shape.iter().map(u32::to_string).collect();
         let key = format!("{family} {}", sides.join("x"));
-        Ok(Self { key, candidates: candidates.to_vec(), default })
+        Ok(Self {
+            key,
+            candidates: candidates.iter().map(|&name| name.to_owned()).collect(),
+            default,
+        })
     }
 
     /// The variant that is taken. A name that is none of the candidates, as of another version, is not.
@@ -56,8 +60,8 @@ impl Choices {
     /// The same with this answer.
     pub fn with(&self, question: &Question, candidate: usize) -> Self {
         let mut all = self.0.clone();
-        if let Some(&name) = question.candidates.get(candidate) {
-            all.insert(question.key.clone(), name.to_owned());
+        if let Some(name) = question.candidates.get(candidate) {
+            all.insert(question.key.clone(), name.clone());
         }
         Self(all)
     }

@@ -6,16 +6,15 @@ mod memory;
 mod names;
 mod op;
 mod plan;
-mod program;
 mod shape;
 mod trial;
 mod tune;
 
 pub use op::{Derivatives, Launch, Op};
 pub use plan::{Plan, Summary};
-pub use program::Program;
 pub use shape::Shape;
 pub use trial::{Candidate, Given, Trial};
+pub(crate) use tune::plan;
 pub use tune::tune;
 
 use crate::{Error, Result};

@@ -252,7 +252,7 @@ impl Plan {
     }
 
     /// Where values lie: the buffers that both recordings have.
-    pub(super) fn buffers(&self) -> BTreeSet<BufferId> {
+    pub(crate) fn buffers(&self) -> BTreeSet<BufferId> {
         self.places.values().copied().collect()
     }
 

@@ -23,7 +23,7 @@ const GAIN: f64 = 0.95;
 
 /// [`Plan::new`] with the choices that hold for the device, and what is asked and not known yet measured before, if that is
 /// wanted there.
-pub(super) async fn plan(
+pub(crate) async fn plan(
     gpu: &Gpu,
     graph: &Graph,
     wanted: &[Value],

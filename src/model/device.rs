@@ -73,7 +73,7 @@ impl DeviceWeights {
         found.map(|(_, buffer)| buffer).ok_or_else(missing)
     }
 
-    /// What [`Program::new`](crate::graph::Program::new) is given for these values.
+    /// What [`Program::new`](crate::lower::Program::new) is given for these values.
     pub fn bindings(&self, weights: &Weights) -> Result<Vec<(Value, Buffer)>> {
         weights.iter().map(|(name, value)| Ok((value, self.buffer(name)?.clone()))).collect()
     }

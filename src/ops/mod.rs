@@ -15,19 +15,16 @@ mod broadcast_add;
 mod broadcast_mul;
 mod concat;
 mod concat_channels;
-mod conv2d;
-mod conv2d_launch;
+pub mod conv;
 mod copy;
 mod cross_entropy;
 mod dlr;
 mod ema_step;
 mod energy;
-mod epilogue;
 mod fab;
 mod fill;
 mod frozen_batch_norm;
 mod group_norm;
-mod grouped_conv2d;
 mod images;
 mod keep_best;
 mod l2_norm;
@@ -41,10 +38,6 @@ mod masked_scale;
 mod max_pool;
 mod momentum_step;
 mod normalise;
-mod pack_weights;
-mod packed_conv2d;
-mod packed_kernels;
-mod packed_weight_gradient;
 mod pad;
 mod peak;
 mod per_image;
@@ -64,7 +57,6 @@ mod square;
 mod sum;
 mod unary;
 mod walk;
-mod winograd;
 
 pub use accumulate::Accumulate;
 pub use adam_step::AdamStep;
@@ -81,18 +73,19 @@ pub use broadcast_add::BroadcastAdd;
 pub use broadcast_mul::{BroadcastMul, ChannelDot, ImageDot};
 pub use concat::Concat;
 pub use concat_channels::ConcatChannels;
-pub use conv2d::{Conv2d, Conv2dInputGradient, Conv2dWeightGradient};
+pub use conv::{
+    Conv2d, Epilogue, GroupedConv2d, PackWeights, PackedConv2d, PackedWeightGradient, Problem,
+    Residual, Role, Winograd,
+};
 pub use copy::Copy;
 pub use cross_entropy::CrossEntropy;
 pub use dlr::Dlr;
 pub use ema_step::EmaStep;
 pub use energy::{joint_energy, marginal_energy};
-pub use epilogue::{Epilogue, Residual};
 pub use fab::{FabJudge, FabNearest, FabStep};
 pub use fill::Fill;
 pub use frozen_batch_norm::FrozenBatchNorm;
 pub use group_norm::GroupNorm;
-pub use grouped_conv2d::GroupedConv2d;
 pub use images::Images;
 pub use keep_best::KeepBest;
 pub use l2_norm::L2Norm;
@@ -106,9 +99,6 @@ pub use masked_scale::MaskedScale;
 pub use max_pool::MaxPool;
 pub use momentum_step::MomentumStep;
 pub use normalise::Normalise;
-pub use pack_weights::PackWeights;
-pub use packed_conv2d::PackedConv2d;
-pub use packed_weight_gradient::PackedWeightGradient;
 pub use pad::Pad;
 pub use peak::{Peak, peak};
 pub use pgd_step::{Norm, PgdStep};
@@ -126,7 +116,6 @@ pub use softmax::Softmax;
 pub use square::{SquareStart, SquareStep, square_state};
 pub use sum::Sum;
 pub use unary::Unary;
-pub use winograd::Winograd;
 pub(crate) use {
     batch_norm::{BatchNormBackward, BatchNormStats, BatchNormWeights},
     frozen_batch_norm::FrozenBatchNormBackward,
@@ -182,9 +171,9 @@ pub static KERNELS: &[&Kernel] = &[
     &broadcast_mul::FORWARD.vec4,
     &concat::KERNEL,
     &concat_channels::KERNEL,
-    &conv2d::FORWARD,
-    &conv2d::INPUT_GRADIENT,
-    &conv2d::WEIGHT_GRADIENT,
+    &conv::plain::FORWARD,
+    &conv::plain::INPUT_GRADIENT,
+    &conv::plain::WEIGHT_GRADIENT,
     &copy::KERNEL,
     &cross_entropy::BACKWARD,
     &cross_entropy::FORWARD,
@@ -202,9 +191,9 @@ pub static KERNELS: &[&Kernel] = &[
     &frozen_batch_norm::BACKWARD.vec4,
     &group_norm::BACKWARD,
     &group_norm::FORWARD,
-    &grouped_conv2d::FORWARD,
-    &grouped_conv2d::INPUT_GRADIENT,
-    &grouped_conv2d::WEIGHT_GRADIENT,
+    &conv::plain::GROUPED,
+    &conv::plain::GROUPED_INPUT_GRADIENT,
+    &conv::plain::GROUPED_WEIGHT_GRADIENT,
     &images::BACKWARD,
     &images::FORWARD,
     &keep_best::KERNEL,
@@ -234,37 +223,37 @@ pub static KERNELS: &[&Kernel] = &[
     &momentum_step::VEC4,
     &normalise::KERNEL.f32,
     &normalise::KERNEL.vec4,
-    &pack_weights::PACK,
-    &pack_weights::PACK_HALF,
-    &pack_weights::PACK_WINOGRAD,
-    &pack_weights::WINOGRAD_WEIGHTS,
-    &packed_kernels::DOUBLE.storage,
-    &packed_kernels::DOUBLE.half,
-    &packed_kernels::DOUBLE.texels,
-    &packed_kernels::GEMM,
-    &packed_kernels::GEMM_WORDS,
-    &packed_kernels::HALVE.storage,
-    &packed_kernels::HALVE.half,
-    &packed_kernels::HALVE.texels,
-    &packed_kernels::POINT.storage,
-    &packed_kernels::POINT.half,
-    &packed_kernels::POINT.texels,
-    &packed_kernels::QUADS.storage,
-    &packed_kernels::QUADS.half,
-    &packed_kernels::QUADS.texels,
-    &packed_kernels::TALL,
-    &packed_kernels::HALVE_TALL,
-    &packed_kernels::DOUBLE_TALL,
-    &packed_kernels::TAPS.storage,
-    &packed_kernels::TAPS.half,
-    &packed_kernels::TAPS.texels,
-    &packed_kernels::WINOGRAD,
-    &packed_weight_gradient::GEMM,
-    &packed_weight_gradient::NINE,
-    &packed_weight_gradient::NINE_TEXELS,
-    &packed_weight_gradient::SUM_PARTS,
-    &packed_weight_gradient::TAPS,
-    &packed_weight_gradient::TAPS_TEXELS,
+    &conv::pack::PACK,
+    &conv::pack::PACK_HALF,
+    &conv::pack::PACK_WINOGRAD,
+    &conv::pack::WINOGRAD_WEIGHTS,
+    &conv::kernels::DOUBLE.storage,
+    &conv::kernels::DOUBLE.half,
+    &conv::kernels::DOUBLE.texels,
+    &conv::kernels::GEMM,
+    &conv::kernels::GEMM_WORDS,
+    &conv::kernels::HALVE.storage,
+    &conv::kernels::HALVE.half,
+    &conv::kernels::HALVE.texels,
+    &conv::kernels::POINT.storage,
+    &conv::kernels::POINT.half,
+    &conv::kernels::POINT.texels,
+    &conv::kernels::QUADS.storage,
+    &conv::kernels::QUADS.half,
+    &conv::kernels::QUADS.texels,
+    &conv::kernels::TALL,
+    &conv::kernels::HALVE_TALL,
+    &conv::kernels::DOUBLE_TALL,
+    &conv::kernels::TAPS.storage,
+    &conv::kernels::TAPS.half,
+    &conv::kernels::TAPS.texels,
+    &conv::kernels::WINOGRAD,
+    &conv::kernels::WEIGHTS_GEMM,
+    &conv::kernels::WEIGHTS_NINE,
+    &conv::kernels::WEIGHTS_NINE_TEXELS,
+    &conv::weights::SUM_PARTS,
+    &conv::kernels::WEIGHTS_TAPS,
+    &conv::kernels::WEIGHTS_TAPS_TEXELS,
     &pad::KERNEL,
     &peak::KERNEL,
     &pgd_step::SCALAR,
@@ -289,11 +278,11 @@ pub static KERNELS: &[&Kernel] = &[
     &unary::BACKWARD,
     &unary::FORWARD,
     &unary::SECOND,
-    &winograd::INPUT_FOUR,
-    &winograd::INPUT_TWO,
-    &winograd::OUTPUT_FOUR,
-    &winograd::OUTPUT_TWO,
-    &winograd::PRODUCT,
+    &conv::winograd::INPUT_FOUR,
+    &conv::winograd::INPUT_TWO,
+    &conv::winograd::OUTPUT_FOUR,
+    &conv::winograd::OUTPUT_TWO,
+    &conv::winograd::PRODUCT,
 ];
 
 /// Adds the nodes of the derivatives of sum(`of` * `seed`) for each value in `wanted`, and of nothing

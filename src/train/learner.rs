@@ -3,7 +3,8 @@
 use super::Optimiser;
 use crate::attack::program;
 use crate::gpu::Gpu;
-use crate::graph::{Graph, Program, Shape, Value};
+use crate::graph::{Graph, Shape, Value};
+use crate::lower::Program;
 use crate::model::{DeviceWeights, Network, Parameter, Role, StateDict, Weights};
 use crate::ops::EmaStep;
 use crate::{Error, Result};

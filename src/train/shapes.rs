@@ -8,9 +8,10 @@ use super::update::Dual;
 use super::{Config, Contrast, Jem, Objective, Phase};
 use crate::gpu::{Adapter, Gpu, Recording};
 use crate::graph::{Graph, Plan, Summary, Value};
+use crate::lower::{Target, lower};
 use crate::model::{BatchSize, Mode, Network, Weights};
 use crate::ops::{self, CrossEntropy};
-use crate::{Error, Result, rewrite};
+use crate::{Error, Result};
 use std::sync::Arc;
 
 /// What one stage needs, by shapes.
@@ -200,8 +201,10 @@ fn step(gpu: &Gpu, model: &Network, batch: BatchSize) -> Result<Summary> {
 }
 
 fn planned(gpu: &Gpu, graph: &Graph, wanted: &[Value], changing: &[Value]) -> Result<Summary> {
-    let graph = rewrite::optimise(graph, wanted, gpu.adapter(), gpu.preferences())?;
-    let plan = Plan::new(&graph, wanted, changing, gpu.adapter())?;
+    let (adapter, preferences, choices) = (gpu.adapter(), gpu.preferences(), gpu.choices());
+    let target = Target { adapter, preferences, choices: &choices, rules: &[] };
+    let graph = lower(graph, wanted, &target)?.graph;
+    let plan = Plan::new(&graph, wanted, changing, adapter)?;
     for recording in [&plan.once, &plan.every] {
         within_limits(recording, gpu.adapter())?;
     }

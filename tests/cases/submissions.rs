@@ -1,7 +1,8 @@
 //! Work on the device in pieces that no system kills.
 
 use lapidary::gpu::{Gpu, Options};
-use lapidary::graph::{Graph, Program, Shape, Value};
+use lapidary::graph::{Graph, Shape, Value};
+use lapidary::lower::Program;
 use lapidary::ops::Conv2d;
 use pollster::block_on;
 

@@ -93,7 +93,7 @@ fn main_types_go_between_threads() {
     both::<Network>();
     both::<Checkpoint>();
     both::<lapidary::graph::Graph>();
-    both::<lapidary::graph::Program>();
+    both::<lapidary::lower::Program>();
     both::<Error>();
 }
 

@@ -5,7 +5,8 @@ use lapidary::Error;
 use lapidary::gpu::{
     Access, Binding, BufferId, Executor, Gpu, Kernel, Layout, Options, Recording, Words,
 };
-use lapidary::graph::{Graph, Program, Shape};
+use lapidary::graph::{Graph, Shape};
+use lapidary::lower::Program;
 use lapidary::ops::{Add, Unary};
 use pollster::block_on;
 use std::collections::BTreeMap;

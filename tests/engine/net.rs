@@ -2,13 +2,16 @@
 
 use lapidary::Result;
 use lapidary::attack::Objective;
+use lapidary::gpu::Choices;
 use lapidary::gpu::Gpu;
-use lapidary::graph::{Graph, Program, Shape, Value};
+use lapidary::graph::{Graph, Shape, Value};
+use lapidary::lower::Program;
+use lapidary::lower::{Target, lower};
 use lapidary::model::{
     Activation, DeviceWeights, Mode, Network, Normalisation, Role, StateDict, Tensor, Weights,
     WideResNet,
 };
-use lapidary::{ops, rewrite};
+use lapidary::ops;
 
 /// The same numbers for the same seed, in [-1, 1).
 pub fn numbers(count: usize, seed: u32) -> Vec<f32> {
@@ -121,7 +124,9 @@ impl Net {
     }
 
     pub fn rewritten(&self, gpu: &Gpu) -> Graph {
-        rewrite::optimise(&self.graph, &self.values(), gpu.adapter(), gpu.preferences()).unwrap()
+        let (adapter, preferences) = (gpu.adapter(), gpu.preferences());
+        let target = Target { adapter, preferences, choices: &Choices::default(), rules: &[] };
+        lower(&self.graph, &self.values(), &target).unwrap().graph
     }
 
     /// `graph` is this one's or a rewrite of it.
@@ -133,7 +138,7 @@ impl Net {
     ) -> Result<Program> {
         let given = weights.bindings(&self.weights)?;
         let changing = [self.x, self.labels, self.seed];
-        Program::new(weights.gpu(), graph, wanted, &changing, &given).await
+        Program::plain(weights.gpu(), graph, wanted, &changing, &given).await
     }
 
     /// Writes a batch, replays once and reads.

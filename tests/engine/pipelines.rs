@@ -4,7 +4,8 @@
 
 use crate::own_gpu;
 use lapidary::gpu::Gpu;
-use lapidary::graph::{Graph, Program, Shape};
+use lapidary::graph::{Graph, Shape};
+use lapidary::lower::Program;
 use lapidary::ops::Scale;
 use pollster::block_on;
 

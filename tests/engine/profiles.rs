@@ -3,7 +3,8 @@
 use crate::gpu;
 use crate::net::weights;
 use lapidary::attack::{Attack, Pgd, PgdAttack};
-use lapidary::graph::{Graph, Program, Shape};
+use lapidary::graph::{Graph, Shape};
+use lapidary::lower::Program;
 use lapidary::model::{Activation, BatchSize, DeviceWeights, Network, WideResNet};
 use lapidary::ops::Scale;
 use pollster::block_on;

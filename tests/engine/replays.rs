@@ -4,7 +4,7 @@ use crate::net::{Net, Setting, numbers, pixels, weights};
 use crate::{gpu, own_gpu};
 use lapidary::attack::{AnyAttack, Attack, MomentumPgd, Objective, Pgd, Settings};
 use lapidary::gpu::Counts;
-use lapidary::graph::Program;
+use lapidary::lower::Program;
 use lapidary::model::{Activation, BatchSize, DeviceWeights};
 use lapidary::ops::Norm;
 use pollster::block_on;

@@ -8,7 +8,8 @@ use lapidary::attack::{
     Apgd, ApgdAttack, Attack, MomentumAttack, MomentumPgd, Objective, Pgd, PgdAttack, Start,
     Statistics,
 };
-use lapidary::graph::{Graph, Op, Program, Shape, Value};
+use lapidary::graph::{Graph, Op, Shape, Value};
+use lapidary::lower::Program;
 use lapidary::model::{BatchSize, DeviceWeights, Mode, Network, Weights};
 use lapidary::ops::{self, ApgdState, Group, LangevinStep, Norm, PgdStep, RandomStart};
 use pollster::block_on;

@@ -2,7 +2,8 @@
 
 use crate::case::{Case, Outcome, Results};
 use lapidary::gpu::{Buffer, Gpu};
-use lapidary::graph::{Graph, Program, Shape, Value};
+use lapidary::graph::{Graph, Shape, Value};
+use lapidary::lower::Program;
 use lapidary::model::{Parameter, StateDict, Weights};
 use lapidary::{attack, ops};
 use pollster::block_on;

@@ -16,7 +16,8 @@ use lapidary::attack::{
     AnyAttack, Attack, MomentumPgd, Objective, Pgd, PgdAttack, Settings, Statistics,
 };
 use lapidary::eval::auroc;
-use lapidary::graph::{Graph, Program, Shape, Value};
+use lapidary::graph::{Graph, Shape, Value};
+use lapidary::lower::Program;
 use lapidary::model::{BatchSize, DeviceWeights, Mode, Role, Weights};
 use lapidary::ops::{
     self, Add, BceWithLogits, Concat, CrossEntropy, EmaStep, Images, LogSumExp, Norm, PickLogit,

@@ -1,7 +1,8 @@
 //! A graph made ready on a device with its inputs written and its results overwritten by NaN, run once.
 
-use lapidary::gpu::{Adapter, Choices, Executor, Gpu, Options};
+use lapidary::gpu::{Adapter, Choices, Executor, Gpu, Options, Preferences};
 use lapidary::graph::{Graph, Plan, Value};
+use lapidary::lower::{Target, lower};
 use pollster::block_on;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -23,27 +24,15 @@ pub fn numbers(count: usize, seed: u32) -> Vec<f32> {
     (0..count).map(|_| number()).collect()
 }
 
-/// The plan for an adapter with the variants of this name, as if they had been measured to be the fastest; the static ones
-/// for "".
-pub fn plan(
-    adapter: &Arc<Adapter>,
-    variant: &str,
+/// The graph as it is lowered for an adapter, with static choices.
+pub fn lowered(
     graph: &Graph,
     wanted: &[Value],
-    changing: &[Value],
-) -> Plan {
-    let plan = Plan::new(graph, wanted, changing, adapter).unwrap();
-    if variant.is_empty() {
-        return plan;
-    }
-    let mut choices = Choices::default();
-    for (question, _) in plan.asked() {
-        if let Some(place) = question.candidates.iter().position(|name| *name == variant) {
-            choices = choices.with(question, place);
-        }
-    }
-    assert!(choices.iter().next().is_some(), "{variant} is nowhere a variant");
-    Plan::with(graph, wanted, changing, adapter, &Arc::new(choices)).unwrap()
+    adapter: &Adapter,
+    preferences: &Preferences,
+) -> Graph {
+    let target = Target { adapter, preferences, choices: &Choices::default(), rules: &[] };
+    lower(graph, wanted, &target).unwrap().graph
 }
 
 /// A plan and its launches.
@@ -61,19 +50,8 @@ impl Bench {
         wanted: &[Value],
         inputs: &[(Value, Vec<f32>)],
     ) -> Self {
-        Self::forced(adapter, "", graph, wanted, inputs)
-    }
-
-    /// The same with the variants of this name, wherever there are some: see [`plan`].
-    pub fn forced(
-        adapter: &Arc<Adapter>,
-        variant: &str,
-        graph: &Graph,
-        wanted: &[Value],
-        inputs: &[(Value, Vec<f32>)],
-    ) -> Self {
         let changing: Vec<_> = inputs.iter().map(|(value, _)| *value).collect();
-        let plan = plan(adapter, variant, graph, wanted, &changing);
+        let plan = Plan::new(graph, wanted, &changing, adapter).unwrap();
         assert!(plan.once.dispatches.is_empty(), "all inputs are written");
         let executor = block_on(async {
             let executor = Executor::new(gpu(), &plan.every, &BTreeMap::new()).await.unwrap();
@@ -82,7 +60,9 @@ impl Bench {
                 let nan = vec![f32::NAN; buffer(value).words() as usize];
                 gpu().write(buffer(value), &nan).await.unwrap();
             }
-            for (value, data) in inputs {
+            // Some results are made without some inputs.
+            let read = |value: &Value| plan.buffer(*value).is_ok();
+            for (value, data) in inputs.iter().filter(|(value, _)| read(value)) {
                 gpu().write(buffer(*value), data).await.unwrap();
             }
             executor.submit().await.unwrap();

@@ -1,17 +1,15 @@
 //! Convolutions: the packed kernels against the plain ones on random shapes, and those against f64.
 
-use crate::bench::{Bench, gpu, numbers, plan};
+use crate::bench::{Bench, gpu, lowered, numbers};
 use crate::objectives::bits;
-use lapidary::gpu::{Adapter, AdapterKind, Preferences};
-use lapidary::graph::{Graph, Op, Shape, Value};
+use lapidary::gpu::{Adapter, AdapterKind, Choices, Preferences};
+use lapidary::graph::{Graph, Op, Plan, Shape, Value};
+use lapidary::ops::conv::{Choice, Role, WAYS, Way, choose};
 use lapidary::ops::{
-    self, Conv2d, Epilogue, PackedConv2d, PackedWeightGradient, ReluMask, Residual, Winograd,
+    self, Conv2d, Epilogue, PackedConv2d, PackedWeightGradient, Problem, ReluMask, Residual,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
-
-/// Products of matrices by workgroups, for GPUs.
-const GEMM: [&str; 2] = ["gemm 64x64", "gemm 32x128"];
 
 #[derive(Clone, Debug)]
 struct Case {
@@ -92,136 +90,172 @@ fn plain(case: &Case) -> Plain {
     Plain { y: bench.read(y), dx: bench.read(dx), dw: bench.read(dw) }
 }
 
-/// The packed kernels beside the plain ones: the adapter's own with and without Winograd's filtering, where these read
-/// texels, those of GPUs with weights in both precisions, and everywhere these with either filtering; and variants that
-/// tuning alone chooses.
-fn compare(case: &Case, variants: &[&str]) {
-    let own = gpu().adapter();
+/// Every row of the table that computes the problem, beside the plain kernels, with the size that is its static choice on
+/// the adapter, and on GPUs.
+fn compare(case: &Case) {
     let (x, w, _) = case.shapes();
-    let [outputs, inputs, rows, columns] = w.sides();
-    // However few the channels are.
-    let many = Shape::new(outputs.max(32), inputs.max(32), rows, columns).unwrap();
-    let filter = Winograd::of(case.conv, x, many, own, &Preferences::default());
+    let problem = Problem::new(case.conv, 1, x, w).unwrap();
+    let own = gpu().adapter();
+    let gpus = Adapter { kind: AdapterKind::Discrete, ..own.as_ref().clone() };
     let plain = plain(case);
-    if filter.is_some() {
-        compare_on(case, &plain, own, (filter, false), "");
-    }
-    compare_on(case, &plain, own, (None, false), "");
-    let gpus = Arc::new(Adapter { kind: AdapterKind::Discrete, ..own.as_ref().clone() });
-    if own.subgroup.is_some_and(|size| size >= 8) {
-        for half in [false, true] {
-            compare_on(case, &plain, &gpus, (None, half), "");
+    for way in WAYS {
+        let texels = way.name.contains("texels");
+        let subgroups = own.subgroup.is_some_and(|size| size >= 8);
+        // More images are more tiles of the same sort, and what GPUs share in workgroup memory is slow on CPU rasterisers.
+        let slow = case.images > 5 && way.launches_groups();
+        if texels && !subgroups || slow {
+            continue;
         }
-    }
-    // More images are more tiles of the same sort, in memory that CPU rasterisers are slow at.
-    if case.images <= 5 && Winograd::filters(case.conv, x, w) {
-        for filter in [Winograd::Two, Winograd::Four] {
-            compare_on(case, &plain, &gpus, (Some(filter), false), "");
+        let adapter =
+            if texels || way.name.contains("tall") { own } else { &Arc::new(gpus.clone()) };
+        for role in way.roles.iter().copied().filter(|&role| way.computes(&problem, role)) {
+            let size = way.sizes(&problem, adapter)[0];
+            let choice = Choice { way, size };
+            let what = format!("{choice}, {role:?}, {case:?}");
+            match role {
+                Role::Forward => forward(case, &plain, problem, choice, &what),
+                Role::InputGradient => image_gradient(case, &plain, problem, choice, &what),
+                Role::WeightGradient => {
+                    let (mut graph, given) = inputs(case);
+                    let op = PackedWeightGradient { problem, choice };
+                    let dw = graph.push_all(op, &[given[2].0, given[0].0]).unwrap()[0];
+                    let bench = Bench::new(&graph, &[dw], &given);
+                    close(&format!("dw of {what}"), &bench.read(dw), &plain.dw, 2e-5);
+                }
+            }
         }
-    }
-    for variant in variants {
-        compare_on(case, &plain, &gpus, (None, false), variant);
     }
 }
 
-fn compare_on(
-    case: &Case,
-    plain: &Plain,
-    adapter: &Arc<Adapter>,
-    (winograd, half): (Option<Winograd>, bool),
-    variant: &str,
-) {
-    let conv = case.conv;
-    let (x_shape, w_shape, y_shape) = case.shapes();
-    let [outputs, inputs, ..] = w_shape.sides();
-    let case = format!("{case:?}, {winograd:?}, halves {half}, {variant:?}, for {adapter}");
+/// A graph with x, w, dy, what is added, and an affine of y's channels and one of x's; and their numbers.
+fn inputs(case: &Case) -> (Graph, Vec<(Value, Vec<f32>)>) {
+    let (x, w, y) = case.shapes();
     let mut graph = Graph::default();
-    let [x, w, dy] = [x_shape, w_shape, y_shape].map(|shape| graph.input(shape));
-    let (mask, x_mask, rest) = (graph.input(y_shape), graph.input(x_shape), graph.input(y_shape));
-    let [affine, x_affine] =
-        [outputs, inputs].map(|many| graph.input(Shape::matrix(2, many).unwrap()));
-    let packed = |graph: &mut Graph, transposed, epilogue, values: &[Value]| {
-        let op =
-            PackedConv2d { conv, x: x_shape, w: w_shape, transposed, winograd, half, epilogue };
+    let mut given = Vec::new();
+    for (shape, numbers) in [
+        (x, data(x, 1)),
+        (w, weights(w)),
+        (y, data(y, 3)),
+        (y, data(y, 4)),
+        (y, data(y, 5)),
+        (Shape::matrix(2, y.channels()).unwrap(), numbers(2 * y.channels() as usize, 6)),
+        (x, data(x, 7)),
+        (Shape::matrix(2, x.channels()).unwrap(), numbers(2 * x.channels() as usize, 8)),
+    ] {
+        given.push((graph.input(shape), numbers));
+    }
+    (graph, given)
+}
+
+/// By itself and with each epilogue.
+fn forward(case: &Case, plain: &Plain, problem: Problem, choice: Choice, what: &str) {
+    let (_, _, y_shape) = case.shapes();
+    let (mut graph, given) = inputs(case);
+    let values: Vec<_> = given.iter().map(|(value, _)| *value).collect();
+    let [x, w, _, mask, rest, affine, ..] = values[..] else { unreachable!() };
+    let role = Role::Forward;
+    let packed = |graph: &mut Graph, epilogue, more: &[Value]| {
+        let op = PackedConv2d { problem, role, choice, epilogue };
         let weights = graph.push(op.packing(), &[w]).unwrap();
-        let inputs: Vec<_> = values[..1]
-            .iter()
-            .copied()
-            .chain([weights])
-            .chain(values[1..].iter().copied())
-            .collect();
-        graph.push_all(op, &inputs).unwrap()
+        graph.push_all(op, &[&[x, weights], more].concat()).unwrap()
     };
     let none = Epilogue::default();
-    let fast_y = packed(&mut graph, false, none, &[x])[0];
-    let fast_dx = packed(&mut graph, true, none, &[dy])[0];
+    let fast_y = packed(&mut graph, none, &[])[0];
     let relu = Epilogue { affine: true, residual: Residual::Last, relu: true, ..none };
-    let fused = packed(&mut graph, false, relu, &[x, affine, rest])[0];
-    let [mask_bits, x_mask_bits, fused_bits] =
-        [mask, x_mask, fused].map(|y| graph.push(ReluMask, &[y]).unwrap());
+    let fused = packed(&mut graph, relu, &[affine, rest])[0];
+    let [mask_bits, fused_bits] = [mask, fused].map(|y| graph.push(ReluMask, &[y]).unwrap());
     let masked = Epilogue { mask: true, residual: Residual::First, ..none };
-    let fused_mask = packed(&mut graph, false, masked, &[x, affine, mask_bits, rest])[0];
-    let masked = Epilogue { mask: true, ..none };
-    let masked_dx = packed(&mut graph, true, masked, &[dy, x_affine, x_mask_bits])[0];
-    let mut wanted = vec![fast_y, fast_dx, fused, fused_mask];
-    wanted.extend([mask_bits, fused_bits, masked_dx]);
-    let (of_x, of_w) = (x_shape, w_shape);
-    let writes =
-        PackedConv2d { conv, x: of_x, w: of_w, transposed: false, winograd, half, epilogue: relu };
-    let along = writes
-        .writes_bits()
-        .then(|| packed(&mut graph, false, Epilogue { bits: true, ..relu }, &[x, affine, rest]));
+    let fused_mask = packed(&mut graph, masked, &[affine, mask_bits, rest])[0];
+    let writes = PackedConv2d { problem, role, choice, epilogue: relu }.writes_bits();
+    let along =
+        writes.then(|| packed(&mut graph, Epilogue { bits: true, ..relu }, &[affine, rest]));
+    let mut wanted = vec![fast_y, fused, fused_mask, mask_bits, fused_bits];
     wanted.extend(along.iter().flatten());
-    let mut dw = None;
-    let of_dw = PackedWeightGradient::new(conv, x_shape, w_shape, adapter);
-    if let Some(op) = of_dw.filter(|_| winograd.is_none()) {
-        dw = Some(graph.push_all(op, &[dy, x]).unwrap()[0]);
-    }
-    wanted.extend(dw);
-    let affine_data = numbers(2 * outputs as usize, 6);
-    let given = [
-        (x, data(x_shape, 1)),
-        (w, weights(w_shape)),
-        (dy, data(y_shape, 3)),
-        (mask, data(y_shape, 4)),
-        (rest, data(y_shape, 5)),
-        (affine, affine_data.clone()),
-        (x_mask, data(x_shape, 7)),
-        (x_affine, numbers(2 * inputs as usize, 8)),
-    ];
-    let bench = Bench::forced(adapter, variant, &graph, &wanted, &given);
+    let bench = Bench::new(&graph, &wanted, &given);
+    let outputs = y_shape.channels() as usize;
     let y_data = &plain.y;
-    close(&format!("y of {case}"), &bench.read(fast_y), y_data, 1e-5);
-    close(&format!("dx of {case}"), &bench.read(fast_dx), &plain.dx, 1e-5);
-    if let Some(dw) = dw {
-        close(&format!("dw of {case}"), &bench.read(dw), &plain.dw, 2e-5);
-    }
+    close(&format!("y of {what}"), &bench.read(fast_y), y_data, 1e-5);
     let plane = y_shape.pixels() as usize;
-    let at = |i: usize| i / plane % outputs as usize;
-    let (mask, rest) = (data(y_shape, 4), data(y_shape, 5));
+    let at = |i: usize| i / plane % outputs;
+    let [mask, rest, affine] = [3, 4, 5].map(|i: usize| &given[i].1);
     let wanted_relu: Vec<_> = (0..y_data.len())
-        .map(|i| {
-            let (scale, shift) = (affine_data[at(i)], affine_data[outputs as usize + at(i)]);
-            (y_data[i] * scale + shift + rest[i]).max(0.0)
-        })
+        .map(|i| (y_data[i] * affine[at(i)] + affine[outputs + at(i)] + rest[i]).max(0.0))
         .collect();
-    close(&format!("fused relu of {case}"), &bench.read(fused), &wanted_relu, 1e-5);
+    close(&format!("fused relu of {what}"), &bench.read(fused), &wanted_relu, 1e-5);
     let wanted_mask: Vec<_> = (0..y_data.len())
-        .map(|i| if mask[i] > 0.0 { (y_data[i] + rest[i]) * affine_data[at(i)] } else { 0.0 })
+        .map(|i| if mask[i] > 0.0 { (y_data[i] + rest[i]) * affine[at(i)] } else { 0.0 })
         .collect();
-    close(&format!("fused mask of {case}"), &bench.read(fused_mask), &wanted_mask, 1e-5);
-    assert_eq!(bits(&bench.read(mask_bits)), words(y_shape, &mask), "mask of {case}");
-    let (scale, x_mask) = (numbers(inputs as usize, 8), data(x_shape, 7));
-    let pixels = x_shape.pixels() as usize;
-    let wanted_dx: Vec<_> = (plain.dx.iter().enumerate())
-        .map(|(i, dx)| if x_mask[i] > 0.0 { dx * scale[i / pixels % inputs as usize] } else { 0.0 })
-        .collect();
-    close(&format!("masked dx of {case}"), &bench.read(masked_dx), &wanted_dx, 1e-5);
+    close(&format!("fused mask of {what}"), &bench.read(fused_mask), &wanted_mask, 1e-5);
+    assert_eq!(bits(&bench.read(mask_bits)), words(y_shape, mask), "mask of {what}");
     if let Some([y, along]) = along.as_deref() {
-        assert_eq!(bits(&bench.read(*y)), bits(&bench.read(fused)), "y with bits of {case}");
+        assert_eq!(bits(&bench.read(*y)), bits(&bench.read(fused)), "y with bits of {what}");
         let wanted = words(y_shape, &bench.read(fused));
-        assert_eq!(bits(&bench.read(*along)), wanted, "bits of {case}");
-        assert_eq!(bits(&bench.read(fused_bits)), wanted, "bits of {case}");
+        assert_eq!(bits(&bench.read(*along)), wanted, "bits of {what}");
+        assert_eq!(bits(&bench.read(fused_bits)), wanted, "bits of {what}");
+    }
+}
+
+/// By itself and behind a rectifier's mask.
+fn image_gradient(case: &Case, plain: &Plain, problem: Problem, choice: Choice, what: &str) {
+    let (x_shape, ..) = case.shapes();
+    let (mut graph, given) = inputs(case);
+    let values: Vec<_> = given.iter().map(|(value, _)| *value).collect();
+    let [_, w, dy, _, _, _, mask, affine] = values[..] else { unreachable!() };
+    let packed = |graph: &mut Graph, epilogue, more: &[Value]| {
+        let op = PackedConv2d { problem, role: Role::InputGradient, choice, epilogue };
+        let weights = graph.push(op.packing(), &[w]).unwrap();
+        graph.push_all(op, &[&[dy, weights], more].concat()).unwrap()[0]
+    };
+    let none = Epilogue::default();
+    let fast_dx = packed(&mut graph, none, &[]);
+    let bits_of_x = graph.push(ReluMask, &[mask]).unwrap();
+    let masked_dx = packed(&mut graph, Epilogue { mask: true, ..none }, &[affine, bits_of_x]);
+    let bench = Bench::new(&graph, &[fast_dx, masked_dx], &given);
+    close(&format!("dx of {what}"), &bench.read(fast_dx), &plain.dx, 1e-5);
+    let (scale, mask) = (&given[7].1, &given[6].1);
+    let (pixels, inputs) = (x_shape.pixels() as usize, x_shape.channels() as usize);
+    let wanted: Vec<_> = (plain.dx.iter().enumerate())
+        .map(|(i, dx)| if mask[i] > 0.0 { dx * scale[i / pixels % inputs] } else { 0.0 })
+        .collect();
+    close(&format!("masked dx of {what}"), &bench.read(masked_dx), &wanted, 1e-5);
+}
+
+/// The table has a row for every problem in every role on every kind of adapter, but for weight gradients of rows that are
+/// no whole quads, which the plain kernel computes; and the names of rows are theirs alone.
+#[test]
+fn every_problem_has_a_row() {
+    for (i, way) in WAYS.iter().enumerate() {
+        assert!(WAYS[..i].iter().all(|other| other.name != way.name), "{}", way.name);
+    }
+    let kinds = [
+        AdapterKind::Discrete,
+        AdapterKind::Integrated,
+        AdapterKind::Virtual,
+        AdapterKind::Other,
+        AdapterKind::Cpu,
+    ];
+    for kind in kinds {
+        for subgroup in [None, Some(4), Some(8), Some(32)] {
+            let adapter = Adapter { subgroup, ..Adapter::imaginary(kind) };
+            for (side, kernel, stride) in
+                [([8, 8], 3, 1), ([7, 5], 3, 1), ([8, 16], 3, 2), ([9, 9], 7, 2), ([4, 4], 1, 1)]
+            {
+                let conv = Conv2d::square(stride, kernel / 2);
+                let kernel = [kernel; 2];
+                let case = Case { images: 2, inputs: 40, outputs: 24, side, kernel, conv };
+                let (x, w, y) = case.shapes();
+                let problem = Problem::new(conv, 1, x, w).unwrap();
+                for role in [Role::Forward, Role::InputGradient, Role::WeightGradient] {
+                    let by = (&adapter, &Preferences::default(), &Choices::default());
+                    let found = choose(&problem, role, by, |_| true).unwrap();
+                    let plain = role == Role::WeightGradient && y.width() % 4 != 0;
+                    assert_eq!(found.is_none(), plain, "{role:?} of {case:?} on {kind:?}");
+                    let Some((choice, question, all)) = found else { continue };
+                    assert_eq!(choice, all[question.default]);
+                    assert!(choice.way.computes(&problem, role));
+                }
+            }
+        }
     }
 }
 
@@ -247,7 +281,7 @@ fn layers_of_a_wide_resnet() {
         (2, 1024, 72, 8, 3, 1), // three blocks of transformed weights at a time
     ] {
         let conv = Conv2d::square(stride, kernel / 2);
-        compare(&Case { images, inputs, outputs, side: [side; 2], kernel: [kernel; 2], conv }, &[]);
+        compare(&Case { images, inputs, outputs, side: [side; 2], kernel: [kernel; 2], conv });
     }
 }
 
@@ -264,7 +298,7 @@ fn several_tiles_of_a_product() {
         (37, 8, 9, [3, 12], 3, 1), // weight gradients in 13 parts, the last of one image
     ] {
         let conv = Conv2d::square(stride, kernel / 2);
-        compare(&Case { images, inputs, outputs, side, kernel: [kernel; 2], conv }, &GEMM);
+        compare(&Case { images, inputs, outputs, side, kernel: [kernel; 2], conv });
     }
 }
 
@@ -277,7 +311,7 @@ proptest! {
         stride in prop::array::uniform2(1u32..3), padding in prop::array::uniform2(0u32..4),
     ) {
         prop_assume!((0..2).all(|i| side[i] + 2 * padding[i] >= kernel[i]));
-        compare(&Case { images, inputs, outputs, side, kernel, conv: Conv2d { stride, padding } }, &GEMM);
+        compare(&Case { images, inputs, outputs, side, kernel, conv: Conv2d { stride, padding } });
     }
 }
 
@@ -290,7 +324,7 @@ proptest! {
     ) {
         let side = [rows, quads * 4];
         let conv = Conv2d::square(stride, kernel / 2);
-        compare(&Case { images, inputs, outputs, side, kernel: [kernel; 2], conv }, &GEMM);
+        compare(&Case { images, inputs, outputs, side, kernel: [kernel; 2], conv });
     }
 }
 
@@ -307,7 +341,6 @@ fn weights_beyond_one_binding() {
             max_binding: 9 * 16 * 4 * shown,
             ..gpu.adapter().as_ref().clone()
         };
-        let preferences = Preferences { half_weights, ..Preferences::default() };
         for x in [Shape::new(2, 16, 8, 8), Shape::new(2, 16, 5, 5)].map(Result::unwrap) {
             let mut graph = Graph::default();
             let of_w = Shape::new(outputs, 16, 3, 3).unwrap();
@@ -315,12 +348,29 @@ fn weights_beyond_one_binding() {
             let y = graph.push(Conv2d::square(1, 1), &[of_x, w]).unwrap();
             let mut results = Vec::new();
             let (own, small) = (gpu.adapter(), &Arc::new(small.clone()));
-            let gemm = if half_weights { [""; 2] } else { GEMM };
-            for (adapter, variant) in [(own, ""), (small, ""), (small, gemm[0]), (small, gemm[1])] {
-                let split = adapter.max_binding == small.max_binding;
-                let asked = if split { &preferences } else { &Preferences::default() };
-                let graph = lapidary::rewrite::optimise(&graph, &[y], adapter, asked).unwrap();
-                let plan = plan(adapter, variant, &graph, &[y], &[of_x, w]);
+            let rows: &[&str] = match (half_weights, x.width()) {
+                (true, 8) => &["", "quads half"],
+                (true, _) => &["", "taps half"],
+                (_, 8) => &["", "quads", "gemm 64x64", "gemm 32x128"],
+                _ => &["", "taps", "gemm words 64x64", "gemm words 32x128"],
+            };
+            for name in rows {
+                let split = !name.is_empty();
+                let adapter = if split { small } else { own };
+                let mut own_graph = graph.clone();
+                let (graph, y) = if split {
+                    let problem = Problem::new(Conv2d::square(1, 1), 1, x, of_w).unwrap();
+                    let way = Way::named(name).unwrap();
+                    let choice = Choice { way, size: way.sizes(&problem, adapter)[0] };
+                    let (role, epilogue) = (Role::Forward, Epilogue::default());
+                    let op = PackedConv2d { problem, role, choice, epilogue };
+                    let packed = own_graph.push(op.packing(), &[w]).unwrap();
+                    let y = own_graph.push(op, &[of_x, packed]).unwrap();
+                    (own_graph, y)
+                } else {
+                    (lowered(&graph, &[y], adapter, &Preferences::default()), y)
+                };
+                let plan = Plan::new(&graph, &[y], &[of_x, w], adapter).unwrap();
                 assert!(!split || plan.summary().dispatches == dispatches, "{}", plan.summary());
                 results.push(pollster::block_on(async {
                     let run = Executor::new(gpu, &plan.every, &BTreeMap::new()).await.unwrap();
@@ -343,7 +393,6 @@ fn weights_beyond_one_binding() {
 /// Layers whose transformed weights a bound leaves no room for are convolved directly, to the same values.
 #[test]
 fn transformed_weights_are_bounded() {
-    use lapidary::graph::Plan;
     let gpu = crate::bench::gpu();
     let mut graph = Graph::default();
     let x = graph.input(Shape::new(2, 32, 8, 8).unwrap());
@@ -356,19 +405,12 @@ fn transformed_weights_are_bounded() {
     }
     let kept = |most_transformed: u64| {
         let bounded = Preferences { most_transformed, ..Preferences::default() };
-        let graph = lapidary::rewrite::optimise(&graph, &[y], gpu.adapter(), &bounded).unwrap();
+        let graph = lowered(&graph, &[y], gpu.adapter(), &bounded);
         let plan = Plan::new(&graph, &[y], &[x], gpu.adapter()).unwrap();
         plan.summary().kept_bytes
     };
     let (direct, filtered) = (4 * 9 * 32 * 40, 4 * 36 * 32 * 40);
-    let texels = Winograd::of(
-        Conv2d::square(1, 1),
-        graph.shape(x).unwrap(),
-        graph.shape(weights[0]).unwrap(),
-        gpu.adapter(),
-        &Preferences::default(),
-    )
-    .is_some();
+    let texels = lapidary::ops::conv::reads_texels(gpu.adapter());
     let of =
         |layers: u64| if texels { layers * filtered + (2 - layers) * direct } else { 2 * direct };
     assert_eq!([0, filtered - 1, filtered, 2 * filtered].map(kept), [of(0), of(0), of(1), of(2)]);

@@ -1,14 +1,12 @@
 //! Winograd's filtering in three launches: its rounding beside f64, its scratch, and where it is taken.
 
-use crate::bench::{Bench, gpu, numbers};
+use crate::bench::{Bench, gpu, lowered as optimised, numbers};
 use crate::grouped::products;
 use crate::objectives::bits;
-use lapidary::gpu::{
-    Adapter, AdapterKind, BufferId, Choices, Executor, Filtering, Preferences, Recording,
-};
-use lapidary::graph::{Graph, Launch, Op, Plan, Shape, Value};
-use lapidary::ops::{self, Add, Conv2d, Epilogue, FrozenBatchNorm, PackedConv2d, Unary, Winograd};
-use std::collections::BTreeMap;
+use lapidary::gpu::{Adapter, AdapterKind, Filtering, Preferences};
+use lapidary::graph::{Graph, Op, Plan, Shape, Value};
+use lapidary::ops::conv::{Choice, Role, Way};
+use lapidary::ops::{self, Add, Conv2d, Epilogue, FrozenBatchNorm, PackedConv2d, Problem, Unary};
 use std::sync::Arc;
 
 const CONV: Conv2d = Conv2d { stride: [1, 1], padding: [1, 1] };
@@ -22,10 +20,21 @@ fn filtered(filtering: Filtering) -> Preferences {
     Preferences { filtering, ..Preferences::default() }
 }
 
-fn packed(x: Shape, w: Shape, winograd: Option<Winograd>) -> PackedConv2d {
-    let epilogue = Epilogue::default();
-    PackedConv2d { conv: CONV, x, w, transposed: false, winograd, half: false, epilogue }
+/// By the row of this name.
+fn packed(x: Shape, w: Shape, name: &str) -> PackedConv2d {
+    sized(x, w, name, 0)
 }
+
+/// With the size at this place of those that the row allows.
+fn sized(x: Shape, w: Shape, name: &str, place: usize) -> PackedConv2d {
+    let problem = Problem::new(CONV, 1, x, w).unwrap();
+    let way = Way::named(name).unwrap();
+    let choice = Choice { way, size: way.sizes(&problem, &discrete())[place] };
+    PackedConv2d { problem, role: Role::Forward, choice, epilogue: Epilogue::default() }
+}
+
+const TWO: &str = "winograd two";
+const FOUR: &str = "winograd four";
 
 /// y of x and w, in f64.
 fn exact(x_shape: Shape, w_shape: Shape, x: &[f32], w: &[f32]) -> Vec<f64> {
@@ -46,7 +55,7 @@ fn rounding_is_bounded() {
         let w_shape = Shape::new(16, channels, 3, 3).unwrap();
         let mut graph = Graph::default();
         let (x, w) = (graph.input(x_shape), graph.input(w_shape));
-        let results = [None, Some(Winograd::Two), Some(Winograd::Four)].map(|filter| {
+        let results = ["quads", TWO, FOUR].map(|filter| {
             let op = packed(x_shape, w_shape, filter);
             let weights = graph.push(op.packing(), &[w]).unwrap();
             graph.push(op, &[x, weights]).unwrap()
@@ -80,13 +89,13 @@ fn groups_of_tiles_go_through_one_scratch() {
         .map(|(value, shape, seed)| (value, numbers(shape.elements() as usize, seed)));
     let mut results = Vec::new();
     let max_binding = 36 * 64 * 40 * 4;
-    for (filter, groups) in [(None, 0), (Some(Winograd::Two), 6), (Some(Winograd::Four), 3)] {
+    for (filter, groups) in [("taps", 0), (TWO, 6), (FOUR, 3)] {
         let mut graph = graph.clone();
         let op = packed(x_shape, w_shape, filter);
         let weights = graph.push(op.packing(), &[w]).unwrap();
         let y = graph.push(op, &[x, weights]).unwrap();
         let adapter = Arc::new(Adapter { max_binding, ..discrete() });
-        if filter.is_some() {
+        if groups > 0 {
             let plan = Plan::new(&graph, &[y], &[x, w], &adapter).unwrap();
             assert_eq!(plan.summary().dispatches, 1 + 3 * groups, "{filter:?}");
             let scratch = plan.summary().scratch_bytes;
@@ -112,40 +121,22 @@ fn groups_of_tiles_go_through_one_scratch() {
 fn workgroups_of_all_sizes_agree() {
     let [x, w] =
         [[3, 24, 9, 8], [80, 24, 3, 3]].map(|[n, c, h, w]| Shape::new(n, c, h, w).unwrap());
-    let op = packed(x, w, Some(Winograd::Two));
-    let u = op.packing().outputs(&[w]).unwrap()[0];
-    let y = op.outputs(&[x, u]).unwrap()[0];
-    let adapter = Arc::new(discrete());
-    // The question, the product's ROWS, and y.
-    let run = |choices: Choices| {
-        let mut to = Recording::with_choices(adapter.clone(), Arc::new(choices));
-        let [x_id, w_id, u_id, y_id] = [x, w, u, y].map(|shape| to.buffer(shape.elements()));
-        let mut record = |op: &dyn Op, inputs: &[Shape], output: Shape, buffers: &[BufferId]| {
-            let (outputs, firsts) = (&[output], &[]);
-            op.record(&mut Launch { to: &mut to, inputs, outputs, buffers, firsts }).unwrap();
-        };
-        record(&op.packing(), &[w], u, &[w_id, u_id]);
-        record(&op, &[x, u], y, &[x_id, u_id, y_id]);
-        let product = to.dispatches.iter().find(|each| each.kernel.name == "winograd_product");
-        let rows = product.unwrap().constants[0];
-        let values = pollster::block_on(async {
-            let run = Executor::new(gpu(), &to, &BTreeMap::new()).await.unwrap();
-            for (id, seed) in [(x_id, 1), (w_id, 2)] {
-                let buffer = run.buffer(id).unwrap();
-                gpu().write(buffer, &numbers(buffer.words() as usize, seed)).await.unwrap();
-            }
-            run.submit().await.unwrap();
-            gpu().read(run.buffer(y_id).unwrap()).await.unwrap()
-        });
-        (to.asked[0].clone(), rows, values)
-    };
-    let (question, _, wanted) = run(Choices::default());
-    assert!(wanted.iter().any(|v| v.abs() > 1.0));
-    for (candidate, wanted_rows) in [4.0, 8.0, 16.0].into_iter().enumerate() {
-        let (_, rows, values) = run(Choices::default().with(&question, candidate));
-        assert_eq!(rows, ("ROWS", wanted_rows));
-        assert_eq!(bits(&values), bits(&wanted), "{rows:?}");
-    }
+    let mut graph = Graph::default();
+    let (of_x, of_w) = (graph.input(x), graph.input(w));
+    let results = [0, 1, 2].map(|place| {
+        let op = sized(x, w, TWO, place);
+        let u = graph.push(op.packing(), &[of_w]).unwrap();
+        graph.push(op, &[of_x, u]).unwrap()
+    });
+    let data = [(of_x, x, 1), (of_w, w, 2)]
+        .map(|(value, shape, seed)| (value, numbers(shape.elements() as usize, seed)));
+    let plan = Plan::new(&graph, &results, &[of_x, of_w], gpu().adapter()).unwrap();
+    let products = plan.every.dispatches.iter().filter(|d| d.kernel.name == "winograd_product");
+    let rows: Vec<_> = products.map(|dispatch| dispatch.constants[0].1).collect();
+    assert_eq!(rows, [8.0, 4.0, 16.0]);
+    let bench = Bench::new(&graph, &results, &data);
+    let [wanted, others @ ..] = results.map(|value| bits(&bench.read(value)));
+    assert!(others.iter().all(|other| *other == wanted));
 }
 
 /// A layer of WRN-28-10 at batch 128: 64 MiB of scratch at most.
@@ -162,15 +153,6 @@ fn scratch_is_small() {
         let scratch = plan.summary().scratch_bytes;
         assert!((48 << 20..=(64 << 20) + 16).contains(&scratch), "{winograd:?}: {scratch}");
     }
-}
-
-fn optimised(
-    graph: &Graph,
-    wanted: &[Value],
-    adapter: &Adapter,
-    preferences: &Preferences,
-) -> Graph {
-    lapidary::rewrite::optimise(graph, wanted, adapter, preferences).unwrap()
 }
 
 /// Values that are written before a run.
@@ -269,7 +251,7 @@ fn transformed_weights_count_for_both() {
 fn what_does_not_fit_is_refused() {
     for (x, w) in [([2, 32, 8, 6], [32, 32, 3, 3]), ([2, 32, 8, 8], [32, 32, 5, 5])] {
         let [x, w] = [x, w].map(|[n, c, h, w]| Shape::new(n, c, h, w).unwrap());
-        let op = packed(x, w, Some(Winograd::Two));
+        let op = packed(x, w, TWO);
         let weights = op.packing().outputs(&[w]).unwrap()[0];
         let error = op.outputs(&[x, weights]).unwrap_err().to_string();
         assert!(error.contains("rows of whole quads"), "{error}");

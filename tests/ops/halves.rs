@@ -1,6 +1,6 @@
 //! Weights in half precision: how far they are off, in one convolution and through whole networks.
 
-use crate::bench::{Bench, gpu, numbers};
+use crate::bench::{Bench, gpu, lowered, numbers};
 use lapidary::gpu::{Adapter, AdapterKind, Preferences};
 use lapidary::graph::{Graph, Shape, Value};
 use lapidary::model::{Activation, Mode, Network, Weights, WideResNet};
@@ -18,7 +18,7 @@ fn halving() -> (Arc<Adapter>, Preferences) {
 fn shares(graph: &Graph, wanted: &[Value], given: &[(Value, Vec<f32>)]) -> Vec<f64> {
     let plain = (gpu().adapter().clone(), Preferences::default());
     let [plain, halves] = [plain, halving()].map(|(adapter, preferences)| {
-        let rewritten = lapidary::rewrite::optimise(graph, wanted, &adapter, &preferences).unwrap();
+        let rewritten = lowered(graph, wanted, &adapter, &preferences);
         let halved = rewritten.nodes().iter().any(|node| node.op.name() == "conv2d_pack_half");
         assert_eq!(halved, preferences.half_weights);
         Bench::on(&adapter, &rewritten, wanted, given)

@@ -1,7 +1,8 @@
 //! Energies, losses, optimiser steps and moved words against their formulas in f64.
 
 use crate::bench::{Bench, gpu, numbers};
-use lapidary::graph::{Graph, Program, Shape, Value};
+use lapidary::graph::{Graph, Shape, Value};
+use lapidary::lower::Program;
 use lapidary::ops::*;
 use pollster::block_on;
 

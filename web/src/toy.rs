@@ -7,7 +7,8 @@ use lapidary::Result;
 use lapidary::attack::program;
 use lapidary::data::Random;
 use lapidary::gpu::Gpu;
-use lapidary::graph::{Graph, Program, Shape, Value, exactly};
+use lapidary::graph::{Graph, Shape, Value, exactly};
+use lapidary::lower::Program;
 use lapidary::model::{DeviceWeights, Parameter, Role, StateDict, Tensor, Weights};
 use lapidary::ops::{
     self, Add, BceWithLogits, Concat, CrossEntropy, Images, Linear, LogSumExp, Norm, Normalise,

@@ -2,11 +2,11 @@
 
 use anyhow::{Context, Result};
 use lapidary::attack::Objective;
-use lapidary::gpu::{Adapter, AdapterKind, Kernel, Preferences, Recording};
+use lapidary::gpu::{Adapter, AdapterKind, Choices, Kernel, Preferences, Recording};
 use lapidary::graph::{Graph, Plan, Shape, Value};
+use lapidary::lower::{Target, lower};
 use lapidary::model::{Activation, Mode, Network, Role, Weights, WideResNet};
 use lapidary::ops::{self, KERNELS};
-use lapidary::rewrite;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -116,7 +116,10 @@ fn step(name: &str, images: u32, side: u32, training: bool) -> Result<Plan> {
         update.push(&mut graph)?;
     }
     let adapter = gpu();
-    let graph = rewrite::optimise(&graph, &wanted, &adapter, &Preferences::default())?;
+    let (preferences, choices) = (Preferences::default(), Choices::default());
+    let target =
+        Target { adapter: &adapter, preferences: &preferences, choices: &choices, rules: &[] };
+    let graph = lower(&graph, &wanted, &target)?.graph;
     let mut changing = vec![x, labels, seed];
     if training {
         changing.extend(&asked);

@@ -1,21 +1,47 @@
-//! The kernels of the packed convolution, and what each is for: [`PackedConv2d`](super::PackedConv2d) chooses.
+//! The kernels of the fast convolutions. `table.rs` says which runs when.
 
-use super::conv2d_launch::{Params, natively, text};
+use super::problem::Params;
 use crate::gpu::{Access::*, Kernel};
+
+/// Whether there is what pages do without, whose file is to stay small: Winograd's filtering, half precision, products by
+/// whole workgroups. Browsers keep the direct kernels.
+pub(super) const NATIVE: bool = !cfg!(target_arch = "wasm32");
+
+/// A kernel, in pages without its text.
+pub(super) const fn natively(kernel: Kernel) -> Kernel {
+    Kernel { source: if NATIVE { kernel.source } else { &[] }, ..kernel }
+}
+
+/// A kernel's text: none where it cannot run, which keeps a page's file small. wgpu gives browsers no subgroups.
+pub(super) const fn text(
+    source: &'static [&'static str],
+    subgroup: u32,
+) -> &'static [&'static str] {
+    if NATIVE || subgroup == 0 { source } else { &[] }
+}
+
+/// The text of `shaders/$file.wgsl`.
+macro_rules! shader {
+    ($($file:expr),+) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $($file,)+ ".wgsl"))
+    };
+}
+pub(super) use shader;
 
 macro_rules! packed {
     ($name:literal, $stem:literal, $read:literal, $flags:literal, $access:expr, $subgroup:literal $(, $tile:literal)*) => {
         Kernel {
             name: $name,
             source: text(&[
-                include_str!(concat!("../../shaders/", $stem, ".wgsl")),
-                include_str!("../../shaders/shared/conv2d_launch.wgsl"),
-                include_str!(concat!("../../shaders/shared/conv2d_read_", $read, ".wgsl")),
-                include_str!("../../shaders/shared/epilogue.wgsl"),
-                include_str!("../../shaders/shared/conv2d_mask.wgsl"),
-                include_str!("../../shaders/shared/mask_bits.wgsl"),
-                include_str!(concat!("../../shaders/shared/epilogue_", $flags, ".wgsl")),
-                $(include_str!(concat!("../../shaders/shared/", $tile, ".wgsl")),)*
+                shader!($stem),
+                shader!("shared/conv2d_launch"),
+                shader!("shared/conv2d_params"),
+                shader!("shared/conv2d_read_", $read),
+                shader!("shared/epilogue"),
+                shader!("shared/conv2d_mask"),
+                shader!("shared/mask_bits"),
+                shader!("shared/epilogue_", $flags),
+                $(shader!("shared/", $tile),)*
             ], $subgroup),
             params: Params::LAYOUT,
             bindings: &[
@@ -127,3 +153,58 @@ pub static GEMM: Kernel = gemm!("conv2d_gemm", "conv2d_store_quads");
 /// The same for rows of any width, and where the columns of a phase are not beside each other.
 pub static GEMM_WORDS: Kernel =
     gemm!("conv2d_gemm_words", "conv2d_store_words", "conv2d_gemm_words");
+
+macro_rules! weights {
+    ($name:literal, $file:literal, $read:literal, $access:expr, $subgroup:literal $(, $more:literal)*) => {
+        Kernel {
+            name: $name,
+            source: text(
+                &[
+                    shader!($file),
+                    shader!("shared/conv2d_launch"),
+                    shader!("shared/conv2d_params"),
+                    shader!("shared/conv2d_pair_", $read),
+                    $(shader!("shared/", $more),)*
+                ],
+                $subgroup,
+            ),
+            params: Params::LAYOUT,
+            bindings: &[("dy", $access), ("x", $access), ("partials", Write)],
+            subgroup: $subgroup,
+        }
+    };
+}
+
+/// The parts of dw: any kernel, stride and padding.
+pub static WEIGHTS_TAPS: Kernel = weights!("conv2d_weights", "conv2d_weights", "storage", Read, 0);
+/// The same through texels.
+pub static WEIGHTS_TAPS_TEXELS: Kernel =
+    weights!("conv2d_weights_texels", "conv2d_weights", "texels", Texels, 8);
+/// The parts of dw: 3x3, padding 1, stride 1 or 2.
+pub static WEIGHTS_NINE: Kernel = weights!(
+    "conv2d_weights_nine",
+    "conv2d_weights_nine",
+    "storage",
+    Read,
+    0,
+    "conv2d_weight_sums"
+);
+/// The same through texels.
+pub static WEIGHTS_NINE_TEXELS: Kernel = weights!(
+    "conv2d_weights_nine_texels",
+    "conv2d_weights_nine",
+    "texels",
+    Texels,
+    8,
+    "conv2d_weight_sums"
+);
+/// The parts of dw: any kernel, stride and padding, by whole workgroups.
+pub static WEIGHTS_GEMM: Kernel = natively(weights!(
+    "conv2d_weights_gemm",
+    "conv2d_weights_gemm",
+    "storage",
+    Read,
+    0,
+    "conv2d_weight_sums",
+    "conv2d_patch"
+));

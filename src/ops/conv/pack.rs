@@ -1,6 +1,6 @@
-//! Weights as the packed convolutions read them: eight output channels side by side, or transformed for Winograd's filtering.
+//! Weights as the fast convolutions read them: eight output channels side by side, or transformed for Winograd's filtering.
 
-use super::conv2d_launch::{NATIVE, natively, text};
+use super::kernels::{NATIVE, natively, shader, text};
 use super::winograd::Winograd;
 use crate::gpu::{Access::*, Binding, Kernel, Recording, Words, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -10,60 +10,54 @@ uniform! {
     struct PackParams { outputs: u32, inputs: u32, kernel_height: u32, kernel_width: u32 }
 }
 
+macro_rules! packs {
+    ($stem:literal, $shared:literal, $to:literal, $subgroup:literal) => {
+        Kernel {
+            name: $stem,
+            source: text(
+                &[shader!($stem), shader!("shared/", $shared), shader!("shared/index")],
+                $subgroup,
+            ),
+            params: PackParams::LAYOUT,
+            bindings: &[("w", Read), ($to, Write)],
+            subgroup: 0,
+        }
+    };
+}
+
 /// Packed weights of w.
-pub static PACK: Kernel = Kernel {
-    name: "conv2d_pack",
-    source: &[
-        include_str!("../../shaders/conv2d_pack.wgsl"),
-        include_str!("../../shaders/shared/packed_weight.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: PackParams::LAYOUT,
-    bindings: &[("w", Read), ("packed", Write)],
-    subgroup: 0,
-};
-
+pub static PACK: Kernel = packs!("conv2d_pack", "packed_weight", "packed", 0);
 /// The same in half precision, two in a word.
-pub static PACK_HALF: Kernel = natively(Kernel {
-    name: "conv2d_pack_half",
-    source: &[
-        include_str!("../../shaders/conv2d_pack_half.wgsl"),
-        include_str!("../../shaders/shared/packed_weight.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: PackParams::LAYOUT,
-    bindings: &[("w", Read), ("packed", Write)],
-    subgroup: 0,
-});
-
-/// Weights of w, transformed for [`WINOGRAD`].
-pub static PACK_WINOGRAD: Kernel = Kernel {
-    name: "conv2d_pack_winograd",
-    source: text(
-        &[
-            include_str!("../../shaders/conv2d_pack_winograd.wgsl"),
-            include_str!("../../shaders/shared/winograd_kernel.wgsl"),
-            include_str!("../../shaders/shared/index.wgsl"),
-        ],
-        8,
-    ),
-    params: PackParams::LAYOUT,
-    bindings: &[("w", Read), ("packed", Write)],
-    subgroup: 0,
-};
-
+pub static PACK_HALF: Kernel = natively(packs!("conv2d_pack_half", "packed_weight", "packed", 0));
+/// Weights of w, transformed for the kernel of CPU rasterisers.
+pub static PACK_WINOGRAD: Kernel = packs!("conv2d_pack_winograd", "winograd_kernel", "packed", 8);
 /// U of w, for the batched product of [`Winograd::Two`] and [`Winograd::Four`].
-pub static WINOGRAD_WEIGHTS: Kernel = natively(Kernel {
-    name: "winograd_weights",
-    source: &[
-        include_str!("../../shaders/winograd_weights.wgsl"),
-        include_str!("../../shaders/shared/winograd_kernel.wgsl"),
-        include_str!("../../shaders/shared/index.wgsl"),
-    ],
-    params: PackParams::LAYOUT,
-    bindings: &[("w", Read), ("u", Write)],
-    subgroup: 0,
-});
+pub static WINOGRAD_WEIGHTS: Kernel =
+    natively(packs!("winograd_weights", "winograd_kernel", "u", 0));
+
+/// How the weights of a pair of channels are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// As they are.
+    Octets,
+    /// Two in a word, in half precision.
+    Halves,
+    /// Transformed for a filter: 36 or 16 for 9.
+    Winograd(Winograd),
+}
+
+impl Layout {
+    /// Whether there are more words than weights.
+    pub fn is_transformed(self) -> bool {
+        matches!(self, Self::Winograd(_))
+    }
+
+    /// By how much results may differ from the plain kernel's, as a share of the largest of these: sums in another order are
+    /// off by some 1e-5, halves by up to 2^-11 a weight, and filters round as [`Winograd`] says.
+    pub fn bound(self) -> f32 {
+        if self == Self::Halves { 2e-3 } else { 1e-4 }
+    }
+}
 
 /// Input w \[O, I, R, C\]; output the packed weights as a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,10 +66,8 @@ pub struct PackWeights {
     pub transposed: bool,
     /// Rows and columns from the last to the first.
     pub flipped: bool,
-    /// Transformed for a filter: 36 or 16 for the 9 of a pair of channels.
-    pub winograd: Option<Winograd>,
-    /// Two in a word, in half precision; not transformed.
-    pub half: bool,
+    /// How they are kept.
+    pub layout: Layout,
 }
 
 impl PackWeights {
@@ -83,20 +75,27 @@ impl PackWeights {
     pub fn words(&self, w: Shape) -> Result<u32> {
         let [o, i, rows, columns] = w.sides();
         let (many, other) = if self.transposed { (i, o) } else { (o, i) };
-        let points = |filter: Winograd| (filter.points(), filter.points());
-        let (rows, columns) = self.winograd.map_or((rows, columns), points);
+        let (rows, columns) = match self.layout {
+            Layout::Winograd(filter) => (filter.points(), filter.points()),
+            _ => (rows, columns),
+        };
         let packed = Shape::new(many.next_multiple_of(8), other, rows, columns)?.elements();
-        Ok(if NATIVE && self.half { packed / 2 } else { packed })
+        Ok(packed / self.in_word())
+    }
+
+    /// Weights in a word.
+    fn in_word(&self) -> u32 {
+        if NATIVE && self.layout == Layout::Halves { 2 } else { 1 }
     }
 }
 
 impl Op for PackWeights {
     fn name(&self) -> &'static str {
-        match self.winograd.filter(|_| NATIVE) {
-            None if NATIVE && self.half => PACK_HALF.name,
-            None => PACK.name,
-            Some(Winograd::Fused) => PACK_WINOGRAD.name,
-            Some(Winograd::Two | Winograd::Four) => WINOGRAD_WEIGHTS.name,
+        match self.layout {
+            Layout::Halves if NATIVE => PACK_HALF.name,
+            Layout::Winograd(Winograd::Fused) if NATIVE => PACK_WINOGRAD.name,
+            Layout::Winograd(_) if NATIVE => WINOGRAD_WEIGHTS.name,
+            _ => PACK.name,
         }
     }
 
@@ -109,7 +108,7 @@ impl Op for PackWeights {
         let [w] = exactly(self.name(), "inputs", launch.inputs)?;
         let [packed] = exactly(self.name(), "outputs", launch.outputs)?;
         let [outputs, inputs, kernel_height, kernel_width] = w.sides();
-        if let Some(filter) = self.winograd.filter(|_| NATIVE) {
+        if let (true, Layout::Winograd(filter)) = (NATIVE, self.layout) {
             let mut constants = vec![("TRANSPOSED", f64::from(self.transposed))];
             let kernel = match filter {
                 Winograd::Fused => &PACK_WINOGRAD,
@@ -125,7 +124,8 @@ impl Op for PackWeights {
         }
         let constants =
             [("TRANSPOSED", f64::from(self.transposed)), ("FLIPPED", f64::from(self.flipped))];
-        let (kernel, in_word) = if NATIVE && self.half { (&PACK_HALF, 2) } else { (&PACK, 1) };
+        let in_word = self.in_word();
+        let kernel = if NATIVE && in_word == 2 { &PACK_HALF } else { &PACK };
         let most = launch.to.adapter().max_binding / 4;
         let each = inputs * kernel_height * kernel_width;
         if self.transposed || u64::from(w.elements().max(packed.elements())) <= most {

@@ -1,14 +1,12 @@
 //! Winograd's minimal filtering of 3x3 convolutions in three launches, for GPUs: x to tiles of V, a batched product with the
 //! transformed weights U to tiles of M, and these to y with the epilogue before the store. The one kernel of CPU rasterisers
-//! is in packed_conv2d.rs, and what makes U in pack_weights.rs.
+//! is in kernels.rs, and what makes U in pack.rs.
 
-use super::conv2d::Conv2d;
-use super::conv2d_launch::{self, NATIVE, even, natively, reads_texels};
+use super::kernels::{natively, shader};
+use super::problem;
+use super::shares::even;
 use crate::Result;
-use crate::gpu::{
-    Access::*, Adapter, Binding, Filtering, Kernel, Preferences, Recording, Words, uniform,
-};
-use crate::graph::Shape;
+use crate::gpu::{Access::*, Binding, Kernel, Recording, Words, uniform};
 
 /// A filter of 3x3 convolutions of stride 1 and padding 1 and of their derivatives for x, over rows of whole quads (Lavin and
 /// Gray 2016, arXiv 1509.09308). F(2x2, 3x3) takes 16 products for 4 results instead of 36, F(4x4, 3x3) 36 for 16 instead of
@@ -50,9 +48,9 @@ macro_rules! kernel {
         natively(Kernel {
             name: $stem,
             source: &[
-                include_str!(concat!("../../shaders/", $stem, ".wgsl")),
-                include_str!("../../shaders/shared/winograd_launch.wgsl"),
-                $(include_str!(concat!("../../shaders/shared/", $shared, ".wgsl")),)*
+                shader!($stem),
+                shader!("shared/winograd_launch"),
+                $(shader!("shared/", $shared),)*
             ],
             params: Params::LAYOUT,
             bindings: $bindings,
@@ -104,49 +102,11 @@ const SCRATCH_WORDS: u64 = 8 << 20;
 /// Tiles of a workgroup of the product; rows of V and M are whole such runs.
 const TILES: u32 = 64;
 
-/// The scratch buffers that hold V and M; the first one is packed_conv2d.rs's.
+/// The scratch buffers that hold V and M; the first one is packed.rs's.
 const V: usize = 1;
 const M: usize = 2;
 
-/// Fewest channels on either side that are filtered: with fewer the transforms take what the product saves, and the
-/// rounding tells more.
-const LEAST_CHANNELS: u32 = 32;
-
 impl Winograd {
-    /// The filter that a layer is computed by on an adapter, as the preferred [`Filtering`] says; none for what [`Winograd::filters`]
-    /// refuses, for fewer than 32 channels, and where transformed weights are more than a binding shows.
-    pub fn of(
-        conv: Conv2d,
-        x: Shape,
-        w: Shape,
-        adapter: &Adapter,
-        preferences: &Preferences,
-    ) -> Option<Self> {
-        let filter = match (preferences.filtering, reads_texels(adapter)) {
-            (Filtering::Off, _) | (Filtering::Auto, false) => return None,
-            (Filtering::Two, _) => Self::Two,
-            (Filtering::Four, false) => Self::Four,
-            (Filtering::Auto | Filtering::Four, true) => Self::Fused,
-        };
-        let [outputs, inputs, ..] = w.sides();
-        let side = filter.points();
-        // Of U, for either direction; of V and M, for the fewest tiles.
-        let most = u64::from(outputs.max(inputs).next_multiple_of(8))
-            * u64::from(outputs.max(inputs).max(TILES));
-        let fits = most * u64::from(side * side) * 4 <= adapter.max_binding;
-        (fits && outputs.min(inputs) >= LEAST_CHANNELS && Self::filters(conv, x, w))
-            .then_some(filter)
-    }
-
-    /// Whether a convolution can be computed by a filter at all; on the web none can.
-    pub fn filters(conv: Conv2d, x: Shape, w: Shape) -> bool {
-        let [_, _, rows, columns] = w.sides();
-        NATIVE
-            && conv == Conv2d::square(1, 1)
-            && (rows, columns) == (3, 3)
-            && x.width().is_multiple_of(4)
-    }
-
     /// Rows and columns of a transformed tile.
     pub(super) fn points(self) -> u32 {
         match self {
@@ -156,31 +116,28 @@ impl Winograd {
     }
 
     /// Appends the three launches for each group of tiles. `buffers` are those of the packed convolutions: x, U, affine,
-    /// mask, residual, y and bits.
+    /// mask, residual, y and bits; `channels` of y are those of a workgroup of the product.
     pub(super) fn record(
         self,
         to: &mut Recording,
-        of: &conv2d_launch::Params,
+        of: &problem::Params,
+        channels: u32,
         buffers: [Binding; 7],
     ) -> Result<()> {
         let [x, u, affine, mask, residual, y, bits] = buffers;
         // Rows of a unit, and its tiles: a unit is four columns wide.
         let (rows, tiles) = if self == Self::Two { (2, 2) } else { (4, 1) };
-        let (family, input, output) = match self {
-            Self::Two => ("winograd_two", &INPUT_TWO, &OUTPUT_TWO),
-            _ => ("winograd_four", &INPUT_FOUR, &OUTPUT_FOUR),
+        let (input, output) = match self {
+            Self::Two => (&INPUT_TWO, &OUTPUT_TWO),
+            _ => (&INPUT_FOUR, &OUTPUT_FOUR),
         };
         let points = self.points() * self.points();
         let blocks = of.outputs.div_ceil(8);
         let outputs = 8 * blocks;
-        let sides = [of.images, of.inputs, of.height, of.width, of.outputs];
-        let default = usize::from(outputs > 32);
-        let place = to.choose(family, &sides, &["32", "64", "128"], default)?;
-        let channels = 32 << place;
         let all = of.images * (of.width / 4) * of.height.div_ceil(rows);
         for (first_unit, units) in groups(all, tiles, points * of.inputs.max(outputs), to) {
             let pitch = (units * tiles).next_multiple_of(TILES);
-            let conv2d_launch::Params { inputs, height, width, epilogue, .. } = *of;
+            let problem::Params { inputs, height, width, epilogue, .. } = *of;
             let params = Params {
                 inputs,
                 outputs: of.outputs,

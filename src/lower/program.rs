@@ -1,7 +1,8 @@
 //! A plan on a device: what is written, run and read.
 
-use super::{Graph, Plan, Summary, Value, tune};
+use super::{Asked, Rule, Target, lower};
 use crate::gpu::{Buffer, CommandEncoder, Executor, Gpu, Pace, Timing};
+use crate::graph::{Graph, Plan, Summary, Value, plan, tune};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Plans, allocates and compiles. `given` are buffers shared with other programs: weights, images
+    /// Lowers the graph for the device as its preferences ask ([`lower`]), plans, allocates and compiles. `given` are buffers shared with other programs: weights, images
     /// under attack, state. `wanted` and `changing`: see [`Plan::new`]. What depends on values that are not named there,
     /// as packed weights, is made before the first replay, and made anew before the next one after such a value was
     /// written, by whatever program or call.
@@ -28,7 +29,52 @@ impl Program {
         changing: &[Value],
         given: &[(Value, Buffer)],
     ) -> Result<Self> {
-        let plan = tune::plan(gpu, graph, wanted, changing).await?;
+        Self::with_rules(gpu, graph, wanted, changing, given, &[]).await
+    }
+
+    /// The same with rules of the caller's own, which come before the library's.
+    pub async fn with_rules(
+        gpu: &Gpu,
+        graph: &Graph,
+        wanted: &[Value],
+        changing: &[Value],
+        given: &[(Value, Buffer)],
+        rules: &[&dyn Rule],
+    ) -> Result<Self> {
+        let (adapter, preferences) = (gpu.adapter(), gpu.preferences());
+        let lowered = loop {
+            let choices = gpu.choices();
+            let target = Target { adapter, preferences, choices: &choices, rules };
+            let lowered = lower(graph, wanted, &target)?;
+            let open = lowered.asked.iter().filter(|asked| !choices.has(&asked.question));
+            let trials: Vec<_> = match gpu.measures() {
+                true => open.map(Asked::trial).collect::<Result<_>>()?,
+                false => Vec::new(),
+            };
+            // Answers lead to no further questions, so what is open after the first round stays so.
+            if trials.is_empty() || tune(gpu, &trials).await? == 0 {
+                for Asked { question, .. } in &lowered.asked {
+                    gpu.note_used(question, question.answer(&choices));
+                }
+                break lowered;
+            }
+        };
+        let plan = plan(gpu, &lowered.graph, wanted, changing).await?;
+        Self::ready(gpu, plan, given).await
+    }
+
+    /// The nodes as they are, with the plain kernels: what lowering is held against.
+    pub async fn plain(
+        gpu: &Gpu,
+        graph: &Graph,
+        wanted: &[Value],
+        changing: &[Value],
+        given: &[(Value, Buffer)],
+    ) -> Result<Self> {
+        Self::ready(gpu, Plan::new(graph, wanted, changing, gpu.adapter())?, given).await
+    }
+
+    async fn ready(gpu: &Gpu, plan: Plan, given: &[(Value, Buffer)]) -> Result<Self> {
         let given: BTreeMap<_, _> = given
             .iter()
             .filter_map(|(value, buffer)| Some((plan.buffer(*value).ok()?, buffer.clone())))

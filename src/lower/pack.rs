@@ -1,0 +1,137 @@
+//! Convolutions and their derivatives on the rows that the table chooses (`ops/conv/table.rs`): the one place where it is asked.
+//! Weights are packed once before the replays where they stand still.
+
+use super::Target;
+use crate::Result;
+use crate::gpu::{Choices, Question};
+use crate::graph::{Candidate, Given, Graph, Node, Trial, Value, exactly};
+use crate::ops::conv::{
+    Choice, Conv2d, Conv2dGradient, Epilogue, PackWeights, PackedConv2d, PackedWeightGradient,
+    Problem, Role, Way, choose,
+};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A question that the table's answer depended on.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// As it was answered.
+    pub question: Question,
+    problem: Problem,
+    role: Role,
+    choices: Vec<Choice>,
+}
+
+/// Replaces convolutions without groups and their derivatives, and returns what was asked.
+pub fn convolutions(graph: &mut Graph, target: &Target) -> Result<Vec<Asked>> {
+    let mut nodes = Vec::new();
+    let mut asked = Vec::new();
+    let mut packs: HashMap<(PackWeights, Value), Value> = HashMap::new();
+    let mut left = target.preferences.most_transformed;
+    for node in graph.nodes().to_vec() {
+        let (problem, role) = match of(graph, &node)? {
+            Some(found) => found,
+            None => {
+                nodes.push(node);
+                continue;
+            }
+        };
+        let [read, other] = exactly("pack", "inputs", &node.inputs)?;
+        let op = |choice| PackedConv2d { problem, role, choice, epilogue: Epilogue::default() };
+        let needs = |way: &'static Way| {
+            let packing = op(Choice { way, size: 0 }).packing();
+            match packing.layout.is_transformed() && !packs.contains_key(&(packing, other)) {
+                true => packing.words(problem.w).map_or(u64::MAX, |words| 4 * u64::from(words)),
+                false => 0,
+            }
+        };
+        let affordable = |way: &'static Way| role == Role::WeightGradient || needs(way) <= left;
+        let by = (target.adapter, target.preferences, target.choices);
+        let Some((choice, question, choices)) = choose(&problem, role, by, affordable)? else {
+            nodes.push(node);
+            continue;
+        };
+        if choices.len() > 1 {
+            asked.push(Asked { question, problem, role, choices });
+        }
+        if role == Role::WeightGradient {
+            nodes.push(weights(graph, PackedWeightGradient { problem, choice }, node)?);
+            continue;
+        }
+        left -= needs(choice.way);
+        let op = op(choice);
+        let packed = match packs.get(&(op.packing(), other)) {
+            Some(&packed) => packed,
+            None => {
+                let pack = graph.node(Arc::new(op.packing()), &[other])?;
+                let [packed] = exactly("pack", "outputs", &pack.outputs)?;
+                nodes.push(pack);
+                packs.insert((op.packing(), other), packed);
+                packed
+            }
+        };
+        nodes.push(Node { op: Arc::new(op), inputs: vec![read, packed], outputs: node.outputs });
+    }
+    graph.set_nodes(nodes);
+    Ok(asked)
+}
+
+/// The problem of a node that the table has rows for.
+fn of(graph: &Graph, node: &Node) -> Result<Option<(Problem, Role)>> {
+    if let Some(&conv) = node.is::<Conv2d>() {
+        let [x, w] = exactly("pack", "inputs", &node.inputs)?;
+        let problem = Problem::new(conv, 1, graph.shape(x)?, graph.shape(w)?)?;
+        return Ok(Some((problem, Role::Forward)));
+    }
+    let derivative = node.is::<Conv2dGradient>().filter(|op| op.problem.groups == 1);
+    Ok(derivative.map(|op| (op.problem, op.role)))
+}
+
+/// The parts are scratch of its own; dw keeps its value.
+fn weights(graph: &mut Graph, op: PackedWeightGradient, node: Node) -> Result<Node> {
+    let mut made = graph.node(Arc::new(op), &node.inputs)?;
+    made.outputs.splice(..1, node.outputs);
+    Ok(made)
+}
+
+impl Asked {
+    /// All candidates beside the plain kernel, each with its own packing of the weights, to be measured.
+    pub fn trial(&self) -> Result<Trial> {
+        let Problem { x, w, y, stride, padding, .. } = self.problem;
+        let mut graph = Graph::default();
+        let shapes = match self.role {
+            Role::Forward => [x, w],
+            Role::InputGradient => [y, w],
+            Role::WeightGradient => [y, x],
+        };
+        let inputs = shapes.map(|shape| graph.input(shape));
+        let plain = match self.role {
+            Role::Forward => graph.push(Conv2d { stride, padding }, &inputs)?,
+            role => graph.push(Conv2dGradient { problem: self.problem, role }, &inputs)?,
+        };
+        let mut candidates = Vec::new();
+        for &choice in &self.choices {
+            let output = self.push(&mut graph, choice, inputs)?;
+            let bound = choice.way.layout.bound();
+            let choices = Choices::default();
+            candidates.push(Candidate { outputs: vec![output], bound, choices });
+        }
+        let changes = [true, self.role == Role::WeightGradient];
+        let inputs = inputs.into_iter().zip(changes);
+        let inputs = inputs.map(|(value, changes)| Given { value, changes }).collect();
+        let question = self.question.clone();
+        Ok(Trial { question, graph, inputs, plain: vec![plain], candidates })
+    }
+
+    /// The nodes of one candidate.
+    fn push(&self, graph: &mut Graph, choice: Choice, [read, other]: [Value; 2]) -> Result<Value> {
+        let (problem, role) = (self.problem, self.role);
+        if role == Role::WeightGradient {
+            let made = graph.push_all(PackedWeightGradient { problem, choice }, &[read, other])?;
+            return exactly::<_, 2>("trial", "outputs", &made).map(|[dw, _]| dw);
+        }
+        let op = PackedConv2d { problem, role, choice, epilogue: Epilogue::default() };
+        let packed = graph.push(op.packing(), &[other])?;
+        graph.push(op, &[read, packed])
+    }
+}

@@ -1,0 +1,23 @@
+//! 2-D convolutions and their derivatives: the plain kernels (`plain.rs`), the fast ones (`kernels.rs`), which of them computes
+//! what (`table.rs`), and how these pack weights (`pack.rs`) and are launched (`packed.rs`, `weights.rs`, `winograd.rs`).
+
+mod epilogue;
+pub(super) mod kernels;
+pub(super) mod pack;
+mod packed;
+pub(super) mod plain;
+mod problem;
+mod shares;
+mod table;
+pub(super) mod weights;
+pub(super) mod winograd;
+
+pub use epilogue::{Epilogue, Residual};
+pub use pack::{Layout, PackWeights};
+pub use packed::PackedConv2d;
+pub(crate) use plain::Conv2dGradient;
+pub use plain::{Conv2d, GroupedConv2d};
+pub use problem::{Problem, Role};
+pub use table::{Choice, Standing, WAYS, Way, candidates, choose, reads_texels};
+pub use weights::PackedWeightGradient;
+pub use winograd::Winograd;

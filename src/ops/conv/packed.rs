@@ -1,0 +1,154 @@
+//! The fast convolution and its derivative for x: weights packed for the row of the table that computes it, and what follows it
+//! in the network done before the store.
+
+use super::epilogue::{Epilogue, Residual};
+use super::pack::{Layout, PackWeights};
+use super::problem::{Problem, Role};
+use super::shares::{Share, storage_shares, texel_shares};
+use super::table::{Choice, Launching, Tiling};
+use crate::gpu::{Access, Binding, Words};
+use crate::graph::{Launch, Op, Shape};
+use crate::ops::ReluMask;
+use crate::{Error, Result};
+
+/// A convolution (inputs x, packed weights) or its derivative for x (inputs dy, packed weights), then what the epilogue
+/// takes; output y or dx, and its bits where the epilogue says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedConv2d {
+    /// The convolution.
+    pub problem: Problem,
+    /// Forward, or the derivative for x.
+    pub role: Role,
+    /// The row of the table that computes it.
+    pub choice: Choice,
+    /// What is done before the store.
+    pub epilogue: Epilogue,
+}
+
+/// The scratch buffer that takes the place of bits.
+const UNUSED: usize = 0;
+
+impl PackedConv2d {
+    /// How its weights are to be packed.
+    pub fn packing(&self) -> PackWeights {
+        let transposed = self.role == Role::InputGradient;
+        let way = self.choice.way;
+        PackWeights { transposed, flipped: transposed && way.flips, layout: way.layout }
+    }
+
+    /// Whether the epilogue can write bits: where a tile's four columns are a word's, and not of a derivative.
+    pub fn writes_bits(&self) -> bool {
+        let quads = self.problem.y.width().is_multiple_of(4);
+        self.role == Role::Forward && (quads || self.choice.way.any_width)
+    }
+
+    /// The launches of a way whose kernel reads texels, or buffers.
+    fn shares(&self, texels: bool, tiling: &Tiling, max_binding: u64) -> Result<Vec<Share>> {
+        let params = self.problem.params(self.problem.ends(self.role));
+        let params = super::problem::Params { epilogue: self.epilogue.flags(), ..params };
+        if !texels {
+            let words = if self.choice.way.layout == Layout::Halves { 4 } else { 8 };
+            let per_image = (tiling.tiles, tiling.workgroup);
+            return storage_shares(&params, words, per_image, max_binding);
+        }
+        let taps = match self.choice.way.layout {
+            Layout::Winograd(_) => 36,
+            _ => params.kernel_height * params.kernel_width,
+        };
+        Ok(texel_shares(&params, taps, self.epilogue.residual != Residual::None))
+    }
+}
+
+impl Op for PackedConv2d {
+    fn name(&self) -> &'static str {
+        if self.role == Role::Forward { "packed_conv2d" } else { "packed_conv2d_input_gradient" }
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let way = self.choice.way;
+        if !way.computes(&self.problem, self.role) {
+            let given = format_args!("{} for {:?}", way.name, self.problem);
+            return Err(Error::mismatch(self.name(), given, way.problems.0));
+        }
+        let (read, written) = self.problem.ends(self.role);
+        let Epilogue { affine, mask, residual, bits, .. } = self.epilogue;
+        let mut wanted = vec![read];
+        wanted.extend(self.packing().outputs(&[self.problem.w])?);
+        if affine || mask {
+            wanted.push(Shape::matrix(2, written.channels())?);
+        }
+        if mask {
+            wanted.push(ReluMask::of(written)?);
+        }
+        if residual != Residual::None {
+            wanted.push(written);
+        }
+        if inputs != wanted {
+            let given = format_args!("{inputs:?}");
+            return Err(Error::mismatch(self.name(), given, format_args!("{wanted:?}")));
+        }
+        if bits && !self.writes_bits() {
+            return Err(Error::mismatch(self.name(), written, "rows of whole quads, for bits"));
+        }
+        Ok(if bits { vec![written, ReluMask::of(written)?] } else { vec![written] })
+    }
+
+    fn anywhere(&self) -> &[usize] {
+        if self.epilogue.bits { &[1] } else { &[] }
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let few = || Error::mismatch("packed_conv2d", "too few values", "x, w and y");
+        let bindings = launch.bindings();
+        let [x, w, extra @ ..] = &bindings[..] else { return Err(few()) };
+        let Epilogue { affine, mask, residual, bits, .. } = self.epilogue;
+        let mut extra = extra.iter().copied();
+        let mut next = |wanted: bool| wanted.then(|| extra.next()).flatten();
+        let affine_buffer = next(affine || mask);
+        let (mask_buffer, residual_buffer) = (next(mask), next(residual != Residual::None));
+        let y = next(true).ok_or_else(few)?.buffer;
+        // What is written has to be bound to something that is not read.
+        let bits_buffer = next(bits).unwrap_or_else(|| launch.to.scratch(UNUSED, 4).into());
+        // What the flags leave out is bound to the first weights.
+        let unused = Binding { part: Some(Words { first: 0, count: 4 }), ..*w };
+        let [of_affine, of_mask, of_residual] =
+            [affine_buffer, mask_buffer, residual_buffer].map(|given| given.unwrap_or(unused));
+        let all = self.problem.params(self.problem.ends(self.role));
+        let Choice { way, size } = self.choice;
+        let (kernel, tiling) = match way.launch {
+            Launching::Filter(filter) => {
+                let params = super::problem::Params { epilogue: self.epilogue.flags(), ..all };
+                let buffers = [*x, *w, of_affine, of_mask, of_residual, y.into(), bits_buffer];
+                return filter.record(launch.to, &params, size, buffers);
+            }
+            Launching::Tiles(kernel, tiling) => {
+                (kernel, tiling(&all, self.role == Role::InputGradient, size))
+            }
+        };
+        let texels = kernel.bindings.iter().any(|(_, access)| *access == Access::Texels);
+        let shares = self.shares(texels, &tiling, launch.to.adapter().max_binding)?;
+        let Tiling { mut constants, tiles, workgroup, blocks, phases } = tiling;
+        if texels {
+            constants.extend(self.epilogue.constants());
+        }
+        for share in shares {
+            let buffers = [
+                Binding { part: share.x, ..*x },
+                Binding { part: share.w, ..*w },
+                of_affine,
+                of_mask,
+                residual_buffer.map_or(unused, |all| Binding { part: share.y, ..all }),
+                y.into(),
+                bits_buffer,
+            ];
+            let across = (share.params.images * tiles).div_ceil(workgroup);
+            let grid = [across, share.blocks.div_ceil(blocks), phases];
+            launch.to.dispatch(kernel, &constants, share.params, &buffers, grid)?;
+        }
+        Ok(())
+    }
+
+    fn flops(&self, _: &[Shape], _: &[Shape]) -> u64 {
+        self.problem.flops()
+    }
+}

@@ -1,0 +1,195 @@
+//! 2-D cross-correlation, `torch.nn.functional.conv2d`, and its derivatives, the plain way: one invocation an output, or
+//! four outputs of a grouped one. Right for any shape, and the oracle for the fast kernels, which lowering puts in the place
+//! of ungrouped ones (`table.rs`). Depthwise convolutions are all that networks here use groups for.
+
+use super::problem::{Params, Problem, Role};
+use crate::Result;
+use crate::gpu::{Access::*, Kernel};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+
+macro_rules! plain {
+    ($stem:literal, $bindings:expr) => {
+        crate::ops::walk::kernel!($stem, ["conv2d_params", "index"], Params, $bindings)
+    };
+}
+
+/// y of x and w.
+pub static FORWARD: Kernel = plain!("conv2d", &[("x", Read), ("w", Read), ("y", Write)]);
+/// dx of dy and w.
+pub static INPUT_GRADIENT: Kernel =
+    plain!("conv2d_input_gradient", &[("dy", Read), ("w", Read), ("dx", Write)]);
+/// dw of dy and x.
+pub static WEIGHT_GRADIENT: Kernel =
+    plain!("conv2d_weight_gradient", &[("dy", Read), ("x", Read), ("dw", Write)]);
+/// y of x and w, in groups.
+pub static GROUPED: Kernel = plain!("grouped_conv2d", &[("x", Read), ("w", Read), ("y", Write)]);
+/// dx of dy and w, in groups.
+pub static GROUPED_INPUT_GRADIENT: Kernel =
+    plain!("grouped_conv2d_input_gradient", &[("dy", Read), ("w", Read), ("dx", Write)]);
+/// dw of dy and x, in groups.
+pub static GROUPED_WEIGHT_GRADIENT: Kernel =
+    plain!("grouped_conv2d_weight_gradient", &[("dy", Read), ("x", Read), ("dw", Write)]);
+
+/// Inputs x \[N, I, H, W\] and w \[O, I, R, C\]; output y \[N, O, V, U\] with
+/// V = (H + 2 padding − R) / stride + 1, rounded down, and U likewise. A bias is a
+/// [`BroadcastAdd`](crate::ops::BroadcastAdd) behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2d {
+    /// Rows and columns from one output to the next; at least 1.
+    pub stride: [u32; 2],
+    /// Zeros added above and below, left and right.
+    pub padding: [u32; 2],
+}
+
+/// Inputs x \[N, I, H, W\] and w \[O, I / groups, R, C\]; output y as [`Conv2d`]'s. Output channels come in `groups`
+/// equal runs, each of which sees its run of the input channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupedConv2d {
+    /// Stride and padding.
+    pub conv: Conv2d,
+    /// A divisor of I and of O; I for a depthwise convolution.
+    pub groups: u32,
+}
+
+impl Conv2d {
+    /// The same stride and padding both ways.
+    pub fn square(stride: u32, padding: u32) -> Self {
+        Self { stride: [stride; 2], padding: [padding; 2] }
+    }
+}
+
+/// The problem of a node that reads x and w.
+pub(crate) fn forward(conv: Conv2d, groups: u32, inputs: &[Shape]) -> Result<Problem> {
+    let [x, w] = exactly(FORWARD.name, "inputs", inputs)?;
+    Problem::new(conv, groups, x, w)
+}
+
+/// Both ops are the same but for their names and groups.
+macro_rules! forward {
+    ($Op:ty, $kernel:ident, |$self:ident| $conv:expr, $groups:expr) => {
+        impl Op for $Op {
+            fn name(&self) -> &'static str {
+                $kernel.name
+            }
+
+            fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+                let $self = self;
+                Ok(vec![forward($conv, $groups, inputs)?.y])
+            }
+
+            fn record(&self, launch: &mut Launch) -> Result<()> {
+                let $self = self;
+                run(forward($conv, $groups, launch.inputs)?, Role::Forward, launch)
+            }
+
+            fn flops(&self, inputs: &[Shape], _: &[Shape]) -> u64 {
+                let $self = self;
+                forward($conv, $groups, inputs).map_or(0, |problem| problem.flops())
+            }
+
+            fn gradient(
+                &self,
+                graph: &mut Graph,
+                node: &Node,
+                dy: Value,
+                asked: &[bool],
+            ) -> Derivatives {
+                let $self = self;
+                let [x, w] = exactly(self.name(), "inputs", &node.inputs)?;
+                let shapes = [graph.shape(x)?, graph.shape(w)?];
+                let problem = forward($conv, $groups, &shapes)?;
+                let wanted = [(Role::InputGradient, [dy, w]), (Role::WeightGradient, [dy, x])];
+                push(graph, problem, wanted, asked)
+            }
+        }
+    };
+}
+forward!(Conv2d, FORWARD, |this| *this, 1);
+forward!(GroupedConv2d, GROUPED, |this| this.conv, this.groups);
+
+/// A derivative of a convolution: inputs dy and w, output dx; or inputs dy and x, output dw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Conv2dGradient {
+    pub problem: Problem,
+    /// Not the forward pass.
+    pub role: Role,
+}
+
+impl Op for Conv2dGradient {
+    fn name(&self) -> &'static str {
+        kernel(self.problem, self.role).name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [dy, other] = exactly(self.name(), "inputs", inputs)?;
+        let Problem { x, w, y, .. } = self.problem;
+        let (read, made) = if self.role == Role::InputGradient { (w, x) } else { (x, w) };
+        dy.expect(self.name(), y)?;
+        other.expect(self.name(), read)?;
+        Ok(vec![made])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        run(self.problem, self.role, launch)
+    }
+
+    fn flops(&self, _: &[Shape], _: &[Shape]) -> u64 {
+        self.problem.flops()
+    }
+
+    /// Of dx for dy it is the convolution again, of dw for x the derivative for x; the other one of each is dw of the two.
+    fn gradient(&self, graph: &mut Graph, node: &Node, d: Value, asked: &[bool]) -> Derivatives {
+        let [dy, other] = exactly(self.name(), "inputs", &node.inputs)?;
+        let wanted = match self.role {
+            Role::InputGradient => [(Role::Forward, [d, other]), (Role::WeightGradient, [dy, d])],
+            _ => [(Role::Forward, [other, d]), (Role::InputGradient, [dy, d])],
+        };
+        push(graph, self.problem, wanted, asked)
+    }
+}
+
+/// Adds the nodes that are asked for.
+fn push(
+    graph: &mut Graph,
+    problem: Problem,
+    wanted: [(Role, [Value; 2]); 2],
+    asked: &[bool],
+) -> Derivatives {
+    let mut made = Vec::new();
+    for ((role, inputs), &asked) in wanted.into_iter().zip(asked) {
+        let Problem { stride, padding, groups, .. } = problem;
+        let conv = Conv2d { stride, padding };
+        made.push(match (asked, role) {
+            (false, _) => None,
+            (_, Role::Forward) if groups == 1 => Some(graph.push(conv, &inputs)?),
+            (_, Role::Forward) => Some(graph.push(GroupedConv2d { conv, groups }, &inputs)?),
+            _ => Some(graph.push(Conv2dGradient { problem, role }, &inputs)?),
+        });
+    }
+    Ok(made)
+}
+
+fn kernel(problem: Problem, role: Role) -> &'static Kernel {
+    match (role, problem.groups) {
+        (Role::Forward, 1) => &FORWARD,
+        (Role::InputGradient, 1) => &INPUT_GRADIENT,
+        (Role::WeightGradient, 1) => &WEIGHT_GRADIENT,
+        (Role::Forward, _) => &GROUPED,
+        (Role::InputGradient, _) => &GROUPED_INPUT_GRADIENT,
+        (Role::WeightGradient, _) => &GROUPED_WEIGHT_GRADIENT,
+    }
+}
+
+fn run(problem: Problem, role: Role, launch: &mut Launch) -> Result<()> {
+    let Problem { x, w, y, groups, .. } = problem;
+    // Four values side by side, where there are groups.
+    let fours = |shape: Shape| shape.elements() / shape.width() * shape.width().div_ceil(4);
+    let count = match (role, groups) {
+        (Role::Forward, 1) => y.elements(),
+        (Role::InputGradient, 1) => x.elements(),
+        (Role::WeightGradient, _) => w.elements(),
+        (Role::Forward, _) => fours(y),
+        (Role::InputGradient, _) => fours(x),
+    };
+    launch.each(kernel(problem, role), problem.params((x, y)), count)
+}

@@ -1,0 +1,144 @@
+//! One convolution: the shapes of what it reads and writes, and how its kernel moves. All kernels of convolutions, plain or
+//! fast, are told it by the same uniform.
+
+use super::plain::Conv2d;
+use crate::gpu::uniform;
+use crate::graph::Shape;
+use crate::{Error, Result};
+
+/// What is computed of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// y of x and w.
+    Forward,
+    /// The derivative for x, of dy and w.
+    InputGradient,
+    /// The derivative for w, of dy and x.
+    WeightGradient,
+}
+
+/// A 2-D cross-correlation of x \[N, I, H, W\] with weights \[O, I / groups, R, C\] to y \[N, O, V, U\].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Problem {
+    /// Shape of x.
+    pub x: Shape,
+    /// Shape of the weights.
+    pub w: Shape,
+    /// Shape of y.
+    pub y: Shape,
+    /// Rows and columns of x from one output to the next; at least 1.
+    pub stride: [u32; 2],
+    /// Zeros added above and below, left and right.
+    pub padding: [u32; 2],
+    /// Runs of output channels, each of which sees its run of the input channels; 1 for all.
+    pub groups: u32,
+}
+
+// A problem as shaders/shared/conv2d_params.wgsl has it, and the slice of it that one launch computes.
+uniform! {
+    pub(crate) struct Params {
+        images: u32,
+        inputs: u32,
+        height: u32,
+        width: u32,
+        outputs: u32,
+        out_height: u32,
+        out_width: u32,
+        kernel_height: u32,
+        kernel_width: u32,
+        stride_y: u32,
+        stride_x: u32,
+        pad_y: u32,
+        pad_x: u32,
+        group_inputs: u32,
+        group_outputs: u32,
+        first_image: u32,
+        first_block: u32,
+        x_skip: u32,
+        w_skip: u32,
+        y_skip: u32,
+        first_part: u32,
+        part_images: u32,
+        epilogue: u32,
+    }
+}
+
+impl Problem {
+    /// Err if the weights do not fit x or the groups, and if there is no output.
+    pub fn new(conv: Conv2d, groups: u32, x: Shape, w: Shape) -> Result<Self> {
+        let ([images, inputs, ..], [outputs, group_inputs, ..]) = (x.sides(), w.sides());
+        let divides = |channels: u32| channels.checked_rem(groups) == Some(0);
+        if groups == 1 && group_inputs != inputs {
+            let wanted = format_args!("{inputs} input channels, as x {x} has");
+            return Err(Error::mismatch("conv2d", format_args!("weights {w}"), wanted));
+        }
+        if !divides(inputs) || !divides(outputs) || inputs / groups != group_inputs {
+            let given = format_args!("{groups} groups, x {x} and weights {w}");
+            let wanted =
+                "groups that divide both channels, and weights of a group's input channels";
+            return Err(Error::mismatch("grouped_conv2d", given, wanted));
+        }
+        let Conv2d { stride, padding } = conv;
+        let side = |side: u32, kernel: u32, padding: u32, stride: u32| {
+            let padded = padding.checked_mul(2)?.checked_add(side)?;
+            Some(padded.checked_sub(kernel)?.checked_div(stride)? + 1)
+        };
+        let height = side(x.height(), w.height(), padding[0], stride[0]);
+        let (Some(height), Some(width)) =
+            (height, side(x.width(), w.width(), padding[1], stride[1]))
+        else {
+            let given = format_args!("{conv:?} of x {x} and weights {w}");
+            let wanted = "a stride of 1 or more and a padded x not below the kernel";
+            return Err(Error::mismatch("conv2d", given, wanted));
+        };
+        let y = Shape::new(images, outputs, height, width)?;
+        Ok(Self { x, w, y, stride, padding, groups })
+    }
+
+    /// Multiplications and additions, the same in each role.
+    pub fn flops(&self) -> u64 {
+        let window = self.w.elements() / self.w.images();
+        2 * u64::from(self.y.elements()) * u64::from(window)
+    }
+
+    /// Rows and columns of the kernel.
+    pub fn kernel(&self) -> [u32; 2] {
+        [self.w.height(), self.w.width()]
+    }
+
+    /// Whether the kernel has this side, and stride and padding are these both ways.
+    pub fn is(&self, side: u32, stride: u32, padding: u32) -> bool {
+        (self.kernel(), self.stride, self.padding) == ([side; 2], [stride; 2], [padding; 2])
+    }
+
+    /// What a role reads beside weights, and what it writes: x and y, or dy and dx. Of weight gradients x and dy.
+    pub fn ends(&self, role: Role) -> (Shape, Shape) {
+        if role == Role::InputGradient { (self.y, self.x) } else { (self.x, self.y) }
+    }
+
+    /// For the kernels, all of it. The fast kernels see the derivative for x as a convolution of dy: `ends` says what.
+    pub(crate) fn params(&self, (read, written): (Shape, Shape)) -> Params {
+        let ([kernel_height, kernel_width], groups) = (self.kernel(), self.groups);
+        let ([stride_y, stride_x], [pad_y, pad_x]) = (self.stride, self.padding);
+        let [images, inputs, height, width] = read.sides();
+        let [_, outputs, out_height, out_width] = written.sides();
+        Params {
+            images,
+            inputs,
+            height,
+            width,
+            outputs,
+            out_height,
+            out_width,
+            kernel_height,
+            kernel_width,
+            stride_y,
+            stride_x,
+            pad_y,
+            pad_x,
+            group_inputs: inputs / groups,
+            group_outputs: outputs / groups,
+            ..bytemuck::Zeroable::zeroed()
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A launch of a fast convolution in shares: of what is copied to texels at a time, of what a storage binding shows, and of as
+//! many workgroups as a dimension may have.
+
+use super::problem::Params;
+use crate::gpu::Words;
+use crate::{Error, Result};
+
+/// Words of a tensor that one launch reads as texels, at most, where one image or eight output channels are not more: what
+/// the copy takes is bounded, and stays in a cache.
+const TEXEL_WORDS: u32 = 3 << 18;
+
+/// `count` in as few shares of at most `most` as possible, all of about this size.
+pub(super) fn even(count: u32, most: u32) -> u32 {
+    count.div_ceil(count.div_ceil(most))
+}
+
+/// One launch, with what it shows of each buffer; `None` binds all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    pub params: Params,
+    pub x: Option<Words>,
+    pub w: Option<Words>,
+    pub y: Option<Words>,
+    /// Workgroups in y: blocks of eight output channels.
+    pub blocks: u32,
+}
+
+impl Params {
+    /// Words of one image of x, and of y.
+    fn image_words(&self) -> [u32; 2] {
+        [self.inputs * self.height * self.width, self.outputs * self.out_height * self.out_width]
+    }
+}
+
+/// `count` items of so many words from the item `first` on, and the words before them that begin a texel.
+fn items(first: u32, count: u32, words: u32) -> Words {
+    let begin = first * words / 4 * 4;
+    Words { first: begin, count: (first + count) * words - begin }
+}
+
+/// Images at a time, so that of each of these sizes no more than [`TEXEL_WORDS`] are read.
+fn images_at_once(images: u32, words: &[u32]) -> u32 {
+    let largest = words.iter().copied().max().unwrap_or(1).max(1);
+    even(images, (TEXEL_WORDS / largest).clamp(1, images))
+}
+
+/// Most workgroups in a dimension.
+const MAX_WORKGROUPS: u32 = 65_535;
+
+/// The launches of a convolution that reads buffers: one, or runs of output channels whose weights a storage binding shows,
+/// and runs of images that have no more workgroups than a dimension may. `words` are those of eight weights, and there are
+/// so many `tiles` an image, and in a workgroup.
+pub(super) fn storage_shares(
+    params: &Params,
+    words: u32,
+    (tiles, workgroup): (u32, u32),
+    max_binding: u64,
+) -> Result<Vec<Share>> {
+    let blocks = params.outputs.div_ceil(8);
+    let block = words * params.inputs * params.kernel_height * params.kernel_width;
+    let fit = max_binding / 4 / u64::from(block);
+    // A run of 64 words for each product of a pair of channels begins where bindings may.
+    let unit = u64::from(64 / words);
+    let all = u64::from(blocks) <= fit;
+    let run = if all { blocks } else { u32::try_from(fit / unit * unit).unwrap_or(u32::MAX) };
+    if run == 0 {
+        let given = format_args!("8 output channels of {block} weights");
+        let wanted = format_args!("at most {max_binding} bytes");
+        return Err(Error::mismatch("packed_conv2d", given, wanted));
+    }
+    let most = u64::from(MAX_WORKGROUPS) * u64::from(workgroup) / u64::from(tiles.max(1));
+    let images = u32::try_from(most).unwrap_or(u32::MAX).clamp(1, params.images);
+    let mut shares = Vec::new();
+    for first_image in (0..params.images).step_by(images as usize) {
+        let images = images.min(params.images - first_image);
+        for first_block in (0..blocks).step_by(run as usize) {
+            let blocks = run.min(blocks - first_block);
+            let part = Words { first: first_block * block, count: blocks * block };
+            let w = (!all).then_some(part);
+            let w_skip = w.map_or(0, |w| w.first);
+            let params = Params { first_image, images, first_block, w_skip, ..*params };
+            shares.push(Share { params, x: None, w, y: None, blocks });
+        }
+    }
+    Ok(shares)
+}
+
+/// The launches of a convolution that reads texels: images and blocks of output channels by what is copied at a time of
+/// x, of `taps` weights for each channel of y and of x, and of what is read like y (`reads_y`).
+pub(super) fn texel_shares(whole: &Params, taps: u32, reads_y: bool) -> Vec<Share> {
+    let [x_words, y_words] = whole.image_words();
+    let images = images_at_once(whole.images, &[x_words, if reads_y { y_words } else { 1 }]);
+    let (block, blocks) = (8 * whole.inputs * taps, whole.outputs.div_ceil(8));
+    let most_blocks = even(blocks, (TEXEL_WORDS / block).clamp(1, blocks));
+    let mut all = Vec::new();
+    for first_image in (0..whole.images).step_by(images as usize) {
+        let images = images.min(whole.images - first_image);
+        for first_block in (0..blocks).step_by(most_blocks as usize) {
+            let blocks = most_blocks.min(blocks - first_block);
+            let x = items(first_image, images, x_words);
+            let w = items(first_block, blocks, block);
+            let y = items(first_image, images, y_words);
+            let (x_skip, w_skip, y_skip) = (x.first, w.first, y.first);
+            let params =
+                Params { first_image, images, first_block, x_skip, w_skip, y_skip, ..*whole };
+            all.push(Share { params, x: Some(x), w: Some(w), y: Some(y), blocks });
+        }
+    }
+    all
+}
+
+/// The launches of a weight gradient that reads x and dy as texels, a part each: images by what is copied at a time.
+pub(super) fn texel_pair_shares(whole: &Params) -> Vec<Share> {
+    let [x_words, dy_words] = whole.image_words();
+    let images = images_at_once(whole.images, &[x_words, dy_words]);
+    let share = |first_image| {
+        let own = images.min(whole.images - first_image);
+        let [x, dy] = [x_words, dy_words].map(|words| items(first_image, own, words));
+        let (x_skip, y_skip) = (x.first, dy.first);
+        let params =
+            Params { first_image, images: own, part_images: images, x_skip, y_skip, ..*whole };
+        Share { params, x: Some(x), w: None, y: Some(dy), blocks: whole.outputs.div_ceil(8) }
+    };
+    (0..whole.images).step_by(images as usize).map(share).collect()
+}
