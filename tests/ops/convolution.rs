@@ -351,7 +351,7 @@ fn weights_beyond_one_binding() {
             let rows: &[&str] = match (half_weights, x.width()) {
                 (true, 8) => &["", "quads half"],
                 (true, _) => &["", "taps half"],
-                (_, 8) => &["", "quads", "gemm 64x64", "gemm 32x128"],
+                (_, 8) => &["", "quads", "block 64", "block 32", "gemm 64x64", "gemm 32x128"],
                 _ => &["", "taps", "gemm words 64x64", "gemm words 32x128"],
             };
             for name in rows {

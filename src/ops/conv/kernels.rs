@@ -154,6 +154,32 @@ pub static GEMM: Kernel = gemm!("conv2d_gemm", "conv2d_store_quads");
 pub static GEMM_WORDS: Kernel =
     gemm!("conv2d_gemm_words", "conv2d_store_words", "conv2d_gemm_words");
 
+/// 3x3, stride 1, padding 1, either direction, by whole workgroups: rows of whole quads, in channels divisible by four.
+pub static BLOCK: Kernel = natively(packed!(
+    "conv2d_block",
+    "conv2d_block",
+    "storage",
+    "params",
+    Read,
+    0,
+    "conv2d_octet_full",
+    "conv2d_tile",
+    "conv2d_store_quads"
+));
+
+/// 1x1, stride 1, either direction, by whole workgroups: planes of whole quads.
+pub static POINT_BLOCK: Kernel = natively(packed!(
+    "conv2d_point_block",
+    "conv2d_point_block",
+    "storage",
+    "params",
+    Read,
+    0,
+    "conv2d_octet_full",
+    "conv2d_tile",
+    "conv2d_store_quads"
+));
+
 macro_rules! weights {
     ($name:literal, $file:literal, $read:literal, $access:expr, $subgroup:literal $(, $more:literal)*) => {
         Kernel {
@@ -207,4 +233,14 @@ pub static WEIGHTS_GEMM: Kernel = natively(weights!(
     0,
     "conv2d_weight_sums",
     "conv2d_patch"
+));
+
+/// The parts of dw: 3x3, stride 1, padding 1, by whole workgroups.
+pub static WEIGHTS_BLOCK: Kernel = natively(weights!(
+    "conv2d_weights_block",
+    "conv2d_weights_block",
+    "storage",
+    Read,
+    0,
+    "conv2d_weight_sums"
 ));

@@ -178,6 +178,11 @@ pub static WAYS: &[Way] = &[
     tiles("quads tall", BOTH, SQUARES_OF_EIGHT, TALLS, lanes, &TALL, tall).flipping(),
     tiles("halve tall", FORWARD, HALVED, TALLS, lanes, &HALVE_TALL, halve_tall),
     tiles("double tall", BACKWARD, DOUBLED_THREE, TALLS, lanes, &DOUBLE_TALL, double_tall),
+    // GPUs: whole workgroups share what they load.
+    tiles("block 64", BOTH, MANY_OUTPUTS, GROUPS, groups, &BLOCK, block::<8>).flipping(),
+    tiles("block 32", BOTH, NINE, GROUPS, groups, &BLOCK, block::<4>).flipping(),
+    tiles("point block 64", BOTH, MANY_POINTS, GROUPS, groups, &POINT_BLOCK, point_block::<8>),
+    tiles("point block 32", BOTH, PLANES, GROUPS, groups, &POINT_BLOCK, point_block::<4>),
     // Every invocation by itself, from buffers.
     tiles("quads", BOTH, SQUARE_THREE, BUFFERS, lanes, &QUADS.storage, quads).flipping(),
     tiles("point", BOTH, POINTS, BUFFERS, lanes, &POINT.storage, point),
@@ -197,6 +202,8 @@ pub static WAYS: &[Way] = &[
     // Derivatives for the weights.
     tiles("weights nine texels", WEIGHTS, NINE_WEIGHTS, TEXELS, lanes, &WEIGHTS_NINE_TEXELS, nine_weights),
     tiles("weights taps texels", WEIGHTS, QUAD_ROWS, TEXELS, lanes, &WEIGHTS_TAPS_TEXELS, taps_weights),
+    tiles("weights block 64", WEIGHTS, MANY_OUTPUTS, GROUPS, groups, &WEIGHTS_BLOCK, block_weights::<8>),
+    tiles("weights block 32", WEIGHTS, NINE, GROUPS, groups, &WEIGHTS_BLOCK, block_weights::<4>),
     tiles("weights nine", WEIGHTS, NINE_WEIGHTS, BUFFERS_OF_WEIGHTS, lanes, &WEIGHTS_NINE, nine_weights),
     tiles("weights gemm", WEIGHTS, QUAD_ROWS, GEMMS, groups, &WEIGHTS_GEMM, gemm_weights),
     tiles("weights taps", WEIGHTS, QUAD_ROWS, BUFFERS_OF_WEIGHTS, lanes, &WEIGHTS_TAPS, taps_weights),
@@ -208,6 +215,10 @@ const ANY: Problems = ("any", |_, _| true);
 const NINE: Problems = ("3x3, stride 1, padding 1, rows of whole quads", |p, _| {
     p.is(3, 1, 1) && p.x.width().is_multiple_of(4)
 });
+const MANY_OUTPUTS: Problems =
+    ("3x3, stride 1, padding 1, rows of whole quads, more than 32 channels to write", |p, role| {
+        NINE.1(p, role) && p.ends(role).1.channels() > 32
+    });
 const SQUARE_THREE: Problems =
     ("3x3, stride 1, padding 1, rows of whole eights or of four", |p, _| {
         p.is(3, 1, 1) && (p.x.width().is_multiple_of(8) || p.x.width() == 4)
@@ -218,6 +229,10 @@ const SQUARES_OF_EIGHT: Problems = ("3x3, stride 1, padding 1, both sides whole 
 const PLANES: Problems = ("1x1, stride 1, planes of whole quads", |p, _| {
     p.is(1, 1, 0) && p.x.pixels().is_multiple_of(4)
 });
+const MANY_POINTS: Problems =
+    ("1x1, stride 1, planes of whole quads, more than 32 channels to write", |p, role| {
+        PLANES.1(p, role) && p.ends(role).1.channels() > 32
+    });
 const POINTS: Problems =
     ("1x1, stride 1 with planes of whole quads, or halving both sides", |p, role| {
         PLANES.1(p, role) || role == Role::Forward && p.is(1, 2, 0) && halves(p)
@@ -269,6 +284,7 @@ const HALVES: Adapters =
     ("GPUs, where half precision is asked for", |_, a, wish| usual(is_halved(a, wish)));
 const GPUS: &str = "GPUs";
 const GPUS_BY_TUNING: &str = "GPUs, by tuning";
+const GROUPS: Adapters = (GPUS, |_, a, wish| usual(is_gpu(a) && !is_halved(a, wish)));
 const GEMMS: Adapters = (GPUS_BY_TUNING, |_, a, wish| {
     if is_gpu(a) && !is_halved(a, wish) { Standing::Tried } else { Standing::Never }
 });
@@ -420,6 +436,18 @@ fn gemm<const BLOCKS: u32>(p: &Params, transposed: bool, size: u32) -> Tiling {
     Tiling { constants, tiles, workgroup: 2 * pairs, blocks: BLOCKS, phases }
 }
 
+fn block<const BLOCKS: u32>(p: &Params, _: bool, size: u32) -> Tiling {
+    let tiles = p.width.div_ceil(8) * p.height.div_ceil(size / BLOCKS);
+    let constants = vec![("BLOCKS", f64::from(BLOCKS))];
+    Tiling { constants, tiles, workgroup: 1, blocks: BLOCKS, phases: 1 }
+}
+
+fn point_block<const BLOCKS: u32>(p: &Params, _: bool, size: u32) -> Tiling {
+    let constants = vec![("BLOCKS", f64::from(BLOCKS))];
+    let workgroup = 2 * size / BLOCKS;
+    Tiling { constants, tiles: p.width * p.height / 4, workgroup, blocks: BLOCKS, phases: 1 }
+}
+
 fn parts(p: &Params) -> u32 {
     p.images.div_ceil(p.part_images.max(1))
 }
@@ -442,6 +470,17 @@ fn taps_weights(p: &Params, _: bool, size: u32) -> Tiling {
 fn gemm_weights(p: &Params, _: bool, size: u32) -> Tiling {
     let tiles = p.inputs * p.kernel_height * p.kernel_width;
     Tiling { constants: Vec::new(), tiles, workgroup: size, blocks: size / 8, phases: parts(p) }
+}
+
+fn block_weights<const BLOCKS: u32>(p: &Params, _: bool, size: u32) -> Tiling {
+    let constants = vec![("BLOCKS", f64::from(BLOCKS))];
+    Tiling {
+        constants,
+        tiles: p.inputs,
+        workgroup: size / BLOCKS,
+        blocks: BLOCKS,
+        phases: parts(p),
+    }
 }
 
 /// The rows that compute a problem on an adapter, each with the sizes that its workgroups may have, and what they are there.
