@@ -11,7 +11,7 @@ use lapidary::gpu::{Gpu, Options};
 use lapidary::graph::{Graph, Value};
 use lapidary::model::initial::initial;
 use lapidary::model::{BatchSize, DeviceWeights, Mode, Model, Parameter, Role, Weights};
-use lapidary::ops::{BroadcastAdd, Conv2d, GlobalAvgPool, Linear, Norm, Unary};
+use lapidary::ops::{Broadcast, Conv2d, GlobalAvgPool, Linear, Norm, Unary};
 
 /// Two convolutions that halve the image, their mean, and a linear layer.
 struct Small {
@@ -45,7 +45,7 @@ impl Model for Small {
         for layer in ["first", "second"] {
             let of = |part: &str| weights.get(&format!("{layer}.{part}"));
             y = graph.push(Conv2d::square(2, 1), &[y, of("weight")?])?;
-            y = graph.push(BroadcastAdd, &[y, of("bias")?])?;
+            y = graph.push(Broadcast::Add, &[y, of("bias")?])?;
             y = graph.push(Unary::Silu, &[y])?;
         }
         y = graph.push(GlobalAvgPool, &[y])?;

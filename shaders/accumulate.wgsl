@@ -6,7 +6,7 @@
 //   sum, x   padded to whole vec4s
 //   control  keep (0 for the first part, else 1), scale
 //
-// Host side: src/ops/accumulate.rs. Appended: shared/index.wgsl.
+// Host side: src/ops/optimiser.rs. Appended: shared/index.wgsl.
 
 struct Params { vectors: u32 }
 

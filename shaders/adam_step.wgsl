@@ -9,7 +9,7 @@
 //   w, m, v, grad  padded to whole vec4s
 //   control        lr, c1 = 1 - b1^t, c2 = sqrt(1 - b2^t) at step t, from 1
 //
-// Host side: src/ops/adam_step.rs. Appended: shared/index.wgsl.
+// Host side: src/ops/optimiser.rs. Appended: shared/index.wgsl.
 
 struct Params { vectors: u32, decoupled: u32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, eps: f32, weight_decay: f32 }
 

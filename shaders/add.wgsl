@@ -1,24 +1,5 @@
 // Sum of two values of one shape:  y = a + b
 //
-//   grid     one invocation per vec4, see shared/index.wgsl
-//   a, b, y  count words, read as vec4s: buffers are padded to whole ones
-//
-// Host side: src/ops/add.rs. Appended: shared/index.wgsl.
+// Host side: src/ops/elementwise.rs. Appended: shared/map_two.wgsl, shared/index.wgsl.
 
-struct Params { vectors: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
-
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) workgroups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = flat_index(workgroup, workgroups, lane);
-    if i >= params.vectors { return; }
-    y[i] = a[i] + b[i];
-}
+fn two(a: vec4f, b: vec4f) -> vec4f { return a + b; }

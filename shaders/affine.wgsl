@@ -25,15 +25,16 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let left = workgroup.x * COLUMNS + lane % COLUMNS;
-    let c = workgroup.y * (64u / COLUMNS) + lane / COLUMNS;
-    if c >= params.channels { return; }
-    let scale = affine[c];
-    let shift = affine[params.channels + c];
-    for (var n = workgroup.z; n < params.images; n += workgroups.z) {
-        let first = (n * params.channels + c) * params.units;
-        for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
-            let value = x[first + i] * scale + shift;
-            y[first + i] = select(value, max(value, Elem(0.0)), RELU);
+    let high = 64u / COLUMNS;
+    for (var c = workgroup.y * high + lane / COLUMNS; c < params.channels; c += workgroups.y * high) {
+        let scale = affine[c];
+        let shift = affine[params.channels + c];
+        for (var n = workgroup.z; n < params.images; n += workgroups.z) {
+            let first = (n * params.channels + c) * params.units;
+            for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
+                let value = x[first + i] * scale + shift;
+                y[first + i] = select(value, max(value, Elem(0.0)), RELU);
+            }
         }
     }
 }

@@ -3,12 +3,12 @@
 //     d = dy where x * scale + shift is above 0, else 0;   dx = d * scale
 //     dgamma[c] = sum of d * (x - mean) / sqrt(variance + eps),   dbeta[c] = sum of d
 //
-//   grid     one workgroup a channel, spread over x and y as in shared/index.wgsl; it is COLUMNS units
+//   grid     one workgroup a channel, see shared/index.wgsl; it is COLUMNS units
 //            wide and LANES / COLUMNS images high, and strides over the rest
 //   dy, x, dx  [image][channel][unit]; a unit is a vec4 or one pixel
 //   affine   [scale, shift][channel];   mean, variance, dgamma, dbeta  [channel]
 //
-// Host side: src/ops/affine.rs. Appended: shared/workgroup_sum_vec2.wgsl, shared/elem_*.wgsl.
+// Host side: src/ops/affine.rs. Appended: shared/index.wgsl, shared/workgroup_sum_vec2.wgsl, shared/elem_*.wgsl.
 
 override LANES: u32 = 64u;
 override COLUMNS: u32 = 64u;
@@ -31,7 +31,7 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let c = workgroup.y * workgroups.x + workgroup.x;
+    let c = flat_group(workgroup, workgroups);
     if c >= params.channels { return; }
     let scale = affine[c];
     let shift = affine[params.channels + c];

@@ -5,7 +5,7 @@
 //   affine   [2][channel]: scales, then shifts
 //   mask     a bit where y is above 0, laid out as shared/mask_bits.wgsl says
 //
-// An invocation takes the eight channels of a quad: those of a word. Host side: src/ops/affine_mask.rs.
+// An invocation takes the eight channels of a quad: those of a word. Host side: src/ops/masks.rs.
 // Appended: shared/index.wgsl, shared/mask_bits.wgsl.
 
 struct Params { words: u32, channels: u32, quads: u32 }

@@ -9,17 +9,17 @@
 //
 // The first call, of the start, sets all of it; the loss before the first step counts as 0, as in the reference.
 //
-//   grid                      (images): one workgroup an image; its lanes stride over the image's values
+//   grid                      one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
 //   x, g, best, wrong, best_g [image][span Elems]
 //   loss, margin              [image]; misnamed where the margin is above 0
 //   state                     [image][12], see shared/apgd_state.wgsl
 //
-// Host side: src/ops/apgd.rs. Appended: shared/elem_f32.wgsl or elem_vec4.wgsl, shared/apgd_state.wgsl,
+// Host side: src/ops/apgd.rs. Appended: shared/index.wgsl, shared/elem_f32.wgsl or elem_vec4.wgsl, shared/apgd_state.wgsl,
 // shared/workgroup_sum.wgsl.
 
 override LANES: u32 = 64u;
 
-struct Params { span: u32, period: u32, least: u32, less: u32, rho: f32, step_size: f32 }
+struct Params { images: u32, span: u32, period: u32, least: u32, less: u32, rho: f32, step_size: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<Elem>;
@@ -32,10 +32,16 @@ struct Params { span: u32, period: u32, least: u32, less: u32, rho: f32, step_si
 @group(0) @binding(8) var<storage, read_write> state: array<f32>;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let at = id.x * STATE;
-    let y = loss[id.x];
-    let misnamed = margin[id.x] > 0.0;
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let image = flat_group(workgroup, workgroups);
+    if image >= params.images { return; }
+    let at = image * STATE;
+    let y = loss[image];
+    let misnamed = margin[image] > 0.0;
     let start = state[at + JUDGED] == 0.0;
     let better = start || y > state[at + BEST_LOSS];
     var best_loss = state[at + BEST_LOSS];
@@ -72,8 +78,8 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane:
             since = 0.0;
         }
     }
-    let end = (id.x + 1u) * params.span;
-    for (var i = id.x * params.span + lane; i < end; i += LANES) {
+    let end = (image + 1u) * params.span;
+    for (var i = image * params.span + lane; i < end; i += LANES) {
         let here = x[i];
         if better {
             best[i] = here;

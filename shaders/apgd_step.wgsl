@@ -4,17 +4,17 @@
 //     Linf  p(v) = clamp(clamp(v, x0 - eps, x0 + eps), 0, 1);                              u = p(x + s * sign(g))
 //     x = p(x + a * (u - x) + (1 - a) * (x - previous)),  previous = x as it was
 //
-//   grid                         (images): one workgroup an image; its lanes stride over the image's values
+//   grid                         one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
 //   x, previous, g, best_g, x0   [image][span Elems]; best_g stands in for g where the state says so
 //   state                        [image][12], see shared/apgd_state.wgsl: s, the number of the step; whether the first
 //                                gradient is 0 is noted there
 //
-// Host side: src/ops/apgd.rs. Appended: shared/elem_f32.wgsl or elem_vec4.wgsl, shared/apgd_state.wgsl,
+// Host side: src/ops/apgd.rs. Appended: shared/index.wgsl, shared/elem_f32.wgsl or elem_vec4.wgsl, shared/apgd_state.wgsl,
 // shared/workgroup_sum.wgsl.
 
 override LANES: u32 = 64u;
 
-struct Params { span: u32, linf: u32, eps: f32 }
+struct Params { images: u32, span: u32, linf: u32, eps: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<Elem>;
@@ -25,10 +25,16 @@ struct Params { span: u32, linf: u32, eps: f32 }
 @group(0) @binding(6) var<storage, read_write> state: array<f32>;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let first = id.x * params.span;
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let image = flat_group(workgroup, workgroups);
+    if image >= params.images { return; }
+    let first = image * params.span;
     let end = first + params.span;
-    let at = id.x * STATE;
+    let at = image * STATE;
     let from_best = state[at + FROM_BEST] > 0.0;
     let start = state[at + JUDGED] == 1.0;
     let part = select(0.75, 1.0, start);

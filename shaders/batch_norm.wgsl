@@ -30,15 +30,16 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let left = workgroup.x * COLUMNS + lane % COLUMNS;
-    let c = workgroup.y * (64u / COLUMNS) + lane / COLUMNS;
-    if c >= params.channels { return; }
-    let middle = mean[c];
-    let scale = gamma[c] * inverseSqrt(variance[c] + params.eps);
-    let shift = beta[c];
-    for (var n = workgroup.z; n < params.images; n += workgroups.z) {
-        let first = (n * params.channels + c) * params.units;
-        for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
-            y[first + i] = (x[first + i] - middle) * scale + shift;
+    let high = 64u / COLUMNS;
+    for (var c = workgroup.y * high + lane / COLUMNS; c < params.channels; c += workgroups.y * high) {
+        let middle = mean[c];
+        let scale = gamma[c] * inverseSqrt(variance[c] + params.eps);
+        let shift = beta[c];
+        for (var n = workgroup.z; n < params.images; n += workgroups.z) {
+            let first = (n * params.channels + c) * params.units;
+            for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
+                y[first + i] = (x[first + i] - middle) * scale + shift;
+            }
         }
     }
 }

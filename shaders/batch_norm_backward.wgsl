@@ -35,22 +35,23 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let left = workgroup.x * COLUMNS + lane % COLUMNS;
-    let c = workgroup.y * (64u / COLUMNS) + lane / COLUMNS;
-    if c >= params.channels { return; }
-    let middle = mean[c];
-    let inv_std = inverseSqrt(variance[c] + params.eps);
-    var scale = gamma[c];
-    var shift = 0.0;
-    if MASK { shift = gamma[params.channels + c]; } else { scale *= inv_std; }
-    let dy_mean = dbeta[c] * params.inv_count;
-    let slope = dgamma[c] * params.inv_count * inv_std;
-    for (var n = workgroup.z; n < params.images; n += workgroups.z) {
-        let first = (n * params.channels + c) * params.units;
-        for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
-            var d = dy[first + i];
-            let value = x[first + i];
-            if MASK { d = select(Elem(0.0), d, value * scale + shift > Elem(0.0)); }
-            dx[first + i] = (d - dy_mean - (value - middle) * slope) * scale;
+    let high = 64u / COLUMNS;
+    for (var c = workgroup.y * high + lane / COLUMNS; c < params.channels; c += workgroups.y * high) {
+        let middle = mean[c];
+        let inv_std = inverseSqrt(variance[c] + params.eps);
+        var scale = gamma[c];
+        var shift = 0.0;
+        if MASK { shift = gamma[params.channels + c]; } else { scale *= inv_std; }
+        let dy_mean = dbeta[c] * params.inv_count;
+        let slope = dgamma[c] * params.inv_count * inv_std;
+        for (var n = workgroup.z; n < params.images; n += workgroups.z) {
+            let first = (n * params.channels + c) * params.units;
+            for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
+                var d = dy[first + i];
+                let value = x[first + i];
+                if MASK { d = select(Elem(0.0), d, value * scale + shift > Elem(0.0)); }
+                dx[first + i] = (d - dy_mean - (value - middle) * slope) * scale;
+            }
         }
     }
 }

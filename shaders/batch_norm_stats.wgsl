@@ -1,13 +1,13 @@
 // Mean and variance of each channel over all images and pixels; the variance divides by their number.
 //
-//   grid     one workgroup a channel, spread over x and y as in shared/index.wgsl; it is COLUMNS units
+//   grid     one workgroup a channel, see shared/index.wgsl; it is COLUMNS units
 //            wide and LANES / COLUMNS images high, and strides over the rest
 //   x        [image][channel][unit]; a unit is a vec4 or one pixel
 //   mean, variance  [channel]
 //
 // Two passes over x, because E[x^2] - mean^2 cancels badly in f32; the second also corrects the first's
 // rounding (Chan, Golub and LeVeque 1983, "corrected two-pass").
-// Host side: src/ops/batch_norm.rs. Appended: shared/workgroup_sum_vec2.wgsl, shared/elem_*.wgsl.
+// Host side: src/ops/batch_norm.rs. Appended: shared/index.wgsl, shared/workgroup_sum_vec2.wgsl, shared/elem_*.wgsl.
 
 override LANES: u32 = 64u;
 override COLUMNS: u32 = 64u;
@@ -25,7 +25,7 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let c = workgroup.y * workgroups.x + workgroup.x;
+    let c = flat_group(workgroup, workgroups);
     if c >= params.channels { return; }
     var sum = Elem(0.0);
     for (var n = lane / COLUMNS; n < params.images; n += LANES / COLUMNS) {

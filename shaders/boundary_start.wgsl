@@ -2,17 +2,17 @@
 //
 //     x = clamp(x0 + eps * t / (|t| + 1e-12), 0, 1)    t normal in L2, uniform in [-1, 1) in Linf
 //
-//   grid     (images): one workgroup an image; its lanes stride over the image's values
+//   grid     one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
 //   x, x0    [image][span]
 //   ids      [image]: the random numbers depend on the image's id, not on its place in the batch
 //   control  seed low, seed high, stream
 //
-// Host side: src/ops/boundary_start.rs. Appended: shared/philox.wgsl, shared/random_values.wgsl,
+// Host side: src/ops/starts.rs. Appended: shared/index.wgsl, shared/philox.wgsl, shared/random_values.wgsl,
 // shared/workgroup_sum_vec2.wgsl, shared/workgroup_max_vec2.wgsl.
 
 override LANES: u32 = 64u;
 
-struct Params { span: u32, linf: u32, eps: f32 }
+struct Params { images: u32, span: u32, linf: u32, eps: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
@@ -21,13 +21,19 @@ struct Params { span: u32, linf: u32, eps: f32 }
 @group(0) @binding(4) var<storage, read> control: array<u32>;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let first = id.x * params.span;
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let image = flat_group(workgroup, workgroups);
+    if image >= params.images { return; }
+    let first = image * params.span;
     let blocks = (params.span + 3u) / 4u;
     var squares = 0.0;
     var most = 0.0;
     for (var block = lane; block < blocks; block += LANES) {
-        let t = direction(ids[id.x], block);
+        let t = direction(ids[image], block);
         for (var k = 0u; k < min(params.span - 4u * block, 4u); k++) {
             squares += t[k] * t[k];
             most = max(most, abs(t[k]));
@@ -37,7 +43,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane:
     if params.linf == 1u { length = workgroup_max_vec2(lane, vec2f(most)).x; }
     let rate = params.eps / (length + 1e-12);
     for (var block = lane; block < blocks; block += LANES) {
-        let t = direction(ids[id.x], block);
+        let t = direction(ids[image], block);
         for (var k = 0u; k < min(params.span - 4u * block, 4u); k++) {
             let i = first + 4u * block + k;
             x[i] = clamp(x0[i] + rate * t[k], 0.0, 1.0);

@@ -1,13 +1,13 @@
-// One part of a concatenation along the images:  y[first + i] = x[i]
+// One part of a concatenation, along the channels or the images:  y[n, first + j] = x[n, j]
 //
 //   grid  one invocation per word of x, see shared/index.wgsl; one launch per part
-//   x     `words` words
-//   y     words of all parts; `first` is the number of words before this one
+//   x     `run` words an image; along the images all of x counts as one
+//   y     `stride` words an image, in which this part begins at word `first`
 //
 // Single words: a part need not start at a whole vec4. Moves any 4-byte values.
 // Host side: src/ops/concat.rs. Appended: shared/index.wgsl.
 
-struct Params { first: u32, words: u32 }
+struct Params { words: u32, run: u32, stride: u32, first: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<u32>;
@@ -21,5 +21,5 @@ fn main(
 ) {
     let i = flat_index(workgroup, workgroups, lane);
     if i >= params.words { return; }
-    y[params.first + i] = x[i];
+    y[i / params.run * params.stride + params.first + i % params.run] = x[i];
 }

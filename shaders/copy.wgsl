@@ -3,7 +3,7 @@
 //   grid  one invocation per vec4, see shared/index.wgsl
 //   x, y  padded to whole vec4s
 //
-// Host side: src/ops/copy.rs. Appended: shared/index.wgsl.
+// Host side: src/ops/elementwise.rs. Appended: shared/index.wgsl.
 
 struct Params { vectors: u32 }
 

@@ -3,16 +3,16 @@
 //     dlogits[k] = (softmax(logits)[k] - (1 - s) * (k == label) - s / K) * dy,
 //     0 where the label is no class
 //
-//   grid             (images): one workgroup an image; its lanes stride over the classes
+//   grid             one workgroup an image, see shared/index.wgsl; its lanes stride over the classes
 //   dy               [image]
 //   logits, dlogits  [image][class]
 //   labels           [image], u32
 //
-// Host side: src/ops/cross_entropy.rs. Appended: shared/softmax_row.wgsl, shared/workgroup_sum.wgsl.
+// Host side: src/ops/row_loss.rs. Appended: shared/index.wgsl, shared/softmax_row.wgsl, shared/workgroup_sum.wgsl.
 
 override LANES: u32 = 64u;
 
-struct Params { classes: u32, smoothing: f32 }
+struct Params { images: u32, classes: u32, smoothing: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
@@ -21,11 +21,17 @@ struct Params { classes: u32, smoothing: f32 }
 @group(0) @binding(4) var<storage, read_write> dlogits: array<f32>;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let first = id.x * params.classes;
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let image = flat_group(workgroup, workgroups);
+    if image >= params.images { return; }
+    let first = image * params.classes;
     let row = softmax_row(first, params.classes, lane);
-    let label = labels[id.x];
-    let seed = select(0.0, dy[id.x], label < params.classes);
+    let label = labels[image];
+    let seed = select(0.0, dy[image], label < params.classes);
     let spread = params.smoothing / f32(params.classes);
     for (var k = lane; k < params.classes; k += LANES) {
         let wanted = spread + select(0.0, 1.0 - params.smoothing, k == label);

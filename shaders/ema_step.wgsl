@@ -7,7 +7,7 @@
 //   control        decay
 //
 // Written as a move towards live: then equal values stay equal to the last bit.
-// Host side: src/ops/ema_step.rs. Appended: shared/index.wgsl.
+// Host side: src/ops/optimiser.rs. Appended: shared/index.wgsl.
 
 struct Params { vectors: u32 }
 

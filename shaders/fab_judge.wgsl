@@ -4,17 +4,17 @@
 //         nearest = x and distance = |x - x0|  where that is less than distance
 //         x = x0 + beta (x - x0)
 //
-//   grid            (images): one workgroup an image; its lanes stride over the image's values
+//   grid            one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
 //   x, x0, nearest  [image][span Elems]
 //   margin          [image]
 //   distance        [image]; large before anything is found
 //
-// Host side: src/ops/fab.rs. Appended: shared/elem_f32.wgsl or elem_vec4.wgsl, shared/workgroup_sum.wgsl,
+// Host side: src/ops/fab.rs. Appended: shared/index.wgsl, shared/elem_f32.wgsl or elem_vec4.wgsl, shared/workgroup_sum.wgsl,
 // shared/workgroup_max_vec2.wgsl.
 
 override LANES: u32 = 64u;
 
-struct Params { span: u32, linf: u32, beta: f32 }
+struct Params { images: u32, span: u32, linf: u32, beta: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<Elem>;
@@ -24,9 +24,15 @@ struct Params { span: u32, linf: u32, beta: f32 }
 @group(0) @binding(5) var<storage, read_write> distance: array<f32>;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
-    if margin[id.x] <= 0.0 { return; }
-    let first = id.x * params.span;
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let image = flat_group(workgroup, workgroups);
+    if image >= params.images { return; }
+    if margin[image] <= 0.0 { return; }
+    let first = image * params.span;
     let end = first + params.span;
     var squares = 0.0;
     var most = 0.0;
@@ -37,11 +43,11 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane:
     }
     var length = sqrt(workgroup_sum(lane, squares));
     if params.linf == 1u { length = workgroup_max_vec2(lane, vec2f(most)).x; }
-    let nearer = length < distance[id.x];
+    let nearer = length < distance[image];
     storageBarrier(); // every lane has read the distance before one writes it
     for (var i = first + lane; i < end; i += LANES) {
         if nearer { nearest[i] = x[i]; }
         x[i] = x0[i] + params.beta * (x[i] - x0[i]);
     }
-    if lane == 0u && nearer { distance[id.x] = length; }
+    if lane == 0u && nearer { distance[image] = length; }
 }

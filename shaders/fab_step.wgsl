@@ -13,16 +13,16 @@
 // Newton's method from l = 0 goes up to the root, never beyond it, and ends on its piece: no sorting. In exact arithmetic
 // it needs at most a step a piece; in practice about ten.
 //
-//   grid      (images): one workgroup an image; its lanes stride over the image's values
+//   grid      one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
 //   x, x0, g  [image][span Elems]
 //   f         [image]
 //
 // In L2 values whose |w| is below 1e-8 do not move, as in the reference. Host side: src/ops/fab.rs. Appended:
-// shared/elem_f32.wgsl or elem_vec4.wgsl, shared/workgroup_sum_vec4.wgsl, shared/workgroup_max_vec2.wgsl.
+// shared/index.wgsl, shared/elem_f32.wgsl or elem_vec4.wgsl, shared/workgroup_sum_vec4.wgsl, shared/workgroup_max_vec2.wgsl.
 
 override LANES: u32 = 64u;
 
-struct Params { span: u32, linf: u32, alpha_max: f32, eta: f32 }
+struct Params { images: u32, span: u32, linf: u32, alpha_max: f32, eta: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<Elem>;
@@ -33,15 +33,21 @@ struct Params { span: u32, linf: u32, alpha_max: f32, eta: f32 }
 const PIECES = 64u;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let first = id.x * params.span;
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let image = flat_group(workgroup, workgroups);
+    if image >= params.images { return; }
+    let first = image * params.span;
     let end = first + params.span;
 
     var change = 0.0;
     for (var i = first + lane; i < end; i += LANES) { change += total(g[i] * (x0[i] - x[i])); }
     let away = workgroup_sum_vec4(lane, vec4f(change, 0.0, 0.0, 0.0)).x;
     // Of x and of x0, here and below.
-    let c = vec2f(f[id.x], f[id.x] + away);
+    let c = vec2f(f[image], f[image] + away);
     let turn = select(vec2f(-1.0), vec2f(1.0), c >= vec2f(0.0));
     let aim = abs(c);
 

@@ -4,7 +4,7 @@
 //   x     padded to whole vec4s
 //
 // Bits rather than a number: an infinity would be at the compiler's mercy.
-// Host side: src/ops/fill.rs. Appended: shared/index.wgsl.
+// Host side: src/ops/elementwise.rs. Appended: shared/index.wgsl.
 
 struct Params { vectors: u32, bits: u32 }
 

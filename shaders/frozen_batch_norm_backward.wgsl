@@ -25,13 +25,14 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let left = workgroup.x * COLUMNS + lane % COLUMNS;
-    let c = workgroup.y * (64u / COLUMNS) + lane / COLUMNS;
-    if c >= params.channels { return; }
-    let scale = gamma[c] * inverseSqrt(variance[c] + params.eps);
-    for (var n = workgroup.z; n < params.images; n += workgroups.z) {
-        let first = (n * params.channels + c) * params.units;
-        for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
-            dx[first + i] = dy[first + i] * scale;
+    let high = 64u / COLUMNS;
+    for (var c = workgroup.y * high + lane / COLUMNS; c < params.channels; c += workgroups.y * high) {
+        let scale = gamma[c] * inverseSqrt(variance[c] + params.eps);
+        for (var n = workgroup.z; n < params.images; n += workgroups.z) {
+            let first = (n * params.channels + c) * params.units;
+            for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
+                dx[first + i] = dy[first + i] * scale;
+            }
         }
     }
 }

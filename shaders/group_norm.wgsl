@@ -1,11 +1,11 @@
 // Group normalisation without weights:  y = (x - mean) / sqrt(variance + eps), over the values of each row
 //
-//   grid     one workgroup a row, spread over x and y as in shared/index.wgsl; its lanes stride over the values
+//   grid     one workgroup a row, see shared/index.wgsl; its lanes stride over the values
 //   x, y     [row][value]; a row is a group of an image's channels
 //   inverse  [row]; 1 / sqrt(variance + eps): for the derivative
 //
 // Two passes for the variance, so that a large mean does not cancel.
-// Host side: src/ops/group_norm.rs. Appended: shared/workgroup_sum_vec2.wgsl.
+// Host side: src/ops/group_norm.rs. Appended: shared/index.wgsl, shared/workgroup_sum_vec2.wgsl.
 
 override LANES: u32 = 64u;
 
@@ -22,7 +22,7 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let row = workgroup.y * workgroups.x + workgroup.x;
+    let row = flat_group(workgroup, workgroups);
     if row >= params.rows { return; }
     let first = row * params.length;
     let end = first + params.length;

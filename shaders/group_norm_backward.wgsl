@@ -2,10 +2,10 @@
 //
 //     dx = inverse * (dy - mean(dy) - y * mean(dy * y))
 //
-//   grid       one workgroup a row, spread over x and y as in shared/index.wgsl; its lanes stride over the values
+//   grid       one workgroup a row, see shared/index.wgsl; its lanes stride over the values
 //   dy, y, dx  [row][value],  inverse  [row]
 //
-// Host side: src/ops/group_norm.rs. Appended: shared/workgroup_sum_vec2.wgsl.
+// Host side: src/ops/group_norm.rs. Appended: shared/index.wgsl, shared/workgroup_sum_vec2.wgsl.
 
 override LANES: u32 = 64u;
 
@@ -23,7 +23,7 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let row = workgroup.y * workgroups.x + workgroup.x;
+    let row = flat_group(workgroup, workgroups);
     if row >= params.rows { return; }
     let first = row * params.length;
     let end = first + params.length;

@@ -3,7 +3,7 @@
 //   grid         one invocation per value, see shared/index.wgsl
 //   x, g, noise  [value]
 //
-// Host side: src/ops/langevin_step.rs. Appended: shared/index.wgsl.
+// Host side: src/ops/steps.rs. Appended: shared/index.wgsl.
 
 struct Params { count: u32, step_size: f32, noise_size: f32 }
 

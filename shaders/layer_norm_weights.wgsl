@@ -3,13 +3,13 @@
 //
 //     dgamma[c] = sum of dy * (x - mean) * inverse,   dbeta[c] = sum of dy
 //
-//   grid           one workgroup a channel, spread over x and y as in shared/index.wgsl; it is COLUMNS units
+//   grid           one workgroup a channel, see shared/index.wgsl; it is COLUMNS units
 //                  wide and LANES / COLUMNS images high, and strides over the rest
 //   dy, x          [image][channel][unit]; a unit is a vec4 or one pixel
 //   mean, inverse  [image][unit],  dgamma, dbeta  [channel]
 //
 // One workgroup owns each sum and adds in a fixed order, so no float atomics are needed and bits repeat.
-// Host side: src/ops/layer_norm.rs. Appended: shared/workgroup_sum_vec2.wgsl, shared/elem_*.wgsl.
+// Host side: src/ops/layer_norm.rs. Appended: shared/index.wgsl, shared/workgroup_sum_vec2.wgsl, shared/elem_*.wgsl.
 
 override LANES: u32 = 64u;
 override COLUMNS: u32 = 64u;
@@ -30,7 +30,7 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let c = workgroup.y * workgroups.x + workgroup.x;
+    let c = flat_group(workgroup, workgroups);
     if c >= params.channels { return; }
     var products = Elem(0.0);
     var sum = Elem(0.0);

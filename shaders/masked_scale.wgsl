@@ -6,7 +6,7 @@
 //   affine   [2][channel]: scales, then shifts, which are not read
 //   mask     laid out as shared/mask_bits.wgsl says
 //
-// Host side: src/ops/masked_scale.rs. Appended: shared/elem_*.wgsl.
+// Host side: src/ops/masks.rs. Appended: shared/elem_*.wgsl.
 
 override COLUMNS: u32 = 64u;
 
@@ -25,19 +25,20 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let left = workgroup.x * COLUMNS + lane % COLUMNS;
-    let c = workgroup.y * (64u / COLUMNS) + lane / COLUMNS;
-    if c >= params.channels { return; }
-    let scale = affine[c];
-    let blocks = (params.channels + 7u) / 8u;
-    let across = (params.row_units * WIDTH + 3u) / 4u;
-    let rows = params.units / params.row_units;
-    for (var n = workgroup.z; n < params.images; n += workgroups.z) {
-        let first = (n * params.channels + c) * params.units;
-        let first_word = (n * blocks + c / 8u) * rows * across;
-        for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
-            let column = i % params.row_units * WIDTH;
-            let word = mask[first_word + i / params.row_units * across + column / 4u];
-            dx[first + i] = select(Elem(0.0), dy[first + i] * scale, is_set(word >> (c % 8u * 4u + column % 4u)));
+    let high = 64u / COLUMNS;
+    for (var c = workgroup.y * high + lane / COLUMNS; c < params.channels; c += workgroups.y * high) {
+        let scale = affine[c];
+        let blocks = (params.channels + 7u) / 8u;
+        let across = (params.row_units * WIDTH + 3u) / 4u;
+        let rows = params.units / params.row_units;
+        for (var n = workgroup.z; n < params.images; n += workgroups.z) {
+            let first = (n * params.channels + c) * params.units;
+            let first_word = (n * blocks + c / 8u) * rows * across;
+            for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
+                let column = i % params.row_units * WIDTH;
+                let word = mask[first_word + i / params.row_units * across + column / 4u];
+                dx[first + i] = select(Elem(0.0), dy[first + i] * scale, is_set(word >> (c % 8u * 4u + column % 4u)));
+            }
         }
     }
 }

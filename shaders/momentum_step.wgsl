@@ -5,15 +5,15 @@
 //     Linf  x = x + s * sign(v);              d = clamp(x - x0, -eps, eps)
 //     x = clamp(x0 + d, 0, 1)
 //
-//   grid         (images): one workgroup an image; its lanes stride over the image's values
+//   grid         one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
 //   x, v, g, x0  [image][span Elems]
 //
-// A lane reads back only those v that it wrote itself. Host side: src/ops/momentum_step.rs. Appended:
-// shared/elem_f32.wgsl or elem_vec4.wgsl, shared/renorm.wgsl, shared/workgroup_sum.wgsl.
+// A lane reads back only those v that it wrote itself. Host side: src/ops/steps.rs. Appended:
+// shared/index.wgsl, shared/elem_f32.wgsl or elem_vec4.wgsl, shared/renorm.wgsl, shared/workgroup_sum.wgsl.
 
 override LANES: u32 = 64u;
 
-struct Params { span: u32, linf: u32, step_size: f32, eps: f32, momentum: f32 }
+struct Params { images: u32, span: u32, linf: u32, step_size: f32, eps: f32, momentum: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<Elem>;
@@ -22,8 +22,14 @@ struct Params { span: u32, linf: u32, step_size: f32, eps: f32, momentum: f32 }
 @group(0) @binding(4) var<storage, read> x0: array<Elem>;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let first = id.x * params.span;
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let image = flat_group(workgroup, workgroups);
+    if image >= params.images { return; }
+    let first = image * params.span;
     let end = first + params.span;
 
     var sum = 0.0;

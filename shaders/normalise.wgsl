@@ -27,14 +27,15 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let left = workgroup.x * COLUMNS + lane % COLUMNS;
-    let c = workgroup.y * (64u / COLUMNS) + lane / COLUMNS;
-    if c >= params.channels { return; }
-    let mean = vec4f(params.mean_0, params.mean_1, params.mean_2, params.mean_3)[c];
-    let deviation = vec4f(params.std_0, params.std_1, params.std_2, params.std_3)[c];
-    for (var n = workgroup.z; n < params.images; n += workgroups.z) {
-        let first = (n * params.channels + c) * params.units;
-        for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
-            y[first + i] = (x[first + i] - mean) / deviation;
+    let high = 64u / COLUMNS;
+    for (var c = workgroup.y * high + lane / COLUMNS; c < params.channels; c += workgroups.y * high) {
+        let mean = vec4f(params.mean_0, params.mean_1, params.mean_2, params.mean_3)[c];
+        let deviation = vec4f(params.std_0, params.std_1, params.std_2, params.std_3)[c];
+        for (var n = workgroup.z; n < params.images; n += workgroups.z) {
+            let first = (n * params.channels + c) * params.units;
+            for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
+                y[first + i] = (x[first + i] - mean) / deviation;
+            }
         }
     }
 }

@@ -4,16 +4,16 @@
 //     Linf  x = x + s * sign(g);            d = clamp(x - x0, -eps, eps)
 //     x = x0 + d where there is a ball;     x = clamp(x, 0, 1) where there is a box
 //
-//   grid      (images): one workgroup an image; its lanes stride over the image's values
+//   grid      one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
 //   x, g, x0  [image][span Elems]; without a ball x0 is not read
 //
 // The moved image is computed twice rather than written between the passes.
-// Host side: src/ops/pgd_step.rs. Appended: shared/elem_f32.wgsl or elem_vec4.wgsl,
+// Host side: src/ops/steps.rs. Appended: shared/index.wgsl, shared/elem_f32.wgsl or elem_vec4.wgsl,
 // shared/renorm.wgsl, shared/workgroup_sum.wgsl.
 
 override LANES: u32 = 64u;
 
-struct Params { span: u32, linf: u32, ball: u32, clamped: u32, step_size: f32, eps: f32 }
+struct Params { images: u32, span: u32, linf: u32, ball: u32, clamped: u32, step_size: f32, eps: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<Elem>;
@@ -21,8 +21,14 @@ struct Params { span: u32, linf: u32, ball: u32, clamped: u32, step_size: f32, e
 @group(0) @binding(3) var<storage, read> x0: array<Elem>;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let first = id.x * params.span;
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let image = flat_group(workgroup, workgroups);
+    if image >= params.images { return; }
+    let first = image * params.span;
     let end = first + params.span;
 
     var rate = params.step_size;

@@ -4,7 +4,7 @@
 //   y        [image][channel][row][column]
 //   mask     laid out as shared/mask_bits.wgsl says
 //
-// For what no kernel that makes y writes along with it. Host side: src/ops/relu_mask.rs.
+// For what no kernel that makes y writes along with it. Host side: src/ops/masks.rs.
 // Appended: shared/index.wgsl, shared/mask_bits.wgsl.
 
 struct Params { words: u32, channels: u32, height: u32, width: u32 }

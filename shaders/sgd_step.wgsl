@@ -6,7 +6,7 @@
 //   w, buf, grad  padded to whole vec4s
 //   control       lr, and 1 at the first step or 0
 //
-// Host side: src/ops/sgd_step.rs. Appended: shared/index.wgsl.
+// Host side: src/ops/optimiser.rs. Appended: shared/index.wgsl.
 
 struct Params { vectors: u32, nesterov: u32, momentum: f32, weight_decay: f32 }
 

@@ -7,7 +7,7 @@
 //     d = 0                                            within V but not W
 //     candidate = clamp(x0 + eps d / (|d| + 1e-12), 0, 1)    |d| of the image
 //
-//   grid                 (images): one workgroup an image; its lanes stride over the image's values, the same values in
+//   grid                 one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values, the same values in
 //                        each pass, so that no lane reads what another wrote
 //   candidate, best, x0  [image][channel][row][column]; candidate holds d between the passes
 //   margin               [image], of the candidate; misnamed from 0 on
@@ -15,12 +15,12 @@
 //   control              seed low, seed high, stream
 //   state                [image][2], see shared/square.wgsl
 //
-// Host side: src/ops/square.rs. Appended: shared/square.wgsl, shared/square_bump.wgsl, shared/philox.wgsl,
+// Host side: src/ops/square.rs. Appended: shared/index.wgsl, shared/square.wgsl, shared/square_bump.wgsl, shared/philox.wgsl,
 // shared/random_values.wgsl, shared/workgroup_sum_vec4.wgsl.
 
 override LANES: u32 = 64u;
 
-struct Params { channels: u32, side: u32, queries: u32, eps: f32 }
+struct Params { images: u32, channels: u32, side: u32, queries: u32, eps: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> candidate: array<f32>;
@@ -32,25 +32,31 @@ struct Params { channels: u32, side: u32, queries: u32, eps: f32 }
 @group(0) @binding(7) var<storage, read_write> state: array<f32>;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let found = judge(id.x, lane);
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let image = flat_group(workgroup, workgroups);
+    if image >= params.images { return; }
+    let found = judge(image, lane);
     if found == SETTLED { return; }
     // Lane 0 has just counted the candidate judged; the others may see either number.
-    if lane == 0u { verdict = u32(state[2u * id.x + JUDGED]) - 1u; }
+    if lane == 0u { verdict = u32(state[2u * image + JUDGED]) - 1u; }
     let number = workgroupUniformLoad(&verdict);
-    let more = words(id.x, number + 1u, 1u);
+    let more = words(image, number + 1u, 1u);
     let size = min(max(rows(number), 3u) | 1u, params.side);
-    let place = places(words(id.x, number + 1u, 0u), size);
+    let place = places(words(image, number + 1u, 0u), size);
     let turned = (more.x & 1u) == 1u;
     let area = params.side * params.side;
-    let first = id.x * params.channels * area;
+    let first = image * params.channels * area;
 
     tails(lane, size);
     let halves = half_lengths(size);
 
     // Of each channel: d squared within W, within W or V; and over the whole image.
     var square: array<vec2f, 4>;
-    var image = 0.0;
+    var squared = 0.0;
     for (var channel = 0u; channel < params.channels; channel++) {
         var sums = vec4f(0.0);
         for (var i = lane; i < area; i += LANES) {
@@ -63,10 +69,10 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane:
             sums += d * d * vec4f(1.0, f32(in_w), f32(in_w || in_v), 0.0);
         }
         sums = workgroup_sum_vec4(lane, sums);
-        image += sums.x;
+        squared += sums.x;
         square[channel] = sums.yz;
     }
-    let spare = max(params.eps * params.eps - image, 0.0) / f32(params.channels);
+    let spare = max(params.eps * params.eps - squared, 0.0) / f32(params.channels);
 
     var whole = 0.0;
     for (var channel = 0u; channel < params.channels; channel++) {

@@ -3,18 +3,18 @@
 //
 //     candidate = clamp(clamp(best + 2 eps sign, x0 - eps, x0 + eps), 0, 1)  within the square, best outside
 //
-//   grid                 (images): one workgroup an image; its lanes stride over the image's values
+//   grid                 one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
 //   candidate, best, x0  [image][channel][row][column]
 //   margin               [image], of the candidate; misnamed from 0 on
 //   ids                  [image]: the random numbers depend on the image's id, not on its place in the batch
 //   control              seed low, seed high, stream
 //   state                [image][2], see shared/square.wgsl
 //
-// Host side: src/ops/square.rs. Appended: shared/square.wgsl, shared/philox.wgsl, shared/random_values.wgsl.
+// Host side: src/ops/square.rs. Appended: shared/index.wgsl, shared/square.wgsl, shared/philox.wgsl, shared/random_values.wgsl.
 
 override LANES: u32 = 64u;
 
-struct Params { channels: u32, side: u32, queries: u32, eps: f32 }
+struct Params { images: u32, channels: u32, side: u32, queries: u32, eps: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> candidate: array<f32>;
@@ -26,18 +26,24 @@ struct Params { channels: u32, side: u32, queries: u32, eps: f32 }
 @group(0) @binding(7) var<storage, read_write> state: array<f32>;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let found = judge(id.x, lane);
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let image = flat_group(workgroup, workgroups);
+    if image >= params.images { return; }
+    let found = judge(image, lane);
     if found == SETTLED { return; }
     // Lane 0 has just counted the candidate judged; the others may see either number.
-    if lane == 0u { verdict = u32(state[2u * id.x + JUDGED]) - 1u; }
+    if lane == 0u { verdict = u32(state[2u * image + JUDGED]) - 1u; }
     let number = workgroupUniformLoad(&verdict);
-    let random = words(id.x, number + 1u, 0u);
+    let random = words(image, number + 1u, 0u);
     let size = clamp(rows(number), 1u, params.side);
     let place = places(random, size);
     let area = params.side * params.side;
     for (var i = lane; i < params.channels * area; i += LANES) {
-        let at = id.x * params.channels * area + i;
+        let at = image * params.channels * area + i;
         var here = best[at];
         if found == TAKEN {
             here = candidate[at];

@@ -3,16 +3,16 @@
 //
 //     candidate = clamp(x0 + eps sign, 0, 1)    or    clamp(x0 + eps d / (|d| + 1e-12), 0, 1)
 //
-//   grid           (images): one workgroup an image; its lanes stride over the image's values
+//   grid           one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
 //   candidate, x0  [image][channel][row][column]
 //   ids            [image]: the random numbers depend on the image's id, not on its place in the batch
 //   control        seed low, seed high, stream
 //
-// Host side: src/ops/square.rs. Appended: shared/square_bump.wgsl, shared/philox.wgsl, shared/workgroup_sum_vec4.wgsl.
+// Host side: src/ops/square.rs. Appended: shared/index.wgsl, shared/square_bump.wgsl, shared/philox.wgsl, shared/workgroup_sum_vec4.wgsl.
 
 override LANES: u32 = 64u;
 
-struct Params { channels: u32, side: u32, linf: u32, eps: f32 }
+struct Params { images: u32, channels: u32, side: u32, linf: u32, eps: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> candidate: array<f32>;
@@ -23,9 +23,15 @@ struct Params { channels: u32, side: u32, linf: u32, eps: f32 }
 const TILES = 5u;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let image = flat_group(workgroup, workgroups);
+    if image >= params.images { return; }
     let area = params.side * params.side;
-    let first = id.x * params.channels * area;
+    let first = image * params.channels * area;
     let size = max(params.side / TILES, 1u);
     tails(lane, size);
     let lengths = half_lengths(size);
@@ -33,7 +39,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane:
     for (var i = lane; i < params.channels * area; i += LANES) {
         var d = 0.0;
         if params.linf == 1u {
-            d = drawn(ids[id.x], i % params.side, i / area);
+            d = drawn(ids[image], i % params.side, i / area);
         } else {
             // Tiles are centred; what is left of the image round them stays as it is.
             let edge = (max(params.side, TILES * size) - TILES * size) / 2u;
@@ -41,8 +47,8 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) lane:
             let tile = at / size;
             if all(tile < vec2u(TILES)) {
                 let number = tile.x * TILES + tile.y;
-                let turned = drawn(ids[id.x], number, 4u) > 0.0;
-                d = drawn(ids[id.x], number, i / area) * bump(at % size, size, turned, lengths);
+                let turned = drawn(ids[image], number, 4u) > 0.0;
+                d = drawn(ids[image], number, i / area) * bump(at % size, size, turned, lengths);
             }
         }
         candidate[first + i] = d;

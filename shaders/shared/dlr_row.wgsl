@@ -1,11 +1,15 @@
-// One row of the difference of logits ratio: which logits it is made of. One invocation walks over the classes.
-// The shader in front declares `logits`, `labels` and `targets`.
-
-override TARGETED: bool = false;
-
-struct Params { images: u32, classes: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
+// Difference of logits ratio of an image, with its logits z sorted downwards as z_1, z_2, ...:
+//
+//     y = -n / d,  n = z_label - largest other,  d = z_1 - z_3 + 1e-12
+//     TARGETED:    n = z_label - z_target,       d = z_1 - (z_3 + z_4) / 2 + 1e-12
+//
+// Its derivatives go through the label's and the other's logit and through those of the denominator; one class can have
+// several of the parts:
+//
+//     dz_label = -dy / d,  dz_other = dy / d,  dz_1 = dy n / d^2,  dz_3 = -dy n / d^2 (TARGETED: half each to z_3, z_4)
+//
+// Both are 0 where label or target is no class.
+// The shader in front declares `params`, `logits`, `labels`, `targets` and TARGETED.
 
 // Classes: the label's, the one it is compared with, and those of the largest logits.
 struct Row { label: u32, other: u32, order: vec4u, numerator: f32, denominator: f32 }
@@ -25,6 +29,7 @@ fn row(image: u32) -> Row {
         else if place == 3u { order.w = k; }
     }
     var found = Row(labels[image], order.x, order, 0.0, 1.0);
+    if TARGETED && targets[image] >= params.classes { found.label = params.classes; }
     if found.label >= params.classes { return found; }
     let largest = logits[first + order.x];
     if TARGETED {
@@ -37,4 +42,23 @@ fn row(image: u32) -> Row {
     }
     found.numerator = logits[first + found.label] - logits[first + found.other];
     return found;
+}
+
+fn loss(found: Row) -> f32 { return -found.numerator / found.denominator; }
+
+fn slope(found: Row, k: u32, dy: f32) -> f32 {
+    if found.label >= params.classes { return 0.0; }
+    let part = dy / found.denominator;
+    let through = part * found.numerator / found.denominator;
+    var d = 0.0;
+    if k == found.label { d -= part; }
+    if k == found.other { d += part; }
+    if k == found.order.x { d += through; }
+    if TARGETED {
+        if k == found.order.z { d -= 0.5 * through; }
+        if k == found.order.w { d -= 0.5 * through; }
+    } else if k == found.order.z {
+        d -= through;
+    }
+    return d;
 }

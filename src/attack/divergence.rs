@@ -8,7 +8,7 @@ use crate::gpu::{Buffer, Timing};
 use crate::graph::{Graph, Shape, Summary, exactly};
 use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
-use crate::ops::{self, Copy, Draw, ImageDot, LangevinStep, Norm, PgdStep, Random, Scale, Softmax};
+use crate::ops::{self, Copy, Draw, LangevinStep, Norm, PgdStep, Random, Reduce, Scale, Softmax};
 
 /// Deviation of the noise that a search begins with: at the image itself the divergence has no slope. The authors' code.
 const START_NOISE: f32 = 0.001;
@@ -89,7 +89,7 @@ impl DivergenceAttack {
         let logits = model.logits(&mut graph, x, &parameters, Mode::Frozen)?;
         let log = graph.push(Softmax { log: true }, &[logits])?;
         // Up to the entropy of the reference, which has no slope.
-        let minus = graph.push(ImageDot, &[probabilities, log])?;
+        let minus = graph.push(Reduce::PerImage, &[probabilities, log])?;
         let divergence = graph.push(Scale { factor: -1.0 }, &[minus])?;
         let gradients = ops::gradient(&mut graph, divergence, seed, &[x])?;
         let [gradient] = exactly("trades", "gradients", &gradients)?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::args::Start;
 use crate::Result;
 use crate::data::{BatchSource, Fit, Prepared, Random, SAMPLE_STARTS, photograph, picture_files};
+use crate::graph::Shape;
 use crate::train::Data;
 
 /// The same images as [`images`] where they are random fields, noise or pictures, batch by batch.
@@ -23,7 +24,7 @@ impl Starts {
     pub fn new(start: &Start, seed: u64, batch: usize, data: &Data, channels: u32) -> Result<Self> {
         let side = data.side;
         let Start::Images(text) = start else {
-            let values = batch * (channels * side * side) as usize;
+            let values = batch * Shape::square(1, channels, side)?.elements() as usize;
             return Ok(Self::Noise(Random::new(seed, SAMPLE_STARTS, 0, 0), values));
         };
         let files = picture_files(Path::new(text));

@@ -6,7 +6,7 @@ use crate::gpu::Gpu;
 use crate::graph::{Graph, Shape, Value};
 use crate::model::{BatchSize, Checkpoint, DeviceWeights, Metadata, Mode, Network, Weights};
 use crate::ops::{
-    self, BatchNorm, BroadcastAdd, Conv2d, CrossEntropy, LogSumExp, Norm, PgdStep, PickLogit, Sum,
+    self, BatchNorm, Broadcast, Conv2d, CrossEntropy, LogSumExp, Norm, PgdStep, PickLogit, Sum,
     UpdateRunningStats,
 };
 use crate::{Error, Result};
@@ -88,7 +88,7 @@ pub async fn conv2d(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
     let mut of = vec![("x", x), ("w", w)];
     if case.has("in.b") {
         let b = sketch.input("in.b")?;
-        y = sketch.graph.push(BroadcastAdd, &[y, b])?;
+        y = sketch.graph.push(Broadcast::Add, &[y, b])?;
         of.push(("b", b));
     }
     sketch.backward(y, &of)?;

@@ -14,7 +14,7 @@ pub struct Buffer {
     pub(super) raw: wgpu::Buffer,
     words: u32,
     written: Arc<AtomicU64>,
-    _counted: Arc<Counted>,
+    counted: Arc<Counted>,
 }
 
 /// Bytes on the device's account, taken off when it goes.
@@ -55,6 +55,15 @@ impl Buffer {
         self.written.fetch_add(1, Relaxed);
     }
 
+    /// Err, in the name of `user`, if this lies on another device.
+    pub(super) fn expect_on(&self, gpu: &Gpu, user: &'static str) -> Result<()> {
+        if Arc::ptr_eq(&self.counted.counters, &gpu.counters) {
+            return Ok(());
+        }
+        let given = format_args!("a buffer of {} words on another device", self.words);
+        Err(Error::mismatch(user, given, "one that this Gpu allocated"))
+    }
+
     /// The wgpu buffer, for hosts that draw or copy what lies in it.
     pub fn raw(&self) -> &wgpu::Buffer {
         &self.raw
@@ -82,7 +91,7 @@ impl Gpu {
             raw,
             words,
             written: Arc::default(),
-            _counted: Arc::new(Counted::new(self, padded(words))),
+            counted: Arc::new(Counted::new(self, padded(words))),
         };
         Ok(raw.into_iter().zip(words).map(counted).collect())
     }
@@ -99,6 +108,7 @@ impl Gpu {
 
     /// Replaces all values of a buffer, ahead of what is submitted next.
     pub async fn write<T: bytemuck::Pod>(&self, buffer: &Buffer, values: &[T]) -> Result<()> {
+        buffer.expect_on(self, "write")?;
         let (given, wanted) = (size_of_val(values) as u64, u64::from(buffer.words) * 4);
         if given != wanted {
             return Err(Error::mismatch("write", format_args!("{given} bytes"), wanted));
@@ -119,6 +129,7 @@ impl Gpu {
     /// Natively this waits for the device on the calling thread. In a browser `poll` returns at once
     /// and the future sleeps until the page's event loop reports the mapping.
     pub async fn read_all(&self, buffers: &[&Buffer]) -> Result<Vec<Vec<f32>>> {
+        buffers.iter().try_for_each(|buffer| buffer.expect_on(self, "read"))?;
         let doing = "reading buffers back";
         let failed =
             |error: &dyn Display| Error::Gpu { doing: doing.into(), reason: error.to_string() };

@@ -67,6 +67,7 @@ impl Executor {
         recording: &Recording,
         given: &BTreeMap<BufferId, Buffer>,
     ) -> Result<Self> {
+        given.values().try_for_each(|buffer| buffer.expect_on(gpu, "executor"))?;
         let own = (0..recording.buffers.len()).filter(|&i| !given.contains_key(&BufferId(i)));
         let own: Vec<_> = own.filter_map(|i| recording.buffers.get(i).copied()).collect();
         let mut made = gpu.allocate(&own).await?.into_iter();
@@ -226,7 +227,11 @@ impl Executor {
             let (size, most) = (u64::from(part.count) * 4, self.gpu.adapter().max_binding);
             if size > most {
                 let size = format!("{size} bytes: this adapter binds at most {most}");
-                return Err(Error::OutOfMemory(format!("binding {name} of {kernel}, {size}")));
+                let user = dispatch.part.as_ref().filter(|part| part.op != kernel);
+                let user = user.map_or(String::new(), |part| format!(" for {}", part.op));
+                return Err(Error::OutOfMemory(format!(
+                    "binding {name} of {kernel}{user}, {size}"
+                )));
             }
             let (offset, size) = (u64::from(part.first) * 4, size.try_into().ok());
             let binding = wgpu::BufferBinding { buffer, offset, size };
@@ -253,7 +258,8 @@ impl Executor {
         self.buffers.get(id).ok_or_else(unknown)
     }
 
-    /// Appends one replay to the caller's encoder. Nothing is allocated, submitted or waited for.
+    /// Appends one replay to the caller's encoder, which has to be one of the same device: wgpu does not say which it is
+    /// of, and panics over another's. Nothing is allocated, submitted or waited for.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
         if let Some(once) = &self.once {
             once.record(encoder);

@@ -5,6 +5,8 @@ mod buffer;
 mod choices;
 mod choose;
 mod context;
+#[cfg_attr(target_arch = "wasm32", path = "no_contract.rs")]
+mod contract;
 mod counters;
 mod executor;
 mod kernel;

@@ -3,7 +3,7 @@
 
 use super::context::close_scopes;
 use super::counters::Counters;
-use super::{Access, Dispatch, Gpu};
+use super::{Access, Dispatch, Gpu, contract};
 use crate::{Error, Result, threads};
 use std::collections::HashSet;
 use std::iter::once;
@@ -39,10 +39,13 @@ impl Gpu {
         let began = Instant::now();
         let cache = self.pipeline_cache.get();
         let compiled = threads::map("compiling kernels", &missing, |(_, dispatch)| {
+            let contract = contract::check(dispatch.kernel);
             let scopes = self.open_scopes();
-            Ok((pipeline(&self.device, dispatch, cache), close_scopes(scopes)))
+            Ok((contract, pipeline(&self.device, dispatch, cache), close_scopes(scopes)))
         })?;
-        for ((key, dispatch), (pipeline, closed)) in missing.into_iter().zip(compiled) {
+        for ((key, dispatch), (contract, pipeline, closed)) in missing.into_iter().zip(compiled) {
+            // Before what the driver says, which knows no names.
+            contract?;
             self.heard(&format!("compiling {}", dispatch.kernel.name), closed).await?;
             kept().insert(key.clone(), pipeline);
             Counters::add(&self.counters.pipelines, 1);
@@ -66,6 +69,12 @@ fn pipeline(
     use wgpu::BufferBindingType::{Storage, Uniform};
     let buffer =
         |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
+    // A shader whose struct is larger is refused, in browsers too.
+    let params = wgpu::BindingType::Buffer {
+        ty: Uniform,
+        has_dynamic_offset: false,
+        min_binding_size: (kernel.params.size as u64).try_into().ok(),
+    };
     let bound = kernel.bindings.iter().map(|(_, access)| match access {
         Access::Texels => wgpu::BindingType::Texture {
             sample_type: wgpu::TextureSampleType::Float { filterable: false },
@@ -79,7 +88,7 @@ fn pipeline(
         let visibility = wgpu::ShaderStages::COMPUTE;
         wgpu::BindGroupLayoutEntry { binding, visibility, ty, count: None }
     };
-    let entries: Vec<_> = (0..).zip(once(buffer(Uniform)).chain(bound)).map(entry).collect();
+    let entries: Vec<_> = (0..).zip(once(params).chain(bound)).map(entry).collect();
     let label = Some(kernel.name);
     let bindings = device
         .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });

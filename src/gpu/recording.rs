@@ -201,8 +201,8 @@ impl Recording {
         (0..self.buffers.len()).map(BufferId)
     }
 
-    /// Appends a launch. Err if `buffers` are not as many as the kernel binds, or the grid is beyond
-    /// what WebGPU guarantees.
+    /// Appends a launch. Err if `buffers` are not as many as the kernel binds, `params` not as large as its layout, or the
+    /// grid is beyond what WebGPU guarantees: [`Recording::grid`] lays any number of workgroups within it.
     pub fn dispatch(
         &mut self,
         kernel: &'static Kernel,
@@ -213,14 +213,26 @@ impl Recording {
     ) -> Result<&mut Dispatch> {
         let (given, wanted) = (buffers.len(), kernel.bindings.len());
         if given != wanted {
+            let names: Vec<_> = kernel.bindings.iter().map(|(name, _)| *name).collect();
+            let wanted = format_args!("{wanted} for {}", names.join(", "));
             return Err(Error::mismatch(kernel.name, format_args!("{given} buffers"), wanted));
+        }
+        let (given, wanted) = (size_of_val(&params), kernel.params.size);
+        if given != wanted {
+            let given = format_args!("{given} bytes of parameters");
+            let wanted = format_args!("{wanted}, as its layout says");
+            return Err(Error::mismatch(kernel.name, given, wanted));
         }
         if grid.iter().any(|&side| side == 0 || side > MAX_WORKGROUPS) {
             let wanted = format_args!("1 to {MAX_WORKGROUPS} a dimension");
             return Err(Error::mismatch(kernel.name, format_args!("{grid:?} workgroups"), wanted));
         }
         let buffers: Vec<Binding> = buffers.iter().map(|&buffer| buffer.into()).collect();
-        let bytes = buffers.iter().map(|binding| u64::from(self.shown(binding))).sum::<u64>() * 4;
+        // What is bound twice, as a stand-in for what a variant does not read, is read once at most.
+        let distinct = buffers.iter().enumerate();
+        let distinct =
+            distinct.filter(|&(i, binding)| !buffers.iter().take(i).any(|b| b == binding));
+        let bytes = distinct.map(|(_, binding)| u64::from(self.shown(binding))).sum::<u64>() * 4;
         let params = bytemuck::bytes_of(&params).to_vec();
         let constants = constants.to_vec();
         self.dispatches.push(Dispatch {
@@ -237,7 +249,8 @@ impl Recording {
     }
 
     /// A one-dimensional launch of at least `invocations` invocations in workgroups of `width`, spread
-    /// over x and y. The kernel's index is `(y * workgroups_x + x) * width + lane`; it skips what lies beyond.
+    /// over x and y. The kernel's index is `(y * workgroups_x + x) * width + lane`; it skips what lies beyond. A width of 1
+    /// counts workgroups: one a row or an image. (shared/index.wgsl has the kernels' side of both.)
     pub fn grid(invocations: u32, width: u32) -> [u32; 3] {
         let groups = invocations.div_ceil(width).max(1);
         let rows = groups.div_ceil(MAX_WORKGROUPS);

@@ -1,7 +1,7 @@
 //! Reverse-mode differentiation that adds nodes only for what is asked for: the image alone while
 //! attacking or sampling, the weights while training.
 
-use super::{Graph, Op, Value};
+use super::{Graph, Node, Op, Value};
 use crate::{Error, Result};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,9 +20,10 @@ impl Graph {
         sum: &Arc<dyn Op>,
     ) -> Result<Vec<Value>> {
         self.shape(seed)?.expect("gradient", self.shape(of)?)?;
+        wanted.iter().try_for_each(|&value| self.shape(value).map(drop))?;
         let mut on_path: HashSet<Value> = wanted.iter().copied().collect();
         for node in &self.nodes {
-            if node.inputs.iter().any(|input| on_path.contains(input)) {
+            if asked(node, &on_path).contains(&true) {
                 on_path.extend(&node.outputs);
             }
         }
@@ -30,15 +31,26 @@ impl Graph {
         for node in self.nodes.clone().iter().rev() {
             let result = node.outputs.first();
             let Some(&dy) = result.and_then(|y| derivatives.get(y)) else { continue };
-            let asked: Vec<bool> =
-                node.inputs.iter().map(|input| on_path.contains(input)).collect();
+            let asked = asked(node, &on_path);
             if !asked.contains(&true) {
                 continue;
             }
-            for (&input, derivative) in
-                node.inputs.iter().zip(node.op.gradient(self, node, dy, &asked)?)
-            {
-                let Some(derivative) = derivative else { continue };
+            let (op, made) = (node.op.name(), node.op.gradient(self, node, dy, &asked)?);
+            if made.len() != node.inputs.len() {
+                let given = format_args!("{} derivatives", made.len());
+                return Err(Error::mismatch(op, given, node.inputs.len()));
+            }
+            let entries = (0..).zip(&node.inputs).zip(made).zip(&asked);
+            for (((place, &input), derivative), _) in entries.filter(|(_, asked)| **asked) {
+                let Some(derivative) = derivative else {
+                    let given = format_args!("no derivative for input {place}");
+                    return Err(Error::mismatch(op, given, "one, as it is not among Op::flat"));
+                };
+                let (shape, wanted) = (self.shape(derivative)?, self.shape(input)?);
+                if shape != wanted {
+                    let given = format_args!("a derivative of {shape} for input {place}");
+                    return Err(Error::mismatch(op, given, wanted));
+                }
                 let total = match derivatives.get(&input) {
                     Some(&other) => self.push_shared(sum, &[other, derivative])?,
                     None => derivative,
@@ -58,4 +70,11 @@ impl Graph {
         }
         Ok(found)
     }
+}
+
+/// Which of a node's inputs its result depends on, among those that depend on a value asked for.
+fn asked(node: &Node, on_path: &HashSet<Value>) -> Vec<bool> {
+    let flat = node.op.flat();
+    let asked = |(place, input)| on_path.contains(input) && !flat.contains(&place);
+    node.inputs.iter().enumerate().map(asked).collect()
 }

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     fn demand(value: usize, words: u32, [first, last]: [usize; 2]) -> Demand {
-        let (value, apart) = (Value(value), BTreeSet::new());
+        let (value, apart) = (Value { graph: 0, number: value }, BTreeSet::new());
         Demand { value, words, life: Life { first, last }, anywhere: false, apart }
     }
 
@@ -163,12 +163,12 @@ mod tests {
         // In the last of equal buffers, where value 2 lies: behind its 300 words, at the next alignment.
         let (buffers, found) = share(&values);
         assert_eq!((buffers, found[4]), (vec![800, 800], (found[2].0, 320)));
-        values[4].apart.insert(Value(2));
-        values[2].apart.insert(Value(4));
+        values[4].apart.insert(Value { graph: 0, number: 2 });
+        values[2].apart.insert(Value { graph: 0, number: 4 });
         let (buffers, found) = share(&values);
         assert_eq!((buffers, found[4]), (vec![800, 800], (found[3].0, 256)));
-        values[4].apart.insert(Value(3));
-        values[3].apart.insert(Value(4));
+        values[4].apart.insert(Value { graph: 0, number: 3 });
+        values[3].apart.insert(Value { graph: 0, number: 4 });
         assert_eq!(share(&values).0, [800, 800, 100]);
     }
 }

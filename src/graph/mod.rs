@@ -18,11 +18,31 @@ pub(crate) use tune::plan;
 pub use tune::tune;
 
 use crate::{Error, Result};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::{any::Any, collections::BTreeMap, sync::Arc};
 
-/// One value of one graph.
+/// One value of one graph, and of the copies made of that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Value(pub(crate) usize);
+pub struct Value {
+    graph: u64,
+    number: usize,
+}
+
+impl Value {
+    /// Its place among the values of its graph.
+    pub(crate) fn number(self) -> usize {
+        self.number
+    }
+
+    /// Err unless it is of the graph with this identity: by its number alone it could be taken for another.
+    fn expect_of(self, graph: u64) -> Result<()> {
+        if self.graph == graph {
+            return Ok(());
+        }
+        let given = format_args!("value {} of another graph", self.number);
+        Err(Error::mismatch("graph", given, "one of this graph"))
+    }
+}
 
 /// An op applied to values.
 #[derive(Clone, Debug)]
@@ -44,24 +64,36 @@ impl Node {
 
 /// Values and nodes, in the order in which they are to run: every node follows what it reads, and a
 /// node that writes in place follows all nodes that are to see the old contents.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Graph {
+    /// No other graph of the process has it, but for copies of this one.
+    id: u64,
     shapes: Vec<Shape>,
     nodes: Vec<Node>,
     /// Of parameters and their derivatives.
     names: BTreeMap<Value, String>,
 }
 
+impl Default for Graph {
+    /// An empty graph.
+    fn default() -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let id = MADE.fetch_add(1, Ordering::Relaxed);
+        Self { id, shapes: Vec::new(), nodes: Vec::new(), names: BTreeMap::new() }
+    }
+}
+
 impl Graph {
     /// A value that comes from outside: data, labels, weights, state.
     pub fn input(&mut self, shape: Shape) -> Value {
         self.shapes.push(shape);
-        Value(self.shapes.len() - 1)
+        Value { graph: self.id, number: self.shapes.len() - 1 }
     }
 
-    /// Err if the value belongs to another graph and this one has no such number.
+    /// Err if the value belongs to another graph, or to what was added to another copy of this one.
     pub fn shape(&self, value: Value) -> Result<Shape> {
-        let (id, count) = (value.0, self.shapes.len());
+        value.expect_of(self.id)?;
+        let (id, count) = (value.number, self.shapes.len());
         let unknown =
             || Error::mismatch("graph", format_args!("value {id}"), format_args!("one of {count}"));
         self.shapes.get(id).copied().ok_or_else(unknown)

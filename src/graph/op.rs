@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use std::any::Any;
 use std::fmt::Debug;
 
-/// An entry for each input of a node: its derivative, or none where none was asked for or it is 0 everywhere.
+/// An entry for each input of a node: its derivative, or none where none was asked for.
 pub type Derivatives = Result<Vec<Option<Value>>>;
 
 /// What a node does. Output 0 is the result; further outputs are kept for the derivative.
@@ -28,7 +28,13 @@ pub trait Op: Any + Debug + Send + Sync {
         &[]
     }
 
-    /// Appends the launches.
+    /// Inputs on which the outputs do not depend but in steps, as labels and masks: derivatives are 0 there and are never
+    /// asked for.
+    fn flat(&self) -> &[usize] {
+        &[]
+    }
+
+    /// Appends the launches, at least one.
     fn record(&self, launch: &mut Launch) -> Result<()>;
 
     /// Floating-point operations, for the plan's summary; 0 where they do not count.
@@ -37,7 +43,8 @@ pub trait Op: Any + Debug + Send + Sync {
     }
 
     /// Pushes nodes for the derivatives `asked` for (one flag an input), given that of output 0, and
-    /// returns an entry for each input.
+    /// returns an entry for each input: for those asked for a value of the input's shape, for others whatever is at
+    /// hand. No input of [`Op::flat`] is asked for.
     fn gradient(&self, _: &mut Graph, _node: &Node, _dy: Value, _asked: &[bool]) -> Derivatives {
         Err(Error::NoDerivative { op: self.name(), why: "none is defined" })
     }
@@ -90,6 +97,18 @@ impl Launch<'_> {
     ) -> Result<()> {
         let bindings = self.bindings();
         self.to.dispatch(kernel, constants, params, &bindings, grid).map(drop)
+    }
+
+    /// The same with a workgroup for each of `count` rows, images or channels; the shader finds its own by flat_group of
+    /// shared/index.wgsl.
+    pub fn rows(
+        &mut self,
+        kernel: &'static Kernel,
+        constants: &[(&'static str, f64)],
+        params: impl bytemuck::Pod,
+        count: u32,
+    ) -> Result<()> {
+        self.with(kernel, constants, params, Recording::grid(count, 1))
     }
 
     /// The same with one invocation for each of `count` elements (or vec4s), in workgroups of 64;

@@ -19,6 +19,8 @@ pub struct Plan {
     pub once: Recording,
     /// Run at every replay.
     pub every: Recording,
+    /// The identity of the graph.
+    graph: u64,
     places: BTreeMap<Value, BufferId>,
     /// First words of values that do not begin where their buffer does.
     firsts: BTreeMap<Value, u32>,
@@ -118,6 +120,7 @@ impl Plan {
         adapter: &Arc<Adapter>,
         choices: &Arc<Choices>,
     ) -> Result<Self> {
+        wanted.iter().chain(changing).try_for_each(|&value| graph.shape(value).map(drop))?;
         let nodes = live_nodes(graph, wanted);
         let layers = names::layers(graph, &nodes);
         let changes = changing_values(&nodes, changing);
@@ -149,6 +152,7 @@ impl Plan {
         let mut plan = Self {
             once: Recording::with_choices(adapter.clone(), choices.clone()),
             every: Recording::with_choices(adapter.clone(), choices.clone()),
+            graph: graph.id,
             places: BTreeMap::new(),
             firsts: BTreeMap::new(),
             words: BTreeMap::new(),
@@ -233,10 +237,16 @@ impl Plan {
         Ok(())
     }
 
+    /// Err if a value is of another graph than the plan.
+    pub(crate) fn expect(&self, value: Value) -> Result<()> {
+        value.expect_of(self.graph)
+    }
+
     /// Where a value lies. Err if nothing that runs needs it.
     pub fn buffer(&self, value: Value) -> Result<BufferId> {
-        let unused =
-            || Error::mismatch("plan", format_args!("value {}", value.0), "one that is needed");
+        self.expect(value)?;
+        let given = format_args!("value {}", value.number);
+        let unused = || Error::mismatch("plan", given, "one that is needed");
         self.places.get(&value).copied().ok_or_else(unused)
     }
 
@@ -346,6 +356,10 @@ fn record(
     let (first, flops) = (to.dispatches.len(), node.op.flops(&inputs, &outputs));
     let (inputs, outputs, buffers) = (&inputs, &outputs, &buffers);
     node.op.record(&mut Launch { to, inputs, outputs, buffers, firsts: &firsts })?;
+    if to.dispatches.len() == first {
+        // Its outputs would hold what lay in their buffers before.
+        return Err(Error::mismatch(node.op.name(), "no launch", "at least one"));
+    }
     for dispatch in to.dispatches.iter_mut().skip(first) {
         dispatch.part = Some(part.clone());
     }

@@ -28,6 +28,12 @@ impl Shape {
         }
     }
 
+    /// Square images. `elements` of one of them is how many words it takes: a product that nobody multiplies by hand, as
+    /// it may be beyond 2^32.
+    pub fn square(images: u32, channels: u32, side: u32) -> Result<Self> {
+        Self::new(images, channels, side, side)
+    }
+
     /// One number a channel.
     pub fn vector(channels: u32) -> Result<Self> {
         Self::new(1, channels, 1, 1)
@@ -94,4 +100,13 @@ impl fmt::Display for Shape {
         let [n, c, h, w] = self.0;
         write!(f, "{n}x{c}x{h}x{w}")
     }
+}
+
+#[test]
+fn squares_beyond_32_bits_are_refused() {
+    use crate::Error::{Mismatch, OutOfMemory};
+    assert!(matches!(Shape::square(1, 1, 65_536), Err(OutOfMemory(_))));
+    assert!(matches!(Shape::square(1, 3, u32::MAX), Err(OutOfMemory(_))));
+    assert!(matches!(Shape::square(0, 1, 65_536), Err(Mismatch { .. })));
+    assert_eq!(Shape::square(2, 3, 4).map(Shape::elements).ok(), Some(96));
 }

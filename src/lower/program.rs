@@ -41,6 +41,7 @@ impl Program {
         given: &[(Value, Buffer)],
         rules: &[&dyn Rule],
     ) -> Result<Self> {
+        given.iter().try_for_each(|(value, _)| graph.shape(*value).map(drop))?;
         let (adapter, preferences) = (gpu.adapter(), gpu.preferences());
         let lowered = loop {
             let choices = gpu.choices();
@@ -71,6 +72,7 @@ impl Program {
         changing: &[Value],
         given: &[(Value, Buffer)],
     ) -> Result<Self> {
+        given.iter().try_for_each(|(value, _)| graph.shape(*value).map(drop))?;
         Self::ready(gpu, Plan::new(graph, wanted, changing, gpu.adapter())?, given).await
     }
 
@@ -123,8 +125,9 @@ impl Program {
 
     /// Replaces an input's contents. Err for values that nodes make, and for another length.
     pub async fn write<T: bytemuck::Pod>(&mut self, value: Value, data: &[T]) -> Result<()> {
+        self.plan.expect(value)?;
         if !self.plan.inputs().any(|input| input == value) {
-            let given = format_args!("value {}", value.0);
+            let given = format_args!("value {}", value.number());
             return Err(Error::mismatch("write", given, "an input that is used"));
         }
         self.gpu.write(self.buffer(value)?, data).await

@@ -7,7 +7,7 @@ use super::layers::{
 };
 use super::{Checkpoint, Metadata, Normalisation, Parameter, Role, Stem, Weights};
 use crate::graph::{Graph, Value};
-use crate::ops::{Add, BroadcastAdd, BroadcastMul, Conv2d, GlobalAvgPool, GroupedConv2d, Unary};
+use crate::ops::{Add, Broadcast, Conv2d, GlobalAvgPool, GroupedConv2d, Unary};
 use crate::{Error, Result};
 
 /// A network of four stages of [`ConvNextBlock`]s.
@@ -244,12 +244,12 @@ impl ConvNextBlock {
         let groups = graph.shape(x)?.channels();
         let depthwise = GroupedConv2d { conv: Conv2d::square(1, 3), groups };
         let h = graph.push(depthwise, &[x, weights.get(&name("conv_dw.weight"))?])?;
-        let h = graph.push(BroadcastAdd, &[h, weights.get(&name("conv_dw.bias"))?])?;
+        let h = graph.push(Broadcast::Add, &[h, weights.get(&name("conv_dw.bias"))?])?;
         let h = layer_norm(graph, h, weights, &name("norm"))?;
         let h = conv_bias(graph, h, weights, &name("mlp.fc1"), Conv2d::square(1, 0))?;
         let h = graph.push(Unary::Gelu, &[h])?;
         let h = conv_bias(graph, h, weights, &name("mlp.fc2"), Conv2d::square(1, 0))?;
-        let h = graph.push(BroadcastMul, &[h, weights.get(&name("gamma"))?])?;
+        let h = graph.push(Broadcast::Mul, &[h, weights.get(&name("gamma"))?])?;
         graph.push(Add, &[h, x])
     }
 }

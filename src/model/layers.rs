@@ -3,7 +3,7 @@
 use super::{Activation, Normalisation, Parameter, Role, StateDict, Weights};
 use crate::graph::{Graph, Value};
 use crate::ops::{
-    BatchNorm, BroadcastAdd, Conv2d, FrozenBatchNorm, LayerNorm, Linear, Normalise, Unary,
+    BatchNorm, Broadcast, Conv2d, FrozenBatchNorm, LayerNorm, Linear, Normalise, Unary,
     UpdateRunningStats,
 };
 use crate::{Error, Result};
@@ -119,7 +119,7 @@ pub(super) fn conv_bias(
     op: Conv2d,
 ) -> Result<Value> {
     let y = conv(graph, x, weights, name, op)?;
-    graph.push(BroadcastAdd, &[y, weights.get(&format!("{name}.bias"))?])
+    graph.push(Broadcast::Add, &[y, weights.get(&format!("{name}.bias"))?])
 }
 
 /// Layer `name` with a bias from pooled maps to logits.

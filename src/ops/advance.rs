@@ -2,7 +2,7 @@
 
 use super::walk::kernel;
 use crate::Result;
-use crate::gpu::{Access::*, Kernel, uniform};
+use crate::gpu::{Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 
 uniform! {
@@ -10,7 +10,7 @@ uniform! {
 }
 
 /// control in place.
-pub static KERNEL: Kernel = kernel!("advance", [], Params, &[("control", Write)]);
+pub static KERNEL: Kernel = kernel!("advance", [], Params, [mut control]);
 
 /// Input control \[4\] of [`Random`](super::Random), written in place; no output. The low word of its step grows by 1, and
 /// wraps after 2^32: pushed after `Random`, each replay draws other numbers.

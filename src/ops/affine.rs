@@ -2,53 +2,28 @@
 //! often follows. Rewrites make these ops.
 
 use super::batch_norm::{check_eps, check_vectors};
-use super::walk::{Widths, kernel, widths};
+use super::broadcast;
+use super::walk::{EpsParams, WalkParams, Widths, kernel, widths};
 use crate::Result;
-use crate::gpu::{Access::*, Kernel, uniform};
+use crate::gpu::{Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 
 uniform! {
     struct FoldParams { channels: u32, eps: f32 }
 }
-uniform! {
-    struct Params { images: u32, channels: u32, units: u32 }
-}
-
-uniform! {
-    struct BackwardParams { images: u32, channels: u32, units: u32, eps: f32 }
-}
-
 /// Scales and shifts from frozen statistics.
-pub static FOLD: Kernel = kernel!(
-    "fold_batch_norm",
-    ["index"],
-    FoldParams,
-    &[("gamma", Read), ("beta", Read), ("mean", Read), ("variance", Read), ("affine", Write),]
-);
+pub static FOLD: Kernel =
+    kernel!("fold_batch_norm", ["index"], FoldParams, [gamma, beta, mean, variance, mut affine]);
 
 /// y from x; the constant RELU rectifies.
-pub static AFFINE: Widths =
-    widths!("affine", [], Params, &[("x", Read), ("affine", Read), ("y", Write)]);
-
-/// dx from dy.
-pub static SCALE: Widths =
-    widths!("channel_scale", [], Params, &[("dy", Read), ("affine", Read), ("dx", Write)]);
+pub static AFFINE: Widths = widths!("affine", [], WalkParams, [x, affine, mut y]);
 
 /// dx, dgamma and dbeta of what the rectifier followed.
 pub static BACKWARD: Widths = widths!(
     "affine_backward",
-    ["workgroup_sum_vec2"],
-    BackwardParams,
-    &[
-        ("dy", Read),
-        ("x", Read),
-        ("affine", Read),
-        ("mean", Read),
-        ("variance", Read),
-        ("dx", Write),
-        ("dgamma", Write),
-        ("dbeta", Write),
-    ],
+    ["index", "workgroup_sum_vec2"],
+    EpsParams,
+    [dy, x, affine, mean, variance, mut dx, mut dgamma, mut dbeta],
 );
 
 /// Inputs gamma, beta, mean and variance, each \[C\]; output \[2, C\]: the scales
@@ -105,9 +80,8 @@ impl Op for Affine {
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [x, _affine] = exactly(self.name(), "inputs", launch.inputs)?;
         let walk = AFFINE.over(x);
-        let params = Params { images: walk.images, channels: walk.channels, units: walk.units };
         let relu = [("RELU", f64::from(u8::from(self.relu)))];
-        walk.each(launch.to, &relu, params, launch.buffers)
+        walk.each(launch.to, &relu, walk.params(), launch.buffers)
     }
 }
 
@@ -128,10 +102,9 @@ impl Op for ChannelScale {
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
+        // The scales come first, so they are as good as a vector.
         let [dx] = exactly(self.name(), "outputs", launch.outputs)?;
-        let walk = SCALE.over(dx);
-        let params = Params { images: walk.images, channels: walk.channels, units: walk.units };
-        walk.each(launch.to, &[], params, launch.buffers)
+        broadcast::record(true, dx, true, launch)
     }
 }
 
@@ -160,8 +133,6 @@ impl Op for AffineBackward {
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [_dy, x, ..] = exactly::<_, 5>(self.name(), "inputs", launch.inputs)?;
         let walk = BACKWARD.over(x);
-        let (images, channels, units) = (walk.images, walk.channels, walk.units);
-        let params = BackwardParams { images, channels, units, eps: self.eps };
-        walk.sums(launch.to, &[], params, launch.buffers)
+        walk.sums(launch.to, 1, &[], walk.with_eps(self.eps), launch.buffers)
     }
 }

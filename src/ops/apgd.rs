@@ -2,70 +2,34 @@
 //! makes of the loss at an iterate, and the step from there.
 
 use super::Norm;
-use super::per_image::{choose, few_lanes};
-use crate::gpu::{Access::*, Kernel, Layout, uniform};
+use super::steps::{check_radius, images};
+use super::walk::{Widths, few_lanes, widths};
+use crate::Result;
+use crate::gpu::uniform;
 use crate::graph::{Launch, Op, Shape, exactly};
-use crate::{Error, Result};
 
 uniform! {
-    struct JudgeParams { span: u32, period: u32, least: u32, less: u32, rho: f32, step_size: f32 }
+    struct JudgeParams { images: u32, span: u32, period: u32, least: u32, less: u32, rho: f32, step_size: f32 }
 }
-
 uniform! {
-    struct StepParams { span: u32, linf: u32, eps: f32 }
+    struct StepParams { images: u32, span: u32, linf: u32, eps: f32 }
 }
 
-macro_rules! kernels {
-    ($scalar:ident, $vec4:ident, $name:literal, $suffixed:literal, $params:expr, $bindings:expr) => {
-        /// Value by value.
-        pub static $scalar: Kernel = kernels!($name, $name, "elem_f32", $params, $bindings);
-        /// Four values at a time.
-        pub static $vec4: Kernel = kernels!($suffixed, $name, "elem_vec4", $params, $bindings);
-    };
-    ($name:literal, $file:literal, $elem:literal, $params:expr, $bindings:expr) => {
-        Kernel {
-            name: $name,
-            source: &[
-                include_str!(concat!("../../shaders/", $file, ".wgsl")),
-                include_str!(concat!("../../shaders/shared/", $elem, ".wgsl")),
-                include_str!("../../shaders/shared/apgd_state.wgsl"),
-                include_str!("../../shaders/shared/workgroup_sum.wgsl"),
-            ],
-            params: $params,
-            bindings: $bindings,
-            subgroup: 0,
-        }
-    };
-}
-
-const JUDGE: (Layout, &[(&str, crate::gpu::Access)]) = (
-    JudgeParams::LAYOUT,
-    &[
-        ("x", Write),
-        ("g", Read),
-        ("loss", Read),
-        ("margin", Read),
-        ("best", Write),
-        ("wrong", Write),
-        ("best_g", Write),
-        ("state", Write),
-    ],
+/// x, best, wrong, best_g and state in place.
+pub static JUDGE: Widths = widths!(
+    "apgd_judge",
+    ["index", "apgd_state", "workgroup_sum"],
+    JudgeParams,
+    [mut x, g, loss, margin, mut best, mut wrong, mut best_g, mut state],
 );
 
-const STEP: (Layout, &[(&str, crate::gpu::Access)]) = (
-    StepParams::LAYOUT,
-    &[
-        ("x", Write),
-        ("previous", Write),
-        ("g", Read),
-        ("best_g", Read),
-        ("x0", Read),
-        ("state", Write),
-    ],
+/// x, previous and state in place.
+pub static STEP: Widths = widths!(
+    "apgd_step",
+    ["index", "apgd_state", "workgroup_sum"],
+    StepParams,
+    [mut x, mut previous, g, best_g, x0, mut state],
 );
-
-kernels!(JUDGE_SCALAR, JUDGE_VEC4, "apgd_judge", "apgd_judge_vec4", JUDGE.0, JUDGE.1);
-kernels!(STEP_SCALAR, STEP_VEC4, "apgd_step", "apgd_step_vec4", STEP.0, STEP.1);
 
 /// Words of an image's state.
 const STATE: u32 = 12;
@@ -104,7 +68,7 @@ impl ApgdState {
 
 /// Inputs x \[N, C, H, W\], its gradient g, loss \[N\], margin \[N\] ([`Margin`](super::Margin)), then, all written in
 /// place as is x, the best iterate, the last misnamed one (the start where none is), the gradient at the best, and the
-/// state ([`apgd_state`]); no output. At most 65,535 images.
+/// state ([`apgd_state`]); no output.
 ///
 /// In an iterate's first call for a state of zeros everything is set from it. At checkpoints, the first after `period`
 /// steps and each next one after `less` fewer, but at least `least`, the step is halved and x goes back to the best iterate
@@ -126,7 +90,7 @@ pub struct ApgdJudge {
 
 impl Op for ApgdJudge {
     fn name(&self) -> &'static str {
-        JUDGE_SCALAR.name
+        "apgd_judge"
     }
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
@@ -144,18 +108,18 @@ impl Op for ApgdJudge {
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
-        let x = first(self.name(), launch.inputs)?;
-        let (kernel, span) = choose([&JUDGE_SCALAR, &JUDGE_VEC4], x);
+        let x = images(self.name(), launch.inputs)?;
+        let (kernel, span) = JUDGE.whole(x);
         let Self { period, least, less, rho, step_size } = *self;
-        let params = JudgeParams { span, period, least, less, rho, step_size };
-        let lanes = few_lanes(launch.to.adapter());
-        launch.to.dispatch(kernel, &[lanes], params, launch.buffers, [x.images(), 1, 1]).map(drop)
+        let params = JudgeParams { images: x.images(), span, period, least, less, rho, step_size };
+        let lanes = few_lanes(launch.to, self.name(), span)?;
+        launch.rows(kernel, &lanes, params, x.images())
     }
 }
 
 /// Inputs x \[N, C, H, W\] and the iterate before it (both written in place), the gradient g at x, the one at the best
 /// iterate, the ball's centre x0, and the state, which [`ApgdJudge`] has written and in which it notes zero gradients; no
-/// output. At most 65,535 images.
+/// output.
 ///
 /// With p the projection into the ball and then the box, and a = 1 in the first step, 0.75 later: u = p(x + s g / |g|) in
 /// L2, p(x + s sign(g)) in Linf; x becomes p(x + a (u - x) + (1 - a) (x - previous)).
@@ -169,14 +133,14 @@ pub struct ApgdStep {
 
 impl Op for ApgdStep {
     fn name(&self) -> &'static str {
-        STEP_SCALAR.name
+        "apgd_step"
     }
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let [x, previous, g, best_g, x0, state] = exactly(self.name(), "inputs", inputs)?;
         [previous, g, best_g, x0].into_iter().try_for_each(|other| other.expect(self.name(), x))?;
         state.expect(self.name(), apgd_state(x.images())?)?;
-        finite_radius(self.name(), self.eps)?;
+        check_radius(self.name(), self.eps)?;
         Ok(vec![])
     }
 
@@ -185,22 +149,10 @@ impl Op for ApgdStep {
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
-        let x = first(self.name(), launch.inputs)?;
-        let (kernel, span) = choose([&STEP_SCALAR, &STEP_VEC4], x);
-        let params = StepParams { span, linf: (self.norm == Norm::Linf).into(), eps: self.eps };
-        let lanes = few_lanes(launch.to.adapter());
-        launch.to.dispatch(kernel, &[lanes], params, launch.buffers, [x.images(), 1, 1]).map(drop)
+        let x = images(self.name(), launch.inputs)?;
+        let (kernel, span) = STEP.whole(x);
+        let params = StepParams { images: x.images(), span, linf: self.norm.flag(), eps: self.eps };
+        let lanes = few_lanes(launch.to, self.name(), 4 * span)?;
+        launch.rows(kernel, &lanes, params, x.images())
     }
-}
-
-/// The images, which come first.
-fn first(op: &'static str, inputs: &[Shape]) -> Result<Shape> {
-    inputs.first().copied().ok_or_else(|| Error::mismatch(op, "no inputs", "images"))
-}
-
-fn finite_radius(op: &'static str, eps: f32) -> Result<()> {
-    if eps >= 0.0 && eps.is_finite() {
-        return Ok(());
-    }
-    Err(Error::mismatch(op, format_args!("eps {eps}"), "a finite number of 0 or more"))
 }

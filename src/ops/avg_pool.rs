@@ -1,8 +1,8 @@
 //! Means over windows, `torch.nn.functional.avg_pool2d` with stride = kernel and `adaptive_avg_pool2d` to
 //! one pixel, and their derivatives.
 
-use super::walk::{Widths, widths};
-use crate::gpu::{Access::*, Recording, uniform};
+use super::walk::{Widths, check_turns, widths};
+use crate::gpu::{Recording, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
@@ -18,11 +18,10 @@ uniform! {
 }
 
 /// y from x.
-pub static FORWARD: Widths = widths!("avg_pool", ["index"], Params, &[("x", Read), ("y", Write)]);
+pub static FORWARD: Widths = widths!("avg_pool", ["index"], Params, [x, mut y]);
 
 /// dx from dy.
-pub static BACKWARD: Widths =
-    widths!("avg_pool_backward", ["index"], Params, &[("dy", Read), ("dx", Write)]);
+pub static BACKWARD: Widths = widths!("avg_pool_backward", ["index"], Params, [dy, mut dx]);
 
 /// Input x \[N, C, H, W\]; output \[N, C, H / kernel, W / kernel\]: the mean of each window of kernel by
 /// kernel pixels, which follow each other without overlap. Err unless kernel divides H and W.
@@ -142,6 +141,7 @@ fn record(kernels: &'static Widths, large: Shape, small: Shape, launch: &mut Lau
     };
     // If a window's width is whole vec4s, so is the plane's.
     let (kernel, units) = kernels.fit(columns);
+    check_turns(launch.to, kernel.name, u64::from(rows) * (1 + u64::from(units)))?;
     let params = Params {
         outputs: small.elements(),
         out_columns: small.width(),

@@ -1,16 +1,13 @@
 //! Batch normalisation with the batch's statistics (Ioffe and Szegedy 2015, arXiv 1502.03167, algorithm 1),
 //! `torch.nn.functional.batch_norm(training=True)`, its derivatives, and the update of running statistics.
 
-use super::walk::{Widths, kernel, widths};
-use crate::gpu::{Access::*, BufferId, Kernel, Recording, uniform};
+use super::walk::{EpsParams, Widths, kernel, widths};
+use crate::gpu::{BufferId, Kernel, Recording, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
     struct StatsParams { images: u32, channels: u32, units: u32, inv_count: f32 }
-}
-uniform! {
-    struct Params { images: u32, channels: u32, units: u32, eps: f32 }
 }
 uniform! {
     struct BackwardParams { images: u32, channels: u32, units: u32, eps: f32, inv_count: f32 }
@@ -22,58 +19,30 @@ uniform! {
 /// Mean and biased variance of each channel.
 pub static STATS: Widths = widths!(
     "batch_norm_stats",
-    ["workgroup_sum_vec2"],
+    ["index", "workgroup_sum_vec2"],
     StatsParams,
-    &[("x", Read), ("mean", Write), ("variance", Write)],
+    [x, mut mean, mut variance],
 );
 
 /// y from x and statistics, the batch's or frozen ones.
-pub static FORWARD: Widths = widths!(
-    "batch_norm",
-    [],
-    Params,
-    &[
-        ("x", Read),
-        ("gamma", Read),
-        ("beta", Read),
-        ("mean", Read),
-        ("variance", Read),
-        ("y", Write),
-    ],
-);
+pub static FORWARD: Widths =
+    widths!("batch_norm", [], EpsParams, [x, gamma, beta, mean, variance, mut y]);
 
 /// The derivative for x, through the statistics too; the constant MASK applies a rectifier's derivative first.
 pub static BACKWARD: Widths = widths!(
     "batch_norm_backward",
     [],
     BackwardParams,
-    &[
-        ("dy", Read),
-        ("x", Read),
-        ("gamma", Read),
-        ("mean", Read),
-        ("variance", Read),
-        ("dgamma", Read),
-        ("dbeta", Read),
-        ("dx", Write),
-    ],
+    [dy, x, gamma, mean, variance, dgamma, dbeta, mut dx],
 );
 
 /// The derivatives for gamma and beta, whatever the statistics are of; the constant MASK applies a
 /// rectifier's derivative first.
 pub static WEIGHTS: Widths = widths!(
     "batch_norm_weights",
-    ["workgroup_sum_vec2"],
-    Params,
-    &[
-        ("dy", Read),
-        ("x", Read),
-        ("mean", Read),
-        ("variance", Read),
-        ("affine", Read),
-        ("dgamma", Write),
-        ("dbeta", Write),
-    ],
+    ["index", "workgroup_sum_vec2"],
+    EpsParams,
+    [dy, x, mean, variance, affine, mut dgamma, mut dbeta],
 );
 
 /// Running statistics in place.
@@ -81,7 +50,7 @@ pub static UPDATE: Kernel = kernel!(
     "update_running_stats",
     ["index"],
     UpdateParams,
-    &[("mean", Read), ("variance", Read), ("running_mean", Write), ("running_variance", Write),]
+    [mean, variance, mut running_mean, mut running_variance],
 );
 
 /// Inputs x \[N, C, H, W\], gamma \[C\] and beta \[C\]; outputs y \[N, C, H, W\] and the batch's mean \[C\] and
@@ -124,7 +93,7 @@ impl Op for BatchNorm {
         record_stats(launch.to, x, [of_x, mean, variance])?;
         let apply = FORWARD.over(x);
         let buffers = [of_x, gamma, beta, mean, variance, y];
-        apply.each(launch.to, &[], params_of(&apply, self.eps), &buffers)
+        apply.each(launch.to, &[], apply.with_eps(self.eps), &buffers)
     }
 
     fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
@@ -174,7 +143,7 @@ fn record_stats(to: &mut Recording, x: Shape, buffers: [BufferId; 3]) -> Result<
         units: walk.units,
         inv_count: inv_count(x),
     };
-    walk.sums(to, &[], params, &buffers)
+    walk.sums(to, 2, &[], params, &buffers)
 }
 
 /// Inputs dy, x, gamma, mean, variance, dgamma, dbeta; output dx. With `mask` a rectifier followed the
@@ -255,7 +224,7 @@ impl Op for BatchNormWeights {
         let walk = WEIGHTS.over(x);
         let mask = [("MASK", f64::from(self.mask))];
         let buffers = [dy, of_x, mean, variance, affine, dgamma, dbeta];
-        walk.sums(launch.to, &mask, params_of(&walk, self.eps), &buffers)
+        walk.sums(launch.to, 1, &mask, walk.with_eps(self.eps), &buffers)
     }
 }
 
@@ -326,11 +295,6 @@ pub(super) fn check_vectors(op: &'static str, x: Shape, vectors: &[Shape]) -> Re
     let wanted = Shape::vector(x.channels())?;
     vectors.iter().try_for_each(|vector| vector.expect(op, wanted))?;
     Ok(wanted)
-}
-
-/// What the kernels for given statistics take.
-pub(super) fn params_of(walk: &super::walk::Walk, eps: f32) -> impl bytemuck::Pod + use<> {
-    Params { images: walk.images, channels: walk.channels, units: walk.units, eps }
 }
 
 /// Numbers a channel. Err, in the name of `op`, if it is one.

@@ -2,7 +2,7 @@
 //! `torch.nn.functional.binary_cross_entropy_with_logits(..., reduction="none")`, and its derivative.
 
 use super::walk::kernel;
-use crate::gpu::{Access::*, Kernel, uniform};
+use crate::gpu::{Kernel, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
@@ -11,20 +11,12 @@ uniform! {
 }
 
 /// y from logits and targets.
-pub static FORWARD: Kernel = kernel!(
-    "bce_with_logits",
-    ["index"],
-    Params,
-    &[("logits", Read), ("targets", Read), ("y", Write)]
-);
+pub static FORWARD: Kernel =
+    kernel!("bce_with_logits", ["map_two", "index"], Params, [a, b, mut y]);
 
 /// dz from dy, logits and targets.
-pub static BACKWARD: Kernel = kernel!(
-    "bce_with_logits_backward",
-    ["index"],
-    Params,
-    &[("dy", Read), ("logits", Read), ("targets", Read), ("dz", Write)]
-);
+pub static BACKWARD: Kernel =
+    kernel!("bce_with_logits_backward", ["map_three", "index"], Params, [a, b, c, mut y]);
 
 /// Inputs logits z and targets t in \[0, 1\], of one shape; output max(z, 0) - z t + log(1 + exp(-|z|)) of
 /// each element, for logits of any size. The targets have no derivative; that for z is sigmoid(z) - t,

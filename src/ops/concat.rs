@@ -1,19 +1,39 @@
-//! Several batches as one, `torch.cat(..., dim=0)`.
+//! Several values as one, along the images or the channels: `torch.cat` with dim 0 or 1.
 
 use super::walk::kernel;
-use crate::gpu::{Access::*, Kernel, Recording, uniform};
+use crate::gpu::{Kernel, Recording, uniform};
 use crate::graph::{Launch, Op, Shape};
 use crate::{Error, Result};
 
 uniform! {
-    struct Params { first: u32, words: u32 }
+    struct Params { words: u32, run: u32, stride: u32, first: u32 }
 }
 
 /// One part of y.
-pub static KERNEL: Kernel = kernel!("concat", ["index"], Params, &[("x", Read), ("y", Write)]);
+pub static KERNEL: Kernel = kernel!("concat", ["index"], Params, [x, mut y]);
+
+/// The first of the inputs.
+fn first(op: &'static str, inputs: &[Shape]) -> Result<Shape> {
+    inputs.first().copied().ok_or_else(|| Error::mismatch(op, "no inputs", "at least one"))
+}
+
+/// A launch an input, `run` words of which follow each other in y, whose images have `stride` words.
+fn record(launch: &mut Launch, run: impl Fn(Shape) -> u32, stride: u32) -> Result<()> {
+    let missing = || Error::mismatch(KERNEL.name, "no buffer", "one for the output");
+    let y = *launch.buffers.last().ok_or_else(missing)?;
+    let mut first = 0;
+    for (&x, &buffer) in launch.inputs.iter().zip(launch.buffers) {
+        let (words, run) = (x.elements(), run(x));
+        let (params, grid) = (Params { words, run, stride, first }, Recording::grid(words, 64));
+        let dispatch = launch.to.dispatch(&KERNEL, &[], params, &[buffer, y], grid)?;
+        dispatch.bytes = 8 * u64::from(words); // not all of y
+        first += run;
+    }
+    Ok(())
+}
 
 /// Inputs \[N1, ...\], \[N2, ...\], ... of any 4-byte values and equal sides but the first; output
-/// \[N1 + N2 + ..., ...\]. One launch an input. No derivative is defined.
+/// \[N1 + N2 + ..., ...\]. No derivative is defined.
 #[derive(Clone, Copy, Debug)]
 pub struct Concat;
 
@@ -23,8 +43,7 @@ impl Op for Concat {
     }
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
-        let none = || Error::mismatch(self.name(), "no inputs", "at least one");
-        let first = *inputs.first().ok_or_else(none)?;
+        let first = first(self.name(), inputs)?;
         let mut images: u32 = 0;
         for input in inputs {
             input.expect(self.name(), first.with_images(input.images())?)?;
@@ -34,16 +53,32 @@ impl Op for Concat {
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
-        let missing = || Error::mismatch(self.name(), "no buffer", "one for the output");
-        let y = *launch.buffers.last().ok_or_else(missing)?;
-        let mut first = 0;
-        for (x, &buffer) in launch.inputs.iter().zip(launch.buffers) {
-            let words = x.elements();
-            let (params, grid) = (Params { first, words }, Recording::grid(words, 64));
-            let dispatch = launch.to.dispatch(&KERNEL, &[], params, &[buffer, y], grid)?;
-            dispatch.bytes = 8 * u64::from(words); // not all of y
-            first += words;
+        record(launch, Shape::elements, 0) // all of an input is one run
+    }
+}
+
+/// Inputs \[N, C1, H, W\], \[N, C2, H, W\], ... of any 4-byte values; output \[N, C1 + C2 + ..., H, W\]. No derivative is
+/// defined.
+#[derive(Clone, Copy, Debug)]
+pub struct ConcatChannels;
+
+impl Op for ConcatChannels {
+    fn name(&self) -> &'static str {
+        "concat_channels"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [images, _, height, width] = first(self.name(), inputs)?.sides();
+        let mut channels: u32 = 0;
+        for input in inputs {
+            input.expect(self.name(), Shape::new(images, input.channels(), height, width)?)?;
+            channels = channels.saturating_add(input.channels());
         }
-        Ok(())
+        Ok(vec![Shape::new(images, channels, height, width)?])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let stride = launch.outputs.iter().map(|y| y.elements() / y.images()).sum();
+        record(launch, |x| x.elements() / x.images(), stride)
     }
 }

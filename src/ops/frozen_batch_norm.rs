@@ -1,23 +1,14 @@
 //! Batch normalisation with frozen statistics, `torch.nn.functional.batch_norm(training=False)`.
 
 use super::Scale;
-use super::batch_norm::{BatchNormWeights, FORWARD, check_eps, check_vectors, params_of};
-use super::walk::{Widths, widths};
-use crate::gpu::{Access::*, uniform};
+use super::batch_norm::{BatchNormWeights, FORWARD, check_eps, check_vectors};
+use super::walk::{EpsParams, Widths, widths};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
-uniform! {
-    struct Params { images: u32, channels: u32, units: u32, eps: f32 }
-}
-
 /// The derivative for x: all that attacking and sampling need.
-pub static BACKWARD: Widths = widths!(
-    "frozen_batch_norm_backward",
-    [],
-    Params,
-    &[("dy", Read), ("gamma", Read), ("variance", Read), ("dx", Write)],
-);
+pub static BACKWARD: Widths =
+    widths!("frozen_batch_norm_backward", [], EpsParams, [dy, gamma, variance, mut dx]);
 
 /// Inputs x \[N, C, H, W\] and gamma, beta, mean and variance, each \[C\]; output, of the shape of x,
 ///
@@ -45,7 +36,7 @@ impl Op for FrozenBatchNorm {
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [x, ..] = exactly::<_, 5>(self.name(), "inputs", launch.inputs)?;
         let walk = FORWARD.over(x);
-        walk.each(launch.to, &[], params_of(&walk, self.eps), launch.buffers)
+        walk.each(launch.to, &[], walk.with_eps(self.eps), launch.buffers)
     }
 
     fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
@@ -91,13 +82,7 @@ impl Op for FrozenBatchNormBackward {
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [dy, ..] = exactly::<_, 3>(self.name(), "inputs", launch.inputs)?;
         let walk = BACKWARD.over(dy);
-        let params = Params {
-            images: walk.images,
-            channels: walk.channels,
-            units: walk.units,
-            eps: self.eps,
-        };
-        walk.each(launch.to, &[], params, launch.buffers)
+        walk.each(launch.to, &[], walk.with_eps(self.eps), launch.buffers)
     }
 
     fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {

@@ -1,11 +1,10 @@
 //! Group normalisation (Wu and He 2018, arXiv 1803.08494), `torch.nn.functional.group_norm`: each run of channels of an
 //! image to mean 0 and variance 1, then a factor and an offset a channel, which are ops of their own.
 
+use super::Broadcast;
 use super::batch_norm::check_eps;
-use super::per_image::lanes;
-use super::walk::kernel;
-use super::{BroadcastAdd, BroadcastMul};
-use crate::gpu::{Access::*, Kernel, Recording, uniform};
+use super::walk::{kernel, lanes};
+use crate::gpu::{Kernel, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
@@ -17,19 +16,15 @@ uniform! {
 }
 
 /// y and each row's inverse deviation from x.
-pub static FORWARD: Kernel = kernel!(
-    "group_norm",
-    ["workgroup_sum_vec2"],
-    Params,
-    &[("x", Read), ("y", Write), ("inverse", Write)]
-);
+pub static FORWARD: Kernel =
+    kernel!("group_norm", ["index", "workgroup_sum_vec2"], Params, [x, mut y, mut inverse]);
 
 /// dx from dy and what the forward pass made.
 pub static BACKWARD: Kernel = kernel!(
     "group_norm_backward",
-    ["workgroup_sum_vec2"],
+    ["index", "workgroup_sum_vec2"],
     BackwardParams,
-    &[("dy", Read), ("y", Read), ("inverse", Read), ("dx", Write)]
+    [dy, y, inverse, mut dx],
 );
 
 /// Input x \[N, C, H, W\]; outputs (x - mean) / sqrt(variance + eps) of the shape of x, with mean and variance of each
@@ -46,8 +41,8 @@ impl GroupNorm {
     /// Adds the nodes from x and gamma and beta, each \[C\], and returns the output times gamma plus beta.
     pub fn push(self, graph: &mut Graph, [x, gamma, beta]: [Value; 3]) -> Result<Value> {
         let [normed, _inverse] = exactly(self.name(), "outputs", &graph.push_all(self, &[x])?)?;
-        let scaled = graph.push(BroadcastMul, &[normed, gamma])?;
-        graph.push(BroadcastAdd, &[scaled, beta])
+        let scaled = graph.push(Broadcast::Mul, &[normed, gamma])?;
+        graph.push(Broadcast::Add, &[scaled, beta])
     }
 }
 
@@ -70,8 +65,8 @@ impl Op for GroupNorm {
         let [x, inverse] = exactly(self.name(), "outputs", launch.outputs)?;
         let rows = inverse.elements();
         let params = Params { rows, length: x.elements() / rows, eps: self.eps };
-        let (lanes, grid) = (lanes(launch.to.adapter()), Recording::grid(rows, 1));
-        launch.to.dispatch(&FORWARD, &[lanes], params, launch.buffers, grid).map(drop)
+        let lanes = lanes(launch.to, self.name(), 3 * params.length)?;
+        launch.rows(&FORWARD, &lanes, params, rows)
     }
 
     fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
@@ -99,7 +94,7 @@ impl Op for GroupNormBackward {
         let [dy, _y, inverse] = exactly(self.name(), "inputs", launch.inputs)?;
         let rows = inverse.elements();
         let params = BackwardParams { rows, length: dy.elements() / rows };
-        let (lanes, grid) = (lanes(launch.to.adapter()), Recording::grid(rows, 1));
-        launch.to.dispatch(&BACKWARD, &[lanes], params, launch.buffers, grid).map(drop)
+        let lanes = lanes(launch.to, self.name(), 2 * params.length)?;
+        launch.rows(&BACKWARD, &lanes, params, rows)
     }
 }

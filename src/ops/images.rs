@@ -1,7 +1,7 @@
 //! A range of a batch, as the attacked half of a joint batch, and its derivative.
 
 use super::walk::kernel;
-use crate::gpu::{Access::*, Kernel, uniform};
+use crate::gpu::{Kernel, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
@@ -14,11 +14,10 @@ uniform! {
 }
 
 /// y is a range of x.
-pub static FORWARD: Kernel = kernel!("images", ["index"], Params, &[("x", Read), ("y", Write)]);
+pub static FORWARD: Kernel = kernel!("images", ["index"], Params, [x, mut y]);
 
 /// dx is dy in the range.
-pub static BACKWARD: Kernel =
-    kernel!("images_backward", ["index"], BackwardParams, &[("dy", Read), ("dx", Write)]);
+pub static BACKWARD: Kernel = kernel!("images_backward", ["index"], BackwardParams, [dy, mut dx]);
 
 /// Input \[N, ...\] of any 4-byte values; output its images `first` to `first + count - 1`,
 /// \[`count`, ...\]. The derivative is 0 for all other images.

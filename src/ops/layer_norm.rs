@@ -3,54 +3,25 @@
 //! one pixel, so this is the usual one over the last dimension too.
 
 use super::batch_norm::{check_eps, check_vectors};
-use super::walk::{Widths, widths};
+use super::walk::{EpsParams, WalkParams, Widths, check_turns, widths};
 use crate::Result;
-use crate::gpu::{Access::*, Recording, uniform};
+use crate::gpu::Recording;
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 
-uniform! {
-    struct Params { images: u32, channels: u32, units: u32, eps: f32 }
-}
-uniform! {
-    struct BackwardParams { images: u32, channels: u32, units: u32 }
-}
-
 /// y and each pixel's mean and inverse deviation.
-pub static FORWARD: Widths = widths!(
-    "layer_norm",
-    ["index"],
-    Params,
-    &[
-        ("x", Read),
-        ("gamma", Read),
-        ("beta", Read),
-        ("y", Write),
-        ("mean", Write),
-        ("inverse", Write),
-    ],
-);
+pub static FORWARD: Widths =
+    widths!("layer_norm", ["index"], EpsParams, [x, gamma, beta, mut y, mut mean, mut inverse]);
 
 /// The derivative for x.
-pub static BACKWARD: Widths = widths!(
-    "layer_norm_backward",
-    ["index"],
-    BackwardParams,
-    &[("dy", Read), ("x", Read), ("gamma", Read), ("mean", Read), ("inverse", Read), ("dx", Write),],
-);
+pub static BACKWARD: Widths =
+    widths!("layer_norm_backward", ["index"], WalkParams, [dy, x, gamma, mean, inverse, mut dx],);
 
 /// The derivatives for gamma and beta.
 pub static WEIGHTS: Widths = widths!(
     "layer_norm_weights",
-    ["workgroup_sum_vec2"],
-    BackwardParams,
-    &[
-        ("dy", Read),
-        ("x", Read),
-        ("mean", Read),
-        ("inverse", Read),
-        ("dgamma", Write),
-        ("dbeta", Write),
-    ],
+    ["index", "workgroup_sum_vec2"],
+    WalkParams,
+    [dy, x, mean, inverse, mut dgamma, mut dbeta],
 );
 
 /// Inputs x \[N, C, H, W\], gamma \[C\] and beta \[C\]; outputs y of the shape of x, and mean and inverse deviation of
@@ -92,8 +63,9 @@ impl Op for LayerNorm {
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [x, ..] = exactly::<_, 3>(self.name(), "inputs", launch.inputs)?;
         let (kernel, units) = FORWARD.fit(x.pixels());
+        check_turns(launch.to, self.name(), 3 * u64::from(x.channels()))?;
         let (images, channels) = (x.images(), x.channels());
-        let params = Params { images, channels, units, eps: self.eps };
+        let params = EpsParams { images, channels, units, eps: self.eps };
         launch.all(kernel, params, Recording::grid(images * units, 64))
     }
 
@@ -134,8 +106,9 @@ impl Op for LayerNormBackward {
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [_dy, x, ..] = exactly::<_, 5>(self.name(), "inputs", launch.inputs)?;
         let (kernel, units) = BACKWARD.fit(x.pixels());
+        check_turns(launch.to, self.name(), 3 * u64::from(x.channels()))?;
         let (images, channels) = (x.images(), x.channels());
-        let params = BackwardParams { images, channels, units };
+        let params = WalkParams { images, channels, units };
         launch.all(kernel, params, Recording::grid(images * units, 64))
     }
 }
@@ -159,8 +132,6 @@ impl Op for LayerNormWeights {
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [_dy, x, ..] = exactly::<_, 4>(self.name(), "inputs", launch.inputs)?;
         let walk = WEIGHTS.over(x);
-        let params =
-            BackwardParams { images: walk.images, channels: walk.channels, units: walk.units };
-        walk.sums(launch.to, &[], params, launch.buffers)
+        walk.sums(launch.to, 1, &[], walk.params(), launch.buffers)
     }
 }

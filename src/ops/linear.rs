@@ -1,9 +1,9 @@
 //! Fully connected layer, `torch.nn.functional.linear`, and its derivatives for x, weights and bias.
 
-use super::broadcast_add::ChannelSum;
-use super::walk::{Widths, widths};
+use super::Reduce;
+use super::walk::{Widths, check_turns, widths};
 use crate::Result;
-use crate::gpu::{Access::*, Recording, uniform};
+use crate::gpu::{Recording, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 
 uniform! {
@@ -24,20 +24,10 @@ uniform! {
 const TILE: u32 = 4;
 
 /// y = x w^T; the constant BIAS adds the bias.
-pub static FORWARD: Widths = widths!(
-    "linear",
-    ["index"],
-    Params,
-    &[("x", Read), ("w", Read), ("bias", Read), ("y", Write)],
-);
+pub static FORWARD: Widths = widths!("linear", ["index"], Params, [x, w, bias, mut y]);
 
 /// dx = dy w, dw = dy^T x.
-pub static BACKWARD: Widths = widths!(
-    "linear_backward",
-    ["index"],
-    BackwardParams,
-    &[("a", Read), ("b", Read), ("c", Write)],
-);
+pub static BACKWARD: Widths = widths!("linear_backward", ["index"], BackwardParams, [a, b, mut c]);
 
 /// Inputs x \[N, I\], w \[O, I\] and, if `bias`, bias \[O\] (a vector); output y = x w^T + bias, \[N, O\].
 ///
@@ -85,6 +75,7 @@ impl Op for Linear {
             [x, w, w, y]
         };
         let (kernel, units) = FORWARD.fit(length);
+        check_turns(launch.to, self.name(), units.into())?;
         let tile_columns = outputs.div_ceil(TILE);
         let tiles = rows.div_ceil(TILE) * tile_columns;
         let params = Params { rows, outputs, units, tiles, tile_columns };
@@ -114,7 +105,7 @@ impl Op for Linear {
         };
         let dw =
             if asked(1) { Some(graph.push(Product { transposed: true }, &[dy, x])?) } else { None };
-        let db = if asked(2) { Some(graph.push(ChannelSum, &[dy])?) } else { None };
+        let db = if asked(2) { Some(graph.push(Reduce::PerChannel, &[dy])?) } else { None };
         let mut derivatives = vec![dx, dw, db];
         derivatives.truncate(node.inputs.len());
         Ok(derivatives)
@@ -152,6 +143,7 @@ impl Op for Product {
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [rows, depth, length] = self.sizes(launch.inputs)?;
         let (kernel, units) = BACKWARD.fit(length);
+        check_turns(launch.to, self.name(), depth.into())?;
         let tiles = rows.div_ceil(TILE) * units;
         let (row_stride, depth_stride) = if self.transposed { (1, rows) } else { (depth, 1) };
         let params = BackwardParams { rows, depth, units, tiles, row_stride, depth_stride };

@@ -1,8 +1,8 @@
 //! Means around each pixel, `torch.nn.functional.avg_pool2d(stride=1, count_include_pad=False)` with as much padding as
 //! keeps the sides, and the derivative.
 
-use super::walk::kernel;
-use crate::gpu::{Access::*, Kernel, Recording, uniform};
+use super::walk::{check_turns, kernel};
+use crate::gpu::{Kernel, Recording, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
@@ -16,7 +16,7 @@ uniform! {
 }
 
 /// y of x; with the constant BACKWARD dx of dy.
-pub static KERNEL: Kernel = kernel!("local_mean", ["index"], Params, &[("x", Read), ("y", Write)]);
+pub static KERNEL: Kernel = kernel!("local_mean", ["index"], Params, [x, mut y]);
 
 /// Input x \[N, C, H, W\]; output as x: the mean of the pixels, at most `reach` rows and columns away, that lie in the
 /// image.
@@ -38,6 +38,9 @@ impl LocalMean {
 
     fn record(&self, launch: &mut Launch, backward: bool) -> Result<()> {
         let [x] = exactly(KERNEL.name, "inputs", launch.inputs)?;
+        let side = 2 * u64::from(self.reach) + 1;
+        let most = |length: u32| side.min(length.into());
+        check_turns(launch.to, KERNEL.name, most(x.height()) * (1 + most(x.width())))?;
         let params = Params {
             planes: x.images() * x.channels(),
             height: x.height(),

@@ -1,6 +1,7 @@
 //! The largest value of each window, `torch.nn.functional.max_pool2d`, and its derivative.
 
-use crate::gpu::{Access::*, Kernel, uniform};
+use super::walk::{check_turns, kernel};
+use crate::gpu::{Kernel, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
@@ -17,28 +18,13 @@ uniform! {
     }
 }
 
-macro_rules! kernel {
-    ($name:literal, $bindings:expr) => {
-        Kernel {
-            name: $name,
-            source: &[
-                include_str!(concat!("../../shaders/", $name, ".wgsl")),
-                include_str!("../../shaders/shared/max_pool_params.wgsl"),
-                include_str!("../../shaders/shared/index.wgsl"),
-            ],
-            params: Params::LAYOUT,
-            bindings: $bindings,
-            subgroup: 0,
-        }
-    };
-}
-
 /// y and the places of the largest from x.
-pub static FORWARD: Kernel = kernel!("max_pool", &[("x", Read), ("y", Write), ("place", Write)]);
+pub static FORWARD: Kernel =
+    kernel!("max_pool", ["max_pool_params", "index"], Params, [x, mut y, mut place]);
 
 /// dx from dy and the places.
 pub static BACKWARD: Kernel =
-    kernel!("max_pool_backward", &[("dy", Read), ("place", Read), ("dx", Write)]);
+    kernel!("max_pool_backward", ["max_pool_params", "index"], Params, [dy, place, mut dx]);
 
 /// Input x \[N, C, H, W\]; outputs y \[N, C, V, U\] with V = (H + 2 padding − kernel) / stride + 1, rounded down, and
 /// where in its plane each stands (u32, of the same shape). Of equals the first counts, row by row; padding never does.
@@ -92,6 +78,8 @@ impl Op for MaxPool {
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [x] = exactly(self.name(), "inputs", launch.inputs)?;
         let [y, _place] = exactly(self.name(), "outputs", launch.outputs)?;
+        let kernel = u64::from(self.kernel);
+        check_turns(launch.to, self.name(), kernel * (1 + kernel))?;
         launch.each(&FORWARD, self.params(x)?, y.elements())
     }
 

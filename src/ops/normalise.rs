@@ -1,7 +1,7 @@
 //! Input normalisation with a model's constants, `torchvision.transforms.Normalize`.
 
 use super::walk::{Widths, widths};
-use crate::gpu::{Access::*, uniform};
+use crate::gpu::uniform;
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
@@ -22,7 +22,7 @@ uniform! {
 }
 
 /// y from x, and dx from dy.
-pub static KERNEL: Widths = widths!("normalise", [], Params, &[("x", Read), ("y", Write)]);
+pub static KERNEL: Widths = widths!("normalise", [], Params, [x, mut y]);
 
 /// Input x \[N, C, H, W\]; output (x - mean) / std, of the same shape.
 #[derive(Clone, Debug)]

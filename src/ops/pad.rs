@@ -2,7 +2,7 @@
 //! opposite sides alike.
 
 use super::walk::kernel;
-use crate::gpu::{Access::*, Kernel, uniform};
+use crate::gpu::{Kernel, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
@@ -19,7 +19,7 @@ uniform! {
 }
 
 /// y of x, in either direction.
-pub static KERNEL: Kernel = kernel!("pad", ["index"], Params, &[("x", Read), ("y", Write)]);
+pub static KERNEL: Kernel = kernel!("pad", ["index"], Params, [x, mut y]);
 
 /// Input x \[N, C, H, W\]; output \[N, C, `top` + H + `bottom`, `left` + W + `right`\], x with zeros around it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! What a device reaches at most: a kernel of multiplications in registers, and one that copies.
 
-use super::copy;
+use super::elementwise;
 use super::walk::kernel;
 use crate::Result;
-use crate::gpu::{Access::*, Executor, Gpu, Kernel, Recording, uniform};
+use crate::gpu::{Executor, Gpu, Kernel, Recording, uniform};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ uniform! {
 }
 
 /// y written.
-pub static KERNEL: Kernel = kernel!("peak", ["index"], Params, &[("y", Write)]);
+pub static KERNEL: Kernel = kernel!("peak", ["index"], Params, [mut y]);
 
 /// Floating-point operations of one invocation in a round.
 const EACH: u64 = 192;
@@ -57,7 +57,13 @@ pub async fn peak(gpu: &Gpu) -> Result<Peak> {
     let mut recording = Recording::new(gpu.adapter().clone());
     let [x, y] = [(); 2].map(|()| recording.buffer(COPIED));
     let grid = Recording::grid(COPIED / 4, 64);
-    recording.dispatch(&copy::KERNEL, &[], copy::Params { vectors: COPIED / 4 }, &[x, y], grid)?;
+    recording.dispatch(
+        &elementwise::COPY,
+        &[],
+        elementwise::Params { vectors: COPIED / 4 },
+        &[x, y],
+        grid,
+    )?;
     let took = replay(gpu, &recording).await?;
     Ok(Peak { flops, bytes: 8.0 * f64::from(COPIED) / took.as_secs_f64() })
 }

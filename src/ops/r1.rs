@@ -1,6 +1,6 @@
 //! The R1 penalty (Mescheder and others 2018, arXiv 1801.04406, equation 9): how steep a score is at the images.
 
-use super::{ImageDot, Sum, gradient};
+use super::{Reduce, Sum, gradient};
 use crate::Result;
 use crate::graph::{Graph, Value, exactly};
 
@@ -8,7 +8,7 @@ use crate::graph::{Graph, Value, exactly};
 /// no image seeing another. `ones` are N ones. Its derivative is the derivative of a derivative: ops on the way need both.
 pub fn r1(graph: &mut Graph, scores: Value, ones: Value, x: Value) -> Result<Value> {
     let [slope] = exactly("r1", "gradients", &gradient(graph, scores, ones, &[x])?)?;
-    let squares = graph.push(ImageDot, &[slope, slope])?;
+    let squares = graph.push(Reduce::PerImage, &[slope, slope])?;
     let images = graph.shape(x)?.images();
     graph.push(Sum { scale: 0.5 / images as f32 }, &[squares])
 }

@@ -3,7 +3,7 @@
 
 use super::walk::kernel;
 use crate::Result;
-use crate::gpu::{Access::*, Kernel, uniform};
+use crate::gpu::{Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 
 uniform! {
@@ -11,12 +11,8 @@ uniform! {
 }
 
 /// y from the control words.
-pub static KERNEL: Kernel = kernel!(
-    "random",
-    ["index", "philox", "random_values"],
-    Params,
-    &[("control", Read), ("y", Write)]
-);
+pub static KERNEL: Kernel =
+    kernel!("random", ["index", "philox", "random_values"], Params, [control, mut y]);
 
 /// What is made of the random words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

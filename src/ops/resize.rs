@@ -1,7 +1,8 @@
 //! Images of another size, `torch.nn.functional.interpolate(mode="bilinear" or "bicubic", align_corners=False)`, with
 //! and without antialiasing, and the derivative. Both filters are separable: one op an axis.
 
-use crate::gpu::{Access::*, Kernel, uniform};
+use super::walk::kernel;
+use crate::gpu::{Kernel, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
@@ -16,27 +17,12 @@ uniform! {
     }
 }
 
-macro_rules! kernel {
-    ($name:literal, $bindings:expr) => {
-        Kernel {
-            name: $name,
-            source: &[
-                include_str!(concat!("../../shaders/", $name, ".wgsl")),
-                include_str!("../../shaders/shared/resample_taps.wgsl"),
-                include_str!("../../shaders/shared/index.wgsl"),
-            ],
-            params: Params::LAYOUT,
-            bindings: $bindings,
-            subgroup: 0,
-        }
-    };
-}
-
 /// y from x.
-pub static FORWARD: Kernel = kernel!("resample", &[("x", Read), ("y", Write)]);
+pub static FORWARD: Kernel = kernel!("resample", ["resample_taps", "index"], Params, [x, mut y]);
 
 /// dx from dy.
-pub static BACKWARD: Kernel = kernel!("resample_backward", &[("dy", Read), ("dx", Write)]);
+pub static BACKWARD: Kernel =
+    kernel!("resample_backward", ["resample_taps", "index"], Params, [dy, mut dx]);
 
 /// What a resampled value is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Images as pixels for a screen: four bytes each, side by side in rows.
 
 use super::walk::kernel;
-use crate::gpu::{Access::*, Kernel, uniform};
+use crate::gpu::{Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
 
@@ -18,7 +18,7 @@ uniform! {
 }
 
 /// y from x.
-pub static KERNEL: Kernel = kernel!("rgba8", ["index"], Params, &[("x", Read), ("y", Write)]);
+pub static KERNEL: Kernel = kernel!("rgba8", ["index"], Params, [x, mut y]);
 
 /// Words that rows of pixels are padded to: copies to a texture want multiples of 256 bytes.
 const ROW_WORDS: u32 = 64;

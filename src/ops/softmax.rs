@@ -1,29 +1,57 @@
-//! Softmax over the classes and its logarithm, `torch.softmax(x, dim=1)` and `torch.log_softmax(x, dim=1)`, and their
-//! derivatives.
+//! Softmax over the classes, its logarithm, and logsumexp: `torch.softmax`, `torch.log_softmax` and `torch.logsumexp` with
+//! dim=1, and their derivatives. A row of logits has a workgroup, in all of them.
 
-use super::walk::kernel;
+use super::walk::{check_turns, kernel};
+use super::{Broadcast, Reduce};
 use crate::Result;
-use crate::gpu::{Access::*, Kernel, uniform};
+use crate::gpu::{Kernel, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 
 uniform! {
-    struct Params { classes: u32 }
+    struct Params { images: u32, classes: u32 }
 }
 
 /// y from the logits; the constant LOG takes the logarithm.
 pub static FORWARD: Kernel =
-    kernel!("softmax", ["softmax_row", "workgroup_sum"], Params, &[("logits", Read), ("y", Write)]);
+    kernel!("softmax", ["index", "softmax_row", "workgroup_sum"], Params, [logits, mut y]);
 
 /// dlogits from dy and y.
-pub static BACKWARD: Kernel = kernel!(
-    "softmax_backward",
-    ["workgroup_sum"],
+pub static BACKWARD: Kernel =
+    kernel!("softmax_backward", ["index", "workgroup_sum"], Params, [dy, y, mut dx]);
+
+/// Logsumexp from the logits.
+pub static LOG_SUM_EXP: Kernel =
+    kernel!("log_sum_exp", ["index", "softmax_row", "workgroup_sum"], Params, [logits, mut y]);
+
+/// dlogits from dy and the logits.
+pub static LOG_SUM_EXP_BACKWARD: Kernel = kernel!(
+    "log_sum_exp_backward",
+    ["index", "softmax_row", "workgroup_sum"],
     Params,
-    &[("dy", Read), ("y", Read), ("dx", Write)]
+    [dy, logits, mut dlogits],
 );
 
-/// Input logits \[N, K\] of any size; output exp(logits) over its row's sum, or the logarithm of that, \[N, K\]. At most
-/// 65,535 images.
+/// The one input, which has to be a matrix.
+fn matrix(op: &'static str, inputs: &[Shape]) -> Result<Shape> {
+    let [logits] = exactly(op, "inputs", inputs)?;
+    logits.expect(op, Shape::matrix(logits.images(), logits.channels())?)?;
+    Ok(logits)
+}
+
+/// One workgroup a row of `logits`.
+fn record(
+    kernel: &'static Kernel,
+    log: Option<bool>,
+    logits: Shape,
+    to: &mut Launch,
+) -> Result<()> {
+    let params = Params { images: logits.images(), classes: logits.channels() };
+    check_turns(to.to, kernel.name, 4 * u64::from(logits.channels()) / 64)?;
+    let log = log.map(|log| ("LOG", f64::from(log)));
+    to.rows(kernel, log.as_slice(), params, logits.images())
+}
+
+/// Input logits \[N, K\] of any size; output exp(logits) over its row's sum, or the logarithm of that, \[N, K\].
 #[derive(Clone, Copy, Debug)]
 pub struct Softmax {
     /// Whether the logarithm is taken; it keeps digits that the quotient loses.
@@ -36,16 +64,14 @@ impl Op for Softmax {
     }
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
-        let [logits] = exactly(self.name(), "inputs", inputs)?;
-        logits.expect(self.name(), Shape::matrix(logits.images(), logits.channels())?)?;
-        Ok(vec![logits])
+        Ok(vec![matrix(self.name(), inputs)?])
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
-        record(&FORWARD, self.log, launch)
+        record(&FORWARD, Some(self.log), matrix(self.name(), launch.inputs)?, launch)
     }
 
-    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _: &[bool]) -> Derivatives {
         let [y] = exactly(self.name(), "outputs", &node.outputs)?;
         Ok(vec![Some(graph.push(SoftmaxBackward { log: self.log }, &[dy, y])?)])
     }
@@ -53,8 +79,8 @@ impl Op for Softmax {
 
 /// Inputs dy and y; output dlogits.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SoftmaxBackward {
-    pub log: bool,
+struct SoftmaxBackward {
+    log: bool,
 }
 
 impl Op for SoftmaxBackward {
@@ -69,13 +95,67 @@ impl Op for SoftmaxBackward {
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
-        record(&BACKWARD, self.log, launch)
+        let [y] = exactly(self.name(), "outputs", launch.outputs)?;
+        record(&BACKWARD, Some(self.log), y, launch)
     }
 }
 
-/// One workgroup a row.
-fn record(kernel: &'static Kernel, log: bool, launch: &mut Launch) -> Result<()> {
-    let [rows] = exactly(kernel.name, "outputs", launch.outputs)?;
-    let (log, params) = (("LOG", f64::from(log)), Params { classes: rows.channels() });
-    launch.to.dispatch(kernel, &[log], params, launch.buffers, [rows.images(), 1, 1]).map(drop)
+/// Minus the marginal energy (Grathwohl et al. 2020, arXiv 1912.03263, equation 5). Input logits \[N, K\]; output
+/// log(sum over k of exp(logits)) \[N\], for logits of any size.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSumExp;
+
+impl Op for LogSumExp {
+    fn name(&self) -> &'static str {
+        LOG_SUM_EXP.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        Ok(vec![Shape::per_image(matrix(self.name(), inputs)?.images())?])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        record(&LOG_SUM_EXP, None, matrix(self.name(), launch.inputs)?, launch)
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _: &[bool]) -> Derivatives {
+        let [logits] = exactly(self.name(), "inputs", &node.inputs)?;
+        Ok(vec![Some(graph.push(LogSumExpBackward, &[dy, logits])?)])
+    }
+}
+
+/// Inputs dy and logits; output dlogits, the softmax times a number an image.
+#[derive(Clone, Copy, Debug)]
+struct LogSumExpBackward;
+
+impl Op for LogSumExpBackward {
+    fn name(&self) -> &'static str {
+        LOG_SUM_EXP_BACKWARD.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [dy, logits] = exactly(self.name(), "inputs", inputs)?;
+        dy.expect(self.name(), Shape::per_image(logits.images())?)?;
+        Ok(vec![logits])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [logits] = exactly(self.name(), "outputs", launch.outputs)?;
+        record(&LOG_SUM_EXP_BACKWARD, None, logits, launch)
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
+        let [first, logits] = exactly(self.name(), "inputs", &node.inputs)?;
+        let [for_first, for_logits] = exactly(self.name(), "flags", asked)?;
+        let softmax = graph.push(Softmax { log: false }, &[logits])?;
+        let (mut of_first, mut dlogits) = (None, None);
+        if for_first {
+            of_first = Some(graph.push(Reduce::PerImage, &[dy, softmax])?);
+        }
+        if for_logits {
+            let each = graph.push(SoftmaxBackward { log: false }, &[dy, softmax])?;
+            dlogits = Some(graph.push(Broadcast::Mul, &[each, first])?);
+        }
+        Ok(vec![of_first, dlogits])
+    }
 }

@@ -2,48 +2,42 @@
 //! 1912.00049): where it starts, and the judging of a candidate with the making of the next.
 
 use super::Norm;
-use super::per_image::few_lanes;
-use super::walk::kernel;
-use crate::gpu::{Access::*, Kernel, uniform};
+use super::steps::check_radius;
+use super::walk::{few_lanes, kernel};
+use crate::gpu::{Kernel, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
 
 uniform! {
-    struct StartParams { channels: u32, side: u32, linf: u32, eps: f32 }
+    struct StartParams { images: u32, channels: u32, side: u32, linf: u32, eps: f32 }
 }
 
 uniform! {
-    struct Params { channels: u32, side: u32, queries: u32, eps: f32 }
+    struct Params { images: u32, channels: u32, side: u32, queries: u32, eps: f32 }
 }
 
 /// candidate from x0 and random numbers.
 pub static START: Kernel = kernel!(
     "square_start",
-    ["square_bump", "philox", "workgroup_sum_vec4"],
+    ["index", "square_bump", "philox", "workgroup_sum_vec4"],
     StartParams,
-    &[("candidate", Write), ("x0", Read), ("ids", Read), ("control", Read)]
+    [mut candidate, x0, ids, control],
 );
 
-const BINDINGS: &[(&str, crate::gpu::Access)] = &[
-    ("candidate", Write),
-    ("best", Write),
-    ("x0", Read),
-    ("margin", Read),
-    ("ids", Read),
-    ("control", Read),
-    ("state", Write),
-];
-
 /// candidate, best and state in place, in Linf.
-pub static LINF: Kernel =
-    kernel!("square_linf", ["square", "philox", "random_values"], Params, BINDINGS);
+pub static LINF: Kernel = kernel!(
+    "square_linf",
+    ["index", "square", "philox", "random_values"],
+    Params,
+    [mut candidate, mut best, x0, margin, ids, control, mut state],
+);
 
 /// candidate, best and state in place, in L2.
 pub static L2: Kernel = kernel!(
     "square_l2",
-    ["square", "square_bump", "philox", "random_values", "workgroup_sum_vec4"],
+    ["index", "square", "square_bump", "philox", "random_values", "workgroup_sum_vec4"],
     Params,
-    BINDINGS
+    [mut candidate, mut best, x0, margin, ids, control, mut state],
 );
 
 /// What Square knows of images between candidates, two words each: the largest margin so far, and how many candidates
@@ -53,7 +47,7 @@ pub fn square_state(images: u32) -> Result<Shape> {
 }
 
 /// Inputs candidate \[N, C, S, S\] (written in place), the images x0, ids \[N\] (u32) and control \[4\] of u32 words: seed
-/// low, seed high, stream, and one that is not read; no output. At most 65,535 images.
+/// low, seed high, stream, and one that is not read; no output.
 ///
 /// Linf: vertical stripes of ±eps. L2: five by five bumps up and down, of length eps together. Cut to \[0, 1\].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,16 +78,22 @@ impl Op for SquareStart {
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [x, _x0, _ids, _control] = exactly(self.name(), "inputs", launch.inputs)?;
-        let linf = (self.norm == Norm::Linf).into();
-        let params = StartParams { channels: x.channels(), side: x.width(), linf, eps: self.eps };
-        let lanes = few_lanes(launch.to.adapter());
-        launch.to.dispatch(&START, &[lanes], params, launch.buffers, [x.images(), 1, 1]).map(drop)
+        let linf = self.norm.flag();
+        let params = StartParams {
+            images: x.images(),
+            channels: x.channels(),
+            side: x.width(),
+            linf,
+            eps: self.eps,
+        };
+        let lanes = few_lanes(launch.to, self.name(), 3 * (x.elements() / x.images()))?;
+        launch.rows(&START, &lanes, params, x.images())
     }
 }
 
 /// Inputs candidate \[N, C, S, S\] and the best one so far (both written in place), the images x0, the candidate's margin
 /// \[N\] ([`Margin`](super::Margin)), ids \[N\] and control \[4\] as in [`SquareStart`], and the state ([`square_state`],
-/// written in place); no output. At most 65,535 images.
+/// written in place); no output.
 ///
 /// Where the margin is the largest so far, or 0 or more, the candidate becomes the best; the next one differs from that in
 /// a square at a random place, whose area shrinks with the number of candidates. Images whose best margin is 0 or more,
@@ -133,9 +133,10 @@ impl Op for SquareStep {
         let [x, ..]: [Shape; 7] = exactly(self.name(), "inputs", launch.inputs)?;
         let kernel = if self.norm == Norm::L2 { &L2 } else { &LINF };
         let (channels, side) = (x.channels(), x.width());
-        let params = Params { channels, side, queries: self.queries, eps: self.eps };
-        let lanes = few_lanes(launch.to.adapter());
-        launch.to.dispatch(kernel, &[lanes], params, launch.buffers, [x.images(), 1, 1]).map(drop)
+        let params =
+            Params { images: x.images(), channels, side, queries: self.queries, eps: self.eps };
+        let lanes = few_lanes(launch.to, self.name(), 5 * (x.elements() / x.images()))?;
+        launch.rows(kernel, &lanes, params, x.images())
     }
 }
 
@@ -145,8 +146,5 @@ fn check(op: &'static str, images: Shape, eps: f32) -> Result<()> {
     if !fits {
         return Err(Error::mismatch(op, images, "square images of up to 512 rows and 4 channels"));
     }
-    if !(eps >= 0.0 && eps.is_finite()) {
-        return Err(Error::mismatch(op, format_args!("eps {eps}"), "a finite number of 0 or more"));
-    }
-    Ok(())
+    check_radius(op, eps)
 }

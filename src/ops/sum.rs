@@ -1,9 +1,8 @@
 //! Sum or mean over all elements, in a fixed order, and its derivative.
 
-use super::per_image::lanes;
-use super::walk::kernel;
+use super::walk::{kernel, lanes};
 use crate::Result;
-use crate::gpu::{Access::*, Kernel, uniform};
+use crate::gpu::{Kernel, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 
 uniform! {
@@ -15,12 +14,10 @@ uniform! {
 }
 
 /// y = scale * sum(x).
-pub static FORWARD: Kernel =
-    kernel!("sum", ["workgroup_sum"], Params, &[("x", Read), ("y", Write)]);
+pub static FORWARD: Kernel = kernel!("sum", ["workgroup_sum"], Params, [x, mut y]);
 
 /// dx = scale * dy everywhere.
-pub static BACKWARD: Kernel =
-    kernel!("sum_backward", ["index"], BackwardParams, &[("dy", Read), ("dx", Write)]);
+pub static BACKWARD: Kernel = kernel!("sum_backward", ["index"], BackwardParams, [dy, mut dx]);
 
 /// Input x of any shape; output `scale` * sum(x), one number. One workgroup does it: it is for a number
 /// an image, not for large values.
@@ -43,8 +40,8 @@ impl Op for Sum {
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [x] = exactly(self.name(), "inputs", launch.inputs)?;
         let params = Params { elements: x.elements(), scale: self.scale };
-        let lanes = lanes(launch.to.adapter());
-        launch.to.dispatch(&FORWARD, &[lanes], params, launch.buffers, [1, 1, 1]).map(drop)
+        let lanes = lanes(launch.to, self.name(), params.elements)?;
+        launch.rows(&FORWARD, &lanes, params, 1)
     }
 
     fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {

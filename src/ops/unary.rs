@@ -3,7 +3,7 @@
 
 use super::walk::kernel;
 use crate::Result;
-use crate::gpu::{Access::*, Kernel, Recording, uniform};
+use crate::gpu::{Kernel, Recording, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 
 uniform! {
@@ -11,26 +11,15 @@ uniform! {
 }
 
 /// y from x.
-pub static FORWARD: Kernel =
-    kernel!("unary", ["map_one", "normal", "index"], Params, &[("a", Read), ("y", Write)]);
+pub static FORWARD: Kernel = kernel!("unary", ["map_one", "normal", "index"], Params, [a, mut y]);
 
 /// dx from dy and x, or from dy and the result.
-pub static BACKWARD: Kernel = kernel!(
-    "unary_backward",
-    "unary",
-    ["map_two", "normal", "index"],
-    Params,
-    &[("a", Read), ("b", Read), ("y", Write)],
-);
+pub static BACKWARD: Kernel =
+    kernel!("unary_backward", "unary", ["map_two", "normal", "index"], Params, [a, b, mut y]);
 
 /// The derivative of the derivative, from two factors and x.
-pub static SECOND: Kernel = kernel!(
-    "unary_second",
-    "unary",
-    ["map_three", "normal", "index"],
-    Params,
-    &[("a", Read), ("b", Read), ("c", Read), ("y", Write)],
-);
+pub static SECOND: Kernel =
+    kernel!("unary_second", "unary", ["map_three", "normal", "index"], Params, [a, b, c, mut y]);
 
 /// Input x of any shape; output f(x) of each element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +108,10 @@ impl Op for UnaryBackward {
         alike::<2>(self.name(), inputs)
     }
 
+    fn flat(&self) -> &[usize] {
+        if self.0.is_straight() { &[1] } else { &[] }
+    }
+
     fn record(&self, launch: &mut Launch) -> Result<()> {
         self.0.record(&BACKWARD, launch)
     }
@@ -130,7 +123,7 @@ impl Op for UnaryBackward {
         if for_first {
             of_first = Some(graph.push(*self, &[dy, seen])?);
         }
-        if for_seen && !self.0.is_straight() {
+        if for_seen {
             of_seen = Some(graph.push(UnarySecond(self.0), &[dy, first, seen])?);
         }
         Ok(vec![of_first, of_seen])

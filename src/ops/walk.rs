@@ -3,9 +3,9 @@
 //!
 //! A vec4 load costs a CPU adapter half of four scalar ones, and an integer division more than both.
 
-use crate::Result;
-use crate::gpu::{AdapterKind, Binding, BufferId, Kernel, Recording};
+use crate::gpu::{AdapterKind, Binding, Kernel, Recording, uniform};
 use crate::graph::Shape;
+use crate::{Error, Result};
 
 /// One shader file as two kernels, which differ in `Elem`.
 #[derive(Debug)]
@@ -15,12 +15,18 @@ pub(crate) struct Widths {
 }
 
 /// The kernel of `shaders/$stem.wgsl`, with the named files of `shaders/shared/` appended; of the same name unless
-/// another stands in front.
+/// another stands in front. Bindings are written in their order, `mut` before what is written.
 macro_rules! kernel {
-    ($stem:literal, [$($shared:literal),*], $Params:ident, $bindings:expr $(,)?) => {
-        $crate::ops::walk::kernel!($stem, $stem, [$($shared),*], $Params, $bindings)
+    ($stem:literal, $($rest:tt)*) => { $crate::ops::walk::kernel!(@named $stem, $stem, $($rest)*) };
+    (@named $same:expr, $name:literal, $stem:literal, $($rest:tt)*) => {
+        $crate::ops::walk::kernel!(@named $name, $stem, $($rest)*)
     };
-    ($name:expr, $stem:literal, [$($shared:literal),*], $Params:ident, $bindings:expr $(,)?) => {
+    (@named $name:expr, $stem:literal, [$($shared:literal),*], $Params:ident, [$($x:ident $($y:ident)?),* $(,)?] $(,)?) => {
+        $crate::ops::walk::kernel!(
+            @named $name, $stem, [$($shared),*], $Params, &[$($crate::ops::walk::binding!($x $($y)?)),*]
+        )
+    };
+    (@named $name:expr, $stem:literal, [$($shared:literal),*], $Params:ident, $bindings:expr $(,)?) => {
         $crate::gpu::Kernel {
             name: $name,
             source: &[
@@ -37,15 +43,26 @@ macro_rules! kernel {
 }
 pub(crate) use kernel;
 
+/// One of a kernel's bindings.
+macro_rules! binding {
+    (mut $name:ident) => {
+        (stringify!($name), $crate::gpu::Access::Write)
+    };
+    ($name:ident) => {
+        (stringify!($name), $crate::gpu::Access::Read)
+    };
+}
+pub(crate) use binding;
+
 /// Both kernels of such a file: for values one by one, and for vec4s.
 macro_rules! widths {
-    ($stem:literal, [$($shared:literal),*], $Params:ident, $bindings:expr $(,)?) => {
+    ($stem:literal, [$($shared:literal),*], $($rest:tt)*) => {
         $crate::ops::walk::Widths {
             vec4: $crate::ops::walk::kernel!(
-                concat!($stem, "_vec4"), $stem, [$($shared,)* "elem_vec4"], $Params, $bindings
+                @named concat!($stem, "_vec4"), $stem, [$($shared,)* "elem_vec4"], $($rest)*
             ),
             f32: $crate::ops::walk::kernel!(
-                concat!($stem, "_f32"), $stem, [$($shared,)* "elem_f32"], $Params, $bindings
+                @named concat!($stem, "_f32"), $stem, [$($shared,)* "elem_f32"], $($rest)*
             ),
         }
     };
@@ -56,6 +73,11 @@ impl Widths {
     /// The kernel for rows of `length` values that follow each other without a gap, and the units in one.
     pub fn fit(&'static self, length: u32) -> (&'static Kernel, u32) {
         if length.is_multiple_of(4) { (&self.vec4, length / 4) } else { (&self.f32, length) }
+    }
+
+    /// The kernel for images that are taken as a whole, and the units in one.
+    pub fn whole(&'static self, images: Shape) -> (&'static Kernel, u32) {
+        self.fit(images.elements() / images.images())
     }
 
     /// The kernel for such maps and its way over them.
@@ -72,6 +94,16 @@ impl Widths {
     }
 }
 
+// What kernels that walk over maps take, and nothing more.
+uniform! {
+    pub(crate) struct WalkParams { images: u32, channels: u32, units: u32 }
+}
+
+// The same with what is added to a variance.
+uniform! {
+    pub(crate) struct EpsParams { images: u32, channels: u32, units: u32, eps: f32 }
+}
+
 /// A kernel and the numbers its `Params` start with.
 #[derive(Debug)]
 pub(crate) struct Walk {
@@ -83,6 +115,16 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
+    /// Parameters of kernels that take no others.
+    pub fn params(&self) -> WalkParams {
+        WalkParams { images: self.images, channels: self.channels, units: self.units }
+    }
+
+    /// Parameters of normalisations.
+    pub fn with_eps(&self, eps: f32) -> EpsParams {
+        EpsParams { images: self.images, channels: self.channels, units: self.units, eps }
+    }
+
     /// One result a unit: workgroups of 64, as wide as a plane of few units and the higher for it.
     pub fn each(
         &self,
@@ -92,26 +134,32 @@ impl Walk {
         buffers: &[impl std::marker::Copy + Into<Binding>],
     ) -> Result<()> {
         let columns = self.columns(64);
+        // A workgroup strides over the units, channels and images beyond these.
         let across = self.units.div_ceil(columns).min(1 << 15);
-        let high = self.channels.div_ceil(64 / columns);
-        // A workgroup strides over the images beyond these. A CPU, where reading the channel's numbers
-        // costs as much as reading x, wants them read once for many images.
-        let most = if cpu(to) { 64u32.div_ceil(across.saturating_mul(high)) } else { 1 << 15 };
+        let high = self.channels.div_ceil(64 / columns).min(1 << 15);
+        // A CPU, where reading the channel's numbers costs as much as reading x, wants them read once for many images.
+        let few = 64u32.div_ceil(across.saturating_mul(high)).max(self.images.div_ceil(1 << 14));
+        let most = if cpu(to) { few } else { 1 << 15 };
         let grid = [across, high, self.images.min(most)];
         let constants = [&[("COLUMNS", f64::from(columns))], constants].concat();
         to.dispatch(self.kernel, &constants, params, buffers, grid).map(drop)
     }
 
-    /// One result a channel: a workgroup each. The subgroups of a workgroup take turns on a CPU and switch
-    /// at every barrier, so one subgroup is best there.
+    /// One result a channel: a workgroup each, which goes over the channel so many times. The subgroups of a workgroup
+    /// take turns on a CPU and switch at every barrier, so one subgroup is best there.
     pub fn sums(
         &self,
         to: &mut Recording,
+        passes: u32,
         constants: &[(&'static str, f64)],
         params: impl bytemuck::Pod,
-        buffers: &[BufferId],
+        buffers: &[impl std::marker::Copy + Into<Binding>],
     ) -> Result<()> {
-        let lanes = if cpu(to) { 8 } else { 256 };
+        let lanes = lanes_for(to, self.kernel.name, 8, |lanes| {
+            let columns = self.columns(lanes);
+            let images = u64::from(self.images.div_ceil(lanes / columns));
+            u64::from(passes) * images * (1 + u64::from(self.units.div_ceil(columns)))
+        })?;
         let own = [("LANES", f64::from(lanes)), ("COLUMNS", f64::from(self.columns(lanes)))];
         let constants = [&own, constants].concat();
         let grid = Recording::grid(self.channels, 1);
@@ -126,4 +174,40 @@ impl Walk {
 
 fn cpu(to: &Recording) -> bool {
     to.adapter().kind == AdapterKind::Cpu
+}
+
+/// Turns of all loops of an invocation together that a kernel may take on a CPU. Mesa's lavapipe ends them after 65,535
+/// (`LP_MAX_TGSI_LOOP_ITERATIONS`; seen with 22.3) and says nothing: what is left to add up is left out. The rest is for
+/// sums over a workgroup.
+const MOST_TURNS: u64 = 60_000;
+
+/// Err if an invocation's loops would be ended before they are done. A smaller batch may do, as where memory is short.
+pub(super) fn check_turns(to: &Recording, op: &str, turns: u64) -> Result<()> {
+    if !cpu(to) || turns <= MOST_TURNS {
+        return Ok(());
+    }
+    let most = format!("{turns} turns of its loops, where CPU drivers are given {MOST_TURNS}");
+    Err(Error::OutOfMemory(format!("recording {op}, an invocation of which takes {most}")))
+}
+
+/// LANES of a workgroup: on a GPU, which hides memory latency behind them, many; on a CPU, which pays for each at every
+/// barrier, `fewest`, or as many more as it takes for loops that `turns` says the length of, given the lanes.
+fn lanes_for(to: &Recording, op: &str, fewest: u32, turns: impl Fn(u32) -> u64) -> Result<u32> {
+    let all = if cpu(to) { fewest } else { 256 };
+    let enough = (0..).map(|double| all << double).take_while(|&lanes| lanes <= 256);
+    let lanes = enough.clone().find(|&lanes| turns(lanes) <= MOST_TURNS).unwrap_or(256);
+    check_turns(to, op, turns(lanes))?;
+    Ok(lanes)
+}
+
+/// LANES of kernels that give an image a workgroup, whose lanes share out so many turns.
+pub(super) fn lanes(to: &Recording, op: &str, turns: u32) -> Result<[(&'static str, f64); 1]> {
+    let lanes = lanes_for(to, op, 64, |lanes| u64::from(turns.div_ceil(lanes)))?;
+    Ok([("LANES", f64::from(lanes))])
+}
+
+/// The same for kernels that form many sums: on a CPU as many lanes as its vectors have, which wait for nobody.
+pub(super) fn few_lanes(to: &Recording, op: &str, turns: u32) -> Result<[(&'static str, f64); 1]> {
+    let lanes = lanes_for(to, op, 8, |lanes| u64::from(turns.div_ceil(lanes)))?;
+    Ok([("LANES", f64::from(lanes))])
 }

@@ -4,6 +4,7 @@ use super::run::{tell, train_judge};
 use super::{Config, Event, Flow, Material, Metrics, Observer, Outcome, Phase, RunFolder, Step};
 use crate::eval::{Classifier, Samples, accuracy, argmax, drawn, measure, sample};
 use crate::gpu::Gpu;
+use crate::graph::Shape;
 use crate::model::{BatchSize, Checkpoint, DeviceWeights};
 use crate::{Error, Result};
 use std::time::Instant;
@@ -52,6 +53,7 @@ pub async fn assess(
     let began = Instant::now();
     let count = config.sample.count as usize;
     let labels: Vec<u32> = (0..count as u32).map(|i| i % model.classes()).collect();
+    let words = Shape::square(1, model.channels(), side)?.elements() as usize;
     let ood = |name: &str, size: usize| -> Result<Vec<f32>> {
         // As large as evaluation takes them: all at once may be more than a batch can have.
         let each = size.min(config.evaluate.batch as usize).max(1);
@@ -60,7 +62,7 @@ pub async fn assess(
         for step in 0..size.div_ceil(each) as u64 {
             images.extend(batches.batch(step)?.images);
         }
-        images.truncate(size * (model.channels() * side * side) as usize);
+        images.truncate(size * words);
         Ok(images)
     };
     let starts = ood("sample-starts", count)?;

@@ -6,8 +6,8 @@ use super::update::{Contrast, Dual, Score, Term};
 use crate::graph::{Graph, Shape, Value};
 use crate::model::{BatchSize, Mode, Network, RunningUpdate, Weights};
 use crate::ops::{
-    self, Accumulate, Add, BceWithLogits, Concat, CrossEntropy, ImageDot, Images, LogSumExp,
-    PickLogit, Scale, Softmax, Sum, r1,
+    self, Accumulate, Add, BceWithLogits, Concat, CrossEntropy, Images, LogSumExp, PickLogit,
+    Reduce, Scale, Softmax, Sum, r1,
 };
 use crate::{Error, Result};
 
@@ -69,7 +69,7 @@ impl Loss {
         ];
         let minus = graph.push(Scale { factor: -1.0 }, &[log_attacked])?;
         let difference = graph.push(Add, &[log_clean, minus])?;
-        let each = graph.push(ImageDot, &[probabilities, difference])?;
+        let each = graph.push(Reduce::PerImage, &[probabilities, difference])?;
         let divergence = sketch.mean(each)?;
         sketch.term(Term::CrossEntropy, ce, 1.0)?;
         sketch.term(Term::Divergence, divergence, beta)?;

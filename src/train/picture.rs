@@ -17,13 +17,13 @@ pub(super) fn grid(
     if channels != 1 && channels != 3 {
         return Ok(None);
     }
-    let plane = (side * side) as usize;
+    let plane = side as usize * side as usize;
     let one = plane * channels as usize;
     let size = ACROSS * side;
     let mut picture = RgbImage::new(size, size);
     for (number, image) in (0..ACROSS * ACROSS).zip(images.chunks_exact(one.max(1))) {
         let (left, top) = (number % ACROSS * side, number / ACROSS * side);
-        for pixel in 0..side * side {
+        for pixel in 0..side.saturating_mul(side) {
             let value = |channel: u32| {
                 let at = (channel % channels) as usize * plane + pixel as usize;
                 // Langevin samples may lie outside of the box.

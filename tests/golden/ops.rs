@@ -56,7 +56,7 @@ fn add(case: &Case, runner: &Runner) -> Outcome {
     let (a, b) = (sketch.input("in.a")?, sketch.input("in.b")?);
     let graph = &mut sketch.graph;
     let same = graph.shape(a)? == graph.shape(b)?;
-    let y = if same { graph.push(Add, &[a, b])? } else { graph.push(BroadcastAdd, &[a, b])? };
+    let y = if same { graph.push(Add, &[a, b])? } else { graph.push(Broadcast::Add, &[a, b])? };
     sketch.value_and_gradients(y, &[("a", a), ("b", b)])?;
     sketch.run(runner)
 }
@@ -115,7 +115,7 @@ fn layer_scale(case: &Case, runner: &Runner) -> Outcome {
         _ => case.tensor("in.x")?.shape()?,
     };
     let (x, branch) = (sketch.input_as("in.x", shape)?, sketch.input_as("in.branch", shape)?);
-    let scaled = sketch.graph.push(BroadcastMul, &[branch, gamma])?;
+    let scaled = sketch.graph.push(Broadcast::Mul, &[branch, gamma])?;
     let y = sketch.graph.push(Add, &[x, scaled])?;
     sketch.value_and_gradients(y, &[("x", x), ("branch", branch), ("gamma", gamma)])?;
     sketch.run(runner)
@@ -177,7 +177,7 @@ fn conv2d(case: &Case, runner: &Runner) -> Outcome {
     let mut inputs = vec![("x", x), ("w", w)];
     if case.has("in.b") {
         let b = sketch.input("in.b")?;
-        y = sketch.graph.push(BroadcastAdd, &[y, b])?;
+        y = sketch.graph.push(Broadcast::Add, &[y, b])?;
         inputs.push(("b", b));
     }
     sketch.value_and_gradients(y, &inputs)?;

@@ -216,14 +216,14 @@ fn rows(x: Shape) -> Vec<Row> {
             "broadcast_mul, a channel",
             &[x, vector],
             2,
-            |graph, v| graph.push(BroadcastMul, v),
+            |graph, v| graph.push(Broadcast::Mul, v),
             move |v| places(x).zip(&v[0]).map(|((_, c), a)| a * v[1][c]).collect(),
         ),
         row(
             "broadcast_mul, an image",
             &[x, images],
             2,
-            |graph, v| graph.push(BroadcastMul, v),
+            |graph, v| graph.push(Broadcast::Mul, v),
             // One channel and one image are the same factor.
             move |v| places(x).zip(&v[0]).map(|((n, _), a)| a * v[1][n % v[1].len()]).collect(),
         ),
@@ -231,14 +231,14 @@ fn rows(x: Shape) -> Vec<Row> {
             "channel_dot",
             &[x, x],
             2,
-            |graph, v| graph.push(ChannelDot, v),
+            |graph, v| graph.push(Reduce::PerChannel, v),
             move |v| dots(places(x).map(|(_, c)| c), &v[0], &v[1], c),
         ),
         row(
             "image_dot",
             &[x, x],
             2,
-            |graph, v| graph.push(ImageDot, v),
+            |graph, v| graph.push(Reduce::PerImage, v),
             move |v| dots(places(x).map(|(n, _)| n), &v[0], &v[1], n),
         ),
         row(
@@ -425,7 +425,7 @@ fn what_does_not_fit_is_refused() {
     refused(&group(0), &[x]);
     let reshape = |g: &mut Graph, v: &[Value]| g.push_all(Reshape { shape: shape(1, 5, 1, 1) }, v);
     refused(&reshape, &[x]);
-    refused(&|g: &mut Graph, v: &[Value]| g.push_all(BroadcastMul, v), &[x, shape(1, 5, 1, 1)]);
+    refused(&|g: &mut Graph, v: &[Value]| g.push_all(Broadcast::Mul, v), &[x, shape(1, 5, 1, 1)]);
     let (labels, dlr) = (Shape::per_image(2).unwrap(), |targeted| {
         move |g: &mut Graph, v: &[Value]| g.push_all(Dlr { targeted }, v)
     });

@@ -99,14 +99,14 @@ fn rows(x: Shape, outputs: u32, kernel: u32) -> Vec<Row> {
             "broadcast_add, a channel",
             &[x, vector],
             2,
-            |graph, inputs| graph.push(BroadcastAdd, inputs),
+            |graph, inputs| graph.push(Broadcast::Add, inputs),
             move |v| places(x).zip(&v[0]).map(|((_, c), a)| a + v[1][c]).collect(),
         ),
         row(
             "broadcast_add, an image",
             &[x, Shape::per_image(n).unwrap()],
             2,
-            |graph, inputs| graph.push(BroadcastAdd, inputs),
+            |graph, inputs| graph.push(Broadcast::Add, inputs),
             // One channel and one image are the same sum.
             move |v| places(x).zip(&v[0]).map(|((n, _), a)| a + v[1][n % v[1].len()]).collect(),
         ),
@@ -416,7 +416,7 @@ fn only_what_is_asked_for_is_derived() {
     let shapes = [Shape::matrix(2, 5), Shape::matrix(3, 5), Shape::vector(3)].map(Result::unwrap);
     assert_eq!(added(linear, &shapes, &[0]), ["linear_backward"]);
     assert_eq!(added(linear, &shapes, &[2]), ["channel_sum"]);
-    let bias = |graph: &mut Graph, inputs: &[Value]| graph.push(BroadcastAdd, inputs);
+    let bias = |graph: &mut Graph, inputs: &[Value]| graph.push(Broadcast::Add, inputs);
     assert_eq!(added(bias, &[x, vector], &[0]), [""; 0]);
 }
 
@@ -441,7 +441,7 @@ fn what_does_not_fit_is_refused() {
     let pool = |kernel| move |g: &mut Graph, v: &[Value]| g.push_all(AvgPool { kernel }, v);
     refused(&pool(3), &[shape(1, 1, 6, 8)]);
     refused(&pool(0), &[shape(1, 1, 6, 8)]);
-    let add = |g: &mut Graph, v: &[Value]| g.push_all(BroadcastAdd, v);
+    let add = |g: &mut Graph, v: &[Value]| g.push_all(Broadcast::Add, v);
     refused(&add, &[shape(2, 3, 4, 4), shape(1, 2, 1, 1)]);
     let linear = |g: &mut Graph, v: &[Value]| g.push_all(Linear { bias: false }, v);
     refused(&linear, &[shape(2, 3, 2, 2), shape(4, 3, 1, 1)]);

@@ -5,8 +5,8 @@ use super::protobuf::Message;
 use super::{FLOAT, INT64, constant, half};
 use crate::graph::{Graph, Node, Shape, Value, exactly};
 use crate::ops::{
-    Add, AvgPool, BroadcastAdd, BroadcastMul, Conv2d, FrozenBatchNorm, GlobalAvgPool,
-    GroupedConv2d, LayerNorm, Linear, MaxPool, Normalise, Unary,
+    Add, AvgPool, Broadcast, Conv2d, FrozenBatchNorm, GlobalAvgPool, GroupedConv2d, LayerNorm,
+    Linear, MaxPool, Normalise, Unary,
 };
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,9 +77,9 @@ impl Translation {
             self.push("Mul", &[x, &gate], &y, &[]);
         } else if node.is::<Add>().is_some() {
             self.push("Add", &inputs, &y, &[]);
-        } else if node.is::<BroadcastAdd>().is_some() {
+        } else if node.is() == Some(&Broadcast::Add) {
             self.a_channel("Add", graph, node)?;
-        } else if node.is::<BroadcastMul>().is_some() {
+        } else if node.is() == Some(&Broadcast::Mul) {
             self.a_channel("Mul", graph, node)?;
         } else if let Some(norm) = node.is::<LayerNorm>() {
             let [x, gamma, beta] = exactly(op, "inputs", &inputs)?;
@@ -183,7 +183,7 @@ impl Translation {
     }
 
     fn named(&self, value: Value) -> String {
-        self.names.get(&value).cloned().unwrap_or_else(|| format!("value.{}", value.0))
+        self.names.get(&value).cloned().unwrap_or_else(|| format!("value.{}", value.number()))
     }
 
     fn constant(&mut self, name: &str, data_type: u64, shape: &[usize], bytes: &[u8]) -> String {

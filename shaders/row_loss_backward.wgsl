@@ -1,12 +1,17 @@
-// Margin, derivative for the logits:  dz_label = -dy,  dz_other = dy,  with the classes of margin.wgsl
+// The derivatives of row_loss.wgsl for the logits, of the same files of shared/.
 //
 //   grid                     one invocation per image, see shared/index.wgsl
 //   dy                       [image]
-//   logits, labels, targets  as in margin.wgsl
+//   logits, labels, targets  as in row_loss.wgsl
 //   dlogits                  [image][class]
 //
-// Host side: src/ops/margin.rs. Appended: shared/margin_row.wgsl, shared/index.wgsl.
+// Host side: src/ops/row_loss.rs. Appended: shared/*_row.wgsl, shared/index.wgsl.
 
+override TARGETED: bool = false;
+
+struct Params { images: u32, classes: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(2) var<storage, read> logits: array<f32>;
 @group(0) @binding(3) var<storage, read> labels: array<u32>;
@@ -21,10 +26,9 @@ fn main(
 ) {
     let image = flat_index(workgroup, workgroups, lane);
     if image >= params.images { return; }
-    let pair = row(image);
-    let first = image * params.classes;
-    for (var k = 0u; k < params.classes; k++) { dlogits[first + k] = 0.0; }
-    if pair.x >= params.classes || pair.y >= params.classes || pair.x == pair.y { return; }
-    dlogits[first + pair.x] = -dy[image];
-    dlogits[first + pair.y] = dy[image];
+    let found = row(image);
+    let seed = dy[image];
+    for (var k = 0u; k < params.classes; k++) {
+        dlogits[image * params.classes + k] = slope(found, k, seed);
+    }
 }

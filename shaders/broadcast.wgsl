@@ -1,4 +1,4 @@
-// Product with one value a channel or one an image:  y = a * b[c]  or  y = a * b[n]
+// Sum with one value a channel or one an image, or the product if PRODUCT:  y = a + b[c],  a + b[n],  a * b[c],  a * b[n]
 //
 //   grid     units of a plane by channels by images, as src/ops/walk.rs lays it out: a workgroup of 64 is
 //            COLUMNS units wide and 64 / COLUMNS channels high, so small planes still fill it and no
@@ -6,9 +6,10 @@
 //   a, y     [image][channel][unit]; a unit is a vec4 or one pixel
 //   b        [image] if per_image is not 0, else [channel]
 //
-// Host side: src/ops/broadcast_mul.rs. Appended: shared/elem_*.wgsl.
+// Host side: src/ops/broadcast.rs. Appended: shared/elem_*.wgsl.
 
 override COLUMNS: u32 = 64u;
+override PRODUCT: bool = false;
 
 struct Params { images: u32, channels: u32, units: u32, per_image: u32 }
 
@@ -24,14 +25,15 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let left = workgroup.x * COLUMNS + lane % COLUMNS;
-    let c = workgroup.y * (64u / COLUMNS) + lane / COLUMNS;
-    if c >= params.channels { return; }
-    var factor = b[select(c, 0u, params.per_image > 0u)];
-    for (var n = workgroup.z; n < params.images; n += workgroups.z) {
-        let first = (n * params.channels + c) * params.units;
-        if params.per_image > 0u { factor = b[n]; }
-        for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
-            y[first + i] = a[first + i] * factor;
+    let high = 64u / COLUMNS;
+    for (var c = workgroup.y * high + lane / COLUMNS; c < params.channels; c += workgroups.y * high) {
+        var other = b[select(c, 0u, params.per_image > 0u)];
+        for (var n = workgroup.z; n < params.images; n += workgroups.z) {
+            let first = (n * params.channels + c) * params.units;
+            if params.per_image > 0u { other = b[n]; }
+            for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
+                if PRODUCT { y[first + i] = a[first + i] * other; } else { y[first + i] = a[first + i] + other; }
+            }
         }
     }
 }

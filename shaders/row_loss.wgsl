@@ -1,15 +1,21 @@
-// Difference of logits ratio of each image, with logits z sorted downwards as z_1, z_2, ...:
+// A number of each image's logits that one invocation works out by walking over the classes; which number, a file of
+// shared/ says:
 //
-//     y = -(z_label - largest other) / (z_1 - z_3 + 1e-12)
-//     TARGETED:  y = -(z_label - z_target) / (z_1 - (z_3 + z_4) / 2 + 1e-12)
+//     dlr_row.wgsl     difference of logits ratio     margin_row.wgsl  by how much the image is misnamed
+//     pick_row.wgsl    the label's logit
 //
 //   grid             one invocation per image, see shared/index.wgsl
 //   logits           [image][class]
 //   labels, targets  [image]; without TARGETED targets is not read and the host binds labels in its place
-//   y                [image]; 0 where the label is no class
+//   y                [image]; 0 where a label or target is no class
 //
-// Host side: src/ops/dlr.rs. Appended: shared/dlr_row.wgsl, shared/index.wgsl.
+// Host side: src/ops/row_loss.rs. Appended: shared/*_row.wgsl, shared/index.wgsl.
 
+override TARGETED: bool = false;
+
+struct Params { images: u32, classes: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
 @group(0) @binding(3) var<storage, read> targets: array<u32>;
@@ -23,6 +29,5 @@ fn main(
 ) {
     let image = flat_index(workgroup, workgroups, lane);
     if image >= params.images { return; }
-    let found = row(image);
-    y[image] = -found.numerator / found.denominator;
+    y[image] = loss(row(image));
 }

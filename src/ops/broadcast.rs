@@ -1,0 +1,143 @@
+//! One value a channel or an image against a whole map, and the way back: sums over channels and images.
+
+use super::walk::{WalkParams, Widths, widths};
+use crate::gpu::uniform;
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::{Error, Result};
+
+uniform! {
+    struct Params { images: u32, channels: u32, units: u32, per_image: u32 }
+}
+
+/// y from a and b; the constant PRODUCT multiplies.
+pub static BROADCAST: Widths = widths!("broadcast", [], Params, [a, b, mut y]);
+
+/// Sums of a over images and pixels; with the constant PRODUCT of a times b.
+pub static REDUCE: Widths =
+    widths!("channel_reduce", ["index", "workgroup_sum_vec2"], WalkParams, [a, b, mut y]);
+
+/// Inputs a \[N, C, H, W\] and b, \[1, C, 1, 1\] or \[N, 1, 1, 1\]: one value a channel, as the bias of a convolution or a
+/// layer scale, or one an image; output of the shape of a.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broadcast {
+    /// a + b.
+    Add,
+    /// a * b.
+    Mul,
+}
+
+/// Whether b has one value a channel of a, and not one an image. Err, in the name of `op`, if neither.
+fn per_channel(op: &'static str, a: Shape, b: Shape) -> Result<bool> {
+    let (channel, image) = (Shape::vector(a.channels())?, Shape::per_image(a.images())?);
+    if b != channel && b != image {
+        return Err(Error::mismatch(op, b, format_args!("{channel} or {image}")));
+    }
+    Ok(b == channel)
+}
+
+/// One pass over `a` with the values at b.
+pub(super) fn record(
+    product: bool,
+    a: Shape,
+    per_channel: bool,
+    launch: &mut Launch,
+) -> Result<()> {
+    let walk = BROADCAST.over(a);
+    let (images, channels, units) = (walk.images, walk.channels, walk.units);
+    let params = Params { images, channels, units, per_image: u32::from(!per_channel) };
+    walk.each(launch.to, &[("PRODUCT", f64::from(product))], params, launch.buffers)
+}
+
+impl Op for Broadcast {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Add => "broadcast_add",
+            Self::Mul => "broadcast_mul",
+        }
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [a, b] = exactly(self.name(), "inputs", inputs)?;
+        per_channel(self.name(), a, b)?;
+        Ok(vec![a])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let [a, b] = exactly(self.name(), "inputs", launch.inputs)?;
+        record(*self == Self::Mul, a, per_channel(self.name(), a, b)?, launch)
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
+        let [a, b] = exactly(self.name(), "inputs", &node.inputs)?;
+        let [for_a, for_b] = exactly(self.name(), "flags", asked)?;
+        let sums = match per_channel(self.name(), graph.shape(a)?, graph.shape(b)?)? {
+            true => Reduce::PerChannel,
+            false => Reduce::PerImage,
+        };
+        let da = match self {
+            Self::Add => for_a.then_some(dy),
+            Self::Mul => for_a.then(|| graph.push(*self, &[dy, b])).transpose()?,
+        };
+        let summed: &[Value] = if *self == Self::Add { &[dy] } else { &[dy, a] };
+        Ok(vec![da, for_b.then(|| graph.push(sums, summed)).transpose()?])
+    }
+}
+
+/// Input a \[N, C, H, W\], or a and b of that shape; output the sums of a, or of a times b. Only the second has
+/// derivatives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduce {
+    /// Over images and pixels, \[C\].
+    PerChannel,
+    /// Over channels and pixels, \[N, 1, 1, 1\].
+    PerImage,
+}
+
+impl Op for Reduce {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::PerChannel => "channel_sum",
+            Self::PerImage => "image_sum",
+        }
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let (&[a] | &[a, _]) = inputs else {
+            let given = format_args!("{} inputs", inputs.len());
+            return Err(Error::mismatch(self.name(), given, "1 or 2"));
+        };
+        inputs.iter().try_for_each(|each| each.expect(self.name(), a))?;
+        Ok(vec![match self {
+            Self::PerChannel => Shape::vector(a.channels())?,
+            Self::PerImage => Shape::per_image(a.images())?,
+        }])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let mut buffers = launch.bindings();
+        let (Some(&a), Some(&of_a)) = (launch.inputs.first(), buffers.first()) else {
+            return Err(Error::mismatch(self.name(), "no inputs", "1 or 2"));
+        };
+        let product = launch.inputs.len() == 2;
+        if !product {
+            buffers.insert(1, of_a); // in the place of b, which nothing reads
+        }
+        // An image's values lie side by side, as a channel's do in a batch of one.
+        let walk = REDUCE.over(match self {
+            Self::PerChannel => a,
+            Self::PerImage => Shape::new(1, a.images(), a.channels(), a.pixels())?,
+        });
+        walk.sums(launch.to, 1, &[("PRODUCT", f64::from(product))], walk.params(), &buffers)
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
+        let (&[a, b], &[for_a, for_b]) = (&node.inputs[..], asked) else {
+            return Err(Error::NoDerivative { op: self.name(), why: "a plain sum has none yet" });
+        };
+        // Each factor's is the other times dy.
+        let mut product = |wanted: bool, other| {
+            wanted.then(|| graph.push(Broadcast::Mul, &[other, dy])).transpose()
+        };
+        Ok(vec![product(for_a, b)?, product(for_b, a)?])
+    }
+}

@@ -1,0 +1,174 @@
+//! The plainest ops: sums and multiples of values, copies of them, under the same shape or another.
+
+use super::walk::kernel;
+use crate::gpu::{Kernel, uniform};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::{Error, Result};
+
+uniform! {
+    pub(super) struct Params { vectors: u32 }
+}
+uniform! {
+    struct ScaleParams { vectors: u32, factor: f32 }
+}
+uniform! {
+    struct FillParams { vectors: u32, bits: u32 }
+}
+
+/// y = a + b.
+pub static ADD: Kernel = kernel!("add", ["map_two", "index"], Params, [a, b, mut y]);
+/// y = x.
+pub static COPY: Kernel = kernel!("copy", ["index"], Params, [x, mut y]);
+/// y = factor * x.
+pub static SCALE: Kernel = kernel!("scale", ["index"], ScaleParams, [x, mut y]);
+/// The same bits everywhere.
+pub static FILL: Kernel = kernel!("fill", ["index"], FillParams, [mut x]);
+
+/// Vec4s of a value: buffers are padded to whole ones.
+fn vectors(value: Option<&Shape>) -> u32 {
+    value.map_or(0, |shape| shape.elements().div_ceil(4))
+}
+
+/// Inputs a and b of one shape; output a + b: residual connections, and derivatives of a value used twice.
+#[derive(Clone, Copy, Debug)]
+pub struct Add;
+
+impl Op for Add {
+    fn name(&self) -> &'static str {
+        ADD.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [a, b] = exactly(self.name(), "inputs", inputs)?;
+        b.expect(self.name(), a)?;
+        Ok(vec![a])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let vectors = vectors(launch.inputs.first());
+        launch.each(&ADD, Params { vectors }, vectors)
+    }
+
+    fn gradient(&self, _: &mut Graph, _: &Node, dy: Value, asked: &[bool]) -> Derivatives {
+        Ok(asked.iter().map(|asked| asked.then_some(dy)).collect())
+    }
+}
+
+/// Input x of any shape; output `factor` * x: energies from logits, weights of losses.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// The same at every replay.
+    pub factor: f32,
+}
+
+impl Op for Scale {
+    fn name(&self) -> &'static str {
+        SCALE.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        Ok(exactly::<_, 1>(self.name(), "inputs", inputs)?.to_vec())
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let vectors = vectors(launch.inputs.first());
+        launch.each(&SCALE, ScaleParams { vectors, factor: self.factor }, vectors)
+    }
+
+    fn gradient(&self, graph: &mut Graph, _: &Node, dy: Value, _: &[bool]) -> Derivatives {
+        Ok(vec![Some(graph.push(*self, &[dy])?)])
+    }
+}
+
+/// Input x of any 4-byte values; output the same values in the same order, of the shape given, `torch.reshape`. Err for
+/// another number.
+#[derive(Clone, Copy, Debug)]
+pub struct Reshape {
+    /// Of the output.
+    pub shape: Shape,
+}
+
+impl Reshape {
+    /// \[N, C, H, W\] to the matrix \[N, C H W\], `torch.flatten(x, 1)`.
+    pub fn flat(x: Shape) -> Result<Self> {
+        Ok(Self { shape: Shape::matrix(x.images(), x.elements() / x.images())? })
+    }
+}
+
+impl Op for Reshape {
+    fn name(&self) -> &'static str {
+        "reshape"
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [x] = exactly(self.name(), "inputs", inputs)?;
+        if x.elements() != self.shape.elements() {
+            let wanted = format_args!("as many values as {} has", self.shape);
+            return Err(Error::mismatch(self.name(), x, wanted));
+        }
+        Ok(vec![self.shape])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let vectors = vectors(launch.inputs.first());
+        launch.each(&COPY, Params { vectors }, vectors)
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _: &[bool]) -> Derivatives {
+        let [x] = exactly(self.name(), "inputs", &node.inputs)?;
+        let shape = graph.shape(x)?;
+        Ok(vec![Some(graph.push(Self { shape }, &[dy])?)])
+    }
+}
+
+/// Inputs x and y of one shape and any 4-byte values; y, a state value, is written in place with x. No output.
+#[derive(Clone, Copy, Debug)]
+pub struct Copy;
+
+impl Op for Copy {
+    fn name(&self) -> &'static str {
+        COPY.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [x, y] = exactly(self.name(), "inputs", inputs)?;
+        y.expect(self.name(), x)?;
+        Ok(vec![])
+    }
+
+    fn writes(&self) -> &[usize] {
+        &[1]
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let vectors = vectors(launch.inputs.first());
+        launch.each(&COPY, Params { vectors }, vectors)
+    }
+}
+
+/// Input x of any shape, a state value, written in place with one constant: momentum 0, best loss so far. No output.
+#[derive(Clone, Copy, Debug)]
+pub struct Fill {
+    /// Written bit for bit.
+    pub value: f32,
+}
+
+impl Op for Fill {
+    fn name(&self) -> &'static str {
+        FILL.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [_x] = exactly(self.name(), "inputs", inputs)?;
+        Ok(vec![])
+    }
+
+    fn writes(&self) -> &[usize] {
+        &[0]
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let vectors = vectors(launch.inputs.first());
+        launch.each(&FILL, FillParams { vectors, bits: self.value.to_bits() }, vectors)
+    }
+}
