@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use super::args_evaluate::*;
+use super::labels::Labels;
 use crate::data::Fit;
 use crate::eval::{AttackName, Loss, Version};
 use crate::gpu::Filtering;
@@ -418,6 +419,8 @@ pub struct Quick {
     /// How images of other sizes come to that side: crop, letterbox or stretch [default: as in training]
     #[arg(long, value_parser = fit)]
     pub fit: Option<Fit>,
+    #[command(flatten)]
+    pub labels: Labels,
 }
 
 /// `attack`
@@ -482,6 +485,8 @@ pub struct Attack {
     /// Rows and columns of the images [default: the checkpoint's]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
+    #[command(flatten)]
+    pub labels: Labels,
 }
 
 /// [`Version`] as it is written.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::args::{NormName, Quick, Start, fit, length, radius};
+use super::labels::Labels;
 use super::protocol::Protocol;
 use crate::data::Fit;
 
@@ -73,6 +74,8 @@ pub struct EvalAll {
     /// Rows and columns of the images [default: the checkpoint's]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
+    #[command(flatten)]
+    pub labels: Labels,
 }
 
 /// What distances of sets of images need.
@@ -187,6 +190,8 @@ pub struct Counterfactuals {
     /// Rows and columns of the images [default: the checkpoint's]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
+    #[command(flatten)]
+    pub labels: Labels,
 }
 
 /// `explain`

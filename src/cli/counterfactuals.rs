@@ -79,7 +79,7 @@ pub fn by_class(
 pub fn run(session: &Session, args: &args::Counterfactuals) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
-    let test = evaluate::images(session, &loaded, args.data.as_deref())?;
+    let test = evaluate::images(session, &loaded, args.data.as_deref(), &args.labels)?;
     if model.classes() < 2 {
         let reason = "a network of one class has no other to go to";
         return Err(Error::bad_file(&checkpoint.source, reason).into());

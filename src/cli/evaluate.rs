@@ -8,11 +8,12 @@ use pollster::block_on;
 use serde_json::json;
 
 use super::args;
+use super::labels::Labels;
 use super::model::Loaded;
 use super::session::Session;
 use crate::Result;
 use crate::attack::Pgd;
-use crate::data::{Measured, Prepared, Source};
+use crate::data::{Classes, Measured, Prepared, Relabelling, Source};
 use crate::eval::{self, measure};
 use crate::model::{BatchSize, DeviceWeights};
 use crate::train::{Event, Material, Metrics, Phase, Step};
@@ -21,7 +22,7 @@ use crate::train::{Event, Material, Metrics, Phase, Step};
 pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?.fitting(args.fit);
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
-    let test = images(session, &loaded, args.data.as_deref())?;
+    let test = images(session, &loaded, args.data.as_deref(), &args.labels)?;
     let gpu = session.gpu()?;
     let mut progress = session.progress();
 
@@ -98,9 +99,10 @@ pub fn drawn(
     session: &Session,
     loaded: &Loaded,
     data: Option<&str>,
+    labels: &Labels,
     count: Option<u32>,
 ) -> Result<Drawn> {
-    let all = images(session, loaded, data)?;
+    let all = images(session, loaded, data, labels)?;
     let places = eval::drawn(all.labels(), count.map_or(all.len(), |count| count as usize));
     let images = places.iter().filter_map(|&at| all.image(at)).flatten().copied().collect();
     let labels = places.iter().filter_map(|&at| all.labels().get(at)).copied().collect();
@@ -116,27 +118,44 @@ pub fn drawing(count: usize, of: usize) -> String {
     format!("{count} of {of}, drawn evenly by class, the same each time")
 }
 
-/// The run's own, or the test part of what is named, or all of it where it is not divided; which it was is said. Err where they
-/// are not for this network.
-pub fn images(session: &Session, loaded: &Loaded, data: Option<&str>) -> Result<Prepared> {
+/// The run's own, or the test part of what is named, or all of it where it is not divided; which it was is said. Labels are the
+/// network's classes. Err where they are not for this network.
+pub fn images(
+    session: &Session,
+    loaded: &Loaded,
+    data: Option<&str>,
+    labels: &Labels,
+) -> Result<Prepared> {
     let Loaded { config, model, side, .. } = loaded;
     let mut progress = session.progress();
+    let map = labels.class_map()?;
     let named = data.unwrap_or(&config.data.train);
     let source = Source::parse(named)?;
-    if data.is_none() && config.data.held_out > 0 && !source.is_divided()? {
-        let test = std::sync::Arc::unwrap_or_clone(Material::load(config)?.test);
-        progress.line(&format!("{} images of {named}: those held out in training", test.len()));
-        return Ok(test);
-    }
-    let size = [model.channels(), *side, model.classes()];
-    let found = source.evaluation(size, config.data.fit()?, config.data.max_bad)?;
-    let part = match found.part.as_str() {
-        "all" => "all of them, as they are not divided into train and test".to_owned(),
-        part => format!("its part {part}"),
-    };
-    progress.line(&format!("{} images of {named}: {part}", found.images.len()));
-    for note in &found.notes {
+    let (test, names) =
+        if data.is_none() && config.data.held_out > 0 && !source.is_divided()? {
+            let Material { test, class_names, .. } = Material::load(config)?;
+            let count = test.len();
+            progress.line(&format!("{count} images of {named}: those held out in training"));
+            (std::sync::Arc::unwrap_or_clone(test), class_names)
+        } else {
+            let size = [model.channels(), *side, model.classes()];
+            let found = source.evaluation(size, config.data.fit()?, config.data.max_bad)?;
+            let part = match found.part.as_str() {
+                "all" => "all of them, as they are not divided into train and test".to_owned(),
+                part => format!("its part {part}"),
+            };
+            progress.line(&format!("{} images of {named}: {part}", found.images.len()));
+            for note in &found.notes {
+                progress.line(&format!("note: {note}"));
+            }
+            (found.images, found.class_names)
+        };
+    let known = loaded.known_names().unwrap_or_default();
+    let images = Classes { names: &names, count: test.classes() };
+    let network = Classes { names: &known, count: model.classes() };
+    let Relabelling { labels, note } = map.relabelling(images, network)?;
+    if let Some(note) = note {
         progress.line(&format!("note: {note}"));
     }
-    Ok(found.images)
+    test.relabelled(&labels, model.classes())
 }

@@ -21,7 +21,7 @@ pub fn of_run(
     let test = &material.test;
     let images = |values| Images::new(values, test.channels(), test.side());
     let names = match material.class_names.as_slice() {
-        [] => super::model::class_names(&config.data.train, test.classes()),
+        [] => super::model::numbered(test.classes()),
         names => names.to_vec(),
     };
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

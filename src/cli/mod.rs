@@ -22,6 +22,7 @@ mod font;
 mod generation;
 mod image_set;
 mod inspect;
+mod labels;
 mod live;
 mod model;
 pub mod pictures;

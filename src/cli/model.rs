@@ -72,23 +72,26 @@ impl Loaded {
         Ok(self.config.data.fit()?.unwrap_or(Fit::usual(self.model.channels())))
     }
 
-    /// What its classes are called.
-    pub fn class_names(&self) -> Vec<String> {
+    /// What its classes are called, where its file says it, or else its run's data.
+    pub fn known_names(&self) -> Option<Vec<String>> {
         let known = self.checkpoint.metadata.class_names.clone();
-        if let Some(names) = known.filter(|names| names.len() == self.model.classes() as usize) {
-            return names;
-        }
-        let data = if self.told { self.config.data.train.as_str() } else { "" };
-        class_names(data, self.model.classes())
+        let count = self.model.classes() as usize;
+        known.filter(|names| names.len() == count).or_else(|| {
+            // Files of versions that did not write the embedded images' names.
+            let fashion = self.told && self.config.data.train == "builtin:fashion";
+            let names = fashion::CLASS_NAMES.map(str::to_owned).to_vec();
+            (fashion && names.len() == count).then_some(names)
+        })
+    }
+
+    /// What its classes are called: numbers where nothing says it.
+    pub fn class_names(&self) -> Vec<String> {
+        self.known_names().unwrap_or_else(|| numbered(self.model.classes()))
     }
 }
 
-/// Those of the embedded images, numbers for others.
-pub fn class_names(data: &str, classes: u32) -> Vec<String> {
-    let known = data == "builtin:fashion" && classes as usize == fashion::CLASS_NAMES.len();
-    if known {
-        return fashion::CLASS_NAMES.map(str::to_owned).into();
-    }
+/// Names for classes that have none.
+pub fn numbered(classes: u32) -> Vec<String> {
     (0..classes).map(|class| class.to_string()).collect()
 }
 

@@ -37,9 +37,11 @@ pub fn load(part: Part) -> Result<Dataset> {
         ),
     };
     let name = Path::new("builtin:fashion");
-    from_idx(
+    let mut all = from_idx(
         (name, idx_from_bytes(name, images)?),
         (name, idx_from_bytes(name, labels)?),
         CLASS_NAMES.len() as u32,
-    )
+    )?;
+    all.class_names = CLASS_NAMES.map(str::to_owned).into();
+    Ok(all)
 }

@@ -11,6 +11,7 @@ mod checksum;
 mod cifar;
 #[cfg(not(target_arch = "wasm32"))]
 mod class_folders;
+mod class_map;
 mod dataset;
 #[cfg(not(target_arch = "wasm32"))]
 mod decode;
@@ -67,6 +68,7 @@ pub use augment::{Augment, CropFlip};
 pub(crate) use checksum::Checksum;
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 pub(crate) use class_folders::picture_files;
+pub use class_map::{ClassMap, Classes, Relabelling};
 pub use dataset::{Dataset, Part};
 #[cfg(not(target_arch = "wasm32"))]
 pub use decode::photograph;

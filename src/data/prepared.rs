@@ -208,6 +208,20 @@ impl Prepared {
         &self.std
     }
 
+    /// The same images with `labels[label]` for each label, below `classes`.
+    ///
+    /// # Errors
+    /// `Mismatch` where a label has no new one, or one that is not below `classes`.
+    pub fn relabelled(self, labels: &[u32], classes: u32) -> Result<Self> {
+        let renamed = |label: &u32| {
+            let missing = || Error::mismatch("labels", label, format_args!("below {}", labels.len()));
+            labels.get(*label as usize).copied().ok_or_else(missing)
+        };
+        let labels = self.labels.iter().map(renamed).collect::<Result<Vec<_>>>()?;
+        check_labels("relabelled images", &labels, classes)?;
+        Ok(Self { labels, classes, ..self })
+    }
+
     /// Values of one image.
     pub(super) fn image_len(&self) -> usize {
         self.channels as usize * self.side as usize * self.side as usize

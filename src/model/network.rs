@@ -4,7 +4,7 @@ use super::initial::{self, initial};
 use super::layers::Mode;
 use super::{
     Activation, Checkpoint, ConvNext, Metadata, Normalisation, Parameter, ResNet, Role, StateDict,
-    Stem, Weights, WideResNet,
+    Stem, Tensor, Weights, WideResNet,
 };
 use crate::graph::{Graph, Value};
 use crate::{Error, Result};
@@ -191,6 +191,37 @@ impl Network {
             Self::ConvNext(model) => initial::small(&model.parameters(), seed),
             _ => initial(&self.parameters(), seed),
         }
+    }
+
+    /// The layer that logits come from, whose rows are the classes.
+    fn head(&self) -> &'static str {
+        match self {
+            Self::ConvNext(_) => "head.fc",
+            Self::WideResNet(_) | Self::ResNet(_) => "fc",
+        }
+    }
+
+    /// The same weights with logits in another order: new class i is what class `classes[i]` was. Err unless each class is
+    /// there once.
+    pub fn with_classes(&self, mut weights: StateDict, classes: &[u32]) -> Result<StateDict> {
+        let mut sorted = classes.to_vec();
+        sorted.sort_unstable();
+        if !sorted.iter().copied().eq(0..self.classes()) {
+            let wanted = format_args!("each of {} classes once", self.classes());
+            return Err(Error::mismatch("classes", format_args!("{classes:?}"), wanted));
+        }
+        for part in ["weight", "bias"] {
+            let name = format!("{}.{part}", self.head());
+            let Some(Tensor { shape, data }) = weights.remove(&name) else { continue };
+            let row = data.len() / classes.len().max(1);
+            let rows = classes.iter().filter_map(|&class| {
+                let start = class as usize * row;
+                data.get(start..start + row)
+            });
+            let data = rows.flatten().copied().collect();
+            weights.insert(name, Tensor::new(shape, data)?);
+        }
+        Ok(weights)
     }
 
     /// Of the images.

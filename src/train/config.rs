@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use super::tables::{Jem, Objective, OptimiserName, Ratio, ScoreName, Stop, Trades, Validate};
 use super::{Optimiser, presets};
 use crate::attack::Pgd;
-use crate::data::{Augment, Fit, Ood, OodImages, Pictures};
+use crate::data::{Augment, ClassMap, Fit, Ood, OodImages, Pictures};
 use crate::ops::Norm;
 use crate::{Error, Result};
 
@@ -144,6 +144,31 @@ pub struct Model {
     /// random weights.
     #[serde(default)]
     pub weights: String,
+    /// Which class of that checkpoint a class of the images is: `by-name`, `as-given` (by number), or the path of a list as
+    /// [`ClassMap::read`] takes it.
+    #[serde(default = "by_name", skip_serializing_if = "is_by_name")]
+    pub classes: String,
+}
+
+impl Model {
+    /// What `model.classes` says. Err for a list that cannot be read.
+    pub fn class_map(&self) -> Result<ClassMap> {
+        match self.classes.as_str() {
+            BY_NAME => Ok(ClassMap::ByName),
+            "as-given" => Ok(ClassMap::AsGiven),
+            path => ClassMap::read(path.as_ref()),
+        }
+    }
+}
+
+const BY_NAME: &str = "by-name";
+
+fn by_name() -> String {
+    BY_NAME.into()
+}
+
+fn is_by_name(classes: &str) -> bool {
+    classes == BY_NAME
 }
 
 fn wrn() -> String {

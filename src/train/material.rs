@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::config::{Model, WRN};
-use crate::data::{Augment, Fit, Images, OodImages, Parts, Prepared, Reading, Source, Split};
+use crate::data::{Augment, ClassMap, Classes, Fit, Images, OodImages, Parts, Prepared, Reading, Source, Split};
 use crate::model::{Activation, Network, Normalisation, Pretrained, StateDict, WideResNet};
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -51,7 +51,12 @@ impl Material {
         let Parts { fit, checksum, class_names, damaged, .. } = parts;
         let ood = data.open_ood(train.channels())?;
         let path = &config.model.weights;
-        let start = if path.is_empty() { None } else { Some(start(path, &train)?) };
+        let start = if path.is_empty() {
+            None
+        } else {
+            let map = config.model.class_map()?;
+            Some(start(path, &train, &class_names, &map)?)
+        };
         let (test, normalisation) = (Arc::new(test), Normalisation { mean, std });
         let validation = validation.map_or_else(|| Arc::clone(&test), Arc::new);
         Ok(Self {
@@ -112,9 +117,16 @@ impl Config {
     }
 }
 
-/// A network for such images from a file.
-fn start(path: &str, images: &Images) -> Result<(Network, StateDict)> {
-    let Pretrained { network, checkpoint } = Pretrained::read(path)?;
+/// A network for such images from a file, its logits in the order of the images' classes.
+fn start(
+    path: &str,
+    images: &Images,
+    names: &[String],
+    map: &ClassMap,
+) -> Result<(Network, StateDict)> {
+    let pretrained = Pretrained::read(path)?;
+    let known = pretrained.class_names().unwrap_or_default().to_vec();
+    let Pretrained { network, checkpoint } = pretrained;
     let [given, wanted] =
         [[network.channels(), network.classes()], [images.channels(), images.classes()]]
             .map(|[channels, classes]| format!("{channels} channels and {classes} classes"));
@@ -122,5 +134,9 @@ fn start(path: &str, images: &Images) -> Result<(Network, StateDict)> {
         let reason = format_args!("a network of {given}, but the training images have {wanted}");
         return Err(Error::bad_file(path, reason));
     }
-    Ok((network, checkpoint.weights))
+    let of = |names| Classes { names, count: network.classes() };
+    let found = map.relabelling(of(names), of(&known));
+    let labels = found.map_err(|error| Error::bad_file(path, error))?.labels;
+    let weights = network.with_classes(checkpoint.weights, &labels)?;
+    Ok((network, weights))
 }

@@ -10,6 +10,7 @@
 mod adapters;
 mod callers;
 mod checkpoints;
+mod classes;
 mod distances;
 mod geometry;
 mod grids;

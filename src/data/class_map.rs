@@ -1,0 +1,177 @@
+//! Labels of images as those of a network: matched by what the classes are called, because numbers are given by the folders
+//! that happen to be there, and mean other classes as soon as one is missing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// Names that a message lists before it only counts them.
+const LISTED: usize = 12;
+
+/// What says which class of the network an image's class is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ClassMap {
+    /// The names on both sides; where one side has none, the numbers.
+    #[default]
+    ByName,
+    /// The numbers, whatever the names are.
+    AsGiven,
+    /// The user: a name or number of the images' classes, and a name or number of the network's.
+    Listed(Vec<(String, String)>),
+}
+
+/// The classes of one side.
+#[derive(Clone, Copy, Debug)]
+pub struct Classes<'a> {
+    /// By label; empty where nobody says them.
+    pub names: &'a [String],
+    /// How many.
+    pub count: u32,
+}
+
+/// What becomes of labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relabelling {
+    /// The network's class of each label of the images.
+    pub labels: Vec<u32>,
+    /// What a user should know of how they were found, if anything.
+    pub note: Option<String>,
+}
+
+impl Relabelling {
+    /// Whether labels stay as they are.
+    pub fn is_identity(&self) -> bool {
+        (0..).zip(&self.labels).all(|(from, &to)| from == to)
+    }
+}
+
+impl ClassMap {
+    /// Reads a list: on each line `IMAGES = NETWORK`, names or numbers of classes; empty lines and those that begin with
+    /// `#` count for nothing.
+    ///
+    /// # Errors
+    /// `BadFile`, with the line, for any other.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|error| Error::bad_file(path, error))?;
+        let lines = (1..).zip(text.lines().map(str::trim));
+        let kept = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        let pair = |(number, line): (usize, &str)| {
+            let (from, to) = line.rsplit_once('=').ok_or_else(|| {
+                let reason = format_args!("line {number}: {line:?}, IMAGES = NETWORK wanted");
+                Error::bad_file(path, reason)
+            })?;
+            Ok((from.trim().to_owned(), to.trim().to_owned()))
+        };
+        kept.map(pair).collect::<Result<_>>().map(Self::Listed)
+    }
+
+    /// What the labels of images are for a network.
+    ///
+    /// # Errors
+    /// `Mismatch`, with both lists, where a class of the images is none of the network's, or is two of them.
+    pub fn relabelling(&self, images: Classes, network: Classes) -> Result<Relabelling> {
+        match self {
+            Self::ByName if images.names.is_empty() || network.names.is_empty() => {
+                let side = if images.names.is_empty() { "the images have" } else { "the network has" };
+                let note = format!("{side} no class names: labels count as they are");
+                as_given(images, network, Some(note))
+            }
+            Self::AsGiven => as_given(images, network, None),
+            Self::ByName if images.names == network.names => as_given(images, network, None),
+            Self::ByName => {
+                let find = |name: &String| by_name(name, images, network);
+                let labels = images.names.iter().map(find).collect::<Result<_>>()?;
+                Ok(Relabelling { labels, note: None })
+            }
+            Self::Listed(pairs) => listed(pairs, images, network),
+        }
+    }
+}
+
+fn as_given(images: Classes, network: Classes, note: Option<String>) -> Result<Relabelling> {
+    if images.count > network.count {
+        return Err(Error::mismatch(
+            "classes",
+            format_args!("images of {}", shown(images)),
+            format_args!("no more than the network's {}", shown(network)),
+        ));
+    }
+    Ok(Relabelling { labels: (0..images.count).collect(), note })
+}
+
+/// Written alike up to case, and to what stands between words.
+fn plain(name: &str) -> String {
+    name.trim().to_lowercase().replace(['_', '-'], " ")
+}
+
+fn by_name(name: &str, images: Classes, network: Classes) -> Result<u32> {
+    let refused = |what: &str| {
+        Err(Error::mismatch(
+            "classes",
+            format_args!("images of {}, of which {name:?} {what},", shown(images)),
+            format_args!(
+                "names of the network's {}; or --class-map FILE with lines IMAGES = NETWORK, or \
+                 --labels-as-given (in training model.classes)",
+                shown(network)
+            ),
+        ))
+    };
+    let same = |equal: &dyn Fn(&str) -> bool| -> Vec<u32> {
+        (0..).zip(network.names).filter(|(_, other)| equal(other)).map(|(at, _)| at).collect()
+    };
+    let exactly = same(&|other| other == name);
+    let found = if exactly.is_empty() {
+        let name = plain(name);
+        same(&|other| plain(other) == name)
+    } else {
+        exactly
+    };
+    match found[..] {
+        [class] => Ok(class),
+        [] => refused("is none of the network's"),
+        _ => refused("is several of the network's"),
+    }
+}
+
+/// A class by its name, or by its number where no class is called so.
+fn class_of(text: &str, side: Classes) -> Option<u32> {
+    let named = side.names.iter().position(|name| name == text);
+    let number = || text.parse().ok().filter(|&number| number < side.count);
+    named.and_then(|at| u32::try_from(at).ok()).or_else(number)
+}
+
+fn listed(pairs: &[(String, String)], images: Classes, network: Classes) -> Result<Relabelling> {
+    let mut found: BTreeMap<u32, u32> = BTreeMap::new();
+    for (from, to) in pairs {
+        let unknown = |name: &str, whose: &str, side| {
+            Error::mismatch("class map", format_args!("{name:?}"), format_args!("one of {whose} {}", shown(side)))
+        };
+        let label = class_of(from, images).ok_or_else(|| unknown(from, "the images'", images))?;
+        let class = class_of(to, network).ok_or_else(|| unknown(to, "the network's", network))?;
+        if found.insert(label, class).is_some_and(|before| before != class) {
+            return Err(Error::mismatch("class map", format_args!("{from:?} twice"), "one class for each"));
+        }
+    }
+    let name = |label: u32| images.names.get(label as usize).cloned();
+    let missing = |label: u32| {
+        let name = name(label).unwrap_or_else(|| label.to_string());
+        Error::mismatch("class map", format_args!("no line for {name:?}"), "one for each class of the images")
+    };
+    let of = |label| found.get(&label).copied().ok_or_else(|| missing(label));
+    let labels = (0..images.count).map(of).collect::<Result<_>>()?;
+    Ok(Relabelling { labels, note: None })
+}
+
+fn shown(side: Classes) -> String {
+    let Classes { names, count } = side;
+    if names.is_empty() {
+        return format!("{count} classes without names");
+    }
+    let more = names.len().saturating_sub(LISTED);
+    let mut text = names.get(..names.len() - more).unwrap_or_default().join(", ");
+    if more > 0 {
+        text += &format!(" and {more} more");
+    }
+    format!("{count} classes: {text}")
+}

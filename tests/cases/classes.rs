@@ -1,0 +1,133 @@
+//! Labels are numbers of the folders that are there; what they mean is the classes' names.
+
+use crate::{answer, lapidary, working};
+use lapidary::data::{ClassMap, Classes, Part, fashion};
+use lapidary::model::{Checkpoint, Network};
+use std::path::Path;
+
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/fashion-demo/model.safetensors");
+
+/// Twenty test images of each of these classes of clothes, in folders of the names given.
+fn folders(at: &Path, classes: &[(&str, u32)]) {
+    let all = fashion::load(Part::Test).unwrap();
+    for part in ["train", "test"] {
+        for (name, class) in classes {
+            let folder = at.join(part).join(name);
+            std::fs::create_dir_all(&folder).unwrap();
+            let mine = (0..all.len()).filter(|&i| all.labels()[i] == *class).take(20);
+            for i in mine {
+                let pixels = all.image(i).unwrap().to_vec();
+                let image = image::GrayImage::from_raw(28, 28, pixels).unwrap();
+                image.save(folder.join(format!("{i}.png"))).unwrap();
+            }
+        }
+    }
+}
+
+fn accuracy(folder: &Path, more: &[&str]) -> f64 {
+    let arguments = ["eval", DEMO, "--data", "clothes", "--steps", "1", "--json"];
+    answer(folder, &[&arguments[..], more].concat())["clean_accuracy"].as_f64().unwrap()
+}
+
+#[test]
+fn a_subset_of_the_classes_is_evaluated_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    folders(&folder.path().join("clothes"), &[("Ankle_Boot", 9), ("bag", 8), ("trouser", 1)]);
+    let by_name = accuracy(folder.path(), &[]);
+    assert!(by_name > 0.7, "{by_name}");
+    // What the folders' order would say: T-shirts, trousers and pullovers.
+    let as_given = accuracy(folder.path(), &["--labels-as-given"]);
+    assert!(as_given < 0.1, "{as_given}");
+}
+
+#[test]
+fn other_classes_are_refused_with_both_lists_unless_a_map_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    folders(&folder.path().join("clothes"), &[("boots", 9), ("handbags", 8)]);
+    for command in [&["eval", DEMO][..], &["attack", DEMO], &["eval", "counterfactuals", DEMO]] {
+        let output = lapidary(folder.path(), &[command, &["--data", "clothes"]].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success(), "{said}");
+        for word in ["boots, handbags", "trouser, pullover", "--class-map", "--labels-as-given"] {
+            assert!(said.contains(word), "{said}");
+        }
+    }
+    std::fs::write(folder.path().join("map"), "# mine\nboots = ankle boot\n\nhandbags = 8\n").unwrap();
+    let mapped = accuracy(folder.path(), &["--class-map", "map"]);
+    assert!(mapped > 0.7, "{mapped}");
+}
+
+#[test]
+fn names_on_one_side_alone_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoint = Checkpoint::read(DEMO).unwrap();
+    (checkpoint.metadata.class_names, checkpoint.metadata.preset) = (None, None);
+    checkpoint.write(folder.path().join("nameless.safetensors")).unwrap();
+    folders(&folder.path().join("clothes"), &[("t", 0), ("u", 1)]);
+    let arguments = ["eval", "nameless.safetensors", "--data", "clothes", "--steps", "1"];
+    let output = lapidary(folder.path(), &arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("the network has no class names"), "{said}");
+}
+
+#[test]
+fn each_way_of_matching_gives_its_labels() {
+    let [images, network] = [["dog", "Cat"].as_slice(), &["cat", "cow", "dog", "cow"]]
+        .map(|names| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
+    let of = |names| Classes { names, count: 4 };
+    let two = Classes { names: &images, count: 2 };
+    let by_name = ClassMap::ByName.relabelling(two, of(&network)).unwrap();
+    assert_eq!((by_name.labels, by_name.note), (vec![2, 0], None));
+    let as_given = ClassMap::AsGiven.relabelling(two, of(&network)).unwrap();
+    assert_eq!(as_given.labels, [0, 1]);
+    let nameless = ClassMap::ByName.relabelling(two, of(&[])).unwrap();
+    assert_eq!((nameless.labels, nameless.note.is_some()), (vec![0, 1], true));
+    let pairs = |pairs: &[(&str, &str)]| {
+        ClassMap::Listed(pairs.iter().map(|&(a, b)| (a.into(), b.into())).collect())
+    };
+    let listed = pairs(&[("0", "cow"), ("Cat", "3")]).relabelling(two, of(&network)).unwrap();
+    assert_eq!(listed.labels, [1, 3]);
+    for (map, word) in [
+        (pairs(&[("dog", "cow")]), "no line for \"Cat\""),
+        (pairs(&[("dog", "horse"), ("Cat", "cat")]), "\"horse\""),
+        (pairs(&[("cow", "cow")]), "\"cow\""),
+        (pairs(&[("dog", "0"), ("dog", "1"), ("Cat", "2")]), "twice"),
+    ] {
+        let error = map.relabelling(two, of(&network)).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+    // A name that is two of the network's classes says nothing.
+    let cow = ["cow".to_owned()];
+    let error = ClassMap::ByName.relabelling(Classes { names: &cow, count: 1 }, of(&network));
+    assert!(error.unwrap_err().to_string().contains("several"));
+    let many = Classes { names: &[], count: 5 };
+    assert!(ClassMap::AsGiven.relabelling(many, of(&network)).is_err());
+}
+
+/// `model.weights` begins with logits in the order of the images' classes.
+#[test]
+fn training_on_from_a_checkpoint_keeps_each_logit_with_its_class() {
+    let checkpoint = Checkpoint::read(DEMO).unwrap();
+    let network = Network::from_checkpoint(&checkpoint).unwrap();
+    let order = [9, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    let old = checkpoint.weights.clone();
+    let new = network.with_classes(checkpoint.weights, &order).unwrap();
+    let bias = |weights: &lapidary::model::StateDict| weights.get("fc.bias").unwrap().data.clone();
+    assert_eq!(bias(&new)[0], bias(&old)[9]);
+    assert_eq!(bias(&new)[1..], bias(&old)[..9]);
+    assert_eq!(new.get("fc.weight").unwrap().data[..64], old.get("fc.weight").unwrap().data[9 * 64..]);
+    assert!(network.with_classes(old, &[0; 10]).is_err());
+
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<_> = (0..10).map(|class| format!("kind {class}")).collect();
+    let classes: Vec<_> = names.iter().map(String::as_str).zip(0..).collect();
+    folders(&folder.path().join("clothes"), &classes);
+    let set = |text: String| ["--set".to_owned(), text];
+    let settings = [set("data.train=clothes".into()), set(format!("model.weights={DEMO}"))];
+    let arguments = [vec!["plan".to_owned(), "fashion-demo".into()], settings.concat()].concat();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let output = lapidary(folder.path(), &arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("kind 0") && said.contains("pullover"), "{said}");
+    working(folder.path(), &[&arguments[..], &["--set", "model.classes=as-given"]].concat());
+}
