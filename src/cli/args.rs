@@ -556,18 +556,32 @@ pub struct Convert {
     /// The network takes images in [0, 1] as they are
     #[arg(long, conflicts_with = "mean")]
     pub no_normalisation: bool,
-    /// What follows each normalisation layer [default: the file's, or relu]
+    /// What follows each normalisation layer [default: the file's]
     #[arg(long, value_enum)]
     pub activation: Option<ActivationName>,
+    /// Tensors whose names begin with OLD begin with NEW, before anything else is made of them; repeatable
+    #[arg(long, value_name = "OLD=NEW", value_parser = rename)]
+    pub rename: Vec<(String, String)>,
+    /// Leave out tensors whose names begin so; repeatable
+    #[arg(long, value_name = "PREFIX")]
+    pub drop: Vec<String>,
     /// Rows and columns of the images [default: the file's; ONNX files without it take any]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
     /// Half the size: 16-bit numbers
     #[arg(long)]
     pub f16: bool,
-    /// Leave out tensors that are not the network's, and do without those that are missing
+    /// Leave out tensors that are not the network's
     #[arg(long)]
     pub no_strict: bool,
+}
+
+/// `OLD=NEW`, of which NEW may be empty.
+fn rename(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((old, new)) if !old.is_empty() => Ok((old.into(), new.into())),
+        _ => Err("OLD=NEW wanted".into()),
+    }
 }
 
 /// What sampling starts from.

@@ -25,7 +25,8 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
     let Loaded { model, checkpoint, side, .. } = &loaded;
     let settings = settings(args, model.classes())?;
     settings.check(model.classes(), (model.channels() * side * side) as usize)?;
-    let Drawn { test, places, of } = evaluate::drawn(session, &loaded, args.data.as_deref(), &args.labels, args.count)?;
+    let Drawn { test, places, of } =
+        evaluate::drawn(session, &loaded, args.data.as_deref(), &args.labels, args.count)?;
     let state = args.state.as_deref().map(read_state).transpose()?.flatten();
     let gpu = session.gpu()?;
     let weights = session.weights(&gpu, model, checkpoint)?;

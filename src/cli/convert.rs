@@ -9,7 +9,7 @@ use super::model;
 use super::session::Session;
 use crate::Error;
 use crate::graph::{Graph, Shape};
-use crate::model::checkpoint::{Part, Precision};
+use crate::model::checkpoint::{Part, Precision, Renames};
 use crate::model::onnx::Export;
 use crate::model::{Checkpoint, Mode, Network, Normalisation, Parameter, StateDict, Weights};
 
@@ -21,7 +21,8 @@ pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
     let format = Format::of(&args.out)?;
     let file = model::find(&args.file)?;
     let part = args.weights.as_deref().map(Part::from).unwrap_or_default();
-    let mut checkpoint = Checkpoint::read_part(&file, &part)?;
+    let renames = Renames { rename: args.rename.clone(), drop: args.drop.clone() };
+    let mut checkpoint = Checkpoint::read_renamed(&file, &part, &renames)?;
     checkpoint.check_finite()?;
     complete(&mut checkpoint, args)?;
     let mut text = String::new();
@@ -30,8 +31,19 @@ pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
     if let Some(part) = checkpoint.metadata.other.get("part") {
         fact("part", part.clone())?;
     }
+    for note in &checkpoint.notes {
+        fact("note", note.clone())?;
+    }
 
     let net = Network::meant_by(&checkpoint)?;
+    if net.asks_activation() && !checkpoint.metadata.tells_activation() {
+        return Err(Failure::Usage(format!(
+            "{} is a {net}, whose tensors do not say what follows its normalisation layers: --activation relu or \
+             --activation silu is needed",
+            checkpoint.source.display()
+        ))
+        .into());
+    }
     if args.no_strict {
         for line in
             checkpoint.weights.differences(&net.parameters()).iter().flat_map(|all| all.lines())
@@ -39,9 +51,9 @@ pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
             fact("not strict", line.trim_start().into())?;
         }
         checkpoint.weights = fitting(checkpoint.weights, &net.parameters());
-    } else {
-        checkpoint.check(&net.parameters())?;
     }
+    // What is missing no option can make up for.
+    checkpoint.check(&net.parameters())?;
     let (activation, channels, classes) = (net.activation(), net.channels(), net.classes());
     fact("network", format!("{net}, {activation}, {channels} channels in, {classes} classes"))?;
     let side = checkpoint.metadata.side;
@@ -93,7 +105,20 @@ fn complete(checkpoint: &mut Checkpoint, args: &args::Convert) -> anyhow::Result
     metadata.activation = args.activation.map(Into::into).or(metadata.activation);
     match (&args.mean, &args.std) {
         (Some(mean), Some(std)) => {
-            metadata.normalisation = Some(Normalisation { mean: mean.clone(), std: std.clone() });
+            let given = Normalisation { mean: mean.clone(), std: std.clone() };
+            if let Some(Normalisation { mean, std }) = given.of_bytes() {
+                let list = |all: Vec<f32>| {
+                    all.iter().map(|number| format!("{number:.4}")).collect::<Vec<_>>().join(",")
+                };
+                return Err(Failure::Usage(format!(
+                    "--mean and --std are for pixels of 0 to 255 by their size, but images here are in [0, 1]: \
+                     --mean {} --std {} is likely meant",
+                    list(mean),
+                    list(std)
+                ))
+                .into());
+            }
+            metadata.normalisation = Some(given);
         }
         _ if args.no_normalisation => metadata.normalisation = None,
         _ if metadata.tells_normalisation() => {}

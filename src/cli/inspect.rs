@@ -12,7 +12,9 @@ pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
     let file = model::find(&args.file)?;
     let checkpoint = Checkpoint::read(&file)?;
     let mut text = String::new();
-    let mut fact = |name: &str, value: String| writeln!(text, "{name:<14}{value}");
+    // Names and strings are the file's: escape sequences in them must not reach a terminal.
+    let mut fact =
+        |name: &str, value: String| writeln!(text, "{:<14}{}", printable(name), printable(&value));
     fact("file", file.display().to_string())?;
     match Network::from_checkpoint(&checkpoint) {
         Ok(net) => {
@@ -20,6 +22,12 @@ pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
             let activation = net.activation();
             let shown = format!("{net}, {activation}, {channels} channels in, {classes} classes");
             fact("architecture", shown)?;
+            if let Some(by) = Network::told_by(&checkpoint) {
+                fact("told by", by)?;
+            }
+            if net.asks_activation() && !checkpoint.metadata.tells_activation() {
+                fact("activation", "not told: convert asks for it".into())?;
+            }
             fact("parameters", net.count().to_string())?;
             let normalisation = net.normalisation();
             let untold = if checkpoint.metadata.tells_normalisation() {
@@ -37,10 +45,14 @@ pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
     if let Err(error) = checkpoint.check_finite() {
         fact("unsound", error.to_string())?;
     }
+    for note in &checkpoint.notes {
+        fact("note", note.clone())?;
+    }
     for (key, value) in checkpoint.metadata.to_strings() {
+        let key = key.strip_prefix("lapidary.").unwrap_or(&key);
         // Shown above, in full.
         if key != "mean" && key != "std" {
-            fact(&key, value)?;
+            fact(key, value)?;
         }
     }
     let tensors = &checkpoint.weights;
@@ -48,13 +60,26 @@ pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
     fact("tensors", format!("{}, {values} values", tensors.len()))?;
     let rows: Vec<_> = tensors
         .iter()
-        .map(|(name, tensor)| (name, format!("{:?}", tensor.shape), tensor.data.len()))
+        .map(|(name, tensor)| (printable(name), format!("{:?}", tensor.shape), tensor.data.len()))
         .collect();
-    let width = |of: fn(&(&str, String, usize)) -> usize| rows.iter().map(of).max().unwrap_or(0);
+    let width = |of: fn(&(String, String, usize)) -> usize| rows.iter().map(of).max().unwrap_or(0);
     let (names, shapes) = (width(|row| row.0.len()), width(|row| row.1.len()));
     writeln!(text)?;
     for (name, shape, count) in &rows {
         writeln!(text, "{name:<names$}  {shape:<shapes$}  {count:>9}")?;
     }
     super::print(&text)
+}
+
+/// The same with control characters, and others that a terminal would act on, written out.
+fn printable(text: &str) -> String {
+    let acts = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if acts(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
 }

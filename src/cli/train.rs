@@ -82,8 +82,12 @@ pub fn whole_run(
     let Some(mut assessment) = assessed else { return Err(stopped(out)) };
     progress.finish();
     let metadata = outcome.metadata.clone();
-    let model =
-        Checkpoint { metadata, weights: outcome.average.clone(), source: MODEL_FILE.into() };
+    let model = Checkpoint {
+        metadata,
+        weights: outcome.average.clone(),
+        source: MODEL_FILE.into(),
+        ..Checkpoint::default()
+    };
     folder.write(MODEL_FILE, &model.to_bytes()?)?;
     if let Some(judge) = &assessment.judge {
         folder.write("judge.safetensors", &judge.to_bytes()?)?;

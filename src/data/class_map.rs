@@ -73,7 +73,8 @@ impl ClassMap {
     pub fn relabelling(&self, images: Classes, network: Classes) -> Result<Relabelling> {
         match self {
             Self::ByName if images.names.is_empty() || network.names.is_empty() => {
-                let side = if images.names.is_empty() { "the images have" } else { "the network has" };
+                let side =
+                    if images.names.is_empty() { "the images have" } else { "the network has" };
                 let note = format!("{side} no class names: labels count as they are");
                 as_given(images, network, Some(note))
             }
@@ -145,18 +146,30 @@ fn listed(pairs: &[(String, String)], images: Classes, network: Classes) -> Resu
     let mut found: BTreeMap<u32, u32> = BTreeMap::new();
     for (from, to) in pairs {
         let unknown = |name: &str, whose: &str, side| {
-            Error::mismatch("class map", format_args!("{name:?}"), format_args!("one of {whose} {}", shown(side)))
+            Error::mismatch(
+                "class map",
+                format_args!("{name:?}"),
+                format_args!("one of {whose} {}", shown(side)),
+            )
         };
         let label = class_of(from, images).ok_or_else(|| unknown(from, "the images'", images))?;
         let class = class_of(to, network).ok_or_else(|| unknown(to, "the network's", network))?;
         if found.insert(label, class).is_some_and(|before| before != class) {
-            return Err(Error::mismatch("class map", format_args!("{from:?} twice"), "one class for each"));
+            return Err(Error::mismatch(
+                "class map",
+                format_args!("{from:?} twice"),
+                "one class for each",
+            ));
         }
     }
     let name = |label: u32| images.names.get(label as usize).cloned();
     let missing = |label: u32| {
         let name = name(label).unwrap_or_else(|| label.to_string());
-        Error::mismatch("class map", format_args!("no line for {name:?}"), "one for each class of the images")
+        Error::mismatch(
+            "class map",
+            format_args!("no line for {name:?}"),
+            "one for each class of the images",
+        )
     };
     let of = |label| found.get(&label).copied().ok_or_else(|| missing(label));
     let labels = (0..images.count).map(of).collect::<Result<_>>()?;

@@ -214,7 +214,8 @@ impl Prepared {
     /// `Mismatch` where a label has no new one, or one that is not below `classes`.
     pub fn relabelled(self, labels: &[u32], classes: u32) -> Result<Self> {
         let renamed = |label: &u32| {
-            let missing = || Error::mismatch("labels", label, format_args!("below {}", labels.len()));
+            let missing =
+                || Error::mismatch("labels", label, format_args!("below {}", labels.len()));
             labels.get(*label as usize).copied().ok_or_else(missing)
         };
         let labels = self.labels.iter().map(renamed).collect::<Result<Vec<_>>>()?;

@@ -3,7 +3,7 @@
 use super::{Activation, Normalisation, Parameter, Role, StateDict, Weights};
 use crate::graph::{Graph, Value};
 use crate::ops::{
-    BatchNorm, Broadcast, Conv2d, FrozenBatchNorm, LayerNorm, Linear, Normalise, Unary,
+    Add, BatchNorm, Broadcast, Conv2d, FrozenBatchNorm, LayerNorm, Linear, Normalise, Scale, Unary,
     UpdateRunningStats,
 };
 use crate::{Error, Result};
@@ -11,6 +11,9 @@ use crate::{Error, Result};
 /// PyTorch's defaults for batch normalisation.
 const EPS: f32 = 1e-5;
 const MOMENTUM: f32 = 0.1;
+
+/// Slope of a leaky rectifier below 0.
+const LEAK: f32 = 0.2;
 
 /// ConvNeXt's for layer normalisation.
 const LAYER_NORM_EPS: f32 = 1e-6;
@@ -67,6 +70,13 @@ pub(super) fn activate(graph: &mut Graph, x: Value, activation: Activation) -> R
     match activation {
         Activation::Relu => graph.push(Unary::Relu, &[x]),
         Activation::Silu => graph.push(Unary::Silu, &[x]),
+        // max(x, 0.2 x) = 0.2 x + 0.8 max(x, 0)
+        Activation::LeakyRelu => {
+            let positive = graph.push(Unary::Relu, &[x])?;
+            let positive = graph.push(Scale { factor: 1.0 - LEAK }, &[positive])?;
+            let all = graph.push(Scale { factor: LEAK }, &[x])?;
+            graph.push(Add, &[all, positive])
+        }
     }
 }
 

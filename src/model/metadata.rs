@@ -3,6 +3,12 @@
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
+/// What our strings' names begin with.
+const OURS: &str = "lapidary.";
+
+/// Of images that anybody has a network for.
+const MOST_SIDE: u32 = 16_384;
+
 /// The non-linearity behind each normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Activation {
@@ -11,6 +17,8 @@ pub enum Activation {
     Relu,
     /// x / (1 + exp(-x)), also called swish.
     Silu,
+    /// max(x, 0.2 x), as JEM has it.
+    LeakyRelu,
 }
 
 impl Activation {
@@ -19,16 +27,42 @@ impl Activation {
         match self {
             Self::Relu => "relu",
             Self::Silu => "silu",
+            Self::LeakyRelu => "leaky-relu",
         }
     }
 
-    /// `relu`, `silu` or `swish`.
+    /// `relu`, `silu` or `swish`, `leaky-relu`.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "relu" => Some(Self::Relu),
             "silu" | "swish" => Some(Self::Silu),
+            "leaky-relu" => Some(Self::LeakyRelu),
             _ => None,
         }
+    }
+}
+
+/// A wide residual network that differs from most in more than its sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// Gowal and others 2020 (arXiv 2010.03593): a convolution of stride 2 has zeros below and to the right alone.
+    DeepMind,
+    /// Grathwohl and others 2020 (arXiv 1912.03263): no normalisation layers, biases, the stride in a block's second
+    /// convolution, and a shortcut that sees the block's input as it is.
+    Jem,
+}
+
+impl Variant {
+    /// As checkpoints write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DeepMind => "deepmind",
+            Self::Jem => "jem",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        [Self::DeepMind, Self::Jem].into_iter().find(|variant| variant.name() == name)
     }
 }
 
@@ -39,6 +73,17 @@ pub struct Normalisation {
     pub mean: Vec<f32>,
     /// As many, above 0.
     pub std: Vec<f32>,
+}
+
+impl Normalisation {
+    /// The same for images in \[0, 1\] where its numbers can only be meant for pixels of 0 to 255; None where they are not.
+    pub fn of_bytes(&self) -> Option<Self> {
+        // No mean of images in [0, 1] is above 1, and what divides by more than 2 makes next to nothing of them.
+        let large =
+            self.mean.iter().any(|&mean| mean > 1.0) || self.std.iter().any(|&std| std > 2.0);
+        let less = |all: &[f32]| all.iter().map(|number| number / 255.0).collect();
+        large.then(|| Self { mean: less(&self.mean), std: less(&self.std) })
+    }
 }
 
 /// The layers that turn an image into the first maps of a ConvNeXt.
@@ -58,8 +103,10 @@ pub enum Stem {
 /// All optional: files of other tools say only part of it, and shapes of tensors tell the rest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metadata {
-    /// `wrn`, `resnet` or `convnext`.
+    /// `wrn`, `preact-resnet`, `resnet` or `convnext`.
     pub architecture: Option<String>,
+    /// Of a wide residual network; none for the usual.
+    pub variant: Option<Variant>,
     /// Layers, as in WRN-34-10.
     pub depth: Option<u32>,
     /// Factor on the channels, as in WRN-34-10.
@@ -70,8 +117,12 @@ pub struct Metadata {
     pub dims: Option<Vec<u32>>,
     /// Of a ResNet: inner channels of a block in the first stage, times 64 / `dims[0]`.
     pub base_width: Option<u32>,
-    /// Of a ConvNeXt.
+    /// Of a ConvNeXt; of a ResNet only where it is one convolution for small images.
     pub stem: Option<Stem>,
+    /// Whether a ResNet has blocks of two convolutions, and not bottlenecks.
+    pub basic: Option<bool>,
+    /// Whether a pre-activation ResNet normalises its last maps.
+    pub closing: Option<bool>,
     /// Logits.
     pub classes: Option<u32>,
     /// What they mean, by index.
@@ -84,7 +135,7 @@ pub struct Metadata {
     pub normalisation: Option<Normalisation>,
     /// Height and width of the images it was trained on.
     pub side: Option<u32>,
-    /// How pictures of other sizes are brought to that side: a name of the data layer's, `lapidary.fit` in the file.
+    /// How pictures of other sizes are brought to that side: a name of the data layer's.
     pub fit: Option<String>,
     /// The configuration it was trained with.
     pub preset: Option<String>,
@@ -103,6 +154,11 @@ impl Metadata {
         self.normalisation.is_some() || self.architecture.is_some()
     }
 
+    /// Whether the file says what follows normalisation layers; see [`Metadata::tells_normalisation`].
+    pub fn tells_activation(&self) -> bool {
+        self.activation.is_some() || self.architecture.is_some()
+    }
+
     /// As the strings of a safetensors header.
     pub fn to_strings(&self) -> BTreeMap<String, String> {
         // Through f64, whose decimals give the same f32 back.
@@ -112,9 +168,12 @@ impl Metadata {
         };
         let mut strings = self.other.clone();
         let mut set = |key: &str, value: Option<String>| {
-            value.map(|value| strings.insert(key.into(), value));
+            value.map(|value| strings.insert(format!("{OURS}{key}"), value));
         };
         set("architecture", self.architecture.clone());
+        set("variant", self.variant.map(|variant| variant.name().into()));
+        set("basic", self.basic.map(|basic| basic.to_string()));
+        set("closing", self.closing.map(|closing| closing.to_string()));
         set("depth", self.depth.map(|depth| depth.to_string()));
         set("widen", self.width.map(|width| width.to_string()));
         let list = |list: &Vec<u32>| Json::from(list.clone()).to_string();
@@ -132,14 +191,69 @@ impl Metadata {
         set("mean", self.normalisation.as_ref().map(|normalisation| numbers(&normalisation.mean)));
         set("std", self.normalisation.as_ref().map(|normalisation| numbers(&normalisation.std)));
         set("side", self.side.map(|side| side.to_string()));
-        set("lapidary.fit", self.fit.clone());
+        set("fit", self.fit.clone());
         set("preset", self.preset.clone());
         set("step", self.step.map(|step| step.to_string()));
-        set("lapidary", self.version.clone());
+        set("version", self.version.clone());
         strings
     }
 
-    /// From such strings, or from those of the golden files, whose `params` is a JSON object with the
+    /// From the strings of any file. Those under `lapidary.` are ours; so are all of a file of versions before these had
+    /// such names, which says `lapidary`. What others write under the same words is taken where it can be meant, and left
+    /// among the other strings with a note where not. Err, as a reason, for a value of ours that cannot be meant.
+    pub fn from_file(
+        strings: BTreeMap<String, String>,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, String> {
+        if strings.contains_key("lapidary") || strings.contains_key("params") {
+            return Self::from_strings(strings);
+        }
+        let architecture = strings.get("architecture").map(String::as_str);
+        if let (Some("wrn" | "preact-resnet" | "resnet" | "convnext"), Ok(metadata)) =
+            (architecture, Self::from_strings(strings.clone()))
+        {
+            return Ok(metadata);
+        }
+        let (ours, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            strings.into_iter().partition(|(key, _)| key.starts_with(OURS));
+        if !ours.is_empty() {
+            let bare = |(key, value): (String, String)| match key.strip_prefix(OURS) {
+                Some("version") => ("lapidary".to_owned(), value),
+                Some(key) => (key.to_owned(), value),
+                None => (key, value),
+            };
+            let metadata = Self::from_strings(ours.into_iter().map(bare).collect())?;
+            return Ok(Self {
+                other: others.into_iter().chain(metadata.other).collect(),
+                ..metadata
+            });
+        }
+        // Each alone, so that one that is not meant for us leaves the rest; a mean is nothing without its deviation.
+        let mut found = Self::default();
+        let mut left = others;
+        for keys in [&["mean", "std"][..], &["side"], &["class_names"], &["act"]] {
+            let some: BTreeMap<_, _> = keys
+                .iter()
+                .filter_map(|&key| Some((key.to_owned(), left.get(key)?.clone())))
+                .collect();
+            if some.is_empty() {
+                continue;
+            }
+            match Self::from_strings(some) {
+                Ok(Self { normalisation, side, class_names, activation, .. }) => {
+                    found.normalisation = found.normalisation.or(normalisation);
+                    found.side = found.side.or(side);
+                    found.class_names = found.class_names.or(class_names);
+                    found.activation = found.activation.or(activation);
+                    keys.iter().for_each(|&key| drop(left.remove(key)));
+                }
+                Err(reason) => notes.push(format!("left as it is: {reason}")),
+            }
+        }
+        Ok(Self { other: left, ..found })
+    }
+
+    /// From such strings without `lapidary.`, or from those of the golden files, whose `params` is a JSON object with the
     /// same keys. Err, as a reason, for a value that cannot be meant.
     pub fn from_strings(mut strings: BTreeMap<String, String>) -> Result<Self, String> {
         let params = match strings.remove("params").map(|text| (serde_json::from_str(&text), text))
@@ -156,8 +270,8 @@ impl Metadata {
             Some(serde_json::from_str(&text).unwrap_or(Json::String(text)))
         };
         let [architecture, arch] = ["architecture", "arch"].map(|key| take(key).map(text));
-        let [preset, version, fit] =
-            ["preset", "lapidary", "lapidary.fit"].map(|key| take(key).map(text));
+        let [preset, version, fit, fit_before] =
+            ["preset", "lapidary", "fit", "lapidary.fit"].map(|key| take(key).map(text));
         let normalisation = match (take("mean"), take("std")) {
             (None | Some(Json::Null), None | Some(Json::Null)) => None,
             (mean, std) => {
@@ -167,6 +281,13 @@ impl Metadata {
         let activation = take("act").map(text);
         let unknown = |name: &String| format!("metadata: activation {name}, not relu or silu");
         let parsed = activation.map(|name| Activation::parse(&name).ok_or_else(|| unknown(&name)));
+        let variant = take("variant").map(text);
+        let unknown = |name: String| format!("metadata: variant {name}, not deepmind or jem");
+        let variant = variant.map(|name| Variant::parse(&name).ok_or_else(|| unknown(name)));
+        let [basic, closing] = ["basic", "closing"].map(|key| {
+            let bool = |json: Json| json.as_bool().ok_or(format!("metadata: {key} is no bool"));
+            take(key).map(bool).transpose()
+        });
         let [depth, width, classes, side, step, base_width] =
             ["depth", "widen", "classes", "side", "step", "base_width"].map(|key| (key, take(key)));
         // Of a ResNet the golden files call depths layers, and dims channels.
@@ -181,6 +302,9 @@ impl Metadata {
         let stem = take("stem").map(|json| Stem::from_json(&json)).transpose()?;
         Ok(Self {
             architecture: architecture.or(arch),
+            variant: variant.transpose()?,
+            basic: basic?,
+            closing: closing?,
             depth: count(depth)?,
             width: count(width)?,
             classes: count(classes)?,
@@ -192,8 +316,8 @@ impl Metadata {
             channels: count(("channels", channels))?,
             activation: parsed.transpose()?,
             normalisation,
-            side: count(side)?,
-            fit,
+            side: count(side)?.map(sensible).transpose()?,
+            fit: fit.or(fit_before),
             preset,
             step: count(step)?,
             version,
@@ -247,6 +371,12 @@ fn count<T: TryFrom<u64>>((key, json): (&str, Option<Json>)) -> Result<Option<T>
     number
         .map(Some)
         .ok_or_else(|| format!("metadata: {key} is {json}, not a whole number in range"))
+}
+
+/// A side of images. Err for one that no image has.
+fn sensible(side: u32) -> Result<u32, String> {
+    let wrong = || format!("metadata: side is {side}, 1 to {MOST_SIDE} wanted");
+    (1..=MOST_SIDE).contains(&side).then_some(side).ok_or_else(wrong)
 }
 
 fn counts(key: &str, json: Option<Json>) -> Result<Option<Vec<u32>>, String> {

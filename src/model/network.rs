@@ -3,8 +3,8 @@
 use super::initial::{self, initial};
 use super::layers::Mode;
 use super::{
-    Activation, Checkpoint, ConvNext, Metadata, Normalisation, Parameter, ResNet, Role, StateDict,
-    Stem, Tensor, Weights, WideResNet,
+    Activation, Checkpoint, ConvNext, Metadata, Normalisation, Parameter, PreActResNet, ResNet,
+    Role, StateDict, Stem, Tensor, Variant, Weights, WideResNet,
 };
 use crate::graph::{Graph, Value};
 use crate::{Error, Result};
@@ -15,6 +15,8 @@ use std::fmt;
 pub enum Network {
     /// For images of 32 pixels.
     WideResNet(WideResNet),
+    /// For images of 32 pixels; PreActResNet-18.
+    PreActResNet(PreActResNet),
     /// For images of any size; ResNet-50, WRN-50-4.
     ResNet(ResNet),
     /// For images of any size.
@@ -44,17 +46,20 @@ macro_rules! each {
     ($network:expr, $model:ident => $result:expr) => {
         match $network {
             Network::WideResNet($model) => $result,
+            Network::PreActResNet($model) => $result,
             Network::ResNet($model) => $result,
             Network::ConvNext($model) => $result,
         }
     };
 }
 
-/// A tensor that only the architecture's checkpoints have.
-const MARKS: [(&str, &str); 3] = [
-    ("wrn", "block1.layer.0.conv1.weight"),
-    ("resnet", "layer1.0.conv3.weight"),
-    ("convnext", "stages.0.blocks.0.conv_dw.weight"),
+/// Tensors that only the architecture's checkpoints have, in the order in which they are looked for: of those that have
+/// `layer1.0.bn1.weight`, only the usual ResNets normalise behind the first convolution.
+const MARKS: [(&str, [&str; 2]); 4] = [
+    ("wrn", ["block1.layer.0.conv1.weight", "conv1.weight"]),
+    ("resnet", ["layer1.0.conv2.weight", "bn1.weight"]),
+    ("preact-resnet", ["layer1.0.conv2.weight", "layer1.0.bn1.weight"]),
+    ("convnext", ["stages.0.blocks.0.conv_dw.weight", "stages.0.blocks.0.mlp.fc1.weight"]),
 ];
 
 /// Name, base width and depths of each ResNet that has a name.
@@ -119,11 +124,12 @@ impl Network {
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         match metadata.architecture.as_deref() {
             Some("wrn") => WideResNet::from_metadata(metadata).map(Self::WideResNet),
+            Some("preact-resnet") => PreActResNet::from_metadata(metadata).map(Self::PreActResNet),
             Some("resnet") => ResNet::from_metadata(metadata).map(Self::ResNet),
             Some("convnext") => ConvNext::from_metadata(metadata).map(Self::ConvNext),
             other => {
                 let given = format_args!("architecture {}", other.unwrap_or("unnamed"));
-                Err(Error::mismatch("network", given, "wrn, resnet or convnext"))
+                Err(Error::mismatch("network", given, "wrn, preact-resnet, resnet or convnext"))
             }
         }
     }
@@ -138,20 +144,33 @@ impl Network {
 
     /// The same network where tensors may be missing or too many: those that tell its sizes are there.
     pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
-        let told = checkpoint.metadata.architecture.as_deref();
-        let told = told.filter(|told| MARKS.iter().any(|(name, _)| name == told));
-        let marked = |(_, mark): &&(&str, &str)| checkpoint.weights.get(mark).is_ok();
-        let found = MARKS.iter().find(marked).map(|(name, _)| *name);
-        match told.or(found) {
+        match Self::architecture(checkpoint).map(|(name, _)| name) {
             Some("wrn") => WideResNet::meant_by(checkpoint).map(Self::WideResNet),
+            Some("preact-resnet") => PreActResNet::meant_by(checkpoint).map(Self::PreActResNet),
             Some("resnet") => ResNet::meant_by(checkpoint).map(Self::ResNet),
             Some("convnext") => ConvNext::meant_by(checkpoint).map(Self::ConvNext),
             _ => {
-                let marks = MARKS.map(|(name, mark)| format!("{mark} ({name})")).join(", ");
-                let reason = format_args!("no network is recognised: none of the tensors {marks}");
+                let reason = format!("no network is recognised: {}", nearest(checkpoint));
                 Err(Error::bad_file(&checkpoint.source, reason))
             }
         }
+    }
+
+    /// Which architecture a checkpoint is of, and what says so.
+    fn architecture(checkpoint: &Checkpoint) -> Option<(&'static str, String)> {
+        let told = checkpoint.metadata.architecture.as_deref();
+        let told = MARKS.iter().find(|(name, _)| Some(*name) == told);
+        if let Some((name, _)) = told {
+            return Some((name, "its metadata".into()));
+        }
+        let has = |mark: &&str| checkpoint.weights.get(mark).is_ok();
+        let found = MARKS.iter().find(|(_, marks)| marks.iter().all(|mark| has(&mark)));
+        found.map(|(name, marks)| (*name, marks.join(", ")))
+    }
+
+    /// What tells the architecture of a checkpoint: its metadata, or tensors; None where nothing does.
+    pub fn told_by(checkpoint: &Checkpoint) -> Option<String> {
+        Self::architecture(checkpoint).map(|(_, by)| by)
     }
 
     /// What [`Network::from_metadata`] needs.
@@ -180,6 +199,7 @@ impl Network {
     ) -> Result<Value> {
         match self {
             Self::WideResNet(model) => model.logits(graph, x, weights, mode),
+            Self::PreActResNet(model) => model.logits(graph, x, weights, mode),
             Self::ResNet(model) => model.logits(graph, x, weights, mode),
             Self::ConvNext(model) => model.logits(graph, x, weights),
         }
@@ -194,10 +214,10 @@ impl Network {
     }
 
     /// The layer that logits come from, whose rows are the classes.
-    fn head(&self) -> &'static str {
+    pub(super) fn head(&self) -> &'static str {
         match self {
             Self::ConvNext(_) => "head.fc",
-            Self::WideResNet(_) | Self::ResNet(_) => "fc",
+            Self::WideResNet(_) | Self::PreActResNet(_) | Self::ResNet(_) => "fc",
         }
     }
 
@@ -239,28 +259,58 @@ impl Network {
         each!(self, model => model.normalisation())
     }
 
+    /// Whether the same tensors are those of a network with another activation, so that a file has to say which it is.
+    pub fn asks_activation(&self) -> bool {
+        matches!(self, Self::WideResNet(_) | Self::PreActResNet(_))
+    }
+
     /// The non-linearity, by name.
     pub fn activation(&self) -> &'static str {
         match self {
             Self::WideResNet(model) => model.activation().name(),
+            Self::PreActResNet(model) => model.activation().name(),
             Self::ResNet(_) => Activation::Relu.name(),
             Self::ConvNext(_) => "gelu",
         }
     }
 }
 
+/// What a checkpoint that is no known network is nearest to: the architecture most of whose tensors' last parts it has.
+fn nearest(checkpoint: &Checkpoint) -> String {
+    let marks = MARKS.map(|(name, marks)| format!("{} ({name})", marks.join(" and ")));
+    let near = MARKS.map(|(name, marks)| {
+        let has = marks.iter().filter(|mark| checkpoint.weights.get(mark).is_ok()).count();
+        (has, name)
+    });
+    let near = near.into_iter().max_by_key(|&(has, _)| has).filter(|&(has, _)| has > 0);
+    let near = near.map_or(String::new(), |(_, name)| format!("; the nearest is {name}"));
+    format!("none has the tensors {}{near}", marks.join(", "))
+}
+
 /// As papers call it: WRN-34-10, ResNet-50, WRN-50-4, ConvNeXt-L + ConvStem.
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::WideResNet(model) => write!(f, "WRN-{}-{}", model.depth(), model.width()),
-            Self::ResNet(model) => {
-                let layers = 2 + 3 * model.depths().iter().sum::<u32>();
-                match model.base_width() {
-                    64 => write!(f, "ResNet-{layers}"),
-                    wide if wide % 64 == 0 => write!(f, "WRN-{layers}-{}", wide / 64),
-                    odd => write!(f, "ResNet-{layers} of base width {odd}"),
+            Self::WideResNet(model) => {
+                write!(f, "WRN-{}-{}", model.depth(), model.width())?;
+                match model.variant() {
+                    None => Ok(()),
+                    Some(Variant::DeepMind) => write!(f, " of DeepMind's"),
+                    Some(Variant::Jem) => write!(f, " without normalisation layers"),
                 }
+            }
+            Self::PreActResNet(model) => {
+                write!(f, "PreActResNet-{}", 2 + 2 * model.depths().iter().sum::<u32>())
+            }
+            Self::ResNet(model) => {
+                let convs = if model.is_basic() { 2 } else { 3 };
+                let layers = 2 + convs * model.depths().iter().sum::<u32>();
+                match model.base_width() {
+                    64 => write!(f, "ResNet-{layers}")?,
+                    wide if wide % 64 == 0 => write!(f, "WRN-{layers}-{}", wide / 64)?,
+                    odd => write!(f, "ResNet-{layers} of base width {odd}")?,
+                }
+                if model.is_small() { write!(f, " for small images") } else { Ok(()) }
             }
             Self::ConvNext(model) => {
                 let (depths, dims) = (model.depths(), model.dims());

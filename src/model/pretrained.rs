@@ -20,7 +20,7 @@ impl Pretrained {
     ///
     /// # Errors
     /// [`Error::BadFile`] for a file that is not sound, for tensors that are not exactly those of a known network, where a
-    /// number is not finite, and where the file does not say how images are normalised.
+    /// number is not finite, and where the file does not say how images are normalised or which activation the network has.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         Self::from_checkpoint(Checkpoint::read(path)?)
     }
@@ -35,6 +35,11 @@ impl Pretrained {
         let network = Network::from_checkpoint(&checkpoint)?;
         if !checkpoint.metadata.tells_normalisation() {
             let reason = "it does not say how images are normalised: `lapidary convert` writes that into a copy";
+            return Err(Error::bad_file(&checkpoint.source, reason));
+        }
+        if network.asks_activation() && !checkpoint.metadata.tells_activation() {
+            let reason = "it does not say what follows normalisation layers, ReLU or SiLU: `lapidary convert \
+                          --activation` writes that into a copy";
             return Err(Error::bad_file(&checkpoint.source, reason));
         }
         checkpoint.check_finite()?;

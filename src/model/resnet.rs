@@ -1,11 +1,12 @@
-//! Residual networks with bottleneck blocks (He and others 2016, arXiv 1512.03385) under timm's names, wide ones
-//! included (Zagoruyko and Komodakis 2016, arXiv 1605.07146: more inner channels in each block).
+//! Residual networks with bottlenecks or blocks of two convolutions (He and others 2016, arXiv 1512.03385) under the names
+//! of torchvision and timm, wide ones included (Zagoruyko and Komodakis 2016, arXiv 1605.07146: more inner channels in each
+//! block), and those for small images, whose first convolution is 3x3 and halves nothing.
 
 use super::layers::{
     Mode, activate, batch_norm, batch_norm_parameters, check_ends, check_stages, conv, known,
     known_stages, linear, normalise, push, push_biased, run_of, side,
 };
-use super::{Activation, Checkpoint, Metadata, Normalisation, Parameter, Role, Weights};
+use super::{Activation, Checkpoint, Metadata, Normalisation, Parameter, Role, Stem, Weights};
 use crate::graph::{Graph, Value};
 use crate::ops::{Add, Conv2d, GlobalAvgPool, MaxPool};
 use crate::{Error, Result};
@@ -16,7 +17,7 @@ const STEM: u32 = 64;
 /// Channels that come out of a block for each of its stage's.
 const EXPANSION: u32 = 4;
 
-/// A network of four stages of [`Bottleneck`]s.
+/// A network of four stages of [`Bottleneck`]s, or of blocks of two convolutions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResNet {
     depths: [u32; 4],
@@ -25,6 +26,10 @@ pub struct ResNet {
     channels: u32,
     classes: u32,
     normalisation: Option<Normalisation>,
+    /// Blocks of two convolutions.
+    basic: bool,
+    /// Channels of a first convolution of 3x3 and stride 1; none for one of 7x7 with a pool behind it.
+    small: Option<u32>,
 }
 
 impl ResNet {
@@ -46,20 +51,47 @@ impl ResNet {
             return Err(Error::mismatch("resnet", format_args!("base width {base_width}"), wanted));
         }
         check_ends("resnet", channels, classes, normalisation.as_ref())?;
-        Ok(Self { depths, dims, base_width, channels, classes, normalisation })
+        Ok(Self {
+            depths,
+            dims,
+            base_width,
+            channels,
+            classes,
+            normalisation,
+            basic: false,
+            small: None,
+        })
     }
 
     /// From complete metadata (only the normalisation may be missing, then there is none; the base width is 64 where it
     /// is not named).
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
-        Self::new(
+        let model = Self::new(
             known_stages("resnet", "depths", metadata.depths.as_deref())?,
             known_stages("resnet", "dims", metadata.dims.as_deref())?,
             metadata.base_width.unwrap_or(64),
             known("resnet", "channels", metadata.channels)?,
             known("resnet", "classes", metadata.classes)?,
             metadata.normalisation.clone(),
-        )
+        )?;
+        let basic = metadata.basic.unwrap_or(false);
+        let small = match &metadata.stem {
+            None => None,
+            Some(Stem::Convs { channels, strides })
+                if channels.len() == 1 && strides[..] == [1] =>
+            {
+                channels.first().copied().filter(|channels| (1..=8192).contains(channels))
+            }
+            Some(other) => {
+                let wanted = "one convolution of stride 1, or none for 7x7 and a pool";
+                return Err(Error::mismatch("resnet", format_args!("stem {other:?}"), wanted));
+            }
+        };
+        if basic && model.base_width != 64 {
+            let given = format_args!("base width {}", model.base_width);
+            return Err(Error::mismatch("resnet", given, "64 for blocks of two convolutions"));
+        }
+        Ok(Self { basic, small, ..model })
     }
 
     /// The network of a checkpoint, whose tensors' shapes tell what its metadata leave out. Err unless the tensors are
@@ -76,16 +108,23 @@ impl ResNet {
         let stages = 1..=4;
         let depths =
             stages.clone().map(|i| run_of(weights, |j| format!("layer{i}.{j}.conv1.weight")));
-        let outputs = stages.map(|i| side(weights, &format!("layer{i}.0.conv3.weight"), 0));
-        let dims: Option<Vec<u32>> = outputs.map(|side| Some(side? / EXPANSION)).collect();
-        let inner = side(weights, "layer1.0.conv2.weight", 0);
+        let basic = side(weights, "layer1.0.conv3.weight", 0).is_none();
+        let (last, expansion) = if basic { ("conv2", 1) } else { ("conv3", EXPANSION) };
+        let outputs = stages.map(|i| side(weights, &format!("layer{i}.0.{last}.weight"), 0));
+        let dims: Option<Vec<u32>> = outputs.map(|side| Some(side? / expansion)).collect();
+        let inner = side(weights, "layer1.0.conv2.weight", 0).filter(|_| !basic);
         let first = dims.as_ref().and_then(|dims| dims.first().copied()).filter(|&dim| dim > 0);
         let base_width = inner.zip(first).map(|(inner, dim)| (64 * inner).div_ceil(dim));
+        let small = side(weights, "conv1.weight", 2) == Some(3);
+        let stem = side(weights, "conv1.weight", 0).filter(|_| small);
+        let stem = stem.map(|channels| Stem::Convs { channels: vec![channels], strides: vec![1] });
         let told = checkpoint.metadata.clone();
         let metadata = Metadata {
             depths: told.depths.or_else(|| Some(depths.collect())),
             dims: told.dims.or(dims),
             base_width: told.base_width.or(base_width),
+            basic: told.basic.or(Some(basic)),
+            stem: told.stem.or(stem),
             channels: told.channels.or(side(weights, "conv1.weight", 1)),
             classes: told.classes.or(side(weights, "fc.weight", 0)),
             ..told
@@ -100,6 +139,10 @@ impl ResNet {
             depths: Some(self.depths.into()),
             dims: Some(self.dims.into()),
             base_width: Some(self.base_width),
+            basic: self.basic.then_some(true),
+            stem: self
+                .small
+                .map(|channels| Stem::Convs { channels: vec![channels], strides: vec![1] }),
             classes: Some(self.classes),
             channels: Some(self.channels),
             activation: Some(Activation::Relu),
@@ -111,6 +154,16 @@ impl ResNet {
     /// Blocks of each stage.
     pub fn depths(&self) -> [u32; 4] {
         self.depths
+    }
+
+    /// Whether its blocks have two convolutions, and not three.
+    pub fn is_basic(&self) -> bool {
+        self.basic
+    }
+
+    /// Whether its first convolution is 3x3 and halves nothing.
+    pub fn is_small(&self) -> bool {
+        self.small.is_some()
     }
 
     /// Inner channels of a block over its planes, times 64.
@@ -136,10 +189,11 @@ impl ResNet {
     /// All tensors, in the order of PyTorch's state dict.
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut all = Vec::new();
-        let first = [STEM as usize, self.channels as usize, 7, 7];
+        let (stem, side) = (self.small.unwrap_or(STEM), if self.small.is_some() { 3 } else { 7 });
+        let first = [stem as usize, self.channels as usize, side, side];
         push(&mut all, "conv1.weight", &first, Role::Weight);
-        batch_norm_parameters(&mut all, "bn1", STEM);
-        let mut last = STEM;
+        batch_norm_parameters(&mut all, "bn1", stem);
+        let mut last = stem;
         for block in self.blocks() {
             block.parameters(&mut all);
             last = block.outputs;
@@ -157,10 +211,14 @@ impl ResNet {
         mut mode: Mode,
     ) -> Result<Value> {
         let h = normalise(graph, x, self.normalisation.as_ref())?;
-        let h = conv(graph, h, weights, "conv1", Conv2d::square(2, 3))?;
+        let small = self.small.is_some();
+        let first = if small { Conv2d::square(1, 1) } else { Conv2d::square(2, 3) };
+        let h = conv(graph, h, weights, "conv1", first)?;
         let h = batch_norm(graph, h, weights, "bn1", &mut mode)?;
-        let h = activate(graph, h, Activation::Relu)?;
-        let mut h = MaxPool { kernel: 3, stride: 2, padding: 1 }.push(graph, h)?;
+        let mut h = activate(graph, h, Activation::Relu)?;
+        if !small {
+            h = MaxPool { kernel: 3, stride: 2, padding: 1 }.push(graph, h)?;
+        }
         for block in self.blocks() {
             h = block.push(graph, h, weights, &mut mode)?;
         }
@@ -170,14 +228,16 @@ impl ResNet {
 
     /// The first block of each stage but the first halves the sides.
     fn blocks(&self) -> Vec<Bottleneck> {
-        let mut inputs = STEM;
+        let mut inputs = self.small.unwrap_or(STEM);
+        let basic = self.basic;
         let mut blocks = Vec::new();
         for (stage, (depth, dim)) in (1..).zip(self.depths.into_iter().zip(self.dims)) {
-            let (inner, outputs) = (dim * self.base_width / 64, dim * EXPANSION);
+            let expansion = if basic { 1 } else { EXPANSION };
+            let (inner, outputs) = (dim * self.base_width / 64, dim * expansion);
             for j in 0..depth {
                 let stride = if stage > 1 && j == 0 { 2 } else { 1 };
                 let prefix = format!("layer{stage}.{j}.");
-                blocks.push(Bottleneck { prefix, inputs, inner, outputs, stride });
+                blocks.push(Bottleneck { prefix, inputs, inner, outputs, stride, basic });
                 inputs = outputs;
             }
         }
@@ -188,7 +248,7 @@ impl ResNet {
 /// A bottleneck block: y = relu(shortcut + bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))))
 ///
 /// conv1 and conv3 are 1x1 and conv2 is 3x3. Where channels or sides change, the shortcut is a normalised 1x1
-/// convolution of x; else it is x itself.
+/// convolution of x; else it is x itself. Without the third, conv1 and conv2 are both 3x3 and conv1 has the stride.
 #[derive(Clone, Debug)]
 pub struct Bottleneck {
     /// Of its parameters' names, with the dot; may be empty.
@@ -199,8 +259,10 @@ pub struct Bottleneck {
     pub inner: u32,
     /// Channels of y.
     pub outputs: u32,
-    /// Of conv2 and the shortcut.
+    /// Of conv2 and the shortcut; of conv1 where there are two convolutions.
     pub stride: u32,
+    /// Two convolutions instead of three.
+    pub basic: bool,
 }
 
 impl Bottleneck {
@@ -216,9 +278,14 @@ impl Bottleneck {
             push(all, &name(&format!("{conv}.weight")), &shape, Role::Weight);
             batch_norm_parameters(all, &name(norm), outputs);
         };
-        layer("conv1", "bn1", [inner, inputs, 1]);
-        layer("conv2", "bn2", [inner, inner, 3]);
-        layer("conv3", "bn3", [outputs, inner, 1]);
+        if self.basic {
+            layer("conv1", "bn1", [outputs, inputs, 3]);
+            layer("conv2", "bn2", [outputs, outputs, 3]);
+        } else {
+            layer("conv1", "bn1", [inner, inputs, 1]);
+            layer("conv2", "bn2", [inner, inner, 3]);
+            layer("conv3", "bn3", [outputs, inner, 1]);
+        }
         if self.changes() {
             layer("downsample.0", "downsample.1", [outputs, inputs, 1]);
         }
@@ -237,11 +304,17 @@ impl Bottleneck {
             batch_norm(graph, h, weights, &format!("{}{norm}", self.prefix), mode)
         };
         let (one, three) = (Conv2d::square(1, 0), Conv2d::square(self.stride, 1));
-        let h = layer(graph, x, one, "conv1", "bn1")?;
-        let h = activate(graph, h, Activation::Relu)?;
-        let h = layer(graph, h, three, "conv2", "bn2")?;
-        let h = activate(graph, h, Activation::Relu)?;
-        let h = layer(graph, h, one, "conv3", "bn3")?;
+        let h = if self.basic {
+            let h = layer(graph, x, three, "conv1", "bn1")?;
+            let h = activate(graph, h, Activation::Relu)?;
+            layer(graph, h, Conv2d::square(1, 1), "conv2", "bn2")?
+        } else {
+            let h = layer(graph, x, one, "conv1", "bn1")?;
+            let h = activate(graph, h, Activation::Relu)?;
+            let h = layer(graph, h, three, "conv2", "bn2")?;
+            let h = activate(graph, h, Activation::Relu)?;
+            layer(graph, h, one, "conv3", "bn3")?
+        };
         let mut shortcut = x;
         if self.changes() {
             let op = Conv2d::square(self.stride, 0);

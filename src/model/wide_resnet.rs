@@ -1,12 +1,12 @@
 //! Wide residual networks (Zagoruyko and Komodakis 2016, arXiv 1605.07146) with pre-activation blocks.
 
 use super::layers::{
-    Mode, activate, batch_norm, batch_norm_parameters, check_ends, conv, known, linear, normalise,
-    push, push_biased, run_of, side,
+    Mode, activate, batch_norm, batch_norm_parameters, check_ends, conv, conv_bias, known, linear,
+    normalise, push, push_biased, run_of, side,
 };
-use super::{Activation, Checkpoint, Metadata, Normalisation, Parameter, Role, Weights};
+use super::{Activation, Checkpoint, Metadata, Normalisation, Parameter, Role, Variant, Weights};
 use crate::graph::{Graph, Value};
-use crate::ops::{Add, Conv2d, GlobalAvgPool};
+use crate::ops::{Add, Conv2d, GlobalAvgPool, Pad};
 use crate::{Error, Result};
 
 /// WRN-`depth`-`width`.
@@ -18,6 +18,7 @@ pub struct WideResNet {
     classes: u32,
     activation: Activation,
     normalisation: Option<Normalisation>,
+    variant: Option<Variant>,
 }
 
 impl WideResNet {
@@ -41,7 +42,7 @@ impl WideResNet {
             return wrong(&format_args!("width {width}"), "1 to 64");
         }
         check_ends("wrn", channels, classes, normalisation.as_ref())?;
-        Ok(Self { depth, width, channels, classes, activation, normalisation })
+        Ok(Self { depth, width, channels, classes, activation, normalisation, variant: None })
     }
 
     /// From complete metadata (only the normalisation may be missing, then there is none; the activation
@@ -50,14 +51,15 @@ impl WideResNet {
         if let Some(other) = metadata.architecture.as_deref().filter(|name| *name != "wrn") {
             return Err(Error::mismatch("wrn", format_args!("architecture {other}"), "wrn"));
         }
-        Self::new(
+        let model = Self::new(
             known("wrn", "depth", metadata.depth)?,
             known("wrn", "widen", metadata.width)?,
             known("wrn", "channels", metadata.channels)?,
             known("wrn", "classes", metadata.classes)?,
             metadata.activation.unwrap_or_default(),
             metadata.normalisation.clone(),
-        )
+        )?;
+        Ok(Self { variant: metadata.variant, ..model })
     }
 
     /// The network of a checkpoint, whose tensors' shapes tell what its metadata leave out. Err unless the
@@ -92,6 +94,7 @@ impl WideResNet {
             channels: Some(self.channels),
             activation: Some(self.activation),
             normalisation: self.normalisation.clone(),
+            variant: self.variant,
             ..Metadata::default()
         }
     }
@@ -116,6 +119,11 @@ impl WideResNet {
         self.classes
     }
 
+    /// What it differs from most in.
+    pub fn variant(&self) -> Option<Variant> {
+        self.variant
+    }
+
     /// The non-linearity.
     pub fn activation(&self) -> Activation {
         self.activation
@@ -131,12 +139,18 @@ impl WideResNet {
         let mut all = Vec::new();
         let first = [16, self.channels as usize, 3, 3];
         push(&mut all, "conv1.weight", &first, Role::Weight);
+        let plain = self.variant == Some(Variant::Jem);
+        if plain {
+            push(&mut all, "conv1.bias", &[16], Role::Weight);
+        }
         let mut last = 16;
         for block in self.blocks() {
             block.parameters(&mut all);
             last = block.outputs;
         }
-        batch_norm_parameters(&mut all, "bn1", last);
+        if !plain {
+            batch_norm_parameters(&mut all, "bn1", last);
+        }
         push_biased(&mut all, "fc", &[self.classes, last]);
         all
     }
@@ -150,11 +164,15 @@ impl WideResNet {
         mut mode: Mode,
     ) -> Result<Value> {
         let mut h = normalise(graph, x, self.normalisation.as_ref())?;
-        h = conv(graph, h, weights, "conv1", Conv2d::square(1, 1))?;
+        let plain = self.variant == Some(Variant::Jem);
+        let first = if plain { conv_bias } else { conv };
+        h = first(graph, h, weights, "conv1", Conv2d::square(1, 1))?;
         for block in self.blocks() {
             h = block.push(graph, h, weights, &mut mode)?;
         }
-        h = batch_norm(graph, h, weights, "bn1", &mut mode)?;
+        if !plain {
+            h = batch_norm(graph, h, weights, "bn1", &mut mode)?;
+        }
         h = activate(graph, h, self.activation)?;
         h = graph.push(GlobalAvgPool, &[h])?;
         linear(graph, h, weights, "fc")
@@ -162,7 +180,7 @@ impl WideResNet {
 
     /// Three stages of (depth - 4) / 6 blocks; the first of the second and third halves the sides.
     fn blocks(&self) -> Vec<Block> {
-        let (each, activation) = ((self.depth - 4) / 6, self.activation);
+        let (each, activation, variant) = ((self.depth - 4) / 6, self.activation, self.variant);
         let mut inputs = 16;
         let mut blocks = Vec::new();
         for (stage, stride) in [(1, 1), (2, 2), (3, 2)] {
@@ -170,7 +188,7 @@ impl WideResNet {
             for j in 0..each {
                 let stride = if j == 0 { stride } else { 1 };
                 let prefix = format!("block{stage}.layer.{j}.");
-                blocks.push(Block { prefix, inputs, outputs, stride, activation });
+                blocks.push(Block { prefix, inputs, outputs, stride, activation, variant });
                 inputs = outputs;
             }
         }
@@ -180,7 +198,7 @@ impl WideResNet {
 
 /// A pre-activation block: y = shortcut + conv2(act(bn2(conv1(act(bn1(x)))))).
 ///
-/// Where channels change, the shortcut is a 1x1 convolution of act(bn1(x)); else it is x itself.
+/// Where channels or sides change, the shortcut is a 1x1 convolution of act(bn1(x)); else it is x itself.
 #[derive(Clone, Debug)]
 pub struct Block {
     /// Of its parameters' names, with the dot; may be empty.
@@ -193,17 +211,32 @@ pub struct Block {
     pub stride: u32,
     /// Behind both normalisations.
     pub activation: Activation,
+    /// What it differs from most in.
+    pub variant: Option<Variant>,
 }
 
 impl Block {
-    fn parameters(&self, all: &mut Vec<Parameter>) {
+    /// Whether x cannot be added to the result as it is.
+    fn changes(&self) -> bool {
+        self.inputs != self.outputs || self.stride != 1
+    }
+
+    pub(super) fn parameters(&self, all: &mut Vec<Parameter>) {
         let name = |name: &str| format!("{}{name}", self.prefix);
         let [inputs, outputs] = [self.inputs, self.outputs].map(|count| count as usize);
+        if self.variant == Some(Variant::Jem) {
+            push_biased(all, &name("conv1"), &[self.outputs, self.inputs, 3, 3]);
+            push_biased(all, &name("conv2"), &[self.outputs, self.outputs, 3, 3]);
+            if self.changes() {
+                push_biased(all, &name("convShortcut"), &[self.outputs, self.inputs, 1, 1]);
+            }
+            return;
+        }
         batch_norm_parameters(all, &name("bn1"), self.inputs);
         push(all, &name("conv1.weight"), &[outputs, inputs, 3, 3], Role::Weight);
         batch_norm_parameters(all, &name("bn2"), self.outputs);
         push(all, &name("conv2.weight"), &[outputs, outputs, 3, 3], Role::Weight);
-        if inputs != outputs {
+        if self.changes() {
             push(all, &name("convShortcut.weight"), &[outputs, inputs, 1, 1], Role::Weight);
         }
     }
@@ -217,17 +250,40 @@ impl Block {
         mode: &mut Mode,
     ) -> Result<Value> {
         let name = |name: &str| format!("{}{name}", self.prefix);
+        if self.variant == Some(Variant::Jem) {
+            return self.push_plain(graph, x, weights);
+        }
         let h = batch_norm(graph, x, weights, &name("bn1"), mode)?;
         let h = activate(graph, h, self.activation)?;
         let mut shortcut = x;
-        if self.inputs != self.outputs {
+        if self.changes() {
             let op = Conv2d::square(self.stride, 0);
             shortcut = conv(graph, h, weights, &name("convShortcut"), op)?;
         }
-        let h = conv(graph, h, weights, &name("conv1"), Conv2d::square(self.stride, 1))?;
+        let h = if self.variant == Some(Variant::DeepMind) && self.stride == 2 {
+            let pad = Pad { bottom: 1, right: 1, ..Pad::default() };
+            let h = graph.push(pad, &[h])?;
+            conv(graph, h, weights, &name("conv1"), Conv2d::square(2, 0))?
+        } else {
+            conv(graph, h, weights, &name("conv1"), Conv2d::square(self.stride, 1))?
+        };
         let h = batch_norm(graph, h, weights, &name("bn2"), mode)?;
         let h = activate(graph, h, self.activation)?;
         let h = conv(graph, h, weights, &name("conv2"), Conv2d::square(1, 1))?;
+        graph.push(Add, &[h, shortcut])
+    }
+    /// JEM's: y = shortcut(x) + conv2(act(conv1(act(x)))), all with biases.
+    fn push_plain(&self, graph: &mut Graph, x: Value, weights: &Weights) -> Result<Value> {
+        let name = |name: &str| format!("{}{name}", self.prefix);
+        let h = activate(graph, x, self.activation)?;
+        let h = conv_bias(graph, h, weights, &name("conv1"), Conv2d::square(1, 1))?;
+        let h = activate(graph, h, self.activation)?;
+        let h = conv_bias(graph, h, weights, &name("conv2"), Conv2d::square(self.stride, 1))?;
+        let mut shortcut = x;
+        if self.changes() {
+            let op = Conv2d::square(self.stride, 0);
+            shortcut = conv_bias(graph, x, weights, &name("convShortcut"), op)?;
+        }
         graph.push(Add, &[h, shortcut])
     }
 }

@@ -146,7 +146,7 @@ pub struct Model {
     pub weights: String,
     /// Which class of that checkpoint a class of the images is: `by-name`, `as-given` (by number), or the path of a list as
     /// [`ClassMap::read`] takes it.
-    #[serde(default = "by_name", skip_serializing_if = "is_by_name")]
+    #[serde(default = "by_name")]
     pub classes: String,
 }
 
@@ -165,10 +165,6 @@ const BY_NAME: &str = "by-name";
 
 fn by_name() -> String {
     BY_NAME.into()
-}
-
-fn is_by_name(classes: &str) -> bool {
-    classes == BY_NAME
 }
 
 fn wrn() -> String {

@@ -2,7 +2,9 @@
 
 use super::Config;
 use super::config::{Model, WRN};
-use crate::data::{Augment, ClassMap, Classes, Fit, Images, OodImages, Parts, Prepared, Reading, Source, Split};
+use crate::data::{
+    Augment, ClassMap, Classes, Fit, Images, OodImages, Parts, Prepared, Reading, Source, Split,
+};
 use crate::model::{Activation, Network, Normalisation, Pretrained, StateDict, WideResNet};
 use crate::{Error, Result};
 use std::sync::Arc;

@@ -82,11 +82,13 @@ pub async fn take(
         ("choices", learner.live.gpu().choices_in_use()),
     ];
     metadata.other.extend(noted.map(|(key, value)| (key.to_owned(), value)));
-    let state = Checkpoint { metadata, weights, source: STATE_FILE.into() };
+    let source = STATE_FILE.into();
+    let state = Checkpoint { metadata, weights, source, ..Checkpoint::default() };
     let model = Checkpoint {
         metadata: Metadata { step: Some(step), ..published },
         weights: average,
         source: MODEL_FILE.into(),
+        ..Checkpoint::default()
     };
     Ok(Some([model, state]))
 }

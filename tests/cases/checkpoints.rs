@@ -1,6 +1,6 @@
 //! Checkpoint files: what is said of them, and what is asked for before they are used.
 
-use crate::working;
+use crate::{lapidary, working};
 use lapidary::model::{Checkpoint, Pretrained, Tensor};
 
 const DEMO: &[u8] = include_bytes!("../../data/fashion-demo/model.safetensors");
@@ -51,4 +51,92 @@ fn class_names_come_from_the_file() {
     checkpoint.write(folder.path().join("named.safetensors")).unwrap();
     let told = working(folder.path(), &["inspect", "named.safetensors"]);
     assert!(told.contains("kind 9"), "{told}");
+}
+
+fn folder_with_nameless(name: &str, side: u32) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoint = demo();
+    checkpoint.metadata = Default::default();
+    checkpoint.metadata.side = Some(side);
+    let bytes = checkpoint.to_bytes().unwrap();
+    std::fs::write(folder.path().join(name), bytes).unwrap();
+    folder
+}
+
+/// The exit code and what was said on standard error.
+fn refused(folder: &std::path::Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = lapidary(folder, arguments);
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// The same tensors are a network's with ReLU and one's with SiLU: the file does not say which, so somebody has to.
+#[test]
+fn an_activation_that_no_tensor_shows_is_asked_for() {
+    let folder = folder_with_nameless("net.safetensors", 16);
+    let at = folder.path();
+    let convert =
+        ["convert", "net.safetensors", "out.safetensors", "--mean", "0.2", "--std", "0.3"];
+    let (code, said) = refused(at, &convert);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--activation relu") && said.contains("--activation silu"), "{said}");
+    working(at, &[&convert[..], &["--activation", "silu"]].concat());
+    let told = working(at, &["inspect", "out.safetensors"]);
+    assert!(told.contains("WRN-10-1, silu") && told.contains("told by"), "{told}");
+    // Others' file that says a normalisation and no activation.
+    let mut checkpoint = demo();
+    checkpoint.metadata = Default::default();
+    checkpoint.metadata.normalisation = demo().metadata.normalisation;
+    let error = Pretrained::from_checkpoint(checkpoint).unwrap_err().to_string();
+    assert!(error.contains("--activation"), "{error}");
+}
+
+#[test]
+fn normalisation_of_bytes_is_refused_with_what_is_likely_meant() {
+    let folder = folder_with_nameless("net.safetensors", 16);
+    let given = ["--mean", "125.3", "--std", "63", "--activation", "relu"];
+    let convert = ["convert", "net.safetensors", "out.safetensors"];
+    let (code, said) = refused(folder.path(), &[&convert[..], &given].concat());
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--mean 0.4914 --std 0.2471"), "{said}");
+}
+
+/// What the network needs and the file does not have no option makes up for: no file that commands refuse is written.
+#[test]
+fn not_strict_does_not_write_what_no_command_loads() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoint = demo();
+    checkpoint.weights.remove("bn1.bias");
+    checkpoint.write(folder.path().join("net.safetensors")).unwrap();
+    let convert = ["convert", "net.safetensors", "out.safetensors", "--no-strict"];
+    let (code, said) = refused(folder.path(), &convert);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(
+        said.contains("missing     bn1.bias") && !folder.path().join("out.safetensors").exists()
+    );
+}
+
+/// Names and strings of a file are shown without what a terminal would act on.
+#[test]
+fn escape_sequences_of_files_are_not_printed_raw() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoint = demo();
+    let strange = "\u{1b}[31mred\u{7}\r\u{202e}";
+    checkpoint.weights.insert(strange, Tensor::new(vec![1], vec![0.0]).unwrap());
+    checkpoint.metadata.other.insert(strange.into(), strange.into());
+    checkpoint.metadata.class_names = Some(vec![strange.into(); 10]);
+    checkpoint.write(folder.path().join("net.safetensors")).unwrap();
+    let told = working(folder.path(), &["inspect", "net.safetensors"]);
+    let acts = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+    assert!(!told.contains(acts), "{told:?}");
+    assert!(told.contains("\\u{1b}[31mred"), "{told}");
+}
+
+#[test]
+fn no_side_is_zero() {
+    let folder = folder_with_nameless("net.safetensors", 0);
+    for command in ["inspect", "sample", "eval"] {
+        let (code, said) = refused(folder.path(), &[command, "net.safetensors"]);
+        assert_eq!(code, Some(3), "{command}: {said}");
+        assert!(said.contains("side is 0"), "{command}: {said}");
+    }
 }

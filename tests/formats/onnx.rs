@@ -96,7 +96,9 @@ fn every_layer_and_every_weight_is_in_the_file() {
                 assert_eq!(bytes, crate::build::floats(&tensor.data));
             }
         }
-        assert!(all(&file, 14).iter().any(|fact| all(&fields(fact), 1)[0] == b"architecture"));
+        assert!(
+            all(&file, 14).iter().any(|fact| all(&fields(fact), 1)[0] == b"lapidary.architecture")
+        );
     }
 }
 

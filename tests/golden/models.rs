@@ -139,7 +139,8 @@ fn wide(case: &Case, runner: &Runner) -> Outcome {
     block(case, runner, case.flag("train")?, |graph, x, weights, mode| {
         let first = graph.shape(weights.get("conv1.weight")?)?;
         let (prefix, inputs, outputs) = (String::new(), first.channels(), first.images());
-        Block { prefix, inputs, outputs, stride, activation }.push(graph, x, weights, mode)
+        Block { prefix, inputs, outputs, stride, activation, variant: None }
+            .push(graph, x, weights, mode)
     })
 }
 
@@ -149,7 +150,8 @@ fn bottleneck(case: &Case, runner: &Runner) -> Outcome {
         let first = graph.shape(weights.get("conv1.weight")?)?;
         let (prefix, inputs, inner) = (String::new(), first.channels(), first.images());
         let outputs = graph.shape(weights.get("conv3.weight")?)?.images();
-        Bottleneck { prefix, inputs, inner, outputs, stride }.push(graph, x, weights, mode)
+        Bottleneck { prefix, inputs, inner, outputs, stride, basic: false }
+            .push(graph, x, weights, mode)
     })
 }
 

@@ -15,7 +15,15 @@ fn small() -> (WideResNet, Checkpoint) {
         ..model.metadata()
     };
     let weights = initial::initial(&model.parameters(), 5);
-    (model, Checkpoint { metadata, weights, source: "made.safetensors".into() })
+    (
+        model,
+        Checkpoint {
+            metadata,
+            weights,
+            source: "made.safetensors".into(),
+            ..Checkpoint::default()
+        },
+    )
 }
 
 fn read(bytes: &[u8]) -> lapidary::Result<Checkpoint> {
@@ -117,9 +125,9 @@ fn hostile_files_are_refused_by_name_and_reason() {
         (file_of(&two(4, 12), 12), "b: bytes 4 to 12 overlap"),
         (file_of(&one("I32", "[2]", 0, 8), 8), "a.b: int32 values"),
         (file_of(&one("F99", "[2]", 0, 8), 8), "safetensors file"),
-        (file_of(r#"{"__metadata__":{"depth":"ten"}}"#, 0), "metadata: depth"),
-        (file_of(r#"{"__metadata__":{"mean":"[0.5]"}}"#, 0), "metadata: std"),
-        (file_of(r#"{"__metadata__":{"act":"tanh"}}"#, 0), "metadata: activation tanh"),
+        (file_of(r#"{"__metadata__":{"lapidary.depth":"ten"}}"#, 0), "metadata: depth"),
+        (file_of(r#"{"__metadata__":{"lapidary.mean":"[0.5]"}}"#, 0), "metadata: std"),
+        (file_of(r#"{"__metadata__":{"lapidary.act":"tanh"}}"#, 0), "metadata: activation tanh"),
         (
             file_of(
                 &format!(

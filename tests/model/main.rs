@@ -13,6 +13,7 @@
 mod attack;
 mod case;
 mod checkpoint;
+mod lookalikes;
 mod network;
 
 use lapidary::gpu::{Gpu, Options};

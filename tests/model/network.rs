@@ -200,6 +200,7 @@ fn block(name: &str, optimise: bool) {
         outputs: out,
         stride: case.number("stride") as u32,
         activation: case.activation(),
+        variant: None,
     };
     let role = Role::Weight;
     let parameters: Vec<_> = case

@@ -45,7 +45,7 @@ class Normalised(torch.nn.Module):
     def __init__(self, path):
         super().__init__()
         with safe_open(path, "pt") as file:
-            about = file.metadata()
+            about = {key.removeprefix("lapidary."): text for key, text in file.metadata().items()}
         numbers = lambda key: torch.tensor(json.loads(about[key])).view(1, -1, 1, 1)
         self.register_buffer("mean", numbers("mean"))
         self.register_buffer("std", numbers("std"))

@@ -48,7 +48,8 @@ struct Evaluation<'a> {
 /// `eval all`
 pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
-    let Drawn { test, of, .. } = evaluate::drawn(session, &loaded, args.data.as_deref(), &args.labels, args.images)?;
+    let Drawn { test, of, .. } =
+        evaluate::drawn(session, &loaded, args.data.as_deref(), &args.labels, args.images)?;
     let words = test.images().len() / test.len().max(1);
     for &eps in args.eps.iter().chain(&args.autoattack) {
         check_radius(args.norm.into(), eps as f32, words)?;

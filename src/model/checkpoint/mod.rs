@@ -6,7 +6,7 @@
 
 mod atomic;
 mod input;
-mod prefix;
+mod names;
 pub(crate) mod safetensors;
 mod stored;
 mod torch;
@@ -15,9 +15,10 @@ pub(crate) use atomic::stream_atomically;
 pub use atomic::write_atomically;
 pub use safetensors::Precision;
 
-use super::{Metadata, Parameter, StateDict};
+use super::{Metadata, Network, Parameter, StateDict, Tensor};
 use crate::{Error, Result};
 use input::{Checked, Input};
+use names::Tidied;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{Cursor, Read, Seek};
@@ -30,10 +31,12 @@ pub struct Checkpoint {
     /// What the header says. Of a training state of PyTorch's, `part` among the others is the key of the state
     /// dict that was read.
     pub metadata: Metadata,
-    /// Without the prefixes that wrappers put before names.
+    /// Under the names that the networks here have: see `docs/checkpoints.md`.
     pub weights: StateDict,
     /// The file it came from, for messages; empty if it was made here.
     pub source: PathBuf,
+    /// What was made of the file beside reading it, a sentence each: what was passed over, taken or renamed.
+    pub notes: Vec<String>,
 }
 
 /// Which state dict of a training state, which may have several.
@@ -82,23 +85,67 @@ impl Checkpoint {
     pub fn read_part(path: impl AsRef<Path>, part: &Part) -> Result<Self> {
         let path = path.as_ref();
         let file = std::fs::File::open(path).map_err(|error| Error::bad_file(path, error))?;
-        Self::from_reader(path, file, part)
+        Self::from_reader(path, file, part, &Renames::default())
+    }
+
+    /// The same with names changed first: see [`Renames`].
+    pub fn read_renamed(path: impl AsRef<Path>, part: &Part, renames: &Renames) -> Result<Self> {
+        let path = path.as_ref();
+        let file = std::fs::File::open(path).map_err(|error| Error::bad_file(path, error))?;
+        Self::from_reader(path, file, part, renames)
     }
 
     /// Reads the bytes of a file; `source` is for messages.
     pub fn from_bytes(source: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
-        Self::from_reader(source.as_ref(), Cursor::new(bytes), &Part::Best)
+        Self::from_reader(source.as_ref(), Cursor::new(bytes), &Part::Best, &Renames::default())
     }
 
-    fn from_reader(source: &Path, reader: impl Read + Seek, part: &Part) -> Result<Self> {
+    fn from_reader(
+        source: &Path,
+        reader: impl Read + Seek,
+        part: &Part,
+        renames: &Renames,
+    ) -> Result<Self> {
         let read = || -> Checked<Self> {
             let mut input = Input::new(reader)?;
-            let (mut tensors, metadata) = described(&mut input, source, part)?;
-            prefix::strip(&mut tensors);
-            let weights = numbers(&mut input, tensors)?;
-            Ok(Self { metadata, weights, source: source.into() })
+            let Described { mut tensors, mut metadata, mut notes } =
+                described(&mut input, source, part)?;
+            rename(renames, &mut tensors)?;
+            let Tidied { outside, notes: tidied } = names::tidy(&mut tensors, Stored::is_whole);
+            notes.extend(tidied);
+            notes.extend(super::names::unify(&mut tensors, &mut metadata));
+            let mut weights = numbers(&mut input, tensors)?;
+            let found = names::normalisation(&mut weights, &mut notes)?;
+            if !metadata.tells_normalisation() {
+                metadata.normalisation = found;
+            }
+            let mut checkpoint = Self { metadata, weights, source: source.into(), notes };
+            checkpoint.settle(&outside);
+            Ok(checkpoint)
         };
         read().map_err(|reason| Error::bad_file(source, reason))
+    }
+
+    /// Leaves out what is not the network's of the tensors that lay outside it, and gives it a last bias of zeros where it
+    /// was trained without one.
+    fn settle(&mut self, outside: &BTreeSet<String>) {
+        // A file of ours says what it is, and lacks nothing unless it is damaged.
+        if self.metadata.architecture.is_some() {
+            return;
+        }
+        let Ok(network) = Network::meant_by(self) else { return };
+        let parameters = network.parameters();
+        let foreign = |name: &&String| !parameters.iter().any(|known| known.name == **name);
+        let foreign: Vec<String> = outside.iter().filter(foreign).cloned().collect();
+        foreign.iter().for_each(|name| drop(self.weights.remove(name)));
+        names::tell(&mut self.notes, "outside the network", foreign);
+        let head = network.head();
+        let [weight, bias] = ["weight", "bias"].map(|part| format!("{head}.{part}"));
+        if self.weights.get(&weight).is_ok() && self.weights.get(&bias).is_err() {
+            let count = network.classes() as usize;
+            self.weights.insert(bias, Tensor { shape: vec![count], data: vec![0.0; count] });
+            self.notes.push("no bias of the last layer: zeros".into());
+        }
     }
 
     /// The bytes of a file: the same for the same weights and metadata. The version written is this crate's.
@@ -155,12 +202,56 @@ impl Checkpoint {
 /// A page reads safetensors alone, and its file is a tenth smaller for it: `lapidary convert` makes one of the others.
 const READS_TORCH: bool = cfg!(not(target_arch = "wasm32"));
 
+/// What nobody foresaw of tensors' names, for [`Checkpoint::read_renamed`]: done before anything else is made of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renames {
+    /// Beginnings of names, and what takes their place; the first that fits a name counts.
+    pub rename: Vec<(String, String)>,
+    /// Tensors whose names begin so are left out.
+    pub drop: Vec<String>,
+}
+
+/// Err for what fits no name, and where two tensors get the same.
+fn rename(renames: &Renames, tensors: &mut Vec<(String, Stored)>) -> Checked<()> {
+    for prefix in &renames.drop {
+        let before = tensors.len();
+        tensors.retain(|(name, _)| !name.starts_with(prefix.as_str()));
+        if tensors.len() == before {
+            return Err(format!("no tensor's name begins with {prefix}, which was to be dropped"));
+        }
+    }
+    let mut used = vec![false; renames.rename.len()];
+    let mut names = BTreeSet::new();
+    for (name, _) in tensors.iter_mut() {
+        for ((old, new), used) in renames.rename.iter().zip(&mut used) {
+            if let Some(rest) = name.strip_prefix(old.as_str()) {
+                (*name, *used) = (format!("{new}{rest}"), true);
+                break;
+            }
+        }
+        if !names.insert(name.clone()) {
+            return Err(format!("two tensors would be called {name}"));
+        }
+    }
+    let unused = renames.rename.iter().zip(used).find(|(_, used)| !used);
+    unused.map_or(Ok(()), |((old, _), _)| {
+        Err(format!("no tensor's name begins with {old}, which was to be renamed"))
+    })
+}
+
+/// Tensors that are still in their file, and what it says beside them.
+struct Described {
+    tensors: Vec<(String, Stored)>,
+    metadata: Metadata,
+    notes: Vec<String>,
+}
+
 /// What a file of any format says of itself.
 fn described<R: Read + Seek>(
     input: &mut Input<R>,
     source: &Path,
     part: &Part,
-) -> Checked<(Vec<(String, Stored)>, Metadata)> {
+) -> Checked<Described> {
     let mut first = [0; 9];
     let known = first.get_mut(..input.length().min(9) as usize).unwrap_or_default();
     input.fill(known)?;
@@ -191,12 +282,14 @@ fn described<R: Read + Seek>(
                     "{part} wanted, but a safetensors file has one set of weights"
                 ));
             }
-            return Ok((tensors, Metadata::from_strings(strings)?));
+            let mut notes = Vec::new();
+            let metadata = Metadata::from_file(strings, &mut notes)?;
+            return Ok(Described { tensors, metadata, notes });
         }
     };
     let mut metadata = Metadata::default();
     metadata.other.extend(torch.part.map(|key| ("part".into(), key)));
-    Ok((torch.tensors, metadata))
+    Ok(Described { tensors: torch.tensors, metadata, notes: torch.notes })
 }
 
 /// All numbers, once it is known that they fit.

@@ -82,8 +82,11 @@ fn kind(dtype: Dtype) -> Kind {
         Dtype::I32 => Kind::Other("int32", 4),
         Dtype::U8 => Kind::Other("uint8", 1),
         Dtype::BOOL => Kind::Other("bool", 1),
-        // Of no use here: the width matters to nobody.
-        _ => Kind::Other("other", 1),
+        Dtype::I16 => Kind::Other("int16", 2),
+        Dtype::I8 => Kind::Other("int8", 1),
+        Dtype::C64 => Kind::Other("complex64", 8),
+        // Refused by this: the width matters to nobody.
+        _ => Kind::Other("float8 or other", 1),
     }
 }
 

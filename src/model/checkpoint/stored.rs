@@ -96,6 +96,11 @@ pub fn elements(shape: &[usize]) -> Option<u64> {
 }
 
 impl Stored {
+    /// Whether its numbers are counters, masks or places, as networks keep them beside their weights.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.kind, Kind::Other("int64" | "int32" | "int16" | "bool" | "uint8", _))
+    }
+
     /// The numbers as f32, row-major. The caller has checked the storage's sum, and that so many may be
     /// allocated. Err if they are no floating-point numbers or the file ends before.
     pub fn read<R: Read + Seek>(&self, input: &mut Input<R>) -> Checked<Tensor> {

@@ -6,7 +6,7 @@ use super::{FLOAT, INT64, constant, half};
 use crate::graph::{Graph, Node, Shape, Value, exactly};
 use crate::ops::{
     Add, AvgPool, Broadcast, Conv2d, FrozenBatchNorm, GlobalAvgPool, GroupedConv2d, LayerNorm,
-    Linear, MaxPool, Normalise, Unary,
+    Linear, MaxPool, Normalise, Pad, Scale, Unary,
 };
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,6 +75,18 @@ impl Translation {
             let gate = format!("{y}.gate");
             self.push("Sigmoid", &[x], &gate, &[]);
             self.push("Mul", &[x, &gate], &y, &[]);
+        } else if let Some(Scale { factor }) = node.is() {
+            let [x] = exactly(op, "inputs", &inputs)?;
+            let bytes = factor.to_le_bytes();
+            let factor = self.constant(&format!("{y}.factor"), FLOAT, &[], &bytes);
+            self.push("Mul", &[x, &factor], &y, &[]);
+        } else if let Some(Pad { top, bottom, left, right }) = node.is() {
+            let [x] = exactly(op, "inputs", &inputs)?;
+            // Before all sides, then behind them.
+            let pads = [0, 0, *top, *left, 0, 0, *bottom, *right].map(i64::from);
+            let bytes: Vec<u8> = pads.iter().flat_map(|pad| pad.to_le_bytes()).collect();
+            let pads = self.constant(&format!("{y}.pads"), INT64, &[pads.len()], &bytes);
+            self.push("Pad", &[x, &pads], &y, &[]);
         } else if node.is::<Add>().is_some() {
             self.push("Add", &inputs, &y, &[]);
         } else if node.is() == Some(&Broadcast::Add) {

@@ -50,5 +50,10 @@ pub async fn train_judge(
     // The live weights: a plain classifier has no use for averages.
     let weights = learner.live.download().await?;
     let metadata = Metadata { side: Some(config.data.side), ..model.metadata() };
-    Ok(Some(Checkpoint { metadata, weights, source: PathBuf::from("judge") }))
+    Ok(Some(Checkpoint {
+        metadata,
+        weights,
+        source: PathBuf::from("judge"),
+        ..Checkpoint::default()
+    }))
 }

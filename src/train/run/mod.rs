@@ -450,7 +450,8 @@ impl Run<'_, '_> {
         }
         let weights = self.learner.average.download().await?;
         let metadata = Metadata { step: Some(self.step), ..self.metadata.clone() };
-        let best = Checkpoint { metadata, weights, source: BEST_FILE.into() };
+        let best =
+            Checkpoint { metadata, weights, source: BEST_FILE.into(), ..Checkpoint::default() };
         self.folder.write(BEST_FILE, &best.to_bytes()?)?;
         // Only now: what a checkpoint calls the best is on disk.
         (self.memory.best, self.memory.stale) = (Some(accuracy), 0);

@@ -4,7 +4,7 @@
 use crate::model::checkpoint::input::Checked;
 
 /// For files so small that names weigh more than numbers.
-const LEAST: u64 = 1 << 16;
+const LEAST: u64 = 1 << 19;
 
 /// Bytes that may still be allocated.
 #[derive(Debug)]

@@ -1,51 +1,140 @@
-//! Which of the dicts in a checkpoint holds the weights: the only one with tensors, or of several the one asked
-//! for, or the averaged weights before the others.
+//! Which of the sets of tensors in a checkpoint holds the weights: the only one, or of several the one asked for, or the
+//! averaged weights before the others. A set is a dict of tensors, or a whole module that was pickled with its class,
+//! whose `_parameters`, `_buffers` and `_modules` say the same as its state dict would.
 
-use super::globals::Storage;
+use super::globals::{Storage, TensorPlace, other_tensor};
 use super::pickle::{Node, Pickle, Value};
 use super::{Tensors, stored};
 use crate::model::checkpoint::Part;
 use crate::model::checkpoint::input::Checked;
-use crate::model::checkpoint::stored::{Stored, Summed};
+use crate::model::checkpoint::stored::{Stored, Summed, elements};
 use std::collections::BTreeMap;
 
 /// Keys under which training states keep an average.
-const AVERAGED: [&str; 5] = ["ema_state_dict", "state_dict_ema", "model_ema", "ema_model", "ema"];
+const AVERAGED: [&str; 14] = [
+    "ema_state_dict",
+    "state_dict_ema",
+    "model_ema",
+    "ema_model",
+    "ema",
+    "shadow",
+    "swa_model",
+    "swa_state_dict",
+    "state_dict_swa",
+    "model_swa",
+    "swa",
+    "averaged_model",
+    "avg_model",
+    "ema_params",
+];
 /// Keys under which they keep the weights that are trained.
-const TRAINED: [&str; 5] = ["model_state_dict", "state_dict", "model", "net", "network"];
+const TRAINED: [&str; 8] = [
+    "model_state_dict",
+    "state_dict",
+    "model",
+    "net",
+    "network",
+    "model_state",
+    "weights",
+    "params",
+];
 
-/// Dicts in dicts are looked through so deep.
+/// Dicts in dicts are looked through so deep, and modules in modules.
 const DEEPEST: usize = 4;
+const DEEPEST_MODULE: usize = 64;
 
-/// The tensors of one dict. `place` gives a storage's first byte and its sum, by its key.
+/// How often a tensor's name may be held at once: see [`names`](crate::model::checkpoint::names).
+const NAMES: usize = 6;
+
+/// Classes that are listed as passed over before they are only counted.
+const LISTED: usize = 30;
+
+/// A set of tensors.
+struct Set {
+    /// The keys that lead to it, with dots; empty for the outermost object.
+    name: String,
+    value: Value,
+    is_module: bool,
+    /// Whether a tensor of it has more than one number.
+    is_weights: bool,
+}
+
+/// The tensors of one set. `place` gives a storage's first byte and its sum, by its key.
 pub fn tensors(
-    pickle: Pickle,
+    mut pickle: Pickle,
     part: &Part,
     mut place: impl FnMut(&str, &Storage) -> Checked<(u64, Option<Summed>)>,
 ) -> Checked<Tensors> {
-    let candidates = candidates(&pickle)?;
-    let (name, dict) = choose(candidates, part)?;
-    let mut found: BTreeMap<&str, Stored> = BTreeMap::new();
+    let sets = sets(&pickle)?;
+    let others = sets.iter().filter(|set| set.is_weights).count().saturating_sub(1);
+    let Set { name, value, is_module, .. } = choose(sets, part)?;
+    let members =
+        if is_module { module(&mut pickle, value)? } else { entries(&mut pickle, value)? };
+    let mut notes = passed_over(&pickle);
+    if others > 0 {
+        notes.push(format!("{others} other sets of tensors: --weights KEY chooses one"));
+    }
+    let mut found: BTreeMap<String, Stored> = BTreeMap::new();
+    let mut refused: Option<String> = None;
     let mut described = 0;
-    for &(key, value) in pickle.dict(dict).unwrap_or_default() {
-        let (Some(key), Some(Node::Tensor(tensor))) = (pickle.text(key), pickle.node(value)) else {
-            continue;
+    for (key, value) in members {
+        let tensor = match pickle.node(value) {
+            Some(Node::Tensor(tensor)) => tensor,
+            Some(Node::Object(_)) => {
+                let class = pickle.object(value).map(|(class, _)| class).unwrap_or_default();
+                if let Some(what) = other_tensor(class) {
+                    refused.get_or_insert(format!("{key}: {what}, which is not read"));
+                }
+                continue;
+            }
+            _ => continue,
         };
         let storage = pickle.text(tensor.storage.key).unwrap_or_default();
         let (start, summed) =
             place(storage, &tensor.storage).map_err(|reason| format!("{key}: {reason}"))?;
-        described += key.len() + size_of::<(String, Stored)>() + 16 * tensor.shape.len();
+        // Names are copied while they are tidied.
+        described += NAMES * key.len() + size_of::<(String, Stored)>() + 16 * tensor.shape.len();
         pickle.budget.allows(described)?;
         // As in Python, the last of one name counts.
         found.insert(key, stored(tensor, start, summed));
     }
-    let tensors = found.into_iter().map(|(name, stored)| (name.to_owned(), stored)).collect();
+    if let Some(refused) = refused {
+        return Err(refused);
+    }
     let part = Some(name).filter(|name| !name.is_empty());
-    Ok(Tensors { part, tensors })
+    Ok(Tensors { part, tensors: found.into_iter().collect(), notes })
 }
 
-/// All dicts with tensors that string keys lead to from the outermost object, which is named "".
-fn candidates(pickle: &Pickle) -> Checked<Vec<(String, Value)>> {
+/// What is known of the classes that no tensor needed.
+fn passed_over(pickle: &Pickle) -> Vec<String> {
+    // What plain data is made of is no news.
+    let plain = |name: &&String| !matches!(name.as_str(), "builtins.set" | "builtins.frozenset");
+    let mut names: Vec<_> =
+        pickle.names.iter().filter(plain).map(|name| name.escape_debug().to_string()).collect();
+    names.sort();
+    let more = names.len().saturating_sub(LISTED);
+    names.truncate(LISTED);
+    if more > 0 {
+        names.push(format!("and {more} more"));
+    }
+    if names.is_empty() { names } else { vec![format!("objects of {}", names.join(", "))] }
+}
+
+/// Whether an object is a module of PyTorch's: its attributes hold what all have.
+fn is_module(pickle: &Pickle, value: Value) -> bool {
+    let Some((class, object)) = pickle.object(value) else { return false };
+    let has = |key| pickle.item(object.state, key).is_some();
+    has("_modules") && (has("_parameters") || has("_buffers"))
+        // A scripted module's attributes are its members.
+        || class.starts_with("__torch__.") && pickle.dict(object.state).is_some()
+}
+
+fn is_tensor(tensor: &TensorPlace) -> bool {
+    elements(&tensor.shape).is_some_and(|count| count > 1)
+}
+
+/// All dicts with tensors, and all modules, that string keys and places in lists lead to from the outermost object.
+fn sets(pickle: &Pickle) -> Checked<Vec<Set>> {
     let mut found = Vec::new();
     let mut seen = vec![false; pickle.nodes().len()];
     let mut named = 0;
@@ -53,27 +142,50 @@ fn candidates(pickle: &Pickle) -> Checked<Vec<(String, Value)>> {
     for _ in 0..DEEPEST {
         let mut next = Vec::new();
         for (name, value) in level {
-            let (Value::Node(id), Some(items)) = (value, pickle.dict(value)) else { continue };
+            let Value::Node(id) = value else { continue };
             // Dicts can be shared and can hold themselves.
             if seen.get_mut(id as usize).is_none_or(|seen| std::mem::replace(seen, true)) {
                 continue;
             }
-            let mut has_tensors = false;
-            for &(key, value) in items {
+            if is_module(pickle, value) {
+                found.push(Set { name, value, is_module: true, is_weights: true });
+                continue;
+            }
+            let mut below = |key: &str, value: Value| -> Checked<()> {
+                named += name.len() + key.len() + size_of::<(String, Value)>();
+                pickle.budget.allows(named)?;
+                let dot = if name.is_empty() { "" } else { "." };
+                next.push((format!("{name}{dot}{key}"), value));
+                Ok(())
+            };
+            let list = pickle.list(value).or_else(|| pickle.tuple(value)).unwrap_or_default();
+            for (place, &item) in list.iter().enumerate() {
+                if pickle.dict(item).is_some() || is_module(pickle, item) {
+                    below(&place.to_string(), item)?;
+                }
+            }
+            let (mut has_tensors, mut is_weights) = (false, false);
+            for &(key, value) in pickle.dict(value).unwrap_or_default() {
                 let Some(key) = pickle.text(key) else { continue };
                 match pickle.node(value) {
-                    Some(Node::Tensor(_)) => has_tensors = true,
-                    Some(Node::Dict(_)) => {
-                        named += name.len() + key.len() + size_of::<(String, Value)>();
-                        pickle.budget.allows(named)?;
-                        let dot = if name.is_empty() { "" } else { "." };
-                        next.push((format!("{name}{dot}{key}"), value));
+                    Some(Node::Tensor(tensor)) => {
+                        has_tensors = true;
+                        is_weights |= is_tensor(tensor);
+                    }
+                    Some(Node::Dict(_) | Node::List(_) | Node::Tuple(_)) => below(key, value)?,
+                    Some(Node::Object(object)) => {
+                        let (class, _) = pickle.object(value).unwrap_or(("", object));
+                        // A dict of tensors that are refused by their kind is a set all the same.
+                        has_tensors |= other_tensor(class).is_some();
+                        if !object.items.is_empty() || is_module(pickle, value) {
+                            below(key, value)?;
+                        }
                     }
                     _ => {}
                 }
             }
             if has_tensors {
-                found.push((name, value));
+                found.push(Set { name, value, is_module: false, is_weights });
             }
         }
         level = next;
@@ -81,30 +193,82 @@ fn candidates(pickle: &Pickle) -> Checked<Vec<(String, Value)>> {
     Ok(found)
 }
 
-fn choose(mut candidates: Vec<(String, Value)>, part: &Part) -> Checked<(String, Value)> {
-    let named = |keys: &[&str], (name, _): &(String, Value)| {
-        name.rsplit('.').next().is_some_and(|last| keys.contains(&last))
-    };
-    let at = |wanted: &dyn Fn(&(String, Value)) -> bool| candidates.iter().position(wanted);
-    let averaged = || at(&|candidate| named(&AVERAGED, candidate));
-    let trained = || at(&|candidate| named(&TRAINED, candidate));
-    let bare = || at(&|(name, _)| name.is_empty());
-    let only = || (candidates.len() == 1).then_some(0);
+/// Names and values of a dict.
+fn entries(pickle: &mut Pickle, dict: Value) -> Checked<Vec<(String, Value)>> {
+    let mut found = Vec::new();
+    let items = pickle.dict(dict).unwrap_or_default();
+    let mut named = 0;
+    for &(key, value) in items {
+        let Some(key) = pickle.text(key) else { continue };
+        named += key.len() + size_of::<(String, Value)>();
+        pickle.budget.allows(named)?;
+        found.push((key.to_owned(), value));
+    }
+    pickle.budget.charge(named)?;
+    Ok(found)
+}
+
+/// Names and values of a module's tensors and those of all modules in it, as its state dict would have them.
+fn module(pickle: &mut Pickle, outermost: Value) -> Checked<Vec<(String, Value)>> {
+    let mut found = Vec::new();
+    let mut waiting = vec![(String::new(), outermost, 0)];
+    let mut named = 0;
+    while let Some((prefix, value, depth)) = waiting.pop() {
+        if depth > DEEPEST_MODULE {
+            return Err(format!("modules in modules, more than {DEEPEST_MODULE} deep"));
+        }
+        let Some((class, object)) = pickle.object(value) else { continue };
+        let state = object.state;
+        let scripted = class.starts_with("__torch__.");
+        let members = |key| pickle.item(state, key).and_then(|members| pickle.dict(members));
+        let all = [members("_parameters"), members("_buffers"), members("_modules")];
+        let all = if scripted { [pickle.dict(state), None, None] } else { all };
+        for &(key, value) in all.into_iter().flatten().flatten() {
+            let Some(key) = pickle.text(key) else { continue };
+            named += prefix.len() + key.len() + size_of::<(String, Value, usize)>() + 1;
+            pickle.budget.allows(named)?;
+            match pickle.node(value) {
+                Some(Node::Object(_)) if is_module(pickle, value) => {
+                    waiting.push((format!("{prefix}{key}."), value, depth + 1));
+                }
+                Some(Node::Tensor(_) | Node::Object(_)) => {
+                    found.push((format!("{prefix}{key}"), value));
+                }
+                _ => {}
+            }
+        }
+    }
+    pickle.budget.charge(named)?;
+    Ok(found)
+}
+
+fn choose(mut sets: Vec<Set>, part: &Part) -> Checked<Set> {
+    // Single numbers, as a best accuracy, are weights only where there is nothing else.
+    if sets.iter().any(|set| set.is_weights) {
+        sets.retain(|set| set.is_weights);
+    }
+    let named = |keys: &[&str], set: &Set| set.name.split('.').any(|part| keys.contains(&part));
+    let at = |wanted: &dyn Fn(&Set) -> bool| sets.iter().position(wanted);
+    let averaged = || at(&|set| named(&AVERAGED, set));
+    let trained = || at(&|set| named(&TRAINED, set) && !named(&AVERAGED, set));
+    let bare = || at(&|set| set.name.is_empty());
+    let only = || (sets.len() == 1).then_some(0);
     let found = match part {
         Part::Best => averaged().or_else(trained).or_else(bare).or_else(only),
         Part::Averaged => averaged(),
         Part::Trained => trained().or_else(bare),
-        Part::Named(wanted) => at(&|(name, _)| name == wanted),
+        Part::Named(wanted) => at(&|set| set.name == *wanted),
     };
     if let Some(found) = found {
-        return Ok(candidates.swap_remove(found));
+        return Ok(sets.swap_remove(found));
     }
-    if candidates.is_empty() {
-        return Err("no dict with tensors is in it".into());
+    if sets.is_empty() {
+        return Err("no dict with tensors is in it, and no module".into());
     }
-    let names: Vec<_> = candidates
+    let names: Vec<_> = sets
         .iter()
-        .map(|(name, _)| if name.is_empty() { "the file itself" } else { name.as_str() })
+        .map(|set| if set.name.is_empty() { "the file itself" } else { set.name.as_str() })
         .collect();
-    Err(format!("{part} wanted, but its weights are in: {}", names.join(", ")))
+    let (names, first) = (names.join(", "), names.first().copied().unwrap_or_default());
+    Err(format!("{part} wanted, but its weights are in: {names}; --weights {first} takes that one"))
 }

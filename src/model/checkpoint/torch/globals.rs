@@ -1,4 +1,4 @@
-//! The names that a pickle may refer to, and what calling them makes: descriptions of tensors, never code.
+//! The few names in a pickle that mean something here, and what calling them makes: descriptions of tensors, never code.
 //! The counterparts are in PyTorch's `torch/_utils.py` and `torch/serialization.py`.
 
 use super::pickle::{Node, Pickle, Value};
@@ -8,22 +8,58 @@ use crate::model::checkpoint::stored::{Kind, fit};
 /// PyTorch's tensors have at most so many sides.
 const MOST_SIDES: usize = 64;
 
-/// All that is allowed.
+/// All that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Global {
     OrderedDict,
     Size,
     RebuildTensor,
-    RebuildParameter,
+    /// Its first argument is a tensor, and the result is it: parameters, and tensors of devices.
+    Same,
+    /// A function, a type, its arguments, attributes: the function's result, with the attributes.
+    RebuildFromType,
     /// The type of a storage.
     Storage(Kind),
 }
 
-const ALLOWED: [(&str, &str, Global); 14] = [
+/// Names whose call runs a command, reads files or evaluates code. No checkpoint needs them, and here none is ever called; who
+/// wrote them means to run something in other readers, so that the file is refused wherever they stand.
+const HARMFUL_MODULES: [&str; 22] = [
+    "os",
+    "posix",
+    "nt",
+    "subprocess",
+    "sys",
+    "socket",
+    "shutil",
+    "commands",
+    "pty",
+    "importlib",
+    "runpy",
+    "code",
+    "codeop",
+    "ctypes",
+    "webbrowser",
+    "multiprocessing",
+    "pickle",
+    "marshal",
+    "requests",
+    "urllib",
+    "http",
+    "pip",
+];
+const HARMFUL_BUILTINS: [&str; 9] =
+    ["eval", "exec", "execfile", "compile", "open", "__import__", "print", "input", "breakpoint"];
+
+const KNOWN: [(&str, &str, Global); 26] = [
     ("collections", "OrderedDict", Global::OrderedDict),
     ("torch", "Size", Global::Size),
     ("torch._utils", "_rebuild_tensor_v2", Global::RebuildTensor),
-    ("torch._utils", "_rebuild_parameter", Global::RebuildParameter),
+    ("torch._utils", "_rebuild_parameter", Global::Same),
+    ("torch._utils", "_rebuild_parameter_with_state", Global::Same),
+    ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor", Global::Same),
+    ("torch.nn.parameter", "Parameter", Global::Same),
+    ("torch._tensor", "_rebuild_from_type_v2", Global::RebuildFromType),
     ("torch", "DoubleStorage", Global::Storage(Kind::F64)),
     ("torch", "FloatStorage", Global::Storage(Kind::F32)),
     ("torch", "HalfStorage", Global::Storage(Kind::F16)),
@@ -34,7 +70,37 @@ const ALLOWED: [(&str, &str, Global); 14] = [
     ("torch", "CharStorage", Global::Storage(Kind::Other("int8", 1))),
     ("torch", "ByteStorage", Global::Storage(Kind::Other("uint8", 1))),
     ("torch", "BoolStorage", Global::Storage(Kind::Other("bool", 1))),
+    ("torch", "ComplexFloatStorage", Global::Storage(Kind::Other("complex64", 8))),
+    ("torch", "ComplexDoubleStorage", Global::Storage(Kind::Other("complex128", 16))),
+    ("torch", "QInt8Storage", Global::Storage(Kind::Other("qint8", 1))),
+    ("torch", "QUInt8Storage", Global::Storage(Kind::Other("quint8", 1))),
+    ("torch", "QInt32Storage", Global::Storage(Kind::Other("qint32", 4))),
+    ("torch", "UntypedStorage", Global::Storage(Kind::Other("untyped", 1))),
+    ("torch.storage", "UntypedStorage", Global::Storage(Kind::Other("untyped", 1))),
+    ("torch.storage", "TypedStorage", Global::Storage(Kind::Other("untyped", 1))),
 ];
+
+/// Functions that make tensors which are no plain numbers, and what they are.
+const OTHER_TENSORS: [(&str, &str); 10] = [
+    ("torch._utils._rebuild_qtensor", "a quantised tensor"),
+    ("torch._utils._rebuild_sparse_tensor", "a sparse tensor"),
+    ("torch._utils._rebuild_sparse_csr_tensor", "a sparse tensor"),
+    ("torch._utils._rebuild_nested_tensor", "a nested tensor"),
+    (
+        "torch._utils._rebuild_tensor_v3",
+        "a tensor of a type beyond float64, float32, float16 and bfloat16",
+    ),
+    ("torch._utils._rebuild_meta_tensor_no_storage", "a tensor without numbers"),
+    ("torch._utils._rebuild_wrapper_subclass", "a tensor of a class of its own"),
+    ("torch._utils._rebuild_device_tensor_from_numpy", "an array of NumPy's"),
+    ("numpy.core.multiarray._reconstruct", "an array of NumPy's"),
+    ("numpy._core.multiarray._reconstruct", "an array of NumPy's"),
+];
+
+/// What an object stands for that is a tensor of another kind; None for what is no tensor.
+pub fn other_tensor(class: &str) -> Option<&'static str> {
+    OTHER_TENSORS.iter().find(|(name, _)| *name == class).map(|(_, what)| *what)
+}
 
 /// What the pickle says of a storage; its numbers are elsewhere in the file.
 #[derive(Clone, Copy, Debug)]
@@ -58,16 +124,19 @@ pub struct TensorPlace {
 }
 
 impl Global {
-    /// Err, with the name, for all that is not allowed.
-    pub fn find(module: &str, name: &str) -> Checked<Self> {
-        let found = ALLOWED.iter().find(|allowed| (allowed.0, allowed.1) == (module, name));
-        found.map(|&(_, _, global)| global).ok_or_else(|| {
+    /// None for a name that means nothing here. Err, with the name, for one that would do harm elsewhere.
+    pub fn find(module: &str, name: &str) -> Checked<Option<Self>> {
+        let found = KNOWN.iter().find(|known| (known.0, known.1) == (module, name));
+        let top = module.split('.').next().unwrap_or_default();
+        let builtin = matches!(module, "builtins" | "__builtin__");
+        if HARMFUL_MODULES.contains(&top) || builtin && HARMFUL_BUILTINS.contains(&name) {
             let (module, name) = (module.escape_debug(), name.escape_debug());
-            format!(
-                "forbidden: the pickle refers to {module}.{name}, and only plain tensors are read: \
-                 save the state dict alone, as torch.save(model.state_dict(), FILE)"
-            )
-        })
+            return Err(format!(
+                "forbidden: the pickle refers to {module}.{name}, which no checkpoint needs and which would run in \
+                 readers that execute pickles: do not open this file with them"
+            ));
+        }
+        Ok(found.map(|&(_, _, global)| global))
     }
 
     /// What a call makes.
@@ -75,18 +144,40 @@ impl Global {
         let arguments = pickle.tuple(arguments).ok_or("a call without a tuple of arguments")?;
         match (self, arguments) {
             (Self::OrderedDict, []) => pickle.add(Node::Dict(Vec::new())),
+            // As Python 2 writes it, with a list of pairs.
+            (Self::OrderedDict, &[pairs]) => {
+                let pairs = pickle.list(pairs).ok_or("an OrderedDict of no list")?.to_vec();
+                let pair = |&pair: &Value| {
+                    let items = pickle.list(pair).or_else(|| pickle.tuple(pair));
+                    match items {
+                        Some(&[key, value]) => Ok((key, value)),
+                        _ => Err("an OrderedDict of no pairs"),
+                    }
+                };
+                let items = pairs.iter().map(pair).collect::<Result<Vec<_>, _>>()?;
+                pickle.budget.charge(2 * size_of_val(items.as_slice()))?;
+                pickle.add(Node::Dict(items))
+            }
             (Self::Size, &[sides]) if pickle.tuple(sides).is_some() => Ok(sides),
             (Self::RebuildTensor, &[storage, offset, shape, strides, ..]) => {
                 let tensor = TensorPlace::new(pickle, [storage, offset, shape, strides])?;
                 let sides = tensor.shape.len() + tensor.strides.as_ref().map_or(0, Vec::len);
-                pickle.budget.charge(sides * size_of::<usize>())?;
-                pickle.add(Node::Tensor(tensor))
+                let size = size_of::<TensorPlace>() + sides * size_of::<usize>();
+                pickle.budget.charge(size)?;
+                pickle.add(Node::Tensor(Box::new(tensor)))
             }
-            (Self::RebuildParameter, &[tensor, ..])
-                if matches!(pickle.node(tensor), Some(Node::Tensor(_))) =>
+            // What is no tensor here is said where it is asked for.
+            (Self::Same, &[tensor, ..])
+                if matches!(pickle.node(tensor), Some(Node::Tensor(_) | Node::Object(_))) =>
             {
                 Ok(tensor)
             }
+            (Self::RebuildFromType, &[Value::Global(function), _, arguments, ..])
+                if function != Self::RebuildFromType =>
+            {
+                function.call(pickle, arguments)
+            }
+            (Self::RebuildFromType, &[Value::Unknown(class), ..]) => pickle.add_object(class),
             _ => Err(format!(
                 "{self:?} is called with {} arguments that do not fit",
                 arguments.len()

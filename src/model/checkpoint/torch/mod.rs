@@ -31,6 +31,8 @@ const STREAM_VERSION: i64 = 1001;
 pub struct Tensors {
     pub part: Option<String>,
     pub tensors: Vec<(String, Stored)>,
+    /// What was passed over, a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// Of a zip archive.
@@ -40,6 +42,14 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &Part) -> Checked<Ten
     for entry in &entries {
         budget.charge(size_of_val(entry) + entry.name.len())?;
     }
+    let is_there = |end: &str| entries.iter().any(|entry| entry.name.ends_with(end));
+    if ["/model.json", "serialized_exported_program.json"].into_iter().any(is_there) {
+        return Err("a program of torch.export (.pt2), which is not read: save its weights, as \
+                    torch.save(program.state_dict, FILE)"
+            .into());
+    }
+    let scripted =
+        is_there("/constants.pkl") || entries.iter().any(|entry| entry.name.contains("/code/"));
     let described = |name: &str| name.split('/').count() == 2 && name.ends_with("/data.pkl");
     let mut pickles = entries.iter().filter(|entry| described(&entry.name));
     let (Some(pickle), None) = (pickles.next(), pickles.next()) else {
@@ -66,7 +76,7 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &Part) -> Checked<Ten
     if input.left() > 0 {
         return Err(format!("{} bytes behind the pickle's end", input.left()));
     }
-    dicts::tensors(pickle, part, |key, storage| {
+    let found = dicts::tensors(pickle, part, |key, storage| {
         let entry = find(&format!("data/{key}"))?;
         let place = entry.place(input)?;
         if storage.count.checked_mul(storage.kind.width()) != Some(place.length) {
@@ -75,7 +85,10 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &Part) -> Checked<Ten
             return Err(format!("{}: {given} bytes, but {count} {kind} values wanted", entry.name));
         }
         Ok((place.start, Some(place)))
-    })
+    });
+    let kind =
+        |reason| format!("a TorchScript archive whose module's tensors are not read: {reason}");
+    if scripted { found.map_err(kind) } else { found }
 }
 
 /// Of a stream: magic number, version, system, the objects, the storages' keys, the storages.

@@ -1,6 +1,7 @@
 //! A reader of pickles (PEP 307, PEP 3154; Python's `pickletools` describes each opcode) that executes nothing: it builds plain
-//! data, and the few calls of [`globals`](super::globals) make tensors' descriptions. Whatever else a pickle
-//! asks for is refused by name. Nothing recurses, and all memory is charged before it is allocated.
+//! data, and the few calls of [`globals`](super::globals) make tensors' descriptions. Every other function or class is a
+//! name alone: what a call of it would give is an [`Object`] that holds the plain data it was given, and is never anything
+//! else. Nothing recurses, and all memory is charged before it is allocated.
 
 use super::budget::Budget;
 use super::globals::{Global, Storage, TensorPlace};
@@ -9,6 +10,12 @@ use std::io::{Read, Seek};
 
 /// The longest name of a module or a class.
 const LONGEST_NAME: u64 = 256;
+
+/// Different names that a pickle may have: each is compared with all.
+const MOST_NAMES: usize = 1024;
+
+/// What a set is listed as.
+const SET: &str = "builtins.set";
 
 /// Plain data; what does not fit a few bytes lies in the [`Pickle`].
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +29,10 @@ pub enum Value {
     /// A whole number beyond 64 bits: its little-endian bytes.
     Long(Span),
     Global(Global),
+    /// A function or class that is never looked up, by its number among [`Pickle::names`].
+    Unknown(u32),
+    /// Bytes, of which nobody needs the contents.
+    Bytes,
     Node(u32),
 }
 
@@ -39,13 +50,28 @@ pub enum Node {
     List(Vec<Value>),
     Dict(Vec<(Value, Value)>),
     Storage(Storage),
-    Tensor(TensorPlace),
+    /// In a box, because most nodes are tuples and far smaller.
+    Tensor(Box<TensorPlace>),
+    Object(Box<Object>),
+}
+
+/// What a call of an unknown name stands for.
+#[derive(Debug)]
+pub struct Object {
+    /// Its number among [`Pickle::names`].
+    pub class: u32,
+    /// What it was given as a dict is.
+    pub items: Vec<(Value, Value)>,
+    /// Its attributes, usually a dict.
+    pub state: Value,
 }
 
 /// What a pickle says.
 #[derive(Debug)]
 pub struct Pickle {
     pub result: Value,
+    /// Functions and classes that are unknown here, `module.name`.
+    pub names: Vec<String>,
     nodes: Vec<Node>,
     bytes: Vec<u8>,
     pub budget: Budget,
@@ -54,7 +80,8 @@ pub struct Pickle {
 impl Pickle {
     /// Reads from the input's place to the pickle's end. All pickles of a file share one budget.
     pub fn read<R: Read + Seek>(input: &mut Input<R>, budget: Budget) -> Checked<Self> {
-        let pickle = Self { result: Value::None, nodes: Vec::new(), bytes: Vec::new(), budget };
+        let (names, nodes, bytes) = (Vec::new(), Vec::new(), Vec::new());
+        let pickle = Self { result: Value::None, names, nodes, bytes, budget };
         let machine =
             Machine { input, pickle, stack: Vec::new(), marks: Vec::new(), memo: Vec::new() };
         machine.run()
@@ -63,6 +90,11 @@ impl Pickle {
     pub fn node(&self, value: Value) -> Option<&Node> {
         let Value::Node(id) = value else { return None };
         self.nodes.get(id as usize)
+    }
+
+    fn node_mut(&mut self, value: Value) -> Option<&mut Node> {
+        let Value::Node(id) = value else { return None };
+        self.nodes.get_mut(id as usize)
     }
 
     pub fn nodes(&self) -> &[Node] {
@@ -82,8 +114,23 @@ impl Pickle {
     pub fn dict(&self, value: Value) -> Option<&[(Value, Value)]> {
         match self.node(value)? {
             Node::Dict(items) => Some(items),
+            // Counters, defaultdicts and their like.
+            Node::Object(object) if !object.items.is_empty() => Some(&object.items),
             _ => None,
         }
+    }
+
+    /// The object of a class that is not known, and the name of the class.
+    pub fn object(&self, value: Value) -> Option<(&str, &Object)> {
+        let Node::Object(object) = self.node(value)? else { return None };
+        let name = self.names.get(object.class as usize)?;
+        Some((name.as_str(), object))
+    }
+
+    /// The value of a text key.
+    pub fn item(&self, dict: Value, key: &str) -> Option<Value> {
+        let items = self.dict(dict)?.iter().rev();
+        items.copied().find(|&(at, _)| self.text(at) == Some(key)).map(|(_, value)| value)
     }
 
     pub fn tuple(&self, value: Value) -> Option<&[Value]> {
@@ -108,11 +155,20 @@ impl Pickle {
             (_, Some(Node::Dict(_))) => "a dict",
             (_, Some(Node::Storage(_))) => "a storage",
             (_, Some(Node::Tensor(_))) => "a tensor",
+            (_, Some(Node::Object(_))) => "an object",
+            (Value::Bytes, _) => "bytes",
             (Value::Text(_), _) => "a string",
-            (Value::Global(_), _) => "a function",
+            (Value::Global(_) | Value::Unknown(_), _) => "a function",
             (Value::None, _) => "None",
             _ => "a number",
         }
+    }
+
+    /// An object of an unknown class.
+    pub fn add_object(&mut self, class: u32) -> Checked<Value> {
+        self.budget.charge(size_of::<Object>())?;
+        let (items, state) = (Vec::new(), Value::None);
+        self.add(Node::Object(Box::new(Object { class, items, state })))
     }
 
     pub fn add(&mut self, node: Node) -> Checked<Value> {
@@ -183,13 +239,22 @@ impl<R: Read + Seek> Machine<'_, R> {
                 self.input.array::<8>()?;
                 self.push(Value::Float)?;
             }
-            b'X' | b'T' => {
+            b'X' => {
                 let length = u32::from_le_bytes(self.input.array()?);
                 self.push_text(length.into())?;
             }
-            0x8c | b'U' => {
+            0x8c => {
                 let [length] = self.input.array()?;
                 self.push_text(length.into())?;
+            }
+            // Strings of Python 2, which may be bytes.
+            b'T' => {
+                let length = u32::from_le_bytes(self.input.array()?);
+                self.push_old_text(length.into())?;
+            }
+            b'U' => {
+                let [length] = self.input.array()?;
+                self.push_old_text(length.into())?;
             }
             0x8d => {
                 let length = u64::from_le_bytes(self.input.array()?);
@@ -235,35 +300,96 @@ impl<R: Read + Seek> Machine<'_, R> {
             b'c' => {
                 let module = self.input.line(LONGEST_NAME)?;
                 let name = self.input.line(LONGEST_NAME)?;
-                self.push(Value::Global(Global::find(&module, &name)?))?;
+                self.push_global(&module, &name)?;
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
-                let text = |value| self.pickle.text(value).ok_or("a function's name is no string");
-                let global = Global::find(text(module)?, text(name)?)?;
-                self.push(Value::Global(global))?;
+                let text = |value| {
+                    let text = self.pickle.text(value).ok_or("a function's name is no string")?;
+                    let short = text.len() as u64 <= LONGEST_NAME;
+                    short.then(|| text.to_owned()).ok_or("a function's name is too long")
+                };
+                let (module, name) = (text(module)?, text(name)?);
+                self.push_global(&module, &name)?;
             }
             b'R' => {
                 let (arguments, called) = (self.pop()?, self.pop()?);
-                let Value::Global(global) = called else {
-                    return Err(format!("{} is called", self.pickle.describe(called)));
-                };
-                let made = global.call(&mut self.pickle, arguments)?;
-                self.push(made)?;
+                self.call(called, arguments)?;
+            }
+            // NEWOBJ, and NEWOBJ_EX with named arguments: an object without its attributes.
+            0x81 => {
+                let (arguments, class) = (self.pop()?, self.pop()?);
+                self.call(class, arguments)?;
+            }
+            0x92 => {
+                let (_, arguments, class) = (self.pop()?, self.pop()?, self.pop()?);
+                self.call(class, arguments)?;
             }
             b'Q' => {
                 let id = self.pop()?;
-                let storage = Storage::from_id(&self.pickle, id)?;
-                self.push_node(Node::Storage(storage))?;
+                match self.pickle.tuple(id) {
+                    // Old files have classes with their source beside whole modules.
+                    Some(&[tag, class, ..]) if self.pickle.text(tag) == Some("module") => {
+                        self.push(class)?;
+                    }
+                    _ => {
+                        let storage = Storage::from_id(&self.pickle, id)?;
+                        self.push_node(Node::Storage(storage))?;
+                    }
+                }
             }
             b'b' => {
-                // Attributes of an OrderedDict, as a state dict's `_metadata`: no tensors.
-                self.pop()?;
+                let state = self.pop()?;
                 let object = self.top()?;
-                if self.pickle.dict(object).is_none() {
-                    let given = self.pickle.describe(object);
-                    return Err(format!("{given} is given attributes; only a dict may have them"));
+                match self.pickle.node_mut(object) {
+                    Some(Node::Object(object)) => object.state = state,
+                    // Attributes of an OrderedDict, as a state dict's `_metadata`, or of a tensor: no numbers.
+                    Some(Node::Dict(_) | Node::Tensor(_)) => {}
+                    _ => {
+                        let given = self.pickle.describe(object);
+                        return Err(format!("{given} is given attributes"));
+                    }
                 }
+            }
+            // Sets, whose members are dropped: no tensor is in one.
+            0x8f => self.push_object(SET)?,
+            0x90 => {
+                let height = self.mark()?;
+                self.drop_to(height)?;
+                let set = self.top()?;
+                if self.pickle.object(set).is_none() {
+                    return Err("no set to add to".into());
+                }
+            }
+            0x91 => {
+                let height = self.mark()?;
+                self.drop_to(height)?;
+                self.push_object(SET)?;
+            }
+            b'2' => {
+                let value = self.top()?;
+                self.push(value)?;
+            }
+            b'1' => {
+                let height = self.mark()?;
+                self.drop_to(height)?;
+            }
+            b'B' => {
+                let length = u32::from_le_bytes(self.input.array()?);
+                self.push_bytes(length.into())?;
+            }
+            b'C' => {
+                let [length] = self.input.array()?;
+                self.push_bytes(length.into())?;
+            }
+            0x8e | 0x96 => {
+                let length = u64::from_le_bytes(self.input.array()?);
+                self.push_bytes(length)?;
+            }
+            0x8b => {
+                let length = u32::from_le_bytes(self.input.array()?);
+                let span = self.span(length.into())?;
+                self.push(Value::Long(span))?;
             }
             _ => return Err("an opcode that state dicts do not need".into()),
         }
@@ -277,6 +403,72 @@ impl<R: Read + Seek> Machine<'_, R> {
     fn push_node(&mut self, node: Node) -> Checked<()> {
         let value = self.pickle.add(node)?;
         self.push(value)
+    }
+
+    /// What a name of a module refers to: one of the few that are known, or a name and no more.
+    fn push_global(&mut self, module: &str, name: &str) -> Checked<()> {
+        if let Some(global) = Global::find(module, name)? {
+            return self.push(Value::Global(global));
+        }
+        let name = format!("{module}.{name}");
+        let class = self.unknown(name)?;
+        self.push(Value::Unknown(class))
+    }
+
+    /// The number of an unknown name.
+    fn unknown(&mut self, name: String) -> Checked<u32> {
+        let Pickle { names, budget, .. } = &mut self.pickle;
+        if let Some(at) = names.iter().position(|known| *known == name) {
+            return Ok(at as u32);
+        }
+        if names.len() >= MOST_NAMES {
+            return Err(format!("more than {MOST_NAMES} different functions and classes"));
+        }
+        budget.charge(name.len())?;
+        budget.push(names, name)?;
+        Ok(names.len() as u32 - 1)
+    }
+
+    /// What calling a known name makes; for an unknown one an object that stands for what nobody makes here.
+    fn call(&mut self, called: Value, arguments: Value) -> Checked<()> {
+        let class = match called {
+            Value::Global(global) => {
+                let made = global.call(&mut self.pickle, arguments)?;
+                return self.push(made);
+            }
+            Value::Unknown(class) => class,
+            // What a function returned that was never called.
+            other => match self.pickle.node(other) {
+                Some(Node::Object(object)) => object.class,
+                _ => return Err(format!("{} is called", self.pickle.describe(other))),
+            },
+        };
+        let object = self.pickle.add_object(class)?;
+        self.push(object)
+    }
+
+    fn push_object(&mut self, class: &str) -> Checked<()> {
+        let class = self.unknown(class.into())?;
+        let object = self.pickle.add_object(class)?;
+        self.push(object)
+    }
+
+    /// Forgets the values from a height on.
+    fn drop_to(&mut self, height: usize) -> Checked<()> {
+        let from = self.below(self.stack.len().saturating_sub(height))?;
+        self.stack.truncate(from);
+        Ok(())
+    }
+
+    fn push_bytes(&mut self, length: u64) -> Checked<()> {
+        self.input.chunks(length, 1, |_| ())?;
+        self.push(Value::Bytes)
+    }
+
+    fn push_old_text(&mut self, length: u64) -> Checked<()> {
+        let span = self.span(length)?;
+        let text = std::str::from_utf8(self.pickle.bytes(span)).is_ok();
+        self.push(if text { Value::Text(span) } else { Value::Bytes })
     }
 
     /// The last value, which no mark protects.
@@ -370,7 +562,15 @@ impl<R: Read + Seek> Machine<'_, R> {
             Value::Node(id) => nodes.get_mut(*id as usize),
             _ => None,
         });
-        let Some(Node::List(list)) = list else { return Err("no list to append to".into()) };
+        let list = match list {
+            Some(Node::List(list)) => list,
+            // Queues and their like: no tensor that is asked for is in one.
+            Some(Node::Object(_)) => {
+                self.stack.truncate(from);
+                return Ok(());
+            }
+            _ => return Err("no list to append to".into()),
+        };
         for &item in self.stack.get(from..).unwrap_or_default() {
             budget.push(list, item)?;
         }
@@ -387,7 +587,11 @@ impl<R: Read + Seek> Machine<'_, R> {
             Value::Node(id) => nodes.get_mut(*id as usize),
             _ => None,
         });
-        let Some(Node::Dict(dict)) = dict else { return Err("no dict to add to".into()) };
+        let dict = match dict {
+            Some(Node::Dict(dict)) => dict,
+            Some(Node::Object(object)) => &mut object.items,
+            _ => return Err("no dict to add to".into()),
+        };
         let (pairs, rest) = self.stack.get(from..).unwrap_or_default().as_chunks::<2>();
         if !rest.is_empty() {
             return Err("a key without a value".into());

@@ -1,0 +1,169 @@
+//! Names as the networks have them: without what wrappers put before them (`DataParallel`, `torch.compile`, averaged models,
+//! Lightning modules, `robustness`), without copies and counters, and with the images' normalisation taken out where it is
+//! kept among the tensors.
+
+use crate::model::{Normalisation, StateDict};
+use std::collections::BTreeSet;
+
+/// What the wrappers add, several in turn, and some twice.
+const PREFIXES: [&str; 11] = [
+    "base_model.",
+    "module.",
+    "_orig_mod.",
+    "model.",
+    "net.",
+    "network.",
+    "backbone.",
+    "encoder.",
+    "student.",
+    ATTACKER,
+    "f.",
+];
+
+/// The `robustness` library keeps the network twice: itself, and in what attacks it.
+const ATTACKER: &str = "attacker.";
+
+/// In a sequence of a normalisation and a network, the network.
+const SECOND: &str = "1.";
+const FIRST: [&str; 2] = ["0.mean", "0.mu"];
+
+/// Whole numbers that PyTorch keeps beside the weights and nobody here needs: of batch normalisation, and of
+/// averaged models.
+const COUNTERS: [&str; 2] = ["num_batches_tracked", "n_averaged"];
+
+/// What a normalisation's numbers are called, by the last part of their names.
+const NORMALISATIONS: [[&str; 2]; 4] =
+    [["mean", "std"], ["mu", "sigma"], ["new_mean", "new_std"], ["_mean", "_std"]];
+
+/// What became of the names.
+#[derive(Debug, Default)]
+pub struct Tidied {
+    /// Names of the tensors that lacked a prefix which most have: of other parts than the network, or of its end.
+    pub outside: BTreeSet<String>,
+    /// What was left out, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Leaves out counters and copies, and takes prefixes off while more than half of the names have one. `is_whole` says of
+/// a tensor whether its numbers are whole ones, as no weights are.
+pub fn tidy<T>(tensors: &mut Vec<(String, T)>, is_whole: impl Fn(&T) -> bool) -> Tidied {
+    let mut tidied = Tidied::default();
+    tensors.retain(|(name, _)| !COUNTERS.contains(&last(name)));
+    if tensors.iter().any(|(_, tensor)| !is_whole(tensor)) {
+        let whole = tensors.extract_if(.., |(_, tensor)| is_whole(tensor));
+        let whole: Vec<_> = whole.map(|(name, _)| name).collect();
+        tell(&mut tidied.notes, "whole numbers, which are no weights", whole);
+    }
+    loop {
+        let copies = copies(tensors);
+        if !copies.is_empty() {
+            tensors.retain(|(name, _)| !copies.contains(name));
+            let copies = copies.into_iter().collect();
+            tell(&mut tidied.notes, "a second copy of the network", copies);
+        }
+        let Some(prefix) = most(tensors, &tidied.outside) else { break };
+        // Of two tensors of one name then, the network's is the one that had the prefix.
+        let has = |name: &str, outside: &BTreeSet<String>| {
+            name.starts_with(prefix) && !outside.contains(name)
+        };
+        let stripped = tensors.iter().filter(|(name, _)| has(name, &tidied.outside));
+        let stripped: BTreeSet<String> =
+            stripped.filter_map(|(name, _)| name.get(prefix.len()..)).map(str::to_owned).collect();
+        let both = tensors
+            .extract_if(.., |(name, _)| stripped.contains(name) && !has(name, &tidied.outside));
+        let both: Vec<_> = both.map(|(name, _)| name).collect();
+        tidied.outside.retain(|name| !both.contains(name));
+        tell(&mut tidied.notes, "tensors of the same names outside the network", both);
+        for (name, _) in tensors.iter_mut() {
+            if has(name, &tidied.outside) {
+                name.drain(..prefix.len());
+            } else {
+                tidied.outside.insert(name.clone());
+            }
+        }
+    }
+    tidied
+}
+
+/// The prefix that more than half of the names inside have.
+fn most<T>(tensors: &[(String, T)], outside: &BTreeSet<String>) -> Option<&'static str> {
+    let inside = || tensors.iter().map(|(name, _)| name).filter(|name| !outside.contains(*name));
+    let count = inside().count();
+    let second = tensors.iter().any(|(name, _)| FIRST.contains(&name.as_str())).then_some(SECOND);
+    PREFIXES.into_iter().chain(second).find(|prefix| {
+        let with = inside().filter(|name| name.len() > prefix.len() && name.starts_with(prefix));
+        2 * with.count() > count
+    })
+}
+
+/// Names in the attacker of which the same without it is there too.
+fn copies<T>(tensors: &[(String, T)]) -> BTreeSet<String> {
+    let names: BTreeSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
+    let is_copy = |name: &&str| {
+        let parts = name.match_indices(ATTACKER);
+        parts.into_iter().any(|(at, _)| {
+            let (before, after) = name.split_at(at);
+            let after = after.get(ATTACKER.len()..).unwrap_or_default();
+            (at == 0 || before.ends_with('.'))
+                && names.contains(format!("{before}{after}").as_str())
+        })
+    };
+    names.iter().filter(|name| is_copy(name)).map(|&name| name.to_owned()).collect()
+}
+
+fn last(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or_default()
+}
+
+/// A note of how many there are, and which come first.
+pub fn tell(notes: &mut Vec<String>, what: &str, names: Vec<String>) {
+    let Some(first) = names.first() else { return };
+    let first = first.escape_debug();
+    notes.push(match names.len() {
+        1 => format!("{what}: {first}"),
+        count => format!("{what}: {first} and {} more", count - 1),
+    });
+}
+
+/// Takes the images' normalisation out of the tensors. Err where the file has two that differ. None, with a note, where
+/// it is for images of other values than \[0, 1\].
+pub fn normalisation(
+    weights: &mut StateDict,
+    notes: &mut Vec<String>,
+) -> Result<Option<Normalisation>, String> {
+    let mut found: Option<(String, Normalisation)> = None;
+    let names: Vec<String> = weights.iter().map(|(name, _)| name.to_owned()).collect();
+    for name in names {
+        let Some([_, std]) = NORMALISATIONS.into_iter().find(|[mean, _]| last(&name) == *mean)
+        else {
+            continue;
+        };
+        let before = name.get(..name.len() - last(&name).len()).unwrap_or_default();
+        let other = format!("{before}{std}");
+        let numbers = |name: &str| {
+            let tensor = weights.get(name).ok()?;
+            let flat = tensor.shape.iter().filter(|&&side| side > 1).count() < 2;
+            (flat && (1..=4).contains(&tensor.data.len())).then(|| tensor.data.clone())
+        };
+        let (Some(mean), Some(std)) = (numbers(&name), numbers(&other)) else { continue };
+        let given = Normalisation { mean, std };
+        (weights.remove(&name), weights.remove(&other));
+        match &found {
+            Some((first, known)) if *known != given => {
+                return Err(format!("{first} and {name} say two normalisations"));
+            }
+            Some(_) => {}
+            None => found = Some((format!("{name}, {other}"), given)),
+        }
+    }
+    let Some((names, given)) = found else { return Ok(None) };
+    if given.of_bytes().is_some() {
+        notes.push(format!(
+            "normalisation in {names}, which is for pixels of 0 to 255 by its size: {:?}, {:?}",
+            given.mean, given.std
+        ));
+        return Ok(None);
+    }
+    notes.push(format!("normalisation taken from {names}"));
+    Ok(Some(given))
+}
