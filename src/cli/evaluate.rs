@@ -131,25 +131,24 @@ pub fn images(
     let map = labels.class_map()?;
     let named = data.unwrap_or(&config.data.train);
     let source = Source::parse(named)?;
-    let (test, names) =
-        if data.is_none() && config.data.held_out > 0 && !source.is_divided()? {
-            let Material { test, class_names, .. } = Material::load(config)?;
-            let count = test.len();
-            progress.line(&format!("{count} images of {named}: those held out in training"));
-            (std::sync::Arc::unwrap_or_clone(test), class_names)
-        } else {
-            let size = [model.channels(), *side, model.classes()];
-            let found = source.evaluation(size, config.data.fit()?, config.data.max_bad)?;
-            let part = match found.part.as_str() {
-                "all" => "all of them, as they are not divided into train and test".to_owned(),
-                part => format!("its part {part}"),
-            };
-            progress.line(&format!("{} images of {named}: {part}", found.images.len()));
-            for note in &found.notes {
-                progress.line(&format!("note: {note}"));
-            }
-            (found.images, found.class_names)
+    let (test, names) = if data.is_none() && config.data.held_out > 0 && !source.is_divided()? {
+        let Material { test, class_names, .. } = Material::load(config)?;
+        let count = test.len();
+        progress.line(&format!("{count} images of {named}: those held out in training"));
+        (std::sync::Arc::unwrap_or_clone(test), class_names)
+    } else {
+        let size = [model.channels(), *side, model.classes()];
+        let found = source.evaluation(size, config.data.fit()?, config.data.max_bad)?;
+        let part = match found.part.as_str() {
+            "all" => "all of them, as they are not divided into train and test".to_owned(),
+            part => format!("its part {part}"),
         };
+        progress.line(&format!("{} images of {named}: {part}", found.images.len()));
+        for note in &found.notes {
+            progress.line(&format!("note: {note}"));
+        }
+        (found.images, found.class_names)
+    };
     let known = loaded.known_names().unwrap_or_default();
     let images = Classes { names: &names, count: test.classes() };
     let network = Classes { names: &known, count: model.classes() };
