@@ -42,6 +42,6 @@ pub fn load(part: Part) -> Result<Dataset> {
         (name, idx_from_bytes(name, labels)?),
         CLASS_NAMES.len() as u32,
     )?;
-    all.class_names = CLASS_NAMES.map(str::to_owned).into();
+    all.about.class_names = CLASS_NAMES.map(str::to_owned).into();
     Ok(all)
 }

@@ -42,7 +42,7 @@ fn extractor(path: &Path) {
         };
         weights.insert(parameter.name.clone(), Tensor { shape: parameter.shape.clone(), data });
     }
-    let checkpoint = Checkpoint { metadata: Metadata::default(), weights, source: "made".into() };
+    let checkpoint = Checkpoint { weights, source: "made".into(), ..Checkpoint::default() };
     checkpoint.write(path).unwrap();
 }
 
