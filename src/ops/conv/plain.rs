@@ -32,7 +32,7 @@ pub static GROUPED_WEIGHT_GRADIENT: Kernel =
 
 /// Inputs x \[N, I, H, W\] and w \[O, I, R, C\]; output y \[N, O, V, U\] with
 /// V = (H + 2 padding − R) / stride + 1, rounded down, and U likewise. A bias is a
-/// [`BroadcastAdd`](crate::ops::Broadcast) behind it.
+/// [`Broadcast`](crate::ops::Broadcast) behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2d {
     /// Rows and columns from one output to the next; at least 1.
