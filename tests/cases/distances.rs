@@ -8,7 +8,7 @@ use lapidary::data::{Random, Sampling, Source, Viewed, resample};
 use lapidary::eval::{Features, Gaussian};
 use lapidary::graph::{Graph, Shape};
 use lapidary::lower::Program;
-use lapidary::model::{Checkpoint, Extractor, Metadata, StateDict, Tensor};
+use lapidary::model::{Checkpoint, Extractor, StateDict, Tensor};
 use lapidary::ops::{Filter, Resize};
 use pollster::block_on;
 
