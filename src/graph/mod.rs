@@ -104,8 +104,9 @@ impl Graph {
         &self.nodes
     }
 
-    /// For rewrites: replaces the nodes; values stay as they are.
-    pub(crate) fn set_nodes(&mut self, nodes: Vec<Node>) {
+    /// Replaces the nodes, which [rules](crate::lower::Rule) do; values keep their numbers and shapes. Every node has to follow what
+    /// it reads.
+    pub fn set_nodes(&mut self, nodes: Vec<Node>) {
         self.nodes = nodes;
     }
 
@@ -132,8 +133,8 @@ impl Graph {
         Ok(output)
     }
 
-    /// A node with fresh outputs that is not in the running order yet.
-    pub(crate) fn node(&mut self, op: Arc<dyn Op>, inputs: &[Value]) -> Result<Node> {
+    /// A node with fresh outputs that is not in the running order yet: for [`Graph::set_nodes`]. Err if the inputs do not fit.
+    pub fn node(&mut self, op: Arc<dyn Op>, inputs: &[Value]) -> Result<Node> {
         let shapes: Vec<_> =
             inputs.iter().map(|&value| self.shape(value)).collect::<Result<_>>()?;
         let outputs = op.outputs(&shapes)?.into_iter().map(|shape| self.input(shape)).collect();

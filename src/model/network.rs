@@ -164,7 +164,7 @@ impl Network {
             return Some((name, "its metadata".into()));
         }
         let has = |mark: &&str| checkpoint.weights.get(mark).is_ok();
-        let found = MARKS.iter().find(|(_, marks)| marks.iter().all(|mark| has(&mark)));
+        let found = MARKS.iter().find(|(_, marks)| marks.iter().all(&has));
         found.map(|(name, marks)| (*name, marks.join(", ")))
     }
 

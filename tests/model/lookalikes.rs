@@ -89,7 +89,7 @@ fn networks_of_others_give_pytorchs_logits_and_gradients() {
             fixed_size: true,
         };
         let folder = tempfile::tempdir().unwrap();
-        export.write(&folder.path().join("net.onnx"), &Default::default(), Precision::F32).unwrap();
+        export.write(folder.path().join("net.onnx"), &Default::default(), Precision::F32).unwrap();
 
         // Written anew it is the same network, which says all by itself.
         let metadata = lapidary::model::Metadata { side: Some(16), ..network.metadata() };

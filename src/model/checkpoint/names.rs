@@ -147,7 +147,8 @@ pub fn normalisation(
         };
         let (Some(mean), Some(std)) = (numbers(&name), numbers(&other)) else { continue };
         let given = Normalisation { mean, std };
-        (weights.remove(&name), weights.remove(&other));
+        weights.remove(&name);
+        weights.remove(&other);
         match &found {
             Some((first, known)) if *known != given => {
                 return Err(format!("{first} and {name} say two normalisations"));

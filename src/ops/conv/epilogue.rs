@@ -17,13 +17,13 @@ pub enum Residual {
 pub struct Epilogue {
     /// Times scale plus shift, from an input \[2, channels of y\]; with a mask the scale alone.
     pub affine: bool,
-    /// Zero where a bit is not set of an input as [`ReluMask`](super::ReluMask) makes it, of y's shape.
+    /// Zero where a bit is not set of an input as [`ReluMask`](crate::ops::ReluMask) makes it, of y's shape.
     pub mask: bool,
     /// Adds an input of y's shape.
     pub residual: Residual,
     /// Zero below 0.
     pub relu: bool,
-    /// Makes one more output, what [`ReluMask`](super::ReluMask) would make of y: see
+    /// Makes one more output, what [`ReluMask`](crate::ops::ReluMask) would make of y: see
     /// [`PackedConv2d::writes_bits`](super::PackedConv2d::writes_bits).
     pub bits: bool,
 }

@@ -18,6 +18,8 @@ pub use packed::PackedConv2d;
 pub(crate) use plain::Conv2dGradient;
 pub use plain::{Conv2d, GroupedConv2d};
 pub use problem::{Problem, Role};
-pub use table::{Choice, Standing, WAYS, Way, candidates, choose, reads_texels};
+pub use table::{
+    Adapters, Choice, Problems, Standing, WAYS, Way, candidates, choose, reads_texels,
+};
 pub use weights::PackedWeightGradient;
 pub use winograd::Winograd;

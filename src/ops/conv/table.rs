@@ -21,9 +21,9 @@ pub struct Way {
     /// How it reads weights.
     pub layout: Layout,
     /// The problems that it computes, in words and as a test.
-    pub problems: (&'static str, fn(&Problem, Role) -> bool),
+    pub problems: Problems,
     /// Where it runs, in words and as a test.
-    pub adapters: (&'static str, fn(&Problem, &Adapter, &Preferences) -> Standing),
+    pub adapters: Adapters,
     /// What a workgroup may be: invocations for most, the static choice first.
     sizes: fn(&Problem, &Adapter) -> &'static [u32],
     /// Whether it writes bits ([`Epilogue`](super::Epilogue)) also where rows are not whole quads.
@@ -47,10 +47,13 @@ pub enum Standing {
 #[derive(Debug)]
 pub(super) enum Launching {
     /// A kernel over tiles.
-    Tiles(&'static Kernel, fn(&Params, bool, u32) -> Tiling),
+    Tiles(&'static Kernel, Tile),
     /// The three launches of a filter.
     Filter(Winograd),
 }
+
+/// How a kernel is launched for a problem, whether it computes the derivative for x, and workgroups of a size.
+pub(super) type Tile = fn(&Params, bool, u32) -> Tiling;
 
 /// How a kernel is launched.
 #[derive(Debug)]
@@ -95,8 +98,10 @@ const BACKWARD: &[Role] = &[Role::InputGradient];
 const BOTH: &[Role] = &[Role::Forward, Role::InputGradient];
 const WEIGHTS: &[Role] = &[Role::WeightGradient];
 
-type Problems = (&'static str, fn(&Problem, Role) -> bool);
-type Adapters = (&'static str, fn(&Problem, &Adapter, &Preferences) -> Standing);
+/// Problems in words, and whether one is among them in a role.
+pub type Problems = (&'static str, fn(&Problem, Role) -> bool);
+/// Adapters in words, and what a row is on one for a problem and a user's preferences.
+pub type Adapters = (&'static str, fn(&Problem, &Adapter, &Preferences) -> Standing);
 
 const fn tiles(
     name: &'static str,

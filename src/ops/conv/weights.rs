@@ -4,7 +4,7 @@
 use super::kernels::shader;
 use super::problem::{Problem, Role};
 use super::shares::{Share, texel_pair_shares};
-use super::table::{Choice, Launching, Tiling};
+use super::table::{Choice, Launching, Tile, Tiling};
 use crate::gpu::{Access::*, Binding, BufferId, Kernel, Recording, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
@@ -60,9 +60,7 @@ impl PackedWeightGradient {
         Ok(vec![Share { params, x: None, w: None, y: None, blocks }])
     }
 
-    fn kernel(
-        &self,
-    ) -> Result<(&'static Kernel, fn(&super::problem::Params, bool, u32) -> Tiling)> {
+    fn kernel(&self) -> Result<(&'static Kernel, Tile)> {
         match self.choice.way.launch {
             Launching::Tiles(kernel, tiling) => Ok((kernel, tiling)),
             Launching::Filter(_) => {
