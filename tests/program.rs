@@ -537,7 +537,7 @@ fn bench_says_what_scripts_read() {
 fn tables_of_choices_go_out_and_come_back() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let measure = ["tune", "wrn-10-1", "--batch", "2", "--side", "8", "--seconds", "4"];
+    let measure = ["tune", "wrn-10-1", "--batch", "2", "--side", "8", "--seconds", "15"];
     let made = working(folder.path(), &[&measure[..], &["--export", "table.json"]].concat());
     let table = std::fs::read_to_string(at("table.json")).unwrap();
     let read: serde_json::Value = serde_json::from_str(&table).unwrap();

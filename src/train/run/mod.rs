@@ -294,10 +294,11 @@ impl Run<'_, '_> {
         while self.step < total && self.ended().is_none() && self.plateau().is_none() {
             let factor = self.factor();
             let mut step = stage.iterate(&mut self.learner, factor).await?;
-            self.seconds.stage1 = before + began.elapsed().as_secs_f64();
-            step.seconds = Some(self.seconds.stage1 as f32);
+            // As the log's row has it, so that a run that is gone on with knows the same.
+            let seconds = (before + began.elapsed().as_secs_f64()) as f32;
+            self.seconds.stage1 = f64::from(seconds);
+            step.seconds = Some(seconds);
             let go_on = self.after(step, stage.images(), total).await?;
-            self.seconds.stage1 = before + began.elapsed().as_secs_f64();
             if !go_on {
                 return Ok(false);
             }
@@ -348,8 +349,10 @@ impl Run<'_, '_> {
         while self.step < total && self.ended().is_none() && self.plateau().is_none() {
             let (factor, recall) = (self.factor(), &mut self.memory.recall);
             let mut step = stage.iterate(&mut self.learner, recall, factor).await?;
-            self.seconds.stage2 = earlier + began.elapsed().as_secs_f64();
-            step.seconds = Some(self.seconds.stage2 as f32);
+            // As the log's row has it, so that a run that is gone on with knows the same.
+            let seconds = (earlier + began.elapsed().as_secs_f64()) as f32;
+            self.seconds.stage2 = f64::from(seconds);
+            step.seconds = Some(seconds);
             let iteration = step.iteration;
             let go_on = self.after(step, stage.images(), total).await?;
             if self.saved == Some(self.step) {
@@ -357,7 +360,6 @@ impl Run<'_, '_> {
                 let [channels, side] = [self.learner.model.channels(), config.data.side];
                 self.folder.picture(iteration, "stage2/contrastive", &images, [channels, side])?;
             }
-            self.seconds.stage2 = earlier + began.elapsed().as_secs_f64();
             if !go_on {
                 return Ok(false);
             }
