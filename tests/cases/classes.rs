@@ -148,7 +148,9 @@ fn training_on_from_a_checkpoint_keeps_each_logit_with_its_class() {
     folders(&folder.path().join("clothes"), &classes);
     let set = |text: String| ["--set".to_owned(), text];
     let settings = [set("data.train=clothes".into()), set(format!("model.weights={NET}"))];
-    let arguments = [vec!["plan".to_owned(), "fashion-demo".into(), "--time".into()], settings.concat()].concat();
+    let arguments =
+        [vec!["plan".to_owned(), "fashion-demo".into(), "--time".into()], settings.concat()]
+            .concat();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let output = lapidary(folder.path(), &arguments);
     let said = String::from_utf8(output.stderr).unwrap();
