@@ -102,12 +102,18 @@ fn kept_copies_follow_the_weights() {
         let counts = gpu.counts();
         copy.submit().await.unwrap();
         program.submit().await.unwrap();
-        // The copies, what is packed anew, and the replay; and no more for a second one.
-        let wanted_counts = Counts { submissions: counts.submissions + 3, ..counts };
-        assert_eq!(gpu.counts(), wanted_counts);
+        // Nothing is made anew, and the copies and what is packed anew are submitted once. A slow adapter's replay is cut into
+        // more submissions than one, so it is the two replays that are compared.
+        let but_for_submissions =
+            |Counts { submissions, .. }: Counts| Counts { submissions, ..counts };
+        let packed = gpu.counts();
+        assert_eq!(packed, but_for_submissions(packed));
         program.submit().await.unwrap();
-        let wanted_counts = Counts { submissions: counts.submissions + 4, ..counts };
-        assert_eq!(gpu.counts(), wanted_counts);
+        let again = gpu.counts();
+        assert_eq!(again, but_for_submissions(again));
+        let [with_copies, alone] = [(counts, packed), (packed, again)]
+            .map(|(before, after)| after.submissions - before.submissions);
+        assert!(with_copies > alone && alone >= 1, "{with_copies} and {alone}");
         assert_eq!(bits(net.replay(&mut program, SETTING, 1, &values).await.unwrap()), wanted);
 
         // Within a loop of replays too: what follows the write reads the new weights.
