@@ -2,7 +2,7 @@
 //
 //     y[n,o,v,u] = sum over i,r,c of w[o,i,r,c] * x[n, i, v*stride_y + r - pad_y, u*stride_x + c - pad_x]
 //
-//   grid  one invocation per output, see shared/index.wgsl
+//   grid  one invocation per output of the slice's images, see shared/index.wgsl
 //   x     [image][channel][row][column],  w  [out channel][in channel][row][column],  y  as x
 //
 // Host side: src/ops/conv/plain.rs. Appended: shared/conv2d_params.wgsl, shared/index.wgsl.
@@ -18,12 +18,13 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let at = flat_index(workgroup, workgroups, lane);
-    if at >= params.images * params.outputs * params.out_height * params.out_width { return; }
+    let image = params.outputs * params.out_height * params.out_width;
+    let at = params.first_image * image + flat_index(workgroup, workgroups, lane);
+    if at >= (params.first_image + params.images) * image { return; }
     let u = at % params.out_width;
     let v = at / params.out_width % params.out_height;
     let o = at / (params.out_width * params.out_height) % params.outputs;
-    let n = at / (params.out_width * params.out_height * params.outputs);
+    let n = at / image;
     var sum = 0.0;
     for (var i = 0u; i < params.inputs; i++) {
         for (var r = 0u; r < params.kernel_height; r++) {

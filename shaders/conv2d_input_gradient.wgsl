@@ -3,7 +3,7 @@
 //     dx[n,i,row,column] = sum over o,r,c of w[o,i,r,c] * dy[n,o,v,u]
 //                          with v * stride_y + r - pad_y = row and u * stride_x + c - pad_x = column
 //
-//   grid    one invocation per value of x, see shared/index.wgsl
+//   grid    one invocation per value of the slice's images, see shared/index.wgsl
 //   dx      [image][in channel][row][column],  w, dy  as in conv2d.wgsl
 //
 // Host side: src/ops/conv/plain.rs. Appended: shared/conv2d_params.wgsl, shared/index.wgsl.
@@ -19,12 +19,13 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let at = flat_index(workgroup, workgroups, lane);
-    if at >= params.images * params.inputs * params.height * params.width { return; }
+    let image = params.inputs * params.height * params.width;
+    let at = params.first_image * image + flat_index(workgroup, workgroups, lane);
+    if at >= (params.first_image + params.images) * image { return; }
     let column = at % params.width;
     let row = at / params.width % params.height;
     let i = at / (params.width * params.height) % params.inputs;
-    let n = at / (params.width * params.height * params.inputs);
+    let n = at / image;
     var sum = 0.0;
     for (var o = 0u; o < params.outputs; o++) {
         for (var r = 0u; r < params.kernel_height; r++) {

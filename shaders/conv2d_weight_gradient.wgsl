@@ -2,7 +2,8 @@
 //
 //     dw[o,i,r,c] = sum over n,v,u of dy[n,o,v,u] * x[n, i, v*stride_y + r - pad_y, u*stride_x + c - pad_x]
 //
-//   grid       one invocation per weight, see shared/index.wgsl
+//   grid       one invocation per weight, see shared/index.wgsl; the launches of all slices add up one sum in one
+//              order, each going on from the one before where epilogue is 1. A line is a row of dy
 //   dy, x, dw  as y, x, w in conv2d.wgsl
 //
 // Host side: src/ops/conv/plain.rs. Appended: shared/conv2d_params.wgsl, shared/index.wgsl.
@@ -26,8 +27,9 @@ fn main(
     let i = at / window % params.inputs;
     let o = at / (window * params.inputs);
     var sum = 0.0;
-    for (var n = 0u; n < params.images; n++) {
-        for (var v = 0u; v < params.out_height; v++) {
+    if params.epilogue == 1u { sum = dw[at]; }
+    for (var n = params.first_image; n < params.first_image + params.images; n++) {
+        for (var v = params.first_line; v < params.first_line + params.lines; v++) {
             let row = v * params.stride_y + r - params.pad_y;
             if row >= params.height { continue; }
             for (var u = 0u; u < params.out_width; u++) {

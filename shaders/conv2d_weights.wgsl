@@ -8,7 +8,7 @@
 //   partials  [part, the launch's from first_part][out channel][in channel][row][column], added to where epilogue is 1;
 //             conv2d_sum_parts.wgsl adds them in order
 //
-// An invocation holds 8 output channels of one weight position and walks over quads of dy.
+// An invocation holds 8 output channels of one weight position and walks over quads of dy. A line is a row of dy.
 // Host side: src/ops/conv/weights.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_*.wgsl.
 
 override STRIDE_Y: u32 = 1u;
@@ -54,7 +54,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let last_n = min(first_n + params.part_images, params.images);
     for (var n = params.first_image + first_n; n < params.first_image + last_n; n++) {
         let first = (n * params.inputs + i) * params.height * params.width;
-        for (var v = 0u; v < params.out_height; v++) {
+        for (var v = params.first_line; v < params.first_line + params.lines; v++) {
             let row = v * STRIDE_Y + r - params.pad_y; // wraps above the image and is then too large
             let row_inside = row < params.height;
             let line = first + min(row, params.height - 1u) * params.width;

@@ -11,7 +11,7 @@
 //
 // An invocation holds all nine weights of an in channel for eight out channels. The workgroup goes through its images by
 // 4 rows of 8 columns, of which it loads dy for all its out channels, and x with what the border meets for all its in
-// channels, each word once.
+// channels, each word once. A line is four rows of dy.
 //
 // Counted: a quad of dy costs an invocation 288 multiply-adds and 17 loads of 16 bytes of workgroup memory; 8 quads lie between
 // two barriers, and its part of their loads from caches is 11 of 16 bytes with eight blocks. Registers: 72 sums, 32 words of
@@ -126,7 +126,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let own_block = lane / CHANNELS;
     let own_pixels = lane % CHANNELS * CHANNEL;
     let across = (params.width + 7u) / 8u;
-    let down = (params.height + HEIGHT - 1u) / HEIGHT;
+    let tiles = across * params.lines; // of an image
 
     var w0 = Sums();
     var w1 = Sums();
@@ -137,9 +137,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var w6 = Sums();
     var w7 = Sums();
     var w8 = Sums();
-    for (var tile = 0u; tile < images * across * down; tile++) {
-        let n = params.first_image + first_image + tile / (across * down);
-        let row = tile / across % down * HEIGHT;
+    for (var tile = 0u; tile < images * tiles; tile++) {
+        let n = params.first_image + first_image + tile / tiles;
+        let row = (params.first_line + tile % tiles / across) * HEIGHT;
         let column = tile % across * 8u;
         workgroupBarrier(); // the tile before was read
         load_pixels(lane, n, first_i, row, column);

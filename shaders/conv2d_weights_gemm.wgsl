@@ -5,9 +5,10 @@
 //
 //   grid      x: a workgroup per 64 t; y: per 64 out channels; z: parts of part_images each
 //   x, dy     [image][channel][row][column]; dy's width divisible by 4
-//   partials  [part][out channel][t]; conv2d_sum_parts.wgsl adds them in order
+//   partials  [part, the launch's from first_part][out channel][t], added to where epilogue is 1; conv2d_sum_parts.wgsl
+//             adds them in order
 //
-// As conv2d_gemm.wgsl, with pixels in the place of its k: SLAB quads at a time, a workgroup loads 64 channels of dy and 64
+// As conv2d_gemm.wgsl, with pixels in the place of its k: SLAB quads at a time (a line is a row of dy), a workgroup loads 64 channels of dy and 64
 // patches of x, and every invocation adds up the products of 8 by 8, a quad in one product. What one t needs is worked
 // out once, ahead of the loop.
 //
@@ -35,7 +36,11 @@ fn x_step() -> u32 { return params.stride_x; }
 
 fn keep_one(o: u32, t: u32, part: u32, value: f32) {
     let all = params.inputs * params.kernel_height * params.kernel_width;
-    if o < params.outputs && t < all { partials[(part * params.outputs + o) * all + t] = value; }
+    if o >= params.outputs || t >= all { return; }
+    let at = ((params.first_part + part) * params.outputs + o) * all + t;
+    var sum = value;
+    if params.epilogue == 1u { sum += partials[at]; }
+    partials[at] = sum;
 }
 
 fn keep(sums: Sums, o: u32, t: u32, part: u32) {
@@ -56,7 +61,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let first_o = workgroup.y * SIDE;
     let first_image = workgroup.z * params.part_images;
     let across = params.out_width / 4u;
-    let quads = min(params.images - first_image, params.part_images) * params.out_height * across;
+    let quads = min(params.images - first_image, params.part_images) * params.lines * across;
     let out_plane = params.out_height * params.out_width;
 
     // Beyond the last t and out channel others are read, and not stored.
@@ -81,9 +86,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         // Lanes side by side load quads side by side.
         let quad = first + lane % SLAB;
         let there = quad < quads;
-        let line = quad / across; // of all rows of the part
-        let n = first_image + line / params.out_height;
-        let v = line % params.out_height;
+        let line = quad / across; // of all lines of the part
+        let n = params.first_image + first_image + line / params.lines;
+        let v = params.first_line + line % params.lines;
         let u = quad % across * 4u;
         let image = n * params.inputs * params.height * params.width;
         let row = select(OUTSIDE, v * params.stride_y, there);

@@ -1,7 +1,7 @@
 // 3x3 cross-correlation with padding 1, of stride 1 or of stride 2 that halves both sides (HALVE), derivative for the
 // weights: the parts of the images of one launch. As conv2d_weights.wgsl, but one invocation holds all nine weights of
 // an in channel for eight out channels, and walks down the rows: a row of x is loaded once for the three kernel rows
-// that see it.
+// that see it. A line is a column of quads of dy.
 //
 //   grid      x: one invocation per in channel; y: one workgroup per 8 output channels; z: parts of
 //             part_images each
@@ -78,7 +78,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     for (var n = params.first_image + first_n; n < params.first_image + last_n; n++) {
         let first = (n * params.inputs + i) * plane;
         let first_dy = (n * params.outputs + o) * out_plane;
-        for (var u = 0u; u < params.out_width; u += 4u) {
+        for (var quad = params.first_line; quad < params.first_line + params.lines; quad++) {
+            let u = quad * 4u;
             let column = u * stride;
             // The row above the image, and at stride 1 the first one.
             var above = Line();

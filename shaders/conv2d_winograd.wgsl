@@ -15,7 +15,7 @@
 // Host side: src/ops/conv/packed.rs.
 // Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_texels.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl.
 
-// Eight lanes in a row hold tiles side by side, or of whole rows: a lane has its neighbours' columns from them.
+// Eight lanes in a row hold tiles of whole rows: a lane has its neighbours' columns from them.
 override NEIGHBOURS: bool = false;
 
 const ROOT: f32 = 1.4142135623730951;

@@ -3,7 +3,7 @@
 //     y[n,o,v,u] = sum over i,r,c of w[o,i,r,c] * x[n, first + i, v*stride_y + r - pad_y, u*stride_x + c - pad_x]
 //     with first = o / group_outputs * group_inputs and i below group_inputs
 //
-//   grid  one invocation per four outputs side by side, see shared/index.wgsl
+//   grid  one invocation per four outputs side by side, of the slice's images, see shared/index.wgsl
 //   x     [image][channel][row][column],  w  [out channel][group channel][row][column],  y  as x
 //
 // With stride 1 the four outputs' columns overlap, so each step along a row of the kernel reads one new value.
@@ -26,9 +26,10 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let at = flat_index(workgroup, workgroups, lane);
     let across = (params.out_width + 3u) / 4u;
-    if at >= params.images * params.outputs * params.out_height * across { return; }
+    let image = params.outputs * params.out_height * across;
+    let at = params.first_image * image + flat_index(workgroup, workgroups, lane);
+    if at >= (params.first_image + params.images) * image { return; }
     let u = at % across * 4u;
     let v = at / across % params.out_height;
     let plane = at / (across * params.out_height); // image and output channel

@@ -4,7 +4,7 @@
 //                          with v * stride_y + r - pad_y = row and u * stride_x + c - pad_x = column
 //                          and o in the group of i
 //
-//   grid      one invocation per four values of x side by side, see shared/index.wgsl
+//   grid      one invocation per four values of x side by side, of the slice's images, see shared/index.wgsl
 //   dx, dy    [image][channel][row][column],  w  [out channel][group channel][row][column]
 //
 // With stride 1 the four values' columns overlap, so each step along a row of the kernel reads one new value.
@@ -28,9 +28,10 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let at = flat_index(workgroup, workgroups, lane);
     let across = (params.width + 3u) / 4u;
-    if at >= params.images * params.inputs * params.height * across { return; }
+    let image = params.inputs * params.height * across;
+    let at = params.first_image * image + flat_index(workgroup, workgroups, lane);
+    if at >= (params.first_image + params.images) * image { return; }
     let column = at % across * 4u;
     let row = at / across % params.height;
     let plane = at / (across * params.height); // image and channel of x

@@ -3,7 +3,8 @@
 //     dw[o,i,r,c] = sum over n,v,u of dy[n,o,v,u] * x[n, first + i, v*stride_y + r - pad_y, u*stride_x + c - pad_x]
 //     with first = o / group_outputs * group_inputs
 //
-//   grid       one invocation per weight, see shared/index.wgsl
+//   grid       one invocation per weight, see shared/index.wgsl; the launches of all slices add up one sum in one
+//              order, each going on from the one before where epilogue is 1. A line is a row of dy
 //   dy, x, dw  as y, x, w in grouped_conv2d.wgsl
 //
 // Host side: src/ops/conv/plain.rs. Appended: shared/conv2d_params.wgsl, shared/index.wgsl.
@@ -27,8 +28,9 @@ fn main(
     let o = at / (window * params.group_inputs);
     let i = o / params.group_outputs * params.group_inputs + at / window % params.group_inputs;
     var sum = 0.0;
-    for (var n = 0u; n < params.images; n++) {
-        for (var v = 0u; v < params.out_height; v++) {
+    if params.epilogue == 1u { sum = dw[at]; }
+    for (var n = params.first_image; n < params.first_image + params.images; n++) {
+        for (var v = params.first_line; v < params.first_line + params.lines; v++) {
             let row = v * params.stride_y + r - params.pad_y;
             if row >= params.height { continue; }
             let source = ((n * params.inputs + i) * params.height + row) * params.width;

@@ -17,12 +17,14 @@ struct Params {
     pad_x: u32,
     group_inputs: u32, // channels of x that an output channel sees
     group_outputs: u32, // output channels that see a channel of x
-    first_image: u32, // of the slice, as all that follows; 0 for the plain kernels
+    first_image: u32, // of the slice, as all that follows
     first_block: u32, // of eight output channels
     x_skip: u32, // words before what x, w and residual show
     w_skip: u32,
     y_skip: u32,
     first_part: u32, // of a weight gradient, and the images of each part
     part_images: u32,
-    epilogue: u32, // flags of epilogue_params.wgsl
+    epilogue: u32, // flags of epilogue_params.wgsl; of a weight gradient 1 to add to what is there
+    first_line: u32, // of each image, of a weight gradient: what its kernel calls a line
+    lines: u32,
 }

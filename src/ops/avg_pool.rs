@@ -1,7 +1,7 @@
 //! Means over windows, `torch.nn.functional.avg_pool2d` with stride = kernel and `adaptive_avg_pool2d` to
 //! one pixel, and their derivatives.
 
-use super::walk::{Widths, check_turns, widths};
+use super::walk::{Widths, check_turns, nested, widths};
 use crate::gpu::{Recording, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
@@ -141,7 +141,7 @@ fn record(kernels: &'static Widths, large: Shape, small: Shape, launch: &mut Lau
     };
     // If a window's width is whole vec4s, so is the plane's.
     let (kernel, units) = kernels.fit(columns);
-    check_turns(launch.to, kernel.name, u64::from(rows) * (1 + u64::from(units)))?;
+    check_turns(launch.to, kernel.name, u64::from(rows) * nested(units))?;
     let params = Params {
         outputs: small.elements(),
         out_columns: small.width(),

@@ -1,7 +1,7 @@
 //! Means around each pixel, `torch.nn.functional.avg_pool2d(stride=1, count_include_pad=False)` with as much padding as
 //! keeps the sides, and the derivative.
 
-use super::walk::{check_turns, kernel};
+use super::walk::{check_turns, kernel, nested};
 use crate::gpu::{Kernel, Recording, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
@@ -38,9 +38,9 @@ impl LocalMean {
 
     fn record(&self, launch: &mut Launch, backward: bool) -> Result<()> {
         let [x] = exactly(KERNEL.name, "inputs", launch.inputs)?;
-        let side = 2 * u64::from(self.reach) + 1;
-        let most = |length: u32| side.min(length.into());
-        check_turns(launch.to, KERNEL.name, most(x.height()) * (1 + most(x.width())))?;
+        let most = |length: u32| length.min(2 * self.reach + 1);
+        let turns = u64::from(most(x.height())) * nested(most(x.width()));
+        check_turns(launch.to, KERNEL.name, turns)?;
         let params = Params {
             planes: x.images() * x.channels(),
             height: x.height(),

@@ -79,7 +79,7 @@ impl Op for MaxPool {
         let [x] = exactly(self.name(), "inputs", launch.inputs)?;
         let [y, _place] = exactly(self.name(), "outputs", launch.outputs)?;
         let kernel = u64::from(self.kernel);
-        check_turns(launch.to, self.name(), kernel * (1 + kernel))?;
+        check_turns(launch.to, self.name(), kernel * (2 + kernel))?;
         launch.each(&FORWARD, self.params(x)?, y.elements())
     }
 

@@ -7,7 +7,7 @@
 //! | `Margin`       | `row_loss_margin`, `row_loss_backward_margin`              | an invocation |
 //! | `PickLogit`    | `row_loss_pick`, `row_loss_backward_pick`                  | an invocation |
 
-use super::walk::{check_turns, kernel};
+use super::walk::{check_turns, kernel, nested};
 use crate::gpu::{Kernel, Recording, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
@@ -179,8 +179,8 @@ impl RowLoss {
             check_turns(launch.to, kernel.name, 4 * u64::from(classes) / 64)?;
             return launch.rows(kernel, &[], SmoothParams { images, classes, smoothing }, images);
         }
-        // To find the four largest takes a loop in the loop over the classes.
-        let turns = if let Self::Dlr { .. } = self { 6 } else { 2 };
+        // To find the four largest takes a loop in the loop over the classes; derivatives take one more over these.
+        let turns = if let Self::Dlr { .. } = self { nested(4) + 1 } else { 2 };
         check_turns(launch.to, kernel.name, turns * u64::from(classes))?;
         let mut buffers = launch.bindings();
         if !self.targeted() {

@@ -115,8 +115,10 @@ impl Op for BoundaryStart {
         let x = images(self.name(), launch.inputs)?;
         let (images, span) = (x.images(), x.elements() / x.images());
         let params = BoundaryParams { images, span, linf: self.norm.flag(), eps: self.eps };
-        // Two passes over blocks of four values, with a loop in each block.
-        let lanes = few_lanes(launch.to, self.name(), 10 * span.div_ceil(4))?;
+        // Two passes over blocks of four values, with a loop over these in each block. The rounds of the random numbers are as
+        // many everywhere, so drivers unroll them.
+        let turns = span.div_ceil(4).saturating_mul(2 * 6);
+        let lanes = few_lanes(launch.to, self.name(), turns)?;
         launch.rows(&BOUNDARY, &lanes, params, images)
     }
 }

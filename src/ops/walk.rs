@@ -158,7 +158,7 @@ impl Walk {
         let lanes = lanes_for(to, self.kernel.name, 8, |lanes| {
             let columns = self.columns(lanes);
             let images = u64::from(self.images.div_ceil(lanes / columns));
-            u64::from(passes) * images * (1 + u64::from(self.units.div_ceil(columns)))
+            u64::from(passes) * images * nested(self.units.div_ceil(columns))
         })?;
         let own = [("LANES", f64::from(lanes)), ("COLUMNS", f64::from(self.columns(lanes)))];
         let constants = [&own, constants].concat();
@@ -177,9 +177,15 @@ fn cpu(to: &Recording) -> bool {
 }
 
 /// Turns of all loops of an invocation together that a kernel may take on a CPU. Mesa's lavapipe ends them after 65,535
-/// (`LP_MAX_TGSI_LOOP_ITERATIONS`; seen with 22.3) and says nothing: what is left to add up is left out. The rest is for
-/// sums over a workgroup.
-const MOST_TURNS: u64 = 60_000;
+/// (`LP_MAX_TGSI_LOOP_ITERATIONS`; seen with 22.3) and says nothing: what is left to add up is left out. A loop of n rounds
+/// takes n + 1 turns: the last finds that it is over, and takes as many for the loops inside, which are run for no lane then.
+/// What is between the two numbers is for sums over a workgroup.
+pub(super) const MOST_TURNS: u64 = 60_000;
+
+/// Turns of each round of a loop that has a loop of so many rounds in it.
+pub(super) fn nested(rounds: u32) -> u64 {
+    2 + u64::from(rounds)
+}
 
 /// Err if an invocation's loops would be ended before they are done. A smaller batch may do, as where memory is short.
 pub(super) fn check_turns(to: &Recording, op: &str, turns: u64) -> Result<()> {

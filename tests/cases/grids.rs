@@ -378,12 +378,22 @@ fn sums_longer_than_a_driver_counts() {
     let mut case = Case::default();
     let x = ones(&mut case, shape(600, 1, 64, 64));
     let long = ones(&mut case, shape(1, 1, 1, 5_000_000));
+    let many = ones(&mut case, shape(240_000, 1, 1, 1));
     let [gamma, beta] = [(); 2].map(|()| case.zeros(Shape::SCALAR));
     let channel = case.graph.push(Reduce::PerChannel, &[x]).unwrap();
     let dot = case.graph.push(Reduce::PerChannel, &[x, x]).unwrap();
     let sum = case.graph.push(Sum { scale: 1.0 }, &[long]).unwrap();
     let [_, mean, _] = BatchNorm { eps: 1e-3 }.push(&mut case.graph, [x, gamma, beta]).unwrap();
-    let wanted = [(channel, 600.0 * 4096.0), (dot, 600.0 * 4096.0), (sum, 5e6), (mean, 1.0)];
+    let short = case.graph.push(Reduce::PerChannel, &[many]).unwrap();
+    let norm = BatchNorm { eps: 1e-3 }.push(&mut case.graph, [many, gamma, beta]).unwrap();
+    let wanted = [
+        (channel, 600.0 * 4096.0),
+        (dot, 600.0 * 4096.0),
+        (sum, 5e6),
+        (mean, 1.0),
+        (short, 240_000.0),
+        (norm[1], 1.0),
+    ];
     let found = case.run(&wanted.map(|(value, _)| value));
     for ((_, wanted), found) in wanted.into_iter().zip(found) {
         assert_eq!(f32::from_bits(found[0]), wanted);
@@ -399,4 +409,31 @@ fn sums_longer_than_a_driver_counts() {
     assert!(matches!(said, lapidary::Error::OutOfMemory(_)), "{said}");
     assert!(said.to_string().contains("70000 turns"), "{said}");
     assert!(planned(AdapterKind::Discrete).is_ok());
+}
+
+/// The same where random numbers are drawn in a loop in the loop over an image: each value of a large one is moved.
+#[test]
+fn starts_of_large_images() {
+    for (channels, side) in [(3, 224), (1, 430)] {
+        for norm in [Norm::L2, Norm::Linf] {
+            let images = shape(2, channels, side, side);
+            let mut case = Case::default();
+            let half = |case: &mut Case| {
+                case.words(images, vec![0.5f32.to_bits(); images.elements() as usize])
+            };
+            let [near, far, candidate, centre] = [(); 4].map(|()| half(&mut case));
+            let (ids, control) = (case.labels(2, 2), case.control());
+            let start = BoundaryStart { norm, eps: 4.0 };
+            case.graph.push_all(start, &[near, far, ids, control]).unwrap();
+            let start = SquareStart { norm, eps: 4.0 };
+            case.graph.push_all(start, &[candidate, centre, ids, control]).unwrap();
+            let found = case.run(&[near, candidate]);
+            for (name, values) in ["boundary", "square"].iter().zip(&found) {
+                let moved = values.iter().filter(|&&bits| f32::from_bits(bits) != 0.5).count();
+                let share = moved as f64 / values.len() as f64;
+                // Tiles leave out a border, and the middle of a bump may be zero.
+                assert!(share > 0.9, "{name}, {norm:?} of {images}: {share} of the values moved");
+            }
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod filtering;
 mod grouped;
 mod halves;
 mod layers;
+mod many_images;
 mod network;
 mod objectives;
 mod random_numbers;

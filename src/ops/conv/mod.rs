@@ -1,5 +1,6 @@
 //! 2-D convolutions and their derivatives: the plain kernels (`plain.rs`), the fast ones (`kernels.rs`), which of them computes
-//! what (`table.rs`), and how these pack weights (`pack.rs`) and are launched (`packed.rs`, `weights.rs`, `winograd.rs`).
+//! what (`table.rs`), and how these pack weights (`pack.rs`) and are launched (`packed.rs`, `weights.rs`, `winograd.rs`), and in which
+//! pieces (`shares.rs`, `runs.rs`).
 
 mod epilogue;
 pub(super) mod kernels;
@@ -7,8 +8,10 @@ pub(super) mod pack;
 mod packed;
 pub(super) mod plain;
 mod problem;
+mod runs;
 mod shares;
 mod table;
+mod tiling;
 pub(super) mod weights;
 pub(super) mod winograd;
 

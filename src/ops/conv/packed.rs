@@ -5,10 +5,12 @@ use super::epilogue::{Epilogue, Residual};
 use super::pack::{Layout, PackWeights};
 use super::problem::{Problem, Role};
 use super::shares::{Share, storage_shares, texel_shares};
-use super::table::{Choice, Launching, Tiling};
+use super::table::{Choice, Launching};
+use super::tiling::Tiling;
 use crate::gpu::{Access, Binding, Words};
 use crate::graph::{Launch, Op, Shape};
 use crate::ops::ReluMask;
+use crate::ops::walk::check_turns;
 use crate::{Error, Result};
 
 /// A convolution (inputs x, packed weights) or its derivative for x (inputs dy, packed weights), then what the epilogue
@@ -49,7 +51,8 @@ impl PackedConv2d {
         if !texels {
             let words = if self.choice.way.layout == Layout::Halves { 4 } else { 8 };
             let per_image = (tiling.tiles, tiling.workgroup);
-            return storage_shares(&params, words, per_image, max_binding);
+            let work = self.problem.image_flops();
+            return storage_shares(&params, words, per_image, work, max_binding);
         }
         let taps = match self.choice.way.layout {
             Layout::Winograd(_) => 36,
@@ -127,7 +130,8 @@ impl Op for PackedConv2d {
         };
         let texels = kernel.bindings.iter().any(|(_, access)| *access == Access::Texels);
         let shares = self.shares(texels, &tiling, launch.to.adapter().max_binding)?;
-        let Tiling { mut constants, tiles, workgroup, blocks, phases } = tiling;
+        check_turns(launch.to, kernel.name, tiling.lines.turns)?;
+        let Tiling { mut constants, tiles, workgroup, blocks, phases, .. } = tiling;
         if texels {
             constants.extend(self.epilogue.constants());
         }

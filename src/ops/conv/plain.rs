@@ -3,9 +3,11 @@
 //! of ungrouped ones (`table.rs`). Depthwise convolutions are all that networks here use groups for.
 
 use super::problem::{Params, Problem, Role};
+use super::runs::{Lines, one_sum, times};
 use crate::Result;
 use crate::gpu::{Access::*, Kernel};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::ops::walk::{check_turns, nested};
 
 macro_rules! plain {
     ($stem:literal, $bindings:expr) => {
@@ -182,14 +184,24 @@ fn kernel(problem: Problem, role: Role) -> &'static Kernel {
 
 fn run(problem: Problem, role: Role, launch: &mut Launch) -> Result<()> {
     let Problem { x, w, y, groups, .. } = problem;
-    // Four values side by side, where there are groups.
-    let fours = |shape: Shape| shape.elements() / shape.width() * shape.width().div_ceil(4);
-    let count = match (role, groups) {
-        (Role::Forward, 1) => y.elements(),
-        (Role::InputGradient, 1) => x.elements(),
-        (Role::WeightGradient, _) => w.elements(),
-        (Role::Forward, _) => fours(y),
-        (Role::InputGradient, _) => fours(x),
-    };
-    launch.each(kernel(problem, role), problem.params((x, y)), count)
+    let (kernel, params) = (kernel(problem, role), problem.params((x, y)));
+    if role == Role::WeightGradient {
+        let (lines, work) =
+            (Lines { count: y.height(), turns: nested(y.width()) }, problem.image_flops());
+        check_turns(launch.to, kernel.name, lines.turns(lines.run(work)))?;
+        let mut launches = one_sum(&params, lines, work).into_iter();
+        return launches.try_for_each(|params| launch.each(kernel, params, w.elements()));
+    }
+    let written = if role == Role::Forward { y } else { x };
+    let window = 3 + u64::from(w.height()) * nested(w.width());
+    let summed = if role == Role::Forward { x } else { y }.channels() / groups;
+    // Four values side by side, where there are groups, are stored by a loop.
+    check_turns(launch.to, kernel.name, u64::from(summed) * window + 4)?;
+    let across = if groups == 1 { written.width() } else { written.width().div_ceil(4) };
+    let image = written.channels() * written.height() * across;
+    let most = times(problem.image_flops());
+    (0..x.images()).step_by(most as usize).try_for_each(|first_image| {
+        let images = most.min(x.images() - first_image);
+        launch.each(kernel, Params { first_image, images, ..params }, images * image)
+    })
 }

@@ -60,6 +60,8 @@ uniform! {
         first_part: u32,
         part_images: u32,
         epilogue: u32,
+        first_line: u32,
+        lines: u32,
     }
 }
 
@@ -99,6 +101,11 @@ impl Problem {
     pub fn flops(&self) -> u64 {
         let window = self.w.elements() / self.w.images();
         2 * u64::from(self.y.elements()) * u64::from(window)
+    }
+
+    /// Operations of one image.
+    pub fn image_flops(&self) -> u64 {
+        self.flops() / u64::from(self.x.images())
     }
 
     /// Rows and columns of the kernel.

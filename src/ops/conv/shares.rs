@@ -1,7 +1,8 @@
-//! A launch of a fast convolution in shares: of what is copied to texels at a time, of what a storage binding shows, and of as
-//! many workgroups as a dimension may have.
+//! A launch of a fast convolution in shares: of what is copied to texels at a time, of what a storage binding shows, of as
+//! many workgroups as a dimension may have, and of as much work as a launch may be.
 
 use super::problem::Params;
+use super::runs::times;
 use crate::gpu::Words;
 use crate::{Error, Result};
 
@@ -49,11 +50,12 @@ const MAX_WORKGROUPS: u32 = 65_535;
 
 /// The launches of a convolution that reads buffers: one, or runs of output channels whose weights a storage binding shows,
 /// and runs of images that have no more workgroups than a dimension may. `words` are those of eight weights, and there are
-/// so many `tiles` an image, and in a workgroup.
+/// so many `tiles` an image, and in a workgroup; an image is so much `work`.
 pub(super) fn storage_shares(
     params: &Params,
     words: u32,
     (tiles, workgroup): (u32, u32),
+    work: u64,
     max_binding: u64,
 ) -> Result<Vec<Share>> {
     let blocks = params.outputs.div_ceil(8);
@@ -69,7 +71,8 @@ pub(super) fn storage_shares(
         return Err(Error::mismatch("packed_conv2d", given, wanted));
     }
     let most = u64::from(MAX_WORKGROUPS) * u64::from(workgroup) / u64::from(tiles.max(1));
-    let images = u32::try_from(most).unwrap_or(u32::MAX).clamp(1, params.images);
+    let most = u32::try_from(most).unwrap_or(u32::MAX).min(times(work));
+    let images = most.clamp(1, params.images);
     let mut shares = Vec::new();
     for first_image in (0..params.images).step_by(images as usize) {
         let images = images.min(params.images - first_image);
@@ -109,17 +112,19 @@ pub(super) fn texel_shares(whole: &Params, taps: u32, reads_y: bool) -> Vec<Shar
     all
 }
 
-/// The launches of a weight gradient that reads x and dy as texels, a part each: images by what is copied at a time.
-pub(super) fn texel_pair_shares(whole: &Params) -> Vec<Share> {
-    let [x_words, dy_words] = whole.image_words();
-    let images = images_at_once(whole.images, &[x_words, dy_words]);
-    let share = |first_image| {
-        let own = images.min(whole.images - first_image);
-        let [x, dy] = [x_words, dy_words].map(|words| items(first_image, own, words));
-        let (x_skip, y_skip) = (x.first, dy.first);
-        let params =
-            Params { first_image, images: own, part_images: images, x_skip, y_skip, ..*whole };
-        Share { params, x: Some(x), w: None, y: Some(dy), blocks: whole.outputs.div_ceil(8) }
-    };
-    (0..whole.images).step_by(images as usize).map(share).collect()
+/// Images of a weight gradient at a time, by what is copied to texels of x and dy.
+pub(super) fn pair_images_at_once(whole: &Params) -> u32 {
+    images_at_once(whole.images, &whole.image_words())
+}
+
+/// A launch of a weight gradient, which reads x and dy from buffers, or its images' part of both as texels.
+pub(super) fn pair_share(mut params: Params, texels: bool) -> Share {
+    let blocks = params.outputs.div_ceil(8);
+    if !texels {
+        return Share { params, x: None, w: None, y: None, blocks };
+    }
+    let copied = |words| items(params.first_image, params.images, words);
+    let [x, dy] = params.image_words().map(copied);
+    (params.x_skip, params.y_skip) = (x.first, dy.first);
+    Share { params, x: Some(x), w: None, y: Some(dy), blocks }
 }

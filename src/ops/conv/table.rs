@@ -6,7 +6,8 @@
 
 use super::kernels::*;
 use super::pack::Layout;
-use super::problem::{Params, Problem, Role};
+use super::problem::{Problem, Role};
+use super::tiling::*;
 use super::winograd::Winograd;
 use crate::gpu::{Adapter, AdapterKind, Choices, Filtering, Kernel, Preferences, Question};
 use crate::{Error, Result};
@@ -52,24 +53,6 @@ pub(super) enum Launching {
     Filter(Winograd),
 }
 
-/// How a kernel is launched for a problem, whether it computes the derivative for x, and workgroups of a size.
-pub(super) type Tile = fn(&Params, bool, u32) -> Tiling;
-
-/// How a kernel is launched.
-#[derive(Debug)]
-pub(super) struct Tiling {
-    pub constants: Vec<(&'static str, f64)>,
-    /// What an invocation or a workgroup computes, of an image and eight output channels; of a weight gradient, of a part
-    /// of the images.
-    pub tiles: u32,
-    /// Of those, in a workgroup.
-    pub workgroup: u32,
-    /// Blocks of eight output channels, in a workgroup.
-    pub blocks: u32,
-    /// Workgroups in z; of a weight gradient those are the parts.
-    pub phases: u32,
-}
-
 /// A row, and the size of its workgroups.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice {
@@ -110,7 +93,7 @@ const fn tiles(
     adapters: Adapters,
     sizes: fn(&Problem, &Adapter) -> &'static [u32],
     kernel: &'static Kernel,
-    tiling: fn(&Params, bool, u32) -> Tiling,
+    tiling: Tile,
 ) -> Way {
     let launch = Launching::Tiles(kernel, tiling);
     let layout = Layout::Octets;
@@ -356,136 +339,6 @@ fn groups(_: &Problem, _: &Adapter) -> &'static [u32] {
 /// Output channels of a workgroup of the filters' product.
 fn products(problem: &Problem, _: &Adapter) -> &'static [u32] {
     if problem.w.images() > 32 { &[64, 32, 128] } else { &[32, 64, 128] }
-}
-
-// Launches.
-
-fn direct(p: &Params, size: u32, tiles: u32, constants: &[(&'static str, f64)]) -> Tiling {
-    let own = [("WORKGROUP", f64::from(size)), ("CHANNELS", f64::from(p.outputs.min(8)))];
-    let constants = own.iter().chain(constants).copied().collect();
-    Tiling { constants, tiles, workgroup: size, blocks: 1, phases: 1 }
-}
-
-fn fused(p: &Params, _: bool, size: u32) -> Tiling {
-    let across = p.width / 4;
-    let neighbours = across.is_multiple_of(8) || 8_u32.checked_rem(across) == Some(0);
-    let tiling = direct(p, size, across * p.height.div_ceil(8), &[]);
-    let constants = vec![("WORKGROUP", f64::from(size)), ("NEIGHBOURS", f64::from(neighbours))];
-    Tiling { constants, ..tiling }
-}
-
-fn quads(p: &Params, _: bool, size: u32) -> Tiling {
-    let narrow = p.width == 4;
-    let [across, high] = if narrow { [1, 4] } else { [p.width / 8, 2] };
-    direct(p, size, across * p.height.div_ceil(high), &[("NARROW", f64::from(narrow))])
-}
-
-fn point(p: &Params, _: bool, size: u32) -> Tiling {
-    let tiles = (p.out_width * p.out_height).div_ceil(8);
-    direct(p, size, tiles, &[("STRIDE", f64::from(p.stride_x))])
-}
-
-fn halve(p: &Params, _: bool, size: u32) -> Tiling {
-    direct(p, size, p.out_width / 4 * p.out_height.div_ceil(2), &[])
-}
-
-fn double(p: &Params, _: bool, size: u32) -> Tiling {
-    direct(p, size, p.width / 4 * p.height, &[("POINT", f64::from(p.kernel_width == 1))])
-}
-
-fn one_for_all(size: u32, tiles: u32) -> Tiling {
-    let constants = vec![("WORKGROUP", f64::from(size))];
-    Tiling { constants, tiles, workgroup: size, blocks: 1, phases: 1 }
-}
-
-fn tall(p: &Params, _: bool, size: u32) -> Tiling {
-    one_for_all(size, p.width / 8 * p.height.div_ceil(8))
-}
-
-fn halve_tall(p: &Params, _: bool, size: u32) -> Tiling {
-    one_for_all(size, p.out_width / 4 * p.out_height.div_ceil(4))
-}
-
-fn double_tall(p: &Params, _: bool, size: u32) -> Tiling {
-    one_for_all(size, p.width / 4 * p.height.div_ceil(2))
-}
-
-/// Quads of an image and eight output channels, of one of so many phases: a strided derivative's rows and columns fall
-/// into phases that meet different taps.
-fn phases(p: &Params, transposed: bool) -> (u32, u32) {
-    let [every_y, every_x] = if transposed { [p.stride_y, p.stride_x] } else { [1, 1] };
-    let across = p.out_width.div_ceil(every_x).div_ceil(4);
-    (p.out_height.div_ceil(every_y) * across, every_y * every_x)
-}
-
-fn taps(p: &Params, transposed: bool, size: u32) -> Tiling {
-    let (tiles, phases) = phases(p, transposed);
-    let constants = vec![
-        ("WORKGROUP", f64::from(size)),
-        ("TRANSPOSED", f64::from(transposed)),
-        ("STRIDE_Y", f64::from(p.stride_y)),
-        ("STRIDE_X", f64::from(p.stride_x)),
-    ];
-    Tiling { constants, tiles, workgroup: size, blocks: 1, phases }
-}
-
-/// A workgroup of 64 invocations computes so many blocks, for the rest of 64 pairs of quads.
-fn gemm<const BLOCKS: u32>(p: &Params, transposed: bool, size: u32) -> Tiling {
-    let (tiles, phases) = phases(p, transposed);
-    let pairs = size / BLOCKS;
-    let constants = vec![
-        ("TRANSPOSED", f64::from(transposed)),
-        ("BLOCKS", f64::from(BLOCKS)),
-        ("PAIRS", f64::from(pairs)),
-    ];
-    Tiling { constants, tiles, workgroup: 2 * pairs, blocks: BLOCKS, phases }
-}
-
-fn block<const BLOCKS: u32>(p: &Params, _: bool, size: u32) -> Tiling {
-    let tiles = p.width.div_ceil(8) * p.height.div_ceil(size / BLOCKS);
-    let constants = vec![("BLOCKS", f64::from(BLOCKS))];
-    Tiling { constants, tiles, workgroup: 1, blocks: BLOCKS, phases: 1 }
-}
-
-fn point_block<const BLOCKS: u32>(p: &Params, _: bool, size: u32) -> Tiling {
-    let constants = vec![("BLOCKS", f64::from(BLOCKS))];
-    let workgroup = 2 * size / BLOCKS;
-    Tiling { constants, tiles: p.width * p.height / 4, workgroup, blocks: BLOCKS, phases: 1 }
-}
-
-fn parts(p: &Params) -> u32 {
-    p.images.div_ceil(p.part_images.max(1))
-}
-
-fn nine_weights(p: &Params, _: bool, size: u32) -> Tiling {
-    let constants = vec![("WORKGROUP", f64::from(size)), ("HALVE", f64::from(p.stride_x == 2))];
-    Tiling { constants, tiles: p.inputs, workgroup: size, blocks: 1, phases: parts(p) }
-}
-
-fn taps_weights(p: &Params, _: bool, size: u32) -> Tiling {
-    let constants = vec![
-        ("WORKGROUP", f64::from(size)),
-        ("STRIDE_Y", f64::from(p.stride_y)),
-        ("STRIDE_X", f64::from(p.stride_x)),
-    ];
-    let tiles = p.inputs * p.kernel_height * p.kernel_width;
-    Tiling { constants, tiles, workgroup: size, blocks: 1, phases: parts(p) }
-}
-
-fn gemm_weights(p: &Params, _: bool, size: u32) -> Tiling {
-    let tiles = p.inputs * p.kernel_height * p.kernel_width;
-    Tiling { constants: Vec::new(), tiles, workgroup: size, blocks: size / 8, phases: parts(p) }
-}
-
-fn block_weights<const BLOCKS: u32>(p: &Params, _: bool, size: u32) -> Tiling {
-    let constants = vec![("BLOCKS", f64::from(BLOCKS))];
-    Tiling {
-        constants,
-        tiles: p.inputs,
-        workgroup: size / BLOCKS,
-        blocks: BLOCKS,
-        phases: parts(p),
-    }
 }
 
 /// The rows that compute a problem on an adapter, each with the sizes that its workgroups may have, and what they are there.

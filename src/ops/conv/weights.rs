@@ -2,17 +2,22 @@
 //! order, so that the bits repeat without atomics (split-K).
 
 use super::kernels::shader;
-use super::problem::{Problem, Role};
-use super::shares::{Share, texel_pair_shares};
-use super::table::{Choice, Launching, Tile, Tiling};
+use super::problem::{Params, Problem, Role};
+use super::runs::{Run, times};
+use super::shares::{Share, even, pair_images_at_once, pair_share};
+use super::table::{Choice, Launching};
+use super::tiling::{Tile, Tiling};
 use crate::gpu::{Access::*, Binding, BufferId, Kernel, Recording, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
+use crate::ops::walk::check_turns;
 use crate::{Error, Result};
 
 /// Parts that images are cut into where texels do not cut them: enough to fill a GPU.
 const PARTS: u32 = 16;
 /// Words of all parts together, at most, where one does not take more: 32 MiB, which every adapter binds.
 const PART_WORDS: u32 = 1 << 23;
+/// Parts that are kept, at most: they are added up by a loop, and lie in one dimension of a grid.
+const MOST_PARTS: u32 = 1 << 15;
 
 uniform! {
     struct SumParams { weights: u32, parts: u32 }
@@ -39,25 +44,52 @@ pub struct PackedWeightGradient {
 impl PackedWeightGradient {
     /// Parts that are kept until they are added up; further launches add to these.
     fn most_parts(&self) -> u32 {
-        (PART_WORDS / self.problem.w.elements()).max(1)
+        (PART_WORDS / self.problem.w.elements()).clamp(1, MOST_PARTS)
     }
 
-    /// A part for each run of images, all of the same length but the last.
-    fn parts(&self, shares: &[Share]) -> u32 {
-        let images = shares.first().map_or(1, |share| share.params.part_images);
-        self.problem.x.images().div_ceil(images).min(self.most_parts())
-    }
-
-    /// A launch for each part where texels are copied for it, or one for all.
-    fn shares(&self) -> Result<Vec<Share>> {
-        let params = self.problem.params(self.problem.ends(Role::WeightGradient));
-        if self.kernel()?.0.subgroup > 0 {
-            return Ok(texel_pair_shares(&params));
+    /// The launches, and how many parts they keep. A part is summed by one invocation a weight: of a run of images, all of the
+    /// same length but the last, that is no longer than its loops may be ([`Lines`](super::runs::Lines)).
+    fn shares(&self) -> Result<(Vec<Share>, u32)> {
+        let (kernel, tiling) = self.kernel()?;
+        let texels = kernel.subgroup > 0;
+        let whole = self.problem.params(self.problem.ends(Role::WeightGradient));
+        let lines = tiling(&whole, false, self.choice.size).lines;
+        let work = self.problem.image_flops();
+        let run = lines.run(work);
+        let most = if texels {
+            pair_images_at_once(&whole)
+        } else {
+            whole.images.div_ceil(PARTS.min(self.most_parts()))
+        };
+        let part_images = if run.images < most { even(whole.images, run.images) } else { most };
+        let all = whole.images.div_ceil(part_images);
+        let kept = all.min(self.most_parts());
+        // Side by side in a launch; what is copied to texels is one part's.
+        let abreast =
+            if texels { 1 } else { times(work.saturating_mul(part_images.into())).min(kept) };
+        let mut shares = Vec::new();
+        for round in (0..all).step_by(kept as usize) {
+            let end = all.min(round + kept);
+            for part in (round..end).step_by(abreast as usize) {
+                let first_image = part * part_images;
+                let images =
+                    (abreast.min(end - part) * part_images).min(whole.images - first_image);
+                for first_line in (0..lines.count).step_by(run.lines as usize) {
+                    let params = Params {
+                        first_image,
+                        images,
+                        first_part: part - round,
+                        part_images,
+                        epilogue: u32::from(round > 0 || first_line > 0),
+                        first_line,
+                        lines: run.lines.min(lines.count - first_line),
+                        ..whole
+                    };
+                    shares.push(pair_share(params, texels));
+                }
+            }
         }
-        let part_images = params.images.div_ceil(PARTS.min(self.most_parts()));
-        let params = super::problem::Params { part_images, ..params };
-        let blocks = params.outputs.div_ceil(8);
-        Ok(vec![Share { params, x: None, w: None, y: None, blocks }])
+        Ok((shares, kept))
     }
 
     fn kernel(&self) -> Result<(&'static Kernel, Tile)> {
@@ -86,20 +118,18 @@ impl Op for PackedWeightGradient {
         let Problem { x: of_x, y, w, .. } = self.problem;
         x.expect(self.name(), of_x)?;
         dy.expect(self.name(), y)?;
-        Ok(vec![w, Shape::matrix(self.parts(&self.shares()?), w.elements())?])
+        Ok(vec![w, Shape::matrix(self.shares()?.1, w.elements())?])
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [dy, x, dw, partials] = exactly(self.name(), "buffers", launch.buffers)?;
         let (kernel, tiling) = self.kernel()?;
-        let shares = self.shares()?;
-        let parts = self.parts(&shares);
-        for Share { mut params, x: of_x, y: of_dy, blocks, .. } in shares {
-            let Tiling { constants, tiles, workgroup, blocks: own, phases } =
+        let (shares, parts) = self.shares()?;
+        for Share { params, x: of_x, y: of_dy, blocks, .. } in shares {
+            let Tiling { constants, tiles, workgroup, blocks: own, phases, lines } =
                 tiling(&params, false, self.choice.size);
-            let number = params.first_image / params.part_images;
-            params.first_part = number % parts;
-            params.epilogue = u32::from(number >= parts);
+            let run = Run { images: params.images.min(params.part_images), lines: params.lines };
+            check_turns(launch.to, kernel.name, lines.turns(run))?;
             let buffers = [
                 Binding { buffer: dy, part: of_dy },
                 Binding { buffer: x, part: of_x },

@@ -4,6 +4,7 @@
 
 use super::kernels::{natively, shader};
 use super::problem;
+use super::runs::times;
 use super::shares::even;
 use crate::Result;
 use crate::gpu::{Access::*, Binding, Kernel, Recording, Words, uniform};
@@ -135,7 +136,9 @@ impl Winograd {
         let blocks = of.outputs.div_ceil(8);
         let outputs = 8 * blocks;
         let all = of.images * (of.width / 4) * of.height.div_ceil(rows);
-        for (first_unit, units) in groups(all, tiles, points * of.inputs.max(outputs), to) {
+        let work = 2 * u64::from(points) * u64::from(of.inputs) * u64::from(outputs);
+        let each = (points * of.inputs.max(outputs), work);
+        for (first_unit, units) in groups(all, tiles, each, to) {
             let pitch = (units * tiles).next_multiple_of(TILES);
             let problem::Params { inputs, height, width, epilogue, .. } = *of;
             let params = Params {
@@ -166,15 +169,17 @@ impl Winograd {
     }
 }
 
-/// First unit and number of units of each group, all of about one size, so that V and M, `words` a tile at most, are bounded.
+/// First unit and number of units of each group, all of about one size, so that V and M, `words` a tile at most, are bounded,
+/// and the `work` of a tile, which the product does.
 fn groups(
     units: u32,
     tiles: u32,
-    words: u32,
+    (words, work): (u32, u64),
     to: &Recording,
 ) -> impl Iterator<Item = (u32, u32)> + use<> {
     let most = SCRATCH_WORDS.min(to.adapter().max_binding / 4) / u64::from(words * TILES);
-    let most = u32::try_from(most).unwrap_or(u32::MAX).clamp(1, units.div_ceil(TILES) * tiles);
+    let most = u32::try_from(most).unwrap_or(u32::MAX).min(times(work * u64::from(TILES)));
+    let most = most.clamp(1, units.div_ceil(TILES) * tiles);
     let each = even(units, most * TILES / tiles);
     (0..units).step_by(each as usize).map(move |first| (first, each.min(units - first)))
 }

@@ -1,0 +1,179 @@
+//! How each kernel of a convolution is launched: what an invocation or a workgroup computes, its overrides, and how long the
+//! loops of an invocation are.
+
+use super::problem::Params;
+use super::runs::Lines;
+use crate::ops::walk::nested;
+
+/// How a kernel is launched for a problem, whether it computes the derivative for x, and workgroups of a size.
+pub(super) type Tile = fn(&Params, bool, u32) -> Tiling;
+
+/// How a kernel is launched.
+#[derive(Debug)]
+pub(super) struct Tiling {
+    pub constants: Vec<(&'static str, f64)>,
+    /// What an invocation or a workgroup computes, of an image and eight output channels; of a weight gradient, of a part
+    /// of the images.
+    pub tiles: u32,
+    /// Of those, in a workgroup.
+    pub workgroup: u32,
+    /// Blocks of eight output channels, in a workgroup.
+    pub blocks: u32,
+    /// Workgroups in z; of a weight gradient those are the parts.
+    pub phases: u32,
+    /// How an invocation goes through what it sums up.
+    pub lines: Lines,
+}
+
+/// Of results that are stored after the sums, a turn each and what masks take.
+const STORES: u64 = 200;
+
+/// Sums over channels, and for each of them so many turns.
+fn channels(p: &Params, turns: u64) -> Lines {
+    Lines { count: 1, turns: u64::from(p.inputs) * turns + STORES }
+}
+
+/// The same over the window of the kernel too.
+fn window(p: &Params) -> Lines {
+    let row = 3 + u64::from(p.kernel_width) * nested(p.inputs);
+    Lines { count: 1, turns: u64::from(p.kernel_height) * row + STORES }
+}
+
+fn direct(p: &Params, size: u32, tiles: u32, constants: &[(&'static str, f64)]) -> Tiling {
+    let own = [("WORKGROUP", f64::from(size)), ("CHANNELS", f64::from(p.outputs.min(8)))];
+    let constants = own.iter().chain(constants).copied().collect();
+    Tiling { constants, ..one_for_all(p, size, tiles) }
+}
+
+pub(super) fn fused(p: &Params, _: bool, size: u32) -> Tiling {
+    let across = p.width / 4;
+    let neighbours = 8_u32.checked_rem(across) == Some(0);
+    let tiling = direct(p, size, across * p.height.div_ceil(8), &[]);
+    let constants = vec![("WORKGROUP", f64::from(size)), ("NEIGHBOURS", f64::from(neighbours))];
+    Tiling { constants, ..tiling }
+}
+
+pub(super) fn quads(p: &Params, _: bool, size: u32) -> Tiling {
+    let narrow = p.width == 4;
+    let [across, high] = if narrow { [1, 4] } else { [p.width / 8, 2] };
+    direct(p, size, across * p.height.div_ceil(high), &[("NARROW", f64::from(narrow))])
+}
+
+pub(super) fn point(p: &Params, _: bool, size: u32) -> Tiling {
+    let tiles = (p.out_width * p.out_height).div_ceil(8);
+    direct(p, size, tiles, &[("STRIDE", f64::from(p.stride_x))])
+}
+
+pub(super) fn halve(p: &Params, _: bool, size: u32) -> Tiling {
+    direct(p, size, p.out_width / 4 * p.out_height.div_ceil(2), &[])
+}
+
+pub(super) fn double(p: &Params, _: bool, size: u32) -> Tiling {
+    direct(p, size, p.width / 4 * p.height, &[("POINT", f64::from(p.kernel_width == 1))])
+}
+
+fn one_for_all(p: &Params, size: u32, tiles: u32) -> Tiling {
+    let constants = vec![("WORKGROUP", f64::from(size))];
+    let lines = channels(p, 1);
+    Tiling { constants, tiles, workgroup: size, blocks: 1, phases: 1, lines }
+}
+
+pub(super) fn tall(p: &Params, _: bool, size: u32) -> Tiling {
+    one_for_all(p, size, p.width / 8 * p.height.div_ceil(8))
+}
+
+pub(super) fn halve_tall(p: &Params, _: bool, size: u32) -> Tiling {
+    one_for_all(p, size, p.out_width / 4 * p.out_height.div_ceil(4))
+}
+
+pub(super) fn double_tall(p: &Params, _: bool, size: u32) -> Tiling {
+    one_for_all(p, size, p.width / 4 * p.height.div_ceil(2))
+}
+
+/// Quads of an image and eight output channels, of one of so many phases: a strided derivative's rows and columns fall
+/// into phases that meet different taps.
+fn phases(p: &Params, transposed: bool) -> (u32, u32) {
+    let [every_y, every_x] = if transposed { [p.stride_y, p.stride_x] } else { [1, 1] };
+    let across = p.out_width.div_ceil(every_x).div_ceil(4);
+    (p.out_height.div_ceil(every_y) * across, every_y * every_x)
+}
+
+pub(super) fn taps(p: &Params, transposed: bool, size: u32) -> Tiling {
+    let (tiles, phases) = phases(p, transposed);
+    let constants = vec![
+        ("WORKGROUP", f64::from(size)),
+        ("TRANSPOSED", f64::from(transposed)),
+        ("STRIDE_Y", f64::from(p.stride_y)),
+        ("STRIDE_X", f64::from(p.stride_x)),
+    ];
+    Tiling { constants, tiles, workgroup: size, blocks: 1, phases, lines: window(p) }
+}
+
+/// A workgroup of 64 invocations computes so many blocks, for the rest of 64 pairs of quads. Loads take turns too, but fewer
+/// than the products.
+pub(super) fn gemm<const BLOCKS: u32>(p: &Params, transposed: bool, size: u32) -> Tiling {
+    let (tiles, phases) = phases(p, transposed);
+    let pairs = size / BLOCKS;
+    let constants = vec![
+        ("TRANSPOSED", f64::from(transposed)),
+        ("BLOCKS", f64::from(BLOCKS)),
+        ("PAIRS", f64::from(pairs)),
+    ];
+    let lines = Lines { turns: 2 * window(p).turns, ..window(p) };
+    Tiling { constants, tiles, workgroup: 2 * pairs, blocks: BLOCKS, phases, lines }
+}
+
+/// A slab of four channels takes at most 32 turns.
+pub(super) fn block<const BLOCKS: u32>(p: &Params, _: bool, size: u32) -> Tiling {
+    let tiles = p.width.div_ceil(8) * p.height.div_ceil(size / BLOCKS);
+    let constants = vec![("BLOCKS", f64::from(BLOCKS))];
+    let lines = channels(p, 8);
+    Tiling { constants, tiles, workgroup: 1, blocks: BLOCKS, phases: 1, lines }
+}
+
+/// A slab of sixteen channels takes at most 32 turns.
+pub(super) fn point_block<const BLOCKS: u32>(p: &Params, _: bool, size: u32) -> Tiling {
+    let constants = vec![("BLOCKS", f64::from(BLOCKS))];
+    let (tiles, workgroup) = (p.width * p.height / 4, 2 * size / BLOCKS);
+    let lines = channels(p, 2);
+    Tiling { constants, tiles, workgroup, blocks: BLOCKS, phases: 1, lines }
+}
+
+fn parts(p: &Params) -> u32 {
+    p.images.div_ceil(p.part_images.max(1))
+}
+
+/// A line is a column of quads of dy.
+pub(super) fn nine_weights(p: &Params, _: bool, size: u32) -> Tiling {
+    let constants = vec![("WORKGROUP", f64::from(size)), ("HALVE", f64::from(p.stride_x == 2))];
+    let lines = Lines { count: p.out_width / 4, turns: nested(p.out_height) };
+    Tiling { constants, tiles: p.inputs, workgroup: size, blocks: 1, phases: parts(p), lines }
+}
+
+/// A line is a row of dy.
+pub(super) fn taps_weights(p: &Params, _: bool, size: u32) -> Tiling {
+    let constants = vec![
+        ("WORKGROUP", f64::from(size)),
+        ("STRIDE_Y", f64::from(p.stride_y)),
+        ("STRIDE_X", f64::from(p.stride_x)),
+    ];
+    let tiles = p.inputs * p.kernel_height * p.kernel_width;
+    let lines = Lines { count: p.out_height, turns: nested(p.out_width / 4) };
+    Tiling { constants, tiles, workgroup: size, blocks: 1, phases: parts(p), lines }
+}
+
+/// A line is a row of dy. Four quads are a round with two loops of four in it: what loads them, and their products.
+pub(super) fn gemm_weights(p: &Params, _: bool, size: u32) -> Tiling {
+    let tiles = p.inputs * p.kernel_height * p.kernel_width;
+    let lines = Lines { count: p.out_height, turns: 11 * u64::from(p.out_width.div_ceil(16)) };
+    let constants = Vec::new();
+    Tiling { constants, tiles, workgroup: size, blocks: size / 8, phases: parts(p), lines }
+}
+
+/// A line is four rows of dy. Of these, eight columns are a round with three loops in it: eight products and eleven loads.
+pub(super) fn block_weights<const BLOCKS: u32>(p: &Params, _: bool, size: u32) -> Tiling {
+    let constants = vec![("BLOCKS", f64::from(BLOCKS))];
+    let lines = Lines { count: p.height.div_ceil(4), turns: 23 * u64::from(p.width.div_ceil(8)) };
+    let (workgroup, phases) = (size / BLOCKS, parts(p));
+    Tiling { constants, tiles: p.inputs, workgroup, blocks: BLOCKS, phases, lines }
+}
