@@ -3,10 +3,10 @@
 //!     cargo run --release --example sample -- samples.png
 
 use lapidary::attack::{Attack, Pgd, PgdAttack};
-use lapidary::cli::pictures::{Images, Sheet};
 use lapidary::data::fractal;
 use lapidary::gpu::{Gpu, Options};
 use lapidary::model::{BatchSize, Pretrained};
+use lapidary::report::pictures::{Images, Sheet};
 
 const SIDE: u32 = 16;
 

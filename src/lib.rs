@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # Layers
-//! Each imports only those below it: `cli` and [`embed`], `train`, `eval`, [`doctor`], [`attack`], [`model`], [`lower`],
+//! Each imports only those below it: `cli` and [`embed`], `report`, `train`, `eval`, [`doctor`], [`attack`], [`model`], [`lower`],
 //! [`ops`], [`graph`], [`gpu`]; beside them `data`, which knows no GPU.
 
 pub mod attack;
@@ -21,6 +21,8 @@ pub mod graph;
 pub mod lower;
 pub mod model;
 pub mod ops;
+#[cfg(feature = "report")]
+pub mod report;
 mod threads;
 #[cfg(feature = "train")]
 pub mod train;

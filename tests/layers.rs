@@ -10,8 +10,8 @@
 use std::{fs, path::Path, path::PathBuf};
 
 /// From the lowest to the highest. `embed` is a surface beside `cli`.
-const LAYERS: [&str; 10] =
-    ["gpu", "graph", "ops", "lower", "model", "attack", "doctor", "eval", "train", "cli"];
+const LAYERS: [&str; 11] =
+    ["gpu", "graph", "ops", "lower", "model", "attack", "doctor", "eval", "train", "report", "cli"];
 
 #[test]
 fn imports_run_downwards() {

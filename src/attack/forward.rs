@@ -159,7 +159,7 @@ pub(super) fn filled<T: Copy>(values: &[T], whole: usize, with: T) -> Cow<'_, [T
 }
 
 /// Err for the first value outside of \[0, 1\], which NaN is too, in images of so many values; `what` they are.
-pub(crate) fn check_pixels(what: &str, images: &[f32], words: usize) -> Result<()> {
+pub fn check_pixels(what: &str, images: &[f32], words: usize) -> Result<()> {
     let mut places = images.iter().enumerate();
     match places.find(|(_, value)| !(0.0..=1.0).contains(*value)) {
         None => Ok(()),

@@ -11,12 +11,12 @@ use super::args;
 use super::attack_progress::AttackProgress;
 use super::evaluate::{self, Drawn};
 use super::exit::Failure;
-use super::model::Loaded;
 use super::session::Session;
 use super::stop::Stop;
 use crate::eval::{AutoAttack, RestartedPgd, RobustAccuracy, State, Version};
 use crate::model::checkpoint::{safetensors, write_atomically};
 use crate::model::{StateDict, Tensor};
+use crate::train::Loaded;
 use crate::{Error, Result};
 
 /// Attacks a checkpoint.
@@ -27,7 +27,7 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
     settings.check(model.classes(), (model.channels() * side * side) as usize)?;
     let Drawn { test, places, of } =
         evaluate::drawn(session, &loaded, args.data.as_deref(), &args.labels, args.count)?;
-    let state = args.state.as_deref().map(read_state).transpose()?.flatten();
+    let state = args.state.as_deref().map(State::read).transpose()?.flatten();
     let gpu = session.gpu()?;
     let weights = session.weights(&gpu, model, checkpoint)?;
     let stop = Stop::listen()?;
@@ -36,7 +36,7 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
     let watch = |at: &crate::eval::Progress| {
         progress.show(at);
         if let (Some(state), Some(path)) = (at.state, &args.state) {
-            write_atomically(path, state.to_json().as_bytes())?;
+            state.write(path)?;
         }
         if stop.asked() { Err(Error::Stopped) } else { Ok(()) }
     };
@@ -72,15 +72,6 @@ fn settings(args: &args::Attack, classes: u32) -> anyhow::Result<AutoAttack> {
         targeted: args.pgd_targeted,
     };
     Ok(AutoAttack { seed: args.seed, batch: args.batch, pgd, ..settings })
-}
-
-/// None where there is no such file yet.
-fn read_state(path: &Path) -> Result<Option<State>> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => State::from_json(&text).map(Some).map_err(|error| Error::bad_file(path, error)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::bad_file(path, error)),
-    }
 }
 
 /// With the state's file where it matters.

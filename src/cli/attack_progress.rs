@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use super::progress::{Progress, clock};
+use super::progress::Progress;
 use crate::eval::Progress as At;
+use crate::report::clock;
 use crate::train::{Event, Phase, Step};
 
 /// Draws on stderr how far an evaluation is.

@@ -7,12 +7,12 @@ use pollster::block_on;
 use serde_json::json;
 
 use super::args;
-use super::model::Loaded;
 use super::session::Session;
 use crate::Result;
 use crate::data::photograph;
 use crate::eval::{Classifier, logsumexp};
 use crate::model::{BatchSize, DeviceWeights};
+use crate::train::Loaded;
 
 /// Images at once.
 const BATCH: usize = 8;

@@ -5,21 +5,17 @@ use std::path::Path;
 
 use super::args;
 use super::exit::Failure;
-use super::model;
 use super::session::Session;
 use crate::Error;
-use crate::graph::{Graph, Shape};
 use crate::model::checkpoint::{Part, Precision, Renames};
-use crate::model::onnx::Export;
-use crate::model::{Checkpoint, Mode, Network, Normalisation, Parameter, StateDict, Weights};
-
-/// What a graph is built for whose images may have any size: above what the deepest network halves.
-const ANY_SIDE: u32 = 64;
+use crate::model::onnx::export;
+use crate::model::{Checkpoint, Network, Normalisation, Parameter, StateDict};
+use crate::train::find;
 
 /// Reads, completes and writes; says what was read and what was left out.
 pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
     let format = Format::of(&args.out)?;
-    let file = model::find(&args.file)?;
+    let file = find(&args.file)?;
     let part = args.weights.as_deref().map(Part::from).unwrap_or_default();
     let renames = Renames { rename: args.rename.clone(), drop: args.drop.clone() };
     let mut checkpoint = Checkpoint::read_renamed(&file, &part, &renames)?;
@@ -141,27 +137,4 @@ fn fitting(mut weights: StateDict, parameters: &[Parameter]) -> StateDict {
         (tensor.shape == parameter.shape).then(|| (parameter.name.clone(), tensor))
     };
     parameters.iter().filter_map(fits).collect()
-}
-
-fn export(
-    net: &Network,
-    checkpoint: &Checkpoint,
-    out: &Path,
-    precision: Precision,
-) -> crate::Result<()> {
-    let side = checkpoint.metadata.side;
-    let sides = side.unwrap_or(ANY_SIDE);
-    let mut graph = Graph::default();
-    let images = graph.input(Shape::new(1, net.channels(), sides, sides)?);
-    let weights = Weights::inputs(&mut graph, &net.parameters())?;
-    let logits = net.logits(&mut graph, images, &weights, Mode::Frozen)?;
-    let export = Export {
-        graph: &graph,
-        images,
-        logits,
-        weights: &weights,
-        numbers: &checkpoint.weights,
-        fixed_size: side.is_some(),
-    };
-    export.write(out, &checkpoint.metadata.to_strings(), precision)
 }

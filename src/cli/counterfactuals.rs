@@ -8,11 +8,11 @@ use super::args;
 use super::evaluate;
 use super::generation::Eyes;
 use super::image_set::ImageSet;
-use super::model::Loaded;
 use super::session::Session;
 use crate::data::Prepared;
 use crate::eval::Counterfactuals;
 use crate::model::{BatchSize, DeviceWeights};
+use crate::train::Loaded;
 use crate::train::{Event, Phase, Step};
 use crate::{Error, Result};
 

@@ -9,13 +9,13 @@ use serde_json::json;
 
 use super::args;
 use super::labels::Labels;
-use super::model::Loaded;
 use super::session::Session;
 use crate::Result;
 use crate::attack::Pgd;
 use crate::data::{Classes, Measured, Prepared, Relabelling, Source};
 use crate::eval::{self, measure};
 use crate::model::{BatchSize, DeviceWeights};
+use crate::train::Loaded;
 use crate::train::{Event, Material, Metrics, Phase, Step};
 
 /// Measures a checkpoint.

@@ -7,8 +7,6 @@ use pollster::block_on;
 use serde_json::json;
 
 use super::args;
-use super::model::Loaded;
-use super::pictures::{Images, Sheet};
 use super::sample::number;
 use super::session::Session;
 use crate::Result;
@@ -16,6 +14,8 @@ use crate::data::photograph;
 use crate::eval::{Counterfactual, Counterfactuals};
 use crate::model::checkpoint::write_atomically;
 use crate::model::{BatchSize, DeviceWeights};
+use crate::report::pictures::{Images, Sheet};
+use crate::train::Loaded;
 
 /// Steps that the path shows.
 const COLUMNS: usize = 12;

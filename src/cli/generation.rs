@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::args;
 use super::image_set::{ImageSet, Sizes};
-use super::model::Loaded;
 use super::progress::Progress;
 use super::protocol::Protocol;
 use super::session::Session;
@@ -22,6 +21,7 @@ use crate::eval::{
 };
 use crate::gpu::Gpu;
 use crate::model::{BatchSize, Checkpoint, DeviceWeights, Extractor};
+use crate::train::Loaded;
 use crate::train::{Event, Phase, Step};
 use crate::{Error, Result};
 

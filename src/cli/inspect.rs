@@ -3,13 +3,13 @@
 use std::fmt::Write;
 
 use super::args;
-use super::model;
 use super::session::Session;
 use crate::model::{Checkpoint, Network};
+use crate::train::find;
 
 /// Prints architecture, metadata and tensors.
 pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
-    let file = model::find(&args.file)?;
+    let file = find(&args.file)?;
     let checkpoint = Checkpoint::read(&file)?;
     let mut text = String::new();
     // Names and strings are the file's: escape sequences in them must not reach a terminal.

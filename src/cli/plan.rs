@@ -5,10 +5,10 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::args;
-use super::progress::clock;
 use super::session::Session;
 use super::train::{named, reading};
 use crate::model::{Checkpoint, Network};
+use crate::report::clock;
 use crate::train::{Config, Material, check_stages, fit, forecast};
 
 /// Says what each stage needs.

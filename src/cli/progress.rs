@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::report::clock;
 use crate::train::{Event, Phase, Step};
 
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
@@ -174,17 +175,6 @@ fn describe(step: &Step, pace: &Pace) -> String {
     words.join("  ")
 }
 
-/// `1:05`, or `2:01:05` from an hour on.
-pub(super) fn clock(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 {
-        format!("{hours}:{minutes:02}:{seconds:02}")
-    } else {
-        format!("{minutes}:{seconds:02}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,6 +190,5 @@ mod tests {
         assert_eq!(describe(&step, &pace), words);
         step.wait_share = Some(0.25);
         assert!(describe(&step, &pace).contains("waits for images 25 %"));
-        assert_eq!(clock(7265.4), "2:01:05");
     }
 }

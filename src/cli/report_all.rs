@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::evaluate_all::picture as picture_file;
 use super::evaluate_state::State;
-use super::model::Loaded;
-use super::plot::{Line, Plot, escaped};
-use super::report::{Figure, page, picture, tiles};
 use crate::Result;
 use crate::eval::corruption;
+use crate::report::plot::{Line, Plot, escaped};
+use crate::report::{Figure, page, picture, tiles};
+use crate::train::Loaded;
 
 /// What a part says under a path of keys.
 fn number(state: &State, part: &str, path: &str) -> Option<f64> {

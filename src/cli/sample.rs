@@ -7,15 +7,16 @@ use pollster::block_on;
 
 use super::args;
 use super::exit::Failure;
-use super::model::Loaded;
-use super::pictures::{Images, Sheet};
 use super::sample_files::{SampleFiles, Size};
 use super::session::Session;
+use super::starts;
 use super::stop::Stop;
-use super::{figures, starts};
 use crate::eval::{Sampling, sample};
 use crate::model::checkpoint::write_atomically;
 use crate::model::{BatchSize, DeviceWeights};
+use crate::report::pictures::{Images, Sheet};
+use crate::report::trajectory as trajectory_of;
+use crate::train::Loaded;
 use crate::train::{Event, Phase, Step};
 
 /// Samples in a row where all are of one class.
@@ -85,7 +86,7 @@ pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
     let captions: Vec<_> =
         labels.iter().filter_map(|&label| names.get(label as usize)).take(TRACED).collect();
     let trajectory = beside(&args.out);
-    write_atomically(&trajectory, &figures::trajectory(&made.trajectory, &captions, size)?)?;
+    write_atomically(&trajectory, &trajectory_of(&made.trajectory, &captions, size)?)?;
     super::print(&format!(
         "{count} samples of {} after {steps} steps in {:.1} s: {}, {}\n",
         class.and_then(|class| names.get(class as usize)).map_or("each class in turn", |name| name),

@@ -13,9 +13,6 @@ use crate::gpu::{AdapterKind, Filtering, Gpu, Options, Tune, passed_over};
 use crate::model::{Checkpoint, DeviceWeights, Network};
 use crate::train::{Event, Flow};
 
-/// Devices of a CPU rasteriser that are worked on at once, at most: each has threads of its own.
-const DEVICES: usize = 4;
-
 /// One run of the program.
 #[derive(Debug)]
 pub struct Session {
@@ -107,12 +104,7 @@ impl Session {
         model: &Network,
         checkpoint: &Checkpoint,
     ) -> crate::Result<Vec<DeviceWeights>> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let count = if gpu.adapter().kind == AdapterKind::Cpu { cores.min(DEVICES) } else { 1 };
-        let mut gpus = vec![gpu.clone()];
-        while gpus.len() < count {
-            gpus.push(self.gpu()?);
-        }
+        let gpus = pollster::block_on(gpu.side_by_side())?;
         let parameters = model.parameters();
         let upload =
             |gpu| pollster::block_on(DeviceWeights::upload(gpu, &parameters, &checkpoint.weights));

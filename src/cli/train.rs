@@ -3,18 +3,12 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use super::args;
 use super::exit::Failure;
-use super::live::LiveReport;
-use super::progress::clock;
-use super::report::{ReportData, html};
 use super::session::{Session, stopped, watch};
 use super::stop::Stop;
-use super::{args, figures};
-use crate::model::Checkpoint;
-use crate::train::{
-    Config, Event, Flow, MODEL_FILE, Material, Metrics, RunFolder, assess, check_stages, plans,
-    train,
-};
+use crate::report::{Completed, clock, complete};
+use crate::train::{Config, Event, Material, Metrics, RunFolder, check_stages, plans};
 use crate::{Error, Result};
 
 /// Begins a run or goes on with one.
@@ -54,62 +48,16 @@ pub fn whole_run(
     progress.line(&format!("training on {}, into {}", gpu.adapter(), out.display()));
     progress.line(&reading(config));
     let stop = Stop::listen()?;
-    let mut live = LiveReport::new(out, config, gpu.adapter().to_string());
-    let mut observer = |event: &Event| -> Result<Flow> {
-        live.event(event)?;
-        Ok(watch(&mut progress, &stop, event))
-    };
     let material = Material::load(config)?;
-    let training = train(&gpu, config, &material, &mut folder, &mut observer);
-    let outcome = pollster::block_on(training)?;
-    if !outcome.finished {
-        return Err(stopped(out));
-    }
-    let mut losses = 0;
-    let assessed = loop {
-        let now = gpu.current();
-        let assessing = assess(&now, config, &material, &outcome, &mut folder, &mut observer);
-        match pollster::block_on(assessing) {
-            Err(Error::DeviceLost(why)) if losses < 2 => {
-                losses += 1;
-                if pollster::block_on(now.reopen()).is_err() {
-                    return Err(Error::DeviceLost(why).into());
-                }
-            }
-            assessed => break assessed?,
-        }
+    let completed = {
+        let mut observer = |event: &Event| Ok(watch(&mut progress, &stop, event));
+        let began = session.started;
+        let run = complete(&gpu, config, &material, &mut folder, began, &mut observer);
+        pollster::block_on(run)?
     };
-    let Some(mut assessment) = assessed else { return Err(stopped(out)) };
+    let Some(Completed { metrics, report }) = completed else { return Err(stopped(out)) };
     progress.finish();
-    let metadata = outcome.metadata.clone();
-    let model = Checkpoint {
-        metadata,
-        weights: outcome.average.clone(),
-        source: MODEL_FILE.into(),
-        ..Checkpoint::default()
-    };
-    folder.write(MODEL_FILE, &model.to_bytes()?)?;
-    if let Some(judge) = &assessment.judge {
-        folder.write("judge.safetensors", &judge.to_bytes()?)?;
-    }
-    let mut pictures = Vec::new();
-    for (name, figure) in figures::of_run(config, &material, &assessment)? {
-        folder.write(name, &figure.png)?;
-        pictures.push(figure);
-    }
-    assessment.metrics.seconds_total =
-        Some(outcome.seconds_before + session.started.elapsed().as_secs_f64());
-    let metrics = &assessment.metrics;
-    folder.write_metrics(metrics)?;
-    let data = ReportData {
-        name: &out.file_name().unwrap_or(out.as_os_str()).to_string_lossy(),
-        config,
-        metrics,
-        log: &RunFolder::read_log(out)?,
-        figures: &pictures,
-    };
-    let report = folder.write("report.html", html(&data).as_bytes())?;
-    super::print(&summary(config, metrics, &report)?)
+    super::print(&summary(config, &metrics, &report)?)
 }
 
 /// That files of the configuration are read now, which may take a while.

@@ -114,6 +114,39 @@ fn pick(there: &[String], parts: &[&str]) -> Option<Pair> {
     })
 }
 
+impl Dataset {
+    /// Labelled images from arrays in memory, as from a file with them: `images` of a shape and type that files may have. Classes
+    /// are as many as there are names, or the highest label plus one; those of `known`, where these are images to test with.
+    ///
+    /// # Errors
+    /// `BadFile`, of `name`, for arrays of another type or shape, and `Mismatch` as [`Dataset::new`].
+    pub fn from_memory(
+        images: Array,
+        layout: Layout,
+        (labels, class_names): (Vec<u32>, Vec<String>),
+        known: Option<&Self>,
+        name: &str,
+    ) -> Result<Self> {
+        let classes = labels.iter().max().map_or(0, |&label| label.saturating_add(1));
+        let classes = known.map_or(classes.max(class_names.len() as u32), Self::classes);
+        let pixels = Found { images, labels: None, names: Vec::new() };
+        let path = Path::new(name);
+        let read = pixels.dataset(path, layout, None)?;
+        let mut data = Self::new(
+            read.channels(),
+            read.height(),
+            read.width(),
+            classes,
+            read.pixels().to_vec(),
+            labels,
+        )?;
+        let numbered = class_names.is_empty();
+        data.about = About { class_names, numbered, ..About::default() };
+        data.exact = read.exact;
+        Ok(data)
+    }
+}
+
 struct Found {
     images: Array,
     labels: Option<(Vec<u32>, Vec<String>)>,

@@ -102,7 +102,8 @@ impl Source {
         let pictures = match self.part(Part::Train)?.0 {
             Opened::Data(data) => {
                 refused(not_taught(data.labels(), data.classes(), &data.about))?;
-                return self.parts_in_memory(data, reading, split);
+                let own = || self.test_in_memory(reading, split);
+                return Parts::in_memory(data, own, &self.to_string(), reading, split);
             }
             Opened::Pictures(pictures) => pictures.with_max_bad(reading.max_bad),
         };
@@ -110,7 +111,9 @@ impl Source {
         // What has been cropped or stretched is bytes again; means of squares are not, and are made anew each time.
         let fit = reading.fit.unwrap_or(Fit::Crop);
         if !(pictures.is_large(side) || reading.whole || fit == Fit::Letterbox) {
-            let parts = self.parts_in_memory(pictures.decoded(side, fit)?, reading, split)?;
+            let decoded = pictures.decoded(side, fit)?;
+            let own = || self.test_in_memory(reading, split);
+            let parts = Parts::in_memory(decoded, own, &self.to_string(), reading, split)?;
             return Ok(Parts { fit, ..parts });
         }
         let (held_out, seed) = split.held_out;
@@ -127,7 +130,7 @@ impl Source {
         let (test, held) = match (own.transpose()?, held) {
             (Some(own), held) => (own, held),
             (None, Some(held)) => (held, None),
-            (None, None) => return Err(undivided(self)),
+            (None, None) => return Err(undivided(&self.to_string())),
         };
         let (kept, seed) = split.validation;
         let (train, validation) = match kept.of(train.len()) {
@@ -153,7 +156,49 @@ impl Source {
         })
     }
 
-    fn parts_in_memory(&self, all: Dataset, reading: Reading, split: Split) -> Result<Parts> {
+    /// The part to test with, if the files have one.
+    fn test_in_memory(&self, reading: Reading, split: Split) -> Result<Option<Dataset>> {
+        let own = self.open(Part::Test)?.map(|(own, _)| match own {
+            Opened::Data(own) => Ok(own),
+            // Folders are in the order of their classes: the first so many would be of the first alone.
+            Opened::Pictures(own) => {
+                let most = own.len().min(split.most_test);
+                let own = own.with_max_bad(reading.max_bad);
+                let (_, drawn) = own.split(most, split.held_out.1)?;
+                drawn.decoded(reading.side, reading.fit.unwrap_or(Fit::Crop))
+            }
+        });
+        own.transpose()
+    }
+}
+
+impl Parts {
+    /// Of images in memory: see [`Source::parts`]. `test` are those to test with, if there are any; `name` is for messages.
+    ///
+    /// # Errors
+    /// `BadFile` for labels that begin at 1, have gaps or are of one class; `Mismatch` where more is to be kept back than there
+    /// is, and for sides that no image is brought to.
+    pub fn of(
+        train: Dataset,
+        test: Option<Dataset>,
+        name: &str,
+        reading: Reading,
+        split: Split,
+    ) -> Result<Self> {
+        match not_taught(train.labels(), train.classes(), &train.about) {
+            Some(reason) => Err(Error::bad_file(name, reason)),
+            None => Self::in_memory(train, || Ok(test), name, reading, split),
+        }
+    }
+
+    /// `own` are the images to test with, if there are any: read when the training images are divided.
+    fn in_memory(
+        all: Dataset,
+        own: impl FnOnce() -> Result<Option<Dataset>>,
+        name: &str,
+        reading: Reading,
+        split: Split,
+    ) -> Result<Self> {
         let side = reading.side;
         let prepared =
             |data: &Dataset| data.prepared_as(side, reading.fit.unwrap_or(Fit::Letterbox));
@@ -165,19 +210,10 @@ impl Source {
             let (train, held) = all.split(held_out, seed)?;
             (train, Some(held))
         };
-        let own = self.open(Part::Test)?.map(|(own, _)| match own {
-            Opened::Data(own) => Ok(own),
-            // Folders are in the order of their classes: the first so many would be of the first alone.
-            Opened::Pictures(own) => {
-                let most = own.len().min(split.most_test);
-                let own = own.with_max_bad(reading.max_bad);
-                own.split(most, seed)?.1.decoded(side, reading.fit.unwrap_or(Fit::Crop))
-            }
-        });
-        let (test, held) = match (own.transpose()?, held) {
+        let (test, held) = match (own()?, held) {
             (Some(own), held) => (own, held),
             (None, Some(held)) => (held, None),
-            (None, None) => return Err(undivided(self)),
+            (None, None) => return Err(undivided(name)),
         };
         let (kept, seed) = split.validation;
         let (train, validation) = match kept.of(train.len()) {
@@ -193,12 +229,12 @@ impl Source {
         let (train, test) = (prepared(&train)?, prepared(&test)?);
         let statistics = [train.mean().to_vec(), train.std().to_vec()];
         let train = Images::Prepared(Arc::new(train));
-        Ok(Parts { train, statistics, test, validation, fit, checksum, class_names, damaged })
+        Ok(Self { train, statistics, test, validation, fit, checksum, class_names, damaged })
     }
 }
 
-fn undivided(source: &Source) -> Error {
-    super::class_folders::undivided(std::path::Path::new(&source.to_string()))
+fn undivided(name: &str) -> Error {
+    super::class_folders::undivided(std::path::Path::new(name))
 }
 
 /// All that was not read, each sentence once.

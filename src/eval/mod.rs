@@ -15,6 +15,7 @@ mod features;
 #[cfg(feature = "generation")]
 mod frechet;
 mod inception_score;
+mod input_gradient;
 mod measure;
 #[cfg(feature = "generation")]
 pub mod npz;
@@ -34,6 +35,7 @@ pub use features::{Coverage, Features, Spread, coverage, kernel_distance};
 #[cfg(feature = "generation")]
 pub use frechet::Gaussian;
 pub use inception_score::{InceptionScore, inception_score};
+pub use input_gradient::{InputGradient, Of, With};
 pub use measure::{Worth, measure};
 pub use ood::{Detection, Hiding, Scores, detection};
 pub use robustness::{

@@ -4,10 +4,11 @@ use super::counters::{Counters, Counts};
 use super::pipelines::PipelineKey;
 use super::staging::Staging;
 use super::tuning::Tuning;
-use super::{Adapter, Options, Preferences, choose};
+use super::{Adapter, AdapterKind, Options, Preferences, choose};
 use crate::{Error, Result};
 use futures_channel::oneshot;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 use wgpu::ErrorFilter;
 
@@ -29,8 +30,19 @@ pub struct Gpu {
     lost: Arc<OnceLock<String>>,
     /// How it was opened, if it was not borrowed.
     options: Option<Arc<Options>>,
+    /// Asked between submissions whether to go on.
+    interrupt: Arc<OnceLock<Interrupt>>,
     /// What took its place after it was lost.
     successor: Arc<OnceLock<Gpu>>,
+}
+
+/// What a host asks between submissions.
+struct Interrupt(Box<dyn Fn() -> Result<()> + Send + Sync>);
+
+impl fmt::Debug for Interrupt {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("Interrupt")
+    }
 }
 
 impl Gpu {
@@ -92,6 +104,7 @@ impl Gpu {
             staging: Arc::default(),
             lost: Arc::default(),
             options: None,
+            interrupt: Arc::default(),
             successor: Arc::default(),
         }
     }
@@ -154,6 +167,18 @@ impl Gpu {
         self.lost.get_or_init(|| reason.to_owned());
     }
 
+    /// Has `ask` called before each submission of every replay on this device, by whichever thread submits: an error of its
+    /// own ends that replay with it. What the replay was to write is then in part written. For hosts that must not wait for
+    /// long work to end, as Python after Ctrl-C. The first to be given stays.
+    pub fn on_submission(&self, ask: impl Fn() -> Result<()> + Send + Sync + 'static) {
+        self.interrupt.get_or_init(|| Interrupt(Box::new(ask)));
+    }
+
+    /// Err where the host wants no further submission.
+    pub(super) fn go_on(&self) -> Result<()> {
+        self.interrupt.get().map_or(Ok(()), |interrupt| (interrupt.0)())
+    }
+
     /// Err once the device is known to be lost; asks nothing of it.
     pub fn alive(&self) -> Result<()> {
         self.lost.get().map_or(Ok(()), |reason| Err(Error::DeviceLost(reason.clone())))
@@ -171,11 +196,36 @@ impl Gpu {
             let options = self.options.as_ref().ok_or_else(borrowed)?;
             let mut opened = Self::new(options).await?;
             opened.tuning = self.tuning.clone();
+            opened.interrupt = self.interrupt.clone();
             // Another thread's is as good.
             self.successor.get_or_init(|| opened);
         }
         let opened = self.successor.get().unwrap_or(self).clone();
         Ok(opened.preferring(self.preferences.as_ref().clone()))
+    }
+
+    /// This device, and where it is a CPU rasteriser, whose launches are too short to keep more than a core or two at work, others
+    /// of it: for work that falls into parts.
+    ///
+    /// # Errors
+    /// As [`Gpu::new`].
+    pub async fn side_by_side(&self) -> Result<Vec<Self>> {
+        /// Each has threads of its own.
+        const MOST: usize = 4;
+        let mut all = vec![self.clone()];
+        let Some(options) = self.options.as_ref().filter(|_| self.adapter.kind == AdapterKind::Cpu)
+        else {
+            return Ok(all);
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        while all.len() < cores.min(MOST) {
+            let mut opened =
+                Self::new(options).await?.preferring(self.preferences.as_ref().clone());
+            opened.tuning = self.tuning.clone();
+            opened.interrupt = self.interrupt.clone();
+            all.push(opened);
+        }
+        Ok(all)
     }
 
     /// This device, or the last of those that [`Gpu::reopen`] opened in its place.
@@ -284,5 +334,27 @@ fn a_lost_device_is_an_error() -> Result<()> {
     gpu.device.destroy();
     let after = pollster::block_on(gpu.checked("doing nothing", |_| ()));
     assert!(matches!(after, Err(Error::DeviceLost(_))), "{after:?}");
+    Ok(())
+}
+
+#[test]
+fn a_host_ends_what_runs_between_two_submissions() -> Result<()> {
+    use super::{Executor, Recording};
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    let gpu = pollster::block_on(Gpu::new(&Options::from_env()))?;
+    let asked = Arc::new(AtomicU32::new(0));
+    let seen = asked.clone();
+    gpu.on_submission(move || {
+        if seen.fetch_add(1, Ordering::Relaxed) < 2 { Ok(()) } else { Err(Error::Stopped) }
+    });
+    let nothing = Recording::new(gpu.adapter().clone());
+    let executor = pollster::block_on(Executor::new(&gpu, &nothing, &BTreeMap::new()))?;
+    for _ in 0..2 {
+        pollster::block_on(executor.submit())?;
+    }
+    let third = pollster::block_on(executor.submit());
+    assert!(matches!(third, Err(Error::Stopped)), "{third:?}");
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
     Ok(())
 }

@@ -310,6 +310,7 @@ impl Executor {
         steps: &[Step],
         times: u32,
     ) -> Result<wgpu::SubmissionIndex> {
+        self.gpu.go_on()?;
         let submit = |device: &wgpu::Device| {
             let mut encoder = device.create_command_encoder(&Default::default());
             record_steps(steps, &mut encoder, times);

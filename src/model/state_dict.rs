@@ -105,6 +105,15 @@ impl StateDict {
     }
 }
 
+impl IntoIterator for StateDict {
+    type Item = (String, Tensor);
+    type IntoIter = std::collections::btree_map::IntoIter<String, Tensor>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 impl FromIterator<(String, Tensor)> for StateDict {
     fn from_iter<T: IntoIterator<Item = (String, Tensor)>>(tensors: T) -> Self {
         Self(tensors.into_iter().collect())

@@ -3,7 +3,8 @@
 use super::Config;
 use super::config::{Model, WRN};
 use crate::data::{
-    Augment, ClassMap, Classes, Fit, Images, OodImages, Parts, Prepared, Reading, Source, Split,
+    Augment, ClassMap, Classes, Dataset, Fit, Images, OodImages, Parts, Prepared, Reading, Source,
+    Split,
 };
 use crate::model::{Activation, Network, Normalisation, Pretrained, StateDict, WideResNet};
 use crate::{Error, Result};
@@ -39,16 +40,28 @@ pub struct Material {
 impl Material {
     /// Reads and prepares what the configuration names.
     pub fn load(config: &Config) -> Result<Self> {
+        let source = Source::parse(&config.data.train)?;
+        Self::new(config, |reading, split| source.parts(reading, split))
+    }
+
+    /// The same of labelled images in memory, in place of those that `data.train` names; `test` are those to test with, if
+    /// there are any.
+    pub fn of(config: &Config, train: Dataset, test: Option<Dataset>) -> Result<Self> {
+        Self::new(config, |reading, split| {
+            Parts::of(train, test, &config.data.train, reading, split)
+        })
+    }
+
+    fn new(config: &Config, parts: impl FnOnce(Reading, Split) -> Result<Parts>) -> Result<Self> {
         let (data, seed) = (&config.data, config.seed);
         let augments = [Augment::parse(&data.classify)?, Augment::parse(&data.real)?];
         let reading = Reading::new(data.side, data.fit()?, data.max_bad, &augments);
-        let source = Source::parse(&data.train)?;
         let split = Split {
             held_out: (data.held_out as usize, seed),
             validation: (config.validate.kept(), seed ^ VALIDATION),
             most_test: config.evaluate.images as usize,
         };
-        let parts = source.parts(reading, split)?;
+        let parts = parts(reading, split)?;
         let Parts { train, statistics: [mean, std], test, validation, .. } = parts;
         let Parts { fit, checksum, class_names, damaged, .. } = parts;
         let ood = data.open_ood(train.channels())?;

@@ -14,8 +14,6 @@ use super::evaluate::{self, Drawn};
 use super::evaluate_state::State;
 use super::exit::Failure;
 use super::generation::Eyes;
-use super::model::Loaded;
-use super::pictures::Sheet;
 use super::progress::Progress;
 use super::report_all;
 use super::session::Session;
@@ -27,6 +25,8 @@ use crate::eval::corruption;
 use crate::gpu::Gpu;
 use crate::model::checkpoint::write_atomically;
 use crate::model::{BatchSize, DeviceWeights};
+use crate::report::pictures::Sheet;
+use crate::train::Loaded;
 use crate::train::{Event, Phase};
 use crate::{Error, Result};
 

@@ -10,8 +10,6 @@ use crate::cli::counterfactuals::{ToClass, by_class, targets};
 use crate::cli::explain::difference;
 use crate::cli::generation::Reference;
 use crate::cli::image_set::ImageSet;
-use crate::cli::model::Loaded;
-use crate::cli::pictures::{Images, Sheet};
 use crate::cli::progress::Progress;
 use crate::cli::starts;
 use crate::cli::stop::Stop;
@@ -22,6 +20,8 @@ use crate::eval::{
     pgd_accuracy, sample,
 };
 use crate::model::checkpoint::write_atomically;
+use crate::report::pictures::{Images, Sheet};
+use crate::train::Loaded;
 use crate::train::{Event, Phase, Step};
 use crate::{Error, Result};
 

@@ -258,7 +258,10 @@ impl AutoAttack {
             let given = format!("{counts:?} steps, restarts, targets, queries, restarts of PGD");
             return wrong(given, "at least 1 of each");
         }
-        let RestartedPgd { steps, step_size, .. } = self.pgd;
+        let RestartedPgd { steps, step_size, momentum, .. } = self.pgd;
+        if !(0.0..1.0).contains(&momentum) {
+            return wrong(format!("momentum {momentum} of PGD"), "0 or more, below 1");
+        }
         let goes = steps > 0 && step_size > 0.0 && step_size.is_finite();
         if self.attacks.contains(&AttackName::Pgd) && !goes {
             let given = format!("PGD of {steps} steps of {step_size}");

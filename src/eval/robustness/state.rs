@@ -2,10 +2,12 @@
 
 use super::super::sealed::{seal, unseal};
 use super::{AttackName, AttackResult, Point};
+use crate::model::checkpoint::write_atomically;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 
 const FORMAT: &str = "lapidary attack state 2";
 /// What helps against a state that is of no use.
@@ -54,6 +56,29 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Reads a file; none where there is no such file yet.
+    ///
+    /// # Errors
+    /// `BadFile` for a file that cannot be read, and as [`State::from_json`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Option<Self>> {
+        let path = path.as_ref();
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                Self::from_json(&text).map(Some).map_err(|error| Error::bad_file(path, error))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::bad_file(path, error)),
+        }
+    }
+
+    /// Writes a file, whole or not at all.
+    ///
+    /// # Errors
+    /// `BadFile` where it cannot be written.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        write_atomically(path, self.to_json().as_bytes())
     }
 
     /// As a file has it.

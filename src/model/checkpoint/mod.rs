@@ -100,6 +100,31 @@ impl Checkpoint {
         Self::from_reader(source.as_ref(), Cursor::new(bytes), &Part::Best, &Renames::default())
     }
 
+    /// Of tensors that are in memory, under names as files have them, as those of a live PyTorch model: what wrappers put before
+    /// them is taken off. `metadata` are what is known of the network; `source` is for messages.
+    ///
+    /// # Errors
+    /// `BadFile` where the tensors say two normalisations.
+    pub fn from_state_dict(
+        source: impl AsRef<Path>,
+        tensors: StateDict,
+        mut metadata: Metadata,
+    ) -> Result<Self> {
+        let source = source.as_ref();
+        let mut tensors: Vec<_> = tensors.into_iter().collect();
+        let Tidied { outside, mut notes } = names::tidy(&mut tensors, |_| false);
+        notes.extend(super::names::unify(&mut tensors, &mut metadata));
+        let mut weights: StateDict = tensors.into_iter().collect();
+        let found = names::normalisation(&mut weights, &mut notes)
+            .map_err(|reason| Error::bad_file(source, reason))?;
+        if !metadata.tells_normalisation() {
+            metadata.normalisation = found;
+        }
+        let mut checkpoint = Self { metadata, weights, source: source.into(), notes };
+        checkpoint.settle(&outside);
+        Ok(checkpoint)
+    }
+
     fn from_reader(
         source: &Path,
         reader: impl Read + Seek,

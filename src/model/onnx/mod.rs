@@ -6,8 +6,8 @@ mod ops;
 mod protobuf;
 
 use super::checkpoint::{Precision, safetensors};
-use super::{StateDict, Tensor, Weights};
-use crate::graph::{Graph, Value};
+use super::{Checkpoint, Mode, Network, StateDict, Tensor, Weights};
+use crate::graph::{Graph, Shape, Value};
 use crate::{Error, Result};
 use ops::Translation;
 use protobuf::Message;
@@ -27,6 +27,37 @@ const FLOAT16: u64 = 10;
 
 /// A protocol buffer ends here.
 const LONGEST: usize = i32::MAX as usize;
+
+/// What a graph is built for whose images may have any size: above what the deepest network halves.
+const ANY_SIDE: u32 = 64;
+
+/// Writes a network with its weights and metadata as an ONNX file: see [`Export::write`]. Images may have any size, unless the
+/// metadata say one.
+///
+/// # Errors
+/// As [`Export::write`].
+pub fn export(
+    net: &Network,
+    checkpoint: &Checkpoint,
+    out: impl AsRef<Path>,
+    precision: Precision,
+) -> Result<()> {
+    let side = checkpoint.metadata.side;
+    let sides = side.unwrap_or(ANY_SIDE);
+    let mut graph = Graph::default();
+    let images = graph.input(Shape::new(1, net.channels(), sides, sides)?);
+    let weights = Weights::inputs(&mut graph, &net.parameters())?;
+    let logits = net.logits(&mut graph, images, &weights, Mode::Frozen)?;
+    let export = Export {
+        graph: &graph,
+        images,
+        logits,
+        weights: &weights,
+        numbers: &checkpoint.weights,
+        fixed_size: side.is_some(),
+    };
+    export.write(out, &checkpoint.metadata.to_strings(), precision)
+}
 
 /// A network that is ready to be written.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::report::{ReportData, html};
+use super::page::{ReportData, html};
 use crate::train::{Config, Event, Metrics, RunFolder, write_whole};
 use crate::{Error, Result};
 

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use serde_json::Value;
 
+use super::clock;
 use super::plot::{Line, Plot, escaped};
-use super::progress::clock;
 use crate::train::{Config, Event, Metrics, Phase, Step};
 
 const STYLE: &str = include_str!("report.css");
@@ -67,7 +67,7 @@ pub fn html(data: &ReportData) -> String {
 }
 
 /// A whole page: `title` and `heading` as text, the rest as HTML. `sources` is what it was written from.
-pub(super) fn page(title: &str, heading: &str, about: &str, body: &str, sources: &str) -> String {
+pub(crate) fn page(title: &str, heading: &str, about: &str, body: &str, sources: &str) -> String {
     let (title, heading) = (escaped(title), escaped(heading));
     let version = env!("CARGO_PKG_VERSION");
     format!(
@@ -119,7 +119,7 @@ fn cards(config: &Config, metrics: &Metrics) -> String {
 }
 
 /// Name, value and meaning of numbers side by side.
-pub(super) fn tiles(all: &[(&str, Option<String>, &str)]) -> String {
+pub(crate) fn tiles(all: &[(&str, Option<String>, &str)]) -> String {
     let card = |(name, value, about): &(&str, Option<String>, &str)| {
         let value = match value {
             Some(value) => format!("<strong>{value}</strong>"),
@@ -131,7 +131,7 @@ pub(super) fn tiles(all: &[(&str, Option<String>, &str)]) -> String {
 }
 
 /// A figure with its picture in it.
-pub(super) fn picture(figure: &Figure) -> String {
+pub(crate) fn picture(figure: &Figure) -> String {
     let Figure { title, caption, alt, png } = figure;
     format!(
         "<figure>\n<h3>{}</h3>\n<div class=\"wide\" tabindex=\"0\"><img alt=\"{}\" src=\"data:image/png;base64,{}\"></div>\n<figcaption>{}</figcaption>\n</figure>\n",

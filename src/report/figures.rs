@@ -1,9 +1,9 @@
 //! A run's two pictures: what its samples became beside real images, and how they came about.
 
+use super::page::Figure;
 use super::pictures::{Images, Sheet};
-use super::report::Figure;
 use crate::Result;
-use crate::train::{Assessment, Config, Material};
+use crate::train::{Assessment, Config, Material, numbered};
 
 /// Steps that a trajectory shows.
 pub const COLUMNS: usize = 12;
@@ -21,7 +21,7 @@ pub fn of_run(
     let test = &material.test;
     let images = |values| Images::new(values, test.channels(), test.side());
     let names = match material.class_names.as_slice() {
-        [] => super::model::numbered(test.classes()),
+        [] => numbered(test.classes()),
         names => names.to_vec(),
     };
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -1,0 +1,121 @@
+"""What lapidary raises: one class for each thing that a caller can do about it."""
+
+__all__ = [
+    "BadConfig",
+    "BadFile",
+    "DeviceLost",
+    "Diverged",
+    "Error",
+    "GpuFailed",
+    "Mismatch",
+    "MissingLimit",
+    "NoAdapter",
+    "NoDerivative",
+    "NonFinite",
+    "OutOfMemory",
+    "Stopped",
+    "ThreadFailed",
+]
+
+
+class Error(Exception):
+    """The base of all exceptions of this package."""
+
+
+class NoAdapter(Error):
+    """There is no such device: install a driver, or name another."""
+
+
+class MissingLimit(Error):
+    """The device lacks a limit or a feature that was asked for."""
+
+
+class Mismatch(Error, ValueError):
+    """An argument does not fit: correct it.
+
+    Attributes
+    ----------
+    op : str
+        The argument or the function.
+    given : str
+        What came in.
+    wanted : str
+        What fits.
+    """
+
+    op: str
+    given: str
+    wanted: str
+
+
+class NoDerivative(Error):
+    """A derivative that was asked for does not exist."""
+
+
+class OutOfMemory(Error, MemoryError):
+    """The device has too little memory: use a smaller ``batch_size``."""
+
+
+class DeviceLost(Error):
+    """The device was lost; the next call opens it anew."""
+
+
+class GpuFailed(Error):
+    """The device failed: report a bug here or in its driver."""
+
+
+class ThreadFailed(Error):
+    """A thread ended without a result: free the system's memory and threads, or report a bug."""
+
+
+class BadFile(Error, OSError):
+    """A file or folder cannot be used: give another.
+
+    Attributes
+    ----------
+    path : str
+        The file or folder.
+    reason : str
+        What is wrong in it, and where.
+    """
+
+    path: str
+    reason: str
+
+
+class BadConfig(Error, ValueError):
+    """A configuration has a wrong value: correct it.
+
+    Attributes
+    ----------
+    key : str
+        The dotted key.
+    value : str
+        The value as it was given.
+    allowed : str
+        What is allowed.
+    """
+
+    key: str
+    value: str
+    allowed: str
+
+
+class Stopped(Error):
+    """The call was stopped before its end."""
+
+
+class NonFinite(Error, ValueError):
+    """The network's logits are not finite, so they name no class."""
+
+
+class Diverged(Error):
+    """Training diverged: begin anew from the last good checkpoint, with other settings.
+
+    Attributes
+    ----------
+    last_good : str or None
+        The folder of that checkpoint.
+    """
+
+    last_good: str | None

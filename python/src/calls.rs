@@ -1,0 +1,150 @@
+//! How a call into the library runs: without the interpreter's lock, stopped by Ctrl-C between two submissions, and never with a
+//! panic in Python.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
+
+use lapidary::{Error, Result};
+use pyo3::prelude::*;
+
+use crate::errors::{bug, exception, raised};
+
+/// How often signals are looked for, at most: asking needs the interpreter's lock.
+const EVERY: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// What stopped the call that runs on this thread: KeyboardInterrupt, or what a callback raised.
+    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+    /// Whether a call runs here that may end between any two submissions.
+    static LISTENS: Cell<bool> = const { Cell::new(false) };
+    static LOOKED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// What [`lapidary::gpu::Gpu::on_submission`] calls: `Stopped` where the user pressed Ctrl-C during a call that may stop.
+pub fn asked() -> Result<()> {
+    if LISTENS.get() { signals() } else { Ok(()) }
+}
+
+/// `Stopped` where a signal's handler has raised; the exception is then what the call raises.
+pub fn signals() -> Result<()> {
+    let now = Instant::now();
+    if LOOKED.get().is_some_and(|before| now - before < EVERY) {
+        return Ok(());
+    }
+    LOOKED.set(Some(now));
+    Python::attach(|py| py.check_signals()).map_err(stopped_by)
+}
+
+/// Keeps an exception for the end of the call, and stops the library.
+pub fn stopped_by(error: PyErr) -> Error {
+    RAISED.set(Some(error));
+    Error::Stopped
+}
+
+/// Whether the call that runs here was stopped by an exception.
+pub fn is_stopped() -> bool {
+    RAISED.with_borrow(Option::is_some)
+}
+
+/// Runs work of the library without the interpreter's lock. Ctrl-C ends it at the next submission.
+pub fn blocking<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
+    run(py, true, work)
+}
+
+/// The same for work that is told of signals as it likes, by [`signals`], so that it can save before it ends.
+pub fn saving<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
+    run(py, false, work)
+}
+
+/// The same for a future.
+pub fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    pollster::block_on(future)
+}
+
+fn run<T: Send>(
+    py: Python<'_>,
+    listens: bool,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> PyResult<T> {
+    unforked(py)?;
+    let done = py.detach(|| {
+        RAISED.set(None);
+        LOOKED.set(None);
+        let before = LISTENS.replace(listens);
+        let done = catch_unwind(AssertUnwindSafe(work));
+        LISTENS.set(before);
+        done
+    });
+    let exception = RAISED.take();
+    match (done, exception) {
+        (Ok(_), Some(exception)) => Err(exception),
+        (Ok(Ok(made)), None) => Ok(made),
+        (Ok(Err(error)), None) => Err(raised(py, error)),
+        (Err(panic), _) => Err(bug(py, &*panic)),
+    }
+}
+
+/// The process that drivers were loaded in; 0 before any were.
+static OWNER: AtomicU32 = AtomicU32::new(0);
+
+/// Err in a process that was forked after its parent had loaded drivers: their threads did not come along, and a call would wait
+/// for them for ever.
+pub fn unforked(py: Python<'_>) -> PyResult<()> {
+    let own = std::process::id();
+    match OWNER.compare_exchange(0, own, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => Ok(()),
+        Err(owner) if owner == own => Ok(()),
+        Err(_) => Err(exception(
+            py,
+            "Error",
+            "this process was forked from one that had used lapidary, and a GPU's driver does not survive that: start it with \
+             multiprocessing.get_context(\"spawn\"), or use lapidary for the first time after the fork",
+        )),
+    }
+}
+
+/// Lets one call at a time through, in the order in which they came as far as the system wakes them so.
+#[derive(Debug, Default)]
+pub struct Queue {
+    holder: Mutex<Option<ThreadId>>,
+    freed: Condvar,
+}
+
+/// A call that is let through, until it is dropped.
+#[derive(Debug)]
+pub struct Turn<'a>(&'a Queue);
+
+impl Queue {
+    /// Waits for its turn; Ctrl-C ends the wait. `Mismatch` for a call from a callback of a call that runs.
+    pub fn enter(&self) -> Result<Turn<'_>> {
+        let this = std::thread::current().id();
+        let mut holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(other) = *holder {
+            if other == this {
+                let given = "a call of the model by the callback of another call of it";
+                return Err(Error::mismatch("model", given, "a model of its own for the callback"));
+            }
+            let waited = self.freed.wait_timeout(holder, EVERY);
+            holder = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if holder.is_some() {
+                drop(holder);
+                asked()?;
+                holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        *holder = Some(this);
+        Ok(Turn(self))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.holder.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.0.freed.notify_one();
+    }
+}

@@ -1,0 +1,150 @@
+//! Adapters, and the devices that are open: one an adapter, shared by all models on it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use lapidary::Result;
+use lapidary::gpu::{Adapter, AdapterKind, Gpu, Options, adapters, passed_over};
+use pyo3::prelude::*;
+
+use crate::calls::{asked, blocking, wait};
+use crate::errors::mismatch;
+
+/// A processor that networks can run on: a GPU by its driver, or a rasteriser on the CPU.
+#[pyclass(frozen, module = "lapidary", name = "Device")]
+#[derive(Clone, Debug)]
+pub struct Device {
+    adapter: Adapter,
+    /// What opens it.
+    wanted: String,
+}
+
+#[pymethods]
+impl Device {
+    /// The driver's name for it.
+    #[getter]
+    fn name(&self) -> &str {
+        &self.adapter.name
+    }
+
+    /// Vulkan, Metal, Dx12 or Gl.
+    #[getter]
+    fn backend(&self) -> &str {
+        &self.adapter.backend
+    }
+
+    /// discrete, integrated, virtual, other or cpu.
+    #[getter]
+    fn kind(&self) -> String {
+        format!("{:?}", self.adapter.kind).to_lowercase()
+    }
+
+    /// The driver and its version.
+    #[getter]
+    fn driver(&self) -> &str {
+        &self.adapter.driver
+    }
+
+    /// The place on the PCI bus; empty where the driver does not say.
+    #[getter]
+    fn pci(&self) -> &str {
+        &self.adapter.pci
+    }
+
+    /// Bytes of the largest buffer.
+    #[getter]
+    fn max_buffer(&self) -> u64 {
+        self.adapter.max_buffer
+    }
+
+    /// Whether it computes in half precision.
+    #[getter]
+    fn f16(&self) -> bool {
+        self.adapter.f16
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<lapidary.Device {}>", self.adapter)
+    }
+}
+
+impl Device {
+    /// Of an open device.
+    pub fn of(gpu: &Gpu, wanted: &str) -> Self {
+        Self { adapter: gpu.adapter().as_ref().clone(), wanted: wanted.to_owned() }
+    }
+}
+
+/// The devices of this machine, in the order in which they are preferred.
+#[pyfunction]
+fn _devices(py: Python<'_>) -> PyResult<Vec<Device>> {
+    let found = blocking(py, || wait(adapters(&Options::from_env())))?;
+    let numbered = |(place, adapter): (usize, Adapter)| {
+        // Two alike are told apart by their place on the bus, if the driver says it.
+        let wanted = if adapter.pci.is_empty() { place.to_string() } else { adapter.pci.clone() };
+        Device { adapter, wanted }
+    };
+    Ok(found.into_iter().enumerate().map(numbered).collect())
+}
+
+/// Which adapter is asked for: None, a Device, a number in the list, or a part of a name.
+pub fn wanted(device: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
+    let Some(device) = device else {
+        return Ok(Options::from_env().adapter.unwrap_or_default());
+    };
+    if let Ok(device) = device.cast::<Device>() {
+        return Ok(device.get().wanted.clone());
+    }
+    if let Ok(name) = device.extract::<String>() {
+        return Ok(name);
+    }
+    if let Ok(number) = device.extract::<u32>() {
+        return Ok(number.to_string());
+    }
+    let given = device.get_type().fully_qualified_name()?.to_string();
+    let wanted = "a Device of lapidary.devices(), its number there, or a part of its name";
+    Err(mismatch(device.py(), "device", given, wanted))
+}
+
+static OPEN: Mutex<BTreeMap<String, Gpu>> = Mutex::new(BTreeMap::new());
+
+/// The device of an adapter: opened once, and once more where it was lost.
+pub fn open(wanted: &str) -> Result<Gpu> {
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(gpu) = open.get(wanted) {
+        let gpu = gpu.current();
+        return match gpu.alive() {
+            Ok(()) => Ok(gpu),
+            Err(_) => wait(gpu.reopen()),
+        };
+    }
+    let adapter = Some(wanted.to_owned()).filter(|name| !name.is_empty());
+    let options = Options { adapter, ..Options::from_env() };
+    let gpu = wait(Gpu::new(&options))?;
+    gpu.on_submission(asked);
+    if gpu.adapter().kind == AdapterKind::Cpu && wanted.is_empty() {
+        let adapter = gpu.adapter();
+        let mut told = format!("no GPU is used: {adapter} computes on the CPU, which takes longer");
+        for other in pollster::block_on(passed_over(&options)) {
+            told = format!("{told}; {other}");
+        }
+        log("warning", &told);
+    }
+    gpu.on_tuning(|event| log("debug", &format!("{event:?}")));
+    open.insert(wanted.to_owned(), gpu.clone());
+    Ok(gpu)
+}
+
+/// A line for Python's logger `lapidary`. That it cannot be logged is no reason to fail.
+pub fn log(level: &str, line: &str) {
+    Python::attach(|py| {
+        let logger = py.import("logging").and_then(|m| m.call_method1("getLogger", ("lapidary",)));
+        // Per cent signs are not to be filled in.
+        _ = logger.and_then(|logger| logger.call_method1(level, ("%s", line)));
+    });
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Device>()?;
+    module.add_function(wrap_pyfunction!(_devices, module)?)
+}

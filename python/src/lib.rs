@@ -1,0 +1,35 @@
+//! lapidary for Python: the module `lapidary._native`, which binds the library's own types. What is here converts arguments and
+//! results, gives the interpreter's lock away while the library works, and hands on Ctrl-C; all that computes is the library's.
+
+mod arrays;
+mod attacks;
+mod calls;
+mod data;
+mod devices;
+mod errors;
+mod metrics;
+mod model;
+mod pictures;
+mod progress;
+mod runs;
+mod samples;
+mod training;
+
+use pyo3::prelude::*;
+
+/// Bindings of the Rust library; `lapidary` re-exports what is meant for users.
+#[pymodule]
+#[pyo3(name = "_native")]
+fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    arrays::register(module)?;
+    devices::register(module)?;
+    model::register(module)?;
+    attacks::register(module)?;
+    progress::register(module)?;
+    samples::register(module)?;
+    metrics::register(module)?;
+    data::register(module)?;
+    training::register(module)?;
+    runs::register(module)
+}

@@ -1,0 +1,107 @@
+//! What callers are told while a call goes on: their callback, or else a bar where the call is long and tqdm is there.
+
+use std::time::{Duration, Instant};
+
+use lapidary::Result;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::calls::{signals, stopped_by};
+use crate::devices::log;
+
+/// How often a bar is drawn, at most.
+const DRAWN: Duration = Duration::from_millis(100);
+
+/// Where a call is, as callbacks are told.
+#[pyclass(frozen, module = "lapidary", name = "Progress")]
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// What runs: an attack's name, or a phase of a training.
+    #[pyo3(get)]
+    pub phase: String,
+    /// How much of the phase is done.
+    #[pyo3(get)]
+    pub done: f64,
+    /// How much there is to do in the phase.
+    #[pyo3(get)]
+    pub total: f64,
+    /// What has been measured, by name.
+    pub values: Vec<(String, f64)>,
+    /// A sentence, where there is one to say.
+    #[pyo3(get)]
+    pub text: Option<String>,
+}
+
+#[pymethods]
+impl Progress {
+    /// What has been measured, by name, as robust_accuracy or loss_ce.
+    #[getter]
+    fn values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let all = PyDict::new(py);
+        for (name, value) in &self.values {
+            all.set_item(name, value)?;
+        }
+        Ok(all)
+    }
+
+    fn __repr__(&self) -> String {
+        let Self { phase, done, total, text, .. } = self;
+        let text = text.as_ref().map_or(String::new(), |text| format!(": {text}"));
+        format!("<lapidary.Progress {phase} {done:.0} of {total:.0}{text}>")
+    }
+}
+
+impl Progress {
+    /// So much of a phase is done.
+    pub fn at(phase: impl ToString, done: f64, total: f64) -> Self {
+        Self { phase: phase.to_string(), done, total, values: Vec::new(), text: None }
+    }
+}
+
+/// Whoever watches a call.
+#[derive(Debug)]
+pub struct Watch {
+    callback: Option<Py<PyAny>>,
+    bar: Option<Py<PyAny>>,
+    drawn: Option<Instant>,
+}
+
+impl Watch {
+    /// A bar stands in for the callback where there is none.
+    pub fn new(py: Python<'_>, callback: Option<Bound<'_, PyAny>>) -> PyResult<Self> {
+        let bar = match &callback {
+            Some(_) => None,
+            None => Some(py.import("lapidary._progress")?.getattr("Bar")?.call0()?.unbind()),
+        };
+        Ok(Self { callback: callback.map(Bound::unbind), bar, drawn: None })
+    }
+
+    /// Tells of progress, without the interpreter's lock held. `Stopped` where the callback raises, or the user pressed Ctrl-C.
+    pub fn tell(&mut self, progress: Progress) -> Result<()> {
+        signals()?;
+        if let Some(text) = &progress.text {
+            log("info", text);
+        }
+        if let Some(callback) = &self.callback {
+            return Python::attach(|py| callback.call1(py, (progress,)).map(drop))
+                .map_err(stopped_by);
+        }
+        let now = Instant::now();
+        let whole = progress.done >= progress.total;
+        if !whole && self.drawn.is_some_and(|before| now - before < DRAWN) {
+            return Ok(());
+        }
+        self.drawn = Some(now);
+        let Some(bar) = &self.bar else { return Ok(()) };
+        Python::attach(|py| bar.call_method1(py, "show", (progress,)).map(drop)).map_err(stopped_by)
+    }
+
+    /// The call is over.
+    pub fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.bar.as_ref().map_or(Ok(()), |bar| bar.call_method0(py, "close").map(drop))
+    }
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Progress>()
+}

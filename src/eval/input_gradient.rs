@@ -1,0 +1,140 @@
+//! Derivatives for the images of any number of images, in batches of one size: of what an attack climbs, or of any sum of
+//! logits, by which other tools' losses go back through a network here.
+
+use crate::attack::{Objective, program};
+use crate::graph::{Graph, Shape, Value, exactly};
+use crate::lower::Program;
+use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
+use crate::ops;
+use crate::{Error, Result};
+
+/// What the derivatives are of, image by image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// An objective of the logits and a label; each image's own number, not the mean over them.
+    Objective(Objective),
+    /// The logits times given factors, K an image, summed: what comes back from a loss behind the network.
+    Logits,
+}
+
+/// What goes with each image.
+#[derive(Clone, Copy, Debug)]
+pub enum With<'a> {
+    /// A class, for [`Of::Objective`].
+    Labels(&'a [u32]),
+    /// K factors, for [`Of::Logits`].
+    Factors(&'a [f32]),
+}
+
+/// A network in frozen mode and its derivative, made ready for batches of one size.
+#[derive(Debug)]
+pub struct InputGradient {
+    program: Program,
+    x: Value,
+    /// Labels or factors; none where the objective reads no labels.
+    with: Option<Value>,
+    gradient: Value,
+    of: Of,
+    batch: usize,
+    words: usize,
+    classes: usize,
+}
+
+impl InputGradient {
+    /// For batches of this size. Err for an objective that needs targets beside labels.
+    pub async fn new(
+        model: &dyn Model,
+        weights: &DeviceWeights,
+        size: BatchSize,
+        of: Of,
+    ) -> Result<Self> {
+        let mut graph = Graph::default();
+        let x = graph.input(size.shape(model)?);
+        let inputs = Weights::inputs(&mut graph, &model.parameters())?;
+        let logits = model.logits(&mut graph, x, &inputs, Mode::Frozen)?;
+        let per_image = Shape::per_image(size.images)?;
+        let (target, seed, with) = match of {
+            Of::Logits => {
+                let factors = graph.input(graph.shape(logits)?);
+                (logits, factors, Some(factors))
+            }
+            Of::Objective(objective) if objective.reads_targets() => {
+                let given = format_args!("{objective:?}");
+                return Err(Error::mismatch("input gradient", given, "an objective of labels"));
+            }
+            Of::Objective(objective) => {
+                let labels = graph.input(per_image);
+                let target = objective.push(&mut graph, logits, labels, labels)?;
+                let read = (objective != Objective::LogSumExp).then_some(labels);
+                (target, graph.input(per_image), read)
+            }
+        };
+        let gradients = ops::gradient(&mut graph, target, seed, &[x])?;
+        let [gradient] = exactly("input gradient", "gradients", &gradients)?;
+        let mut given = weights.bindings(&inputs)?;
+        if of != Of::Logits {
+            let ones = vec![1.0_f32; size.images as usize];
+            given.push((seed, weights.gpu().upload(&ones).await?));
+        }
+        let changing: Vec<_> = [x].into_iter().chain(with).collect();
+        let program = program(weights.gpu(), &graph, &[gradient], &changing, &given, true).await?;
+        let classes = model.classes() as usize;
+        let (batch, words) = (size.images as usize, size.words(model)?);
+        Ok(Self { program, x, with, gradient, of, batch, words, classes })
+    }
+
+    /// The derivatives, of the images' shape. `images` are whole images, NCHW, finite.
+    ///
+    /// # Errors
+    /// `Mismatch` for part of an image, labels that are no classes, and factors or labels that are not one row an image.
+    pub async fn gradient(&mut self, images: &[f32], with: With<'_>) -> Result<Vec<f32>> {
+        let wrong =
+            |given: String, wanted: String| Err(Error::mismatch("input gradient", given, wanted));
+        if !images.len().is_multiple_of(self.words) {
+            let wanted = format!("images of {}", self.words);
+            return wrong(format!("{} values", images.len()), wanted);
+        }
+        let count = images.len() / self.words;
+        let (given, each) = match (with, self.of) {
+            (With::Labels(labels), Of::Objective(_)) => (labels.len(), 1),
+            (With::Factors(factors), Of::Logits) => (factors.len(), self.classes),
+            _ => return wrong(format!("{with:?} for {:?}", self.of), "what goes with it".into()),
+        };
+        if given != count * each {
+            return wrong(
+                format!("{given} numbers for {count} images"),
+                format!("{each} for each"),
+            );
+        }
+        if let With::Labels(labels) = with
+            && let Some(label) = labels.iter().find(|&&label| label as usize >= self.classes)
+        {
+            return wrong(format!("label {label}"), format!("a class below {}", self.classes));
+        }
+        let mut gradients = Vec::with_capacity(images.len());
+        for (part, images) in images.chunks(self.batch * self.words).enumerate() {
+            let mut batch = images.to_vec();
+            batch.resize(self.batch * self.words, 0.0);
+            self.program.write(self.x, &batch).await?;
+            let rows = part * self.batch * each..(part + 1) * self.batch * each;
+            let last = rows.end.min(given);
+            match (with, self.with) {
+                (_, None) => {}
+                (With::Labels(labels), Some(input)) => {
+                    let mut labels = labels.get(rows.start..last).unwrap_or_default().to_vec();
+                    labels.resize(self.batch, 0);
+                    self.program.write(input, &labels).await?;
+                }
+                (With::Factors(factors), Some(input)) => {
+                    let mut factors = factors.get(rows.start..last).unwrap_or_default().to_vec();
+                    factors.resize(self.batch * each, 0.0);
+                    self.program.write(input, &factors).await?;
+                }
+            }
+            self.program.run(1, |_| Ok(())).await?;
+            let made = self.program.read(self.gradient).await?;
+            gradients.extend(made.into_iter().take(images.len()));
+        }
+        Ok(gradients)
+    }
+}

@@ -1,0 +1,88 @@
+//! A run from its first iteration to its report.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::figures;
+use super::live::LiveReport;
+use super::page::{ReportData, html};
+use crate::gpu::Gpu;
+use crate::model::Checkpoint;
+use crate::train::{
+    Config, Event, Flow, MODEL_FILE, Material, Metrics, Observer, RunFolder, assess, train,
+};
+use crate::{Error, Result};
+
+/// What a run that is over has left, beside its files.
+#[derive(Clone, Debug)]
+pub struct Completed {
+    /// As in `metrics.json`.
+    pub metrics: Metrics,
+    /// The path of `report.html`.
+    pub report: PathBuf,
+}
+
+/// Trains both stages ([`train`]), evaluates and samples ([`assess`]), and writes the weights, the pictures, `metrics.json` and
+/// the report into the folder; while it trains, the report is written again and again. Seconds in all count from `began`.
+/// `None` where the observer stopped it: a checkpoint is then on disk, and the same call goes on from it.
+///
+/// # Errors
+/// As [`train`] and [`assess`]. A device that is lost while the run is assessed is opened again twice.
+pub async fn complete(
+    gpu: &Gpu,
+    config: &Config,
+    material: &Material,
+    folder: &mut RunFolder,
+    began: Instant,
+    observer: &mut Observer<'_>,
+) -> Result<Option<Completed>> {
+    let out = folder.path().to_owned();
+    let mut live = LiveReport::new(&out, config, gpu.adapter().to_string());
+    let mut observer = |event: &Event| -> Result<Flow> {
+        live.event(event)?;
+        observer(event)
+    };
+    let outcome = train(gpu, config, material, folder, &mut observer).await?;
+    if !outcome.finished {
+        return Ok(None);
+    }
+    let mut losses = 0;
+    let assessed = loop {
+        let now = gpu.current();
+        match assess(&now, config, material, &outcome, folder, &mut observer).await {
+            Err(Error::DeviceLost(why)) if losses < 2 => {
+                losses += 1;
+                now.reopen().await.map_err(|_| Error::DeviceLost(why))?;
+            }
+            assessed => break assessed?,
+        }
+    };
+    let Some(mut assessment) = assessed else { return Ok(None) };
+    let model = Checkpoint {
+        metadata: outcome.metadata.clone(),
+        weights: outcome.average.clone(),
+        source: MODEL_FILE.into(),
+        ..Checkpoint::default()
+    };
+    folder.write(MODEL_FILE, &model.to_bytes()?)?;
+    if let Some(judge) = &assessment.judge {
+        folder.write("judge.safetensors", &judge.to_bytes()?)?;
+    }
+    let mut pictures = Vec::new();
+    for (name, figure) in figures::of_run(config, material, &assessment)? {
+        folder.write(name, &figure.png)?;
+        pictures.push(figure);
+    }
+    assessment.metrics.seconds_total = Some(outcome.seconds_before + began.elapsed().as_secs_f64());
+    let metrics = assessment.metrics;
+    folder.write_metrics(&metrics)?;
+    let data = ReportData {
+        name: &out.file_name().unwrap_or(out.as_os_str()).to_string_lossy(),
+        config,
+        metrics: &metrics,
+        log: &RunFolder::read_log(&out)?,
+        figures: &pictures,
+    };
+    let report = folder.write("report.html", html(&data).as_bytes())?;
+    Ok(Some(Completed { metrics, report }))
+}

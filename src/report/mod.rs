@@ -1,0 +1,33 @@
+//! What people see of runs and images: PNG pictures, curves, and `report.html`, made from a run's own records; and the whole
+//! of a run, from training to its report. The program and the Python package show the same.
+
+mod complete;
+mod figures;
+mod font;
+mod live;
+mod page;
+pub mod pictures;
+pub(crate) mod plot;
+
+pub use complete::{Completed, complete};
+pub use figures::{of_run, trajectory};
+pub use live::LiveReport;
+pub use page::{Figure, ReportData, html};
+#[cfg(feature = "cli")]
+pub(crate) use page::{page, picture, tiles};
+
+/// `1:05`, or `2:01:05` from an hour on.
+pub(crate) fn clock(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes}:{seconds:02}")
+    }
+}
+
+#[test]
+fn hours_are_told_where_there_are_any() {
+    assert_eq!([clock(65.4), clock(7265.4)], ["1:05", "2:01:05"]);
+}

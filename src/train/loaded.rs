@@ -1,0 +1,171 @@
+//! Where people's networks are: in a file, a checkpoint's folder, a run's folder, or built in.
+
+use std::path::{Path, PathBuf};
+
+use super::{Config, MODEL_FILE, RunFolder, latest_checkpoint};
+use crate::data::{Fit, fashion};
+use crate::model::{Checkpoint, Network, Pretrained};
+use crate::{Error, Result};
+
+/// Trained by `demo` on the embedded images.
+const BUILT_IN: &[u8] = include_bytes!("../../data/fashion-demo/model.safetensors");
+/// What the built-in network is called where a path is wanted.
+pub const BUILT_IN_NAME: &str = "builtin:fashion-demo";
+const PRESET: &str = "fashion-demo";
+
+/// A network with its weights, and what is known of its training, of images of any side.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The network and its weights, all finite.
+    pub pretrained: Pretrained,
+    /// Its run's, else its preset's, else the demo's.
+    pub config: Config,
+    /// Whether the configuration is its own, so that its classes are those of the data there.
+    told: bool,
+}
+
+impl Known {
+    /// Reads `path`, or the built-in network for no path or [`BUILT_IN_NAME`]. `complete` adds what the file does not say, as how
+    /// images are normalised, before it is checked.
+    ///
+    /// # Errors
+    /// `BadFile` where nothing is there or the file is not sound, and those of `complete`.
+    pub fn read(
+        path: Option<&Path>,
+        complete: impl FnOnce(&mut Checkpoint) -> Result<()>,
+    ) -> Result<Self> {
+        let (mut checkpoint, config) = match path.filter(|path| *path != Path::new(BUILT_IN_NAME)) {
+            None => (Checkpoint::from_bytes(BUILT_IN_NAME, BUILT_IN)?, None),
+            Some(path) => {
+                let file = find(path)?;
+                (Checkpoint::read(&file)?, run_config(&file)?)
+            }
+        };
+        complete(&mut checkpoint)?;
+        Self::of(Pretrained::from_checkpoint(checkpoint)?, config)
+    }
+
+    /// The same of a network that is in memory, with the configuration that it was trained by, if that is known.
+    ///
+    /// # Errors
+    /// `BadFile` where its metadata name a way of fitting images that there is not.
+    pub fn of(pretrained: Pretrained, config: Option<Config>) -> Result<Self> {
+        let Pretrained { checkpoint, .. } = &pretrained;
+        let preset = checkpoint.metadata.preset.as_deref();
+        let config = config.or_else(|| preset.and_then(|name| Config::preset(name).ok()));
+        let told = config.is_some();
+        let mut config = config.map_or_else(|| Config::preset(PRESET), Ok)?;
+        if let Some(side) = checkpoint.metadata.side {
+            config.data.side = side;
+        }
+        if let Some(fit) = &checkpoint.metadata.fit {
+            config.data.fit.clone_from(fit);
+        }
+        config.data.fit().map_err(|error| Error::bad_file(&checkpoint.source, error))?;
+        Ok(Self { pretrained, config, told })
+    }
+
+    /// Rows and columns of its images: what its file says, or else its run; none where neither does.
+    pub fn side(&self) -> Option<u32> {
+        let trained_on = self.told.then_some(self.config.data.side);
+        self.pretrained.checkpoint.metadata.side.or(trained_on)
+    }
+
+    /// What its classes are called, where its file says it, or else its run's data.
+    pub fn class_names(&self) -> Option<Vec<String>> {
+        self.pretrained.class_names().map(<[String]>::to_vec).or_else(|| {
+            // Files of versions that did not write the embedded images' names.
+            let fashion = self.told && self.config.data.train == "builtin:fashion";
+            let names = fashion::CLASS_NAMES.map(str::to_owned).to_vec();
+            let count = self.pretrained.network.classes() as usize;
+            (fashion && names.len() == count).then_some(names)
+        })
+    }
+}
+
+/// The same of images of one side.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The network.
+    pub model: Network,
+    /// Its weights, all finite.
+    pub checkpoint: Checkpoint,
+    /// Rows and columns of its images.
+    pub side: u32,
+    /// Its run's, else its preset's, else the demo's.
+    pub config: Config,
+    names: Option<Vec<String>>,
+}
+
+impl Loaded {
+    /// Reads `path`, or the built-in network; `side` goes before what the file says.
+    ///
+    /// # Errors
+    /// `BadFile` where nothing is there, the file is not sound, or it says no side and none is given.
+    pub fn new(path: Option<&Path>, side: Option<u32>) -> Result<Self> {
+        let known = Known::read(path, |_| Ok(()))?;
+        let names = known.class_names();
+        let side = known.pretrained.side(side.or(known.side()))?;
+        let Known { pretrained: Pretrained { network: model, checkpoint }, mut config, .. } = known;
+        config.data.side = side;
+        Ok(Self { model, checkpoint, side, config, names })
+    }
+
+    /// The same with images brought to its side in another way, if one is given.
+    pub fn fitting(mut self, fit: Option<Fit>) -> Self {
+        if let Some(fit) = fit {
+            self.config.data.fit = fit.to_string();
+        }
+        self
+    }
+
+    /// How pictures come to its side.
+    ///
+    /// # Errors
+    /// None for what [`Loaded::new`] has read.
+    pub fn fit(&self) -> Result<Fit> {
+        Ok(self.config.data.fit()?.unwrap_or(Fit::usual(self.model.channels())))
+    }
+
+    /// What its classes are called, where its file says it, or else its run's data.
+    pub fn known_names(&self) -> Option<Vec<String>> {
+        self.names.clone()
+    }
+
+    /// What its classes are called: numbers where nothing says it.
+    pub fn class_names(&self) -> Vec<String> {
+        self.known_names().unwrap_or_else(|| numbered(self.model.classes()))
+    }
+}
+
+/// Names for classes that have none.
+pub fn numbered(classes: u32) -> Vec<String> {
+    (0..classes).map(|class| class.to_string()).collect()
+}
+
+/// The file that a path means: itself, or in a folder the published weights, those of a run's last checkpoint otherwise.
+pub fn find(path: &Path) -> Result<PathBuf> {
+    let about = std::fs::metadata(path).map_err(|error| Error::bad_file(path, error))?;
+    if !about.is_dir() {
+        return Ok(path.into());
+    }
+    let file = path.join(MODEL_FILE);
+    if file.is_file() {
+        return Ok(file);
+    }
+    let latest = latest_checkpoint(path).ok().flatten();
+    let missing =
+        || Error::bad_file(path, format!("neither {MODEL_FILE} nor a whole checkpoint is in it"));
+    latest.map(|(_, folder)| folder.join(MODEL_FILE)).ok_or_else(missing)
+}
+
+/// Of the run that a file lies in, directly or as a checkpoint.
+fn run_config(file: &Path) -> Result<Option<Config>> {
+    let folder = file.parent();
+    let above = folder.and_then(Path::parent).and_then(Path::parent);
+    let is_run = |folder: &&Path| {
+        folder.join("config.toml").is_file() && folder.join("checkpoints").is_dir()
+    };
+    let run = [folder, above].into_iter().flatten().find(is_run);
+    run.map(RunFolder::read_config).transpose()
+}
