@@ -7,6 +7,11 @@
 //     GELU      x P(x)            P(x) + x p(x)                                   p(x) (2 - x^2)
 //     SIGMOID   s                 s (1 - s)                                       s (1 - s) (1 - 2 s)
 //     SILU      x s               s (1 + x (1 - s))                               s (1 - s) (2 + x (1 - 2 s))
+//     LEAKYRELU x, ALPHA x below  1, ALPHA where x is not above 0                 0
+//     ELU       x, ALPHA (exp(x)  1, ALPHA exp(x) where x is not above 0          ALPHA exp(x) where x is not above 0
+//               - 1) below 0
+//     HARDSIGMOID  min(max(x + 3, 0), 6) / 6, which is h    1/6 between -3 and 3, else 0    0
+//     HARDSWISH    x h            h + x / 6 between -3 and 3, else h              1/3 between -3 and 3, else 0
 //
 //   grid  one invocation per vec4, see shared/index.wgsl
 //   a, b, c, y  padded to whole vec4s. The kernel is this file with one of
@@ -23,12 +28,28 @@
 // Host side: src/ops/unary.rs. Appended: shared/map_*.wgsl, shared/normal.wgsl, shared/index.wgsl.
 
 override KIND: u32 = 0u;
+// Slope of a leaky rectifier, or what an exponential unit falls to.
+override ALPHA: f32 = 0.0;
 
 const RELU = 0u;
 const RELU6 = 1u;
 const GELU = 2u;
 const SIGMOID = 3u;
 const SILU = 4u;
+const LEAKYRELU = 5u;
+const ELU = 6u;
+const HARDSIGMOID = 7u;
+const HARDSWISH = 8u;
+
+fn hard_sigmoid(x: vec4f) -> vec4f { return clamp(x + 3.0, vec4f(0.0), vec4f(6.0)) / 6.0; }
+
+// exp(x) - 1 of x in [-inf, 0], without cancelling near 0: there a few terms of the series are exact to the last bits.
+fn exp_minus_one(x: vec4f) -> vec4f {
+    let near = x * (1.0 + x * (0.5 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x * (1.0 / 120.0 + x / 720.0)))));
+    return select(exp(x) - 1.0, near, x > vec4f(-0.25));
+}
+
+fn between(x: vec4f) -> vec4<bool> { return (x > vec4f(-3.0)) & (x < vec4f(3.0)); }
 
 fn one(x: vec4f) -> vec4f {
     let e = exp(-abs(x));
@@ -38,6 +59,10 @@ fn one(x: vec4f) -> vec4f {
         case RELU6: { return min(max(x, vec4f(0.0)), vec4f(6.0)); }
         case GELU: { return x * normal_cdf(x); }
         case SIGMOID: { return top / (1.0 + e); }
+        case LEAKYRELU: { return select(ALPHA * x, x, x > vec4f(0.0)); }
+        case ELU: { return select(ALPHA * exp_minus_one(min(x, vec4f(0.0))), x, x > vec4f(0.0)); }
+        case HARDSIGMOID: { return hard_sigmoid(x); }
+        case HARDSWISH: { return x * hard_sigmoid(x); }
         default: { return x * top / (1.0 + e); }
     }
 }
@@ -49,6 +74,10 @@ fn two(dy: vec4f, v: vec4f) -> vec4f {
         case RELU6: { return select(vec4f(0.0), dy, (v > vec4f(0.0)) & (v < vec4f(6.0))); }
         case GELU: { return dy * (normal_cdf(v) + v * normal_density(v)); }
         case SIGMOID: { return dy * e / ((1.0 + e) * (1.0 + e)); }
+        case LEAKYRELU: { return select(ALPHA * dy, dy, v > vec4f(0.0)); }
+        case ELU: { return select(ALPHA * e * dy, dy, v > vec4f(0.0)); }
+        case HARDSIGMOID: { return select(vec4f(0.0), dy / 6.0, between(v)); }
+        case HARDSWISH: { return dy * (hard_sigmoid(v) + select(vec4f(0.0), v / 6.0, between(v))); }
         default: {
             let large = 1.0 / (1.0 + e);
             let small = e * large;
@@ -64,7 +93,9 @@ fn three(a: vec4f, b: vec4f, x: vec4f) -> vec4f {
     let e = exp(-far);
     let whole = 1.0 + e;
     switch KIND {
-        case RELU, RELU6: { return vec4f(0.0); }
+        case RELU, RELU6, LEAKYRELU, HARDSIGMOID: { return vec4f(0.0); }
+        case ELU: { return select(a * b * ALPHA * e, vec4f(0.0), x > vec4f(0.0)); }
+        case HARDSWISH: { return select(vec4f(0.0), a * b / 3.0, between(x)); }
         case GELU: {
             let near = clamp(x, vec4f(-20.0), vec4f(20.0)); // beyond, the density is 0 and the square may overflow
             return a * b * normal_density(near) * (2.0 - near * near);

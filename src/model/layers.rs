@@ -3,7 +3,7 @@
 use super::{Activation, Normalisation, Parameter, Role, StateDict, Weights};
 use crate::graph::{Graph, Value};
 use crate::ops::{
-    Add, BatchNorm, Broadcast, Conv2d, FrozenBatchNorm, LayerNorm, Linear, Normalise, Scale, Unary,
+    BatchNorm, Broadcast, Conv2d, FrozenBatchNorm, LayerNorm, Linear, Normalise, Unary,
     UpdateRunningStats,
 };
 use crate::{Error, Result};
@@ -35,6 +35,11 @@ pub struct RunningUpdate {
 }
 
 impl RunningUpdate {
+    /// Of the batch's mean and variance, and the running ones.
+    pub(super) fn new(op: UpdateRunningStats, inputs: [Value; 4]) -> Self {
+        Self { op, inputs }
+    }
+
     /// Adds the node: the statistics are then updated at every replay of the graph.
     pub fn push(self, graph: &mut Graph) -> Result<()> {
         graph.push_all(self.op, &self.inputs).map(drop)
@@ -60,7 +65,7 @@ pub(super) fn batch_norm(
             let [y, mean, variance] = BatchNorm { eps: EPS }.push(graph, [x, gamma, beta])?;
             let op = UpdateRunningStats::of(graph.shape(x)?, MOMENTUM)?;
             let inputs = [mean, variance, running_mean, running_variance];
-            updates.push(RunningUpdate { op, inputs });
+            updates.push(RunningUpdate::new(op, inputs));
             Ok(y)
         }
     }
@@ -70,13 +75,7 @@ pub(super) fn activate(graph: &mut Graph, x: Value, activation: Activation) -> R
     match activation {
         Activation::Relu => graph.push(Unary::Relu, &[x]),
         Activation::Silu => graph.push(Unary::Silu, &[x]),
-        // max(x, 0.2 x) = 0.2 x + 0.8 max(x, 0)
-        Activation::LeakyRelu => {
-            let positive = graph.push(Unary::Relu, &[x])?;
-            let positive = graph.push(Scale { factor: 1.0 - LEAK }, &[positive])?;
-            let all = graph.push(Scale { factor: LEAK }, &[x])?;
-            graph.push(Add, &[all, positive])
-        }
+        Activation::LeakyRelu => graph.push(Unary::LeakyRelu { slope: LEAK }, &[x]),
     }
 }
 

@@ -1,4 +1,4 @@
-//! One value a channel or an image against a whole map, and the way back: sums over channels and images.
+//! One value a channel, an image or a plane against a whole map, and the way back: sums over channels, images and planes.
 
 use super::walk::{WalkParams, Widths, widths};
 use crate::gpu::uniform;
@@ -16,8 +16,8 @@ pub static BROADCAST: Widths = widths!("broadcast", [], Params, [a, b, mut y]);
 pub static REDUCE: Widths =
     widths!("channel_reduce", ["index", "workgroup_sum_vec2"], WalkParams, [a, b, mut y]);
 
-/// Inputs a \[N, C, H, W\] and b, \[1, C, 1, 1\] or \[N, 1, 1, 1\]: one value a channel, as the bias of a convolution or a
-/// layer scale, or one an image; output of the shape of a.
+/// Inputs a \[N, C, H, W\] and b, \[1, C, 1, 1\], \[N, 1, 1, 1\] or \[N, C, 1, 1\]: one value a channel, as the bias of a
+/// convolution or a layer scale, one an image, or one for each channel of each image, as a gate; output of the shape of a.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broadcast {
     /// a + b.
@@ -26,13 +26,20 @@ pub enum Broadcast {
     Mul,
 }
 
-/// Whether b has one value a channel of a, and not one an image. Err, in the name of `op`, if neither.
-fn per_channel(op: &'static str, a: Shape, b: Shape) -> Result<bool> {
+/// What b has one value for.
+fn kind(op: &'static str, a: Shape, b: Shape) -> Result<Reduce> {
     let (channel, image) = (Shape::vector(a.channels())?, Shape::per_image(a.images())?);
-    if b != channel && b != image {
-        return Err(Error::mismatch(op, b, format_args!("{channel} or {image}")));
-    }
-    Ok(b == channel)
+    let plane = Shape::matrix(a.images(), a.channels())?;
+    let kinds =
+        [(channel, Reduce::PerChannel), (image, Reduce::PerImage), (plane, Reduce::PerPlane)];
+    let found = kinds.into_iter().find(|(shape, _)| *shape == b);
+    let wanted = format_args!("{channel}, {image} or {plane}");
+    found.map(|(_, kind)| kind).ok_or_else(|| Error::mismatch(op, b, wanted))
+}
+
+/// A map's planes as those of one image: what has one value a plane has one a channel of this.
+fn planes(a: Shape) -> Result<Shape> {
+    Shape::new(1, a.images() * a.channels(), a.height(), a.width())
 }
 
 /// One pass over `a` with the values at b.
@@ -58,22 +65,21 @@ impl Op for Broadcast {
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let [a, b] = exactly(self.name(), "inputs", inputs)?;
-        per_channel(self.name(), a, b)?;
+        kind(self.name(), a, b)?;
         Ok(vec![a])
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [a, b] = exactly(self.name(), "inputs", launch.inputs)?;
-        record(*self == Self::Mul, a, per_channel(self.name(), a, b)?, launch)
+        let kind = kind(self.name(), a, b)?;
+        let walked = if kind == Reduce::PerPlane { planes(a)? } else { a };
+        record(*self == Self::Mul, walked, kind != Reduce::PerImage, launch)
     }
 
     fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
         let [a, b] = exactly(self.name(), "inputs", &node.inputs)?;
         let [for_a, for_b] = exactly(self.name(), "flags", asked)?;
-        let sums = match per_channel(self.name(), graph.shape(a)?, graph.shape(b)?)? {
-            true => Reduce::PerChannel,
-            false => Reduce::PerImage,
-        };
+        let sums = kind(self.name(), graph.shape(a)?, graph.shape(b)?)?;
         let da = match self {
             Self::Add => for_a.then_some(dy),
             Self::Mul => for_a.then(|| graph.push(*self, &[dy, b])).transpose()?,
@@ -91,6 +97,8 @@ pub enum Reduce {
     PerChannel,
     /// Over channels and pixels, \[N, 1, 1, 1\].
     PerImage,
+    /// Over pixels, \[N, C, 1, 1\].
+    PerPlane,
 }
 
 impl Op for Reduce {
@@ -98,6 +106,7 @@ impl Op for Reduce {
         match self {
             Self::PerChannel => "channel_sum",
             Self::PerImage => "image_sum",
+            Self::PerPlane => "plane_sum",
         }
     }
 
@@ -110,6 +119,7 @@ impl Op for Reduce {
         Ok(vec![match self {
             Self::PerChannel => Shape::vector(a.channels())?,
             Self::PerImage => Shape::per_image(a.images())?,
+            Self::PerPlane => Shape::matrix(a.images(), a.channels())?,
         }])
     }
 
@@ -126,6 +136,7 @@ impl Op for Reduce {
         let walk = REDUCE.over(match self {
             Self::PerChannel => a,
             Self::PerImage => Shape::new(1, a.images(), a.channels(), a.pixels())?,
+            Self::PerPlane => planes(a)?,
         });
         walk.sums(launch.to, 1, &[("PRODUCT", f64::from(product))], walk.params(), &buffers)
     }

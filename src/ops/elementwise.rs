@@ -1,4 +1,4 @@
-//! The plainest ops: sums and multiples of values, copies of them, under the same shape or another.
+//! The plainest ops: sums, products and multiples of values, copies of them, under the same shape or another.
 
 use super::walk::kernel;
 use crate::gpu::{Kernel, uniform};
@@ -17,6 +17,8 @@ uniform! {
 
 /// y = a + b.
 pub static ADD: Kernel = kernel!("add", ["map_two", "index"], Params, [a, b, mut y]);
+/// y = a * b.
+pub static MUL: Kernel = kernel!("mul", ["map_two", "index"], Params, [a, b, mut y]);
 /// y = x.
 pub static COPY: Kernel = kernel!("copy", ["index"], Params, [x, mut y]);
 /// y = factor * x.
@@ -51,6 +53,34 @@ impl Op for Add {
 
     fn gradient(&self, _: &mut Graph, _: &Node, dy: Value, asked: &[bool]) -> Derivatives {
         Ok(asked.iter().map(|asked| asked.then_some(dy)).collect())
+    }
+}
+
+/// Inputs a and b of one shape; output a * b, element by element: gates.
+#[derive(Clone, Copy, Debug)]
+pub struct Mul;
+
+impl Op for Mul {
+    fn name(&self) -> &'static str {
+        MUL.name
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [a, b] = exactly(self.name(), "inputs", inputs)?;
+        b.expect(self.name(), a)?;
+        Ok(vec![a])
+    }
+
+    fn record(&self, launch: &mut Launch) -> Result<()> {
+        let vectors = vectors(launch.inputs.first());
+        launch.each(&MUL, Params { vectors }, vectors)
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
+        let [a, b] = exactly(self.name(), "inputs", &node.inputs)?;
+        let [for_a, for_b] = exactly(self.name(), "flags", asked)?;
+        let mut of = |asked: bool, other| asked.then(|| graph.push(Self, &[dy, other])).transpose();
+        Ok(vec![of(for_a, b)?, of(for_b, a)?])
     }
 }
 

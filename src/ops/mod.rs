@@ -65,7 +65,7 @@ pub use conv::{
     Conv2d, Epilogue, GroupedConv2d, PackWeights, PackedConv2d, PackedWeightGradient, Problem,
     Residual, Role, Winograd,
 };
-pub use elementwise::{Add, Copy, Fill, Reshape, Scale};
+pub use elementwise::{Add, Copy, Fill, Mul, Reshape, Scale};
 pub use energy::{joint_energy, marginal_energy};
 pub use fab::{FabJudge, FabNearest, FabStep};
 pub use frozen_batch_norm::FrozenBatchNorm;
@@ -123,7 +123,7 @@ pub static KERNELS: &[&Kernel] = kernels! {
     bce_with_logits: [BACKWARD, FORWARD];
     broadcast: [] widths [BROADCAST, REDUCE];
     concat: [KERNEL];
-    elementwise: [ADD, COPY, FILL, SCALE];
+    elementwise: [ADD, COPY, FILL, MUL, SCALE];
     fab: [] widths [JUDGE, NEAREST, STEP];
     frozen_batch_norm: [] widths [BACKWARD];
     group_norm: [BACKWARD, FORWARD];

@@ -2,9 +2,9 @@
 //! All formulas stand in one shader, which the constant KIND chooses from.
 
 use super::walk::kernel;
-use crate::Result;
 use crate::gpu::{Kernel, Recording, uniform};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::{Error, Result};
 
 uniform! {
     struct Params { vectors: u32 }
@@ -22,7 +22,7 @@ pub static SECOND: Kernel =
     kernel!("unary_second", "unary", ["map_three", "normal", "index"], Params, [a, b, c, mut y]);
 
 /// Input x of any shape; output f(x) of each element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unary {
     /// max(x, 0), `torch.nn.functional.relu`.
     Relu,
@@ -35,11 +35,50 @@ pub enum Unary {
     Sigmoid,
     /// x / (1 + exp(-x)), also called swish (Elfwing and others 2017, arXiv 1702.03118), `torch.nn.functional.silu`.
     Silu,
+    /// x above 0, else `slope` * x, `torch.nn.functional.leaky_relu`.
+    LeakyRelu {
+        /// Any finite number; PyTorch's is 0.01.
+        slope: f32,
+    },
+    /// x above 0, else `alpha` * (exp(x) - 1) (Clevert and others 2015, arXiv 1511.07289), `torch.nn.functional.elu`.
+    Elu {
+        /// Any finite number; PyTorch's is 1.
+        alpha: f32,
+    },
+    /// min(max(x + 3, 0), 6) / 6 (Howard and others 2019, arXiv 1905.02244), `torch.nn.functional.hardsigmoid`.
+    HardSigmoid,
+    /// x times that, `torch.nn.functional.hardswish`.
+    HardSwish,
 }
 
 impl Unary {
-    /// All of them, in the order of their numbers in the shader.
-    pub const ALL: [Self; 5] = [Self::Relu, Self::Relu6, Self::Gelu, Self::Sigmoid, Self::Silu];
+    /// All of them, in the order of their numbers in the shader; those with a number of their own with PyTorch's.
+    pub const ALL: [Self; 9] = [
+        Self::Relu,
+        Self::Relu6,
+        Self::Gelu,
+        Self::Sigmoid,
+        Self::Silu,
+        Self::LeakyRelu { slope: 0.01 },
+        Self::Elu { alpha: 1.0 },
+        Self::HardSigmoid,
+        Self::HardSwish,
+    ];
+
+    /// Its number in the shader, and its own constant if it has one.
+    fn constants(self) -> (u32, Option<f32>) {
+        match self {
+            Self::Relu => (0, None),
+            Self::Relu6 => (1, None),
+            Self::Gelu => (2, None),
+            Self::Sigmoid => (3, None),
+            Self::Silu => (4, None),
+            Self::LeakyRelu { slope } => (5, Some(slope)),
+            Self::Elu { alpha } => (6, Some(alpha)),
+            Self::HardSigmoid => (7, None),
+            Self::HardSwish => (8, None),
+        }
+    }
 
     /// The names of the function and of its derivatives.
     fn names(self) -> [&'static str; 3] {
@@ -49,19 +88,30 @@ impl Unary {
             Self::Gelu => ["gelu", "gelu_backward", "gelu_second"],
             Self::Sigmoid => ["sigmoid", "sigmoid_backward", "sigmoid_second"],
             Self::Silu => ["silu", "silu_backward", "silu_second"],
+            Self::LeakyRelu { .. } => ["leaky_relu", "leaky_relu_backward", "leaky_relu_second"],
+            Self::Elu { .. } => ["elu", "elu_backward", "elu_second"],
+            Self::HardSigmoid => ["hard_sigmoid", "hard_sigmoid_backward", "hard_sigmoid_second"],
+            Self::HardSwish => ["hard_swish", "hard_swish_backward", "hard_swish_second"],
         }
     }
 
-    /// Whether it is made of straight pieces: its derivative is told by the result and has itself none.
-    fn is_straight(self) -> bool {
+    /// Whether its derivative is told by the result.
+    fn sees_result(self) -> bool {
         matches!(self, Self::Relu | Self::Relu6)
+    }
+
+    /// Whether it is made of straight pieces, so that its derivative has itself none.
+    fn is_straight(self) -> bool {
+        self.sees_result() || matches!(self, Self::LeakyRelu { .. } | Self::HardSigmoid)
     }
 
     fn record(self, kernel: &'static Kernel, launch: &mut Launch) -> Result<()> {
         let [y] = exactly(kernel.name, "outputs", launch.outputs)?;
         let vectors = y.elements().div_ceil(4);
-        let kind = [("KIND", f64::from(self as u32))];
-        launch.with(kernel, &kind, Params { vectors }, Recording::grid(vectors, 64))
+        let (number, alpha) = self.constants();
+        let constants = [Some(("KIND", number.into())), alpha.map(|alpha| ("ALPHA", alpha.into()))];
+        let constants: Vec<(&str, f64)> = constants.into_iter().flatten().collect();
+        launch.with(kernel, &constants, Params { vectors }, Recording::grid(vectors, 64))
     }
 }
 
@@ -80,7 +130,12 @@ impl Op for Unary {
     }
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
-        alike::<1>(self.name(), inputs)
+        match self.constants().1 {
+            Some(alpha) if !alpha.is_finite() => {
+                Err(Error::mismatch(self.name(), alpha, "a finite number"))
+            }
+            _ => alike::<1>(self.name(), inputs),
+        }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
@@ -88,14 +143,14 @@ impl Op for Unary {
     }
 
     fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _: &[bool]) -> Derivatives {
-        let seen = if self.is_straight() { &node.outputs } else { &node.inputs };
+        let seen = if self.sees_result() { &node.outputs } else { &node.inputs };
         let [seen] = exactly(self.name(), "values", seen)?;
         Ok(vec![Some(graph.push(UnaryBackward(*self), &[dy, seen])?)])
     }
 }
 
-/// Inputs dy and x, or the result of what is [straight](Unary::is_straight); output dx.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Inputs dy and x, or the result where [that](Unary::sees_result) tells it; output dx.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct UnaryBackward(pub(crate) Unary);
 
 impl Op for UnaryBackward {

@@ -199,6 +199,50 @@ fn rows(x: Shape) -> Vec<Row> {
             |v| v[0].iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
         ),
         row(
+            "leaky_relu",
+            &[x],
+            1,
+            |graph, v| graph.push(Unary::LeakyRelu { slope: 0.3 }, v),
+            |v| v[0].iter().map(|x| x.max(0.3 * x)).collect(),
+        ),
+        row(
+            "elu",
+            &[x],
+            1,
+            |graph, v| graph.push(Unary::Elu { alpha: 0.7 }, v),
+            |v| v[0].iter().map(|&x| if x > 0.0 { x } else { 0.7 * x.exp_m1() }).collect(),
+        ),
+        row(
+            "hard_sigmoid",
+            &[x],
+            1,
+            |graph, v| {
+                let wide = graph.push(Scale { factor: 2.5 }, v)?; // so that some are beyond 3
+                graph.push(Unary::HardSigmoid, &[wide])
+            },
+            |v| v[0].iter().map(|x| (2.5 * x + 3.0).clamp(0.0, 6.0) / 6.0).collect(),
+        ),
+        row(
+            "hard_swish",
+            &[x],
+            1,
+            |graph, v| {
+                let wide = graph.push(Scale { factor: 2.5 }, v)?;
+                graph.push(Unary::HardSwish, &[wide])
+            },
+            |v| {
+                let swish = |x: f64| x * (x + 3.0).clamp(0.0, 6.0) / 6.0;
+                v[0].iter().map(|x| swish(2.5 * x)).collect()
+            },
+        ),
+        row(
+            "mul",
+            &[x, x],
+            2,
+            |graph, v| graph.push(Mul, v),
+            |v| v[0].iter().zip(&v[1]).map(|(a, b)| a * b).collect(),
+        ),
+        row(
             "softmax",
             &[logits],
             1,
@@ -226,6 +270,26 @@ fn rows(x: Shape) -> Vec<Row> {
             |graph, v| graph.push(Broadcast::Mul, v),
             // One channel and one image are the same factor.
             move |v| places(x).zip(&v[0]).map(|((n, _), a)| a * v[1][n % v[1].len()]).collect(),
+        ),
+        row(
+            "broadcast_mul, a plane",
+            &[x, Shape::matrix(n, c).unwrap()],
+            2,
+            |graph, v| graph.push(Broadcast::Mul, v),
+            move |v| {
+                let plane = |(image, channel)| image * c as usize + channel;
+                places(x).map(plane).zip(&v[0]).map(|(plane, a)| a * v[1][plane]).collect()
+            },
+        ),
+        row(
+            "plane_dot",
+            &[x, x],
+            2,
+            |graph, v| graph.push(Reduce::PerPlane, v),
+            move |v| {
+                let planes = places(x).map(|(image, channel)| image * c as usize + channel);
+                dots(planes, &v[0], &v[1], n * c)
+            },
         ),
         row(
             "channel_dot",
@@ -322,12 +386,17 @@ fn derivatives_have_derivatives() {
     let (w, logits) = (shape(5, 3, 3, 3), Shape::matrix(3, 7).unwrap());
     let full = [Shape::matrix(3, 7), Shape::matrix(4, 7)].map(Result::unwrap);
     type Push = fn(&mut Graph, &[Value]) -> Result<Value>;
-    let table: [(&str, &[Shape], &[usize], Push); 14] = [
+    let table: [(&str, &[Shape], &[usize], Push); 19] = [
         ("relu", &[x], &[0], |graph, v| graph.push(Unary::Relu, v)),
         ("relu6", &[x], &[0], |graph, v| graph.push(Unary::Relu6, v)),
         ("gelu", &[x], &[0], |graph, v| graph.push(Unary::Gelu, v)),
         ("sigmoid", &[x], &[0], |graph, v| graph.push(Unary::Sigmoid, v)),
         ("silu", &[x], &[0], |graph, v| graph.push(Unary::Silu, v)),
+        ("leaky_relu", &[x], &[0], |graph, v| graph.push(Unary::LeakyRelu { slope: 0.3 }, v)),
+        ("elu", &[x], &[0], |graph, v| graph.push(Unary::Elu { alpha: 0.7 }, v)),
+        ("hard_sigmoid", &[x], &[0], |graph, v| graph.push(Unary::HardSigmoid, v)),
+        ("hard_swish", &[x], &[0], |graph, v| graph.push(Unary::HardSwish, v)),
+        ("mul", &[x, x], &[0, 1], |graph, v| graph.push(Mul, v)),
         ("conv2d", &[x, w], &[0, 1], |graph, v| graph.push(Conv2d::square(1, 1), v)),
         ("strided conv2d", &[x, w], &[0, 1], |graph, v| graph.push(Conv2d::square(2, 1), v)),
         ("linear", &full, &[0, 1], |graph, v| graph.push(Linear { bias: false }, v)),
