@@ -1,4 +1,4 @@
-//! Images in NumPy's files: \[N, H, W\], \[N, H, W, C\] or \[N, C, H, W\] with C of 1 or 3, of any type of number, and labels as
+//! Images in NumPy's files and in safetensors: \[N, H, W\], \[N, H, W, C\] or \[N, C, H, W\] with C of 1 or 3, of any type of number, and labels as
 //! whole numbers, texts or rows with a single 1.
 
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use super::class_folders::natural;
 use super::dataset::{Dataset, Part};
 use super::layout::Layout;
 use super::npy::{Array, Contents, Numbers, npz_names, read_contents, read_npy};
+use super::tensors;
 use crate::{Error, Result};
 
 /// What archives call images, and labels, in the order in which they are looked for; with the part's name before or behind.
@@ -27,7 +28,7 @@ pub(super) fn has_archives(folder: &Path) -> bool {
     archive(folder, &[&TRAIN[..], &TEST].concat()).is_some()
 }
 
-/// Reads `train.npz` or `test.npz` (or `val.npz`, ...) of a folder; a `.npz` with both parts, or with one; or a `.npy` of images,
+/// Reads `train.npz` or `test.npz` (or `val.npz`, ...) of a folder; a `.npz` or `.safetensors` with both parts, or with one; or a `.npy` of images,
 /// whose labels are in the file with `labels` in its name in place of `images`, or `y` in place of `x`, if there is one. `None`
 /// where there is no test part. `classes` is the highest training label plus one.
 ///
@@ -66,7 +67,7 @@ pub(super) fn from_arrays(
             }
         };
     }
-    let names = npz_names(path)?;
+    let names = array_names(path)?;
     let [train, test] = [&TRAIN[..], &TEST].map(|parts| pick(&names, parts));
     match (part, test) {
         (Part::Train, _) => {
@@ -86,6 +87,15 @@ pub(super) fn from_arrays(
             Ok(Some((data, name)))
         }
     }
+}
+
+fn is_safetensors(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"))
+}
+
+/// What the arrays of an archive, or of a safetensors file, are called.
+fn array_names(path: &Path) -> Result<Vec<String>> {
+    if is_safetensors(path) { tensors::names(path) } else { npz_names(path) }
 }
 
 /// Names of arrays that belong together.
@@ -156,7 +166,7 @@ struct Found {
 
 /// The arrays of a pair, or of the images that no part is named of.
 fn found(path: &Path, pair: Option<Pair>) -> Result<Found> {
-    let names = npz_names(path)?;
+    let names = array_names(path)?;
     let others =
         || pick(&names, &[""]).or_else(|| pick(&names, &TRAIN)).or_else(|| pick(&names, &TEST));
     let Some(Pair { images, labels, .. }) = pair.or_else(others) else {
@@ -169,7 +179,11 @@ fn found(path: &Path, pair: Option<Pair>) -> Result<Found> {
     };
     let wanted: Vec<&str> =
         [Some(images.as_str()), labels.as_deref()].into_iter().flatten().collect();
-    let mut arrays = read_contents(path, &wanted)?;
+    let mut arrays = if is_safetensors(path) {
+        tensors::read(path, &wanted)?
+    } else {
+        read_contents(path, &wanted)?
+    };
     let taken = labels.and_then(|name| arrays.remove(&name));
     let labels = taken.map(|labels| numbers(path, labels)).transpose()?;
     match arrays.remove(&images) {

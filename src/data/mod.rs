@@ -55,6 +55,8 @@ mod stream;
 #[cfg(not(target_arch = "wasm32"))]
 mod tar_members;
 #[cfg(not(target_arch = "wasm32"))]
+mod tensors;
+#[cfg(not(target_arch = "wasm32"))]
 mod tiles;
 #[cfg(not(target_arch = "wasm32"))]
 mod tiny_images;

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use zip::ZipArchive;
 
-use super::file;
 use super::npy_header::{Header, Kind};
+use super::{file, zipped};
 use crate::{Error, Result};
 
 pub(crate) const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -88,8 +88,7 @@ pub fn read_npz(path: impl AsRef<Path>, wanted: &[&str]) -> Result<BTreeMap<Stri
 /// The same with arrays of texts.
 pub(super) fn read_contents(path: &Path, wanted: &[&str]) -> Result<BTreeMap<String, Contents>> {
     let most = file::room(path)?.min(MAX_BYTES);
-    let read = |file| read(file, wanted, most);
-    read(open(path)?).map_err(|reason| Error::bad_file(path, reason))
+    read(zipped::archive(path)?, wanted, most).map_err(|reason| Error::bad_file(path, reason))
 }
 
 /// The names of an archive's arrays.
@@ -97,8 +96,7 @@ pub(super) fn read_contents(path: &Path, wanted: &[&str]) -> Result<BTreeMap<Str
 /// # Errors
 /// `BadFile` for what is no such archive.
 pub fn npz_names(path: impl AsRef<Path>) -> Result<Vec<String>> {
-    let path = path.as_ref();
-    let archive = ZipArchive::new(open(path)?).map_err(|error| Error::bad_file(path, error))?;
+    let archive = zipped::archive(path.as_ref())?;
     let names =
         archive.file_names().filter_map(|name| Some(name.ok()?.strip_suffix(".npy")?.into()));
     Ok(names.collect())
@@ -119,11 +117,10 @@ fn open(path: &Path) -> Result<BufReader<File>> {
 }
 
 fn read(
-    file: impl Read + Seek,
+    mut archive: ZipArchive<impl Read + Seek>,
     wanted: &[&str],
     mut left: u64,
 ) -> std::result::Result<BTreeMap<String, Contents>, String> {
-    let mut archive = ZipArchive::new(file).map_err(|error| error.to_string())?;
     let mut arrays = BTreeMap::new();
     for place in 0..archive.len() {
         let entry = archive.by_index(place).map_err(|error| error.to_string())?;
@@ -133,9 +130,7 @@ fn read(
             let length = entry.size();
             let array =
                 array(entry, length, &mut left).map_err(|reason| format!("{name}: {reason}"))?;
-            if arrays.insert(name.clone(), array).is_some() {
-                return Err(format!("two arrays are called {name}"));
-            }
+            arrays.insert(name, array);
         }
     }
     Ok(arrays)
@@ -292,7 +287,7 @@ mod tests {
     fn the_bound_is_on_all_that_are_wanted() {
         let file = archive(&[("a", 600), ("b", 300), ("c", 200)]);
         let names = |wanted: &[&str]| {
-            let read = read(file.clone(), wanted, 1000);
+            let read = read(ZipArchive::new(file.clone()).unwrap(), wanted, 1000);
             read.map(|arrays| arrays.into_keys().collect::<Vec<_>>())
         };
         assert_eq!(names(&["b", "a", "d"]).unwrap(), ["a", "b"]);
@@ -309,7 +304,10 @@ mod tests {
         let bytes: Vec<u8> = (0..=255).collect();
         archive.write_all(&npy("|u1", false, "(256,)", &bytes)).unwrap();
         let whole = archive.finish().unwrap().into_inner();
-        let read = |bytes: Vec<u8>| read(Cursor::new(bytes), &["x"], 1 << 20);
+        let read = |bytes: Vec<u8>| {
+            let archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| error.to_string())?;
+            read(archive, &["x"], 1 << 20)
+        };
         let wanted = read(whole.clone()).unwrap();
         for at in 0..whole.len() {
             let mut flipped = whole.clone();

@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// What paths may lead to, as messages have it.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) const KNOWN: &str = "idx files, CIFAR's binary files or their .tar.gz, a folder of pictures for each class or a \
-     .zip of it, tar shards, .npz and .npy, head.bin with train.jpgs, Tiny Images' .bin";
+     .zip of it, tar shards, .npz, .npy and .safetensors, head.bin with train.jpgs, Tiny Images' .bin";
 
 /// Images up to this many bytes of f32 lie in memory, decoded once; more are read anew in every epoch.
 #[cfg(not(target_arch = "wasm32"))]
@@ -151,7 +151,7 @@ impl Source {
                 cifar::from_archive(path, part).map(|all| data(all, part.name()))
             } else if ends(&[".tar"]) {
                 shards::from_shards(path, part).map(named)
-            } else if ends(&[".npz", ".npy"]) {
+            } else if ends(&[".npz", ".npy", ".safetensors"]) {
                 arrays(path, Layout::Plain)
             } else if ends(&[".zip"]) {
                 class_folders::zipped_folders(path, part).map(named)

@@ -1,7 +1,7 @@
-//! Pictures in a zip archive, each read and unpacked when it is asked for.
+//! Zip archives, and pictures in them, each read and unpacked when it is asked for.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use flate2::read::DeflateDecoder;
@@ -24,13 +24,46 @@ pub(super) struct Entry {
     checksum: u32,
 }
 
+/// Opens an archive whose members all have names of their own: which of two a reader would take is its own affair, so that two
+/// programs would see two data sets in the file.
+///
+/// # Errors
+/// `BadFile` for what is no archive, and where members share a name.
+pub(super) fn archive(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
+    let failed = |error: &dyn std::fmt::Display| Error::bad_file(path, error);
+    let archive =
+        ZipArchive::new(BufReader::new(file::open(path)?)).map_err(|error| failed(&error))?;
+    let listed = members(&mut BufReader::new(file::open(path)?), archive.central_directory_start());
+    let (listed, names) = (listed.map_err(|error| failed(&error))?, archive.len() as u64);
+    if listed != names {
+        let reason = format!("{listed} members, but {names} names: two are called the same");
+        return Err(failed(&reason));
+    }
+    Ok(archive)
+}
+
+/// How many members a directory that begins here lists.
+fn members(file: &mut (impl Read + Seek), start: u64) -> std::io::Result<u64> {
+    file.seek(SeekFrom::Start(start))?;
+    let mut count = 0;
+    let mut head = [0; 46];
+    while file.read_exact(&mut head).is_ok() && head.starts_with(b"PK\x01\x02") {
+        // The lengths of the name, of what else is said and of a comment follow each other.
+        let [.., a, b, c, d, e, f, _, _, _, _, _, _, _, _, _, _, _, _] = head;
+        let lengths = [[a, b], [c, d], [e, f]].map(|bytes| i64::from(u16::from_le_bytes(bytes)));
+        file.seek_relative(lengths.iter().sum())?;
+        count += 1;
+    }
+    Ok(count)
+}
+
 /// All names of an archive, and where their bytes are.
 ///
 /// # Errors
 /// `BadFile` for what is no such archive, and for encrypted files or ones that are packed in another way than `deflate`.
 pub(super) fn entries(path: &Path) -> Result<(Tree, Vec<Entry>)> {
     let failed = |error: &dyn std::fmt::Display| Error::bad_file(path, error);
-    let mut archive = ZipArchive::new(file::open(path)?).map_err(|error| failed(&error))?;
+    let mut archive = archive(path)?;
     let (mut tree, mut entries) = (Tree::default(), Vec::new());
     for place in 0..archive.len() {
         let entry = archive.by_index_raw(place).map_err(|error| failed(&error))?;
