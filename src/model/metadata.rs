@@ -1,5 +1,6 @@
 //! What a checkpoint says about its weights beside the numbers.
 
+use super::imported::{Layer, MOST_LAYERS};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
@@ -103,7 +104,7 @@ pub enum Stem {
 /// All optional: files of other tools say only part of it, and shapes of tensors tell the rest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metadata {
-    /// `wrn`, `preact-resnet`, `resnet` or `convnext`.
+    /// `wrn`, `preact-resnet`, `resnet`, `convnext` or `imported`.
     pub architecture: Option<String>,
     /// Of a wide residual network; none for the usual.
     pub variant: Option<Variant>,
@@ -123,6 +124,8 @@ pub struct Metadata {
     pub basic: Option<bool>,
     /// Whether a pre-activation ResNet normalises its last maps.
     pub closing: Option<bool>,
+    /// Of an imported network, from images to logits.
+    pub layers: Option<Vec<Layer>>,
     /// Logits.
     pub classes: Option<u32>,
     /// What they mean, by index.
@@ -181,6 +184,10 @@ impl Metadata {
         set("dims", self.dims.as_ref().map(list));
         set("base_width", self.base_width.map(|width| width.to_string()));
         set("stem", self.stem.as_ref().map(|stem| stem.to_json().to_string()));
+        let lines = |layers: &Vec<Layer>| {
+            layers.iter().map(Layer::to_string).collect::<Vec<_>>().join("\n")
+        };
+        set("layers", self.layers.as_ref().map(lines));
         set("classes", self.classes.map(|classes| classes.to_string()));
         set(
             "class_names",
@@ -290,9 +297,17 @@ impl Metadata {
         });
         let [depth, width, classes, side, step, base_width] =
             ["depth", "widen", "classes", "side", "step", "base_width"].map(|key| (key, take(key)));
-        // Of a ResNet the golden files call depths layers, and dims channels.
+        // Of a ResNet the golden files call depths layers, and dims channels; an imported network's are lines.
         let [depths, layers, dims, channels] =
             ["depths", "layers", "dims", "channels"].map(&mut take);
+        let (layers, lines) = match layers {
+            Some(Json::String(lines)) => (None, Some(lines)),
+            layers => (layers, None),
+        };
+        let lines =
+            lines.map(|lines| lines.lines().take(MOST_LAYERS + 1).map(str::parse).collect());
+        let lines: Option<Vec<Layer>> =
+            lines.transpose().map_err(|reason: String| format!("metadata: {reason}"))?;
         let (channels, dims) = match channels {
             Some(Json::Array(list)) => (None, dims.or(Some(Json::Array(list)))),
             channels => (channels, dims),
@@ -307,6 +322,7 @@ impl Metadata {
             closing: closing?,
             depth: count(depth)?,
             width: count(width)?,
+            layers: lines,
             classes: count(classes)?,
             class_names,
             depths,

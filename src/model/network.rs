@@ -3,8 +3,8 @@
 use super::initial::{self, initial};
 use super::layers::Mode;
 use super::{
-    Activation, Checkpoint, ConvNext, Metadata, Normalisation, Parameter, PreActResNet, ResNet,
-    Role, StateDict, Stem, Tensor, Variant, Weights, WideResNet,
+    Activation, Checkpoint, ConvNext, Imported, Metadata, Normalisation, Parameter, PreActResNet,
+    ResNet, Role, StateDict, Stem, Tensor, Variant, Weights, WideResNet,
 };
 use crate::graph::{Graph, Value};
 use crate::{Error, Result};
@@ -21,6 +21,8 @@ pub enum Network {
     ResNet(ResNet),
     /// For images of any size.
     ConvNext(ConvNext),
+    /// A list of layers, as from an ONNX file.
+    Imported(Imported),
 }
 
 impl From<WideResNet> for Network {
@@ -32,6 +34,12 @@ impl From<WideResNet> for Network {
 impl From<ResNet> for Network {
     fn from(model: ResNet) -> Self {
         Self::ResNet(model)
+    }
+}
+
+impl From<Imported> for Network {
+    fn from(model: Imported) -> Self {
+        Self::Imported(model)
     }
 }
 
@@ -49,6 +57,7 @@ macro_rules! each {
             Network::PreActResNet($model) => $result,
             Network::ResNet($model) => $result,
             Network::ConvNext($model) => $result,
+            Network::Imported($model) => $result,
         }
     };
 }
@@ -61,6 +70,9 @@ const MARKS: [(&str, [&str; 2]); 4] = [
     ("preact-resnet", ["layer1.0.conv2.weight", "layer1.0.bn1.weight"]),
     ("convnext", ["stages.0.blocks.0.conv_dw.weight", "stages.0.blocks.0.mlp.fc1.weight"]),
 ];
+
+/// What metadata call a list of layers.
+const IMPORTED: &str = "imported";
 
 /// Name, base width and depths of each ResNet that has a name.
 const RESNETS: [(&str, u32, [u32; 4]); 4] = [
@@ -127,9 +139,14 @@ impl Network {
             Some("preact-resnet") => PreActResNet::from_metadata(metadata).map(Self::PreActResNet),
             Some("resnet") => ResNet::from_metadata(metadata).map(Self::ResNet),
             Some("convnext") => ConvNext::from_metadata(metadata).map(Self::ConvNext),
+            Some(IMPORTED) => Imported::from_metadata(metadata).map(Self::Imported),
             other => {
                 let given = format_args!("architecture {}", other.unwrap_or("unnamed"));
-                Err(Error::mismatch("network", given, "wrn, preact-resnet, resnet or convnext"))
+                Err(Error::mismatch(
+                    "network",
+                    given,
+                    "wrn, preact-resnet, resnet, convnext or imported",
+                ))
             }
         }
     }
@@ -149,6 +166,9 @@ impl Network {
             Some("preact-resnet") => PreActResNet::meant_by(checkpoint).map(Self::PreActResNet),
             Some("resnet") => ResNet::meant_by(checkpoint).map(Self::ResNet),
             Some("convnext") => ConvNext::meant_by(checkpoint).map(Self::ConvNext),
+            Some(IMPORTED) => Imported::from_metadata(&checkpoint.metadata)
+                .map(Self::Imported)
+                .map_err(|error| Error::bad_file(&checkpoint.source, error)),
             _ => {
                 let reason = format!("no network is recognised: {}", nearest(checkpoint));
                 Err(Error::bad_file(&checkpoint.source, reason))
@@ -158,6 +178,9 @@ impl Network {
 
     /// Which architecture a checkpoint is of, and what says so.
     fn architecture(checkpoint: &Checkpoint) -> Option<(&'static str, String)> {
+        if checkpoint.metadata.layers.is_some() {
+            return Some((IMPORTED, "its list of layers".into()));
+        }
         let told = checkpoint.metadata.architecture.as_deref();
         let told = MARKS.iter().find(|(name, _)| Some(*name) == told);
         if let Some((name, _)) = told {
@@ -202,6 +225,7 @@ impl Network {
             Self::PreActResNet(model) => model.logits(graph, x, weights, mode),
             Self::ResNet(model) => model.logits(graph, x, weights, mode),
             Self::ConvNext(model) => model.logits(graph, x, weights),
+            Self::Imported(model) => model.logits(graph, x, weights, mode),
         }
     }
 
@@ -213,11 +237,14 @@ impl Network {
         }
     }
 
-    /// The layer that logits come from, whose rows are the classes.
-    pub(super) fn head(&self) -> &'static str {
+    /// Weight and bias of the layer that logits come from, whose rows are the classes. None for an imported network that
+    /// ends otherwise.
+    pub(super) fn head(&self) -> Option<[Option<String>; 2]> {
+        let of = |name: &str| Some(["weight", "bias"].map(|part| Some(format!("{name}.{part}"))));
         match self {
-            Self::ConvNext(_) => "head.fc",
-            Self::WideResNet(_) | Self::PreActResNet(_) | Self::ResNet(_) => "fc",
+            Self::ConvNext(_) => of("head.fc"),
+            Self::WideResNet(_) | Self::PreActResNet(_) | Self::ResNet(_) => of("fc"),
+            Self::Imported(model) => Some(model.head()?.map(|name| name.map(str::to_owned))),
         }
     }
 
@@ -230,8 +257,8 @@ impl Network {
             let wanted = format_args!("each of {} classes once", self.classes());
             return Err(Error::mismatch("classes", format_args!("{classes:?}"), wanted));
         }
-        for part in ["weight", "bias"] {
-            let name = format!("{}.{part}", self.head());
+        let other = || Error::mismatch("classes", self, "a network whose last layer is linear");
+        for name in self.head().ok_or_else(other)?.into_iter().flatten() {
             let Some(Tensor { shape, data }) = weights.remove(&name) else { continue };
             let row = data.len() / classes.len().max(1);
             let rows = classes.iter().filter_map(|&class| {
@@ -271,6 +298,7 @@ impl Network {
             Self::PreActResNet(model) => model.activation().name(),
             Self::ResNet(_) => Activation::Relu.name(),
             Self::ConvNext(_) => "gelu",
+            Self::Imported(model) => model.activation(),
         }
     }
 }
@@ -287,7 +315,7 @@ fn nearest(checkpoint: &Checkpoint) -> String {
     format!("none has the tensors {}{near}", marks.join(", "))
 }
 
-/// As papers call it: WRN-34-10, ResNet-50, WRN-50-4, ConvNeXt-L + ConvStem.
+/// As papers call it, if they do: WRN-34-10, ResNet-50, WRN-50-4, ConvNeXt-L + ConvStem.
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
@@ -323,6 +351,13 @@ impl fmt::Display for Network {
                 };
                 write!(f, "ConvNeXt{size}")?;
                 if *model.stem() == Stem::Patch { Ok(()) } else { write!(f, " + ConvStem") }
+            }
+            Self::Imported(model) => {
+                write!(f, "imported network of {} layers", model.layers().len())?;
+                let counts = model.counts();
+                let counts: Vec<_> =
+                    counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+                if counts.is_empty() { Ok(()) } else { write!(f, " ({})", counts.join(", ")) }
             }
         }
     }

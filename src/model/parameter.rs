@@ -63,6 +63,18 @@ impl Weights {
         parameters.iter().map(input).collect::<Result<_>>().map(Self)
     }
 
+    /// Adds an input for one more parameter, or gives the one that is there for its name.
+    #[cfg(feature = "onnx")]
+    pub(super) fn add(&mut self, graph: &mut Graph, parameter: &Parameter) -> Result<Value> {
+        if let Some(&value) = self.0.get(&parameter.name) {
+            graph.shape(value)?.expect("weights", parameter.graph_shape()?)?;
+            return Ok(value);
+        }
+        let value = graph.input(parameter.graph_shape()?);
+        self.0.insert(parameter.name.clone(), value);
+        Ok(value)
+    }
+
     /// The value of a name. Err if there is none.
     pub fn get(&self, name: &str) -> Result<Value> {
         let missing = || Error::mismatch("weights", "no value", format_args!("one for {name}"));

@@ -12,6 +12,7 @@ mod callers;
 mod checkpoints;
 mod classes;
 mod distances;
+mod files;
 mod geometry;
 mod grids;
 mod inputs;

@@ -13,6 +13,8 @@
 mod build;
 mod golden;
 mod hostile;
+#[cfg(feature = "onnx")]
+mod import;
 mod load;
 mod mutations;
 mod onnx;

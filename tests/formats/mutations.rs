@@ -6,10 +6,15 @@ use crate::read_within;
 use std::time::{Duration, Instant};
 
 /// SplitMix64.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
+    /// What repeats what comes.
+    pub fn state(&self) -> u64 {
+        self.0
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,7 +24,7 @@ impl Random {
 }
 
 /// One to eight changes.
-fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
+pub fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
     const TELLING: [u8; 12] = *b"\x00\xff\x7f\x80(tRQ.u\x8d}";
     for _ in 0..=random.below(8) {
         let at = random.below(bytes.len());
@@ -41,11 +46,16 @@ fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
     }
 }
 
+/// When to stop.
+pub fn until() -> Instant {
+    let seconds = std::env::var("LAPIDARY_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+    Instant::now() + Duration::from_secs(seconds.unwrap_or(3))
+}
+
 #[test]
 fn damaged_files_are_refused_or_read() {
     let _alone = crate::alone();
-    let seconds = std::env::var("LAPIDARY_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
-    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(3));
+    let until = until();
     let (shape, strides) = (&[2, 3][..], &[1, 2][..]);
     let strided =
         Tensor { storage: "0", kind: "FloatStorage", count: 6, offset: 0, shape, strides };

@@ -15,6 +15,8 @@ mod case;
 mod checkpoint;
 mod lookalikes;
 mod network;
+#[cfg(feature = "onnx")]
+mod onnx;
 
 use lapidary::gpu::{Gpu, Options};
 use std::sync::OnceLock;

@@ -1,5 +1,5 @@
-//! Checkpoints: a state dict with what is known of it. Read from safetensors and from PyTorch's files, written as
-//! safetensors.
+//! Checkpoints: a state dict with what is known of it. Read from safetensors, from PyTorch's files and, with the feature
+//! `onnx`, from ONNX files; written as safetensors.
 //!
 //! A file's description is read and checked first, then its tensors one by one: at no moment is more in memory
 //! than the numbers as f32, and never more than twice the file, whatever it says. Nothing in it is executed.
@@ -14,10 +14,12 @@ mod torch;
 pub(crate) use atomic::stream_atomically;
 pub use atomic::write_atomically;
 pub use safetensors::Precision;
+#[cfg(feature = "onnx")]
+pub(super) use stored::Kind;
 
 use super::{Metadata, Network, Parameter, StateDict, Tensor};
 use crate::{Error, Result};
-use input::{Checked, Input};
+pub(super) use input::{Checked, Input};
 use names::Tidied;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -75,7 +77,7 @@ impl fmt::Display for Part {
 }
 
 impl Checkpoint {
-    /// Reads a file: safetensors, or what PyTorch's `torch.save` wrote in any version. Err, with file, tensor and
+    /// Reads a file: safetensors, what PyTorch's `torch.save` wrote in any version, or an ONNX file. Err, with file, tensor and
     /// reason, for anything but a sound one.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         Self::read_part(path, &Part::Best)
@@ -83,21 +85,21 @@ impl Checkpoint {
 
     /// The same, of a training state one part.
     pub fn read_part(path: impl AsRef<Path>, part: &Part) -> Result<Self> {
-        let path = path.as_ref();
-        let file = std::fs::File::open(path).map_err(|error| Error::bad_file(path, error))?;
-        Self::from_reader(path, file, part, &Renames::default())
+        Self::read_renamed(path, part, &Renames::default())
     }
 
     /// The same with names changed first: see [`Renames`].
     pub fn read_renamed(path: impl AsRef<Path>, part: &Part, renames: &Renames) -> Result<Self> {
         let path = path.as_ref();
         let file = std::fs::File::open(path).map_err(|error| Error::bad_file(path, error))?;
-        Self::from_reader(path, file, part, renames)
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::from_reader(path, Some(folder), file, part, renames)
     }
 
     /// Reads the bytes of a file; `source` is for messages.
     pub fn from_bytes(source: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
-        Self::from_reader(source.as_ref(), Cursor::new(bytes), &Part::Best, &Renames::default())
+        let renames = Renames::default();
+        Self::from_reader(source.as_ref(), None, Cursor::new(bytes), &Part::Best, &renames)
     }
 
     /// Of tensors that are in memory, under names as files have them, as those of a live PyTorch model: what wrappers put before
@@ -127,15 +129,24 @@ impl Checkpoint {
 
     fn from_reader(
         source: &Path,
+        folder: Option<&Path>,
         reader: impl Read + Seek,
         part: &Part,
         renames: &Renames,
     ) -> Result<Self> {
         let read = || -> Checked<Self> {
             let mut input = Input::new(reader)?;
+            if let Some(imported) = onnx(&mut input, folder, part, renames) {
+                return Ok(Self { source: source.into(), ..imported? });
+            }
             let Described { mut tensors, mut metadata, mut notes } =
                 described(&mut input, source, part)?;
             rename(renames, &mut tensors)?;
+            // A list of layers names its tensors as they are.
+            if metadata.layers.is_some() {
+                let weights = numbers(&mut input, tensors)?;
+                return Ok(Self { metadata, weights, source: source.into(), notes });
+            }
             let Tidied { outside, notes: tidied } = names::tidy(&mut tensors, Stored::is_whole);
             notes.extend(tidied);
             notes.extend(super::names::unify(&mut tensors, &mut metadata));
@@ -164,8 +175,7 @@ impl Checkpoint {
         let foreign: Vec<String> = outside.iter().filter(foreign).cloned().collect();
         foreign.iter().for_each(|name| drop(self.weights.remove(name)));
         names::tell(&mut self.notes, "outside the network", foreign);
-        let head = network.head();
-        let [weight, bias] = ["weight", "bias"].map(|part| format!("{head}.{part}"));
+        let Some([Some(weight), Some(bias)]) = network.head() else { return };
         if self.weights.get(&weight).is_ok() && self.weights.get(&bias).is_err() {
             let count = network.classes() as usize;
             self.weights.insert(bias, Tensor { shape: vec![count], data: vec![0.0; count] });
@@ -277,6 +287,7 @@ fn described<R: Read + Seek>(
     source: &Path,
     part: &Part,
 ) -> Checked<Described> {
+    input.section(0, input.length())?;
     let mut first = [0; 9];
     let known = first.get_mut(..input.length().min(9) as usize).unwrap_or_default();
     input.fill(known)?;
@@ -299,7 +310,7 @@ fn described<R: Read + Seek>(
                 );
             }
             if !first.ends_with(b"{") && input.length() >= 9 {
-                return Err("neither a safetensors file nor a PyTorch checkpoint".into());
+                return Err("no safetensors file, PyTorch checkpoint or ONNX file".into());
             }
             let (tensors, strings) = safetensors::tensors(input)?;
             if *part != Part::Best {
@@ -315,6 +326,42 @@ fn described<R: Read + Seek>(
     let mut metadata = Metadata::default();
     metadata.other.extend(torch.part.map(|key| ("part".into(), key)));
     Ok(Described { tensors: torch.tensors, metadata, notes: torch.notes })
+}
+
+/// What an ONNX file has; None for another one.
+#[cfg(feature = "onnx")]
+fn onnx<R: Read + Seek>(
+    input: &mut Input<R>,
+    folder: Option<&Path>,
+    part: &Part,
+    renames: &Renames,
+) -> Option<Checked<Checkpoint>> {
+    use super::onnx::import::{Import, begins, read};
+    input.section(0, input.length()).ok()?;
+    input.array().ok().filter(begins)?;
+    let mut imported = || {
+        if *part != Part::Best {
+            return Err(format!("{part} wanted, but an ONNX file has one set of weights"));
+        }
+        if *renames != Renames::default() {
+            return Err(
+                "an ONNX file's tensors have the names by which its layers read them".into()
+            );
+        }
+        let Import { metadata, weights, notes } = read(input, folder)?;
+        Ok(Checkpoint { metadata, weights, notes, source: PathBuf::new() })
+    };
+    Some(imported())
+}
+
+#[cfg(not(feature = "onnx"))]
+fn onnx<R: Read + Seek>(
+    _: &mut Input<R>,
+    _: Option<&Path>,
+    _: &Part,
+    _: &Renames,
+) -> Option<Checked<Checkpoint>> {
+    None
 }
 
 /// All numbers, once it is known that they fit.

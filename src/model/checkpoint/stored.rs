@@ -39,7 +39,7 @@ impl Kind {
     }
 
     /// Appends what little-endian bytes say.
-    fn convert(self, bytes: &[u8], to: &mut Vec<f32>) {
+    pub fn convert(self, bytes: &[u8], to: &mut Vec<f32>) {
         fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32, to: &mut Vec<f32>) {
             to.extend(bytes.as_chunks::<N>().0.iter().map(|&bytes| number(bytes)));
         }

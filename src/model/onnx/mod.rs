@@ -1,7 +1,9 @@
 //! Networks as ONNX files (<https://onnx.ai>, operator set 17), for other tools to run: images in \[0, 1\] in, logits out,
-//! any number of images at once. What a graph computes is translated op by op, the input normalisation too, so
+//! any number of images at once. With the feature `onnx` they are read, too, by [`Checkpoint::read`](super::Checkpoint::read). What a graph computes is translated op by op, the input normalisation too, so
 //! every network that is built of the ops named here can be written.
 
+#[cfg(feature = "onnx")]
+pub(super) mod import;
 mod ops;
 mod protobuf;
 

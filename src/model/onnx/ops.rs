@@ -6,7 +6,7 @@ use super::{FLOAT, INT64, constant, half};
 use crate::graph::{Graph, Node, Shape, Value, exactly};
 use crate::ops::{
     Add, AvgPool, Broadcast, Conv2d, FrozenBatchNorm, GlobalAvgPool, GroupedConv2d, LayerNorm,
-    Linear, MaxPool, Normalise, Pad, Scale, Unary,
+    Linear, LocalMean, MaxPool, Mul, Normalise, Pad, Reshape, Scale, Unary,
 };
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,6 +75,37 @@ impl Translation {
             let gate = format!("{y}.gate");
             self.push("Sigmoid", &[x], &gate, &[]);
             self.push("Mul", &[x, &gate], &y, &[]);
+        } else if let Some(Unary::Sigmoid) = node.is() {
+            self.push("Sigmoid", &inputs, &y, &[]);
+        } else if let Some(Unary::Relu6) = node.is() {
+            let [x] = exactly(op, "inputs", &inputs)?;
+            let [low, high] = [("low", 0.0), ("high", 6.0)].map(|(name, value)| {
+                self.constant(&format!("{y}.{name}"), FLOAT, &[], &f32::to_le_bytes(value))
+            });
+            self.push("Clip", &[x, &low, &high], &y, &[]);
+        } else if let Some(Unary::LeakyRelu { slope }) = node.is() {
+            self.push("LeakyRelu", &inputs, &y, &[("alpha", Float(*slope))]);
+        } else if let Some(Unary::Elu { alpha }) = node.is() {
+            self.push("Elu", &inputs, &y, &[("alpha", Float(*alpha))]);
+        } else if let Some(Unary::HardSigmoid) = node.is() {
+            self.push("HardSigmoid", &inputs, &y, &[("alpha", Float(1.0 / 6.0))]);
+        } else if let Some(Unary::HardSwish) = node.is() {
+            self.push("HardSwish", &inputs, &y, &[]);
+        } else if node.is::<Mul>().is_some() {
+            self.push("Mul", &inputs, &y, &[]);
+        } else if node.is::<Reshape>().is_some() {
+            // Networks flatten and do nothing else.
+            let [x] = exactly(op, "inputs", &node.inputs)?;
+            let flat = Reshape::flat(graph.shape(x)?)?;
+            graph.shape(output)?.expect("ONNX", flat.shape)?;
+            self.push("Flatten", &inputs, &y, &[("axis", Int(1))]);
+        } else if let Some(LocalMean { reach }) = node.is() {
+            let attributes = [
+                ("kernel_shape", Ints(&[2 * reach + 1; 2])),
+                ("pads", Ints(&[*reach; 4])),
+                ("count_include_pad", Int(0)),
+            ];
+            self.push("AveragePool", &inputs, &y, &attributes);
         } else if let Some(Scale { factor }) = node.is() {
             let [x] = exactly(op, "inputs", &inputs)?;
             let bytes = factor.to_le_bytes();
@@ -166,14 +197,26 @@ impl Translation {
         Ok(())
     }
 
-    /// What joins maps with one number a channel.
+    /// What joins maps with one number a channel, or with one an image and channel.
     fn a_channel(&mut self, operator: &str, graph: &Graph, node: &Node) -> Result<()> {
         let op = node.op.name();
         let ([a, b], [y]) =
             (exactly(op, "inputs", &node.inputs)?, exactly(op, "outputs", &node.outputs)?);
-        graph.shape(b)?.expect(op, Shape::vector(graph.shape(a)?.channels())?)?;
+        let (map, other) = (graph.shape(a)?, graph.shape(b)?);
+        let computed = graph.nodes().iter().any(|node| node.outputs.contains(&b));
         let [a, b, y] = [a, b, y].map(|value| self.named(value));
-        let column = self.unsqueeze(&b, &[1, 2]);
+        let column = if computed {
+            // One number an image and channel. Behind a linear layer it is a matrix there.
+            other.expect(op, Shape::matrix(map.images(), map.channels())?)?;
+            let sides = [0i64, -1, 1, 1].map(i64::to_le_bytes).concat();
+            let wide = format!("{b}.wide");
+            let sides = self.constant(&format!("{wide}.sides"), INT64, &[4], &sides);
+            self.push("Reshape", &[&b, &sides], &wide, &[]);
+            wide
+        } else {
+            other.expect(op, Shape::vector(map.channels())?)?;
+            self.unsqueeze(&b, &[1, 2])
+        };
         self.push(operator, &[&a, &column], &y, &[]);
         Ok(())
     }

@@ -1,0 +1,146 @@
+//! A network that came as a list of layers, as an ONNX file has it, and not as the name of an architecture. The list lies
+//! in the checkpoint's metadata, a line a layer, so that safetensors files have all of it.
+
+mod layer;
+
+pub use layer::{Kind, Layer};
+
+use super::layers::{Mode, check_ends, known, normalise};
+use super::{Metadata, Normalisation, Parameter, Weights};
+use crate::graph::{Graph, Shape, Value};
+use crate::{Error, Result};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Of any network that is deeper something is wrong.
+pub const MOST_LAYERS: usize = 5000;
+
+/// Layers from images to logits; the last one's value is the logits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Imported {
+    layers: Vec<Layer>,
+    channels: u32,
+    classes: u32,
+    normalisation: Option<Normalisation>,
+}
+
+impl Imported {
+    /// Err for layers that read what comes after them, for tensors of one name that differ, beyond 5000 layers, and beyond
+    /// 4 channels or 65,536 classes. That layers fit each other and the images is found out where a graph is made of them.
+    pub fn new(
+        layers: Vec<Layer>,
+        channels: u32,
+        classes: u32,
+        normalisation: Option<Normalisation>,
+    ) -> Result<Self> {
+        const OP: &str = "imported network";
+        check_ends(OP, channels, classes, normalisation.as_ref())?;
+        if !(1..=MOST_LAYERS).contains(&layers.len()) {
+            let given = format_args!("{} layers", layers.len());
+            return Err(Error::mismatch(OP, given, format_args!("1 to {MOST_LAYERS}")));
+        }
+        let mut shapes: BTreeMap<&str, &[usize]> = BTreeMap::new();
+        for (place, layer) in layers.iter().enumerate() {
+            if let Some(input) = layer.inputs.iter().find(|&&input| input > place) {
+                let given = format_args!("layer {place} reading {input}");
+                return Err(Error::mismatch(OP, given, "what comes before it"));
+            }
+            for (name, shape) in &layer.weights {
+                if shapes.insert(name, shape).is_some_and(|before| before != shape) {
+                    return Err(Error::mismatch(OP, format_args!("two shapes of {name}"), "one"));
+                }
+            }
+        }
+        Ok(Self { layers, channels, classes, normalisation })
+    }
+
+    /// From metadata with layers, channels and classes.
+    pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
+        let layers = known("imported network", "layers", metadata.layers.clone())?;
+        let channels = known("imported network", "channels", metadata.channels)?;
+        let classes = known("imported network", "classes", metadata.classes)?;
+        Self::new(layers, channels, classes, metadata.normalisation.clone())
+    }
+
+    /// What [`Imported::from_metadata`] needs.
+    pub fn metadata(&self) -> Metadata {
+        Metadata {
+            architecture: Some("imported".into()),
+            layers: Some(self.layers.clone()),
+            classes: Some(self.classes),
+            channels: Some(self.channels),
+            normalisation: self.normalisation.clone(),
+            ..Metadata::default()
+        }
+    }
+
+    /// From images to logits.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Of the images.
+    pub fn channels(&self) -> u32 {
+        self.channels
+    }
+
+    /// Number of logits.
+    pub fn classes(&self) -> u32 {
+        self.classes
+    }
+
+    /// Of the input.
+    pub fn normalisation(&self) -> Option<&Normalisation> {
+        self.normalisation.as_ref()
+    }
+
+    /// All tensors, in the order in which layers read them; one that several read is there once.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut seen = BTreeSet::new();
+        let all = self.layers.iter().flat_map(Layer::parameters);
+        all.filter(|parameter| seen.insert(parameter.name.clone())).collect()
+    }
+
+    /// Weight and bias of the last layer, where it is a linear one.
+    pub fn head(&self) -> Option<[Option<&str>; 2]> {
+        let last = self.layers.last().filter(|layer| layer.kind == Kind::Linear)?;
+        let name = |place: usize| last.weights.get(place).map(|(name, _)| name.as_str());
+        Some([name(0), name(1)])
+    }
+
+    /// The first non-linearity's name.
+    pub fn activation(&self) -> &'static str {
+        let unary = |layer: &&Layer| matches!(layer.kind, Kind::Unary(_));
+        self.layers.iter().find(unary).map_or("no non-linearity", |layer| layer.kind.name().0)
+    }
+
+    /// How many layers there are of each kind that has tensors, the most first.
+    pub fn counts(&self) -> Vec<(&'static str, usize)> {
+        let mut counts = BTreeMap::new();
+        for layer in self.layers.iter().filter(|layer| !layer.weights.is_empty()) {
+            *counts.entry(layer.kind.name().0).or_insert(0) += 1;
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+        counts
+    }
+
+    /// Adds the nodes from images x \[N, C, H, W\] in \[0, 1\] to logits \[N, K\]. Err for images that the layers do not fit.
+    pub fn logits(
+        &self,
+        graph: &mut Graph,
+        x: Value,
+        weights: &Weights,
+        mut mode: Mode,
+    ) -> Result<Value> {
+        let images = graph.shape(x)?.images();
+        let mut values = vec![normalise(graph, x, self.normalisation.as_ref())?];
+        for layer in &self.layers {
+            let inputs: Vec<Value> =
+                layer.inputs.iter().filter_map(|&input| values.get(input).copied()).collect();
+            values.push(layer.push(graph, &inputs, weights, &mut mode)?);
+        }
+        let logits = values.last().copied().unwrap_or(x);
+        graph.shape(logits)?.expect("imported network", Shape::matrix(images, self.classes)?)?;
+        Ok(logits)
+    }
+}

@@ -1,0 +1,272 @@
+//! The layers so far, and what each name of the file stands for.
+
+use super::patterns::Part;
+use super::tensors::{Constant, Store};
+use super::whole::Whole;
+use crate::graph::{Graph, Shape, Value};
+use crate::model::checkpoint::Checked;
+use crate::model::imported::{Kind, Layer, MOST_LAYERS};
+use crate::model::layers::Mode;
+use crate::model::{Normalisation, StateDict, Tensor, Weights};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// In which order a value's sides are in the file. Here maps are \[N, C, H, W\], so that a transposition to channels last and
+/// back costs nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// \[N, C, H, W\].
+    Nchw,
+    /// \[N, H, W, C\].
+    Nhwc,
+    /// \[N, C\].
+    Matrix,
+}
+
+/// A value of the network: 0 for the images, i for what layer i - 1 makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Map {
+    pub value: usize,
+    pub layout: Layout,
+}
+
+/// The images, of which so far a mean is subtracted and that divided by a deviation, each one number a channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Images {
+    pub layout: Layout,
+    pub mean: Vec<f32>,
+    pub std: Vec<f32>,
+}
+
+impl Images {
+    pub fn new(layout: Layout, channels: usize) -> Self {
+        Self { layout, mean: vec![0.0; channels], std: vec![1.0; channels] }
+    }
+
+    /// None where nothing is done to them.
+    fn normalisation(&self) -> Option<Normalisation> {
+        let plain =
+            self.mean.iter().all(|&mean| mean == 0.0) && self.std.iter().all(|&std| std == 1.0);
+        let Self { mean, std, .. } = self.clone();
+        (!plain).then_some(Normalisation { mean, std })
+    }
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub enum Known {
+    Images(Images),
+    Map(Map),
+    /// Floats, and their name.
+    Constant(String, Rc<Constant>),
+    Whole(Whole),
+    /// A step of a function that is one layer here, of this value.
+    Part(Part, Map),
+    /// What may be an output and nothing else.
+    Softmax(Map),
+}
+
+/// Layers with their weights, in a graph of the images' size which tells shapes and refuses what does not fit.
+#[derive(Debug)]
+pub struct Builder {
+    pub store: Store,
+    pub notes: Vec<String>,
+    graph: Graph,
+    inputs: Weights,
+    layers: Vec<Layer>,
+    values: Vec<Value>,
+    weights: StateDict,
+    /// Tensors' names here by what was made of which constant.
+    made: BTreeMap<String, String>,
+    normalisation: Option<Option<Normalisation>>,
+}
+
+/// What is left of it.
+#[derive(Debug)]
+pub struct Finished {
+    pub layers: Vec<Layer>,
+    pub weights: StateDict,
+    pub normalisation: Option<Normalisation>,
+    pub notes: Vec<String>,
+}
+
+impl Builder {
+    pub fn new(images: Shape, store: Store) -> Self {
+        let mut graph = Graph::default();
+        let values = vec![graph.input(images)];
+        Self {
+            store,
+            notes: Vec::new(),
+            graph,
+            inputs: Weights::default(),
+            layers: Vec::new(),
+            values,
+            weights: StateDict::default(),
+            made: BTreeMap::new(),
+            normalisation: None,
+        }
+    }
+
+    /// Sides as \[N, C, H, W\], whatever the layout.
+    pub fn shape(&self, map: Map) -> Checked<Shape> {
+        let value = self.values.get(map.value).ok_or("a value that is not there")?;
+        self.graph.shape(*value).map_err(|error| error.to_string())
+    }
+
+    /// The layer that made a value.
+    pub fn maker(&self, map: Map) -> Option<&Layer> {
+        self.layers.get(map.value.checked_sub(1)?)
+    }
+
+    /// A value to compute with; of images, what is normalised so far. Err for what is no value and where the images are
+    /// normalised in two ways.
+    pub fn map(&mut self, known: &Known) -> Checked<Map> {
+        match known {
+            Known::Map(map) => Ok(*map),
+            Known::Images(images) => {
+                let given = images.normalisation();
+                if *self.normalisation.get_or_insert_with(|| given.clone()) != given {
+                    return Err("images that are normalised in two ways".into());
+                }
+                Ok(Map { value: 0, layout: images.layout })
+            }
+            Known::Constant(..) | Known::Whole(..) => {
+                Err("a constant where a value is wanted".into())
+            }
+            Known::Part(part, _) => Err(format!("{part}, which stands for no layer by itself")),
+            Known::Softmax(_) => Err("a softmax that is not at the end".into()),
+        }
+    }
+
+    /// A tensor under its name in the file, changed as `how` says, for which `make` is asked once; its name here and shape.
+    pub fn tensor(
+        &mut self,
+        name: &str,
+        how: &str,
+        shape: Vec<usize>,
+        make: impl FnOnce(&mut Store) -> Checked<Vec<f32>>,
+    ) -> Checked<(String, Vec<usize>)> {
+        let key = format!("{name}\0{how}\0{shape:?}");
+        if let Some(known) = self.made.get(&key) {
+            return Ok((known.clone(), shape));
+        }
+        let clean = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+        let mut free: String = name.chars().take(200).map(clean).collect();
+        if free.is_empty() {
+            free = "tensor".into();
+        }
+        while self.weights.get(&free).is_ok() {
+            free += "_";
+            free += if how.is_empty() { "again" } else { how };
+        }
+        let data = make(&mut self.store)?;
+        let tensor = Tensor::new(shape.clone(), data).map_err(|error| error.to_string())?;
+        self.weights.insert(free.clone(), tensor);
+        self.made.insert(key, free.clone());
+        Ok((free, shape))
+    }
+
+    /// A constant as it is.
+    pub fn constant(
+        &mut self,
+        name: &str,
+        constant: &Constant,
+        shape: Vec<usize>,
+    ) -> Checked<(String, Vec<usize>)> {
+        self.tensor(name, "", shape, |store| store.read(constant))
+    }
+
+    /// Adds a layer; its value, in this layout. Err, with shapes, where it does not fit.
+    pub fn layer(
+        &mut self,
+        kind: Kind,
+        inputs: &[Map],
+        weights: Vec<(String, Vec<usize>)>,
+        layout: Layout,
+    ) -> Checked<Map> {
+        if self.layers.len() >= MOST_LAYERS {
+            return Err(format!("more than {MOST_LAYERS} layers"));
+        }
+        let inputs: Vec<usize> = inputs.iter().map(|map| map.value).collect();
+        let layer = Layer { kind, inputs, weights };
+        let wrong = |error: crate::Error| error.to_string();
+        for parameter in layer.parameters() {
+            self.inputs.add(&mut self.graph, &parameter).map_err(wrong)?;
+        }
+        let read: Vec<Value> =
+            layer.inputs.iter().filter_map(|&input| self.values.get(input).copied()).collect();
+        let made = layer.push(&mut self.graph, &read, &self.inputs, &mut Mode::Frozen);
+        self.values.push(made.map_err(wrong)?);
+        self.layers.push(layer);
+        Ok(Map { value: self.layers.len(), layout })
+    }
+
+    /// The layers that the logits need, a bias as its linear layer's, and the tensors of these.
+    pub fn finish(self, logits: usize) -> Finished {
+        let Self { mut layers, mut weights, notes, normalisation, .. } = self;
+        layers.truncate(logits);
+        biases(&mut layers);
+        // From the end: what is read, and where it lies then.
+        let mut needed = vec![false; layers.len() + 1];
+        if let Some(last) = needed.last_mut() {
+            *last = true;
+        }
+        for (place, layer) in layers.iter().enumerate().rev() {
+            if needed.get(place + 1) == Some(&true) {
+                for &input in &layer.inputs {
+                    if let Some(input) = needed.get_mut(input) {
+                        *input = true;
+                    }
+                }
+            }
+        }
+        let mut places = vec![0; layers.len() + 1];
+        let mut kept: Vec<Layer> = Vec::new();
+        for (place, mut layer) in layers.into_iter().enumerate() {
+            if needed.get(place + 1) == Some(&true) {
+                for input in &mut layer.inputs {
+                    *input = places.get(*input).copied().unwrap_or(0);
+                }
+                kept.push(layer);
+            }
+            if let Some(here) = places.get_mut(place + 1) {
+                *here = kept.len();
+            }
+        }
+        let used: BTreeSet<&str> =
+            kept.iter().flat_map(|layer| &layer.weights).map(|(name, _)| name.as_str()).collect();
+        let unused: Vec<String> = weights
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| !used.contains(name))
+            .map(str::to_owned)
+            .collect();
+        unused.iter().for_each(|name| drop(weights.remove(name)));
+        Finished { layers: kept, weights, normalisation: normalisation.flatten(), notes }
+    }
+}
+
+/// A number a channel that is added to what a linear layer alone makes and nobody else reads is its bias.
+fn biases(layers: &mut [Layer]) {
+    let mut readers = vec![0usize; layers.len() + 1];
+    for input in layers.iter().flat_map(|layer| &layer.inputs) {
+        if let Some(count) = readers.get_mut(*input) {
+            *count += 1;
+        }
+    }
+    for place in 1..layers.len() {
+        let (before, rest) = layers.split_at_mut(place);
+        let Some(added) = rest.first_mut() else { continue };
+        let [input] = added.inputs[..] else { continue };
+        let maker = input.checked_sub(1).and_then(|maker| before.get(maker));
+        let Some(linear) =
+            maker.filter(|maker| maker.kind == Kind::Linear && maker.weights.len() == 1)
+        else {
+            continue;
+        };
+        if added.kind == Kind::ChannelAdd && readers.get(input) == Some(&1) {
+            let weights = linear.weights.iter().chain(&added.weights).cloned().collect();
+            *added = Layer { kind: Kind::Linear, inputs: linear.inputs.clone(), weights };
+        }
+    }
+}

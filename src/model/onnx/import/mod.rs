@@ -1,0 +1,240 @@
+//! Networks from ONNX files: what convolutional classifiers are made of, as exporters write it, becomes the layers of an
+//! [`Imported`] network. Operator sets 11 to 24 are taken; those of 13 to 21 have been tried.
+//!
+//! A file is data here: operators become layers or the file is refused, with the operators that are not known by name and
+//! count. Nothing is allocated for what the file says before that is held against its length ([`messages`], [`tensors`]).
+
+mod build;
+mod elementwise;
+mod messages;
+mod nodes;
+mod patterns;
+mod tensors;
+mod whole;
+mod windows;
+
+use super::super::imported::{Imported, MOST_LAYERS};
+use super::super::{Metadata, StateDict};
+use crate::graph::Shape;
+use crate::model::checkpoint::{Checked, Input};
+use build::{Builder, Finished, Images, Known, Layout, Map};
+use messages::{Fact, Graph, Model, Node, OperatorSet, ValueInfo, level, short};
+use prost::bytes::Bytes;
+use std::collections::{BTreeMap, HashMap};
+use std::io::{Read, Seek};
+use std::path::Path;
+use std::rc::Rc;
+use tensors::{Constant, Numbers, Store, shown};
+use whole::Whole;
+
+/// Operator sets whose operators mean what is made of them here.
+const OPERATOR_SETS: std::ops::RangeInclusive<i64> = 11..=24;
+
+/// Sides of images where the file leaves them open: above what the deepest network halves.
+const OPEN_SIDE: u32 = 64;
+
+/// Whether a file that begins so can be one: the version of the format, then a field that a model has.
+pub fn begins(first: &[u8; 9]) -> bool {
+    matches!(first, [0x08, 1..=0x7f, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42 | 0x72, ..])
+        && !first.ends_with(b"{")
+}
+
+/// What a file has.
+#[derive(Debug)]
+pub struct Import {
+    pub metadata: Metadata,
+    pub weights: StateDict,
+    pub notes: Vec<String>,
+}
+
+/// Reads a file; numbers that lie beside it are looked for in `folder`.
+pub fn read<R: Read + Seek>(input: &mut Input<R>, folder: Option<&Path>) -> Checked<Import> {
+    let length = input.length();
+    input.section(0, length)?;
+    let bytes = Bytes::from(input.bytes(length)?);
+    let model: Model = level("an ONNX model", &bytes, &[8, 14, 25])?;
+    expect_operators(&model)?;
+    let graph = model.graph.as_ref().ok_or("an ONNX file without a graph, or cut off")?;
+    let graph: Graph = level("an ONNX graph", graph, &[1, 5, 11, 12, 15])?;
+    if !graph.sparse.is_empty() {
+        return Err("sparse tensors, which are not read".into());
+    }
+    let nodes = known_operators(&graph.nodes)?;
+    let mut known = HashMap::new();
+    for tensor in &graph.tensors {
+        let (name, constant) = Constant::new(tensor)?;
+        known.insert(name.clone(), known_constant(name, constant));
+    }
+    let (images, side, name, layout) = images(&graph, &known)?;
+    let channels = images.channels();
+    known.insert(name, Known::Images(Images::new(layout, channels as usize)));
+    let mut builder = Builder::new(images, Store::new(length, folder));
+    for node in nodes {
+        builder.node(&node, &mut known).map_err(|reason| {
+            let name = if node.name.is_empty() { node.outputs.first() } else { Some(&node.name) };
+            let name = name.map_or_else(String::new, |name| format!(" {}", shown(name)));
+            format!("{}{name}: {reason}", shown(&node.operator))
+        })?;
+    }
+    let logits = logits(&graph, &known, &mut builder)?;
+    let classes = builder.shape(Map { value: logits, layout: Layout::Matrix })?.channels();
+    let Finished { layers, weights, normalisation, notes } = builder.finish(logits);
+    let ours = facts(&model)?;
+    // Files of others have it among their first layers, or do not say it.
+    let told = normalisation.is_some() || ours.architecture.is_some();
+    let network = Imported::new(layers, images.channels(), classes, normalisation);
+    let described = network.map_err(|error| error.to_string())?.metadata();
+    let metadata = Metadata {
+        architecture: described.architecture.filter(|_| told),
+        side: side.or(ours.side),
+        class_names: ours.class_names,
+        fit: ours.fit,
+        preset: ours.preset,
+        ..described
+    };
+    Ok(Import { metadata, weights, notes })
+}
+
+/// Err unless the file says one of the sets of operators that are read.
+fn expect_operators(model: &Model) -> Checked<()> {
+    let mut said = None;
+    for set in model.operators.iter().take(64) {
+        let OperatorSet { domain, version } = short("a set of operators", set)?;
+        said = said.or(ours(&domain).then_some(version));
+    }
+    let version = said.ok_or("no set of operators is said: cut off, or no ONNX file")?;
+    if OPERATOR_SETS.contains(&version) {
+        return Ok(());
+    }
+    let (first, last) = (OPERATOR_SETS.start(), OPERATOR_SETS.end());
+    Err(format!("operator set {version}, {first} to {last} are read"))
+}
+
+/// Whether operators of a domain are those of the standard.
+fn ours(domain: &str) -> bool {
+    matches!(domain, "" | "ai.onnx")
+}
+
+/// All nodes. Err with those that are not known, by name and count.
+fn known_operators(nodes: &[Bytes]) -> Checked<Vec<Node>> {
+    if nodes.len() > MOST_LAYERS {
+        return Err(format!("{} nodes, at most {MOST_LAYERS} are read", nodes.len()));
+    }
+    let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
+    let mut all = Vec::new();
+    for node in nodes {
+        let node: Node = level("a node", node, &[1, 2, 5])?;
+        if !ours(&node.domain) || !nodes::KNOWN.contains(&node.operator.as_str()) {
+            let domain =
+                if ours(&node.domain) { String::new() } else { format!("{}.", node.domain) };
+            *unknown.entry(shown(&format!("{domain}{}", node.operator))).or_default() += 1;
+        }
+        all.push(node);
+    }
+    if unknown.is_empty() {
+        return Ok(all);
+    }
+    let mut unknown: Vec<_> = unknown.into_iter().collect();
+    unknown.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    let more = unknown.len().saturating_sub(20);
+    let listed = unknown.iter().take(20).map(|(name, count)| format!("{name} ({count})"));
+    let mut listed = listed.collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        listed += &format!(" and {more} more");
+    }
+    Err(format!("operators that are not read: {listed}"))
+}
+
+fn known_constant(name: String, constant: Constant) -> Known {
+    match constant.numbers {
+        Numbers::Whole(numbers) => Known::Whole(Whole {
+            numbers: numbers.into_iter().map(Some).collect(),
+            sides: constant.sides,
+        }),
+        _ => Known::Constant(name, Rc::new(constant)),
+    }
+}
+
+/// Shape of the images, their side where the file says one, name and layout: the one input that is no constant.
+fn images(
+    graph: &Graph,
+    known: &HashMap<String, Known>,
+) -> Checked<(Shape, Option<u32>, String, Layout)> {
+    let mut found = Vec::new();
+    for input in &graph.inputs {
+        let info: ValueInfo = short("an input", input)?;
+        if !known.contains_key(&info.name) {
+            found.push(info);
+        }
+    }
+    let names: Vec<String> = found.iter().take(9).map(|info| shown(&info.name)).collect();
+    let [ValueInfo { name, kind }] = &found[..] else {
+        return Err(format!("inputs {}: images alone are wanted", names.join(", ")));
+    };
+    let tensor = kind.as_ref().and_then(|kind| kind.tensor.as_ref());
+    let tensor = tensor.ok_or_else(|| format!("input {}, which is no tensor", shown(name)))?;
+    if ![1, 10, 11, 16].contains(&tensor.kind) {
+        return Err(format!("images of ONNX's type {}: floats in [0, 1] are wanted", tensor.kind));
+    }
+    let sides = tensor.shape.as_ref().map(|shape| shape.sides.iter().map(|side| side.number));
+    let sides: Vec<Option<i64>> = sides.into_iter().flatten().collect();
+    let number =
+        |side: Option<i64>| side.and_then(|side| u32::try_from(side).ok()).filter(|&side| side > 0);
+    let [batch, a, b, c] = sides[..] else {
+        return Err(format!("images with {} sides, [N, C, H, W] wanted", sides.len()));
+    };
+    let are_channels = |side: Option<i64>| number(side).filter(|side| (1..=4).contains(side));
+    let (layout, channels, height, width) = match (are_channels(a), are_channels(c)) {
+        (Some(channels), _) => (Layout::Nchw, channels, b, c),
+        (None, Some(channels)) => (Layout::Nhwc, channels, a, b),
+        _ => return Err("images whose channels are not told, or not 1 to 4".into()),
+    };
+    let side = |side| number(side).filter(|&side| side <= 16_384);
+    let square = side(height).filter(|_| side(height) == side(width));
+    let [height, width] = [height, width].map(|given| side(given).unwrap_or(OPEN_SIDE));
+    let batch = number(batch).filter(|&batch| batch <= 1024).unwrap_or(1);
+    let shape = Shape::new(batch, channels, height, width).map_err(|error| error.to_string())?;
+    Ok((shape, square, name.clone(), layout))
+}
+
+/// The value of the first output that is one number a class, without a softmax; notes say what was left out.
+fn logits(graph: &Graph, known: &HashMap<String, Known>, builder: &mut Builder) -> Checked<usize> {
+    let mut found = None;
+    let mut others = Vec::new();
+    for output in &graph.outputs {
+        let ValueInfo { name, .. } = short("an output", output)?;
+        let (map, softmax) = match known.get(&name) {
+            Some(Known::Softmax(map)) => (*map, true),
+            Some(Known::Map(map)) => (*map, false),
+            _ => {
+                others.push(shown(&name));
+                continue;
+            }
+        };
+        if found.is_some() || builder.shape(map)?.pixels() != 1 {
+            others.push(shown(&name));
+            continue;
+        }
+        if softmax {
+            builder.notes.push("softmax at the end left out: logits are wanted".into());
+        }
+        found = Some(map.value);
+    }
+    if !others.is_empty() {
+        others.truncate(9);
+        builder.notes.push(format!("outputs left out: {}", others.join(", ")));
+    }
+    found.ok_or_else(|| "no output that has one number for each class".into())
+}
+
+/// What our own files say beside the graph.
+fn facts(model: &Model) -> Checked<Metadata> {
+    let mut strings = BTreeMap::new();
+    for fact in &model.facts {
+        let Fact { key, value } = short("a fact", fact)?;
+        if key.starts_with("lapidary.") {
+            strings.insert(key, value);
+        }
+    }
+    Metadata::from_file(strings, &mut Vec::new())
+}

@@ -1,0 +1,544 @@
+//! Operator by operator: what each of a file's nodes is here.
+
+use super::build::{Builder, Known, Layout, Map};
+use super::known_constant;
+use super::messages::{self, Attribute, Node};
+use super::patterns::Part;
+use super::tensors::{Constant, Numbers, shown};
+use super::whole::{self, Whole};
+use super::windows::expect_maps;
+use crate::model::checkpoint::Checked;
+use crate::model::imported::Kind;
+use crate::ops::{Conv2d, Unary};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// All that are read, in alphabetical order.
+pub const KNOWN: [&str; 43] = [
+    "Add",
+    "AveragePool",
+    "BatchNormalization",
+    "Cast",
+    "Clip",
+    "Concat",
+    "Constant",
+    "ConstantOfShape",
+    "Conv",
+    "Div",
+    "Dropout",
+    "Elu",
+    "Erf",
+    "Flatten",
+    "Gather",
+    "Gelu",
+    "Gemm",
+    "GlobalAveragePool",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "LayerNormalization",
+    "LeakyRelu",
+    "LogSoftmax",
+    "MatMul",
+    "MaxPool",
+    "Mul",
+    "Pad",
+    "Pow",
+    "Reciprocal",
+    "ReduceMean",
+    "Relu",
+    "Reshape",
+    "Shape",
+    "Sigmoid",
+    "Slice",
+    "Softmax",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Swish",
+    "Transpose",
+    "Unsqueeze",
+];
+
+/// A node with what its inputs stand for.
+#[derive(Debug)]
+pub struct Arguments {
+    operator: String,
+    inputs: Vec<Option<Known>>,
+    attributes: Vec<Attribute>,
+}
+
+impl Arguments {
+    fn new(node: &Node, known: &HashMap<String, Known>) -> Checked<Self> {
+        let input = |name: &String| {
+            let unknown = || format!("input {}, which nothing makes", shown(name));
+            if name.is_empty() {
+                Ok(None)
+            } else {
+                known.get(name).cloned().map(Some).ok_or_else(unknown)
+            }
+        };
+        let inputs: Checked<Vec<_>> = node.inputs.iter().take(64).map(input).collect();
+        let attributes: Checked<Vec<_>> =
+            node.attributes.iter().take(64).map(messages::attribute).collect();
+        Ok(Self { operator: node.operator.clone(), inputs: inputs?, attributes: attributes? })
+    }
+
+    pub fn operator(&self) -> &str {
+        &self.operator
+    }
+
+    pub fn count(&self) -> usize {
+        self.inputs.len()
+    }
+
+    /// An input, if it is given.
+    pub fn input(&self, place: usize) -> Option<&Known> {
+        self.inputs.get(place)?.as_ref()
+    }
+
+    pub fn wanted(&self, place: usize) -> Checked<&Known> {
+        self.input(place).ok_or_else(|| format!("no input {place}"))
+    }
+
+    pub fn constant(&self, place: usize) -> Checked<(&str, &Rc<Constant>)> {
+        match self.wanted(place)? {
+            Known::Constant(name, constant) => Ok((name, constant)),
+            _ => Err(format!("input {place}, which is computed: a constant is wanted")),
+        }
+    }
+
+    fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.attributes.iter().find(|attribute| attribute.name == name)
+    }
+
+    fn real(&self, name: &str, otherwise: f32) -> f32 {
+        self.attribute(name).map_or(otherwise, |attribute| attribute.real)
+    }
+
+    pub fn int(&self, name: &str, otherwise: i64) -> i64 {
+        self.attribute(name).map_or(otherwise, |attribute| attribute.whole)
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        let text = self.attribute(name).map(|attribute| attribute.text.clone());
+        String::from_utf8_lossy(&text.unwrap_or_default()).into_owned()
+    }
+
+    /// What a list is filled with: 0 where nothing is said. None for another number than a whole one.
+    pub fn filling(&self) -> Option<i64> {
+        let Some(attribute) = self.attribute("value") else { return Some(0) };
+        match Constant::new(attribute.tensor.as_ref()?).ok()?.1.numbers {
+            Numbers::Whole(numbers) => numbers.first().copied(),
+            _ => None,
+        }
+    }
+
+    /// Whole numbers that are an attribute or, in later sets of operators, an input.
+    pub fn wholes(&self, name: &str, place: usize) -> Option<Vec<i64>> {
+        match (self.attribute(name), self.input(place)) {
+            (Some(attribute), _) => Some(attribute.wholes.clone()),
+            (None, Some(Known::Whole(whole))) => whole.known(),
+            _ => None,
+        }
+    }
+
+    /// Numbers of two sides, or of their four ends. Err for other counts and what no network has.
+    pub fn sides<const N: usize>(&self, name: &str, otherwise: u32) -> Checked<[u32; N]> {
+        let Some(attribute) = self.attribute(name) else { return Ok([otherwise; N]) };
+        let number = |&number: &i64| u32::try_from(number).ok().filter(|&number| number <= 16_384);
+        let numbers: Option<Vec<u32>> = attribute.wholes.iter().map(number).collect();
+        let sides = numbers.and_then(|numbers| numbers.try_into().ok());
+        sides.ok_or_else(|| {
+            format!("{name} {:.60?}, {N} numbers of 0 to 16384 wanted", attribute.wholes)
+        })
+    }
+}
+
+impl Builder {
+    /// Makes what a node says and notes what its outputs stand for.
+    pub fn node(&mut self, node: &Node, known: &mut HashMap<String, Known>) -> Checked<()> {
+        let arguments = Arguments::new(node, known)?;
+        let made = match whole::computed(&arguments) {
+            Some(made) => made?,
+            None => self.made(&arguments, node)?,
+        };
+        let output = node.outputs.first().ok_or("no output")?;
+        known.insert(output.clone(), made);
+        Ok(())
+    }
+
+    fn made(&mut self, node: &Arguments, whole: &Node) -> Checked<Known> {
+        if node.operator == "Constant" {
+            return constant(node, whole);
+        }
+        let x = node.wanted(0)?;
+        if let (Known::Constant(name, constant), "Unsqueeze" | "Squeeze" | "Reshape") =
+            (x, node.operator.as_str())
+        {
+            return Ok(Known::Constant(name.clone(), Rc::new(other_sides(node, constant)?)));
+        }
+        match node.operator.as_str() {
+            "Identity" | "Cast" | "Dropout" => Ok(x.clone()),
+            "Add" | "Sub" | "Mul" | "Div" => self.binary(&node.operator, x, node.wanted(1)?),
+            "Erf" => self.erf(x),
+            "Sqrt" => self.root(x),
+            // PyTorch writes the inverse deviation beside a layer normalisation, where nobody reads it.
+            "Reciprocal" => match x {
+                Known::Part(Part::Deviation(_), of) => Ok(Known::Part(Part::Inverse, *of)),
+                _ => Err("of a value".into()),
+            },
+            "Pow" => match node.wanted(1)? {
+                Known::Constant(_, exponent) => self.power(x, exponent),
+                Known::Whole(whole) if whole.numbers[..] == [Some(2)] => {
+                    self.power(x, &Constant::made(vec![], vec![2.0]))
+                }
+                _ => Err("a power that is computed".into()),
+            },
+            "Softmax" | "LogSoftmax" => self.map(x).map(Known::Softmax),
+            "ReduceMean" => self.mean(node, x),
+            "Transpose" => self.transposed(node, x),
+            "Shape" => self.sides(x),
+            _ => {
+                let x = self.map(x)?;
+                self.layer_of(node, x).map(Known::Map)
+            }
+        }
+    }
+
+    fn layer_of(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
+        let unary = match node.operator.as_str() {
+            "Conv" => return self.conv(node, x),
+            "Gemm" | "MatMul" => return self.linear(node, x),
+            "BatchNormalization" => return self.batch_norm(node, x),
+            "LayerNormalization" => return self.layer_norm(node, x),
+            "MaxPool" | "AveragePool" => return self.pool(node, x),
+            "GlobalAveragePool" => {
+                expect_maps(x)?;
+                return self.layer(Kind::GlobalAvgPool, &[x], vec![], x.layout);
+            }
+            "Pad" => return self.pad(node, x),
+            "Flatten" => {
+                let axis = node.int("axis", 1);
+                return if axis == 1 {
+                    self.flat(x)
+                } else {
+                    Err(format!("axis {axis}, 1 wanted"))
+                };
+            }
+            "Reshape" => return self.reshaped(node, x),
+            "Squeeze" | "Unsqueeze" => return self.pixel(node, x),
+            "Clip" => return self.clip(node, x),
+            "Relu" => Unary::Relu,
+            "Sigmoid" => Unary::Sigmoid,
+            "LeakyRelu" => Unary::LeakyRelu { slope: node.real("alpha", 0.01) },
+            "Elu" => Unary::Elu { alpha: node.real("alpha", 1.0) },
+            "HardSwish" => Unary::HardSwish,
+            "Swish" if node.real("alpha", 1.0) == 1.0 => Unary::Silu,
+            "HardSigmoid" => {
+                let [alpha, beta] = [node.real("alpha", 0.2), node.real("beta", 0.5)];
+                if (6.0 * alpha - 1.0).abs() > 1e-5 || beta != 0.5 {
+                    return Err(format!("alpha {alpha} and beta {beta}, 1/6 and 0.5 wanted"));
+                }
+                Unary::HardSigmoid
+            }
+            "Gelu" => match node.text("approximate").as_str() {
+                "" | "none" => Unary::Gelu,
+                other => {
+                    return Err(format!("approximated by {}, the exact one wanted", shown(other)));
+                }
+            },
+            other => return Err(format!("{} of a value", shown(other))),
+        };
+        self.layer(Kind::Unary(unary), &[x], vec![], x.layout)
+    }
+
+    fn clip(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
+        let mut bound = |place, otherwise| match node.input(place) {
+            None => Ok(otherwise),
+            Some(Known::Constant(_, constant)) => {
+                self.scalar(constant)?.ok_or_else(|| "bounds of many numbers".to_owned())
+            }
+            Some(_) => Err("bounds that are computed".into()),
+        };
+        let kind = match (bound(1, f32::NEG_INFINITY)?, bound(2, f32::INFINITY)?) {
+            (0.0, 6.0) => Unary::Relu6,
+            (0.0, high) if high >= f32::MAX => Unary::Relu,
+            (low, high) => return Err(format!("to {low} and {high}, 0 and 6 wanted")),
+        };
+        self.layer(Kind::Unary(kind), &[x], vec![], x.layout)
+    }
+
+    fn mean(&mut self, node: &Arguments, known: &Known) -> Checked<Known> {
+        let axes = node.wholes("axes", 1).unwrap_or_default();
+        let layout = match known {
+            Known::Map(map) | Known::Part(_, map) => map.layout,
+            Known::Images(images) => images.layout,
+            _ => return Err("of a constant".into()),
+        };
+        let sides = if layout == Layout::Matrix { 2 } else { 4 };
+        let mut axes: Vec<i64> = axes
+            .into_iter()
+            .map(|axis| if axis < 0 { axis.saturating_add(sides) } else { axis })
+            .collect();
+        axes.sort_unstable();
+        let keep = node.int("keepdims", 1) == 1;
+        match (layout, &axes[..]) {
+            (Layout::Nchw, [2, 3]) | (Layout::Nhwc, [1, 2]) => {
+                let x = self.map(known)?;
+                let layout = if keep { x.layout } else { Layout::Matrix };
+                self.layer(Kind::GlobalAvgPool, &[x], vec![], layout).map(Known::Map)
+            }
+            (Layout::Nhwc, [3]) | (Layout::Matrix, [1]) if keep => self.mean_of_channels(known),
+            _ => Err(format!("over sides {axes:?}, which are not rows and columns")),
+        }
+    }
+
+    fn transposed(&mut self, node: &Arguments, known: &Known) -> Checked<Known> {
+        let given = node.wholes("perm", 1).unwrap_or_default();
+        if let Known::Constant(name, constant) = known {
+            let ([rows, columns], [1, 0] | []) = (&constant.sides[..], &given[..]) else {
+                return Err(format!("of a constant of {:?} as {given:?}", constant.sides));
+            };
+            let numbers = transpose(&self.store.read(constant)?, *rows, *columns);
+            let made = Constant::made(vec![*columns, *rows], numbers);
+            return Ok(Known::Constant(format!("{name}.transposed"), Rc::new(made)));
+        }
+        let turned = |layout: Layout| match (layout, &given[..]) {
+            (_, [0, 1, 2, 3] | [0, 1]) => Ok(layout),
+            (Layout::Nchw, [0, 2, 3, 1]) => Ok(Layout::Nhwc),
+            (Layout::Nhwc, [0, 3, 1, 2]) => Ok(Layout::Nchw),
+            _ => Err(format!("as {given:?}: channels to the end and back are wanted")),
+        };
+        match known {
+            Known::Images(images) => {
+                let mut images = images.clone();
+                images.layout = turned(images.layout)?;
+                Ok(Known::Images(images))
+            }
+            known => {
+                let map = self.map(known)?;
+                Ok(Known::Map(Map { layout: turned(map.layout)?, ..map }))
+            }
+        }
+    }
+
+    fn sides(&mut self, known: &Known) -> Checked<Known> {
+        let map = self.map(known)?;
+        let [_, c, h, w] = self.shape(map)?.sides().map(|side| Some(i64::from(side)));
+        let sides = match map.layout {
+            Layout::Nchw => vec![None, c, h, w],
+            Layout::Nhwc => vec![None, h, w, c],
+            Layout::Matrix => vec![None, c],
+        };
+        Ok(Known::Whole(Whole::list(sides)))
+    }
+
+    fn flat(&mut self, x: Map) -> Checked<Map> {
+        let pixels = self.shape(x)?.pixels();
+        match x.layout {
+            Layout::Matrix => Ok(x),
+            _ if pixels == 1 => Ok(Map { layout: Layout::Matrix, ..x }),
+            Layout::Nchw => self.layer(Kind::Flatten, &[x], vec![], Layout::Matrix),
+            Layout::Nhwc => Err("of maps with channels last".into()),
+        }
+    }
+
+    /// To one row an image, or to the shape that it has.
+    fn reshaped(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
+        let Known::Whole(Whole { numbers: sides, .. }) = node.wanted(1)? else {
+            return Err("to sides that are computed".into());
+        };
+        let shape = self.shape(x)?;
+        let [images, c, h, w] = shape.sides().map(i64::from);
+        let row = i64::from(shape.elements()) / images;
+        let batch =
+            |side: Option<i64>| side.is_none_or(|side| side == -1 || side == 0 || side == images);
+        let is = |side: Option<i64>, wanted: i64| side == Some(wanted) || side == Some(-1);
+        match sides[..] {
+            [first, second] if batch(first) && (is(second, row) || second.is_none()) => {
+                self.flat(x)
+            }
+            [first, a, b, d]
+                if x.layout == Layout::Nchw && batch(first) && is(a, c) && is(b, h) && is(d, w) =>
+            {
+                Ok(x)
+            }
+            [first, a, b, d]
+                if x.layout == Layout::Matrix
+                    && batch(first)
+                    && is(a, c)
+                    && is(b, 1)
+                    && is(d, 1) =>
+            {
+                Ok(Map { layout: Layout::Nchw, ..x })
+            }
+            _ => {
+                let shown: Vec<String> = sides
+                    .iter()
+                    .map(|side| side.map_or("N".into(), |side| side.to_string()))
+                    .collect();
+                Err(format!("{shape} to [{}], which is not one row an image", shown.join(", ")))
+            }
+        }
+    }
+
+    /// Sides of 1 that come or go.
+    fn pixel(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
+        let mut axes = node.wholes("axes", 1).unwrap_or(vec![2, 3]);
+        axes.iter_mut().filter(|axis| **axis < 0).for_each(|axis| *axis = axis.saturating_add(4));
+        axes.sort_unstable();
+        match (node.operator.as_str(), x.layout, &axes[..]) {
+            ("Squeeze", Layout::Nchw, [2, 3]) if self.shape(x)?.pixels() == 1 => {
+                Ok(Map { layout: Layout::Matrix, ..x })
+            }
+            ("Unsqueeze", Layout::Matrix, [2, 3]) => Ok(Map { layout: Layout::Nchw, ..x }),
+            _ => Err(format!("of sides {axes:?}, which are not those of one pixel")),
+        }
+    }
+
+    fn linear(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
+        let (name, constant) = node.constant(1)?;
+        let &[rows, columns] = &constant.sides[..] else {
+            return Err(format!("{} of {:?}, two sides wanted", shown(name), constant.sides));
+        };
+        let gemm = node.operator == "Gemm";
+        if gemm
+            && (node.int("transA", 0) != 0
+                || node.real("alpha", 1.0) != 1.0
+                || node.real("beta", 1.0) != 1.0)
+        {
+            return Err("with alpha, beta or transA".into());
+        }
+        let rows_first = gemm && node.int("transB", 0) == 1;
+        let [outputs, inputs] = if rows_first { [rows, columns] } else { [columns, rows] };
+        let shape = vec![outputs, inputs];
+        let weights = if rows_first {
+            self.constant(name, constant, shape)?
+        } else {
+            self.tensor(name, "transposed", shape, |store| {
+                Ok(transpose(&store.read(constant)?, rows, columns))
+            })?
+        };
+        let y = match x.layout {
+            Layout::Matrix => self.layer(Kind::Linear, &[x], vec![weights], x.layout)?,
+            // Of each pixel's channels.
+            Layout::Nhwc => {
+                let kind = Kind::Conv { conv: Conv2d::square(1, 0), groups: 1 };
+                self.layer(kind, &[x], vec![weights], x.layout)?
+            }
+            Layout::Nchw => return Err("of maps, whose channels are not last".into()),
+        };
+        match node.input(2).filter(|_| gemm) {
+            None => Ok(y),
+            Some(bias) => {
+                let made = self.binary("Add", &Known::Map(y), bias)?;
+                self.map(&made)
+            }
+        }
+    }
+
+    fn batch_norm(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
+        if node.int("training_mode", 0) != 0 {
+            return Err("in training mode: export it in evaluation mode".into());
+        }
+        if x.layout == Layout::Nhwc {
+            return Err("of maps whose channels are last".into());
+        }
+        let channels = self.shape(x)?.channels() as usize;
+        let mut weights = Vec::new();
+        for place in 1..5 {
+            let (name, constant) = node.constant(place)?;
+            weights.push(self.constant(name, constant, vec![channels])?);
+        }
+        self.layer(Kind::BatchNorm { eps: node.real("epsilon", 1e-5) }, &[x], weights, x.layout)
+    }
+
+    fn layer_norm(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
+        let axis = node.int("axis", -1);
+        if !matches!((x.layout, axis), (Layout::Nhwc, -1 | 3) | (Layout::Matrix, -1 | 1)) {
+            return Err(format!("from side {axis} on, the channels alone are wanted"));
+        }
+        let channels = self.shape(x)?.channels() as usize;
+        let (name, gamma) = node.constant(1)?;
+        let gamma = self.constant(name, gamma, vec![channels])?;
+        let beta = match node.input(2) {
+            Some(_) => {
+                let (name, beta) = node.constant(2)?;
+                self.constant(name, beta, vec![channels])?
+            }
+            None => self.tensor(&format!("{name}.beta"), "zeros", vec![channels], |_| {
+                Ok(vec![0.0; channels])
+            })?,
+        };
+        let kind = Kind::LayerNorm { eps: node.real("epsilon", 1e-5) };
+        self.layer(kind, &[x], vec![gamma, beta], x.layout)
+    }
+}
+
+/// A constant with sides of 1 more or less, or with other sides.
+fn other_sides(node: &Arguments, constant: &Constant) -> Checked<Constant> {
+    let name = if node.operator == "Reshape" { "shape" } else { "axes" };
+    let given = node.wholes(name, 1).ok_or("sides that are computed")?;
+    let wrong = || format!("of {:?} as {given:.60?}", constant.sides);
+    let before = constant.sides.len() as i64;
+    let sides = match node.operator.as_str() {
+        "Reshape" => {
+            let known = given
+                .iter()
+                .filter(|&&side| side > 0)
+                .try_fold(1i64, |all, side| all.checked_mul(*side));
+            let known = known.ok_or_else(wrong)?;
+            let count = constant.count() as i64;
+            let open =
+                |side: i64| if side == -1 { count.checked_div(known).unwrap_or(0) } else { side };
+            given.iter().map(|&side| usize::try_from(open(side)).unwrap_or(0)).collect::<Vec<_>>()
+        }
+        "Squeeze" => constant.sides.iter().copied().filter(|&side| side != 1).collect(),
+        _ => {
+            let after = before + given.len() as i64;
+            let is_new =
+                |place: i64| given.iter().any(|&axis| axis == place || axis == place - after);
+            let mut old = constant.sides.iter().copied();
+            (0..after.min(8))
+                .filter_map(|place| if is_new(place) { Some(1) } else { old.next() })
+                .collect()
+        }
+    };
+    let count = sides.iter().try_fold(1usize, |all, &side| all.checked_mul(side));
+    if sides.len() > 8 || count != Some(constant.count()) {
+        return Err(wrong());
+    }
+    Ok(Constant { sides, numbers: constant.numbers.clone() })
+}
+
+/// What a constant's attribute says.
+fn constant(node: &Arguments, whole: &Node) -> Checked<Known> {
+    let name = whole.outputs.first().cloned().unwrap_or_default();
+    let [attribute] = &node.attributes[..] else {
+        return Err(format!("{} attributes, one wanted", node.attributes.len()));
+    };
+    Ok(match attribute.name.as_str() {
+        "value" => {
+            let tensor = attribute.tensor.as_ref().ok_or("no tensor")?;
+            known_constant(name, Constant::new(tensor)?.1)
+        }
+        "value_float" => known_constant(name, Constant::made(vec![], vec![attribute.real])),
+        "value_floats" => {
+            let numbers = attribute.reals.clone();
+            known_constant(name, Constant::made(vec![numbers.len()], numbers))
+        }
+        "value_int" => Known::Whole(Whole::scalar(Some(attribute.whole))),
+        "value_ints" => {
+            Known::Whole(Whole::list(attribute.wholes.iter().copied().map(Some).collect()))
+        }
+        other => return Err(format!("{}, which is no number", shown(other))),
+    })
+}
+
+/// Rows of a matrix as columns.
+fn transpose(numbers: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let column =
+        |column: usize| (0..rows).filter_map(move |row| numbers.get(row * columns + column));
+    (0..columns).flat_map(column).copied().collect()
+}

@@ -1,0 +1,201 @@
+//! Functions that exporters write in several operators and that are one layer here: GELU by the error function, and layer
+//! normalisation as operator sets before 17 have to write it. Each step stands for nothing until the last.
+
+use super::build::{Builder, Known, Layout, Map};
+use super::tensors::{Constant, shown};
+use crate::model::checkpoint::Checked;
+use crate::model::imported::Kind;
+use crate::ops::Unary;
+use std::f32::consts::FRAC_1_SQRT_2;
+use std::fmt;
+use std::rc::Rc;
+
+/// A step of x.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// erf(x / sqrt 2)
+    Erf,
+    /// 1 + that
+    ErfPlusOne,
+    /// x times that
+    TwiceGelu,
+    /// Half of 1 + erf(x / sqrt 2)
+    Cdf,
+    /// Over the channels of a pixel.
+    Mean,
+    /// x - mean
+    Centred,
+    /// The square of that
+    Squared,
+    /// Its mean
+    Variance,
+    /// With an epsilon added
+    Widened(f32),
+    /// The root of that
+    Deviation(f32),
+    /// Over that
+    Inverse,
+    /// (x - mean) / deviation
+    Normed(f32),
+    /// Times gamma
+    Scaled(f32, String, Rc<Constant>),
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Erf | Self::ErfPlusOne | Self::TwiceGelu | Self::Cdf => "an error function",
+            _ => "a step of a layer normalisation",
+        })
+    }
+}
+
+/// Whether a constant is the one of a formula, as 32 bits or a few digits have it.
+fn is(constant: f32, wanted: f32) -> bool {
+    (constant - wanted).abs() <= 1e-5 * wanted.abs()
+}
+
+impl Builder {
+    /// The factor by which the layer that made a value scales another value, and that.
+    fn scaled(&self, map: Map) -> Option<(f32, Map)> {
+        let layer = self.maker(map)?;
+        let Kind::Scale { factor } = layer.kind else { return None };
+        Some((factor, Map { value: *layer.inputs.first()?, ..map }))
+    }
+
+    pub fn erf(&mut self, x: &Known) -> Checked<Known> {
+        let map = self.map(x)?;
+        match self.scaled(map) {
+            Some((factor, of)) if is(factor, FRAC_1_SQRT_2) => Ok(Known::Part(Part::Erf, of)),
+            _ => Err("an error function that is no part of a GELU".into()),
+        }
+    }
+
+    fn gelu(&mut self, of: Map) -> Checked<Known> {
+        self.layer(Kind::Unary(Unary::Gelu), &[of], vec![], of.layout).map(Known::Map)
+    }
+
+    /// The sum of a step and a constant.
+    pub fn part_plus(
+        &mut self,
+        part: &Part,
+        of: Map,
+        name: &str,
+        constant: &Rc<Constant>,
+    ) -> Checked<Known> {
+        let one = self.scalar(constant)?;
+        match (part, one) {
+            (Part::Erf, Some(one)) if is(one, 1.0) => Ok(Known::Part(Part::ErfPlusOne, of)),
+            (Part::Variance, Some(eps)) if eps > 0.0 && eps < 1.0 => {
+                Ok(Known::Part(Part::Widened(eps), of))
+            }
+            (Part::Scaled(eps, gamma_name, gamma), _) => {
+                let channels = self.shape(of)?.channels() as usize;
+                let mut vector = |name: &str, constant: &Rc<Constant>| {
+                    if constant.count() != channels {
+                        return Err(format!(
+                            "{} of {:?}, {channels} wanted",
+                            shown(name),
+                            constant.sides
+                        ));
+                    }
+                    self.constant(name, constant, vec![channels])
+                };
+                let weights = vec![vector(gamma_name, gamma)?, vector(name, constant)?];
+                self.layer(Kind::LayerNorm { eps: *eps }, &[of], weights, of.layout).map(Known::Map)
+            }
+            _ => Err(format!("{part} with a number added that is not its")),
+        }
+    }
+
+    /// The product of a step and a constant.
+    pub fn part_times(
+        &mut self,
+        part: &Part,
+        of: Map,
+        name: &str,
+        constant: &Rc<Constant>,
+    ) -> Checked<Known> {
+        let half = self.scalar(constant)?.filter(|&half| is(half, 0.5));
+        match (part, half) {
+            (Part::ErfPlusOne, Some(_)) => Ok(Known::Part(Part::Cdf, of)),
+            (Part::TwiceGelu, Some(_)) => self.gelu(of),
+            (Part::Normed(eps), _) => {
+                Ok(Known::Part(Part::Scaled(*eps, name.into(), constant.clone()), of))
+            }
+            _ => Err(format!("{part} times a number that is not its")),
+        }
+    }
+
+    /// The product of a step and a value.
+    pub fn part_times_map(&mut self, part: &Part, of: Map, map: Map) -> Checked<Known> {
+        let halved = self.scaled(map).filter(|&(factor, half)| half == of && is(factor, 0.5));
+        match part {
+            Part::ErfPlusOne if map == of => Ok(Known::Part(Part::TwiceGelu, of)),
+            Part::Cdf if map == of => self.gelu(of),
+            Part::ErfPlusOne if halved.is_some() => self.gelu(of),
+            _ => Err(format!("{part} times a value that is not its")),
+        }
+    }
+
+    /// What joins two steps of one value, or a value and a step of it.
+    pub fn parts(&mut self, operator: &str, a: &Known, b: &Known) -> Checked<Known> {
+        let unknown = || Err(format!("{operator} of steps that make no function together"));
+        match (operator, a, b) {
+            ("Sub", x, Known::Part(Part::Mean, of)) => {
+                let x = self.map(x)?;
+                if x == *of { Ok(Known::Part(Part::Centred, x)) } else { unknown() }
+            }
+            ("Mul", Known::Part(Part::Centred, x), Known::Part(Part::Centred, y)) if x == y => {
+                Ok(Known::Part(Part::Squared, *x))
+            }
+            ("Div", Known::Part(Part::Centred, x), Known::Part(Part::Deviation(eps), y))
+                if x == y =>
+            {
+                Ok(Known::Part(Part::Normed(*eps), *x))
+            }
+            _ => unknown(),
+        }
+    }
+
+    /// A step to a constant power.
+    pub fn power(&mut self, x: &Known, exponent: &Constant) -> Checked<Known> {
+        let exponent = self.scalar(exponent)?;
+        match (x, exponent) {
+            (Known::Part(Part::Centred, of), Some(2.0)) => Ok(Known::Part(Part::Squared, *of)),
+            (Known::Part(Part::Widened(eps), of), Some(0.5)) => {
+                Ok(Known::Part(Part::Deviation(*eps), *of))
+            }
+            _ => Err("a power that is no part of a layer normalisation".into()),
+        }
+    }
+
+    pub fn root(&mut self, x: &Known) -> Checked<Known> {
+        match x {
+            Known::Part(Part::Widened(eps), of) => Ok(Known::Part(Part::Deviation(*eps), *of)),
+            _ => Err("a root that is no part of a layer normalisation".into()),
+        }
+    }
+
+    /// The mean over the last side, which channels are.
+    pub fn mean_of_channels(&mut self, x: &Known) -> Checked<Known> {
+        match x {
+            Known::Part(Part::Squared, of) => Ok(Known::Part(Part::Variance, *of)),
+            x => {
+                let map = self.map(x)?;
+                if map.layout == Layout::Nchw {
+                    return Err("a mean over columns".into());
+                }
+                Ok(Known::Part(Part::Mean, map))
+            }
+        }
+    }
+
+    /// The one number of a constant, where it has one.
+    pub fn scalar(&mut self, constant: &Constant) -> Checked<Option<f32>> {
+        if constant.count() != 1 {
+            return Ok(None);
+        }
+        Ok(self.store.read(constant)?.first().copied())
+    }
+}

@@ -1,0 +1,241 @@
+//! The constants of an ONNX file: where their numbers lie, in it or in files beside it, and as f32.
+
+use super::messages::{self, Tensor as Message};
+use crate::model::checkpoint::{Checked, Kind};
+use prost::bytes::Bytes;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+/// Most sides of a constant.
+const MOST_SIDES: usize = 8;
+/// Most whole numbers: they say shapes and axes.
+const MOST_WHOLE: usize = 4096;
+
+/// A constant.
+#[derive(Clone, Debug)]
+pub struct Constant {
+    pub sides: Vec<usize>,
+    pub numbers: Numbers,
+}
+
+/// Its numbers.
+#[derive(Clone, Debug)]
+pub enum Numbers {
+    /// Bytes of the file.
+    Here(Kind, Bytes),
+    /// Bytes of a file beside it: name, first byte and count.
+    Beside(Kind, String, u64, u64),
+    /// Made of others.
+    Made(Vec<f32>),
+    Whole(Vec<i64>),
+}
+
+impl Constant {
+    /// From a message, and its name. Err for types that no network computes with and for numbers that do not fill the shape.
+    pub fn new(bytes: &Bytes) -> Checked<(String, Self)> {
+        let (message, numbers) = messages::tensor(bytes)?;
+        let name = message.name.clone();
+        let wrong = |reason: String| format!("{}: {reason}", shown(&name));
+        let made = Self::described(message, numbers).map_err(wrong)?;
+        Ok((name, made))
+    }
+
+    fn described(message: Message, bytes: Bytes) -> Checked<Self> {
+        let sides: Option<Vec<usize>> =
+            message.sides.iter().map(|&side| usize::try_from(side).ok()).collect();
+        let sides = sides.filter(|sides| sides.len() <= MOST_SIDES);
+        let sides = sides.ok_or_else(|| format!("a shape of {:.60?}", message.sides))?;
+        let count = sides.iter().try_fold(1u64, |all, &side| all.checked_mul(side as u64));
+        let count = count.ok_or_else(|| format!("a shape of {sides:?}"))?;
+        let kind = match message.kind {
+            1 => Kind::F32,
+            10 => Kind::F16,
+            11 => Kind::F64,
+            16 => Kind::Bf16,
+            6 => Kind::Other("int32", 4),
+            7 => Kind::Other("int64", 8),
+            9 => Kind::Other("bool", 1),
+            2 | 3 => return Err("8-bit numbers: quantised networks are not read".into()),
+            other => return Err(format!("numbers of ONNX's type {other}, not floats or int64")),
+        };
+        let whole = matches!(kind, Kind::Other(..));
+        if whole && count > MOST_WHOLE as u64 {
+            return Err(format!("{count} whole numbers, at most {MOST_WHOLE} wanted"));
+        }
+        let wanted =
+            count.checked_mul(kind.width()).ok_or_else(|| format!("a shape of {sides:?}"))?;
+        let numbers = if message.place == 1 {
+            let (name, start) = beside(&message, wanted)?;
+            if whole {
+                return Err("whole numbers in another file".into());
+            }
+            Numbers::Beside(kind, name, start, wanted)
+        } else if !bytes.is_empty() || count == 0 {
+            if bytes.len() as u64 != wanted {
+                let given = bytes.len();
+                return Err(format!(
+                    "{given} bytes for shape {sides:?} of {}, {wanted} wanted",
+                    kind.name()
+                ));
+            }
+            if whole { Numbers::Whole(integers(kind, &bytes)) } else { Numbers::Here(kind, bytes) }
+        } else {
+            listed(kind, message, count)?
+        };
+        Ok(Self { sides, numbers })
+    }
+
+    /// Floats that were made here.
+    pub fn made(sides: Vec<usize>, numbers: Vec<f32>) -> Self {
+        Self { sides, numbers: Numbers::Made(numbers) }
+    }
+
+    /// How many numbers it has.
+    pub fn count(&self) -> usize {
+        self.sides.iter().product()
+    }
+}
+
+/// The file's name and the first byte of numbers that lie beside.
+fn beside(message: &Message, wanted: u64) -> Checked<(String, u64)> {
+    let fact =
+        |key: &str| message.outside.iter().find(|fact| fact.key == key).map(|fact| &fact.value);
+    let number = |key: &str| {
+        fact(key).map(|text| text.parse::<u64>().map_err(|_| format!("{key} {}", shown(text))))
+    };
+    let name = fact("location").ok_or("numbers in another file without its name")?;
+    let mut parts = Path::new(name).components();
+    if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
+        return Err(format!("numbers in {}, not in a file beside this one", shown(name)));
+    }
+    if let Some(length) = number("length").transpose()?.filter(|&length| length != wanted) {
+        return Err(format!("{length} bytes in {}, {wanted} wanted", shown(name)));
+    }
+    Ok((name.clone(), number("offset").transpose()?.unwrap_or(0)))
+}
+
+/// Numbers that are fields of their own.
+fn listed(kind: Kind, message: Message, count: u64) -> Checked<Numbers> {
+    let given = |length: usize| {
+        let wrong = || format!("{length} numbers for {count}");
+        (length as u64 == count).then_some(()).ok_or_else(wrong)
+    };
+    Ok(match kind {
+        Kind::Other("int64", _) => {
+            given(message.int64s.len())?;
+            Numbers::Whole(message.int64s)
+        }
+        Kind::Other(..) => {
+            given(message.int32s.len())?;
+            Numbers::Whole(message.int32s.into_iter().map(i64::from).collect())
+        }
+        // The bits of 16-bit floats.
+        Kind::F16 | Kind::Bf16 => {
+            given(message.int32s.len())?;
+            let bytes: Vec<u8> =
+                message.int32s.iter().flat_map(|&bits| (bits as u16).to_le_bytes()).collect();
+            Numbers::Here(kind, bytes.into())
+        }
+        _ => return Err(format!("no numbers of {}", kind.name())),
+    })
+}
+
+fn integers(kind: Kind, bytes: &[u8]) -> Vec<i64> {
+    match kind.width() {
+        8 => bytes.as_chunks::<8>().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect(),
+        4 => {
+            bytes.as_chunks::<4>().0.iter().map(|&bytes| i32::from_le_bytes(bytes).into()).collect()
+        }
+        _ => bytes.iter().map(|&byte| byte.into()).collect(),
+    }
+}
+
+/// What may be read: floats of the file and of those beside it, each byte once.
+#[derive(Debug)]
+pub struct Store {
+    folder: Option<PathBuf>,
+    files: BTreeMap<String, (File, u64)>,
+    /// Bytes that may still be made of the file's own.
+    left: u64,
+}
+
+impl Store {
+    /// For a file of so many bytes, beside which others lie in this folder.
+    pub fn new(length: u64, folder: Option<&Path>) -> Self {
+        Self {
+            folder: folder.map(Into::into),
+            files: BTreeMap::new(),
+            left: 2 * length + (1 << 20),
+        }
+    }
+
+    /// The numbers as f32.
+    pub fn read(&mut self, constant: &Constant) -> Checked<Vec<f32>> {
+        if !matches!(constant.numbers, Numbers::Beside(..)) {
+            self.charge(constant.count())?;
+        }
+        let (kind, bytes) = match &constant.numbers {
+            Numbers::Made(numbers) => return Ok(numbers.clone()),
+            Numbers::Whole(numbers) => {
+                return Ok(numbers.iter().map(|&number| number as f32).collect());
+            }
+            Numbers::Here(kind, bytes) => (*kind, bytes.clone()),
+            Numbers::Beside(kind, name, start, count) => {
+                (*kind, self.beside(name, *start, *count)?.into())
+            }
+        };
+        let mut numbers = Vec::with_capacity(constant.count());
+        kind.convert(&bytes, &mut numbers);
+        Ok(numbers)
+    }
+
+    /// Err where the file's tensors would take more than twice its bytes, as where many layers read one in many ways.
+    pub fn charge(&mut self, count: usize) -> Checked<()> {
+        let bytes = (count as u64).checked_mul(4);
+        let left = bytes.and_then(|bytes| self.left.checked_sub(bytes));
+        self.left = left.ok_or("its tensors would take more than twice its bytes")?;
+        Ok(())
+    }
+
+    fn beside(&mut self, name: &str, start: u64, count: u64) -> Checked<Vec<u8>> {
+        let wrong =
+            |reason: String| format!("{}, which has the numbers of tensors: {reason}", shown(name));
+        if !self.files.contains_key(name) {
+            let folder = self.folder.as_ref();
+            let folder =
+                folder.ok_or_else(|| wrong("only files by name have others beside them".into()))?;
+            let open = || {
+                let file = File::open(folder.join(name))?;
+                let about = file.metadata()?;
+                let plain = about.is_file().then_some(about.len());
+                Ok((file, plain.ok_or_else(|| std::io::Error::other("no plain file"))?))
+            };
+            let opened = open().map_err(|error: std::io::Error| wrong(error.to_string()))?;
+            self.files.insert(name.into(), opened);
+        }
+        let Some((file, left)) = self.files.get_mut(name) else {
+            return Err(wrong("not open".into()));
+        };
+        let more = || wrong(format!("{count} bytes from {start} are not there, or taken twice"));
+        *left = left.checked_sub(count).ok_or_else(more)?;
+        let length = file.metadata().map_err(|error| wrong(error.to_string()))?.len();
+        if start.checked_add(count).is_none_or(|end| end > length) {
+            return Err(more());
+        }
+        let mut bytes = vec![0; count as usize];
+        let mut read = || {
+            file.seek(SeekFrom::Start(start))?;
+            file.read_exact(&mut bytes)
+        };
+        read().map_err(|error| wrong(error.to_string()))?;
+        Ok(bytes)
+    }
+}
+
+/// A name of the file's for a message.
+pub fn shown(name: &str) -> String {
+    let short: String = name.chars().take(80).collect();
+    if short.is_empty() { "a part without a name".into() } else { short.escape_debug().to_string() }
+}
