@@ -64,6 +64,9 @@ pub enum Error {
         /// Why it ended without a result.
         reason: String,
     },
+    /// Start the processes of a run in another way, or look after the one that is named.
+    #[error("{0}")]
+    World(String),
     /// Give another file.
     #[error("{}: {reason}", path.display())]
     BadFile {

@@ -2,7 +2,7 @@
 //!
 //! # Layers
 //! Each imports only those below it: `cli` and [`embed`], `report`, `train`, `eval`, [`doctor`], [`attack`], [`model`], [`lower`],
-//! [`ops`], [`graph`], [`gpu`]; beside them `data`, which knows no GPU.
+//! [`ops`], [`graph`], [`gpu`]; beside them `data`, which knows no GPU, and `world`, the processes that work together.
 
 pub mod attack;
 // The program's commands, for `main.rs`: no part of the API.
@@ -26,6 +26,8 @@ pub mod report;
 mod threads;
 #[cfg(feature = "train")]
 pub mod train;
+#[cfg(feature = "eval")]
+pub mod world;
 
 pub use error::{Error, Result};
 pub use wgpu;

@@ -1,4 +1,5 @@
-//! Imports run downwards only; `gpu` and `embed` alone name wgpu; `data` knows nothing of ours.
+//! Imports run downwards only; `gpu` and `embed` alone name wgpu; `data` knows nothing of ours, nor does `world`, which alone
+//! names MPI.
 
 #![allow(
     clippy::unwrap_used,
@@ -37,12 +38,26 @@ fn gpu_and_embed_alone_name_wgpu() {
 }
 
 #[test]
-fn data_knows_nothing_of_ours() {
-    for path in sources("data") {
-        for layer in LAYERS.iter().chain(&["embed"]) {
-            assert!(!imports(&path, layer), "{path:?} imports {layer}");
+fn data_and_world_know_nothing_of_ours() {
+    for (beside, other) in [("data", "world"), ("world", "data")] {
+        for path in sources(beside) {
+            for layer in LAYERS.iter().chain(&["embed", other]) {
+                assert!(!imports(&path, layer), "{path:?} imports {layer}");
+            }
         }
     }
+}
+
+#[test]
+fn world_alone_names_mpi() {
+    for layer in LAYERS.iter().chain(&["data", "embed", "error", "lib", "main", "threads"]) {
+        for path in sources(layer) {
+            let code = code(&path);
+            let mut words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+            assert!(words.all(|word| word != "mpi"), "{path:?} names mpi");
+        }
+    }
+    assert!(!sources("world").is_empty());
 }
 
 /// Files of `src/LAYER.rs` and `src/LAYER/`; none where the layer is not there yet.

@@ -228,6 +228,34 @@ pub struct Plan {
     /// Likewise channels of its images
     #[arg(long, conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=3))]
     pub channels: Option<u32>,
+    /// Predict an iteration by 1, 2, 4 and up to so many ranks, each with its share of the batch
+    #[arg(long, value_name = "N", conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub ranks: Option<u32>,
+    /// What the network carries from one rank to the others, as 25GB/s or 100Gb/s [default: 10GB/s]
+    #[arg(long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
+    pub bandwidth: Option<f64>,
+    /// What a device computes of these networks [default: measured on the adapter, by a training step]
+    #[arg(long, requires = "ranks", value_name = "TFLOP/s", value_parser = tflops)]
+    pub tflops: Option<f64>,
+}
+
+/// Bytes a second between ranks where nothing is said: a network card of 100 Gb/s, less what protocols take.
+pub const BANDWIDTH: f64 = 10e9;
+
+fn bandwidth(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    // Bytes, or bits by a small b.
+    let units = [("GB", 1e9), ("MB", 1e6), ("Gb", 1e9 / 8.0), ("Mb", 1e6 / 8.0)];
+    let read = units.iter().find_map(|(unit, factor)| {
+        Some(number.strip_suffix(unit)?.trim().parse::<f64>().ok()? * factor)
+    });
+    read.filter(|rate| (1e3..=1e15).contains(rate))
+        .ok_or_else(|| "a rate is wanted, as 25GB/s, 800MB/s or 100Gb/s".into())
+}
+
+fn tflops(text: &str) -> Result<f64, String> {
+    let read = text.parse().ok().filter(|rate: &f64| (1e-6..=1e6).contains(rate));
+    read.ok_or_else(|| "a number above 0 is wanted, of TFLOP/s, as 12.5".into())
 }
 
 /// `bench`

@@ -17,34 +17,44 @@ use crate::eval::{AutoAttack, RestartedPgd, RobustAccuracy, State, Version};
 use crate::model::checkpoint::{safetensors, write_atomically};
 use crate::model::{StateDict, Tensor};
 use crate::train::Loaded;
+use crate::world::World;
 use crate::{Error, Result};
 
 /// Attacks a checkpoint.
 pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
+    let world = session.world()?;
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
     let Loaded { model, checkpoint, side, .. } = &loaded;
     let settings = settings(args, model.classes())?;
     settings.check(model.classes(), (model.channels() * side * side) as usize)?;
     let Drawn { test, places, of } =
         evaluate::drawn(session, &loaded, args.data.as_deref(), &args.labels, args.count)?;
-    let state = args.state.as_deref().map(State::read).transpose()?.flatten();
+    let state = of_first(world, args.state.as_deref())?;
     let gpu = session.gpu()?;
+    session.introduce(&gpu)?;
     let weights = session.weights(&gpu, model, checkpoint)?;
-    let stop = Stop::listen()?;
+    let stop = Stop::listen(session.speaks())?;
     let mut progress = AttackProgress::new(session.progress());
 
     let watch = |at: &crate::eval::Progress| {
         progress.show(at);
         if let (Some(state), Some(path)) = (at.state, &args.state) {
-            state.write(path)?;
+            if world.is_first() {
+                state.write(path)?;
+            }
         }
+        world.reached(format!("{} at {:.0} %", at.attack, 100.0 * at.done));
         if stop.asked() { Err(Error::Stopped) } else { Ok(()) }
     };
     let sets = (test.images(), test.labels());
-    let evaluated = block_on(settings.run_on(model, &weights, sets, *side, state, watch));
+    let evaluated = settings.run_in(world, model, &weights, (sets, *side), state, watch);
+    let evaluated = block_on(evaluated);
     progress.finish();
     let evaluated = evaluated.map_err(|error| error.among(&places));
     let result = evaluated.map_err(|error| explained(error, args.state.as_deref()))?;
+    if !world.is_first() {
+        return Ok(());
+    }
     if let Some(path) = &args.out {
         write_images(path, &result, (test.labels(), &places), [model.channels(), *side])?;
     }
@@ -72,6 +82,21 @@ fn settings(args: &args::Attack, classes: u32) -> anyhow::Result<AutoAttack> {
         targeted: args.pgd_targeted,
     };
     Ok(AutoAttack { seed: args.seed, batch: args.batch, pgd, ..settings })
+}
+
+/// The state that rank 0 finds, for all ranks: the others need not see the file.
+fn of_first(world: &World, path: Option<&Path>) -> Result<Option<State>> {
+    let state = if world.is_first() { path.map(State::read).transpose()?.flatten() } else { None };
+    if !world.is_shared() {
+        return Ok(state);
+    }
+    let text = world.broadcast(state.map_or(Vec::new(), |state| state.to_json().into_bytes()))?;
+    let text = String::from_utf8_lossy(&text);
+    if text.is_empty() { Ok(None) } else { State::from_json(&text).map(Some).map_err(unreadable) }
+}
+
+fn unreadable(reason: impl ToString) -> Error {
+    Error::World(format!("rank 0's state cannot be read: {}", reason.to_string()))
 }
 
 /// With the state's file where it matters.

@@ -63,10 +63,15 @@ pub fn by_class(
                 ImageSet::squares(images, test.channels(), test.side())
             };
             if mine.len() > 1 && real.len() > 1 {
-                let see = |set: ImageSet| eyes.see(&set, |_| Ok(())).map(|seen| seen.gaussian);
-                let truth = see(set(test.images(), &real))?;
-                row.distance = Some(truth.distance(&see(set(ends, &mine))?)?);
-                row.distance_before = Some(truth.distance(&see(set(test.images(), &mine))?)?);
+                let see = |set: ImageSet| eyes.see(&set, |_| Ok(()));
+                let sets = [set(test.images(), &real), set(ends, &mine), set(test.images(), &mine)];
+                let [truth, after, before] = sets.map(see);
+                // Other ranks than rank 0 look, and are told nothing.
+                if let (Some(truth), Some(after), Some(before)) = (truth?, after?, before?) {
+                    let truth = truth.gaussian;
+                    row.distance = Some(truth.distance(&after.gaussian)?);
+                    row.distance_before = Some(truth.distance(&before.gaussian)?);
+                }
             }
         }
         rows.push(row);
@@ -85,8 +90,11 @@ pub fn run(session: &Session, args: &args::Counterfactuals) -> anyhow::Result<()
         return Err(Error::bad_file(&checkpoint.source, reason).into());
     }
     let gpu = session.gpu()?;
-    let eyes =
-        args.extractor.as_deref().map(|file| Eyes::new(&gpu, file, None, 16, None)).transpose()?;
+    let eyes = args
+        .extractor
+        .as_deref()
+        .map(|file| Eyes::new(&crate::world::World::one(), &gpu, file, None, 16, None))
+        .transpose()?;
     let mut progress = session.progress();
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
     let steps = args.steps.unwrap_or(config.sample.steps.max(1));

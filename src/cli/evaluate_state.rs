@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::eval::sealed::{seal, unseal};
 use crate::model::checkpoint::write_atomically;
+use crate::world::World;
 use crate::{Error, Result};
 
 const FILE: &str = "state.json";
@@ -16,6 +17,8 @@ pub struct State {
     file: PathBuf,
     identity: Value,
     parts: Map<String, Value>,
+    /// Whether this process writes the file.
+    writes: bool,
 }
 
 impl State {
@@ -27,7 +30,7 @@ impl State {
         std::fs::create_dir_all(folder).map_err(|error| Error::bad_file(folder, error))?;
         let file = folder.join(FILE);
         if !file.exists() {
-            return Ok(Self { file, identity, parts: Map::new() });
+            return Ok(Self { file, identity, parts: Map::new(), writes: true });
         }
         let bad = |reason: String| Error::bad_file(&file, reason);
         let unusable = |why: String| bad(format!("{why}; remove this file to begin anew"));
@@ -49,7 +52,27 @@ impl State {
             );
             return Err(bad(reason));
         }
-        Ok(Self { file, identity, parts })
+        Ok(Self { file, identity, parts, writes: true })
+    }
+
+    /// The same for all ranks: rank 0 opens the folder and writes, the others know what it has.
+    ///
+    /// # Errors
+    /// As of [`State::open`], in rank 0.
+    pub fn of_world(world: &World, folder: &Path, identity: Value) -> Result<Self> {
+        if !world.is_shared() {
+            return Self::open(folder, identity);
+        }
+        if world.is_first() {
+            let state = Self::open(folder, identity)?;
+            world.broadcast(serde_json::to_vec(&state.parts).unwrap_or_default())?;
+            return Ok(state);
+        }
+        let parts = serde_json::from_slice(&world.broadcast(Vec::new())?);
+        let wrong =
+            |error| Error::World(format!("rank 0's finished parts cannot be read: {error}"));
+        let (file, parts) = (folder.join(FILE), parts.map_err(wrong)?);
+        Ok(Self { file, identity, parts, writes: false })
     }
 
     /// What came of a part.
@@ -75,6 +98,9 @@ impl State {
     /// Adds a part, on disk too.
     pub fn put(&mut self, part: &str, result: Value) -> Result<()> {
         self.parts.insert(part.into(), result);
+        if !self.writes {
+            return Ok(());
+        }
         let all = json!({ "of": self.identity, "parts": self.parts });
         let text = serde_json::to_string_pretty(&all).unwrap_or_default();
         write_atomically(&self.file, seal(&text).as_bytes())

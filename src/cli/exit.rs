@@ -41,12 +41,23 @@ pub fn failure(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code(error))
 }
 
+/// The exit code alone: another process of the same work says what went wrong.
+pub fn quiet_failure(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(code(error))
+}
+
+/// Whether it ended because somebody asked for it.
+pub fn is_stopped(error: &anyhow::Error) -> bool {
+    code(error) == STOPPED
+}
+
 /// To stderr; that nobody reads there is no reason to fail.
 pub fn say(text: &str) {
     drop(writeln!(std::io::stderr(), "lapidary: {text}"));
 }
 
-fn code(error: &anyhow::Error) -> u8 {
+/// What the program ends with.
+pub fn code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         match cause.downcast_ref::<Failure>() {
             Some(Failure::Usage(_)) => return USAGE,
@@ -55,7 +66,7 @@ fn code(error: &anyhow::Error) -> u8 {
         }
         if let Some(error) = cause.downcast_ref::<Error>() {
             return match error {
-                Error::BadConfig { .. } => USAGE,
+                Error::BadConfig { .. } | Error::World(_) => USAGE,
                 Error::BadFile { .. } => FILE,
                 Error::NoAdapter(_)
                 | Error::MissingLimit { .. }

@@ -8,11 +8,14 @@ use pollster::block_on;
 use serde_json::json;
 
 use super::args;
+use super::exit::Failure;
 use super::image_set::{ImageSet, Sizes};
+use super::kept::{Items, Kept, rows};
 use super::progress::Progress;
 use super::protocol::Protocol;
 use super::session::Session;
 use super::starts;
+use super::stop::Stop;
 use crate::data::Checksum;
 use crate::eval::npz::{Array, Numbers, npz_names, read_npz, write_npz};
 use crate::eval::{
@@ -23,6 +26,7 @@ use crate::gpu::Gpu;
 use crate::model::{BatchSize, Checkpoint, DeviceWeights, Extractor};
 use crate::train::Loaded;
 use crate::train::{Event, Phase, Step};
+use crate::world::World;
 use crate::{Error, Result};
 
 /// Splits of the inception score.
@@ -51,6 +55,7 @@ pub struct SeenSet {
 
 /// A feature extractor on a device, with the sets it has seen before in a folder.
 pub struct Eyes {
+    world: World,
     gpu: Gpu,
     checkpoint: Checkpoint,
     /// Which network it is.
@@ -66,6 +71,7 @@ pub struct Eyes {
 impl Eyes {
     /// Reads the weights. Without a folder named, features are kept in the user's cache.
     pub fn new(
+        world: &World,
         gpu: &Gpu,
         weights: &Path,
         protocol: Option<Protocol>,
@@ -80,40 +86,88 @@ impl Eyes {
             checksum = checksum.feed(name.bytes()).feed(bytes(&tensor.data));
         }
         let cache = cache.map(Path::to_owned).or_else(super::cache::folder);
-        Ok(Self { gpu: gpu.clone(), checkpoint, extractor, checksum, protocol, batch, cache })
+        let world = world.clone();
+        Ok(Self {
+            world,
+            gpu: gpu.clone(),
+            checkpoint,
+            extractor,
+            checksum,
+            protocol,
+            batch,
+            cache,
+        })
     }
 
-    /// Features of a set: from the cache where the same weights have seen the same images before. `progress` is told how
-    /// many images are done and may stop it.
+    /// Features of a set: from the cache where the same weights have seen the same images before. All ranks look, each at its
+    /// part of the images, and rank 0 gets what they saw; the others get none. `progress` is told how many images are done
+    /// and may stop it; what was seen by then is in the cache for the next time.
     pub fn see(
         &self,
         set: &ImageSet,
         mut progress: impl FnMut(usize) -> Result<()>,
-    ) -> Result<SeenSet> {
-        let file = self.cache.as_ref().map(|folder| {
+    ) -> Result<Option<SeenSet>> {
+        let world = &self.world;
+        let cache = self.cache.as_ref().filter(|_| world.is_first());
+        let file = cache.map(|folder| {
             let checksum = set.checksum(Checksum::from(self.checksum.value()))?.value();
             Ok::<_, Error>(folder.join(format!("{checksum:016x}.npz")))
         });
         let file = file.transpose()?;
         // A cache that cannot be read is made anew.
         let kept = file.as_deref().filter(|file| file.is_file());
-        if let Some(seen) = kept.and_then(|file| self.read(file).ok()) {
+        let seen = kept.and_then(|file| self.read(file).ok());
+        if world.any(seen.is_some())? {
             return Ok(seen);
         }
         let batch = self.batch.min(set.len() as u32).max(1);
         let size = [batch, 3, self.extractor.side()];
         let mut extraction = block_on(Extraction::new(&self.gpu, &self.checkpoint, size))?;
         let (mut features, mut logits, mut sizes) = (Vec::new(), Vec::new(), Sizes::default());
-        for first in (0..set.len()).step_by(batch as usize) {
-            let mut inputs = Vec::new();
-            for index in first..set.len().min(first + batch as usize) {
+        // Features, logits, rows and columns of an image.
+        let widths = [self.extractor.width() as usize, self.extractor.classes() as usize];
+        let row = 4 * (widths.iter().sum::<usize>() + 2);
+        let make = |_, part: std::ops::Range<usize>| {
+            let (mut inputs, mut sizes) = (Vec::new(), Vec::new());
+            for index in part {
                 let (planes, size) = set.image(index)?;
                 inputs.extend(self.protocol.input(self.extractor, &planes, size)?);
-                sizes.add(size);
+                sizes.push(size);
             }
-            let seen = block_on(extraction.see(&inputs, |done| progress(first + done)))?;
-            features.extend(seen.features);
-            logits.extend(seen.logits);
+            let seen = block_on(extraction.see(&inputs, |_| Ok(())))?;
+            let [width, classes] = widths;
+            let rows = seen.features.chunks(width).zip(seen.logits.chunks(classes)).zip(sizes);
+            let row = |((features, logits), size): ((&[f32], &[f32]), [u32; 2])| {
+                let size = size.into_iter().flat_map(u32::to_le_bytes);
+                bytes(features).chain(bytes(logits)).chain(size).collect::<Vec<_>>()
+            };
+            Ok(rows.flat_map(row).collect())
+        };
+        let take = |_, rows: &[u8]| {
+            for row in rows.chunks(row) {
+                let (words, _) = row.as_chunks::<4>();
+                let [width, classes] = widths;
+                let numbers = |from: usize, count: usize| {
+                    words.iter().skip(from).take(count).map(|four| f32::from_le_bytes(*four))
+                };
+                features.extend(numbers(0, width));
+                logits.extend(numbers(width, classes));
+                let length = |at: usize| {
+                    words.get(width + classes + at).map(|four| u32::from_le_bytes(*four))
+                };
+                sizes.add([0, 1].map(|at| length(at).unwrap_or(0)));
+            }
+            Ok(())
+        };
+        let items = Items { count: set.len(), batch: batch as usize };
+        // A cache that cannot be written keeps nothing.
+        let mut kept = file.as_ref().and_then(|file| {
+            std::fs::create_dir_all(file.parent()?).ok()?;
+            Kept::open(Kept::beside(file), &format!("features in batches of {batch}"), row).ok()
+        });
+        rows(world, items, &mut kept, make, take, |done| progress(done).is_err())?;
+        if !world.is_first() {
+            return Ok(None);
         }
         let features = Features::new(features, self.extractor.width() as usize)?;
         let gaussian = Gaussian::of(&features)?;
@@ -123,7 +177,8 @@ impl Eyes {
             let folder = file.parent().map(std::fs::create_dir_all);
             drop(folder.transpose().map(|_| seen.write(&file)));
         }
-        Ok(seen)
+        drop(kept.map(Kept::remove));
+        Ok(Some(seen))
     }
 
     fn read(&self, file: &Path) -> Result<SeenSet> {
@@ -244,13 +299,19 @@ impl Nearness {
 }
 
 /// Sees a set under a bar.
-fn watched(eyes: &Eyes, set: &ImageSet, what: &str, progress: &mut Progress) -> Result<SeenSet> {
+fn watched(
+    eyes: &Eyes,
+    set: &ImageSet,
+    what: &str,
+    progress: &mut Progress,
+    stop: Option<&Stop>,
+) -> Result<Option<SeenSet>> {
     let total = set.len() as u64;
     progress.line(&format!("{} of {total} {what}", eyes.extractor));
     progress.event(&Event::Phase { phase: Phase::Evaluate, done: 0, total });
     let seen = eyes.see(set, |done| {
         progress.event(&Event::Step(Step::new(Phase::Evaluate, done as u64, total)));
-        Ok(())
+        if stop.is_some_and(Stop::asked) { Err(Error::Stopped) } else { Ok(()) }
     })?;
     progress.finish();
     Ok(seen)
@@ -262,22 +323,28 @@ fn reference(
     name: &str,
     side: Option<u32>,
     progress: &mut Progress,
-) -> Result<Reference> {
+    stop: Option<&Stop>,
+) -> Result<Option<Reference>> {
     let path = Path::new(name);
     let is_archive = path.extension().is_some_and(|extension| extension == "npz");
     if is_archive && npz_names(path)?.iter().any(|name| name == "mu") {
-        return statistics(path).map(Reference::Statistics);
+        return statistics(path).map(|found| Some(Reference::Statistics(found)));
     }
     let set = ImageSet::read(name, side)?;
-    watched(eyes, &set, "real images", progress).map(|seen| Reference::Images(Box::new(seen)))
+    let seen = watched(eyes, &set, "real images", progress, stop)?;
+    Ok(seen.map(|seen| Reference::Images(Box::new(seen))))
 }
 
 /// `eval generation`
 pub fn run(session: &Session, args: &args::Generation) -> anyhow::Result<()> {
+    let world = session.world()?;
     let set = ImageSet::read(&args.samples, args.side)?;
     let measuring = &args.measuring;
     let gpu = session.gpu()?;
+    session.introduce(&gpu)?;
+    let stop = Stop::listen(session.speaks())?;
     let eyes = Eyes::new(
+        world,
         &gpu,
         &measuring.extractor,
         measuring.protocol,
@@ -285,8 +352,25 @@ pub fn run(session: &Session, args: &args::Generation) -> anyhow::Result<()> {
         measuring.cache.as_deref(),
     )?;
     let mut progress = session.progress();
-    let real = reference(&eyes, &measuring.reference, set.side()?, &mut progress)?;
-    let seen = watched(&eyes, &set, "samples", &mut progress)?;
+    let facts = [
+        ("the program's version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("the extractor and its protocol", format!("{:016x}", eyes.checksum.value())),
+        ("the number of samples", set.len().to_string()),
+    ];
+    world.agree(&facts)?;
+    let mut looked = || -> Result<_> {
+        let progress = &mut progress;
+        let real = reference(&eyes, &measuring.reference, set.side()?, progress, Some(&stop))?;
+        Ok((real, watched(&eyes, &set, "samples", progress, Some(&stop))?))
+    };
+    let (real, seen) = looked().map_err(|error| match error {
+        Error::Stopped => {
+            let words = "the same command goes on from what was seen, if it has a cache";
+            anyhow::Error::from(Failure::Stopped(words.into()))
+        }
+        other => other.into(),
+    })?;
+    let (Some(real), Some(seen)) = (real, seen) else { return Ok(()) };
     let near = real.nearness(&seen)?;
     let notes = few(&eyes, &real, &seen);
     if args.json {
@@ -358,6 +442,7 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
     let measuring = &args.measuring;
     let gpu = session.gpu()?;
     let eyes = Eyes::new(
+        &World::one(),
         &gpu,
         &measuring.extractor,
         measuring.protocol,
@@ -365,7 +450,8 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
         measuring.cache.as_deref(),
     )?;
     let mut progress = session.progress();
-    let real = reference(&eyes, &measuring.reference, Some(*side), &mut progress)?;
+    let reference = reference(&eyes, &measuring.reference, Some(*side), &mut progress, None)?;
+    let Some(real) = reference else { return Ok(()) };
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
     let (count, data) = (args.count as usize, &config.data);
     let from = starts::images(&args.start, args.seed, count, data, model.channels())?;
@@ -387,7 +473,8 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
         let made =
             block_on(sample(model, &weights, sets, size, (steps, step_size as f32), 0, done))?;
         let set = ImageSet::squares(made.images, model.channels(), *side);
-        let seen = watched(&eyes, &set, "samples", &mut progress)?;
+        let seen = watched(&eyes, &set, "samples", &mut progress, None)?;
+        let Some(seen) = seen else { return Ok(()) };
         let near = real.nearness(&seen)?;
         let kernel = near.kernel.map_or("-".into(), |kernel| format!("{:.5}", kernel.mean));
         let (distance, score) = (near.distance, near.score.mean);
@@ -412,9 +499,12 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
 pub fn features(session: &Session, args: &args::FeaturesOf) -> anyhow::Result<()> {
     let set = ImageSet::read(&args.images, args.side)?;
     let gpu = session.gpu()?;
-    let mut eyes = Eyes::new(&gpu, &args.extractor, args.protocol, args.extractor_batch, None)?;
+    let one = World::one();
+    let mut eyes =
+        Eyes::new(&one, &gpu, &args.extractor, args.protocol, args.extractor_batch, None)?;
     eyes.cache = None;
-    let seen = watched(&eyes, &set, "images", &mut session.progress())?;
+    let seen = watched(&eyes, &set, "images", &mut session.progress(), None)?;
+    let Some(seen) = seen else { return Ok(()) };
     seen.write(&args.out)?;
     super::print(&format!(
         "{} features of {} images ({}; {}): {}\n",

@@ -20,8 +20,10 @@ mod explain;
 mod generation;
 mod image_set;
 mod inspect;
+mod kept;
 mod labels;
 mod plan;
+mod plan_ranks;
 mod progress;
 mod protocol;
 mod report_all;
@@ -54,13 +56,10 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return exit::usage(&error),
     };
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::failure(&error),
-    }
+    run(arguments)
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<()> {
+fn run(arguments: Arguments) -> ExitCode {
     let cache = cache::folder().filter(|_| !arguments.no_cache);
     let session = Session::new(arguments.adapter, arguments.quiet)
         .keeping(cache)
@@ -68,30 +67,40 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         .transforming(arguments.transformed_weights)
         .halving(arguments.half_weights)
         .filtering(arguments.winograd.into());
-    match arguments.command {
+    let done = match arguments.command {
         _ if arguments.list => devices::run(&session, &args::Devices::default()),
-        Some(Command::Demo(args)) => demo::run(&session, &args),
-        Some(Command::Train(args)) => train::run(&session, &args),
-        Some(Command::Plan(args)) => plan::run(&session, &args),
-        Some(Command::Bench(args)) => bench::run(&session, &args),
+        command => carry_out(&session, command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => session.failure(&error),
+    }
+}
+
+fn carry_out(session: &Session, command: Option<Command>) -> anyhow::Result<()> {
+    match command {
+        Some(Command::Demo(args)) => demo::run(session, &args),
+        Some(Command::Train(args)) => train::run(session, &args),
+        Some(Command::Plan(args)) => plan::run(session, &args),
+        Some(Command::Bench(args)) => bench::run(session, &args),
         Some(Command::Runs(args)) => runs::run(&args),
-        Some(Command::Sample(args)) => sample::run(&session, &args),
+        Some(Command::Sample(args)) => sample::run(session, &args),
         Some(Command::Eval(args)) => match args.what {
-            None => evaluate::run(&session, &args.quick),
-            Some(Evaluation::All(args)) => evaluate_all::run(&session, &args),
-            Some(Evaluation::Generation(args)) => generation::run(&session, &args),
-            Some(Evaluation::Sweep(args)) => generation::sweep(&session, &args),
-            Some(Evaluation::Features(args)) => generation::features(&session, &args),
-            Some(Evaluation::Counterfactuals(args)) => counterfactuals::run(&session, &args),
+            None => evaluate::run(session, &args.quick),
+            Some(Evaluation::All(args)) => evaluate_all::run(session, &args),
+            Some(Evaluation::Generation(args)) => generation::run(session, &args),
+            Some(Evaluation::Sweep(args)) => generation::sweep(session, &args),
+            Some(Evaluation::Features(args)) => generation::features(session, &args),
+            Some(Evaluation::Counterfactuals(args)) => counterfactuals::run(session, &args),
         },
-        Some(Command::Explain(args)) => explain::run(&session, &args),
-        Some(Command::Attack(args)) => attack::run(&session, &args),
-        Some(Command::Classify(args)) => classify::run(&session, &args),
-        Some(Command::Devices(args)) => devices::run(&session, &args),
-        Some(Command::Doctor(args)) => doctor::run(&session, &args),
-        Some(Command::Tune(args)) => tune::run(&session, &args),
-        Some(Command::Inspect(args)) => inspect::run(&session, &args),
-        Some(Command::Convert(args)) => convert::run(&session, &args),
+        Some(Command::Explain(args)) => explain::run(session, &args),
+        Some(Command::Attack(args)) => attack::run(session, &args),
+        Some(Command::Classify(args)) => classify::run(session, &args),
+        Some(Command::Devices(args)) => devices::run(session, &args),
+        Some(Command::Doctor(args)) => doctor::run(session, &args),
+        Some(Command::Tune(args)) => tune::run(session, &args),
+        Some(Command::Inspect(args)) => inspect::run(session, &args),
+        Some(Command::Convert(args)) => convert::run(session, &args),
         None => print(&Arguments::command().render_help().to_string()),
     }
 }

@@ -51,6 +51,11 @@ fn by_shapes(session: &Session, args: &args::Plan, config: &Config) -> anyhow::R
             "for images of {channels} channels and {classes} classes, which --channels and --classes change"
         )?;
     }
+    if let Some(ranks) = args.ranks {
+        let of = (&network, stages.as_slice());
+        text += &super::plan_ranks::table(&gpu, args, config, of, ranks)?;
+        return super::print(&text);
+    }
     writeln!(text, "how long it takes: lapidary plan {} --time, with its data", args.config)?;
     super::print(&text)
 }

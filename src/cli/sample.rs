@@ -7,10 +7,12 @@ use pollster::block_on;
 
 use super::args;
 use super::exit::Failure;
-use super::sample_files::{SampleFiles, Size};
+use super::kept::{Items, Kept, rows};
+use super::sample_files::{SampleFiles, Size, pixels};
 use super::session::Session;
 use super::starts;
 use super::stop::Stop;
+use crate::Error;
 use crate::eval::{Sampling, sample};
 use crate::model::checkpoint::write_atomically;
 use crate::model::{BatchSize, DeviceWeights};
@@ -43,6 +45,7 @@ pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
     let classes = model.classes();
     let labels: Vec<u32> = (0..args.count).map(|i| class.unwrap_or(i % classes)).collect();
     let size = (model.channels(), *side);
+    let world = session.world()?;
     if SampleFiles::is_meant(&args.out) {
         return stream(session, &loaded, args, &labels);
     }
@@ -52,6 +55,10 @@ pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
             args.out.display()
         );
         return Err(Failure::Usage(words).into());
+    }
+    if !world.is_first() {
+        // A grid is of few samples.
+        return Ok(());
     }
     let gpu = session.gpu()?;
     let mut progress = session.progress();
@@ -96,7 +103,34 @@ pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
     ))
 }
 
-/// Draws batch after batch into files.
+/// All that samples depend on, in one line.
+fn identity(
+    loaded: &Loaded,
+    args: &args::Sample,
+    labels: &[u32],
+    (batch, steps, step_size): (u32, u32, f32),
+) -> String {
+    let mut hash = crc32fast::Hasher::new();
+    for (name, tensor) in loaded.checkpoint.weights.iter() {
+        hash.update(name.as_bytes());
+        hash.update(bytemuck::cast_slice(&tensor.data));
+    }
+    hash.update(bytemuck::cast_slice(labels));
+    serde_json::json!({
+        "samples of": format!("{:08x}", hash.finalize()),
+        "network": loaded.model.to_string(),
+        "count": labels.len(),
+        "side": loaded.side,
+        "seed": args.seed,
+        "start": format!("{:?}", args.start),
+        "steps": steps,
+        "step_size": step_size,
+        "batch": batch,
+    })
+    .to_string()
+}
+
+/// Draws batch after batch into files, each rank its part of the batches.
 fn stream(
     session: &Session,
     loaded: &Loaded,
@@ -104,10 +138,11 @@ fn stream(
     labels: &[u32],
 ) -> anyhow::Result<()> {
     let Loaded { model, checkpoint, side, config, .. } = loaded;
+    let world = session.world()?;
     let size = Size { channels: model.channels(), side: *side };
-    let mut files = SampleFiles::create(&args.out, labels.len(), size)?;
-    let stop = Stop::listen()?;
+    let stop = Stop::listen(session.speaks())?;
     let gpu = session.gpu()?;
+    session.introduce(&gpu)?;
     let mut progress = session.progress();
     let began = Instant::now();
     let total = labels.len() as u64;
@@ -120,21 +155,41 @@ fn stream(
     let mut sampling = block_on(Sampling::new(model, &weights, batch_size, (steps, step_size)))?;
     let mut starts =
         starts::Starts::new(&args.start, args.seed, batch as usize, &config.data, size.channels)?;
-    let mut done = 0;
-    for part in labels.chunks(batch as usize) {
+    let identity = identity(loaded, args, labels, (batch, steps, step_size));
+    world.agree(&[("what is sampled", identity.clone())])?;
+    let (mut files, mut kept) = (None, None);
+    if world.is_first() {
+        files = Some(SampleFiles::create(&args.out, labels.len(), size)?);
+        kept = Some(Kept::open(Kept::beside(&args.out), &identity, size.bytes())?);
+    }
+    let mut next = 0;
+    let make = |number: usize, part: std::ops::Range<usize>| {
+        starts.skip(number - next);
+        next = number + 1;
         let mut from = starts.batch()?;
-        from.truncate(part.len() * (size.channels * *side * *side) as usize);
-        let images = block_on(sampling.draw(&from, part))?;
-        files.write(done, &images, part, size)?;
-        done += part.len();
+        from.truncate(part.len() * size.bytes());
+        let labels = labels.get(part).unwrap_or_default();
+        Ok(pixels(&block_on(sampling.draw(&from, labels))?, size))
+    };
+    let take = |first: usize, images: &[u8]| match &mut files {
+        Some(files) => files.write(first, images, labels.get(first..).unwrap_or_default(), size),
+        None => Ok(()),
+    };
+    let told = |done: usize| {
         progress.event(&Event::Step(Step::new(Phase::Sample, done as u64, total)));
-        if stop.asked() && done < labels.len() {
-            let words =
-                format!("{done} of {total} samples are drawn; only those in a folder are kept");
+        stop.asked()
+    };
+    let items = Items { count: labels.len(), batch: batch as usize };
+    match rows(world, items, &mut kept, make, take, told) {
+        Err(Error::Stopped) => {
+            let words = "the same command goes on from what is drawn".to_owned();
             return Err(Failure::Stopped(words).into());
         }
+        other => other?,
     }
+    let Some(files) = files else { return Ok(()) };
     files.finish()?;
+    kept.map_or(Ok(()), Kept::remove)?;
     progress.finish();
     super::print(&format!(
         "{total} samples after {steps} steps of {step_size} in {:.1} s: {}\n",

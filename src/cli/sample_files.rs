@@ -104,29 +104,21 @@ impl SampleFiles {
         }
     }
 
-    /// The next samples, CHW in \[0, 1\] each, the first of them number `first`.
-    pub fn write(
-        &mut self,
-        first: usize,
-        images: &[f32],
-        labels: &[u32],
-        size: Size,
-    ) -> Result<()> {
-        let words = (size.channels * size.side * size.side) as usize;
-        for (at, (image, &label)) in (first..).zip(images.chunks(words).zip(labels)) {
-            let pixels = interleaved(image, size);
+    /// The next samples as [`pixels`] gives them, the first of them number `first`.
+    pub fn write(&mut self, first: usize, images: &[u8], labels: &[u32], size: Size) -> Result<()> {
+        for (at, (pixels, &label)) in (first..).zip(images.chunks(size.bytes()).zip(labels)) {
             let failed = |path: &Path, error: &dyn std::fmt::Display| Error::bad_file(path, error);
             match self {
                 Self::Folder(folder) => {
                     let path = folder.join(format!("{at:08}.png"));
                     let unfinished = Unfinished::new(&path);
-                    std::fs::write(&unfinished.hidden, png(&pixels, size)?)
+                    std::fs::write(&unfinished.hidden, png(pixels, size)?)
                         .map_err(|error| failed(&path, &error))?;
                     unfinished.finish()?;
                 }
                 Self::Tar(archive, Unfinished { out: path, .. }) => {
                     for (kind, bytes) in
-                        [("png", png(&pixels, size)?), ("cls", label.to_string().into_bytes())]
+                        [("png", png(pixels, size)?), ("cls", label.to_string().into_bytes())]
                     {
                         let mut header = tar::Header::new_ustar();
                         header.set_size(bytes.len() as u64);
@@ -137,7 +129,7 @@ impl SampleFiles {
                     }
                 }
                 Self::Npz(archive, classes, Unfinished { out: path, .. }) => {
-                    archive.write_all(&pixels).map_err(|error| failed(path, &error))?;
+                    archive.write_all(pixels).map_err(|error| failed(path, &error))?;
                     classes.push(label.into());
                 }
             }
@@ -166,6 +158,18 @@ impl SampleFiles {
             }
         }
     }
+}
+
+impl Size {
+    /// Of a sample in files.
+    pub fn bytes(self) -> usize {
+        (self.channels * self.side * self.side) as usize
+    }
+}
+
+/// Images, CHW in \[0, 1\] each, as files have them: bytes, pixel by pixel.
+pub fn pixels(images: &[f32], size: Size) -> Vec<u8> {
+    images.chunks(size.bytes()).flat_map(|image| interleaved(image, size)).collect()
 }
 
 /// Bytes pixel by pixel.

@@ -1,17 +1,19 @@
 //! What all commands share: when the program began, which adapter was asked for, how much is said.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::{Once, OnceLock};
 use std::time::Instant;
 
 use super::cache::Kept;
-use super::exit::{Failure, say};
+use super::exit::{self, Failure, say};
 use super::progress::Progress;
 use super::stop::Stop;
 use super::tuning_progress::TuningProgress;
 use crate::gpu::{AdapterKind, Filtering, Gpu, Options, Tune, passed_over};
 use crate::model::{Checkpoint, DeviceWeights, Network};
 use crate::train::{Event, Flow};
+use crate::world::{World, launched};
 
 /// One run of the program.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub struct Session {
     cache: Option<PathBuf>,
     /// Of the first device; the others' are the same.
     kept: OnceLock<Kept>,
+    world: OnceLock<World>,
     told_cpu: Once,
 }
 
@@ -32,8 +35,8 @@ impl Session {
     pub fn new(adapter: Option<String>, quiet: bool) -> Self {
         let mut options = Options::from_env();
         options.adapter = adapter.or(options.adapter);
-        let (started, kept) = (Instant::now(), OnceLock::new());
-        Self { started, options, quiet, cache: None, kept, told_cpu: Once::new() }
+        let (started, kept, world) = (Instant::now(), OnceLock::new(), OnceLock::new());
+        Self { started, options, quiet, cache: None, kept, world, told_cpu: Once::new() }
     }
 
     /// The same with a folder in which devices' results are kept for the next start.
@@ -72,12 +75,63 @@ impl Session {
         &self.options
     }
 
-    /// Opens the adapter that was asked for.
+    /// The processes that this command works with: those of the launcher that started it. Commands that share their work
+    /// ask for it first, before they read or write anything.
+    ///
+    /// # Errors
+    /// As of [`World::start`].
+    pub fn world(&self) -> crate::Result<&World> {
+        if self.world.get().is_none() {
+            let world = World::start(say)?;
+            // Nobody else asks at the same time.
+            self.world.get_or_init(|| world);
+        }
+        self.world.get().ok_or_else(|| crate::Error::World("no world was started".into()))
+    }
+
+    /// Whether this process alone speaks: it is by itself, or rank 0.
+    pub fn speaks(&self) -> bool {
+        self.world.get().is_none_or(World::is_first)
+    }
+
+    /// Tells the other ranks which adapter this one has, once its device is open; returns a line about each.
+    pub fn introduce(&self, gpu: &Gpu) -> crate::Result<Vec<String>> {
+        let (world, adapter) = (self.world()?, gpu.adapter());
+        world.introduce(&format!("{adapter}, {}", adapter.driver))?;
+        Ok(world.described())
+    }
+
+    /// Says what went wrong, on one rank, and ends all of them.
+    pub fn failure(&self, error: &anyhow::Error) -> ExitCode {
+        match self.world.get() {
+            // All ranks stopped together, and end as after any work.
+            Some(world) if world.is_shared() && exit::is_stopped(error) && !world.is_first() => {
+                exit::quiet_failure(error)
+            }
+            Some(world) if world.is_shared() && !exit::is_stopped(error) => {
+                world.end(exit::code(error), &format!("{error:#}"));
+                exit::quiet_failure(error)
+            }
+            Some(_) => exit::failure(error),
+            // Without a world each process of a launcher would say the same.
+            None => match launched(|name| std::env::var(name).ok()) {
+                Ok(Some(launched)) if launched.rank > 0 => exit::quiet_failure(error),
+                _ => exit::failure(error),
+            },
+        }
+    }
+
+    /// Opens the adapter that was asked for: ranks of one machine take one each where it has several.
     pub fn gpu(&self) -> crate::Result<Gpu> {
-        let gpu = pollster::block_on(Gpu::new(&self.options))?;
-        let told = TuningProgress::new(self.quiet);
+        let options = match self.world.get().filter(|world| world.is_shared()) {
+            Some(world) => pollster::block_on(self.options.for_rank(world.local().0))?,
+            None => self.options.clone(),
+        };
+        let gpu = pollster::block_on(Gpu::new(&options))?;
+        let quiet = self.quiet || !self.speaks();
+        let told = TuningProgress::new(quiet);
         gpu.on_tuning(move |event| told.event(event));
-        if gpu.adapter().kind == AdapterKind::Cpu && self.options.adapter.is_none() && !self.quiet {
+        if gpu.adapter().kind == AdapterKind::Cpu && self.options.adapter.is_none() && !quiet {
             self.told_cpu.call_once(|| self.tell_cpu(&gpu));
         }
         if let Some(folder) = &self.cache {
@@ -104,7 +158,12 @@ impl Session {
         model: &Network,
         checkpoint: &Checkpoint,
     ) -> crate::Result<Vec<DeviceWeights>> {
-        let gpus = pollster::block_on(gpu.side_by_side())?;
+        // Several ranks of a machine keep its cores at work by themselves.
+        let shared = self.world.get().is_some_and(|world| world.local().1 > 1);
+        let gpus = match shared {
+            true => vec![gpu.clone()],
+            false => pollster::block_on(gpu.side_by_side())?,
+        };
         let parameters = model.parameters();
         let upload =
             |gpu| pollster::block_on(DeviceWeights::upload(gpu, &parameters, &checkpoint.weights));
@@ -113,14 +172,16 @@ impl Session {
 
     /// Bars or lines on stderr, from now on.
     pub fn progress(&self) -> Progress {
-        Progress::new(self.quiet)
+        Progress::new(self.quiet || !self.speaks())
     }
 }
 
 /// Whether the command ended well or not, what was compiled is of use at the next start.
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Some(kept) = self.kept.get() {
+        // One rank of a machine is enough.
+        let writes = self.world.get().is_none_or(|world| world.local().0 == 0);
+        if let Some(kept) = self.kept.get().filter(|_| writes) {
             kept.save();
         }
     }

@@ -39,6 +39,21 @@ impl Starts {
         Ok(Self::Batches(batches, 0))
     }
 
+    /// Leaves so many batches out.
+    pub fn skip(&mut self, batches: usize) {
+        for _ in 0..batches {
+            match self {
+                Self::Batches(_, step) => *step += 1,
+                Self::Noise(random, values) => {
+                    for _ in 0..*values {
+                        random.bits();
+                    }
+                }
+                Self::Pictures(_, first, batch) => *first += *batch,
+            }
+        }
+    }
+
     /// The next batch.
     pub fn batch(&mut self) -> Result<Vec<f32>> {
         match self {

@@ -16,15 +16,18 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Takes over the process's signals, once: for commands that look at [`Stop::asked`] often.
-    pub fn listen() -> anyhow::Result<Self> {
+    /// Takes over the process's signals, once: for commands that look at [`Stop::asked`] often. Of several processes that
+    /// work together one says so.
+    pub fn listen(speaks: bool) -> anyhow::Result<Self> {
         let count = Arc::new(AtomicU32::new(0));
         let seen = count.clone();
         ctrlc::set_handler(move || {
             if seen.fetch_add(1, Ordering::Relaxed) > 0 {
                 std::process::exit(exit::STOPPED.into());
             }
-            exit::say("stopping after this iteration; once more stops at once");
+            if speaks {
+                exit::say("stopping after this iteration; once more stops at once");
+            }
         })
         .context("signals cannot be listened to")?;
         let announced = Arc::new(AtomicBool::new(false));

@@ -38,16 +38,15 @@ pub fn whole_run(
 ) -> anyhow::Result<()> {
     // Before anything is read: no data could change it.
     check_stages(config, &config.network([3, 10], None)?)?;
+    let world = session.world()?;
     let mut progress = session.progress();
     let gpu = session.gpu()?;
-    let mut folder = if resume || RunFolder::is_begun(out) {
-        RunFolder::resume(out, config)?
-    } else {
-        RunFolder::create(out, config)?
-    };
+    let mut folder = RunFolder::of_world(world, out, config, resume)?;
     progress.line(&format!("training on {}, into {}", gpu.adapter(), out.display()));
+    let ranks = if world.is_shared() { session.introduce(&gpu)? } else { Vec::new() };
+    ranks.iter().for_each(|rank| progress.line(rank));
     progress.line(&reading(config));
-    let stop = Stop::listen()?;
+    let stop = Stop::listen(session.speaks())?;
     let material = Material::load(config)?;
     let completed = {
         let mut observer = |event: &Event| Ok(watch(&mut progress, &stop, event));
@@ -57,6 +56,10 @@ pub fn whole_run(
     };
     let Some(Completed { metrics, report }) = completed else { return Err(stopped(out)) };
     progress.finish();
+    if !world.is_first() {
+        // Rank 0 has written the report; the program ends for all at once.
+        return Ok(());
+    }
     super::print(&summary(config, &metrics, &report)?)
 }
 

@@ -1,6 +1,7 @@
 //! Endless batches of one kind, each a pure function of its step: any thread may make any of them.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::augment::Augment;
@@ -32,6 +33,8 @@ pub struct BatchSource {
     name: String,
     seed: u64,
     batch_size: usize,
+    /// Those of a batch that are made: all, or one process's share.
+    made: Range<usize>,
     /// Channels, and both rows and columns.
     shape: [u32; 2],
     kind: Kind,
@@ -138,7 +141,19 @@ impl BatchSource {
                 format!("1 to {MAX_VALUES} values"),
             ));
         }
-        Ok(Self { name: name.into(), seed, batch_size, shape, kind })
+        Ok(Self { name: name.into(), seed, batch_size, made: 0..batch_size, shape, kind })
+    }
+
+    /// The same, of each batch these images alone: each is what it is in the whole batch.
+    ///
+    /// # Errors
+    /// `Mismatch` for none of them, or for images beyond the batch.
+    pub fn of_batch(self, made: Range<usize>) -> Result<Self> {
+        if made.is_empty() || made.end > self.batch_size {
+            let wanted = format!("some of {} images", self.batch_size);
+            return Err(Error::mismatch("batch source", format!("images {made:?}"), wanted));
+        }
+        Ok(Self { made, ..self })
     }
 
     /// As given at making.
@@ -146,15 +161,15 @@ impl BatchSource {
         &self.name
     }
 
-    /// Images in a batch.
+    /// Images in a batch, or in the share of it that is made.
     pub fn batch_size(&self) -> usize {
-        self.batch_size
+        self.made.len()
     }
 
     /// The shape of a batch's images: N, C, H, W.
     pub fn shape(&self) -> [usize; 4] {
         let [channels, side] = self.shape.map(|length| length as usize);
-        [self.batch_size, channels, side, side]
+        [self.made.len(), channels, side, side]
     }
 
     /// The batch of a step, the same whenever and wherever it is asked for.
@@ -170,8 +185,9 @@ impl BatchSource {
             })?;
         let mut images = vec![0.0; self.shape().iter().product()];
         let mut labels = Vec::new();
-        let image_len = images.len() / self.batch_size;
-        for (index, image) in (0..).zip(images.chunks_exact_mut(image_len.max(1))) {
+        let image_len = images.len() / self.made.len().max(1);
+        let numbers = self.made.start as u64..;
+        for (index, image) in numbers.zip(images.chunks_exact_mut(image_len.max(1))) {
             labels.extend(self.image([step, index], first + index, image)?);
         }
         Ok(Batch { images, labels })

@@ -63,6 +63,20 @@ impl Corruption {
         severity: u32,
         seed: u64,
     ) -> Result<Vec<f32>> {
+        self.apply_to_part((images, 0), [channels, side], severity, seed)
+    }
+
+    /// The same of a part of them, the first of which is number `first` of all.
+    ///
+    /// # Errors
+    /// As of [`Corruption::apply`].
+    pub fn apply_to_part(
+        self,
+        (images, first): (&[f32], usize),
+        [channels, side]: [u32; 2],
+        severity: u32,
+        seed: u64,
+    ) -> Result<Vec<f32>> {
         let (channels, side) = (channels as usize, side as usize);
         let words = channels * side * side;
         if !SEVERITIES.contains(&severity) || words == 0 || !images.len().is_multiple_of(words) {
@@ -72,7 +86,7 @@ impl Corruption {
         }
         let level = |levels: [f64; 5]| levels.into_iter().nth(severity as usize - 1).unwrap_or(0.0);
         let mut damaged = Vec::with_capacity(images.len());
-        for (index, image) in (0..).zip(images.chunks(words)) {
+        for (index, image) in (first as u64..).zip(images.chunks(words)) {
             let planes = image.chunks(side * side);
             match self {
                 Self::GaussianNoise => {

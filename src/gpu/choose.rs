@@ -71,6 +71,47 @@ impl Options {
         place.or_else(named).ok_or_else(missing)
     }
 
+    /// For the process that is number `local` of those on this machine, from 0: of a list of adapters in [`Options::adapter`],
+    /// divided by commas, the one in its place, from the beginning again after the last; otherwise, of the adapters that fit as
+    /// well as the one that one process would take, likewise. By a name these are all that have it, by nothing all of the first
+    /// one's kind, by a number or a place on the bus that one alone.
+    ///
+    /// # Errors
+    /// As of [`Options::choose`].
+    pub async fn for_rank(&self, local: usize) -> Result<Self> {
+        let mut options = self.clone();
+        if let Some(list) = self.adapter.as_deref().filter(|list| list.contains(',')) {
+            let names: Vec<_> = list.split(',').map(str::trim).collect();
+            options.adapter = names.get(local % names.len().max(1)).map(|&name| name.to_owned());
+            return Ok(options);
+        }
+        let found = adapters(self).await?;
+        let fitting = self.fitting(&found)?;
+        if let Some(place) = fitting.get(local % fitting.len().max(1)) {
+            let wanted = self.adapter.as_deref().unwrap_or_default();
+            let prefix = wanted.strip_suffix(without_backend(wanted)).unwrap_or_default();
+            options.adapter = Some(format!("{prefix}{place}"));
+        }
+        Ok(options)
+    }
+
+    /// The places of all adapters that fit as well as the chosen one.
+    fn fitting(&self, adapters: &[Adapter]) -> Result<Vec<usize>> {
+        let chosen = self.choose(adapters)?;
+        let wanted = self.adapter.as_deref().map_or("", without_backend);
+        let text = wanted.strip_prefix(NAME).unwrap_or(wanted).to_lowercase();
+        let is_number = !wanted.is_empty() && wanted.bytes().all(|byte| byte.is_ascii_digit());
+        let Some(first) = adapters.get(chosen) else { return Ok(vec![chosen]) };
+        if is_number || first.pci == text && !text.is_empty() {
+            return Ok(vec![chosen]);
+        }
+        let alike = |adapter: &Adapter| match text.is_empty() {
+            true => adapter.kind == first.kind,
+            false => adapter.name.to_lowercase().contains(&text) || adapter.id == text,
+        };
+        Ok((0..adapters.len()).filter(|&at| adapters.get(at).is_some_and(alike)).collect())
+    }
+
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn backends(&self) -> wgpu::Backends {
         let wanted = self.adapter.as_deref().unwrap_or_default();
@@ -216,6 +257,27 @@ mod tests {
     fn choose(wanted: &str) -> Result<usize> {
         let options = Options { adapter: Some(wanted.into()), ..Options::default() };
         options.choose(&two_alike_and_a_cpu())
+    }
+
+    #[test]
+    fn ranks_share_out_what_fits() {
+        for (wanted, places) in [
+            ("", vec![0, 1]),
+            ("4090 ", vec![]),
+            ("rtx", vec![0, 1]),
+            ("10de:2684", vec![0, 1]),
+            ("0000:41:00.0", vec![1]),
+            ("1", vec![1]),
+            ("llvmpipe", vec![2]),
+            ("gl:", vec![0, 1]),
+        ] {
+            let options = Options { adapter: Some(wanted.into()), ..Options::default() };
+            let found = options.fitting(&two_alike_and_a_cpu()).unwrap_or_default();
+            assert_eq!(found, places, "{wanted}");
+        }
+        let list = Options { adapter: Some("a, b,c".into()), ..Options::default() };
+        let of = |local| pollster::block_on(list.for_rank(local)).unwrap().adapter.unwrap();
+        assert_eq!([0, 1, 2, 3].map(of), ["a", "b", "c", "a"]);
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub struct Completed {
 
 /// Trains both stages ([`train`]), evaluates and samples ([`assess`]), and writes the weights, the pictures, `metrics.json` and
 /// the report into the folder; while it trains, the report is written again and again. Seconds in all count from `began`.
-/// `None` where the observer stopped it: a checkpoint is then on disk, and the same call goes on from it.
+/// `None` where the observer stopped it: a checkpoint is then on disk, and the same call goes on from it. Of several ranks, rank 0
+/// evaluates and reports; the others return after training, with empty metrics and the folder's path.
 ///
 /// # Errors
 /// As [`train`] and [`assess`]. A device that is lost while the run is assessed is opened again twice.
@@ -37,14 +38,20 @@ pub async fn complete(
     observer: &mut Observer<'_>,
 ) -> Result<Option<Completed>> {
     let out = folder.path().to_owned();
+    let world = folder.world().clone();
     let mut live = LiveReport::new(&out, config, gpu.adapter().to_string());
     let mut observer = |event: &Event| -> Result<Flow> {
-        live.event(event)?;
+        if world.is_first() {
+            live.event(event)?;
+        }
         observer(event)
     };
     let outcome = train(gpu, config, material, folder, &mut observer).await?;
     if !outcome.finished {
         return Ok(None);
+    }
+    if !world.is_first() {
+        return Ok(Some(Completed { metrics: Metrics::default(), report: out }));
     }
     let mut losses = 0;
     let assessed = loop {
@@ -74,6 +81,9 @@ pub async fn complete(
         pictures.push(figure);
     }
     assessment.metrics.seconds_total = Some(outcome.seconds_before + began.elapsed().as_secs_f64());
+    if world.is_shared() {
+        assessment.metrics.more.insert("ranks".into(), world.described().into());
+    }
     let metrics = assessment.metrics;
     folder.write_metrics(&metrics)?;
     let data = ReportData {

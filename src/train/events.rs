@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Reduction;
+
 use crate::Result;
 
 /// The parts of a run, in their order.
@@ -96,6 +98,9 @@ pub struct Step {
     /// Share of these seconds in which the GPU waited for images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_share: Option<f32>,
+    /// What the sum of gradients over ranks took, in a world of several.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub reduction: Option<Reduction>,
 }
 
 impl Step {
@@ -120,6 +125,7 @@ impl Step {
             images_per_second: None,
             seconds: None,
             wait_share: None,
+            reduction: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use super::stages::{ClassifierStage, DualStage, Recall, has_statistics, smaller}
 use super::{Config, Curriculum, Jem, Learner, Material, Objective, Phase, ReplayBuffer};
 use crate::gpu::Gpu;
 use crate::graph::Summary;
+use crate::world::World;
 use crate::{Error, Result};
 use std::time::Instant;
 
@@ -60,9 +61,9 @@ async fn classifier_that_fits(
     let of = (Phase::Stage1, stage, "classification", config.objective);
     // Batch norm's statistics are of the whole batch.
     let left_open = stage.micro_batch == 0 && !has_statistics(&learner.model);
-    let mut micro = stage.micro_batch;
+    let (mut micro, world) = (stage.micro_batch, World::one());
     loop {
-        match ClassifierStage::new(config, material, learner, of, (0, micro)).await {
+        match ClassifierStage::new(config, material, learner, of, (0, micro, &world)).await {
             Err(error @ Error::OutOfMemory(_)) => {
                 micro = left_open.then(|| smaller(stage.batch, micro)).flatten().ok_or(error)?;
             }
@@ -80,7 +81,7 @@ async fn dual_that_fits(
     let stage = &config.stage2;
     let mut micro = stage.micro_batch;
     loop {
-        match DualStage::new(config, material, learner, (0, micro)).await {
+        match DualStage::new(config, material, learner, (0, micro, &World::one())).await {
             Err(error @ Error::OutOfMemory(_)) => {
                 let left_open = stage.micro_batch == 0;
                 micro = left_open.then(|| smaller(stage.batch, micro)).flatten().ok_or(error)?;

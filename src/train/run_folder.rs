@@ -12,6 +12,7 @@ use super::events::{Event, Phase};
 use super::lock::Lock;
 use super::metrics::Metrics;
 use super::picture::grid;
+use crate::world::World;
 use crate::{Error, Result};
 
 const CONFIG: &str = "config.toml";
@@ -20,10 +21,18 @@ const METRICS: &str = "metrics.json";
 /// The identity of what the run is trained on.
 pub(super) const DATA: &str = "data.json";
 
-/// A run's folder, opened for writing by one process.
+/// A run's folder, opened for writing by one process: in a world of several, by rank 0. The others need not have it.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    world: World,
+    /// None in ranks that write nothing.
+    open: Option<Open>,
+}
+
+/// What is written to.
+#[derive(Debug)]
+struct Open {
     log: File,
     curves: Curves,
     checkpoints: Checkpoints,
@@ -101,6 +110,34 @@ impl RunFolder {
         Ok(folder)
     }
 
+    /// The same folder for a run of several processes, which all call this: rank 0 begins the run there or, if `resume` or
+    /// one is there, goes on with it; the others write nothing.
+    ///
+    /// # Errors
+    /// As of [`RunFolder::create`] and [`RunFolder::resume`], in rank 0.
+    pub fn of_world(
+        world: &World,
+        path: impl AsRef<Path>,
+        config: &Config,
+        resume: bool,
+    ) -> Result<Self> {
+        let path = path.as_ref();
+        if !world.is_first() {
+            return Ok(Self { path: path.into(), world: world.clone(), open: None });
+        }
+        let opened = if resume || Self::is_begun(path) {
+            Self::resume(path, config)?
+        } else {
+            Self::create(path, config)?
+        };
+        Ok(Self { world: world.clone(), ..opened })
+    }
+
+    /// The processes that train here.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
     /// Whether a run was begun here.
     pub fn is_begun(path: impl AsRef<Path>) -> bool {
         path.as_ref().join(CONFIG).exists()
@@ -169,12 +206,13 @@ impl RunFolder {
     /// # Errors
     /// `BadFile` where it cannot be written.
     pub fn log(&mut self, event: &Event) -> Result<()> {
+        let Some(open) = &mut self.open else { return Ok(()) };
         let failed = |error: String| Error::bad_file(self.path.join(LOG), error);
         let mut line = serde_json::to_vec(event).map_err(|error| failed(error.to_string()))?;
         line.push(b'\n');
-        self.log.write_all(&line).map_err(|error| failed(error.to_string()))?;
+        open.log.write_all(&line).map_err(|error| failed(error.to_string()))?;
         match event {
-            Event::Step(step) => self.curves.step(step),
+            Event::Step(step) => open.curves.step(step),
             _ => Ok(()),
         }
     }
@@ -188,7 +226,10 @@ impl RunFolder {
         [channels, side]: [u32; 2],
     ) -> Result<()> {
         match grid(images, channels, side)? {
-            Some((size, png)) => self.curves.image(step, tag, size, &png),
+            Some((size, png)) => match &mut self.open {
+                Some(open) => open.curves.image(step, tag, size, &png),
+                None => Ok(()),
+            },
             None => Ok(()),
         }
     }
@@ -199,7 +240,9 @@ impl RunFolder {
     /// `BadFile` where it cannot be written.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
         let file = self.path.join(name);
-        write_whole(&file, bytes)?;
+        if self.open.is_some() {
+            write_whole(&file, bytes)?;
+        }
         Ok(file)
     }
 
@@ -209,6 +252,9 @@ impl RunFolder {
     /// `BadFile` where it cannot be written.
     pub fn write_metrics(&self, metrics: &Metrics) -> Result<()> {
         let file = self.path.join(METRICS);
+        if self.open.is_none() {
+            return Ok(());
+        }
         let mut text =
             serde_json::to_vec_pretty(metrics).map_err(|error| Error::bad_file(&file, error))?;
         text.push(b'\n');
@@ -221,12 +267,15 @@ impl RunFolder {
     /// # Errors
     /// `BadFile` where it cannot be written; earlier checkpoints are then untouched.
     pub fn write_checkpoint(&self, step: u64, files: &[(&str, Vec<u8>)]) -> Result<PathBuf> {
-        self.checkpoints.write(step, files)
+        match &self.open {
+            Some(open) => open.checkpoints.write(step, files),
+            None => Ok(self.path.join(CHECKPOINTS)),
+        }
     }
 
-    /// Where checkpoints go, for a thread that writes them.
-    pub(super) fn checkpoints(&self) -> Checkpoints {
-        self.checkpoints.clone()
+    /// Where checkpoints go, for a thread that writes them; none in ranks that write nothing.
+    pub(super) fn checkpoints(&self) -> Option<Checkpoints> {
+        self.open.as_ref().map(|open| open.checkpoints.clone())
     }
 
     /// The last whole checkpoint: its step and folder.
@@ -248,6 +297,7 @@ impl RunFolder {
             Event::Saved { step: saved, .. } => *saved > step,
             _ => false,
         };
+        let Some(open) = &mut self.open else { return Ok([(0, 0.0); 2]) };
         let mut events = Self::read_log(&self.path)?;
         let known = events.len();
         events.retain(|event| !lost(event));
@@ -259,8 +309,8 @@ impl RunFolder {
                 text.push(b'\n');
             }
             write_whole(&self.path.join(LOG), &text)?;
-            self.log = open_log(&self.path)?;
-            self.curves.replace(&events)?;
+            open.log = open_log(&self.path)?;
+            open.curves.replace(&events)?;
         }
         Ok([Phase::Stage1, Phase::Stage2].map(|phase| trained(&events, phase)))
     }
@@ -273,7 +323,8 @@ impl RunFolder {
         checkpoints.put_back().map_err(failed)?;
         let hyperparameters = flatten(&config.to_table()?);
         let curves = Curves::open(path, &Self::read_log(path)?, &hyperparameters)?;
-        Ok(Self { path: path.into(), log, curves, checkpoints, _lock: lock })
+        let open = Open { log, curves, checkpoints, _lock: lock };
+        Ok(Self { path: path.into(), world: World::one(), open: Some(open) })
     }
 }
 

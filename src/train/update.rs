@@ -209,7 +209,13 @@ impl Update {
     /// Leaves in the learner the gradients for the images as they lie in their buffers, as part `part` of `parts` equal
     /// ones of a batch: they are divided by `parts`, and added to the gradients of the parts before. Does not wait.
     pub async fn gradients(&mut self, part: u32, parts: u32) -> Result<()> {
-        let keep = if part == 0 { 0.0 } else { 1.0 };
+        self.part_of(part == 0, parts).await
+    }
+
+    /// The same of one of `parts` pieces, some of which other processes may have: to their gradients those of this one are
+    /// added later. The first of this process's takes the place of what was in the learner.
+    pub(super) async fn part_of(&mut self, first: bool, parts: u32) -> Result<()> {
+        let keep = if first { 0.0 } else { 1.0 };
         self.program.write(self.control, &[keep, 1.0 / parts as f32]).await?;
         self.program.submit().await
     }

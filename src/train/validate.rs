@@ -2,9 +2,10 @@
 //! chosen by.
 
 use super::{Config, Learner, Material};
-use crate::Result;
 use crate::eval::{Accuracies, UnderPgd, drawn};
 use crate::model::BatchSize;
+use crate::world::World;
+use crate::{Error, Result};
 
 /// Programs and images, made once a stage.
 #[derive(Debug)]
@@ -12,27 +13,70 @@ pub(super) struct Validator {
     under: UnderPgd,
     images: Vec<f32>,
     labels: Vec<u32>,
+    /// Which of all images the first of these is.
+    first: usize,
+    world: World,
 }
 
 impl Validator {
-    /// Of `[evaluate]`'s attack on at most as many images as that takes.
-    pub async fn new(config: &Config, material: &Material, learner: &Learner) -> Result<Self> {
+    /// Of `[evaluate]`'s attack on at most as many images as that takes, of which each rank has its share.
+    pub async fn new(
+        config: &Config,
+        material: &Material,
+        learner: &Learner,
+        world: &World,
+    ) -> Result<Self> {
         let evaluate = &config.evaluate;
         let Learner { model, average, .. } = learner;
         let size = BatchSize { images: evaluate.batch, side: config.data.side };
         let all = &material.validation;
         let drawn = drawn(all.labels(), evaluate.images as usize);
+        let share = world.share(drawn.len());
+        let first = share.start;
+        let drawn = drawn.get(share).unwrap_or_default();
         let images = drawn.iter().filter_map(|&at| all.image(at)).flatten().copied().collect();
         let labels = drawn.iter().filter_map(|&at| all.labels().get(at)).copied().collect();
         Ok(Self {
             under: UnderPgd::new(model, average, size, evaluate.attack()).await?,
             images,
             labels,
+            first,
+            world: world.clone(),
         })
     }
 
-    /// Shares of images named rightly: clean, and attacked.
+    /// Shares of images named rightly: clean, and attacked. Of all ranks' images, in all ranks; so is what is wrong with them.
     pub async fn measure(&mut self) -> Result<Accuracies> {
-        self.under.measure(&self.images, &self.labels, |_| Ok(())).await
+        if !self.world.is_shared() {
+            return self.under.measure(&self.images, &self.labels, |_| Ok(())).await;
+        }
+        let count = self.labels.len();
+        let measured = match count {
+            0 => Ok(Accuracies { clean: 0.0, robust: 0.0 }),
+            _ => self.under.measure(&self.images, &self.labels, |_| Ok(())).await,
+        };
+        let right = |share: f64| (share * count as f64).round() as u64;
+        let numbers = match measured {
+            Ok(Accuracies { clean, robust }) => [count as u64, right(clean), right(robust), 0, 0],
+            Err(Error::NonFinite { image, value }) => {
+                [count as u64, 0, 0, 1 + (self.first + image) as u64, u64::from(value.to_bits())]
+            }
+            Err(other) => return Err(other),
+        };
+        let message = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        let mut sums = [0; 3];
+        for part in self.world.gather(message)? {
+            let (numbers, _) = part.as_chunks();
+            let number = |at: usize| numbers.get(at).map_or(0, |bytes| u64::from_le_bytes(*bytes));
+            if let Some(image) = number(3).checked_sub(1) {
+                let value = f32::from_bits(number(4) as u32);
+                return Err(Error::NonFinite { image: image as usize, value });
+            }
+            for (at, sum) in sums.iter_mut().enumerate() {
+                *sum += number(at);
+            }
+        }
+        let [count, clean, robust] = sums.map(|sum| sum as f64);
+        Ok(Accuracies { clean: clean / count.max(1.0), robust: robust / count.max(1.0) })
     }
 }

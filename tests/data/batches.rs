@@ -108,3 +108,31 @@ fn loader_ends_with_the_numbers() {
         assert!(loader.next_batches().is_err());
     }
 }
+
+#[test]
+fn shares_of_a_batch_are_its_images() {
+    let mixed = || ood("2*builtin:fractal + 1*builtin:noise").unwrap();
+    let others = || mixed().batches("ood", 5, 17).unwrap();
+    for step in [0, 170, 176] {
+        let (mut images, mut labels) = (Vec::new(), Vec::new());
+        for share in [0..6, 6..12, 12..17] {
+            for (at, whole) in stage2_sources().into_iter().chain([others()]).enumerate() {
+                let part = whole.of_batch(share.clone()).unwrap();
+                assert_eq!((part.batch_size(), part.shape()[0]), (share.len(), share.len()));
+                images.resize(4, Vec::new());
+                labels.resize(4, Vec::new());
+                let batch = part.batch(step).unwrap();
+                images[at].extend(batch.images);
+                labels[at].extend(batch.labels);
+            }
+        }
+        for (at, whole) in stage2_sources().into_iter().chain([others()]).enumerate() {
+            let batch = whole.batch(step).unwrap();
+            assert!(batch.images == images[at] && batch.labels == labels[at], "{whole:?}");
+        }
+    }
+    for wrong in [3..3, 10..18] {
+        let message = stage2_sources().remove(0).of_batch(wrong).unwrap_err().to_string();
+        assert!(message.contains("some of 17 images"), "{message}");
+    }
+}

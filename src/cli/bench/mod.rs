@@ -6,6 +6,7 @@ mod files;
 mod made;
 mod measured;
 mod peer;
+mod ranks;
 
 use std::time::Instant;
 
@@ -25,6 +26,9 @@ pub fn run(session: &Session, args: &args::Bench) -> anyhow::Result<()> {
         return compare::run(session, args, &network, args.side.unwrap_or(usual));
     }
     let (batch, side) = (args.batch, args.side.unwrap_or(usual));
+    if args.what == args::Step::Train && session.world()?.is_shared() {
+        return ranks::run(session, args, &network, side);
+    }
     let size = BatchSize { images: batch, side };
     let gpu = session.gpu()?;
     if args.show_plan {

@@ -3,6 +3,7 @@
 
 mod parts;
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
@@ -28,6 +29,7 @@ use crate::model::{BatchSize, DeviceWeights};
 use crate::report::pictures::Sheet;
 use crate::train::Loaded;
 use crate::train::{Event, Phase};
+use crate::world::World;
 use crate::{Error, Result};
 
 /// What all parts need.
@@ -41,12 +43,27 @@ struct Evaluation<'a> {
     classifier: Classifier,
     eyes: Option<Eyes>,
     progress: Progress,
-    stop: Stop,
+    stop: Asked,
     state: State,
+    world: &'a World,
+}
+
+/// Whether a signal asks to stop. One of several ranks is not to leave the others waiting in the middle of a part: they stop
+/// together between two.
+struct Asked {
+    stop: Stop,
+    alone: bool,
+}
+
+impl Asked {
+    fn now(&self) -> bool {
+        self.alone && self.stop.asked()
+    }
 }
 
 /// `eval all`
 pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
+    let world = session.world()?;
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
     let Drawn { test, of, .. } =
         evaluate::drawn(session, &loaded, args.data.as_deref(), &args.labels, args.images)?;
@@ -55,16 +72,23 @@ pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
         check_radius(args.norm.into(), eps as f32, words)?;
     }
     let gpu = session.gpu()?;
+    session.introduce(&gpu)?;
     let identity = identity(&loaded, (&test, of), args, &gpu)?;
-    let state = State::open(&args.out, identity)?;
-    let stop = Stop::listen()?;
+    let same = identity.as_object().into_iter().flatten().filter(|(key, _)| *key != "adapter");
+    let same = same.map(|(key, value)| (key.as_str(), value.to_string()));
+    world.agree(&same.collect::<Vec<_>>())?;
+    let state = State::of_world(world, &args.out, identity)?;
+    let stop = Asked { stop: Stop::listen(session.speaks())?, alone: !world.is_shared() };
     let model = &loaded.model;
     let weights =
         block_on(DeviceWeights::upload(&gpu, &model.parameters(), &loaded.checkpoint.weights))?;
     let size = BatchSize { images: args.batch, side: loaded.side };
     let classifier = block_on(Classifier::new(model, &weights, size))?;
-    let eyes =
-        args.extractor.as_deref().map(|file| Eyes::new(&gpu, file, None, 16, None)).transpose()?;
+    let eyes = args
+        .extractor
+        .as_deref()
+        .map(|file| Eyes::new(world, &gpu, file, None, 16, None))
+        .transpose()?;
     let progress = session.progress();
     let mut evaluation = Evaluation {
         session,
@@ -78,6 +102,7 @@ pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
         progress,
         stop,
         state,
+        world,
     };
     match evaluation.all() {
         Err(Error::Stopped) => {
@@ -87,6 +112,9 @@ pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
         other => other?,
     }
     evaluation.progress.finish();
+    if !world.is_first() {
+        return Ok(());
+    }
     let name = match &args.checkpoint {
         Some(path) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
         None => "builtin:fashion-demo".into(),
@@ -168,9 +196,10 @@ impl Evaluation<'_> {
         if self.state.get(name).is_some() {
             return Ok(());
         }
-        if self.stop.asked() {
+        if self.world.any(self.stop.stop.asked())? {
             return Err(Error::Stopped);
         }
+        self.world.reached(format!("part {name}"));
         self.progress.line(name);
         let began = Instant::now();
         let mut result = measure(self)?;
@@ -190,7 +219,42 @@ impl Evaluation<'_> {
     }
 
     fn write(&self, name: &str, sheet: &Sheet) -> Result<()> {
-        write_atomically(self.args.out.join(name), &sheet.draw()?.png()?)
+        self.keep(name, &sheet.draw()?.png()?)
+    }
+
+    /// Writes a file beside the report, on rank 0.
+    fn keep(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        match self.world.is_first() {
+            true => write_atomically(self.args.out.join(name), bytes),
+            false => Ok(()),
+        }
+    }
+
+    /// This rank's part of so many images, and these of all.
+    fn part_of<'b>(&self, images: &'b [f32], count: usize) -> (Range<usize>, &'b [f32]) {
+        let words = images.len() / count.max(1);
+        let share = self.world.share(count);
+        let part = images.get(share.start * words..share.end * words).unwrap_or_default();
+        (share, part)
+    }
+
+    /// Of images of which each rank names its part; all are told.
+    fn logits(&mut self, images: &[f32], count: usize) -> Result<Vec<f32>> {
+        let (share, part) = self.part_of(images, count);
+        let logits = block_on(self.classifier.logits(part));
+        let logits = logits.map_err(|error| error.among(&share.collect::<Vec<_>>()))?;
+        self.world.joined(logits)
+    }
+
+    /// The share of all images that are named rightly, where it is `right` of this rank's `count`.
+    fn share_of_all(&self, right: f64, count: usize) -> Result<f64> {
+        if !self.world.is_shared() {
+            return Ok(right);
+        }
+        let numbers = vec![(right * count as f64).round() as u64, count as u64];
+        let all = self.world.joined(numbers)?;
+        let sum = |at: usize| all.iter().skip(at).step_by(2).sum::<u64>() as f64;
+        Ok(sum(0) / sum(1).max(1.0))
     }
 }
 

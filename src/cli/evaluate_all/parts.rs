@@ -3,7 +3,7 @@
 use pollster::block_on;
 use serde_json::{Value, json};
 
-use super::Evaluation;
+use super::{Asked, Evaluation};
 use crate::attack::Pgd;
 use crate::cli::args::Start;
 use crate::cli::counterfactuals::{ToClass, by_class, targets};
@@ -12,12 +12,11 @@ use crate::cli::generation::Reference;
 use crate::cli::image_set::ImageSet;
 use crate::cli::progress::Progress;
 use crate::cli::starts;
-use crate::cli::stop::Stop;
 use crate::eval;
 use crate::eval::corruption::{self, SEVERITIES};
 use crate::eval::{
-    Counterfactuals, Detection, Hiding, accuracy, argmax, calibration, confidences, detection,
-    pgd_accuracy, sample,
+    Counterfactuals, Detection, Hiding, Scores, accuracy, argmax, calibration, confidences,
+    detection, pgd_accuracy, sample,
 };
 use crate::model::checkpoint::write_atomically;
 use crate::report::pictures::{Images, Sheet};
@@ -45,8 +44,10 @@ const SAMPLES: &str = "samples.f32";
 
 impl Evaluation<'_> {
     pub(super) fn clean(&mut self) -> Result<Value> {
-        let (test, classes) = (&self.test, self.classifier.classes());
-        let logits = block_on(self.classifier.logits(test.images()))?;
+        let classes = self.classifier.classes();
+        let images = self.test.images().to_vec();
+        let logits = self.logits(&images, self.test.len())?;
+        let test = &self.test;
         let named = argmax(&logits, classes);
         let right = named.iter().zip(test.labels()).filter(|(named, label)| named == label).count();
         let found = calibration(&logits, test.labels(), classes, BINS);
@@ -63,14 +64,22 @@ impl Evaluation<'_> {
 
     pub(super) fn robust(&mut self, eps: f64) -> Result<Value> {
         let settings = Pgd::attack(self.args.norm.into(), eps as f32, STEPS);
-        let total = self.test.len();
+        let (share, _) = self.part_of(&[], self.test.len());
+        let total = share.len();
         self.begin(Phase::Evaluate, total);
         let size = self.size();
+        let words = self.test.images().len() / self.test.len().max(1);
+        let images = self.test.images().get(share.start * words..share.end * words);
+        let labels = self.test.labels().get(share).unwrap_or_default();
+        let sets = (images.unwrap_or_default(), labels);
         let Self { progress, stop, .. } = self;
         let done = |done| watch(progress, stop, Phase::Evaluate, done, total);
-        let sets = (self.test.images(), self.test.labels());
         let model = &self.loaded.model;
-        let accuracy = block_on(pgd_accuracy(model, &self.weights, sets, size, settings, done))?;
+        let accuracy = match total {
+            0 => 0.0,
+            _ => block_on(pgd_accuracy(model, &self.weights, sets, size, settings, done))?,
+        };
+        let accuracy = self.share_of_all(accuracy, total)?;
         Ok(json!({ "eps": eps, "accuracy": accuracy }))
     }
 
@@ -78,7 +87,11 @@ impl Evaluation<'_> {
     pub(super) fn auto_attack(&mut self, eps: f64) -> Result<Value> {
         let file = self.args.out.join("autoattack.json");
         let bad = |error: &dyn std::fmt::Display| Error::bad_file(&file, error);
-        let kept = std::fs::read_to_string(&file).ok();
+        // Rank 0's, which the others need not see.
+        let kept = std::fs::read_to_string(&file).ok().filter(|_| self.world.is_first());
+        let kept = self.world.broadcast(kept.unwrap_or_default().into_bytes())?;
+        let kept =
+            Some(String::from_utf8_lossy(&kept).into_owned()).filter(|text| !text.is_empty());
         let kept = kept.map(|text| eval::State::from_json(&text).map_err(|error| bad(&error)));
         let version = eval::Version::for_classes(self.loaded.model.classes());
         let settings = eval::AutoAttack {
@@ -86,7 +99,7 @@ impl Evaluation<'_> {
             ..eval::AutoAttack::new(version, self.args.norm.into(), eps as f32)
         };
         let sets = (self.test.images(), self.test.labels());
-        let Self { progress, stop, .. } = self;
+        let Self { progress, stop, world, .. } = self;
         let mut running = None;
         let show = |at: &eval::Progress| {
             if running != Some(at.number) {
@@ -95,16 +108,20 @@ impl Evaluation<'_> {
                 let total = at.tried as u64;
                 progress.event(&Event::Phase { phase: Phase::Evaluate, done: 0, total });
             }
-            if let Some(state) = at.state {
+            if let Some(state) = at.state.filter(|_| world.is_first()) {
                 write_atomically(&file, state.to_json().as_bytes())?;
             }
             let done = (at.done * at.tried as f64).floor() as usize;
-            watch(progress, stop, Phase::Evaluate, done, at.tried)
+            watch(progress, stop, Phase::Evaluate, done, at.tried)?;
+            // Here all ranks stop together.
+            if stop.stop.asked() { Err(Error::Stopped) } else { Ok(()) }
         };
         let Loaded { model, checkpoint, side, .. } = self.loaded;
         let state = kept.transpose()?;
         let weights = self.session.weights(&self.gpu, model, checkpoint)?;
-        let result = block_on(settings.run_on(model, &weights, sets, *side, state, show))?;
+        let sets = (sets, *side);
+        let attacked = settings.run_in(self.world, model, &weights, sets, state, show);
+        let result = block_on(attacked)?;
         let attack = |each: &eval::AttackResult| {
             json!([each.attack.name(), each.tried, each.broken, each.robust_accuracy])
         };
@@ -125,15 +142,19 @@ impl Evaluation<'_> {
         let others = others.measured(config.seed, count, self.args.batch as usize)?;
         let count = others.left();
         let others = others.all()?;
-        self.begin(Phase::Evaluate, count);
+        let (share, mine) = self.part_of(&others, count);
+        self.begin(Phase::Evaluate, share.len());
         let hiding = Hiding::usual(*side);
         let size = self.size();
         let Self { progress, stop, .. } = self;
-        let done = |done| watch(progress, stop, Phase::Evaluate, done, count);
-        let hidden = block_on(hiding.run(model, &self.weights, &others, size, done))?;
-        let real = block_on(self.classifier.scores(self.test.images()))?;
-        let clean = block_on(self.classifier.scores(&others))?;
-        let attacked = block_on(self.classifier.scores(&hidden))?;
+        let done = |done| watch(progress, stop, Phase::Evaluate, done, share.len());
+        let hidden = block_on(hiding.run(model, &self.weights, mine, size, done))?;
+        let hidden = self.world.joined(hidden)?;
+        let classes = self.classifier.classes();
+        let images = self.test.images().to_vec();
+        let real = Scores::of(&self.logits(&images, self.test.len())?, classes);
+        let clean = Scores::of(&self.logits(&others, count)?, classes);
+        let attacked = Scores::of(&self.logits(&hidden, count)?, classes);
         let of = |real: &[f32], clean: &[f32], attacked: &[f32]| {
             let told = |found: Detection| json!({ "auroc": found.auroc, "fpr95": found.fpr95 });
             json!({
@@ -158,9 +179,13 @@ impl Evaluation<'_> {
         let severities = SEVERITIES.count();
         self.begin(Phase::Evaluate, severities);
         let mut all = Vec::new();
+        let (share, part) = self.part_of(self.test.images(), self.test.len());
+        let (first, part) = (share.start, part.to_vec());
+        let labels = self.test.labels().get(share).unwrap_or_default().to_vec();
         for severity in SEVERITIES {
-            let images = corruption.apply(self.test.images(), size, severity, SEED)?;
-            all.push(block_on(accuracy(&mut self.classifier, &images, self.test.labels()))?);
+            let images = corruption.apply_to_part((&part, first), size, severity, SEED)?;
+            let right = block_on(accuracy(&mut self.classifier, &images, &labels))?;
+            all.push(self.share_of_all(right, labels.len())?);
             let Self { progress, stop, .. } = self;
             watch(progress, stop, Phase::Evaluate, all.len(), severities)?;
         }
@@ -173,13 +198,16 @@ impl Evaluation<'_> {
         let start = Start::Images(config.data.ood.clone());
         let from = starts::images(&start, SEED, count as usize, &config.data, channels)?;
         let labels: Vec<u32> = (0..count).map(|i| i % model.classes()).collect();
-        self.begin(Phase::Sample, count as usize);
+        let (share, mine) = self.part_of(&from, count as usize);
+        self.begin(Phase::Sample, share.len());
         let size = self.size();
         let Self { progress, stop, .. } = self;
-        let done = |done| watch(progress, stop, Phase::Sample, done, count as usize);
+        let total = share.len();
+        let done = |done| watch(progress, stop, Phase::Sample, done, total);
         let steps = (config.sample.steps, config.sample.step_size as f32);
-        let sets = (&from[..], &labels[..]);
+        let sets = (mine, labels.get(share).unwrap_or_default());
         let made = block_on(sample(model, &self.weights, sets, size, steps, 0, done))?.images;
+        let made = self.world.joined(made)?;
         let images = Images::new(&made, channels, *side)?;
         let classes = model.classes() as usize;
         let rows = classes.min(count as usize).min(20);
@@ -198,8 +226,8 @@ impl Evaluation<'_> {
         };
         self.write("samples.png", &sheet)?;
         let bytes: Vec<u8> = made.iter().flat_map(|value| value.to_le_bytes()).collect();
-        write_atomically(self.args.out.join(SAMPLES), &bytes)?;
-        let named = argmax(&block_on(self.classifier.logits(&made))?, classes);
+        self.keep(SAMPLES, &bytes)?;
+        let named = argmax(&self.logits(&made, count as usize)?, classes);
         let own = named.iter().zip(&labels).filter(|(named, label)| named == label).count();
         Ok(json!({
             "count": count,
@@ -213,7 +241,11 @@ impl Evaluation<'_> {
     pub(super) fn generation(&mut self) -> Result<Value> {
         let Loaded { model, side, config, .. } = self.loaded;
         let file = self.args.out.join(SAMPLES);
-        let bytes = std::fs::read(&file).map_err(|error| Error::bad_file(&file, error))?;
+        let bytes = match self.world.is_first() {
+            true => std::fs::read(&file).map_err(|error| Error::bad_file(&file, error))?,
+            false => Vec::new(),
+        };
+        let bytes = self.world.broadcast(bytes)?;
         let images = bytes.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)).collect();
         let samples = ImageSet::squares(images, model.channels(), *side);
         let named = self.args.data.as_ref().unwrap_or(&config.data.train);
@@ -231,6 +263,7 @@ impl Evaluation<'_> {
             eyes.see(set, done)
         };
         let (truth, seen) = (see(&real)?, see(&samples)?);
+        let (Some(truth), Some(seen)) = (truth, seen) else { return Ok(Value::Null) };
         let near = Reference::Images(Box::new(truth)).nearness(&seen)?;
         let mut result = self.eyes.as_ref().map_or(Value::Null, |eyes| near.json(eyes));
         if let Value::Object(fields) = &mut result {
@@ -248,11 +281,16 @@ impl Evaluation<'_> {
         let size = self.size();
         let mut explainer = block_on(Counterfactuals::new(model, &self.weights, size, eps, steps))?;
         let targets = targets(self.test.labels(), self.test.classes());
-        let total = self.test.len();
+        let (share, _) = self.part_of(&[], self.test.len());
+        let total = share.len();
         self.begin(Phase::Evaluate, total);
+        let words = self.test.images().len() / self.test.len().max(1);
+        let mine = self.test.images().get(share.start * words..share.end * words);
+        let (mine, towards) = (mine.unwrap_or_default(), targets.get(share).unwrap_or_default());
         let Self { progress, stop, .. } = self;
         let done = |done| watch(progress, stop, Phase::Evaluate, done, total);
-        let (ends, confidence) = block_on(explainer.ends(self.test.images(), &targets, done))?;
+        let (ends, confidence) = block_on(explainer.ends(mine, towards, done))?;
+        let (ends, confidence) = (self.world.joined(ends)?, self.world.joined(confidence)?);
         let made = (&ends[..], &confidence[..], &targets[..]);
         let classes = self.test.classes() as usize;
         if self.eyes.is_some() {
@@ -264,6 +302,9 @@ impl Evaluation<'_> {
             if with_eyes { watch(progress, stop, Phase::Evaluate, done, classes) } else { Ok(()) }
         })?;
 
+        if !self.world.is_first() {
+            return Ok(Value::Null);
+        }
         // The first image of each class, on its way.
         let shown: Vec<usize> = (0..self.test.classes().min(self.args.batch).min(12))
             .filter_map(|class| self.test.labels().iter().position(|&label| label == class))
@@ -330,13 +371,13 @@ impl Evaluation<'_> {
 /// Draws progress and stops where a signal asked for it.
 fn watch(
     progress: &mut Progress,
-    stop: &Stop,
+    stop: &Asked,
     phase: Phase,
     done: usize,
     total: usize,
 ) -> Result<()> {
     progress.event(&Event::Step(Step::new(phase, done as u64, total as u64)));
-    if stop.asked() { Err(Error::Stopped) } else { Ok(()) }
+    if stop.now() { Err(Error::Stopped) } else { Ok(()) }
 }
 
 /// Shares of each set in bars of one width over all.

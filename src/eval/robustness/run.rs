@@ -3,10 +3,12 @@
 use super::attackers::Target;
 use super::checks::{self, PASSES};
 use super::lanes::{self, Lane};
+use super::ranks::{Outcome, exchange};
 use super::{AttackName, AttackResult, AutoAttack, Point, RobustAccuracy, State, Warning};
 use crate::eval::{Classifier, argmax};
 use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::Norm;
+use crate::world::World;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -66,8 +68,26 @@ impl AutoAttack {
         &self,
         model: &dyn Model,
         devices: &[DeviceWeights],
-        (images, labels): (&[f32], &[u32]),
+        set: (&[f32], &[u32]),
         side: u32,
+        state: Option<State>,
+        progress: impl FnMut(&Progress) -> Result<()>,
+    ) -> Result<RobustAccuracy> {
+        self.run_in(&World::one(), model, devices, (set, side), state, progress).await
+    }
+
+    /// The same by all ranks of a world, each with devices of its own. All are given the same images and state, take part in
+    /// the attacks on each round of batches and come to the same result, that of one process. Where `progress` stops one of
+    /// them by [`Error::Stopped`], all stop after the round of batches that runs.
+    ///
+    /// # Errors
+    /// As [`AutoAttack::run_on`].
+    pub async fn run_in(
+        &self,
+        world: &World,
+        model: &dyn Model,
+        devices: &[DeviceWeights],
+        ((images, labels), side): ((&[f32], &[u32]), u32),
         state: Option<State>,
         mut progress: impl FnMut(&Progress) -> Result<()>,
     ) -> Result<RobustAccuracy> {
@@ -84,8 +104,14 @@ impl AutoAttack {
         }
         let began = Instant::now();
         let identity = self.identity(weights, images, labels).await?;
+        let version = ("the program's version", env!("CARGO_PKG_VERSION").to_owned());
+        let facts = identity.iter().map(|(key, value)| (key.as_str(), value.to_string()));
+        world.agree(&[version].into_iter().chain(facts).collect::<Vec<_>>())?;
         let mut classifier = Classifier::new(model, weights, size).await?;
         let logits = classifier.logits(images).await?;
+        // Adapters of other vendors round otherwise: what is decided by these numbers is decided by rank 0's.
+        let logits = world.broadcast(bytemuck::cast_slice(&logits).to_vec())?;
+        let logits: Vec<f32> = bytemuck::pod_collect_to_vec(&logits);
         let ranks = ranks(&logits, classes as usize);
         let mut warnings = self.look(&mut classifier, images, labels, &logits).await?;
         let fresh = || State::fresh(identity.clone(), &logits, labels, classes as usize);
@@ -99,7 +125,12 @@ impl AutoAttack {
         };
         let before = state.seconds;
         let mut lanes: Vec<Lane> = devices.iter().map(Lane::new).collect();
+        // Those of all ranks, one after the other.
+        let counts: Vec<usize> = world.gather(vec![0; lanes.len()])?.iter().map(Vec::len).collect();
+        let all_lanes: usize = counts.iter().sum();
+        let before_mine: usize = counts.iter().take(world.rank()).sum();
 
+        let mut stopped = false;
         while let Some(&attack) = self.attacks.get(state.attack) {
             let rounds = self.rounds(attack, classes);
             if state.round >= rounds || state.standing.is_empty() {
@@ -119,10 +150,10 @@ impl AutoAttack {
                     seconds,
                 });
             }
-            let size = self.batch_size(state.standing.len(), lanes.len());
+            let size = self.batch_size(state.standing.len(), all_lanes);
             let from = state.done;
             let members: Vec<usize> =
-                state.standing.iter().skip(from).take(size * lanes.len()).copied().collect();
+                state.standing.iter().skip(from).take(size * all_lanes).copied().collect();
             if members.is_empty() {
                 state.begin_round(state.round + 1);
                 continue;
@@ -132,7 +163,8 @@ impl AutoAttack {
             let padded = BatchSize { images: padded, side };
             let rank = self.rank(attack, state.round);
             let mut work = Vec::new();
-            for (lane, members) in lanes.iter_mut().zip(members.chunks(size)) {
+            let mine = || members.chunks(size).skip(before_mine);
+            for (lane, members) in lanes.iter_mut().zip(mine()) {
                 let attacker = lane.attacker(self, attack, model, padded).await?;
                 work.push((attacker, target(images, labels, &ranks, members, rank)));
             }
@@ -143,25 +175,42 @@ impl AutoAttack {
                 let through = (from as f64 + part * members.len() as f64) / standing as f64;
                 (f64::from(round) + through) / f64::from(rounds)
             };
+            let mut stop = false;
             let told = |part| {
                 let done = share(part);
-                progress(&Progress { attack, number, done, tried, robust_accuracy, state: None })
+                let at = Progress { attack, number, done, tried, robust_accuracy, state: None };
+                match progress(&at) {
+                    // The others wait for what becomes of this rank's points.
+                    Err(Error::Stopped) if world.is_shared() => {
+                        stop = true;
+                        Ok(())
+                    }
+                    other => other,
+                }
             };
             let busy = Instant::now();
             let found = lanes::attack(&mut work, self, state.round, told).await?;
             state.busy_seconds += busy.elapsed().as_secs_f64();
-            for ((found, (_, target)), members) in found.iter().zip(&work).zip(members.chunks(size))
-            {
+            let mut outcomes = Vec::new();
+            for ((found, (_, target)), members) in found.iter().zip(&work).zip(mine()) {
                 let logits = classifier.logits(&found.images).await;
                 let logits = logits.map_err(|error| error.among(members))?;
                 let named = argmax(&logits, classes as usize);
                 let broken = named.iter().zip(&target.labels).zip(&found.within);
                 let broken: Vec<bool> =
                     broken.map(|((named, label), within)| named != label && *within).collect();
-                state.take_in(members, &broken, &found.images, attack, words);
+                let pairs = broken.iter().zip(found.images.chunks(words));
+                let images = pairs.filter(|(broken, _)| **broken).flat_map(|(_, image)| image);
+                let images = images.copied().collect();
+                outcomes.push(Outcome { broken, images, flat: found.flat });
+            }
+            let (outcomes, stop) = exchange(world, outcomes, stop || stopped)?;
+            for (outcome, members) in outcomes.iter().zip(members.chunks(size)) {
+                let Outcome { broken, images, flat: flat_here } = outcome;
+                state.take_in(members, broken, images, attack, words);
                 let [of, flat] = state.flat.entry(attack).or_default();
                 *of += members.len();
-                *flat += found.flat;
+                *flat += flat_here;
                 if let Some(result) = state.results.last_mut() {
                     result.broken += broken.iter().filter(|&&broken| broken).count();
                 }
@@ -174,8 +223,15 @@ impl AutoAttack {
             }
             state.seconds = before + began.elapsed().as_secs_f64();
             let done = share(1.0);
-            let state = Some(&state);
-            progress(&Progress { attack, number, done, tried, robust_accuracy, state })?;
+            let kept = Some(&state);
+            let at = Progress { attack, number, done, tried, robust_accuracy, state: kept };
+            match progress(&at) {
+                Err(Error::Stopped) if world.is_shared() => stopped = true,
+                other => other?,
+            }
+            if world.is_shared() && stop {
+                return Err(Error::Stopped);
+            }
         }
         state.seconds = before + began.elapsed().as_secs_f64();
         let flat = state.flat.iter().filter(|(_, [_, flat])| *flat > 0);
@@ -330,8 +386,9 @@ impl State {
         attack: AttackName,
         words: usize,
     ) {
-        for ((&at, &broken), image) in members.iter().zip(broken).zip(images.chunks(words)) {
-            if let (true, Some(point)) = (broken, self.points.get_mut(at)) {
+        let of_broken = members.iter().zip(broken).filter(|(_, broken)| **broken);
+        for ((&at, _), image) in of_broken.zip(images.chunks(words)) {
+            if let Some(point) = self.points.get_mut(at) {
                 *point = Point::Broken(attack);
                 self.broken.insert(at, image.to_vec());
             }

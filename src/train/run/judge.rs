@@ -8,6 +8,7 @@ use crate::train::stages::ClassifierStage;
 use crate::train::{
     Config, Event, Flow, Learner, Material, Objective, Observer, Phase, RunFolder, Stage1,
 };
+use crate::world::World;
 use std::path::PathBuf;
 
 /// Trains the same network plainly on the same images: the judge of samples, never used in training.
@@ -39,7 +40,8 @@ pub async fn train_judge(
         return Ok(None);
     }
     let of = (Phase::Judge, &stage, "judge", Objective::At);
-    let mut training = ClassifierStage::new(config, material, &learner, of, (0, 0)).await?;
+    let from = (0, 0, &World::one());
+    let mut training = ClassifierStage::new(config, material, &learner, of, from).await?;
     for _ in 0..total {
         let step = training.iterate(&mut learner, 1.0).await?;
         check(&step, step.iteration, f64::INFINITY)?;

@@ -1,5 +1,6 @@
 //! A run: stage 1, stage 2, checkpoints between, exactly resumable.
 
+mod agreement;
 mod judge;
 mod record;
 mod recovery;
@@ -8,7 +9,9 @@ pub use judge::train_judge;
 
 use self::record::record_data;
 use super::saver::Saver;
-use super::stages::{ClassifierStage, DualStage, PerIteration, Recall, has_statistics, smaller};
+use super::stages::{
+    ClassifierStage, DualStage, PerIteration, Recall, check_shares, has_statistics, smaller,
+};
 use super::state::{self, Memory};
 use super::validate::Validator;
 use super::{
@@ -18,6 +21,7 @@ use super::{
 use crate::eval::Accuracies;
 use crate::gpu::Gpu;
 use crate::model::{Checkpoint, Metadata, Network, StateDict};
+use crate::world::World;
 use crate::{Error, Result};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -63,6 +67,10 @@ pub struct Seconds {
 /// it ends with [`Error::Diverged`]. Images or a folder that cannot be read or written end it with that error, after a
 /// checkpoint of what was reached, if one can be written. Where the device is lost, it is opened again and training goes on from
 /// the last checkpoint, twice; [`Gpu::current`] is then the one that it ended on. A borrowed device is not opened again.
+///
+/// In the folder's world of several processes all call this, each with its own device. They share each batch, sum the
+/// gradients in the order of ranks, and decide together: what N of them leave behind is bit for bit what one process does with
+/// N pieces a batch. Whatever ends one of them, but divergence, is for its caller to end all with ([`World::end`]).
 pub async fn train(
     gpu: &Gpu,
     config: &Config,
@@ -72,6 +80,8 @@ pub async fn train(
 ) -> Result<Outcome> {
     let model = material.model(config)?;
     check_stages(config, &model)?;
+    let world = folder.world().clone();
+    check_shares(config, &world)?;
     let weights = material.weights(&model, config.seed);
     let learner = Learner::new(gpu, &model, &weights, config.stage1.optimiser()).await?;
     let metadata = Metadata {
@@ -96,6 +106,8 @@ pub async fn train(
         last_good: None,
         saved: None,
         before: [(0, 0.0); 2],
+        world,
+        minutes: 0.0,
         seconds_before: 0.0,
         step: 0,
         images: 0,
@@ -105,10 +117,12 @@ pub async fn train(
         losses: 0,
         damaged: Vec::new(),
     };
+    run.agree()?;
     run.tell_damaged()?;
     record_data(run.folder, config, material)?;
     run.resume(u64::MAX).await?;
     run.seconds_before = run.count_before();
+    run.settle_minutes()?;
     let finished = loop {
         match run.stages().await {
             Ok(finished) => break finished,
@@ -215,6 +229,10 @@ struct Run<'a, 'o> {
     losses: u32,
     /// Files that were told to be left out.
     damaged: Vec<String>,
+    /// Who trains together.
+    world: World,
+    /// Minutes of training by rank 0's clock, as of the last iteration.
+    minutes: f64,
 }
 
 impl Run<'_, '_> {
@@ -228,11 +246,10 @@ impl Run<'_, '_> {
         let stop = &self.config.stop;
         let images = self.memory.images as f64;
         let epochs = images / self.material.train.len().max(1) as f64;
-        let minutes = (self.seconds_before + self.began.elapsed().as_secs_f64()) / 60.0;
         let limits = [
             ("images", f64::from(stop.images), images),
             ("epochs", stop.epochs, epochs),
-            ("minutes", stop.minutes, minutes),
+            ("minutes", stop.minutes, self.minutes),
         ];
         let (name, most, _) =
             limits.into_iter().find(|&(_, most, value)| most > 0.0 && value >= most)?;
@@ -272,7 +289,7 @@ impl Run<'_, '_> {
             return Ok(true);
         }
         let begin = Event::Phase { phase: Phase::Stage1, done: self.step, total };
-        if tell(self.folder, self.observer, &begin)? == Flow::Stop {
+        if self.told(&begin)? == Flow::Stop {
             return self.stop().await;
         }
         let (began, before) = (Instant::now(), self.seconds.stage1);
@@ -281,8 +298,9 @@ impl Run<'_, '_> {
         let mut stage = loop {
             let [micro, _] = self.memory.micro;
             let (material, learner) = (self.material, &self.learner);
-            let made = ClassifierStage::new(config, material, learner, of, (self.step, micro));
-            match made.await {
+            let from = (self.step, micro, &self.world);
+            let made = ClassifierStage::new(config, material, learner, of, from).await;
+            match self.all_fit(made)? {
                 Err(Error::OutOfMemory(doing)) if has_statistics(&learner.model) => {
                     let advice = "stage 1 needs its whole batch at once, for batch norm's statistics: a smaller stage1.batch may fit";
                     return Err(Error::OutOfMemory(format!("{doing}; {advice}")));
@@ -333,15 +351,16 @@ impl Run<'_, '_> {
         }
         let done = self.step - before;
         let begin = Event::Phase { phase: Phase::Stage2, done, total: total - before };
-        if tell(self.folder, self.observer, &begin)? == Flow::Stop {
+        if self.told(&begin)? == Flow::Stop {
             return self.stop().await;
         }
         let (began, earlier) = (Instant::now(), self.seconds.stage2);
         self.validator = self.validator().await?;
         let mut stage = loop {
             let [_, micro] = self.memory.micro;
-            let made = DualStage::new(config, self.material, &self.learner, (done, micro));
-            match made.await {
+            let from = (done, micro, &self.world);
+            let made = DualStage::new(config, self.material, &self.learner, from).await;
+            match self.all_fit(made)? {
                 Err(error @ Error::OutOfMemory(_)) => self.smaller(1, error)?,
                 made => break made?,
             }
@@ -379,7 +398,7 @@ impl Run<'_, '_> {
 
     /// What could not be read and was not told yet.
     fn tell_damaged(&mut self) -> Result<()> {
-        let new = self.material.damaged().concat().into_iter();
+        let new = self.of_all(self.material.damaged().concat())?.into_iter();
         let new: Vec<_> = new.filter(|line| !self.damaged.contains(line)).collect();
         for damaged in &new {
             let note = Event::note(format!("left out: {damaged}"));
@@ -399,10 +418,11 @@ impl Run<'_, '_> {
         let all = [(stage1.batch, stage1.micro_batch), (stage2.batch, stage2.micro_batch)];
         let pair = all.get(stage).zip(self.memory.micro.get_mut(stage));
         let Some((&(batch, 0), micro)) = pair else { return Err(error) };
-        let next = smaller(batch, *micro);
+        let share = batch / self.world.size() as u32;
+        let next = smaller(share, *micro);
         let Some(next) = next else { return Err(error) };
         *micro = next;
-        let note = format!("{error}: {next} of {batch} images at once");
+        let note = format!("{error}: {next} of {share} images at once");
         tell(self.folder, self.observer, &Event::note(note)).map(drop)
     }
 
@@ -410,7 +430,7 @@ impl Run<'_, '_> {
         if self.config.validate.every == 0 {
             return Ok(None);
         }
-        Validator::new(self.config, self.material, &self.learner).await.map(Some)
+        Validator::new(self.config, self.material, &self.learner, &self.world).await.map(Some)
     }
 
     /// Judges, logs and saves where it is time after an iteration, and returns whether to go on.
@@ -428,7 +448,8 @@ impl Run<'_, '_> {
             step.pgd_accuracy = Some(robust as f32);
             self.judge(robust).await?;
         }
-        let stop = tell(self.folder, self.observer, &Event::Step(step))? == Flow::Stop;
+        self.world.reached(format!("iteration {} of {}", step.iteration, step.phase));
+        let stop = self.told(&Event::Step(step))? == Flow::Stop;
         let every = u64::from(self.config.checkpoint.every.max(1));
         let last = self.step == total || self.ended().is_some() || self.plateau().is_some();
         if self.saver.is_finished() {
@@ -450,11 +471,13 @@ impl Run<'_, '_> {
             self.memory.stale += 1;
             return Ok(());
         }
-        let weights = self.learner.average.download().await?;
-        let metadata = Metadata { step: Some(self.step), ..self.metadata.clone() };
-        let best =
-            Checkpoint { metadata, weights, source: BEST_FILE.into(), ..Checkpoint::default() };
-        self.folder.write(BEST_FILE, &best.to_bytes()?)?;
+        if self.world.is_first() {
+            let weights = self.learner.average.download().await?;
+            let metadata = Metadata { step: Some(self.step), ..self.metadata.clone() };
+            let best =
+                Checkpoint { metadata, weights, source: BEST_FILE.into(), ..Checkpoint::default() };
+            self.folder.write(BEST_FILE, &best.to_bytes()?)?;
+        }
         // Only now: what a checkpoint calls the best is on disk.
         (self.memory.best, self.memory.stale) = (Some(accuracy), 0);
         Ok(())
@@ -472,14 +495,15 @@ impl Run<'_, '_> {
     async fn save(&mut self) -> Result<()> {
         let metadata = self.metadata.clone();
         let taken = state::take(&self.learner, &self.memory, self.step, metadata).await?;
-        let taken = taken.ok_or_else(|| Error::Diverged {
+        let taken = self.same(taken).await?.ok_or_else(|| Error::Diverged {
             step: self.step,
             what: "weights are not finite".into(),
             last_good: None,
         })?;
         self.settle()?;
         self.saved = Some(self.step);
-        self.saver.begin(self.folder.checkpoints(), self.step, taken)
+        let Some(to) = self.folder.checkpoints() else { return Ok(()) };
+        self.saver.begin(to, self.step, taken)
     }
 
     /// Waits for the checkpoint that is on its way.

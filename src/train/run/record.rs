@@ -6,6 +6,9 @@ use crate::{Error, Result};
 
 /// What the run is trained on, as `data.json`; a run that goes on has to find the same.
 pub(super) fn record_data(folder: &RunFolder, config: &Config, material: &Material) -> Result<()> {
+    if !folder.world().is_first() {
+        return Ok(());
+    }
     let checksum = format!("{:016x}", material.checksum);
     let ood_checksum = material.ood.checksum().map(|checksum| format!("{checksum:016x}"));
     let file = folder.path().join(DATA);

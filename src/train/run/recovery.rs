@@ -30,17 +30,36 @@ impl Run<'_, '_> {
         seconds1 + seconds2
     }
 
+    /// In a world of several rank 0 reads it, and the others get it from there: they need not see the folder.
     async fn load_last(&mut self, most: u64) -> Result<()> {
+        if !self.world.is_shared() {
+            return self.read_last(most).await.map(drop);
+        }
+        let read = if self.world.is_first() { self.read_last(most).await? } else { None };
+        let message =
+            read.map_or(Vec::new(), |(step, bytes)| [&step.to_le_bytes(), &bytes[..]].concat());
+        let message = self.world.broadcast(message)?;
+        match message.split_first_chunk() {
+            Some((step, bytes)) if !self.world.is_first() => {
+                let path = self.folder.path().to_path_buf();
+                self.restore(u64::from_le_bytes(*step), &path, bytes).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The step and the state that were taken over, if there was any.
+    async fn read_last(&mut self, most: u64) -> Result<Option<(u64, Vec<u8>)>> {
         let mut refused = None;
         let all = whole_checkpoints(self.folder.path())?;
         for (step, path) in all.into_iter().filter(|(step, _)| *step <= most) {
             match self.load(step, &path).await {
-                Ok(()) => {
+                Ok(bytes) => {
                     if let Some(error) = refused {
                         let note = format!("went on from step {step}: {error}");
                         tell(self.folder, self.observer, &Event::note(note))?;
                     }
-                    return Ok(());
+                    return Ok(Some((step, bytes)));
                 }
                 // The files may be damaged: the one before may do.
                 Err(error @ (Error::BadFile { .. } | Error::Mismatch { .. })) => {
@@ -49,14 +68,19 @@ impl Run<'_, '_> {
                 Err(error) => return Err(error),
             }
         }
-        refused.map_or(Ok(()), Err)
+        refused.map_or(Ok(None), Err)
     }
 
-    async fn load(&mut self, step: u64, path: &Path) -> Result<()> {
+    async fn load(&mut self, step: u64, path: &Path) -> Result<Vec<u8>> {
         let files = read_checkpoint(path)?;
-        let state = files.iter().find(|(name, _)| name == STATE_FILE);
+        let state = files.into_iter().find(|(name, _)| name == STATE_FILE);
         let missing = || Error::bad_file(path, format_args!("no {STATE_FILE} in it"));
         let (_, bytes) = state.ok_or_else(missing)?;
+        self.restore(step, path, &bytes).await?;
+        Ok(bytes)
+    }
+
+    async fn restore(&mut self, step: u64, path: &Path, bytes: &[u8]) -> Result<()> {
         let (config, model) = (self.config, self.learner.model.clone());
         let stage2 = step > u64::from(config.stage1.iterations);
         let optimiser = if stage2 { config.stage2.optimiser() } else { config.stage1.optimiser() };
@@ -72,6 +96,15 @@ impl Run<'_, '_> {
             let note = format!("kernels are chosen anew, so the bits will differ: {error}");
             tell(self.folder, self.observer, &Event::note(note))?;
         }
+        // Of another number of ranks the pieces may be none of this one's shares.
+        let batches = [config.stage1.batch, config.stage2.batch];
+        let asked = [config.stage1.micro_batch, config.stage2.micro_batch];
+        for ((micro, batch), asked) in memory.micro.iter_mut().zip(batches).zip(asked) {
+            let share = batch / self.world.size() as u32;
+            if *micro > 0 && !share.is_multiple_of(*micro) {
+                *micro = asked;
+            }
+        }
         (self.learner, self.memory, self.step) = (learner, memory, step);
         (self.last_good, self.saved) = (Some(path.into()), Some(step));
         Ok(())
@@ -81,6 +114,12 @@ impl Run<'_, '_> {
     pub(super) async fn after_error(&mut self, error: Error) -> Result<()> {
         // Whether or not the checkpoint before could be written, this error came first.
         let settled = self.settle();
+        if self.world.is_shared() && !matches!(error, Error::Diverged { .. }) {
+            // The others do not know of it and wait for this rank, whose caller ends them.
+            return Err(error);
+        }
+        // The checkpoint that rank 0 waited for is on disk before any rank ends.
+        self.world.barrier()?;
         match error {
             Error::Diverged { step, what, .. } => {
                 let roll_backs = self.memory.roll_backs + 1;

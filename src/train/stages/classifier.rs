@@ -1,14 +1,17 @@
 //! Stage 1 of every objective, and plain training.
 
-use super::{PerIteration, Pieces, fill, images, loader, one, pace, pass, passes, wait_share};
+use super::{
+    Exchange, PerIteration, Pieces, Told, fill, images, loader, one, pace, pass, passes, wait_share,
+};
 use crate::attack::{AnyAttack, Attack, Objective as Climbed, Pgd, PgdAttack, Start};
 use crate::data::Loader;
 use crate::graph::Summary;
 use crate::model::{BatchSize, Network, Role};
 use crate::train::attacker::Attacker;
 use crate::train::optimiser::schedule;
-use crate::train::update::{Report, Sources, Update};
+use crate::train::update::{Sources, Update};
 use crate::train::{Config, Learner, Material, Objective, Phase, Ratio, Stage1, Step};
+use crate::world::World;
 use crate::{Error, Result};
 use std::time::Instant;
 
@@ -20,6 +23,7 @@ pub(in crate::train) struct ClassifierStage {
     others: Option<PgdAttack>,
     update: Update,
     loader: Loader,
+    exchange: Exchange,
     pieces: Pieces,
     images: PerIteration,
     phase: Phase,
@@ -39,10 +43,11 @@ impl ClassifierStage {
         material: &Material,
         learner: &Learner,
         (phase, stage, stream, objective): (Phase, &Stage1, &str, Objective),
-        (first, micro): (u64, u32),
+        (first, micro, world): (u64, u32, &World),
     ) -> Result<Self> {
-        let pieces = Pieces::new(stage.batch, micro);
-        if pieces.parts > 1 && has_statistics(&learner.model) {
+        let pieces = Pieces::new(stage.batch, micro, world);
+        let statistics = has_statistics(&learner.model);
+        if pieces.parts > 1 && statistics {
             return Err(Error::BadConfig {
                 key: "stage1.micro_batch".into(),
                 value: micro.to_string(),
@@ -79,7 +84,8 @@ impl ClassifierStage {
             }
             _ => Update::classifier(learner, sources).await?,
         };
-        let loader = loader(config, streams, first)?;
+        let loader = loader(config, streams, first, world)?;
+        let exchange = Exchange::new(world, statistics);
         let images = PerIteration { drawn: stage.batch, passed: passes(objective) * stage.batch };
         let (stage, seed, began) = (stage.clone(), config.seed, Instant::now());
         Ok(Self {
@@ -87,6 +93,7 @@ impl ClassifierStage {
             others,
             update,
             loader,
+            exchange,
             pieces,
             images,
             phase,
@@ -99,29 +106,32 @@ impl ClassifierStage {
 
     /// The next iteration, at so much of the learning rate.
     pub async fn iterate(&mut self, learner: &mut Learner, factor: f64) -> Result<Step> {
-        let it = self.loader.step();
+        let (it, from) = (self.loader.step(), Instant::now());
         let Self { pieces, stage, .. } = self;
         let batches = self.loader.next_batches()?;
         let batch = one(&batches, 0)?;
         let total = u64::from(stage.iterations);
         let rate =
             factor * stage.learning_rate * schedule(it, total, stage.warm_up, stage.decay_from);
-        let mut reports = Vec::new();
+        let mut told = Vec::new();
         for part in 0..pieces.parts {
-            let draw = it * u64::from(pieces.parts) + u64::from(part);
             let images = pieces.of(batch, part)?;
-            self.attacker.run(learner.live.gpu(), images, (self.seed, draw as u32)).await?;
+            let draw = (self.seed, pieces.draw(it, part));
+            self.attacker.run(learner.live.gpu(), images, draw).await?;
             if let Some(attack) = &mut self.others {
-                let (images, _) = pieces.of(one(&batches, 1)?, part)?;
+                let (others, _) = pieces.of(one(&batches, 1)?, part)?;
                 // Any class: the uniform distribution has none.
-                attack.start(&Start::new(images, &vec![0; pieces.size as usize])).await?;
+                attack.start(&Start::new(others, &vec![0; pieces.size as usize])).await?;
                 attack.run(attack.steps(), |_| Ok(())).await?;
             }
-            reports.push(pass(&mut self.update, learner, (part, pieces.parts), rate).await?);
+            let place = (part, *pieces);
+            let report = pass(&mut self.update, learner, place, &mut self.exchange, rate).await?;
+            told.push(Told::new(report, images.1, learner));
         }
-        let report = Report::merge(reports);
+        let (report, accuracy) = Told::merge(self.exchange.told(told)?);
         let mut step = Step::new(self.phase, it + 1, total);
-        fill(&mut step, &report, &batch.labels, learner, rate);
+        fill(&mut step, (&report, accuracy), rate);
+        self.exchange.fill(&mut step, from.elapsed().as_secs_f64());
         pace(&mut step, (self.began, &self.loader), it + 1 - self.first, self.images);
         Ok(step)
     }

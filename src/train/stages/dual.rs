@@ -1,6 +1,8 @@
 //! Stage 2: dual adversarial training, and JEM.
 
-use super::{PerIteration, Pieces, fill, images, loader, one, pace, pass, passed, wait_share};
+use super::{
+    Exchange, PerIteration, Pieces, Told, fill, images, loader, one, pace, pass, passed, wait_share,
+};
 use crate::Result;
 use crate::attack::{Attack, Langevin, LangevinChains, Pgd, PgdAttack, Start};
 use crate::data::{Batch, Loader};
@@ -11,10 +13,11 @@ use crate::model::BatchSize;
 use crate::ops::LangevinStep;
 use crate::train::attacker::Attacker;
 use crate::train::optimiser::schedule;
-use crate::train::update::{Report, Sources, Update};
+use crate::train::update::{Sources, Update};
 use crate::train::{
     Config, Curriculum, Jem, Learner, Material, Objective, Phase, ReplayBuffer, Stage2, Step,
 };
+use crate::world::World;
 use std::time::Instant;
 
 /// Where contrastive images come from.
@@ -76,6 +79,7 @@ pub(in crate::train) struct DualStage {
     attacker: Attacker,
     update: Update,
     loader: Loader,
+    exchange: Exchange,
     pieces: Pieces,
     config: Stage2,
     seed: u64,
@@ -90,10 +94,10 @@ impl DualStage {
         config: &Config,
         material: &Material,
         learner: &Learner,
-        (first, micro): (u64, u32),
+        (first, micro, world): (u64, u32, &World),
     ) -> Result<Self> {
         let stage = &config.stage2;
-        let pieces = Pieces::new(stage.batch, micro);
+        let pieces = Pieces::new(stage.batch, micro, world);
         let batch = BatchSize { images: pieces.size, side: config.data.side };
         let jem = config.objective == Objective::Jem;
         let sampler = Sampler::new(config, learner, batch).await?;
@@ -115,10 +119,24 @@ impl DualStage {
         if !jem {
             streams.push(material.ood.batches("ood", seed, size)?);
         }
-        let loader = loader(config, streams, first)?;
+        let loader = loader(config, streams, first, world)?;
+        // Statistics are frozen.
+        let exchange = Exchange::new(world, false);
         let [_, passed] = passed(config);
         let (config, began) = (stage.clone(), Instant::now());
-        Ok(Self { sampler, attacker, update, loader, pieces, config, seed, passed, began, first })
+        Ok(Self {
+            sampler,
+            attacker,
+            update,
+            loader,
+            exchange,
+            pieces,
+            config,
+            seed,
+            passed,
+            began,
+            first,
+        })
     }
 
     /// The next iteration, at so much of the learning rate; what is recalled follows it.
@@ -129,6 +147,7 @@ impl DualStage {
         factor: f64,
     ) -> Result<Step> {
         let (it, total) = (self.loader.step(), u64::from(self.config.iterations));
+        let from = Instant::now();
         let Self { pieces, seed, .. } = *self;
         let batches = self.loader.next_batches()?;
         let [real, classified] = [one(&batches, 0)?, one(&batches, 1)?];
@@ -141,11 +160,14 @@ impl DualStage {
             _ => (recall.curriculum.t, None),
         };
         let (places, starts) = drawn.unwrap_or_default();
-        let starts = Batch { images: starts, labels: Vec::new() };
-        let (mut reports, mut samples) = (Vec::new(), Vec::new());
+        let words = starts.len() / places.len().max(1);
+        let of_rank = self.exchange.world.share(places.len());
+        let starts = starts.get(of_rank.start * words..of_rank.end * words).unwrap_or_default();
+        let starts = Batch { images: starts.to_vec(), labels: Vec::new() };
+        let mut told = Vec::new();
         for part in 0..pieces.parts {
             let (images, labels) = pieces.of(real, part)?;
-            let draw = it * u64::from(pieces.parts) + u64::from(part);
+            let stream = pieces.draw(it, part);
             match &mut self.sampler {
                 Sampler::Climb(attack) => {
                     let (start, _) = pieces.of(one(&batches, 2)?, part)?;
@@ -154,28 +176,34 @@ impl DualStage {
                 }
                 Sampler::Langevin(chains, _) => {
                     let (start, _) = pieces.of(&starts, part)?;
-                    let stream = draw as u32;
                     let start = Start { seed, stream, ..Start::new(start, labels) };
                     chains.start(&start).await?;
                     chains.run(steps, |_| Ok(())).await?;
                 }
             }
             let gpu = learner.live.gpu();
-            self.attacker.run(gpu, pieces.of(classified, part)?, (seed, draw as u32)).await?;
+            let attacked = pieces.of(classified, part)?;
+            self.attacker.run(gpu, attacked, (seed, stream)).await?;
             self.update.write_real(images).await?;
-            reports.push(pass(&mut self.update, learner, (part, pieces.parts), rate).await?);
+            let (update, exchange) = (&mut self.update, &mut self.exchange);
+            let report = pass(update, learner, (part, pieces), exchange, rate).await?;
+            let mut of_piece = Told::new(report, attacked.1, learner);
             if let Sampler::Langevin(chains, _) = &self.sampler {
-                samples.extend(chains.images().await?);
+                of_piece.samples = chains.images().await?;
             }
+            told.push(of_piece);
         }
+        let told = self.exchange.told(told)?;
         if let Some(replay) = &mut recall.replay {
+            let samples: Vec<f32> = told.iter().flat_map(|told| &told.samples).copied().collect();
             replay.put(&places, &samples);
         }
-        let report = Report::merge(reports);
+        let (report, accuracy) = Told::merge(told);
         let (positives, negatives) = report.joint.split_at(report.joint.len() / 2);
         let auc = auroc(positives, negatives);
         let mut step = Step::new(Phase::Stage2, it + 1, total);
-        fill(&mut step, &report, &classified.labels, learner, rate);
+        fill(&mut step, (&report, accuracy), rate);
+        self.exchange.fill(&mut step, from.elapsed().as_secs_f64());
         (step.auc, step.t) = (Some(auc as f32), Some(steps));
         pace(&mut step, (self.began, &self.loader), it + 1 - self.first, self.images());
         if auc.is_finite() {

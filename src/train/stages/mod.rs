@@ -3,14 +3,17 @@
 
 mod classifier;
 mod dual;
+mod exchange;
 
 pub(super) use classifier::{ClassifierStage, has_statistics};
 pub(super) use dual::{DualStage, Recall};
+use exchange::Exchange;
 
 use super::update::{Report, Term, Update};
 use super::{Config, Learner, Material, Objective, Step};
 use crate::data::{Augment, Batch, BatchSource, Loader};
 use crate::eval::argmax;
+use crate::world::World;
 use crate::{Error, Result};
 use std::num::NonZero;
 use std::time::Instant;
@@ -28,12 +31,21 @@ fn images(config: &Config, material: &Material, name: &str, batch: u32) -> Resul
     BatchSource::images(name, config.seed, batch as usize, material.train.clone(), augment)
 }
 
-/// Starts to read ahead.
-fn loader(config: &Config, sources: Vec<BatchSource>, first: u64) -> Result<Loader> {
+/// Starts to read this rank's share of the batches ahead.
+fn loader(config: &Config, sources: Vec<BatchSource>, first: u64, world: &World) -> Result<Loader> {
     let threads = match config.data.threads as usize {
-        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        // Ranks of one machine share its cores.
+        0 => {
+            let (_, ranks) = world.local();
+            (std::thread::available_parallelism().map_or(1, NonZero::get) / ranks).max(1)
+        }
         threads => threads,
     };
+    let share = |source: BatchSource| {
+        let of_batch = world.share(source.batch_size());
+        source.of_batch(of_batch)
+    };
+    let sources = sources.into_iter().map(share).collect::<Result<Vec<_>>>()?;
     let step: usize = sources
         .iter()
         .map(|source| source.batch_size() * source.shape().iter().skip(1).product::<usize>() * 4)
@@ -62,20 +74,32 @@ pub(super) fn passed(config: &Config) -> [u32; 2] {
     [config.stage1.batch * passes(config.objective), config.stage2.batch * 3]
 }
 
-/// How a batch goes through: in `parts` pieces of `size` images, the gradients of which are added up.
+/// How a batch goes through: in pieces of `size` images, the gradients of which are added up. `parts` of them are this rank's.
 #[derive(Clone, Copy, Debug)]
 struct Pieces {
     size: u32,
     parts: u32,
+    /// Which of the batch's pieces this rank's first is.
+    first: u32,
+    /// Pieces of the whole batch.
+    all: u32,
 }
 
 impl Pieces {
-    /// `size` divides `batch`, or else the whole batch goes at once.
-    pub fn new(batch: u32, size: u32) -> Self {
-        match batch.checked_div(size) {
-            Some(parts @ 1..) if batch.is_multiple_of(size) => Self { size, parts },
-            _ => Self { size: batch, parts: 1 },
-        }
+    /// `size` divides a rank's share of the batch, or else the whole share goes at once.
+    pub fn new(batch: u32, size: u32, world: &World) -> Self {
+        let (rank, ranks) = (world.rank() as u32, world.size() as u32);
+        let share = batch / ranks;
+        let (size, parts) = match share.checked_div(size) {
+            Some(parts @ 1..) if share.is_multiple_of(size) => (size, parts),
+            _ => (share, 1),
+        };
+        Self { size, parts, first: rank * parts, all: ranks * parts }
+    }
+
+    /// The number of a piece among all that were ever trained, at iteration `it`: what names its random numbers.
+    fn draw(&self, it: u64, part: u32) -> u32 {
+        (it * u64::from(self.all) + u64::from(self.first + part)) as u32
     }
 
     /// The images of one piece and their labels, which random fields have none of.
@@ -90,21 +114,81 @@ impl Pieces {
     }
 }
 
-/// The next smaller size of pieces, 0 being the whole batch: a divisor of at most half.
-pub(super) fn smaller(batch: u32, size: u32) -> Option<u32> {
-    let now = if size == 0 { batch } else { size };
-    (1..=now / 2).rev().find(|&size| batch.is_multiple_of(size))
+/// The next smaller size of pieces, 0 being the whole share of a batch: a divisor of at most half.
+pub(super) fn smaller(share: u32, size: u32) -> Option<u32> {
+    let now = if size == 0 { share } else { size };
+    (1..=now / 2).rev().find(|&size| share.is_multiple_of(size))
 }
 
-/// Gradients of a piece, the optimiser's step after the last one, and what the piece reports.
+/// Err unless ranks can have equal shares of a stage's batch, and pieces of these.
+pub(super) fn check_shares(config: &Config, world: &World) -> Result<()> {
+    let Config { stage1, stage2, .. } = config;
+    let ranks = world.size() as u32;
+    let stages = [
+        ("stage1", stage1.iterations, stage1.batch, stage1.micro_batch),
+        ("stage2", config.stage2_iterations(), stage2.batch, stage2.micro_batch),
+    ];
+    for (stage, iterations, batch, micro) in stages {
+        if iterations > 0 && !batch.is_multiple_of(ranks) {
+            return Err(Error::BadConfig {
+                key: format!("{stage}.batch"),
+                value: batch.to_string(),
+                allowed: format!("a multiple of the {ranks} ranks, which share each batch"),
+            });
+        }
+        let share = batch / ranks;
+        if iterations > 0 && micro > 0 && micro < share && !share.is_multiple_of(micro) {
+            return Err(Error::BadConfig {
+                key: format!("{stage}.micro_batch"),
+                value: micro.to_string(),
+                allowed: format!(
+                    "a divisor of {share}, each of {ranks} ranks' share of {batch} images"
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What a piece of a batch came to.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    report: Report,
+    /// Classified images, and how many of them were named rightly.
+    right: u32,
+    images: u32,
+    /// What JEM's chains came to.
+    samples: Vec<f32>,
+}
+
+impl Told {
+    fn new(report: Report, labels: &[u32], learner: &Learner) -> Self {
+        let named = argmax(&report.logits, learner.model.classes() as usize);
+        let right = named.iter().zip(labels).filter(|(named, label)| named == label).count();
+        let (right, images) = (right as u32, labels.len() as u32);
+        Self { report, right, images, samples: Vec::new() }
+    }
+
+    /// Of the whole batch: its report, and the share of images that were named rightly.
+    fn merge(all: Vec<Self>) -> (Report, f32) {
+        let right: u32 = all.iter().map(|told| told.right).sum();
+        let images: u32 = all.iter().map(|told| told.images).sum();
+        let report = Report::merge(all.into_iter().map(|told| told.report).collect());
+        (report, right as f32 / images.max(1) as f32)
+    }
+}
+
+/// Gradients of a piece, the sum over ranks and the optimiser's step after the last one, and what the piece reports.
 async fn pass(
     update: &mut Update,
     learner: &mut Learner,
-    (part, parts): (u32, u32),
+    (part, pieces): (u32, Pieces),
+    exchange: &mut Exchange,
     rate: f64,
 ) -> Result<Report> {
-    update.gradients(part, parts).await?;
-    if part + 1 == parts {
+    update.part_of(part == 0, pieces.all).await?;
+    if part + 1 == pieces.parts {
+        exchange.gradients(learner).await?;
         learner.step(rate).await?;
     }
     update.report().await
@@ -118,9 +202,7 @@ fn one(batches: &[Batch], i: usize) -> Result<&Batch> {
     batches.get(i).ok_or_else(|| Error::mismatch("loader", batches.len(), "a batch of each source"))
 }
 
-fn fill(step: &mut Step, report: &Report, labels: &[u32], learner: &Learner, rate: f64) {
-    let named = argmax(&report.logits, learner.model.classes() as usize);
-    let right = named.iter().zip(labels).filter(|(named, label)| named == label).count();
+fn fill(step: &mut Step, (report, accuracy): (&Report, f32), rate: f64) {
     let term = |term: Term| report.terms.get(&term).copied();
     step.loss_ce = term(Term::CrossEntropy);
     step.loss_bce = term(Term::Bce);
@@ -128,7 +210,7 @@ fn fill(step: &mut Step, report: &Report, labels: &[u32], learner: &Learner, rat
     step.loss_uniform = term(Term::Uniform);
     step.energy_gap = term(Term::EnergyGap);
     step.r1 = term(Term::R1);
-    step.accuracy = Some(right as f32 / labels.len().max(1) as f32);
+    step.accuracy = Some(accuracy);
     step.learning_rate = Some(rate as f32);
 }
 

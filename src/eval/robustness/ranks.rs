@@ -1,0 +1,61 @@
+//! What ranks tell each other after each round of batches: what became of the points that they attacked.
+
+use crate::world::World;
+use crate::{Error, Result};
+
+/// What became of one batch's points.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Outcome {
+    /// Of each point, whether it was broken.
+    pub broken: Vec<bool>,
+    /// The images that broke points, one after the other.
+    pub images: Vec<f32>,
+    /// Images at which the gradient was zero everywhere.
+    pub flat: usize,
+}
+
+/// All ranks' outcomes in the order of their lanes, and whether any of them was asked to stop.
+pub(super) fn exchange(
+    world: &World,
+    mine: Vec<Outcome>,
+    stop: bool,
+) -> Result<(Vec<Outcome>, bool)> {
+    if !world.is_shared() {
+        return Ok((mine, stop));
+    }
+    let mut bytes = vec![u8::from(stop)];
+    for Outcome { broken, images, flat } in &mine {
+        for length in [broken.len(), images.len(), *flat] {
+            bytes.extend((length as u64).to_le_bytes());
+        }
+        bytes.extend(broken.iter().map(|&broken| u8::from(broken)));
+        bytes.extend(images.iter().flat_map(|value| value.to_le_bytes()));
+    }
+    let (mut all, mut stops) = (Vec::new(), false);
+    for part in world.gather(bytes)? {
+        let wrong = || Error::World("a rank's outcome of a batch cannot be read".into());
+        let (&stop, mut rest) = part.split_first().ok_or_else(wrong)?;
+        stops |= stop != 0;
+        while !rest.is_empty() {
+            all.push(decode(&mut rest).ok_or_else(wrong)?);
+        }
+    }
+    Ok((all, stops))
+}
+
+fn decode(bytes: &mut &[u8]) -> Option<Outcome> {
+    let mut number = || -> Option<usize> {
+        let (eight, rest) = bytes.split_first_chunk::<8>()?;
+        *bytes = rest;
+        Some(u64::from_le_bytes(*eight) as usize)
+    };
+    let (points, values, flat) = (number()?, number()?, number()?);
+    let (broken, rest) = bytes.split_at_checked(points)?;
+    let (images, rest) = rest.split_at_checked(values.checked_mul(4)?)?;
+    *bytes = rest;
+    Some(Outcome {
+        broken: broken.iter().map(|&broken| broken != 0).collect(),
+        images: images.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)).collect(),
+        flat,
+    })
+}

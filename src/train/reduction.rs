@@ -1,0 +1,98 @@
+//! The sum of gradients over ranks, between an [`Update`](super::Update) and [`Learner::step`].
+
+use super::Learner;
+use crate::gpu::Buffer;
+use crate::model::Role;
+use crate::world::World;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// What an iteration's messages between ranks were and took.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reduction {
+    /// Of gradients, and of running statistics that go with them: a rank sends and receives about twice as many.
+    #[serde(rename = "reduce_bytes")]
+    pub bytes: u64,
+    /// Seconds from the device's last kernel until the gradients lay on the host.
+    #[serde(rename = "reduce_read_back")]
+    pub read_back: f64,
+    /// Seconds of messages, waiting for slower ranks included.
+    #[serde(rename = "reduce_sum")]
+    pub sum: f64,
+    /// Seconds until the sums were handed to the device.
+    #[serde(rename = "reduce_write_back")]
+    pub write_back: f64,
+    /// The share of the iteration that all three took.
+    #[serde(rename = "reduce_share")]
+    pub share: f64,
+}
+
+impl Reduction {
+    /// Of all three.
+    pub fn seconds(&self) -> f64 {
+        self.read_back + self.sum + self.write_back
+    }
+}
+
+impl Learner {
+    /// Puts the sums over all ranks in the place of the gradients, added up in the order of ranks: one message, whatever the
+    /// number of weights. With `statistics` rank 0's running statistics of batch norm go along and become everybody's.
+    /// Nothing happens in a world of one.
+    ///
+    /// # Errors
+    /// The device's, and as of [`World::sum`].
+    pub async fn sum(&self, world: &World, statistics: bool) -> Result<Reduction> {
+        if !world.is_shared() {
+            return Ok(Reduction::default());
+        }
+        let gpu = self.live.gpu();
+        gpu.wait().await?;
+        let began = Instant::now();
+        let buffers = self.summed(statistics)?;
+        let sources: Vec<_> = buffers.iter().map(|(buffer, _)| *buffer).collect();
+        let parts = gpu.read_all(&sources).await?;
+        let mut flat = Vec::with_capacity(sources.iter().map(|each| each.words() as usize).sum());
+        for (part, (_, of_first)) in parts.into_iter().zip(&buffers) {
+            // Zeros leave rank 0's bits as they are.
+            match *of_first && !world.is_first() {
+                true => flat.resize(flat.len() + part.len(), 0.0),
+                false => flat.extend(part),
+            }
+        }
+        let read = Instant::now();
+        let bytes = size_of_val(flat.as_slice()) as u64;
+        let summed = world.sum(flat)?;
+        let sent = Instant::now();
+        let mut rest = summed.as_slice();
+        for buffer in sources {
+            let Some((part, after)) = rest.split_at_checked(buffer.words() as usize) else {
+                let given = summed.len();
+                return Err(Error::mismatch("sum of gradients", given, "as many as were sent"));
+            };
+            rest = after;
+            gpu.write(buffer, part).await?;
+        }
+        Ok(Reduction {
+            bytes,
+            read_back: (read - began).as_secs_f64(),
+            sum: (sent - read).as_secs_f64(),
+            write_back: sent.elapsed().as_secs_f64(),
+            share: 0.0,
+        })
+    }
+
+    /// What is summed, and whether rank 0's values alone count.
+    fn summed(&self, statistics: bool) -> Result<Vec<(&Buffer, bool)>> {
+        let Self { gradients, live, .. } = self;
+        let mut buffers = Vec::new();
+        for parameter in gradients.parameters() {
+            buffers.push((gradients.buffer(&parameter.name)?, false));
+        }
+        let running = live.parameters().filter(|parameter| parameter.role == Role::Statistic);
+        for parameter in running.filter(|_| statistics) {
+            buffers.push((live.buffer(&parameter.name)?, true));
+        }
+        Ok(buffers)
+    }
+}
