@@ -305,6 +305,31 @@ impl Executor {
         Some((if next < self.steps.len() { next } else { 0 }, taken))
     }
 
+    /// Replays once, with a pause after the last launch of each node of this op: `between` is told which of them it is, and what
+    /// it writes into buffers the following launches read. The last submission is not waited for.
+    pub async fn pausing(
+        &self,
+        op: &str,
+        mut between: impl AsyncFnMut(usize) -> Result<()>,
+    ) -> Result<()> {
+        self.refresh().await?;
+        let node = |step: Option<&Step>| {
+            let part = step.and_then(|step| step.part.as_ref())?;
+            (part.op == op).then_some(part.node)
+        };
+        let (mut first, mut pauses) = (0, 0);
+        for place in 0..self.steps.len() {
+            let this = node(self.steps.get(place));
+            if this.is_none() || this == node(self.steps.get(place + 1)) {
+                continue;
+            }
+            self.submit_steps(self.steps.get(first..=place).unwrap_or_default(), 1).await?;
+            between(pauses).await?;
+            (first, pauses) = (place + 1, pauses + 1);
+        }
+        self.submit_steps(self.steps.get(first..).unwrap_or_default(), 1).await.map(drop)
+    }
+
     pub(super) async fn submit_steps(
         &self,
         steps: &[Step],

@@ -96,6 +96,46 @@ impl Program {
         self.every.submit().await
     }
 
+    /// Submits one replay with a pause behind each node of the op that is called `op`, of which `values` are the outputs, two a
+    /// node and in their order: `joined` is given what they hold and the node's place among these, and what it returns takes
+    /// their place for the rest of the replay. Natively this waits for the device at each pause.
+    ///
+    /// # Errors
+    /// Those of `joined`, `Mismatch` where it returns other lengths, and the device's.
+    pub async fn paused(
+        &mut self,
+        op: &str,
+        values: &[[Value; 2]],
+        mut joined: impl FnMut(usize, [Vec<f32>; 2]) -> Result<[Vec<f32>; 2]>,
+    ) -> Result<()> {
+        let Self { gpu, plan, every } = self;
+        let between = async |at: usize| {
+            let wanted = || Error::mismatch("program", format_args!("pause {at}"), values.len());
+            let pair = *values.get(at).ok_or_else(wanted)?;
+            let [first, second] =
+                [every.buffer(plan.buffer(pair[0])?)?, every.buffer(plan.buffer(pair[1])?)?];
+            let mut held = gpu.read_all(&[first, second]).await?.into_iter();
+            let mut next = || held.next().unwrap_or_default();
+            let [mut all_first, mut all_second] = [next(), next()];
+            let words = [plan.words(pair[0])?, plan.words(pair[1])?];
+            let own = [
+                all_first.get(..words[0]).unwrap_or_default().to_vec(),
+                all_second.get(..words[1]).unwrap_or_default().to_vec(),
+            ];
+            let [of_first, of_second] = joined(at, own)?;
+            for ((all, new), words) in
+                [(&mut all_first, of_first), (&mut all_second, of_second)].into_iter().zip(words)
+            {
+                let place = all.get_mut(..words).filter(|place| place.len() == new.len());
+                let wrong = || Error::mismatch("program", new.len(), words);
+                place.ok_or_else(wrong)?.copy_from_slice(&new);
+            }
+            gpu.write(first, &all_first).await?;
+            gpu.write(second, &all_second).await
+        };
+        every.pausing(op, between).await
+    }
+
     /// Replays `times` times in submissions of about 100 ms, each waited for; `between` is called
     /// after each with the number done so far, and stops the loop by an error.
     pub async fn run(&mut self, times: u32, between: impl FnMut(u32) -> Result<()>) -> Result<()> {

@@ -50,6 +50,7 @@ mod square;
 mod starts;
 mod steps;
 mod sum;
+mod synchronised;
 mod unary;
 mod walk;
 
@@ -90,6 +91,7 @@ pub use square::{SquareStart, SquareStep, square_state};
 pub use starts::{BoundaryStart, Group, RandomStart};
 pub use steps::{KeepBest, L2Norm, LangevinStep, MomentumStep, Norm, PgdStep};
 pub use sum::Sum;
+pub use synchronised::{Joined, Synchronise, SynchronisedBatchNorm};
 pub use unary::Unary;
 pub(crate) use {
     batch_norm::{BatchNormBackward, BatchNormStats, BatchNormWeights},

@@ -223,6 +223,10 @@ pub struct Stage1 {
     /// Images that go through at once, a divisor of the batch; 0 for the whole batch, or less where memory is short.
     #[serde(default)]
     pub micro_batch: u32,
+    /// Whether batch norm goes by the statistics of all ranks' images: as one process with the whole batch, at two messages a layer.
+    /// Otherwise each rank goes by those of its share.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sync_batch_norm: bool,
     /// Kind of attack.
     pub attack: Attack,
     /// Of the attack's steps and ball.

@@ -2,6 +2,7 @@
 //! GPU and without a batch it can be said whether a network has such a loss, and what it takes.
 
 use super::learner::trained;
+use super::synchronise::{count_all, join_statistics};
 use super::update::{Contrast, Dual, Score, Term};
 use crate::graph::{Graph, Shape, Value};
 use crate::model::{BatchSize, Mode, Network, RunningUpdate, Weights};
@@ -24,7 +25,8 @@ pub(super) enum Given {
     Sum(String),
 }
 
-/// A loss of a batch and the gradients of all trained weights.
+/// A loss of a batch and the gradients of all trained weights. `ranks` above 1 joins batch norm's statistics over so many
+/// processes, whose replays then pause together.
 #[derive(Debug)]
 pub(super) struct Loss {
     pub graph: Graph,
@@ -43,8 +45,8 @@ pub(super) struct Loss {
 
 impl Loss {
     /// See [`Update::classifier`](super::Update::classifier).
-    pub fn classifier(model: &Network, batch: BatchSize) -> Result<Self> {
-        let mut sketch = Sketch::new(model, batch)?;
+    pub fn classifier(model: &Network, batch: BatchSize, ranks: u32) -> Result<Self> {
+        let mut sketch = Sketch::new(model, batch, ranks)?;
         let (x, labels) = sketch.classified()?;
         let logits = sketch.training_logits(model, x)?;
         let ce = sketch.cross_entropy(logits, labels, 0.0)?;
@@ -53,8 +55,8 @@ impl Loss {
     }
 
     /// See [`Update::trades`](super::Update::trades).
-    pub fn trades(model: &Network, batch: BatchSize, beta: f32) -> Result<Self> {
-        let mut sketch = Sketch::new(model, batch)?;
+    pub fn trades(model: &Network, batch: BatchSize, beta: f32, ranks: u32) -> Result<Self> {
+        let mut sketch = Sketch::new(model, batch, ranks)?;
         let (attacked, labels) = sketch.classified()?;
         let clean = sketch.images(Some(Given::Clean));
         let both = sketch.graph.push(Concat, &[clean, attacked])?;
@@ -77,8 +79,8 @@ impl Loss {
     }
 
     /// See [`Update::ratio`](super::Update::ratio).
-    pub fn ratio(model: &Network, batch: BatchSize, weight: f32) -> Result<Self> {
-        let mut sketch = Sketch::new(model, batch)?;
+    pub fn ratio(model: &Network, batch: BatchSize, weight: f32, ranks: u32) -> Result<Self> {
+        let mut sketch = Sketch::new(model, batch, ranks)?;
         let (x, labels) = sketch.classified()?;
         let (others, any_labels) = sketch.contrastive()?;
         let both = sketch.graph.push(Concat, &[x, others])?;
@@ -93,7 +95,7 @@ impl Loss {
 
     /// See [`Update::dual`](super::Update::dual).
     pub fn dual(model: &Network, batch: BatchSize, loss: Dual) -> Result<Self> {
-        let mut sketch = Sketch::new(model, batch)?;
+        let mut sketch = Sketch::new(model, batch, 1)?;
         let images = batch.images;
         let real = sketch.images(None);
         let (contrastive, labels) = sketch.contrastive()?;
@@ -171,10 +173,12 @@ struct Sketch {
     terms: Vec<(Term, Value)>,
     loss: Option<Value>,
     batch: Shape,
+    /// Whose statistics batch norm goes by; 1 for this process's alone.
+    ranks: u32,
 }
 
 impl Sketch {
-    fn new(model: &Network, batch: BatchSize) -> Result<Self> {
+    fn new(model: &Network, batch: BatchSize, ranks: u32) -> Result<Self> {
         let mut graph = Graph::default();
         let weights = Weights::inputs(&mut graph, &model.parameters())?;
         let batch = batch.shape(model)?;
@@ -183,7 +187,18 @@ impl Sketch {
         let (given, constants) = (Vec::new(), Vec::new());
         let (statistics, terms) = (Vec::new(), Vec::new());
         let loss = None;
-        Ok(Self { graph, weights, given, constants, changing, statistics, terms, loss, batch })
+        Ok(Self {
+            graph,
+            weights,
+            given,
+            constants,
+            changing,
+            statistics,
+            terms,
+            loss,
+            batch,
+            ranks,
+        })
     }
 
     /// A batch of images; those that are not given are written before each step.
@@ -262,10 +277,16 @@ impl Sketch {
         let names: Vec<_> = trained(&parameters).map(|parameter| &parameter.name).collect();
         let wanted: Vec<_> = names.iter().map(|name| weights.get(name)).collect::<Result<_>>()?;
         let loss = self.loss.ok_or_else(|| Error::mismatch("update", "no loss", "one"))?;
+        if self.ranks > 1 {
+            join_statistics(&mut graph)?;
+        }
         let seed = graph.input(Shape::SCALAR);
         constants.push((seed, vec![1.0]));
         let gradients = ops::gradient(&mut graph, loss, seed, &wanted)?;
         self.statistics.into_iter().try_for_each(|update| update.push(&mut graph))?;
+        if self.ranks > 1 {
+            count_all(&mut graph, self.ranks);
+        }
         let control = graph.input(Shape::vector(2)?);
         for (name, gradient) in names.into_iter().zip(gradients) {
             let sum = graph.input(graph.shape(gradient)?);

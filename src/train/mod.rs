@@ -27,6 +27,7 @@ mod saver;
 mod shapes;
 mod stages;
 mod state;
+mod synchronise;
 mod tables;
 mod tensorboard;
 mod update;

@@ -76,6 +76,9 @@ pub(super) fn schema() -> Result<Table> {
         ("stage2", "beta1"),
         ("stage2", "beta2"),
     ];
+    if let Some(Value::Table(table)) = all.get_mut("stage1") {
+        table.insert("sync_batch_norm".into(), Value::Boolean(false));
+    }
     for (name, key) in optional {
         if let Some(Value::Table(table)) = all.get_mut(name) {
             table.insert(key.into(), Value::Float(0.0));
@@ -112,9 +115,9 @@ pub(super) fn set(all: &mut Table, schema: &Table, key: &str, value: Value) -> R
 /// The value as one of the type of `like`: whole numbers serve as real ones, and so does `a/b` as a text.
 fn of_type(key: &str, value: Value, like: &Value) -> Result<Value> {
     let wanted = match (like, &value) {
-        (Value::Float(_), Value::Float(_)) | (Value::String(_), Value::String(_)) => {
-            return Ok(value);
-        }
+        (Value::Float(_), Value::Float(_))
+        | (Value::String(_), Value::String(_))
+        | (Value::Boolean(_), Value::Boolean(_)) => return Ok(value),
         (Value::Float(_), Value::Integer(whole)) => return Ok(Value::Float(*whole as f64)),
         (Value::Float(_), Value::String(text)) => match fraction(text) {
             Some(number) => return Ok(Value::Float(number)),
@@ -123,6 +126,7 @@ fn of_type(key: &str, value: Value, like: &Value) -> Result<Value> {
         (Value::Integer(_), Value::Integer(0..)) => return Ok(value),
         (Value::Float(_), _) => "a number",
         (Value::Integer(_), _) => "a whole number, 0 or more",
+        (Value::Boolean(_), _) => "true or false",
         (Value::Table(_), _) => "a table of keys",
         _ => "a text",
     };

@@ -50,9 +50,9 @@ impl Config {
 
     fn stage1_loss(&self, model: &Network, batch: BatchSize) -> Result<Loss> {
         match self.objective {
-            Objective::Trades => Loss::trades(model, batch, self.trades.beta as f32),
-            Objective::Ratio => Loss::ratio(model, batch, self.ratio.weight as f32),
-            _ => Loss::classifier(model, batch),
+            Objective::Trades => Loss::trades(model, batch, self.trades.beta as f32, 1),
+            Objective::Ratio => Loss::ratio(model, batch, self.ratio.weight as f32, 1),
+            _ => Loss::classifier(model, batch, 1),
         }
     }
 

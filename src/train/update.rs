@@ -2,11 +2,14 @@
 
 use super::Learner;
 use super::loss::{Given, Loss};
+use super::synchronise::Pauses;
 use crate::attack::program;
 use crate::gpu::{Buffer, Timing};
 use crate::graph::{Summary, Value};
 use crate::lower::Program;
 use crate::model::BatchSize;
+use crate::ops::Synchronise;
+use crate::world::World;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -130,13 +133,16 @@ pub struct Update {
     logits: Value,
     joint: Option<Value>,
     real: Option<Value>,
+    /// Where passes wait for other ranks, and these.
+    pauses: Pauses,
+    world: World,
 }
 
 impl Update {
     /// Stage 1 (and plain training): mean cross-entropy of the classified images with batch statistics,
     /// which the running ones follow.
     pub async fn classifier(learner: &Learner, sources: Sources<'_>) -> Result<Self> {
-        let loss = Loss::classifier(&learner.model, sources.batch)?;
+        let loss = Loss::classifier(&learner.model, sources.batch, 1)?;
         Self::new(learner, sources, None, loss).await
     }
 
@@ -149,7 +155,7 @@ impl Update {
         clean: &Buffer,
         beta: f32,
     ) -> Result<Self> {
-        let loss = Loss::trades(&learner.model, sources.batch, beta)?;
+        let loss = Loss::trades(&learner.model, sources.batch, beta, 1)?;
         Self::new(learner, sources, Some(clean), loss).await
     }
 
@@ -157,7 +163,7 @@ impl Update {
     /// plus `weight` times that of the uniform distribution on out-of-distribution images, both attacked before. Both go
     /// through the network as one batch, with its statistics, which the running ones follow.
     pub async fn ratio(learner: &Learner, sources: Sources<'_>, weight: f32) -> Result<Self> {
-        let loss = Loss::ratio(&learner.model, sources.batch, weight)?;
+        let loss = Loss::ratio(&learner.model, sources.batch, weight, 1)?;
         Self::new(learner, sources, None, loss).await
     }
 
@@ -167,6 +173,18 @@ impl Update {
     pub async fn dual(learner: &Learner, sources: Sources<'_>, loss: Dual) -> Result<Self> {
         let loss = Loss::dual(&learner.model, sources.batch, loss)?;
         Self::new(learner, sources, None, loss).await
+    }
+
+    /// A loss of stage 1 whose statistics are joined over the ranks that it was made for.
+    pub(super) async fn synchronised(
+        learner: &Learner,
+        sources: Sources<'_>,
+        clean: Option<&Buffer>,
+        loss: Loss,
+        world: &World,
+    ) -> Result<Self> {
+        let world = world.clone();
+        Ok(Self { world, ..Self::new(learner, sources, clean, loss).await? })
     }
 
     async fn new(
@@ -194,8 +212,10 @@ impl Update {
         for (value, contents) in &loss.constants {
             program.write(*value, contents).await?;
         }
+        let pauses = Pauses::of(&loss.graph);
         let Loss { control, terms, logits, joint, real, .. } = loss;
-        Ok(Self { program, control, terms, logits, joint, real })
+        let world = World::one();
+        Ok(Self { program, control, terms, logits, joint, real, pauses, world })
     }
 
     /// The real images of the next step of stage 2. Their labels are those of the contrastive ones.
@@ -217,7 +237,12 @@ impl Update {
     pub(super) async fn part_of(&mut self, first: bool, parts: u32) -> Result<()> {
         let keep = if first { 0.0 } else { 1.0 };
         self.program.write(self.control, &[keep, 1.0 / parts as f32]).await?;
-        self.program.submit().await
+        let Self { program, pauses, world, .. } = self;
+        if pauses.is_empty() {
+            return program.submit().await;
+        }
+        let joined = |at: usize, own| pauses.join(world, at, &own);
+        program.paused(Synchronise::NAME, &pauses.values(), joined).await
     }
 
     /// What the last gradients' pass tells: one small read-back.

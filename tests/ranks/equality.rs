@@ -119,3 +119,41 @@ fn batch_norm_and_the_replay_buffer_are_the_same_in_all_ranks() {
         assert_same(objective, &second, &first);
     }
 }
+
+/// The largest distance of a tensor, over the length of what is wanted.
+fn distance(given: &Checkpoint, wanted: &Checkpoint) -> f64 {
+    let length = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+    let apart = |(name, wanted): (&str, &lapidary::model::Tensor)| {
+        let given = &given.weights.get(name).unwrap().data;
+        let pairs = given.iter().zip(&wanted.data);
+        let apart = length(&mut pairs.map(|(a, b)| f64::from(*a) - f64::from(*b)));
+        let whole = length(&mut wanted.data.iter().map(|&b| f64::from(b)));
+        if whole > 0.0 { apart / whole } else { apart }
+    };
+    wanted.weights.iter().map(apart).fold(0.0, f64::max)
+}
+
+#[test]
+fn synchronised_statistics_are_those_of_the_whole_batch() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    // TRADES begins its attacks at random points, which are others in pieces of a batch.
+    for objective in ["at", "ratio"] {
+        let objective = format!("objective={objective}");
+        let iterations = format!("stage1.iterations={}", iterations());
+        let set = |sync: &'static str| {
+            [objective.as_str(), iterations.as_str(), "stage2.iterations=0", sync]
+        };
+        let on = set("stage1.sync_batch_norm=true");
+        let name = |of: &str| folder.path().join(format!("{objective}-{of}"));
+        let one = trained(0, &name("one"), &on);
+        for count in [2, 4] {
+            let several = trained(count, &name(&count.to_string()), &on);
+            let apart = distance(&several, &one);
+            assert!(apart < 1e-5, "{objective}, {count} ranks: {apart:e}");
+        }
+        // The check can fail: a rank's own statistics are others.
+        let own = trained(2, &name("own"), &set("stage1.sync_batch_norm=false"));
+        assert!(distance(&own, &one) > 1e-3);
+    }
+}

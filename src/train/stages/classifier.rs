@@ -8,6 +8,7 @@ use crate::data::Loader;
 use crate::graph::Summary;
 use crate::model::{BatchSize, Network, Role};
 use crate::train::attacker::Attacker;
+use crate::train::loss::Loss;
 use crate::train::optimiser::schedule;
 use crate::train::update::{Sources, Update};
 use crate::train::{Config, Learner, Material, Objective, Phase, Ratio, Stage1, Step};
@@ -62,28 +63,32 @@ impl ClassifierStage {
         let mut sources = Sources { classified: attacker.buffers(), contrastive: None, batch };
         let mut streams = vec![images(config, material, stream, stage.batch)?];
         let mut others = None;
-        let update = match (objective, &attacker) {
+        if objective == Objective::Ratio {
+            let Ratio { eps, steps, step_size, .. } = config.ratio;
+            let settings = Pgd {
+                step_size: step_size as f32,
+                objective: Climbed::FromUniform,
+                ..Pgd::attack(stage.norm, eps as f32, steps)
+            };
+            let Learner { model, live, .. } = learner;
+            others = Some(PgdAttack::new(model, live, batch, settings, true).await?);
+            streams.push(material.ood.batches("ood", config.seed, stage.batch as usize)?);
+        }
+        let moved = others.as_ref().map(|attack| (attack.image_buffer(), attack.label_buffer()));
+        sources.contrastive = moved;
+        let ranks = if stage.sync_batch_norm && statistics { world.size() as u32 } else { 1 };
+        let model = &learner.model;
+        let (clean, loss) = match (objective, &attacker) {
             (Objective::Trades, Attacker::Attack(AnyAttack::Divergence(attack))) => {
-                let beta = config.trades.beta as f32;
-                Update::trades(learner, sources, attack.origin_buffer(), beta).await?
+                let loss = Loss::trades(model, batch, config.trades.beta as f32, ranks)?;
+                (Some(attack.origin_buffer()), loss)
             }
             (Objective::Ratio, _) => {
-                let Ratio { weight, eps, steps, step_size } = config.ratio;
-                let settings = Pgd {
-                    step_size: step_size as f32,
-                    objective: Climbed::FromUniform,
-                    ..Pgd::attack(stage.norm, eps as f32, steps)
-                };
-                let Learner { model, live, .. } = learner;
-                let attack = PgdAttack::new(model, live, batch, settings, true).await?;
-                sources.contrastive = Some((attack.image_buffer(), attack.label_buffer()));
-                let update = Update::ratio(learner, sources, weight as f32).await?;
-                others = Some(attack);
-                streams.push(material.ood.batches("ood", config.seed, stage.batch as usize)?);
-                update
+                (None, Loss::ratio(model, batch, config.ratio.weight as f32, ranks)?)
             }
-            _ => Update::classifier(learner, sources).await?,
+            _ => (None, Loss::classifier(model, batch, ranks)?),
         };
+        let update = Update::synchronised(learner, sources, clean, loss, world).await?;
         let loader = loader(config, streams, first, world)?;
         let exchange = Exchange::new(world, statistics);
         let images = PerIteration { drawn: stage.batch, passed: passes(objective) * stage.batch };
