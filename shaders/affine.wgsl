@@ -6,7 +6,7 @@
 //   x, y     [image][channel][unit]; a unit is a vec4 or one pixel
 //   affine   [2][channel]: scales, then shifts
 //
-// Host side: src/ops/affine.rs. Appended: shared/elem_*.wgsl.
+// Host side: src/ops/affine.rs. Appended: shared/overflow.wgsl, shared/elem_*.wgsl.
 
 override COLUMNS: u32 = 64u;
 override RELU: bool = false;
@@ -33,7 +33,7 @@ fn main(
             let first = (n * params.channels + c) * params.units;
             for (var i = left; i < params.units; i += workgroups.x * COLUMNS) {
                 let value = x[first + i] * scale + shift;
-                y[first + i] = select(value, max(value, Elem(0.0)), RELU);
+                y[first + i] = select(value, rectified(value), RELU);
             }
         }
     }

@@ -6,7 +6,7 @@
 //   mask     a bit where y is above 0, laid out as shared/mask_bits.wgsl says
 //
 // An invocation takes the eight channels of a quad: those of a word. Host side: src/ops/masks.rs.
-// Appended: shared/index.wgsl, shared/mask_bits.wgsl.
+// Appended: shared/index.wgsl, shared/mask_bits.wgsl, shared/overflow.wgsl, shared/elem_vec4.wgsl.
 
 struct Params { words: u32, channels: u32, quads: u32 }
 
@@ -32,7 +32,7 @@ fn main(
     var all = 0u;
     for (var c = 0u; c < min(params.channels - o, 8u); c++) {
         let at = first + c * params.quads;
-        let value = max(x[at] * affine[o + c] + affine[params.channels + o + c], vec4f(0.0));
+        let value = rectified(x[at] * affine[o + c] + affine[params.channels + o + c]);
         y[at] = value;
         all |= above_zero(value) << (4u * c);
     }

@@ -9,7 +9,8 @@
 //   gamma, beta, mean, variance  [channel]
 //
 // Subtracts the mean first: x * scale + (beta - mean * scale) cancels where the mean is large.
-// Host side: src/ops/batch_norm.rs, src/ops/frozen_batch_norm.rs. Appended: shared/elem_*.wgsl.
+// Host side: src/ops/batch_norm.rs, src/ops/frozen_batch_norm.rs. Appended: shared/overflow.wgsl,
+// shared/elem_*.wgsl.
 
 override COLUMNS: u32 = 64u;
 
@@ -33,7 +34,7 @@ fn main(
     let high = 64u / COLUMNS;
     for (var c = workgroup.y * high + lane / COLUMNS; c < params.channels; c += workgroups.y * high) {
         let middle = mean[c];
-        let scale = gamma[c] * inverseSqrt(variance[c] + params.eps);
+        let scale = gamma[c] * inverse_deviation(Elem(variance[c]), params.eps);
         let shift = beta[c];
         for (var n = workgroup.z; n < params.images; n += workgroups.z) {
             let first = (n * params.channels + c) * params.units;

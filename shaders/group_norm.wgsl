@@ -5,7 +5,8 @@
 //   inverse  [row]; 1 / sqrt(variance + eps): for the derivative
 //
 // Two passes for the variance, so that a large mean does not cancel.
-// Host side: src/ops/group_norm.rs. Appended: shared/index.wgsl, shared/workgroup_sum_vec2.wgsl.
+// Host side: src/ops/group_norm.rs. Appended: shared/index.wgsl, shared/workgroup_sum_vec2.wgsl,
+// shared/overflow.wgsl, shared/elem_f32.wgsl.
 
 override LANES: u32 = 64u;
 
@@ -32,7 +33,7 @@ fn main(
     var squares = 0.0;
     for (var i = first + lane; i < end; i += LANES) { squares += (x[i] - mean) * (x[i] - mean); }
     let variance = workgroup_sum_vec2(lane, vec2f(squares, 0.0)).x / f32(params.length);
-    let scale = inverseSqrt(variance + params.eps);
+    let scale = inverse_deviation(variance, params.eps);
     for (var i = first + lane; i < end; i += LANES) { y[i] = (x[i] - mean) * scale; }
     if lane == 0u { inverse[row] = scale; }
 }

@@ -6,7 +6,7 @@
 //   gamma, beta    [channel]
 //   mean, inverse  [image][unit]; inverse = 1 / sqrt(variance + eps): for the derivative
 //
-// Host side: src/ops/layer_norm.rs. Appended: shared/index.wgsl, shared/elem_*.wgsl.
+// Host side: src/ops/layer_norm.rs. Appended: shared/index.wgsl, shared/overflow.wgsl, shared/elem_*.wgsl.
 
 struct Params { images: u32, channels: u32, units: u32, eps: f32 }
 
@@ -36,7 +36,7 @@ fn main(
         let d = x[first + c * params.units] - middle;
         squares += d * d;
     }
-    let scale = inverseSqrt(squares / count + params.eps);
+    let scale = inverse_deviation(squares / count, params.eps);
     for (var c = 0u; c < params.channels; c++) {
         let i = first + c * params.units;
         y[i] = (x[i] - middle) * scale * gamma[c] + beta[c];

@@ -1,11 +1,13 @@
-// The largest value of each window and where it stands; of equals the first, row by row. Padding never wins.
+// The largest value of each window and where it stands; of equals the first, row by row. Padding never wins, and what
+// overflowed always does: what was compared with it would not be the largest for sure.
 //
 //   grid   one invocation per window, see shared/index.wgsl
 //   x      [plane][row][column], a plane an image's channel
 //   y      as x
 //   place  as y: row * width + column of the largest, for the derivative
 //
-// Host side: src/ops/max_pool.rs. Appended: shared/max_pool_params.wgsl, shared/index.wgsl.
+// Host side: src/ops/max_pool.rs. Appended: shared/max_pool_params.wgsl, shared/index.wgsl, shared/overflow.wgsl,
+// shared/elem_f32.wgsl.
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -32,7 +34,7 @@ fn main(
             let column = u * params.stride + c - params.padding;
             if column >= params.width { continue; }
             let value = x[plane + row * params.width + column];
-            if found == 0xffffffffu || value > largest {
+            if found == 0xffffffffu || overflowed(value) || (value > largest && !overflowed(largest)) {
                 largest = value;
                 found = row * params.width + column;
             }

@@ -25,7 +25,10 @@
 // e / (1 + e), and 1 - s is the other one, computed without cancelling; s (1 - s) is e / (1 + e)^2 on both sides, and
 // f'' of SILU e / (1 + e)^2 (2 - |x| (1 - e) / (1 + e)).
 //
-// Host side: src/ops/unary.rs. Appended: shared/map_*.wgsl, shared/normal.wgsl, shared/index.wgsl.
+// RELU and RELU6 of what overflowed are that itself, see shared/overflow.wgsl, and so are GELU and SILU of infinities, or no number.
+//
+// Host side: src/ops/unary.rs. Appended: shared/map_*.wgsl, shared/normal.wgsl, shared/index.wgsl, shared/overflow.wgsl,
+// shared/elem_vec4.wgsl.
 
 override KIND: u32 = 0u;
 // Slope of a leaky rectifier, or what an exponential unit falls to.
@@ -55,8 +58,8 @@ fn one(x: vec4f) -> vec4f {
     let e = exp(-abs(x));
     let top = select(e, vec4f(1.0), x > vec4f(0.0));
     switch KIND {
-        case RELU: { return max(x, vec4f(0.0)); }
-        case RELU6: { return min(max(x, vec4f(0.0)), vec4f(6.0)); }
+        case RELU: { return rectified(x); }
+        case RELU6: { return select(min(rectified(x), vec4f(6.0)), x, overflowed(x)); }
         case GELU: { return x * normal_cdf(x); }
         case SIGMOID: { return top / (1.0 + e); }
         case LEAKYRELU: { return select(ALPHA * x, x, x > vec4f(0.0)); }

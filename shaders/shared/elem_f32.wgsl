@@ -1,6 +1,8 @@
 // What a lane holds at a time: one value. The other choice is elem_vec4.wgsl.
 
 alias Elem = f32;
+alias Bits = u32;
+alias Truth = bool;
 const WIDTH = 1u;
 
 // Whether the last bit is set.

@@ -2,6 +2,8 @@
 // The other choice is elem_f32.wgsl.
 
 alias Elem = vec4f;
+alias Bits = vec4u;
+alias Truth = vec4<bool>;
 const WIDTH = 4u;
 
 // Which of the last four bits are set.

@@ -16,7 +16,7 @@ pub static FOLD: Kernel =
     kernel!("fold_batch_norm", ["index"], FoldParams, [gamma, beta, mean, variance, mut affine]);
 
 /// y from x; the constant RELU rectifies.
-pub static AFFINE: Widths = widths!("affine", [], WalkParams, [x, affine, mut y]);
+pub static AFFINE: Widths = widths!("affine", ["overflow"], WalkParams, [x, affine, mut y]);
 
 /// dx, dgamma and dbeta of what the rectifier followed.
 pub static BACKWARD: Widths = widths!(

@@ -26,7 +26,7 @@ pub static STATS: Widths = widths!(
 
 /// y from x and statistics, the batch's or frozen ones.
 pub static FORWARD: Widths =
-    widths!("batch_norm", [], EpsParams, [x, gamma, beta, mean, variance, mut y]);
+    widths!("batch_norm", ["overflow"], EpsParams, [x, gamma, beta, mean, variance, mut y]);
 
 /// The derivative for x, through the statistics too; the constant MASK applies a rectifier's derivative first.
 pub static BACKWARD: Widths = widths!(

@@ -16,8 +16,12 @@ uniform! {
 }
 
 /// y and each row's inverse deviation from x.
-pub static FORWARD: Kernel =
-    kernel!("group_norm", ["index", "workgroup_sum_vec2"], Params, [x, mut y, mut inverse]);
+pub static FORWARD: Kernel = kernel!(
+    "group_norm",
+    ["index", "workgroup_sum_vec2", "overflow", "elem_f32"],
+    Params,
+    [x, mut y, mut inverse]
+);
 
 /// dx from dy and what the forward pass made.
 pub static BACKWARD: Kernel = kernel!(

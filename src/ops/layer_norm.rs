@@ -9,8 +9,12 @@ use crate::gpu::Recording;
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 
 /// y and each pixel's mean and inverse deviation.
-pub static FORWARD: Widths =
-    widths!("layer_norm", ["index"], EpsParams, [x, gamma, beta, mut y, mut mean, mut inverse]);
+pub static FORWARD: Widths = widths!(
+    "layer_norm",
+    ["index", "overflow"],
+    EpsParams,
+    [x, gamma, beta, mut y, mut mean, mut inverse]
+);
 
 /// The derivative for x.
 pub static BACKWARD: Widths =

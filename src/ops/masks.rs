@@ -25,8 +25,12 @@ uniform! {
 /// The mask of y.
 pub static MASK: Kernel = kernel!("relu_mask", ["index", "mask_bits"], MaskParams, [y, mut mask]);
 /// y and its mask from x.
-pub static AFFINE: Kernel =
-    kernel!("affine_mask", ["index", "mask_bits"], AffineParams, [x, affine, mut y, mut mask]);
+pub static AFFINE: Kernel = kernel!(
+    "affine_mask",
+    ["index", "mask_bits", "overflow", "elem_vec4"],
+    AffineParams,
+    [x, affine, mut y, mut mask]
+);
 /// dx from dy.
 pub static SCALE: Widths = widths!("masked_scale", [], ScaleParams, [dy, affine, mask, mut dx]);
 

@@ -19,8 +19,12 @@ uniform! {
 }
 
 /// y and the places of the largest from x.
-pub static FORWARD: Kernel =
-    kernel!("max_pool", ["max_pool_params", "index"], Params, [x, mut y, mut place]);
+pub static FORWARD: Kernel = kernel!(
+    "max_pool",
+    ["max_pool_params", "index", "overflow", "elem_f32"],
+    Params,
+    [x, mut y, mut place]
+);
 
 /// dx from dy and the places.
 pub static BACKWARD: Kernel =

@@ -11,22 +11,33 @@ uniform! {
 }
 
 /// y from x.
-pub static FORWARD: Kernel = kernel!("unary", ["map_one", "normal", "index"], Params, [a, mut y]);
+pub static FORWARD: Kernel =
+    kernel!("unary", ["map_one", "normal", "index", "overflow", "elem_vec4"], Params, [a, mut y]);
 
 /// dx from dy and x, or from dy and the result.
-pub static BACKWARD: Kernel =
-    kernel!("unary_backward", "unary", ["map_two", "normal", "index"], Params, [a, b, mut y]);
+pub static BACKWARD: Kernel = kernel!(
+    "unary_backward",
+    "unary",
+    ["map_two", "normal", "index", "overflow", "elem_vec4"],
+    Params,
+    [a, b, mut y]
+);
 
 /// The derivative of the derivative, from two factors and x.
-pub static SECOND: Kernel =
-    kernel!("unary_second", "unary", ["map_three", "normal", "index"], Params, [a, b, c, mut y]);
+pub static SECOND: Kernel = kernel!(
+    "unary_second",
+    "unary",
+    ["map_three", "normal", "index", "overflow", "elem_vec4"],
+    Params,
+    [a, b, c, mut y]
+);
 
 /// Input x of any shape; output f(x) of each element.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unary {
-    /// max(x, 0), `torch.nn.functional.relu`.
+    /// max(x, 0), `torch.nn.functional.relu`; what is infinite or no number stays that, so that it is seen in the logits.
     Relu,
-    /// min(max(x, 0), 6), `torch.nn.functional.relu6`.
+    /// min(max(x, 0), 6), `torch.nn.functional.relu6`; as `Relu` if it is infinite or no number.
     Relu6,
     /// x * P(X <= x) for a standard normal X (Hendrycks and Gimpel 2016, arXiv 1606.08415), `torch.nn.functional.gelu`
     /// in its exact form.

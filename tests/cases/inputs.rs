@@ -9,7 +9,10 @@ use lapidary::attack::{
 };
 use lapidary::embed;
 use lapidary::eval::{AutoAttack, Classifier, UnderPgd};
-use lapidary::model::{BatchSize, Checkpoint, DeviceWeights, Network};
+use lapidary::model::{
+    Activation, BatchSize, Checkpoint, ConvNext, DeviceWeights, Network, ResNet, StateDict, Stem,
+    WideResNet,
+};
 use lapidary::ops::Norm;
 use pollster::block_on;
 use tempfile::tempdir;
@@ -105,5 +108,41 @@ fn non_finite_logits() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
         assert!(said.contains("not finite") && said.contains("image "), "{command:?}: {said}");
+    }
+}
+
+/// Activations that overflow inside of a network, where rectifiers, pools and normalisations could make numbers of them again:
+/// the logits are no numbers, and nobody is credited with an accuracy.
+#[test]
+fn activations_that_overflow_are_not_hidden() {
+    let wide = |activation| WideResNet::new(10, 1, 1, 10, activation, None).unwrap().into();
+    let networks: [(Network, f32); 6] = [
+        (wide(Activation::Relu), 1e38),
+        (wide(Activation::Silu), 1e38),
+        (wide(Activation::LeakyRelu), 1e38),
+        (ResNet::new([1; 4], [16; 4], 64, 1, 10, None).unwrap().into(), 1e38),
+        (ConvNext::new([1; 4], [16; 4], Stem::Patch, 1, 10, None).unwrap().into(), 1e38),
+        // Finite, but for a variance.
+        (ConvNext::new([1; 4], [16; 4], Stem::Patch, 1, 10, None).unwrap().into(), 1e25),
+    ];
+    let side = 32;
+    let pixels: Vec<f32> =
+        (0..2 * side * side).map(|i| (i * 7919 % 1009) as f32 / 1009.0).collect();
+    for (network, factor) in networks {
+        let parameters = network.parameters();
+        let mut state = network.initial(1);
+        let size = BatchSize { images: 2, side };
+        let logits = |state: &StateDict| {
+            let weights = block_on(DeviceWeights::upload(gpu(), &parameters, state)).unwrap();
+            let mut classifier = block_on(Classifier::new(&network, &weights, size)).unwrap();
+            block_on(classifier.logits(&pixels))
+        };
+        assert!(logits(&state).unwrap().iter().all(|logit| logit.is_finite()), "{network}");
+        let first = parameters.iter().find(|parameter| parameter.shape.len() == 4).unwrap();
+        let mut tensor = state.get(&first.name).unwrap().clone();
+        tensor.data.iter_mut().for_each(|value| *value = value.signum() * factor);
+        state.insert(first.name.clone(), tensor);
+        let error = logits(&state).unwrap_err();
+        assert!(matches!(error, Error::NonFinite { .. }), "{network} times {factor}: {error}");
     }
 }

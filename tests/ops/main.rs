@@ -17,6 +17,7 @@ mod layers;
 mod many_images;
 mod network;
 mod objectives;
+mod overflow;
 mod random_numbers;
 mod robustness_steps;
 

@@ -38,6 +38,8 @@ macro_rules! packed {
                 shader!("shared/conv2d_params"),
                 shader!("shared/conv2d_read_", $read),
                 shader!("shared/epilogue"),
+                shader!("shared/overflow"),
+                shader!("shared/elem_vec4"),
                 shader!("shared/conv2d_mask"),
                 shader!("shared/mask_bits"),
                 shader!("shared/epilogue_", $flags),

@@ -80,6 +80,8 @@ macro_rules! output {
             ],
             "winograd_output",
             "epilogue",
+            "overflow",
+            "elem_vec4",
             "epilogue_params",
             "mask_bits"
         )

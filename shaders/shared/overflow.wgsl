@@ -1,0 +1,14 @@
+// What overflowed stays seen. WGSL lets max(x, 0) be 0 where x is not a number, and the inverse of an infinite deviation is 0:
+// a network's logits would be finite, and wrong. Numbers are told by their bits, which no compiler takes for always finite.
+// Appended with it: elem_*.wgsl.
+
+// Infinite, or not a number.
+fn overflowed(x: Elem) -> Truth { return (bitcast<Bits>(x) & Bits(0x7f800000u)) == Bits(0x7f800000u); }
+
+// max(x, 0), and x where it overflowed, below 0 too: it may have been an intermediate sum that did.
+fn rectified(x: Elem) -> Elem { return select(max(x, Elem(0.0)), x, overflowed(x)); }
+
+// 1 / sqrt(variance + eps), and the variance where it overflowed.
+fn inverse_deviation(variance: Elem, eps: f32) -> Elem {
+    return select(inverseSqrt(variance + eps), variance, overflowed(variance));
+}
