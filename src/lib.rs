@@ -2,7 +2,8 @@
 //!
 //! # Layers
 //! Each imports only those below it: `cli` and [`embed`], `report`, `train`, `eval`, [`doctor`], [`attack`], [`model`], [`lower`],
-//! [`ops`], [`graph`], [`gpu`]; beside them `data`, which knows no GPU, and `world`, the processes that work together.
+//! [`ops`], [`graph`], [`gpu`]; beside them `data`, which knows no GPU, `files`, what readers of files share, and `world`, the
+//! processes that work together.
 
 pub mod attack;
 // The program's commands, for `main.rs`: no part of the API.
@@ -16,6 +17,7 @@ pub mod embed;
 pub mod error;
 #[cfg(feature = "eval")]
 pub mod eval;
+mod files;
 pub mod gpu;
 pub mod graph;
 pub mod lower;

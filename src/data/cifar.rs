@@ -1,5 +1,5 @@
-//! CIFAR-10 and CIFAR-100 as their authors offer them "for C programs" (<https://www.cs.toronto.edu/~kriz/cifar.html>): a
-//! folder of binary files, or the `.tar.gz` as downloaded, which is read as a stream.
+//! CIFAR-10 and CIFAR-100 as their authors offer them (<https://www.cs.toronto.edu/~kriz/cifar.html>), for C programs and for
+//! Python: a folder of binary files or of pickles, or the `.tar.gz` as downloaded, which is read as a stream.
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::dataset::{Dataset, Part};
-use super::file;
-use super::tar_members;
+use super::npy::Numbers;
+use super::{file, pickled, tar_members};
 use crate::{Error, Result};
 
 const SIDE: usize = 32;
@@ -20,8 +20,7 @@ const MAX_BYTES: u64 = 1 << 30;
 
 /// The two sets' files.
 struct Layout {
-    /// Of a record, before the image; the last one is read (CIFAR-100's first is the superclass).
-    labels: usize,
+    records: Records,
     classes: u32,
     train: &'static [&'static str],
     test: &'static [&'static str],
@@ -30,9 +29,17 @@ struct Layout {
     folder: &'static str,
 }
 
-const LAYOUTS: [Layout; 2] = [
+/// What a file has.
+enum Records {
+    /// So many labels before each image; the last one is read (CIFAR-100's first is the superclass).
+    Binary(usize),
+    /// A dict; under which key the labels are, and under which in the file of names these.
+    Pickled { labels: &'static str, names: &'static str },
+}
+
+const LAYOUTS: [Layout; 4] = [
     Layout {
-        labels: 1,
+        records: Records::Binary(1),
         classes: 10,
         train: &[
             "data_batch_1.bin",
@@ -46,12 +53,28 @@ const LAYOUTS: [Layout; 2] = [
         folder: "cifar-10-batches-bin",
     },
     Layout {
-        labels: 2,
+        records: Records::Binary(2),
         classes: 100,
         train: &["train.bin"],
         test: &["test.bin"],
         names: "fine_label_names.txt",
         folder: "cifar-100-binary",
+    },
+    Layout {
+        records: Records::Pickled { labels: "labels", names: "label_names" },
+        classes: 10,
+        train: &["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"],
+        test: &["test_batch"],
+        names: "batches.meta",
+        folder: "cifar-10-batches-py",
+    },
+    Layout {
+        records: Records::Pickled { labels: "fine_labels", names: "fine_label_names" },
+        classes: 100,
+        train: &["train"],
+        test: &["test"],
+        names: "meta",
+        folder: "cifar-100-python",
     },
 ];
 
@@ -64,24 +87,28 @@ impl Layout {
     }
 
     fn is_in(&self, folder: &Path) -> bool {
-        self.train.iter().chain(self.test).any(|name| folder.join(name).is_file())
+        let is_there = |name: &&str| folder.join(name).is_file();
+        // Many files are called train.
+        let told = self.names != "meta" || is_there(&self.names);
+        told && self.train.iter().chain(self.test).any(is_there)
     }
 }
 
-/// The folder with the binary files: the one given, or the archive's in it.
+/// The folder with the files: the one given, or the archive's in it.
 pub(super) fn cifar_folder(folder: &Path) -> Option<PathBuf> {
-    let [ten, hundred] = LAYOUTS.each_ref().map(|layout| (layout, folder.join(layout.folder)));
-    let places = [(ten.0, folder.to_owned()), (hundred.0, folder.to_owned()), ten, hundred];
-    places.into_iter().find(|(layout, folder)| layout.is_in(folder)).map(|(_, folder)| folder)
+    let here = LAYOUTS.iter().map(|layout| (layout, folder.to_owned()));
+    let places = here.chain(LAYOUTS.iter().map(|layout| (layout, folder.join(layout.folder))));
+    let mut found = places.filter(|(layout, folder)| layout.is_in(folder));
+    found.next().map(|(_, folder)| folder)
 }
 
 /// Whether a folder has the files of a part.
 pub(super) fn has_part(folder: &Path, part: Part) -> bool {
-    let mut files = LAYOUTS.iter().flat_map(|layout| layout.files(part));
-    files.any(|name| folder.join(name).is_file())
+    let mut files = LAYOUTS.iter().filter(|layout| layout.is_in(folder));
+    files.any(|layout| layout.files(part).iter().any(|name| folder.join(name).is_file()))
 }
 
-/// Reads a folder of binary files.
+/// Reads a folder of binary files or pickles.
 ///
 /// # Errors
 /// `BadFile` where one is missing, is not a whole number of records, or has a label out of range.
@@ -105,10 +132,9 @@ pub(super) fn from_folder(folder: &Path, part: Part) -> Result<Dataset> {
 pub(super) fn from_archive(path: &Path, part: Part) -> Result<Dataset> {
     let failed = |error: &dyn std::fmt::Display| Error::bad_file(path, error);
     let stream = MultiGzDecoder::new(BufReader::new(file::open(path)?));
-    let (mut files, mut pickled, mut left) = (BTreeMap::new(), false, file::room(path)?);
+    let (mut files, mut left) = (BTreeMap::new(), file::room(path)?);
     let read = tar_members::of_stream(stream, |name, entry| {
         let name = name.rsplit('/').next().unwrap_or_default();
-        pickled |= ["data_batch_1", "meta"].contains(&name);
         let wanted = |layout: &Layout| layout.files(part).contains(&name) || layout.names == name;
         if LAYOUTS.iter().any(wanted) {
             left = left.checked_sub(entry.size()).ok_or("far more bytes than the archive has")?;
@@ -120,15 +146,17 @@ pub(super) fn from_archive(path: &Path, part: Part) -> Result<Dataset> {
     let has = |layout: &&Layout| layout.files(part).iter().any(|name| files.contains_key(*name));
     match LAYOUTS.iter().find(has) {
         Some(layout) => assemble(path, layout, part, &files),
-        None if pickled => Err(failed(&"it is the version for Python; the binary one is wanted")),
         None => Err(missing(path)),
     }
 }
 
 fn missing(path: &Path) -> Error {
-    let [ten, hundred] =
+    let [ten, hundred, ten_pickled, hundred_pickled] =
         LAYOUTS.each_ref().map(|layout| [layout.train, layout.test].concat().join(", "));
-    Error::bad_file(path, format!("neither CIFAR-10's {ten} nor CIFAR-100's {hundred} are in it"))
+    let reason = format!(
+        "neither CIFAR-10's {ten} or {ten_pickled} nor CIFAR-100's {hundred} or {hundred_pickled} are in it"
+    );
+    Error::bad_file(path, reason)
 }
 
 fn take(file: impl Read) -> std::result::Result<Vec<u8>, String> {
@@ -150,30 +178,85 @@ fn assemble(
     for name in layout.files(part) {
         let failed = |reason: String| Error::bad_file(path, format!("{name}: {reason}"));
         let bytes = files.get(*name).ok_or_else(|| failed("is not there".into()))?;
-        let record = layout.labels + IMAGE;
-        if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
-            let reason = format!("{} bytes, a multiple of {record} wanted", bytes.len());
-            return Err(failed(reason));
-        }
-        for (i, record_bytes) in bytes.chunks_exact(record).enumerate() {
-            let (head, image) = record_bytes.split_at(layout.labels);
-            let label = head.last().map_or(0, |&label| u32::from(label));
-            if label >= layout.classes {
-                let at = i * record + layout.labels - 1;
-                let reason = format!("label {label} at byte {at}, below {} wanted", layout.classes);
-                return Err(failed(reason));
+        match layout.records {
+            Records::Binary(before) => {
+                binary(bytes, before, layout.classes, &mut pixels, &mut labels).map_err(failed)?;
             }
-            labels.push(label);
-            pixels.extend_from_slice(image);
+            Records::Pickled { labels: key, .. } => {
+                pickle(bytes, key, layout.classes, &mut pixels, &mut labels).map_err(failed)?;
+            }
         }
     }
     let side = SIDE as u32;
     let mut all = Dataset::new(3, side, side, layout.classes, pixels, labels)?;
-    let names = files.get(layout.names).map(|text| String::from_utf8_lossy(text));
-    let names = names.iter().flat_map(|text| text.lines()).map(str::trim);
-    let names: Vec<String> = names.filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let names = match (files.get(layout.names), &layout.records) {
+        (None, _) => Vec::new(),
+        (Some(text), Records::Binary(_)) => {
+            let text = String::from_utf8_lossy(text);
+            let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
+            names.map(str::to_owned).collect()
+        }
+        (Some(bytes), Records::Pickled { names, .. }) => pickled::Batch::new(bytes)
+            .and_then(|batch| batch.names(names))
+            .map_err(|reason| Error::bad_file(path, format!("{}: {reason}", layout.names)))?,
+    };
     if names.len() == layout.classes as usize {
         all.about.class_names = names;
     }
     Ok(all)
+}
+
+/// Records one after the other.
+fn binary(
+    bytes: &[u8],
+    before: usize,
+    classes: u32,
+    pixels: &mut Vec<u8>,
+    labels: &mut Vec<u32>,
+) -> std::result::Result<(), String> {
+    let record = before + IMAGE;
+    if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
+        return Err(format!("{} bytes, a multiple of {record} wanted", bytes.len()));
+    }
+    for (i, record_bytes) in bytes.chunks_exact(record).enumerate() {
+        let (head, image) = record_bytes.split_at(before);
+        let label = head.last().map_or(0, |&label| u32::from(label));
+        if label >= classes {
+            let at = i * record + before - 1;
+            return Err(format!("label {label} at byte {at}, below {classes} wanted"));
+        }
+        labels.push(label);
+        pixels.extend_from_slice(image);
+    }
+    Ok(())
+}
+
+/// A dict of images, a row each or as planes, and labels.
+fn pickle(
+    bytes: &[u8],
+    key: &str,
+    classes: u32,
+    pixels: &mut Vec<u8>,
+    labels: &mut Vec<u32>,
+) -> std::result::Result<(), String> {
+    let (images, given) = pickled::Batch::new(bytes)?.images(key)?;
+    let count = match images.shape[..] {
+        [count, IMAGE] | [count, 3, SIDE, SIDE] => count,
+        _ => return Err(format!("data of {:?}, [N, {IMAGE}] wanted", images.shape)),
+    };
+    let Numbers::U8(bytes) = images.numbers else {
+        return Err("data that are no bytes".into());
+    };
+    if given.len() != count || count == 0 {
+        return Err(format!("{} labels for {count} images", given.len()));
+    }
+    for (image, label) in given.into_iter().enumerate() {
+        let known = u32::try_from(label).ok().filter(|&label| label < classes);
+        labels
+            .push(known.ok_or_else(|| {
+                format!("label {label} of image {image}, below {classes} wanted")
+            })?);
+    }
+    pixels.extend(bytes);
+    Ok(())
 }

@@ -37,6 +37,8 @@ mod ood;
 mod order;
 #[cfg(not(target_arch = "wasm32"))]
 mod parts;
+#[cfg(not(target_arch = "wasm32"))]
+mod pickled;
 mod picture;
 #[cfg(not(target_arch = "wasm32"))]
 mod pictures;

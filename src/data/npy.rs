@@ -185,7 +185,8 @@ fn array(
 }
 
 impl Header {
-    fn contents(self, bytes: &[u8]) -> Contents {
+    /// What as many bytes as [`Header::sizes`] says hold.
+    pub(super) fn contents(self, bytes: &[u8]) -> Contents {
         let order = |numbers| {
             let (shape, columns) = (&self.shape, self.columns);
             Array {

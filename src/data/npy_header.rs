@@ -55,9 +55,14 @@ impl Header {
         let shape: Vec<usize> = sides
             .map(|side| side.parse().map_err(|_| format!("a side of {side:?}")))
             .collect::<Result<_, _>>()?;
+        Self::of(descr, columns, shape)
+    }
+
+    /// Of a type such as `<f4`, for elements in rows or columns.
+    pub fn of(descr: &str, columns: bool, shape: Vec<usize>) -> Result<Self, String> {
         let (order, name) = descr.split_at_checked(1).unwrap_or_default();
         let (width, held, kind) = kind(name).ok_or_else(|| match name {
-            "O" => "objects, which would have to be executed; numbers wanted".to_owned(),
+            name if name.starts_with('O') => "objects, which would have to be executed; numbers wanted".to_owned(),
             _ => format!("elements of type {descr}; whole or floating-point numbers, truth values or texts wanted"),
         })?;
         Ok(Self {

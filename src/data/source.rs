@@ -19,7 +19,7 @@ use crate::{Error, Result};
 
 /// What paths may lead to, as messages have it.
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) const KNOWN: &str = "idx files, CIFAR's binary files or their .tar.gz, a folder of pictures for each class or a \
+pub(super) const KNOWN: &str = "idx files, CIFAR's files or their .tar.gz, a folder of pictures for each class or a \
      .zip of it, tar shards, .npz, .npy and .safetensors, head.bin with train.jpgs, Tiny Images' .bin";
 
 /// Images up to this many bytes of f32 lie in memory, decoded once; more are read anew in every epoch.

@@ -14,7 +14,7 @@ use lapidary::data::{Fit, Part, Source, photograph};
 const ALONE: &str = "LAPIDARY_TEST_ALONE";
 
 /// Runs `test` in a process of its own, which may not take more than `most` bytes.
-fn alone(test: &str, most: u64, run: impl FnOnce()) {
+pub(crate) fn alone(test: &str, most: u64, run: impl FnOnce()) {
     if std::env::var_os(ALONE).is_none() {
         let program = std::env::current_exe().unwrap();
         let output = Command::new(program)
@@ -108,14 +108,47 @@ fn read(path: &Path) -> lapidary::Result<usize> {
     photograph(path, 3, 8, Fit::Letterbox).map(|image| image.len())
 }
 
+/// Sound files with random damage from a fixed seed, for the time that `LAPIDARY_FUZZ_SECONDS` says: each has to be read or refused
+/// within ten seconds. `read` is told which of the files it was.
+pub(crate) fn damaged(sound: &[Vec<u8>], mut read: impl FnMut(&[u8], usize)) {
+    let seconds = std::env::var("LAPIDARY_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(3));
+    let mut state = 20_u64;
+    let mut below = |end: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % end.max(1)
+    };
+    let mut tried = 0;
+    while Instant::now() < until {
+        let which = below(sound.len());
+        let mut bytes = sound[which].clone();
+        for _ in 0..=below(6) {
+            let at = below(bytes.len());
+            match below(5) {
+                0 => bytes.truncate(at.max(1)),
+                1 => bytes[at] = [0, 0xff, 0x7f, 0x80][below(4)],
+                2 if at + 4 <= bytes.len() => bytes[at..at + 4].fill(0xff),
+                3 => {
+                    let part = bytes[at..bytes.len().min(at + 32)].to_vec();
+                    bytes.extend(part);
+                }
+                _ => bytes[at] ^= 1 << below(8),
+            }
+        }
+        let began = Instant::now();
+        read(&bytes, which);
+        assert!(began.elapsed() < Duration::from_secs(10), "file {which}");
+        tried += 1;
+    }
+    assert!(tried > 100, "{tried}");
+}
+
 #[test]
 fn damaged_files_are_refused_or_read() {
     // Two threads decode at a time, each within a GiB.
     alone("hostile::damaged_files_are_refused_or_read", 1 << 30, || {
         let folder = tempfile::tempdir().unwrap();
-        let seconds =
-            std::env::var("LAPIDARY_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
-        let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(3));
         let files = sound();
         for (name, bytes) in &files {
             let path = folder.path().join(name);
@@ -126,38 +159,12 @@ fn damaged_files_are_refused_or_read() {
                 drop(read(&path));
             }
         }
-        let mut state = 20_u64;
-        let mut below = |end: usize| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as usize % end.max(1)
-        };
-        let mut tried = 0;
-        while Instant::now() < until {
-            let (name, bytes) = &files[below(files.len())];
-            let mut bytes = bytes.clone();
-            for _ in 0..=below(6) {
-                let at = below(bytes.len());
-                match below(5) {
-                    0 => bytes.truncate(at.max(1)),
-                    1 => bytes[at] = [0, 0xff, 0x7f, 0x80][below(4)],
-                    2 if at + 4 <= bytes.len() => bytes[at..at + 4].fill(0xff),
-                    3 => {
-                        let part = bytes[at..bytes.len().min(at + 32)].to_vec();
-                        bytes.extend(part);
-                    }
-                    _ => bytes[at] ^= 1 << below(8),
-                }
-            }
-            let path = folder.path().join(name);
+        let all: Vec<Vec<u8>> = files.iter().map(|(_, bytes)| bytes.clone()).collect();
+        damaged(&all, |bytes, which| {
+            let path = folder.path().join(files[which].0);
             fs::write(&path, bytes).unwrap();
-            let began = Instant::now();
             drop(read(&path));
-            assert!(began.elapsed() < Duration::from_secs(10), "{name}");
-            tried += 1;
-        }
-        assert!(tried > 100, "{tried}");
+        });
     });
 }
 

@@ -11,6 +11,7 @@ mod batches;
 mod formats;
 mod hostile;
 mod idx;
+mod pickled;
 mod prepared;
 mod random;
 mod sets;

@@ -5,7 +5,6 @@
 //! than the numbers as f32, and never more than twice the file, whatever it says. Nothing in it is executed.
 
 mod atomic;
-mod input;
 mod names;
 pub(crate) mod safetensors;
 mod stored;
@@ -14,18 +13,16 @@ mod torch;
 pub(crate) use atomic::stream_atomically;
 pub use atomic::write_atomically;
 pub use safetensors::Precision;
-#[cfg(feature = "onnx")]
-pub(super) use stored::Kind;
 
 use super::{Metadata, Network, Parameter, StateDict, Tensor};
+use crate::files::{Checked, Input, elements};
 use crate::{Error, Result};
-pub(super) use input::{Checked, Input};
 use names::Tidied;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
-use stored::{Stored, elements};
+use stored::Stored;
 
 /// Weights, and what they are weights of.
 #[derive(Clone, Debug, Default)]

@@ -2,8 +2,8 @@
 //! (<https://huggingface.co/docs/safetensors>). The header is checked by the `safetensors` crate; writing is
 //! here, because the crate's order of metadata changes from run to run.
 
-use super::input::{Checked, Input};
-use super::stored::{Kind, Stored};
+use super::stored::Stored;
+use crate::files::{Checked, Input, Kind};
 use crate::model::StateDict;
 use ::safetensors::{Dtype, tensor::Metadata as Header};
 use half::f16;

@@ -2,12 +2,10 @@
 //! averaged weights before the others. A set is a dict of tensors, or a whole module that was pickled with its class,
 //! whose `_parameters`, `_buffers` and `_modules` say the same as its state dict would.
 
-use super::globals::{Storage, TensorPlace, other_tensor};
-use super::pickle::{Node, Pickle, Value};
 use super::{Tensors, stored};
+use crate::files::{Checked, Node, Pickle, Storage, TensorPlace, Value, elements, other_tensor};
 use crate::model::checkpoint::Part;
-use crate::model::checkpoint::input::Checked;
-use crate::model::checkpoint::stored::{Stored, Summed, elements};
+use crate::model::checkpoint::stored::{Stored, Summed};
 use std::collections::BTreeMap;
 
 /// Keys under which training states keep an average.

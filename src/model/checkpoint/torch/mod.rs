@@ -1,18 +1,12 @@
 //! PyTorch's checkpoints (`torch.save`): a pickle that describes tensors, and storages that hold their numbers.
 //! Since PyTorch 1.6 both are entries of a zip archive; before, they follow each other in one stream.
 
-mod budget;
 mod dicts;
-mod globals;
-mod pickle;
 mod zip;
 
 use super::Part;
-use super::input::{Checked, Input};
 use super::stored::{Stored, Summed};
-use budget::Budget;
-use globals::{Storage, TensorPlace};
-use pickle::{Node, Pickle, Value};
+use crate::files::{Budget, Checked, Input, Node, Pickle, Storage, TensorPlace, Value};
 use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 

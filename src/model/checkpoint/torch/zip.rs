@@ -1,7 +1,7 @@
 //! Zip archives as `torch.save` writes them (PKWARE's APPNOTE 6.3.10): entries stored as they are, in one file.
 //! Compressed, encrypted and split ones are refused, so what is read is never larger than the file.
 
-use crate::model::checkpoint::input::{Checked, Input};
+use crate::files::{Checked, Input};
 use crate::model::checkpoint::stored::Summed;
 use std::io::{Read, Seek};
 

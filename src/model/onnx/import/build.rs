@@ -3,8 +3,8 @@
 use super::patterns::Part;
 use super::tensors::{Constant, Store};
 use super::whole::Whole;
+use crate::files::Checked;
 use crate::graph::{Graph, Shape, Value};
-use crate::model::checkpoint::Checked;
 use crate::model::imported::{Kind, Layer, MOST_LAYERS};
 use crate::model::layers::Mode;
 use crate::model::{Normalisation, StateDict, Tensor, Weights};

@@ -3,7 +3,7 @@
 
 use super::build::{Builder, Images, Known, Layout, Map};
 use super::tensors::{Constant, shown};
-use crate::model::checkpoint::Checked;
+use crate::files::Checked;
 use crate::model::imported::Kind;
 use crate::ops::Unary;
 use std::rc::Rc;

@@ -4,7 +4,7 @@
 //! until they are looked at. What decoding one level can take in memory is held against a limit first, by counting the bytes
 //! that can begin one of its repeated parts.
 
-use crate::model::checkpoint::Checked;
+use crate::files::Checked;
 use prost::Message;
 use prost::bytes::Bytes;
 

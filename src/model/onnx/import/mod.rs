@@ -9,14 +9,15 @@ mod elementwise;
 mod messages;
 mod nodes;
 mod patterns;
+mod sides;
 mod tensors;
 mod whole;
 mod windows;
 
 use super::super::imported::{Imported, MOST_LAYERS};
 use super::super::{Metadata, StateDict};
+use crate::files::{Checked, Input};
 use crate::graph::Shape;
-use crate::model::checkpoint::{Checked, Input};
 use build::{Builder, Finished, Images, Known, Layout, Map};
 use messages::{Fact, Graph, Model, Node, OperatorSet, ValueInfo, level, short};
 use prost::bytes::Bytes;

@@ -4,10 +4,11 @@ use super::build::{Builder, Known, Layout, Map};
 use super::known_constant;
 use super::messages::{self, Attribute, Node};
 use super::patterns::Part;
+use super::sides::{other_sides, transpose};
 use super::tensors::{Constant, Numbers, shown};
 use super::whole::{self, Whole};
 use super::windows::expect_maps;
-use crate::model::checkpoint::Checked;
+use crate::files::Checked;
 use crate::model::imported::Kind;
 use crate::ops::{Conv2d, Unary};
 use std::collections::HashMap;
@@ -294,109 +295,6 @@ impl Builder {
         }
     }
 
-    fn transposed(&mut self, node: &Arguments, known: &Known) -> Checked<Known> {
-        let given = node.wholes("perm", 1).unwrap_or_default();
-        if let Known::Constant(name, constant) = known {
-            let ([rows, columns], [1, 0] | []) = (&constant.sides[..], &given[..]) else {
-                return Err(format!("of a constant of {:?} as {given:?}", constant.sides));
-            };
-            let numbers = transpose(&self.store.read(constant)?, *rows, *columns);
-            let made = Constant::made(vec![*columns, *rows], numbers);
-            return Ok(Known::Constant(format!("{name}.transposed"), Rc::new(made)));
-        }
-        let turned = |layout: Layout| match (layout, &given[..]) {
-            (_, [0, 1, 2, 3] | [0, 1]) => Ok(layout),
-            (Layout::Nchw, [0, 2, 3, 1]) => Ok(Layout::Nhwc),
-            (Layout::Nhwc, [0, 3, 1, 2]) => Ok(Layout::Nchw),
-            _ => Err(format!("as {given:?}: channels to the end and back are wanted")),
-        };
-        match known {
-            Known::Images(images) => {
-                let mut images = images.clone();
-                images.layout = turned(images.layout)?;
-                Ok(Known::Images(images))
-            }
-            known => {
-                let map = self.map(known)?;
-                Ok(Known::Map(Map { layout: turned(map.layout)?, ..map }))
-            }
-        }
-    }
-
-    fn sides(&mut self, known: &Known) -> Checked<Known> {
-        let map = self.map(known)?;
-        let [_, c, h, w] = self.shape(map)?.sides().map(|side| Some(i64::from(side)));
-        let sides = match map.layout {
-            Layout::Nchw => vec![None, c, h, w],
-            Layout::Nhwc => vec![None, h, w, c],
-            Layout::Matrix => vec![None, c],
-        };
-        Ok(Known::Whole(Whole::list(sides)))
-    }
-
-    fn flat(&mut self, x: Map) -> Checked<Map> {
-        let pixels = self.shape(x)?.pixels();
-        match x.layout {
-            Layout::Matrix => Ok(x),
-            _ if pixels == 1 => Ok(Map { layout: Layout::Matrix, ..x }),
-            Layout::Nchw => self.layer(Kind::Flatten, &[x], vec![], Layout::Matrix),
-            Layout::Nhwc => Err("of maps with channels last".into()),
-        }
-    }
-
-    /// To one row an image, or to the shape that it has.
-    fn reshaped(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
-        let Known::Whole(Whole { numbers: sides, .. }) = node.wanted(1)? else {
-            return Err("to sides that are computed".into());
-        };
-        let shape = self.shape(x)?;
-        let [images, c, h, w] = shape.sides().map(i64::from);
-        let row = i64::from(shape.elements()) / images;
-        let batch =
-            |side: Option<i64>| side.is_none_or(|side| side == -1 || side == 0 || side == images);
-        let is = |side: Option<i64>, wanted: i64| side == Some(wanted) || side == Some(-1);
-        match sides[..] {
-            [first, second] if batch(first) && (is(second, row) || second.is_none()) => {
-                self.flat(x)
-            }
-            [first, a, b, d]
-                if x.layout == Layout::Nchw && batch(first) && is(a, c) && is(b, h) && is(d, w) =>
-            {
-                Ok(x)
-            }
-            [first, a, b, d]
-                if x.layout == Layout::Matrix
-                    && batch(first)
-                    && is(a, c)
-                    && is(b, 1)
-                    && is(d, 1) =>
-            {
-                Ok(Map { layout: Layout::Nchw, ..x })
-            }
-            _ => {
-                let shown: Vec<String> = sides
-                    .iter()
-                    .map(|side| side.map_or("N".into(), |side| side.to_string()))
-                    .collect();
-                Err(format!("{shape} to [{}], which is not one row an image", shown.join(", ")))
-            }
-        }
-    }
-
-    /// Sides of 1 that come or go.
-    fn pixel(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
-        let mut axes = node.wholes("axes", 1).unwrap_or(vec![2, 3]);
-        axes.iter_mut().filter(|axis| **axis < 0).for_each(|axis| *axis = axis.saturating_add(4));
-        axes.sort_unstable();
-        match (node.operator.as_str(), x.layout, &axes[..]) {
-            ("Squeeze", Layout::Nchw, [2, 3]) if self.shape(x)?.pixels() == 1 => {
-                Ok(Map { layout: Layout::Matrix, ..x })
-            }
-            ("Unsqueeze", Layout::Matrix, [2, 3]) => Ok(Map { layout: Layout::Nchw, ..x }),
-            _ => Err(format!("of sides {axes:?}, which are not those of one pixel")),
-        }
-    }
-
     fn linear(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
         let (name, constant) = node.constant(1)?;
         let &[rows, columns] = &constant.sides[..] else {
@@ -476,42 +374,6 @@ impl Builder {
     }
 }
 
-/// A constant with sides of 1 more or less, or with other sides.
-fn other_sides(node: &Arguments, constant: &Constant) -> Checked<Constant> {
-    let name = if node.operator == "Reshape" { "shape" } else { "axes" };
-    let given = node.wholes(name, 1).ok_or("sides that are computed")?;
-    let wrong = || format!("of {:?} as {given:.60?}", constant.sides);
-    let before = constant.sides.len() as i64;
-    let sides = match node.operator.as_str() {
-        "Reshape" => {
-            let known = given
-                .iter()
-                .filter(|&&side| side > 0)
-                .try_fold(1i64, |all, side| all.checked_mul(*side));
-            let known = known.ok_or_else(wrong)?;
-            let count = constant.count() as i64;
-            let open =
-                |side: i64| if side == -1 { count.checked_div(known).unwrap_or(0) } else { side };
-            given.iter().map(|&side| usize::try_from(open(side)).unwrap_or(0)).collect::<Vec<_>>()
-        }
-        "Squeeze" => constant.sides.iter().copied().filter(|&side| side != 1).collect(),
-        _ => {
-            let after = before + given.len() as i64;
-            let is_new =
-                |place: i64| given.iter().any(|&axis| axis == place || axis == place - after);
-            let mut old = constant.sides.iter().copied();
-            (0..after.min(8))
-                .filter_map(|place| if is_new(place) { Some(1) } else { old.next() })
-                .collect()
-        }
-    };
-    let count = sides.iter().try_fold(1usize, |all, &side| all.checked_mul(side));
-    if sides.len() > 8 || count != Some(constant.count()) {
-        return Err(wrong());
-    }
-    Ok(Constant { sides, numbers: constant.numbers.clone() })
-}
-
 /// What a constant's attribute says.
 fn constant(node: &Arguments, whole: &Node) -> Checked<Known> {
     let name = whole.outputs.first().cloned().unwrap_or_default();
@@ -534,11 +396,4 @@ fn constant(node: &Arguments, whole: &Node) -> Checked<Known> {
         }
         other => return Err(format!("{}, which is no number", shown(other))),
     })
-}
-
-/// Rows of a matrix as columns.
-fn transpose(numbers: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    let column =
-        |column: usize| (0..rows).filter_map(move |row| numbers.get(row * columns + column));
-    (0..columns).flat_map(column).copied().collect()
 }

@@ -1,7 +1,7 @@
 //! The constants of an ONNX file: where their numbers lie, in it or in files beside it, and as f32.
 
 use super::messages::{self, Tensor as Message};
-use crate::model::checkpoint::{Checked, Kind};
+use crate::files::{Checked, Kind};
 use prost::bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fs::File;

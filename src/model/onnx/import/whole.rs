@@ -3,7 +3,7 @@
 
 use super::build::Known;
 use super::nodes::Arguments;
-use crate::model::checkpoint::Checked;
+use crate::files::Checked;
 
 /// Most numbers of a list: more than any shape has.
 const MOST: usize = 64;

@@ -3,7 +3,7 @@
 use super::build::{Builder, Known, Layout, Map};
 use super::nodes::Arguments;
 use super::tensors::shown;
-use crate::model::checkpoint::Checked;
+use crate::files::Checked;
 use crate::model::imported::Kind;
 use crate::ops::{Conv2d, MaxPool, Pad};
 

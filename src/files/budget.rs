@@ -1,7 +1,7 @@
 //! How much memory a file's description of its tensors may take: as much as the file is long, and a little for small
 //! ones. With what growing vectors hold twice for a moment this stays below twice the file.
 
-use crate::model::checkpoint::input::Checked;
+use super::input::Checked;
 
 /// For files so small that names weigh more than numbers.
 const LEAST: u64 = 1 << 19;

@@ -1,9 +1,9 @@
 //! The few names in a pickle that mean something here, and what calling them makes: descriptions of tensors, never code.
 //! The counterparts are in PyTorch's `torch/_utils.py` and `torch/serialization.py`.
 
+use super::input::Checked;
+use super::number::{Kind, fit};
 use super::pickle::{Node, Pickle, Value};
-use crate::model::checkpoint::input::Checked;
-use crate::model::checkpoint::stored::{Kind, fit};
 
 /// PyTorch's tensors have at most so many sides.
 const MOST_SIDES: usize = 64;
@@ -177,7 +177,9 @@ impl Global {
             {
                 function.call(pickle, arguments)
             }
-            (Self::RebuildFromType, &[Value::Unknown(class), ..]) => pickle.add_object(class),
+            (Self::RebuildFromType, &[Value::Unknown(class), ..]) => {
+                pickle.add_object(class, Value::None)
+            }
             _ => Err(format!(
                 "{self:?} is called with {} arguments that do not fit",
                 arguments.len()

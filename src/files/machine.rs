@@ -1,15 +1,15 @@
-//! A reader of pickles (PEP 307, PEP 3154; Python's `pickletools` describes each opcode) that executes nothing: it builds plain
-//! data, and the few calls of [`globals`](super::globals) make tensors' descriptions. Every other function or class is a
-//! name alone: what a call of it would give is an [`Object`] that holds the plain data it was given, and is never anything
-//! else. Nothing recurses, and all memory is charged before it is allocated.
+//! The pickle machine: each opcode of protocols 2 to 5 that data needs, and no others.
 
-use super::budget::Budget;
-use super::globals::{Global, Storage, TensorPlace};
-use crate::model::checkpoint::input::{Checked, Input};
+use super::globals::{Global, Storage};
+use super::input::{Checked, Input};
+use super::pickle::{Node, Pickle, Span, Value};
 use std::io::{Read, Seek};
 
 /// The longest name of a module or a class.
 const LONGEST_NAME: u64 = 256;
+
+/// The longest string of Python 2 that may be a name.
+const LONGEST_OLD_TEXT: u64 = 4096;
 
 /// Different names that a pickle may have: each is compared with all.
 const MOST_NAMES: usize = 1024;
@@ -17,169 +17,8 @@ const MOST_NAMES: usize = 1024;
 /// What a set is listed as.
 const SET: &str = "builtins.set";
 
-/// Plain data; what does not fit a few bytes lies in the [`Pickle`].
-#[derive(Clone, Copy, Debug)]
-pub enum Value {
-    None,
-    Bool(bool),
-    Int(i64),
-    /// A floating-point number, which no tensor's description has.
-    Float,
-    Text(Span),
-    /// A whole number beyond 64 bits: its little-endian bytes.
-    Long(Span),
-    Global(Global),
-    /// A function or class that is never looked up, by its number among [`Pickle::names`].
-    Unknown(u32),
-    /// Bytes, of which nobody needs the contents.
-    Bytes,
-    Node(u32),
-}
-
-/// A range of the pickle's bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Span {
-    start: u32,
-    length: u32,
-}
-
-/// What a [`Value`] refers to: shared, changed in place, and possibly part of itself.
-#[derive(Debug)]
-pub enum Node {
-    Tuple(Vec<Value>),
-    List(Vec<Value>),
-    Dict(Vec<(Value, Value)>),
-    Storage(Storage),
-    /// In a box, because most nodes are tuples and far smaller.
-    Tensor(Box<TensorPlace>),
-    Object(Box<Object>),
-}
-
-/// What a call of an unknown name stands for.
-#[derive(Debug)]
-pub struct Object {
-    /// Its number among [`Pickle::names`].
-    pub class: u32,
-    /// What it was given as a dict is.
-    pub items: Vec<(Value, Value)>,
-    /// Its attributes, usually a dict.
-    pub state: Value,
-}
-
-/// What a pickle says.
-#[derive(Debug)]
-pub struct Pickle {
-    pub result: Value,
-    /// Functions and classes that are unknown here, `module.name`.
-    pub names: Vec<String>,
-    nodes: Vec<Node>,
-    bytes: Vec<u8>,
-    pub budget: Budget,
-}
-
-impl Pickle {
-    /// Reads from the input's place to the pickle's end. All pickles of a file share one budget.
-    pub fn read<R: Read + Seek>(input: &mut Input<R>, budget: Budget) -> Checked<Self> {
-        let (names, nodes, bytes) = (Vec::new(), Vec::new(), Vec::new());
-        let pickle = Self { result: Value::None, names, nodes, bytes, budget };
-        let machine =
-            Machine { input, pickle, stack: Vec::new(), marks: Vec::new(), memo: Vec::new() };
-        machine.run()
-    }
-
-    pub fn node(&self, value: Value) -> Option<&Node> {
-        let Value::Node(id) = value else { return None };
-        self.nodes.get(id as usize)
-    }
-
-    fn node_mut(&mut self, value: Value) -> Option<&mut Node> {
-        let Value::Node(id) = value else { return None };
-        self.nodes.get_mut(id as usize)
-    }
-
-    pub fn nodes(&self) -> &[Node] {
-        &self.nodes
-    }
-
-    pub fn bytes(&self, span: Span) -> &[u8] {
-        let Span { start, length } = span;
-        self.bytes.get(start as usize..start as usize + length as usize).unwrap_or_default()
-    }
-
-    pub fn text(&self, value: Value) -> Option<&str> {
-        let Value::Text(span) = value else { return None };
-        std::str::from_utf8(self.bytes(span)).ok()
-    }
-
-    pub fn dict(&self, value: Value) -> Option<&[(Value, Value)]> {
-        match self.node(value)? {
-            Node::Dict(items) => Some(items),
-            // Counters, defaultdicts and their like.
-            Node::Object(object) if !object.items.is_empty() => Some(&object.items),
-            _ => None,
-        }
-    }
-
-    /// The object of a class that is not known, and the name of the class.
-    pub fn object(&self, value: Value) -> Option<(&str, &Object)> {
-        let Node::Object(object) = self.node(value)? else { return None };
-        let name = self.names.get(object.class as usize)?;
-        Some((name.as_str(), object))
-    }
-
-    /// The value of a text key.
-    pub fn item(&self, dict: Value, key: &str) -> Option<Value> {
-        let items = self.dict(dict)?.iter().rev();
-        items.copied().find(|&(at, _)| self.text(at) == Some(key)).map(|(_, value)| value)
-    }
-
-    pub fn tuple(&self, value: Value) -> Option<&[Value]> {
-        match self.node(value)? {
-            Node::Tuple(items) => Some(items),
-            _ => None,
-        }
-    }
-
-    pub fn list(&self, value: Value) -> Option<&[Value]> {
-        match self.node(value)? {
-            Node::List(items) => Some(items),
-            _ => None,
-        }
-    }
-
-    /// For messages.
-    pub fn describe(&self, value: Value) -> &'static str {
-        match (value, self.node(value)) {
-            (_, Some(Node::Tuple(_))) => "a tuple",
-            (_, Some(Node::List(_))) => "a list",
-            (_, Some(Node::Dict(_))) => "a dict",
-            (_, Some(Node::Storage(_))) => "a storage",
-            (_, Some(Node::Tensor(_))) => "a tensor",
-            (_, Some(Node::Object(_))) => "an object",
-            (Value::Bytes, _) => "bytes",
-            (Value::Text(_), _) => "a string",
-            (Value::Global(_) | Value::Unknown(_), _) => "a function",
-            (Value::None, _) => "None",
-            _ => "a number",
-        }
-    }
-
-    /// An object of an unknown class.
-    pub fn add_object(&mut self, class: u32) -> Checked<Value> {
-        self.budget.charge(size_of::<Object>())?;
-        let (items, state) = (Vec::new(), Value::None);
-        self.add(Node::Object(Box::new(Object { class, items, state })))
-    }
-
-    pub fn add(&mut self, node: Node) -> Checked<Value> {
-        let id = u32::try_from(self.nodes.len()).map_err(|_| "more than 2^32 objects")?;
-        self.budget.push(&mut self.nodes, node)?;
-        Ok(Value::Node(id))
-    }
-}
-
 /// The pickle machine: a stack, marks in it, and the objects that were noted for later.
-struct Machine<'a, R> {
+pub struct Machine<'a, R> {
     input: &'a mut Input<R>,
     pickle: Pickle,
     stack: Vec<Value>,
@@ -187,8 +26,12 @@ struct Machine<'a, R> {
     memo: Vec<Option<Value>>,
 }
 
-impl<R: Read + Seek> Machine<'_, R> {
-    fn run(mut self) -> Checked<Pickle> {
+impl<'a, R: Read + Seek> Machine<'a, R> {
+    pub fn new(input: &'a mut Input<R>, pickle: Pickle) -> Self {
+        Self { input, pickle, stack: Vec::new(), marks: Vec::new(), memo: Vec::new() }
+    }
+
+    pub fn run(mut self) -> Checked<Pickle> {
         loop {
             let at = self.input.at();
             let [opcode] = self.input.array()?;
@@ -443,13 +286,13 @@ impl<R: Read + Seek> Machine<'_, R> {
                 _ => return Err(format!("{} is called", self.pickle.describe(other))),
             },
         };
-        let object = self.pickle.add_object(class)?;
+        let object = self.pickle.add_object(class, arguments)?;
         self.push(object)
     }
 
     fn push_object(&mut self, class: &str) -> Checked<()> {
         let class = self.unknown(class.into())?;
-        let object = self.pickle.add_object(class)?;
+        let object = self.pickle.add_object(class, Value::None)?;
         self.push(object)
     }
 
@@ -460,15 +303,29 @@ impl<R: Read + Seek> Machine<'_, R> {
         Ok(())
     }
 
+    /// Goes over bytes, whose place is noted.
     fn push_bytes(&mut self, length: u64) -> Checked<()> {
+        let place = (self.input.at(), length);
         self.input.chunks(length, 1, |_| ())?;
-        self.push(Value::Bytes)
+        let number =
+            u32::try_from(self.pickle.places.len()).map_err(|_| "more than 2^32 bytes objects")?;
+        self.pickle.budget.push(&mut self.pickle.places, place)?;
+        self.push(Value::Bytes(number))
     }
 
+    /// A string of Python 2: bytes where it is longer than any name, or no text.
     fn push_old_text(&mut self, length: u64) -> Checked<()> {
+        if length > LONGEST_OLD_TEXT {
+            return self.push_bytes(length);
+        }
+        let at = self.input.at();
         let span = self.span(length)?;
-        let text = std::str::from_utf8(self.pickle.bytes(span)).is_ok();
-        self.push(if text { Value::Text(span) } else { Value::Bytes })
+        if std::str::from_utf8(self.pickle.bytes(span)).is_ok() {
+            return self.push(Value::Text(span));
+        }
+        let number = self.pickle.places.len() as u32;
+        self.pickle.budget.push(&mut self.pickle.places, (at, length))?;
+        self.push(Value::Bytes(number))
     }
 
     /// The last value, which no mark protects.

@@ -1,0 +1,17 @@
+//! What readers of files share, of networks and of data: reading in pieces with bounds, and pickles, in which PyTorch's
+//! checkpoints and data sets of NumPy arrays come. Knows none of the layers.
+
+mod budget;
+mod globals;
+mod input;
+mod machine;
+mod number;
+mod pickle;
+
+pub use budget::Budget;
+pub use globals::{Storage, TensorPlace, other_tensor};
+pub use input::{Checked, Input};
+#[cfg(test)]
+pub use number::fit;
+pub use number::{Kind, elements};
+pub use pickle::{Node, Pickle, Value};
