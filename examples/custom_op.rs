@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, clippy::indexing_slicing, reason = "an example")]
 
 use lapidary::Result;
-use lapidary::gpu::{Access, Gpu, Kernel, Layout, Options};
+use lapidary::gpu::{Access, Gpu, Kernel, Layout, Options, Trust};
 use lapidary::graph::{Graph, Launch, Node, Op, Shape, Value, exactly};
 use lapidary::lower::Program;
 use lapidary::ops;
@@ -37,6 +37,7 @@ fn main(
     params: PARAMS,
     bindings: &[("x", Access::Read), ("y", Access::Write)],
     subgroup: 0,
+    trust: Trust::NONE,
 };
 
 static BACKWARD: Kernel = Kernel {
@@ -61,6 +62,7 @@ fn main(
     params: PARAMS,
     bindings: &[("dy", Access::Read), ("x", Access::Read), ("dx", Access::Write)],
     subgroup: 0,
+    trust: Trust::NONE,
 };
 
 /// Input x of any shape; output log(1 + exp x) of the same.

@@ -13,9 +13,10 @@ fn place(texel: u32) -> vec2u { return vec2u(texel % TEXEL_COLUMNS, texel / TEXE
 fn x_quad(at: u32) -> vec4f { return textureLoad(x, place((at - params.x_skip) / 4u), 0); }
 fn x_word(at: u32) -> f32 { return x_quad(at)[(at - params.x_skip) % 4u]; }
 
-// The quads of eight channels, `plane` words apart. Channels beyond the last are the next image's, and not used.
+// The quads of eight channels, `plane` words apart. Channels beyond the last are the next image's, or the last texel again, and not used.
 fn quads(at: u32, plane: u32, lane: u32) -> Eight {
-    let own = textureLoad(dy, place((at + lane % 8u * plane - params.y_skip) / 4u), 0);
+    let last = textureDimensions(dy).y * TEXEL_COLUMNS - 1u;
+    let own = textureLoad(dy, place(min((at + lane % 8u * plane - params.y_skip) / 4u, last)), 0);
     return Eight(
         subgroupBroadcast(own, 0u),
         subgroupBroadcast(own, 1u),

@@ -1,6 +1,6 @@
 //! Which adapters there are and which one is taken.
 
-use super::{Adapter, Preferences};
+use super::{Adapter, Preferences, ShaderChecks};
 use crate::{Error, Result};
 
 /// How to open a device.
@@ -32,13 +32,20 @@ const NAME: &str = "name:";
 
 impl Options {
     /// By the environment: the adapter in `LAPIDARY_ADAPTER`, or else by wgpu's own variables, the name in
-    /// `WGPU_ADAPTER_NAME` and the interfaces in `WGPU_BACKEND`. An empty one is as if it were not set.
+    /// `WGPU_ADAPTER_NAME` and the interfaces in `WGPU_BACKEND`. An empty one is as if it were not set. `LAPIDARY_SHADER_CHECKS` is
+    /// `all` or `report` for [`ShaderChecks`] other than the default.
     pub fn from_env() -> Self {
         let named = |key: &str| std::env::var(key).ok().filter(|value| !value.is_empty());
         let wgpus = || named("WGPU_ADAPTER_NAME").map(|name| format!("{NAME}{name}"));
         let adapter = named("LAPIDARY_ADAPTER").or_else(wgpus);
         let backends = named("WGPU_BACKEND").map(|list| wgpu::Backends::from_comma_list(&list));
-        Self { adapter, backends, ..Self::default() }
+        let shader_checks = match named("LAPIDARY_SHADER_CHECKS").as_deref() {
+            Some("all") => ShaderChecks::All,
+            Some("report") => ShaderChecks::Report,
+            _ => ShaderChecks::Foreign,
+        };
+        let preferences = Preferences { shader_checks, ..Preferences::default() };
+        Self { adapter, backends, preferences, ..Self::default() }
     }
 
     /// Which of these adapters is asked for.

@@ -1,5 +1,6 @@
 //! The device, opened here or lent by an app, and error scopes around all that is asked of it.
 
+use super::bounds::Reports;
 use super::counters::{Counters, Counts};
 use super::pipelines::PipelineKey;
 use super::staging::Staging;
@@ -24,6 +25,7 @@ pub struct Gpu {
     /// The driver's, if the host keeps one.
     pub(super) pipeline_cache: Arc<OnceLock<wgpu::PipelineCache>>,
     pub(super) tuning: Arc<Tuning>,
+    pub(super) reports: Arc<Reports>,
     /// Buffers of earlier read-backs.
     pub(super) staging: Arc<Mutex<Staging>>,
     /// Why the device was lost, if it was. Error scopes say nothing about it.
@@ -101,6 +103,7 @@ impl Gpu {
             pipelines: Arc::default(),
             pipeline_cache: Arc::default(),
             tuning: Arc::default(),
+            reports: Arc::default(),
             staging: Arc::default(),
             lost: Arc::default(),
             options: None,

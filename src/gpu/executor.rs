@@ -4,7 +4,9 @@ use super::counters::Counters;
 use super::once::Once;
 use super::run::RunPace;
 use super::texels::{Copy, Texels};
-use super::{Access, Binding, Buffer, BufferId, Dispatch, Gpu, Part, Recording, Words};
+use super::{
+    Access, Binding, Buffer, BufferId, Dispatch, Gpu, Part, Recording, ShaderChecks, Words,
+};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::once;
@@ -86,6 +88,9 @@ impl Executor {
         let mut texels = Vec::new();
         for rows in recording.texel_rows() {
             texels.push(Texels::new(gpu, rows).await?);
+        }
+        if gpu.preferences().shader_checks == ShaderChecks::Report {
+            gpu.reports.prepare(gpu).await?;
         }
         let pipelines = gpu.pipelines_of(&recording.dispatches).await?;
         let outside = |id: &BufferId| given.contains_key(id);
@@ -172,7 +177,8 @@ impl Executor {
             });
             let (bound, copies) = self.bound(dispatch, &mut held)?;
             let entry = |(binding, resource)| wgpu::BindGroupEntry { binding, resource };
-            let entries: Vec<_> = (0..).zip(once(params).chain(bound)).map(entry).collect();
+            let entries: Vec<_> =
+                (0..).zip(once(params).chain(bound).chain(self.reports())).map(entry).collect();
             let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(dispatch.kernel.name),
                 layout: &pipeline.get_bind_group_layout(0),
@@ -190,6 +196,13 @@ impl Executor {
             });
         }
         Ok(steps)
+    }
+
+    /// Behind all that a kernel binds: where it reports indices out of range, if that is asked for.
+    fn reports(&self) -> Option<wgpu::BindingResource<'_>> {
+        let asked = self.gpu.preferences().shader_checks == ShaderChecks::Report;
+        let buffer = self.gpu.reports.buffer().filter(|_| asked)?;
+        Some(buffer.raw.as_entire_binding())
     }
 
     /// What a launch binds behind its parameters, and what is copied ahead of it: what its textures do not hold yet.

@@ -9,7 +9,8 @@ pub const PART_ALIGNMENT: u32 = 64;
 /// How a kernel uses a buffer: `var name: texture_2d<f32>`, `var<storage, read>` or `var<storage, read_write>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Read only, four words a texel and [`TEXEL_COLUMNS`] texels a row: a copy made ahead of the launch.
+    /// Read only, four words a texel and [`TEXEL_COLUMNS`] texels a row: a copy made ahead of the launch, with at least seven
+    /// texels of anything behind it.
     ///
     /// Mesa's lavapipe reads storage buffers in a loop over lanes with stores between, 285 ns for the vec4s of eight
     /// lanes (2026-11-23, EPYC 2.6 GHz), texels in straight code, 22 ns, and copies 16 GB/s. Uniform buffers are as fast
@@ -30,6 +31,18 @@ pub struct Layout {
     pub fields: &'static [(&'static str, &'static str, usize)],
 }
 
+/// Whether a kernel's text is trusted to index inside its arrays, to end its loops and not to divide by zero. Only the
+/// library's own are, whose tests run them with each index tested ([`ShaderChecks`](super::ShaderChecks)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trust(pub(super) bool);
+
+impl Trust {
+    /// For kernels from outside: wgpu adds its checks to their text.
+    pub const NONE: Self = Self(false);
+    /// For the library's own.
+    pub(crate) const OWN: Self = Self(true);
+}
+
 /// A compute shader with entry point `main`. Numbers a launch fixes at compile time are `override`s.
 #[derive(Debug)]
 pub struct Kernel {
@@ -43,6 +56,8 @@ pub struct Kernel {
     pub bindings: &'static [(&'static str, Access)],
     /// Smallest subgroup it runs on; 0 if it uses no subgroup operations.
     pub subgroup: u32,
+    /// Whether it runs without wgpu's checks where they are not asked for.
+    pub trust: Trust,
 }
 
 impl Kernel {

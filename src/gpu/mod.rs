@@ -1,6 +1,8 @@
 //! The only layer that names wgpu. Kernels and recordings are data; the executor drives the device.
 
 mod adapter;
+#[cfg_attr(target_arch = "wasm32", path = "no_bounds.rs")]
+mod bounds;
 mod buffer;
 mod choices;
 mod choose;
@@ -33,9 +35,9 @@ pub use context::Gpu;
 pub use counters::Counts;
 pub use executor::{Executor, Pace};
 pub(crate) use kernel::uniform;
-pub use kernel::{Access, Kernel, Layout, PART_ALIGNMENT, TEXEL_COLUMNS};
+pub use kernel::{Access, Kernel, Layout, PART_ALIGNMENT, TEXEL_COLUMNS, Trust};
 pub use passed_over::passed_over;
-pub use preferences::{Filtering, Preferences, Tune};
+pub use preferences::{Filtering, Preferences, ShaderChecks, Tune};
 pub use profile::Timing;
 pub use recording::{Binding, BufferId, Dispatch, Part, Recording, Words};
 pub use tuning::{Dropped, TuningEvent};

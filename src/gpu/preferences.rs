@@ -29,6 +29,20 @@ pub enum Tune {
     On,
 }
 
+/// Which kernels run with the checks that wgpu adds to shaders: of indices, of loops that may not end, of divisors. They cost
+/// up to a sixth of the instructions of a convolution's innermost loop (`docs/gpu.md`). Browsers check all kernels in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ShaderChecks {
+    /// Those from outside the library; its own are trusted.
+    #[default]
+    Foreign,
+    /// All of them.
+    All,
+    /// All of them, and with tests of their own ahead of each index, texel and division: reading results from the device is an
+    /// error once a kernel went too far, and names it. Slow; for whoever writes a kernel.
+    Report,
+}
+
 /// The time that measuring may take, where nothing else is asked for: of a whole network, and in a page.
 const BUDGET: Duration = Duration::from_secs(if cfg!(target_arch = "wasm32") { 3 } else { 15 });
 
@@ -47,6 +61,8 @@ pub struct Preferences {
     pub half_weights: bool,
     /// Which of Winograd's filterings a program may use.
     pub filtering: Filtering,
+    /// Which kernels run with wgpu's checks.
+    pub shader_checks: ShaderChecks,
     /// Whether programs measure candidates and take the fastest.
     pub tuning: Tune,
     /// The time that this may take on the device in all: 15 s, and 3 s in a page. What it leaves open stays with the static
@@ -60,6 +76,7 @@ impl Default for Preferences {
             most_transformed: u64::MAX,
             half_weights: false,
             filtering: Filtering::Auto,
+            shader_checks: ShaderChecks::Foreign,
             tuning: Tune::Off,
             tuning_budget: BUDGET,
         }

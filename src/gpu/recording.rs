@@ -181,12 +181,14 @@ impl Recording {
     }
 
     /// Rows of the texels that launches read: the first such binding of every launch shares one texture, which is as
-    /// large as the largest of them; so do the second ones.
+    /// large as the largest of them; so do the second ones. Behind what is copied there are seven texels more, for subgroups
+    /// whose lanes load eight texels of which they use the first.
     pub(super) fn texel_rows(&self) -> Vec<u32> {
         let mut rows = Vec::new();
         for dispatch in &self.dispatches {
             for (place, binding) in dispatch.texels().enumerate() {
-                let needed = self.shown(binding).div_ceil(4 * super::TEXEL_COLUMNS).max(1);
+                let texels = self.shown(binding).div_ceil(4) + 7;
+                let needed = texels.div_ceil(super::TEXEL_COLUMNS);
                 match rows.get_mut(place) {
                     None => rows.push(needed),
                     Some(most) => *most = needed.max(*most),

@@ -38,6 +38,7 @@ macro_rules! kernel {
             params: $Params::LAYOUT,
             bindings: $bindings,
             subgroup: 0,
+            trust: $crate::gpu::Trust::OWN,
         }
     };
 }

@@ -1,7 +1,7 @@
 //! Ops and kernels from outside the crate that break a rule: each gets a sentence that names it, what came and what fits.
 
 use lapidary::Result;
-use lapidary::gpu::{Access::*, Executor, Gpu, Kernel, Layout, Options, Recording};
+use lapidary::gpu::{Access::*, Executor, Gpu, Kernel, Layout, Options, Recording, Trust};
 use lapidary::graph::{Derivatives, Graph, Launch, Node, Op, Plan, Shape, Value, exactly};
 use lapidary::lower::Program;
 use lapidary::ops::{self, Add, Unary};
@@ -140,6 +140,7 @@ macro_rules! kernel {
             params: Layout { size: 4 * [$($field),*].len(), fields: &[$($field),*] },
             bindings: &[$($binding),*],
             subgroup: 0,
+            trust: Trust::NONE,
         }
     };
 }

@@ -3,7 +3,7 @@
 use crate::{gpu, own_gpu};
 use lapidary::Error;
 use lapidary::gpu::{
-    Access, Binding, BufferId, Executor, Gpu, Kernel, Layout, Options, Recording, Words,
+    Access, Binding, BufferId, Executor, Gpu, Kernel, Layout, Options, Recording, Trust, Words,
 };
 use lapidary::graph::{Graph, Shape};
 use lapidary::lower::Program;
@@ -19,6 +19,7 @@ macro_rules! kernel {
             params: Layout { size: 4, fields: &[("count", "u32", 0)] },
             bindings: $bindings,
             subgroup: 0,
+            trust: Trust::NONE,
         }
     };
 }

@@ -9,6 +9,7 @@
     reason = "a test may fail so"
 )]
 
+mod bounds;
 mod errors;
 mod memory;
 mod net;

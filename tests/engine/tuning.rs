@@ -2,7 +2,8 @@
 
 use crate::own_gpu;
 use lapidary::gpu::{
-    Access, Dropped, Gpu, Kernel, Layout, Preferences, Question, Recording, Tune, TuningEvent,
+    Access, Dropped, Gpu, Kernel, Layout, Preferences, Question, Recording, Trust, Tune,
+    TuningEvent,
 };
 use lapidary::graph::{Candidate, Given, Graph, Launch, Op, Shape, Trial, Value, exactly, tune};
 use lapidary::{Error, Result};
@@ -30,6 +31,7 @@ static KERNEL: Kernel = Kernel {
     params: Layout { size: 8, fields: &[("rounds", "u32", 0), ("fault", "u32", 4)] },
     bindings: &[("x", Access::Read), ("y", Access::Write)],
     subgroup: 0,
+    trust: Trust::NONE,
 };
 
 static BROKEN: Kernel = Kernel {
@@ -38,6 +40,7 @@ static BROKEN: Kernel = Kernel {
     params: Layout { size: 8, fields: &[("rounds", "u32", 0), ("fault", "u32", 4)] },
     bindings: &[("x", Access::Read), ("y", Access::Write)],
     subgroup: 0,
+    trust: Trust::NONE,
 };
 
 /// Twice x, after so many rounds, and with a fault: 1 reads its neighbour at the right border, 2 overflows where x is large,

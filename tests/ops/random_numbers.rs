@@ -2,7 +2,7 @@
 
 use crate::bench::Bench;
 use crate::objectives::{assert_close, bits, wide, words};
-use lapidary::gpu::{Access, Kernel, Layout};
+use lapidary::gpu::{Access, Kernel, Layout, Trust};
 use lapidary::graph::{Graph, Launch, Op, Shape, exactly};
 use lapidary::ops::*;
 
@@ -52,6 +52,7 @@ static BLOCKS: Kernel = Kernel {
     params: Layout { size: 4, fields: &[("count", "u32", 0)] },
     bindings: &[("blocks", Access::Read), ("y", Access::Write)],
     subgroup: 0,
+    trust: Trust::NONE,
 };
 
 impl Op for Blocks {

@@ -1,7 +1,7 @@
 //! The kernels of the fast convolutions. `table.rs` says which runs when.
 
 use super::problem::Params;
-use crate::gpu::{Access::*, Kernel};
+use crate::gpu::{Access::*, Kernel, Trust};
 
 /// Whether there is what pages do without, whose file is to stay small: Winograd's filtering, half precision, products by
 /// whole workgroups. Browsers keep the direct kernels.
@@ -56,6 +56,7 @@ macro_rules! packed {
                 ("bits", Write),
             ],
             subgroup: $subgroup,
+            trust: Trust::OWN,
         }
     };
 }
@@ -199,6 +200,7 @@ macro_rules! weights {
             params: Params::LAYOUT,
             bindings: &[("dy", $access), ("x", $access), ("partials", Write)],
             subgroup: $subgroup,
+            trust: Trust::OWN,
         }
     };
 }

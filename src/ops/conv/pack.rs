@@ -2,7 +2,7 @@
 
 use super::kernels::{NATIVE, natively, shader, text};
 use super::winograd::Winograd;
-use crate::gpu::{Access::*, Binding, Kernel, Recording, Words, uniform};
+use crate::gpu::{Access::*, Binding, Kernel, Recording, Trust, Words, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::{Error, Result};
 
@@ -21,6 +21,7 @@ macro_rules! packs {
             params: PackParams::LAYOUT,
             bindings: &[("w", Read), ($to, Write)],
             subgroup: 0,
+            trust: Trust::OWN,
         }
     };
 }

@@ -7,7 +7,7 @@ use super::runs::{Run, times};
 use super::shares::{Share, even, pair_images_at_once, pair_share};
 use super::table::{Choice, Launching};
 use super::tiling::{Tile, Tiling};
-use crate::gpu::{Access::*, Binding, BufferId, Kernel, Recording, uniform};
+use crate::gpu::{Access::*, Binding, BufferId, Kernel, Recording, Trust, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
 use crate::ops::walk::check_turns;
 use crate::{Error, Result};
@@ -30,6 +30,7 @@ pub static SUM_PARTS: Kernel = Kernel {
     params: SumParams::LAYOUT,
     bindings: &[("partials", Read), ("dw", Write)],
     subgroup: 0,
+    trust: Trust::OWN,
 };
 
 /// Inputs dy and x; outputs dw, and the parts, which are scratch.

@@ -7,7 +7,7 @@ use super::problem;
 use super::runs::times;
 use super::shares::even;
 use crate::Result;
-use crate::gpu::{Access::*, Binding, Kernel, Recording, Words, uniform};
+use crate::gpu::{Access::*, Binding, Kernel, Recording, Trust, Words, uniform};
 
 /// A filter of 3x3 convolutions of stride 1 and padding 1 and of their derivatives for x, over rows of whole quads (Lavin and
 /// Gray 2016, arXiv 1509.09308). F(2x2, 3x3) takes 16 products for 4 results instead of 36, F(4x4, 3x3) 36 for 16 instead of
@@ -56,6 +56,7 @@ macro_rules! kernel {
             params: Params::LAYOUT,
             bindings: $bindings,
             subgroup: 0,
+            trust: Trust::OWN,
         })
     };
 }

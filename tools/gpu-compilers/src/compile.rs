@@ -17,19 +17,19 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Instant;
 
-pub fn run(list: &Path, out: &Path, chip: &str, unchecked: bool) -> Result<()> {
+pub fn run(list: &Path, out: &Path, chip: &str, checked: bool) -> Result<()> {
     let text = fs::read_to_string(list).with_context(|| list.display().to_string())?;
     let entries = text.lines().map(serde_json::from_str::<Entry>);
     let entries: Vec<Entry> = entries.collect::<Result<_, _>>().context("the list of kernels")?;
     let folder = out.join(chip);
     fs::create_dir_all(&folder)?;
-    let driver = Driver::open(unchecked)?;
+    let driver = Driver::open(checked)?;
     eprintln!("{chip}: {} ({})", driver.device, driver.version);
     let mut results = Results {
         chip: chip.into(),
         device: driver.device.clone(),
         driver: driver.version.clone(),
-        unchecked,
+        checked,
         kernels: Vec::new(),
     };
     for entry in &entries {
@@ -60,7 +60,7 @@ struct Driver {
 
 impl Driver {
     /// The first device that the loader finds.
-    fn open(unchecked: bool) -> Result<Self> {
+    fn open(checked: bool) -> Result<Self> {
         // SAFETY: every handle is made here, of structs that live as long as the calls, and none is used after it is
         // destroyed: they live until the process ends.
         unsafe {
@@ -164,7 +164,7 @@ impl Driver {
                 vulkan_1_3,
                 robust_buffers: robust,
                 robust_images: has_13.robust_image_access == vk::TRUE,
-                unchecked,
+                checked,
             };
             Ok(Self {
                 device: text(&properties.device_name),

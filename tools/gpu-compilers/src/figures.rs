@@ -14,7 +14,7 @@ pub struct Results {
     pub chip: String,
     pub device: String,
     pub driver: String,
-    pub unchecked: bool,
+    pub checked: bool,
     pub kernels: Vec<Compiled>,
 }
 

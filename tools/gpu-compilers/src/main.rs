@@ -41,9 +41,9 @@ enum Command {
         /// Name of the chip in the results
         #[arg(long)]
         chip: String,
-        /// Without the checks of indices, loops and divisions that wgpu adds to shaders it does not trust
+        /// With the checks of indices, loops and divisions that browsers add to all shaders
         #[arg(long)]
-        unchecked: bool,
+        checked: bool,
     },
     /// Prints the results of several chips as a table in Markdown
     Table {
@@ -70,9 +70,7 @@ enum Command {
 fn main() -> Result<()> {
     match Args::parse().command {
         Command::Kernels { all } => kernels::print(all),
-        Command::Compile { list, out, chip, unchecked } => {
-            compile::run(&list, &out, &chip, unchecked)
-        }
+        Command::Compile { list, out, chip, checked } => compile::run(&list, &out, &chip, checked),
         Command::Table { folder, chips } => table::print(&folder, &chips),
         Command::Check { folder, baseline, renew, chips } => {
             baseline::check(&folder, &baseline, &chips, renew)

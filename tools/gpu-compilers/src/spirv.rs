@@ -17,8 +17,8 @@ pub struct Target {
     pub robust_buffers: bool,
     /// Whether the driver checks bounds of images itself.
     pub robust_images: bool,
-    /// Without the checks that wgpu adds to shaders which it does not trust.
-    pub unchecked: bool,
+    /// With the checks that wgpu adds to shaders which it does not trust, as browsers do; natively lapidary's go without.
+    pub checked: bool,
 }
 
 /// A kernel as a driver gets it.
@@ -50,8 +50,7 @@ pub fn translate(entry: &Entry, target: Target) -> Result<Module> {
         true => BoundsCheckPolicy::Restrict,
         false => BoundsCheckPolicy::Unchecked,
     };
-    let checked = !target.unchecked;
-    let zero = spv::ZeroInitializeWorkgroupMemoryMode::Native;
+    let checked = target.checked;
     let options = spv::Options {
         lang_version: if target.vulkan_1_3 { (1, 6) } else { (1, 5) },
         flags: spv::WriterFlags::LABEL_VARYINGS | spv::WriterFlags::FORCE_POINT_SIZE,
@@ -61,10 +60,7 @@ pub fn translate(entry: &Entry, target: Target) -> Result<Module> {
             image_load: policy(checked && !target.robust_images),
             binding_array: BoundsCheckPolicy::Unchecked,
         },
-        zero_initialize_workgroup_memory: match checked {
-            true => zero,
-            false => spv::ZeroInitializeWorkgroupMemoryMode::None,
-        },
+        zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::Native,
         force_loop_bounding: checked,
         emit_int_div_checks: checked,
         use_storage_input_output_16: false,

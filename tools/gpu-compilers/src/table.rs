@@ -9,7 +9,7 @@ pub fn print(folder: &Path, chips: &[String]) -> Result<()> {
     let results: Vec<Results> =
         chips.iter().map(|chip| Results::read(folder, chip)).collect::<Result<_>>()?;
     for each in &results {
-        let checks = if each.unchecked { ", without checks" } else { "" };
+        let checks = if each.checked { ", with browsers' checks" } else { "" };
         println!("- {}: {} ({}{checks})", each.chip, each.device, each.driver);
     }
     println!("\n| kernel | % | {} |", chips.join(" | "));
