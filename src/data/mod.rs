@@ -35,6 +35,8 @@ mod npy;
 mod npy_header;
 mod ood;
 mod order;
+#[cfg(all(feature = "parquet", not(target_arch = "wasm32")))]
+mod pages;
 #[cfg(not(target_arch = "wasm32"))]
 mod parts;
 #[cfg(not(target_arch = "wasm32"))]
@@ -54,6 +56,8 @@ mod seed;
 mod shards;
 mod source;
 mod stream;
+#[cfg(all(feature = "parquet", not(target_arch = "wasm32")))]
+mod tables;
 #[cfg(not(target_arch = "wasm32"))]
 mod tar_members;
 #[cfg(not(target_arch = "wasm32"))]

@@ -47,6 +47,9 @@ pub(super) enum Places {
     Ranges { files: Vec<PathBuf>, ranges: Vec<(u32, u64, u32)>, head: Vec<u8> },
     /// In a zip archive.
     Zipped { file: PathBuf, entries: Vec<Entry> },
+    /// Encoded, in memory: those of tables, in which they lie packed together. From which files, and each's number.
+    #[cfg(feature = "parquet")]
+    Held { files: Vec<PathBuf>, held: Vec<(u32, Box<[u8]>)> },
     /// Not encoded: the format of 80 Million Tiny Images.
     TinyImages { file: PathBuf, count: u32 },
 }
@@ -57,6 +60,8 @@ impl Places {
             Self::Files(files) => files.len(),
             Self::Ranges { ranges, .. } => ranges.len(),
             Self::Zipped { entries, .. } => entries.len(),
+            #[cfg(feature = "parquet")]
+            Self::Held { held, .. } => held.len(),
             Self::TinyImages { count, .. } => *count as usize,
         }
     }
@@ -305,6 +310,14 @@ impl Pictures {
                 let lengths = entries.iter().flat_map(|entry| entry.size.to_le_bytes());
                 sum = file(sum, path)?.feed(lengths);
             }
+            #[cfg(feature = "parquet")]
+            Places::Held { files, held } => {
+                for path in files {
+                    sum = file(sum, path)?;
+                }
+                let lengths = held.iter().flat_map(|(_, bytes)| (bytes.len() as u64).to_le_bytes());
+                sum = sum.feed(lengths);
+            }
             Places::TinyImages { file: path, .. } => sum = file(sum, path)?,
         }
         Ok(sum.value())
@@ -357,6 +370,8 @@ impl All {
                 ranges.get(number as usize).and_then(|(file, ..)| files.get(*file as usize))
             }
             Places::TinyImages { file, .. } | Places::Zipped { file, .. } => Some(file),
+            #[cfg(feature = "parquet")]
+            Places::Held { .. } => None,
         };
         file.filter(|file| !file.exists()).map(PathBuf::as_path)
     }
@@ -379,6 +394,10 @@ impl All {
                 let start = u64::from(number) * tiny_images::BYTES as u64;
                 let bytes = range(file, start, tiny_images::BYTES, Vec::new());
                 bytes.map_err(|error| failed(&error))
+            }
+            #[cfg(feature = "parquet")]
+            Places::Held { held, .. } => {
+                held.get(at).map(|(_, bytes)| bytes.to_vec()).ok_or_else(missing)
             }
             Places::Zipped { file, entries } => {
                 let entry = entries.get(at).ok_or_else(missing)?;
@@ -408,6 +427,10 @@ impl All {
             Places::Zipped { file, entries } => {
                 entries.get(number as usize).map(|entry| (file, Some(entry.start)))
             }
+            #[cfg(feature = "parquet")]
+            Places::Held { files, held } => held
+                .get(number as usize)
+                .and_then(|(file, _)| Some((files.get(*file as usize)?, Some(number.into())))),
             Places::TinyImages { file, .. } => Some((file, None)),
         };
         match place {

@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// What paths may lead to, as messages have it.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) const KNOWN: &str = "idx files, CIFAR's files or their .tar.gz, a folder of pictures for each class or a \
-     .zip of it, tar shards, .npz, .npy and .safetensors, head.bin with train.jpgs, Tiny Images' .bin";
+     .zip of it, tar shards, Parquet tables, .npz, .npy and .safetensors, head.bin with train.jpgs, Tiny Images' .bin";
 
 /// Images up to this many bytes of f32 lie in memory, decoded once; more are read anew in every epoch.
 #[cfg(not(target_arch = "wasm32"))]
@@ -153,6 +153,8 @@ impl Source {
                 shards::from_shards(path, part).map(named)
             } else if ends(&[".npz", ".npy", ".safetensors"]) {
                 arrays(path, Layout::Plain)
+            } else if ends(&[".parquet"]) {
+                parquet(path, part).map(named)
             } else if ends(&[".zip"]) {
                 class_folders::zipped_folders(path, part).map(named)
             } else if name.contains("idx3") {
@@ -189,6 +191,8 @@ impl Source {
             arrays(path, Layout::Plain)
         } else if shards::has_shards(path) {
             shards::from_shards(path, part).map(named)
+        } else if has_parquet(path) {
+            parquet(path, part).map(named)
         } else {
             class_folders::class_folders(path, part).map(named)
         }
@@ -230,6 +234,19 @@ impl Source {
             }
         }
     }
+}
+
+#[cfg(all(feature = "parquet", not(target_arch = "wasm32")))]
+use super::tables::{has_tables as has_parquet, tables as parquet};
+
+#[cfg(all(not(feature = "parquet"), not(target_arch = "wasm32")))]
+fn has_parquet(_: &std::path::Path) -> bool {
+    false
+}
+
+#[cfg(all(not(feature = "parquet"), not(target_arch = "wasm32")))]
+fn parquet(path: &std::path::Path, _: Part) -> Result<Option<(Pictures, String)>> {
+    Err(Error::bad_file(path, "a Parquet table, which the feature `parquet` reads"))
 }
 
 /// What a path leads to.

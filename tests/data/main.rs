@@ -15,6 +15,8 @@ mod pickled;
 mod prepared;
 mod random;
 mod sets;
+#[cfg(feature = "parquet")]
+mod tables;
 
 use std::io::Write;
 

@@ -1,0 +1,347 @@
+//! Parquet tables of pictures as hubs export them: a column of encoded pictures (`image` or `img`, bytes or a structure with
+//! `bytes`), and one of labels; class names in what the table says of itself. Shards follow each other by name.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use parquet::basic::Type;
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{ByteArray, DataType};
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+
+use super::about::About;
+use super::arrays::TEST;
+use super::class_folders::natural;
+use super::dataset::Part;
+use super::pictures::{Pictures, Places};
+use super::{file, pages};
+use crate::{Error, Result};
+
+/// What columns are called, in the order in which they are looked for.
+const IMAGES: [&str; 6] = ["image", "img", "picture", "jpg", "png", "webp"];
+const LABELS: [&str; 6] = ["label", "labels", "fine_label", "target", "class", "cls"];
+/// The training part's name.
+const TRAIN: &str = "train";
+/// Of all pictures of a data set, encoded, which lie in memory.
+const MOST: u64 = 8 << 30;
+/// Most rows at once: what they hold is counted before the next are asked for.
+const ROWS: usize = 64;
+/// Longest text of what a table says of itself, and of a name.
+const LONGEST: usize = 1 << 20;
+
+type Checked<T> = std::result::Result<T, String>;
+
+/// The tables of a folder, or in its folder `data`.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let within = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let is_table = |path: &PathBuf| path.extension().is_some_and(|end| end == "parquet");
+        let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_table).collect();
+        found.sort();
+        found
+    };
+    let here = within(folder);
+    if here.is_empty() { within(&folder.join("data")) } else { here }
+}
+
+/// Whether there are tables in a folder, or in one of its parts.
+pub(super) fn has_tables(folder: &Path) -> bool {
+    !files(folder).is_empty() || !parted(folder, &[TRAIN]).is_empty() || !parted(folder, &TEST).is_empty()
+}
+
+/// The tables of a part: in a folder of its name, or `train-00000-of-00002.parquet`.
+fn parted(folder: &Path, names: &[&str]) -> Vec<PathBuf> {
+    names
+        .iter()
+        .map(|name| {
+            let apart = files(&folder.join(name));
+            if !apart.is_empty() {
+                return apart;
+            }
+            let is_of = |path: &PathBuf| {
+                let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                stem == *name || stem.strip_prefix(name).is_some_and(|rest| rest.starts_with(['-', '.', '_']))
+            };
+            files(folder).into_iter().filter(is_of).collect()
+        })
+        .find(|found: &Vec<PathBuf>| !found.is_empty())
+        .unwrap_or_default()
+}
+
+/// The pictures of a folder's tables or of one, and what the part is called; `None` where there is no such part.
+///
+/// # Errors
+/// `BadFile` where a table is damaged, has no column of pictures, or says more than memory may hold; for labels that are not
+/// whole numbers or texts, and where a row has none.
+pub(super) fn tables(path: &Path, part: Part) -> Result<Option<(Pictures, String)>> {
+    let [train, test] = if path.is_dir() {
+        [parted(path, &[TRAIN]), parted(path, &TEST)]
+    } else {
+        [Vec::new(), Vec::new()]
+    };
+    let whole = || if path.is_dir() { files(path) } else { vec![path.to_owned()] };
+    let (read, name) = match part {
+        Part::Train if !train.is_empty() => (train.clone(), "train"),
+        Part::Test if !test.is_empty() => (test, "test"),
+        Part::Test => return Ok(None),
+        Part::Train if !test.is_empty() => {
+            return Err(Error::bad_file(path, "tables to test with alone, and none named train"));
+        }
+        Part::Train => (whole(), "all"),
+    };
+    let table = Table::of(&read)?;
+    let learnt = if part == Part::Test && !train.is_empty() { Some(Table::of(&train)?) } else { None };
+    let pictures = table.pictures(path, read, learnt.as_ref())?;
+    Ok(Some((pictures, name.into())))
+}
+
+/// What tables hold.
+#[derive(Default)]
+struct Table {
+    held: Vec<(u32, Box<[u8]>)>,
+    labels: Labels,
+    /// By label, where a table says it.
+    names: Vec<String>,
+    /// All columns of the last.
+    columns: Vec<String>,
+}
+
+/// One a row, or none at all.
+#[derive(Default)]
+enum Labels {
+    #[default]
+    None,
+    Numbers(Vec<i64>),
+    Texts(Vec<String>),
+}
+
+impl Table {
+    fn of(files: &[PathBuf]) -> Result<Self> {
+        let mut table = Self::default();
+        let mut left = MOST;
+        for (number, path) in (0..).zip(files) {
+            left = left.min(file::room(path)?);
+            table.read(path, number, &mut left).map_err(|reason| Error::bad_file(path, reason))?;
+        }
+        Ok(table)
+    }
+
+    /// Adds what a file has; what it takes is taken off the bytes that are `left`.
+    fn read(&mut self, path: &Path, number: u32, left: &mut u64) -> Checked<()> {
+        let opened = file::open(path).map_err(|error| error.to_string())?;
+        let again = opened.try_clone().map_err(|error| error.to_string())?;
+        let reader = SerializedFileReader::new(opened).map_err(|error| error.to_string())?;
+        let about = reader.metadata();
+        let columns = Columns::of(about)?;
+        self.columns = columns.all;
+        let said = about.file_metadata().key_value_metadata();
+        let names = said.and_then(|said| names(said, &columns.label)).unwrap_or_default();
+        if self.names.is_empty() {
+            self.names = names;
+        } else if !names.is_empty() && names != self.names {
+            return Err("class names that are not those of the table before".into());
+        }
+        for group in 0..reader.num_row_groups() {
+            for (column, _) in [Some(columns.images), columns.labels].into_iter().flatten() {
+                *left -= unpacked(&again, about, group, column, *left)?;
+            }
+            let group = reader.get_row_group(group).map_err(|error| error.to_string())?;
+            let column = |place: usize| group.get_column_reader(place).map_err(|error| error.to_string());
+            self.pictures_of(column(columns.images.0)?, columns.images.1, number, left)?;
+            if let Some((place, depth)) = columns.labels {
+                self.labels_of(column(place)?, depth, left)?;
+            }
+            let (pictures, labels) = (self.held.len(), self.labels.len());
+            // Where no table has labels it is said that there are none.
+            if labels != pictures && (labels != 0 || columns.labels.is_some()) {
+                return Err(format!("{labels} labels for {pictures} pictures"));
+            }
+        }
+        Ok(())
+    }
+
+    fn pictures_of(&mut self, column: ColumnReader, depth: i16, file: u32, left: &mut u64) -> Checked<()> {
+        let ColumnReader::ByteArrayColumnReader(reader) = column else {
+            return Err("pictures that are no bytes".into());
+        };
+        each(reader, depth, |bytes: ByteArray| {
+            let cost = bytes.len() as u64 + 64;
+            *left = left.checked_sub(cost).ok_or("more pictures than memory may hold")?;
+            self.held.push((file, bytes.data().into()));
+            Ok(())
+        })
+    }
+
+    fn labels_of(&mut self, column: ColumnReader, depth: i16, left: &mut u64) -> Checked<()> {
+        let mut charge = |bytes: u64| {
+            *left = left.checked_sub(bytes).ok_or("more labels than memory may hold")?;
+            Ok::<_, String>(())
+        };
+        if matches!(self.labels, Labels::None) {
+            let texts = matches!(column, ColumnReader::ByteArrayColumnReader(_));
+            self.labels = if texts { Labels::Texts(Vec::new()) } else { Labels::Numbers(Vec::new()) };
+        }
+        match (column, &mut self.labels) {
+            (ColumnReader::Int64ColumnReader(reader), Labels::Numbers(all)) => each(reader, depth, |label| {
+                all.push(label);
+                charge(16)
+            }),
+            (ColumnReader::Int32ColumnReader(reader), Labels::Numbers(all)) => each(reader, depth, |label| {
+                all.push(label.into());
+                charge(16)
+            }),
+            (ColumnReader::ByteArrayColumnReader(reader), Labels::Texts(all)) => {
+                each(reader, depth, |text: ByteArray| {
+                    charge(text.len() as u64 + 64)?;
+                    let text = text.as_utf8().map_err(|_| "a label that is no text")?;
+                    all.push(text.to_owned());
+                    Ok(())
+                })
+            }
+            _ => Err("labels that are neither whole numbers nor texts, or not those of the table before".into()),
+        }
+    }
+
+    /// Numbers and names of classes, those of what is learnt from before its own.
+    fn pictures(self, path: &Path, files: Vec<PathBuf>, learnt: Option<&Self>) -> Result<Pictures> {
+        let wrong = |reason: String| Error::bad_file(path, reason);
+        let mut about = About { class_names: self.names.clone(), ..About::default() };
+        let (labels, classes) = match &self.labels {
+            Labels::None => {
+                let columns: Vec<&str> = self.columns.iter().take(10).map(String::as_str).collect();
+                let looked = LABELS.join(", ");
+                about.unlabelled =
+                    Some(format!("columns {}; labels are looked for as {looked}", columns.join(", ")));
+                (Vec::new(), 1)
+            }
+            Labels::Numbers(all) => {
+                let number = |(row, &label): (usize, &i64)| {
+                    let known = u32::try_from(label).ok().filter(|&label| label < 1 << 16);
+                    known.ok_or_else(|| wrong(format!("label {label} in row {row}, 0 to 65535 wanted")))
+                };
+                let labels: Vec<u32> = all.iter().enumerate().map(number).collect::<Result<_>>()?;
+                let known = match learnt.map(|table| &table.labels) {
+                    Some(Labels::Numbers(all)) => all.iter().max().copied().unwrap_or(0),
+                    _ => labels.iter().max().copied().unwrap_or(0).into(),
+                };
+                about.numbered = self.names.is_empty();
+                let named = self.names.len() as u32;
+                let highest = u32::try_from(known).unwrap_or(u32::MAX).saturating_add(1);
+                (labels, if named > 0 { named } else { highest })
+            }
+            Labels::Texts(texts) => {
+                let all = match learnt.map(|table| &table.labels) {
+                    Some(Labels::Texts(all)) => all,
+                    _ => texts,
+                };
+                let mut names = all.clone();
+                names.sort_by(|a, b| natural(a, b));
+                names.dedup();
+                let number = |text: &String| {
+                    let found = names.binary_search_by(|name| natural(name, text));
+                    let short: String = text.chars().take(80).collect();
+                    found.map(|at| at as u32).map_err(|_| wrong(format!("label {short:?}, which training does not know")))
+                };
+                let labels = texts.iter().map(number).collect::<Result<Vec<u32>>>()?;
+                about.class_names.clone_from(&names);
+                (labels, names.len() as u32)
+            }
+        };
+        Pictures::new(path, Places::Held { files, held: self.held }, labels, about, classes)
+    }
+}
+
+impl Labels {
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Numbers(all) => all.len(),
+            Self::Texts(all) => all.len(),
+        }
+    }
+}
+
+/// Where pictures and labels are, each with how often a value on the way may be missing.
+struct Columns {
+    images: (usize, i16),
+    labels: Option<(usize, i16)>,
+    /// What the labels' column is called.
+    label: String,
+    all: Vec<String>,
+}
+
+impl Columns {
+    fn of(about: &ParquetMetaData) -> Checked<Self> {
+        let schema = about.file_metadata().schema_descr();
+        let columns = schema.columns();
+        let all: Vec<String> = columns.iter().map(|column| column.path().string()).take(1000).collect();
+        let find = |name: &str| {
+            columns.iter().position(|column| {
+                column.max_rep_level() == 0 && column.path().string().eq_ignore_ascii_case(name)
+            })
+        };
+        let depth = |place: usize| columns.get(place).map_or(0, |column| column.max_def_level());
+        let is_bytes = |place: &usize| {
+            columns.get(*place).is_some_and(|column| column.physical_type() == Type::BYTE_ARRAY)
+        };
+        let images = IMAGES
+            .iter()
+            .find_map(|name| find(&format!("{name}.bytes")).or_else(|| find(name)).filter(is_bytes));
+        let shown = || all.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
+        let images = images.ok_or_else(|| {
+            format!("columns {}, and none of pictures: {} wanted, with bytes", shown(), IMAGES.join(", "))
+        })?;
+        let labels = LABELS.iter().find_map(|name| find(name));
+        let label = labels.and_then(|place| all.get(place)).cloned().unwrap_or_default();
+        let labels = labels.map(|place| (place, depth(place)));
+        Ok(Self { images: (images, depth(images)), labels, label, all })
+    }
+}
+
+/// Bytes to which a column's pages in a group of rows unpack. Err where they are not all in the file, or too many.
+fn unpacked(file: &File, about: &ParquetMetaData, group: usize, column: usize, most: u64) -> Checked<u64> {
+    let length = file.metadata().map_err(|error| error.to_string())?.len();
+    let groups = about.row_groups().get(group).and_then(|group| group.columns().get(column));
+    let chunk = groups.ok_or("a group of rows without its columns")?;
+    let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
+    let sizes = u64::try_from(start).ok().zip(u64::try_from(chunk.compressed_size()).ok());
+    let inside = sizes.filter(|&(start, size)| start.checked_add(size).is_some_and(|end| end <= length));
+    let (start, size) = inside.ok_or("a column that lies outside of the file")?;
+    if let Some(first) = chunk.dictionary_page_offset()
+        && chunk.data_page_offset() < first
+    {
+        return Err("pages before their dictionary".into());
+    }
+    pages::unpacked(file, start, size, most)
+}
+
+/// All values of a column, some at a time. Err where one is missing.
+fn each<T: DataType>(
+    mut reader: ColumnReaderImpl<T>,
+    depth: i16,
+    mut take: impl FnMut(T::T) -> Checked<()>,
+) -> Checked<()> {
+    let (mut values, mut present) = (Vec::new(), Vec::new());
+    loop {
+        values.clear();
+        present.clear();
+        let read = reader.read_records(ROWS, Some(&mut present), None, &mut values);
+        let (rows, found, _) = read.map_err(|error| error.to_string())?;
+        if rows == 0 {
+            return Ok(());
+        }
+        if found != rows || present.iter().any(|&level| level < depth) {
+            return Err("a row without a picture or without a label".into());
+        }
+        values.drain(..).try_for_each(&mut take)?;
+    }
+}
+
+/// What classes are called: the hub's description of the columns, among what the table says of itself.
+fn names(said: &[KeyValue], label: &str) -> Option<Vec<String>> {
+    let text = said.iter().find(|fact| fact.key == "huggingface")?.value.as_ref()?;
+    let told: serde_json::Value = serde_json::from_str(text.get(..text.len().min(LONGEST))?).ok()?;
+    let names = told.get("info")?.get("features")?.get(label)?.get("names")?.as_array()?;
+    names.iter().map(|name| name.as_str().map(str::to_owned)).collect()
+}
