@@ -67,7 +67,8 @@ impl<R: Read + Seek> Pages<R> {
                 (2 | 3, 5) => {
                     let coded = self.varint()?;
                     // Signed numbers alternate: 0, -1, 1, -2.
-                    let size = (coded & 1 == 0).then_some(coded >> 1).filter(|&size| size < 1 << 31);
+                    let size =
+                        (coded & 1 == 0).then_some(coded >> 1).filter(|&size| size < 1 << 31);
                     let size = size.ok_or("a page of negative or more than 2 GiB")?;
                     if let Some(known) = sizes.get_mut(field as usize - 2) {
                         *known = Some(size);

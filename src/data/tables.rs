@@ -47,7 +47,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// Whether there are tables in a folder, or in one of its parts.
 pub(super) fn has_tables(folder: &Path) -> bool {
-    !files(folder).is_empty() || !parted(folder, &[TRAIN]).is_empty() || !parted(folder, &TEST).is_empty()
+    !files(folder).is_empty()
+        || !parted(folder, &[TRAIN]).is_empty()
+        || !parted(folder, &TEST).is_empty()
 }
 
 /// The tables of a part: in a folder of its name, or `train-00000-of-00002.parquet`.
@@ -61,7 +63,8 @@ fn parted(folder: &Path, names: &[&str]) -> Vec<PathBuf> {
             }
             let is_of = |path: &PathBuf| {
                 let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                stem == *name || stem.strip_prefix(name).is_some_and(|rest| rest.starts_with(['-', '.', '_']))
+                stem == *name
+                    || stem.strip_prefix(name).is_some_and(|rest| rest.starts_with(['-', '.', '_']))
             };
             files(folder).into_iter().filter(is_of).collect()
         })
@@ -91,7 +94,8 @@ pub(super) fn tables(path: &Path, part: Part) -> Result<Option<(Pictures, String
         Part::Train => (whole(), "all"),
     };
     let table = Table::of(&read)?;
-    let learnt = if part == Part::Test && !train.is_empty() { Some(Table::of(&train)?) } else { None };
+    let learnt =
+        if part == Part::Test && !train.is_empty() { Some(Table::of(&train)?) } else { None };
     let pictures = table.pictures(path, read, learnt.as_ref())?;
     Ok(Some((pictures, name.into())))
 }
@@ -147,7 +151,8 @@ impl Table {
                 *left -= unpacked(&again, about, group, column, *left)?;
             }
             let group = reader.get_row_group(group).map_err(|error| error.to_string())?;
-            let column = |place: usize| group.get_column_reader(place).map_err(|error| error.to_string());
+            let column =
+                |place: usize| group.get_column_reader(place).map_err(|error| error.to_string());
             self.pictures_of(column(columns.images.0)?, columns.images.1, number, left)?;
             if let Some((place, depth)) = columns.labels {
                 self.labels_of(column(place)?, depth, left)?;
@@ -161,7 +166,13 @@ impl Table {
         Ok(())
     }
 
-    fn pictures_of(&mut self, column: ColumnReader, depth: i16, file: u32, left: &mut u64) -> Checked<()> {
+    fn pictures_of(
+        &mut self,
+        column: ColumnReader,
+        depth: i16,
+        file: u32,
+        left: &mut u64,
+    ) -> Checked<()> {
         let ColumnReader::ByteArrayColumnReader(reader) = column else {
             return Err("pictures that are no bytes".into());
         };
@@ -180,17 +191,22 @@ impl Table {
         };
         if matches!(self.labels, Labels::None) {
             let texts = matches!(column, ColumnReader::ByteArrayColumnReader(_));
-            self.labels = if texts { Labels::Texts(Vec::new()) } else { Labels::Numbers(Vec::new()) };
+            self.labels =
+                if texts { Labels::Texts(Vec::new()) } else { Labels::Numbers(Vec::new()) };
         }
         match (column, &mut self.labels) {
-            (ColumnReader::Int64ColumnReader(reader), Labels::Numbers(all)) => each(reader, depth, |label| {
-                all.push(label);
-                charge(16)
-            }),
-            (ColumnReader::Int32ColumnReader(reader), Labels::Numbers(all)) => each(reader, depth, |label| {
-                all.push(label.into());
-                charge(16)
-            }),
+            (ColumnReader::Int64ColumnReader(reader), Labels::Numbers(all)) => {
+                each(reader, depth, |label| {
+                    all.push(label);
+                    charge(16)
+                })
+            }
+            (ColumnReader::Int32ColumnReader(reader), Labels::Numbers(all)) => {
+                each(reader, depth, |label| {
+                    all.push(label.into());
+                    charge(16)
+                })
+            }
             (ColumnReader::ByteArrayColumnReader(reader), Labels::Texts(all)) => {
                 each(reader, depth, |text: ByteArray| {
                     charge(text.len() as u64 + 64)?;
@@ -199,7 +215,10 @@ impl Table {
                     Ok(())
                 })
             }
-            _ => Err("labels that are neither whole numbers nor texts, or not those of the table before".into()),
+            _ => Err(
+                "labels that are neither whole numbers nor texts, or not those of the table before"
+                    .into(),
+            ),
         }
     }
 
@@ -211,14 +230,18 @@ impl Table {
             Labels::None => {
                 let columns: Vec<&str> = self.columns.iter().take(10).map(String::as_str).collect();
                 let looked = LABELS.join(", ");
-                about.unlabelled =
-                    Some(format!("columns {}; labels are looked for as {looked}", columns.join(", ")));
+                about.unlabelled = Some(format!(
+                    "columns {}; labels are looked for as {looked}",
+                    columns.join(", ")
+                ));
                 (Vec::new(), 1)
             }
             Labels::Numbers(all) => {
                 let number = |(row, &label): (usize, &i64)| {
                     let known = u32::try_from(label).ok().filter(|&label| label < 1 << 16);
-                    known.ok_or_else(|| wrong(format!("label {label} in row {row}, 0 to 65535 wanted")))
+                    known.ok_or_else(|| {
+                        wrong(format!("label {label} in row {row}, 0 to 65535 wanted"))
+                    })
                 };
                 let labels: Vec<u32> = all.iter().enumerate().map(number).collect::<Result<_>>()?;
                 let known = match learnt.map(|table| &table.labels) {
@@ -241,7 +264,9 @@ impl Table {
                 let number = |text: &String| {
                     let found = names.binary_search_by(|name| natural(name, text));
                     let short: String = text.chars().take(80).collect();
-                    found.map(|at| at as u32).map_err(|_| wrong(format!("label {short:?}, which training does not know")))
+                    found.map(|at| at as u32).map_err(|_| {
+                        wrong(format!("label {short:?}, which training does not know"))
+                    })
                 };
                 let labels = texts.iter().map(number).collect::<Result<Vec<u32>>>()?;
                 about.class_names.clone_from(&names);
@@ -275,7 +300,8 @@ impl Columns {
     fn of(about: &ParquetMetaData) -> Checked<Self> {
         let schema = about.file_metadata().schema_descr();
         let columns = schema.columns();
-        let all: Vec<String> = columns.iter().map(|column| column.path().string()).take(1000).collect();
+        let all: Vec<String> =
+            columns.iter().map(|column| column.path().string()).take(1000).collect();
         let find = |name: &str| {
             columns.iter().position(|column| {
                 column.max_rep_level() == 0 && column.path().string().eq_ignore_ascii_case(name)
@@ -285,12 +311,16 @@ impl Columns {
         let is_bytes = |place: &usize| {
             columns.get(*place).is_some_and(|column| column.physical_type() == Type::BYTE_ARRAY)
         };
-        let images = IMAGES
-            .iter()
-            .find_map(|name| find(&format!("{name}.bytes")).or_else(|| find(name)).filter(is_bytes));
+        let images = IMAGES.iter().find_map(|name| {
+            find(&format!("{name}.bytes")).or_else(|| find(name)).filter(is_bytes)
+        });
         let shown = || all.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
         let images = images.ok_or_else(|| {
-            format!("columns {}, and none of pictures: {} wanted, with bytes", shown(), IMAGES.join(", "))
+            format!(
+                "columns {}, and none of pictures: {} wanted, with bytes",
+                shown(),
+                IMAGES.join(", ")
+            )
         })?;
         let labels = LABELS.iter().find_map(|name| find(name));
         let label = labels.and_then(|place| all.get(place)).cloned().unwrap_or_default();
@@ -300,13 +330,20 @@ impl Columns {
 }
 
 /// Bytes to which a column's pages in a group of rows unpack. Err where they are not all in the file, or too many.
-fn unpacked(file: &File, about: &ParquetMetaData, group: usize, column: usize, most: u64) -> Checked<u64> {
+fn unpacked(
+    file: &File,
+    about: &ParquetMetaData,
+    group: usize,
+    column: usize,
+    most: u64,
+) -> Checked<u64> {
     let length = file.metadata().map_err(|error| error.to_string())?.len();
     let groups = about.row_groups().get(group).and_then(|group| group.columns().get(column));
     let chunk = groups.ok_or("a group of rows without its columns")?;
     let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
     let sizes = u64::try_from(start).ok().zip(u64::try_from(chunk.compressed_size()).ok());
-    let inside = sizes.filter(|&(start, size)| start.checked_add(size).is_some_and(|end| end <= length));
+    let inside =
+        sizes.filter(|&(start, size)| start.checked_add(size).is_some_and(|end| end <= length));
     let (start, size) = inside.ok_or("a column that lies outside of the file")?;
     if let Some(first) = chunk.dictionary_page_offset()
         && chunk.data_page_offset() < first
@@ -341,7 +378,8 @@ fn each<T: DataType>(
 /// What classes are called: the hub's description of the columns, among what the table says of itself.
 fn names(said: &[KeyValue], label: &str) -> Option<Vec<String>> {
     let text = said.iter().find(|fact| fact.key == "huggingface")?.value.as_ref()?;
-    let told: serde_json::Value = serde_json::from_str(text.get(..text.len().min(LONGEST))?).ok()?;
+    let told: serde_json::Value =
+        serde_json::from_str(text.get(..text.len().min(LONGEST))?).ok()?;
     let names = told.get("info")?.get("features")?.get(label)?.get("names")?.as_array()?;
     names.iter().map(|name| name.as_str().map(str::to_owned)).collect()
 }

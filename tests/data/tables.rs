@@ -25,7 +25,10 @@ fn check(data: &Dataset, count: u32, name: &str) {
     for (row, label) in labels.iter().enumerate() {
         let image = data.image(row).unwrap();
         let red = i32::from(image[0]) - 80 * *label as i32;
-        assert!(red.abs() < 6 && image[64].abs_diff(10) < 6 && image[128].abs_diff(20) < 6, "{name} {row}");
+        assert!(
+            red.abs() < 6 && image[64].abs_diff(10) < 6 && image[128].abs_diff(20) < 6,
+            "{name} {row}"
+        );
     }
 }
 
