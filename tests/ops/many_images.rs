@@ -101,29 +101,39 @@ impl Case {
     }
 
     fn row(&self, choice: Choice, role: Role) {
+        let [y, dx, dw] = &self.wanted;
+        let wanted = match role {
+            Role::Forward => y,
+            Role::InputGradient => dx,
+            Role::WeightGradient => dw,
+        };
+        let (made, _) = self.made(choice, role);
+        let what = format!("{choice}, {role:?} of {:?}", self.problem);
+        // The points of a filter are no whole numbers.
+        if choice.way.name.contains("winograd") {
+            close(&what, &made, wanted, 1e-4);
+        } else {
+            same(&what, &made, wanted);
+        }
+    }
+
+    /// What a row makes, and in how many launches of its kernel.
+    fn made(&self, choice: Choice, role: Role) -> (Vec<f32>, usize) {
         let (mut graph, given) = self.inputs();
         let [x, w, dy] = [0, 1, 2].map(|i: usize| given[i].0);
         let problem = self.problem;
-        let (read, wanted) = match role {
-            Role::Forward => (x, &self.wanted[0]),
-            Role::InputGradient => (dy, &self.wanted[1]),
-            Role::WeightGradient => (dy, &self.wanted[2]),
-        };
         let made = if role == Role::WeightGradient {
             graph.push_all(PackedWeightGradient { problem, choice }, &[dy, x]).unwrap()[0]
         } else {
             let op = PackedConv2d { problem, role, choice, epilogue: Epilogue::default() };
             let weights = graph.push(op.packing(), &[w]).unwrap();
+            let read = if role == Role::Forward { x } else { dy };
             graph.push_all(op, &[read, weights]).unwrap()[0]
         };
         let bench = Bench::new(&graph, &[made], &given);
-        let what = format!("{choice}, {role:?} of {problem:?}");
-        // The points of a filter are no whole numbers.
-        if choice.way.name.contains("winograd") {
-            close(&what, &bench.read(made), wanted, 1e-4);
-        } else {
-            same(&what, &bench.read(made), wanted);
-        }
+        let others = ["conv2d_pack", "conv2d_sum_parts"];
+        let launches = bench.launches().filter(|name| !others.contains(name)).count();
+        (bench.read(made), launches)
     }
 }
 
@@ -198,5 +208,71 @@ fn wide_planes() {
         let case = Case::new([1, 32, 2, width], Conv2d::square(1, 1), 1, [32, 3, 3]);
         let names = ["winograd", "quads", "block", "weights nine", "weights block"];
         assert!(case.rows(|way| names.iter().any(|name| way.name.starts_with(name))) >= 2);
+    }
+}
+
+/// More tiles than a launch has workgroups: several launches, of some of the images each.
+#[test]
+fn many_tiles() {
+    let case = Case::new([MANY, 1, 8, 4], Conv2d::square(1, 0), 1, [1, 1, 1]);
+    case.rows(|way| way.name == "taps");
+}
+
+/// One launch computes at most so many operations, for devices that are taken away if they are at work for too long. The window
+/// is counted whole here, and all but its middle lies in the padding, so it is soon computed.
+#[test]
+fn much_work_by_the_plain_kernels() {
+    const IMAGES: u32 = 75_000;
+    for groups in [1, 2] {
+        let of_x = Shape::new(IMAGES, groups, 1, 1).unwrap();
+        let of_w = Shape::new(groups, 1, 241, 241).unwrap();
+        let (conv, middle) = (Conv2d::square(1, 120), 120 * 241 + 120);
+        let mut graph = Graph::default();
+        let [x, w, dy] = [of_x, of_w, of_x].map(|shape| graph.input(shape));
+        let y = if groups == 1 {
+            graph.push(conv, &[x, w]).unwrap()
+        } else {
+            graph.push(GroupedConv2d { conv, groups }, &[x, w]).unwrap()
+        };
+        let of = ops::gradient(&mut graph, y, dy, &[x]).unwrap();
+        let (values, weights, above) = (whole(of_x, 1), whole(of_w, 2), whole(of_x, 3));
+        let given = [(x, values.clone()), (w, weights.clone()), (dy, above.clone())];
+        let bench = Bench::new(&graph, &[y, of[0]], &given);
+        let groups = groups as usize;
+        let product = |values: &[f32]| -> Vec<f32> {
+            let weight = |i: usize| weights[i % groups * 241 * 241 + middle];
+            values.iter().enumerate().map(|(i, value)| value * weight(i)).collect()
+        };
+        same("y", &bench.read(y), &product(&values));
+        same("dx", &bench.read(of[0]), &product(&above));
+        // 2 * 241 * 241 operations an image and channel.
+        let launches = bench.launches().filter(|name| name.contains("conv2d")).count();
+        assert_eq!(launches, 2 * (1 + groups));
+    }
+}
+
+/// The same by rows of the table: 18 GFLOP of images that repeat.
+#[test]
+fn much_work_by_rows_of_the_table() {
+    const PERIOD: u32 = 8;
+    const TIMES: u32 = 30;
+    for (name, role) in [("quads", Role::Forward), ("weights nine", Role::WeightGradient)] {
+        let way = Way::named(name).unwrap();
+        let run = |times: u32| {
+            let sides = |images| Shape::new(images, 64, 32, 32).unwrap();
+            let (x, w) = (sides(PERIOD * times), Shape::new(64, 64, 3, 3).unwrap());
+            let problem = Problem::new(Conv2d::square(1, 1), 1, x, w).unwrap();
+            let choice = Choice { way, size: way.sizes(&problem, gpu().adapter())[0] };
+            let repeated = |seed| whole(sides(PERIOD), seed).repeat(times as usize);
+            let given = [repeated(1), whole(w, 2), repeated(3)];
+            Case { problem, given, wanted: Default::default() }.made(choice, role)
+        };
+        let ((few, one), (many, more)) = (run(1), run(TIMES));
+        let wanted: Vec<_> = match role {
+            Role::WeightGradient => few.iter().map(|value| value * TIMES as f32).collect(),
+            _ => few.repeat(TIMES as usize),
+        };
+        same(name, &many, &wanted);
+        assert!((one, more >= 3) == (1, true), "{name}: {one} and {more} launches");
     }
 }
