@@ -7,6 +7,7 @@ use std::path::Path;
 use super::args;
 use super::session::Session;
 use super::train::{named, reading};
+use crate::data::folders_in;
 use crate::model::{Checkpoint, Network};
 use crate::report::clock;
 use crate::train::{Config, Material, check_stages, fit, forecast};
@@ -64,9 +65,8 @@ fn by_shapes(session: &Session, args: &args::Plan, config: &Config) -> anyhow::R
 /// the data that its preset is for.
 fn images(config: &Config) -> [u32; 2] {
     let folder = Path::new(&config.data.train);
-    for folder in [folder.join("train"), folder.to_path_buf()] {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let classes = entries.filter(|entry| entry.path().is_dir()).count();
+    for folder in [folder.join("train"), folder.join("training"), folder.to_path_buf()] {
+        let classes = folders_in(&folder);
         if classes > 1 {
             return [3, classes.try_into().unwrap_or(u32::MAX)];
         }

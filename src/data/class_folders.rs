@@ -286,6 +286,12 @@ pub(crate) fn picture_files(folder: &Path) -> Vec<PathBuf> {
     pictures(folder).unwrap_or_default()
 }
 
+/// How many folders lie in a folder itself; none where it is no folder.
+#[cfg(feature = "cli")]
+pub(crate) fn folders_in(folder: &Path) -> usize {
+    entries(folder).unwrap_or_default().iter().filter(|path| path.is_dir()).count()
+}
+
 /// What is not hidden, sorted.
 pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |error: std::io::Error| Error::bad_file(folder, error);

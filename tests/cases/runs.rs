@@ -253,6 +253,14 @@ fn plans_of_big_presets_answer_from_shapes() {
     {
         assert!(text.contains(words), "{text}");
     }
+    // Folders that macOS and file managers leave behind are no classes.
+    for name in
+        ["data/train/cat", "data/train/dog", "data/train/__MACOSX", "data/train/.thumbnails"]
+    {
+        std::fs::create_dir_all(folder.path().join(name)).unwrap();
+    }
+    let text = working(folder.path(), &["plan", "fashion-tiny", "--set", "data.train=data"]);
+    assert!(text.contains("3 channels and 2 classes"), "{text}");
     // By shapes as by a device that has it all: within a quarter.
     let tiny = |more: &[&str]| working(folder.path(), &[&["plan", "fashion-tiny"], more].concat());
     let memory = |text: &str| -> Vec<f64> {
