@@ -40,6 +40,9 @@ fn usage_is_2() {
         &["eval", "--eps=-1"],
         &["eval", "--norm", "l7"],
         &["inspect"],
+        &["plan", "fashion-tiny", "--ranks", "0"],
+        &["plan", "fashion-tiny", "--ranks", "4", "--bandwidth", "fast"],
+        &["plan", "fashion-tiny", "--bandwidth", "1GB/s"],
         &["convert", "in.pth"],
         &["convert", "in.pth", "out.npz"],
         &["convert", "in.pth", "out.onnx", "--mean", "0.5"],
@@ -297,6 +300,32 @@ fn plans_are_shown_and_nothing_is_written() {
     let said = working(folder.path(), &["train", "fashion-tiny", "--show-plan"]);
     assert_eq!(said.matches("peak memory").count(), 4, "{said}");
     assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
+}
+
+/// What a table of ranks says follows from its rates: 16 images of a batch, so at most 16 ranks.
+#[test]
+fn ranks_are_planned() {
+    let folder = tempfile::tempdir().unwrap();
+    let rates = ["--bandwidth", "100Gb/s", "--copies", "10GB/s", "--tflops", "1"];
+    let of = [&["plan", "fashion-tiny", "--ranks", "32"][..], &rates].concat();
+    let text = working(folder.path(), &of);
+    let [stage1, stage2] = ["stage1 at its", "stage2 at its"].map(|head| text.find(head).unwrap());
+    let rows = |text: &str| -> Vec<Vec<f64>> {
+        let row = |line: &str| {
+            let cells = line.split_whitespace().map(|cell| cell.trim_end_matches("ms").parse());
+            cells.collect::<Result<Vec<f64>, _>>().ok().filter(|row| row.len() == 7)
+        };
+        text.lines().filter_map(row).collect()
+    };
+    for part in [&text[stage1..stage2], &text[stage2..]] {
+        let rows = rows(part);
+        let column = |at: usize| rows.iter().map(|row| row[at]).collect::<Vec<_>>();
+        assert_eq!(column(0), [1.0, 2.0, 4.0, 8.0, 16.0], "{text}");
+        assert_eq!(column(1), [16.0, 8.0, 4.0, 2.0, 1.0]);
+        let falls = |column: Vec<f64>| column.windows(2).all(|pair| pair[1] <= pair[0]);
+        assert!(falls(column(2)) && falls(column(6)) && column(6)[0] == 1.0, "{text}");
+        assert!(part.contains("32 cannot share a batch of 16 images"), "{text}");
+    }
 }
 
 #[test]

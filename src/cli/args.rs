@@ -234,6 +234,9 @@ pub struct Plan {
     /// What the network carries from one rank to the others, as 25GB/s or 100Gb/s [default: 10GB/s]
     #[arg(long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
     pub bandwidth: Option<f64>,
+    /// What a device gives to the host and takes, as 12GB/s [default: measured on the adapter]
+    #[arg(long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
+    pub copies: Option<f64>,
     /// What a device computes of these networks [default: measured on the adapter, by a training step]
     #[arg(long, requires = "ranks", value_name = "TFLOP/s", value_parser = tflops)]
     pub tflops: Option<f64>,

@@ -29,6 +29,9 @@ fn by_shapes(session: &Session, args: &args::Plan, config: &Config) -> anyhow::R
     };
     check_stages(config, &network)?;
     let gpu = session.gpu()?;
+    if let Some(ranks) = args.ranks {
+        return super::print(&super::plan_ranks::table(&gpu, args, config, &network, ranks)?);
+    }
     let stages = forecast(&gpu, config, &network)?;
     let mut text = String::new();
     writeln!(text, "{} fits the limits of {}: {network}, by shapes", args.config, gpu.adapter())?;
@@ -51,11 +54,6 @@ fn by_shapes(session: &Session, args: &args::Plan, config: &Config) -> anyhow::R
             text,
             "for images of {channels} channels and {classes} classes, which --channels and --classes change"
         )?;
-    }
-    if let Some(ranks) = args.ranks {
-        let of = (&network, stages.as_slice());
-        text += &super::plan_ranks::table(&gpu, args, config, of, ranks)?;
-        return super::print(&text);
     }
     writeln!(text, "how long it takes: lapidary plan {} --time, with its data", args.config)?;
     super::print(&text)

@@ -11,7 +11,7 @@ use super::bench::Made;
 use crate::Result;
 use crate::gpu::Gpu;
 use crate::model::{BatchSize, Network, Role};
-use crate::train::{Config, Forecast};
+use crate::train::{Config, Forecast, Phase, forecast};
 
 /// Seconds from one host's send to another's receive, of a small message: clusters' networks take one to five microseconds.
 const LATENCY: f64 = 5e-6;
@@ -19,6 +19,8 @@ const LATENCY: f64 = 5e-6;
 const ADDED: f64 = 4e9;
 /// Bytes that are copied to measure how fast the device gives and takes them.
 const COPIED: usize = 32 << 20;
+/// Images by which operations are counted.
+const COUNTED: u32 = 2;
 /// Images of the step that tells how fast the device computes.
 const IMAGES: u32 = 8;
 
@@ -66,15 +68,35 @@ impl Iteration {
     }
 }
 
+/// The stages with batches of so few images that operations can be counted on any adapter, and their own batches: operations grow
+/// with images.
+fn counted(gpu: &Gpu, config: &Config, network: &Network) -> Result<Vec<(Forecast, u32)>> {
+    let mut few = config.clone();
+    for (batch, micro) in [
+        (&mut few.stage1.batch, &mut few.stage1.micro_batch),
+        (&mut few.stage2.batch, &mut few.stage2.micro_batch),
+    ] {
+        (*batch, *micro) = ((*batch).min(COUNTED), 0);
+    }
+    let of = |stage: Forecast| match stage.phase {
+        Phase::Stage1 => (stage, config.stage1.batch),
+        _ => (stage, config.stage2.batch),
+    };
+    Ok(forecast(gpu, &few, network)?.into_iter().map(of).collect())
+}
+
 /// A table for each stage, from one rank to so many.
 pub fn table(
     gpu: &Gpu,
     args: &args::Plan,
     config: &Config,
-    (network, stages): (&Network, &[Forecast]),
+    network: &Network,
     ranks: u32,
 ) -> anyhow::Result<String> {
-    let copies = block_on(copies(gpu))?;
+    let copies = match args.copies {
+        Some(rate) => [rate; 2],
+        None => block_on(copies(gpu))?,
+    };
     let flops = match args.tflops {
         Some(tflops) => tflops * 1e12,
         None => block_on(computes(gpu, network, config.data.side))?,
@@ -88,22 +110,31 @@ pub fn table(
     };
     let (trained, statistics) = (4.0 * words(Role::Weight), 4.0 * words(Role::Statistic));
     let mut text = String::new();
+    writeln!(text, "{}: {network}", args.config)?;
     let [read, write] = copies.map(|rate| rate * 1e-9);
-    let origin = if args.tflops.is_some() { "as --tflops says" } else { "measured here" };
+    let measured = |given: bool, option: &str| match given {
+        true => format!("as {option} says"),
+        false => "measured here".to_owned(),
+    };
+    let origins =
+        [measured(args.tflops.is_some(), "--tflops"), measured(args.copies.is_some(), "--copies")];
     writeln!(
         text,
-        "{:.1} MB of gradients, {:.1} GB/s between ranks; a device: {:.3} TFLOP/s ({origin}), {read:.1} GB/s to the host and {write:.1} GB/s back (measured here)",
+        "{:.1} MB of gradients, {:.1} GB/s between ranks; a device: {:.3} TFLOP/s ({}), {read:.1} GB/s to the host and {write:.1} GB/s back ({})",
         trained * 1e-6,
         bandwidth * 1e-9,
         flops * 1e-12,
+        origins[0],
+        origins[1],
     )?;
-    for stage in stages {
+    for (stage, batch) in counted(gpu, config, network)? {
         let [_, work] = stage.flops;
+        let work = work as f64 * f64::from(batch) / f64::from(stage.batch);
         let bytes = match stage.phase {
-            crate::train::Phase::Stage1 => trained + statistics,
+            Phase::Stage1 => trained + statistics,
             _ => trained,
         };
-        writeln!(text, "\n{} at its most steps, {} images a batch", stage.phase, stage.batch)?;
+        writeln!(text, "\n{} at its most steps, {batch} images a batch", stage.phase)?;
         writeln!(
             text,
             "{:>6} {:>7} {:>12} {:>11} {:>11} {:>12} {:>11}",
@@ -111,14 +142,14 @@ pub fn table(
         )?;
         let mut count = 1;
         loop {
-            if !stage.batch.is_multiple_of(count) {
-                writeln!(text, "{count:>6} cannot share a batch of {} images", stage.batch)?;
+            if !batch.is_multiple_of(count) {
+                writeln!(text, "{count:>6} cannot share a batch of {batch} images")?;
             } else {
-                let at = Iteration::of(rates, count, work as f64, bytes);
+                let at = Iteration::of(rates, count, work, bytes);
                 writeln!(
                     text,
                     "{count:>6} {:>7} {:>10.2}ms {:>9.2}ms {:>9.2}ms {:>10.2}ms {:>11.3}",
-                    stage.batch / count,
+                    batch / count,
                     at.compute * 1e3,
                     at.copies * 1e3,
                     at.sum * 1e3,
