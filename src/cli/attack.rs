@@ -38,10 +38,8 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
 
     let watch = |at: &crate::eval::Progress| {
         progress.show(at);
-        if let (Some(state), Some(path)) = (at.state, &args.state) {
-            if world.is_first() {
-                state.write(path)?;
-            }
+        if let (Some(state), Some(path), true) = (at.state, &args.state, world.is_first()) {
+            state.write(path)?;
         }
         world.reached(format!("{} at {:.0} %", at.attack, 100.0 * at.done));
         if stop.asked() { Err(Error::Stopped) } else { Ok(()) }
