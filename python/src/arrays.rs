@@ -7,7 +7,7 @@ use numpy::{
     PyUntypedArrayMethods,
 };
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyBytes, PySequence, PyString};
 
 use crate::errors::mismatch;
 
@@ -283,7 +283,8 @@ pub fn as_array<'py>(
     let kind = x.get_type().fully_qualified_name()?.to_string();
     let wanted = "an array: NumPy's, or anything on the CPU with __array__ or __dlpack__";
     let numpy = py.import("numpy")?;
-    let listed = x.is_instance_of::<PyList>() || x.is_instance_of::<PyTuple>();
+    let text = x.is_instance_of::<PyString>() || x.is_instance_of::<PyBytes>();
+    let listed = !text && x.cast::<PySequence>().is_ok();
     let made = if x.hasattr("__array__")? || listed {
         numpy.call_method1("asarray", (x,))
     } else if x.hasattr("__dlpack__")? && x.hasattr("__dlpack_device__")? {

@@ -221,7 +221,7 @@ fn version(py: Python<'_>, name: &str) -> PyResult<Version> {
 
 #[pymethods]
 impl Model {
-    /// Attacks images by projected gradient steps, and returns those that break the network; the others are as they were.
+    /// Moves images by projected gradient steps so that the network names them wrongly.
     #[pyo3(signature = (x, y, *, norm="Linf", eps=0.03137254901960784, steps=50, step_size=None, restarts=1, loss="cross-entropy", momentum=0.0, targeted=false, seed=0, layout="nchw", batch_size=64, callback=None))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn attack<'py>(
@@ -241,7 +241,7 @@ impl Model {
         layout: &str,
         batch_size: u32,
         callback: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Py<PyAny>> {
+    ) -> PyResult<Bound<'py, PyAny>> {
         let radius = eps as f32;
         let pgd = RestartedPgd {
             steps,
@@ -259,8 +259,17 @@ impl Model {
             ..AutoAttack::new(Version::Custom, self::norm(py, norm)?, radius)
         };
         let images = self.images(x, layout)?;
-        let result = self.robustness(py, &settings, &images, y, None, callback)?;
-        Ok(result.images)
+        let labels = labels(y, "labels", images.count, self.network().classes())?;
+        let (values, side) = (images.values()?, images.side);
+        let mut watch = Watch::new(py, callback)?;
+        let total = images.count as f64;
+        let moved = self.with(py, |ready| {
+            let told = |share: f64| watch.tell(Progress::at("pgd", share * total, total));
+            let sets = (values, &labels[..]);
+            wait(settings.moved(self.network(), &ready.weights, sets, side, told))
+        });
+        watch.close(py)?;
+        images.like(py, moved?)
     }
 
     /// Accuracy under AutoAttack.

@@ -7,6 +7,7 @@
 mod attackers;
 mod checks;
 mod lanes;
+mod moved;
 mod ranks;
 mod result;
 mod run;

@@ -295,7 +295,7 @@ impl AutoAttack {
     }
 
     /// The rank among logits of the class that a round goes to; the label's is 0.
-    fn rank(&self, attack: AttackName, round: u32) -> usize {
+    pub(super) fn rank(&self, attack: AttackName, round: u32) -> usize {
         let round = if attack == AttackName::Pgd { round / self.pgd.restarts } else { round };
         round as usize + 1
     }
@@ -397,7 +397,7 @@ impl State {
 }
 
 /// Classes of each point, likeliest first, of equals the first.
-fn ranks(logits: &[f32], classes: usize) -> Vec<u32> {
+pub(super) fn ranks(logits: &[f32], classes: usize) -> Vec<u32> {
     let mut ranks = Vec::with_capacity(logits.len());
     for row in logits.chunks(classes) {
         let mut order: Vec<(u32, f32)> = (0..).zip(row.iter().copied()).collect();
@@ -408,7 +408,13 @@ fn ranks(logits: &[f32], classes: usize) -> Vec<u32> {
 }
 
 /// The points of a batch with their classes of this rank.
-fn target(images: &[f32], labels: &[u32], ranks: &[u32], members: &[usize], rank: usize) -> Target {
+pub(super) fn target(
+    images: &[f32],
+    labels: &[u32],
+    ranks: &[u32],
+    members: &[usize],
+    rank: usize,
+) -> Target {
     let (words, classes) = (images.len() / labels.len(), ranks.len() / labels.len());
     let mut target = Target::default();
     for &at in members {

@@ -1,0 +1,106 @@
+"""Metrics against their definitions in NumPy, and the library's golden values."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import golden
+import lapidary
+from lapidary import metrics
+
+
+def test_fid_of_gaussians() -> None:
+    random = np.random.default_rng(0)
+    real, other = random.normal(size=(500, 6)), 0.5 + 2 * random.normal(size=(400, 6))
+    a, b = np.cov(real.astype(np.float32), rowvar=False), np.cov(other.astype(np.float32), rowvar=False)
+    # The trace of the root of a product of two covariances, by its eigenvalues.
+    root = np.sqrt(np.linalg.eigvals(a @ b).real.clip(0)).sum()
+    wanted = ((real.mean(0) - other.mean(0)) ** 2).sum() + np.trace(a) + np.trace(b) - 2 * root
+    assert metrics.fid(real, other) == pytest.approx(wanted, rel=1e-4)
+    assert abs(metrics.fid(real, real)) < 1e-6
+
+
+def test_kid_and_coverage() -> None:
+    random = np.random.default_rng(1)
+    real, near, far = random.normal(size=(200, 4)), random.normal(size=(200, 4)), 3 + random.normal(size=(200, 4))
+    assert abs(metrics.kid(real, near, subset_size=100)[0]) < metrics.kid(real, far, subset_size=100)[0]
+    precision, recall = metrics.precision_recall(real, near)
+    assert precision > 0.8 and recall > 0.8
+    assert metrics.precision_recall(real, 100 + far) == (0, 0)
+    assert metrics.precision_recall(real, real) == (1, 1)
+
+
+def test_scores_of_logits() -> None:
+    logits = np.array([[np.log(3), 0], [0, 0], [0, np.log(3)]])
+    # Of one image the confidence is 0.5 and it is wrong, of two 0.75 and they are right.
+    assert metrics.ece(logits, [0, 1, 1], bins=4) == pytest.approx(1 / 3)
+    np.testing.assert_allclose(metrics.confidences(logits), [0.75, 0.5, 0.75], rtol=1e-6)
+    sure = 50 * np.eye(10)[np.arange(100) % 10]
+    assert metrics.inception_score(sure)[0] == pytest.approx(10)
+    mean, std = metrics.inception_score(np.zeros((20, 5)), splits=1)
+    assert mean == pytest.approx(1) and std is None
+
+
+def test_telling_sets_apart() -> None:
+    assert metrics.auroc([2, 3], [0, 1]) == 1
+    assert metrics.auroc([1, 2, 3], [2, 0]) == pytest.approx(4.5 / 6)
+    assert metrics.fpr95(range(1, 21), [0, 1.5, 2, 30]) == 0.5
+
+
+def test_readers_and_start_images(tmp_path: object) -> None:
+    images, labels, names = lapidary.data.fashion("train")
+    assert images.shape == (3000, 1, 32, 32) and labels.shape == (3000,) and len(names) == 10
+    assert images.min() == 0 and images.max() == 1 and not images[:, :, :2].any()
+    fields = lapidary.data.fractal(4, side=8, seed=1)
+    assert fields.shape == (4, 3, 8, 8) and 0 <= fields.min() < fields.max() <= 1
+    np.testing.assert_array_equal(fields, lapidary.data.fractal(4, side=8, seed=1))
+    assert lapidary.data.noise(2, side=8, channels=1).std() == pytest.approx(0.29, abs=0.05)
+
+
+def test_pictures_are_read(tmp_path: object) -> None:
+    from pathlib import Path
+
+    from PIL import Image
+
+    file = Path(str(tmp_path)) / "a.png"
+    Image.fromarray(np.full((20, 30, 3), 51, np.uint8)).save(file)
+    picture = lapidary.data.picture(file, side=16)
+    assert picture.shape == (1, 3, 16, 16)
+    np.testing.assert_allclose(picture, 0.2, atol=1e-3)
+    data = lapidary.data.load("builtin:fashion", part="test", side=28)
+    assert data.images.shape[2:] == (28, 28)
+
+
+def golden_metrics() -> list[str]:
+    return sorted(path.stem for path in (golden.FOLDER / "metrics").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("name", golden_metrics())
+def test_golden_values(name: str) -> None:
+    metadata, tensors = golden.read(golden.FOLDER / "metrics" / f"{name}.safetensors")
+    params, op = json.loads(metadata["params"]), metadata["op"]
+    given = {key[3:]: value for key, value in tensors.items() if key.startswith("in.")}
+    found: dict[str, float | None] = {}
+    if op == "auroc":
+        found["auroc"] = metrics.auroc(given["pos"], given["neg"])
+    elif op == "ece":
+        found["ece"] = metrics.ece(given["logits"], given["labels"], bins=params["bins"])
+    elif op == "fid":
+        found["fid"] = metrics.fid(given["features_a"], given["features_b"])
+    elif op == "inception_score":
+        found["mean"], found["std"] = metrics.inception_score(given["logits"], splits=params["splits"])
+    elif op == "knn_precision_recall":
+        real, fake = given["real"], given["fake"]
+        found["precision"], found["recall"] = metrics.precision_recall(real, fake, neighbours=params["k"])
+    else:
+        pytest.fail(f"no metric for {op}")
+    tolerances = json.loads(metadata["tol"])
+    for key, value in found.items():
+        if value is None:
+            assert f"out.{key}" not in tensors
+            continue
+        wanted, tolerance = tensors[f"out.{key}"].item(), tolerances[f"out.{key}"]
+        assert abs(value - wanted) <= tolerance["atol"] + tolerance["rtol"] * abs(wanted), (value, wanted)
