@@ -221,7 +221,54 @@ fn version(py: Python<'_>, name: &str) -> PyResult<Version> {
 
 #[pymethods]
 impl Model {
-    /// Moves images by projected gradient steps so that the network names them wrongly.
+    /// Move images by projected gradient steps so that the network names them wrongly.
+    ///
+    /// Parameters
+    /// ----------
+    /// x : array
+    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    /// y : array
+    ///     Labels, whole numbers of shape (N,) below `classes`.
+    /// norm : {"Linf", "L2"}
+    ///     What the ball around each image is measured in.
+    /// eps : float
+    ///     Its radius, for images in [0, 1]; above 0.
+    /// steps : int
+    ///     Steps from each start.
+    /// step_size : float, optional
+    ///     Length of a step; an eighth of the radius.
+    /// restarts : int
+    ///     Starts: the first at the image itself, all others at random points of the ball.
+    /// loss : {"cross-entropy", "dlr", "margin"}
+    ///     What the steps climb; "ce" and "cw" are other names of the first and the last.
+    /// momentum : float
+    ///     Part of the last direction that stays, from 0 to below 1.
+    /// targeted : bool
+    ///     Whether each start is tried towards each of the nine likeliest other classes.
+    /// seed : int
+    ///     Of all random numbers.
+    /// layout : {"nchw", "nhwc"}
+    ///     Where the channels are; never guessed.
+    /// batch_size : int
+    ///     Images that go through at once, 1 to 65535.
+    /// callback : callable, optional
+    ///     Called with a `Progress` several times a second; what it raises stops the call. Without one, a bar is drawn where the call takes
+    ///     long and tqdm is installed.
+    ///
+    /// Returns
+    /// -------
+    /// ndarray
+    ///     Images of the shape and layout of `x`, float32 in [0, 1], within the ball: of several starts the first that is named wrongly, or else
+    ///     the last.
+    ///
+    /// Raises
+    /// ------
+    /// Mismatch
+    ///     For what are no such arrays, with what was given and what is wanted.
+    /// OutOfMemory
+    ///     Where the device has too little memory for the batch.
+    /// DeviceLost
+    ///     Where the driver gives the device up; the next call opens it anew.
     #[pyo3(signature = (x, y, *, norm="Linf", eps=0.03137254901960784, steps=50, step_size=None, restarts=1, loss="cross-entropy", momentum=0.0, targeted=false, seed=0, layout="nchw", batch_size=64, callback=None))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn attack<'py>(
@@ -272,7 +319,51 @@ impl Model {
         images.like(py, moved?)
     }
 
-    /// Accuracy under AutoAttack.
+    /// Accuracy under AutoAttack (Croce and Hein 2020, arXiv 2003.01690).
+    ///
+    /// Parameters
+    /// ----------
+    /// x : array
+    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    /// y : array
+    ///     Labels, whole numbers of shape (N,) below `classes`.
+    /// norm : {"Linf", "L2"}
+    ///     What the ball around each image is measured in.
+    /// eps : float
+    ///     Its radius, for images in [0, 1]; above 0.
+    /// version : {"standard", "plus", "rand", "few-classes", "custom"}
+    ///     Which attacks: the authors' versions, one for networks of 2 and 3 classes, or those of `attacks`.
+    /// attacks : sequence of str, optional
+    ///     For "custom", in their order: apgd-ce, apgd-dlr, apgd-t, fab-t, fab, square, pgd.
+    /// steps, restarts, targets, queries : int, optional
+    ///     Steps of APGD and FAB, starts of the untargeted attacks, targets of the others, candidates of Square; the version's.
+    /// seed : int
+    ///     Of all random numbers.
+    /// state : str or path, optional
+    ///     A file that is written after each batch. Where it is there, the evaluation goes on from it, to the same result.
+    /// layout : {"nchw", "nhwc"}
+    ///     Where the channels are; never guessed.
+    /// batch_size : int
+    ///     Images that go through at once, 1 to 65535.
+    /// callback : callable, optional
+    ///     Called with a `Progress` several times a second; what it raises stops the call. Without one, a bar is drawn where the call takes
+    ///     long and tqdm is installed.
+    ///
+    /// Returns
+    /// -------
+    /// AttackResult
+    ///     Robust accuracy, the images, what each attack did, and RobustBench's entry.
+    ///
+    /// Raises
+    /// ------
+    /// Mismatch
+    ///     For what are no such arrays, with what was given and what is wanted.
+    /// OutOfMemory
+    ///     Where the device has too little memory for the batch.
+    /// DeviceLost
+    ///     Where the driver gives the device up; the next call opens it anew.
+    /// BadFile
+    ///     Where the state is damaged or of another evaluation.
     #[pyo3(signature = (x, y, *, norm="Linf", eps=0.03137254901960784, version="standard", attacks=None, steps=None, restarts=None, targets=None, queries=None, seed=0, state=None, layout="nchw", batch_size=64, callback=None))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn autoattack<'py>(

@@ -54,7 +54,33 @@ impl Extractor {
         self.which.width()
     }
 
-    /// Features of images, float32 of shape (N, D).
+    /// Features of images.
+    ///
+    /// Parameters
+    /// ----------
+    /// x : array
+    ///     Images of shape (N, C, H, W) with C of 1 or 3, float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    /// layout : {"nchw", "nhwc"}
+    ///     Where the channels are; never guessed.
+    /// batch_size : int
+    ///     Images that go through at once, 1 to 65535.
+    /// callback : callable, optional
+    ///     Called with a `Progress` several times a second; what it raises stops the call. Without one, a bar is drawn where the call takes
+    ///     long and tqdm is installed.
+    ///
+    /// Returns
+    /// -------
+    /// ndarray
+    ///     float32 of shape (N, D).
+    ///
+    /// Raises
+    /// ------
+    /// Mismatch
+    ///     For what are no such arrays, with what was given and what is wanted.
+    /// OutOfMemory
+    ///     Where the device has too little memory for the batch.
+    /// DeviceLost
+    ///     Where the driver gives the device up; the next call opens it anew.
     #[pyo3(signature = (x, *, layout="nchw", batch_size=32, callback=None))]
     fn features<'py>(
         &self,
@@ -70,7 +96,33 @@ impl Extractor {
         Ok(array(py, seen.features, &[rows, width])?.into_any())
     }
 
-    /// ImageNet's logits of images, float32 of shape (N, K): what the inception score is made of.
+    /// ImageNet's logits of images: what the inception score is made of.
+    ///
+    /// Parameters
+    /// ----------
+    /// x : array
+    ///     Images of shape (N, C, H, W) with C of 1 or 3, float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    /// layout : {"nchw", "nhwc"}
+    ///     Where the channels are; never guessed.
+    /// batch_size : int
+    ///     Images that go through at once, 1 to 65535.
+    /// callback : callable, optional
+    ///     Called with a `Progress` several times a second; what it raises stops the call. Without one, a bar is drawn where the call takes
+    ///     long and tqdm is installed.
+    ///
+    /// Returns
+    /// -------
+    /// ndarray
+    ///     float32 of shape (N, K).
+    ///
+    /// Raises
+    /// ------
+    /// Mismatch
+    ///     For what are no such arrays, with what was given and what is wanted.
+    /// OutOfMemory
+    ///     Where the device has too little memory for the batch.
+    /// DeviceLost
+    ///     Where the driver gives the device up; the next call opens it anew.
     #[pyo3(signature = (x, *, layout="nchw", batch_size=32, callback=None))]
     fn logits<'py>(
         &self,

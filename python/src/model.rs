@@ -109,7 +109,34 @@ impl Told {
     }
 }
 
-/// Reads a network from a file.
+/// Read a network from a file.
+///
+/// Parameters
+/// ----------
+/// path : str or path
+///     A safetensors file, a file of ``torch.save`` (nothing in it is executed), a run's folder, or ``"builtin:fashion-demo"``, the network that
+///     comes with the package. Which network it is shows by the tensors.
+/// mean, std : sequence of float, optional
+///     By which the network's images are normalised, a number a channel, for images in [0, 1]. Asked for where the file does not say
+///     it; 0 and 1 for none.
+/// activation : {"relu", "silu"}, optional
+///     What follows normalisation layers, where the file does not say it.
+/// side : int, optional
+///     Rows and columns of the images. Without, and where the file does not say it, images of any side are taken.
+/// device : Device, str or int, optional
+///     One of `devices()`, its number there, or a part of its name. Without, ``LAPIDARY_ADAPTER``, or else the first.
+///
+/// Returns
+/// -------
+/// Model
+///     The network with its weights on the device.
+///
+/// Raises
+/// ------
+/// BadFile
+///     For a file that is not there, is damaged or holds no known network, and where it does not say what is asked for above.
+/// NoAdapter
+///     Where there is no such device.
 #[pyfunction]
 #[pyo3(signature = (path, *, mean=None, std=None, activation=None, side=None, device=None))]
 fn load(
@@ -129,7 +156,30 @@ fn load(
     })
 }
 
-/// Takes the weights of a live model of another library.
+/// Take the weights of a live model of another library.
+///
+/// Parameters
+/// ----------
+/// state_dict : dict of str to array
+///     As ``net.state_dict()`` of a PyTorch model: NumPy's arrays or tensors on the CPU. Prefixes of wrappers, as ``module.``, are taken off.
+/// architecture : {"wrn", "preact-resnet", "resnet", "convnext"}, optional
+///     The family of the network; without, the tensors' names tell it.
+/// mean, std, activation, side, device
+///     As for `load`.
+/// class_names : sequence of str, optional
+///     What the classes are called, by label.
+///
+/// Returns
+/// -------
+/// Model
+///     The network with a copy of the weights.
+///
+/// Raises
+/// ------
+/// BadFile
+///     Where the tensors are those of no known network, or it is not said how images are normalised.
+/// Mismatch
+///     For what is no dict of arrays.
 #[pyfunction]
 #[pyo3(signature = (state_dict, *, architecture=None, mean=None, std=None, activation=None, side=None, class_names=None, device=None))]
 #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
@@ -364,7 +414,32 @@ impl Model {
         self.known.pretrained.checkpoint.notes.clone()
     }
 
-    /// Logits of images, float32 of shape (N, K).
+    /// Logits of images.
+    ///
+    /// Parameters
+    /// ----------
+    /// x : array
+    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    /// layout : {"nchw", "nhwc"}
+    ///     Where the channels are; never guessed.
+    /// batch_size : int
+    ///     Images that go through at once, 1 to 65535.
+    ///
+    /// Returns
+    /// -------
+    /// ndarray
+    ///     float32 of shape (N, K).
+    ///
+    /// Raises
+    /// ------
+    /// Mismatch
+    ///     For what are no such arrays, with what was given and what is wanted.
+    /// OutOfMemory
+    ///     Where the device has too little memory for the batch.
+    /// DeviceLost
+    ///     Where the driver gives the device up; the next call opens it anew.
+    /// NonFinite
+    ///     Where the network's numbers overflow.
     #[pyo3(signature = (x, *, layout="nchw", batch_size=64))]
     fn logits<'py>(
         &self,
@@ -378,7 +453,26 @@ impl Model {
         Ok(array(py, logits, &[images.count, self.classes() as usize])?.into_any())
     }
 
-    /// The likeliest class of each image, int64 of shape (N,).
+    /// The likeliest class of each image.
+    ///
+    /// Parameters
+    /// ----------
+    /// x : array
+    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    /// layout : {"nchw", "nhwc"}
+    ///     Where the channels are; never guessed.
+    /// batch_size : int
+    ///     Images that go through at once, 1 to 65535.
+    ///
+    /// Returns
+    /// -------
+    /// ndarray
+    ///     int64 of shape (N,): the class of the largest logit, the first of equals.
+    ///
+    /// Raises
+    /// ------
+    /// Mismatch
+    ///     For what are no such arrays, with what was given and what is wanted.
     #[pyo3(signature = (x, *, layout="nchw", batch_size=64))]
     fn predict<'py>(
         &self,
@@ -393,7 +487,28 @@ impl Model {
         Ok(PyArray1::from_iter(py, named.into_iter().map(i64::from)))
     }
 
-    /// The energy of images, float32 of shape (N,): without labels the marginal one, with labels the joint one.
+    /// The energy of images: low for those that the network takes for real.
+    ///
+    /// Parameters
+    /// ----------
+    /// x : array
+    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    /// y : array, optional
+    ///     Labels of shape (N,). With them it is the joint energy E(x, y) = -f(x)[y], without the marginal one, E(x) = -log sum exp f(x).
+    /// layout : {"nchw", "nhwc"}
+    ///     Where the channels are; never guessed.
+    /// batch_size : int
+    ///     Images that go through at once, 1 to 65535.
+    ///
+    /// Returns
+    /// -------
+    /// ndarray
+    ///     float32 of shape (N,).
+    ///
+    /// Raises
+    /// ------
+    /// Mismatch
+    ///     For what are no such arrays, with what was given and what is wanted.
     #[pyo3(signature = (x, y=None, *, layout="nchw", batch_size=64))]
     fn energy<'py>(
         &self,
@@ -418,7 +533,26 @@ impl Model {
         Ok(PyArray1::from_vec(py, energies))
     }
 
-    /// log of the sum over classes of exp(logit), float32 of shape (N,): minus the marginal energy.
+    /// The logarithm of the sum over classes of exp(logit): minus the marginal energy.
+    ///
+    /// Parameters
+    /// ----------
+    /// x : array
+    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    /// layout : {"nchw", "nhwc"}
+    ///     Where the channels are; never guessed.
+    /// batch_size : int
+    ///     Images that go through at once, 1 to 65535.
+    ///
+    /// Returns
+    /// -------
+    /// ndarray
+    ///     float32 of shape (N,).
+    ///
+    /// Raises
+    /// ------
+    /// Mismatch
+    ///     For what are no such arrays, with what was given and what is wanted.
     #[pyo3(signature = (x, *, layout="nchw", batch_size=64))]
     fn log_sum_exp<'py>(
         &self,
@@ -432,7 +566,31 @@ impl Model {
         Ok(PyArray1::from_vec(py, logsumexp(&logits, self.classes() as usize)))
     }
 
-    /// The gradient for each image of a number of its own, float32 of the images' shape.
+    /// The gradient for each image of a number of its own.
+    ///
+    /// Parameters
+    /// ----------
+    /// x : array
+    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    /// y : array, optional
+    ///     Labels of shape (N,); not needed for "log-sum-exp".
+    /// of : {"cross-entropy", "logit", "log-sum-exp", "margin", "dlr"}
+    ///     Which number: the cross-entropy of the label, its logit, minus the marginal energy, the largest other logit minus the label's, or the
+    ///     difference of logits ratio. Each image's own, not the mean over them.
+    /// layout : {"nchw", "nhwc"}
+    ///     Where the channels are; never guessed.
+    /// batch_size : int
+    ///     Images that go through at once, 1 to 65535.
+    ///
+    /// Returns
+    /// -------
+    /// ndarray
+    ///     float32 of the images' shape.
+    ///
+    /// Raises
+    /// ------
+    /// Mismatch
+    ///     For what are no such arrays, with what was given and what is wanted.
     #[pyo3(signature = (x, y=None, *, of="cross-entropy", layout="nchw", batch_size=64))]
     fn input_gradient<'py>(
         &self,
@@ -516,14 +674,38 @@ impl Model {
         Ok(all)
     }
 
-    /// Writes a safetensors file that `load` reads without being told anything.
+    /// Write a safetensors file that `load` reads without being told anything.
+    ///
+    /// Parameters
+    /// ----------
+    /// path : str or path
+    ///     The file, written whole or not at all.
+    /// half : bool
+    ///     Whether weights are stored in half precision.
+    ///
+    /// Raises
+    /// ------
+    /// BadFile
+    ///     Where it cannot be written, or a weight is beyond half precision.
     #[pyo3(signature = (path, *, half=false))]
     fn save(&self, py: Python<'_>, path: PathBuf, half: bool) -> PyResult<()> {
         let checkpoint = self.complete();
         blocking(py, || checkpoint.write_as(&path, precision(half)))
     }
 
-    /// Writes an ONNX file: images in [0, 1] in, logits out.
+    /// Write an ONNX file for other tools: images in [0, 1] in, logits out.
+    ///
+    /// Parameters
+    /// ----------
+    /// path : str or path
+    ///     The file, written whole or not at all.
+    /// half : bool
+    ///     Whether weights are stored in half precision.
+    ///
+    /// Raises
+    /// ------
+    /// BadFile
+    ///     Where it cannot be written.
     #[pyo3(signature = (path, *, half=false))]
     fn export_onnx(&self, py: Python<'_>, path: PathBuf, half: bool) -> PyResult<()> {
         let checkpoint = self.complete();

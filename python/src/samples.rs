@@ -188,7 +188,40 @@ impl Explanation {
 
 #[pymethods]
 impl Model {
-    /// Draws an image of each class that is asked for.
+    /// Draw images: steps up the logit of a class, from images that are of none.
+    ///
+    /// Parameters
+    /// ----------
+    /// classes : int, str, or sequence of either
+    ///     A class for each image to draw, by number or name.
+    /// seed : int
+    ///     Of the images to start from.
+    /// steps : int, optional
+    ///     Steps; the checkpoint's own number.
+    /// step_size : float, optional
+    ///     The L2 length of one.
+    /// start : array or str, optional
+    ///     Images to start from, of shape (N, C, H, W), or what images there are by name: "builtin:fractal" (which it is without), "builtin:noise", or
+    ///     a path.
+    /// batch_size : int
+    ///     Images at once.
+    /// callback : callable, optional
+    ///     Called with a `Progress` several times a second; what it raises stops the call. Without one, a bar is drawn where the call takes
+    ///     long and tqdm is installed.
+    ///
+    /// Returns
+    /// -------
+    /// Samples
+    ///     The images, with the way of the first ten.
+    ///
+    /// Raises
+    /// ------
+    /// Mismatch
+    ///     For what are no such arrays, with what was given and what is wanted.
+    /// OutOfMemory
+    ///     Where the device has too little memory for the batch.
+    /// DeviceLost
+    ///     Where the driver gives the device up; the next call opens it anew.
     #[pyo3(signature = (classes, *, seed=0, steps=None, step_size=None, start=None, batch_size=64, callback=None))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn sample<'py>(
@@ -259,7 +292,39 @@ impl Model {
         Ok(Samples { values: images, size, labels, names, trajectory })
     }
 
-    /// Leads images to other classes: what they would have to look like for the network to see these.
+    /// Lead images to other classes: what they would have to look like for the network to see these (arXiv 2003.09461).
+    ///
+    /// Parameters
+    /// ----------
+    /// x : array
+    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    /// target : int, str, or sequence of either
+    ///     The class to see, by number or name: one for all images, or one for each.
+    /// eps : float, optional
+    ///     The L2 radius within which images stay; without, they may go anywhere.
+    /// steps, step_size
+    ///     As for `sample`.
+    /// layout : {"nchw", "nhwc"}
+    ///     Where the channels are; never guessed.
+    /// batch_size : int
+    ///     Images that go through at once, 1 to 65535.
+    /// callback : callable, optional
+    ///     Called with a `Progress` several times a second; what it raises stops the call. Without one, a bar is drawn where the call takes
+    ///     long and tqdm is installed.
+    ///
+    /// Returns
+    /// -------
+    /// Explanation
+    ///     The counterfactuals, the way there, and the probabilities along it.
+    ///
+    /// Raises
+    /// ------
+    /// Mismatch
+    ///     For what are no such arrays, with what was given and what is wanted.
+    /// OutOfMemory
+    ///     Where the device has too little memory for the batch.
+    /// DeviceLost
+    ///     Where the driver gives the device up; the next call opens it anew.
     #[pyo3(signature = (x, target, *, eps=None, steps=None, step_size=None, layout="nchw", batch_size=64, callback=None))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn explain<'py>(

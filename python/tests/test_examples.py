@@ -19,6 +19,29 @@ def test_the_readme_runs() -> None:
     assert 0.5 < float(lines[1]) < 1.0 and lines[-1] == "(2, 1, 16, 16)"
 
 
+def test_the_pages_blocks_run(tmp_path: Path) -> None:
+    text = (REPOSITORY / "docs/python.md").read_text()
+    blocks = [part.split("```", 1)[0] for part in text.split("```python\n")[1:]]
+    assert len(blocks) >= 2
+    run = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)], capture_output=True, text=True, timeout=300, cwd=tmp_path
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(REPOSITORY / "examples/lapidary.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=280, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    pages = [output["data"]["text/html"] for output in shown if "text/html" in output.get("data", {})]
+    # Devices, the attack's table, counterfactuals, samples, the run's report.
+    assert len(pages) == 5
+    assert all("<table>" in page or "<img" in page or "<iframe" in page for page in pages)
+
+
 def test_the_import_is_quick() -> None:
     script = "import numpy, time; began = time.perf_counter(); import lapidary; print(time.perf_counter() - began)"
 
