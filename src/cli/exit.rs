@@ -35,6 +35,17 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
+/// Some launchers end all processes as soon as one has failed: the one that says why comes first.
+pub fn give_way() {
+    std::thread::sleep(std::time::Duration::from_secs(1));
+}
+
+/// The exit code of [`usage`] alone.
+pub fn quiet_usage(error: &clap::Error) -> ExitCode {
+    give_way();
+    if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+}
+
 /// Prints what went wrong.
 pub fn failure(error: &anyhow::Error) -> ExitCode {
     say(&format!("{error:#}"));

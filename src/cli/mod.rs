@@ -44,6 +44,7 @@ use clap::{CommandFactory, Parser};
 
 pub use progress::Progress;
 
+use crate::world::launched;
 use args::{Arguments, Command, Evaluation};
 use session::Session;
 
@@ -54,7 +55,11 @@ use session::Session;
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return exit::usage(&error),
+        Err(error) => match launched(|name| std::env::var(name).ok()) {
+            // One of several processes is enough to say it.
+            Ok(Some(others)) if others.rank > 0 => return exit::quiet_usage(&error),
+            _ => return exit::usage(&error),
+        },
     };
     run(arguments)
 }

@@ -37,6 +37,7 @@ pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
         );
         return Err(Failure::Usage(words).into());
     }
+    let world = session.world()?;
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
     let names = loaded.class_names();
@@ -45,7 +46,6 @@ pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
     let classes = model.classes();
     let labels: Vec<u32> = (0..args.count).map(|i| class.unwrap_or(i % classes)).collect();
     let size = (model.channels(), *side);
-    let world = session.world()?;
     if SampleFiles::is_meant(&args.out) {
         return stream(session, &loaded, args, &labels);
     }

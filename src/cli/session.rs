@@ -115,7 +115,10 @@ impl Session {
             Some(_) => exit::failure(error),
             // Without a world each process of a launcher would say the same.
             None => match launched(|name| std::env::var(name).ok()) {
-                Ok(Some(launched)) if launched.rank > 0 => exit::quiet_failure(error),
+                Ok(Some(launched)) if launched.rank > 0 => {
+                    exit::give_way();
+                    exit::quiet_failure(error)
+                }
                 _ => exit::failure(error),
             },
         }

@@ -13,6 +13,10 @@ use crate::{Error, Result};
 
 /// Begins a run or goes on with one.
 pub fn run(session: &Session, args: &args::Train) -> anyhow::Result<()> {
+    if !args.show_plan {
+        // Before any file is read: what is wrong on one rank is said for all.
+        session.world()?;
+    }
     let config = match (&args.config, &args.out) {
         (Some(name), _) => named(name)?,
         (None, Some(out)) => RunFolder::read_config(out)?,

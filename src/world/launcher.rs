@@ -51,7 +51,10 @@ impl Launched {
     }
 
     /// What to do where this build cannot be one of several.
-    #[cfg_attr(feature = "mpi", expect(dead_code, reason = "builds without it say so"))]
+    #[cfg_attr(
+        all(feature = "mpi", not(test)),
+        expect(dead_code, reason = "builds without it say so")
+    )]
     pub(super) fn without_mpi(&self) -> String {
         let variable = self.variable;
         format!(
@@ -61,7 +64,10 @@ impl Launched {
     }
 
     /// What to do where MPI says that there is one.
-    #[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "builds with it say so"))]
+    #[cfg_attr(
+        not(any(feature = "mpi", test)),
+        expect(dead_code, reason = "builds with it say so")
+    )]
     pub(super) fn found_alone(&self) -> String {
         let variable = self.variable;
         format!(

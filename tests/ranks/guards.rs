@@ -72,6 +72,14 @@ fn other_settings_data_and_versions_are_found_at_the_start() {
     assert!(text.contains("rank 1 on") && text.contains("seed: 5 there, 0 on rank 0"), "{text}");
     let text = run(program, "folder", "data.train=/no/such/folder");
     assert!(text.contains("rank 1 on") && text.contains("/no/such/folder"), "{text}");
+    // A configuration that one rank alone cannot read, and arguments that nobody understands.
+    let mut command = ranks(1, program);
+    command.args(["train", "fashion-tiny", "--out"]).arg(folder.path().join("file"));
+    command.args([":", "-n", "1"]).arg(program).args(["train", "/no/such/file.toml", "--out"]);
+    let text = sentence(&within(command.arg(folder.path().join("file")), SOON));
+    assert!(text.contains("rank 1 on") && text.contains("/no/such/file.toml"), "{text}");
+    let text = sentence(&within(lapidary(2).args(["train", "--nosuch"]), SOON));
+    assert!(text.contains("--nosuch"), "{text}");
 
     // The same program but for its version, wherever that stands in it.
     let version = env!("CARGO_PKG_VERSION").as_bytes();
