@@ -11,6 +11,7 @@
 )]
 
 mod build;
+mod forms;
 mod golden;
 mod hostile;
 #[cfg(feature = "onnx")]

@@ -1,14 +1,16 @@
 //! Networks under the names of other implementations, in the files that people have: recognised, normalised as the file
-//! says, and with PyTorch's logits and gradients. `tests/peers/lookalikes.py` made the files; `LAPIDARY_LOOKALIKES=DIR`
+//! says, and with PyTorch's logits, gradients and PGD. `tests/peers/lookalikes.py` made the files; `LAPIDARY_LOOKALIKES=DIR`
 //! runs the same on others of its making, as `scripts/peers` does.
 
 use crate::gpu;
-use lapidary::attack::program;
+use lapidary::attack::{Attack, Pgd, PgdAttack, program};
 use lapidary::graph::{Graph, Shape};
 use lapidary::model::checkpoint::Precision;
 use lapidary::model::onnx::Export;
-use lapidary::model::{Checkpoint, DeviceWeights, Mode, Network, Normalisation, Weights};
-use lapidary::ops::{LogSumExp, gradient};
+use lapidary::model::{
+    BatchSize, Checkpoint, DeviceWeights, Mode, Network, Normalisation, Weights,
+};
+use lapidary::ops::{LogSumExp, Norm, gradient};
 use pollster::block_on;
 use std::path::PathBuf;
 
@@ -76,6 +78,7 @@ fn networks_of_others_give_pytorchs_logits_and_gradients() {
                 assert!(off <= 1e-5 * largest, "{name}: {what} off by {off} of {largest}");
             }
         });
+        attacked(name, &network, &checkpoint, &images.data, &part("pgd").data);
         let mut graph = Graph::default();
         let x = graph.input(Shape::new(1, 3, 16, 16).unwrap());
         let weights = Weights::inputs(&mut graph, &parameters).unwrap();
@@ -98,4 +101,27 @@ fn networks_of_others_give_pytorchs_logits_and_gradients() {
         assert_eq!(Network::from_checkpoint(&again).unwrap(), network, "{name}");
         assert_eq!(Network::from_metadata(&again.metadata).unwrap(), network, "{name}");
     }
+}
+
+/// Ten steps of PGD on two images of classes 0 and 1, and what PyTorch makes of them.
+pub fn attacked(
+    name: &str,
+    network: &Network,
+    checkpoint: &Checkpoint,
+    images: &[f32],
+    wanted: &[f32],
+) {
+    let settings = Pgd { step_size: 1.0 / 16.0, ..Pgd::attack(Norm::L2, 0.5, 10) };
+    let size = BatchSize { images: 2, side: 16 };
+    let given = block_on(async {
+        let (parameters, numbers) = (network.parameters(), &checkpoint.weights);
+        let weights = DeviceWeights::upload(gpu(), &parameters, numbers).await.unwrap();
+        let mut attack = PgdAttack::new(network, &weights, size, settings, true).await.unwrap();
+        attack.attack(images, &[0, 1]).await.unwrap()
+    });
+    let moved = images.iter().zip(wanted).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+    let off = given.iter().zip(wanted).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+    println!("{name} PGD-10: {off:.1e} of {moved}");
+    assert!(given.len() == wanted.len() && moved > 0.02, "{name}: {moved}");
+    assert!(off <= 1e-4 * moved, "{name}: PGD off by {off} of {moved}");
 }

@@ -3,6 +3,7 @@
 //! `scripts/peers` does.
 
 use crate::gpu;
+use crate::lookalikes::attacked;
 use lapidary::attack::program;
 use lapidary::graph::{Graph, Shape};
 use lapidary::model::checkpoint::Precision;
@@ -92,6 +93,7 @@ fn exported_networks_give_pytorchs_logits_and_gradients() {
             close(&format!("{name}{what} gradient"), &slope, part("gradient"));
         };
         check("", &checkpoint);
+        attacked(&name, &network, &checkpoint, part("images"), part("pgd"));
 
         // Written anew it is the same network, in our format and in ONNX again.
         checkpoint.metadata = Metadata { side: Some(16), ..network.metadata() };

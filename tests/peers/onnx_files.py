@@ -5,8 +5,8 @@
 
 Both exporters (TorchScript's and the one of `torch.export`) and operator sets 13 to 21 are there, sides of batches open and
 fixed, weights in the file and beside it. What PyTorch's version cannot export is said and left out. Everything is computed in
-64 bits. `onnx.safetensors` has for each file images in [0, 1], their logits, and the gradient for the images of the sum of
-log-sum-exp over classes.
+64 bits. `onnx.safetensors` has for each file images in [0, 1], their logits, the gradient for the images of the sum of
+log-sum-exp over classes, and what ten steps of PGD make of them.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lookalikes import PreActResNet, ResNet, trained, write
+from lookalikes import PreActResNet, ResNet, attacked, trained, write
 
 MEAN, STD = [0.5, 0.25, 0.375], [0.25, 0.5, 0.25]
 
@@ -222,7 +222,8 @@ def main(out, seed=22):
         images = torch.rand(2, 3, 16, 16).double().requires_grad_()
         logits = net.double()(images)
         (gradient,) = torch.autograd.grad(logits.logsumexp(1).sum(), images)
-        for part, tensor in (("images", images), ("logits", logits), ("gradient", gradient)):
+        pgd = attacked(net, images)
+        for part, tensor in (("images", images), ("logits", logits), ("gradient", gradient), ("pgd", pgd)):
             wanted[f"{name}.{part}"] = tensor.detach()
         print(f"{name:<24} {path.stat().st_size:>7} bytes, logits {logits[0].tolist()}")
     about = {"source": f"tests/peers/onnx_files.py, PyTorch {torch.__version__}, float64", "tolerance": "1e-5 of the largest"}

@@ -21,6 +21,8 @@ pub struct Entry {
     header: u64,
     length: u64,
     crc: u32,
+    /// As the code beside a scripted network is, which nobody reads.
+    compressed: bool,
 }
 
 /// All entries, by name.
@@ -121,11 +123,7 @@ fn central<R: Read + Seek>(input: &mut Input<R>) -> Checked<Entry> {
     if flags & 1 != 0 {
         return Err(format!("{name} is encrypted"));
     }
-    if method != 0 {
-        return Err(format!(
-            "{name} is compressed; entries stored as they are wanted, as torch.save writes them"
-        ));
-    }
+    let compressed = method != 0;
     let [mut packed, mut length, mut header] = [packed, length, header].map(u64::from);
     let behind = input.at() + extra + comment;
     // Of the extra fields, the one that holds what does not fit 32 bits, in this order.
@@ -147,10 +145,10 @@ fn central<R: Read + Seek>(input: &mut Input<R>) -> Checked<Entry> {
         left -= 4 + size;
     }
     skip(input, behind)?;
-    if packed != length {
+    if packed != length && !compressed {
         return Err(format!("{name} has {packed} bytes that would be {length}"));
     }
-    Ok(Entry { name, header, length, crc })
+    Ok(Entry { name, header, length, crc, compressed })
 }
 
 /// Goes on within the section.
@@ -161,6 +159,12 @@ fn skip<R: Read + Seek>(input: &mut Input<R>, to: u64) -> Checked<()> {
 impl Entry {
     /// Where its bytes are. Err if its own header says something else than the directory.
     pub fn place<R: Read + Seek>(&self, input: &mut Input<R>) -> Checked<Summed> {
+        if self.compressed {
+            return Err(format!(
+                "{} is compressed; entries stored as they are wanted, as torch.save writes them",
+                self.name
+            ));
+        }
         let damaged = |_| format!("{}: its header is not where the zip directory says", self.name);
         input.section(self.header, LOCAL + self.name.len() as u64).map_err(damaged)?;
         let bytes: [u8; LOCAL as usize] = input.array()?;

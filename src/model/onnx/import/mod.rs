@@ -184,8 +184,11 @@ fn images(
     let [batch, a, b, c] = sides[..] else {
         return Err(format!("images with {} sides, [N, C, H, W] wanted", sides.len()));
     };
-    let are_channels = |side: Option<i64>| number(side).filter(|side| (1..=4).contains(side));
-    let (layout, channels, height, width) = match (are_channels(a), are_channels(c)) {
+    let usual = |side: Option<i64>| number(side).filter(|side| [1, 3].contains(side));
+    let possible = |side: Option<i64>| number(side).filter(|side| (1..=4).contains(side));
+    // Of sides that can be both, the one that most networks have for channels.
+    let first = usual(a).or_else(|| possible(a).filter(|_| usual(c).is_none()));
+    let (layout, channels, height, width) = match (first, possible(c)) {
         (Some(channels), _) => (Layout::Nchw, channels, b, c),
         (None, Some(channels)) => (Layout::Nhwc, channels, a, b),
         _ => return Err("images whose channels are not told, or not 1 to 4".into()),
