@@ -161,7 +161,8 @@ impl<Kind> Ascent<Kind> {
     /// are recorded whole since the start; once these are all, only the drawing is appended.
     ///
     /// Between steps the images stay as the last whole step left them. What is recorded must be submitted in
-    /// this order; after an encoder was dropped, start anew. Err on a lost device, with nothing recorded.
+    /// this order; after an encoder was dropped, start anew. Err on a lost device, with nothing recorded. About the encoder's
+    /// device see [`crate::embed`].
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Budget) -> Result<u32> {
         self.attack.gpu().alive()?;
         let total = self.attack.steps();

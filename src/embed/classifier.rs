@@ -52,7 +52,7 @@ impl Classifier {
 
     /// Appends a slice of a pass over the images, and says whether the pass is whole with it: then, once this
     /// has run, the results are those of the images, and the next slice begins a new pass. A budget of steps is
-    /// a whole pass (0: nothing). Err on a lost device, with nothing recorded.
+    /// a whole pass (0: nothing). Err on a lost device, with nothing recorded. About the encoder's device see [`crate::embed`].
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Budget) -> Result<bool> {
         self.gpu.alive()?;
         let whole = self.slices.record(&mut self.program, encoder, budget, 1) == 1;

@@ -7,6 +7,10 @@
 //! device's pace; `record` neither submits nor waits nor allocates. After a loss of the device the host calls
 //! [`Gpu::notify_lost`], and every later call returns [`Error::DeviceLost`](crate::Error::DeviceLost).
 //!
+//! An encoder has to be one of the device that was lent. wgpu tells of none which device it is of, so `record` cannot refuse another:
+//! of another device of the same `wgpu::Instance` that device reports a validation error when the encoder is finished, to the
+//! error scope that is open there, and of another instance wgpu panics, or takes other resources with the same numbers.
+//!
 //! `docs/embed.md` is a guide with code that runs.
 
 mod ascent;

@@ -272,7 +272,7 @@ impl Executor {
     }
 
     /// Appends one replay to the caller's encoder, which has to be one of the same device: wgpu does not say which it is
-    /// of, and panics over another's. Nothing is allocated, submitted or waited for.
+    /// of (the module `embed` says what comes of another one). Nothing is allocated, submitted or waited for.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
         if let Some(once) = &self.once {
             once.record(encoder);

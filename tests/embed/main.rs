@@ -473,3 +473,29 @@ fn they_go_from_thread_to_thread() {
     both::<Attacker>();
     both::<Classifier>();
 }
+
+/// wgpu does not say which device an encoder is of, so nothing is refused when it is recorded into: the encoder's own device tells
+/// when it is finished, to the error scope that is open there. (Of another instance wgpu panics instead.)
+#[test]
+fn an_encoder_of_another_device() {
+    let host = Host::default();
+    let found = block_on(host.instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+    let name = &host.gpu.adapter().name;
+    let adapter = found.into_iter().find(|adapter| &adapter.get_info().name == name).unwrap();
+    let (other, _queue) = block_on(adapter.request_device(&Default::default())).unwrap();
+    let network = demo();
+    let weights = upload(&host, &network);
+    let size = BatchSize { images: 1, side: 16 };
+    let mut classifier = block_on(Classifier::of(&network.0, &weights, size).build()).unwrap();
+    let scope = other.push_error_scope(wgpu::ErrorFilter::Validation);
+    let mut encoder = other.create_command_encoder(&Default::default());
+    assert!(classifier.record(&mut encoder, Budget::Steps(1)).unwrap());
+    drop(encoder.finish());
+    let said = block_on(scope.pop()).expect("an error").to_string();
+    assert!(said.contains("evice"), "{said}");
+    // What is recorded into an encoder of the right device still runs.
+    let mut encoder = host.encoder();
+    assert!(classifier.record(&mut encoder, Budget::Steps(1)).unwrap());
+    host.submit(encoder);
+    assert!(host.read(classifier.logits().unwrap()).iter().all(|logit| logit.is_finite()));
+}
