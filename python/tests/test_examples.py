@@ -33,7 +33,7 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
     import nbformat
     from nbclient import NotebookClient
 
-    notebook = nbformat.read(REPOSITORY / "examples/lapidary.ipynb", as_version=4)
+    notebook = nbformat.read(REPOSITORY / "examples/lapidary.ipynb", as_version=4)  # type: ignore[no-untyped-call]
     NotebookClient(notebook, timeout=280, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     pages = [output["data"]["text/html"] for output in shown if "text/html" in output.get("data", {})]
