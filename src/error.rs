@@ -21,7 +21,7 @@ pub enum Error {
         adapter: String,
         /// The limit or feature as it is.
         given: String,
-        /// As it would have to be.
+        /// What was wanted instead.
         wanted: String,
     },
     /// Correct the arguments.

@@ -15,7 +15,7 @@ use crate::ops::{ApgdJudge, ApgdState, ApgdStep, BoundaryStart, Copy, Fill, Norm
 /// steps, each next one after 0.03 of them fewer, at least 0.06; the first steps are as long as the ball is wide.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Apgd {
-    /// Of step and ball.
+    /// The norm in which the length of a step and the radius of the ball are measured.
     pub norm: Norm,
     /// Radius of the ball around the images; finite.
     pub eps: f32,

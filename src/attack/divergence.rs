@@ -16,13 +16,13 @@ const START_NOISE: f32 = 0.001;
 /// Settings of the attack.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Divergence {
-    /// Of step and ball.
+    /// The norm in which the length of a step and the radius of the ball are measured.
     pub norm: Norm,
     /// Radius of the ball around the images; finite.
     pub eps: f32,
-    /// Length of a step.
+    /// The length of one step.
     pub step_size: f32,
-    /// Of an attack.
+    /// The number of steps of an attack.
     pub steps: u32,
 }
 

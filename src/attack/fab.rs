@@ -27,7 +27,7 @@ const MOST_CLASSES: u32 = 100;
 /// Settings of an attack; see [`FabStep`] and [`FabJudge`] for the formulas.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fab {
-    /// Of the distance.
+    /// The norm in which the distance is measured.
     pub norm: Norm,
     /// Which boundary is gone to.
     pub boundary: Boundary,

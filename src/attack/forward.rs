@@ -271,7 +271,7 @@ impl Forward {
         [self.x, self.origin, self.labels, self.targets]
     }
 
-    /// By how much each image is misnamed.
+    /// The graph of the margin by which each image is misclassified.
     pub fn margin(&self, graph: &mut Graph) -> Result<Value> {
         graph.push(Margin { targeted: false }, &[self.logits, self.labels])
     }

@@ -18,7 +18,7 @@ pub struct Start<'a> {
     pub from: Option<&'a [f32]>,
     /// What an image draws depends on its id, wherever in a batch it lies; else the ids are 0, 1, ...
     pub ids: Option<&'a [u32]>,
-    /// Of all random numbers.
+    /// The seed of all random numbers.
     pub seed: u64,
     /// Which of the seed's random numbers: another one for each start that is not to repeat an earlier one.
     pub stream: u32,

@@ -13,11 +13,11 @@ use crate::ops::{Copy, Fill, KeepBest, MomentumStep, Norm};
 /// Settings of an attack; see [`MomentumStep`] for the formulas. The running statistics stay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MomentumPgd {
-    /// Of step and ball.
+    /// The norm in which the length of a step and the radius of the ball are measured.
     pub norm: Norm,
     /// Radius of the ball around the start; finite.
     pub eps: f32,
-    /// Length of a step.
+    /// The length of one step.
     pub step_size: f32,
     /// Steps of a whole attack.
     pub steps: u32,

@@ -23,17 +23,17 @@ pub enum Statistics {
 /// Settings of an attack; see [`PgdStep`] for the formulas.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pgd {
-    /// Of step and ball.
+    /// The norm in which the length of a step and the radius of the ball are measured.
     pub norm: Norm,
     /// Radius of the ball around the start, 0 or more; infinite for none.
     pub eps: f32,
-    /// Length of a step; negative to descend.
+    /// The length of one step; a negative one descends.
     pub step_size: f32,
     /// Steps of a whole attack.
     pub steps: u32,
     /// What is climbed.
     pub objective: Objective,
-    /// Of batch normalisation.
+    /// The statistics by which batch normalisation normalises.
     pub statistics: Statistics,
 }
 

@@ -13,7 +13,7 @@ use crate::ops::{Fill, Norm, SquareStart, SquareStep, square_state};
 /// Settings of an attack; see [`SquareStart`] and [`SquareStep`] for what is done. The first squares take 0.8 of an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Square {
-    /// Of the ball.
+    /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
     /// Radius of the ball around the images; finite.
     pub eps: f32,

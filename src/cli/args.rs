@@ -178,7 +178,7 @@ pub struct Demo {
     /// Change a value of the preset fashion-demo, as stage2.iterations=400
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Of all random numbers [default: the preset's]
+    /// Seed of all random numbers [default: the preset's]
     #[arg(long)]
     pub seed: Option<u64>,
     /// Print what one iteration of each stage runs and needs, and end
@@ -300,10 +300,10 @@ pub struct Bench {
         conflicts_with = "profile"
     )]
     pub compare: Vec<Peer>,
-    /// For --compare torch, a Python that has PyTorch [default: $LAPIDARY_PEERS, target/peers/bin/python or python3]
+    /// A Python that has PyTorch, for --compare torch [default: $LAPIDARY_PEERS, target/peers/bin/python or python3]
     #[arg(long, value_name = "PATH", requires = "compare")]
     pub python: Option<PathBuf>,
-    /// For --compare burn, the program built of benches/peers/burn [default: $LAPIDARY_BURN, or where cargo leaves it]
+    /// The program built of benches/peers/burn, for --compare burn [default: $LAPIDARY_BURN, or where cargo leaves it]
     #[arg(long, value_name = "PATH", requires = "compare")]
     pub burn: Option<PathBuf>,
 }
@@ -332,7 +332,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// As the command line has it.
+    /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pgd => "pgd-step",
@@ -367,7 +367,7 @@ pub struct Sample {
     /// Images
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub count: u32,
-    /// Of the images that sampling starts from
+    /// Seed of the images that sampling starts from
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// What sampling starts from: builtin:fractal, noise, or a folder of PNG or idx files
@@ -428,10 +428,10 @@ pub struct Quick {
     /// What the ball is measured in
     #[arg(long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
     pub norm: NormName,
-    /// Of the attack
+    /// Number of steps of the attack
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub steps: u32,
-    /// Length of a step [default: eps/8]
+    /// Length of one step of the attack [default: eps/8]
     #[arg(long, value_parser = radius)]
     pub step_size: Option<f64>,
     /// Images at once
@@ -469,7 +469,7 @@ pub struct Attack {
     /// fab-t, square; rand: apgd-ce, apgd-dlr; custom: what --attacks says [default: standard, or few-classes where the network has 2 or 3]
     #[arg(long, value_enum)]
     pub version: Option<VersionName>,
-    /// Of apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square, pgd, in this order
+    /// Attacks of --version custom, in this order: apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square, pgd
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = attack_name,
         required_if_eq("version", "custom"))]
     pub attacks: Vec<AttackName>,
@@ -480,7 +480,7 @@ pub struct Attack {
     #[arg(long, visible_alias = "batch-size", default_value_t = 64,
         value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub batch: u32,
-    /// Of all random numbers
+    /// Seed of all random numbers
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Kept after each batch; where it is there already, the evaluation goes on from it
@@ -492,22 +492,22 @@ pub struct Attack {
     /// One JSON object instead of lines
     #[arg(long)]
     pub json: bool,
-    /// Of pgd: steps
+    /// pgd: number of steps from each start
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub pgd_steps: u32,
-    /// Of pgd: length of a step [default: eps/8]
+    /// pgd: length of one step [default: eps/8]
     #[arg(long, value_name = "LENGTH", value_parser = radius)]
     pub pgd_step_size: Option<f64>,
-    /// Of pgd: starts, all but the first at random
+    /// pgd: number of starts; the first is the image itself, the others are drawn at random from the ball
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub pgd_restarts: u32,
-    /// Of pgd: part of the last direction that stays, below 1
+    /// pgd: momentum, the part of the last direction that is kept; below 1
     #[arg(long, value_name = "PART", default_value = "0", value_parser = part)]
     pub pgd_momentum: f64,
-    /// Of pgd: what is climbed
+    /// pgd: the loss that steps climb
     #[arg(long, value_enum, default_value_t = LossName::Ce)]
     pub pgd_loss: LossName,
-    /// Of pgd: towards each of the nine likeliest other classes
+    /// pgd: attack towards each of the nine likeliest other classes in turn, instead of away from the label
     #[arg(long)]
     pub pgd_targeted: bool,
     /// builtin:fashion or a folder of idx files [default: the run's own]
@@ -575,7 +575,7 @@ pub struct Convert {
     pub file: PathBuf,
     /// NAME.safetensors or NAME.onnx
     pub out: PathBuf,
-    /// Of a training state: ema, model, or a key [default: ema if there is one]
+    /// Which weights of a training state to take: ema, model, or a key [default: ema if there is one]
     #[arg(long, value_name = "KEY")]
     pub weights: Option<String>,
     /// Subtracted from images in [0, 1], a number a channel, as 0.4914,0.4822,0.4465 [default: the file's]

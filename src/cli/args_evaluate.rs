@@ -133,7 +133,7 @@ pub struct Sweep {
     /// What sampling starts from, as for `sample`
     #[arg(long, value_name = "IMAGES", default_value = "builtin:fractal")]
     pub start: Start,
-    /// Of the images that sampling starts from
+    /// Seed of the images that sampling starts from
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Rows and columns of the images [default: the checkpoint's]
@@ -225,7 +225,7 @@ pub struct Explain {
     pub out: PathBuf,
 }
 
-/// Of a ball, which may have no edge.
+/// Reads the radius of a ball, which may be infinite.
 fn ball(text: &str) -> Result<f64, String> {
     if text == "inf" { Ok(f64::INFINITY) } else { length(text) }
 }

@@ -74,7 +74,7 @@ impl File {
         Self { path, contents }
     }
 
-    /// That this fails is no reason to say so: the next start takes longer.
+    /// Writes the file. A failure is not told: the next start merely takes longer.
     fn write(&self, contents: Option<Vec<u8>>) {
         let Some(contents) = contents.filter(|new| self.contents.as_ref() != Some(new)) else {
             return;

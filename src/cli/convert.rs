@@ -72,7 +72,7 @@ pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
     super::print(&text)
 }
 
-/// By the name's end.
+/// The format of a file, by the end of its name.
 enum Format {
     Safetensors,
     Onnx,

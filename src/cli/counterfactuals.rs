@@ -25,7 +25,7 @@ pub struct ToClass {
     pub confidence: f64,
     /// The Fréchet distance of the ends to real images of it.
     pub distance: Option<f64>,
-    /// That of the images they began as, for comparison.
+    /// The mean distance of the images before, for comparison.
     pub distance_before: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! From an error to one sentence and an exit code.
+//! Turns an error into one sentence and an exit code.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -62,7 +62,7 @@ pub fn is_stopped(error: &anyhow::Error) -> bool {
     code(error) == STOPPED
 }
 
-/// To stderr; that nobody reads there is no reason to fail.
+/// Prints a line to stderr. Where nobody reads it, that is no reason to fail.
 pub fn say(text: &str) {
     drop(writeln!(std::io::stderr(), "lapidary: {text}"));
 }

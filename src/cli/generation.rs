@@ -37,7 +37,7 @@ const NEIGHBOURS: usize = 3;
 const SUBSETS: (usize, usize) = (100, 1000);
 /// Images below which a covariance of features has no full rank.
 const ENOUGH: usize = 2048;
-/// Of those subsets.
+/// The seed by which those subsets are drawn.
 const SEED: u64 = 0;
 
 /// What a network sees in a set of images.
@@ -47,9 +47,9 @@ pub struct SeenSet {
     pub features: Features,
     /// ImageNet's, K an image.
     pub logits: Vec<f32>,
-    /// Of the features.
+    /// The Gaussian fitted to the features.
     pub gaussian: Gaussian,
-    /// Of the images.
+    /// The sizes of the images.
     pub sizes: Sizes,
 }
 
@@ -60,7 +60,7 @@ pub struct Eyes {
     checkpoint: Checkpoint,
     /// Which network it is.
     pub extractor: Extractor,
-    /// Of its weights.
+    /// The checksum of its weights.
     checksum: Checksum,
     /// How images become its input.
     pub protocol: Protocol,
@@ -249,7 +249,7 @@ pub struct Nearness {
     pub distance: f64,
     /// Kernel, times nothing; only against images.
     pub kernel: Option<Spread>,
-    /// Of the samples alone.
+    /// The inception score of the samples, which needs no real images.
     pub score: InceptionScore,
     /// Only against images.
     pub coverage: Option<Coverage>,

@@ -9,16 +9,16 @@ use crate::{Error, Result};
 /// Images.
 #[derive(Clone, Debug)]
 pub enum ImageSet {
-    /// In memory, all of one size.
+    /// Images in memory, all of one size.
     Memory {
-        /// In \[0, 1\], NCHW.
+        /// The images, NCHW in \[0, 1\].
         images: Vec<f32>,
         /// 1 or 3.
         channels: u32,
         /// Rows and columns.
         size: [u32; 2],
     },
-    /// In files.
+    /// Pictures that stay in their files.
     Pictures(Pictures),
 }
 
@@ -118,7 +118,7 @@ impl Sizes {
         self.0.iter().flat_map(of).collect()
     }
 
-    /// From such numbers.
+    /// Makes it of such numbers.
     pub fn from_numbers(numbers: &[i64]) -> Self {
         let of =
             |&[height, width, count]: &[i64; 3]| ([height as u32, width as u32], count as usize);

@@ -74,7 +74,7 @@ impl Kept {
 /// Items that are made in batches.
 #[derive(Clone, Copy, Debug)]
 pub struct Items {
-    /// In all.
+    /// The number of samples in all.
     pub count: usize,
     /// At once, in one process.
     pub batch: usize,

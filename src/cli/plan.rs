@@ -18,7 +18,7 @@ pub fn run(session: &Session, args: &args::Plan) -> anyhow::Result<()> {
     if args.time { timed(session, args, &config) } else { by_shapes(session, args, &config) }
 }
 
-/// From the configuration alone: neither images nor weights have to be there.
+/// Plans by the configuration alone: neither images nor weights have to be there.
 fn by_shapes(session: &Session, args: &args::Plan, config: &Config) -> anyhow::Result<()> {
     let [channels, classes] = images(config);
     let given = [args.channels.unwrap_or(channels), args.classes.unwrap_or(classes)];

@@ -44,7 +44,7 @@ pub struct Iteration {
 }
 
 impl Iteration {
-    /// Of a stage with so many operations for the whole batch and so many bytes of gradients.
+    /// Predicts a stage with so many operations for the whole batch and so many bytes of gradients.
     pub fn of(rates: Rates, ranks: u32, flops: f64, bytes: f64) -> Self {
         let compute = flops / f64::from(ranks) / rates.flops;
         if ranks == 1 {
@@ -62,7 +62,7 @@ impl Iteration {
         self.compute + self.copies + self.sum
     }
 
-    /// Of the ranks' time that they compute: what the iteration would take without messages, over what it takes.
+    /// The share of the ranks' time in which they compute: the seconds of an iteration without messages over its seconds with them.
     pub fn efficiency(&self) -> f64 {
         self.compute / self.total()
     }

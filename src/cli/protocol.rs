@@ -34,7 +34,7 @@ impl Protocol {
         Err(Error::mismatch("--protocol", protocol.name(), format!("one of {extractor}")))
     }
 
-    /// As it is asked for.
+    /// The name by which it is asked for.
     pub fn name(self) -> &'static str {
         match self {
             Self::PytorchFid => "pytorch-fid",

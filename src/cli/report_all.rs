@@ -206,7 +206,7 @@ fn auto_attack(state: &State) -> String {
     )
 }
 
-/// Of AutoAttack: which list of attacks.
+/// The version of AutoAttack, which says which attacks it ran.
 fn version(part: &Value) -> &str {
     part.get("version").and_then(Value::as_str).unwrap_or("unknown")
 }
@@ -463,7 +463,7 @@ fn facts(state: &State) -> String {
     )
 }
 
-/// For a person at a terminal.
+/// The results in a few lines for a terminal.
 pub fn summary(state: &State, report: &Path) -> String {
     let mut text = String::new();
     let mut put = |name: &str, value: Option<String>, about: &str| {

@@ -57,7 +57,7 @@ pub struct Size {
 }
 
 impl SampleFiles {
-    /// By what the name ends with; none for a picture of all.
+    /// Whether the name asks for files: by its end. A name with the end of a picture asks for one picture of all samples.
     pub fn is_meant(out: &Path) -> bool {
         out.extension().is_none_or(|extension| extension != "png")
     }
@@ -161,7 +161,7 @@ impl SampleFiles {
 }
 
 impl Size {
-    /// Of a sample in files.
+    /// The bytes of one sample in a file.
     pub fn bytes(self) -> usize {
         (self.channels * self.side * self.side) as usize
     }

@@ -24,7 +24,7 @@ pub struct Session {
     quiet: bool,
     /// Where results of devices are kept.
     cache: Option<PathBuf>,
-    /// Of the first device; the others' are the same.
+    /// What is kept for the first device; other devices of the session are the same.
     kept: OnceLock<Kept>,
     world: OnceLock<World>,
     told_cpu: Once,
@@ -144,7 +144,7 @@ impl Session {
         Ok(gpu)
     }
 
-    /// That nobody asked for a CPU, and what was passed over for it.
+    /// Says that a CPU is used though nobody asked for one, and which GPUs were passed over.
     fn tell_cpu(&self, gpu: &Gpu) {
         let adapter = gpu.adapter();
         say(&format!("no GPU is used: {adapter} computes on the CPU, which takes far longer"));

@@ -11,7 +11,7 @@ use crate::train::Data;
 /// The same images as [`images`] where they are random fields, noise or pictures, batch by batch.
 #[derive(Debug)]
 pub enum Starts {
-    /// Of a stream of batches, the next one.
+    /// The next batch of a stream.
     Batches(BatchSource, u64),
     /// One stream of uniform values, so many a batch.
     Noise(Random, usize),

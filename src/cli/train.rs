@@ -67,7 +67,7 @@ pub fn whole_run(
     super::print(&summary(config, &metrics, &report)?)
 }
 
-/// That files of the configuration are read now, which may take a while.
+/// The line which says that the configuration's files are read now, which may take a while.
 pub(super) fn reading(config: &Config) -> String {
     format!("reading {}, and {} as out-of-distribution images", config.data.train, config.data.ood)
 }

@@ -3,7 +3,7 @@
 /// Said by files and folders, or found while they were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct About {
-    /// By label; empty where nothing says.
+    /// The name of each class, in the order of labels; empty where nothing says them.
     pub class_names: Vec<String>,
     /// What was to be an image and could not be read: a sentence each, with the file's path.
     pub damaged: Vec<String>,
@@ -17,7 +17,7 @@ pub(super) struct About {
 }
 
 impl About {
-    /// Of labels without names.
+    /// What is known of a data set whose labels have no names.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn numbered() -> Self {
         Self { numbered: true, ..Self::default() }

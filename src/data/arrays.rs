@@ -408,7 +408,7 @@ impl Pixels {
         Ok(Self { bytes, exact })
     }
 
-    /// From channels behind pixels to planes of them.
+    /// Reorders pixels of all channels (HWC) into planes (CHW).
     fn planes(self, channels: usize, plane: usize) -> Self {
         Self {
             bytes: planes(&self.bytes, channels, plane),

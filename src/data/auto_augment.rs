@@ -10,19 +10,19 @@ use crate::{Error, Result};
 pub(super) enum Operation {
     /// Columns slide by up to 0.3 of their number, about the left edge.
     ShearY,
-    /// To the right by up to 150/331 of the side, in whole pixels.
+    /// Moves the image to the right by up to 150/331 of the side, in whole pixels.
     TranslateX,
     /// Down likewise.
     TranslateY,
     /// Against the clock, up to 30 degrees about the middle.
     Rotate,
-    /// From black, by a factor of 1 ± up to 0.9.
+    /// Moves the image away from black, by a factor of 1 ± up to 0.9.
     Brightness,
-    /// From grey, by such a factor.
+    /// Moves the image away from its grey version, by such a factor.
     Color,
-    /// From the mean grey, by such a factor.
+    /// Moves the image away from its mean grey, by such a factor.
     Contrast,
-    /// From the smoothed image, by such a factor.
+    /// Moves the image away from its smoothed version, by such a factor.
     Sharpness,
     /// Keeps 8 to 4 bits.
     Posterize,

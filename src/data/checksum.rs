@@ -4,7 +4,7 @@
 pub struct Checksum(u64);
 
 impl Checksum {
-    /// Of no bytes: FNV's offset basis.
+    /// The checksum of no bytes: FNV's offset basis.
     pub fn new() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
     }

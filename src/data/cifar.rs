@@ -15,7 +15,7 @@ use crate::{Error, Result};
 const SIDE: usize = 32;
 /// Bytes of an image: red, green and blue planes, row by row.
 const IMAGE: usize = 3 * SIDE * SIDE;
-/// Of one file: five times what the official ones have.
+/// The most bytes of one file: five times what the official ones have.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// The two sets' files.

@@ -148,7 +148,7 @@ pub(super) struct Division {
 }
 
 impl Division {
-    /// By the folders' names, whether capital or not: both parts are there, or nothing else is.
+    /// Finds the parts by the folders' names, in capital letters or not. Both parts have to be there, or nothing else.
     pub fn of(names: Vec<String>) -> Self {
         let find = |wanted: &[&str]| {
             wanted
@@ -167,7 +167,7 @@ impl Division {
         }
     }
 
-    /// Of a folder on the disk.
+    /// Reads the parts of a folder on the disk.
     pub fn of_folder(folder: &Path) -> Result<Self> {
         let folders = entries(folder)?.into_iter().filter(|path| path.is_dir());
         let name = |path: PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
@@ -177,7 +177,7 @@ impl Division {
 
 /// What lies in each folder of a part.
 struct Classes {
-    /// By name, pictures in the order of theirs.
+    /// The pictures of each class by the class's name, in the order of their names.
     pictures: BTreeMap<String, Vec<usize>>,
     /// Pictures beside the folders.
     loose: Vec<usize>,

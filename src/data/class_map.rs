@@ -24,7 +24,7 @@ pub enum ClassMap {
 /// The classes of one side.
 #[derive(Clone, Copy, Debug)]
 pub struct Classes<'a> {
-    /// By label; empty where nobody says them.
+    /// The name of each class, in the order of labels; empty where nobody says them.
     pub names: &'a [String],
     /// How many.
     pub count: u32,

@@ -17,14 +17,14 @@ pub(super) const MAX_CHANNELS: u32 = 16;
 /// Which images of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// To learn from.
+    /// The images to learn from.
     Train,
-    /// To judge by.
+    /// The images to judge by.
     Test,
 }
 
 impl Part {
-    /// As files name it.
+    /// The name that files have for it.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -205,7 +205,7 @@ impl Dataset {
     }
 }
 
-/// Those images of `length` values that are kept.
+/// The kept ones of the images, which have `length` values each.
 fn chosen<T: Copy>(values: &[T], length: usize, kept: impl Iterator<Item = bool>) -> Vec<T> {
     let images = values.chunks_exact(length).zip(kept).filter(|(_, keep)| *keep);
     images.flat_map(|(image, _)| image).copied().collect()

@@ -1,4 +1,4 @@
-//! From a picture's file to pixels: what it is shows in its bytes, whatever its name; it is turned upright and laid on white.
+//! Decodes a picture's file into pixels. Its bytes say what it is, not its name; it is turned upright and laid on white.
 
 use std::fmt::Display;
 use std::io::Cursor;

@@ -21,7 +21,7 @@ pub enum Viewed {
 /// What a network is judged by.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
-    /// As the network takes them.
+    /// The images as the network takes them.
     pub images: Prepared,
     /// What their classes are called, by label; empty where the files do not say.
     pub class_names: Vec<String>,

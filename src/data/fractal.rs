@@ -154,7 +154,7 @@ fn inverse_transform(side: usize) -> Arc<dyn Fft<f64>> {
     Arc::new(rustfft::algorithm::Dft::new(side, rustfft::FftDirection::Inverse))
 }
 
-/// To mean 0 and standard deviation 1; a constant field becomes 0.
+/// Scales a field to mean 0 and standard deviation 1; a constant field becomes 0.
 fn normalise(field: &mut [f64]) {
     let count = field.len() as f64;
     let mean = field.iter().sum::<f64>() / count;

@@ -3,7 +3,7 @@
 /// What is said of an array's sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// As the shape tells: the side of 1 or 3 is that of the channels.
+    /// The shape decides: the side of 1 or 3 is the channels.
     Plain,
     /// \[N, C, H, W\].
     Nchw,

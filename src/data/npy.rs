@@ -12,7 +12,7 @@ use super::{file, zipped};
 use crate::{Error, Result};
 
 pub(crate) const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// Of all arrays that are read of a file: 4 GiB.
+/// The most bytes of all arrays that are read of one file: 4 GiB.
 const MAX_BYTES: u64 = 4 << 30;
 
 /// Numbers of one array.
@@ -31,14 +31,14 @@ pub enum Numbers {
 /// Row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
-    /// As NumPy has it.
+    /// The shape, as NumPy has it.
     pub shape: Vec<usize>,
-    /// As many as the sides multiplied.
+    /// The values, as many as the sides of the shape multiplied.
     pub numbers: Numbers,
 }
 
 impl Numbers {
-    /// As NumPy's headers have what is written.
+    /// The element type as NumPy's headers write it.
     #[cfg_attr(not(feature = "generation"), expect(dead_code, reason = "for those who write"))]
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -227,7 +227,7 @@ impl Header {
     }
 }
 
-/// From Fortran's order, in which the first index runs fastest, to rows.
+/// Reorders an array from Fortran's order, in which the first index runs fastest, to rows.
 fn rows<T: Clone>(all: Vec<T>, shape: &[usize], columns: bool) -> Vec<T> {
     if !columns || shape.len() < 2 {
         return all;

@@ -10,19 +10,19 @@ pub(super) struct Header {
     pub descr: String,
     pub kind: Kind,
     pub big_endian: bool,
-    /// In Fortran's order.
+    /// Whether the elements are in Fortran's order, in which the first index runs fastest.
     pub columns: bool,
     pub shape: Vec<usize>,
-    /// Of one element, in the file.
+    /// The bytes of one element in the file.
     width: u64,
-    /// Of one element, in memory.
+    /// The bytes of one element in memory.
     held: u64,
 }
 
 /// What elements are, and how their bytes become numbers (in big-endian order or not).
 pub(super) enum Kind {
     Number(fn(&[u8], bool) -> Numbers),
-    /// Of so many bytes, four a letter or one.
+    /// Text of so many bytes, with four or one for each letter.
     Text {
         width: usize,
         wide: bool,
@@ -58,7 +58,7 @@ impl Header {
         Self::of(descr, columns, shape)
     }
 
-    /// Of a type such as `<f4`, for elements in rows or columns.
+    /// The header of a type such as `<f4`, for elements in rows or columns.
     pub fn of(descr: &str, columns: bool, shape: Vec<usize>) -> Result<Self, String> {
         let (order, name) = descr.split_at_checked(1).unwrap_or_default();
         let (width, held, kind) = kind(name).ok_or_else(|| match name {

@@ -29,7 +29,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// For some recipes.
+    /// What to make of a source's images for these recipes.
     pub fn new(side: u32, fit: Option<Fit>, max_bad: f64, augments: &[Augment]) -> Self {
         let whole = augments.iter().any(|augment| augment.takes_whole_pictures());
         Self { side, fit, max_bad, whole }
@@ -39,9 +39,9 @@ impl Reading {
 /// What is kept from training: so many training images, drawn by a seed; 0 for none.
 #[derive(Clone, Copy, Debug)]
 pub struct Split {
-    /// In the test images' place.
+    /// How many training images take the test images' place, and the seed they are drawn by.
     pub held_out: (usize, u64),
-    /// To choose weights by.
+    /// How many training images are kept back to choose weights by, and the seed they are drawn by.
     pub validation: (Kept, u64),
     /// The most test pictures that are read of those that stay on disk.
     pub most_test: usize,
@@ -68,13 +68,13 @@ impl Kept {
 /// Images of both parts, as training takes them.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// To train with.
+    /// The images to train with.
     pub train: Images,
     /// Each channel's mean and deviation over the training images, or over 512 of those that stay on disk.
     pub statistics: [Vec<f32>; 2],
-    /// To judge by.
+    /// The images to judge by.
     pub test: Prepared,
-    /// To choose weights by, where some are kept back for that.
+    /// The images to choose weights by, where some are kept back for that.
     pub validation: Option<Prepared>,
     /// How other images are brought to the side of a network that learns from these.
     pub fit: Fit,

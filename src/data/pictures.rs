@@ -35,7 +35,7 @@ struct All {
     classes: u32,
     about: About,
     max_bad: f64,
-    /// By number, why it cannot be read.
+    /// Why pictures cannot be read, by their numbers.
     damaged: Mutex<BTreeMap<u32, String>>,
 }
 
@@ -45,7 +45,7 @@ pub(super) enum Places {
     Files(Vec<PathBuf>),
     /// Within files, at (number of the file, first byte, length), each to be put after `head`.
     Ranges { files: Vec<PathBuf>, ranges: Vec<(u32, u64, u32)>, head: Vec<u8> },
-    /// In a zip archive.
+    /// Pictures in a zip archive.
     Zipped { file: PathBuf, entries: Vec<Entry> },
     /// Encoded, in memory: those of tables, in which they lie packed together. From which files, and each's number.
     #[cfg(feature = "parquet")]

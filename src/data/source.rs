@@ -42,7 +42,7 @@ pub enum Source {
 /// Images to train with: in memory, or on disk and decoded when they are asked for.
 #[derive(Clone, Debug)]
 pub enum Images {
-    /// In memory, of the side that they are trained at.
+    /// Images in memory, of the side that they are trained at.
     Prepared(Arc<Prepared>),
     /// On disk, of any size.
     #[cfg(not(target_arch = "wasm32"))]

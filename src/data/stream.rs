@@ -33,7 +33,7 @@ pub struct BatchSource {
     name: String,
     seed: u64,
     batch_size: usize,
-    /// Those of a batch that are made: all, or one process's share.
+    /// Which images of a batch are made: all, or one process's share.
     made: Range<usize>,
     /// Channels, and both rows and columns.
     shape: [u32; 2],
@@ -156,7 +156,7 @@ impl BatchSource {
         Ok(Self { made, ..self })
     }
 
-    /// As given at making.
+    /// The name that was given when it was made.
     pub fn name(&self) -> &str {
         &self.name
     }

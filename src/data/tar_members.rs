@@ -10,7 +10,7 @@ use super::file;
 
 /// Bytes of a name or an extended header.
 const LONGEST: u64 = 1 << 16;
-/// Of a header, and of what files are filled up to.
+/// The bytes of a header, to whose multiples files are filled up.
 const BLOCK: u64 = 512;
 
 type Checked<T> = std::result::Result<T, String>;

@@ -20,7 +20,7 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Of a folder; the paths are the files' places.
+    /// Reads the tree of a folder; the paths are the files' places.
     pub fn of_folder(root: &Path) -> Result<(Self, Vec<PathBuf>)> {
         let (mut tree, mut paths) = (Self::default(), Vec::new());
         tree.walk(root, "", 0, &mut paths)?;

@@ -25,7 +25,7 @@ pub struct Case {
 #[derive(Debug)]
 pub struct Tensor {
     sides: Vec<usize>,
-    /// As they lie in the file.
+    /// The words as they lie in the file.
     pub words: Vec<u32>,
 }
 

@@ -15,7 +15,7 @@ use case::Case;
 /// One case.
 #[derive(Debug)]
 pub struct Check {
-    /// For tables.
+    /// The name in tables.
     pub name: &'static str,
     /// Its file, below `tests/golden/cases`.
     pub file: &'static str,
@@ -34,7 +34,7 @@ enum Kind {
 /// The weights of all cases that are of a network, a file as [`Check::file`].
 pub const WEIGHTS: &str = "weights/wrn10_1.safetensors";
 
-/// From single ops to steps through a whole network.
+/// The checks of `doctor`, from single ops to steps through a whole network.
 pub static CHECKS: [Check; 6] = [
     Check {
         name: "conv2d 3x3",

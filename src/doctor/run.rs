@@ -95,7 +95,7 @@ pub async fn conv2d(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
     sketch.run(gpu, optimise).await
 }
 
-/// In training mode: output, gradients, statistics.
+/// Checks batch norm in training mode: output, gradients, statistics.
 pub async fn batch_norm(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
     let mut sketch = Sketch::new(case);
     let [x, w, b] = [sketch.input("in.x")?, sketch.input("in.w")?, sketch.input("in.b")?];

@@ -34,7 +34,7 @@ pub struct ClassifierBuilder<'a> {
 }
 
 impl Classifier {
-    /// For batches of this size.
+    /// Makes it for batches of this size.
     pub fn of<'a>(
         model: &'a dyn Model,
         weights: &'a DeviceWeights,

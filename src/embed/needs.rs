@@ -7,7 +7,7 @@ use std::fmt;
 /// A limit of a device that is too low.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// As wgpu names the limit.
+    /// The limit's name in wgpu.
     pub name: &'static str,
     /// What the device has.
     pub given: u64,

@@ -26,9 +26,9 @@ pub struct UnderPgd {
 /// Shares of images that are named rightly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Accuracies {
-    /// As they are.
+    /// The share of images that are classified correctly as they are.
     pub clean: f64,
-    /// As they are and after the attack.
+    /// The share of images that are classified correctly as they are and after the attack.
     pub robust: f64,
 }
 

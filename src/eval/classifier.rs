@@ -18,7 +18,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// For batches of this size.
+    /// Makes it for batches of this size.
     pub async fn new(model: &dyn Model, weights: &DeviceWeights, size: BatchSize) -> Result<Self> {
         let mut graph = Graph::default();
         let shape = size.shape(model)?;

@@ -3,7 +3,7 @@
 use crate::data::Random;
 use std::collections::BTreeMap;
 
-/// Of what is drawn: one for all, so that every evaluation of a set is of the same images.
+/// The seed of what is drawn. It is one for all, so that every evaluation of a set takes the same images.
 const SEED: u64 = 0;
 
 /// The places of `count` images of a set, or of all: as many of each class as there are, at random within a class and the

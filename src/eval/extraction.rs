@@ -20,7 +20,7 @@ pub struct Extraction {
     words: usize,
 }
 
-/// Of images, row by row.
+/// Features and logits of images, row by row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
     /// D numbers an image.

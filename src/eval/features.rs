@@ -70,7 +70,7 @@ pub struct Coverage {
     pub recall: f64,
     /// Distance of each real image to its k-th real neighbour, itself not counted.
     pub real_radii: Vec<f64>,
-    /// Of each sample among the samples.
+    /// The radius of each sample among the samples.
     pub sample_radii: Vec<f64>,
 }
 

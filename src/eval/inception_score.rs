@@ -3,7 +3,7 @@
 
 use super::calibration::softmax;
 
-/// Of samples in a fixed order.
+/// The inception score of samples in a fixed order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InceptionScore {
     /// Over splits.

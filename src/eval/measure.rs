@@ -13,7 +13,7 @@ pub struct Worth {
     pub clean_accuracy: f64,
     /// Share of images named rightly as they are and under attack.
     pub pgd_accuracy: f64,
-    /// Of logsumexp, these images against each of the other sets; none where it is no number.
+    /// AUROC of logsumexp, these images against each of the other sets; none where it is no number.
     pub ood_aurocs: Vec<Option<f64>>,
 }
 

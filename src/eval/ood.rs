@@ -15,7 +15,7 @@ pub struct Detection {
     pub fpr95: f64,
 }
 
-/// By the score of `real` and of `other` images, higher for real ones.
+/// Measures how well a score tells `real` from `other` images; it is to be higher for real ones.
 pub fn detection(real: &[f32], other: &[f32]) -> Detection {
     Detection { auroc: auroc(real, other), fpr95: false_positives_at_95(real, other) }
 }
@@ -23,14 +23,14 @@ pub fn detection(real: &[f32], other: &[f32]) -> Detection {
 /// The two scores of each image: the largest probability, and minus the marginal energy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
-    /// Of the likeliest class.
+    /// The probability of the likeliest class, for each image.
     pub confidence: Vec<f32>,
     /// log sum over classes of exp(logit).
     pub logsumexp: Vec<f32>,
 }
 
 impl Scores {
-    /// From logits, K an image.
+    /// Computes the scores of logits, K for each image.
     pub fn of(logits: &[f32], classes: usize) -> Self {
         let confidence = confidences(logits, classes).into_iter().map(|each| each as f32).collect();
         Self { confidence, logsumexp: logsumexp(logits, classes) }

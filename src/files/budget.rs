@@ -3,7 +3,7 @@
 
 use super::input::Checked;
 
-/// For files so small that names weigh more than numbers.
+/// The least budget, for files so small that names weigh more than numbers.
 const LEAST: u64 = 1 << 19;
 
 /// Bytes that may still be allocated.
@@ -14,7 +14,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// For a file of so many bytes.
+    /// The budget of a file of so many bytes.
     pub fn new(file: u64) -> Self {
         Self { left: file.saturating_add(LEAST), file }
     }

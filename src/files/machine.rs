@@ -387,7 +387,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
         self.push(Value::Text(span))
     }
 
-    /// Of the last values.
+    /// Makes a tuple of the last values.
     fn push_tuple(&mut self, count: usize) -> Checked<()> {
         let from = self.below(count)?;
         let items = self.take(from)?;

@@ -42,7 +42,7 @@ pub enum Node {
     List(Vec<Value>),
     Dict(Vec<(Value, Value)>),
     Storage(Storage),
-    /// In a box, because most nodes are tuples and far smaller.
+    /// A tensor. It is in a box, because most nodes are tuples and far smaller.
     Tensor(Box<TensorPlace>),
     Object(Box<Object>),
 }
@@ -151,7 +151,7 @@ impl Pickle {
         }
     }
 
-    /// For messages.
+    /// What a value is, in words for messages.
     pub fn describe(&self, value: Value) -> &'static str {
         match (value, self.node(value)) {
             (_, Some(Node::Tuple(_))) => "a tuple",

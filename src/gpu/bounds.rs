@@ -38,7 +38,7 @@ impl Reports {
         Ok(())
     }
 
-    /// That buffer, once it is made.
+    /// The buffer of reports, once it is made.
     pub fn buffer(&self) -> Option<&Buffer> {
         self.buffer.get()
     }
@@ -150,7 +150,7 @@ struct Tests<'a> {
 /// How far an index may go.
 enum Length {
     Words(u32),
-    /// As far as the array does that this points to.
+    /// The index goes as far as the array does that this points to.
     Array(Handle<Expression>),
     /// Over the image's texels, in each direction.
     Texels(Handle<Expression>),
@@ -243,7 +243,7 @@ impl Tests<'_> {
         self.info[expression].ty.inner_with(&self.module.types)
     }
 
-    /// Of what is indexed.
+    /// The length of what is indexed.
     fn length(&self, base: Handle<Expression>) -> Option<Length> {
         let pointed = match self.inner(base) {
             TypeInner::Pointer { base, .. } => &self.module.types.get_handle(*base).ok()?.inner,

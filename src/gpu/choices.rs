@@ -71,7 +71,7 @@ impl Choices {
         self.0.insert(key, name);
     }
 
-    /// Those of `other`, and of these what `other` does not have.
+    /// The choices of `other`, and those of these that `other` does not have.
     pub(super) fn overlaid(&self, other: &Self) -> Self {
         let all = self.0.iter().chain(&other.0);
         Self(all.map(|(key, name)| (key.clone(), name.clone())).collect())

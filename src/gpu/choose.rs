@@ -13,7 +13,7 @@ pub struct Options {
     pub backends: Option<wgpu::Backends>,
     /// Ask for WebGPU's default limits and no features, as a careful host app would.
     pub minimal: bool,
-    /// In a browser, which names no adapters: ask for the one that spares the battery.
+    /// Whether to ask for the adapter that spares the battery. For browsers, which name no adapters.
     pub low_power: bool,
     /// What is asked of programs on it.
     pub preferences: Preferences,

@@ -25,7 +25,7 @@ pub struct Executor {
     texels: Vec<Texels>,
     pub(super) steps: Vec<Step>,
     once: Option<Once>,
-    /// Of the buffers that were given: those that launches read and none writes, and those that launches write.
+    /// The given buffers that launches read and none writes, and those that launches write.
     read: Vec<BufferId>,
     written: Vec<BufferId>,
     /// Launches before the first that writes such a buffer.
@@ -55,7 +55,7 @@ impl Step {
 /// What [`Executor::measure`] found.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    /// Of one replay.
+    /// The time of one replay.
     pub replay: Duration,
     /// Seconds of each of its launches; they add up to the replay's.
     pub(super) launches: Vec<f64>,

@@ -37,9 +37,9 @@ pub struct Layout {
 pub struct Trust(pub(super) bool);
 
 impl Trust {
-    /// For kernels from outside: wgpu adds its checks to their text.
+    /// The trust in kernels from outside: none, so wgpu adds its checks to their text.
     pub const NONE: Self = Self(false);
-    /// For the library's own.
+    /// The trust in the library's own kernels.
     pub(crate) const OWN: Self = Self(true);
 }
 

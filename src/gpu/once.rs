@@ -5,7 +5,7 @@ use crate::Result;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// In the place of a number of writes: the results are to be made again whatever was written.
+/// Stands in the place of a number of writes where the results are to be made again whatever was written.
 const NEVER: u64 = u64::MAX;
 
 /// An executor that is ahead of another one's replays.

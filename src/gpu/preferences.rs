@@ -33,7 +33,7 @@ pub enum Tune {
 /// up to a sixth of the instructions of a convolution's innermost loop (`docs/gpu.md`). Browsers check all kernels in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ShaderChecks {
-    /// Those from outside the library; its own are trusted.
+    /// Kernels from outside the library are checked; its own are trusted.
     #[default]
     Foreign,
     /// All of them.

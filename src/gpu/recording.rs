@@ -24,9 +24,9 @@ pub struct Binding {
 /// as [`Access::Texels`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Words {
-    /// Of the buffer.
+    /// The first word of the run, counted from the buffer's start.
     pub first: u32,
-    /// How many, at least 1.
+    /// The number of words, at least 1.
     pub count: u32,
 }
 
@@ -89,7 +89,7 @@ pub struct Recording {
     choices: Arc<Choices>,
     /// Number of 4-byte words in each buffer.
     pub buffers: Vec<u32>,
-    /// In the order they run.
+    /// The launches, in the order they run.
     pub dispatches: Vec<Dispatch>,
     scratch: Vec<BufferId>,
     /// What was to be chosen, and not always by the adapter alone.

@@ -10,7 +10,7 @@ use wgpu::BufferUsages;
 /// once in a long while, do not stay.
 const KEPT: u64 = 32 << 20;
 
-/// Those that nobody uses, in the order in which they came back.
+/// The staging buffers that nobody uses, in the order in which they came back.
 #[derive(Debug, Default)]
 pub(super) struct Staging {
     free: Vec<wgpu::Buffer>,
@@ -51,7 +51,7 @@ impl Gpu {
         })
     }
 
-    /// For the next time; to be unmapped before.
+    /// Keeps a buffer for the next time. It has to be unmapped before.
     pub(super) fn keep_staging(&self, buffer: wgpu::Buffer) {
         self.staging.lock().unwrap_or_else(PoisonError::into_inner).put(buffer);
         self.note_staging();

@@ -20,7 +20,7 @@ pub(super) struct Table {
 pub(super) enum Verdict {
     Sound(Table),
     Damaged,
-    /// Of this other device, driver or version.
+    /// The text is of this other device, driver or version.
     Foreign(String),
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Copy {
 }
 
 impl Texels {
-    /// One of so many rows.
+    /// Makes a texture of so many rows.
     pub async fn new(gpu: &Gpu, rows: u32) -> Result<Self> {
         let bytes = u64::from(rows) * u64::from(TEXEL_COLUMNS) * TEXEL;
         let make = |device: &wgpu::Device| {

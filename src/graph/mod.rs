@@ -70,7 +70,7 @@ pub struct Graph {
     id: u64,
     shapes: Vec<Shape>,
     nodes: Vec<Node>,
-    /// Of parameters and their derivatives.
+    /// The names of parameters and of their derivatives.
     names: BTreeMap<Value, String>,
 }
 

@@ -11,7 +11,7 @@ pub type Derivatives = Result<Vec<Option<Value>>>;
 
 /// What a node does. Output 0 is the result; further outputs are kept for the derivative.
 pub trait Op: Any + Debug + Send + Sync {
-    /// For messages and tables.
+    /// The name of the op in messages and tables.
     fn name(&self) -> &'static str;
 
     /// Shapes of the outputs. Err if the inputs do not fit.

@@ -1,4 +1,4 @@
-//! From graph to recordings: which nodes run, once or at every replay, and where each value lies.
+//! Plans a graph into recordings: which nodes run, once or at every replay, and where each value lies.
 
 use super::memory::{Demand, Life, share};
 use super::names;
@@ -50,11 +50,11 @@ pub struct Summary {
     pub traffic_bytes: u64,
     /// Bytes of the values that come from outside: weights, data, state.
     pub input_bytes: u64,
-    /// Of these, of a model's parameters.
+    /// The part of these bytes that a model's parameters take.
     pub weight_bytes: u64,
     /// Bytes of the buffers that other values share.
     pub shared_bytes: u64,
-    /// Of these, of what is made once and stays: packed weights, folded statistics.
+    /// The part of these bytes that is made once and stays: packed weights, folded statistics.
     pub kept_bytes: u64,
     /// Bytes those values would need without sharing.
     pub unshared_bytes: u64,

@@ -17,7 +17,7 @@ pub struct Trial {
     pub inputs: Vec<Given>,
     /// Results of the plain kernels, which candidates are held against.
     pub plain: Vec<Value>,
-    /// As many as the question names, in its order.
+    /// The candidates, as many as the question names and in its order.
     pub candidates: Vec<Candidate>,
 }
 

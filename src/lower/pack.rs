@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// A question that the table's answer depended on.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// As it was answered.
+    /// The question that was answered.
     pub question: Question,
     problem: Problem,
     role: Role,

@@ -120,12 +120,12 @@ impl ConvNext {
         self.dims
     }
 
-    /// Of the image.
+    /// The first layer, which reads the image.
     pub fn stem(&self) -> &Stem {
         &self.stem
     }
 
-    /// Of the images.
+    /// The number of channels of the images.
     pub fn channels(&self) -> u32 {
         self.channels
     }
@@ -135,7 +135,7 @@ impl ConvNext {
         self.classes
     }
 
-    /// Of the input.
+    /// The normalisation of the input; `None` where the network takes images as they are.
     pub fn normalisation(&self) -> Option<&Normalisation> {
         self.normalisation.as_ref()
     }
@@ -224,7 +224,7 @@ pub fn push_stem(graph: &mut Graph, x: Value, weights: &Weights, stem: &Stem) ->
 /// conv_dw is a depthwise 7x7 convolution; fc1 widens each pixel's channels fourfold, and fc2 undoes that.
 #[derive(Clone, Debug)]
 pub struct ConvNextBlock {
-    /// Of its parameters' names, with the dot; may be empty.
+    /// What its parameters' names begin with, with the dot; may be empty.
     pub prefix: String,
 }
 

@@ -14,7 +14,7 @@ pub const SIDE: u32 = 224;
 /// ImageNet's.
 pub const CLASSES: u32 = 1000;
 
-/// Of batch normalisation.
+/// The small number that batch normalisation adds to the variance.
 const EPS: f32 = 1e-3;
 
 /// Channels behind the first convolution.
@@ -23,7 +23,7 @@ const STEM: u32 = 32;
 /// Features.
 const HEAD: u32 = 1280;
 
-/// Of each stage: blocks, side of the kernel, stride of the first block, expansion, channels.
+/// The stages: blocks, side of the kernel, stride of the first block, expansion, channels of each.
 const STAGES: [[u32; 5]; 7] = [
     [1, 3, 1, 1, 16],
     [2, 3, 2, 6, 24],

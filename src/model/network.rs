@@ -10,16 +10,16 @@ use crate::graph::{Graph, Value};
 use crate::{Error, Result};
 use std::fmt;
 
-/// One of the architectures.
+/// A network of one of the architectures that the library reads.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Network {
-    /// For images of 32 pixels.
+    /// A wide residual network for images of 32 pixels.
     WideResNet(WideResNet),
-    /// For images of 32 pixels; PreActResNet-18.
+    /// A residual network with activations ahead of convolutions, for images of 32 pixels, as PreActResNet-18.
     PreActResNet(PreActResNet),
-    /// For images of any size; ResNet-50, WRN-50-4.
+    /// A residual network for images of any size, as ResNet-50 and WRN-50-4.
     ResNet(ResNet),
-    /// For images of any size.
+    /// A ConvNeXt, for images of any size.
     ConvNext(ConvNext),
     /// A list of layers, as from an ONNX file.
     Imported(Imported),
@@ -132,7 +132,7 @@ impl Network {
         resnets.chain(convnexts).collect()
     }
 
-    /// From metadata that are complete for the architecture they name.
+    /// Makes a network of metadata that are complete for the architecture they name.
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         match metadata.architecture.as_deref() {
             Some("wrn") => WideResNet::from_metadata(metadata).map(Self::WideResNet),
@@ -271,7 +271,7 @@ impl Network {
         Ok(weights)
     }
 
-    /// Of the images.
+    /// The number of channels of the images.
     pub fn channels(&self) -> u32 {
         each!(self, model => model.channels())
     }
@@ -281,7 +281,7 @@ impl Network {
         each!(self, model => model.classes())
     }
 
-    /// Of the input.
+    /// The normalisation of the input; `None` where the network takes images as they are.
     pub fn normalisation(&self) -> Option<&Normalisation> {
         each!(self, model => model.normalisation())
     }
@@ -315,7 +315,7 @@ fn nearest(checkpoint: &Checkpoint) -> String {
     format!("none has the tensors {}{near}", marks.join(", "))
 }
 
-/// As papers call it, if they do: WRN-34-10, ResNet-50, WRN-50-4, ConvNeXt-L + ConvStem.
+/// The name that papers have for it, if there is one: WRN-34-10, ResNet-50, WRN-50-4, ConvNeXt-L + ConvStem.
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {

@@ -16,9 +16,9 @@ pub enum Role {
 /// One tensor of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
-    /// As in PyTorch's state dict.
+    /// The name in PyTorch's state dict.
     pub name: String,
-    /// As in PyTorch: \[O, I, H, W\] for convolutions, \[O, I\] for linear layers, \[C\] for vectors.
+    /// The shape, as PyTorch has it: \[O, I, H, W\] for convolutions, \[O, I\] for linear layers, \[C\] for vectors.
     pub shape: Vec<usize>,
     /// Trained or tracked.
     pub role: Role,

@@ -99,7 +99,7 @@ impl PreActResNet {
         self.activation
     }
 
-    /// Of the images.
+    /// The number of channels of the images.
     pub fn channels(&self) -> u32 {
         self.channels
     }
@@ -109,7 +109,7 @@ impl PreActResNet {
         self.classes
     }
 
-    /// Of the input.
+    /// The normalisation of the input; `None` where the network takes images as they are.
     pub fn normalisation(&self) -> Option<&Normalisation> {
         self.normalisation.as_ref()
     }

@@ -171,7 +171,7 @@ impl ResNet {
         self.base_width
     }
 
-    /// Of the images.
+    /// The number of channels of the images.
     pub fn channels(&self) -> u32 {
         self.channels
     }
@@ -181,7 +181,7 @@ impl ResNet {
         self.classes
     }
 
-    /// Of the input.
+    /// The normalisation of the input; `None` where the network takes images as they are.
     pub fn normalisation(&self) -> Option<&Normalisation> {
         self.normalisation.as_ref()
     }
@@ -251,7 +251,7 @@ impl ResNet {
 /// convolution of x; else it is x itself. Without the third, conv1 and conv2 are both 3x3 and conv1 has the stride.
 #[derive(Clone, Debug)]
 pub struct Bottleneck {
-    /// Of its parameters' names, with the dot; may be empty.
+    /// What its parameters' names begin with, with the dot; may be empty.
     pub prefix: String,
     /// Channels of x.
     pub inputs: u32,
@@ -259,7 +259,7 @@ pub struct Bottleneck {
     pub inner: u32,
     /// Channels of y.
     pub outputs: u32,
-    /// Of conv2 and the shortcut; of conv1 where there are two convolutions.
+    /// The stride of conv2 and of the shortcut; of conv1 where there are two convolutions.
     pub stride: u32,
     /// Two convolutions instead of three.
     pub basic: bool,

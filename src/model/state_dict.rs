@@ -10,9 +10,9 @@ const LISTED: usize = 20;
 /// Numbers in row-major order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
-    /// As in PyTorch; empty for one number.
+    /// The shape, as PyTorch has it; empty for one number.
     pub shape: Vec<usize>,
-    /// As many as the sides multiplied.
+    /// The values, as many as the sides of the shape multiplied.
     pub data: Vec<f32>,
 }
 

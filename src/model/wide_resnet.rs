@@ -109,7 +109,7 @@ impl WideResNet {
         self.width
     }
 
-    /// Of the images.
+    /// The number of channels of the images.
     pub fn channels(&self) -> u32 {
         self.channels
     }
@@ -129,7 +129,7 @@ impl WideResNet {
         self.activation
     }
 
-    /// Of the input.
+    /// The normalisation of the input; `None` where the network takes images as they are.
     pub fn normalisation(&self) -> Option<&Normalisation> {
         self.normalisation.as_ref()
     }
@@ -201,13 +201,13 @@ impl WideResNet {
 /// Where channels or sides change, the shortcut is a 1x1 convolution of act(bn1(x)); else it is x itself.
 #[derive(Clone, Debug)]
 pub struct Block {
-    /// Of its parameters' names, with the dot; may be empty.
+    /// What its parameters' names begin with, with the dot; may be empty.
     pub prefix: String,
     /// Channels of x.
     pub inputs: u32,
     /// Channels of y.
     pub outputs: u32,
-    /// Of conv1 and the shortcut.
+    /// The stride of conv1 and of the shortcut.
     pub stride: u32,
     /// Behind both normalisations.
     pub activation: Activation,

@@ -1,4 +1,4 @@
-//! From one replay's random numbers to the next one's.
+//! Advances the counter of random numbers from one replay to the next.
 
 use super::walk::kernel;
 use crate::Result;

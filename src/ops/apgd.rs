@@ -47,7 +47,7 @@ pub struct ApgdState {
     pub best_loss: f32,
     /// Loss of the iterate judged last.
     pub loss: f32,
-    /// Length of the next step.
+    /// The length of the next step.
     pub step_size: f32,
     /// Whether an iterate was misnamed.
     pub fooled: bool,
@@ -80,11 +80,11 @@ pub struct ApgdJudge {
     pub period: u32,
     /// Fewest between two.
     pub least: u32,
-    /// By how many they become fewer.
+    /// By how many the steps between checkpoints become fewer.
     pub less: u32,
-    /// From 0 to 1.
+    /// The share of steps that have to raise the loss, from 0 to 1.
     pub rho: f32,
-    /// Length of the first steps.
+    /// The length of the first steps.
     pub step_size: f32,
 }
 
@@ -125,7 +125,7 @@ impl Op for ApgdJudge {
 /// L2, p(x + s sign(g)) in Linf; x becomes p(x + a (u - x) + (1 - a) (x - previous)).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ApgdStep {
-    /// Of the step and the ball.
+    /// The norm in which the length of the step and the radius of the ball are measured.
     pub norm: Norm,
     /// Radius of the ball, at least 0 and finite.
     pub eps: f32,

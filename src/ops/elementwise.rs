@@ -114,7 +114,7 @@ impl Op for Scale {
 /// another number.
 #[derive(Clone, Copy, Debug)]
 pub struct Reshape {
-    /// Of the output.
+    /// The shape of the output.
     pub shape: Shape,
 }
 

@@ -54,7 +54,7 @@ pub static NEAREST: Widths = widths!(
 /// plane cannot be reached, d goes as near as the box allows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FabStep {
-    /// Of the moves.
+    /// The norm in which moves are measured.
     pub norm: Norm,
     /// Greatest part that is taken of the move from x0; the reference's is 0.1.
     pub alpha_max: f32,
@@ -96,7 +96,7 @@ impl Op for FabStep {
 /// first class, g, f and d take the places of the nearest class's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FabNearest {
-    /// Of the distance.
+    /// The norm in which the distance is measured.
     pub norm: Norm,
     /// Whether this is the first class that is looked at: whatever is there before does not count.
     pub first: bool,
@@ -136,7 +136,7 @@ impl Op for FabNearest {
 /// Where the margin is above 0: if x is nearer than `distance` it is kept; and x becomes x0 + beta (x - x0).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FabJudge {
-    /// Of the distance.
+    /// The norm in which the distance is measured.
     pub norm: Norm,
     /// How much of the way stays; the reference's is 0.9.
     pub beta: f32,

@@ -25,7 +25,7 @@ pub static BACKWARD: Kernel = kernel!("images_backward", ["index"], BackwardPara
 pub struct Images {
     /// Number of the first one.
     pub first: u32,
-    /// How many, at least 1.
+    /// The number of words, at least 1.
     pub count: u32,
 }
 

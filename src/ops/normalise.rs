@@ -29,7 +29,7 @@ pub static KERNEL: Widths = widths!("normalise", [], Params, [x, mut y]);
 pub struct Normalise {
     /// One number a channel; 1 to 4 channels.
     pub mean: Vec<f32>,
-    /// As many, above 0.
+    /// The standard deviation of each channel, above 0.
     pub std: Vec<f32>,
 }
 

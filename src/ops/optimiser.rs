@@ -45,7 +45,7 @@ fn check<const N: usize>(op: &'static str, inputs: &[Shape], words: u32) -> Resu
 /// w = w - lr (d + `momentum` buf) with Nesterov, else w - lr buf.
 #[derive(Clone, Copy, Debug)]
 pub struct SgdStep {
-    /// From 0 to below 1.
+    /// The momentum, from 0 to below 1.
     pub momentum: f32,
     /// Times w, added to the gradient.
     pub weight_decay: f32,

@@ -32,9 +32,9 @@ pub enum Draw {
 /// smaller batch draws the same for the images it has.
 #[derive(Clone, Copy, Debug)]
 pub struct Random {
-    /// Of the output.
+    /// The shape of the output.
     pub shape: Shape,
-    /// Of the output's values.
+    /// The distribution of the output's values.
     pub draw: Draw,
 }
 

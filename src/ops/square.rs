@@ -52,7 +52,7 @@ pub fn square_state(images: u32) -> Result<Shape> {
 /// Linf: vertical stripes of ±eps. L2: five by five bumps up and down, of length eps together. Cut to \[0, 1\].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SquareStart {
-    /// Of the ball.
+    /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
     /// Radius of the ball, at least 0 and finite.
     pub eps: f32,
@@ -100,7 +100,7 @@ impl Op for SquareStart {
 /// and those of which 1 + `queries` candidates were judged, stay as they are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SquareStep {
-    /// Of the ball.
+    /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
     /// Radius of the ball, at least 0 and finite.
     pub eps: f32,

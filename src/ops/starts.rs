@@ -42,7 +42,7 @@ pub enum Group {
 /// Linf: x + 2 (u - 0.5) eps. L2: x + d with d = u - 0.5, scaled by eps / (|d| + 1e-7) where |d| > eps.
 #[derive(Clone, Copy, Debug)]
 pub struct RandomStart {
-    /// Of the ball.
+    /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
     /// Radius of the ball, at least 0 and finite.
     pub eps: f32,
@@ -87,7 +87,7 @@ impl Op for RandomStart {
 /// and the image's id, not on its place.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BoundaryStart {
-    /// Of the ball.
+    /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
     /// Radius of the ball, at least 0 and finite.
     pub eps: f32,

@@ -86,9 +86,9 @@ pub(super) fn images(op: &'static str, inputs: &[Shape]) -> Result<Shape> {
 /// A step size of 0 projects only (g may then be x0); an infinite `eps` without the box steps only.
 #[derive(Clone, Copy, Debug)]
 pub struct PgdStep {
-    /// Of the step and the ball.
+    /// The norm in which the length of the step and the radius of the ball are measured.
     pub norm: Norm,
-    /// Length of the step, s; negative to descend.
+    /// The length of the step, s; a negative one descends.
     pub step_size: f32,
     /// Radius of the ball, at least 0; infinite for none.
     pub eps: f32,
@@ -155,9 +155,9 @@ impl Op for PgdStep {
 /// clamped to \[0, 1\] in the end.
 #[derive(Clone, Copy, Debug)]
 pub struct MomentumStep {
-    /// Of the step and the ball.
+    /// The norm in which the length of the step and the radius of the ball are measured.
     pub norm: Norm,
-    /// Length of the step, s; negative to descend.
+    /// The length of the step, s; a negative one descends.
     pub step_size: f32,
     /// Radius of the ball, at least 0 and finite.
     pub eps: f32,
@@ -206,7 +206,7 @@ impl Op for MomentumStep {
 /// or the box. JEM takes α/2 = 0.5 and 0.01, where the step of a proper sampler would be half the square of the noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LangevinStep {
-    /// Of the gradient.
+    /// The factor of the gradient.
     pub step_size: f32,
     /// Standard deviation of what is added.
     pub noise_size: f32,

@@ -44,7 +44,7 @@ macro_rules! kernel {
 }
 pub(crate) use kernel;
 
-/// One of a kernel's bindings.
+/// Declares one of a kernel's bindings.
 macro_rules! binding {
     (mut $name:ident) => {
         (stringify!($name), $crate::gpu::Access::Write)

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// What a run that is over has left, beside its files.
 #[derive(Clone, Debug)]
 pub struct Completed {
-    /// As in `metrics.json`.
+    /// The run's metrics, as `metrics.json` has them.
     pub metrics: Metrics,
     /// The path of `report.html`.
     pub report: PathBuf,

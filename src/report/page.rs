@@ -28,7 +28,7 @@ pub struct Figure {
 pub struct ReportData<'a> {
     /// The run's name.
     pub name: &'a str,
-    /// As it was run.
+    /// The configuration that was run.
     pub config: &'a Config,
     /// What it came to.
     pub metrics: &'a Metrics,

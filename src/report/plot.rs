@@ -16,7 +16,7 @@ const TABLE_ROWS: usize = 24;
 /// One curve.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// In the legend.
+    /// The curve's name in the legend.
     pub name: String,
     /// (x, y) by rising x.
     pub points: Vec<(f64, f64)>,
@@ -168,7 +168,7 @@ impl Plot {
         out + "</svg>"
     }
 
-    /// For who cannot see it: each curve's first and last value.
+    /// The plot in words, for somebody who cannot see it: each curve's first and last value.
     fn spoken(&self, lines: &[Line]) -> String {
         let mut text = format!("{}, by {}.", self.title, self.x_label);
         for line in lines {

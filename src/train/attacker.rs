@@ -15,7 +15,7 @@ use crate::model::BatchSize;
 pub(super) enum Attacker {
     /// Attacked.
     Attack(AnyAttack),
-    /// As they are.
+    /// The images are taken as they are.
     None { images: Buffer, labels: Buffer },
 }
 
@@ -30,7 +30,7 @@ impl Attacker {
         Ok(Self::Attack(AnyAttack::new(model, live, size, settings, true).await?))
     }
 
-    /// As the objective and the stage say.
+    /// Makes the attacker that the objective and the stage ask for.
     pub async fn stage1(
         learner: &Learner,
         size: BatchSize,
@@ -73,7 +73,7 @@ impl Attacker {
         }
     }
 
-    /// Of the attacked images and their labels.
+    /// The buffers of the attacked images and of their labels.
     pub fn buffers(&self) -> (&Buffer, &Buffer) {
         match self {
             Self::Attack(attack) => (attack.image_buffer(), attack.label_buffer()),

@@ -19,7 +19,7 @@ use crate::{Error, Result};
 pub struct Config {
     /// The preset that gave what was not written.
     pub preset: String,
-    /// Of all random numbers; below 2^63.
+    /// The seed of all random numbers, below 2^63.
     pub seed: u64,
     /// What is trained.
     #[serde(default)]
@@ -32,19 +32,19 @@ pub struct Config {
     pub stage1: Stage1,
     /// Dual adversarial training.
     pub stage2: Stage2,
-    /// Of objective `trades`.
+    /// The keys of objective `trades`.
     #[serde(default)]
     pub trades: Trades,
-    /// Of objective `ratio`.
+    /// The keys of objective `ratio`.
     #[serde(default)]
     pub ratio: Ratio,
-    /// Of objective `jem`.
+    /// The keys of objective `jem`.
     #[serde(default)]
     pub jem: Jem,
     /// When training ends early.
     #[serde(default)]
     pub stop: Stop,
-    /// By what the best weights are chosen.
+    /// How the best weights are chosen.
     #[serde(default)]
     pub validate: Validate,
     /// Samples drawn after training.
@@ -84,7 +84,7 @@ pub struct Data {
     /// Pictures that may be damaged and are left out: a share below 1, a number from 1 on.
     #[serde(default = "max_bad")]
     pub max_bad: f64,
-    /// That read ahead of training; 0 for one a core. The batches are the same with any number.
+    /// The number of threads that read ahead of training; 0 for one a core. The batches are the same with any number.
     #[serde(default)]
     pub threads: u32,
 }
@@ -207,7 +207,7 @@ pub struct Stage1 {
     /// Share of the iterations after which the rate falls to 0 by a cosine; 0 over all, 1 for never.
     #[serde(default)]
     pub decay_from: f64,
-    /// Of all parameters.
+    /// The weight decay of all parameters.
     pub weight_decay: f64,
     /// Nesterov's, of SGD.
     pub momentum: f64,
@@ -229,14 +229,14 @@ pub struct Stage1 {
     pub sync_batch_norm: bool,
     /// Kind of attack.
     pub attack: Attack,
-    /// Of the attack's steps and ball.
+    /// The norm in which the length of the attack's steps and the radius of its ball are measured.
     #[serde(with = "NormName")]
     pub norm: Norm,
     /// Radius of the ball.
     pub eps: f64,
-    /// Of the attack; 0 trains on clean images.
+    /// The number of steps of the attack; 0 trains on clean images.
     pub steps: u32,
-    /// Length of one.
+    /// The length of one step.
     pub step_size: f64,
 }
 
@@ -254,7 +254,7 @@ pub struct Stage2 {
     pub warm_up: u32,
     /// Share of the iterations after which the rate falls to 0 by a cosine; 1 for never.
     pub decay_from: f64,
-    /// Of all parameters.
+    /// The weight decay of all parameters.
     pub weight_decay: f64,
     /// Nesterov's, of SGD.
     pub momentum: f64,
@@ -276,23 +276,23 @@ pub struct Stage2 {
     /// What contrastive images climb; of JEM the samples' energy is always minus the score.
     #[serde(default = "class_logit")]
     pub climb: ScoreName,
-    /// Of real against contrastive images.
+    /// The weight of the binary cross-entropy between real and contrastive images.
     #[serde(default = "one")]
     pub bce_weight: f64,
-    /// Of the cross-entropy.
+    /// The weight of the cross-entropy.
     #[serde(default = "one")]
     pub ce_weight: f64,
-    /// Of the penalty on the scores' slope at real images.
+    /// The weight of the penalty on the scores' slope at real images (R1).
     #[serde(default)]
     pub r1: f64,
-    /// Of the classifier's attack: steps and ball.
+    /// The norm of the classifier's attack, for its steps and its ball.
     #[serde(with = "NormName")]
     pub norm: Norm,
     /// Radius of its ball.
     pub eps: f64,
     /// Its steps.
     pub steps: u32,
-    /// Length of one.
+    /// The length of one step.
     pub step_size: f64,
     /// L2 length of a contrastive step.
     pub alpha: f64,
@@ -362,14 +362,14 @@ pub struct Judge {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluate {
-    /// Of the attack's steps and ball.
+    /// The norm in which the length of the attack's steps and the radius of its ball are measured.
     #[serde(with = "NormName")]
     pub norm: Norm,
     /// Radius of the ball.
     pub eps: f64,
-    /// Of the attack.
+    /// The number of steps of the attack.
     pub steps: u32,
-    /// Length of one; eps/8 where it is not given ([`Evaluate::step_size`]).
+    /// The length of one step; eps/8 where it is not given ([`Evaluate::step_size`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_size: Option<f64>,
     /// Images at once.
@@ -379,7 +379,7 @@ pub struct Evaluate {
 }
 
 impl Evaluate {
-    /// Length of an attack's step.
+    /// The length of one step of the attack.
     pub fn step_size(&self) -> f64 {
         self.step_size.unwrap_or(self.eps / 8.0)
     }

@@ -10,7 +10,7 @@ use super::tensorboard::EventFile;
 use super::{Event, Step};
 use crate::{Error, Result};
 
-/// Of `log.csv`, in this order.
+/// The columns of `log.csv`, in this order.
 const COLUMNS: [&str; 18] = [
     "phase",
     "iteration",

@@ -26,7 +26,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// As logs, metrics and people have it.
+    /// The name in logs, in metrics and for people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Stage1 => "stage1",
@@ -80,7 +80,7 @@ pub struct Step {
     /// The same on attacked images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pgd_accuracy: Option<f32>,
-    /// Of this iteration: f(x)\[y\] of real against contrastive images.
+    /// The AUC of this iteration: f(x)\[y\] of real against contrastive images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auc: Option<f32>,
     /// Contrastive steps in this iteration.

@@ -20,14 +20,14 @@ pub struct Fit {
     pub batch: u32,
     /// Images that go through at once.
     pub micro_batch: u32,
-    /// Of device memory, in bytes.
+    /// The bytes of device memory that training takes.
     pub device_bytes: u64,
-    /// Of an iteration, at the fewest and at the most contrastive steps.
+    /// The seconds of an iteration, at the fewest and at the most contrastive steps.
     pub seconds: [f64; 2],
 }
 
 impl Fit {
-    /// Of all iterations, likewise.
+    /// The seconds of all iterations, at the fewest and at the most contrastive steps.
     pub fn total_seconds(&self) -> [f64; 2] {
         self.seconds.map(|seconds| seconds * f64::from(self.iterations))
     }

@@ -26,7 +26,7 @@ pub struct Learner {
     pub momentum: DeviceWeights,
     /// Adam's mean squares, one for each trained weight.
     pub squares: Option<DeviceWeights>,
-    /// Of the loss, one for each trained weight.
+    /// The gradients of the loss, one for each trained weight.
     pub gradients: DeviceWeights,
     /// Optimiser steps since it began.
     pub steps: u64,

@@ -159,7 +159,7 @@ pub fn find(path: &Path) -> Result<PathBuf> {
     latest.map(|(_, folder)| folder.join(MODEL_FILE)).ok_or_else(missing)
 }
 
-/// Of the run that a file lies in, directly or as a checkpoint.
+/// The configuration of the run that a file lies in, directly or as a checkpoint.
 fn run_config(file: &Path) -> Result<Option<Config>> {
     let folder = file.parent();
     let above = folder.and_then(Path::parent).and_then(Path::parent);

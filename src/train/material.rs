@@ -25,7 +25,7 @@ pub struct Material {
     pub validation: Arc<Prepared>,
     /// Where contrastive images and samples start.
     pub ood: OodImages,
-    /// Of the source's training images, for the run's record.
+    /// The checksum of the source's training images, for the run's record.
     pub checksum: u64,
     /// How other images are brought to the network's side.
     pub fit: Fit,

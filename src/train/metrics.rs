@@ -13,7 +13,7 @@ pub struct Metrics {
     pub clean_accuracy: Option<f64>,
     /// The same under `[evaluate]`'s attack.
     pub pgd_accuracy: Option<f64>,
-    /// Of logsumexp: test images against out-of-distribution ones.
+    /// AUROC of logsumexp, test images against out-of-distribution ones.
     pub ood_auroc: Option<f64>,
     /// Share of the samples that the judge gives the asked class.
     pub judge_agreement: Option<f64>,
@@ -33,7 +33,7 @@ pub struct Metrics {
     pub seconds_sample: Option<f64>,
     /// All, from the program's start to the report.
     pub seconds_total: Option<f64>,
-    /// As `lapidary devices` names it.
+    /// The adapter's name, as `lapidary devices` has it.
     pub adapter: Option<String>,
     /// Further numbers and names, flat beside these.
     #[serde(flatten)]

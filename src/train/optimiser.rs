@@ -10,16 +10,16 @@ use std::f64::consts::PI;
 pub enum Optimiser {
     /// Stochastic gradient descent with Nesterov's momentum ([`SgdStep`]).
     Sgd {
-        /// From 0 to below 1.
+        /// The momentum, from 0 to below 1.
         momentum: f32,
-        /// Of all trained weights, added to the gradient.
+        /// The weight decay of all trained weights, added to the gradient.
         weight_decay: f32,
     },
     /// Adam, or `AdamW` where the decay is decoupled ([`AdamStep`]), with an eps of 1e-8.
     Adam {
-        /// Of the mean and the mean square of gradients, from 0 to below 1.
+        /// The decay of the mean and of the mean square of gradients, from 0 to below 1.
         betas: [f64; 2],
-        /// Of all trained weights.
+        /// The weight decay of all trained weights.
         weight_decay: f32,
         /// `AdamW`.
         decoupled: bool,
@@ -37,7 +37,7 @@ impl Optimiser {
         Shape::vector(if self.keeps_squares() { 3 } else { 2 })
     }
 
-    /// Those of the step after `steps` others.
+    /// The numbers that change from step to step, for the one after `steps` others.
     pub(super) fn control(&self, learning_rate: f64, steps: u64) -> Vec<f32> {
         match self.adam() {
             None => vec![learning_rate as f32, if steps == 0 { 1.0 } else { 0.0 }],

@@ -37,7 +37,7 @@ pub fn preset_names() -> impl Iterator<Item = &'static str> {
     PRESETS.iter().map(|(name, _)| *name)
 }
 
-/// As a message has them.
+/// The presets' names, as a message lists them.
 pub(super) fn names() -> String {
     preset_names().collect::<Vec<_>>().join(", ")
 }

@@ -29,7 +29,7 @@ pub struct Reduction {
 }
 
 impl Reduction {
-    /// Of all three.
+    /// The seconds of all three parts.
     pub fn seconds(&self) -> f64 {
         self.read_back + self.sum + self.write_back
     }

@@ -57,12 +57,12 @@ impl ReplayBuffer {
         }
     }
 
-    /// For a checkpoint: \[samples, C, H, W\].
+    /// The buffer as a checkpoint's tensor: \[samples, C, H, W\].
     pub fn tensor(&self) -> Result<Tensor> {
         Tensor::new(self.shape.to_vec(), self.images.clone())
     }
 
-    /// From a checkpoint. Err for another shape.
+    /// Takes the buffer from a checkpoint. Err for another shape.
     pub fn restore(&mut self, tensor: &Tensor) -> Result<()> {
         if tensor.shape != self.shape {
             let given = format_args!("{:?}", tensor.shape);

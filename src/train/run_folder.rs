@@ -328,7 +328,7 @@ impl RunFolder {
     }
 }
 
-/// For appending, at the start of a line.
+/// Opens the log for appending, at the start of a line.
 fn open_log(path: &Path) -> Result<File> {
     let file = path.join(LOG);
     let opened = (|| {

@@ -16,7 +16,7 @@ const REPLAY: &str = "replay";
 /// What a run remembers beside its weights.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Memory {
-    /// Of stage 2.
+    /// What stage 2 remembers.
     pub recall: Recall,
     /// Training images that were drawn, as `stop.images` counts them.
     pub images: u64,

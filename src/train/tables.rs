@@ -31,7 +31,7 @@ impl Objective {
         matches!(self, Self::Dat | Self::Jem)
     }
 
-    /// As configurations have it.
+    /// The name in configurations.
     pub fn name(self) -> &'static str {
         match self {
             Self::Dat => "dat",
@@ -110,7 +110,7 @@ impl ScoreName {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Trades {
-    /// Of the divergence, beside the cross-entropy.
+    /// The weight of the divergence beside the cross-entropy.
     pub beta: f64,
 }
 
@@ -124,13 +124,13 @@ impl Default for Trades {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ratio {
-    /// Of their cross-entropy from the uniform distribution.
+    /// The weight of their cross-entropy from the uniform distribution.
     pub weight: f64,
     /// Radius of their ball.
     pub eps: f64,
-    /// Of their attack.
+    /// The number of steps of their attack.
     pub steps: u32,
-    /// Length of one.
+    /// The length of one step.
     pub step_size: f64,
 }
 
@@ -144,7 +144,7 @@ impl Default for Ratio {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Jem {
-    /// Of a chain in an iteration.
+    /// The number of steps that a chain takes in an iteration.
     pub steps: u32,
     /// Twice the gradient's factor.
     pub alpha: f64,
@@ -178,7 +178,7 @@ pub struct Stop {
     pub images: u32,
     /// Such images over the number of training images.
     pub epochs: f64,
-    /// Of training, time before a resume included.
+    /// The minutes of training after which it stops, time before a resume included.
     pub minutes: f64,
     /// Validations in a row without a better one: they end the stage that runs, so that stage 2 follows stage 1.
     pub plateau: u32,

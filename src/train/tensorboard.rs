@@ -146,7 +146,7 @@ impl EventFile {
     }
 }
 
-/// As TFRecords have it: a checksum of data that contains checksums.
+/// Masks a CRC as TFRecords do, because the data that it is of may contain checksums.
 fn masked(bytes: &[u8]) -> [u8; 4] {
     CRC.checksum(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }

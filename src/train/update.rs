@@ -1,4 +1,4 @@
-//! From a batch to the gradients of its loss, on a device; the graphs are in `loss.rs`. The optimiser's step is the learner's.
+//! Computes the gradients of a batch's loss on a device. The graphs are in `loss.rs`; the optimiser's step is the learner's.
 
 use super::Learner;
 use super::loss::{Given, Loss};
@@ -47,7 +47,7 @@ impl Report {
         self.terms.get(&term).copied().unwrap_or(f32::NAN)
     }
 
-    /// Of a whole batch, from those of equal parts of it in their order.
+    /// Joins the reports of equal parts of a batch, in their order, into the batch's.
     pub(super) fn merge(parts: Vec<Self>) -> Self {
         let mut whole = Self::default();
         let count = parts.len() as f32;
@@ -87,15 +87,15 @@ pub enum Contrast {
 /// The loss of stage 2: `contrast_weight` × contrast + `ce_weight` × cross-entropy + `r1` × R1 of the real images' scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dual {
-    /// Of each image.
+    /// The score of each image.
     pub score: Score,
-    /// Of real against contrastive images.
+    /// How real and contrastive images are held against each other.
     pub contrast: Contrast,
-    /// Of it.
+    /// The weight of that loss.
     pub contrast_weight: f32,
-    /// Of the mean cross-entropy of the classified images.
+    /// The weight of the mean cross-entropy of the classified images.
     pub ce_weight: f32,
-    /// Of the gradient penalty, by the graph's derivative of a derivative; 0 for none.
+    /// The weight of the gradient penalty (a derivative of a derivative in the graph); 0 for none.
     pub r1: f32,
 }
 
@@ -120,7 +120,7 @@ pub struct Sources<'a> {
     /// Contrastive images of stage 2 and the labels they were driven to, which are the real images'; of RATIO,
     /// out-of-distribution images, whose labels are not read.
     pub contrastive: Option<(&'a Buffer, &'a Buffer)>,
-    /// Of each of them.
+    /// The size of each of these batches.
     pub batch: BatchSize,
 }
 

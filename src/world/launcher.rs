@@ -15,7 +15,7 @@ const RANKS: [&str; 4] = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID", "R
 /// More than one process was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Launched {
-    /// As the launcher counts.
+    /// The number of processes, as the launcher counts them.
     pub size: u32,
     /// This process's number; 0 where the launcher does not say.
     pub rank: u32,

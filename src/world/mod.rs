@@ -42,7 +42,7 @@ pub struct Member {
 /// What ranks say of themselves while they work.
 #[derive(Debug, Default)]
 struct State {
-    /// Of each rank.
+    /// The adapter of each rank.
     adapters: Mutex<Vec<String>>,
     /// How far this one is.
     reached: Mutex<String>,
@@ -300,7 +300,7 @@ fn disagreement(all: &[String], members: &[Member]) -> Option<String> {
 }
 
 impl Member {
-    /// Of this process; which one it is on its machine is found out with the others.
+    /// Describes this process; which one it is on its machine is found out with the others.
     fn this() -> Self {
         let process = std::process::id();
         Self { host: host(), local_rank: 0, process, began: began(process).unwrap_or(0) }

@@ -194,7 +194,7 @@ fn members(all: &[Vec<u8>]) -> Vec<Member> {
 /// The thread's own.
 struct Talk {
     comm: SimpleCommunicator,
-    /// For signs of life and failures, beside what is worked on.
+    /// The communicator for signs of life and failures, beside the one for work.
     signs: SimpleCommunicator,
     say: fn(&str),
     watch: Option<Watch>,
@@ -300,7 +300,7 @@ impl Talk {
         }
     }
 
-    /// To rank 0, or from rank 0 to all.
+    /// Sends a message to rank 0, or from rank 0 to all.
     fn tell(&self, what: u8, code: u8, text: &str) {
         let bytes = [&[what, code], text.as_bytes()].concat();
         let to = if self.rank == 0 { 1..self.size } else { 0..1 };
@@ -407,7 +407,7 @@ impl Talk {
         Ok(parts.map(|(part, &length)| part.get(..length).unwrap_or(part).to_vec()).collect())
     }
 
-    /// As many bytes of each rank.
+    /// Gathers equally many bytes of each rank.
     fn all_of(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut all = vec![0; bytes.len() * self.size];
         scope(|scope| {

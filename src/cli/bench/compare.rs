@@ -31,7 +31,7 @@ enum Task {
 }
 
 impl Task {
-    /// As peers are told.
+    /// The name by which peers are told of it.
     fn name(self) -> String {
         match self {
             Self::Step => "step".into(),

@@ -25,7 +25,7 @@ pub struct Measured<'a> {
     pub memory: u64,
     /// Milliseconds of a step.
     pub times: Vec<f64>,
-    /// Of each launch; empty without timestamps.
+    /// The time of each launch; empty where the adapter has no timestamps.
     pub timings: Vec<Timing>,
     pub plan: &'a Summary,
 }
@@ -84,7 +84,7 @@ impl Measured<'_> {
         gflops * 1e9 / self.peak.flops
     }
 
-    /// By kernel, the longest first.
+    /// The launches summed up by kernel, the longest first.
     fn kernels(&self) -> Vec<(&'static str, Row)> {
         let mut rows: BTreeMap<_, Row> = BTreeMap::new();
         for timing in &self.timings {
@@ -95,7 +95,7 @@ impl Measured<'_> {
         rows
     }
 
-    /// By node, as they run: the layer, if it is part of one, and the op.
+    /// The launches summed up by node in the order they run: the layer, if the node is part of one, and the op.
     fn layers(&self) -> Vec<(&str, &'static str, Row)> {
         let mut rows: BTreeMap<usize, (&str, &'static str, Row)> = BTreeMap::new();
         for timing in &self.timings {

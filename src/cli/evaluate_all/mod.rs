@@ -238,7 +238,7 @@ impl Evaluation<'_> {
         (share, part)
     }
 
-    /// Of images of which each rank names its part; all are told.
+    /// The logits of images. Each rank computes its part; all are told the whole.
     fn logits(&mut self, images: &[f32], count: usize) -> Result<Vec<f32>> {
         let (share, part) = self.part_of(images, count);
         let logits = block_on(self.classifier.logits(part));
@@ -258,7 +258,7 @@ impl Evaluation<'_> {
     }
 }
 
-/// For reports: whether a picture is there.
+/// The bytes of a picture of the folder for reports; `None` where it is not there.
 pub fn picture(folder: &Path, name: &str) -> Option<Vec<u8>> {
     std::fs::read(folder.join(name)).ok()
 }

@@ -36,7 +36,7 @@ const BARS: usize = 40;
 const COLUMNS: usize = 12;
 /// Steps of a counterfactual's way in the picture.
 const WAY: usize = 6;
-/// Of corruptions and starts.
+/// The seed of corruptions and starts.
 const SEED: u64 = 0;
 
 /// The samples as they are, f32, for parts that come after.

@@ -6,7 +6,7 @@ use crate::{Error, Result};
 /// What became of one batch's points.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Outcome {
-    /// Of each point, whether it was broken.
+    /// Whether each point was broken.
     pub broken: Vec<bool>,
     /// The images that broke points, one after the other.
     pub images: Vec<f32>,

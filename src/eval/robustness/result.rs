@@ -9,7 +9,7 @@ use std::fmt;
 pub struct RobustAccuracy {
     /// What was run.
     pub version: Version,
-    /// Of the ball.
+    /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
     /// Its radius.
     pub eps: f32,
@@ -17,7 +17,7 @@ pub struct RobustAccuracy {
     pub clean_accuracy: f64,
     /// Share of points that are named rightly and that no attack has broken.
     pub robust_accuracy: f64,
-    /// In the order they ran. An attack is not run once no point stands.
+    /// The attacks in the order they ran. None runs once no point stands.
     pub attacks: Vec<AttackResult>,
     /// What became of each point.
     pub points: Vec<Point>,
@@ -46,7 +46,7 @@ pub struct AttackResult {
     pub attack: AttackName,
     /// Points that still stood before it.
     pub tried: usize,
-    /// Of these, the ones it broke.
+    /// How many of these points it broke.
     pub broken: usize,
     /// Share of all points that stand after it.
     pub robust_accuracy: f64,

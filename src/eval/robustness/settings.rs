@@ -37,7 +37,7 @@ impl AttackName {
         Self::Fab,
     ];
 
-    /// As AutoAttack has it.
+    /// The name that AutoAttack has for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::ApgdCe => "apgd-ce",
@@ -86,7 +86,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// Those with a list of their own.
+    /// The versions that have a list of attacks of their own.
     const NAMED: [Self; 4] = [Self::Standard, Self::Plus, Self::Rand, Self::FewClasses];
 
     /// Its attacks in their order; none of a custom version.
@@ -106,7 +106,7 @@ impl Version {
         if classes < 4 { Self::FewClasses } else { Self::Standard }
     }
 
-    /// As it is written.
+    /// The name by which it is written.
     pub fn name(self) -> &'static str {
         match self {
             Self::Standard => "standard",
@@ -138,9 +138,9 @@ pub enum Loss {
 /// Projected gradient steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RestartedPgd {
-    /// Of each start.
+    /// The number of steps from each start.
     pub steps: u32,
-    /// Length of a step.
+    /// The length of one step.
     pub step_size: f32,
     /// Starts: the first at the image itself, all others at random points of the ball.
     pub restarts: u32,
@@ -176,11 +176,11 @@ impl RestartedPgd {
 /// An evaluation by one attack after another, each on the points that all before it have left standing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AutoAttack {
-    /// Of the ball.
+    /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
     /// Radius of the ball around each image; finite, above 0.
     pub eps: f32,
-    /// In their order.
+    /// The attacks, in the order they run.
     pub attacks: Vec<AttackName>,
     /// Of all random numbers. What an image draws depends on it and on the image's place among the points.
     pub seed: u64,
@@ -194,7 +194,7 @@ pub struct AutoAttack {
     pub targets: u32,
     /// Candidates of Square after the first.
     pub queries: u32,
-    /// Of [`AttackName::Pgd`].
+    /// The settings of [`AttackName::Pgd`].
     pub pgd: RestartedPgd,
 }
 

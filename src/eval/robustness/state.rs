@@ -22,7 +22,7 @@ pub struct State {
     pub(super) points: Vec<Point>,
     /// Images of the broken points.
     pub(super) broken: BTreeMap<usize, Vec<f32>>,
-    /// Of the attacks that are over and, at the end, the one that is not.
+    /// The results of the attacks that are over and, at the end, of the one that is not.
     pub(super) results: Vec<AttackResult>,
     /// Images that attacks started from, and those of them whose gradient was 0.
     pub(super) flat: BTreeMap<AttackName, [usize; 2]>,
@@ -81,7 +81,7 @@ impl State {
         write_atomically(path, self.to_json().as_bytes())
     }
 
-    /// As a file has it.
+    /// The state as the JSON of a file.
     pub fn to_json(&self) -> String {
         let point = |point: &Point| match point {
             Point::Wrong => "wrong",

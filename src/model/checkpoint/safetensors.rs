@@ -21,7 +21,7 @@ const LEAST: u64 = 1 << 16;
 /// How numbers are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// As they are.
+    /// The numbers stay as they are.
     #[default]
     F32,
     /// Half precision, rounded to nearest: half the size.

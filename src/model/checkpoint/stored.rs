@@ -31,11 +31,11 @@ impl Summed {
 #[derive(Clone, Debug)]
 pub struct Stored {
     pub kind: Kind,
-    /// As in PyTorch.
+    /// The shape, as PyTorch has it.
     pub shape: Vec<usize>,
     /// Numbers from one index to the next, a side each; None where the order is row-major.
     pub strides: Option<Vec<usize>>,
-    /// Of the first number, in bytes.
+    /// The byte of the file at which the first number begins.
     pub start: u64,
     /// The storage it lies in, where that has a sum.
     pub summed: Option<Summed>,
@@ -69,7 +69,7 @@ impl Stored {
         Ok(Tensor { shape: self.shape.clone(), data })
     }
 
-    /// In the order of the file, so that it is read once and forwards.
+    /// Reads tensors in the order of the file, so that it is read once and forwards.
     fn gather<R: Read + Seek>(
         &self,
         input: &mut Input<R>,

@@ -40,7 +40,7 @@ pub enum Kind {
     ChannelAdd,
     /// The same.
     ChannelMul,
-    /// Of two values; the second may have one pixel an image and channel.
+    /// The sum of two values; the second may have one pixel an image and channel.
     Add,
     /// The same.
     Mul,
@@ -76,7 +76,7 @@ pub enum Kind {
 pub struct Layer {
     /// What it does.
     pub kind: Kind,
-    /// As many as its kind has.
+    /// The layers whose outputs it takes, as many as its kind has.
     pub inputs: Vec<usize>,
     /// Names and shapes.
     pub weights: Vec<(String, Vec<usize>)>,

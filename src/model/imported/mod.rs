@@ -11,7 +11,7 @@ use crate::graph::{Graph, Shape, Value};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Of any network that is deeper something is wrong.
+/// The most layers of a network; something is wrong with a file that has more.
 pub const MOST_LAYERS: usize = 5000;
 
 /// Layers from images to logits; the last one's value is the logits.
@@ -53,7 +53,7 @@ impl Imported {
         Ok(Self { layers, channels, classes, normalisation })
     }
 
-    /// From metadata with layers, channels and classes.
+    /// Makes the network of metadata with layers, channels and classes.
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         let layers = known("imported network", "layers", metadata.layers.clone())?;
         let channels = known("imported network", "channels", metadata.channels)?;
@@ -73,12 +73,12 @@ impl Imported {
         }
     }
 
-    /// From images to logits.
+    /// The layers, from images to logits.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
 
-    /// Of the images.
+    /// The number of channels of the images.
     pub fn channels(&self) -> u32 {
         self.channels
     }
@@ -88,7 +88,7 @@ impl Imported {
         self.classes
     }
 
-    /// Of the input.
+    /// The normalisation of the input; `None` where the network takes images as they are.
     pub fn normalisation(&self) -> Option<&Normalisation> {
         self.normalisation.as_ref()
     }

@@ -6,7 +6,7 @@ pub enum Residual {
     /// Nowhere.
     #[default]
     None,
-    /// To the convolution itself.
+    /// The affine map is applied to the convolution itself.
     First,
     /// After everything but the rectifier.
     Last,

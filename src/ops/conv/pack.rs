@@ -39,7 +39,7 @@ pub static WINOGRAD_WEIGHTS: Kernel =
 /// How the weights of a pair of channels are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Layout {
-    /// As they are.
+    /// The weights stay as they are.
     Octets,
     /// Two in a word, in half precision.
     Halves,

@@ -15,7 +15,7 @@ pub(super) struct Tiling {
     /// What an invocation or a workgroup computes, of an image and eight output channels; of a weight gradient, of a part
     /// of the images.
     pub tiles: u32,
-    /// Of those, in a workgroup.
+    /// The number of those in a workgroup.
     pub workgroup: u32,
     /// Blocks of eight output channels, in a workgroup.
     pub blocks: u32,

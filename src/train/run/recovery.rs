@@ -30,7 +30,8 @@ impl Run<'_, '_> {
         seconds1 + seconds2
     }
 
-    /// In a world of several rank 0 reads it, and the others get it from there: they need not see the folder.
+    /// Loads the last checkpoint. In a world of several ranks rank 0 reads it and the others get it from there: they need not see
+    /// the folder.
     async fn load_last(&mut self, most: u64) -> Result<()> {
         if !self.world.is_shared() {
             return self.read_last(most).await.map(drop);
@@ -177,7 +178,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// As before the first iteration.
+    /// Puts the run back to its state before the first iteration.
     async fn begin_anew(&mut self) -> Result<()> {
         let (config, model) = (self.config, self.learner.model.clone());
         let weights = self.material.weights(&model, config.seed);

@@ -141,7 +141,7 @@ impl ClassifierStage {
         Ok(step)
     }
 
-    /// Of an iteration.
+    /// How many images of each kind an iteration takes.
     pub fn images(&self) -> PerIteration {
         self.images
     }

@@ -66,9 +66,9 @@ impl Sampler {
 /// What stage 2 remembers from iteration to iteration, beside weights.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::train) struct Recall {
-    /// Of DAT.
+    /// The curriculum of DAT: how many steps contrastive images take.
     pub curriculum: Curriculum,
-    /// Of JEM.
+    /// The replay buffer of JEM.
     pub replay: Option<ReplayBuffer>,
 }
 
@@ -217,7 +217,7 @@ impl DualStage {
         learner.live.gpu().read(self.sampler.buffers().0).await
     }
 
-    /// Of an iteration: real ones and those that are attacked are drawn, contrastive ones made.
+    /// How many images of each kind an iteration takes: real and attacked ones are drawn, contrastive ones made.
     pub fn images(&self) -> PerIteration {
         PerIteration { drawn: 2 * self.config.batch, passed: self.passed }
     }

@@ -57,7 +57,7 @@ fn loader(config: &Config, sources: Vec<BatchSource>, first: u64, world: &World)
 /// How many images an iteration takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PerIteration {
-    /// Of the training images: what `stop.images` counts.
+    /// How many training images are drawn: what `stop.images` counts.
     pub drawn: u32,
     /// Through the update: what throughput is of.
     pub passed: u32,
@@ -169,7 +169,7 @@ impl Told {
         Self { report, right, images, samples: Vec::new() }
     }
 
-    /// Of the whole batch: its report, and the share of images that were named rightly.
+    /// Joins the parts of a batch into its report, and the share of images that were classified correctly.
     fn merge(all: Vec<Self>) -> (Report, f32) {
         let right: u32 = all.iter().map(|told| told.right).sum();
         let images: u32 = all.iter().map(|told| told.images).sum();

@@ -29,7 +29,7 @@ pub struct Tensors {
     pub notes: Vec<String>,
 }
 
-/// Of a zip archive.
+/// Reads the state dict of a zip archive.
 pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &Part) -> Checked<Tensors> {
     let mut budget = Budget::new(input.length());
     let entries = zip::entries(input)?;
@@ -85,7 +85,7 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &Part) -> Checked<Ten
     if scripted { found.map_err(kind) } else { found }
 }
 
-/// Of a stream: magic number, version, system, the objects, the storages' keys, the storages.
+/// Reads the state dict of a stream: magic number, version, system, the objects, the storages' keys, the storages.
 pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &Part) -> Checked<Tensors> {
     input.section(0, input.length())?;
     let magic = Pickle::read(input, Budget::new(input.length()))?;

@@ -5,7 +5,7 @@ use crate::files::{Checked, Input};
 use crate::model::checkpoint::stored::Summed;
 use std::io::{Read, Seek};
 
-/// Of a local header.
+/// The bytes with which a local header of a zip archive begins.
 pub const MAGIC: [u8; 4] = *b"PK\x03\x04";
 
 const LOCAL: u64 = 30;
