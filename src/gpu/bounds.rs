@@ -215,18 +215,18 @@ impl Tests<'_> {
 
     /// Statements that report if this expression indexes too far or divides by zero.
     fn test(&mut self, function: &mut Function, handle: Handle<Expression>) -> Option<Block> {
-        match function.expressions.try_get(handle).ok()? {
-            &Expression::Access { base, index } => {
+        match *function.expressions.try_get(handle).ok()? {
+            Expression::Access { base, index } => {
                 let length = self.length(base)?;
                 let name = self.name(function, base);
                 Some(self.compare(function, index, length, format!("indexes beyond `{name}`")))
             }
-            &Expression::ImageLoad { image, coordinate, .. } => {
+            Expression::ImageLoad { image, coordinate, .. } => {
                 let name = self.name(function, image);
                 let place = format!("loads a texel beyond `{name}`");
                 Some(self.compare(function, coordinate, Length::Texels(image), place))
             }
-            &Expression::Binary {
+            Expression::Binary {
                 op: BinaryOperator::Divide | BinaryOperator::Modulo,
                 right,
                 ..

@@ -77,7 +77,7 @@ fn rectifiers_keep_what_overflowed() {
         let x = graph.input(of_x);
         let affine = graph.input(Shape::matrix(2, 5).unwrap());
         let mut made = vec![graph.push(Affine { relu: true }, &[x, affine]).unwrap()];
-        if of_x.width() % 4 == 0 {
+        if of_x.width().is_multiple_of(4) {
             made.push(graph.push_all(AffineMask, &[x, affine]).unwrap()[0]);
         }
         let given = [(x, values.clone()), (affine, affine_values.clone())];
