@@ -353,7 +353,6 @@ pub fn run(session: &Session, args: &args::Generation) -> anyhow::Result<()> {
     )?;
     let mut progress = session.progress();
     let facts = [
-        ("the program's version", env!("CARGO_PKG_VERSION").to_owned()),
         ("the extractor and its protocol", format!("{:016x}", eyes.checksum.value())),
         ("the number of samples", set.len().to_string()),
     ];

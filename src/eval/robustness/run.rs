@@ -104,9 +104,8 @@ impl AutoAttack {
         }
         let began = Instant::now();
         let identity = self.identity(weights, images, labels).await?;
-        let version = ("the program's version", env!("CARGO_PKG_VERSION").to_owned());
         let facts = identity.iter().map(|(key, value)| (key.as_str(), value.to_string()));
-        world.agree(&[version].into_iter().chain(facts).collect::<Vec<_>>())?;
+        world.agree(&facts.collect::<Vec<_>>())?;
         let mut classifier = Classifier::new(model, weights, size).await?;
         let logits = classifier.logits(images).await?;
         // Adapters of other vendors round otherwise: what is decided by these numbers is decided by rank 0's.

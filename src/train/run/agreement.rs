@@ -14,7 +14,6 @@ impl Run<'_, '_> {
         let table = crate::train::config::flatten(&self.config.to_table()?);
         let ood = self.material.ood.checksum().map_or("none".into(), |sum| format!("{sum:016x}"));
         let mut all = vec![
-            ("the program's version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ("the network".to_owned(), self.learner.model.to_string()),
             ("the checksum of data.train".to_owned(), format!("{:016x}", self.material.checksum)),
             ("the checksum of data.ood".to_owned(), ood),
