@@ -103,21 +103,24 @@ def test_the_model_refuses_calls_from_its_own_callback(model: lapidary.Model, x:
 
 LONG = """
 import lapidary, sys, threading, time
+def say(*words):  # in one write, as two threads do
+    sys.stdout.write(" ".join(map(str, words)) + "\\n")
+    sys.stdout.flush()
 model = lapidary.load("builtin:fashion-demo")
 x, y, _ = lapidary.data.fashion(side=model.side)
 model.logits(x[:64])
 def tick():
     while True:
-        print("tick", time.monotonic(), flush=True)
+        say("tick", time.monotonic())
         time.sleep(0.02)
 threading.Thread(target=tick, daemon=True).start()
-print("begin", time.monotonic(), flush=True)
+say("begin", time.monotonic())
 try:
     model.autoattack(x[:64], y[:64], norm="L2", eps=0.25, queries=2000, steps=20, state=sys.argv[1])
 except KeyboardInterrupt:
-    print("interrupted", time.monotonic(), flush=True)
+    say("interrupted", time.monotonic())
     sys.exit(5)
-print("whole", flush=True)
+say("whole")
 """
 
 

@@ -87,6 +87,7 @@ impl Dataset {
 
     /// What a network that learns from these images brings others to its side by: what is usual where they have that side
     /// already, and `letterbox` otherwise, as [`Dataset::prepared`] does.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn taught_fit(&self, side: u32) -> Fit {
         if [self.height(), self.width()] == [side; 2] {
             Fit::usual(self.channels())

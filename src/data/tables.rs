@@ -16,7 +16,7 @@ use super::class_folders::natural;
 use super::dataset::Part;
 use super::pictures::{Pictures, Places};
 use super::{file, pages};
-use crate::{Error, Result};
+use crate::{Error, Result, threads};
 
 /// What columns are called, in the order in which they are looked for.
 const IMAGES: [&str; 6] = ["image", "img", "picture", "jpg", "png", "webp"];
@@ -126,7 +126,15 @@ impl Table {
         let mut left = MOST;
         for (number, path) in (0..).zip(files) {
             left = left.min(file::room(path)?);
-            table.read(path, number, &mut left).map_err(|reason| Error::bad_file(path, reason))?;
+            let read = || {
+                let read = table.read(path, number, &mut left);
+                read.map_err(|reason| Error::bad_file(path, reason))
+            };
+            // The library that reads tables panics over some damaged ones.
+            threads::caught("reading a table", read).map_err(|error| match error {
+                Error::Thread { .. } => Error::bad_file(path, "a damaged table"),
+                other => other,
+            })?;
         }
         Ok(table)
     }
