@@ -137,9 +137,9 @@ impl Gpu {
         }
         // SAFETY: the shader must not index out of bounds, divide an integer by zero or loop for ever. Only this crate can make
         // `Trust::OWN`, and gives it to the shaders in `shaders/` alone, at the sizes that its own ops launch them with. Their loops
-        // count to a parameter. The tests of all ops, on hundreds of random shapes, and the golden cases run with each index, texel
-        // and divisor tested (`ShaderChecks::Report`; scripts/test does that), and find none out of range. wgpu still validates the
-        // text, and asks drivers to keep accesses to buffers inside of what is bound.
+        // count to a parameter. The tests of the ops, on random shapes, run with each index, texel and divisor tested
+        // (`ShaderChecks::Report`; scripts/test does that in CI), and find none out of range. wgpu still validates the text, and
+        // drivers that can keep accesses inside of what is bound still do.
         Ok(unsafe {
             self.device
                 .create_shader_module_trusted(described, wgpu::ShaderRuntimeChecks::unchecked())
