@@ -1,7 +1,7 @@
-//! Every `sh` block of `docs/` is run as it stands, page by page, in a folder with what the page supposes: `photos` in two
-//! classes, `pictures` in ten, divided into train and test, and a `model.pth`. Only `train` and `eval` get
-//! fewer iterations.
-//! Blocks marked `elsewhere` are run by other tests or by CI.
+//! Runs every `sh` block of `docs/` as it stands, page by page, in a folder with what the page supposes: `photos` in two
+//! classes, `pictures` in ten, divided into train and test, and a `model.pth`; for the tutorial the `photos` of
+//! `examples/fashion_photos.rs`. Only `train`, `plan` and `eval` get fewer iterations.
+//! Other tests or CI run the blocks that are marked `elsewhere`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail so")]
 #![cfg(unix)]
@@ -10,6 +10,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+
+#[path = "../examples/fashion_photos.rs"]
+#[allow(dead_code, reason = "its main is the example's")]
+mod fashion_photos;
 
 /// What a page's commands do with `train`, so that it takes seconds.
 const FEW: &[&str] = &[
@@ -44,12 +48,19 @@ fn photograph(path: &Path, class: u32, number: u32) {
     image::RgbImage::from_fn(64, 48, pixel).save(path).unwrap();
 }
 
+/// Runs a page's commands in a folder with photographs of cats and dogs.
 fn run(page: &str) {
+    run_with(page, |photos| {
+        for (class, name) in (0..).zip(["cat", "dog"]) {
+            (0..20).for_each(|i| photograph(&photos.join(format!("{name}/{i}.jpg")), class, i));
+        }
+    });
+}
+
+fn run_with(page: &str, photographs: impl FnOnce(&Path)) {
     let folder = tempfile::tempdir().unwrap();
     let at = |path: &str| folder.path().join(path);
-    for (class, name) in (0..).zip(["cat", "dog"]) {
-        (0..20).for_each(|i| photograph(&at(&format!("photos/{name}/{i}.jpg")), class, i));
-    }
+    photographs(&at("photos"));
     for (class, part) in (0..10).flat_map(|class| ["train", "test"].map(|part| (class, part))) {
         (0..4).for_each(|i| photograph(&at(&format!("pictures/{part}/{class}/{i}.png")), class, i));
     }
@@ -60,7 +71,7 @@ fn run(page: &str) {
     let few: String = FEW.iter().map(|change| format!(" --set {change}")).collect();
     fs::create_dir(at("bin")).unwrap();
     let script = format!(
-        "#!/bin/sh\ncase $1 in train) few='{few}' ;; eval) few='--steps 2' ;; esac\nexec '{program}' \"$@\" $few\n"
+        "#!/bin/sh\ncase \"$1 $2\" in 'train '* | 'plan '*) few='{few}' ;; 'eval all') ;; 'eval '*) few='--steps 2' ;; esac\nexec '{program}' \"$@\" $few\n"
     );
     fs::write(at("bin/lapidary"), script).unwrap();
     fs::set_permissions(at("bin/lapidary"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -74,7 +85,7 @@ fn run(page: &str) {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{block}\n{said}");
     }
-    for made in ["runs/photos/report.html", "cats.png", "report.json"] {
+    for made in ["runs/photos/report.html", "runs/first/report.html", "cats.png", "report.json"] {
         assert!(!page.contains(made) || at(made).is_file(), "{made}");
     }
 }
@@ -87,6 +98,18 @@ fn the_guides_commands_work() {
 #[test]
 fn the_checkpoint_pages_commands_work() {
     run(include_str!("../docs/checkpoints.md"));
+}
+
+#[test]
+fn the_tutorials_commands_work() {
+    run_with(include_str!("../docs/tutorial.md"), |photos| {
+        assert_eq!(fashion_photos::write(photos, 60).unwrap(), 180);
+    });
+}
+
+#[test]
+fn the_cookbooks_commands_work() {
+    run(include_str!("../docs/cookbook.md"));
 }
 
 #[test]
@@ -104,7 +127,8 @@ fn all_pages_are_run() {
         }
         let name = path.file_name().unwrap().to_str().unwrap();
         let page = fs::read_to_string(&path).unwrap();
-        let run = ["guide.md", "checkpoints.md", "tuning.md"].contains(&name);
+        let run = ["guide.md", "tutorial.md", "cookbook.md", "checkpoints.md", "tuning.md"];
+        let run = run.contains(&name);
         assert_eq!(!blocks(&page).is_empty(), run, "{name}");
         let marks = page.split("```").skip(1).step_by(2).filter_map(|block| block.lines().next());
         for mark in marks.filter(|mark| mark.starts_with("sh")) {

@@ -76,9 +76,11 @@ pub(super) fn images(op: &'static str, inputs: &[Shape]) -> Result<Shape> {
     inputs.first().copied().ok_or_else(|| Error::mismatch(op, "no inputs", "images"))
 }
 
-/// Inputs x \[N, C, H, W\] (written in place), the gradient g of what is climbed and, if `eps` is finite,
-/// the ball's centre x0, all of one shape; no output. One step of projected gradient ascent (Madry et al. 2018, arXiv
-/// 1706.06083, section 2.1), with the ball and the box behind it.
+/// One step of projected gradient ascent (Madry et al. 2018, arXiv 1706.06083, section 2.1; docs/method.md, "Gradient steps
+/// on images"), with the ball and the box behind it.
+///
+/// Inputs: x \[N, C, H, W\] (written in place), the gradient g of what is climbed and, if `eps` is finite, the ball's
+/// centre x0, all of one shape. There is no output.
 ///
 /// L2: x + s g / (|g| + 1e-10), then d = x - x0 is scaled by eps / (|d| + 1e-7) where |d| > eps. Linf:
 /// x + s sign(g) with sign(0) = 0, then d is clamped to \[-eps, eps\]. The box is last.

@@ -1,9 +1,9 @@
-//! How many contrastive steps stage 2 takes: one more whenever the network tells real from contrastive
-//! images well enough (METHOD.md, stage 2, point 6).
+//! Chooses how many contrastive steps stage 2 takes: one more whenever the network tells real from contrastive
+//! images well enough (docs/method.md, "The curriculum").
 
 use std::collections::VecDeque;
 
-/// T, and the AUCs of the latest batches.
+/// The number of contrastive steps T, and the AUCs of the latest batches, which decide when it grows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curriculum {
     /// Contrastive steps now.

@@ -9,7 +9,7 @@ use crate::model::{DeviceWeights, Network, Parameter, Role, StateDict, Weights};
 use crate::ops::EmaStep;
 use crate::{Error, Result};
 
-/// The averages' decay never passes it (METHOD.md).
+/// The largest decay of the moving averages (docs/method.md, "Optimisers and averages").
 const EMA_CAP: f64 = 0.999;
 
 /// A network under training. An [`Update`](super::Update) leaves gradients in it; between that and [`Learner::step`] they

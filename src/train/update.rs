@@ -100,7 +100,7 @@ pub struct Dual {
 }
 
 impl Default for Dual {
-    /// METHOD.md, stage 2.
+    /// The loss of dual adversarial training (docs/method.md, "Stage 2").
     fn default() -> Self {
         Self {
             score: Score::LogSumExp,
@@ -167,8 +167,8 @@ impl Update {
         Self::new(learner, sources, None, loss).await
     }
 
-    /// Stage 2 (METHOD.md, points 3 to 5) and JEM: real against contrastive images plus cross-entropy of the
-    /// classified ones, statistics frozen. The three go through the network as one batch: frozen, images do not see
+    /// Makes the update of stage 2 (docs/method.md, "Stage 2", points 3 to 5) and of JEM: real against contrastive images
+    /// plus cross-entropy of the classified ones, with frozen statistics. The three go through the network as one batch: frozen, images do not see
     /// each other.
     pub async fn dual(learner: &Learner, sources: Sources<'_>, loss: Dual) -> Result<Self> {
         let loss = Loss::dual(&learner.model, sources.batch, loss)?;

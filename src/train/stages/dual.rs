@@ -72,7 +72,7 @@ pub(in crate::train) struct Recall {
     pub replay: Option<ReplayBuffer>,
 }
 
-/// Dual adversarial training (METHOD.md, stage 2), and JEM.
+/// Stage 2 of dual adversarial training and of JEM (docs/method.md, "Stage 2" and "Other objectives").
 #[derive(Debug)]
 pub(in crate::train) struct DualStage {
     sampler: Sampler,
