@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use crate::eval::sealed::{seal, unseal};
+use crate::files;
 use crate::model::checkpoint::write_atomically;
 use crate::world::World;
 use crate::{Error, Result};
@@ -34,7 +35,7 @@ impl State {
         }
         let bad = |reason: String| Error::bad_file(&file, reason);
         let unusable = |why: String| bad(format!("{why}; remove this file to begin anew"));
-        let text = std::fs::read_to_string(&file).map_err(|error| bad(error.to_string()))?;
+        let text = files::read_text(&file)?;
         let text = unseal(&text).map_err(unusable)?;
         let kept: Value =
             serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;

@@ -52,7 +52,7 @@ fn by_shapes(session: &Session, args: &args::Plan, config: &Config) -> anyhow::R
         let [channels, classes] = given;
         writeln!(
             text,
-            "for images of {channels} channels and {classes} classes, which --channels and --classes change"
+            "assumed, as no image is read: {channels} channels and {classes} classes, which --channels and --classes change"
         )?;
     }
     writeln!(text, "how long it takes: lapidary plan {} --time, with its data", args.config)?;

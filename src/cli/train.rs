@@ -7,6 +7,7 @@ use super::args;
 use super::exit::Failure;
 use super::session::{Session, stopped, watch};
 use super::stop::Stop;
+use crate::files;
 use crate::report::{Completed, clock, complete};
 use crate::train::{Config, Event, Material, Metrics, RunFolder, check_stages, plans};
 use crate::{Error, Result};
@@ -124,7 +125,7 @@ pub(super) fn named(name: &str) -> Result<Config> {
             other => other,
         });
     }
-    let text = std::fs::read_to_string(path).map_err(|error| Error::bad_file(path, error))?;
+    let text = files::read_text(path)?;
     Config::parse(&text, path)
 }
 

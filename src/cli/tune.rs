@@ -10,6 +10,7 @@ use super::args;
 use super::bench::{Made, network};
 use super::session::Session;
 use crate::Error;
+use crate::files;
 use crate::gpu::{Gpu, Preferences, Tune};
 use crate::model::checkpoint::write_atomically;
 use crate::model::{BatchSize, Checkpoint, Network};
@@ -25,7 +26,7 @@ pub fn run(session: &Session, args: &args::Tune) -> anyhow::Result<()> {
     let gpu = gpu.preferring(preferences);
     let mut text = format!("{}\n", gpu.adapter());
     if let Some(file) = &args.import {
-        let table = std::fs::read(file).map_err(|error| Error::bad_file(file, error))?;
+        let table = files::read(file, files::room(file)?)?;
         match gpu.keep_measured(&table) {
             Ok(count) => writeln!(text, "{count} choices taken from {}", file.display())?,
             Err(error) => {

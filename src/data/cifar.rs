@@ -9,7 +9,8 @@ use flate2::read::MultiGzDecoder;
 
 use super::dataset::{Dataset, Part};
 use super::npy::Numbers;
-use super::{file, pickled, tar_members};
+use super::{pickled, tar_members};
+use crate::files;
 use crate::{Error, Result};
 
 const SIDE: usize = 32;
@@ -119,7 +120,7 @@ pub(super) fn from_folder(folder: &Path, part: Part) -> Result<Dataset> {
     for name in layout.files(part).iter().chain([&layout.names]) {
         let path = folder.join(name);
         if path.exists() {
-            files.insert((*name).to_owned(), file::read(&path, MAX_BYTES)?);
+            files.insert((*name).to_owned(), files::read(&path, MAX_BYTES)?);
         }
     }
     assemble(folder, layout, part, &files)
@@ -131,8 +132,8 @@ pub(super) fn from_folder(folder: &Path, part: Part) -> Result<Dataset> {
 /// As [`from_folder`], and where it is no such archive or is damaged.
 pub(super) fn from_archive(path: &Path, part: Part) -> Result<Dataset> {
     let failed = |error: &dyn std::fmt::Display| Error::bad_file(path, error);
-    let stream = MultiGzDecoder::new(BufReader::new(file::open(path)?));
-    let (mut files, mut left) = (BTreeMap::new(), file::room(path)?);
+    let stream = MultiGzDecoder::new(BufReader::new(files::open(path)?));
+    let (mut files, mut left) = (BTreeMap::new(), files::room(path)?);
     let read = tar_members::of_stream(stream, |name, entry| {
         let name = name.rsplit('/').next().unwrap_or_default();
         let wanted = |layout: &Layout| layout.files(part).contains(&name) || layout.names == name;

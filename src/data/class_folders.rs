@@ -12,6 +12,7 @@ use super::pictures::{Pictures, Places};
 pub(super) use super::tree::natural;
 use super::tree::{Tree, composed, is_hidden};
 use super::zipped;
+use crate::files;
 use crate::{Error, Result};
 
 /// What the part that is learnt from may be called.
@@ -39,8 +40,11 @@ impl Dataset {
 /// As [`Dataset::from_class_folders`], nothing decoded, and what the part is called; `None` where there is no such part.
 pub(super) fn class_folders(folder: &Path, part: Part) -> Result<Option<(Pictures, String)>> {
     let (tree, paths) = Tree::of_folder(folder)?;
-    let read = |path: &Path| std::fs::read_to_string(path).ok();
-    let told = ["classes.txt", "class_to_idx.json"].map(|name| read(&folder.join(name)));
+    let read = |name: &str| {
+        let path = folder.join(name);
+        path.exists().then(|| files::read_text(&path)).transpose()
+    };
+    let told = [read("classes.txt")?, read("class_to_idx.json")?];
     sorted(folder, &tree, part, told, &|chosen| {
         Places::Files(chosen.iter().filter_map(|&place| paths.get(place).cloned()).collect())
     })
@@ -67,10 +71,17 @@ pub(super) fn zipped_folders(path: &Path, part: Part) -> Result<Option<(Pictures
         let around = inner.top().len() > 1 && inner.files.len() == tree.files.len();
         tree = if around { inner } else { tree };
     }
-    let told = ["classes.txt", "class_to_idx.json"].map(|name| {
-        let found = tree.files.iter().find(|(file, _)| file == name)?;
-        String::from_utf8(entries.get(found.1)?.read(path).ok()?).ok()
-    });
+    let read = |name: &str| {
+        let found = tree.files.iter().find(|(file, _)| file == name);
+        let entry = found.and_then(|&(_, at)| entries.get(at));
+        let failed = |reason: String| Error::bad_file(path, format_args!("{name}: {reason}"));
+        let text = |entry: &zipped::Entry| {
+            let bytes = entry.read(path).map_err(failed)?;
+            String::from_utf8(bytes).map_err(|error| failed(error.to_string()))
+        };
+        entry.map(text).transpose()
+    };
+    let told = [read("classes.txt")?, read("class_to_idx.json")?];
     sorted(path, &tree, part, told, &|chosen| Places::Zipped {
         file: path.to_owned(),
         entries: chosen.iter().filter_map(|&place| entries.get(place).cloned()).collect(),

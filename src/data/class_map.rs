@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::files;
 use crate::{Error, Result};
 
 /// Names that a message lists before it only counts them.
@@ -30,6 +31,14 @@ pub struct Classes<'a> {
     pub count: u32,
 }
 
+impl Classes<'_> {
+    /// Whether the names only count the classes, from 0 in their order, as folders called `0` to `9` do. Such names say no more
+    /// than the labels.
+    fn are_counted(&self) -> bool {
+        (0..).zip(self.names).all(|(label, name): (u32, _)| *name == label.to_string())
+    }
+}
+
 /// What becomes of labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relabelling {
@@ -53,7 +62,7 @@ impl ClassMap {
     /// # Errors
     /// `BadFile`, with the line, for any other.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| Error::bad_file(path, error))?;
+        let text = files::read_text(path)?;
         let lines = (1..).zip(text.lines().map(str::trim));
         let kept = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
         let pair = |(number, line): (usize, &str)| {
@@ -80,6 +89,13 @@ impl ClassMap {
             }
             Self::AsGiven => as_given(images, network, None),
             Self::ByName if images.names == network.names => as_given(images, network, None),
+            Self::ByName
+                if images.are_counted()
+                    && !images.names.iter().any(|name| network.names.contains(name)) =>
+            {
+                let note = "the images' classes are called by numbers from 0: they count as the network's labels";
+                as_given(images, network, Some(note.into()))
+            }
             Self::ByName => {
                 let find = |name: &String| by_name(name, images, network);
                 let labels = images.names.iter().map(find).collect::<Result<_>>()?;

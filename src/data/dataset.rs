@@ -78,13 +78,18 @@ impl Dataset {
             ));
         }
         let images = labels.len();
-        let wanted = images as u128 * u128::from(channels) * u128::from(height) * u128::from(width);
-        if u32::try_from(images).is_err() || pixels.len() as u128 != wanted {
+        let each = u128::from(channels) * u128::from(height) * u128::from(width);
+        if u32::try_from(images).is_err() || pixels.len() as u128 != images as u128 * each {
             return Err(Error::mismatch(
                 "data set",
-                format!("{} pixels for {images} labels", pixels.len()),
+                match pixels.len() as u128 {
+                    pixels if pixels % each == 0 => {
+                        format!("{} images and {images} labels", pixels / each)
+                    }
+                    pixels => format!("{pixels} pixels for {images} labels"),
+                },
                 format!(
-                    "{wanted}, {channels}×{height}×{width} an image, for fewer than 2^32 images"
+                    "a label for each image, of {channels}×{height}×{width} pixels, and fewer than 2^32 images"
                 ),
             ));
         }

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 
-use super::file;
 use super::fit::Fit;
 use super::picture::{LARGEST, Picture};
+use crate::files;
 use crate::{Error, Result};
 
 /// What a message calls the formats.
@@ -44,7 +44,7 @@ pub(super) fn read(path: &Path) -> Result<Picture> {
 /// # Errors
 /// `BadFile` for what is no regular file, or is longer than 512 MiB.
 pub(super) fn encoded(path: &Path) -> Result<Vec<u8>> {
-    file::read(path, MOST_ENCODED)
+    files::read(path, MOST_ENCODED)
 }
 
 /// The picture in a file's bytes, upright and on white, or why there is none. Of a moving picture it is the first.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::file;
+use crate::files;
 use crate::{Error, Result};
 
 /// The most elements a file may claim: 85 times Fashion-MNIST's training images.
@@ -32,7 +32,7 @@ pub struct Idx {
 /// more than 4 GiB or 64 times the file and 256 MiB. Nothing is read beyond what the header claims.
 pub fn read_idx(path: impl AsRef<Path>) -> Result<Idx> {
     let path = path.as_ref();
-    let (file, most) = (file::open(path)?, file::room(path)?);
+    let (file, most) = (files::open(path)?, files::room(path)?);
     unpack(path, BufReader::new(file), most)
 }
 

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::about::About;
 use super::dataset::Part;
-use super::file;
 use super::pictures::{Pictures, Places};
+use crate::files;
 use crate::{Error, Result};
 
 /// Bytes of a file.
@@ -28,7 +28,7 @@ pub(super) fn is_jpeg_pack(folder: &Path) -> bool {
 pub(super) fn jpeg_pack(folder: &Path, part: Part) -> Result<Pictures> {
     let read = |name: &str| {
         let path = folder.join(name);
-        file::read(&path, MOST)
+        files::read(&path, MOST)
     };
     let file = folder.join(format!("{part}.jpgs"));
     let (labels, ranges) = records(&file, &read(&format!("{part}.jpgs"))?)?;

@@ -18,7 +18,6 @@ mod decode;
 #[cfg(not(target_arch = "wasm32"))]
 mod evaluation;
 pub mod fashion;
-mod file;
 mod fit;
 mod folder;
 mod fractal;

@@ -8,7 +8,8 @@ use std::path::Path;
 use zip::ZipArchive;
 
 use super::npy_header::{Header, Kind};
-use super::{file, zipped};
+use super::zipped;
+use crate::files;
 use crate::{Error, Result};
 
 pub(crate) const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -87,7 +88,7 @@ pub fn read_npz(path: impl AsRef<Path>, wanted: &[&str]) -> Result<BTreeMap<Stri
 
 /// The same with arrays of texts.
 pub(super) fn read_contents(path: &Path, wanted: &[&str]) -> Result<BTreeMap<String, Contents>> {
-    let most = file::room(path)?.min(MAX_BYTES);
+    let most = files::room(path)?.min(MAX_BYTES);
     read(zipped::archive(path)?, wanted, most).map_err(|reason| Error::bad_file(path, reason))
 }
 
@@ -107,13 +108,13 @@ pub fn npz_names(path: impl AsRef<Path>) -> Result<Vec<String>> {
 /// # Errors
 /// As [`read_npz`].
 pub(super) fn read_npy(path: &Path) -> Result<Contents> {
-    let mut most = file::room(path)?.min(MAX_BYTES);
+    let mut most = files::room(path)?.min(MAX_BYTES);
     let length = open(path)?.get_ref().metadata().map_or(0, |about| about.len());
     array(open(path)?, length, &mut most).map_err(|reason| Error::bad_file(path, reason))
 }
 
 fn open(path: &Path) -> Result<BufReader<File>> {
-    file::open(path).map(BufReader::new)
+    files::open(path).map(BufReader::new)
 }
 
 fn read(

@@ -11,12 +11,12 @@ use super::about::About;
 use super::checksum::Checksum;
 use super::dataset::{Dataset, MAX_SIDE, balanced, check_labels};
 use super::decode;
-use super::file;
 use super::fit::Fit;
 use super::picture::Picture;
 use super::prepared::Prepared;
 use super::tiny_images;
 use super::zipped::Entry;
+use crate::files;
 use crate::{Error, Result, threads};
 
 /// Pictures of any size with one label each.
@@ -446,7 +446,7 @@ impl All {
 
 /// Some bytes of a file after those given. The file is opened for it alone: ten microseconds, and nothing is held open.
 fn range(path: &Path, start: u64, length: usize, head: Vec<u8>) -> std::io::Result<Vec<u8>> {
-    let mut file = file::open(path).map_err(std::io::Error::other)?;
+    let mut file = files::open(path).map_err(std::io::Error::other)?;
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = head;
     let before = bytes.len();

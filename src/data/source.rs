@@ -12,9 +12,9 @@ use super::layout::Layout;
 use super::prepared::Prepared;
 #[cfg(not(target_arch = "wasm32"))]
 use super::{
-    arrays, cifar, class_folders, file, folder, jpeg_pack, pictures::Pictures, shards, tiles,
-    tiny_images,
+    arrays, cifar, class_folders, folder, jpeg_pack, pictures::Pictures, shards, tiles, tiny_images,
 };
+use crate::files;
 use crate::{Error, Result};
 
 /// What paths may lead to, as messages have it.
@@ -169,7 +169,7 @@ impl Source {
                 Ok(None)
             } else {
                 // What is not there, or is a pipe or a device, is said before what is of no known kind.
-                file::open(path)?;
+                files::open(path)?;
                 Err(Error::bad_file(path, format!("no file that is known as data: {KNOWN}")))
             };
         }

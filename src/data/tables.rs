@@ -14,8 +14,9 @@ use super::about::About;
 use super::arrays::TEST;
 use super::class_folders::natural;
 use super::dataset::Part;
+use super::pages;
 use super::pictures::{Pictures, Places};
-use super::{file, pages};
+use crate::files;
 use crate::{Error, Result, threads};
 
 /// What columns are called, in the order in which they are looked for.
@@ -125,7 +126,7 @@ impl Table {
         let mut table = Self::default();
         let mut left = MOST;
         for (number, path) in (0..).zip(files) {
-            left = left.min(file::room(path)?);
+            left = left.min(files::room(path)?);
             let read = || {
                 let read = table.read(path, number, &mut left);
                 read.map_err(|reason| Error::bad_file(path, reason))
@@ -141,7 +142,7 @@ impl Table {
 
     /// Adds what a file has; what it takes is taken off the bytes that are `left`.
     fn read(&mut self, path: &Path, number: u32, left: &mut u64) -> Checked<()> {
-        let opened = file::open(path).map_err(|error| error.to_string())?;
+        let opened = files::open(path).map_err(|error| error.to_string())?;
         let again = opened.try_clone().map_err(|error| error.to_string())?;
         let reader = SerializedFileReader::new(opened).map_err(|error| error.to_string())?;
         let about = reader.metadata();

@@ -6,8 +6,6 @@ use std::io::{self, Read};
 
 use tar::{Archive, Entries, Entry, EntryType};
 
-use super::file;
-
 /// Bytes of a name or an extended header.
 const LONGEST: u64 = 1 << 16;
 /// The bytes of a header, to whose multiples files are filled up.
@@ -24,7 +22,7 @@ pub(super) fn of_file(
     each: impl FnMut(&str, &mut Entry<'_, File>) -> Checked<()>,
 ) -> Checked<()> {
     let failed = |error: &dyn std::fmt::Display| error.to_string();
-    let file = file::open(path).map_err(|error| match error {
+    let file = files::open(path).map_err(|error| match error {
         crate::Error::BadFile { reason, .. } => reason,
         other => other.to_string(),
     })?;
@@ -184,3 +182,4 @@ mod tests {
         assert!(extended_name(b"99 path=ab\n").is_err() && extended_name(b"x").is_err());
     }
 }
+use crate::files;

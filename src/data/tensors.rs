@@ -9,8 +9,8 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::file;
 use super::npy::{Array, Contents, Numbers};
+use crate::files;
 use crate::{Error, Result};
 
 /// Longest header, in bytes: a data set has a few arrays, and each takes a hundred.
@@ -46,7 +46,7 @@ pub(super) fn read(path: &Path, wanted: &[&str]) -> Result<BTreeMap<String, Cont
 
 /// The open file, where its numbers begin, and what its header says, which fits the file.
 fn header(path: &Path) -> std::result::Result<(File, u64, Metadata), String> {
-    let mut file = file::open(path).map_err(|error| error.to_string())?;
+    let mut file = files::open(path).map_err(|error| error.to_string())?;
     let failed = |error: std::io::Error| error.to_string();
     let length = file.metadata().map_err(failed)?.len();
     let mut first = [0; 8];

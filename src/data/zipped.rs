@@ -7,8 +7,8 @@ use std::path::Path;
 use flate2::read::DeflateDecoder;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::file;
 use super::tree::Tree;
+use crate::files;
 use crate::{Error, Result};
 
 /// Bytes of one file, unpacked, beside sixteen times what it takes packed: pictures are packed already.
@@ -32,8 +32,9 @@ pub(super) struct Entry {
 pub(super) fn archive(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
     let failed = |error: &dyn std::fmt::Display| Error::bad_file(path, error);
     let archive =
-        ZipArchive::new(BufReader::new(file::open(path)?)).map_err(|error| failed(&error))?;
-    let listed = members(&mut BufReader::new(file::open(path)?), archive.central_directory_start());
+        ZipArchive::new(BufReader::new(files::open(path)?)).map_err(|error| failed(&error))?;
+    let listed =
+        members(&mut BufReader::new(files::open(path)?), archive.central_directory_start());
     let (listed, names) = (listed.map_err(|error| failed(&error))?, archive.len() as u64);
     if listed != names {
         let reason = format!("{listed} members, but {names} names: two are called the same");
@@ -100,7 +101,7 @@ impl Entry {
         if self.size > most {
             return Err(format!("{} bytes from {}, at most {most} wanted", self.size, self.packed));
         }
-        let mut file: File = file::open(archive).map_err(|error| error.to_string())?;
+        let mut file: File = files::open(archive).map_err(|error| error.to_string())?;
         file.seek(SeekFrom::Start(self.start)).map_err(|error| error.to_string())?;
         let packed = file.take(self.packed);
         let mut bytes = Vec::new();

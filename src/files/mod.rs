@@ -7,6 +7,7 @@ mod input;
 mod machine;
 mod number;
 mod pickle;
+mod regular;
 
 pub use budget::Budget;
 pub use globals::{Storage, TensorPlace, other_tensor};
@@ -15,3 +16,4 @@ pub use input::{Checked, Input};
 pub use number::fit;
 pub use number::{Kind, elements};
 pub use pickle::{Node, Pickle, Value};
+pub use regular::{open, read, read_text, room};

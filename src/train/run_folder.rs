@@ -12,6 +12,7 @@ use super::events::{Event, Phase};
 use super::lock::Lock;
 use super::metrics::Metrics;
 use super::picture::grid;
+use crate::files;
 use crate::world::World;
 use crate::{Error, Result};
 
@@ -162,7 +163,7 @@ impl RunFolder {
     /// `BadFile` where there is none, and as [`Config::parse`].
     pub fn read_config(path: impl AsRef<Path>) -> Result<Config> {
         let file = path.as_ref().join(CONFIG);
-        let text = fs::read_to_string(&file).map_err(|error| {
+        let text = files::read_text(&file).map_err(|error| {
             Error::bad_file(&file, format!("no run's configuration can be read here ({error})"))
         })?;
         Config::parse(&text, &file)

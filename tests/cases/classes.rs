@@ -120,6 +120,18 @@ fn each_way_of_matching_gives_its_labels() {
     let cow = ["cow".to_owned()];
     let error = ClassMap::ByName.relabelling(Classes { names: &cow, count: 1 }, of(&network));
     assert!(error.unwrap_err().to_string().contains("several"));
+    // Folders called 0, 1, 2 are labels; 3 and 7 are none of this network's classes, and might be anything.
+    let numbers = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let counted = numbers(&["0", "1", "2"]);
+    let found = ClassMap::ByName.relabelling(Classes { names: &counted, count: 3 }, of(&network));
+    let found = found.unwrap();
+    assert_eq!((found.labels, found.note.is_some()), (vec![0, 1, 2], true));
+    let some = numbers(&["3", "7"]);
+    let some = Classes { names: &some, count: 2 };
+    assert!(ClassMap::ByName.relabelling(some, of(&network)).is_err());
+    // A network whose own classes are called by numbers has them by name.
+    let own = numbers(&["1", "3", "5", "7"]);
+    assert_eq!(ClassMap::ByName.relabelling(some, of(&own)).unwrap().labels, [1, 3]);
     let many = Classes { names: &[], count: 5 };
     assert!(ClassMap::AsGiven.relabelling(many, of(&network)).is_err());
 }

@@ -18,6 +18,7 @@ mod grids;
 mod inputs;
 mod made;
 mod own_ops;
+mod pipes;
 mod reading;
 mod robust;
 mod runs;

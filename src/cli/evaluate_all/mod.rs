@@ -23,6 +23,7 @@ use crate::attack::check_radius;
 use crate::data::{Checksum, Prepared};
 use crate::eval::Classifier;
 use crate::eval::corruption;
+use crate::files;
 use crate::gpu::Gpu;
 use crate::model::checkpoint::write_atomically;
 use crate::model::{BatchSize, DeviceWeights};
@@ -146,7 +147,7 @@ fn identity(
     let labels = images.feed(test.labels().iter().flat_map(|label| label.to_le_bytes()));
     let extractor = match &args.extractor {
         Some(file) => {
-            let bytes = std::fs::read(file).map_err(|error| Error::bad_file(file, error))?;
+            let bytes = files::read(file, files::room(file)?)?;
             Some(format!("{:016x}", Checksum::new().feed(bytes).value()))
         }
         None => None,

@@ -2,6 +2,7 @@
 
 use super::super::sealed::{seal, unseal};
 use super::{AttackName, AttackResult, Point};
+use crate::files;
 use crate::model::checkpoint::write_atomically;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -64,13 +65,12 @@ impl State {
     /// `BadFile` for a file that cannot be read, and as [`State::from_json`].
     pub fn read(path: impl AsRef<Path>) -> Result<Option<Self>> {
         let path = path.as_ref();
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                Self::from_json(&text).map(Some).map_err(|error| Error::bad_file(path, error))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::bad_file(path, error)),
+        // Anything else of that name that is no file is refused as such.
+        if !path.exists() {
+            return Ok(None);
         }
+        let text = files::read_text(path)?;
+        Self::from_json(&text).map(Some).map_err(|error| Error::bad_file(path, error))
     }
 
     /// Writes a file, whole or not at all.

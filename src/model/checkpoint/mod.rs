@@ -15,7 +15,7 @@ pub use atomic::write_atomically;
 pub use safetensors::Precision;
 
 use super::{Metadata, Network, Parameter, StateDict, Tensor};
-use crate::files::{Checked, Input, elements};
+use crate::files::{self, Checked, Input, elements};
 use crate::{Error, Result};
 use names::Tidied;
 use std::collections::BTreeSet;
@@ -88,7 +88,7 @@ impl Checkpoint {
     /// The same with names changed first: see [`Renames`].
     pub fn read_renamed(path: impl AsRef<Path>, part: &Part, renames: &Renames) -> Result<Self> {
         let path = path.as_ref();
-        let file = std::fs::File::open(path).map_err(|error| Error::bad_file(path, error))?;
+        let file = files::open(path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         Self::from_reader(path, Some(folder), file, part, renames)
     }

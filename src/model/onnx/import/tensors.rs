@@ -1,7 +1,8 @@
 //! The constants of an ONNX file: where their numbers lie, in it or in files beside it, and as f32.
 
 use super::messages::{self, Tensor as Message};
-use crate::files::{Checked, Kind};
+use crate::Error;
+use crate::files::{self, Checked, Kind};
 use prost::bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -207,12 +208,11 @@ impl Store {
             let folder =
                 folder.ok_or_else(|| wrong("only files by name have others beside them".into()))?;
             let open = || {
-                let file = File::open(folder.join(name))?;
-                let about = file.metadata()?;
-                let plain = about.is_file().then_some(about.len());
-                Ok((file, plain.ok_or_else(|| std::io::Error::other("no plain file"))?))
+                let file = files::open(&folder.join(name))?;
+                let length = file.metadata().map_err(|error| Error::bad_file(name, error))?.len();
+                Ok((file, length))
             };
-            let opened = open().map_err(|error: std::io::Error| wrong(error.to_string()))?;
+            let opened = open().map_err(|error: Error| wrong(error.to_string()))?;
             self.files.insert(name.into(), opened);
         }
         let Some((file, left)) = self.files.get_mut(name) else {

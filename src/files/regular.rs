@@ -1,7 +1,6 @@
 //! Files as they are opened and read here: regular ones alone, and no more of them than is asked for.
 
 use std::fs::File;
-#[cfg(not(target_arch = "wasm32"))]
 use std::io::Read;
 use std::path::Path;
 
@@ -11,7 +10,7 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// `BadFile` for what is not there, cannot be opened, or is no regular file.
-pub(super) fn open(path: &Path) -> Result<File> {
+pub fn open(path: &Path) -> Result<File> {
     let failed =
         |error: std::io::Error| Error::bad_file(path, format_args!("cannot be opened: {error}"));
     let about = std::fs::metadata(path).map_err(failed)?;
@@ -26,8 +25,7 @@ pub(super) fn open(path: &Path) -> Result<File> {
 ///
 /// # Errors
 /// As [`open`], and for a longer file, of which nothing is read.
-#[cfg(not(target_arch = "wasm32"))]
-pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let failed = |error: std::io::Error| Error::bad_file(path, error);
     let file = open(path)?;
     let length = file.metadata().map_err(failed)?.len();
@@ -39,12 +37,22 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The text of a file: a configuration, a list, the state of an evaluation.
+///
+/// # Errors
+/// As [`open`], for more bytes than [`room`] allows, and for bytes that are not UTF-8.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn read_text(path: &Path) -> Result<String> {
+    let bytes = read(path, room(path)?)?;
+    String::from_utf8(bytes).map_err(|error| Error::bad_file(path, error))
+}
+
 /// Bytes that reading a file may come to: packed images are some ten times smaller than their pixels, and what grows a
 /// thousandfold is made to fill memory. Holes of a file count as nothing.
 ///
 /// # Errors
 /// As [`open`].
-pub(super) fn room(path: &Path) -> Result<u64> {
+pub fn room(path: &Path) -> Result<u64> {
     let about = open(path)?.metadata().map_err(|error| Error::bad_file(path, error))?;
     Ok((256 << 20) + 64 * occupied(&about).min(about.len()))
 }
