@@ -79,7 +79,8 @@ impl Dataset {
         }
         let images = labels.len();
         let each = u128::from(channels) * u128::from(height) * u128::from(width);
-        if u32::try_from(images).is_err() || pixels.len() as u128 != images as u128 * each {
+        let wanted = images as u128 * each;
+        if u32::try_from(images).is_err() || pixels.len() as u128 != wanted {
             return Err(Error::mismatch(
                 "data set",
                 match pixels.len() as u128 {
@@ -89,7 +90,7 @@ impl Dataset {
                     pixels => format!("{pixels} pixels for {images} labels"),
                 },
                 format!(
-                    "a label for each image, of {channels}×{height}×{width} pixels, and fewer than 2^32 images"
+                    "a label for each image of {channels}×{height}×{width}, {wanted} pixels for so many labels, and fewer than 2^32 images"
                 ),
             ));
         }
