@@ -3,7 +3,7 @@
 //
 //     y[channel][pixel] = sum over k of w[channel][k] * patch[k][pixel]        k: (in channel, row, column) of the kernel
 //
-//   grid     x: a workgroup per 2 * PAIRS quads of pixels; y: per BLOCKS blocks of 8 output channels; z: phases of a
+//   grid     x: a workgroup per 128 / BLOCKS quads of pixels; y: per BLOCKS blocks of 8 output channels; z: phases of a
 //            strided derivative, rows outermost. A quad is 4 columns of a row, `apart()` from one to the next; rows are
 //            filled up to whole quads and run on from image to image
 //   x, y     [image][channel][row][column]; residual as y
@@ -13,36 +13,36 @@
 //
 // The patches are never in memory: SLAB of the k at a time, a workgroup loads its weights and its patches, and every
 // invocation adds up the products of 8 channels by 2 quads in registers. A word of x is loaded once by each kernel tap that
-// meets it, from a cache. What a k needs is worked out once, by one invocation, and what a quad needs ahead of the loop.
+// meets it, from a cache. What a quad needs is worked out ahead of the loop; from one k to the next that an invocation loads
+// it counts on and does not divide.
 //
-// Counted, not measured: a k costs an invocation 64 multiply-adds and 16 words of workgroup memory, 8 operations a word;
-// its 8 weights are the same for PAIRS lanes. A workgroup of 64 x 64 loads 128 words from caches for 8,192 operations, 64 a
-// word; of 32 x 128, 160 words, 51 a word; conv2d_quads.wgsl 112 words for 2,304, 21 a word. Two barriers a slab, which is
-// 1,024 multiply-adds an invocation. Registers: 64 sums, 16 factors, about 20 positions. Workgroup memory: 8.4 KiB at
-// 64 x 64, 10.3 KiB at 32 x 128.
+// Counted: a k costs an invocation 64 multiply-adds and four loads of 16 bytes of workgroup memory; its part of the loads
+// from caches is, with eight blocks, a quarter of one of 16 bytes and of a patch, which is one of 16 bytes or four of 4. Two
+// barriers a slab, which is 1,024 multiply-adds. Registers: 64 sums, 32 factors, about 20 positions. Workgroup memory: 8 KiB
+// with eight blocks, 10 with four, and 8.5 with two.
 //
 // Host side: src/ops/conv/packed.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_storage.wgsl,
 // shared/epilogue.wgsl, shared/conv2d_tile.wgsl, shared/conv2d_patch.wgsl; shared/conv2d_store_quads.wgsl, or
 // shared/conv2d_store_words.wgsl and shared/conv2d_gemm_words.wgsl where rows are not whole quads.
 
 override TRANSPOSED: bool = false;
-// Of a workgroup's tile: blocks of eight channels (4 or 8), and half of its quads.
+// Blocks of eight output channels: 8, or 4 and 2 for layers that have no more.
 override BLOCKS: u32 = 8u;
-override PAIRS: u32 = 8u;
+// Of the k at a time: 16, or 8 where there are two blocks and many quads.
+override SLAB: u32 = 16u;
 
-const SLAB: u32 = 16u;
-
+const LANES: u32 = 64u;
+override PAIRS: u32 = LANES / BLOCKS;
 override QUADS: u32 = 2u * PAIRS;
-override LANES: u32 = BLOCKS * PAIRS;
-// A block's weights of a slab, and one more: eight lanes that read as many blocks meet different banks.
-const BLOCK_STRIDE: u32 = 2u * SLAB + 1u;
-override WEIGHTS: u32 = BLOCKS * BLOCK_STRIDE;
+override HALVES: u32 = 2u * BLOCKS; // a k's weights: two halves of each block
+override WEIGHTS: u32 = SLAB * HALVES;
 override PATCHES: u32 = SLAB * QUADS;
+// The k of one load of all lanes: of weights, and of patches.
+override WEIGHT_STEP: u32 = min(LANES / HALVES, SLAB);
+override PATCH_STEP: u32 = LANES / QUADS;
 
-var<workgroup> weights: array<vec4f, WEIGHTS>; // [block][k][half of 8 channels]
+var<workgroup> weights: array<vec4f, WEIGHTS>; // [k][block][half]
 var<workgroup> patches: array<vec4f, PATCHES>; // [k][quad]
-var<workgroup> places: array<Place, SLAB>;
-var<workgroup> octets: array<u32, SLAB>; // of a k in a block of weights
 
 // The taps that the pixels of a phase meet: `first` and every `every`-th. A forward pass has one phase.
 struct Taps1d { first: u32, every: u32, count: u32 }
@@ -52,19 +52,25 @@ fn taps_of(phase: u32, pad: u32, every: u32, kernel: u32) -> Taps1d {
     return Taps1d(first, every, (max(kernel, first) - first + every - 1u) / every);
 }
 
-fn find(lane: u32, k: u32, depth: u32, rows: Taps1d, columns: Taps1d) {
-    // Beyond the last k: some weight, and zeros for it.
-    let known = min(k, depth - 1u);
-    let window = rows.count * columns.count;
-    let i = known / window;
-    let r = known % window / columns.count;
-    let c = known % columns.count;
-    let tap = (rows.first + r * rows.every) * params.kernel_width + columns.first + c * columns.every;
-    octets[lane] = i * params.kernel_height * params.kernel_width + tap;
-    places[lane] = Place(
-        i * params.height * params.width,
-        select(OUTSIDE, select(r, 0u - r, TRANSPOSED), k < depth),
-        select(c, 0u - c, TRANSPOSED),
+// A k: an in channel, and which of a phase's taps.
+struct Place { i: u32, r: u32, c: u32 }
+
+fn place_of(k: u32, rows: u32, columns: u32) -> Place {
+    let across = max(columns, 1u);
+    let window = max(rows * columns, 1u);
+    return Place(k / window, k % window / across, k % window % across);
+}
+
+// The k that is `by` behind another one. No branches: loads of several k are on their way at once.
+fn onward(k: Place, by: Place, rows: u32, columns: u32) -> Place {
+    let c = k.c + by.c;
+    let next_row = c >= columns;
+    let r = k.r + by.r + select(0u, 1u, next_row);
+    let next_channel = r >= rows;
+    return Place(
+        k.i + by.i + select(0u, 1u, next_channel),
+        r - select(0u, rows, next_channel),
+        c - select(0u, columns, next_row),
     );
 }
 
@@ -108,40 +114,54 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let first_block = params.first_block + workgroup.y * BLOCKS;
     let first_quad = workgroup.x * QUADS;
 
-    // Of the patches an invocation loads one quad, of every LANES / QUADS-th k.
+    // Of the weights an invocation loads half of a block, of every WEIGHT_STEP-th k.
+    let all = params.inputs * params.kernel_height * params.kernel_width; // octets of a block
+    let octets = min(first_block + lane % HALVES / 2u, blocks - 1u) * all;
+    let half = lane % 2u;
+    var weight = place_of(lane / HALVES, rows.count, columns.count);
+    let weight_step = place_of(WEIGHT_STEP, rows.count, columns.count);
+
+    // Of the patches it loads one quad, of every PATCH_STEP-th k. Above and left of x they wrap to large numbers.
     let loaded = quad_of(first_quad + lane % QUADS, phase_y, phase_x);
-    let image = loaded.n * params.inputs * params.height * params.width;
+    let image = loaded.n * params.inputs;
     var row = loaded.row * params.stride_y - params.pad_y;
     var column = loaded.column * params.stride_x - params.pad_x;
     if TRANSPOSED {
         row = (loaded.row + params.pad_y - rows.first) / params.stride_y;
         column = (loaded.column + params.pad_x - columns.first) / params.stride_x;
     }
-    if !loaded.there { row = OUTSIDE; }
+    var tap = place_of(lane / QUADS, rows.count, columns.count);
+    let tap_step = place_of(PATCH_STEP, rows.count, columns.count);
 
     let own_block = lane / PAIRS;
     let own_pair = lane % PAIRS;
     var a = Tile();
     var b = Tile();
     for (var first = 0u; first < depth; first += SLAB) {
-        if lane < SLAB { find(lane, first + lane, depth, rows, columns); }
-        workgroupBarrier(); // places are there, and the slab before was read
-        for (var at = lane; at < BLOCKS * 2u * SLAB; at += LANES) {
-            let of_block = at % (2u * SLAB);
-            let block = at / (2u * SLAB);
-            let all = params.inputs * params.kernel_height * params.kernel_width;
-            let octet = min(first_block + block, blocks - 1u) * all + octets[of_block / 2u];
-            weights[block * BLOCK_STRIDE + of_block] = w[2u * octet + of_block % 2u - params.w_skip / 4u];
+        workgroupBarrier(); // the slab before was read
+        for (var k = lane / QUADS; k < SLAB; k += PATCH_STEP) {
+            let v = row + select(tap.r, 0u - tap.r, TRANSPOSED);
+            let u = column + select(tap.c, 0u - tap.c, TRANSPOSED);
+            let there = loaded.there && tap.i < params.inputs;
+            patches[k * QUADS + lane % QUADS] = patch_at(image + tap.i, v, u, there);
+            tap = onward(tap, tap_step, rows.count, columns.count);
         }
-        for (var at = lane; at < PATCHES; at += LANES) {
-            patches[at] = patch_at(places[at / QUADS], image, row, column);
+        for (var k = lane / HALVES; k < SLAB; k += WEIGHT_STEP) {
+            let r = rows.first + weight.r * rows.every;
+            let c = columns.first + weight.c * columns.every;
+            let octet = (weight.i * params.kernel_height + r) * params.kernel_width + c;
+            let at = 2u * (octets + min(octet, all - 1u)) + half - params.w_skip / 4u;
+            weights[k * HALVES + lane % HALVES] = select(vec4f(0.0), w[at], octet < all);
+            weight = onward(weight, weight_step, rows.count, columns.count);
         }
         workgroupBarrier();
-        for (var k = 0u; k < SLAB; k++) {
-            let at = own_block * BLOCK_STRIDE + 2u * k;
+        for (var k = 0u; k < SLAB; k += 2u) {
+            let at = k * HALVES + own_block * 2u;
+            let quad = k * QUADS + own_pair;
             let eight = Octet(weights[at], weights[at + 1u]);
-            add_one(&a, eight, patches[k * QUADS + own_pair]);
-            add_one(&b, eight, patches[k * QUADS + PAIRS + own_pair]);
+            let next = Octet(weights[at + HALVES], weights[at + HALVES + 1u]);
+            add_two(&a, eight, patches[quad], next, patches[quad + QUADS]);
+            add_two(&b, eight, patches[quad + PAIRS], next, patches[quad + QUADS + PAIRS]);
         }
     }
     let block = first_block + own_block;

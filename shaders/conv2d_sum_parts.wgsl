@@ -1,4 +1,5 @@
 // Weight gradients of all parts, added in order:  dw[k] = sum over p of partials[p][k]
+// Four parts are loaded at once, so that their loads are on their way together.
 //
 //   grid      one invocation per weight, see shared/index.wgsl
 //   partials  [part][weight]
@@ -20,6 +21,18 @@ fn main(
     let k = flat_index(workgroup, workgroups, lane);
     if k >= params.weights { return; }
     var sum = 0.0;
-    for (var p = 0u; p < params.parts; p++) { sum += partials[p * params.weights + k]; }
+    var at = k;
+    for (var p = 0u; p < params.parts / 4u; p++) {
+        let a = partials[at];
+        let b = partials[at + params.weights];
+        let c = partials[at + 2u * params.weights];
+        let d = partials[at + 3u * params.weights];
+        sum = sum + a + b + c + d;
+        at += 4u * params.weights;
+    }
+    for (var p = 0u; p < params.parts % 4u; p++) {
+        sum += partials[at];
+        at += params.weights;
+    }
     dw[k] = sum;
 }

@@ -3,8 +3,8 @@
 //
 //     partial[p][o][i][r][c] = sum over the pixels of part p of dy[n][o][v][u] * x[n][i][v + r - 1][u + c - 1]
 //
-//   grid      x: a workgroup per 64 / BLOCKS in channels; y: per BLOCKS blocks of 8 output channels; z: parts of
-//             part_images each
+//   grid      x: a workgroup per 64 / BLOCKS in channels; y: per BLOCKS blocks of 8 output channels; z: parts of part_lines
+//             lines of part_images images each; parts of the same images lie side by side
 //   x, dy     [image][channel][row][column], rows of whole quads
 //   partials  [part, the launch's from first_part][out channel][in channel][row][column], added to where epilogue is 1;
 //             conv2d_sum_parts.wgsl adds them in order
@@ -18,7 +18,7 @@
 // dy, 12 of x. Workgroup memory: 13 KiB with eight blocks, 12.4 with four.
 //
 // Host side: src/ops/conv/weights.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_storage.wgsl,
-// shared/conv2d_weight_sums.wgsl.
+// shared/conv2d_weight_sums.wgsl, shared/conv2d_weight_products.wgsl.
 
 // Blocks of eight output channels: 8, or 4 for layers that have no more.
 override BLOCKS: u32 = 8u;
@@ -82,21 +82,6 @@ fn eight(at: u32) -> Eight {
     );
 }
 
-fn product(a: vec4f, b: vec4f, sum: f32) -> f32 {
-    return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
-}
-
-fn add_products(sums: ptr<function, Sums>, d: Eight, by: vec4f) {
-    (*sums).s0 = product(d.d0, by, (*sums).s0);
-    (*sums).s1 = product(d.d1, by, (*sums).s1);
-    (*sums).s2 = product(d.d2, by, (*sums).s2);
-    (*sums).s3 = product(d.d3, by, (*sums).s3);
-    (*sums).s4 = product(d.d4, by, (*sums).s4);
-    (*sums).s5 = product(d.d5, by, (*sums).s5);
-    (*sums).s6 = product(d.d6, by, (*sums).s6);
-    (*sums).s7 = product(d.d7, by, (*sums).s7);
-}
-
 fn keep_one(part: u32, o: u32, i: u32, weight: u32, value: f32) {
     if o < params.outputs {
         let at = (((params.first_part + part) * params.outputs + o) * params.inputs + i) * 9u + weight;
@@ -121,12 +106,16 @@ fn keep(sums: Sums, part: u32, o: u32, i: u32, weight: u32) {
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
     let first_i = workgroup.x * CHANNELS;
     let first_o = (params.first_block + workgroup.y * BLOCKS) * 8u;
-    let first_image = workgroup.z * params.part_images;
+    let abreast = (params.lines + params.part_lines - 1u) / params.part_lines; // parts of the same images
+    let first_image = workgroup.z / abreast * params.part_images;
     let images = min(params.images - first_image, params.part_images);
+    let skipped = workgroup.z % abreast * params.part_lines;
+    let first_line = params.first_line + skipped;
+    let lines = min(params.lines - skipped, params.part_lines);
     let own_block = lane / CHANNELS;
     let own_pixels = lane % CHANNELS * CHANNEL;
     let across = (params.width + 7u) / 8u;
-    let tiles = across * params.lines; // of an image
+    let tiles = across * lines; // of an image
 
     var w0 = Sums();
     var w1 = Sums();
@@ -139,7 +128,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var w8 = Sums();
     for (var tile = 0u; tile < images * tiles; tile++) {
         let n = params.first_image + first_image + tile / tiles;
-        let row = (params.first_line + tile % tiles / across) * HEIGHT;
+        let row = (first_line + tile % tiles / across) * HEIGHT;
         let column = tile % across * 8u;
         workgroupBarrier(); // the tile before was read
         load_pixels(lane, n, first_i, row, column);

@@ -27,4 +27,5 @@ struct Params {
     epilogue: u32, // flags of epilogue_params.wgsl; of a weight gradient 1 to add to what is there
     first_line: u32, // of each image, of a weight gradient: what its kernel calls a line
     lines: u32,
+    part_lines: u32, // of each part, where parts are cut of images too
 }

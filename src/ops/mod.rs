@@ -184,6 +184,8 @@ pub static KERNELS: &[&Kernel] = kernels! {
     &conv::kernels::TAPS.texels;
     &conv::kernels::WINOGRAD;
     &conv::kernels::WEIGHTS_GEMM;
+    &conv::kernels::WEIGHTS_GEMM_POINTS;
+    &conv::kernels::WEIGHTS_GEMM_WORDS;
     &conv::kernels::WEIGHTS_NINE;
     &conv::kernels::WEIGHTS_NINE_TEXELS;
     &conv::weights::SUM_PARTS;

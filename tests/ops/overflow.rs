@@ -148,6 +148,7 @@ fn convolutions_keep_what_overflowed() {
         ([8, 8], 1, 1, 4),
         ([8, 8], 3, 2, 4),
         ([5, 7], 3, 1, 4),
+        ([5, 7], 3, 1, 33),
     ] {
         let (of_x, of_w) = (shape([3, 4, side[0], side[1]]), shape([outputs, 4, kernel, kernel]));
         let problem = Problem::new(Conv2d::square(stride, kernel / 2), 1, of_x, of_w).unwrap();

@@ -147,11 +147,11 @@ pub static TAPS: Reads =
 
 macro_rules! gemm {
     ($name:literal $(, $store:literal)*) => {
-        natively(packed!($name, "conv2d_gemm", "storage", "params", Read, 0, "conv2d_octet_full", "conv2d_tile", "conv2d_patch" $(, $store)*))
+        natively(packed!($name, "conv2d_gemm", "words", "params", Read, 0, "conv2d_octet_full", "conv2d_tile", "conv2d_patch" $(, $store)*))
     };
 }
 
-/// What all of the above compute, by whole workgroups, for rows of whole quads.
+/// Any kernel, stride and padding, either direction, by whole workgroups, for rows of whole quads.
 pub static GEMM: Kernel = gemm!("conv2d_gemm", "conv2d_store_quads");
 /// The same for rows of any width, and where the columns of a phase are not beside each other.
 pub static GEMM_WORDS: Kernel =
@@ -228,16 +228,29 @@ pub static WEIGHTS_NINE_TEXELS: Kernel = weights!(
     8,
     "conv2d_weight_sums"
 );
-/// The parts of dw: any kernel, stride and padding, by whole workgroups.
-pub static WEIGHTS_GEMM: Kernel = natively(weights!(
-    "conv2d_weights_gemm",
-    "conv2d_weights_gemm",
-    "storage",
-    Read,
-    0,
-    "conv2d_weight_sums",
-    "conv2d_patch"
-));
+macro_rules! weights_gemm {
+    ($name:literal, $read:literal $(, $more:literal)*) => {
+        natively(weights!(
+            $name,
+            "conv2d_weights_gemm",
+            $read,
+            Read,
+            0,
+            "conv2d_weight_sums",
+            "conv2d_weight_products"
+            $(, $more)*
+        ))
+    };
+}
+
+/// The parts of dw: any kernel, stride and padding, by whole workgroups; dy of rows of whole quads.
+pub static WEIGHTS_GEMM: Kernel = weights_gemm!("conv2d_weights_gemm", "quads", "conv2d_patch");
+/// The same for dy of any rows.
+pub static WEIGHTS_GEMM_WORDS: Kernel =
+    weights_gemm!("conv2d_weights_gemm_words", "words", "conv2d_patch");
+/// The same of 1x1, stride 1, rows of whole quads.
+pub static WEIGHTS_GEMM_POINTS: Kernel =
+    weights_gemm!("conv2d_weights_gemm_points", "points");
 
 /// The parts of dw: 3x3, stride 1, padding 1, by whole workgroups.
 pub static WEIGHTS_BLOCK: Kernel = natively(weights!(
@@ -246,5 +259,6 @@ pub static WEIGHTS_BLOCK: Kernel = natively(weights!(
     "storage",
     Read,
     0,
-    "conv2d_weight_sums"
+    "conv2d_weight_sums",
+    "conv2d_weight_products"
 ));

@@ -62,6 +62,7 @@ uniform! {
         epilogue: u32,
         first_line: u32,
         lines: u32,
+        part_lines: u32,
     }
 }
 
@@ -121,6 +122,22 @@ impl Problem {
     /// What a role reads beside weights, and what it writes: x and y, or dy and dx. Of weight gradients x and dy.
     pub fn ends(&self, role: Role) -> (Shape, Shape) {
         if role == Role::InputGradient { (self.y, self.x) } else { (self.x, self.y) }
+    }
+
+    /// The same of a 1x1 kernel of stride 1 in fewer rows that are whole quads, where two or four rows together are: pixels are
+    /// alike there.
+    pub(super) fn in_longer_rows(&self) -> Self {
+        let [images, inputs, height, width] = self.x.sides();
+        let outputs = self.y.channels();
+        let fits = |&rows: &u32| height.is_multiple_of(rows) && (width * rows).is_multiple_of(4);
+        let Some(rows) = [1, 2, 4].into_iter().find(fits).filter(|_| self.is(1, 1, 0)) else {
+            return *self;
+        };
+        let of = |channels| Shape::new(images, channels, height / rows, width * rows);
+        match (of(inputs), of(outputs)) {
+            (Ok(x), Ok(y)) => Self { x, y, ..*self },
+            _ => *self,
+        }
     }
 
     /// For the kernels, all of it. The fast kernels see the derivative for x as a convolution of dy: `ends` says what.

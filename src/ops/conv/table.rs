@@ -114,8 +114,7 @@ impl Way {
 
     /// Whether whole workgroups compute together, which is for GPUs.
     pub fn launches_groups(&self) -> bool {
-        matches!(self.adapters.0, GPUS | GPUS_BY_TUNING)
-            || matches!(self.launch, Launching::Filter(_))
+        self.adapters.0 == GPUS || matches!(self.launch, Launching::Filter(_))
     }
 
     /// Whether the table has it for this problem, wherever it runs.
@@ -171,15 +170,17 @@ pub static WAYS: &[Way] = &[
     tiles("block 32", BOTH, NINE, GROUPS, groups, &BLOCK, block::<4>).flipping(),
     tiles("point block 64", BOTH, MANY_POINTS, GROUPS, groups, &POINT_BLOCK, point_block::<8>),
     tiles("point block 32", BOTH, PLANES, GROUPS, groups, &POINT_BLOCK, point_block::<4>),
+    tiles("gemm 64x64", BOTH, MANY_QUADS, GROUPS, groups, &GEMM, gemm::<8>),
+    tiles("gemm 16x256", BOTH, FEW_QUADS, GROUPS, groups, &GEMM, gemm::<2>),
+    tiles("gemm 32x128", BOTH, QUAD_ROWS, GROUPS, groups, &GEMM, gemm::<4>),
+    tiles("gemm words 64x64", BOTH, MANY_WORDS, GROUPS, groups, &GEMM_WORDS, gemm::<8>).any_width(),
+    tiles("gemm words 16x256", BOTH, FEW_WORDS, GROUPS, groups, &GEMM_WORDS, gemm::<2>).any_width(),
+    tiles("gemm words 32x128", BOTH, OTHER_ROWS, GROUPS, groups, &GEMM_WORDS, gemm::<4>).any_width(),
     // Every invocation by itself, from buffers.
     tiles("quads", BOTH, SQUARE_THREE, BUFFERS, lanes, &QUADS.storage, quads).flipping(),
     tiles("point", BOTH, POINTS, BUFFERS, lanes, &POINT.storage, point),
     tiles("halve", FORWARD, HALVED, BUFFERS, lanes, &HALVE.storage, halve),
     tiles("double", BACKWARD, DOUBLED, BUFFERS, lanes, &DOUBLE.storage, double),
-    tiles("gemm 64x64", BOTH, QUAD_ROWS, GEMMS, groups, &GEMM, gemm::<8>),
-    tiles("gemm 32x128", BOTH, QUAD_ROWS, GEMMS, groups, &GEMM, gemm::<4>),
-    tiles("gemm words 64x64", BOTH, OTHER_ROWS, GEMMS, groups, &GEMM_WORDS, gemm::<8>).any_width(),
-    tiles("gemm words 32x128", BOTH, OTHER_ROWS, GEMMS, groups, &GEMM_WORDS, gemm::<4>).any_width(),
     tiles("taps", BOTH, ANY, BUFFERS, lanes, &TAPS.storage, taps).any_width(),
     // The same with weights in half precision.
     tiles("quads half", BOTH, SQUARE_THREE, HALVES, lanes, &QUADS.half, quads).flipping().packed(Layout::Halves),
@@ -190,10 +191,12 @@ pub static WAYS: &[Way] = &[
     // Derivatives for the weights.
     tiles("weights nine texels", WEIGHTS, NINE_WEIGHTS, TEXELS, lanes, &WEIGHTS_NINE_TEXELS, nine_weights),
     tiles("weights taps texels", WEIGHTS, QUAD_ROWS, TEXELS, lanes, &WEIGHTS_TAPS_TEXELS, taps_weights),
-    tiles("weights block 64", WEIGHTS, MANY_OUTPUTS, GROUPS, groups, &WEIGHTS_BLOCK, block_weights::<8>),
-    tiles("weights block 32", WEIGHTS, NINE, GROUPS, groups, &WEIGHTS_BLOCK, block_weights::<4>),
+    tiles("weights block 64", WEIGHTS, MANY_OUTPUTS, GROUPS_OF_WEIGHTS, groups, &WEIGHTS_BLOCK, block_weights::<8>),
+    tiles("weights block 32", WEIGHTS, NINE, GROUPS_OF_WEIGHTS, groups, &WEIGHTS_BLOCK, block_weights::<4>),
+    tiles("weights point gemm", WEIGHTS, PLANES, GROUPS_OF_WEIGHTS, groups, &WEIGHTS_GEMM_POINTS, gemm_weights),
+    tiles("weights gemm", WEIGHTS, QUAD_ROWS, GROUPS_OF_WEIGHTS, groups, &WEIGHTS_GEMM, gemm_weights),
+    tiles("weights gemm words", WEIGHTS, ANY, GROUPS_OF_WEIGHTS, groups, &WEIGHTS_GEMM_WORDS, gemm_weights),
     tiles("weights nine", WEIGHTS, NINE_WEIGHTS, BUFFERS_OF_WEIGHTS, lanes, &WEIGHTS_NINE, nine_weights),
-    tiles("weights gemm", WEIGHTS, QUAD_ROWS, GEMMS, groups, &WEIGHTS_GEMM, gemm_weights),
     tiles("weights taps", WEIGHTS, QUAD_ROWS, BUFFERS_OF_WEIGHTS, lanes, &WEIGHTS_TAPS, taps_weights),
 ];
 
@@ -236,6 +239,19 @@ const QUAD_ROWS: Problems = ("rows of whole quads", |p, role| match role {
     _ => p.y.width().is_multiple_of(4),
 });
 const OTHER_ROWS: Problems = ("other rows", |p, role| !QUAD_ROWS.1(p, role));
+const MANY_QUADS: Problems =
+    ("rows of whole quads, more than 32 channels to write", |p, role| {
+        QUAD_ROWS.1(p, role) && p.ends(role).1.channels() > 32
+    });
+const FEW_QUADS: Problems = ("rows of whole quads, at most 16 channels to write", |p, role| {
+    QUAD_ROWS.1(p, role) && p.ends(role).1.channels() <= 16
+});
+const MANY_WORDS: Problems = ("other rows, more than 32 channels to write", |p, role| {
+    !QUAD_ROWS.1(p, role) && p.ends(role).1.channels() > 32
+});
+const FEW_WORDS: Problems = ("other rows, at most 16 channels to write", |p, role| {
+    !QUAD_ROWS.1(p, role) && p.ends(role).1.channels() <= 16
+});
 const NINE_WEIGHTS: Problems =
     ("3x3, stride 1, or 2 that halves; rows of whole quads", |p, role| {
         QUAD_ROWS.1(p, role) && (p.is(3, 1, 1) || p.is(3, 2, 1) && halves(p))
@@ -271,11 +287,8 @@ const BUFFERS_OF_WEIGHTS: Adapters = ("all that read buffers", |_, a, _| usual(!
 const HALVES: Adapters =
     ("GPUs, where half precision is asked for", |_, a, wish| usual(is_halved(a, wish)));
 const GPUS: &str = "GPUs";
-const GPUS_BY_TUNING: &str = "GPUs, by tuning";
 const GROUPS: Adapters = (GPUS, |_, a, wish| usual(is_gpu(a) && !is_halved(a, wish)));
-const GEMMS: Adapters = (GPUS_BY_TUNING, |_, a, wish| {
-    if is_gpu(a) && !is_halved(a, wish) { Standing::Tried } else { Standing::Never }
-});
+const GROUPS_OF_WEIGHTS: Adapters = (GPUS, |_, a, _| usual(is_gpu(a)));
 const FILTER_TEXELS: Adapters =
     ("CPU rasterisers with subgroups, from 32 channels on", |p, a, wish| {
         let asked = matches!(wish.filtering, Filtering::Auto | Filtering::Four);

@@ -109,18 +109,18 @@ pub(super) fn taps(p: &Params, transposed: bool, size: u32) -> Tiling {
     Tiling { constants, tiles, workgroup: size, blocks: 1, phases, lines: window(p) }
 }
 
-/// A workgroup of 64 invocations computes so many blocks, for the rest of 64 pairs of quads. Loads take turns too, but fewer
-/// than the products.
+/// A workgroup computes so many blocks, and of each of these two quads an invocation. Loads take turns too, but fewer than the
+/// products.
 pub(super) fn gemm<const BLOCKS: u32>(p: &Params, transposed: bool, size: u32) -> Tiling {
     let (tiles, phases) = phases(p, transposed);
-    let pairs = size / BLOCKS;
-    let constants = vec![
-        ("TRANSPOSED", f64::from(transposed)),
-        ("BLOCKS", f64::from(BLOCKS)),
-        ("PAIRS", f64::from(pairs)),
-    ];
+    let mut constants =
+        vec![("TRANSPOSED", f64::from(transposed)), ("BLOCKS", f64::from(BLOCKS))];
+    if BLOCKS == 2 {
+        constants.push(("SLAB", 8.0));
+        constants.push(("CHANNELS", f64::from(p.outputs.min(8))));
+    }
     let lines = Lines { turns: 2 * window(p).turns, ..window(p) };
-    Tiling { constants, tiles, workgroup: 2 * pairs, blocks: BLOCKS, phases, lines }
+    Tiling { constants, tiles, workgroup: 2 * size / BLOCKS, blocks: BLOCKS, phases, lines }
 }
 
 /// A slab of four channels takes at most 32 turns.
@@ -140,7 +140,7 @@ pub(super) fn point_block<const BLOCKS: u32>(p: &Params, _: bool, size: u32) -> 
 }
 
 fn parts(p: &Params) -> u32 {
-    p.images.div_ceil(p.part_images.max(1))
+    p.images.div_ceil(p.part_images.max(1)) * p.lines.div_ceil(p.part_lines.max(1))
 }
 
 /// A line is a column of quads of dy.

@@ -12,8 +12,12 @@ use crate::graph::{Launch, Op, Shape, exactly};
 use crate::ops::walk::check_turns;
 use crate::{Error, Result};
 
-/// Parts that images are cut into where texels do not cut them: enough to fill a GPU.
+/// Parts that images are cut into where texels do not cut them and every invocation computes by itself.
 const PARTS: u32 = 16;
+/// Workgroups that fill a GPU, some eight on each multiprocessor of a large one: with fewer, whole workgroups sum more parts.
+const FULL: u32 = 1024;
+/// Parts that whole workgroups sum, at most: what adds them up goes through all of them.
+const MOST_FILLING: u32 = 128;
 /// Words of all parts together, at most, where one does not take more: 32 MiB, which every adapter binds.
 const PART_WORDS: u32 = 1 << 23;
 /// Parts that are kept, at most: they are added up by a loop, and lie in one dimension of a grid.
@@ -49,22 +53,36 @@ impl PackedWeightGradient {
     }
 
     /// The launches, and how many parts they keep. A part is summed by one invocation a weight: of a run of images, all of the
-    /// same length but the last, that is no longer than its loops may be ([`Lines`](super::runs::Lines)).
+    /// same length but the last, that is no longer than its loops may be ([`Lines`](super::runs::Lines)), or of some of their
+    /// lines, where the images alone fill no GPU.
     fn shares(&self) -> Result<(Vec<Share>, u32)> {
         let (kernel, tiling) = self.kernel()?;
         let texels = kernel.subgroup > 0;
-        let whole = self.problem.params(self.problem.ends(Role::WeightGradient));
-        let lines = tiling(&whole, false, self.choice.size).lines;
-        let work = self.problem.image_flops();
+        let filling = self.choice.way.launches_groups();
+        let problem = if filling { self.problem.in_longer_rows() } else { self.problem };
+        let whole = problem.params(problem.ends(Role::WeightGradient));
+        let Tiling { lines, tiles, workgroup, blocks, .. } =
+            tiling(&whole, false, self.choice.size);
+        let work = problem.image_flops();
         let run = lines.run(work);
+        let wanted = if filling {
+            let of_one = tiles.div_ceil(workgroup) * whole.outputs.div_ceil(8 * blocks);
+            FULL.div_ceil(of_one).min(MOST_FILLING)
+        } else {
+            PARTS
+        };
+        let wanted = wanted.min(self.most_parts());
         let most = if texels {
             pair_images_at_once(&whole)
         } else {
-            whole.images.div_ceil(PARTS.min(self.most_parts()))
+            whole.images.div_ceil(wanted)
         };
         let part_images = if run.images < most { even(whole.images, run.images) } else { most };
         let all = whole.images.div_ceil(part_images);
-        let kept = all.min(self.most_parts());
+        let abreast_lines = if filling && run.lines == lines.count { wanted / all } else { 1 };
+        let part_lines = run.lines.div_ceil(abreast_lines.max(1));
+        let of_images = run.lines.div_ceil(part_lines); // parts
+        let kept = all.min((self.most_parts() / of_images).max(1));
         // Side by side in a launch; what is copied to texels is one part's.
         let abreast =
             if texels { 1 } else { times(work.saturating_mul(part_images.into())).min(kept) };
@@ -79,8 +97,9 @@ impl PackedWeightGradient {
                     let params = Params {
                         first_image,
                         images,
-                        first_part: part - round,
+                        first_part: (part - round) * of_images,
                         part_images,
+                        part_lines,
                         epilogue: u32::from(round > 0 || first_line > 0),
                         first_line,
                         lines: run.lines.min(lines.count - first_line),
@@ -90,7 +109,7 @@ impl PackedWeightGradient {
                 }
             }
         }
-        Ok((shares, kept))
+        Ok((shares, kept * of_images))
     }
 
     fn kernel(&self) -> Result<(&'static Kernel, Tile)> {
@@ -129,7 +148,8 @@ impl Op for PackedWeightGradient {
         for Share { params, x: of_x, y: of_dy, blocks, .. } in shares {
             let Tiling { constants, tiles, workgroup, blocks: own, phases, lines } =
                 tiling(&params, false, self.choice.size);
-            let run = Run { images: params.images.min(params.part_images), lines: params.lines };
+            let lines_of_part = params.lines.min(params.part_lines);
+            let run = Run { images: params.images.min(params.part_images), lines: lines_of_part };
             check_turns(launch.to, kernel.name, lines.turns(run))?;
             let buffers = [
                 Binding { buffer: dy, part: of_dy },

@@ -1,0 +1,15 @@
+// As shared/conv2d_pair_quads.wgsl, for dy whose rows are not whole quads.
+
+@group(0) @binding(1) var<storage, read> dy: array<f32>;
+@group(0) @binding(2) var<storage, read> x: array<f32>;
+
+struct Eight { d0: vec4f, d1: vec4f, d2: vec4f, d3: vec4f, d4: vec4f, d5: vec4f, d6: vec4f, d7: vec4f }
+
+// Four columns of a row of one channel of one image, those of them that are there.
+fn dy_at(plane: u32, row: u32, column: u32, there: bool) -> vec4f {
+    let columns = column + vec4u(0u, 1u, 2u, 3u);
+    let line = select(0u, (plane * params.out_height + row) * params.out_width, there);
+    let at = line + min(columns, vec4u(params.out_width - 1u));
+    let values = vec4f(dy[at.x], dy[at.y], dy[at.z], dy[at.w]);
+    return select(vec4f(0.0), values, vec4<bool>(there) & (columns < vec4u(params.out_width)));
+}

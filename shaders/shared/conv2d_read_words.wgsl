@@ -1,0 +1,11 @@
+// What conv2d_gemm.wgsl reads beside weights: as shared/conv2d_read_storage.wgsl, word by word.
+
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(3) var<storage, read> affine: array<f32>; // [scale, shift][out channel]
+@group(0) @binding(5) var<storage, read> residual: array<f32>;
+
+struct Octet { low: vec4f, high: vec4f }
+
+fn affine_at(i: u32) -> f32 { return affine[i]; }
+fn residual_word(at: u32) -> f32 { return residual[at]; }
+fn residual_quad(at: u32) -> vec4f { return vec4f(residual[at], residual[at + 1u], residual[at + 2u], residual[at + 3u]); }
