@@ -297,13 +297,13 @@ fn several_tiles_of_a_product() {
         (3, 40, 33, [7, 7], 3, 1),
         (3, 40, 72, [8, 16], 3, 2), // phases of the derivative, one tap to four
         (2, 3, 64, [20, 20], 7, 2),
-        (2, 72, 40, [8, 8], 1, 2), // phases that no tap meets
-        (37, 8, 9, [3, 12], 3, 1), // weight gradients in 13 parts, the last of one image
-        (2, 9, 10, [24, 12], 3, 1), // and in parts of some of an image's lines
-        (3, 70, 66, [6, 6], 1, 1), // two rows that together are whole quads
-        (2, 20, 17, [12, 5], 1, 1), // four
+        (2, 72, 40, [8, 8], 1, 2),   // phases that no tap meets
+        (37, 8, 9, [3, 12], 3, 1),   // weight gradients in 13 parts, the last of one image
+        (2, 9, 10, [24, 12], 3, 1),  // and in parts of some of an image's lines
+        (3, 70, 66, [6, 6], 1, 1),   // two rows that together are whole quads
+        (2, 20, 17, [12, 5], 1, 1),  // four
         (2, 24, 40, [16, 16], 4, 4), // a tap to each word
-        (3, 9, 16, [7, 7], 3, 2), // few channels of odd rows
+        (3, 9, 16, [7, 7], 3, 2),    // few channels of odd rows
     ] {
         let conv = Conv2d::square(stride, kernel / 2);
         compare(&Case { images, inputs, outputs, side, kernel: [kernel; 2], conv });

@@ -249,8 +249,7 @@ pub static WEIGHTS_GEMM: Kernel = weights_gemm!("conv2d_weights_gemm", "quads", 
 pub static WEIGHTS_GEMM_WORDS: Kernel =
     weights_gemm!("conv2d_weights_gemm_words", "words", "conv2d_patch");
 /// The same of 1x1, stride 1, rows of whole quads.
-pub static WEIGHTS_GEMM_POINTS: Kernel =
-    weights_gemm!("conv2d_weights_gemm_points", "points");
+pub static WEIGHTS_GEMM_POINTS: Kernel = weights_gemm!("conv2d_weights_gemm_points", "points");
 
 /// The parts of dw: 3x3, stride 1, padding 1, by whole workgroups.
 pub static WEIGHTS_BLOCK: Kernel = natively(weights!(

@@ -239,10 +239,9 @@ const QUAD_ROWS: Problems = ("rows of whole quads", |p, role| match role {
     _ => p.y.width().is_multiple_of(4),
 });
 const OTHER_ROWS: Problems = ("other rows", |p, role| !QUAD_ROWS.1(p, role));
-const MANY_QUADS: Problems =
-    ("rows of whole quads, more than 32 channels to write", |p, role| {
-        QUAD_ROWS.1(p, role) && p.ends(role).1.channels() > 32
-    });
+const MANY_QUADS: Problems = ("rows of whole quads, more than 32 channels to write", |p, role| {
+    QUAD_ROWS.1(p, role) && p.ends(role).1.channels() > 32
+});
 const FEW_QUADS: Problems = ("rows of whole quads, at most 16 channels to write", |p, role| {
     QUAD_ROWS.1(p, role) && p.ends(role).1.channels() <= 16
 });

@@ -113,8 +113,7 @@ pub(super) fn taps(p: &Params, transposed: bool, size: u32) -> Tiling {
 /// products.
 pub(super) fn gemm<const BLOCKS: u32>(p: &Params, transposed: bool, size: u32) -> Tiling {
     let (tiles, phases) = phases(p, transposed);
-    let mut constants =
-        vec![("TRANSPOSED", f64::from(transposed)), ("BLOCKS", f64::from(BLOCKS))];
+    let mut constants = vec![("TRANSPOSED", f64::from(transposed)), ("BLOCKS", f64::from(BLOCKS))];
     if BLOCKS == 2 {
         constants.push(("SLAB", 8.0));
         constants.push(("CHANNELS", f64::from(p.outputs.min(8))));

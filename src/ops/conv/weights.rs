@@ -72,11 +72,7 @@ impl PackedWeightGradient {
             PARTS
         };
         let wanted = wanted.min(self.most_parts());
-        let most = if texels {
-            pair_images_at_once(&whole)
-        } else {
-            whole.images.div_ceil(wanted)
-        };
+        let most = if texels { pair_images_at_once(&whole) } else { whole.images.div_ceil(wanted) };
         let part_images = if run.images < most { even(whole.images, run.images) } else { most };
         let all = whole.images.div_ceil(part_images);
         let abreast_lines = if filling && run.lines == lines.count { wanted / all } else { 1 };
