@@ -6,7 +6,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from ._types import ArrayLike, Callback, DeviceLike, PathLike
+from ._types import ArrayLike, Callback, DeviceLike, PathLike, SetLike
 
 __all__ = [
     "AttackResult",
@@ -21,6 +21,7 @@ __all__ = [
     "_auroc",
     "_confidences",
     "_copies",
+    "_detection",
     "_devices",
     "_ece",
     "_fid",
@@ -31,6 +32,7 @@ __all__ = [
     "_picture",
     "_precision_recall",
     "_starts",
+    "_statistics",
     "_train",
     "from_state_dict",
     "load",
@@ -121,6 +123,17 @@ class Model:
         momentum: float = 0.0,
         targeted: bool = False,
         seed: int = 0,
+        layout: str = "nchw",
+        batch_size: int = 64,
+        callback: Callback | None = None,
+    ) -> npt.NDArray[np.float32]: ...
+    def hide(
+        self,
+        x: ArrayLike,
+        *,
+        eps: float | None = None,
+        steps: int | None = None,
+        step_size: float | None = None,
         layout: str = "nchw",
         batch_size: int = 64,
         callback: Callback | None = None,
@@ -283,13 +296,15 @@ def from_state_dict(
 ) -> Model: ...
 def _devices() -> list[Device]: ...
 def _copies() -> int: ...
-def _fid(real: ArrayLike, samples: ArrayLike) -> float: ...
-def _kid(real: ArrayLike, samples: ArrayLike, subsets: int, size: int, seed: int) -> tuple[float, float]: ...
-def _precision_recall(real: ArrayLike, samples: ArrayLike, neighbours: int) -> tuple[float, float]: ...
+def _fid(real: SetLike, samples: SetLike) -> float: ...
+def _statistics(x: SetLike) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
+def _kid(real: SetLike, samples: SetLike, subsets: int, size: int, seed: int) -> tuple[float, float]: ...
+def _precision_recall(real: SetLike, samples: SetLike, neighbours: int) -> tuple[float, float]: ...
 def _inception_score(x: ArrayLike, splits: int) -> tuple[float, float | None]: ...
 def _ece(x: ArrayLike, y: ArrayLike, bins: int) -> float: ...
 def _auroc(positives: ArrayLike, negatives: ArrayLike) -> float: ...
 def _fpr95(positives: ArrayLike, negatives: ArrayLike) -> float: ...
+def _detection(real: ArrayLike, others: ArrayLike) -> tuple[tuple[float, float], tuple[float, float]]: ...
 def _confidences(x: ArrayLike) -> npt.NDArray[np.float64]: ...
 def _labelled(
     source: str, part: str, side: int, fit: str | None

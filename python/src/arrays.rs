@@ -256,16 +256,39 @@ pub fn numbers(
     what: &'static str,
     sides: usize,
 ) -> PyResult<(Vec<f32>, Vec<usize>)> {
-    let py = x.py();
+    let (array, shape) = of_sides(x, what, sides)?;
+    let single: PyReadonlyArrayDyn<f32> = array.call_method1("astype", ("float32",))?.extract()?;
+    Ok((single.as_array().iter().copied().collect(), shape))
+}
+
+/// The same as float64.
+///
+/// # Errors
+/// As [`numbers`].
+pub fn doubles(
+    x: &Bound<'_, PyAny>,
+    what: &'static str,
+    sides: usize,
+) -> PyResult<(Vec<f64>, Vec<usize>)> {
+    let (array, shape) = of_sides(x, what, sides)?;
+    let double: PyReadonlyArrayDyn<f64> = array.call_method1("astype", ("float64",))?.extract()?;
+    Ok((double.as_array().iter().copied().collect(), shape))
+}
+
+/// An array of numbers with so many sides, and its shape.
+fn of_sides<'py>(
+    x: &Bound<'py, PyAny>,
+    what: &'static str,
+    sides: usize,
+) -> PyResult<(Bound<'py, PyUntypedArray>, Vec<usize>)> {
     let array = as_array(x, what)?;
     let shape = array.shape().to_vec();
     let number = matches!(array.dtype().kind(), b'f' | b'i' | b'u');
     if shape.len() != sides || !number {
         let given = format!("an array of {} of shape {}", array.dtype(), shown(&shape));
-        return Err(mismatch(py, what, given, format!("numbers in an array of {sides} sides")));
+        return Err(mismatch(x.py(), what, given, format!("numbers in an array of {sides} sides")));
     }
-    let single: PyReadonlyArrayDyn<f32> = array.call_method1("astype", ("float32",))?.extract()?;
-    Ok((single.as_array().iter().copied().collect(), shape))
+    Ok((array, shape))
 }
 
 /// Whatever is given as NumPy's array, copied only where it has to be.

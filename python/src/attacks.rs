@@ -4,194 +4,17 @@ use std::path::PathBuf;
 
 use lapidary::Error;
 use lapidary::eval::{
-    AttackName, AutoAttack, Loss, Point, Progress as At, RestartedPgd, RobustAccuracy, State,
-    Version,
+    AttackName, AutoAttack, Hiding, Loss, Progress as At, RestartedPgd, State, Version,
 };
 use lapidary::ops::Norm;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
 
 use crate::arrays::{Images, labels};
+use crate::attack_result::AttackResult;
 use crate::calls::wait;
 use crate::errors::mismatch;
 use crate::model::{Model, most};
-use crate::pictures::{element, grid, table};
 use crate::progress::{Progress, Watch};
-
-/// Images that a result shows.
-const SHOWN: usize = 16;
-
-/// What an evaluation by several attacks came to.
-#[pyclass(frozen, module = "lapidary", name = "AttackResult")]
-#[derive(Debug)]
-pub struct AttackResult {
-    result: RobustAccuracy,
-    images: Py<PyAny>,
-    size: [u32; 2],
-    architecture: String,
-}
-
-#[pymethods]
-impl AttackResult {
-    /// The share of images that are named rightly and that no attack broke.
-    #[getter]
-    fn robust_accuracy(&self) -> f64 {
-        self.result.robust_accuracy
-    }
-
-    /// The share of images that are named rightly as they are.
-    #[getter]
-    fn clean_accuracy(&self) -> f64 {
-        self.result.clean_accuracy
-    }
-
-    /// The images that broke the network, and the others as they were, in the order and the layout in which they were given.
-    #[getter]
-    fn images(&self, py: Python<'_>) -> Py<PyAny> {
-        self.images.clone_ref(py)
-    }
-
-    /// What became of each image: "wrong" as it was, "robust", or the name of the attack that broke it.
-    #[getter]
-    fn points(&self) -> Vec<&'static str> {
-        let name = |point: &Point| match point {
-            Point::Wrong => "wrong",
-            Point::Robust => "robust",
-            Point::Broken(attack) => attack.name(),
-        };
-        self.result.points.iter().map(name).collect()
-    }
-
-    /// A row for each attack: its name, the images it tried and broke, the robust accuracy after it, its seconds.
-    #[getter]
-    fn attacks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let rows = PyList::empty(py);
-        for attack in &self.result.attacks {
-            let row = PyDict::new(py);
-            row.set_item("attack", attack.attack.name())?;
-            row.set_item("tried", attack.tried)?;
-            row.set_item("broken", attack.broken)?;
-            row.set_item("robust_accuracy", attack.robust_accuracy)?;
-            row.set_item("seconds", attack.seconds)?;
-            rows.append(row)?;
-        }
-        Ok(rows)
-    }
-
-    /// Why the number may flatter the network; empty where nothing speaks against it.
-    #[getter]
-    fn warnings(&self) -> Vec<String> {
-        self.result.warnings.iter().map(ToString::to_string).collect()
-    }
-
-    /// The largest distance of an image that broke the network from where it came from; None where none did.
-    #[getter]
-    fn max_perturbation(&self) -> Option<f64> {
-        self.result.max_perturbation
-    }
-
-    /// "Linf" or "L2".
-    #[getter]
-    fn norm(&self) -> String {
-        format!("{:?}", self.result.norm)
-    }
-
-    /// The radius of the ball around each image.
-    #[getter]
-    fn eps(&self) -> f32 {
-        self.result.eps
-    }
-
-    /// Which attacks were run.
-    #[getter]
-    fn version(&self) -> &'static str {
-        self.result.version.name()
-    }
-
-    /// Wall time, of all calls where the evaluation was interrupted.
-    #[getter]
-    fn seconds(&self) -> f64 {
-        self.result.seconds
-    }
-
-    /// The entry of RobustBench's `model_info`; what is not known here, as link and authors, is None.
-    #[getter]
-    fn model_info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let percent = |share: f64| format!("{:.2}", 100.0 * share);
-        let info = PyDict::new(py);
-        for key in ["link", "name", "authors", "additional_data"] {
-            info.set_item(key, py.None())?;
-        }
-        info.set_item("number_forward_passes", 1)?;
-        info.set_item("dataset", py.None())?;
-        info.set_item("venue", py.None())?;
-        info.set_item("architecture", &self.architecture)?;
-        info.set_item("eps", fraction(self.result.eps))?;
-        info.set_item("clean_acc", percent(self.result.clean_accuracy))?;
-        info.set_item("reported", py.None())?;
-        let robust = percent(self.result.robust_accuracy);
-        let standard = self.result.version == Version::Standard;
-        info.set_item("autoattack_acc", standard.then_some(robust))?;
-        info.set_item("unreliable", !self.result.warnings.is_empty())?;
-        Ok(info)
-    }
-
-    fn __repr__(&self) -> String {
-        let RobustAccuracy { clean_accuracy, robust_accuracy, norm, eps, points, .. } =
-            &self.result;
-        format!(
-            "<lapidary.AttackResult {norm:?} eps {}, {} images: clean {:.2} %, robust {:.2} %>",
-            fraction(*eps),
-            points.len(),
-            100.0 * clean_accuracy,
-            100.0 * robust_accuracy
-        )
-    }
-
-    fn _repr_html_(&self, py: Python<'_>) -> PyResult<String> {
-        let percent = |share: f64| format!("{:.2} %", 100.0 * share);
-        let row = |attack: &lapidary::eval::AttackResult| {
-            vec![
-                attack.attack.name().to_owned(),
-                attack.tried.to_string(),
-                attack.broken.to_string(),
-                percent(attack.robust_accuracy),
-                format!("{:.1}", attack.seconds),
-            ]
-        };
-        let rows: Vec<_> = self.result.attacks.iter().map(row).collect();
-        let head = ["attack", "tried", "broken", "robust after it", "seconds"];
-        let mut text = format!(
-            "<p>{:?}, eps {}: clean accuracy {}, robust accuracy <b>{}</b></p>{}",
-            self.result.norm,
-            fraction(self.result.eps),
-            percent(self.result.clean_accuracy),
-            percent(self.result.robust_accuracy),
-            table(&head, &rows)
-        );
-        for warning in self.warnings() {
-            text += &format!("<p>warning: {}</p>", crate::pictures::escaped(&warning));
-        }
-        let [channels, side] = self.size;
-        let words = (channels * side * side) as usize;
-        let broken = |point: &Point| matches!(point, Point::Broken(_));
-        let points = self.result.points.iter().zip(self.result.images.chunks(words.max(1)));
-        let images = points.filter(|(point, _)| broken(point)).take(SHOWN);
-        let images: Vec<f32> = images.flat_map(|(_, image)| image).copied().collect();
-        if let Ok(picture) = grid(&images, channels, side, SHOWN).and_then(|made| made.png()) {
-            text += "<p>The first images that broke it:</p>";
-            text += &element(py, &picture, "Images that the network names wrongly")?;
-        }
-        Ok(text)
-    }
-}
-
-/// As papers write radii.
-fn fraction(eps: f32) -> String {
-    let of = f64::from(eps) * 255.0;
-    let whole = of.round() >= 1.0 && (of - of.round()).abs() < 1e-4;
-    if whole && eps < 0.5 { format!("{}/255", of.round()) } else { eps.to_string() }
-}
 
 /// A ball's norm by its name.
 pub fn norm(py: Python<'_>, name: &str) -> PyResult<Norm> {
@@ -317,6 +140,73 @@ impl Model {
         });
         watch.close(py)?;
         images.like(py, moved?)
+    }
+
+    /// Move images of no class so that the network takes them for some: away from the uniform distribution.
+    ///
+    /// How well a network tells images of its classes from others is worth little where others can hide. Scores of what this returns are
+    /// those of the worst case.
+    ///
+    /// Parameters
+    /// ----------
+    /// x : array
+    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    /// eps : float, optional
+    ///     The L2 radius of the ball around each image; 1 up to a side of 64, 3 above.
+    /// steps : int, optional
+    ///     Steps from the image itself; 20 up to a side of 64, 10 above.
+    /// step_size : float, optional
+    ///     The L2 length of one; 0.1 up to a side of 64, 1 above.
+    /// layout : {"nchw", "nhwc"}
+    ///     Where the channels are; never guessed.
+    /// batch_size : int
+    ///     Images that go through at once, 1 to 65535.
+    /// callback : callable, optional
+    ///     Called with a `Progress` several times a second; what it raises stops the call. Without one, a bar is drawn where the call takes
+    ///     long and tqdm is installed.
+    ///
+    /// Returns
+    /// -------
+    /// ndarray
+    ///     Images of the shape and layout of `x`, float32 in [0, 1], within the ball.
+    ///
+    /// Raises
+    /// ------
+    /// Mismatch
+    ///     For what are no such arrays, with what was given and what is wanted.
+    /// OutOfMemory
+    ///     Where the device has too little memory for the batch.
+    /// DeviceLost
+    ///     Where the driver gives the device up; the next call opens it anew.
+    #[pyo3(signature = (x, *, eps=None, steps=None, step_size=None, layout="nchw", batch_size=64, callback=None))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn hide<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+        eps: Option<f64>,
+        steps: Option<u32>,
+        step_size: Option<f64>,
+        layout: &str,
+        batch_size: u32,
+        callback: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let images = self.images(x, layout)?;
+        let usual = Hiding::usual(images.side);
+        let hiding = Hiding {
+            eps: eps.map_or(usual.eps, |eps| eps as f32),
+            steps: steps.unwrap_or(usual.steps),
+            step_size: step_size.map_or(usual.step_size, |size| size as f32),
+        };
+        let (values, size) = (images.values()?, images.batch(most(py, batch_size)?));
+        let mut watch = Watch::new(py, callback)?;
+        let total = images.count as f64;
+        let hidden = self.with(py, |ready| {
+            let told = |done: usize| watch.tell(Progress::at("hide", done as f64, total));
+            wait(hiding.run(self.network(), &ready.weights, values, size, told))
+        });
+        watch.close(py)?;
+        images.like(py, hidden?)
     }
 
     /// Accuracy under AutoAttack (Croce and Hein 2020, arXiv 2003.01690).
@@ -453,8 +343,4 @@ fn told_of(error: Error, state: Option<&std::path::Path>) -> Error {
         }
         (error, _) => error,
     }
-}
-
-pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<AttackResult>()
 }

@@ -2,15 +2,20 @@
 //! results, gives the interpreter's lock away while the library works, and hands on Ctrl-C; all that computes is the library's.
 
 mod arrays;
+mod attack_result;
 mod attacks;
 mod calls;
 mod data;
 mod devices;
 mod errors;
+mod extractor;
+mod loading;
 mod metrics;
 mod model;
+mod outputs;
 mod pictures;
 mod progress;
+mod ready;
 mod runs;
 mod samples;
 mod training;
@@ -25,9 +30,11 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     arrays::register(module)?;
     devices::register(module)?;
     model::register(module)?;
-    attacks::register(module)?;
+    loading::register(module)?;
+    attack_result::register(module)?;
     progress::register(module)?;
     samples::register(module)?;
+    extractor::register(module)?;
     metrics::register(module)?;
     data::register(module)?;
     training::register(module)?;

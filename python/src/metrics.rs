@@ -1,184 +1,14 @@
 //! Distances between sets of images, and scores of logits: numbers of the library, from arrays.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
-use lapidary::Error;
-use lapidary::eval::{self, Extraction, Features, Gaussian, Seen};
-use lapidary::model::Checkpoint;
-use numpy::PyArray1;
+use lapidary::eval::{self, Detection, Features, Gaussian, Scores};
+use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
 
-use crate::arrays::{Images, Wanted, array, labels, numbers};
-use crate::calls::{Queue, blocking, wait};
-use crate::devices;
+use crate::arrays::{doubles, labels, numbers};
+use crate::calls::blocking;
 use crate::errors::mismatch;
-use crate::model::most;
-use crate::progress::{Progress, Watch};
-
-/// A network by whose features sets of images are compared: pytorch-fid's Inception-v3 or EfficientNet-Lite0, from its file.
-#[pyclass(frozen, module = "lapidary.metrics", name = "Extractor")]
-#[derive(Debug)]
-pub struct Extractor {
-    checkpoint: Checkpoint,
-    which: lapidary::model::Extractor,
-    wanted: String,
-    queue: Queue,
-    /// Made ready for so many images, of so many channels and such a side.
-    ready: Mutex<Option<([u32; 3], Extraction)>>,
-}
-
-#[pymethods]
-impl Extractor {
-    #[new]
-    #[pyo3(signature = (path, *, device=None))]
-    fn new(py: Python<'_>, path: PathBuf, device: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        let wanted = devices::wanted(device)?;
-        blocking(py, || {
-            let checkpoint = Checkpoint::read(&path)?;
-            let which = lapidary::model::Extractor::from_checkpoint(&checkpoint)?;
-            let (queue, ready) = (Queue::default(), Mutex::default());
-            Ok(Self { checkpoint, which, wanted, queue, ready })
-        })
-    }
-
-    /// Its name.
-    #[getter]
-    fn name(&self) -> String {
-        self.which.to_string()
-    }
-
-    /// The number of features D.
-    #[getter]
-    fn width(&self) -> u32 {
-        self.which.width()
-    }
-
-    /// Features of images.
-    ///
-    /// Parameters
-    /// ----------
-    /// x : array
-    ///     Images of shape (N, C, H, W) with C of 1 or 3, float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
-    /// layout : {"nchw", "nhwc"}
-    ///     Where the channels are; never guessed.
-    /// batch_size : int
-    ///     Images that go through at once, 1 to 65535.
-    /// callback : callable, optional
-    ///     Called with a `Progress` several times a second; what it raises stops the call. Without one, a bar is drawn where the call takes
-    ///     long and tqdm is installed.
-    ///
-    /// Returns
-    /// -------
-    /// ndarray
-    ///     float32 of shape (N, D).
-    ///
-    /// Raises
-    /// ------
-    /// Mismatch
-    ///     For what are no such arrays, with what was given and what is wanted.
-    /// OutOfMemory
-    ///     Where the device has too little memory for the batch.
-    /// DeviceLost
-    ///     Where the driver gives the device up; the next call opens it anew.
-    #[pyo3(signature = (x, *, layout="nchw", batch_size=32, callback=None))]
-    fn features<'py>(
-        &self,
-        py: Python<'py>,
-        x: &Bound<'py, PyAny>,
-        layout: &str,
-        batch_size: u32,
-        callback: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let seen = self.see(py, x, layout, batch_size, callback)?;
-        let width = self.width() as usize;
-        let rows = seen.features.len() / width;
-        Ok(array(py, seen.features, &[rows, width])?.into_any())
-    }
-
-    /// ImageNet's logits of images: what the inception score is made of.
-    ///
-    /// Parameters
-    /// ----------
-    /// x : array
-    ///     Images of shape (N, C, H, W) with C of 1 or 3, float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
-    /// layout : {"nchw", "nhwc"}
-    ///     Where the channels are; never guessed.
-    /// batch_size : int
-    ///     Images that go through at once, 1 to 65535.
-    /// callback : callable, optional
-    ///     Called with a `Progress` several times a second; what it raises stops the call. Without one, a bar is drawn where the call takes
-    ///     long and tqdm is installed.
-    ///
-    /// Returns
-    /// -------
-    /// ndarray
-    ///     float32 of shape (N, K).
-    ///
-    /// Raises
-    /// ------
-    /// Mismatch
-    ///     For what are no such arrays, with what was given and what is wanted.
-    /// OutOfMemory
-    ///     Where the device has too little memory for the batch.
-    /// DeviceLost
-    ///     Where the driver gives the device up; the next call opens it anew.
-    #[pyo3(signature = (x, *, layout="nchw", batch_size=32, callback=None))]
-    fn logits<'py>(
-        &self,
-        py: Python<'py>,
-        x: &Bound<'py, PyAny>,
-        layout: &str,
-        batch_size: u32,
-        callback: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let seen = self.see(py, x, layout, batch_size, callback)?;
-        let width = self.which.classes() as usize;
-        let rows = seen.logits.len() / width;
-        Ok(array(py, seen.logits, &[rows, width])?.into_any())
-    }
-
-    fn __repr__(&self) -> String {
-        format!("<lapidary.metrics.Extractor {}>", self.which)
-    }
-}
-
-impl Extractor {
-    fn see<'py>(
-        &self,
-        py: Python<'py>,
-        x: &Bound<'py, PyAny>,
-        layout: &str,
-        batch_size: u32,
-        callback: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Seen> {
-        let images = Images::new(x, layout, Wanted { channels: None, side: None, unit: true })?;
-        let size = images.batch(most(py, batch_size)?).images;
-        let size = [size, images.channels, images.side];
-        let values = images.values()?;
-        let mut watch = Watch::new(py, callback)?;
-        let seen = blocking(py, || {
-            let _turn = self.queue.enter()?;
-            let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut made = match ready.take().filter(|(known, _)| *known == size) {
-                Some((_, made)) => made,
-                None => {
-                    let gpu = devices::open(&self.wanted)?;
-                    wait(Extraction::new(&gpu, &self.checkpoint, size))?
-                }
-            };
-            let total = images.count as f64;
-            let told = |done: usize| watch.tell(Progress::at("features", done as f64, total));
-            let seen = wait(made.see(values, told));
-            if !matches!(seen, Err(Error::DeviceLost(_))) {
-                *ready = Some((size, made));
-            }
-            seen
-        });
-        watch.close(py)?;
-        seen
-    }
-}
 
 fn features(x: &Bound<'_, PyAny>, what: &'static str) -> PyResult<Features> {
     let (values, shape) = numbers(x, what, 2)?;
@@ -186,10 +16,36 @@ fn features(x: &Bound<'_, PyAny>, what: &'static str) -> PyResult<Features> {
     Features::new(values, width).map_err(|error| crate::errors::raised(x.py(), error))
 }
 
+/// Mean and covariance, as an object with both gives them, as a file has them, or of rows of features.
+fn gaussian(x: &Bound<'_, PyAny>, what: &'static str) -> PyResult<Gaussian> {
+    let py = x.py();
+    if x.hasattr("covariance")? {
+        let [(mean, _), (covariance, _)] =
+            [doubles(&x.getattr("mean")?, what, 1)?, doubles(&x.getattr("covariance")?, what, 2)?];
+        return blocking(py, || Gaussian::from_parts(mean, covariance));
+    }
+    if let Ok(path) = x.extract::<PathBuf>() {
+        return blocking(py, || Gaussian::read(&path));
+    }
+    let features = features(x, what)?;
+    blocking(py, || Gaussian::of(&features))
+}
+
 #[pyfunction]
 fn _fid(py: Python<'_>, real: &Bound<'_, PyAny>, samples: &Bound<'_, PyAny>) -> PyResult<f64> {
-    let (real, samples) = (features(real, "real")?, features(samples, "samples")?);
-    blocking(py, || Gaussian::of(&real)?.distance(&Gaussian::of(&samples)?))
+    let (real, samples) = (gaussian(real, "real")?, gaussian(samples, "samples")?);
+    blocking(py, || real.distance(&samples))
+}
+
+/// A mean of shape (D,) and a covariance of shape (D, D).
+type Statistics<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray2<f64>>);
+
+#[pyfunction]
+fn _statistics<'py>(py: Python<'py>, x: &Bound<'py, PyAny>) -> PyResult<Statistics<'py>> {
+    let found = gaussian(x, "statistics")?;
+    let width = found.mean().len();
+    let covariance = PyArray1::from_slice(py, found.covariance()).reshape([width, width])?;
+    Ok((PyArray1::from_slice(py, found.mean()), covariance))
 }
 
 #[pyfunction]
@@ -301,6 +157,28 @@ fn _fpr95(
     blocking(py, || Ok(eval::false_positives_at_95(&positives, &negatives)))
 }
 
+/// AUROC and the share of others that pass where 95 % of real images do, by confidence and by log-sum-exp.
+type Detected = ((f64, f64), (f64, f64));
+
+#[pyfunction]
+fn _detection(
+    py: Python<'_>,
+    real: &Bound<'_, PyAny>,
+    others: &Bound<'_, PyAny>,
+) -> PyResult<Detected> {
+    let ((real, [_, classes]), (others, [_, wide])) = (logits(real)?, logits(others)?);
+    if classes != wide {
+        return Err(mismatch(py, "others", format!("{wide} classes"), format!("{classes}")));
+    }
+    blocking(py, || {
+        let (real, others) = (Scores::of(&real, classes), Scores::of(&others, classes));
+        let told = |found: Detection| (found.auroc, found.fpr95);
+        let confidence = eval::detection(&real.confidence, &others.confidence);
+        let energy = eval::detection(&real.logsumexp, &others.logsumexp);
+        Ok((told(confidence), told(energy)))
+    })
+}
+
 #[pyfunction]
 fn _confidences<'py>(
     py: Python<'py>,
@@ -311,8 +189,9 @@ fn _confidences<'py>(
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<Extractor>()?;
     module.add_function(wrap_pyfunction!(_fid, module)?)?;
+    module.add_function(wrap_pyfunction!(_statistics, module)?)?;
+    module.add_function(wrap_pyfunction!(_detection, module)?)?;
     module.add_function(wrap_pyfunction!(_kid, module)?)?;
     module.add_function(wrap_pyfunction!(_precision_recall, module)?)?;
     module.add_function(wrap_pyfunction!(_inception_score, module)?)?;

@@ -162,6 +162,13 @@ CALLS: dict[str, tuple[Callable[[M], Any], str]] = {
     "fid: widths": (lambda m: lapidary.metrics.fid(filled((8, 3)), filled((8, 4))), "3 features"),
     "fid: NaN": (lambda m: lapidary.metrics.fid(filled((8, 3), np.nan), filled((8, 3))), "finite"),
     "fid: images": (lambda m: lapidary.metrics.fid(X, X), "2 sides"),
+    "fid: no file": (lambda m: lapidary.metrics.fid("/nowhere/real.npz", filled((8, 3))), "/nowhere/real.npz"),
+    "statistics: covariance": (
+        lambda m: lapidary.metrics.fid(lapidary.metrics.Statistics(np.zeros(3), np.eye(2)), filled((8, 3))),
+        "4 covariances",
+    ),
+    "detection: classes": (lambda m: lapidary.metrics.detection(filled((4, 10)), filled((4, 9))), "9 classes"),
+    "hide: eps": (lambda m: m.hide(X, eps=-1.0), "-1"),
     "kid: one row": (lambda m: lapidary.metrics.kid(filled((1, 3)), filled((1, 3))), "at least 2"),
     "precision: rows": (lambda m: lapidary.metrics.precision_recall(filled((3, 3)), filled((3, 3))), "at least 4"),
     "precision: neighbours": (lambda m: lapidary.metrics.precision_recall(X, X, neighbours=0), "1 or more"),

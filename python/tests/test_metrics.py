@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,41 @@ def test_fid_of_gaussians() -> None:
     wanted = ((real.mean(0) - other.mean(0)) ** 2).sum() + np.trace(a) + np.trace(b) - 2 * root
     assert metrics.fid(real, other) == pytest.approx(wanted, rel=1e-4)
     assert abs(metrics.fid(real, real)) < 1e-6
+
+
+def test_statistics_are_kept_and_read(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    real, other = random.normal(size=(500, 6)), 0.5 + 2 * random.normal(size=(400, 6))
+    wanted = metrics.fid(real, other)
+    kept = metrics.statistics(real)
+    single = real.astype(np.float32).astype(np.float64)
+    np.testing.assert_allclose(kept.mean, single.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(kept.covariance, np.cov(single, rowvar=False), rtol=1e-9, atol=1e-12)
+    file = tmp_path / "real.npz"
+    np.savez(file, mu=kept.mean, sigma=kept.covariance)
+    for given in (kept, file, str(file)):
+        assert metrics.fid(given, other) == pytest.approx(wanted, rel=1e-9)
+    np.testing.assert_array_equal(metrics.statistics(file).covariance, kept.covariance)
+    np.savez(file, mu=kept.mean)
+    with pytest.raises(lapidary.BadFile, match="sigma"):
+        metrics.fid(file, other)
+
+
+def test_detection_is_of_both_scores(model: lapidary.Model, fashion: lapidary.data.Labelled) -> None:
+    real = fashion.images[:64]
+    others = lapidary.data.fractal(64, side=16, channels=1)
+    before, after = model.logits(real), model.logits(others)
+    found = metrics.detection(before, after)
+    sums = model.log_sum_exp(real), model.log_sum_exp(others)
+    assert found.energy_auroc == pytest.approx(metrics.auroc(*sums), abs=1e-6)
+    assert found.energy_fpr95 == pytest.approx(metrics.fpr95(*sums))
+    sure = metrics.confidences(before), metrics.confidences(after)
+    assert found.confidence_auroc == pytest.approx(metrics.auroc(*sure), abs=1e-6)
+    # Others that hide are told apart less well, and have not gone far.
+    hidden = model.hide(others, eps=2.0, steps=5, step_size=0.5)
+    lengths = np.linalg.norm((hidden - others).reshape(64, -1), axis=1)
+    assert lengths.max() <= 2.001 and lengths.min() > 0.5
+    assert metrics.detection(before, model.logits(hidden)).confidence_auroc < found.confidence_auroc
 
 
 def test_kid_and_coverage() -> None:
@@ -50,7 +86,7 @@ def test_telling_sets_apart() -> None:
     assert metrics.fpr95(range(1, 21), [0, 1.5, 2, 30]) == 0.5
 
 
-def test_readers_and_start_images(tmp_path: object) -> None:
+def test_readers_and_start_images() -> None:
     images, labels, names = lapidary.data.fashion("train")
     assert images.shape == (3000, 1, 32, 32) and labels.shape == (3000,) and len(names) == 10
     assert images.min() == 0 and images.max() == 1 and not images[:, :, :2].any()
@@ -60,12 +96,10 @@ def test_readers_and_start_images(tmp_path: object) -> None:
     assert lapidary.data.noise(2, side=8, channels=1).std() == pytest.approx(0.29, abs=0.05)
 
 
-def test_pictures_are_read(tmp_path: object) -> None:
-    from pathlib import Path
-
+def test_pictures_are_read(tmp_path: Path) -> None:
     from PIL import Image
 
-    file = Path(str(tmp_path)) / "a.png"
+    file = tmp_path / "a.png"
     Image.fromarray(np.full((20, 30, 3), 51, np.uint8)).save(file)
     picture = lapidary.data.picture(file, side=16)
     assert picture.shape == (1, 3, 16, 16)

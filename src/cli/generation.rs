@@ -192,7 +192,7 @@ impl Eyes {
             Some(Array { numbers: Numbers::I64(all), .. }) => Sizes::from_numbers(all),
             _ => return Err(Error::bad_file(file, "no array sizes")),
         };
-        Ok(SeenSet { features, logits: single("logits")?, gaussian: statistics(file)?, sizes })
+        Ok(SeenSet { features, logits: single("logits")?, gaussian: Gaussian::read(file)?, sizes })
     }
 }
 
@@ -221,17 +221,6 @@ impl SeenSet {
         ]);
         write_npz(file, &arrays)
     }
-}
-
-/// mu and sigma of an `.npz`.
-fn statistics(file: &Path) -> Result<Gaussian> {
-    let arrays = read_npz(file, &["mu", "sigma"])?;
-    let numbers = |name: &str| {
-        let found = arrays.get(name).and_then(|array| array.numbers.to_f64());
-        found.ok_or_else(|| Error::bad_file(file, format_args!("no floating-point array {name}")))
-    };
-    Gaussian::from_parts(numbers("mu")?, numbers("sigma")?)
-        .map_err(|error| Error::bad_file(file, error))
 }
 
 /// What samples are compared with.
@@ -328,7 +317,7 @@ fn reference(
     let path = Path::new(name);
     let is_archive = path.extension().is_some_and(|extension| extension == "npz");
     if is_archive && npz_names(path)?.iter().any(|name| name == "mu") {
-        return statistics(path).map(|found| Some(Reference::Statistics(found)));
+        return Gaussian::read(path).map(|found| Some(Reference::Statistics(found)));
     }
     let set = ImageSet::read(name, side)?;
     let seen = watched(eyes, &set, "real images", progress, stop)?;

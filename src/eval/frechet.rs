@@ -2,8 +2,10 @@
 //! 1706.08500), with the symmetric square root in f64.
 
 use super::Features;
+use super::npz::read_npz;
 use crate::{Error, Result};
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
+use std::path::Path;
 
 /// Rows that are taken into the covariance at once.
 const CHUNK: usize = 256;
@@ -63,6 +65,22 @@ impl Gaussian {
         // What a file has may be symmetric but for rounding.
         let covariance = (&covariance + covariance.transpose()) * 0.5;
         Ok(Self { mean: DVector::from_vec(mean), covariance })
+    }
+
+    /// Reads `mu` and `sigma` of an `.npz`, as pytorch-fid and `lapidary eval features` write them.
+    ///
+    /// # Errors
+    /// `BadFile` where they are not there, are no floating-point numbers, or do not fit.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let arrays = read_npz(path, &["mu", "sigma"])?;
+        let numbers = |name: &str| {
+            let found = arrays.get(name).and_then(|array| array.numbers.to_f64());
+            let missing = || format!("no floating-point array {name}");
+            found.ok_or_else(|| Error::bad_file(path, missing()))
+        };
+        Self::from_parts(numbers("mu")?, numbers("sigma")?)
+            .map_err(|error| Error::bad_file(path, error))
     }
 
     /// D numbers.
