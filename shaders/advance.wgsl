@@ -1,7 +1,7 @@
 // Counts replays: the low word of the step in the control of random numbers (src/ops/random.rs) grows by one.
 //
 //   grid     (1): one invocation
-//   control  seed low, seed high, step low, step high
+//   control  seed low, seed high, step low, step high, first
 //
 // Host side: src/ops/advance.rs.
 

@@ -1,11 +1,11 @@
 // Random numbers that depend on seed, step, image and element alone, not on launch or device:
 //
-//     words = philox(counter = (element / 4, image, step low, step high), key = (seed low, seed high))
+//     words = philox(counter = (element / 4, first + image, step low, step high), key = (seed low, seed high))
 //     bits     the words                uniform  (word >> 8) / 2^24, in [0, 1)
 //     normal   from each two words  sqrt(-2 log a) * (cos, sin)(2 pi b)  with a = uniform + 2^-24
 //
 //   grid     one invocation per four elements of one image, see shared/index.wgsl
-//   control  seed low, seed high, step low, step high
+//   control  seed low, seed high, step low, step high, first
 //   y        [image][span words]
 //
 // Host side: src/ops/random.rs. Appended: shared/index.wgsl, shared/philox.wgsl, shared/random_values.wgsl.
@@ -30,7 +30,7 @@ fn main(
     if i >= params.images * blocks { return; }
     let image = i / blocks;
     let block = i % blocks;
-    let counter = vec4u(block, image, control[2], control[3]);
+    let counter = vec4u(block, control[4] + image, control[2], control[3]);
     var words = philox(counter, vec2u(control[0], control[1]));
     if params.draw == UNIFORM { words = bitcast<vec4u>(unit(words)); }
     if params.draw == NORMAL { words = bitcast<vec4u>(normal(unit(words))); }

@@ -59,12 +59,12 @@ impl DivergenceAttack {
         let batch = Batch::new(gpu, model, size, Objective::LogSumExp).await?;
         let images = size.images;
         let classes = Shape::matrix(images, model.classes())?;
-        let [control, reference] = buffers(gpu, [4, classes.elements()]).await?;
+        let [control, reference] = buffers(gpu, [5, classes.elements()]).await?;
 
         // What the network says of the origin, and the images near it.
         let mut graph = Graph::default();
         let [x, origin] = [(); 2].map(|()| graph.input(batch.shape));
-        let words = graph.input(Shape::vector(4)?);
+        let words = graph.input(Shape::vector(5)?);
         let probabilities = graph.input(classes);
         let parameters = Weights::inputs(&mut graph, &model.parameters())?;
         let logits = model.logits(&mut graph, origin, &parameters, Mode::Frozen)?;
@@ -117,12 +117,14 @@ impl DivergenceAttack {
 }
 
 impl Attack for DivergenceAttack {
-    /// The noise near the images is that of seed and stream. Labels are not read. Err for a start apart from the images.
+    /// The noise near the images is that of seed, stream and the images' ids, which count up from the first: the rest of `ids` is
+    /// not read, nor are labels. Err for a start apart from the images.
     async fn start(&mut self, start: &Start<'_>) -> Result<()> {
         start.begins_at_images("trades")?;
         self.batch.write(start).await?;
         let Start { seed, stream, .. } = *start;
-        let words = [seed as u32, (seed >> 32) as u32, stream, 0];
+        let first = start.ids.and_then(<[u32]>::first).copied().unwrap_or(0);
+        let words = [seed as u32, (seed >> 32) as u32, stream, 0, first];
         self.batch.gpu.write(&self.control, &words).await?;
         self.start.submit().await
     }

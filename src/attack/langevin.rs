@@ -51,11 +51,11 @@ impl LangevinChains {
         let gpu = weights.gpu();
         let Langevin { objective, step, .. } = settings;
         let batch = Batch::new(gpu, model, size, objective).await?;
-        let [control] = buffers(gpu, [4]).await?;
+        let [control] = buffers(gpu, [5]).await?;
         let mut graph = Graph::default();
         let forward = Forward::new(&mut graph, model, &batch, objective, Mode::Frozen)?;
         let gradient = forward.image_gradient(&mut graph)?;
-        let words = graph.input(Shape::vector(4)?);
+        let words = graph.input(Shape::vector(5)?);
         let noise = graph.push(Random { shape: batch.shape, draw: Draw::Normal }, &[words])?;
         graph.push_all(step, &[forward.x, gradient, noise])?;
         graph.push_all(Advance, &[words])?;
@@ -80,7 +80,7 @@ impl Attack for LangevinChains {
         self.batch.write_finite(start).await?;
         self.batch.write_from(&Start { from: Some(start.images), ..*start }).await?;
         let Start { seed, stream, .. } = *start;
-        let words = [seed as u32, (seed >> 32) as u32, 0, stream];
+        let words = [seed as u32, (seed >> 32) as u32, 0, stream, 0];
         self.batch.gpu.write(&self.control, &words).await
     }
 

@@ -12,7 +12,7 @@ uniform! {
 /// control in place.
 pub static KERNEL: Kernel = kernel!("advance", [], Params, [mut control]);
 
-/// Input control \[4\] of [`Random`](super::Random), written in place; no output. The low word of its step grows by 1, and
+/// Input control \[5\] of [`Random`](super::Random), written in place; no output. The low word of its step grows by 1, and
 /// wraps after 2^32: pushed after `Random`, each replay draws other numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Advance;
@@ -24,7 +24,7 @@ impl Op for Advance {
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let [control] = exactly(self.name(), "inputs", inputs)?;
-        control.expect(self.name(), Shape::vector(4)?)?;
+        control.expect(self.name(), Shape::vector(5)?)?;
         Ok(vec![])
     }
 

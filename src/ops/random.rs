@@ -26,10 +26,11 @@ pub enum Draw {
     Normal,
 }
 
-/// Input control \[4\] of u32 words: seed low, seed high, step low, step high; output `shape`.
+/// Input control \[5\] of u32 words: seed low, seed high, step low, step high, first; output `shape`.
 ///
-/// Element e of image i is word e mod 4 of Philox with counter (e / 4, i, step) and key seed, so a
-/// smaller batch draws the same for the images it has.
+/// Element e of image i is word e mod 4 of Philox with counter (e / 4, first + i, step) and key seed, so a
+/// smaller batch draws the same for the images it has, and a part of one draws what it would in the whole, which is `first` images
+/// after its beginning.
 #[derive(Clone, Copy, Debug)]
 pub struct Random {
     /// The shape of the output.
@@ -45,7 +46,7 @@ impl Op for Random {
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let [control] = exactly(self.name(), "inputs", inputs)?;
-        control.expect(self.name(), Shape::vector(4)?)?;
+        control.expect(self.name(), Shape::vector(5)?)?;
         Ok(vec![self.shape])
     }
 

@@ -81,16 +81,20 @@ impl Attacker {
         }
     }
 
-    /// Leaves the attacked images in the buffer. `draw` is the seed and the place of what is random in it.
+    /// Leaves the attacked images in the buffer. What is random in it is of the seed, the iteration, and the place in the whole batch of
+    /// each image, the first of which is at `first`: the same in pieces, in ranks and at once.
     pub async fn run(
         &mut self,
         gpu: &Gpu,
         (images, labels): (&[f32], &[u32]),
-        (seed, stream): (u64, u32),
+        (seed, iteration, first): (u64, u64, u32),
     ) -> Result<()> {
         match self {
             Self::Attack(attack) => {
-                attack.start(&Start { seed, stream, ..Start::new(images, labels) }).await?;
+                let ids: Vec<u32> = (first..).take(labels.len()).collect();
+                let stream = iteration as u32;
+                let start = Start { seed, stream, ids: Some(&ids), ..Start::new(images, labels) };
+                attack.start(&start).await?;
                 attack.run(attack.steps(), |_| Ok(())).await
             }
             Self::None { images: buffer, labels: label_buffer } => {

@@ -60,10 +60,6 @@ impl Config {
         within("stage1.eps", stage1.eps, LENGTH)?;
         within("stage1.steps", stage1.steps, STEPS)?;
         within("stage1.step_size", stage1.step_size, LENGTH)?;
-        // Their losses pass images through the network twice, and ranks then do not end where one process does.
-        let once = !matches!(self.objective, tables::Objective::Trades | tables::Objective::Ratio);
-        let allowed = "false with the objectives trades and ratio";
-        holds("stage1.sync_batch_norm", "true", once || !stage1.sync_batch_norm, allowed)?;
 
         within("stage2.iterations", stage2.iterations, COUNT)?;
         within("stage2.batch", stage2.batch, BATCH)?;

@@ -449,20 +449,3 @@ fn programs_follow_an_optimiser() {
         assert!(after.submissions <= before.submissions + 3);
     });
 }
-
-#[test]
-fn statistics_of_all_ranks_are_not_for_losses_of_two_passes() {
-    let synchronised = |objective: &str| {
-        let changes = [format!("objective={objective}"), "stage1.sync_batch_norm=true".into()];
-        Config::preset("fashion-tiny").unwrap().with(&changes)
-    };
-    for objective in ["trades", "ratio"] {
-        let refused = synchronised(objective);
-        assert!(
-            matches!(refused, Err(Error::BadConfig { key, .. }) if key == "stage1.sync_batch_norm")
-        );
-    }
-    for objective in ["at", "dat", "jem"] {
-        assert!(synchronised(objective).unwrap().stage1.sync_batch_norm);
-    }
-}

@@ -121,7 +121,7 @@ impl ClassifierStage {
         let mut told = Vec::new();
         for part in 0..pieces.parts {
             let images = pieces.of(batch, part)?;
-            let draw = (self.seed, pieces.draw(it, part));
+            let draw = (self.seed, it, pieces.place(part));
             self.attacker.run(learner.live.gpu(), images, draw).await?;
             if let Some(attack) = &mut self.others {
                 let (others, _) = pieces.of(one(&batches, 1)?, part)?;

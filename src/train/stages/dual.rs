@@ -183,7 +183,7 @@ impl DualStage {
             }
             let gpu = learner.live.gpu();
             let attacked = pieces.of(classified, part)?;
-            self.attacker.run(gpu, attacked, (seed, stream)).await?;
+            self.attacker.run(gpu, attacked, (seed, it, pieces.place(part))).await?;
             self.update.write_real(images).await?;
             let (update, exchange) = (&mut self.update, &mut self.exchange);
             let report = pass(update, learner, (part, pieces), exchange, rate).await?;

@@ -102,6 +102,11 @@ impl Pieces {
         (it * u64::from(self.all) + u64::from(self.first + part)) as u32
     }
 
+    /// Where in the whole batch a piece of this rank's begins.
+    fn place(&self, part: u32) -> u32 {
+        (self.first + part) * self.size
+    }
+
     /// The images of one piece and their labels, which random fields have none of.
     fn of<'a>(&self, batch: &'a Batch, part: u32) -> Result<(&'a [f32], &'a [u32])> {
         fn piece<T>(all: &[T], part: usize, parts: usize) -> Option<&[T]> {
