@@ -1,12 +1,18 @@
 //! What the pages of a Parquet column say they unpack to, read before anything is unpacked: the library that unpacks them
-//! makes room for whatever a page says. A page's header is Thrift's compact protocol
-//! (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>), of which all fields but the first three
-//! are gone over.
+//! makes room for whatever a page says. Pages that zstd packed are unpacked here, as that library's zstd is C. A page's header is
+//! Thrift's compact protocol (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>), of which all fields but
+//! those of [`Header`] are gone over.
 
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
+use std::ops::Range;
+
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 /// How deep structures lie in each other: in a header two deep.
 const DEEPEST: u32 = 8;
+
+/// What zstd may look back, at least: as much as RFC 8878 recommends to every decoder.
+const WINDOW: u64 = 8 << 20;
 
 type Checked<T> = Result<T, String>;
 
@@ -16,14 +22,83 @@ pub(super) fn unpacked(file: impl Read + Seek, start: u64, length: u64, most: u6
     pages.file.seek(SeekFrom::Start(start)).map_err(|error| error.to_string())?;
     let mut all = 0_u64;
     while pages.left > 0 {
-        let (unpacked, packed) = pages.header()?;
-        all += unpacked;
+        let header = pages.header()?;
+        all += header.unpacked;
         if all > most {
             return Err(format!("pages that unpack to {all} bytes or more, at most {most} wanted"));
         }
-        pages.skip(packed)?;
+        pages.skip(header.packed)?;
     }
     Ok(all)
+}
+
+/// The pages of a column, which zstd packed, as pages that nothing packed. What they unpack to was [held against a bound](unpacked).
+pub(super) fn from_zstd(column: &[u8]) -> Checked<Vec<u8>> {
+    let mut pages = Pages { file: BufReader::new(Cursor::new(column)), left: column.len() as u64 };
+    let mut all = Vec::new();
+    while pages.left > 0 {
+        let start = pages.at(column);
+        let header = pages.header()?;
+        let body = pages.at(column);
+        pages.skip(header.packed)?;
+        let part = |range: Range<usize>| column.get(range).ok_or("a page that is cut off");
+        all.extend(part(start..start + header.size_at.start)?);
+        varint(&mut all, header.unpacked << 1);
+        all.extend(part(start + header.size_at.end..body)?);
+        // Levels are not packed, where they lie apart.
+        let values = body + usize::try_from(header.levels).map_err(|_| "levels beyond a page")?;
+        all.extend(part(body..values)?);
+        let values = part(values..pages.at(column))?;
+        let left = header.unpacked.checked_sub(header.levels).ok_or("levels beyond a page")?;
+        if header.is_packed && left > 0 {
+            unpack(values, left, &mut all)?;
+        } else {
+            all.extend(values);
+        }
+    }
+    Ok(all)
+}
+
+/// Adds what a frame of zstd unpacks to, which has to be so many bytes.
+fn unpack(frame: &[u8], wanted: u64, to: &mut Vec<u8>) -> Checked<()> {
+    let mut decoder = FrameDecoder::new();
+    decoder.set_max_window_size(WINDOW.max(wanted));
+    let decoder = StreamingDecoder::new_with_decoder(frame, decoder);
+    let decoder = decoder.map_err(|error| format!("a page that zstd did not pack: {error}"))?;
+    let before = to.len();
+    decoder
+        .take(wanted + 1)
+        .read_to_end(to)
+        .map_err(|error| format!("a page that zstd cannot unpack: {error}"))?;
+    let found = (to.len() - before) as u64;
+    if found == wanted {
+        return Ok(());
+    }
+    Err(format!("a page that unpacks to {found} bytes or more, {wanted} wanted"))
+}
+
+/// Seven bits a byte, the lowest first.
+fn varint(to: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        to.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    to.push(value as u8);
+}
+
+/// What a page says of itself.
+struct Header {
+    /// Bytes that it unpacks to.
+    unpacked: u64,
+    /// Bytes that follow the header.
+    packed: u64,
+    /// Where in the header `packed` stands.
+    size_at: Range<usize>,
+    /// Bytes of them, at their beginning, that are never packed: how often values are missing or repeated, in pages of the second
+    /// version.
+    levels: u64,
+    /// Whether the others are packed, if the column's are.
+    is_packed: bool,
 }
 
 struct Pages<R> {
@@ -59,26 +134,48 @@ impl<R: Read + Seek> Pages<R> {
         Err("a number of more than 64 bits".into())
     }
 
-    /// Of a page: the bytes that it unpacks to, and those that follow its header.
-    fn header(&mut self) -> Checked<(u64, u64)> {
-        let (mut field, mut sizes) = (0, [None; 2]);
+    /// How far it is in a column of which all bytes are there.
+    fn at(&self, column: &[u8]) -> usize {
+        column.len() - (self.left as usize).min(column.len())
+    }
+
+    /// A number that is neither negative nor 2^31 or more.
+    fn size(&mut self) -> Checked<u64> {
+        let coded = self.varint()?;
+        // Signed numbers alternate: 0, -1, 1, -2.
+        let size = (coded & 1 == 0).then_some(coded >> 1).filter(|&size| size < 1 << 31);
+        size.ok_or_else(|| "a page of negative or more than 2 GiB".into())
+    }
+
+    fn header(&mut self) -> Checked<Header> {
+        let began = self.left;
+        let (mut field, mut unpacked, mut packed) = (0, None, None);
+        let (mut levels, mut is_packed) = (0, true);
         while let Some(kind) = self.field(&mut field)? {
             match (field, kind) {
-                (2 | 3, 5) => {
-                    let coded = self.varint()?;
-                    // Signed numbers alternate: 0, -1, 1, -2.
-                    let size =
-                        (coded & 1 == 0).then_some(coded >> 1).filter(|&size| size < 1 << 31);
-                    let size = size.ok_or("a page of negative or more than 2 GiB")?;
-                    if let Some(known) = sizes.get_mut(field as usize - 2) {
-                        *known = Some(size);
+                (2, 5) => unpacked = Some(self.size()?),
+                (3, 5) => {
+                    let start = (began - self.left) as usize;
+                    packed = Some((self.size()?, start..(began - self.left) as usize));
+                }
+                // A data page of the second version.
+                (8, 12) => {
+                    let mut field = 0;
+                    while let Some(kind) = self.field(&mut field)? {
+                        match (field, kind) {
+                            (5 | 6, 5) => levels += self.size()?,
+                            (7, 1 | 2) => is_packed = kind == 1,
+                            _ => self.value(kind, 1)?,
+                        }
                     }
                 }
                 _ => self.value(kind, 0)?,
             }
         }
-        match sizes {
-            [Some(unpacked), Some(packed)] => Ok((unpacked, packed)),
+        match (unpacked, packed) {
+            (Some(unpacked), Some((packed, size_at))) => {
+                Ok(Header { unpacked, packed, size_at, levels, is_packed })
+            }
             _ => Err("a page without its sizes".into()),
         }
     }

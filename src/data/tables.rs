@@ -2,13 +2,17 @@
 //! `bytes`), and one of labels; class names in what the table says of itself. Shards follow each other by name.
 
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use parquet::basic::Type;
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use bytes::Bytes;
+use parquet::basic::{Compression, Type};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::about::About;
 use super::arrays::TEST;
@@ -159,9 +163,7 @@ impl Table {
             for (column, _) in [Some(columns.images), columns.labels].into_iter().flatten() {
                 *left -= unpacked(&again, about, group, column, *left)?;
             }
-            let group = reader.get_row_group(group).map_err(|error| error.to_string())?;
-            let column =
-                |place: usize| group.get_column_reader(place).map_err(|error| error.to_string());
+            let column = |place: usize| column(&reader, &again, group, place);
             self.pictures_of(column(columns.images.0)?, columns.images.1, number, left)?;
             if let Some((place, depth)) = columns.labels {
                 self.labels_of(column(place)?, depth, left)?;
@@ -336,6 +338,41 @@ impl Columns {
         let labels = labels.map(|place| (place, depth(place)));
         Ok(Self { images: (images, depth(images)), labels, label, all })
     }
+}
+
+/// What reads a column in a group of rows, the pages of which are as many [as they should be](unpacked).
+fn column(
+    reader: &SerializedFileReader<File>,
+    file: &File,
+    group: usize,
+    place: usize,
+) -> Checked<ColumnReader> {
+    let rows = reader.get_row_group(group).map_err(|error| error.to_string())?;
+    let about = rows.metadata();
+    let chunk = about.columns().get(place).ok_or("a group of rows without its columns")?;
+    if !matches!(chunk.compression(), Compression::ZSTD(_)) {
+        return rows.get_column_reader(place).map_err(|error| error.to_string());
+    }
+    let (start, length) = chunk.byte_range();
+    let mut packed = vec![0; usize::try_from(length).map_err(|_| "a column beyond memory")?];
+    let mut file = file;
+    file.seek(SeekFrom::Start(start)).map_err(|error| error.to_string())?;
+    file.read_exact(&mut packed).map_err(|error| error.to_string())?;
+    let pages = Bytes::from(pages::from_zstd(&packed)?);
+    let has_dictionary = chunk.dictionary_page_offset().is_some();
+    let chunk = chunk
+        .clone()
+        .into_builder()
+        .set_compression(Compression::UNCOMPRESSED)
+        .set_data_page_offset(0)
+        .set_dictionary_page_offset(has_dictionary.then_some(0))
+        .set_total_compressed_size(pages.len() as i64)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let count = usize::try_from(about.num_rows()).map_err(|_| "rows below none")?;
+    let read = SerializedPageReader::new(Arc::new(pages), &chunk, count, None);
+    let read = read.map_err(|error| error.to_string())?;
+    Ok(get_column_reader(chunk.column_descr_ptr(), Box::new(read)))
 }
 
 /// Bytes to which a column's pages in a group of rows unpack. Err where they are not all in the file, or too many.

@@ -1,7 +1,8 @@
-//! Parquet tables as hubs export them: `tests/peers/tables.py` made the files.
+//! Parquet tables as hubs export them: `tests/peers/tables.py` made the files; `LAPIDARY_TABLES=DIR` reads others of its making, as
+//! `scripts/peers` does.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use lapidary::Result;
 use lapidary::data::{Dataset, Part, Source};
@@ -10,7 +11,8 @@ use crate::assert_says;
 use crate::hostile::{alone, damaged};
 
 fn table(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cases/tables").join(name)
+    let committed = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cases/tables");
+    std::env::var_os("LAPIDARY_TABLES").map_or_else(committed, PathBuf::from).join(name)
 }
 
 fn load(path: PathBuf, part: Part) -> Result<Dataset> {
@@ -40,8 +42,10 @@ fn tables_of_hubs_are_read() {
     assert_eq!(train.class_names(), ["ant", "bee", "cat"]);
     check(&load(table("hub"), Part::Test).unwrap(), 5, "test");
     assert_eq!(load(table("hub"), Part::Test).unwrap().class_names(), ["ant", "bee", "cat"]);
+    // zstd in pages of both versions.
+    check(&load(table("zstd.parquet"), Part::Train).unwrap(), 6, "zstd");
     // Groups of three rows in pages of the second version; bytes without a structure; texts.
-    for name in ["img.parquet", "plain.parquet"] {
+    for name in ["img.parquet", "plain.parquet", "zstd2.parquet"] {
         check(&load(table(name), Part::Train).unwrap(), 7, name);
     }
     let texts = load(table("texts.parquet"), Part::Train).unwrap();
@@ -62,7 +66,6 @@ fn tables_that_are_none_are_refused() {
     let refused = |path: PathBuf, words: &[&str]| {
         assert_says(&load(path, Part::Train).unwrap_err().to_string(), words);
     };
-    refused(table("zstd.parquet"), &["zstd.parquet", "zstd"]);
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::write(at("no.parquet"), b"PAR1 and nothing").unwrap();
@@ -90,7 +93,7 @@ fn damaged_tables_are_refused_or_read() {
     alone("tables::damaged_tables_are_refused_or_read", 512 << 20, || {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.parquet");
-        let names = ["img.parquet", "plain.parquet", "texts.parquet"];
+        let names = ["img.parquet", "plain.parquet", "texts.parquet", "zstd.parquet", "zstd2.parquet"];
         let kinds = names.map(|name| fs::read(table(name)).unwrap());
         for bytes in &kinds {
             // All beginnings of small ones.

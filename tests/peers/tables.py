@@ -50,6 +50,8 @@ def main(out):
     write(texts, out / "texts.parquet")
     write(table(6).drop_columns("label"), out / "unlabelled.parquet")
     write(table(6), out / "zstd.parquet", compression="zstd")
+    grouped = {"row_group_size": 3, "data_page_version": "2.0"}
+    write(table(7, "img", "fine_label", "JPEG"), out / "zstd2.parquet", compression="zstd", **grouped)
 
 
 if __name__ == "__main__":
