@@ -19,6 +19,7 @@ mod import;
 mod load;
 mod mutations;
 mod onnx;
+mod widths;
 
 use lapidary::Result;
 use lapidary::model::Checkpoint;
