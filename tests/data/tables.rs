@@ -93,7 +93,8 @@ fn damaged_tables_are_refused_or_read() {
     alone("tables::damaged_tables_are_refused_or_read", 512 << 20, || {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.parquet");
-        let names = ["img.parquet", "plain.parquet", "texts.parquet", "zstd.parquet", "zstd2.parquet"];
+        let names =
+            ["img.parquet", "plain.parquet", "texts.parquet", "zstd.parquet", "zstd2.parquet"];
         let kinds = names.map(|name| fs::read(table(name)).unwrap());
         for bytes in &kinds {
             // All beginnings of small ones.

@@ -85,7 +85,9 @@ fn philox_gives_the_published_words() {
 #[test]
 fn random_values_depend_on_seed_step_image_and_element() {
     let [seed, step] = [[0xa409_3822, 0x299f_31d0], [7, 0xffff_fffe]];
-    for (first, [n, c, h, w]) in [(0, [3, 3, 5, 7]), (3, [2, 3, 8, 4]), (1, [5, 1, 1, 1]), (9, [4, 3, 37, 29])] {
+    for (first, [n, c, h, w]) in
+        [(0, [3, 3, 5, 7]), (3, [2, 3, 8, 4]), (1, [5, 1, 1, 1]), (9, [4, 3, 37, 29])]
+    {
         let shape = Shape::new(n, c, h, w).unwrap();
         let mut graph = Graph::default();
         let control = graph.input(Shape::vector(5).unwrap());
