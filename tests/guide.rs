@@ -117,6 +117,29 @@ fn tuning() {
     run(include_str!("../docs/tuning.md"));
 }
 
+/// The walks through the code name places that are there: a file to add to, a line to add before.
+#[test]
+fn the_first_ops_places_are_there() {
+    let page = include_str!("../docs/extending.md");
+    let mut places = 0;
+    for block in page.split("```").skip(1).step_by(2) {
+        let (mark, body) = block.split_once('\n').unwrap();
+        if let Some((_, path)) = mark.split_once(" append=") {
+            assert!(Path::new(path).is_file(), "{path}");
+        }
+        if let Some((_, path)) = mark.split_once(" lines=") {
+            let text = fs::read_to_string(path).unwrap();
+            for line in body.lines() {
+                let (_, place) = line.split_once("before `").unwrap();
+                let place = place.trim_end_matches('`');
+                assert!(text.contains(place), "{path} has no {place}");
+                places += 1;
+            }
+        }
+    }
+    assert_eq!(places, 5);
+}
+
 /// No page is forgotten, and no block has a mark that nobody knows.
 #[test]
 fn all_pages_are_run() {
