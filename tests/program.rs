@@ -43,6 +43,10 @@ fn usage_is_2() {
         &["plan", "fashion-tiny", "--ranks", "0"],
         &["plan", "fashion-tiny", "--ranks", "4", "--bandwidth", "fast"],
         &["plan", "fashion-tiny", "--bandwidth", "1GB/s"],
+        &["models", "nosuch"],
+        &["paper-table", "--budget", "1"],
+        &["paper-table", "--set", "large"],
+        &["convert", "zoo:fashion-demo", "out.onnx", "--class-names", "cat,dog"],
         &["convert", "in.pth"],
         &["convert", "in.pth", "out.npz"],
         &["convert", "in.pth", "out.onnx", "--mean", "0.5"],
@@ -68,6 +72,7 @@ fn input_files_are_3() {
     for arguments in [
         &["eval", "no/such/model.safetensors"][..],
         &["sample", "nosuch"],
+        &["sample", "zoo:nosuch"],
         &["inspect", "nosuch"],
         &["convert", "nosuch", "out.onnx"],
         &["train", "nosuch.toml"],
@@ -459,6 +464,39 @@ fn a_pytorch_checkpoint_becomes_one_that_commands_take() {
     assert_eq!(code, Some(0), "{said}");
     let bytes = std::fs::metadata(folder.path().join("net.onnx")).unwrap().len();
     assert!((150_000..200_000).contains(&bytes), "{bytes}");
+}
+
+#[test]
+fn networks_of_the_zoo_are_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let output = lapidary(folder.path(), arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let list = run(&["models"]);
+    assert!(list.lines().any(|line| line.starts_with("zoo:fashion-demo ")), "{list}");
+    let about = run(&["models", "fashion-demo"]);
+    assert!(
+        about.contains("sha256") && about.contains("lapidary eval zoo:fashion-demo"),
+        "{about}"
+    );
+    let inspected = run(&["inspect", "zoo:fashion-plain"]);
+    assert!(
+        inspected.contains("zoo:fashion-plain") && inspected.contains("WRN-10-1"),
+        "{inspected}"
+    );
+    // What the file says beside its network goes along.
+    let names: Vec<String> = (0..10).map(|class| format!("class {class}")).collect();
+    let given = ["convert", "zoo:fashion-demo", "named.safetensors", "--class-names"];
+    run(&[&given[..], &[&names.join(",")]].concat());
+    run(&["convert", "named.safetensors", "half.safetensors", "--f16"]);
+    let half = Checkpoint::read(folder.path().join("half.safetensors")).unwrap();
+    assert_eq!(half.metadata.class_names, Some(names));
+    let drawn =
+        run(&["sample", "half.safetensors", "--class", "class 8", "--count", "2", "--steps", "1"]);
+    assert!(drawn.contains("2 samples of class 8"), "{drawn}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use super::args_evaluate::*;
 use super::labels::Labels;
+pub use super::paper_table::Comparison;
 use crate::data::Fit;
 use crate::eval::{AttackName, Loss, Version};
 use crate::gpu::Filtering;
@@ -47,6 +48,29 @@ pub struct Arguments {
     /// No progress on stderr
     #[arg(long, short, global = true)]
     pub quiet: bool,
+}
+
+impl Arguments {
+    /// The options of all commands as they were given, for another process of this program, which says nothing on stderr
+    /// but what goes wrong.
+    pub fn for_others(&self) -> Vec<String> {
+        let mut words = vec!["--quiet".to_owned()];
+        let named = |value: Option<clap::builder::PossibleValue>| {
+            value.map(|value| value.get_name().to_owned())
+        };
+        let options = [
+            ("--adapter", self.adapter.clone()),
+            ("--tune", named(self.tune.to_possible_value())),
+            ("--transformed-weights", self.transformed_weights.map(|mib| mib.to_string())),
+            ("--winograd", named(self.winograd.to_possible_value())),
+        ];
+        for (name, value) in options {
+            words.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
+        }
+        let flags = [("--no-cache", self.no_cache), ("--half-weights", self.half_weights)];
+        words.extend(flags.into_iter().filter(|flag| flag.1).map(|flag| flag.0.to_owned()));
+        words
+    }
 }
 
 /// Whether kernels are measured.
@@ -109,6 +133,8 @@ pub enum Command {
     Bench(Bench),
     /// List the runs in a folder, or compare several
     Runs(Runs),
+    /// Train and measure hybrid models side by side, all alike, and write one table and one figure
+    PaperTable(PaperTable),
     /// Draw images of a class
     Sample(Sample),
     /// Name the likeliest classes of pictures
@@ -119,6 +145,8 @@ pub enum Command {
     Explain(Explain),
     /// Measure accuracy under AutoAttack or a list of attacks
     Attack(Attack),
+    /// List the networks that come with the program, or say all of one
+    Models(Models),
     /// List the adapters
     Devices(Devices),
     /// Run embedded cases on the adapter and say what fails
@@ -151,6 +179,13 @@ pub struct Tune {
     /// Write all that is known of this adapter as a table
     #[arg(long, value_name = "FILE")]
     pub export: Option<PathBuf>,
+}
+
+/// `models`
+#[derive(Debug, Args)]
+pub struct Models {
+    /// One of them, as fashion-demo: what it is, what was measured, and by which command
+    pub name: Option<String>,
 }
 
 /// `devices`
@@ -356,10 +391,55 @@ pub struct Runs {
     pub folders: Vec<PathBuf>,
 }
 
+/// `paper-table`
+#[derive(Debug, Args)]
+pub struct PaperTable {
+    /// Which comparison
+    #[arg(long, value_enum, default_value_t = Comparison::Small)]
+    pub set: Comparison,
+    /// A tenth of the iterations, 100 test images, 100 samples, one seed, no AutoAttack: whether all of it works, not what it
+    /// comes to
+    #[arg(long)]
+    pub quick: bool,
+    /// Folder for runs, table and figure; what is finished there is not done again [default: runs/paper-table-SET]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Seeds 0, 1, ... of each row; more of them later go on in the same folder [default: 3, or 1 with --quick]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub seeds: Option<u32>,
+    /// Rows by their names, as at,jem,dat-t8 [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub rows: Vec<String>,
+    /// Passes of a batch forward and back that a row may spend in training [default: 6000, or 60000 for colour]
+    #[arg(long, value_name = "PASSES", value_parser = clap::value_parser!(u64).range(100..=1_000_000_000))]
+    pub budget: Option<u64>,
+    /// Labelled images to train and measure on [default: the embedded ones; colour and full have none]
+    #[arg(long, value_name = "IMAGES")]
+    pub data: Option<String>,
+    /// Further images of no class, beside random fields and noise; more than once for more sets
+    #[arg(long, value_name = "IMAGES")]
+    pub ood: Vec<String>,
+    /// Test images, drawn evenly by class [default: 1000, or 10000 for colour and full]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..))]
+    pub images: Option<u32>,
+    /// Samples of each run [default: 2000, or 10000 for colour and full]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    pub samples: Option<u32>,
+    /// Test images for AutoAttack, 0 for none [default: 200, or 1000 for colour and full]
+    #[arg(long, value_name = "COUNT")]
+    pub attack_images: Option<u32>,
+    /// Weights of EfficientNet-Lite0 or Inception-v3, for distances of the samples in their features
+    #[arg(long, value_name = "FILE")]
+    pub extractor: Option<PathBuf>,
+    /// What starts commands that share their work among processes, as "mpirun -n 4"
+    #[arg(long, value_name = "WORDS")]
+    pub launcher: Option<String>,
+}
+
 /// `sample`
 #[derive(Debug, Args)]
 pub struct Sample {
-    /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
+    /// A run folder, a checkpoint's folder, a safetensors file or zoo:NAME of `models` [default: the built-in Fashion model]
     pub checkpoint: Option<PathBuf>,
     /// A class's name or number [default: each in turn]
     #[arg(long)]
@@ -394,7 +474,7 @@ pub struct Classify {
     /// PNG, JPEG, WebP, GIF, BMP or TIFF files
     #[arg(required_unless_present = "show_plan")]
     pub images: Vec<PathBuf>,
-    /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
+    /// A run folder, a checkpoint's folder, a safetensors file or zoo:NAME of `models` [default: the built-in Fashion model]
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
     /// Classes of each image
@@ -417,7 +497,7 @@ pub struct Classify {
 /// `eval` without more
 #[derive(Debug, Args)]
 pub struct Quick {
-    /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
+    /// A run folder, a checkpoint's folder, a safetensors file or zoo:NAME of `models` [default: the built-in Fashion model]
     pub checkpoint: Option<PathBuf>,
     /// One JSON object instead of a table
     #[arg(long)]
@@ -434,6 +514,9 @@ pub struct Quick {
     /// Length of one step of the attack [default: eps/8]
     #[arg(long, value_parser = radius)]
     pub step_size: Option<f64>,
+    /// Images, drawn evenly by class and the same each time [default: all]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: Option<u32>,
     /// Images at once
     #[arg(long, visible_alias = "batch-size", default_value_t = 64,
         value_parser = clap::value_parser!(u32).range(1..=65_535))]
@@ -457,7 +540,7 @@ pub struct Quick {
 /// `attack`
 #[derive(Debug, Args)]
 pub struct Attack {
-    /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
+    /// A run folder, a checkpoint's folder, a safetensors file or zoo:NAME of `models` [default: the built-in Fashion model]
     pub checkpoint: Option<PathBuf>,
     /// Radius of the ball, as 0.5 or 8/255
     #[arg(long, default_value = "0.5", value_parser = radius)]
@@ -563,7 +646,7 @@ impl From<LossName> for Loss {
 /// `inspect`
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// A run folder, a checkpoint's folder, a safetensors file or a PyTorch checkpoint
+    /// A run folder, a checkpoint's folder, a safetensors file, a PyTorch checkpoint or zoo:NAME of `models`
     pub file: PathBuf,
 }
 
@@ -599,6 +682,9 @@ pub struct Convert {
     /// Rows and columns of the images [default: the file's; ONNX files without it take any]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
+    /// What the classes are called, by label, as cat,dog [default: the file's]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub class_names: Vec<String>,
     /// Half the size: 16-bit numbers
     #[arg(long)]
     pub f16: bool,

@@ -38,7 +38,7 @@ pub enum Evaluation {
 /// `eval all`
 #[derive(Debug, Args)]
 pub struct EvalAll {
-    /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
+    /// A run folder, a checkpoint's folder, a safetensors file or zoo:NAME of `models` [default: the built-in Fashion model]
     pub checkpoint: Option<PathBuf>,
     /// Folder for report.html and all that is in it; what is finished there is not done again
     #[arg(long, value_name = "DIR")]
@@ -61,6 +61,9 @@ pub struct EvalAll {
     /// Samples that are drawn
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     pub samples: u32,
+    /// Do without accuracies of corrupted images
+    #[arg(long)]
+    pub no_corruptions: bool,
     /// AutoAttack with this radius, too, standard or for few classes as `attack` has it: takes long
     #[arg(long, value_name = "EPS", value_parser = radius)]
     pub autoattack: Option<f64>,
@@ -116,7 +119,7 @@ pub struct Generation {
 /// `eval sweep`
 #[derive(Debug, Args)]
 pub struct Sweep {
-    /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
+    /// A run folder, a checkpoint's folder, a safetensors file or zoo:NAME of `models` [default: the built-in Fashion model]
     pub checkpoint: Option<PathBuf>,
     #[command(flatten)]
     pub measuring: Measuring,
@@ -166,7 +169,7 @@ pub struct FeaturesOf {
 /// `eval counterfactuals`
 #[derive(Debug, Args)]
 pub struct Counterfactuals {
-    /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
+    /// A run folder, a checkpoint's folder, a safetensors file or zoo:NAME of `models` [default: the built-in Fashion model]
     pub checkpoint: Option<PathBuf>,
     /// L2 radius around each image; inf for none
     #[arg(long, default_value = "4", value_parser = ball)]
@@ -211,7 +214,7 @@ pub struct Explain {
     /// L2 length of a step [default: the checkpoint's for samples]
     #[arg(long, value_parser = length)]
     pub step_size: Option<f64>,
-    /// A run folder, a checkpoint's folder or a safetensors file [default: the built-in Fashion model]
+    /// A run folder, a checkpoint's folder, a safetensors file or zoo:NAME of `models` [default: the built-in Fashion model]
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
     /// Rows and columns that the image is brought to [default: the checkpoint's]

@@ -10,20 +10,22 @@ use crate::Error;
 use crate::model::checkpoint::{Part, Precision, Renames};
 use crate::model::onnx::export;
 use crate::model::{Checkpoint, Network, Normalisation, Parameter, StateDict};
-use crate::train::find;
+use crate::train::{find, zoo};
 
 /// Reads, completes and writes; says what was read and what was left out.
 pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
     let format = Format::of(&args.out)?;
-    let file = find(&args.file)?;
     let part = args.weights.as_deref().map(Part::from).unwrap_or_default();
     let renames = Renames { rename: args.rename.clone(), drop: args.drop.clone() };
-    let mut checkpoint = Checkpoint::read_renamed(&file, &part, &renames)?;
+    let mut checkpoint = match zoo::name(&args.file) {
+        Some(name) => zoo::checkpoint(name)?,
+        None => Checkpoint::read_renamed(find(&args.file)?, &part, &renames)?,
+    };
     checkpoint.check_finite()?;
     complete(&mut checkpoint, args)?;
     let mut text = String::new();
     let mut fact = |name: &str, value: String| writeln!(text, "{name:<14}{value}");
-    fact("read", file.display().to_string())?;
+    fact("read", checkpoint.source.display().to_string())?;
     if let Some(part) = checkpoint.metadata.other.get("part") {
         fact("part", part.clone())?;
     }
@@ -52,13 +54,15 @@ pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
     checkpoint.check(&net.parameters())?;
     let (activation, channels, classes) = (net.activation(), net.channels(), net.classes());
     fact("network", format!("{net}, {activation}, {channels} channels in, {classes} classes"))?;
-    let side = checkpoint.metadata.side;
+    let (side, fit) = (checkpoint.metadata.side, checkpoint.metadata.fit.take());
+    let class_names = class_names(&mut checkpoint, &args.class_names, classes)?;
     let (preset, step, other) = (
         checkpoint.metadata.preset.take(),
         checkpoint.metadata.step.take(),
         std::mem::take(&mut checkpoint.metadata.other),
     );
-    checkpoint.metadata = crate::model::Metadata { side, preset, step, other, ..net.metadata() };
+    checkpoint.metadata =
+        crate::model::Metadata { side, fit, class_names, preset, step, other, ..net.metadata() };
 
     let precision = if args.f16 { Precision::F16 } else { Precision::F32 };
     match format {
@@ -70,6 +74,25 @@ pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
     let numbers = if args.f16 { "float16" } else { "float32" };
     fact("written", format!("{}, {numbers}, {bytes} bytes", args.out.display()))?;
     super::print(&text)
+}
+
+/// The names that are given, or else the file's.
+fn class_names(
+    checkpoint: &mut Checkpoint,
+    given: &[String],
+    classes: u32,
+) -> anyhow::Result<Option<Vec<String>>> {
+    if given.is_empty() {
+        return Ok(checkpoint.metadata.class_names.take());
+    }
+    if given.len() != classes as usize || given.iter().any(|name| name.trim().is_empty()) {
+        let words = format!(
+            "--class-names: {} names given, one for each of {classes} classes is wanted",
+            given.iter().filter(|name| !name.trim().is_empty()).count()
+        );
+        return Err(Failure::Usage(words).into());
+    }
+    Ok(Some(given.to_vec()))
 }
 
 /// The format of a file, by the end of its name.

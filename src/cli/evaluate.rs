@@ -22,7 +22,8 @@ use crate::train::{Event, Material, Metrics, Phase, Step};
 pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?.fitting(args.fit);
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
-    let test = images(session, &loaded, args.data.as_deref(), &args.labels)?;
+    let Drawn { test, of, .. } =
+        drawn(session, &loaded, args.data.as_deref(), &args.labels, args.count)?;
     let gpu = session.gpu()?;
     let mut progress = session.progress();
 
@@ -72,7 +73,8 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
     let attack = format!("{:?}, eps {}, {} steps of PGD", settings.norm, args.eps, args.steps);
     writeln!(
         text,
-        "images          {total} of {}",
+        "images          {} of {}",
+        drawing(test.len(), of),
         args.data.as_ref().unwrap_or(&config.data.train)
     )?;
     writeln!(text, "clean accuracy  {:5.1} %", 100.0 * measured.clean_accuracy)?;

@@ -4,18 +4,17 @@ use std::fmt::Write;
 
 use super::args;
 use super::session::Session;
-use crate::model::{Checkpoint, Network};
-use crate::train::find;
+use crate::model::Network;
+use crate::train::read_named;
 
 /// Prints architecture, metadata and tensors.
 pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
-    let file = find(&args.file)?;
-    let checkpoint = Checkpoint::read(&file)?;
+    let checkpoint = read_named(&args.file)?;
     let mut text = String::new();
     // Names and strings are the file's: escape sequences in them must not reach a terminal.
     let mut fact =
         |name: &str, value: String| writeln!(text, "{:<14}{}", printable(name), printable(&value));
-    fact("file", file.display().to_string())?;
+    fact("file", checkpoint.source.display().to_string())?;
     match Network::from_checkpoint(&checkpoint) {
         Ok(net) => {
             let (channels, classes) = (net.channels(), net.classes());

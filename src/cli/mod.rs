@@ -22,6 +22,8 @@ mod image_set;
 mod inspect;
 mod kept;
 mod labels;
+mod models;
+mod paper_table;
 mod plan;
 mod plan_ranks;
 mod progress;
@@ -66,7 +68,9 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> ExitCode {
     let cache = cache::folder().filter(|_| !arguments.no_cache);
+    let for_others = arguments.for_others();
     let session = Session::new(arguments.adapter, arguments.quiet)
+        .telling_others(for_others)
         .keeping(cache)
         .tuning(arguments.tune.into())
         .transforming(arguments.transformed_weights)
@@ -89,6 +93,7 @@ fn carry_out(session: &Session, command: Option<Command>) -> anyhow::Result<()> 
         Some(Command::Plan(args)) => plan::run(session, &args),
         Some(Command::Bench(args)) => bench::run(session, &args),
         Some(Command::Runs(args)) => runs::run(&args),
+        Some(Command::PaperTable(args)) => paper_table::run(session, &args),
         Some(Command::Sample(args)) => sample::run(session, &args),
         Some(Command::Eval(args)) => match args.what {
             None => evaluate::run(session, &args.quick),
@@ -101,6 +106,7 @@ fn carry_out(session: &Session, command: Option<Command>) -> anyhow::Result<()> 
         Some(Command::Explain(args)) => explain::run(session, &args),
         Some(Command::Attack(args)) => attack::run(session, &args),
         Some(Command::Classify(args)) => classify::run(session, &args),
+        Some(Command::Models(args)) => models::run(&args),
         Some(Command::Devices(args)) => devices::run(session, &args),
         Some(Command::Doctor(args)) => doctor::run(session, &args),
         Some(Command::Tune(args)) => tune::run(session, &args),

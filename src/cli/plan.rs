@@ -8,9 +8,9 @@ use super::args;
 use super::session::Session;
 use super::train::{named, reading};
 use crate::data::folders_in;
-use crate::model::{Checkpoint, Network};
+use crate::model::Network;
 use crate::report::clock;
-use crate::train::{Config, Material, check_stages, fit, forecast};
+use crate::train::{Config, Material, check_stages, fit, forecast, read_named, zoo};
 
 /// Says what each stage needs.
 pub fn run(session: &Session, args: &args::Plan) -> anyhow::Result<()> {
@@ -23,8 +23,8 @@ fn by_shapes(session: &Session, args: &args::Plan, config: &Config) -> anyhow::R
     let [channels, classes] = images(config);
     let given = [args.channels.unwrap_or(channels), args.classes.unwrap_or(classes)];
     let weights = Path::new(&config.model.weights);
-    let network = match weights.is_file() {
-        true => Network::from_checkpoint(&Checkpoint::read(weights)?)?,
+    let network = match weights.is_file() || zoo::name(weights).is_some() {
+        true => Network::from_checkpoint(&read_named(weights)?)?,
         false => config.network(given, None)?,
     };
     check_stages(config, &network)?;

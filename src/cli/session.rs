@@ -22,6 +22,8 @@ pub struct Session {
     pub started: Instant,
     options: Options,
     quiet: bool,
+    /// The options of all commands, for other processes of this program.
+    for_others: Vec<String>,
     /// Where results of devices are kept.
     cache: Option<PathBuf>,
     /// What is kept for the first device; other devices of the session are the same.
@@ -36,7 +38,27 @@ impl Session {
         let mut options = Options::from_env();
         options.adapter = adapter.or(options.adapter);
         let (started, kept, world) = (Instant::now(), OnceLock::new(), OnceLock::new());
-        Self { started, options, quiet, cache: None, kept, world, told_cpu: Once::new() }
+        Self {
+            started,
+            options,
+            quiet,
+            for_others: Vec::new(),
+            cache: None,
+            kept,
+            world,
+            told_cpu: Once::new(),
+        }
+    }
+
+    /// The same with the options that other processes of this program are to be given.
+    pub fn telling_others(mut self, words: Vec<String>) -> Self {
+        self.for_others = words;
+        self
+    }
+
+    /// Those options.
+    pub fn for_others(&self) -> &[String] {
+        &self.for_others
     }
 
     /// The same with a folder in which devices' results are kept for the next start.

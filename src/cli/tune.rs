@@ -13,7 +13,8 @@ use crate::Error;
 use crate::files;
 use crate::gpu::{Gpu, Preferences, Tune};
 use crate::model::checkpoint::write_atomically;
-use crate::model::{BatchSize, Checkpoint, Network};
+use crate::model::{BatchSize, Network};
+use crate::train::{read_named, zoo};
 
 /// Takes a table, measures a network's steps, lists what is known, and writes it.
 pub fn run(session: &Session, args: &args::Tune) -> anyhow::Result<()> {
@@ -55,10 +56,11 @@ pub fn run(session: &Session, args: &args::Tune) -> anyhow::Result<()> {
 
 /// A checkpoint's network, or one by name, and the side of its images.
 fn named(model: &str) -> crate::Result<(Network, u32)> {
-    if !Path::new(model).is_file() {
+    let path = Path::new(model);
+    if !path.is_file() && zoo::name(path).is_none() {
         return network(model);
     }
-    let checkpoint = Checkpoint::read(model)?;
+    let checkpoint = read_named(path)?;
     Ok((Network::from_checkpoint(&checkpoint)?, checkpoint.metadata.side.unwrap_or(32)))
 }
 

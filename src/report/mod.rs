@@ -8,6 +8,8 @@ mod live;
 mod page;
 pub mod pictures;
 pub(crate) mod plot;
+#[cfg(feature = "cli")]
+pub(crate) mod scatter;
 
 pub use complete::{Completed, complete};
 pub use figures::{of_run, trajectory};

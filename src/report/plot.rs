@@ -263,7 +263,7 @@ fn is_finite(point: &(f64, f64)) -> bool {
 }
 
 /// Lowest and highest, apart at least a little.
-fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
+pub(super) fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values
         .filter(|value| value.is_finite())
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
@@ -277,7 +277,7 @@ fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
 }
 
 /// About `count` round numbers that cover a range.
-fn ticks((low, high): (f64, f64), count: usize) -> Vec<f64> {
+pub(super) fn ticks((low, high): (f64, f64), count: usize) -> Vec<f64> {
     let rough = (high - low) / count as f64;
     let power = 10_f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0]
@@ -290,7 +290,7 @@ fn ticks((low, high): (f64, f64), count: usize) -> Vec<f64> {
 }
 
 /// An axis's number without needless zeros.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let text = format!("{value:.4}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0".into() } else { text.into() }

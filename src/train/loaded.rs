@@ -1,15 +1,13 @@
-//! Where people's networks are: in a file, a checkpoint's folder, a run's folder, or built in.
+//! Where people's networks are: in a file, a checkpoint's folder, a run's folder, in the zoo, or built in.
 
 use std::path::{Path, PathBuf};
 
-use super::{Config, MODEL_FILE, RunFolder, latest_checkpoint};
+use super::{Config, MODEL_FILE, RunFolder, latest_checkpoint, zoo};
 use crate::data::{Fit, fashion};
 use crate::model::{Checkpoint, Network, Pretrained};
 use crate::{Error, Result};
 
-/// Trained by `demo` on the embedded images.
-const BUILT_IN: &[u8] = include_bytes!("../../data/fashion-demo/model.safetensors");
-/// What the built-in network is called where a path is wanted.
+/// What the built-in network, the zoo's `fashion-demo`, is called where a path is wanted.
 pub const BUILT_IN_NAME: &str = "builtin:fashion-demo";
 const PRESET: &str = "fashion-demo";
 
@@ -25,7 +23,8 @@ pub struct Known {
 }
 
 impl Known {
-    /// Reads `path`, or the built-in network for no path or [`BUILT_IN_NAME`]. `complete` adds what the file does not say, as how
+    /// Reads `path`, or the built-in network for no path or [`BUILT_IN_NAME`]; `zoo:NAME` is a network that comes with the
+    /// library. `complete` adds what the file does not say, as how
     /// images are normalised, before it is checked.
     ///
     /// # Errors
@@ -35,11 +34,14 @@ impl Known {
         complete: impl FnOnce(&mut Checkpoint) -> Result<()>,
     ) -> Result<Self> {
         let (mut checkpoint, config) = match path.filter(|path| *path != Path::new(BUILT_IN_NAME)) {
-            None => (Checkpoint::from_bytes(BUILT_IN_NAME, BUILT_IN)?, None),
-            Some(path) => {
-                let file = find(path)?;
-                (Checkpoint::read(&file)?, run_config(&file)?)
-            }
+            None => (Checkpoint::from_bytes(BUILT_IN_NAME, zoo::bytes(PRESET)?)?, None),
+            Some(path) => match zoo::name(path) {
+                Some(name) => (zoo::checkpoint(name)?, None),
+                None => {
+                    let file = find(path)?;
+                    (Checkpoint::read(&file)?, run_config(&file)?)
+                }
+            },
         };
         complete(&mut checkpoint)?;
         Self::of(Pretrained::from_checkpoint(checkpoint)?, config)
@@ -141,6 +143,14 @@ impl Loaded {
 /// Names for classes that have none.
 pub fn numbered(classes: u32) -> Vec<String> {
     (0..classes).map(|class| class.to_string()).collect()
+}
+
+/// A network of the zoo, or what is in the file that a path means.
+pub(crate) fn read_named(path: &Path) -> Result<Checkpoint> {
+    match zoo::name(path) {
+        Some(name) => zoo::checkpoint(name),
+        None => Checkpoint::read(find(path)?),
+    }
 }
 
 /// The file that a path means: itself, or in a folder the published weights, those of a run's last checkpoint otherwise.

@@ -1,7 +1,7 @@
 //! The images of a run: what is trained on and what is evaluated on.
 
-use super::Config;
 use super::config::{Model, WRN};
+use super::{Config, read_named};
 use crate::data::{
     Augment, ClassMap, Classes, Dataset, Fit, Images, OodImages, Parts, Prepared, Reading, Source,
     Split,
@@ -139,7 +139,7 @@ fn start(
     names: &[String],
     map: &ClassMap,
 ) -> Result<(Network, StateDict)> {
-    let pretrained = Pretrained::read(path)?;
+    let pretrained = Pretrained::from_checkpoint(read_named(path.as_ref())?)?;
     let known = pretrained.class_names().unwrap_or_default().to_vec();
     let Pretrained { network, checkpoint } = pretrained;
     let [given, wanted] =

@@ -32,6 +32,7 @@ mod tables;
 mod tensorboard;
 mod update;
 mod validate;
+pub(crate) mod zoo;
 
 pub use assess::{Assessment, assess};
 pub use checkpoints::{latest_checkpoint, read_checkpoint};
@@ -42,6 +43,7 @@ pub use curriculum::Curriculum;
 pub use events::{Event, Flow, Observer, Phase, Step};
 pub use fit::{Fit, fit, plans};
 pub use learner::Learner;
+pub(crate) use loaded::read_named;
 pub use loaded::{BUILT_IN_NAME, Known, Loaded, find, numbered};
 pub use material::Material;
 pub use metrics::Metrics;

@@ -6,7 +6,7 @@ use super::config::{Config, bad, flatten};
 use crate::{Error, Result};
 
 /// Name and text of each. One that names another preset says what differs from it.
-const PRESETS: [(&str, &str); 23] = [
+const PRESETS: [(&str, &str); 24] = [
     ("fashion-demo", include_str!("../../configs/fashion-demo.toml")),
     ("cifar10-at", include_str!("../../configs/cifar10-at.toml")),
     ("cifar10-dat-t40", include_str!("../../configs/cifar10-dat-t40.toml")),
@@ -22,6 +22,7 @@ const PRESETS: [(&str, &str); 23] = [
     ("fashion-at", include_str!("../../configs/fashion-at.toml")),
     ("fashion-jem", include_str!("../../configs/fashion-jem.toml")),
     ("fashion-ratio", include_str!("../../configs/fashion-ratio.toml")),
+    ("fashion-show", include_str!("../../configs/fashion-show.toml")),
     ("fashion-tiny", include_str!("../../configs/fashion-tiny.toml")),
     ("fashion-trades", include_str!("../../configs/fashion-trades.toml")),
     ("fashion-wrn", include_str!("../../configs/fashion-wrn.toml")),
@@ -76,12 +77,15 @@ pub(super) fn schema() -> Result<Table> {
         ("stage2", "beta1"),
         ("stage2", "beta2"),
     ];
-    if let Some(Value::Table(table)) = all.get_mut("stage1") {
-        table.insert("sync_batch_norm".into(), Value::Boolean(false));
-    }
-    for (name, key) in optional {
+    let optional = optional.map(|(name, key)| (name, key, Value::Float(0.0)));
+    // Files leave these out where they say nothing.
+    let unsaid = [
+        ("data", "fit", Value::String(String::new())),
+        ("stage1", "sync_batch_norm", Value::Boolean(false)),
+    ];
+    for (name, key, like) in optional.into_iter().chain(unsaid) {
         if let Some(Value::Table(table)) = all.get_mut(name) {
-            table.insert(key.into(), Value::Float(0.0));
+            table.insert(key.into(), like);
         }
     }
     Ok(all)
@@ -158,4 +162,32 @@ pub(super) fn culprit(all: &Table, schema: &Table, whole: &toml::de::Error) -> E
         }
     }
     bad("config", whole.message(), "a whole configuration")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A value of each key that a file may leave out: all of them can be written, and by `--set`.
+    #[test]
+    fn keys_that_files_leave_out_can_be_set() {
+        let unsaid = [
+            ("data", "fit", "\"stretch\""),
+            ("stage1", "sync_batch_norm", "true"),
+            ("stage1", "beta1", "0.5"),
+            ("stage1", "beta2", "0.5"),
+            ("stage2", "beta1", "0.5"),
+            ("stage2", "beta2", "0.5"),
+            ("evaluate", "step_size", "0.25"),
+        ];
+        let plain = Config::preset("fashion-demo").unwrap();
+        for (name, key, value) in unsaid {
+            let change = format!("{name}.{key}={value}");
+            let set = plain.with(&[&change]).unwrap();
+            let text = format!("preset = \"fashion-demo\"\n[{name}]\n{key} = {value}\n");
+            assert_eq!(Config::parse(&text, "test.toml").unwrap(), set, "{change}");
+            assert_eq!(Config::parse(&set.to_toml().unwrap(), "test.toml").unwrap(), set);
+            assert_ne!(set, plain, "{change}");
+        }
+    }
 }

@@ -99,5 +99,5 @@ fn every_preset_reads_its_data_and_makes_its_network() {
             planned += 1;
         }
     }
-    assert_eq!(planned, 7, "Fashion's");
+    assert_eq!(planned, 8, "Fashion's");
 }

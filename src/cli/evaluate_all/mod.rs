@@ -178,7 +178,8 @@ impl Evaluation<'_> {
             self.part(&format!("robust {eps}"), |all| all.robust(eps))?;
         }
         self.part("out of distribution", Self::out_of_distribution)?;
-        for corruption in corruption::ALL {
+        let corruptions = if self.args.no_corruptions { &[][..] } else { &corruption::ALL[..] };
+        for &corruption in corruptions {
             self.part(&format!("corruption {corruption}"), |all| all.corrupted(corruption))?;
         }
         self.part("samples", Self::samples)?;
