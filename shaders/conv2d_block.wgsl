@@ -3,7 +3,8 @@
 //
 //     y[n][o][v][u] = sum over i, r, c of w[o][i][r][c] * x[n][i][v + r - 1][u + c - 1]
 //
-//   grid     x: a workgroup per 8 columns of 64 / BLOCKS rows of an image; y: per BLOCKS blocks of 8 output channels
+//   grid     x: a workgroup per 8 columns of 64 / BLOCKS rows of an image; y: per BLOCKS blocks of 8 output channels; z: slices
+//            of the in channels, whose sums conv2d_sum_slices.wgsl adds up if there are several
 //   x, y     [image][channel][row][column], rows of whole quads; residual as y
 //   mask, bits  shared/mask_bits.wgsl
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][row][column][out channel % 8]
@@ -87,7 +88,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 
     var a = Tile();
     var b = Tile();
-    for (var first = 0u; first < params.inputs; first += SLAB) {
+    let first_input = workgroup.z * params.slice_inputs; // of whole slabs
+    let last_input = min(first_input + params.slice_inputs, params.inputs);
+    for (var first = first_input; first < last_input; first += SLAB) {
         workgroupBarrier(); // the slab before was read
         load_pixels(lane, n * params.inputs, first, row, column);
         load_weights(lane, first, min(block, blocks - 1u));
@@ -103,7 +106,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let v = row + own_row;
     if block >= blocks || v >= params.height { return; }
     let plane = params.height * params.width;
-    let at = (n * params.outputs + block * 8u) * plane + v * params.width + column;
+    let slice = workgroup.z * params.slice_words;
+    let at = slice + (n * params.outputs + block * 8u) * plane + v * params.width + column;
     let word = first_word(n, block) + (v * params.width + column) / 4u;
     keep_at(a, block * 8u, at, plane, word);
     if column + 4u < params.width { keep_at(b, block * 8u, at + 4u, plane, word + 1u); }

@@ -4,8 +4,9 @@
 //     y[channel][pixel] = sum over k of w[channel][k] * patch[k][pixel]        k: (in channel, row, column) of the kernel
 //
 //   grid     x: a workgroup per 128 / BLOCKS quads of pixels; y: per BLOCKS blocks of 8 output channels; z: phases of a
-//            strided derivative, rows outermost. A quad is 4 columns of a row, `apart()` from one to the next; rows are
-//            filled up to whole quads and run on from image to image
+//            strided derivative, rows outermost, of each slice of the in channels, whose sums conv2d_sum_slices.wgsl
+//            adds up if there are several. A quad is 4 columns of a row, `apart()` from one to the next; rows are filled up
+//            to whole quads and run on from image to image
 //   x, y     [image][channel][row][column]; residual as y
 //   mask, bits  shared/mask_bits.wgsl; no bits of a derivative
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][row][column][out channel % 8], where out and in
@@ -17,15 +18,15 @@
 // it counts on and does not divide.
 //
 // Counted: a k costs an invocation 64 multiply-adds and four loads of 16 bytes of workgroup memory; its part of the loads
-// from caches is, with eight blocks, a quarter of one of 16 bytes and of a patch, which is one of 16 bytes or four of 4. Two
+// from caches is, with eight blocks, a quarter of one of 16 bytes and of a patch, which is four of 4 bytes. Two
 // barriers a slab, which is 1,024 multiply-adds. Registers: 64 sums, 32 factors, about 20 positions. Workgroup memory: 8 KiB
 // with eight blocks, 10 with four, and 8.5 with two.
 //
-// Host side: src/ops/conv/packed.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_storage.wgsl,
-// shared/epilogue.wgsl, shared/conv2d_tile.wgsl, shared/conv2d_patch.wgsl; shared/conv2d_store_quads.wgsl, or
-// shared/conv2d_store_words.wgsl and shared/conv2d_gemm_words.wgsl where rows are not whole quads.
+// Host side: src/ops/conv/packed.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_words.wgsl,
+// shared/epilogue.wgsl, shared/conv2d_tile.wgsl, shared/conv2d_places.wgsl, shared/conv2d_count.wgsl,
+// shared/conv2d_patch.wgsl; shared/conv2d_store_quads.wgsl, or shared/conv2d_store_words.wgsl and
+// shared/conv2d_gemm_words.wgsl where rows are not whole quads.
 
-override TRANSPOSED: bool = false;
 // Blocks of eight output channels: 8, or 4 and 2 for layers that have no more.
 override BLOCKS: u32 = 8u;
 // Of the k at a time: 16, or 8 where there are two blocks and many quads.
@@ -44,59 +45,11 @@ override PATCH_STEP: u32 = LANES / QUADS;
 var<workgroup> weights: array<vec4f, WEIGHTS>; // [k][block][half]
 var<workgroup> patches: array<vec4f, PATCHES>; // [k][quad]
 
-// The taps that the pixels of a phase meet: `first` and every `every`-th. A forward pass has one phase.
-struct Taps1d { first: u32, every: u32, count: u32 }
-
-fn taps_of(phase: u32, pad: u32, every: u32, kernel: u32) -> Taps1d {
-    let first = (phase + pad) % every;
-    return Taps1d(first, every, (max(kernel, first) - first + every - 1u) / every);
-}
-
-// A k: an in channel, and which of a phase's taps.
-struct Place { i: u32, r: u32, c: u32 }
-
-fn place_of(k: u32, rows: u32, columns: u32) -> Place {
-    let across = max(columns, 1u);
-    let window = max(rows * columns, 1u);
-    return Place(k / window, k % window / across, k % window % across);
-}
-
-// The k that is `by` behind another one. No branches: loads of several k are on their way at once.
-fn onward(k: Place, by: Place, rows: u32, columns: u32) -> Place {
-    let c = k.c + by.c;
-    let next_row = c >= columns;
-    let r = k.r + by.r + select(0u, 1u, next_row);
-    let next_channel = r >= rows;
-    return Place(
-        k.i + by.i + select(0u, 1u, next_channel),
-        r - select(0u, rows, next_channel),
-        c - select(0u, columns, next_row),
-    );
-}
-
-// Words between the columns of a quad of y, and of what it meets of x.
-fn apart() -> u32 { return select(1u, params.stride_x, TRANSPOSED); }
-fn x_step() -> u32 { return select(params.stride_x, 1u, TRANSPOSED); }
-
-// The first pixel of a quad of y. What lies beyond the last image, row or column is not there.
-struct Quad { n: u32, row: u32, column: u32, there: bool }
-
-fn quad_of(number: u32, phase_y: u32, phase_x: u32) -> Quad {
-    let every_y = select(1u, params.stride_y, TRANSPOSED);
-    let across = ((params.out_width + apart() - 1u) / apart() + 3u) / 4u;
-    let quads = across * ((params.out_height + every_y - 1u) / every_y);
-    let n = number / quads;
-    let row = number % quads / across * every_y + phase_y;
-    let column = number % across * (4u * apart()) + phase_x;
-    let there = n < params.images && row < params.out_height && column < params.out_width;
-    return Quad(params.first_image + n, row, column, there);
-}
-
-fn keep_quad(tile: Tile, quad: Quad, block: u32) {
+fn keep_quad(tile: Tile, quad: Quad, block: u32, slice: u32) {
     if !quad.there { return; }
     let plane = params.out_width * params.out_height;
     let place = quad.row * params.out_width + quad.column;
-    let at = (quad.n * params.outputs + block * 8u) * plane + place;
+    let at = slice + (quad.n * params.outputs + block * 8u) * plane + place;
     let first = first_word(quad.n, block);
     let above = keep(tile, block * 8u, at, plane, mask_of(first, place, plane, apart()));
     keep_word(first + quad.row * words_across() + quad.column / 4u, above);
@@ -105,11 +58,15 @@ fn keep_quad(tile: Tile, quad: Quad, block: u32) {
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
     let phases_x = apart();
-    let phase_y = workgroup.z / phases_x;
+    let phases_y = select(1u, params.stride_y, TRANSPOSED);
+    let slice = workgroup.z / (phases_x * phases_y);
+    let phase_y = workgroup.z / phases_x % phases_y;
     let phase_x = workgroup.z % phases_x;
-    let rows = taps_of(phase_y, params.pad_y, select(1u, params.stride_y, TRANSPOSED), params.kernel_height);
+    let rows = taps_of(phase_y, params.pad_y, phases_y, params.kernel_height);
     let columns = taps_of(phase_x, params.pad_x, phases_x, params.kernel_width);
-    let depth = params.inputs * rows.count * columns.count; // none of a phase that no tap meets
+    let first_input = slice * params.slice_inputs;
+    let last_input = min(first_input + params.slice_inputs, params.inputs);
+    let depth = (last_input - first_input) * rows.count * columns.count; // none of a phase that no tap meets
     let blocks = (params.outputs + 7u) / 8u;
     let first_block = params.first_block + workgroup.y * BLOCKS;
     let first_quad = workgroup.x * QUADS;
@@ -119,6 +76,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let octets = min(first_block + lane % HALVES / 2u, blocks - 1u) * all;
     let half = lane % 2u;
     var weight = place_of(lane / HALVES, rows.count, columns.count);
+    weight.i += first_input;
     let weight_step = place_of(WEIGHT_STEP, rows.count, columns.count);
 
     // Of the patches it loads one quad, of every PATCH_STEP-th k. Above and left of x they wrap to large numbers.
@@ -131,6 +89,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         column = (loaded.column + params.pad_x - columns.first) / params.stride_x;
     }
     var tap = place_of(lane / QUADS, rows.count, columns.count);
+    tap.i += first_input;
     let tap_step = place_of(PATCH_STEP, rows.count, columns.count);
 
     let own_block = lane / PAIRS;
@@ -142,7 +101,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         for (var k = lane / QUADS; k < SLAB; k += PATCH_STEP) {
             let v = row + select(tap.r, 0u - tap.r, TRANSPOSED);
             let u = column + select(tap.c, 0u - tap.c, TRANSPOSED);
-            let there = loaded.there && tap.i < params.inputs;
+            let there = loaded.there && tap.i < last_input;
             patches[k * QUADS + lane % QUADS] = patch_at(image + tap.i, v, u, there);
             tap = onward(tap, tap_step, rows.count, columns.count);
         }
@@ -151,7 +110,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             let c = columns.first + weight.c * columns.every;
             let octet = (weight.i * params.kernel_height + r) * params.kernel_width + c;
             let at = 2u * (octets + min(octet, all - 1u)) + half - params.w_skip / 4u;
-            weights[k * HALVES + lane % HALVES] = select(vec4f(0.0), w[at], octet < all);
+            weights[k * HALVES + lane % HALVES] = select(vec4f(0.0), w[at], weight.i < last_input);
             weight = onward(weight, weight_step, rows.count, columns.count);
         }
         workgroupBarrier();
@@ -166,6 +125,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     let block = first_block + own_block;
     if block >= blocks { return; }
-    keep_quad(a, quad_of(first_quad + own_pair, phase_y, phase_x), block);
-    keep_quad(b, quad_of(first_quad + PAIRS + own_pair, phase_y, phase_x), block);
+    let words = slice * params.slice_words;
+    keep_quad(a, quad_of(first_quad + own_pair, phase_y, phase_x), block, words);
+    keep_quad(b, quad_of(first_quad + PAIRS + own_pair, phase_y, phase_x), block, words);
 }

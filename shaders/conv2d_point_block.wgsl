@@ -3,7 +3,8 @@
 //
 //     y[n][o][p] = sum over i of w[o][i] * x[n][i][p]        p: pixel of a plane
 //
-//   grid     x: a workgroup per 16 * 8 / BLOCKS quads of pixels of all images; y: per BLOCKS blocks of 8 output channels
+//   grid     x: a workgroup per 16 * 8 / BLOCKS quads of pixels of all images; y: per BLOCKS blocks of 8 output channels; z:
+//            slices of the in channels, whose sums conv2d_sum_slices.wgsl adds up if there are several
 //   x, y     [image][channel][pixel], planes of whole quads; residual as y
 //   mask, bits  shared/mask_bits.wgsl
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][out channel % 8]
@@ -50,13 +51,13 @@ fn load_weights(lane: u32, first: u32, block: u32) {
     }
 }
 
-fn keep_quad(tile: Tile, quad: u32, block: u32) {
+fn keep_quad(tile: Tile, quad: u32, block: u32, slice: u32) {
     let plane = params.height * params.width;
     let n = quad / (plane / 4u);
     if n >= params.images { return; }
     let place = quad % (plane / 4u);
     let image = params.first_image + n;
-    let at = (image * params.outputs + block * 8u) * plane + place * 4u;
+    let at = slice + (image * params.outputs + block * 8u) * plane + place * 4u;
     let first = first_word(image, block);
     let above = keep(tile, block * 8u, at, plane, mask_of(first, place * 4u, plane, 1u));
     keep_word(first + place, above);
@@ -76,7 +77,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 
     var a = Tile();
     var b = Tile();
-    for (var first = 0u; first < params.inputs; first += SLAB) {
+    let first_input = workgroup.z * params.slice_inputs; // of whole slabs
+    let last_input = min(first_input + params.slice_inputs, params.inputs);
+    for (var first = first_input; first < last_input; first += SLAB) {
         workgroupBarrier(); // the slab before was read
         load_pixels(lane, at, first, plane, n < params.images);
         load_weights(lane, first, min(block, blocks - 1u));
@@ -91,6 +94,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         }
     }
     if block >= blocks { return; }
-    keep_quad(a, first_quad + own_pair, block);
-    keep_quad(b, first_quad + PAIRS + own_pair, block);
+    keep_quad(a, first_quad + own_pair, block, workgroup.z * params.slice_words);
+    keep_quad(b, first_quad + PAIRS + own_pair, block, workgroup.z * params.slice_words);
 }

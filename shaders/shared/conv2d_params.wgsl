@@ -28,4 +28,6 @@ struct Params {
     first_line: u32, // of each image, of a weight gradient: what its kernel calls a line
     lines: u32,
     part_lines: u32, // of each part, where parts are cut of images too
+    slice_inputs: u32, // in channels of a slice, each of which is summed by itself; all of them in a whole launch
+    slice_words: u32, // from a slice's sums to the next one's
 }

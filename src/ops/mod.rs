@@ -189,6 +189,8 @@ pub static KERNELS: &[&Kernel] = kernels! {
     &conv::kernels::WEIGHTS_NINE;
     &conv::kernels::WEIGHTS_NINE_TEXELS;
     &conv::weights::SUM_PARTS;
+    &conv::kernels::SUM_SLICES;
+    &conv::kernels::SUM_SLICES_WORDS;
     &conv::kernels::WEIGHTS_TAPS;
     &conv::kernels::WEIGHTS_TAPS_TEXELS;
     &conv::winograd::INPUT_FOUR;

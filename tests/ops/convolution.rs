@@ -304,6 +304,10 @@ fn several_tiles_of_a_product() {
         (2, 20, 17, [12, 5], 1, 1),  // four
         (2, 24, 40, [16, 16], 4, 4), // a tap to each word
         (3, 9, 16, [7, 7], 3, 2),    // few channels of odd rows
+        (1, 150, 130, [4, 8], 3, 1), // in channels in slices, the last of fewer, and a second tile
+        (2, 130, 72, [6, 6], 1, 1),
+        (2, 200, 130, [7, 9], 3, 2), // and their phases
+        (1, 130, 160, [8, 8], 3, 2),
     ] {
         let conv = Conv2d::square(stride, kernel / 2);
         compare(&Case { images, inputs, outputs, side, kernel: [kernel; 2], conv });

@@ -147,7 +147,7 @@ pub static TAPS: Reads =
 
 macro_rules! gemm {
     ($name:literal $(, $store:literal)*) => {
-        natively(packed!($name, "conv2d_gemm", "words", "params", Read, 0, "conv2d_octet_full", "conv2d_tile", "conv2d_patch" $(, $store)*))
+        natively(packed!($name, "conv2d_gemm", "words", "params", Read, 0, "conv2d_octet_full", "conv2d_tile", "conv2d_places", "conv2d_count", "conv2d_patch" $(, $store)*))
     };
 }
 
@@ -181,6 +181,32 @@ pub static POINT_BLOCK: Kernel = natively(packed!(
     "conv2d_octet_full",
     "conv2d_tile",
     "conv2d_store_quads"
+));
+
+/// Sums in slices of the in channels, added up: rows of whole quads.
+pub static SUM_SLICES: Kernel = natively(packed!(
+    "conv2d_sum_slices",
+    "conv2d_sum_slices",
+    "storage",
+    "params",
+    Read,
+    0,
+    "conv2d_octet_full",
+    "conv2d_store_quads",
+    "conv2d_slice_quads"
+));
+/// The same, of any rows.
+pub static SUM_SLICES_WORDS: Kernel = natively(packed!(
+    "conv2d_sum_slices_words",
+    "conv2d_sum_slices",
+    "words",
+    "params",
+    Read,
+    0,
+    "conv2d_octet_full",
+    "conv2d_store_words",
+    "conv2d_gemm_words",
+    "conv2d_slice_words"
 ));
 
 macro_rules! weights {

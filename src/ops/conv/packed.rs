@@ -3,11 +3,12 @@
 
 use super::epilogue::{Epilogue, Residual};
 use super::pack::{Layout, PackWeights};
-use super::problem::{Problem, Role};
+use super::problem::{Params, Problem, Role};
 use super::shares::{Share, storage_shares, texel_shares};
-use super::table::{Choice, Launching};
+use super::kernels::{SUM_SLICES, SUM_SLICES_WORDS};
+use super::table::{Choice, Launching, slices};
 use super::tiling::Tiling;
-use crate::gpu::{Access, Binding, Words};
+use crate::gpu::{Access, Binding, Kernel, Words};
 use crate::graph::{Launch, Op, Shape};
 use crate::ops::ReluMask;
 use crate::ops::walk::check_turns;
@@ -27,8 +28,15 @@ pub struct PackedConv2d {
     pub epilogue: Epilogue,
 }
 
+/// Overrides, with their names.
+type Constants = [(&'static str, f64)];
+
 /// The scratch buffer that takes the place of bits.
 const UNUSED: usize = 0;
+/// That of the sums of slices; those between are winograd.rs's.
+const SLICES: usize = 3;
+/// In channels of a slice are a multiple of these: whole slabs of all kernels.
+const SLAB: u32 = 16;
 
 impl PackedConv2d {
     /// How its weights are to be packed.
@@ -47,7 +55,7 @@ impl PackedConv2d {
     /// The launches of a way whose kernel reads texels, or buffers.
     fn shares(&self, texels: bool, tiling: &Tiling, max_binding: u64) -> Result<Vec<Share>> {
         let params = self.problem.params(self.problem.ends(self.role));
-        let params = super::problem::Params { epilogue: self.epilogue.flags(), ..params };
+        let params = Params { epilogue: self.epilogue.flags(), ..params };
         if !texels {
             let words = if self.choice.way.layout == Layout::Halves { 4 } else { 8 };
             let per_image = (tiling.tiles, tiling.workgroup);
@@ -59,6 +67,43 @@ impl PackedConv2d {
             _ => params.kernel_height * params.kernel_width,
         };
         Ok(texel_shares(&params, taps, self.epilogue.residual != Residual::None))
+    }
+}
+
+impl PackedConv2d {
+    /// One launch in slices of the in channels, which have a grid each, and the one that adds up their sums. `read` are x and the
+    /// weights, `ends` what the epilogue reads and y and the bits.
+    fn sliced(
+        &self,
+        launch: &mut Launch,
+        (kernel, constants, [across, blocks, phases]): (&'static Kernel, &Constants, [u32; 3]),
+        params: Params,
+        read: [Binding; 2],
+        ends: [Binding; 5],
+    ) -> Result<()> {
+        let to = &mut *launch.to;
+        let wanted = slices(&self.problem, self.role);
+        let slice_inputs = params.inputs.div_ceil(wanted).next_multiple_of(SLAB);
+        let count = params.inputs.div_ceil(slice_inputs);
+        let slice_words = self.problem.ends(self.role).1.elements();
+        let params = Params { slice_inputs, slice_words, ..params };
+        let Some(words) = slice_words.checked_mul(count) else {
+            return Err(Error::mismatch(kernel.name, slice_words, "sums of which several have room"));
+        };
+        let part = Some(Words { first: 0, count: words });
+        let sums = Binding { buffer: to.scratch(SLICES, words), part };
+        let [x, w] = read;
+        let [affine, mask, residual, y, bits] = ends;
+        let unused = Binding { part: Some(Words { first: 0, count: 4 }), ..w };
+        let alone = Params { epilogue: 0, ..params };
+        let buffers = [x, w, unused, unused, unused, sums, bits];
+        to.dispatch(kernel, constants, alone, &buffers, [across, blocks, phases * count])?;
+        let quads = params.out_width.is_multiple_of(4);
+        let sum = if quads { &SUM_SLICES } else { &SUM_SLICES_WORDS };
+        let all = params.images * params.out_height * params.out_width.div_ceil(4);
+        let grid = [all.div_ceil(64), params.outputs.div_ceil(8), 1];
+        let buffers = [sums, unused, affine, mask, residual, y, bits];
+        to.dispatch(sum, &[], params, &buffers, grid).map(drop)
     }
 }
 
@@ -120,7 +165,7 @@ impl Op for PackedConv2d {
         let Choice { way, size } = self.choice;
         let (kernel, tiling) = match way.launch {
             Launching::Filter(filter) => {
-                let params = super::problem::Params { epilogue: self.epilogue.flags(), ..all };
+                let params = Params { epilogue: self.epilogue.flags(), ..all };
                 let buffers = [*x, *w, of_affine, of_mask, of_residual, y.into(), bits_buffer];
                 return filter.record(launch.to, &params, size, buffers);
             }
@@ -134,6 +179,15 @@ impl Op for PackedConv2d {
         let Tiling { mut constants, tiles, workgroup, blocks, phases, .. } = tiling;
         if texels {
             constants.extend(self.epilogue.constants());
+        }
+        if let (true, [share]) = (way.slices, &shares[..]) {
+            let grid = [
+                (share.params.images * tiles).div_ceil(workgroup),
+                share.blocks.div_ceil(blocks),
+                phases,
+            ];
+            let ends = [of_affine, of_mask, residual_buffer.unwrap_or(unused), y.into(), bits_buffer];
+            return self.sliced(launch, (kernel, &constants, grid), share.params, [*x, *w], ends);
         }
         for share in shares {
             let buffers = [

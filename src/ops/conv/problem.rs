@@ -63,6 +63,8 @@ uniform! {
         first_line: u32,
         lines: u32,
         part_lines: u32,
+        slice_inputs: u32,
+        slice_words: u32,
     }
 }
 
@@ -162,6 +164,7 @@ impl Problem {
             pad_x,
             group_inputs: inputs / groups,
             group_outputs: outputs / groups,
+            slice_inputs: inputs,
             ..bytemuck::Zeroable::zeroed()
         }
     }

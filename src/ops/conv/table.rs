@@ -29,6 +29,8 @@ pub struct Way {
     sizes: fn(&Problem, &Adapter) -> &'static [u32],
     /// Whether it writes bits ([`Epilogue`](super::Epilogue)) also where rows are not whole quads.
     pub any_width: bool,
+    /// Whether in channels are summed in slices, which one more launch adds up: see [`slices`].
+    pub slices: bool,
     /// Whether it computes the derivative for x as a forward pass, with weights that are packed flipped.
     pub flips: bool,
     pub(super) launch: Launching,
@@ -97,7 +99,8 @@ const fn tiles(
 ) -> Way {
     let launch = Launching::Tiles(kernel, tiling);
     let layout = Layout::Octets;
-    Way { name, roles, layout, problems, adapters, sizes, any_width: false, flips: false, launch }
+    let (any_width, slices, flips) = (false, false, false);
+    Way { name, roles, layout, problems, adapters, sizes, any_width, slices, flips, launch }
 }
 
 impl Way {
@@ -129,6 +132,11 @@ impl Way {
     /// The derivative for x is a forward pass of flipped weights.
     const fn flipping(self) -> Self {
         Self { flips: true, ..self }
+    }
+
+    /// In slices of the in channels.
+    const fn sliced(self) -> Self {
+        Self { slices: true, ..self }
     }
 
     const fn any_width(self) -> Self {
@@ -166,13 +174,17 @@ pub static WAYS: &[Way] = &[
     tiles("halve tall", FORWARD, HALVED, TALLS, lanes, &HALVE_TALL, halve_tall),
     tiles("double tall", BACKWARD, DOUBLED_THREE, TALLS, lanes, &DOUBLE_TALL, double_tall),
     // GPUs: whole workgroups share what they load.
+    tiles("block 64 sliced", BOTH, FEW_NINES, GROUPS, groups, &BLOCK, block::<8>).flipping().sliced(),
     tiles("block 64", BOTH, MANY_OUTPUTS, GROUPS, groups, &BLOCK, block::<8>).flipping(),
     tiles("block 32", BOTH, NINE, GROUPS, groups, &BLOCK, block::<4>).flipping(),
+    tiles("point block 64 sliced", BOTH, FEW_POINTS, GROUPS, groups, &POINT_BLOCK, point_block::<8>).sliced(),
     tiles("point block 64", BOTH, MANY_POINTS, GROUPS, groups, &POINT_BLOCK, point_block::<8>),
     tiles("point block 32", BOTH, PLANES, GROUPS, groups, &POINT_BLOCK, point_block::<4>),
+    tiles("gemm 64x64 sliced", BOTH, FEW_QUAD_TILES, GROUPS, groups, &GEMM, gemm::<8>).sliced(),
     tiles("gemm 64x64", BOTH, MANY_QUADS, GROUPS, groups, &GEMM, gemm::<8>),
     tiles("gemm 16x256", BOTH, FEW_QUADS, GROUPS, groups, &GEMM, gemm::<2>),
     tiles("gemm 32x128", BOTH, QUAD_ROWS, GROUPS, groups, &GEMM, gemm::<4>),
+    tiles("gemm words 64x64 sliced", BOTH, FEW_WORD_TILES, GROUPS, groups, &GEMM_WORDS, gemm::<8>).any_width().sliced(),
     tiles("gemm words 64x64", BOTH, MANY_WORDS, GROUPS, groups, &GEMM_WORDS, gemm::<8>).any_width(),
     tiles("gemm words 16x256", BOTH, FEW_WORDS, GROUPS, groups, &GEMM_WORDS, gemm::<2>).any_width(),
     tiles("gemm words 32x128", BOTH, OTHER_ROWS, GROUPS, groups, &GEMM_WORDS, gemm::<4>).any_width(),
@@ -255,6 +267,43 @@ const NINE_WEIGHTS: Problems =
     ("3x3, stride 1, or 2 that halves; rows of whole quads", |p, role| {
         QUAD_ROWS.1(p, role) && (p.is(3, 1, 1) || p.is(3, 2, 1) && halves(p))
     });
+
+const FEW_NINES: Problems = (
+    "3x3, stride 1, padding 1, rows of whole quads, too few tiles of 64 channels to fill a GPU",
+    |p, role| NINE.1(p, role) && slices(p, role) > 1,
+);
+const FEW_POINTS: Problems = (
+    "1x1, stride 1, planes of whole quads, too few tiles of 64 channels to fill a GPU",
+    |p, role| PLANES.1(p, role) && slices(p, role) > 1,
+);
+const FEW_QUAD_TILES: Problems =
+    ("rows of whole quads, too few tiles of 64 channels to fill a GPU", |p, role| {
+        QUAD_ROWS.1(p, role) && slices(p, role) > 1
+    });
+const FEW_WORD_TILES: Problems =
+    ("other rows, too few tiles of 64 channels to fill a GPU", |p, role| {
+        !QUAD_ROWS.1(p, role) && slices(p, role) > 1
+    });
+
+/// Workgroups of 64 invocations that fill a GPU: some eight on each multiprocessor of a large one.
+pub(super) const FULL: u32 = 1024;
+/// In channels of a slice, at least, and how many slices there are at most: their sums are written and read once more.
+const LEAST_SLICE: u32 = 64;
+const MOST_SLICES: u32 = 8;
+
+/// How many slices of the in channels fill a GPU with tiles of 64 channels by 64 pixels: 1 where the tiles alone do, where the
+/// channels are too few, and where a tile would be half empty.
+pub(super) fn slices(p: &Problem, role: Role) -> u32 {
+    let (read, written) = p.ends(role);
+    if written.channels() <= 32 {
+        return 1;
+    }
+    let pixels = u64::from(written.images()) * u64::from(written.pixels());
+    let tiles = pixels.div_ceil(64) * u64::from(written.channels().div_ceil(64));
+    let wanted = u64::from(FULL).div_ceil(tiles.max(1));
+    let most = (read.channels() / LEAST_SLICE).clamp(1, MOST_SLICES);
+    u32::try_from(wanted).unwrap_or(u32::MAX).min(most)
+}
 
 fn halves(p: &Problem) -> bool {
     p.x.width().is_multiple_of(8) && p.x.height().is_multiple_of(2)

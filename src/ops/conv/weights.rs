@@ -5,7 +5,7 @@ use super::kernels::shader;
 use super::problem::{Params, Problem, Role};
 use super::runs::{Run, times};
 use super::shares::{Share, even, pair_images_at_once, pair_share};
-use super::table::{Choice, Launching};
+use super::table::{Choice, FULL, Launching};
 use super::tiling::{Tile, Tiling};
 use crate::gpu::{Access::*, Binding, BufferId, Kernel, Recording, Trust, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
@@ -14,9 +14,7 @@ use crate::{Error, Result};
 
 /// Parts that images are cut into where texels do not cut them and every invocation computes by itself.
 const PARTS: u32 = 16;
-/// Workgroups that fill a GPU, some eight on each multiprocessor of a large one: with fewer, whole workgroups sum more parts.
-const FULL: u32 = 1024;
-/// Parts that whole workgroups sum, at most: what adds them up goes through all of them.
+/// Parts that whole workgroups sum where they are fewer than fill a GPU, at most: what adds them up goes through all of them.
 const MOST_FILLING: u32 = 128;
 /// Words of all parts together, at most, where one does not take more: 32 MiB, which every adapter binds.
 const PART_WORDS: u32 = 1 << 23;

@@ -1,0 +1,30 @@
+// A convolution, or its derivative for x (TRANSPOSED), as a product of matrices: where its k are among weights and in x, and
+// where its pixels are.
+
+override TRANSPOSED: bool = false;
+
+// The taps that the pixels of a phase meet: `first` and every `every`-th. A forward pass has one phase.
+struct Taps1d { first: u32, every: u32, count: u32 }
+
+fn taps_of(phase: u32, pad: u32, every: u32, kernel: u32) -> Taps1d {
+    let first = (phase + pad) % every;
+    return Taps1d(first, every, (max(kernel, first) - first + every - 1u) / every);
+}
+
+// Words between the columns of a quad of y, and of what it meets of x.
+fn apart() -> u32 { return select(1u, params.stride_x, TRANSPOSED); }
+fn x_step() -> u32 { return select(params.stride_x, 1u, TRANSPOSED); }
+
+// The first pixel of a quad of y. What lies beyond the last image, row or column is not there.
+struct Quad { n: u32, row: u32, column: u32, there: bool }
+
+fn quad_of(number: u32, phase_y: u32, phase_x: u32) -> Quad {
+    let every_y = select(1u, params.stride_y, TRANSPOSED);
+    let across = ((params.out_width + apart() - 1u) / apart() + 3u) / 4u;
+    let quads = across * ((params.out_height + every_y - 1u) / every_y);
+    let n = number / quads;
+    let row = number % quads / across * every_y + phase_y;
+    let column = number % across * (4u * apart()) + phase_x;
+    let there = n < params.images && row < params.out_height && column < params.out_width;
+    return Quad(params.first_image + n, row, column, there);
+}
