@@ -31,6 +31,8 @@ fn rust_and_wgsl_agree() {
         // Which WebGPU has everywhere: packing and unpacking.
         capabilities.set(Capabilities::SHADER_FLOAT16_IN_FLOAT32, true);
         capabilities.set(Capabilities::SHADER_FLOAT16, kernel.text().contains("enable f16;"));
+        let matrices = kernel.text().contains("enable wgpu_cooperative_matrix;");
+        capabilities.set(Capabilities::COOPERATIVE_MATRIX, matrices);
         let mut validator = Validator::new(ValidationFlags::all(), capabilities);
         if kernel.subgroup > 0 {
             validator.subgroup_stages(ShaderStages::COMPUTE);

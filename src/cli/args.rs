@@ -36,7 +36,7 @@ pub struct Arguments {
     /// no bound]
     #[arg(long, global = true, value_name = "MIB")]
     pub transformed_weights: Option<u32>,
-    /// On GPUs: convolutions read their weights in half precision, which halves that copy; logits differ by some 5e-4
+    /// On GPUs: convolutions read their weights in half precision, and by tensor cores images and derivatives too, which halves that copy; logits differ by some 5e-4
     #[arg(long, global = true)]
     pub half_weights: bool,
     /// Compute 3x3 convolutions of 32 channels and more by Winograd's filtering; the rounding differs from the direct kernels'

@@ -37,6 +37,10 @@ pub struct Adapter {
     pub timestamps: bool,
     /// Whether `enable f16;` works.
     pub f16: bool,
+    /// Side of the cooperative matrices ("tensor cores") that multiply halves and add up in single precision, 16 or 8, where the
+    /// device was opened with them: on request for half precision ([`Preferences`](super::Preferences)) and where subgroups are
+    /// of a fixed size.
+    pub cooperative: Option<u32>,
     /// Bytes of the largest storage binding.
     pub max_binding: u64,
     /// Bytes of the largest buffer.
@@ -50,6 +54,7 @@ impl Adapter {
         info: &wgpu::AdapterInfo,
         features: wgpu::Features,
         limits: &wgpu::Limits,
+        matrices: &[wgpu::CooperativeMatrixProperties],
     ) -> Self {
         let fixed = info.subgroup_min_size == info.subgroup_max_size;
         let subgroups = features.contains(wgpu::Features::SUBGROUP) && fixed;
@@ -69,6 +74,7 @@ impl Adapter {
             subgroup: subgroups.then_some(info.subgroup_min_size),
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             f16: features.contains(wgpu::Features::SHADER_F16),
+            cooperative: cooperative(features, matrices).filter(|_| subgroups),
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
@@ -88,11 +94,28 @@ impl Adapter {
             subgroup: None,
             timestamps: false,
             f16: false,
+            cooperative: None,
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
         }
     }
+}
+
+/// Side of the largest matrices that kernels are written for, among those of an adapter.
+fn cooperative(
+    features: wgpu::Features,
+    matrices: &[wgpu::CooperativeMatrixProperties],
+) -> Option<u32> {
+    use wgpu::{CooperativeScalarType as Scalar, Features};
+    let needed = Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16;
+    let has = |side: &u32| {
+        matrices.iter().any(|matrix| {
+            let sides = [matrix.m_size, matrix.n_size, matrix.k_size];
+            sides == [*side; 3] && (matrix.ab_type, matrix.cr_type) == (Scalar::F16, Scalar::F32)
+        })
+    };
+    [16, 8].into_iter().find(has).filter(|_| features.contains(needed))
 }
 
 impl std::fmt::Display for Adapter {

@@ -143,6 +143,17 @@ pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
     used & adapter.features()
 }
 
+/// Whether kernels by cooperative matrices are asked for, and this adapter has them: wgpu calls them experimental, so a device is
+/// opened with them on request for half precision alone.
+pub(super) fn cooperative_features(
+    adapter: &wgpu::Adapter,
+    preferences: &Preferences,
+) -> wgpu::Features {
+    let asked = preferences.half_weights && cfg!(not(target_arch = "wasm32"));
+    let matrices = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+    if asked { matrices & adapter.features() } else { wgpu::Features::empty() }
+}
+
 /// Limits to ask for: WebGPU's guaranteed ones, which suffice, and of buffers as much as this adapter has,
 /// which larger networks and batches need.
 pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
@@ -161,7 +172,8 @@ pub async fn adapters(options: &Options) -> Result<Vec<Adapter>> {
 }
 
 fn described(adapter: &wgpu::Adapter) -> Adapter {
-    Adapter::new(&adapter.get_info(), adapter.features(), &adapter.limits())
+    let matrices = adapter.cooperative_matrix_properties();
+    Adapter::new(&adapter.get_info(), adapter.features(), &adapter.limits(), &matrices)
 }
 
 /// The adapter that `options` name.

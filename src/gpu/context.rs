@@ -47,18 +47,35 @@ impl fmt::Debug for Interrupt {
     }
 }
 
+/// What wgpu asks for before it uses features that it calls experimental.
+#[expect(unsafe_code, reason = "wgpu wants it said that its experimental features may be wrong")]
+fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
+    if !features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+        return wgpu::ExperimentalFeatures::disabled();
+    }
+    // SAFETY: the features may have bugs that are undefined behaviour. The one that is asked for is used by the kernels of
+    // shaders/conv2d_cooperative.wgsl and shaders/conv2d_weights_cooperative.wgsl alone: they load and store matrices in their own
+    // workgroup memory, at places that their constants fix, and are held against f64 where an adapter has matrices.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
+}
+
 impl Gpu {
     /// Opens an adapter with the features and limits kernels have a use for.
     pub async fn new(options: &Options) -> Result<Self> {
         let adapter = choose::chosen(options).await?;
         let (features, limits) = match options.minimal {
             true => Default::default(),
-            false => (choose::required_features(&adapter), choose::required_limits(&adapter)),
+            false => {
+                let more = choose::cooperative_features(&adapter, &options.preferences);
+                let features = choose::required_features(&adapter) | more;
+                (features, choose::required_limits(&adapter))
+            }
         };
         let info = adapter.get_info();
         let descriptor = wgpu::DeviceDescriptor {
             required_features: features,
             required_limits: limits.clone(),
+            experimental_features: experimental(features),
             ..Default::default()
         };
         let opened = adapter.request_device(&descriptor).await;
@@ -70,7 +87,8 @@ impl Gpu {
                 false => Error::Gpu { doing, reason },
             }
         })?;
-        let described = Adapter::new(&info, features, &limits);
+        let matrices = adapter.cooperative_matrix_properties();
+        let described = Adapter::new(&info, features, &limits, &matrices);
         let mut gpu =
             Self::assemble(described, device, queue).preferring(options.preferences.clone());
         gpu.options = Some(Arc::new(options.clone()));
@@ -89,7 +107,7 @@ impl Gpu {
         device: wgpu::Device,
         queue: wgpu::Queue,
     ) -> Self {
-        let described = Adapter::new(adapter, device.features(), &device.limits());
+        let described = Adapter::new(adapter, device.features(), &device.limits(), &[]);
         Self::assemble(described, device, queue)
     }
 

@@ -57,7 +57,9 @@ pub struct Preferences {
     /// Keep a second copy of convolutions' weights, the one that kernels read, in half precision: half its memory and
     /// traffic, and logits that differ by some 5e-4 of their size; images' gradients too, but by some 5 % through
     /// rectifiers, of which some fall on the other side. Sums, activations, gradients and what is trained stay in single
-    /// precision. CPU rasterisers and pages ignore it.
+    /// precision, but where the device is opened with this and has cooperative matrices ("tensor cores"): there convolutions
+    /// and their derivatives multiply halves of all that they read, and add up in single precision ([`Adapter::cooperative`](super::Adapter)).
+    /// CPU rasterisers and pages ignore it.
     pub half_weights: bool,
     /// Which of Winograd's filterings a program may use.
     pub filtering: Filtering,

@@ -112,7 +112,7 @@ impl Asked {
         let mut candidates = Vec::new();
         for &choice in &self.choices {
             let output = self.push(&mut graph, choice, inputs)?;
-            let bound = choice.way.layout.bound();
+            let bound = choice.way.bound();
             let choices = Choices::default();
             candidates.push(Candidate { outputs: vec![output], bound, choices });
         }

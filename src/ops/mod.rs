@@ -162,6 +162,8 @@ pub static KERNELS: &[&Kernel] = kernels! {
     &conv::kernels::BLOCK;
     &conv::kernels::POINT_BLOCK;
     &conv::kernels::WEIGHTS_BLOCK;
+    &conv::kernels::COOPERATIVE_16;
+    &conv::kernels::COOPERATIVE_8;
     &conv::kernels::DOUBLE.half;
     &conv::kernels::DOUBLE.storage;
     &conv::kernels::DOUBLE.texels;
@@ -183,6 +185,8 @@ pub static KERNELS: &[&Kernel] = kernels! {
     &conv::kernels::TAPS.storage;
     &conv::kernels::TAPS.texels;
     &conv::kernels::WINOGRAD;
+    &conv::kernels::WEIGHTS_COOPERATIVE_16;
+    &conv::kernels::WEIGHTS_COOPERATIVE_8;
     &conv::kernels::WEIGHTS_GEMM;
     &conv::kernels::WEIGHTS_GEMM_POINTS;
     &conv::kernels::WEIGHTS_GEMM_WORDS;

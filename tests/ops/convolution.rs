@@ -59,7 +59,7 @@ pub fn close(what: &str, given: &[f32], wanted: &[f32], tolerance: f32) {
 }
 
 /// What [`ReluMask`] says that it makes.
-fn words(y: Shape, values: &[f32]) -> Vec<u32> {
+pub fn words(y: Shape, values: &[f32]) -> Vec<u32> {
     let [_, channels, height, width] = y.sides();
     let mask = ReluMask::of(y).unwrap();
     let mut words = vec![0; mask.elements() as usize];
@@ -103,7 +103,8 @@ fn compare(case: &Case) {
         let subgroups = own.subgroup.is_some_and(|size| size >= 8);
         // More images are more tiles of the same sort, and what GPUs share in workgroup memory is slow on CPU rasterisers.
         let slow = case.images > 5 && way.launches_groups();
-        if texels && !subgroups || slow {
+        // Cooperative matrices have tests of their own (cooperative.rs), on devices that are opened with them.
+        if texels && !subgroups || slow || way.cooperative > 0 {
             continue;
         }
         let adapter =

@@ -10,6 +10,7 @@
 mod attack_steps;
 mod bench;
 mod convolution;
+mod cooperative;
 mod filtering;
 mod grouped;
 mod halves;

@@ -85,7 +85,8 @@ impl Case {
         let gpus = Arc::new(Adapter { kind: AdapterKind::Discrete, ..own.as_ref().clone() });
         let subgroups = own.subgroup.is_some_and(|size| size >= 8);
         let mut of_weights = 0;
-        let runs = |way: &&Way| asked(way) && (subgroups || !way.name.contains("texels"));
+        let texels = |way: &Way| way.name.contains("texels");
+        let runs = |way: &&Way| asked(way) && (subgroups || !texels(way)) && way.cooperative == 0;
         for way in WAYS.iter().filter(runs) {
             for role in [Role::Forward, Role::InputGradient, Role::WeightGradient] {
                 if !way.computes(&self.problem, role) {

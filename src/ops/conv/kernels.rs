@@ -183,6 +183,31 @@ pub static POINT_BLOCK: Kernel = natively(packed!(
     "conv2d_store_quads"
 ));
 
+macro_rules! cooperative {
+    ($name:literal, $side:literal) => {
+        natively(packed!(
+            $name,
+            "conv2d_cooperative",
+            "words",
+            "params",
+            Read,
+            8,
+            "conv2d_octet_full",
+            "conv2d_places",
+            "conv2d_count",
+            "conv2d_patch",
+            "conv2d_store_words",
+            "conv2d_gemm_words",
+            $side
+        ))
+    };
+}
+
+/// Any kernel, stride and padding, either direction, by cooperative matrices of 16 by 16.
+pub static COOPERATIVE_16: Kernel = cooperative!("conv2d_cooperative_16", "cooperative_16");
+/// The same of 8 by 8.
+pub static COOPERATIVE_8: Kernel = cooperative!("conv2d_cooperative_8", "cooperative_8");
+
 /// Sums in slices of the in channels, added up: rows of whole quads.
 pub static SUM_SLICES: Kernel = natively(packed!(
     "conv2d_sum_slices",
@@ -276,6 +301,28 @@ pub static WEIGHTS_GEMM_WORDS: Kernel =
     weights_gemm!("conv2d_weights_gemm_words", "words", "conv2d_patch");
 /// The same of 1x1, stride 1, rows of whole quads.
 pub static WEIGHTS_GEMM_POINTS: Kernel = weights_gemm!("conv2d_weights_gemm_points", "points");
+
+macro_rules! weights_cooperative {
+    ($name:literal, $side:literal) => {
+        natively(weights!(
+            $name,
+            "conv2d_weights_cooperative",
+            "words",
+            Read,
+            8,
+            "conv2d_patch",
+            "conv2d_count",
+            $side
+        ))
+    };
+}
+
+/// The parts of dw: any kernel, stride and padding, by cooperative matrices of 16 by 16.
+pub static WEIGHTS_COOPERATIVE_16: Kernel =
+    weights_cooperative!("conv2d_weights_cooperative_16", "cooperative_16");
+/// The same of 8 by 8.
+pub static WEIGHTS_COOPERATIVE_8: Kernel =
+    weights_cooperative!("conv2d_weights_cooperative_8", "cooperative_8");
 
 /// The parts of dw: 3x3, stride 1, padding 1, by whole workgroups.
 pub static WEIGHTS_BLOCK: Kernel = natively(weights!(

@@ -2,10 +2,10 @@
 //! in the network done before the store.
 
 use super::epilogue::{Epilogue, Residual};
+use super::kernels::{SUM_SLICES, SUM_SLICES_WORDS};
 use super::pack::{Layout, PackWeights};
 use super::problem::{Params, Problem, Role};
 use super::shares::{Share, storage_shares, texel_shares};
-use super::kernels::{SUM_SLICES, SUM_SLICES_WORDS};
 use super::table::{Choice, Launching, slices};
 use super::tiling::Tiling;
 use crate::gpu::{Access, Binding, Kernel, Words};
@@ -88,7 +88,11 @@ impl PackedConv2d {
         let slice_words = self.problem.ends(self.role).1.elements();
         let params = Params { slice_inputs, slice_words, ..params };
         let Some(words) = slice_words.checked_mul(count) else {
-            return Err(Error::mismatch(kernel.name, slice_words, "sums of which several have room"));
+            return Err(Error::mismatch(
+                kernel.name,
+                slice_words,
+                "sums of which several have room",
+            ));
         };
         let part = Some(Words { first: 0, count: words });
         let sums = Binding { buffer: to.scratch(SLICES, words), part };
@@ -186,7 +190,8 @@ impl Op for PackedConv2d {
                 share.blocks.div_ceil(blocks),
                 phases,
             ];
-            let ends = [of_affine, of_mask, residual_buffer.unwrap_or(unused), y.into(), bits_buffer];
+            let ends =
+                [of_affine, of_mask, residual_buffer.unwrap_or(unused), y.into(), bits_buffer];
             return self.sliced(launch, (kernel, &constants, grid), share.params, [*x, *w], ends);
         }
         for share in shares {

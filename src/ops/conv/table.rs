@@ -31,6 +31,8 @@ pub struct Way {
     pub any_width: bool,
     /// Whether in channels are summed in slices, which one more launch adds up: see [`slices`].
     pub slices: bool,
+    /// Side of the cooperative matrices that it multiplies, which the adapter must have; 0 for none.
+    pub cooperative: u32,
     /// Whether it computes the derivative for x as a forward pass, with weights that are packed flipped.
     pub flips: bool,
     pub(super) launch: Launching,
@@ -97,10 +99,19 @@ const fn tiles(
     kernel: &'static Kernel,
     tiling: Tile,
 ) -> Way {
-    let launch = Launching::Tiles(kernel, tiling);
-    let layout = Layout::Octets;
-    let (any_width, slices, flips) = (false, false, false);
-    Way { name, roles, layout, problems, adapters, sizes, any_width, slices, flips, launch }
+    Way {
+        name,
+        roles,
+        layout: Layout::Octets,
+        problems,
+        adapters,
+        sizes,
+        any_width: false,
+        slices: false,
+        cooperative: 0,
+        flips: false,
+        launch: Launching::Tiles(kernel, tiling),
+    }
 }
 
 impl Way {
@@ -117,12 +128,25 @@ impl Way {
 
     /// Whether whole workgroups compute together, which is for GPUs.
     pub fn launches_groups(&self) -> bool {
-        self.adapters.0 == GPUS || matches!(self.launch, Launching::Filter(_))
+        self.adapters.0 == GPUS
+            || self.cooperative > 0
+            || matches!(self.launch, Launching::Filter(_))
     }
 
     /// Whether the table has it for this problem, wherever it runs.
     pub fn computes(&self, problem: &Problem, role: Role) -> bool {
         self.roles.contains(&role) && (self.problems.1)(problem, role)
+    }
+
+    /// By how much results may differ from the plain kernel's, as a share of the largest of these: see [`Layout::bound`]. Cooperative
+    /// matrices halve both of their factors.
+    pub fn bound(&self) -> f32 {
+        if self.cooperative > 0 { 4e-3 } else { self.layout.bound() }
+    }
+
+    /// By cooperative matrices of this side.
+    const fn multiplying(self, side: u32) -> Self {
+        Self { cooperative: side, ..self }
     }
 
     const fn packed(self, layout: Layout) -> Self {
@@ -194,7 +218,9 @@ pub static WAYS: &[Way] = &[
     tiles("halve", FORWARD, HALVED, BUFFERS, lanes, &HALVE.storage, halve),
     tiles("double", BACKWARD, DOUBLED, BUFFERS, lanes, &DOUBLE.storage, double),
     tiles("taps", BOTH, ANY, BUFFERS, lanes, &TAPS.storage, taps).any_width(),
-    // The same with weights in half precision.
+    // Half precision: by cooperative matrices, and with weights alone in it.
+    tiles("cooperative 16", BOTH, MATRICES, SIXTEENS, subgroups, &COOPERATIVE_16, cooperative::<16>).any_width().multiplying(16),
+    tiles("cooperative 8", BOTH, MATRICES, EIGHTS, subgroups, &COOPERATIVE_8, cooperative::<8>).any_width().multiplying(8),
     tiles("quads half", BOTH, SQUARE_THREE, HALVES, lanes, &QUADS.half, quads).flipping().packed(Layout::Halves),
     tiles("point half", BOTH, POINTS, HALVES, lanes, &POINT.half, point).packed(Layout::Halves),
     tiles("halve half", FORWARD, HALVED, HALVES, lanes, &HALVE.half, halve).packed(Layout::Halves),
@@ -203,6 +229,8 @@ pub static WAYS: &[Way] = &[
     // Derivatives for the weights.
     tiles("weights nine texels", WEIGHTS, NINE_WEIGHTS, TEXELS, lanes, &WEIGHTS_NINE_TEXELS, nine_weights),
     tiles("weights taps texels", WEIGHTS, QUAD_ROWS, TEXELS, lanes, &WEIGHTS_TAPS_TEXELS, taps_weights),
+    tiles("weights cooperative 16", WEIGHTS, MATRICES, SIXTEENS, subgroups, &WEIGHTS_COOPERATIVE_16, cooperative_weights::<16>).multiplying(16),
+    tiles("weights cooperative 8", WEIGHTS, MATRICES, EIGHTS, subgroups, &WEIGHTS_COOPERATIVE_8, cooperative_weights::<8>).multiplying(8),
     tiles("weights block 64", WEIGHTS, MANY_OUTPUTS, GROUPS_OF_WEIGHTS, groups, &WEIGHTS_BLOCK, block_weights::<8>),
     tiles("weights block 32", WEIGHTS, NINE, GROUPS_OF_WEIGHTS, groups, &WEIGHTS_BLOCK, block_weights::<4>),
     tiles("weights point gemm", WEIGHTS, PLANES, GROUPS_OF_WEIGHTS, groups, &WEIGHTS_GEMM_POINTS, gemm_weights),
@@ -285,6 +313,9 @@ const FEW_WORD_TILES: Problems =
         !QUAD_ROWS.1(p, role) && slices(p, role) > 1
     });
 
+const MATRICES: Problems =
+    ("16 channels or more on both sides", |p, _| p.w.images().min(p.w.channels()) >= 16);
+
 /// Workgroups of 64 invocations that fill a GPU: some eight on each multiprocessor of a large one.
 pub(super) const FULL: u32 = 1024;
 /// In channels of a slice, at least, and how many slices there are at most: their sums are written and read once more.
@@ -334,6 +365,14 @@ const BUFFERS: Adapters =
 const BUFFERS_OF_WEIGHTS: Adapters = ("all that read buffers", |_, a, _| usual(!reads_texels(a)));
 const HALVES: Adapters =
     ("GPUs, where half precision is asked for", |_, a, wish| usual(is_halved(a, wish)));
+const SIXTEENS: Adapters = (
+    "GPUs with cooperative matrices of 16 by 16, where half precision is asked for",
+    |_, a, wish| usual(is_halved(a, wish) && a.cooperative == Some(16)),
+);
+const EIGHTS: Adapters = (
+    "GPUs with cooperative matrices of 8 by 8, where half precision is asked for",
+    |_, a, wish| usual(is_halved(a, wish) && a.cooperative == Some(8)),
+);
 const GPUS: &str = "GPUs";
 const GROUPS: Adapters = (GPUS, |_, a, wish| usual(is_gpu(a) && !is_halved(a, wish)));
 const GROUPS_OF_WEIGHTS: Adapters = (GPUS, |_, a, _| usual(is_gpu(a)));
@@ -395,6 +434,16 @@ fn lanes(_: &Problem, adapter: &Adapter) -> &'static [u32] {
 
 fn groups(_: &Problem, _: &Adapter) -> &'static [u32] {
     &[64]
+}
+
+/// Invocations of four subgroups, of a size that is known where cooperative matrices are used.
+fn subgroups(_: &Problem, adapter: &Adapter) -> &'static [u32] {
+    match adapter.subgroup {
+        Some(8) => &[32],
+        Some(16) => &[64],
+        Some(64) => &[256],
+        _ => &[128],
+    }
 }
 
 /// Output channels of a workgroup of the filters' product.

@@ -122,6 +122,22 @@ pub(super) fn gemm<const BLOCKS: u32>(p: &Params, transposed: bool, size: u32) -
     Tiling { constants, tiles, workgroup: 2 * size / BLOCKS, blocks: BLOCKS, phases, lines }
 }
 
+/// Four subgroups compute 4 `SIDE` channels by as many pixels.
+pub(super) fn cooperative<const SIDE: u32>(p: &Params, transposed: bool, size: u32) -> Tiling {
+    let (tiles, phases) = phases(p, transposed);
+    let constants = vec![("TRANSPOSED", f64::from(transposed)), ("SUBGROUP", f64::from(size / 4))];
+    Tiling { constants, tiles, workgroup: SIDE, blocks: SIDE / 2, phases, lines: window(p) }
+}
+
+/// A line is a row of dy. What a round of 2 `SIDE` columns takes is less than two turns for each eight of them.
+pub(super) fn cooperative_weights<const SIDE: u32>(p: &Params, _: bool, size: u32) -> Tiling {
+    let tiles = p.inputs * p.kernel_height * p.kernel_width;
+    let lines = Lines { count: p.out_height, turns: 2 * u64::from(p.out_width.div_ceil(8)) };
+    let constants = vec![("SUBGROUP", f64::from(size / 4))];
+    let (workgroup, blocks, phases) = (4 * SIDE, SIDE / 2, parts(p));
+    Tiling { constants, tiles, workgroup, blocks, phases, lines }
+}
+
 /// A slab of four channels takes at most 32 turns.
 pub(super) fn block<const BLOCKS: u32>(p: &Params, _: bool, size: u32) -> Tiling {
     let tiles = p.width.div_ceil(8) * p.height.div_ceil(size / BLOCKS);

@@ -1,0 +1,6 @@
+// Cooperative matrices of 8 by 8, half precision in and single out.
+
+const SIDE: u32 = 8u;
+alias Left = coop_mat8x8<f16, A>;
+alias Right = coop_mat8x8<f16, B>;
+alias Sum = coop_mat8x8<f32, C>;
