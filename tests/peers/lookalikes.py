@@ -6,9 +6,11 @@
 Each class below says whose names and shapes it has. Widths and depths are small, so that all files together are near 1 MB;
 weights are rounded to 16 bits, in which they are saved, and everything is computed in 64. `lookalikes.safetensors` has for
 each file images in [0, 1], their logits, the gradient for the images of the sum of log-sum-exp over classes, and what ten steps
-of PGD make of them.
+of PGD make of them. Images on whose way an input of a rectifier comes so near to 0 that 32 bits do not tell on which side it is
+are drawn anew: PyTorch's own ten steps in 32 bits then end elsewhere.
 """
 
+import contextlib
 import json
 import pathlib
 import struct
@@ -321,17 +323,53 @@ def trained(net):
     return net.eval()
 
 
+# Nearer to its kink than this, a rectifier's side is not known in 32 bits, and its slope with it.
+DECIDED = 1e-6
+
+
+@contextlib.contextmanager
+def watched(nearest):
+    """Adds to a list how near each rectifier's inputs come to its kink, over their root mean square."""
+
+    def watch(rectifier):
+        def seen(h, *others, **named):
+            nearest.append((h.abs().min() / h.square().mean().sqrt()).item())
+            return rectifier(h, *others, **named)
+
+        return seen
+
+    kept = functional.relu, functional.leaky_relu
+    functional.relu, functional.leaky_relu = map(watch, kept)
+    try:
+        yield
+    finally:
+        functional.relu, functional.leaky_relu = kept
+
+
 def attacked(net, images):
-    """Ten steps of PGD up the cross-entropy of classes 0 and 1, each of length 1/16, in the L2 ball of radius 1/2."""
-    x, labels = images.detach().clone(), torch.arange(len(images))
+    """Ten steps of PGD up the cross-entropy of classes 0 and 1, each of length 1/16, in the L2 ball of radius 1/2; and how near to a
+    kink they come."""
+    x, labels, nearest = images.detach().clone(), torch.arange(len(images)), [1.0]
     for _ in range(10):
         x.requires_grad_()
-        (slope,) = torch.autograd.grad(functional.cross_entropy(net(x), labels, reduction="sum"), x)
+        with watched(nearest):
+            logits = net(x)
+        (slope,) = torch.autograd.grad(functional.cross_entropy(logits, labels, reduction="sum"), x)
         length = slope.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
         moved = x.detach() + slope / length / 16 - images.detach()
         far = moved.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
         x = (images.detach() + moved * (0.5 / far).clamp(max=1)).clamp(0, 1)
-    return x
+    return x, min(nearest)
+
+
+def decided(net, seed):
+    """Two random images, what the attack makes of them, and how near they come to a kink: not too near."""
+    images, again = torch.rand(2, 3, 16, 16).double(), torch.Generator().manual_seed(seed)
+    pgd, nearest = attacked(net, images)
+    while nearest < DECIDED:
+        images = torch.rand(2, 3, 16, 16, generator=again).double()
+        pgd, nearest = attacked(net, images)
+    return images.requires_grad_(), pgd, nearest
 
 
 def write(path, tensors, metadata):
@@ -354,13 +392,12 @@ def main(out, seed=20):
     for name, net, state in cases():
         trained(net)
         torch.save(rounded(state()), out / f"{name}.pth")
-        images = torch.rand(2, 3, 16, 16).double().requires_grad_()
-        logits = net.double()(images)
+        images, pgd, nearest = decided(net.double(), seed)
+        logits = net(images)
         (gradient,) = torch.autograd.grad(logits.logsumexp(1).sum(), images)
-        pgd = attacked(net, images)
         for part, tensor in (("images", images), ("logits", logits), ("gradient", gradient), ("pgd", pgd)):
             wanted[f"{name}.{part}"] = tensor.detach()
-        print(f"{name:<24} {(out / f'{name}.pth').stat().st_size:>7} bytes, logits {logits[0].tolist()}")
+        print(f"{name:<24} {(out / f'{name}.pth').stat().st_size:>7} bytes, {nearest:.0e} from a kink, logits {logits[0].tolist()}")
     about = {"source": f"tests/peers/lookalikes.py, PyTorch {torch.__version__}, float64", "tolerance": "1e-5 of the largest"}
     write(out / "lookalikes.safetensors", wanted, about)
 

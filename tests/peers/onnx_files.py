@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lookalikes import PreActResNet, ResNet, attacked, trained, write
+from lookalikes import PreActResNet, ResNet, decided, trained, write
 
 MEAN, STD = [0.5, 0.25, 0.375], [0.25, 0.5, 0.25]
 
@@ -219,10 +219,9 @@ def main(out, seed=22):
         plain = getattr(net, "net", net)
         if isinstance(plain, Plain):
             plain.softmax = False
-        images = torch.rand(2, 3, 16, 16).double().requires_grad_()
-        logits = net.double()(images)
+        images, pgd, _ = decided(net.double(), seed)
+        logits = net(images)
         (gradient,) = torch.autograd.grad(logits.logsumexp(1).sum(), images)
-        pgd = attacked(net, images)
         for part, tensor in (("images", images), ("logits", logits), ("gradient", gradient), ("pgd", pgd)):
             wanted[f"{name}.{part}"] = tensor.detach()
         print(f"{name:<24} {path.stat().st_size:>7} bytes, logits {logits[0].tolist()}")
