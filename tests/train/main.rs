@@ -14,6 +14,7 @@ mod curves;
 mod kills;
 mod objectives;
 mod presets;
+mod show;
 mod trouble;
 
 use lapidary::gpu::{Counts, Gpu, Options};
