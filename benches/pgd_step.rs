@@ -15,7 +15,7 @@ fn main() {
         let parameters = model.parameters();
         let weights = DeviceWeights::upload(&gpu, &parameters, &model.initial(0)).await.unwrap();
         let (size, settings) = (BatchSize { images: 64, side: 16 }, Pgd::default());
-        let mut attack = PgdAttack::new(&model, &weights, size, settings, true).await.unwrap();
+        let mut attack = PgdAttack::new(&model, &weights, size, settings).await.unwrap();
         println!("{}", attack.summary());
         let images: Vec<f32> = (0..64 * 256).map(|i| (i % 97) as f32 / 97.0).collect();
         attack.start(&Start::new(&images, &[3; 64])).await.unwrap();

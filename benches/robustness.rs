@@ -30,7 +30,7 @@ fn main() {
             ("Square, a candidate", Square { norm, eps, queries: 5000 }.into()),
         ] {
             let settings: Settings = settings;
-            let made = AnyAttack::new(&model, &weights, size, settings, true).await;
+            let made = AnyAttack::new(&model, &weights, size, settings).await;
             let mut attack = made.unwrap();
             let start = Start { targets: Some(&targets), ..Start::new(&images, &labels) };
             attack.start(&start).await.unwrap();

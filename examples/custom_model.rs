@@ -69,7 +69,7 @@ pub async fn run() -> Result<[f32; 2]> {
     let (images, side) = (4, 32);
     let settings = Pgd::attack(Norm::L2, 1.0, 10);
     let size = BatchSize { images, side };
-    let mut attack = PgdAttack::new(&model, &weights, size, settings, true).await?;
+    let mut attack = PgdAttack::new(&model, &weights, size, settings).await?;
     let pixels: Vec<f32> = (0..images * 3 * side * side).map(|i| (i % 97) as f32 / 97.0).collect();
     attack.start(&Start::new(&pixels, &[0, 1, 2, 3])).await?;
     let mut mean = [0.0; 2];

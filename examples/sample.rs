@@ -24,7 +24,7 @@ async fn draw() -> lapidary::Result<Vec<f32>> {
     let model = &pretrained.network;
     let size = BatchSize { images: 10, side: SIDE };
     let settings = Pgd::sample(20, 0.8);
-    let mut sampler = PgdAttack::new(model, &weights, size, settings, true).await?;
+    let mut sampler = PgdAttack::new(model, &weights, size, settings).await?;
     let mut starts = Vec::new();
     for i in 0..10 {
         starts.extend(fractal(0, i, 1, SIDE)?);

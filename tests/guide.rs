@@ -140,6 +140,39 @@ fn the_first_ops_places_are_there() {
     assert_eq!(places, 5);
 }
 
+/// What the guide asks of people with a GPU: with a tiny network and without the tests, a report that is JSON, with a row of
+/// times, and nothing run twice.
+#[test]
+fn the_gpu_report_goes_on_where_it_was_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = || {
+        let output = Command::new("scripts/gpu-report")
+            .args(["--no-tests", "--networks", "wrn-10-1:2:8", "--out"])
+            .arg(folder.path())
+            .env("LAPIDARY", env!("CARGO_BIN_EXE_lapidary"))
+            .env("LAPIDARY_CACHE", "off")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        let json = fs::read(folder.path().join("report.json")).unwrap();
+        (said, serde_json::from_slice::<serde_json::Value>(&json).unwrap())
+    };
+    let (_, first) = report();
+    let step = &first["steps"]["pgd-wrn-10-1"];
+    assert_eq!(step["status"], 0, "{step}");
+    assert!(step["printed"]["pgd_step_ms"].as_f64().unwrap() > 0.0, "{step}");
+    let page = fs::read_to_string(folder.path().join("report.md")).unwrap();
+    let row = page.lines().find(|line| line.starts_with("| wrn-10-1 | 2 | 8 |")).unwrap();
+    assert!(!row.contains(" - "), "{row}");
+    // What was not finished is run again, and that alone.
+    fs::remove_file(folder.path().join("steps/doctor.status")).unwrap();
+    let (said, second) = report();
+    assert!(said.contains("gpu-report: devices: done before"), "{said}");
+    assert!(said.contains("gpu-report: doctor ("), "{said}");
+    assert_eq!(second["steps"]["pgd-wrn-10-1"], first["steps"]["pgd-wrn-10-1"]);
+}
+
 /// No page is forgotten, and no block has a mark that nobody knows.
 #[test]
 fn all_pages_are_run() {

@@ -31,17 +31,16 @@ macro_rules! attacks {
         })*
 
         impl AnyAttack {
-            /// The attack of these settings. `optimise`: see [`program`](super::program).
+            /// The attack of these settings.
             pub async fn new(
                 model: &dyn Model,
                 weights: &DeviceWeights,
                 size: BatchSize,
                 settings: impl Into<Settings>,
-                optimise: bool,
             ) -> Result<Self> {
                 match settings.into() {
                     $(Settings::$name(settings) => {
-                        let made = $attack::new(model, weights, size, settings, optimise);
+                        let made = $attack::new(model, weights, size, settings);
                         Ok(Self::$name(Box::new(made.await?)))
                     })*
                 }

@@ -3,7 +3,7 @@
 
 use super::draws::Draws;
 use super::forward::{Batch, Forward, buffers, check_radius, within};
-use super::{Attack, Found, Objective, Start, program};
+use super::{Attack, Found, Objective, Start};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Summary};
@@ -79,13 +79,12 @@ struct Kept {
 }
 
 impl ApgdAttack {
-    /// For batches of this size. `optimise`: see [`program`].
+    /// For batches of this size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
         size: BatchSize,
         settings: Apgd,
-        optimise: bool,
     ) -> Result<Self> {
         check_radius(settings.norm, settings.eps, size.words(model)?)?;
         let gpu = weights.gpu();
@@ -98,8 +97,8 @@ impl ApgdAttack {
             buffers(gpu, [words, words, words, words, apgd_state(images)?.elements()]).await?;
         let kept = Kept { previous, best, wrong, best_gradient, state };
         let draws = Draws::new(gpu, images).await?;
-        let step = judge(model, weights, &batch, &kept, settings, true, optimise).await?;
-        let last = judge(model, weights, &batch, &kept, settings, false, optimise).await?;
+        let step = judge(model, weights, &batch, &kept, settings, true).await?;
+        let last = judge(model, weights, &batch, &kept, settings, false).await?;
         let start = start(gpu, &batch, &draws, settings).await?;
         let reset = reset(gpu, &batch, &kept).await?;
         Ok(Self { settings, taken: 0, batch, draws, kept, step, last, start, reset })
@@ -211,7 +210,6 @@ async fn judge(
     kept: &Kept,
     settings: Apgd,
     steps: bool,
-    optimise: bool,
 ) -> Result<Program> {
     let mut graph = Graph::default();
     let forward = Forward::new(&mut graph, model, batch, settings.objective, Mode::Frozen)?;
@@ -231,7 +229,7 @@ async fn judge(
     }
     let mut given = forward.given(batch, weights)?;
     given.extend(kept.given([previous, best, wrong, best_gradient, state]));
-    program(weights.gpu(), &graph, &[], &forward.changing(), &given, optimise).await
+    Program::new(weights.gpu(), &graph, &[], &forward.changing(), &given).await
 }
 
 impl Kept {
@@ -250,7 +248,7 @@ async fn start(gpu: &Gpu, batch: &Batch, draws: &Draws, settings: Apgd) -> Resul
     graph.push_all(op, &[x, origin, ids, control])?;
     let mut given = vec![(x, batch.images.clone()), (origin, batch.origin.clone())];
     given.extend(draws.given(ids, control));
-    program(gpu, &graph, &[], &[origin, ids, control], &given, false).await
+    Program::plain(gpu, &graph, &[], &[origin, ids, control], &given).await
 }
 
 /// No step before the first, nothing judged.
@@ -262,5 +260,5 @@ async fn reset(gpu: &Gpu, batch: &Batch, kept: &Kept) -> Result<Program> {
     graph.push_all(Fill { value: 0.0 }, &[state])?;
     let given =
         [(x, batch.images.clone()), (previous, kept.previous.clone()), (state, kept.state.clone())];
-    program(gpu, &graph, &[], &[x], &given, false).await
+    Program::plain(gpu, &graph, &[], &[x], &given).await
 }

@@ -2,7 +2,7 @@
 //! clean image, whatever its label.
 
 use super::forward::{Batch, buffers, check_radius, check_step};
-use super::{Attack, Found, Objective, Start, program};
+use super::{Attack, Found, Objective, Start};
 use crate::Result;
 use crate::gpu::{Buffer, Timing};
 use crate::graph::{Graph, Shape, Summary, exactly};
@@ -45,13 +45,12 @@ pub struct DivergenceAttack {
 }
 
 impl DivergenceAttack {
-    /// For batches of this size. `optimise`: see [`program`].
+    /// For batches of this size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
         size: BatchSize,
         settings: Divergence,
-        optimise: bool,
     ) -> Result<Self> {
         check_step(settings.step_size)?;
         check_radius(settings.norm, settings.eps, size.words(model)?)?;
@@ -80,7 +79,7 @@ impl DivergenceAttack {
         given.push((words, control.clone()));
         given.push((probabilities, reference.clone()));
         let changing = [x, origin, words, probabilities];
-        let start = program(gpu, &graph, &[], &changing, &given, optimise).await?;
+        let start = Program::new(gpu, &graph, &[], &changing, &given).await?;
 
         let mut graph = Graph::default();
         let [x, origin] = [(); 2].map(|()| graph.input(batch.shape));
@@ -101,7 +100,7 @@ impl DivergenceAttack {
         given.push((probabilities, reference));
         given.push((seed, batch.seed.clone()));
         let changing = [x, origin, probabilities];
-        let step = program(gpu, &graph, &[], &changing, &given, optimise).await?;
+        let step = Program::new(gpu, &graph, &[], &changing, &given).await?;
         Ok(Self { settings, batch, control, start, step })
     }
 

@@ -2,7 +2,7 @@
 //! label's class and another. It knows no ball.
 
 use super::forward::{Batch, Forward, buffers, check_radius};
-use super::{Attack, Found, Objective, Start, program};
+use super::{Attack, Found, Objective, Start};
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Shape, Summary};
 use crate::lower::Program;
@@ -77,13 +77,12 @@ pub struct FabAttack {
 }
 
 impl FabAttack {
-    /// For batches of this size. `optimise`: see [`program`].
+    /// For batches of this size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
         size: BatchSize,
         settings: Fab,
-        optimise: bool,
     ) -> Result<Self> {
         check_radius(settings.norm, settings.eps, size.words(model)?)?;
         let gpu = weights.gpu();
@@ -136,7 +135,7 @@ impl FabAttack {
         graph.push_all(FabJudge { norm, beta }, &judged)?;
         given.push((nearest_value, nearest.clone()));
         given.push((distance_value, distance.clone()));
-        let step = program(gpu, &graph, &[], &changing, &given, optimise).await?;
+        let step = Program::new(gpu, &graph, &[], &changing, &given).await?;
         let reset = reset(gpu, &batch, [&nearest, &distance]).await?;
         Ok(Self { settings, batch, nearest, distance, others, classes, step, reset })
     }
@@ -221,5 +220,5 @@ async fn reset(gpu: &Gpu, batch: &Batch, [nearest, distance]: [&Buffer; 2]) -> R
         (near, nearest.clone()),
         (far, distance.clone()),
     ];
-    program(gpu, &graph, &[], &[origin], &given, false).await
+    Program::plain(gpu, &graph, &[], &[origin], &given).await
 }

@@ -2,7 +2,7 @@
 //! loop of JEM.
 
 use super::forward::{Batch, Forward, buffers};
-use super::{Attack, Found, Objective, Start, program};
+use super::{Attack, Found, Objective, Start};
 use crate::Result;
 use crate::gpu::{Buffer, Timing};
 use crate::graph::{Graph, Shape, Summary};
@@ -40,13 +40,12 @@ pub struct LangevinChains {
 }
 
 impl LangevinChains {
-    /// For batches of this size. `optimise`: see [`program`].
+    /// For batches of this size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
         size: BatchSize,
         settings: Langevin,
-        optimise: bool,
     ) -> Result<Self> {
         let gpu = weights.gpu();
         let Langevin { objective, step, .. } = settings;
@@ -62,7 +61,7 @@ impl LangevinChains {
         let mut given = forward.given(&batch, weights)?;
         given.push((words, control.clone()));
         let changing = [&forward.changing()[..], &[words]].concat();
-        let step = program(gpu, &graph, &[], &changing, &given, optimise).await?;
+        let step = Program::new(gpu, &graph, &[], &changing, &given).await?;
         Ok(Self { settings, batch, control, step })
     }
 

@@ -15,7 +15,6 @@ mod langevin;
 mod momentum;
 mod objective;
 mod pgd;
-mod program;
 mod square;
 
 pub use any::{AnyAttack, Settings};
@@ -28,5 +27,4 @@ pub use langevin::{Langevin, LangevinChains};
 pub use momentum::{MomentumAttack, MomentumPgd};
 pub use objective::Objective;
 pub use pgd::{Pgd, PgdAttack, Statistics};
-pub use program::program;
 pub use square::{Square, SquareAttack};

@@ -2,7 +2,7 @@
 //! of all iterates, the start among them, the one of highest loss.
 
 use super::forward::{Batch, Forward, buffers, check_radius, check_step};
-use super::{Attack, Found, Objective, Start, program};
+use super::{Attack, Found, Objective, Start};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Shape, Summary};
@@ -58,13 +58,12 @@ struct Best {
 }
 
 impl MomentumAttack {
-    /// For batches of this size. `optimise`: see [`program`].
+    /// For batches of this size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
         size: BatchSize,
         settings: MomentumPgd,
-        optimise: bool,
     ) -> Result<Self> {
         check_step(settings.step_size)?;
         check_radius(settings.norm, settings.eps, size.words(model)?)?;
@@ -73,8 +72,8 @@ impl MomentumAttack {
         let words = [batch.shape.elements(), batch.shape.elements(), size.images];
         let [momentum, best_images, objective] = buffers(gpu, words).await?;
         let best = Best { momentum, images: best_images, objective };
-        let step = judge(model, weights, &batch, &best, settings, true, optimise).await?;
-        let last = judge(model, weights, &batch, &best, settings, false, optimise).await?;
+        let step = judge(model, weights, &batch, &best, settings, true).await?;
+        let last = judge(model, weights, &batch, &best, settings, false).await?;
         let reset = reset(gpu, &batch, &best).await?;
         Ok(Self { settings, batch, best, step, last, reset })
     }
@@ -146,7 +145,6 @@ async fn judge(
     best: &Best,
     settings: MomentumPgd,
     steps: bool,
-    optimise: bool,
 ) -> Result<Program> {
     let mut graph = Graph::default();
     let forward = Forward::new(&mut graph, model, batch, settings.objective, Mode::Frozen)?;
@@ -165,7 +163,7 @@ async fn judge(
     given.push((best_images, best.images.clone()));
     given.push((best_objective, best.objective.clone()));
     let changing = forward.changing();
-    program(weights.gpu(), &graph, &[], &changing, &given, optimise).await
+    Program::new(weights.gpu(), &graph, &[], &changing, &given).await
 }
 
 /// Images and best images from their origin, no momentum, no best objective yet.
@@ -184,5 +182,5 @@ async fn reset(gpu: &Gpu, batch: &Batch, best: &Best) -> Result<Program> {
         (best_images, best.images.clone()),
         (best_objective, best.objective.clone()),
     ];
-    program(gpu, &graph, &[], &[origin], &given, false).await
+    Program::plain(gpu, &graph, &[], &[origin], &given).await
 }

@@ -2,7 +2,7 @@
 //! images and samples without one.
 
 use super::forward::{Batch, Forward, check_radius, check_step};
-use super::{Attack, Found, Objective, Start, program};
+use super::{Attack, Found, Objective, Start};
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Summary, Value};
 use crate::lower::Program;
@@ -71,13 +71,12 @@ pub struct PgdAttack {
 }
 
 impl PgdAttack {
-    /// For batches of this size. `optimise`: see [`program`].
+    /// For batches of this size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
         size: BatchSize,
         settings: Pgd,
-        optimise: bool,
     ) -> Result<Self> {
         check_step(settings.step_size)?;
         check_radius(settings.norm, settings.eps, size.words(model)?)?;
@@ -100,7 +99,7 @@ impl PgdAttack {
         graph.push_all(PgdStep { norm, step_size, eps, clamp: true }, &inputs)?;
         let given = forward.given(&batch, weights)?;
         let (wanted, changing) = ([forward.objective], forward.changing());
-        let step = program(gpu, &graph, &wanted, &changing, &given, optimise).await?;
+        let step = Program::new(gpu, &graph, &wanted, &changing, &given).await?;
         let reset = reset(gpu, &batch).await?;
         Ok(Self { settings, batch, step, reset, objective: forward.objective })
     }
@@ -190,5 +189,5 @@ async fn reset(gpu: &Gpu, batch: &Batch) -> Result<Program> {
     let (images, origin) = (graph.input(batch.shape), graph.input(batch.shape));
     graph.push_all(Copy, &[origin, images])?;
     let given = [(images, batch.images.clone()), (origin, batch.origin.clone())];
-    program(gpu, &graph, &[], &[origin], &given, false).await
+    Program::plain(gpu, &graph, &[], &[origin], &given).await
 }

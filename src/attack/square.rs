@@ -2,7 +2,7 @@
 
 use super::draws::Draws;
 use super::forward::{Batch, Forward, buffers, check_radius, within};
-use super::{Attack, Found, Objective, Start, program};
+use super::{Attack, Found, Objective, Start};
 use crate::Result;
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Summary};
@@ -44,13 +44,12 @@ pub struct SquareAttack {
 }
 
 impl SquareAttack {
-    /// For batches of this size. `optimise`: see [`program`].
+    /// For batches of this size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
         size: BatchSize,
         settings: Square,
-        optimise: bool,
     ) -> Result<Self> {
         check_radius(settings.norm, settings.eps, size.words(model)?)?;
         let gpu = weights.gpu();
@@ -73,7 +72,7 @@ impl SquareAttack {
         given.push((state_value, state.clone()));
         given.extend(draws.given(ids, control));
         let changing = [&forward.changing()[..], &[ids, control]].concat();
-        let step = program(gpu, &graph, &[], &changing, &given, optimise).await?;
+        let step = Program::new(gpu, &graph, &[], &changing, &given).await?;
         let start = start(gpu, &batch, &draws, &state, settings).await?;
         Ok(Self { settings, judged: 0, batch, draws, best, state, step, start })
     }
@@ -166,5 +165,5 @@ async fn start(
     let mut given =
         vec![(x, batch.images.clone()), (origin, batch.origin.clone()), (words, state.clone())];
     given.extend(draws.given(ids, control));
-    program(gpu, &graph, &[], &[origin, ids, control], &given, false).await
+    Program::plain(gpu, &graph, &[], &[origin, ids, control], &given).await
 }

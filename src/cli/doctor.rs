@@ -10,7 +10,7 @@ use super::args;
 use super::session::Session;
 use crate::Error;
 use crate::doctor::{CHECKS, WEIGHTS};
-use crate::gpu::{Gpu, Options, adapters};
+use crate::gpu::{Gpu, Lowering, Options, Preferences, adapters};
 
 macro_rules! golden {
     ($($path:literal),* $(,)?) => {
@@ -58,13 +58,15 @@ struct Findings {
 fn examine(session: &Session, findings: &mut Findings) -> anyhow::Result<()> {
     let gpu = findings.gpu.insert(session.gpu()?).clone();
     let adapter = gpu.adapter();
+    let preferences = gpu.preferences().as_ref().clone();
+    let plain = gpu.clone().preferring(Preferences { lowering: Lowering::Plain, ..preferences });
     super::print(&format!("{adapter}\ndriver {}\n\n", adapter.driver))?;
     let (mut failed, mut count) = (0, 0);
     let weights = embedded(WEIGHTS)?;
     for check in &CHECKS {
         let file = embedded(check.file)?;
-        for (optimise, way) in [(false, "as built"), (true, "rewritten")] {
-            let (good, about) = match block_on(check.run(&gpu, file, weights, optimise)) {
+        for (gpu, way) in [(&plain, "as built"), (&gpu, "rewritten")] {
+            let (good, about) = match block_on(check.run(gpu, file, weights)) {
                 Ok(verdict) => (verdict.good, verdict.worst),
                 // Another device would do no better.
                 Err(error @ Error::DeviceLost(_)) => return Err(error.into()),

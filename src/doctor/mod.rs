@@ -61,22 +61,16 @@ pub static CHECKS: [Check; 6] = [
 ];
 
 impl Check {
-    /// Computes the case of `file`, its graph rewritten for the device or as built, and holds the results against the
+    /// Computes the case of `file`, its graph lowered as the device's preferences say, and holds the results against the
     /// file's. `weights` are the bytes of [`WEIGHTS`]. Err if the file is not sound or the device fails.
-    pub async fn run(
-        &self,
-        gpu: &Gpu,
-        file: &[u8],
-        weights: &[u8],
-        optimise: bool,
-    ) -> Result<Verdict> {
+    pub async fn run(&self, gpu: &Gpu, file: &[u8], weights: &[u8]) -> Result<Verdict> {
         let case = Case::new(self.name, file)?;
         let results = match self.kind {
-            Kind::Conv2d => run::conv2d(&case, gpu, optimise).await,
-            Kind::BatchNorm => run::batch_norm(&case, gpu, optimise).await,
-            Kind::L2Step => run::l2_step(&case, gpu, optimise).await,
-            Kind::Evaluation => run::evaluation(&case, weights, gpu, optimise).await,
-            Kind::Trajectory => run::trajectory(&case, weights, gpu, optimise).await,
+            Kind::Conv2d => run::conv2d(&case, gpu).await,
+            Kind::BatchNorm => run::batch_norm(&case, gpu).await,
+            Kind::L2Step => run::l2_step(&case, gpu).await,
+            Kind::Evaluation => run::evaluation(&case, weights, gpu).await,
+            Kind::Trajectory => run::trajectory(&case, weights, gpu).await,
         };
         case.compare(&results?)
     }

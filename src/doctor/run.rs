@@ -1,9 +1,10 @@
 //! What each kind of case computes.
 
 use super::case::{Case, Results};
-use crate::attack::{Attack, Pgd, PgdAttack, Start, program};
+use crate::attack::{Attack, Pgd, PgdAttack, Start};
 use crate::gpu::Gpu;
 use crate::graph::{Graph, Shape, Value};
+use crate::lower::Program;
 use crate::model::{BatchSize, Checkpoint, DeviceWeights, Metadata, Mode, Network, Weights};
 use crate::ops::{
     self, BatchNorm, Broadcast, Conv2d, CrossEntropy, LogSumExp, Norm, PgdStep, PickLogit, Sum,
@@ -63,10 +64,10 @@ impl<'a> Sketch<'a> {
     }
 
     /// One replay, into buffers that hold NaN before.
-    async fn run(self, gpu: &Gpu, optimise: bool) -> Result<Results> {
+    async fn run(self, gpu: &Gpu) -> Result<Results> {
         let (names, wanted): (Vec<_>, Vec<_>) = self.results.into_iter().unzip();
         let changing: Vec<_> = self.inputs.iter().map(|&(value, _)| value).collect();
-        let mut program = program(gpu, &self.graph, &wanted, &changing, &[], optimise).await?;
+        let mut program = Program::new(gpu, &self.graph, &wanted, &changing, &[]).await?;
         for &value in &wanted {
             let buffer = program.buffer(value)?;
             gpu.write(buffer, &vec![f32::NAN; buffer.words() as usize]).await?;
@@ -80,7 +81,7 @@ impl<'a> Sketch<'a> {
 }
 
 /// Forward, and the gradients for all inputs.
-pub async fn conv2d(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
+pub async fn conv2d(case: &Case, gpu: &Gpu) -> Result<Results> {
     let mut sketch = Sketch::new(case);
     let (x, w) = (sketch.input("in.x")?, sketch.input("in.w")?);
     let op = Conv2d { stride: case.pair("stride"), padding: case.pair("padding") };
@@ -92,11 +93,11 @@ pub async fn conv2d(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
         of.push(("b", b));
     }
     sketch.backward(y, &of)?;
-    sketch.run(gpu, optimise).await
+    sketch.run(gpu).await
 }
 
 /// Checks batch norm in training mode: output, gradients, statistics.
-pub async fn batch_norm(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
+pub async fn batch_norm(case: &Case, gpu: &Gpu) -> Result<Results> {
     let mut sketch = Sketch::new(case);
     let [x, w, b] = [sketch.input("in.x")?, sketch.input("in.w")?, sketch.input("in.b")?];
     let (mean, variance) = (sketch.input("in.running_mean")?, sketch.input("in.running_var")?);
@@ -109,18 +110,18 @@ pub async fn batch_norm(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Result
     sketch.result("out.running_mean", mean);
     sketch.result("out.running_var", variance);
     sketch.backward(y, &[("x", x), ("w", w), ("b", b)])?;
-    sketch.run(gpu, optimise).await
+    sketch.run(gpu).await
 }
 
 /// One step without a ball.
-pub async fn l2_step(case: &Case, gpu: &Gpu, optimise: bool) -> Result<Results> {
+pub async fn l2_step(case: &Case, gpu: &Gpu) -> Result<Results> {
     let mut sketch = Sketch::new(case);
     let (x, g) = (sketch.input("in.x")?, sketch.input("in.g")?);
     let step_size = case.number("step_size");
     let op = PgdStep { norm: Norm::L2, step_size, eps: f32::INFINITY, clamp: false };
     sketch.graph.push_all(op, &[x, g])?;
     sketch.result("out.y", x);
-    sketch.run(gpu, optimise).await
+    sketch.run(gpu).await
 }
 
 fn network(case: &Case, weights: &[u8]) -> Result<(Network, Checkpoint)> {
@@ -132,7 +133,7 @@ fn network(case: &Case, weights: &[u8]) -> Result<(Network, Checkpoint)> {
 }
 
 /// Logits, and the gradients of a loss for images and weights and of an energy for images.
-pub async fn evaluation(case: &Case, weights: &[u8], gpu: &Gpu, optimise: bool) -> Result<Results> {
+pub async fn evaluation(case: &Case, weights: &[u8], gpu: &Gpu) -> Result<Results> {
     let (model, checkpoint) = network(case, weights)?;
     let mut sketch = Sketch::new(case);
     let (x, labels) = (sketch.input("in.x")?, sketch.labels()?);
@@ -159,17 +160,17 @@ pub async fn evaluation(case: &Case, weights: &[u8], gpu: &Gpu, optimise: bool) 
     of.push(("x.ce".into(), x));
     let seed = sketch.with(Shape::SCALAR, vec![one]);
     sketch.gradients(loss, seed, &of)?;
-    sketch.run(gpu, optimise).await
+    sketch.run(gpu).await
 }
 
 /// Every iterate of steps up the joint logit.
-pub async fn trajectory(case: &Case, weights: &[u8], gpu: &Gpu, optimise: bool) -> Result<Results> {
+pub async fn trajectory(case: &Case, weights: &[u8], gpu: &Gpu) -> Result<Results> {
     let (model, checkpoint) = network(case, weights)?;
     let (x, labels) = (case.tensor("in.x")?, &case.tensor("in.labels")?.words);
     let settings = Pgd::sample(case.number("steps") as u32, case.number("step_size"));
     let weights = DeviceWeights::upload(gpu, &model.parameters(), &checkpoint.weights).await?;
     let size = BatchSize { images: x.shape()?.images(), side: x.shape()?.width() };
-    let mut attack = PgdAttack::new(&model, &weights, size, settings, optimise).await?;
+    let mut attack = PgdAttack::new(&model, &weights, size, settings).await?;
     attack.start(&Start::new(x.numbers(), labels)).await?;
     let (mut path, mut objective) = (x.numbers().to_vec(), Vec::new());
     for _ in 0..settings.steps {

@@ -116,7 +116,7 @@ impl<'a, Kind> AscentBuilder<'a, Kind> {
         }
         let gpu = weights.gpu();
         needs::expect(gpu)?;
-        let mut attack = PgdAttack::new(model, weights, size, settings, true).await?;
+        let mut attack = PgdAttack::new(model, weights, size, settings).await?;
         let shape = size.shape(model)?;
         let picture = Picture::new(gpu, (attack.image_buffer(), shape), columns).await?;
         // The images are zeros here and every label is class 0: any input takes as long.

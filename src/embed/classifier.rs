@@ -2,7 +2,7 @@
 
 use super::slices::Slices;
 use super::{Budget, needs};
-use crate::attack::{check_pixels, program};
+use crate::attack::check_pixels;
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Value};
 use crate::lower::Program;
@@ -111,8 +111,7 @@ impl<'a> ClassifierBuilder<'a> {
             }
             given.push((x, buffer.clone()));
         }
-        let mut program =
-            program(gpu, &graph, &[logits, probabilities], &[x], &given, true).await?;
+        let mut program = Program::new(gpu, &graph, &[logits, probabilities], &[x], &given).await?;
         let slices = Slices::new(&mut program).await?;
         let (gpu, words) = (gpu.clone(), size.words(model)?);
         Ok(Classifier { gpu, program, slices, x, words, logits, probabilities })

@@ -1,6 +1,5 @@
 //! Images on the device as a texture that a host draws.
 
-use crate::attack::program;
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Shape, Value};
 use crate::lower::Program;
@@ -32,7 +31,7 @@ impl Picture {
             return Err(Error::mismatch("picture", given, format_args!("at most {most}")));
         }
         let given = [(x, buffer.clone())];
-        let program = program(gpu, &graph, &[words], &[x], &given, false).await?;
+        let program = Program::plain(gpu, &graph, &[words], &[x], &given).await?;
         let descriptor = wgpu::TextureDescriptor {
             label: Some("lapidary images"),
             size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },

@@ -44,7 +44,7 @@ impl UnderPgd {
             let given = format_args!("{} steps in a ball of {}", settings.steps, settings.eps);
             return Err(Error::mismatch("attack", given, "steps in a ball, at least 1 above 0"));
         }
-        let attack = PgdAttack::new(model, weights, size, settings, true).await?;
+        let attack = PgdAttack::new(model, weights, size, settings).await?;
         let classifier = Classifier::new(model, weights, size).await?;
         Ok(Self { attack, classifier, batch: size.images as usize, words: size.words(model)? })
     }

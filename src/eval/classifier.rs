@@ -1,6 +1,5 @@
 //! Logits of any number of images, in batches of one size.
 
-use crate::attack::program;
 use crate::graph::{Graph, Summary, Value};
 use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
@@ -26,7 +25,7 @@ impl Classifier {
         let inputs = Weights::inputs(&mut graph, &model.parameters())?;
         let logits = model.logits(&mut graph, x, &inputs, Mode::Frozen)?;
         let given = weights.bindings(&inputs)?;
-        let program = program(weights.gpu(), &graph, &[logits], &[x], &given, true).await?;
+        let program = Program::new(weights.gpu(), &graph, &[logits], &[x], &given).await?;
         let (batch, words) = (size.images as usize, size.words(model)?);
         Ok(Self { program, x, logits, batch, words, classes: model.classes() as usize })
     }

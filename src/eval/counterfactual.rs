@@ -35,7 +35,7 @@ impl Counterfactuals {
         (steps, step_size): (u32, f32),
     ) -> Result<Self> {
         let settings = Pgd { eps, ..Pgd::sample(steps, step_size) };
-        let attack = PgdAttack::new(model, weights, size, settings, true).await?;
+        let attack = PgdAttack::new(model, weights, size, settings).await?;
         let classifier = Classifier::new(model, weights, size).await?;
         Ok(Self { attack, classifier, batch: size.images as usize, words: size.words(model)? })
     }

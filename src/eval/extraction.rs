@@ -1,7 +1,6 @@
 //! Features and ImageNet logits of any number of images, in batches of one size.
 
 use super::Features;
-use crate::attack::program;
 use crate::gpu::Gpu;
 use crate::graph::{Graph, Shape, Value};
 use crate::lower::Program;
@@ -46,7 +45,7 @@ impl Extraction {
         let made = extractor.push(&mut graph, x, &inputs)?;
         let wanted = [made.features, made.logits];
         let given = weights.bindings(&inputs)?;
-        let program = program(gpu, &graph, &wanted, &[x], &given, true).await?;
+        let program = Program::new(gpu, &graph, &wanted, &[x], &given).await?;
         Ok(Self {
             extractor,
             program,

@@ -1,7 +1,7 @@
 //! Derivatives for the images of any number of images, in batches of one size: of what an attack climbs, or of any sum of
 //! logits, by which other tools' losses go back through a network here.
 
-use crate::attack::{Objective, program};
+use crate::attack::Objective;
 use crate::graph::{Graph, Shape, Value, exactly};
 use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
@@ -77,7 +77,7 @@ impl InputGradient {
             given.push((seed, weights.gpu().upload(&ones).await?));
         }
         let changing: Vec<_> = [x].into_iter().chain(with).collect();
-        let program = program(weights.gpu(), &graph, &[gradient], &changing, &given, true).await?;
+        let program = Program::new(weights.gpu(), &graph, &[gradient], &changing, &given).await?;
         let classes = model.classes() as usize;
         let (batch, words) = (size.images as usize, size.words(model)?);
         Ok(Self { program, x, with, gradient, of, batch, words, classes })

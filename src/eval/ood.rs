@@ -71,7 +71,7 @@ impl Hiding {
         let Self { eps, steps, step_size } = self;
         let objective = Objective::FromUniform;
         let settings = Pgd { step_size, objective, ..Pgd::attack(Norm::L2, eps, steps) };
-        let mut attack = PgdAttack::new(model, weights, size, settings, true).await?;
+        let mut attack = PgdAttack::new(model, weights, size, settings).await?;
         let words = size.words(model)?;
         let mut hidden = Vec::with_capacity(images.len());
         for part in images.chunks(size.images as usize * words) {

@@ -28,7 +28,7 @@ impl Sampling {
         (steps, step_size): (u32, f32),
     ) -> Result<Self> {
         let settings = Pgd::sample(steps, step_size);
-        Ok(Self { attack: PgdAttack::new(model, weights, size, settings, true).await? })
+        Ok(Self { attack: PgdAttack::new(model, weights, size, settings).await? })
     }
 
     /// What comes of these starts, at most a batch of them, when they go towards their labels; `each` sees the images

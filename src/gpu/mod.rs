@@ -37,7 +37,7 @@ pub use executor::{Executor, Pace};
 pub(crate) use kernel::uniform;
 pub use kernel::{Access, Kernel, Layout, PART_ALIGNMENT, TEXEL_COLUMNS, Trust};
 pub use passed_over::passed_over;
-pub use preferences::{Filtering, Preferences, ShaderChecks, Tune};
+pub use preferences::{Filtering, Lowering, Preferences, ShaderChecks, Tune};
 pub use profile::Timing;
 pub use recording::{Binding, BufferId, Dispatch, Part, Recording, Words};
 pub use tuning::{Dropped, TuningEvent};

@@ -46,6 +46,16 @@ pub enum ShaderChecks {
 /// The time that measuring may take, where nothing else is asked for: of a whole network, and in a page.
 const BUDGET: Duration = Duration::from_secs(if cfg!(target_arch = "wasm32") { 3 } else { 15 });
 
+/// Whether graphs are lowered on their way to a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lowering {
+    /// Folded, fused and with the kernels and layouts of weights that are fast on the adapter.
+    #[default]
+    Full,
+    /// Every node as it was built, with the plain kernels: slow, and what lowering is tested against.
+    Plain,
+}
+
 /// What is asked of the programs that are made for a device. [`Gpu::preferring`](super::Gpu::preferring) gives a device others,
 /// as does [`Options`](super::Options) where the library opens it; the default asks for nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +73,8 @@ pub struct Preferences {
     pub half_weights: bool,
     /// Which of Winograd's filterings a program may use.
     pub filtering: Filtering,
+    /// Whether graphs are lowered. `Full` unless something is to be compared with the plain kernels.
+    pub lowering: Lowering,
     /// Which kernels run with wgpu's checks.
     pub shader_checks: ShaderChecks,
     /// Whether programs measure candidates and take the fastest.
@@ -78,6 +90,7 @@ impl Default for Preferences {
             most_transformed: u64::MAX,
             half_weights: false,
             filtering: Filtering::Auto,
+            lowering: Lowering::Full,
             shader_checks: ShaderChecks::Foreign,
             tuning: Tune::Off,
             tuning_budget: BUDGET,

@@ -1,7 +1,7 @@
 //! A plan on a device: what is written, run and read.
 
 use super::{Asked, Rule, Target, lower};
-use crate::gpu::{Buffer, CommandEncoder, Executor, Gpu, Pace, Timing};
+use crate::gpu::{Buffer, CommandEncoder, Executor, Gpu, Lowering, Pace, Timing};
 use crate::graph::{Graph, Plan, Summary, Value, plan, tune};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -44,6 +44,9 @@ impl Program {
         given: &[(Value, Buffer)],
         rules: &[&dyn Rule],
     ) -> Result<Self> {
+        if gpu.preferences().lowering == Lowering::Plain {
+            return Self::plain(gpu, graph, wanted, changing, given).await;
+        }
         given.iter().try_for_each(|(value, _)| graph.shape(*value).map(drop))?;
         let (adapter, preferences) = (gpu.adapter(), gpu.preferences());
         let lowered = loop {
@@ -70,7 +73,8 @@ impl Program {
         Self::ready(gpu, plan, given).await
     }
 
-    /// The nodes as they are, with the plain kernels: what lowering is held against.
+    /// Runs the nodes as they were built, with the plain kernels, whatever the preferences are. For small graphs that lowering
+    /// would not change.
     pub async fn plain(
         gpu: &Gpu,
         graph: &Graph,

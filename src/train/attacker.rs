@@ -27,7 +27,7 @@ impl Attacker {
         settings: impl Into<Settings>,
     ) -> Result<Self> {
         let Learner { model, live, .. } = learner;
-        Ok(Self::Attack(AnyAttack::new(model, live, size, settings, true).await?))
+        Ok(Self::Attack(AnyAttack::new(model, live, size, settings).await?))
     }
 
     /// Makes the attacker that the objective and the stage ask for.

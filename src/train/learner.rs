@@ -1,7 +1,6 @@
 //! Weights under training, their gradients, averages and moments, and the program of an optimiser's step.
 
 use super::Optimiser;
-use crate::attack::program;
 use crate::gpu::Gpu;
 use crate::graph::{Graph, Shape, Value};
 use crate::lower::Program;
@@ -83,7 +82,7 @@ impl Learner {
             given.push((mean, average.buffer(name)?.clone()));
             graph.push_all(EmaStep, &[mean, weight, decay])?;
         }
-        let program = program(gpu, &graph, &[], &[control, decay], &given, true).await?;
+        let program = Program::new(gpu, &graph, &[], &[control, decay], &given).await?;
         let model = model.clone();
         Ok(Self {
             model,

@@ -3,7 +3,6 @@
 use super::Learner;
 use super::loss::{Given, Loss};
 use super::synchronise::Pauses;
-use crate::attack::program;
 use crate::gpu::{Buffer, Timing};
 use crate::graph::{Summary, Value};
 use crate::lower::Program;
@@ -208,7 +207,7 @@ impl Update {
         }
         let gpu = learner.live.gpu();
         let (wanted, changing) = (loss.wanted(), &loss.changing);
-        let mut program = program(gpu, &loss.graph, &wanted, changing, &given, true).await?;
+        let mut program = Program::new(gpu, &loss.graph, &wanted, changing, &given).await?;
         for (value, contents) in &loss.constants {
             program.write(*value, contents).await?;
         }

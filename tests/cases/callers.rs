@@ -47,7 +47,7 @@ fn one_object_two_callers() {
                 attack.images().await.unwrap()
             })
         };
-        let new = || block_on(AnyAttack::new(&model, &weights, SIZE, settings, true)).unwrap();
+        let new = || block_on(AnyAttack::new(&model, &weights, SIZE, settings)).unwrap();
         let mut alone = new();
         let wanted = [0, 1].map(|thread| run(&mut alone, thread));
         assert_ne!(wanted[0], wanted[1], "{settings:?}");

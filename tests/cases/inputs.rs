@@ -39,7 +39,7 @@ fn labels_and_pixels_out_of_range() {
         Langevin::default().into(),
     ];
     for settings in all {
-        let mut attack = block_on(AnyAttack::new(&model, &weights, SIZE, settings, true)).unwrap();
+        let mut attack = block_on(AnyAttack::new(&model, &weights, SIZE, settings)).unwrap();
         let mut refused = |start: Start, words: &[&str]| {
             let said = block_on(attack.start(&start)).unwrap_err().to_string();
             assert!(words.iter().all(|word| said.contains(word)), "{settings:?}: {said}");

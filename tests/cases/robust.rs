@@ -22,7 +22,7 @@ fn two_definitions_of_robust_accuracy() {
     let mut down = Pgd::attack(Norm::L2, 1.0, 10);
     down.step_size = -0.1;
     block_on(async {
-        let mut attack = PgdAttack::new(&model, &weights, SIZE, down, true).await.unwrap();
+        let mut attack = PgdAttack::new(&model, &weights, SIZE, down).await.unwrap();
         let first = attack.attack(&x[..32 * 256], &labels[..32]).await.unwrap();
         let mut under = UnderPgd::new(&model, &weights, SIZE, down).await.unwrap();
         let before = under.measure(&x[..32 * 256], &labels[..32], |_| Ok(())).await.unwrap();
@@ -92,10 +92,10 @@ fn balls_that_hold_all_images() {
     }
     let (model, weights) = demo();
     let fits = |norm, eps| {
-        let fab = FabAttack::new(&model, &weights, SIZE, Fab::new(norm, eps), true);
+        let fab = FabAttack::new(&model, &weights, SIZE, Fab::new(norm, eps));
         let square = Square { norm, eps, ..Square::default() };
-        let square = SquareAttack::new(&model, &weights, SIZE, square, true);
-        let pgd = PgdAttack::new(&model, &weights, SIZE, Pgd::attack(norm, eps, 1), true);
+        let square = SquareAttack::new(&model, &weights, SIZE, square);
+        let pgd = PgdAttack::new(&model, &weights, SIZE, Pgd::attack(norm, eps, 1));
         [block_on(fab).is_ok(), block_on(square).is_ok(), block_on(pgd).is_ok()]
     };
     // The diagonal of 256 values is 16.
@@ -158,7 +158,7 @@ fn the_nearest_boundary() {
             labels.iter().map(|label| (label + other) % model.classes()).collect();
         block_on(async {
             let settings = Fab { steps: 8, boundary, ..Fab::default() };
-            let mut attack = FabAttack::new(model, weights, size, settings, true).await.unwrap();
+            let mut attack = FabAttack::new(model, weights, size, settings).await.unwrap();
             let start = Start { targets: Some(&targets), ..Start::new(&x, labels) };
             attack.start(&start).await.unwrap();
             attack.run(8, |_| Ok(())).await.unwrap();

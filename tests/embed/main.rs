@@ -105,7 +105,7 @@ fn slices_are_whole_steps() {
     let weights = upload(&host, &demo);
     let (wanted, mut sampler) = block_on(async {
         let settings = Pgd::sample(6, 0.5);
-        let alone = PgdAttack::new(&demo.0, &weights, SIZE, settings, true);
+        let alone = PgdAttack::new(&demo.0, &weights, SIZE, settings);
         let mut alone = alone.await.unwrap();
         let wanted = alone.attack(&starts(0), &[7, 8, 9]).await.unwrap();
         let sampler = Sampler::of(&demo.0, &weights, SIZE).step_size(0.5).steps(6);

@@ -22,7 +22,7 @@ fn bits(results: Vec<Vec<f32>>) -> Vec<Vec<u32>> {
 #[test]
 fn sharing_changes_no_bit() {
     let model = SETTING.model();
-    for (training, of_weights, optimise) in [
+    for (training, of_weights, lowered) in [
         (false, false, true),
         (false, true, true),
         (true, true, true),
@@ -30,7 +30,7 @@ fn sharing_changes_no_bit() {
         (true, true, false),
     ] {
         let net = Net::new(SETTING, Objective::CrossEntropy, training, of_weights);
-        let graph = if optimise { net.rewritten(gpu()) } else { net.graph.clone() };
+        let graph = if lowered { net.rewritten(gpu()) } else { net.graph.clone() };
         let wanted = net.values();
         let mut all = wanted.clone();
         all.extend(graph.nodes().iter().flat_map(|node| node.outputs.iter().copied()));
@@ -56,7 +56,7 @@ fn sharing_changes_no_bit() {
         let (alone, alone_after, loose) = run(&all);
         assert!(summary.shared_bytes < summary.unshared_bytes, "{summary}");
         assert_eq!(loose.shared_bytes, loose.unshared_bytes, "{loose}");
-        let what = format!("training {training}, weights {of_weights}, optimise {optimise}");
+        let what = format!("training {training}, weights {of_weights}, lowered {lowered}");
         assert!(shared == alone && shared_after == alone_after, "{what}");
         assert_ne!(shared[0], shared[1], "{what}");
     }
@@ -199,7 +199,7 @@ fn a_pgd_step_holds_what_its_plan_says() {
         let weights = weights(&model, 5);
         let weights = DeviceWeights::upload(&gpu, &model.parameters(), &weights).await.unwrap();
         let (size, settings) = (BatchSize { images: 16, side: 16 }, Pgd::default());
-        let attack = PgdAttack::new(&model, &weights, size, settings, true).await.unwrap();
+        let attack = PgdAttack::new(&model, &weights, size, settings).await.unwrap();
         let (held, summary) = (gpu.counts().bytes, attack.summary());
         // Statistics that are folded are inputs as well; targets are not, and buffers end at whole vec4s.
         let apart = held.abs_diff(summary.peak_bytes());

@@ -50,7 +50,7 @@ fn launches_know_their_layers() {
         let weights = weights(&model, 1);
         let weights = DeviceWeights::upload(gpu(), &parameters, &weights).await.unwrap();
         let (size, settings) = (BatchSize { images: 2, side: 16 }, Pgd::default());
-        let mut attack = PgdAttack::new(&model, &weights, size, settings, true).await.unwrap();
+        let mut attack = PgdAttack::new(&model, &weights, size, settings).await.unwrap();
         let timings = attack.profile(1).await.unwrap();
         let nodes = |layer: &str| {
             let parts = timings.iter().filter_map(|timing| timing.part.as_ref());

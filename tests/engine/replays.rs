@@ -30,7 +30,7 @@ fn a_second_attack_makes_nothing_new() {
             MomentumPgd { steps: 50, ..MomentumPgd::default() }.into(),
         ];
         for settings in all {
-            let mut attack = AnyAttack::new(&model, &weights, size, settings, true).await.unwrap();
+            let mut attack = AnyAttack::new(&model, &weights, size, settings).await.unwrap();
             let mut found = Vec::new();
             let mut counts = Vec::new();
             let mut seconds = 0.0;

@@ -104,9 +104,9 @@ fn pgd(case: &Case, runner: &Runner) -> Outcome {
         origin.to_vec()
     };
 
-    let weights = block_on(DeviceWeights::upload(runner.gpu, &model.parameters(), &state))?;
+    let weights = block_on(DeviceWeights::upload(&runner.gpu, &model.parameters(), &state))?;
     let size = BatchSize { images: shape.images(), side: shape.width() };
-    let mut attack = block_on(PgdAttack::new(&model, &weights, size, settings, runner.optimise()))?;
+    let mut attack = block_on(PgdAttack::new(&model, &weights, size, settings))?;
     let from = Some(&start[..]);
     block_on(attack.start(&Start { from, ..Start::new(origin, labels) }))?;
     let mut view = View::new(runner, &model, &weights, shape, objective)?;
@@ -137,10 +137,9 @@ fn momentum(case: &Case, runner: &Runner) -> Outcome {
         momentum: case.number("momentum")?,
         objective: Objective::CrossEntropy,
     };
-    let weights = block_on(DeviceWeights::upload(runner.gpu, &model.parameters(), &state))?;
+    let weights = block_on(DeviceWeights::upload(&runner.gpu, &model.parameters(), &state))?;
     let size = BatchSize { images: shape.images(), side: shape.width() };
-    let mut attack =
-        block_on(MomentumAttack::new(&model, &weights, size, settings, runner.optimise()))?;
+    let mut attack = block_on(MomentumAttack::new(&model, &weights, size, settings))?;
     let (x, labels) = (case.tensor("in.x")?.numbers(), case.tensor("in.labels")?.words());
     block_on(attack.start(&Start::new(x, labels)))?;
     let mut trajectory = block_on(attack.iterates())?;
@@ -168,10 +167,9 @@ fn apgd(case: &Case, runner: &Runner) -> Outcome {
         rho: case.number("rho")?,
     };
     let every = case.count("traj_every")?;
-    let weights = block_on(DeviceWeights::upload(runner.gpu, &model.parameters(), &state))?;
+    let weights = block_on(DeviceWeights::upload(&runner.gpu, &model.parameters(), &state))?;
     let size = BatchSize { images: shape.images(), side: shape.width() };
-    let mut attack =
-        block_on(ApgdAttack::new(&model, &weights, size, settings, runner.optimise()))?;
+    let mut attack = block_on(ApgdAttack::new(&model, &weights, size, settings))?;
     let [x, start] = [case.tensor("in.x")?.numbers(), case.tensor("in.x_init")?.numbers()];
     let labels = case.tensor("in.labels")?.words();
     block_on(attack.start(&Start { from: Some(start), ..Start::new(x, labels) }))?;
@@ -214,7 +212,7 @@ fn langevin(case: &Case, runner: &Runner) -> Outcome {
     let start = case.tensor("in.x0")?;
     let shape = start.shape()?;
     let labels = case.tensor("in.labels")?.words();
-    let weights = block_on(DeviceWeights::upload(runner.gpu, &model.parameters(), &state))?;
+    let weights = block_on(DeviceWeights::upload(&runner.gpu, &model.parameters(), &state))?;
     let mut view = View::new(runner, &model, &weights, shape, objective)?;
     let (step_size, noise_size) = (case.number("alpha")?, case.number("sigma")?);
     let mut graph = Graph::default();

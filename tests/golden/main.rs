@@ -125,7 +125,7 @@ fn run_case(folder: &Path, path: &Path, gpu: &Gpu) -> Verdict {
         return Verdict::Unsupported(case.op);
     };
     for &way in ways {
-        let wrong = match handler(&case, &Runner { gpu, way }) {
+        let wrong = match handler(&case, &Runner::new(gpu, way)) {
             Ok(results) => case.compare(&results),
             Err(Fault::Broken(why)) => Err(vec![why]),
             Err(Fault::Unsupported(what)) => {

@@ -1,11 +1,11 @@
 //! The one place where graphs of cases become programs.
 
 use crate::case::{Case, Outcome, Results};
-use lapidary::gpu::{Buffer, Gpu};
+use lapidary::gpu::{Buffer, Gpu, Lowering, Preferences};
 use lapidary::graph::{Graph, Shape, Value};
 use lapidary::lower::Program;
 use lapidary::model::{Parameter, StateDict, Weights};
-use lapidary::{attack, ops};
+use lapidary::ops;
 use pollster::block_on;
 
 /// How a graph is made ready.
@@ -17,15 +17,24 @@ pub enum Way {
     Rewritten,
 }
 
-pub struct Runner<'a> {
-    pub gpu: &'a Gpu,
-    pub way: Way,
+impl Way {
+    /// The device, for programs that are made ready so.
+    fn of(self, gpu: &Gpu) -> Gpu {
+        let lowering = match self {
+            Self::Plain => Lowering::Plain,
+            Self::Rewritten => Lowering::Full,
+        };
+        gpu.clone().preferring(Preferences { lowering, ..gpu.preferences().as_ref().clone() })
+    }
 }
 
-impl Runner<'_> {
-    /// Whether graphs are rewritten for the device.
-    pub fn optimise(&self) -> bool {
-        self.way == Way::Rewritten
+pub struct Runner {
+    pub gpu: Gpu,
+}
+
+impl Runner {
+    pub fn new(gpu: &Gpu, way: Way) -> Self {
+        Self { gpu: way.of(gpu) }
     }
 
     /// Results are NaN until something writes them; buffers that are `given` stay as they are.
@@ -37,8 +46,8 @@ impl Runner<'_> {
         given: &[(Value, Buffer)],
     ) -> Outcome<Program> {
         block_on(async {
-            let (gpu, optimise) = (self.gpu, self.optimise());
-            let program = attack::program(gpu, graph, wanted, changing, given, optimise).await?;
+            let gpu = &self.gpu;
+            let program = Program::new(gpu, graph, wanted, changing, given).await?;
             for value in wanted.iter().filter(|value| !given.iter().any(|(id, _)| id == *value)) {
                 let buffer = program.buffer(*value)?;
                 gpu.write(buffer, &vec![f32::NAN; buffer.words() as usize]).await?;

@@ -157,7 +157,7 @@ fn distance(a: &[f32], b: &[f32], images: usize) -> f32 {
 
 struct Trainer<'a> {
     case: &'a Case,
-    runner: &'a Runner<'a>,
+    runner: &'a Runner,
     learner: Learner,
     optimiser: [f32; 2],
     forced: bool,
@@ -183,7 +183,7 @@ impl<'a> Trainer<'a> {
         let (model, state) = network(case)?;
         let (momentum, weight_decay) = (case.number("momentum")?, case.number("wd")?);
         let sgd = Optimiser::Sgd { momentum, weight_decay };
-        let learner = block_on(Learner::new(runner.gpu, &model, &state, sgd))?;
+        let learner = block_on(Learner::new(&runner.gpu, &model, &state, sgd))?;
         let optimiser = [momentum, weight_decay];
         let forced = case.param("compare").and_then(|how| how.as_str()) == Some("forced");
         Ok(Self { case, runner, learner, optimiser, forced, results: Results::new() })
@@ -195,8 +195,7 @@ impl<'a> Trainer<'a> {
 
     fn attack(&self, shape: Shape, settings: Pgd) -> Outcome<PgdAttack> {
         let Learner { model, live, .. } = &self.learner;
-        let optimise = self.runner.optimise();
-        Ok(block_on(PgdAttack::new(model, live, size(shape), settings, optimise))?)
+        Ok(block_on(PgdAttack::new(model, live, size(shape), settings))?)
     }
 
     /// The attack of stage 1.
@@ -215,8 +214,8 @@ impl<'a> Trainer<'a> {
             }
             other => return Fault::unsupported(format_args!("attack {other}")),
         };
-        let (Learner { model, live, .. }, optimise) = (&self.learner, self.runner.optimise());
-        Ok(block_on(AnyAttack::new(model, live, size(shape), settings, optimise))?)
+        let Learner { model, live, .. } = &self.learner;
+        Ok(block_on(AnyAttack::new(model, live, size(shape), settings))?)
     }
 
     /// Starts from what the reference had. What it does not tell never changes.

@@ -1,10 +1,11 @@
 //! Attacks: against PyTorch's, in their ball and box, and without anything new inside the loop.
 
 use crate::case::Case;
-use crate::gpu;
+use crate::{gpu, gpu_for};
 use lapidary::attack::{
     Attack, MomentumAttack, MomentumPgd, Objective, Pgd, PgdAttack, Start, Statistics,
 };
+use lapidary::gpu::Lowering;
 use lapidary::model::{
     Activation, BatchSize, DeviceWeights, Network, Normalisation, WideResNet, initial,
 };
@@ -15,7 +16,7 @@ fn norm(case: &Case) -> Norm {
     if case.text("norm") == "L2" { Norm::L2 } else { Norm::Linf }
 }
 
-fn pgd(name: &str, optimise: bool) {
+fn pgd(name: &str, lowering: Lowering) {
     let Some(case) = Case::open(&format!("attacks/{name}")) else { return };
     let (model, checkpoint) = case.model();
     let objective = match case.text("target") {
@@ -37,10 +38,12 @@ fn pgd(name: &str, optimise: bool) {
     };
     block_on(async {
         let weights =
-            DeviceWeights::upload(gpu(), &model.parameters(), &checkpoint.weights).await.unwrap();
+            DeviceWeights::upload(&gpu_for(lowering), &model.parameters(), &checkpoint.weights)
+                .await
+                .unwrap();
         let &[images, _, side, _] = case.shape("in.x") else { panic!() };
         let size = BatchSize { images: images as u32, side: side as u32 };
-        let mut attack = PgdAttack::new(&model, &weights, size, settings, optimise).await.unwrap();
+        let mut attack = PgdAttack::new(&model, &weights, size, settings).await.unwrap();
         let (x, start) = (case.get("in.x"), case.part("out.traj", 0));
         let labels = case.labels();
         let from = Some(start).filter(|start| *start != x);
@@ -74,11 +77,11 @@ fn pgd_trajectories_are_pytorchs() {
         "pgd_wrn10_2_L2_ce_eps0.5_t7",
         "pgd_wrn10_2_Linf_joint_eps0.031_t5",
     ] {
-        pgd(name, true);
+        pgd(name, Lowering::Full);
     }
 }
 
-fn momentum(name: &str, optimise: bool) {
+fn momentum(name: &str, lowering: Lowering) {
     let Some(case) = Case::open(&format!("attacks/{name}")) else { return };
     let (model, checkpoint) = case.model();
     let settings = MomentumPgd {
@@ -91,11 +94,12 @@ fn momentum(name: &str, optimise: bool) {
     };
     block_on(async {
         let weights =
-            DeviceWeights::upload(gpu(), &model.parameters(), &checkpoint.weights).await.unwrap();
+            DeviceWeights::upload(&gpu_for(lowering), &model.parameters(), &checkpoint.weights)
+                .await
+                .unwrap();
         let &[images, _, side, _] = case.shape("in.x") else { panic!() };
         let size = BatchSize { images: images as u32, side: side as u32 };
-        let mut attack =
-            MomentumAttack::new(&model, &weights, size, settings, optimise).await.unwrap();
+        let mut attack = MomentumAttack::new(&model, &weights, size, settings).await.unwrap();
         // Twice: what the first attack left behind must not matter.
         for _ in 0..2 {
             let best = attack.attack(case.get("in.x"), &case.labels()).await.unwrap();
@@ -112,7 +116,7 @@ fn momentum_attacks_are_pytorchs() {
         "momentum_pgd_wrn10_1_swish_L2",
         "momentum_pgd_wrn10_1_swish_Linf",
     ] {
-        momentum(name, true);
+        momentum(name, Lowering::Full);
     }
 }
 
@@ -134,7 +138,7 @@ fn attacks_in_training_mode_are_pytorchs() {
         let weights =
             DeviceWeights::upload(gpu(), &model.parameters(), &checkpoint.weights).await.unwrap();
         let size = BatchSize { images: 8, side: 32 };
-        let mut attack = PgdAttack::new(&model, &weights, size, settings, true).await.unwrap();
+        let mut attack = PgdAttack::new(&model, &weights, size, settings).await.unwrap();
         let found = attack.attack(case.get("in.it1.x"), &labels).await.unwrap();
         case.check("out.it1.adv_imgs", &found);
         let after = weights.download().await.unwrap();
@@ -147,8 +151,8 @@ fn attacks_in_training_mode_are_pytorchs() {
 
 #[test]
 fn graphs_as_built_climb_the_same_way() {
-    pgd("pgd_wrn10_1_L2_ce_targeted_eps0.5_t5", false);
-    momentum("momentum_pgd_wrn10_1_swish_Linf", false);
+    pgd("pgd_wrn10_1_L2_ce_targeted_eps0.5_t5", Lowering::Plain);
+    momentum("momentum_pgd_wrn10_1_swish_Linf", Lowering::Plain);
 }
 
 fn small() -> (Network, DeviceWeights) {
@@ -186,7 +190,7 @@ fn attacks_stay_in_ball_and_box_and_climb() {
     ] {
         block_on(async {
             let settings = settings(norm, eps, objective);
-            let mut attack = PgdAttack::new(&model, &weights, SIZE, settings, true).await.unwrap();
+            let mut attack = PgdAttack::new(&model, &weights, SIZE, settings).await.unwrap();
             attack.start(&Start::new(&x, &labels)).await.unwrap();
             attack.run(0, |_| Ok(())).await.unwrap();
             assert_eq!(attack.images().await.unwrap(), x, "no step");
@@ -216,7 +220,7 @@ fn fewer_images_than_a_batch_come_out_as_in_a_whole_one() {
     for objective in [Objective::CrossEntropy, Objective::Joint] {
         block_on(async {
             let settings = settings(Norm::L2, 0.5, objective);
-            let mut attack = PgdAttack::new(&model, &weights, SIZE, settings, true).await.unwrap();
+            let mut attack = PgdAttack::new(&model, &weights, SIZE, settings).await.unwrap();
             let whole = attack.attack(&x, &labels).await.unwrap();
             let part = attack.attack(&x[..4 * 64], &labels[..4]).await.unwrap();
             assert_eq!(part, whole[..4 * 64]);
@@ -232,13 +236,13 @@ fn other_numbers_of_images_are_refused() {
     let (x, labels) = batch();
     block_on(async {
         let settings = settings(Norm::L2, 0.5, Objective::Joint);
-        let mut attack = PgdAttack::new(&model, &weights, SIZE, settings, true).await.unwrap();
+        let mut attack = PgdAttack::new(&model, &weights, SIZE, settings).await.unwrap();
         assert!(attack.start(&Start::new(&x[1..], &labels)).await.is_err());
         assert!(attack.start(&Start::new(&x, &labels[1..])).await.is_err());
         let stop = || lapidary::Error::bad_file("stop", "asked to");
         assert!(attack.run(50, |_| Err(stop())).await.is_err());
         let none = BatchSize { images: 0, ..SIZE };
-        assert!(PgdAttack::new(&model, &weights, none, settings, true).await.is_err());
+        assert!(PgdAttack::new(&model, &weights, none, settings).await.is_err());
     });
 }
 
@@ -255,7 +259,7 @@ fn a_loop_makes_nothing_new() {
             .await
             .unwrap();
         let settings = settings(Norm::L2, 0.5, Objective::CrossEntropy);
-        let mut attack = PgdAttack::new(&model, &weights, SIZE, settings, true).await.unwrap();
+        let mut attack = PgdAttack::new(&model, &weights, SIZE, settings).await.unwrap();
         attack.start(&Start::new(&x, &labels)).await.unwrap();
         // Learns its pace: loops that do not know it yet begin with short submissions.
         attack.run(10, |_| Ok(())).await.unwrap();

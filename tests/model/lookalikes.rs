@@ -3,8 +3,9 @@
 //! runs the same on others of its making, as `scripts/peers` does.
 
 use crate::gpu;
-use lapidary::attack::{Attack, Pgd, PgdAttack, program};
+use lapidary::attack::{Attack, Pgd, PgdAttack};
 use lapidary::graph::{Graph, Shape};
+use lapidary::lower::Program;
 use lapidary::model::checkpoint::Precision;
 use lapidary::model::onnx::Export;
 use lapidary::model::{
@@ -64,7 +65,7 @@ fn networks_of_others_give_pytorchs_logits_and_gradients() {
             let there = DeviceWeights::upload(gpu, &parameters, &checkpoint.weights).await.unwrap();
             let given = there.bindings(&weights).unwrap();
             let results = [logits, gradient];
-            let mut made = program(gpu, &graph, &results, &[x, ones], &given, true).await.unwrap();
+            let mut made = Program::new(gpu, &graph, &results, &[x, ones], &given).await.unwrap();
             made.write(x, &images.data).await.unwrap();
             made.write(ones, &[1.0_f32; 2]).await.unwrap();
             made.submit().await.unwrap();
@@ -116,7 +117,7 @@ pub fn attacked(
     let given = block_on(async {
         let (parameters, numbers) = (network.parameters(), &checkpoint.weights);
         let weights = DeviceWeights::upload(gpu(), &parameters, numbers).await.unwrap();
-        let mut attack = PgdAttack::new(network, &weights, size, settings, true).await.unwrap();
+        let mut attack = PgdAttack::new(network, &weights, size, settings).await.unwrap();
         attack.attack(images, &[0, 1]).await.unwrap()
     });
     let moved = images.iter().zip(wanted).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));

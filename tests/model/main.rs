@@ -18,8 +18,13 @@ mod network;
 #[cfg(feature = "onnx")]
 mod onnx;
 
-use lapidary::gpu::{Gpu, Options};
+use lapidary::gpu::{Gpu, Lowering, Options, Preferences};
 use std::sync::OnceLock;
+
+/// The same device as [`gpu`], for programs that are lowered or run as they were built.
+pub fn gpu_for(lowering: Lowering) -> Gpu {
+    gpu().clone().preferring(Preferences { lowering, ..gpu().preferences().as_ref().clone() })
+}
 
 /// The device of all tests but those that count.
 pub fn gpu() -> &'static Gpu {

@@ -1,9 +1,10 @@
 //! Wide residual networks: parameters, values and gradients against PyTorch's.
 
 use crate::case::Case;
-use crate::gpu;
-use lapidary::attack::program;
+use crate::{gpu, gpu_for};
+use lapidary::gpu::{Gpu, Lowering};
 use lapidary::graph::{Graph, Shape, Value};
+use lapidary::lower::Program;
 use lapidary::model::{
     Activation, Block, DeviceWeights, Mode, Network, Normalisation, Parameter, Role, Weights,
     WideResNet, initial,
@@ -86,15 +87,15 @@ fn weights_come_back_from_the_device() {
 
 /// A graph's program with weights given, run once, with these inputs written.
 fn run(
+    gpu: &Gpu,
     graph: &Graph,
     wanted: &[Value],
     given: &[(Value, lapidary::gpu::Buffer)],
     inputs: &[(Value, &[f32])],
-    optimise: bool,
 ) -> Vec<Vec<f32>> {
     block_on(async {
         let changing: Vec<_> = inputs.iter().map(|(value, _)| *value).collect();
-        let mut program = program(gpu(), graph, wanted, &changing, given, optimise).await.unwrap();
+        let mut program = Program::new(gpu, graph, wanted, &changing, given).await.unwrap();
         for (value, data) in inputs {
             program.write(*value, data).await.unwrap();
         }
@@ -108,13 +109,14 @@ fn bits(labels: &[u32]) -> Vec<f32> {
     labels.iter().map(|&label| f32::from_bits(label)).collect()
 }
 
-fn model(name: &str, optimise: bool) {
+fn model(name: &str, lowering: Lowering) {
     let Some(case) = Case::open(&format!("models/{name}")) else { return };
+    let gpu = gpu_for(lowering);
     let (model, checkpoint) = case.model();
     let parameters = model.parameters();
     let training = name.ends_with("_train");
     let on_device =
-        block_on(DeviceWeights::upload(gpu(), &parameters, &checkpoint.weights)).unwrap();
+        block_on(DeviceWeights::upload(&gpu, &parameters, &checkpoint.weights)).unwrap();
 
     let mut graph = Graph::default();
     let [n, c, h, w] = case.shape("in.x").iter().map(|&n| n as u32).collect::<Vec<_>>()[..] else {
@@ -151,7 +153,8 @@ fn model(name: &str, optimise: bool) {
         (inverse, &vec![1.0 / n as f32; n as usize]),
     ];
     let used = if training { &[inputs[0], inputs[1], inputs[3]][..] } else { &inputs[..] };
-    let results = run(&graph, &wanted, &on_device.bindings(&weights).unwrap(), used, optimise);
+    let given = on_device.bindings(&weights).unwrap();
+    let results = run(&gpu, &graph, &wanted, &given, used);
 
     case.check("out.logits", &results[0]);
     case.check("out.ce_loss", &[results[1].iter().sum::<f32>() / n as f32]);
@@ -177,19 +180,19 @@ fn model(name: &str, optimise: bool) {
 #[test]
 fn frozen_networks_are_pytorchs() {
     for name in ["wrn10_1_eval", "wrn10_1_swish_eval", "wrn10_2_eval", "wrn16_2_eval"] {
-        model(name, true);
+        model(name, Lowering::Full);
     }
-    model("wrn10_1_eval", false);
+    model("wrn10_1_eval", Lowering::Plain);
 }
 
 #[test]
 fn training_networks_are_pytorchs() {
     for name in ["wrn10_1_train", "wrn10_1_swish_train"] {
-        model(name, true);
+        model(name, Lowering::Full);
     }
 }
 
-fn block(name: &str, optimise: bool) {
+fn block(name: &str, lowering: Lowering) {
     let Some(case) = Case::open(&format!("blocks/{name}")) else { return };
     let side = |tensor: &str| case.shape(tensor).iter().map(|&n| n as u32).collect::<Vec<_>>();
     let ([n, c, h, w], [_, out, v, u]) =
@@ -208,6 +211,7 @@ fn block(name: &str, optimise: bool) {
         .into_iter()
         .map(|name| Parameter { shape: case.shape(&format!("in.w.{name}")).to_vec(), name, role })
         .collect();
+    let gpu = gpu_for(lowering);
     let mut graph = Graph::default();
     let x = graph.input(Shape::new(n, c, h, w).unwrap());
     let dy = graph.input(Shape::new(n, out, v, u).unwrap());
@@ -231,11 +235,10 @@ fn block(name: &str, optimise: bool) {
             lapidary::model::Tensor::new(parameter.shape.clone(), data).unwrap(),
         )
     });
-    let on_device =
-        block_on(DeviceWeights::upload(gpu(), &parameters, &tensors.collect())).unwrap();
+    let on_device = block_on(DeviceWeights::upload(&gpu, &parameters, &tensors.collect())).unwrap();
     let given = on_device.bindings(&weights).unwrap();
     let results =
-        run(&graph, &wanted, &given, &[(x, case.get("in.x")), (dy, case.get("in.dy"))], optimise);
+        run(&gpu, &graph, &wanted, &given, &[(x, case.get("in.x")), (dy, case.get("in.dy"))]);
     for (name, gradient) in trained.iter().zip(&results) {
         case.check(&format!("grad.w.{name}"), gradient);
     }
@@ -252,7 +255,8 @@ fn blocks_are_pytorchs() {
     for shape in ["c16o16s1", "c16o32s2", "c5o7s1"] {
         for activation in ["relu", "swish"] {
             for mode in ["eval", "train"] {
-                block(&format!("wrn_{shape}_{activation}_{mode}"), mode == "eval");
+                let lowering = if mode == "eval" { Lowering::Full } else { Lowering::Plain };
+                block(&format!("wrn_{shape}_{activation}_{mode}"), lowering);
             }
         }
     }

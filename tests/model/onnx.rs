@@ -4,8 +4,8 @@
 
 use crate::gpu;
 use crate::lookalikes::attacked;
-use lapidary::attack::program;
 use lapidary::graph::{Graph, Shape};
+use lapidary::lower::Program;
 use lapidary::model::checkpoint::Precision;
 use lapidary::model::onnx::Export;
 use lapidary::model::{
@@ -44,7 +44,7 @@ fn computed(network: &Network, checkpoint: &Checkpoint, images: &[f32]) -> [Vec<
         let there = DeviceWeights::upload(gpu, &parameters, &checkpoint.weights).await.unwrap();
         let given = there.bindings(&weights).unwrap();
         let results = [logits, slope];
-        let mut made = program(gpu, &graph, &results, &[x, ones], &given, true).await.unwrap();
+        let mut made = Program::new(gpu, &graph, &results, &[x, ones], &given).await.unwrap();
         made.write(x, images).await.unwrap();
         made.write(ones, &[1.0_f32; 2]).await.unwrap();
         made.submit().await.unwrap();

@@ -4,7 +4,7 @@ use crate::{WORDS, first, network};
 use lapidary::attack::{
     AnyAttack, Apgd, Attack, Fab, FabAttack, Objective, Settings, Square, Start,
 };
-use lapidary::gpu::{Counts, Gpu, Options};
+use lapidary::gpu::{Counts, Gpu, Lowering, Options, Preferences};
 use lapidary::model::{BatchSize, Checkpoint, DeviceWeights, Network};
 use lapidary::ops::Norm;
 use pollster::block_on;
@@ -30,7 +30,7 @@ fn loops_make_nothing_new() {
             Square { norm: Norm::L2, eps: 0.5, queries: 100 }.into(),
         ];
         for settings in all {
-            let mut attack = AnyAttack::new(&model, &weights, SIZE, settings, true).await.unwrap();
+            let mut attack = AnyAttack::new(&model, &weights, SIZE, settings).await.unwrap();
             let start = Start { targets: Some(&targets), ..Start::new(images, labels) };
             attack.start(&start).await.unwrap();
             attack.run(1, |_| Ok(())).await.unwrap();
@@ -51,11 +51,17 @@ fn fab_as_built_goes_the_same_way() {
     let targets: Vec<u32> = labels.iter().map(|label| (label + 1) % 10).collect();
     block_on(async {
         let mut found = Vec::new();
-        for optimise in [true, false] {
+        for lowering in [Lowering::Full, Lowering::Plain] {
             let fab = Fab::default();
-            let mut attack = FabAttack::new(&model, &weights, SIZE, fab, optimise).await.unwrap();
+            let gpu = weights.gpu();
+            let gpu = gpu
+                .clone()
+                .preferring(Preferences { lowering, ..gpu.preferences().as_ref().clone() });
+            let host = weights.download().await.unwrap();
+            let weights = DeviceWeights::upload(&gpu, &model.parameters(), &host).await.unwrap();
+            let mut attack = FabAttack::new(&model, &weights, SIZE, fab).await.unwrap();
             // Twice, where that is quick: what the first attack left behind must not matter.
-            for _ in 0..1 + u32::from(optimise) {
+            for _ in 0..1 + u32::from(lowering == Lowering::Full) {
                 let start = Start { targets: Some(&targets), ..Start::new(images, labels) };
                 attack.start(&start).await.unwrap();
                 attack.run(3, |_| Ok(())).await.unwrap();

@@ -294,9 +294,9 @@ export class Engine {
     const rows = [];
     for (const [index, { name, file }] of all.entries()) {
       const bytes = await golden(file, signal);
-      for (const [optimise, way] of [[false, 'as built'], [true, 'rewritten']]) {
+      for (const [lowered, way] of [[false, 'as built'], [true, 'rewritten']]) {
         const row = { name, way, good: false, worst: '' };
-        const check = () => this.#survive(() => this.#device.check(index, bytes, weights, optimise));
+        const check = () => this.#survive(() => this.#device.check(index, bytes, weights, lowered));
         try {
           Object.assign(row, JSON.parse(await this.#queued(signal, check)));
         } catch (error) {

@@ -13,7 +13,7 @@ mod toy;
 use js_sys::Uint8Array;
 use lapidary::data::{BatchSource, Fit, Fractal, SAMPLE_STARTS, fit_rgba};
 use lapidary::doctor::{CHECKS, WEIGHTS};
-use lapidary::gpu::{Gpu, Options};
+use lapidary::gpu::{Gpu, Lowering, Options, Preferences};
 use network::Network;
 use serde_json::json;
 use throw::{Thrown, throw};
@@ -81,10 +81,15 @@ impl Engine {
         index: usize,
         file: Uint8Array,
         weights: Uint8Array,
-        optimise: bool,
+        lowered: bool,
     ) -> Thrown<String> {
         let check = CHECKS.get(index).ok_or_else(|| JsValue::from("no such check"))?;
-        let verdict = check.run(&self.gpu, &file.to_vec(), &weights.to_vec(), optimise).await;
+        let lowering = if lowered { Lowering::Full } else { Lowering::Plain };
+        let gpu = self
+            .gpu
+            .clone()
+            .preferring(Preferences { lowering, ..self.gpu.preferences().as_ref().clone() });
+        let verdict = check.run(&gpu, &file.to_vec(), &weights.to_vec()).await;
         let verdict = verdict.map_err(throw)?;
         Ok(json!({ "good": verdict.good, "worst": verdict.worst }).to_string())
     }

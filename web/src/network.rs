@@ -106,7 +106,7 @@ impl Network {
         };
         let settings = Pgd { step_size, objective, ..Pgd::attack(norm, eps, 0) };
         let size = self.size(images);
-        let attack = PgdAttack::new(&self.model, &self.weights, size, settings, true);
+        let attack = PgdAttack::new(&self.model, &self.weights, size, settings);
         Ok(Ascent { attack: attack.await.map_err(throw)? })
     }
 }

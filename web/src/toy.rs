@@ -4,7 +4,6 @@
 
 use crate::throw::{Thrown, throw};
 use lapidary::Result;
-use lapidary::attack::program;
 use lapidary::data::Random;
 use lapidary::gpu::Gpu;
 use lapidary::graph::{Graph, Shape, Value, exactly};
@@ -94,7 +93,7 @@ impl Toy {
             graph.push_all(step, &[weight, momentum, gradient, control])?;
         }
         let changing = [real, made, labels, control];
-        let mut update = program(gpu, &graph, &[bce, ce], &changing, &given, true).await?;
+        let mut update = Program::new(gpu, &graph, &[bce, ce], &changing, &given).await?;
         update.write(ones, &[1.0_f32; BATCH as usize]).await?;
         let mut ones_and_zeros = vec![1.0_f32; BATCH as usize];
         ones_and_zeros.resize(2 * BATCH as usize, 0.0);
@@ -107,7 +106,7 @@ impl Toy {
         let logits = perceptron(&mut graph, places, &values)?;
         let changing: Vec<_> = values.iter().map(|(_, value)| value).collect();
         let given = weights.bindings(&values)?;
-        let mut map = program(gpu, &graph, &[logits], &changing, &given, true).await?;
+        let mut map = Program::new(gpu, &graph, &[logits], &changing, &given).await?;
         map.write(places, &grid()).await?;
 
         let inputs = Inputs { real, made, labels, control };

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::attack::{Attack, Pgd, PgdAttack, Start, program};
+use crate::attack::{Attack, Pgd, PgdAttack, Start};
 use crate::cli::args::Step;
 use crate::gpu::{Gpu, Timing};
 use crate::graph::{Graph, Shape, Summary};
@@ -68,7 +68,7 @@ impl Made {
             }
         };
         let weights = DeviceWeights::upload(gpu, &parameters, &initial).await?;
-        let mut attack = PgdAttack::new(model, &weights, size, settings, true).await?;
+        let mut attack = PgdAttack::new(model, &weights, size, settings).await?;
         attack.start(&Start::new(&images, &labels)).await?;
         Ok(Self::Climb(Box::new(attack)))
     }
@@ -85,7 +85,7 @@ impl Made {
             "image-gradient" => (gradient(&mut graph, y, dy, &[x])?, [dy, w]),
             _ => (gradient(&mut graph, y, dy, &[w])?, [x, dy]),
         };
-        let mut program = program(gpu, &graph, &wanted, &[x, dy], &[], true).await?;
+        let mut program = Program::new(gpu, &graph, &wanted, &[x, dy], &[]).await?;
         for input in inputs {
             let numbers = (0..graph.shape(input)?.elements()).map(|i| (i % 97) as f32 / 96.0 - 0.5);
             program.write(input, &numbers.collect::<Vec<_>>()).await?;

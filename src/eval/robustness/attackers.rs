@@ -40,7 +40,7 @@ impl Attacker {
         weights: &DeviceWeights,
         size: BatchSize,
     ) -> Result<Self> {
-        let attack = AnyAttack::new(model, weights, size, settings.of(name), true).await?;
+        let attack = AnyAttack::new(model, weights, size, settings.of(name)).await?;
         Ok(Self { attack, name, size })
     }
 

@@ -71,7 +71,7 @@ impl ClassifierStage {
                 ..Pgd::attack(stage.norm, eps as f32, steps)
             };
             let Learner { model, live, .. } = learner;
-            others = Some(PgdAttack::new(model, live, batch, settings, true).await?);
+            others = Some(PgdAttack::new(model, live, batch, settings).await?);
             streams.push(material.ood.batches("ood", config.seed, stage.batch as usize)?);
         }
         let moved = others.as_ref().map(|attack| (attack.image_buffer(), attack.label_buffer()));

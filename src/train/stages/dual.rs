@@ -38,13 +38,13 @@ impl Sampler {
             let step = LangevinStep { step_size, noise_size };
             let (objective, steps) = (stage.score.climbed(), jem.steps);
             let settings = Langevin { objective, step, steps };
-            let chains = LangevinChains::new(model, live, batch, settings, true).await?;
+            let chains = LangevinChains::new(model, live, batch, settings).await?;
             return Ok(Self::Langevin(Box::new(chains), jem));
         }
         // How many steps is the curriculum's to say.
         let climb = Pgd::sample(0, stage.alpha as f32);
         let settings = Pgd { objective: stage.climb.climbed(), ..climb };
-        let attack = PgdAttack::new(model, live, batch, settings, true).await?;
+        let attack = PgdAttack::new(model, live, batch, settings).await?;
         Ok(Self::Climb(Box::new(attack)))
     }
 
