@@ -10,9 +10,10 @@ use crate::{Error, Result};
 
 const LIST: &str = include_str!("../../models/zoo.toml");
 /// By their names in the list.
-const FILES: [(&str, &[u8]); 2] = [
+const FILES: [(&str, &[u8]); 3] = [
     ("fashion-demo", include_bytes!("../../data/fashion-demo/model.safetensors")),
     ("fashion-plain", include_bytes!("../../data/fashion-plain/model.safetensors")),
+    ("fashion-show", include_bytes!("../../data/fashion-show/model.safetensors")),
 ];
 /// What stands before a name where a path is wanted.
 const PREFIX: &str = "zoo:";

@@ -7,7 +7,7 @@ mod rows;
 mod work;
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -277,7 +277,7 @@ fn about(args: &args::PaperTable, settings: &Settings) -> String {
     )
 }
 
-fn write(out: &PathBuf, files: &Files) -> Result<()> {
+fn write(out: &Path, files: &Files) -> Result<()> {
     let all = [
         ("table.md", &files.markdown),
         ("table.csv", &files.csv),
