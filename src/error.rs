@@ -1,4 +1,4 @@
-//! All that can go wrong, as one type: every message names the op, file or key, what was given and what was wanted.
+//! The library's one error type. Every message names the op, file or key, what was given and what was wanted.
 
 use std::path::{Path, PathBuf};
 
@@ -29,9 +29,9 @@ pub enum Error {
     Mismatch {
         /// The op or function.
         op: &'static str,
-        /// What came in.
+        /// What was given.
         given: String,
-        /// What fits.
+        /// What was wanted.
         wanted: String,
     },
     /// Ask for other derivatives.
@@ -85,7 +85,7 @@ pub enum Error {
         /// What is allowed.
         allowed: String,
     },
-    /// Nothing: whoever was told of the progress asked for it.
+    /// No action is needed: the caller's progress callback asked to stop.
     #[error("stopped by the caller")]
     Stopped,
     /// Give finite images, or a network whose numbers fit.
@@ -93,7 +93,7 @@ pub enum Error {
         "the network's logits of image {image} are not finite ({value}), so they name no class: its weights are too large, or the image is damaged"
     )]
     NonFinite {
-        /// Its place among the images that were given, from 0.
+        /// The image's place among those that were given, from 0.
         image: usize,
         /// The first logit that is none.
         value: f32,
@@ -103,7 +103,7 @@ pub enum Error {
     Diverged {
         /// The iteration.
         step: u64,
-        /// Which value was not finite.
+        /// The value that was not finite.
         what: String,
         /// What to resume from, if anything was saved.
         last_good: Option<PathBuf>,

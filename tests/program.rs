@@ -131,6 +131,24 @@ fn help_and_version_are_0() {
     }
 }
 
+/// `-h` is shorter than `--help`, lines fit a terminal, and options of kernels are shown only where kernels run.
+#[test]
+fn help_is_short_or_long() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["train", "sample", "eval", "attack", "doctor", "inspect", "runs", "convert"] {
+        let [short, long] = ["-h", "--help"].map(|flag| working(folder.path(), &[command, flag]));
+        let lines = |text: &str| text.lines().count();
+        assert!(lines(&short) <= lines(&long), "{command}");
+        let kernels = !["inspect", "runs", "convert"].contains(&command);
+        assert_eq!(long.contains("--winograd"), kernels, "{command}: {long}");
+        assert!(!short.contains("--winograd"), "{command}: {short}");
+        let wide = short.lines().chain(long.lines()).find(|line| line.chars().count() > 100);
+        assert_eq!(wide, None, "{command}");
+    }
+    let [short, long] = ["-h", "--help"].map(|flag| working(folder.path(), &["train", flag]));
+    assert!(2 * short.lines().count() < long.lines().count(), "{long}");
+}
+
 /// Runs in a folder, expects success, gives stdout.
 fn working(folder: &Path, arguments: &[&str]) -> String {
     let output = lapidary(folder, arguments);

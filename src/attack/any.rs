@@ -1,4 +1,4 @@
-//! All attacks there are, by their settings.
+//! One type for all attacks, made from their settings.
 
 use super::{
     Apgd, ApgdAttack, Attack, Divergence, DivergenceAttack, Fab, FabAttack, Found, Langevin,

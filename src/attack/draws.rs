@@ -1,4 +1,4 @@
-//! Which random numbers the images of a batch draw: by seed, stream and an id of each image, wherever it lies.
+//! Gives each image of a batch its own random numbers, by seed, stream and the image's id, wherever it lies in a batch.
 
 use super::Start;
 use super::forward::{buffers, filled};

@@ -1,5 +1,5 @@
-//! FAB (Croce and Hein 2020, arXiv 1907.02044): the nearest image of another class, looked for along the boundary between the
-//! label's class and another. It knows no ball.
+//! FAB (Croce and Hein 2020, arXiv 1907.02044): searches the nearest image of another class, along the boundary between the
+//! label's class and another one. It has no ball.
 
 use super::forward::{Batch, Forward, buffers, check_radius};
 use super::{Attack, Found, Objective, Start};
@@ -10,7 +10,7 @@ use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{Copy, FabJudge, FabNearest, FabStep, Fill, Norm};
 use crate::{Error, Result};
 
-/// Which boundary FAB goes to.
+/// The boundary that FAB walks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Boundary {
     /// The one with the target's class: a gradient a step. AutoAttack's fab-t.
@@ -29,7 +29,7 @@ const MOST_CLASSES: u32 = 100;
 pub struct Fab {
     /// The norm in which the distance is measured.
     pub norm: Norm,
-    /// Which boundary is gone to.
+    /// The boundary that is walked to.
     pub boundary: Boundary,
     /// Within what distance a find counts; infinite for any. The search is the same.
     pub eps: f32,

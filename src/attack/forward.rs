@@ -1,4 +1,4 @@
-//! What all attacks share: the model over images under attack, its objective, and the buffers of a batch.
+//! The part of a graph that all attacks share: the model over images under attack, the objective, and the buffers of a batch.
 
 use super::{Objective, Start};
 use crate::gpu::{Buffer, Gpu};

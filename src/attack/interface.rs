@@ -1,4 +1,4 @@
-//! What all attacks have in common: how one is started, run and asked.
+//! The trait that all attacks implement: how one is started, run, and asked for its results.
 
 use crate::gpu::{Buffer, Timing};
 use crate::graph::Summary;
@@ -20,7 +20,7 @@ pub struct Start<'a> {
     pub ids: Option<&'a [u32]>,
     /// The seed of all random numbers.
     pub seed: u64,
-    /// Which of the seed's random numbers: another one for each start that is not to repeat an earlier one.
+    /// The stream of random numbers under the seed: a new one for each start that should not repeat an earlier one.
     pub stream: u32,
 }
 

@@ -17,7 +17,7 @@ pub struct Langevin {
     pub objective: Objective,
     /// The gradient's factor and the noise's deviation. Images are not kept within \[0, 1\].
     pub step: LangevinStep,
-    /// Steps of a whole chain.
+    /// The number of steps of a whole chain.
     pub steps: u32,
 }
 

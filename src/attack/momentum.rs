@@ -19,11 +19,11 @@ pub struct MomentumPgd {
     pub eps: f32,
     /// The length of one step.
     pub step_size: f32,
-    /// Steps of a whole attack.
+    /// The number of steps of a whole attack.
     pub steps: u32,
-    /// Part of the last direction that stays; the reference's is 0.9.
+    /// The part of the last direction that is kept; the authors' is 0.9.
     pub momentum: f32,
-    /// What is climbed.
+    /// The objective that steps climb.
     pub objective: Objective,
 }
 

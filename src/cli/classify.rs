@@ -1,4 +1,4 @@
-//! `classify`: what a network takes photographs for.
+//! `classify`: prints the likeliest classes of pictures.
 
 use std::fmt::Write;
 use std::path::PathBuf;

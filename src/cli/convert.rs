@@ -1,4 +1,4 @@
-//! `convert`: a checkpoint of another tool as one of ours, or as ONNX, without a GPU.
+//! `convert`: writes a checkpoint of another tool as safetensors, or a network as ONNX. It uses no GPU.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `eval counterfactuals`: all test images driven to another class, and how much the results are like it.
+//! `eval counterfactuals`: drives all test images to another class, and measures how much the results resemble it.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! `demo`: `train` with the preset fashion-demo, then its report.
+//! `demo`: trains the preset fashion-demo and writes its report.
 
 use super::args;
 use super::session::Session;

@@ -1,4 +1,4 @@
-//! `devices` and `--list`: the adapters, in the order in which they are taken.
+//! `devices` and `--list`: list the adapters, in the order in which they are chosen.
 
 use std::fmt::Write;
 

@@ -1,4 +1,5 @@
-//! `doctor`: embedded cases on the adapter, as built and as rewritten for it.
+//! `doctor`: compares the adapter's results with PyTorch's on embedded cases, for graphs as they are built and as they are
+//! lowered.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

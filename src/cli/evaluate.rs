@@ -1,4 +1,4 @@
-//! `eval`: accuracy, accuracy under attack, AUROC.
+//! `eval`: measures accuracy, accuracy under attack, and AUROC against out-of-distribution images.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

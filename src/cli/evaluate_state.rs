@@ -1,4 +1,4 @@
-//! Finished parts of an evaluation, in one file that says what they are parts of.
+//! Keeps the finished parts of an evaluation in one file, which also says of which network and which settings they are.
 
 use std::path::{Path, PathBuf};
 

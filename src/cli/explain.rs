@@ -1,4 +1,4 @@
-//! `explain`: one picture on its way to another class, as pictures and numbers in a folder.
+//! `explain`: moves one picture towards another class, and writes the way there as pictures and numbers.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `eval generation`, `eval sweep`, `eval features`: how near samples are to real images, in a network's features.
+//! `eval generation`, `eval sweep`, `eval features`: measure how near samples are to real images in the features of a network.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! `inspect`: what is in a checkpoint, without a GPU.
+//! `inspect`: prints what is in a checkpoint. It uses no GPU.
 
 use std::fmt::Write;
 

@@ -1,5 +1,5 @@
-//! Rows that are made by all ranks and written by one, batch by batch, with what is finished in a file beside the result: the
-//! same command goes on from there, with as many processes as it then has.
+//! Collects rows that all ranks make and one rank writes, batch by batch. Finished rows are kept in a file beside the
+//! result, from which the same command goes on with any number of processes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};

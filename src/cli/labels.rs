@@ -10,11 +10,13 @@ use crate::data::ClassMap;
 /// Which class of the network an image's class is.
 #[derive(Debug, Default, Args)]
 pub struct Labels {
-    /// Lines IMAGES = NETWORK: the network's class, by name or number, of each class of the images [default: of the same name]
-    #[arg(long, value_name = "FILE", conflicts_with = "labels_as_given")]
+    /// File with a line IMAGES = NETWORK for each class of the images [default: classes of the same name]
+    ///
+    /// It says which class of the network, by name or number, an image's class is.
+    #[arg(help_heading = "Images", long, value_name = "FILE", conflicts_with = "labels_as_given")]
     pub class_map: Option<PathBuf>,
-    /// Labels are the network's classes by number, whatever the names are
-    #[arg(long)]
+    /// Take labels as the network's classes by number, whatever their names are
+    #[arg(help_heading = "Images", long)]
     pub labels_as_given: bool,
 }
 

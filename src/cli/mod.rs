@@ -42,7 +42,7 @@ mod tuning_progress;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 pub use progress::Progress;
 
@@ -55,7 +55,8 @@ use session::Session;
 /// The program ends with 0, or 2: usage or configuration, 3: an input file, 4: adapter or GPU, 5: training diverged,
 /// 6: stopped by a signal, 1: anything else.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let parsed = syntax().try_get_matches().and_then(|given| Arguments::from_arg_matches(&given));
+    let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(error) => match launched(|name| std::env::var(name).ok()) {
             // One of several processes is enough to say it.
@@ -64,6 +65,28 @@ pub fn main() -> ExitCode {
         },
     };
     run(arguments)
+}
+
+/// The command line, whose help leaves out the options of kernels where a command runs none.
+fn syntax() -> clap::Command {
+    let mut all = Arguments::command().max_term_width(100);
+    all.build();
+    for (name, shown) in [
+        ("devices", &["adapter"][..]),
+        ("runs", &[]),
+        ("models", &[]),
+        ("inspect", &[]),
+        ("convert", &[]),
+    ] {
+        all = all.mut_subcommand(name, |command| {
+            command.mut_args(|option| {
+                let of_kernels = option.get_help_heading() == Some(args::KERNELS);
+                let hidden = of_kernels && !shown.contains(&option.get_id().as_str());
+                if hidden { option.hide(true) } else { option }
+            })
+        });
+    }
+    all
 }
 
 fn run(arguments: Arguments) -> ExitCode {
@@ -112,7 +135,7 @@ fn carry_out(session: &Session, command: Option<Command>) -> anyhow::Result<()> 
         Some(Command::Tune(args)) => tune::run(session, &args),
         Some(Command::Inspect(args)) => inspect::run(session, &args),
         Some(Command::Convert(args)) => convert::run(session, &args),
-        None => print(&Arguments::command().render_help().to_string()),
+        None => print(&syntax().render_help().to_string()),
     }
 }
 

@@ -1,5 +1,5 @@
-//! `plan`: whether a run fits the adapter and with which memory, by its shapes at once; and about how long it takes, where that
-//! is asked for, by some iterations on its data.
+//! `plan`: says from shapes alone whether a run fits the adapter and which memory it takes; with `--time` also about how long it
+//! takes, from a few iterations on its data.
 
 use std::fmt::Write;
 use std::path::Path;

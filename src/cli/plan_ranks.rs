@@ -1,5 +1,5 @@
-//! `plan --ranks`: what an iteration would take by so many ranks, and what share of their time they would work. A prediction,
-//! from operations, bytes, and what one device was measured to do.
+//! `plan --ranks`: predicts the time of an iteration with several ranks, and the share of it in which they compute. The
+//! prediction is made of operations, bytes, and the measured speed of one device.
 
 use std::fmt::Write;
 use std::time::Instant;
@@ -62,7 +62,8 @@ impl Iteration {
         self.compute + self.copies + self.sum
     }
 
-    /// The share of the ranks' time in which they compute: the seconds of an iteration without messages over its seconds with them.
+    /// The share of the ranks' time in which they compute: the seconds of an iteration without messages over its seconds
+    /// with them.
     pub fn efficiency(&self) -> f64 {
         self.compute / self.total()
     }

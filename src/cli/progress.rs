@@ -1,4 +1,5 @@
-//! Bars where stderr is a terminal; elsewhere a line at each phase's start and end, and every five seconds between.
+//! Shows progress: bars where stderr is a terminal, elsewhere a line at each phase's start and end and every five seconds
+//! between.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};

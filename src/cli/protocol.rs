@@ -1,4 +1,5 @@
-//! How images become what a network sees, by the names of the programs that people compare their Fréchet distances with.
+//! Protocols by which images become the input of a feature extractor, named after the programs whose Fréchet distances they make
+//! comparable.
 
 use clap::ValueEnum;
 

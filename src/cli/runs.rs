@@ -1,4 +1,4 @@
-//! `runs`: what run folders have come to, and in what two or more of them differ.
+//! `runs`: lists how far runs have come, and the settings in which two or more of them differ.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

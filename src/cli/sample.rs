@@ -1,4 +1,4 @@
-//! `sample`: images of a class, as a grid with the way there beside it, or one by one in any number.
+//! `sample`: draws images of a class, as a grid with the way there beside it, or as single files in any number.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

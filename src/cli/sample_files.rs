@@ -1,5 +1,5 @@
-//! Samples one by one into files, as they are drawn: a folder of PNG files, a tar of them, or a NumPy archive. Whatever their
-//! number, a batch is in memory.
+//! Writes samples into files as they are drawn: a folder or a tar of PNG files, or a NumPy archive. Only one batch is in
+//! memory at a time.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

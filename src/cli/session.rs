@@ -1,4 +1,4 @@
-//! What all commands share: when the program began, which adapter was asked for, how much is said.
+//! The state that all commands share: when the program began, which adapter was asked for, how much is printed.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

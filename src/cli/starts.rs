@@ -1,4 +1,4 @@
-//! What sampling starts from.
+//! The images that sampling starts from: random fields, noise, or pictures of the user's.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `train`: from a configuration to a run folder with its report.
+//! `train`: trains as a configuration says, and leaves a run folder with its report.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! `tune`: which kernels are the fastest on an adapter, measured, taken from a file, or written to one.
+//! `tune`: measures which kernels are the fastest on an adapter, and reads or writes the result as a file.
 
 use std::fmt::Write;
 use std::path::Path;

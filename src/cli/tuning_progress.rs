@@ -1,4 +1,4 @@
-//! A bar on stderr while candidates are measured, and what is said of those that are dropped.
+//! Shows a bar while candidate kernels are measured, and prints which ones are dropped and why.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};

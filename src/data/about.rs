@@ -1,4 +1,4 @@
-//! What is known of a set of images beside their pixels and labels.
+//! Facts about a set of images beside pixels and labels: names of classes, damaged files, notes for the user.
 
 /// Said by files and folders, or found while they were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

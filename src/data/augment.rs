@@ -1,5 +1,5 @@
-//! What changes images from epoch to epoch: named recipes, and the crop and the cutout that they are made of. Each image's
-//! change is a pure function of the random numbers given.
+//! Augmentation, which changes images from epoch to epoch: named recipes, and the crop and the cutout that they are made
+//! of. Each image's change is a pure function of the random numbers given.
 
 use std::fmt;
 

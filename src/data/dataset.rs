@@ -14,7 +14,7 @@ const MAX_CLASSES: u32 = 1 << 16;
 /// The most channels of an image.
 pub(super) const MAX_CHANNELS: u32 = 16;
 
-/// Which images of a data set.
+/// A part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     /// The images to learn from.
@@ -237,9 +237,9 @@ pub(super) fn balanced(
 ) -> Result<Vec<bool>> {
     if held_out > labels.len() {
         return Err(Error::mismatch(
-            "split",
-            format!("{held_out} held out"),
-            format!("at most {}", labels.len()),
+            "images to hold out for tests or validation",
+            held_out,
+            format!("at most {}, as many as there are,", labels.len()),
         ));
     }
     let mut of_class = vec![Vec::new(); classes as usize];

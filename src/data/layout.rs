@@ -1,4 +1,4 @@
-//! Where an array of images has its channels.
+//! The layout of an array of images: where its channels are.
 
 /// What is said of an array's sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

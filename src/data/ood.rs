@@ -1,4 +1,4 @@
-//! What a configuration may name as out-of-distribution images, where sampling starts.
+//! Parses and opens what a configuration names as out-of-distribution images, which sampling starts from.
 
 use std::fmt;
 

@@ -47,12 +47,12 @@ pub struct Split {
     pub most_test: usize,
 }
 
-/// How many images.
+/// The number of images to keep back.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kept {
-    /// So many.
+    /// This number of images.
     Images(usize),
-    /// This share of those that training has, rounded up: none for 0 alone.
+    /// This share of the training images, rounded up: none for 0 alone.
     Share(f64),
 }
 

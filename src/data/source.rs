@@ -1,4 +1,4 @@
-//! What a configuration may name as labelled images, and how they are read.
+//! Parses and opens what a configuration names as labelled images.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -59,7 +59,8 @@ pub enum Images {
 }
 
 impl Source {
-    /// Reads `builtin:fashion`, a path, `nchw:FILE`, `nhwc:FILE` or `tiles:SIDE:FOLDER`; whether anything is there shows when it is loaded.
+    /// Reads `builtin:fashion`, a path, `nchw:FILE`, `nhwc:FILE` or `tiles:SIDE:FOLDER`; whether anything is there shows
+    /// when it is loaded.
     ///
     /// # Errors
     /// `BadConfig` for an empty text, for other builtins, and for tiles of no side.

@@ -1,4 +1,4 @@
-//! What lies below a folder or in a zip archive, as names alone; and the order in which names are numbered.
+//! Lists the names below a folder or in a zip archive, and orders them as classes are numbered.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;

@@ -1,4 +1,5 @@
-//! Reference cases from PyTorch on an adapter, as built and as rewritten for it: are its numbers right?
+//! Runs reference cases from PyTorch on an adapter, as graphs are built and as they are lowered, and says whether the numbers are
+//! right.
 //!
 //! The files are those of `tests/golden/cases`. Whoever runs a check brings them: the program has them embedded, a
 //! page fetches them when asked to.
@@ -17,7 +18,7 @@ use case::Case;
 pub struct Check {
     /// The name in tables.
     pub name: &'static str,
-    /// Its file, below `tests/golden/cases`.
+    /// The case's file, below `tests/golden/cases`.
     pub file: &'static str,
     kind: Kind,
 }

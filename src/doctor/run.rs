@@ -1,4 +1,4 @@
-//! What each kind of case computes.
+//! Computes each kind of case.
 
 use super::case::{Case, Results};
 use crate::attack::{Attack, Pgd, PgdAttack, Start};

@@ -1,4 +1,4 @@
-//! Images on their way up a gradient, a slice a frame: samples that form, attacks that grow.
+//! Moves images up a gradient, a slice of the work in each frame of an app: samples that form, attacks that grow.
 
 use super::picture::Picture;
 use super::slices::Slices;
@@ -129,7 +129,7 @@ impl<'a, Kind> AscentBuilder<'a, Kind> {
 }
 
 impl AscentBuilder<'_, Attacking> {
-    /// Of steps and ball.
+    /// Sets the norm of steps and ball.
     #[must_use]
     pub fn norm(mut self, norm: Norm) -> Self {
         self.settings.norm = norm;

@@ -1,4 +1,4 @@
-//! Logits and probabilities of images that lie on the device, a slice a frame.
+//! Computes logits and probabilities of images that lie on the device, a slice of the work in each frame.
 
 use super::slices::Slices;
 use super::{Budget, needs};

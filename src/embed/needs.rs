@@ -1,4 +1,4 @@
-//! What a borrowed device must offer.
+//! The limits and features that a borrowed device needs.
 
 use crate::gpu::Gpu;
 use crate::{Error, Result};
@@ -22,7 +22,7 @@ impl fmt::Display for Missing {
     }
 }
 
-/// What `device` lacks; nothing if it has what WebGPU guarantees a compute shader.
+/// Lists what `device` lacks; nothing if it has what WebGPU guarantees a compute shader.
 pub fn check(device: &wgpu::Device) -> Vec<Missing> {
     let (given, least) = (device.limits(), wgpu::Limits::default());
     // What kernels do not use may be whatever it is.

@@ -1,4 +1,4 @@
-//! Images on the device as a texture that a host draws.
+//! Turns images on the device into a texture that the host draws.
 
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Shape, Value};
@@ -17,7 +17,8 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    /// Of images that lie in a buffer, `columns` in a row. Err if that is larger than the device's textures.
+    /// Prepares the texture for images that lie in a buffer, `columns` in a row. Err if that is larger than the device's
+    /// textures.
     pub async fn new(gpu: &Gpu, images: (&Buffer, Shape), columns: u32) -> Result<Self> {
         let (buffer, shape) = images;
         let mut graph = Graph::default();

@@ -1,4 +1,4 @@
-//! A program's replays cut into slices that fit into frames.
+//! Cuts the replays of a program into slices that fit into frames.
 
 use crate::Result;
 use crate::gpu::Pace;
@@ -8,9 +8,9 @@ use std::time::Duration;
 /// How much one call of `record` may add to the frame's work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
-    /// So many whole steps; a step that is under way counts as one.
+    /// This many whole steps; a step that is under way counts as one.
     Steps(u32),
-    /// So much GPU time, by the pace that was measured when nothing else ran on the device; at least one
+    /// This much GPU time, by the pace that was measured when nothing else ran on the device; at least one
     /// launch, but nothing where it is zero. Where a step takes longer, it is spread over several frames.
     Time(Duration),
 }

@@ -1,5 +1,5 @@
-//! Shares of images named rightly, as they are and under attack, and the scores that tell real images
-//! from others.
+//! Measures the share of images that are classified correctly, as they are and under attack, and the scores that tell real
+//! images from others.
 
 use super::{Classifier, argmax};
 use crate::attack::{Attack, Pgd, PgdAttack};
@@ -33,7 +33,8 @@ pub struct Accuracies {
 }
 
 impl UnderPgd {
-    /// In batches of `size`. Err for an attack that is none: without steps, without a length of step or a radius.
+    /// Prepares an attack in batches of `size`. Err for an attack that is none: without steps, without a length of step or
+    /// a radius.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -49,7 +50,7 @@ impl UnderPgd {
         Ok(Self { attack, classifier, batch: size.images as usize, words: size.words(model)? })
     }
 
-    /// Of these images, NCHW in \[0, 1\]. `progress` is told for how many it is known what becomes of them.
+    /// Measures these images, NCHW in \[0, 1\]. `progress` is told for how many it is known what becomes of them.
     pub async fn measure(
         &mut self,
         images: &[f32],

@@ -1,15 +1,15 @@
-//! Whether confidence means accuracy: expected calibration error (Guo et al. 2017, arXiv 1706.04599, equation 3).
+//! Measures whether confidence means accuracy: expected calibration error (Guo et al. 2017, arXiv 1706.04599, equation 3).
 
 use super::argmax;
 
 /// Predictions whose confidence falls into one interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bin {
-    /// How many.
+    /// The number of predictions in the interval.
     pub count: usize,
-    /// Share of them that are right; 0 where there are none.
+    /// The share of the predictions that are right; 0 where there are none.
     pub accuracy: f64,
-    /// Their mean confidence; 0 where there are none.
+    /// The mean confidence of the predictions; 0 where there are none.
     pub confidence: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Logits of any number of images, in batches of one size.
+//! Computes the logits of any number of images, in batches of one size.
 
 use crate::graph::{Graph, Summary, Value};
 use crate::lower::Program;

@@ -1,5 +1,6 @@
-//! Everyday damage to images in five severities: a handful after CIFAR-10-C (Hendrycks and Dietterich 2019, arXiv
-//! 1903.12261), made here, with its severities where they are numbers. Not comparable with results on its files.
+//! Damages images as everyday life does, in five severities: a handful of corruptions after CIFAR-10-C (Hendrycks and
+//! Dietterich 2019, arXiv 1903.12261), made here, with its severities where they are numbers. Not comparable with results
+//! on its files.
 
 use std::fmt;
 use std::io::Cursor;

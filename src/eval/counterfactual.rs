@@ -26,7 +26,7 @@ pub struct Counterfactuals {
 }
 
 impl Counterfactuals {
-    /// `steps` steps of L2 length `step_size` in the L2 ball of `eps` (infinite for none).
+    /// Prepares `steps` steps of L2 length `step_size` in the L2 ball of `eps` (infinite for none).
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,

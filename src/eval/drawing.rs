@@ -1,4 +1,4 @@
-//! Which images of a set are measured on where not all are.
+//! Draws the part of a test set that is evaluated where not all of it is: evenly by class, the same each time.
 
 use crate::data::Random;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Features and ImageNet logits of any number of images, in batches of one size.
+//! Computes features and ImageNet logits of any number of images, in batches of one size.
 
 use super::Features;
 use crate::gpu::Gpu;
@@ -57,12 +57,12 @@ impl Extraction {
         })
     }
 
-    /// Which network it is.
+    /// The network that extracts features.
     pub fn extractor(&self) -> Extractor {
         self.extractor
     }
 
-    /// Of whole images, NCHW in \[0, 1\]; `progress` is told how many are done. Err for part of an image.
+    /// Extracts the features of whole images, NCHW in \[0, 1\]; `progress` is told how many are done. Err for part of an image.
     pub async fn see(
         &mut self,
         images: &[f32],

@@ -1,4 +1,4 @@
-//! Rows of features, one an image: distances between them, and the metrics that are made of distances alone.
+//! Features of images, a row each: distances between rows, and the metrics that need distances alone (precision, recall, KID).
 
 use crate::data::Random;
 use crate::{Error, Result};

@@ -19,7 +19,7 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
-    /// Of rows, the covariance divided by their number − 1. Err for fewer than 2.
+    /// Computes the statistics of rows, the covariance divided by their number − 1. Err for fewer than 2.
     pub fn of(features: &Features) -> Result<Self> {
         let (rows, width) = (features.len(), features.width());
         if rows < 2 {
@@ -53,7 +53,7 @@ impl Gaussian {
         Ok(Self { mean, covariance })
     }
 
-    /// From numbers as files have them: the covariance row by row. Err where they do not fit, or are not finite.
+    /// Takes mean and covariance as files have them: the covariance row by row. Err where they do not fit, or are not finite.
     pub fn from_parts(mean: Vec<f64>, covariance: Vec<f64>) -> Result<Self> {
         let width = mean.len();
         let finite = mean.iter().chain(&covariance).all(|value| value.is_finite());

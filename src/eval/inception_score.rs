@@ -14,7 +14,7 @@ pub struct InceptionScore {
     pub per_split: Vec<f64>,
 }
 
-/// From logits, K a sample, in at most `splits` runs of equal length (rounded up) in the order given.
+/// Computes the score from logits, K for each sample, in at most `splits` runs of equal length (rounded up) in the order given.
 pub fn inception_score(logits: &[f32], classes: usize, splits: usize) -> InceptionScore {
     let classes = classes.max(1);
     let chances = softmax(logits, classes);

@@ -1,5 +1,5 @@
-//! Derivatives for the images of any number of images, in batches of one size: of what an attack climbs, or of any sum of
-//! logits, by which other tools' losses go back through a network here.
+//! Computes derivatives with respect to images, in batches of one size: of an attack's objective, or of any weighted sum of
+//! logits, through which the losses of other tools are differentiated.
 
 use crate::attack::Objective;
 use crate::graph::{Graph, Shape, Value, exactly};

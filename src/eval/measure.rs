@@ -1,4 +1,4 @@
-//! The numbers that evaluation comes to.
+//! Measures all numbers of an evaluation at once: clean and attacked accuracy, and AUROC.
 
 use super::{Accuracies, UnderPgd, auroc, logsumexp};
 use crate::Result;
@@ -6,7 +6,7 @@ use crate::attack::Pgd;
 use crate::data::Measured;
 use crate::model::{BatchSize, DeviceWeights, Model};
 
-/// What a network is worth.
+/// The numbers of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Worth {
     /// Share of images named rightly.

@@ -1,4 +1,5 @@
-//! Telling images of the classes from others, and whether others can hide.
+//! Measures out-of-distribution detection: how well scores tell images of the classes from others, also when the others are
+//! attacked to look like a class.
 
 use super::{Classifier, auroc, confidences, false_positives_at_95, logsumexp};
 use crate::Result;
@@ -41,11 +42,11 @@ impl Scores {
 /// distribution, in an L2 ball.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hiding {
-    /// Radius.
+    /// The L2 radius of the ball.
     pub eps: f32,
-    /// Steps, from the images themselves.
+    /// The number of steps, which begin at the images themselves.
     pub steps: u32,
-    /// L2 length of one.
+    /// The L2 length of one step.
     pub step_size: f32,
 }
 

@@ -1,4 +1,4 @@
-//! Samples: projected gradient steps up one class logit, from images that are of no class.
+//! Draws samples by projected gradient steps up one class logit, from images of no class.
 
 use crate::Result;
 use crate::attack::{Attack, Pgd, PgdAttack, Start};

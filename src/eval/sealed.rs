@@ -1,4 +1,4 @@
-//! Texts of JSON objects with a checksum of themselves: what an evaluation goes on from must be what it wrote.
+//! JSON objects with a checksum of their own, so that an evaluation goes on only from a state as it was written.
 
 /// What stands before the sum and behind it, which are the object's last field.
 const MARKS: [&str; 2] = [",\"checksum\":\"", "\"}"];

@@ -14,7 +14,7 @@ pub enum Global {
     OrderedDict,
     Size,
     RebuildTensor,
-    /// Its first argument is a tensor, and the result is it: parameters, and tensors of devices.
+    /// The first argument is a tensor, which is also the result: parameters, and tensors of devices.
     Same,
     /// A function, a type, its arguments, attributes: the function's result, with the attributes.
     RebuildFromType,

@@ -1,4 +1,4 @@
-//! Types of numbers, and whether a tensor's numbers lie in its storage.
+//! The types of numbers in files, and whether a tensor's numbers lie in its storage.
 
 use super::input::Checked;
 use half::{bf16, f16};

@@ -1,4 +1,5 @@
-//! What kernels and people may know about an adapter. Which there are, and which one is taken, is in `choose.rs`.
+//! Describes an adapter: its kind, limits and features, as kernels and people need them. `choose.rs` lists adapters and
+//! picks one.
 
 /// The sort of processor behind an adapter; kernels are chosen by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +28,8 @@ pub struct Adapter {
     pub backend: String,
     /// What sort of processor it is.
     pub kind: AdapterKind,
-    /// Its place on the PCI bus, as `0000:01:00.0`, which tells two alike apart; empty where the driver does not say.
+    /// The adapter's place on the PCI bus, such as `0000:01:00.0`, which tells two alike apart; empty where the driver does
+    /// not say.
     pub pci: String,
     /// PCI numbers of its vendor and device, as `10de:2684`; of drivers without hardware, numbers of their own.
     pub id: String,

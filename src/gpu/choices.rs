@@ -1,4 +1,4 @@
-//! Which of an op's variants is taken for a shape: the static choice, or the one that was the fastest on this device.
+//! Says which of an op's kernels is taken for a shape: the static choice, or the one that was the fastest on this device.
 
 use crate::{Error, Result};
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Which adapters there are and which one is taken.
+//! Lists the adapters of this machine and picks the one that was asked for.
 
 use super::{Adapter, Preferences, ShaderChecks};
 use crate::{Error, Result};
@@ -6,7 +6,7 @@ use crate::{Error, Result};
 /// How to open a device.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Which adapter, as [`Options::choose`] reads it; `None` takes the first of [`adapters`].
+    /// The adapter to open, as [`Options::choose`] reads it; `None` takes the first of [`adapters`].
     pub adapter: Option<String>,
     /// Interfaces to look for adapters in; `None` for Vulkan, Metal and DirectX 12. OpenGL has to be asked for, here or in
     /// [`Options::adapter`]: it has no subgroups and probing it prints.
@@ -32,8 +32,8 @@ const NAME: &str = "name:";
 
 impl Options {
     /// By the environment: the adapter in `LAPIDARY_ADAPTER`, or else by wgpu's own variables, the name in
-    /// `WGPU_ADAPTER_NAME` and the interfaces in `WGPU_BACKEND`. An empty one is as if it were not set. `LAPIDARY_SHADER_CHECKS` is
-    /// `all` or `report` for [`ShaderChecks`] other than the default.
+    /// `WGPU_ADAPTER_NAME` and the interfaces in `WGPU_BACKEND`. An empty one is as if it were not set.
+    /// `LAPIDARY_SHADER_CHECKS` is `all` or `report` for [`ShaderChecks`] other than the default.
     pub fn from_env() -> Self {
         let named = |key: &str| std::env::var(key).ok().filter(|value| !value.is_empty());
         let wgpus = || named("WGPU_ADAPTER_NAME").map(|name| format!("{NAME}{name}"));

@@ -1,5 +1,5 @@
-//! A kernel's declaration against its WGSL, at the first use: what the driver would take in silence, as parameters in
-//! another order, or refuse by numbers, as a binding that the list does not have.
+//! Compares a kernel's declaration with its WGSL at the first use. It finds what a driver would accept silently, such as
+//! parameters in another order, and what it would refuse with a number only, such as a missing binding.
 
 use super::{Access, Kernel};
 use crate::{Error, Result};

@@ -1,4 +1,4 @@
-//! How often the device was asked for something: what "nothing new inside a loop" is asserted with.
+//! Counts what was asked of the device: buffers, pipelines, submissions. Tests assert with it that a replay makes nothing new.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

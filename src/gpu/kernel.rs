@@ -1,4 +1,4 @@
-//! What a kernel is: WGSL and the contract it is launched under. tests/kernels.rs compares the two.
+//! A kernel as data: its WGSL, and the declaration of parameters and bindings. tests/kernels.rs compares the two.
 
 /// Texels in a row of what [`Access::Texels`] binds.
 pub const TEXEL_COLUMNS: u32 = 2048;

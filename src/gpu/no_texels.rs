@@ -1,4 +1,5 @@
-//! No texels: wgpu gives browsers no subgroups, without which they do not pay, and a page's file is small without them.
+//! Stands in for `texels.rs` in pages: wgpu gives browsers no subgroups, without which texels are not faster, and the
+//! page's file is smaller without them.
 
 use super::{Gpu, Words};
 use crate::{Error, Result};

@@ -1,4 +1,5 @@
-//! The launches whose results stay from replay to replay: they run again when what they read was written.
+//! Runs the launches whose results stay from replay to replay (packed weights), and runs them again when their inputs were
+//! written.
 
 use super::Executor;
 use crate::Result;

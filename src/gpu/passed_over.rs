@@ -1,4 +1,4 @@
-//! Why a machine's GPU was not taken: what is said where a CPU computes in its place.
+//! Finds out why a machine's GPU was not taken, for the message where a CPU computes in its place.
 
 use super::Options;
 #[cfg(not(target_arch = "wasm32"))]

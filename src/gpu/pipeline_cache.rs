@@ -1,5 +1,5 @@
-//! Pipelines that are kept from one start of a program to the next, where the driver can: on Vulkan. Where they are kept is
-//! the host's matter; the library takes bytes and gives bytes.
+//! Keeps compiled pipelines from one start of a program to the next, where the driver supports it (Vulkan). The library takes and
+//! gives bytes; the host decides where they lie.
 
 use super::Gpu;
 use super::sealed::{seal, unseal};

@@ -1,8 +1,8 @@
-//! What the user asks of programs, apart from what the hardware can do ([`Adapter`](super::Adapter)).
+//! The user's preferences for programs, apart from what the hardware can do ([`Adapter`](super::Adapter)).
 
 use std::time::Duration;
 
-/// Which of Winograd's filterings programs may compute 3x3 convolutions by: fewer products, another rounding, and 16 or 36
+/// The Winograd filters that programs may compute 3x3 convolutions by: fewer products, another rounding, and 16 or 36
 /// words of transformed weights for 9. Browsers have none of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Filtering {
@@ -71,11 +71,11 @@ pub struct Preferences {
     /// and their derivatives multiply halves of all that they read, and add up in single precision ([`Adapter::cooperative`](super::Adapter)).
     /// CPU rasterisers and pages ignore it.
     pub half_weights: bool,
-    /// Which of Winograd's filterings a program may use.
+    /// The Winograd filters that a program may use.
     pub filtering: Filtering,
     /// Whether graphs are lowered. `Full` unless something is to be compared with the plain kernels.
     pub lowering: Lowering,
-    /// Which kernels run with wgpu's checks.
+    /// The kernels that run with wgpu's checks.
     pub shader_checks: ShaderChecks,
     /// Whether programs measure candidates and take the fastest.
     pub tuning: Tune,

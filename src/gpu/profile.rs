@@ -1,4 +1,4 @@
-//! GPU time of each launch of a replay, from timestamps that the device writes between passes.
+//! Measures the GPU time of each launch of a replay, from timestamps that the device writes between passes.
 
 use super::Part;
 use super::executor::{Executor, Step};

@@ -1,4 +1,4 @@
-//! Replays in submissions of about 100 ms by their measured pace: desktops kill long ones after some 2 s, and pages freeze.
+//! Submits replays in pieces of about 100 ms, by their measured pace: desktops kill long ones after some 2 s, and pages freeze.
 
 use super::executor::{Executor, Pace, Step};
 use crate::Result;
@@ -25,7 +25,7 @@ const LAUNCH: f64 = 2e-3;
 /// Replays submitted at once, at most.
 const MOST: f64 = 1000.0;
 
-/// Of so many loops one is waited for from its begin to its end: others may be too short to be measured, and devices become
+/// Of this many loops one is waited for from its begin to its end: others may be too short to be measured, and devices become
 /// slower as they grow hot.
 const MEASURED: u64 = 64;
 

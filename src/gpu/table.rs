@@ -1,4 +1,4 @@
-//! The text in which choices leave the program: `docs/tuning.md` describes it.
+//! Writes and reads the table of measured choices as JSON; `docs/tuning.md` describes the format.
 
 use super::choices::Choices;
 use super::tuning::Dropped;

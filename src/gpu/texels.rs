@@ -1,4 +1,4 @@
-//! Copies of buffers as textures, which CPU rasterisers read faster: see [`Access::Texels`](super::Access::Texels).
+//! Copies buffers to textures, which CPU rasterisers read faster: see [`Access::Texels`](super::Access::Texels).
 
 use super::buffer::Counted;
 use super::{Gpu, TEXEL_COLUMNS, Words};

@@ -1,4 +1,4 @@
-//! What a device knows of the kernels that were measured on it: which won, which were dropped, and what is left of the time.
+//! The results of tuning on a device: which kernels won, which were dropped, and how much of the time for measuring is left.
 
 use super::choices::{Choices, Question};
 use super::table::{Table, Verdict};

@@ -1,4 +1,4 @@
-//! A candidate's results beside the plain kernel's, on data with what kernels get wrong.
+//! Compares a candidate kernel's results with the plain kernel's, on data that kernels often get wrong.
 
 use super::tune::Ready;
 use super::{Shape, Trial};
@@ -10,7 +10,8 @@ use crate::gpu::Gpu;
 pub(super) enum Data {
     /// Numbers in [-1, 1), at the borders too.
     Usual,
-    /// In what changes, the outermost rows and columns are a thousand times as large as anything, and the rest down to 2^-24.
+    /// Among what changes from replay to replay, the outermost rows and columns are a thousand times as large as anything,
+    /// and the rest down to 2^-24.
     Borders,
     /// What changes is of the size of 2^-20.
     Tiny,

@@ -1,4 +1,4 @@
-//! Which values may share a buffer: those whose lifetimes do not overlap.
+//! Assigns buffers to values: those whose lifetimes do not overlap share one.
 //!
 //! Whole buffers are shared rather than ranges of one arena, because wgpu refuses a buffer that is
 //! bound for reading and for writing in one dispatch. Largest first, each value takes the smallest

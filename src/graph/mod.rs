@@ -1,4 +1,4 @@
-//! What is to be computed, as pure data: values with shapes, nodes with ops. No GPU is touched here.
+//! Graphs: what is to be computed, as pure data of values with shapes and nodes with ops. No GPU is touched here.
 
 mod check;
 mod gradient;
@@ -29,7 +29,7 @@ pub struct Value {
 }
 
 impl Value {
-    /// Its place among the values of its graph.
+    /// The value's place among the values of its graph.
     pub(crate) fn number(self) -> usize {
         self.number
     }
@@ -104,8 +104,8 @@ impl Graph {
         &self.nodes
     }
 
-    /// Replaces the nodes, which [rules](crate::lower::Rule) do; values keep their numbers and shapes. Every node has to follow what
-    /// it reads.
+    /// Replaces the nodes, which [rules](crate::lower::Rule) do; values keep their numbers and shapes. Every node has to
+    /// follow what it reads.
     pub fn set_nodes(&mut self, nodes: Vec<Node>) {
         self.nodes = nodes;
     }

@@ -1,4 +1,4 @@
-//! Which layer of a model a node belongs to, for tables: the node is told by the parameters around it.
+//! Names the layer of a model that a node belongs to, for tables, by the parameters that it reads.
 
 use super::{Graph, Node, Value};
 use std::collections::HashMap;

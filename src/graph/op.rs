@@ -1,4 +1,4 @@
-//! What a node does: the trait every op implements, inside this crate or outside it.
+//! The trait that every op implements, inside this crate or outside of it, and the launch that it records to.
 
 use super::{Graph, Node, Shape, Value};
 use crate::gpu::{Binding, BufferId, Kernel, Recording, Words};
@@ -14,7 +14,7 @@ pub trait Op: Any + Debug + Send + Sync {
     /// The name of the op in messages and tables.
     fn name(&self) -> &'static str;
 
-    /// Shapes of the outputs. Err if the inputs do not fit.
+    /// Returns the shapes of the outputs. Err if the inputs do not fit.
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>>;
 
     /// Inputs that are written in place. A node that writes runs even if nobody reads its outputs.
@@ -22,8 +22,8 @@ pub trait Op: Any + Debug + Send + Sync {
         &[]
     }
 
-    /// Outputs that need not begin where a buffer does: they may lie behind what other values keep in it at the same
-    /// time. All ops that use them bind what [`Launch::bindings`] says.
+    /// Outputs that the planner may place at a non-zero offset in a shared buffer, behind values that live at the same time.
+    /// Ops that read or write them bind what [`Launch::bindings`] returns.
     fn anywhere(&self) -> &[usize] {
         &[]
     }
@@ -34,7 +34,7 @@ pub trait Op: Any + Debug + Send + Sync {
         &[]
     }
 
-    /// Appends the launches, at least one.
+    /// Appends the op's launches to the recording, at least one.
     fn record(&self, launch: &mut Launch) -> Result<()>;
 
     /// Floating-point operations, for the plan's summary; 0 where they do not count.

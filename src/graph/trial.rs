@@ -1,4 +1,4 @@
-//! A question about kernels in a form that can be measured.
+//! A choice between kernels in a form that can be measured: one graph with the plain ops and each candidate's.
 
 use super::{Graph, Node, Value};
 use crate::Result;
@@ -47,7 +47,7 @@ impl Candidate {
 }
 
 impl Trial {
-    /// Of a node that asks while it is recorded: its own static choice stands in for the plain kernel.
+    /// Makes the trial of a node that asks while it is recorded: its own static choice stands in for the plain kernel.
     pub(super) fn of_node(from: &Graph, question: &Question, node: &Node) -> Result<Self> {
         let mut graph = Graph::default();
         let mut values: Vec<(Value, Value)> = Vec::new();

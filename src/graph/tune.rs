@@ -1,4 +1,4 @@
-//! Candidates against each other on the device. The fastest is taken if it computes what the plain kernel computes.
+//! Autotuner: races candidate kernels on the device, and takes the fastest one that computes what the plain kernel computes.
 
 use super::check::{Data, Oracle};
 use super::{Graph, Plan, Trial, Value};

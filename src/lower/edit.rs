@@ -1,4 +1,4 @@
-//! What rewrites ask of a graph: who reads a value, and whether two nodes may become one.
+//! Queries that lowering asks of a graph: who reads a value, and whether two nodes may become one.
 
 use crate::graph::{Graph, Node, Value};
 

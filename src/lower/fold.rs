@@ -1,4 +1,4 @@
-//! Frozen batch norm as a scale and a shift a channel, worked out once before the replays.
+//! Replaces frozen batch norm by a scale and a shift for each channel, which are computed once before the replays.
 
 use crate::Result;
 use crate::graph::{Graph, Node, Value, exactly};

@@ -1,5 +1,5 @@
-//! Nodes that become one: rectifiers with the scale before them, and what follows a convolution with its
-//! store. Each pass over memory saved is worth as much as a convolution's on a narrow network.
+//! Fuses nodes: rectifiers with the scale before them, and what follows a convolution with its store. On narrow networks each
+//! pass over memory that is saved is worth as much as a convolution.
 
 use super::edit::{maker, may_wait, merge, only_reader};
 use crate::Result;

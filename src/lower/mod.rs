@@ -1,5 +1,5 @@
-//! The one step from what is to be computed to what runs: the same values with fewer and faster launches, for an adapter and a
-//! user's preferences. It runs after derivatives were taken, on nodes; values keep their numbers, so what a caller holds
+//! Lowering: turns a graph into one that computes the same values with fewer and faster launches, for an adapter and a user's
+//! preferences. It runs after derivatives were taken, on nodes; values keep their numbers, so what a caller holds
 //! stays good.
 //!
 //! In order: rules of the caller's own, frozen batch norm becomes a scale and a shift a channel (`fold`), rectifiers and

@@ -1,5 +1,5 @@
-//! Convolutions and their derivatives on the rows that the table chooses (`ops/conv/table.rs`): the one place where it is asked.
-//! Weights are packed once before the replays where they stand still.
+//! Replaces convolutions and their derivatives by the kernels that the table chooses (`ops/conv/table.rs`); nothing else asks it.
+//! Weights that do not change between replays are packed once before them.
 
 use super::Target;
 use crate::Result;

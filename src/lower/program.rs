@@ -1,4 +1,4 @@
-//! A plan on a device: what is written, run and read.
+//! A program: a lowered and planned graph on a device, whose values are written, run and read.
 
 use super::{Asked, Rule, Target, lower};
 use crate::gpu::{Buffer, CommandEncoder, Executor, Gpu, Lowering, Pace, Timing};
@@ -21,10 +21,10 @@ pub struct Program {
 }
 
 impl Program {
-    /// Lowers the graph for the device as its preferences ask ([`lower`]), plans, allocates and compiles. `given` are buffers shared with other programs: weights, images
-    /// under attack, state. `wanted` and `changing`: see [`Plan::new`]. What depends on values that are not named there,
-    /// as packed weights, is made before the first replay, and made anew before the next one after such a value was
-    /// written, by whatever program or call.
+    /// Lowers the graph for the device as its preferences ask ([`lower`]), plans, allocates and compiles. `given` are
+    /// buffers shared with other programs: weights, images under attack, state. `wanted` and `changing`: see [`Plan::new`].
+    /// What depends on values that are not named there, as packed weights, is made before the first replay, and made anew
+    /// before the next one after such a value was written, by whatever program or call.
     pub async fn new(
         gpu: &Gpu,
         graph: &Graph,
@@ -105,7 +105,7 @@ impl Program {
     /// their place for the rest of the replay. Natively this waits for the device at each pause.
     ///
     /// # Errors
-    /// Those of `joined`, `Mismatch` where it returns other lengths, and the device's.
+    /// The errors of `joined`, `Mismatch` where it returns other lengths, and the device's.
     pub async fn paused(
         &mut self,
         op: &str,

@@ -1,5 +1,5 @@
-//! Batch normalisation with a rectifier behind it in fewer passes over memory: the rectifier goes into the
-//! normalisation, and its derivative into the normalisation's, which see from x where y is above 0.
+//! Joins batch normalisation with the rectifier behind it, which saves passes over memory: the rectifier moves into the
+//! normalisation, and its derivative into the normalisation's, where x says whether y is above 0.
 
 use super::edit::{maker, only_reader};
 use crate::Result;

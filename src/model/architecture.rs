@@ -1,4 +1,4 @@
-//! What an attack, a sampler or a classifier needs to know of a network, whoever wrote it.
+//! The trait of all networks: what attacks, samplers and classifiers need to know of one, whoever wrote it.
 
 use super::{Mode, Network, Parameter, Weights};
 use crate::Result;

@@ -1,10 +1,10 @@
-//! How many images a program takes at once, and how large they are.
+//! The size of a batch: how many images a program takes at once, and their side.
 
 use super::Model;
 use crate::graph::Shape;
 use crate::{Error, Result};
 
-/// How many images at once, and how large: what programs over a network are made for.
+/// The number of images that go through at once, and their side. Programs over a network are made for one such size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchSize {
     /// Images at once, 1 or more.

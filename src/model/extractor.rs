@@ -29,7 +29,7 @@ pub struct Extracted {
 }
 
 impl Extractor {
-    /// Which of them a checkpoint is of. Err unless its tensors are exactly that one's.
+    /// Recognises the extractor of a checkpoint. Err unless its tensors are exactly that one's.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
         let lite = checkpoint.weights.get("_conv_stem.weight").is_ok();
         let found = if lite { Self::EfficientNetLite0 } else { Self::InceptionV3 };

@@ -1,4 +1,4 @@
-//! What networks have in common: modes of batch normalisation, layers with their weights' names, and checks.
+//! The parts that networks have in common: modes of batch normalisation, layers with their weights' names, and checks.
 
 use super::{Activation, Normalisation, Parameter, Role, StateDict, Weights};
 use crate::graph::{Graph, Value};
@@ -21,7 +21,7 @@ const LAYER_NORM_EPS: f32 = 1e-6;
 /// Whose statistics batch normalisation uses.
 #[derive(Debug)]
 pub enum Mode<'a> {
-    /// The running ones, as constants: PyTorch's eval mode.
+    /// The running statistics, as constants: PyTorch's eval mode.
     Frozen,
     /// The batch's. What would update the running ones is appended here: push it or leave it.
     Training(&'a mut Vec<RunningUpdate>),

@@ -1,4 +1,4 @@
-//! What a checkpoint says about its weights beside the numbers.
+//! The metadata of a checkpoint: architecture, normalisation, class names and what else it says beside the weights.
 
 use super::imported::{Layer, MOST_LAYERS};
 use serde_json::Value as Json;
@@ -96,7 +96,7 @@ pub enum Stem {
     Convs {
         /// Channels behind each.
         channels: Vec<u32>,
-        /// Of each.
+        /// The stride of each convolution.
         strides: Vec<u32>,
     },
 }

@@ -1,5 +1,5 @@
-//! Tensors' names of other implementations as those of the networks here, and what such names say of a network that shapes
-//! do not: each way of writing is recognised by a tensor that only it has.
+//! Translates tensors' names of other implementations into those of the networks here, and what such names say of a network
+//! that shapes do not: each way of writing is recognised by a tensor that only it has.
 
 use super::{Activation, Metadata, Variant};
 use std::collections::BTreeSet;

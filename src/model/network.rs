@@ -1,4 +1,4 @@
-//! Any network there is, so that attacks, training and commands need not know which.
+//! One type for all built-in networks, so that attacks, training and commands need not know which one it is.
 
 use super::initial::{self, initial};
 use super::layers::Mode;
@@ -176,7 +176,7 @@ impl Network {
         }
     }
 
-    /// Which architecture a checkpoint is of, and what says so.
+    /// Recognises the architecture of a checkpoint, and says by what.
     fn architecture(checkpoint: &Checkpoint) -> Option<(&'static str, String)> {
         if checkpoint.metadata.layers.is_some() {
             return Some((IMPORTED, "its list of layers".into()));

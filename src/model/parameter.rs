@@ -1,4 +1,4 @@
-//! What a model needs from outside: names, shapes and roles; and their values in one graph.
+//! The parameters of a model (names, shapes, roles), and their values in one graph.
 
 use crate::graph::{Graph, Shape, Value};
 use crate::{Error, Result};

@@ -1,5 +1,5 @@
-//! A network and its weights from one file, ready for use: what a checkpoint must fulfil before anybody may run it, in one place for
-//! the program, the page and whoever embeds the library.
+//! A network and its weights from one file, ready for use: what a checkpoint must fulfil before anybody may run it, in one
+//! place for the program, the page and whoever embeds the library.
 
 use super::{Checkpoint, DeviceWeights, Network};
 use crate::gpu::Gpu;
@@ -11,7 +11,7 @@ use std::path::Path;
 pub struct Pretrained {
     /// The network.
     pub network: Network,
-    /// Its weights, and what else the file says.
+    /// The weights, and what else the file says.
     pub checkpoint: Checkpoint,
 }
 

@@ -1,4 +1,4 @@
-//! A model's numbers on the host, by name.
+//! A state dict: the tensors of a model on the host, by name.
 
 use super::Parameter;
 use crate::{Error, Result};

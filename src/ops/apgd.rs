@@ -39,7 +39,7 @@ pub fn apgd_state(images: u32) -> Result<Shape> {
     Shape::matrix(images, STATE)
 }
 
-/// Of each image's state, in order: the best loss, the last, the step size, and whether an iterate was misnamed and
+/// The state of each image, in order: the best loss, the last, the step size, and whether an iterate was misnamed and
 /// whether the gradient at the start was 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ApgdState {

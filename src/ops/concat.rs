@@ -1,4 +1,4 @@
-//! Several values as one, along the images or the channels: `torch.cat` with dim 0 or 1.
+//! Joins several values into one, along the images or the channels: `torch.cat` with dim 0 or 1.
 
 use super::walk::kernel;
 use crate::gpu::{Kernel, Recording, uniform};

@@ -1,4 +1,4 @@
-//! A range of a batch, as the attacked half of a joint batch, and its derivative.
+//! Takes a range of a batch, such as the attacked half of a joint batch; and its derivative.
 
 use super::walk::kernel;
 use crate::gpu::{Kernel, uniform};

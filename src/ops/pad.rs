@@ -1,4 +1,4 @@
-//! Zeros around images, `torch.nn.functional.pad`, as many as wanted on each side, and the derivative: convolutions pad
+//! Puts zeros around images, `torch.nn.functional.pad`, as many as wanted on each side, and the derivative: convolutions pad
 //! opposite sides alike.
 
 use super::walk::kernel;

@@ -1,4 +1,4 @@
-//! What a device reaches at most: a kernel of multiplications in registers, and one that copies.
+//! Measures the peak of a device: by a kernel of multiplications in registers, and by one that copies.
 
 use super::elementwise;
 use super::walk::kernel;

@@ -33,7 +33,7 @@ pub enum Filter {
     Bicubic,
 }
 
-/// From \[N, C, H, W\] to \[N, C, `height`, `width`\].
+/// Resamples images from \[N, C, H, W\] to \[N, C, `height`, `width`\].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resize {
     /// Rows of the result.

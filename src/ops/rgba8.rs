@@ -1,4 +1,4 @@
-//! Images as pixels for a screen: four bytes each, side by side in rows.
+//! Turns images into pixels for a screen: four bytes each, side by side in rows.
 
 use super::walk::kernel;
 use crate::gpu::{Kernel, uniform};

@@ -1,4 +1,4 @@
-//! Where attacks start: random points in the ball around each image, or on its surface.
+//! The starts of attacks: random points in the ball around each image, or on its surface.
 
 use super::Norm;
 use super::steps::{check_radius, images};

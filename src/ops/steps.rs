@@ -1,4 +1,4 @@
-//! What gradient attacks and samplers do to images, in place: a step, what is kept of where it led, and its length.
+//! The steps that gradient attacks and samplers take on images, in place; the copy of the best image; and lengths.
 //!
 //! | op             | kernel                       | an image has                  |
 //! |----------------|------------------------------|-------------------------------|

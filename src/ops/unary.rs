@@ -76,7 +76,7 @@ impl Unary {
         Self::HardSwish,
     ];
 
-    /// Its number in the shader, and its own constant if it has one.
+    /// The number of the function in the shader, and its own constant if it has one.
     fn constants(self) -> (u32, Option<f32>) {
         match self {
             Self::Relu => (0, None),

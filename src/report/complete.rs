@@ -1,4 +1,4 @@
-//! A run from its first iteration to its report.
+//! Runs a whole run: training, evaluation, samples and the report.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -24,8 +24,8 @@ pub struct Completed {
 
 /// Trains both stages ([`train`]), evaluates and samples ([`assess`]), and writes the weights, the pictures, `metrics.json` and
 /// the report into the folder; while it trains, the report is written again and again. Seconds in all count from `began`.
-/// `None` where the observer stopped it: a checkpoint is then on disk, and the same call goes on from it. Of several ranks, rank 0
-/// evaluates and reports; the others return after training, with empty metrics and the folder's path.
+/// `None` where the observer stopped it: a checkpoint is then on disk, and the same call goes on from it. Of several ranks,
+/// rank 0 evaluates and reports; the others return after training, with empty metrics and the folder's path.
 ///
 /// # Errors
 /// As [`train`] and [`assess`]. A device that is lost while the run is assessed is opened again twice.

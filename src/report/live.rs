@@ -1,4 +1,4 @@
-//! The report of a run that is not over: written again and again while it trains, and read again by the browser.
+//! Keeps the report of a run that is not over up to date: written again and again while it trains, and read again by the browser.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What people see of runs and images: PNG pictures, curves, and `report.html`, made from a run's own records; and the whole
+//! Reports and pictures of runs and images: PNG pictures, curves, and `report.html`, made from a run's own records; and the whole
 //! of a run, from training to its report. The program and the Python package show the same.
 
 mod complete;

@@ -1,4 +1,4 @@
-//! What a trained run is worth, in the run's own terms: accuracies, AUROC, samples, the judge's opinion.
+//! Evaluates a trained run by its own settings: accuracies, AUROC, samples, and the judge's agreement with them.
 
 use super::run::{tell, train_judge};
 use super::{Config, Event, Flow, Material, Metrics, Observer, Outcome, Phase, RunFolder, Step};

@@ -1,4 +1,4 @@
-//! Where an iteration's classified images come from: the attacks of stage 1's objectives and stage 2's classifier.
+//! Makes the images that an iteration classifies, by the attacks of stage 1's objectives and of stage 2's classifier.
 
 use super::{Attack as AttackKind, Learner, Objective, Stage1};
 use crate::Result;
@@ -81,8 +81,8 @@ impl Attacker {
         }
     }
 
-    /// Leaves the attacked images in the buffer. What is random in it is of the seed, the iteration, and the place in the whole batch of
-    /// each image, the first of which is at `first`: the same in pieces, in ranks and at once.
+    /// Leaves the attacked images in the buffer. What is random in it is of the seed, the iteration, and the place in the
+    /// whole batch of each image, the first of which is at `first`: the same in pieces, in ranks and at once.
     pub async fn run(
         &mut self,
         gpu: &Gpu,

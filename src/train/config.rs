@@ -24,13 +24,13 @@ pub struct Config {
     /// What is trained.
     #[serde(default)]
     pub objective: Objective,
-    /// Images.
+    /// The images, and how they are read and changed.
     pub data: Data,
-    /// The net.
+    /// The network.
     pub model: Model,
-    /// Adversarial training.
+    /// Stage 1: adversarial training.
     pub stage1: Stage1,
-    /// Dual adversarial training.
+    /// Stage 2: dual adversarial training.
     pub stage2: Stage2,
     /// The keys of objective `trades`.
     #[serde(default)]
@@ -49,39 +49,39 @@ pub struct Config {
     pub validate: Validate,
     /// Samples drawn after training.
     pub sample: Sample,
-    /// The independent net that names samples.
+    /// The independent network that says which class a sample shows.
     pub judge: Judge,
-    /// Accuracies after training.
+    /// How accuracy is measured after training.
     pub evaluate: Evaluate,
-    /// When training is saved.
+    /// When checkpoints are written.
     pub checkpoint: Checkpoint,
 }
 
-/// `[data]`
+/// `[data]`: the images of a run, and how they are read and changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// Labelled images: what [`Source::parse`](crate::data::Source::parse) reads.
+    /// The labelled images to train on, as [`Source::parse`](crate::data::Source::parse) reads them.
     pub train: String,
-    /// Out-of-distribution images: what [`Ood::parse`] reads.
+    /// The out-of-distribution images, as [`Ood::parse`] reads them.
     pub ood: String,
-    /// Rows and columns of the net's images, a multiple of 4 within 8 to 512.
+    /// Rows and columns of the network's images, a multiple of 4 within 8 to 512.
     pub side: u32,
     /// Training images that are kept from training, to tune by.
     pub held_out: u32,
     /// How images come to that side: one of [`Fit`]'s names, or nothing for pictures cropped and arrays with zeros around them.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fit: String,
-    /// What changes images that are classified: one of [`Augment`]'s names.
+    /// The augmentation of images that are classified: one of [`Augment`]'s names.
     #[serde(default = "crop_flip")]
     pub classify: String,
-    /// What changes the real images that contrastive ones are told from.
+    /// The augmentation of the real images that contrastive ones are told from.
     #[serde(default = "crop_flip")]
     pub real: String,
-    /// What changes out-of-distribution images from files.
+    /// The augmentation of out-of-distribution images from files.
     #[serde(default = "crop_flip")]
     pub starts: String,
-    /// Pictures that may be damaged and are left out: a share below 1, a number from 1 on.
+    /// How many pictures may be damaged and are left out: a share below 1, or a number from 1 on.
     #[serde(default = "max_bad")]
     pub max_bad: f64,
     /// The number of threads that read ahead of training; 0 for one a core. The batches are the same with any number.
@@ -90,7 +90,7 @@ pub struct Data {
 }
 
 impl Data {
-    /// Out-of-distribution images of so many channels, as the table says.
+    /// Opens the out-of-distribution images with this number of channels.
     ///
     /// # Errors
     /// As [`Ood::open`].
@@ -98,7 +98,7 @@ impl Data {
         self.open(&self.ood, channels)
     }
 
-    /// Others in their place: what [`Ood::parse`] reads, changed and limited as the table says.
+    /// Opens other out-of-distribution images instead, with the augmentation and limits of this table.
     ///
     /// # Errors
     /// As [`Ood::parse`] and [`Ood::open`].
@@ -107,7 +107,7 @@ impl Data {
         Ood::parse(ood)?.open([channels, self.side], self.fit()?, augment, self.max_bad)
     }
 
-    /// What `fit` says; `None` where it says nothing.
+    /// Returns how images come to the side, or `None` where `fit` is empty.
     ///
     /// # Errors
     /// As [`Fit::parse`].
@@ -127,18 +127,18 @@ fn max_bad() -> f64 {
 /// What `model.architecture` says for a WideResNet of any depth and width.
 pub(super) const WRN: &str = "wrn";
 
-/// `[model]`
+/// `[model]`: the architecture of the network, or the checkpoint to begin with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// `wrn`, or one of [`Network::names`](crate::model::Network::names), which say all.
+    /// The architecture: `wrn` with depth and width, or one of [`Network::names`](crate::model::Network::names).
     #[serde(default = "wrn")]
     pub architecture: String,
-    /// Layers of a WideResNet, 6n + 4.
+    /// The number of layers of a WideResNet, 6n + 4.
     pub depth: u32,
-    /// Times its 16, 32 and 64 channels.
+    /// The factor by which the 16, 32 and 64 channels of a WideResNet are multiplied.
     pub width: u32,
-    /// After each of its batch norms.
+    /// The activation behind each batch norm of a WideResNet.
     pub activation: Activation,
     /// A checkpoint to begin with, whose architecture and normalisation then go before all of these; empty to begin with
     /// random weights.
@@ -151,7 +151,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// What `model.classes` says. Err for a list that cannot be read.
+    /// Reads `model.classes`. Err for a list that cannot be read.
     pub fn class_map(&self) -> Result<ClassMap> {
         match self.classes.as_str() {
             BY_NAME => Ok(ClassMap::ByName),
@@ -171,7 +171,7 @@ fn wrn() -> String {
     WRN.into()
 }
 
-/// What follows a batch norm.
+/// The activation behind a batch norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Activation {
@@ -181,7 +181,7 @@ pub enum Activation {
     Silu,
 }
 
-/// How stage 1 finds its images.
+/// The attack by which stage 1 makes its images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Attack {
@@ -191,43 +191,44 @@ pub enum Attack {
     MomentumBest,
 }
 
-/// `[stage1]`
+/// `[stage1]`: adversarial training of the classifier.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage1 {
-    /// Batches.
+    /// The number of iterations, one batch each.
     pub iterations: u32,
     /// Images in a batch.
     pub batch: u32,
-    /// Between warm-up and decay.
+    /// The learning rate between warm-up and decay.
     pub learning_rate: f64,
-    /// Iterations over which the rate rises linearly: (it + 1)/warm_up of it.
+    /// The number of iterations over which the learning rate rises linearly: iteration `it` has (it + 1)/warm_up of it.
     #[serde(default)]
     pub warm_up: u32,
-    /// Share of the iterations after which the rate falls to 0 by a cosine; 0 over all, 1 for never.
+    /// The share of the iterations after which the learning rate falls to 0 by a cosine; 0 over all, 1 for never.
     #[serde(default)]
     pub decay_from: f64,
     /// The weight decay of all parameters.
     pub weight_decay: f64,
-    /// Nesterov's, of SGD.
+    /// Nesterov's momentum, for SGD.
     pub momentum: f64,
-    /// What follows the gradient.
+    /// The optimiser.
     #[serde(default)]
     pub optimiser: OptimiserName,
-    /// Adam's for the mean.
+    /// Adam's decay of the mean of gradients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta1: Option<f64>,
-    /// Adam's for the mean square.
+    /// Adam's decay of the mean square of gradients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta2: Option<f64>,
-    /// Images that go through at once, a divisor of the batch; 0 for the whole batch, or less where memory is short.
+    /// The number of images that go through the device at once, a divisor of the batch; 0 for the whole batch, or less
+    /// where memory is short.
     #[serde(default)]
     pub micro_batch: u32,
-    /// Whether batch norm goes by the statistics of all ranks' images: as one process with the whole batch, at two messages a layer.
-    /// Otherwise each rank goes by those of its share.
+    /// Whether batch norm goes by the statistics of all ranks' images: as one process with the whole batch, at two messages
+    /// a layer. Otherwise each rank goes by those of its share.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sync_batch_norm: bool,
-    /// Kind of attack.
+    /// The kind of attack.
     pub attack: Attack,
     /// The norm in which the length of the attack's steps and the radius of its ball are measured.
     #[serde(with = "NormName")]
@@ -240,40 +241,41 @@ pub struct Stage1 {
     pub step_size: f64,
 }
 
-/// `[stage2]`
+/// `[stage2]`: training with both losses (docs/method.md, "Stage 2").
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage2 {
-    /// Batches; 0 leaves the net as stage 1 made it.
+    /// The number of iterations, one batch each; 0 leaves the network as stage 1 made it.
     pub iterations: u32,
-    /// Images in a batch: so many real, attacked and contrastive ones each.
+    /// The number of images of each kind in a batch: real, attacked and contrastive ones.
     pub batch: u32,
-    /// Between warm-up and decay.
+    /// The learning rate between warm-up and decay.
     pub learning_rate: f64,
-    /// Iterations over which the rate rises linearly: (it + 1)/warm_up of it.
+    /// The number of iterations over which the learning rate rises linearly: iteration `it` has (it + 1)/warm_up of it.
     pub warm_up: u32,
-    /// Share of the iterations after which the rate falls to 0 by a cosine; 1 for never.
+    /// The share of the iterations after which the learning rate falls to 0 by a cosine; 1 for never.
     pub decay_from: f64,
     /// The weight decay of all parameters.
     pub weight_decay: f64,
-    /// Nesterov's, of SGD.
+    /// Nesterov's momentum, for SGD.
     pub momentum: f64,
-    /// What follows the gradient.
+    /// The optimiser.
     #[serde(default)]
     pub optimiser: OptimiserName,
-    /// Adam's for the mean.
+    /// Adam's decay of the mean of gradients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta1: Option<f64>,
-    /// Adam's for the mean square.
+    /// Adam's decay of the mean square of gradients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta2: Option<f64>,
-    /// Images that go through at once, a divisor of the batch; 0 for the whole batch, or less where memory is short.
+    /// The number of images that go through the device at once, a divisor of the batch; 0 for the whole batch, or less
+    /// where memory is short.
     #[serde(default)]
     pub micro_batch: u32,
-    /// What tells real from contrastive images in the loss.
+    /// The score that tells real from contrastive images in the loss.
     #[serde(default)]
     pub score: ScoreName,
-    /// What contrastive images climb; of JEM the samples' energy is always minus the score.
+    /// The score that contrastive images climb; JEM's samples always climb `score`.
     #[serde(default = "class_logit")]
     pub climb: ScoreName,
     /// The weight of the binary cross-entropy between real and contrastive images.
@@ -288,23 +290,23 @@ pub struct Stage2 {
     /// The norm of the classifier's attack, for its steps and its ball.
     #[serde(with = "NormName")]
     pub norm: Norm,
-    /// Radius of its ball.
+    /// The radius of the ball of the classifier's attack.
     pub eps: f64,
-    /// Its steps.
+    /// The number of steps of the classifier's attack.
     pub steps: u32,
     /// The length of one step.
     pub step_size: f64,
-    /// L2 length of a contrastive step.
+    /// The L2 length of one contrastive step.
     pub alpha: f64,
-    /// Contrastive steps at the start.
+    /// The number of contrastive steps at the start.
     #[serde(rename = "start_T")]
     pub start_t: u32,
-    /// The most contrastive steps.
+    /// The largest number of contrastive steps.
     #[serde(rename = "max_T")]
     pub max_t: u32,
-    /// T grows where the window's mean AUC reaches it.
+    /// The mean AUC of the window from which on the number of contrastive steps grows.
     pub auc_threshold: f64,
-    /// Images that the mean is over, rounded up to whole batches.
+    /// The number of images over which the AUC is averaged, rounded up to whole batches.
     pub auc_window: u32,
 }
 
@@ -317,7 +319,7 @@ fn one() -> f64 {
 }
 
 impl Stage1 {
-    /// The optimiser with its constants.
+    /// Returns the optimiser with its constants.
     pub fn optimiser(&self) -> Optimiser {
         let betas = [self.beta1, self.beta2];
         self.optimiser.build(betas, self.momentum, self.weight_decay)
@@ -325,22 +327,22 @@ impl Stage1 {
 }
 
 impl Stage2 {
-    /// The optimiser with its constants.
+    /// Returns the optimiser with its constants.
     pub fn optimiser(&self) -> Optimiser {
         let betas = [self.beta1, self.beta2];
         self.optimiser.build(betas, self.momentum, self.weight_decay)
     }
 }
 
-/// `[sample]`
+/// `[sample]`: the samples that are drawn after training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
-    /// Steps up the class logit.
+    /// The number of gradient steps up the class logit.
     pub steps: u32,
-    /// L2 length of one.
+    /// The L2 length of one step.
     pub step_size: f64,
-    /// Samples; sample i is of class i mod K.
+    /// The number of samples; sample i is of class i mod K.
     pub count: u32,
     /// How many of each class the picture shows.
     pub per_class: u32,
@@ -350,15 +352,15 @@ pub struct Sample {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Judge {
-    /// Batches; 0 for no judge.
+    /// The number of iterations, one batch each; 0 for no judge.
     pub iterations: u32,
     /// Images in a batch.
     pub batch: u32,
-    /// At the start; it falls to 0 by a cosine.
+    /// The learning rate at the start; it falls to 0 by a cosine.
     pub learning_rate: f64,
 }
 
-/// `[evaluate]`
+/// `[evaluate]`: the attack and the images that accuracy is measured with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluate {
@@ -372,9 +374,9 @@ pub struct Evaluate {
     /// The length of one step; eps/8 where it is not given ([`Evaluate::step_size`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_size: Option<f64>,
-    /// Images at once.
+    /// The number of images that go through the network at once.
     pub batch: u32,
-    /// The most test images, drawn evenly by class.
+    /// The largest number of test images, which are drawn evenly by class.
     pub images: u32,
 }
 
@@ -391,13 +393,13 @@ impl Evaluate {
     }
 }
 
-/// `[checkpoint]`
+/// `[checkpoint]`: how often checkpoints are written, and how many are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
-    /// Iterations from one to the next.
+    /// The number of iterations from one checkpoint to the next.
     pub every: u32,
-    /// How many of the last are kept.
+    /// The number of latest checkpoints that are kept.
     pub keep: u32,
     /// How often diverged training goes on from the last one, each time with half the learning rate.
     #[serde(default)]

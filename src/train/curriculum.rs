@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 /// The number of contrastive steps T, and the AUCs of the latest batches, which decide when it grows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curriculum {
-    /// Contrastive steps now.
+    /// The present number of contrastive steps.
     pub t: u32,
-    /// AUCs since T last grew, at most `batches` of them.
+    /// The AUCs since T last grew, at most `batches` of them.
     pub window: VecDeque<f64>,
     max: u32,
     threshold: f64,
@@ -16,7 +16,7 @@ pub struct Curriculum {
 }
 
 impl Curriculum {
-    /// From `start` to `max` steps; the mean is over as many batches as `images` images need.
+    /// Makes a curriculum from `start` to `max` steps; the mean is over as many batches as `images` images need.
     pub fn new(start: u32, max: u32, threshold: f64, images: u32, batch: u32) -> Self {
         let batches = images.div_ceil(batch.max(1)).max(1) as usize;
         Self { t: start, window: VecDeque::new(), max, threshold, batches }

@@ -1,4 +1,4 @@
-//! What training tells whoever watches: phases, iterations, checkpoints. The same records are the run's log.
+//! The events that training reports to a caller: phases, iterations, checkpoints. The same records are the run's log.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -44,14 +44,14 @@ impl fmt::Display for Phase {
     }
 }
 
-/// One iteration that is over. What a phase does not measure is `None` and left out of the log.
+/// The values of one finished iteration. What a phase does not measure is `None` and left out of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// Which part of the run.
+    /// The part of the run that the iteration belongs to.
     pub phase: Phase,
     /// How many iterations of the phase are over, from 1.
     pub iteration: u64,
-    /// How many it has.
+    /// The number of iterations of the phase.
     pub total: u64,
     /// Binary cross-entropy of real against contrastive images, as averaged over both.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,22 +77,22 @@ pub struct Step {
     /// Accuracy of the averaged weights on clean validation images, in the iterations that measure it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clean_accuracy: Option<f32>,
-    /// The same on attacked images.
+    /// Accuracy of the averaged weights on attacked validation images, in the iterations that measure it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pgd_accuracy: Option<f32>,
     /// The AUC of this iteration: f(x)\[y\] of real against contrastive images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auc: Option<f32>,
-    /// Contrastive steps in this iteration.
+    /// The number of contrastive steps in this iteration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub t: Option<u32>,
-    /// The optimiser's, in this iteration.
+    /// The learning rate in this iteration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f32>,
-    /// Images of this phase over seconds of this phase, of late.
+    /// Images a second, lately.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images_per_second: Option<f32>,
-    /// Since the phase began, in stages 1 and 2 with the time before a resume.
+    /// The seconds since the phase began, in stages 1 and 2 with the time before a resume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f32>,
     /// Share of these seconds in which the GPU waited for images.
@@ -137,7 +137,7 @@ impl Step {
 pub enum Event {
     /// A part of the run begins, or goes on after a resume.
     Phase {
-        /// Which.
+        /// The part of the run.
         phase: Phase,
         /// Iterations that are over already: 0, or where a resumed run goes on.
         done: u64,
@@ -146,7 +146,7 @@ pub enum Event {
     },
     /// An iteration is over.
     Step(Step),
-    /// Something worth a line, as a roll-back or a larger T.
+    /// A note, such as that training rolled back or that T grew.
     Note {
         /// One sentence.
         text: String,
@@ -155,22 +155,22 @@ pub enum Event {
     Saved {
         /// The iteration over all phases that it is numbered by.
         step: u64,
-        /// Its folder.
+        /// The checkpoint's folder.
         path: PathBuf,
     },
 }
 
 impl Event {
-    /// Something worth a line.
+    /// Makes a note, one sentence for the log and the terminal.
     pub fn note(text: impl Into<String>) -> Self {
         Self::Note { text: text.into() }
     }
 }
 
-/// What the watcher wants next.
+/// What the observer asks training to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// On to the next iteration.
+    /// Go on with the next iteration.
     Continue,
     /// Save a checkpoint and return.
     Stop,

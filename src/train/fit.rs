@@ -1,5 +1,5 @@
-//! Whether a run fits an adapter, with which memory and about how long: its stages are made there, and timed. And what
-//! their programs launch.
+//! Says whether a run fits an adapter, which memory it takes and about how long, by making its stages on the device and timing
+//! them; and lists what their programs launch.
 
 use super::stages::{ClassifierStage, DualStage, Recall, has_statistics, smaller};
 use super::{Config, Curriculum, Jem, Learner, Material, Objective, Phase, ReplayBuffer};
@@ -14,7 +14,7 @@ use std::time::Instant;
 pub struct Fit {
     /// Which.
     pub phase: Phase,
-    /// Its iterations.
+    /// The number of iterations of the stage.
     pub iterations: u32,
     /// Images in its batch.
     pub batch: u32,
@@ -72,7 +72,7 @@ async fn classifier_that_fits(
     }
 }
 
-/// Likewise stage 2.
+/// Makes and times stage 2 in the same way.
 async fn dual_that_fits(
     config: &Config,
     material: &Material,

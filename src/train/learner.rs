@@ -15,11 +15,11 @@ const EMA_CAP: f64 = 0.999;
 /// may be summed over processes.
 #[derive(Debug)]
 pub struct Learner {
-    /// What it is.
+    /// The network's architecture.
     pub model: Network,
-    /// What the optimiser changes.
+    /// The weights that the optimiser changes.
     pub live: DeviceWeights,
-    /// Moving averages of all of it; what is evaluated and published.
+    /// The moving averages of the weights, which are evaluated and published.
     pub average: DeviceWeights,
     /// SGD's buffers or Adam's means, one for each trained weight.
     pub momentum: DeviceWeights,

@@ -1,4 +1,4 @@
-//! The ranges of a configuration's values, and what is said of one outside.
+//! Checks the values of a configuration against their ranges, and words the errors.
 
 use super::config::{Config, Data, WRN, bad};
 use super::{presets, tables};

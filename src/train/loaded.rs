@@ -1,4 +1,4 @@
-//! Where people's networks are: in a file, a checkpoint's folder, a run's folder, in the zoo, or built in.
+//! Finds and reads the network that a user names: a file, a checkpoint's folder, a run's folder, the built-in one, or one of the zoo.
 
 use std::path::{Path, PathBuf};
 

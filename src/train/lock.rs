@@ -1,4 +1,4 @@
-//! One process trains in a run folder at a time.
+//! Locks a run folder, so that only one process trains in it at a time.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;

@@ -1,5 +1,5 @@
-//! The graphs of the objectives' losses with their gradients, all of which end alike. They are pure data, so that without a
-//! GPU and without a batch it can be said whether a network has such a loss, and what it takes.
+//! Builds the graph of each objective's loss with its gradients. Graphs are pure data, so whether a network can be trained
+//! so, and what that takes, is known without a GPU and without a batch.
 
 use super::learner::trained;
 use super::synchronise::{count_all, join_statistics};

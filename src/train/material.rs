@@ -1,4 +1,4 @@
-//! The images of a run: what is trained on and what is evaluated on.
+//! Reads the images of a run: those that are trained on, validation and test images, out-of-distribution images.
 
 use super::config::{Model, WRN};
 use super::{Config, read_named};

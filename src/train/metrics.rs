@@ -1,4 +1,4 @@
-//! What a run came to, for machines: one flat object.
+//! The final numbers of a run as one flat JSON object, `metrics.json`.
 
 use std::collections::BTreeMap;
 

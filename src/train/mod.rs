@@ -1,5 +1,4 @@
-//! Training runs: configuration, the two stages, what is told while they go on, and the folder they leave
-//! behind.
+//! Training runs: the configuration, the two stages, the events that are reported meanwhile, and the run folder.
 
 mod assess;
 mod attacker;

@@ -1,4 +1,4 @@
-//! A few images side by side, as a PNG file.
+//! Writes a few images side by side as a PNG file.
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use std::io::Cursor;

@@ -1,4 +1,4 @@
-//! The built-in configurations, and setting one key of one: types and unknown keys are found here.
+//! The built-in configurations, and how one key of a configuration is set: wrong types and unknown keys are found here.
 
 use toml::{Table, Value};
 

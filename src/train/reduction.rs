@@ -1,4 +1,4 @@
-//! The sum of gradients over ranks, between an [`Update`](super::Update) and [`Learner::step`].
+//! Sums gradients over ranks, between an [`Update`](super::Update) and [`Learner::step`].
 
 use super::Learner;
 use crate::gpu::Buffer;

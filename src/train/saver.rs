@@ -1,4 +1,4 @@
-//! Checkpoints written by a thread of their own: training waits only where the one before is not on disk yet.
+//! Writes checkpoints on a thread of its own: training waits only if the one before is not on disk yet.
 
 use super::checkpoints::Checkpoints;
 use super::state;

@@ -1,5 +1,5 @@
-//! What a run needs, by the shapes in its graphs: no image, no weight and no device memory is touched for it. And whether all
-//! of it can be trained at all.
+//! Computes the memory and work of a run from the shapes in its graphs, without images, weights or device memory, and says
+//! whether all of it can be trained.
 
 use super::learner::trained;
 use super::loss::Loss;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub struct Forecast {
     /// Which.
     pub phase: Phase,
-    /// Its iterations.
+    /// The number of iterations of the stage.
     pub iterations: u32,
     /// Images in its batch.
     pub batch: u32,

@@ -1,4 +1,5 @@
-//! All that a run goes on from, as the two files of a checkpoint: what is published, and everything else.
+//! The state that a run goes on from, as the two files of a checkpoint: `model.safetensors`, which is published, and
+//! `state.safetensors` with everything else.
 
 use super::stages::Recall;
 use super::{Learner, ReplayBuffer};

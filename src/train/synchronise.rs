@@ -1,4 +1,4 @@
-//! Batch norm by the statistics of all ranks' images: `stage1.sync_batch_norm`.
+//! Joins batch norm's statistics over the images of all ranks: `stage1.sync_batch_norm`.
 
 use crate::Result;
 use crate::graph::{Graph, Node, Value};

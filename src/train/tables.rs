@@ -1,4 +1,4 @@
-//! The tables of a configuration beside the stages': what objectives take, when training ends, by what it is judged.
+//! The tables of a configuration beside the stages: settings of each objective, of early stopping and of validation.
 
 use serde::{Deserialize, Serialize};
 
@@ -43,21 +43,21 @@ impl Objective {
     }
 }
 
-/// What follows the gradient.
+/// The optimisers that a configuration may name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimiserName {
-    /// With Nesterov's momentum.
+    /// Stochastic gradient descent with Nesterov's momentum.
     #[default]
     Sgd,
-    /// Betas 0 and 0.99 where they are not given.
+    /// Adam, with betas 0 and 0.99 where they are not given.
     Adam,
-    /// Betas 0.9 and 0.95 where they are not given.
+    /// Adam with decoupled weight decay, with betas 0.9 and 0.95 where they are not given.
     AdamW,
 }
 
 impl OptimiserName {
-    /// With a stage's constants.
+    /// Returns the optimiser with a stage's constants.
     pub(super) fn build(
         self,
         betas: [Option<f64>; 2],
@@ -76,14 +76,14 @@ impl OptimiserName {
     }
 }
 
-/// What tells a real image from another.
+/// The score that tells a real image from a contrastive one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScoreName {
-    /// Minus the marginal energy.
+    /// The logsumexp of the logits, minus the marginal energy.
     #[default]
     Logsumexp,
-    /// Minus the joint energy.
+    /// The logit of the class, minus the joint energy.
     ClassLogit,
 }
 
@@ -126,7 +126,7 @@ impl Default for Trades {
 pub struct Ratio {
     /// The weight of their cross-entropy from the uniform distribution.
     pub weight: f64,
-    /// Radius of their ball.
+    /// The radius of the ball within which out-of-distribution images are attacked.
     pub eps: f64,
     /// The number of steps of their attack.
     pub steps: u32,
@@ -146,15 +146,15 @@ impl Default for Ratio {
 pub struct Jem {
     /// The number of steps that a chain takes in an iteration.
     pub steps: u32,
-    /// Twice the gradient's factor.
+    /// The step size: images move by half of it times the gradient.
     pub alpha: f64,
-    /// Standard deviation.
+    /// The standard deviation of the noise in a step.
     pub noise: f64,
-    /// Samples that are kept; a checkpoint holds them.
+    /// The number of samples in the replay buffer, which checkpoints hold too.
     pub buffer: u32,
-    /// Share of the chains that begin anew, with uniform noise.
+    /// The share of chains that begin anew from uniform noise.
     pub reinit: f64,
-    /// Energies of real images and samples that differ by more are called divergence.
+    /// The difference of the mean energies of real images and samples above which training counts as diverged.
     pub max_gap: f64,
 }
 
@@ -176,7 +176,7 @@ pub struct Stop {
     /// Training images that were drawn, each time anew: a batch an iteration in stage 1, in stage 2 a real and a classified
     /// one. Out-of-distribution and contrastive images and the attacked copies of TRADES do not count.
     pub images: u32,
-    /// Such images over the number of training images.
+    /// The number of drawn training images divided by the size of the training set.
     pub epochs: f64,
     /// The minutes of training after which it stops, time before a resume included.
     pub minutes: f64,
@@ -189,7 +189,7 @@ pub struct Stop {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Validate {
-    /// Iterations from one to the next; 0 for none, which keeps no images from training.
+    /// The number of iterations from one validation to the next; 0 for none, which keeps no images from training.
     pub every: u32,
     /// Training images that are kept from training for it: a share below 1, a number from 1 on; 0 takes those that are
     /// evaluated on, as the authors do.

@@ -12,7 +12,7 @@ use crate::world::World;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-/// What a loss is made of.
+/// A term of a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Term {
     /// Mean cross-entropy of the labels.
@@ -29,10 +29,10 @@ pub enum Term {
     R1,
 }
 
-/// What one step reported.
+/// The values that one step reports.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Each without its weight.
+    /// The terms of the loss, without their weights.
     pub terms: BTreeMap<Term, f32>,
     /// Logits of the classified images.
     pub logits: Vec<f32>,
@@ -65,7 +65,7 @@ impl Report {
     }
 }
 
-/// What tells a real image from another: a number for each.
+/// The score of an image, a number that tells real images from contrastive ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Score {
     /// logsumexp f(x), minus the marginal energy.
@@ -88,9 +88,9 @@ pub enum Contrast {
 pub struct Dual {
     /// The score of each image.
     pub score: Score,
-    /// How real and contrastive images are held against each other.
+    /// The loss that contrasts real and contrastive images.
     pub contrast: Contrast,
-    /// The weight of that loss.
+    /// The weight of the contrastive loss.
     pub contrast_weight: f32,
     /// The weight of the mean cross-entropy of the classified images.
     pub ce_weight: f32,
@@ -167,8 +167,8 @@ impl Update {
     }
 
     /// Makes the update of stage 2 (docs/method.md, "Stage 2", points 3 to 5) and of JEM: real against contrastive images
-    /// plus cross-entropy of the classified ones, with frozen statistics. The three go through the network as one batch: frozen, images do not see
-    /// each other.
+    /// plus cross-entropy of the classified ones, with frozen statistics. The three go through the network as one batch:
+    /// frozen, images do not see each other.
     pub async fn dual(learner: &Learner, sources: Sources<'_>, loss: Dual) -> Result<Self> {
         let loss = Loss::dual(&learner.model, sources.batch, loss)?;
         Self::new(learner, sources, None, loss).await
@@ -244,7 +244,7 @@ impl Update {
         program.paused(Synchronise::NAME, &pauses.values(), joined).await
     }
 
-    /// What the last gradients' pass tells: one small read-back.
+    /// Reads back the terms of the loss and the logits of the last pass.
     pub async fn report(&self) -> Result<Report> {
         let terms = self.terms.iter().map(|(_, value)| *value);
         let values: Vec<_> = terms.chain([self.logits]).chain(self.joint).collect();
@@ -267,7 +267,7 @@ impl Update {
         self.program.profile(repetitions).await
     }
 
-    /// What a pass costs.
+    /// Returns the launches, operations and memory of a pass.
     pub fn summary(&self) -> &Summary {
         self.program.summary()
     }

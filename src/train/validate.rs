@@ -1,5 +1,4 @@
-//! Accuracies during training, of the averaged weights on images that are not trained on: what the best weights are
-//! chosen by.
+//! Measures accuracies during training, of the averaged weights on images that are not trained on. They choose the best weights.
 
 use super::{Config, Learner, Material};
 use crate::eval::{Accuracies, UnderPgd, drawn};
@@ -13,13 +12,13 @@ pub(super) struct Validator {
     under: UnderPgd,
     images: Vec<f32>,
     labels: Vec<u32>,
-    /// Which of all images the first of these is.
+    /// The place of this rank's first image among all.
     first: usize,
     world: World,
 }
 
 impl Validator {
-    /// Of `[evaluate]`'s attack on at most as many images as that takes, of which each rank has its share.
+    /// Prepares `[evaluate]`'s attack on at most as many images as that takes, of which each rank has its share.
     pub async fn new(
         config: &Config,
         material: &Material,

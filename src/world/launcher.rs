@@ -1,4 +1,4 @@
-//! What launchers of several processes say in the environment.
+//! Reads what launchers of several processes (mpirun, srun) say in the environment.
 
 use crate::{Error, Result};
 
@@ -9,7 +9,7 @@ const SIZES: [(&str, &str); 4] = [
     ("SLURM_NTASKS", "Slurm"),
     ("WORLD_SIZE", "torchrun or a script like it"),
 ];
-/// Likewise this process's number among them.
+/// Variables that hold this process's rank, for each launcher.
 const RANKS: [&str; 4] = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID", "RANK"];
 
 /// More than one process was started.

@@ -32,9 +32,9 @@ pub struct World {
 pub struct Member {
     /// The machine it runs on.
     pub host: String,
-    /// Its number there, from 0: what adapters are dealt out by.
+    /// The rank's number on that machine, from 0, by which adapters are assigned.
     pub local_rank: usize,
-    /// Its number in that machine's process table.
+    /// The process number on that machine.
     pub process: u32,
     /// When that process began, in the system's ticks, where the system says it: numbers of processes come again.
     began: u64,
@@ -248,7 +248,8 @@ impl World {
     }
 
     /// Err with a sentence that names the first rank whose facts differ from rank 0's, and the first of them; `facts` are names
-    /// and values that have to be the same in all ranks, as the checksum of the data. The version of the program is one by itself.
+    /// and values that have to be the same in all ranks, as the checksum of the data. The version of the program is one by
+    /// itself.
     ///
     /// # Errors
     /// `World` in all ranks where some differ.

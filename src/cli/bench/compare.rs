@@ -1,4 +1,5 @@
-//! `--compare`: ours and other libraries at the same step, in turn, so that what else the machine does weighs on all alike.
+//! `bench --compare`: measures lapidary and other libraries at the same step in turn, so that other work of the machine slows all
+//! of them alike.
 
 use std::fmt::Write;
 use std::thread::sleep;

@@ -1,4 +1,4 @@
-//! The steps that are measured, made ready on the adapter: of a network by its name, or of one convolution.
+//! Prepares the steps that `bench` measures on the adapter: steps of a network given by name, or single convolutions.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! What was measured of one step, as tables for people and as one JSON object.
+//! Prints the measurements of one step, as tables for people or as one JSON object.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! Another library as a process that stays alive and measures when it is told to: benches/peers/README.md has what is said.
+//! Drives another library as a process that stays alive and measures on request; benches/peers/README.md has the protocol.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};

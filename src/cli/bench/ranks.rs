@@ -1,4 +1,4 @@
-//! A training step of several ranks: what its parts take, and what it would take if ranks had nothing to say to each other.
+//! Measures a training step of several ranks: the time of each part, and the time of the same step without communication.
 
 use std::fmt::Write;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Any of the attacks on one batch: what is started, how long it goes on, what it leaves.
+//! Runs any of the attacks on one batch: its start, its number of steps, and the images that it leaves.
 
 use super::{AttackName, AutoAttack};
 use crate::Result;

@@ -1,4 +1,4 @@
-//! Signs, in numbers that were worked out anyway, that an evaluation is less than it seems.
+//! Warns of gradient masking and of randomised networks, from numbers that the evaluation has computed anyway.
 
 use super::{AttackName, AttackResult, Warning};
 

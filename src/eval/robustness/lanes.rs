@@ -1,4 +1,4 @@
-//! Batches that are attacked at once, each on a device of its own.
+//! Attacks several batches at once, each on a device of its own.
 
 use super::attackers::{Attacker, Target};
 use super::{AttackName, AutoAttack};

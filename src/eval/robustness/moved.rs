@@ -1,4 +1,4 @@
-//! Projected gradient steps on all images, for whoever wants what they make of each rather than a share.
+//! Applies projected gradient steps to all images and returns the attacked images themselves, not an accuracy.
 
 use super::attackers::Attacker;
 use super::run::{ranks, target};

@@ -1,4 +1,4 @@
-//! What ranks tell each other after each round of batches: what became of the points that they attacked.
+//! Shares results between ranks after each round of batches: which of the attacked points were broken.
 
 use crate::world::World;
 use crate::{Error, Result};

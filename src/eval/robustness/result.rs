@@ -1,4 +1,4 @@
-//! What an evaluation by several attacks comes to.
+//! The result of an evaluation by several attacks: accuracies, what each attack broke, warnings.
 
 use super::{AttackName, Version};
 use crate::ops::Norm;
@@ -11,7 +11,7 @@ pub struct RobustAccuracy {
     pub version: Version,
     /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
-    /// Its radius.
+    /// The radius of the ball.
     pub eps: f32,
     /// Share of points named rightly as they are.
     pub clean_accuracy: f64,

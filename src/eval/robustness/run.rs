@@ -1,4 +1,4 @@
-//! One attack after another on the points that still stand, in batches, with a state between any two.
+//! Runs one attack after another on the points that are not broken yet, in batches, and keeps the state after each batch.
 
 use super::attackers::Target;
 use super::checks::{self, PASSES};
@@ -26,7 +26,7 @@ const SIZES: u32 = 8;
 pub struct Progress<'a> {
     /// What runs.
     pub attack: AttackName,
-    /// Its place among the settings' attacks.
+    /// The attack's place among the settings' attacks.
     pub number: usize,
     /// Share of its work on the points that stood when its current start or target began; from 0 to 1.
     pub done: f64,
@@ -34,7 +34,7 @@ pub struct Progress<'a> {
     pub tried: usize,
     /// Share of all points that stand so far.
     pub robust_accuracy: f64,
-    /// After each batch: what is to be kept if the evaluation may be interrupted.
+    /// Called after each batch with the state to keep if the evaluation may be interrupted.
     pub state: Option<&'a State>,
 }
 

@@ -1,4 +1,4 @@
-//! Which attacks, and how.
+//! The settings of a robustness evaluation: which attacks are run, and their parameters.
 
 use crate::attack::{Objective, check_radius};
 use crate::ops::Norm;
@@ -89,7 +89,7 @@ impl Version {
     /// The versions that have a list of attacks of their own.
     const NAMED: [Self; 4] = [Self::Standard, Self::Plus, Self::Rand, Self::FewClasses];
 
-    /// Its attacks in their order; none of a custom version.
+    /// Returns the attacks of the version in their order; none of a custom version.
     pub fn attacks(self) -> &'static [AttackName] {
         use AttackName::*;
         match self {
@@ -182,7 +182,7 @@ pub struct AutoAttack {
     pub eps: f32,
     /// The attacks, in the order they run.
     pub attacks: Vec<AttackName>,
-    /// Of all random numbers. What an image draws depends on it and on the image's place among the points.
+    /// The seed of all random numbers. What an image draws depends on it and on the image's place among the points.
     pub seed: u64,
     /// Images at once, at most 65,535.
     pub batch: u32,

@@ -1,4 +1,4 @@
-//! How far an evaluation has come, as JSON: what it was told, what became of each point, where it goes on.
+//! The state of an interrupted evaluation as JSON: its settings, the result of each point, and where it goes on.
 
 use super::super::sealed::{seal, unseal};
 use super::{AttackName, AttackResult, Point};

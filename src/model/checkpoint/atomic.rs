@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Writes files so that they are there whole or not at all.
 
 use crate::{Error, Result};
 use std::fs::{self, File};

@@ -55,7 +55,7 @@ pub enum Kind {
     MaxPool(MaxPool),
     /// The mean of windows that follow each other.
     AvgPool {
-        /// Their side.
+        /// The side of a window.
         kernel: u32,
     },
     /// The mean around each pixel.

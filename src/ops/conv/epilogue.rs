@@ -1,14 +1,14 @@
-//! What a packed convolution does to its sums before it stores them.
+//! The epilogue of a packed convolution: what it does to its sums before it stores them.
 
 /// Where a residual is added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Residual {
-    /// Nowhere.
+    /// Nothing is added.
     #[default]
     None,
     /// The affine map is applied to the convolution itself.
     First,
-    /// After everything but the rectifier.
+    /// It is added after everything but the rectifier.
     Last,
 }
 

@@ -132,7 +132,7 @@ pub static HALVE: Reads = reads!(
     "conv2d_store_quads",
     "conv2d_halve_line"
 );
-/// Its derivative for x, and that of 1x1.
+/// The derivative of [`HALVE`] for x, and that of a strided 1x1 convolution.
 pub static DOUBLE: Reads = reads!(
     "conv2d_double",
     "conv2d_double_half",

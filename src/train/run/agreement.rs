@@ -1,4 +1,5 @@
-//! What the processes of a run decide together. In a world of one nothing is asked and nothing waits.
+//! The decisions that the processes of a run take together, such as when to stop. In a world of one nothing is asked and
+//! nothing waits.
 
 use super::{Run, tell};
 use crate::model::{Checkpoint, StateDict};

@@ -1,4 +1,4 @@
-//! The judge of samples: the same network, trained plainly.
+//! Trains the judge of samples: a network of the same architecture, trained plainly, which says which class a sample shows.
 
 use super::{check, tell};
 use crate::Result;

@@ -34,7 +34,7 @@ pub const BEST_FILE: &str = "best.safetensors";
 pub struct Outcome {
     /// The network.
     pub model: Network,
-    /// Its averaged weights.
+    /// The averaged weights.
     pub average: StateDict,
     /// What a published file of them says.
     pub metadata: Metadata,

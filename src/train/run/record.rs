@@ -1,4 +1,4 @@
-//! What a run's folder remembers of its data: their identity.
+//! Records the identity of a run's data in its folder, so that the run goes on with the same data alone.
 
 use crate::train::run_folder::DATA;
 use crate::train::{Config, Data, Material, RunFolder};

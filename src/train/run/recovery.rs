@@ -1,4 +1,4 @@
-//! Going on: from a checkpoint when a run begins, after training diverged, and after the device was lost.
+//! Restores a run from a checkpoint: when it begins, after training diverged, and after the device was lost.
 
 use super::{Run, Seconds, fresh, tell};
 use crate::train::checkpoints::whole_checkpoints;

@@ -1,4 +1,4 @@
-//! Stage 1 of every objective, and plain training.
+//! Runs the iterations of stage 1, for every objective, and of plain training.
 
 use super::{
     Exchange, PerIteration, Pieces, Told, fill, images, loader, one, pace, pass, passes, wait_share,
@@ -35,7 +35,7 @@ pub(in crate::train) struct ClassifierStage {
 }
 
 impl ClassifierStage {
-    /// From iteration `first`, `micro` images at once. `stream` names the images' random numbers.
+    /// Prepares the stage from iteration `first` on, with `micro` images at once. `stream` names the images' random numbers.
     ///
     /// # Errors
     /// `BadConfig` for pieces of a batch whose statistics are those of the whole.

@@ -1,4 +1,4 @@
-//! Stage 2: dual adversarial training, and JEM.
+//! Runs the iterations of stage 2: dual adversarial training, and JEM.
 
 use super::{
     Exchange, PerIteration, Pieces, Told, fill, images, loader, one, pace, pass, passed, wait_share,
@@ -20,7 +20,7 @@ use crate::train::{
 use crate::world::World;
 use std::time::Instant;
 
-/// Where contrastive images come from.
+/// The sampler that makes contrastive images.
 #[derive(Debug)]
 enum Sampler {
     /// Up the score from out-of-distribution images.
@@ -63,7 +63,7 @@ impl Sampler {
     }
 }
 
-/// What stage 2 remembers from iteration to iteration, beside weights.
+/// The state of stage 2 beside the weights.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::train) struct Recall {
     /// The curriculum of DAT: how many steps contrastive images take.
@@ -89,7 +89,7 @@ pub(in crate::train) struct DualStage {
 }
 
 impl DualStage {
-    /// From iteration `first` of the stage, `micro` images of each kind at once.
+    /// Prepares the stage from iteration `first` on, with `micro` images of each kind at once.
     pub async fn new(
         config: &Config,
         material: &Material,

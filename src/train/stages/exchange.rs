@@ -1,5 +1,5 @@
-//! What ranks tell each other in an iteration: the gradients, summed in one message, and what their pieces of the batch came
-//! to, in another. A world of one exchanges nothing, and takes no time for it.
+//! The messages of an iteration between ranks: the gradients, which are summed in one message, and the results of each rank's
+//! pieces of the batch in another. A world of one exchanges nothing, and takes no time for it.
 
 use super::Told;
 use crate::train::update::{Report, Term};

@@ -219,7 +219,7 @@ fn fill(step: &mut Step, (report, accuracy): (&Report, f32), rate: f64) {
     step.learning_rate = Some(rate as f32);
 }
 
-/// Of a stage that began then, with so many iterations of so many images since.
+/// Fills in the time and pace of a stage that began at `began`, with this number of iterations since.
 fn pace(
     step: &mut Step,
     (began, loader): (Instant, &Loader),
