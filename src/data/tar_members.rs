@@ -6,6 +6,8 @@ use std::io::{self, Read};
 
 use tar::{Archive, Entries, Entry, EntryType};
 
+use crate::files;
+
 /// Bytes of a name or an extended header.
 const LONGEST: u64 = 1 << 16;
 /// The bytes of a header, to whose multiples files are filled up.
@@ -182,4 +184,3 @@ mod tests {
         assert!(extended_name(b"99 path=ab\n").is_err() && extended_name(b"x").is_err());
     }
 }
-use crate::files;

@@ -8,6 +8,10 @@ use serde::Deserialize;
 use crate::model::Checkpoint;
 use crate::{Error, Result};
 
+#[cfg_attr(
+    not(any(feature = "cli", test)),
+    expect(dead_code, reason = "the program alone shows them")
+)]
 const LIST: &str = include_str!("../../models/zoo.toml");
 /// By their names in the list.
 const FILES: [(&str, &[u8]); 3] = [
@@ -21,6 +25,10 @@ const PREFIX: &str = "zoo:";
 /// All of `zoo.toml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(
+    not(any(feature = "cli", test)),
+    expect(dead_code, reason = "the program alone shows them")
+)]
 struct Zoo {
     network: Vec<Entry>,
 }
@@ -62,6 +70,10 @@ pub(crate) struct Number {
 }
 
 /// The list, in its order.
+#[cfg_attr(
+    not(any(feature = "cli", test)),
+    expect(dead_code, reason = "the program alone shows them")
+)]
 pub(crate) fn zoo() -> Result<Vec<Entry>> {
     let zoo: Zoo =
         toml::from_str(LIST).map_err(|error| Error::bad_file("models/zoo.toml", error))?;
