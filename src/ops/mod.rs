@@ -159,6 +159,7 @@ pub static KERNELS: &[&Kernel] = kernels! {
     &conv::pack::PACK_HALF;
     &conv::pack::PACK_WINOGRAD;
     &conv::pack::WINOGRAD_WEIGHTS;
+    &conv::depthwise::DEPTHWISE;
     &conv::kernels::BLOCK;
     &conv::kernels::POINT_BLOCK;
     &conv::kernels::WEIGHTS_BLOCK;

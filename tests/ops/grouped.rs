@@ -1,10 +1,12 @@
 //! Convolutions in groups on random shapes, depthwise and dense ones among them: y, dx and dw against f64.
 
-use crate::bench::{Bench, numbers};
+use crate::bench::{Bench, gpu, numbers};
 use crate::convolution::{close, shapes};
+use lapidary::gpu::{Adapter, AdapterKind};
 use lapidary::graph::{Graph, Shape};
 use lapidary::ops::{self, Conv2d, GroupedConv2d};
 use proptest::prelude::*;
+use std::sync::Arc;
 
 /// Calls `product` with the places in y, x and w of each product that y sums up. How many values y has.
 pub fn products(
@@ -36,6 +38,51 @@ pub fn products(
         }
     }
     count
+}
+
+/// A GPU's kernel, on whatever runs the tests, beside the plain one: planes that fill its cells and such as do not, several in a
+/// workgroup and parts of one.
+fn depthwise(images: u32, channels: u32, side: [u32; 2], kernel: [u32; 2], padding: [u32; 2]) {
+    let conv = Conv2d { stride: [1, 1], padding };
+    let mut graph = Graph::default();
+    let x = graph.input(Shape::new(images, channels, side[0], side[1]).unwrap());
+    let w = graph.input(Shape::new(channels, 1, kernel[0], kernel[1]).unwrap());
+    let y = graph.push(GroupedConv2d { conv, groups: channels }, &[x, w]).unwrap();
+    let dy = graph.input(graph.shape(y).unwrap());
+    let dx = ops::gradient(&mut graph, y, dy, &[x]).unwrap()[0];
+    let values = (1..).zip([x, w, dy]);
+    let count = |value| graph.shape(value).unwrap().elements() as usize;
+    let given: Vec<_> = values.map(|(seed, value)| (value, numbers(count(value), seed))).collect();
+    let own = gpu().adapter().as_ref().clone();
+    let [one, other] = [AdapterKind::Cpu, AdapterKind::Discrete].map(|kind| {
+        Bench::on(&Arc::new(Adapter { kind, ..own.clone() }), &graph, &[y, dx], &given)
+    });
+    assert!(one.launches().all(|name| name.starts_with("grouped_conv2d")));
+    assert!(other.launches().all(|name| name == "conv2d_depthwise"));
+    for (what, value) in [("y", y), ("dx", dx)] {
+        let what = format!("{what} of {images}, {channels}, {side:?}, {kernel:?}, {padding:?}");
+        close(&what, &other.read(value), &one.read(value), 1e-5);
+    }
+}
+
+#[test]
+fn depthwise_of_networks() {
+    for (channels, side) in [(3, 56), (5, 28), (9, 14), (31, 7), (2, 67)] {
+        depthwise(2, channels, [side; 2], [7, 7], [3, 3]);
+    }
+}
+
+proptest! {
+    #![proptest_config(shapes())]
+    #[test]
+    fn depthwise_of_any_shape(
+        images in 1u32..4, channels in 2u32..20, side in prop::array::uniform2(1u32..40),
+        kernel in prop::array::uniform2(1u32..8), padding in prop::array::uniform2(0u32..4),
+    ) {
+        prop_assume!((0..2).all(|i| side[i] + 2 * padding[i] >= kernel[i]));
+        prop_assume!((0..2).all(|i| padding[i] < kernel[i] && kernel[i] - 1 - padding[i] < 4));
+        depthwise(images, channels, side, kernel, padding);
+    }
 }
 
 proptest! {

@@ -1,7 +1,8 @@
-//! 2-D convolutions and their derivatives: the plain kernels (`plain.rs`), the fast ones (`kernels.rs`), which of them computes
+//! 2-D convolutions and their derivatives: the plain kernels (`plain.rs`), that of depthwise ones (`depthwise.rs`), the fast ones (`kernels.rs`), which of them computes
 //! what (`table.rs`), and how these pack weights (`pack.rs`) and are launched (`packed.rs`, `weights.rs`, `winograd.rs`), and in which
 //! pieces (`shares.rs`, `runs.rs`).
 
+pub(super) mod depthwise;
 mod epilogue;
 pub(super) mod kernels;
 pub(super) mod pack;

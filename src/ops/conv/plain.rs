@@ -1,7 +1,8 @@
 //! 2-D cross-correlation, `torch.nn.functional.conv2d`, and its derivatives, the plain way: one invocation an output, or
 //! four outputs of a grouped one. Right for any shape, and the oracle for the fast kernels, which lowering puts in the place
-//! of ungrouped ones (`table.rs`). Depthwise convolutions are all that networks here use groups for.
+//! of ungrouped ones (`table.rs`), and `depthwise.rs` of depthwise ones on GPUs, which are all that networks here use groups for.
 
+use super::depthwise;
 use super::problem::{Params, Problem, Role};
 use super::runs::{Lines, one_sum, times};
 use crate::Result;
@@ -183,6 +184,9 @@ fn kernel(problem: Problem, role: Role) -> &'static Kernel {
 }
 
 fn run(problem: Problem, role: Role, launch: &mut Launch) -> Result<()> {
+    if depthwise::computes(&problem, role, launch.to.adapter()) {
+        return depthwise::record(&problem, role, launch);
+    }
     let Problem { x, w, y, groups, .. } = problem;
     let (kernel, params) = (kernel(problem, role), problem.params((x, y)));
     if role == Role::WeightGradient {
