@@ -7,6 +7,7 @@
 use super::kernels::*;
 use super::pack::Layout;
 use super::problem::{Problem, Role};
+use super::problems::*;
 use super::tiling::*;
 use super::winograd::Winograd;
 use crate::gpu::{Adapter, AdapterKind, Choices, Filtering, Kernel, Preferences, Question};
@@ -85,8 +86,6 @@ const BACKWARD: &[Role] = &[Role::InputGradient];
 const BOTH: &[Role] = &[Role::Forward, Role::InputGradient];
 const WEIGHTS: &[Role] = &[Role::WeightGradient];
 
-/// Problems in words, and whether one is among them in a role.
-pub type Problems = (&'static str, fn(&Problem, Role) -> bool);
 /// Adapters in words, and what a row is on one for a problem and a user's preferences.
 pub type Adapters = (&'static str, fn(&Problem, &Adapter, &Preferences) -> Standing);
 
@@ -239,106 +238,6 @@ pub static WAYS: &[Way] = &[
     tiles("weights nine", WEIGHTS, NINE_WEIGHTS, BUFFERS_OF_WEIGHTS, lanes, &WEIGHTS_NINE, nine_weights),
     tiles("weights taps", WEIGHTS, QUAD_ROWS, BUFFERS_OF_WEIGHTS, lanes, &WEIGHTS_TAPS, taps_weights),
 ];
-
-// Problems.
-
-const ANY: Problems = ("any", |_, _| true);
-const NINE: Problems = ("3x3, stride 1, padding 1, rows of whole quads", |p, _| {
-    p.is(3, 1, 1) && p.x.width().is_multiple_of(4)
-});
-const MANY_OUTPUTS: Problems =
-    ("3x3, stride 1, padding 1, rows of whole quads, more than 32 channels to write", |p, role| {
-        NINE.1(p, role) && p.ends(role).1.channels() > 32
-    });
-const SQUARE_THREE: Problems =
-    ("3x3, stride 1, padding 1, rows of whole eights or of four", |p, _| {
-        p.is(3, 1, 1) && (p.x.width().is_multiple_of(8) || p.x.width() == 4)
-    });
-const SQUARES_OF_EIGHT: Problems = ("3x3, stride 1, padding 1, both sides whole eights", |p, _| {
-    p.is(3, 1, 1) && p.x.width().is_multiple_of(8) && p.x.height().is_multiple_of(8)
-});
-const PLANES: Problems = ("1x1, stride 1, planes of whole quads", |p, _| {
-    p.is(1, 1, 0) && p.x.pixels().is_multiple_of(4)
-});
-const MANY_POINTS: Problems =
-    ("1x1, stride 1, planes of whole quads, more than 32 channels to write", |p, role| {
-        PLANES.1(p, role) && p.ends(role).1.channels() > 32
-    });
-const POINTS: Problems =
-    ("1x1, stride 1 with planes of whole quads, or halving both sides", |p, role| {
-        PLANES.1(p, role) || role == Role::Forward && p.is(1, 2, 0) && halves(p)
-    });
-const HALVED: Problems =
-    ("3x3, stride 2 that halves both sides", |p, _| p.is(3, 2, 1) && halves(p));
-const DOUBLED: Problems = ("1x1 and 3x3, stride 2 that halves both sides", |p, _| {
-    (p.is(3, 2, 1) || p.is(1, 2, 0)) && halves(p)
-});
-const DOUBLED_THREE: Problems = HALVED;
-const QUAD_ROWS: Problems = ("rows of whole quads", |p, role| match role {
-    Role::InputGradient => p.stride[1] == 1 && p.x.width().is_multiple_of(4),
-    _ => p.y.width().is_multiple_of(4),
-});
-const OTHER_ROWS: Problems = ("other rows", |p, role| !QUAD_ROWS.1(p, role));
-const MANY_QUADS: Problems = ("rows of whole quads, more than 32 channels to write", |p, role| {
-    QUAD_ROWS.1(p, role) && p.ends(role).1.channels() > 32
-});
-const FEW_QUADS: Problems = ("rows of whole quads, at most 16 channels to write", |p, role| {
-    QUAD_ROWS.1(p, role) && p.ends(role).1.channels() <= 16
-});
-const MANY_WORDS: Problems = ("other rows, more than 32 channels to write", |p, role| {
-    !QUAD_ROWS.1(p, role) && p.ends(role).1.channels() > 32
-});
-const FEW_WORDS: Problems = ("other rows, at most 16 channels to write", |p, role| {
-    !QUAD_ROWS.1(p, role) && p.ends(role).1.channels() <= 16
-});
-const NINE_WEIGHTS: Problems =
-    ("3x3, stride 1, or 2 that halves; rows of whole quads", |p, role| {
-        QUAD_ROWS.1(p, role) && (p.is(3, 1, 1) || p.is(3, 2, 1) && halves(p))
-    });
-
-const FEW_NINES: Problems = (
-    "3x3, stride 1, padding 1, rows of whole quads, too few tiles of 64 channels to fill a GPU",
-    |p, role| NINE.1(p, role) && slices(p, role) > 1,
-);
-const FEW_POINTS: Problems = (
-    "1x1, stride 1, planes of whole quads, too few tiles of 64 channels to fill a GPU",
-    |p, role| PLANES.1(p, role) && slices(p, role) > 1,
-);
-const FEW_QUAD_TILES: Problems =
-    ("rows of whole quads, too few tiles of 64 channels to fill a GPU", |p, role| {
-        QUAD_ROWS.1(p, role) && slices(p, role) > 1
-    });
-const FEW_WORD_TILES: Problems =
-    ("other rows, too few tiles of 64 channels to fill a GPU", |p, role| {
-        !QUAD_ROWS.1(p, role) && slices(p, role) > 1
-    });
-
-const MATRICES: Problems =
-    ("16 channels or more on both sides", |p, _| p.w.images().min(p.w.channels()) >= 16);
-
-/// Workgroups of 64 invocations that fill a GPU: some eight on each multiprocessor of a large one.
-pub(super) const FULL: u32 = 1024;
-/// In channels of a slice, at least, and how many slices there are at most: their sums are written and read once more.
-const LEAST_SLICE: u32 = 64;
-const MOST_SLICES: u32 = 8;
-
-/// How many slices of the in channels fill a GPU with tiles of 64 channels by 64 pixels: 1 where the tiles alone do, where the
-/// channels are too few, and where a tile would be half empty.
-pub(super) fn slices(p: &Problem, role: Role) -> u32 {
-    let (read, written) = p.ends(role);
-    if written.channels() <= 32 {
-        return 1;
-    }
-    let pixels = u64::from(written.images()) * u64::from(written.pixels());
-    let tiles = pixels.div_ceil(64) * u64::from(written.channels().div_ceil(64));
-    let wanted = u64::from(FULL).div_ceil(tiles.max(1));
-    let most = (read.channels() / LEAST_SLICE).clamp(1, MOST_SLICES);
-    u32::try_from(wanted).unwrap_or(u32::MAX).min(most)
-}
-
-fn halves(p: &Problem) -> bool {
-    p.x.width().is_multiple_of(8) && p.x.height().is_multiple_of(2)
-}
 
 // Adapters.
 

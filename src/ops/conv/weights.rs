@@ -3,9 +3,10 @@
 
 use super::kernels::shader;
 use super::problem::{Params, Problem, Role};
+use super::problems::FULL;
 use super::runs::{Run, times};
 use super::shares::{Share, even, pair_images_at_once, pair_share};
-use super::table::{Choice, FULL, Launching};
+use super::table::{Choice, Launching};
 use super::tiling::{Tile, Tiling};
 use crate::gpu::{Access::*, Binding, BufferId, Kernel, Recording, Trust, uniform};
 use crate::graph::{Launch, Op, Shape, exactly};
