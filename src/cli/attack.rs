@@ -11,6 +11,7 @@ use super::args;
 use super::attack_progress::AttackProgress;
 use super::evaluate::{self, Drawn};
 use super::exit::Failure;
+use super::out;
 use super::session::Session;
 use super::stop::Stop;
 use crate::eval::{AutoAttack, RestartedPgd, RobustAccuracy, State, Version};
@@ -23,6 +24,9 @@ use crate::{Error, Result};
 /// Attacks a checkpoint.
 pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
     let world = session.world()?;
+    if world.is_first() {
+        args.out.iter().chain(&args.state).try_for_each(|path| out::check(path))?;
+    }
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
     let Loaded { model, checkpoint, side, .. } = &loaded;
     let settings = settings(args, model.classes())?;

@@ -7,6 +7,7 @@ use pollster::block_on;
 use serde_json::json;
 
 use super::args;
+use super::inspect::printable;
 use super::session::Session;
 use crate::Result;
 use crate::data::photograph;
@@ -33,8 +34,9 @@ pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
     }
     let logits = block_on(classifier.logits(&images))?;
     let names = loaded.class_names();
+    let shown: Vec<String> = names.iter().map(|name| printable(name)).collect();
     let (mut text, mut answers) = (String::new(), Vec::new());
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let width = shown.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     for (path, row) in args.images.iter().zip(logits.chunks(classifier.classes())) {
         let [sum] = logsumexp(row, row.len())[..] else { continue };
         let mut ranked: Vec<_> = row.iter().copied().enumerate().zip(&names).collect();
@@ -42,7 +44,8 @@ pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
         ranked.truncate(args.top as usize);
         let share = |logit: f32| f64::from(logit - sum).exp();
         writeln!(text, "{}", path.display())?;
-        for ((class, logit), name) in &ranked {
+        for ((class, logit), _) in &ranked {
+            let name = shown.get(*class).map_or("", String::as_str);
             writeln!(text, "  {class:>5}  {name:<width$}  {:>6.2} %", 100.0 * share(*logit))?;
         }
         let top = ranked.iter().map(|((class, logit), name)| {

@@ -83,7 +83,15 @@ fn class_names(
     classes: u32,
 ) -> anyhow::Result<Option<Vec<String>>> {
     if given.is_empty() {
-        return Ok(checkpoint.metadata.class_names.take());
+        let names = checkpoint.metadata.class_names.take();
+        if let Some(names) = names.as_ref().filter(|names| names.len() != classes as usize) {
+            let words = format!(
+                "the file names {} classes, and its network has {classes}: --class-names is needed",
+                names.len()
+            );
+            return Err(Failure::Usage(words).into());
+        }
+        return Ok(names);
     }
     if given.len() != classes as usize || given.iter().any(|name| name.trim().is_empty()) {
         let words = format!(
@@ -124,20 +132,7 @@ fn complete(checkpoint: &mut Checkpoint, args: &args::Convert) -> anyhow::Result
     metadata.activation = args.activation.map(Into::into).or(metadata.activation);
     match (&args.mean, &args.std) {
         (Some(mean), Some(std)) => {
-            let given = Normalisation { mean: mean.clone(), std: std.clone() };
-            if let Some(Normalisation { mean, std }) = given.of_bytes() {
-                let list = |all: Vec<f32>| {
-                    all.iter().map(|number| format!("{number:.4}")).collect::<Vec<_>>().join(",")
-                };
-                return Err(Failure::Usage(format!(
-                    "--mean and --std are for pixels of 0 to 255 by their size, but images here are in [0, 1]: \
-                     --mean {} --std {} is likely meant",
-                    list(mean),
-                    list(std)
-                ))
-                .into());
-            }
-            metadata.normalisation = Some(given);
+            metadata.normalisation = Some(Normalisation { mean: mean.clone(), std: std.clone() });
         }
         _ if args.no_normalisation => metadata.normalisation = None,
         _ if metadata.tells_normalisation() => {}
@@ -149,6 +144,21 @@ fn complete(checkpoint: &mut Checkpoint, args: &args::Convert) -> anyhow::Result
             ))
             .into());
         }
+    }
+    let given = metadata.normalisation.as_ref();
+    if let Some(Normalisation { mean, std }) = given.and_then(Normalisation::of_bytes) {
+        let list = |all: Vec<f32>| {
+            all.iter().map(|number| format!("{number:.4}")).collect::<Vec<_>>().join(",")
+        };
+        let whose =
+            if args.mean.is_some() { "--mean and --std" } else { "the file's mean and std" };
+        return Err(Failure::Usage(format!(
+            "{whose} are for pixels of 0 to 255 by their size, but images here are in [0, 1]: --mean {} --std {} is \
+             likely meant",
+            list(mean),
+            list(std)
+        ))
+        .into());
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use super::args;
 use super::exit::Failure;
 use super::image_set::{ImageSet, Sizes};
 use super::kept::{Items, Kept, rows};
+use super::out;
 use super::progress::Progress;
 use super::protocol::Protocol;
 use super::session::Session;
@@ -485,6 +486,7 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
 
 /// `eval features`
 pub fn features(session: &Session, args: &args::FeaturesOf) -> anyhow::Result<()> {
+    out::check(&args.out)?;
     let set = ImageSet::read(&args.images, args.side)?;
     let gpu = session.gpu()?;
     let one = World::one();

@@ -71,7 +71,7 @@ pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
 }
 
 /// The same with control characters, and others that a terminal would act on, written out.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let acts = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

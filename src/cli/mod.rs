@@ -23,6 +23,7 @@ mod inspect;
 mod kept;
 mod labels;
 mod models;
+mod out;
 mod paper_table;
 mod plan;
 mod plan_ranks;

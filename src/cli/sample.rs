@@ -8,6 +8,7 @@ use pollster::block_on;
 use super::args;
 use super::exit::Failure;
 use super::kept::{Items, Kept, rows};
+use super::out;
 use super::sample_files::{SampleFiles, Size, pixels};
 use super::session::Session;
 use super::starts;
@@ -60,6 +61,7 @@ pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
         // A grid is of few samples.
         return Ok(());
     }
+    out::check(&args.out)?;
     let gpu = session.gpu()?;
     let mut progress = session.progress();
     let starts = starts::images(&args.start, args.seed, count, &config.data, size.0)?;
@@ -198,9 +200,23 @@ fn stream(
     ))
 }
 
-/// A class by its number or name; `argument` gave it.
+/// A class by its name as it is written, by its name in other capitals, or by its number; `argument` gave it.
 pub fn number(class: &str, names: &[String], argument: &str) -> anyhow::Result<u32> {
-    let named = names.iter().position(|name| name.eq_ignore_ascii_case(class));
+    let called = |equal: &dyn Fn(&String) -> bool| -> Vec<usize> {
+        names.iter().enumerate().filter(|(_, name)| equal(name)).map(|(at, _)| at).collect()
+    };
+    let exactly = called(&|name| name == class);
+    let found = match exactly.is_empty() {
+        true => called(&|name| name.eq_ignore_ascii_case(class)),
+        false => exactly,
+    };
+    if let [first, second, ..] = found[..] {
+        let words = format!(
+            "{argument} {class:?}: classes {first} and {second} are called so; a number is wanted"
+        );
+        return Err(Failure::Usage(words).into());
+    }
+    let named = found.first().copied();
     let counted = class.parse().ok().filter(|&number: &usize| number < names.len());
     let unknown = || {
         let known = names.iter().take(20).cloned().collect::<Vec<_>>().join(", ");

@@ -99,7 +99,17 @@ impl SampleFiles {
             }
             _ => {
                 std::fs::create_dir_all(out).map_err(|error| failed(&error))?;
-                Ok(Self::Folder(out.into()))
+                // Those below are written anew; those above would stay among the new ones.
+                let number = |name: &str| name.strip_suffix(".png")?.parse::<usize>().ok();
+                let others = std::fs::read_dir(out).map_err(|error| failed(&error))?.flatten();
+                let others =
+                    others.filter_map(|entry| number(&entry.file_name().to_string_lossy()));
+                match others.filter(|&number| number >= count).count() {
+                    0 => Ok(Self::Folder(out.into())),
+                    others => Err(failed(&format_args!(
+                        "{others} pictures of more samples than these are there: another folder, or an empty one, is wanted"
+                    ))),
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ use pollster::block_on;
 
 use super::args;
 use super::bench::{Made, network};
+use super::out;
 use super::session::Session;
 use crate::Error;
 use crate::files;
@@ -18,6 +19,7 @@ use crate::train::{read_named, zoo};
 
 /// Takes a table, measures a network's steps, lists what is known, and writes it.
 pub fn run(session: &Session, args: &args::Tune) -> anyhow::Result<()> {
+    args.export.iter().try_for_each(|path| out::check(path))?;
     let gpu = session.gpu()?;
     let preferences = Preferences {
         tuning: Tune::On,

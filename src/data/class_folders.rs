@@ -256,6 +256,8 @@ fn ordered(
     [list, map]: [Option<String>; 2],
 ) -> std::result::Result<Vec<String>, String> {
     let names: Vec<String> = if let Some(list) = list {
+        // Editors of some systems begin a file with a mark of its encoding.
+        let list = list.trim_start_matches('\u{feff}');
         list.lines().map(str::trim).filter(|line| !line.is_empty()).map(composed).collect()
     } else if let Some(map) = map {
         let wanted = "class_to_idx.json: an object of names with the numbers from 0 on wanted";
@@ -273,6 +275,10 @@ fn ordered(
         names.sort_by(|a, b| natural(a, b));
         return Ok(names);
     };
+    let mut seen = std::collections::BTreeSet::new();
+    if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
+        return Err(format!("classes.txt has {twice:?} twice: a class has one label"));
+    }
     match classes.pictures.keys().find(|name| !names.contains(name)) {
         Some(unknown) => {
             Err(format!("the folder {unknown:?} is not in the list of classes beside it"))

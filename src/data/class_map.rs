@@ -2,8 +2,12 @@
 //! that happen to be there, and mean other classes as soon as one is missing.
 
 use std::collections::BTreeMap;
+#[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
 
+use unicode_normalization::UnicodeNormalization;
+
+#[cfg(not(target_arch = "wasm32"))]
 use crate::files;
 use crate::{Error, Result};
 
@@ -61,6 +65,7 @@ impl ClassMap {
     ///
     /// # Errors
     /// `BadFile`, with the line, for any other.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read(path: &Path) -> Result<Self> {
         let text = files::read_text(path)?;
         let lines = (1..).zip(text.lines().map(str::trim));
@@ -117,9 +122,14 @@ fn as_given(images: Classes, network: Classes, note: Option<String>) -> Result<R
     Ok(Relabelling { labels: (0..images.count).collect(), note })
 }
 
+/// With accents and their letters in one piece, as names of folders are read.
+fn composed(name: &str) -> String {
+    name.nfc().collect()
+}
+
 /// Written alike up to case, and to what stands between words.
 fn plain(name: &str) -> String {
-    name.trim().to_lowercase().replace(['_', '-'], " ")
+    composed(name.trim()).to_lowercase().replace(['_', '-'], " ")
 }
 
 fn by_name(name: &str, images: Classes, network: Classes) -> Result<u32> {
@@ -153,7 +163,8 @@ fn by_name(name: &str, images: Classes, network: Classes) -> Result<u32> {
 
 /// A class by its name, or by its number where no class is called so.
 fn class_of(text: &str, side: Classes) -> Option<u32> {
-    let named = side.names.iter().position(|name| name == text);
+    let text = composed(text);
+    let named = side.names.iter().position(|name| composed(name) == text);
     let number = || text.parse().ok().filter(|&number| number < side.count);
     named.and_then(|at| u32::try_from(at).ok()).or_else(number)
 }

@@ -16,4 +16,8 @@ pub use input::{Checked, Input};
 pub use number::fit;
 pub use number::{Kind, elements};
 pub use pickle::{Node, Pickle, Value};
-pub use regular::{open, read, read_text, room};
+pub use regular::open;
+#[cfg(feature = "data")]
+pub use regular::room;
+#[cfg(all(feature = "data", not(target_arch = "wasm32")))]
+pub use regular::{read, read_text};

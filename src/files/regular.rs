@@ -1,6 +1,7 @@
 //! Files as they are opened and read here: regular ones alone, and no more of them than is asked for.
 
 use std::fs::File;
+#[cfg(all(feature = "data", not(target_arch = "wasm32")))]
 use std::io::Read;
 use std::path::Path;
 
@@ -41,7 +42,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`open`], for more bytes than [`room`] allows, and for bytes that are not UTF-8.
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "data", not(target_arch = "wasm32")))]
 pub fn read_text(path: &Path) -> Result<String> {
     let bytes = read(path, room(path)?)?;
     String::from_utf8(bytes).map_err(|error| Error::bad_file(path, error))
@@ -52,18 +53,19 @@ pub fn read_text(path: &Path) -> Result<String> {
 ///
 /// # Errors
 /// As [`open`].
+#[cfg(feature = "data")]
 pub fn room(path: &Path) -> Result<u64> {
     let about = open(path)?.metadata().map_err(|error| Error::bad_file(path, error))?;
     Ok((256 << 20) + 64 * occupied(&about).min(about.len()))
 }
 
 /// Bytes that a file takes on the disk.
-#[cfg(unix)]
+#[cfg(all(feature = "data", unix))]
 fn occupied(about: &std::fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::blocks(about).saturating_mul(512)
 }
 
-#[cfg(not(unix))]
+#[cfg(all(feature = "data", not(unix)))]
 fn occupied(about: &std::fs::Metadata) -> u64 {
     about.len()
 }

@@ -1,7 +1,7 @@
 //! A network and its weights from one file, ready for use: what a checkpoint must fulfil before anybody may run it, in one
 //! place for the program, the page and whoever embeds the library.
 
-use super::{Checkpoint, DeviceWeights, Network};
+use super::{Checkpoint, DeviceWeights, Network, Normalisation};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
 use std::path::Path;
@@ -20,7 +20,8 @@ impl Pretrained {
     ///
     /// # Errors
     /// [`Error::BadFile`] for a file that is not sound, for tensors that are not exactly those of a known network, where a
-    /// number is not finite, and where the file does not say how images are normalised or which activation the network has.
+    /// number is not finite, where the file does not say how images are normalised or which activation the network has, where
+    /// its normalisation is for pixels of 0 to 255, and where it names more or fewer classes than the network has.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         Self::from_checkpoint(Checkpoint::read(path)?)
     }
@@ -42,6 +43,19 @@ impl Pretrained {
                           --activation` writes that into a copy";
             return Err(Error::bad_file(&checkpoint.source, reason));
         }
+        if checkpoint.metadata.normalisation.as_ref().and_then(Normalisation::of_bytes).is_some() {
+            let reason = "its mean and std are for pixels of 0 to 255 by their size, but images here are in [0, 1]: `lapidary \
+                          convert` with --mean and --std, each divided by 255, writes a copy that works";
+            return Err(Error::bad_file(&checkpoint.source, reason));
+        }
+        let (names, classes) = (&checkpoint.metadata.class_names, network.classes());
+        if let Some(names) = names.as_ref().filter(|names| names.len() != classes as usize) {
+            let reason = format_args!(
+                "it names {} classes, and its network has {classes}: `lapidary convert --class-names` writes a copy that works",
+                names.len()
+            );
+            return Err(Error::bad_file(&checkpoint.source, reason));
+        }
         checkpoint.check_finite()?;
         Ok(Self { network, checkpoint })
     }
@@ -53,10 +67,9 @@ impl Pretrained {
         side.ok_or_else(|| Error::bad_file(&self.checkpoint.source, unknown))
     }
 
-    /// What the classes are called, by label; None where the file does not say it, or not for each class.
+    /// What the classes are called, by label; None where the file does not say it.
     pub fn class_names(&self) -> Option<&[String]> {
-        let names = self.checkpoint.metadata.class_names.as_deref();
-        names.filter(|names| names.len() == self.network.classes() as usize)
+        self.checkpoint.metadata.class_names.as_deref()
     }
 
     /// The weights on a device.

@@ -97,10 +97,13 @@ impl Config {
         within("evaluate.eps", evaluate.eps, LENGTH)?;
         within("evaluate.steps", evaluate.steps, 1..=*STEPS.end())?;
         within("evaluate.step_size", evaluate.step_size(), LENGTH)?;
-        holds("evaluate.eps", evaluate.eps, evaluate.eps > 0.0, "a radius above 0")?;
-        ball("evaluate.eps", evaluate.norm, evaluate.eps, data.side)?;
-        ball("stage1.eps", stage1.norm, stage1.eps, data.side)?;
-        ball("stage2.eps", stage2.norm, stage2.eps, data.side)?;
+        holds(
+            "evaluate.eps",
+            evaluate.eps,
+            evaluate.eps as f32 > 0.0,
+            "a radius above 0 in single precision",
+        )?;
+        self.check_radii(3)?;
         for (key, steps, length) in [
             ("stage1.step_size", stage1.steps, stage1.step_size),
             ("stage2.step_size", stage2.steps, stage2.step_size),
@@ -108,7 +111,12 @@ impl Config {
             ("evaluate.step_size", evaluate.steps, evaluate.step_size()),
             ("sample.step_size", sample.steps, sample.step_size),
         ] {
-            holds(key, length, steps == 0 || length > 0.0, "above 0, or no steps")?;
+            holds(
+                key,
+                length,
+                steps == 0 || length as f32 > 0.0,
+                "above 0 in single precision, or no steps",
+            )?;
         }
         within("evaluate.batch", evaluate.batch, BATCH)?;
         within("evaluate.images", evaluate.images, 1..=100_000_000)?;
@@ -116,11 +124,25 @@ impl Config {
         within("checkpoint.every", checkpoint.every, 1..=100_000_000)?;
         within("checkpoint.keep", checkpoint.keep, 1..=10_000)
     }
+
+    /// Whether images of so many channels do not all lie in the balls of attacks.
+    pub(super) fn check_radii(&self, channels: u32) -> Result<()> {
+        let Self { data, stage1, stage2, evaluate, .. } = self;
+        for (key, norm, eps) in [
+            ("evaluate.eps", evaluate.norm, evaluate.eps),
+            ("stage1.eps", stage1.norm, stage1.eps),
+            ("stage2.eps", stage2.norm, stage2.eps),
+        ] {
+            ball(key, norm, eps, [channels, data.side])?;
+        }
+        Ok(())
+    }
 }
 
-/// Whether images of three channels and this side do not all lie in a ball of that radius.
-fn ball(key: &str, norm: Norm, eps: f64, side: u32) -> Result<()> {
-    let checked = check_radius(norm, eps as f32, 3 * side as usize * side as usize);
+/// Whether images of so many channels and this side do not all lie in a ball of that radius.
+fn ball(key: &str, norm: Norm, eps: f64, [channels, side]: [u32; 2]) -> Result<()> {
+    let words = channels as usize * side as usize * side as usize;
+    let checked = check_radius(norm, eps as f32, words);
     match checked {
         Err(Error::Mismatch { wanted, .. }) => holds(key, eps, false, &wanted),
         other => other,

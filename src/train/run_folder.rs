@@ -29,6 +29,18 @@ pub struct RunFolder {
     world: World,
     /// None in ranks that write nothing.
     open: Option<Open>,
+    /// What a resumed run changes, once it is known to go on.
+    pending: Option<Pending>,
+}
+
+/// The other configuration of a run that goes on.
+#[derive(Debug)]
+struct Pending {
+    config: String,
+    /// Keys that change what is trained, now and before.
+    changed: Vec<(String, String, String)>,
+    /// The data may be others: no checkpoint was made of those before.
+    renews_data: bool,
 }
 
 /// What is written to.
@@ -71,15 +83,11 @@ impl RunFolder {
         let lock = Lock::take(path)?;
         let last = whole_checkpoints(path)?.first().map(|(step, _)| *step);
         let changed = config.differences(&before)?;
-        let mut differing = changed.clone();
+        let (mut differing, mut renews_data) = (changed.clone(), false);
         if let Some(last) = last {
             differing.retain(|(key, ..)| !may_grow(key, &before, config, last));
         } else if !differing.is_empty() {
-            // The data's identity, which the other configuration may not have read.
-            let data = path.join(DATA);
-            if data.exists() {
-                fs::remove_file(&data).map_err(|error| Error::bad_file(&data, error))?;
-            }
+            renews_data = true;
             differing.clear();
         }
         if let [(first, ..), ..] = differing.as_slice() {
@@ -94,21 +102,40 @@ impl RunFolder {
                 allowed: format!("{} as in {}", sides(|(.., there)| there.clone()), path.display()),
             });
         }
+        let mut folder = Self::open(path, config, lock)?;
+        // Written only when data and networks are known to fit: until then the run stays as it was.
+        let now = config.to_toml()?;
+        if now != before.to_toml()? {
+            folder.pending = Some(Pending { config: now, changed, renews_data });
+        }
+        Ok(folder)
+    }
+
+    /// Whether the run may go on with other data than `data.json` says.
+    pub(super) fn renews_data(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.renews_data)
+    }
+
+    /// Makes the configuration that the run was resumed with its own.
+    ///
+    /// # Errors
+    /// `BadFile` where it cannot be written.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        let Some(Pending { config, changed, .. }) = self.pending.take() else { return Ok(()) };
+        write_whole(&self.path.join(CONFIG), config.as_bytes())?;
         if !changed.is_empty() {
-            write_whole(&path.join(CONFIG), config.to_toml()?.as_bytes())?;
             // Of the shorter run, if it was over: this one is not.
-            match fs::remove_file(path.join(METRICS)) {
+            match fs::remove_file(self.path.join(METRICS)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(Error::bad_file(path.join(METRICS), error));
+                    return Err(Error::bad_file(self.path.join(METRICS), error));
                 }
                 _ => {}
             }
         }
-        let mut folder = Self::open(path, config, lock)?;
         for (key, now, before) in changed {
-            folder.log(&Event::note(format!("{key} is {now}, it was {before}")))?;
+            self.log(&Event::note(format!("{key} is {now}, it was {before}")))?;
         }
-        Ok(folder)
+        Ok(())
     }
 
     /// The same folder for a run of several processes, which all call this: rank 0 begins the run there or, if `resume` or
@@ -124,7 +151,7 @@ impl RunFolder {
     ) -> Result<Self> {
         let path = path.as_ref();
         if !world.is_first() {
-            return Ok(Self { path: path.into(), world: world.clone(), open: None });
+            return Ok(Self { path: path.into(), world: world.clone(), open: None, pending: None });
         }
         let opened = if resume || Self::is_begun(path) {
             Self::resume(path, config)?
@@ -325,7 +352,7 @@ impl RunFolder {
         let hyperparameters = flatten(&config.to_table()?);
         let curves = Curves::open(path, &Self::read_log(path)?, &hyperparameters)?;
         let open = Open { log, curves, checkpoints, _lock: lock };
-        Ok(Self { path: path.into(), world: World::one(), open: Some(open) })
+        Ok(Self { path: path.into(), world: World::one(), open: Some(open), pending: None })
     }
 }
 

@@ -77,6 +77,7 @@ impl Config {
 /// # Errors
 /// `BadConfig` for a penalty on slopes that some op has no second derivative for, and whatever making the graphs says.
 pub fn check_stages(config: &Config, model: &Network) -> Result<()> {
+    config.check_radii(model.channels())?;
     let few = |batch: u32| BatchSize { images: batch.min(2), side: config.data.side };
     if config.stage1.iterations > 0 {
         config.stage1_loss(model, few(config.stage1.batch))?;

@@ -1,7 +1,8 @@
 //! Checkpoint files: what is said of them, and what is asked for before they are used.
 
 use crate::{lapidary, working};
-use lapidary::model::{Checkpoint, Pretrained, Tensor};
+use lapidary::model::{Checkpoint, Normalisation, Pretrained, Tensor};
+use std::io::Read;
 
 const DEMO: &[u8] = include_bytes!("../../data/fashion-demo/model.safetensors");
 
@@ -35,10 +36,64 @@ fn a_checkpoint_is_opened_in_one_way() {
 
     let mut sideless = demo();
     sideless.metadata.side = None;
-    sideless.metadata.class_names = Some(vec!["one".into()]);
     let opened = Pretrained::from_checkpoint(sideless).unwrap();
     assert!(opened.side(None).unwrap_err().to_string().contains("no side"));
-    assert_eq!(opened.class_names(), None, "one name for ten classes");
+
+    // Names of fewer classes would be taken for none, and labels for whatever they say.
+    let few = refused(|checkpoint| checkpoint.metadata.class_names = Some(vec!["one".into()]));
+    assert!(few.contains("names 1 classes, and its network has 10"), "{few}");
+    let bytes = refused(|checkpoint| {
+        let of_bytes = Normalisation { mean: vec![73.0], std: vec![90.0] };
+        checkpoint.metadata.normalisation = Some(of_bytes);
+    });
+    assert!(bytes.contains("pixels of 0 to 255"), "{bytes}");
+}
+
+/// What a checkpoint says of its pictures and classes is in its copy too.
+#[test]
+fn a_copy_says_what_the_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoint = demo();
+    checkpoint.metadata.fit = Some("letterbox".into());
+    let names: Vec<String> = (0..10).map(|class| format!("kind {class}")).collect();
+    checkpoint.metadata.class_names = Some(names.clone());
+    checkpoint.write(folder.path().join("net.safetensors")).unwrap();
+    working(folder.path(), &["convert", "net.safetensors", "copy.safetensors", "--f16"]);
+    let copy = Checkpoint::read(folder.path().join("copy.safetensors")).unwrap().metadata;
+    assert_eq!((copy.fit.as_deref(), copy.class_names), (Some("letterbox"), Some(names)));
+}
+
+/// Names of classes are looked for as they are written, then in other capitals; two that are called alike are no choice. What a
+/// terminal would act on is written out.
+#[test]
+fn names_of_classes_are_what_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoint = demo();
+    let mut names: Vec<String> = (0..10).map(|class| format!("kind {class}")).collect();
+    (names[0], names[2], names[3], names[4]) =
+        ("Cat".into(), "cat".into(), "dog".into(), "dog".into());
+    names[5] = "a\u{1b}[31mb".into();
+    checkpoint.metadata.class_names = Some(names);
+    checkpoint.write(folder.path().join("net.safetensors")).unwrap();
+    let sample = |class: &str, out: &str| {
+        let few = ["--count", "1", "--steps", "1", "--out", out];
+        let given = ["sample", "net.safetensors", "--class", class];
+        lapidary(folder.path(), &[&given[..], &few].concat())
+    };
+    assert!(sample("cat", "cat.npz").status.success());
+    let drawn = std::fs::File::open(folder.path().join("cat.npz")).unwrap();
+    let mut archive = zip::ZipArchive::new(drawn).unwrap();
+    let mut labels = Vec::new();
+    archive.by_name("arr_1.npy").unwrap().read_to_end(&mut labels).unwrap();
+    assert_eq!(labels[labels.len() - 8..], 2_i64.to_le_bytes());
+    let both = sample("DOG", "dog.npz");
+    assert_eq!(both.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&both.stderr).into_owned();
+    assert!(said.contains("classes 3 and 4 are called so"), "{said}");
+    image::GrayImage::new(16, 16).save(folder.path().join("x.png")).unwrap();
+    let all = ["classify", "x.png", "--checkpoint", "net.safetensors", "--top", "10"];
+    let told = working(folder.path(), &all);
+    assert!(told.contains("a\\u{1b}[31mb") && !told.contains('\u{1b}'), "{told}");
 }
 
 /// The program's own network has its names in its file, not in the program.

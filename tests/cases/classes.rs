@@ -172,3 +172,26 @@ fn training_on_from_a_checkpoint_keeps_each_logit_with_its_class() {
     );
     working(folder.path(), &[&arguments[..], &["--set", "model.classes=as-given"]].concat());
 }
+
+/// A class that is listed twice would have its pictures twice; accents may be written in two ways, and lists begin with a mark.
+#[test]
+fn lists_of_classes_are_read_as_they_are_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    for class in ["ant", "caf\u{e9}"] {
+        std::fs::create_dir(at(class)).unwrap();
+        image::RgbImage::new(8, 8).save(at(class).join("a.png")).unwrap();
+    }
+    let names = || {
+        let source = lapidary::data::Source::parse(folder.path().to_str().unwrap()).unwrap();
+        source.evaluation([3, 8, 10], None, 0.0).map(|found| found.class_names)
+    };
+    std::fs::write(at("classes.txt"), "\u{feff}caf\u{e9}\nant\n").unwrap();
+    assert_eq!(names().unwrap(), ["caf\u{e9}", "ant"]);
+    std::fs::write(at("classes.txt"), "ant\nant\ncaf\u{e9}\n").unwrap();
+    assert!(names().unwrap_err().to_string().contains("\"ant\" twice"));
+    let [images, network] = [["caf\u{e9}".to_owned()], ["cafe\u{301}".to_owned()]];
+    let of = |names| Classes { names, count: 1 };
+    let found = ClassMap::ByName.relabelling(of(&images), of(&network)).unwrap();
+    assert_eq!(found.labels, [0]);
+}

@@ -135,6 +135,44 @@ fn a_finished_run_takes_more_iterations() {
     }
 }
 
+/// A resume that is refused, as for other data, leaves a finished run as it was; one that goes on keeps what it was given.
+#[test]
+fn a_refused_resume_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, gpu) = (folder.path().join("run"), gpu());
+    let before = small(&[]);
+    run(&out, &before, &gpu, |_| ()).unwrap();
+    std::fs::write(out.join("metrics.json"), "{}").unwrap();
+    let data = out.join("data.json");
+    let sound = std::fs::read_to_string(&data).unwrap();
+    let mut other: serde_json::Value = serde_json::from_str(&sound).unwrap();
+    other["checksum"] = "0123456789abcdef".into();
+    std::fs::write(&data, other.to_string()).unwrap();
+    let more = small(&["stage2.iterations=5", "sample.steps=3"]);
+    let refused = run(&out, &more, &gpu, |_| ()).unwrap_err();
+    assert!(refused.to_string().contains("checksum"), "{refused}");
+    assert!(out.join("metrics.json").is_file());
+    assert_eq!(RunFolder::read_config(&out).unwrap(), before);
+    std::fs::write(&data, sound).unwrap();
+    run(&out, &more, &gpu, |_| ()).unwrap();
+    assert_eq!(RunFolder::read_config(&out).unwrap(), more);
+    // Also keys that change no batch.
+    let free = more.with(&["sample.steps=2"]).unwrap();
+    run(&out, &free, &gpu, |_| ()).unwrap();
+    assert_eq!(RunFolder::read_config(&out).unwrap(), free);
+}
+
+/// Balls in which all images lie are refused for the images that are there, before anything trains.
+#[test]
+fn balls_of_grey_images_are_smaller() {
+    let config = Config::preset("fashion-tiny").unwrap();
+    let wide = config.with(&["data.side=16", "evaluate.eps=20"]).unwrap();
+    check_stages(&wide, &wide.network([3, 10], None).unwrap()).unwrap();
+    let grey = check_stages(&wide, &wide.network([1, 10], None).unwrap()).unwrap_err();
+    assert!(grey.to_string().contains("evaluate.eps"), "{grey}");
+    assert!(config.with(&["stage2.alpha=1e-46"]).is_err(), "0 in single precision");
+}
+
 /// Rows of iterations that a crash took are not in the log beside those that replace them, and seconds go on.
 #[test]
 fn the_log_after_a_resume_is_of_one_run() {

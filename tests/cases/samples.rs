@@ -29,6 +29,22 @@ fn nothing_half_written_is_left_and_no_folder_is_named_like_a_picture() {
     names.sort();
     assert_eq!(names, ["pictures", "x.npz"]);
     assert_eq!(fs::read_dir(folder.join("pictures")).unwrap().count(), 3);
+    // Fewer ones would leave older samples among them.
+    let fewer = ["sample", "--count", "2", "--steps", "1", "--out", "pictures"];
+    let output = super::lapidary(folder, &fewer);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("1 pictures of more samples"), "{said}");
+    // What cannot be written is told before anything is drawn.
+    for arguments in [
+        &["sample", "--count", "2", "--out", "none/x.png"][..],
+        &["attack", "--count", "2", "--out", "none/x.safetensors"],
+        &["tune", "wrn-10-1", "--export", "none/table.json"],
+    ] {
+        let output = super::lapidary(folder, arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains("there is no folder none"), "{said}");
+        assert!(!said.contains("evaluate"), "{said}");
+    }
     // Both are data again.
     for data in ["x.npz", "pictures"] {
         let output = super::lapidary(

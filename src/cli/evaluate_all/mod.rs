@@ -165,7 +165,7 @@ fn identity(
         "--autoattack": args.autoattack,
         "--batch": args.batch,
         "--extractor": extractor,
-        "data": loaded.config.data.train,
+        "data": args.data.as_deref().unwrap_or(&loaded.config.data.train),
         "out-of-distribution images": loaded.config.data.ood,
         "sampling": [json!(loaded.config.sample.steps), json!(loaded.config.sample.step_size)],
     }))

@@ -4,15 +4,20 @@ use crate::train::run_folder::DATA;
 use crate::train::{Config, Data, Material, RunFolder};
 use crate::{Error, Result};
 
-/// What the run is trained on, as `data.json`; a run that goes on has to find the same.
-pub(super) fn record_data(folder: &RunFolder, config: &Config, material: &Material) -> Result<()> {
+/// What the run is trained on, as `data.json`; a run that goes on has to find the same, and changes nothing in its folder before.
+pub(super) fn record_data(
+    folder: &mut RunFolder,
+    config: &Config,
+    material: &Material,
+) -> Result<()> {
     if !folder.world().is_first() {
         return Ok(());
     }
     let checksum = format!("{:016x}", material.checksum);
     let ood_checksum = material.ood.checksum().map(|checksum| format!("{checksum:016x}"));
     let file = folder.path().join(DATA);
-    if let Ok(bytes) = std::fs::read(&file) {
+    let known = std::fs::read(&file).ok().filter(|_| !folder.renews_data());
+    if let Some(bytes) = known {
         let known: serde_json::Value =
             serde_json::from_slice(&bytes).map_err(|error| Error::bad_file(&file, error))?;
         let Data { train, ood, .. } = &config.data;
@@ -28,6 +33,7 @@ pub(super) fn record_data(folder: &RunFolder, config: &Config, material: &Materi
             return Err(Error::bad_file(file, reason));
         }
     }
+    folder.settle()?;
     let [damaged, ood_damaged] = material.damaged();
     let record = serde_json::json!({
         "train": config.data.train,
