@@ -26,6 +26,7 @@ pub fn open(path: &Path) -> Result<File> {
 ///
 /// # Errors
 /// As [`open`], and for a longer file, of which nothing is read.
+#[cfg(all(feature = "data", not(target_arch = "wasm32")))]
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let failed = |error: std::io::Error| Error::bad_file(path, error);
     let file = open(path)?;
