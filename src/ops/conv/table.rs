@@ -30,7 +30,7 @@ pub struct Way {
     sizes: fn(&Problem, &Adapter) -> &'static [u32],
     /// Whether it writes bits ([`Epilogue`](super::Epilogue)) also where rows are not whole quads.
     pub any_width: bool,
-    /// Whether in channels are summed in slices, which one more launch adds up: see [`slices`].
+    /// Whether in channels are summed in slices, which one more launch adds up: see `slices`.
     pub slices: bool,
     /// Side of the cooperative matrices that it multiplies, which the adapter must have; 0 for none.
     pub cooperative: u32,
