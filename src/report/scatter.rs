@@ -87,6 +87,7 @@ impl Scatter<'_> {
                 "<text x=\"{at:.1}\" y=\"{y}\" text-anchor=\"middle\">{text}</text>\n"
             ));
         }
+        let mut taken: Vec<Place> = Vec::new();
         for (point, colour) in points.iter().zip(COLOURS.iter().cycle()) {
             let ((x, y), (dx, dy)) = (point.at, point.spread);
             let [left, middle, end] = [x - dx, x, x + dx].map(x_of);
@@ -95,15 +96,45 @@ impl Scatter<'_> {
                 "<path stroke=\"{colour}\" fill=\"none\" d=\"M{left:.1} {centre:.1}H{end:.1}M{middle:.1} {high:.1}V{low:.1}\"/>\
                  <circle cx=\"{middle:.1}\" cy=\"{centre:.1}\" r=\"4\" fill=\"{colour}\"/>"
             ));
-            let (away, anchor) = if middle > WIDTH * 0.75 { (-8.0, "end") } else { (8.0, "start") };
+            let place = Place::beside((middle, centre), &point.name, &taken);
+            let Place { left, base, .. } = place;
+            taken.push(place);
             put(format_args!(
-                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" fill=\"{colour}\">{}</text>\n",
-                middle + away,
-                centre - 6.0,
+                "<text x=\"{left:.1}\" y=\"{base:.1}\" fill=\"{colour}\">{}</text>\n",
                 escaped(&point.name)
             ));
         }
         out + "</svg>\n"
+    }
+}
+
+/// Where a name is written: from `left` on, `width` wide, above `base`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Place {
+    left: f64,
+    width: f64,
+    base: f64,
+}
+
+impl Place {
+    /// The first corner of the point at which the name is inside of the picture and on no other name; the first of all where none
+    /// is.
+    fn beside((x, y): (f64, f64), name: &str, taken: &[Self]) -> Self {
+        // Of a letter of 12 pixels, roughly.
+        let width = 7.0 * name.chars().count() as f64;
+        let (right, left) = (x + 8.0, x - 8.0 - width);
+        let corners = [(right, y - 6.0), (right, y + 16.0), (left, y - 6.0), (left, y + 16.0)];
+        let places = corners.map(|(left, base)| Self { left, width, base });
+        let inside = |place: &&Self| place.left >= LEFT && place.left + width <= WIDTH;
+        let free = |place: &&Self| !taken.iter().any(|other| place.meets(other));
+        let found = places.iter().filter(inside).find(free);
+        *found.or(places.iter().find(inside)).unwrap_or(&places[0])
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        self.left < other.left + other.width
+            && other.left < self.left + self.width
+            && (self.base - other.base).abs() < 14.0
     }
 }
 
@@ -127,6 +158,20 @@ mod tests {
         assert!(svg.contains("<circle cx=\"616.0\" cy=\"40.0\""), "{svg}");
         assert_eq!(svg.matches("<circle").count(), 2);
         assert!(svg.contains("high&lt;") && svg.contains("a &amp; b") && !svg.contains("NaN"));
+    }
+
+    #[test]
+    fn names_do_not_lie_on_each_other() {
+        let mut taken = Vec::new();
+        for _ in 0..4 {
+            taken.push(Place::beside((300.0, 200.0), "a name", &taken));
+        }
+        for (i, place) in taken.iter().enumerate() {
+            assert!(taken.iter().skip(i + 1).all(|other| !place.meets(other)), "{taken:?}");
+        }
+        // At the right edge a name goes to the left.
+        let edge = Place::beside((WIDTH - 5.0, 200.0), "a name", &[]);
+        assert!(edge.left + edge.width < WIDTH, "{edge:?}");
     }
 
     #[test]
