@@ -9,7 +9,7 @@ use super::session::Session;
 use crate::Error;
 use crate::model::checkpoint::{Part, Precision, Renames};
 use crate::model::onnx::export;
-use crate::model::{Checkpoint, Network, Normalisation, Parameter, StateDict};
+use crate::model::{Activation, Checkpoint, Network, Normalisation, Parameter, StateDict};
 use crate::train::{find, zoo};
 
 /// Reads, completes and writes; says what was read and what was left out.
@@ -127,7 +127,21 @@ impl Format {
 /// Adds what the arguments say. Err if nothing says how images are normalised: a guess would give a network that
 /// runs, and is wrong.
 fn complete(checkpoint: &mut Checkpoint, args: &args::Convert) -> anyhow::Result<()> {
+    let told = checkpoint.metadata.normalisation.is_some();
+    if told && (args.no_normalisation || args.mean.is_some()) {
+        checkpoint.notes.retain(|note| !note.starts_with("normalisation taken from"));
+        let instead =
+            if args.no_normalisation { "left out" } else { "replaced by --mean and --std" };
+        checkpoint.notes.push(format!("the file's own normalisation is {instead}"));
+    }
     let metadata = &mut checkpoint.metadata;
+    if let (Some(now), Some(before)) = (args.activation, metadata.activation)
+        && Activation::from(now) != before
+    {
+        checkpoint
+            .notes
+            .push(format!("the file says {}, --activation is taken instead", before.name()));
+    }
     metadata.side = args.side.or(metadata.side);
     metadata.activation = args.activation.map(Into::into).or(metadata.activation);
     match (&args.mean, &args.std) {

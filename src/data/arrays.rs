@@ -280,6 +280,7 @@ impl Found {
             pixels
         };
         let mut about = About::numbered();
+        about.notes.extend(pixels.note.clone());
         let labels = match self.labels {
             Some((labels, names)) => {
                 let before = known.and_then(|known| known.labels.as_ref()).map(|(_, names)| names);
@@ -318,6 +319,12 @@ fn renumbered(
     names: &[String],
     wanted: &[String],
 ) -> std::result::Result<Vec<u32>, String> {
+    if names.is_empty() {
+        let wanted = listed(wanted);
+        return Err(format!(
+            "the labels to test with are numbers, those that are trained on are texts: {wanted}"
+        ));
+    }
     let number = |&label: &u32| {
         let name = names.get(label as usize).map_or("", String::as_str);
         let found = wanted.iter().position(|wanted| wanted == name);
@@ -359,13 +366,23 @@ fn sides(
 struct Pixels {
     bytes: Vec<u8>,
     exact: Option<Vec<f32>>,
+    /// What a user should know of the scale that was taken.
+    note: Option<String>,
 }
 
 impl Pixels {
     /// Bytes, whole numbers up to 255 or 65,535, or floating-point numbers in \[0, 1\] or whole ones up to 255.
     fn new(numbers: Numbers) -> std::result::Result<Self, String> {
         let values: Vec<f32> = match numbers {
-            Numbers::U8(bytes) => return Ok(Self { bytes, exact: None }),
+            Numbers::U8(bytes) => {
+                let most = bytes.iter().max().copied().unwrap_or(0);
+                // Masks, and what was divided by 255 and cut to whole numbers.
+                let note = (most == 1).then(|| {
+                    "its bytes are 0 and 1 of 255, nearly black: times 255 is likely meant"
+                        .to_owned()
+                });
+                return Ok(Self { bytes, exact: None, note });
+            }
             Numbers::I64(all) => {
                 let (low, high) = all.iter().fold((0, 0), |(l, h), &v| (v.min(l), v.max(h)));
                 let most = if high > 255 { 65_535 } else { 255 };
@@ -375,7 +392,8 @@ impl Pixels {
                     ));
                 }
                 if most == 255 {
-                    return Ok(Self { bytes: all.iter().map(|&v| v as u8).collect(), exact: None });
+                    let bytes = all.iter().map(|&v| v as u8).collect();
+                    return Ok(Self { bytes, exact: None, note: None });
                 }
                 all.iter().map(|&value| (value as f64 / 65_535.0) as f32).collect()
             }
@@ -390,7 +408,8 @@ impl Pixels {
             && high <= 255.0
             && values.iter().all(|v| v.fract() == 0.0)
         {
-            return Ok(Self { bytes: values.iter().map(|&v| v as u8).collect(), exact: None });
+            let bytes = values.iter().map(|&v| v as u8).collect();
+            return Ok(Self { bytes, exact: None, note: None });
         }
         if !finite || low < 0.0 || high > 1.0 {
             let given = if finite {
@@ -405,7 +424,7 @@ impl Pixels {
         let bytes: Vec<u8> = values.iter().map(|value| (value * 255.0).round() as u8).collect();
         let held = |(value, &byte): (&f32, &u8)| (value - f32::from(byte) / 255.0).abs() < 1e-6;
         let exact = (!values.iter().zip(&bytes).all(held)).then_some(values);
-        Ok(Self { bytes, exact })
+        Ok(Self { bytes, exact, note: None })
     }
 
     /// Reorders pixels of all channels (HWC) into planes (CHW).
@@ -413,6 +432,7 @@ impl Pixels {
         Self {
             bytes: planes(&self.bytes, channels, plane),
             exact: self.exact.map(|values| planes(&values, channels, plane)),
+            note: self.note,
         }
     }
 }

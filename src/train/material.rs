@@ -55,7 +55,14 @@ impl Material {
     fn new(config: &Config, parts: impl FnOnce(Reading, Split) -> Result<Parts>) -> Result<Self> {
         let (data, seed) = (&config.data, config.seed);
         let augments = [Augment::parse(&data.classify)?, Augment::parse(&data.real)?];
-        let reading = Reading::new(data.side, data.fit()?, data.max_bad, &augments);
+        let weights = Some(config.model.weights.as_str()).filter(|path| !path.is_empty());
+        let read = |path: &str| Pretrained::from_checkpoint(read_named(path.as_ref())?);
+        let pretrained = weights.map(read).transpose()?;
+        // Weights go on with images that come to their side as those did which they have seen.
+        let known = pretrained.as_ref().and_then(|known| known.checkpoint.metadata.fit.as_deref());
+        let fit =
+            data.fit()?.map_or_else(|| known.map(Fit::parse).transpose(), |fit| Ok(Some(fit)))?;
+        let reading = Reading::new(data.side, fit, data.max_bad, &augments);
         let split = Split {
             held_out: (data.held_out as usize, seed),
             validation: (config.validate.kept(), seed ^ VALIDATION),
@@ -65,12 +72,13 @@ impl Material {
         let Parts { train, statistics: [mean, std], test, validation, .. } = parts;
         let Parts { fit, checksum, class_names, damaged, .. } = parts;
         let ood = data.open_ood(train.channels())?;
-        let path = &config.model.weights;
-        let start = if path.is_empty() {
-            None
-        } else {
-            let map = config.model.class_map()?;
-            Some(start(path, &train, &class_names, &map)?)
+        let start = match pretrained {
+            Some(from) => {
+                let map = config.model.class_map()?;
+                let path = &config.model.weights;
+                Some(start((path, from), &train, &class_names, &map)?)
+            }
+            None => None,
         };
         let (test, normalisation) = (Arc::new(test), Normalisation { mean, std });
         let validation = validation.map_or_else(|| Arc::clone(&test), Arc::new);
@@ -134,12 +142,11 @@ impl Config {
 
 /// A network for such images from a file, its logits in the order of the images' classes.
 fn start(
-    path: &str,
+    (path, pretrained): (&str, Pretrained),
     images: &Images,
     names: &[String],
     map: &ClassMap,
 ) -> Result<(Network, StateDict)> {
-    let pretrained = Pretrained::from_checkpoint(read_named(path.as_ref())?)?;
     let known = pretrained.class_names().unwrap_or_default().to_vec();
     let Pretrained { network, checkpoint } = pretrained;
     let [given, wanted] =

@@ -61,6 +61,23 @@ fn a_copy_says_what_the_file_says() {
     working(folder.path(), &["convert", "net.safetensors", "copy.safetensors", "--f16"]);
     let copy = Checkpoint::read(folder.path().join("copy.safetensors")).unwrap().metadata;
     assert_eq!((copy.fit.as_deref(), copy.class_names), (Some("letterbox"), Some(names)));
+    // What is said otherwise is told.
+    let other = ["convert", "net.safetensors", "other.safetensors"];
+    let plain = working(folder.path(), &[&other[..], &["--no-normalisation"]].concat());
+    assert!(plain.contains("the file's own normalisation is left out"), "{plain}");
+    let silu = working(folder.path(), &[&other[..], &["--activation", "silu"]].concat());
+    assert!(silu.contains("the file says relu"), "{silu}");
+    // Training goes on with pictures that come to the side as before.
+    let sets = ["data.side=16", "stage1.iterations=1", "stage2.iterations=0", "judge.iterations=0"];
+    let weights = folder.path().join("net.safetensors");
+    let weights = format!("model.weights={}", weights.display());
+    let mut arguments = vec!["train", "fashion-tiny", "--out", "run", "--set", &weights];
+    arguments.extend(sets.iter().flat_map(|set| ["--set", *set]));
+    arguments.extend(["--set", "model.classes=as-given"]);
+    working(folder.path(), &arguments);
+    let (_, last) = lapidary::train::latest_checkpoint(folder.path().join("run")).unwrap().unwrap();
+    let trained = Checkpoint::read(last.join("model.safetensors")).unwrap().metadata;
+    assert_eq!(trained.fit.as_deref(), Some("letterbox"));
 }
 
 /// Names of classes are looked for as they are written, then in other capitals; two that are called alike are no choice. What a

@@ -528,3 +528,23 @@ fn idx_files_with_a_dot_are_known() {
     let found = parts(folder.path(), 0).unwrap();
     assert_eq!((found.train.len(), found.test.labels()), (2, &[0, 1][..]));
 }
+
+/// Bytes that are 0 and 1 are nearly black pictures, which somebody meant otherwise; texts and numbers are no labels of one set.
+#[test]
+fn what_is_hardly_meant_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.npz");
+    let mask = npy("|u1", false, &[2, 8, 8], &[0, 1].repeat(64));
+    npz(&file, &[("images", mask), ("labels", longs(&[0, 1]))]);
+    let found = evaluated(&file, 1, 2).unwrap();
+    assert!(found.notes.iter().any(|note| note.contains("times 255")), "{:?}", found.notes);
+    let texts = npy("|S3", false, &[2], b"catdog");
+    let arrays = [
+        ("x_train", images(2)),
+        ("y_train", texts),
+        ("x_test", images(2)),
+        ("y_test", longs(&[0, 1])),
+    ];
+    npz(&file, &arrays);
+    refused(parts(&file, 0), &["to test with are numbers", "cat, dog"]);
+}
