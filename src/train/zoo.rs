@@ -10,7 +10,7 @@ use crate::{Error, Result};
 
 #[cfg_attr(
     not(any(feature = "cli", test)),
-    expect(dead_code, reason = "the program alone shows them")
+    allow(dead_code, reason = "the program alone shows them")
 )]
 const LIST: &str = include_str!("../../models/zoo.toml");
 /// By their names in the list.
@@ -27,7 +27,7 @@ const PREFIX: &str = "zoo:";
 #[serde(deny_unknown_fields)]
 #[cfg_attr(
     not(any(feature = "cli", test)),
-    expect(dead_code, reason = "the program alone shows them")
+    allow(dead_code, reason = "the program alone shows them")
 )]
 struct Zoo {
     network: Vec<Entry>,
@@ -36,7 +36,7 @@ struct Zoo {
 /// One network.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "the program alone shows them"))]
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the program alone shows them"))]
 pub(crate) struct Entry {
     /// Behind `zoo:`.
     pub name: String,
@@ -59,7 +59,7 @@ pub(crate) struct Entry {
 /// One measured number.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "the program alone shows them"))]
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the program alone shows them"))]
 pub(crate) struct Number {
     /// Of what.
     pub what: String,
@@ -72,7 +72,7 @@ pub(crate) struct Number {
 /// The list, in its order.
 #[cfg_attr(
     not(any(feature = "cli", test)),
-    expect(dead_code, reason = "the program alone shows them")
+    allow(dead_code, reason = "the program alone shows them")
 )]
 pub(crate) fn zoo() -> Result<Vec<Entry>> {
     let zoo: Zoo =
