@@ -14,7 +14,7 @@ use super::exit::Failure;
 use super::out;
 use super::session::Session;
 use super::stop::Stop;
-use crate::eval::{AutoAttack, RestartedPgd, RobustAccuracy, State, Version};
+use crate::eval::{AttackName, AutoAttack, RestartedPgd, RobustAccuracy, State, Version};
 use crate::model::checkpoint::{safetensors, write_atomically};
 use crate::model::{StateDict, Tensor};
 use crate::train::Loaded;
@@ -75,6 +75,16 @@ fn settings(args: &args::Attack, classes: u32) -> anyhow::Result<AutoAttack> {
     }
     let mut settings = AutoAttack::new(version, args.norm.into(), eps);
     settings.attacks.extend(&args.attacks);
+    // Other than where they are not given.
+    let differs = args.pgd_steps != 50
+        || args.pgd_step_size.is_some()
+        || args.pgd_restarts != 1
+        || args.pgd_momentum != 0.0
+        || args.pgd_targeted;
+    if differs && !settings.attacks.contains(&AttackName::Pgd) {
+        let words = "the options --pgd-... go with --version custom --attacks pgd, and that attack is not asked for";
+        return Err(Failure::Usage(words.into()).into());
+    }
     let pgd = RestartedPgd {
         steps: args.pgd_steps,
         step_size: args.pgd_step_size.map_or(eps / 8.0, |size| size as f32),

@@ -55,7 +55,18 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
     let told = named.iter().zip(&counts).zip(&measured.ood_aurocs);
     let told =
         told.map(|((name, images), auroc)| json!({ "of": name, "images": images, "auroc": auroc }));
-    let more = BTreeMap::from([("ood".to_owned(), json!(told.collect::<Vec<_>>()))]);
+    let attack = json!({
+        "attack": "pgd",
+        "norm": format!("{:?}", settings.norm),
+        "eps": args.eps,
+        "steps": settings.steps,
+        "step_size": settings.step_size,
+    });
+    let more = BTreeMap::from([
+        ("images".to_owned(), json!(test.len())),
+        ("attack".to_owned(), attack),
+        ("ood".to_owned(), json!(told.collect::<Vec<_>>())),
+    ]);
     let metrics = Metrics {
         more,
         clean_accuracy: Some(measured.clean_accuracy),

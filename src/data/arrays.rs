@@ -267,6 +267,14 @@ impl Found {
         let failed = |reason: String| Error::bad_file(path, reason);
         let classes = known.unwrap_or(&self).classes();
         let Array { shape, numbers } = self.images;
+        let other = known.map(|known| &known.images.numbers);
+        if let (Some(true), Some(false)) | (Some(false), Some(true)) =
+            (is_wide(&numbers), other.and_then(is_wide))
+        {
+            let reason = "whole numbers up to 255 in one of its parts and above in the other: it is not clear whether 255 or \
+                          65535 is white";
+            return Err(failed(reason.into()));
+        }
         let pixels = Pixels::new(numbers)
             .map_err(|reason| failed(format!("images of {shape:?}: {reason}")))?;
         let (count, [channels, height, width], interleaved) = sides(&shape, layout)
@@ -359,6 +367,14 @@ fn sides(
             Err("which side is the channels' is not plain: nchw:PATH or nhwc:PATH says it".into())
         }
         _ => Err("no side of 1 or 3 is where the channels are".into()),
+    }
+}
+
+/// Whether whole numbers are above 255, so that 65,535 is white; None for other numbers.
+fn is_wide(numbers: &Numbers) -> Option<bool> {
+    match numbers {
+        Numbers::I64(all) => Some(all.iter().any(|&value| value > 255)),
+        _ => None,
     }
 }
 

@@ -3,9 +3,9 @@
 
 use super::Classifier;
 use super::calibration::softmax;
-use crate::Result;
 use crate::attack::{Attack, Pgd, PgdAttack, Start};
 use crate::model::{BatchSize, DeviceWeights, Model};
+use crate::{Error, Result};
 
 /// One image on its way to a class.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,14 @@ impl Counterfactuals {
         eps: f32,
         (steps, step_size): (u32, f32),
     ) -> Result<Self> {
+        if eps.is_nan() || eps <= 0.0 {
+            let given = format_args!("a ball of radius {eps}");
+            return Err(Error::mismatch(
+                "counterfactuals",
+                given,
+                "above 0: nothing else lies in it",
+            ));
+        }
         let settings = Pgd { eps, ..Pgd::sample(steps, step_size) };
         let attack = PgdAttack::new(model, weights, size, settings).await?;
         let classifier = Classifier::new(model, weights, size).await?;

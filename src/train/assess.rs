@@ -113,7 +113,8 @@ pub async fn assess(
         let mut classifier = Classifier::new(model, &judging, batch).await?;
         let named = argmax(&classifier.logits(&samples.images).await?, classifier.classes());
         let agree = named.iter().zip(&labels).filter(|(named, label)| named == label).count();
-        metrics.judge_agreement = Some(agree as f64 / labels.len().max(1) as f64);
+        // Of no samples there is nothing to say.
+        metrics.judge_agreement = (!labels.is_empty()).then(|| agree as f64 / labels.len() as f64);
         let accuracy = accuracy(&mut classifier, images, test_labels).await?;
         metrics.more.insert("judge_accuracy".into(), accuracy.into());
         metrics.seconds_judge = Some(began.elapsed().as_secs_f64());

@@ -547,4 +547,21 @@ fn what_is_hardly_meant_is_told() {
     ];
     npz(&file, &arrays);
     refused(parts(&file, 0), &["to test with are numbers", "cat, dog"]);
+    // White in one part would be another number than in the other.
+    let words = |most: u16| {
+        let all: Vec<u8> = (0..128_u16).flat_map(|at| (at % (most + 1)).to_le_bytes()).collect();
+        npy("<u2", false, &[2, 8, 8], &all)
+    };
+    let mut wide = words(100);
+    wide.truncate(wide.len() - 2);
+    wide.extend(65_535_u16.to_le_bytes());
+    let labels = longs(&[0, 1]);
+    let arrays = [
+        ("x_train", words(100)),
+        ("y_train", labels.clone()),
+        ("x_test", wide),
+        ("y_test", labels),
+    ];
+    npz(&file, &arrays);
+    refused(parts(&file, 0), &["whether 255 or 65535 is white"]);
 }

@@ -258,3 +258,19 @@ fn what_is_counted_and_what_is_not_there() {
     assert!(said.contains(&format!("evaluate {points} images")), "{said}");
     assert!(said.contains(&format!("{points}/{points}")), "{said}");
 }
+
+/// Options that would change nothing are refused, and so are balls in which nothing else lies.
+#[test]
+fn options_without_their_attack() {
+    let folder = tempdir().unwrap();
+    let output = lapidary(folder.path(), &["attack", "--count", "4", "--pgd-steps", "7"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--attacks pgd"), "{said}");
+    image::GrayImage::new(16, 16).save(folder.path().join("x.png")).unwrap();
+    let output = lapidary(folder.path(), &["explain", "x.png", "--to", "bag", "--eps", "0"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("radius 0"), "{said}");
+    let told = crate::answer(folder.path(), &["eval", "--count", "20", "--steps", "2", "--json"]);
+    assert_eq!((&told["images"], &told["attack"]["steps"]), (&20.into(), &2.into()));
+}

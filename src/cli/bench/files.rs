@@ -1,7 +1,7 @@
 //! What `--profile` writes: each launch of a step, as a table and as a trace.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -16,8 +16,26 @@ pub fn write(path: &Path, gpu: &Gpu, timings: &[Timing]) -> Result<()> {
         let (given, wanted) = ("no timestamps".into(), "timestamp queries".into());
         return Err(Error::MissingLimit { adapter: gpu.adapter().name.clone(), given, wanted });
     }
-    write_atomically(path.with_extension("json"), trace(timings).to_string().as_bytes())?;
-    write_atomically(path.with_extension("csv"), table(timings).as_bytes())
+    write_atomically(named(path, "json"), trace(timings).to_string().as_bytes())?;
+    write_atomically(named(path, "csv"), table(timings).as_bytes())
+}
+
+/// FILE with this end, in the place of `.json` or `.csv` alone: a dot elsewhere is of the name.
+fn named(path: &Path, end: &str) -> PathBuf {
+    let known = path.extension().is_some_and(|other| other == "json" || other == "csv");
+    let mut name = if known { path.with_extension("") } else { path.to_owned() }.into_os_string();
+    name.push(".");
+    name.push(end);
+    name.into()
+}
+
+#[cfg(test)]
+#[test]
+fn a_dot_in_the_name_stays() {
+    for (given, csv) in [("prof.v1", "prof.v1.csv"), ("a/prof.json", "a/prof.csv"), ("p", "p.csv")]
+    {
+        assert_eq!(named(Path::new(given), "csv"), Path::new(csv));
+    }
 }
 
 fn trace(timings: &[Timing]) -> Value {
