@@ -68,7 +68,8 @@ pub(super) fn entries(path: &Path) -> Result<(Tree, Vec<Entry>)> {
     let (mut tree, mut entries) = (Tree::default(), Vec::new());
     for place in 0..archive.len() {
         let entry = archive.by_index_raw(place).map_err(|error| failed(&error))?;
-        let name = entry.name().map_err(|error| failed(&error))?.into_owned();
+        // Some programs for Windows part folders by backslashes.
+        let name = entry.name().map_err(|error| failed(&error))?.replace('\\', "/");
         let deflated = match entry.compression() {
             CompressionMethod::Stored => false,
             CompressionMethod::Deflated => true,

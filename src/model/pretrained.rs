@@ -57,6 +57,14 @@ impl Pretrained {
             return Err(Error::bad_file(&checkpoint.source, reason));
         }
         checkpoint.check_finite()?;
+        for (name, tensor) in checkpoint.weights.iter() {
+            let negative = |value: &&f32| **value < 0.0;
+            let found = name.ends_with(".running_var").then(|| tensor.data.iter().find(negative));
+            if let Some(Some(value)) = found {
+                let reason = format_args!("{name} has {value}: a variance is 0 or more");
+                return Err(Error::bad_file(&checkpoint.source, reason));
+            }
+        }
         Ok(Self { network, checkpoint })
     }
 

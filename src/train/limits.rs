@@ -105,6 +105,8 @@ impl Config {
         )?;
         self.check_radii(3)?;
         for (key, steps, length) in [
+            ("stage1.eps", stage1.steps, stage1.eps),
+            ("stage2.eps", stage2.steps, stage2.eps),
             ("stage1.step_size", stage1.steps, stage1.step_size),
             ("stage2.step_size", stage2.steps, stage2.step_size),
             ("stage2.alpha", stage2.max_t, stage2.alpha),

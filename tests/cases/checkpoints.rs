@@ -31,6 +31,14 @@ fn a_checkpoint_is_opened_in_one_way() {
         checkpoint.weights.insert("fc.bias", bias.unwrap());
     });
     assert!(infinite.contains("fc.bias is inf at 9"), "{infinite}");
+    let negative = refused(|checkpoint| {
+        let name = "bn1.running_var";
+        let before = checkpoint.weights.get(name).unwrap();
+        let data = vec![-0.5; before.data.len()];
+        let changed = Tensor::new(before.shape.clone(), data).unwrap();
+        checkpoint.weights.insert(name, changed);
+    });
+    assert!(negative.contains("bn1.running_var has -0.5"), "{negative}");
     let missing = refused(|checkpoint| drop(checkpoint.weights.remove("fc.bias")));
     assert!(missing.contains("missing     fc.bias"), "{missing}");
 

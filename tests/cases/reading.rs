@@ -484,7 +484,10 @@ fn a_zip_of_class_folders_is_read() {
     for (i, name) in ["cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"].iter().enumerate() {
         picture(&at(&format!("plain/{name}")), 20 * i as u8);
         let bytes = fs::read(at(&format!("plain/{name}"))).unwrap();
-        archive.start_file(format!("photos/{name}"), SimpleFileOptions::default()).unwrap();
+        // Some programs part folders by backslashes.
+        let packed = format!("photos/{name}");
+        let packed = if i < 2 { packed } else { packed.replace('/', "\\") };
+        archive.start_file(packed, SimpleFileOptions::default()).unwrap();
         archive.write_all(&bytes).unwrap();
         archive
             .start_file(format!("__MACOSX/photos/{name}"), SimpleFileOptions::default())

@@ -171,6 +171,8 @@ fn balls_of_grey_images_are_smaller() {
     let grey = check_stages(&wide, &wide.network([1, 10], None).unwrap()).unwrap_err();
     assert!(grey.to_string().contains("evaluate.eps"), "{grey}");
     assert!(config.with(&["stage2.alpha=1e-46"]).is_err(), "0 in single precision");
+    assert!(config.with(&["stage1.eps=0"]).is_err(), "steps that go nowhere");
+    assert!(config.with(&["stage1.eps=0", "stage1.steps=0"]).is_ok());
 }
 
 /// Rows of iterations that a crash took are not in the log beside those that replace them, and seconds go on.
