@@ -15,6 +15,9 @@ use crate::eval::{Classifier, logsumexp};
 use crate::model::{BatchSize, DeviceWeights};
 use crate::train::Loaded;
 
+/// Pixels in all from which on it may take a while, so that a line says what is done.
+const LARGE: u64 = 4 << 20;
+
 /// Images at once.
 const BATCH: usize = 8;
 
@@ -25,6 +28,14 @@ pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
     let read = |path: &PathBuf| photograph(path, model.channels(), *side, loaded.fit()?);
     let images = args.images.iter().map(read).collect::<Result<Vec<_>>>()?.concat();
     let gpu = session.gpu()?;
+    if args.images.len() as u64 * u64::from(*side).pow(2) > LARGE {
+        let words = format!(
+            "classifying {} pictures at {side}×{side} on {}",
+            args.images.len(),
+            gpu.adapter()
+        );
+        session.progress().line(&words);
+    }
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
     let batch = args.images.len().clamp(1, BATCH) as u32;
     let size = BatchSize { images: batch, side: *side };
