@@ -9,11 +9,11 @@ use serde_json::json;
 use super::args;
 use super::inspect::printable;
 use super::session::Session;
-use crate::Result;
 use crate::data::photograph;
 use crate::eval::{Classifier, logsumexp};
 use crate::model::{BatchSize, DeviceWeights};
 use crate::train::Loaded;
+use crate::{Error, Result};
 
 /// Pixels in all from which on it may take a while, so that a line says what is done.
 const LARGE: u64 = 4 << 20;
@@ -37,9 +37,15 @@ pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
         session.progress().line(&words);
     }
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
-    let batch = args.images.len().clamp(1, BATCH) as u32;
-    let size = BatchSize { images: batch, side: *side };
-    let mut classifier = block_on(Classifier::new(model, &weights, size))?;
+    let mut batch = args.images.len().clamp(1, BATCH) as u32;
+    let mut classifier = loop {
+        let size = BatchSize { images: batch, side: *side };
+        match block_on(Classifier::new(model, &weights, size)) {
+            // Large pictures go through fewer at once.
+            Err(Error::OutOfMemory { .. }) if batch > 1 => batch /= 2,
+            made => break made?,
+        }
+    };
     if args.show_plan {
         return super::print(&format!("{batch} images at once\n{}\n", classifier.summary()));
     }

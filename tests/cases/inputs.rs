@@ -146,3 +146,17 @@ fn activations_that_overflow_are_not_hidden() {
         assert!(matches!(error, Error::NonFinite { .. }), "{network} times {factor}: {error}");
     }
 }
+
+/// Pictures that do not fit a binding together go through one after another.
+#[test]
+fn large_pictures_are_classified_in_smaller_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["a.png", "b.png", "c.png"];
+    for (value, name) in (0..).zip(names) {
+        let picture = image::GrayImage::from_pixel(20, 20, image::Luma([90 * value]));
+        picture.save(folder.path().join(name)).unwrap();
+    }
+    let arguments = [&["classify", "--side", "1024", "--top", "1", "--json"], &names[..]].concat();
+    let told = crate::answer(folder.path(), &arguments);
+    assert_eq!(told.as_array().unwrap().len(), 3, "{told}");
+}
