@@ -14,6 +14,7 @@ use super::prepared::Prepared;
 use super::{
     arrays, cifar, class_folders, folder, jpeg_pack, pictures::Pictures, shards, tiles, tiny_images,
 };
+#[cfg(not(target_arch = "wasm32"))]
 use crate::files;
 use crate::{Error, Result};
 

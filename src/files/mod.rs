@@ -18,6 +18,4 @@ pub use number::{Kind, elements};
 pub use pickle::{Node, Pickle, Value};
 pub use regular::open;
 #[cfg(feature = "data")]
-pub use regular::room;
-#[cfg(all(feature = "data", not(target_arch = "wasm32")))]
-pub use regular::{read, read_text};
+pub use regular::{read, read_text, room};

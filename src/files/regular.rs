@@ -1,7 +1,7 @@
 //! Files as they are opened and read here: regular ones alone, and no more of them than is asked for.
 
 use std::fs::File;
-#[cfg(all(feature = "data", not(target_arch = "wasm32")))]
+#[cfg(feature = "data")]
 use std::io::Read;
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub fn open(path: &Path) -> Result<File> {
 ///
 /// # Errors
 /// As [`open`], and for a longer file, of which nothing is read.
-#[cfg(all(feature = "data", not(target_arch = "wasm32")))]
+#[cfg(feature = "data")]
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let failed = |error: std::io::Error| Error::bad_file(path, error);
     let file = open(path)?;
@@ -43,7 +43,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`open`], for more bytes than [`room`] allows, and for bytes that are not UTF-8.
-#[cfg(all(feature = "data", not(target_arch = "wasm32")))]
+#[cfg(feature = "data")]
 pub fn read_text(path: &Path) -> Result<String> {
     let bytes = read(path, room(path)?)?;
     String::from_utf8(bytes).map_err(|error| Error::bad_file(path, error))
