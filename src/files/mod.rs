@@ -17,5 +17,7 @@ pub use number::fit;
 pub use number::{Kind, elements};
 pub use pickle::{Node, Pickle, Value};
 pub use regular::open;
+#[cfg(all(feature = "data", not(target_arch = "wasm32")))]
+pub use regular::read;
 #[cfg(feature = "data")]
-pub use regular::{read, read_text, room};
+pub use regular::{read_text, room};
