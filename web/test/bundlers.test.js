@@ -28,7 +28,9 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const run = (cwd, command, arguments_) => execFileSync(command, arguments_, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+function run(cwd, command, arguments_) {
+  return execFileSync(command, arguments_, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+}
 
 /** A copy of an example with the tarball in the place of this checkout's package, and the built-in network beside its page. */
 function install(name) {
