@@ -180,6 +180,6 @@ pub(super) fn within<T: PartialOrd + Display>(
     holds(key, &value, range.contains(&value), &allowed)
 }
 
-fn holds(key: &str, value: impl Display, fits: bool, allowed: &str) -> Result<()> {
+pub(super) fn holds(key: &str, value: impl Display, fits: bool, allowed: &str) -> Result<()> {
     if fits { Ok(()) } else { Err(bad(key, value, allowed)) }
 }

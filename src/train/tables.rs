@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::limits::{COUNT, LENGTH, SHARE, STEPS, within};
+use super::limits::{COUNT, LENGTH, SHARE, STEPS, holds, within};
 use super::{Contrast, Optimiser, Score};
 use crate::Result;
 use crate::data::Kept;
@@ -225,6 +225,8 @@ pub(super) fn check(
     within("ratio.step_size", ratio.step_size, LENGTH)?;
     within("jem.steps", jem.steps, STEPS)?;
     within("jem.alpha", jem.alpha, LENGTH)?;
+    let moves = jem.steps == 0 || jem.alpha as f32 > 0.0;
+    holds("jem.alpha", jem.alpha, moves, "above 0 in single precision, or no steps")?;
     within("jem.noise", jem.noise, LENGTH)?;
     within("jem.buffer", jem.buffer, 1..=1_000_000)?;
     within("jem.reinit", jem.reinit, SHARE)?;

@@ -172,6 +172,7 @@ fn balls_of_grey_images_are_smaller() {
     assert!(grey.to_string().contains("evaluate.eps"), "{grey}");
     assert!(config.with(&["stage2.alpha=1e-46"]).is_err(), "0 in single precision");
     assert!(config.with(&["stage1.eps=0"]).is_err(), "steps that go nowhere");
+    assert!(config.with(&["jem.alpha=0"]).is_err(), "steps of no length");
     assert!(config.with(&["stage1.eps=0", "stage1.steps=0"]).is_ok());
 }
 
