@@ -617,6 +617,11 @@ pub struct Quick {
     pub labels: Labels,
 }
 
+/// Steps of `attack`'s PGD where none are given.
+pub const PGD_STEPS: u32 = 50;
+/// Starts of `attack`'s PGD where none are given.
+pub const PGD_RESTARTS: u32 = 1;
+
 /// `attack`
 #[derive(Debug, Args)]
 pub struct Attack {
@@ -675,7 +680,7 @@ pub struct Attack {
     #[arg(help_heading = "Output", long)]
     pub json: bool,
     /// Number of steps from each start
-    #[arg(help_heading = "Attack pgd", long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(help_heading = "Attack pgd", long, value_name = "N", default_value_t = PGD_STEPS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub pgd_steps: u32,
     /// Length of one step [default: eps/8]
     #[arg(help_heading = "Attack pgd", long, value_name = "LENGTH", value_parser = radius)]
@@ -683,7 +688,7 @@ pub struct Attack {
     /// Number of starts
     ///
     /// The first start is the image itself, the others are drawn at random from the ball.
-    #[arg(help_heading = "Attack pgd", long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(help_heading = "Attack pgd", long, value_name = "N", default_value_t = PGD_RESTARTS, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub pgd_restarts: u32,
     /// Momentum: the part of the last direction that is kept, below 1
     #[arg(help_heading = "Attack pgd", long, value_name = "PART", default_value = "0", value_parser = part)]
@@ -732,7 +737,7 @@ impl From<VersionName> for Version {
 }
 
 /// [`Loss`] by the usual names.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LossName {
     Ce,
     Dlr,

@@ -76,9 +76,10 @@ fn settings(args: &args::Attack, classes: u32) -> anyhow::Result<AutoAttack> {
     let mut settings = AutoAttack::new(version, args.norm.into(), eps);
     settings.attacks.extend(&args.attacks);
     // Other than where they are not given.
-    let differs = args.pgd_steps != 50
+    let differs = args.pgd_steps != args::PGD_STEPS
         || args.pgd_step_size.is_some()
-        || args.pgd_restarts != 1
+        || args.pgd_restarts != args::PGD_RESTARTS
+        || args.pgd_loss != args::LossName::Ce
         || args.pgd_momentum != 0.0
         || args.pgd_targeted;
     if differs && !settings.attacks.contains(&AttackName::Pgd) {

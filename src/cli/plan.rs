@@ -2,12 +2,12 @@
 //! takes, from a few iterations on its data.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::args;
 use super::session::Session;
 use super::train::{named, reading};
-use crate::data::folders_in;
+use crate::data::classes_in;
 use crate::model::Network;
 use crate::report::clock;
 use crate::train::{Config, Material, check_stages, fit, forecast, read_named, zoo};
@@ -62,17 +62,9 @@ fn by_shapes(session: &Session, args: &args::Plan, config: &Config) -> anyhow::R
 /// Channels and classes of a configuration's images, without reading one: those of the folders that are there, or else those of
 /// the data that its preset is for.
 fn images(config: &Config) -> [u32; 2] {
-    let folder = PathBuf::from(&config.data.train);
-    let inner = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-    let learnt = |name: &std::ffi::OsStr| {
-        ["train", "training"].iter().any(|known| name.eq_ignore_ascii_case(known))
-    };
-    let inner = inner.filter(|entry| learnt(&entry.file_name())).map(|entry| entry.path());
-    for folder in inner.chain([folder.clone()]) {
-        let classes = folders_in(&folder);
-        if classes > 1 {
-            return [3, classes.try_into().unwrap_or(u32::MAX)];
-        }
+    let classes = classes_in(Path::new(&config.data.train));
+    if classes > 1 {
+        return [3, classes.try_into().unwrap_or(u32::MAX)];
     }
     let known = [
         ("builtin:fashion", [1, 10]),

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::about::About;
 use super::arrays::TEST;
+use super::class_map::composed;
 use super::dataset::{Dataset, Part};
 use super::decode::{FORMATS, is_picture};
 use super::fit::Fit;
 use super::pictures::{Pictures, Places};
 pub(super) use super::tree::natural;
-use super::tree::{Tree, composed, is_hidden};
+use super::tree::{Tree, is_hidden};
 use super::zipped;
 use crate::files;
 use crate::{Error, Result};
@@ -303,10 +304,13 @@ pub(crate) fn picture_files(folder: &Path) -> Vec<PathBuf> {
     pictures(folder).unwrap_or_default()
 }
 
-/// How many folders lie in a folder itself; none where it is no folder.
+/// How many folders of classes lie in a folder, or in its training part where it is divided; none where it is no folder.
+/// Pictures are not looked for.
 #[cfg(feature = "cli")]
-pub(crate) fn folders_in(folder: &Path) -> usize {
-    entries(folder).unwrap_or_default().iter().filter(|path| path.is_dir()).count()
+pub(crate) fn classes_in(folder: &Path) -> usize {
+    let part = Division::of_folder(folder).ok().and_then(|division| division.train);
+    let folder = part.map_or_else(|| folder.to_owned(), |part| folder.join(part));
+    entries(&folder).unwrap_or_default().iter().filter(|path| path.is_dir()).count()
 }
 
 /// What is not hidden, sorted.

@@ -122,8 +122,8 @@ fn as_given(images: Classes, network: Classes, note: Option<String>) -> Result<R
     Ok(Relabelling { labels: (0..images.count).collect(), note })
 }
 
-/// With accents and their letters in one piece, as names of folders are read.
-fn composed(name: &str) -> String {
+/// A name as other systems would write it: letters with their accents in one piece (Unicode's form C).
+pub(super) fn composed(name: &str) -> String {
     name.nfc().collect()
 }
 
@@ -214,4 +214,10 @@ fn shown(side: Classes) -> String {
         text += &format!(" and {more} more");
     }
     format!("{count} classes: {text}")
+}
+
+#[cfg(test)]
+#[test]
+fn accents_and_their_letters_are_one_piece() {
+    assert_eq!(composed("e\u{301}"), "\u{e9}");
 }

@@ -74,7 +74,7 @@ pub use augment::{Augment, CropFlip};
 #[cfg(feature = "cli")]
 pub(crate) use checksum::Checksum;
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
-pub(crate) use class_folders::{folders_in, picture_files};
+pub(crate) use class_folders::{classes_in, picture_files};
 pub use class_map::{ClassMap, Classes, Relabelling};
 pub use dataset::{Dataset, Part};
 #[cfg(not(target_arch = "wasm32"))]

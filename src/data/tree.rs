@@ -4,8 +4,6 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use unicode_normalization::UnicodeNormalization;
-
 use crate::{Error, Result};
 
 /// Folders within each other. More are a link to one above.
@@ -96,11 +94,6 @@ pub(super) fn is_hidden(name: &str) -> bool {
     name.starts_with('.') || ["__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir"].contains(&name)
 }
 
-/// A name as other systems would write it: letters with their accents in one piece (Unicode's form C).
-pub(super) fn composed(name: &str) -> String {
-    name.nfc().collect()
-}
-
 /// The order of names in which 2 comes before 10.
 pub(super) fn natural(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a, b);
@@ -140,7 +133,6 @@ mod tests {
         names.sort_by(|a, b| natural(a, b));
         assert_eq!(names, ["0", "00", "2", "9", "10", "a", "b1", "b1x", "b2", "b10", "é"]);
         assert_eq!(natural("a1", "a1"), Ordering::Equal);
-        assert_eq!(composed("e\u{301}"), "\u{e9}");
     }
 
     #[test]

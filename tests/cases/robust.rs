@@ -263,10 +263,12 @@ fn what_is_counted_and_what_is_not_there() {
 #[test]
 fn options_without_their_attack() {
     let folder = tempdir().unwrap();
-    let output = lapidary(folder.path(), &["attack", "--count", "4", "--pgd-steps", "7"]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("--attacks pgd"), "{said}");
+    for option in [["--pgd-steps", "7"], ["--pgd-loss", "dlr"]] {
+        let output = lapidary(folder.path(), &[&["attack", "--count", "4"][..], &option].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("--attacks pgd"), "{said}");
+    }
     image::GrayImage::new(16, 16).save(folder.path().join("x.png")).unwrap();
     let output = lapidary(folder.path(), &["explain", "x.png", "--to", "bag", "--eps", "0"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

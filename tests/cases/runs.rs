@@ -331,3 +331,15 @@ fn a_removed_run_is_not_made_again() {
     assert!(matches!(error, lapidary::Error::BadFile { .. }), "{error}");
     assert!(!out.exists(), "{error}");
 }
+
+/// A divided folder is planned by the classes of its training part, however that is written.
+#[test]
+fn plans_count_the_classes_that_are_learnt() {
+    let folder = tempfile::tempdir().unwrap();
+    for class in ["Train/a", "Train/b", "Train/c", "Test/a"] {
+        std::fs::create_dir_all(folder.path().join("data").join(class)).unwrap();
+    }
+    let arguments = ["plan", "fashion-tiny", "--set", "data.train=data"];
+    let told = working(folder.path(), &arguments);
+    assert!(told.contains("3 channels and 3 classes"), "{told}");
+}
