@@ -96,14 +96,30 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_an_error_of_its_item_and_the_rest_is_left() {
+    fn a_panic_is_an_error_of_its_item() {
+        let work = |&i: &usize| if i == 3 { panic!("number {i}") } else { Ok(i) };
+        let error = map("counting", &[1, 2, 3, 4], work).unwrap_err();
+        assert_eq!(error.to_string(), "counting: a thread panicked (number 3)");
+    }
+
+    #[test]
+    fn the_rest_is_left_after_an_error() {
+        // The items after the first take a millisecond each, so that not even many cores finish them all before the first
+        // one's error is seen, which takes no time.
         let begun = std::sync::atomic::AtomicUsize::new(0);
         let work = |&i: &usize| {
             begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            if i == 3 { panic!("number {i}") } else { Ok(i) }
+            if i == 0 {
+                return Err(Error::Thread {
+                    doing: "counting".into(),
+                    reason: "it is zero".into(),
+                });
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            Ok(i)
         };
         let error = map("counting", &(0..100_000).collect::<Vec<_>>(), work).unwrap_err();
-        assert_eq!(error.to_string(), "counting: a thread panicked (number 3)");
+        assert_eq!(error.to_string(), "counting: it is zero");
         assert!(begun.into_inner() < 100_000);
     }
 }
