@@ -161,26 +161,38 @@ fn by_name(name: &str, images: Classes, network: Classes) -> Result<u32> {
     }
 }
 
-/// A class by its name, or by its number where no class is called so.
-fn class_of(text: &str, side: Classes) -> Option<u32> {
-    let text = composed(text);
-    let named = side.names.iter().position(|name| composed(name) == text);
-    let number = || text.parse().ok().filter(|&number| number < side.count);
-    named.and_then(|at| u32::try_from(at).ok()).or_else(number)
+/// A class of one side of a class map by its name, or by its number where no class is called so. `whose` is the side's name in
+/// errors.
+fn class_of(text: &str, whose: &str, side: Classes) -> Result<u32> {
+    let name = composed(text);
+    let named: Vec<u32> = (0..)
+        .zip(side.names)
+        .filter(|(_, other)| composed(other) == name)
+        .map(|(at, _)| at)
+        .collect();
+    let number = || text.trim().parse().ok().filter(|&number| number < side.count);
+    match named[..] {
+        [class] => Ok(class),
+        [] => number().ok_or_else(|| {
+            let wanted = format!("one of {whose} {}", shown(side));
+            Error::mismatch("class map", format_args!("{text:?}"), wanted)
+        }),
+        [first, second, ..] => Err(Error::mismatch(
+            "class map",
+            format_args!(
+                "{text:?}, the name of classes {first} and {second} among {whose} {},",
+                shown(side)
+            ),
+            "a class's number in place of the name",
+        )),
+    }
 }
 
 fn listed(pairs: &[(String, String)], images: Classes, network: Classes) -> Result<Relabelling> {
     let mut found: BTreeMap<u32, u32> = BTreeMap::new();
     for (from, to) in pairs {
-        let unknown = |name: &str, whose: &str, side| {
-            Error::mismatch(
-                "class map",
-                format_args!("{name:?}"),
-                format_args!("one of {whose} {}", shown(side)),
-            )
-        };
-        let label = class_of(from, images).ok_or_else(|| unknown(from, "the images'", images))?;
-        let class = class_of(to, network).ok_or_else(|| unknown(to, "the network's", network))?;
+        let label = class_of(from, "the images'", images)?;
+        let class = class_of(to, "the network's", network)?;
         if found.insert(label, class).is_some_and(|before| before != class) {
             return Err(Error::mismatch(
                 "class map",

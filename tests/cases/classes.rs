@@ -105,10 +105,11 @@ fn each_way_of_matching_gives_its_labels() {
     let pairs = |pairs: &[(&str, &str)]| {
         ClassMap::Listed(pairs.iter().map(|&(a, b)| (a.into(), b.into())).collect())
     };
-    let listed = pairs(&[("0", "cow"), ("Cat", "3")]).relabelling(two, of(&network)).unwrap();
+    let listed = pairs(&[("0", "1"), ("Cat", "3")]).relabelling(two, of(&network)).unwrap();
     assert_eq!(listed.labels, [1, 3]);
     for (map, word) in [
-        (pairs(&[("dog", "cow")]), "no line for \"Cat\""),
+        (pairs(&[("dog", "dog")]), "no line for \"Cat\""),
+        (pairs(&[("dog", "cow"), ("Cat", "cat")]), "the name of classes 1 and 3"),
         (pairs(&[("dog", "horse"), ("Cat", "cat")]), "\"horse\""),
         (pairs(&[("cow", "cow")]), "\"cow\""),
         (pairs(&[("dog", "0"), ("dog", "1"), ("Cat", "2")]), "twice"),
