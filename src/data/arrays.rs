@@ -170,11 +170,12 @@ fn found(path: &Path, pair: Option<Pair>) -> Result<Found> {
     let others =
         || pick(&names, &[""]).or_else(|| pick(&names, &TRAIN)).or_else(|| pick(&names, &TEST));
     let Some(Pair { images, labels, .. }) = pair.or_else(others) else {
-        let reason = format!(
-            "arrays {} in it, and none of images: {} wanted, or with _train and _test behind",
-            listed(&names),
-            IMAGES.join(", ")
-        );
+        let there = match names.as_slice() {
+            [] => "no array in it".to_owned(),
+            names => format!("arrays {} in it, and none of images", listed(names)),
+        };
+        let reason =
+            format!("{there}: {} wanted, or with _train and _test behind", IMAGES.join(", "));
         return Err(Error::bad_file(path, reason));
     };
     let wanted: Vec<&str> =
