@@ -3,9 +3,9 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::terminal::tell;
 use crate::gpu::Gpu;
 use crate::model::checkpoint::write_atomically;
 
@@ -40,9 +40,8 @@ impl Kept {
         let (pipelines, choices) = (file("pipelines", "bin"), file("choices", "json"));
         keep_pipelines(gpu, pipelines.contents.as_deref());
         if let Some(Err(error)) = choices.contents.as_ref().map(|kept| gpu.keep_measured(kept)) {
-            // That nobody reads stderr is no reason to stop.
             let path = choices.path.display();
-            drop(writeln!(std::io::stderr(), "{path} is ignored, and measured anew: {error}"));
+            tell(&format!("{path} is ignored, and measured anew: {error}"));
         }
         Self { gpu: gpu.clone(), pipelines, choices }
     }

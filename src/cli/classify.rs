@@ -7,8 +7,8 @@ use pollster::block_on;
 use serde_json::json;
 
 use super::args;
-use super::inspect::printable;
 use super::session::Session;
+use super::terminal::printable;
 use crate::data::photograph;
 use crate::eval::{Classifier, logsumexp};
 use crate::model::{BatchSize, DeviceWeights};

@@ -1,8 +1,8 @@
 //! Turns an error into one sentence and an exit code.
 
-use std::io::Write;
 use std::process::ExitCode;
 
+use super::terminal::tell;
 use crate::Error;
 
 const OTHER: u8 = 1;
@@ -62,9 +62,9 @@ pub fn is_stopped(error: &anyhow::Error) -> bool {
     code(error) == STOPPED
 }
 
-/// Prints a line to stderr. Where nobody reads it, that is no reason to fail.
+/// Says on stderr which program speaks, and the text.
 pub fn say(text: &str) {
-    drop(writeln!(std::io::stderr(), "lapidary: {text}"));
+    tell(&format!("lapidary: {text}"));
 }
 
 /// What the program ends with.

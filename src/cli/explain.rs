@@ -1,5 +1,6 @@
 //! `explain`: moves one picture towards another class, and writes the way there as pictures and numbers.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -51,6 +52,7 @@ pub fn run(session: &Session, args: &args::Explain) -> anyhow::Result<()> {
     let path: Vec<_> =
         way.path.iter().map(|step| Images::new(step, size.0, size.1)).collect::<Result<_>>()?;
     write(&args.out.join("path.png"), &Sheet::trajectory(&path, 1, COLUMNS))?;
+    let names = distinct(names);
     let confidences = confidences(way, &names, &image);
     let text = serde_json::to_string_pretty(&json!({
         "image": args.image.to_string_lossy(),
@@ -87,6 +89,18 @@ pub fn difference(from: &[f32], to: &[f32]) -> Vec<f32> {
     from.iter().zip(to).map(|(a, b)| 0.5 + 0.5 * (b - a) / most).collect()
 }
 
+/// The names with their classes' numbers behind those that several classes have, as ImageNet's "crane", so that each class is
+/// told apart.
+fn distinct(names: Vec<String>) -> Vec<String> {
+    let mut classes_called: HashMap<&str, usize> = HashMap::new();
+    names.iter().for_each(|name| *classes_called.entry(name).or_default() += 1);
+    let told = |(class, name): (usize, &String)| match classes_called.get(name.as_str()) {
+        Some(1) => name.clone(),
+        _ => format!("{name} ({class})"),
+    };
+    names.iter().enumerate().map(told).collect()
+}
+
 fn distance(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(b - a).powi(2)).sum::<f64>().sqrt()
 }
@@ -103,4 +117,15 @@ fn confidences(way: &Counterfactual, names: &[String], image: &[f32]) -> Vec<ser
 
 fn write(path: &Path, sheet: &Sheet) -> Result<()> {
     write_atomically(path, &sheet.draw()?.png()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_of_one_name_are_told_apart() {
+        let names = ["crane", "heron", "crane"].map(str::to_owned).to_vec();
+        assert_eq!(distinct(names), ["crane (0)", "heron", "crane (2)"]);
+    }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::args;
 use super::session::Session;
+use super::terminal::printable;
 use crate::model::Network;
 use crate::train::read_named;
 
@@ -68,17 +69,4 @@ pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
         writeln!(text, "{name:<names$}  {shape:<shapes$}  {count:>9}")?;
     }
     super::print(&text)
-}
-
-/// The same with control characters, and others that a terminal would act on, written out.
-pub(super) fn printable(text: &str) -> String {
-    let acts = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if acts(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
-    }
-    shown
 }

@@ -36,11 +36,11 @@ mod sample_files;
 mod session;
 mod starts;
 mod stop;
+mod terminal;
 mod train;
 mod tune;
 mod tuning_progress;
 
-use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
@@ -50,6 +50,7 @@ pub use progress::Progress;
 use crate::world::launched;
 use args::{Arguments, Command, Evaluation};
 use session::Session;
+use terminal::print;
 
 /// Reads the arguments, does what they ask for, and says in one sentence on stderr what went wrong.
 ///
@@ -137,14 +138,5 @@ fn carry_out(session: &Session, command: Option<Command>) -> anyhow::Result<()> 
         Some(Command::Inspect(args)) => inspect::run(session, &args),
         Some(Command::Convert(args)) => convert::run(session, &args),
         None => print(&syntax().render_help().to_string()),
-    }
-}
-
-/// Prints a result to stdout; a reader that has read enough, as `head`, is no error.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
     }
 }

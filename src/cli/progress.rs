@@ -1,11 +1,12 @@
 //! Shows progress: bars where stderr is a terminal, elsewhere a line at each phase's start and end and every five seconds
 //! between.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::terminal::{lines, tell};
 use crate::report::clock;
 use crate::train::{Event, Phase, Step};
 
@@ -46,9 +47,8 @@ impl Progress {
     pub fn line(&mut self, text: &str) {
         match &self.surface {
             Surface::Quiet => {}
-            Surface::Bar { bar: Some(bar) } => bar.println(text),
-            // That nobody reads stderr is no reason to stop a run.
-            _ => drop(writeln!(std::io::stderr(), "{text}")),
+            Surface::Bar { bar: Some(bar) } => bar.println(lines(text)),
+            _ => tell(text),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Shows a bar while candidate kernels are measured, and prints which ones are dropped and why.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::terminal::tell;
 use crate::gpu::TuningEvent;
 
 /// Draws what the measuring says.
@@ -33,12 +34,15 @@ impl TuningProgress {
                     bar.set_position(*done as u64);
                     bar.set_message(format!("{at_most}: {key}"));
                 } else if *done == 0 {
-                    say(&format!("measuring the kernels of {total} shapes, {at_most}"));
+                    tell(&format!("measuring the kernels of {total} shapes, {at_most}"));
                 }
             }
-            TuningEvent::Dropped(dropped) => tell(bar.as_ref(), &dropped.to_string()),
+            TuningEvent::Dropped(dropped) => above(bar.as_ref(), &dropped.to_string()),
             TuningEvent::Skipped { key, reason } => {
-                tell(bar.as_ref(), &format!("{key} is not measured: out of memory while {reason}"));
+                above(
+                    bar.as_ref(),
+                    &format!("{key} is not measured: out of memory while {reason}"),
+                );
             }
             TuningEvent::Done { answered, open } => {
                 if let Some(bar) = bar.take() {
@@ -46,7 +50,7 @@ impl TuningProgress {
                 }
                 if *open > 0 && !self.quiet {
                     let later = "are measured at a later start: until then the static choice";
-                    say(&format!("{answered} shapes measured, {open} {later}"));
+                    tell(&format!("{answered} shapes measured, {open} {later}"));
                 }
             }
         }
@@ -60,14 +64,10 @@ fn fresh(total: u64) -> ProgressBar {
     ProgressBar::new(total).with_style(style)
 }
 
-fn tell(bar: Option<&ProgressBar>, text: &str) {
+/// Says something above the bar, if one is drawn.
+fn above(bar: Option<&ProgressBar>, text: &str) {
     match bar {
         Some(bar) => bar.println(text),
-        None => say(text),
+        None => tell(text),
     }
-}
-
-fn say(text: &str) {
-    // That nobody reads stderr is no reason to stop.
-    drop(writeln!(std::io::stderr(), "{text}"));
 }
