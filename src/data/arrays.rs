@@ -11,10 +11,11 @@ use super::npy::{Array, Contents, Numbers, npz_names, read_contents, read_npy};
 use super::tensors;
 use crate::{Error, Result};
 
-/// What archives call images, and labels, in the order in which they are looked for; with the part's name before or behind.
+/// Names of the images' array in an archive, in the order in which they are tried; the part's name may stand before or
+/// behind.
 const IMAGES: [&str; 6] = ["x", "images", "data", "imgs", "image", "arr_0"];
 const LABELS: [&str; 7] = ["y", "labels", "label", "targets", "target", "classes", "arr_1"];
-/// The parts' names: what is learnt from, and what is judged by.
+/// Names of the two parts of a data set: images to train on, and images to test with.
 const TRAIN: [&str; 2] = ["train", "training"];
 pub(super) const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
@@ -93,7 +94,7 @@ fn is_safetensors(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"))
 }
 
-/// What the arrays of an archive, or of a safetensors file, are called.
+/// Lists the names of the arrays in an archive or a safetensors file.
 fn array_names(path: &Path) -> Result<Vec<String>> {
     if is_safetensors(path) { tensors::names(path) } else { npz_names(path) }
 }
@@ -193,7 +194,7 @@ fn found(path: &Path, pair: Option<Pair>) -> Result<Found> {
     }
 }
 
-/// A `.npy`, and that of its labels.
+/// Reads a `.npy` of images and the one of their labels.
 fn single(path: &Path) -> Result<Found> {
     let Contents::Numbers(images) = read_npy(path)? else {
         return Err(Error::bad_file(path, "texts, images wanted"));
@@ -263,7 +264,7 @@ impl Found {
         labels.iter().max().map_or(1, |&label| label.saturating_add(1)).max(names as u32)
     }
 
-    /// The images, with the classes of those that were learnt from, if there are any.
+    /// Returns the images; `known` are the training images, whose classes are taken over.
     fn dataset(self, path: &Path, layout: Layout, known: Option<&Self>) -> Result<Dataset> {
         let failed = |reason: String| Error::bad_file(path, reason);
         let classes = known.unwrap_or(&self).classes();
@@ -383,7 +384,7 @@ fn is_wide(numbers: &Numbers) -> Option<bool> {
 struct Pixels {
     bytes: Vec<u8>,
     exact: Option<Vec<f32>>,
-    /// What a user should know of the scale that was taken.
+    /// A note for the user about the value range that was assumed.
     note: Option<String>,
 }
 

@@ -18,7 +18,7 @@ use crate::{Error, Result};
 pub enum Augment {
     /// `none`: images as [`Fit`] brings them to the side.
     None,
-    /// `crop-flip`: [`CropFlip::for_side`].
+    /// `crop-flip`: pads, cuts out at random, and mirrors half of the images: [`CropFlip::for_side`].
     CropFlip,
     /// `cifar`: that, then AutoAugment's policy for CIFAR-10, then one cutout of half the side.
     Cifar,
@@ -51,7 +51,7 @@ impl Augment {
         })
     }
 
-    /// Whether it cuts parts out of pictures larger than the side, so that these must not be shrunk before.
+    /// Whether the recipe cuts parts out of pictures larger than the side, so that pictures must not be shrunk first.
     pub fn takes_whole_pictures(self) -> bool {
         self == Self::ResizedCrop
     }
@@ -120,7 +120,8 @@ impl fmt::Display for Augment {
     }
 }
 
-/// Zeros in a square of `length` about the pixel (row, column), as much of it as lies within (DeVries and Taylor, arXiv
+/// Fills a square of `length` around the pixel (row, column) with zeros, as far as it lies in the image (DeVries and
+/// Taylor, arXiv 1708.04552).
 /// 1708.04552).
 pub(super) fn cut_out(image: &mut [u8], side: u32, middle: [u32; 2], length: u32) {
     let half = length / 2;
@@ -151,7 +152,7 @@ fn to_unit(bytes: &[u8], out: &mut [f32]) {
 pub struct CropFlip {
     /// Pixels of zeros on each border before the crop.
     pub padding: u32,
-    /// Whether to mirror.
+    /// Whether to mirror the image.
     pub flip: bool,
 }
 
@@ -188,7 +189,7 @@ impl CropFlip {
         Ok(())
     }
 
-    /// Within ±padding.
+    /// Draws an offset from −padding to padding.
     fn offset(&self, random: &mut Random) -> i64 {
         let padding = i64::from(self.padding);
         random.below(2 * padding as u64 + 1) as i64 - padding

@@ -1,6 +1,6 @@
-//! AutoAugment's policy for CIFAR-10 (Cubuk et al., arXiv 1805.09501) and the operations it is made of, on bytes: to the bit
-//! those of torchvision's `AutoAugment(AutoAugmentPolicy.CIFAR10)` over Pillow, which fetches the nearest pixel and fills with
-//! zeros. `tests/peers/augmentations.py` makes the pictures that this is compared with.
+//! AutoAugment's policy for CIFAR-10 (Cubuk et al., arXiv 1805.09501) and its operations, on bytes: the results equal to
+//! the bit those of torchvision's `AutoAugment(AutoAugmentPolicy.CIFAR10)` over Pillow, which takes the nearest pixel and
+//! fills with zeros. `tests/peers/augmentations.py` makes the pictures that this is compared with.
 
 use super::seed::Random;
 use crate::{Error, Result};
@@ -12,7 +12,7 @@ pub(super) enum Operation {
     ShearY,
     /// Moves the image to the right by up to 150/331 of the side, in whole pixels.
     TranslateX,
-    /// Down likewise.
+    /// Moves the image down by a share of its side.
     TranslateY,
     /// Against the clock, up to 30 degrees about the middle.
     Rotate,
@@ -275,7 +275,7 @@ fn look_up(image: &mut [u8], plane: usize, table: fn(&[u32; 256]) -> Option<[u8;
     }
 }
 
-/// Pillow's `ImageOps.autocontrast`; nothing for a channel of one value.
+/// Returns the table of Pillow's `ImageOps.autocontrast`; None for a channel of one value.
 fn stretched(histogram: &[u32; 256]) -> Option<[u8; 256]> {
     let low = histogram.iter().position(|&count| count > 0)? as f64;
     let high = histogram.iter().rposition(|&count| count > 0)? as f64;
@@ -284,7 +284,7 @@ fn stretched(histogram: &[u32; 256]) -> Option<[u8; 256]> {
     (high > low).then(|| std::array::from_fn(|value| (value as f64 * scale + offset) as u8))
 }
 
-/// Pillow's `ImageOps.equalize`; nothing for a channel of one value, or nearly so.
+/// Returns the table of Pillow's `ImageOps.equalize`; None for a channel of one value, or nearly so.
 fn equalised(histogram: &[u32; 256]) -> Option<[u8; 256]> {
     let last = histogram.iter().rev().find(|&&count| count > 0)?;
     let step = (histogram.iter().sum::<u32>() - last) / 255;

@@ -23,7 +23,7 @@ impl Checksum {
         self
     }
 
-    /// The hash.
+    /// Returns the hash of the bytes so far.
     pub fn value(&self) -> u64 {
         self.0
     }

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 const SIDE: usize = 32;
 /// Bytes of an image: red, green and blue planes, row by row.
 const IMAGE: usize = 3 * SIDE * SIDE;
-/// The most bytes of one file: five times what the official ones have.
+/// The largest accepted file in bytes: five times the size of the official ones.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// The two sets' files.
@@ -26,11 +26,11 @@ struct Layout {
     train: &'static [&'static str],
     test: &'static [&'static str],
     names: &'static str,
-    /// What the archive calls its folder.
+    /// The name of the archive's folder.
     folder: &'static str,
 }
 
-/// What a file has.
+/// The layout of a file's records.
 enum Records {
     /// So many labels before each image; the last one is read (CIFAR-100's first is the superclass).
     Binary(usize),
@@ -126,7 +126,7 @@ pub(super) fn from_folder(folder: &Path, part: Part) -> Result<Dataset> {
     assemble(folder, layout, part, &files)
 }
 
-/// Reads the archive; only what is asked for stays in memory.
+/// Reads the archive; only the part asked for stays in memory.
 ///
 /// # Errors
 /// As [`from_folder`], and where it is no such archive or is damaged.

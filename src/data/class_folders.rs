@@ -1,4 +1,4 @@
-//! Folders, or zip archives of them, with a sub-folder of pictures for each class, or with pictures alone.
+//! Reads folders, or zip archives of them, with a sub-folder of pictures for each class, or with pictures alone.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::zipped;
 use crate::files;
 use crate::{Error, Result};
 
-/// What the part that is learnt from may be called.
+/// Names of the folder of training images.
 const TRAIN: [&str; 2] = ["train", "training"];
 
 impl Dataset {
@@ -38,7 +38,8 @@ impl Dataset {
     }
 }
 
-/// As [`Dataset::from_class_folders`], nothing decoded, and what the part is called; `None` where there is no such part.
+/// Lists the pictures of one part as [`Dataset::from_class_folders`] does, without decoding them, and returns the part's
+/// name; `None` where there is no such part.
 pub(super) fn class_folders(folder: &Path, part: Part) -> Result<Option<(Pictures, String)>> {
     let (tree, paths) = Tree::of_folder(folder)?;
     let read = |name: &str| {
@@ -89,7 +90,7 @@ pub(super) fn zipped_folders(path: &Path, part: Part) -> Result<Option<(Pictures
     })
 }
 
-/// Pictures by class.
+/// Sorts pictures by class.
 fn sorted(
     origin: &Path,
     tree: &Tree,
@@ -151,11 +152,11 @@ fn sorted(
     Ok(Some((pictures, name)))
 }
 
-/// Which folders are parts of the data.
+/// The folders that are parts of the data.
 pub(super) struct Division {
     pub train: Option<String>,
     pub test: Option<String>,
-    /// Whether it is not divided, and all is to be learnt from.
+    /// Whether the folder is not divided into parts, and all its images are for training.
     pub whole: bool,
 }
 
@@ -187,15 +188,15 @@ impl Division {
     }
 }
 
-/// What lies in each folder of a part.
+/// The content of each folder of a part.
 struct Classes {
     /// The pictures of each class by the class's name, in the order of their names.
     pictures: BTreeMap<String, Vec<usize>>,
     /// Pictures beside the folders.
     loose: Vec<usize>,
-    /// Folders without pictures.
+    /// Names of folders without pictures.
     empty: Vec<String>,
-    /// Files that are no pictures, and one of them.
+    /// The number of files that are no pictures, and the name of one.
     others: (usize, String),
     /// A file beside the folders in which labels may be.
     table: Option<String>,
@@ -228,7 +229,7 @@ impl Classes {
         Self { pictures, loose, empty, others, table }
     }
 
-    /// A sentence for each kind of what is not read.
+    /// Returns a sentence for each kind of file that is not read.
     fn left_out(&self, part: &str) -> Vec<String> {
         let counted = |count: usize, what: &str| {
             let plural = if count == 1 { "" } else { "s" };
@@ -304,8 +305,8 @@ pub(crate) fn picture_files(folder: &Path) -> Vec<PathBuf> {
     pictures(folder).unwrap_or_default()
 }
 
-/// How many folders of classes lie in a folder, or in its training part where it is divided; none where it is no folder.
-/// Pictures are not looked for.
+/// Counts the folders of classes in a folder, or in its training part if it has parts; 0 if it is no folder. Pictures are
+/// not looked for.
 #[cfg(feature = "cli")]
 pub(crate) fn classes_in(folder: &Path) -> usize {
     let part = Division::of_folder(folder).ok().and_then(|division| division.train);
@@ -313,7 +314,7 @@ pub(crate) fn classes_in(folder: &Path) -> usize {
     entries(&folder).unwrap_or_default().iter().filter(|path| path.is_dir()).count()
 }
 
-/// What is not hidden, sorted.
+/// Lists the entries of a folder that are not hidden, sorted.
 pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |error: std::io::Error| Error::bad_file(folder, error);
     let mut found = Vec::new();

@@ -1,5 +1,5 @@
-//! Labels of images as those of a network: matched by what the classes are called, because numbers are given by the folders
-//! that happen to be there, and mean other classes as soon as one is missing.
+//! Translates labels of a data set into those of a network by the classes' names, because numbers depend on which folders
+//! happen to be there, and shift as soon as one is missing.
 
 use std::collections::BTreeMap;
 #[cfg(not(target_arch = "wasm32"))]
@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// Names that a message lists before it only counts them.
 const LISTED: usize = 12;
 
-/// What says which class of the network an image's class is.
+/// Says how the classes of images are matched with a network's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ClassMap {
     /// The names on both sides; where one side has none, the numbers.
@@ -26,12 +26,12 @@ pub enum ClassMap {
     Listed(Vec<(String, String)>),
 }
 
-/// The classes of one side.
+/// The number and names of a data set's or a network's classes.
 #[derive(Clone, Copy, Debug)]
 pub struct Classes<'a> {
     /// The name of each class, in the order of labels; empty where nobody says them.
     pub names: &'a [String],
-    /// How many.
+    /// The number of classes.
     pub count: u32,
 }
 
@@ -43,25 +43,25 @@ impl Classes<'_> {
     }
 }
 
-/// What becomes of labels.
+/// The translation of labels that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relabelling {
     /// The network's class of each label of the images.
     pub labels: Vec<u32>,
-    /// What a user should know of how they were found, if anything.
+    /// A note for the user about how the classes were matched, if there is something to know.
     pub note: Option<String>,
 }
 
 impl Relabelling {
-    /// Whether labels stay as they are.
+    /// Whether all labels stay the same.
     pub fn is_identity(&self) -> bool {
         (0..).zip(&self.labels).all(|(from, &to)| from == to)
     }
 }
 
 impl ClassMap {
-    /// Reads a list: on each line `IMAGES = NETWORK`, names or numbers of classes; empty lines and those that begin with
-    /// `#` count for nothing.
+    /// Reads a list of matching classes: each line is `IMAGES = NETWORK`, with names or numbers of classes; empty lines
+    /// and those that begin with `#` are skipped.
     ///
     /// # Errors
     /// `BadFile`, with the line, for any other.
@@ -80,7 +80,7 @@ impl ClassMap {
         kept.map(pair).collect::<Result<_>>().map(Self::Listed)
     }
 
-    /// What the labels of images are for a network.
+    /// Translates the images' labels into the network's.
     ///
     /// # Errors
     /// `Mismatch`, with both lists, where a class of the images is none of the network's, or is two of them.

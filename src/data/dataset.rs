@@ -39,7 +39,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// Images of one size with one label each.
+/// Images of one size in memory, with one label each.
 #[derive(Clone, PartialEq)]
 pub struct Dataset {
     channels: u32,
@@ -49,7 +49,7 @@ pub struct Dataset {
     pixels: Vec<u8>,
     labels: Vec<u32>,
     pub(super) about: About,
-    /// Where bytes do not hold the values: these, in \[0, 1\], in the order of the pixels.
+    /// The exact values of the pixels in \[0, 1\], for images whose values bytes cannot hold.
     pub(super) exact: Option<Vec<f32>>,
 }
 
@@ -119,7 +119,7 @@ impl Dataset {
         self.classes
     }
 
-    /// Number of images.
+    /// The number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
@@ -129,7 +129,7 @@ impl Dataset {
         self.labels.is_empty()
     }
 
-    /// All pixels, NCHW.
+    /// All pixels, \[N, C, H, W\].
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
     }
@@ -140,22 +140,22 @@ impl Dataset {
         self.exact.clone().unwrap_or_else(bytes)
     }
 
-    /// One label an image.
+    /// The label of each image.
     pub fn labels(&self) -> &[u32] {
         &self.labels
     }
 
-    /// What its classes are called, by label; empty where the files do not say.
+    /// The names of the classes, by label; empty where the files have none.
     pub fn class_names(&self) -> &[String] {
         &self.about.class_names
     }
 
-    /// What was to be an image and could not be read: a sentence each, with the file's path.
+    /// One sentence, with the file's path, for each image that could not be read.
     pub fn damaged(&self) -> &[String] {
         &self.about.damaged
     }
 
-    /// The pixels of one image, CHW.
+    /// The pixels of one image, \[C, H, W\].
     pub fn image(&self, index: usize) -> Option<&[u8]> {
         let size = self.image_len();
         let start = index.checked_mul(size)?;
@@ -228,7 +228,7 @@ impl fmt::Debug for Dataset {
     }
 }
 
-/// Which of the images with these labels are held out: [`Dataset::split`].
+/// Chooses the images to hold out, from their labels: see [`Dataset::split`].
 pub(super) fn balanced(
     labels: &[u32],
     classes: u32,

@@ -12,16 +12,16 @@ use super::picture::{LARGEST, Picture};
 use crate::files;
 use crate::{Error, Result};
 
-/// What a message calls the formats.
+/// The picture formats' names, for messages.
 pub(super) const FORMATS: &str = "PNG, JPEG, WebP, GIF, BMP or TIFF";
-/// What their files' names end with.
+/// The file name extensions of pictures.
 const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "jpe", "webp", "gif", "bmp", "tif", "tiff"];
-/// Bytes of one file.
+/// The most bytes of one picture's file.
 const MOST_ENCODED: u64 = 1 << 29;
 /// Bytes that a decoder may ask for. Another picture of three bytes a pixel is made where there is transparency or 16 bits: a
 /// GiB is never passed.
 const MOST_DECODED: u64 = 1 << 29;
-/// Of a PNG, beside its pixels: colour profiles and texts, which are packed up to a thousandfold.
+/// The most bytes of a PNG's colour profiles and texts, unpacked: they can be packed a thousandfold.
 const MOST_BESIDE: u64 = 8 << 20;
 
 /// Whether a file's name ends as a picture's.
@@ -39,7 +39,7 @@ pub(super) fn read(path: &Path) -> Result<Picture> {
     decode(&bytes).map_err(|reason| Error::bad_file(path, reason))
 }
 
-/// A picture's file.
+/// Reads a picture's file without decoding it.
 ///
 /// # Errors
 /// `BadFile` for what is no regular file, or is longer than 512 MiB.
@@ -97,7 +97,8 @@ fn pixels(bytes: &[u8]) -> std::result::Result<Picture, String> {
     Ok(Picture::new(width, height, image.into_rgb8().into_raw()))
 }
 
-/// What a decoder may allocate. A PNG's size stands at a fixed place, so that its profiles cannot take what pixels would.
+/// Returns the most bytes that a decoder may allocate for this picture. A PNG's size stands at a fixed place, so that its
+/// profiles cannot take what pixels would.
 fn room(bytes: &[u8]) -> u64 {
     let side = |at: usize| {
         let bytes = bytes.get(at..at + 4)?.try_into().ok()?;

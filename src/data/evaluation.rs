@@ -9,25 +9,25 @@ use super::prepared::Prepared;
 use super::source::{Opened, Source};
 use crate::{Error, Result};
 
-/// Images without labels.
+/// Images to look at, without labels.
 #[derive(Clone, Debug)]
 pub enum Viewed {
-    /// All of one size, in memory.
+    /// Images of one size, in memory.
     Images(Dataset),
-    /// Each of its own size, in files.
+    /// Pictures of various sizes, in files.
     Pictures(Pictures),
 }
 
-/// What a network is judged by.
+/// Images with labels, to judge a network by.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
     /// The images as the network takes them.
     pub images: Prepared,
-    /// What their classes are called, by label; empty where the files do not say.
+    /// The names of the classes, by label; empty where the files have none.
     pub class_names: Vec<String>,
-    /// What the part is called in the files; `all` where they are not divided.
+    /// The name of the part in the files; `all` where they have no parts.
     pub part: String,
-    /// What was left out or is unusual, a sentence each.
+    /// One sentence for each thing that was left out or is unusual.
     pub notes: Vec<String>,
 }
 
@@ -75,8 +75,8 @@ impl Source {
         Ok(Evaluation { images, class_names: about.class_names, part, notes })
     }
 
-    /// Images to look at, whatever their classes: the training part of what is divided, or the test part where there is no
-    /// other. Of a folder of pictures all that lie in it.
+    /// Reads images to look at, whatever their classes: the training part if there are parts, or the test part where
+    /// there is no other. Of a folder of pictures all that lie in it.
     ///
     /// # Errors
     /// As [`Source::load`].

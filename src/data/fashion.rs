@@ -7,7 +7,7 @@ use super::folder::from_idx;
 use super::idx::idx_from_bytes;
 use crate::Result;
 
-/// What the labels 0 to 9 stand for.
+/// The names of the classes 0 to 9.
 pub const CLASS_NAMES: [&str; 10] = [
     "T-shirt/top",
     "trouser",

@@ -1,5 +1,5 @@
-//! How a picture of any size becomes the square of numbers that a network takes. Training, every command and the page do it
-//! here, and the same pixels give the same bits in all of them, because all but the last division is in whole numbers.
+//! Fits pictures of any size to the square of numbers that a network takes. Training, every command and the page use this
+//! code, and the same pixels give the same bits in all of them, because all but the last division is in whole numbers.
 //!
 //! The contract, from pixels on: red, green, blue and alpha, a byte each and not multiplied by alpha, in rows from above,
 //! already turned upright. What is transparent is laid on white; a network of one channel gets Rec. 709 luma; then [`Fit`] says
@@ -11,7 +11,7 @@ use std::fmt;
 use super::picture::Picture;
 use crate::{Error, Result};
 
-/// What fills the square that a network takes.
+/// The way in which a picture fills the square that a network takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
     /// `crop`: the short side is brought to the network's by an antialiased bicubic filter (Catmull and Rom's), and the middle of
@@ -41,13 +41,13 @@ impl Fit {
         })
     }
 
-    /// What networks do of which nothing is known but their channels: grey ones learnt from drawn data sets, which are small
-    /// squares, all others from photographs.
+    /// Returns the way for a network about which nothing but its channels is known: grey images are small drawn squares,
+    /// all others photographs.
     pub fn usual(channels: u32) -> Self {
         if channels == 1 { Self::Letterbox } else { Self::Crop }
     }
 
-    /// As a checkpoint's metadata has it (`lapidary.fit`); without, what is usual.
+    /// Reads the way from a checkpoint's metadata (`lapidary.fit`); where there is none, the usual one.
     ///
     /// # Errors
     /// As [`Fit::parse`].
@@ -86,8 +86,8 @@ pub fn fit_rgba(
     Picture::from_rgba(width, height, rgba).fitted(channels, side, fit)
 }
 
-/// The mean of each square of pixels of one plane after zeros all round, over 255, into `side`×`side` values: [`Fit::Letterbox`].
-/// `sums` is room for as many sums.
+/// Shrinks one plane for [`Fit::Letterbox`]: pads it with zeros to a square and writes the mean of each block of pixels,
+/// divided by 255, as `side`×`side` values. `sums` is room for as many sums.
 pub(super) fn letterbox(
     plane: &[u8],
     [height, width]: [u32; 2],

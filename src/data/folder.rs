@@ -31,8 +31,8 @@ impl Dataset {
 }
 
 impl Dataset {
-    /// The images of one idx file, and the labels that lie beside it, with `labels` and `idx1` in the name in place of `images`
-    /// and `idx3`, with `.gz` or without.
+    /// Reads the images of one idx file, and the labels that lie beside it, with `labels` and `idx1` in the name in place
+    /// of `images` and `idx3`, with `.gz` or without.
     ///
     /// # Errors
     /// As [`Dataset::from_idx_folder`].
@@ -92,7 +92,7 @@ fn classes(labels: &Idx) -> u32 {
     labels.bytes.iter().max().map_or(0, |&label| u32::from(label) + 1)
 }
 
-/// Whether a file of images of a part is there.
+/// Whether the folder has an idx file of images for this part.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) fn has_idx(folder: &Path, part: Part) -> bool {
     find(folder, part, "images-idx3-ubyte").is_ok()

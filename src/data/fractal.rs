@@ -35,7 +35,7 @@ pub struct Fractal {
 }
 
 impl Fractal {
-    /// For images of `channels`×`side`×`side`.
+    /// Makes a generator of images \[`channels`, `side`, `side`\].
     ///
     /// # Errors
     /// `Mismatch` where channels are not 1 to 16 or the side is not 1 to 4096.
@@ -59,12 +59,12 @@ impl Fractal {
         Ok(Self { channels, side, inverse, log_frequency })
     }
 
-    /// Colour channels.
+    /// The number of colour channels.
     pub fn channels(&self) -> u32 {
         self.channels
     }
 
-    /// Rows and columns.
+    /// Rows and columns of the images.
     pub fn side(&self) -> u32 {
         self.side
     }
@@ -97,7 +97,7 @@ impl Fractal {
         image
     }
 
-    /// One normalised field with power 1/f^b, rows one after the other.
+    /// Draws one normalised field with power 1/f^b, in rows.
     fn field(&self, random: &mut Random, b: f64) -> Vec<f64> {
         let side = self.side as usize;
         let mut columns: Vec<Complex64> = self
@@ -147,8 +147,8 @@ fn inverse_transform(side: usize) -> Arc<dyn Fft<f64>> {
     rustfft::FftPlannerScalar::new().plan_fft_inverse(side)
 }
 
-/// The definition itself: in f32 the images are those of the fast transform but for roundings in the last place, and the
-/// planner's many algorithms stay out of what a page loads.
+/// Computes the inverse Fourier transform by its definition: in f32 the images are those of the fast transform up to
+/// roundings in the last place, and the many algorithms of the FFT crate's planner stay out of a page's file.
 #[cfg(target_arch = "wasm32")]
 fn inverse_transform(side: usize) -> Arc<dyn Fft<f64>> {
     Arc::new(rustfft::algorithm::Dft::new(side, rustfft::FftDirection::Inverse))

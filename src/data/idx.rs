@@ -11,7 +11,8 @@ use crate::{Error, Result};
 
 /// The most elements a file may claim: 85 times Fashion-MNIST's training images.
 const MAX_ELEMENTS: u64 = 4 << 30;
-/// Reserved at once; more is allocated only as it is read, so that a header alone cannot take much memory.
+/// The most bytes to reserve at once: more is allocated only as data is read, so that a header alone cannot take much
+/// memory.
 const MAX_RESERVED: u64 = 64 << 20;
 const MAX_RANK: u8 = 4;
 const TYPE_U8: u8 = 8;
@@ -19,7 +20,7 @@ const TYPE_U8: u8 = 8;
 /// An array of bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idx {
-    /// Sizes, 1 to 4 of them, slowest first.
+    /// The sizes of the 1 to 4 dimensions, slowest first.
     pub dims: Vec<u32>,
     /// The product of `dims` elements.
     pub bytes: Vec<u8>,
@@ -36,7 +37,7 @@ pub fn read_idx(path: impl AsRef<Path>) -> Result<Idx> {
     unpack(path, BufReader::new(file), most)
 }
 
-/// As [`read_idx`], from memory; `name` is for messages.
+/// Reads an idx file from memory, as [`read_idx`] does; `name` is for messages.
 ///
 /// # Errors
 /// As [`read_idx`].

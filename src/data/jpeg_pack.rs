@@ -13,10 +13,10 @@ use crate::{Error, Result};
 /// Bytes of a file.
 const MOST: u64 = 4 << 30;
 const HEAD: &str = "head.bin";
-/// Label and length.
+/// The bytes of a record's label and length.
 const RECORD_HEAD: usize = 3;
 
-/// Whether a folder is one.
+/// Whether a folder is a pack of JPEG files.
 pub(super) fn is_jpeg_pack(folder: &Path) -> bool {
     folder.join(HEAD).is_file()
 }

@@ -44,7 +44,7 @@ pub(super) fn not_judged(labels: &[u32], classes: u32, about: &About) -> Option<
     Some(format!("label {highest}, and the network has {classes} classes: {reason}"))
 }
 
-/// What to say of labels that a network can be judged by, and that are perhaps not meant so.
+/// Returns a warning about labels that can be used but look like a mistake.
 pub(super) fn unusual(labels: &[u32], classes: u32, about: &About) -> Option<String> {
     let missing = missing(labels, classes);
     let from_one = about.numbered && missing.first() == Some(&0);

@@ -1,6 +1,6 @@
 //! The layout of an array of images: where its channels are.
 
-/// What is said of an array's sides.
+/// The order of the dimensions of an array of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// The shape decides: the side of 1 or 3 is the channels.

@@ -94,7 +94,7 @@ impl Loader {
         self.step
     }
 
-    /// How long [`Loader::next_batches`] has waited in all: what reading ahead did not hide.
+    /// Returns the time for which [`Loader::next_batches`] has waited in all, because batches were not ready.
     pub fn waited(&self) -> Duration {
         self.waited
     }

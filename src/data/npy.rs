@@ -1,4 +1,5 @@
-//! NumPy's arrays, `.npy`, and archives of them, `.npz`: a zip file with one `.npy` an array (NumPy enhancement proposal 1).
+//! Reads NumPy's arrays, `.npy`, and archives of them, `.npz`: a zip file with one `.npy` for each array (NumPy
+//! enhancement proposal 1).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,10 +14,10 @@ use crate::files;
 use crate::{Error, Result};
 
 pub(crate) const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// The most bytes of all arrays that are read of one file: 4 GiB.
+/// The most bytes of all arrays read from one file: 4 GiB.
 const MAX_BYTES: u64 = 4 << 30;
 
-/// Numbers of one array.
+/// The numbers of one array.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Numbers {
     /// 64-bit floating point.
@@ -29,7 +30,7 @@ pub enum Numbers {
     I64(Vec<i64>),
 }
 
-/// Row-major.
+/// An array of numbers, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
     /// The shape, as NumPy has it.
@@ -60,7 +61,7 @@ impl Numbers {
     }
 }
 
-/// What an array holds.
+/// The content of an array: numbers or texts.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Contents {
     Numbers(Array),
@@ -137,7 +138,7 @@ fn read(
     Ok(arrays)
 }
 
-/// Reads one that is `length` bytes long, and takes those off the ones that are `left`.
+/// Reads one array of `length` bytes, and subtracts its size from the bytes that are `left`.
 fn array(
     mut entry: impl Read,
     length: u64,
@@ -186,7 +187,7 @@ fn array(
 }
 
 impl Header {
-    /// What as many bytes as [`Header::sizes`] says hold.
+    /// Decodes the bytes of an array, as many as [`Header::sizes`] says.
     pub(super) fn contents(self, bytes: &[u8]) -> Contents {
         let order = |numbers| {
             let (shape, columns) = (&self.shape, self.columns);
@@ -209,7 +210,7 @@ impl Header {
         }
     }
 
-    /// Without what fills it up.
+    /// Decodes a text without its padding.
     fn text(&self, bytes: &[u8], wide: bool) -> String {
         let text: String = if wide {
             let letter = |four: &[u8; 4]| {
@@ -271,7 +272,7 @@ mod tests {
         [&start, header.as_bytes(), bytes].concat()
     }
 
-    /// An archive of arrays of so many bytes each, all zero, and one that is no array.
+    /// Makes an archive of zero-filled arrays of the given sizes, and one entry that is no array.
     fn archive(arrays: &[(&str, usize)]) -> Cursor<Vec<u8>> {
         let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
         let mut put = |name: &str, bytes: &[u8]| {

@@ -4,22 +4,22 @@ use half::f16;
 
 use super::npy::Numbers;
 
-/// What it says.
+/// The parsed header of a `.npy` file.
 pub(super) struct Header {
-    /// The type as it is written.
+    /// The element type as NumPy writes it, for example `<f4`.
     pub descr: String,
     pub kind: Kind,
     pub big_endian: bool,
     /// Whether the elements are in Fortran's order, in which the first index runs fastest.
     pub columns: bool,
     pub shape: Vec<usize>,
-    /// The bytes of one element in the file.
+    /// The number of bytes of one element in the file.
     width: u64,
-    /// The bytes of one element in memory.
+    /// The number of bytes of one element in memory.
     held: u64,
 }
 
-/// What elements are, and how their bytes become numbers (in big-endian order or not).
+/// The type of the elements, and the byte order in which they are decoded.
 pub(super) enum Kind {
     Number(fn(&[u8], bool) -> Numbers),
     /// Text of so many bytes, with four or one for each letter.
@@ -42,7 +42,7 @@ macro_rules! read {
 }
 
 impl Header {
-    /// Reads it.
+    /// Parses the header's text, a Python literal.
     pub fn parse(text: &str) -> Result<Self, String> {
         let after = |key: &str| Some(text.split_once(&format!("'{key}':"))?.1.trim_start());
         let descr = after("descr").and_then(|rest| rest.strip_prefix('\'')?.split('\'').next());

@@ -13,10 +13,10 @@ use crate::{Error, Result};
 /// The name of the random numbers that samples start from: the same seed gives the program and the page the same images.
 pub const SAMPLE_STARTS: &str = "sample-starts";
 
-/// Out-of-distribution images.
+/// A source of out-of-distribution images.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ood {
-    /// `builtin:fractal`, random fields.
+    /// `builtin:fractal`, random fields with a power-law spectrum.
     Fractal,
     /// `builtin:noise`, each value uniform by itself.
     Noise,
@@ -27,8 +27,8 @@ pub enum Ood {
 }
 
 impl Ood {
-    /// Reads `builtin:fractal`, `builtin:noise`, what [`Source::parse`] reads, or several of these with a weight each:
-    /// `WEIGHT*NAME + WEIGHT*NAME`, with a space on both sides of each plus. Weights are relative to their sum.
+    /// Parses `builtin:fractal`, `builtin:noise`, what [`Source::parse`] reads, or a weighted sum of these: `WEIGHT*NAME
+    /// + WEIGHT*NAME`, with a space on both sides of each plus. Weights are relative to their sum.
     ///
     /// # Errors
     /// `BadConfig` for an empty text, for other builtins, and for a weight that is not above 0.
@@ -52,9 +52,9 @@ impl Ood {
         parts.map(Self::Mixture).ok_or_else(|| bad("ood", text, allowed))
     }
 
-    /// Reads what is to be read, once for all streams of batches: images of `channels`×`side`×`side`, those from files fitted
-    /// (`None` for what [`Reading::fit`](super::Reading) does) and then changed by the recipe, of which so many may be damaged (a
-    /// share below 1, a number from 1 on).
+    /// Reads the files once for all streams of batches, as images of \[`channels`, `side`, `side`\]. They are fitted by
+    /// `fit` (`None` for what [`Reading::fit`](super::Reading) does), then changed by the recipe; `max_bad` of them may
+    /// be damaged (a share below 1, a number from 1 on).
     ///
     /// # Errors
     /// Those of reading and preparing, `BadFile` where too many are damaged, and `Mismatch` for another number of channels.
@@ -108,7 +108,7 @@ enum Kind {
 }
 
 impl OodImages {
-    /// A stream of them; the arguments are [`BatchSource::images`]'s.
+    /// Makes a stream of batches; the arguments are [`BatchSource::images`]'s.
     ///
     /// # Errors
     /// As [`BatchSource::images`].
@@ -129,7 +129,7 @@ impl OodImages {
         }
     }
 
-    /// How many there are; `None` where there is no end of them.
+    /// The number of images; `None` for an endless source.
     pub fn len(&self) -> Option<usize> {
         match &self.kind {
             Kind::Images(found) => Some(found.images.len()),
@@ -142,8 +142,8 @@ impl OodImages {
         self.len() == Some(0)
     }
 
-    /// What a network's scores are measured on: `count` of them, or all if there are fewer, as the files hold them, whatever
-    /// recipe changes those that are trained on; `batch_size` at a time.
+    /// Returns `count` images to measure a network's scores on (all if there are fewer), in batches of `batch_size`,
+    /// without the recipe that changes training images.
     ///
     /// # Errors
     /// As [`BatchSource::images`].

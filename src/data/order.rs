@@ -52,8 +52,8 @@ impl EpochOrder {
     }
 }
 
-/// Where `index` goes in a permutation of `0..len` that needs no memory: a Feistel network (Luby and Rackoff 1988) over the
-/// smallest even number of bits that holds `len`, walked on until it ends below `len`.
+/// Returns the place of `index` in a pseudo-random permutation of `0..len` that needs no memory: a Feistel network (Luby
+/// and Rackoff 1988) over the smallest even number of bits that holds `len`, repeated until the result is below `len`.
 fn permuted(random: &mut Random, index: u32, len: u32) -> u32 {
     let half = (u32::BITS - len.saturating_sub(1).leading_zeros()).div_ceil(2).max(1);
     let mask = (1_u64 << half) - 1;

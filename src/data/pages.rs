@@ -1,17 +1,18 @@
-//! What the pages of a Parquet column say they unpack to, read before anything is unpacked: the library that unpacks them
-//! makes room for whatever a page says. Pages that zstd packed are unpacked here, as that library's zstd is C. A page's header is
-//! Thrift's compact protocol (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>), of which all fields but
-//! those of [`Header`] are gone over.
+//! Checks the sizes that the pages of a Parquet column declare before anything is unpacked, because the library that
+//! unpacks them allocates whatever a page declares. Pages that zstd packed are unpacked here, as that library's zstd is
+//! C. A page's header is Thrift's compact protocol
+//! (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>), of which all fields but those
+//! of [`Header`] are gone over.
 
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
-/// How deep structures lie in each other: in a header two deep.
+/// The deepest nesting of structures to accept: a header has two levels.
 const DEEPEST: u32 = 8;
 
-/// What zstd may look back, at least: as much as RFC 8878 recommends to every decoder.
+/// The window that zstd may look back over, in bytes: RFC 8878 recommends at least this much to every decoder.
 const WINDOW: u64 = 8 << 20;
 
 type Checked<T> = Result<T, String>;
@@ -86,16 +87,16 @@ fn varint(to: &mut Vec<u8>, mut value: u64) {
     to.push(value as u8);
 }
 
-/// What a page says of itself.
+/// A page's header.
 struct Header {
     /// Bytes that it unpacks to.
     unpacked: u64,
     /// Bytes that follow the header.
     packed: u64,
-    /// Where in the header `packed` stands.
+    /// The byte range of the field `packed` in the header.
     size_at: Range<usize>,
-    /// Bytes of them, at their beginning, that are never packed: how often values are missing or repeated, in pages of the second
-    /// version.
+    /// The bytes at the beginning of a page of version 2 that are never packed: they say how often values are missing or
+    /// repeated.
     levels: u64,
     /// Whether the others are packed, if the column's are.
     is_packed: bool,
@@ -134,7 +135,7 @@ impl<R: Read + Seek> Pages<R> {
         Err("a number of more than 64 bits".into())
     }
 
-    /// How far it is in a column of which all bytes are there.
+    /// Returns the reader's position in the column's bytes.
     fn at(&self, column: &[u8]) -> usize {
         column.len() - (self.left as usize).min(column.len())
     }

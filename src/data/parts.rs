@@ -1,4 +1,5 @@
-//! Images as training takes them: both parts, what is kept back, and what a run's record says.
+//! Loads images for training: the training and test parts, the images that are held out, and the facts for a run's
+//! record.
 
 use std::sync::Arc;
 
@@ -15,12 +16,13 @@ use crate::{Error, Result};
 /// Channels of pictures that are trained on.
 const COLOURS: u32 = 3;
 
-/// How images are read for training.
+/// Settings for reading images for training.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
-    /// Rows and columns.
+    /// Rows and columns of the images.
     pub side: u32,
-    /// How images come to that side; `None` for pictures cropped, and arrays as [`Dataset::prepared`] does it.
+    /// The way in which images are fitted to that side; `None` crops pictures and treats arrays as [`Dataset::prepared`]
+    /// does.
     pub fit: Option<Fit>,
     /// The share (below 1) or number (from 1 on) of pictures that may be damaged.
     pub max_bad: f64,
@@ -29,21 +31,21 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// What to make of a source's images for these recipes.
+    /// Makes the settings that fit these augmentation recipes.
     pub fn new(side: u32, fit: Option<Fit>, max_bad: f64, augments: &[Augment]) -> Self {
         let whole = augments.iter().any(|augment| augment.takes_whole_pictures());
         Self { side, fit, max_bad, whole }
     }
 }
 
-/// What is kept from training: so many training images, drawn by a seed; 0 for none.
+/// The numbers and seeds of images that are kept from training.
 #[derive(Clone, Copy, Debug)]
 pub struct Split {
-    /// How many training images take the test images' place, and the seed they are drawn by.
+    /// The number of training images that serve as test images where there are none, and the seed they are drawn by.
     pub held_out: (usize, u64),
-    /// How many training images are kept back to choose weights by, and the seed they are drawn by.
+    /// The number of training images that are kept back to choose weights by, and the seed they are drawn by.
     pub validation: (Kept, u64),
-    /// The most test pictures that are read of those that stay on disk.
+    /// The most test pictures to read, if they stay on disk.
     pub most_test: usize,
 }
 
@@ -70,26 +72,26 @@ impl Kept {
 pub struct Parts {
     /// The images to train with.
     pub train: Images,
-    /// Each channel's mean and deviation over the training images, or over 512 of those that stay on disk.
+    /// The mean and deviation of each channel over the training images, or over 512 of those that stay on disk.
     pub statistics: [Vec<f32>; 2],
     /// The images to judge by.
     pub test: Prepared,
     /// The images to choose weights by, where some are kept back for that.
     pub validation: Option<Prepared>,
-    /// How other images are brought to the side of a network that learns from these.
+    /// The way in which other images are to be fitted for a network trained on these.
     pub fit: Fit,
-    /// Of the source's training images: [`Dataset::checksum`], or [`Pictures::checksum`] of those that stay on disk.
+    /// The checksum of the training images: [`Dataset::checksum`], or [`Pictures::checksum`] for those that stay on disk.
     pub checksum: u64,
-    /// What the classes are called, by label; empty where the data does not say.
+    /// The names of the classes, by label; empty where the data has none.
     pub class_names: Vec<String>,
     /// Pictures that could not be read and are left out, a sentence each.
     pub damaged: Vec<String>,
 }
 
 impl Source {
-    /// Both parts, and what is kept back. Where the files have no part to test with, `held_out` training images stand in its
-    /// place; where they have, it stays that, and what is held out is not trained on but chosen by, unless `validation` says what
-    /// is. Of test pictures that stay on disk equally many of each class are read.
+    /// Loads both parts, and holds images out. Where the files have no part to test with, `held_out` training images
+    /// stand in its place; where they have, it stays that, and what is held out is not trained on but chosen by, unless
+    /// `validation` says what is. Of test pictures that stay on disk equally many of each class are read.
     ///
     /// # Errors
     /// As [`Source::load`]; `BadFile` where too many pictures are damaged, or labels are missing, begin at 1, have gaps or are of
@@ -173,7 +175,8 @@ impl Source {
 }
 
 impl Parts {
-    /// Of images in memory: see [`Source::parts`]. `test` are those to test with, if there are any; `name` is for messages.
+    /// Makes the parts of images in memory, as [`Source::parts`] does of files. `test` are those to test with, if there
+    /// are any; `name` is for messages.
     ///
     /// # Errors
     /// `BadFile` for labels that begin at 1, have gaps or are of one class; `Mismatch` where more is to be kept back than there

@@ -22,7 +22,8 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Reads one. What is made of it is charged against its length.
+    /// Reads a pickle; its values may take no more memory than a budget made of its length. What is made of it is charged
+    /// against its length.
     pub fn new(bytes: &'a [u8]) -> Checked<Self> {
         if bytes.first() != Some(&0x80) {
             return Err("no pickle of protocol 2 or later".into());
@@ -48,7 +49,7 @@ impl<'a> Batch<'a> {
         names.ok_or_else(|| format!("{key} are no names"))
     }
 
-    /// What the pickle's dict has under a key, which Python 3 may have as bytes.
+    /// Returns the value under a key of the pickle's dict; Python 3 may have the key as bytes.
     fn item(&self, key: &str) -> Checked<Value> {
         let dict = self.pickle.dict(self.pickle.result);
         let items = dict.ok_or_else(|| {

@@ -1,4 +1,5 @@
-//! One picture's pixels: laid on white, parts of it brought to a size, the whole fitted to a network's square. Knows no file.
+//! Operations on one picture's pixels: lays it on white, resizes parts, fits the whole to a network's square. Knows no
+//! file.
 
 use std::fmt::Display;
 
@@ -9,7 +10,7 @@ use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resize
 use super::fit::{Fit, letterbox};
 use crate::{Error, Result};
 
-/// Rows and columns of a picture, and of what it is brought to, at most.
+/// The most rows or columns of a picture, before and after resizing.
 pub(super) const LARGEST: u32 = 1 << 14;
 
 /// RGB bytes of any size.
@@ -17,7 +18,7 @@ pub(super) const LARGEST: u32 = 1 << 14;
 pub(super) struct Picture {
     width: u32,
     height: u32,
-    /// Pixel by pixel.
+    /// The pixels in rows, each with its colours side by side.
     pixels: Vec<u8>,
 }
 
@@ -81,14 +82,14 @@ impl Picture {
         self.height
     }
 
-    /// All of it in planes, in \[0, 1\].
+    /// Returns all pixels as planes of values in \[0, 1\].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn to_unit(&self) -> Vec<f32> {
         let planes = self.planes(3, self.whole());
         planes.into_iter().map(|byte| f32::from(byte) / 255.0).collect()
     }
 
-    /// As a network of `channels` (1 or 3) and `side` takes it: CHW in \[0, 1\].
+    /// Fits the picture to a network of `channels` (1 or 3) and `side`: \[C, H, W\] in \[0, 1\].
     ///
     /// # Errors
     /// `Mismatch` for other channels, and for a side of 0 or above 16,384.
@@ -124,7 +125,7 @@ impl Picture {
         Ok(Self::new(size[0], size[1], pixels))
     }
 
-    /// Left to right.
+    /// Mirrors the picture left to right.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn mirror(&mut self) {
         let (pixels, _) = self.pixels.as_chunks_mut::<3>();
@@ -149,7 +150,7 @@ impl Picture {
         Bounds { left: 0, top: 0, width: self.width, height: self.height }
     }
 
-    /// A part as it is, in planes of colours or one of luma.
+    /// Returns a part in its own size, as planes of colours or one plane of luma.
     fn planes(&self, channels: u32, part: Bounds) -> Vec<u8> {
         let (pixels, _) = self.pixels.as_chunks::<3>();
         let columns = part.left as usize..(part.left + part.width) as usize;
@@ -163,7 +164,7 @@ impl Picture {
         (0..3).flat_map(plane).collect()
     }
 
-    /// A part at another size; as it is where it has that size already.
+    /// Returns a part resized to `size`; unchanged where it has that size already.
     fn planes_at(&self, channels: u32, part: Bounds, size: [u32; 2]) -> Result<Vec<u8>> {
         if [part.width, part.height] == size {
             return Ok(self.planes(channels, part));
@@ -179,13 +180,13 @@ impl Picture {
     }
 }
 
-/// Rec. 709, in whole numbers: of three equal bytes that byte.
+/// Computes Rec. 709 luma in whole numbers; three equal bytes give that byte.
 fn luma(&[red, green, blue]: &[u8; 3]) -> u8 {
     let sum = 2126 * u32::from(red) + 7152 * u32::from(green) + 722 * u32::from(blue);
     (sum / 10_000) as u8
 }
 
-/// A part of `width`×`height` pixels of one kind at another size, antialiased. Nothing outside the part is looked at. In fixed
+/// Resizes a part of `width`×`height` pixels of one type, antialiased. Nothing outside the part is looked at. In fixed
 /// point: the same bytes on every machine. The kind is a type so that no code is made for those that are not used.
 pub(super) fn resize<P: PixelTrait + InnerPixel>(
     pixels: &[u8],

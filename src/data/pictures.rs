@@ -23,14 +23,14 @@ use crate::{Error, Result, threads};
 #[derive(Clone)]
 pub struct Pictures {
     all: Arc<All>,
-    /// Numbers of those meant, if not all.
+    /// The numbers of the pictures in this selection, if it is not all.
     chosen: Option<Arc<[u32]>>,
 }
 
 struct All {
     origin: PathBuf,
     places: Places,
-    /// None for pictures without labels, which count as of class 0.
+    /// The labels; None for pictures without labels, which count as of class 0.
     labels: Vec<u32>,
     classes: u32,
     about: About,
@@ -39,7 +39,7 @@ struct All {
     damaged: Mutex<BTreeMap<u32, String>>,
 }
 
-/// Where pictures' bytes lie.
+/// The places of the pictures' bytes.
 pub(super) enum Places {
     /// Each in a file.
     Files(Vec<PathBuf>),
@@ -47,10 +47,11 @@ pub(super) enum Places {
     Ranges { files: Vec<PathBuf>, ranges: Vec<(u32, u64, u32)>, head: Vec<u8> },
     /// Pictures in a zip archive.
     Zipped { file: PathBuf, entries: Vec<Entry> },
-    /// Encoded, in memory: those of tables, in which they lie packed together. From which files, and each's number.
+    /// Encoded pictures in memory, read from tables, in which they lie packed together: each with the number of its file.
+    /// From which files, and each's number.
     #[cfg(feature = "parquet")]
     Held { files: Vec<PathBuf>, held: Vec<(u32, Box<[u8]>)> },
-    /// Not encoded: the format of 80 Million Tiny Images.
+    /// A file of raw images in the format of 80 Million Tiny Images.
     TinyImages { file: PathBuf, count: u32 },
 }
 
@@ -92,7 +93,7 @@ impl Pictures {
         Ok(Self { all: Arc::new(all), chosen: None })
     }
 
-    /// With another share (below 1) or number (from 1 on) of pictures that may be damaged.
+    /// Sets the share (below 1) or number (from 1 on) of pictures that may be damaged.
     #[must_use]
     pub(super) fn with_max_bad(mut self, max_bad: f64) -> Self {
         // Before anything is shared, so there is no copy.
@@ -117,27 +118,28 @@ impl Pictures {
         self.all.classes
     }
 
-    /// What its classes are called, by label; empty where the files do not say.
+    /// The names of the classes, by label; empty where the files have none.
     pub fn class_names(&self) -> &[String] {
         &self.all.about.class_names
     }
 
-    /// Whether each lies in a file of its own.
+    /// Whether each picture lies in a file of its own.
     pub(super) fn are_files(&self) -> bool {
         matches!(self.all.places, Places::Files(_))
     }
 
-    /// Whether there are labels; without, all are of class 0.
+    /// Whether there are labels; without, all pictures count as of class 0.
     pub fn has_labels(&self) -> bool {
         self.all.about.unlabelled.is_none()
     }
 
-    /// What is known of them, and of those that could not be read so far.
+    /// Describes the pictures, and those that could not be read so far.
     pub(super) fn about(&self) -> About {
         About { damaged: self.damaged(), ..self.all.about.clone() }
     }
 
-    /// Picture `index` as it is, upright and on white: red, green and blue planes in \[0, 1\], with its rows and columns.
+    /// Decodes picture `index` in its own size, upright and on white: red, green and blue planes in \[0, 1\], with the
+    /// numbers of rows and columns.
     ///
     /// # Errors
     /// `BadFile` where it cannot be read: there is no other in its place.
@@ -147,7 +149,7 @@ impl Pictures {
         Ok((picture.to_unit(), [picture.height(), picture.width()]))
     }
 
-    /// The bytes of its file.
+    /// Reads the encoded bytes of picture `index`.
     ///
     /// # Errors
     /// `BadFile` where they cannot be read.
@@ -156,19 +158,19 @@ impl Pictures {
         bytes.map_err(|reason| Error::bad_file(&self.all.origin, reason))
     }
 
-    /// The labels of those that are meant.
+    /// Returns the labels of this selection.
     pub(super) fn labels(&self) -> Vec<u32> {
         let numbers = (0..self.len() as u32).filter_map(|index| self.number(index).ok());
         numbers.map(|number| self.all.label(number)).collect()
     }
 
-    /// What could not be read so far: a sentence each, with the file's path.
+    /// Returns one sentence, with the file's path, for each picture that could not be read so far.
     pub fn damaged(&self) -> Vec<String> {
         self.lock().values().cloned().collect()
     }
 
-    /// Picture `index` and its label, or those of the next sound one, so that a batch stays whole and the same whoever makes
-    /// it.
+    /// Decodes picture `index` or, if that is damaged, the next sound one, and its label, so that a batch stays whole and
+    /// the same whoever makes it.
     ///
     /// # Errors
     /// `BadFile` where more are damaged than may be, and for a file that has gone.
@@ -195,8 +197,8 @@ impl Pictures {
         Err(Error::bad_file(&self.all.origin, format!("none of its {count} pictures can be read")))
     }
 
-    /// Decodes all of them, each as [`photograph`](super::photograph) does, by as many threads as the machine has cores. Values
-    /// are rounded to bytes, which those that have been cropped or stretched are anyway.
+    /// Decodes all pictures, as [`photograph`](super::photograph) does, on as many threads as the machine has cores.
+    /// Values are rounded to bytes, which those that have been cropped or stretched are anyway.
     ///
     /// # Errors
     /// `BadFile` where more are damaged than may be; `Mismatch` for a side that is not within 1 to 4096.
@@ -247,7 +249,7 @@ impl Pictures {
         Ok((images, labels))
     }
 
-    /// As [`Dataset::split`].
+    /// Splits off `held_out` pictures, as [`Dataset::split`] does.
     ///
     /// # Errors
     /// `Mismatch` where `held_out` is more than there are.
@@ -273,8 +275,8 @@ impl Pictures {
         Self { all: Arc::clone(&self.all), chosen: Some(chosen) }
     }
 
-    /// Of the pictures' names below the folder, sizes in bytes and labels, not of their contents, which may be more than is
-    /// read in days: the data's identity in a run record.
+    /// Computes a checksum of the pictures' names below the folder, file sizes and labels, as the data's identity in a
+    /// run record. It does not read their contents, which might take days.
     ///
     /// # Errors
     /// `BadFile` where a file has gone.
@@ -384,7 +386,7 @@ impl All {
         decode::decode(&bytes).map_err(|reason| self.described(number, &reason))
     }
 
-    /// What is decoded, or why it cannot be read.
+    /// Returns the encoded bytes of a picture, or the reason why they cannot be read.
     fn bytes(&self, number: u32) -> std::result::Result<Vec<u8>, String> {
         let failed = |error: &dyn fmt::Display| self.described(number, error);
         let at = number as usize;
@@ -416,7 +418,7 @@ impl All {
         }
     }
 
-    /// What is wrong with a picture, and where it lies.
+    /// Describes a damaged picture: the reason and its place.
     fn described(&self, number: u32, reason: &dyn fmt::Display) -> String {
         let place = match &self.places {
             Places::Files(files) => files.get(number as usize).map(|path| (path, None)),

@@ -85,8 +85,8 @@ impl Dataset {
         Some(Prepared::with_statistics(self.channels(), side, self.classes(), images, labels))
     }
 
-    /// What a network that learns from these images brings others to its side by: what is usual where they have that side
-    /// already, and `letterbox` otherwise, as [`Dataset::prepared`] does.
+    /// Returns the way in which a network trained on these images has others fitted: the usual one if the images have
+    /// that side already, otherwise `letterbox`, as [`Dataset::prepared`] does.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn taught_fit(&self, side: u32) -> Fit {
         if [self.height(), self.width()] == [side; 2] {
@@ -186,12 +186,12 @@ impl Prepared {
         &self.images
     }
 
-    /// One label an image.
+    /// The label of each image.
     pub fn labels(&self) -> &[u32] {
         &self.labels
     }
 
-    /// One image, CHW.
+    /// The values of one image, \[C, H, W\].
     pub fn image(&self, index: usize) -> Option<&[f32]> {
         let size = self.image_len();
         let start = index.checked_mul(size)?;
@@ -224,7 +224,7 @@ impl Prepared {
         Ok(Self { labels, classes, ..self })
     }
 
-    /// Values of one image.
+    /// The number of values in one image.
     pub(super) fn image_len(&self) -> usize {
         self.channels as usize * self.side as usize * self.side as usize
     }
@@ -241,7 +241,7 @@ impl fmt::Debug for Prepared {
     }
 }
 
-/// Values of one image, where all images together are within the caps.
+/// Returns the number of values in one image, if all images together are within the limits.
 fn check_shape(channels: u32, side: u32, images: usize) -> Result<usize> {
     let sized = (1..=MAX_CHANNELS).contains(&channels) && (1..=MAX_SIDE).contains(&side);
     let image_len = u128::from(channels) * u128::from(side) * u128::from(side);

@@ -8,10 +8,11 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use super::picture::LARGEST;
 use crate::{Error, Result};
 
-/// How values are mixed.
+/// The kernel by which neighbouring pixels are mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampling {
-    /// Of the two nearest each way, also where an image is shrunk (PyTorch's `interpolate` without `antialias`).
+    /// Mixes the two nearest pixels each way, also where an image is shrunk (PyTorch's `interpolate` without
+    /// `antialias`).
     Bilinear,
     /// Keys' cubic with a = -0.5, over all that falls into a value where an image is shrunk (Pillow's bicubic of mode `F`).
     Bicubic,

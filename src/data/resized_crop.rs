@@ -10,12 +10,12 @@ use crate::Result;
 
 /// Share of the picture's area.
 const AREA: [f64; 2] = [0.08, 1.0];
-/// Width over height.
+/// The least and greatest width-to-height ratio of a part.
 const RATIO: [f64; 2] = [3.0 / 4.0, 4.0 / 3.0];
 const TRIES: usize = 10;
 
-/// Which part: its share of the area is uniform, and so is the logarithm of its shape; where ten draws do not fit, the middle,
-/// as near to the whole as the shapes allow.
+/// Draws the part to cut out: its share of the area is uniform, and so is the logarithm of its aspect ratio; where ten
+/// draws do not fit, the largest possible part in the middle.
 pub(super) fn part(random: &mut Random, width: u32, height: u32) -> Bounds {
     let (all, [low, high]) = (f64::from(width) * f64::from(height), RATIO);
     for _ in 0..TRIES {

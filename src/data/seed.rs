@@ -41,7 +41,7 @@ impl Random {
         ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
     }
 
-    /// Heads or tails.
+    /// Returns true or false with equal probability.
     pub fn coin(&mut self) -> bool {
         self.bits() >> 63 == 1
     }

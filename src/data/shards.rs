@@ -18,15 +18,16 @@ fn shards(folder: &Path) -> Vec<PathBuf> {
     entries(folder).unwrap_or_default().into_iter().filter(is_tar).collect()
 }
 
-/// Whether there are shards in a folder, or in one of its parts.
+/// Whether a folder, or one of its parts, has WebDataset shards.
 pub(super) fn has_shards(folder: &Path) -> bool {
     let Ok(Division { train, test, .. }) = Division::of_folder(folder) else { return false };
     let parts = [train, test].into_iter().flatten().map(|name| folder.join(name));
     parts.chain([folder.to_owned()]).any(|folder| !shards(&folder).is_empty())
 }
 
-/// The pictures of a folder's shards, of which `train` and `test` (or their other names) may be sub-folders, or of one shard,
-/// and what the part is called; `None` where there is no such part. `classes` is the highest training label plus one.
+/// Reads the pictures of a folder's shards, of which `train` and `test` (or their other names) may be sub-folders, or of
+/// one shard, and returns the part's name; `None` where there is no such part. `classes` is the highest training label
+/// plus one.
 ///
 /// # Errors
 /// `BadFile` where a shard is damaged or cut off, a label is no number, or some pictures have labels and others do not.

@@ -18,7 +18,7 @@ use super::{
 use crate::files;
 use crate::{Error, Result};
 
-/// What paths may lead to, as messages have it.
+/// The kinds of data that a path may lead to, for messages.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) const KNOWN: &str = "idx files, CIFAR's files or their .tar.gz, a folder of pictures for each class or a \
      .zip of it, tar shards, Parquet tables, .npz, .npy and .safetensors, head.bin with train.jpgs, Tiny Images' .bin";
@@ -27,7 +27,7 @@ pub(super) const KNOWN: &str = "idx files, CIFAR's files or their .tar.gz, a fol
 #[cfg(not(target_arch = "wasm32"))]
 const IN_MEMORY: u64 = 1 << 30;
 
-/// Labelled images.
+/// A source of labelled images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// `builtin:fashion`, the embedded cut of Fashion-MNIST.
@@ -48,13 +48,13 @@ pub enum Images {
     /// On disk, of any size.
     #[cfg(not(target_arch = "wasm32"))]
     Pictures {
-        /// Which.
+        /// The pictures in that file.
         pictures: Pictures,
         /// 1 or 3, which they are brought to.
         channels: u32,
         /// Rows and columns that they are brought to.
         side: u32,
-        /// How they are.
+        /// The way in which they are fitted.
         fit: Fit,
     },
 }
@@ -120,13 +120,13 @@ impl Source {
         }
     }
 
-    /// What is learnt from, or what is judged by, and what it is called there.
+    /// Opens the training or the test part, and returns its name.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn part(&self, part: Part) -> Result<(Opened, String)> {
         self.open(part)?.ok_or_else(|| class_folders::undivided(&PathBuf::from(self.to_string())))
     }
 
-    /// Finds out what is there, by names alone; `None` where there is no such part.
+    /// Finds out what a path leads to, by names alone; `None` where there is no such part.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn open(&self, part: Part) -> Result<Option<(Opened, String)>> {
         let data = |data: Dataset, name: &str| Some((Opened::Data(data), name.to_owned()));
@@ -251,7 +251,7 @@ fn parquet(path: &std::path::Path, _: Part) -> Result<Option<(Pictures, String)>
     Err(Error::bad_file(path, "a Parquet table, which the feature `parquet` reads"))
 }
 
-/// What a path leads to.
+/// The kind of data that a path leads to.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) enum Opened {
     Data(Dataset),
@@ -260,17 +260,17 @@ pub(super) enum Opened {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Pictures {
-    /// Whether they stay on disk.
+    /// Whether the images stay on disk, because decoded they would take too much memory.
     pub(super) fn is_large(&self, side: u32) -> bool {
         12 * u64::from(side) * u64::from(side) * self.len() as u64 > IN_MEMORY
     }
 }
 
-/// Images without labels, and what a run's record says of them.
+/// Images without labels, with the facts for a run's record.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub images: Images,
-    /// As of [`Parts`].
+    /// The checksum of the images, as in [`Parts`].
     pub checksum: u64,
     /// Pictures that could not be read into memory, a sentence each.
     pub damaged: Vec<String>,
@@ -285,7 +285,7 @@ impl Found {
 }
 
 impl Images {
-    /// Colour channels.
+    /// The number of colour channels.
     pub fn channels(&self) -> u32 {
         match self {
             Self::Prepared(images) => images.channels(),
@@ -312,7 +312,7 @@ impl Images {
         }
     }
 
-    /// How many.
+    /// The number of images.
     pub fn len(&self) -> usize {
         match self {
             Self::Prepared(images) => images.len(),

@@ -1,4 +1,4 @@
-//! Endless batches of one kind, each a pure function of its step: any thread may make any of them.
+//! Endless streams of batches, each a pure function of its step: any thread may make any batch.
 
 use std::fmt;
 use std::ops::Range;
@@ -19,21 +19,21 @@ use crate::{Error, Result};
 /// The most values in a batch: 1 GiB of f32.
 const MAX_VALUES: u128 = 1 << 28;
 
-/// What one step reads from one source.
+/// The images and labels that one step reads from one source.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// NCHW in `[0, 1]`.
     pub images: Vec<f32>,
-    /// One an image; empty where the source has none.
+    /// The label of each image; empty where the source has none.
     pub labels: Vec<u32>,
 }
 
-/// Batches of labelled images in shuffled order, of random images, or of a mixture of these.
+/// A stream of batches: labelled images in shuffled order, random images, or a mixture of these.
 pub struct BatchSource {
     name: String,
     seed: u64,
     batch_size: usize,
-    /// Which images of a batch are made: all, or one process's share.
+    /// The range of images in a batch that this process makes: all, or its share.
     made: Range<usize>,
     /// Channels, and both rows and columns.
     shape: [u32; 2],
@@ -87,7 +87,7 @@ impl BatchSource {
         Self::new(name, seed, batch_size, shape, kind)
     }
 
-    /// Random fields: image i of step s is number s × `batch_size` + i of those under (`seed`, `name`).
+    /// Makes a stream of random fields: image i of step s is number s × `batch_size` + i of those under (`seed`, `name`).
     ///
     /// # Errors
     /// As [`BatchSource::images`].
@@ -104,8 +104,9 @@ impl BatchSource {
         Self::new(name, seed, batch_size, shape, Kind::Noise)
     }
 
-    /// Images of several sources: which one gives image i of step s is drawn, with these weights, from (`seed`, `name`, s, i);
-    /// it is the one that this source has there. Without labels. The sources' random numbers should differ in name.
+    /// Makes a stream that mixes several sources, without labels: the source of image i of step s is drawn, with these
+    /// weights, from (`seed`, `name`, s, i), and the image is the one that this source has at that place. Without labels.
+    /// The sources' random numbers should differ in name.
     ///
     /// # Errors
     /// `Mismatch` where there is none, or batches differ in shape.
@@ -144,7 +145,7 @@ impl BatchSource {
         Ok(Self { name: name.into(), seed, batch_size, made: 0..batch_size, shape, kind })
     }
 
-    /// The same, of each batch these images alone: each is what it is in the whole batch.
+    /// Restricts the stream to the images `made` of each batch; each stays what it is in the whole batch.
     ///
     /// # Errors
     /// `Mismatch` for none of them, or for images beyond the batch.
@@ -161,7 +162,7 @@ impl BatchSource {
         &self.name
     }
 
-    /// Images in a batch, or in the share of it that is made.
+    /// The number of images in a batch, or in the share of it that is made.
     pub fn batch_size(&self) -> usize {
         self.made.len()
     }

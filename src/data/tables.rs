@@ -23,12 +23,12 @@ use super::pictures::{Pictures, Places};
 use crate::files;
 use crate::{Error, Result, threads};
 
-/// What columns are called, in the order in which they are looked for.
+/// Names of the pictures' column, in the order in which they are tried.
 const IMAGES: [&str; 6] = ["image", "img", "picture", "jpg", "png", "webp"];
 const LABELS: [&str; 6] = ["label", "labels", "fine_label", "target", "class", "cls"];
 /// The training part's name.
 const TRAIN: &str = "train";
-/// Of all pictures of a data set, encoded, which lie in memory.
+/// The most bytes of all encoded pictures of a data set, which lie in memory.
 const MOST: u64 = 8 << 30;
 /// Most rows at once: what they hold is counted before the next are asked for.
 const ROWS: usize = 64;
@@ -50,14 +50,14 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     if here.is_empty() { within(&folder.join("data")) } else { here }
 }
 
-/// Whether there are tables in a folder, or in one of its parts.
+/// Whether a folder, or one of its parts, has Parquet tables.
 pub(super) fn has_tables(folder: &Path) -> bool {
     !files(folder).is_empty()
         || !parted(folder, &[TRAIN]).is_empty()
         || !parted(folder, &TEST).is_empty()
 }
 
-/// The tables of a part: in a folder of its name, or `train-00000-of-00002.parquet`.
+/// Lists the tables of a part: those in a folder of its name, or named like `train-00000-of-00002.parquet`.
 fn parted(folder: &Path, names: &[&str]) -> Vec<PathBuf> {
     names
         .iter()
@@ -77,7 +77,8 @@ fn parted(folder: &Path, names: &[&str]) -> Vec<PathBuf> {
         .unwrap_or_default()
 }
 
-/// The pictures of a folder's tables or of one, and what the part is called; `None` where there is no such part.
+/// Reads the pictures of a folder's tables or of one table, and returns the part's name; `None` where there is no such
+/// part.
 ///
 /// # Errors
 /// `BadFile` where a table is damaged, has no column of pictures, or says more than memory may hold; for labels that are not
@@ -105,7 +106,7 @@ pub(super) fn tables(path: &Path, part: Part) -> Result<Option<(Pictures, String
     Ok(Some((pictures, name.into())))
 }
 
-/// What tables hold.
+/// The pictures and labels that were read from tables so far.
 #[derive(Default)]
 struct Table {
     held: Vec<(u32, Box<[u8]>)>,
@@ -116,7 +117,7 @@ struct Table {
     columns: Vec<String>,
 }
 
-/// One a row, or none at all.
+/// The labels: one for each row, or none at all.
 #[derive(Default)]
 enum Labels {
     #[default]
@@ -144,7 +145,7 @@ impl Table {
         Ok(table)
     }
 
-    /// Adds what a file has; what it takes is taken off the bytes that are `left`.
+    /// Adds a file's rows; their bytes are subtracted from `left`.
     fn read(&mut self, path: &Path, number: u32, left: &mut u64) -> Checked<()> {
         let opened = files::open(path).map_err(|error| error.to_string())?;
         let again = opened.try_clone().map_err(|error| error.to_string())?;
@@ -233,7 +234,7 @@ impl Table {
         }
     }
 
-    /// Numbers and names of classes, those of what is learnt from before its own.
+    /// Numbers the classes, beginning with those of the training part, and returns the pictures.
     fn pictures(self, path: &Path, files: Vec<PathBuf>, learnt: Option<&Self>) -> Result<Pictures> {
         let wrong = |reason: String| Error::bad_file(path, reason);
         let mut about = About { class_names: self.names.clone(), ..About::default() };
@@ -298,11 +299,11 @@ impl Labels {
     }
 }
 
-/// Where pictures and labels are, each with how often a value on the way may be missing.
+/// The columns of pictures and labels, each with the number of levels at which a value may be missing.
 struct Columns {
     images: (usize, i16),
     labels: Option<(usize, i16)>,
-    /// What the labels' column is called.
+    /// The name of the labels' column.
     label: String,
     all: Vec<String>,
 }
@@ -340,7 +341,7 @@ impl Columns {
     }
 }
 
-/// What reads a column in a group of rows, the pages of which are as many [as they should be](unpacked).
+/// Returns a reader of one column in a group of rows, after [its pages' declared sizes](unpacked) were checked.
 fn column(
     reader: &SerializedFileReader<File>,
     file: &File,
@@ -421,7 +422,7 @@ fn each<T: DataType>(
     }
 }
 
-/// What classes are called: the hub's description of the columns, among what the table says of itself.
+/// Reads the names of the classes from the Hugging Face description of the columns in the table's metadata.
 fn names(said: &[KeyValue], label: &str) -> Option<Vec<String>> {
     let text = said.iter().find(|fact| fact.key == "huggingface")?.value.as_ref()?;
     let told: serde_json::Value =

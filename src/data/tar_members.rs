@@ -15,7 +15,7 @@ const BLOCK: u64 = 512;
 
 type Checked<T> = std::result::Result<T, String>;
 
-/// Calls `each` with every file's name and the file, skipping what it does not read.
+/// Calls `each` with the name and content of every file in a tar archive, and skips the bytes that `each` does not read.
 ///
 /// # Errors
 /// For what is no regular file, what `each` refuses, and an archive that is damaged or has no end.
@@ -57,7 +57,7 @@ fn cut_off(end: u64, length: u64) -> String {
     )
 }
 
-/// A stream, and how much of it has been read.
+/// A stream that counts the bytes read from it.
 pub(super) struct Counted<R> {
     inner: R,
     count: u64,
@@ -71,7 +71,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Where the last file ends.
+/// Returns the position at which the last file ends.
 fn members<R: Read>(
     entries: Entries<'_, R>,
     mut each: impl FnMut(&str, &mut Entry<'_, R>) -> Checked<()>,

@@ -9,7 +9,7 @@ use super::pictures::{Pictures, Places};
 use crate::{Error, Result};
 
 const SIDE: usize = 32;
-/// The bytes of one image.
+/// The number of bytes of one image.
 pub(super) const BYTES: usize = 3 * SIDE * SIDE;
 
 /// The images of a file, without labels; none is read yet.

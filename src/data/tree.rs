@@ -12,7 +12,7 @@ const DEEPEST: usize = 16;
 /// Files and folders below a root, by their names from there, with `/` between them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
-    /// With the number of the place where its bytes are.
+    /// Paths of files, each with the number of the place where its bytes are.
     pub files: Vec<(String, usize)>,
     pub folders: BTreeSet<String>,
 }
@@ -58,7 +58,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Adds a file, or a folder where the name ends with a slash, and the folders above; none of what is hidden.
+    /// Adds a file, or a folder where the name ends with a slash, and the folders above; hidden ones are left out.
     pub fn add(&mut self, name: &str, place: usize) {
         let parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty()).collect();
         if parts.iter().any(|part| is_hidden(part)) || parts.len() > DEEPEST {
@@ -78,7 +78,7 @@ impl Tree {
         self.folders.iter().filter(|name| !name.contains('/')).cloned().collect()
     }
 
-    /// What lies in a folder.
+    /// Returns the tree below a folder.
     pub fn below(&self, folder: &str) -> Self {
         let inner = |name: &str| Some(name.strip_prefix(folder)?.strip_prefix('/')?.to_owned());
         let files = self.files.iter().filter_map(|(name, place)| Some((inner(name)?, *place)));

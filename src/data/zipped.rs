@@ -11,10 +11,10 @@ use super::tree::Tree;
 use crate::files;
 use crate::{Error, Result};
 
-/// Bytes of one file, unpacked, beside sixteen times what it takes packed: pictures are packed already.
+/// The most bytes of one unpacked file, beyond sixteen times its packed size: pictures are packed already.
 const MOST: u64 = 64 << 20;
 
-/// Where a file's bytes are in the archive.
+/// The position of a file's bytes in the archive.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub start: u64,
@@ -43,7 +43,7 @@ pub(super) fn archive(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
     Ok(archive)
 }
 
-/// How many members a directory that begins here lists.
+/// Returns the number of members that the archive's directory at `start` lists.
 fn members(file: &mut (impl Read + Seek), start: u64) -> std::io::Result<u64> {
     file.seek(SeekFrom::Start(start))?;
     let mut count = 0;

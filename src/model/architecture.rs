@@ -1,4 +1,4 @@
-//! The trait of all networks: what attacks, samplers and classifiers need to know of one, whoever wrote it.
+//! The trait `Model`, which all networks implement: attacks, samplers and classifiers use nothing else of a network.
 
 use super::{Mode, Network, Parameter, Weights};
 use crate::Result;
@@ -13,7 +13,7 @@ pub trait Model: Send + Sync {
     /// K, the number of logits.
     fn classes(&self) -> u32;
 
-    /// All tensors. Their names are unique.
+    /// Returns all tensors of the network. Their names are unique.
     fn parameters(&self) -> Vec<Parameter>;
 
     /// Adds the nodes from images x \[N, C, H, W\] in \[0, 1\] to logits \[N, K\]; `weights` has a value for each

@@ -19,12 +19,12 @@ impl BatchSize {
         Shape::new(self.images, model.channels(), self.side, self.side)
     }
 
-    /// Values of one image of the model. Err as for [`BatchSize::shape`].
+    /// Returns the number of values in one image of the model. Err as for [`BatchSize::shape`].
     pub fn words(self, model: &dyn Model) -> Result<usize> {
         Ok((Self { images: 1, ..self }.shape(model)?.elements()) as usize)
     }
 
-    /// How many whole images these values are. Err for part of an image.
+    /// Returns the number of whole images in `values`. Err for part of an image.
     pub fn count(self, model: &dyn Model, values: &[f32]) -> Result<usize> {
         let words = self.words(model)?;
         if !values.len().is_multiple_of(words) {

@@ -47,8 +47,8 @@ impl ConvNext {
         Ok(Self { depths, dims, stem, channels, classes, normalisation })
     }
 
-    /// From complete metadata (only the normalisation may be missing, then there is none; the stem is patches where it
-    /// is not named).
+    /// Makes the network that complete metadata describe (only the normalisation may be missing, then there is none; the
+    /// stem is patches where it is not named).
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         Self::new(
             known_stages("convnext", "depths", metadata.depths.as_deref())?,
@@ -68,7 +68,8 @@ impl ConvNext {
         Ok(model)
     }
 
-    /// The same network where tensors may be missing or too many: those that tell its sizes are there.
+    /// Makes the network that a checkpoint is meant for, even if tensors are missing or too many: only those that show
+    /// its sizes must be there.
     pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
         let weights = &checkpoint.weights;
         let block = |s: u32, j: u32| format!("stages.{s}.blocks.{j}.conv_dw.weight");
@@ -96,7 +97,7 @@ impl ConvNext {
         Self::from_metadata(&metadata).map_err(|error| Error::bad_file(&checkpoint.source, error))
     }
 
-    /// What [`ConvNext::from_metadata`] needs.
+    /// Returns the metadata from which [`ConvNext::from_metadata`] makes this network again.
     pub fn metadata(&self) -> Metadata {
         Metadata {
             architecture: Some("convnext".into()),
@@ -130,7 +131,7 @@ impl ConvNext {
         self.channels
     }
 
-    /// Number of logits.
+    /// The number of classes, which is the number of logits.
     pub fn classes(&self) -> u32 {
         self.classes
     }
@@ -224,7 +225,7 @@ pub fn push_stem(graph: &mut Graph, x: Value, weights: &Weights, stem: &Stem) ->
 /// conv_dw is a depthwise 7x7 convolution; fc1 widens each pixel's channels fourfold, and fc2 undoes that.
 #[derive(Clone, Debug)]
 pub struct ConvNextBlock {
-    /// What its parameters' names begin with, with the dot; may be empty.
+    /// The prefix of the block's parameter names, with its dot; may be empty.
     pub prefix: String,
 }
 

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// Bytes of writes that may wait on the host: each has a copy there until it is submitted.
 const STAGED: usize = 64 << 20;
 
-/// One buffer a parameter; clones are the same memory.
+/// A network's weights on the device, one buffer for each parameter; clones share the same memory.
 ///
 /// Programs keep packed and folded copies of some weights; after a write here, or a replay that changes weights, they make
 /// them anew before their next replay. Only a host that writes into a buffer by its own means has to say so:
@@ -27,7 +27,7 @@ impl DeviceWeights {
         Ok(Self { gpu: gpu.clone(), buffers: parameters.iter().cloned().zip(made).collect() })
     }
 
-    /// Copies the weights. Err unless they are exactly `parameters`.
+    /// Copies weights to the device. Err unless they are exactly `parameters`.
     pub async fn upload(gpu: &Gpu, parameters: &[Parameter], weights: &StateDict) -> Result<Self> {
         weights.check(parameters)?;
         let made = Self::zeros(gpu, parameters).await?;
@@ -35,7 +35,7 @@ impl DeviceWeights {
         Ok(made)
     }
 
-    /// Replaces all values. Err unless `weights` are exactly the parameters.
+    /// Replaces the values of all weights. Err unless `weights` are exactly the parameters.
     pub async fn write(&self, weights: &StateDict) -> Result<()> {
         weights.check(&self.parameters().cloned().collect::<Vec<_>>())?;
         let mut waiting = 0;
@@ -61,19 +61,20 @@ impl DeviceWeights {
         self.parameters().zip(contents).map(named).collect::<Result<_>>()
     }
 
-    /// What the buffers hold, in the model's order.
+    /// Returns the parameters that the buffers hold, in the model's order.
     pub fn parameters(&self) -> impl Iterator<Item = &Parameter> {
         self.buffers.iter().map(|(parameter, _)| parameter)
     }
 
-    /// The memory of one parameter. Err if there is none of this name.
+    /// Returns the buffer of one parameter. Err if there is no parameter of this name.
     pub fn buffer(&self, name: &str) -> Result<&Buffer> {
         let found = self.buffers.iter().find(|(parameter, _)| parameter.name == name);
         let missing = || Error::mismatch("weights", "no buffer", format_args!("one for {name}"));
         found.map(|(_, buffer)| buffer).ok_or_else(missing)
     }
 
-    /// What [`Program::new`](crate::lower::Program::new) is given for these values.
+    /// Pairs the values of a graph's weights with their buffers, as [`Program::new`](crate::lower::Program::new) takes
+    /// them.
     pub fn bindings(&self, weights: &Weights) -> Result<Vec<(Value, Buffer)>> {
         weights.iter().map(|(name, value)| Ok((value, self.buffer(name)?.clone()))).collect()
     }

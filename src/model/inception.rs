@@ -9,7 +9,7 @@ use crate::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::{ConcatChannels, Conv2d, GlobalAvgPool, LocalMean, MaxPool, Unary};
 
-/// Rows and columns of its input.
+/// Rows and columns of the network's input image.
 pub const SIDE: u32 = 299;
 
 /// The number of classes of the weights that FID uses: ImageNet's and eight that were never trained.
@@ -18,7 +18,7 @@ pub const CLASSES: u32 = 1008;
 /// The small number that batch normalisation adds to the variance.
 const EPS: f32 = 1e-3;
 
-/// Blocks of kind A with their input channels and those of the pooled branch.
+/// The blocks of kind A: name, input channels, and channels of the branch with a pool.
 const A: [(&str, u32, u32); 3] =
     [("Mixed_5b", 192, 32), ("Mixed_5c", 256, 64), ("Mixed_5d", 288, 64)];
 
@@ -185,7 +185,7 @@ pub fn push(graph: &mut Graph, x: Value, weights: &Weights) -> Result<Extracted>
     Ok(Extracted { features, logits })
 }
 
-/// Layers of one block.
+/// Adds the layers of one block to a graph.
 struct Net<'a> {
     graph: &'a mut Graph,
     weights: &'a Weights,

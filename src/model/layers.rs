@@ -18,16 +18,17 @@ const LEAK: f32 = 0.2;
 /// ConvNeXt's for layer normalisation.
 const LAYER_NORM_EPS: f32 = 1e-6;
 
-/// Whose statistics batch normalisation uses.
+/// Chooses whose statistics batch normalisation uses.
 #[derive(Debug)]
 pub enum Mode<'a> {
     /// The running statistics, as constants: PyTorch's eval mode.
     Frozen,
-    /// The batch's. What would update the running ones is appended here: push it or leave it.
+    /// The statistics of the batch. The updates of the running statistics are appended here; the caller pushes them or
+    /// leaves them out.
     Training(&'a mut Vec<RunningUpdate>),
 }
 
-/// An update of one layer's running statistics that is not in the graph yet.
+/// An update of one layer's running statistics, ready to be pushed into the graph.
 #[derive(Clone, Copy, Debug)]
 pub struct RunningUpdate {
     op: UpdateRunningStats,
@@ -35,7 +36,7 @@ pub struct RunningUpdate {
 }
 
 impl RunningUpdate {
-    /// Of the batch's mean and variance, and the running ones.
+    /// Makes an update from the values of the batch's mean and variance and of the running mean and variance.
     pub(super) fn new(op: UpdateRunningStats, inputs: [Value; 4]) -> Self {
         Self { op, inputs }
     }
@@ -148,7 +149,7 @@ pub(super) fn layer_norm(
     LayerNorm { eps: LAYER_NORM_EPS }.push(graph, [x, gamma?, beta?])
 }
 
-/// Weights of this shape and a bias of its first side.
+/// Appends a weight of this shape, and a bias as long as its first dimension.
 pub(super) fn push_biased(all: &mut Vec<Parameter>, name: &str, shape: &[u32]) {
     let shape: Vec<_> = shape.iter().map(|&side| side as usize).collect();
     push(all, &format!("{name}.weight"), &shape, Role::Weight);
@@ -203,12 +204,12 @@ pub(super) fn known_stages(op: &'static str, key: &str, list: Option<&[u32]>) ->
         .map_err(|_| Error::mismatch(op, format_args!("{key} {list:?}"), "one number a stage, 4"))
 }
 
-/// One side of a tensor, if it is there.
+/// Returns dimension `at` of the tensor `name`, if it is there.
 pub(super) fn side(weights: &StateDict, name: &str, at: usize) -> Option<u32> {
     weights.get(name).ok()?.shape.get(at).copied()?.try_into().ok()
 }
 
-/// How many tensors there are of names that `name` gives for 0, 1, 2, ... without a gap.
+/// Counts the tensors named `name(0)`, `name(1)`, ... up to the first gap. without a gap.
 pub(super) fn run_of(weights: &StateDict, name: impl Fn(u32) -> String) -> u32 {
     (0..1000).take_while(|&j| weights.get(&name(j)).is_ok()).count() as u32
 }

@@ -4,7 +4,7 @@ use super::imported::{Layer, MOST_LAYERS};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
-/// What our strings' names begin with.
+/// The prefix of this program's keys in a file's metadata.
 const OURS: &str = "lapidary.";
 
 /// The largest side of images that anybody has a network for.
@@ -13,7 +13,7 @@ const MOST_SIDE: u32 = 16_384;
 /// The non-linearity behind each normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Activation {
-    /// max(x, 0).
+    /// ReLU: max(x, 0).
     #[default]
     Relu,
     /// x / (1 + exp(-x)), also called swish.
@@ -48,8 +48,8 @@ impl Activation {
 pub enum Variant {
     /// Gowal and others 2020 (arXiv 2010.03593): a convolution of stride 2 has zeros below and to the right alone.
     DeepMind,
-    /// Grathwohl and others 2020 (arXiv 1912.03263): no normalisation layers, biases, the stride in a block's second
-    /// convolution, and a shortcut that sees the block's input as it is.
+    /// The variant of Grathwohl and others 2020 (arXiv 1912.03263): no normalisation layers, biases, the stride in a
+    /// block's second convolution, and a shortcut that takes the block's input before any activation.
     Jem,
 }
 
@@ -70,7 +70,7 @@ impl Variant {
 /// (x - mean) / std for each channel; belongs to the model, so that no caller can apply it twice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalisation {
-    /// One number a channel.
+    /// The mean to subtract, one number for each channel.
     pub mean: Vec<f32>,
     /// The standard deviation of each channel, above 0.
     pub std: Vec<f32>,
@@ -90,18 +90,19 @@ impl Normalisation {
 /// The layers that turn an image into the first maps of a ConvNeXt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stem {
-    /// One 4x4 convolution of stride 4.
+    /// One 4x4 convolution of stride 4 ("patchify").
     Patch,
     /// 3x3 convolutions, each followed by a layer norm and a GELU.
     Convs {
-        /// Channels behind each.
+        /// The number of output channels of each convolution.
         channels: Vec<u32>,
         /// The stride of each convolution.
         strides: Vec<u32>,
     },
 }
 
-/// All optional: files of other tools say only part of it, and shapes of tensors tell the rest.
+/// Facts about a checkpoint's network, all optional: files of other tools have only some of them, and tensors' shapes
+/// show the rest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metadata {
     /// `wrn`, `preact-resnet`, `resnet`, `convnext` or `imported`.
@@ -126,23 +127,23 @@ pub struct Metadata {
     pub closing: Option<bool>,
     /// The layers of an imported network, from images to logits.
     pub layers: Option<Vec<Layer>>,
-    /// Logits.
+    /// The number of classes, which is the number of logits.
     pub classes: Option<u32>,
-    /// What they mean, by index.
+    /// The names of the classes, by label.
     pub class_names: Option<Vec<String>>,
     /// The number of channels of the images.
     pub channels: Option<u32>,
-    /// The non-linearity.
+    /// The activation function.
     pub activation: Option<Activation>,
     /// The normalisation of the input; `None` where the network takes images as they are.
     pub normalisation: Option<Normalisation>,
     /// Height and width of the images it was trained on.
     pub side: Option<u32>,
-    /// How pictures of other sizes are brought to that side: a name of the data layer's.
+    /// The name of the way in which pictures of other sizes are fitted to that side (`data::Fit`).
     pub fit: Option<String>,
     /// The configuration it was trained with.
     pub preset: Option<String>,
-    /// Iterations done.
+    /// The number of training iterations that were done.
     pub step: Option<u64>,
     /// The `lapidary` that wrote it.
     pub version: Option<String>,
@@ -151,8 +152,8 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Whether the file says how images are normalised: files of this program without constants mean that they are not,
-    /// those of others leave it to their readers.
+    /// Whether the file says how images are normalised: a file of this program without constants means that they are not
+    /// normalised, a file of another program leaves it open.
     pub fn tells_normalisation(&self) -> bool {
         self.normalisation.is_some() || self.architecture.is_some()
     }
@@ -205,9 +206,10 @@ impl Metadata {
         strings
     }
 
-    /// From the strings of any file. Those under `lapidary.` are ours; so are all of a file of versions before these had
-    /// such names, which says `lapidary`. What others write under the same words is taken where it can be meant, and left
-    /// among the other strings with a note where not. Err, as a reason, for a value of ours that cannot be meant.
+    /// Reads metadata from the strings in a file's header. Keys that begin with `lapidary.` are this program's; in files
+    /// of its first versions, which have a key `lapidary`, all keys are. Another program's value under the same key is
+    /// taken if it is valid; if not, it stays among the other strings, with a note. Err, with the reason, for an invalid
+    /// value of this program.
     pub fn from_file(
         strings: BTreeMap<String, String>,
         notes: &mut Vec<String>,
@@ -260,8 +262,8 @@ impl Metadata {
         Ok(Self { other: left, ..found })
     }
 
-    /// From such strings without `lapidary.`, or from those of the golden files, whose `params` is a JSON object with the
-    /// same keys. Err, as a reason, for a value that cannot be meant.
+    /// Reads metadata from keys without the prefix `lapidary.`, or from those of the golden files, whose `params` is a
+    /// JSON object with the same keys. Err, as a reason, for a value that cannot be meant.
     pub fn from_strings(mut strings: BTreeMap<String, String>) -> Result<Self, String> {
         let params = match strings.remove("params").map(|text| (serde_json::from_str(&text), text))
         {
@@ -367,7 +369,7 @@ impl Stem {
     }
 }
 
-/// A string as it is; of anything else its JSON, as a preset named `10` would be.
+/// Turns JSON into text: a string as it is, anything else as its JSON, for example a preset named `10`.
 fn text(json: Json) -> String {
     match json {
         Json::String(text) => text,

@@ -1,17 +1,17 @@
-//! Translates tensors' names of other implementations into those of the networks here, and what such names say of a network
-//! that shapes do not: each way of writing is recognised by a tensor that only it has.
+//! Translates tensors' names of other implementations (timm, robustness, ...) into the names used here, and reads from
+//! them facts about a network that shapes do not show: each naming scheme is recognised by a tensor that only it has.
 
 use super::{Activation, Metadata, Variant};
 use std::collections::BTreeSet;
 
 /// A way of writing a network.
 struct Scheme {
-    /// What is shown of it.
+    /// The name of the scheme, for messages.
     name: &'static str,
-    /// Names that all have to be there, and one that must not.
+    /// Tensor names that must all be there, and one that must not.
     marks: &'static [&'static str],
     without: &'static str,
-    /// A name's own; None for what is no part of the network.
+    /// Translates one name; None for a tensor that is no part of the network.
     rename: fn(&str) -> Option<String>,
     variant: Option<Variant>,
     activation: Option<Activation>,
@@ -61,8 +61,8 @@ const SCHEMES: [Scheme; 5] = [
     },
 ];
 
-/// Renames what is written in a known way; what it says of the network goes into the metadata where they do not say it. The
-/// note says which way it was.
+/// Renames tensors that follow a known scheme, and adds to the metadata what the scheme shows and they leave open. The
+/// returned note names the scheme. The note says which way it was.
 pub fn unify<T>(tensors: &mut Vec<(String, T)>, metadata: &mut Metadata) -> Option<String> {
     let names: BTreeSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
     let meant = |scheme: &&Scheme| {
@@ -84,7 +84,7 @@ fn block(stage: u32, place: &str) -> String {
     format!("block{stage}.layer.{place}.")
 }
 
-/// The first two numbers of a name behind `first` and `second`, and what is left.
+/// Splits a name into the numbers that follow `first` and `second`, and the rest.
 fn numbered<'a>(name: &'a str, first: &str, second: &str) -> Option<(u32, &'a str, &'a str)> {
     let (stage, rest) = name.strip_prefix(first)?.split_once('.')?;
     let (place, rest) = rest.strip_prefix(second)?.split_once('.')?;

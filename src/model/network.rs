@@ -1,4 +1,5 @@
-//! One type for all built-in networks, so that attacks, training and commands need not know which one it is.
+//! The enum `Network`, one type for all built-in networks, so that attacks, training and commands need not know which one
+//! they have.
 
 use super::initial::{self, initial};
 use super::layers::Mode;
@@ -10,7 +11,7 @@ use crate::graph::{Graph, Value};
 use crate::{Error, Result};
 use std::fmt;
 
-/// A network of one of the architectures that the library reads.
+/// A network of any architecture that the library can read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Network {
     /// A wide residual network for images of 32 pixels.
@@ -62,8 +63,8 @@ macro_rules! each {
     };
 }
 
-/// Tensors that only the architecture's checkpoints have, in the order in which they are looked for: of those that have
-/// `layer1.0.bn1.weight`, only the usual ResNets normalise behind the first convolution.
+/// Tensor names that only one architecture's checkpoints have, in the order in which they are tried: of those with
+/// `layer1.0.bn1.weight`, only the usual ResNets normalise after the first convolution.
 const MARKS: [(&str, [&str; 2]); 4] = [
     ("wrn", ["block1.layer.0.conv1.weight", "conv1.weight"]),
     ("resnet", ["layer1.0.conv2.weight", "bn1.weight"]),
@@ -71,7 +72,7 @@ const MARKS: [(&str, [&str; 2]); 4] = [
     ("convnext", ["stages.0.blocks.0.conv_dw.weight", "stages.0.blocks.0.mlp.fc1.weight"]),
 ];
 
-/// What metadata call a list of layers.
+/// The architecture name in metadata of a network that is stored as a list of layers.
 const IMPORTED: &str = "imported";
 
 /// Name, base width and depths of each ResNet that has a name.
@@ -82,7 +83,7 @@ const RESNETS: [(&str, u32, [u32; 4]); 4] = [
     ("wide-resnet50-4", 256, [3, 4, 6, 3]),
 ];
 
-/// Planes of all of them.
+/// Planes of the four stages of every ResNet.
 const RESNET_DIMS: [u32; 4] = [64, 128, 256, 512];
 
 /// Name, channels of the first stage, which double in each that follows, and blocks of the third of each ConvNeXt.
@@ -93,7 +94,7 @@ const CONVNEXTS: [(&str, u32, u32); 4] = [
     ("convnext-large", 192, 27),
 ];
 
-/// What the name of one with convolutions for a stem ends with.
+/// The suffix of the name of a ConvNeXt whose stem is a row of convolutions.
 const CONV_STEM: &str = "-convstem";
 
 impl Network {
@@ -159,7 +160,8 @@ impl Network {
         Ok(model)
     }
 
-    /// The same network where tensors may be missing or too many: those that tell its sizes are there.
+    /// Makes the network that a checkpoint is meant for, even if tensors are missing or too many: only those that show
+    /// its sizes must be there.
     pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
         match Self::architecture(checkpoint).map(|(name, _)| name) {
             Some("wrn") => WideResNet::meant_by(checkpoint).map(Self::WideResNet),
@@ -191,12 +193,12 @@ impl Network {
         found.map(|(name, marks)| (*name, marks.join(", ")))
     }
 
-    /// What tells the architecture of a checkpoint: its metadata, or tensors; None where nothing does.
+    /// Returns the evidence for a checkpoint's architecture: metadata, or certain tensors; None without evidence.
     pub fn told_by(checkpoint: &Checkpoint) -> Option<String> {
         Self::architecture(checkpoint).map(|(_, by)| by)
     }
 
-    /// What [`Network::from_metadata`] needs.
+    /// Returns the metadata from which [`Network::from_metadata`] makes this network again.
     pub fn metadata(&self) -> Metadata {
         each!(self, model => model.metadata())
     }
@@ -276,7 +278,7 @@ impl Network {
         each!(self, model => model.channels())
     }
 
-    /// Number of logits.
+    /// The number of classes, which is the number of logits.
     pub fn classes(&self) -> u32 {
         each!(self, model => model.classes())
     }
@@ -286,7 +288,7 @@ impl Network {
         each!(self, model => model.normalisation())
     }
 
-    /// Whether the same tensors are those of a network with another activation, so that a file has to say which it is.
+    /// Whether a network with another activation has the same tensors, so that a file has to name the activation.
     pub fn asks_activation(&self) -> bool {
         matches!(self, Self::WideResNet(_) | Self::PreActResNet(_))
     }
@@ -303,7 +305,7 @@ impl Network {
     }
 }
 
-/// What a checkpoint that is no known network is nearest to: the architecture most of whose tensors' last parts it has.
+/// Names the architecture nearest to an unknown checkpoint: the one of which most telling tensors ([`MARKS`]) are there.
 fn nearest(checkpoint: &Checkpoint) -> String {
     let marks = MARKS.map(|(name, marks)| format!("{} ({name})", marks.join(" and ")));
     let near = MARKS.map(|(name, marks)| {

@@ -4,7 +4,7 @@ use crate::graph::{Graph, Shape, Value};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-/// What becomes of a parameter.
+/// Says whether a parameter is trained or tracked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Has a gradient; the optimiser changes it.
@@ -13,19 +13,19 @@ pub enum Role {
     Statistic,
 }
 
-/// One tensor of a model.
+/// Name, shape and role of one tensor of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
     /// The name in PyTorch's state dict.
     pub name: String,
     /// The shape, as PyTorch has it: \[O, I, H, W\] for convolutions, \[O, I\] for linear layers, \[C\] for vectors.
     pub shape: Vec<usize>,
-    /// Trained or tracked.
+    /// Whether the tensor is trained or tracked.
     pub role: Role,
 }
 
 impl Parameter {
-    /// Number of values.
+    /// The number of values.
     pub fn count(&self) -> usize {
         self.shape.iter().product()
     }
@@ -48,12 +48,12 @@ impl Parameter {
     }
 }
 
-/// A model's parameters as values of one graph.
+/// The parameters of a model as values of one graph.
 #[derive(Clone, Debug, Default)]
 pub struct Weights(BTreeMap<String, Value>);
 
 impl Weights {
-    /// Adds an input for each parameter, of its name.
+    /// Adds an input to the graph for each parameter, under the parameter's name.
     pub fn inputs(graph: &mut Graph, parameters: &[Parameter]) -> Result<Self> {
         let input = |parameter: &Parameter| {
             let value = graph.input(parameter.graph_shape()?);
@@ -63,7 +63,7 @@ impl Weights {
         parameters.iter().map(input).collect::<Result<_>>().map(Self)
     }
 
-    /// Adds an input for one more parameter, or gives the one that is there for its name.
+    /// Adds an input for one more parameter, or returns the existing one of this name.
     #[cfg(feature = "onnx")]
     pub(super) fn add(&mut self, graph: &mut Graph, parameter: &Parameter) -> Result<Value> {
         if let Some(&value) = self.0.get(&parameter.name) {
@@ -81,7 +81,7 @@ impl Weights {
         self.0.get(name).copied().ok_or_else(missing)
     }
 
-    /// Whether there is a value of this name.
+    /// Whether there is a parameter of this name.
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }

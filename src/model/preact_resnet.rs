@@ -19,7 +19,7 @@ pub struct PreActResNet {
     dims: [u32; 4],
     /// Channels behind the first convolution.
     stem: u32,
-    /// Whether the last maps are normalised and activated before they are pooled.
+    /// Whether the last maps are normalised and activated before they are averaged.
     closing: bool,
     activation: Activation,
     channels: u32,
@@ -28,8 +28,8 @@ pub struct PreActResNet {
 }
 
 impl PreActResNet {
-    /// From complete metadata (only the normalisation may be missing, then there is none; the activation is ReLU where it
-    /// is not named). Err beyond sane sizes.
+    /// Makes the network that complete metadata describe (only the normalisation may be missing, then there is none; the
+    /// activation is ReLU where it is not named). Err beyond sane sizes.
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         const NAME: &str = "preact-resnet";
         let depths = known_stages(NAME, "depths", metadata.depths.as_deref())?;
@@ -73,7 +73,7 @@ impl PreActResNet {
         Self::from_metadata(&metadata).map_err(|error| Error::bad_file(&checkpoint.source, error))
     }
 
-    /// What [`PreActResNet::from_metadata`] needs.
+    /// Returns the metadata from which [`PreActResNet::from_metadata`] makes this network again.
     pub fn metadata(&self) -> Metadata {
         Metadata {
             architecture: Some("preact-resnet".into()),
@@ -94,7 +94,7 @@ impl PreActResNet {
         self.depths
     }
 
-    /// The non-linearity.
+    /// The activation function.
     pub fn activation(&self) -> Activation {
         self.activation
     }
@@ -104,7 +104,7 @@ impl PreActResNet {
         self.channels
     }
 
-    /// Number of logits.
+    /// The number of classes, which is the number of logits.
     pub fn classes(&self) -> u32 {
         self.classes
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 /// A recognised network with exactly its tensors, all numbers finite, from a file that says how images are normalised.
 #[derive(Clone, Debug)]
 pub struct Pretrained {
-    /// The network.
+    /// The network that the file describes.
     pub network: Network,
     /// The weights, and what else the file says.
     pub checkpoint: Checkpoint,
@@ -75,7 +75,7 @@ impl Pretrained {
         side.ok_or_else(|| Error::bad_file(&self.checkpoint.source, unknown))
     }
 
-    /// What the classes are called, by label; None where the file does not say it.
+    /// Returns the names of the classes, by label; None where the file has none.
     pub fn class_names(&self) -> Option<&[String]> {
         self.checkpoint.metadata.class_names.as_deref()
     }

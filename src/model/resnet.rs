@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// Channels behind the first convolution.
 const STEM: u32 = 64;
 
-/// Channels that come out of a block for each of its stage's.
+/// A bottleneck block has this many times the channels of its stage.
 const EXPANSION: u32 = 4;
 
 /// A network of four stages of [`Bottleneck`]s, or of blocks of two convolutions.
@@ -63,8 +63,8 @@ impl ResNet {
         })
     }
 
-    /// From complete metadata (only the normalisation may be missing, then there is none; the base width is 64 where it
-    /// is not named).
+    /// Makes the network that complete metadata describe (only the normalisation may be missing, then there is none; the
+    /// base width is 64 where it is not named).
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         let model = Self::new(
             known_stages("resnet", "depths", metadata.depths.as_deref())?,
@@ -102,7 +102,8 @@ impl ResNet {
         Ok(model)
     }
 
-    /// The same network where tensors may be missing or too many: those that tell its sizes are there.
+    /// Makes the network that a checkpoint is meant for, even if tensors are missing or too many: only those that show
+    /// its sizes must be there.
     pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
         let weights = &checkpoint.weights;
         let stages = 1..=4;
@@ -132,7 +133,7 @@ impl ResNet {
         Self::from_metadata(&metadata).map_err(|error| Error::bad_file(&checkpoint.source, error))
     }
 
-    /// What [`ResNet::from_metadata`] needs.
+    /// Returns the metadata from which [`ResNet::from_metadata`] makes this network again.
     pub fn metadata(&self) -> Metadata {
         Metadata {
             architecture: Some("resnet".into()),
@@ -176,7 +177,7 @@ impl ResNet {
         self.channels
     }
 
-    /// Number of logits.
+    /// The number of classes, which is the number of logits.
     pub fn classes(&self) -> u32 {
         self.classes
     }
@@ -251,13 +252,13 @@ impl ResNet {
 /// convolution of x; else it is x itself. Without the third, conv1 and conv2 are both 3x3 and conv1 has the stride.
 #[derive(Clone, Debug)]
 pub struct Bottleneck {
-    /// What its parameters' names begin with, with the dot; may be empty.
+    /// The prefix of the block's parameter names, with its dot; may be empty.
     pub prefix: String,
-    /// Channels of x.
+    /// The number of channels of the block's input.
     pub inputs: u32,
     /// Channels between the convolutions.
     pub inner: u32,
-    /// Channels of y.
+    /// The number of channels of the block's output.
     pub outputs: u32,
     /// The stride of conv2 and of the shortcut; of conv1 where there are two convolutions.
     pub stride: u32,

@@ -32,7 +32,7 @@ impl Tensor {
     }
 }
 
-/// Tensors by name.
+/// Named tensors in main memory, sorted by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StateDict(BTreeMap<String, Tensor>);
 
@@ -58,7 +58,7 @@ impl StateDict {
         self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// Number of tensors.
+    /// The number of tensors.
     pub fn len(&self) -> usize {
         self.0.len()
     }

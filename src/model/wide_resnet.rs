@@ -9,7 +9,7 @@ use crate::graph::{Graph, Value};
 use crate::ops::{Add, Conv2d, GlobalAvgPool, Pad};
 use crate::{Error, Result};
 
-/// WRN-`depth`-`width`.
+/// A wide residual network, WRN-`depth`-`width`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WideResNet {
     depth: u32,
@@ -45,8 +45,8 @@ impl WideResNet {
         Ok(Self { depth, width, channels, classes, activation, normalisation, variant: None })
     }
 
-    /// From complete metadata (only the normalisation may be missing, then there is none; the activation
-    /// is ReLU where it is not named).
+    /// Makes the network that complete metadata describe (only the normalisation may be missing, then there is none; the
+    /// activation is ReLU where it is not named).
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         if let Some(other) = metadata.architecture.as_deref().filter(|name| *name != "wrn") {
             return Err(Error::mismatch("wrn", format_args!("architecture {other}"), "wrn"));
@@ -70,7 +70,8 @@ impl WideResNet {
         Ok(model)
     }
 
-    /// The same network where tensors may be missing or too many: those that tell its sizes are there.
+    /// Makes the network that a checkpoint is meant for, even if tensors are missing or too many: only those that show
+    /// its sizes must be there.
     pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
         let weights = &checkpoint.weights;
         let side = |name: &str, at: usize| side(weights, name, at);
@@ -84,7 +85,7 @@ impl WideResNet {
         Self::from_metadata(&metadata).map_err(|error| Error::bad_file(&checkpoint.source, error))
     }
 
-    /// What [`WideResNet::from_metadata`] needs.
+    /// Returns the metadata from which [`WideResNet::from_metadata`] makes this network again.
     pub fn metadata(&self) -> Metadata {
         Metadata {
             architecture: Some("wrn".into()),
@@ -114,17 +115,17 @@ impl WideResNet {
         self.channels
     }
 
-    /// Number of logits.
+    /// The number of classes, which is the number of logits.
     pub fn classes(&self) -> u32 {
         self.classes
     }
 
-    /// What it differs from most in.
+    /// Returns the variant, if the network differs from the usual one.
     pub fn variant(&self) -> Option<Variant> {
         self.variant
     }
 
-    /// The non-linearity.
+    /// The activation function.
     pub fn activation(&self) -> Activation {
         self.activation
     }
@@ -201,22 +202,22 @@ impl WideResNet {
 /// Where channels or sides change, the shortcut is a 1x1 convolution of act(bn1(x)); else it is x itself.
 #[derive(Clone, Debug)]
 pub struct Block {
-    /// What its parameters' names begin with, with the dot; may be empty.
+    /// The prefix of the block's parameter names, with its dot; may be empty.
     pub prefix: String,
-    /// Channels of x.
+    /// The number of channels of the block's input.
     pub inputs: u32,
-    /// Channels of y.
+    /// The number of channels of the block's output.
     pub outputs: u32,
     /// The stride of conv1 and of the shortcut.
     pub stride: u32,
-    /// Behind both normalisations.
+    /// The activation function after both normalisations.
     pub activation: Activation,
-    /// What it differs from most in.
+    /// The variant, if the block differs from the usual one.
     pub variant: Option<Variant>,
 }
 
 impl Block {
-    /// Whether x cannot be added to the result as it is.
+    /// Whether input and output differ in shape, so that the shortcut needs a convolution.
     fn changes(&self) -> bool {
         self.inputs != self.outputs || self.stride != 1
     }

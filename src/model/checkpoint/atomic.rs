@@ -14,7 +14,7 @@ pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     })
 }
 
-/// The same for what is never whole in memory: `write` is given the open file.
+/// Writes a file atomically in pieces, for contents that are never whole in memory: `write` is given the open file.
 pub fn stream_atomically(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let wrong = |error: std::io::Error| Error::bad_file(path, error);
     let Some(name) = path.file_name() else {

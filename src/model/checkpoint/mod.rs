@@ -1,5 +1,5 @@
-//! Checkpoints: a state dict with what is known of it. Read from safetensors, from PyTorch's files and, with the feature
-//! `onnx`, from ONNX files; written as safetensors.
+//! Checkpoints: a state dict with metadata about its network. Read from safetensors, from PyTorch's files and, with the
+//! feature `onnx`, from ONNX files; written as safetensors.
 //!
 //! A file's description is read and checked first, then its tensors one by one: at no moment is more in memory
 //! than the numbers as f32, and never more than twice the file, whatever it says. Nothing in it is executed.
@@ -27,18 +27,18 @@ use stored::Stored;
 /// Weights, and what they are weights of.
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoint {
-    /// What the header says. Of a training state of PyTorch's, `part` among the others is the key of the state
-    /// dict that was read.
+    /// The metadata in the file's header. Of a training state of PyTorch's, `part` among the others is the key of the
+    /// state dict that was read.
     pub metadata: Metadata,
     /// Under the names that the networks here have: see `docs/checkpoints.md`.
     pub weights: StateDict,
     /// The file it came from, for messages; empty if it was made here.
     pub source: PathBuf,
-    /// What was made of the file beside reading it, a sentence each: what was passed over, taken or renamed.
+    /// Sentences for the user about tensors that were passed over, taken or renamed while the file was read.
     pub notes: Vec<String>,
 }
 
-/// Which state dict of a training state, which may have several.
+/// Names one state dict of a training state, which may have several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Part {
     /// The averaged one if there is one, or else the trained one, or else the only one.
@@ -48,7 +48,7 @@ pub enum Part {
     Averaged,
     /// The trained one, as under `model_state_dict` or the file itself.
     Trained,
-    /// The one that these keys lead to, with dots between them.
+    /// The state dict under these keys, with dots between them.
     Named(String),
 }
 
@@ -99,8 +99,8 @@ impl Checkpoint {
         Self::from_reader(source.as_ref(), None, Cursor::new(bytes), &Part::Best, &renames)
     }
 
-    /// Of tensors that are in memory, under names as files have them, as those of a live PyTorch model: what wrappers put before
-    /// them is taken off. `metadata` are what is known of the network; `source` is for messages.
+    /// Makes a checkpoint of tensors that are in memory, under names as in files, for example those of a live PyTorch
+    /// model: prefixes of wrappers are taken off. `metadata` are what is known of the network; `source` is for messages.
     ///
     /// # Errors
     /// `BadFile` where the tensors say two normalisations.
@@ -159,8 +159,8 @@ impl Checkpoint {
         read().map_err(|reason| Error::bad_file(source, reason))
     }
 
-    /// Leaves out what is not the network's of the tensors that lay outside it, and gives it a last bias of zeros where it
-    /// was trained without one.
+    /// Leaves out tensors without the common prefix that the network does not have, and adds a last bias of zeros where a
+    /// network was trained without one.
     fn settle(&mut self, outside: &BTreeSet<String>) {
         // A file of ours says what it is, and lacks nothing unless it is damaged.
         if self.metadata.architecture.is_some() {
@@ -218,8 +218,8 @@ impl Checkpoint {
         strange.map_or(Ok(()), |reason| Err(Error::bad_file(&self.source, reason)))
     }
 
-    /// Err, with the file's name and a table of what is missing, unexpected or of another shape, unless
-    /// the weights are exactly `parameters`.
+    /// Compares names and shapes with `parameters`. Err, with the file's name and a table of what is missing, unexpected
+    /// or of another shape, unless they are exactly the same.
     pub fn check(&self, parameters: &[Parameter]) -> Result<()> {
         match self.weights.differences(parameters) {
             None => Ok(()),
@@ -234,7 +234,8 @@ impl Checkpoint {
 /// A page reads safetensors alone, and its file is a tenth smaller for it: `lapidary convert` makes one of the others.
 const READS_TORCH: bool = cfg!(not(target_arch = "wasm32"));
 
-/// What nobody foresaw of tensors' names, for [`Checkpoint::read_renamed`]: done before anything else is made of them.
+/// Changes to tensors' names that a user asks for with [`Checkpoint::read_renamed`]; they are made before the library's
+/// own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Renames {
     /// Beginnings of names, and what takes their place; the first that fits a name counts.
@@ -271,14 +272,14 @@ fn rename(renames: &Renames, tensors: &mut Vec<(String, Stored)>) -> Checked<()>
     })
 }
 
-/// Tensors that are still in their file, and what it says beside them.
+/// Descriptions of tensors whose numbers are still in the file, with the file's metadata.
 struct Described {
     tensors: Vec<(String, Stored)>,
     metadata: Metadata,
     notes: Vec<String>,
 }
 
-/// What a file of any format says of itself.
+/// Reads the description of a checkpoint file of any format.
 fn described<R: Read + Seek>(
     input: &mut Input<R>,
     source: &Path,
@@ -325,7 +326,7 @@ fn described<R: Read + Seek>(
     Ok(Described { tensors: torch.tensors, metadata, notes: torch.notes })
 }
 
-/// What an ONNX file has; None for another one.
+/// Reads a checkpoint from an ONNX file.
 #[cfg(feature = "onnx")]
 fn onnx<R: Read + Seek>(
     input: &mut Input<R>,

@@ -5,7 +5,7 @@
 use crate::model::{Normalisation, StateDict};
 use std::collections::BTreeSet;
 
-/// What the wrappers add, several in turn, and some twice.
+/// Prefixes that wrappers such as DataParallel add to tensors' names, sometimes several in turn or one twice.
 const PREFIXES: [&str; 11] = [
     "base_model.",
     "module.",
@@ -31,16 +31,17 @@ const FIRST: [&str; 2] = ["0.mean", "0.mu"];
 /// averaged models.
 const COUNTERS: [&str; 2] = ["num_batches_tracked", "n_averaged"];
 
-/// What a normalisation's numbers are called, by the last part of their names.
+/// Last parts of the names under which a file can hold a normalisation's constants: mean, then deviation.
 const NORMALISATIONS: [[&str; 2]; 4] =
     [["mean", "std"], ["mu", "sigma"], ["new_mean", "new_std"], ["_mean", "_std"]];
 
-/// What became of the names.
+/// Tensors' names after prefixes were taken off, with a report of the changes.
 #[derive(Debug, Default)]
 pub struct Tidied {
-    /// Names of the tensors that lacked a prefix which most have: of other parts than the network, or of its end.
+    /// Names of the tensors without the prefix that most tensors have: they belong to other parts than the network, or to
+    /// its last layer.
     pub outside: BTreeSet<String>,
-    /// What was left out, a sentence each.
+    /// One sentence about each tensor or group of tensors that was left out.
     pub notes: Vec<String>,
 }
 

@@ -11,14 +11,14 @@ use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, Write};
 
-/// What a parsed header takes in memory at most: so many times its bytes, for names in it and in what is made of
-/// them, and so much for each value, which a comma or a colon is beside.
+/// The memory that a parsed header may take is limited to this many times its bytes, for names and copies of them, plus a
+/// fixed number for each value, of which commas and colons give the number.
 const NAMES: u64 = 4;
 const VALUE: u64 = 128;
-/// What it may take beside twice the file.
+/// The smallest limit of memory beside twice the file's length, in bytes.
 const LEAST: u64 = 1 << 16;
 
-/// How numbers are written.
+/// The number format in which weights are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// The numbers stay as they are.

@@ -42,7 +42,8 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Whether its numbers are counters, masks or places, as networks keep them beside their weights.
+    /// Whether the tensor holds whole numbers, as the counters, masks and indices that networks keep beside their
+    /// weights.
     pub fn is_whole(&self) -> bool {
         matches!(self.kind, Kind::Other("int64" | "int32" | "int16" | "bool" | "uint8", _))
     }
@@ -110,8 +111,8 @@ impl Stored {
     }
 }
 
-/// One side while a tensor is gathered: its length, the numbers from one index to the next in the file and
-/// in the result, and where it stands.
+/// One dimension of a tensor that is gathered from a file with strides: its length, its strides in file and result, and
+/// the current index.
 struct Side {
     side: usize,
     stride: usize,

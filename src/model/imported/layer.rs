@@ -1,4 +1,4 @@
-//! One layer of an imported network, and the line that says it in a checkpoint's metadata.
+//! One layer of an imported network, and its line in a checkpoint's metadata.
 
 use crate::graph::{Graph, Value};
 use crate::model::layers::Mode;
@@ -14,12 +14,12 @@ use std::str::FromStr;
 /// PyTorch's default for batch normalisation: files do not say what a network was trained with.
 const MOMENTUM: f32 = 0.1;
 
-/// What a layer does. Maps are \[N, C, H, W\], and matrices \[N, C, 1, 1\].
+/// The operation of a layer. Maps are \[N, C, H, W\], and matrices \[N, C, 1, 1\].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// Weights \[O, I / groups, R, C\], or \[O, I\] for one pixel.
     Conv {
-        /// Stride and padding.
+        /// The convolution's stride and padding.
         conv: Conv2d,
         /// 1 for one in which all channels see all.
         groups: u32,
@@ -36,17 +36,17 @@ pub enum Kind {
         /// Added to the variance.
         eps: f32,
     },
-    /// One number a channel, \[C\].
+    /// Adds one number to each channel, \[C\].
     ChannelAdd,
-    /// The same.
+    /// Multiplies each channel by one number, \[C\].
     ChannelMul,
     /// The sum of two values; the second may have one pixel an image and channel.
     Add,
-    /// The same.
+    /// Multiplies two maps.
     Mul,
-    /// Times one number.
+    /// Multiplies all values by one number.
     Scale {
-        /// That.
+        /// The number to multiply by.
         factor: f32,
     },
     /// A function of each value.
@@ -65,7 +65,7 @@ pub enum Kind {
     },
     /// The mean of each plane.
     GlobalAvgPool,
-    /// Zeros around maps.
+    /// Adds zeros around maps.
     Pad(Pad),
     /// A map to a matrix.
     Flatten,
@@ -74,16 +74,16 @@ pub enum Kind {
 /// A layer, its inputs (0 for the images, i for what layer i - 1 made) and its tensors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
-    /// What it does.
+    /// The operation, with its settings.
     pub kind: Kind,
     /// The layers whose outputs it takes, as many as its kind has.
     pub inputs: Vec<usize>,
-    /// Names and shapes.
+    /// Names and shapes of the layer's tensors.
     pub weights: Vec<(String, Vec<usize>)>,
 }
 
 impl Kind {
-    /// Its name in metadata, and how many inputs it has.
+    /// Returns the operation's name in metadata, and its number of inputs.
     pub fn name(self) -> (&'static str, usize) {
         match self {
             Self::Conv { .. } => ("conv", 1),
@@ -126,7 +126,7 @@ impl Kind {
         }
     }
 
-    /// From both. None where they do not go together.
+    /// Makes a kind from its name and numbers in metadata. None where they do not fit each other.
     fn parse(name: &str, numbers: &[&str]) -> Option<Self> {
         let whole: Option<Vec<u32>> = numbers.iter().map(|text| text.parse().ok()).collect();
         let real = numbers.first().and_then(|text| text.parse().ok());
@@ -165,7 +165,8 @@ impl Kind {
         Some(found)
     }
 
-    /// How many sides each of its tensors has; of those of a linear layer the second may be missing.
+    /// Returns the number of dimensions of each of the layer's tensors; a linear layer's second one (the bias) may be
+    /// missing.
     fn sides(self) -> &'static [&'static [usize]] {
         match self {
             Self::Conv { .. } => &[&[2, 4]],
@@ -193,7 +194,7 @@ fn unary_name(unary: Unary) -> &'static str {
 }
 
 impl Layer {
-    /// Its tensors as parameters.
+    /// Returns the layer's tensors as parameters.
     pub fn parameters(&self) -> impl Iterator<Item = Parameter> {
         let norm = matches!(self.kind, Kind::BatchNorm { .. });
         self.weights.iter().enumerate().map(move |(place, (name, shape))| Parameter {
@@ -294,7 +295,8 @@ impl fmt::Display for Layer {
 impl FromStr for Layer {
     type Err = String;
 
-    /// From such a line. Whether its inputs come before it is for the caller to see.
+    /// Reads a layer from its line in metadata. The caller checks that its inputs are earlier layers. Whether its inputs
+    /// come before it is for the caller to see.
     fn from_str(line: &str) -> std::result::Result<Self, String> {
         let wrong = || {
             let short: String = line.chars().take(80).collect();

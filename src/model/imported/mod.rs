@@ -24,8 +24,9 @@ pub struct Imported {
 }
 
 impl Imported {
-    /// Err for layers that read what comes after them, for tensors of one name that differ, beyond 5000 layers, and beyond
-    /// 4 channels or 65,536 classes. That layers fit each other and the images is found out where a graph is made of them.
+    /// Makes a network of layers. Err for layers that read later layers, for tensors that share a name but differ, beyond
+    /// 5000 layers, and beyond 4 channels or 65,536 classes. That layers fit each other and the images is found out where
+    /// a graph is made of them.
     pub fn new(
         layers: Vec<Layer>,
         channels: u32,
@@ -61,7 +62,7 @@ impl Imported {
         Self::new(layers, channels, classes, metadata.normalisation.clone())
     }
 
-    /// What [`Imported::from_metadata`] needs.
+    /// Returns the metadata from which [`Imported::from_metadata`] makes this network again.
     pub fn metadata(&self) -> Metadata {
         Metadata {
             architecture: Some("imported".into()),
@@ -83,7 +84,7 @@ impl Imported {
         self.channels
     }
 
-    /// Number of logits.
+    /// The number of classes, which is the number of logits.
     pub fn classes(&self) -> u32 {
         self.classes
     }
@@ -93,7 +94,7 @@ impl Imported {
         self.normalisation.as_ref()
     }
 
-    /// All tensors, in the order in which layers read them; one that several read is there once.
+    /// Returns all tensors in the order in which layers read them, each once even if several layers read it.
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut seen = BTreeSet::new();
         let all = self.layers.iter().flat_map(Layer::parameters);
@@ -113,7 +114,7 @@ impl Imported {
         self.layers.iter().find(unary).map_or("no non-linearity", |layer| layer.kind.name().0)
     }
 
-    /// How many layers there are of each kind that has tensors, the most first.
+    /// Counts the layers of each kind that has tensors, the most frequent first.
     pub fn counts(&self) -> Vec<(&'static str, usize)> {
         let mut counts = BTreeMap::new();
         for layer in self.layers.iter().filter(|layer| !layer.weights.is_empty()) {

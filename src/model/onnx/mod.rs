@@ -30,7 +30,7 @@ const FLOAT16: u64 = 10;
 /// A protocol buffer ends here.
 const LONGEST: usize = i32::MAX as usize;
 
-/// What a graph is built for whose images may have any size: above what the deepest network halves.
+/// The side of the images in the graph for a network that takes any side: more than the deepest network divides by.
 const ANY_SIDE: u32 = 64;
 
 /// Writes a network with its weights and metadata as an ONNX file: see [`Export::write`]. Images may have any size, unless the
@@ -64,7 +64,7 @@ pub fn export(
 /// A network that is ready to be written.
 #[derive(Debug)]
 pub struct Export<'a> {
-    /// What computes `logits` from `images`, and from weights.
+    /// The graph that computes `logits` from `images` and weights.
     pub graph: &'a Graph,
     /// The input \[N, C, H, W\]; N is left open.
     pub images: Value,
@@ -72,9 +72,9 @@ pub struct Export<'a> {
     pub logits: Value,
     /// The graph's inputs beside the images.
     pub weights: &'a Weights,
-    /// Their numbers.
+    /// The weights' numbers.
     pub numbers: &'a StateDict,
-    /// Whether height and width are those of `images`; left open if not.
+    /// Whether the file fixes height and width to those of `images`; otherwise they are left open.
     pub fixed_size: bool,
 }
 

@@ -1,5 +1,5 @@
-//! From the library's ops to ONNX's (<https://onnx.ai/onnx/operators>). An op that is added to the library for networks to be
-//! built of gets a line here.
+//! Translates the library's ops into ONNX's (<https://onnx.ai/onnx/operators>). An op that is added to the library for
+//! networks to be built of gets a line here.
 
 use super::protobuf::Message;
 use super::{FLOAT, INT64, constant, half};
@@ -21,7 +21,7 @@ pub struct Translation {
     matrices: BTreeSet<Value>,
 }
 
-/// A node's attribute.
+/// An attribute of a node.
 enum Attribute<'a> {
     Float(f32),
     Int(u64),
@@ -38,7 +38,7 @@ impl Translation {
         self.matrices.insert(value);
     }
 
-    /// Whether a node reads it.
+    /// Whether a node reads this value.
     pub fn uses(&self, value: Value) -> bool {
         self.used.contains(&value)
     }
@@ -197,7 +197,7 @@ impl Translation {
         Ok(())
     }
 
-    /// What joins maps with one number a channel, or with one an image and channel.
+    /// Writes an operator that combines a map with one number for each channel, or for each image and channel.
     fn a_channel(&mut self, operator: &str, graph: &Graph, node: &Node) -> Result<()> {
         let op = node.op.name();
         let ([a, b], [y]) =
@@ -230,7 +230,7 @@ impl Translation {
         wide
     }
 
-    /// Makes the full-precision weights of those stored in half precision. They come first.
+    /// Writes nodes that widen half-precision weights to full precision. They must come first.
     pub fn widen(&mut self, name: &str) {
         let others = std::mem::take(&mut self.nodes);
         self.push("Cast", &[&half(name)], name, &[("to", Attribute::Int(FLOAT))]);

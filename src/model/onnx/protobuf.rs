@@ -6,14 +6,14 @@
 pub struct Message(pub Vec<u8>);
 
 impl Message {
-    /// A whole number.
+    /// Appends a field with a whole number.
     pub fn int(mut self, field: u64, value: u64) -> Self {
         self.varint(field << 3);
         self.varint(value);
         self
     }
 
-    /// A 32-bit number.
+    /// Appends a field with a 32-bit float.
     pub fn float(mut self, field: u64, value: f32) -> Self {
         self.varint(field << 3 | 5);
         self.0.extend(value.to_le_bytes());
@@ -33,7 +33,7 @@ impl Message {
         self.bytes(field, value.0)
     }
 
-    /// What comes before so many bytes of a field, which the caller adds.
+    /// Appends the head of a field of `length` bytes; the caller appends the bytes.
     pub fn head(mut self, field: u64, length: usize) -> Self {
         self.varint(field << 3 | 2);
         self.varint(length as u64);

@@ -1,5 +1,5 @@
-//! Which of the sets of tensors in a checkpoint holds the weights: the only one, or of several the one asked for, or the
-//! averaged weights before the others. A set is a dict of tensors, or a whole module that was pickled with its class,
+//! Finds the set of tensors that holds the weights of a PyTorch checkpoint: the only one, or of several the one asked
+//! for, or averaged weights before others. A set is a dict of tensors, or a whole module that was pickled with its class,
 //! whose `_parameters`, `_buffers` and `_modules` say the same as its state dict would.
 
 use super::{Tensors, stored};
@@ -41,7 +41,7 @@ const TRAINED: [&str; 8] = [
 const DEEPEST: usize = 4;
 const DEEPEST_MODULE: usize = 64;
 
-/// How often a tensor's name may be held at once: see [`names`](crate::model::checkpoint::names).
+/// The number of copies of a tensor's name that reading may hold at once: see [`names`](crate::model::checkpoint::names).
 const NAMES: usize = 6;
 
 /// Classes that are listed as passed over before they are only counted.
@@ -53,11 +53,11 @@ struct Set {
     name: String,
     value: Value,
     is_module: bool,
-    /// Whether a tensor of it has more than one number.
+    /// Whether the set has a tensor with more than one number.
     is_weights: bool,
 }
 
-/// The tensors of one set. `place` gives a storage's first byte and its sum, by its key.
+/// Returns the tensors of one set. `place` gives a storage's first byte and its sum, by its key.
 pub fn tensors(
     mut pickle: Pickle,
     part: &Part,
@@ -103,7 +103,7 @@ pub fn tensors(
     Ok(Tensors { part, tensors: found.into_iter().collect(), notes })
 }
 
-/// What is known of the classes that no tensor needed.
+/// Names the classes in the pickle that no tensor needed, for the notes.
 fn passed_over(pickle: &Pickle) -> Vec<String> {
     // What plain data is made of is no news.
     let plain = |name: &&String| !matches!(name.as_str(), "builtins.set" | "builtins.frozenset");
@@ -206,7 +206,7 @@ fn entries(pickle: &mut Pickle, dict: Value) -> Checked<Vec<(String, Value)>> {
     Ok(found)
 }
 
-/// Names and values of a module's tensors and those of all modules in it, as its state dict would have them.
+/// Lists names and values of the tensors of a module and of all modules in it, as its state dict would have them.
 fn module(pickle: &mut Pickle, outermost: Value) -> Checked<Vec<(String, Value)>> {
     let mut found = Vec::new();
     let mut waiting = vec![(String::new(), outermost, 0)];

@@ -12,20 +12,20 @@ use std::io::{Read, Seek};
 
 pub use zip::MAGIC as ZIP_MAGIC;
 
-/// How every pickle of protocol 2 and later begins.
+/// The first byte of every pickle of protocol 2 and later.
 pub const PICKLE_MAGIC: u8 = 0x80;
 
 /// The first pickle of a stream: 0x1950a86a20f9469cfc6c.
 const STREAM_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-/// The second.
+/// The second number in a file of PyTorch's old format: its version.
 const STREAM_VERSION: i64 = 1001;
 
-/// The tensors of one state dict by name, and its key where it lies in another dict.
+/// The tensors of one state dict by name, and the key of that dict where it lies in another one.
 #[derive(Debug)]
 pub struct Tensors {
     pub part: Option<String>,
     pub tensors: Vec<(String, Stored)>,
-    /// What was passed over, a sentence each.
+    /// One sentence about each thing in the file that was passed over.
     pub notes: Vec<String>,
 }
 

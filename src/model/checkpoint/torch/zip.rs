@@ -14,14 +14,14 @@ const END: u64 = 22;
 const LOCATOR_64: u64 = 20;
 const END_64: u64 = 56;
 
-/// What the archive's directory says of an entry.
+/// An entry of the archive's directory.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub name: String,
     header: u64,
     length: u64,
     crc: u32,
-    /// As the code beside a scripted network is, which nobody reads.
+    /// Whether the entry is compressed, as the source code beside a scripted network is, which is not read.
     compressed: bool,
 }
 
@@ -82,7 +82,8 @@ struct Directory {
     end: u64,
 }
 
-/// What stands before the end where 16 and 32 bits do not do; PyTorch always writes it.
+/// Reads the ZIP64 end record, which stands before the end of an archive whose sizes do not fit 32 bits; PyTorch always
+/// writes it.
 fn wide_directory<R: Read + Seek>(input: &mut Input<R>, end: u64) -> Checked<Option<Directory>> {
     let Some(at) = end.checked_sub(LOCATOR_64) else { return Ok(None) };
     input.section(at, LOCATOR_64)?;
@@ -157,7 +158,7 @@ fn skip<R: Read + Seek>(input: &mut Input<R>, to: u64) -> Checked<()> {
 }
 
 impl Entry {
-    /// Where its bytes are. Err if its own header says something else than the directory.
+    /// Returns the place of the entry's bytes in the file. Err if the entry's own header contradicts the directory.
     pub fn place<R: Read + Seek>(&self, input: &mut Input<R>) -> Checked<Summed> {
         if self.compressed {
             return Err(format!(

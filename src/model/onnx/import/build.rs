@@ -19,7 +19,7 @@ pub enum Layout {
     Nchw,
     /// \[N, H, W, C\].
     Nhwc,
-    /// \[N, C\].
+    /// A matrix \[N, C\].
     Matrix,
 }
 
@@ -43,7 +43,7 @@ impl Images {
         Self { layout, mean: vec![0.0; channels], std: vec![1.0; channels] }
     }
 
-    /// None where nothing is done to them.
+    /// Returns the normalisation of the images; None where they are used as they are.
     fn normalisation(&self) -> Option<Normalisation> {
         let plain =
             self.mean.iter().all(|&mean| mean == 0.0) && self.std.iter().all(|&std| std == 1.0);
@@ -52,7 +52,7 @@ impl Images {
     }
 }
 
-/// What a name stands for.
+/// The meaning of a name in an ONNX graph.
 #[derive(Clone, Debug)]
 pub enum Known {
     Images(Images),
@@ -62,7 +62,7 @@ pub enum Known {
     Whole(Whole),
     /// A step of a function that is one layer here, of this value.
     Part(Part, Map),
-    /// What may be an output and nothing else.
+    /// A softmax of a map, which is accepted only as the graph's output.
     Softmax(Map),
 }
 
@@ -76,12 +76,12 @@ pub struct Builder {
     layers: Vec<Layer>,
     values: Vec<Value>,
     weights: StateDict,
-    /// Tensors' names here by what was made of which constant.
+    /// The names of tensors made here, by operation and constant.
     made: BTreeMap<String, String>,
     normalisation: Option<Option<Normalisation>>,
 }
 
-/// What is left of it.
+/// The parts of a finished network.
 #[derive(Debug)]
 pub struct Finished {
     pub layers: Vec<Layer>,
@@ -118,8 +118,8 @@ impl Builder {
         self.layers.get(map.value.checked_sub(1)?)
     }
 
-    /// A value to compute with; of images, what is normalised so far. Err for what is no value and where the images are
-    /// normalised in two ways.
+    /// Returns the map for a value to compute with; for images, the map after the normalisation found so far. Err for
+    /// what is no map, and where images are normalised in two ways.
     pub fn map(&mut self, known: &Known) -> Checked<Map> {
         match known {
             Known::Map(map) => Ok(*map),
@@ -166,7 +166,7 @@ impl Builder {
         Ok((free, shape))
     }
 
-    /// A constant as it is.
+    /// Adds a layer that gives a constant.
     pub fn constant(
         &mut self,
         name: &str,
@@ -201,7 +201,8 @@ impl Builder {
         Ok(Map { value: self.layers.len(), layout })
     }
 
-    /// The layers that the logits need, a bias as its linear layer's, and the tensors of these.
+    /// Returns the layers that the logits need, with biases merged into their linear layers, and the tensors of these
+    /// layers.
     pub fn finish(self, logits: usize) -> Finished {
         let Self { mut layers, mut weights, notes, normalisation, .. } = self;
         layers.truncate(logits);

@@ -1,5 +1,5 @@
-//! Sums, differences, products and quotients: of two values, of a value and constants a channel, and on images what is their
-//! normalisation.
+//! Reads ONNX's sums, differences, products and quotients: of two maps, of a map and a constant for each channel, and
+//! those on images that make their normalisation.
 
 use super::build::{Builder, Images, Known, Layout, Map};
 use super::tensors::{Constant, shown};
@@ -9,7 +9,7 @@ use crate::ops::Unary;
 use std::rc::Rc;
 
 impl Builder {
-    /// What `Add`, `Sub`, `Mul` or `Div` makes of two.
+    /// Reads `Add`, `Sub`, `Mul` or `Div` of two inputs.
     pub fn binary(&mut self, operator: &str, a: &Known, b: &Known) -> Checked<Known> {
         use Known::{Constant as Number, Images as Pictures, Part};
         match (operator, a, b) {
@@ -149,7 +149,7 @@ impl Builder {
         self.layer(kind, &[x], weights, layout)
     }
 
-    /// Two values; what one of them is made of may make them one layer.
+    /// Combines two maps; where the history of one forms a known pattern, the result is one layer.
     fn by_value(&mut self, operator: &str, a: Map, b: Map) -> Checked<Map> {
         if a.layout != b.layout {
             return Err("two values whose sides are in different order".into());

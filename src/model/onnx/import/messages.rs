@@ -8,16 +8,18 @@ use crate::files::Checked;
 use prost::Message;
 use prost::bytes::Bytes;
 
-/// What a repeated part takes while its list grows: its 32 bytes, and as much twice for the lists before.
+/// The bytes that a repeated part takes while its list grows: 32 of its own, and twice as many for the smaller lists
+/// before.
 const PART: u64 = 96;
-/// What the parts of one level may take: so many times its bytes, and so much.
+/// The parts of one level may take this many times the level's bytes, plus `LEAST`.
 const TIMES: u64 = 4;
 const LEAST: u64 = 4 << 20;
 
-/// Longest message beside the numbers of its tensors: what such a one takes in memory, whatever it says, is within `LEAST`.
+/// The longest message without its tensors' numbers, in bytes: whatever a message of this length says, its parts fit into
+/// `LEAST`.
 const LONGEST: usize = 64 << 10;
 
-/// The file.
+/// The outermost message of an ONNX file.
 #[derive(Clone, PartialEq, Message)]
 pub struct Model {
     #[prost(string, tag = "2")]
@@ -109,7 +111,7 @@ struct Packed {
     doubles: Bytes,
 }
 
-/// The rest of it.
+/// A tensor's message without its numbers.
 #[derive(Clone, PartialEq, Message)]
 pub struct Tensor {
     #[prost(int64, repeated, tag = "1")]
@@ -128,7 +130,7 @@ pub struct Tensor {
     pub place: i32,
 }
 
-/// A key and what it says.
+/// A key with its value (`StringStringEntryProto`).
 #[derive(Clone, PartialEq, Message)]
 pub struct Fact {
     #[prost(string, tag = "1")]
@@ -173,7 +175,7 @@ pub struct Side {
     pub number: Option<i64>,
 }
 
-/// One level of a message whose parts of these fields are repeated.
+/// Decodes one level of a message whose listed fields are repeated.
 pub fn level<M: Message + Default>(what: &str, bytes: &Bytes, fields: &[u8]) -> Checked<M> {
     // A part begins with its field's number and that it has a length; fields above 15 have two bytes there.
     let first =

@@ -28,19 +28,19 @@ use std::rc::Rc;
 use tensors::{Constant, Numbers, Store, shown};
 use whole::Whole;
 
-/// Operator sets whose operators mean what is made of them here.
+/// The operator sets whose operators have the meaning implemented here.
 const OPERATOR_SETS: std::ops::RangeInclusive<i64> = 11..=24;
 
 /// Sides of images where the file leaves them open: above what the deepest network halves.
 const OPEN_SIDE: u32 = 64;
 
-/// Whether a file that begins so can be one: the version of the format, then a field that a model has.
+/// Whether a file with these first bytes can be ONNX: they must be the format's version and then a field of a model.
 pub fn begins(first: &[u8; 9]) -> bool {
     matches!(first, [0x08, 1..=0x7f, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42 | 0x72, ..])
         && !first.ends_with(b"{")
 }
 
-/// What a file has.
+/// The network, weights and metadata of an ONNX file.
 #[derive(Debug)]
 pub struct Import {
     pub metadata: Metadata,
@@ -111,12 +111,12 @@ fn expect_operators(model: &Model) -> Checked<()> {
     Err(format!("operator set {version}, {first} to {last} are read"))
 }
 
-/// Whether operators of a domain are those of the standard.
+/// Whether a domain's operators are those of the ONNX standard.
 fn ours(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
 }
 
-/// All nodes. Err with those that are not known, by name and count.
+/// Reads all nodes. Err with names and counts of unknown operators.
 fn known_operators(nodes: &[Bytes]) -> Checked<Vec<Node>> {
     if nodes.len() > MOST_LAYERS {
         return Err(format!("{} nodes, at most {MOST_LAYERS} are read", nodes.len()));
@@ -201,7 +201,7 @@ fn images(
     Ok((shape, square, name.clone(), layout))
 }
 
-/// The value of the first output that is one number a class, without a softmax; notes say what was left out.
+/// Finds the first output with one number for each class, before any softmax; notes say what was left out.
 fn logits(graph: &Graph, known: &HashMap<String, Known>, builder: &mut Builder) -> Checked<usize> {
     let mut found = None;
     let mut others = Vec::new();
@@ -231,7 +231,7 @@ fn logits(graph: &Graph, known: &HashMap<String, Known>, builder: &mut Builder) 
     found.ok_or_else(|| "no output that has one number for each class".into())
 }
 
-/// What our own files say beside the graph.
+/// Reads the metadata that this library writes into its own ONNX files.
 fn facts(model: &Model) -> Checked<Metadata> {
     let mut strings = BTreeMap::new();
     for fact in &model.facts {

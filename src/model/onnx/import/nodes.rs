@@ -126,7 +126,7 @@ impl Arguments {
         String::from_utf8_lossy(&text.unwrap_or_default()).into_owned()
     }
 
-    /// What a list is filled with: 0 where nothing is said. None for another number than a whole one.
+    /// Returns the value that fills a list: 0 where none is given, None where it is not a whole number.
     pub fn filling(&self) -> Option<i64> {
         let Some(attribute) = self.attribute("value") else { return Some(0) };
         match Constant::new(attribute.tensor.as_ref()?).ok()?.1.numbers {
@@ -374,7 +374,7 @@ impl Builder {
     }
 }
 
-/// What a constant's attribute says.
+/// Reads a constant from the attribute of its node.
 fn constant(node: &Arguments, whole: &Node) -> Checked<Known> {
     let name = whole.outputs.first().cloned().unwrap_or_default();
     let [attribute] = &node.attributes[..] else {

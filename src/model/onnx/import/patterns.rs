@@ -15,29 +15,29 @@ use std::rc::Rc;
 pub enum Part {
     /// erf(x / sqrt 2)
     Erf,
-    /// 1 + that
+    /// 1 + erf(x / √2)
     ErfPlusOne,
-    /// x times that
+    /// x · (1 + erf(x / √2))
     TwiceGelu,
     /// Half of 1 + erf(x / sqrt 2)
     Cdf,
     /// Over the channels of a pixel.
     Mean,
-    /// x - mean
+    /// x − mean
     Centred,
     /// The square of that
     Squared,
-    /// Its mean
+    /// The mean of its square
     Variance,
-    /// With an epsilon added
+    /// That variance with an epsilon added
     Widened(f32),
     /// The root of that
     Deviation(f32),
-    /// Over that
+    /// One over the square root
     Inverse,
     /// (x - mean) / deviation
     Normed(f32),
-    /// Times gamma
+    /// The normalised value times gamma
     Scaled(f32, String, Rc<Constant>),
 }
 
@@ -50,7 +50,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// Whether a constant is the one of a formula, as 32 bits or a few digits have it.
+/// Whether a constant equals a formula's, as a 32-bit number or rounded to a few digits.
 fn is(constant: f32, wanted: f32) -> bool {
     (constant - wanted).abs() <= 1e-5 * wanted.abs()
 }
@@ -138,7 +138,7 @@ impl Builder {
         }
     }
 
-    /// What joins two steps of one value, or a value and a step of it.
+    /// Combines two steps of a pattern, or a value and a step made from it.
     pub fn parts(&mut self, operator: &str, a: &Known, b: &Known) -> Checked<Known> {
         let unknown = || Err(format!("{operator} of steps that make no function together"));
         match (operator, a, b) {

@@ -14,27 +14,28 @@ const MOST_SIDES: usize = 8;
 /// Most whole numbers: they say shapes and axes.
 const MOST_WHOLE: usize = 4096;
 
-/// A constant.
+/// A constant of an ONNX graph.
 #[derive(Clone, Debug)]
 pub struct Constant {
     pub sides: Vec<usize>,
     pub numbers: Numbers,
 }
 
-/// Its numbers.
+/// The numbers of a constant.
 #[derive(Clone, Debug)]
 pub enum Numbers {
     /// Bytes of the file.
     Here(Kind, Bytes),
     /// Bytes of a file beside it: name, first byte and count.
     Beside(Kind, String, u64, u64),
-    /// Made of others.
+    /// Numbers computed from other constants.
     Made(Vec<f32>),
     Whole(Vec<i64>),
 }
 
 impl Constant {
-    /// From a message, and its name. Err for types that no network computes with and for numbers that do not fill the shape.
+    /// Reads a constant and its name from a message. Err for types that no network computes with and for numbers that do
+    /// not fill the shape.
     pub fn new(bytes: &Bytes) -> Checked<(String, Self)> {
         let (message, numbers) = messages::tensor(bytes)?;
         let name = message.name.clone();
@@ -93,7 +94,7 @@ impl Constant {
         Self { sides, numbers: Numbers::Made(numbers) }
     }
 
-    /// How many numbers it has.
+    /// The number of elements.
     pub fn count(&self) -> usize {
         self.sides.iter().product()
     }
@@ -153,7 +154,7 @@ fn integers(kind: Kind, bytes: &[u8]) -> Vec<i64> {
     }
 }
 
-/// What may be read: floats of the file and of those beside it, each byte once.
+/// Limits which bytes may be read: floats of the file and of files beside it, each byte once.
 #[derive(Debug)]
 pub struct Store {
     folder: Option<PathBuf>,
@@ -163,7 +164,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// For a file of so many bytes, beside which others lie in this folder.
+    /// Makes a store for a file of `length` bytes, whose external files lie in `folder`.
     pub fn new(length: u64, folder: Option<&Path>) -> Self {
         Self {
             folder: folder.map(Into::into),

@@ -1,5 +1,5 @@
-//! Whole numbers that a file computes with: shapes that a `view` is told by and zeros around maps, of which exporters write
-//! each step.
+//! Computes with the whole numbers in an ONNX file, such as shapes of a `view` and paddings, because exporters write each
+//! step of their computation as a node.
 
 use super::build::Known;
 use super::nodes::Arguments;
@@ -8,7 +8,8 @@ use crate::files::Checked;
 /// Most numbers of a list: more than any shape has.
 const MOST: usize = 64;
 
-/// Numbers, of which None is that of images in a batch, and their sides: none for one number, two for a table.
+/// An array of whole numbers and its dimensions: none for one number, two for a table. An element is None where it is the
+/// number of images in a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Whole {
     pub numbers: Vec<Option<i64>>,
@@ -24,7 +25,7 @@ impl Whole {
         Self { sides: vec![], numbers: vec![number] }
     }
 
-    /// All of them, where all are known.
+    /// Returns all numbers, if all are known.
     pub fn known(&self) -> Option<Vec<i64>> {
         self.numbers.iter().copied().collect()
     }
@@ -43,7 +44,7 @@ impl Whole {
         (product == count && sides.len() < 3).then(|| Self { numbers: self.numbers.clone(), sides })
     }
 
-    /// The rows from one to another, or all of them from the last to the first.
+    /// Slices rows, as ONNX's `Slice` does.
     fn sliced(&self, start: i64, end: i64, step: i64) -> Option<Self> {
         let [rows, ref rest @ ..] = self.sides[..] else { return None };
         let width: usize = rest.iter().product();
@@ -71,7 +72,7 @@ impl Whole {
     }
 }
 
-/// What an operator makes of whole numbers. None where it is another one's.
+/// Evaluates an operator on whole numbers. None where the operator belongs to another reader.
 pub fn computed(node: &Arguments) -> Option<Checked<Known>> {
     let Some(Known::Whole(first)) = node.input(0) else { return None };
     let made = match node.operator() {

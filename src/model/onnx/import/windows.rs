@@ -1,4 +1,4 @@
-//! What moves a window over maps: convolutions, pools and the zeros around them.
+//! Reads ONNX's operators that move a window over maps: convolutions, pools and padding.
 
 use super::build::{Builder, Known, Layout, Map};
 use super::nodes::Arguments;
