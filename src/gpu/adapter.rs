@@ -4,7 +4,7 @@
 /// The sort of processor behind an adapter; kernels are chosen by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AdapterKind {
-    /// A graphics card of its own.
+    /// A graphics card with its own memory.
     Discrete,
     /// A GPU that shares the CPU's memory.
     Integrated,
@@ -26,12 +26,12 @@ pub struct Adapter {
     pub driver: String,
     /// Vulkan, Metal, Dx12, Gl or BrowserWebGpu.
     pub backend: String,
-    /// What sort of processor it is.
+    /// The kind of processor.
     pub kind: AdapterKind,
     /// The adapter's place on the PCI bus, such as `0000:01:00.0`, which tells two alike apart; empty where the driver does
     /// not say.
     pub pci: String,
-    /// PCI numbers of its vendor and device, as `10de:2684`; of drivers without hardware, numbers of their own.
+    /// The PCI numbers of vendor and device, for example `10de:2684`; drivers without hardware have numbers of their own.
     pub id: String,
     /// Invocations in a subgroup where that number is fixed and subgroup operations work.
     pub subgroup: Option<u32>,
@@ -83,7 +83,8 @@ impl Adapter {
         }
     }
 
-    /// One that has what WebGPU guarantees and no more: to see what would run on such an adapter without having it.
+    /// Makes a description of an adapter that has only what WebGPU guarantees, to see which kernels would run on one
+    /// without having it.
     pub fn imaginary(kind: AdapterKind) -> Self {
         let limits = wgpu::Limits::default();
         Self {
@@ -104,7 +105,7 @@ impl Adapter {
     }
 }
 
-/// Side of the largest matrices that kernels are written for, among those of an adapter.
+/// Returns the side of the largest cooperative matrices that the adapter has and kernels are written for.
 fn cooperative(
     features: wgpu::Features,
     matrices: &[wgpu::CooperativeMatrixProperties],

@@ -17,12 +17,12 @@ use wgpu::naga::{
 /// Pipelines that a device can report of.
 const SLOTS: u32 = 4096;
 
-/// What a device's kernels reported.
+/// The reports of a device's kernels about invalid indices and divisions.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    /// A word for each pipeline: 0, or 1 and the number of a place in its list of them.
+    /// One word for each pipeline: 0, or 1 plus the index of a test in the pipeline's list.
     buffer: OnceLock<Buffer>,
-    /// The kernel of each slot, and what is tested in it.
+    /// The kernel of each pipeline, with a description of each of its tests.
     slots: Mutex<Vec<(&'static str, Vec<String>)>>,
 }
 
@@ -43,8 +43,8 @@ impl Reports {
         self.buffer.get()
     }
 
-    /// The kernel's shader with its tests, for one pipeline: with these values of its overrides, so that each array's length is
-    /// known.
+    /// Returns the kernel's shader with tests inserted, for one pipeline: the values of its overrides are given, so that
+    /// each array's length is known.
     pub fn shader(&self, kernel: &Kernel, constants: &[(&'static str, f64)]) -> Result<Module> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = slots.len() as u32;
@@ -73,7 +73,7 @@ impl Reports {
 }
 
 impl Gpu {
-    /// What kernels reported since this was asked last, in words.
+    /// Returns what kernels reported since the last call, in words.
     async fn reported(&self) -> Result<Vec<String>> {
         let Some(buffer) = self.reports.buffer.get() else { return Ok(Vec::new()) };
         let words = self.read_unreported(&[buffer]).await?.pop().unwrap_or_default();
@@ -89,7 +89,8 @@ impl Gpu {
         Ok(told.collect())
     }
 
-    /// Err if a kernel indexed beyond an array or divided by zero, with what it was.
+    /// Reads the reports. Err if a kernel indexed beyond an array or divided by zero; the error names the kernel and the
+    /// variable.
     pub(super) async fn expect_no_reports(&self) -> Result<()> {
         let reported = self.reported().await?;
         match reported.is_empty() {
@@ -101,7 +102,7 @@ impl Gpu {
     }
 }
 
-/// Puts the tests into all functions, and returns what is tested, in the order of their numbers.
+/// Inserts the tests into all functions, and returns their descriptions in the order of their numbers.
 fn instrument(module: &mut Module, info: &ModuleInfo, binding: u32, slot: u32) -> Vec<String> {
     let mut insert = |inner| module.types.insert(Type { name: None, inner }, Span::UNDEFINED);
     let word = insert(TypeInner::Scalar(naga::Scalar::U32));
@@ -138,7 +139,7 @@ fn instrument(module: &mut Module, info: &ModuleInfo, binding: u32, slot: u32) -
     places
 }
 
-/// The tests of one function.
+/// Inserts the tests into one function.
 struct Tests<'a> {
     module: &'a Module,
     info: &'a naga::valid::FunctionInfo,
@@ -147,7 +148,7 @@ struct Tests<'a> {
     places: &'a mut Vec<String>,
 }
 
-/// How far an index may go.
+/// The length of an indexed array or vector.
 enum Length {
     Words(u32),
     /// The index goes as far as the array does that this points to.
@@ -193,7 +194,8 @@ impl Tests<'_> {
         made
     }
 
-    /// Expressions are computed in the order of their range; a test stands right before the one that it is for.
+    /// Copies a range of expressions, which are computed in order, with each test right before the expression that it
+    /// guards.
     fn emit(&mut self, function: &mut Function, range: Range<Expression>, made: &mut Block) {
         let mut pending: Option<(Handle<Expression>, Handle<Expression>)> = None;
         for handle in range {
@@ -243,7 +245,7 @@ impl Tests<'_> {
         self.info[expression].ty.inner_with(&self.module.types)
     }
 
-    /// The length of what is indexed.
+    /// Returns the length of an indexed expression.
     fn length(&self, base: Handle<Expression>) -> Option<Length> {
         let pointed = match self.inner(base) {
             TypeInner::Pointer { base, .. } => &self.module.types.get_handle(*base).ok()?.inner,
@@ -337,7 +339,7 @@ impl Tests<'_> {
         block
     }
 
-    /// A report where the divisor, or one of several, is zero: where not all of them are other than zero.
+    /// Makes a block that reports a divisor, or a component of it, that is zero.
     fn divisor(&mut self, function: &mut Function, divisor: Handle<Expression>) -> Block {
         let vector = matches!(self.inner(divisor), TypeInner::Vector { .. });
         let mut append = |expression| function.expressions.append(expression, Span::UNDEFINED);

@@ -43,7 +43,7 @@ impl Buffer {
         self.words
     }
 
-    /// How often it was written.
+    /// Returns how often the buffer was written.
     pub(super) fn times_written(&self) -> u64 {
         self.written.load(Relaxed)
     }
@@ -96,7 +96,7 @@ impl Gpu {
         Ok(raw.into_iter().zip(words).map(counted).collect())
     }
 
-    /// One buffer with these values.
+    /// Makes a buffer with these values.
     pub async fn upload<T: bytemuck::Pod>(&self, values: &[T]) -> Result<Buffer> {
         let words = u32::try_from(size_of_val(values) / 4)
             .map_err(|_| Error::mismatch("upload", values.len(), "less than 2^32 values"))?;
@@ -106,7 +106,7 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Replaces all values of a buffer, ahead of what is submitted next.
+    /// Replaces all values of a buffer, before the next submission.
     pub async fn write<T: bytemuck::Pod>(&self, buffer: &Buffer, values: &[T]) -> Result<()> {
         buffer.expect_on(self, "write")?;
         let (given, wanted) = (size_of_val(values) as u64, u64::from(buffer.words) * 4);

@@ -1,4 +1,5 @@
-//! Says which of an op's kernels is taken for a shape: the static choice, or the one that was the fastest on this device.
+//! Chooses one of an op's kernels for a shape: the static choice, or the one that was measured to be the fastest on this
+//! device.
 
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -6,20 +7,21 @@ use std::collections::BTreeMap;
 /// Variants that are measured for one shape, at most: each costs its pipelines.
 const MOST: usize = 16;
 
-/// What an op asks while it records its launches; see [`Recording::choose`](super::Recording::choose).
+/// A choice between kernels that an op asks for while it records its launches; see
+/// [`Recording::choose`](super::Recording::choose).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// Kernel family and shape.
     pub key: String,
-    /// The variants.
+    /// The names of the variants.
     pub candidates: Vec<String>,
     /// The static choice among them.
     pub default: usize,
 }
 
 impl Question {
-    /// For a family of kernels and the numbers that tell its problems apart. Err for no candidates, more than sixteen, or a
-    /// default that is none of them.
+    /// Makes a question about a family of kernels and the numbers that distinguish its problems. Err for no candidates,
+    /// more than sixteen, or a default that is not among them.
     pub fn new(
         family: &'static str,
         shape: &[u32],
@@ -71,7 +73,7 @@ impl Choices {
         self.0.insert(key, name);
     }
 
-    /// The choices of `other`, and those of these that `other` does not have.
+    /// Returns the choices of `other`, completed by those of `self` that it lacks.
     pub(super) fn overlaid(&self, other: &Self) -> Self {
         let all = self.0.iter().chain(&other.0);
         Self(all.map(|(key, name)| (key.clone(), name.clone())).collect())

@@ -3,7 +3,7 @@
 use super::{Adapter, Preferences, ShaderChecks};
 use crate::{Error, Result};
 
-/// How to open a device.
+/// Options for opening a device: which adapter, and the preferences of its programs.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The adapter to open, as [`Options::choose`] reads it; `None` takes the first of [`adapters`].
@@ -15,7 +15,7 @@ pub struct Options {
     pub minimal: bool,
     /// Whether to ask for the adapter that spares the battery. For browsers, which name no adapters.
     pub low_power: bool,
-    /// What is asked of programs on it.
+    /// The preferences of programs on the device.
     pub preferences: Preferences,
 }
 
@@ -48,7 +48,7 @@ impl Options {
         Self { adapter, backends, preferences, ..Self::default() }
     }
 
-    /// Which of these adapters is asked for.
+    /// Returns the index of the adapter that these options ask for.
     ///
     /// A number is a place in the list. All else is a text: an adapter's place on the PCI bus, its PCI numbers, or a part of its
     /// name, in any case, as `llvmpipe`; the first that fits is taken. `name:` goes before a part of a name that is all digits;
@@ -78,10 +78,8 @@ impl Options {
         place.or_else(named).ok_or_else(missing)
     }
 
-    /// For the process that is number `local` of those on this machine, from 0: of a list of adapters in [`Options::adapter`],
-    /// divided by commas, the one in its place, from the beginning again after the last; otherwise, of the adapters that fit as
-    /// well as the one that one process would take, likewise. By a name these are all that have it, by nothing all of the first
-    /// one's kind, by a number or a place on the bus that one alone.
+    /// Returns the options of process `local` of those on this machine, from 0. By a name these are all that have it, by
+    /// nothing all of the first one's kind, by a number or a place on the bus that one alone.
     ///
     /// # Errors
     /// As of [`Options::choose`].
@@ -133,7 +131,7 @@ fn without_backend(wanted: &str) -> &str {
     stripped.unwrap_or(wanted)
 }
 
-/// Features that kernels have a use for and this adapter has; none of them must be there.
+/// The features that kernels make use of and this adapter has; a device works without any of them.
 pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
     use wgpu::Features;
     let used = Features::SUBGROUP
@@ -143,8 +141,8 @@ pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
     used & adapter.features()
 }
 
-/// Whether kernels by cooperative matrices are asked for, and this adapter has them: wgpu calls them experimental, so a device is
-/// opened with them on request for half precision alone.
+/// Returns the features for cooperative matrices, if kernels with them are asked for and the adapter has them: wgpu calls
+/// them experimental, so a device is opened with them only if half precision was asked for.
 pub(super) fn cooperative_features(
     adapter: &wgpu::Adapter,
     preferences: &Preferences,
@@ -183,7 +181,7 @@ pub(super) async fn chosen(options: &Options) -> Result<wgpu::Adapter> {
     found.into_iter().nth(place).ok_or_else(|| Error::NoAdapter("none found".into()))
 }
 
-/// What to do where there is no adapter at all.
+/// Returns the error for a machine without any adapter.
 fn none_at_all(options: &Options) -> Error {
     if let Some(mib) = short_address_space() {
         let reason = format!(
@@ -201,7 +199,8 @@ fn none_at_all(options: &Options) -> Error {
 
 /// MiB of address space that this process may have, where that is so little that drivers do not load.
 fn short_address_space() -> Option<u64> {
-    /// Mesa's lavapipe alone loads 200 MiB of libraries and gives each of its threads a stack.
+    /// The memory, in bytes, above which the number of threads is not limited: Mesa's lavapipe alone loads 200 MiB of
+    /// libraries and gives each of its threads a stack.
     const ENOUGH: u64 = 8 << 30;
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find(|line| line.starts_with("Max address space"))?;

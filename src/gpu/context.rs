@@ -1,4 +1,4 @@
-//! The device, opened here or lent by an app, and error scopes around all that is asked of it.
+//! The device, opened here or lent by an app, with error scopes around all calls to it.
 
 use super::bounds::Reports;
 use super::counters::{Counters, Counts};
@@ -30,15 +30,15 @@ pub struct Gpu {
     pub(super) staging: Arc<Mutex<Staging>>,
     /// Why the device was lost, if it was. Error scopes say nothing about it.
     lost: Arc<OnceLock<String>>,
-    /// How it was opened, if it was not borrowed.
+    /// The options that opened the device, if it was not borrowed.
     options: Option<Arc<Options>>,
     /// Asked between submissions whether to go on.
     interrupt: Arc<OnceLock<Interrupt>>,
-    /// What took its place after it was lost.
+    /// The device that replaced this one after it was lost.
     successor: Arc<OnceLock<Gpu>>,
 }
 
-/// What a host asks between submissions.
+/// A host's check between submissions, which can interrupt a replay.
 struct Interrupt(Box<dyn Fn() -> Result<()> + Send + Sync>);
 
 impl fmt::Debug for Interrupt {
@@ -47,7 +47,7 @@ impl fmt::Debug for Interrupt {
     }
 }
 
-/// What wgpu asks for before it uses features that it calls experimental.
+/// Returns the consent that wgpu asks for before it enables features that it calls experimental.
 #[expect(unsafe_code, reason = "wgpu wants it said that its experimental features may be wrong")]
 fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
     if !features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
@@ -130,12 +130,12 @@ impl Gpu {
         }
     }
 
-    /// What this device can do.
+    /// Returns the facts about this device's adapter.
     pub fn adapter(&self) -> &Arc<Adapter> {
         &self.adapter
     }
 
-    /// What is asked of programs on it.
+    /// Returns the preferences of programs on this device.
     pub fn preferences(&self) -> &Arc<Preferences> {
         &self.preferences
     }
@@ -153,12 +153,12 @@ impl Gpu {
         &self.device
     }
 
-    /// The device's queue.
+    /// Returns the device's queue.
     pub fn queue(&self) -> &wgpu::Queue {
         &self.queue
     }
 
-    /// The device's limits by wgpu's names, without those that are as far as numbers go.
+    /// Returns the device's limits under wgpu's names, without those that are the largest number of their type.
     pub fn limits(&self) -> Vec<(&'static str, u64)> {
         let mut limits = Vec::new();
         // Nothing but a comparison gives them names.
@@ -178,7 +178,7 @@ impl Gpu {
         self.device.features().iter_names().map(|(name, _)| name).collect()
     }
 
-    /// What the device was asked for so far.
+    /// Returns the counts of calls to the device so far.
     pub fn counts(&self) -> Counts {
         self.counters.counts()
     }
@@ -188,9 +188,10 @@ impl Gpu {
         self.lost.get_or_init(|| reason.to_owned());
     }
 
-    /// Has `ask` called before each submission of every replay on this device, by whichever thread submits: an error of its
-    /// own ends that replay with it. What the replay was to write is then in part written. For hosts that must not wait for
-    /// long work to end, as Python after Ctrl-C. The first to be given stays.
+    /// Has `ask` called before each submission of every replay on this device, by the thread that submits: if it returns
+    /// an error, the replay ends with that error, and its results may be half written. This is for hosts that must not
+    /// wait for long work to end, such as Python after Ctrl-C. What the replay was to write is then in part written. The
+    /// first to be given stays.
     pub fn on_submission(&self, ask: impl Fn() -> Result<()> + Send + Sync + 'static) {
         self.interrupt.get_or_init(|| Interrupt(Box::new(ask)));
     }
@@ -200,7 +201,7 @@ impl Gpu {
         self.interrupt.get().map_or(Ok(()), |interrupt| (interrupt.0)())
     }
 
-    /// Err once the device is known to be lost; asks nothing of it.
+    /// Returns an error if the device is known to be lost, without a call to it.
     pub fn alive(&self) -> Result<()> {
         self.lost.get().map_or(Ok(()), |reason| Err(Error::DeviceLost(reason.clone())))
     }
@@ -225,13 +226,13 @@ impl Gpu {
         Ok(opened.preferring(self.preferences.as_ref().clone()))
     }
 
-    /// This device, and where it is a CPU rasteriser, whose launches are too short to keep more than a core or two at work, others
-    /// of it: for work that falls into parts.
+    /// Returns this device and, on a CPU rasteriser, whose launches are too short to keep more than a core or two busy,
+    /// further devices of the same adapter, for work that can be divided.
     ///
     /// # Errors
     /// As [`Gpu::new`].
     pub async fn side_by_side(&self) -> Result<Vec<Self>> {
-        /// Each has threads of its own.
+        /// The most devices side by side: each has its own threads.
         const MOST: usize = 4;
         let mut all = vec![self.clone()];
         let Some(options) = self.options.as_ref().filter(|_| self.adapter.kind == AdapterKind::Cpu)
@@ -249,7 +250,7 @@ impl Gpu {
         Ok(all)
     }
 
-    /// This device, or the last of those that [`Gpu::reopen`] opened in its place.
+    /// Returns this device, or the last one that [`Gpu::reopen`] opened in its place.
     pub fn current(&self) -> Self {
         let mut last = self;
         while let Some(next) = last.successor.get() {
@@ -258,7 +259,7 @@ impl Gpu {
         last.clone().preferring(self.preferences.as_ref().clone())
     }
 
-    /// Runs `work` and returns what it made, or the first error the device reports about it.
+    /// Runs `work` and returns its result, or the first error that the device reports about it.
     pub(crate) async fn checked<T>(
         &self,
         doing: &str,
@@ -270,7 +271,7 @@ impl Gpu {
         Ok(made)
     }
 
-    /// From now on the device's errors about this thread's work are kept for [`close_scopes`].
+    /// Starts to keep the device's errors about this thread's work for [`close_scopes`].
     pub(super) fn open_scopes(&self) -> [wgpu::ErrorScopeGuard; 3] {
         // Out of memory closes first: validation errors are often but its consequences.
         let filters = [ErrorFilter::Validation, ErrorFilter::Internal, ErrorFilter::OutOfMemory];

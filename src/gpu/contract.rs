@@ -6,8 +6,8 @@ use crate::{Error, Result};
 use wgpu::naga::{self, AddressSpace, Module, Scalar, StorageAccess, TypeInner};
 
 impl Kernel {
-    /// Err if the bindings or the parameters differ from what the WGSL declares; what it leaves out, or cannot be parsed,
-    /// is for the device to judge.
+    /// Compares the kernel's declared bindings and parameters with its WGSL. Err if they differ; a shader that cannot be
+    /// parsed is left to the device to judge.
     pub fn check(&self) -> Result<()> {
         let Ok(module) = naga::front::wgsl::parse_str(&self.text()) else { return Ok(()) };
         for (_, variable) in module.global_variables.iter() {
@@ -28,7 +28,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// What the shader has at the binding behind `place`.
+    /// Checks one binding of the shader against its declaration at `place`.
     fn check_binding(&self, place: usize, name: &str, access: Option<Access>) -> Result<()> {
         let binding = place + 1;
         let given = format_args!("`{name}` at binding {binding} of the shader");
@@ -82,7 +82,7 @@ impl Kernel {
     }
 }
 
-/// Before a pipeline is made of it.
+/// Checks a kernel before a pipeline is made of it.
 pub(super) fn check(kernel: &Kernel) -> Result<()> {
     kernel.check()
 }
@@ -92,7 +92,7 @@ fn fields(all: &[(&str, &str, usize)]) -> String {
     all.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// How the shader uses what is bound there.
+/// Returns how the shader uses a binding.
 fn access(space: AddressSpace, ty: Option<&naga::Type>) -> Option<Access> {
     match space {
         AddressSpace::Handle if matches!(ty?.inner, TypeInner::Image { .. }) => {

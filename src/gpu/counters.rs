@@ -1,25 +1,26 @@
-//! Counts what was asked of the device: buffers, pipelines, submissions. Tests assert with it that a replay makes nothing new.
+//! Counts calls to the device: buffers, pipelines, submissions. Tests use the counts to assert that a replay creates
+//! nothing new.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Totals since the device was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Buffers created.
+    /// The number of buffers created.
     pub buffers: u64,
-    /// Pipelines compiled.
+    /// The number of pipelines compiled.
     pub pipelines: u64,
     /// Time that compiling them took, as far as drivers do it then and not at the first launch.
     pub pipeline_nanoseconds: u64,
-    /// Bind groups created.
+    /// The number of bind groups created.
     pub bind_groups: u64,
-    /// Buffers read back.
+    /// The number of buffers read back.
     pub readbacks: u64,
-    /// Command buffers submitted.
+    /// The number of command buffers submitted.
     pub submissions: u64,
     /// Bytes of all buffers alive.
     pub bytes: u64,
-    /// Bytes of the buffers beside those that are kept for reading results back.
+    /// The bytes of all buffers except those that are kept for reading results back.
     pub staging_bytes: u64,
 }
 

@@ -25,7 +25,7 @@ pub struct Executor {
     texels: Vec<Texels>,
     pub(super) steps: Vec<Step>,
     once: Option<Once>,
-    /// The given buffers that launches read and none writes, and those that launches write.
+    /// Given buffers that launches only read, and buffers that launches write.
     read: Vec<BufferId>,
     written: Vec<BufferId>,
     /// Launches before the first that writes such a buffer.
@@ -46,24 +46,24 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// What replays are cut by.
+    /// Returns an estimate of the launch's cost, by which replays are divided into submissions.
     pub fn cost(&self) -> f64 {
         (self.flops + self.bytes).max(1) as f64
     }
 }
 
-/// What [`Executor::measure`] found.
+/// The durations that [`Executor::measure`] found.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    /// The time of one replay.
+    /// The duration of one replay.
     pub replay: Duration,
-    /// Seconds of each of its launches; they add up to the replay's.
+    /// The seconds of each launch; they add up to the replay's.
     pub(super) launches: Vec<f64>,
 }
 
 impl Executor {
-    /// Allocates and compiles. `given` buffers are used where the recording names them; all others
-    /// are made here and start as zeros.
+    /// Allocates buffers and compiles kernels for a recording. `given` buffers are used where the recording names them;
+    /// all others are made here and start as zeros.
     pub async fn new(
         gpu: &Gpu,
         recording: &Recording,
@@ -118,15 +118,15 @@ impl Executor {
         Ok(executor)
     }
 
-    /// The same with launches ahead of it whose results it reads: they run before a replay if what they read from outside
-    /// was written since they ran last, or if they never did.
+    /// Puts another executor before this one, whose results this one reads. It runs before a replay if it never did, or
+    /// if the buffers that it reads from outside were written since.
     #[must_use]
     pub fn after(mut self, once: Self) -> Self {
         self.once = (!once.steps.is_empty()).then(|| Once::new(once));
         self
     }
 
-    /// How often what launches read from outside, and do not write, was written.
+    /// Returns how often the buffers were written that launches only read.
     pub(super) fn times_written(&self) -> u64 {
         let buffers = self.read.iter().filter_map(|id| self.buffers.get(id.0));
         buffers.map(Buffer::times_written).fold(0, u64::wrapping_add)
@@ -137,7 +137,7 @@ impl Executor {
         buffers.for_each(Buffer::mark_written);
     }
 
-    /// Runs what is ahead of the replays, where it is due.
+    /// Runs the executor before this one, if that is due.
     pub(super) async fn refresh(&self) -> Result<()> {
         match &self.once {
             Some(once) => once.refresh().await,
@@ -145,7 +145,7 @@ impl Executor {
         }
     }
 
-    /// One uniform buffer holds the parameters of all launches.
+    /// Makes the bind groups of all launches; one uniform buffer holds the parameters of all.
     fn bind(
         &self,
         device: &wgpu::Device,
@@ -205,7 +205,8 @@ impl Executor {
         Some(buffer.raw.as_entire_binding())
     }
 
-    /// What a launch binds behind its parameters, and what is copied ahead of it: what its textures do not hold yet.
+    /// Returns the resources that a launch binds after its parameters, and the copies to textures that must come before
+    /// it.
     #[cfg_attr(target_arch = "wasm32", expect(unreachable_code, reason = "pages have no texels"))]
     fn bound(
         &self,
@@ -271,8 +272,8 @@ impl Executor {
         self.buffers.get(id).ok_or_else(unknown)
     }
 
-    /// Appends one replay to the caller's encoder, which has to be one of the same device: wgpu does not say which it is
-    /// of (the module `embed` says what comes of another one). Nothing is allocated, submitted or waited for.
+    /// Appends one replay to the caller's encoder, which must belong to the same device: wgpu does not tell (the module
+    /// `embed` describes what happens with another one). Nothing is allocated, submitted or waited for.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
         if let Some(once) = &self.once {
             once.record(encoder);
@@ -285,10 +286,10 @@ impl Executor {
         self.mark_written();
     }
 
-    /// Appends a part of one replay: the launches from number `from` on that take at most `time` by `pace`; the
-    /// first of them whatever it takes, if `some` is asked for. Returns the number of the launch to go on with,
-    /// 0 at the end, and the time that was taken; `None` where not one launch fits. Where what is ahead of the replays is due
-    /// ([`Executor::after`]), the replay begins anew with it, unless it has written already what outlives it.
+    /// Appends a part of one replay: launches from number `from` on that take at most `time` by `pace`; at least one if
+    /// `some` is set. Returns the number of the launch to go on with, 0 at the end, and the time that was taken; `None`
+    /// where not one launch fits. Where what is ahead of the replays is due ([`Executor::after`]), the replay begins anew
+    /// with it, unless it has written already what outlives it.
     pub fn record_part(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -318,8 +319,8 @@ impl Executor {
         Some((if next < self.steps.len() { next } else { 0 }, taken))
     }
 
-    /// Replays once, with a pause after the last launch of each node of this op: `between` is told which of them it is, and what
-    /// it writes into buffers the following launches read. The last submission is not waited for.
+    /// Replays once, with a pause after the last launch of each node of this op: `between` is given the number of the
+    /// node, and following launches read what it writes into buffers. The last submission is not waited for.
     pub async fn pausing(
         &self,
         op: &str,

@@ -6,7 +6,8 @@ pub const TEXEL_COLUMNS: u32 = 2048;
 /// Words that a part of a buffer begins at multiples of: the 256 bytes WebGPU guarantees.
 pub const PART_ALIGNMENT: u32 = 64;
 
-/// How a kernel uses a buffer: `var name: texture_2d<f32>`, `var<storage, read>` or `var<storage, read_write>`.
+/// The way in which a kernel uses a binding: `var name: texture_2d<f32>`, `var<storage, read>` or `var<storage,
+/// read_write>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Read only, four words a texel and [`TEXEL_COLUMNS`] texels a row: a copy made ahead of the launch, with at least seven
@@ -16,7 +17,7 @@ pub enum Access {
     /// lanes (2026-11-23, EPYC 2.6 GHz), texels in straight code, 22 ns, and copies 16 GB/s. Uniform buffers are as fast
     /// as texels, but show 64 KiB.
     Texels,
-    /// Read only.
+    /// The kernel only reads the buffer.
     Read,
     /// Written, or read and written in place.
     Write,
@@ -56,12 +57,12 @@ pub struct Kernel {
     pub bindings: &'static [(&'static str, Access)],
     /// Smallest subgroup it runs on; 0 if it uses no subgroup operations.
     pub subgroup: u32,
-    /// Whether it runs without wgpu's checks where they are not asked for.
+    /// Whether the kernel runs without wgpu's checks, unless they are asked for.
     pub trust: Trust,
 }
 
 impl Kernel {
-    /// All of its WGSL.
+    /// Returns the whole WGSL text of the kernel.
     pub fn text(&self) -> String {
         self.source.concat()
     }

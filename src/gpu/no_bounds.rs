@@ -4,7 +4,7 @@
 use super::{Buffer, Gpu};
 use crate::Result;
 
-/// None are made.
+/// Stands in for the reports, of which there are none.
 #[derive(Debug, Default)]
 pub(super) struct Reports;
 
@@ -14,7 +14,7 @@ impl Reports {
         Ok(())
     }
 
-    /// There is none.
+    /// Returns no buffer.
     pub fn buffer(&self) -> Option<&Buffer> {
         None
     }

@@ -4,11 +4,11 @@
 use super::{Gpu, Words};
 use crate::{Error, Result};
 
-/// There is none.
+/// Stands in for textures, of which there are none.
 #[derive(Debug)]
 pub(super) enum Texels {}
 
-/// There is none.
+/// Stands in for copies to textures, of which there are none.
 #[derive(Debug)]
 pub(super) enum Copy {}
 

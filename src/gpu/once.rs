@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// Stands in the place of a number of writes where the results are to be made again whatever was written.
 const NEVER: u64 = u64::MAX;
 
-/// An executor that is ahead of another one's replays.
+/// An executor that runs before another one's replays, and only when its inputs have changed.
 #[derive(Debug)]
 pub(super) struct Once {
     executor: Box<Executor>,
-    /// How often what it reads had been written when it ran.
+    /// The number of writes to its inputs at the time it last ran.
     seen: Arc<AtomicU64>,
 }
 
@@ -22,13 +22,13 @@ impl Once {
         Self { executor: Box::new(executor), seen: Arc::new(AtomicU64::new(NEVER)) }
     }
 
-    /// How often what it reads was written, if its results are not those of that.
+    /// Returns the number of writes to its inputs, if it has not run since the last one.
     fn owed(&self) -> Option<u64> {
         let written = self.executor.times_written();
         (self.seen.load(Relaxed) != written).then_some(written)
     }
 
-    /// Submits it if what it reads was written.
+    /// Submits the executor if its inputs were written.
     pub async fn refresh(&self) -> Result<()> {
         let Some(written) = self.owed() else { return Ok(()) };
         self.executor.submit_alone().await?;
@@ -36,7 +36,7 @@ impl Once {
         Ok(())
     }
 
-    /// Whether what it reads was written.
+    /// Whether its inputs were written since it ran.
     pub fn is_due(&self) -> bool {
         self.owed().is_some()
     }
@@ -52,7 +52,7 @@ impl Once {
     }
 }
 
-/// What was appended to an encoder.
+/// The state after the executor was appended to a host's encoder.
 struct Recorded {
     seen: Arc<AtomicU64>,
     submitted: bool,

@@ -55,9 +55,9 @@ pub async fn passed_over(_options: &Options) -> Vec<String> {
 /// GPUs on the PCI bus that no driver answered for, where Linux lists them.
 #[cfg(not(target_arch = "wasm32"))]
 fn without_driver(seen: &[String]) -> Vec<String> {
-    /// Their numbers; virtual machines' displays have others and cannot compute.
+    /// The PCI vendor numbers of GPUs; displays of virtual machines have other numbers and cannot compute.
     const VENDORS: [(&str, &str); 3] = [("1002", "AMD"), ("10de", "NVIDIA"), ("8086", "Intel")];
-    /// What hides a driver from Vulkan's loader.
+    /// The environment variables that hide a driver from Vulkan's loader.
     const HIDING: [&str; 4] = [
         "VK_DRIVER_FILES",
         "VK_ICD_FILENAMES",

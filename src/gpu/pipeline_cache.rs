@@ -5,22 +5,22 @@ use super::Gpu;
 use super::sealed::{seal, unseal};
 use crate::Result;
 
-/// Of wgpu, as this repository's Cargo.lock has it: the bytes are its own format. A program with a Cargo.lock of its own may be
-/// built with a later 30.x, whose own header in the bytes then says so.
+/// The version of wgpu in this repository's Cargo.lock, whose own format the bytes have. A program with a Cargo.lock of
+/// its own may be built with a later 30.x, whose own header in the bytes then says so.
 const WGPU: &str = "30.0.1";
 
 impl Gpu {
-    /// What results that are kept hold for: adapter, driver, this library's version and wgpu's.
+    /// Returns a text that says for what cached results are valid: adapter, driver, this library's version and wgpu's.
     pub fn fingerprint(&self) -> String {
         let adapter = self.adapter();
         let own = env!("CARGO_PKG_VERSION");
         format!("{adapter}; {}; lapidary {own}; wgpu {WGPU}", adapter.driver)
     }
 
-    /// From now on compiles through the driver's cache, which begins with what [`Gpu::pipelines`] gave at some other
+    /// Compiles through the driver's cache from now on, starting from bytes that [`Gpu::pipelines`] returned at another
     /// time. True if that was of use: whatever else is given, cut off, damaged or of another adapter, driver or version,
-    /// is ignored and costs time alone. To be called once, before the first [`Executor`](super::Executor) is made; without
-    /// wgpu's `PIPELINE_CACHE`, and a second time, it does nothing.
+    /// is ignored and costs time alone. To be called once, before the first [`Executor`](super::Executor) is made;
+    /// without wgpu's `PIPELINE_CACHE`, and a second time, it does nothing.
     ///
     /// # Safety
     /// Drivers take such bytes for their own: what is sealed rightly must come from [`Gpu::pipelines`] of a program that is
@@ -45,8 +45,8 @@ impl Gpu {
         Ok(self.pipeline_cache.set(made).is_ok() && data.is_some())
     }
 
-    /// What is to be kept: all pipelines made so far, and those that [`Gpu::keep_pipelines`] was given. `None` without
-    /// it, and where the driver gives nothing.
+    /// Returns the bytes of the pipeline cache: all pipelines made so far, and those given to [`Gpu::keep_pipelines`].
+    /// `None` without it, and where the driver gives nothing.
     pub fn pipelines(&self) -> Option<Vec<u8>> {
         let data = self.pipeline_cache.get()?.get_data()?;
         Some(seal(&self.pipelines_key(), &data))

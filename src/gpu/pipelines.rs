@@ -18,7 +18,8 @@ use std::time::Instant;
 #[cfg(target_arch = "wasm32")]
 use web_time::Instant;
 
-/// A kernel's address, as two crates may have kernels of one name, the bits of its constants, and how it is checked.
+/// The key of a compiled pipeline: the kernel's address (two crates may have kernels of one name), the bits of its
+/// constants, and the checks it is compiled with.
 pub(super) type PipelineKey = (usize, Vec<(&'static str, u64)>, ShaderChecks);
 
 fn key(dispatch: &Dispatch, checks: ShaderChecks) -> PipelineKey {

@@ -6,7 +6,8 @@ use std::time::Duration;
 /// words of transformed weights for 9. Browsers have none of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Filtering {
-    /// What was measured to pay: F(4x4, 3x3) on CPU rasterisers that read texels (Mesa's lavapipe), none elsewhere.
+    /// Use filters where they were measured to be faster: F(4x4, 3x3) on CPU rasterisers that read texels (Mesa's
+    /// lavapipe), none elsewhere.
     #[default]
     Auto,
     /// None: all convolutions are direct.
@@ -17,7 +18,7 @@ pub enum Filtering {
     Four,
 }
 
-/// Whether the candidates that there are for a shape are measured when a program is made, to take the fastest: `docs/tuning.md`.
+/// Whether making a program measures the candidates for each shape, to take the fastest: `docs/tuning.md`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tune {
     /// The static choices: the same bits at every start.
@@ -25,21 +26,22 @@ pub enum Tune {
     Off,
     /// On GPUs, and not on CPU rasterisers.
     Auto,
-    /// On any adapter.
+    /// Measure on any adapter.
     On,
 }
 
-/// Which kernels run with the checks that wgpu adds to shaders: of indices, of loops that may not end, of divisors. They cost
-/// up to a sixth of the instructions of a convolution's innermost loop (`docs/gpu.md`). Browsers check all kernels in any case.
+/// Says which kernels run with the checks that wgpu adds to shaders: of indices, of loops that may not end, of divisors.
+/// They cost up to a sixth of the instructions of a convolution's innermost loop (`docs/gpu.md`). Browsers check all
+/// kernels in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ShaderChecks {
     /// Kernels from outside the library are checked; its own are trusted.
     #[default]
     Foreign,
-    /// All of them.
+    /// Check all kernels.
     All,
-    /// All of them, and with tests of their own ahead of each index, texel and division: reading results from the device is an
-    /// error once a kernel went too far, and names it. Slow; for whoever writes a kernel.
+    /// Check all kernels, and test each index, texel and division: reading results from the device is an error after a
+    /// kernel went out of bounds, and the error names it. Slow; for those who write kernels.
     Report,
 }
 
@@ -56,12 +58,12 @@ pub enum Lowering {
     Plain,
 }
 
-/// What is asked of the programs that are made for a device. [`Gpu::preferring`](super::Gpu::preferring) gives a device others,
-/// as does [`Options`](super::Options) where the library opens it; the default asks for nothing.
+/// Preferences of the programs that are made for a device. [`Gpu::preferring`](super::Gpu::preferring) gives a device
+/// others, as does [`Options`](super::Options) where the library opens it; the default asks for nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preferences {
-    /// Bytes that the weights which a program transforms for Winograd's filtering may take, four times those of the
-    /// layers in each direction, or 16/9 times for F(2x2, 3x3); what is beyond is convolved directly. `u64::MAX`, the
+    /// The most bytes that the weights which a program transforms for Winograd's filtering may take: four times those of
+    /// the layers in each direction, or 16/9 times for F(2x2, 3x3); layers beyond are convolved directly. `u64::MAX`, the
     /// default, sets no bound.
     pub most_transformed: u64,
     /// Keep a second copy of convolutions' weights, the one that kernels read, in half precision: half its memory and

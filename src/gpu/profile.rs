@@ -9,26 +9,26 @@ use wgpu::BufferUsages;
 /// Launches that one query set times: WebGPU's 4,096 queries, two a launch.
 const PART: usize = 2048;
 
-/// GPU time of one launch, without copies to texels.
+/// The GPU time of one launch, without copies to texels.
 #[derive(Clone, Debug)]
 pub struct Timing {
-    /// The kernel.
+    /// The kernel's name.
     pub kernel: &'static str,
     /// Workgroups in x, y and z.
     pub grid: [u32; 3],
     /// Median over the repetitions.
     pub milliseconds: f64,
-    /// Floating-point operations.
+    /// The number of floating-point operations.
     pub flops: u64,
     /// Bytes that are at least read and written: each binding once.
     pub bytes: u64,
-    /// What it is for, where that is known.
+    /// The node and layer that the launch belongs to, where known.
     pub part: Option<Arc<Part>>,
 }
 
 impl Executor {
-    /// Median GPU time of each launch over `repetitions` replays, each launch in a pass of its own.
-    /// Err if the device has no timestamps.
+    /// Returns the median GPU time of each launch over `repetitions` replays, each launch in a pass of its own. Err if
+    /// the device has no timestamps.
     pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
         let adapter = self.gpu.adapter();
         if !adapter.timestamps {

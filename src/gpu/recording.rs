@@ -7,16 +7,16 @@ use std::sync::Arc;
 /// Most workgroups in one dimension that WebGPU guarantees.
 const MAX_WORKGROUPS: u32 = 65_535;
 
-/// One buffer of a recording.
+/// Identifies a buffer of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BufferId(pub(super) usize);
 
 /// A buffer as a launch sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// The buffer.
+    /// The buffer that is bound.
     pub buffer: BufferId,
-    /// What is shown of it; `None` shows all.
+    /// The range of words that is bound; `None` binds all.
     pub part: Option<Words>,
 }
 
@@ -36,23 +36,23 @@ impl From<BufferId> for Binding {
     }
 }
 
-/// What a launch is for, for tables.
+/// The node and layer that a launch belongs to, for tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// The node's place among those of its plan.
+    /// The node's index in its plan.
     pub node: usize,
-    /// What the node computes.
+    /// The name of the node's op.
     pub op: &'static str,
     /// The layer of the model, by the name of its parameters; empty where there is none.
     pub layer: String,
 }
 
-/// One kernel launch.
+/// One launch of a kernel.
 #[derive(Debug)]
 pub struct Dispatch {
-    /// What runs.
+    /// The kernel that runs.
     pub kernel: &'static Kernel,
-    /// Values of its overrides.
+    /// The values of the kernel's overrides.
     pub constants: Vec<(&'static str, f64)>,
     /// Bytes of binding 0.
     pub params: Vec<u8>,
@@ -62,7 +62,7 @@ pub struct Dispatch {
     pub grid: [u32; 3],
     /// Bytes that a launch must at least read and write: each binding once.
     pub bytes: u64,
-    /// Floating-point operations.
+    /// The number of floating-point operations.
     pub flops: u64,
     /// The node that it is a part of, where it was recorded for one.
     pub part: Option<Arc<Part>>,
@@ -92,12 +92,12 @@ pub struct Recording {
     /// The launches, in the order they run.
     pub dispatches: Vec<Dispatch>,
     scratch: Vec<BufferId>,
-    /// What was to be chosen, and not always by the adapter alone.
+    /// The choices between kernels that were not made by the adapter alone.
     pub asked: Vec<Question>,
 }
 
 impl Recording {
-    /// Bytes of the largest buffer, and of the most that a launch binds of one: what an adapter has limits for.
+    /// Returns the bytes of the largest buffer, and of the largest binding, for which adapters have limits.
     pub fn largest(&self) -> [u64; 2] {
         let bytes = |words: u32| u64::from(words) * 4;
         let buffer = self.buffers.iter().copied().max().map_or(0, bytes);
@@ -109,12 +109,12 @@ impl Recording {
         [buffer, words.max().map_or(0, bytes)]
     }
 
-    /// Empty.
+    /// Makes an empty recording.
     pub fn new(adapter: Arc<Adapter>) -> Self {
         Self::with_choices(adapter, Arc::default())
     }
 
-    /// Empty, with what was measured on a device of this adapter.
+    /// Makes an empty recording with choices that were measured on a device of this adapter.
     pub fn with_choices(adapter: Arc<Adapter>, choices: Arc<Choices>) -> Self {
         Self {
             adapter,
@@ -126,10 +126,10 @@ impl Recording {
         }
     }
 
-    /// The variant to be recorded, as its place in `candidates`: the one that was the fastest on the device if that was
-    /// measured ([`Preferences::tuning`](super::Preferences::tuning)), else `default`. `family` and `shape` say which nodes the answer holds
-    /// for. All candidates must read the same inputs and write the same outputs; they may differ in the last bits. Err for
-    /// more than six.
+    /// Chooses a variant and returns its index in `candidates`: the one that was the fastest on the device if that was
+    /// measured ([`Preferences::tuning`](super::Preferences::tuning)), else `default`. `family` and `shape` say which
+    /// nodes the answer holds for. All candidates must read the same inputs and write the same outputs; they may differ
+    /// in the last bits. Err for more than six.
     pub fn choose(
         &mut self,
         family: &'static str,
@@ -143,7 +143,7 @@ impl Recording {
         Ok(answer)
     }
 
-    /// What kernels may be chosen by.
+    /// Returns the adapter, by which kernels may be chosen.
     pub fn adapter(&self) -> &Adapter {
         &self.adapter
     }
@@ -154,7 +154,8 @@ impl Recording {
         BufferId(self.buffers.len() - 1)
     }
 
-    /// A buffer of at least `words` words, the same one for the same number: what launches of one op hand on to each other.
+    /// Returns a buffer of at least `words` words, the same one for the same number, in which launches of one op hand
+    /// results on to each other.
     pub fn scratch(&mut self, number: usize, words: u32) -> BufferId {
         while self.scratch.len() <= number {
             let id = self.buffer(0);
@@ -180,9 +181,9 @@ impl Recording {
         binding.part.map_or_else(all, |part| part.count)
     }
 
-    /// Rows of the texels that launches read: the first such binding of every launch shares one texture, which is as
-    /// large as the largest of them; so do the second ones. Behind what is copied there are seven texels more, for subgroups
-    /// whose lanes load eight texels of which they use the first.
+    /// Returns the rows of the textures that launches read: the first such binding of every launch shares one texture,
+    /// which is as large as the largest of them; so do the second ones. Behind what is copied there are seven texels
+    /// more, for subgroups whose lanes load eight texels of which they use the first.
     pub(super) fn texel_rows(&self) -> Vec<u32> {
         let mut rows = Vec::new();
         for dispatch in &self.dispatches {
@@ -203,8 +204,8 @@ impl Recording {
         (0..self.buffers.len()).map(BufferId)
     }
 
-    /// Appends a launch. Err if `buffers` are not as many as the kernel binds, `params` not as large as its layout, or the
-    /// grid is beyond what WebGPU guarantees: [`Recording::grid`] lays any number of workgroups within it.
+    /// Appends a launch. Err if `buffers` are not as many as the kernel binds, `params` not as large as its layout, or
+    /// the grid is beyond what WebGPU guarantees: [`Recording::grid`] lays any number of workgroups within it.
     pub fn dispatch(
         &mut self,
         kernel: &'static Kernel,

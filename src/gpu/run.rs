@@ -17,22 +17,22 @@ const SUBMISSION: f64 = 0.1;
 /// Operations and bytes in a second while nothing is known of the device's pace: of the slowest at hand.
 const COLD: f64 = 5e9;
 
-/// No device is so many times slower than that, nor does a launch itself take so many seconds: what was measured longer was
-/// something else, as compiling, or other programs on a busy machine.
+/// A measured launch is no more than this many times slower than expected by the pace, and takes no more than this many
+/// seconds itself: a longer time includes something else, such as compiling, or other programs on a busy machine.
 const SLOWEST: f64 = 20.0;
 const LAUNCH: f64 = 2e-3;
 
 /// Replays submitted at once, at most.
 const MOST: f64 = 1000.0;
 
-/// Of this many loops one is waited for from its begin to its end: others may be too short to be measured, and devices become
-/// slower as they grow hot.
+/// One in this many loops is waited for from beginning to end: loops in between may be too short to measure, and devices
+/// become slower as they grow hot.
 const MEASURED: u64 = 64;
 
-/// How long launches take, by the last submissions that were waited for.
+/// The durations of launches, learnt from the last submissions that were waited for.
 #[derive(Debug, Default)]
 pub(super) struct RunPace {
-    /// Seconds of each: of what was submitted together shared out by operations and bytes.
+    /// The seconds of each launch; time of launches submitted together is divided by operations and bytes.
     launches: Vec<f64>,
     /// Launches, from the first on, that were measured; the others are guessed by their pace.
     known: usize,
@@ -49,8 +49,8 @@ impl RunPace {
         Self { launches, ..Self::default() }
     }
 
-    /// What is submitted next, of a replay from launch `from` on and so many replays that are left: launches of one replay, or
-    /// whole replays.
+    /// Chooses the next submission, for a replay from launch `from` on with `left` replays to go: launches of one replay,
+    /// or whole replays.
     fn next(&self, from: usize, left: u32) -> (Range<usize>, u32) {
         let rest = self.launches.get(from..).unwrap_or_default();
         let seconds: f64 = rest.iter().sum();
@@ -70,7 +70,7 @@ impl RunPace {
         (from..from + count, 1)
     }
 
-    /// Learns from what was submitted together and took so long.
+    /// Learns from the duration `took` of launches submitted together.
     fn note(&mut self, steps: &[Step], (part, count): (Range<usize>, u32), took: Duration) {
         let each = took.as_secs_f64() / f64::from(count.max(1));
         let warm = self.replays > 1;
@@ -100,27 +100,26 @@ fn most(step: &Step) -> f64 {
     SLOWEST * step.cost() / COLD + LAUNCH
 }
 
-/// A submission, and what is in it.
+/// A submission, with its launches.
 type Running = (wgpu::SubmissionIndex, (Range<usize>, u32));
 
-/// Where a loop of replays is.
+/// The state of a loop of replays.
 struct Loop {
-    /// Replays submitted whole.
+    /// The number of replays submitted completely.
     submitted: u32,
     /// The launch to go on with.
     from: usize,
-    /// Whether all of it is waited for.
+    /// Whether the whole loop is waited for.
     measured: bool,
     running: Option<Running>,
-    /// When the GPU began with what is running; unknown where it may have had other work before.
+    /// The time at which the GPU began with the running submission; unknown where it may have had other work before.
     since: Option<Instant>,
 }
 
 impl Executor {
-    /// How long a replay and its launches take when nothing else runs: replays of some 20 ms, after two that
-    /// warm up, are submitted and waited for; where launches are long beside a submission, each by itself as
-    /// well, and where not, a replay's time is shared out by operations and bytes. As replays they change what
-    /// they write in place.
+    /// Measures how long a replay and its launches take when nothing else runs. After two warm-up replays, replays of
+    /// some 20 ms are submitted and waited for; long launches are also measured singly, and otherwise a replay's time is
+    /// divided by operations and bytes. As replays they change what they write in place.
     pub async fn measure(&self) -> Result<Pace> {
         // Some drivers compile at the first.
         self.timed(1).await?;
@@ -171,10 +170,10 @@ impl Executor {
         self.run(1, |_| Ok(())).await
     }
 
-    /// Replays `times` times in submissions of about 100 ms: several replays, or one, or a part of one, which
-    /// changes no bit of what they compute. The next is made while one runs, and no further one before that has ended; the
-    /// last is not waited for, but of the first two replays and then of one loop in 64, by which the pace is learned.
-    /// `between` is called after each with the number of replays submitted whole and may stop the loop with an error.
+    /// Replays `times` times in submissions of about 100 ms: several replays, or one, or a part of one, which changes no
+    /// bit of the results. The next is made while one runs, and no further one before that has ended; the last is not
+    /// waited for, but of the first two replays and then of one loop in 64, by which the pace is learned. `between` is
+    /// called after each with the number of replays submitted whole and may stop the loop with an error.
     pub async fn run(&self, times: u32, mut between: impl FnMut(u32) -> Result<()>) -> Result<()> {
         let mut state = self.begin();
         while state.submitted < times {
@@ -187,7 +186,7 @@ impl Executor {
         Ok(())
     }
 
-    /// Submits one replay without what is ahead of it.
+    /// Submits one replay without the executor before it.
     pub(super) async fn submit_alone(&self) -> Result<()> {
         let mut state = self.begin();
         while state.submitted < 1 {
@@ -203,7 +202,7 @@ impl Executor {
         Loop { submitted: 0, from: 0, measured, running: None, since: None }
     }
 
-    /// The next submission.
+    /// Submits the next part.
     async fn advance(&self, state: &mut Loop, times: u32) -> Result<()> {
         let ((part, count), cold) = {
             let pace = self.pace();
@@ -237,7 +236,7 @@ impl Executor {
         Ok(())
     }
 
-    /// One replay in the parts that it would be submitted in.
+    /// Returns the launches of one replay, divided as they would be submitted.
     pub(super) fn parts(&self) -> Vec<&[Step]> {
         let (pace, mut from, mut parts) = (self.pace(), 0, Vec::new());
         while from < self.steps.len() {

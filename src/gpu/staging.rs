@@ -24,7 +24,7 @@ impl Staging {
         Some(self.free.remove(place))
     }
 
-    /// What lay there the longest goes first.
+    /// Keeps a buffer; the oldest one goes first.
     fn put(&mut self, buffer: wgpu::Buffer) {
         self.bytes += buffer.size();
         self.free.push(buffer);
@@ -40,7 +40,7 @@ fn class(size: u64) -> u64 {
 }
 
 impl Gpu {
-    /// A buffer of at least so many bytes, one that is kept or else a new one.
+    /// Returns a buffer of at least `size` bytes: a kept one, or else a new one.
     pub(super) fn take_staging(&self, device: &wgpu::Device, size: u64) -> wgpu::Buffer {
         let class = class(size);
         let taken = self.staging.lock().unwrap_or_else(PoisonError::into_inner).take(class);

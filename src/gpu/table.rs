@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 /// The version of the format.
 const VERSION: u64 = 1;
 
-/// Answers, and what was dropped on the way to them.
+/// A table of tuning: the chosen answers, and the candidates that were dropped.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
     /// Says that all choices are static, and that none is to be measured.
@@ -16,7 +16,7 @@ pub(super) struct Table {
     pub dropped: Vec<Dropped>,
 }
 
-/// What a text turned out to be.
+/// The result of reading a text as a table.
 pub(super) enum Verdict {
     Sound(Table),
     Damaged,

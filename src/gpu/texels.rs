@@ -15,7 +15,7 @@ pub(super) struct Texels {
     _counted: Counted,
 }
 
-/// What is copied ahead of a launch.
+/// A copy from a buffer to a texture, before a launch.
 #[derive(Debug)]
 pub(super) struct Copy {
     buffer: wgpu::Buffer,
@@ -45,12 +45,12 @@ impl Texels {
         Ok(Self { texture, view, _counted: Counted::new(gpu, bytes) })
     }
 
-    /// What a bind group takes.
+    /// Returns the texture as a resource for a bind group.
     pub fn resource(&self) -> wgpu::BindingResource<'_> {
         wgpu::BindingResource::TextureView(&self.view)
     }
 
-    /// A copy of these words, from a multiple of 4 on, to the front.
+    /// Makes a copy of these words, which begin at a multiple of 4, to the texture's start.
     pub fn copy(&self, buffer: &wgpu::Buffer, words: Words) -> Copy {
         Copy {
             buffer: buffer.clone(),
@@ -62,7 +62,7 @@ impl Texels {
 }
 
 impl Copy {
-    /// Whole rows, then what is left of one.
+    /// Records the copy: whole rows, then the rest of one.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
         let (rows, rest) = (self.texels / TEXEL_COLUMNS, self.texels % TEXEL_COLUMNS);
         if rows > 0 {

@@ -11,11 +11,11 @@ use std::time::Duration;
 /// A candidate that may not be taken on a device: it fails there, or its results differ from the plain kernel's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dropped {
-    /// Family and shape.
+    /// The family of kernels and the shape.
     pub key: String,
-    /// The candidate.
+    /// The dropped candidate's name.
     pub candidate: String,
-    /// What it did.
+    /// The reason why it was dropped.
     pub reason: String,
 }
 
@@ -26,29 +26,29 @@ impl fmt::Display for Dropped {
     }
 }
 
-/// What the measuring of candidates says while it goes on; see [`Gpu::on_tuning`].
+/// An event during tuning; see [`Gpu::on_tuning`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TuningEvent {
     /// A question is next.
     Measuring {
-        /// Family and shape.
+        /// The family of kernels and the shape.
         key: String,
-        /// Questions before it.
+        /// The number of questions answered before.
         done: usize,
-        /// Questions in all.
+        /// The number of all questions.
         total: usize,
-        /// What is left of the time, of `budget`.
+        /// The time that remains of `budget`.
         left: Duration,
-        /// [`Preferences::tuning_budget`](super::Preferences::tuning_budget).
+        /// The whole time for tuning: [`Preferences::tuning_budget`](super::Preferences::tuning_budget).
         budget: Duration,
     },
-    /// A candidate is out, from now on: this is said once.
+    /// A candidate was dropped, for good; this is reported once.
     Dropped(Dropped),
     /// A question stays open, as there is no memory to measure it in.
     Skipped {
-        /// Family and shape.
+        /// The family of kernels and the shape.
         key: String,
-        /// What was short.
+        /// The limit that was reached.
         reason: String,
     },
     /// All that could be measured is measured.
@@ -65,9 +65,9 @@ type Observer = Arc<dyn Fn(&TuningEvent) + Send + Sync>;
 #[derive(Default)]
 struct State {
     measured: Table,
-    /// What goes before: that of a run that is gone on with.
+    /// The table that comes before all others: that of a run that is being resumed.
     pinned: Option<Table>,
-    /// What was taken for all that was asked.
+    /// The choices made so far for all questions.
     used: Choices,
     spent: Duration,
     observer: Option<Observer>,
@@ -89,8 +89,8 @@ impl Gpu {
         self.tuning.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether programs that are made from now on measure what is not known yet: as
-    /// [`Preferences::tuning`](super::Preferences::tuning) says, but not where a static run is gone on with.
+    /// Whether new programs measure what is not known yet: as [`Preferences::tuning`](super::Preferences::tuning) says,
+    /// but not in a run resumed with static choices.
     pub fn measures(&self) -> bool {
         let asked = match self.preferences().tuning {
             Tune::On => true,
@@ -120,7 +120,7 @@ impl Gpu {
         state.used = state.used.with(question, answer);
     }
 
-    /// Adds an answer, and what was dropped on the way to it.
+    /// Adds an answer, and the candidates dropped on the way to it.
     pub(crate) fn decide(&self, question: &Question, answer: usize, dropped: Vec<Dropped>) {
         {
             let mut state = self.tuning();
@@ -130,7 +130,7 @@ impl Gpu {
         dropped.into_iter().for_each(|each| self.tell_tuning(&TuningEvent::Dropped(each)));
     }
 
-    /// What is left of [`Preferences::tuning_budget`](super::Preferences::tuning_budget).
+    /// Returns the time that remains of [`Preferences::tuning_budget`](super::Preferences::tuning_budget).
     pub(crate) fn tuning_left(&self) -> Duration {
         self.preferences().tuning_budget.saturating_sub(self.tuning().spent)
     }
@@ -148,7 +148,7 @@ impl Gpu {
         }
     }
 
-    /// Who is told while candidates are measured, in the place of whoever was.
+    /// Sets the observer of tuning, in place of the one before.
     pub fn on_tuning(&self, observer: impl Fn(&TuningEvent) + Send + Sync + 'static) {
         self.tuning().observer = Some(Arc::new(observer));
     }
@@ -158,7 +158,7 @@ impl Gpu {
         self.tuning().measured.dropped.clone()
     }
 
-    /// What was measured so far, to be kept: the text of a table (`docs/tuning.md`). `None` for nothing.
+    /// Returns the measurements so far as the text of a table to be kept (`docs/tuning.md`). `None` if there are none.
     pub fn measured(&self) -> Option<String> {
         let table = self.tuning().measured.clone();
         (!table.is_empty()).then(|| table.text(&self.fingerprint()))
@@ -178,8 +178,8 @@ impl Gpu {
         Ok(count)
     }
 
-    /// What programs were made with so far, to go on with the same bits: [`Gpu::pin_choices`]. For static choices alone it
-    /// says that.
+    /// Returns the choices with which programs were made so far, as a text that another run can be given to get the same
+    /// bits: [`Gpu::pin_choices`]. For static choices alone it says that.
     pub fn choices_in_use(&self) -> String {
         let fixed = self.preferences().tuning == Tune::Off
             || !self.measures() && self.tuning().pinned.as_ref().is_none_or(|table| table.fixed);
@@ -197,9 +197,9 @@ impl Gpu {
         table.text(&device)
     }
 
-    /// From now on takes the choices of [`Gpu::choices_in_use`], before all that is or will be measured, and whatever
-    /// the tuning but for [`Tune::Off`]; after static ones nothing is measured. Err, and nothing is changed, for whatever
-    /// else is given.
+    /// Takes the choices of [`Gpu::choices_in_use`] from now on, before all that is or will be measured, whatever the
+    /// tuning unless it is [`Tune::Off`]; after static ones nothing is measured. Err, and nothing is changed, for
+    /// whatever else is given.
     pub fn pin_choices(&self, table: &[u8]) -> Result<usize> {
         let (read, count) = self.read_table(table)?;
         self.tuning().pinned = Some(read);

@@ -9,7 +9,7 @@ uniform! {
     struct Params { by: u32 }
 }
 
-/// control in place.
+/// Advances `control`, in place.
 pub static KERNEL: Kernel = kernel!("advance", [], Params, [mut control]);
 
 /// Input control \[5\] of [`Random`](super::Random), written in place; no output. The low word of its step grows by 1, and

@@ -58,8 +58,9 @@ impl Op for FoldBatchNorm {
     }
 }
 
-/// Inputs x \[N, C, H, W\] and affine \[2, C\], scales then shifts; output y = x * scale + shift, of which
-/// what is below 0 becomes 0 if `relu`. Rewrites make it after derivatives were taken: it has none.
+/// Scales and shifts each channel, and applies a rectifier if `relu` is set: inputs x \[N, C, H, W\] and affine \[2, C\],
+/// scales then shifts; output y = x * scale + shift, or max(y, 0). Rewrites make it after derivatives were taken: it has
+/// none.
 #[derive(Clone, Copy, Debug)]
 pub struct Affine {
     /// Whether the rectifier follows.

@@ -1,5 +1,5 @@
-//! APGD, projected gradient steps that find their length (Croce and Hein 2020, arXiv 2003.01690, algorithm 1): what it
-//! makes of the loss at an iterate, and the step from there.
+//! APGD, projected gradient steps that adapt their size (Croce and Hein 2020, arXiv 2003.01690, algorithm 1): one op
+//! judges the loss at an iterate, another takes the next step.
 
 use super::Norm;
 use super::steps::{check_radius, images};
@@ -34,7 +34,7 @@ pub static STEP: Widths = widths!(
 /// Words of an image's state.
 const STATE: u32 = 12;
 
-/// What APGD knows of images between steps: zeros before the first iterate is judged.
+/// Returns the shape of APGD's state, which is all zeros before the first iterate is judged.
 pub fn apgd_state(images: u32) -> Result<Shape> {
     Shape::matrix(images, STATE)
 }
@@ -78,7 +78,7 @@ impl ApgdState {
 pub struct ApgdJudge {
     /// Steps to the first checkpoint.
     pub period: u32,
-    /// Fewest between two.
+    /// The smallest number of iterations between two checkpoints.
     pub least: u32,
     /// By how many the steps between checkpoints become fewer.
     pub less: u32,

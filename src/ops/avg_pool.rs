@@ -17,10 +17,10 @@ uniform! {
     }
 }
 
-/// y from x.
+/// Computes y from x.
 pub static FORWARD: Widths = widths!("avg_pool", ["index"], Params, [x, mut y]);
 
-/// dx from dy.
+/// Computes dx from dy.
 pub static BACKWARD: Widths = widths!("avg_pool_backward", ["index"], Params, [dy, mut dx]);
 
 /// Input x \[N, C, H, W\]; output \[N, C, H / kernel, W / kernel\]: the mean of each window of kernel by
@@ -84,7 +84,7 @@ impl Op for GlobalAvgPool {
 /// Input dy, of whichever of the two; output dx.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AvgPoolBackward {
-    /// Shape of x.
+    /// The shape of x.
     pub(crate) x: Shape,
 }
 
@@ -131,7 +131,7 @@ fn backward(graph: &mut Graph, node: &Node, dy: Value) -> Result<Vec<Option<Valu
     Ok(vec![Some(graph.push(AvgPoolBackward { x }, &[dy])?)])
 }
 
-/// One invocation a window, which the two shapes tell.
+/// Launches one invocation for each window; the two shapes give the window's size.
 fn record(kernels: &'static Widths, large: Shape, small: Shape, launch: &mut Launch) -> Result<()> {
     // A plane that is one window is as good as one row.
     let (rows, columns, width) = if small.pixels() == 1 {

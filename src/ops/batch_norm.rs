@@ -242,7 +242,7 @@ pub struct UpdateRunningStats {
 }
 
 impl UpdateRunningStats {
-    /// For the statistics of an x of this shape. Err if that has but one number a channel.
+    /// Makes the op for the statistics of an x of this shape. Err if that has only one number for each channel.
     pub fn of(x: Shape, momentum: f32) -> Result<Self> {
         Ok(Self { momentum, count: count("update_running_stats", x)? })
     }
@@ -297,7 +297,7 @@ pub(super) fn check_vectors(op: &'static str, x: Shape, vectors: &[Shape]) -> Re
     Ok(wanted)
 }
 
-/// Numbers a channel. Err, in the name of `op`, if it is one.
+/// Returns the count of numbers for each channel. Err, naming `op`, if it is 1.
 fn count(op: &'static str, x: Shape) -> Result<u32> {
     match x.images() * x.pixels() {
         1 => Err(Error::mismatch(op, x, "more than one value a channel")),

@@ -18,9 +18,9 @@ pub static FORWARD: Kernel =
 pub static BACKWARD: Kernel =
     kernel!("bce_with_logits_backward", ["map_three", "index"], Params, [a, b, c, mut y]);
 
-/// Inputs logits z and targets t in \[0, 1\], of one shape; output max(z, 0) - z t + log(1 + exp(-|z|)) of
-/// each element, for logits of any size. The targets have no derivative; that for z is sigmoid(z) - t,
-/// and -t at z = 0 exactly, as automatic differentiation of the formula has it.
+/// Binary cross-entropy of logits: inputs logits z and targets t in \[0, 1\], of one shape; output max(z, 0) - z t +
+/// log(1 + exp(-|z|)) of each element, for logits of any size. The targets have no derivative; that for z is sigmoid(z) -
+/// t, and -t at z = 0 exactly, as automatic differentiation of the formula has it.
 #[derive(Clone, Copy, Debug)]
 pub struct BceWithLogits;
 

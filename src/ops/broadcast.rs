@@ -1,4 +1,5 @@
-//! One value a channel, an image or a plane against a whole map, and the way back: sums over channels, images and planes.
+//! Ops between a map and one value for each channel, image or plane, and their derivatives: sums over planes, images or
+//! channels.
 
 use super::walk::{WalkParams, Widths, widths};
 use crate::gpu::uniform;
@@ -20,13 +21,13 @@ pub static REDUCE: Widths =
 /// convolution or a layer scale, one an image, or one for each channel of each image, as a gate; output of the shape of a.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broadcast {
-    /// a + b.
+    /// Computes a + b.
     Add,
-    /// a * b.
+    /// Computes a * b.
     Mul,
 }
 
-/// What b has one value for.
+/// Returns what b has one value for: a channel, an image or a plane.
 fn kind(op: &'static str, a: Shape, b: Shape) -> Result<Reduce> {
     let (channel, image) = (Shape::vector(a.channels())?, Shape::per_image(a.images())?);
     let plane = Shape::matrix(a.images(), a.channels())?;
@@ -37,12 +38,13 @@ fn kind(op: &'static str, a: Shape, b: Shape) -> Result<Reduce> {
     found.map(|(_, kind)| kind).ok_or_else(|| Error::mismatch(op, b, wanted))
 }
 
-/// A map's planes as those of one image: what has one value a plane has one a channel of this.
+/// Returns the shape that has a map's planes as the channels of one image, so that values of planes are values of
+/// channels.
 fn planes(a: Shape) -> Result<Shape> {
     Shape::new(1, a.images() * a.channels(), a.height(), a.width())
 }
 
-/// One pass over `a` with the values at b.
+/// Launches one pass over `a` that combines it with the values of b.
 pub(super) fn record(
     product: bool,
     a: Shape,

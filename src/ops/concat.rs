@@ -9,7 +9,7 @@ uniform! {
     struct Params { words: u32, run: u32, stride: u32, first: u32 }
 }
 
-/// One part of y.
+/// Copies one part of y.
 pub static KERNEL: Kernel = kernel!("concat", ["index"], Params, [x, mut y]);
 
 /// The first of the inputs.

@@ -1,4 +1,4 @@
-//! The plainest ops: sums, products and multiples of values, copies of them, under the same shape or another.
+//! The simplest ops: sums, products and multiples of values, and copies under the same or another shape.
 
 use super::walk::kernel;
 use crate::gpu::{Kernel, uniform};
@@ -19,7 +19,7 @@ uniform! {
 pub static ADD: Kernel = kernel!("add", ["map_two", "index"], Params, [a, b, mut y]);
 /// y = a * b.
 pub static MUL: Kernel = kernel!("mul", ["map_two", "index"], Params, [a, b, mut y]);
-/// y = x.
+/// Copies x to y.
 pub static COPY: Kernel = kernel!("copy", ["index"], Params, [x, mut y]);
 /// y = factor * x.
 pub static SCALE: Kernel = kernel!("scale", ["index"], ScaleParams, [x, mut y]);
@@ -31,7 +31,7 @@ fn vectors(value: Option<&Shape>) -> u32 {
     value.map_or(0, |shape| shape.elements().div_ceil(4))
 }
 
-/// Inputs a and b of one shape; output a + b: residual connections, and derivatives of a value used twice.
+/// Adds: inputs a and b of one shape; output a + b.
 #[derive(Clone, Copy, Debug)]
 pub struct Add;
 
@@ -56,7 +56,7 @@ impl Op for Add {
     }
 }
 
-/// Inputs a and b of one shape; output a * b, element by element: gates.
+/// Multiplies: inputs a and b of one shape; output a * b, element by element.
 #[derive(Clone, Copy, Debug)]
 pub struct Mul;
 
@@ -151,7 +151,7 @@ impl Op for Reshape {
     }
 }
 
-/// Inputs x and y of one shape and any 4-byte values; y, a state value, is written in place with x. No output.
+/// Copies in place: inputs x and y of one shape and any 4-byte values; y, a state value, takes x's contents. No output.
 #[derive(Clone, Copy, Debug)]
 pub struct Copy;
 

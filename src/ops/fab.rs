@@ -1,4 +1,5 @@
-//! FAB, which walks along the boundary between two classes towards the image it came from (Croce and Hein 2020, arXiv
+//! FAB, an attack that walks along the boundary between two classes towards the original image (Croce and Hein 2020,
+//! arXiv 1907.02044, algorithm 1): one op takes the step, another judges the result.
 //! 1907.02044, algorithm 1): the step, and what is made of where it led.
 
 use super::Norm;
@@ -22,7 +23,7 @@ uniform! {
 /// Steps of Newton's method at most, as the shader has it.
 const PIECES: u32 = 64;
 
-/// x in place.
+/// Moves x, in place.
 pub static STEP: Widths = widths!(
     "fab_step",
     ["index", "workgroup_sum_vec4", "workgroup_max_vec2"],
@@ -58,7 +59,7 @@ pub struct FabStep {
     pub norm: Norm,
     /// Greatest part that is taken of the move from x0; the reference's is 0.1.
     pub alpha_max: f32,
-    /// How far beyond the plane; the reference's is 1.05.
+    /// The factor by which the step goes beyond the plane; the reference's is 1.05.
     pub eta: f32,
 }
 
@@ -98,7 +99,7 @@ impl Op for FabStep {
 pub struct FabNearest {
     /// The norm in which the distance is measured.
     pub norm: Norm,
-    /// Whether this is the first class that is looked at: whatever is there before does not count.
+    /// Whether this is the first class of the search, which overwrites whatever is there.
     pub first: bool,
 }
 
@@ -138,7 +139,7 @@ impl Op for FabNearest {
 pub struct FabJudge {
     /// The norm in which the distance is measured.
     pub norm: Norm,
-    /// How much of the way stays; the reference's is 0.9.
+    /// The share of the way from x0 that remains after a success; the reference's is 0.9.
     pub beta: f32,
 }
 

@@ -47,7 +47,7 @@ impl LayerNorm {
     }
 }
 
-/// One number a pixel.
+/// Returns the shape of one number for each pixel.
 fn pixels(x: Shape) -> Result<Shape> {
     Shape::new(x.images(), 1, x.height(), x.width())
 }

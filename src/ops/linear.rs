@@ -34,7 +34,7 @@ pub static BACKWARD: Widths = widths!("linear_backward", ["index"], BackwardPara
 /// Matrices are [`Shape::matrix`], which pooled maps \[N, I, 1, 1\] are too.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear {
-    /// Whether there is a third input.
+    /// Whether a bias is the third input.
     pub bias: bool,
 }
 

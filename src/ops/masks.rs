@@ -31,7 +31,7 @@ pub static AFFINE: Kernel = kernel!(
     AffineParams,
     [x, affine, mut y, mut mask]
 );
-/// dx from dy.
+/// Computes dx from dy.
 pub static SCALE: Widths = widths!("masked_scale", [], ScaleParams, [dy, affine, mask, mut dx]);
 
 /// Input y \[N, C, H, W\], a rectifier's result; output \[N, C / 8, H, W / 4\], both rounded up: words of bits that are

@@ -1,4 +1,4 @@
-//! One file a family of ops: shape rules, launches, derivatives and the kernels' host side.
+//! All ops, one file for each family: shape rules, launches, derivatives and the kernels' host side.
 //!
 //! Which kernel runs when, beside convolutions:
 //!
@@ -104,7 +104,7 @@ use crate::gpu::Kernel;
 use crate::graph::{Graph, Op, Value};
 use std::sync::Arc;
 
-/// A list of kernels, module by module: those that stand alone, those in two widths, and losses with their derivatives.
+/// Lists kernels module by module: single ones, those in two widths, and losses with their derivatives.
 macro_rules! kernels {
     ($($module:ident: [$($one:ident),*] $(widths [$($pair:ident),*])? $(both [$($loss:ident),*])?;)* $(& $other:expr;)*) => {
         &[
@@ -115,7 +115,7 @@ macro_rules! kernels {
     };
 }
 
-/// Every kernel. tests/kernels.rs fails if one is missing here or differs from its shader.
+/// All kernels. tests/kernels.rs fails if one is missing here or differs from its shader.
 pub static KERNELS: &[&Kernel] = kernels! {
     advance: [KERNEL];
     affine: [FOLD] widths [AFFINE, BACKWARD];

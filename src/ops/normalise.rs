@@ -27,7 +27,7 @@ pub static KERNEL: Widths = widths!("normalise", [], Params, [x, mut y]);
 /// Input x \[N, C, H, W\]; output (x - mean) / std, of the same shape.
 #[derive(Clone, Debug)]
 pub struct Normalise {
-    /// One number a channel; 1 to 4 channels.
+    /// The mean of each channel; 1 to 4 channels.
     pub mean: Vec<f32>,
     /// The standard deviation of each channel, above 0.
     pub std: Vec<f32>,

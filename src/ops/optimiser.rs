@@ -21,12 +21,13 @@ pub static SGD: Kernel = kernel!("sgd_step", ["index"], SgdParams, [mut w, mut b
 /// w, m and v in place.
 pub static ADAM: Kernel =
     kernel!("adam_step", ["index"], AdamParams, [mut w, mut m, mut v, grad, control]);
-/// average in place.
+/// Updates `average`, in place.
 pub static EMA: Kernel = kernel!("ema_step", ["index"], Params, [mut average, live, control]);
-/// sum in place.
+/// Adds to `sum`, in place.
 pub static ACCUMULATE: Kernel = kernel!("accumulate", ["index"], Params, [mut sum, x, control]);
 
-/// Err, in the name of `op`, unless these are N values of one shape and a control of `words`; returns the vec4s of each.
+/// Checks that the inputs are N values of one shape and a control of `words`, and returns the number of vec4s in each.
+/// Err, naming `op`, otherwise.
 fn check<const N: usize>(op: &'static str, inputs: &[Shape], words: u32) -> Result<u32> {
     let (control, values) = inputs.split_last().unwrap_or((&Shape::SCALAR, &[]));
     let values = exactly::<_, N>(op, "inputs beside the control", values)?;
@@ -49,7 +50,7 @@ pub struct SgdStep {
     pub momentum: f32,
     /// Times w, added to the gradient.
     pub weight_decay: f32,
-    /// Sutskever et al. 2013's form of Nesterov's momentum.
+    /// Use Nesterov's momentum in the form of Sutskever et al. 2013.
     pub nesterov: bool,
 }
 
@@ -89,7 +90,7 @@ pub struct AdamStep {
     pub betas: [f64; 2],
     /// Keeps the quotient finite.
     pub eps: f32,
-    /// Times w.
+    /// The weight decay, a factor of w.
     pub weight_decay: f32,
     /// `AdamW`: decay goes to the weights, past the moments.
     pub decoupled: bool,

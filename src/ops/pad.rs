@@ -24,9 +24,9 @@ pub static KERNEL: Kernel = kernel!("pad", ["index"], Params, [x, mut y]);
 /// Input x \[N, C, H, W\]; output \[N, C, `top` + H + `bottom`, `left` + W + `right`\], x with zeros around it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pad {
-    /// Rows above.
+    /// The rows of zeros above.
     pub top: u32,
-    /// Rows below.
+    /// The rows of zeros below.
     pub bottom: u32,
     /// Columns to the left.
     pub left: u32,

@@ -1,4 +1,4 @@
-//! Measures the peak of a device: by a kernel of multiplications in registers, and by one that copies.
+//! Measures a device's peak speed, with a kernel of multiplications in registers and one that copies memory.
 
 use super::elementwise;
 use super::walk::kernel;
@@ -11,10 +11,10 @@ uniform! {
     struct Params { vectors: u32, rounds: u32, scale: f32 }
 }
 
-/// y written.
+/// Writes y, after many multiplications.
 pub static KERNEL: Kernel = kernel!("peak", ["index"], Params, [mut y]);
 
-/// Floating-point operations of one invocation in a round.
+/// The floating-point operations of one invocation in a round.
 const EACH: u64 = 192;
 /// Invocations: enough for every core of a large GPU.
 const VECTORS: u32 = 1 << 18;
@@ -23,7 +23,7 @@ const COPIED: u32 = 1 << 24;
 /// A shorter launch tells more of launching than of working.
 const LEAST: Duration = Duration::from_millis(5);
 
-/// What [`peak`] measured.
+/// The peak speeds that [`peak`] measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Peak {
     /// Operations of 32-bit numbers in a second, a multiplication with an addition being two.

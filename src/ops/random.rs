@@ -14,15 +14,15 @@ uniform! {
 pub static KERNEL: Kernel =
     kernel!("random", ["index", "philox", "random_values"], Params, [control, mut y]);
 
-/// What is made of the random words.
+/// The distribution of random numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Draw {
     /// The u32 words themselves.
     Bits,
     /// Multiples of 2^-24 in \[0, 1): the same on every device.
     Uniform,
-    /// Mean 0, standard deviation 1, magnitude below 5.8 (Box and Muller 1958): the same on every
-    /// device up to the errors of its log, sin and cos.
+    /// Standard normal numbers with magnitude below 5.8 (Box and Muller 1958): the same on every device up to the errors
+    /// of its log, sin and cos.
     Normal,
 }
 

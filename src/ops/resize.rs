@@ -17,14 +17,14 @@ uniform! {
     }
 }
 
-/// y from x.
+/// Computes y from x.
 pub static FORWARD: Kernel = kernel!("resample", ["resample_taps", "index"], Params, [x, mut y]);
 
-/// dx from dy.
+/// Computes dx from dy.
 pub static BACKWARD: Kernel =
     kernel!("resample_backward", ["resample_taps", "index"], Params, [dy, mut dx]);
 
-/// What a resampled value is made of.
+/// The weights by which a resampled value mixes its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
     /// Weights fall linearly to 0 at the next value.
@@ -40,9 +40,9 @@ pub struct Resize {
     pub height: u32,
     /// Columns of the result.
     pub width: u32,
-    /// How values are mixed.
+    /// The interpolation filter.
     pub filter: Filter,
-    /// Whether shrinking averages all that falls into a value, rather than skipping most of it.
+    /// Whether shrinking averages all values that fall into a new one, rather than skipping most of them.
     pub antialias: bool,
 }
 
@@ -59,7 +59,7 @@ impl Resize {
 /// Input x \[N, C, H, W\]; output the same with `length` rows or columns.
 #[derive(Clone, Copy, Debug)]
 struct Resample {
-    /// Rows, else columns.
+    /// Resize rows if true, else columns.
     rows: bool,
     length: u32,
     filter: Filter,

@@ -1,4 +1,4 @@
-//! Losses of a row of logits, a number an image, which all take logits and labels, and some of them target classes:
+//! Losses of a row of logits, one number for each image. All take logits and labels, and some take target classes:
 //!
 //! | op             | kernels                                                    | a row has   |
 //! |----------------|------------------------------------------------------------|-------------|
@@ -19,7 +19,7 @@ uniform! {
     struct Params { images: u32, classes: u32 }
 }
 
-/// The kernels of a loss that one invocation works out, and of its derivative.
+/// Declares the kernels of a loss that one invocation computes, and of its derivative.
 macro_rules! row_loss {
     ($forward:literal, $backward:literal, $row:literal) => {
         [
@@ -88,7 +88,7 @@ pub struct CrossEntropy {
 /// It needs 3 classes, or 4. A label or target of K or more gives 0, and derivative 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dlr {
-    /// Whether there are target classes.
+    /// Whether target classes are the third input.
     pub targeted: bool,
 }
 
@@ -100,7 +100,7 @@ pub struct Dlr {
 /// A label or target of K or more gives 0, and derivative 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Margin {
-    /// Whether there are target classes.
+    /// Whether target classes are the third input.
     pub targeted: bool,
 }
 
@@ -112,7 +112,7 @@ pub struct Margin {
 #[derive(Clone, Copy, Debug)]
 pub struct PickLogit;
 
-/// One of the losses: what they share is written for this.
+/// The losses of this file; the code that they share matches on this enum.
 #[derive(Clone, Copy, Debug)]
 enum RowLoss {
     CrossEntropy { smoothing: f32 },
@@ -239,7 +239,7 @@ op!(Dlr, self, RowLoss::Dlr { targeted: self.targeted });
 op!(Margin, self, RowLoss::Margin { targeted: self.targeted });
 op!(PickLogit, self, RowLoss::PickLogit);
 
-/// Inputs dy and those of the loss; output dlogits.
+/// The derivative of a loss: inputs dy and those of the loss; output dlogits.
 #[derive(Clone, Copy, Debug)]
 struct Backward(RowLoss);
 
@@ -256,7 +256,7 @@ impl Op for Backward {
         Ok(vec![logits])
     }
 
-    /// Which logit is picked does not depend on the logits.
+    /// Returns the inputs without influence on the derivative: which logit is picked does not depend on the logits.
     fn flat(&self) -> &[usize] {
         if let RowLoss::PickLogit = self.0 { &[1, 2] } else { &[2, 3] }
     }

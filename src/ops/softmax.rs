@@ -38,7 +38,7 @@ fn matrix(op: &'static str, inputs: &[Shape]) -> Result<Shape> {
     Ok(logits)
 }
 
-/// One workgroup a row of `logits`.
+/// Launches one workgroup for each row of `logits`.
 fn record(
     kernel: &'static Kernel,
     log: Option<bool>,
@@ -54,7 +54,7 @@ fn record(
 /// Input logits \[N, K\] of any size; output exp(logits) over its row's sum, or the logarithm of that, \[N, K\].
 #[derive(Clone, Copy, Debug)]
 pub struct Softmax {
-    /// Whether the logarithm is taken; it keeps digits that the quotient loses.
+    /// Whether to take the logarithm, which keeps digits that the quotient loses.
     pub log: bool,
 }
 

@@ -40,14 +40,14 @@ pub static L2: Kernel = kernel!(
     [mut candidate, mut best, x0, margin, ids, control, mut state],
 );
 
-/// What Square knows of images between candidates, two words each: the largest margin so far, and how many candidates
-/// were judged. Zeros before the first.
+/// Returns the shape of Square's state, two words for each image: the largest margin so far, and the number of candidates
+/// judged. Zeros before the first.
 pub fn square_state(images: u32) -> Result<Shape> {
     Shape::matrix(images, 2)
 }
 
-/// Inputs candidate \[N, C, S, S\] (written in place), the images x0, ids \[N\] (u32) and control \[4\] of u32 words: seed
-/// low, seed high, stream, and one that is not read; no output.
+/// Makes Square's first candidate: inputs candidate \[N, C, S, S\] (written in place), the images x0, ids \[N\] (u32) and
+/// control \[4\] of u32 words: seed low, seed high, stream, and one that is not read; no output.
 ///
 /// Linf: vertical stripes of ±eps. L2: five by five bumps up and down, of length eps together. Cut to \[0, 1\].
 #[derive(Clone, Copy, Debug, PartialEq)]

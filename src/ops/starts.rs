@@ -26,7 +26,7 @@ pub static BOUNDARY: Kernel = kernel!(
     [mut x, x0, ids, control],
 );
 
-/// What the L2 norm of a random start goes over.
+/// The values that share one L2 norm in a random start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     /// Each image: its start lies in the ball.
@@ -46,7 +46,7 @@ pub struct RandomStart {
     pub norm: Norm,
     /// Radius of the ball, at least 0 and finite.
     pub eps: f32,
-    /// What the norm goes over; makes no difference to Linf.
+    /// The values that share one L2 norm; without effect in Linf.
     pub group: Group,
 }
 
@@ -80,8 +80,9 @@ impl Op for RandomStart {
     }
 }
 
-/// Inputs x \[N, C, H, W\] (written in place), the ball's centre x0, ids \[N\] (u32) and control \[4\] of u32 words: seed
-/// low, seed high, stream, and one that is not read; no output. It is where APGD starts.
+/// Moves images to random points on the ball's boundary, where APGD starts: inputs x \[N, C, H, W\] (written in place),
+/// the ball's centre x0, ids \[N\] (u32) and control \[4\] of u32 words: seed low, seed high, stream, and one that is not
+/// read; no output. It is where APGD starts.
 ///
 /// x becomes clamp(x0 + eps t / |t|, 0, 1), with t normal in L2 and uniform in \[-1, 1) in Linf. t depends on seed, stream
 /// and the image's id, not on its place.

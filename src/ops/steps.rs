@@ -28,7 +28,7 @@ uniform! {
     struct Params { images: u32, span: u32 }
 }
 
-/// x in place.
+/// Updates x, in place.
 pub static PGD: Widths =
     widths!("pgd_step", ["index", "renorm", "workgroup_sum"], PgdParams, [mut x, g, x0]);
 /// x and v in place.
@@ -38,26 +38,26 @@ pub static MOMENTUM: Widths = widths!(
     MomentumParams,
     [mut x, mut v, g, x0],
 );
-/// x in place.
+/// Updates x, in place.
 pub static LANGEVIN: Kernel =
     kernel!("langevin_step", ["index"], LangevinParams, [mut x, g, noise]);
 /// best_x and best_loss in place.
 pub static KEEP_BEST: Kernel =
     kernel!("keep_best", ["index"], Params, [x, loss, mut best_x, mut best_loss]);
-/// y from x.
+/// Computes y from x.
 pub static L2_NORM: Widths = widths!("l2_norm", ["index", "workgroup_sum"], Params, [x, mut y]);
 
-/// What lengths of steps and radii of balls are measured in, for each image.
+/// The norm of an image that measures step sizes and radii of balls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Norm {
     /// Root of the sum of squares over C, H and W.
     L2,
-    /// Largest magnitude.
+    /// The largest magnitude.
     Linf,
 }
 
 impl Norm {
-    /// What the shaders call `linf`.
+    /// Returns the number that shaders read as `linf`.
     pub(super) fn flag(self) -> u32 {
         u32::from(self == Self::Linf)
     }
@@ -148,9 +148,9 @@ impl Op for PgdStep {
     }
 }
 
-/// Inputs x \[N, C, H, W\] and momentum v (both written in place), the gradient g of what is climbed and
-/// the ball's centre x0, all of one shape; no output. v starts as zeros. One step of projected gradient ascent with
-/// momentum on L1-normalised gradients (Dong et al. 2018, arXiv 1710.06081, algorithm 1): the attack of stage 1.
+/// A step of projected gradient ascent with momentum on L1-normalised gradients (Dong et al. 2018, arXiv 1710.06081,
+/// algorithm 1): the attack of stage 1. Inputs x \[N, C, H, W\] and momentum v (both written in place), the gradient g of
+/// what is climbed and the ball's centre x0, all of one shape; no output. v starts as zeros.
 ///
 /// v becomes m v + g / (|g|_1 + 1e-10). L2: x + s v / max(|v|, 1e-12), then d = x - x0 is scaled by
 /// eps / (|d| + 1e-7) where |d| > eps. Linf: x + s sign(v), then d is clamped to \[-eps, eps\]. x is
@@ -210,7 +210,7 @@ impl Op for MomentumStep {
 pub struct LangevinStep {
     /// The factor of the gradient.
     pub step_size: f32,
-    /// Standard deviation of what is added.
+    /// The standard deviation of the added noise.
     pub noise_size: f32,
 }
 

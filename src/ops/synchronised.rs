@@ -1,5 +1,5 @@
-//! Batch normalisation by the statistics of several processes' batches, as PyTorch's `SyncBatchNorm`: each computes those of its
-//! own images, the host puts those of all in their place, and the rest of the pass goes on with them.
+//! Batch normalisation with the statistics of several processes' batches, as PyTorch's `SyncBatchNorm`: each process
+//! computes those of its own images, the host replaces them by those of all, and the pass goes on with them.
 
 use super::batch_norm::{BatchNormBackward, BatchNormWeights, FORWARD, check_eps, check_vectors};
 use super::elementwise::COPY;
@@ -7,12 +7,12 @@ use crate::gpu::Recording;
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
-/// What a [`Synchronise`] makes of all processes' vectors, as each has as many images.
+/// The way in which a [`Synchronise`] joins the vectors of all processes, which have equally many images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joined {
-    /// Means and biased variances of the parts of a batch become those of the whole.
+    /// Joins means and biased variances of a batch's parts into those of the whole.
     Statistics,
-    /// Means of each.
+    /// Takes the mean of each vector.
     Means,
 }
 
@@ -22,7 +22,7 @@ pub enum Joined {
 pub struct Synchronise(pub Joined);
 
 impl Synchronise {
-    /// What it is known by where a replay pauses.
+    /// The op's name, by which a replay finds the places to pause at.
     pub const NAME: &'static str = "synchronise";
 }
 
@@ -80,7 +80,8 @@ impl Op for SynchronisedBatchNorm {
         Ok(vec![x])
     }
 
-    /// What x contributes to the statistics is in the derivative for x.
+    /// Returns the inputs that count as constants here: the contribution of x to the statistics is part of the derivative
+    /// for x.
     fn flat(&self) -> &[usize] {
         &[3, 4]
     }
@@ -112,8 +113,8 @@ impl Op for SynchronisedBatchNorm {
 }
 
 impl Joined {
-    /// What takes the place of each process's pair of vectors, given those of all in the order of ranks. In f64, as differences of
-    /// means may be small.
+    /// Joins the pairs of vectors of all processes, given in the order of ranks. Computed in f64, as differences of means
+    /// may be small.
     ///
     /// # Errors
     /// `Mismatch` where vectors differ in length.

@@ -1,5 +1,5 @@
-//! Functions of one value: rectifiers, the logistic function and the smooth units made of it, with their derivatives.
-//! All formulas stand in one shader, which the constant KIND chooses from.
+//! Functions of one value: rectifiers, the logistic function and the smooth units made of it, with their derivatives. One
+//! shader has all formulas, and the constant KIND chooses one.
 
 use super::walk::kernel;
 use crate::gpu::{Kernel, Recording, uniform};
@@ -10,7 +10,7 @@ uniform! {
     struct Params { vectors: u32 }
 }
 
-/// y from x.
+/// Computes y from x.
 pub static FORWARD: Kernel =
     kernel!("unary", ["map_one", "normal", "index", "overflow", "elem_vec4"], Params, [a, mut y]);
 
@@ -35,7 +35,7 @@ pub static SECOND: Kernel = kernel!(
 /// Input x of any shape; output f(x) of each element.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unary {
-    /// max(x, 0), `torch.nn.functional.relu`; what is infinite or no number stays that, so that it is seen in the logits.
+    /// The rectifier max(x, 0), `torch.nn.functional.relu`; infinities and NaN stay, so that they show in the logits.
     Relu,
     /// min(max(x, 0), 6), `torch.nn.functional.relu6`; as `Relu` if it is infinite or no number.
     Relu6,
@@ -63,7 +63,8 @@ pub enum Unary {
 }
 
 impl Unary {
-    /// All of them, in the order of their numbers in the shader; those with a number of their own with PyTorch's.
+    /// All functions, in the order of their numbers in the shader; those with a number of their own with PyTorch's
+    /// default.
     pub const ALL: [Self; 9] = [
         Self::Relu,
         Self::Relu6,
@@ -91,7 +92,7 @@ impl Unary {
         }
     }
 
-    /// The names of the function and of its derivatives.
+    /// Returns the names of the function and of its first two derivatives.
     fn names(self) -> [&'static str; 3] {
         match self {
             Self::Relu => ["relu", "relu_backward", "relu_second"],
@@ -106,12 +107,12 @@ impl Unary {
         }
     }
 
-    /// Whether its derivative is told by the result.
+    /// Whether the derivative can be computed from the result alone.
     fn sees_result(self) -> bool {
         matches!(self, Self::Relu | Self::Relu6)
     }
 
-    /// Whether it is made of straight pieces, so that its derivative has itself none.
+    /// Whether the function is piecewise linear, so that its second derivative is 0.
     fn is_straight(self) -> bool {
         self.sees_result() || matches!(self, Self::LeakyRelu { .. } | Self::HardSigmoid)
     }
@@ -126,7 +127,7 @@ impl Unary {
     }
 }
 
-/// N inputs of one shape, which is the output's.
+/// Checks that N inputs have one shape, and returns it as the output's.
 fn alike<const N: usize>(op: &'static str, inputs: &[Shape]) -> Result<Vec<Shape>> {
     let inputs = exactly::<_, N>(op, "inputs", inputs)?;
     let first = inputs.first().copied().unwrap_or(Shape::SCALAR);

@@ -1,5 +1,5 @@
-//! How kernels walk over \[image\]\[channel\]\[pixel\]: in units of whole vec4s where a plane's pixels
-//! fill them, else pixel by pixel, and without dividing to find an element's channel.
+//! Grids of kernels that walk over \[image\]\[channel\]\[pixel\]: in units of whole vec4s where a plane's pixels fill
+//! them, else pixel by pixel, and without dividing to find an element's channel.
 //!
 //! A vec4 load costs a CPU adapter half of four scalar ones, and an integer division more than both.
 
@@ -7,7 +7,7 @@ use crate::gpu::{AdapterKind, Binding, Kernel, Recording, uniform};
 use crate::graph::Shape;
 use crate::{Error, Result};
 
-/// One shader file as two kernels, which differ in `Elem`.
+/// Two kernels of one shader file, which differ in `Elem`: for single values and for vec4s.
 #[derive(Debug)]
 pub(crate) struct Widths {
     pub vec4: Kernel,
@@ -55,7 +55,7 @@ macro_rules! binding {
 }
 pub(crate) use binding;
 
-/// Both kernels of such a file: for values one by one, and for vec4s.
+/// Declares the two kernels of such a file: for single values, and for vec4s.
 macro_rules! widths {
     ($stem:literal, [$($shared:literal),*], $($rest:tt)*) => {
         $crate::ops::walk::Widths {
@@ -121,12 +121,13 @@ impl Walk {
         WalkParams { images: self.images, channels: self.channels, units: self.units }
     }
 
-    /// Parameters of normalisations.
+    /// Returns the uniform of normalisations.
     pub fn with_eps(&self, eps: f32) -> EpsParams {
         EpsParams { images: self.images, channels: self.channels, units: self.units, eps }
     }
 
-    /// One result a unit: workgroups of 64, as wide as a plane of few units and the higher for it.
+    /// Launches one invocation for each unit, in workgroups of 64 that are as wide as a plane of few units, and taller
+    /// for it.
     pub fn each(
         &self,
         to: &mut Recording,
@@ -146,7 +147,7 @@ impl Walk {
         to.dispatch(self.kernel, &constants, params, buffers, grid).map(drop)
     }
 
-    /// One result a channel: a workgroup each, which goes over the channel so many times. The subgroups of a workgroup
+    /// Launches one workgroup for each channel, which goes over the channel `passes` times. The subgroups of a workgroup
     /// take turns on a CPU and switch at every barrier, so one subgroup is best there.
     pub fn sums(
         &self,

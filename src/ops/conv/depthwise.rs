@@ -17,7 +17,7 @@ pub static DEPTHWISE: Kernel = natively(crate::ops::walk::kernel!(
     &[("x", Read), ("w", Read), ("y", Write)]
 ));
 
-/// Rows and columns of the largest kernel, and how many of them may lie on either side of its middle.
+/// The most rows and columns of a kernel; at most this many may lie on either side of its middle.
 const KERNEL: u32 = 7;
 const AROUND: u32 = KERNEL / 2;
 /// Quads in a workgroup's memory: 16 KiB, less what the cells themselves take.
@@ -25,7 +25,7 @@ const QUADS: u32 = 1008;
 /// Invocations of a workgroup, each of which has a tile of 4 rows by 8 columns.
 const LANES: u32 = 64;
 
-/// Whether it computes a problem in a role on an adapter.
+/// Whether the depthwise kernel can compute this problem in this role on an adapter.
 pub(super) fn computes(problem: &Problem, role: Role, adapter: &Adapter) -> bool {
     let [_, channels, ..] = problem.x.sides();
     let depthwise = problem.groups == channels && problem.y.channels() == channels;
@@ -38,7 +38,7 @@ pub(super) fn computes(problem: &Problem, role: Role, adapter: &Adapter) -> bool
     gpu && depthwise && fits && problem.stride == [1, 1] && role != Role::WeightGradient
 }
 
-/// A piece of a plane, and how many of them a workgroup has.
+/// Divides planes into pieces, and says how many a workgroup has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cells {
     rows: u32,
@@ -47,7 +47,7 @@ struct Cells {
 }
 
 impl Cells {
-    /// For planes of a size: pieces of them as large as a workgroup has lanes and memory for, all of about one size.
+    /// Divides planes of a size into pieces as large as a workgroup has lanes and memory for, all of about one size.
     fn of(height: u32, width: u32) -> Self {
         let even = |side: u32, most: u32, unit: u32| {
             side.div_ceil(side.div_ceil(most)).next_multiple_of(unit)

@@ -1,18 +1,18 @@
-//! The epilogue of a packed convolution: what it does to its sums before it stores them.
+//! The epilogue of a packed convolution: operations on its sums before they are stored.
 
-/// Where a residual is added.
+/// The place in the epilogue at which a residual is added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Residual {
-    /// Nothing is added.
+    /// No residual is added.
     #[default]
     None,
     /// The affine map is applied to the convolution itself.
     First,
-    /// It is added after everything but the rectifier.
+    /// The residual is added after everything but the rectifier.
     Last,
 }
 
-/// What is done before the store; each flag but `relu` and `bits` takes one more input, in this order.
+/// The operations on sums before they are stored; each flag but `relu` and `bits` takes one more input, in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Epilogue {
     /// Times scale plus shift, from an input \[2, channels of y\]; with a mask the scale alone.
@@ -21,7 +21,7 @@ pub struct Epilogue {
     pub mask: bool,
     /// Adds an input of y's shape.
     pub residual: Residual,
-    /// Zero below 0.
+    /// Apply a rectifier: values below 0 become 0.
     pub relu: bool,
     /// Makes one more output, what [`ReluMask`](crate::ops::ReluMask) would make of y: see
     /// [`PackedConv2d::writes_bits`](super::PackedConv2d::writes_bits).
@@ -29,14 +29,14 @@ pub struct Epilogue {
 }
 
 impl Epilogue {
-    /// As shaders/shared/epilogue_params.wgsl reads it; a mask's scale is no affine.
+    /// Returns the flags as shaders/shared/epilogue_params.wgsl reads them; a mask's scale is no affine.
     pub(super) fn flags(self) -> u32 {
         let Self { affine, mask, relu, bits, .. } = self;
         let [affine, mask, relu, bits] = [affine && !mask, mask, relu, bits].map(u32::from);
         affine | mask << 1 | relu << 2 | (self.residual as u32) << 3 | bits << 5
     }
 
-    /// As shaders/shared/epilogue_constants.wgsl reads it.
+    /// Returns the constants that shaders/shared/epilogue_constants.wgsl reads.
     pub(super) fn constants(self) -> [(&'static str, f64); 5] {
         let Self { affine, mask, residual, relu, bits } = self;
         [

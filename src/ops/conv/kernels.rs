@@ -3,8 +3,8 @@
 use super::problem::Params;
 use crate::gpu::{Access::*, Kernel, Trust};
 
-/// Whether there is what pages do without, whose file is to stay small: Winograd's filtering, half precision, products by
-/// whole workgroups. Browsers keep the direct kernels.
+/// Whether the kernels are there that pages are built without to keep their file small: Winograd's filtering, half
+/// precision, products by whole workgroups. Browsers keep the direct kernels.
 pub(super) const NATIVE: bool = !cfg!(target_arch = "wasm32");
 
 /// A kernel, in pages without its text.
@@ -61,7 +61,7 @@ macro_rules! packed {
     };
 }
 
-/// One shader file as three kernels.
+/// Declares three kernels of one shader file.
 macro_rules! reads {
     ($stem:literal, $half:literal, $texels:literal $(, $tile:literal)*) => {
         Reads {
@@ -72,14 +72,14 @@ macro_rules! reads {
     };
 }
 
-/// One way of computing, as the kernels that read buffers and the one that reads copies of them.
+/// One way to compute a convolution, as kernels that read buffers and one that reads copies of them in textures.
 #[derive(Debug)]
 pub struct Reads {
-    /// Through storage bindings.
+    /// Reads through storage bindings.
     pub storage: Kernel,
     /// The same with weights in half precision; not in pages.
     pub half: Kernel,
-    /// Through textures.
+    /// Reads through textures.
     pub texels: Kernel,
 }
 
@@ -94,7 +94,7 @@ pub static WINOGRAD: Kernel = packed!(
     "conv2d_tile",
     "conv2d_store_quads"
 );
-/// The same directly.
+/// The same for 3x3 kernels of stride 1: computed directly, four columns at a time.
 pub static QUADS: Reads = reads!(
     "conv2d_quads",
     "conv2d_quads_half",
@@ -109,11 +109,11 @@ macro_rules! tall {
     };
 }
 
-/// As [`QUADS`] on CPU rasterisers without subgroups, rows and columns of whole eights.
+/// The variant of [`QUADS`] for CPU rasterisers without subgroups, with rows and columns of whole eights.
 pub static TALL: Kernel = tall!("conv2d_tall", "conv2d_nine");
-/// As [`HALVE`] on them.
+/// The variant of [`HALVE`] for CPU rasterisers without subgroups.
 pub static HALVE_TALL: Kernel = tall!("conv2d_halve_tall", "conv2d_nine", "conv2d_halve_line");
-/// As [`DOUBLE`] on them, of 3x3.
+/// The variant of [`DOUBLE`] for CPU rasterisers without subgroups, for 3x3 kernels.
 pub static DOUBLE_TALL: Kernel = tall!("conv2d_double_tall", "conv2d_nine", "conv2d_shifted");
 /// 1x1, stride 1 in either direction, or stride 2 that halves both sides.
 pub static POINT: Reads = reads!(
@@ -132,7 +132,7 @@ pub static HALVE: Reads = reads!(
     "conv2d_store_quads",
     "conv2d_halve_line"
 );
-/// The derivative of [`HALVE`] for x, and that of a strided 1x1 convolution.
+/// Computes the derivative of [`HALVE`] for x, and that of a strided 1x1 convolution.
 pub static DOUBLE: Reads = reads!(
     "conv2d_double",
     "conv2d_double_half",

@@ -36,7 +36,7 @@ pub static PACK_WINOGRAD: Kernel = packs!("conv2d_pack_winograd", "winograd_kern
 pub static WINOGRAD_WEIGHTS: Kernel =
     natively(packs!("winograd_weights", "winograd_kernel", "u", 0));
 
-/// How the weights of a pair of channels are kept.
+/// The order in which packed weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Layout {
     /// The weights stay as they are.
@@ -48,13 +48,13 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// Whether there are more words than weights.
+    /// Whether packed weights take more words than the plain ones.
     pub fn is_transformed(self) -> bool {
         matches!(self, Self::Winograd(_))
     }
 
-    /// By how much results may differ from the plain kernel's, as a share of the largest of these: sums in another order are
-    /// off by some 1e-5, halves by up to 2^-11 a weight, and filters round as [`Winograd`] says.
+    /// Returns the largest allowed difference from the plain kernel's results, as a share of the largest of these: sums
+    /// in another order are off by some 1e-5, halves by up to 2^-11 a weight, and filters round as [`Winograd`] says.
     pub fn bound(self) -> f32 {
         if self == Self::Halves { 2e-3 } else { 1e-4 }
     }
@@ -67,12 +67,12 @@ pub struct PackWeights {
     pub transposed: bool,
     /// Rows and columns from the last to the first.
     pub flipped: bool,
-    /// How they are kept.
+    /// The order in which weights are stored.
     pub layout: Layout,
 }
 
 impl PackWeights {
-    /// Words of packed weights for those of a shape.
+    /// Returns the number of words that weights of this shape take when packed.
     pub fn words(&self, w: Shape) -> Result<u32> {
         let [o, i, rows, columns] = w.sides();
         let (many, other) = if self.transposed { (i, o) } else { (o, i) };

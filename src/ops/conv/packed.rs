@@ -19,13 +19,13 @@ use crate::{Error, Result};
 /// takes; output y or dx, and its bits where the epilogue says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackedConv2d {
-    /// The convolution.
+    /// The convolution's shapes and settings.
     pub problem: Problem,
     /// Forward, or the derivative for x.
     pub role: Role,
     /// The row of the table that computes it.
     pub choice: Choice,
-    /// What is done before the store.
+    /// The operations on sums before they are stored.
     pub epilogue: Epilogue,
 }
 
@@ -34,13 +34,13 @@ type Constants = [(&'static str, f64)];
 
 /// The scratch buffer that takes the place of bits.
 const UNUSED: usize = 0;
-/// That of the sums of slices; those between are winograd.rs's.
+/// The number of the scratch buffer for sums of slices; the numbers before it are winograd.rs's.
 const SLICES: usize = 3;
-/// In channels of a slice are a multiple of these: whole slabs of all kernels.
+/// A slice's input channels are a multiple of this number, so that all kernels read whole slabs.
 const SLAB: u32 = 16;
 
 impl PackedConv2d {
-    /// How its weights are to be packed.
+    /// Returns the op that packs this convolution's weights.
     pub fn packing(&self) -> PackWeights {
         let transposed = self.role == Role::InputGradient;
         let way = self.choice.way;
@@ -72,8 +72,8 @@ impl PackedConv2d {
 }
 
 impl PackedConv2d {
-    /// One launch in slices of the in channels, which have a grid each, and the one that adds up their sums. `read` are x and the
-    /// weights, `ends` what the epilogue reads and y and the bits.
+    /// Launches a convolution in slices of its input channels, each with a grid, and then the kernel that adds up their
+    /// sums. `read` are x and the weights, `ends` what the epilogue reads and y and the bits.
     fn sliced(
         &self,
         launch: &mut Launch,

@@ -48,7 +48,7 @@ pub struct Conv2d {
 /// equal runs, each of which sees its run of the input channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupedConv2d {
-    /// Stride and padding.
+    /// The stride and padding.
     pub conv: Conv2d,
     /// A divisor of I and of O; I for a depthwise convolution.
     pub groups: u32,
@@ -67,7 +67,7 @@ pub(crate) fn forward(conv: Conv2d, groups: u32, inputs: &[Shape]) -> Result<Pro
     Problem::new(conv, groups, x, w)
 }
 
-/// Both ops are the same but for their names and groups.
+/// Declares a forward convolution, plain or grouped: the two differ only in names and groups.
 macro_rules! forward {
     ($Op:ty, $kernel:ident, |$self:ident| $conv:expr, $groups:expr) => {
         impl Op for $Op {
@@ -114,7 +114,7 @@ forward!(GroupedConv2d, GROUPED, |this| this.conv, this.groups);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Conv2dGradient {
     pub problem: Problem,
-    /// Not the forward pass.
+    /// The derivative to compute: any role but the forward pass.
     pub role: Role,
 }
 
@@ -140,7 +140,8 @@ impl Op for Conv2dGradient {
         self.problem.flops()
     }
 
-    /// Of dx for dy it is the convolution again, of dw for x the derivative for x; the other one of each is dw of the two.
+    /// Adds second derivatives. For dx, the one for dy is the convolution again; for dw, the one for x is the derivative
+    /// for x; the other one of each is dw of the two.
     fn gradient(&self, graph: &mut Graph, node: &Node, d: Value, asked: &[bool]) -> Derivatives {
         let [dy, other] = exactly(self.name(), "inputs", &node.inputs)?;
         let wanted = match self.role {

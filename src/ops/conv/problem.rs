@@ -1,12 +1,12 @@
-//! One convolution: the shapes of what it reads and writes, and how its kernel moves. All kernels of convolutions, plain or
-//! fast, are told it by the same uniform.
+//! A convolution problem: the shapes that it reads and writes, and its stride and padding. All kernels of convolutions,
+//! plain or fast, are told it by the same uniform.
 
 use super::plain::Conv2d;
 use crate::gpu::uniform;
 use crate::graph::Shape;
 use crate::{Error, Result};
 
-/// What is computed of a convolution.
+/// The part of a convolution that an op computes: result, or derivative for x or for the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// y of x and w.
@@ -20,11 +20,11 @@ pub enum Role {
 /// A 2-D cross-correlation of x \[N, I, H, W\] with weights \[O, I / groups, R, C\] to y \[N, O, V, U\].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Problem {
-    /// Shape of x.
+    /// The shape of x.
     pub x: Shape,
     /// Shape of the weights.
     pub w: Shape,
-    /// Shape of y.
+    /// The shape of y.
     pub y: Shape,
     /// Rows and columns of x from one output to the next; at least 1.
     pub stride: [u32; 2],
@@ -106,7 +106,7 @@ impl Problem {
         2 * u64::from(self.y.elements()) * u64::from(window)
     }
 
-    /// Operations of one image.
+    /// The floating-point operations for one image.
     pub fn image_flops(&self) -> u64 {
         self.flops() / u64::from(self.x.images())
     }
@@ -121,7 +121,8 @@ impl Problem {
         (self.kernel(), self.stride, self.padding) == ([side; 2], [stride; 2], [padding; 2])
     }
 
-    /// What a role reads beside weights, and what it writes: x and y, or dy and dx. Of weight gradients x and dy.
+    /// Returns the shapes that a role reads (beside weights) and writes: x and y, or dy and dx. Of weight gradients x and
+    /// dy.
     pub fn ends(&self, role: Role) -> (Shape, Shape) {
         if role == Role::InputGradient { (self.y, self.x) } else { (self.x, self.y) }
     }
@@ -142,7 +143,8 @@ impl Problem {
         }
     }
 
-    /// For the kernels, all of it. The fast kernels see the derivative for x as a convolution of dy: `ends` says what.
+    /// Returns the uniform for the kernels. The fast kernels see the derivative for x as a convolution of dy: `ends` says
+    /// what.
     pub(crate) fn params(&self, (read, written): (Shape, Shape)) -> Params {
         let ([kernel_height, kernel_width], groups) = (self.kernel(), self.groups);
         let ([stride_y, stride_x], [pad_y, pad_x]) = (self.stride, self.padding);

@@ -1,4 +1,4 @@
-//! The sorts of problems that rows of the table compute, in words and as tests, and those that fill no GPU.
+//! Classes of problems that rows of the table compute, in words and as tests, and problems too small to fill a GPU.
 
 use super::problem::{Problem, Role};
 
@@ -89,8 +89,8 @@ pub(super) const FULL: u32 = 1024;
 const LEAST_SLICE: u32 = 64;
 const MOST_SLICES: u32 = 8;
 
-/// How many slices of the in channels fill a GPU with tiles of 64 channels by 64 pixels: 1 where the tiles alone do, where the
-/// channels are too few, and where a tile would be half empty.
+/// Returns the number of slices of input channels that fill a GPU with tiles of 64 channels by 64 pixels: 1 where the
+/// tiles alone do, where the channels are too few, and where a tile would be half empty.
 pub(super) fn slices(p: &Problem, role: Role) -> u32 {
     let (read, written) = p.ends(role);
     if written.channels() <= 32 {

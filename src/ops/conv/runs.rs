@@ -1,41 +1,43 @@
-//! How much of a convolution one launch computes at most: systems end programs whose work keeps a device too long, and CPU
-//! drivers end loops that are too long and say nothing. Larger problems are launched in runs of images, and sums over images in
+//! Limits how much of a convolution one launch computes: systems end programs whose work keeps a device too long, and CPU
+//! drivers silently end loops that are too long. Larger problems are launched in runs of images, and sums over images in
 //! runs of their lines too.
 
 use super::problem::Params;
 use crate::ops::walk::MOST_TURNS;
 
-/// Operations of one launch, where one image, or one line of a sum over images, is not more: a tenth of a second of a GPU that
-/// computes 100 GFLOP in a second, and less than two, after which desktops take a device away, of one that computes 5.
+/// The most operations of one launch, unless one image, or one line of a sum over images, has more: a tenth of a second
+/// on a GPU that computes 100 GFLOP in a second, and less than two, after which desktops take a device away, on one that
+/// computes 5.
 pub(super) const MOST_WORK: u64 = 1 << 33;
 
-/// How an invocation goes through what it sums up.
+/// The loops of an invocation over the terms of its sum.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lines {
-    /// Of an image, if the sum is over images: what a line is says the kernel. Else 1.
+    /// The number of lines of an image, if the sum is over images; the kernel says what a line is. Else 1.
     pub count: u32,
-    /// Turns of all loops for one line, that of the loop over lines included.
+    /// The number of turns of all loops for one line, including that of the loop over lines.
     pub turns: u64,
 }
 
-/// What an invocation sums over in one launch: images, and of each of these lines.
+/// The part of its sum that an invocation computes in one launch: a number of images, and of lines in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
     pub images: u32,
     pub lines: u32,
 }
 
-/// How many times a launch may do what takes so many operations.
+/// Returns how often a launch may repeat work of this many operations.
 pub(super) fn times(work: u64) -> u32 {
     u32::try_from(MOST_WORK / work.max(1)).unwrap_or(u32::MAX).max(1)
 }
 
-/// Turns of an image beside those of its lines: that of the loop over images, and what it takes to find that lines are over.
+/// The number of turns of an image beside those of its lines: the loop over images takes one, and the end of the lines
+/// the others.
 const LOOP: u64 = 3;
 
 impl Lines {
-    /// The largest run of images of so many operations that is within both bounds: whole images, or of one image so many lines,
-    /// one at least.
+    /// Returns the largest run of images of `work` operations each that is within both limits: whole images, or some
+    /// lines of one image, at least one.
     pub fn run(&self, work: u64) -> Run {
         let image = self.turns(Run { images: 1, lines: self.count });
         let fit = (MOST_TURNS / image).min(MOST_WORK / work.max(1));
@@ -54,7 +56,8 @@ impl Lines {
     }
 }
 
-/// The launches of sums over images of so many operations, which go on from launch to launch: the bits are those of one launch.
+/// Returns the launches of sums over images of `work` operations each. Each launch goes on with the sums of the one
+/// before, so that the bits are those of one launch.
 pub(super) fn one_sum(whole: &Params, lines: Lines, work: u64) -> Vec<Params> {
     let run = lines.run(work);
     let mut launches = Vec::new();

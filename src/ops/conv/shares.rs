@@ -1,5 +1,5 @@
-//! A launch of a fast convolution in shares: of what is copied to texels at a time, of what a storage binding shows, of as
-//! many workgroups as a dimension may have, and of as much work as a launch may be.
+//! Divides a launch of a fast convolution into shares that respect four limits: texels copied at a time, words in a
+//! storage binding, workgroups in a dimension, and work in a launch.
 
 use super::problem::Params;
 use super::runs::times;
@@ -15,7 +15,7 @@ pub(super) fn even(count: u32, most: u32) -> u32 {
     count.div_ceil(count.div_ceil(most))
 }
 
-/// One launch, with what it shows of each buffer; `None` binds all.
+/// One launch, with the range that it binds of each buffer; `None` binds all.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Share {
     pub params: Params,
@@ -27,7 +27,7 @@ pub(super) struct Share {
 }
 
 impl Params {
-    /// Words of one image of x, and of y.
+    /// Returns the number of words of one image of x, and of y.
     fn image_words(&self) -> [u32; 2] {
         [self.inputs * self.height * self.width, self.outputs * self.out_height * self.out_width]
     }
@@ -39,7 +39,7 @@ fn items(first: u32, count: u32, words: u32) -> Words {
     Words { first: begin, count: (first + count) * words - begin }
 }
 
-/// Images at a time, so that of each of these sizes no more than [`TEXEL_WORDS`] are read.
+/// Returns how many images to compute at a time, so that each of these sizes stays within [`TEXEL_WORDS`].
 fn images_at_once(images: u32, words: &[u32]) -> u32 {
     let largest = words.iter().copied().max().unwrap_or(1).max(1);
     even(images, (TEXEL_WORDS / largest).clamp(1, images))
@@ -88,8 +88,9 @@ pub(super) fn storage_shares(
     Ok(shares)
 }
 
-/// The launches of a convolution that reads texels: images and blocks of output channels by what is copied at a time of
-/// x, of `taps` weights for each channel of y and of x, and of what is read like y (`reads_y`).
+/// Returns the launches of a convolution that reads texels: it is divided by images and by blocks of output channels, so
+/// that copies of x, of `taps` weights for each channel of y and of x, and of what is read like y (`reads_y`) stay within
+/// the limit.
 pub(super) fn texel_shares(whole: &Params, taps: u32, reads_y: bool) -> Vec<Share> {
     let [x_words, y_words] = whole.image_words();
     let images = images_at_once(whole.images, &[x_words, if reads_y { y_words } else { 1 }]);
@@ -112,7 +113,8 @@ pub(super) fn texel_shares(whole: &Params, taps: u32, reads_y: bool) -> Vec<Shar
     all
 }
 
-/// Images of a weight gradient at a time, by what is copied to texels of x and dy.
+/// Returns how many images of a weight gradient to compute at a time, so that the copies of x and dy to texels stay
+/// within the limit.
 pub(super) fn pair_images_at_once(whole: &Params) -> u32 {
     images_at_once(whole.images, &whole.image_words())
 }

@@ -1,6 +1,6 @@
-//! Which kernel computes a convolution, and when: one row a way to compute it. Among the rows that fit a problem, the first one
-//! that is usual on the adapter is the static choice; tuning may take another one that is tried there, with its own packing of
-//! the weights. `docs/kernels.md` has the table as text.
+//! The table of all kernels for convolutions, with the conditions of each: one row for each way to compute one. Among the
+//! rows that fit a problem, the first one that is usual on the adapter is the static choice; tuning may take another one
+//! that is tried there, with its own packing of the weights. `docs/kernels.md` has the table as text.
 //!
 //! A new way is a WGSL file, its kernel in `kernels.rs`, and a row here.
 
@@ -13,24 +13,24 @@ use super::winograd::Winograd;
 use crate::gpu::{Adapter, AdapterKind, Choices, Filtering, Kernel, Preferences, Question};
 use crate::{Error, Result};
 
-/// One way to compute a convolution in some roles.
+/// One row of the table: a way to compute a convolution in some roles.
 #[derive(Debug)]
 pub struct Way {
-    /// Unique, for tables and for what was measured.
+    /// A unique name, for tables and for measurements.
     pub name: &'static str,
-    /// What it computes.
+    /// The roles that it computes.
     pub roles: &'static [Role],
-    /// How it reads weights.
+    /// The order in which it reads weights.
     pub layout: Layout,
     /// The problems that it computes, in words and as a test.
     pub problems: Problems,
-    /// Where it runs, in words and as a test.
+    /// The adapters it runs on, in words and as a test.
     pub adapters: Adapters,
-    /// What a workgroup may be: invocations for most, the static choice first.
+    /// The allowed sizes of its workgroups: invocations for most ways, the static choice first.
     sizes: fn(&Problem, &Adapter) -> &'static [u32],
-    /// Whether it writes bits ([`Epilogue`](super::Epilogue)) also where rows are not whole quads.
+    /// Whether it writes bits ([`Epilogue`](super::Epilogue)) even where rows are not whole quads.
     pub any_width: bool,
-    /// Whether in channels are summed in slices, which one more launch adds up: see `slices`.
+    /// Whether it can sum input channels in slices, which one more launch adds up: see `slices`.
     pub slices: bool,
     /// Side of the cooperative matrices that it multiplies, which the adapter must have; 0 for none.
     pub cooperative: u32,
@@ -39,12 +39,12 @@ pub struct Way {
     pub(super) launch: Launching,
 }
 
-/// What a way is on an adapter, for a user's preferences.
+/// The standing of a way on an adapter, given a user's preferences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It cannot run, or is known to lose.
+    /// The way cannot run, or is known to lose.
     Never,
-    /// Tuning measures it.
+    /// Tuning measures the way.
     Tried,
     /// The static choice, unless a row above is.
     Usual,
@@ -58,12 +58,12 @@ pub(super) enum Launching {
     Filter(Winograd),
 }
 
-/// A row, and the size of its workgroups.
+/// A row of the table, with the size of its workgroups.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice {
-    /// The row.
+    /// The row of the table.
     pub way: &'static Way,
-    /// One of the sizes that the row allows.
+    /// The size of a workgroup, among those that the row allows.
     pub size: u32,
 }
 
@@ -114,8 +114,8 @@ const fn tiles(
 }
 
 impl Way {
-    /// What its workgroups may be for a problem on an adapter, the static choice first: invocations, but of Winograd's filters
-    /// in three launches the output channels of a workgroup of the product.
+    /// Returns the allowed sizes of workgroups for a problem on an adapter, the static choice first: numbers of
+    /// invocations, but for Winograd's filters in three launches the output channels of a workgroup of the product.
     pub fn sizes(&self, problem: &Problem, adapter: &Adapter) -> &'static [u32] {
         (self.sizes)(problem, adapter)
     }
@@ -132,13 +132,13 @@ impl Way {
             || matches!(self.launch, Launching::Filter(_))
     }
 
-    /// Whether the table has it for this problem, wherever it runs.
+    /// Whether the row can compute this problem on some adapter.
     pub fn computes(&self, problem: &Problem, role: Role) -> bool {
         self.roles.contains(&role) && (self.problems.1)(problem, role)
     }
 
-    /// By how much results may differ from the plain kernel's, as a share of the largest of these: see [`Layout::bound`]. Cooperative
-    /// matrices halve both of their factors.
+    /// Returns the largest allowed difference from the plain kernel's results, as a share of the largest of these: see
+    /// [`Layout::bound`]. Cooperative matrices halve both of their factors.
     pub fn bound(&self) -> f32 {
         if self.cooperative > 0 { 4e-3 } else { self.layout.bound() }
     }
@@ -180,7 +180,7 @@ const fn filter(name: &'static str, adapters: Adapters, winograd: Winograd) -> W
     Way { layout: Layout::Winograd(winograd), sizes, launch, ..way }
 }
 
-/// All of them, in the order of preference.
+/// All rows, in the order of preference.
 #[rustfmt::skip]
 pub static WAYS: &[Way] = &[
     filter("winograd two", FILTER_TWO, Winograd::Two),
@@ -241,7 +241,8 @@ pub static WAYS: &[Way] = &[
 
 // Adapters.
 
-/// Whether texels pay: on CPU rasterisers with subgroups to share loads; not in browsers, whose wgpu has none of these.
+/// Whether reading texels is faster on this adapter: on CPU rasterisers with subgroups to share loads; not in browsers,
+/// whose wgpu has no subgroups.
 pub fn reads_texels(adapter: &Adapter) -> bool {
     let subgroups = adapter.subgroup.is_some_and(|size| size >= 8);
     NATIVE && adapter.kind == AdapterKind::Cpu && subgroups
@@ -316,7 +317,7 @@ fn filtered(
 /// rounding tells more.
 const LEAST_CHANNELS: u32 = 32;
 
-/// Whether there are channels enough, and transformed weights are no more than a binding shows.
+/// Whether Winograd's filtering is worthwhile: there are enough channels, and the transformed weights fit a binding.
 fn filter_pays(p: &Problem, adapter: &Adapter, by: Winograd) -> bool {
     let (outputs, inputs) = (p.w.images(), p.w.channels());
     let most = u64::from(outputs.max(inputs));
@@ -369,8 +370,8 @@ pub fn candidates(
     found
 }
 
-/// The one decision: the row that computes a problem, the question that was answered, and what it was answered from.
-/// `affordable` says whether the packed weights of a row have room. `None` where the plain kernel is all that there is.
+/// Chooses the row that computes a problem, and returns it with the tuning question that it answers. `affordable` says
+/// whether the packed weights of a row fit the memory set for them. `None` where the plain kernel is all that there is.
 pub fn choose(
     problem: &Problem,
     role: Role,

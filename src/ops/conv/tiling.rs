@@ -1,34 +1,35 @@
-//! How each kernel of a convolution is launched: what an invocation or a workgroup computes, its overrides, and how long the
-//! loops of an invocation are.
+//! Says how each kernel of a convolution is launched: the part that an invocation or a workgroup computes, the overrides,
+//! and the length of an invocation's loops.
 
 use super::problem::Params;
 use super::runs::Lines;
 use crate::ops::walk::nested;
 
-/// How a kernel is launched for a problem, whether it computes the derivative for x, and workgroups of a size.
+/// Returns how a kernel is launched for a problem; the flag asks for the derivative for x, the number is the workgroup's
+/// size.
 pub(super) type Tile = fn(&Params, bool, u32) -> Tiling;
 
-/// How a kernel is launched.
+/// The launch settings of a kernel.
 #[derive(Debug)]
 pub(super) struct Tiling {
     pub constants: Vec<(&'static str, f64)>,
-    /// What an invocation or a workgroup computes, of an image and eight output channels; of a weight gradient, of a part
-    /// of the images.
+    /// The number of parts that invocations or workgroups compute of an image and eight output channels; for a weight
+    /// gradient, of a part of the images.
     pub tiles: u32,
-    /// The number of those in a workgroup.
+    /// The number of these parts in a workgroup.
     pub workgroup: u32,
     /// Blocks of eight output channels, in a workgroup.
     pub blocks: u32,
     /// Workgroups in z; of a weight gradient those are the parts.
     pub phases: u32,
-    /// How an invocation goes through what it sums up.
+    /// The loops of an invocation over its sum.
     pub lines: Lines,
 }
 
-/// Of results that are stored after the sums, a turn each and what masks take.
+/// The turns that storing results and reading masks take after the sums.
 const STORES: u64 = 200;
 
-/// Sums over channels, and for each of them so many turns.
+/// Returns the loops of sums over channels, with `turns` turns for each channel.
 fn channels(p: &Params, turns: u64) -> Lines {
     Lines { count: 1, turns: u64::from(p.inputs) * turns + STORES }
 }
@@ -90,8 +91,8 @@ pub(super) fn double_tall(p: &Params, _: bool, size: u32) -> Tiling {
     one_for_all(p, size, p.width / 4 * p.height.div_ceil(2))
 }
 
-/// Quads of an image and eight output channels, of one of so many phases: a strided derivative's rows and columns fall
-/// into phases that meet different taps.
+/// Counts the quads of an image and eight output channels in one phase, and the phases: the rows and columns of a strided
+/// derivative fall into phases that use different taps.
 fn phases(p: &Params, transposed: bool) -> (u32, u32) {
     let [every_y, every_x] = if transposed { [p.stride_y, p.stride_x] } else { [1, 1] };
     let across = p.out_width.div_ceil(every_x).div_ceil(4);
@@ -109,8 +110,8 @@ pub(super) fn taps(p: &Params, transposed: bool, size: u32) -> Tiling {
     Tiling { constants, tiles, workgroup: size, blocks: 1, phases, lines: window(p) }
 }
 
-/// A workgroup computes so many blocks, and of each of these two quads an invocation. Loads take turns too, but fewer than the
-/// products.
+/// Launches workgroups that compute `BLOCKS` blocks each, with two quads of each block for every invocation. Loads take
+/// turns too, but fewer than the products.
 pub(super) fn gemm<const BLOCKS: u32>(p: &Params, transposed: bool, size: u32) -> Tiling {
     let (tiles, phases) = phases(p, transposed);
     let mut constants = vec![("TRANSPOSED", f64::from(transposed)), ("BLOCKS", f64::from(BLOCKS))];

@@ -15,7 +15,8 @@ use crate::{Error, Result};
 
 /// Parts that images are cut into where texels do not cut them and every invocation computes by itself.
 const PARTS: u32 = 16;
-/// Parts that whole workgroups sum where they are fewer than fill a GPU, at most: what adds them up goes through all of them.
+/// The most parts of a weight gradient that whole workgroups sum where fewer would not fill a GPU: the kernel that adds
+/// them up goes through all of them.
 const MOST_FILLING: u32 = 128;
 /// Words of all parts together, at most, where one does not take more: 32 MiB, which every adapter binds.
 const PART_WORDS: u32 = 1 << 23;
@@ -39,7 +40,7 @@ pub static SUM_PARTS: Kernel = Kernel {
 /// Inputs dy and x; outputs dw, and the parts, which are scratch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackedWeightGradient {
-    /// The convolution.
+    /// The convolution's shapes and settings.
     pub problem: Problem,
     /// The row of the table that computes it.
     pub choice: Choice,

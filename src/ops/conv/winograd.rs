@@ -100,7 +100,8 @@ pub static OUTPUT_TWO: Kernel = output!("winograd_output_two");
 /// y of M, F(4x4, 3x3).
 pub static OUTPUT_FOUR: Kernel = output!("winograd_output_four");
 
-/// Words of V, and of M, of one group of tiles at most, where 64 tiles are not more: 32 MiB each, so that plans stay small.
+/// The most words of V, and of M, for one group of tiles, unless 64 tiles need more: 32 MiB each, so that plans stay
+/// small.
 const SCRATCH_WORDS: u64 = 8 << 20;
 
 /// Tiles of a workgroup of the product; rows of V and M are whole such runs.
