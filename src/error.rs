@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-/// What the library's functions return.
+/// The result of the library's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// One variant for each thing a caller can do about it.
+/// An error of the library, with one variant for each reaction of a caller.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -19,19 +19,19 @@ pub enum Error {
     MissingLimit {
         /// The adapter's name.
         adapter: String,
-        /// The limit or feature as it is.
+        /// The adapter's limit or feature.
         given: String,
-        /// What was wanted instead.
+        /// The limit or feature that is needed.
         wanted: String,
     },
-    /// Correct the arguments.
+    /// Arguments do not fit each other; correct them.
     #[error("{op}: {given} given, {wanted} wanted")]
     Mismatch {
         /// The op or function.
         op: &'static str,
-        /// What was given.
+        /// The argument that was given.
         given: String,
-        /// What was wanted.
+        /// The argument that is expected.
         wanted: String,
     },
     /// Ask for other derivatives.
@@ -39,7 +39,7 @@ pub enum Error {
     NoDerivative {
         /// The op on the path.
         op: &'static str,
-        /// What is missing.
+        /// The missing part.
         why: &'static str,
     },
     /// Use a smaller batch or model.
@@ -51,7 +51,7 @@ pub enum Error {
     /// Report a bug here or in the driver.
     #[error("the GPU failed while {doing}: {reason}")]
     Gpu {
-        /// What was asked of the device.
+        /// The call that failed.
         doing: String,
         /// The driver's or wgpu's words.
         reason: String,
@@ -59,30 +59,30 @@ pub enum Error {
     /// Report a bug here or in a driver, or free the system's memory and threads.
     #[error("{doing}: {reason}")]
     Thread {
-        /// What a thread was for.
+        /// The thread's work.
         doing: String,
         /// Why it ended without a result.
         reason: String,
     },
-    /// Start the processes of a run in another way, or look after the one that is named.
+    /// Processes of a run failed or were started wrongly; the text says what to do.
     #[error("{0}")]
     World(String),
-    /// Give another file.
+    /// A file cannot be used; give another one.
     #[error("{}: {reason}", path.display())]
     BadFile {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong in it, and where.
+        /// The fault in the file, and its place.
         reason: String,
     },
-    /// Correct the configuration.
+    /// The configuration is invalid; correct it.
     #[error("config: {key} = {value} given, {allowed} wanted")]
     BadConfig {
-        /// Dotted key.
+        /// The dotted key in the configuration.
         key: String,
         /// The value as written.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         allowed: String,
     },
     /// No action is needed: the caller's progress callback asked to stop.
@@ -93,7 +93,7 @@ pub enum Error {
         "the network's logits of image {image} are not finite ({value}), so they name no class: its weights are too large, or the image is damaged"
     )]
     NonFinite {
-        /// The image's place among those that were given, from 0.
+        /// The index of the image among those given, from 0.
         image: usize,
         /// The first logit that is none.
         value: f32,
@@ -101,11 +101,11 @@ pub enum Error {
     /// Start from the last good checkpoint with other settings.
     #[error("training diverged at step {step}: {what}{}", last_good.as_ref().map_or(String::new(), |path| format!("; last good checkpoint {}", path.display())))]
     Diverged {
-        /// The iteration.
+        /// The iteration in which it happened.
         step: u64,
         /// The value that was not finite.
         what: String,
-        /// What to resume from, if anything was saved.
+        /// The checkpoint to resume from, if one was saved.
         last_good: Option<PathBuf>,
     },
 }

@@ -10,8 +10,9 @@ use std::any::Any;
 #[cfg(any(not(target_arch = "wasm32"), feature = "data"))]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What `work` makes of each item, in their order. Threads take them one by one, as some take much longer than others; this
-/// thread takes part. `doing` is what errors say that it was.
+/// Applies `work` to each item on several threads, and returns the results in the items' order. Threads take items one by
+/// one, as some take much longer than others; this thread takes part. `doing` names the work in errors. `doing` is what
+/// errors say that it was.
 ///
 /// # Errors
 /// The first item's whose work failed or panicked; what was not begun by then is not begun any more.
@@ -60,7 +61,7 @@ pub(crate) fn map<T, U>(
     items.iter().map(work).collect()
 }
 
-/// What `work` gives; a panic in it as an error.
+/// Runs `work`, and turns a panic in it into an error.
 #[cfg(any(not(target_arch = "wasm32"), feature = "data"))]
 pub(crate) fn caught<T>(doing: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     // Whatever the work had in its hands is dropped or handed back as an error.

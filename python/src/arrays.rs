@@ -24,7 +24,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(_copies, module)?)
 }
 
-/// Where an array of images has its channels.
+/// The position of the channels in an array of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// \[N, C, H, W\]
@@ -34,7 +34,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// By its name.
+    /// Parses the name of a layout.
     pub fn parse(py: Python<'_>, name: &str) -> PyResult<Self> {
         match name {
             "nchw" => Ok(Self::Nchw),
@@ -44,7 +44,7 @@ impl Layout {
     }
 }
 
-/// What images must be like.
+/// The shape and type that images must have.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
     /// 1 or 3 of most networks.
@@ -59,13 +59,13 @@ pub struct Wanted {
 #[derive(Debug)]
 pub struct Images<'py> {
     values: Values<'py>,
-    /// How many.
+    /// The number of images.
     pub count: usize,
-    /// Of each.
+    /// The number of channels of each image.
     pub channels: u32,
-    /// Rows and columns.
+    /// The rows and columns of each image.
     pub side: u32,
-    /// As they came.
+    /// The layout in which they were given.
     pub layout: Layout,
 }
 
@@ -152,7 +152,7 @@ impl<'py> Images<'py> {
         }
     }
 
-    /// All values, NCHW.
+    /// Returns all values, NCHW.
     pub fn values(&self) -> PyResult<&[f32]> {
         match &self.values {
             Values::There(array) => array
@@ -162,7 +162,7 @@ impl<'py> Images<'py> {
         }
     }
 
-    /// Rows and columns and how many of them, as the library's programs want it.
+    /// Returns the batch size for the library's programs: at most `most` images of this side.
     pub fn batch(&self, most: u32) -> lapidary::model::BatchSize {
         lapidary::model::BatchSize { images: batch(self.count, most), side: self.side }
     }
@@ -311,7 +311,7 @@ pub fn as_array<'py>(
     let made = if x.hasattr("__array__")? || listed {
         numpy.call_method1("asarray", (x,))
     } else if x.hasattr("__dlpack__")? && x.hasattr("__dlpack_device__")? {
-        /// `kDLCPU`
+        /// The device type `kDLCPU` of DLPack.
         const CPU: i64 = 1;
         let device: (i64, i64) = x.call_method0("__dlpack_device__")?.extract()?;
         if device.0 != CPU {
@@ -339,7 +339,7 @@ pub fn shown(shape: &[usize]) -> String {
     }
 }
 
-/// An array of these values and sides, which takes the values over.
+/// Makes an array of these values and sides, without a copy.
 pub fn array<'py>(
     py: Python<'py>,
     values: Vec<f32>,

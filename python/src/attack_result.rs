@@ -1,4 +1,4 @@
-//! What an evaluation by several attacks came to, as Python sees it.
+//! The result of an evaluation by several attacks, as a Python class.
 
 use lapidary::eval::{Point, RobustAccuracy, Version};
 use pyo3::prelude::*;
@@ -176,7 +176,7 @@ impl AttackResult {
     }
 }
 
-/// As papers write radii.
+/// Writes a radius as papers do, for example 8/255.
 fn fraction(eps: f32) -> String {
     let of = f64::from(eps) * 255.0;
     let whole = of.round() >= 1.0 && (of - of.round()).abs() < 1e-4;

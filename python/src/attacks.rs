@@ -334,7 +334,7 @@ impl Model {
     }
 }
 
-/// With the state's file where it matters.
+/// Adds the state's file to an error where it matters.
 fn told_of(error: Error, state: Option<&std::path::Path>) -> Error {
     match (error, state) {
         (Error::Mismatch { op: "attack state", given, wanted }, Some(path)) => {

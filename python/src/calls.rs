@@ -1,5 +1,5 @@
-//! How a call into the library runs: without the interpreter's lock, stopped by Ctrl-C between two submissions, and never with a
-//! panic in Python.
+//! Runs calls into the library: without the interpreter's lock, stopped by Ctrl-C between two submissions, and never with
+//! a panic in Python.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -14,18 +14,18 @@ use pyo3::prelude::*;
 
 use crate::errors::{bug, exception, raised};
 
-/// How often signals are looked for, at most: asking needs the interpreter's lock.
+/// How often signals are looked for, at most, because looking needs the interpreter's lock.
 const EVERY: Duration = Duration::from_millis(50);
 
 thread_local! {
-    /// What stopped the call that runs on this thread: KeyboardInterrupt, or what a callback raised.
+    /// The exception that stopped the call on this thread: KeyboardInterrupt, or one raised by a callback.
     static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
     /// Whether a call runs here that may end between any two submissions.
     static LISTENS: Cell<bool> = const { Cell::new(false) };
     static LOOKED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// What [`lapidary::gpu::Gpu::on_submission`] calls: `Stopped` where the user pressed Ctrl-C during a call that may stop.
+/// The check for [`lapidary::gpu::Gpu::on_submission`]: `Stopped` if the user pressed Ctrl-C during a call that may stop.
 pub fn asked() -> Result<()> {
     if LISTENS.get() { signals() } else { Ok(()) }
 }
@@ -56,7 +56,7 @@ pub fn blocking<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send
     run(py, true, work)
 }
 
-/// The same for work that is told of signals as it likes, by [`signals`], so that it can save before it ends.
+/// Runs a call that looks for signals itself, by [`signals`], so that it can save before it ends.
 pub fn saving<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
     run(py, false, work)
 }

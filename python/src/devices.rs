@@ -15,7 +15,7 @@ use crate::errors::mismatch;
 #[derive(Clone, Debug)]
 pub struct Device {
     adapter: Adapter,
-    /// What opens it.
+    /// The text that chooses the adapter when the device is opened.
     wanted: String,
 }
 
@@ -69,7 +69,7 @@ impl Device {
 }
 
 impl Device {
-    /// Of an open device.
+    /// Describes an open device.
     pub fn of(gpu: &Gpu, wanted: &str) -> Self {
         Self { adapter: gpu.adapter().as_ref().clone(), wanted: wanted.to_owned() }
     }
@@ -87,7 +87,7 @@ fn _devices(py: Python<'_>) -> PyResult<Vec<Device>> {
     Ok(found.into_iter().enumerate().map(numbered).collect())
 }
 
-/// Which adapter is asked for: None, a Device, a number in the list, or a part of a name.
+/// Returns the text that chooses an adapter, from None, a Device, a number in the list, or a part of a name.
 pub fn wanted(device: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
     let Some(device) = device else {
         return Ok(Options::from_env().adapter.unwrap_or_default());

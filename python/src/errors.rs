@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
-/// Where the classes are: written in Python, as most have two bases.
+/// The module of the exception classes, which are written in Python, as most have two bases.
 const MODULE: &str = "lapidary._errors";
 
 /// The exception for an error.
@@ -56,7 +56,7 @@ pub fn mismatch(
     raised(py, Error::mismatch(what, given, wanted))
 }
 
-/// What went wrong within the bindings or the library and is nobody's argument: the last net under panics.
+/// Turns a panic within the bindings or the library into an exception that asks for a bug report.
 pub fn bug(py: Python<'_>, panic: &(dyn std::any::Any + Send)) -> PyErr {
     let said = panic.downcast_ref::<String>().map(String::as_str);
     let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("without words");

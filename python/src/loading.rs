@@ -1,4 +1,4 @@
-//! Networks from files and from the dicts of live models, with what the caller says of them.
+//! Reads networks from files and from the dicts of live models, completed by the caller's arguments.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use crate::model::Model;
 /// Families of networks that a state dict may be of.
 const ARCHITECTURES: [&str; 4] = ["wrn", "preact-resnet", "resnet", "convnext"];
 
-/// What a file, or nothing, says of a network, and what the caller adds.
+/// The facts about a network that the caller gives to complete the file's.
 struct Told {
     mean: Option<Vec<f32>>,
     std: Option<Vec<f32>>,

@@ -120,7 +120,7 @@ fn _ece(py: Python<'_>, x: &Bound<'_, PyAny>, y: &Bound<'_, PyAny>, bins: usize)
     blocking(py, || Ok(eval::calibration(&values, &labels, classes, bins).ece))
 }
 
-/// Scores of both sets, none of them empty, all of them numbers.
+/// Reads the scores of both sets; neither may be empty or have NaN.
 fn scores(positives: &Bound<'_, PyAny>, negatives: &Bound<'_, PyAny>) -> PyResult<[Vec<f32>; 2]> {
     let one = |x: &Bound<'_, PyAny>, what| {
         let (values, _) = numbers(x, what, 1)?;

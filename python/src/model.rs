@@ -1,4 +1,4 @@
-//! `Model`: a network with its weights on a device, what it is, and how it is written. Calls from several threads queue.
+//! The Python class `Model`: a network with its weights on a device. Calls from several threads queue.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -31,7 +31,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// With its weights on the device, so that an adapter that is not there shows at once.
+    /// Puts a network's weights on the device, so that a missing adapter shows at once.
     pub fn new(known: Known, wanted: String) -> Result<Self> {
         for note in &known.pretrained.checkpoint.notes {
             let source = known.pretrained.checkpoint.source.display();
@@ -44,19 +44,19 @@ impl Model {
         Ok(model)
     }
 
-    /// The network.
+    /// Returns the network.
     pub fn network(&self) -> &Network {
         &self.known.pretrained.network
     }
 
-    /// What images it takes.
+    /// Reads images for this network from an array.
     pub fn images<'py>(&self, x: &Bound<'py, PyAny>, layout: &str) -> PyResult<Images<'py>> {
         let channels = Some(self.network().channels());
         Images::new(x, layout, Wanted { channels, side: self.known.side(), unit: true })
     }
 
-    /// Works with what is on the device, when it is this call's turn. After a loss of the device, a panic or Ctrl-C the next
-    /// call finds all of it made anew, or programs that begin anew.
+    /// Runs work with the weights and programs on the device, when it is this call's turn. After a loss of the device, a
+    /// panic or Ctrl-C the next call finds all of it made anew, or programs that begin anew.
     pub fn with<T: Send>(
         &self,
         py: Python<'_>,
@@ -79,14 +79,14 @@ impl Model {
         made
     }
 
-    /// The names of its classes, numbers where nothing says them.
+    /// Returns the names of its classes; numbers where none are known.
     pub fn names(&self) -> Vec<String> {
         let numbered = || lapidary::train::numbered(self.network().classes());
         self.known.class_names().unwrap_or_else(numbered)
     }
 }
 
-/// How many images a program takes at once.
+/// Returns the number of images that a program takes at once.
 pub fn most(py: Python<'_>, batch_size: u32) -> PyResult<u32> {
     if (1..=65_535).contains(&batch_size) {
         return Ok(batch_size);
@@ -209,7 +209,7 @@ impl Model {
 }
 
 impl Model {
-    /// Its checkpoint with all that is known of the network.
+    /// Makes a checkpoint with all that is known of the network.
     fn complete(&self) -> Checkpoint {
         let checkpoint = &self.known.pretrained.checkpoint;
         let told = checkpoint.metadata.clone();

@@ -1,4 +1,4 @@
-//! What a network says of images: logits, classes, energies, and gradients for the images.
+//! The outputs of a network for images: logits, classes, energies, and gradients for the images.
 
 use lapidary::attack::Objective;
 use lapidary::eval::{Of, With, argmax, logsumexp};

@@ -17,7 +17,7 @@ pub fn element(py: Python<'_>, png: &[u8], alt: &str) -> PyResult<String> {
     Ok(format!("<img alt=\"{}\" src=\"data:image/png;base64,{text}\">", escaped(alt)))
 }
 
-/// Text for HTML.
+/// Escapes text for HTML.
 pub fn escaped(text: &str) -> String {
     let with = |text: String, (from, to): (&str, &str)| text.replace(from, to);
     [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;")]
@@ -25,7 +25,7 @@ pub fn escaped(text: &str) -> String {
         .fold(text.to_owned(), with)
 }
 
-/// Rows of cells.
+/// Makes an HTML table of rows of cells.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let cells = |tag: &str, cells: &mut dyn Iterator<Item = String>| {
         let each: String = cells.map(|cell| format!("<{tag}>{cell}</{tag}>")).collect();

@@ -1,4 +1,5 @@
-//! What callers are told while a call goes on: their callback, or else a bar where the call is long and tqdm is there.
+//! Reports the progress of a call: to the caller's callback, or else as a tqdm bar where the call is long and tqdm is
+//! installed.
 
 use std::time::{Duration, Instant};
 

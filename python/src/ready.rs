@@ -1,4 +1,4 @@
-//! What of a network lies on a device: its weights, and the programs that calls have asked for.
+//! The weights and programs of a network on a device.
 
 use lapidary::eval::{Classifier, InputGradient, Of};
 use lapidary::gpu::Gpu;
@@ -11,7 +11,7 @@ use crate::devices;
 /// Programs of each kind that are kept for the next call: one for each size of batch and image.
 const KEPT: usize = 4;
 
-/// What lies on the device; made anew after it was lost.
+/// The weights and programs on the device; made anew after it was lost.
 #[derive(Debug)]
 pub struct Ready {
     pub gpu: Gpu,
@@ -40,7 +40,7 @@ impl Ready {
         Ok(&self.lanes)
     }
 
-    /// One for this size, made unless there is one.
+    /// Returns the classifier for this size, which is made if there is none.
     pub fn classifier(&mut self, network: &Network, size: BatchSize) -> Result<&mut Classifier> {
         let make = || wait(Classifier::new(network, &self.weights, size));
         kept(&mut self.classifiers, size, make)
@@ -58,7 +58,7 @@ impl Ready {
     }
 }
 
-/// What is kept under a key, the last used last; the first goes where there are too many.
+/// Returns the entry for a key and marks it as used last; the oldest entry is dropped where there are too many.
 fn kept<K: PartialEq, V>(
     all: &mut Vec<(K, V)>,
     key: K,

@@ -1,4 +1,4 @@
-//! What a run has left: its history as arrays, its numbers, its report.
+//! Reads a finished run: its history as arrays, its measurements, its report.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

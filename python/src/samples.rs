@@ -1,4 +1,4 @@
-//! Samples and counterfactuals.
+//! The Python classes for samples and counterfactuals.
 
 use lapidary::Error;
 use lapidary::data::SAMPLE_STARTS;
@@ -390,7 +390,7 @@ impl Model {
         (steps.unwrap_or(config.steps.max(1)), step_size.unwrap_or(config.step_size) as f32)
     }
 
-    /// Classes by number or name: one, or a sequence of them.
+    /// Reads classes by number or name, one or a sequence.
     fn named(&self, classes: &Bound<'_, PyAny>) -> PyResult<Vec<u32>> {
         let py = classes.py();
         let names = self.names();

@@ -18,7 +18,7 @@ use crate::devices;
 use crate::errors::mismatch;
 use crate::progress::{Progress, Watch};
 
-/// What a run's configuration calls images that came as arrays.
+/// The name of arrays in memory in a run's configuration, in place of a path.
 const IN_MEMORY: &str = "arrays in memory";
 
 /// A dict as a table of TOML; keys with dots lead into tables.
@@ -137,7 +137,7 @@ fn dataset(
     })
 }
 
-/// The most classes there may be: those that have names, or what the library takes.
+/// The most classes that the labels may have: the number of names, or the library's limit.
 fn lapidary_classes(names: &[String]) -> u32 {
     if names.is_empty() { 1 << 16 } else { names.len() as u32 }
 }
@@ -202,7 +202,7 @@ fn _train<'py>(
     done.map(|()| out)
 }
 
-/// An event as callbacks are told it; `current` is the phase that runs.
+/// Turns a training event into progress for callbacks; `current` is the phase that runs.
 fn told(event: &Event, current: &mut String) -> Progress {
     match event {
         Event::Phase { phase, done, total } => {
@@ -224,7 +224,7 @@ fn told(event: &Event, current: &mut String) -> Progress {
     }
 }
 
-/// What an iteration has measured, under the log's names.
+/// Returns the measurements of an iteration, under the log's names.
 pub fn numbers_of(step: &Step) -> Vec<(String, f64)> {
     let Ok(serde_json::Value::Object(all)) = serde_json::to_value(step) else { return Vec::new() };
     let of = |(name, value): (String, serde_json::Value)| {

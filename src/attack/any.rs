@@ -1,4 +1,4 @@
-//! One type for all attacks, made from their settings.
+//! The enum `AnyAttack`, one type for all attacks, made from the settings of any of them.
 
 use super::{
     Apgd, ApgdAttack, Attack, Divergence, DivergenceAttack, Fab, FabAttack, Found, Langevin,
@@ -9,7 +9,7 @@ use crate::gpu::{Buffer, Timing};
 use crate::graph::Summary;
 use crate::model::{BatchSize, DeviceWeights, Model};
 
-/// Makes the two enums from one list, and has each method call that of the attack that is there.
+/// Defines the enums of settings and attacks from one list; each method calls the same method of the attack inside.
 macro_rules! attacks {
     ($($name:ident: $settings:ident, $attack:ident;)*) => {
         /// The settings of any attack.
@@ -18,7 +18,7 @@ macro_rules! attacks {
             $(#[doc = concat!("Of an [`", stringify!($attack), "`].")] $name($settings),)*
         }
 
-        /// Any attack, for code that takes whichever it is told to.
+        /// Any attack, for code that learns only at run time which one to run.
         #[derive(Debug)]
         pub enum AnyAttack {
             $(#[doc = concat!("By [`Settings::", stringify!($name), "`].")] $name(Box<$attack>),)*
@@ -31,7 +31,7 @@ macro_rules! attacks {
         })*
 
         impl AnyAttack {
-            /// The attack of these settings.
+            /// Makes the attack for these settings.
             pub async fn new(
                 model: &dyn Model,
                 weights: &DeviceWeights,

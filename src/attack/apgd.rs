@@ -19,16 +19,16 @@ pub struct Apgd {
     pub norm: Norm,
     /// Radius of the ball around the images; finite.
     pub eps: f32,
-    /// AutoAttack's are 100.
+    /// The number of steps; AutoAttack takes 100.
     pub steps: u32,
-    /// What is climbed: the reference has the cross-entropy and both forms of the DLR.
+    /// The objective to maximise: the reference has the cross-entropy and both forms of the DLR.
     pub objective: Objective,
     /// Share of steps between two checkpoints that are to raise the loss; the reference's is 0.75.
     pub rho: f32,
 }
 
 impl Apgd {
-    /// With AutoAttack's 100 steps and rho 0.75.
+    /// Makes settings with AutoAttack's 100 steps and rho 0.75.
     pub fn new(norm: Norm, eps: f32, objective: Objective) -> Self {
         Self { norm, eps, steps: 100, objective, rho: 0.75 }
     }
@@ -48,8 +48,8 @@ impl Default for Apgd {
     }
 }
 
-/// An attack on batches of one size, made ready on a device. A step reads nothing back and makes nothing new: step
-/// lengths, counters, best and misnamed iterates of each image are kept on the device.
+/// Runs APGD on batches of one size, ready on a device. A step reads nothing back and makes nothing new: step lengths,
+/// counters, best and misnamed iterates of each image are kept on the device.
 #[derive(Debug)]
 pub struct ApgdAttack {
     settings: Apgd,
@@ -62,9 +62,9 @@ pub struct ApgdAttack {
     step: Program,
     /// Judges what the last step made.
     last: Program,
-    /// Random starts.
+    /// Moves the images to random starts.
     start: Program,
-    /// What is kept from what was never judged.
+    /// Clears the state of earlier images.
     reset: Program,
 }
 
@@ -79,7 +79,7 @@ struct Kept {
 }
 
 impl ApgdAttack {
-    /// For batches of this size.
+    /// Makes the attack for batches of this size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -129,7 +129,7 @@ impl ApgdAttack {
         self.batch.read(&self.kept.best).await
     }
 
-    /// What is known of each image.
+    /// Returns the state of each image.
     pub async fn states(&self) -> Result<Vec<ApgdState>> {
         let mut states = ApgdState::read(&self.batch.gpu.read(&self.kept.state).await?);
         states.truncate(self.batch.count);
@@ -158,8 +158,8 @@ impl Attack for ApgdAttack {
         self.reset.submit().await
     }
 
-    /// As [`Attack::run`], and after the settings' last step judges what it made. Err, too, for more steps than the settings
-    /// have left, by which the steps' lengths are laid out.
+    /// Takes steps as [`Attack::run`] does, and judges the last iterate after the settings' last step. Err, too, for more
+    /// steps than the settings have left, by which the steps' lengths are laid out.
     async fn run(&mut self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {
         self.advance(steps, progress).await?;
         let last = steps > 0 && self.taken == self.settings.steps;
@@ -251,7 +251,7 @@ async fn start(gpu: &Gpu, batch: &Batch, draws: &Draws, settings: Apgd) -> Resul
     Program::plain(gpu, &graph, &[], &[origin, ids, control], &given).await
 }
 
-/// No step before the first, nothing judged.
+/// Makes a program that sets the state to what it is before the first step.
 async fn reset(gpu: &Gpu, batch: &Batch, kept: &Kept) -> Result<Program> {
     let mut graph = Graph::default();
     let [x, previous] = [(); 2].map(|()| graph.input(batch.shape));

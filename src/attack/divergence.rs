@@ -33,8 +33,8 @@ impl Default for Divergence {
     }
 }
 
-/// An attack on batches of one size, made ready on a device, with frozen statistics. It climbs KL(f(origin) ‖ f(x)). A
-/// step reads nothing back and makes nothing new.
+/// Maximises KL(f(origin) ‖ f(x)) on batches of one size, ready on a device, with frozen statistics. It climbs
+/// KL(f(origin) ‖ f(x)). A step reads nothing back and makes nothing new.
 #[derive(Debug)]
 pub struct DivergenceAttack {
     settings: Divergence,
@@ -45,7 +45,7 @@ pub struct DivergenceAttack {
 }
 
 impl DivergenceAttack {
-    /// For batches of this size.
+    /// Makes the attack for batches of this size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -116,8 +116,8 @@ impl DivergenceAttack {
 }
 
 impl Attack for DivergenceAttack {
-    /// The noise near the images is that of seed, stream and the images' ids, which count up from the first: the rest of `ids` is
-    /// not read, nor are labels. Err for a start apart from the images.
+    /// Starts near the images, with noise drawn from seed, stream and the images' ids, which count up from the first: the
+    /// rest of `ids` is not read, nor are labels. Err for a start apart from the images.
     async fn start(&mut self, start: &Start<'_>) -> Result<()> {
         start.begins_at_images("trades")?;
         self.batch.write(start).await?;

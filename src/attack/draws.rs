@@ -20,7 +20,7 @@ impl Draws {
         Ok(Self { gpu: gpu.clone(), ids, control })
     }
 
-    /// For what is drawn next. Err for another number of ids than of labels.
+    /// Sets the seed and ids of the next random numbers. Err if there are not as many ids as labels.
     pub async fn write(&mut self, start: &Start<'_>) -> Result<()> {
         let (count, most) = (start.labels.len(), self.ids.words());
         match start.ids {
@@ -41,7 +41,7 @@ impl Draws {
         Ok((ids, graph.input(Shape::vector(4)?)))
     }
 
-    /// Their buffers.
+    /// Pairs the graph's values with the buffers of ids and seed.
     pub fn given(&self, ids: Value, control: Value) -> [(Value, Buffer); 2] {
         [(ids, self.ids.clone()), (control, self.control.clone())]
     }

@@ -1,5 +1,5 @@
-//! FAB (Croce and Hein 2020, arXiv 1907.02044): searches the nearest image of another class, along the boundary between the
-//! label's class and another one. It has no ball.
+//! FAB (Croce and Hein 2020, arXiv 1907.02044): searches the nearest image of another class, along the boundary between
+//! the label's class and another one. Its steps are not bound to a ball. It has no ball.
 
 use super::forward::{Batch, Forward, buffers, check_radius};
 use super::{Attack, Found, Objective, Start};
@@ -33,18 +33,18 @@ pub struct Fab {
     pub boundary: Boundary,
     /// Within what distance a find counts; infinite for any. The search is the same.
     pub eps: f32,
-    /// AutoAttack's are 100.
+    /// The number of steps; AutoAttack takes 100.
     pub steps: u32,
     /// Greatest part that is taken of the way from the image instead of from the iterate.
     pub alpha_max: f32,
-    /// How far beyond the boundary.
+    /// The factor by which a step goes beyond the boundary.
     pub eta: f32,
-    /// How much of the distance stays where an iterate is misnamed.
+    /// The share of the distance that remains after a misclassified iterate.
     pub beta: f32,
 }
 
 impl Fab {
-    /// With the reference's 100 steps, 0.1, 1.05 and 0.9.
+    /// Makes settings with the reference's 100 steps, alpha 0.1, eta 1.05 and beta 0.9.
     pub fn new(norm: Norm, eps: f32) -> Self {
         let boundary = Boundary::Target;
         Self { norm, boundary, eps, steps: 100, alpha_max: 0.1, eta: 1.05, beta: 0.9 }
@@ -58,18 +58,18 @@ impl Default for Fab {
     }
 }
 
-/// What no image is as far away as.
+/// The distance that stands for "nothing found": no image is as far away.
 const NOTHING_FOUND: f32 = 1e10;
 
-/// An attack on batches of one size, made ready on a device. A step, which goes through the network with its gradient and
-/// once more without, reads nothing back and makes nothing new.
+/// Runs FAB on batches of one size, ready on a device. A step, which goes through the network with its gradient and once
+/// more without, reads nothing back and makes nothing new.
 #[derive(Debug)]
 pub struct FabAttack {
     settings: Fab,
     batch: Batch,
     nearest: Buffer,
     distance: Buffer,
-    /// The other classes of each image, where all are looked at.
+    /// The other classes of each image, for a search over all of them.
     others: Vec<Buffer>,
     classes: u32,
     step: Program,
@@ -77,7 +77,7 @@ pub struct FabAttack {
 }
 
 impl FabAttack {
-    /// For batches of this size.
+    /// Makes the attack for batches of this size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -140,7 +140,7 @@ impl FabAttack {
         Ok(Self { settings, batch, nearest, distance, others, classes, step, reset })
     }
 
-    /// How near the nearest misnamed iterate of each image is; 1e10 where none was misnamed.
+    /// Returns the distance to the nearest misclassified iterate of each image; 1e10 where there was none.
     pub async fn distances(&self) -> Result<Vec<f32>> {
         self.batch.read_numbers(&self.distance).await
     }

@@ -8,7 +8,7 @@ use crate::ops::{self, Margin, Norm};
 use crate::{Error, Result};
 use std::borrow::Cow;
 
-/// What fills up a batch: no class, so that these images stay where they are.
+/// The label of images that only fill up a batch: it is no class, so that these images stay unchanged.
 const NO_LABEL: u32 = u32::MAX;
 
 /// A batch on the device.
@@ -18,14 +18,14 @@ pub(super) struct Batch {
     pub shape: Shape,
     /// Under attack; written in place.
     pub images: Buffer,
-    /// Where they came from: the ball's centre.
+    /// The original images, the ball's centres.
     pub origin: Buffer,
     pub labels: Buffer,
     /// Classes to go to, for objectives that have some beside the labels.
     pub targets: Buffer,
-    /// The weight of each image in what is climbed.
+    /// The weight of each image in the objective.
     pub seed: Buffer,
-    /// How many images of it were started with; the others fill it up.
+    /// The number of images that the attack was started with; the others only fill up the batch.
     pub count: usize,
     objective: Objective,
     classes: u32,
@@ -99,7 +99,7 @@ impl Batch {
         self.gpu.write(&self.images, &filled(from, self.shape.elements() as usize, 0.0)).await
     }
 
-    /// What a buffer of a batch of images has of those that were started with.
+    /// Reads a buffer's values for the images that the attack was started with.
     pub async fn read(&self, buffer: &Buffer) -> Result<Vec<f32>> {
         let mut values = self.gpu.read(buffer).await?;
         values.truncate(self.count * self.words());
@@ -209,7 +209,7 @@ pub fn check_radius(norm: Norm, eps: f32, words: usize) -> Result<()> {
     Ok(())
 }
 
-/// How many steps are taken after these. Err for more than a whole attack has, by whose number it is laid out.
+/// Returns the number of steps taken after these. Err for more than a whole attack has, by whose number it is laid out.
 pub(super) fn within(op: &'static str, taken: u32, steps: u32, whole: u32) -> Result<u32> {
     let after = taken.saturating_add(steps);
     if after > whole {
@@ -251,7 +251,7 @@ impl Forward {
         Ok(Self { x, origin, labels, targets, seed, logits, objective, per_image, weights })
     }
 
-    /// The gradient of what is climbed, for the images alone.
+    /// Adds the gradient of the objective with respect to the images.
     pub fn image_gradient(&self, graph: &mut Graph) -> Result<Value> {
         let gradients = ops::gradient(graph, self.objective, self.seed, &[self.x])?;
         let [gradient] = crate::graph::exactly("attack", "gradients", &gradients)?;
@@ -266,7 +266,7 @@ impl Forward {
         Ok([gradient, f])
     }
 
-    /// What changes between replays.
+    /// Returns the values that change between replays.
     pub fn changing(&self) -> [Value; 4] {
         [self.x, self.origin, self.labels, self.targets]
     }

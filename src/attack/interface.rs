@@ -4,19 +4,19 @@ use crate::gpu::{Buffer, Timing};
 use crate::graph::Summary;
 use crate::{Error, Result};
 
-/// What an attack is started with: at most as many images as it was made for, and what goes with each.
+/// The start of an attack: at most as many images as it was made for, with their labels.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Start<'a> {
     /// NCHW in \[0, 1\].
     pub images: &'a [f32],
-    /// A class for each, below the network's number of them.
+    /// The label of each image, below the network's number of classes.
     pub labels: &'a [u32],
     /// The class that each is to go to, for objectives that read one beside the label.
     pub targets: Option<&'a [u32]>,
-    /// Where the steps begin, if not at the images, in a ball around which they stay: NCHW, finite, and in \[0, 1\] from the
-    /// first step on. Attacks that begin at random points begin here instead.
+    /// Where the steps begin, if not at the images, around which they stay in a ball: NCHW, finite, and in \[0, 1\] from
+    /// the first step on. Attacks that begin at random points begin here instead.
     pub from: Option<&'a [f32]>,
-    /// What an image draws depends on its id, wherever in a batch it lies; else the ids are 0, 1, ...
+    /// The ids of the images, which decide their random numbers wherever they lie in a batch; by default 0, 1, ...
     pub ids: Option<&'a [u32]>,
     /// The seed of all random numbers.
     pub seed: u64,
@@ -25,12 +25,12 @@ pub struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    /// Images with their labels, and the rest as it is by default.
+    /// Makes a start of images and labels, with defaults for the rest.
     pub fn new(images: &'a [f32], labels: &'a [u32]) -> Self {
         Self { images, labels, ..Self::default() }
     }
 
-    /// Err for a start apart from the images, where an attack has one of its own.
+    /// Checks that the attack begins at the images themselves. Err otherwise, for attacks that cannot begin elsewhere.
     pub(super) fn begins_at_images(&self, op: &'static str) -> Result<()> {
         if self.from.is_some() {
             return Err(Error::mismatch(op, "a start apart from the images", "none"));
@@ -39,14 +39,14 @@ impl<'a> Start<'a> {
     }
 }
 
-/// What an attack has come to.
+/// The results of an attack.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     /// An image for each it was started with, which may or may not be misnamed.
     pub images: Vec<f32>,
     /// Whether that lies in the ball: [`FabAttack`](super::FabAttack)'s, which looks for the nearest, may not.
     pub within: Vec<bool>,
-    /// How many gradients at the start were 0 in every place; 0 where the attack does not look.
+    /// The number of images whose gradient at the start was 0 everywhere; 0 for attacks that do not look.
     pub flat: usize,
 }
 
@@ -78,21 +78,22 @@ pub struct Found {
     reason = "futures may go to other threads where devices may: natively, but not in a browser"
 )]
 pub trait Attack {
-    /// Sets the images, and forgets what was found for those before. Err for more images than the attack was made for,
-    /// values that are not in \[0, 1\], labels and targets that are no classes, and missing targets.
+    /// Sets the images, and forgets results of earlier ones. Err for more images than the attack was made for, values
+    /// that are not in \[0, 1\], labels and targets that are no classes, and missing targets.
     async fn start(&mut self, start: &Start<'_>) -> Result<()>;
 
-    /// Takes so many steps in submissions of about 100 ms; `progress` is told how many are done after each and may stop by
-    /// an error.
+    /// Takes `steps` steps in submissions of about 100 ms; `progress` is given the number of steps done after each, and
+    /// may stop the attack by an error.
     async fn run(&mut self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()>;
 
-    /// What it has come to, an image for each it was started with.
+    /// Returns the resulting images, one for each that the attack was started with.
     async fn images(&self) -> Result<Vec<f32>>;
 
-    /// The same with what is known about it.
+    /// Returns the resulting images with the facts known about them.
     async fn found(&self) -> Result<Found>;
 
-    /// Whether it saw every image misnamed in its ball, so that more steps are of no use; never where it does not look.
+    /// Whether every image was seen misclassified in its ball, so that more steps are useless; always false for attacks
+    /// that do not look.
     async fn done(&self) -> Result<bool> {
         Ok(false)
     }
@@ -109,10 +110,10 @@ pub trait Attack {
     /// The memory of the labels, a whole batch.
     fn label_buffer(&self) -> &Buffer;
 
-    /// What a step costs.
+    /// Returns the costs of a step.
     fn summary(&self) -> &Summary;
 
-    /// All of it: start, the settings' number of steps, images.
+    /// Runs the whole attack: start, the settings' number of steps, images.
     async fn attack(&mut self, images: &[f32], labels: &[u32]) -> Result<Vec<f32>> {
         self.start(&Start::new(images, labels)).await?;
         self.run(self.steps(), |_| Ok(())).await?;

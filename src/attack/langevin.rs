@@ -13,7 +13,7 @@ use crate::ops::{Advance, Draw, LangevinStep, Random};
 /// Settings of a chain.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Langevin {
-    /// What is climbed, minus an energy: [`Objective::LogSumExp`] or [`Objective::Joint`].
+    /// The objective, which is minus an energy: [`Objective::LogSumExp`] or [`Objective::Joint`].
     pub objective: Objective,
     /// The gradient's factor and the noise's deviation. Images are not kept within \[0, 1\].
     pub step: LangevinStep,
@@ -40,7 +40,7 @@ pub struct LangevinChains {
 }
 
 impl LangevinChains {
-    /// For batches of this size.
+    /// Makes the sampler for batches of this size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -72,8 +72,8 @@ impl LangevinChains {
 }
 
 impl Attack for LangevinChains {
-    /// The images are those of a chain that goes on: finite, in \[0, 1\] or not. Step s from here draws numbers of (seed,
-    /// stream, s). Err for a start apart from the images.
+    /// Takes images of a chain that goes on: finite, in \[0, 1\] or not. Step s from here draws numbers of (seed, stream,
+    /// s). Err for a start apart from the images.
     async fn start(&mut self, start: &Start<'_>) -> Result<()> {
         start.begins_at_images("langevin")?;
         self.batch.write_finite(start).await?;

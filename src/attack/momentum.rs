@@ -35,8 +35,8 @@ impl Default for MomentumPgd {
     }
 }
 
-/// An attack on batches of one size, made ready on a device. It has come to the iterate of highest loss; it does not look
-/// whether that is misnamed.
+/// Runs the momentum attack on batches of one size, ready on a device. Its result is the iterate of highest loss,
+/// misclassified or not. It has come to the iterate of highest loss; it does not look whether that is misnamed.
 #[derive(Debug)]
 pub struct MomentumAttack {
     settings: MomentumPgd,
@@ -58,7 +58,7 @@ struct Best {
 }
 
 impl MomentumAttack {
-    /// For batches of this size.
+    /// Makes the attack for batches of this size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -101,7 +101,7 @@ impl Attack for MomentumAttack {
         self.batch.write_from(start).await
     }
 
-    /// As [`Attack::run`], and judges the last iterate.
+    /// Takes steps as [`Attack::run`] does, and judges the last iterate.
     async fn run(&mut self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {
         self.step.run(steps, progress).await?;
         self.last.submit().await

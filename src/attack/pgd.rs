@@ -10,7 +10,7 @@ use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{Copy, Norm, PgdStep};
 use crate::{Error, Result};
 
-/// Whose statistics batch normalisation uses during an attack.
+/// Chooses whose statistics batch normalisation uses during an attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Statistics {
     /// The running statistics, which stay: PyTorch's eval mode.
@@ -59,8 +59,9 @@ impl Default for Pgd {
     }
 }
 
-/// Projected gradient steps on batches of one size, made ready on a device. A step reads nothing back and makes nothing
-/// new. What the last step leaves is what it has come to; it does not look whether that is misnamed.
+/// Takes projected gradient steps on batches of one size, ready on a device. Its result is the last iterate,
+/// misclassified or not. A step reads nothing back and makes nothing new. What the last step leaves is what it has come
+/// to; it does not look whether that is misnamed.
 #[derive(Debug)]
 pub struct PgdAttack {
     settings: Pgd,
@@ -71,7 +72,7 @@ pub struct PgdAttack {
 }
 
 impl PgdAttack {
-    /// For batches of this size.
+    /// Makes the attack for batches of this size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -109,7 +110,7 @@ impl PgdAttack {
         self.batch.read_numbers(self.step.buffer(self.objective)?).await
     }
 
-    /// Images and what is climbed, through one submission and one wait.
+    /// Reads the images and the objective's values, in one submission and one wait.
     pub async fn state(&self) -> Result<(Vec<f32>, Vec<f32>)> {
         let buffers = [&self.batch.images, self.step.buffer(self.objective)?];
         let mut read = self.batch.gpu.read_all(&buffers).await?.into_iter();

@@ -11,7 +11,8 @@ use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{Fill, Norm, SquareStart, SquareStep, square_state};
 
-/// Settings of an attack; see [`SquareStart`] and [`SquareStep`] for what is done. The first squares take 0.8 of an image.
+/// Settings of the Square attack; see [`SquareStart`] and [`SquareStep`] for its steps. The first squares take 0.8 of an
+/// image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Square {
     /// The norm in which the radius of the ball is measured.
@@ -29,8 +30,8 @@ impl Default for Square {
     }
 }
 
-/// An attack on batches of one size, made ready on a device. A step judges a candidate; it reads nothing back and makes
-/// nothing new.
+/// Runs the Square attack on batches of one size, ready on a device. A step judges a candidate; it reads nothing back and
+/// makes nothing new.
 #[derive(Debug)]
 pub struct SquareAttack {
     settings: Square,
@@ -46,7 +47,7 @@ pub struct SquareAttack {
 }
 
 impl SquareAttack {
-    /// For batches of this size.
+    /// Makes the attack for batches of this size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -79,7 +80,7 @@ impl SquareAttack {
         Ok(Self { settings, judged: 0, batch, draws, best, state, step, start })
     }
 
-    /// The best margin of each image: it is misnamed from 0 on, and stays as it is from then on.
+    /// Returns the best margin of each image: it is misclassified from 0 on, and stays the same from then on.
     pub async fn margins(&self) -> Result<Vec<f32>> {
         let state = self.batch.gpu.read(&self.state).await?;
         Ok(state.into_iter().step_by(2).take(self.batch.count).collect())
@@ -113,7 +114,7 @@ impl Attack for SquareAttack {
         self.step.run(steps, progress).await
     }
 
-    /// The best candidates.
+    /// Returns the best candidates.
     async fn images(&self) -> Result<Vec<f32>> {
         self.batch.read(&self.best).await
     }

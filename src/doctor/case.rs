@@ -1,5 +1,4 @@
-//! One file of reference values, and the rule by which results are held against it:
-//! `tests/golden/cases/README.md`.
+//! Reads a file of reference values, and compares results with them by the rule in `tests/golden/cases/README.md`.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +38,7 @@ pub struct Verdict {
 }
 
 impl Case {
-    /// Reads the file.
+    /// Parses the bytes of a case's file.
     pub fn new(name: &'static str, bytes: &[u8]) -> Result<Self> {
         let failed = |reason: String| Error::bad_file(name, reason);
         let (_, header) =
@@ -69,7 +68,7 @@ impl Case {
         self.param(key).as_f64().map_or(f32::NAN, |number| number as f32)
     }
 
-    /// Vertical, then horizontal.
+    /// Reads a pair of numbers, vertical then horizontal.
     pub fn pair(&self, key: &str) -> [u32; 2] {
         let at = |i: usize| self.param(key).get(i).and_then(Json::as_u64).unwrap_or(0) as u32;
         [at(0), at(1)]

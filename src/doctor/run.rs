@@ -63,7 +63,7 @@ impl<'a> Sketch<'a> {
         self.gradients(y, seed, &of)
     }
 
-    /// One replay, into buffers that hold NaN before.
+    /// Runs one replay, into buffers that are filled with NaN first.
     async fn run(self, gpu: &Gpu) -> Result<Results> {
         let (names, wanted): (Vec<_>, Vec<_>) = self.results.into_iter().unzip();
         let changing: Vec<_> = self.inputs.iter().map(|&(value, _)| value).collect();
@@ -113,7 +113,7 @@ pub async fn batch_norm(case: &Case, gpu: &Gpu) -> Result<Results> {
     sketch.run(gpu).await
 }
 
-/// One step without a ball.
+/// Runs one L2 gradient step without a ball.
 pub async fn l2_step(case: &Case, gpu: &Gpu) -> Result<Results> {
     let mut sketch = Sketch::new(case);
     let (x, g) = (sketch.input("in.x")?, sketch.input("in.g")?);

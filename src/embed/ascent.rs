@@ -45,7 +45,7 @@ pub struct AscentBuilder<'a, Kind> {
 }
 
 impl Ascent<Sampling> {
-    /// For batches of this size. Unless told otherwise: 20 L2 steps of length 0.8, and no ball.
+    /// Makes a sampler for batches of this size. Defaults: 20 L2 steps of length 0.8, and no ball.
     pub fn of<'a>(
         model: &'a dyn Model,
         weights: &'a DeviceWeights,
@@ -56,8 +56,8 @@ impl Ascent<Sampling> {
 }
 
 impl Ascent<Attacking> {
-    /// For batches of this size. Unless told otherwise: 10 L2 steps of length 0.1 up the
-    /// cross-entropy, in a ball of radius 0.5.
+    /// Makes an attacker for batches of this size. Defaults: 10 L2 steps of length 0.1 that raise the cross-entropy, in a
+    /// ball of radius 0.5.
     pub fn of<'a>(
         model: &'a dyn Model,
         weights: &'a DeviceWeights,
@@ -136,7 +136,7 @@ impl AscentBuilder<'_, Attacking> {
         self
     }
 
-    /// What is climbed.
+    /// Sets the objective to maximise.
     #[must_use]
     pub fn objective(mut self, objective: Objective) -> Self {
         self.settings.objective = objective;
@@ -176,7 +176,7 @@ impl<Kind> Ascent<Kind> {
         self.slices.done() >= self.attack.steps()
     }
 
-    /// GPU time of one step, as it was measured when this was built.
+    /// The GPU time of one step, as measured when this was built.
     pub fn pace(&self) -> Duration {
         self.slices.pace()
     }

@@ -72,7 +72,7 @@ impl Classifier {
         self.program.buffer(self.x)
     }
 
-    /// f32 \[N, K\].
+    /// The buffer of logits, f32 \[N, K\].
     pub fn logits(&self) -> Result<&Buffer> {
         self.program.buffer(self.logits)
     }

@@ -9,9 +9,9 @@ use std::fmt;
 pub struct Missing {
     /// The limit's name in wgpu.
     pub name: &'static str,
-    /// What the device has.
+    /// The device's limit.
     pub given: u64,
-    /// What kernels rely on.
+    /// The limit that kernels rely on.
     pub wanted: u64,
 }
 

@@ -5,7 +5,7 @@ use crate::gpu::Pace;
 use crate::lower::Program;
 use std::time::Duration;
 
-/// How much one call of `record` may add to the frame's work.
+/// How much work one call of `record` may add to a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
     /// This many whole steps; a step that is under way counts as one.
@@ -18,12 +18,12 @@ pub enum Budget {
 /// The share of a frame's time that launches are counted to: some take longer than when they were measured.
 const PART: f64 = 0.75;
 
-/// Where a program's replays are.
+/// The progress of a program's replays.
 #[derive(Debug)]
 pub(super) struct Slices {
-    /// GPU time of one replay and its launches.
+    /// The GPU times of one replay and its launches.
     pace: Pace,
-    /// Replays recorded whole.
+    /// The number of replays recorded completely.
     done: u32,
     /// The launch of the next replay to go on with.
     launch: usize,

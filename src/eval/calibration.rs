@@ -13,7 +13,7 @@ pub struct Bin {
     pub confidence: f64,
 }
 
-/// Confidence against accuracy.
+/// Calibration: how well a network's confidence predicts its accuracy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Calibration {
     /// Sum over bins of count / N · |accuracy − confidence|; NaN without images.

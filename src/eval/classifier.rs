@@ -5,7 +5,7 @@ use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
 use crate::{Error, Result};
 
-/// A network in frozen mode, made ready for batches of one size.
+/// Computes logits with a network in frozen mode, ready for batches of one size.
 #[derive(Debug)]
 pub struct Classifier {
     program: Program,
@@ -58,7 +58,7 @@ impl Classifier {
         Ok(logits)
     }
 
-    /// What a batch costs.
+    /// Returns the costs of a batch.
     pub fn summary(&self) -> &Summary {
         self.program.summary()
     }

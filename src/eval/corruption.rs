@@ -16,19 +16,19 @@ use crate::{Error, Result};
 pub enum Corruption {
     /// Independent normal numbers added.
     GaussianNoise,
-    /// A normal kernel.
+    /// Blurs with a normal kernel.
     GaussianBlur,
     /// Towards each channel's mean.
     Contrast,
-    /// All values raised.
+    /// Adds the same amount to all values.
     Brightness,
     /// Shrunk by areas and enlarged again.
     Pixelate,
-    /// Compressed.
+    /// Compresses as JPEG, and decodes.
     Jpeg,
 }
 
-/// All of them.
+/// All corruptions.
 pub const ALL: [Corruption; 6] = [
     Corruption::GaussianNoise,
     Corruption::GaussianBlur,
@@ -38,7 +38,7 @@ pub const ALL: [Corruption; 6] = [
     Corruption::Jpeg,
 ];
 
-/// How much: 1 to 5.
+/// The levels of severity, 1 to 5.
 pub const SEVERITIES: std::ops::RangeInclusive<u32> = 1..=5;
 
 impl fmt::Display for Corruption {
@@ -67,7 +67,7 @@ impl Corruption {
         self.apply_to_part((images, 0), [channels, side], severity, seed)
     }
 
-    /// The same of a part of them, the first of which is number `first` of all.
+    /// Corrupts a part of the images, the first of which is number `first` of all, with the same result as in the whole.
     ///
     /// # Errors
     /// As of [`Corruption::apply`].

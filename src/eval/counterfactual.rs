@@ -7,7 +7,7 @@ use crate::attack::{Attack, Pgd, PgdAttack, Start};
 use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::{Error, Result};
 
-/// One image on its way to a class.
+/// The path of one image to a class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Counterfactual {
     /// The image after 0, 1, ... steps, CHW in \[0, 1\].
@@ -16,7 +16,7 @@ pub struct Counterfactual {
     pub probabilities: Vec<Vec<f64>>,
 }
 
-/// An explainer of images of one size, in batches of one size.
+/// Explains images of one size, in batches of one size.
 #[derive(Debug)]
 pub struct Counterfactuals {
     attack: PgdAttack,

@@ -1,9 +1,10 @@
-//! Draws the part of a test set that is evaluated where not all of it is: evenly by class, the same each time.
+//! Draws the subset of a test set to evaluate: evenly by class, and the same each time.
 
 use crate::data::Random;
 use std::collections::BTreeMap;
 
-/// The seed of what is drawn. It is one for all, so that every evaluation of a set takes the same images.
+/// The seed of the draw, the same for all evaluations, so that they take the same images of a set. It is one for all, so
+/// that every evaluation of a set takes the same images.
 const SEED: u64 = 0;
 
 /// The places of `count` images of a set, or of all: as many of each class as there are, at random within a class and the

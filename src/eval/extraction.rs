@@ -7,7 +7,7 @@ use crate::lower::Program;
 use crate::model::{Checkpoint, DeviceWeights, Extractor, Weights};
 use crate::{Error, Result};
 
-/// A feature extractor, made ready for batches of one size.
+/// A feature extractor, ready for batches of one size.
 #[derive(Debug)]
 pub struct Extraction {
     extractor: Extractor,
@@ -29,7 +29,7 @@ pub struct Seen {
 }
 
 impl Extraction {
-    /// For batches of `images` images of `channels` (1 or 3) and `side` by `side` pixels.
+    /// Makes an extractor for batches of `images` images of `channels` (1 or 3) and `side` by `side` pixels.
     pub async fn new(
         gpu: &Gpu,
         checkpoint: &Checkpoint,
@@ -62,7 +62,8 @@ impl Extraction {
         self.extractor
     }
 
-    /// Extracts the features of whole images, NCHW in \[0, 1\]; `progress` is told how many are done. Err for part of an image.
+    /// Extracts the features of whole images, NCHW in \[0, 1\]; `progress` is given the number of images done. Err for
+    /// part of an image.
     pub async fn see(
         &mut self,
         images: &[f32],
@@ -94,7 +95,7 @@ impl Extraction {
         Ok(seen)
     }
 
-    /// The features of what was seen.
+    /// Returns the features of all images so far.
     pub fn features(&self, seen: &Seen) -> Result<Features> {
         Features::new(seen.features.clone(), self.extractor.width() as usize)
     }

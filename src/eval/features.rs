@@ -24,7 +24,7 @@ impl Features {
         Ok(Self { values, width })
     }
 
-    /// Rows.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.values.len() / self.width.max(1)
     }
@@ -39,7 +39,7 @@ impl Features {
         self.width
     }
 
-    /// Row by row.
+    /// Returns the features row by row.
     pub fn rows(&self) -> std::slice::ChunksExact<'_, f32> {
         self.values.chunks_exact(self.width.max(1))
     }
@@ -52,7 +52,7 @@ impl Features {
     }
 }
 
-/// Err unless both have rows of one width, at least `rows` each.
+/// Checks that both sets have rows of one width, and at least `rows` each. Err otherwise.
 pub(super) fn check_pair(op: &'static str, a: &Features, b: &Features, rows: usize) -> Result<()> {
     if a.width == b.width && a.len() >= rows && b.len() >= rows {
         return Ok(());
@@ -61,12 +61,13 @@ pub(super) fn check_pair(op: &'static str, a: &Features, b: &Features, rows: usi
     Err(Error::mismatch(op, given, format_args!("at least {rows} rows each, of one width")))
 }
 
-/// How much of one set lies within the other's reach: k-NN manifolds (Kynkäänniemi et al. 2019, arXiv 1904.06991).
+/// Precision and recall of samples: the share of one set that lies near the other, by k-NN manifolds (Kynkäänniemi et al.
+/// 2019, arXiv 1904.06991).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Coverage {
     /// Share of samples within the k-th neighbour's distance of a real image.
     pub precision: f64,
-    /// Share of real images within that of a sample.
+    /// Recall: the share of real images near a sample.
     pub recall: f64,
     /// Distance of each real image to its k-th real neighbour, itself not counted.
     pub real_radii: Vec<f64>,
@@ -108,7 +109,7 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 /// A mean with its spread over subsets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    /// Over subsets.
+    /// The mean over subsets.
     pub mean: f64,
     /// Over subsets, divided by their number.
     pub std: f64,

@@ -14,7 +14,7 @@ const CHUNK: usize = 256;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gaussian {
     mean: DVector<f64>,
-    /// Symmetric.
+    /// The covariance matrix, symmetric.
     covariance: DMatrix<f64>,
 }
 
@@ -83,7 +83,7 @@ impl Gaussian {
             .map_err(|error| Error::bad_file(path, error))
     }
 
-    /// D numbers.
+    /// The mean, D numbers.
     pub fn mean(&self) -> &[f64] {
         self.mean.as_slice()
     }
@@ -157,7 +157,8 @@ mod tests {
         assert!(Gaussian::from_parts(vec![0.0], vec![f64::NAN]).is_err());
     }
 
-    /// Fewer rows than features, many of them 0 everywhere, as rectified ones are: what made eigenvalues infinite.
+    /// Fewer rows than features, many of them 0 everywhere, as after a rectifier: such data once made eigenvalues
+    /// infinite.
     #[test]
     fn singular_covariances() {
         let width = 400;

@@ -6,7 +6,7 @@ use super::calibration::softmax;
 /// The inception score of samples in a fixed order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InceptionScore {
-    /// Over splits.
+    /// The mean over splits.
     pub mean: f64,
     /// Over splits, divided by their number − 1; none for one split.
     pub std: Option<f64>,

@@ -1,5 +1,5 @@
-//! Computes derivatives with respect to images, in batches of one size: of an attack's objective, or of any weighted sum of
-//! logits, through which the losses of other tools are differentiated.
+//! Computes derivatives with respect to images, in batches of one size: of an attack's objective, or of any weighted sum
+//! of logits, through which other tools can differentiate their losses.
 
 use crate::attack::Objective;
 use crate::graph::{Graph, Shape, Value, exactly};
@@ -8,7 +8,7 @@ use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
 use crate::ops;
 use crate::{Error, Result};
 
-/// What the derivatives are of, image by image.
+/// The function to differentiate, for each image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
     /// An objective of the logits and a label; each image's own number, not the mean over them.
@@ -17,7 +17,7 @@ pub enum Of {
     Logits,
 }
 
-/// What goes with each image.
+/// The labels or weights that the function needs, for each image.
 #[derive(Clone, Copy, Debug)]
 pub enum With<'a> {
     /// A class, for [`Of::Objective`].
@@ -26,7 +26,7 @@ pub enum With<'a> {
     Factors(&'a [f32]),
 }
 
-/// A network in frozen mode and its derivative, made ready for batches of one size.
+/// A network in frozen mode with its derivative, ready for batches of one size.
 #[derive(Debug)]
 pub struct InputGradient {
     program: Program,
@@ -41,7 +41,7 @@ pub struct InputGradient {
 }
 
 impl InputGradient {
-    /// For batches of this size. Err for an objective that needs targets beside labels.
+    /// Makes the derivative for batches of this size. Err for an objective that needs targets beside labels.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,

@@ -1,6 +1,5 @@
-//! What a trained network is worth: accuracy with and without attacks, AutoAttack, telling real images from others,
-//! calibration, samples and how near they are to real images. Numbers are worked out in f64 on the host from logits and
-//! features.
+//! Evaluates trained networks: accuracy with and without attacks, AutoAttack, out-of-distribution detection, calibration,
+//! and the quality of samples. Numbers are worked out in f64 on the host from logits and features.
 
 mod accuracy;
 mod auroc;

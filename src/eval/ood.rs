@@ -7,7 +7,7 @@ use crate::attack::{Attack, Objective, Pgd, PgdAttack};
 use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::Norm;
 
-/// How well one score tells them apart.
+/// How well one score separates real images from others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Detection {
     /// Area under the curve; NaN where a set is empty.
@@ -51,7 +51,8 @@ pub struct Hiding {
 }
 
 impl Hiding {
-    /// As the method's paper has it: at 32 pixels eps 1, 20 steps of 0.1, at 224 eps 3, 10 steps of 1; by the side.
+    /// Returns the settings of the method's paper for a side: at 32 pixels eps 1, 20 steps of 0.1, at 224 eps 3, 10 steps
+    /// of 1.
     pub fn usual(side: u32) -> Self {
         if side <= 64 {
             Self { eps: 1.0, steps: 20, step_size: 0.1 }
@@ -85,7 +86,7 @@ impl Hiding {
 }
 
 impl Classifier {
-    /// Both scores of images.
+    /// Computes both scores of images.
     pub async fn scores(&mut self, images: &[f32]) -> Result<Scores> {
         Ok(Scores::of(&self.logits(images).await?, self.classes()))
     }

@@ -4,7 +4,7 @@ use crate::Result;
 use crate::attack::{Attack, Pgd, PgdAttack, Start};
 use crate::model::{BatchSize, DeviceWeights, Model};
 
-/// Sampled images, and how the first of them came about.
+/// Sampled images, with the path of the first batch.
 #[derive(Clone, Debug)]
 pub struct Samples {
     /// NCHW in \[0, 1\], one for each label.
@@ -13,14 +13,14 @@ pub struct Samples {
     pub trajectory: Vec<Vec<f32>>,
 }
 
-/// A sampler of batches of one size, made once for any number of them.
+/// Samples batches of one size, any number of them.
 #[derive(Debug)]
 pub struct Sampling {
     attack: PgdAttack,
 }
 
 impl Sampling {
-    /// For batches of this size, `steps` steps of L2 length `step_size` each.
+    /// Makes a sampler for batches of this size, with `steps` steps of L2 length `step_size` each.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -31,8 +31,8 @@ impl Sampling {
         Ok(Self { attack: PgdAttack::new(model, weights, size, settings).await? })
     }
 
-    /// What comes of these starts, at most a batch of them, when they go towards their labels; `each` sees the images
-    /// after 0, 1, ... steps.
+    /// Samples from these starts, at most a batch, towards their labels; `each` is given the images after 0, 1, ...
+    /// steps.
     async fn draw_traced(
         &mut self,
         starts: &[f32],

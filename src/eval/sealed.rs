@@ -1,9 +1,9 @@
 //! JSON objects with a checksum of their own, so that an evaluation goes on only from a state as it was written.
 
-/// What stands before the sum and behind it, which are the object's last field.
+/// The text before the checksum and after it, which are the object's last field.
 const MARKS: [&str; 2] = [",\"checksum\":\"", "\"}"];
 
-/// The object with the CRC-32 of its text as a last field.
+/// Appends the CRC-32 of an object's text as its last field.
 pub(crate) fn seal(object: &str) -> String {
     let body = object.trim_end().strip_suffix('}').unwrap_or(object).trim_end();
     let [before, behind] = MARKS;

@@ -1,5 +1,5 @@
-//! How much memory a file's description of its tensors may take: as much as the file is long, and a little for small
-//! ones. With what growing vectors hold twice for a moment this stays below twice the file.
+//! Limits how much memory a file's description of its tensors may take: as much as the file is long, and a little for
+//! small ones. With what growing vectors hold twice for a moment this stays below twice the file.
 
 use super::input::Checked;
 
@@ -28,7 +28,7 @@ impl Budget {
         Err(format!("its pickle describes more than fits a file of {file} bytes"))
     }
 
-    /// Takes so much. Err if there is not so much left.
+    /// Subtracts bytes from the budget. Err if there are not enough left.
     pub fn charge(&mut self, bytes: usize) -> Checked<()> {
         self.allows(bytes)?;
         self.left -= bytes as u64;

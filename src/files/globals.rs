@@ -97,34 +97,35 @@ const OTHER_TENSORS: [(&str, &str); 10] = [
     ("numpy._core.multiarray._reconstruct", "an array of NumPy's"),
 ];
 
-/// What an object stands for that is a tensor of another kind; None for what is no tensor.
+/// Returns the kind of tensor that a class other than PyTorch's usual ones holds; None for what is no tensor.
 pub fn other_tensor(class: &str) -> Option<&'static str> {
     OTHER_TENSORS.iter().find(|(name, _)| *name == class).map(|(_, what)| *what)
 }
 
-/// What the pickle says of a storage; its numbers are elsewhere in the file.
+/// The description of a storage in a pickle; its numbers are elsewhere in the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Storage {
     pub kind: Kind,
-    /// A string.
+    /// The key of the storage, a string.
     pub key: Value,
-    /// Numbers.
+    /// The count of numbers in the storage.
     pub count: u64,
 }
 
-/// What the pickle says of a tensor, which fits its storage.
+/// The description of a tensor in a pickle, which fits its storage.
 #[derive(Clone, Debug)]
 pub struct TensorPlace {
     pub storage: Storage,
     /// Numbers before the first.
     pub offset: u64,
     pub shape: Vec<usize>,
-    /// None where the order is row-major.
+    /// The strides; None where the order is row-major.
     pub strides: Option<Vec<usize>>,
 }
 
 impl Global {
-    /// None for a name that means nothing here. Err, with the name, for one that would do harm elsewhere.
+    /// Finds a known name. None for a name without meaning here. Err, with the name, for one that would do harm
+    /// elsewhere.
     pub fn find(module: &str, name: &str) -> Checked<Option<Self>> {
         let found = KNOWN.iter().find(|known| (known.0, known.1) == (module, name));
         let top = module.split('.').next().unwrap_or_default();
@@ -139,7 +140,7 @@ impl Global {
         Ok(found.map(|&(_, _, global)| global))
     }
 
-    /// What a call makes.
+    /// Returns the result of calling a known name.
     pub fn call(self, pickle: &mut Pickle, arguments: Value) -> Checked<Value> {
         let arguments = pickle.tuple(arguments).ok_or("a call without a tuple of arguments")?;
         match (self, arguments) {
@@ -189,7 +190,8 @@ impl Global {
 }
 
 impl Storage {
-    /// From a persistent id: ("storage", type, key, location, count), in old files also a view, which is None.
+    /// Reads a storage's description from a persistent id: ("storage", type, key, location, count), in old files also a
+    /// view, which is None.
     pub fn from_id(pickle: &Pickle, id: Value) -> Checked<Self> {
         let (tag, kind, key, count) = match pickle.tuple(id) {
             Some(&[tag, kind, key, _, count] | &[tag, kind, key, _, count, Value::None]) => {

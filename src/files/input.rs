@@ -1,4 +1,4 @@
-//! A file read in pieces: what is asked for is held against what is there before anything is allocated.
+//! Reads a file in pieces: requested lengths are compared with the file's before anything is allocated.
 
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
@@ -31,7 +31,7 @@ impl<R: Read + Seek> Input<R> {
         self.length
     }
 
-    /// Where the next byte is read.
+    /// Returns the position of the next byte.
     pub fn at(&self) -> u64 {
         self.at
     }
@@ -58,7 +58,7 @@ impl<R: Read + Seek> Input<R> {
         if length <= self.left() { Ok(()) } else { Err(cut_off(self.at, length, self.end)) }
     }
 
-    /// Fills `bytes`.
+    /// Fills `bytes` from the file.
     pub fn fill(&mut self, bytes: &mut [u8]) -> Checked<()> {
         self.expect(bytes.len() as u64)?;
         self.reader.read_exact(bytes).map_err(failed)?;

@@ -14,7 +14,7 @@ const LONGEST_OLD_TEXT: u64 = 4096;
 /// Different names that a pickle may have: each is compared with all.
 const MOST_NAMES: usize = 1024;
 
-/// What a set is listed as.
+/// The name under which a set is listed.
 const SET: &str = "builtins.set";
 
 /// The pickle machine: a stack, marks in it, and the objects that were noted for later.
@@ -45,7 +45,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
         }
     }
 
-    /// One opcode; the result at the last.
+    /// Executes one opcode; returns the result at the last.
     fn step(&mut self, opcode: u8) -> Checked<Option<Value>> {
         match opcode {
             0x80 => {
@@ -248,7 +248,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
         self.push(value)
     }
 
-    /// What a name of a module refers to: one of the few that are known, or a name and no more.
+    /// Pushes the meaning of a module's name: a known function or class, or else just the name.
     fn push_global(&mut self, module: &str, name: &str) -> Checked<()> {
         if let Some(global) = Global::find(module, name)? {
             return self.push(Value::Global(global));
@@ -272,7 +272,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
         Ok(names.len() as u32 - 1)
     }
 
-    /// What calling a known name makes; for an unknown one an object that stands for what nobody makes here.
+    /// Calls a known name; a call of an unknown name makes a placeholder object.
     fn call(&mut self, called: Value, arguments: Value) -> Checked<()> {
         let class = match called {
             Value::Global(global) => {
@@ -394,7 +394,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
         self.push_node(Node::Tuple(items))
     }
 
-    /// Where the last `count` values begin. Err if a mark lies above.
+    /// Returns the position of the last `count` values. Err if a mark lies above.
     fn below(&self, count: usize) -> Checked<usize> {
         let floor = self.marks.last().map_or(0, |&height| height as usize);
         let from = self.stack.len().checked_sub(count).filter(|&from| from >= floor);

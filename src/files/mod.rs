@@ -1,5 +1,5 @@
-//! What readers of files share, of networks and of data: reading in pieces with bounds, and pickles, in which PyTorch's
-//! checkpoints and data sets of NumPy arrays come. Knows none of the layers.
+//! Shared parts of the readers of networks and of data: reading in pieces with bounds, and pickles, the format of
+//! PyTorch's checkpoints and of data sets of NumPy arrays. Knows none of the layers.
 
 mod budget;
 mod globals;

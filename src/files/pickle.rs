@@ -35,36 +35,36 @@ pub struct Span {
     pub(super) length: u32,
 }
 
-/// What a [`Value`] refers to: shared, changed in place, and possibly part of itself.
+/// An object that a [`Value`] refers to: shared, changed in place, and possibly part of itself.
 #[derive(Debug)]
 pub enum Node {
     Tuple(Vec<Value>),
     List(Vec<Value>),
     Dict(Vec<(Value, Value)>),
     Storage(Storage),
-    /// A tensor. It is in a box, because most nodes are tuples and far smaller.
+    /// A tensor, in a box because most nodes are tuples and far smaller.
     Tensor(Box<TensorPlace>),
     Object(Box<Object>),
 }
 
-/// What a call of an unknown name stands for.
+/// A placeholder for the result of calling an unknown name.
 #[derive(Debug)]
 pub struct Object {
-    /// Its number among [`Pickle::names`].
+    /// The number of the called name in [`Pickle::names`].
     pub class: u32,
-    /// What it was given as a dict is.
+    /// The items that were set on it, as on a dict.
     pub items: Vec<(Value, Value)>,
-    /// What it was made of, a tuple.
+    /// The arguments of the call, a tuple.
     #[cfg_attr(
         not(all(feature = "data", not(target_arch = "wasm32"))),
         expect(dead_code, reason = "for data sets")
     )]
     pub arguments: Value,
-    /// Its attributes, usually a dict.
+    /// The attributes, usually a dict.
     pub state: Value,
 }
 
-/// What a pickle says.
+/// The decoded contents of a pickle.
 #[derive(Debug)]
 pub struct Pickle {
     pub result: Value,
@@ -72,7 +72,7 @@ pub struct Pickle {
     pub names: Vec<String>,
     pub(super) nodes: Vec<Node>,
     pub(super) bytes: Vec<u8>,
-    /// Where in the input bytes lie: the first, and how many.
+    /// The positions of byte strings in the input: first byte and length.
     pub(super) places: Vec<(u64, u64)>,
     pub budget: Budget,
 }
@@ -151,7 +151,7 @@ impl Pickle {
         }
     }
 
-    /// What a value is, in words for messages.
+    /// Names the type of a value, for messages.
     pub fn describe(&self, value: Value) -> &'static str {
         match (value, self.node(value)) {
             (_, Some(Node::Tuple(_))) => "a tuple",
@@ -175,7 +175,7 @@ impl Pickle {
         self.add(Node::Object(Box::new(Object { class, items, arguments, state })))
     }
 
-    /// Where in the input bytes lie: the first, and how many.
+    /// Returns the position of a byte string in the input: first byte and length.
     #[cfg_attr(
         not(all(feature = "data", not(target_arch = "wasm32"))),
         expect(dead_code, reason = "for data sets")

@@ -1,4 +1,4 @@
-//! Files as they are opened and read here: regular ones alone, and no more of them than is asked for.
+//! Opens and reads regular files only, and no more bytes than asked for.
 
 use std::fs::File;
 #[cfg(feature = "data")]
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
-/// Opens a file. A pipe, a device or what a link to one leads to would block for ever or never end.
+/// Opens a regular file. A pipe, a device or a link to one would block for ever or never end.
 ///
 /// # Errors
 /// `BadFile` for what is not there, cannot be opened, or is no regular file.
@@ -22,7 +22,7 @@ pub fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(failed)
 }
 
-/// All bytes of a file that has at most `most` of them.
+/// Reads a whole file that has at most `most` bytes.
 ///
 /// # Errors
 /// As [`open`], and for a longer file, of which nothing is read.

@@ -5,7 +5,7 @@ use super::{Shape, Trial};
 use crate::Result;
 use crate::gpu::Gpu;
 
-/// What inputs are filled with. Zeros of either sign are among all of them.
+/// The test data of a trial's inputs, which always have zeros of both signs among them.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Data {
     /// Numbers in [-1, 1), at the borders too.
@@ -13,7 +13,7 @@ pub(super) enum Data {
     /// Among what changes from replay to replay, the outermost rows and columns are a thousand times as large as anything,
     /// and the rest down to 2^-24.
     Borders,
-    /// What changes is of the size of 2^-20.
+    /// The inputs that change are about 2^-20 in size.
     Tiny,
 }
 
@@ -50,7 +50,7 @@ impl Data {
 pub(super) struct Oracle(Vec<Vec<Vec<f32>>>);
 
 impl Oracle {
-    /// What is wrong with a candidate, if something is.
+    /// Judges a candidate's results and returns what is wrong with them, if anything.
     pub async fn judge(
         &mut self,
         gpu: &Gpu,

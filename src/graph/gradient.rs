@@ -1,5 +1,5 @@
-//! Reverse-mode differentiation that adds nodes only for what is asked for: the image alone while
-//! attacking or sampling, the weights while training.
+//! Reverse-mode differentiation that adds nodes only for the derivatives asked for: of the image while attacking or
+//! sampling, of the weights while training.
 
 use super::{Graph, Node, Op, Value};
 use crate::{Error, Result};
@@ -72,7 +72,7 @@ impl Graph {
     }
 }
 
-/// Which of a node's inputs its result depends on, among those that depend on a value asked for.
+/// Marks the inputs of a node through which its result depends on a value asked for.
 fn asked(node: &Node, on_path: &HashSet<Value>) -> Vec<bool> {
     let flat = node.op.flat();
     let asked = |(place, input)| on_path.contains(input) && !flat.contains(&place);

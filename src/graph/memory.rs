@@ -21,7 +21,7 @@ pub struct Life {
 }
 
 impl Life {
-    /// Whether it is made before launch `at` and read from there on.
+    /// Whether the value is made before launch `at` and read from there on.
     pub fn crosses(self, at: usize) -> bool {
         self.first < at && self.last >= at
     }
@@ -31,13 +31,13 @@ impl Life {
     }
 }
 
-/// What a value asks for.
+/// A value's demand for memory: its size and lifetime.
 #[derive(Clone, Debug)]
 pub struct Demand {
     pub value: Value,
     pub words: u32,
     pub life: Life,
-    /// Whether it may begin behind others.
+    /// Whether the value may lie behind others in a buffer.
     pub anywhere: bool,
     /// Values that may not lie in the same buffer as this one while both live.
     pub apart: BTreeSet<Value>,

@@ -1,4 +1,4 @@
-//! Graphs: what is to be computed, as pure data of values with shapes and nodes with ops. No GPU is touched here.
+//! Computation graphs: pure data of values with shapes and nodes with ops. No GPU is touched here.
 
 mod check;
 mod gradient;
@@ -21,7 +21,7 @@ use crate::{Error, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{any::Any, collections::BTreeMap, sync::Arc};
 
-/// One value of one graph, and of the copies made of that.
+/// A value of one graph, valid in copies of this graph too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Value {
     graph: u64,
@@ -29,7 +29,7 @@ pub struct Value {
 }
 
 impl Value {
-    /// The value's place among the values of its graph.
+    /// The value's index among the values of its graph.
     pub(crate) fn number(self) -> usize {
         self.number
     }
@@ -47,11 +47,11 @@ impl Value {
 /// An op applied to values.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// What is computed.
+    /// The op that the node computes.
     pub op: Arc<dyn Op>,
-    /// What it reads, and what of it is written in place ([`Op::writes`]).
+    /// The values that the node reads, among them those it writes in place ([`Op::writes`]).
     pub inputs: Vec<Value>,
-    /// What it makes.
+    /// The values that the node makes.
     pub outputs: Vec<Value>,
 }
 
@@ -66,7 +66,7 @@ impl Node {
 /// node that writes in place follows all nodes that are to see the old contents.
 #[derive(Clone, Debug)]
 pub struct Graph {
-    /// No other graph of the process has it, but for copies of this one.
+    /// A number that no other graph of the process has, except copies of this one.
     id: u64,
     shapes: Vec<Shape>,
     nodes: Vec<Node>,
@@ -75,7 +75,7 @@ pub struct Graph {
 }
 
 impl Default for Graph {
-    /// An empty graph.
+    /// Makes an empty graph.
     fn default() -> Self {
         static MADE: AtomicU64 = AtomicU64::new(0);
         let id = MADE.fetch_add(1, Ordering::Relaxed);
@@ -90,7 +90,7 @@ impl Graph {
         Value { graph: self.id, number: self.shapes.len() - 1 }
     }
 
-    /// Err if the value belongs to another graph, or to what was added to another copy of this one.
+    /// Returns a value's shape. Err if the value belongs to another graph, or was added to another copy of this one.
     pub fn shape(&self, value: Value) -> Result<Shape> {
         value.expect_of(self.id)?;
         let (id, count) = (value.number, self.shapes.len());
@@ -118,7 +118,7 @@ impl Graph {
         Ok(outputs)
     }
 
-    /// Adds a node of one output. Err, with the graph unchanged, if inputs do not fit.
+    /// Adds a node with one output, and returns it. Err, with the graph unchanged, if inputs do not fit.
     pub fn push(&mut self, op: impl Op, inputs: &[Value]) -> Result<Value> {
         let name = op.name();
         let [output] = exactly(name, "outputs", &self.push_all(op, inputs)?)?;

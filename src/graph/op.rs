@@ -9,7 +9,7 @@ use std::fmt::Debug;
 /// An entry for each input of a node: its derivative, or none where none was asked for.
 pub type Derivatives = Result<Vec<Option<Value>>>;
 
-/// What a node does. Output 0 is the result; further outputs are kept for the derivative.
+/// The operation of a node. Output 0 is the result; further outputs are kept for the derivative.
 pub trait Op: Any + Debug + Send + Sync {
     /// The name of the op in messages and tables.
     fn name(&self) -> &'static str;
@@ -50,7 +50,7 @@ pub trait Op: Any + Debug + Send + Sync {
     }
 }
 
-/// Where an op's launches go, with the shapes and buffers of its values.
+/// The recording that an op adds its launches to, with the shapes and buffers of its values.
 #[derive(Debug)]
 pub struct Launch<'a> {
     /// The plan's recording; also says which adapter it is for.
@@ -66,7 +66,7 @@ pub struct Launch<'a> {
 }
 
 impl Launch<'_> {
-    /// Where the inputs lie, then the outputs.
+    /// Returns the bindings of the inputs, then of the outputs.
     pub fn bindings(&self) -> Vec<Binding> {
         let firsts = self.firsts.iter().copied().chain(std::iter::repeat(0));
         let shapes = self.inputs.iter().chain(self.outputs);

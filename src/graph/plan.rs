@@ -28,37 +28,37 @@ pub struct Plan {
     words: BTreeMap<Value, u32>,
     inputs: BTreeSet<Value>,
     summary: Summary,
-    /// What nodes asked.
+    /// The nodes' questions about which kernel to take.
     asked: Vec<(Question, Node)>,
 }
 
-/// A node that runs, and what its launches are told by.
+/// A node that runs, with a description for its launches.
 type Planned = (Node, Arc<Part>);
 
-/// What a plan costs.
+/// The costs of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Nodes that run.
+    /// The number of nodes that run.
     pub nodes: usize,
-    /// Launches of one replay.
+    /// The number of launches of one replay.
     pub dispatches: usize,
     /// Launches before the first replay.
     pub dispatches_once: usize,
-    /// Floating-point operations of one replay.
+    /// The floating-point operations of one replay.
     pub flops: u64,
     /// Bytes one replay reads and writes, each binding of each launch once.
     pub traffic_bytes: u64,
     /// Bytes of the values that come from outside: weights, data, state.
     pub input_bytes: u64,
-    /// The part of these bytes that a model's parameters take.
+    /// The part of these bytes that holds the model's parameters.
     pub weight_bytes: u64,
     /// Bytes of the buffers that other values share.
     pub shared_bytes: u64,
-    /// The part of these bytes that is made once and stays: packed weights, folded statistics.
+    /// The part of these bytes that is computed once and stays: packed weights, folded statistics.
     pub kept_bytes: u64,
     /// Bytes those values would need without sharing.
     pub unshared_bytes: u64,
-    /// Bytes of what the launches of one node hand on to each other, and of texels that are copied for them.
+    /// The bytes that launches of one node hand on to each other, and of texels that are copied for them.
     pub scratch_bytes: u64,
 }
 
@@ -112,7 +112,7 @@ impl Plan {
         Self::with(graph, wanted, changing, adapter, &Arc::default())
     }
 
-    /// The same with choices that were measured, or that somebody made of what was [asked](Self::asked).
+    /// Makes a plan with choices that were measured, or that were made of the [questions](Self::asked).
     pub fn with(
         graph: &Graph,
         wanted: &[Value],
@@ -242,7 +242,7 @@ impl Plan {
         value.expect_of(self.graph)
     }
 
-    /// Where a value lies. Err if nothing that runs needs it.
+    /// Returns the buffer that holds a value. Err if nothing that runs needs the value.
     pub fn buffer(&self, value: Value) -> Result<BufferId> {
         self.expect(value)?;
         let given = format_args!("value {}", value.number);
@@ -256,32 +256,32 @@ impl Plan {
         Ok(self.words.get(&value).map_or(0, |&words| words as usize))
     }
 
-    /// Values that come from outside, each in a buffer of its own.
+    /// Returns the values that come from outside, each in a buffer of its own.
     pub fn inputs(&self) -> impl Iterator<Item = Value> + '_ {
         self.inputs.iter().copied()
     }
 
-    /// Where values lie: the buffers that both recordings have.
+    /// Returns the buffers that both recordings share.
     pub(crate) fn buffers(&self) -> BTreeSet<BufferId> {
         self.places.values().copied().collect()
     }
 
-    /// What nodes asked while they were recorded, and the nodes.
+    /// Returns the questions that nodes asked while they were recorded, with the nodes.
     pub fn asked(&self) -> &[(Question, Node)] {
         &self.asked
     }
 
-    /// What a replay costs.
+    /// Returns the costs of a replay.
     pub fn summary(&self) -> &Summary {
         &self.summary
     }
 }
 
-/// What may lie behind other values in a buffer, and what of these it may not: wgpu refuses a buffer that one launch both
-/// reads and writes, and WebGPU one that it writes through two bindings.
+/// The values that may lie behind others in a buffer, and the values that each must not share one with: wgpu refuses a
+/// buffer that one launch both reads and writes, and WebGPU one that it writes through two bindings.
 struct Neighbours {
     anywhere: BTreeSet<Value>,
-    /// Values of one node of which it writes at least one.
+    /// Pairs of values of one node that must lie in different buffers, because the node writes one of them.
     apart: BTreeMap<Value, BTreeSet<Value>>,
 }
 

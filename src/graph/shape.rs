@@ -1,4 +1,4 @@
-//! Sizes of values. Every value is 4-byte words in NCHW order; a vector is one image of one pixel.
+//! Shapes of values. Every value is 4-byte words in NCHW order; a vector is one image of one pixel.
 
 use crate::{Error, Result};
 use std::fmt;
@@ -9,7 +9,7 @@ use std::fmt;
 pub struct Shape([u32; 4]);
 
 impl Shape {
-    /// One number.
+    /// The shape of a single number.
     pub const SCALAR: Self = Self([1; 4]);
 
     /// `Mismatch` if a side is 0, `OutOfMemory` where there are more than 2^30 elements.
@@ -28,18 +28,18 @@ impl Shape {
         }
     }
 
-    /// Square images. `elements` of one of them is how many words it takes: a product that nobody multiplies by hand, as
-    /// it may be beyond 2^32.
+    /// Makes the shape of square images. `elements` of one of them is how many words it takes: a product that nobody
+    /// multiplies by hand, as it may be beyond 2^32.
     pub fn square(images: u32, channels: u32, side: u32) -> Result<Self> {
         Self::new(images, channels, side, side)
     }
 
-    /// One number a channel.
+    /// Makes the shape of a vector: one number for each channel.
     pub fn vector(channels: u32) -> Result<Self> {
         Self::new(1, channels, 1, 1)
     }
 
-    /// One number an image, as losses and labels are.
+    /// Makes the shape of one number for each image, such as losses and labels.
     pub fn per_image(images: u32) -> Result<Self> {
         Self::new(images, 1, 1, 1)
     }
@@ -64,17 +64,17 @@ impl Shape {
         self.0[1]
     }
 
-    /// H.
+    /// The height H.
     pub fn height(self) -> u32 {
         self.0[2]
     }
 
-    /// W.
+    /// The width W.
     pub fn width(self) -> u32 {
         self.0[3]
     }
 
-    /// Height times width.
+    /// The number of pixels in a plane, height times width.
     pub fn pixels(self) -> u32 {
         self.0[2] * self.0[3]
     }

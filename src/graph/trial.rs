@@ -4,16 +4,16 @@ use super::{Graph, Node, Value};
 use crate::Result;
 use crate::gpu::{Choices, Question};
 
-/// One graph over shared inputs in which the plain ops and every candidate's nodes stand side by side, each with results of
-/// its own. What a candidate is made of does not matter: it may be several nodes, with scratch, and with weights that are
-/// packed once.
+/// A race between kernels: one graph over shared inputs in which the plain ops and every candidate's nodes stand side by
+/// side, each with results of its own. What a candidate is made of does not matter: it may be several nodes, with
+/// scratch, and with weights that are packed once.
 #[derive(Clone, Debug)]
 pub struct Trial {
-    /// What is asked.
+    /// The question to be answered.
     pub question: Question,
-    /// All nodes.
+    /// The nodes of the plain ops and of all candidates.
     pub graph: Graph,
-    /// What the nodes read, f32.
+    /// The inputs of the nodes, f32.
     pub inputs: Vec<Given>,
     /// Results of the plain kernels, which candidates are held against.
     pub plain: Vec<Value>,
@@ -24,25 +24,27 @@ pub struct Trial {
 /// An input of a trial.
 #[derive(Clone, Copy, Debug)]
 pub struct Given {
-    /// Where the graph has it.
+    /// The input's value in the graph.
     pub value: Value,
-    /// Whether it changes from replay to replay. What depends on nothing that does, as packed weights, is not timed.
+    /// Whether the input changes from replay to replay. What depends on nothing that does, as packed weights, is not
+    /// timed.
     pub changes: bool,
 }
 
-/// One way to compute what is asked for.
+/// One way to compute the results.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     /// Results, in the order of the plain ones.
     pub outputs: Vec<Value>,
-    /// By how much a result may differ from the plain one, as a share of the largest of these.
+    /// The largest allowed difference from the plain result, as a share of the largest of these.
     pub bound: f32,
-    /// What its own nodes are told where they ask something.
+    /// The answers to questions of the candidate's own nodes.
     pub choices: Choices,
 }
 
 impl Candidate {
-    /// What sums in single precision in another order may differ by: they are off by some 1e-5 of the largest.
+    /// The largest allowed difference between sums in single precision in different orders: they differ by some 1e-5 of
+    /// the largest.
     pub const SINGLE: f32 = 1e-4;
 }
 

@@ -14,15 +14,15 @@ use web_time::Instant;
 
 /// Measurements of a candidate; they are taken in turn with the others', and the best counts.
 const ROUNDS: usize = 7;
-/// Seconds of one measurement at least.
+/// The shortest measurement, in seconds.
 const LEAST: f64 = 5e-3;
 /// A candidate that takes so many times as long as the fastest in the first measurement is measured no more.
 const HOPELESS: f64 = 2.0;
-/// What the static choice's time is to be multiplied by for another to be taken, twice.
+/// A candidate is taken only if it is faster than the static choice's time multiplied by this, twice.
 const GAIN: f64 = 0.95;
 
-/// [`Plan::new`] with the choices that hold for the device, and what is asked and not known yet measured before, if that is
-/// wanted there.
+/// Makes a plan as [`Plan::new`] does, with the choices known for the device; unknown ones are measured first, if
+/// preferences ask for it.
 pub(crate) async fn plan(
     gpu: &Gpu,
     graph: &Graph,
@@ -121,7 +121,7 @@ impl Ready {
         Ok(Self { plan, executor, outputs: outputs.to_vec() })
     }
 
-    /// What one replay makes of this data; results are overwritten before, so that none is left from another.
+    /// Returns the results of one replay on this data; they are overwritten before, so that none is left from another.
     pub async fn results(&self, gpu: &Gpu, trial: &Trial, data: Data) -> Result<Vec<Vec<f32>>> {
         let buffer = |value: Value| self.executor.buffer(self.plan.buffer(value)?);
         for (seed, given) in (1..).zip(&trial.inputs) {
@@ -153,7 +153,7 @@ struct Racer {
     ready: Ready,
     repeats: u32,
     best: f64,
-    /// Not measured, as long as something right is so much faster.
+    /// Whether a candidate is too slow to be measured further, given a correct one that is so much faster.
     hopeless: bool,
 }
 
@@ -181,7 +181,8 @@ impl<'a> Race<'a> {
         Instant::now() >= self.until
     }
 
-    /// The winner's place and what was dropped; `None` where the time ended before that.
+    /// Races the candidates, and returns the winner's index and those that were dropped; `None` where the time ran out
+    /// before.
     async fn run(mut self, gpu: &Gpu) -> Result<Option<(usize, Vec<Dropped>)>> {
         let (trial, default) = (self.trial, self.trial.question.default);
         let mut inputs = BTreeMap::new();
@@ -250,8 +251,8 @@ impl<'a> Race<'a> {
         Ok(Racer { place, ready, repeats, best: f64::INFINITY, hopeless: false })
     }
 
-    /// Times all in turn, but after the first round not those that are hopeless beside the fastest; `kept` always. False
-    /// where the time ended before that.
+    /// Measures all candidates in turn; after the first round without those that are hopeless, but always with `kept`.
+    /// False where the time ran out before.
     async fn measure(&mut self, kept: usize) -> Result<bool> {
         for round in 0..ROUNDS {
             for racer in self.racers.iter_mut().filter(|racer| !racer.hopeless) {
@@ -271,8 +272,8 @@ impl<'a> Race<'a> {
         Ok(true)
     }
 
-    /// Which of the two is to be taken, by times of their own: the first, if it gains enough on the second. None where the
-    /// time ended before that.
+    /// Measures two candidates again and chooses: the first, if it gains enough on the second. None where the time ran
+    /// out before.
     async fn again(&mut self, [place, default]: [usize; 2]) -> Result<Option<usize>> {
         let in_pair = |racer: &Racer| racer.place == place || racer.place == default;
         let (mut pair, others) = std::mem::take(&mut self.racers).into_iter().partition(in_pair);
@@ -303,7 +304,7 @@ fn own_fault(error: Error) -> Result<String> {
 }
 
 impl Plan {
-    /// Both recordings made ready.
+    /// Makes an executor for both recordings.
     pub async fn executor(
         &self,
         gpu: &Gpu,

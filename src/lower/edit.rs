@@ -17,8 +17,7 @@ pub fn maker(graph: &Graph, value: Value) -> Option<usize> {
     graph.nodes().iter().position(|node| node.outputs.contains(&value))
 }
 
-/// Whether the node at `first` may run at the place `second` instead: nothing between them writes what
-/// it reads.
+/// Whether the node at `first` may run at the place `second` instead: nothing in between writes its inputs.
 pub fn may_wait(graph: &Graph, first: usize, second: usize) -> bool {
     let Some(node) = graph.nodes().get(first) else { return false };
     let between = graph.nodes().get(first + 1..second).unwrap_or_default();

@@ -22,31 +22,31 @@ use crate::Result;
 use crate::gpu::{Adapter, Choices, Preferences};
 use crate::graph::{Graph, Value};
 
-/// What a graph is lowered for.
+/// The adapter, preferences and measurements for which a graph is lowered.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
-    /// The hardware.
+    /// The adapter, which says what the hardware can do.
     pub adapter: &'a Adapter,
-    /// What the user asks for.
+    /// The user's preferences.
     pub preferences: &'a Preferences,
-    /// What was measured on the hardware; the static choice stands where nothing was.
+    /// The choices measured on the hardware; the static choice stands where nothing was measured.
     pub choices: &'a Choices,
     /// Rules of the caller's own, which come first, in this order.
     pub rules: &'a [&'a dyn Rule],
 }
 
-/// A change of a graph that keeps its values, as an op of one's own in the place of several.
+/// A user's rewrite of a graph that keeps its values, for example one own op in the place of several.
 pub trait Rule: std::fmt::Debug + Send + Sync {
-    /// Replaces nodes ([`Graph::set_nodes`]). `wanted` values are still to be made, others may be left out.
+    /// Replaces nodes ([`Graph::set_nodes`]). Nodes for `wanted` values must remain, others may be left out.
     fn rewrite(&self, graph: &mut Graph, wanted: &[Value]) -> Result<()>;
 }
 
 /// A graph as it runs.
 #[derive(Clone, Debug)]
 pub struct Lowered {
-    /// The nodes.
+    /// The lowered graph.
     pub graph: Graph,
-    /// What had more than one answer.
+    /// The choices between kernels for which there was more than one candidate.
     pub asked: Vec<Asked>,
 }
 

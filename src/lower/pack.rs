@@ -22,7 +22,7 @@ pub struct Asked {
     choices: Vec<Choice>,
 }
 
-/// Replaces convolutions without groups and their derivatives, and returns what was asked.
+/// Replaces convolutions without groups and their derivatives by packed ones, and returns the questions that came up.
 pub fn convolutions(graph: &mut Graph, target: &Target) -> Result<Vec<Asked>> {
     let mut nodes = Vec::new();
     let mut asked = Vec::new();
@@ -87,7 +87,7 @@ fn of(graph: &Graph, node: &Node) -> Result<Option<(Problem, Role)>> {
     Ok(derivative.map(|op| (op.problem, op.role)))
 }
 
-/// The parts are scratch of its own; dw keeps its value.
+/// Makes the node of a packed weight gradient. Its parts are scratch; dw keeps its value.
 fn weights(graph: &mut Graph, op: PackedWeightGradient, node: Node) -> Result<Node> {
     let mut made = graph.node(Arc::new(op), &node.inputs)?;
     made.outputs.splice(..1, node.outputs);
@@ -123,7 +123,7 @@ impl Asked {
         Ok(Trial { question, graph, inputs, plain: vec![plain], candidates })
     }
 
-    /// The nodes of one candidate.
+    /// Pushes the nodes of one candidate.
     fn push(&self, graph: &mut Graph, choice: Choice, [read, other]: [Value; 2]) -> Result<Value> {
         let (problem, role) = (self.problem, self.role);
         if role == Role::WeightGradient {

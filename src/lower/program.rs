@@ -6,7 +6,8 @@ use crate::graph::{Graph, Plan, Summary, Value, plan, tune};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-/// Whether candidates may be measured at all. Pages do not measure yet, and are smaller without what it takes.
+/// Whether candidates may be measured at all: pages do not measure yet, and their file is smaller without the code for
+/// it. Pages do not measure yet, and are smaller without what it takes.
 const MEASURES: bool = !cfg!(target_arch = "wasm32");
 
 /// A graph made ready on one device. Inputs that were not given a buffer have one of their own.
@@ -100,9 +101,9 @@ impl Program {
         self.every.submit().await
     }
 
-    /// Submits one replay with a pause behind each node of the op that is called `op`, of which `values` are the outputs, two a
-    /// node and in their order: `joined` is given what they hold and the node's place among these, and what it returns takes
-    /// their place for the rest of the replay. Natively this waits for the device at each pause.
+    /// Submits one replay with a pause after each node of the op called `op`. `values` are these nodes' outputs, two for
+    /// each node, in order: `joined` is given their contents and the node's index, and its result replaces them for the
+    /// rest of the replay. Natively this waits for the device at each pause.
     ///
     /// # Errors
     /// The errors of `joined`, `Mismatch` where it returns other lengths, and the device's.
@@ -151,7 +152,7 @@ impl Program {
         self.every.record(encoder);
     }
 
-    /// Appends a part of one replay; see [`Executor::record_part`].
+    /// Appends a part of one replay to an encoder; see [`Executor::record_part`].
     pub fn record_part(
         &mut self,
         encoder: &mut CommandEncoder,
@@ -163,7 +164,7 @@ impl Program {
         self.every.record_part(encoder, pace, from, time, some)
     }
 
-    /// How long a replay and its launches take; see [`Executor::measure`].
+    /// Measures how long a replay and its launches take; see [`Executor::measure`].
     pub async fn measure(&mut self) -> Result<Pace> {
         self.every.measure().await
     }
@@ -199,7 +200,7 @@ impl Program {
         Ok(contents)
     }
 
-    /// What a replay costs.
+    /// Returns the costs of a replay.
     pub fn summary(&self) -> &Summary {
         self.plan.summary()
     }

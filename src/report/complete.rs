@@ -13,7 +13,7 @@ use crate::train::{
 };
 use crate::{Error, Result};
 
-/// What a run that is over has left, beside its files.
+/// The results of a finished run, beside its files.
 #[derive(Clone, Debug)]
 pub struct Completed {
     /// The run's metrics, as `metrics.json` has them.

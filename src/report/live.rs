@@ -21,7 +21,7 @@ pub struct LiveReport {
 }
 
 impl LiveReport {
-    /// Of a run's folder. The first is written with the first iteration.
+    /// Makes the live report of a run's folder, first written with the first iteration.
     pub fn new(run: &Path, config: &Config, adapter: String) -> Self {
         Self { run: run.into(), config: config.clone(), adapter, next: Instant::now() }
     }

@@ -13,32 +13,32 @@ const STYLE: &str = include_str!("report.css");
 /// A picture with its words.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// Heading.
+    /// The heading above the picture.
     pub title: String,
-    /// What is seen, for people who see it.
+    /// The caption, for people who see the picture.
     pub caption: String,
-    /// What is seen, for people who do not.
+    /// The description, for people who do not see it.
     pub alt: String,
-    /// The file's bytes.
+    /// The bytes of the PNG file.
     pub png: Vec<u8>,
 }
 
-/// What a report is made from.
+/// The data that a report is made from.
 #[derive(Clone, Debug)]
 pub struct ReportData<'a> {
     /// The run's name.
     pub name: &'a str,
     /// The configuration that was run.
     pub config: &'a Config,
-    /// What it came to.
+    /// The run's final measurements.
     pub metrics: &'a Metrics,
-    /// As [`crate::train::RunFolder::read_log`] gives it.
+    /// The run's log, as [`crate::train::RunFolder::read_log`] returns it.
     pub log: &'a [Event],
     /// Samples first: they stand above the curves, in this order.
     pub figures: &'a [Figure],
 }
 
-/// The report's text.
+/// Returns the HTML text of the report.
 pub fn html(data: &ReportData) -> String {
     let mut body = cards(data.config, data.metrics);
     if !data.figures.is_empty() {
@@ -93,7 +93,7 @@ fn summary(data: &ReportData) -> String {
     )
 }
 
-/// The headline: what was measured, and what it means.
+/// Writes the headline: the main measurements, and their meaning.
 fn cards(config: &Config, metrics: &Metrics) -> String {
     let percent = |value: Option<f64>| value.map(|value| format!("{:.1} %", 100.0 * value));
     let evaluate = &config.evaluate;
@@ -294,7 +294,7 @@ fn notes(log: &[Event]) -> String {
     format!("<details><summary>Notes</summary><ul>\n{notes}</ul></details>\n")
 }
 
-/// All of metrics.json.
+/// Writes all values of metrics.json.
 fn facts(metrics: &Metrics) -> String {
     let Ok(Value::Object(all)) = serde_json::to_value(metrics) else { return String::new() };
     let row = |(key, value): (&String, &Value)| {

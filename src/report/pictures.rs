@@ -32,7 +32,7 @@ impl<'a> Images<'a> {
         Ok(Self { values, channels, side })
     }
 
-    /// How many.
+    /// The number of images.
     pub fn len(&self) -> usize {
         self.values.len() / (self.channels * self.side * self.side)
     }
@@ -57,7 +57,7 @@ impl<'a> Images<'a> {
 /// Rows of cells; a cell is a batch's image by its index, or empty.
 #[derive(Clone, Debug, Default)]
 pub struct Sheet<'a> {
-    /// All of one size; rows may differ in length.
+    /// The cells, all of one size; rows may differ in length.
     pub rows: Vec<Vec<Option<(Images<'a>, usize)>>>,
     /// Left of each row; none for no captions.
     pub row_captions: Vec<String>,
@@ -72,9 +72,9 @@ pub struct Sheet<'a> {
 /// Pixels, red, green and blue in rows from above.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
-    /// Columns.
+    /// The number of pixel columns.
     pub width: u32,
-    /// Rows.
+    /// The number of pixel rows.
     pub height: u32,
     /// `3 * width * height` bytes.
     pub rgb: Vec<u8>,
@@ -88,8 +88,8 @@ impl<'a> Sheet<'a> {
         Self { rows, scale: 4, gap: 2, ..Self::default() }
     }
 
-    /// One row a sample, one column a step: `steps` are the batch before the first step and after each. At most `columns`
-    /// are shown, the first and last always.
+    /// Makes a picture with a row for each sample and a column for each step: `steps` are the batch before the first step
+    /// and after each. At most `columns` are shown, the first and last always.
     pub fn trajectory(steps: &[Images<'a>], samples: usize, columns: usize) -> Self {
         let shown = spread(steps.len(), columns);
         let row = |sample: usize| {
@@ -109,8 +109,9 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    /// One row a class: `blocks` side by side, as start images, the samples they became and real images, each with its
-    /// caption, a batch and for every class the indices to show, `columns` of them.
+    /// Makes a picture with a row for each class: `blocks` side by side, for example start images, the samples they
+    /// became and real images. A block has a caption, a batch, and for every class the indices of the images to show,
+    /// `columns` of them.
     pub fn comparison(
         classes: &[&str],
         columns: usize,
@@ -208,7 +209,7 @@ impl Picture {
         Self { width, height, rgb: vec![255; 3 * width as usize * height as usize] }
     }
 
-    /// The file's bytes.
+    /// Returns the bytes of a PNG file.
     ///
     /// # Errors
     /// `Mismatch` where the pixels do not fit width and height.

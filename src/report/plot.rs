@@ -13,25 +13,25 @@ const BELOW: f64 = 38.0;
 const MOST_POINTS: usize = 240;
 const TABLE_ROWS: usize = 24;
 
-/// One curve.
+/// A named curve in a plot.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// The curve's name in the legend.
     pub name: String,
     /// (x, y) by rising x.
     pub points: Vec<(f64, f64)>,
-    /// Whether values hold until the next one.
+    /// Whether the curve is a step function, whose values hold until the next one.
     pub stairs: bool,
 }
 
 /// Curves over one x axis.
 #[derive(Clone, Debug, Default)]
 pub struct Plot {
-    /// Heading.
+    /// The heading above the plot.
     pub title: String,
-    /// One sentence below it: what is measured on what.
+    /// The sentence below the plot: what is measured on what.
     pub about: String,
-    /// Under the axis.
+    /// The label under the horizontal axis.
     pub x_label: String,
     /// Curves; those without points are left out.
     pub lines: Vec<Line>,

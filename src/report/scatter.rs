@@ -14,30 +14,30 @@ const BELOW: f64 = 52.0;
 const COLOURS: [&str; 8] =
     ["#000000", "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#d55e00", "#882255"];
 
-/// One named point.
+/// A named point in a plot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
-    /// Beside it.
+    /// The name beside the point.
     pub name: String,
-    /// Where it is.
+    /// The position of the point.
     pub at: (f64, f64),
-    /// Half the length of its bars.
+    /// Half the length of the point's error bars.
     pub spread: (f64, f64),
 }
 
 /// All that is drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scatter<'a> {
-    /// Heading.
+    /// The heading above the plot.
     pub title: &'a str,
     /// Under and beside the axes.
     pub labels: [&'a str; 2],
-    /// Those that are not finite are left out.
+    /// The points; those that are not finite are left out.
     pub points: Vec<Point>,
 }
 
 impl Scatter<'_> {
-    /// The file.
+    /// Returns the SVG text.
     pub fn svg(&self) -> String {
         let finite = |point: &&Point| {
             [point.at.0, point.at.1, point.spread.0, point.spread.1].iter().all(|x| x.is_finite())
@@ -108,7 +108,7 @@ impl Scatter<'_> {
     }
 }
 
-/// Where a name is written: from `left` on, `width` wide, above `base`.
+/// The place of a name: from `left` on, `width` wide, above `base`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Place {
     left: f64,

@@ -12,16 +12,16 @@ use std::time::Instant;
 /// Images whose path is kept for the picture.
 const TRACED: usize = 10;
 
-/// What [`assess`] measured and drew.
+/// The measurements and samples of [`assess`].
 #[derive(Clone, Debug)]
 pub struct Assessment {
     /// All numbers but the total of seconds.
     pub metrics: Metrics,
-    /// Samples and the paths of the first of them.
+    /// The samples, with the paths of the first batch.
     pub samples: Samples,
-    /// What they started from.
+    /// The images that sampling started from.
     pub starts: Vec<f32>,
-    /// What they were driven to: sample i to class i mod K.
+    /// The class that each sample was driven to: sample i to class i mod K.
     pub labels: Vec<u32>,
     /// The network that named the samples, if one was trained.
     pub judge: Option<Checkpoint>,
@@ -127,7 +127,7 @@ fn phase(phase: Phase, total: usize) -> Event {
     Event::Phase { phase, done: 0, total: total as u64 }
 }
 
-/// What loops that know only errors are stopped by.
+/// The reason of the error that stops loops on behalf of an observer.
 const STOP: &str = "stopped by its observer";
 
 fn go_on(

@@ -10,10 +10,10 @@ use crate::gpu::{Buffer, Gpu};
 use crate::graph::Summary;
 use crate::model::BatchSize;
 
-/// What leaves classified images on the device.
+/// The way in which a batch of classified images is prepared on the device: attacked or as they are.
 #[derive(Debug)]
 pub(super) enum Attacker {
-    /// Attacked.
+    /// The images are attacked.
     Attack(AnyAttack),
     /// The images are taken as they are.
     None { images: Buffer, labels: Buffer },
@@ -65,7 +65,7 @@ impl Attacker {
         Ok(Self::None { images, labels })
     }
 
-    /// What a step costs; nothing where there is none.
+    /// Returns the costs of an attack's step; None without an attack.
     pub fn summary(&self) -> Option<&Summary> {
         match self {
             Self::Attack(attack) => Some(attack.summary()),

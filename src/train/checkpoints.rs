@@ -1,5 +1,5 @@
-//! Checkpoints of a run on disk: `checkpoints/step-N/`, each with a list of its files, so that one that lacks some is not taken
-//! for whole.
+//! Checkpoints of a run on disk: `checkpoints/step-N/`, each with a list of its files, so that an incomplete checkpoint
+//! is recognised.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -22,7 +22,7 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// See [`RunFolder::write_checkpoint`].
+    /// Writes a checkpoint; see [`RunFolder::write_checkpoint`].
     pub fn write(&self, step: u64, files: &[(&str, Vec<u8>)]) -> Result<PathBuf> {
         let all = &self.all;
         let target = all.join(format!("step-{step}"));
@@ -58,7 +58,7 @@ impl Checkpoints {
         Ok(target)
     }
 
-    /// What a crash left aside between taking one away and putting another of the same step in its place.
+    /// Puts back a checkpoint that a crash left aside while it was being replaced.
     pub fn put_back(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.all)? {
             let (name, path) = entry.map(|entry| (entry.file_name(), entry.path()))?;
@@ -134,13 +134,13 @@ pub fn read_checkpoint(path: impl AsRef<Path>) -> Result<Vec<(String, Vec<u8>)>>
     manifest(path)?.into_iter().map(read).collect()
 }
 
-/// What the manifest says of a file.
+/// Returns the manifest's entry for a file.
 fn entry(bytes: &[u8]) -> Value {
     serde_json::json!({ "bytes": bytes.len(), "crc32": crc32fast::hash(bytes) })
 }
 
-/// The files that a checkpoint must have, with their bytes and checksums, once it is clear that it has so many bytes of
-/// them. Version 0.1 wrote the bytes alone.
+/// Reads the manifest: the files that a checkpoint must have, with their sizes and checksums. Version 0.1 wrote the bytes
+/// alone.
 fn manifest(path: &Path) -> Result<Vec<(String, u64, Option<u64>)>> {
     let file = path.join(MANIFEST);
     let text = fs::read(&file).map_err(|error| Error::bad_file(&file, error))?;

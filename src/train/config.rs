@@ -17,16 +17,16 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The preset that gave what was not written.
+    /// The preset that supplies the keys which are not written.
     pub preset: String,
     /// The seed of all random numbers, below 2^63.
     pub seed: u64,
-    /// What is trained.
+    /// The training objective.
     #[serde(default)]
     pub objective: Objective,
     /// The images, and how they are read and changed.
     pub data: Data,
-    /// The network.
+    /// The network and its initial weights.
     pub model: Model,
     /// Stage 1: adversarial training.
     pub stage1: Stage1,
@@ -41,7 +41,7 @@ pub struct Config {
     /// The keys of objective `jem`.
     #[serde(default)]
     pub jem: Jem,
-    /// When training ends early.
+    /// The conditions under which training ends early.
     #[serde(default)]
     pub stop: Stop,
     /// How the best weights are chosen.
@@ -53,7 +53,7 @@ pub struct Config {
     pub judge: Judge,
     /// How accuracy is measured after training.
     pub evaluate: Evaluate,
-    /// When checkpoints are written.
+    /// How often checkpoints are written.
     pub checkpoint: Checkpoint,
 }
 
@@ -69,19 +69,20 @@ pub struct Data {
     pub side: u32,
     /// Training images that are kept from training, to tune by.
     pub held_out: u32,
-    /// How images come to that side: one of [`Fit`]'s names, or nothing for pictures cropped and arrays with zeros around them.
+    /// The way in which images are fitted to that side: one of [`Fit`]'s names, or empty to crop pictures and pad arrays
+    /// with zeros.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fit: String,
     /// The augmentation of images that are classified: one of [`Augment`]'s names.
     #[serde(default = "crop_flip")]
     pub classify: String,
-    /// The augmentation of the real images that contrastive ones are told from.
+    /// The augmentation of the real images that are contrasted with others in stage 2.
     #[serde(default = "crop_flip")]
     pub real: String,
     /// The augmentation of out-of-distribution images from files.
     #[serde(default = "crop_flip")]
     pub starts: String,
-    /// How many pictures may be damaged and are left out: a share below 1, or a number from 1 on.
+    /// The limit of damaged pictures to leave out: a share below 1, or a number from 1 on.
     #[serde(default = "max_bad")]
     pub max_bad: f64,
     /// The number of threads that read ahead of training; 0 for one a core. The batches are the same with any number.
@@ -124,7 +125,7 @@ fn max_bad() -> f64 {
     Pictures::MAX_BAD
 }
 
-/// What `model.architecture` says for a WideResNet of any depth and width.
+/// The value of `model.architecture` for a WideResNet of any depth and width.
 pub(super) const WRN: &str = "wrn";
 
 /// `[model]`: the architecture of the network, or the checkpoint to begin with.
@@ -140,12 +141,12 @@ pub struct Model {
     pub width: u32,
     /// The activation behind each batch norm of a WideResNet.
     pub activation: Activation,
-    /// A checkpoint to begin with, whose architecture and normalisation then go before all of these; empty to begin with
+    /// A checkpoint to begin with, whose architecture and normalisation then override the other keys; empty to begin with
     /// random weights.
     #[serde(default)]
     pub weights: String,
-    /// Which class of that checkpoint a class of the images is: `by-name`, `as-given` (by number), or the path of a list as
-    /// [`ClassMap::read`] takes it.
+    /// How classes of that checkpoint are matched with classes of the images: `by-name`, `as-given` (by number), or the
+    /// path of a list as [`ClassMap::read`] takes it.
     #[serde(default = "by_name")]
     pub classes: String,
 }
@@ -175,9 +176,9 @@ fn wrn() -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Activation {
-    /// max(x, 0)
+    /// The rectifier max(x, 0).
     Relu,
-    /// x sigmoid(x)
+    /// The SiLU x sigmoid(x).
     Silu,
 }
 
@@ -187,7 +188,8 @@ pub enum Activation {
 pub enum Attack {
     /// Plain projected gradient ascent, the last iterate.
     Pgd,
-    /// With momentum 0.9 on the L1-normalised gradient, the best iterate, as in the authors' code.
+    /// Gradient steps with momentum 0.9 on the L1-normalised gradient, of which the best iterate is kept, as in the
+    /// authors' code.
     MomentumBest,
 }
 
@@ -211,7 +213,7 @@ pub struct Stage1 {
     pub weight_decay: f64,
     /// Nesterov's momentum, for SGD.
     pub momentum: f64,
-    /// The optimiser.
+    /// The optimiser: SGD, Adam or AdamW.
     #[serde(default)]
     pub optimiser: OptimiserName,
     /// Adam's decay of the mean of gradients.
@@ -224,20 +226,20 @@ pub struct Stage1 {
     /// where memory is short.
     #[serde(default)]
     pub micro_batch: u32,
-    /// Whether batch norm goes by the statistics of all ranks' images: as one process with the whole batch, at two messages
-    /// a layer. Otherwise each rank goes by those of its share.
+    /// Whether batch normalisation uses the statistics of all ranks' images, as one process with the whole batch would,
+    /// at the cost of two messages for each layer. Otherwise each rank uses those of its share.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sync_batch_norm: bool,
     /// The kind of attack.
     pub attack: Attack,
-    /// The norm in which the length of the attack's steps and the radius of its ball are measured.
+    /// The norm of the attack's step sizes and of its ball's radius.
     #[serde(with = "NormName")]
     pub norm: Norm,
     /// Radius of the ball.
     pub eps: f64,
     /// The number of steps of the attack; 0 trains on clean images.
     pub steps: u32,
-    /// The length of one step.
+    /// The length of one step of the attack.
     pub step_size: f64,
 }
 
@@ -259,7 +261,7 @@ pub struct Stage2 {
     pub weight_decay: f64,
     /// Nesterov's momentum, for SGD.
     pub momentum: f64,
-    /// The optimiser.
+    /// The optimiser: SGD, Adam or AdamW.
     #[serde(default)]
     pub optimiser: OptimiserName,
     /// Adam's decay of the mean of gradients.
@@ -294,7 +296,7 @@ pub struct Stage2 {
     pub eps: f64,
     /// The number of steps of the classifier's attack.
     pub steps: u32,
-    /// The length of one step.
+    /// The length of one step of the attack.
     pub step_size: f64,
     /// The L2 length of one contrastive step.
     pub alpha: f64,
@@ -340,11 +342,11 @@ impl Stage2 {
 pub struct Sample {
     /// The number of gradient steps up the class logit.
     pub steps: u32,
-    /// The L2 length of one step.
+    /// The L2 length of one sampling step.
     pub step_size: f64,
     /// The number of samples; sample i is of class i mod K.
     pub count: u32,
-    /// How many of each class the picture shows.
+    /// The number of samples of each class in the picture.
     pub per_class: u32,
 }
 
@@ -364,14 +366,14 @@ pub struct Judge {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluate {
-    /// The norm in which the length of the attack's steps and the radius of its ball are measured.
+    /// The norm of the attack's step sizes and of its ball's radius.
     #[serde(with = "NormName")]
     pub norm: Norm,
     /// Radius of the ball.
     pub eps: f64,
     /// The number of steps of the attack.
     pub steps: u32,
-    /// The length of one step; eps/8 where it is not given ([`Evaluate::step_size`]).
+    /// The length of one step of the attack; eps/8 where it is not given ([`Evaluate::step_size`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_size: Option<f64>,
     /// The number of images that go through the network at once.
@@ -381,7 +383,7 @@ pub struct Evaluate {
 }
 
 impl Evaluate {
-    /// The length of one step of the attack.
+    /// Returns the length of one step of the attack.
     pub fn step_size(&self) -> f64 {
         self.step_size.unwrap_or(self.eps / 8.0)
     }
@@ -401,7 +403,7 @@ pub struct Checkpoint {
     pub every: u32,
     /// The number of latest checkpoints that are kept.
     pub keep: u32,
-    /// How often diverged training goes on from the last one, each time with half the learning rate.
+    /// How often training that diverges goes back to the last checkpoint, each time with half the learning rate.
     #[serde(default)]
     pub roll_backs: u32,
 }
@@ -414,7 +416,7 @@ enum NormName {
 }
 
 impl Config {
-    /// One of the built-in presets, by its name.
+    /// Returns a built-in preset by its name.
     ///
     /// # Errors
     /// `BadConfig` for another name.
@@ -483,7 +485,8 @@ impl Config {
         toml::to_string(self).map_err(|error| bad("config", error, "values that TOML can hold"))
     }
 
-    /// The keys whose values differ, each with both values, without those that change no batch: for refusing to resume.
+    /// Returns the keys whose values differ between two configurations, each with both values, without keys that do not
+    /// change batches: a resumed run must have none.
     ///
     /// # Errors
     /// None for configurations that were checked.

@@ -41,7 +41,8 @@ pub(super) struct Curves {
 }
 
 impl Curves {
-    /// Of a run whose log has `before` already: the table begins anew with that, the events go into a new file.
+    /// Opens the curves of a run whose log already has `before`: the table is rewritten from it, the events go into a new
+    /// file.
     pub fn open(
         run: &Path,
         before: &[Event],
@@ -61,7 +62,7 @@ impl Curves {
         Ok(())
     }
 
-    /// Takes note of one iteration.
+    /// Adds one iteration.
     pub fn step(&mut self, step: &Step) -> Result<()> {
         let numbers = numbers(step)?;
         let failed = |error| Error::bad_file(&self.path, error);

@@ -13,9 +13,9 @@ use crate::Result;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Adversarial training.
+    /// Stage 1, adversarial training.
     Stage1,
-    /// Dual adversarial training.
+    /// Stage 2, dual adversarial training.
     Stage2,
     /// Plain training of the net that names samples.
     Judge,
@@ -44,12 +44,12 @@ impl fmt::Display for Phase {
     }
 }
 
-/// The values of one finished iteration. What a phase does not measure is `None` and left out of the log.
+/// The measurements of one finished iteration. What a phase does not measure is `None` and left out of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// The part of the run that the iteration belongs to.
     pub phase: Phase,
-    /// How many iterations of the phase are over, from 1.
+    /// The number of finished iterations of the phase, from 1.
     pub iteration: u64,
     /// The number of iterations of the phase.
     pub total: u64,
@@ -65,7 +65,7 @@ pub struct Step {
     /// Cross-entropy of the uniform distribution on out-of-distribution images, of RATIO.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_uniform: Option<f32>,
-    /// Mean energy of real images minus that of samples, of JEM.
+    /// With JEM, the mean energy of real images minus that of samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub energy_gap: Option<f32>,
     /// Gradient penalty, without its weight.
@@ -95,10 +95,10 @@ pub struct Step {
     /// The seconds since the phase began, in stages 1 and 2 with the time before a resume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f32>,
-    /// Share of these seconds in which the GPU waited for images.
+    /// The share of these seconds in which the GPU waited for images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_share: Option<f32>,
-    /// What the sum of gradients over ranks took, in a world of several.
+    /// The bytes and time of summing gradients over ranks, in a world of several.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub reduction: Option<Reduction>,
 }
@@ -130,7 +130,7 @@ impl Step {
     }
 }
 
-/// One line of a log: a flat object whose `event` names the variant.
+/// An event of a run, which is one line of its log: a flat object whose `event` names the variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -141,21 +141,21 @@ pub enum Event {
         phase: Phase,
         /// Iterations that are over already: 0, or where a resumed run goes on.
         done: u64,
-        /// Iterations in all.
+        /// The number of all iterations.
         total: u64,
     },
     /// An iteration is over.
     Step(Step),
     /// A note, such as that training rolled back or that T grew.
     Note {
-        /// One sentence.
+        /// A sentence for the user.
         text: String,
     },
     /// A checkpoint is on disk.
     Saved {
         /// The iteration over all phases that it is numbered by.
         step: u64,
-        /// The checkpoint's folder.
+        /// The folder of the checkpoint.
         path: PathBuf,
     },
 }
@@ -167,7 +167,7 @@ impl Event {
     }
 }
 
-/// What the observer asks training to do next.
+/// The observer's answer: whether training goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// Go on with the next iteration.

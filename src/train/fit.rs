@@ -9,10 +9,10 @@ use crate::world::World;
 use crate::{Error, Result};
 use std::time::Instant;
 
-/// What one stage takes.
+/// The memory and time that one stage takes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fit {
-    /// Which.
+    /// The stage.
     pub phase: Phase,
     /// The number of iterations of the stage.
     pub iterations: u32,
@@ -91,8 +91,8 @@ async fn dual_that_fits(
     }
 }
 
-/// What each part of both stages' iterations costs, by name, as it runs: rewritten for the device, at the micro-batch of
-/// the configuration or else the largest that fits.
+/// Returns the costs of each part of both stages' iterations, by name, after lowering for the device, at the micro-batch
+/// of the configuration or else the largest that fits.
 ///
 /// # Errors
 /// As [`fit`].

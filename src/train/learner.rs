@@ -99,7 +99,7 @@ impl Learner {
         })
     }
 
-    /// One optimiser step by the gradients as they are, and one of the averages. Does not wait.
+    /// Takes one optimiser step with the current gradients, and updates the averages. Does not wait.
     pub async fn step(&mut self, learning_rate: f64) -> Result<()> {
         let n = self.steps;
         let decay = match n {

@@ -7,18 +7,18 @@ use crate::data::{Fit, fashion};
 use crate::model::{Checkpoint, Network, Pretrained};
 use crate::{Error, Result};
 
-/// What the built-in network, the zoo's `fashion-demo`, is called where a path is wanted.
+/// The name of the built-in network, the zoo's `fashion-demo`, in place of a path.
 pub const BUILT_IN_NAME: &str = "builtin:fashion-demo";
 const PRESET: &str = "fashion-demo";
 
-/// A network with its weights, and what is known of its training, of images of any side.
+/// A network with its weights and the facts known about its training, for images of any side.
 #[derive(Clone, Debug)]
 pub struct Known {
     /// The network and its weights, all finite.
     pub pretrained: Pretrained,
-    /// Its run's, else its preset's, else the demo's.
+    /// The configuration of its run, or else that of its preset, or else the demo's.
     pub config: Config,
-    /// Whether the configuration is its own, so that its classes are those of the data there.
+    /// Whether the configuration is the network's own, so that its classes are those of the data named there.
     told: bool,
 }
 
@@ -67,13 +67,13 @@ impl Known {
         Ok(Self { pretrained, config, told })
     }
 
-    /// Rows and columns of its images: what its file says, or else its run; none where neither does.
+    /// Returns the rows and columns of its images, from its file or else from its run; None where neither says it.
     pub fn side(&self) -> Option<u32> {
         let trained_on = self.told.then_some(self.config.data.side);
         self.pretrained.checkpoint.metadata.side.or(trained_on)
     }
 
-    /// What its classes are called, where its file says it, or else its run's data.
+    /// Returns the names of its classes, from its file or else from the data of its run.
     pub fn class_names(&self) -> Option<Vec<String>> {
         self.pretrained.class_names().map(<[String]>::to_vec).or_else(|| {
             // Files of versions that did not write the embedded images' names.
@@ -85,16 +85,16 @@ impl Known {
     }
 }
 
-/// The same of images of one side.
+/// A network with its weights and facts, for images of one side.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The network.
+    /// The network's architecture.
     pub model: Network,
-    /// Its weights, all finite.
+    /// The weights, all of which are finite.
     pub checkpoint: Checkpoint,
-    /// Rows and columns of its images.
+    /// The rows and columns of its images.
     pub side: u32,
-    /// Its run's, else its preset's, else the demo's.
+    /// The configuration of its run, or else that of its preset, or else the demo's.
     pub config: Config,
     names: Option<Vec<String>>,
 }
@@ -121,7 +121,7 @@ impl Loaded {
         self
     }
 
-    /// How pictures come to its side.
+    /// Returns the way in which pictures are fitted to its side.
     ///
     /// # Errors
     /// None for what [`Loaded::new`] has read.
@@ -129,12 +129,12 @@ impl Loaded {
         Ok(self.config.data.fit()?.unwrap_or(Fit::usual(self.model.channels())))
     }
 
-    /// What its classes are called, where its file says it, or else its run's data.
+    /// Returns the names of its classes, from its file or else from the data of its run.
     pub fn known_names(&self) -> Option<Vec<String>> {
         self.names.clone()
     }
 
-    /// What its classes are called: numbers where nothing says it.
+    /// Returns the names of its classes; numbers where no names are known.
     pub fn class_names(&self) -> Vec<String> {
         self.known_names().unwrap_or_else(|| numbered(self.model.classes()))
     }
@@ -145,7 +145,7 @@ pub fn numbered(classes: u32) -> Vec<String> {
     (0..classes).map(|class| class.to_string()).collect()
 }
 
-/// A network of the zoo, or what is in the file that a path means.
+/// Reads a network of the zoo by name, or the file that a path leads to.
 pub(crate) fn read_named(path: &Path) -> Result<Checkpoint> {
     match zoo::name(path) {
         Some(name) => zoo::checkpoint(name),
@@ -153,7 +153,8 @@ pub(crate) fn read_named(path: &Path) -> Result<Checkpoint> {
     }
 }
 
-/// The file that a path means: itself, or in a folder the published weights, those of a run's last checkpoint otherwise.
+/// Finds the file that a path leads to: the file itself, or in a folder the published weights, or else those of the run's
+/// last checkpoint.
 pub fn find(path: &Path) -> Result<PathBuf> {
     let about = std::fs::metadata(path).map_err(|error| Error::bad_file(path, error))?;
     if !about.is_dir() {

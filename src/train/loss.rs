@@ -12,7 +12,7 @@ use crate::ops::{
 };
 use crate::{Error, Result};
 
-/// What lies in an input from outside, beside weights.
+/// An input of the loss graph that comes from outside, other than weights.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Given {
     Classified,
@@ -21,7 +21,7 @@ pub(super) enum Given {
     ContrastiveLabels,
     /// TRADES' images as they were before the attack.
     Clean,
-    /// Where the gradients of a weight are summed.
+    /// The buffer in which the gradients of a weight are summed.
     Sum(String),
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Loss {
 }
 
 impl Loss {
-    /// See [`Update::classifier`](super::Update::classifier).
+    /// Builds the loss of [`Update::classifier`](super::Update::classifier).
     pub fn classifier(model: &Network, batch: BatchSize, ranks: u32) -> Result<Self> {
         let mut sketch = Sketch::new(model, batch, ranks)?;
         let (x, labels) = sketch.classified()?;
@@ -54,7 +54,7 @@ impl Loss {
         sketch.finish(model, logits, None, None)
     }
 
-    /// See [`Update::trades`](super::Update::trades).
+    /// Builds the loss of [`Update::trades`](super::Update::trades).
     pub fn trades(model: &Network, batch: BatchSize, beta: f32, ranks: u32) -> Result<Self> {
         let mut sketch = Sketch::new(model, batch, ranks)?;
         let (attacked, labels) = sketch.classified()?;
@@ -78,7 +78,7 @@ impl Loss {
         sketch.finish(model, attacked, None, None)
     }
 
-    /// See [`Update::ratio`](super::Update::ratio).
+    /// Builds the loss of [`Update::ratio`](super::Update::ratio).
     pub fn ratio(model: &Network, batch: BatchSize, weight: f32, ranks: u32) -> Result<Self> {
         let mut sketch = Sketch::new(model, batch, ranks)?;
         let (x, labels) = sketch.classified()?;
@@ -93,7 +93,7 @@ impl Loss {
         sketch.finish(model, logits, None, None)
     }
 
-    /// See [`Update::dual`](super::Update::dual).
+    /// Builds the loss of [`Update::dual`](super::Update::dual).
     pub fn dual(model: &Network, batch: BatchSize, loss: Dual) -> Result<Self> {
         let mut sketch = Sketch::new(model, batch, 1)?;
         let images = batch.images;
@@ -155,7 +155,7 @@ impl Loss {
         sketch.finish(model, classified, Some(joint), Some(real))
     }
 
-    /// What is read after a replay.
+    /// Returns the values to read after a replay.
     pub fn wanted(&self) -> Vec<Value> {
         let terms = self.terms.iter().map(|(_, value)| *value);
         terms.chain([self.logits]).chain(self.joint).collect()
@@ -173,7 +173,7 @@ struct Sketch {
     terms: Vec<(Term, Value)>,
     loss: Option<Value>,
     batch: Shape,
-    /// Whose statistics batch norm goes by; 1 for this process's alone.
+    /// The number of ranks whose statistics batch normalisation uses; 1 for this process alone.
     ranks: u32,
 }
 
@@ -201,7 +201,7 @@ impl Sketch {
         })
     }
 
-    /// A batch of images; those that are not given are written before each step.
+    /// Adds a batch of images as an input; without `given` they are written before each step.
     fn images(&mut self, given: Option<Given>) -> Value {
         let x = self.graph.input(self.batch);
         self.given.extend(given.map(|given| (x, given)));
@@ -225,7 +225,7 @@ impl Sketch {
         self.pair(Given::Contrastive, Given::ContrastiveLabels)
     }
 
-    /// With the statistics of all images of x.
+    /// Adds logits with the batch statistics of all images of x.
     fn training_logits(&mut self, model: &Network, x: Value) -> Result<Value> {
         let mode = Mode::Training(&mut self.statistics);
         model.logits(&mut self.graph, x, &self.weights, mode)

@@ -1,4 +1,4 @@
-//! Reads the images of a run: those that are trained on, validation and test images, out-of-distribution images.
+//! Loads the images of a run: training, validation, test and out-of-distribution images.
 
 use super::config::{Model, WRN};
 use super::{Config, read_named};
@@ -10,30 +10,30 @@ use crate::model::{Activation, Network, Normalisation, Pretrained, StateDict, Wi
 use crate::{Error, Result};
 use std::sync::Arc;
 
-/// Tells the seed of the validation split from that of the held-out one.
+/// A constant that makes the seed of the validation split differ from that of the held-out one.
 const VALIDATION: u64 = 0x7661_6c69_6461_7465;
 
 /// Prepared images of both parts.
 #[derive(Clone, Debug)]
 pub struct Material {
-    /// Trained on.
+    /// The training images.
     pub train: Images,
     /// Evaluated on: the test images, or the training images that `data.held_out` keeps back.
     pub test: Arc<Prepared>,
-    /// What the best weights are chosen by: the training images that `validate.images` keeps back, or else those that are
-    /// evaluated on.
+    /// The images to choose the best weights by: the training images that `validate.images` keeps back, or else those
+    /// that are evaluated on.
     pub validation: Arc<Prepared>,
-    /// Where contrastive images and samples start.
+    /// The out-of-distribution images, from which contrastive images and samples start.
     pub ood: OodImages,
     /// The checksum of the source's training images, for the run's record.
     pub checksum: u64,
-    /// How other images are brought to the network's side.
+    /// The way in which other images are fitted to the network's side.
     pub fit: Fit,
-    /// What the classes are called, by label; empty where the data does not say.
+    /// The names of the classes, by label; empty where the data has none.
     pub class_names: Vec<String>,
     damaged: Vec<String>,
     normalisation: Normalisation,
-    /// What `model.weights` holds.
+    /// The network and weights of the file `model.weights`.
     start: Option<(Network, StateDict)>,
 }
 
@@ -44,8 +44,8 @@ impl Material {
         Self::new(config, |reading, split| source.parts(reading, split))
     }
 
-    /// The same of labelled images in memory, in place of those that `data.train` names; `test` are those to test with, if
-    /// there are any.
+    /// Loads a run's images with labelled images in memory in place of those that `data.train` names; `test` are the test
+    /// images, if there are any.
     pub fn of(config: &Config, train: Dataset, test: Option<Dataset>) -> Result<Self> {
         Self::new(config, |reading, split| {
             Parts::of(train, test, &config.data.train, reading, split)
@@ -114,7 +114,7 @@ impl Material {
         config.network([self.train.channels(), self.train.classes()], normalisation)
     }
 
-    /// What training begins with: `model.weights`, or else random weights.
+    /// Returns the initial weights: those of `model.weights`, or else random ones.
     pub fn weights(&self, model: &Network, seed: u64) -> StateDict {
         self.start.as_ref().map_or_else(|| model.initial(seed), |(_, weights)| weights.clone())
     }

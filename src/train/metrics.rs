@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// `metrics.json`, all of it from the averaged weights at the end. What was not measured is null.
+/// The content of `metrics.json`, measured with the averaged weights at the end of training. What was not measured is
+/// null.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Metrics {
@@ -19,17 +20,17 @@ pub struct Metrics {
     pub judge_agreement: Option<f64>,
     /// Contrastive steps at the end of stage 2.
     pub t_reached: Option<u32>,
-    /// Images that went through updates of both stages, over the seconds of these.
+    /// The number of images in updates of both stages, divided by the seconds these took.
     pub images_per_second: Option<f64>,
-    /// Adversarial training.
+    /// The seconds of stage 1, adversarial training.
     pub seconds_stage1: Option<f64>,
-    /// Dual adversarial training.
+    /// The seconds of stage 2, dual adversarial training.
     pub seconds_stage2: Option<f64>,
-    /// Training the judge.
+    /// The seconds of training the judge.
     pub seconds_judge: Option<f64>,
-    /// Accuracies and AUROC.
+    /// The seconds of measuring accuracies and AUROC.
     pub seconds_evaluate: Option<f64>,
-    /// Drawing samples.
+    /// The seconds of drawing samples.
     pub seconds_sample: Option<f64>,
     /// All, from the program's start to the report.
     pub seconds_total: Option<f64>,

@@ -21,18 +21,18 @@ pub enum Optimiser {
         betas: [f64; 2],
         /// The weight decay of all trained weights.
         weight_decay: f32,
-        /// `AdamW`.
+        /// Whether weight decay is decoupled from the gradient, as in AdamW.
         decoupled: bool,
     },
 }
 
 impl Optimiser {
-    /// Whether it keeps mean squares beside its first moment.
+    /// Whether the optimiser keeps mean squares beside its first moment.
     pub(super) fn keeps_squares(&self) -> bool {
         matches!(self, Self::Adam { .. })
     }
 
-    /// Numbers that a step is told.
+    /// Returns the shape of the numbers that a step is given, such as the learning rate.
     pub(super) fn control_shape(&self) -> Result<Shape> {
         Shape::vector(if self.keeps_squares() { 3 } else { 2 })
     }
@@ -45,7 +45,7 @@ impl Optimiser {
         }
     }
 
-    /// Adds the step of one weight, whose moments are `first` and, if it keeps them, `squares`.
+    /// Adds a step of one weight, whose moments are `first` and, if the optimiser keeps them, `squares`.
     pub(super) fn push(
         &self,
         graph: &mut Graph,

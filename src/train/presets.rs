@@ -33,7 +33,7 @@ const PRESETS: [(&str, &str); 24] = [
     ("imagenet-wrn50-4-t65", include_str!("../../configs/imagenet-wrn50-4-t65.toml")),
 ];
 
-/// The presets' names.
+/// Returns the names of the presets.
 pub fn preset_names() -> impl Iterator<Item = &'static str> {
     PRESETS.iter().map(|(name, _)| *name)
 }
@@ -65,7 +65,7 @@ pub(super) fn table(name: &str) -> Result<Table> {
     Ok(all)
 }
 
-/// All keys there are, with values of their types: the demo's with what it leaves out, and the optional ones.
+/// Returns all keys with values of their types: those of the demo preset, those it leaves out, and optional ones.
 pub(super) fn schema() -> Result<Table> {
     let demo: Config =
         table("fashion-demo")?.try_into().map_err(|error| bad("schema", error, "a preset"))?;
@@ -137,7 +137,7 @@ fn of_type(key: &str, value: Value, like: &Value) -> Result<Value> {
     Err(bad(key, value, wanted))
 }
 
-/// Reads `0.5`, `8/255` or `1e-3`; `None` for all else and for what is not finite.
+/// Parses `0.5`, `8/255` or `1e-3`; `None` for anything else and for numbers that are not finite.
 pub fn fraction(text: &str) -> Option<f64> {
     let number = match text.split_once('/') {
         Some((over, under)) => {
@@ -148,7 +148,7 @@ pub fn fraction(text: &str) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
-/// Which key made reading fail: the first that does alone, put into a preset.
+/// Finds the key that makes reading fail: the first that does so alone when put into a preset.
 pub(super) fn culprit(all: &Table, schema: &Table, whole: &toml::de::Error) -> Error {
     for (key, value) in flatten(all) {
         let Ok(mut alone) = table("fashion-demo") else { break };
@@ -168,7 +168,7 @@ pub(super) fn culprit(all: &Table, schema: &Table, whole: &toml::de::Error) -> E
 mod tests {
     use super::*;
 
-    /// A value of each key that a file may leave out: all of them can be written, and by `--set`.
+    /// Every key that a file may leave out can be written, and can be set by `--set`.
     #[test]
     fn keys_that_files_leave_out_can_be_set() {
         let unsaid = [

@@ -8,10 +8,11 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
-/// What an iteration's messages between ranks were and took.
+/// The bytes and seconds of an iteration's messages between ranks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reduction {
-    /// Of gradients, and of running statistics that go with them: a rank sends and receives about twice as many.
+    /// The bytes of gradients, and of running statistics that go with them: a rank sends and receives about twice as
+    /// many.
     #[serde(rename = "reduce_bytes")]
     pub bytes: u64,
     /// Seconds from the device's last kernel until the gradients lay on the host.
@@ -82,7 +83,7 @@ impl Learner {
         })
     }
 
-    /// What is summed, and whether rank 0's values alone count.
+    /// Lists the buffers to sum, each with whether rank 0's values alone count.
     fn summed(&self, statistics: bool) -> Result<Vec<(&Buffer, bool)>> {
         let Self { gradients, live, .. } = self;
         let mut buffers = Vec::new();

@@ -28,8 +28,8 @@ impl ReplayBuffer {
         buffer
     }
 
-    /// Where iteration `it` starts `batch` chains: the places to put them back to, and the images. A pure function of the
-    /// seed, `it` and the buffer.
+    /// Draws the starts of `batch` chains in iteration `it`: their places in the buffer, and the images. The result
+    /// depends only on the seed, `it` and the buffer.
     pub fn draw(&self, it: u64, batch: usize) -> (Vec<usize>, Vec<f32>) {
         let mut random = Random::new(self.seed, "jem/draw", it, 0);
         let [count, ..] = self.shape;

@@ -27,29 +27,29 @@ pub(super) const DATA: &str = "data.json";
 pub struct RunFolder {
     path: PathBuf,
     world: World,
-    /// None in ranks that write nothing.
+    /// The open files; None in ranks that write nothing.
     open: Option<Open>,
-    /// What a resumed run changes, once it is known to go on.
+    /// Changes to be made once it is certain that the run can be resumed.
     pending: Option<Pending>,
 }
 
-/// The other configuration of a run that goes on.
+/// The changed configuration of a resumed run.
 #[derive(Debug)]
 struct Pending {
     config: String,
-    /// Keys that change what is trained, now and before.
+    /// Keys that change the training, with their values now and before.
     changed: Vec<(String, String, String)>,
-    /// The data may be others: no checkpoint was made of those before.
+    /// Whether the data may change, because no checkpoint was made of the data before.
     renews_data: bool,
 }
 
-/// What is written to.
+/// The open files of a run.
 #[derive(Debug)]
 struct Open {
     log: File,
     curves: Curves,
     checkpoints: Checkpoints,
-    /// No other process trains here as long as it lives.
+    /// The lock that keeps other processes from training in this folder.
     _lock: Lock,
 }
 
@@ -223,7 +223,7 @@ impl RunFolder {
         Ok(whole)
     }
 
-    /// The folder.
+    /// Returns the folder's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -301,7 +301,7 @@ impl RunFolder {
         }
     }
 
-    /// Where checkpoints go, for a thread that writes them; none in ranks that write nothing.
+    /// Returns the place of checkpoints, for a thread that writes them; None in ranks that write nothing.
     pub(super) fn checkpoints(&self) -> Option<Checkpoints> {
         self.open.as_ref().map(|open| open.checkpoints.clone())
     }
@@ -314,8 +314,9 @@ impl RunFolder {
         latest_checkpoint(&self.path)
     }
 
-    /// Takes out of the log, and of what is made of it, what was trained behind so many iterations over both stages and is lost:
-    /// a run that goes on from there trains them again. The others' seconds, by stage, are returned with their number.
+    /// Removes the iterations after step `step` from the log and the files made of it, because a run resumed there trains
+    /// them again. Returns the remaining iterations of each stage, with their seconds. The others' seconds, by stage, are
+    /// returned with their number.
     pub(super) fn rewind(&mut self, step: u64, stage1: u64) -> Result<[(u64, f64); 2]> {
         let lost = |event: &Event| match event {
             Event::Step(row) if row.phase == Phase::Stage1 => row.iteration > step.min(stage1),
@@ -392,8 +393,8 @@ fn trained(events: &[Event], phase: Phase) -> (u64, f64) {
     (rows, before + last)
 }
 
-/// Whether a number of iterations may be another one after `last` iterations: nothing that is over would have been of another
-/// stage, and none is taken back.
+/// Whether the number of iterations may change after `last` iterations: finished ones must keep their stage, and none may
+/// be taken back.
 fn may_grow(key: &str, before: &Config, now: &Config, last: u64) -> bool {
     let [first, wanted] = [before, now].map(|config| u64::from(config.stage1.iterations));
     match key {

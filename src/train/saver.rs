@@ -1,4 +1,4 @@
-//! Writes checkpoints on a thread of its own: training waits only if the one before is not on disk yet.
+//! Writes checkpoints on a thread of its own: training waits only while the previous one is not on disk yet.
 
 use super::checkpoints::Checkpoints;
 use super::state;
@@ -10,7 +10,7 @@ use std::thread::{Builder, JoinHandle};
 /// A checkpoint on disk: its step and folder.
 type Saved = (u64, PathBuf);
 
-/// What errors of the thread say that it was for.
+/// The thread's work, for error messages.
 const DOING: &str = "writing a checkpoint";
 
 /// At most one checkpoint on its way. Dropping it waits for that one.
@@ -20,7 +20,7 @@ pub(super) struct Saver {
 }
 
 impl Saver {
-    /// Begins to write. Nothing may be on its way: see [`Saver::wait`].
+    /// Begins to write a checkpoint. No other may be in progress: see [`Saver::wait`].
     pub fn begin(&mut self, to: Checkpoints, step: u64, taken: [Checkpoint; 2]) -> Result<()> {
         let write = move || Ok((step, to.write(step, &state::encode(&taken)?)?));
         let spawned = Builder::new().name("checkpoint".into()).spawn(write);
@@ -28,12 +28,12 @@ impl Saver {
         Ok(())
     }
 
-    /// Whether [`Saver::wait`] would return at once with what was saved.
+    /// Whether [`Saver::wait`] would return a finished checkpoint at once.
     pub fn is_finished(&self) -> bool {
         self.thread.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
-    /// What was on its way, once it is on disk.
+    /// Waits until the checkpoint in progress is on disk, and returns it.
     pub fn wait(&mut self) -> Result<Option<Saved>> {
         let Some(thread) = self.thread.take() else { return Ok(None) };
         thread.join().map_err(|panic| threads::panicked(DOING, &*panic))?.map(Some)

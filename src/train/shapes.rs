@@ -14,17 +14,17 @@ use crate::ops::{self, CrossEntropy};
 use crate::{Error, Result};
 use std::sync::Arc;
 
-/// What one stage needs, by shapes.
+/// The memory and work of one stage, computed from shapes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
-    /// Which.
+    /// The stage.
     pub phase: Phase,
     /// The number of iterations of the stage.
     pub iterations: u32,
     /// Images in its batch.
     pub batch: u32,
-    /// Images that go through at once: those of the configuration, or as many as keep each buffer and binding within the
-    /// adapter's limits.
+    /// The number of images in a pass: that of the configuration, or the most that keep each buffer and binding within
+    /// the adapter's limits.
     pub micro_batch: u32,
     /// Bytes of device memory, within some percent.
     pub device_bytes: u64,
@@ -33,7 +33,7 @@ pub struct Forecast {
 }
 
 impl Config {
-    /// Stage 2's loss.
+    /// Returns stage 2's loss.
     pub(super) fn dual(&self) -> Dual {
         let stage = &self.stage2;
         Dual {
@@ -212,7 +212,7 @@ fn planned(gpu: &Gpu, graph: &Graph, wanted: &[Value], changing: &[Value]) -> Re
     Ok(plan.summary().clone())
 }
 
-/// Err where a buffer or what a launch binds of one is larger than the adapter takes.
+/// Checks buffers and bindings against the adapter's limits. Err for one that is too large.
 fn within_limits(recording: &Recording, adapter: &Arc<Adapter>) -> Result<()> {
     let [buffer, binding] = recording.largest();
     for (what, given, most) in

@@ -9,25 +9,25 @@ use std::path::Path;
 
 /// The published file's name: averaged weights under bare key names.
 pub const MODEL_FILE: &str = "model.safetensors";
-/// The other file's name: live weights, moments, averages, counters, the replay buffer.
+/// The name of a checkpoint's second file: live weights, moments, averages, counters, the replay buffer.
 pub const STATE_FILE: &str = "state.safetensors";
 
 const REPLAY: &str = "replay";
 
-/// What a run remembers beside its weights.
+/// The state of a run beside its weights.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Memory {
-    /// What stage 2 remembers.
+    /// The state of stage 2.
     pub recall: Recall,
     /// Training images that were drawn, as `stop.images` counts them.
     pub images: u64,
-    /// How often it went back after it diverged.
+    /// How often the run went back after it diverged.
     pub roll_backs: u32,
     /// The step that it last went back to.
     pub returned: Option<u64>,
     /// Best accuracy under attack on the validation images.
     pub best: Option<f64>,
-    /// Validations since.
+    /// The number of validations since the best one.
     pub stale: u32,
     /// Images that go through at once in stage 1 and in stage 2; 0 before that is known.
     pub micro: [u32; 2],
@@ -40,8 +40,8 @@ fn parts(learner: &Learner) -> impl Iterator<Item = (&'static str, &DeviceWeight
     always.into_iter().chain(squares.iter().map(|squares| ("squares.", squares)))
 }
 
-/// A checkpoint after `step` iterations: what is published, and the rest. None if a number in them is not finite: the loss
-/// of an iteration says nothing yet of the weights that it leaves behind.
+/// Takes a checkpoint after `step` iterations: the weights to publish, and the rest. None if a number in them is not
+/// finite: the loss of an iteration does not show yet whether its update was.
 pub async fn take(
     learner: &Learner,
     memory: &Memory,
@@ -99,8 +99,9 @@ pub fn encode([model, state]: &[Checkpoint; 2]) -> Result<Vec<(&'static str, Vec
     Ok(vec![(MODEL_FILE, model.to_bytes()?), (STATE_FILE, state.to_bytes()?)])
 }
 
-/// Puts a checkpoint's state back, and its choices of kernels before those of the device; returns the iterations it was
-/// saved after, and why these choices were not taken, if so. `bytes` are those of [`STATE_FILE`] in `folder`.
+/// Restores a checkpoint's state, and its choices of kernels in preference to those of the device. Returns the number of
+/// iterations it was saved after, and the reason if these choices could not be taken. `bytes` are those of [`STATE_FILE`]
+/// in `folder`.
 pub async fn restore(
     learner: &mut Learner,
     memory: &mut Memory,

@@ -47,7 +47,7 @@ pub(super) fn count_all(graph: &mut Graph, ranks: u32) {
     graph.set_nodes(nodes);
 }
 
-/// Where a replay pauses for the other ranks: what is joined there, in the order of nodes.
+/// The places at which a replay pauses for the other ranks, in the order of nodes, with the values that are joined there.
 #[derive(Debug, Default)]
 pub(super) struct Pauses(Vec<(Joined, [Value; 2])>);
 
@@ -68,7 +68,7 @@ impl Pauses {
         self.0.iter().map(|(_, values)| *values).collect()
     }
 
-    /// What takes the place of this rank's vectors at a pause: a message to all.
+    /// Joins this rank's vectors at a pause with those of all ranks, by a message to all.
     pub fn join(&self, world: &World, at: usize, own: &[Vec<f32>; 2]) -> Result<[Vec<f32>; 2]> {
         let kind = self.0.get(at).map_or(Joined::Means, |(kind, _)| *kind);
         let all = world.gather(bytemuck::cast_slice(&own.concat()).to_vec())?;

@@ -7,7 +7,7 @@ use super::{Contrast, Optimiser, Score};
 use crate::Result;
 use crate::data::Kept;
 
-/// What is trained.
+/// The training objective.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Objective {
@@ -26,7 +26,7 @@ pub enum Objective {
 }
 
 impl Objective {
-    /// Whether there is a second stage.
+    /// Whether the objective has a second stage.
     pub fn has_stage2(self) -> bool {
         matches!(self, Self::Dat | Self::Jem)
     }
@@ -97,7 +97,7 @@ impl From<ScoreName> for Score {
 }
 
 impl ScoreName {
-    /// What contrastive images climb.
+    /// Returns the objective that contrastive images maximise.
     pub(super) fn climbed(self) -> crate::attack::Objective {
         match self {
             Self::Logsumexp => crate::attack::Objective::LogSumExp,
@@ -130,7 +130,7 @@ pub struct Ratio {
     pub eps: f64,
     /// The number of steps of their attack.
     pub steps: u32,
-    /// The length of one step.
+    /// The length of one step of the attack.
     pub step_size: f64,
 }
 
@@ -146,7 +146,7 @@ impl Default for Ratio {
 pub struct Jem {
     /// The number of steps that a chain takes in an iteration.
     pub steps: u32,
-    /// The step size: images move by half of it times the gradient.
+    /// The step size of JEM's chains: images move by half of it times the gradient.
     pub alpha: f64,
     /// The standard deviation of the noise in a step.
     pub noise: f64,
@@ -165,7 +165,7 @@ impl Default for Jem {
 }
 
 impl Jem {
-    /// How stage 2 contrasts for it.
+    /// The contrast that stage 2 uses for JEM.
     pub(super) const CONTRAST: Contrast = Contrast::EnergyGap;
 }
 
@@ -191,8 +191,8 @@ pub struct Stop {
 pub struct Validate {
     /// The number of iterations from one validation to the next; 0 for none, which keeps no images from training.
     pub every: u32,
-    /// Training images that are kept from training for it: a share below 1, a number from 1 on; 0 takes those that are
-    /// evaluated on, as the authors do.
+    /// The training images that are kept back for validation: a share below 1, a number from 1 on; with 0 the test images
+    /// are used, as the authors do.
     pub images: f64,
 }
 
@@ -203,7 +203,7 @@ impl Default for Validate {
 }
 
 impl Validate {
-    /// What is kept from training.
+    /// Returns the images to be kept back.
     pub(super) fn kept(&self) -> Kept {
         match self.images {
             _ if self.every == 0 => Kept::Images(0),

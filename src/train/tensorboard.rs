@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
-/// One process's events of a run.
+/// A file of TensorBoard events, written by one process of a run.
 #[derive(Debug)]
 pub struct EventFile {
     path: PathBuf,
@@ -48,12 +48,12 @@ impl EventFile {
         Err(Error::bad_file(folder, "all names are taken"))
     }
 
-    /// Where it is.
+    /// Returns the file's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Numbers of one step.
+    /// Writes the scalars of one step.
     ///
     /// # Errors
     /// `BadFile` where they cannot be written, as for all that follow.
@@ -68,7 +68,7 @@ impl EventFile {
         })
     }
 
-    /// A PNG file.
+    /// Writes a PNG image.
     pub fn image(
         &mut self,
         step: u64,
@@ -89,7 +89,7 @@ impl EventFile {
         })
     }
 
-    /// What the run was begun with, for the HParams tab: numbers, and all else as text.
+    /// Writes the settings of the run for the HParams tab: numbers as such, anything else as text.
     pub fn hyperparameters(&mut self, name: &str, all: &[(String, Value)]) -> Result<()> {
         let mut start = Message::default();
         for (key, value) in all {

@@ -23,7 +23,7 @@ pub enum Term {
     Divergence,
     /// Mean cross-entropy of the uniform distribution on out-of-distribution images, of RATIO.
     Uniform,
-    /// Mean energy of real images minus that of samples, of JEM.
+    /// With JEM, the mean energy of real images minus that of samples.
     EnergyGap,
     /// The gradient penalty ([`r1`](crate::ops::r1)), without its weight.
     R1,
@@ -74,7 +74,7 @@ pub enum Score {
     ClassLogit,
 }
 
-/// How stage 2 sets real against contrastive images.
+/// The loss by which stage 2 contrasts real and contrastive images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contrast {
     /// Binary cross-entropy of the scores.
@@ -111,7 +111,7 @@ impl Default for Dual {
     }
 }
 
-/// Where the images of a step lie, and how many and how large they are.
+/// The buffers with a step's images, and their number and size.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
     /// Images to classify and their labels.
@@ -119,7 +119,7 @@ pub struct Sources<'a> {
     /// Contrastive images of stage 2 and the labels they were driven to, which are the real images'; of RATIO,
     /// out-of-distribution images, whose labels are not read.
     pub contrastive: Option<(&'a Buffer, &'a Buffer)>,
-    /// The size of each of these batches.
+    /// The number and size of images in each of these buffers.
     pub batch: BatchSize,
 }
 
@@ -132,7 +132,7 @@ pub struct Update {
     logits: Value,
     joint: Option<Value>,
     real: Option<Value>,
-    /// Where passes wait for other ranks, and these.
+    /// The pauses of a pass at which ranks join their statistics.
     pauses: Pauses,
     world: World,
 }
@@ -158,9 +158,9 @@ impl Update {
         Self::new(learner, sources, Some(clean), loss).await
     }
 
-    /// RATIO (Augustin, Meinke and Hein 2020, arXiv 2003.09461, equation 6): mean cross-entropy of the classified images
-    /// plus `weight` times that of the uniform distribution on out-of-distribution images, both attacked before. Both go
-    /// through the network as one batch, with its statistics, which the running ones follow.
+    /// Makes an update for RATIO (Augustin, Meinke and Hein 2020, arXiv 2003.09461, equation 6): mean cross-entropy of
+    /// the classified images plus `weight` times that of the uniform distribution on out-of-distribution images, both
+    /// attacked before. Both go through the network as one batch, with its statistics, which the running ones follow.
     pub async fn ratio(learner: &Learner, sources: Sources<'_>, weight: f32) -> Result<Self> {
         let loss = Loss::ratio(&learner.model, sources.batch, weight, 1)?;
         Self::new(learner, sources, None, loss).await
@@ -231,8 +231,8 @@ impl Update {
         self.part_of(part == 0, parts).await
     }
 
-    /// The same of one of `parts` pieces, some of which other processes may have: to their gradients those of this one are
-    /// added later. The first of this process's takes the place of what was in the learner.
+    /// Computes the gradients of one of `parts` pieces of a batch, others of which may belong to other processes, and
+    /// adds them to the learner's. The first of this process's takes the place of what was in the learner.
     pub(super) async fn part_of(&mut self, first: bool, parts: u32) -> Result<()> {
         let keep = if first { 0.0 } else { 1.0 };
         self.program.write(self.control, &[keep, 1.0 / parts as f32]).await?;
@@ -255,7 +255,7 @@ impl Update {
         Ok(Report { terms, logits: next(), joint: next() })
     }
 
-    /// Gradients of one whole batch, an optimiser step, and what it reports.
+    /// Trains on one whole batch: computes gradients, takes an optimiser step, and returns the loss terms.
     pub async fn step(&mut self, learner: &mut Learner, learning_rate: f64) -> Result<Report> {
         self.gradients(0, 1).await?;
         learner.step(learning_rate).await?;

@@ -19,10 +19,10 @@ const FILES: [(&str, &[u8]); 3] = [
     ("fashion-plain", include_bytes!("../../data/fashion-plain/model.safetensors")),
     ("fashion-show", include_bytes!("../../data/fashion-show/model.safetensors")),
 ];
-/// What stands before a name where a path is wanted.
+/// The prefix of a zoo network's name in place of a path.
 const PREFIX: &str = "zoo:";
 
-/// All of `zoo.toml`.
+/// The content of `zoo.toml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(
@@ -33,39 +33,39 @@ struct Zoo {
     network: Vec<Entry>,
 }
 
-/// One network.
+/// A network of the zoo.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the program alone shows them"))]
 pub(crate) struct Entry {
-    /// Behind `zoo:`.
+    /// The name after `zoo:`.
     pub name: String,
-    /// In the repository.
+    /// The path in the repository.
     pub file: String,
-    /// Of the file, in hexadecimal digits.
+    /// The SHA-256 of the file, in hexadecimal digits.
     pub sha256: String,
-    /// The network and the side of its images.
+    /// The architecture and the side of its images.
     pub architecture: String,
-    /// What it was trained on.
+    /// The data it was trained on.
     pub data: String,
-    /// Of the weights.
+    /// The licence of the weights.
     pub licence: String,
     /// The page about it, in the repository.
     pub card: String,
-    /// What was measured.
+    /// The measured numbers.
     pub number: Vec<Number>,
 }
 
-/// One measured number.
+/// A measured number of a network.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the program alone shows them"))]
 pub(crate) struct Number {
-    /// Of what.
+    /// The name of the quantity.
     pub what: String,
-    /// As it was measured.
+    /// The measured value.
     pub value: f64,
-    /// Which command gave it.
+    /// The command that measures it.
     pub command: String,
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn bytes(name: &str) -> Result<&'static [u8]> {
     })
 }
 
-/// What is in a network's file.
+/// Reads a network's file.
 pub(crate) fn checkpoint(name: &str) -> Result<Checkpoint> {
     Checkpoint::from_bytes(format!("{PREFIX}{name}"), bytes(name)?)
 }

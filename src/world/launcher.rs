@@ -23,7 +23,7 @@ pub(crate) struct Launched {
     by: &'static str,
 }
 
-/// Whether this process is one of several; `variable` reads the environment.
+/// Whether a launcher started this process as one of several; `variable` reads the environment.
 ///
 /// # Errors
 /// `World` for a number of processes that is none.
@@ -50,7 +50,7 @@ impl Launched {
         format!("{variable} = {size}, which {by} sets, says that this is one of {size} processes")
     }
 
-    /// What to do where this build cannot be one of several.
+    /// Advice for a build that cannot be one of several processes.
     #[cfg_attr(
         all(feature = "mpi", not(test)),
         expect(dead_code, reason = "builds without it say so")
@@ -63,7 +63,7 @@ impl Launched {
         )
     }
 
-    /// What to do where MPI says that there is one.
+    /// Advice for a launcher whose MPI starts only one process.
     #[cfg_attr(
         not(any(feature = "mpi", test)),
         expect(dead_code, reason = "builds with it say so")

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use launcher::launched;
 
-/// One rank's view of the processes of a run; clones are the same.
+/// The processes of a run as one of them, a rank, sees them; clones are the same.
 #[derive(Clone, Debug)]
 pub struct World {
     rank: usize,
@@ -36,16 +36,16 @@ pub struct Member {
     pub local_rank: usize,
     /// The process number on that machine.
     pub process: u32,
-    /// When that process began, in the system's ticks, where the system says it: numbers of processes come again.
+    /// The start time of the process in the system's ticks, where the system has it: process numbers are reused.
     began: u64,
 }
 
-/// What ranks say of themselves while they work.
+/// The messages by which ranks report their progress.
 #[derive(Debug, Default)]
 struct State {
     /// The adapter of each rank.
     adapters: Mutex<Vec<String>>,
-    /// How far this one is.
+    /// The progress of this rank.
     reached: Mutex<String>,
 }
 
@@ -57,7 +57,7 @@ enum Link {
 }
 
 impl World {
-    /// This process alone.
+    /// Makes a world of this process alone.
     pub fn one() -> Self {
         let members = Arc::from([Member::this()]);
         Self { rank: 0, members, link: Link::One, state: Arc::default() }
@@ -93,7 +93,7 @@ impl World {
         self.rank
     }
 
-    /// How many there are.
+    /// The number of ranks.
     pub fn size(&self) -> usize {
         self.members.len()
     }
@@ -103,7 +103,7 @@ impl World {
         self.rank == 0
     }
 
-    /// Whether there are others.
+    /// Whether there are other ranks.
     pub fn is_shared(&self) -> bool {
         self.size() > 1
     }
@@ -113,7 +113,7 @@ impl World {
         &self.members
     }
 
-    /// What this rank is among those of its machine, and how many these are.
+    /// Returns the index of this rank among those on its machine, and their number.
     pub fn local(&self) -> (usize, usize) {
         let this = self.members.get(self.rank);
         let here = this.map_or("", |member| &member.host);
@@ -139,7 +139,7 @@ impl World {
         }
     }
 
-    /// What each rank gives, in the order of ranks; every rank is told.
+    /// Exchanges bytes: every rank gets those of all, in the order of ranks.
     ///
     /// # Errors
     /// `World` where it is more than MPI carries at once, 2 GiB in all.
@@ -151,7 +151,8 @@ impl World {
         }
     }
 
-    /// What each rank gives, in the order of ranks, in rank 0; nothing in the others. For what is too much for all.
+    /// Collects bytes in rank 0, in the order of ranks; the others get nothing. This is for data too large to send to
+    /// all. For what is too much for all.
     ///
     /// # Errors
     /// `World` where one rank gives more than 2 GiB.
@@ -163,7 +164,7 @@ impl World {
         }
     }
 
-    /// What rank 0 gives; the others' bytes are not looked at.
+    /// Sends rank 0's bytes to all ranks; the others' argument is ignored.
     ///
     /// # Errors
     /// `World` as of [`World::gather`].
@@ -208,7 +209,7 @@ impl World {
         Ok(all.iter().flat_map(|part| bytemuck::pod_collect_to_vec::<u8, T>(part)).collect())
     }
 
-    /// Tells the others this rank's adapter, for their messages; returns all of them.
+    /// Tells the others this rank's adapter, for their messages, and returns all adapters.
     ///
     /// # Errors
     /// As of [`World::gather`].
@@ -230,15 +231,15 @@ impl World {
         self.members.iter().enumerate().map(line).collect()
     }
 
-    /// Says how far this rank is, as `iteration 12 of stage1`: what a message says of it should it die.
+    /// Sets this rank's progress, for example `iteration 12 of stage1`, for messages in case it dies.
     pub fn reached(&self, what: String) {
         if self.is_shared() {
             *self.state.reached.lock().unwrap_or_else(PoisonError::into_inner) = what;
         }
     }
 
-    /// Ends all ranks with this exit code, because this one cannot go on; one of them says the sentence. Returns in a world of
-    /// one process alone, which is the caller's to end.
+    /// Ends all ranks with this exit code, because this one cannot go on; one of them prints the sentence. Returns in a
+    /// world of one process alone, which is the caller's to end.
     #[cfg_attr(not(feature = "mpi"), expect(unused_variables, reason = "one process ends itself"))]
     pub fn end(&self, code: u8, sentence: &str) {
         #[cfg(feature = "mpi")]
@@ -247,9 +248,9 @@ impl World {
         }
     }
 
-    /// Err with a sentence that names the first rank whose facts differ from rank 0's, and the first of them; `facts` are names
-    /// and values that have to be the same in all ranks, as the checksum of the data. The version of the program is one by
-    /// itself.
+    /// Checks that `facts`, names and values such as the checksum of the data, are the same in all ranks. Err with a
+    /// sentence that names the first rank whose facts differ from rank 0's, and the first difference. The version of the
+    /// program is one by itself.
     ///
     /// # Errors
     /// `World` in all ranks where some differ.
@@ -276,7 +277,7 @@ fn share(count: usize, rank: usize, size: usize) -> Range<usize> {
     first(rank)..first(rank + 1)
 }
 
-/// What is said where ranks' facts differ: `name \0 value` each, divided by `\x01`.
+/// Describes the first difference between ranks' facts: `name \0 value` each, divided by `\x01`.
 fn disagreement(all: &[String], members: &[Member]) -> Option<String> {
     let facts = |text: &str| -> Vec<(String, String)> {
         let pair = |fact: &str| {
@@ -313,7 +314,7 @@ impl Member {
     }
 }
 
-/// The machine's name.
+/// Returns the machine's name.
 fn host() -> String {
     let named = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let named = named.or_else(|| std::env::var("COMPUTERNAME").ok());
@@ -321,7 +322,7 @@ fn host() -> String {
     if named.trim().is_empty() { "a host without a name".into() } else { named.trim().to_owned() }
 }
 
-/// When a process that runs on this machine began; `None` where it does not run any more, or the system does not say.
+/// Returns the start time of a process on this machine; `None` if it does not run any more, or the system does not say.
 fn began(process: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The second field is the program's name in brackets, which may hold anything.

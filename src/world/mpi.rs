@@ -22,14 +22,14 @@ const PART: usize = 1 << 20;
 const MOST: usize = i32::MAX as usize;
 /// Bytes of messages that were sent and not taken yet: signs of life of every second.
 const UNTAKEN: usize = 1 << 20;
-/// How long a rank that fails leaves it to rank 0 to say so.
+/// How long a failing rank waits for rank 0 to report the failure.
 const MANNERS: Duration = Duration::from_secs(5);
-/// How long a rank that ends all of them leaves the others to hear of it: three looks.
+/// How long a rank that ends all ranks gives the others to hear it: three looks.
 const HEARING: Duration = Duration::from_millis(300);
-/// For how long waiting looks again at once: what comes at once is not to wait for a clock.
+/// How long waiting polls without sleeping, so that quick answers are not delayed by a timer.
 const AWAKE: Duration = Duration::from_micros(200);
 
-/// What messages between the threads of different ranks are.
+/// The kinds of messages between the threads of different ranks.
 const ALIVE: u8 = 0;
 const FAILED: u8 = 1;
 const ENDING: u8 = 2;
@@ -49,7 +49,7 @@ enum Answer {
     Broadcast(Result<Vec<u8>>),
 }
 
-/// What other threads have of it.
+/// The state that other threads share with MPI's thread.
 #[derive(Debug)]
 pub(super) struct Engine {
     asks: Mutex<(Sender<Ask>, Receiver<Answer>)>,
@@ -176,7 +176,7 @@ fn run(
     talk.leave();
 }
 
-/// Who all are, from what they say of themselves, in the order of ranks.
+/// Decodes the descriptions of all ranks, in the order of ranks.
 fn members(all: &[Vec<u8>]) -> Vec<Member> {
     let mut members: Vec<Member> = Vec::new();
     for text in all {
@@ -191,7 +191,7 @@ fn members(all: &[Vec<u8>]) -> Vec<Member> {
     members
 }
 
-/// The thread's own.
+/// The state of MPI's thread.
 struct Talk {
     comm: SimpleCommunicator,
     /// The communicator for signs of life and failures, beside the one for work.
@@ -202,7 +202,8 @@ struct Talk {
     size: usize,
     looked: Instant,
     told: Instant,
-    /// Of rank 0: another's failure, which waits a moment for its own: where all fail alike the plain sentence is enough.
+    /// In rank 0, another rank's failure, which waits a moment for rank 0's own: where all fail alike, the plain sentence
+    /// is enough.
     failed: Option<(Instant, u8, String)>,
     /// Whether all ranks are about to end well.
     leaving: bool,

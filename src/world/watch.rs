@@ -1,20 +1,20 @@
-//! Whether the other ranks still live, and what is said where one does not. Ranks of this machine are looked up in its process
-//! table, ten times a second; from those of other machines rank 0 hears every second, and they from it.
+//! Watches whether the other ranks are alive, and composes the message when one is not. Ranks of this machine are looked
+//! up in its process table, ten times a second; from those of other machines rank 0 hears every second, and they from it.
 
 use super::{Member, State, began};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often ranks are looked for and heard.
+/// How often ranks are checked, and their messages read.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
-/// How often they are told that this one lives.
+/// How often ranks are told that this one is alive.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 /// A rank that was not heard of for so long is dead: a busy machine may be late, but not by this much.
 const SILENCE: Duration = Duration::from_secs(20);
-/// How long a rank waits for one before it to say what happened.
+/// How long a rank waits for lower ranks to report a death first.
 const MANNERS: Duration = Duration::from_secs(3);
 
-/// What is known of each rank.
+/// The known state of each rank.
 #[derive(Debug)]
 pub(super) struct Watch {
     rank: usize,
@@ -22,9 +22,9 @@ pub(super) struct Watch {
     state: Arc<State>,
     heard: Vec<Instant>,
     reached: Vec<String>,
-    /// Whether this machine's process table shows it.
+    /// Whether the rank was found in this machine's process table.
     seen: Vec<bool>,
-    /// Which rank was found dead, and since when that is known.
+    /// The rank that was found dead, and the time of the finding.
     dead: Option<(usize, Instant)>,
 }
 
@@ -46,7 +46,7 @@ impl Watch {
         }
     }
 
-    /// How far this rank is.
+    /// Returns this rank's progress.
     pub fn here(&self) -> String {
         self.state.reached.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -58,7 +58,7 @@ impl Watch {
         }
     }
 
-    /// What to say where a rank is dead, once it is for this rank to say it.
+    /// Returns the message about a dead rank, once it is this rank's turn to print it.
     pub fn look(&mut self) -> Option<String> {
         if self.dead.is_none() {
             let dead =

@@ -33,7 +33,7 @@ impl Engine {
         Ok(Self { gpu: Gpu::new(&options).await.map_err(throw)? })
     }
 
-    /// What the device can do.
+    /// Describes the adapter of the device as JSON.
     pub fn adapter(&self) -> String {
         let adapter = self.gpu.adapter();
         json!({
@@ -50,7 +50,7 @@ impl Engine {
         .to_string()
     }
 
-    /// What the device was asked for so far.
+    /// Returns the counts of calls to the device so far.
     pub fn counts(&self) -> String {
         let counts = self.gpu.counts();
         json!({
@@ -75,7 +75,8 @@ impl Engine {
         toy::Toy::new(&self.gpu, classes, seed as u64).await.map_err(throw)
     }
 
-    /// One of [`checks`], as built or as rewritten for the device: whether it is good, and the largest error.
+    /// Runs one of [`checks`], as built or as lowered for the device, and returns whether it passes, with the largest
+    /// error.
     pub async fn check(
         &self,
         index: usize,
@@ -95,7 +96,7 @@ impl Engine {
     }
 }
 
-/// The library's version.
+/// Returns the library's version.
 #[wasm_bindgen]
 pub fn version() -> String {
     env!("CARGO_PKG_VERSION").into()
@@ -108,7 +109,7 @@ pub fn checks() -> String {
     json!({ "checks": checks.collect::<Vec<_>>(), "weights": WEIGHTS }).to_string()
 }
 
-/// Where sampling starts: the random 1/f^b fields that `lapidary sample` takes for the same seed.
+/// Draws start images for sampling: the random 1/f^b fields that `lapidary sample` takes for the same seed.
 #[wasm_bindgen]
 pub fn starts(seed: f64, count: usize, channels: u32, side: u32) -> Thrown<Vec<f32>> {
     let drawn = Fractal::new(channels, side).and_then(|fractal| {

@@ -1,4 +1,4 @@
-//! A network with its weights on the device, and what is made ready for it: classifiers and ascents of one batch size.
+//! A network with its weights on the device, and the programs made for it: classifiers and ascents of one batch size.
 
 use crate::throw::{Thrown, throw};
 use js_sys::Function;
@@ -26,7 +26,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// From a file's bytes. Err for whatever [`Pretrained`] refuses, and where neither the file nor the caller says a side.
+    /// Reads a network from a file's bytes. Err for whatever [`Pretrained`] refuses, and where neither the file nor the
+    /// caller says a side.
     pub async fn new(gpu: &Gpu, name: &str, bytes: &[u8], side: Option<u32>) -> Result<Self> {
         let pretrained = Pretrained::from_bytes(name, bytes)?;
         let side = pretrained.side(side)?;
@@ -48,7 +49,7 @@ impl Network {
 
 #[wasm_bindgen]
 impl Network {
-    /// Architecture, sizes, training.
+    /// Describes architecture, sizes and training as JSON.
     pub fn describe(&self) -> String {
         let Self { metadata, class_names, model, side, fit, .. } = self;
         let parameters = model.parameters();
@@ -111,7 +112,7 @@ impl Network {
     }
 }
 
-/// Logits of batches of one size.
+/// Computes logits for batches of one size.
 #[wasm_bindgen]
 pub struct Classifier {
     inner: eval::Classifier,
@@ -125,7 +126,7 @@ impl Classifier {
     }
 }
 
-/// Gradient steps on batches of one size.
+/// Takes gradient steps on batches of one size.
 #[wasm_bindgen]
 pub struct Ascent {
     attack: PgdAttack,
@@ -154,14 +155,14 @@ impl Ascent {
         self.attack.run(steps, ask).await.map_err(throw)
     }
 
-    /// The images as they are, and behind them what is climbed, of each image, before the last step.
+    /// Reads the images, followed by each image's objective before the last step.
     pub async fn state(&self) -> Thrown<Vec<f32>> {
         let (mut images, objective) = self.attack.state().await.map_err(throw)?;
         images.extend(objective);
         Ok(images)
     }
 
-    /// What a step costs.
+    /// Describes the costs of a step as JSON.
     pub fn summary(&self) -> String {
         let summary = self.attack.summary();
         json!({

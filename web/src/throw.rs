@@ -1,9 +1,9 @@
-//! The library's errors as JavaScript's: the message as it is, and a name that a page can act on.
+//! Turns the library's errors into JavaScript's: the same message, and a name that a page can act on.
 
 use lapidary::Error;
 use wasm_bindgen::JsValue;
 
-/// What exported functions return.
+/// The result of exported functions.
 pub type Thrown<T> = Result<T, JsValue>;
 
 /// An `Error` whose `name` is the variant's.

@@ -40,7 +40,7 @@ pub struct Toy {
     done: u64,
 }
 
-/// What is written before an update; the made points start where they are written.
+/// The values written before an update; the made points start where they are written.
 struct Inputs {
     real: Value,
     made: Value,
@@ -49,7 +49,7 @@ struct Inputs {
 }
 
 impl Toy {
-    /// Of `classes` classes, with weights drawn from the seed.
+    /// Makes a classifier of `classes` classes, with weights drawn from the seed.
     pub async fn new(gpu: &Gpu, classes: u32, seed: u64) -> Result<Self> {
         let parameters = parameters(classes as usize);
         let weights = DeviceWeights::upload(gpu, &parameters, &initial(&parameters, seed)?).await?;
@@ -171,7 +171,7 @@ impl Toy {
         self.map.read(logits).await.map_err(throw)
     }
 
-    /// Steps taken.
+    /// The number of steps taken.
     pub fn steps(&self) -> f64 {
         self.done as f64
     }

@@ -15,7 +15,7 @@ const LOOK: u32 = 25;
 /// The same of Square's candidates, which are cheaper.
 const LOOK_AT_CANDIDATES: u32 = 250;
 
-/// An attack made ready for batches of one size.
+/// An attack, ready for batches of one size.
 #[derive(Debug)]
 pub(super) struct Attacker {
     attack: AnyAttack,
@@ -23,7 +23,7 @@ pub(super) struct Attacker {
     size: BatchSize,
 }
 
-/// What is attacked: whole images, and of each its label, its target and its place among the points.
+/// The images to attack, each with its label, target class and index among the points.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Target {
     pub images: Vec<f32>,
@@ -44,7 +44,7 @@ impl Attacker {
         Ok(Self { attack, name, size })
     }
 
-    /// Whether it is this attack for batches of this size.
+    /// Whether this is the attack `name` for batches of this size.
     pub fn is(&self, name: AttackName, size: BatchSize) -> bool {
         (self.name, self.size) == (name, size)
     }
@@ -91,7 +91,7 @@ impl Attacker {
 }
 
 impl AutoAttack {
-    /// How one of the attacks is set.
+    /// Returns the settings of one of the attacks.
     fn of(&self, name: AttackName) -> Settings {
         let Self { norm, eps, steps, queries, pgd, .. } = *self;
         let apgd = |objective| Apgd { steps, ..Apgd::new(norm, eps, objective) }.into();

@@ -1,4 +1,4 @@
-//! Attacks several batches at once, each on a device of its own.
+//! Attacks several batches at once, each on its own device.
 
 use super::attackers::{Attacker, Target};
 use super::{AttackName, AutoAttack};
@@ -14,7 +14,7 @@ pub(super) struct Lane<'a> {
 }
 
 impl<'a> Lane<'a> {
-    /// Nothing is ready.
+    /// Makes a lane with no attack ready.
     pub fn new(weights: &'a DeviceWeights) -> Self {
         Self { weights, attacker: None }
     }
@@ -39,7 +39,8 @@ impl<'a> Lane<'a> {
     }
 }
 
-/// What the attackers find, each for its own target. `progress` is told the share of all that is done and may stop them.
+/// Runs the attackers, each on its own targets, and returns their results. `progress` is given the share of all work that
+/// is done, and may stop them.
 pub(super) async fn attack(
     work: &mut [(&mut Attacker, Target)],
     settings: &AutoAttack,
@@ -67,7 +68,7 @@ mod side_by_side {
     use std::sync::mpsc::channel;
     use std::thread::{Builder, scope};
 
-    /// What errors of a thread say that it was for.
+    /// What a thread was doing, for error messages.
     const DOING: &str = "attacking a batch";
 
     /// A thread each: natively a future that waits for its device holds its thread. This one tells of progress meanwhile.

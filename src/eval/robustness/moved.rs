@@ -8,9 +8,9 @@ use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::{Error, Result};
 
 impl AutoAttack {
-    /// What steps as [`AutoAttack::pgd`] says make of each image (NCHW in \[0, 1\], of `side` by `side` pixels), also of those
-    /// that are named wrongly as they are. Of several starts and targets it is the first result that is named wrongly, or else
-    /// the last one's. `progress` is told the share that is done and may stop by an error.
+    /// Attacks each image (NCHW in \[0, 1\], of `side` by `side` pixels) with the steps of [`AutoAttack::pgd`],
+    /// misclassified ones too, and returns the resulting images. Of several starts and targets the first misclassified
+    /// result is kept, or else the last one. `progress` is told the share that is done and may stop by an error.
     ///
     /// # Errors
     /// As [`AutoAttack::run`]; the attacks must hold [`AttackName::Pgd`] for its settings to be checked.

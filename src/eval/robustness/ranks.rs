@@ -3,7 +3,7 @@
 use crate::world::World;
 use crate::{Error, Result};
 
-/// What became of one batch's points.
+/// The results of one batch's points.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Outcome {
     /// Whether each point was broken.
@@ -14,7 +14,7 @@ pub(super) struct Outcome {
     pub flat: usize,
 }
 
-/// All ranks' outcomes in the order of their lanes, and whether any of them was asked to stop.
+/// Exchanges outcomes between ranks: returns all in the order of lanes, and whether any rank was asked to stop.
 pub(super) fn exchange(
     world: &World,
     mine: Vec<Outcome>,

@@ -7,7 +7,7 @@ use std::fmt;
 /// Accuracy under the worst of several attacks, point by point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RobustAccuracy {
-    /// What was run.
+    /// The version of AutoAttack that was run.
     pub version: Version,
     /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
@@ -19,7 +19,7 @@ pub struct RobustAccuracy {
     pub robust_accuracy: f64,
     /// The attacks in the order they ran. None runs once no point stands.
     pub attacks: Vec<AttackResult>,
-    /// What became of each point.
+    /// The outcome of each point.
     pub points: Vec<Point>,
     /// The images that broke the points, and the others as they were: NCHW in \[0, 1\], in the order of the points.
     pub images: Vec<f32>,
@@ -34,30 +34,30 @@ pub struct RobustAccuracy {
     pub range: [f32; 2],
     /// Wall time, of all runs where it was interrupted.
     pub seconds: f64,
-    /// Part of it in which the device had work of ours: from the first submission of an attack on a batch until its
-    /// last has ended. The rest went into uploads, read-backs, compilation and the host.
+    /// The part of this time in which the device had our work: from the first submission of an attack on a batch until
+    /// its last has ended. The rest went into uploads, read-backs, compilation and the host.
     pub busy_seconds: f64,
 }
 
-/// What one of the attacks has done.
+/// The result of one attack.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttackResult {
-    /// Which.
+    /// The attack's name.
     pub attack: AttackName,
     /// Points that still stood before it.
     pub tried: usize,
-    /// How many of these points it broke.
+    /// The number of these points that the attack broke.
     pub broken: usize,
     /// Share of all points that stand after it.
     pub robust_accuracy: f64,
-    /// Wall time.
+    /// The wall time in seconds.
     pub seconds: f64,
 }
 
-/// What became of a point.
+/// The outcome of a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
-    /// Named wrongly as it is; not attacked.
+    /// The image was misclassified without an attack, and not attacked.
     Wrong,
     /// Broken by this attack; later ones did not try.
     Broken(AttackName),
@@ -70,14 +70,14 @@ pub enum Point {
 pub enum Warning {
     /// Gradients of this share of the images that the attack started from are 0 in every place.
     ZeroGradient {
-        /// Which could not see where to go.
+        /// The attack that lacked gradients.
         attack: AttackName,
-        /// Above 0.
+        /// The share of images with a zero gradient; above 0.
         share: f64,
     },
     /// Square, which sees no gradient, took this share of all points from the attacks that do: gradients are masked.
     SquareBeatsGradients {
-        /// Above 0.002.
+        /// The share of images; above 0.002.
         share: f64,
     },
     /// Passes over the same images differ: `difference` is the largest L2 distance of logits scaled to length 1.
@@ -101,7 +101,7 @@ impl RobustAccuracy {
     }
 }
 
-/// AutoAttack's closing lines.
+/// Writes AutoAttack's closing lines.
 impl fmt::Display for RobustAccuracy {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let [least, most] = self.range;

@@ -21,14 +21,14 @@ use web_time::Instant;
 /// Batches that are not full come in these steps: each other size is planned anew.
 const SIZES: u32 = 8;
 
-/// Where an evaluation is, several times a second.
+/// The progress of an evaluation, reported several times a second.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
-    /// What runs.
+    /// The attack that runs.
     pub attack: AttackName,
     /// The attack's place among the settings' attacks.
     pub number: usize,
-    /// Share of its work on the points that stood when its current start or target began; from 0 to 1.
+    /// The share of its work that is done, on the points that stood when its current start or target began; from 0 to 1.
     pub done: f64,
     /// Points it began with.
     pub tried: usize,
@@ -58,9 +58,9 @@ impl AutoAttack {
         self.run_on(model, std::slice::from_ref(weights), set, side, state, progress).await
     }
 
-    /// The same with so many batches at once: each of these is the model's weights on a device of its own. For CPU
-    /// rasterisers, whose launches are too short to keep all cores at work. Natively each batch has a thread while it is
-    /// attacked.
+    /// Runs the evaluation on several batches at once, each with its own copy of the model's weights in `devices`. This
+    /// is for CPU rasterisers, whose launches are too short to keep all cores at work. Natively each batch has a
+    /// thread while it is attacked.
     ///
     /// # Errors
     /// As [`AutoAttack::run`], and `Mismatch` for no weights.
@@ -76,9 +76,9 @@ impl AutoAttack {
         self.run_in(&World::one(), model, devices, (set, side), state, progress).await
     }
 
-    /// The same by all ranks of a world, each with devices of its own. All are given the same images and state, take part in
-    /// the attacks on each round of batches and come to the same result, that of one process. Where `progress` stops one of
-    /// them by [`Error::Stopped`], all stop after the round of batches that runs.
+    /// Runs the evaluation by all ranks of a world, each with its own devices. All are given the same images and state,
+    /// take part in the attacks on each round of batches and come to the same result, that of one process. Where
+    /// `progress` stops one of them by [`Error::Stopped`], all stop after the round of batches that runs.
     ///
     /// # Errors
     /// As [`AutoAttack::run_on`].
@@ -242,7 +242,7 @@ impl AutoAttack {
         Ok(self.result(state, images, words, warnings))
     }
 
-    /// What must be the same for a state to be this evaluation's.
+    /// Returns the facts that must agree for a saved state to belong to this evaluation.
     async fn identity(
         &self,
         weights: &DeviceWeights,
@@ -299,7 +299,8 @@ impl AutoAttack {
         round as usize + 1
     }
 
-    /// Images of a batch: those of a round are of about one size, and as many as lanes take at once where there are enough.
+    /// Returns the number of images in a batch: batches of a round are of about one size, and large enough for all lanes
+    /// where possible.
     fn batch_size(&self, standing: usize, lanes: usize) -> usize {
         let least = standing.div_ceil(self.batch as usize).max(1);
         let batches =

@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
 
-/// What is run on whichever points still stand.
+/// The attacks that run on the points that still stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AttackName {
     /// APGD up the cross-entropy.
@@ -26,7 +26,7 @@ pub enum AttackName {
 }
 
 impl AttackName {
-    /// All there are.
+    /// All attacks.
     pub const ALL: [Self; 7] = [
         Self::ApgdCe,
         Self::ApgdDlr,
@@ -78,8 +78,8 @@ pub enum Version {
     /// AutoAttack's version for networks whose passes differ: apgd-ce and apgd-dlr, for 3 classes and more. The authors
     /// average each gradient over 20 passes; those of the networks here are all the same, so one is their average.
     Rand,
-    /// For 2 and 3 classes, which targeted APGD is not defined for: apgd-ce, fab-t towards every other class, and square.
-    /// Not a version of AutoAttack's authors: their standard version refuses such networks.
+    /// An own selection for 2 and 3 classes, for which targeted APGD is not defined: apgd-ce, fab-t towards every other
+    /// class, and square. Not a version of AutoAttack's authors: their standard version refuses such networks.
     FewClasses,
     /// Any other list, and any other number of steps, starts, targets or candidates.
     Custom,
@@ -124,10 +124,10 @@ impl fmt::Display for Version {
     }
 }
 
-/// What projected gradient steps climb.
+/// The loss that projected gradient steps maximise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// Cross-entropy.
+    /// The cross-entropy.
     CrossEntropy,
     /// Difference of logits ratio; at least 3 classes, targeted 4.
     Dlr,
@@ -135,7 +135,7 @@ pub enum Loss {
     Margin,
 }
 
-/// Projected gradient steps.
+/// Settings of projected gradient steps with restarts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RestartedPgd {
     /// The number of steps from each start.
@@ -148,7 +148,7 @@ pub struct RestartedPgd {
     /// [`MomentumPgd`](crate::attack::MomentumPgd), of which the iterate of highest loss counts; at 0 those of
     /// [`Pgd`](crate::attack::Pgd), of which the last does.
     pub momentum: f32,
-    /// What is climbed.
+    /// The loss to maximise.
     pub loss: Loss,
     /// Whether each start is tried towards each of the targets.
     pub targeted: bool,
@@ -230,7 +230,7 @@ impl AutoAttack {
         Version::NAMED.into_iter().find(is).unwrap_or(Version::Custom)
     }
 
-    /// How often an attack goes over the points: once a start and target.
+    /// Returns how many rounds an attack makes over the points: one for each start and target.
     pub(super) fn rounds(&self, attack: AttackName, classes: u32) -> u32 {
         let targets = self.targets.min(classes.saturating_sub(1));
         match attack {

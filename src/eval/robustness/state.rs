@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 const FORMAT: &str = "lapidary attack state 2";
-/// What helps against a state that is of no use.
+/// The advice in messages about an unusable state.
 const REMEDY: &str = "remove it to begin anew";
 
 /// Between two batches of an evaluation. Give it to [`AutoAttack::run`](super::AutoAttack::run) to go on: points that are
@@ -23,14 +23,14 @@ pub struct State {
     pub(super) points: Vec<Point>,
     /// Images of the broken points.
     pub(super) broken: BTreeMap<usize, Vec<f32>>,
-    /// The results of the attacks that are over and, at the end, of the one that is not.
+    /// The results of finished attacks and, at the end, of the unfinished one.
     pub(super) results: Vec<AttackResult>,
-    /// Images that attacks started from, and those of them whose gradient was 0.
+    /// For each attack, the number of images it started from, and how many had a zero gradient.
     pub(super) flat: BTreeMap<AttackName, [usize; 2]>,
     /// Number of the attack and its round.
     pub(super) attack: usize,
     pub(super) round: u32,
-    /// The points that stood when the round began, and how many of them it is through with.
+    /// The points that stood when the round began, and how many the round has done.
     pub(super) standing: Vec<usize>,
     pub(super) done: usize,
     pub(super) seconds: f64,
@@ -119,8 +119,8 @@ impl State {
         seal(&all.to_string())
     }
 
-    /// Err for what is not such a file, for one that was changed since it was written, and for one whose parts contradict
-    /// each other.
+    /// Reads a state. Err for what is not such a file, for one that was changed since it was written, and for one whose
+    /// parts contradict each other.
     pub fn from_json(text: &str) -> Result<Self> {
         let all: Value = serde_json::from_str(text).map_err(|error| {
             Error::mismatch("attack state", error, format_args!("JSON: {REMEDY}"))

@@ -54,7 +54,8 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// What one rank has no memory for, none has; `Ok(Err(OutOfMemory))` is then everybody's.
+    /// Makes running out of memory common to all ranks: if one rank runs out, the result is `Ok(Err(OutOfMemory))` in
+    /// all.
     pub(super) fn all_fit<T>(&self, made: Result<T>) -> Result<Result<T>> {
         match made {
             Err(Error::OutOfMemory(doing)) => {

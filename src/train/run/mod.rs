@@ -29,14 +29,14 @@ use std::time::Instant;
 /// The published weights of the best validation.
 pub const BEST_FILE: &str = "best.safetensors";
 
-/// What training came to.
+/// The result of training.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The network.
+    /// The network's architecture.
     pub model: Network,
     /// The averaged weights.
     pub average: StateDict,
-    /// What a published file of them says.
+    /// The metadata for publishing these weights.
     pub metadata: Metadata,
     /// Contrastive steps at the end.
     pub t_reached: u32,
@@ -44,7 +44,7 @@ pub struct Outcome {
     pub seconds: Seconds,
     /// Images that went through updates in that time.
     pub images: u64,
-    /// How much of that time was before this process.
+    /// The part of that time that was before this process.
     pub seconds_before: f64,
     /// False if the observer stopped it; a checkpoint is then on disk.
     pub finished: bool,
@@ -53,9 +53,9 @@ pub struct Outcome {
 /// Wall time by stage.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seconds {
-    /// Stage 1.
+    /// The seconds of stage 1.
     pub stage1: f64,
-    /// Stage 2.
+    /// The seconds of stage 2.
     pub stage2: f64,
 }
 
@@ -168,7 +168,7 @@ pub(super) fn tell(
     observer(event)
 }
 
-/// What logits of averaged weights that are not finite mean while these are trained.
+/// Turns the error about logits of averaged weights that are not finite into that of a diverged training.
 fn diverged(error: Error, step: u64) -> Error {
     match error {
         Error::NonFinite { image, value } => {
@@ -219,17 +219,17 @@ struct Run<'a, 'o> {
     images: u64,
     seconds: Seconds,
     began: Instant,
-    /// Iterations of each stage before what is trained now, and their seconds, by the log.
+    /// The iterations of each stage that were done before this process, and their seconds, according to the log.
     before: [(u64, f64); 2],
     /// Seconds of training before this process.
     seconds_before: f64,
-    /// The device, after losses the last one that was opened.
+    /// The device; after losses, the one that was opened last.
     gpu: Gpu,
-    /// How often it was lost.
+    /// How often the device was lost.
     losses: u32,
     /// Files that were told to be left out.
     damaged: Vec<String>,
-    /// Who trains together.
+    /// The processes that train together.
     world: World,
     /// Minutes of training by rank 0's clock, as of the last iteration.
     minutes: f64,
@@ -263,7 +263,7 @@ impl Run<'_, '_> {
         reached.then(|| format!("{stale} validations in a row were no better (stop.plateau)"))
     }
 
-    /// Says why a stage ends after `done` of its `total` iterations, if it does before the last.
+    /// Reports why a stage ends after `done` of its `total` iterations, if it ends early.
     fn told_why(&mut self, phase: Phase, done: u64, total: u64) -> Result<()> {
         let why = self.ended().map(|why| format!("{why}, training is over"));
         match why.or_else(|| self.plateau()) {
@@ -396,7 +396,7 @@ impl Run<'_, '_> {
         self.tell_damaged()
     }
 
-    /// What could not be read and was not told yet.
+    /// Reports images that could not be read since the last report.
     fn tell_damaged(&mut self) -> Result<()> {
         let new = self.of_all(self.material.damaged().concat())?.into_iter();
         let new: Vec<_> = new.filter(|line| !self.damaged.contains(line)).collect();

@@ -4,7 +4,8 @@ use crate::train::run_folder::DATA;
 use crate::train::{Config, Data, Material, RunFolder};
 use crate::{Error, Result};
 
-/// What the run is trained on, as `data.json`; a run that goes on has to find the same, and changes nothing in its folder before.
+/// Writes the checksums of the run's data to `data.json`; a resumed run must find the same, and leaves its folder
+/// unchanged otherwise.
 pub(super) fn record_data(
     folder: &mut RunFolder,
     config: &Config,

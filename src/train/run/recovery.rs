@@ -8,12 +8,12 @@ use crate::train::{Event, Learner, read_checkpoint};
 use crate::{Error, Result};
 use std::path::Path;
 
-/// A device that is lost is opened again so many times: one that is lost again and again does not finish the run.
+/// How often a lost device is opened again, before the run gives up.
 const REOPENED: u32 = 2;
 
 impl Run<'_, '_> {
-    /// From the last checkpoint up to step `most` that can be read; from the beginning where there is none. The log then tells of
-    /// the iterations up to there alone.
+    /// Resumes from the newest readable checkpoint up to step `most`, or from the beginning where there is none. The log
+    /// then tells of the iterations up to there alone.
     pub(super) async fn resume(&mut self, most: u64) -> Result<()> {
         self.load_last(most).await?;
         let stage1 = u64::from(self.config.stage1.iterations);

@@ -141,7 +141,7 @@ impl ClassifierStage {
         Ok(step)
     }
 
-    /// How many images of each kind an iteration takes.
+    /// Returns the number of images of each kind in an iteration.
     pub fn images(&self) -> PerIteration {
         self.images
     }
@@ -151,7 +151,7 @@ impl ClassifierStage {
         wait_share(&self.loader, self.began)
     }
 
-    /// What an iteration's update costs, and a step of its attack.
+    /// Returns the costs of an iteration's update, and of a step of its attack.
     pub fn summaries(&self) -> (&Summary, Option<&Summary>) {
         (self.update.summary(), self.attacker.summary())
     }

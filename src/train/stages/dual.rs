@@ -139,7 +139,7 @@ impl DualStage {
         })
     }
 
-    /// The next iteration, at so much of the learning rate; what is recalled follows it.
+    /// Runs the next iteration, with the learning rate scaled by a factor; `recall` is updated.
     pub async fn iterate(
         &mut self,
         learner: &mut Learner,
@@ -217,7 +217,8 @@ impl DualStage {
         learner.live.gpu().read(self.sampler.buffers().0).await
     }
 
-    /// How many images of each kind an iteration takes: real and attacked ones are drawn, contrastive ones made.
+    /// Returns the number of images of each kind in an iteration: real and attacked ones are drawn, contrastive ones
+    /// made.
     pub fn images(&self) -> PerIteration {
         PerIteration { drawn: 2 * self.config.batch, passed: self.passed }
     }
@@ -227,7 +228,7 @@ impl DualStage {
         wait_share(&self.loader, self.began)
     }
 
-    /// What an iteration's update and one contrastive step cost.
+    /// Returns the costs of an iteration's update and of one contrastive step.
     pub fn summaries(&self) -> [&Summary; 2] {
         [self.update.summary(), self.sampler.summary()]
     }

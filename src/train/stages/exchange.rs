@@ -12,7 +12,7 @@ use std::time::Instant;
 const TERMS: [Term; 6] =
     [Term::CrossEntropy, Term::Bce, Term::Divergence, Term::Uniform, Term::EnergyGap, Term::R1];
 
-/// One stage's messages.
+/// The messages of one stage between ranks.
 #[derive(Debug)]
 pub(in crate::train) struct Exchange {
     pub world: World,
@@ -26,7 +26,7 @@ impl Exchange {
         Self { world: world.clone(), statistics, costs: Reduction::default() }
     }
 
-    /// See [`Learner::sum`].
+    /// Sums the gradients over ranks; see [`Learner::sum`].
     pub async fn gradients(&mut self, learner: &Learner) -> Result<()> {
         let Reduction { bytes, read_back, sum, write_back, .. } =
             learner.sum(&self.world, self.statistics).await?;
@@ -37,7 +37,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// What all ranks' pieces came to, in the order of the batch.
+    /// Collects the results of all ranks' pieces, in the order of the batch.
     pub fn told(&mut self, mine: Vec<Told>) -> Result<Vec<Told>> {
         if !self.world.is_shared() {
             return Ok(mine);

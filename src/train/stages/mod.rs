@@ -23,7 +23,7 @@ const AHEAD: usize = 8;
 /// Bytes of images that lie ready, at most, where two batches are fewer.
 const READ_AHEAD: usize = 1 << 30;
 
-/// Images of one shuffled, augmented stream of the run.
+/// Opens one shuffled, augmented stream of the run's images.
 fn images(config: &Config, material: &Material, name: &str, batch: u32) -> Result<BatchSource> {
     let data = &config.data;
     let augment = if name == "generation" { &data.real } else { &data.classify };
@@ -54,17 +54,17 @@ fn loader(config: &Config, sources: Vec<BatchSource>, first: u64, world: &World)
     Loader::new(sources, first, depth, threads)
 }
 
-/// How many images an iteration takes.
+/// The number of images that an iteration takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PerIteration {
-    /// How many training images are drawn: what `stop.images` counts.
+    /// The number of training images that are drawn, which `stop.images` counts.
     pub drawn: u32,
     /// Through the update: what throughput is of.
     pub passed: u32,
 }
 
-/// How often a batch goes through stage 1's update: TRADES passes clean images with attacked ones, RATIO others with labelled
-/// ones.
+/// Returns how often a batch goes through stage 1's update: TRADES passes clean images with attacked ones, RATIO others
+/// with labelled ones.
 fn passes(objective: Objective) -> u32 {
     if matches!(objective, Objective::Trades | Objective::Ratio) { 2 } else { 1 }
 }
@@ -74,12 +74,12 @@ pub(super) fn passed(config: &Config) -> [u32; 2] {
     [config.stage1.batch * passes(config.objective), config.stage2.batch * 3]
 }
 
-/// How a batch goes through: in pieces of `size` images, the gradients of which are added up. `parts` of them are this rank's.
+/// Divides a batch into pieces of `size` images, whose gradients are added up. `parts` of them are this rank's.
 #[derive(Clone, Copy, Debug)]
 struct Pieces {
     size: u32,
     parts: u32,
-    /// Which of the batch's pieces this rank's first is.
+    /// The index of this rank's first piece in the batch.
     first: u32,
     /// Pieces of the whole batch.
     all: u32,
@@ -102,12 +102,12 @@ impl Pieces {
         (it * u64::from(self.all) + u64::from(self.first + part)) as u32
     }
 
-    /// Where in the whole batch a piece of this rank's begins.
+    /// Returns the index of a piece's first image in the whole batch.
     fn place(&self, part: u32) -> u32 {
         (self.first + part) * self.size
     }
 
-    /// The images of one piece and their labels, which random fields have none of.
+    /// Returns the images of one piece and their labels, which random fields do not have.
     fn of<'a>(&self, batch: &'a Batch, part: u32) -> Result<(&'a [f32], &'a [u32])> {
         fn piece<T>(all: &[T], part: usize, parts: usize) -> Option<&[T]> {
             let each = all.len() / parts.max(1);
@@ -125,7 +125,7 @@ pub(super) fn smaller(share: u32, size: u32) -> Option<u32> {
     (1..=now / 2).rev().find(|&size| share.is_multiple_of(size))
 }
 
-/// Err unless ranks can have equal shares of a stage's batch, and pieces of these.
+/// Checks that ranks can have equal shares of a stage's batch, and pieces of these. Err otherwise.
 pub(super) fn check_shares(config: &Config, world: &World) -> Result<()> {
     let Config { stage1, stage2, .. } = config;
     let ranks = world.size() as u32;
@@ -155,14 +155,14 @@ pub(super) fn check_shares(config: &Config, world: &World) -> Result<()> {
     Ok(())
 }
 
-/// What a piece of a batch came to.
+/// The results of a piece of a batch.
 #[derive(Clone, Debug, Default)]
 struct Told {
     report: Report,
-    /// Classified images, and how many of them were named rightly.
+    /// The number of classified images that were correct.
     right: u32,
     images: u32,
-    /// What JEM's chains came to.
+    /// The results of JEM's chains.
     samples: Vec<f32>,
 }
 
