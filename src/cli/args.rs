@@ -113,10 +113,10 @@ impl From<Tuning> for crate::gpu::Tune {
     }
 }
 
-/// Which of Winograd's filterings there may be.
+/// The filters of Winograd that programs may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Winograd {
-    /// What was measured to pay on this sort of adapter
+    /// The filter that was measured to be faster on this kind of adapter
     Auto,
     /// None, direct convolutions alone
     Off,
@@ -139,7 +139,7 @@ impl From<Winograd> for Filtering {
     }
 }
 
-/// The commands.
+/// The commands of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train, evaluate and sample on the embedded images, in minutes, and write a report
@@ -178,7 +178,7 @@ pub enum Command {
     Convert(Convert),
 }
 
-/// `tune`
+/// The arguments of `tune`.
 #[derive(Debug, Args)]
 pub struct Tune {
     /// A checkpoint, or a network as `bench --model` names it; without it nothing is measured
@@ -200,14 +200,14 @@ pub struct Tune {
     pub export: Option<PathBuf>,
 }
 
-/// `models`
+/// The arguments of `models`.
 #[derive(Debug, Args)]
 pub struct Models {
     /// Network to describe, such as fashion-demo: what it is, what was measured, and by which command
     pub name: Option<String>,
 }
 
-/// `devices`
+/// The arguments of `devices`.
 #[derive(Debug, Default, Args)]
 pub struct Devices {
     /// Print JSON instead of a table
@@ -215,7 +215,7 @@ pub struct Devices {
     pub json: bool,
 }
 
-/// `doctor`
+/// The arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// Write what was found as JSON, for a bug report
@@ -225,7 +225,7 @@ pub struct Doctor {
     pub report: Option<PathBuf>,
 }
 
-/// `demo`
+/// The arguments of `demo`.
 #[derive(Debug, Args)]
 pub struct Demo {
     /// Run folder to write [default: the first unused of runs/fashion-demo, runs/fashion-demo-2, ...]
@@ -246,7 +246,7 @@ pub struct Demo {
     pub show_plan: bool,
 }
 
-/// `train`
+/// The arguments of `train`.
 #[derive(Debug, Args)]
 pub struct Train {
     /// A preset's name or a TOML file [default: the configuration of the run in --out]
@@ -275,7 +275,7 @@ pub struct Train {
     pub show_plan: bool,
 }
 
-/// `plan`
+/// The arguments of `plan`.
 #[derive(Debug, Args)]
 pub struct Plan {
     /// A preset's name or a TOML file
@@ -313,7 +313,7 @@ pub struct Plan {
     pub tflops: Option<f64>,
 }
 
-/// Bytes a second between ranks where nothing is said: a network card of 100 Gb/s, less what protocols take.
+/// The bytes a second between ranks unless told otherwise: a network card of 100 Gb/s, less what protocols take.
 pub const BANDWIDTH: f64 = 10e9;
 
 fn bandwidth(text: &str) -> Result<f64, String> {
@@ -332,7 +332,7 @@ fn tflops(text: &str) -> Result<f64, String> {
     read.ok_or_else(|| "a number above 0 is wanted, of TFLOP/s, as 12.5".into())
 }
 
-/// `bench`
+/// The arguments of `bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
     /// Network to measure: wrn-DEPTH-WIDTH, resnet50, wide-resnet50-4, convnext-base and the like
@@ -397,7 +397,7 @@ pub enum Peer {
     Burn,
 }
 
-/// What `bench` measures.
+/// The steps that `bench` can measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Step {
     /// Forward, the image's gradient, a step in the ball
@@ -428,7 +428,7 @@ impl std::fmt::Display for Step {
     }
 }
 
-/// `runs`
+/// The arguments of `runs`.
 #[derive(Debug, Args)]
 pub struct Runs {
     /// A folder of runs, or several runs to compare [default: runs]
@@ -436,17 +436,17 @@ pub struct Runs {
     pub folders: Vec<PathBuf>,
 }
 
-/// `paper-table`
+/// The arguments of `paper-table`.
 #[derive(Debug, Args)]
 pub struct PaperTable {
-    /// Which comparison
+    /// Comparison to make
     #[arg(long, value_enum, default_value_t = Comparison::Small)]
     pub set: Comparison,
-    /// A tenth of the iterations, 100 test images, 100 samples, one seed, no AutoAttack: whether all of it works, not what it
-    /// comes to
+    /// Take a tenth of the iterations, 100 test images, 100 samples, one seed and no AutoAttack: a test that everything
+    /// works, without meaningful numbers
     #[arg(long)]
     pub quick: bool,
-    /// Folder for runs, table and figure; what is finished there is not done again [default: runs/paper-table-SET]
+    /// Folder for runs, table and figure; finished parts in it are not done again [default: runs/paper-table-SET]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Seeds 0, 1, ... of each row; more of them later go on in the same folder [default: 3, or 1 with --quick]
@@ -476,12 +476,12 @@ pub struct PaperTable {
     /// Weights of EfficientNet-Lite0 or Inception-v3, for distances of the samples in their features
     #[arg(long, value_name = "FILE")]
     pub extractor: Option<PathBuf>,
-    /// What starts commands that share their work among processes, as "mpirun -n 4"
+    /// Command that starts several processes, such as "mpirun -n 4", for commands that can share their work
     #[arg(long, value_name = "WORDS")]
     pub launcher: Option<String>,
 }
 
-/// `sample`
+/// The arguments of `sample`.
 #[derive(Debug, Args)]
 pub struct Sample {
     /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
@@ -523,7 +523,7 @@ pub struct Sample {
     pub out: PathBuf,
 }
 
-/// `classify`
+/// The arguments of `classify`.
 #[derive(Debug, Args)]
 pub struct Classify {
     /// Pictures to classify: PNG, JPEG, WebP, GIF, BMP or TIFF files
@@ -544,7 +544,7 @@ pub struct Classify {
     /// Rows and columns that pictures are brought to [default: the checkpoint's]
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=1024))]
     pub side: Option<u32>,
-    /// How pictures of other sizes come to that side: crop, letterbox or stretch [default: as in training]
+    /// How pictures of other sizes are fitted to the network: crop, letterbox or stretch [default: as in training]
     ///
     /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
     #[arg(help_heading = "Images", long, value_parser = fit)]
@@ -554,7 +554,7 @@ pub struct Classify {
     pub show_plan: bool,
 }
 
-/// `eval` without more
+/// The arguments of `eval` without a subcommand.
 #[derive(Debug, Args)]
 pub struct Quick {
     /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
@@ -608,7 +608,7 @@ pub struct Quick {
     /// Images of another size are brought to this one, as --fit says where there is such an option.
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
-    /// How pictures of other sizes come to that side: crop, letterbox or stretch [default: as in training]
+    /// How pictures of other sizes are fitted to the network: crop, letterbox or stretch [default: as in training]
     ///
     /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
     #[arg(help_heading = "Images", long, value_parser = fit)]
@@ -622,7 +622,7 @@ pub const PGD_STEPS: u32 = 50;
 /// Starts of `attack`'s PGD where none are given.
 pub const PGD_RESTARTS: u32 = 1;
 
-/// `attack`
+/// The arguments of `attack`.
 #[derive(Debug, Args)]
 pub struct Attack {
     /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
@@ -673,7 +673,7 @@ pub struct Attack {
     /// Where it is there already, the evaluation goes on from it.
     #[arg(help_heading = "Output", long, value_name = "FILE")]
     pub state: Option<PathBuf>,
-    /// Write the attacked images as safetensors: those that the network got wrong, the others as they were
+    /// Write the attacked images as safetensors: where an attack succeeded its image, else the original
     #[arg(help_heading = "Output", long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Print one JSON object instead of lines
@@ -714,7 +714,7 @@ pub struct Attack {
     pub labels: Labels,
 }
 
-/// [`Version`] as it is written.
+/// The names of [`Version`] on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum VersionName {
     Standard,
@@ -754,14 +754,14 @@ impl From<LossName> for Loss {
     }
 }
 
-/// `inspect`
+/// The arguments of `inspect`.
 #[derive(Debug, Args)]
 pub struct Inspect {
     /// A run folder, a checkpoint's folder, a safetensors file, a PyTorch checkpoint or zoo:NAME of `models`
     pub file: PathBuf,
 }
 
-/// `convert`
+/// The arguments of `convert`.
 #[derive(Debug, Args)]
 pub struct Convert {
     /// File to read: a PyTorch checkpoint (.pth, .pt, .ckpt), a safetensors file, or a run's folder
@@ -822,10 +822,10 @@ fn rename(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// What sampling starts from.
+/// The images that sampling starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Independent uniform values.
+    /// Images of independent uniform values.
     Noise,
     /// `builtin:fractal`, `builtin:fashion` or a folder's path, for [`crate::data::Ood::parse`].
     Images(String),
@@ -875,7 +875,7 @@ impl From<ActivationName> for Activation {
     }
 }
 
-/// How pictures come to a network's side.
+/// Parses the name of a way to fit pictures to a network.
 pub fn fit(text: &str) -> Result<Fit, String> {
     Fit::parse(text).map_err(|_| "crop, letterbox or stretch is wanted".into())
 }
@@ -886,7 +886,7 @@ pub fn length(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "a number from 0 to 1000000 is wanted, as 0.5 or 8/255".into())
 }
 
-/// More than none.
+/// Parses a radius above 0.
 pub fn radius(text: &str) -> Result<f64, String> {
     length(text)
         .and_then(|eps| if eps > 0.0 { Ok(eps) } else { Err("more than 0 is wanted".into()) })

@@ -9,7 +9,7 @@ use super::labels::Labels;
 use super::protocol::Protocol;
 use crate::data::Fit;
 
-/// `eval`
+/// The arguments of `eval`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Eval {
@@ -20,7 +20,7 @@ pub struct Eval {
     pub quick: Quick,
 }
 
-/// What else `eval` does.
+/// The subcommands of `eval`.
 #[derive(Debug, Subcommand)]
 pub enum Evaluation {
     /// Evaluate one network in every respect, with a report; goes on where it was stopped
@@ -35,7 +35,7 @@ pub enum Evaluation {
     Counterfactuals(Counterfactuals),
 }
 
-/// `eval all`
+/// The arguments of `eval all`.
 #[derive(Debug, Args)]
 pub struct EvalAll {
     /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
@@ -43,7 +43,7 @@ pub struct EvalAll {
     /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
     /// lists the networks of the zoo.
     pub checkpoint: Option<PathBuf>,
-    /// Folder for report.html and what is in it; what is finished there is not done again
+    /// Folder for report.html and its files; finished parts in it are not done again
     #[arg(help_heading = "Output", long, value_name = "DIR")]
     pub out: PathBuf,
     /// Images with labels to evaluate on [default: the run's own]
@@ -99,7 +99,7 @@ pub struct EvalAll {
     pub labels: Labels,
 }
 
-/// What distances of sets of images need.
+/// The arguments of commands that measure distances between sets of images.
 #[derive(Debug, Args)]
 pub struct Measuring {
     /// Weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
@@ -128,7 +128,7 @@ pub struct Measuring {
     pub cache: Option<PathBuf>,
 }
 
-/// `eval generation`
+/// The arguments of `eval generation`.
 #[derive(Debug, Args)]
 pub struct Generation {
     /// Images to judge: a folder of pictures, however deep, or any images that can be trained on
@@ -145,7 +145,7 @@ pub struct Generation {
     pub json: bool,
 }
 
-/// `eval sweep`
+/// The arguments of `eval sweep`.
 #[derive(Debug, Args)]
 pub struct Sweep {
     /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
@@ -181,7 +181,7 @@ pub struct Sweep {
     pub side: Option<u32>,
 }
 
-/// `eval features`
+/// The arguments of `eval features`.
 #[derive(Debug, Args)]
 pub struct FeaturesOf {
     /// Images to take features of: a folder of pictures, however deep, or any images that can be trained on
@@ -209,7 +209,7 @@ pub struct FeaturesOf {
     pub side: Option<u32>,
 }
 
-/// `eval counterfactuals`
+/// The arguments of `eval counterfactuals`.
 #[derive(Debug, Args)]
 pub struct Counterfactuals {
     /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
@@ -252,7 +252,7 @@ pub struct Counterfactuals {
     pub labels: Labels,
 }
 
-/// `explain`
+/// The arguments of `explain`.
 #[derive(Debug, Args)]
 pub struct Explain {
     /// Picture to explain: a PNG, JPEG, WebP, GIF, BMP or TIFF file
@@ -278,7 +278,7 @@ pub struct Explain {
     /// Rows and columns that the picture is brought to [default: the checkpoint's]
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=1024))]
     pub side: Option<u32>,
-    /// How pictures of other sizes come to that side: crop, letterbox or stretch [default: as in training]
+    /// How pictures of other sizes are fitted to the network: crop, letterbox or stretch [default: as in training]
     ///
     /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
     #[arg(help_heading = "Images", long, value_parser = fit)]

@@ -112,7 +112,7 @@ fn unreadable(reason: impl ToString) -> Error {
     Error::World(format!("rank 0's state cannot be read: {}", reason.to_string()))
 }
 
-/// With the state's file where it matters.
+/// Adds the state's file to an error where it matters.
 fn explained(error: Error, state: Option<&Path>) -> anyhow::Error {
     match (error, state) {
         (Error::Stopped, Some(path)) => {
@@ -229,7 +229,7 @@ fn as_text(result: &RobustAccuracy, of: usize, adapter: &str) -> anyhow::Result<
     Ok(text)
 }
 
-/// With what is to be known of it.
+/// Returns the name of the version, with a remark where it needs one.
 fn version(version: Version) -> String {
     let list: Vec<_> = version.attacks().iter().map(|attack| attack.name()).collect();
     match version {

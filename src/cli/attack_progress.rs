@@ -22,7 +22,7 @@ impl AttackProgress {
         Self { progress, began: Instant::now(), current: None }
     }
 
-    /// One event.
+    /// Shows the progress of an attack.
     pub fn show(&mut self, at: &At) {
         let now = Instant::now();
         if self.current.is_none_or(|(number, _)| number != at.number) {

@@ -12,7 +12,7 @@ use crate::model::onnx::export;
 use crate::model::{Activation, Checkpoint, Network, Normalisation, Parameter, StateDict};
 use crate::train::{find, zoo};
 
-/// Reads, completes and writes; says what was read and what was left out.
+/// Reads, completes and writes a checkpoint; prints what was read and what was left out.
 pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
     let format = Format::of(&args.out)?;
     let part = args.weights.as_deref().map(Part::from).unwrap_or_default();
@@ -103,7 +103,7 @@ fn class_names(
     Ok(Some(given.to_vec()))
 }
 
-/// The format of a file, by the end of its name.
+/// The format of a file, told by its extension.
 enum Format {
     Safetensors,
     Onnx,

@@ -16,14 +16,14 @@ use crate::train::Loaded;
 use crate::train::{Event, Phase, Step};
 use crate::{Error, Result};
 
-/// Images of one class as the counterfactuals of others.
+/// The counterfactuals towards one class, from images of other classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToClass {
-    /// How many were driven to it.
+    /// The number of images.
     pub count: usize,
-    /// Mean probability of it at the end.
+    /// The mean probability of the class at the end.
     pub confidence: f64,
-    /// The Fréchet distance of the ends to real images of it.
+    /// The Fréchet distance between the counterfactuals and real images of the class.
     pub distance: Option<f64>,
     /// The mean distance of the images before, for comparison.
     pub distance_before: Option<f64>,
@@ -35,7 +35,7 @@ pub fn targets(labels: &[u32], classes: u32) -> Vec<u32> {
     (0..).zip(labels).map(|(i, label)| (label + 1 + i % others) % classes.max(1)).collect()
 }
 
-/// Class by class. `eyes` see the ends beside the real images of the class among `test`.
+/// Measures class by class. `eyes` see the counterfactuals beside the real images of the class among `test`.
 pub fn by_class(
     test: &Prepared,
     (ends, confidence, targets): (&[f32], &[f64], &[u32]),
@@ -80,7 +80,7 @@ pub fn by_class(
     Ok(rows)
 }
 
-/// `eval counterfactuals`
+/// Runs `eval counterfactuals`.
 pub fn run(session: &Session, args: &args::Counterfactuals) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
     let Loaded { model, checkpoint, side, config, .. } = &loaded;

@@ -19,7 +19,7 @@ macro_rules! golden {
     };
 }
 
-/// The checks' files.
+/// The files of the reference cases.
 const FILES: [(&str, &[u8]); 7] = golden![
     "attacks/l2_step_0.1.safetensors",
     "attacks/pgd_wrn10_1_L2_joint_epsinf_t8.safetensors",
@@ -49,7 +49,7 @@ pub fn run(session: &Session, args: &args::Doctor) -> anyhow::Result<()> {
     examined
 }
 
-/// What is known when all is over, or went wrong.
+/// The findings, once all checks are over or one failed.
 #[derive(Default)]
 struct Findings {
     gpu: Option<Gpu>,
@@ -90,7 +90,7 @@ fn examine(session: &Session, findings: &mut Findings) -> anyhow::Result<()> {
     super::print(&format!("\nall {count} are right\n"))
 }
 
-/// All of the machine that a bug can depend on, and nothing of its owner.
+/// Makes the report: everything about the machine that a bug can depend on, and nothing about its owner.
 fn report(findings: &Findings, error: Option<&anyhow::Error>) -> serde_json::Value {
     let device = findings.gpu.as_ref().map(|gpu| {
         let adapter = gpu.adapter();

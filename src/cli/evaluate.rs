@@ -99,15 +99,15 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
 
 /// The images that a command measures on.
 pub struct Drawn {
-    /// They and their labels.
+    /// The chosen images and their labels.
     pub test: Prepared,
-    /// Where they are among all.
+    /// The indices of these images among all.
     pub places: Vec<usize>,
-    /// How many there are in all.
+    /// The number of all images.
     pub of: usize,
 }
 
-/// All [`images`], or so many of them, [drawn](crate::eval::drawn) evenly by class.
+/// Returns all [`images`], or a number of them, [drawn](crate::eval::drawn) evenly by class.
 pub fn drawn(
     session: &Session,
     loaded: &Loaded,
@@ -131,8 +131,8 @@ pub fn drawing(count: usize, of: usize) -> String {
     format!("{count} of {of}, drawn evenly by class, the same each time")
 }
 
-/// The run's own, or the test part of what is named, or all of it where it is not divided; which it was is said. Labels are the
-/// network's classes. Err where they are not for this network.
+/// Loads the test images: the run's own, or the test part of the named data, or all of it where it is not divided; prints
+/// which it was. Labels are the network's classes. Err where they are not for this network.
 pub fn images(
     session: &Session,
     loaded: &Loaded,

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 const FILE: &str = "state.json";
 
-/// state.json, as it is on disk.
+/// The finished parts of an evaluation, as state.json has them.
 #[derive(Debug)]
 pub struct State {
     file: PathBuf,
@@ -56,7 +56,7 @@ impl State {
         Ok(Self { file, identity, parts, writes: true })
     }
 
-    /// The same for all ranks: rank 0 opens the folder and writes, the others know what it has.
+    /// Opens the state for all ranks: rank 0 opens the folder and writes, the others get its content.
     ///
     /// # Errors
     /// As of [`State::open`], in rank 0.
@@ -76,7 +76,7 @@ impl State {
         Ok(Self { file, identity, parts, writes: false })
     }
 
-    /// What came of a part.
+    /// Returns the result of a part.
     pub fn get(&self, part: &str) -> Option<&Value> {
         self.parts.get(part)
     }
@@ -86,12 +86,12 @@ impl State {
         self.parts.iter().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value)))
     }
 
-    /// What the parts are of.
+    /// Returns the facts that all parts depend on.
     pub fn identity(&self) -> &Value {
         &self.identity
     }
 
-    /// All of it.
+    /// Returns all finished parts.
     pub fn parts(&self) -> &Map<String, Value> {
         &self.parts
     }

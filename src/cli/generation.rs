@@ -41,7 +41,7 @@ const ENOUGH: usize = 2048;
 /// The seed by which those subsets are drawn.
 const SEED: u64 = 0;
 
-/// What a network sees in a set of images.
+/// The features of a set of images, computed by a network.
 #[derive(Clone, Debug)]
 pub struct SeenSet {
     /// A row an image.
@@ -59,18 +59,19 @@ pub struct Eyes {
     world: World,
     gpu: Gpu,
     checkpoint: Checkpoint,
-    /// Which network it is.
+    /// The feature extractor.
     pub extractor: Extractor,
-    /// The checksum of its weights.
+    /// The checksum of the extractor's weights.
     checksum: Checksum,
-    /// How images become its input.
+    /// The way in which images become its input.
     pub protocol: Protocol,
     batch: u32,
     cache: Option<PathBuf>,
 }
 
 impl Eyes {
-    /// Reads the weights. Without a folder named, features are kept in the user's cache.
+    /// Reads the weights. Features are kept in the given folder, or else in the user's cache. Without a folder named,
+    /// features are kept in the user's cache.
     pub fn new(
         world: &World,
         gpu: &Gpu,
@@ -198,7 +199,7 @@ impl Eyes {
 }
 
 impl SeenSet {
-    /// How many images of which sizes, and where they are.
+    /// Describes the images as JSON: number, sizes and place.
     fn json(&self, name: &str) -> serde_json::Value {
         json!({ "images": self.features.len(), "sizes": self.sizes.to_string(), "of": name })
     }
@@ -224,24 +225,24 @@ impl SeenSet {
     }
 }
 
-/// What samples are compared with.
+/// The reference that samples are compared with.
 pub enum Reference {
-    /// Images: all metrics.
+    /// Reference images, for all metrics.
     Images(Box<SeenSet>),
     /// Mean and covariance alone.
     Statistics(Gaussian),
 }
 
-/// How near samples are.
+/// The distances between samples and a reference.
 #[derive(Clone, Debug)]
 pub struct Nearness {
-    /// Fréchet.
+    /// The Fréchet distance.
     pub distance: f64,
     /// Kernel, times nothing; only against images.
     pub kernel: Option<Spread>,
     /// The inception score of the samples, which needs no real images.
     pub score: InceptionScore,
-    /// Only against images.
+    /// Precision and recall, only against images.
     pub coverage: Option<Coverage>,
 }
 
@@ -268,7 +269,7 @@ impl Reference {
 }
 
 impl Nearness {
-    /// A flat object.
+    /// Returns the distances as a flat JSON object.
     pub fn json(&self, eyes: &Eyes) -> serde_json::Value {
         let Eyes { extractor, protocol, .. } = eyes;
         json!({
@@ -307,7 +308,7 @@ fn watched(
     Ok(seen)
 }
 
-/// What `--reference` names.
+/// Reads the reference that `--reference` names.
 fn reference(
     eyes: &Eyes,
     name: &str,
@@ -325,7 +326,7 @@ fn reference(
     Ok(seen.map(|seen| Reference::Images(Box::new(seen))))
 }
 
-/// `eval generation`
+/// Runs `eval generation`.
 pub fn run(session: &Session, args: &args::Generation) -> anyhow::Result<()> {
     let world = session.world()?;
     let set = ImageSet::read(&args.samples, args.side)?;
@@ -408,7 +409,7 @@ pub fn run(session: &Session, args: &args::Generation) -> anyhow::Result<()> {
     super::print(&text)
 }
 
-/// What to know of a distance of few images.
+/// Returns remarks about a distance that is computed from few images.
 fn few(eyes: &Eyes, real: &Reference, seen: &SeenSet) -> Vec<String> {
     let real = match real {
         Reference::Images(real) => real.features.len(),
@@ -424,7 +425,7 @@ fn few(eyes: &Eyes, real: &Reference, seen: &SeenSet) -> Vec<String> {
     )]
 }
 
-/// `eval sweep`
+/// Runs `eval sweep`.
 pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
@@ -484,7 +485,7 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
     super::print(&text)
 }
 
-/// `eval features`
+/// Runs `eval features`.
 pub fn features(session: &Session, args: &args::FeaturesOf) -> anyhow::Result<()> {
     out::check(&args.out)?;
     let set = ImageSet::read(&args.images, args.side)?;

@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use crate::data::{Checksum, Part, Pictures, Source, Viewed};
 use crate::{Error, Result};
 
-/// Images.
+/// A set of images, in memory or in files.
 #[derive(Clone, Debug)]
 pub enum ImageSet {
     /// Images in memory, all of one size.
     Memory {
         /// The images, NCHW in \[0, 1\].
         images: Vec<f32>,
-        /// 1 or 3.
+        /// The number of channels, 1 or 3.
         channels: u32,
-        /// Rows and columns.
+        /// The rows and columns.
         size: [u32; 2],
     },
     /// Pictures that stay in their files.
@@ -23,7 +23,7 @@ pub enum ImageSet {
 }
 
 impl ImageSet {
-    /// Squares in memory.
+    /// Makes a set of square images in memory.
     pub fn squares(images: Vec<f32>, channels: u32, side: u32) -> Self {
         Self::Memory { images, channels, size: [side; 2] }
     }
@@ -55,7 +55,7 @@ impl ImageSet {
         Ok(Self::squares(real.images().to_vec(), real.channels(), side))
     }
 
-    /// How many.
+    /// The number of images.
     pub fn len(&self) -> usize {
         match self {
             Self::Memory { images, channels, size: [height, width] } => {
@@ -74,7 +74,7 @@ impl ImageSet {
         Ok((height == width).then_some(height))
     }
 
-    /// One image in planes, with its rows and columns.
+    /// Returns one image in planes, with its rows and columns.
     pub fn image(&self, index: usize) -> Result<(Vec<f32>, [u32; 2])> {
         match self {
             Self::Memory { images, channels, size: [height, width] } => {
@@ -100,12 +100,12 @@ impl ImageSet {
     }
 }
 
-/// How many images of each size have been seen, for people who wonder.
+/// Counts the images of each size, to be shown to users.
 #[derive(Clone, Debug, Default)]
 pub struct Sizes(BTreeMap<[u32; 2], usize>);
 
 impl Sizes {
-    /// One more.
+    /// Counts one more image.
     pub fn add(&mut self, size: [u32; 2]) {
         *self.0.entry(size).or_default() += 1;
     }

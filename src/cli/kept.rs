@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::world::World;
 use crate::{Error, Result};
 
-/// Finished rows of one length on disk, behind a line that says what they are of.
+/// A file of finished rows of one length, after a line that identifies the work.
 #[derive(Debug)]
 pub struct Kept {
     path: PathBuf,
@@ -48,7 +48,7 @@ impl Kept {
         Ok(Self { path, file, row, there })
     }
 
-    /// The next rows of those that were there.
+    /// Reads the next of the rows that were kept.
     fn read(&mut self, rows: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; rows * self.row];
         self.file.read_exact(&mut bytes).map_err(|error| Error::bad_file(&self.path, error))?;
@@ -64,7 +64,7 @@ impl Kept {
         std::fs::remove_file(&self.path).map_err(|error| Error::bad_file(&self.path, error))
     }
 
-    /// `.NAME.kept` beside NAME.
+    /// Returns the path `.NAME.kept` beside NAME.
     pub fn beside(out: &Path) -> PathBuf {
         let name = out.file_name().unwrap_or_default().to_string_lossy();
         out.with_file_name(format!(".{name}.kept"))
@@ -80,10 +80,9 @@ pub struct Items {
     pub batch: usize,
 }
 
-/// Makes the rows of all items, each rank those of every so many-th batch, and gives them to `take` on rank 0, in their order
-/// and with the first one's number; those that are kept come first. `make` is given the number of a batch and its items.
-/// `told` is told on every rank how many are done, and whether it says so to stop; any rank's yes stops all, with
-/// [`Error::Stopped`].
+/// Makes the rows of all items in batches that ranks share, and gives them to `take` on rank 0, in order and with the
+/// number of the first; kept rows come first. `make` is given the number of a batch and its items. `told` is told on
+/// every rank how many are done, and whether it says so to stop; any rank's yes stops all, with [`Error::Stopped`].
 pub fn rows(
     world: &World,
     items: Items,

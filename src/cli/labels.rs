@@ -7,7 +7,7 @@ use clap::Args;
 use crate::Result;
 use crate::data::ClassMap;
 
-/// Which class of the network an image's class is.
+/// Says which class of the network an image's class is.
 #[derive(Debug, Default, Args)]
 pub struct Labels {
     /// File with a line IMAGES = NETWORK for each class of the images [default: classes of the same name]

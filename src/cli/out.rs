@@ -1,12 +1,12 @@
-//! Files that a command is to write, looked at before its work begins: a name that cannot be written is told at once, and not when
-//! the work is done.
+//! Checks the files that a command is to write before its work begins: a name that cannot be written is an error at once,
+//! and not when the work is done.
 
 use std::fs::{File, remove_file};
 use std::path::Path;
 
 use crate::{Error, Result};
 
-/// Whether a file can be made there; one that is there is replaced.
+/// Checks that a file can be written at a path; an existing one is replaced.
 ///
 /// # Errors
 /// `BadFile` where the folder is not there or nothing can be written in it, or where a folder has the name.

@@ -59,8 +59,8 @@ fn by_shapes(session: &Session, args: &args::Plan, config: &Config) -> anyhow::R
     super::print(&text)
 }
 
-/// Channels and classes of a configuration's images, without reading one: those of the folders that are there, or else those of
-/// the data that its preset is for.
+/// Returns the channels and classes of a configuration's images without reading any: from its folders, or else from the
+/// data that its preset is for.
 fn images(config: &Config) -> [u32; 2] {
     let classes = classes_in(Path::new(&config.data.train));
     if classes > 1 {

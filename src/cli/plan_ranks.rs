@@ -24,10 +24,10 @@ const COUNTED: u32 = 2;
 /// Images of the step that tells how fast the device computes.
 const IMAGES: u32 = 8;
 
-/// What one device and the network between them do.
+/// The speed of a device and of the network between devices.
 #[derive(Clone, Copy, Debug)]
 pub struct Rates {
-    /// Operations a second.
+    /// The operations a second.
     pub flops: f64,
     /// Bytes a second from the device to the host, and back.
     pub copies: [f64; 2],

@@ -19,7 +19,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// The one that is asked for, or the extractor's own.
+    /// Returns the protocol that is asked for, or else the extractor's own.
     ///
     /// # Errors
     /// `Mismatch` where the extractor is another network.
@@ -44,7 +44,7 @@ impl Protocol {
         }
     }
 
-    /// How images are resized.
+    /// Returns the way in which images are resized.
     pub fn resize(self) -> &'static str {
         match self {
             Self::PytorchFid => "bilinear to 299×299 (not antialiased)",
@@ -53,7 +53,7 @@ impl Protocol {
         }
     }
 
-    /// All of it, for people who compare numbers.
+    /// Describes the protocol, for people who compare numbers.
     pub fn text(self) -> String {
         let values = match self {
             Self::PytorchFid => "2 x - 1",
@@ -63,7 +63,7 @@ impl Protocol {
         format!("{}, {values}, grey as three equal channels", self.resize())
     }
 
-    /// An image of one plane or three, as the extractor takes it: three planes of its own side.
+    /// Converts an image of one plane or three to the extractor's input: three planes of its own side.
     ///
     /// # Errors
     /// `Mismatch` for other planes.

@@ -13,7 +13,7 @@ use crate::report::plot::{Line, Plot, escaped};
 use crate::report::{Figure, page, picture, tiles};
 use crate::train::Loaded;
 
-/// What a part says under a path of keys.
+/// Reads a number of a part's result, by a path of keys.
 fn number(state: &State, part: &str, path: &str) -> Option<f64> {
     state.get(part)?.pointer(path)?.as_f64()
 }
@@ -43,7 +43,7 @@ fn percent(value: Option<f64>) -> Option<String> {
     value.map(|value| format!("{:.1} %", 100.0 * value))
 }
 
-/// The page.
+/// Returns the HTML text of the report.
 pub fn html(name: &str, loaded: &Loaded, state: &State, folder: &Path) -> Result<String> {
     let names = loaded.class_names();
     let mut body = cards(state);
@@ -428,7 +428,7 @@ fn counterfactual_table(state: &State, names: &[String]) -> String {
     )
 }
 
-/// All that was measured and what it is of, as it is in state.json.
+/// Writes all values of state.json.
 fn facts(state: &State) -> String {
     let times: f64 = state.parts().values().filter_map(|part| part.get("seconds")?.as_f64()).sum();
     let table = |title: &str, fields: Vec<(String, String)>| {
@@ -497,7 +497,7 @@ pub fn summary(state: &State, report: &Path) -> String {
     text + &format!("report {}\n", report.display())
 }
 
-/// The fields of RobustBench's model_info files; those that nobody here can know are empty.
+/// Returns the fields of RobustBench's model_info files; those that are not known here are empty.
 pub fn model_info(name: &str, loaded: &Loaded, state: &State) -> Value {
     let percent = |value: Option<f64>| value.map(|value| format!("{:.2}", 100.0 * value));
     json!({

@@ -7,7 +7,7 @@ use super::args;
 use crate::train::{Config, Event, Metrics, Phase, RunFolder, Step};
 use crate::{Error, Result};
 
-/// One line a run of a folder; for several runs, their numbers and differing values side by side.
+/// Prints one line for each run of a folder; for several runs, their numbers and differing values side by side.
 pub fn run(args: &args::Runs) -> anyhow::Result<()> {
     let text = match args.folders.as_slice() {
         [] => list(Path::new("runs"))?,
@@ -17,7 +17,7 @@ pub fn run(args: &args::Runs) -> anyhow::Result<()> {
     super::print(&text)
 }
 
-/// What is read of a run.
+/// The facts of a run to be printed.
 struct Run {
     name: String,
     config: Config,
@@ -45,7 +45,7 @@ impl Run {
         Ok(Self { name, config, metrics, last, state })
     }
 
-    /// Name and value of what is worth a column.
+    /// Returns names and values of the columns.
     fn columns(&self) -> [(&'static str, String); 10] {
         let percent = |value: Option<f64>| {
             value.map_or("-".into(), |value| format!("{:.1} %", 100.0 * value))

@@ -22,7 +22,7 @@ use crate::report::trajectory as trajectory_of;
 use crate::train::Loaded;
 use crate::train::{Event, Phase, Step};
 
-/// Samples in a row where all are of one class.
+/// The number of samples in a row of the picture where all are of one class.
 const COLUMNS: usize = 10;
 /// Samples whose way is shown.
 const TRACED: usize = 10;
@@ -200,7 +200,8 @@ fn stream(
     ))
 }
 
-/// A class by its name as it is written, by its name in other capitals, or by its number; `argument` gave it.
+/// Finds a class by its exact name, by its name in other capitals, or by its number; `argument` is the flag, for the
+/// error.
 pub fn number(class: &str, names: &[String], argument: &str) -> anyhow::Result<u32> {
     let called = |equal: &dyn Fn(&String) -> bool| -> Vec<usize> {
         names.iter().enumerate().filter(|(_, name)| equal(name)).map(|(at, _)| at).collect()
@@ -228,7 +229,7 @@ pub fn number(class: &str, names: &[String], argument: &str) -> anyhow::Result<u
     Ok(named.or(counted).ok_or_else(unknown)? as u32)
 }
 
-/// NAME-trajectory.png for NAME.png.
+/// Returns NAME-trajectory.png for NAME.png.
 fn beside(out: &Path) -> PathBuf {
     let stem = out.file_stem().unwrap_or_default().to_string_lossy();
     out.with_file_name(format!("{stem}-trajectory.png"))

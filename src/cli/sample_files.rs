@@ -11,9 +11,9 @@ use zip::ZipWriter;
 use crate::eval::npz;
 use crate::{Error, Result};
 
-/// Where samples go.
+/// The files that samples are written to.
 pub enum SampleFiles {
-    /// 00000000.png, ...
+    /// A folder with 00000000.png, ...
     Folder(PathBuf),
     /// 00000000.png with 00000000.cls, the class's number, as WebDataset has it.
     Tar(tar::Builder<BufWriter<File>>, Unfinished),
@@ -47,23 +47,24 @@ impl Drop for Unfinished {
     }
 }
 
-/// What the samples are like.
+/// The channels and side of the samples.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// 1 or 3.
+    /// The number of channels, 1 or 3.
     pub channels: u32,
-    /// Rows and columns.
+    /// The rows and columns.
     pub side: u32,
 }
 
 impl SampleFiles {
-    /// Whether the name asks for files: by its end. A name with the end of a picture asks for one picture of all samples.
+    /// Whether the name asks for files of single samples, judged by its extension. A name with the end of a picture asks
+    /// for one picture of all samples.
     pub fn is_meant(out: &Path) -> bool {
         out.extension().is_none_or(|extension| extension != "png")
     }
 
-    /// Whether the name's end says what is to be written. What ends as another kind of file does (some letters) is no folder,
-    /// unless it is there as one.
+    /// Whether the name's extension is known. What ends as another kind of file does (some letters) is no folder, unless
+    /// it is there as one.
     pub fn is_known(out: &Path) -> bool {
         let extension = out.extension().and_then(|extension| extension.to_str());
         let is_kind = |end: &str| end.len() <= 5 && end.chars().all(|c| c.is_ascii_alphabetic());
@@ -71,7 +72,7 @@ impl SampleFiles {
         out.is_dir() || extension.is_none_or(is_known)
     }
 
-    /// For `count` samples. A file is written under another name until it is whole.
+    /// Creates the files for `count` samples. A file is written under another name until it is whole.
     pub fn create(out: &Path, count: usize, size: Size) -> Result<Self> {
         let failed = |error: &dyn std::fmt::Display| Error::bad_file(out, error);
         if ![1, 3].contains(&size.channels) {
@@ -114,7 +115,7 @@ impl SampleFiles {
         }
     }
 
-    /// The next samples as [`pixels`] gives them, the first of them number `first`.
+    /// Writes the next samples as [`pixels`] gives them, the first of which is number `first`.
     pub fn write(&mut self, first: usize, images: &[u8], labels: &[u32], size: Size) -> Result<()> {
         for (at, (pixels, &label)) in (first..).zip(images.chunks(size.bytes()).zip(labels)) {
             let failed = |path: &Path, error: &dyn std::fmt::Display| Error::bad_file(path, error);
@@ -171,7 +172,7 @@ impl SampleFiles {
 }
 
 impl Size {
-    /// The bytes of one sample in a file.
+    /// Returns the number of bytes of one sample in a file.
     pub fn bytes(self) -> usize {
         (self.channels * self.side * self.side) as usize
     }

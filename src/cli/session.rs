@@ -18,15 +18,15 @@ use crate::world::{World, launched};
 /// One run of the program.
 #[derive(Debug)]
 pub struct Session {
-    /// When it began: `seconds_total` counts from here.
+    /// The start of the program, from which `seconds_total` counts.
     pub started: Instant,
     options: Options,
     quiet: bool,
     /// The options of all commands, for other processes of this program.
     for_others: Vec<String>,
-    /// Where results of devices are kept.
+    /// The folder in which results of devices are kept.
     cache: Option<PathBuf>,
-    /// What is kept for the first device; other devices of the session are the same.
+    /// The kept results of the first device; other devices of the session are the same.
     kept: OnceLock<Kept>,
     world: OnceLock<World>,
     told_cpu: Once,
@@ -56,7 +56,7 @@ impl Session {
         self
     }
 
-    /// Those options.
+    /// Returns those options.
     pub fn for_others(&self) -> &[String] {
         &self.for_others
     }
@@ -92,13 +92,13 @@ impl Session {
         self
     }
 
-    /// Which adapter is asked for, and how.
+    /// Returns the options that choose the adapter.
     pub fn options(&self) -> &Options {
         &self.options
     }
 
-    /// The processes that this command works with: those of the launcher that started it. Commands that share their work
-    /// ask for it first, before they read or write anything.
+    /// Returns the processes that this command works with: those of the launcher that started it. Commands that share
+    /// their work ask for it first, before they read or write anything.
     ///
     /// # Errors
     /// As of [`World::start`].
@@ -111,7 +111,7 @@ impl Session {
         self.world.get().ok_or_else(|| crate::Error::World("no world was started".into()))
     }
 
-    /// Whether this process alone speaks: it is by itself, or rank 0.
+    /// Whether this process prints messages: it is alone, or rank 0.
     pub fn speaks(&self) -> bool {
         self.world.get().is_none_or(World::is_first)
     }
@@ -123,7 +123,7 @@ impl Session {
         Ok(world.described())
     }
 
-    /// Says what went wrong, on one rank, and ends all of them.
+    /// Prints an error on one rank, and ends all of them.
     pub fn failure(&self, error: &anyhow::Error) -> ExitCode {
         match self.world.get() {
             // All ranks stopped together, and end as after any work.
@@ -175,8 +175,8 @@ impl Session {
         }
     }
 
-    /// Weights for work that falls into parts: on this device, and where it is a CPU rasteriser, whose launches are too
-    /// short to keep more than a core or two at work, on others of it.
+    /// Puts weights on devices for work that can be divided: on this device and, if it is a CPU rasteriser, whose
+    /// launches are too short to keep more than a core or two busy, on further ones of the same adapter.
     pub fn weights(
         &self,
         gpu: &Gpu,
@@ -201,7 +201,7 @@ impl Session {
     }
 }
 
-/// Whether the command ended well or not, what was compiled is of use at the next start.
+/// Saves compiled pipelines for the next start, whether the command ended well or not.
 impl Drop for Session {
     fn drop(&mut self) {
         // One rank of a machine is enough.
@@ -219,7 +219,7 @@ pub fn watch(progress: &mut Progress, stop: &Stop, event: &Event) -> Flow {
     if stop.asked() { Flow::Stop } else { Flow::Continue }
 }
 
-/// How a run ends that a signal stopped and that can go on.
+/// Returns the error of a run that was stopped by a signal and can be resumed.
 pub fn stopped(run: &Path) -> anyhow::Error {
     let words = format!("go on with `lapidary train --resume --out {}`", run.display());
     Failure::Stopped(words).into()

@@ -13,9 +13,9 @@ use crate::train::Data;
 pub enum Starts {
     /// The next batch of a stream.
     Batches(BatchSource, u64),
-    /// One stream of uniform values, so many a batch.
+    /// A stream of uniform values, with their number in a batch.
     Noise(Random, usize),
-    /// Pictures again and again: all of them, the next, how many a batch.
+    /// Pictures in turn, again and again: all of them, the index of the next, and their number in a batch.
     Pictures(Prepared, usize, usize),
 }
 
@@ -54,7 +54,7 @@ impl Starts {
         }
     }
 
-    /// The next batch.
+    /// Returns the next batch.
     pub fn batch(&mut self) -> Result<Vec<f32>> {
         match self {
             Self::Batches(batches, step) => {

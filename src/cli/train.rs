@@ -73,7 +73,7 @@ pub(super) fn reading(config: &Config) -> String {
     format!("reading {}, and {} as out-of-distribution images", config.data.train, config.data.ood)
 }
 
-/// What was measured, for a person at a terminal.
+/// Summarises the measurements for a person at a terminal.
 fn summary(config: &Config, metrics: &Metrics, report: &Path) -> anyhow::Result<String> {
     let percent =
         |value: Option<f64>| value.map_or("-".into(), |value| format!("{:.1} %", 100.0 * value));

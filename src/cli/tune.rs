@@ -17,7 +17,7 @@ use crate::model::checkpoint::write_atomically;
 use crate::model::{BatchSize, Network};
 use crate::train::{read_named, zoo};
 
-/// Takes a table, measures a network's steps, lists what is known, and writes it.
+/// Reads a table, measures a network's steps, lists what is known, and writes the table.
 pub fn run(session: &Session, args: &args::Tune) -> anyhow::Result<()> {
     args.export.iter().try_for_each(|path| out::check(path))?;
     let gpu = session.gpu()?;
@@ -56,7 +56,7 @@ pub fn run(session: &Session, args: &args::Tune) -> anyhow::Result<()> {
     super::print(&text)
 }
 
-/// A checkpoint's network, or one by name, and the side of its images.
+/// Finds a network and its side, in a checkpoint or by name.
 fn named(model: &str) -> crate::Result<(Network, u32)> {
     let path = Path::new(model);
     if !path.is_file() && zoo::name(path).is_none() {

@@ -16,7 +16,8 @@ use crate::cli::session::Session;
 use crate::gpu::Gpu;
 use crate::model::{BatchSize, Network};
 
-/// Images, channels and side of the 3x3 convolutions: those of WRN-34-10 on 32 by 32 pixels, and narrower ones.
+/// The images, channels and side of the 3x3 convolutions to measure: those of WRN-34-10 on 32 by 32 pixels, and narrower
+/// ones.
 const LAYERS: [[u32; 3]; 5] =
     [[16, 32, 16], [16, 64, 8], [16, 160, 32], [16, 320, 16], [16, 640, 8]];
 const DERIVATIVES: [&str; 3] = ["forward", "image-gradient", "weight-gradient"];
@@ -24,7 +25,7 @@ const DERIVATIVES: [&str; 3] = ["forward", "image-gradient", "weight-gradient"];
 /// Threads of a library that has just worked wait for more for a while before they sleep.
 const REST: Duration = Duration::from_millis(300);
 
-/// What is measured: the step, or a convolution.
+/// The task to measure: the step, or a convolution.
 #[derive(Clone, Copy)]
 enum Task {
     Step,
@@ -32,7 +33,7 @@ enum Task {
 }
 
 impl Task {
-    /// The name by which peers are told of it.
+    /// Returns the name of the task for other libraries' programs.
     fn name(self) -> String {
         match self {
             Self::Step => "step".into(),
@@ -43,7 +44,7 @@ impl Task {
     }
 }
 
-/// One library, or one way of it, at one task.
+/// One library, or one variant of it, at one task.
 struct Entry {
     name: String,
     /// The peer's place; ours has none.
@@ -52,14 +53,14 @@ struct Entry {
     times: Vec<f64>,
 }
 
-/// Everybody's times of one task.
+/// The times of all libraries for one task.
 struct Result {
     task: String,
     flops: u64,
     entries: Vec<Entry>,
 }
 
-/// Measures and prints.
+/// Measures all tasks and prints the results.
 pub fn run(
     session: &Session,
     args: &args::Bench,

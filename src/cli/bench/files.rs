@@ -1,4 +1,4 @@
-//! What `--profile` writes: each launch of a step, as a table and as a trace.
+//! Writes the files of `--profile`: each launch of a step, as a table and as a trace.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 /// Replays of a profile.
 const REPETITIONS: u32 = 3;
-/// One measurement takes at least so many seconds.
+/// The shortest measurement, in seconds.
 const SECONDS: f64 = 0.2;
 
 /// A network by name, for 3 channels, and the side that it is mostly used at.
@@ -117,7 +117,7 @@ impl Made {
         Ok(repeats)
     }
 
-    /// How long so many steps take.
+    /// Returns the seconds that `steps` steps take.
     pub async fn seconds(&mut self, gpu: &Gpu, steps: u32) -> Result<f64> {
         let start = Instant::now();
         self.run(gpu, steps).await?;
@@ -133,7 +133,7 @@ impl Made {
         }
     }
 
-    /// What a step costs.
+    /// Returns the costs of a step.
     pub fn summary(&self) -> &Summary {
         match self {
             Self::Climb(attack) => attack.summary(),

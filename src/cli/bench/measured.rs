@@ -19,7 +19,7 @@ pub struct Measured<'a> {
     pub peak: Peak,
     /// Seconds from nothing to the end of the first step.
     pub ready: f64,
-    /// How many there are, and the milliseconds that making them took.
+    /// The number of pipelines, and the milliseconds that making them took.
     pub pipelines: (u64, f64),
     /// Bytes of all buffers.
     pub memory: u64,
@@ -95,7 +95,7 @@ impl Measured<'_> {
         rows
     }
 
-    /// The launches summed up by node in the order they run: the layer, if the node is part of one, and the op.
+    /// Sums up launches by node in the order they run: the layer, if the node is part of one, and the op.
     fn layers(&self) -> Vec<(&str, &'static str, Row)> {
         let mut rows: BTreeMap<usize, (&str, &'static str, Row)> = BTreeMap::new();
         for timing in &self.timings {

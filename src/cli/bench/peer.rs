@@ -11,7 +11,7 @@ use crate::cli::args;
 use crate::gpu::AdapterKind;
 
 const TORCH: &str = include_str!("../../../benches/peers/torch_peer.py");
-/// Where cargo leaves burn's side, from the repository's root.
+/// The program that measures burn, as cargo builds it, from the repository's root.
 const BURN: &str = "benches/peers/burn/target/release/lapidary-peer-burn";
 
 /// A process at work.
@@ -85,7 +85,7 @@ impl Peer {
         Ok(peer)
     }
 
-    /// Milliseconds of one run of a task, and the seconds that the first took.
+    /// Returns the milliseconds of one run of a task, and the seconds that the first took.
     pub fn time(&mut self, variant: &str, task: &str) -> Result<(f64, f64), String> {
         let told = self.ask(&format!("time {variant} {task}"))?;
         let number = |key: &str| told.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN);

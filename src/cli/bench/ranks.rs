@@ -15,7 +15,7 @@ use crate::train::{Learner, Reduction, Update};
 use crate::world::World;
 use crate::{Error, Result};
 
-/// Seconds of one step, by its parts.
+/// The seconds of one step, divided into its parts.
 #[derive(Clone, Copy, Debug, Default)]
 struct Parts {
     compute: f64,
@@ -127,7 +127,7 @@ pub fn run(
     crate::cli::print(&text)
 }
 
-/// One step: gradients, their sum, the optimiser.
+/// Runs one step: gradients, their sum over ranks, the optimiser.
 async fn step(
     gpu: &Gpu,
     world: &World,

@@ -33,7 +33,7 @@ use crate::train::{Event, Phase};
 use crate::world::World;
 use crate::{Error, Result};
 
-/// What all parts need.
+/// The network, data and device that all parts share.
 struct Evaluation<'a> {
     session: &'a Session,
     gpu: Gpu,
@@ -49,8 +49,9 @@ struct Evaluation<'a> {
     world: &'a World,
 }
 
-/// Whether a signal asks to stop. One of several ranks is not to leave the others waiting in the middle of a part: they stop
-/// together between two.
+/// Checks whether a signal asks to stop. Several ranks stop together between two parts, so that none is left waiting in
+/// the middle of one. One of several ranks is not to leave the others waiting in the middle of a part: they stop together
+/// between two.
 struct Asked {
     stop: Stop,
     alone: bool,
@@ -62,7 +63,7 @@ impl Asked {
     }
 }
 
-/// `eval all`
+/// Runs `eval all`.
 pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
     let world = session.world()?;
     let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
@@ -129,7 +130,7 @@ pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
     super::print(&report_all::summary(&evaluation.state, &file))
 }
 
-/// All that results depend on: where one of these differs, results do not belong together.
+/// Returns the facts that results depend on: where one of them differs, results do not belong together.
 fn identity(
     loaded: &Loaded,
     (test, of): (&Prepared, usize),
@@ -193,7 +194,7 @@ impl Evaluation<'_> {
         }
     }
 
-    /// Does a part unless it is done, and keeps what came of it.
+    /// Measures a part unless it is done, and saves the result.
     fn part(&mut self, name: &str, measure: impl FnOnce(&mut Self) -> Result<Value>) -> Result<()> {
         if self.state.get(name).is_some() {
             return Ok(());

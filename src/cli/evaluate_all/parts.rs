@@ -1,4 +1,4 @@
-//! What each part of `eval all` measures.
+//! Measures the parts of `eval all`.
 
 use pollster::block_on;
 use serde_json::{Value, json};
@@ -83,7 +83,7 @@ impl Evaluation<'_> {
         Ok(json!({ "eps": eps, "accuracy": accuracy }))
     }
 
-    /// Its own state lies beside the report's, so that points that are finished are not attacked again.
+    /// Runs AutoAttack, with a state of its own beside the report's, so that finished points are not attacked again.
     pub(super) fn auto_attack(&mut self, eps: f64) -> Result<Value> {
         let file = self.args.out.join("autoattack.json");
         let bad = |error: &dyn std::fmt::Display| Error::bad_file(&file, error);
@@ -380,7 +380,7 @@ fn watch(
     if stop.now() { Err(Error::Stopped) } else { Ok(()) }
 }
 
-/// Shares of each set in bars of one width over all.
+/// Makes histograms of several sets with shared bars, as shares of each set.
 fn histograms(sets: &[&[f32]]) -> Value {
     let all = || sets.iter().copied().flatten().copied().filter(|value| value.is_finite());
     let (low, high) =

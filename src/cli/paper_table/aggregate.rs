@@ -1,4 +1,4 @@
-//! From the numbers of single runs to a table: mean and standard error over seeds, as Markdown and CSV.
+//! Makes a table from the numbers of single runs: mean and standard error over seeds, as Markdown and CSV.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -26,15 +26,15 @@ const COLUMNS: [(&str, &str, usize); 19] = [
     ("seconds", "seconds", 0),
 ];
 
-/// What one run came to, by key; what was not measured is not there.
+/// The measurements of one run, by key; missing ones were not measured.
 pub type Numbers = BTreeMap<String, f64>;
 
-/// A row's runs.
+/// The runs of one row.
 #[derive(Clone, Debug, Default)]
 pub struct Runs {
-    /// In files.
+    /// The row's name in files.
     pub name: String,
-    /// In the table.
+    /// The row's title in the table.
     pub title: String,
     /// The numbers of each seed that came to an end.
     pub seeds: Vec<(u64, Numbers)>,
@@ -45,11 +45,11 @@ pub struct Runs {
 /// A mean with its standard error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mean {
-    /// How many values it is of.
+    /// The number of values.
     pub count: usize,
-    /// Their mean.
+    /// The mean of the values.
     pub mean: f64,
-    /// Their standard deviation (over n - 1) divided by the square root of n; none of one value.
+    /// The standard error: the standard deviation (over n - 1) divided by the square root of n; None for one value.
     pub error: Option<f64>,
 }
 
@@ -75,7 +75,7 @@ impl Mean {
 }
 
 impl Runs {
-    /// The mean of one number over seeds.
+    /// Returns the mean of one number over seeds.
     pub fn mean(&self, key: &str) -> Option<Mean> {
         let values = self.seeds.iter().filter_map(|(_, numbers)| numbers.get(key).copied());
         Mean::of(&values.collect::<Vec<_>>())
@@ -97,7 +97,7 @@ fn columns(rows: &[Runs]) -> Vec<(String, String, usize)> {
     columns
 }
 
-/// One line a row, and a note of what diverged.
+/// Writes one line for each row, and a note about diverged runs.
 pub fn markdown(rows: &[Runs]) -> String {
     let columns = columns(rows);
     let headings: Vec<_> = columns.iter().map(|(_, heading, _)| heading.as_str()).collect();

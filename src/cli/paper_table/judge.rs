@@ -1,4 +1,4 @@
-//! What one plainly trained network, the same for all rows, says of samples: whether they are what they were asked to be,
+//! Judges samples by one plainly trained network, the same for all rows: whether they show the class they were asked for,
 //! and how near they are to real test images in its logits.
 
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::model::{BatchSize, DeviceWeights};
 use crate::train::Loaded;
 use crate::{Error, Result};
 
-/// Images at once.
+/// The number of images in a batch.
 const BATCH: u32 = 64;
 /// Neighbours of precision and recall.
 const NEIGHBOURS: usize = 3;
@@ -23,7 +23,7 @@ const NEIGHBOURS: usize = 3;
 const SUBSETS: (usize, usize) = (100, 1000);
 const SEED: u64 = 0;
 
-/// A network on a device and what it sees in real test images.
+/// A network on a device, with its view of the real test images.
 pub struct Judge {
     classifier: Classifier,
     classes: usize,
@@ -59,7 +59,7 @@ impl Scale {
 }
 
 impl Judge {
-    /// Of a run's folder.
+    /// Opens the network of a run's folder.
     pub fn new(session: &Session, gpu: &Gpu, run: &Path, data: Option<&str>) -> Result<Self> {
         let loaded = Loaded::new(Some(run), None)?;
         let Loaded { model, checkpoint, side, .. } = &loaded;
@@ -76,7 +76,7 @@ impl Judge {
         Ok(Self { classifier, classes, words, real, scale })
     }
 
-    /// Of f32 samples in a file, NCHW, the label of sample i being i mod K.
+    /// Judges f32 samples in a file, NCHW, where the label of sample i is i mod K.
     pub fn judge(&mut self, samples: &Path) -> Result<Value> {
         let bytes = std::fs::read(samples).map_err(|error| Error::bad_file(samples, error))?;
         if bytes.is_empty() || !bytes.len().is_multiple_of(4 * self.words) {

@@ -30,7 +30,7 @@ use work::{Ended, Settings, Work};
 /// The seed of the network that judges, which no row has.
 const JUDGES_SEED: u64 = 1_000_000;
 
-/// Does what is left to do, then writes the table.
+/// Does the unfinished steps, then writes the table.
 pub fn run(session: &Session, args: &args::PaperTable) -> anyhow::Result<()> {
     let settings = settings(args)?;
     let all = args.set.rows(settings.budget)?;
@@ -177,7 +177,7 @@ fn identify(out: &Path, args: &args::PaperTable, settings: &Settings) -> Result<
     write_atomically(&file, format!("{ours:#}\n").as_bytes())
 }
 
-/// How far the whole is.
+/// The progress of the whole comparison.
 struct Pace {
     began: Instant,
     done: u64,
@@ -195,7 +195,7 @@ impl Pace {
     }
 }
 
-/// What is written.
+/// The files of the comparison.
 struct Files {
     markdown: String,
     csv: String,
@@ -239,7 +239,7 @@ fn table_of(args: &args::PaperTable, settings: &Settings, rows: &[Runs]) -> File
     }
 }
 
-/// What the numbers mean.
+/// Explains the numbers of the table.
 fn about(args: &args::PaperTable, settings: &Settings) -> String {
     let training = match settings.budget {
         Some(budget) => format!(

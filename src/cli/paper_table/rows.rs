@@ -1,11 +1,12 @@
-//! Which runs a comparison has: a preset a row, what differs from it, and the iterations that one budget pays for each.
+//! Lists the runs of a comparison: a preset for each row, its changed settings, and the iterations that a common budget
+//! pays for.
 
 use clap::ValueEnum;
 
 use crate::Result;
 use crate::train::{Config, Objective};
 
-/// What is compared, and on which images.
+/// The objectives to compare, and their images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Comparison {
     /// The embedded Fashion-MNIST images, 16x16, WRN-10-1: hours on two CPU cores
@@ -26,7 +27,7 @@ impl Comparison {
         }
     }
 
-    /// What a row may spend where nothing is said, in passes; none where presets have their own iterations.
+    /// Returns the default budget of a row, in passes; None where presets have their own iterations.
     pub fn budget(self) -> Option<u64> {
         match self {
             Self::Small => Some(6_000),
@@ -35,7 +36,7 @@ impl Comparison {
         }
     }
 
-    /// One configuration a row, in the order of the table.
+    /// Returns one configuration for each row, in the order of the table.
     pub fn rows(self, budget: Option<u64>) -> Result<Vec<Row>> {
         let definitions: &[Definition] = match self {
             Self::Small => &SMALL,
@@ -51,11 +52,11 @@ impl Comparison {
 pub struct Row {
     /// In folders and files.
     pub name: &'static str,
-    /// In the table.
+    /// The row's title in the table.
     pub title: &'static str,
     /// The preset that it begins with.
     pub preset: &'static str,
-    /// What differs from that, as `--set` takes it.
+    /// The changed settings, as `--set` takes them.
     pub changes: Vec<String>,
 }
 
@@ -75,7 +76,8 @@ const SMALL: [Definition; 8] = [
     Definition("dat-t12", "DAT, T up to 12", "fashion-demo", &["stage2.max_T=12"], 0.4),
 ];
 
-/// The step and its number are those of the small CIFAR presets: JEM's own stay.
+/// The rows of comparisons on colour images: numbers and lengths of steps are those of the small CIFAR presets, except
+/// JEM's own.
 const COLOUR: [Definition; 8] = [
     Definition(
         "standard",
@@ -157,8 +159,8 @@ impl Definition {
     }
 }
 
-/// How often a batch goes through the network forward and back in an iteration of each stage, with the most contrastive
-/// steps.
+/// Returns how often a batch goes through the network forward and back in an iteration of each stage, with the most
+/// contrastive steps.
 pub fn passes(config: &Config) -> [u64; 2] {
     let Config { stage1, stage2, ratio, jem, .. } = config;
     let first = match config.objective {

@@ -1,4 +1,4 @@
-//! The steps of one run of a comparison, each another command of this program in a process of its own.
+//! Runs the steps of one row of a comparison, each as another command of this program in a process of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -21,12 +21,12 @@ const DIVERGED: i32 = 5;
 /// How long a command may take to save after this program was asked to stop.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// What all runs share.
+/// The settings that all runs share.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Passes that each row may spend.
     pub budget: Option<u64>,
-    /// Presets have their own iterations, and a tenth of them is wanted.
+    /// Whether to take a tenth of the presets' own iterations.
     pub tenth: bool,
     /// Labelled images, instead of the presets'.
     pub data: Option<String>,
@@ -34,7 +34,7 @@ pub struct Settings {
     pub ood: Vec<String>,
     /// Test images, at most.
     pub images: u32,
-    /// Samples.
+    /// The number of samples.
     pub samples: u32,
     /// Test images for AutoAttack; 0 for none.
     pub attacked: u32,
@@ -44,23 +44,23 @@ pub struct Settings {
     pub launcher: Vec<String>,
 }
 
-/// How training ended.
+/// The way in which training ended.
 pub enum Ended {
-    /// With a run in that folder.
+    /// Training finished a run, in this folder.
     Trained(PathBuf),
-    /// Without.
+    /// Training diverged, without a finished run.
     Diverged,
 }
 
-/// Runs commands.
+/// Runs commands of this program.
 pub struct Work<'a> {
-    /// Whose adapter the commands get.
+    /// The session whose adapter the commands use.
     pub session: &'a Session,
     /// Whether a signal has come.
     pub stop: &'a Stop,
     /// The folder of the comparison.
     pub out: &'a Path,
-    /// What all runs share.
+    /// The settings that all runs share.
     pub settings: &'a Settings,
 }
 
@@ -246,7 +246,7 @@ fn stopped(out: &Path) -> anyhow::Error {
     Failure::Stopped(format!("the same command goes on with --out {}", out.display())).into()
 }
 
-/// What a command printed; Err with what it said where it failed.
+/// Returns the text that a command printed; Err with its error text if it failed.
 fn succeeded(words: &[String], output: &Output) -> anyhow::Result<String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
