@@ -9,7 +9,7 @@ use crate::pictures::{element, grid, table};
 /// Images that a result shows.
 const SHOWN: usize = 16;
 
-/// What an evaluation by several attacks came to.
+/// The result of an evaluation by several attacks.
 #[pyclass(frozen, module = "lapidary", name = "AttackResult")]
 #[derive(Debug)]
 pub struct AttackResult {
@@ -41,7 +41,8 @@ impl AttackResult {
         self.images.clone_ref(py)
     }
 
-    /// What became of each image: "wrong" as it was, "robust", or the name of the attack that broke it.
+    /// The outcome of each image: "wrong" if it was misclassified without an attack, "robust", or the name of the attack
+    /// that broke it.
     #[getter]
     fn points(&self) -> Vec<&'static str> {
         let name = |point: &Point| match point {
@@ -80,7 +81,7 @@ impl AttackResult {
         self.result.max_perturbation
     }
 
-    /// "Linf" or "L2".
+    /// The norm of the ball: "Linf" or "L2".
     #[getter]
     fn norm(&self) -> String {
         format!("{:?}", self.result.norm)
@@ -92,7 +93,7 @@ impl AttackResult {
         self.result.eps
     }
 
-    /// Which attacks were run.
+    /// The version of AutoAttack: its selection of attacks.
     #[getter]
     fn version(&self) -> &'static str {
         self.result.version.name()
@@ -104,7 +105,7 @@ impl AttackResult {
         self.result.seconds
     }
 
-    /// The entry of RobustBench's `model_info`; what is not known here, as link and authors, is None.
+    /// The entry of RobustBench's `model_info`; fields that are not known here, such as link and authors, are None.
     #[getter]
     fn model_info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let percent = |share: f64| format!("{:.2}", 100.0 * share);

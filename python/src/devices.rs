@@ -57,7 +57,7 @@ impl Device {
         self.adapter.max_buffer
     }
 
-    /// Whether it computes in half precision.
+    /// Whether the device computes in half precision.
     #[getter]
     fn f16(&self) -> bool {
         self.adapter.f16

@@ -40,7 +40,7 @@ impl Extractor {
         })
     }
 
-    /// Its name.
+    /// The extractor's name.
     #[getter]
     fn name(&self) -> String {
         self.which.to_string()
@@ -52,7 +52,7 @@ impl Extractor {
         self.which.width()
     }
 
-    /// Features of images.
+    /// Compute the features of images.
     ///
     /// Parameters
     /// ----------

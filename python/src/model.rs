@@ -114,19 +114,19 @@ impl Model {
         self.network().classes()
     }
 
-    /// What the classes are called, by label; None where the file does not say.
+    /// The names of the classes, by label; None where the file has none.
     #[getter]
     fn class_names(&self) -> Option<Vec<String>> {
         self.known.class_names()
     }
 
-    /// The number of channels C of its images.
+    /// The number of channels C of the network's images.
     #[getter]
     fn channels(&self) -> u32 {
         self.network().channels()
     }
 
-    /// Rows and columns of its images; None where the file does not say, and images of any side are taken.
+    /// The rows and columns of the network's images; None where the file does not say, and images of any side are taken.
     #[getter]
     fn side(&self) -> Option<u32> {
         self.known.side()
@@ -139,7 +139,7 @@ impl Model {
         told.map(|Normalisation { mean, std }| (mean.clone(), std.clone()))
     }
 
-    /// What was made of the file beside reading it: what was passed over, taken or renamed.
+    /// Sentences about tensors that were passed over, taken or renamed while the file was read.
     #[getter]
     fn notes(&self) -> Vec<String> {
         self.known.pretrained.checkpoint.notes.clone()

@@ -12,7 +12,7 @@ use crate::model::{Model, most};
 
 #[pymethods]
 impl Model {
-    /// Logits of images.
+    /// Compute the logits of images.
     ///
     /// Parameters
     /// ----------
@@ -85,7 +85,7 @@ impl Model {
         Ok(PyArray1::from_iter(py, named.into_iter().map(i64::from)))
     }
 
-    /// The energy of images: low for those that the network takes for real.
+    /// Compute the energy of images: low for those that the network takes for real.
     ///
     /// Parameters
     /// ----------
@@ -164,7 +164,7 @@ impl Model {
         Ok(PyArray1::from_vec(py, logsumexp(&logits, self.classes() as usize)))
     }
 
-    /// The gradient for each image of a number of its own.
+    /// Compute the gradient of a number for each image, with respect to that image.
     ///
     /// Parameters
     /// ----------
@@ -263,7 +263,7 @@ impl Model {
         images.like(py, gradient)
     }
 
-    /// Seconds that the library takes for the logits of these images, for the comparison with `logits`.
+    /// Measures the seconds that the library takes for the logits of these images, for the comparison with `logits`.
     fn _seconds_of_logits(
         &self,
         py: Python<'_>,

@@ -10,23 +10,23 @@ use pyo3::types::PyDict;
 use crate::calls::{signals, stopped_by};
 use crate::devices::log;
 
-/// How often a bar is drawn, at most.
+/// The shortest time between two drawings of a bar.
 const DRAWN: Duration = Duration::from_millis(100);
 
-/// Where a call is, as callbacks are told.
+/// The progress of a call, as callbacks receive it.
 #[pyclass(frozen, module = "lapidary", name = "Progress")]
 #[derive(Clone, Debug)]
 pub struct Progress {
-    /// What runs: an attack's name, or a phase of a training.
+    /// The name of the attack or of the phase of training that runs.
     #[pyo3(get)]
     pub phase: String,
-    /// How much of the phase is done.
+    /// The part of the phase that is done.
     #[pyo3(get)]
     pub done: f64,
-    /// How much there is to do in the phase.
+    /// The size of the whole phase.
     #[pyo3(get)]
     pub total: f64,
-    /// What has been measured, by name.
+    /// The measurements so far, by name.
     pub values: Vec<(String, f64)>,
     /// A sentence, where there is one to say.
     #[pyo3(get)]
@@ -35,7 +35,7 @@ pub struct Progress {
 
 #[pymethods]
 impl Progress {
-    /// What has been measured, by name, as robust_accuracy or loss_ce.
+    /// The measurements so far, by name, such as robust_accuracy or loss_ce.
     #[getter]
     fn values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let all = PyDict::new(py);

@@ -34,7 +34,7 @@ impl Run {
         Ok(Self { path })
     }
 
-    /// The folder.
+    /// The run's folder.
     #[getter]
     fn path(&self) -> String {
         self.path.display().to_string()
@@ -49,7 +49,7 @@ impl Run {
         parsed(py, &text)
     }
 
-    /// What the run came to, as metrics.json has it; None while it is not over.
+    /// The run's final measurements, as in metrics.json; None while it is not finished.
     #[getter]
     fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let file = self.path.join("metrics.json");
@@ -86,7 +86,7 @@ impl Run {
         Ok(history)
     }
 
-    /// What the run had to say, a sentence each.
+    /// The notes of the run, a sentence each.
     #[getter]
     fn notes(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         let log = blocking(py, || RunFolder::read_log(&self.path))?;
@@ -97,7 +97,7 @@ impl Run {
         Ok(log.into_iter().filter_map(text).collect())
     }
 
-    /// The network with the weights that the run ended with, or else of its last checkpoint.
+    /// The network with the final weights of the run, or else with those of its last checkpoint.
     #[pyo3(signature = (*, device=None))]
     fn model(&self, py: Python<'_>, device: Option<&Bound<'_, PyAny>>) -> PyResult<Model> {
         let wanted = devices::wanted(device)?;

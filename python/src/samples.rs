@@ -42,7 +42,7 @@ impl Samples {
         PyArray1::from_iter(py, self.labels.iter().map(|&label| i64::from(label)))
     }
 
-    /// The names of these classes, one an image.
+    /// The names of these classes, one for each image.
     #[getter]
     fn class_names(&self) -> Vec<String> {
         let name = |&label: &u32| self.names.get(label as usize).cloned();

@@ -33,8 +33,8 @@ impl Default for Divergence {
     }
 }
 
-/// Maximises KL(f(origin) ‖ f(x)) on batches of one size, ready on a device, with frozen statistics. It climbs
-/// KL(f(origin) ‖ f(x)). A step reads nothing back and makes nothing new.
+/// Maximises KL(f(origin) ‖ f(x)) on batches of one size, ready on a device, with frozen statistics. A step reads nothing
+/// back and makes nothing new.
 #[derive(Debug)]
 pub struct DivergenceAttack {
     settings: Divergence,

@@ -36,7 +36,7 @@ impl Default for MomentumPgd {
 }
 
 /// Runs the momentum attack on batches of one size, ready on a device. Its result is the iterate of highest loss,
-/// misclassified or not. It has come to the iterate of highest loss; it does not look whether that is misnamed.
+/// misclassified or not.
 #[derive(Debug)]
 pub struct MomentumAttack {
     settings: MomentumPgd,

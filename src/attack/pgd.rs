@@ -59,9 +59,8 @@ impl Default for Pgd {
     }
 }
 
-/// Takes projected gradient steps on batches of one size, ready on a device. Its result is the last iterate,
-/// misclassified or not. A step reads nothing back and makes nothing new. What the last step leaves is what it has come
-/// to; it does not look whether that is misnamed.
+/// Takes projected gradient steps on batches of one size, ready on a device. A step reads nothing back and makes nothing
+/// new. The result is the last iterate, misclassified or not.
 #[derive(Debug)]
 pub struct PgdAttack {
     settings: Pgd,

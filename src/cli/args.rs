@@ -24,7 +24,7 @@ pub const KERNELS: &str = "Adapter and kernels";
 #[derive(Debug, Parser)]
 #[command(version, disable_help_subcommand = true)]
 pub struct Arguments {
-    /// What to do
+    /// Command to run
     #[command(subcommand)]
     pub command: Option<Command>,
     /// Adapter to compute on: its number in `lapidary devices`, or a part of its name
@@ -56,7 +56,7 @@ pub struct Arguments {
     /// It halves that copy. Logits differ by some 5e-4 of their size; gradients through rectifiers by some 5 %.
     #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true)]
     pub half_weights: bool,
-    /// Which of Winograd's filters compute 3x3 convolutions of 32 channels and more
+    /// Winograd filter for 3x3 convolutions of 32 channels and more
     ///
     /// They take fewer multiplications, and round differently from direct kernels.
     #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true, value_enum, default_value_t = Winograd::Auto)]
@@ -172,7 +172,7 @@ pub enum Command {
     Doctor(Doctor),
     /// Measure which kernels are the fastest on the adapter, or move measured tables
     Tune(Tune),
-    /// Say what is in a checkpoint
+    /// Describe the contents of a checkpoint
     Inspect(Inspect),
     /// Write a PyTorch checkpoint as safetensors, or a network as ONNX
     Convert(Convert),
@@ -203,7 +203,7 @@ pub struct Tune {
 /// The arguments of `models`.
 #[derive(Debug, Args)]
 pub struct Models {
-    /// Network to describe, such as fashion-demo: what it is, what was measured, and by which command
+    /// Network to describe, such as fashion-demo, with its measurements and the commands that made them
     pub name: Option<String>,
 }
 
@@ -218,7 +218,7 @@ pub struct Devices {
 /// The arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// Write what was found as JSON, for a bug report
+    /// Write the findings as JSON, for a bug report
     ///
     /// The file has the adapter, the driver, limits and every case, and no paths of this machine.
     #[arg(long, value_name = "FILE")]
@@ -262,7 +262,7 @@ pub struct Train {
     /// May be given more than once. The value is written as in TOML, or as plain text.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// How many damaged pictures may be left out: a share below 1, or a number from 1 on
+    /// Limit of damaged pictures to leave out: a share below 1, or a number from 1 on
     #[arg(long, value_name = "N")]
     pub max_bad: Option<f64>,
     /// Go on from the last checkpoint in --out, and refuse a folder without a run
@@ -544,7 +544,7 @@ pub struct Classify {
     /// Rows and columns that pictures are brought to [default: the checkpoint's]
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=1024))]
     pub side: Option<u32>,
-    /// How pictures of other sizes are fitted to the network: crop, letterbox or stretch [default: as in training]
+    /// Way to fit pictures of other sizes to the network: crop, letterbox or stretch [default: as in training]
     ///
     /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
     #[arg(help_heading = "Images", long, value_parser = fit)]
@@ -570,7 +570,7 @@ pub struct Quick {
     /// It is measured in --norm, for pixels in [0, 1].
     #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]
     pub eps: f64,
-    /// Norm in which distances of an attack are measured
+    /// Norm that measures the size of an attack's changes
     ///
     /// `l2` is the Euclidean length of the change over all pixels, `linf` the largest change of one pixel.
     #[arg(help_heading = "Attack", long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
@@ -598,7 +598,7 @@ pub struct Quick {
     /// test part is taken, or all images where there is none.
     #[arg(help_heading = "Images", long, value_name = "IMAGES")]
     pub data: Option<String>,
-    /// Images of no class, which the scores should tell from those of the classes [default: the run's own]
+    /// Out-of-distribution images, which the scores should tell from test images [default: the run's own]
     ///
     /// May be given more than once, for more sets.
     #[arg(help_heading = "Images", long, value_name = "IMAGES")]
@@ -608,7 +608,7 @@ pub struct Quick {
     /// Images of another size are brought to this one, as --fit says where there is such an option.
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
-    /// How pictures of other sizes are fitted to the network: crop, letterbox or stretch [default: as in training]
+    /// Way to fit pictures of other sizes to the network: crop, letterbox or stretch [default: as in training]
     ///
     /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
     #[arg(help_heading = "Images", long, value_parser = fit)]
@@ -635,7 +635,7 @@ pub struct Attack {
     /// It is measured in --norm, for pixels in [0, 1].
     #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]
     pub eps: f64,
-    /// Norm in which distances of an attack are measured
+    /// Norm that measures the size of an attack's changes
     ///
     /// `l2` is the Euclidean length of the change over all pixels, `linf` the largest change of one pixel.
     #[arg(help_heading = "Attack", long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
@@ -769,7 +769,7 @@ pub struct Convert {
     pub file: PathBuf,
     /// File to write: NAME.safetensors or NAME.onnx
     pub out: PathBuf,
-    /// Which weights of a training state to take: ema, model, or a key [default: ema if there is one]
+    /// Weights of a training state to take: ema, model, or a key [default: ema if there is one]
     #[arg(help_heading = "Reading", long, value_name = "KEY")]
     pub weights: Option<String>,
     /// Mean that is subtracted from images in [0, 1], a number for each channel [default: the file's]

@@ -60,7 +60,7 @@ pub struct EvalAll {
     /// Radii of the curve of robust accuracy; the attack is PGD of 20 steps of eps/8
     #[arg(help_heading = "Attack", long, value_delimiter = ',', default_value = "0.125,0.25,0.5,0.75,1,1.5,2", value_parser = radius)]
     pub eps: Vec<f64>,
-    /// Norm in which distances of an attack are measured
+    /// Norm that measures the size of an attack's changes
     ///
     /// `l2` is the Euclidean length of the change over all pixels, `linf` the largest change of one pixel.
     #[arg(help_heading = "Attack", long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
@@ -115,7 +115,7 @@ pub struct Measuring {
         default_value = "builtin:fashion"
     )]
     pub reference: String,
-    /// How images become the extractor's input [default: the extractor's own]
+    /// Way to turn images into the extractor's input [default: the extractor's own]
     ///
     /// The default is pytorch-fid for Inception-v3, and lite0 for EfficientNet-Lite0.
     #[arg(help_heading = "Features", long, value_enum)]
@@ -196,7 +196,7 @@ pub struct FeaturesOf {
     /// File to write, with the arrays mu, sigma, features and logits
     #[arg(help_heading = "Output", long, value_name = "NPZ", default_value = "features.npz")]
     pub out: PathBuf,
-    /// How images become the extractor's input [default: the extractor's own]
+    /// Way to turn images into the extractor's input [default: the extractor's own]
     ///
     /// The default is pytorch-fid for Inception-v3, and lite0 for EfficientNet-Lite0.
     #[arg(help_heading = "Features", long, value_enum)]
@@ -278,7 +278,7 @@ pub struct Explain {
     /// Rows and columns that the picture is brought to [default: the checkpoint's]
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=1024))]
     pub side: Option<u32>,
-    /// How pictures of other sizes are fitted to the network: crop, letterbox or stretch [default: as in training]
+    /// Way to fit pictures of other sizes to the network: crop, letterbox or stretch [default: as in training]
     ///
     /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
     #[arg(help_heading = "Images", long, value_parser = fit)]

@@ -12,7 +12,7 @@ use crate::model::checkpoint::write_atomically;
 /// `LAPIDARY_CACHE` names another folder; this says that there is none.
 const OFF: &str = "off";
 
-/// The folder. `None` where the system has none, or it is not wanted.
+/// Returns the cache's folder. `None` where the system has none, or it is not wanted.
 pub fn folder() -> Option<PathBuf> {
     let named = |key: &str| std::env::var_os(key).filter(|value| !value.is_empty());
     if let Some(given) = named("LAPIDARY_CACHE") {
@@ -32,7 +32,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Hands the device what is there. What cannot be read is as if it were not there.
+    /// Loads the cache into the device. Unreadable files count as missing.
     pub fn load(gpu: &Gpu, folder: &Path) -> Self {
         let device = crc32fast::hash(gpu.fingerprint().as_bytes());
         let file =
@@ -46,14 +46,14 @@ impl Kept {
         Self { gpu: gpu.clone(), pipelines, choices }
     }
 
-    /// Writes what is new.
+    /// Saves new entries.
     pub fn save(&self) {
         self.pipelines.write(self.gpu.pipelines());
         self.choices.write(self.gpu.measured().map(String::into_bytes));
     }
 }
 
-/// Without a cache of the driver's, as where this fails, pipelines are compiled anew.
+/// Gives the device its pipeline cache; without one of the driver's, or where this fails, pipelines are compiled anew.
 #[expect(unsafe_code, reason = "here it is known where the bytes come from")]
 fn keep_pipelines(gpu: &Gpu, kept: Option<&[u8]>) {
     // SAFETY: the bytes lie in the user's own folder for caches, or in the one that the user named; who can write there can
@@ -73,7 +73,7 @@ impl File {
         Self { path, contents }
     }
 
-    /// Writes the file. A failure is not told: the next start merely takes longer.
+    /// Writes the file. A failure is not reported: the next start merely takes longer.
     fn write(&self, contents: Option<Vec<u8>>) {
         let Some(contents) = contents.filter(|new| self.contents.as_ref() != Some(new)) else {
             return;

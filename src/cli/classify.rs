@@ -15,10 +15,10 @@ use crate::model::{BatchSize, DeviceWeights};
 use crate::train::Loaded;
 use crate::{Error, Result};
 
-/// Pixels in all from which on it may take a while, so that a line says what is done.
+/// The number of pixels from which on a line is printed while pictures are read, as this may take a while.
 const LARGE: u64 = 4 << 20;
 
-/// Images at once.
+/// The number of images in a batch.
 const BATCH: usize = 8;
 
 /// Prints the likeliest classes of each image.

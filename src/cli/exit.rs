@@ -13,7 +13,7 @@ const DIVERGED: u8 = 5;
 /// Stopped by Ctrl-C, SIGTERM or SIGUSR1.
 pub const STOPPED: u8 = 6;
 
-/// What the program itself has to say, beside the library's errors.
+/// Failures of the program itself, beside the library's errors.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Arguments that do not go together.
@@ -35,7 +35,8 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// Some launchers end all processes as soon as one has failed: the one that says why comes first.
+/// Waits, so that the process which knows the reason can report it first: some launchers end all processes as soon as one
+/// has failed.
 pub fn give_way() {
     std::thread::sleep(std::time::Duration::from_secs(1));
 }
@@ -57,7 +58,7 @@ pub fn quiet_failure(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code(error))
 }
 
-/// Whether it ended because somebody asked for it.
+/// Whether an error means that somebody asked to stop.
 pub fn is_stopped(error: &anyhow::Error) -> bool {
     code(error) == STOPPED
 }
@@ -67,7 +68,7 @@ pub fn say(text: &str) {
     tell(&format!("lapidary: {text}"));
 }
 
-/// What the program ends with.
+/// Returns the exit code for an error.
 pub fn code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         match cause.downcast_ref::<Failure>() {

@@ -89,8 +89,7 @@ pub fn difference(from: &[f32], to: &[f32]) -> Vec<f32> {
     from.iter().zip(to).map(|(a, b)| 0.5 + 0.5 * (b - a) / most).collect()
 }
 
-/// The names with their classes' numbers behind those that several classes have, as ImageNet's "crane", so that each class is
-/// told apart.
+/// Returns class names with numbers appended where several classes share a name, such as ImageNet's "crane".
 fn distinct(names: Vec<String>) -> Vec<String> {
     let mut classes_called: HashMap<&str, usize> = HashMap::new();
     names.iter().for_each(|name| *classes_called.entry(name).or_default() += 1);

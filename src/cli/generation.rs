@@ -70,8 +70,7 @@ pub struct Eyes {
 }
 
 impl Eyes {
-    /// Reads the weights. Features are kept in the given folder, or else in the user's cache. Without a folder named,
-    /// features are kept in the user's cache.
+    /// Reads the extractor's weights. Features are kept in the given folder, or else in the user's cache.
     pub fn new(
         world: &World,
         gpu: &Gpu,

@@ -1,4 +1,4 @@
-//! `inspect`: prints what is in a checkpoint. It uses no GPU.
+//! `inspect`: describes the contents of a checkpoint. It uses no GPU.
 
 use std::fmt::Write;
 

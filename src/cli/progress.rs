@@ -143,7 +143,7 @@ impl Pace {
     }
 }
 
-/// Rate, time left and what was measured, in few characters.
+/// Describes rate, time left and measurements in few characters.
 fn describe(step: &Step, pace: &Pace) -> String {
     let mut words = Vec::new();
     if let Some(each) = pace.seconds.filter(|each| *each > 0.0) {

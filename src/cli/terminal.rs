@@ -27,8 +27,8 @@ pub fn printable(text: &str) -> String {
     escaped(text, acts)
 }
 
-/// Whether a terminal does something else with a character than to show it: control characters, and those that turn the
-/// direction of writing, with which a name can look like another.
+/// Whether a terminal acts on a character rather than showing it: control characters, and those that turn the direction
+/// of writing, with which a name can look like another.
 fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -16,12 +16,12 @@ pub struct TuningProgress {
 }
 
 impl TuningProgress {
-    /// `quiet` draws no bar; what was dropped is said all the same, as that is said once.
+    /// Makes the display. `quiet` draws no bar, but still reports dropped candidates, as each is reported only once.
     pub fn new(quiet: bool) -> Self {
         Self { quiet, bar: Mutex::default() }
     }
 
-    /// Draws one event.
+    /// Shows one event.
     pub fn event(&self, event: &TuningEvent) {
         let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
         match event {

@@ -161,8 +161,8 @@ fn by_name(name: &str, images: Classes, network: Classes) -> Result<u32> {
     }
 }
 
-/// A class of one side of a class map by its name, or by its number where no class is called so. `whose` is the side's name in
-/// errors.
+/// Finds a class of one side of a class map by its name, or by its number where no class has this name. `whose` is the
+/// side's name in errors.
 fn class_of(text: &str, whose: &str, side: Classes) -> Result<u32> {
     let name = composed(text);
     let named: Vec<u32> = (0..)
