@@ -31,8 +31,8 @@ def load(source: PathLike, *, part: str = "test", side: int = 32, fit: str | Non
     Parameters
     ----------
     source : str or path
-        idx files, CIFAR's binary files or their .tar.gz, a folder of pictures for each class or a .zip of it, tar shards, .npz and
-        .npy, or ``builtin:fashion``.
+        idx files, CIFAR's binary files or its batches for Python, or either as .tar.gz, a folder of pictures for each class or a .zip of
+        it, tar shards, Parquet tables, .npz and .npy, or ``builtin:fashion``.
     part : {"test", "train"}
         Which of the parts.
     side : int

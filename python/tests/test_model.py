@@ -90,6 +90,20 @@ def test_a_state_dict_is_a_network(tmp_path: Path, model: lapidary.Model, x: Ima
     np.testing.assert_allclose(lapidary.load(tmp_path / "half.safetensors").logits(x), model.logits(x), atol=0.05)
 
 
+def test_a_network_of_pytorchs_exporter_is_read() -> None:
+    folder = golden.FOLDER / "onnx"
+    _, wanted = golden.read(folder / "onnx.safetensors")
+    model = lapidary.load(folder / "resnet18_script_13.onnx")
+    logits = wanted["resnet18_script_13.logits"]
+    given = model.logits(wanted["resnet18_script_13.images"])
+    np.testing.assert_allclose(given, logits, rtol=0, atol=1e-5 * np.abs(logits).max())
+
+
+def test_a_table_of_pictures_is_read() -> None:
+    images, labels, names = lapidary.data.load(golden.FOLDER / "tables/texts.parquet", part="train", side=8)
+    assert (images.shape, labels.tolist(), names) == ((6, 3, 8, 8), [0, 1, 2, 0, 1, 2], ["ant", "bee", "cat"])
+
+
 def test_several_threads_use_one_model(model: lapidary.Model, x: Images) -> None:
     wanted = model.logits(x)
     found: list[Any] = []

@@ -92,6 +92,17 @@ class WideResNet(nn.Module):
         return self.fc(functional.adaptive_avg_pool2d(h, 1).flatten(1))
 
 
+def stages(block, depth, width):
+    """The three stages of a wide residual network: lists of blocks, of which the second and third stage's first halve the sides."""
+    last = 16
+    for stage, outputs in enumerate((16 * width, 32 * width, 64 * width)):
+        blocks = []
+        for place in range((depth - 4) // 6):
+            blocks.append(block(last, outputs, 2 if stage > 0 and place == 0 else 1))
+            last = outputs
+        yield blocks
+
+
 class DeepMindBlock(nn.Module):
     def __init__(self, inputs, outputs, stride):
         super().__init__()
@@ -123,16 +134,12 @@ class BlockGroup(nn.Module):
 class DeepMindWideResNet(nn.Module):
     """Gowal and others 2020."""
 
-    def __init__(self, classes=5):
+    def __init__(self, classes=5, depth=10, width=1):
         super().__init__()
         self.init_conv = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-        self.layer = nn.Sequential(
-            BlockGroup(DeepMindBlock(16, 16, 1)),
-            BlockGroup(DeepMindBlock(16, 32, 2)),
-            BlockGroup(DeepMindBlock(32, 64, 2)),
-        )
-        self.batchnorm = nn.BatchNorm2d(64)
-        self.logits = nn.Linear(64, classes)
+        self.layer = nn.Sequential(*(BlockGroup(*blocks) for blocks in stages(DeepMindBlock, depth, width)))
+        self.batchnorm = nn.BatchNorm2d(64 * width)
+        self.logits = nn.Linear(64 * width, classes)
 
     def forward(self, x):
         h = functional.silu(self.batchnorm(self.layer(self.init_conv(x))))
@@ -154,13 +161,12 @@ class JemBlock(nn.Module):
 
 
 class JemFeatures(nn.Module):
-    def __init__(self):
+    def __init__(self, depth, width):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=True)
-        self.layer1 = nn.Sequential(JemBlock(16, 16, 1))
-        self.layer2 = nn.Sequential(JemBlock(16, 32, 2))
-        self.layer3 = nn.Sequential(JemBlock(32, 64, 2))
-        self.linear = nn.Linear(64, 10)
+        for i, blocks in enumerate(stages(JemBlock, depth, width), 1):
+            setattr(self, f"layer{i}", nn.Sequential(*blocks))
+        self.linear = nn.Linear(64 * width, 10)
 
     def forward(self, x):
         h = functional.leaky_relu(self.layer3(self.layer2(self.layer1(self.conv1(x)))), 0.2)
@@ -170,11 +176,11 @@ class JemFeatures(nn.Module):
 class Jem(nn.Module):
     """Grathwohl and others 2020: a last layer of features that is replaced, and one for energies that logits do not see."""
 
-    def __init__(self, classes=5):
+    def __init__(self, classes=5, depth=10, width=1):
         super().__init__()
-        self.f = JemFeatures()
-        self.energy_output = nn.Linear(64, 1)
-        self.class_output = nn.Linear(64, classes)
+        self.f = JemFeatures(depth, width)
+        self.energy_output = nn.Linear(64 * width, 1)
+        self.class_output = nn.Linear(64 * width, classes)
 
     def forward(self, x):
         return self.class_output(self.f(x))
