@@ -48,8 +48,7 @@ impl Model {
     ///
     /// Parameters
     /// ----------
-    /// x : array
-    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    #[doc = about!(images)]
     /// y : array
     ///     Labels, whole numbers of shape (N,) below `classes`.
     /// norm : {"Linf", "L2"}
@@ -70,13 +69,9 @@ impl Model {
     ///     Whether each start is tried towards each of the nine likeliest other classes.
     /// seed : int
     ///     Of all random numbers.
-    /// layout : {"nchw", "nhwc"}
-    ///     Where the channels are; never guessed.
-    /// batch_size : int
-    ///     Images that go through at once, 1 to 65535.
-    /// callback : callable, optional
-    ///     Called with a `Progress` several times a second; what it raises stops the call. Without one, a bar is drawn where the call takes
-    ///     long and tqdm is installed.
+    #[doc = about!(layout)]
+    #[doc = about!(batch_size)]
+    #[doc = about!(callback)]
     ///
     /// Returns
     /// -------
@@ -86,12 +81,8 @@ impl Model {
     ///
     /// Raises
     /// ------
-    /// Mismatch
-    ///     For what are no such arrays, with what was given and what is wanted.
-    /// OutOfMemory
-    ///     Where the device has too little memory for the batch.
-    /// DeviceLost
-    ///     Where the driver gives the device up; the next call opens it anew.
+    #[doc = about!(mismatch)]
+    #[doc = about!(device)]
     #[pyo3(signature = (x, y, *, norm="Linf", eps=0.03137254901960784, steps=50, step_size=None, restarts=1, loss="cross-entropy", momentum=0.0, targeted=false, seed=0, layout="nchw", batch_size=64, callback=None))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn attack<'py>(
@@ -149,21 +140,16 @@ impl Model {
     ///
     /// Parameters
     /// ----------
-    /// x : array
-    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    #[doc = about!(images)]
     /// eps : float, optional
     ///     The L2 radius of the ball around each image; 1 up to a side of 64, 3 above.
     /// steps : int, optional
     ///     Steps from the image itself; 20 up to a side of 64, 10 above.
     /// step_size : float, optional
     ///     The L2 length of one; 0.1 up to a side of 64, 1 above.
-    /// layout : {"nchw", "nhwc"}
-    ///     Where the channels are; never guessed.
-    /// batch_size : int
-    ///     Images that go through at once, 1 to 65535.
-    /// callback : callable, optional
-    ///     Called with a `Progress` several times a second; what it raises stops the call. Without one, a bar is drawn where the call takes
-    ///     long and tqdm is installed.
+    #[doc = about!(layout)]
+    #[doc = about!(batch_size)]
+    #[doc = about!(callback)]
     ///
     /// Returns
     /// -------
@@ -172,12 +158,8 @@ impl Model {
     ///
     /// Raises
     /// ------
-    /// Mismatch
-    ///     For what are no such arrays, with what was given and what is wanted.
-    /// OutOfMemory
-    ///     Where the device has too little memory for the batch.
-    /// DeviceLost
-    ///     Where the driver gives the device up; the next call opens it anew.
+    #[doc = about!(mismatch)]
+    #[doc = about!(device)]
     #[pyo3(signature = (x, *, eps=None, steps=None, step_size=None, layout="nchw", batch_size=64, callback=None))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn hide<'py>(
@@ -213,8 +195,7 @@ impl Model {
     ///
     /// Parameters
     /// ----------
-    /// x : array
-    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    #[doc = about!(images)]
     /// y : array
     ///     Labels, whole numbers of shape (N,) below `classes`.
     /// norm : {"Linf", "L2"}
@@ -231,13 +212,9 @@ impl Model {
     ///     Of all random numbers.
     /// state : str or path, optional
     ///     A file that is written after each batch. Where it is there, the evaluation goes on from it, to the same result.
-    /// layout : {"nchw", "nhwc"}
-    ///     Where the channels are; never guessed.
-    /// batch_size : int
-    ///     Images that go through at once, 1 to 65535.
-    /// callback : callable, optional
-    ///     Called with a `Progress` several times a second; what it raises stops the call. Without one, a bar is drawn where the call takes
-    ///     long and tqdm is installed.
+    #[doc = about!(layout)]
+    #[doc = about!(batch_size)]
+    #[doc = about!(callback)]
     ///
     /// Returns
     /// -------
@@ -246,12 +223,8 @@ impl Model {
     ///
     /// Raises
     /// ------
-    /// Mismatch
-    ///     For what are no such arrays, with what was given and what is wanted.
-    /// OutOfMemory
-    ///     Where the device has too little memory for the batch.
-    /// DeviceLost
-    ///     Where the driver gives the device up; the next call opens it anew.
+    #[doc = about!(mismatch)]
+    #[doc = about!(device)]
     /// BadFile
     ///     Where the state is damaged or of another evaluation.
     #[pyo3(signature = (x, y, *, norm="Linf", eps=0.03137254901960784, version="standard", attacks=None, steps=None, restarts=None, targets=None, queries=None, seed=0, state=None, layout="nchw", batch_size=64, callback=None))]

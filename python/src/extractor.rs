@@ -58,13 +58,9 @@ impl Extractor {
     /// ----------
     /// x : array
     ///     Images of shape (N, C, H, W) with C of 1 or 3, float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
-    /// layout : {"nchw", "nhwc"}
-    ///     Where the channels are; never guessed.
-    /// batch_size : int
-    ///     Images that go through at once, 1 to 65535.
-    /// callback : callable, optional
-    ///     Called with a `Progress` several times a second; what it raises stops the call. Without one, a bar is drawn where the call takes
-    ///     long and tqdm is installed.
+    #[doc = about!(layout)]
+    #[doc = about!(batch_size)]
+    #[doc = about!(callback)]
     ///
     /// Returns
     /// -------
@@ -73,12 +69,8 @@ impl Extractor {
     ///
     /// Raises
     /// ------
-    /// Mismatch
-    ///     For what are no such arrays, with what was given and what is wanted.
-    /// OutOfMemory
-    ///     Where the device has too little memory for the batch.
-    /// DeviceLost
-    ///     Where the driver gives the device up; the next call opens it anew.
+    #[doc = about!(mismatch)]
+    #[doc = about!(device)]
     #[pyo3(signature = (x, *, layout="nchw", batch_size=32, callback=None))]
     fn features<'py>(
         &self,
@@ -100,13 +92,9 @@ impl Extractor {
     /// ----------
     /// x : array
     ///     Images of shape (N, C, H, W) with C of 1 or 3, float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
-    /// layout : {"nchw", "nhwc"}
-    ///     Where the channels are; never guessed.
-    /// batch_size : int
-    ///     Images that go through at once, 1 to 65535.
-    /// callback : callable, optional
-    ///     Called with a `Progress` several times a second; what it raises stops the call. Without one, a bar is drawn where the call takes
-    ///     long and tqdm is installed.
+    #[doc = about!(layout)]
+    #[doc = about!(batch_size)]
+    #[doc = about!(callback)]
     ///
     /// Returns
     /// -------
@@ -115,12 +103,8 @@ impl Extractor {
     ///
     /// Raises
     /// ------
-    /// Mismatch
-    ///     For what are no such arrays, with what was given and what is wanted.
-    /// OutOfMemory
-    ///     Where the device has too little memory for the batch.
-    /// DeviceLost
-    ///     Where the driver gives the device up; the next call opens it anew.
+    #[doc = about!(mismatch)]
+    #[doc = about!(device)]
     #[pyo3(signature = (x, *, layout="nchw", batch_size=32, callback=None))]
     fn logits<'py>(
         &self,

@@ -1,6 +1,8 @@
 //! lapidary for Python: the module `lapidary._native`, which binds the library's own types. What is here converts arguments and
 //! results, gives the interpreter's lock away while the library works, and hands on Ctrl-C; all that computes is the library's.
 
+#[macro_use]
+mod about;
 mod arrays;
 mod attack_result;
 mod attacks;

@@ -16,12 +16,9 @@ impl Model {
     ///
     /// Parameters
     /// ----------
-    /// x : array
-    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
-    /// layout : {"nchw", "nhwc"}
-    ///     Where the channels are; never guessed.
-    /// batch_size : int
-    ///     Images that go through at once, 1 to 65535.
+    #[doc = about!(images)]
+    #[doc = about!(layout)]
+    #[doc = about!(batch_size)]
     ///
     /// Returns
     /// -------
@@ -30,12 +27,8 @@ impl Model {
     ///
     /// Raises
     /// ------
-    /// Mismatch
-    ///     For what are no such arrays, with what was given and what is wanted.
-    /// OutOfMemory
-    ///     Where the device has too little memory for the batch.
-    /// DeviceLost
-    ///     Where the driver gives the device up; the next call opens it anew.
+    #[doc = about!(mismatch)]
+    #[doc = about!(device)]
     /// NonFinite
     ///     Where the network's numbers overflow.
     #[pyo3(signature = (x, *, layout="nchw", batch_size=64))]
@@ -55,12 +48,9 @@ impl Model {
     ///
     /// Parameters
     /// ----------
-    /// x : array
-    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
-    /// layout : {"nchw", "nhwc"}
-    ///     Where the channels are; never guessed.
-    /// batch_size : int
-    ///     Images that go through at once, 1 to 65535.
+    #[doc = about!(images)]
+    #[doc = about!(layout)]
+    #[doc = about!(batch_size)]
     ///
     /// Returns
     /// -------
@@ -69,8 +59,8 @@ impl Model {
     ///
     /// Raises
     /// ------
-    /// Mismatch
-    ///     For what are no such arrays, with what was given and what is wanted.
+    #[doc = about!(mismatch)]
+    #[doc = about!(device)]
     #[pyo3(signature = (x, *, layout="nchw", batch_size=64))]
     fn predict<'py>(
         &self,
@@ -89,14 +79,11 @@ impl Model {
     ///
     /// Parameters
     /// ----------
-    /// x : array
-    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    #[doc = about!(images)]
     /// y : array, optional
     ///     Labels of shape (N,). With them it is the joint energy E(x, y) = -f(x)[y], without the marginal one, E(x) = -log sum exp f(x).
-    /// layout : {"nchw", "nhwc"}
-    ///     Where the channels are; never guessed.
-    /// batch_size : int
-    ///     Images that go through at once, 1 to 65535.
+    #[doc = about!(layout)]
+    #[doc = about!(batch_size)]
     ///
     /// Returns
     /// -------
@@ -105,8 +92,8 @@ impl Model {
     ///
     /// Raises
     /// ------
-    /// Mismatch
-    ///     For what are no such arrays, with what was given and what is wanted.
+    #[doc = about!(mismatch)]
+    #[doc = about!(device)]
     #[pyo3(signature = (x, y=None, *, layout="nchw", batch_size=64))]
     fn energy<'py>(
         &self,
@@ -135,12 +122,9 @@ impl Model {
     ///
     /// Parameters
     /// ----------
-    /// x : array
-    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
-    /// layout : {"nchw", "nhwc"}
-    ///     Where the channels are; never guessed.
-    /// batch_size : int
-    ///     Images that go through at once, 1 to 65535.
+    #[doc = about!(images)]
+    #[doc = about!(layout)]
+    #[doc = about!(batch_size)]
     ///
     /// Returns
     /// -------
@@ -149,8 +133,8 @@ impl Model {
     ///
     /// Raises
     /// ------
-    /// Mismatch
-    ///     For what are no such arrays, with what was given and what is wanted.
+    #[doc = about!(mismatch)]
+    #[doc = about!(device)]
     #[pyo3(signature = (x, *, layout="nchw", batch_size=64))]
     fn log_sum_exp<'py>(
         &self,
@@ -168,17 +152,14 @@ impl Model {
     ///
     /// Parameters
     /// ----------
-    /// x : array
-    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    #[doc = about!(images)]
     /// y : array, optional
     ///     Labels of shape (N,); not needed for "log-sum-exp".
     /// of : {"cross-entropy", "logit", "log-sum-exp", "margin", "dlr"}
     ///     Which number: the cross-entropy of the label, its logit, minus the marginal energy, the largest other logit minus the label's, or the
     ///     difference of logits ratio. Each image's own, not the mean over them.
-    /// layout : {"nchw", "nhwc"}
-    ///     Where the channels are; never guessed.
-    /// batch_size : int
-    ///     Images that go through at once, 1 to 65535.
+    #[doc = about!(layout)]
+    #[doc = about!(batch_size)]
     ///
     /// Returns
     /// -------
@@ -187,8 +168,8 @@ impl Model {
     ///
     /// Raises
     /// ------
-    /// Mismatch
-    ///     For what are no such arrays, with what was given and what is wanted.
+    #[doc = about!(mismatch)]
+    #[doc = about!(device)]
     #[pyo3(signature = (x, y=None, *, of="cross-entropy", layout="nchw", batch_size=64))]
     fn input_gradient<'py>(
         &self,

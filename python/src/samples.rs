@@ -205,9 +205,7 @@ impl Model {
     ///     a path.
     /// batch_size : int
     ///     Images at once.
-    /// callback : callable, optional
-    ///     Called with a `Progress` several times a second; what it raises stops the call. Without one, a bar is drawn where the call takes
-    ///     long and tqdm is installed.
+    #[doc = about!(callback)]
     ///
     /// Returns
     /// -------
@@ -216,12 +214,8 @@ impl Model {
     ///
     /// Raises
     /// ------
-    /// Mismatch
-    ///     For what are no such arrays, with what was given and what is wanted.
-    /// OutOfMemory
-    ///     Where the device has too little memory for the batch.
-    /// DeviceLost
-    ///     Where the driver gives the device up; the next call opens it anew.
+    #[doc = about!(mismatch)]
+    #[doc = about!(device)]
     #[pyo3(signature = (classes, *, seed=0, steps=None, step_size=None, start=None, batch_size=64, callback=None))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn sample<'py>(
@@ -296,21 +290,16 @@ impl Model {
     ///
     /// Parameters
     /// ----------
-    /// x : array
-    ///     Images of shape (N, C, H, W), float32 in [0, 1] or uint8; with ``layout="nhwc"`` of shape (N, H, W, C).
+    #[doc = about!(images)]
     /// target : int, str, or sequence of either
     ///     The class to see, by number or name: one for all images, or one for each.
     /// eps : float, optional
     ///     The L2 radius within which images stay; without, they may go anywhere.
     /// steps, step_size
     ///     As for `sample`.
-    /// layout : {"nchw", "nhwc"}
-    ///     Where the channels are; never guessed.
-    /// batch_size : int
-    ///     Images that go through at once, 1 to 65535.
-    /// callback : callable, optional
-    ///     Called with a `Progress` several times a second; what it raises stops the call. Without one, a bar is drawn where the call takes
-    ///     long and tqdm is installed.
+    #[doc = about!(layout)]
+    #[doc = about!(batch_size)]
+    #[doc = about!(callback)]
     ///
     /// Returns
     /// -------
@@ -319,12 +308,8 @@ impl Model {
     ///
     /// Raises
     /// ------
-    /// Mismatch
-    ///     For what are no such arrays, with what was given and what is wanted.
-    /// OutOfMemory
-    ///     Where the device has too little memory for the batch.
-    /// DeviceLost
-    ///     Where the driver gives the device up; the next call opens it anew.
+    #[doc = about!(mismatch)]
+    #[doc = about!(device)]
     #[pyo3(signature = (x, target, *, eps=None, steps=None, step_size=None, layout="nchw", batch_size=64, callback=None))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn explain<'py>(

@@ -25,6 +25,9 @@ pub(crate) fn alone(test: &str, most: u64, run: impl FnOnce()) {
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
         assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        said.lines()
+            .filter(|line| line.contains(" damaged files"))
+            .for_each(|line| println!("{line}"));
         return;
     }
     run();
@@ -141,6 +144,7 @@ pub(crate) fn damaged(sound: &[Vec<u8>], mut read: impl FnMut(&[u8], usize)) {
         assert!(began.elapsed() < Duration::from_secs(10), "file {which}");
         tried += 1;
     }
+    println!("{tried} damaged files");
     assert!(tried > 100, "{tried}");
 }
 
@@ -149,7 +153,11 @@ fn damaged_files_are_refused_or_read() {
     // Two threads decode at a time, each within a GiB.
     alone("hostile::damaged_files_are_refused_or_read", 1 << 30, || {
         let folder = tempfile::tempdir().unwrap();
-        let files = sound();
+        let mut files = sound();
+        if let Ok(end) = std::env::var("LAPIDARY_FUZZ_KIND") {
+            files.retain(|(name, _)| name.ends_with(&end));
+            assert!(!files.is_empty(), "no file here ends with {end}");
+        }
         for (name, bytes) in &files {
             let path = folder.path().join(name);
             fs::write(&path, bytes).unwrap();
