@@ -100,7 +100,7 @@ impl FabAttack {
         let [nearest, distance] = buffers(gpu, [batch.shape.elements(), images]).await?;
 
         let mut graph = Graph::default();
-        let forward = Forward::new(&mut graph, model, &batch, objective, Mode::Frozen)?;
+        let forward = Forward::new(&mut graph, model, batch.shape, objective, Mode::Frozen)?;
         let Fab { norm, alpha_max, eta, beta, .. } = settings;
         let (mut given, mut changing) =
             (forward.given(&batch, weights)?, forward.changing().to_vec());

@@ -238,12 +238,12 @@ impl Forward {
     pub fn new(
         graph: &mut Graph,
         model: &dyn Model,
-        batch: &Batch,
+        images: Shape,
         objective: Objective,
         mode: Mode,
     ) -> Result<Self> {
-        let per_image = Shape::per_image(batch.shape.images())?;
-        let (x, origin) = (graph.input(batch.shape), graph.input(batch.shape));
+        let per_image = Shape::per_image(images.images())?;
+        let (x, origin) = (graph.input(images), graph.input(images));
         let [labels, targets, seed] = [(); 3].map(|()| graph.input(per_image));
         let weights = Weights::inputs(graph, &model.parameters())?;
         let logits = model.logits(graph, x, &weights, mode)?;

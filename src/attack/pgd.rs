@@ -3,12 +3,13 @@
 
 use super::forward::{Batch, Forward, check_radius, check_step};
 use super::{Attack, Found, Objective, Start};
-use crate::gpu::{Buffer, Gpu, Timing};
-use crate::graph::{Graph, Summary, Value};
-use crate::lower::Program;
+use crate::gpu::{Adapter, Buffer, Gpu, Preferences, Timing};
+use crate::graph::{Graph, Plan, Shape, Summary, Value};
+use crate::lower::{Program, plan};
 use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{Copy, Norm, PgdStep};
 use crate::{Error, Result};
+use std::sync::Arc;
 
 /// Chooses whose statistics batch normalisation uses during an attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -50,6 +51,41 @@ impl Pgd {
         let (objective, statistics) = (Objective::Joint, Statistics::Frozen);
         Self { norm, eps, step_size, steps, objective, statistics }
     }
+
+    /// What a step on batches of this size launches on an adapter, without a device: to see what would run there.
+    ///
+    /// # Errors
+    /// What making and lowering the graph says.
+    pub fn plan(
+        &self,
+        model: &dyn Model,
+        size: BatchSize,
+        adapter: &Arc<Adapter>,
+        preferences: &Preferences,
+    ) -> Result<Plan> {
+        let (graph, forward) = self.graph(model, size.shape(model)?)?;
+        plan(&graph, &[forward.objective], &forward.changing(), adapter, preferences)
+    }
+
+    /// The graph of a step on images of this shape.
+    fn graph(&self, model: &dyn Model, images: Shape) -> Result<(Graph, Forward)> {
+        let mut graph = Graph::default();
+        let mut updates = Vec::new();
+        let mode = match self.statistics {
+            Statistics::Frozen => Mode::Frozen,
+            Statistics::Batch => Mode::Training(&mut updates),
+        };
+        let forward = Forward::new(&mut graph, model, images, self.objective, mode)?;
+        let gradient = forward.image_gradient(&mut graph)?;
+        for update in updates {
+            update.push(&mut graph)?;
+        }
+        let &Self { norm, eps, step_size, .. } = self;
+        let ball = Some(forward.origin).filter(|_| eps.is_finite());
+        let inputs: Vec<_> = [forward.x, gradient].into_iter().chain(ball).collect();
+        graph.push_all(PgdStep { norm, step_size, eps, clamp: true }, &inputs)?;
+        Ok((graph, forward))
+    }
 }
 
 impl Default for Pgd {
@@ -82,21 +118,7 @@ impl PgdAttack {
         check_radius(settings.norm, settings.eps, size.words(model)?)?;
         let gpu = weights.gpu();
         let batch = Batch::new(gpu, model, size, settings.objective).await?;
-        let mut graph = Graph::default();
-        let mut updates = Vec::new();
-        let mode = match settings.statistics {
-            Statistics::Frozen => Mode::Frozen,
-            Statistics::Batch => Mode::Training(&mut updates),
-        };
-        let forward = Forward::new(&mut graph, model, &batch, settings.objective, mode)?;
-        let gradient = forward.image_gradient(&mut graph)?;
-        for update in updates {
-            update.push(&mut graph)?;
-        }
-        let Pgd { norm, eps, step_size, .. } = settings;
-        let ball = Some(forward.origin).filter(|_| eps.is_finite());
-        let inputs: Vec<_> = [forward.x, gradient].into_iter().chain(ball).collect();
-        graph.push_all(PgdStep { norm, step_size, eps, clamp: true }, &inputs)?;
+        let (graph, forward) = settings.graph(model, batch.shape)?;
         let given = forward.given(&batch, weights)?;
         let (wanted, changing) = ([forward.objective], forward.changing());
         let step = Program::new(gpu, &graph, &wanted, &changing, &given).await?;

@@ -355,6 +355,12 @@ pub struct Bench {
     /// Its buffers are made, but no step is taken.
     #[arg(long, conflicts_with_all = ["compare", "profile", "json"])]
     pub show_plan: bool,
+    /// Estimate the step on a chip that is not here instead: h100, rtx4090, rx7900xtx, rx9070, adreno740, m1
+    ///
+    /// From what the chip's compiler makes of the kernels and the chip's public figures, beside the floor of multiply-adds and
+    /// memory; the layers that lose most come first. No GPU is needed.
+    #[arg(long, value_name = "CHIP", conflicts_with_all = ["compare", "profile", "show_plan", "runs"])]
+    pub predict: Option<String>,
     /// Print a table of layers instead of one of kernels
     ///
     /// With --compare also single 3x3 convolutions.

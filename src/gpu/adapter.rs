@@ -103,6 +103,19 @@ impl Adapter {
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
         }
     }
+
+    /// A graphics card as most are, for the same: subgroups of 32, half precision, and bindings of 2 GiB.
+    pub fn imaginary_gpu(kind: AdapterKind) -> Self {
+        Self {
+            name: "a GPU as most are".into(),
+            subgroup: Some(32),
+            timestamps: true,
+            f16: true,
+            max_binding: 2 << 30,
+            max_buffer: 4 << 30,
+            ..Self::imaginary(kind)
+        }
+    }
 }
 
 /// Returns the side of the largest cooperative matrices that the adapter has and kernels are written for.

@@ -43,6 +43,8 @@ pub struct Part {
     pub node: usize,
     /// The name of the node's op.
     pub op: &'static str,
+    /// The row of a table that computes it; empty where there is one way.
+    pub row: &'static str,
     /// The layer of the model, by the name of its parameters; empty where there is none.
     pub layer: String,
 }
@@ -60,10 +62,12 @@ pub struct Dispatch {
     pub buffers: Vec<Binding>,
     /// Workgroups in x, y and z.
     pub grid: [u32; 3],
-    /// Bytes that a launch must at least read and write: each binding once.
+    /// Bytes that a launch must at least read and write: each binding once, and of a plan's values what it goes through of them.
     pub bytes: u64,
     /// The number of floating-point operations.
     pub flops: u64,
+    /// The operations that its lanes take, those beyond the edges of tiles included; 0 where nobody counted.
+    pub lane_flops: u64,
     /// The node that it is a part of, where it was recorded for one.
     pub part: Option<Arc<Part>>,
 }
@@ -176,7 +180,7 @@ impl Recording {
     }
 
     /// Number of words that a binding shows.
-    pub(super) fn shown(&self, binding: &Binding) -> u32 {
+    pub(crate) fn shown(&self, binding: &Binding) -> u32 {
         let all = || self.buffers.get(binding.buffer.0).copied().unwrap_or(0);
         binding.part.map_or_else(all, |part| part.count)
     }
@@ -246,6 +250,7 @@ impl Recording {
             grid,
             bytes,
             flops: 0,
+            lane_flops: 0,
             part: None,
         });
         self.dispatches.last_mut().ok_or_else(|| Error::mismatch(kernel.name, "none", "a launch"))

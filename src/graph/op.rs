@@ -42,6 +42,11 @@ pub trait Op: Any + Debug + Send + Sync {
         0
     }
 
+    /// The row of a table that the op was given, where there are several ways to compute it; for tables of what ran.
+    fn row(&self) -> &'static str {
+        ""
+    }
+
     /// Pushes nodes for the derivatives `asked` for (one flag an input), given that of output 0, and
     /// returns an entry for each input: for those asked for a value of the input's shape, for others whatever is at
     /// hand. No input of [`Op::flat`] is asked for.

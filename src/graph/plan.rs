@@ -3,7 +3,7 @@
 use super::memory::{Demand, Life, share};
 use super::names;
 use super::{Graph, Launch, Node, Shape, Value};
-use crate::gpu::{Adapter, BufferId, Choices, Part, Question, Recording};
+use crate::gpu::{Adapter, Binding, BufferId, Choices, Dispatch, Part, Question, Recording};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -128,8 +128,8 @@ impl Plan {
         // What runs once comes first; both parts keep the graph's order.
         let numbered = (0..).zip(nodes.iter().zip(layers));
         let part = |(number, (node, layer)): (usize, (&Node, String))| {
-            let op = node.op.name();
-            (node.clone(), Arc::new(Part { node: number, op, layer }))
+            let (op, row) = (node.op.name(), node.op.row());
+            (node.clone(), Arc::new(Part { node: number, op, row, layer }))
         };
         let (every, once): (Vec<Planned>, Vec<Planned>) =
             numbered.map(part).partition(|(node, _)| repeats(node));
@@ -337,6 +337,38 @@ fn changing_values(nodes: &[Node], changing: &[Value]) -> HashSet<Value> {
     changes
 }
 
+/// Bytes that the launches from the `first` on, one node's, read and write: of its values, whose buffers may be larger, `words`. Of
+/// a value that several launches of one kernel bind as a whole, each goes through a part, as large as its part of the workgroups.
+fn bytes(to: &Recording, first: usize, words: &BTreeMap<BufferId, u32>) -> Vec<u64> {
+    let launches = to.dispatches.get(first..).unwrap_or_default();
+    let groups = |dispatch: &Dispatch| -> u64 {
+        dispatch.grid.iter().map(|&side| u64::from(side)).product()
+    };
+    let mut of_kernels: BTreeMap<&str, u64> = BTreeMap::new();
+    for dispatch in launches {
+        *of_kernels.entry(dispatch.kernel.name).or_default() += groups(dispatch);
+    }
+    let of = |dispatch: &Dispatch| {
+        let all = of_kernels.get(dispatch.kernel.name).copied().unwrap_or(0).max(1);
+        let mut seen: Vec<Binding> = Vec::new();
+        let mut sum = 0;
+        for &bound in &dispatch.buffers {
+            if seen.contains(&bound) {
+                continue;
+            }
+            seen.push(bound);
+            let whole = words.get(&bound.buffer).filter(|_| bound.part.is_none());
+            let of_value = whole.map(|&words| {
+                let part = u128::from(words) * u128::from(groups(dispatch)) / u128::from(all);
+                u64::try_from(part).unwrap_or(u64::MAX)
+            });
+            sum += 4 * of_value.unwrap_or_else(|| u64::from(to.shown(&bound)));
+        }
+        sum
+    };
+    launches.iter().map(of).collect()
+}
+
 /// Appends a node's launches and returns its floating-point operations, noted at the first launch.
 fn record(
     graph: &Graph,
@@ -360,8 +392,13 @@ fn record(
         // Its outputs would hold what lay in their buffers before.
         return Err(Error::mismatch(node.op.name(), "no launch", "at least one"));
     }
-    for dispatch in to.dispatches.iter_mut().skip(first) {
+    let words: BTreeMap<BufferId, u32> = values()
+        .filter_map(|value| Some((*places.get(value)?, graph.shape(*value).ok()?.elements())))
+        .collect();
+    let bytes = bytes(to, first, &words);
+    for (dispatch, bytes) in to.dispatches.iter_mut().skip(first).zip(bytes) {
         dispatch.part = Some(part.clone());
+        dispatch.bytes = bytes;
     }
     if let Some(dispatch) = to.dispatches.get_mut(first) {
         dispatch.flops = flops;

@@ -20,7 +20,8 @@ pub use program::Program;
 
 use crate::Result;
 use crate::gpu::{Adapter, Choices, Preferences};
-use crate::graph::{Graph, Value};
+use crate::graph::{Graph, Plan, Value};
+use std::sync::Arc;
 
 /// The adapter, preferences and measurements for which a graph is lowered.
 #[derive(Clone, Copy, Debug)]
@@ -65,4 +66,17 @@ pub fn lower(graph: &Graph, wanted: &[Value], target: &Target) -> Result<Lowered
     fuse::epilogues(&mut graph, wanted)?;
     masks::makers(&mut graph);
     Ok(Lowered { graph, asked })
+}
+
+/// What a graph launches on an adapter, with the static choices and without a device: see [`Plan::new`] for `wanted` and `changing`.
+pub fn plan(
+    graph: &Graph,
+    wanted: &[Value],
+    changing: &[Value],
+    adapter: &Arc<Adapter>,
+    preferences: &Preferences,
+) -> Result<Plan> {
+    let choices = Choices::default();
+    let target = Target { adapter, preferences, choices: &choices, rules: &[] };
+    Plan::new(&lower(graph, wanted, &target)?.graph, wanted, changing, adapter)
 }

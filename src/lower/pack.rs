@@ -7,7 +7,7 @@ use crate::gpu::{Choices, Question};
 use crate::graph::{Candidate, Given, Graph, Node, Trial, Value, exactly};
 use crate::ops::conv::{
     Choice, Conv2d, Conv2dGradient, Epilogue, PackWeights, PackedConv2d, PackedWeightGradient,
-    Problem, Role, Way, choose,
+    Problem, Role, Way, choose, most_work,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ pub struct Asked {
     problem: Problem,
     role: Role,
     choices: Vec<Choice>,
+    most_work: u64,
 }
 
 /// Replaces convolutions without groups and their derivatives by packed ones, and returns the questions that came up.
@@ -28,6 +29,7 @@ pub fn convolutions(graph: &mut Graph, target: &Target) -> Result<Vec<Asked>> {
     let mut asked = Vec::new();
     let mut packs: HashMap<(PackWeights, Value), Value> = HashMap::new();
     let mut left = target.preferences.most_transformed;
+    let most_work = most_work(target.adapter);
     for node in graph.nodes().to_vec() {
         let (problem, role) = match of(graph, &node)? {
             Some(found) => found,
@@ -52,10 +54,11 @@ pub fn convolutions(graph: &mut Graph, target: &Target) -> Result<Vec<Asked>> {
             continue;
         };
         if choices.len() > 1 {
-            asked.push(Asked { question, problem, role, choices });
+            asked.push(Asked { question, problem, role, choices, most_work });
         }
         if role == Role::WeightGradient {
-            nodes.push(weights(graph, PackedWeightGradient { problem, choice }, node)?);
+            let op = PackedWeightGradient { problem, choice, most_work };
+            nodes.push(weights(graph, op, node)?);
             continue;
         }
         left -= needs(choice.way);
@@ -127,7 +130,8 @@ impl Asked {
     fn push(&self, graph: &mut Graph, choice: Choice, [read, other]: [Value; 2]) -> Result<Value> {
         let (problem, role) = (self.problem, self.role);
         if role == Role::WeightGradient {
-            let made = graph.push_all(PackedWeightGradient { problem, choice }, &[read, other])?;
+            let op = PackedWeightGradient { problem, choice, most_work: self.most_work };
+            let made = graph.push_all(op, &[read, other])?;
             return exactly::<_, 2>("trial", "outputs", &made).map(|[dw, _]| dw);
         }
         let op = PackedConv2d { problem, role, choice, epilogue: Epilogue::default() };

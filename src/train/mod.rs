@@ -53,7 +53,7 @@ pub use replay::ReplayBuffer;
 pub use run::{BEST_FILE, Outcome, Seconds, train, train_judge};
 pub use run_folder::RunFolder;
 pub(crate) use run_folder::write_whole;
-pub use shapes::{Forecast, check_stages, forecast};
+pub use shapes::{Forecast, check_stages, forecast, plan_update};
 pub use state::{MODEL_FILE, STATE_FILE};
 pub use tables::{Jem, Objective, OptimiserName, Ratio, ScoreName, Stop, Trades, Validate};
 pub use tensorboard::EventFile;

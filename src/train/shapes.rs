@@ -6,9 +6,9 @@ use super::loss::Loss;
 use super::stages::{has_statistics, smaller};
 use super::update::Dual;
 use super::{Config, Contrast, Jem, Objective, Phase};
-use crate::gpu::{Adapter, Gpu, Recording};
+use crate::gpu::{Adapter, Gpu, Preferences, Recording};
 use crate::graph::{Graph, Plan, Summary, Value};
-use crate::lower::{Target, lower};
+use crate::lower::{Target, lower, plan};
 use crate::model::{BatchSize, Mode, Network, Weights};
 use crate::ops::{self, CrossEntropy};
 use crate::{Error, Result};
@@ -182,6 +182,21 @@ fn fitting(
             (made, _) => return Ok((images, made?)),
         }
     }
+}
+
+/// What the gradients of plain training launch on an adapter, without a device: forward with the batch's statistics and the
+/// gradients of all weights, without the optimiser's step.
+///
+/// # Errors
+/// What making and lowering the graph says.
+pub fn plan_update(
+    model: &Network,
+    batch: BatchSize,
+    adapter: &Arc<Adapter>,
+    preferences: &Preferences,
+) -> Result<Plan> {
+    let loss = Loss::classifier(model, batch, 1)?;
+    plan(&loss.graph, &loss.wanted(), &loss.changing, adapter, preferences)
 }
 
 fn loss(gpu: &Gpu, loss: &Loss) -> Result<Summary> {

@@ -118,7 +118,7 @@ fn compare(case: &Case) {
                 Role::InputGradient => image_gradient(case, &plain, problem, choice, &what),
                 Role::WeightGradient => {
                     let (mut graph, given) = inputs(case);
-                    let op = PackedWeightGradient { problem, choice };
+                    let op = PackedWeightGradient { problem, choice, most_work: 1 << 33 };
                     let dw = graph.push_all(op, &[given[2].0, given[0].0]).unwrap()[0];
                     let bench = Bench::new(&graph, &[dw], &given);
                     close(&format!("dw of {what}"), &bench.read(dw), &plain.dw, 2e-5);

@@ -107,7 +107,9 @@ impl Case {
         let inputs = [problem.x, problem.w, problem.y].map(|shape| graph.input(shape));
         let [x, w, dy] = inputs;
         let made = if role == Role::WeightGradient {
-            graph.push_all(PackedWeightGradient { problem, choice }, &[dy, x]).unwrap()[0]
+            graph
+                .push_all(PackedWeightGradient { problem, choice, most_work: 1 << 33 }, &[dy, x])
+                .unwrap()[0]
         } else {
             let op = PackedConv2d { problem, role, choice, epilogue: Epilogue::default() };
             let packed = graph.push(op.packing(), &[w]).unwrap();

@@ -124,7 +124,9 @@ impl Case {
         let [x, w, dy] = [0, 1, 2].map(|i: usize| given[i].0);
         let problem = self.problem;
         let made = if role == Role::WeightGradient {
-            graph.push_all(PackedWeightGradient { problem, choice }, &[dy, x]).unwrap()[0]
+            graph
+                .push_all(PackedWeightGradient { problem, choice, most_work: 1 << 33 }, &[dy, x])
+                .unwrap()[0]
         } else {
             let op = PackedConv2d { problem, role, choice, epilogue: Epilogue::default() };
             let weights = graph.push(op.packing(), &[w]).unwrap();

@@ -1,11 +1,12 @@
 //! `bench`: how long a step of a network takes on an adapter, what share of the adapter's own peak that is, and how long
-//! other libraries take for the same.
+//! other libraries take for the same; or how long it would take on a chip that is not here.
 
 mod compare;
 mod files;
 mod made;
 mod measured;
 mod peer;
+mod predict;
 mod ranks;
 
 use std::time::Instant;
@@ -21,6 +22,9 @@ use measured::Measured;
 
 /// Measures one step.
 pub fn run(session: &Session, args: &args::Bench) -> anyhow::Result<()> {
+    if let Some(chip) = &args.predict {
+        return predict::run(session, args, chip);
+    }
     let (network, usual) = network(&args.model)?;
     if !args.compare.is_empty() {
         return compare::run(session, args, &network, args.side.unwrap_or(usual));

@@ -4,7 +4,7 @@
 
 use super::kernels::{NATIVE, natively};
 use super::problem::{Params, Problem, Role};
-use super::runs::times;
+use super::runs::{most_work, times};
 use crate::Result;
 use crate::gpu::{Access::*, Adapter, AdapterKind, Kernel, Recording};
 use crate::graph::Launch;
@@ -76,7 +76,7 @@ pub(super) fn record(problem: &Problem, role: Role, launch: &mut Launch) -> Resu
         ("CELL_COLUMNS", f64::from(cells.columns)),
         ("CELLS", f64::from(cells.count)),
     ];
-    let most = times(problem.image_flops());
+    let most = times(problem.image_flops(), most_work(launch.to.adapter()));
     for first_image in (0..params.images).step_by(most as usize) {
         let images = most.min(params.images - first_image);
         let groups = (images * params.outputs * of_plane).div_ceil(cells.count);

@@ -24,6 +24,7 @@ pub(crate) use plain::Conv2dGradient;
 pub use plain::{Conv2d, GroupedConv2d};
 pub use problem::{Problem, Role};
 pub use problems::Problems;
+pub use runs::most_work;
 pub use table::{Adapters, Choice, Standing, WAYS, Way, candidates, choose, reads_texels};
 pub use weights::PackedWeightGradient;
 pub use winograd::Winograd;

@@ -9,7 +9,7 @@ use super::problems::slices;
 use super::shares::{Share, storage_shares, texel_shares};
 use super::table::{Choice, Launching};
 use super::tiling::Tiling;
-use crate::gpu::{Access, Binding, Kernel, Words};
+use crate::gpu::{Access, Adapter, Binding, Kernel, Words};
 use crate::graph::{Launch, Op, Shape};
 use crate::ops::ReluMask;
 use crate::ops::walk::check_turns;
@@ -54,20 +54,30 @@ impl PackedConv2d {
     }
 
     /// The launches of a way whose kernel reads texels, or buffers.
-    fn shares(&self, texels: bool, tiling: &Tiling, max_binding: u64) -> Result<Vec<Share>> {
+    fn shares(&self, texels: bool, tiling: &Tiling, adapter: &Adapter) -> Result<Vec<Share>> {
         let params = self.problem.params(self.problem.ends(self.role));
         let params = Params { epilogue: self.epilogue.flags(), ..params };
         if !texels {
             let words = if self.choice.way.layout == Layout::Halves { 4 } else { 8 };
             let per_image = (tiling.tiles, tiling.workgroup);
             let work = self.problem.image_flops();
-            return storage_shares(&params, words, per_image, work, max_binding);
+            return storage_shares(&params, words, per_image, work, adapter);
         }
         let taps = match self.choice.way.layout {
             Layout::Winograd(_) => 36,
             _ => params.kernel_height * params.kernel_width,
         };
         Ok(texel_shares(&params, taps, self.epilogue.residual != Residual::None))
+    }
+
+    /// The operations of all lanes of so many workgroups, whether or not what they sum is stored.
+    fn lane_flops(&self, [across, blocks, phases]: [u32; 3]) -> u64 {
+        let Choice { way, size } = self.choice;
+        let groups = u128::from(across) * u128::from(blocks) * u128::from(phases);
+        let sums = groups * u128::from(way.sums(size).unwrap_or(0));
+        let stored = self.problem.ends(self.role).1.elements();
+        let flops = u128::from(self.problem.flops()) * sums / u128::from(stored.max(1));
+        u64::try_from(flops).unwrap_or(u64::MAX)
     }
 }
 
@@ -102,7 +112,9 @@ impl PackedConv2d {
         let unused = Binding { part: Some(Words { first: 0, count: 4 }), ..w };
         let alone = Params { epilogue: 0, ..params };
         let buffers = [x, w, unused, unused, unused, sums, bits];
-        to.dispatch(kernel, constants, alone, &buffers, [across, blocks, phases * count])?;
+        let lane_flops = self.lane_flops([across, blocks, phases]);
+        let grid = [across, blocks, phases * count];
+        to.dispatch(kernel, constants, alone, &buffers, grid)?.lane_flops = lane_flops;
         let quads = params.out_width.is_multiple_of(4);
         let sum = if quads { &SUM_SLICES } else { &SUM_SLICES_WORDS };
         let all = params.images * params.out_height * params.out_width.div_ceil(4);
@@ -179,7 +191,7 @@ impl Op for PackedConv2d {
             }
         };
         let texels = kernel.bindings.iter().any(|(_, access)| *access == Access::Texels);
-        let shares = self.shares(texels, &tiling, launch.to.adapter().max_binding)?;
+        let shares = self.shares(texels, &tiling, launch.to.adapter())?;
         check_turns(launch.to, kernel.name, tiling.lines.turns)?;
         let Tiling { mut constants, tiles, workgroup, blocks, phases, .. } = tiling;
         if texels {
@@ -207,12 +219,17 @@ impl Op for PackedConv2d {
             ];
             let across = (share.params.images * tiles).div_ceil(workgroup);
             let grid = [across, share.blocks.div_ceil(blocks), phases];
-            launch.to.dispatch(kernel, &constants, share.params, &buffers, grid)?;
+            let dispatch = launch.to.dispatch(kernel, &constants, share.params, &buffers, grid)?;
+            dispatch.lane_flops = self.lane_flops(grid);
         }
         Ok(())
     }
 
     fn flops(&self, _: &[Shape], _: &[Shape]) -> u64 {
         self.problem.flops()
+    }
+
+    fn row(&self) -> &'static str {
+        self.choice.way.name
     }
 }

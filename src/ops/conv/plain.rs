@@ -4,7 +4,7 @@
 
 use super::depthwise;
 use super::problem::{Params, Problem, Role};
-use super::runs::{Lines, one_sum, times};
+use super::runs::{Lines, MOST_WORK, one_sum, times};
 use crate::Result;
 use crate::gpu::{Access::*, Kernel};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
@@ -193,7 +193,7 @@ fn run(problem: Problem, role: Role, launch: &mut Launch) -> Result<()> {
     if role == Role::WeightGradient {
         let (lines, work) =
             (Lines { count: y.height(), turns: nested(y.width()) }, problem.image_flops());
-        check_turns(launch.to, kernel.name, lines.turns(lines.run(work)))?;
+        check_turns(launch.to, kernel.name, lines.turns(lines.run(work, MOST_WORK)))?;
         let mut launches = one_sum(&params, lines, work).into_iter();
         return launches.try_for_each(|params| launch.each(kernel, params, w.elements()));
     }
@@ -204,7 +204,7 @@ fn run(problem: Problem, role: Role, launch: &mut Launch) -> Result<()> {
     check_turns(launch.to, kernel.name, u64::from(summed) * window + 4)?;
     let across = if groups == 1 { written.width() } else { written.width().div_ceil(4) };
     let image = written.channels() * written.height() * across;
-    let most = times(problem.image_flops());
+    let most = times(problem.image_flops(), MOST_WORK);
     (0..x.images()).step_by(most as usize).try_for_each(|first_image| {
         let images = most.min(x.images() - first_image);
         launch.each(kernel, Params { first_image, images, ..params }, images * image)

@@ -2,8 +2,8 @@
 //! storage binding, workgroups in a dimension, and work in a launch.
 
 use super::problem::Params;
-use super::runs::times;
-use crate::gpu::Words;
+use super::runs::{most_work, times};
+use crate::gpu::{Adapter, Words};
 use crate::{Error, Result};
 
 /// Words of a tensor that one launch reads as texels, at most, where one image or eight output channels are not more: what
@@ -56,22 +56,22 @@ pub(super) fn storage_shares(
     words: u32,
     (tiles, workgroup): (u32, u32),
     work: u64,
-    max_binding: u64,
+    adapter: &Adapter,
 ) -> Result<Vec<Share>> {
     let blocks = params.outputs.div_ceil(8);
     let block = words * params.inputs * params.kernel_height * params.kernel_width;
-    let fit = max_binding / 4 / u64::from(block);
+    let fit = adapter.max_binding / 4 / u64::from(block);
     // A run of 64 words for each product of a pair of channels begins where bindings may.
     let unit = u64::from(64 / words);
     let all = u64::from(blocks) <= fit;
     let run = if all { blocks } else { u32::try_from(fit / unit * unit).unwrap_or(u32::MAX) };
     if run == 0 {
         let given = format_args!("8 output channels of {block} weights");
-        let wanted = format_args!("at most {max_binding} bytes");
+        let wanted = format_args!("at most {} bytes", adapter.max_binding);
         return Err(Error::mismatch("packed_conv2d", given, wanted));
     }
     let most = u64::from(MAX_WORKGROUPS) * u64::from(workgroup) / u64::from(tiles.max(1));
-    let most = u32::try_from(most).unwrap_or(u32::MAX).min(times(work));
+    let most = u32::try_from(most).unwrap_or(u32::MAX).min(times(work, most_work(adapter)));
     let images = most.clamp(1, params.images);
     let mut shares = Vec::new();
     for first_image in (0..params.images).step_by(images as usize) {

@@ -132,6 +132,17 @@ impl Way {
             || matches!(self.launch, Launching::Filter(_))
     }
 
+    /// Returns the number of sums that a workgroup makes, if its invocations compute together; none if each computes by itself.
+    pub(super) fn sums(&self, size: u32) -> Option<u32> {
+        match self.launch {
+            Launching::Tiles(..) if self.cooperative > 0 => {
+                Some(16 * self.cooperative * self.cooperative)
+            }
+            Launching::Tiles(..) if self.launches_groups() => Some(64 * size),
+            _ => None,
+        }
+    }
+
     /// Whether the row can compute this problem on some adapter.
     pub fn computes(&self, problem: &Problem, role: Role) -> bool {
         self.roles.contains(&role) && (self.problems.1)(problem, role)

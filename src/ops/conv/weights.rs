@@ -44,6 +44,8 @@ pub struct PackedWeightGradient {
     pub problem: Problem,
     /// The row of the table that computes it.
     pub choice: Choice,
+    /// Operations of one launch at most, where one image is not more: see [`most_work`](super::most_work).
+    pub most_work: u64,
 }
 
 impl PackedWeightGradient {
@@ -64,7 +66,7 @@ impl PackedWeightGradient {
         let Tiling { lines, tiles, workgroup, blocks, .. } =
             tiling(&whole, false, self.choice.size);
         let work = problem.image_flops();
-        let run = lines.run(work);
+        let run = lines.run(work, self.most_work);
         let wanted = if filling {
             let of_one = tiles.div_ceil(workgroup) * whole.outputs.div_ceil(8 * blocks);
             FULL.div_ceil(of_one).min(MOST_FILLING)
@@ -80,8 +82,8 @@ impl PackedWeightGradient {
         let of_images = run.lines.div_ceil(part_lines); // parts
         let kept = all.min((self.most_parts() / of_images).max(1));
         // Side by side in a launch; what is copied to texels is one part's.
-        let abreast =
-            if texels { 1 } else { times(work.saturating_mul(part_images.into())).min(kept) };
+        let part_work = work.saturating_mul(part_images.into());
+        let abreast = if texels { 1 } else { times(part_work, self.most_work).min(kept) };
         let mut shares = Vec::new();
         for round in (0..all).step_by(kept as usize) {
             let end = all.min(round + kept);
@@ -153,12 +155,25 @@ impl Op for PackedWeightGradient {
                 partials.into(),
             ];
             let grid = [tiles.div_ceil(workgroup), blocks.div_ceil(own), phases];
-            launch.to.dispatch(kernel, &constants, params, &buffers, grid)?;
+            let [across, up, _] = grid;
+            let whole = u64::from(across * workgroup) * u64::from(8 * own * up);
+            let of_image = self.problem.image_flops() * u64::from(params.images);
+            let of_lines = of_image * u64::from(params.lines) / u64::from(lines.count.max(1));
+            let sums = u64::from(tiles) * u64::from(params.outputs);
+            let dispatch = launch.to.dispatch(kernel, &constants, params, &buffers, grid)?;
+            if self.choice.way.launches_groups() {
+                let flops = u128::from(of_lines) * u128::from(whole) / u128::from(sums.max(1));
+                dispatch.lane_flops = u64::try_from(flops).unwrap_or(u64::MAX);
+            }
         }
         self.sum(launch.to, parts, [partials, dw])
     }
 
     fn flops(&self, _: &[Shape], _: &[Shape]) -> u64 {
         self.problem.flops()
+    }
+
+    fn row(&self) -> &'static str {
+        self.choice.way.name
     }
 }

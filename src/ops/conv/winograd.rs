@@ -4,7 +4,7 @@
 
 use super::kernels::{natively, shader};
 use super::problem;
-use super::runs::times;
+use super::runs::{most_work, times};
 use super::shares::even;
 use crate::Result;
 use crate::gpu::{Access::*, Binding, Kernel, Recording, Trust, Words, uniform};
@@ -182,7 +182,9 @@ fn groups(
     to: &Recording,
 ) -> impl Iterator<Item = (u32, u32)> + use<> {
     let most = SCRATCH_WORDS.min(to.adapter().max_binding / 4) / u64::from(words * TILES);
-    let most = u32::try_from(most).unwrap_or(u32::MAX).min(times(work * u64::from(TILES)));
+    let most = u32::try_from(most)
+        .unwrap_or(u32::MAX)
+        .min(times(work * u64::from(TILES), most_work(to.adapter())));
     let most = most.clamp(1, units.div_ceil(TILES) * tiles);
     let each = even(units, most * TILES / tiles);
     (0..units).step_by(each as usize).map(move |first| (first, each.min(units - first)))

@@ -5,7 +5,7 @@
     reason = "Vulkan is called without wgpu, which does not tell what drivers say of pipelines"
 )]
 
-use crate::figures::{Compiled, Results};
+use crate::figures::{Compiled, Figures, Results};
 use crate::kernels::Entry;
 use crate::spirv::{self, Kind, Target};
 use anyhow::{Context, Result, bail};
@@ -35,7 +35,7 @@ pub fn run(list: &Path, out: &Path, chip: &str, checked: bool) -> Result<()> {
     for entry in &entries {
         let made = driver.compile(entry, &folder);
         let made = made.unwrap_or_else(|error| Compiled::failed(entry, &format!("{error:#}")));
-        if let Some(failure) = &made.failure {
+        if let Some(failure) = made.failure.as_ref().filter(|_| entry.default) {
             eprintln!("{chip}: {}: {failure}", made.label);
         }
         results.kernels.push(made);
@@ -50,6 +50,8 @@ struct Driver {
     device: String,
     version: String,
     target: Target,
+    /// Whether it has cooperative matrices.
+    matrix: bool,
     /// Whether pipelines may choose their subgroup's size.
     varying_subgroups: bool,
     vulkan: ash::Device,
@@ -170,6 +172,7 @@ impl Driver {
                 device: text(&properties.device_name),
                 version: text(&driver.driver_info),
                 target,
+                matrix,
                 varying_subgroups: has_13.subgroup_size_control == vk::TRUE,
                 vulkan,
                 reader,
@@ -181,6 +184,9 @@ impl Driver {
 
     /// Compiles a kernel; the machine code goes into `folder`.
     fn compile(&self, entry: &Entry, folder: &Path) -> Result<Compiled> {
+        if entry.text.contains("coop_mat") && !self.matrix {
+            bail!("the driver has no cooperative matrices");
+        }
         let module = spirv::translate(entry, self.target)?;
         let stem = file_stem(&entry.label());
         let of = |(binding, kind): &(u32, Kind)| {
@@ -230,9 +236,14 @@ impl Driver {
             let pipelines = made.map_err(|(_, error)| error).context("vkCreateComputePipelines")?;
             let &pipeline = pipelines.first().context("no pipeline")?;
             let statistics = self.told(pipeline, folder, &stem)?;
+            let described = vk::PipelineInfoKHR::default().pipeline(pipeline);
+            let executables = self.reader.get_pipeline_executable_properties(&described)?;
+            let lanes = executables.first().map_or(0, |each| each.subgroup_size);
             self.vulkan.destroy_pipeline(pipeline, None);
             self.vulkan.destroy_shader_module(shader, None);
-            Ok(Compiled::new(entry, &statistics, milliseconds, folder, &stem))
+            let mut figures = Figures::of(&statistics);
+            (figures.invocations, figures.lanes) = (module.invocations, lanes);
+            Ok(Compiled::new(entry, figures, milliseconds, folder, &stem))
         }
     }
 

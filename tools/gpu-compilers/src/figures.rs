@@ -58,17 +58,20 @@ pub struct Figures {
     pub workgroup_bytes: u32,
     /// Bytes of machine code, or instructions on Adreno.
     pub code: u32,
+    /// Invocations of a workgroup.
+    pub invocations: u32,
+    /// Invocations of a subgroup.
+    pub lanes: u32,
 }
 
 impl Compiled {
     pub fn new(
         entry: &Entry,
-        statistics: &BTreeMap<String, f64>,
+        figures: Figures,
         milliseconds: f64,
         folder: &Path,
         stem: &str,
     ) -> Self {
-        let figures = Figures::of(statistics);
         let hot = machine::hot_loop(folder, stem);
         let &Entry { default, percent, .. } = entry;
         Self { label: entry.label(), default, percent, milliseconds, failure: None, figures, hot }
@@ -89,7 +92,7 @@ impl Compiled {
 
 impl Figures {
     /// From a driver's statistics, which each names in its own way.
-    fn of(statistics: &BTreeMap<String, f64>) -> Self {
+    pub fn of(statistics: &BTreeMap<String, f64>) -> Self {
         let sum = |names: &[&str]| {
             let found = names.iter().filter_map(|&name| statistics.get(name));
             found.sum::<f64>() as u32
@@ -114,6 +117,7 @@ impl Figures {
             ]),
             workgroup_bytes: sum(&["LDS size", "Shared memory", "Shared mem"]),
             code: sum(&["Code size", "Instruction Count"]),
+            ..Self::default()
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Which kernels networks run, with which constants: their graphs are lowered for a GPU that is described, not opened.
 
 use anyhow::{Context, Result};
-use lapidary::attack::Objective;
-use lapidary::gpu::{Adapter, AdapterKind, Choices, Kernel, Preferences, Recording};
-use lapidary::graph::{Graph, Plan, Shape, Value};
-use lapidary::lower::{Target, lower};
-use lapidary::model::{Activation, Mode, Network, Role, Weights, WideResNet};
-use lapidary::ops::{self, KERNELS};
+use lapidary::attack::Pgd;
+use lapidary::gpu::{Adapter, AdapterKind, Kernel, Preferences, Recording};
+use lapidary::graph::Plan;
+use lapidary::model::{Activation, BatchSize, Network, WideResNet};
+use lapidary::ops::KERNELS;
+use lapidary::train::plan_update;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ pub struct Entry {
     pub text: String,
     /// Whether a network runs it without being asked to.
     pub default: bool,
-    /// Share of the floating-point operations of the network that runs it most, in hundredths.
+    /// Share of the floating-point operations of the network that runs it most, in hundredths; more than none also of kernels
+    /// that half precision asks for.
     pub percent: f64,
 }
 
@@ -47,9 +48,10 @@ const NETWORKS: [(&str, u32, u32); 5] = [
 pub fn print(all: bool) -> Result<()> {
     let mut found: BTreeMap<String, Entry> = BTreeMap::new();
     for (name, images, side) in NETWORKS {
-        for training in [false, true] {
-            let plan = step(name, images, side, training).with_context(|| name.to_owned())?;
-            add(&mut found, &[&plan.once, &plan.every]);
+        for (training, halves) in [(false, false), (true, false), (false, true), (true, true)] {
+            let plan =
+                step(name, images, side, training, halves).with_context(|| name.to_owned())?;
+            add(&mut found, &[&plan.once, &plan.every], !halves);
         }
     }
     if all {
@@ -73,58 +75,39 @@ fn entry(kernel: &Kernel, constants: BTreeMap<String, f64>, default: bool, perce
     Entry { kernel: kernel.name.into(), constants, text: kernel.text(), default, percent }
 }
 
-/// Adds the launches of a step to what was found.
-fn add(found: &mut BTreeMap<String, Entry>, recordings: &[&Recording]) {
+/// Adds the launches of a step, which a network runs by default or not, to what was found.
+fn add(found: &mut BTreeMap<String, Entry>, recordings: &[&Recording], default: bool) {
     let dispatches = || recordings.iter().flat_map(|recording| &recording.dispatches);
     let whole: u64 = dispatches().map(|dispatch| dispatch.flops).sum();
     let mut shares: BTreeMap<String, Entry> = BTreeMap::new();
     for dispatch in dispatches() {
         let named = |&(name, value): &(&str, f64)| (name.to_owned(), value);
         let constants = dispatch.constants.iter().map(named).collect();
-        let new = entry(dispatch.kernel, constants, true, 0.0);
+        let new = entry(dispatch.kernel, constants, default, 0.0);
         let held = shares.entry(new.label()).or_insert(new);
         held.percent += 100.0 * dispatch.flops as f64 / whole.max(1) as f64;
     }
     for (label, entry) in shares {
         let held = found.entry(label).or_insert_with(|| entry.clone());
-        held.percent = held.percent.max(entry.percent);
+        if held.default == default {
+            held.percent = held.percent.max(entry.percent);
+        }
     }
 }
 
-/// A PGD step's forward pass and image gradient, or an update's weight gradients with the batch's statistics.
-fn step(name: &str, images: u32, side: u32, training: bool) -> Result<Plan> {
+/// A PGD step, or the gradients of an update; in half precision by cooperative matrices, or in single precision.
+fn step(name: &str, images: u32, side: u32, training: bool, halves: bool) -> Result<Plan> {
     let model = network(name)?;
-    let mut graph = Graph::default();
-    let x = graph.input(Shape::new(images, model.channels(), side, side)?);
-    let per_image = Shape::per_image(images)?;
-    let (labels, seed) = (graph.input(per_image), graph.input(per_image));
-    let parameters = model.parameters();
-    let weights = Weights::inputs(&mut graph, &parameters)?;
-    let mut updates = Vec::new();
-    let mode = if training { Mode::Training(&mut updates) } else { Mode::Frozen };
-    let logits = model.logits(&mut graph, x, &weights, mode)?;
-    let loss = Objective::CrossEntropy.push(&mut graph, logits, labels, labels)?;
-    let asked: Vec<Value> = if training {
-        let trained = parameters.iter().filter(|parameter| parameter.role == Role::Weight);
-        trained.map(|parameter| weights.get(&parameter.name)).collect::<lapidary::Result<_>>()?
-    } else {
-        vec![x]
-    };
-    let mut wanted = ops::gradient(&mut graph, loss, seed, &asked)?;
-    wanted.push(loss);
-    for update in updates {
-        update.push(&mut graph)?;
-    }
-    let adapter = gpu();
-    let (preferences, choices) = (Preferences::default(), Choices::default());
-    let target =
-        Target { adapter: &adapter, preferences: &preferences, choices: &choices, rules: &[] };
-    let graph = lower(&graph, &wanted, &target)?.graph;
-    let mut changing = vec![x, labels, seed];
-    if training {
-        changing.extend(&asked);
-    }
-    Ok(Plan::new(&graph, &wanted, &changing, &adapter)?)
+    let size = BatchSize { images, side };
+    let adapter = Arc::new(Adapter {
+        cooperative: halves.then_some(16),
+        ..Adapter::imaginary_gpu(AdapterKind::Discrete)
+    });
+    let preferences = Preferences { half_weights: halves, ..Preferences::default() };
+    Ok(match training {
+        true => plan_update(&model, size, &adapter, &preferences)?,
+        false => Pgd::default().plan(&model, size, &adapter, &preferences)?,
+    })
 }
 
 fn network(name: &str) -> Result<Network> {
@@ -134,18 +117,5 @@ fn network(name: &str) -> Result<Network> {
             WideResNet::new(depth, width, 3, 10, Activation::Relu, None)?.into()
         }
         None => Network::named(name, 3, 1000, None)?,
-    })
-}
-
-/// A graphics card as most are: no fixed subgroup size is relied on, and bindings of 2 GiB.
-fn gpu() -> Arc<Adapter> {
-    Arc::new(Adapter {
-        name: "a graphics card".into(),
-        subgroup: Some(32),
-        timestamps: true,
-        f16: true,
-        max_binding: 2 << 30,
-        max_buffer: 4 << 30,
-        ..Adapter::imaginary(AdapterKind::Discrete)
     })
 }

@@ -26,6 +26,8 @@ pub struct Module {
     pub words: Vec<u32>,
     /// Binding numbers and the kinds of what they hold.
     pub bindings: Vec<(u32, Kind)>,
+    /// Invocations of a workgroup.
+    pub invocations: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -77,5 +79,7 @@ pub fn translate(entry: &Entry, target: Target) -> Result<Module> {
         };
         Some((variable.binding.as_ref()?.binding, kind))
     });
-    Ok(Module { words, bindings: bound.collect() })
+    let entries = module.entry_points.iter();
+    let invocations = entries.map(|entry| entry.workgroup_size.iter().product()).next();
+    Ok(Module { words, bindings: bound.collect(), invocations: invocations.unwrap_or(1) })
 }

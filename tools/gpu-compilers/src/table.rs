@@ -46,7 +46,12 @@ fn cell(kernel: &Compiled) -> String {
     match &kernel.hot {
         Some(hot) if hot.multiply_adds > 0 => {
             let whole = if hot.whole { " no loop" } else { "" };
-            words.push(format!("{}/{}={:.2}{whole}", hot.multiply_adds, hot.issued, hot.share()));
+            let (products, matrices) = match hot.matrix {
+                0 => (hot.multiply_adds, ""),
+                matrix => (matrix, " matrices"),
+            };
+            let (issued, share) = (hot.issued, hot.share());
+            words.push(format!("{products}/{issued}={share:.2}{matrices}{whole}"));
         }
         _ => {}
     }

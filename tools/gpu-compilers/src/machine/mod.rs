@@ -38,9 +38,11 @@ pub struct Count {
 }
 
 impl Count {
-    /// Multiply-adds in parts of what is issued: a bound of what the unit reaches of its peak, without any stall.
+    /// Multiply-adds in parts of what is issued: a bound of what the unit reaches of its peak, without any stall. Where there are
+    /// instructions of cooperative matrices, these alone.
     pub fn share(&self) -> f64 {
-        f64::from(self.multiply_adds) / f64::from(self.issued.max(1))
+        let products = if self.matrix > 0 { self.matrix } else { self.multiply_adds };
+        f64::from(products) / f64::from(self.issued.max(1))
     }
 }
 

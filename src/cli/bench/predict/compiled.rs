@@ -1,0 +1,92 @@
+//! What compilers of real GPUs made of each kernel: `compiled.json`, which `scripts/gpu-compilers --renew` writes and CI holds
+//! kernels to (docs/gpu.md). Nothing of it is repeated elsewhere.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::gpu::Dispatch;
+use crate::{Error, Result};
+
+const COMPILED: &str = include_str!("compiled.json");
+
+/// A chip's kernels by name and constants.
+#[derive(Debug, Deserialize)]
+pub struct Compiled {
+    /// The version of the driver.
+    pub driver: String,
+    kernels: BTreeMap<String, Figures>,
+}
+
+/// What is known of a kernel on a chip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "[u32; 6]")]
+pub struct Figures {
+    /// Subgroups or invocations that a unit holds: the chip says which.
+    pub occupancy: u32,
+    /// Multiply-adds in ten-thousandths of the issued instructions of the hot loop.
+    ten_thousandths: u32,
+    /// Invocations of a workgroup.
+    pub invocations: u32,
+    /// Invocations of a subgroup.
+    pub lanes: u32,
+    /// Instructions of a program in which no loop multiplies and adds; 0 of others.
+    pub straight: u32,
+}
+
+impl From<[u32; 6]> for Figures {
+    fn from([_, occupancy, ten_thousandths, invocations, lanes, straight]: [u32; 6]) -> Self {
+        Self { occupancy, ten_thousandths, invocations, lanes: lanes.max(1), straight }
+    }
+}
+
+impl Figures {
+    /// Multiply-adds in parts of the issued instructions of the hot loop; of kernels with cooperative matrices, instructions of
+    /// these.
+    pub fn share(&self) -> f64 {
+        f64::from(self.ten_thousandths) / 1e4
+    }
+
+    /// Subgroups of a workgroup.
+    pub fn subgroups(&self) -> u32 {
+        self.invocations.div_ceil(self.lanes).max(1)
+    }
+}
+
+/// What is known of a launch's kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It was compiled with the same constants.
+    Same(Figures),
+    /// With others alone, of which these are the worst figures.
+    Like(Figures),
+    /// It was not compiled for this chip.
+    No,
+}
+
+impl Compiled {
+    /// Those of a chip.
+    pub fn of(chip: &str) -> Result<Self> {
+        let wrong = |error: serde_json::Error| {
+            Error::mismatch("compiled.json", error, "six numbers a kernel and chip")
+        };
+        let mut all: BTreeMap<String, Self> = serde_json::from_str(COMPILED).map_err(wrong)?;
+        all.remove(chip).ok_or_else(|| Error::mismatch("compiled.json", chip, "one of its chips"))
+    }
+
+    /// A launch's kernel.
+    pub fn find(&self, dispatch: &Dispatch) -> Known {
+        let name = dispatch.kernel.name;
+        // As scripts/gpu-compilers names it: constants in the order of their names.
+        let constants: BTreeMap<_, _> = dispatch.constants.iter().copied().collect();
+        let constants = constants.iter().map(|(name, value)| format!(" {name}={value}"));
+        let label = name.to_owned() + &constants.collect::<String>();
+        if let Some(&figures) = self.kernels.get(&label) {
+            return Known::Same(figures);
+        }
+        let alike = self.kernels.iter().filter(|(label, _)| label.split(' ').next() == Some(name));
+        let worst =
+            alike.map(|(_, figures)| *figures).min_by_key(|figures| figures.ten_thousandths);
+        worst.map_or(Known::No, Known::Like)
+    }
+}
