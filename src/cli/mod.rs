@@ -1,7 +1,6 @@
 //! The `lapidary` program: arguments, bars, pictures, reports, exit codes. All that computes is in the layers below.
 
 mod args;
-mod args_evaluate;
 mod attack;
 mod attack_progress;
 mod bench;

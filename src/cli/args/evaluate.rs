@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::args::{NormName, Quick, Start, fit, length, radius};
-use super::labels::Labels;
-use super::protocol::Protocol;
+use super::images::Start;
+use super::values::{NormName, fit, length, radius};
+use crate::cli::labels::Labels;
+use crate::cli::protocol::Protocol;
 use crate::data::Fit;
 
 /// The arguments of `eval`.
@@ -33,6 +34,69 @@ pub enum Evaluation {
     Features(FeaturesOf),
     /// Drive all test images to another class, and measure how well that works
     Counterfactuals(Counterfactuals),
+}
+
+/// The arguments of `eval` without a subcommand.
+#[derive(Debug, Args)]
+pub struct Quick {
+    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
+    ///
+    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
+    /// lists the networks of the zoo.
+    pub checkpoint: Option<PathBuf>,
+    /// Print one JSON object instead of a table
+    #[arg(help_heading = "Output", long)]
+    pub json: bool,
+    /// Radius of the ball within which the attack may change an image, such as 0.5 or 8/255
+    ///
+    /// It is measured in --norm, for pixels in [0, 1].
+    #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]
+    pub eps: f64,
+    /// Norm that measures the size of an attack's changes
+    ///
+    /// `l2` is the Euclidean length of the change over all pixels, `linf` the largest change of one pixel.
+    #[arg(help_heading = "Attack", long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
+    pub norm: NormName,
+    /// Number of steps of the attack
+    #[arg(help_heading = "Attack", long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub steps: u32,
+    /// Length of one step of the attack [default: eps/8]
+    #[arg(help_heading = "Attack", long, value_parser = radius)]
+    pub step_size: Option<f64>,
+    /// Number of images to evaluate on [default: all]
+    ///
+    /// They are drawn evenly by class, the same ones each time.
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: Option<u32>,
+    /// Number of images that go through the network at once
+    ///
+    /// A larger batch is faster up to a point and takes more memory. It does not change results beyond rounding.
+    #[arg(help_heading = "Images", long, visible_alias = "batch-size", default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub batch: u32,
+    /// Images with labels to evaluate on [default: the run's own]
+    ///
+    /// `builtin:fashion`, or any form that can be trained on: a folder for each class, idx files, CIFAR's files, archives. The
+    /// test part is taken, or all images where there is none.
+    #[arg(help_heading = "Images", long, value_name = "IMAGES")]
+    pub data: Option<String>,
+    /// Out-of-distribution images, which the scores should tell from test images [default: the run's own]
+    ///
+    /// May be given more than once, for more sets.
+    #[arg(help_heading = "Images", long, value_name = "IMAGES")]
+    pub ood: Vec<String>,
+    /// Rows and columns of the images [default: the checkpoint's]
+    ///
+    /// Images of another size are brought to this one, as --fit says where there is such an option.
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    pub side: Option<u32>,
+    /// Way to fit pictures of other sizes to the network: crop, letterbox or stretch [default: as in training]
+    ///
+    /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
+    #[arg(help_heading = "Images", long, value_parser = fit)]
+    pub fit: Option<Fit>,
+    #[command(flatten)]
+    pub labels: Labels,
 }
 
 /// The arguments of `eval all`.

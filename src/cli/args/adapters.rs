@@ -1,0 +1,147 @@
+//! The options of the commands about adapters and kernels: `devices`, `doctor`, `tune` and `bench`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// The arguments of `tune`.
+#[derive(Debug, Args)]
+pub struct Tune {
+    /// A checkpoint, or a network as `bench --model` names it; without it nothing is measured
+    pub model: Option<String>,
+    /// Number of images at once: kernels are chosen for shapes
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch: u32,
+    /// Height and width of the images [default: the checkpoint's, or the network's usual one]
+    #[arg(long)]
+    pub side: Option<u32>,
+    /// Time that measuring may take, in seconds
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
+    pub seconds: u32,
+    /// Read a table first that --export wrote, for the same adapter, driver and version
+    #[arg(long, value_name = "FILE")]
+    pub import: Option<PathBuf>,
+    /// Write all that is known of this adapter as a table
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
+}
+
+/// The arguments of `devices`.
+#[derive(Debug, Default, Args)]
+pub struct Devices {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Write the findings as JSON, for a bug report
+    ///
+    /// The file has the adapter, the driver, limits and every case, and no paths of this machine.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+/// The arguments of `bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Network to measure: wrn-DEPTH-WIDTH, resnet50, wide-resnet50-4, convnext-base and the like
+    #[arg(long, default_value = "wrn-16-2")]
+    pub model: String,
+    /// Number of images at once
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_535), alias = "batch-size")]
+    pub batch: u32,
+    /// Rows and columns of the images [default: 32 for wrn, 224 for others]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    pub side: Option<u32>,
+    /// Step to measure
+    #[arg(long, value_enum, default_value_t = Step::Pgd)]
+    pub what: Step,
+    /// Number of measurements, of which the median is printed
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub runs: u32,
+    /// Print what a step runs and needs, and end
+    ///
+    /// Its buffers are made, but no step is taken.
+    #[arg(long, conflicts_with_all = ["compare", "profile", "json"])]
+    pub show_plan: bool,
+    /// Estimate the step on a chip that is not here instead: h100, rtx4090, rx7900xtx, rx9070, adreno740, m1
+    ///
+    /// From what the chip's compiler makes of the kernels and the chip's public figures, beside the floor of multiply-adds and
+    /// memory; the layers that lose most come first. No GPU is needed.
+    #[arg(long, value_name = "CHIP", conflicts_with_all = ["compare", "profile", "show_plan", "runs"])]
+    pub predict: Option<String>,
+    /// Print a table of layers instead of one of kernels
+    ///
+    /// With --compare also single 3x3 convolutions.
+    #[arg(help_heading = "Output", long)]
+    pub layers: bool,
+    /// Write each launch of a step: FILE.csv is a table, FILE.json a trace for chrome://tracing
+    #[arg(help_heading = "Output", long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
+    /// Print one JSON object instead of a table
+    #[arg(help_heading = "Output", long)]
+    pub json: bool,
+    /// Measure other libraries at the same step, in turn with ours
+    #[arg(
+        help_heading = "Other libraries",
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "PEERS",
+        conflicts_with = "profile"
+    )]
+    pub compare: Vec<Peer>,
+    /// Python that has PyTorch, for --compare torch
+    ///
+    /// [default: $LAPIDARY_PEERS, then target/peers/bin/python, then python3]
+    #[arg(help_heading = "Other libraries", long, value_name = "PATH", requires = "compare")]
+    pub python: Option<PathBuf>,
+    /// Program built of benches/peers/burn, for --compare burn
+    ///
+    /// [default: $LAPIDARY_BURN, then where cargo leaves it]
+    #[arg(help_heading = "Other libraries", long, value_name = "PATH", requires = "compare")]
+    pub burn: Option<PathBuf>,
+}
+
+/// Libraries that `bench` compares with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Peer {
+    /// PyTorch, on the CPU or a CUDA device
+    Torch,
+    /// burn with its wgpu backend
+    Burn,
+}
+
+/// The steps that `bench` can measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Step {
+    /// Forward, the image's gradient, a step in the ball
+    #[value(name = "pgd-step")]
+    Pgd,
+    /// The same up a class's logit, without a ball
+    #[value(name = "sample-step")]
+    Sample,
+    /// Forward with batch statistics, all gradients, optimiser, averages
+    #[value(name = "train-step")]
+    Train,
+}
+
+impl Step {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pgd => "pgd-step",
+            Self::Sample => "sample-step",
+            Self::Train => "train-step",
+        }
+    }
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(self.name())
+    }
+}

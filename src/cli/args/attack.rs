@@ -1,0 +1,157 @@
+//! The options of `attack`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::values::{NormName, radius};
+use crate::cli::labels::Labels;
+use crate::eval::{AttackName, Loss, Version};
+use crate::train::fraction;
+
+/// Steps of `attack`'s PGD where none are given.
+pub const PGD_STEPS: u32 = 50;
+/// Starts of `attack`'s PGD where none are given.
+pub const PGD_RESTARTS: u32 = 1;
+
+/// The arguments of `attack`.
+#[derive(Debug, Args)]
+pub struct Attack {
+    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
+    ///
+    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
+    /// lists the networks of the zoo.
+    pub checkpoint: Option<PathBuf>,
+    /// Radius of the ball within which the attack may change an image, such as 0.5 or 8/255
+    ///
+    /// It is measured in --norm, for pixels in [0, 1].
+    #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]
+    pub eps: f64,
+    /// Norm that measures the size of an attack's changes
+    ///
+    /// `l2` is the Euclidean length of the change over all pixels, `linf` the largest change of one pixel.
+    #[arg(help_heading = "Attack", long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
+    pub norm: NormName,
+    /// Set of attacks that are run one after the other [default: standard]
+    ///
+    /// Each attack is run on the images that none before has broken:
+    /// standard (apgd-ce, apgd-t, fab-t, square), AutoAttack's, for 4 classes and more;
+    /// plus (apgd-ce, apgd-dlr, fab, square, apgd-t, fab-t), AutoAttack's longest;
+    /// few-classes (apgd-ce, fab-t, square), the default for networks of 2 or 3 classes;
+    /// rand (apgd-ce, apgd-dlr), AutoAttack's for randomised networks;
+    /// custom, what --attacks lists.
+    #[arg(help_heading = "Attack", long, value_enum)]
+    pub version: Option<VersionName>,
+    /// Attacks of --version custom, in this order: apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square, pgd
+    #[arg(help_heading = "Attack", long, value_name = "LIST", value_delimiter = ',', value_parser = attack_name,
+        required_if_eq("version", "custom"))]
+    pub attacks: Vec<AttackName>,
+    /// Number of images to attack [default: all]
+    ///
+    /// They are drawn evenly by class, the same ones each time.
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: Option<u32>,
+    /// Number of images that go through the network at once
+    ///
+    /// A larger batch is faster up to a point and takes more memory. It does not change results beyond rounding.
+    #[arg(help_heading = "Images", long, visible_alias = "batch-size", default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub batch: u32,
+    /// Seed of all random numbers
+    #[arg(help_heading = "Attack", long, default_value_t = 0)]
+    pub seed: u64,
+    /// File that keeps the state after each batch
+    ///
+    /// Where it is there already, the evaluation goes on from it.
+    #[arg(help_heading = "Output", long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// Write the attacked images as safetensors: where an attack succeeded its image, else the original
+    #[arg(help_heading = "Output", long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print one JSON object instead of lines
+    #[arg(help_heading = "Output", long)]
+    pub json: bool,
+    /// Number of steps from each start
+    #[arg(help_heading = "Attack pgd", long, value_name = "N", default_value_t = PGD_STEPS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub pgd_steps: u32,
+    /// Length of one step [default: eps/8]
+    #[arg(help_heading = "Attack pgd", long, value_name = "LENGTH", value_parser = radius)]
+    pub pgd_step_size: Option<f64>,
+    /// Number of starts
+    ///
+    /// The first start is the image itself, the others are drawn at random from the ball.
+    #[arg(help_heading = "Attack pgd", long, value_name = "N", default_value_t = PGD_RESTARTS, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub pgd_restarts: u32,
+    /// Momentum: the part of the last direction that is kept, below 1
+    #[arg(help_heading = "Attack pgd", long, value_name = "PART", default_value = "0", value_parser = part)]
+    pub pgd_momentum: f64,
+    /// Loss that the steps climb
+    #[arg(help_heading = "Attack pgd", long, value_enum, default_value_t = LossName::Ce)]
+    pub pgd_loss: LossName,
+    /// Attack towards each of the nine likeliest other classes in turn, instead of away from the label
+    #[arg(help_heading = "Attack pgd", long)]
+    pub pgd_targeted: bool,
+    /// Images with labels to evaluate on [default: the run's own]
+    ///
+    /// `builtin:fashion`, or any form that can be trained on: a folder for each class, idx files, CIFAR's files, archives. The
+    /// test part is taken, or all images where there is none.
+    #[arg(help_heading = "Images", long, value_name = "IMAGES")]
+    pub data: Option<String>,
+    /// Rows and columns of the images [default: the checkpoint's]
+    ///
+    /// Images of another size are brought to this one, as --fit says where there is such an option.
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    pub side: Option<u32>,
+    #[command(flatten)]
+    pub labels: Labels,
+}
+
+/// The names of [`Version`] on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum VersionName {
+    Standard,
+    Plus,
+    Rand,
+    FewClasses,
+    Custom,
+}
+
+impl From<VersionName> for Version {
+    fn from(name: VersionName) -> Self {
+        match name {
+            VersionName::Standard => Self::Standard,
+            VersionName::Plus => Self::Plus,
+            VersionName::Rand => Self::Rand,
+            VersionName::FewClasses => Self::FewClasses,
+            VersionName::Custom => Self::Custom,
+        }
+    }
+}
+
+/// [`Loss`] by the usual names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LossName {
+    Ce,
+    Dlr,
+    Cw,
+}
+
+impl From<LossName> for Loss {
+    fn from(name: LossName) -> Self {
+        match name {
+            LossName::Ce => Self::CrossEntropy,
+            LossName::Dlr => Self::Dlr,
+            LossName::Cw => Self::Margin,
+        }
+    }
+}
+
+fn part(text: &str) -> Result<f64, String> {
+    fraction(text)
+        .filter(|number| (0.0..1.0).contains(number))
+        .ok_or_else(|| "a number from 0 to below 1 is wanted".into())
+}
+
+fn attack_name(text: &str) -> Result<AttackName, String> {
+    text.parse().map_err(|error: crate::Error| error.to_string())
+}

@@ -1,0 +1,99 @@
+//! The options of the commands about files of networks: `models`, `inspect` and `convert`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::model::Activation;
+
+/// The arguments of `models`.
+#[derive(Debug, Args)]
+pub struct Models {
+    /// Network to describe, such as fashion-demo, with its measurements and the commands that made them
+    pub name: Option<String>,
+}
+
+/// The arguments of `inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// A run folder, a checkpoint's folder, a safetensors file, a PyTorch checkpoint or zoo:NAME of `models`
+    pub file: PathBuf,
+}
+
+/// The arguments of `convert`.
+#[derive(Debug, Args)]
+pub struct Convert {
+    /// File to read: a PyTorch checkpoint (.pth, .pt, .ckpt), a safetensors file, or a run's folder
+    #[arg(value_name = "IN")]
+    pub file: PathBuf,
+    /// File to write: NAME.safetensors or NAME.onnx
+    pub out: PathBuf,
+    /// Weights of a training state to take: ema, model, or a key [default: ema if there is one]
+    #[arg(help_heading = "Reading", long, value_name = "KEY")]
+    pub weights: Option<String>,
+    /// Mean that is subtracted from images in [0, 1], a number for each channel [default: the file's]
+    ///
+    /// For example 0.4914,0.4822,0.4465. Wants --std as well.
+    #[arg(
+        help_heading = "Normalisation",
+        long,
+        value_delimiter = ',',
+        requires = "std",
+        allow_negative_numbers = true
+    )]
+    pub mean: Option<Vec<f32>>,
+    /// Standard deviation that images are divided by after --mean, a number for each channel
+    #[arg(help_heading = "Normalisation", long, value_delimiter = ',', requires = "mean")]
+    pub std: Option<Vec<f32>>,
+    /// Say that the network takes images in [0, 1] as they are
+    #[arg(help_heading = "Normalisation", long, conflicts_with = "mean")]
+    pub no_normalisation: bool,
+    /// Activation behind each normalisation layer [default: the file's]
+    #[arg(help_heading = "Reading", long, value_enum)]
+    pub activation: Option<ActivationName>,
+    /// Rename tensors whose names begin with OLD: the beginning becomes NEW
+    ///
+    /// May be given more than once. It is done before the network is recognised.
+    #[arg(help_heading = "Reading", long, value_name = "OLD=NEW", value_parser = rename)]
+    pub rename: Vec<(String, String)>,
+    /// Leave out tensors whose names begin with PREFIX; may be given more than once
+    #[arg(help_heading = "Reading", long, value_name = "PREFIX")]
+    pub drop: Vec<String>,
+    /// Rows and columns of the images [default: the file's; ONNX files without it take any]
+    #[arg(help_heading = "Reading", long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    pub side: Option<u32>,
+    /// Names of the classes in the order of their labels, such as cat,dog [default: the file's]
+    #[arg(help_heading = "Writing", long, value_name = "LIST", value_delimiter = ',')]
+    pub class_names: Vec<String>,
+    /// Write 16-bit numbers, which halves the file
+    #[arg(help_heading = "Writing", long)]
+    pub f16: bool,
+    /// Leave out tensors that do not belong to the network, instead of refusing the file
+    #[arg(help_heading = "Reading", long)]
+    pub no_strict: bool,
+}
+
+/// `OLD=NEW`, of which NEW may be empty.
+fn rename(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((old, new)) if !old.is_empty() => Ok((old.into(), new.into())),
+        _ => Err("OLD=NEW wanted".into()),
+    }
+}
+
+/// [`Activation`] by its usual names.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ActivationName {
+    Relu,
+    #[value(alias = "swish")]
+    Silu,
+}
+
+impl From<ActivationName> for Activation {
+    fn from(name: ActivationName) -> Self {
+        match name {
+            ActivationName::Relu => Self::Relu,
+            ActivationName::Silu => Self::Silu,
+        }
+    }
+}

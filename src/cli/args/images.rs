@@ -1,0 +1,101 @@
+//! The options of the commands that draw or name images: `sample` and `classify`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::values::{fit, length};
+use crate::data::Fit;
+
+/// The arguments of `sample`.
+#[derive(Debug, Args)]
+pub struct Sample {
+    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
+    ///
+    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
+    /// lists the networks of the zoo.
+    pub checkpoint: Option<PathBuf>,
+    /// Class to draw, by name or number [default: each in turn]
+    #[arg(help_heading = "Sampling", long)]
+    pub class: Option<String>,
+    /// Number of images to draw
+    #[arg(help_heading = "Sampling", long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub count: u32,
+    /// Seed of the images that sampling starts from
+    #[arg(help_heading = "Sampling", long, default_value_t = 0)]
+    pub seed: u64,
+    /// Images that sampling starts from: builtin:fractal, noise, or a folder of PNG or idx files
+    #[arg(
+        help_heading = "Sampling",
+        long,
+        value_name = "IMAGES",
+        default_value = "builtin:fractal"
+    )]
+    pub start: Start,
+    /// Number of gradient steps up the class's logit [default: the checkpoint's]
+    #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub steps: Option<u32>,
+    /// Length of one step in the L2 norm, such as 0.8 or 8/255 [default: the checkpoint's]
+    #[arg(help_heading = "Sampling", long, value_parser = length)]
+    pub step_size: Option<f64>,
+    /// Rows and columns of the images [default: the checkpoint's]
+    #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    pub side: Option<u32>,
+    /// File or folder to write: NAME.png, NAME.npz, NAME.tar or a folder
+    ///
+    /// NAME.png is a grid, and NAME-trajectory.png beside it shows what led to it. NAME.npz and NAME.tar hold single images, a
+    /// folder holds them as PNG files; what is there already is not drawn again.
+    #[arg(help_heading = "Output", long, value_name = "OUT", default_value = "samples.png")]
+    pub out: PathBuf,
+}
+
+/// The arguments of `classify`.
+#[derive(Debug, Args)]
+pub struct Classify {
+    /// Pictures to classify: PNG, JPEG, WebP, GIF, BMP or TIFF files
+    #[arg(required_unless_present = "show_plan")]
+    pub images: Vec<PathBuf>,
+    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
+    ///
+    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
+    /// lists the networks of the zoo.
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    /// Number of classes to print for each picture
+    #[arg(help_heading = "Output", long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub top: u32,
+    /// Print JSON instead of a table
+    #[arg(help_heading = "Output", long)]
+    pub json: bool,
+    /// Rows and columns that pictures are brought to [default: the checkpoint's]
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=1024))]
+    pub side: Option<u32>,
+    /// Way to fit pictures of other sizes to the network: crop, letterbox or stretch [default: as in training]
+    ///
+    /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
+    #[arg(help_heading = "Images", long, value_parser = fit)]
+    pub fit: Option<Fit>,
+    /// Print what one batch runs and needs, and end
+    #[arg(help_heading = "Output", long)]
+    pub show_plan: bool,
+}
+
+/// The images that sampling starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Images of independent uniform values.
+    Noise,
+    /// `builtin:fractal`, `builtin:fashion` or a folder's path, for [`crate::data::Ood::parse`].
+    Images(String),
+}
+
+impl std::str::FromStr for Start {
+    type Err = crate::Error;
+
+    fn from_str(text: &str) -> crate::Result<Self> {
+        if text == "noise" {
+            return Ok(Self::Noise);
+        }
+        crate::data::Ood::parse(text).map(|_| Self::Images(text.into()))
+    }
+}

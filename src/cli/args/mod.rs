@@ -1,0 +1,184 @@
+//! The command line of the program: the options of all commands, and the list of commands. Each other file has the options of
+//! a group of commands.
+
+mod adapters;
+mod attack;
+mod checkpoints;
+mod evaluate;
+mod images;
+mod training;
+mod values;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub use self::adapters::*;
+pub use self::attack::*;
+pub use self::checkpoints::*;
+pub use self::evaluate::*;
+pub use self::images::*;
+pub use self::training::*;
+use crate::gpu::Filtering;
+
+/// Heading of the options that say where and by which kernels something is computed.
+pub const KERNELS: &str = "Adapter and kernels";
+
+/// Trains, attacks, samples and explains joint energy-based models on any GPU
+///
+/// One network classifies, notices images of no class and draws images of each class. `lapidary demo` trains one in minutes.
+/// `-h` is short, `--help` has paragraphs, also behind each command.
+#[derive(Debug, Parser)]
+#[command(version, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// Command to run
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Adapter to compute on: its number in `lapidary devices`, or a part of its name
+    ///
+    /// Also its place on the PCI bus (0000:01:00.0) or its PCI numbers (10de:2684), as `devices --json` has them. A name that is
+    /// all digits is written name:1234; gl: in front of any of these takes OpenGL's adapters. [default: $LAPIDARY_ADAPTER, then
+    /// $WGPU_ADAPTER_NAME, then the fastest adapter]
+    #[arg(help_heading = KERNELS, long, global = true, value_name = "NAME")]
+    pub adapter: Option<String>,
+    /// Keep nothing about the adapter for the next start
+    ///
+    /// Otherwise compiled pipelines and measured kernels are kept in the user's cache folder, or in $LAPIDARY_CACHE unless
+    /// that is "off".
+    #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true)]
+    pub no_cache: bool,
+    /// Whether to measure which kernels are the fastest on this adapter
+    ///
+    /// Kernels that win may round differently from the static choices. `off` gives the same bits at every start.
+    #[arg(help_heading = KERNELS, long, global = true, value_enum, default_value_t = Tuning::Auto)]
+    pub tune: Tuning,
+    /// Limit of the memory for transformed weights, in MiB [default: no limit]
+    ///
+    /// Weights that are transformed for faster convolutions take up to eight times their memory. Layers beyond the limit are
+    /// convolved directly.
+    #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true, value_name = "MIB")]
+    pub transformed_weights: Option<u32>,
+    /// Let convolutions read a copy of their weights in half precision, on GPUs
+    ///
+    /// It halves that copy. Logits differ by some 5e-4 of their size; gradients through rectifiers by some 5 %.
+    #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true)]
+    pub half_weights: bool,
+    /// Winograd filter for 3x3 convolutions of 32 channels and more
+    ///
+    /// They take fewer multiplications, and round differently from direct kernels.
+    #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true, value_enum, default_value_t = Winograd::Auto)]
+    pub winograd: Winograd,
+    /// List the adapters and end, as `lapidary devices`
+    #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true)]
+    pub list: bool,
+    /// Print no progress on stderr
+    #[arg(help_heading = "Output", long, short, global = true)]
+    pub quiet: bool,
+}
+
+impl Arguments {
+    /// The options of all commands as they were given, for another process of this program, which says nothing on stderr
+    /// but what goes wrong.
+    pub fn for_others(&self) -> Vec<String> {
+        let mut words = vec!["--quiet".to_owned()];
+        let named = |value: Option<clap::builder::PossibleValue>| {
+            value.map(|value| value.get_name().to_owned())
+        };
+        let options = [
+            ("--adapter", self.adapter.clone()),
+            ("--tune", named(self.tune.to_possible_value())),
+            ("--transformed-weights", self.transformed_weights.map(|mib| mib.to_string())),
+            ("--winograd", named(self.winograd.to_possible_value())),
+        ];
+        for (name, value) in options {
+            words.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
+        }
+        let flags = [("--no-cache", self.no_cache), ("--half-weights", self.half_weights)];
+        words.extend(flags.into_iter().filter(|flag| flag.1).map(|flag| flag.0.to_owned()));
+        words
+    }
+}
+
+/// Whether kernels are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tuning {
+    /// On GPUs, and not on CPU rasterisers
+    Auto,
+    /// The fastest on this adapter, measured at first use and kept
+    On,
+    /// The static choices: the same bits at every start
+    Off,
+}
+
+impl From<Tuning> for crate::gpu::Tune {
+    fn from(named: Tuning) -> Self {
+        match named {
+            Tuning::Auto => Self::Auto,
+            Tuning::On => Self::On,
+            Tuning::Off => Self::Off,
+        }
+    }
+}
+
+/// The filters of Winograd that programs may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Winograd {
+    /// The filter that was measured to be faster on this kind of adapter
+    Auto,
+    /// None, direct convolutions alone
+    Off,
+    /// F(2x2, 3x3), whose rounding is the smallest
+    #[value(name = "2")]
+    Two,
+    /// F(4x4, 3x3), which takes the fewest products
+    #[value(name = "4")]
+    Four,
+}
+
+impl From<Winograd> for Filtering {
+    fn from(named: Winograd) -> Self {
+        match named {
+            Winograd::Auto => Self::Auto,
+            Winograd::Off => Self::Off,
+            Winograd::Two => Self::Two,
+            Winograd::Four => Self::Four,
+        }
+    }
+}
+
+/// The commands of the program.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train, evaluate and sample on the embedded images, in minutes, and write a report
+    Demo(Demo),
+    /// Train a network as a configuration says, through both stages to the report
+    Train(Train),
+    /// Say whether a configuration fits the adapter, and with --time how long it takes
+    Plan(Plan),
+    /// Measure a step of a network, and which share of the adapter's peak it reaches
+    Bench(Bench),
+    /// List the runs of a folder, or compare several runs
+    Runs(Runs),
+    /// Train and measure hybrid models side by side, all alike, and write one table and one figure
+    PaperTable(PaperTable),
+    /// Draw images of a class
+    Sample(Sample),
+    /// Name the likeliest classes of pictures
+    Classify(Classify),
+    /// Measure accuracy, accuracy under attack and AUROC against out-of-distribution images
+    Eval(Eval),
+    /// Show what a picture would have to look like to be of another class
+    Explain(Explain),
+    /// Measure robust accuracy under AutoAttack or a list of attacks
+    Attack(Attack),
+    /// List the networks that come with the program, or describe one of them
+    Models(Models),
+    /// List the adapters
+    Devices(Devices),
+    /// Compare the adapter's results with PyTorch's, and say which differ
+    Doctor(Doctor),
+    /// Measure which kernels are the fastest on the adapter, or move measured tables
+    Tune(Tune),
+    /// Describe the contents of a checkpoint
+    Inspect(Inspect),
+    /// Write a PyTorch checkpoint as safetensors, or a network as ONNX
+    Convert(Convert),
+}

@@ -1,0 +1,167 @@
+//! The options of the commands that train or plan a training: `demo`, `train`, `plan`, `runs` and `paper-table`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+pub use crate::cli::paper_table::Comparison;
+
+/// The arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Run folder to write [default: the first unused of runs/fashion-demo, runs/fashion-demo-2, ...]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Change one value of the preset fashion-demo, such as stage2.iterations=400
+    ///
+    /// May be given more than once.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Seed of all random numbers [default: the preset's]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Print what one iteration of each stage runs and needs, and end
+    ///
+    /// Memory, operations and launches follow from shapes: nothing is read and nothing is trained.
+    #[arg(long)]
+    pub show_plan: bool,
+}
+
+/// The arguments of `train`.
+#[derive(Debug, Args)]
+pub struct Train {
+    /// A preset's name or a TOML file [default: the configuration of the run in --out]
+    #[arg(value_name = "CONFIG", required_unless_present_any = ["resume", "out"])]
+    pub config: Option<String>,
+    /// Run folder to write [default: the first unused of runs/NAME, runs/NAME-2, ...]
+    ///
+    /// A run that is there already goes on where it was, if its configuration is the same.
+    #[arg(long, value_name = "DIR", required_if_eq("resume", "true"))]
+    pub out: Option<PathBuf>,
+    /// Change one value of the configuration, such as stage2.iterations=400
+    ///
+    /// May be given more than once. The value is written as in TOML, or as plain text.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Limit of damaged pictures to leave out: a share below 1, or a number from 1 on
+    #[arg(long, value_name = "N")]
+    pub max_bad: Option<f64>,
+    /// Go on from the last checkpoint in --out, and refuse a folder without a run
+    #[arg(long)]
+    pub resume: bool,
+    /// Print what one iteration of each stage runs and needs, and end
+    ///
+    /// Memory, operations and launches follow from shapes: nothing is read and nothing is trained.
+    #[arg(long)]
+    pub show_plan: bool,
+}
+
+/// The arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// A preset's name or a TOML file
+    #[arg(value_name = "CONFIG")]
+    pub config: String,
+    /// Change one value of the configuration, such as stage2.batch=32
+    ///
+    /// May be given more than once.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Measure the time as well: train three iterations of each stage and throw them away
+    ///
+    /// Without it memory follows from shapes alone, and no data are read.
+    #[arg(long)]
+    pub time: bool,
+    /// Number of classes, where data are not read [default: as the data's folders or the preset say]
+    #[arg(long, conflicts_with = "time", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    pub classes: Option<u32>,
+    /// Number of channels of the images, where data are not read [default: as for --classes]
+    #[arg(long, conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=3))]
+    pub channels: Option<u32>,
+    /// Predict the time of an iteration with 1, 2, 4 and up to N ranks
+    ///
+    /// Each rank has its share of the batch. The prediction adds up computing, copies and the network between ranks.
+    #[arg(help_heading = "Several ranks", long, value_name = "N", conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub ranks: Option<u32>,
+    /// Rate of the network between ranks, such as 25GB/s or 100Gb/s [default: 10GB/s]
+    #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
+    pub bandwidth: Option<f64>,
+    /// Rate of copies between device and host, such as 12GB/s [default: measured on the adapter]
+    #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
+    pub copies: Option<f64>,
+    /// Speed of a device on these networks [default: measured on the adapter, by a training step]
+    #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "TFLOP/s", value_parser = tflops)]
+    pub tflops: Option<f64>,
+}
+
+/// The bytes a second between ranks unless told otherwise: a network card of 100 Gb/s, less what protocols take.
+pub const BANDWIDTH: f64 = 10e9;
+
+fn bandwidth(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    // Bytes, or bits by a small b.
+    let units = [("GB", 1e9), ("MB", 1e6), ("Gb", 1e9 / 8.0), ("Mb", 1e6 / 8.0)];
+    let read = units.iter().find_map(|(unit, factor)| {
+        Some(number.strip_suffix(unit)?.trim().parse::<f64>().ok()? * factor)
+    });
+    read.filter(|rate| (1e3..=1e15).contains(rate))
+        .ok_or_else(|| "a rate is wanted, as 25GB/s, 800MB/s or 100Gb/s".into())
+}
+
+fn tflops(text: &str) -> Result<f64, String> {
+    let read = text.parse().ok().filter(|rate: &f64| (1e-6..=1e6).contains(rate));
+    read.ok_or_else(|| "a number above 0 is wanted, of TFLOP/s, as 12.5".into())
+}
+
+/// The arguments of `runs`.
+#[derive(Debug, Args)]
+pub struct Runs {
+    /// A folder of runs, or several runs to compare [default: runs]
+    #[arg(value_name = "DIR")]
+    pub folders: Vec<PathBuf>,
+}
+
+/// The arguments of `paper-table`.
+#[derive(Debug, Args)]
+pub struct PaperTable {
+    /// Comparison to make
+    #[arg(long, value_enum, default_value_t = Comparison::Small)]
+    pub set: Comparison,
+    /// Take a tenth of the iterations, 100 test images, 100 samples, one seed and no AutoAttack: a test that everything
+    /// works, without meaningful numbers
+    #[arg(long)]
+    pub quick: bool,
+    /// Folder for runs, table and figure; finished parts in it are not done again [default: runs/paper-table-SET]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Seeds 0, 1, ... of each row; more of them later go on in the same folder [default: 3, or 1 with --quick]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub seeds: Option<u32>,
+    /// Rows by their names, as at,jem,dat-t8 [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub rows: Vec<String>,
+    /// Passes of a batch forward and back that a row may spend in training [default: 6000, or 60000 for colour]
+    #[arg(long, value_name = "PASSES", value_parser = clap::value_parser!(u64).range(100..=1_000_000_000))]
+    pub budget: Option<u64>,
+    /// Labelled images to train and measure on [default: the embedded ones; colour and full have none]
+    #[arg(long, value_name = "IMAGES")]
+    pub data: Option<String>,
+    /// Further images of no class, beside random fields and noise; more than once for more sets
+    #[arg(long, value_name = "IMAGES")]
+    pub ood: Vec<String>,
+    /// Test images, drawn evenly by class [default: 1000, or 10000 for colour and full]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..))]
+    pub images: Option<u32>,
+    /// Samples of each run [default: 2000, or 10000 for colour and full]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    pub samples: Option<u32>,
+    /// Test images for AutoAttack, 0 for none [default: 200, or 1000 for colour and full]
+    #[arg(long, value_name = "COUNT")]
+    pub attack_images: Option<u32>,
+    /// Weights of EfficientNet-Lite0 or Inception-v3, for distances of the samples in their features
+    #[arg(long, value_name = "FILE")]
+    pub extractor: Option<PathBuf>,
+    /// Command that starts several processes, such as "mpirun -n 4", for commands that can share their work
+    #[arg(long, value_name = "WORDS")]
+    pub launcher: Option<String>,
+}

@@ -1,0 +1,40 @@
+//! The values that options of several commands have: norms, lengths, and ways to fit pictures.
+
+use clap::ValueEnum;
+
+use crate::data::Fit;
+use crate::ops::Norm;
+use crate::train::fraction;
+
+/// [`Norm`] by its usual names, which say enough in the help.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum NormName {
+    L2,
+    Linf,
+}
+
+impl From<NormName> for Norm {
+    fn from(name: NormName) -> Self {
+        match name {
+            NormName::L2 => Self::L2,
+            NormName::Linf => Self::Linf,
+        }
+    }
+}
+
+/// Parses the name of a way to fit pictures to a network.
+pub fn fit(text: &str) -> Result<Fit, String> {
+    Fit::parse(text).map_err(|_| "crop, letterbox or stretch is wanted".into())
+}
+
+pub fn length(text: &str) -> Result<f64, String> {
+    fraction(text)
+        .filter(|number| (0.0..=1e6).contains(number))
+        .ok_or_else(|| "a number from 0 to 1000000 is wanted, as 0.5 or 8/255".into())
+}
+
+/// Parses a radius above 0.
+pub fn radius(text: &str) -> Result<f64, String> {
+    length(text)
+        .and_then(|eps| if eps > 0.0 { Ok(eps) } else { Err("more than 0 is wanted".into()) })
+}
