@@ -6,7 +6,7 @@ use pollster::block_on;
 
 use super::args;
 use super::evaluate;
-use super::generation::Eyes;
+use super::eyes::Eyes;
 use super::image_set::ImageSet;
 use super::session::Session;
 use crate::data::Prepared;

@@ -24,6 +24,7 @@ mod run;
 mod run_folder;
 mod saver;
 mod shapes;
+mod stage_tables;
 mod stages;
 mod state;
 mod synchronise;
@@ -35,9 +36,7 @@ pub(crate) mod zoo;
 
 pub use assess::{Assessment, assess};
 pub use checkpoints::{latest_checkpoint, read_checkpoint};
-pub use config::{
-    Activation, Attack, Checkpoint, Config, Data, Evaluate, Judge, Model, Sample, Stage1, Stage2,
-};
+pub use config::{Activation, Checkpoint, Config, Data, Evaluate, Judge, Model, Sample};
 pub use curriculum::Curriculum;
 pub use events::{Event, Flow, Observer, Phase, Step};
 pub use fit::{Fit, fit, plans};
@@ -54,6 +53,7 @@ pub use run::{BEST_FILE, Outcome, Seconds, train, train_judge};
 pub use run_folder::RunFolder;
 pub(crate) use run_folder::write_whole;
 pub use shapes::{Forecast, check_stages, forecast, plan_update};
+pub use stage_tables::{Attack, Stage1, Stage2};
 pub use state::{MODEL_FILE, STATE_FILE};
 pub use tables::{Jem, Objective, OptimiserName, Ratio, ScoreName, Stop, Trades, Validate};
 pub use tensorboard::EventFile;

@@ -14,7 +14,7 @@ use super::args;
 use super::evaluate::{self, Drawn};
 use super::evaluate_state::State;
 use super::exit::Failure;
-use super::generation::Eyes;
+use super::eyes::Eyes;
 use super::progress::Progress;
 use super::report_all;
 use super::session::Session;

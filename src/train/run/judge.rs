@@ -1,6 +1,7 @@
 //! Trains the judge of samples: a network of the same architecture, trained plainly, which says which class a sample shows.
 
-use super::{check, tell};
+use super::after::check;
+use super::tell;
 use crate::Result;
 use crate::gpu::Gpu;
 use crate::model::{Checkpoint, Metadata};

@@ -1,5 +1,6 @@
 //! A run: stage 1, stage 2, checkpoints between, exactly resumable.
 
+mod after;
 mod agreement;
 mod judge;
 mod record;
@@ -9,18 +10,15 @@ pub use judge::train_judge;
 
 use self::record::record_data;
 use super::saver::Saver;
-use super::stages::{
-    ClassifierStage, DualStage, PerIteration, Recall, check_shares, has_statistics, smaller,
-};
-use super::state::{self, Memory};
+use super::stages::{ClassifierStage, DualStage, Recall, check_shares, has_statistics, smaller};
+use super::state::Memory;
 use super::validate::Validator;
 use super::{
     Config, Curriculum, Event, Flow, Learner, Material, Objective, Observer, Phase, ReplayBuffer,
-    RunFolder, Step, check_stages,
+    RunFolder, check_stages,
 };
-use crate::eval::Accuracies;
 use crate::gpu::Gpu;
-use crate::model::{Checkpoint, Metadata, Network, StateDict};
+use crate::model::{Metadata, Network, StateDict};
 use crate::world::World;
 use crate::{Error, Result};
 use std::path::PathBuf;
@@ -166,39 +164,6 @@ pub(super) fn tell(
 ) -> Result<Flow> {
     folder.log(event)?;
     observer(event)
-}
-
-/// Turns the error about logits of averaged weights that are not finite into that of a diverged training.
-fn diverged(error: Error, step: u64) -> Error {
-    match error {
-        Error::NonFinite { image, value } => {
-            let what = format!("a logit of validation image {image} is {value}");
-            Error::Diverged { step, what, last_good: None }
-        }
-        other => other,
-    }
-}
-
-/// Err with [`Error::Diverged`] for numbers that are not finite, and energies further apart than `max_gap`.
-fn check(step: &Step, number: u64, max_gap: f64) -> Result<()> {
-    let numbers = [
-        ("cross-entropy", step.loss_ce),
-        ("binary cross-entropy", step.loss_bce),
-        ("divergence from clean images", step.loss_kl),
-        ("cross-entropy of out-of-distribution images", step.loss_uniform),
-        ("gradient penalty", step.r1),
-        ("energy gap", step.energy_gap),
-        ("AUC", step.auc),
-    ];
-    for (what, value) in numbers {
-        let Some(value) = value else { continue };
-        let far = what == "energy gap" && f64::from(value.abs()) > max_gap;
-        if !value.is_finite() || far {
-            let what = format!("{what} is {value}");
-            return Err(Error::Diverged { step: number, what, last_good: None });
-        }
-    }
-    Ok(())
 }
 
 struct Run<'a, 'o> {
@@ -431,85 +396,5 @@ impl Run<'_, '_> {
             return Ok(None);
         }
         Validator::new(self.config, self.material, &self.learner, &self.world).await.map(Some)
-    }
-
-    /// Judges, logs and saves where it is time after an iteration, and returns whether to go on.
-    async fn after(&mut self, mut step: Step, images: PerIteration, total: u64) -> Result<bool> {
-        check(&step, self.step, self.config.jem.max_gap)?;
-        self.step += 1;
-        self.images += u64::from(images.passed);
-        self.memory.images += u64::from(images.drawn);
-        if let Some(validator) = &mut self.validator
-            && self.step.is_multiple_of(self.config.validate.every.into())
-        {
-            let Accuracies { clean, robust } =
-                validator.measure().await.map_err(|error| diverged(error, self.step))?;
-            step.clean_accuracy = Some(clean as f32);
-            step.pgd_accuracy = Some(robust as f32);
-            self.judge(robust).await?;
-        }
-        self.world.reached(format!("iteration {} of {}", step.iteration, step.phase));
-        let stop = self.told(&Event::Step(step))? == Flow::Stop;
-        let every = u64::from(self.config.checkpoint.every.max(1));
-        let last = self.step == total || self.ended().is_some() || self.plateau().is_some();
-        if self.saver.is_finished() {
-            self.settle()?;
-        }
-        if stop || last || self.step.is_multiple_of(every) {
-            self.save().await?;
-            self.tell_damaged()?;
-        }
-        if stop || last {
-            self.settle()?;
-        }
-        Ok(!stop)
-    }
-
-    /// Keeps the averages where they are the best so far.
-    async fn judge(&mut self, accuracy: f64) -> Result<()> {
-        if self.memory.best.is_some_and(|best| best >= accuracy) {
-            self.memory.stale += 1;
-            return Ok(());
-        }
-        if self.world.is_first() {
-            let weights = self.learner.average.download().await?;
-            let metadata = Metadata { step: Some(self.step), ..self.metadata.clone() };
-            let best =
-                Checkpoint { metadata, weights, source: BEST_FILE.into(), ..Checkpoint::default() };
-            self.folder.write(BEST_FILE, &best.to_bytes()?)?;
-        }
-        // Only now: what a checkpoint calls the best is on disk.
-        (self.memory.best, self.memory.stale) = (Some(accuracy), 0);
-        Ok(())
-    }
-
-    async fn stop(&mut self) -> Result<bool> {
-        if self.saved != Some(self.step) {
-            self.save().await?;
-        }
-        self.settle()?;
-        Ok(false)
-    }
-
-    /// Begins to write a checkpoint, as soon as the one before is on disk.
-    async fn save(&mut self) -> Result<()> {
-        let metadata = self.metadata.clone();
-        let taken = state::take(&self.learner, &self.memory, self.step, metadata).await?;
-        let taken = self.same(taken).await?.ok_or_else(|| Error::Diverged {
-            step: self.step,
-            what: "weights are not finite".into(),
-            last_good: None,
-        })?;
-        self.settle()?;
-        self.saved = Some(self.step);
-        let Some(to) = self.folder.checkpoints() else { return Ok(()) };
-        self.saver.begin(to, self.step, taken)
-    }
-
-    /// Waits for the checkpoint that is on its way.
-    fn settle(&mut self) -> Result<()> {
-        let Some((step, path)) = self.saver.wait()? else { return Ok(()) };
-        self.last_good = Some(path.clone());
-        tell(self.folder, self.observer, &Event::Saved { step, path }).map(drop)
     }
 }

@@ -1,0 +1,100 @@
+//! Measures how near samples are to real images: the distances between the features of both.
+
+use serde_json::json;
+
+use super::eyes::{Eyes, SeenSet};
+use crate::Result;
+use crate::eval::{
+    Coverage, Gaussian, InceptionScore, Spread, coverage, inception_score, kernel_distance,
+};
+
+/// Splits of the inception score.
+pub(super) const SPLITS: usize = 10;
+/// Neighbours of precision and recall.
+pub(super) const NEIGHBOURS: usize = 3;
+/// Subsets of the kernel distance and their size.
+pub(super) const SUBSETS: (usize, usize) = (100, 1000);
+/// Images below which a covariance of features has no full rank.
+const ENOUGH: usize = 2048;
+/// The seed by which those subsets are drawn.
+const SEED: u64 = 0;
+
+/// The reference that samples are compared with.
+pub enum Reference {
+    /// Reference images, for all metrics.
+    Images(Box<SeenSet>),
+    /// Mean and covariance alone.
+    Statistics(Gaussian),
+}
+
+/// The distances between samples and a reference.
+#[derive(Clone, Debug)]
+pub struct Nearness {
+    /// The Fréchet distance.
+    pub distance: f64,
+    /// Kernel, times nothing; only against images.
+    pub kernel: Option<Spread>,
+    /// The inception score of the samples, which needs no real images.
+    pub score: InceptionScore,
+    /// Precision and recall, only against images.
+    pub coverage: Option<Coverage>,
+}
+
+impl Reference {
+    /// All metrics of `samples`.
+    pub fn nearness(&self, samples: &SeenSet) -> Result<Nearness> {
+        let classes = samples.logits.len() / samples.features.len().max(1);
+        let score = inception_score(&samples.logits, classes, SPLITS);
+        Ok(match self {
+            Self::Images(real) => Nearness {
+                distance: real.gaussian.distance(&samples.gaussian)?,
+                kernel: Some(kernel_distance(&real.features, &samples.features, SUBSETS, SEED)?),
+                score,
+                coverage: Some(coverage(&real.features, &samples.features, NEIGHBOURS)?),
+            },
+            Self::Statistics(gaussian) => Nearness {
+                distance: gaussian.distance(&samples.gaussian)?,
+                kernel: None,
+                score,
+                coverage: None,
+            },
+        })
+    }
+}
+
+impl Nearness {
+    /// Returns the distances as a flat JSON object.
+    pub fn json(&self, eyes: &Eyes) -> serde_json::Value {
+        let Eyes { extractor, protocol, .. } = eyes;
+        json!({
+            "extractor": extractor.to_string(),
+            "distance_name": extractor.distance_name(),
+            "distance": self.distance,
+            "kernel_distance": self.kernel.map(|kernel| kernel.mean),
+            "kernel_distance_std": self.kernel.map(|kernel| kernel.std),
+            "inception_score": self.score.mean,
+            "inception_score_std": self.score.std,
+            "precision": self.coverage.as_ref().map(|coverage| coverage.precision),
+            "recall": self.coverage.as_ref().map(|coverage| coverage.recall),
+            "protocol": protocol.name(),
+            "protocol_text": protocol.text(),
+            "resize": protocol.resize(),
+        })
+    }
+}
+
+/// Returns remarks about a distance that is computed from few images.
+pub(super) fn few(eyes: &Eyes, real: &Reference, seen: &SeenSet) -> Vec<String> {
+    let real = match real {
+        Reference::Images(real) => real.features.len(),
+        Reference::Statistics(_) => usize::MAX,
+    };
+    let count = real.min(seen.features.len());
+    if count >= ENOUGH {
+        return Vec::new();
+    }
+    let name = eyes.extractor.distance_name();
+    vec![format!(
+        "{name} of {count} images: below {ENOUGH} it is mostly the number of images that it tells, and is to be compared with distances of as many images alone"
+    )]
+}

@@ -1,0 +1,168 @@
+//! The tables `[stage1]` and `[stage2]` of a configuration.
+
+use serde::{Deserialize, Serialize};
+
+use super::Optimiser;
+use super::tables::{OptimiserName, ScoreName};
+use crate::ops::Norm;
+
+/// The attack by which stage 1 makes its images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attack {
+    /// Plain projected gradient ascent, the last iterate.
+    Pgd,
+    /// Gradient steps with momentum 0.9 on the L1-normalised gradient, of which the best iterate is kept, as in the
+    /// authors' code.
+    MomentumBest,
+}
+
+/// `[stage1]`: adversarial training of the classifier.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage1 {
+    /// The number of iterations, one batch each.
+    pub iterations: u32,
+    /// Images in a batch.
+    pub batch: u32,
+    /// The learning rate between warm-up and decay.
+    pub learning_rate: f64,
+    /// The number of iterations over which the learning rate rises linearly: iteration `it` has (it + 1)/warm_up of it.
+    #[serde(default)]
+    pub warm_up: u32,
+    /// The share of the iterations after which the learning rate falls to 0 by a cosine; 0 over all, 1 for never.
+    #[serde(default)]
+    pub decay_from: f64,
+    /// The weight decay of all parameters.
+    pub weight_decay: f64,
+    /// Nesterov's momentum, for SGD.
+    pub momentum: f64,
+    /// The optimiser: SGD, Adam or AdamW.
+    #[serde(default)]
+    pub optimiser: OptimiserName,
+    /// Adam's decay of the mean of gradients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta1: Option<f64>,
+    /// Adam's decay of the mean square of gradients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta2: Option<f64>,
+    /// The number of images that go through the device at once, a divisor of the batch; 0 for the whole batch, or less
+    /// where memory is short.
+    #[serde(default)]
+    pub micro_batch: u32,
+    /// Whether batch normalisation uses the statistics of all ranks' images, as one process with the whole batch would,
+    /// at the cost of two messages for each layer. Otherwise each rank uses those of its share.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sync_batch_norm: bool,
+    /// The kind of attack.
+    pub attack: Attack,
+    /// The norm of the attack's step sizes and of its ball's radius.
+    #[serde(with = "NormName")]
+    pub norm: Norm,
+    /// Radius of the ball.
+    pub eps: f64,
+    /// The number of steps of the attack; 0 trains on clean images.
+    pub steps: u32,
+    /// The length of one step of the attack.
+    pub step_size: f64,
+}
+
+/// `[stage2]`: training with both losses (docs/method.md, "Stage 2").
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage2 {
+    /// The number of iterations, one batch each; 0 leaves the network as stage 1 made it.
+    pub iterations: u32,
+    /// The number of images of each kind in a batch: real, attacked and contrastive ones.
+    pub batch: u32,
+    /// The learning rate between warm-up and decay.
+    pub learning_rate: f64,
+    /// The number of iterations over which the learning rate rises linearly: iteration `it` has (it + 1)/warm_up of it.
+    pub warm_up: u32,
+    /// The share of the iterations after which the learning rate falls to 0 by a cosine; 1 for never.
+    pub decay_from: f64,
+    /// The weight decay of all parameters.
+    pub weight_decay: f64,
+    /// Nesterov's momentum, for SGD.
+    pub momentum: f64,
+    /// The optimiser: SGD, Adam or AdamW.
+    #[serde(default)]
+    pub optimiser: OptimiserName,
+    /// Adam's decay of the mean of gradients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta1: Option<f64>,
+    /// Adam's decay of the mean square of gradients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta2: Option<f64>,
+    /// The number of images that go through the device at once, a divisor of the batch; 0 for the whole batch, or less
+    /// where memory is short.
+    #[serde(default)]
+    pub micro_batch: u32,
+    /// The score that tells real from contrastive images in the loss.
+    #[serde(default)]
+    pub score: ScoreName,
+    /// The score that contrastive images climb; JEM's samples always climb `score`.
+    #[serde(default = "class_logit")]
+    pub climb: ScoreName,
+    /// The weight of the binary cross-entropy between real and contrastive images.
+    #[serde(default = "one")]
+    pub bce_weight: f64,
+    /// The weight of the cross-entropy.
+    #[serde(default = "one")]
+    pub ce_weight: f64,
+    /// The weight of the penalty on the scores' slope at real images (R1).
+    #[serde(default)]
+    pub r1: f64,
+    /// The norm of the classifier's attack, for its steps and its ball.
+    #[serde(with = "NormName")]
+    pub norm: Norm,
+    /// The radius of the ball of the classifier's attack.
+    pub eps: f64,
+    /// The number of steps of the classifier's attack.
+    pub steps: u32,
+    /// The length of one step of the attack.
+    pub step_size: f64,
+    /// The L2 length of one contrastive step.
+    pub alpha: f64,
+    /// The number of contrastive steps at the start.
+    #[serde(rename = "start_T")]
+    pub start_t: u32,
+    /// The largest number of contrastive steps.
+    #[serde(rename = "max_T")]
+    pub max_t: u32,
+    /// The mean AUC of the window from which on the number of contrastive steps grows.
+    pub auc_threshold: f64,
+    /// The number of images over which the AUC is averaged, rounded up to whole batches.
+    pub auc_window: u32,
+}
+
+fn class_logit() -> ScoreName {
+    ScoreName::ClassLogit
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl Stage1 {
+    /// Returns the optimiser with its constants.
+    pub fn optimiser(&self) -> Optimiser {
+        let betas = [self.beta1, self.beta2];
+        self.optimiser.build(betas, self.momentum, self.weight_decay)
+    }
+}
+
+impl Stage2 {
+    /// Returns the optimiser with its constants.
+    pub fn optimiser(&self) -> Optimiser {
+        let betas = [self.beta1, self.beta2];
+        self.optimiser.build(betas, self.momentum, self.weight_decay)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Norm", rename_all = "lowercase")]
+pub(super) enum NormName {
+    L2,
+    Linf,
+}
