@@ -1,24 +1,22 @@
-// The device's side: networks on one GPU device, the loops over them, and what is done when the device is lost. Runs in
-// a worker (worker.js) or in the page's own thread; index.js is what callers see.
+// The engine: networks on one GPU device, the loops of gradient steps, and recovery when the device is lost. Runs in
+// a worker (worker.js) or in the page's own thread; callers use index.js.
 
 import init, { Engine as Device, checks, prepare, starts, version } from './lapidary_web.js';
+import { finite, named, nth, whole } from './checks.js';
 import { GOLDEN } from './golden.js';
+import { BATCH, Model } from './model.js';
+import { pixels } from './pixels.js';
+import { climbed, length, median, repeat } from './readings.js';
 import { readWeights } from './weights.js';
 
-/** Ready-made programs that a network keeps; the one unused for longest goes first. */
-const KEPT = 6;
-/** Images that go through a network at once, at most. */
-const BATCH = 64;
-/** Losses of the device after which it is not opened again. */
+/** The number of losses of the device after which it is not opened again. */
 const LOSSES = 2;
 /** Milliseconds that a run keeps the device for itself before others have their turn and an abort is heard. */
 const TURN = 100;
-/** Pixels of a picture, at most: four bytes each lie in memory twice while it is read. */
-const PIXELS = 64e6;
-/** Openings of devices wait here for each other, those of other copies of this module in this realm too. */
+/** The key of a global promise by which openings of devices wait for each other, also across copies of this module. */
 const OPENING = Symbol.for('lapidary.opening');
 
-/** `onLost` is told of each loss of the device; `wasm` may be a compiled module or the promise of one. */
+/** Runs networks on a device. `onLost` is called at each loss of the device; `wasm` may be a compiled module or the promise of one. */
 export class Engine {
   #device;
   #options = {};
@@ -36,10 +34,10 @@ export class Engine {
     this.#wasm = wasm;
   }
 
-  /** The browser's own device: wgpu does not hand it out, so it is caught where it is made. */
+  /** The browser's GPUDevice: wgpu does not hand it out, so it is caught where it is made. */
   gpuDevice;
 
-  /** The bindings, ready to be called. A module that could not be compiled ahead is fetched again, with its error. */
+  /** Makes the wasm bindings ready. A module that could not be compiled ahead is fetched again, so that its error shows. */
   async #bindings() {
     const module = await Promise.resolve(this.#wasm).catch(() => undefined);
     await init(module && { module_or_path: module });
@@ -56,7 +54,7 @@ export class Engine {
     await opened;
   }
 
-  /** One at a time: the method that is replaced here must be the browser's own when it is put back. */
+  /** Opens the device and keeps its GPUDevice. Runs one at a time: the replaced method must be the browser's own when it is put back. */
   async #catchDevice() {
     const engine = this;
     const requestDevice = GPUAdapter.prototype.requestDevice;
@@ -70,7 +68,7 @@ export class Engine {
     }
   }
 
-  /** One piece of work after the other: programs have state. */
+  /** Runs pieces of work one after the other, because programs have state. */
   #queued(signal, work) {
     const result = this.#last.then(() => {
       signal?.throwIfAborted();
@@ -96,7 +94,7 @@ export class Engine {
     }
   }
 
-  /** What was on the device is gone; host copies stay. */
+  /** Forgets everything on a lost device; host copies stay. */
   #forget() {
     for (const model of this.#models.values()) model.release();
     this.#toys.clear();
@@ -137,7 +135,7 @@ export class Engine {
     return model;
   }
 
-  /** `work` with the network on the device, after what was asked for before. */
+  /** Runs `work` with the network on the device, after all earlier calls. */
   #with(id, signal, work) {
     return this.#queued(signal, () =>
       this.#survive(async () => {
@@ -216,7 +214,7 @@ export class Engine {
     return energies(made);
   }
 
-  /** Numbers as they are, pictures as the program reads them. */
+  /** Returns numbers unchanged, and pictures fitted to the network as the program does. */
   async #prepare(model, image) {
     if (image instanceof Float32Array) return image;
     const { data, width, height } = await pixels(image);
@@ -225,7 +223,7 @@ export class Engine {
     return prepare(data, width, height, channels, side, fit);
   }
 
-  /** One image or a list of them, behind each other. */
+  /** Prepares one image or a list of images, as one array. */
   async #images(model, image) {
     const many = Array.isArray(image);
     const list = many ? image : [image];
@@ -270,7 +268,7 @@ export class Engine {
     return this.#change(id, image, aimed ? 'cross-entropy-targeted' : 'cross-entropy', from, { eps, ...options }, callbacks);
   }
 
-  /** Steps within a ball around each image; `label(i, count, before)` is where one goes to or comes from. */
+  /** Takes steps within a ball around each image; `label(i, count, before)` returns the class that image i goes to or comes from. */
   async #change(id, image, objective, label, { eps, norm = 'l2', steps = 20, stepSize = (2.5 * eps) / Math.max(steps, 1) }, { onStep, signal } = {}) {
     const model = this.#model(id);
     const { images, count, many } = await this.#images(model, image);
@@ -286,7 +284,7 @@ export class Engine {
     return many ? changed : changed[0];
   }
 
-  /** Each check is a turn of its own, so that the page can draw meanwhile. */
+  /** Compares the device with reference cases. Each check is a turn of its own, so that the page can draw meanwhile. */
   async doctor({ onProgress, signal } = {}) {
     await this.#bindings();
     const { checks: all, weights: weightsFile } = JSON.parse(checks());
@@ -310,7 +308,7 @@ export class Engine {
     return { good: rows.every((row) => row.good), rows };
   }
 
-  /** What the device is and did, and how long a step took of late. */
+  /** Returns the adapter, counts of device calls, memory, and the recent time of a step. */
   status() {
     const counts = this.#device && JSON.parse(this.#device.counts());
     const adapter = this.#device && JSON.parse(this.#device.adapter());
@@ -319,7 +317,7 @@ export class Engine {
     return { version: version(), precision: 'f32', adapter, counts, networks, weightBytes, losses: this.#losses, msPerStep: median(this.#steps) };
   }
 
-  /** GPU time of each launch of a step of `sample`. */
+  /** Measures the GPU time of each launch of a step of `sample`. */
   async profile(id, { batch = 8, repetitions = 3 } = {}) {
     return this.#with(id, undefined, async (model) => {
       const ascent = await model.ascent(batch, 'joint', 'l2', Infinity, 0.1);
@@ -364,12 +362,12 @@ export class Engine {
     });
   }
 
-  /** Loses the device, as a driver's reset would: for tests of what happens then. */
+  /** Loses the device, as a driver's reset would; for tests. */
   loseDevice() {
     this.gpuDevice?.destroy();
   }
 
-  /** Ends what a network is doing at its next submission, refuses its later calls, and frees it. */
+  /** Stops a network's work at its next submission, refuses its later calls, and frees it. */
   async dispose(id) {
     const model = this.#models.get(id);
     if (model) model.ended = true;
@@ -379,7 +377,7 @@ export class Engine {
     });
   }
 
-  /** Gives the device back, after the last network. */
+  /** Gives the device back, once no network is left. */
   async close() {
     return this.#queued(undefined, () => {
       if (this.#models.size) return;
@@ -392,188 +390,9 @@ export class Engine {
   }
 }
 
-/** A network's bytes on the host, and what is on the device of it. */
-class Model {
-  #bytes;
-  #name;
-  #side;
-  #network;
-  #programs = new Map();
-  about;
-  /** Disposed of: nothing new may begin. */
-  ended = false;
-  /** Whose images a program has on the device. */
-  runs = new WeakMap();
-
-  constructor(bytes, name, side) {
-    this.#bytes = bytes;
-    this.#name = name;
-    this.#side = side;
-  }
-
-  /** Numbers of an image. */
-  get size() {
-    return this.about.channels * this.about.side ** 2;
-  }
-
-  async ready(device) {
-    if (this.#network) return;
-    this.#network = await device.network(this.#name, this.#bytes, this.#side);
-    this.about = JSON.parse(this.#network.describe());
-  }
-
-  release() {
-    for (const program of this.#programs.values()) program.free();
-    this.#programs.clear();
-    this.#network?.free();
-    this.#network = undefined;
-  }
-
-  expect(images, count) {
-    if (!Number.isInteger(count) || count < 1 || images.length !== count * this.size) {
-      const { channels, side } = this.about;
-      throw named('Mismatch', `image: ${images.length} numbers given, ${count} times ${this.size} (${channels}×${side}×${side}) wanted`);
-    }
-  }
-
-  row(logits, index) {
-    const { classes } = this.about;
-    return logits.slice(index * classes, (index + 1) * classes);
-  }
-
-  /** Both readings of each image's logits: posterior and energies. */
-  readings(logits, images, topK = 5) {
-    const count = logits.length / this.about.classes;
-    return Array.from({ length: count }, (_, i) => ({ ...reading(this.row(logits, i), this.about.classNames, topK), image: images.slice(i * this.size, (i + 1) * this.size) }));
-  }
-
-  async #program(key, make) {
-    const made = this.#programs.get(key) ?? (await make());
-    this.#programs.delete(key);
-    this.#programs.set(key, made);
-    if (this.#programs.size > KEPT) {
-      const [oldest, program] = this.#programs.entries().next().value;
-      this.#programs.delete(oldest);
-      program.free();
-    }
-    return made;
-  }
-
-  ascent(images, objective, norm, eps, stepSize) {
-    const key = ['ascent', images, objective, norm, eps, stepSize].join();
-    return this.#program(key, () => this.#network.ascent(images, objective, norm, eps, stepSize));
-  }
-
-  async logits(images) {
-    const count = images.length / this.size;
-    const batch = Math.min(count, BATCH);
-    const classifier = await this.#program(['classifier', batch].join(), () => this.#network.classifier(batch));
-    const logits = await classifier.logits(images);
-    finite(logits, this.about.classes);
-    return logits;
-  }
-}
-
-/** Red, green, blue and alpha of a picture, upright, as they are stored: no colour profile is worked into them. */
-async function pixels(image) {
-  if (image.data) return image;
-  const name = image.name ?? 'the picture';
-  const undecoded = (error) => named('BadPicture', `${name}: this browser cannot read it as a picture (${error.message})`);
-  const stored = { colorSpaceConversion: 'none', premultiplyAlpha: 'none', imageOrientation: 'from-image' };
-  const bitmap = image instanceof Blob ? await createImageBitmap(image, stored).catch((error) => { throw undecoded(error); }) : image;
-  const { width, height } = bitmap;
-  try {
-    if (width * height > PIXELS) throw named('BadPicture', `${name} has ${width}×${height} pixels: at most ${PIXELS / 1e6} million are wanted, scale it down first`);
-    const canvas = typeof OffscreenCanvas === 'undefined' ? Object.assign(document.createElement('canvas'), { width, height }) : new OffscreenCanvas(width, height);
-    const context = canvas.getContext('2d', { willReadFrequently: true });
-    context.drawImage(bitmap, 0, 0);
-    const { data } = context.getImageData(0, 0, width, height);
-    return { data: new Uint8Array(data.buffer), width, height };
-  } finally {
-    bitmap.close();
-  }
-}
-
-/** A reference case of `doctor`. */
+/** Fetches a reference case of `doctor`. */
 async function golden(file, signal) {
   const response = await fetch(GOLDEN[file], { signal });
   if (!response.ok) throw named('BadFile', `golden/${file}: the server answers ${response.status}`);
   return new Uint8Array(await response.arrayBuffer());
-}
-
-function named(name, message) {
-  const error = new Error(message);
-  error.name = name;
-  return error;
-}
-
-function whole(what, value, least, most) {
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw named('RangeError', `${what}: ${value} given, a whole number from ${least} to ${most} wanted`);
-  }
-  return value;
-}
-
-/** Of a number for all images, or one for each. */
-function nth(what, given, index, count) {
-  if (!Array.isArray(given) && !ArrayBuffer.isView(given)) return given;
-  if (given.length !== count) throw named('Mismatch', `${what}: ${given.length} given, one for each of ${count} images wanted`);
-  return given[index];
-}
-
-/** Where a network overflows, its answer is an error and no class. `each` numbers belong to an image. */
-function finite(values, each) {
-  const at = values.findIndex((value) => !Number.isFinite(value));
-  if (at >= 0) throw named('NotFinite', `image ${Math.floor(at / each)}: the network answers ${values[at]}, finite numbers are wanted; its weights or the image are too large`);
-}
-
-function repeat(image, count) {
-  const images = new Float32Array(image.length * count);
-  for (let i = 0; i < count; i++) images.set(image, i * image.length);
-  return images;
-}
-
-/** The index of the largest. */
-const largest = (values) => values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
-
-/** log sum exp, in doubles. */
-function logsumexp(logits) {
-  const most = logits[largest(logits)];
-  return most + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0));
-}
-
-function climbed(logits, label, objective) {
-  const crossEntropy = () => logsumexp(logits) - logits[label];
-  switch (objective) {
-    case 'joint': return logits[label];
-    case 'logsumexp': return logsumexp(logits);
-    case 'cross-entropy': return crossEntropy();
-    default: return -crossEntropy();
-  }
-}
-
-function reading(logits, names, topK) {
-  const sum = logsumexp(logits);
-  const best = largest(logits);
-  const probabilities = logits.map((logit) => Math.exp(logit - sum));
-  const order = [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(0, topK);
-  return {
-    class: best,
-    className: names[best],
-    top: order.map((i) => ({ class: i, label: names[i], score: probabilities[i] })),
-    logits,
-    probabilities,
-    energy: -sum,
-    jointEnergies: logits.map((logit) => -logit),
-  };
-}
-
-function length(values, norm) {
-  if (norm === 'linf') return values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
-}
-
-function median(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted.length ? sorted[sorted.length >> 1] : undefined;
 }

@@ -1,6 +1,7 @@
 // The package: loads a network and samples, classifies, attacks and explains with it on the visitor's GPU. Types and
 // their meaning are in index.d.ts.
 
+import { named } from './checks.js';
 import { toBlob, toCanvas, toImageData } from './picture.js';
 import { readWeights } from './weights.js';
 
@@ -30,11 +31,11 @@ export { readWeights, toBlob, toCanvas, toImageData };
 const HOST = Symbol('host');
 const disposed = () => new DOMException('this network was disposed of', 'InvalidStateError');
 
-/** A network that was loaded. */
+/** A loaded network. */
 class Lapidary {
   #id;
   #onLost;
-  /** Stops of the calls that run. */
+  /** The abort controllers of running calls. */
   #running = new Set();
   #end;
 
@@ -122,7 +123,7 @@ class Lapidary {
     return this.#host('loseDevice', []);
   }
 
-  /** What runs is stopped and later calls are refused. */
+  /** Stops running calls and refuses later ones. */
   dispose() {
     this.#end ??= (async () => {
       const host = this[HOST];
@@ -157,7 +158,7 @@ class Lapidary {
     }
   }
 
-  /** `work` with what an engine takes in place of an image or a list of them, and what to hand over with it. */
+  /** Calls `work` with images in a form that an engine takes, and the list of buffers to transfer with them. */
   async #withImage(image, work) {
     const send = [];
     const given = await (Array.isArray(image) ? Promise.all(image.map((one) => taken(one, send))) : taken(image, send));
@@ -165,7 +166,7 @@ class Lapidary {
   }
 }
 
-/** Numbers, files and pixels go as they are and are read in the worker; what only a page has becomes a bitmap. */
+/** Turns an image into a form that can go to a worker: numbers, files and pixels stay, and elements of the page become bitmaps. */
 async function taken(image, send) {
   if (image === undefined || image instanceof Float32Array || image instanceof Blob) return image;
   if (typeof ImageData !== 'undefined' && image instanceof ImageData) {
@@ -176,7 +177,7 @@ async function taken(image, send) {
   return bitmap;
 }
 
-/** An engine in this thread. */
+/** Makes an engine in this thread. */
 async function inThread() {
   const { Engine } = await import('./engine.js');
   const lost = new Set();
@@ -192,7 +193,7 @@ async function inThread() {
   return host({ engine, lost, call, close: () => engine.close() });
 }
 
-/** An engine in a worker of its own. */
+/** Makes an engine in its own worker. */
 function inWorker() {
   const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'lapidary' });
   // The bindings come while the worker starts.
@@ -218,7 +219,7 @@ function inWorker() {
     calls.delete(data.id);
     call.done();
     if (!data.error) return call.resolve(data.result);
-    return call.reject(Object.assign(new Error(data.error.message), { name: data.error.name }));
+    return call.reject(named(data.error.name, data.error.message));
   };
   const call = (method, args, { onStep, onProgress, signal, send = [] } = {}) =>
     new Promise((resolve, reject) => {
@@ -239,7 +240,7 @@ function inWorker() {
   return host({ lost, call, close: () => end(disposed()) });
 }
 
-/** Counts the networks on it, loading ones too; the last to leave closes it. */
+/** Counts the networks on an engine, also those that are loading; the last one to leave closes it. */
 function host(made) {
   return Object.assign(made, {
     users: 0,

@@ -1,6 +1,8 @@
-// Images as numbers (CHW in [0, 1], as networks take them) made into what pages show and keep.
+// Converts images from numbers (CHW in [0, 1], as networks take them) to image data, canvases and files.
 
-/** Pixels of one image, 8 bits a channel, as the program's PNG files have them. */
+import { named } from './checks.js';
+
+/** Converts one image to pixels of 8 bits a channel, rounded as in the program's PNG files. */
 export function toImageData(image, { channels, side }) {
   const plane = side * side;
   if (image.length !== channels * plane) throw mismatch(image, channels, side);
@@ -12,7 +14,7 @@ export function toImageData(image, { channels, side }) {
   return data;
 }
 
-/** One image, or several in rows of `columns`, each `scale` times as large as it is; see index.d.ts. */
+/** Draws one image, or several in rows of `columns`, enlarged `scale` times; see index.d.ts. */
 export function toCanvas(images, { channels, side, scale = 1, smooth = false, columns, canvas } = {}) {
   const size = channels * side * side;
   const count = images.length / size;
@@ -33,7 +35,7 @@ export function toCanvas(images, { channels, side, scale = 1, smooth = false, co
   return into;
 }
 
-/** The same as a file. */
+/** Draws images as `toCanvas` does and encodes them as a file. */
 export function toBlob(images, { type = 'image/png', quality, ...options }) {
   const canvas = toCanvas(images, options);
   if (canvas.convertToBlob) return canvas.convertToBlob({ type, quality });
@@ -43,5 +45,5 @@ export function toBlob(images, { type = 'image/png', quality, ...options }) {
 const make = () => (typeof document === 'undefined' ? new OffscreenCanvas(1, 1) : document.createElement('canvas'));
 
 function mismatch(image, channels, side) {
-  return Object.assign(new Error(`image: ${image.length} numbers given, a multiple of ${channels}×${side}×${side} wanted`), { name: 'Mismatch' });
+  return named('Mismatch', `image: ${image.length} numbers given, a multiple of ${channels}×${side}×${side} wanted`);
 }

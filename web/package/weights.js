@@ -1,13 +1,15 @@
-// A checkpoint's bytes: from memory, a file or an address, with progress, its SHA-256, a cache, and downloads that go
-// on where they were cut off.
+// Reads a checkpoint's bytes from memory, a file or a URL, with progress, SHA-256, a cache, and downloads that continue
+// where they were cut off.
 
-/** Its entries are parts of files, so that nothing is written twice, and for each file a list of its parts. */
+import { named } from './checks.js';
+
+/** The name of the cache. Its entries are parts of files, so that nothing is written twice, and a list of parts for each file. */
 const CACHE = 'lapidary-weights-2';
-/** Those of earlier versions, which only take room. */
+/** The names of earlier versions' caches, which are deleted. */
 const FORMER = ['lapidary-weights-1'];
 /** Waits before the second, third and fourth try, in ms. */
 const WAITS = [300, 1000, 3000];
-/** Bytes of a part. */
+/** The number of bytes in a part. */
 const PART = 8 << 20;
 
 /**
@@ -71,7 +73,7 @@ async function download(url, { sha256, cache, onProgress, signal }) {
   return { bytes, sha256: found };
 }
 
-/** Receives what is missing of `state`, from its end on where the server can do that. */
+/** Downloads the missing bytes of `state`, from its end on if the server can do that. */
 async function receive(url, state, signal, progress, shelf) {
   const anew = async (tag) => {
     Object.assign(state, { parts: [], loaded: 0, tag });
@@ -81,8 +83,7 @@ async function receive(url, state, signal, progress, shelf) {
   const response = await fetch(url, { headers, signal, credentials: 'same-origin' });
   if (response.status === 416) await anew('');
   if (!response.ok) {
-    const error = new Error(`${url.href}: the server answers ${response.status} ${response.statusText}`.trim());
-    error.name = 'BadFile';
+    const error = named('BadFile', `${url.href}: the server answers ${response.status} ${response.statusText}`.trim());
     error.final = response.status >= 400 && response.status < 500 && response.status !== 416 && response.status !== 429;
     throw error;
   }
@@ -118,7 +119,7 @@ const tagOf = (response) => response.headers.get('etag') ?? response.headers.get
 class Shelf {
   #cache;
   #url;
-  /** Ends of the parts that are written. */
+  /** The ends of the written parts. */
   #ends = [];
 
   static async open(url) {
@@ -136,7 +137,7 @@ class Shelf {
     this.#url = url;
   }
 
-  /** Bytes that are written. */
+  /** The number of bytes written. */
   get kept() {
     return this.#ends.at(-1) ?? 0;
   }
@@ -161,7 +162,7 @@ class Shelf {
     }
   }
 
-  /** Writes what came since the last time, and the list. */
+  /** Writes the bytes received since the last time, and the list of parts. */
   async keep(state, whole = false) {
     try {
       if (state.loaded > this.kept) {
@@ -192,7 +193,7 @@ async function unchanged(url, tag, signal) {
   return !response || (response.ok && tagOf(response) === tag);
 }
 
-/** What comes from byte `from` on. */
+/** Returns the bytes of `parts` from byte `from` on, without copies. */
 function after(parts, from) {
   let end = 0;
   return parts.flatMap((part) => ((end += part.length) > from ? [part.subarray(Math.max(0, part.length - (end - from)))] : []));
@@ -210,7 +211,7 @@ function joined(state) {
   return bytes;
 }
 
-/** The hash, in hex; none outside secure contexts. */
+/** Returns the SHA-256 in hexadecimal digits; undefined outside secure contexts. */
 async function digest(bytes) {
   if (!globalThis.crypto?.subtle) return undefined;
   const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
@@ -220,9 +221,7 @@ async function digest(bytes) {
 async function checked(bytes, name, wanted) {
   const found = await digest(bytes);
   if (wanted && found && found !== wanted.toLowerCase()) {
-    const error = new Error(`${name}: SHA-256 ${found} given, ${wanted} wanted`);
-    error.name = 'BadFile';
-    throw error;
+    throw named('BadFile', `${name}: SHA-256 ${found} given, ${wanted} wanted`);
   }
   return found;
 }

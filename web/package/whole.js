@@ -1,4 +1,4 @@
-// Run by npm before it packs: a folder without the built files would make a package that cannot work.
+// npm runs this before it packs the package: it fails where built files are missing, without which the package cannot work.
 
 import { existsSync } from 'node:fs';
 

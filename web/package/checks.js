@@ -1,0 +1,27 @@
+// Errors with names that callers can act on, and checks of arguments and results that throw them.
+
+export function named(name, message) {
+  const error = new Error(message);
+  error.name = name;
+  return error;
+}
+
+export function whole(what, value, least, most) {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw named('RangeError', `${what}: ${value} given, a whole number from ${least} to ${most} wanted`);
+  }
+  return value;
+}
+
+/** Returns the number for image `index`; `given` is one number for all images, or one for each. */
+export function nth(what, given, index, count) {
+  if (!Array.isArray(given) && !ArrayBuffer.isView(given)) return given;
+  if (given.length !== count) throw named('Mismatch', `${what}: ${given.length} given, one for each of ${count} images wanted`);
+  return given[index];
+}
+
+/** Throws where a network's answer has infinities or NaN, so that they never become a class. `each` numbers belong to an image. */
+export function finite(values, each) {
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  if (at >= 0) throw named('NotFinite', `image ${Math.floor(at / each)}: the network answers ${values[at]}, finite numbers are wanted; its weights or the image are too large`);
+}
