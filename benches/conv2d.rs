@@ -4,7 +4,7 @@
 use lapidary::gpu::{Gpu, Options};
 use lapidary::graph::{Graph, Shape, Value};
 use lapidary::lower::Program;
-use lapidary::ops::conv::Role;
+use lapidary::ops::conv::ConvRole;
 use lapidary::ops::{Conv2d, gradient};
 use pollster::block_on;
 use std::time::Instant;
@@ -30,18 +30,18 @@ fn main() {
             (Shape::new(n, i, side, side).unwrap(), Shape::new(o, i, k, k).unwrap());
         print!("{n}x{i}->{o} side {side} k{k} s{stride}:");
         for (what, role) in [
-            ("forward", Role::Forward),
-            ("input gradient", Role::InputGradient),
-            ("weight gradient", Role::WeightGradient),
+            ("forward", ConvRole::Forward),
+            ("input gradient", ConvRole::InputGradient),
+            ("weight gradient", ConvRole::WeightGradient),
         ] {
             let mut graph = Graph::default();
             let (x, w) = (graph.input(x_shape), graph.input(w_shape));
             let y = graph.push(conv, &[x, w]).unwrap();
             let dy = graph.input(graph.shape(y).unwrap());
             let (result, read) = match role {
-                Role::Forward => (y, x),
-                Role::InputGradient => (gradient(&mut graph, y, dy, &[x]).unwrap()[0], dy),
-                Role::WeightGradient => (gradient(&mut graph, y, dy, &[w]).unwrap()[0], dy),
+                ConvRole::Forward => (y, x),
+                ConvRole::InputGradient => (gradient(&mut graph, y, dy, &[x]).unwrap()[0], dy),
+                ConvRole::WeightGradient => (gradient(&mut graph, y, dy, &[w]).unwrap()[0], dy),
             };
             print!("  {what}");
             block_on(time(&gpu, &graph, result, read));

@@ -6,12 +6,10 @@
 #![allow(clippy::print_stdout, clippy::indexing_slicing, reason = "an example")]
 
 use lapidary::Result;
-use lapidary::attack::{Attack, Pgd, PgdAttack, Start};
-use lapidary::gpu::{Gpu, Options};
-use lapidary::graph::{Graph, Value};
 use lapidary::model::initial::initial;
-use lapidary::model::{BatchSize, DeviceWeights, Mode, Model, Parameter, Role, Weights};
+use lapidary::model::{Mode, Parameter, Role, Weights};
 use lapidary::ops::{Broadcast, Conv2d, GlobalAvgPool, Linear, Norm, Unary};
+use lapidary::prelude::*;
 
 /// Two convolutions that halve the image, their mean, and a linear layer.
 struct Small {

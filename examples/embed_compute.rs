@@ -5,8 +5,8 @@
 
 #![allow(clippy::print_stdout, reason = "an example")]
 
-use lapidary::embed::{Budget, Classifier, Gpu, Sampler, check};
-use lapidary::model::{BatchSize, Pretrained};
+use lapidary::embed::check;
+use lapidary::prelude::*;
 use lapidary::wgpu;
 use std::error::Error;
 use wgpu::util::DeviceExt;
@@ -47,7 +47,7 @@ pub async fn run() -> Result<usize, Box<dyn Error>> {
     let size = BatchSize { images: IMAGES, side: SIDE };
     let mut sampler = Sampler::of(model, &weights, size).steps(20).build().await?;
     let shared = sampler.image_buffer();
-    let mut classifier = Classifier::of(model, &weights, size).images(shared).build().await?;
+    let mut classifier = HostClassifier::of(model, &weights, size).images(shared).build().await?;
     let classes: Vec<u32> = (0..IMAGES).collect();
     sampler.start(&vec![0.5; WORDS as usize], &classes).await?;
 

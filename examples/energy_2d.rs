@@ -78,7 +78,7 @@ pub async fn run(steps: u64) -> Result<Vec<f32>> {
     let scores = graph.push(LogSumExp, &[logits])?;
     let bce = graph.push(BceWithLogits, &[scores, targets])?;
     let bce = graph.push(Sum { scale: 0.5 / BATCH as f32 }, &[bce])?;
-    let named = graph.push(Images { first: 0, count: BATCH }, &[logits])?;
+    let named = graph.push(ImageRange { first: 0, count: BATCH }, &[logits])?;
     let ce = graph.push(CrossEntropy { label_smoothing: 0.0 }, &[named, labels])?;
     let ce = graph.push(Sum { scale: 1.0 / BATCH as f32 }, &[ce])?;
     let loss = graph.push(Add, &[bce, ce])?;

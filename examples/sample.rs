@@ -2,10 +2,8 @@
 //!
 //!     cargo run --release --example sample -- samples.png
 
-use lapidary::attack::{Attack, Pgd, PgdAttack};
 use lapidary::data::fractal;
-use lapidary::gpu::{Gpu, Options};
-use lapidary::model::{BatchSize, Pretrained};
+use lapidary::prelude::*;
 use lapidary::report::pictures::{Images, Sheet};
 
 const SIDE: u32 = 16;

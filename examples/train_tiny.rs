@@ -6,9 +6,9 @@
 
 use lapidary::Result;
 use lapidary::data::{Augment, BatchSource, Part, fashion};
-use lapidary::eval::{Classifier, accuracy};
-use lapidary::gpu::{Gpu, Options};
-use lapidary::model::{Activation, BatchSize, Network, Normalisation, WideResNet};
+use lapidary::eval::accuracy;
+use lapidary::model::{Activation, Normalisation, WideResNet};
+use lapidary::prelude::*;
 use lapidary::train::{Learner, Optimiser, Sources, Term, Update};
 use std::sync::Arc;
 

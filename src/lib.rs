@@ -23,6 +23,7 @@ pub mod graph;
 pub mod lower;
 pub mod model;
 pub mod ops;
+pub mod prelude;
 #[cfg(feature = "report")]
 pub mod report;
 mod threads;

@@ -205,18 +205,18 @@ fn the_table_of_convolutions_is_in_the_docs() {
         "| row | computes | of problems | on adapters | weights |\n|---|---|---|---|---|\n",
     );
     for way in conv::WAYS {
-        let role = |role: &conv::Role| match role {
-            conv::Role::Forward => "y",
-            conv::Role::InputGradient => "dx",
-            conv::Role::WeightGradient => "dw",
+        let role = |role: &conv::ConvRole| match role {
+            conv::ConvRole::Forward => "y",
+            conv::ConvRole::InputGradient => "dx",
+            conv::ConvRole::WeightGradient => "dw",
         };
         let roles: Vec<_> = way.roles.iter().map(role).collect();
         let weights = match way.layout {
-            _ if way.roles.contains(&conv::Role::WeightGradient) => "none",
-            conv::Layout::Octets => "8 channels side by side",
-            conv::Layout::Halves => "the same, in half precision",
-            conv::Layout::Winograd(conv::Winograd::Two) => "transformed, 16 for 9",
-            conv::Layout::Winograd(_) => "transformed, 36 for 9",
+            _ if way.roles.contains(&conv::ConvRole::WeightGradient) => "none",
+            conv::WeightLayout::Octets => "8 channels side by side",
+            conv::WeightLayout::Halves => "the same, in half precision",
+            conv::WeightLayout::Winograd(conv::Winograd::Two) => "transformed, 16 for 9",
+            conv::WeightLayout::Winograd(_) => "transformed, 36 for 9",
         };
         let (problems, adapters) = (way.problems.0, way.adapters.0);
         let name = way.name;

@@ -8,7 +8,7 @@
     reason = "a test may fail so"
 )]
 
-use std::{fs, path::Path, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::Path, path::PathBuf};
 
 /// From the lowest to the highest. `embed` is a surface beside `cli`.
 const LAYERS: [&str; 11] =
@@ -58,6 +58,28 @@ fn world_alone_names_mpi() {
         }
     }
     assert!(!sources("world").is_empty());
+}
+
+/// A reader who meets a type's name knows which type it is, whatever module is imported.
+#[test]
+fn no_public_name_has_two_meanings() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let api = fs::read_to_string(root.join(".ci/api.txt")).unwrap();
+    let mut paths = BTreeMap::new();
+    for line in api.lines() {
+        let mut words = line.split([' ', '<', '(', '{']);
+        let kinds = ["struct", "enum", "union", "trait", "type"];
+        if let (Some("pub"), Some(kind), Some(path)) = (words.next(), words.next(), words.next())
+            && kinds.contains(&kind)
+        {
+            // Types within a type, as those of a trait, are named with it.
+            let (module, name) = path.trim_end_matches(':').rsplit_once("::").unwrap();
+            let of_type = module.rsplit("::").next().unwrap().starts_with(char::is_uppercase);
+            let other = paths.insert(name.to_owned(), path).filter(|_| !of_type);
+            assert!(other.is_none(), "{name} is {path} and {}", other.unwrap());
+        }
+    }
+    assert!(paths.len() > 100, "{paths:?}");
 }
 
 /// Files of `src/LAYER.rs` and `src/LAYER/`; none where the layer is not there yet.

@@ -114,7 +114,7 @@ fn set_reads_numbers_fractions_and_texts() {
     let changes = ["stage1.eps = 8/255", "stage1.attack=momentum-best", "data.train=a=b", "seed=7"];
     let config = tiny().with(&changes).unwrap();
     assert_eq!(config.stage1.eps, 8.0 / 255.0);
-    assert_eq!(config.stage1.attack, lapidary::train::Attack::MomentumBest);
+    assert_eq!(config.stage1.attack, lapidary::train::StageAttack::MomentumBest);
     assert_eq!((config.data.train.as_str(), config.seed), ("a=b", 7));
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use lapidary::data::{Array, Dataset, Layout as DataLayout, Numbers};
+use lapidary::data::{Array, AxisOrder, Dataset, Numbers};
 use lapidary::report::complete;
 use lapidary::train::{Config, Event, Flow, Material, RunFolder, Step, check_stages};
 use lapidary::{Error, Result};
@@ -133,7 +133,7 @@ fn dataset(
     let pair = (labels, names.to_vec());
     blocking(py, || {
         let array = Array { shape, numbers };
-        Dataset::from_memory(array, DataLayout::Nchw, pair, known, IN_MEMORY)
+        Dataset::from_memory(array, AxisOrder::Nchw, pair, known, IN_MEMORY)
     })
 }
 

@@ -8,7 +8,9 @@ use crate::gpu::{Buffer, Timing};
 use crate::graph::{Graph, Shape, Summary, exactly};
 use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
-use crate::ops::{self, Copy, Draw, LangevinStep, Norm, PgdStep, Random, Reduce, Scale, Softmax};
+use crate::ops::{
+    self, Copy, Draw, LangevinStep, Norm, PgdStep, RandomFill, Reduce, Scale, Softmax,
+};
 
 /// Deviation of the noise that a search begins with: at the image itself the divergence has no slope. The authors' code.
 const START_NOISE: f32 = 0.001;
@@ -70,7 +72,7 @@ impl DivergenceAttack {
         let softmax = graph.push(Softmax { log: false }, &[logits])?;
         graph.push_all(Copy, &[softmax, probabilities])?;
         graph.push_all(Copy, &[origin, x])?;
-        let noise = graph.push(Random { shape: batch.shape, draw: Draw::Normal }, &[words])?;
+        let noise = graph.push(RandomFill { shape: batch.shape, draw: Draw::Normal }, &[words])?;
         let shift = LangevinStep { step_size: 0.0, noise_size: START_NOISE };
         graph.push_all(shift, &[x, noise, noise])?;
         let mut given = weights.bindings(&parameters)?;

@@ -8,7 +8,7 @@ use crate::gpu::{Buffer, Timing};
 use crate::graph::{Graph, Shape, Summary};
 use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model};
-use crate::ops::{Advance, Draw, LangevinStep, Random};
+use crate::ops::{Advance, Draw, LangevinStep, RandomFill};
 
 /// Settings of a chain.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,7 +55,7 @@ impl LangevinChains {
         let forward = Forward::new(&mut graph, model, batch.shape, objective, Mode::Frozen)?;
         let gradient = forward.image_gradient(&mut graph)?;
         let words = graph.input(Shape::vector(5)?);
-        let noise = graph.push(Random { shape: batch.shape, draw: Draw::Normal }, &[words])?;
+        let noise = graph.push(RandomFill { shape: batch.shape, draw: Draw::Normal }, &[words])?;
         graph.push_all(step, &[forward.x, gradient, noise])?;
         graph.push_all(Advance, &[words])?;
         let mut given = forward.given(&batch, weights)?;

@@ -7,7 +7,7 @@ use super::args;
 use super::exit::Failure;
 use super::session::Session;
 use crate::Error;
-use crate::model::checkpoint::{Part, Precision, Renames};
+use crate::model::checkpoint::{Precision, Renames, StateDictChoice};
 use crate::model::onnx::export;
 use crate::model::{Activation, Checkpoint, Network, Normalisation, Parameter, StateDict};
 use crate::train::{find, zoo};
@@ -15,7 +15,7 @@ use crate::train::{find, zoo};
 /// Reads, completes and writes a checkpoint; prints what was read and what was left out.
 pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
     let format = Format::of(&args.out)?;
-    let part = args.weights.as_deref().map(Part::from).unwrap_or_default();
+    let part = args.weights.as_deref().map(StateDictChoice::from).unwrap_or_default();
     let renames = Renames { rename: args.rename.clone(), drop: args.drop.clone() };
     let mut checkpoint = match zoo::name(&args.file) {
         Some(name) => zoo::checkpoint(name)?,

@@ -3,7 +3,7 @@
 
 use clap::ValueEnum;
 
-use crate::data::{Sampling, resample};
+use crate::data::{Interpolation, resample};
 use crate::model::Extractor;
 use crate::{Error, Result};
 
@@ -69,8 +69,8 @@ impl Protocol {
     /// `Mismatch` for other planes.
     pub fn input(self, extractor: Extractor, planes: &[f32], size: [u32; 2]) -> Result<Vec<f32>> {
         let sampling = match self {
-            Self::PytorchFid => Sampling::Bilinear,
-            Self::CleanFid | Self::Lite0 => Sampling::Bicubic,
+            Self::PytorchFid => Interpolation::Bilinear,
+            Self::CleanFid | Self::Lite0 => Interpolation::Bicubic,
         };
         let mut made = resample(planes, size, extractor.side(), sampling)?;
         if self == Self::CleanFid {

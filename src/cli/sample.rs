@@ -14,7 +14,7 @@ use super::session::Session;
 use super::starts;
 use super::stop::Stop;
 use crate::Error;
-use crate::eval::{Sampling, sample};
+use crate::eval::{BatchSampler, sample};
 use crate::model::checkpoint::write_atomically;
 use crate::model::{BatchSize, DeviceWeights};
 use crate::report::pictures::{Images, Sheet};
@@ -154,7 +154,8 @@ fn stream(
     let steps = args.steps.unwrap_or(config.sample.steps);
     let step_size = args.step_size.unwrap_or(config.sample.step_size) as f32;
     let batch_size = BatchSize { images: batch, side: *side };
-    let mut sampling = block_on(Sampling::new(model, &weights, batch_size, (steps, step_size)))?;
+    let mut sampling =
+        block_on(BatchSampler::new(model, &weights, batch_size, (steps, step_size)))?;
     let mut starts =
         starts::Starts::new(&args.start, args.seed, batch as usize, &config.data, size.channels)?;
     let identity = identity(loaded, args, labels, (batch, steps, step_size));

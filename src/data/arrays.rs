@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::about::About;
 use super::class_folders::natural;
 use super::dataset::{Dataset, Part};
-use super::layout::Layout;
+use super::layout::AxisOrder;
 use super::npy::{Array, Contents, Numbers, npz_names, read_contents, read_npy};
 use super::tensors;
 use crate::{Error, Result};
@@ -38,7 +38,7 @@ pub(super) fn has_archives(folder: &Path) -> bool {
 pub(super) fn from_arrays(
     path: &Path,
     part: Part,
-    layout: Layout,
+    layout: AxisOrder,
 ) -> Result<Option<(Dataset, String)>> {
     if path.is_dir() {
         let [train, test] = [&TRAIN[..], &TEST].map(|names| archive(path, names));
@@ -133,7 +133,7 @@ impl Dataset {
     /// `BadFile`, of `name`, for arrays of another type or shape, and `Mismatch` as [`Dataset::new`].
     pub fn from_memory(
         images: Array,
-        layout: Layout,
+        layout: AxisOrder,
         (labels, class_names): (Vec<u32>, Vec<String>),
         known: Option<&Self>,
         name: &str,
@@ -265,7 +265,7 @@ impl Found {
     }
 
     /// Returns the images; `known` are the training images, whose classes are taken over.
-    fn dataset(self, path: &Path, layout: Layout, known: Option<&Self>) -> Result<Dataset> {
+    fn dataset(self, path: &Path, layout: AxisOrder, known: Option<&Self>) -> Result<Dataset> {
         let failed = |reason: String| Error::bad_file(path, reason);
         let classes = known.unwrap_or(&self).classes();
         let Array { shape, numbers } = self.images;
@@ -353,7 +353,7 @@ fn listed(names: &[String]) -> String {
 /// Number of images, channels, height and width, and whether channels come last.
 fn sides(
     shape: &[usize],
-    layout: Layout,
+    layout: AxisOrder,
 ) -> std::result::Result<(usize, [usize; 3], bool), String> {
     let is_channels = |side: usize| [1, 3].contains(&side);
     let &[count, a, b, c] = shape else {
@@ -363,9 +363,13 @@ fn sides(
         };
     };
     match (layout, is_channels(a), is_channels(c)) {
-        (Layout::Nchw, true, _) | (Layout::Plain, true, false) => Ok((count, [a, b, c], false)),
-        (Layout::Nhwc, _, true) | (Layout::Plain, false, true) => Ok((count, [c, a, b], true)),
-        (Layout::Plain, true, true) => {
+        (AxisOrder::Nchw, true, _) | (AxisOrder::Plain, true, false) => {
+            Ok((count, [a, b, c], false))
+        }
+        (AxisOrder::Nhwc, _, true) | (AxisOrder::Plain, false, true) => {
+            Ok((count, [c, a, b], true))
+        }
+        (AxisOrder::Plain, true, true) => {
             Err("which side is the channels' is not plain: nchw:PATH or nhwc:PATH says it".into())
         }
         _ => Err("no side of 1 or 3 is where the channels are".into()),

@@ -2,7 +2,7 @@
 
 /// The order of the dimensions of an array of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
+pub enum AxisOrder {
     /// The shape decides: the side of 1 or 3 is the channels.
     Plain,
     /// \[N, C, H, W\].

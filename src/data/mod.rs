@@ -84,7 +84,7 @@ pub use evaluation::{Evaluation, Viewed};
 pub use fit::{Fit, fit_rgba};
 pub use fractal::{Fractal, fractal};
 pub use idx::{Idx, idx_from_bytes, read_idx};
-pub use layout::Layout;
+pub use layout::AxisOrder;
 pub use loader::Loader;
 #[cfg(not(target_arch = "wasm32"))]
 #[cfg_attr(
@@ -101,7 +101,7 @@ pub use parts::{Kept, Parts, Reading, Split};
 pub use pictures::Pictures;
 pub use prepared::Prepared;
 #[cfg(not(target_arch = "wasm32"))]
-pub use resample::{Sampling, resample};
+pub use resample::{Interpolation, resample};
 pub use seed::Random;
-pub use source::{Images, Source};
+pub use source::{LabelledImages, Source};
 pub use stream::{Batch, BatchSource};

@@ -10,7 +10,7 @@ use super::fit::Fit;
 use super::labels::not_taught;
 use super::pictures::Pictures;
 use super::prepared::Prepared;
-use super::source::{Images, Opened, Source};
+use super::source::{LabelledImages, Opened, Source};
 use crate::{Error, Result};
 
 /// Channels of pictures that are trained on.
@@ -71,7 +71,7 @@ impl Kept {
 #[derive(Clone, Debug)]
 pub struct Parts {
     /// The images to train with.
-    pub train: Images,
+    pub train: LabelledImages,
     /// The mean and deviation of each channel over the training images, or over 512 of those that stay on disk.
     pub statistics: [Vec<f32>; 2],
     /// The images to judge by.
@@ -154,7 +154,7 @@ impl Source {
             checksum: train.checksum()?,
             class_names: train.class_names().to_vec(),
             damaged: left_out(&[train.about(), test.about()]),
-            train: Images::Pictures { pictures: train, channels: COLOURS, side, fit },
+            train: LabelledImages::Pictures { pictures: train, channels: COLOURS, side, fit },
         })
     }
 
@@ -231,7 +231,7 @@ impl Parts {
         let validation = validation.as_ref().map(prepared).transpose()?;
         let (train, test) = (prepared(&train)?, prepared(&test)?);
         let statistics = [train.mean().to_vec(), train.std().to_vec()];
-        let train = Images::Prepared(Arc::new(train));
+        let train = LabelledImages::Prepared(Arc::new(train));
         Ok(Self { train, statistics, test, validation, fit, checksum, class_names, damaged })
     }
 }

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 
 /// The kernel by which neighbouring pixels are mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sampling {
+pub enum Interpolation {
     /// Mixes the two nearest pixels each way, also where an image is shrunk (PyTorch's `interpolate` without
     /// `antialias`).
     Bilinear,
@@ -26,7 +26,7 @@ pub fn resample(
     planes: &[f32],
     [height, width]: [u32; 2],
     side: u32,
-    sampling: Sampling,
+    sampling: Interpolation,
 ) -> Result<Vec<f32>> {
     let plane = height as usize * width as usize;
     let sized = [height, width, side].iter().all(|length| (1..=LARGEST).contains(length));
@@ -38,8 +38,8 @@ pub fn resample(
         ));
     }
     let algorithm = match sampling {
-        Sampling::Bilinear => ResizeAlg::Interpolation(FilterType::Bilinear),
-        Sampling::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+        Interpolation::Bilinear => ResizeAlg::Interpolation(FilterType::Bilinear),
+        Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
     };
     let options = ResizeOptions::new().resize_alg(algorithm);
     let failed = |error: &dyn std::fmt::Display| Error::mismatch("resampling", error, "a plane");
@@ -65,16 +65,16 @@ mod tests {
             resample(&ramp, [8, 8], side, sampling).unwrap()[..side as usize].to_vec()
         };
         // torch.nn.functional.interpolate(torch.arange(8.), mode "bilinear", to 2): the middles of values 1, 2 and 5, 6.
-        assert_eq!(row(2, Sampling::Bilinear), [1.5, 5.5]);
+        assert_eq!(row(2, Interpolation::Bilinear), [1.5, 5.5]);
         // Pillow's formula, worked out by hand: the cubic stretched fourfold about 2, cut off at the edge and made to sum to 1.
-        let cubic = row(2, Sampling::Bicubic);
+        let cubic = row(2, Interpolation::Bicubic);
         let wanted = [1.680_062_7, 5.319_937];
         assert!(
             cubic.iter().zip(wanted).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-5),
             "{cubic:?}"
         );
-        assert_eq!(row(8, Sampling::Bicubic), ramp[..8]);
-        assert!(resample(&ramp, [8, 7], 2, Sampling::Bilinear).is_err());
-        assert!(resample(&ramp, [8, 8], 0, Sampling::Bilinear).is_err());
+        assert_eq!(row(8, Interpolation::Bicubic), ramp[..8]);
+        assert!(resample(&ramp, [8, 7], 2, Interpolation::Bilinear).is_err());
+        assert!(resample(&ramp, [8, 8], 0, Interpolation::Bilinear).is_err());
     }
 }

@@ -8,7 +8,7 @@ use super::augment::Augment;
 use super::dataset::{Dataset, MAX_SIDE, Part};
 use super::fashion;
 use super::fit::Fit;
-use super::layout::Layout;
+use super::layout::AxisOrder;
 use super::prepared::Prepared;
 #[cfg(not(target_arch = "wasm32"))]
 use super::{
@@ -35,14 +35,14 @@ pub enum Source {
     /// A file or a folder; which format it is shows when it is read.
     Path(PathBuf),
     /// `nchw:FILE` or `nhwc:FILE`, arrays whose channels are where their shape does not tell.
-    Arrays(Layout, PathBuf),
+    Arrays(AxisOrder, PathBuf),
     /// `tiles:SIDE:FOLDER`, pictures that are grids of square images of that side, without labels.
     Tiles(u32, PathBuf),
 }
 
 /// Images to train with: in memory, or on disk and decoded when they are asked for.
 #[derive(Clone, Debug)]
-pub enum Images {
+pub enum LabelledImages {
     /// Images in memory, of the side that they are trained at.
     Prepared(Arc<Prepared>),
     /// On disk, of any size.
@@ -73,7 +73,7 @@ impl Source {
             }
             _ if text.starts_with("nchw:") || text.starts_with("nhwc:") => {
                 let (layout, path) = text.split_at_checked(5).unwrap_or_default();
-                let layout = if layout == "nchw:" { Layout::Nchw } else { Layout::Nhwc };
+                let layout = if layout == "nchw:" { AxisOrder::Nchw } else { AxisOrder::Nhwc };
                 if path.is_empty() {
                     return Err(bad(
                         "data",
@@ -154,7 +154,7 @@ impl Source {
             } else if ends(&[".tar"]) {
                 shards::from_shards(path, part).map(named)
             } else if ends(&[".npz", ".npy", ".safetensors"]) {
-                arrays(path, Layout::Plain)
+                arrays(path, AxisOrder::Plain)
             } else if ends(&[".parquet"]) {
                 parquet(path, part).map(named)
             } else if ends(&[".zip"]) {
@@ -190,7 +190,7 @@ impl Source {
             let all = jpeg_pack::jpeg_pack(path, part)?;
             Ok(Some((Opened::Pictures(all), part.name().into())))
         } else if arrays::has_archives(path) {
-            arrays(path, Layout::Plain)
+            arrays(path, AxisOrder::Plain)
         } else if shards::has_shards(path) {
             shards::from_shards(path, part).map(named)
         } else if has_parquet(path) {
@@ -228,7 +228,7 @@ impl Source {
                     (pictures.with_max_bad(max_bad), fit.unwrap_or(Fit::usual(channels)));
                 let checksum = pictures.checksum()?;
                 if pictures.is_large(side) || augment.takes_whole_pictures() {
-                    let images = Images::Pictures { pictures, channels, side, fit };
+                    let images = LabelledImages::Pictures { pictures, channels, side, fit };
                     return Ok(Found { images, checksum, damaged: Vec::new() });
                 }
                 let images = Arc::new(pictures.prepared([channels, side], fit)?).into();
@@ -269,7 +269,7 @@ impl Pictures {
 /// Images without labels, with the facts for a run's record.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
-    pub images: Images,
+    pub images: LabelledImages,
     /// The checksum of the images, as in [`Parts`].
     pub checksum: u64,
     /// Pictures that could not be read into memory, a sentence each.
@@ -284,7 +284,7 @@ impl Found {
     }
 }
 
-impl Images {
+impl LabelledImages {
     /// The number of colour channels.
     pub fn channels(&self) -> u32 {
         match self {
@@ -336,7 +336,7 @@ impl Images {
     }
 }
 
-impl From<Arc<Prepared>> for Images {
+impl From<Arc<Prepared>> for LabelledImages {
     fn from(images: Arc<Prepared>) -> Self {
         Self::Prepared(images)
     }
@@ -348,7 +348,7 @@ impl fmt::Display for Source {
             Self::Fashion => out.write_str("builtin:fashion"),
             Self::Path(path) => write!(out, "{}", path.display()),
             Self::Arrays(layout, path) => {
-                let name = if *layout == Layout::Nchw { "nchw" } else { "nhwc" };
+                let name = if *layout == AxisOrder::Nchw { "nchw" } else { "nhwc" };
                 write!(out, "{name}:{}", path.display())
             }
             Self::Tiles(side, folder) => write!(out, "tiles:{side}:{}", folder.display()),

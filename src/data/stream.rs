@@ -13,7 +13,7 @@ use super::order::EpochOrder;
 use super::pictures::Pictures;
 use super::prepared::Prepared;
 use super::seed::Random;
-use super::source::Images;
+use super::source::LabelledImages;
 use crate::{Error, Result};
 
 /// The most values in a batch: 1 GiB of f32.
@@ -70,7 +70,7 @@ impl BatchSource {
         name: &str,
         seed: u64,
         batch_size: usize,
-        images: impl Into<Images>,
+        images: impl Into<LabelledImages>,
         augment: Augment,
     ) -> Result<Self> {
         let images = images.into();
@@ -78,9 +78,9 @@ impl BatchSource {
         // In memory or on disk, they are fewer than 2^32.
         let order = EpochOrder::new(seed, format!("{name}/order"), images.len() as u32);
         let kind = match images {
-            Images::Prepared(images) => Kind::Images { images, order, augment },
+            LabelledImages::Prepared(images) => Kind::Images { images, order, augment },
             #[cfg(not(target_arch = "wasm32"))]
-            Images::Pictures { pictures, fit, .. } => {
+            LabelledImages::Pictures { pictures, fit, .. } => {
                 Kind::Pictures { pictures, fit, order, augment }
             }
         };

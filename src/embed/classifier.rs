@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// A network in frozen mode over a batch of images, recorded into the host's encoder.
 #[derive(Debug)]
-pub struct Classifier {
+pub struct HostClassifier {
     gpu: Gpu,
     program: Program,
     slices: Slices,
@@ -25,7 +25,7 @@ pub struct Classifier {
     probabilities: Value,
 }
 
-/// Settings of a [`Classifier`], checked by [`build`](ClassifierBuilder::build).
+/// Settings of a [`HostClassifier`], checked by [`build`](ClassifierBuilder::build).
 pub struct ClassifierBuilder<'a> {
     model: &'a dyn Model,
     weights: &'a DeviceWeights,
@@ -33,7 +33,7 @@ pub struct ClassifierBuilder<'a> {
     images: Option<&'a Buffer>,
 }
 
-impl Classifier {
+impl HostClassifier {
     /// Makes it for batches of this size.
     pub fn of<'a>(
         model: &'a dyn Model,
@@ -93,7 +93,7 @@ impl<'a> ClassifierBuilder<'a> {
     }
 
     /// Allocates, compiles and measures the pace. Err as for [`AscentBuilder`](super::AscentBuilder::build).
-    pub async fn build(self) -> Result<Classifier> {
+    pub async fn build(self) -> Result<HostClassifier> {
         let Self { model, weights, size, images: buffer } = self;
         let gpu = weights.gpu();
         needs::expect(gpu)?;
@@ -114,7 +114,7 @@ impl<'a> ClassifierBuilder<'a> {
         let mut program = Program::new(gpu, &graph, &[logits, probabilities], &[x], &given).await?;
         let slices = Slices::new(&mut program).await?;
         let (gpu, words) = (gpu.clone(), size.words(model)?);
-        Ok(Classifier { gpu, program, slices, x, words, logits, probabilities })
+        Ok(HostClassifier { gpu, program, slices, x, words, logits, probabilities })
     }
 }
 

@@ -21,6 +21,6 @@ mod slices;
 
 pub use crate::gpu::{Filtering, Gpu, Preferences, Tune, required_features, required_limits};
 pub use ascent::{Ascent, AscentBuilder, Attacker, Attacking, Sampler, Sampling};
-pub use classifier::{Classifier, ClassifierBuilder};
+pub use classifier::{ClassifierBuilder, HostClassifier};
 pub use needs::{Missing, check};
 pub use slices::Budget;

@@ -17,6 +17,7 @@ mod inception_score;
 mod input_gradient;
 mod measure;
 #[cfg(feature = "generation")]
+#[doc(hidden)]
 pub mod npz;
 mod ood;
 mod robustness;
@@ -41,4 +42,4 @@ pub use robustness::{
     AttackName, AttackResult, AutoAttack, Loss, Point, Progress, RestartedPgd, RobustAccuracy,
     State, Version, Warning,
 };
-pub use sampler::{Samples, Sampling, sample};
+pub use sampler::{BatchSampler, Samples, sample};

@@ -15,11 +15,11 @@ pub struct Samples {
 
 /// Samples batches of one size, any number of them.
 #[derive(Debug)]
-pub struct Sampling {
+pub struct BatchSampler {
     attack: PgdAttack,
 }
 
-impl Sampling {
+impl BatchSampler {
     /// Makes a sampler for batches of this size, with `steps` steps of L2 length `step_size` each.
     pub async fn new(
         model: &dyn Model,
@@ -66,7 +66,7 @@ pub async fn sample(
     traced: usize,
     mut progress: impl FnMut(usize) -> Result<()>,
 ) -> Result<Samples> {
-    let mut sampling = Sampling::new(model, weights, size, settings).await?;
+    let mut sampling = BatchSampler::new(model, weights, size, settings).await?;
     let (batch, words) = (size.images as usize, size.words(model)?);
     let mut made = Samples { images: Vec::new(), trajectory: Vec::new() };
     for (part, part_labels) in starts.chunks(batch * words).zip(labels.chunks(batch)) {

@@ -5,7 +5,7 @@ use super::once::Once;
 use super::run::RunPace;
 use super::texels::{Copy, Texels};
 use super::{
-    Access, Binding, Buffer, BufferId, Dispatch, Gpu, Part, Recording, ShaderChecks, Words,
+    Access, Binding, Buffer, BufferId, Dispatch, Gpu, LaunchPart, Recording, ShaderChecks, Words,
 };
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +42,7 @@ pub(super) struct Step {
     pub name: &'static str,
     pub flops: u64,
     pub bytes: u64,
-    pub part: Option<Arc<Part>>,
+    pub part: Option<Arc<LaunchPart>>,
 }
 
 impl Step {

@@ -29,16 +29,22 @@ mod tuning;
 
 pub use adapter::{Adapter, AdapterKind};
 pub use buffer::Buffer;
-pub use choices::{Choices, Question};
 pub use choose::{Options, adapters, required_features, required_limits};
 pub use context::Gpu;
 pub use counters::Counts;
-pub use executor::{Executor, Pace};
+pub use executor::Pace;
 pub(crate) use kernel::uniform;
-pub use kernel::{Access, Kernel, Layout, PART_ALIGNMENT, TEXEL_COLUMNS, Trust};
-pub use passed_over::passed_over;
+pub use kernel::{Access, Kernel, Layout, Trust};
 pub use preferences::{Filtering, Lowering, Preferences, ShaderChecks, Tune};
 pub use profile::Timing;
-pub use recording::{Binding, BufferId, Dispatch, Part, Recording, Words};
+pub use recording::{Binding, BufferId, Dispatch, LaunchPart, Recording, Words};
 pub use tuning::{Dropped, TuningEvent};
 pub use wgpu::CommandEncoder;
+// The parts that programs are made of: public for tests and tools, but no part of the API.
+#[doc(hidden)]
+pub use {
+    choices::{Choices, Question},
+    executor::Executor,
+    kernel::{PART_ALIGNMENT, TEXEL_COLUMNS},
+    passed_over::passed_over,
+};

@@ -1,6 +1,6 @@
 //! Measures the GPU time of each launch of a replay, from timestamps that the device writes between passes.
 
-use super::Part;
+use super::LaunchPart;
 use super::executor::{Executor, Step};
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct Timing {
     /// Bytes that are at least read and written: each binding once.
     pub bytes: u64,
     /// The node and layer that the launch belongs to, where known.
-    pub part: Option<Arc<Part>>,
+    pub part: Option<Arc<LaunchPart>>,
 }
 
 impl Executor {

@@ -38,7 +38,7 @@ impl From<BufferId> for Binding {
 
 /// The node and layer that a launch belongs to, for tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct LaunchPart {
     /// The node's index in its plan.
     pub node: usize,
     /// The name of the node's op.
@@ -69,7 +69,7 @@ pub struct Dispatch {
     /// The operations that its lanes take, those beyond the edges of tiles included; 0 where nobody counted.
     pub lane_flops: u64,
     /// The node that it is a part of, where it was recorded for one.
-    pub part: Option<Arc<Part>>,
+    pub part: Option<Arc<LaunchPart>>,
 }
 
 impl Dispatch {

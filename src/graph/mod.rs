@@ -11,11 +11,16 @@ mod trial;
 mod tune;
 
 pub use op::{Derivatives, Launch, Op};
-pub use plan::{Plan, Summary};
+pub use plan::Summary;
 pub use shape::Shape;
-pub use trial::{Candidate, Given, Trial};
 pub(crate) use tune::plan;
-pub use tune::tune;
+// The parts that programs are made of: public for tests and tools, but no part of the API.
+#[doc(hidden)]
+pub use {
+    plan::Plan,
+    trial::{Candidate, Given, Trial},
+    tune::tune,
+};
 
 use crate::{Error, Result};
 use std::sync::atomic::{AtomicU64, Ordering};

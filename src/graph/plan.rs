@@ -3,7 +3,7 @@
 use super::memory::{Demand, Life, share};
 use super::names;
 use super::{Graph, Launch, Node, Shape, Value};
-use crate::gpu::{Adapter, Binding, BufferId, Choices, Dispatch, Part, Question, Recording};
+use crate::gpu::{Adapter, Binding, BufferId, Choices, Dispatch, LaunchPart, Question, Recording};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -33,7 +33,7 @@ pub struct Plan {
 }
 
 /// A node that runs, with a description for its launches.
-type Planned = (Node, Arc<Part>);
+type Planned = (Node, Arc<LaunchPart>);
 
 /// The costs of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl Plan {
         let numbered = (0..).zip(nodes.iter().zip(layers));
         let part = |(number, (node, layer)): (usize, (&Node, String))| {
             let (op, row) = (node.op.name(), node.op.row());
-            (node.clone(), Arc::new(Part { node: number, op, row, layer }))
+            (node.clone(), Arc::new(LaunchPart { node: number, op, row, layer }))
         };
         let (every, once): (Vec<Planned>, Vec<Planned>) =
             numbered.map(part).partition(|(node, _)| repeats(node));
@@ -373,7 +373,7 @@ fn bytes(to: &Recording, first: usize, words: &BTreeMap<BufferId, u32>) -> Vec<u
 fn record(
     graph: &Graph,
     node: &Node,
-    part: &Arc<Part>,
+    part: &Arc<LaunchPart>,
     (places, firsts): (&BTreeMap<Value, BufferId>, &BTreeMap<Value, u32>),
     to: &mut Recording,
 ) -> Result<u64> {

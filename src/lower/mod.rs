@@ -15,6 +15,7 @@ mod pack;
 mod program;
 mod rectify;
 
+#[doc(hidden)]
 pub use pack::Asked;
 pub use program::Program;
 

@@ -6,8 +6,8 @@ use crate::Result;
 use crate::gpu::{Choices, Question};
 use crate::graph::{Candidate, Given, Graph, Node, Trial, Value, exactly};
 use crate::ops::conv::{
-    Choice, Conv2d, Conv2dGradient, Epilogue, PackWeights, PackedConv2d, PackedWeightGradient,
-    Problem, Role, Way, choose, most_work,
+    Choice, Conv2d, Conv2dGradient, ConvRole, Epilogue, PackWeights, PackedConv2d,
+    PackedWeightGradient, Problem, Way, choose, most_work,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub struct Asked {
     /// The question that was answered.
     pub question: Question,
     problem: Problem,
-    role: Role,
+    role: ConvRole,
     choices: Vec<Choice>,
     most_work: u64,
 }
@@ -47,7 +47,7 @@ pub fn convolutions(graph: &mut Graph, target: &Target) -> Result<Vec<Asked>> {
                 false => 0,
             }
         };
-        let affordable = |way: &'static Way| role == Role::WeightGradient || needs(way) <= left;
+        let affordable = |way: &'static Way| role == ConvRole::WeightGradient || needs(way) <= left;
         let by = (target.adapter, target.preferences, target.choices);
         let Some((choice, question, choices)) = choose(&problem, role, by, affordable)? else {
             nodes.push(node);
@@ -56,7 +56,7 @@ pub fn convolutions(graph: &mut Graph, target: &Target) -> Result<Vec<Asked>> {
         if choices.len() > 1 {
             asked.push(Asked { question, problem, role, choices, most_work });
         }
-        if role == Role::WeightGradient {
+        if role == ConvRole::WeightGradient {
             let op = PackedWeightGradient { problem, choice, most_work };
             nodes.push(weights(graph, op, node)?);
             continue;
@@ -80,11 +80,11 @@ pub fn convolutions(graph: &mut Graph, target: &Target) -> Result<Vec<Asked>> {
 }
 
 /// The problem of a node that the table has rows for.
-fn of(graph: &Graph, node: &Node) -> Result<Option<(Problem, Role)>> {
+fn of(graph: &Graph, node: &Node) -> Result<Option<(Problem, ConvRole)>> {
     if let Some(&conv) = node.is::<Conv2d>() {
         let [x, w] = exactly("pack", "inputs", &node.inputs)?;
         let problem = Problem::new(conv, 1, graph.shape(x)?, graph.shape(w)?)?;
-        return Ok(Some((problem, Role::Forward)));
+        return Ok(Some((problem, ConvRole::Forward)));
     }
     let derivative = node.is::<Conv2dGradient>().filter(|op| op.problem.groups == 1);
     Ok(derivative.map(|op| (op.problem, op.role)))
@@ -103,13 +103,13 @@ impl Asked {
         let Problem { x, w, y, stride, padding, .. } = self.problem;
         let mut graph = Graph::default();
         let shapes = match self.role {
-            Role::Forward => [x, w],
-            Role::InputGradient => [y, w],
-            Role::WeightGradient => [y, x],
+            ConvRole::Forward => [x, w],
+            ConvRole::InputGradient => [y, w],
+            ConvRole::WeightGradient => [y, x],
         };
         let inputs = shapes.map(|shape| graph.input(shape));
         let plain = match self.role {
-            Role::Forward => graph.push(Conv2d { stride, padding }, &inputs)?,
+            ConvRole::Forward => graph.push(Conv2d { stride, padding }, &inputs)?,
             role => graph.push(Conv2dGradient { problem: self.problem, role }, &inputs)?,
         };
         let mut candidates = Vec::new();
@@ -119,7 +119,7 @@ impl Asked {
             let choices = Choices::default();
             candidates.push(Candidate { outputs: vec![output], bound, choices });
         }
-        let changes = [true, self.role == Role::WeightGradient];
+        let changes = [true, self.role == ConvRole::WeightGradient];
         let inputs = inputs.into_iter().zip(changes);
         let inputs = inputs.map(|(value, changes)| Given { value, changes }).collect();
         let question = self.question.clone();
@@ -129,7 +129,7 @@ impl Asked {
     /// Pushes the nodes of one candidate.
     fn push(&self, graph: &mut Graph, choice: Choice, [read, other]: [Value; 2]) -> Result<Value> {
         let (problem, role) = (self.problem, self.role);
-        if role == Role::WeightGradient {
+        if role == ConvRole::WeightGradient {
             let op = PackedWeightGradient { problem, choice, most_work: self.most_work };
             let made = graph.push_all(op, &[read, other])?;
             return exactly::<_, 2>("trial", "outputs", &made).map(|[dw, _]| dw);

@@ -28,10 +28,9 @@ mod wide_resnet;
 pub use architecture::Model;
 pub use batch_size::BatchSize;
 pub use checkpoint::Checkpoint;
-pub use convnext::{ConvNext, ConvNextBlock, push_stem};
+pub use convnext::{ConvNext, ConvNextBlock};
 pub use device::DeviceWeights;
 pub use extractor::{Extracted, Extractor};
-pub use imported::{Imported, Kind, Layer};
 pub use layers::{Mode, RunningUpdate};
 pub use metadata::{Activation, Metadata, Normalisation, Stem, Variant};
 pub use network::Network;
@@ -41,3 +40,9 @@ pub use pretrained::Pretrained;
 pub use resnet::{Bottleneck, ResNet};
 pub use state_dict::{StateDict, Tensor};
 pub use wide_resnet::{Block, WideResNet};
+// Networks as lists of layers, which readers of files make: public for tests and tools, but no part of the API.
+#[doc(hidden)]
+pub use {
+    convnext::push_stem,
+    imported::{Imported, Kind, Layer},
+};

@@ -22,14 +22,14 @@ pub static BACKWARD: Kernel = kernel!("images_backward", ["index"], BackwardPara
 /// Input \[N, ...\] of any 4-byte values; output its images `first` to `first + count - 1`,
 /// \[`count`, ...\]. The derivative is 0 for all other images.
 #[derive(Clone, Copy, Debug)]
-pub struct Images {
+pub struct ImageRange {
     /// Number of the first one.
     pub first: u32,
     /// The number of words, at least 1.
     pub count: u32,
 }
 
-impl Op for Images {
+impl Op for ImageRange {
     fn name(&self) -> &'static str {
         FORWARD.name
     }
@@ -83,7 +83,7 @@ impl Op for ImagesBackward {
 
     fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _asked: &[bool]) -> Derivatives {
         let [first] = exactly(self.name(), "inputs", &node.inputs)?;
-        let range = Images { first: self.first, count: graph.shape(first)?.images() };
+        let range = ImageRange { first: self.first, count: graph.shape(first)?.images() };
         Ok(vec![Some(graph.push(range, &[dy])?)])
     }
 }

@@ -24,6 +24,7 @@ mod batch_norm;
 mod bce_with_logits;
 mod broadcast;
 mod concat;
+#[doc(hidden)]
 pub mod conv;
 mod elementwise;
 mod energy;
@@ -54,45 +55,52 @@ mod synchronised;
 mod unary;
 mod walk;
 
-pub use advance::Advance;
-pub use affine::{Affine, AffineBackward, ChannelScale, FoldBatchNorm};
-pub use apgd::{ApgdJudge, ApgdState, ApgdStep, apgd_state};
 pub use avg_pool::{AvgPool, GlobalAvgPool};
 pub use batch_norm::{BatchNorm, UpdateRunningStats};
 pub use bce_with_logits::BceWithLogits;
 pub use broadcast::{Broadcast, Reduce};
 pub use concat::{Concat, ConcatChannels};
-pub use conv::{
-    Conv2d, Epilogue, GroupedConv2d, PackWeights, PackedConv2d, PackedWeightGradient, Problem,
-    Residual, Role, Winograd,
-};
+pub use conv::{Conv2d, GroupedConv2d};
 pub use elementwise::{Add, Copy, Fill, Mul, Reshape, Scale};
 pub use energy::{joint_energy, marginal_energy};
-pub use fab::{FabJudge, FabNearest, FabStep};
 pub use frozen_batch_norm::FrozenBatchNorm;
 pub use group_norm::GroupNorm;
-pub use images::Images;
+pub use images::ImageRange;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use local_mean::LocalMean;
-pub use masks::{AffineMask, MaskedScale, ReluMask};
 pub use max_pool::MaxPool;
 pub use normalise::Normalise;
-pub use optimiser::{Accumulate, AdamStep, EmaStep, SgdStep};
+pub use optimiser::{AdamStep, EmaStep, SgdStep};
 pub use pad::Pad;
-pub use peak::{Peak, peak};
 pub use r1::r1;
-pub use random::{Draw, Random};
+pub use random::{Draw, RandomFill};
 pub use resize::{Filter, Resize};
 pub use rgba8::Rgba8;
 pub use row_loss::{CrossEntropy, Dlr, Margin, PickLogit};
 pub use softmax::{LogSumExp, Softmax};
-pub use square::{SquareStart, SquareStep, square_state};
-pub use starts::{BoundaryStart, Group, RandomStart};
+pub use starts::{Group, RandomStart};
 pub use steps::{KeepBest, L2Norm, LangevinStep, MomentumStep, Norm, PgdStep};
 pub use sum::Sum;
-pub use synchronised::{Joined, Synchronise, SynchronisedBatchNorm};
 pub use unary::Unary;
+// Ops that lowering, attacks and training put into graphs by themselves: public for tests and tools, but no part of the API.
+#[doc(hidden)]
+pub use {
+    advance::Advance,
+    affine::{Affine, AffineBackward, ChannelScale, FoldBatchNorm},
+    apgd::{ApgdJudge, ApgdState, ApgdStep, apgd_state},
+    conv::{
+        ConvRole, Epilogue, PackWeights, PackedConv2d, PackedWeightGradient, Problem, Residual,
+        Winograd,
+    },
+    fab::{FabJudge, FabNearest, FabStep},
+    masks::{AffineMask, MaskedScale, ReluMask},
+    optimiser::Accumulate,
+    peak::{Peak, peak},
+    square::{SquareStart, SquareStep, square_state},
+    starts::BoundaryStart,
+    synchronised::{Joined, Synchronise, SynchronisedBatchNorm},
+};
 pub(crate) use {
     batch_norm::{BatchNormBackward, BatchNormStats, BatchNormWeights},
     frozen_batch_norm::FrozenBatchNormBackward,
@@ -116,6 +124,7 @@ macro_rules! kernels {
 }
 
 /// All kernels. tests/kernels.rs fails if one is missing here or differs from its shader.
+#[doc(hidden)]
 pub static KERNELS: &[&Kernel] = kernels! {
     advance: [KERNEL];
     affine: [FOLD] widths [AFFINE, BACKWARD];

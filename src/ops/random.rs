@@ -32,14 +32,14 @@ pub enum Draw {
 /// smaller batch draws the same for the images it has, and a part of one draws what it would in the whole, which is `first` images
 /// after its beginning.
 #[derive(Clone, Copy, Debug)]
-pub struct Random {
+pub struct RandomFill {
     /// The shape of the output.
     pub shape: Shape,
     /// The distribution of the output's values.
     pub draw: Draw,
 }
 
-impl Op for Random {
+impl Op for RandomFill {
     fn name(&self) -> &'static str {
         KERNEL.name
     }

@@ -1,10 +1,9 @@
 //! Makes the images that an iteration classifies, by the attacks of stage 1's objectives and of stage 2's classifier.
 
-use super::{Attack as AttackKind, Learner, Objective, Stage1};
+use super::{Learner, ObjectiveName, Stage1, StageAttack};
 use crate::Result;
 use crate::attack::{
-    AnyAttack, Attack, Divergence, MomentumPgd, Objective as Climbed, Pgd, Settings, Start,
-    Statistics,
+    AnyAttack, Attack, Divergence, MomentumPgd, Objective, Pgd, Settings, Start, Statistics,
 };
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::Summary;
@@ -35,21 +34,21 @@ impl Attacker {
         learner: &Learner,
         size: BatchSize,
         stage: &Stage1,
-        objective: Objective,
+        objective: ObjectiveName,
     ) -> Result<Self> {
         let (norm, eps, step_size, steps) =
             (stage.norm, stage.eps as f32, stage.step_size as f32, stage.steps);
-        if objective == Objective::Trades {
+        if objective == ObjectiveName::Trades {
             return Self::new(learner, size, Divergence { norm, eps, step_size, steps }).await;
         }
-        let (objective, statistics) = (Climbed::CrossEntropy, Statistics::Frozen);
+        let (objective, statistics) = (Objective::CrossEntropy, Statistics::Frozen);
         match stage.attack {
             _ if steps == 0 => Self::none(learner, size).await,
-            AttackKind::Pgd => {
+            StageAttack::Pgd => {
                 let settings = Pgd { norm, eps, step_size, steps, objective, statistics };
                 Self::new(learner, size, settings).await
             }
-            AttackKind::MomentumBest => {
+            StageAttack::MomentumBest => {
                 let settings =
                     MomentumPgd { norm, eps, step_size, steps, momentum: 0.9, objective };
                 Self::new(learner, size, settings).await

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::presets;
 use super::stage_tables::{NormName, Stage1, Stage2};
-use super::tables::{Jem, Objective, Ratio, Stop, Trades, Validate};
+use super::tables::{Jem, ObjectiveName, Ratio, Stop, Trades, Validate};
 use crate::attack::Pgd;
 use crate::data::{Augment, ClassMap, Fit, Ood, OodImages, Pictures};
 use crate::ops::Norm;
@@ -24,11 +24,11 @@ pub struct Config {
     pub seed: u64,
     /// The training objective.
     #[serde(default)]
-    pub objective: Objective,
+    pub objective: ObjectiveName,
     /// The images, and how they are read and changed.
     pub data: Data,
     /// The network and its initial weights.
-    pub model: Model,
+    pub model: ModelTable,
     /// Stage 1: adversarial training.
     pub stage1: Stage1,
     /// Stage 2: dual adversarial training.
@@ -55,7 +55,7 @@ pub struct Config {
     /// How accuracy is measured after training.
     pub evaluate: Evaluate,
     /// How often checkpoints are written.
-    pub checkpoint: Checkpoint,
+    pub checkpoint: CheckpointTable,
 }
 
 /// `[data]`: the images of a run, and how they are read and changed.
@@ -132,7 +132,7 @@ pub(super) const WRN: &str = "wrn";
 /// `[model]`: the architecture of the network, or the checkpoint to begin with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Model {
+pub struct ModelTable {
     /// The architecture: `wrn` with depth and width, or one of [`Network::names`](crate::model::Network::names).
     #[serde(default = "wrn")]
     pub architecture: String,
@@ -141,7 +141,7 @@ pub struct Model {
     /// The factor by which the 16, 32 and 64 channels of a WideResNet are multiplied.
     pub width: u32,
     /// The activation behind each batch norm of a WideResNet.
-    pub activation: Activation,
+    pub activation: ActivationName,
     /// A checkpoint to begin with, whose architecture and normalisation then override the other keys; empty to begin with
     /// random weights.
     #[serde(default)]
@@ -152,7 +152,7 @@ pub struct Model {
     pub classes: String,
 }
 
-impl Model {
+impl ModelTable {
     /// Reads `model.classes`. Err for a list that cannot be read.
     pub fn class_map(&self) -> Result<ClassMap> {
         match self.classes.as_str() {
@@ -176,7 +176,7 @@ fn wrn() -> String {
 /// The activation behind a batch norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Activation {
+pub enum ActivationName {
     /// The rectifier max(x, 0).
     Relu,
     /// The SiLU x sigmoid(x).
@@ -245,7 +245,7 @@ impl Evaluate {
 /// `[checkpoint]`: how often checkpoints are written, and how many are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Checkpoint {
+pub struct CheckpointTable {
     /// The number of iterations from one checkpoint to the next.
     pub every: u32,
     /// The number of latest checkpoints that are kept.

@@ -2,7 +2,7 @@
 //! them; and lists what their programs launch.
 
 use super::stages::{ClassifierStage, DualStage, Recall, has_statistics, smaller};
-use super::{Config, Curriculum, Jem, Learner, Material, Objective, Phase, ReplayBuffer};
+use super::{Config, Curriculum, Jem, Learner, Material, ObjectiveName, Phase, ReplayBuffer};
 use crate::gpu::Gpu;
 use crate::graph::Summary;
 use crate::world::World;
@@ -11,7 +11,7 @@ use std::time::Instant;
 
 /// The memory and time that one stage takes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fit {
+pub struct StageCosts {
     /// The stage.
     pub phase: Phase,
     /// The number of iterations of the stage.
@@ -26,7 +26,7 @@ pub struct Fit {
     pub seconds: [f64; 2],
 }
 
-impl Fit {
+impl StageCosts {
     /// The seconds of all iterations, at the fewest and at the most contrastive steps.
     pub fn total_seconds(&self) -> [f64; 2] {
         self.seconds.map(|seconds| seconds * f64::from(self.iterations))
@@ -40,7 +40,7 @@ const TIMED_STEPS: u32 = 2;
 ///
 /// # Errors
 /// `OutOfMemory` where a stage does not fit, whatever its micro-batch.
-pub async fn fit(gpu: &Gpu, config: &Config, material: &Material) -> Result<Vec<Fit>> {
+pub async fn fit(gpu: &Gpu, config: &Config, material: &Material) -> Result<Vec<StageCosts>> {
     let mut fits = Vec::new();
     if config.stage1.iterations > 0 {
         fits.push(stage1(gpu, config, material).await?);
@@ -133,7 +133,7 @@ pub async fn plans(
     Ok(plans)
 }
 
-async fn stage1(gpu: &Gpu, config: &Config, material: &Material) -> Result<Fit> {
+async fn stage1(gpu: &Gpu, config: &Config, material: &Material) -> Result<StageCosts> {
     let (model, stage) = (material.model(config)?, &config.stage1);
     let weights = material.weights(&model, config.seed);
     let before = gpu.counts().bytes;
@@ -143,7 +143,7 @@ async fn stage1(gpu: &Gpu, config: &Config, material: &Material) -> Result<Fit> 
     let began = Instant::now();
     made.iterate(&mut learner, 0.0).await?;
     let seconds = began.elapsed().as_secs_f64();
-    Ok(Fit {
+    Ok(StageCosts {
         phase: Phase::Stage1,
         iterations: stage.iterations,
         batch: stage.batch,
@@ -153,13 +153,13 @@ async fn stage1(gpu: &Gpu, config: &Config, material: &Material) -> Result<Fit> 
     })
 }
 
-async fn stage2(gpu: &Gpu, config: &Config, material: &Material) -> Result<Fit> {
+async fn stage2(gpu: &Gpu, config: &Config, material: &Material) -> Result<StageCosts> {
     let (model, stage) = (material.model(config)?, &config.stage2);
     let weights = material.weights(&model, config.seed);
     let before = gpu.counts().bytes;
     let mut learner = Learner::new(gpu, &model, &weights, stage.optimiser()).await?;
     let (mut made, micro_batch) = dual_that_fits(config, material, &learner).await?;
-    let jem = config.objective == Objective::Jem;
+    let jem = config.objective == ObjectiveName::Jem;
     // As small as a batch allows: the buffer's size does not matter for the time.
     let small = Jem { buffer: stage.batch, ..config.jem.clone() };
     let replay =
@@ -181,7 +181,7 @@ async fn stage2(gpu: &Gpu, config: &Config, material: &Material) -> Result<Fit> 
     } else {
         [stage.start_t, stage.max_t].map(|t| none + step * f64::from(t))
     };
-    Ok(Fit {
+    Ok(StageCosts {
         phase: Phase::Stage2,
         iterations: stage.iterations,
         batch: stage.batch,

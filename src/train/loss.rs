@@ -7,7 +7,7 @@ use super::update::{Contrast, Dual, Score, Term};
 use crate::graph::{Graph, Shape, Value};
 use crate::model::{BatchSize, Mode, Network, RunningUpdate, Weights};
 use crate::ops::{
-    self, Accumulate, Add, BceWithLogits, Concat, CrossEntropy, Images, LogSumExp, PickLogit,
+    self, Accumulate, Add, BceWithLogits, Concat, CrossEntropy, ImageRange, LogSumExp, PickLogit,
     Reduce, Scale, Softmax, Sum, r1,
 };
 use crate::{Error, Result};
@@ -103,8 +103,8 @@ impl Loss {
         let Sketch { graph, weights, .. } = &mut sketch;
         let all = graph.push(Concat, &[real, contrastive, attacked])?;
         let logits = model.logits(graph, all, weights, Mode::Frozen)?;
-        let pair = graph.push(Images { first: 0, count: 2 * images }, &[logits])?;
-        let classified = graph.push(Images { first: 2 * images, count: images }, &[logits])?;
+        let pair = graph.push(ImageRange { first: 0, count: 2 * images }, &[logits])?;
+        let classified = graph.push(ImageRange { first: 2 * images, count: images }, &[logits])?;
         let both = graph.push(Concat, &[labels, labels])?;
         let joint = graph.push(PickLogit, &[pair, both])?;
         let score = |graph: &mut Graph, logits: Value, labels: Value| match loss.score {
@@ -121,7 +121,7 @@ impl Loss {
             }
             Contrast::EnergyGap => {
                 let [of_real, of_samples] =
-                    [0, images].map(|first| Images { first, count: images });
+                    [0, images].map(|first| ImageRange { first, count: images });
                 let of_real = graph.push(of_real, &[scores])?;
                 let of_samples = graph.push(of_samples, &[scores])?;
                 let scale = 1.0 / images as f32;
@@ -234,8 +234,8 @@ impl Sketch {
     /// Two batches from one.
     fn split(&mut self, both: Value) -> Result<[Value; 2]> {
         let count = self.batch.images();
-        let first = self.graph.push(Images { first: 0, count }, &[both])?;
-        Ok([first, self.graph.push(Images { first: count, count }, &[both])?])
+        let first = self.graph.push(ImageRange { first: 0, count }, &[both])?;
+        Ok([first, self.graph.push(ImageRange { first: count, count }, &[both])?])
     }
 
     /// Mean over the batch.

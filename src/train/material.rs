@@ -1,10 +1,10 @@
 //! Loads the images of a run: training, validation, test and out-of-distribution images.
 
-use super::config::{Model, WRN};
+use super::config::{ModelTable, WRN};
 use super::{Config, read_named};
 use crate::data::{
-    Augment, ClassMap, Classes, Dataset, Fit, Images, OodImages, Parts, Prepared, Reading, Source,
-    Split,
+    Augment, ClassMap, Classes, Dataset, Fit, LabelledImages, OodImages, Parts, Prepared, Reading,
+    Source, Split,
 };
 use crate::model::{Activation, Network, Normalisation, Pretrained, StateDict, WideResNet};
 use crate::{Error, Result};
@@ -17,7 +17,7 @@ const VALIDATION: u64 = 0x7661_6c69_6461_7465;
 #[derive(Clone, Debug)]
 pub struct Material {
     /// The training images.
-    pub train: Images,
+    pub train: LabelledImages,
     /// Evaluated on: the test images, or the training images that `data.held_out` keeps back.
     pub test: Arc<Prepared>,
     /// The images to choose the best weights by: the training images that `validate.images` keeps back, or else those
@@ -127,13 +127,13 @@ impl Config {
         [channels, classes]: [u32; 2],
         normalisation: Option<Normalisation>,
     ) -> Result<Network> {
-        let Model { architecture, depth, width, activation, .. } = &self.model;
+        let ModelTable { architecture, depth, width, activation, .. } = &self.model;
         if architecture != WRN {
             return Network::named(architecture, channels, classes, normalisation);
         }
         let activation = match activation {
-            super::Activation::Relu => Activation::Relu,
-            super::Activation::Silu => Activation::Silu,
+            super::ActivationName::Relu => Activation::Relu,
+            super::ActivationName::Silu => Activation::Silu,
         };
         WideResNet::new(*depth, *width, channels, classes, activation, normalisation)
             .map(Network::from)
@@ -143,7 +143,7 @@ impl Config {
 /// A network for such images from a file, its logits in the order of the images' classes.
 fn start(
     (path, pretrained): (&str, Pretrained),
-    images: &Images,
+    images: &LabelledImages,
     names: &[String],
     map: &ClassMap,
 ) -> Result<(Network, StateDict)> {

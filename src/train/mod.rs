@@ -36,25 +36,30 @@ pub(crate) mod zoo;
 
 pub use assess::{Assessment, assess};
 pub use checkpoints::{latest_checkpoint, read_checkpoint};
-pub use config::{Activation, Checkpoint, Config, Data, Evaluate, Judge, Model, Sample};
-pub use curriculum::Curriculum;
+pub use config::{
+    ActivationName, CheckpointTable, Config, Data, Evaluate, Judge, ModelTable, Sample,
+};
 pub use events::{Event, Flow, Observer, Phase, Step};
-pub use fit::{Fit, fit, plans};
+pub use fit::{StageCosts, fit, plans};
 pub use learner::Learner;
 pub(crate) use loaded::read_named;
-pub use loaded::{BUILT_IN_NAME, Known, Loaded, find, numbered};
+pub use loaded::{BUILT_IN_NAME, Known, Loaded, find};
 pub use material::Material;
 pub use metrics::Metrics;
 pub use optimiser::Optimiser;
-pub use presets::{fraction, preset_names};
+pub use presets::preset_names;
 pub use reduction::Reduction;
-pub use replay::ReplayBuffer;
 pub use run::{BEST_FILE, Outcome, Seconds, train, train_judge};
 pub use run_folder::RunFolder;
 pub(crate) use run_folder::write_whole;
-pub use shapes::{Forecast, check_stages, forecast, plan_update};
-pub use stage_tables::{Attack, Stage1, Stage2};
+pub use shapes::{Forecast, forecast, plan_update};
+pub use stage_tables::{Stage1, Stage2, StageAttack};
 pub use state::{MODEL_FILE, STATE_FILE};
-pub use tables::{Jem, Objective, OptimiserName, Ratio, ScoreName, Stop, Trades, Validate};
-pub use tensorboard::EventFile;
+pub use tables::{Jem, ObjectiveName, OptimiserName, Ratio, ScoreName, Stop, Trades, Validate};
 pub use update::{Contrast, Dual, Report, Score, Sources, Term, Update};
+// The parts of a run that the program and tests use by themselves: no part of the API.
+#[doc(hidden)]
+pub use {
+    curriculum::Curriculum, loaded::numbered, presets::fraction, replay::ReplayBuffer,
+    shapes::check_stages, tensorboard::EventFile,
+};

@@ -5,7 +5,7 @@ use super::learner::trained;
 use super::loss::Loss;
 use super::stages::{has_statistics, smaller};
 use super::update::Dual;
-use super::{Config, Contrast, Jem, Objective, Phase};
+use super::{Config, Contrast, Jem, ObjectiveName, Phase};
 use crate::gpu::{Adapter, Gpu, Preferences, Recording};
 use crate::graph::{Graph, Plan, Summary, Value};
 use crate::lower::{Target, lower, plan};
@@ -39,7 +39,7 @@ impl Config {
         Dual {
             score: stage.score.into(),
             contrast: match self.objective {
-                Objective::Jem => Jem::CONTRAST,
+                ObjectiveName::Jem => Jem::CONTRAST,
                 _ => Contrast::Bce,
             },
             contrast_weight: stage.bce_weight as f32,
@@ -50,8 +50,8 @@ impl Config {
 
     fn stage1_loss(&self, model: &Network, batch: BatchSize) -> Result<Loss> {
         match self.objective {
-            Objective::Trades => Loss::trades(model, batch, self.trades.beta as f32, 1),
-            Objective::Ratio => Loss::ratio(model, batch, self.ratio.weight as f32, 1),
+            ObjectiveName::Trades => Loss::trades(model, batch, self.trades.beta as f32, 1),
+            ObjectiveName::Ratio => Loss::ratio(model, batch, self.ratio.weight as f32, 1),
             _ => Loss::classifier(model, batch, 1),
         }
     }
@@ -119,7 +119,7 @@ pub fn forecast(gpu: &Gpu, config: &Config, model: &Network) -> Result<Vec<Forec
         });
     }
     if config.stage2_iterations() > 0 {
-        let jem = config.objective == Objective::Jem;
+        let jem = config.objective == ObjectiveName::Jem;
         let attacked = !jem && stage2.steps > 0;
         let pieces = (stage2.batch, stage2.micro_batch, false);
         let (micro_batch, parts) = fitting(Phase::Stage2, pieces, |images| {

@@ -9,7 +9,7 @@ use crate::ops::Norm;
 /// The attack by which stage 1 makes its images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Attack {
+pub enum StageAttack {
     /// Plain projected gradient ascent, the last iterate.
     Pgd,
     /// Gradient steps with momentum 0.9 on the L1-normalised gradient, of which the best iterate is kept, as in the
@@ -55,7 +55,7 @@ pub struct Stage1 {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sync_batch_norm: bool,
     /// The kind of attack.
-    pub attack: Attack,
+    pub attack: StageAttack,
     /// The norm of the attack's step sizes and of its ball's radius.
     #[serde(with = "NormName")]
     pub norm: Norm,

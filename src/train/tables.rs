@@ -10,7 +10,7 @@ use crate::data::Kept;
 /// The training objective.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Objective {
+pub enum ObjectiveName {
     /// Stage 1 by standard adversarial training, then stage 2 by dual adversarial training.
     #[default]
     Dat,
@@ -25,7 +25,7 @@ pub enum Objective {
     Ratio,
 }
 
-impl Objective {
+impl ObjectiveName {
     /// Whether the objective has a second stage.
     pub fn has_stage2(self) -> bool {
         matches!(self, Self::Dat | Self::Jem)

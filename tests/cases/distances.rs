@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use image::{DynamicImage, RgbImage};
-use lapidary::data::{Random, Sampling, Source, Viewed, resample};
+use lapidary::data::{Interpolation, Random, Source, Viewed, resample};
 use lapidary::eval::{Features, Gaussian};
 use lapidary::graph::{Graph, Shape};
 use lapidary::lower::Program;
@@ -113,8 +113,8 @@ fn both_protocols_resize_as_the_device_does() {
         (0..3 * height * width).map(|_| random.uniform(0.0, 1.0) as f32).collect();
     for side in [20, 61] {
         for (sampling, filter, antialias) in [
-            (Sampling::Bilinear, Filter::Bilinear, false),
-            (Sampling::Bicubic, Filter::Bicubic, true),
+            (Interpolation::Bilinear, Filter::Bilinear, false),
+            (Interpolation::Bicubic, Filter::Bicubic, true),
         ] {
             let mut graph = Graph::default();
             let x = graph.input(Shape::new(1, 3, height, width).unwrap());

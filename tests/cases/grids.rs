@@ -292,7 +292,7 @@ fn maps_of_many_images() {
         let all = [
             derived(case, |graph, v| resize.push(graph, v[0]), &[x], 1),
             derived(case, |graph, v| graph.push(pad, v), &[x], 1),
-            derived(case, |graph, v| graph.push(Images { first: 0, count: rows }, v), &[x], 1),
+            derived(case, |graph, v| graph.push(ImageRange { first: 0, count: rows }, v), &[x], 1),
         ];
         all.concat()
     });

@@ -62,7 +62,8 @@ fn labels_and_pixels_out_of_range() {
     let said = block_on(sampler.start(&x, &[0, 1, 10])).unwrap_err().to_string();
     assert!(said.contains("label 10 of image 2"), "{said}");
     assert!(block_on(sampler.start(&with(-0.1), &labels)).is_err());
-    let mut classifier = block_on(embed::Classifier::of(&model, &weights, SIZE).build()).unwrap();
+    let mut classifier =
+        block_on(embed::HostClassifier::of(&model, &weights, SIZE).build()).unwrap();
     assert!(block_on(classifier.write(&with(f32::NAN))).is_err());
 }
 

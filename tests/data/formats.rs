@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::{assert_says, gzip};
 use image::{ImageFormat, RgbImage};
 use lapidary::data::{
-    Augment, Batch, BatchSource, Fit, Images, Kept, Loader, Ood, Part, Reading, Source, Split,
+    Augment, Batch, BatchSource, Fit, Kept, LabelledImages, Loader, Ood, Part, Reading, Source,
+    Split,
 };
 
 fn source(path: &Path) -> Source {
@@ -403,7 +404,7 @@ fn each_image_comes_once_an_epoch_and_each_time_otherwise() {
     let folder = tempfile::tempdir().unwrap();
     class_folders(folder.path());
     let reading = Reading { side: 8, fit: None, max_bad: 0.1, whole: true };
-    let Images::Pictures { pictures, side: 8, .. } =
+    let LabelledImages::Pictures { pictures, side: 8, .. } =
         source(folder.path()).parts(reading, split(2, 0, 9)).unwrap().train
     else {
         panic!("on disk")
@@ -411,7 +412,7 @@ fn each_image_comes_once_an_epoch_and_each_time_otherwise() {
     assert_eq!(pictures.len(), 10);
     let batch = |augment| {
         let (pictures, fit) = (pictures.clone(), Fit::Crop);
-        let images = Images::Pictures { pictures, channels: 3, side: 8, fit };
+        let images = LabelledImages::Pictures { pictures, channels: 3, side: 8, fit };
         let source = BatchSource::images("x", 1, 10, images, augment).unwrap();
         [source.batch(0).unwrap(), source.batch(1).unwrap()]
     };
@@ -469,7 +470,7 @@ fn damaged_pictures_on_disk_are_passed_over_listed_and_limited() {
         let reading = Reading { side: 8, fit: None, max_bad, whole: true };
         source(folder.path()).parts(reading, split(3, 1, 3)).map(|parts| parts.train)
     };
-    let batches = |images: Images| {
+    let batches = |images: LabelledImages| {
         let source = BatchSource::images("x", 0, 9, images, Augment::CropFlip)?;
         (0..3).map(|step| source.batch(step)).collect::<lapidary::Result<Vec<_>>>()
     };

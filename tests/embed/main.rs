@@ -14,7 +14,8 @@ mod examples;
 use lapidary::Error;
 use lapidary::attack::{Attack, Pgd, PgdAttack};
 use lapidary::embed::{
-    Attacker, Budget, Classifier, Filtering, Gpu, Preferences, Sampler, check, required_features,
+    Attacker, Budget, Filtering, Gpu, HostClassifier, Preferences, Sampler, check,
+    required_features,
 };
 use lapidary::model::{BatchSize, Checkpoint, DeviceWeights, Network};
 use lapidary::wgpu;
@@ -87,7 +88,7 @@ fn main_types_go_between_threads() {
     both::<Gpu>();
     both::<Sampler>();
     both::<Attacker>();
-    both::<Classifier>();
+    both::<HostClassifier>();
     both::<PgdAttack>();
     both::<DeviceWeights>();
     both::<Network>();
@@ -155,7 +156,7 @@ fn hosts_prefer() {
         let parameters = model.parameters();
         let made = DeviceWeights::upload(&gpu, &parameters, &checkpoint.weights);
         let weights = block_on(made).unwrap();
-        let mut classifier = block_on(Classifier::of(&model, &weights, SIZE).build()).unwrap();
+        let mut classifier = block_on(HostClassifier::of(&model, &weights, SIZE).build()).unwrap();
         block_on(classifier.write(&starts(0))).unwrap();
         let mut encoder = host.encoder();
         assert!(classifier.record(&mut encoder, Budget::Steps(1)).unwrap());
@@ -187,11 +188,11 @@ fn swapped_weights_are_packed_anew() {
     let upload =
         |weights| block_on(DeviceWeights::upload(&host.gpu, &parameters, weights)).unwrap();
     let make = |weights| {
-        let mut classifier = block_on(Classifier::of(&model, weights, SIZE).build()).unwrap();
+        let mut classifier = block_on(HostClassifier::of(&model, weights, SIZE).build()).unwrap();
         block_on(classifier.write(&starts(0))).unwrap();
         classifier
     };
-    let pass = |classifier: &mut Classifier| {
+    let pass = |classifier: &mut HostClassifier| {
         let mut encoder = host.encoder();
         assert!(classifier.record(&mut encoder, Budget::Steps(1)).unwrap());
         host.submit(encoder);
@@ -322,7 +323,7 @@ fn side_by_side_on_one_encoder() {
     let images = samplers[0].image_buffer().clone();
     let mut attacker = block_on(Attacker::of(&first.0, &both[0], SIZE).eps(0.3).build()).unwrap();
     let mut classifier =
-        block_on(Classifier::of(&first.0, &both[0], SIZE).images(&images).build()).unwrap();
+        block_on(HostClassifier::of(&first.0, &both[0], SIZE).images(&images).build()).unwrap();
     for (i, sampler) in samplers.iter_mut().enumerate() {
         block_on(sampler.start(&starts(i), &[1, 2, 3])).unwrap();
     }
@@ -397,7 +398,7 @@ fn a_host_that_lost_its_device_says_so() {
     let demo = demo();
     let weights = upload(&host, &demo);
     let mut sampler = block_on(Sampler::of(&demo.0, &weights, SIZE).build()).unwrap();
-    let mut classifier = block_on(Classifier::of(&demo.0, &weights, SIZE).build()).unwrap();
+    let mut classifier = block_on(HostClassifier::of(&demo.0, &weights, SIZE).build()).unwrap();
     let mut encoder = host.encoder();
     sampler.record(&mut encoder, Budget::Steps(1)).unwrap();
     host.gpu.notify_lost("the cable was pulled");
@@ -471,7 +472,7 @@ fn they_go_from_thread_to_thread() {
     both::<Gpu>();
     both::<Sampler>();
     both::<Attacker>();
-    both::<Classifier>();
+    both::<HostClassifier>();
 }
 
 /// wgpu does not say which device an encoder is of, so nothing is refused when it is recorded into: the encoder's own device tells
@@ -486,7 +487,7 @@ fn an_encoder_of_another_device() {
     let network = demo();
     let weights = upload(&host, &network);
     let size = BatchSize { images: 1, side: 16 };
-    let mut classifier = block_on(Classifier::of(&network.0, &weights, size).build()).unwrap();
+    let mut classifier = block_on(HostClassifier::of(&network.0, &weights, size).build()).unwrap();
     let scope = other.push_error_scope(wgpu::ErrorFilter::Validation);
     let mut encoder = other.create_command_encoder(&Default::default());
     assert!(classifier.record(&mut encoder, Budget::Steps(1)).unwrap());

@@ -3,7 +3,7 @@
 use crate::build::{Tensor, archive, dict, floats, global, int, stream, text, tuple, vector, zip};
 use crate::{read, refused};
 use lapidary::model::Checkpoint;
-use lapidary::model::checkpoint::{Part, Precision, Renames};
+use lapidary::model::checkpoint::{Precision, Renames, StateDictChoice};
 
 const NUMBERS: [f32; 6] = [0.5, -1.5, 2.0, 0.25, -8.0, 16.0];
 
@@ -89,7 +89,7 @@ fn of_several_state_dicts_the_averaged_is_taken_unless_another_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.pth");
     std::fs::write(&path, archive(&opcodes, &storages)).unwrap();
-    let part = |part: &str| Checkpoint::read_part(&path, &Part::from(part));
+    let part = |part: &str| Checkpoint::read_part(&path, &StateDictChoice::from(part));
     for (name, number, key) in [
         ("ema", 1.0, "ema_state_dict"),
         ("model", 0.0, "model_state_dict"),
@@ -462,7 +462,7 @@ fn names_are_changed_as_asked() {
     let read = |rename: &[(&str, &str)], drop: &[&str]| {
         let rename = rename.iter().map(|&(old, new)| (old.into(), new.into())).collect();
         let drop = drop.iter().map(|&prefix| prefix.into()).collect();
-        Checkpoint::read_renamed(&path, &Part::Best, &Renames { rename, drop })
+        Checkpoint::read_renamed(&path, &StateDictChoice::Best, &Renames { rename, drop })
     };
     let found = read(&[("trunk.a", "x"), ("trunk.", "")], &["aux."]).unwrap().weights;
     assert_eq!(found.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["b", "x"]);

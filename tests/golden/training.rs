@@ -20,8 +20,8 @@ use lapidary::graph::{Graph, Shape, Value};
 use lapidary::lower::Program;
 use lapidary::model::{BatchSize, DeviceWeights, Mode, Role, Weights};
 use lapidary::ops::{
-    self, Add, BceWithLogits, Concat, CrossEntropy, EmaStep, Images, LogSumExp, Norm, PickLogit,
-    Scale, SgdStep, Sum,
+    self, Add, BceWithLogits, Concat, CrossEntropy, EmaStep, ImageRange, LogSumExp, Norm,
+    PickLogit, Scale, SgdStep, Sum,
 };
 use lapidary::train::{Dual, Learner, Optimiser, Report, Score, Sources, Term, Update};
 use pollster::block_on;
@@ -268,7 +268,7 @@ impl<'a> Trainer<'a> {
         let all = graph.push(Concat, &images)?;
         let logits = self.learner.model.logits(&mut graph, all, &weights, Mode::Frozen)?;
         let part = |graph: &mut Graph, first: u32, parts: u32| {
-            graph.push(Images { first: first * count, count: parts * count }, &[logits])
+            graph.push(ImageRange { first: first * count, count: parts * count }, &[logits])
         };
         let mut outputs = Vec::new();
         for (first, name) in

@@ -4,7 +4,7 @@ use crate::bench::{Bench, gpu, lowered, numbers};
 use crate::objectives::bits;
 use lapidary::gpu::{Adapter, AdapterKind, Choices, Preferences};
 use lapidary::graph::{Graph, Op, Plan, Shape, Value};
-use lapidary::ops::conv::{Choice, Role, WAYS, Way, choose};
+use lapidary::ops::conv::{Choice, ConvRole, WAYS, Way, choose};
 use lapidary::ops::{
     self, Conv2d, Epilogue, PackedConv2d, PackedWeightGradient, Problem, ReluMask, Residual,
 };
@@ -114,9 +114,9 @@ fn compare(case: &Case) {
             let choice = Choice { way, size };
             let what = format!("{choice}, {role:?}, {case:?}");
             match role {
-                Role::Forward => forward(case, &plain, problem, choice, &what),
-                Role::InputGradient => image_gradient(case, &plain, problem, choice, &what),
-                Role::WeightGradient => {
+                ConvRole::Forward => forward(case, &plain, problem, choice, &what),
+                ConvRole::InputGradient => image_gradient(case, &plain, problem, choice, &what),
+                ConvRole::WeightGradient => {
                     let (mut graph, given) = inputs(case);
                     let op = PackedWeightGradient { problem, choice, most_work: 1 << 33 };
                     let dw = graph.push_all(op, &[given[2].0, given[0].0]).unwrap()[0];
@@ -154,7 +154,7 @@ fn forward(case: &Case, plain: &Plain, problem: Problem, choice: Choice, what: &
     let (mut graph, given) = inputs(case);
     let values: Vec<_> = given.iter().map(|(value, _)| *value).collect();
     let [x, w, _, mask, rest, affine, ..] = values[..] else { unreachable!() };
-    let role = Role::Forward;
+    let role = ConvRole::Forward;
     let packed = |graph: &mut Graph, epilogue, more: &[Value]| {
         let op = PackedConv2d { problem, role, choice, epilogue };
         let weights = graph.push(op.packing(), &[w]).unwrap();
@@ -203,7 +203,7 @@ fn image_gradient(case: &Case, plain: &Plain, problem: Problem, choice: Choice, 
     let values: Vec<_> = given.iter().map(|(value, _)| *value).collect();
     let [_, w, dy, _, _, _, mask, affine] = values[..] else { unreachable!() };
     let packed = |graph: &mut Graph, epilogue, more: &[Value]| {
-        let op = PackedConv2d { problem, role: Role::InputGradient, choice, epilogue };
+        let op = PackedConv2d { problem, role: ConvRole::InputGradient, choice, epilogue };
         let weights = graph.push(op.packing(), &[w]).unwrap();
         graph.push_all(op, &[&[dy, weights], more].concat()).unwrap()[0]
     };
@@ -246,10 +246,10 @@ fn every_problem_has_a_row() {
                 let case = Case { images: 2, inputs: 40, outputs: 24, side, kernel, conv };
                 let (x, w, y) = case.shapes();
                 let problem = Problem::new(conv, 1, x, w).unwrap();
-                for role in [Role::Forward, Role::InputGradient, Role::WeightGradient] {
+                for role in [ConvRole::Forward, ConvRole::InputGradient, ConvRole::WeightGradient] {
                     let by = (&adapter, &Preferences::default(), &Choices::default());
                     let found = choose(&problem, role, by, |_| true).unwrap();
-                    let odd = role == Role::WeightGradient && y.width() % 4 != 0;
+                    let odd = role == ConvRole::WeightGradient && y.width() % 4 != 0;
                     let plain = odd && kind == AdapterKind::Cpu;
                     assert_eq!(found.is_none(), plain, "{role:?} of {case:?} on {kind:?}");
                     let Some((choice, question, all)) = found else { continue };
@@ -375,7 +375,7 @@ fn weights_beyond_one_binding() {
                     let problem = Problem::new(Conv2d::square(1, 1), 1, x, of_w).unwrap();
                     let way = Way::named(name).unwrap();
                     let choice = Choice { way, size: way.sizes(&problem, adapter)[0] };
-                    let (role, epilogue) = (Role::Forward, Epilogue::default());
+                    let (role, epilogue) = (ConvRole::Forward, Epilogue::default());
                     let op = PackedConv2d { problem, role, choice, epilogue };
                     let packed = own_graph.push(op.packing(), &[w]).unwrap();
                     let y = own_graph.push(op, &[of_x, packed]).unwrap();

@@ -7,7 +7,7 @@ use crate::convolution::{close, words};
 use crate::objectives::bits;
 use lapidary::gpu::{Adapter, AdapterKind, Choices, Executor, Gpu, Options, Preferences};
 use lapidary::graph::{Graph, Plan, Shape, Value};
-use lapidary::ops::conv::{Choice, Role, WAYS, choose};
+use lapidary::ops::conv::{Choice, ConvRole, WAYS, choose};
 use lapidary::ops::{
     Conv2d, Epilogue, PackedConv2d, PackedWeightGradient, Problem, ReluMask, Residual,
 };
@@ -15,7 +15,7 @@ use pollster::block_on;
 use std::collections::BTreeMap;
 
 const PROBLEMS: u32 = 200;
-const ROLES: [Role; 3] = [Role::Forward, Role::InputGradient, Role::WeightGradient];
+const ROLES: [ConvRole; 3] = [ConvRole::Forward, ConvRole::InputGradient, ConvRole::WeightGradient];
 
 /// A device with cooperative matrices, if there is one.
 fn gpu() -> Option<Gpu> {
@@ -101,19 +101,19 @@ impl Case {
         [all_y, all_dx, all_dw]
     }
 
-    fn made(&self, gpu: &Gpu, choice: Choice, role: Role) -> Vec<f32> {
+    fn made(&self, gpu: &Gpu, choice: Choice, role: ConvRole) -> Vec<f32> {
         let problem = self.problem;
         let mut graph = Graph::default();
         let inputs = [problem.x, problem.w, problem.y].map(|shape| graph.input(shape));
         let [x, w, dy] = inputs;
-        let made = if role == Role::WeightGradient {
+        let made = if role == ConvRole::WeightGradient {
             graph
                 .push_all(PackedWeightGradient { problem, choice, most_work: 1 << 33 }, &[dy, x])
                 .unwrap()[0]
         } else {
             let op = PackedConv2d { problem, role, choice, epilogue: Epilogue::default() };
             let packed = graph.push(op.packing(), &[w]).unwrap();
-            graph.push(op, &[if role == Role::Forward { x } else { dy }, packed]).unwrap()
+            graph.push(op, &[if role == ConvRole::Forward { x } else { dy }, packed]).unwrap()
         };
         let given = [&self.x, &self.w, &self.dy];
         let given: Vec<_> = inputs.into_iter().zip(given.map(Vec::as_slice)).collect();
@@ -187,7 +187,7 @@ fn epilogues_follow_cooperative_matrices() {
         let x_shape = Shape::new(2, 20, rows, columns).unwrap();
         let w_shape = Shape::new(outputs, 20, 3, 3).unwrap();
         let problem = Problem::new(Conv2d::square(1, 1), 1, x_shape, w_shape).unwrap();
-        let (role, y_shape) = (Role::Forward, problem.y);
+        let (role, y_shape) = (ConvRole::Forward, problem.y);
         let way = WAYS.iter().find(|way| way.cooperative == side && way.computes(&problem, role));
         let way = way.unwrap();
         let choice = Choice { way, size: way.sizes(&problem, gpu.adapter())[0] };

@@ -5,7 +5,7 @@ use crate::grouped::products;
 use crate::objectives::bits;
 use lapidary::gpu::{Adapter, AdapterKind, Filtering, Preferences};
 use lapidary::graph::{Graph, Op, Plan, Shape, Value};
-use lapidary::ops::conv::{Choice, Role, Way};
+use lapidary::ops::conv::{Choice, ConvRole, Way};
 use lapidary::ops::{self, Add, Conv2d, Epilogue, FrozenBatchNorm, PackedConv2d, Problem, Unary};
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ fn sized(x: Shape, w: Shape, name: &str, place: usize) -> PackedConv2d {
     let problem = Problem::new(CONV, 1, x, w).unwrap();
     let way = Way::named(name).unwrap();
     let choice = Choice { way, size: way.sizes(&problem, &discrete())[place] };
-    PackedConv2d { problem, role: Role::Forward, choice, epilogue: Epilogue::default() }
+    PackedConv2d { problem, role: ConvRole::Forward, choice, epilogue: Epilogue::default() }
 }
 
 const TWO: &str = "winograd two";

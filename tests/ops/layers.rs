@@ -407,7 +407,7 @@ fn derivatives_have_derivatives() {
         ("global_avg_pool", &[x], &[0], |graph, v| graph.push(GlobalAvgPool, v)),
         ("log_sum_exp", &[logits], &[0], |graph, v| graph.push(LogSumExp, v)),
         ("sum", &[x], &[0], |graph, v| graph.push(Sum { scale: 0.3 }, v)),
-        ("images", &[x], &[0], |graph, v| graph.push(Images { first: 1, count: 1 }, v)),
+        ("images", &[x], &[0], |graph, v| graph.push(ImageRange { first: 1, count: 1 }, v)),
     ];
     for (name, shapes, asked, push) in table {
         for &input in asked {

@@ -8,7 +8,7 @@ use crate::convolution::close;
 use crate::grouped::products;
 use lapidary::gpu::{Adapter, AdapterKind};
 use lapidary::graph::{Graph, Shape, Value};
-use lapidary::ops::conv::{Choice, Role, WAYS, Way};
+use lapidary::ops::conv::{Choice, ConvRole, WAYS, Way};
 use lapidary::ops::{
     self, Conv2d, Epilogue, GroupedConv2d, PackedConv2d, PackedWeightGradient, Problem,
 };
@@ -88,25 +88,25 @@ impl Case {
         let texels = |way: &Way| way.name.contains("texels");
         let runs = |way: &&Way| asked(way) && (subgroups || !texels(way)) && way.cooperative == 0;
         for way in WAYS.iter().filter(runs) {
-            for role in [Role::Forward, Role::InputGradient, Role::WeightGradient] {
+            for role in [ConvRole::Forward, ConvRole::InputGradient, ConvRole::WeightGradient] {
                 if !way.computes(&self.problem, role) {
                     continue;
                 }
                 let adapter = if way.launches_groups() { &gpus } else { own };
                 let choice = Choice { way, size: way.sizes(&self.problem, adapter)[0] };
                 self.row(choice, role);
-                of_weights += usize::from(role == Role::WeightGradient);
+                of_weights += usize::from(role == ConvRole::WeightGradient);
             }
         }
         of_weights
     }
 
-    fn row(&self, choice: Choice, role: Role) {
+    fn row(&self, choice: Choice, role: ConvRole) {
         let [y, dx, dw] = &self.wanted;
         let wanted = match role {
-            Role::Forward => y,
-            Role::InputGradient => dx,
-            Role::WeightGradient => dw,
+            ConvRole::Forward => y,
+            ConvRole::InputGradient => dx,
+            ConvRole::WeightGradient => dw,
         };
         let (made, _) = self.made(choice, role);
         let what = format!("{choice}, {role:?} of {:?}", self.problem);
@@ -119,18 +119,18 @@ impl Case {
     }
 
     /// What a row makes, and in how many launches of its kernel.
-    fn made(&self, choice: Choice, role: Role) -> (Vec<f32>, usize) {
+    fn made(&self, choice: Choice, role: ConvRole) -> (Vec<f32>, usize) {
         let (mut graph, given) = self.inputs();
         let [x, w, dy] = [0, 1, 2].map(|i: usize| given[i].0);
         let problem = self.problem;
-        let made = if role == Role::WeightGradient {
+        let made = if role == ConvRole::WeightGradient {
             graph
                 .push_all(PackedWeightGradient { problem, choice, most_work: 1 << 33 }, &[dy, x])
                 .unwrap()[0]
         } else {
             let op = PackedConv2d { problem, role, choice, epilogue: Epilogue::default() };
             let weights = graph.push(op.packing(), &[w]).unwrap();
-            let read = if role == Role::Forward { x } else { dy };
+            let read = if role == ConvRole::Forward { x } else { dy };
             graph.push_all(op, &[read, weights]).unwrap()[0]
         };
         let bench = Bench::new(&graph, &[made], &given);
@@ -259,7 +259,7 @@ fn much_work_by_the_plain_kernels() {
 fn much_work_by_rows_of_the_table() {
     const PERIOD: u32 = 8;
     const TIMES: u32 = 30;
-    for (name, role) in [("quads", Role::Forward), ("weights nine", Role::WeightGradient)] {
+    for (name, role) in [("quads", ConvRole::Forward), ("weights nine", ConvRole::WeightGradient)] {
         let way = Way::named(name).unwrap();
         let run = |times: u32| {
             let sides = |images| Shape::new(images, 64, 32, 32).unwrap();
@@ -272,7 +272,7 @@ fn much_work_by_rows_of_the_table() {
         };
         let ((few, one), (many, more)) = (run(1), run(TIMES));
         let wanted: Vec<_> = match role {
-            Role::WeightGradient => few.iter().map(|value| value * TIMES as f32).collect(),
+            ConvRole::WeightGradient => few.iter().map(|value| value * TIMES as f32).collect(),
             _ => few.repeat(TIMES as usize),
         };
         same(name, &many, &wanted);

@@ -167,7 +167,7 @@ fn ranges_and_concatenation_move_words() {
     let [a, b, c] = [2, 1, 4].map(|images| graph.input(shape(images)));
     let seed = graph.input(shape(3));
     let all = graph.push(Concat, &[a, b, c]).unwrap();
-    let range = graph.push(Images { first: 1, count: 3 }, &[c]).unwrap();
+    let range = graph.push(ImageRange { first: 1, count: 3 }, &[c]).unwrap();
     let dc = gradient(&mut graph, range, seed, &[c]).unwrap()[0];
     let data = [numbers(18, 1), numbers(9, 2), numbers(36, 3), numbers(27, 4)];
     let [da, db, dcs, ds] = data.clone();
@@ -176,10 +176,10 @@ fn ranges_and_concatenation_move_words() {
     assert_eq!(bench.read(all), data[..3].concat());
     assert_eq!(bench.read(range), data[2][9..]);
     assert_eq!(bench.read(dc), [&[0.0; 9], &data[3][..]].concat());
-    for wrong in [Images { first: 3, count: 2 }, Images { first: 0, count: 0 }] {
+    for wrong in [ImageRange { first: 3, count: 2 }, ImageRange { first: 0, count: 0 }] {
         assert!(graph.push(wrong, &[c]).is_err(), "{wrong:?}");
     }
-    assert!(graph.push(Images { first: u32::MAX, count: 2 }, &[c]).is_err());
+    assert!(graph.push(ImageRange { first: u32::MAX, count: 2 }, &[c]).is_err());
     let other = graph.input(Shape::new(2, 3, 3, 1).unwrap());
     assert!(graph.push(Concat, &[a, other]).is_err());
     assert!(gradient(&mut graph, all, all, &[a]).is_err());

@@ -4,7 +4,7 @@
 use crate::bench::{Bench, gpu, numbers};
 use lapidary::gpu::{Adapter, AdapterKind};
 use lapidary::graph::{Graph, Shape, Value};
-use lapidary::ops::conv::{Choice, Role, WAYS};
+use lapidary::ops::conv::{Choice, ConvRole, WAYS};
 use lapidary::ops::{
     Affine, AffineMask, BatchNorm, Conv2d, Epilogue, GroupNorm, LayerNorm, MaxPool, PackedConv2d,
     Problem, Residual, Unary,
@@ -170,7 +170,7 @@ fn convolutions_keep_what_overflowed() {
                 relu(y * scales[c] + scales[outputs as usize + c])
             })
             .collect();
-        for way in WAYS.iter().filter(|way| way.computes(&problem, Role::Forward)) {
+        for way in WAYS.iter().filter(|way| way.computes(&problem, ConvRole::Forward)) {
             // Once is enough: most of the time goes into compiling.
             let cannot = way.name.contains("texels") && !subgroups || way.cooperative > 0;
             if cannot || !rows.insert(way.name) {
@@ -184,7 +184,7 @@ fn convolutions_keep_what_overflowed() {
                 relu: true,
                 ..Epilogue::default()
             };
-            let op = PackedConv2d { problem, role: Role::Forward, choice, epilogue: relu };
+            let op = PackedConv2d { problem, role: ConvRole::Forward, choice, epilogue: relu };
             let mut graph = Graph::default();
             let (x, w) = (graph.input(of_x), graph.input(of_w));
             let affine = graph.input(Shape::matrix(2, outputs).unwrap());
@@ -203,7 +203,7 @@ fn convolutions_keep_what_overflowed() {
         }
     }
     let forward =
-        WAYS.iter().filter(|way| way.roles.contains(&Role::Forward) && way.cooperative == 0);
+        WAYS.iter().filter(|way| way.roles.contains(&ConvRole::Forward) && way.cooperative == 0);
     let left: Vec<_> = forward.filter(|way| !rows.contains(way.name)).map(|way| way.name).collect();
     assert!(
         subgroups && left.is_empty() || left.iter().all(|name| name.contains("texels")),

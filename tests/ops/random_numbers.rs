@@ -93,7 +93,7 @@ fn random_values_depend_on_seed_step_image_and_element() {
         let control = graph.input(Shape::vector(5).unwrap());
         let kinds = [Draw::Bits, Draw::Uniform, Draw::Normal];
         let [raw, uniform, normal] =
-            kinds.map(|draw| graph.push(Random { shape, draw }, &[control]).unwrap());
+            kinds.map(|draw| graph.push(RandomFill { shape, draw }, &[control]).unwrap());
         let inputs = [(control, words(&[&seed[..], &step, &[first]].concat()))];
         let bench = Bench::new(&graph, &[raw, uniform, normal], &inputs);
 
@@ -132,7 +132,7 @@ fn normal_values_have_the_moments_of_a_normal_distribution() {
     let shape = Shape::new(4, 3, 64, 64).unwrap();
     let mut graph = Graph::default();
     let control = graph.input(Shape::vector(5).unwrap());
-    let y = graph.push(Random { shape, draw: Draw::Normal }, &[control]).unwrap();
+    let y = graph.push(RandomFill { shape, draw: Draw::Normal }, &[control]).unwrap();
     let values = Bench::new(&graph, &[y], &[(control, words(&[1, 2, 3, 4, 0]))]).read(y);
     let count = values.len() as f64;
     let moment = |power| wide(&values).iter().map(|v| v.powi(power)).sum::<f64>() / count;

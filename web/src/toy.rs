@@ -10,7 +10,7 @@ use lapidary::graph::{Graph, Shape, Value, exactly};
 use lapidary::lower::Program;
 use lapidary::model::{DeviceWeights, Parameter, Role, StateDict, Tensor, Weights};
 use lapidary::ops::{
-    self, Add, BceWithLogits, Concat, CrossEntropy, Images, Linear, LogSumExp, Norm, Normalise,
+    self, Add, BceWithLogits, Concat, CrossEntropy, ImageRange, Linear, LogSumExp, Norm, Normalise,
     PgdStep, PickLogit, SgdStep, Sum, Unary,
 };
 use wasm_bindgen::prelude::*;
@@ -77,7 +77,7 @@ impl Toy {
         let scores = graph.push(LogSumExp, &[logits])?;
         let each = graph.push(BceWithLogits, &[scores, targets])?;
         let bce = graph.push(Sum { scale: 0.5 / BATCH as f32 }, &[each])?;
-        let named = graph.push(Images { first: 0, count: BATCH }, &[logits])?;
+        let named = graph.push(ImageRange { first: 0, count: BATCH }, &[logits])?;
         let each = graph.push(CrossEntropy { label_smoothing: 0.0 }, &[named, labels])?;
         let ce = graph.push(Sum { scale: 1.0 / BATCH as f32 }, &[each])?;
         let loss = graph.push(Add, &[bce, ce])?;

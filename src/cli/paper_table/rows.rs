@@ -4,7 +4,7 @@
 use clap::ValueEnum;
 
 use crate::Result;
-use crate::train::{Config, Objective};
+use crate::train::{Config, ObjectiveName};
 
 /// The objectives to compare, and their images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -165,13 +165,13 @@ pub fn passes(config: &Config) -> [u64; 2] {
     let Config { stage1, stage2, ratio, jem, .. } = config;
     let first = match config.objective {
         // Clean and attacked images.
-        Objective::Trades => stage1.steps + 2,
-        Objective::Ratio => stage1.steps + ratio.steps + 2,
+        ObjectiveName::Trades => stage1.steps + 2,
+        ObjectiveName::Ratio => stage1.steps + ratio.steps + 2,
         _ => stage1.steps + 1,
     };
     // Real, contrastive and classified images.
     let second = match config.objective {
-        Objective::Jem => jem.steps + 3,
+        ObjectiveName::Jem => jem.steps + 3,
         _ => stage2.max_t + stage2.steps + 3,
     };
     [first.into(), second.into()]
@@ -193,7 +193,7 @@ mod tests {
                 let count = |objective| {
                     objectives.iter().filter(|config| config.objective == objective).count()
                 };
-                use Objective::{At, Dat, Jem, Ratio, Trades};
+                use ObjectiveName::{At, Dat, Jem, Ratio, Trades};
                 assert_eq!([At, Trades, Ratio, Jem, Dat].map(count), [2, 1, 1, 1, 3]);
                 for (row, config) in rows.iter().zip(&objectives) {
                     let Some(budget) = budget else { continue };

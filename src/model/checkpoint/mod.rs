@@ -40,7 +40,7 @@ pub struct Checkpoint {
 
 /// Names one state dict of a training state, which may have several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Part {
+pub enum StateDictChoice {
     /// The averaged one if there is one, or else the trained one, or else the only one.
     #[default]
     Best,
@@ -52,7 +52,7 @@ pub enum Part {
     Named(String),
 }
 
-impl From<&str> for Part {
+impl From<&str> for StateDictChoice {
     fn from(name: &str) -> Self {
         match name {
             "ema" => Self::Averaged,
@@ -62,7 +62,7 @@ impl From<&str> for Part {
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for StateDictChoice {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Best => f.write_str("one set of weights"),
@@ -77,16 +77,20 @@ impl Checkpoint {
     /// Reads a file: safetensors, what PyTorch's `torch.save` wrote in any version, or an ONNX file. Err, with file, tensor and
     /// reason, for anything but a sound one.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        Self::read_part(path, &Part::Best)
+        Self::read_part(path, &StateDictChoice::Best)
     }
 
     /// The same, of a training state one part.
-    pub fn read_part(path: impl AsRef<Path>, part: &Part) -> Result<Self> {
+    pub fn read_part(path: impl AsRef<Path>, part: &StateDictChoice) -> Result<Self> {
         Self::read_renamed(path, part, &Renames::default())
     }
 
     /// The same with names changed first: see [`Renames`].
-    pub fn read_renamed(path: impl AsRef<Path>, part: &Part, renames: &Renames) -> Result<Self> {
+    pub fn read_renamed(
+        path: impl AsRef<Path>,
+        part: &StateDictChoice,
+        renames: &Renames,
+    ) -> Result<Self> {
         let path = path.as_ref();
         let file = files::open(path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -96,7 +100,13 @@ impl Checkpoint {
     /// Reads the bytes of a file; `source` is for messages.
     pub fn from_bytes(source: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
         let renames = Renames::default();
-        Self::from_reader(source.as_ref(), None, Cursor::new(bytes), &Part::Best, &renames)
+        Self::from_reader(
+            source.as_ref(),
+            None,
+            Cursor::new(bytes),
+            &StateDictChoice::Best,
+            &renames,
+        )
     }
 
     /// Makes a checkpoint of tensors that are in memory, under names as in files, for example those of a live PyTorch
@@ -128,7 +138,7 @@ impl Checkpoint {
         source: &Path,
         folder: Option<&Path>,
         reader: impl Read + Seek,
-        part: &Part,
+        part: &StateDictChoice,
         renames: &Renames,
     ) -> Result<Self> {
         let read = || -> Checked<Self> {
@@ -283,7 +293,7 @@ struct Described {
 fn described<R: Read + Seek>(
     input: &mut Input<R>,
     source: &Path,
-    part: &Part,
+    part: &StateDictChoice,
 ) -> Checked<Described> {
     input.section(0, input.length())?;
     let mut first = [0; 9];
@@ -311,7 +321,7 @@ fn described<R: Read + Seek>(
                 return Err("no safetensors file, PyTorch checkpoint or ONNX file".into());
             }
             let (tensors, strings) = safetensors::tensors(input)?;
-            if *part != Part::Best {
+            if *part != StateDictChoice::Best {
                 return Err(format!(
                     "{part} wanted, but a safetensors file has one set of weights"
                 ));
@@ -331,14 +341,14 @@ fn described<R: Read + Seek>(
 fn onnx<R: Read + Seek>(
     input: &mut Input<R>,
     folder: Option<&Path>,
-    part: &Part,
+    part: &StateDictChoice,
     renames: &Renames,
 ) -> Option<Checked<Checkpoint>> {
     use super::onnx::import::{Import, begins, read};
     input.section(0, input.length()).ok()?;
     input.array().ok().filter(begins)?;
     let mut imported = || {
-        if *part != Part::Best {
+        if *part != StateDictChoice::Best {
             return Err(format!("{part} wanted, but an ONNX file has one set of weights"));
         }
         if *renames != Renames::default() {
@@ -356,7 +366,7 @@ fn onnx<R: Read + Seek>(
 fn onnx<R: Read + Seek>(
     _: &mut Input<R>,
     _: Option<&Path>,
-    _: &Part,
+    _: &StateDictChoice,
     _: &Renames,
 ) -> Option<Checked<Checkpoint>> {
     None

@@ -3,7 +3,7 @@
 //! for which workgroup memory is slow.
 
 use super::kernels::{NATIVE, natively};
-use super::problem::{Params, Problem, Role};
+use super::problem::{ConvRole, Params, Problem};
 use super::runs::{most_work, times};
 use crate::Result;
 use crate::gpu::{Access::*, Adapter, AdapterKind, Kernel, Recording};
@@ -26,7 +26,7 @@ const QUADS: u32 = 1008;
 const LANES: u32 = 64;
 
 /// Whether the depthwise kernel can compute this problem in this role on an adapter.
-pub(super) fn computes(problem: &Problem, role: Role, adapter: &Adapter) -> bool {
+pub(super) fn computes(problem: &Problem, role: ConvRole, adapter: &Adapter) -> bool {
     let [_, channels, ..] = problem.x.sides();
     let depthwise = problem.groups == channels && problem.y.channels() == channels;
     let around = |(kernel, padding): (u32, u32)| {
@@ -35,7 +35,7 @@ pub(super) fn computes(problem: &Problem, role: Role, adapter: &Adapter) -> bool
     };
     let fits = problem.kernel().into_iter().zip(problem.padding).all(around);
     let gpu = NATIVE && adapter.kind != AdapterKind::Cpu;
-    gpu && depthwise && fits && problem.stride == [1, 1] && role != Role::WeightGradient
+    gpu && depthwise && fits && problem.stride == [1, 1] && role != ConvRole::WeightGradient
 }
 
 /// Divides planes into pieces, and says how many a workgroup has.
@@ -60,8 +60,8 @@ impl Cells {
     }
 }
 
-pub(super) fn record(problem: &Problem, role: Role, launch: &mut Launch) -> Result<()> {
-    let flipped = role == Role::InputGradient;
+pub(super) fn record(problem: &Problem, role: ConvRole, launch: &mut Launch) -> Result<()> {
+    let flipped = role == ConvRole::InputGradient;
     let mut params = problem.params(problem.ends(role));
     if flipped {
         params.pad_y = params.kernel_height - 1 - params.pad_y;

@@ -18,11 +18,11 @@ pub(super) mod weights;
 pub(super) mod winograd;
 
 pub use epilogue::{Epilogue, Residual};
-pub use pack::{Layout, PackWeights};
+pub use pack::{PackWeights, WeightLayout};
 pub use packed::PackedConv2d;
 pub(crate) use plain::Conv2dGradient;
 pub use plain::{Conv2d, GroupedConv2d};
-pub use problem::{Problem, Role};
+pub use problem::{ConvRole, Problem};
 pub use problems::Problems;
 pub use runs::most_work;
 pub use table::{Adapters, Choice, Standing, WAYS, Way, candidates, choose, reads_texels};

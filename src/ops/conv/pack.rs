@@ -38,7 +38,7 @@ pub static WINOGRAD_WEIGHTS: Kernel =
 
 /// The order in which packed weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Layout {
+pub enum WeightLayout {
     /// The weights stay as they are.
     Octets,
     /// Two in a word, in half precision.
@@ -47,7 +47,7 @@ pub enum Layout {
     Winograd(Winograd),
 }
 
-impl Layout {
+impl WeightLayout {
     /// Whether packed weights take more words than the plain ones.
     pub fn is_transformed(self) -> bool {
         matches!(self, Self::Winograd(_))
@@ -68,7 +68,7 @@ pub struct PackWeights {
     /// Rows and columns from the last to the first.
     pub flipped: bool,
     /// The order in which weights are stored.
-    pub layout: Layout,
+    pub layout: WeightLayout,
 }
 
 impl PackWeights {
@@ -77,7 +77,7 @@ impl PackWeights {
         let [o, i, rows, columns] = w.sides();
         let (many, other) = if self.transposed { (i, o) } else { (o, i) };
         let (rows, columns) = match self.layout {
-            Layout::Winograd(filter) => (filter.points(), filter.points()),
+            WeightLayout::Winograd(filter) => (filter.points(), filter.points()),
             _ => (rows, columns),
         };
         let packed = Shape::new(many.next_multiple_of(8), other, rows, columns)?.elements();
@@ -86,16 +86,16 @@ impl PackWeights {
 
     /// Weights in a word.
     fn in_word(&self) -> u32 {
-        if NATIVE && self.layout == Layout::Halves { 2 } else { 1 }
+        if NATIVE && self.layout == WeightLayout::Halves { 2 } else { 1 }
     }
 }
 
 impl Op for PackWeights {
     fn name(&self) -> &'static str {
         match self.layout {
-            Layout::Halves if NATIVE => PACK_HALF.name,
-            Layout::Winograd(Winograd::Fused) if NATIVE => PACK_WINOGRAD.name,
-            Layout::Winograd(_) if NATIVE => WINOGRAD_WEIGHTS.name,
+            WeightLayout::Halves if NATIVE => PACK_HALF.name,
+            WeightLayout::Winograd(Winograd::Fused) if NATIVE => PACK_WINOGRAD.name,
+            WeightLayout::Winograd(_) if NATIVE => WINOGRAD_WEIGHTS.name,
             _ => PACK.name,
         }
     }
@@ -109,7 +109,7 @@ impl Op for PackWeights {
         let [w] = exactly(self.name(), "inputs", launch.inputs)?;
         let [packed] = exactly(self.name(), "outputs", launch.outputs)?;
         let [outputs, inputs, kernel_height, kernel_width] = w.sides();
-        if let (true, Layout::Winograd(filter)) = (NATIVE, self.layout) {
+        if let (true, WeightLayout::Winograd(filter)) = (NATIVE, self.layout) {
             let mut constants = vec![("TRANSPOSED", f64::from(self.transposed))];
             let kernel = match filter {
                 Winograd::Fused => &PACK_WINOGRAD,

@@ -3,8 +3,8 @@
 
 use super::epilogue::{Epilogue, Residual};
 use super::kernels::{SUM_SLICES, SUM_SLICES_WORDS};
-use super::pack::{Layout, PackWeights};
-use super::problem::{Params, Problem, Role};
+use super::pack::{PackWeights, WeightLayout};
+use super::problem::{ConvRole, Params, Problem};
 use super::problems::slices;
 use super::shares::{Share, storage_shares, texel_shares};
 use super::table::{Choice, Launching};
@@ -22,7 +22,7 @@ pub struct PackedConv2d {
     /// The convolution's shapes and settings.
     pub problem: Problem,
     /// Forward, or the derivative for x.
-    pub role: Role,
+    pub role: ConvRole,
     /// The row of the table that computes it.
     pub choice: Choice,
     /// The operations on sums before they are stored.
@@ -42,7 +42,7 @@ const SLAB: u32 = 16;
 impl PackedConv2d {
     /// Returns the op that packs this convolution's weights.
     pub fn packing(&self) -> PackWeights {
-        let transposed = self.role == Role::InputGradient;
+        let transposed = self.role == ConvRole::InputGradient;
         let way = self.choice.way;
         PackWeights { transposed, flipped: transposed && way.flips, layout: way.layout }
     }
@@ -50,7 +50,7 @@ impl PackedConv2d {
     /// Whether the epilogue can write bits: where a tile's four columns are a word's, and not of a derivative.
     pub fn writes_bits(&self) -> bool {
         let quads = self.problem.y.width().is_multiple_of(4);
-        self.role == Role::Forward && (quads || self.choice.way.any_width)
+        self.role == ConvRole::Forward && (quads || self.choice.way.any_width)
     }
 
     /// The launches of a way whose kernel reads texels, or buffers.
@@ -58,13 +58,13 @@ impl PackedConv2d {
         let params = self.problem.params(self.problem.ends(self.role));
         let params = Params { epilogue: self.epilogue.flags(), ..params };
         if !texels {
-            let words = if self.choice.way.layout == Layout::Halves { 4 } else { 8 };
+            let words = if self.choice.way.layout == WeightLayout::Halves { 4 } else { 8 };
             let per_image = (tiling.tiles, tiling.workgroup);
             let work = self.problem.image_flops();
             return storage_shares(&params, words, per_image, work, adapter);
         }
         let taps = match self.choice.way.layout {
-            Layout::Winograd(_) => 36,
+            WeightLayout::Winograd(_) => 36,
             _ => params.kernel_height * params.kernel_width,
         };
         Ok(texel_shares(&params, taps, self.epilogue.residual != Residual::None))
@@ -126,7 +126,11 @@ impl PackedConv2d {
 
 impl Op for PackedConv2d {
     fn name(&self) -> &'static str {
-        if self.role == Role::Forward { "packed_conv2d" } else { "packed_conv2d_input_gradient" }
+        if self.role == ConvRole::Forward {
+            "packed_conv2d"
+        } else {
+            "packed_conv2d_input_gradient"
+        }
     }
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
@@ -187,7 +191,7 @@ impl Op for PackedConv2d {
                 return filter.record(launch.to, &params, size, buffers);
             }
             Launching::Tiles(kernel, tiling) => {
-                (kernel, tiling(&all, self.role == Role::InputGradient, size))
+                (kernel, tiling(&all, self.role == ConvRole::InputGradient, size))
             }
         };
         let texels = kernel.bindings.iter().any(|(_, access)| *access == Access::Texels);

@@ -3,7 +3,7 @@
 //! of ungrouped ones (`table.rs`), and `depthwise.rs` of depthwise ones on GPUs, which are all that networks here use groups for.
 
 use super::depthwise;
-use super::problem::{Params, Problem, Role};
+use super::problem::{ConvRole, Params, Problem};
 use super::runs::{Lines, MOST_WORK, one_sum, times};
 use crate::Result;
 use crate::gpu::{Access::*, Kernel};
@@ -82,7 +82,7 @@ macro_rules! forward {
 
             fn record(&self, launch: &mut Launch) -> Result<()> {
                 let $self = self;
-                run(forward($conv, $groups, launch.inputs)?, Role::Forward, launch)
+                run(forward($conv, $groups, launch.inputs)?, ConvRole::Forward, launch)
             }
 
             fn flops(&self, inputs: &[Shape], _: &[Shape]) -> u64 {
@@ -101,7 +101,8 @@ macro_rules! forward {
                 let [x, w] = exactly(self.name(), "inputs", &node.inputs)?;
                 let shapes = [graph.shape(x)?, graph.shape(w)?];
                 let problem = forward($conv, $groups, &shapes)?;
-                let wanted = [(Role::InputGradient, [dy, w]), (Role::WeightGradient, [dy, x])];
+                let wanted =
+                    [(ConvRole::InputGradient, [dy, w]), (ConvRole::WeightGradient, [dy, x])];
                 push(graph, problem, wanted, asked)
             }
         }
@@ -115,7 +116,7 @@ forward!(GroupedConv2d, GROUPED, |this| this.conv, this.groups);
 pub(crate) struct Conv2dGradient {
     pub problem: Problem,
     /// The derivative to compute: any role but the forward pass.
-    pub role: Role,
+    pub role: ConvRole,
 }
 
 impl Op for Conv2dGradient {
@@ -126,7 +127,7 @@ impl Op for Conv2dGradient {
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let [dy, other] = exactly(self.name(), "inputs", inputs)?;
         let Problem { x, w, y, .. } = self.problem;
-        let (read, made) = if self.role == Role::InputGradient { (w, x) } else { (x, w) };
+        let (read, made) = if self.role == ConvRole::InputGradient { (w, x) } else { (x, w) };
         dy.expect(self.name(), y)?;
         other.expect(self.name(), read)?;
         Ok(vec![made])
@@ -145,8 +146,10 @@ impl Op for Conv2dGradient {
     fn gradient(&self, graph: &mut Graph, node: &Node, d: Value, asked: &[bool]) -> Derivatives {
         let [dy, other] = exactly(self.name(), "inputs", &node.inputs)?;
         let wanted = match self.role {
-            Role::InputGradient => [(Role::Forward, [d, other]), (Role::WeightGradient, [dy, d])],
-            _ => [(Role::Forward, [other, d]), (Role::InputGradient, [dy, d])],
+            ConvRole::InputGradient => {
+                [(ConvRole::Forward, [d, other]), (ConvRole::WeightGradient, [dy, d])]
+            }
+            _ => [(ConvRole::Forward, [other, d]), (ConvRole::InputGradient, [dy, d])],
         };
         push(graph, self.problem, wanted, asked)
     }
@@ -156,7 +159,7 @@ impl Op for Conv2dGradient {
 fn push(
     graph: &mut Graph,
     problem: Problem,
-    wanted: [(Role, [Value; 2]); 2],
+    wanted: [(ConvRole, [Value; 2]); 2],
     asked: &[bool],
 ) -> Derivatives {
     let mut made = Vec::new();
@@ -165,41 +168,41 @@ fn push(
         let conv = Conv2d { stride, padding };
         made.push(match (asked, role) {
             (false, _) => None,
-            (_, Role::Forward) if groups == 1 => Some(graph.push(conv, &inputs)?),
-            (_, Role::Forward) => Some(graph.push(GroupedConv2d { conv, groups }, &inputs)?),
+            (_, ConvRole::Forward) if groups == 1 => Some(graph.push(conv, &inputs)?),
+            (_, ConvRole::Forward) => Some(graph.push(GroupedConv2d { conv, groups }, &inputs)?),
             _ => Some(graph.push(Conv2dGradient { problem, role }, &inputs)?),
         });
     }
     Ok(made)
 }
 
-fn kernel(problem: Problem, role: Role) -> &'static Kernel {
+fn kernel(problem: Problem, role: ConvRole) -> &'static Kernel {
     match (role, problem.groups) {
-        (Role::Forward, 1) => &FORWARD,
-        (Role::InputGradient, 1) => &INPUT_GRADIENT,
-        (Role::WeightGradient, 1) => &WEIGHT_GRADIENT,
-        (Role::Forward, _) => &GROUPED,
-        (Role::InputGradient, _) => &GROUPED_INPUT_GRADIENT,
-        (Role::WeightGradient, _) => &GROUPED_WEIGHT_GRADIENT,
+        (ConvRole::Forward, 1) => &FORWARD,
+        (ConvRole::InputGradient, 1) => &INPUT_GRADIENT,
+        (ConvRole::WeightGradient, 1) => &WEIGHT_GRADIENT,
+        (ConvRole::Forward, _) => &GROUPED,
+        (ConvRole::InputGradient, _) => &GROUPED_INPUT_GRADIENT,
+        (ConvRole::WeightGradient, _) => &GROUPED_WEIGHT_GRADIENT,
     }
 }
 
-fn run(problem: Problem, role: Role, launch: &mut Launch) -> Result<()> {
+fn run(problem: Problem, role: ConvRole, launch: &mut Launch) -> Result<()> {
     if depthwise::computes(&problem, role, launch.to.adapter()) {
         return depthwise::record(&problem, role, launch);
     }
     let Problem { x, w, y, groups, .. } = problem;
     let (kernel, params) = (kernel(problem, role), problem.params((x, y)));
-    if role == Role::WeightGradient {
+    if role == ConvRole::WeightGradient {
         let (lines, work) =
             (Lines { count: y.height(), turns: nested(y.width()) }, problem.image_flops());
         check_turns(launch.to, kernel.name, lines.turns(lines.run(work, MOST_WORK)))?;
         let mut launches = one_sum(&params, lines, work).into_iter();
         return launches.try_for_each(|params| launch.each(kernel, params, w.elements()));
     }
-    let written = if role == Role::Forward { y } else { x };
+    let written = if role == ConvRole::Forward { y } else { x };
     let window = 3 + u64::from(w.height()) * nested(w.width());
-    let summed = if role == Role::Forward { x } else { y }.channels() / groups;
+    let summed = if role == ConvRole::Forward { x } else { y }.channels() / groups;
     // Four values side by side, where there are groups, are stored by a loop.
     check_turns(launch.to, kernel.name, u64::from(summed) * window + 4)?;
     let across = if groups == 1 { written.width() } else { written.width().div_ceil(4) };

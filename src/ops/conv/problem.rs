@@ -8,7 +8,7 @@ use crate::{Error, Result};
 
 /// The part of a convolution that an op computes: result, or derivative for x or for the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
+pub enum ConvRole {
     /// y of x and w.
     Forward,
     /// The derivative for x, of dy and w.
@@ -123,8 +123,8 @@ impl Problem {
 
     /// Returns the shapes that a role reads (beside weights) and writes: x and y, or dy and dx. Of weight gradients x and
     /// dy.
-    pub fn ends(&self, role: Role) -> (Shape, Shape) {
-        if role == Role::InputGradient { (self.y, self.x) } else { (self.x, self.y) }
+    pub fn ends(&self, role: ConvRole) -> (Shape, Shape) {
+        if role == ConvRole::InputGradient { (self.y, self.x) } else { (self.x, self.y) }
     }
 
     /// The same of a 1x1 kernel of stride 1 in fewer rows that are whole quads, where two or four rows together are: pixels are

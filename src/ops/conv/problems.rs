@@ -1,9 +1,9 @@
 //! Classes of problems that rows of the table compute, in words and as tests, and problems too small to fill a GPU.
 
-use super::problem::{Problem, Role};
+use super::problem::{ConvRole, Problem};
 
 /// Problems in words, and whether one is among them in a role.
-pub type Problems = (&'static str, fn(&Problem, Role) -> bool);
+pub type Problems = (&'static str, fn(&Problem, ConvRole) -> bool);
 
 pub(super) const ANY: Problems = ("any", |_, _| true);
 pub(super) const NINE: Problems = ("3x3, stride 1, padding 1, rows of whole quads", |p, _| {
@@ -30,7 +30,7 @@ pub(super) const MANY_POINTS: Problems =
     });
 pub(super) const POINTS: Problems =
     ("1x1, stride 1 with planes of whole quads, or halving both sides", |p, role| {
-        PLANES.1(p, role) || role == Role::Forward && p.is(1, 2, 0) && halves(p)
+        PLANES.1(p, role) || role == ConvRole::Forward && p.is(1, 2, 0) && halves(p)
     });
 pub(super) const HALVED: Problems =
     ("3x3, stride 2 that halves both sides", |p, _| p.is(3, 2, 1) && halves(p));
@@ -39,7 +39,7 @@ pub(super) const DOUBLED: Problems = ("1x1 and 3x3, stride 2 that halves both si
 });
 pub(super) const DOUBLED_THREE: Problems = HALVED;
 pub(super) const QUAD_ROWS: Problems = ("rows of whole quads", |p, role| match role {
-    Role::InputGradient => p.stride[1] == 1 && p.x.width().is_multiple_of(4),
+    ConvRole::InputGradient => p.stride[1] == 1 && p.x.width().is_multiple_of(4),
     _ => p.y.width().is_multiple_of(4),
 });
 pub(super) const OTHER_ROWS: Problems = ("other rows", |p, role| !QUAD_ROWS.1(p, role));
@@ -91,7 +91,7 @@ const MOST_SLICES: u32 = 8;
 
 /// Returns the number of slices of input channels that fill a GPU with tiles of 64 channels by 64 pixels: 1 where the
 /// tiles alone do, where the channels are too few, and where a tile would be half empty.
-pub(super) fn slices(p: &Problem, role: Role) -> u32 {
+pub(super) fn slices(p: &Problem, role: ConvRole) -> u32 {
     let (read, written) = p.ends(role);
     if written.channels() <= 32 {
         return 1;

@@ -5,8 +5,8 @@
 //! A new way is a WGSL file, its kernel in `kernels.rs`, and a row here.
 
 use super::kernels::*;
-use super::pack::Layout;
-use super::problem::{Problem, Role};
+use super::pack::WeightLayout;
+use super::problem::{ConvRole, Problem};
 use super::problems::*;
 use super::tiling::*;
 use super::winograd::Winograd;
@@ -19,9 +19,9 @@ pub struct Way {
     /// A unique name, for tables and for measurements.
     pub name: &'static str,
     /// The roles that it computes.
-    pub roles: &'static [Role],
+    pub roles: &'static [ConvRole],
     /// The order in which it reads weights.
-    pub layout: Layout,
+    pub layout: WeightLayout,
     /// The problems that it computes, in words and as a test.
     pub problems: Problems,
     /// The adapters it runs on, in words and as a test.
@@ -81,17 +81,17 @@ impl std::fmt::Display for Choice {
     }
 }
 
-const FORWARD: &[Role] = &[Role::Forward];
-const BACKWARD: &[Role] = &[Role::InputGradient];
-const BOTH: &[Role] = &[Role::Forward, Role::InputGradient];
-const WEIGHTS: &[Role] = &[Role::WeightGradient];
+const FORWARD: &[ConvRole] = &[ConvRole::Forward];
+const BACKWARD: &[ConvRole] = &[ConvRole::InputGradient];
+const BOTH: &[ConvRole] = &[ConvRole::Forward, ConvRole::InputGradient];
+const WEIGHTS: &[ConvRole] = &[ConvRole::WeightGradient];
 
 /// Adapters in words, and what a row is on one for a problem and a user's preferences.
 pub type Adapters = (&'static str, fn(&Problem, &Adapter, &Preferences) -> Standing);
 
 const fn tiles(
     name: &'static str,
-    roles: &'static [Role],
+    roles: &'static [ConvRole],
     problems: Problems,
     adapters: Adapters,
     sizes: fn(&Problem, &Adapter) -> &'static [u32],
@@ -101,7 +101,7 @@ const fn tiles(
     Way {
         name,
         roles,
-        layout: Layout::Octets,
+        layout: WeightLayout::Octets,
         problems,
         adapters,
         sizes,
@@ -144,12 +144,12 @@ impl Way {
     }
 
     /// Whether the row can compute this problem on some adapter.
-    pub fn computes(&self, problem: &Problem, role: Role) -> bool {
+    pub fn computes(&self, problem: &Problem, role: ConvRole) -> bool {
         self.roles.contains(&role) && (self.problems.1)(problem, role)
     }
 
     /// Returns the largest allowed difference from the plain kernel's results, as a share of the largest of these: see
-    /// [`Layout::bound`]. Cooperative matrices halve both of their factors.
+    /// [`WeightLayout::bound`]. Cooperative matrices halve both of their factors.
     pub fn bound(&self) -> f32 {
         if self.cooperative > 0 { 4e-3 } else { self.layout.bound() }
     }
@@ -159,7 +159,7 @@ impl Way {
         Self { cooperative: side, ..self }
     }
 
-    const fn packed(self, layout: Layout) -> Self {
+    const fn packed(self, layout: WeightLayout) -> Self {
         Self { layout, ..self }
     }
 
@@ -188,7 +188,7 @@ const fn filter(name: &'static str, adapters: Adapters, winograd: Winograd) -> W
         Winograd::Fused => lanes,
         _ => products,
     };
-    Way { layout: Layout::Winograd(winograd), sizes, launch, ..way }
+    Way { layout: WeightLayout::Winograd(winograd), sizes, launch, ..way }
 }
 
 /// All rows, in the order of preference.
@@ -231,11 +231,11 @@ pub static WAYS: &[Way] = &[
     // Half precision: by cooperative matrices, and with weights alone in it.
     tiles("cooperative 16", BOTH, MATRICES, SIXTEENS, subgroups, &COOPERATIVE_16, cooperative::<16>).any_width().multiplying(16),
     tiles("cooperative 8", BOTH, MATRICES, EIGHTS, subgroups, &COOPERATIVE_8, cooperative::<8>).any_width().multiplying(8),
-    tiles("quads half", BOTH, SQUARE_THREE, HALVES, lanes, &QUADS.half, quads).flipping().packed(Layout::Halves),
-    tiles("point half", BOTH, POINTS, HALVES, lanes, &POINT.half, point).packed(Layout::Halves),
-    tiles("halve half", FORWARD, HALVED, HALVES, lanes, &HALVE.half, halve).packed(Layout::Halves),
-    tiles("double half", BACKWARD, DOUBLED, HALVES, lanes, &DOUBLE.half, double).packed(Layout::Halves),
-    tiles("taps half", BOTH, ANY, HALVES, lanes, &TAPS.half, taps).any_width().packed(Layout::Halves),
+    tiles("quads half", BOTH, SQUARE_THREE, HALVES, lanes, &QUADS.half, quads).flipping().packed(WeightLayout::Halves),
+    tiles("point half", BOTH, POINTS, HALVES, lanes, &POINT.half, point).packed(WeightLayout::Halves),
+    tiles("halve half", FORWARD, HALVED, HALVES, lanes, &HALVE.half, halve).packed(WeightLayout::Halves),
+    tiles("double half", BACKWARD, DOUBLED, HALVES, lanes, &DOUBLE.half, double).packed(WeightLayout::Halves),
+    tiles("taps half", BOTH, ANY, HALVES, lanes, &TAPS.half, taps).any_width().packed(WeightLayout::Halves),
     // Derivatives for the weights.
     tiles("weights nine texels", WEIGHTS, NINE_WEIGHTS, TEXELS, lanes, &WEIGHTS_NINE_TEXELS, nine_weights),
     tiles("weights taps texels", WEIGHTS, QUAD_ROWS, TEXELS, lanes, &WEIGHTS_TAPS_TEXELS, taps_weights),
@@ -365,7 +365,7 @@ fn products(problem: &Problem, _: &Adapter) -> &'static [u32] {
 /// The rows that compute a problem on an adapter, each with the sizes that its workgroups may have, and what they are there.
 pub fn candidates(
     problem: &Problem,
-    role: Role,
+    role: ConvRole,
     adapter: &Adapter,
     preferences: &Preferences,
 ) -> Vec<(Choice, Standing)> {
@@ -385,7 +385,7 @@ pub fn candidates(
 /// whether the packed weights of a row fit the memory set for them. `None` where the plain kernel is all that there is.
 pub fn choose(
     problem: &Problem,
-    role: Role,
+    role: ConvRole,
     (adapter, preferences, choices): (&Adapter, &Preferences, &Choices),
     affordable: impl Fn(&'static Way) -> bool,
 ) -> Result<Option<(Choice, Question, Vec<Choice>)>> {

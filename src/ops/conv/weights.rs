@@ -2,7 +2,7 @@
 //! order, so that the bits repeat without atomics (split-K).
 
 use super::kernels::shader;
-use super::problem::{Params, Problem, Role};
+use super::problem::{ConvRole, Params, Problem};
 use super::problems::FULL;
 use super::runs::{Run, times};
 use super::shares::{Share, even, pair_images_at_once, pair_share};
@@ -62,7 +62,7 @@ impl PackedWeightGradient {
         let texels = kernel.subgroup > 0;
         let filling = self.choice.way.launches_groups();
         let problem = if filling { self.problem.in_longer_rows() } else { self.problem };
-        let whole = problem.params(problem.ends(Role::WeightGradient));
+        let whole = problem.params(problem.ends(ConvRole::WeightGradient));
         let Tiling { lines, tiles, workgroup, blocks, .. } =
             tiling(&whole, false, self.choice.size);
         let work = problem.image_flops();

@@ -7,7 +7,7 @@ use crate::gpu::Gpu;
 use crate::model::{Checkpoint, Metadata};
 use crate::train::stages::ClassifierStage;
 use crate::train::{
-    Config, Event, Flow, Learner, Material, Objective, Observer, Phase, RunFolder, Stage1,
+    Config, Event, Flow, Learner, Material, ObjectiveName, Observer, Phase, RunFolder, Stage1,
 };
 use crate::world::World;
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ pub async fn train_judge(
     if tell(folder, observer, &begin)? == Flow::Stop {
         return Ok(None);
     }
-    let of = (Phase::Judge, &stage, "judge", Objective::At);
+    let of = (Phase::Judge, &stage, "judge", ObjectiveName::At);
     let from = (0, 0, &World::one());
     let mut training = ClassifierStage::new(config, material, &learner, of, from).await?;
     for _ in 0..total {

@@ -14,8 +14,8 @@ use super::stages::{ClassifierStage, DualStage, Recall, check_shares, has_statis
 use super::state::Memory;
 use super::validate::Validator;
 use super::{
-    Config, Curriculum, Event, Flow, Learner, Material, Objective, Observer, Phase, ReplayBuffer,
-    RunFolder, check_stages,
+    Config, Curriculum, Event, Flow, Learner, Material, ObjectiveName, Observer, Phase,
+    ReplayBuffer, RunFolder, check_stages,
 };
 use crate::gpu::Gpu;
 use crate::model::{Metadata, Network, StateDict};
@@ -144,7 +144,7 @@ fn fresh(config: &Config, model: &Network) -> Memory {
         stage.auc_window,
         stage.batch,
     );
-    let replay = (config.objective == Objective::Jem)
+    let replay = (config.objective == ObjectiveName::Jem)
         .then(|| ReplayBuffer::new(&config.jem, config.seed, model.channels(), config.data.side));
     Memory {
         recall: Recall { curriculum, replay },

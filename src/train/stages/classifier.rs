@@ -3,7 +3,7 @@
 use super::{
     Exchange, PerIteration, Pieces, Told, fill, images, loader, one, pace, pass, passes, wait_share,
 };
-use crate::attack::{AnyAttack, Attack, Objective as Climbed, Pgd, PgdAttack, Start};
+use crate::attack::{AnyAttack, Attack, Objective, Pgd, PgdAttack, Start};
 use crate::data::Loader;
 use crate::graph::Summary;
 use crate::model::{BatchSize, Network, Role};
@@ -11,7 +11,7 @@ use crate::train::attacker::Attacker;
 use crate::train::loss::Loss;
 use crate::train::optimiser::schedule;
 use crate::train::update::{Sources, Update};
-use crate::train::{Config, Learner, Material, Objective, Phase, Ratio, Stage1, Step};
+use crate::train::{Config, Learner, Material, ObjectiveName, Phase, Ratio, Stage1, Step};
 use crate::world::World;
 use crate::{Error, Result};
 use std::time::Instant;
@@ -43,7 +43,7 @@ impl ClassifierStage {
         config: &Config,
         material: &Material,
         learner: &Learner,
-        (phase, stage, stream, objective): (Phase, &Stage1, &str, Objective),
+        (phase, stage, stream, objective): (Phase, &Stage1, &str, ObjectiveName),
         (first, micro, world): (u64, u32, &World),
     ) -> Result<Self> {
         let pieces = Pieces::new(stage.batch, micro, world);
@@ -63,11 +63,11 @@ impl ClassifierStage {
         let mut sources = Sources { classified: attacker.buffers(), contrastive: None, batch };
         let mut streams = vec![images(config, material, stream, stage.batch)?];
         let mut others = None;
-        if objective == Objective::Ratio {
+        if objective == ObjectiveName::Ratio {
             let Ratio { eps, steps, step_size, .. } = config.ratio;
             let settings = Pgd {
                 step_size: step_size as f32,
-                objective: Climbed::FromUniform,
+                objective: Objective::FromUniform,
                 ..Pgd::attack(stage.norm, eps as f32, steps)
             };
             let Learner { model, live, .. } = learner;
@@ -79,11 +79,11 @@ impl ClassifierStage {
         let ranks = if stage.sync_batch_norm && statistics { world.size() as u32 } else { 1 };
         let model = &learner.model;
         let (clean, loss) = match (objective, &attacker) {
-            (Objective::Trades, Attacker::Attack(AnyAttack::Divergence(attack))) => {
+            (ObjectiveName::Trades, Attacker::Attack(AnyAttack::Divergence(attack))) => {
                 let loss = Loss::trades(model, batch, config.trades.beta as f32, ranks)?;
                 (Some(attack.origin_buffer()), loss)
             }
-            (Objective::Ratio, _) => {
+            (ObjectiveName::Ratio, _) => {
                 (None, Loss::ratio(model, batch, config.ratio.weight as f32, ranks)?)
             }
             _ => (None, Loss::classifier(model, batch, ranks)?),

@@ -15,7 +15,7 @@ use crate::train::attacker::Attacker;
 use crate::train::optimiser::schedule;
 use crate::train::update::{Sources, Update};
 use crate::train::{
-    Config, Curriculum, Jem, Learner, Material, Objective, Phase, ReplayBuffer, Stage2, Step,
+    Config, Curriculum, Jem, Learner, Material, ObjectiveName, Phase, ReplayBuffer, Stage2, Step,
 };
 use crate::world::World;
 use std::time::Instant;
@@ -32,7 +32,7 @@ enum Sampler {
 impl Sampler {
     async fn new(config: &Config, learner: &Learner, batch: BatchSize) -> Result<Self> {
         let (stage, Learner { model, live, .. }) = (&config.stage2, learner);
-        if config.objective == Objective::Jem {
+        if config.objective == ObjectiveName::Jem {
             let jem = config.jem.clone();
             let (step_size, noise_size) = (0.5 * jem.alpha as f32, jem.noise as f32);
             let step = LangevinStep { step_size, noise_size };
@@ -99,7 +99,7 @@ impl DualStage {
         let stage = &config.stage2;
         let pieces = Pieces::new(stage.batch, micro, world);
         let batch = BatchSize { images: pieces.size, side: config.data.side };
-        let jem = config.objective == Objective::Jem;
+        let jem = config.objective == ObjectiveName::Jem;
         let sampler = Sampler::new(config, learner, batch).await?;
         let attacker = if jem || stage.steps == 0 {
             Attacker::none(learner, batch).await?

@@ -10,7 +10,7 @@ pub(super) use dual::{DualStage, Recall};
 use exchange::Exchange;
 
 use super::update::{Report, Term, Update};
-use super::{Config, Learner, Material, Objective, Step};
+use super::{Config, Learner, Material, ObjectiveName, Step};
 use crate::data::{Augment, Batch, BatchSource, Loader};
 use crate::eval::argmax;
 use crate::world::World;
@@ -65,8 +65,8 @@ pub(super) struct PerIteration {
 
 /// Returns how often a batch goes through stage 1's update: TRADES passes clean images with attacked ones, RATIO others
 /// with labelled ones.
-fn passes(objective: Objective) -> u32 {
-    if matches!(objective, Objective::Trades | Objective::Ratio) { 2 } else { 1 }
+fn passes(objective: ObjectiveName) -> u32 {
+    if matches!(objective, ObjectiveName::Trades | ObjectiveName::Ratio) { 2 } else { 1 }
 }
 
 /// Images through an update in an iteration of each stage; in stage 2 real, contrastive and attacked ones.

@@ -1,8 +1,9 @@
-//! Prints the public API that a file of rustdoc's JSON tells of, an item a line. What a trait asks of its implementers is
-//! listed with the trait alone.
+//! Prints the public API that a file of rustdoc's JSON describes, an item a line. The methods that a trait asks of its
+//! implementers are listed with the trait alone, and the members of a type once: further paths to it are `pub use` lines.
 //!
 //!     lapidary-api FILE.json
 
+use std::collections::HashSet;
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -12,9 +13,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         .omit_auto_trait_impls(true)
         .omit_auto_derived_impls(true)
         .build()?;
-    let mut implementer = None;
+    let (mut implementer, mut listed, mut modules) = (None, HashSet::new(), HashSet::new());
     for item in api.items() {
         let line = item.to_string();
+        if line.starts_with("pub mod ") {
+            modules.insert(item.id());
+        }
+        if !listed.insert(item.id()) {
+            // Only what lies in a module is a path of its own; members come with their type.
+            let path = line.split([' ', '<', '(', '{']).find(|word| word.contains("::"));
+            if let (Some(path), Some(parent)) = (path, item.parent_id())
+                && modules.contains(&parent)
+            {
+                println!("pub use {}", path.trim_end_matches(':'));
+            }
+            continue;
+        }
         if line.starts_with("impl") {
             let of = line.split_once(" for ").map(|(_, of)| of.split('<').next().unwrap_or(of));
             implementer = of.map(str::to_owned);

@@ -4,7 +4,7 @@
 
 use super::{Tensors, stored};
 use crate::files::{Checked, Node, Pickle, Storage, TensorPlace, Value, elements, other_tensor};
-use crate::model::checkpoint::Part;
+use crate::model::checkpoint::StateDictChoice;
 use crate::model::checkpoint::stored::{Stored, Summed};
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ struct Set {
 /// Returns the tensors of one set. `place` gives a storage's first byte and its sum, by its key.
 pub fn tensors(
     mut pickle: Pickle,
-    part: &Part,
+    part: &StateDictChoice,
     mut place: impl FnMut(&str, &Storage) -> Checked<(u64, Option<Summed>)>,
 ) -> Checked<Tensors> {
     let sets = sets(&pickle)?;
@@ -240,7 +240,7 @@ fn module(pickle: &mut Pickle, outermost: Value) -> Checked<Vec<(String, Value)>
     Ok(found)
 }
 
-fn choose(mut sets: Vec<Set>, part: &Part) -> Checked<Set> {
+fn choose(mut sets: Vec<Set>, part: &StateDictChoice) -> Checked<Set> {
     // Single numbers, as a best accuracy, are weights only where there is nothing else.
     if sets.iter().any(|set| set.is_weights) {
         sets.retain(|set| set.is_weights);
@@ -252,10 +252,10 @@ fn choose(mut sets: Vec<Set>, part: &Part) -> Checked<Set> {
     let bare = || at(&|set| set.name.is_empty());
     let only = || (sets.len() == 1).then_some(0);
     let found = match part {
-        Part::Best => averaged().or_else(trained).or_else(bare).or_else(only),
-        Part::Averaged => averaged(),
-        Part::Trained => trained().or_else(bare),
-        Part::Named(wanted) => at(&|set| set.name == *wanted),
+        StateDictChoice::Best => averaged().or_else(trained).or_else(bare).or_else(only),
+        StateDictChoice::Averaged => averaged(),
+        StateDictChoice::Trained => trained().or_else(bare),
+        StateDictChoice::Named(wanted) => at(&|set| set.name == *wanted),
     };
     if let Some(found) = found {
         return Ok(sets.swap_remove(found));

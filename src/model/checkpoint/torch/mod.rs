@@ -4,7 +4,7 @@
 mod dicts;
 mod zip;
 
-use super::Part;
+use super::StateDictChoice;
 use super::stored::{Stored, Summed};
 use crate::files::{Budget, Checked, Input, Node, Pickle, Storage, TensorPlace, Value};
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub struct Tensors {
 }
 
 /// Reads the state dict of a zip archive.
-pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &Part) -> Checked<Tensors> {
+pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> Checked<Tensors> {
     let mut budget = Budget::new(input.length());
     let entries = zip::entries(input)?;
     for entry in &entries {
@@ -86,7 +86,7 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &Part) -> Checked<Ten
 }
 
 /// Reads the state dict of a stream: magic number, version, system, the objects, the storages' keys, the storages.
-pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &Part) -> Checked<Tensors> {
+pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> Checked<Tensors> {
     input.section(0, input.length())?;
     let magic = Pickle::read(input, Budget::new(input.length()))?;
     if !matches!(magic.result, Value::Long(span) if magic.bytes(span) == STREAM_MAGIC) {
