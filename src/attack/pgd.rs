@@ -52,10 +52,11 @@ impl Pgd {
         Self { norm, eps, step_size, steps, objective, statistics }
     }
 
-    /// What a step on batches of this size launches on an adapter, without a device: to see what would run there.
+    /// Plans the launches of a step on batches of this size on an adapter, without a device: to see what would run there.
     ///
     /// # Errors
-    /// What making and lowering the graph says.
+    /// Those of making and lowering the graph.
+    #[doc(hidden)]
     pub fn plan(
         &self,
         model: &dyn Model,

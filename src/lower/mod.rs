@@ -69,7 +69,9 @@ pub fn lower(graph: &Graph, wanted: &[Value], target: &Target) -> Result<Lowered
     Ok(Lowered { graph, asked })
 }
 
-/// What a graph launches on an adapter, with the static choices and without a device: see [`Plan::new`] for `wanted` and `changing`.
+/// Plans the launches of a graph on an adapter, with the static choices and without a device: see [`Plan::new`] for `wanted` and
+/// `changing`.
+#[doc(hidden)]
 pub fn plan(
     graph: &Graph,
     wanted: &[Value],

@@ -12,7 +12,7 @@ uniform! {
 /// Advances `control`, in place.
 pub static KERNEL: Kernel = kernel!("advance", [], Params, [mut control]);
 
-/// Input control \[5\] of [`Random`](super::Random), written in place; no output. The low word of its step grows by 1, and
+/// Input control \[5\] of [`RandomFill`](super::RandomFill), written in place; no output. The low word of its step grows by 1, and
 /// wraps after 2^32: pushed after `Random`, each replay draws other numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Advance;

@@ -52,7 +52,7 @@ pub use reduction::Reduction;
 pub use run::{BEST_FILE, Outcome, Seconds, train, train_judge};
 pub use run_folder::RunFolder;
 pub(crate) use run_folder::write_whole;
-pub use shapes::{Forecast, forecast, plan_update};
+pub use shapes::{Forecast, forecast};
 pub use stage_tables::{Stage1, Stage2, StageAttack};
 pub use state::{MODEL_FILE, STATE_FILE};
 pub use tables::{Jem, ObjectiveName, OptimiserName, Ratio, ScoreName, Stop, Trades, Validate};
@@ -61,5 +61,5 @@ pub use update::{Contrast, Dual, Report, Score, Sources, Term, Update};
 #[doc(hidden)]
 pub use {
     curriculum::Curriculum, loaded::numbered, presets::fraction, replay::ReplayBuffer,
-    shapes::check_stages, tensorboard::EventFile,
+    shapes::check_stages, shapes::plan_update, tensorboard::EventFile,
 };
