@@ -247,18 +247,23 @@ pub fn labels(
     wide.iter().enumerate().map(class).collect()
 }
 
-/// An array of floating-point numbers with so many sides, as float32 in one piece, and its shape.
+/// An array of floating-point numbers with so many dimensions, as float32 in one piece, and its shape.
 ///
 /// # Errors
 /// `Mismatch` for anything else.
 pub fn numbers(
     x: &Bound<'_, PyAny>,
     what: &'static str,
-    sides: usize,
+    dimensions: usize,
 ) -> PyResult<(Vec<f32>, Vec<usize>)> {
-    let (array, shape) = of_sides(x, what, sides)?;
-    let single: PyReadonlyArrayDyn<f32> = array.call_method1("astype", ("float32",))?.extract()?;
-    Ok((single.as_array().iter().copied().collect(), shape))
+    let (array, shape) = of_dimensions(x, what, dimensions)?;
+    let single = array.py().import("numpy")?.call_method1("asarray", (array, "float32"))?;
+    let single: PyReadonlyArrayDyn<f32> = single.extract()?;
+    let data = match single.as_slice() {
+        Ok(there) => there.to_vec(),
+        Err(_) => single.as_array().iter().copied().collect(),
+    };
+    Ok((data, shape))
 }
 
 /// The same as float64.
@@ -268,25 +273,27 @@ pub fn numbers(
 pub fn doubles(
     x: &Bound<'_, PyAny>,
     what: &'static str,
-    sides: usize,
+    dimensions: usize,
 ) -> PyResult<(Vec<f64>, Vec<usize>)> {
-    let (array, shape) = of_sides(x, what, sides)?;
+    let (array, shape) = of_dimensions(x, what, dimensions)?;
     let double: PyReadonlyArrayDyn<f64> = array.call_method1("astype", ("float64",))?.extract()?;
     Ok((double.as_array().iter().copied().collect(), shape))
 }
 
-/// An array of numbers with so many sides, and its shape.
-fn of_sides<'py>(
+/// An array of numbers with so many dimensions, and its shape.
+fn of_dimensions<'py>(
     x: &Bound<'py, PyAny>,
     what: &'static str,
-    sides: usize,
+    dimensions: usize,
 ) -> PyResult<(Bound<'py, PyUntypedArray>, Vec<usize>)> {
     let array = as_array(x, what)?;
     let shape = array.shape().to_vec();
     let number = matches!(array.dtype().kind(), b'f' | b'i' | b'u');
-    if shape.len() != sides || !number {
+    if shape.len() != dimensions || !number {
         let given = format!("an array of {} of shape {}", array.dtype(), shown(&shape));
-        return Err(mismatch(x.py(), what, given, format!("numbers in an array of {sides} sides")));
+        let plural = if dimensions == 1 { "" } else { "s" };
+        let wanted = format!("an array of numbers with {dimensions} dimension{plural}");
+        return Err(mismatch(x.py(), what, given, wanted));
     }
     Ok((array, shape))
 }

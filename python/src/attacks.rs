@@ -250,8 +250,8 @@ impl Model {
     ) -> PyResult<AttackResult> {
         let version = self::version(py, version)?;
         if attacks.is_some() && version != Version::Custom {
-            let given = format!("attacks with version {version}");
-            return Err(mismatch(py, "autoattack", given, "version=\"custom\" with them"));
+            let given = format!("attacks= with version=\"{version}\", which has its own");
+            return Err(mismatch(py, "autoattack", given, "version=\"custom\" with attacks="));
         }
         let mut settings = AutoAttack::new(version, self::norm(py, norm)?, eps as f32);
         for name in attacks.unwrap_or_default() {

@@ -126,8 +126,10 @@ impl Queue {
         let mut holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(other) = *holder {
             if other == this {
-                let given = "a call of the model by the callback of another call of it";
-                return Err(Error::mismatch("model", given, "a model of its own for the callback"));
+                let given = "a call from the callback of another call of the same model, which would wait for itself";
+                let wanted =
+                    "a second model in the callback, or the call after the first has returned";
+                return Err(Error::mismatch("model", given, wanted));
             }
             let waited = self.freed.wait_timeout(holder, EVERY);
             holder = waited.unwrap_or_else(PoisonError::into_inner).0;

@@ -47,7 +47,13 @@ impl Told {
                               [0, 1], as mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616); 0 and 1 for none";
                 return Err(Error::bad_file(&checkpoint.source, reason));
             }
-            _ => return Err(Error::mismatch("normalisation", "one of mean and std", "both")),
+            _ => {
+                return Err(Error::mismatch(
+                    "normalisation",
+                    "one of mean= and std=",
+                    "both, or neither",
+                ));
+            }
         }
         if let Some(name) = &self.activation {
             let activation = Activation::parse(name);
@@ -172,9 +178,9 @@ fn from_state_dict(
             continue;
         }
         let value = detached(&value)?;
-        let sides = crate::arrays::as_array(&value, "state dict")?;
-        let sides = numpy::PyUntypedArrayMethods::ndim(&sides);
-        let (data, shape) = numbers(&value, "state dict", sides)?;
+        let array = crate::arrays::as_array(&value, "state dict")?;
+        let dimensions = numpy::PyUntypedArrayMethods::ndim(&array);
+        let (data, shape) = numbers(&value, "state dict", dimensions)?;
         weights.insert(name, Tensor { shape, data });
     }
     let told = Told { mean, std, activation, side };

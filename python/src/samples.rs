@@ -253,7 +253,7 @@ impl Model {
             (Some(images), _) => images.side,
             (None, Some(side)) => side,
             (None, None) => {
-                let wanted = "start=, or a model that was loaded with side=";
+                let wanted = "start= with images of the side that is meant, or a model that was loaded with side=";
                 return Err(mismatch(py, "sample", "a model of images of any side", wanted));
             }
         };

@@ -83,7 +83,8 @@ fn config(given: &Bound<'_, PyAny>) -> PyResult<Config> {
     let py = given.py();
     let made = if let Ok(dict) = given.cast::<PyDict>() {
         let text = toml::to_string(&table(dict)?);
-        let text = text.map_err(|error| mismatch(py, "config", error, "what TOML can hold"))?;
+        let text = text
+            .map_err(|error| mismatch(py, "config", error, "values that a TOML file can hold"))?;
         Config::parse(&text, "config")
     } else if let Ok(name) = given.extract::<PathBuf>() {
         match std::fs::read_to_string(&name) {
@@ -115,7 +116,7 @@ fn dataset(
 ) -> PyResult<Dataset> {
     let py = x.py();
     let images = Images::new(x, layout, Wanted { channels: None, side: None, unit: true })?;
-    let classes = known.map_or(lapidary_classes(names), Dataset::classes);
+    let classes = known.map_or(most_classes(names), Dataset::classes);
     let labels = labels(y, "labels", images.count, classes)?;
     let [channels, side] = [images.channels as usize, images.side as usize];
     let shape = vec![images.count, channels, side, side];
@@ -138,7 +139,7 @@ fn dataset(
 }
 
 /// The most classes that the labels may have: the number of names, or the library's limit.
-fn lapidary_classes(names: &[String]) -> u32 {
+fn most_classes(names: &[String]) -> u32 {
     if names.is_empty() { 1 << 16 } else { names.len() as u32 }
 }
 
@@ -168,7 +169,7 @@ fn _train<'py>(
     let known = train.as_ref();
     let test = test.map(|(x, y)| dataset(&x, &y, layout, &class_names, known)).transpose()?;
     if test.is_some() && train.is_none() {
-        return Err(mismatch(py, "train", "test images without data", "data= with them"));
+        return Err(mismatch(py, "train", "test= without data=", "both, or data= alone"));
     }
     if train.is_some() {
         config.data.train = IN_MEMORY.to_owned();

@@ -161,7 +161,7 @@ CALLS: dict[str, tuple[Callable[[M], Any], str]] = {
     "data: fractal's side": (lambda m: lapidary.data.fractal(1, side=100_000), "4096"),
     "fid: widths": (lambda m: lapidary.metrics.fid(filled((8, 3)), filled((8, 4))), "3 features"),
     "fid: NaN": (lambda m: lapidary.metrics.fid(filled((8, 3), np.nan), filled((8, 3))), "finite"),
-    "fid: images": (lambda m: lapidary.metrics.fid(X, X), "2 sides"),
+    "fid: images": (lambda m: lapidary.metrics.fid(X, X), "2 dimensions"),
     "fid: no file": (lambda m: lapidary.metrics.fid("/nowhere/real.npz", filled((8, 3))), "/nowhere/real.npz"),
     "statistics: covariance": (
         lambda m: lapidary.metrics.fid(lapidary.metrics.Statistics(np.zeros(3), np.eye(2)), filled((8, 3))),

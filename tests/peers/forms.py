@@ -4,7 +4,7 @@
 
 `expected.json` says of each file either which tensors are read, by name and sum, or a word of the reason for which it is
 refused. The weights are those of one small network of two layers; what lies around them is what training leaves in files.
-Needs PyTorch, NumPy and ONNX.
+Needs PyTorch, NumPy, ONNX and dill.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import pickle
 import random
 import sys
 
+import dill
 import numpy
 import onnx
 import torch
@@ -47,6 +48,10 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.last(self.conv(x).mean((2, 3)))
+
+
+class AttributeDict(dict):
+    """As Lightning has it: a class of which the reader knows nothing, made from a dict."""
 
 
 class Command:
@@ -90,10 +95,15 @@ def checkpoints():
     yield "whole_module", Net(), False, 1
     yield "two_sets", {"first": plain, "second": twice}, False, "--weights"
     yield "list_of_sets", [plain, twice], False, "--weights"
+    yield "tuple_of_sets", (plain, twice), False, "--weights"
+    yield "bytes", {"model": plain, "of_old_python": "\xe9".encode("latin1"), "raw": bytearray(b"\x00\xff")}, False, 1
+    yield "attributes", {"state_dict": plain, "hyper_parameters": AttributeDict(lr=0.1, layers=[1, 2])}, False, 1
     yield "command", {"model": plain, "hook": Command()}, False, "forbidden"
     yield "int8", {name: value.to(torch.int8) for name, value in plain.items()}, False, "int8"
     yield "complex", {**plain, "last.bias": plain["last.bias"].to(torch.complex64)}, False, "complex"
     yield "sparse", {**plain, "last.weight": plain["last.weight"].to_sparse()}, False, "sparse"
+    quantised = torch.quantize_per_tensor(plain["last.weight"], 0.25, 0, torch.qint8)
+    yield "quantised", {**plain, "last.weight": quantised}, False, "quantised"
     yield "numpy_weights", {name: value.numpy() for name, value in plain.items()}, False, "NumPy"
     yield "nothing", {"epoch": 3}, False, "no dict with tensors"
 
@@ -144,6 +154,12 @@ def main(out):
     scripted = torch.jit.script(Net())
     scripted.save(str(out / "scripted.pt"))
     expected["scripted.pt"] = expected["plain.pth"]
+    # What `robustness` of Madry and others saves by: functions of training go along, with their code.
+    factor = 0.5
+    torch.save({"model": weights(), "schedule": lambda epoch: factor**epoch}, out / "dill.pth", pickle_module=dill)
+    expected["dill.pth"] = expected["plain.pth"]
+    torch.export.save(torch.export.export(Net().eval(), (torch.rand(1, 3, 4, 4),)), out / "exported.pt2")
+    expected["exported.pt2"] = {"refused": "torch.export"}
     save_file(dict(weights()), out / "plain.safetensors", {"format": "pt", "step": "many", "classes": "[]"})
     expected["plain.safetensors"] = expected["plain.pth"]
     for name, made, right in networks():
