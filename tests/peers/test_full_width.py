@@ -1,0 +1,139 @@
+"""Networks of full width with random weights, and exports of such, against PyTorch in one process: `pytest tests/peers/test_full_width.py`,
+with torch, torchvision, onnx, onnxscript and pyautoattack.
+
+Logits to 1e-5 of the largest, as PyTorch has them in 64 bits. Gradients for the images of the sum of log-sum-exp to 1e-4 of the largest,
+for the best of three images: of millions of rectifiers one may have an input so near to its kink that 32 bits decide otherwise, and
+PyTorch's own gradients in 32 bits are then 1e-2 off. WRN-34-20, 70-16 and 94-16 want some gigabytes and are run where LAPIDARY_LARGEST
+is set.
+"""
+
+import gc
+import os
+
+import numpy as np
+import pyautoattack
+import pytest
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional
+
+import lapidary
+from lookalikes import MEAN, STD, DeepMindWideResNet, Jem, PreActResNet
+from onnx_files import Normalised, export
+from round_trip import WideResNet
+
+
+@torch.no_grad()
+def trained(net, side):
+    """Statistics of the layers' own inputs, of enough of them that no channel is blown up, and nothing at 0 or 1. A residual branch
+    that begins at 0, as people train deep ones, stays small."""
+    for weight in net.parameters():
+        if weight.ndim == 1:
+            weight.add_(torch.rand_like(weight) * 0.4 - 0.2)
+    net.train()
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 0.5
+    for _ in range(3):
+        net(torch.rand(16, 3, side, side))
+    return net.eval()
+
+
+def computed(net, images):
+    """PyTorch's logits and gradient."""
+    images = images.clone().requires_grad_()
+    logits = net(images)
+    (gradient,) = torch.autograd.grad(logits.logsumexp(1).sum(), images)
+    return logits.detach().numpy(), gradient.numpy()
+
+
+def compare(name, model, net, images):
+    single = computed(net, images)
+    wanted = computed(net.double(), images.double())
+    ours = model.logits(images), model.input_gradient(images, of="log-sum-exp")
+
+    def off(given, right):
+        """Each image's largest difference, over its largest number."""
+        sides = tuple(range(1, right.ndim))
+        return np.abs(given - right).max(sides) / np.abs(right).max(sides)
+
+    logits, gradient = (off(given, right) for given, right in zip(ours, wanted))
+    theirs, slope = (off(given, right) for given, right in zip(single, wanted))
+    millions = sum(weight.numel() for weight in net.parameters()) / 1e6
+    print(
+        f"{name:<36} {millions:7.2f} million: logits {logits.max():.1e} (PyTorch in 32 bits {theirs.max():.1e}), "
+        f"gradient {gradient.min():.1e} to {gradient.max():.1e} ({slope.min():.1e} to {slope.max():.1e})",
+        flush=True,
+    )
+    assert logits.max() <= 1e-5, name
+    assert gradient.min() <= 1e-4, name
+
+
+SMALL = {
+    "WRN-28-10": (lambda: WideResNet(28, 10, 10, functional.relu), 32, "relu"),
+    "WRN-28-10 of DeepMind's": (lambda: DeepMindWideResNet(10, 28, 10), 32, "silu"),
+    "WRN-28-10 without normalisation": (lambda: Jem(10, 28, 10), 32, None),
+    "PreActResNet-18": (lambda: PreActResNet(False, 10, (64, 128, 256, 512)), 32, "relu"),
+    "ResNet-18": (lambda: torchvision.models.resnet18(zero_init_residual=True), 64, None),
+    "ResNet-34": (lambda: torchvision.models.resnet34(zero_init_residual=True), 64, None),
+    "ResNet-50": (lambda: torchvision.models.resnet50(zero_init_residual=True), 64, None),
+    "ResNet-101": (lambda: torchvision.models.resnet101(zero_init_residual=True), 64, None),
+    "WRN-50-2": (lambda: torchvision.models.wide_resnet50_2(zero_init_residual=True), 64, None),
+}
+LARGE = {
+    "WRN-34-20 of DeepMind's": (lambda: DeepMindWideResNet(10, 34, 20), 16, "silu"),
+    "WRN-70-16": (lambda: WideResNet(70, 16, 10, functional.relu), 16, "relu"),
+    "WRN-94-16 of DeepMind's": (lambda: DeepMindWideResNet(10, 94, 16), 16, "silu"),
+}
+NETWORKS = SMALL | (LARGE if os.environ.get("LAPIDARY_LARGEST") else {})
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_full_width_are_pytorchs(name):
+    make, side, activation = NETWORKS[name]
+    torch.manual_seed(0)
+    net = trained(make(), side)
+    model = lapidary.from_state_dict(net.state_dict(), mean=[0.0] * 3, std=[1.0] * 3, activation=activation, side=side)
+    compare(f"{name}: {model.architecture}", model, net, torch.rand(3, 3, side, side))
+    del model, net
+    gc.collect()
+
+
+EXPORTED = {
+    "ResNet-18": (lambda: torchvision.models.resnet18(num_classes=10), 64),
+    "MobileNetV2": (lambda: torchvision.models.mobilenet_v2(num_classes=10), 64),
+    "PreActResNet-18": (lambda: PreActResNet(True, 10, (64, 128, 256, 512)), 32),
+}
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+@pytest.mark.parametrize(("new", "operators"), [(False, 13), (False, 17), (True, 18), (True, 21)])
+def test_exports_of_full_width_are_pytorchs(tmp_path, name, new, operators):
+    make, side = EXPORTED[name]
+    torch.manual_seed(1)
+    net = Normalised(trained(make(), side)).eval()
+    path = tmp_path / "net.onnx"
+    export(net, torch.rand(2, 3, side, side), path, new, operators, True)
+    model = lapidary.load(path, side=side)
+    assert model.normalisation == (MEAN, STD)
+    compare(f"{name}, {'torch.export' if new else 'TorchScript'}, set {operators}", model, net, torch.rand(3, 3, side, side))
+
+
+def test_autoattack_runs_over_an_export(tmp_path):
+    """Torchvision's ResNet-18 at 32 pixels, by us from its ONNX file and by the authors' code in PyTorch."""
+    torch.manual_seed(2)
+    net = Normalised(trained(torchvision.models.resnet18(num_classes=10), 32)).eval()
+    images = torch.rand(6, 3, 32, 32)
+    labels = net(images).argmax(1)
+    export(net, images, tmp_path / "net.onnx", True, 18, True)
+    model = lapidary.load(tmp_path / "net.onnx", side=32)
+    assert (model.predict(images) == labels.numpy()).all()
+    eps = float(os.environ.get("LAPIDARY_EPS", 0.05))
+    peer = pyautoattack.AutoAttack(net, norm="L2", eps=eps, seed=0, device="cpu")
+    moved = peer.run_standard_evaluation(images, labels, batch_size=6)[0]
+    theirs = (net(moved).argmax(1) == labels).float().mean().item()
+    ours = model.autoattack(images, labels, norm="L2", eps=eps)
+    print(f"AutoAttack, L2 {eps}, {len(images)} images: ours {ours.robust_accuracy:.3f}, the authors' {theirs:.3f}")
+    assert ours.version == "standard"
+    assert abs(ours.robust_accuracy - theirs) <= 1 / len(images) + 1e-6
