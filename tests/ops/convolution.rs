@@ -348,7 +348,7 @@ fn weights_beyond_one_binding() {
     use std::collections::BTreeMap;
     let gpu = crate::bench::gpu();
     // Three runs of at most 64 channels, packed and convolved; of at most 128 packed, and two of 256 convolved.
-    for (half_weights, outputs, shown, dispatches) in [(false, 144, 64, 6), (true, 288, 128, 5)] {
+    for (half_weights, outputs, shown, dispatches) in [(false, 176, 64, 6), (true, 288, 128, 5)] {
         let small = Adapter {
             kind: AdapterKind::Discrete, // which reads buffers
             max_binding: 9 * 16 * 4 * shown,

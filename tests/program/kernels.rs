@@ -188,6 +188,41 @@ fn pipelines_are_kept_for_the_next_start() {
     assert!(again.len() > kept.len() / 2 && again.starts_with(&kept[..64]));
 }
 
+/// An estimate needs no adapter, and says that it is one. An unknown chip is answered by those that are known.
+#[test]
+fn bench_estimates_a_step_on_a_chip_that_is_not_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let step = ["bench", "--model", "wrn-10-1", "--batch", "4", "--adapter", "none at all"];
+    let with = |more: &[&'static str]| [&step[..], more].concat();
+    let told =
+        working(folder.path(), &with(&["--predict", "h100", "--what", "train-step", "--json"]));
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let number = |key: &str| told[key].as_f64().unwrap();
+    assert_eq!((&told["estimate"], &told["compiled_for"]), (&true.into(), &"ada".into()));
+    assert!(number("floor_ms") > 0.0 && number("ms") >= number("floor_ms"), "{told}");
+    let layers = told["layers"].as_array().unwrap();
+    let sum: f64 = layers.iter().map(|layer| layer["ms"].as_f64().unwrap()).sum();
+    assert!((sum / number("ms") - 1.0).abs() < 1e-9, "{told}");
+    let lost = |layer: &serde_json::Value| {
+        layer["ms"].as_f64().unwrap() - layer["floor_ms"].as_f64().unwrap()
+    };
+    assert!(layers.windows(2).all(|pair| lost(&pair[0]) >= lost(&pair[1])), "worst first: {told}");
+    for op in ["packed_conv2d", "packed_conv2d_input_gradient", "packed_weight_gradient"] {
+        assert!(
+            layers.iter().any(|layer| layer["op"] == op && layer["row"] != ""),
+            "{op} of {told}"
+        );
+    }
+    let text = working(folder.path(), &with(&["--predict", "M1"]));
+    for said in ["estimate, not a measurement", "left out:", "Apple press release", "bound by"] {
+        assert!(text.contains(said), "{said} in {text}");
+    }
+    let said = failing(&with(&["--predict", "voodoo"]), 2);
+    assert!(said.contains("rx7900xtx") && said.contains("adreno740"), "{said}");
+    failing(&with(&["--predict", "m1", "--winograd", "4"]), 2);
+    failing(&with(&["--predict", "m1", "--compare", "torch"]), 2);
+}
+
 /// A peer that answers is measured in every round; one that cannot be started is told how to install, and is no failure.
 #[test]
 #[cfg(unix)]

@@ -9,10 +9,14 @@ pub(super) const ANY: Problems = ("any", |_, _| true);
 pub(super) const NINE: Problems = ("3x3, stride 1, padding 1, rows of whole quads", |p, _| {
     p.is(3, 1, 1) && p.x.width().is_multiple_of(4)
 });
-pub(super) const MANY_OUTPUTS: Problems =
-    ("3x3, stride 1, padding 1, rows of whole quads, more than 32 channels to write", |p, role| {
-        NINE.1(p, role) && p.ends(role).1.channels() > 32
-    });
+pub(super) const MANY_OUTPUTS: Problems = (
+    "3x3, stride 1, padding 1, rows of whole quads, channels to write that fill tiles of 64",
+    |p, role| {
+        // Tiles of 32 channels have 16 rows instead of 8, and those of weights 16 in channels.
+        let along = if role == ConvRole::WeightGradient { p.x.channels() } else { p.x.height() };
+        NINE.1(p, role) && fills_64(p, role, along.next_multiple_of(8), along.next_multiple_of(16))
+    },
+);
 pub(super) const SQUARE_THREE: Problems =
     ("3x3, stride 1, padding 1, rows of whole eights or of four", |p, _| {
         p.is(3, 1, 1) && (p.x.width().is_multiple_of(8) || p.x.width() == 4)
@@ -25,8 +29,8 @@ pub(super) const PLANES: Problems = ("1x1, stride 1, planes of whole quads", |p,
     p.is(1, 1, 0) && p.x.pixels().is_multiple_of(4)
 });
 pub(super) const MANY_POINTS: Problems =
-    ("1x1, stride 1, planes of whole quads, more than 32 channels to write", |p, role| {
-        PLANES.1(p, role) && p.ends(role).1.channels() > 32
+    ("1x1, stride 1, planes of whole quads, channels to write that fill tiles of 64", |p, role| {
+        PLANES.1(p, role) && fills_64(p, role, 1, 1)
     });
 pub(super) const POINTS: Problems =
     ("1x1, stride 1 with planes of whole quads, or halving both sides", |p, role| {
@@ -44,16 +48,16 @@ pub(super) const QUAD_ROWS: Problems = ("rows of whole quads", |p, role| match r
 });
 pub(super) const OTHER_ROWS: Problems = ("other rows", |p, role| !QUAD_ROWS.1(p, role));
 pub(super) const MANY_QUADS: Problems =
-    ("rows of whole quads, more than 32 channels to write", |p, role| {
-        QUAD_ROWS.1(p, role) && p.ends(role).1.channels() > 32
+    ("rows of whole quads, channels to write that fill tiles of 64", |p, role| {
+        QUAD_ROWS.1(p, role) && fills_64(p, role, 1, 1)
     });
 pub(super) const FEW_QUADS: Problems =
     ("rows of whole quads, at most 16 channels to write", |p, role| {
         QUAD_ROWS.1(p, role) && p.ends(role).1.channels() <= 16
     });
 pub(super) const MANY_WORDS: Problems =
-    ("other rows, more than 32 channels to write", |p, role| {
-        !QUAD_ROWS.1(p, role) && p.ends(role).1.channels() > 32
+    ("other rows, channels to write that fill tiles of 64", |p, role| {
+        !QUAD_ROWS.1(p, role) && fills_64(p, role, 1, 1)
     });
 pub(super) const FEW_WORDS: Problems = ("other rows, at most 16 channels to write", |p, role| {
     !QUAD_ROWS.1(p, role) && p.ends(role).1.channels() <= 16
@@ -101,6 +105,16 @@ pub(super) fn slices(p: &Problem, role: ConvRole) -> u32 {
     let wanted = u64::from(FULL).div_ceil(tiles.max(1));
     let most = (read.channels() / LEAST_SLICE).clamp(1, MOST_SLICES);
     u32::try_from(wanted).unwrap_or(u32::MAX).min(most)
+}
+
+/// Whether tiles of 64 channels are to be taken rather than those of 32, which have twice as much of what else is tiled, so that
+/// that is `along` or `along_32` with what is beyond its edge: there are more than 32 channels, and sums of tiles of 64 that nobody
+/// stores are not more than an eighth of all. 160 channels are 192 in tiles of 64.
+fn fills_64(p: &Problem, role: ConvRole, along: u32, along_32: u32) -> bool {
+    let channels = p.ends(role).1.channels();
+    let of_64 = u64::from(channels.next_multiple_of(64)) * u64::from(along);
+    let of_32 = u64::from(channels.next_multiple_of(32)) * u64::from(along_32);
+    channels > 32 && 8 * of_64 <= 9 * of_32
 }
 
 fn halves(p: &Problem) -> bool {

@@ -14,8 +14,8 @@ use crate::model::BatchSize;
 /// Rows of the table, the worst ones, where not all are asked for.
 const ROWS: usize = 24;
 
-const LEFT_OUT: &str = "what starting a launch and waiting for the one before take, caches and their bandwidth, bank conflicts, \
-                        waits in a loop that other subgroups do not hide, spills, clocks below the highest, the optimiser's step";
+const LEFT_OUT: &str = "what starting a launch and waiting for the one before take, what loops around the hot one do, caches and their \
+                        bandwidth, bank conflicts, waits in a loop that other subgroups do not hide, spills, clocks below the highest, the optimiser's step";
 
 /// An estimate with what it is of.
 pub struct Told<'a> {
