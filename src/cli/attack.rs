@@ -116,13 +116,13 @@ fn unreadable(reason: impl ToString) -> Error {
 fn explained(error: Error, state: Option<&Path>) -> anyhow::Error {
     match (error, state) {
         (Error::Stopped, Some(path)) => {
-            Failure::Stopped(format!("the same command goes on from {}", path.display())).into()
+            Failure::Stopped(format!("the same command resumes from {}", path.display())).into()
         }
         (Error::Stopped, None) => {
             Failure::Stopped("nothing was kept: --state FILE would".into()).into()
         }
         (Error::Mismatch { op: "attack state", given, wanted }, Some(path)) => {
-            let reason = format!("{given}, but {wanted} is asked for; remove it to begin anew");
+            let reason = format!("{given}, but {wanted} is asked for; remove it to start again");
             Error::bad_file(path, reason).into()
         }
         (error, _) => error.into(),

@@ -147,13 +147,13 @@ pub fn images(
     let (test, names) = if data.is_none() && config.data.held_out > 0 && !source.is_divided()? {
         let Material { test, class_names, .. } = Material::load(config)?;
         let count = test.len();
-        progress.line(&format!("{count} images of {named}: those held out in training"));
+        progress.line(&format!("{count} images of {named} that were held out in training"));
         (std::sync::Arc::unwrap_or_clone(test), class_names)
     } else {
         let size = [model.channels(), *side, model.classes()];
         let found = source.evaluation(size, config.data.fit()?, config.data.max_bad)?;
         let part = match found.part.as_str() {
-            "all" => "all of them, as they are not divided into train and test".to_owned(),
+            "all" => "all, because the data is not divided into train and test".to_owned(),
             part => format!("its part {part}"),
         };
         progress.line(&format!("{} images of {named}: {part}", found.images.len()));

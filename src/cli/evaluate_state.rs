@@ -34,7 +34,7 @@ impl State {
             return Ok(Self { file, identity, parts: Map::new(), writes: true });
         }
         let bad = |reason: String| Error::bad_file(&file, reason);
-        let unusable = |why: String| bad(format!("{why}; remove this file to begin anew"));
+        let unusable = |why: String| bad(format!("{why}; remove this file to start again"));
         let text = files::read_text(&file)?;
         let text = unseal(&text).map_err(unusable)?;
         let kept: Value =

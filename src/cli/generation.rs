@@ -90,7 +90,7 @@ pub fn run(session: &Session, args: &args::Generation) -> anyhow::Result<()> {
     };
     let (real, seen) = looked().map_err(|error| match error {
         Error::Stopped => {
-            let words = "the same command goes on from what was seen, if it has a cache";
+            let words = "the same command resumes from the cached features, if there is a cache";
             anyhow::Error::from(Failure::Stopped(words.into()))
         }
         other => other.into(),

@@ -26,14 +26,14 @@ pub fn run(_session: &Session, args: &args::Inspect) -> anyhow::Result<()> {
                 fact("told by", by)?;
             }
             if net.asks_activation() && !checkpoint.metadata.tells_activation() {
-                fact("activation", "not told: convert asks for it".into())?;
+                fact("activation", "not in the file: convert asks for it".into())?;
             }
             fact("parameters", net.count().to_string())?;
             let normalisation = net.normalisation();
             let untold = if checkpoint.metadata.tells_normalisation() {
                 "none"
             } else {
-                "not told: convert asks for it"
+                "not in the file: convert asks for it"
             };
             let shown = normalisation.map_or(untold.into(), |by| {
                 format!("(x - mean) / std, mean {:?}, std {:?}", by.mean, by.std)

@@ -185,7 +185,7 @@ fn stream(
     let items = Items { count: labels.len(), batch: batch as usize };
     match rows(world, items, &mut kept, make, take, told) {
         Err(Error::Stopped) => {
-            let words = "the same command goes on from what is drawn".to_owned();
+            let words = "the same command resumes after the samples drawn so far".to_owned();
             return Err(Failure::Stopped(words).into());
         }
         other => other?,

@@ -29,7 +29,7 @@ impl Stop {
                 exit::say("stopping after this iteration; once more stops at once");
             }
         })
-        .context("signals cannot be listened to")?;
+        .context("cannot listen to signals")?;
         let announced = Arc::new(AtomicBool::new(false));
         #[cfg(unix)]
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, announced.clone())

@@ -49,7 +49,8 @@ impl TuningProgress {
                     bar.finish_and_clear();
                 }
                 if *open > 0 && !self.quiet {
-                    let later = "are measured at a later start: until then the static choice";
+                    let later =
+                        "are measured at a later start, and until then have the static choice";
                     tell(&format!("{answered} shapes measured, {open} {later}"));
                 }
             }

@@ -55,7 +55,7 @@ pub(super) fn from_arrays(
             }
             (Part::Train, None, Some(test)) => Err(Error::bad_file(
                 test,
-                "it is there to test with, and no train.npz is beside it",
+                "it is a test part, and there is no train.npz in the same folder",
             )),
             _ => Ok(None),
         };
@@ -282,7 +282,7 @@ impl Found {
         let (count, [channels, height, width], interleaved) = sides(&shape, layout)
             .map_err(|reason| failed(format!("images of {shape:?}: {reason}")))?;
         if [channels, height, width].contains(&0) {
-            return Err(failed(format!("images of {shape:?}, a side of them is 0")));
+            return Err(failed(format!("images of {shape:?}: no dimension may be 0")));
         }
         let pixels = if interleaved && channels > 1 {
             pixels.planes(channels, height * width)
@@ -332,14 +332,14 @@ fn renumbered(
     if names.is_empty() {
         let wanted = listed(wanted);
         return Err(format!(
-            "the labels to test with are numbers, those that are trained on are texts: {wanted}"
+            "the test labels are numbers, but the training labels are texts: {wanted}"
         ));
     }
     let number = |&label: &u32| {
         let name = names.get(label as usize).map_or("", String::as_str);
         let found = wanted.iter().position(|wanted| wanted == name);
         found.map(|at| at as u32).ok_or_else(|| {
-            format!("the label {name:?} is not among those that are trained on: {}", listed(wanted))
+            format!("the label {name:?} is not among the training labels: {}", listed(wanted))
         })
     };
     labels.iter().map(number).collect()

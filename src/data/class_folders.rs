@@ -134,7 +134,7 @@ fn sorted(
     if let Some(unknown) = classes.pictures.keys().find(|name| !about.class_names.contains(name)) {
         let wanted = about.class_names.iter().take(20).map(String::as_str).collect::<Vec<_>>();
         return Err(failed(&format_args!(
-            "the class {unknown:?} in {name} is not among those that are trained on: {}",
+            "the class {unknown:?} in {name} is not among the training classes: {}",
             wanted.join(", ")
         )));
     }
@@ -145,7 +145,7 @@ fn sorted(
     }
     if let ([only], Some(table)) = (about.class_names.as_slice(), &classes.table) {
         about.unlabelled =
-            Some(format!("{table} beside {only} is not read, a folder for each class is"));
+            Some(format!("{table} in {only} is not read: a folder for each class is wanted"));
     }
     let count = about.class_names.len() as u32;
     let pictures = Pictures::new(origin, places(&chosen), labels, about, count)?;
@@ -246,7 +246,7 @@ impl Classes {
         }
         if !self.loose.is_empty() && !self.pictures.is_empty() {
             let pictures = counted(self.loose.len(), "picture");
-            notes.push(format!("{pictures} beside the folders of classes"));
+            notes.push(format!("{pictures} outside the folders of classes"));
         }
         notes
     }
@@ -283,7 +283,7 @@ fn ordered(
     }
     match classes.pictures.keys().find(|name| !names.contains(name)) {
         Some(unknown) => {
-            Err(format!("the folder {unknown:?} is not in the list of classes beside it"))
+            Err(format!("the folder {unknown:?} is not in the list of classes in the same folder"))
         }
         None => Ok(names),
     }

@@ -72,7 +72,7 @@ fn pixels(bytes: &[u8]) -> std::result::Result<Picture, String> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let mut reader = reader.map_err(|error| failed(&error))?;
     if !reader.format().is_some_and(|format| format.reading_enabled()) {
-        return Err(format!("its first bytes are of no picture, {FORMATS} wanted"));
+        return Err(format!("its first bytes are not those of a picture: {FORMATS} wanted"));
     }
     let mut limits = Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(LARGEST), Some(LARGEST));

@@ -140,7 +140,9 @@ fn elements(
         let last = start + claimed;
         return Err(Error::bad_file(
             name,
-            format!("goes on after byte {last}, where {dims:?} = {claimed} elements end"),
+            format!(
+                "has more bytes after byte {last}, where its {dims:?} = {claimed} elements end"
+            ),
         ));
     }
     Ok(bytes)

@@ -129,7 +129,7 @@ fn of_step(step: u64) -> String {
 
 /// After an error, which the call before returned.
 fn ended(step: u64) -> Error {
-    Error::Thread { doing: of_step(step), reason: "the thread for it has ended".into() }
+    Error::Thread { doing: of_step(step), reason: "its loader thread has ended".into() }
 }
 
 impl Drop for Loader {

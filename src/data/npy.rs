@@ -181,7 +181,7 @@ fn array(
     let bytes = take(bytes)?;
     // An archive's sum is checked where its array ends: at the end of reading, which has to be reached.
     if entry.read(&mut [0]).map_err(|error| error.to_string())? != 0 {
-        return Err("it goes on after its array".into());
+        return Err("it has more bytes after its array".into());
     }
     Ok(header.contents(&bytes))
 }

@@ -49,7 +49,7 @@ impl Header {
         let columns = after("fortran_order").is_some_and(|rest| rest.starts_with("True"));
         let sides = after("shape").and_then(|rest| rest.strip_prefix('(')?.split(')').next());
         let (Some(descr), Some(sides)) = (descr, sides) else {
-            return Err(format!("a header that tells no type and shape: {text:?}"));
+            return Err(format!("a header without type and shape: {text:?}"));
         };
         let sides = sides.split(',').map(str::trim).filter(|side| !side.is_empty());
         let shape: Vec<usize> = sides

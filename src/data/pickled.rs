@@ -143,7 +143,7 @@ impl<'a> Batch<'a> {
 
     /// The type of an array's elements, as `<f4`.
     fn kind(&self, value: Value) -> Checked<String> {
-        let wrong = || "an array whose type is not told".to_owned();
+        let wrong = || "an array without a type".to_owned();
         let (class, object) = self.pickle.object(value).ok_or_else(wrong)?;
         let name = self.pickle.tuple(object.arguments).and_then(|all| self.text(*all.first()?));
         let name = name.filter(|_| class == "numpy.dtype").ok_or_else(wrong)?;

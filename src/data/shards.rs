@@ -54,7 +54,7 @@ pub(super) fn from_shards(path: &Path, part: Part) -> Result<Option<(Pictures, S
     let classes = known.iter().max().map_or(1, |&label| label.saturating_add(1));
     let mut about = About::numbered();
     if labels.is_empty() {
-        about.unlabelled = Some("no KEY.cls lies beside KEY.jpg".into());
+        about.unlabelled = Some("there is no KEY.cls for KEY.jpg".into());
     }
     let places = Places::Ranges { files, ranges, head: Vec::new() };
     Pictures::new(path, places, labels, about, classes).map(|pictures| Some((pictures, name)))
@@ -74,7 +74,7 @@ fn scan(files: &[PathBuf]) -> Result<Found> {
                 labels.extend(labelled);
                 if !labels.is_empty() && labels.len() != ranges.len() {
                     let found = if labelled.is_some() { "a .cls" } else { "no .cls" };
-                    return Err(format!("{key} has {found}, unlike those before"));
+                    return Err(format!("{key} has {found}, unlike earlier ones"));
                 }
             }
             Ok(())

@@ -95,7 +95,7 @@ pub(super) fn tables(path: &Path, part: Part) -> Result<Option<(Pictures, String
         Part::Test if !test.is_empty() => (test, "test"),
         Part::Test => return Ok(None),
         Part::Train if !test.is_empty() => {
-            return Err(Error::bad_file(path, "tables to test with alone, and none named train"));
+            return Err(Error::bad_file(path, "only tables for testing, and none named train"));
         }
         Part::Train => (whole(), "all"),
     };
@@ -158,7 +158,7 @@ impl Table {
         if self.names.is_empty() {
             self.names = names;
         } else if !names.is_empty() && names != self.names {
-            return Err("class names that are not those of the table before".into());
+            return Err("class names that differ from those of the table before".into());
         }
         for group in 0..reader.num_row_groups() {
             for (column, _) in [Some(columns.images), columns.labels].into_iter().flatten() {
@@ -228,7 +228,7 @@ impl Table {
                 })
             }
             _ => Err(
-                "labels that are neither whole numbers nor texts, or not those of the table before"
+                "labels that are neither whole numbers nor texts, or differ in type from those of the table before"
                     .into(),
             ),
         }

@@ -112,7 +112,7 @@ fn bounded(entry: &mut Entry<'_, impl Read>) -> Checked<Vec<u8>> {
 fn extended_name(mut bytes: &[u8]) -> Checked<Option<String>> {
     let mut name = None;
     while !bytes.is_empty() {
-        let wrong = || "an extended header that is none".to_owned();
+        let wrong = || "an invalid extended header".to_owned();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let space = bytes.iter().position(|&byte| byte == b' ').ok_or_else(wrong)?;
         let length = bytes.get(..space).map(text).and_then(|text| text.parse::<usize>().ok());

@@ -95,7 +95,9 @@ fn array(file: &mut File, start: u64, info: &TensorInfo) -> std::result::Result<
         Dtype::BF16 => Numbers::F32(each(&bytes, |bytes| bf16::from_le_bytes(bytes).to_f32())),
         Dtype::F32 => Numbers::F32(each(&bytes, f32::from_le_bytes)),
         Dtype::F64 => Numbers::F64(each(&bytes, f64::from_le_bytes)),
-        other => return Err(format!("numbers of {other:?}, which no images or labels are")),
+        other => {
+            return Err(format!("numbers of type {other:?}, which images and labels cannot have"));
+        }
     };
     Ok(Array { shape: info.shape.clone(), numbers })
 }

@@ -100,7 +100,7 @@ fn cards(config: &Config, metrics: &Metrics) -> String {
     let attack =
         format!("{:?}, eps {}, {} steps of PGD", evaluate.norm, evaluate.eps, evaluate.steps);
     let all = [
-        ("Accuracy", percent(metrics.clean_accuracy), "of test images are named rightly"),
+        ("Accuracy", percent(metrics.clean_accuracy), "of test images are classified correctly"),
         ("Under attack", percent(metrics.pgd_accuracy), &attack),
         (
             "AUROC",
@@ -110,7 +110,7 @@ fn cards(config: &Config, metrics: &Metrics) -> String {
         (
             "Judge agrees",
             percent(metrics.judge_agreement),
-            "of samples are of the asked class to a net that was trained apart",
+            "of samples are classified as the requested class by a separately trained network",
         ),
         ("T reached", metrics.t_reached.map(|t| t.to_string()), "contrastive steps at the end"),
         ("Time", metrics.seconds_total.map(clock), "from start to report"),

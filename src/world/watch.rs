@@ -94,7 +94,7 @@ impl Watch {
         let reached = self.reached.get(dead).filter(|what| !what.is_empty()).unwrap_or(&here);
         let after = if reached.is_empty() { "before it began" } else { reached };
         format!(
-            "rank {dead} of {size} died (host {host}, process {process}, {adapter}; {after}): all ranks end with it, and the same command goes on from what was saved"
+            "rank {dead} of {size} died (host {host}, process {process}, {adapter}; {after}): all ranks end with it, and the same command resumes from the last checkpoint"
         )
     }
 }

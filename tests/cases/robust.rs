@@ -223,7 +223,7 @@ fn edited_states() {
     ] {
         assert_ne!(edited, kept);
         let said = State::from_json(&edited).unwrap_err().to_string();
-        assert!(said.contains("remove it to begin anew"), "{said}");
+        assert!(said.contains("remove it to start again"), "{said}");
     }
 
     let folder = tempdir().unwrap();

@@ -40,7 +40,7 @@ fn idx_errors_say_what_and_where() {
     assert_says(&idx_error(&good[..16]), &["ends at byte 16", "4 elements", "[2, 3] = 6 wanted"]);
     let mut long = good.clone();
     long.push(0);
-    assert_says(&idx_error(&long), &["goes on after byte 18", "6 elements"]);
+    assert_says(&idx_error(&long), &["more bytes after byte 18", "6 elements"]);
     assert_says(
         &read_idx("/not/there").unwrap_err().to_string(),
         &["/not/there", "cannot be opened"],
@@ -82,7 +82,7 @@ fn huge_claims_and_bombs_cost_little() {
     for _ in 0..200 {
         encoder.write_all(&vec![0; 1 << 20]).unwrap();
     }
-    assert_says(&idx_error(&encoder.finish().unwrap()), &["goes on after byte 12"]);
+    assert_says(&idx_error(&encoder.finish().unwrap()), &["more bytes after byte 12"]);
 }
 
 proptest! {

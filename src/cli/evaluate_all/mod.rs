@@ -108,7 +108,7 @@ pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
     };
     match evaluation.all() {
         Err(Error::Stopped) => {
-            let words = format!("the same command goes on with --out {}", args.out.display());
+            let words = format!("the same command with --out {} resumes", args.out.display());
             return Err(Failure::Stopped(words).into());
         }
         other => other?,

@@ -243,7 +243,7 @@ impl Work<'_> {
 }
 
 fn stopped(out: &Path) -> anyhow::Error {
-    Failure::Stopped(format!("the same command goes on with --out {}", out.display())).into()
+    Failure::Stopped(format!("the same command with --out {} resumes", out.display())).into()
 }
 
 /// Returns the text that a command printed; Err with its error text if it failed.

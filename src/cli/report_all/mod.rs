@@ -85,7 +85,7 @@ pub fn html(name: &str, loaded: &Loaded, state: &State, folder: &Path) -> Result
         side = loaded.side,
     );
     let title = format!("{name}: evaluated by lapidary");
-    Ok(page(&title, name, &about, &body, "from state.json and the pictures beside it"))
+    Ok(page(&title, name, &about, &body, "made from state.json and the pictures in this folder"))
 }
 
 /// Plots side by side; nothing for none.
@@ -110,7 +110,7 @@ fn cards(state: &State) -> String {
         (
             "Accuracy",
             percent(number(state, "clean", "/accuracy")),
-            "of test images are named rightly",
+            "of test images are classified correctly",
         ),
         ("Under attack", percent(robust.map(|point| point.1)), attack.as_str()),
         (

@@ -12,7 +12,7 @@ use std::path::Path;
 
 const FORMAT: &str = "lapidary attack state 2";
 /// The advice in messages about an unusable state.
-const REMEDY: &str = "remove it to begin anew";
+const REMEDY: &str = "remove it to start again";
 
 /// Between two batches of an evaluation. Give it to [`AutoAttack::run`](super::AutoAttack::run) to go on: points that are
 /// finished are not attacked again, and the result is that of an evaluation that was never interrupted.

@@ -94,7 +94,8 @@ impl Run<'_, '_> {
             return Err(Error::bad_file(path, reason));
         }
         if let Some(error) = refused {
-            let note = format!("kernels are chosen anew, so the bits will differ: {error}");
+            let note =
+                format!("kernels are chosen again, so results may differ in rounding: {error}");
             tell(self.folder, self.observer, &Event::note(note))?;
         }
         // Of another number of ranks the pieces may be none of this one's shares.
@@ -161,7 +162,7 @@ impl Run<'_, '_> {
                     .last_good
                     .as_ref()
                     .map_or("the beginning".into(), |path| format!("{}", path.display()));
-                let note = format!("{lost}: opened again, training goes on from {from}");
+                let note = format!("{lost}: it was opened again, and training resumes from {from}");
                 tell(self.folder, self.observer, &Event::note(note))?;
                 self.begin_anew().await?;
                 self.resume(u64::MAX).await

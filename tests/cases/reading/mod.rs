@@ -285,7 +285,7 @@ fn what_is_hardly_meant_is_told() {
         ("y_test", longs(&[0, 1])),
     ];
     npz(&file, &arrays);
-    refused(parts(&file, 0), &["to test with are numbers", "cat, dog"]);
+    refused(parts(&file, 0), &["the test labels are numbers", "cat, dog"]);
     // White in one part would be another number than in the other.
     let words = |most: u16| {
         let all: Vec<u8> = (0..128_u16).flat_map(|at| (at % (most + 1)).to_le_bytes()).collect();

@@ -191,7 +191,7 @@ fn images(
     let (layout, channels, height, width) = match (first, possible(c)) {
         (Some(channels), _) => (Layout::Nchw, channels, b, c),
         (None, Some(channels)) => (Layout::Nhwc, channels, a, b),
-        _ => return Err("images whose channels are not told, or not 1 to 4".into()),
+        _ => return Err("images without a fixed number of channels from 1 to 4".into()),
     };
     let side = |side| number(side).filter(|&side| side <= 16_384);
     let square = side(height).filter(|_| side(height) == side(width));

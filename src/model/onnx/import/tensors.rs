@@ -110,7 +110,7 @@ fn beside(message: &Message, wanted: u64) -> Checked<(String, u64)> {
     let name = fact("location").ok_or("numbers in another file without its name")?;
     let mut parts = Path::new(name).components();
     if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
-        return Err(format!("numbers in {}, not in a file beside this one", shown(name)));
+        return Err(format!("numbers in {}, which is not a file in the same folder", shown(name)));
     }
     if let Some(length) = number("length").transpose()?.filter(|&length| length != wanted) {
         return Err(format!("{length} bytes in {}, {wanted} wanted", shown(name)));
@@ -206,8 +206,12 @@ impl Store {
             |reason: String| format!("{}, which has the numbers of tensors: {reason}", shown(name));
         if !self.files.contains_key(name) {
             let folder = self.folder.as_ref();
-            let folder =
-                folder.ok_or_else(|| wrong("only files by name have others beside them".into()))?;
+            let folder = folder.ok_or_else(|| {
+                wrong(
+                    "only a file that was opened by its path can have numbers in other files"
+                        .into(),
+                )
+            })?;
             let open = || {
                 let file = files::open(&folder.join(name))?;
                 let length = file.metadata().map_err(|error| Error::bad_file(name, error))?.len();
