@@ -1,9 +1,10 @@
 //! Gives each image of a batch its own random numbers, by seed, stream and the image's id, wherever it lies in a batch.
 
 use super::Start;
-use super::forward::{buffers, filled};
+use super::forward::buffers;
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Shape, Value};
+use crate::model::filled;
 use crate::{Error, Result};
 
 /// The ids and the control words on the device.

@@ -3,10 +3,9 @@
 use super::{Objective, Start};
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Shape, Value};
-use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
+use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights, filled};
 use crate::ops::{self, Margin, Norm};
 use crate::{Error, Result};
-use std::borrow::Cow;
 
 /// The label of images that only fill up a batch: it is no class, so that these images stay unchanged.
 const NO_LABEL: u32 = u32::MAX;
@@ -146,16 +145,6 @@ impl Batch {
         }
         Ok(())
     }
-}
-
-/// The values, and behind them what fills them up to so many.
-pub(super) fn filled<T: Copy>(values: &[T], whole: usize, with: T) -> Cow<'_, [T]> {
-    if values.len() == whole {
-        return Cow::Borrowed(values);
-    }
-    let mut filled = values.to_vec();
-    filled.resize(whole, with);
-    Cow::Owned(filled)
 }
 
 /// Err for the first value outside of \[0, 1\], which NaN is too, in images of so many values; `what` they are.

@@ -2,7 +2,7 @@
 
 use crate::graph::{Graph, Summary, Value};
 use crate::lower::Program;
-use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
+use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights, filled};
 use crate::{Error, Result};
 
 /// Computes logits with a network in frozen mode, ready for batches of one size.
@@ -43,8 +43,7 @@ impl Classifier {
         }
         let mut logits = Vec::new();
         for part in images.chunks(self.batch * self.words) {
-            let mut batch = part.to_vec();
-            batch.resize(self.batch * self.words, 0.0);
+            let batch = filled(part, self.batch * self.words, 0.0);
             self.program.write(self.x, &batch).await?;
             self.program.run(1, |_| Ok(())).await?;
             let mut all = self.program.read(self.logits).await?;

@@ -4,7 +4,7 @@ use super::Features;
 use crate::gpu::Gpu;
 use crate::graph::{Graph, Shape, Value};
 use crate::lower::Program;
-use crate::model::{Checkpoint, DeviceWeights, Extractor, Weights};
+use crate::model::{Checkpoint, DeviceWeights, Extractor, Weights, filled};
 use crate::{Error, Result};
 
 /// A feature extractor, ready for batches of one size.
@@ -77,8 +77,7 @@ impl Extraction {
         let mut seen = Seen::default();
         let mut done = 0;
         for part in images.chunks(self.batch * self.words) {
-            let mut batch = part.to_vec();
-            batch.resize(self.batch * self.words, 0.0);
+            let batch = filled(part, self.batch * self.words, 0.0);
             self.program.write(self.x, &batch).await?;
             self.program.run(1, |_| Ok(())).await?;
             let both = self.program.read_all(&[self.features, self.logits]).await?;

@@ -4,7 +4,7 @@
 use crate::attack::Objective;
 use crate::graph::{Graph, Shape, Value, exactly};
 use crate::lower::Program;
-use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
+use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights, filled};
 use crate::ops;
 use crate::{Error, Result};
 
@@ -113,21 +113,20 @@ impl InputGradient {
         }
         let mut gradients = Vec::with_capacity(images.len());
         for (part, images) in images.chunks(self.batch * self.words).enumerate() {
-            let mut batch = images.to_vec();
-            batch.resize(self.batch * self.words, 0.0);
+            let batch = filled(images, self.batch * self.words, 0.0);
             self.program.write(self.x, &batch).await?;
             let rows = part * self.batch * each..(part + 1) * self.batch * each;
             let last = rows.end.min(given);
             match (with, self.with) {
                 (_, None) => {}
                 (With::Labels(labels), Some(input)) => {
-                    let mut labels = labels.get(rows.start..last).unwrap_or_default().to_vec();
-                    labels.resize(self.batch, 0);
+                    let labels = labels.get(rows.start..last).unwrap_or_default();
+                    let labels = filled(labels, self.batch, 0);
                     self.program.write(input, &labels).await?;
                 }
                 (With::Factors(factors), Some(input)) => {
-                    let mut factors = factors.get(rows.start..last).unwrap_or_default().to_vec();
-                    factors.resize(self.batch * each, 0.0);
+                    let factors = factors.get(rows.start..last).unwrap_or_default();
+                    let factors = filled(factors, self.batch * each, 0.0);
                     self.program.write(input, &factors).await?;
                 }
             }

@@ -3,6 +3,7 @@
 use super::Model;
 use crate::graph::Shape;
 use crate::{Error, Result};
+use std::borrow::Cow;
 
 /// The number of images that go through at once, and their side. Programs over a network are made for one such size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,4 +34,14 @@ impl BatchSize {
         }
         Ok(values.len() / words)
     }
+}
+
+/// Returns the values of a batch, filled up to `whole` values with `with` where the last batch has fewer images.
+pub(crate) fn filled<T: Copy>(values: &[T], whole: usize, with: T) -> Cow<'_, [T]> {
+    if values.len() == whole {
+        return Cow::Borrowed(values);
+    }
+    let mut filled = values.to_vec();
+    filled.resize(whole, with);
+    Cow::Owned(filled)
 }

@@ -27,6 +27,7 @@ mod wide_resnet;
 
 pub use architecture::Model;
 pub use batch_size::BatchSize;
+pub(crate) use batch_size::filled;
 pub use checkpoint::Checkpoint;
 pub use convnext::{ConvNext, ConvNextBlock};
 pub use device::DeviceWeights;
