@@ -24,7 +24,6 @@ mod batch_norm;
 mod bce_with_logits;
 mod broadcast;
 mod concat;
-#[doc(hidden)]
 pub mod conv;
 mod elementwise;
 mod energy;

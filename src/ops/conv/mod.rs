@@ -17,14 +17,18 @@ mod tiling;
 pub(super) mod weights;
 pub(super) mod winograd;
 
-pub use epilogue::{Epilogue, Residual};
-pub use pack::{PackWeights, WeightLayout};
-pub use packed::PackedConv2d;
 pub(crate) use plain::Conv2dGradient;
 pub use plain::{Conv2d, GroupedConv2d};
-pub use problem::{ConvRole, Problem};
-pub use problems::Problems;
-pub use runs::most_work;
-pub use table::{Adapters, Choice, Standing, WAYS, Way, candidates, choose, reads_texels};
-pub use weights::PackedWeightGradient;
-pub use winograd::Winograd;
+// The fast kernels and the table that chooses among them: public for tests and tools, but no part of the API.
+#[doc(hidden)]
+pub use {
+    epilogue::{Epilogue, Residual},
+    pack::{PackWeights, WeightLayout},
+    packed::PackedConv2d,
+    problem::{ConvRole, Problem},
+    problems::Problems,
+    runs::most_work,
+    table::{Adapters, Choice, Standing, WAYS, Way, candidates, choose, reads_texels},
+    weights::PackedWeightGradient,
+    winograd::Winograd,
+};
