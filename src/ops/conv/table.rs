@@ -136,7 +136,7 @@ impl Way {
     pub(super) fn sums(&self, size: u32) -> Option<u32> {
         match self.launch {
             Launching::Tiles(..) if self.cooperative > 0 => {
-                Some(16 * self.cooperative * self.cooperative)
+                Some(32 * self.cooperative * self.cooperative)
             }
             Launching::Tiles(..) if self.launches_groups() => Some(64 * size),
             _ => None,

@@ -123,11 +123,12 @@ pub(super) fn gemm<const BLOCKS: u32>(p: &Params, transposed: bool, size: u32) -
     Tiling { constants, tiles, workgroup: 2 * size / BLOCKS, blocks: BLOCKS, phases, lines }
 }
 
-/// Four subgroups compute 4 `SIDE` channels by as many pixels.
+/// Four subgroups compute 4 `SIDE` channels by 8 `SIDE` pixels.
 pub(super) fn cooperative<const SIDE: u32>(p: &Params, transposed: bool, size: u32) -> Tiling {
     let (tiles, phases) = phases(p, transposed);
     let constants = vec![("TRANSPOSED", f64::from(transposed)), ("SUBGROUP", f64::from(size / 4))];
-    Tiling { constants, tiles, workgroup: SIDE, blocks: SIDE / 2, phases, lines: window(p) }
+    let (workgroup, blocks) = (2 * SIDE, SIDE / 2);
+    Tiling { constants, tiles, workgroup, blocks, phases, lines: window(p) }
 }
 
 /// A line is a row of dy. What a round of 2 `SIDE` columns takes is less than two turns for each eight of them.
