@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 # Seconds after which a call counts as long.
 _LONG = 2.0
 
+# Parts of images are done at a time, and a rate of them says nothing.
+_FORMAT = "{l_bar}{bar}| {n:.0f}/{total:.0f} [{elapsed}<{remaining}{postfix}]"
+
 
 class Bar:
     """Draws nothing for the first two seconds, and nothing at all without tqdm."""
@@ -31,7 +34,7 @@ class Bar:
                 from tqdm.auto import tqdm
             except ImportError:
                 return
-            self._bar = tqdm(total=progress.total, desc=progress.phase, unit="")
+            self._bar = tqdm(total=progress.total, desc=progress.phase, bar_format=_FORMAT)
         if self._bar is None:
             return
         self._bar.total = progress.total

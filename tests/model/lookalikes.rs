@@ -71,9 +71,7 @@ fn networks_of_others_give_pytorchs_logits_and_gradients() {
             made.submit().await.unwrap();
             for (value, what) in [(logits, "logits"), (gradient, "gradient")] {
                 let (given, wanted) = (made.read(value).await.unwrap(), &part(what).data);
-                let largest = wanted.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-                let pairs = given.iter().zip(wanted);
-                let off = pairs.fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+                let (largest, off) = (most(wanted, &[]), most(&given, wanted));
                 println!("{name} {what}: {:.1e}", off / largest);
                 assert_eq!(given.len(), wanted.len());
                 assert!(off <= 1e-5 * largest, "{name}: {what} off by {off} of {largest}");
@@ -104,6 +102,13 @@ fn networks_of_others_give_pytorchs_logits_and_gradients() {
     }
 }
 
+/// The largest distance of two lists, or from 0 where there is no other; not a number where one is not, as `f32::max` would pass over it.
+pub fn most(given: &[f32], from: &[f32]) -> f32 {
+    let from = from.iter().copied().chain(std::iter::repeat(0.0));
+    let apart = given.iter().zip(from).map(|(a, b)| (a - b).abs());
+    apart.max_by(f32::total_cmp).unwrap_or(f32::NAN)
+}
+
 /// Ten steps of PGD on two images of classes 0 and 1, and what PyTorch makes of them.
 pub fn attacked(
     name: &str,
@@ -120,8 +125,7 @@ pub fn attacked(
         let mut attack = PgdAttack::new(network, &weights, size, settings).await.unwrap();
         attack.attack(images, &[0, 1]).await.unwrap()
     });
-    let moved = images.iter().zip(wanted).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
-    let off = given.iter().zip(wanted).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+    let (moved, off) = (most(images, wanted), most(&given, wanted));
     println!("{name} PGD-10: {off:.1e} of {moved}");
     assert!(given.len() == wanted.len() && moved > 0.02, "{name}: {moved}");
     assert!(off <= 1e-4 * moved, "{name}: PGD off by {off} of {moved}");

@@ -3,7 +3,7 @@
 //! `scripts/peers` does.
 
 use crate::gpu;
-use crate::lookalikes::attacked;
+use crate::lookalikes::{attacked, most};
 use lapidary::graph::{Graph, Shape};
 use lapidary::lower::Program;
 use lapidary::model::checkpoint::Precision;
@@ -54,8 +54,7 @@ fn computed(network: &Network, checkpoint: &Checkpoint, images: &[f32]) -> [Vec<
 
 fn close(what: &str, given: &[f32], wanted: &[f32]) {
     assert_eq!(given.len(), wanted.len(), "{what}");
-    let largest = wanted.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-    let off = given.iter().zip(wanted).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+    let (largest, off) = (most(wanted, &[]), most(given, wanted));
     println!("{what}: {:.1e}", off / largest);
     assert!(off <= 1e-5 * largest, "{what}: off by {off} of {largest}");
 }

@@ -124,14 +124,14 @@ def test_autoattack_runs_over_an_export(tmp_path):
     """Torchvision's ResNet-18 at 32 pixels, by us from its ONNX file and by the authors' code in PyTorch."""
     torch.manual_seed(2)
     net = Normalised(trained(torchvision.models.resnet18(num_classes=10), 32)).eval()
-    images = torch.rand(6, 3, 32, 32)
+    images = torch.rand(4, 3, 32, 32)
     labels = net(images).argmax(1)
     export(net, images, tmp_path / "net.onnx", True, 18, True)
     model = lapidary.load(tmp_path / "net.onnx", side=32)
     assert (model.predict(images) == labels.numpy()).all()
-    eps = float(os.environ.get("LAPIDARY_EPS", 0.05))
+    eps = 0.02  # Within it some of them are broken and some not.
     peer = pyautoattack.AutoAttack(net, norm="L2", eps=eps, seed=0, device="cpu")
-    moved = peer.run_standard_evaluation(images, labels, batch_size=6)[0]
+    moved = peer.run_standard_evaluation(images, labels, batch_size=4)[0]
     theirs = (net(moved).argmax(1) == labels).float().mean().item()
     ours = model.autoattack(images, labels, norm="L2", eps=eps)
     print(f"AutoAttack, L2 {eps}, {len(images)} images: ours {ours.robust_accuracy:.3f}, the authors' {theirs:.3f}")

@@ -130,7 +130,7 @@ fn distance(given: &Checkpoint, wanted: &Checkpoint) -> f64 {
         let whole = length(&mut wanted.data.iter().map(|&b| f64::from(b)));
         if whole > 0.0 { apart / whole } else { apart }
     };
-    wanted.weights.iter().map(apart).fold(0.0, f64::max)
+    wanted.weights.iter().map(apart).max_by(f64::total_cmp).unwrap()
 }
 
 #[test]
