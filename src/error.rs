@@ -116,7 +116,7 @@ impl Error {
         Self::Mismatch { op, given: given.to_string(), wanted: wanted.to_string() }
     }
 
-    /// The same, of an image that is at `places[image]` of all.
+    /// Returns the error with an image's index among all, which is `places[image]`.
     #[cfg(feature = "eval")]
     pub(crate) fn among(self, places: &[usize]) -> Self {
         match self {

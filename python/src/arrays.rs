@@ -266,7 +266,7 @@ pub fn numbers(
     Ok((data, shape))
 }
 
-/// The same as float64.
+/// Reads numbers as float64, otherwise as [`numbers`] does.
 ///
 /// # Errors
 /// As [`numbers`].

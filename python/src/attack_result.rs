@@ -14,7 +14,7 @@ const SHOWN: usize = 16;
 #[derive(Debug)]
 pub struct AttackResult {
     pub result: RobustAccuracy,
-    /// In the layout in which they were given.
+    /// The attacked images, in the layout in which images were given.
     pub images: Py<PyAny>,
     /// Channels, and rows and columns.
     pub size: [u32; 2],

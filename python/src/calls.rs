@@ -61,7 +61,7 @@ pub fn saving<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) 
     run(py, false, work)
 }
 
-/// The same for a future.
+/// Runs a future as [`blocking`] runs a function.
 pub fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     pollster::block_on(future)
 }
@@ -92,8 +92,8 @@ fn run<T: Send>(
 /// The process that drivers were loaded in; 0 before any were.
 static OWNER: AtomicU32 = AtomicU32::new(0);
 
-/// Err in a process that was forked after its parent had loaded drivers: their threads did not come along, and a call would wait
-/// for them for ever.
+/// Refuses calls in a process that was forked after its parent had loaded drivers: their threads did not come along, and
+/// a call would wait for them for ever.
 pub fn unforked(py: Python<'_>) -> PyResult<()> {
     let own = std::process::id();
     match OWNER.compare_exchange(0, own, Ordering::Relaxed, Ordering::Relaxed) {

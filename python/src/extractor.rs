@@ -22,7 +22,7 @@ pub struct Extractor {
     which: lapidary::model::Extractor,
     wanted: String,
     queue: Queue,
-    /// Made ready for so many images, of so many channels and such a side.
+    /// The extraction made ready, with its number of images, channels and side.
     ready: Mutex<Option<([u32; 3], Extraction)>>,
 }
 

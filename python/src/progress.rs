@@ -53,7 +53,7 @@ impl Progress {
 }
 
 impl Progress {
-    /// So much of a phase is done.
+    /// Makes the progress of a phase of which `done` is done.
     pub fn at(phase: impl ToString, done: f64, total: f64) -> Self {
         Self { phase: phase.to_string(), done, total, values: Vec::new(), text: None }
     }

@@ -46,7 +46,7 @@ impl Ready {
         kept(&mut self.classifiers, size, make)
     }
 
-    /// Likewise for gradients of a kind.
+    /// Returns the gradient of a kind for this size, which is made if there is none.
     pub fn gradient(
         &mut self,
         network: &Network,

@@ -132,7 +132,7 @@ impl Samples {
 pub struct Explanation {
     /// Step by step, all images each.
     path: Vec<Vec<f32>>,
-    /// The same of probabilities, K an image.
+    /// The probabilities along the way, K for each image.
     probabilities: Vec<Vec<f32>>,
     size: [u32; 2],
     classes: usize,

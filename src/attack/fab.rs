@@ -16,8 +16,8 @@ pub enum Boundary {
     /// The one with the target's class: a gradient a step. AutoAttack's fab-t.
     #[default]
     Target,
-    /// In each step the nearest of all, each taken for linear: a gradient a step for every other class, of which there may be
-    /// at most 99. The paper's algorithm, and AutoAttack's fab.
+    /// Search the nearest of all other classes in each step, each taken for linear: a gradient a step for every other
+    /// class, of which there may be at most 99. The paper's algorithm, and AutoAttack's fab.
     Nearest,
 }
 

@@ -63,7 +63,7 @@ impl Batch {
         self.write_finite(start).await
     }
 
-    /// The same of images that may be outside of \[0, 1\].
+    /// Writes the start of an attack whose images may be outside of \[0, 1\].
     pub async fn write_finite(&mut self, start: &Start<'_>) -> Result<()> {
         let Start { images, labels, targets, from, .. } = *start;
         self.check_images("images", images, labels.len())?;
@@ -105,7 +105,7 @@ impl Batch {
         Ok(values)
     }
 
-    /// The same of a buffer with a number an image.
+    /// Reads a buffer with a number for each image, for the images that the attack was started with.
     pub async fn read_numbers(&self, buffer: &Buffer) -> Result<Vec<f32>> {
         let mut values = self.gpu.read(buffer).await?;
         values.truncate(self.count);
@@ -147,7 +147,8 @@ impl Batch {
     }
 }
 
-/// Err for the first value outside of \[0, 1\], which NaN is too, in images of so many values; `what` they are.
+/// Checks that all values are in \[0, 1\]; NaN is not. Err for the first image of `words` values with another one; `what`
+/// the images are is for the message.
 pub fn check_pixels(what: &str, images: &[f32], words: usize) -> Result<()> {
     let mut places = images.iter().enumerate();
     match places.find(|(_, value)| !(0.0..=1.0).contains(*value)) {
@@ -165,7 +166,7 @@ pub(super) async fn buffers<const N: usize>(gpu: &Gpu, words: [u32; N]) -> Resul
     made.try_into().map_err(|made: Vec<_>| Error::mismatch("attack", made.len(), N))
 }
 
-/// Err for settings that no step can be taken by.
+/// Checks settings. Err for those that no step can be taken by.
 pub(super) fn check_step(step_size: f32) -> Result<()> {
     if step_size == 0.0 || !step_size.is_finite() {
         let given = format_args!("steps of length {step_size}");
@@ -174,8 +175,8 @@ pub(super) fn check_step(step_size: f32) -> Result<()> {
     Ok(())
 }
 
-/// Err for a radius that no ball has, and for a finite one of a ball that holds all images of `words` values in \[0, 1\]
-/// whatever its centre: it was likely meant for images in \[0, 255\].
+/// Checks the radius of a ball. Err for one that no ball has, and for a finite one of a ball that holds all images of
+/// `words` values in \[0, 1\] whatever its centre: it was likely meant for images in \[0, 255\].
 pub fn check_radius(norm: Norm, eps: f32, words: usize) -> Result<()> {
     let given = format_args!("a ball of {norm:?} radius {eps}");
     if eps.is_nan() || eps < 0.0 {
@@ -265,7 +266,7 @@ impl Forward {
         graph.push(Margin { targeted: false }, &[self.logits, self.labels])
     }
 
-    /// The same of the images as they are by then, after nodes that wrote them: another pass.
+    /// Adds the margin of the images after the nodes that wrote them, by another pass.
     pub fn margin_again(&self, graph: &mut Graph, model: &dyn Model) -> Result<Value> {
         let logits = model.logits(graph, self.x, &self.weights, Mode::Frozen)?;
         graph.push(Margin { targeted: false }, &[logits, self.labels])

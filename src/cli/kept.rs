@@ -76,7 +76,7 @@ impl Kept {
 pub struct Items {
     /// The number of samples in all.
     pub count: usize,
-    /// At once, in one process.
+    /// The number of items in a batch of one process.
     pub batch: usize,
 }
 

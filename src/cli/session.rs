@@ -50,7 +50,7 @@ impl Session {
         }
     }
 
-    /// The same with the options that other processes of this program are to be given.
+    /// Sets the options that other processes of this program are to be given.
     pub fn telling_others(mut self, words: Vec<String>) -> Self {
         self.for_others = words;
         self
@@ -61,32 +61,32 @@ impl Session {
         &self.for_others
     }
 
-    /// The same with a folder in which devices' results are kept for the next start.
+    /// Sets a folder in which devices' results are kept for the next start.
     pub fn keeping(mut self, cache: Option<PathBuf>) -> Self {
         self.cache = cache;
         self
     }
 
-    /// The same with kernels measured, or not.
+    /// Sets whether kernels are measured.
     pub fn tuning(mut self, tune: Tune) -> Self {
         self.options.preferences.tuning = tune;
         self
     }
 
-    /// The same with at most so many MiB of transformed weights a program.
+    /// Sets the most MiB of transformed weights in a program.
     pub fn transforming(mut self, most: Option<u32>) -> Self {
         self.options.preferences.most_transformed =
             most.map_or(u64::MAX, |mib| u64::from(mib) << 20);
         self
     }
 
-    /// The same with convolutions' weights in half precision, or not.
+    /// Sets whether convolutions' weights are in half precision.
     pub fn halving(mut self, half: bool) -> Self {
         self.options.preferences.half_weights = half;
         self
     }
 
-    /// The same with 3x3 convolutions computed so.
+    /// Sets the way in which 3x3 convolutions are computed.
     pub fn filtering(mut self, filtering: Filtering) -> Self {
         self.options.preferences.filtering = filtering;
         self

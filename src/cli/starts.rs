@@ -8,7 +8,7 @@ use crate::data::{BatchSource, Fit, Prepared, Random, SAMPLE_STARTS, photograph,
 use crate::graph::Shape;
 use crate::train::Data;
 
-/// The same images as [`images`] where they are random fields, noise or pictures, batch by batch.
+/// Start images batch by batch, which are the same as [`images`] returns where they are random fields, noise or pictures.
 #[derive(Debug)]
 pub enum Starts {
     /// The next batch of a stream.

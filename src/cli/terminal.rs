@@ -22,7 +22,7 @@ pub fn lines(text: &str) -> String {
     escaped(text, |c| acts(c) && c != '\n' && c != '\t')
 }
 
-/// The same for a name or a value that stands in a line: ends of lines are written out too.
+/// Makes a name or a value fit for one line of a terminal: ends of lines are written out too.
 pub fn printable(text: &str) -> String {
     escaped(text, acts)
 }

@@ -129,7 +129,7 @@ pub(super) fn named(name: &str) -> Result<Config> {
     Config::parse(&text, path)
 }
 
-/// Named after the file or preset.
+/// Returns the folder for a run without --out, named after the file or preset.
 fn default_folder(config: Option<&str>) -> PathBuf {
     let stem = config.and_then(|name| Path::new(name).file_stem()).unwrap_or("run".as_ref());
     RunFolder::unused("runs", &stem.to_string_lossy())

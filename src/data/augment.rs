@@ -95,7 +95,7 @@ impl Augment {
         Ok(())
     }
 
-    /// The same from a whole picture into `channels`×`side`×`side`: fitted, then changed.
+    /// Changes a whole picture into an image of `channels`×`side`×`side`: fits it, then augments it.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn apply_to_picture(
         self,

@@ -259,7 +259,7 @@ fn smoothed(plane: &[u8], side: usize) -> Vec<u8> {
     smooth
 }
 
-/// Each channel through the table that its histogram gives.
+/// Maps each channel through the table that its histogram gives.
 fn look_up(image: &mut [u8], plane: usize, table: fn(&[u32; 256]) -> Option<[u8; 256]>) {
     for channel in image.chunks_exact_mut(plane) {
         let mut histogram = [0; 256];

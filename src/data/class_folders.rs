@@ -64,7 +64,7 @@ pub(super) fn every_picture(folder: &Path) -> Result<Pictures> {
     Pictures::new(folder, Places::Files(files), Vec::new(), about, 1)
 }
 
-/// The same of a zip archive, of which a single folder around all others is not looked at.
+/// Lists the pictures of one part of a zip archive; a single folder around all others is skipped.
 pub(super) fn zipped_folders(path: &Path, part: Part) -> Result<Option<(Pictures, String)>> {
     let (mut tree, entries) = zipped::entries(path)?;
     let tops = tree.top();

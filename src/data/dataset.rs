@@ -261,7 +261,7 @@ pub(super) fn balanced(
     Ok(chosen)
 }
 
-/// Every label is below `classes`, and these are not too many.
+/// Checks that every label is below `classes`, and that these are not too many.
 pub(super) fn check_labels(op: &'static str, labels: &[u32], classes: u32) -> Result<()> {
     if classes > MAX_CLASSES {
         return Err(Error::mismatch(

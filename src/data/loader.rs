@@ -127,7 +127,7 @@ fn of_step(step: u64) -> String {
     format!("making the batches of step {step}")
 }
 
-/// After an error, which the call before returned.
+/// Returns the error of calls after one that failed.
 fn ended(step: u64) -> Error {
     Error::Thread { doing: of_step(step), reason: "its loader thread has ended".into() }
 }

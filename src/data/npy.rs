@@ -87,7 +87,7 @@ pub fn read_npz(path: impl AsRef<Path>, wanted: &[&str]) -> Result<BTreeMap<Stri
     numbers.collect()
 }
 
-/// The same with arrays of texts.
+/// Reads arrays of numbers or texts from an archive.
 pub(super) fn read_contents(path: &Path, wanted: &[&str]) -> Result<BTreeMap<String, Contents>> {
     let most = files::room(path)?.min(MAX_BYTES);
     read(zipped::archive(path)?, wanted, most).map_err(|reason| Error::bad_file(path, reason))

@@ -153,7 +153,7 @@ impl OodImages {
         Ok(Measured { source, step: 0, left })
     }
 
-    /// The same without augmentation.
+    /// Returns these images without augmentation.
     fn unchanged(&self) -> Self {
         let kind = match &self.kind {
             Kind::Mixture(parts) => {

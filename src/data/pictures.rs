@@ -41,7 +41,7 @@ struct All {
 
 /// The places of the pictures' bytes.
 pub(super) enum Places {
-    /// Each in a file.
+    /// Pictures that lie in a file each.
     Files(Vec<PathBuf>),
     /// Within files, at (number of the file, first byte, length), each to be put after `head`.
     Ranges { files: Vec<PathBuf>, ranges: Vec<(u32, u64, u32)>, head: Vec<u8> },
@@ -69,7 +69,7 @@ impl Places {
 }
 
 impl Pictures {
-    /// Up to one in ten may be damaged.
+    /// The default limit of damaged pictures: one in ten.
     pub const MAX_BAD: f64 = 0.1;
 
     /// Puts places and labels together: one label each, below `classes`, or none at all.
@@ -210,7 +210,7 @@ impl Pictures {
         Ok(all)
     }
 
-    /// The same for a network of `channels` (1 or 3) and `side`, not rounded.
+    /// Decodes all pictures for a network of `channels` (1 or 3) and `side`, without rounding values to bytes.
     ///
     /// # Errors
     /// As [`Pictures::decoded`], and `Mismatch` for other channels and for more than 8 GiB.
@@ -266,7 +266,7 @@ impl Pictures {
         Ok((part(false), part(true)))
     }
 
-    /// At most `count`, evenly spaced.
+    /// Takes at most `count` pictures, evenly spaced.
     #[must_use]
     pub fn sample(&self, count: usize) -> Self {
         let (count, len) = (count.min(self.len()), self.len() as u64);

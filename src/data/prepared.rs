@@ -54,7 +54,8 @@ impl Dataset {
 }
 
 impl Dataset {
-    /// The same as `fit` says: [`Dataset::prepared`] is `letterbox`, the others take images of 1 or 3 channels.
+    /// Prepares images in the way that `fit` says: [`Dataset::prepared`] is `letterbox`, the others take images of 1 or 3
+    /// channels.
     ///
     /// # Errors
     /// As [`Dataset::prepared`], and `Mismatch` for other channels.
@@ -209,7 +210,7 @@ impl Prepared {
         &self.std
     }
 
-    /// The same images with `labels[label]` for each label, below `classes`.
+    /// Replaces each label by `labels[label]`, below `classes`.
     ///
     /// # Errors
     /// `Mismatch` where a label has no new one, or one that is not below `classes`.

@@ -49,7 +49,7 @@ pub(super) fn resized_crop(random: &mut Random, picture: &Picture, side: u32) ->
     Ok(made)
 }
 
-/// The same of an image that has `side`×`side` already.
+/// Crops and resizes an image that has `side`×`side` already.
 pub(super) fn resized_crop_of_planes(
     random: &mut Random,
     planes: &[u8],
@@ -73,7 +73,7 @@ pub(super) fn resized_crop_of_planes(
     Ok(made)
 }
 
-/// Left to right with probability ½.
+/// Mirrors planes left to right with probability ½.
 fn flip(random: &mut Random, planes: &mut [u8], side: u32) {
     if random.coin() {
         planes.chunks_exact_mut(side.max(1) as usize).for_each(<[u8]>::reverse);

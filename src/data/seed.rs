@@ -31,12 +31,13 @@ impl Random {
         self.0.next_u64()
     }
 
-    /// Uniform in `[low, high)`, from 53 random bits.
+    /// Draws a number uniform in `[low, high)`, from 53 random bits.
     pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * ((self.bits() >> 11) as f64 / (1_u64 << 53) as f64)
     }
 
-    /// Uniform in `0..bound`; 0 for bound 0. The bias of the widening multiplication is below `bound` / 2^64.
+    /// Draws a whole number uniform in `0..bound`; 0 for bound 0. The bias of the widening multiplication is below
+    /// `bound` / 2^64.
     pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
     }
@@ -46,7 +47,7 @@ impl Random {
         self.bits() >> 63 == 1
     }
 
-    /// Two independent numbers with mean 0 and variance 1 (Box and Muller 1958).
+    /// Draws two independent numbers with mean 0 and variance 1 (Box and Muller 1958).
     pub fn normal_pair(&mut self) -> (f64, f64) {
         // 1 − u is never 0, so the logarithm is finite.
         let radius = (-2.0 * (1.0 - self.uniform(0.0, 1.0)).ln()).sqrt();

@@ -55,7 +55,7 @@ enum Kind {
     },
     Fractal(Fractal),
     Noise,
-    /// Each with the share of all that it and those before it have.
+    /// Several sources, each with the sum of its share and those before it.
     Mixture(Vec<(f64, BatchSource)>),
 }
 

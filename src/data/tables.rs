@@ -30,7 +30,7 @@ const LABELS: [&str; 6] = ["label", "labels", "fine_label", "target", "class", "
 const TRAIN: &str = "train";
 /// The most bytes of all encoded pictures of a data set, which lie in memory.
 const MOST: u64 = 8 << 30;
-/// Most rows at once: what they hold is counted before the next are asked for.
+/// The most rows read at once: their bytes are counted before the next are asked for.
 const ROWS: usize = 64;
 /// Longest text of what a table says of itself, and of a name.
 const LONGEST: usize = 1 << 20;
@@ -111,7 +111,7 @@ pub(super) fn tables(path: &Path, part: Part) -> Result<Option<(Pictures, String
 struct Table {
     held: Vec<(u32, Box<[u8]>)>,
     labels: Labels,
-    /// By label, where a table says it.
+    /// The names of the classes by label, if a table has them.
     names: Vec<String>,
     /// All columns of the last.
     columns: Vec<String>,

@@ -35,7 +35,8 @@ pub(super) fn of_file(
     if length < end + BLOCK { Err(cut_off(end, length)) } else { Ok(()) }
 }
 
-/// The same of a stream, which is read to its end, so that whoever unpacks it checks its sum.
+/// Calls `each` with the files of a stream, as [`of_file`] does; the stream is read to its end, so that whoever unpacks
+/// it checks its sum.
 ///
 /// # Errors
 /// As [`of_file`].

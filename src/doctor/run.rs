@@ -163,7 +163,7 @@ pub async fn evaluation(case: &Case, weights: &[u8], gpu: &Gpu) -> Result<Result
     sketch.run(gpu).await
 }
 
-/// Every iterate of steps up the joint logit.
+/// Computes every iterate of steps up the joint logit.
 pub async fn trajectory(case: &Case, weights: &[u8], gpu: &Gpu) -> Result<Results> {
     let (model, checkpoint) = network(case, weights)?;
     let (x, labels) = (case.tensor("in.x")?, &case.tensor("in.labels")?.words);

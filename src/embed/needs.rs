@@ -49,7 +49,7 @@ pub fn check(device: &wgpu::Device) -> Vec<Missing> {
     missing
 }
 
-/// Err with all of [`check`]'s list, if there is one.
+/// Checks that the device has what kernels need. Err with all of [`check`]'s list, if there is one.
 pub(super) fn expect(gpu: &Gpu) -> Result<()> {
     let missing: Vec<_> = check(gpu.device()).iter().map(Missing::to_string).collect();
     if missing.is_empty() {

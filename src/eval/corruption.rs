@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// A kind of damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Corruption {
-    /// Independent normal numbers added.
+    /// Adds independent normal numbers.
     GaussianNoise,
     /// Blurs with a normal kernel.
     GaussianBlur,

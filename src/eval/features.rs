@@ -111,7 +111,7 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 pub struct Spread {
     /// The mean over subsets.
     pub mean: f64,
-    /// Over subsets, divided by their number.
+    /// The standard deviation over subsets, divided by their number.
     pub std: f64,
 }
 

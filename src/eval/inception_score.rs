@@ -8,7 +8,7 @@ use super::calibration::softmax;
 pub struct InceptionScore {
     /// The mean over splits.
     pub mean: f64,
-    /// Over splits, divided by their number − 1; none for one split.
+    /// The standard deviation over splits, divided by their number − 1; None for one split.
     pub std: Option<f64>,
     /// exp of the mean over a split of KL(p(y|x) ‖ p(y)).
     pub per_split: Vec<f64>,

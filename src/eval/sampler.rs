@@ -48,7 +48,7 @@ impl BatchSampler {
         self.attack.images().await
     }
 
-    /// The same without a trace: one submission after the other, and one read-back.
+    /// Samples without a trace: one submission after the other, and one read-back.
     pub async fn draw(&mut self, starts: &[f32], labels: &[u32]) -> Result<Vec<f32>> {
         self.attack.attack(starts, labels).await
     }

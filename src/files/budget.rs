@@ -19,7 +19,7 @@ impl Budget {
         Self { left: file.saturating_add(LEAST), file }
     }
 
-    /// Err if there is not so much left.
+    /// Checks that this many bytes are left in the budget.
     pub fn allows(&self, bytes: usize) -> Checked<()> {
         if bytes as u64 <= self.left {
             return Ok(());

@@ -18,7 +18,7 @@ pub struct Input<R> {
 }
 
 impl<R: Read + Seek> Input<R> {
-    /// At the first byte of a file.
+    /// Opens an input at the first byte of a file.
     pub fn new(mut reader: R) -> Checked<Self> {
         let length = reader.seek(SeekFrom::End(0)).map_err(failed)?;
         reader.seek(SeekFrom::Start(0)).map_err(failed)?;
@@ -53,7 +53,7 @@ impl<R: Read + Seek> Input<R> {
         self.end - self.at
     }
 
-    /// Err unless so many bytes are left.
+    /// Checks that this many bytes are left.
     fn expect(&self, length: u64) -> Checked<()> {
         if length <= self.left() { Ok(()) } else { Err(cut_off(self.at, length, self.end)) }
     }
@@ -89,7 +89,7 @@ impl<R: Read + Seek> Input<R> {
         self.fill(to.get_mut(from..).unwrap_or_default())
     }
 
-    /// Up to a line feed, which is left out, and at most `longest` bytes.
+    /// Reads up to a line feed, which is left out, and at most `longest` bytes.
     pub fn line(&mut self, longest: u64) -> Checked<String> {
         let mut line = Vec::new();
         let most = longest.min(self.left());

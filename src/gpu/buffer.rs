@@ -133,7 +133,7 @@ impl Gpu {
         self.read_unreported(buffers).await
     }
 
-    /// The same, whatever kernels reported.
+    /// Reads buffers, whatever kernels reported.
     pub(super) async fn read_unreported(&self, buffers: &[&Buffer]) -> Result<Vec<Vec<f32>>> {
         buffers.iter().try_for_each(|buffer| buffer.expect_on(self, "read"))?;
         let doing = "reading buffers back";

@@ -59,7 +59,7 @@ impl Choices {
         self.0.contains_key(&question.key)
     }
 
-    /// The same with this answer.
+    /// Returns the choices with one more answer.
     pub fn with(&self, question: &Question, candidate: usize) -> Self {
         let mut all = self.0.clone();
         if let Some(name) = question.candidates.get(candidate) {
@@ -68,7 +68,7 @@ impl Choices {
         Self(all)
     }
 
-    /// The same with this answer by its name, whatever that is.
+    /// Adds an answer by its name, whatever that is.
     pub(super) fn insert(&mut self, key: String, name: String) {
         self.0.insert(key, name);
     }

@@ -19,7 +19,7 @@ pub struct Options {
     pub preferences: Preferences,
 }
 
-/// Before the name of an adapter: the only interface to look in.
+/// The prefixes of an adapter's name that restrict it to one interface.
 const BACKENDS: [(&str, wgpu::Backends); 4] = [
     ("gl:", wgpu::Backends::GL),
     ("vulkan:", wgpu::Backends::VULKAN),
@@ -27,12 +27,12 @@ const BACKENDS: [(&str, wgpu::Backends); 4] = [
     ("dx12:", wgpu::Backends::DX12),
 ];
 
-/// Before a name that would be read as a number.
+/// The prefix of a name that would otherwise be read as a number.
 const NAME: &str = "name:";
 
 impl Options {
-    /// By the environment: the adapter in `LAPIDARY_ADAPTER`, or else by wgpu's own variables, the name in
-    /// `WGPU_ADAPTER_NAME` and the interfaces in `WGPU_BACKEND`. An empty one is as if it were not set.
+    /// Reads options from the environment: the adapter in `LAPIDARY_ADAPTER`, or else by wgpu's own variables, the name
+    /// in `WGPU_ADAPTER_NAME` and the interfaces in `WGPU_BACKEND`. An empty one is as if it were not set.
     /// `LAPIDARY_SHADER_CHECKS` is `all` or `report` for [`ShaderChecks`] other than the default.
     pub fn from_env() -> Self {
         let named = |key: &str| std::env::var(key).ok().filter(|value| !value.is_empty());

@@ -140,7 +140,7 @@ impl Gpu {
         &self.preferences
     }
 
-    /// The same device for programs of which something else is asked. Those made before, and other clones, stay as they
+    /// Returns the same device with other preferences for its programs. Those made before, and other clones, stay as they
     /// are; whatever is shared, as weights, pipelines and counts, stays shared.
     #[must_use]
     pub fn preferring(mut self, preferences: Preferences) -> Self {
@@ -183,7 +183,8 @@ impl Gpu {
         self.counters.counts()
     }
 
-    /// Every later call returns [`Error::DeviceLost`] with this reason. For hosts of a borrowed device.
+    /// Marks the device as lost: every later call returns [`Error::DeviceLost`] with this reason. For hosts of a borrowed
+    /// device.
     pub fn notify_lost(&self, reason: &str) {
         self.lost.get_or_init(|| reason.to_owned());
     }
@@ -196,7 +197,7 @@ impl Gpu {
         self.interrupt.get_or_init(|| Interrupt(Box::new(ask)));
     }
 
-    /// Err where the host wants no further submission.
+    /// Asks whether to go on. Err where the host wants no further submission.
     pub(super) fn go_on(&self) -> Result<()> {
         self.interrupt.get().map_or(Ok(()), |interrupt| (interrupt.0)())
     }

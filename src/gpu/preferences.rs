@@ -54,7 +54,7 @@ pub enum Lowering {
     /// Folded, fused and with the kernels and layouts of weights that are fast on the adapter.
     #[default]
     Full,
-    /// Every node as it was built, with the plain kernels: slow, and what lowering is tested against.
+    /// Runs every node as it was built, with the plain kernels: slow, and what lowering is tested against.
     Plain,
 }
 

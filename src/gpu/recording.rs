@@ -4,7 +4,7 @@ use super::{Access, Adapter, Choices, Kernel, Question};
 use crate::{Error, Result};
 use std::sync::Arc;
 
-/// Most workgroups in one dimension that WebGPU guarantees.
+/// The most workgroups in one dimension that WebGPU guarantees.
 const MAX_WORKGROUPS: u32 = 65_535;
 
 /// Identifies a buffer of a recording.
@@ -203,7 +203,7 @@ impl Recording {
         rows
     }
 
-    /// Every buffer reserved so far.
+    /// Returns every buffer reserved so far.
     pub fn ids(&self) -> impl Iterator<Item = BufferId> + use<> {
         (0..self.buffers.len()).map(BufferId)
     }

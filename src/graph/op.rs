@@ -92,7 +92,7 @@ impl Launch<'_> {
         self.with(kernel, &[], params, grid)
     }
 
-    /// The same with values for the kernel's overrides.
+    /// Records a launch with values for the kernel's overrides.
     pub fn with(
         &mut self,
         kernel: &'static Kernel,
@@ -104,8 +104,8 @@ impl Launch<'_> {
         self.to.dispatch(kernel, constants, params, &bindings, grid).map(drop)
     }
 
-    /// The same with a workgroup for each of `count` rows, images or channels; the shader finds its own by flat_group of
-    /// shared/index.wgsl.
+    /// Records a launch with a workgroup for each of `count` rows, images or channels; the shader finds its own by
+    /// flat_group of shared/index.wgsl.
     pub fn rows(
         &mut self,
         kernel: &'static Kernel,
@@ -116,8 +116,8 @@ impl Launch<'_> {
         self.with(kernel, constants, params, Recording::grid(count, 1))
     }
 
-    /// The same with one invocation for each of `count` elements (or vec4s), in workgroups of 64;
-    /// the shader finds its element through shared/index.wgsl.
+    /// Records a launch with one invocation for each of `count` elements (or vec4s), in workgroups of 64; the shader
+    /// finds its element through shared/index.wgsl.
     pub fn each(
         &mut self,
         kernel: &'static Kernel,

@@ -84,7 +84,7 @@ impl Shape {
         self.0.iter().product()
     }
 
-    /// The same sides with another number of images. Err beyond 2^30 elements.
+    /// Returns the shape with another number of images. Err beyond 2^30 elements.
     pub fn with_images(self, images: u32) -> Result<Self> {
         Self::new(images, self.0[1], self.0[2], self.0[3])
     }

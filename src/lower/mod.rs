@@ -52,7 +52,7 @@ pub struct Lowered {
     pub asked: Vec<Asked>,
 }
 
-/// The same graph for a target. `wanted` values are still computed, others may be left out.
+/// Lowers a graph for a target. `wanted` values are still computed, others may be left out.
 pub fn lower(graph: &Graph, wanted: &[Value], target: &Target) -> Result<Lowered> {
     let mut graph = graph.clone();
     for rule in target.rules {

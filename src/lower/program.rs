@@ -36,7 +36,7 @@ impl Program {
         Self::with_rules(gpu, graph, wanted, changing, given, &[]).await
     }
 
-    /// The same with rules of the caller's own, which come before the library's.
+    /// Makes a program with rules of the caller's own, which come before the library's.
     pub async fn with_rules(
         gpu: &Gpu,
         graph: &Graph,

@@ -189,7 +189,7 @@ pub fn push(graph: &mut Graph, x: Value, weights: &Weights) -> Result<Extracted>
 struct Net<'a> {
     graph: &'a mut Graph,
     weights: &'a Weights,
-    /// Before the layers' names; empty for none.
+    /// The prefix of the layers' names; empty for none.
     block: &'static str,
 }
 
@@ -211,7 +211,7 @@ impl Net<'_> {
         names.iter().try_fold(x, |h, name| self.conv(h, name, 1, true))
     }
 
-    /// Two layers beside each other.
+    /// Adds two layers side by side.
     fn fork(&mut self, x: Value, [a, b]: [&str; 2]) -> Result<Value> {
         let parts = [self.conv(x, a, 1, true)?, self.conv(x, b, 1, true)?];
         self.joined(&parts)

@@ -14,8 +14,8 @@ pub fn initial(parameters: &[Parameter], seed: u64) -> StateDict {
     filled(parameters, seed, draw)
 }
 
-/// The same for ConvNeXt, as timm and the paper (arXiv 2201.03545, table 5): convolutions and linear layers normal with
-/// deviation 0.02, biases 0, layer norms the identity, layer scales 1e-6.
+/// Draws weights for ConvNeXt, as timm and the paper (arXiv 2201.03545, table 5) do: convolutions and linear layers
+/// normal with deviation 0.02, biases 0, layer norms the identity, layer scales 1e-6.
 pub fn small(parameters: &[Parameter], seed: u64) -> StateDict {
     filled(parameters, seed, |parameter, random| match parameter.shape[..] {
         [_] if parameter.name.ends_with("gamma") => vec![1e-6; parameter.count()],

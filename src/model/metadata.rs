@@ -77,7 +77,8 @@ pub struct Normalisation {
 }
 
 impl Normalisation {
-    /// The same for images in \[0, 1\] where its numbers can only be meant for pixels of 0 to 255; None where they are not.
+    /// Returns the normalisation for images in \[0, 1\] where its numbers can only be meant for pixels of 0 to 255; None
+    /// where they are not.
     pub fn of_bytes(&self) -> Option<Self> {
         // No mean of images in [0, 1] is above 1, and what divides by more than 2 makes next to nothing of them.
         let large =

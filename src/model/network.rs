@@ -250,8 +250,8 @@ impl Network {
         }
     }
 
-    /// The same weights with logits in another order: new class i is what class `classes[i]` was. Err unless each class is
-    /// there once.
+    /// Reorders logits and their weights: new class i is what class `classes[i]` was. Err unless each class is there
+    /// once.
     pub fn with_classes(&self, mut weights: StateDict, classes: &[u32]) -> Result<StateDict> {
         let mut sorted = classes.to_vec();
         sorted.sort_unstable();

@@ -26,12 +26,12 @@ impl Pretrained {
         Self::from_checkpoint(Checkpoint::read(path)?)
     }
 
-    /// The same of a file's bytes; `source` is for messages.
+    /// Reads a network from a file's bytes; `source` is for messages.
     pub fn from_bytes(source: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
         Self::from_checkpoint(Checkpoint::from_bytes(source, bytes)?)
     }
 
-    /// The same of a checkpoint that has been read.
+    /// Makes a network of a checkpoint that has been read.
     pub fn from_checkpoint(checkpoint: Checkpoint) -> Result<Self> {
         let network = Network::from_checkpoint(&checkpoint)?;
         if !checkpoint.metadata.tells_normalisation() {

@@ -262,7 +262,7 @@ pub struct Bottleneck {
     pub outputs: u32,
     /// The stride of conv2 and of the shortcut; of conv1 where there are two convolutions.
     pub stride: u32,
-    /// Two convolutions instead of three.
+    /// Whether the block has two convolutions instead of three.
     pub basic: bool,
 }
 

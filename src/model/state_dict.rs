@@ -17,7 +17,7 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// Err unless there are as many numbers as the shape says.
+    /// Makes a tensor. Err unless there are as many numbers as the shape says.
     pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Result<Self> {
         if shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side))
             == Some(data.len())

@@ -34,7 +34,7 @@ pub static BACKWARD: Widths = widths!(
 /// [`FrozenBatchNorm`]: super::FrozenBatchNorm
 #[derive(Clone, Copy, Debug)]
 pub struct FoldBatchNorm {
-    /// Added to the variance; finite and above 0.
+    /// The number added to the variance; finite and above 0.
     pub eps: f32,
 }
 
@@ -113,7 +113,7 @@ impl Op for ChannelScale {
 /// \[N, C, H, W\], affine \[2, C\], mean and variance, each \[C\]; outputs dx, dgamma and dbeta.
 #[derive(Clone, Copy, Debug)]
 pub struct AffineBackward {
-    /// Added to the variance; finite and above 0.
+    /// The number added to the variance; finite and above 0.
     pub eps: f32,
 }
 

@@ -80,7 +80,7 @@ pub struct ApgdJudge {
     pub period: u32,
     /// The smallest number of iterations between two checkpoints.
     pub least: u32,
-    /// By how many the steps between checkpoints become fewer.
+    /// The number by which the steps between checkpoints become fewer.
     pub less: u32,
     /// The share of steps that have to raise the loss, from 0 to 1.
     pub rho: f32,

@@ -62,7 +62,7 @@ pub static UPDATE: Kernel = kernel!(
 /// is [`UpdateRunningStats`]. Derivatives of the mean and variance outputs are not followed.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm {
-    /// Added to the variance; finite and above 0. PyTorch's default is 1e-5.
+    /// The number added to the variance; finite and above 0. PyTorch's default is 1e-5.
     pub eps: f32,
 }
 

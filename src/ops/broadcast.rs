@@ -95,11 +95,11 @@ impl Op for Broadcast {
 /// derivatives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduce {
-    /// Over images and pixels, \[C\].
+    /// Sums over images and pixels, \[C\].
     PerChannel,
-    /// Over channels and pixels, \[N, 1, 1, 1\].
+    /// Sums over channels and pixels, \[N, 1, 1, 1\].
     PerImage,
-    /// Over pixels, \[N, C, 1, 1\].
+    /// Sums over pixels, \[N, C, 1, 1\].
     PerPlane,
 }
 

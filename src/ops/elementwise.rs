@@ -87,7 +87,7 @@ impl Op for Mul {
 /// Input x of any shape; output `factor` * x: energies from logits, weights of losses.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// The same at every replay.
+    /// The factor, the same at every replay.
     pub factor: f32,
 }
 

@@ -17,7 +17,7 @@ pub static BACKWARD: Widths =
 /// Mean and variance are constants: Err if their derivatives are asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct FrozenBatchNorm {
-    /// Added to the variance; finite and above 0. PyTorch's default is 1e-5.
+    /// The number added to the variance; finite and above 0. PyTorch's default is 1e-5.
     pub eps: f32,
 }
 

@@ -37,7 +37,7 @@ pub static BACKWARD: Kernel = kernel!(
 pub struct GroupNorm {
     /// A divisor of C.
     pub groups: u32,
-    /// Added to the variance; finite and above 0. PyTorch's default is 1e-5.
+    /// The number added to the variance; finite and above 0. PyTorch's default is 1e-5.
     pub eps: f32,
 }
 

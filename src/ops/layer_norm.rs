@@ -34,7 +34,7 @@ pub static WEIGHTS: Widths = widths!(
 /// y = (x - mean) / sqrt(variance + eps) * gamma + beta
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
-    /// Added to the variance; finite and above 0. ConvNeXt's is 1e-6.
+    /// The number added to the variance; finite and above 0. ConvNeXt's is 1e-6.
     pub eps: f32,
 }
 

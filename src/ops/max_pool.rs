@@ -38,7 +38,7 @@ pub struct MaxPool {
     pub kernel: u32,
     /// Rows and columns from one window to the next; at least 1.
     pub stride: u32,
-    /// Added on every side; at most half of the kernel, so that every window holds a value.
+    /// The padding on every side; at most half of the kernel, so that every window holds a value.
     pub padding: u32,
 }
 

@@ -92,7 +92,8 @@ pub struct Dlr {
     pub targeted: bool,
 }
 
-/// By how much an image is misnamed (Carlini and Wagner 2017, arXiv 1608.04644, section V-A, f_6 without its bound).
+/// The margin by which an image is misclassified (Carlini and Wagner 2017, arXiv 1608.04644, section V-A, f_6 without its
+/// bound).
 ///
 /// Inputs logits \[N, K\], labels \[N\] (u32) and, if `targeted`, target classes \[N\] (u32); output \[N\]: the largest
 /// logit of another class, or the target's, minus the label's. Above 0 the image is misnamed.

@@ -54,7 +54,7 @@ impl Op for Synchronise {
 /// joined too.
 #[derive(Clone, Copy, Debug)]
 pub struct SynchronisedBatchNorm {
-    /// Added to the variance; finite and above 0. PyTorch's default is 1e-5.
+    /// The number added to the variance; finite and above 0. PyTorch's default is 1e-5.
     pub eps: f32,
 }
 

@@ -7,7 +7,7 @@ use super::page::{ReportData, html};
 use crate::train::{Config, Event, Metrics, RunFolder, write_whole};
 use crate::{Error, Result};
 
-/// At most so often, and never more than a twentieth of the time.
+/// The shortest time between two reports, which take never more than a twentieth of the time.
 const EVERY: Duration = Duration::from_secs(15);
 const SHARE: u32 = 20;
 

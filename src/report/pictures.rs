@@ -59,9 +59,9 @@ impl<'a> Images<'a> {
 pub struct Sheet<'a> {
     /// The cells, all of one size; rows may differ in length.
     pub rows: Vec<Vec<Option<(Images<'a>, usize)>>>,
-    /// Left of each row; none for no captions.
+    /// The captions left of the rows; none for no captions.
     pub row_captions: Vec<String>,
-    /// Above the columns that they begin at; each but the first has a wider gap to its left.
+    /// The captions above the columns that they begin at; each but the first has a wider gap to its left.
     pub column_captions: Vec<(usize, String)>,
     /// Pixels of the picture for one of an image, at least 1.
     pub scale: u32,
@@ -262,7 +262,7 @@ impl Picture {
     }
 }
 
-/// At most `count` of `0..len`, evenly, the first and last among them.
+/// Chooses at most `count` of `0..len`, evenly, the first and last among them.
 fn spread(len: usize, count: usize) -> Vec<usize> {
     if len <= count.max(1) {
         return (0..len).collect();

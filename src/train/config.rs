@@ -289,7 +289,7 @@ impl Config {
         Self::from_table(all, schema)
     }
 
-    /// The same with other values: `stage1.iterations=10`, the value as in TOML or plain text.
+    /// Changes values: `stage1.iterations=10`, the value as in TOML or plain text.
     ///
     /// # Errors
     /// `BadConfig` as for [`Config::parse`], and without an equals sign.

@@ -36,7 +36,7 @@ impl StageCosts {
 /// Contrastive steps of the second timed iteration; the first has none.
 const TIMED_STEPS: u32 = 2;
 
-/// Each stage of a run. It trains three iterations of each and throws them away.
+/// Measures each stage of a run. It trains three iterations of each and throws them away.
 ///
 /// # Errors
 /// `OutOfMemory` where a stage does not fit, whatever its micro-batch.

@@ -47,7 +47,7 @@ impl Known {
         Self::of(Pretrained::from_checkpoint(checkpoint)?, config)
     }
 
-    /// The same of a network that is in memory, with the configuration that it was trained by, if that is known.
+    /// Takes a network that is in memory, with the configuration that it was trained by, if that is known.
     ///
     /// # Errors
     /// `BadFile` where its metadata name a way of fitting images that there is not.
@@ -113,7 +113,7 @@ impl Loaded {
         Ok(Self { model, checkpoint, side, config, names })
     }
 
-    /// The same with images brought to its side in another way, if one is given.
+    /// Sets the way in which images are brought to the network's side, if one is given.
     pub fn fitting(mut self, fit: Option<Fit>) -> Self {
         if let Some(fit) = fit {
             self.config.data.fit = fit.to_string();

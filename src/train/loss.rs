@@ -231,7 +231,7 @@ impl Sketch {
         model.logits(&mut self.graph, x, &self.weights, mode)
     }
 
-    /// Two batches from one.
+    /// Splits a batch into two.
     fn split(&mut self, both: Value) -> Result<[Value; 2]> {
         let count = self.batch.images();
         let first = self.graph.push(ImageRange { first: 0, count }, &[both])?;

@@ -12,7 +12,7 @@ use serde_json::Value;
 pub struct Metrics {
     /// Share of the test images named rightly.
     pub clean_accuracy: Option<f64>,
-    /// The same under `[evaluate]`'s attack.
+    /// The accuracy under `[evaluate]`'s attack.
     pub pgd_accuracy: Option<f64>,
     /// AUROC of logsumexp, test images against out-of-distribution ones.
     pub ood_auroc: Option<f64>,

@@ -8,7 +8,8 @@ use crate::{Error, Result};
 /// Rows and columns at most.
 const ACROSS: u32 = 4;
 
-/// Up to 16 images of \[N, C, side, side\] in \[0, 1\]: width and height, and the file. None for other channels than 1 and 3.
+/// Draws up to 16 images of \[N, C, side, side\] in \[0, 1\]: returns width, height and the file. None for other channels
+/// than 1 and 3.
 pub(super) fn grid(
     images: &[f32],
     channels: u32,

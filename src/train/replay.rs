@@ -16,7 +16,7 @@ pub struct ReplayBuffer {
 }
 
 impl ReplayBuffer {
-    /// Uniform noise in \[0, 1\], of so many channels and so large a side.
+    /// Makes a buffer of uniform noise in \[0, 1\].
     pub fn new(jem: &Jem, seed: u64, channels: u32, side: u32) -> Self {
         let shape = [jem.buffer, channels, side, side].map(|sides| sides as usize);
         let [count, ..] = shape;

@@ -138,8 +138,8 @@ impl RunFolder {
         Ok(())
     }
 
-    /// The same folder for a run of several processes, which all call this: rank 0 begins the run there or, if `resume` or
-    /// one is there, goes on with it; the others write nothing.
+    /// Opens the folder of a run of several processes, which all call this: rank 0 begins the run there or, if `resume`
+    /// or one is there, goes on with it; the others write nothing.
     ///
     /// # Errors
     /// As of [`RunFolder::create`] and [`RunFolder::resume`], in rank 0.

@@ -13,7 +13,7 @@ type Saved = (u64, PathBuf);
 /// The thread's work, for error messages.
 const DOING: &str = "writing a checkpoint";
 
-/// At most one checkpoint on its way. Dropping it waits for that one.
+/// Writes checkpoints, at most one at a time. Dropping it waits for that one.
 #[derive(Debug, Default)]
 pub(super) struct Saver {
     thread: Option<JoinHandle<Result<Saved>>>,

@@ -88,7 +88,7 @@ pub fn check_stages(config: &Config, model: &Network) -> Result<()> {
     Ok(())
 }
 
-/// Each stage of a run of this network on a device of this kind.
+/// Computes the needs of each stage of a run of this network on a device of this kind.
 ///
 /// # Errors
 /// As [`check_stages`], and `OutOfMemory` where not even one image at once keeps within the adapter's limits.

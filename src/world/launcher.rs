@@ -12,7 +12,7 @@ const SIZES: [(&str, &str); 4] = [
 /// Variables that hold this process's rank, for each launcher.
 const RANKS: [&str; 4] = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID", "RANK"];
 
-/// More than one process was started.
+/// Says that more than one process was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Launched {
     /// The number of processes, as the launcher counts them.

@@ -93,7 +93,7 @@ impl Made {
         Ok(Self::Layer(Box::new(program)))
     }
 
-    /// So many steps, to their end.
+    /// Takes `steps` steps and waits for their end.
     pub async fn run(&mut self, gpu: &Gpu, steps: u32) -> Result<()> {
         match self {
             Self::Climb(attack) => attack.run(steps, |_| Ok(())).await?,

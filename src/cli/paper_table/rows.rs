@@ -50,7 +50,7 @@ impl Comparison {
 /// A row, ready to be trained with any seed.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// In folders and files.
+    /// The row's name in folders and files.
     pub name: &'static str,
     /// The row's title in the table.
     pub title: &'static str,
@@ -124,7 +124,7 @@ const FULL: [Definition; 8] = [
     Definition("dat-t50", "DAT, T=50", "cifar10-dat-t50", &[], 0.4),
 ];
 
-/// Every row does without these: the judge is one network for all, and evaluation comes afterwards.
+/// Stages that every row skips: the judge is one network for all, and evaluation comes afterwards.
 const FOR_ALL: [&str; 5] = [
     "validate.every=0",
     "judge.iterations=0",

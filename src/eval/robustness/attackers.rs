@@ -12,7 +12,7 @@ use crate::ops::Norm;
 
 /// Steps between two looks at whether any image still stands.
 const LOOK: u32 = 25;
-/// The same of Square's candidates, which are cheaper.
+/// The number of Square's candidates between two looks; they are cheaper than steps.
 const LOOK_AT_CANDIDATES: u32 = 250;
 
 /// An attack, ready for batches of one size.

@@ -30,7 +30,7 @@ pub struct RobustAccuracy {
     pub max_perturbation: Option<f64>,
     /// Values of the images that are no numbers.
     pub nan: usize,
-    /// Least and largest value of the images.
+    /// The least and the largest value of the images.
     pub range: [f32; 2],
     /// Wall time, of all runs where it was interrupted.
     pub seconds: f64,
@@ -61,7 +61,7 @@ pub enum Point {
     Wrong,
     /// Broken by this attack; later ones did not try.
     Broken(AttackName),
-    /// Named rightly in spite of all attacks.
+    /// The image stayed correctly classified under all attacks.
     Robust,
 }
 
@@ -82,7 +82,7 @@ pub enum Warning {
     },
     /// Passes over the same images differ: `difference` is the largest L2 distance of logits scaled to length 1.
     Randomised {
-        /// Above 1e-4, or the number of images named rightly differs.
+        /// The difference of the logits, above 1e-4, or the number of images classified differently.
         difference: f64,
     },
     /// The outputs are probabilities: losses on logits mean little.

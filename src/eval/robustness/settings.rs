@@ -242,7 +242,7 @@ impl AutoAttack {
         }
     }
 
-    /// Err for what cannot be run on this many classes, or on images of so many values.
+    /// Checks the settings. Err for what cannot be run on this many classes, or on images of so many values.
     pub fn check(&self, classes: u32, words: usize) -> Result<()> {
         let wrong = |given: String, wanted: &str| Err(Error::mismatch("attack", given, wanted));
         if !(self.eps > 0.0 && self.eps.is_finite()) {

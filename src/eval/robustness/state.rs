@@ -163,7 +163,7 @@ impl State {
             && self.done <= self.standing.len()
     }
 
-    /// Err unless it is of so many images of so many values.
+    /// Checks that the state is of this many images with this many values.
     pub(super) fn fits(&self, images: usize, words: usize) -> Result<()> {
         let of = self.broken.values().next().map_or(words, Vec::len);
         if (self.points.len(), of) != (images, words) {

@@ -80,12 +80,12 @@ impl Checkpoint {
         Self::read_part(path, &StateDictChoice::Best)
     }
 
-    /// The same, of a training state one part.
+    /// Reads a checkpoint; of a training state it reads the part that is chosen.
     pub fn read_part(path: impl AsRef<Path>, part: &StateDictChoice) -> Result<Self> {
         Self::read_renamed(path, part, &Renames::default())
     }
 
-    /// The same with names changed first: see [`Renames`].
+    /// Reads a checkpoint whose tensors are renamed first: see [`Renames`].
     pub fn read_renamed(
         path: impl AsRef<Path>,
         part: &StateDictChoice,
@@ -203,7 +203,8 @@ impl Checkpoint {
         self.write_as(path, Precision::F32)
     }
 
-    /// The same with numbers of this precision. Err if half precision is asked for and a weight is beyond it.
+    /// Writes the checkpoint with numbers of this precision. Err if half precision is asked for and a weight is beyond
+    /// it.
     pub fn write_as(&self, path: impl AsRef<Path>, precision: Precision) -> Result<()> {
         let path = path.as_ref();
         let strings = self.strings();

@@ -14,7 +14,7 @@ pub struct Summed {
 }
 
 impl Summed {
-    /// Err unless the bytes have the sum.
+    /// Checks the bytes against their sum.
     pub fn check<R: Read + Seek>(&self, input: &mut Input<R>, what: &str) -> Checked<()> {
         input.section(self.start, self.length)?;
         let mut sum = crc32fast::Hasher::new();

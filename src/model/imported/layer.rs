@@ -28,12 +28,12 @@ pub enum Kind {
     Linear,
     /// Gamma, beta, mean and variance, each \[C\].
     BatchNorm {
-        /// Added to the variance.
+        /// The number added to the variance.
         eps: f32,
     },
-    /// Over the channels of each pixel: gamma and beta, each \[C\].
+    /// Normalises over the channels of each pixel, with gamma and beta, each \[C\].
     LayerNorm {
-        /// Added to the variance.
+        /// The number added to the variance.
         eps: f32,
     },
     /// Adds one number to each channel, \[C\].

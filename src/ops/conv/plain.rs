@@ -55,7 +55,7 @@ pub struct GroupedConv2d {
 }
 
 impl Conv2d {
-    /// The same stride and padding both ways.
+    /// Makes a convolution with the same stride and padding both ways.
     pub fn square(stride: u32, padding: u32) -> Self {
         Self { stride: [stride; 2], padding: [padding; 2] }
     }

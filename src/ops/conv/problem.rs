@@ -69,7 +69,7 @@ uniform! {
 }
 
 impl Problem {
-    /// Err if the weights do not fit x or the groups, and if there is no output.
+    /// Makes a problem. Err if the weights do not fit x or the groups, and if there is no output.
     pub fn new(conv: Conv2d, groups: u32, x: Shape, w: Shape) -> Result<Self> {
         let ([images, inputs, ..], [outputs, group_inputs, ..]) = (x.sides(), w.sides());
         let divides = |channels: u32| channels.checked_rem(groups) == Some(0);

@@ -18,7 +18,8 @@ fn diverged(error: Error, step: u64) -> Error {
     }
 }
 
-/// Err with [`Error::Diverged`] for numbers that are not finite, and energies further apart than `max_gap`.
+/// Checks an iteration's numbers. Err with [`Error::Diverged`] for numbers that are not finite, and energies further
+/// apart than `max_gap`.
 pub(super) fn check(step: &Step, number: u64, max_gap: f64) -> Result<()> {
     let numbers = [
         ("cross-entropy", step.loss_ce),

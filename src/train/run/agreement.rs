@@ -8,8 +8,8 @@ use crate::train::{Event, Flow};
 use crate::{Error, Result};
 
 impl Run<'_, '_> {
-    /// Err in all ranks unless they train the same thing: another configuration, other data or another program would give sums
-    /// of what does not belong together.
+    /// Checks that all ranks train the same thing. Err in all of them otherwise: another configuration, other data or
+    /// another program would give sums of what does not belong together.
     pub(super) fn agree(&self) -> Result<()> {
         let facts = |(key, value): (String, toml::Value)| (key, value.to_string());
         let table = crate::train::config::flatten(&self.config.to_table()?);

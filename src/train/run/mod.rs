@@ -134,7 +134,7 @@ pub async fn train(
     Ok(Outcome { model, average, metadata, t_reached, seconds, images, seconds_before, finished })
 }
 
-/// Before the first iteration.
+/// Returns the memory of a run before its first iteration.
 fn fresh(config: &Config, model: &Network) -> Memory {
     let stage = &config.stage2;
     let curriculum = Curriculum::new(

@@ -112,7 +112,7 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// After diverged training, and after a loss of the device, back to a checkpoint; Err with what cannot be mended.
+    /// Goes back to a checkpoint after diverged training, and after a loss of the device. Err with what cannot be mended.
     pub(super) async fn after_error(&mut self, error: Error) -> Result<()> {
         // Whether or not the checkpoint before could be written, this error came first.
         let settled = self.settle();

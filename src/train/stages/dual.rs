@@ -23,7 +23,7 @@ use std::time::Instant;
 /// The sampler that makes contrastive images.
 #[derive(Debug)]
 enum Sampler {
-    /// Up the score from out-of-distribution images.
+    /// Climbs the score from out-of-distribution images.
     Climb(Box<PgdAttack>),
     /// On from the replay buffer.
     Langevin(Box<LangevinChains>, Jem),
