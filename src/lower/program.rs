@@ -6,10 +6,6 @@ use crate::graph::{Graph, Plan, Summary, Value, plan, tune};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-/// Whether candidates may be measured at all: pages do not measure yet, and their file is smaller without the code for
-/// it. Pages do not measure yet, and are smaller without what it takes.
-const MEASURES: bool = !cfg!(target_arch = "wasm32");
-
 /// A graph made ready on one device. Inputs that were not given a buffer have one of their own.
 ///
 /// Whatever changes what lies in its buffers takes `&mut self`, so that two callers cannot mix their results: each thread
@@ -55,22 +51,19 @@ impl Program {
             let target = Target { adapter, preferences, choices: &choices, rules };
             let lowered = lower(graph, wanted, &target)?;
             let open = lowered.asked.iter().filter(|asked| !choices.has(&asked.question));
-            let trials: Vec<_> = match MEASURES && gpu.measures() {
+            let trials: Vec<_> = match gpu.measures() {
                 true => open.map(Asked::trial).collect::<Result<_>>()?,
                 false => Vec::new(),
             };
             // Answers lead to no further questions, so what is open after the first round stays so.
-            if !MEASURES || trials.is_empty() || tune(gpu, &trials).await? == 0 {
+            if trials.is_empty() || tune(gpu, &trials).await? == 0 {
                 for Asked { question, .. } in &lowered.asked {
                     gpu.note_used(question, question.answer(&choices));
                 }
                 break lowered;
             }
         };
-        let plan = match MEASURES {
-            true => plan(gpu, &lowered.graph, wanted, changing).await?,
-            false => Plan::new(&lowered.graph, wanted, changing, adapter)?,
-        };
+        let plan = plan(gpu, &lowered.graph, wanted, changing).await?;
         Self::ready(gpu, plan, given).await
     }
 

@@ -3,6 +3,7 @@
 
 import init, { Engine as Device, checks, prepare, starts, version } from './lapidary_web.js';
 import { finite, named, nth, whole } from './checks.js';
+import { keepChoices, keptChoices } from './choices.js';
 import { GOLDEN } from './golden.js';
 import { BATCH, Model } from './model.js';
 import { pixels } from './pixels.js';
@@ -16,7 +17,10 @@ const TURN = 100;
 /** The key of a global promise by which openings of devices wait for each other, also across copies of this module. */
 const OPENING = Symbol.for('lapidary.opening');
 
-/** Runs networks on a device. `onLost` is called at each loss of the device; `wasm` may be a compiled module or the promise of one. */
+/**
+ * Runs networks on a device. `tell` hears { lost } at each loss of the device and { tuning } while kernels are measured;
+ * `wasm` may be a compiled module or the promise of one.
+ */
 export class Engine {
   #device;
   #options = {};
@@ -26,11 +30,13 @@ export class Engine {
   #last = Promise.resolve();
   #nextId = 1;
   #steps = [];
-  #onLost;
+  #tell;
+  /** What was told of tuning last, as text. */
+  #tuning;
   #wasm;
 
-  constructor(onLost, wasm) {
-    this.#onLost = onLost;
+  constructor(tell, wasm) {
+    this.#tell = tell;
     this.#wasm = wasm;
   }
 
@@ -58,13 +64,38 @@ export class Engine {
   async #catchDevice() {
     const engine = this;
     const requestDevice = GPUAdapter.prototype.requestDevice;
+    let cpu = false;
     GPUAdapter.prototype.requestDevice = async function (descriptor) {
+      cpu = this.info?.isFallbackAdapter ?? this.isFallbackAdapter ?? false;
       return (engine.gpuDevice = await requestDevice.call(this, descriptor));
     };
     try {
       this.#device = await Device.open(this.#options.device === 'low-power');
     } finally {
       GPUAdapter.prototype.requestDevice = requestDevice;
+    }
+    const { tune, tuningBudget } = this.#options;
+    if (tune === 'on' || (tune === 'auto' && !cpu)) this.#device.tune(tuningBudget, await keptChoices());
+  }
+
+  /** Runs `work`, which may make programs; tells the progress of tuning their kernels, and keeps what was measured. */
+  async #tuned(work) {
+    const device = this.#device;
+    const look = () => {
+      const told = device.tuning();
+      if (told === this.#tuning) return;
+      this.#tuning = told;
+      this.#tell?.({ tuning: JSON.parse(told) });
+    };
+    const before = this.#tuning;
+    const timer = setInterval(look, TURN);
+    try {
+      return await work();
+    } finally {
+      clearInterval(timer);
+      look();
+      const table = this.#tuning === before ? undefined : device.measured();
+      if (table) await keepChoices(table);
     }
   }
 
@@ -88,7 +119,7 @@ export class Engine {
         if (error?.name !== 'DeviceLost') throw error;
         this.#forget();
         this.#losses++;
-        this.#onLost?.({ losses: this.#losses, message: error.message });
+        this.#tell?.({ lost: { losses: this.#losses, message: error.message } });
         if (this.#losses >= LOSSES) throw error;
       }
     }
@@ -99,13 +130,16 @@ export class Engine {
     for (const model of this.#models.values()) model.release();
     this.#toys.clear();
     this.#device = undefined;
+    this.#tuning = undefined;
     this.gpuDevice = undefined;
   }
 
-  async load(source, { device, precision = 'f32', side = 0, sha256, cache, onProgress, signal } = {}) {
+  async load(source, { device, tune = 'auto', tuningBudget = 3, precision = 'f32', side = 0, sha256, cache, onProgress, signal } = {}) {
     if (precision !== 'f32') throw named('RangeError', `precision: ${precision} given, f32 wanted`);
+    if (!['auto', 'on', 'off'].includes(tune)) throw named('RangeError', `tune: ${tune} given, auto, on or off wanted`);
+    if (!(tuningBudget >= 0 && tuningBudget <= 3600)) throw named('RangeError', `tuningBudget: ${tuningBudget} given, 0 to 3600 seconds wanted`);
     if (!this.#device) {
-      this.#options = { device };
+      this.#options = { device, tune, tuningBudget };
       onProgress?.({ phase: 'device' });
     }
     // The device opens while the weights come, and networks that are there go on with their work.
@@ -141,7 +175,7 @@ export class Engine {
       this.#survive(async () => {
         const model = this.#model(id);
         await model.ready(this.#device);
-        return work(model);
+        return this.#tuned(() => work(model));
       }).catch((error) => {
         throw error?.name === 'AbortError' && signal?.aborted ? signal.reason : error;
       }),
@@ -314,7 +348,7 @@ export class Engine {
     const adapter = this.#device && JSON.parse(this.#device.adapter());
     const weightBytes = [...this.#models.values()].reduce((sum, model) => sum + model.about.weightBytes, 0);
     const networks = this.#models.size;
-    return { version: version(), precision: 'f32', adapter, counts, networks, weightBytes, losses: this.#losses, msPerStep: median(this.#steps) };
+    return { version: version(), precision: 'f32', adapter, counts, networks, weightBytes, losses: this.#losses, tuning: this.#tuning && JSON.parse(this.#tuning), msPerStep: median(this.#steps) };
   }
 
   /** Measures the GPU time of each launch of a step of `sample`. */

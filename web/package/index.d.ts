@@ -38,9 +38,28 @@ export interface Abortable {
   signal?: AbortSignal;
 }
 
+/** How far the measuring of kernels is, of which the fastest right ones are taken. */
+export interface Tuning {
+  /** Shapes of the network's layers that are measured, of `total`. */
+  done: number;
+  total: number;
+  /** Shapes measured on this device since it was opened. */
+  answered: number;
+  /** Kernels that fail or compute something else on this device, and why: they are not used. */
+  dropped: string[];
+}
+
 export interface LoadOptions extends Abortable {
   /** Which of two GPUs to ask the browser for. Default: the faster. */
   device?: 'high-performance' | 'low-power';
+  /**
+   * Whether a network's first call measures the candidate kernels for its layers, and takes the fastest that
+   * compute the right thing. `auto`, the default: on GPUs, and not where the browser falls back to a CPU. What was measured is
+   * kept in the browser's cache. `off`: the same bits on every visit. Of networks that share a device, the first one's holds.
+   */
+  tune?: 'auto' | 'on' | 'off';
+  /** The seconds that a visit may spend on measuring; the rest is measured on the next one. Default: 3. */
+  tuningBudget?: number;
   /** All numbers are f32. */
   precision?: 'f32';
   /** Rows and columns of the images where the file does not say it. */
@@ -56,6 +75,8 @@ export interface LoadOptions extends Abortable {
   onProgress?(progress: Progress): void;
   /** The device was lost. After the first loss it is opened again and work goes on from host copies; a second one fails. */
   onLost?(lost: { losses: number; message: string }): void;
+  /** Called about ten times a second while kernels are measured. */
+  onTuning?(tuning: Tuning): void;
 }
 
 /**
@@ -252,6 +273,8 @@ export interface Status {
   counts?: { buffers: number; pipelines: number; bindGroups: number; readbacks: number; submissions: number; bytes: number };
   weightBytes: number;
   losses: number;
+  /** Where kernels were measured. */
+  tuning?: Tuning;
   /** Median of the last 50 steps. */
   msPerStep: number | undefined;
 }

@@ -6,21 +6,21 @@ import { toBlob, toCanvas, toImageData } from './picture.js';
 import { readWeights } from './weights.js';
 
 /** Loads a checkpoint; see index.d.ts. */
-export async function load(source, { onProgress, signal, worker = true, beside, onLost, ...options } = {}) {
+export async function load(source, { onProgress, signal, worker = true, beside, onLost, onTuning, ...options } = {}) {
   signal?.throwIfAborted();
   if (beside?.disposed) throw disposed();
   const host = beside ? beside[HOST] : await (worker ? inWorker() : inThread());
   host.users++;
-  // Each network's own, though callers give the same one to several.
-  const tellLost = onLost && ((lost) => onLost(lost));
-  if (tellLost) host.lost.add(tellLost);
+  // Each network's own, though callers give the same functions to several.
+  const listener = { onLost, onTuning };
+  host.listeners.add(listener);
   try {
     const base = globalThis.document?.baseURI ?? globalThis.location?.href;
     const given = source instanceof URL ? source.href : typeof source === 'string' ? new URL(source, base).href : source;
     const { id, about, adapter } = await host.call('load', [given, options], { onProgress, signal });
-    return new Lapidary(host, id, about, adapter, tellLost);
+    return new Lapidary(host, id, about, adapter, listener);
   } catch (error) {
-    host.lost.delete(tellLost);
+    host.listeners.delete(listener);
     host.leave();
     throw error;
   }
@@ -34,15 +34,15 @@ const disposed = () => new DOMException('this network was disposed of', 'Invalid
 /** A loaded network. */
 class Lapidary {
   #id;
-  #onLost;
+  #listener;
   /** The abort controllers of running calls. */
   #running = new Set();
   #end;
 
-  constructor(host, id, about, adapter, onLost) {
+  constructor(host, id, about, adapter, listener) {
     Object.defineProperty(this, HOST, { value: host });
     this.#id = id;
-    this.#onLost = onLost;
+    this.#listener = listener;
     this.about = about;
     this.adapter = adapter;
   }
@@ -127,7 +127,7 @@ class Lapidary {
   dispose() {
     this.#end ??= (async () => {
       const host = this[HOST];
-      host.lost.delete(this.#onLost);
+      host.listeners.delete(this.#listener);
       const freed = host.call('dispose', [this.#id]);
       this.#running.forEach((stop) => stop.abort(disposed()));
       // With the last network the worker ends at once, whatever it is doing: nothing is left to wait for.
@@ -180,8 +180,8 @@ async function taken(image, send) {
 /** Makes an engine in this thread. */
 async function inThread() {
   const { Engine } = await import('./engine.js');
-  const lost = new Set();
-  const engine = new Engine((about) => lost.forEach((tell) => tell(about)));
+  const listeners = new Set();
+  const engine = new Engine((event) => tell(listeners, event));
   // The caller hears of an abort at once, as with a worker.
   const call = (method, args, { send: _, ...callbacks } = {}) =>
     new Promise((resolve, reject) => {
@@ -190,7 +190,7 @@ async function inThread() {
       const answer = async () => (method === 'load' ? engine.load(args[0], { ...args[1], ...callbacks }) : engine[method](...args, callbacks));
       answer().then(resolve, reject);
     });
-  return host({ engine, lost, call, close: () => engine.close() });
+  return host({ engine, listeners, call, close: () => engine.close() });
 }
 
 /** Makes an engine in its own worker. */
@@ -199,7 +199,7 @@ function inWorker() {
   // The bindings come while the worker starts.
   const compiled = WebAssembly.compileStreaming(fetch(new URL('./lapidary_web_bg.wasm', import.meta.url)));
   compiled.then((wasm) => worker.postMessage({ wasm }), () => worker.postMessage({ wasm: undefined }));
-  const lost = new Set();
+  const listeners = new Set();
   const calls = new Map();
   let next = 1;
   let ended;
@@ -211,7 +211,7 @@ function inWorker() {
   };
   worker.onerror = (event) => end(new Error(`the worker failed: ${event.message || 'it could not be loaded'}`));
   worker.onmessage = ({ data }) => {
-    if (data.lost) return lost.forEach((tell) => tell(data.lost));
+    if (data.event) return tell(listeners, data.event);
     const call = calls.get(data.id);
     if (!call) return undefined;
     if (data.step) return call.onStep?.(data.step);
@@ -237,7 +237,15 @@ function inWorker() {
       calls.set(id, { resolve, reject, done, onStep, onProgress });
       return worker.postMessage({ id, method, args, wants: { onStep: !!onStep, onProgress: !!onProgress } }, send);
     });
-  return host({ lost, call, close: () => end(disposed()) });
+  return host({ listeners, call, close: () => end(disposed()) });
+}
+
+/** Tells those who load networks of a device about an event of it. */
+function tell(listeners, { lost, tuning }) {
+  for (const { onLost, onTuning } of listeners) {
+    if (lost) onLost?.(lost);
+    if (tuning) onTuning?.(tuning);
+  }
 }
 
 /** Counts the networks on an engine, also those that are loading; the last one to leave closes it. */

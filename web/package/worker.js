@@ -6,7 +6,7 @@ import { Engine } from './engine.js';
 
 let compiled;
 const wasm = new Promise((resolve) => (compiled = resolve));
-const engine = new Engine((lost) => postMessage({ lost }), wasm);
+const engine = new Engine((event) => postMessage({ event }), wasm);
 const running = new Map();
 
 onmessage = async ({ data }) => {

@@ -54,6 +54,15 @@ function progress({ phase, loaded, total, cached }) {
   by('network').textContent = words[phase] ?? phase;
 }
 
+/** The first visit with a GPU measures which kernels are fastest there; the browser keeps the answer. */
+function onTuning({ done, total }) {
+  const bar = by('loading');
+  bar.value = done / total;
+  bar.setAttribute('aria-label', `Measuring kernels on this GPU: ${done} of ${total} shapes`);
+  bar.classList.toggle('done', done === total);
+  if (done < total) by('pace').textContent = `measuring ${done} of ${total}`;
+}
+
 function onLost({ losses, message }) {
   if (losses < 2) say('The GPU was lost; it is opened again and work goes on.');
   else stop('lost', message);
@@ -134,7 +143,7 @@ async function start() {
   try {
     const hashes = await manifest;
     const hash = (name) => hashes[name]?.sha256;
-    const model = await load('models/fashion-demo.safetensors', { sha256: hash('fashion-demo.safetensors'), onProgress: progress, onLost });
+    const model = await load('models/fashion-demo.safetensors', { sha256: hash('fashion-demo.safetensors'), onProgress: progress, onLost, onTuning });
     by('loading').classList.add('done');
     by('precision').textContent = `f32${model.adapter.f16 ? ' (the adapter has f16 too)' : ''}`;
     use(model);

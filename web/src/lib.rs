@@ -9,20 +9,24 @@
 mod network;
 mod throw;
 mod toy;
+mod tuning;
 
 use js_sys::Uint8Array;
 use lapidary::data::{BatchSource, Fit, Fractal, SAMPLE_STARTS, fit_rgba};
 use lapidary::doctor::{CHECKS, WEIGHTS};
-use lapidary::gpu::{Gpu, Lowering, Options, Preferences};
+use lapidary::gpu::{Gpu, Lowering, Options, Preferences, Tune};
 use network::Network;
 use serde_json::json;
+use std::time::Duration;
 use throw::{Thrown, throw};
+use tuning::Tuning;
 use wasm_bindgen::prelude::*;
 
 /// A device of this page's or worker's own.
 #[wasm_bindgen]
 pub struct Engine {
     gpu: Gpu,
+    tuning: Option<Tuning>,
 }
 
 #[wasm_bindgen]
@@ -30,7 +34,29 @@ impl Engine {
     /// Opens the adapter that the browser gives; `low_power` asks for the thriftier of two.
     pub async fn open(low_power: bool) -> Thrown<Self> {
         let options = Options { low_power, ..Options::default() };
-        Ok(Self { gpu: Gpu::new(&options).await.map_err(throw)? })
+        Ok(Self { gpu: Gpu::new(&options).await.map_err(throw)?, tuning: None })
+    }
+
+    /// Lets networks that are made from now on measure the kernels of their shapes and take the fastest, for so many
+    /// seconds in all; `kept` is what [`Engine::measured`] gave at some other time, or nothing. False for a `kept` of another adapter,
+    /// driver or version, or a damaged one: then all is measured anew.
+    pub fn tune(&mut self, seconds: f64, kept: Option<String>) -> bool {
+        let tuning_budget = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let preferences = Preferences { tuning: Tune::On, tuning_budget, ..Preferences::default() };
+        self.gpu = self.gpu.clone().preferring(preferences);
+        self.tuning = Some(Tuning::of(&self.gpu));
+        kept.is_none_or(|kept| self.gpu.keep_measured(kept.as_bytes()).is_ok())
+    }
+
+    /// The table of what was measured so far, to be kept by the page; nothing where nothing was.
+    pub fn measured(&self) -> Option<String> {
+        self.gpu.measured()
+    }
+
+    /// How far tuning is, as JSON: `done` of `total` shapes, `answered` in all, and `dropped`, the kernels that may not run
+    /// on this device. Nothing before the first shape.
+    pub fn tuning(&self) -> Option<String> {
+        self.tuning.as_ref().and_then(Tuning::told)
     }
 
     /// Describes the adapter of the device as JSON.
@@ -86,10 +112,7 @@ impl Engine {
     ) -> Thrown<String> {
         let check = CHECKS.get(index).ok_or_else(|| JsValue::from("no such check"))?;
         let lowering = if lowered { Lowering::Full } else { Lowering::Plain };
-        let gpu = self
-            .gpu
-            .clone()
-            .preferring(Preferences { lowering, ..self.gpu.preferences().as_ref().clone() });
+        let gpu = self.gpu.clone().preferring(Preferences { lowering, ..Preferences::default() });
         let verdict = check.run(&gpu, &file.to_vec(), &weights.to_vec()).await;
         let verdict = verdict.map_err(throw)?;
         Ok(json!({ "good": verdict.good, "worst": verdict.worst }).to_string())

@@ -428,3 +428,40 @@ test('npm packs all of it, and refuses where nothing is built', () => {
   assert.notEqual(sources.status, 0);
   assert.match(sources.stderr, /lapidary_web_bg\.wasm.*not here: build with scripts\/web/);
 });
+
+test('kernels are measured on request, and the next visit takes what was found', async () => {
+  const visit = ({ load }, tune) =>
+    (async () => {
+      const heard = [];
+      const model = await load('models/fashion-demo.safetensors', { tune, tuningBudget: 60, onTuning: (tuning) => heard.push(tuning) });
+      const { images } = await model.sample({ classes: [0, 1], steps: 2 });
+      const { tuning } = await model.status();
+      await model.dispose();
+      const stored = await (await caches.open('lapidary-choices-1')).keys();
+      return { heard, tuning, images: [...images], stored: stored.length };
+    })();
+  const off = await inPage(visit, 'off');
+  // The browser of the tests has no GPU, so nothing is measured unless it is asked for.
+  for (const { heard, tuning } of [off, await inPage(visit)]) assert.deepEqual([heard, tuning], [[], undefined]);
+  const first = await inPage(visit, 'on');
+  assert.ok(first.heard.length > 0 && first.tuning.answered > 0, JSON.stringify(first.tuning));
+  assert.equal(first.stored, 1);
+  assert.deepEqual(first.tuning.dropped, []);
+  // Nothing is measured twice: what a slow machine does not reach is left to the next visit.
+  let again = first;
+  for (let visits = 0; again.tuning && visits < 4; visits++) again = await inPage(visit, 'on');
+  assert.equal(again.tuning, undefined);
+  for (const { images } of [first, again]) {
+    const most = Math.max(...images.map((value, i) => Math.abs(value - off.images[i])));
+    assert.ok(most < 1e-3, `${most} apart from the static kernels' images`);
+  }
+  await inPage(async () => {
+    const cache = await caches.open('lapidary-choices-1');
+    const [entry] = await cache.keys();
+    await cache.put(entry, new Response('{"not": "a table"}'));
+  });
+  const damaged = await inPage(visit, 'on');
+  assert.ok(damaged.tuning.answered > 0);
+  await assert.rejects(inPage(({ load }) => load('models/fashion-demo.safetensors', { tune: 'always' })), /always given, auto, on or off wanted/);
+  await assert.rejects(inPage(({ load }) => load('models/fashion-demo.safetensors', { tuningBudget: -1 })), /-1 given, 0 to 3600/);
+});

@@ -478,8 +478,9 @@ test('it is small, and asks nobody else', () => {
   console.log(`wasm and JavaScript: ${(size / 1000).toFixed(0)} kB gzipped`);
   // It was 397 kB. Some 15 kB of the rest fit colour photographs into the square as the program does; 36 kB came with more
   // networks and the names that other implementations give their tensors, the table of convolutions, and checks of what is given.
-  // 34 kB more came later with further networks and checks; what each of them takes was not measured. 400 kB are wanted.
-  assert.ok(size < 512_000);
+  // 34 kB more came later with further networks and checks; what each of them takes was not measured. 15 kB measure
+  // on the visitor's GPU which kernels are fast there, compare them with the plain ones, and keep the answer. 400 kB are wanted.
+  assert.ok(size < 530_000);
   const models = readdirSync(join(dist, 'models')).reduce((sum, name) => sum + readFileSync(join(dist, 'models', name)).length, 0);
   assert.ok(models < 3_000_000);
   assert.ok([...requests].every((origin) => /^(http:\/\/127\.0\.0\.1:\d+|null)$/.test(origin)), [...requests].join());
