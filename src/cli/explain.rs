@@ -104,7 +104,7 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(b - a).powi(2)).sum::<f64>().sqrt()
 }
 
-/// Writes a table of the way: after each step the distance, and every class's probability.
+/// Returns the way as JSON: after each step the distance, and every class's probability.
 fn confidences(way: &Counterfactual, names: &[String], image: &[f32]) -> Vec<serde_json::Value> {
     let step = |(at, (now, chances)): (usize, (&Vec<f32>, &Vec<f64>))| {
         let named: serde_json::Map<String, serde_json::Value> =
