@@ -7,7 +7,7 @@ use crate::convolution::{close, words};
 use crate::objectives::bits;
 use lapidary::gpu::{Adapter, AdapterKind, Choices, Executor, Gpu, Options, Preferences};
 use lapidary::graph::{Graph, Plan, Shape, Value};
-use lapidary::ops::conv::{Choice, ConvRole, WAYS, choose};
+use lapidary::ops::conv::{Choice, ConvRole, WAYS, choose, most_work};
 use lapidary::ops::{
     Conv2d, Epilogue, PackedConv2d, PackedWeightGradient, Problem, ReluMask, Residual,
 };
@@ -247,4 +247,32 @@ fn half_precision_takes_cooperative_matrices() {
             }
         }
     }
+}
+
+/// Weight gradients of a large batch read dy and x as a whole: the kernel finds its images in them by their numbers. They were
+/// shown parts of these as if they were copied to texels, in a launch each.
+#[test]
+fn weight_gradients_of_large_batches_see_all_images() {
+    let shape = |sides: [u32; 4]| Shape::new(sides[0], sides[1], sides[2], sides[3]).unwrap();
+    let (x, w) = (shape([128, 160, 32, 32]), shape([160, 160, 3, 3]));
+    let problem = Problem::new(Conv2d::square(1, 1), 1, x, w).unwrap();
+    let adapter = std::sync::Arc::new(Adapter {
+        cooperative: Some(16),
+        ..Adapter::imaginary_gpu(AdapterKind::Discrete)
+    });
+    let preferences = Preferences { half_weights: true, ..Preferences::default() };
+    let by = (&*adapter, &preferences, &Choices::default());
+    let (choice, ..) = choose(&problem, ConvRole::WeightGradient, by, |_| true).unwrap().unwrap();
+    let mut graph = Graph::default();
+    let [dy, x] = [problem.y, x].map(|shape| graph.input(shape));
+    let op = PackedWeightGradient { problem, choice, most_work: most_work(&adapter) };
+    let dw = graph.push_all(op, &[dy, x]).unwrap()[0];
+    let plan = Plan::new(&graph, &[dw], &[dy, x], &adapter).unwrap();
+    let products =
+        |dispatch: &&lapidary::gpu::Dispatch| dispatch.kernel.name.contains("cooperative");
+    let launches: Vec<_> = plan.every.dispatches.iter().filter(products).collect();
+    assert_eq!(launches.len(), 1, "{launches:?}");
+    assert!(launches[0].buffers.iter().all(|bound| bound.part.is_none()), "{launches:?}");
+    // 69 workgroups are a part of the images; those of all parts fill a large GPU.
+    assert!(launches[0].grid.iter().product::<u32>() >= 1024, "{:?}", launches[0].grid);
 }

@@ -59,7 +59,7 @@ impl PackedWeightGradient {
     /// lines, where the images alone fill no GPU.
     fn shares(&self) -> Result<(Vec<Share>, u32)> {
         let (kernel, tiling) = self.kernel()?;
-        let texels = kernel.subgroup > 0;
+        let texels = kernel.bindings.iter().any(|(_, access)| matches!(access, Texels));
         let filling = self.choice.way.launches_groups();
         let problem = if filling { self.problem.in_longer_rows() } else { self.problem };
         let whole = problem.params(problem.ends(ConvRole::WeightGradient));
