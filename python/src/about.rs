@@ -1,4 +1,4 @@
-//! What many docstrings say of an argument or an exception in the same words, each written once.
+//! Texts that many docstrings share about an argument or an exception, each written once.
 
 /// A part of a docstring in NumPy's style, by its name: `#[doc = about!(images)]`.
 macro_rules! about {

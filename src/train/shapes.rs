@@ -184,11 +184,11 @@ fn fitting(
     }
 }
 
-/// What the gradients of plain training launch on an adapter, without a device: forward with the batch's statistics and the
-/// gradients of all weights, without the optimiser's step.
+/// Plans the launches of plain training's gradients on an adapter, without a device: forward with the batch's statistics
+/// and the gradients of all weights, without the optimiser's step.
 ///
 /// # Errors
-/// What making and lowering the graph says.
+/// Those of making and lowering the graph.
 pub fn plan_update(
     model: &Network,
     batch: BatchSize,

@@ -118,13 +118,13 @@ pub enum Peer {
 /// The steps that `bench` can measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Step {
-    /// Forward, the image's gradient, a step in the ball
+    /// Forward pass, gradient for the image, and a step within the ball
     #[value(name = "pgd-step")]
     Pgd,
-    /// The same up a class's logit, without a ball
+    /// Forward pass, gradient for the image, and a step up a class's logit without a ball
     #[value(name = "sample-step")]
     Sample,
-    /// Forward with batch statistics, all gradients, optimiser, averages
+    /// Forward pass with batch statistics, all gradients, optimiser and averages
     #[value(name = "train-step")]
     Train,
 }

@@ -26,7 +26,7 @@ macro_rules! packs {
     };
 }
 
-/// Packed weights of w.
+/// Packs the weights w.
 pub static PACK: Kernel = packs!("conv2d_pack", "packed_weight", "packed", 0);
 /// The same in half precision, two in a word.
 pub static PACK_HALF: Kernel = natively(packs!("conv2d_pack_half", "packed_weight", "packed", 0));

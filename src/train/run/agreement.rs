@@ -47,7 +47,7 @@ impl Run<'_, '_> {
         (self.seconds_before + self.began.elapsed().as_secs_f64()) / 60.0
     }
 
-    /// Before the first iteration: how long training took before this process.
+    /// Makes all ranks count training time from rank 0's, before the first iteration.
     pub(super) fn settle_minutes(&mut self) -> Result<()> {
         let bytes = self.world.broadcast(self.minutes_here().to_le_bytes().to_vec())?;
         self.minutes = bytes.try_into().map_or(0.0, f64::from_le_bytes);

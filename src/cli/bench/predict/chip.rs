@@ -91,7 +91,7 @@ impl Chip {
         })
     }
 
-    /// What kernels are chosen by: an adapter of this chip as its driver describes it.
+    /// The adapter of this chip as its driver describes it, by which kernels are chosen.
     pub fn adapter(&self, half_weights: bool) -> Arc<Adapter> {
         let kind = match self.kind {
             Kind::Discrete => AdapterKind::Discrete,

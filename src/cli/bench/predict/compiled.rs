@@ -1,5 +1,5 @@
-//! What compilers of real GPUs made of each kernel: `compiled.json`, which `scripts/gpu-compilers --renew` writes and CI holds
-//! kernels to (docs/gpu.md). Nothing of it is repeated elsewhere.
+//! Figures of the kernels that compilers of real GPUs made: `compiled.json`, which `scripts/gpu-compilers --renew` writes
+//! and CI holds kernels to (docs/gpu.md). Nothing of it is repeated elsewhere.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct Compiled {
     kernels: BTreeMap<String, Figures>,
 }
 
-/// What is known of a kernel on a chip.
+/// The known figures of a kernel on a chip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "[u32; 6]")]
 pub struct Figures {
@@ -53,7 +53,7 @@ impl Figures {
     }
 }
 
-/// What is known of a launch's kernel.
+/// The known figures of a launch's kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
     /// It was compiled with the same constants.
@@ -65,7 +65,7 @@ pub enum Known {
 }
 
 impl Compiled {
-    /// Those of a chip.
+    /// Reads the figures of a chip's kernels.
     pub fn of(chip: &str) -> Result<Self> {
         let wrong = |error: serde_json::Error| {
             Error::mismatch("compiled.json", error, "six numbers a kernel and chip")

@@ -9,7 +9,7 @@ use crate::gpu::Dispatch;
 use crate::graph::Plan;
 use crate::ops::conv::Way;
 
-/// What a launch spends most of its time on beyond the floor.
+/// The cause of most of a launch's time beyond the floor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bound {
     /// Its multiply-adds, which run at nearly the full rate.
@@ -49,7 +49,7 @@ pub struct Lost {
 pub struct Layer {
     /// The layer of the network; empty where there is none.
     pub layer: String,
-    /// What is computed.
+    /// The op that is computed.
     pub op: &'static str,
     /// The row of the table of convolutions.
     pub row: &'static str,
@@ -61,7 +61,7 @@ pub struct Layer {
     pub floor: f64,
     pub multiply_adds: f64,
     pub bytes: u64,
-    /// Of the launch that takes longest.
+    /// The cause of most of the time of the launch that takes longest.
     pub bound: Bound,
     /// Multiply-adds among the instructions of its hot loop, of the full rate; none where the compiler's figures say nothing.
     pub reached: Option<f64>,
@@ -130,7 +130,7 @@ impl Estimate {
         self.layers.iter().fold(Lost::default(), |all, layer| all.and(layer.lost))
     }
 
-    /// Those that lose most beyond their floor first, then those that take longest.
+    /// Returns the layers, those that lose most beyond their floor first, then those that take longest.
     pub fn worst_first(&self) -> Vec<&Layer> {
         let mut layers: Vec<_> = self.layers.iter().collect();
         let lost = |layer: &Layer| layer.seconds - layer.floor;
