@@ -84,6 +84,11 @@ impl Told<'_> {
             "gflop": self.summary.flops as f64 * 1e-9,
             "traffic_bytes": self.summary.traffic_bytes,
             "launches": self.summary.dispatches,
+            "memory": {
+                "weights_bytes": self.summary.weight_bytes,
+                "packed_weights_bytes": self.summary.kept_bytes,
+                "activations_masks_workspace_bytes": self.summary.work_bytes(),
+            },
             "compiled_for": chip.compiled,
             "compiler": self.compiled.driver,
             "stands_in": Some(&chip.stands_in).filter(|why| !why.is_empty()),
@@ -128,6 +133,14 @@ impl Told<'_> {
             chip.gigabytes_per_second,
             ms(bytes),
             self.summary.dispatches
+        )?;
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        writeln!(
+            text,
+            "memory: weights {:.1} MiB, packed weights {:.1}, activations, masks and workspace {:.1}",
+            mib(self.summary.weight_bytes),
+            mib(self.summary.kept_bytes),
+            mib(self.summary.work_bytes())
         )?;
         let lost = estimate.lost();
         writeln!(
