@@ -95,7 +95,7 @@ pub enum Error {
     NonFinite {
         /// The index of the image among those given, from 0.
         image: usize,
-        /// The first logit that is none.
+        /// The first logit that is not finite.
         value: f32,
     },
     /// Start from the last good checkpoint with other settings.

@@ -47,7 +47,7 @@ impl Layout {
 /// The shape and type that images must have.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
-    /// 1 or 3 of most networks.
+    /// The number of channels, 1 or 3 for most networks; None for any.
     pub channels: Option<u32>,
     /// Rows and columns; none for any, as long as both are the same.
     pub side: Option<u32>,

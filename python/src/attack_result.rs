@@ -75,7 +75,7 @@ impl AttackResult {
         self.result.warnings.iter().map(ToString::to_string).collect()
     }
 
-    /// The largest distance of an image that broke the network from where it came from; None where none did.
+    /// The largest distance of an image that broke the network from where it came from; None where no image did.
     #[getter]
     fn max_perturbation(&self) -> Option<f64> {
         self.result.max_perturbation

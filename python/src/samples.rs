@@ -204,7 +204,7 @@ impl Model {
     ///     Images to start from, of shape (N, C, H, W), or what images there are by name: "builtin:fractal" (which it is without), "builtin:noise", or
     ///     a path.
     /// batch_size : int
-    ///     Images at once.
+    ///     The number of images that go through the network at once.
     #[doc = about!(callback)]
     ///
     /// Returns

@@ -19,7 +19,7 @@ pub struct Square {
     pub norm: Norm,
     /// Radius of the ball around the images; finite.
     pub eps: f32,
-    /// Candidates after the first; AutoAttack's are 5,000.
+    /// The number of candidates after the first; AutoAttack takes 5,000.
     pub queries: u32,
 }
 

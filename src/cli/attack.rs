@@ -119,7 +119,7 @@ fn explained(error: Error, state: Option<&Path>) -> anyhow::Error {
             Failure::Stopped(format!("the same command resumes from {}", path.display())).into()
         }
         (Error::Stopped, None) => {
-            Failure::Stopped("nothing was kept: --state FILE would".into()).into()
+            Failure::Stopped("nothing was kept; with --state FILE it can be resumed".into()).into()
         }
         (Error::Mismatch { op: "attack state", given, wanted }, Some(path)) => {
             let reason = format!("{given}, but {wanted} is asked for; remove it to start again");

@@ -81,7 +81,7 @@ impl State {
         self.parts.get(part)
     }
 
-    /// All whose names begin so, with the rest of the name.
+    /// Returns the parts whose names begin with `prefix`, each with the rest of its name.
     pub fn starting<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
         self.parts.iter().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value)))
     }

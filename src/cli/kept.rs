@@ -21,7 +21,8 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The rows that were finished of what `identity`, one line, says; none where the file is of something else.
+    /// Opens a file, or makes it, and finds the rows that were finished of the work that the line `identity` describes. A file
+    /// of other work is emptied.
     pub fn open(path: PathBuf, identity: &str, row: usize) -> Result<Self> {
         let failed = |error: std::io::Error| Error::bad_file(&path, error);
         let mut options = OpenOptions::new();

@@ -214,7 +214,7 @@ pub fn number(class: &str, names: &[String], argument: &str) -> anyhow::Result<u
     };
     if let [first, second, ..] = found[..] {
         let words = format!(
-            "{argument} {class:?}: classes {first} and {second} are called so; a number is wanted"
+            "{argument} {class:?}: classes {first} and {second} have this name; a number is wanted"
         );
         return Err(Failure::Usage(words).into());
     }

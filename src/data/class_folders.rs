@@ -123,7 +123,7 @@ fn sorted(
         chosen.clone_from(&classes.loose);
         if chosen.is_empty() {
             let reason =
-                format!("nothing that is known as data is in it: {}", super::source::KNOWN);
+                format!("nothing in it is of a known kind; known are {}", super::source::KNOWN);
             return Err(failed(&reason));
         }
         about.unlabelled = Some("its pictures do not lie in a folder for each class".into());

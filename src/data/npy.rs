@@ -51,7 +51,7 @@ impl Numbers {
         }
     }
 
-    /// Floating-point numbers; none for others.
+    /// Returns floating-point numbers as f64; `None` for integers.
     pub fn to_f64(&self) -> Option<Vec<f64>> {
         match self {
             Self::F64(values) => Some(values.clone()),

@@ -165,7 +165,7 @@ impl OodImages {
         Self { shape: self.shape, augment: Augment::None, kind }
     }
 
-    /// The checksum of all that comes from files, for a run's record; none where nothing does.
+    /// Returns the checksum of all that comes from files, for a run's record; `None` where nothing comes from files.
     pub fn checksum(&self) -> Option<u64> {
         match &self.kind {
             Kind::Fractal(_) | Kind::Noise => None,

@@ -172,7 +172,7 @@ impl Source {
             } else {
                 // What is not there, or is a pipe or a device, is said before what is of no known kind.
                 files::open(path)?;
-                Err(Error::bad_file(path, format!("no file that is known as data: {KNOWN}")))
+                Err(Error::bad_file(path, format!("not a file of a known kind; known are {KNOWN}")))
             };
         }
         let idx = [Part::Train, Part::Test].map(|part| folder::has_idx(path, part));

@@ -32,7 +32,7 @@ enum Kind {
     Trajectory,
 }
 
-/// The weights of all cases that are of a network, a file as [`Check::file`].
+/// The file with the weights of all cases that run a whole network; like [`Check::file`] it is below `tests/golden/cases`.
 pub const WEIGHTS: &str = "weights/wrn10_1.safetensors";
 
 /// The checks of `doctor`, from single ops to steps through a whole network.

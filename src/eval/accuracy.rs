@@ -33,7 +33,7 @@ pub struct Accuracies {
 }
 
 impl UnderPgd {
-    /// Prepares an attack in batches of `size`. Err for an attack that is none: without steps, without a length of step or
+    /// Prepares an attack in batches of `size`. Err for an attack without steps, without a length of step or without
     /// a radius.
     pub async fn new(
         model: &dyn Model,
@@ -43,7 +43,8 @@ impl UnderPgd {
     ) -> Result<Self> {
         if settings.steps == 0 || settings.eps == 0.0 {
             let given = format_args!("{} steps in a ball of {}", settings.steps, settings.eps);
-            return Err(Error::mismatch("attack", given, "steps in a ball, at least 1 above 0"));
+            let wanted = "at least 1 step in a ball of a radius above 0";
+            return Err(Error::mismatch("attack", given, wanted));
         }
         let attack = PgdAttack::new(model, weights, size, settings).await?;
         let classifier = Classifier::new(model, weights, size).await?;

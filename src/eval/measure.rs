@@ -13,7 +13,7 @@ pub struct Worth {
     pub clean_accuracy: f64,
     /// Share of images named rightly as they are and under attack.
     pub pgd_accuracy: f64,
-    /// AUROC of logsumexp, these images against each of the other sets; none where it is no number.
+    /// AUROC of logsumexp, these images against each of the other sets; `None` where it cannot be computed.
     pub ood_aurocs: Vec<Option<f64>>,
 }
 

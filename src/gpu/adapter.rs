@@ -43,11 +43,11 @@ pub struct Adapter {
     /// device was opened with them: on request for half precision ([`Preferences`](super::Preferences)) and where subgroups are
     /// of a fixed size.
     pub cooperative: Option<u32>,
-    /// Bytes of the largest storage binding.
+    /// The size of the largest storage binding in bytes.
     pub max_binding: u64,
-    /// Bytes of the largest buffer.
+    /// The size of the largest buffer in bytes.
     pub max_buffer: u64,
-    /// Storage buffers a compute stage can bind.
+    /// The number of storage buffers that a compute stage can bind.
     pub storage_buffers: u32,
 }
 

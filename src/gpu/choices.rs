@@ -30,7 +30,8 @@ impl Question {
     ) -> Result<Self> {
         if candidates.len() > MOST || default >= candidates.len() {
             let given = format_args!("default {default} of {} variants", candidates.len());
-            return Err(Error::mismatch(family, given, format_args!("one of at most {MOST}")));
+            let wanted = format_args!("1 to {MOST} variants with the default among them");
+            return Err(Error::mismatch(family, given, wanted));
         }
         let sides: Vec<_> = shape.iter().map(u32::to_string).collect();
         let key = format!("{family} {}", sides.join("x"));
@@ -41,7 +42,8 @@ impl Question {
         })
     }
 
-    /// The variant that is taken. A name that is none of the candidates, as of another version, is not.
+    /// Returns the variant that is taken: the measured choice, or the default where nothing was measured or where the choice, as
+    /// of another version, is not among the candidates.
     pub fn answer(&self, choices: &Choices) -> usize {
         let named = choices.0.get(&self.key);
         let place = |name: &String| self.candidates.iter().position(|known| known == name);

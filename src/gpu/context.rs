@@ -215,7 +215,7 @@ impl Gpu {
     pub async fn reopen(&self) -> Result<Self> {
         if self.successor.get().is_none() {
             let borrowed =
-                || Error::DeviceLost("it is its host's, which has to open another".into());
+                || Error::DeviceLost("the host program owns it and has to open another".into());
             let options = self.options.as_ref().ok_or_else(borrowed)?;
             let mut opened = Self::new(options).await?;
             opened.tuning = self.tuning.clone();

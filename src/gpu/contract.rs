@@ -1,5 +1,6 @@
-//! Compares a kernel's declaration with its WGSL at the first use. It finds what a driver would accept silently, such as
-//! parameters in another order, and what it would refuse with a number only, such as a missing binding.
+//! Compares a kernel's declaration with its WGSL at the first use. It finds mistakes that a driver would accept
+//! silently, such as parameters in another order, and mistakes that it would report by a number without a name, such as a
+//! missing binding.
 
 use super::{Access, Kernel};
 use crate::{Error, Result};

@@ -222,7 +222,8 @@ impl Executor {
             let part = binding.part.unwrap_or(Words { first: 0, count: words });
             if part.count == 0 || part.count > words.saturating_sub(part.first) {
                 let given = format_args!("{name} of {part:?}");
-                return Err(Error::mismatch(kernel, given, format_args!("words among {words}")));
+                let wanted = format_args!("a part of its {words} words");
+                return Err(Error::mismatch(kernel, given, wanted));
             }
             if *access == Access::Texels {
                 let Some((texels, held)) = textures.next() else {

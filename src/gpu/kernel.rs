@@ -26,7 +26,7 @@ pub enum Access {
 /// Byte layout of a `Params` struct.
 #[derive(Debug)]
 pub struct Layout {
-    /// Bytes of the whole struct.
+    /// The size of the whole struct in bytes.
     pub size: usize,
     /// Name, type and byte offset of each field.
     pub fields: &'static [(&'static str, &'static str, usize)],

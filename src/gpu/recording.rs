@@ -73,7 +73,7 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// The buffers that are bound so.
+    /// Returns the buffers that the kernel binds with this access.
     pub(super) fn bound(&self, wanted: Access) -> impl Iterator<Item = BufferId> {
         let all = self.buffers.iter().zip(self.kernel.bindings);
         all.filter(move |(_, (_, access))| *access == wanted).map(|(binding, _)| binding.buffer)

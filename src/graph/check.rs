@@ -75,7 +75,7 @@ impl Oracle {
     }
 }
 
-/// Describes a difference beyond the bound. Where the plain result is no number, nothing is asked.
+/// Describes a difference beyond the bound. Where the plain result is not finite, any result passes.
 fn difference(given: &[f32], wanted: &[f32], bound: f32) -> Option<String> {
     let finite = wanted.iter().filter(|value| value.is_finite());
     let most = finite.fold(0.0_f32, |most, value| most.max(value.abs()));

@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use std::any::Any;
 use std::fmt::Debug;
 
-/// An entry for each input of a node: its derivative, or none where none was asked for.
+/// An entry for each input of a node: its derivative, or `None` where that was not asked for.
 pub type Derivatives = Result<Vec<Option<Value>>>;
 
 /// The operation of a node. Output 0 is the result; further outputs are kept for the derivative.

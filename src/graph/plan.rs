@@ -42,7 +42,7 @@ pub struct Summary {
     pub nodes: usize,
     /// The number of launches of one replay.
     pub dispatches: usize,
-    /// Launches before the first replay.
+    /// The number of launches before the first replay.
     pub dispatches_once: usize,
     /// The floating-point operations of one replay.
     pub flops: u64,

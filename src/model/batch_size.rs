@@ -5,10 +5,10 @@ use crate::graph::Shape;
 use crate::{Error, Result};
 use std::borrow::Cow;
 
-/// The number of images that go through at once, and their side. Programs over a network are made for one such size.
+/// The number of images that go through the network at once, and their side. Programs over a network are made for one such size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchSize {
-    /// Images at once, 1 or more.
+    /// The number of images that go through the network at once, 1 or more.
     pub images: u32,
     /// Rows and columns of each.
     pub side: u32,

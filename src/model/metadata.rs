@@ -110,9 +110,9 @@ pub struct Metadata {
     pub architecture: Option<String>,
     /// The variant of a wide residual network; none for the usual one.
     pub variant: Option<Variant>,
-    /// Layers, as in WRN-34-10.
+    /// The number of layers: 34 of WRN-34-10.
     pub depth: Option<u32>,
-    /// Factor on the channels, as in WRN-34-10.
+    /// The factor on the channels: 10 of WRN-34-10.
     pub width: Option<u32>,
     /// Blocks of each stage of a ResNet or ConvNeXt.
     pub depths: Option<Vec<u32>>,

@@ -256,7 +256,7 @@ pub struct Bottleneck {
     pub prefix: String,
     /// The number of channels of the block's input.
     pub inputs: u32,
-    /// Channels between the convolutions.
+    /// The number of channels between the convolutions.
     pub inner: u32,
     /// The number of channels of the block's output.
     pub outputs: u32,

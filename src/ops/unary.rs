@@ -37,7 +37,7 @@ pub static SECOND: Kernel = kernel!(
 pub enum Unary {
     /// The rectifier max(x, 0), `torch.nn.functional.relu`; infinities and NaN stay, so that they show in the logits.
     Relu,
-    /// min(max(x, 0), 6), `torch.nn.functional.relu6`; as `Relu` if it is infinite or no number.
+    /// min(max(x, 0), 6), `torch.nn.functional.relu6`; infinities and NaN stay, as for `Relu`.
     Relu6,
     /// x * P(X <= x) for a standard normal X (Hendrycks and Gimpel 2016, arXiv 1606.08415), `torch.nn.functional.gelu`
     /// in its exact form.

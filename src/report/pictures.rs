@@ -37,7 +37,7 @@ impl<'a> Images<'a> {
         self.values.len() / (self.channels * self.side * self.side)
     }
 
-    /// Whether there are none.
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }

@@ -68,7 +68,7 @@ pub struct Data {
     pub ood: String,
     /// Rows and columns of the network's images, a multiple of 4 within 8 to 512.
     pub side: u32,
-    /// Training images that are kept from training, to tune by.
+    /// The number of training images that are kept from training, to tune by.
     pub held_out: u32,
     /// The way in which images are fitted to that side: one of [`Fit`]'s names, or empty to crop pictures and pad arrays
     /// with zeros.
@@ -203,7 +203,7 @@ pub struct Sample {
 pub struct Judge {
     /// The number of iterations, one batch each; 0 for no judge.
     pub iterations: u32,
-    /// Images in a batch.
+    /// The number of images in a batch.
     pub batch: u32,
     /// The learning rate at the start; it falls to 0 by a cosine.
     pub learning_rate: f64,

@@ -16,9 +16,9 @@ pub struct StageCosts {
     pub phase: Phase,
     /// The number of iterations of the stage.
     pub iterations: u32,
-    /// Images in its batch.
+    /// The number of images in its batch.
     pub batch: u32,
-    /// Images that go through at once.
+    /// The number of images that go through the network at once.
     pub micro_batch: u32,
     /// The bytes of device memory that training takes.
     pub device_bytes: u64,

@@ -21,7 +21,7 @@ pub struct Forecast {
     pub phase: Phase,
     /// The number of iterations of the stage.
     pub iterations: u32,
-    /// Images in its batch.
+    /// The number of images in its batch.
     pub batch: u32,
     /// The number of images in a pass: that of the configuration, or the most that keep each buffer and binding within
     /// the adapter's limits.

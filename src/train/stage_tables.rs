@@ -23,7 +23,7 @@ pub enum StageAttack {
 pub struct Stage1 {
     /// The number of iterations, one batch each.
     pub iterations: u32,
-    /// Images in a batch.
+    /// The number of images in a batch.
     pub batch: u32,
     /// The learning rate between warm-up and decay.
     pub learning_rate: f64,

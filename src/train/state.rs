@@ -19,7 +19,7 @@ const REPLAY: &str = "replay";
 pub(super) struct Memory {
     /// The state of stage 2.
     pub recall: Recall,
-    /// Training images that were drawn, as `stop.images` counts them.
+    /// The number of training images that were drawn, as `stop.images` counts them.
     pub images: u64,
     /// How often the run went back after it diverged.
     pub roll_backs: u32,

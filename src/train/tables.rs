@@ -173,14 +173,15 @@ impl Jem {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stop {
-    /// Training images that were drawn, each time anew: a batch an iteration in stage 1, in stage 2 a real and a classified
-    /// one. Out-of-distribution and contrastive images and the attacked copies of TRADES do not count.
+    /// The number of training images after which it stops, each counted as often as it was drawn: a batch an iteration in
+    /// stage 1, in stage 2 a real and a classified one. Out-of-distribution and contrastive images and the attacked copies
+    /// of TRADES do not count.
     pub images: u32,
     /// The number of drawn training images divided by the size of the training set.
     pub epochs: f64,
     /// The minutes of training after which it stops, time before a resume included.
     pub minutes: f64,
-    /// Validations in a row without a better one: they end the stage that runs, so that stage 2 follows stage 1.
+    /// The number of validations in a row without a better one: they end the stage that runs, so that stage 2 follows stage 1.
     pub plateau: u32,
 }
 

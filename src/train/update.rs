@@ -41,7 +41,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A part of the loss; NaN if it has none such.
+    /// Returns a part of the loss; NaN if the loss has no such part.
     pub fn term(&self, term: Term) -> f32 {
         self.terms.get(&term).copied().unwrap_or(f32::NAN)
     }

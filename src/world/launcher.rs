@@ -26,7 +26,7 @@ pub(crate) struct Launched {
 /// Whether a launcher started this process as one of several; `variable` reads the environment.
 ///
 /// # Errors
-/// `World` for a number of processes that is none.
+/// `World` where the launcher's variable does not hold a number of processes.
 pub(crate) fn launched(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Launched>> {
     let rank = RANKS.iter().find_map(|name| variable(name)?.trim().parse().ok()).unwrap_or(0);
     for (name, by) in SIZES {
@@ -34,7 +34,7 @@ pub(crate) fn launched(variable: impl Fn(&str) -> Option<String>) -> Result<Opti
         let size = text.trim().parse().ok().filter(|&size: &u32| size > 0);
         let size = size.ok_or_else(|| {
             Error::World(format!(
-                "{name} = {text:?}: the number of processes is wanted, or no such variable"
+                "{name} = {text:?}: it has to be the number of processes, or not be set"
             ))
         })?;
         if size > 1 {

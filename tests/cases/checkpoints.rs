@@ -114,7 +114,7 @@ fn names_of_classes_are_what_they_are() {
     let both = sample("DOG", "dog.npz");
     assert_eq!(both.status.code(), Some(2));
     let said = String::from_utf8_lossy(&both.stderr).into_owned();
-    assert!(said.contains("classes 3 and 4 are called so"), "{said}");
+    assert!(said.contains("classes 3 and 4 have this name"), "{said}");
     image::GrayImage::new(16, 16).save(folder.path().join("x.png")).unwrap();
     let all = ["classify", "x.png", "--checkpoint", "net.safetensors", "--top", "10"];
     let told = working(folder.path(), &all);

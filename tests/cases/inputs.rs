@@ -1,4 +1,4 @@
-//! Labels that are no classes, values that are no pixels, logits that are no numbers.
+//! Labels beyond the classes, values that are not those of pixels, and logits that are not finite.
 
 use crate::lapidary;
 use crate::made::{demo, gpu, images};
@@ -113,7 +113,7 @@ fn non_finite_logits() {
 }
 
 /// Activations that overflow inside of a network, where rectifiers, pools and normalisations could make numbers of them again:
-/// the logits are no numbers, and nobody is credited with an accuracy.
+/// the logits are not finite, and nobody is credited with an accuracy.
 #[test]
 fn activations_that_overflow_are_not_hidden() {
     let wide = |activation| WideResNet::new(10, 1, 1, 10, activation, None).unwrap().into();

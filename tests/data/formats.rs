@@ -317,8 +317,11 @@ fn what_is_no_data_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("notes.txt");
     fs::write(&file, "of no matter").unwrap();
-    assert_says(&error(&file, Part::Train), &["notes.txt", "no file that is known", "tar shards"]);
-    assert_says(&error(folder.path(), Part::Train), &["nothing that is known as data"]);
+    assert_says(
+        &error(&file, Part::Train),
+        &["notes.txt", "not a file of a known kind", "tar shards"],
+    );
+    assert_says(&error(folder.path(), Part::Train), &["nothing in it is of a known kind"]);
 }
 
 // ---- batches

@@ -109,7 +109,7 @@ fn class_folders_are_divided_by_their_names() {
     let grey = [[90; 3]; 2];
     assert_says(
         &error(Part::Train),
-        &["nothing that is known", "a folder of pictures for each class"],
+        &["nothing in it is of a known kind", "a folder of pictures for each class"],
     );
     picture(&at("train/cat/1.png"), [9, 9], grey);
     assert_says(&error(Part::Test), &["not divided", "data.held_out"]);

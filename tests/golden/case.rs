@@ -129,7 +129,7 @@ impl Case {
         self.tensors.keys().filter_map(move |name| name.strip_prefix(prefix))
     }
 
-    /// The tensors whose names start so, without that.
+    /// The tensors whose names start with `prefix`, named without it.
     pub fn state(&self, prefix: &str) -> Outcome<StateDict> {
         let named =
             |name: &str| Ok((name.to_owned(), self.tensor(&format!("{prefix}{name}"))?.weight()?));

@@ -18,7 +18,7 @@ pub enum Way {
 }
 
 impl Way {
-    /// The device, for programs that are made ready so.
+    /// The device with this way of making programs ready.
     fn of(self, gpu: &Gpu) -> Gpu {
         let lowering = match self {
             Self::Plain => Lowering::Plain,

@@ -1,5 +1,5 @@
-//! What overflowed inside of a network stays seen: rectifiers, pools and normalisations do not make numbers of infinities and of
-//! what is no number. In WGSL max(x, 0) may be 0 then.
+//! What overflowed inside of a network stays seen: rectifiers, pools and normalisations do not make numbers of infinities and
+//! NaN. In WGSL max(x, 0) may be 0 then.
 
 use crate::bench::{Bench, gpu, numbers};
 use lapidary::gpu::{Adapter, AdapterKind};
@@ -62,7 +62,7 @@ fn rectifiers_keep_what_overflowed() {
         kept("relu6", &unary(Unary::Relu6), &each(relu));
         for op in [Unary::Silu, Unary::Gelu] {
             for (x, y) in values.iter().zip(unary(op)) {
-                // Of +inf the value is +inf, of -inf and of no number no number.
+                // Of +inf the value is +inf, of -inf and of NaN it is NaN.
                 assert_eq!(x.is_finite(), y.is_finite(), "{op:?} of {x} is {y}");
             }
         }

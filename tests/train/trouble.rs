@@ -1,5 +1,5 @@
 //! What befalls the files of a run while it trains: a disk that fills, data that goes and comes back, damaged pictures,
-//! checkpoints with numbers that are none; and memory that is short.
+//! checkpoints with values that are NaN; and memory that is short.
 
 #![allow(clippy::print_stderr, reason = "a person wants to know what was not run")]
 
@@ -97,7 +97,7 @@ fn damaged_pictures_are_told_recorded_and_refused() {
     assert!(refused.contains("data.json") && refused.contains("ood_checksum"), "{refused}");
 }
 
-/// As a driver that computed wrongly may leave it: a sound file of numbers that are none.
+/// A driver that computes wrongly may leave such a checkpoint: its file is sound, but its values are NaN.
 #[test]
 fn a_checkpoint_of_no_numbers_is_passed_over() {
     let folder = tempfile::tempdir().unwrap();

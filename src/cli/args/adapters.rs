@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 pub struct Tune {
     /// A checkpoint, or a network as `bench --model` names it; without it nothing is measured
     pub model: Option<String>,
-    /// Number of images at once: kernels are chosen for shapes
+    /// Number of images that go through the network at once; kernels are measured at the shapes of this batch
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
     /// Height and width of the images [default: the checkpoint's, or the network's usual one]
@@ -50,7 +50,7 @@ pub struct Bench {
     /// Network to measure: wrn-DEPTH-WIDTH, resnet50, wide-resnet50-4, convnext-base and the like
     #[arg(long, default_value = "wrn-16-2")]
     pub model: String,
-    /// Number of images at once
+    /// Number of images that go through the network at once
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_535), alias = "batch-size")]
     pub batch: u32,
     /// Rows and columns of the images [default: 32 for wrn, 224 for others]

@@ -89,7 +89,7 @@ pub struct Plan {
     /// Rate of copies between device and host, such as 12GB/s [default: measured on the adapter]
     #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
     pub copies: Option<f64>,
-    /// Speed of a device on these networks [default: measured on the adapter, by a training step]
+    /// Speed of one device at training this network [default: measured on the adapter, by a training step]
     #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "TFLOP/s", value_parser = tflops)]
     pub tflops: Option<f64>,
 }
@@ -146,7 +146,7 @@ pub struct PaperTable {
     /// Labelled images to train and measure on [default: the embedded ones; colour and full have none]
     #[arg(long, value_name = "IMAGES")]
     pub data: Option<String>,
-    /// Further images of no class, beside random fields and noise; more than once for more sets
+    /// Further out-of-distribution images, besides builtin:fractal and builtin:noise; may be given more than once, for more sets
     #[arg(long, value_name = "IMAGES")]
     pub ood: Vec<String>,
     /// Test images, drawn evenly by class [default: 1000, or 10000 for colour and full]

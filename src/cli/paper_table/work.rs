@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(20);
 /// The settings that all runs share.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Passes that each row may spend.
+    /// The number of passes that each row may spend.
     pub budget: Option<u64>,
     /// Whether to take a tenth of the presets' own iterations.
     pub tenth: bool,
@@ -32,11 +32,11 @@ pub struct Settings {
     pub data: Option<String>,
     /// Further sets of images of no class.
     pub ood: Vec<String>,
-    /// Test images, at most.
+    /// The largest number of test images.
     pub images: u32,
     /// The number of samples.
     pub samples: u32,
-    /// Test images for AutoAttack; 0 for none.
+    /// The number of test images for AutoAttack; 0 for no AutoAttack.
     pub attacked: u32,
     /// Weights of a feature extractor.
     pub extractor: Option<PathBuf>,

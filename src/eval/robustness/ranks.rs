@@ -10,7 +10,7 @@ pub(super) struct Outcome {
     pub broken: Vec<bool>,
     /// The images that broke points, one after the other.
     pub images: Vec<f32>,
-    /// Images at which the gradient was zero everywhere.
+    /// The number of images at which the gradient was zero everywhere.
     pub flat: usize,
 }
 

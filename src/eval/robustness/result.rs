@@ -28,7 +28,7 @@ pub struct RobustAccuracy {
     /// The largest distance of an image that broke a point from where it came from, in the norm of the ball; none where no
     /// point was broken.
     pub max_perturbation: Option<f64>,
-    /// Values of the images that are no numbers.
+    /// The number of values of the images that are NaN.
     pub nan: usize,
     /// The least and the largest value of the images.
     pub range: [f32; 2],
@@ -44,7 +44,7 @@ pub struct RobustAccuracy {
 pub struct AttackResult {
     /// The attack's name.
     pub attack: AttackName,
-    /// Points that still stood before it.
+    /// The number of points that still stood before it.
     pub tried: usize,
     /// The number of these points that the attack broke.
     pub broken: usize,

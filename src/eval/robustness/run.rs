@@ -30,7 +30,7 @@ pub struct Progress<'a> {
     pub number: usize,
     /// The share of its work that is done, on the points that stood when its current start or target began; from 0 to 1.
     pub done: f64,
-    /// Points it began with.
+    /// The number of points that the attack began with.
     pub tried: usize,
     /// Share of all points that stand so far.
     pub robust_accuracy: f64,

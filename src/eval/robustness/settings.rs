@@ -142,7 +142,7 @@ pub struct RestartedPgd {
     pub steps: u32,
     /// The length of one step.
     pub step_size: f32,
-    /// Starts: the first at the image itself, all others at random points of the ball.
+    /// The number of starts: the first at the image itself, all others at random points of the ball.
     pub restarts: u32,
     /// Part of the last direction that stays, below 1. Above 0 the steps are those of
     /// [`MomentumPgd`](crate::attack::MomentumPgd), of which the iterate of highest loss counts; at 0 those of
@@ -184,15 +184,15 @@ pub struct AutoAttack {
     pub attacks: Vec<AttackName>,
     /// The seed of all random numbers. What an image draws depends on it and on the image's place among the points.
     pub seed: u64,
-    /// Images at once, at most 65,535.
+    /// The number of images that go through the network at once, at most 65,535.
     pub batch: u32,
-    /// Steps of APGD and FAB.
+    /// The number of steps of APGD and FAB.
     pub steps: u32,
-    /// Starts of untargeted APGD, all at random, and of untargeted FAB, whose first is at the image itself.
+    /// The number of starts of untargeted APGD, all at random, and of untargeted FAB, whose first is at the image itself.
     pub restarts: u32,
-    /// Target classes, the likeliest first; all others where there are fewer.
+    /// The number of target classes, the likeliest first; all others where there are fewer.
     pub targets: u32,
-    /// Candidates of Square after the first.
+    /// The number of candidates of Square after the first.
     pub queries: u32,
     /// The settings of [`AttackName::Pgd`].
     pub pgd: RestartedPgd,
@@ -200,7 +200,7 @@ pub struct AutoAttack {
 
 impl AutoAttack {
     /// The standard version: APGD-CE, targeted APGD-DLR and targeted FAB of 100 steps and 9 targets, Square of 5,000
-    /// candidates, one start each; 64 images at once.
+    /// candidates, one start each; 64 images go through the network at once.
     pub fn standard(norm: Norm, eps: f32) -> Self {
         Self::new(Version::Standard, norm, eps)
     }
@@ -251,7 +251,7 @@ impl AutoAttack {
         check_radius(self.norm, self.eps, words)?;
         if self.attacks.is_empty() || self.batch == 0 || self.batch > 65_535 {
             let given = format!("{} attacks, {} images at once", self.attacks.len(), self.batch);
-            return wrong(given, "at least one, 1 to 65535 images at once");
+            return wrong(given, "at least one attack, and 1 to 65535 images at once");
         }
         let counts = [self.steps, self.restarts, self.targets, self.queries, self.pgd.restarts];
         if counts.contains(&0) {

@@ -251,7 +251,7 @@ const READS_TORCH: bool = cfg!(not(target_arch = "wasm32"));
 pub struct Renames {
     /// Beginnings of names, and what takes their place; the first that fits a name counts.
     pub rename: Vec<(String, String)>,
-    /// Tensors whose names begin so are left out.
+    /// Beginnings of names; tensors whose names begin with one of them are left out.
     pub drop: Vec<String>,
 }
 

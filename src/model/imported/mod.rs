@@ -42,8 +42,10 @@ impl Imported {
         let mut shapes: BTreeMap<&str, &[usize]> = BTreeMap::new();
         for (place, layer) in layers.iter().enumerate() {
             if let Some(input) = layer.inputs.iter().find(|&&input| input > place) {
-                let given = format_args!("layer {place} reading {input}");
-                return Err(Error::mismatch(OP, given, "what comes before it"));
+                let given = format_args!("layer {place} with input {input}");
+                let wanted =
+                    format_args!("an input of at most {place}: the images or an earlier layer");
+                return Err(Error::mismatch(OP, given, wanted));
             }
             for (name, shape) in &layer.weights {
                 if shapes.insert(name, shape).is_some_and(|before| before != shape) {

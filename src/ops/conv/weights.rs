@@ -114,7 +114,7 @@ impl PackedWeightGradient {
         match self.choice.way.launch {
             Launching::Tiles(kernel, tiling) => Ok((kernel, tiling)),
             Launching::Filter(_) => {
-                Err(Error::mismatch(self.name(), self.choice, "a row of weights"))
+                Err(Error::mismatch(self.name(), self.choice, "a kernel for weight gradients"))
             }
         }
     }

@@ -40,7 +40,7 @@ pub struct Outcome {
     pub t_reached: u32,
     /// Wall time of the stages, before a resume too.
     pub seconds: Seconds,
-    /// Images that went through updates in that time.
+    /// The number of images that went through updates in that time.
     pub images: u64,
     /// The part of that time that was before this process.
     pub seconds_before: f64,

@@ -35,7 +35,7 @@ pub(in crate::train) struct ClassifierStage {
 }
 
 impl ClassifierStage {
-    /// Prepares the stage from iteration `first` on, with `micro` images at once. `stream` names the images' random numbers.
+    /// Prepares the stage from iteration `first` on, with `micro` images in a pass. `stream` names the images' random numbers.
     ///
     /// # Errors
     /// `BadConfig` for pieces of a batch whose statistics are those of the whole.
@@ -109,7 +109,7 @@ impl ClassifierStage {
         })
     }
 
-    /// The next iteration, at so much of the learning rate.
+    /// Runs the next iteration with the learning rate times `factor`.
     pub async fn iterate(&mut self, learner: &mut Learner, factor: f64) -> Result<Step> {
         let (it, from) = (self.loader.step(), Instant::now());
         let Self { pieces, stage, .. } = self;

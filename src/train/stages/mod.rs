@@ -59,7 +59,7 @@ fn loader(config: &Config, sources: Vec<BatchSource>, first: u64, world: &World)
 pub(super) struct PerIteration {
     /// The number of training images that are drawn, which `stop.images` counts.
     pub drawn: u32,
-    /// Through the update: what throughput is of.
+    /// The number of images that go through the update, by which throughput is measured.
     pub passed: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Public figures of chips, from `chips.toml`, and how fast a chip does what a compiler made of a kernel.
+//! The published figures of chips, from `chips.toml`, and the speed at which a chip runs a compiled kernel.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ struct Matrix {
 /// How the workgroups of a launch fall on a chip.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rounds {
-    /// Workgroups that compute at the same time.
+    /// The number of workgroups that compute at the same time.
     pub seats: u64,
     /// How often all seats are taken, the last time perhaps in part.
     pub rounds: u64,
@@ -125,7 +125,8 @@ impl Chip {
         f64::from(figures.lanes) / f64::from(self.lanes)
     }
 
-    /// The share of the full rate that multiply-adds reach among the instructions of a kernel's hot loop; none where it has none.
+    /// Returns the share of the full rate of multiply-adds that a kernel's hot loop can reach, since other instructions take
+    /// their turns too; `None` where no loop of the kernel multiplies and adds.
     pub fn reached(&self, figures: &Figures, matrices: bool) -> Option<f64> {
         let share = Some(figures.share()).filter(|&share| share > 0.0)?;
         let schedulers = f64::from(self.schedulers);

@@ -22,15 +22,15 @@ pub struct Compiled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "[u32; 6]")]
 pub struct Figures {
-    /// Subgroups or invocations that a unit holds: the chip says which.
+    /// The number of subgroups or invocations that a unit holds; `Chip::occupancy` says which.
     pub occupancy: u32,
     /// Multiply-adds in ten-thousandths of the issued instructions of the hot loop.
     ten_thousandths: u32,
-    /// Invocations of a workgroup.
+    /// The number of invocations of a workgroup.
     pub invocations: u32,
-    /// Invocations of a subgroup.
+    /// The number of invocations of a subgroup.
     pub lanes: u32,
-    /// Instructions of a program in which no loop multiplies and adds; 0 of others.
+    /// The number of instructions of a program in which no loop multiplies and adds; 0 for other programs.
     pub straight: u32,
 }
 

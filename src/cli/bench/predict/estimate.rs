@@ -1,4 +1,5 @@
-//! How long the launches of a plan take on a chip, by what its compiler made of the kernels and the chip's public figures.
+//! Estimates how long the launches of a plan take on a chip, from its compiler's figures for the kernels and from the chip's
+//! published figures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -63,7 +64,7 @@ pub struct Layer {
     pub bytes: u64,
     /// The cause of most of the time of the launch that takes longest.
     pub bound: Bound,
-    /// Multiply-adds among the instructions of its hot loop, of the full rate; none where the compiler's figures say nothing.
+    /// The share of the full rate of multiply-adds that its hot loop can reach; `None` where the compiler's figures say nothing.
     pub reached: Option<f64>,
     /// Its workgroups, and how many compute at once.
     pub groups: u64,
@@ -76,8 +77,9 @@ pub struct Layer {
 pub struct Estimate {
     /// In the order in which they run.
     pub layers: Vec<Layer>,
-    /// Kernels whose figures are those of other constants, and those of which there are none.
+    /// Kernels that are estimated by the figures of the same kernel with other constants.
     pub alike: BTreeSet<&'static str>,
+    /// Kernels without any figures.
     pub unknown: BTreeSet<&'static str>,
 }
 

@@ -1,5 +1,6 @@
-//! `bench --predict`: how long a step would take on a chip that is not here, from what its compiler made of the kernels
-//! (`compiled.rs`) and its public figures (`chip.rs`). The step is lowered and planned as for an adapter of that chip; nothing runs.
+//! `bench --predict`: estimates how long a step would take on a chip that is not here, from its compiler's figures for the
+//! kernels (`compiled.rs`) and from its published figures (`chip.rs`). The step is lowered and planned as for an adapter of that
+//! chip; nothing runs.
 
 mod chip;
 mod compiled;
