@@ -132,3 +132,24 @@ impl Error {
         Self::BadFile { path: path.as_ref().into(), reason: reason.to_string() }
     }
 }
+
+/// The number of names that [`listed`] writes before it only counts them.
+const LISTED: usize = 20;
+
+/// Joins names for a message: the first 20, and the number of the others.
+pub(crate) fn listed(names: &[impl AsRef<str>]) -> String {
+    let text = names.iter().take(LISTED).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(LISTED) {
+        0 => text,
+        more => format!("{text} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+#[test]
+fn many_names_are_counted() {
+    let names: Vec<_> = (0..23).map(|name| name.to_string()).collect();
+    assert_eq!(listed(&names[..3]), "0, 1, 2");
+    assert!(listed(&names).ends_with("18, 19 and 3 more"));
+    assert_eq!(listed(&names[..0]), "");
+}

@@ -14,6 +14,7 @@ use super::session::Session;
 use super::starts;
 use super::stop::Stop;
 use crate::Error;
+use crate::error::listed;
 use crate::eval::{BatchSampler, sample};
 use crate::model::checkpoint::write_atomically;
 use crate::model::{BatchSize, DeviceWeights};
@@ -221,10 +222,10 @@ pub fn number(class: &str, names: &[String], argument: &str) -> anyhow::Result<u
     let named = found.first().copied();
     let counted = class.parse().ok().filter(|&number: &usize| number < names.len());
     let unknown = || {
-        let known = names.iter().take(20).cloned().collect::<Vec<_>>().join(", ");
         Failure::Usage(format!(
-            "{argument} {class:?}: a number below {} or a name is wanted, of {known}",
-            names.len()
+            "{argument} {class:?}: a number below {} or a name is wanted, of {}",
+            names.len(),
+            listed(names)
         ))
     };
     Ok(named.or(counted).ok_or_else(unknown)? as u32)

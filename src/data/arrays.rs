@@ -9,6 +9,7 @@ use super::dataset::{Dataset, Part};
 use super::layout::AxisOrder;
 use super::npy::{Array, Contents, Numbers, npz_names, read_contents, read_npy};
 use super::tensors;
+use crate::error::listed;
 use crate::{Error, Result};
 
 /// Names of the images' array in an archive, in the order in which they are tried; the part's name may stand before or
@@ -343,11 +344,6 @@ fn renumbered(
         })
     };
     labels.iter().map(number).collect()
-}
-
-fn listed(names: &[String]) -> String {
-    let shown: Vec<&str> = names.iter().take(10).map(String::as_str).collect();
-    shown.join(", ")
 }
 
 /// Number of images, channels, height and width, and whether channels come last.

@@ -13,6 +13,7 @@ use super::pictures::{Pictures, Places};
 pub(super) use super::tree::natural;
 use super::tree::{Tree, is_hidden};
 use super::zipped;
+use crate::error::listed;
 use crate::files;
 use crate::{Error, Result};
 
@@ -132,10 +133,9 @@ fn sorted(
     }
     about.class_names = ordered(named, told).map_err(|reason| failed(&reason))?;
     if let Some(unknown) = classes.pictures.keys().find(|name| !about.class_names.contains(name)) {
-        let wanted = about.class_names.iter().take(20).map(String::as_str).collect::<Vec<_>>();
         return Err(failed(&format_args!(
             "the class {unknown:?} in {name} is not among the training classes: {}",
-            wanted.join(", ")
+            listed(&about.class_names)
         )));
     }
     for (label, class) in (0..).zip(&about.class_names) {

@@ -11,9 +11,6 @@ use unicode_normalization::UnicodeNormalization;
 use crate::files;
 use crate::{Error, Result};
 
-/// Names that a message lists before it only counts them.
-const LISTED: usize = 12;
-
 /// Says how the classes of images are matched with a network's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ClassMap {
@@ -220,12 +217,7 @@ fn shown(side: Classes) -> String {
     if names.is_empty() {
         return format!("{count} classes without names");
     }
-    let more = names.len().saturating_sub(LISTED);
-    let mut text = names.get(..names.len() - more).unwrap_or_default().join(", ");
-    if more > 0 {
-        text += &format!(" and {more} more");
-    }
-    format!("{count} classes: {text}")
+    format!("{count} classes: {}", crate::error::listed(names))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! whose `_parameters`, `_buffers` and `_modules` say the same as its state dict would.
 
 use super::{Tensors, stored};
+use crate::error::listed;
 use crate::files::{Checked, Node, Pickle, Storage, TensorPlace, Value, elements, other_tensor};
 use crate::model::checkpoint::StateDictChoice;
 use crate::model::checkpoint::stored::{Stored, Summed};
@@ -43,9 +44,6 @@ const DEEPEST_MODULE: usize = 64;
 
 /// The number of copies of a tensor's name that reading may hold at once: see [`names`](crate::model::checkpoint::names).
 const NAMES: usize = 6;
-
-/// Classes that are listed as passed over before they are only counted.
-const LISTED: usize = 30;
 
 /// A set of tensors.
 struct Set {
@@ -110,12 +108,7 @@ fn passed_over(pickle: &Pickle) -> Vec<String> {
     let mut names: Vec<_> =
         pickle.names.iter().filter(plain).map(|name| name.escape_debug().to_string()).collect();
     names.sort();
-    let more = names.len().saturating_sub(LISTED);
-    names.truncate(LISTED);
-    if more > 0 {
-        names.push(format!("and {more} more"));
-    }
-    if names.is_empty() { names } else { vec![format!("objects of {}", names.join(", "))] }
+    if names.is_empty() { names } else { vec![format!("objects of {}", listed(&names))] }
 }
 
 /// Whether an object is a module of PyTorch's: its attributes hold what all have.

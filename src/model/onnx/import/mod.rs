@@ -16,6 +16,7 @@ mod windows;
 
 use super::super::imported::{Imported, MOST_LAYERS};
 use super::super::{Metadata, StateDict};
+use crate::error::listed;
 use crate::files::{Checked, Input};
 use crate::graph::Shape;
 use build::{Builder, Finished, Images, Known, Layout, Map};
@@ -137,13 +138,8 @@ fn known_operators(nodes: &[Bytes]) -> Checked<Vec<Node>> {
     }
     let mut unknown: Vec<_> = unknown.into_iter().collect();
     unknown.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-    let more = unknown.len().saturating_sub(20);
-    let listed = unknown.iter().take(20).map(|(name, count)| format!("{name} ({count})"));
-    let mut listed = listed.collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        listed += &format!(" and {more} more");
-    }
-    Err(format!("operators that are not read: {listed}"))
+    let counted: Vec<_> = unknown.iter().map(|(name, count)| format!("{name} ({count})")).collect();
+    Err(format!("operators that are not read: {}", listed(&counted)))
 }
 
 fn known_constant(name: String, constant: Constant) -> Known {
