@@ -354,7 +354,7 @@ mod tests {
             ("|O", "(1,)", 8, "objects"),
             ("<c8", "(1,)", 8, "<c8"),
             ("|u1", "(3,)", 2, "cut off"),
-            ("|u1", "(3,)", 4, "goes on"),
+            ("|u1", "(3,)", 4, "more bytes after"),
             ("<f8", "(4294967296, 4294967296)", 8, "no end"),
         ] {
             let error = read(kind, false, shape, &vec![0; bytes]).unwrap_err();
