@@ -10,6 +10,7 @@ use super::{
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::once;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wgpu::BufferUsages;
@@ -320,29 +321,30 @@ impl Executor {
         Some((if next < self.steps.len() { next } else { 0 }, taken))
     }
 
-    /// Replays once, with a pause after the last launch of each node of this op: `between` is given the number of the
-    /// node, and following launches read what it writes into buffers. The last submission is not waited for.
-    pub async fn pausing(
-        &self,
-        op: &str,
-        mut between: impl AsyncFnMut(usize) -> Result<()>,
-    ) -> Result<()> {
-        self.refresh().await?;
+    /// Divides a replay's launches behind the last one of each node of this op; the last stretch is what follows them all.
+    pub fn stretches(&self, op: &str) -> Vec<Range<usize>> {
         let node = |step: Option<&Step>| {
             let part = step.and_then(|step| step.part.as_ref())?;
             (part.op == op).then_some(part.node)
         };
-        let (mut first, mut pauses) = (0, 0);
+        let (mut first, mut stretches) = (0, Vec::new());
         for place in 0..self.steps.len() {
             let this = node(self.steps.get(place));
-            if this.is_none() || this == node(self.steps.get(place + 1)) {
-                continue;
+            if this.is_some() && this != node(self.steps.get(place + 1)) {
+                stretches.push(first..place + 1);
+                first = place + 1;
             }
-            self.submit_steps(self.steps.get(first..=place).unwrap_or_default(), 1).await?;
-            between(pauses).await?;
-            (first, pauses) = (place + 1, pauses + 1);
         }
-        self.submit_steps(self.steps.get(first..).unwrap_or_default(), 1).await.map(drop)
+        stretches.push(first..self.steps.len());
+        stretches
+    }
+
+    /// Submits a stretch of a replay, the first one with what is due ahead of the replay. Does not wait.
+    pub async fn submit_stretch(&self, stretch: Range<usize>) -> Result<()> {
+        if stretch.start == 0 {
+            self.refresh().await?;
+        }
+        self.submit_steps(self.steps.get(stretch).unwrap_or_default(), 1).await.map(drop)
     }
 
     pub(super) async fn submit_steps(

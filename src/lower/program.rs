@@ -94,44 +94,66 @@ impl Program {
         self.every.submit().await
     }
 
-    /// Submits one replay with a pause after each node of the op called `op`. `values` are these nodes' outputs, two for
-    /// each node, in order: `joined` is given their contents and the node's index, and its result replaces them for the
-    /// rest of the replay. Natively this waits for the device at each pause.
+    /// Replays programs of one device side by side, with a pause behind each node of the op called `op`: all of them run up
+    /// to a pause, one after the other, before the first goes on. With each program come the outputs of these nodes, two for
+    /// each node, in order. `joined` is given a node's index and its outputs in all programs, in the order of programs; what
+    /// it returns takes their place in every program for the rest of the replay. Natively this waits for the device at each pause.
     ///
     /// # Errors
-    /// The errors of `joined`, `Mismatch` where it returns other lengths, and the device's.
-    pub async fn paused(
-        &mut self,
+    /// The errors of `joined`, `Mismatch` where it returns other lengths or programs have other numbers of such nodes, and
+    /// the device's.
+    pub async fn in_lock_step(
+        programs: &mut [(&mut Self, Vec<[Value; 2]>)],
         op: &str,
-        values: &[[Value; 2]],
-        mut joined: impl FnMut(usize, [Vec<f32>; 2]) -> Result<[Vec<f32>; 2]>,
+        mut joined: impl FnMut(usize, &[[Vec<f32>; 2]]) -> Result<[Vec<f32>; 2]>,
     ) -> Result<()> {
-        let Self { gpu, plan, every } = self;
-        let between = async |at: usize| {
-            let wanted = || Error::mismatch("program", format_args!("pause {at}"), values.len());
-            let pair = *values.get(at).ok_or_else(wanted)?;
-            let [first, second] =
-                [every.buffer(plan.buffer(pair[0])?)?, every.buffer(plan.buffer(pair[1])?)?];
-            let mut held = gpu.read_all(&[first, second]).await?.into_iter();
-            let mut next = || held.next().unwrap_or_default();
-            let [mut all_first, mut all_second] = [next(), next()];
-            let words = [plan.words(pair[0])?, plan.words(pair[1])?];
-            let own = [
-                all_first.get(..words[0]).unwrap_or_default().to_vec(),
-                all_second.get(..words[1]).unwrap_or_default().to_vec(),
-            ];
-            let [of_first, of_second] = joined(at, own)?;
-            for ((all, new), words) in
-                [(&mut all_first, of_first), (&mut all_second, of_second)].into_iter().zip(words)
-            {
-                let place = all.get_mut(..words).filter(|place| place.len() == new.len());
-                let wrong = || Error::mismatch("program", new.len(), words);
-                place.ok_or_else(wrong)?.copy_from_slice(&new);
+        let Some((Self { gpu, .. }, values)) = programs.first() else { return Ok(()) };
+        let pauses = values.len();
+        let stretches: Vec<_> =
+            programs.iter().map(|(program, _)| program.every.stretches(op)).collect();
+        for (stretches, (_, values)) in stretches.iter().zip(&*programs) {
+            if stretches.len() != pauses + 1 || values.len() != pauses {
+                let given =
+                    format_args!("{} nodes of {op}, {pauses} of the first", stretches.len() - 1);
+                return Err(Error::mismatch("program", given, values.len()));
             }
-            gpu.write(first, &all_first).await?;
-            gpu.write(second, &all_second).await
-        };
-        every.pausing(op, between).await
+        }
+        for at in 0..=pauses {
+            for ((program, _), stretches) in programs.iter().zip(&stretches) {
+                let stretch = stretches.get(at).cloned().unwrap_or_default();
+                program.every.submit_stretch(stretch).await?;
+            }
+            let all =
+                programs.iter().filter_map(|(program, values)| Some((program, values.get(at)?)));
+            let places: Vec<_> = all
+                .flat_map(|(program, values)| values.map(|value| program.place(value)))
+                .collect::<Result<_>>()?;
+            if places.is_empty() {
+                break;
+            }
+            let buffers: Vec<_> = places.iter().map(|(buffer, _)| *buffer).collect();
+            let mut held = gpu.read_all(&buffers).await?;
+            let own = |(held, (_, words)): (&Vec<f32>, &(_, usize))| {
+                held.get(..*words).unwrap_or_default().to_vec()
+            };
+            let own: Vec<_> = held.iter().zip(&places).map(own).collect();
+            let own: Vec<_> = own.as_chunks::<2>().0.to_vec();
+            let new = joined(at, &own)?;
+            for ((held, (buffer, words)), new) in
+                held.iter_mut().zip(&places).zip(new.iter().cycle())
+            {
+                let place = held.get_mut(..*words).filter(|place| place.len() == new.len());
+                let wrong = || Error::mismatch("program", new.len(), words);
+                place.ok_or_else(wrong)?.copy_from_slice(new);
+                gpu.write(buffer, held).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The buffer of a value, and how many of its words are the value's.
+    fn place(&self, value: Value) -> Result<(&Buffer, usize)> {
+        Ok((self.every.buffer(self.plan.buffer(value)?)?, self.plan.words(value)?))
     }
 
     /// Replays `times` times in submissions of about 100 ms, each waited for; `between` is called

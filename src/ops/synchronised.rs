@@ -1,5 +1,6 @@
-//! Batch normalisation with the statistics of several processes' batches, as PyTorch's `SyncBatchNorm`: each process
-//! computes those of its own images, the host replaces them by those of all, and the pass goes on with them.
+//! Batch normalisation with the statistics of several parts of a batch, as PyTorch's `SyncBatchNorm`: each part, in whatever
+//! process, goes through a program of its own, which computes those of its images; the host replaces them by those of all,
+//! and the passes go on with them.
 
 use super::batch_norm::{BatchNormBackward, BatchNormWeights, FORWARD, check_eps, check_vectors};
 use super::elementwise::COPY;
@@ -7,7 +8,7 @@ use crate::gpu::Recording;
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
-/// The way in which a [`Synchronise`] joins the vectors of all processes, which have equally many images.
+/// The way in which a [`Synchronise`] joins the vectors of all parts of a batch, which have equally many images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joined {
     /// Joins means and biased variances of a batch's parts into those of the whole.
@@ -16,8 +17,8 @@ pub enum Joined {
     Means,
 }
 
-/// Inputs two vectors \[C\]; outputs two of the same shape, copies until the host writes into them what all processes' vectors
-/// come to. A replay has to pause behind this node: [`Program::paused`](crate::lower::Program::paused).
+/// Inputs two vectors \[C\]; outputs two of the same shape, copies until the host writes into them what the vectors of all parts
+/// come to. Replays have to pause behind this node: [`Program::in_lock_step`](crate::lower::Program::in_lock_step).
 #[derive(Clone, Copy, Debug)]
 pub struct Synchronise(pub Joined);
 
@@ -49,8 +50,8 @@ impl Op for Synchronise {
     }
 }
 
-/// Inputs x \[N, C, H, W\] and gamma, beta, and a mean and a variance that the x of other processes went into as well, each \[C\];
-/// output as of [`BatchNorm`](super::BatchNorm), and its derivatives through these statistics, for which the processes' sums are
+/// Inputs x \[N, C, H, W\] and gamma, beta, and a mean and a variance that the x of other parts went into as well, each \[C\];
+/// output as of [`BatchNorm`](super::BatchNorm), and its derivatives through these statistics, for which the parts' sums are
 /// joined too.
 #[derive(Clone, Copy, Debug)]
 pub struct SynchronisedBatchNorm {
@@ -59,7 +60,7 @@ pub struct SynchronisedBatchNorm {
 }
 
 impl SynchronisedBatchNorm {
-    /// Adds the nodes for x, gamma and beta; returns y and the statistics of all processes' images.
+    /// Adds the nodes for x, gamma and beta; returns y and the statistics of all parts' images.
     pub fn push(self, graph: &mut Graph, [x, gamma, beta]: [Value; 3]) -> Result<[Value; 3]> {
         let own = graph.push_all(super::BatchNormStats, &[x])?;
         let joined = graph.push_all(Synchronise(Joined::Statistics), &own)?;
@@ -101,7 +102,7 @@ impl Op for SynchronisedBatchNorm {
         let [dgamma, dbeta] = exactly(self.name(), "sums", &own)?;
         let mut dx = None;
         if for_x {
-            // Their mean over processes, divided by one process's images, is their sum divided by all images.
+            // Their mean over parts, divided by one part's images, is their sum divided by all images.
             let joined = graph.push_all(Synchronise(Joined::Means), &own)?;
             let [of_gamma, of_beta] = exactly(self.name(), "sums", &joined)?;
             let inputs = [dy, x, gamma, mean, variance, of_gamma, of_beta];
@@ -113,7 +114,7 @@ impl Op for SynchronisedBatchNorm {
 }
 
 impl Joined {
-    /// Joins the pairs of vectors of all processes, given in the order of ranks. Computed in f64, as differences of means
+    /// Joins the pairs of vectors of all parts, given in their order in the batch. Computed in f64, as differences of means
     /// may be small.
     ///
     /// # Errors

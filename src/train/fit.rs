@@ -114,10 +114,11 @@ pub async fn plans(
     if stage1.iterations > 0 {
         let learner = Learner::new(gpu, &model, &initial, stage1.optimiser()).await?;
         let (stage, micro) = classifier_that_fits(config, material, &learner).await?;
-        let (update, attack) = stage.summaries();
         let name = |what, times: &str| named(what, times, stage1.batch, micro);
-        plans.push((name("stage 1: update", "once"), update.clone()));
-        let step = attack.cloned();
+        let summaries = stage.summaries();
+        let update = summaries.map(|(update, _)| (name("stage 1: update", "once"), update.clone()));
+        plans.extend(update);
+        let step = summaries.and_then(|(_, attack)| attack.cloned());
         plans.extend(
             step.map(|step| (name("stage 1: attack step", &stage1.steps.to_string()), step)),
         );

@@ -2,7 +2,7 @@
 //! needed to find out whether a network can be trained for an objective, and how much memory and work that takes.
 
 use super::learner::trained;
-use super::synchronise::{count_all, join_statistics};
+use super::synchronise::{Joining, count_all, join_statistics};
 use super::update::{Contrast, Dual, Score, Term};
 use crate::graph::{Graph, Shape, Value};
 use crate::model::{BatchSize, Mode, Network, RunningUpdate, Weights};
@@ -25,8 +25,8 @@ pub(super) enum Given {
     Sum(String),
 }
 
-/// A loss of a batch and the gradients of all trained weights. `ranks` above 1 joins batch norm's statistics over so many
-/// processes, whose replays then pause together.
+/// A loss of a batch, or of a piece of one, and the gradients of all trained weights. Where the statistics of several pieces are
+/// joined, their replays pause together.
 #[derive(Debug)]
 pub(super) struct Loss {
     pub graph: Graph,
@@ -45,8 +45,8 @@ pub(super) struct Loss {
 
 impl Loss {
     /// Builds the loss of [`Update::classifier`](super::Update::classifier).
-    pub fn classifier(model: &Network, batch: BatchSize, ranks: u32) -> Result<Self> {
-        let mut sketch = Sketch::new(model, batch, ranks)?;
+    pub fn classifier(model: &Network, batch: BatchSize, joining: Joining) -> Result<Self> {
+        let mut sketch = Sketch::new(model, batch, joining)?;
         let (x, labels) = sketch.classified()?;
         let logits = sketch.training_logits(model, x)?;
         let ce = sketch.cross_entropy(logits, labels, 0.0)?;
@@ -55,8 +55,8 @@ impl Loss {
     }
 
     /// Builds the loss of [`Update::trades`](super::Update::trades).
-    pub fn trades(model: &Network, batch: BatchSize, beta: f32, ranks: u32) -> Result<Self> {
-        let mut sketch = Sketch::new(model, batch, ranks)?;
+    pub fn trades(model: &Network, batch: BatchSize, beta: f32, joining: Joining) -> Result<Self> {
+        let mut sketch = Sketch::new(model, batch, joining)?;
         let (attacked, labels) = sketch.classified()?;
         let clean = sketch.images(Some(Given::Clean));
         let both = sketch.graph.push(Concat, &[clean, attacked])?;
@@ -79,8 +79,8 @@ impl Loss {
     }
 
     /// Builds the loss of [`Update::ratio`](super::Update::ratio).
-    pub fn ratio(model: &Network, batch: BatchSize, weight: f32, ranks: u32) -> Result<Self> {
-        let mut sketch = Sketch::new(model, batch, ranks)?;
+    pub fn ratio(model: &Network, batch: BatchSize, weight: f32, joining: Joining) -> Result<Self> {
+        let mut sketch = Sketch::new(model, batch, joining)?;
         let (x, labels) = sketch.classified()?;
         let (others, any_labels) = sketch.contrastive()?;
         let both = sketch.graph.push(Concat, &[x, others])?;
@@ -95,7 +95,7 @@ impl Loss {
 
     /// Builds the loss of [`Update::dual`](super::Update::dual).
     pub fn dual(model: &Network, batch: BatchSize, loss: Dual) -> Result<Self> {
-        let mut sketch = Sketch::new(model, batch, 1)?;
+        let mut sketch = Sketch::new(model, batch, Joining::NONE)?;
         let images = batch.images;
         let real = sketch.images(None);
         let (contrastive, labels) = sketch.contrastive()?;
@@ -173,12 +173,11 @@ struct Sketch {
     terms: Vec<(Term, Value)>,
     loss: Option<Value>,
     batch: Shape,
-    /// The number of ranks whose statistics batch normalisation uses; 1 for this process alone.
-    ranks: u32,
+    joining: Joining,
 }
 
 impl Sketch {
-    fn new(model: &Network, batch: BatchSize, ranks: u32) -> Result<Self> {
+    fn new(model: &Network, batch: BatchSize, joining: Joining) -> Result<Self> {
         let mut graph = Graph::default();
         let weights = Weights::inputs(&mut graph, &model.parameters())?;
         let batch = batch.shape(model)?;
@@ -197,7 +196,7 @@ impl Sketch {
             terms,
             loss,
             batch,
-            ranks,
+            joining,
         })
     }
 
@@ -272,20 +271,20 @@ impl Sketch {
         joint: Option<Value>,
         real: Option<Value>,
     ) -> Result<Loss> {
-        let Self { mut graph, weights, mut given, mut constants, mut changing, .. } = self;
+        let Self { mut graph, weights, mut given, mut constants, mut changing, joining, .. } = self;
         let parameters = model.parameters();
         let names: Vec<_> = trained(&parameters).map(|parameter| &parameter.name).collect();
         let wanted: Vec<_> = names.iter().map(|name| weights.get(name)).collect::<Result<_>>()?;
         let loss = self.loss.ok_or_else(|| Error::mismatch("update", "no loss", "one"))?;
-        if self.ranks > 1 {
+        if joining.pieces > 1 {
             join_statistics(&mut graph)?;
         }
         let seed = graph.input(Shape::SCALAR);
         constants.push((seed, vec![1.0]));
         let gradients = ops::gradient(&mut graph, loss, seed, &wanted)?;
-        self.statistics.into_iter().try_for_each(|update| update.push(&mut graph))?;
-        if self.ranks > 1 {
-            count_all(&mut graph, self.ranks);
+        if joining.leads {
+            self.statistics.into_iter().try_for_each(|update| update.push(&mut graph))?;
+            count_all(&mut graph, joining.pieces);
         }
         let control = graph.input(Shape::vector(2)?);
         for (name, gradient) in names.into_iter().zip(gradients) {

@@ -4,6 +4,7 @@
 use super::learner::trained;
 use super::loss::Loss;
 use super::stages::{has_statistics, smaller};
+use super::synchronise::Joining;
 use super::update::Dual;
 use super::{Config, Contrast, Jem, ObjectiveName, Phase};
 use crate::gpu::{Adapter, Gpu, Preferences, Recording};
@@ -50,9 +51,13 @@ impl Config {
 
     fn stage1_loss(&self, model: &Network, batch: BatchSize) -> Result<Loss> {
         match self.objective {
-            ObjectiveName::Trades => Loss::trades(model, batch, self.trades.beta as f32, 1),
-            ObjectiveName::Ratio => Loss::ratio(model, batch, self.ratio.weight as f32, 1),
-            _ => Loss::classifier(model, batch, 1),
+            ObjectiveName::Trades => {
+                Loss::trades(model, batch, self.trades.beta as f32, Joining::NONE)
+            }
+            ObjectiveName::Ratio => {
+                Loss::ratio(model, batch, self.ratio.weight as f32, Joining::NONE)
+            }
+            _ => Loss::classifier(model, batch, Joining::NONE),
         }
     }
 
@@ -106,6 +111,8 @@ pub fn forecast(gpu: &Gpu, config: &Config, model: &Network) -> Result<Vec<Forec
         })?;
         let [update, attack, _] = &parts;
         let pieces = u64::from(stage1.batch / micro_batch);
+        // Pieces whose statistics are joined go side by side, each with programs and images of its own.
+        let side_by_side = if stage1.sync_batch_norm && whole { pieces } else { 1 };
         let flops = |part: &Option<Summary>| part.as_ref().map_or(0, |part| part.flops);
         let each = flops(update) + u64::from(stage1.steps) * flops(attack);
         let squares = stage1.optimiser().keeps_squares();
@@ -114,7 +121,13 @@ pub fn forecast(gpu: &Gpu, config: &Config, model: &Network) -> Result<Vec<Forec
             iterations: stage1.iterations,
             batch: stage1.batch,
             micro_batch,
-            device_bytes: bytes(model, squares, &parts, micro_batch, config.data.side),
+            device_bytes: bytes(
+                model,
+                squares,
+                &parts,
+                (side_by_side, micro_batch),
+                config.data.side,
+            ),
             flops: [pieces * each; 2],
         });
     }
@@ -142,7 +155,7 @@ pub fn forecast(gpu: &Gpu, config: &Config, model: &Network) -> Result<Vec<Forec
             iterations: stage2.iterations,
             batch: stage2.batch,
             micro_batch,
-            device_bytes: bytes(model, squares, &parts, micro_batch, config.data.side),
+            device_bytes: bytes(model, squares, &parts, (1, micro_batch), config.data.side),
             flops: steps.map(|steps| pieces * (fixed + u64::from(steps) * flops(climb))),
         });
     }
@@ -195,7 +208,7 @@ pub fn plan_update(
     adapter: &Arc<Adapter>,
     preferences: &Preferences,
 ) -> Result<Plan> {
-    let loss = Loss::classifier(model, batch, 1)?;
+    let loss = Loss::classifier(model, batch, Joining::NONE)?;
     plan(&loss.graph, &loss.wanted(), &loss.changing, adapter, preferences)
 }
 
@@ -241,8 +254,14 @@ fn within_limits(recording: &Recording, adapter: &Arc<Adapter>) -> Result<()> {
     Ok(())
 }
 
-/// Weights, averages, moments and gradients; what programs work in; and the images.
-fn bytes(model: &Network, squares: bool, parts: &Parts, images: u32, side: u32) -> u64 {
+/// Weights, averages, moments and gradients; what programs work in; and the images, for each of the pieces that go side by side.
+fn bytes(
+    model: &Network,
+    squares: bool,
+    parts: &Parts,
+    (pieces, images): (u64, u32),
+    side: u32,
+) -> u64 {
     /// An attack keeps its images, where they came from and their gradient's momentum; updates have up to three kinds.
     const IMAGES: u64 = 8;
     let parameters = model.parameters();
@@ -255,5 +274,5 @@ fn bytes(model: &Network, squares: bool, parts: &Parts, images: u32, side: u32) 
     let programs = parts.iter().flatten();
     let work: u64 = programs.map(|part| part.shared_bytes + part.scratch_bytes).sum();
     let image = u64::from(model.channels()) * u64::from(side) * u64::from(side) * 4;
-    learner + work + IMAGES * u64::from(images) * image
+    learner + pieces * (work + IMAGES * u64::from(images) * image)
 }

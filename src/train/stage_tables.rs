@@ -50,8 +50,9 @@ pub struct Stage1 {
     /// where memory is short.
     #[serde(default)]
     pub micro_batch: u32,
-    /// Whether batch normalisation uses the statistics of all ranks' images, as one process with the whole batch would,
-    /// at the cost of two messages for each layer. Otherwise each rank uses those of its share.
+    /// Whether batch normalisation uses the statistics of the whole batch where that is divided into ranks' shares and
+    /// pieces, at the cost of two messages for each layer. All pieces of a process then go side by side and take the memory
+    /// of its whole share. Otherwise each rank uses the statistics of its share, which is not divided further.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sync_batch_norm: bool,
     /// The kind of attack.

@@ -1,4 +1,4 @@
-//! Joins batch norm's statistics over the images of all ranks: `stage1.sync_batch_norm`.
+//! Joins batch norm's statistics over all pieces of a batch, in this process and in other ranks: `stage1.sync_batch_norm`.
 
 use crate::Result;
 use crate::graph::{Graph, Node, Value};
@@ -8,7 +8,22 @@ use crate::ops::{
 use crate::world::World;
 use std::sync::Arc;
 
-/// Rewrites each [`BatchNorm`], before gradients are added, to one whose statistics are joined over ranks.
+/// The part of a loss's images among those whose statistics of batch norm are joined.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Joining {
+    /// The number of equal pieces of a batch, each with a loss of its own, that are joined; 1 for images that stand alone.
+    pub pieces: u32,
+    /// Whether running statistics follow this loss: of all that one process makes, the first alone. The others come to
+    /// the same statistics, which would count again.
+    pub leads: bool,
+}
+
+impl Joining {
+    /// All images of a batch, or a part whose statistics are its own.
+    pub const NONE: Self = Self { pieces: 1, leads: true };
+}
+
+/// Rewrites each [`BatchNorm`], before gradients are added, to one whose statistics are joined over pieces.
 pub(super) fn join_statistics(graph: &mut Graph) -> Result<()> {
     let mut nodes = Vec::new();
     for node in graph.nodes().to_vec() {
@@ -35,20 +50,20 @@ pub(super) fn join_statistics(graph: &mut Graph) -> Result<()> {
     Ok(())
 }
 
-/// Running variances are of as many images as all ranks have, where the graph has one's.
-pub(super) fn count_all(graph: &mut Graph, ranks: u32) {
+/// Running variances are of as many images as all pieces have, where the graph has one's.
+pub(super) fn count_all(graph: &mut Graph, pieces: u32) {
     let mut nodes = graph.nodes().to_vec();
     for node in &mut nodes {
         if let Some(&UpdateRunningStats { momentum, count }) = node.is() {
-            let count = count.saturating_mul(ranks);
+            let count = count.saturating_mul(pieces);
             node.op = Arc::new(UpdateRunningStats { momentum, count });
         }
     }
     graph.set_nodes(nodes);
 }
 
-/// The places at which a replay pauses for the other ranks, in the order of nodes, with the values that are joined there.
-#[derive(Debug, Default)]
+/// The places at which a replay pauses for other pieces, in the order of nodes, with the values that are joined there.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Pauses(Vec<(Joined, [Value; 2])>);
 
 impl Pauses {
@@ -68,15 +83,15 @@ impl Pauses {
         self.0.iter().map(|(_, values)| *values).collect()
     }
 
-    /// Joins this rank's vectors at a pause with those of all ranks, by a message to all.
-    pub fn join(&self, world: &World, at: usize, own: &[Vec<f32>; 2]) -> Result<[Vec<f32>; 2]> {
+    /// Joins the vectors of this rank's pieces at a pause with those of all ranks, in the order of the batch, by a message to all.
+    pub fn join(&self, world: &World, at: usize, own: &[[Vec<f32>; 2]]) -> Result<[Vec<f32>; 2]> {
         let kind = self.0.get(at).map_or(Joined::Means, |(kind, _)| *kind);
-        let all = world.gather(bytemuck::cast_slice(&own.concat()).to_vec())?;
-        let halves = |bytes: &Vec<u8>| {
-            let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
-            let (first, second) = values.split_at(values.len() / 2);
-            [first.to_vec(), second.to_vec()]
-        };
-        kind.of(&all.iter().map(halves).collect::<Vec<_>>())
+        if !world.is_shared() {
+            return kind.of(own);
+        }
+        let all = world.joined(own.concat().concat())?;
+        let vectors = world.size() * own.len() * 2;
+        let vectors = all.chunks(all.len().div_ceil(vectors).max(1)).map(<[f32]>::to_vec);
+        kind.of(vectors.collect::<Vec<_>>().as_chunks::<2>().0)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Learner;
 use super::loss::{Given, Loss};
-use super::synchronise::Pauses;
+use super::synchronise::{Joining, Pauses};
 use crate::gpu::{Buffer, Timing};
 use crate::graph::{Summary, Value};
 use crate::lower::Program;
@@ -132,7 +132,7 @@ pub struct Update {
     logits: Value,
     joint: Option<Value>,
     real: Option<Value>,
-    /// The pauses of a pass at which ranks join their statistics.
+    /// The pauses of a pass at which pieces of a batch join their statistics.
     pauses: Pauses,
     world: World,
 }
@@ -141,7 +141,7 @@ impl Update {
     /// Stage 1 (and plain training): mean cross-entropy of the classified images with batch statistics,
     /// which the running ones follow.
     pub async fn classifier(learner: &Learner, sources: Sources<'_>) -> Result<Self> {
-        let loss = Loss::classifier(&learner.model, sources.batch, 1)?;
+        let loss = Loss::classifier(&learner.model, sources.batch, Joining::NONE)?;
         Self::new(learner, sources, None, loss).await
     }
 
@@ -154,7 +154,7 @@ impl Update {
         clean: &Buffer,
         beta: f32,
     ) -> Result<Self> {
-        let loss = Loss::trades(&learner.model, sources.batch, beta, 1)?;
+        let loss = Loss::trades(&learner.model, sources.batch, beta, Joining::NONE)?;
         Self::new(learner, sources, Some(clean), loss).await
     }
 
@@ -162,7 +162,7 @@ impl Update {
     /// the classified images plus `weight` times that of the uniform distribution on out-of-distribution images, both
     /// attacked before. Both go through the network as one batch, with its statistics, which the running ones follow.
     pub async fn ratio(learner: &Learner, sources: Sources<'_>, weight: f32) -> Result<Self> {
-        let loss = Loss::ratio(&learner.model, sources.batch, weight, 1)?;
+        let loss = Loss::ratio(&learner.model, sources.batch, weight, Joining::NONE)?;
         Self::new(learner, sources, None, loss).await
     }
 
@@ -174,7 +174,7 @@ impl Update {
         Self::new(learner, sources, None, loss).await
     }
 
-    /// A loss of stage 1 whose statistics are joined over the ranks that it was made for.
+    /// A loss of stage 1 whose statistics are joined with those of other pieces, this process's and those of all ranks.
     pub(super) async fn synchronised(
         learner: &Learner,
         sources: Sources<'_>,
@@ -228,20 +228,31 @@ impl Update {
     /// Leaves in the learner the gradients for the images as they lie in their buffers, as part `part` of `parts` equal
     /// ones of a batch: they are divided by `parts`, and added to the gradients of the parts before. Does not wait.
     pub async fn gradients(&mut self, part: u32, parts: u32) -> Result<()> {
-        self.part_of(part == 0, parts).await
+        Self::of_pieces(std::slice::from_mut(self), part == 0, parts).await
     }
 
-    /// Computes the gradients of one of `parts` pieces of a batch, others of which may belong to other processes, and
-    /// adds them to the learner's. The first of this process's takes the place of what was in the learner.
-    pub(super) async fn part_of(&mut self, first: bool, parts: u32) -> Result<()> {
-        let keep = if first { 0.0 } else { 1.0 };
-        self.program.write(self.control, &[keep, 1.0 / parts as f32]).await?;
-        let Self { program, pauses, world, .. } = self;
-        if pauses.is_empty() {
-            return program.submit().await;
+    /// Computes the gradients of some of the `parts` pieces of a batch, one piece by each of these updates, and adds them to
+    /// the learner's in this order; `first` says that they take the place of what was in the learner. Statistics of the
+    /// pieces and of the other ranks' at the same time are joined, where the losses were made for that.
+    pub(super) async fn of_pieces(updates: &mut [Self], first: bool, parts: u32) -> Result<()> {
+        for (at, Self { program, control, .. }) in updates.iter_mut().enumerate() {
+            let keep = if first && at == 0 { 0.0 } else { 1.0 };
+            program.write(*control, &[keep, 1.0 / parts as f32]).await?;
         }
-        let joined = |at: usize, own| pauses.join(world, at, &own);
-        program.paused(Synchronise::NAME, &pauses.values(), joined).await
+        let Some(Self { pauses, world, .. }) = updates.first() else { return Ok(()) };
+        let (pauses, world) = (pauses.clone(), world.clone());
+        if pauses.is_empty() {
+            for update in updates {
+                update.program.submit().await?;
+            }
+            return Ok(());
+        }
+        let mut programs: Vec<_> = updates
+            .iter_mut()
+            .map(|update| (&mut update.program, update.pauses.values()))
+            .collect();
+        let joined = |at: usize, own: &[_]| pauses.join(&world, at, own);
+        Program::in_lock_step(&mut programs, Synchronise::NAME, joined).await
     }
 
     /// Reads back the terms of the loss and the logits of the last pass.

@@ -134,31 +134,54 @@ fn distance(given: &Checkpoint, wanted: &Checkpoint) -> f64 {
 }
 
 #[test]
+fn synchronised_ranks_are_one_process_with_as_many_pieces() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let iterations = format!("stage1.iterations={}", iterations());
+    let momentum = "stage1.attack=momentum-best";
+    let cases = [
+        ("at", "stage1.attack=pgd"),
+        ("dat", momentum),
+        ("trades", "trades.beta=6"),
+        ("ratio", "ratio.steps=2"),
+    ];
+    for (objective, more) in cases {
+        let chosen = format!("objective={objective}");
+        let (sync, none) = ("stage1.sync_batch_norm=true", "stage2.iterations=0");
+        let set = |micro: &'static str| [&chosen, more, &iterations, none, sync, micro];
+        for (count, micro) in [(2, "stage1.micro_batch=8"), (4, "stage1.micro_batch=4")] {
+            let name = |of: usize| folder.path().join(format!("{objective}-{count}-{of}"));
+            let one = trained(0, &name(0), &set(micro));
+            let several = trained(count, &name(1), &set("stage1.micro_batch=0"));
+            assert_same(&format!("{objective}, {count} ranks"), &several, &one);
+        }
+    }
+}
+
+#[test]
 fn synchronised_statistics_are_those_of_the_whole_batch() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
-    // TRADES' attack begins where its loss is flat: the last bits of the weights, which are other ones after an iteration, turn its
-    // first step. With ReLU, whose slope jumps, last bits decide in all objectives after few iterations, in one process as well; with
-    // SiLU they do not.
-    let once = || "1".to_owned();
-    let objectives =
-        [("at", iterations()), ("dat", iterations()), ("trades", once()), ("ratio", iterations())];
-    for (objective, iterations) in objectives {
-        let objective = format!("objective={objective}");
+    // The whole batch at once adds up in another order. With ReLU, whose slope jumps, last bits decide after few iterations, in one
+    // process as well; with SiLU they do not. TRADES' attack begins where its loss is flat: the last bits of the weights,
+    // which are other ones after an iteration, turn its first step.
+    for (objective, iterations) in [("at", iterations()), ("trades", "1".into())] {
+        let chosen = format!("objective={objective}");
         let iterations = format!("stage1.iterations={iterations}");
         let (smooth, none) = ("model.activation=silu", "stage2.iterations=0");
-        let set =
-            |sync: &'static str| [objective.as_str(), iterations.as_str(), smooth, none, sync];
-        let on = set("stage1.sync_batch_norm=true");
+        let set = |more: [&'static str; 2]| {
+            [&[chosen.as_str(), iterations.as_str(), smooth, none][..], &more].concat()
+        };
+        let on = |micro| set(["stage1.sync_batch_norm=true", micro]);
         let name = |of: &str| folder.path().join(format!("{objective}-{of}"));
-        let one = trained(0, &name("one"), &on);
-        for count in [2, 4] {
-            let several = trained(count, &name(&count.to_string()), &on);
-            let apart = distance(&several, &one);
-            assert!(apart < 1e-5, "{objective}, {count} ranks: {apart:e}");
+        let whole = trained(0, &name("one"), &on("stage1.micro_batch=0"));
+        for (count, micro) in [(2, "stage1.micro_batch=4"), (4, "stage1.micro_batch=0")] {
+            let several = trained(count, &name(&count.to_string()), &on(micro));
+            let apart = distance(&several, &whole);
+            assert!(apart < 1e-5, "{objective}, {count} ranks, {micro}: {apart:e}");
         }
         // The check can fail: a rank's own statistics are others.
-        let own = trained(2, &name("own"), &set("stage1.sync_batch_norm=false"));
-        assert!(distance(&own, &one) > 1e-3);
+        let own = set(["stage1.sync_batch_norm=false", "stage1.micro_batch=0"]);
+        assert!(distance(&trained(2, &name("own"), &own), &whole) > 1e-3);
     }
 }

@@ -1,16 +1,11 @@
 //! Evaluations by several ranks come to the numbers and files of one process, interrupted or not.
 
-use crate::{PATIENCE, alone, lapidary, said, succeeds};
+use crate::{PATIENCE, alone, lapidary, said, scale, succeeds};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const COUNTS: [usize; 2] = [0, 4];
-
-/// So many images or samples, times this.
-fn scale() -> usize {
-    std::env::var("LAPIDARY_RANK_SCALE").map_or(1, |scale| scale.parse().unwrap())
-}
 
 /// Without what times tell, and the checksum over them.
 fn timeless(mut value: Value) -> Value {
@@ -75,7 +70,7 @@ fn an_interrupted_attack_goes_on_with_another_number_of_ranks() {
     assert_eq!(resumed, whole);
 }
 
-fn samples(ranks: usize, out: &Path, count: usize) -> Vec<u8> {
+fn samples(ranks: usize, out: &Path, count: u32) -> Vec<u8> {
     let count = (count * scale()).to_string();
     let mut command = lapidary(ranks);
     command.args(["sample", "--count", &count, "--steps", "3", "--out"]).arg(out);

@@ -20,10 +20,15 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Far more than anything here takes.
+/// Far more than anything here takes at scale 1.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// By when all ranks have ended after one of them died.
 const ENDED: Duration = Duration::from_secs(30);
+
+/// Evaluations take so many images or samples, times this.
+fn scale() -> u32 {
+    std::env::var("LAPIDARY_RANK_SCALE").map_or(1, |scale| scale.parse().unwrap())
+}
 
 /// The tests run one after the other: each starts as many processes as there are cores, or more.
 fn alone() -> MutexGuard<'static, ()> {
@@ -75,7 +80,8 @@ fn within(command: &mut Command, patience: Duration) -> Output {
 }
 
 fn succeeds(command: &mut Command) -> Output {
-    let output = within(command, PATIENCE);
+    // Work grows with the scale.
+    let output = within(command, PATIENCE * scale());
     assert!(output.status.success(), "{command:?}: {}: {}", output.status, said(&output));
     output
 }

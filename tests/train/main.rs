@@ -13,6 +13,7 @@ mod bits;
 mod curves;
 mod kills;
 mod objectives;
+mod pieces;
 mod presets;
 mod show;
 mod trouble;

@@ -313,25 +313,6 @@ fn a_damaged_checkpoint_is_passed_over() {
 }
 
 #[test]
-fn parts_of_a_batch_are_as_good_as_the_whole() {
-    let iterations = ["stage1.iterations=0", "stage2.iterations=3", "model.activation=silu"];
-    let weights = |micro: &str| {
-        let folder = tempfile::tempdir().unwrap();
-        let config = config("dat", &[&iterations[..], &[micro]].concat());
-        run(&folder.path().join("run"), &config, usize::MAX).unwrap().0.average
-    };
-    let (whole, parts) = (weights("stage2.micro_batch=0"), weights("stage2.micro_batch=4"));
-    for ((name, a), (_, b)) in whole.iter().zip(parts.iter()) {
-        let apart = a.data.iter().zip(&b.data).map(|(a, b)| (a - b).abs());
-        let far = apart.max_by(f32::total_cmp).unwrap();
-        assert!(far < 1e-4, "{name}: {far}");
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let refused = run(&folder.path().join("run"), &config("at", &["stage1.micro_batch=4"]), 99);
-    assert!(matches!(refused, Err(Error::BadConfig { key, .. }) if key == "stage1.micro_batch"));
-}
-
-#[test]
 fn training_ends_where_it_is_told_to() {
     let long = ["stage1.iterations=1000", "checkpoint.every=1000"];
     // Iterations, and the images that went through their updates. Of 16 images each, a second passes for every one that

@@ -10,6 +10,7 @@ use crate::model::{BatchSize, Network, Role};
 use crate::train::attacker::Attacker;
 use crate::train::loss::Loss;
 use crate::train::optimiser::schedule;
+use crate::train::synchronise::Joining;
 use crate::train::update::{Sources, Update};
 use crate::train::{Config, Learner, Material, ObjectiveName, Phase, Ratio, Stage1, Step};
 use crate::world::World;
@@ -19,10 +20,10 @@ use std::time::Instant;
 /// Training of a classifier on attacked images, or on images as they are where the attack has no steps.
 #[derive(Debug)]
 pub(in crate::train) struct ClassifierStage {
-    attacker: Attacker,
-    /// RATIO's, of out-of-distribution images.
-    others: Option<PgdAttack>,
-    update: Update,
+    /// One, which all pieces of a batch go through in turn; or one for each piece, where they go side by side.
+    makers: Vec<Maker>,
+    /// One for each maker.
+    updates: Vec<Update>,
     loader: Loader,
     exchange: Exchange,
     pieces: Pieces,
@@ -34,34 +35,22 @@ pub(in crate::train) struct ClassifierStage {
     first: u64,
 }
 
-impl ClassifierStage {
-    /// Prepares the stage from iteration `first` on, with `micro` images in a pass. `stream` names the images' random numbers.
-    ///
-    /// # Errors
-    /// `BadConfig` for pieces of a batch whose statistics are those of the whole.
-    pub async fn new(
+/// What makes the images of one piece of a batch.
+#[derive(Debug)]
+struct Maker {
+    attacker: Attacker,
+    /// RATIO's, of out-of-distribution images.
+    others: Option<PgdAttack>,
+}
+
+impl Maker {
+    async fn new(
         config: &Config,
-        material: &Material,
         learner: &Learner,
-        (phase, stage, stream, objective): (Phase, &Stage1, &str, ObjectiveName),
-        (first, micro, world): (u64, u32, &World),
+        batch: BatchSize,
+        (stage, objective): (&Stage1, ObjectiveName),
     ) -> Result<Self> {
-        let pieces = Pieces::new(stage.batch, micro, world);
-        let statistics = has_statistics(&learner.model);
-        if pieces.parts > 1 && statistics {
-            return Err(Error::BadConfig {
-                key: "stage1.micro_batch".into(),
-                value: micro.to_string(),
-                allowed: format!(
-                    "the whole batch of {}: batch norm is in training mode, its statistics are of all images",
-                    stage.batch
-                ),
-            });
-        }
-        let batch = BatchSize { images: pieces.size, side: config.data.side };
         let attacker = Attacker::stage1(learner, batch, stage, objective).await?;
-        let mut sources = Sources { classified: attacker.buffers(), contrastive: None, batch };
-        let mut streams = vec![images(config, material, stream, stage.batch)?];
         let mut others = None;
         if objective == ObjectiveName::Ratio {
             let Ratio { eps, steps, step_size, .. } = config.ratio;
@@ -72,31 +61,83 @@ impl ClassifierStage {
             };
             let Learner { model, live, .. } = learner;
             others = Some(PgdAttack::new(model, live, batch, settings).await?);
-            streams.push(material.ood.batches("ood", config.seed, stage.batch as usize)?);
         }
-        let moved = others.as_ref().map(|attack| (attack.image_buffer(), attack.label_buffer()));
-        sources.contrastive = moved;
-        let ranks = if stage.sync_batch_norm && statistics { world.size() as u32 } else { 1 };
+        Ok(Self { attacker, others })
+    }
+
+    /// Makes the update by the images that this makes.
+    async fn update(
+        &self,
+        config: &Config,
+        learner: &Learner,
+        (batch, objective): (BatchSize, ObjectiveName),
+        (joining, world): (Joining, &World),
+    ) -> Result<Update> {
+        let others = self.others.as_ref();
+        let contrastive = others.map(|attack| (attack.image_buffer(), attack.label_buffer()));
+        let sources = Sources { classified: self.attacker.buffers(), contrastive, batch };
         let model = &learner.model;
-        let (clean, loss) = match (objective, &attacker) {
+        let (clean, loss) = match (objective, &self.attacker) {
             (ObjectiveName::Trades, Attacker::Attack(AnyAttack::Divergence(attack))) => {
-                let loss = Loss::trades(model, batch, config.trades.beta as f32, ranks)?;
+                let loss = Loss::trades(model, batch, config.trades.beta as f32, joining)?;
                 (Some(attack.origin_buffer()), loss)
             }
             (ObjectiveName::Ratio, _) => {
-                (None, Loss::ratio(model, batch, config.ratio.weight as f32, ranks)?)
+                (None, Loss::ratio(model, batch, config.ratio.weight as f32, joining)?)
             }
-            _ => (None, Loss::classifier(model, batch, ranks)?),
+            _ => (None, Loss::classifier(model, batch, joining)?),
         };
-        let update = Update::synchronised(learner, sources, clean, loss, world).await?;
+        Update::synchronised(learner, sources, clean, loss, world).await
+    }
+}
+
+impl ClassifierStage {
+    /// Prepares the stage from iteration `first` on, with `micro` images in a pass. `stream` names the images' random numbers.
+    ///
+    /// # Errors
+    /// `BadConfig` for pieces of a batch that would each have batch statistics of its own.
+    pub async fn new(
+        config: &Config,
+        material: &Material,
+        learner: &Learner,
+        (phase, stage, stream, objective): (Phase, &Stage1, &str, ObjectiveName),
+        (first, micro, world): (u64, u32, &World),
+    ) -> Result<Self> {
+        let pieces = Pieces::new(stage.batch, micro, world);
+        let statistics = has_statistics(&learner.model);
+        let joined = stage.sync_batch_norm && statistics;
+        if pieces.parts > 1 && statistics && !joined {
+            return Err(Error::BadConfig {
+                key: "stage1.micro_batch".into(),
+                value: micro.to_string(),
+                allowed: format!(
+                    "0 for all {} images at once, as batch norm's statistics are of all of them; with stage1.sync_batch_norm = true pieces join theirs",
+                    pieces.size * pieces.parts
+                ),
+            });
+        }
+        let batch = BatchSize { images: pieces.size, side: config.data.side };
+        let side_by_side = if joined { pieces.parts } else { 1 };
+        let (mut makers, mut updates) = (Vec::new(), Vec::new());
+        for piece in 0..side_by_side {
+            let maker = Maker::new(config, learner, batch, (stage, objective)).await?;
+            let all = if joined { pieces.all } else { 1 };
+            let joining = Joining { pieces: all, leads: piece == 0 };
+            let of = (batch, objective);
+            updates.push(maker.update(config, learner, of, (joining, world)).await?);
+            makers.push(maker);
+        }
+        let mut streams = vec![images(config, material, stream, stage.batch)?];
+        if objective == ObjectiveName::Ratio {
+            streams.push(material.ood.batches("ood", config.seed, stage.batch as usize)?);
+        }
         let loader = loader(config, streams, first, world)?;
         let exchange = Exchange::new(world, statistics);
         let images = PerIteration { drawn: stage.batch, passed: passes(objective) * stage.batch };
         let (stage, seed, began) = (stage.clone(), config.seed, Instant::now());
         Ok(Self {
-            attacker,
-            others,
-            update,
+            makers,
+            updates,
             loader,
             exchange,
             pieces,
@@ -119,19 +160,23 @@ impl ClassifierStage {
         let rate =
             factor * stage.learning_rate * schedule(it, total, stage.warm_up, stage.decay_from);
         let mut told = Vec::new();
-        for part in 0..pieces.parts {
-            let images = pieces.of(batch, part)?;
-            let draw = (self.seed, it, pieces.place(part));
-            self.attacker.run(learner.live.gpu(), images, draw).await?;
-            if let Some(attack) = &mut self.others {
-                let (others, _) = pieces.of(one(&batches, 1)?, part)?;
-                // Any class: the uniform distribution has none.
-                attack.start(&Start::new(others, &vec![0; pieces.size as usize])).await?;
-                attack.run(attack.steps(), |_| Ok(())).await?;
+        for first in (0..pieces.parts).step_by(self.makers.len().max(1)) {
+            // All attacks come first: the update of the first piece writes the running statistics that they read.
+            for (part, Maker { attacker, others }) in (first..).zip(&mut self.makers) {
+                let draw = (self.seed, it, pieces.place(part));
+                attacker.run(learner.live.gpu(), pieces.of(batch, part)?, draw).await?;
+                if let Some(attack) = others {
+                    let (others, _) = pieces.of(one(&batches, 1)?, part)?;
+                    // Any class: the uniform distribution has none.
+                    attack.start(&Start::new(others, &vec![0; pieces.size as usize])).await?;
+                    attack.run(attack.steps(), |_| Ok(())).await?;
+                }
             }
-            let place = (part, *pieces);
-            let report = pass(&mut self.update, learner, place, &mut self.exchange, rate).await?;
-            told.push(Told::new(report, images.1, learner));
+            let (place, exchange) = ((first, *pieces), &mut self.exchange);
+            let reports = pass(&mut self.updates, learner, place, exchange, rate).await?;
+            for (part, report) in (first..).zip(reports) {
+                told.push(Told::new(report, pieces.of(batch, part)?.1, learner));
+            }
         }
         let (report, accuracy) = Told::merge(self.exchange.told(told)?);
         let mut step = Step::new(self.phase, it + 1, total);
@@ -151,9 +196,10 @@ impl ClassifierStage {
         wait_share(&self.loader, self.began)
     }
 
-    /// Returns the costs of an iteration's update, and of a step of its attack.
-    pub fn summaries(&self) -> (&Summary, Option<&Summary>) {
-        (self.update.summary(), self.attacker.summary())
+    /// Returns the costs of a piece's update, and of a step of its attack.
+    pub fn summaries(&self) -> Option<(&Summary, Option<&Summary>)> {
+        let (update, maker) = self.updates.first().zip(self.makers.first())?;
+        Some((update.summary(), maker.attacker.summary()))
     }
 }
 

@@ -185,13 +185,15 @@ impl DualStage {
             let attacked = pieces.of(classified, part)?;
             self.attacker.run(gpu, attacked, (seed, it, pieces.place(part))).await?;
             self.update.write_real(images).await?;
-            let (update, exchange) = (&mut self.update, &mut self.exchange);
-            let report = pass(update, learner, (part, pieces), exchange, rate).await?;
-            let mut of_piece = Told::new(report, attacked.1, learner);
-            if let Sampler::Langevin(chains, _) = &self.sampler {
-                of_piece.samples = chains.images().await?;
+            let update = std::slice::from_mut(&mut self.update);
+            let place = (part, pieces);
+            for report in pass(update, learner, place, &mut self.exchange, rate).await? {
+                let mut of_piece = Told::new(report, attacked.1, learner);
+                if let Sampler::Langevin(chains, _) = &self.sampler {
+                    of_piece.samples = chains.images().await?;
+                }
+                told.push(of_piece);
             }
-            told.push(of_piece);
         }
         let told = self.exchange.told(told)?;
         if let Some(replay) = &mut recall.replay {

@@ -183,20 +183,25 @@ impl Told {
     }
 }
 
-/// Gradients of a piece, the sum over ranks and the optimiser's step after the last one, and what the piece reports.
+/// Gradients of the pieces from `first` on, one by each update, the sum over ranks and the optimiser's step after the last
+/// piece, and what the pieces report.
 async fn pass(
-    update: &mut Update,
+    updates: &mut [Update],
     learner: &mut Learner,
-    (part, pieces): (u32, Pieces),
+    (first, pieces): (u32, Pieces),
     exchange: &mut Exchange,
     rate: f64,
-) -> Result<Report> {
-    update.part_of(part == 0, pieces.all).await?;
-    if part + 1 == pieces.parts {
+) -> Result<Vec<Report>> {
+    Update::of_pieces(updates, first == 0, pieces.all).await?;
+    if first + updates.len() as u32 == pieces.parts {
         exchange.gradients(learner).await?;
         learner.step(rate).await?;
     }
-    update.report().await
+    let mut reports = Vec::new();
+    for update in updates {
+        reports.push(update.report().await?);
+    }
+    Ok(reports)
 }
 
 fn wait_share(loader: &Loader, began: Instant) -> f64 {
