@@ -1,4 +1,4 @@
-//! Time of the convolution kernels at the layers of the demo's network: `cargo bench --bench conv2d`.
+//! Measures the convolution kernels at the layers of the demo's network: `cargo bench --bench conv2d`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
 use lapidary::gpu::{Gpu, Options};

@@ -1,6 +1,6 @@
-//! How fast batches are read and augmented: `cargo bench --bench loader [THREADS]`, with as many threads as cores if not said.
-//! Two loads, made here: images of CIFAR's size with its classification augmentation, and 256-pixel crops of JPEG
-//! photographs on disk. No GPU is used.
+//! Measures how fast batches are read and augmented: `cargo bench --bench loader [THREADS]`, by default with as many threads
+//! as cores. It makes two sets of images itself: images of CIFAR's size with its classification augmentation, and 256-pixel
+//! crops of JPEG photographs on disk. No GPU is used.
 #![allow(clippy::print_stdout, reason = "a bench")]
 
 use std::fs;

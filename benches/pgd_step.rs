@@ -1,4 +1,4 @@
-//! One PGD step of the demo's network, launch by launch: `cargo bench --bench pgd_step`.
+//! Measures one PGD step of the demo's network, launch by launch: `cargo bench --bench pgd_step`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
 use lapidary::attack::{Attack, Pgd, PgdAttack, Start};

@@ -1,4 +1,4 @@
-//! One optimiser step of the demo's network in both stages, launch by launch: `cargo bench --bench update`.
+//! Measures one optimiser step of the demo's network in both stages, launch by launch: `cargo bench --bench update`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
 use lapidary::gpu::{Gpu, Options};

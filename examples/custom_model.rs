@@ -1,5 +1,5 @@
-//! An architecture from outside the crate: two strided convolutions and a linear layer. It is attacked and
-//! classified like the crate's own.
+//! Defines an architecture outside the crate, two strided convolutions and a linear layer, which is attacked and classified
+//! with like the crate's own.
 //!
 //!     cargo run --release --example custom_model
 

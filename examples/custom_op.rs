@@ -1,5 +1,5 @@
-//! An op from outside the crate, with its own WGSL and its own derivative: softplus, y = log(1 + exp x). Its
-//! gradient is held against finite differences.
+//! Defines an op outside the crate, with its own WGSL and its own derivative: softplus, y = log(1 + exp x). Its gradient is
+//! compared with finite differences.
 //!
 //!     cargo run --release --example custom_op
 

@@ -1,5 +1,5 @@
-//! A host with a device of its own: in one encoder it draws starts, lets the library turn them into images of ten
-//! classes and name them, and works on with the result. Headless.
+//! Embeds lapidary in a program with a device of its own: in one encoder the program draws starts, lets the library turn
+//! them into images of ten classes and classify them, and works on with the result. No window is needed.
 //!
 //!     cargo run --release --example embed_compute
 

@@ -1,5 +1,5 @@
-//! A joint energy-based model of two half moons in the plane, and a picture of its energy: dark where points are
-//! likely. Contrastive points walk down the energy on the GPU; real ones are to be told from them.
+//! Trains a joint energy-based model of two half moons in the plane and draws its energy, dark where points are likely.
+//! Contrastive points walk down the energy on the GPU, and the model learns to tell them from real points.
 //!
 //!     cargo run --release --example energy_2d -- energy.png
 

@@ -1,4 +1,4 @@
-//! Ten samples, one of each class, from the network that comes with the repository, as a PNG.
+//! Draws ten samples, one of each class, from the network that comes with the repository, and writes them as a PNG.
 //!
 //!     cargo run --release --example sample -- samples.png
 

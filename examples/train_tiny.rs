@@ -1,4 +1,4 @@
-//! Sixty steps of training on the embedded images through the library: a batch, an optimiser step, its loss.
+//! Trains sixty steps on the embedded images through the library: a batch, an optimiser step, its loss.
 //!
 //!     cargo run --release --example train_tiny
 
@@ -21,7 +21,7 @@ fn main() -> Result<()> {
     for (step, loss) in losses.iter().enumerate().step_by(10) {
         println!("step {step:2}: cross-entropy {loss:.3}");
     }
-    println!("{:.1} % of 200 test images are named rightly", 100.0 * accuracy);
+    println!("{:.1} % of 200 test images are classified correctly", 100.0 * accuracy);
     Ok(())
 }
 

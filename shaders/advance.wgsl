@@ -1,4 +1,5 @@
-// Counts replays: the low word of the step in the control of random numbers (src/ops/random.rs) grows by one.
+// Counts the runs of a program: adds one to the low word of the step in the control buffer of random numbers
+// (src/ops/random.rs), so that each run draws new numbers.
 //
 //   grid     (1): one invocation
 //   control  seed low, seed high, step low, step high, first

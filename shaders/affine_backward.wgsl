@@ -1,4 +1,4 @@
-// All derivatives of a rectified  y = max(x * scale[c] + shift[c], 0)  that came of frozen batch normalisation, in one pass:
+// All derivatives of a frozen batch normalisation with a rectifier,  y = max(x * scale[c] + shift[c], 0),  in one pass:
 //
 //     d = dy where x * scale + shift is above 0, else 0;   dx = d * scale
 //     dgamma[c] = sum of d * (x - mean) / sqrt(variance + eps),   dbeta[c] = sum of d

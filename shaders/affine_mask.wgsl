@@ -1,11 +1,11 @@
-// A scale and a shift a channel, the rectifier, and where it let something through:  y = max(x * scale[c] + shift[c], 0)
+// A scale and a shift for each channel, the rectifier, and a mask of the values above 0:  y = max(x * scale[c] + shift[c], 0)
 //
 //   grid     one invocation per word of the mask, see shared/index.wgsl
 //   x, y     [image][channel][row][column], width divisible by 4
 //   affine   [2][channel]: scales, then shifts
 //   mask     a bit where y is above 0, laid out as shared/mask_bits.wgsl says
 //
-// An invocation takes the eight channels of a quad: those of a word. Host side: src/ops/masks.rs.
+// An invocation computes eight channels of four columns, which share a word of the mask. Host side: src/ops/masks.rs.
 // Appended: shared/index.wgsl, shared/mask_bits.wgsl, shared/overflow.wgsl, shared/elem_vec4.wgsl.
 
 struct Params { words: u32, channels: u32, quads: u32 }

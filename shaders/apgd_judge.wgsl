@@ -1,17 +1,17 @@
-// What APGD makes of the loss at an iterate: keeps the best and the last misnamed one, and at checkpoints halves the step
-// and goes back to the best where the loss rose in too few steps, or where neither it nor the step has changed since the
-// checkpoint before:
+// APGD's bookkeeping after a step: keeps the iterate of highest loss and the last misclassified one. At checkpoints it halves
+// the step size and goes back to the best iterate where the loss rose in too few steps, or where neither the best loss nor
+// the step size has changed since the checkpoint before:
 //
 //     best, best_g, best loss  of the iterate of highest loss so far
 //     at a checkpoint, with `since` steps since the last one, `rises` of which raised the loss:
 //     reduce = rises <= rho * since  or  (not reduced at the last one  and  best loss is what it was there)
 //     where reduce: x = best, step_size = step_size / 2; the next step takes best_g for the gradient
 //
-// The first call, of the start, sets all of it; the loss before the first step counts as 0, as in the reference.
+// The first call, on the start, sets the whole state; the loss before the first step counts as 0, as in AutoAttack's code.
 //
 //   grid                      one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
 //   x, g, best, wrong, best_g [image][span Elems]
-//   loss, margin              [image]; misnamed where the margin is above 0
+//   loss, margin              [image]; misclassified where the margin is above 0
 //   state                     [image][12], see shared/apgd_state.wgsl
 //
 // Host side: src/ops/apgd.rs. Appended: shared/index.wgsl, shared/elem_f32.wgsl or elem_vec4.wgsl, shared/apgd_state.wgsl,
@@ -41,7 +41,7 @@ fn main(
     if image >= params.images { return; }
     let at = image * STATE;
     let y = loss[image];
-    let misnamed = margin[image] > 0.0;
+    let misclassified = margin[image] > 0.0;
     let start = state[at + JUDGED] == 0.0;
     let better = start || y > state[at + BEST_LOSS];
     var best_loss = state[at + BEST_LOSS];
@@ -85,7 +85,7 @@ fn main(
             best[i] = here;
             best_g[i] = g[i];
         }
-        if misnamed || start { wrong[i] = here; }
+        if misclassified || start { wrong[i] = here; }
         if reduce { x[i] = best[i]; }
     }
     if lane == 0u {
@@ -98,7 +98,7 @@ fn main(
         state[at + SINCE] = since;
         state[at + PERIOD] = period;
         state[at + JUDGED] = judged + 1.0;
-        state[at + FOOLED] = select(fooled, 1.0, misnamed);
+        state[at + FOOLED] = select(fooled, 1.0, misclassified);
         state[at + FROM_BEST] = select(0.0, 1.0, reduce);
     }
 }

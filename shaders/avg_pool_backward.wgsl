@@ -1,7 +1,7 @@
 // Means over windows that tile the plane, derivative for x:  dx = dy / area
 //
-//   grid  one invocation per window, as in avg_pool.wgsl: it writes the window's derivatives and so
-//         divides to find its place once, not once for each of them
+//   grid  one invocation per window, as in avg_pool.wgsl: it writes all derivatives of the window and so divides to find
+//         its position once, not once for each derivative
 //   dx    [row][unit], the rows of all planes one below the other; a unit is a vec4 or one value
 //   dy    [row][column] in the same way
 //

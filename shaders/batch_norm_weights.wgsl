@@ -6,7 +6,7 @@
 //            wide and LANES / COLUMNS images high, and strides over the rest
 //   dy, x    [image][channel][unit]; a unit is a vec4 or one pixel
 //   mean, variance, dgamma, dbeta  [channel]
-//   affine   [scale, shift][channel], read with MASK alone: dy counts where x * scale + shift is above 0
+//   affine   [scale, shift][channel], read only with MASK: dy counts where x * scale + shift is above 0
 //
 // One workgroup owns each sum and adds in a fixed order, so no float atomics are needed and bits repeat.
 // Host side: src/ops/batch_norm.rs. Appended: shared/index.wgsl, shared/workgroup_sum_vec2.wgsl, shared/elem_*.wgsl.

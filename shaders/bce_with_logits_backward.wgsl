@@ -1,8 +1,7 @@
 // Binary cross-entropy from logits z and targets t, derivative for the logits:  dz = (sigmoid(z) - t) * dy
 //
-// At z = 0 exactly, dz = -t * dy, as automatic differentiation has it of the reference's formula
-// max(z, 0) - z t + log1p(exp(-|z|)): the slopes of max and |z| count as 0 there, and the golden cases
-// follow it.
+// At z = 0 exactly, dz = -t * dy. PyTorch's automatic differentiation of max(z, 0) - z t + log1p(exp(-|z|)), from which the
+// golden cases were made, gives the same: it takes the slopes of max and |z| as 0 there.
 //
 // Host side: src/ops/bce_with_logits.rs. Appended: shared/map_three.wgsl, shared/index.wgsl.
 

@@ -1,10 +1,10 @@
-// A random point of the ball's surface around each image, cut to the box:
+// A random point on the surface of the ball of radius eps around each image, clamped to [0, 1]:
 //
 //     x = clamp(x0 + eps * t / (|t| + 1e-12), 0, 1)    t normal in L2, uniform in [-1, 1) in Linf
 //
 //   grid     one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
 //   x, x0    [image][span]
-//   ids      [image]: the random numbers depend on the image's id, not on its place in the batch
+//   ids      [image]: the random numbers depend on the image's id, not on its position in the batch
 //   control  seed low, seed high, stream
 //
 // Host side: src/ops/starts.rs. Appended: shared/index.wgsl, shared/philox.wgsl, shared/random_values.wgsl,

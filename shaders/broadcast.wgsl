@@ -1,4 +1,5 @@
-// Sum with one value a channel or one an image, or the product if PRODUCT:  y = a + b[c],  a + b[n],  a * b[c],  a * b[n]
+// Adds one value for each channel or for each image, or multiplies by it if PRODUCT:
+// y = a + b[c],  a + b[n],  a * b[c],  a * b[n]
 //
 //   grid     units of a plane by channels by images, as src/ops/walk.rs lays it out: a workgroup of 64 is
 //            COLUMNS units wide and 64 / COLUMNS channels high, so small planes still fill it and no

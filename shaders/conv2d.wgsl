@@ -1,8 +1,8 @@
-// 2-D cross-correlation, the plain way; the oracle for the tiled kernels.
+// 2-D cross-correlation, one loop per output. The tests hold the tiled kernels against it.
 //
 //     y[n,o,v,u] = sum over i,r,c of w[o,i,r,c] * x[n, i, v*stride_y + r - pad_y, u*stride_x + c - pad_x]
 //
-//   grid  one invocation per output of the slice's images, see shared/index.wgsl
+//   grid  one invocation per output of the launch's images, see shared/index.wgsl
 //   x     [image][channel][row][column],  w  [out channel][in channel][row][column],  y  as x
 //
 // Host side: src/ops/conv/plain.rs. Appended: shared/conv2d_params.wgsl, shared/index.wgsl.

@@ -2,8 +2,8 @@ enable f16;
 enable wgpu_cooperative_matrix;
 
 // Cross-correlation of any kernel, stride and padding, or its derivative for x (TRANSPOSED), as a product of matrices by
-// cooperative matrices ("tensor cores"), with what follows it in the network done before the store (shared/epilogue.wgsl).
-// For GPUs, where half precision is asked for.
+// cooperative matrices ("tensor cores"). The ops that follow it in the network are done before the store
+// (shared/epilogue.wgsl). For GPUs, where half precision is asked for.
 //
 //     y[channel][pixel] = sum over k of w[channel][k] * patch[k][pixel]        k: (in channel, row, column) of the kernel
 //
@@ -16,9 +16,9 @@ enable wgpu_cooperative_matrix;
 //
 // Weights and patches are read in single precision, as conv2d_gemm.wgsl reads them, and turned to half precision on their
 // way to workgroup memory: SLAB k at a time for TILE channels and PIXELS pixels. Each of four subgroups multiplies a quarter of
-// them, 2 by 4 matrices, and adds the products up in single precision. What is beyond 65,504 is infinite then, and what is
-// below 6e-8 is 0; derivatives, which are small, are 1,024 times as large meanwhile. In the end a quarter of each quarter at a
-// time goes through workgroup memory to the lanes that store it.
+// them, 2 by 4 matrices, and adds the products up in single precision. Numbers beyond 65,504 become infinite on that way, and
+// those below 6e-8 become 0; derivatives, which are small, are multiplied by 1,024 for it. At the end each subgroup's sums go
+// through workgroup memory, a quarter of them at a time, to the lanes that store them.
 //
 // Counted: with sides of 16, a slab of 16 k is 131,072 multiply-adds, 32 products of matrices by four subgroups, and each
 // of their lanes loads two quads of weights and four patches for it. Workgroup memory: 14 KiB, with sides of 8 it is 3.5.

@@ -1,5 +1,5 @@
-// Depthwise cross-correlation, a channel a group, of stride 1 and at most seven rows and columns, of which at most three are
-// on either side of the middle; or its derivative for x (FLIPPED). By whole workgroups, for GPUs.
+// Depthwise cross-correlation (each channel is a group of its own) of stride 1 and at most seven rows and columns, of which at
+// most three are on either side of the middle; or its derivative for x (FLIPPED). By whole workgroups, for GPUs.
 //
 //     y[n][c][v][u] = sum over r, s of w[c][r][s] * x[n][c][v + r - pad_y][u + s - pad_x]
 //
@@ -7,11 +7,12 @@
 //          of a plane, and an invocation has a tile of it, 4 rows by 8 columns
 //   x, y   [image][channel][row][column]; w [channel][row][column]
 //
-// A cell, with the rows and columns that its border meets, and the weights of its channel are in workgroup memory, columns
-// beginning 4 left of the cell, so that a row of a tile reads four quads. Weights are as if there were seven columns, three of
-// them left of the middle: the others are zeros. Small planes share a workgroup.
+// A cell, with the rows and columns around it that its outermost taps read, and the weights of its channel are in workgroup
+// memory. Columns begin 4 left of the cell, so that a row of a tile reads four quads (a quad is four columns, one vec4).
+// Weights are stored as seven columns, three of them left of the middle; those that the kernel does not have are zeros. Small
+// planes share a workgroup.
 //
-// Counted: a kernel row costs an invocation 224 multiply-adds and 18 loads of 16 bytes of workgroup memory. Registers: 32
+// Counted: a kernel row costs an invocation 224 multiply-adds and 18 loads of 16 bytes from workgroup memory. Registers: 32
 // sums, 16 words of x, 8 weights. Workgroup memory: at most 16 KiB.
 //
 // Host side: src/ops/conv/depthwise.rs. Appended: shared/conv2d_params.wgsl, shared/index.wgsl.

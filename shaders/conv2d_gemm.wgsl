@@ -1,26 +1,26 @@
 // Cross-correlation of any kernel, stride and padding, or its derivative for x (TRANSPOSED), as a product of matrices by
-// whole workgroups, with what follows it in the network done before the store (shared/epilogue.wgsl). For GPUs.
+// whole workgroups. The ops that follow it in the network are done before the store (shared/epilogue.wgsl). For GPUs.
 //
 //     y[channel][pixel] = sum over k of w[channel][k] * patch[k][pixel]        k: (in channel, row, column) of the kernel
 //
 //   grid     x: a workgroup per 128 / BLOCKS quads of pixels; y: per BLOCKS blocks of 8 output channels; z: phases of a
 //            strided derivative, rows outermost, of each slice of the in channels, whose sums conv2d_sum_slices.wgsl
-//            adds up if there are several. A quad is 4 columns of a row, `apart()` from one to the next; rows are filled up
-//            to whole quads and run on from image to image
+//            adds up if there are several. A quad is 4 columns of a row, `apart()` words from one to the next; rows are
+//            filled up to whole quads and run on from image to image
 //   x, y     [image][channel][row][column]; residual as y
 //   mask, bits  shared/mask_bits.wgsl; no bits of a derivative
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][row][column][out channel % 8], where out and in
 //            are y's and x's. Weights that are packed flipped are those of a forward pass.
 //
 // The patches are never in memory: SLAB of the k at a time, a workgroup loads its weights and its patches, and every
-// invocation adds up the products of 8 channels by 2 quads in registers. A word of x is loaded once by each kernel tap that
-// meets it, from a cache. What a quad needs is worked out ahead of the loop; from one k to the next that an invocation loads
-// it counts on and does not divide.
+// invocation adds up the products of 8 channels by 2 quads in registers. A word of x is loaded from a cache once for each
+// kernel tap that multiplies it. The positions of a quad are computed before the loop; from one k that an invocation loads
+// to the next it counts on and does not divide.
 //
-// Counted: a k costs an invocation 64 multiply-adds and four loads of 16 bytes of workgroup memory; its part of the loads
-// from caches is, with eight blocks, a quarter of one of 16 bytes and of a patch, which is four of 4 bytes. Two
-// barriers a slab, which is 1,024 multiply-adds. Registers: 64 sums, 32 factors, about 20 positions. Workgroup memory: 8 KiB
-// with eight blocks, 10 with four, and 8.5 with two.
+// Counted: a k costs an invocation 64 multiply-adds and four loads of 16 bytes from workgroup memory. With eight blocks an
+// invocation also loads from the caches, for each k, a quarter of a load of 16 bytes (weights) and a quarter of a patch,
+// which is four loads of 4 bytes. There are two barriers for each slab, which is 1,024 multiply-adds. Registers: 64 sums, 32
+// factors, about 20 positions. Workgroup memory: 8 KiB with eight blocks, 10 with four, and 8.5 with two.
 //
 // Host side: src/ops/conv/packed.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_words.wgsl,
 // shared/epilogue.wgsl, shared/conv2d_tile.wgsl, shared/conv2d_places.wgsl, shared/conv2d_count.wgsl,

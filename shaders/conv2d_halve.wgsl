@@ -1,5 +1,5 @@
-// 3x3 cross-correlation of stride 2 and padding 1 that halves both sides, with what follows it in the network done before
-// the store (shared/epilogue.wgsl).
+// 3x3 cross-correlation of stride 2 and padding 1 that halves both sides. The ops that follow it in the network are done
+// before the store (shared/epilogue.wgsl).
 //
 //   grid     x: one invocation per tile of a plane of y, for the images of the launch; y: one workgroup per 8 output channels
 //   x, y     [image][channel][row][column], x's height even and its width divisible by 8

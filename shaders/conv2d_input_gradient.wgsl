@@ -1,9 +1,9 @@
-// 2-D cross-correlation, derivative for x, the plain way; the oracle for the tiled kernels.
+// Derivative of a 2-D cross-correlation for x, one loop per value. The tests hold the tiled kernels against it.
 //
 //     dx[n,i,row,column] = sum over o,r,c of w[o,i,r,c] * dy[n,o,v,u]
 //                          with v * stride_y + r - pad_y = row and u * stride_x + c - pad_x = column
 //
-//   grid    one invocation per value of the slice's images, see shared/index.wgsl
+//   grid    one invocation per value of the launch's images, see shared/index.wgsl
 //   dx      [image][in channel][row][column],  w, dy  as in conv2d.wgsl
 //
 // Host side: src/ops/conv/plain.rs. Appended: shared/conv2d_params.wgsl, shared/index.wgsl.

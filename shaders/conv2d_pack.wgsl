@@ -1,7 +1,8 @@
-// Weights in the order the tiled kernels read them: eight output channels side by side, zeros beyond the last.
+// Copies a convolution's weights into the order in which the tiled kernels read them: eight output channels side by side,
+// zeros beyond the last.
 //
 //     packed[b][i][r][c][k] = w[8b + k][i][r][c]                          forward
-//     packed[b][o][r][c][k] = w[o][8b + k][last row - r][last column - c]  TRANSPOSED and flipped: with it the
+//     packed[b][o][r][c][k] = w[o][8b + k][last row - r][last column - c]  TRANSPOSED and FLIPPED: with these the
 //                             forward kernel computes the derivative for x of a convolution of stride 1
 //
 //   grid    one invocation per packed weight, see shared/index.wgsl

@@ -1,5 +1,5 @@
-// The weights of conv2d_pack.wgsl in half precision, two in a word; what lies beyond that, which no word of it could
-// show, becomes its largest number. No feature is needed: the language packs and unpacks halves everywhere.
+// Copies a convolution's weights into the order of conv2d_pack.wgsl in half precision, two in a word. Weights beyond the range
+// of half precision become its largest number. No feature of the device is needed: every WGSL has pack2x16float.
 //
 //   grid    one invocation per pair of packed weights, see shared/index.wgsl
 //   w       [out channel][in channel][row][column]

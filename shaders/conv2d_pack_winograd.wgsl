@@ -1,5 +1,4 @@
-// Weights of 3x3 kernels as conv2d_winograd.wgsl reads them: transformed, eight output channels side by side, zeros beyond
-// the last.
+// Transforms the weights of 3x3 kernels for conv2d_winograd.wgsl: eight output channels side by side, zeros beyond the last.
 //
 //     packed[b][i][6r + c][k] = (G w[8b + k][i] G^T)[r][c]       forward
 //     packed[b][o][6r + c][k] = (G flipped w[o][8b + k] G^T)[r][c]   TRANSPOSED: for the derivative for x
@@ -7,7 +6,7 @@
 //   grid    one invocation per pair of channels, see shared/index.wgsl
 //   w       [out channel][in channel][row][column]
 //
-// G is that of the points 0, +-1/sqrt(2), +-sqrt(2) and infinity.
+// G is the kernel's transform for the points 0, +-1/sqrt(2), +-sqrt(2) and infinity.
 // Host side: src/ops/conv/pack.rs. Appended: shared/winograd_kernel.wgsl, shared/index.wgsl.
 
 @group(0) @binding(2) var<storage, read_write> packed: array<f32>;

@@ -1,9 +1,10 @@
-// Cross-correlation with a 1x1 kernel and no padding, of stride 1, or of stride 2 that halves both sides, with what follows
-// it in the network done before the store (shared/epilogue.wgsl). Of stride 1 also its derivative for x: the same with the
-// weights transposed.
+// Cross-correlation with a 1x1 kernel and no padding, of stride 1, or of stride 2 that halves both sides. The ops that
+// follow it in the network are done before the store (shared/epilogue.wgsl). With stride 1 and transposed weights it
+// computes the derivative for x.
 //
 //   grid     x: one invocation per tile of a plane of y, for the images of the launch; y: one workgroup per 8 output channels
-//   x, y     [image][channel][row][column], y's planes of whole quads; of stride 2: x's height even, its width divisible by 8
+//   x, y     [image][channel][row][column], y's planes of whole quads (a quad is four pixels, one vec4); with stride 2 x's
+//            height is even and its width divisible by 8
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][out channel % 8]
 //   residual  as y; mask, bits: shared/mask_bits.wgsl
 //

@@ -1,20 +1,21 @@
-// 1x1 convolution, stride 1, no padding, by whole workgroups, with what follows it in the network done before the store
-// (shared/epilogue.wgsl). For GPUs. With weights that are packed transposed it is the derivative for x.
+// 1x1 convolution, stride 1, no padding, by whole workgroups. The ops that follow it in the network are done before the
+// store (shared/epilogue.wgsl). For GPUs. With weights that are packed transposed it is the derivative for x.
 //
 //     y[n][o][p] = sum over i of w[o][i] * x[n][i][p]        p: pixel of a plane
 //
 //   grid     x: a workgroup per 16 * 8 / BLOCKS quads of pixels of all images; y: per BLOCKS blocks of 8 output channels; z:
 //            slices of the in channels, whose sums conv2d_sum_slices.wgsl adds up if there are several
-//   x, y     [image][channel][pixel], planes of whole quads; residual as y
+//   x, y     [image][channel][pixel], planes of whole quads (a quad is four pixels, one vec4); residual as y
 //   mask, bits  shared/mask_bits.wgsl
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][out channel % 8]
 //
 // A product of matrices: SLAB in channels at a time, the workgroup loads their weights and pixels, each word once, and every
 // invocation adds up the products of 8 channels by 2 quads in registers.
 //
-// Counted: an in channel costs an invocation 64 multiply-adds and four loads of 16 bytes of workgroup memory; with eight
-// blocks its part of the loads from caches is half of one of 16 bytes. Two barriers a slab, which is 1,024 multiply-adds.
-// Registers: 64 sums, 16 factors. Workgroup memory: 8 KiB with eight blocks, 10 with four.
+// Counted: an in channel costs an invocation 64 multiply-adds and four loads of 16 bytes from workgroup memory. With eight
+// blocks an invocation also makes one load of 16 bytes from the caches for every two in channels. There are two barriers for
+// each slab, which is 1,024 multiply-adds. Registers: 64 sums, 16 factors. Workgroup memory: 8 KiB with eight blocks, 10 with
+// four.
 //
 // Host side: src/ops/conv/packed.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_storage.wgsl,
 // shared/epilogue.wgsl, shared/conv2d_tile.wgsl, shared/conv2d_store_quads.wgsl.

@@ -1,5 +1,6 @@
-// 3x3 cross-correlation of stride 1 and padding 1 over rows of whole quads, with what follows it in the network
-// done before the store (shared/epilogue.wgsl). With transposed and flipped weights: its derivative for x.
+// 3x3 cross-correlation of stride 1 and padding 1 over rows of whole quads (a quad is four columns, one vec4). The ops that
+// follow it in the network are done before the store (shared/epilogue.wgsl). With transposed and flipped weights it computes
+// the derivative for x.
 //
 //   grid     x: one invocation per tile of a plane, for the images of the launch; y: one workgroup per 8 output channels
 //   x, y     [image][channel][row][column], width divisible by 8, or 4 (NARROW)
@@ -7,7 +8,7 @@
 //   residual  as y; mask, bits: shared/mask_bits.wgsl
 //
 // A tile is two rows of 8 columns, or four rows of 4, by 8 channels: a quad is loaded once for all kernel columns, all
-// channels and the rows that see it. Host side: src/ops/conv/packed.rs.
+// channels and all rows that need it. Host side: src/ops/conv/packed.rs.
 // Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_*.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl.
 
 override NARROW: bool = false;

@@ -1,4 +1,4 @@
-// Weight gradients of all parts, added in order:  dw[k] = sum over p of partials[p][k]
+// Adds the partial sums of a convolution's weight gradient in order:  dw[k] = sum over p of partials[p][k]
 // Four parts are loaded at once, so that their loads are on their way together.
 //
 //   grid      one invocation per weight, see shared/index.wgsl

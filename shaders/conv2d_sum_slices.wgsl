@@ -1,9 +1,9 @@
-// Sums of a convolution in slices of its in channels, added up in the order of the slices, with what follows the convolution in
-// the network done before the store (shared/epilogue.wgsl). For GPUs.
+// Adds up the partial sums of a convolution whose in channels were cut into slices, in the order of the slices. The ops that
+// follow the convolution in the network are done before the store (shared/epilogue.wgsl). For GPUs.
 //
 //     y[n][o][p] = sum over s of x[s][n][o][p]
 //
-//   grid     x: an invocation per quad of pixels of all images, rows filled up to whole quads; y: per 8 output channels
+//   grid     x: an invocation per quad (four columns) of all images, rows filled up to whole quads; y: per 8 output channels
 //   x        [slice][image][channel][row][column], a slice slice_words behind the one before; residual, y as one slice
 //   mask, bits  shared/mask_bits.wgsl
 //

@@ -1,14 +1,16 @@
-// Cross-correlation, derivative for the weights: the parts of the images of one launch.
+// Derivative of a cross-correlation for its weights, as partial sums: a part is a run of the launch's images, and
+// conv2d_sum_parts.wgsl adds the parts in order.
 //
 //     partial[p][o,i,r,c] = sum over the part's n, and v, u, of dy[n,o,v,u] * x[n, i, v*stride_y + r - pad_y, ...]
 //
 //   grid      x: one invocation per (in channel, row, column) of the kernel; y: one workgroup per 8 output channels;
 //             z: parts of part_images each
 //   x, dy     [image][channel][row][column]; dy's width divisible by 4
-//   partials  [part, the launch's from first_part][out channel][in channel][row][column], added to where epilogue is 1;
-//             conv2d_sum_parts.wgsl adds them in order
+//   partials  [params.first_part + part][out channel][in channel][row][column]; where params.epilogue is 1 the sums are
+//             added to what is there
 //
-// An invocation holds 8 output channels of one weight position and walks over quads of dy. A line is a row of dy.
+// An invocation holds 8 output channels of one weight position and walks over quads of dy (four columns, one vec4). A line,
+// by which params.lines counts, is a row of dy.
 // Host side: src/ops/conv/weights.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_*.wgsl.
 
 override STRIDE_Y: u32 = 1u;

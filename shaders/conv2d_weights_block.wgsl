@@ -1,21 +1,21 @@
-// 3x3 cross-correlation, stride 1, padding 1, derivative for the weights by whole workgroups: the parts of the images of
-// one launch. For GPUs.
+// Derivative of a 3x3 cross-correlation of stride 1 and padding 1 for its weights, as partial sums, by whole workgroups: a
+// part is a run of the launch's images and lines, and conv2d_sum_parts.wgsl adds the parts in order. For GPUs.
 //
 //     partial[p][o][i][r][c] = sum over the pixels of part p of dy[n][o][v][u] * x[n][i][v + r - 1][u + c - 1]
 //
 //   grid      x: a workgroup per 64 / BLOCKS in channels; y: per BLOCKS blocks of 8 output channels; z: parts of part_lines
 //             lines of part_images images each; parts of the same images lie side by side
-//   x, dy     [image][channel][row][column], rows of whole quads
-//   partials  [part, the launch's from first_part][out channel][in channel][row][column], added to where epilogue is 1;
-//             conv2d_sum_parts.wgsl adds them in order
+//   x, dy     [image][channel][row][column], rows of whole quads (a quad is four columns, one vec4)
+//   partials  [params.first_part + part][out channel][in channel][row][column]; where params.epilogue is 1 the sums are
+//             added to what is there
 //
-// An invocation holds all nine weights of an in channel for eight out channels. The workgroup goes through its images by
-// 4 rows of 8 columns, of which it loads dy for all its out channels, and x with what the border meets for all its in
-// channels, each word once. A line is four rows of dy.
+// An invocation holds all nine weights of an in channel for eight out channels. The workgroup goes through its images in
+// tiles of 4 rows by 8 columns of dy. For each tile it loads dy of all its out channels, and x of all its in channels with
+// one row more above and below and a quad more left and right, each word once. A line is four rows of dy.
 //
-// Counted: a quad of dy costs an invocation 288 multiply-adds and 17 loads of 16 bytes of workgroup memory; 8 quads lie between
-// two barriers, and its part of their loads from caches is 11 of 16 bytes with eight blocks. Registers: 72 sums, 32 words of
-// dy, 12 of x. Workgroup memory: 13 KiB with eight blocks, 12.4 with four.
+// Counted: a quad of dy costs an invocation 288 multiply-adds and 17 loads of 16 bytes from workgroup memory. A tile is 8
+// quads and two barriers; for it an invocation makes 11 loads of 16 bytes from the caches, with eight blocks. Registers: 72
+// sums, 32 words of dy, 12 of x. Workgroup memory: 13 KiB with eight blocks, 12.4 with four.
 //
 // Host side: src/ops/conv/weights.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_storage.wgsl,
 // shared/conv2d_weight_sums.wgsl, shared/conv2d_weight_products.wgsl.

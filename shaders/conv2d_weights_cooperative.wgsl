@@ -1,20 +1,21 @@
 enable f16;
 enable wgpu_cooperative_matrix;
 
-// Cross-correlation of any kernel, stride and padding, derivative for the weights, as a product of matrices by cooperative
+// Derivative of a cross-correlation of any kernel, stride and padding for its weights, as partial sums, by cooperative
 // matrices ("tensor cores"). For GPUs, where half precision is asked for.
 //
 //     partial[p][o][t] = sum over the pixels of part p of dy[o][pixel] * patch[t][pixel]    t: (in channel, row, column)
 //
 //   grid      x: a workgroup per TILE t; y: per TILE out channels; z: parts, as of conv2d_weights_gemm.wgsl
 //   x, dy     [image][channel][row][column]
-//   partials  [part, the launch's from first_part][out channel][t], added to where epilogue is 1; conv2d_sum_parts.wgsl
-//             adds them in order
+//   partials  [params.first_part + part][out channel][t]; where params.epilogue is 1 the sums are added to what is there;
+//             conv2d_sum_parts.wgsl adds the parts in order
 //
-// As conv2d_cooperative.wgsl, with pixels in the place of its k: SLAB of them at a time, rows filled up to whole quads. Of
-// both maps a lane loads EACH quads of one channel or t. Meanwhile dy is 1,024 times as large, as derivatives are small.
+// Works as conv2d_cooperative.wgsl, with sums over pixels instead of its k: SLAB pixels at a time, rows filled up to whole
+// quads (four columns each). A lane loads EACH quads of one channel of dy, and of one t of x. Before the products dy is
+// multiplied by 1,024, because derivatives are small.
 //
-// Workgroup memory: with sides of 16 it is 14 KiB, of 8 it is 4.
+// Workgroup memory: 14 KiB with sides of 16, 4 KiB with sides of 8.
 //
 // Host side: src/ops/conv/weights.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_words.wgsl,
 // shared/conv2d_patch.wgsl, shared/conv2d_count.wgsl, shared/cooperative_8.wgsl or shared/cooperative_16.wgsl.

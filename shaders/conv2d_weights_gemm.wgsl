@@ -1,22 +1,22 @@
-// Cross-correlation of any kernel, stride and padding, derivative for the weights, as a product of matrices by whole
-// workgroups. For GPUs.
+// Derivative of a cross-correlation of any kernel, stride and padding for its weights, as partial sums: a product of matrices
+// by whole workgroups. For GPUs.
 //
 //     partial[p][o][t] = sum over the pixels of part p of dy[o][pixel] * patch[t][pixel]    t: (in channel, row, column)
 //
 //   grid      x: a workgroup per 64 t; y: per 64 out channels; z: parts of part_lines lines of part_images images each, a
 //             line being a row of dy; parts of the same images lie side by side
 //   x, dy     [image][channel][row][column]
-//   partials  [part, the launch's from first_part][out channel][t], added to where epilogue is 1; conv2d_sum_parts.wgsl
-//             adds them in order
+//   partials  [params.first_part + part][out channel][t]; where params.epilogue is 1 the sums are added to what is there;
+//             conv2d_sum_parts.wgsl adds the parts in order
 //
-// As conv2d_gemm.wgsl, with pixels in the place of its k: SLAB quads at a time, rows filled up to whole quads, a workgroup
-// loads 64 channels of dy and 64 patches of x, and every invocation adds up the products of 8 by 8, a quad in one product.
-// An invocation loads one channel and one t: where it is is worked out ahead of the loop, and where a quad is is the same
-// for all of them and counted on, without a division.
+// Works as conv2d_gemm.wgsl, with sums over pixels instead of its k: SLAB quads (four columns each) at a time, rows filled up
+// to whole quads, a workgroup loads 64 channels of dy and 64 patches of x, and every invocation adds up the products of 8 by
+// 8, a quad in one product. An invocation loads one channel and one t, whose positions are computed before the loop. The
+// position of a quad is the same for all invocations and counted on, without a division.
 //
-// Counted: a quad costs an invocation 256 multiply-adds and 16 loads of 16 bytes of workgroup memory, and its part of the
-// loads from caches is a quad of dy and a patch. Two barriers a slab, which is 1,024 multiply-adds. Registers: 64 sums, 36
-// factors, about 20 positions. Workgroup memory: 8.3 KiB.
+// Counted: a quad costs an invocation 256 multiply-adds and 16 loads of 16 bytes from workgroup memory; for each quad it
+// loads one quad of dy and one patch of x from the caches. There are two barriers for each slab, which is 1,024
+// multiply-adds. Registers: 64 sums, 36 factors, about 20 positions. Workgroup memory: 8.3 KiB.
 //
 // Host side: src/ops/conv/weights.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_quads.wgsl or
 // shared/conv2d_pair_words.wgsl with shared/conv2d_patch.wgsl, or shared/conv2d_pair_points.wgsl alone;

@@ -1,12 +1,13 @@
-// 3x3 cross-correlation with padding 1, of stride 1 or of stride 2 that halves both sides (HALVE), derivative for the
-// weights: the parts of the images of one launch. As conv2d_weights.wgsl, but one invocation holds all nine weights of
-// an in channel for eight out channels, and walks down the rows: a row of x is loaded once for the three kernel rows
-// that see it. A line is a column of quads of dy.
+// Derivative of a 3x3 cross-correlation with padding 1 for its weights, with stride 1 or with stride 2 that halves both sides
+// (HALVE), as partial sums: a part is a run of the launch's images. Works as conv2d_weights.wgsl, but one invocation holds
+// all nine weights of an in channel for eight out channels, and walks down the rows: a row of x is loaded once for the three
+// kernel rows that multiply it. A line is a column of quads of dy (a quad is four columns, one vec4).
 //
 //   grid      x: one invocation per in channel; y: one workgroup per 8 output channels; z: parts of
 //             part_images each
 //   x, dy     [image][channel][row][column]; dy's width divisible by 4, x's height and width dy's or twice dy's
-//   partials  [part, the launch's from first_part][out channel][in channel][row][column], added to where epilogue is 1
+//   partials  [params.first_part + part][out channel][in channel][row][column]; where params.epilogue is 1 the sums are
+//             added to what is there
 //
 // Host side: src/ops/conv/weights.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_pair_*.wgsl,
 // shared/conv2d_weight_sums.wgsl.

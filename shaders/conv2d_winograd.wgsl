@@ -1,6 +1,6 @@
-// 3x3 cross-correlation of stride 1 and padding 1 by Winograd's minimal filtering, F(4x4, 3x3), with what follows it in the
-// network done before the store (shared/epilogue.wgsl): 36 products for 16 values instead of 144. With transposed and
-// flipped weights: its derivative for x.
+// 3x3 cross-correlation of stride 1 and padding 1 by Winograd's minimal filtering, F(4x4, 3x3), with 36 products for 16
+// values instead of 144. The ops that follow it in the network are done before the store (shared/epilogue.wgsl). With
+// transposed and flipped weights it computes the derivative for x.
 //
 //   Y = A^T [ sum over in channels of (G g G^T) * (B^T d B) ] A     d: 6x6 of x, Y: 4x4 of y, * element by element
 //
@@ -11,11 +11,11 @@
 //
 // The six points are 0, +-1/sqrt(2), +-sqrt(2) and infinity: with them sums of 160 channels are as near to f64 as those of
 // the plain kernel (with 0, +-1, +-2 three times as far). Lavin and Gray 2016, arXiv 1509.09308; points: Barabasz et al.
-// 2020, arXiv 1803.10986. A tile is two of 4x4, one above the other, by 8 channels. For CPU rasterisers with subgroups of 8.
-// Host side: src/ops/conv/packed.rs.
-// Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_texels.wgsl, shared/epilogue.wgsl, shared/conv2d_tile.wgsl.
+// 2020, arXiv 1803.10986. A tile is two squares of 4x4, one above the other, by 8 channels. For CPU rasterisers with
+// subgroups of 8. Host side: src/ops/conv/packed.rs. Appended: shared/conv2d_launch.wgsl, shared/conv2d_read_texels.wgsl,
+// shared/epilogue.wgsl, shared/conv2d_tile.wgsl.
 
-// Eight lanes in a row hold tiles of whole rows: a lane has its neighbours' columns from them.
+// Eight lanes in a row hold tiles of whole rows: a lane gets the columns beside its tile from its neighbours.
 override NEIGHBOURS: bool = false;
 
 const ROOT: f32 = 1.4142135623730951;

@@ -1,6 +1,6 @@
 // Cross-entropy of each image.  With  p = log_softmax(logits)  and smoothing s over K classes:
 //
-//     y = -(1 - s) * p[label] - s / K * sum(p),  0 where the label is no class
+//     y = -(1 - s) * p[label] - s / K * sum(p),  0 where the label is not the number of a class
 //
 //   grid    one workgroup an image, see shared/index.wgsl; its lanes stride over the classes
 //   logits  [image][class]

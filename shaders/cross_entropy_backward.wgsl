@@ -1,7 +1,7 @@
 // Cross-entropy, derivative for the logits.  With smoothing s over K classes:
 //
 //     dlogits[k] = (softmax(logits)[k] - (1 - s) * (k == label) - s / K) * dy,
-//     0 where the label is no class
+//     0 where the label is not the number of a class
 //
 //   grid             one workgroup an image, see shared/index.wgsl; its lanes stride over the classes
 //   dy               [image]

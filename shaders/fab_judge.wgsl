@@ -1,13 +1,14 @@
-// What FAB makes of where a step led, with |.| over one image:
+// FAB's bookkeeping after a step: keeps the nearest misclassified image and moves back towards the original, with |.| over one
+// image:
 //
-//     where the image is misnamed (margin > 0):
+//     where the image is misclassified (margin > 0):
 //         nearest = x and distance = |x - x0|  where that is less than distance
 //         x = x0 + beta (x - x0)
 //
 //   grid            one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
 //   x, x0, nearest  [image][span Elems]
 //   margin          [image]
-//   distance        [image]; large before anything is found
+//   distance        [image]; large before a misclassified image was found
 //
 // Host side: src/ops/fab.rs. Appended: shared/index.wgsl, shared/elem_f32.wgsl or elem_vec4.wgsl, shared/workgroup_sum.wgsl,
 // shared/workgroup_max_vec2.wgsl.

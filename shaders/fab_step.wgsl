@@ -1,5 +1,5 @@
 // One step of FAB towards the boundary, in place. With w = g, the gradient of f = z_target - z_label at x, the boundary
-// is taken for the plane  f + w (v - x) = 0.  Of x and of x0, the shortest moves d and d0 that reach it inside the box:
+// is taken as the plane  f + w (v - x) = 0.  d and d0 are the shortest moves from x and from x0 that reach it inside the box:
 //
 //     a = min(|d| / (|d| + |d0|), alpha_max), each length at least 1e-8
 //     x = clamp((1 - a) (x + eta d) + a (x0 + eta d0), 0, 1)
@@ -17,7 +17,7 @@
 //   x, x0, g  [image][span Elems]
 //   f         [image]
 //
-// In L2 values whose |w| is below 1e-8 do not move, as in the reference. Host side: src/ops/fab.rs. Appended:
+// In L2 values whose |w| is below 1e-8 do not move, as in AutoAttack's code. Host side: src/ops/fab.rs. Appended:
 // shared/index.wgsl, shared/elem_f32.wgsl or elem_vec4.wgsl, shared/workgroup_sum_vec4.wgsl, shared/workgroup_max_vec2.wgsl.
 
 override LANES: u32 = 64u;

@@ -1,4 +1,4 @@
-// Frozen batch normalisation as a scale and a shift a channel:
+// Turns frozen batch normalisation into a scale and a shift for each channel:
 //
 //     scale = gamma / sqrt(variance + eps),   shift = beta - mean * scale
 //

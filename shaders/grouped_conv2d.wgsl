@@ -1,9 +1,9 @@
-// Grouped 2-D cross-correlation; with a channel a group it is depthwise.
+// Grouped 2-D cross-correlation; with one channel in each group it is depthwise.
 //
 //     y[n,o,v,u] = sum over i,r,c of w[o,i,r,c] * x[n, first + i, v*stride_y + r - pad_y, u*stride_x + c - pad_x]
 //     with first = o / group_outputs * group_inputs and i below group_inputs
 //
-//   grid  one invocation per four outputs side by side, of the slice's images, see shared/index.wgsl
+//   grid  one invocation per four outputs side by side, of the launch's images, see shared/index.wgsl
 //   x     [image][channel][row][column],  w  [out channel][group channel][row][column],  y  as x
 //
 // With stride 1 the four outputs' columns overlap, so each step along a row of the kernel reads one new value.

@@ -1,4 +1,4 @@
-// A range of images:  y[i] = x[first + i]
+// Copies a range of images out of a batch:  y[i] = x[first + i]
 //
 //   grid  one invocation per word of y, see shared/index.wgsl
 //   x     words of all images

@@ -6,9 +6,9 @@
 //   bias  [output]; without BIAS it is not read and the host binds w in its place
 //   y     [row][output]
 //
-// Each value read serves four sums. They are no array: one that a loop indexes is not kept in registers
-// everywhere. Tiles at the edges repeat the last row or output in place of those that do not exist, and do
-// not write them.
+// Each value that is read serves four sums. The sums are not an array, because not every compiler keeps an array in registers
+// that a loop indexes. Tiles at the edges repeat the last row or output in place of those that do not exist, and do not write
+// them.
 // Host side: src/ops/linear.rs. Appended: shared/index.wgsl, shared/elem_*.wgsl.
 
 override BIAS: bool = false;

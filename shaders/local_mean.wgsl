@@ -1,12 +1,12 @@
-// The mean over a square window around each pixel, of those that lie in the image.
+// The mean over a square window around each pixel, of the window's pixels that lie in the image.
 //
-//     y[p,v,u] = sum over the window of x / how many of it lie in the image
+//     y[p,v,u] = sum of x over the window / number of the window's pixels in the image
 //
 //   grid  one invocation per value of y, see shared/index.wgsl
 //   x, y  [plane][row][column], a plane an image's channel
 //
-// With BACKWARD, x is dy and y is dx: a pixel of dy gives its share to each pixel of its window, whose number is the
-// giver's, and windows are mutual.
+// With BACKWARD, x is dy and y is dx: each pixel of dy is divided by the number of pixels of its own window, and dx sums these
+// quotients over its window, since a pixel lies in another's window exactly where the other lies in its own.
 // Host side: src/ops/local_mean.rs. Appended: shared/index.wgsl.
 
 override BACKWARD: bool = false;

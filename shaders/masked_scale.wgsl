@@ -1,4 +1,5 @@
-// A scale a channel, and zero where a rectifier let nothing through:  dx = dy * scale[c] where the mask's bit is set, else 0
+// Derivative of a scale for each channel and a rectifier, by the rectifier's mask:
+// dx = dy * scale[c] where the mask's bit is set, else 0
 //
 //   grid     units of a plane by channels by images, as src/ops/walk.rs lays it out: a workgroup of 64 is
 //            COLUMNS units wide and 64 / COLUMNS channels high, so small planes still fill it

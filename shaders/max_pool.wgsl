@@ -1,5 +1,5 @@
-// The largest value of each window and where it stands; of equals the first, row by row. Padding never wins, and what
-// overflowed always does: what was compared with it would not be the largest for sure.
+// The largest value of each window and its position; of equal values the first, row by row. Padding never counts, and an
+// infinity or NaN always wins: beside a value that overflowed no other is known to be the largest.
 //
 //   grid   one invocation per window, see shared/index.wgsl
 //   x      [plane][row][column], a plane an image's channel

@@ -1,6 +1,6 @@
-// The largest value of each window, derivative for x: a window's dy goes to where its largest stands.
+// Max pooling, derivative for x: a window's dy goes to the position of the window's largest value.
 //
-//   grid       one invocation per value of x, which asks the windows over it, see shared/index.wgsl
+//   grid       one invocation per value of x, which looks at all windows over it, see shared/index.wgsl
 //   dx         [plane][row][column]
 //   dy, place  [plane][out row][out column]
 //

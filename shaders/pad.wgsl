@@ -1,10 +1,10 @@
-// Planes moved into others of another size, zeros where there is nothing:  y[p,v,u] = x[p, v - top, u - left]
+// Pads planes with zeros, or cuts their edges off:  y[p,v,u] = x[p, v - top, u - left], 0 outside x
 //
 //   grid  one invocation per value of y, see shared/index.wgsl
 //   x     [plane][row][column], a plane an image's channel
 //   y     as x, out_height by out_width
 //
-// top and left wrap: of a derivative, which cuts the edges off again, they are negative.
+// top and left are u32 that wrap: in the derivative, which cuts the edges off again, they stand for negative numbers.
 // Host side: src/ops/pad.rs. Appended: shared/index.wgsl.
 
 struct Params {

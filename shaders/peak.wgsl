@@ -1,8 +1,9 @@
-// As many fused multiplications and additions as possible, all in registers:  a = scale a + 1, three vectors at once: twelve
-// registers of sixteen on CPUs, and more chains than a multiplication takes cycles
+// Measures peak arithmetic: as many fused multiply-adds as possible, all in registers. Each invocation repeats a = scale a + 1
+// on three vectors at once, which take twelve of a CPU's sixteen registers and are more chains than a multiplication takes
+// cycles.
 //
 //   grid  one invocation per vec4 of y, see shared/index.wgsl; `rounds` times 192 operations each
-//   y     sums, so that nothing can be left out
+//   y     the sums, so that the compiler cannot leave the work out
 //
 // Host side: src/ops/peak.rs. Appended: shared/index.wgsl.
 

@@ -1,8 +1,8 @@
-// Random numbers that depend on seed, step, image and element alone, not on launch or device:
+// Makes random numbers that depend on seed, step, image and element alone, not on launch or device:
 //
 //     words = philox(counter = (element / 4, first + image, step low, step high), key = (seed low, seed high))
 //     bits     the words                uniform  (word >> 8) / 2^24, in [0, 1)
-//     normal   from each two words  sqrt(-2 log a) * (cos, sin)(2 pi b)  with a = uniform + 2^-24
+//     normal   two numbers from each two words, whose uniform numbers are a and b:  sqrt(-2 log(a + 2^-24)) * (cos, sin)(2 pi b - pi)
 //
 //   grid     one invocation per four elements of one image, see shared/index.wgsl
 //   control  seed low, seed high, step low, step high, first

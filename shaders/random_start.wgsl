@@ -1,10 +1,10 @@
-// A random start, in place, from u in [0, 1):
+// Moves images to a random start of an attack, in place, from uniform u in [0, 1):
 //
 //     Linf  x = x + 2 * (u - 0.5) * eps
 //     L2    d = u - 0.5;  x = x + d * eps / (|d| + 1e-7) where |d| > eps, else x + d
 //
-//   grid  one workgroup a group, see shared/index.wgsl, which |.| goes over: an image, or a channel of the batch
-//   x, u  words; element i of group j is word  i / run * stride + j * run + i % run  of `span` ones
+//   grid  one workgroup a group, see shared/index.wgsl; a group, over which |.| goes, is an image or a channel of the batch
+//   x, u  words; element i of group j is word  i / run * stride + j * run + i % run,  and a group has `span` elements
 //
 // Host side: src/ops/starts.rs. Appended: shared/index.wgsl, shared/renorm.wgsl, shared/workgroup_sum.wgsl.
 

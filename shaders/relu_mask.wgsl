@@ -1,10 +1,10 @@
-// Where a rectifier let something through:  a bit is set where y is above 0
+// The mask of a rectifier's result: a bit is set where y is above 0
 //
 //   grid     one invocation per word, see shared/index.wgsl
 //   y        [image][channel][row][column]
 //   mask     laid out as shared/mask_bits.wgsl says
 //
-// For what no kernel that makes y writes along with it. Host side: src/ops/masks.rs.
+// Used where the kernel that computes y does not write the mask along with it. Host side: src/ops/masks.rs.
 // Appended: shared/index.wgsl, shared/mask_bits.wgsl.
 
 struct Params { words: u32, channels: u32, height: u32, width: u32 }

@@ -1,8 +1,8 @@
-// One axis of an image resampled:  y[o][t][i] = sum over taps j of weight(t, j) * x[o][j][i]
+// Resamples one axis of images:  y[o][t][i] = sum over taps j of weight(t, j) * x[o][j][i]
 //
 //   grid  one invocation per value of y, see shared/index.wgsl
-//   x     [outer][place][inner]: outer counts what comes before the axis, inner what follows it
-//   y     as x with out_length places
+//   x     [outer][position][inner]: outer counts all axes before the resampled one, inner all after it
+//   y     as x with out_length positions
 //
 // Host side: src/ops/resize.rs. Appended: shared/resample_taps.wgsl, shared/index.wgsl.
 

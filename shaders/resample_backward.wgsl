@@ -1,6 +1,6 @@
-// One axis of an image resampled, derivative for x:  dx[o][j][i] = sum over places t whose taps read j of weight * dy
+// Resampling of one axis, derivative for x:  dx[o][j][i] = sum of weight(t, j) * dy[o][t][i] over positions t with a tap at j
 //
-//   grid    one invocation per value of x, which asks the places around it, see shared/index.wgsl
+//   grid    one invocation per value of x, which looks at the positions t around it, see shared/index.wgsl
 //   dx, dy  as x, y in resample.wgsl
 //
 // Host side: src/ops/resize.rs. Appended: shared/resample_taps.wgsl, shared/index.wgsl.

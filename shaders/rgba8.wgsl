@@ -1,10 +1,10 @@
-// Images as pixels:  y = bytes red, green, blue, alpha of the pixel, red lowest
+// Turns images into RGBA pixels of one word:  y = bytes red, green, blue, alpha of the pixel, red lowest
 //
 //   grid  one invocation per word of y, see shared/index.wgsl
 //   x     images, NCHW in [0, 1], 1 to 4 channels
 //   y     `words` words in rows of `stride`: images side by side, `columns` in a row; 0 where there is none
 //
-// A word a pixel rather than a storage texture: kernels bind buffers alone, and a copy makes a texture of it.
+// The result is a buffer rather than a storage texture, because kernels write buffers only; a copy makes a texture of it.
 // Host side: src/ops/rgba8.rs. Appended: shared/index.wgsl.
 
 struct Params {

@@ -1,13 +1,13 @@
-// A number of each image's logits that one invocation works out by walking over the classes; which number, a file of
-// shared/ says:
+// A loss of each image's logits that one invocation computes by a loop over the classes. The appended file of shared/ says
+// which loss:
 //
-//     dlr_row.wgsl     difference of logits ratio     margin_row.wgsl  by how much the image is misnamed
+//     dlr_row.wgsl     difference of logits ratio     margin_row.wgsl  margin by which the image is misclassified
 //     pick_row.wgsl    the label's logit
 //
 //   grid             one invocation per image, see shared/index.wgsl
 //   logits           [image][class]
 //   labels, targets  [image]; without TARGETED targets is not read and the host binds labels in its place
-//   y                [image]; 0 where a label or target is no class
+//   y                [image]; 0 where a label or target is not the number of a class
 //
 // Host side: src/ops/row_loss.rs. Appended: shared/*_row.wgsl, shared/index.wgsl.
 

@@ -1,4 +1,4 @@
-// A multiple:  y = factor * x
+// Multiplies all values by one factor:  y = factor * x
 //
 //   grid  one invocation per vec4, see shared/index.wgsl
 //   x, y  padded to whole vec4s

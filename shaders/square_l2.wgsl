@@ -10,7 +10,8 @@
 //   grid                 one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values, the same values in
 //                        each pass, so that no lane reads what another wrote
 //   candidate, best, x0  [image][channel][row][column]; candidate holds d between the passes
-//   margin               [image], of the candidate; misnamed from 0 on
+//   margin               [image], of the candidate, which counts as misclassified where the margin is 0 or more, as in
+//                        AutoAttack's code
 //   ids                  [image]: the random numbers depend on the image's id, not on its place in the batch
 //   control              seed low, seed high, stream
 //   state                [image][2], see shared/square.wgsl

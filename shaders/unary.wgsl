@@ -25,7 +25,8 @@
 // e / (1 + e), and 1 - s is the other one, computed without cancelling; s (1 - s) is e / (1 + e)^2 on both sides, and
 // f'' of SILU e / (1 + e)^2 (2 - |x| (1 - e) / (1 + e)).
 //
-// RELU and RELU6 of what overflowed are that itself, see shared/overflow.wgsl, and so are GELU and SILU of infinities, or no number.
+// RELU and RELU6 return a value that overflowed (an infinity or NaN) as it is, see shared/overflow.wgsl. GELU and SILU of an
+// infinity are that infinity or NaN.
 //
 // Host side: src/ops/unary.rs. Appended: shared/map_*.wgsl, shared/normal.wgsl, shared/index.wgsl, shared/overflow.wgsl,
 // shared/elem_vec4.wgsl.

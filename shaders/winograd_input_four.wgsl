@@ -1,10 +1,10 @@
-// Tiles of x as the batched product of Winograd's filtering F(4x4, 3x3) reads them:
+// Transforms tiles of x for the batched product of Winograd's filtering F(4x4, 3x3):
 //
 //   V[6r + c][i][t] = (B^T d B)[r][c]     d: the 6x6 of channel i of x that tile t of the result sees, zeros in the padding
 //
 //   grid    x: one invocation per tile of this launch; y: one workgroup per channel
 //   x       [image][channel][row][column]
-//   v       [point][channel][tile], rows of params.pitch; what is beyond the last tile is left as it is
+//   v       [point][channel][tile], rows of params.pitch; words beyond the last tile are not written
 //
 // The points are those of conv2d_winograd.wgsl, for their rounding: 0, +-1/sqrt(2), +-sqrt(2) and infinity. Lanes in a row
 // store words in a row. Host side: src/ops/conv/winograd.rs. Appended: shared/winograd_launch.wgsl, shared/winograd_input.wgsl.

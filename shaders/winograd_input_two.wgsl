@@ -1,10 +1,10 @@
-// Tiles of x as the batched product of Winograd's filtering F(2x2, 3x3) reads them:
+// Transforms tiles of x for the batched product of Winograd's filtering F(2x2, 3x3):
 //
 //   V[4r + c][i][t] = (B^T d B)[r][c]     d: the 4x4 of channel i of x that tile t of the result sees, zeros in the padding
 //
 //   grid    x: one invocation per two tiles side by side; y: one workgroup per channel
 //   x       [image][channel][row][column]
-//   v       [point][channel][tile], rows of params.pitch, tiles as first_of_two says; what is beyond the last is left
+//   v       [point][channel][tile], rows of params.pitch, tiles as first_of_two says; words beyond the last tile are not written
 //
 // The points are 0, +-1 and infinity: nothing is multiplied. Host side: src/ops/conv/winograd.rs.
 // Appended: shared/winograd_launch.wgsl, shared/winograd_input.wgsl.

@@ -1,5 +1,5 @@
-// The result of Winograd's filtering F(2x2, 3x3) from the batched product's sums, with what follows the convolution in the
-// network done before the store (shared/epilogue.wgsl):
+// The result of Winograd's filtering F(2x2, 3x3) from the batched product's sums. The ops that follow the convolution in
+// the network are done before the store (shared/epilogue.wgsl).
 //
 //   Y = A^T M A     M: 4x4 sums of an out channel and a tile, Y: 2x2 of y
 //

@@ -9,8 +9,8 @@
 //
 // A workgroup reads 16 in channels of both into its memory at a time, 2 KiB + 256 ROWS words; an invocation keeps 8 out
 // channels of 8 tiles in registers: 64 products for four loads of vec4s. Its channels and its tiles are two runs of four, so
-// that invocations in a row read vec4s in a row. A tile's sums depend on that tile alone: what is beyond the last one may
-// be anything. Host side: src/ops/conv/winograd.rs. Appended: shared/winograd_launch.wgsl.
+// that invocations in a row read vec4s in a row. A tile's sums depend on that tile alone, so words of v beyond the last tile
+// may hold anything. Host side: src/ops/conv/winograd.rs. Appended: shared/winograd_launch.wgsl.
 
 override ROWS: u32 = 8u;
 

@@ -1,4 +1,4 @@
-// Weights of 3x3 kernels as the batched product of Winograd's filtering reads them, zeros beyond the last out channel:
+// Transforms the weights of 3x3 kernels for the batched product of Winograd's filtering; zeros beyond the last out channel:
 //
 //     U[p][i][o] = (G w[o][i] G^T)[r][c]             forward, p = r * POINTS + c
 //     U[p][o][i] = (G flipped w[o][i] G^T)[r][c]     TRANSPOSED: for the derivative for x
@@ -7,8 +7,8 @@
 //   w       [out channel][in channel][row][column]
 //   u       [point][channel that is summed over][channel of the result, up to a multiple of 8]
 //
-// G is that of the points 0, +-1 and infinity (TWO: F(2x2, 3x3)), or 0, +-1/sqrt(2), +-sqrt(2) and infinity (F(4x4, 3x3)).
-// Host side: src/ops/conv/pack.rs. Appended: shared/winograd_kernel.wgsl, shared/index.wgsl.
+// G is the kernel's transform for the points 0, +-1 and infinity (TWO: F(2x2, 3x3)), or 0, +-1/sqrt(2), +-sqrt(2) and
+// infinity (F(4x4, 3x3)). Host side: src/ops/conv/pack.rs. Appended: shared/winograd_kernel.wgsl, shared/index.wgsl.
 
 override TWO: bool = false;
 

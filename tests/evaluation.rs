@@ -1,5 +1,5 @@
-//! The program's larger evaluation, end to end on the embedded images: parts that are finished are kept, files hold what
-//! they should, and the report needs nothing but itself.
+//! Runs the program's larger evaluation (`eval all`) on the embedded images: finished parts are kept, files hold what they
+//! should, and the report needs no other file.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Imports run downwards only; `gpu` and `embed` alone name wgpu; `data` knows nothing of ours, nor does `world`, which alone
-//! names MPI.
+//! Checks that imports run from upper layers to lower ones only, that only `gpu` and `embed` name wgpu, that `data` and
+//! `world` import nothing of the crate's layers, and that only `world` names MPI.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! Checks every relative link in the repository's Markdown: the file exists, and where the link names a heading, the page has it.
-//! Links to other sites are not followed.
+//! Checks every relative link in the repository's Markdown: the file exists, and where the link names a heading, the page
+//! has it. Links to other sites are not followed.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail so")]
 

@@ -1,5 +1,5 @@
-//! A comparison from its first run to its table, with next to no training: all rows are there, what is finished is not done
-//! again, and what belongs to another comparison is refused. It needs an adapter.
+//! Runs `paper-table` from its first run to its table with next to no training: all rows are there, finished runs are not
+//! done again, and the runs of another comparison are refused. It needs an adapter.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail so")]
 

@@ -1,6 +1,6 @@
-//! Every kernel in every form its switches give it, translated to what the platforms take: SPIR-V for Vulkan, MSL for
-//! Metal, HLSL for DirectX 12. SPIR-V is judged by spirv-val (Debian: spirv-tools) where it is there, and in CI it has
-//! to be. No GPU is used; Metal's and DirectX's own compilers are not asked.
+//! Translates every kernel, with every setting of its switches, to the languages of the platforms: SPIR-V for Vulkan, MSL
+//! for Metal, HLSL for DirectX 12. SPIR-V is checked by spirv-val (Debian: spirv-tools) where it is installed, and in CI it
+//! has to be. No GPU is used; Metal's and DirectX's own compilers are not run.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test may fail so")]
 

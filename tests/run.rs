@@ -1,4 +1,4 @@
-//! Configurations and run folders: what is refused, and what survives a crash.
+//! Tests configurations and run folders: which are refused, and what survives a crash.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail so")]
 

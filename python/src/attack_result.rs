@@ -23,13 +23,13 @@ pub struct AttackResult {
 
 #[pymethods]
 impl AttackResult {
-    /// The share of images that are named rightly and that no attack broke.
+    /// The share of images that are classified correctly and that no attack broke.
     #[getter]
     fn robust_accuracy(&self) -> f64 {
         self.result.robust_accuracy
     }
 
-    /// The share of images that are named rightly as they are.
+    /// The share of images that are classified correctly as they are.
     #[getter]
     fn clean_accuracy(&self) -> f64 {
         self.result.clean_accuracy
@@ -171,7 +171,7 @@ impl AttackResult {
         let images: Vec<f32> = images.flat_map(|(_, image)| image).copied().collect();
         if let Ok(picture) = grid(&images, channels, side, SHOWN).and_then(|made| made.png()) {
             text += "<p>The first images that broke it:</p>";
-            text += &element(py, &picture, "Images that the network names wrongly")?;
+            text += &element(py, &picture, "Images that the network misclassifies")?;
         }
         Ok(text)
     }

@@ -44,7 +44,7 @@ fn version(py: Python<'_>, name: &str) -> PyResult<Version> {
 
 #[pymethods]
 impl Model {
-    /// Move images by projected gradient steps so that the network names them wrongly.
+    /// Move images by projected gradient steps so that the network misclassifies them.
     ///
     /// Parameters
     /// ----------
@@ -76,7 +76,7 @@ impl Model {
     /// Returns
     /// -------
     /// ndarray
-    ///     Images of the shape and layout of `x`, float32 in [0, 1], within the ball: of several starts the first that is named wrongly, or else
+    ///     Images of the shape and layout of `x`, float32 in [0, 1], within the ball: of several starts the first that is misclassified, or else
     ///     the last.
     ///
     /// Raises

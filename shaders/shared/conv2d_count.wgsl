@@ -1,16 +1,18 @@
-// Counting on from place to place, without dividing.
+// Positions in a convolution as three counters (channel or image, row, column), moved on by additions and carries, because
+// integer divisions in the inner loop are slow.
 
-// A place: of a k its in channel and which of a phase's taps, of a quad its image, row and place in the row.
+// One position: of a k, its in channel and the row and column among the taps of its phase; of a quad, its image, row and
+// quad within the row.
 struct Place { i: u32, r: u32, c: u32 }
 
-// That of a number, the last of the three counted first.
+// The position with number k, columns counted first, then rows.
 fn place_of(k: u32, rows: u32, columns: u32) -> Place {
     let across = max(columns, 1u);
     let window = max(rows * columns, 1u);
     return Place(k / window, k % window / across, k % window % across);
 }
 
-// The place that is `by` behind another one. No branches: loads of several places are on their way at once.
+// The position that is `by` after k. No branches: loads of several positions are on their way at once.
 fn onward(k: Place, by: Place, rows: u32, columns: u32) -> Place {
     let c = k.c + by.c;
     let next_row = c >= columns;

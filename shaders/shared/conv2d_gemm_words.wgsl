@@ -1,4 +1,4 @@
-// A channel of conv2d_gemm.wgsl's tile, stored word by word.
+// Stores one channel of conv2d_gemm.wgsl's tile, word by word, for rows of y of any width.
 
 fn keep_channel(o: u32, at: u32, value: vec4f, through: u32) -> u32 {
     let columns = min((params.out_width - at % params.out_width + apart() - 1u) / apart(), 4u);

@@ -1,6 +1,7 @@
-// What a 3x3 kernel of stride 2 and padding 1 meets in a row of x, for four columns of the result.
+// Reads the part of a row of x that four neighbouring outputs of a 3x3 convolution of stride 2 and padding 1 need.
 
-// Rows are counted from the padding, and only the upper one is ever met: it is read at the edge and made zero.
+// Rows are counted from the padding row above the image, which is read at the image's edge and made zero. The padding row
+// below is never needed.
 fn line(first: u32, row: u32, column: u32) -> Line {
     let inside = select(0.0, 1.0, row >= 1u && row <= params.height);
     let at = first + (clamp(row, 1u, params.height) - 1u) * params.width + column;

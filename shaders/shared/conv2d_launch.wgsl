@@ -1,4 +1,5 @@
-// What every fast kernel of convolutions binds first. Appended with it: conv2d_params.wgsl.
+// Binding 0, the parameters, and the workgroup size, the same in every fast convolution kernel. Appended with it:
+// conv2d_params.wgsl.
 
 override WORKGROUP: u32 = 32u;
 

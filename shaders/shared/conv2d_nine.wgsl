@@ -1,9 +1,9 @@
-// Sums of CPU rasterisers without subgroups, where a load costs as much as ten products and sums lie in memory anyway:
-// tiles are as tall as a reasonable time to compile allows, and a sum is loaded and stored once for all nine products of
-// an in channel. Elsewhere so many sums would not fit the registers.
+// Adds all nine products of a 3x3 kernel at once, for CPU rasterisers without subgroups. There a load costs as much as ten
+// products, and sums lie in memory anyway: tiles are as tall as a reasonable time to compile allows, and a sum is loaded and
+// stored once for all nine products of an in channel. Elsewhere so many sums would not fit the registers.
 
-// A sum in one expression for all nine products: it is stored and loaded once. Written a column at a time, as a product
-// of a weight and a vector would make four copies of the weight.
+// Adds nine products in one expression, so that the sum is stored and loaded once. Written a column at a time, because a
+// product of a weight and a vector would make four copies of the weight.
 fn nine(
     sum: vec4f,
     w0: f32, w1: f32, w2: f32, w3: f32, w4: f32, w5: f32, w6: f32, w7: f32, w8: f32,

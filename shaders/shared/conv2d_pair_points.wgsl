@@ -1,5 +1,5 @@
-// The two maps that conv2d_weights_gemm.wgsl reads, of 1x1 kernels of stride 1: both of rows of whole quads, and a patch is
-// a quad of x.
+// Reads x and dy for conv2d_weights_gemm.wgsl where the kernel is 1x1 with stride 1: rows of both are whole quads (four
+// columns, one vec4), and a patch is a quad of x.
 
 @group(0) @binding(1) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;

@@ -1,4 +1,4 @@
-// The two maps a weight gradient reads, from storage buffers: for GPUs. All lanes ask for the same quads of dy.
+// Reads x and dy for a weight gradient from storage buffers, on GPUs. All lanes ask for the same quads of dy.
 
 @group(0) @binding(1) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;

@@ -1,5 +1,5 @@
-// The two maps a weight gradient reads, from texels: for CPU rasterisers, see shared/conv2d_read_texels.wgsl.
-// Eight lanes load the quad of one output channel each and broadcast it. Needs subgroups of 8 or more.
+// Reads x and dy for a weight gradient from textures, on CPU rasterisers (shared/conv2d_read_texels.wgsl says why). Eight
+// lanes load the quad of one output channel each and broadcast it. Needs subgroups of 8 or more.
 
 @group(0) @binding(1) var dy: texture_2d<f32>;
 @group(0) @binding(2) var x: texture_2d<f32>;
@@ -13,7 +13,8 @@ fn place(texel: u32) -> vec2u { return vec2u(texel % TEXEL_COLUMNS, texel / TEXE
 fn x_quad(at: u32) -> vec4f { return textureLoad(x, place((at - params.x_skip) / 4u), 0); }
 fn x_word(at: u32) -> f32 { return x_quad(at)[(at - params.x_skip) % 4u]; }
 
-// The quads of eight channels, `plane` words apart. Channels beyond the last are the next image's, or the last texel again, and not used.
+// The quads of eight channels, `plane` words apart. Channels beyond the last are read from the next image, or as the last
+// texel again, and are not used.
 fn quads(at: u32, plane: u32, lane: u32) -> Eight {
     let last = textureDimensions(dy).y * TEXEL_COLUMNS - 1u;
     let own = textureLoad(dy, place(min((at + lane % 8u * plane - params.y_skip) / 4u, last)), 0);

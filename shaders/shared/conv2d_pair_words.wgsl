@@ -1,11 +1,12 @@
-// As shared/conv2d_pair_quads.wgsl, for dy whose rows are not whole quads.
+// Reads dy word by word for conv2d_weights_gemm.wgsl, where rows of dy are not whole quads, and binds x word by word for
+// shared/conv2d_patch.wgsl.
 
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(2) var<storage, read> x: array<f32>;
 
 struct Eight { d0: vec4f, d1: vec4f, d2: vec4f, d3: vec4f, d4: vec4f, d5: vec4f, d6: vec4f, d7: vec4f }
 
-// Four columns of a row of one channel of one image, those of them that are there.
+// Four columns of a row of one channel of one image; 0 for columns beyond the row.
 fn dy_at(plane: u32, row: u32, column: u32, there: bool) -> vec4f {
     let columns = column + vec4u(0u, 1u, 2u, 3u);
     let line = select(0u, (plane * params.out_height + row) * params.out_width, there);

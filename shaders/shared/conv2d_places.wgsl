@@ -1,9 +1,10 @@
-// A convolution, or its derivative for x (TRANSPOSED), as a product of matrices: where its k are among weights and in x, and
-// where its pixels are.
+// The matrix-product form of a convolution, or of its derivative for x (TRANSPOSED): finds where each k (an in channel and a
+// tap of the kernel) lies among the weights and in x, and where each output pixel lies.
 
 override TRANSPOSED: bool = false;
 
-// The taps that the pixels of a phase meet: `first` and every `every`-th. A forward pass has one phase.
+// The taps of the kernel that the pixels of a phase use: `first` and every `every`-th from there. A phase is the output pixels
+// whose row and column have the same remainders by the stride; a forward pass has one phase.
 struct Taps1d { first: u32, every: u32, count: u32 }
 
 fn taps_of(phase: u32, pad: u32, every: u32, kernel: u32) -> Taps1d {
@@ -11,11 +12,11 @@ fn taps_of(phase: u32, pad: u32, every: u32, kernel: u32) -> Taps1d {
     return Taps1d(first, every, (max(kernel, first) - first + every - 1u) / every);
 }
 
-// Words between the columns of a quad of y, and of what it meets of x.
+// Words between the columns of a quad of y, and between the words of x that they multiply.
 fn apart() -> u32 { return select(1u, params.stride_x, TRANSPOSED); }
 fn x_step() -> u32 { return select(params.stride_x, 1u, TRANSPOSED); }
 
-// The first pixel of a quad of y. What lies beyond the last image, row or column is not there.
+// The first pixel of a quad of y; `there` is false beyond the last image, row or column.
 struct Quad { n: u32, row: u32, column: u32, there: bool }
 
 fn quad_of(number: u32, phase_y: u32, phase_x: u32) -> Quad {

@@ -1,4 +1,4 @@
-// What a packed convolution reads, from storage buffers: for GPUs. Positions are words from the buffer's start.
+// Bindings and reads of a packed convolution from storage buffers, for GPUs. Positions are words from the buffer's start.
 // Weights are read by shared/conv2d_octet_*.wgsl.
 
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;

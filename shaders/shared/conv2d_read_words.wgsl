@@ -1,4 +1,4 @@
-// What conv2d_gemm.wgsl reads beside weights: as shared/conv2d_read_storage.wgsl, word by word.
+// Bindings and reads of conv2d_gemm.wgsl as in shared/conv2d_read_storage.wgsl, but word by word.
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(3) var<storage, read> affine: array<f32>; // [scale, shift][out channel]

@@ -1,6 +1,6 @@
-// What the derivative of a 3x3 kernel of stride 2 reads of a row of dy.
+// Reads a row of dy for the derivative of a 3x3 kernel of stride 2: a quad (four columns), and the quad one column further.
 
-// The quad at a word of dy and the one a column on.
+// The quad at a word of dy, and the quad one column further.
 struct Shifted { here: vec4f, next: vec4f }
 
 fn shifted(at: u32, inside: f32, has_right: bool) -> Shifted {

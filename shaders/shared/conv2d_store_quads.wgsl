@@ -1,4 +1,4 @@
-// How a channel of a tile is stored where rows of y are whole quads.
+// Stores one channel of a tile where rows of y are whole quads (four columns, one vec4).
 
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;
 

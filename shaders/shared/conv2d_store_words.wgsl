@@ -1,4 +1,4 @@
-// How columns of a channel are stored where rows of y are of any width, or the columns not beside each other.
+// Stores up to four columns of a channel where rows of y have any width, or the columns are not neighbours.
 
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 

@@ -1,17 +1,17 @@
-// What one invocation of a packed convolution holds: eight channels of quads, added to a kernel row at a time. Nothing is
-// indexed by a loop: that would put it in memory. Appended with it: what stores a channel.
+// The sums that one invocation of a packed convolution holds: eight channels of quads (four columns each), to which products
+// are added a kernel row at a time. Nothing is indexed by a loop, because that would put the sums in memory. Appended with
+// it: a file with keep_channel, which stores a channel.
 
-// Output channels that are not padding: what lies beyond 1 or 4 is left out.
+// Output channels that are not padding: for 1 or 4 the code of the other channels is left out.
 override CHANNELS: u32 = 8u;
 
 // Four columns of eight channels.
 struct Tile { c0: vec4f, c1: vec4f, c2: vec4f, c3: vec4f, c4: vec4f, c5: vec4f, c6: vec4f, c7: vec4f }
 
-// What the three columns of the kernel meet, for four columns of the result.
+// The values of x that the left, middle and right column of the kernel multiply, for four columns of the result.
 struct Line { left: vec4f, middle: vec4f, right: vec4f }
 
-// All taps that a channel meets at once are added in one expression: a sum kept in a register between them is stored and
-// loaded once.
+// The products of all three taps are added in one expression, so that the sum is stored and loaded once.
 fn add_row(tile: ptr<function, Tile>, a: Octet, b: Octet, c: Octet, by: Line) {
     (*tile).c0 = fma(vec4f(a.low.x), by.left, fma(vec4f(b.low.x), by.middle, fma(vec4f(c.low.x), by.right, (*tile).c0)));
     if CHANNELS > 1u {
@@ -57,8 +57,8 @@ fn add_one(tile: ptr<function, Tile>, w: Octet, by: vec4f) {
     }
 }
 
-// Channels `o` and up at the word `at`, with what the epilogue adds. A loop: eight copies of what follows would be most of
-// a kernel's code, and of the time that it takes to compile.
+// Stores channels `o` and up at the word `at`, after the epilogue. It is a loop, because eight copies of the store would be
+// most of a kernel's code, and of the time that it takes to compile.
 fn keep(tile: Tile, o: u32, at: u32, plane: u32, through: u32) -> u32 {
     var above = 0u;
     for (var c = 0u; c < 8u; c++) {
@@ -78,7 +78,7 @@ fn keep(tile: Tile, o: u32, at: u32, plane: u32, through: u32) -> u32 {
     return above;
 }
 
-// With the mask's word and the bits' at `word`.
+// Stores as `keep` does, with the mask's and the bits' word at `word`.
 fn keep_at(tile: Tile, o: u32, at: u32, plane: u32, word: u32) {
     keep_word(word, keep(tile, o, at, plane, mask_word(word)));
 }

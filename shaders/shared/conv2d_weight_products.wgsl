@@ -1,5 +1,6 @@
-// One weight of eight out channels, summed over quads of dy by whole workgroups: every product is added by itself, so that a
-// product and its sum are one instruction. Appended with it: shared/conv2d_weight_sums.wgsl.
+// Adds the products of quads of dy and x to the sums of one weight for eight out channels, in kernels of whole workgroups.
+// Every product is added by itself, so that a product and its sum are one instruction. Appended with it:
+// shared/conv2d_weight_sums.wgsl.
 
 fn product(a: vec4f, b: vec4f, sum: f32) -> f32 {
     return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));

@@ -8,7 +8,7 @@
 //
 //     dz_label = -dy / d,  dz_other = dy / d,  dz_1 = dy n / d^2,  dz_3 = -dy n / d^2 (TARGETED: half each to z_3, z_4)
 //
-// Both are 0 where label or target is no class.
+// Both are 0 where label or target is not the number of a class.
 // The shader in front declares `params`, `logits`, `labels`, `targets` and TARGETED.
 
 // Classes: the label's, the one it is compared with, and those of the largest logits.

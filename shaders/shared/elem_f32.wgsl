@@ -1,4 +1,4 @@
-// What a lane holds at a time: one value. The other choice is elem_vec4.wgsl.
+// Elem, the type of what a lane holds at a time, as one value. The other choice is elem_vec4.wgsl.
 
 alias Elem = f32;
 alias Bits = u32;

@@ -1,4 +1,4 @@
-// What a lane holds at a time: four values, for images whose values are a multiple of four.
+// Elem, the type of what a lane holds at a time, as four values, for images whose number of values is a multiple of four.
 // The other choice is elem_f32.wgsl.
 
 alias Elem = vec4f;

@@ -1,8 +1,9 @@
-// What follows a convolution in the network, done on its result before the store. Appended with it: conv2d_mask.wgsl,
-// mask_bits.wgsl, overflow.wgsl and elem_vec4.wgsl; epilogue_constants.wgsl or epilogue_params.wgsl, which say what is asked for. A
-// residual's place is 0: none; 1: added to the convolution itself; 2: added last.
+// The epilogue of a convolution: applies the ops that follow it in the network to its result before the store. Appended with
+// it: conv2d_mask.wgsl, mask_bits.wgsl, overflow.wgsl and elem_vec4.wgsl; and epilogue_constants.wgsl or epilogue_params.wgsl,
+// which say which ops there are. residual_place() is 0 for no residual, 1 for one that is added to the convolution's result
+// first, 2 for one that is added last.
 
-// `rest` is the residual and `kept` 1 where the mask lets through, both for the same elements as `value`.
+// `rest` is the residual, and `kept` is 1 where the mask's bit is set, both for the same elements as `value`.
 fn epilogue(channel: u32, value: vec4f, rest: vec4f, kept: vec4f) -> vec4f {
     var result = value;
     if residual_place() == 1u { result += rest; }

@@ -1,4 +1,4 @@
-// The flags of an epilogue, fixed when the pipeline is made: what they leave out is not compiled. For lavapipe, whose
+// The flags of an epilogue as constants of the pipeline: ops that they leave out are not compiled. For lavapipe, whose
 // branches cost loads and stores.
 
 override AFFINE: bool = false;

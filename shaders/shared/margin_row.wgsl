@@ -1,11 +1,12 @@
-// By how much an image is misnamed, of its label and the class it is compared with, of equal logits the first:
+// The margin by which an image is misclassified: the largest other logit minus the label's logit (of equally large ones the
+// first class counts); with TARGETED, the target's logit minus the label's. Above 0 the image is misclassified:
 //
 //     y = largest logit of another class - z_label          TARGETED:  y = z_target - z_label
 //     dz_label = -dy,  dz_other = dy
 //
 // The shader in front declares `params`, `logits`, `labels`, `targets` and TARGETED.
 
-// Classes that are none where there is no other.
+// The label, the class that it is compared with, and the margin. `other` is params.classes where there is no other class.
 struct Row { label: u32, other: u32, value: f32 }
 
 fn row(image: u32) -> Row {

@@ -1,4 +1,5 @@
-// What a rectifier's derivative needs of an activation, a bit each: set where it is above 0.
+// The layout of masks: one bit for each value of an activation, set where the value is above 0. A rectifier's derivative needs
+// no more of the activation.
 //
 //   [image][channel / 8][row][column / 4], a word for 4 columns of 8 channels: bit channel % 8 * 4 + column % 4
 //

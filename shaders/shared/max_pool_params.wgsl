@@ -1,4 +1,4 @@
-// Sizes of max pooling, for both directions.
+// Parameters of max pooling, for the forward pass and the derivative.
 
 struct Params {
     planes: u32,

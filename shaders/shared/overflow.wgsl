@@ -1,8 +1,8 @@
-// What overflowed stays seen. WGSL lets max(x, 0) be 0 where x is not a number, and the inverse of an infinite deviation is 0:
-// a network's logits would be finite, and wrong. Numbers are told by their bits, which no compiler takes for always finite.
-// Appended with it: elem_*.wgsl.
+// Functions that keep infinities and NaN instead of hiding them. WGSL lets max(x, 0) be 0 where x is NaN, and the inverse of
+// an infinite deviation is 0: a network's logits would be finite, and wrong. The test looks at the bits, because compilers
+// may assume that floating-point numbers are finite. Appended with it: elem_*.wgsl.
 
-// Infinite, or not a number.
+// Whether x is infinite or NaN.
 fn overflowed(x: Elem) -> Truth { return (bitcast<Bits>(x) & Bits(0x7f800000u)) == Bits(0x7f800000u); }
 
 // max(x, 0), and x where it overflowed, below 0 too: it may have been an intermediate sum that did.

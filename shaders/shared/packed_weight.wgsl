@@ -1,4 +1,4 @@
-// Which weight lies where once they are packed: see conv2d_pack.wgsl.
+// Maps an index in the packed weights to the weight that lies there; the order is in conv2d_pack.wgsl.
 
 override TRANSPOSED: bool = false;
 override FLIPPED: bool = false;
@@ -9,7 +9,7 @@ struct Params { outputs: u32, inputs: u32, kernel_height: u32, kernel_width: u32
 @group(0) @binding(1) var<storage, read> w: array<f32>;
 
 fn window() -> u32 { return params.kernel_height * params.kernel_width; }
-// The channels that go eight by eight, and the others.
+// The number of channels that are packed in eights, and of the others.
 fn many() -> u32 { return select(params.outputs, params.inputs, TRANSPOSED); }
 fn other() -> u32 { return select(params.inputs, params.outputs, TRANSPOSED); }
 

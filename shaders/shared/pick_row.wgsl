@@ -1,4 +1,4 @@
-// The logit of each image's label:  y = z_label, 0 where the label is no class;  dz_label = dy
+// The logit of each image's label:  y = z_label, or 0 where the label is not the number of a class;  dz_label = dy
 // The shader in front declares `params`, `logits` and `labels`.
 
 struct Row { label: u32, value: f32 }

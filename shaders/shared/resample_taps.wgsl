@@ -1,8 +1,8 @@
-// Where the taps of one resampled value lie and what they weigh: half-pixel centres, a triangle or Keys' cubic.
+// Positions and weights of the taps of one resampled value: half-pixel centres, with a triangle or Keys' cubic as the filter.
 //
-// Without antialiasing the filter spans neighbours of the source, and what lies beyond an edge is the edge. With it the
-// filter is stretched by the factor of shrinking, and taps beyond an edge are left out and the rest made to sum to 1.
-// Keys' constant is -0.75 without and -0.5 with, as in PyTorch.
+// Without antialiasing the filter spans neighbours in the source, and taps beyond an edge read the edge. With antialiasing the
+// filter is stretched by the factor of shrinking, taps beyond an edge are left out, and the others are scaled to sum to 1.
+// Keys' constant is -0.75 without antialiasing and -0.5 with it, as in PyTorch.
 
 struct Params { outer: u32, length: u32, inner: u32, out_length: u32, cubic: u32, antialias: u32 }
 

@@ -1,7 +1,7 @@
 // The largest of a row's logits and the sum of exp(logit - largest), returned to every lane of the
 // workgroup that owns the row:  logsumexp = largest + log(sum),  softmax = exp(logit - largest) / sum.
 //
-// The two are kept apart because largest + log(sum) rounds away what counts beside logits of 1e4.
+// The two are returned apart because largest + log(sum) loses the digits of log(sum) where logits are near 1e4.
 // The shader in front declares LANES and `logits`; shared/workgroup_sum.wgsl is appended too.
 
 struct SoftmaxRow { largest: f32, sum: f32 }

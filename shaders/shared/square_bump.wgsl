@@ -1,5 +1,5 @@
-// The bump eta of the Square attack in L2: of a square's two halves, cut across its rows or its columns, one goes up and
-// the other down, each highest in its middle and of length sqrt(1/2):
+// The bump eta of the Square attack in L2. A square is cut into two halves across its rows or its columns; one half goes up
+// and the other down, each highest in its middle and of length sqrt(1/2):
 //
 //     eta = +-H(m),  H(m) = sum over c from m to size / 2 of 1 / (c + 1)^2,  m = Chebyshev distance to the half's middle
 //

@@ -1,4 +1,4 @@
-// A 3x3 kernel for Winograd's filtering: read for either direction, and one side of F(4x4, 3x3)'s transform.
+// Reads a 3x3 kernel for Winograd's filtering, forward or for the derivative, and applies one side of F(4x4, 3x3)'s transform.
 
 override TRANSPOSED: bool = false;
 

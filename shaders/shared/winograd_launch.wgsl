@@ -1,5 +1,5 @@
-// One of the launches of Winograd's filtering. A unit is four columns of as many rows as a tile of the result has: one tile
-// of F(4x4, 3x3), or two of F(2x2, 3x3) side by side. Units are numbered through rows and images.
+// Parameters of a launch of Winograd's filtering. A unit is four columns of as many rows as a tile of the result has: one tile
+// of F(4x4, 3x3), or two tiles of F(2x2, 3x3) side by side. Units are numbered through rows and images.
 
 struct Params {
     inputs: u32, // channels
@@ -16,13 +16,13 @@ struct Params {
 
 struct Place { image: u32, row: u32, column: u32 }
 
-// Where a unit begins that has so many rows.
+// The first pixel of a unit with this many rows.
 fn place_of(unit: u32, rows: u32) -> Place {
     let across = params.width / 4u;
     let units = across * ((params.height + rows - 1u) / rows);
     return Place(unit / units, unit % units / across * rows, unit % across * 4u);
 }
 
-// Of the two tiles of the unit `at` of this launch the first one's place in a row; the other's is 32 behind. So lanes in a
-// row have words in a row of either.
+// The position in a row of V or M of the first of the two tiles of unit `at`; the second tile is 32 further. So neighbouring
+// lanes read and write neighbouring words, of the first tiles and of the second.
 fn first_of_two(at: u32) -> u32 { return at / 32u * 64u + at % 32u; }

@@ -1,4 +1,4 @@
-// What the output transforms read and write, epilogue and masks as in the other packed convolutions.
+// Bindings and stores of Winograd's output transforms; epilogue and masks are those of the other packed convolutions.
 
 @group(0) @binding(1) var<storage, read> m: array<f32>;
 @group(0) @binding(2) var<storage, read> affine: array<f32>; // [scale, shift][out channel]
@@ -18,7 +18,7 @@ fn word_of(place: Place, block: u32) -> u32 {
     return (row * params.width + place.column) / 4u;
 }
 
-// All set without a mask.
+// The mask's word; without a mask all bits are set.
 fn mask_word(word: u32) -> u32 {
     if !has_mask() { return 0xffffffffu; }
     return mask[word];

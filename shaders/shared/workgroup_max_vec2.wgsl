@@ -1,5 +1,5 @@
-// The larger of two numbers each over a workgroup, returned to every lane; call it from uniform control flow only. As
-// workgroup_sum_vec2.wgsl, which tells why there are two levels.
+// The maxima of two numbers over a workgroup, returned to every lane; call it from uniform control flow only. It has two
+// levels for the reason that workgroup_sum_vec2.wgsl gives.
 
 var<workgroup> largest: array<vec2f, LANES>;
 

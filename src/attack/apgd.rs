@@ -49,7 +49,7 @@ impl Default for Apgd {
 }
 
 /// Runs APGD on batches of one size, ready on a device. A step reads nothing back and makes nothing new: step lengths,
-/// counters, best and misnamed iterates of each image are kept on the device.
+/// counters, best and misclassified iterates of each image are kept on the device.
 #[derive(Debug)]
 pub struct ApgdAttack {
     settings: Apgd,
@@ -166,7 +166,7 @@ impl Attack for ApgdAttack {
         if last { self.judge().await } else { Ok(()) }
     }
 
-    /// The last misnamed iterate of each image; where none was, its start.
+    /// The last misclassified iterate of each image; where none was, its start.
     async fn images(&self) -> Result<Vec<f32>> {
         self.batch.read(&self.kept.wrong).await
     }

@@ -152,8 +152,8 @@ impl FabAttack {
 }
 
 impl Attack for FabAttack {
-    /// The images are named rightly, and the targets are the classes whose boundary is looked for, where it is one. The search
-    /// may begin apart from the images.
+    /// The images are classified correctly, and the targets are the classes whose boundary is looked for, where it is one.
+    /// The search may begin apart from the images.
     async fn start(&mut self, start: &Start<'_>) -> Result<()> {
         self.batch.write(start).await?;
         for (number, buffer) in (1..).zip(&self.others) {
@@ -169,7 +169,7 @@ impl Attack for FabAttack {
         self.step.run(steps, progress).await
     }
 
-    /// The nearest misnamed iterate of each image; where none was misnamed, the image.
+    /// The nearest misclassified iterate of each image; where none was misclassified, the image.
     async fn images(&self) -> Result<Vec<f32>> {
         self.batch.read(&self.nearest).await
     }

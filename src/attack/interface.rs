@@ -42,7 +42,7 @@ impl<'a> Start<'a> {
 /// The results of an attack.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
-    /// An image for each it was started with, which may or may not be misnamed.
+    /// An image for each it was started with, which may or may not be misclassified.
     pub images: Vec<f32>,
     /// Whether that lies in the ball: [`FabAttack`](super::FabAttack)'s, which looks for the nearest, may not.
     pub within: Vec<bool>,

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Makes images of chosen classes: steps up f(x)\[y\], minus the joint energy, from any start.
 pub type Sampler = Ascent<Sampling>;
 
-/// Makes images that the network names wrongly: steps up the loss within a ball around each image.
+/// Makes images that the network misclassifies: steps up the loss within a ball around each image.
 pub type Attacker = Ascent<Attacking>;
 
 /// Marks a [`Sampler`].

@@ -13,8 +13,8 @@ pub async fn accuracy(classifier: &mut Classifier, images: &[f32], labels: &[u32
 }
 
 /// Accuracies as images are and under projected gradient steps, made ready once. This is what robust accuracy means
-/// wherever the library measures it: the share of images that are named rightly before the attack and after it. What is
-/// named wrongly as it is counts as wrong, whatever an attack makes of it, and is not attacked.
+/// wherever the library measures it: the share of images that are classified correctly before the attack and after it. An
+/// image that is misclassified before the attack counts as wrong and is not attacked.
 #[derive(Debug)]
 pub struct UnderPgd {
     attack: PgdAttack,
@@ -23,7 +23,7 @@ pub struct UnderPgd {
     words: usize,
 }
 
-/// Shares of images that are named rightly.
+/// Shares of images that are classified correctly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Accuracies {
     /// The share of images that are classified correctly as they are.
@@ -83,7 +83,7 @@ impl UnderPgd {
     }
 }
 
-/// The share of images that are named rightly as they are and after the attack: see [`UnderPgd`].
+/// The share of images that are classified correctly as they are and after the attack: see [`UnderPgd`].
 pub async fn pgd_accuracy(
     model: &dyn Model,
     weights: &DeviceWeights,

@@ -9,9 +9,9 @@ use crate::model::{BatchSize, DeviceWeights, Model};
 /// The numbers of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Worth {
-    /// Share of images named rightly.
+    /// Share of images classified correctly.
     pub clean_accuracy: f64,
-    /// Share of images named rightly as they are and under attack.
+    /// Share of images classified correctly as they are and under attack.
     pub pgd_accuracy: f64,
     /// AUROC of logsumexp, these images against each of the other sets; `None` where it cannot be computed.
     pub ood_aurocs: Vec<Option<f64>>,

@@ -39,7 +39,7 @@ pub fn apgd_state(images: u32) -> Result<Shape> {
     Shape::matrix(images, STATE)
 }
 
-/// The state of each image, in order: the best loss, the last, the step size, and whether an iterate was misnamed and
+/// The state of each image, in order: the best loss, the last, the step size, and whether an iterate was misclassified and
 /// whether the gradient at the start was 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ApgdState {
@@ -49,7 +49,7 @@ pub struct ApgdState {
     pub loss: f32,
     /// The length of the next step.
     pub step_size: f32,
-    /// Whether an iterate was misnamed.
+    /// Whether an iterate was misclassified.
     pub fooled: bool,
     /// Whether the gradient at the start was 0 in every place.
     pub flat: bool,
@@ -67,7 +67,7 @@ impl ApgdState {
 }
 
 /// Inputs x \[N, C, H, W\], its gradient g, loss \[N\], margin \[N\] ([`Margin`](super::Margin)), then, all written in
-/// place as is x, the best iterate, the last misnamed one (the start where none is), the gradient at the best, and the
+/// place as is x, the best iterate, the last misclassified one (the start where none is), the gradient at the best, and the
 /// state ([`apgd_state`]); no output.
 ///
 /// In an iterate's first call for a state of zeros everything is set from it. At checkpoints, the first after `period`

@@ -132,7 +132,7 @@ impl Op for FabNearest {
 }
 
 /// Inputs x \[N, C, H, W\] (written in place), where it came from x0, margin \[N\] ([`Margin`](super::Margin)), then the
-/// nearest misnamed image so far and its distance \[N\], both written in place; no output.
+/// nearest misclassified image so far and its distance \[N\], both written in place; no output.
 ///
 /// Where the margin is above 0: if x is nearer than `distance` it is kept; and x becomes x0 + beta (x - x0).
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -96,7 +96,7 @@ pub struct Dlr {
 /// bound).
 ///
 /// Inputs logits \[N, K\], labels \[N\] (u32) and, if `targeted`, target classes \[N\] (u32); output \[N\]: the largest
-/// logit of another class, or the target's, minus the label's. Above 0 the image is misnamed.
+/// logit of another class, or the target's, minus the label's. Above 0 the image is misclassified.
 ///
 /// A label or target of K or more gives 0, and derivative 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -71,7 +71,7 @@ pub struct Step {
     /// Gradient penalty, without its weight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r1: Option<f32>,
-    /// Share of the iteration's images, as attacked, that were named rightly.
+    /// Share of the iteration's images, as attacked, that were classified correctly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f32>,
     /// Accuracy of the averaged weights on clean validation images, in the iterations that measure it.

@@ -10,7 +10,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Metrics {
-    /// Share of the test images named rightly.
+    /// Share of the test images classified correctly.
     pub clean_accuracy: Option<f64>,
     /// The accuracy under `[evaluate]`'s attack.
     pub pgd_accuracy: Option<f64>,

@@ -44,7 +44,8 @@ impl Validator {
         })
     }
 
-    /// Shares of images named rightly: clean, and attacked. Of all ranks' images, in all ranks; so is what is wrong with them.
+    /// Shares of images classified correctly: clean, and attacked. Of all ranks' images, in all ranks; so is what is wrong
+    /// with them.
     pub async fn measure(&mut self) -> Result<Accuracies> {
         if !self.world.is_shared() {
             return self.under.measure(&self.images, &self.labels, |_| Ok(())).await;

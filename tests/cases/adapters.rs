@@ -1,4 +1,4 @@
-//! Which adapter computes: numbers, names, and what wgpu's own variables say.
+//! Tests how an adapter is chosen: by number, by name and by wgpu's own variables.
 
 use super::{lapidary, working};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! One object has one caller; each thread has an object of its own.
+//! Tests that one object serves one caller at a time, and that each thread can have an object of its own.
 
 use crate::made::{demo, images};
 use lapidary::attack::{

@@ -1,4 +1,4 @@
-//! Checkpoint files: what is said of them, and what is asked for before they are used.
+//! Tests what commands say about checkpoint files, and what they ask for before they use one.
 
 use crate::{lapidary, working};
 use lapidary::model::{Checkpoint, Normalisation, Pretrained, Tensor};

@@ -1,4 +1,5 @@
-//! Labels are numbers of the folders that are there; what they mean is the classes' names.
+//! Tests that labels are matched by the classes' names: the numbers come from the folders that are there, the meaning from
+//! the names.
 
 use crate::{answer, lapidary, working};
 use lapidary::data::{ClassMap, Classes, Part, fashion};

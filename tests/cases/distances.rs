@@ -1,4 +1,4 @@
-//! Line 4: distances of sets of pictures are of all that lie there, each as it is.
+//! Tests that distances between sets of pictures take every picture of a folder, each as it is.
 
 use std::fs;
 use std::path::Path;

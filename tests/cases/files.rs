@@ -1,4 +1,4 @@
-//! Files that people have, through the commands: networks from ONNX files, and what the program writes as its own data.
+//! Tests commands on files as people have them: networks from ONNX files, and the program's own output read again as data.
 
 use std::fs;
 use std::io::Write;

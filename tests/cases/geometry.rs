@@ -1,4 +1,4 @@
-//! Pictures come to a network's square in one way, whoever asks: the program from files, the page from pixels.
+//! Tests that pictures are fitted to a network's square in one way, by the program from files and by the page from pixels.
 
 use std::fs;
 use std::path::Path;

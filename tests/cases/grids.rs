@@ -1,5 +1,6 @@
-//! More rows, images or channels than a dimension of a grid has workgroups, 65,535: each kernel family at 70,000, where the
-//! results must be those of the seven images that the batch repeats; and a plan that ended in "workgroups given".
+//! Runs each kernel family on 70,000 rows, images or channels, more than the 65,535 workgroups that a dimension of a grid
+//! has. The results must be those of the seven images that the batch repeats. It also plans a batch that once ended in the
+//! error "workgroups given".
 
 use lapidary::Result;
 use lapidary::gpu::{Adapter, AdapterKind, Choices, Gpu, Options, Preferences};

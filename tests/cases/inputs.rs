@@ -1,4 +1,5 @@
-//! Labels beyond the classes, values that are not those of pixels, and logits that are not finite.
+//! Tests that labels beyond the classes, values outside a pixel's range and logits that are not finite are refused or
+//! reported.
 
 use crate::lapidary;
 use crate::made::{demo, gpu, images};

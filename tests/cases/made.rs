@@ -1,4 +1,4 @@
-//! Networks, images and devices that cases are made of.
+//! Makes the networks, images and devices that the cases share.
 
 use lapidary::data::{Part, Source};
 use lapidary::gpu::{Gpu, Options};

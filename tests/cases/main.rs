@@ -1,9 +1,10 @@
-//! Inputs that once gave a wrong number without a word, or ended what could have gone on: one test a kind, with the right value.
+//! Keeps one test for each kind of input that once gave a wrong number without a word, or ended what could have gone on,
+//! with the right value.
 //!
-//! Some kinds are tested where what they need is: the page's (large pictures, networks loaded at once, downloads, class names,
-//! overflow) in `web/test/package.test.js`; the memory that small files may take in `tests/data/hostile.rs` and
-//! `tests/formats/hostile.rs`; panics of threads in `src/threads.rs`; buffers kept for read-backs in `src/gpu/staging.rs`; rates
-//! above a measured peak in `tests/program.rs`.
+//! Some kinds are tested elsewhere: the page's (large pictures, networks loaded at once, downloads, class names, overflow)
+//! in `web/test/package.test.js`; the memory that small files may take in `tests/data/hostile.rs` and
+//! `tests/formats/hostile.rs`; panics of threads in `src/threads.rs`; buffers kept for read-backs in `src/gpu/staging.rs`;
+//! rates above a measured peak in `tests/program.rs`.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! Ops and kernels from outside the crate that break a rule: each gets a sentence that names it, what came and what fits.
+//! Tests that an op or kernel from outside the crate that breaks a rule gets an error that names it, what it gave and what
+//! fits.
 
 use lapidary::Result;
 use lapidary::gpu::{Access::*, Executor, Gpu, Kernel, Layout, Options, Recording, Trust};

@@ -1,4 +1,5 @@
-//! A pipe, a device or a link to one, given where a file is wanted: whoever opens it would wait for ever or read without an end.
+//! Tests that a pipe, a device or a link to one is refused where a file is wanted: whoever opened it would wait for ever or
+//! read without an end.
 
 #![cfg(unix)]
 

@@ -1,4 +1,5 @@
-//! Robust accuracy: what counts as an attack, on which images, and what the number is called.
+//! Tests what robust accuracy means: which settings count as an attack, which images are attacked, and what the number is
+//! called.
 
 use crate::made::{demo, gpu, images};
 use crate::{answer, lapidary, working};

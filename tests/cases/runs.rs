@@ -1,4 +1,5 @@
-//! Run folders: who may write in them, what is fixed when, and what goes on after what.
+//! Tests the rules of run folders: one process at a time writes to them, what a start fixes, and what a resumed run may
+//! change.
 
 use super::{lapidary, working};
 use lapidary::gpu::{Gpu, Options};

@@ -1,4 +1,5 @@
-//! Line 29: what `sample` leaves behind.
+//! Tests what `sample` leaves behind: no half-written file, no folder that is named like a picture, and no mix with older
+//! samples.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Work on the device in pieces that no system kills.
+//! Tests that long work on the device is cut into submissions short enough that no system ends them.
 
 use lapidary::gpu::{Gpu, Options};
 use lapidary::graph::{Graph, Shape, Value};

@@ -1,4 +1,4 @@
-//! Batches, and threads that make them ahead.
+//! Tests that batches depend on seed and step alone, also when several threads make them ahead.
 
 use std::collections::HashSet;
 use std::sync::Arc;

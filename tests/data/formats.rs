@@ -1,5 +1,5 @@
-//! Data sets of every format, written here as their makers write them: what is read, in which order, by any number of
-//! threads, and what is said of damaged ones.
+//! Tests data sets of every format, written here as their makers write them: what is read, in which order, by any number of
+//! threads, and which errors damaged ones give.
 
 use std::fs;
 use std::io::{Cursor, Write};

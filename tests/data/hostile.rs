@@ -1,5 +1,5 @@
-//! Damaged and malicious files: refused or read, without a panic or a hang, and within a bound on memory. It is measured by a
-//! process of its own, in which no other test takes any.
+//! Tests damaged and malicious files: they are refused or read, without a panic or a hang, and within a bound on memory. The
+//! memory is measured in a process of its own, in which no other test takes any.
 
 use std::fs;
 use std::io::{Cursor, Write};

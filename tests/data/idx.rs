@@ -1,4 +1,4 @@
-//! idx files.
+//! Tests reading idx files: which are accepted, and which damage is named.
 
 use std::fs;
 use std::io::Write;

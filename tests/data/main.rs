@@ -1,5 +1,5 @@
-//! The data layer through its public paths: hostile files, every format, exact preparation, and batches that are pure functions of
-//! a step.
+//! Tests the data layer through its public functions: every format, exact preparation, and batches that depend on the step
+//! alone.
 
 #![expect(
     clippy::unwrap_used,

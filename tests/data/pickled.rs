@@ -1,5 +1,5 @@
-//! CIFAR's version for Python: batches as Python 2 wrote them, and as every protocol of Python 3 does. `LAPIDARY_PICKLED=DIR` has
-//! others of the latter, as `scripts/peers` makes them.
+//! Tests CIFAR's version for Python: batches as Python 2 wrote them, and in every pickle protocol of Python 3.
+//! `LAPIDARY_PICKLED=DIR` names other files for the latter, as `scripts/peers` makes them.
 
 use std::fs;
 use std::path::PathBuf;

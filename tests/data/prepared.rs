@@ -1,4 +1,4 @@
-//! From a file's pixels to a network's.
+//! Compares the preparation of images (padding, averaging, channel means) with results worked out by hand.
 
 use crate::assert_says;
 use lapidary::data::{Dataset, Part, Prepared, fashion};

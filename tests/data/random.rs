@@ -1,4 +1,4 @@
-//! Random numbers, crops and flips, random fields.
+//! Tests that random streams, crops and flips, and fractal fields are fixed by the seed and have the promised distribution.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Folders of idx files and of pictures, what a set of images refuses, how it is divided, and the names of sets.
+//! Tests folders of idx files and of pictures: what a set of images refuses, how it is divided, and the names of sets.
 
 use std::collections::HashSet;
 use std::fs;

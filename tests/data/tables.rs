@@ -1,5 +1,5 @@
-//! Parquet tables as hubs export them: `tests/peers/tables.py` made the files; `LAPIDARY_TABLES=DIR` reads others of its making, as
-//! `scripts/peers` does.
+//! Tests Parquet tables as dataset hubs export them. `tests/peers/tables.py` made the files; `LAPIDARY_TABLES=DIR` reads
+//! others that it made, as `scripts/peers` does.
 
 use std::fs;
 use std::path::PathBuf;

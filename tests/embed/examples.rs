@@ -1,4 +1,4 @@
-//! The examples, as they are shown, run.
+//! Runs the embedding examples unchanged.
 
 use pollster::block_on;
 

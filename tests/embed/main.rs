@@ -1,4 +1,5 @@
-//! The library inside a host: a device it lends, an encoder both write into, and what happens when either fails.
+//! Tests the library inside a host: a device that the host lends, an encoder that both write into, and failures on either
+//! side.
 
 #![allow(
     clippy::unwrap_used,

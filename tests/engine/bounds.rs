@@ -1,4 +1,5 @@
-//! Indices out of range, and divisions by zero, are reported by whoever asks for it, and named.
+//! Tests that indices out of range and divisions by zero in shaders are reported with their place to those who ask for the
+//! check.
 
 use lapidary::gpu::{
     Access, Executor, Gpu, Kernel, Layout, Options, Preferences, Recording, ShaderChecks, Trust,

@@ -1,4 +1,4 @@
-//! Mistakes come back as `Err` with what was given and what fits; the device goes on working.
+//! Tests that mistakes come back as `Err` with what was given and what fits, and that the device goes on working.
 
 use crate::{gpu, own_gpu};
 use lapidary::Error;

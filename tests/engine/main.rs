@@ -1,5 +1,5 @@
-//! Graph, rewrites, plan and executor together on a real adapter; without one these tests fail, they never skip.
-//! One binary, so one link.
+//! Tests graph, rewrites, plan and executor together on a real adapter; without one these tests fail, they never skip. They
+//! are one binary, so that it is linked once.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! Memory planning: values that share buffers do not disturb each other, and what runs once is run again
-//! when it should be.
+//! Tests memory planning: values that share buffers do not disturb each other, and nodes that run once are run again when
+//! their inputs change.
 
 use crate::net::{Net, Setting, weights};
 use crate::{gpu, own_gpu};

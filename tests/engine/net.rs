@@ -1,4 +1,4 @@
-//! A small network as a graph, with weights unlike any initial ones.
+//! Makes a small network as a graph, with weights unlike any initial ones, for the tests of the engine.
 
 use lapidary::Result;
 use lapidary::attack::Objective;

@@ -1,4 +1,5 @@
-//! Pipelines that were kept: what is damaged or of something else changes nothing but time.
+//! Tests the cache of compiled pipelines: bytes that are damaged, cut off, or of another adapter, driver or version are
+//! ignored; they cost compile time and never change results.
 
 #![allow(unsafe_code, reason = "the bytes are the test's own")]
 

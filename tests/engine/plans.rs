@@ -1,4 +1,4 @@
-//! A rewritten graph computes what the graph as it was built computes.
+//! Tests that a rewritten graph computes the same as the graph before the rewrites.
 
 use crate::gpu;
 use crate::net::{Net, Setting, weights};

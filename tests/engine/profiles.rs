@@ -1,4 +1,4 @@
-//! What a profile tells: a time for each launch, however many there are, and the layer that it belongs to.
+//! Tests that a profile has a time for each launch, however many there are, and names the layer of each.
 
 use crate::gpu;
 use crate::net::weights;

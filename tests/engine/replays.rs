@@ -1,4 +1,5 @@
-//! Loops on the device: nothing new in them, few submissions, and several programs side by side.
+//! Tests that loops on the device allocate and compile nothing after the first turn, submit rarely, and run beside other
+//! programs.
 
 use crate::net::{Net, Setting, numbers, pixels, weights};
 use crate::{gpu, own_gpu};

@@ -1,4 +1,4 @@
-//! Candidates against each other: the fastest that computes what the plain kernel computes is taken, kept, and no other.
+//! Tests that tuning takes the fastest candidate whose results equal the plain kernel's, keeps it, and takes no other.
 
 use crate::own_gpu;
 use lapidary::gpu::{

@@ -1,4 +1,4 @@
-//! PyTorch files made here, sound ones and others: pickles from opcodes, zip archives, streams.
+//! Makes PyTorch files for the tests, sound and broken ones: pickles from opcodes, zip archives, streams.
 
 /// Opcodes, appended one after the other.
 pub fn text(text: &str) -> Vec<u8> {

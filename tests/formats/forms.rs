@@ -1,5 +1,6 @@
-//! Files in the forms that people have: read with the right tensors, or refused with the named reason. `tests/peers/forms.py`
-//! made them, and what is expected of each; `LAPIDARY_FORMS=DIR` reads others of its making, as `scripts/peers` does.
+//! Tests checkpoints in the forms that people have: each is read with the right tensors, or refused with the named reason.
+//! `tests/peers/forms.py` made the files and the expected results; `LAPIDARY_FORMS=DIR` reads others that it made, as
+//! `scripts/peers` does.
 
 use lapidary::model::Checkpoint;
 use std::collections::BTreeMap;

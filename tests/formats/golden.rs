@@ -1,4 +1,5 @@
-//! The golden folder's `formats`: `formats.json` says of each file whether it loads, and what it holds then.
+//! Tests the files of the golden folder's `formats`: its `formats.json` says of each file whether it loads, and which
+//! tensors it holds then.
 
 use lapidary::model::{Checkpoint, WideResNet};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Files that must be refused, each with its reason, and all beginnings of sound ones.
+//! Tests that malicious and cut-off files are refused, each with its reason.
 
 use crate::build::{
     Tensor, archive, dict, floats, global, int, pickle, stream, text, tuple, vector, zip,

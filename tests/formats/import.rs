@@ -1,4 +1,4 @@
-//! ONNX files that are damaged, or made to do harm: refused with the reason, within the memory that is promised.
+//! Tests that ONNX files that are damaged or malicious are refused with the reason, within the promised memory.
 
 use crate::mutations::{Random, damage, until};
 use crate::{SMALL, read_within, refused};

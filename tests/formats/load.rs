@@ -1,4 +1,4 @@
-//! What sound files say: types of numbers, strides, parameters, wrappers, training states.
+//! Tests what is read from sound files: types of numbers, strides, parameters, wrappers, training states.
 
 use crate::build::{Tensor, archive, dict, floats, global, int, stream, text, tuple, vector, zip};
 use crate::{read, refused};

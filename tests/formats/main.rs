@@ -1,5 +1,5 @@
-//! Checkpoint files of other tools: those that must load, those that must be refused, and what either may allocate.
-//! No GPU. The allocator counts, so the tests of this binary run one at a time.
+//! Tests checkpoint files of other tools: which must load, which must be refused, and how much memory either may allocate.
+//! No GPU is used. The allocator counts, so the tests of this binary run one at a time.
 
 #![allow(
     clippy::unwrap_used,

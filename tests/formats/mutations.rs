@@ -1,4 +1,4 @@
-//! Sound files with random damage, from a fixed seed: no panic, no hang, and no more memory than twice the file.
+//! Damages sound files at random, from a fixed seed: no panic, no hang, and no more memory than twice the file.
 //! `LAPIDARY_FUZZ_SECONDS` says how long; `fuzz/` has the same for cargo-fuzz, which looks at coverage.
 
 use crate::build::{Tensor, archive, dict, floats, global, pickle, stream, text, vector, zip};

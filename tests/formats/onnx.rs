@@ -1,4 +1,4 @@
-//! ONNX files as bytes. That other tools compute the same with them is `tests/peers`' to show.
+//! Tests the bytes of the ONNX files that lapidary writes. `tests/peers` shows that other tools compute the same with them.
 
 use lapidary::Result;
 use lapidary::graph::{Graph, Shape};

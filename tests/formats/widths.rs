@@ -1,5 +1,6 @@
-//! Wide residual networks of the sizes that people have, by names and shapes alone, as their authors write them: recognised, and
-//! built to logits. Weights of these are gigabytes; `tests/model/lookalikes.rs` runs small ones.
+//! Tests that wide residual networks of the sizes that people have are recognised by the names and shapes of their authors'
+//! checkpoints and built to logits. No weights are used, which would be gigabytes; `tests/model/lookalikes.rs` runs small
+//! ones.
 
 use lapidary::graph::{Graph, Shape};
 use lapidary::model::{Checkpoint, Metadata, Mode, Network, Role, StateDict, Tensor, Weights};

@@ -1,4 +1,4 @@
-//! Single steps, projections and random starts; attacks on whole networks, iterate by iterate.
+//! Golden cases of attacks: single steps, projections and random starts, and whole attacks, iterate by iterate.
 
 use crate::Handlers;
 use crate::case::{Case, Fault, Outcome, Results};

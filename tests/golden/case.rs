@@ -1,4 +1,4 @@
-//! One file of reference values: its header, its tensors, and the rule by which results are held against it.
+//! Reads one file of reference values: its header, its tensors, and the rule by which results are compared with it.
 
 use lapidary::graph::Shape;
 use lapidary::model::{self, StateDict};

@@ -1,11 +1,10 @@
-//! The library against reference values that PyTorch computed in float64, on a real adapter.
+//! Compares the library on a real adapter with reference values that PyTorch computed in float64.
 //!
-//! The cases are the `.safetensors` files of a folder; each says itself what it is: its header names the op,
-//! its parameters and every tensor's tolerance. The folder is `LAPIDARY_GOLDEN`, or else
-//! `../shared/golden` beside the repository, or else `cases` beside this file, which has a part of it.
+//! The cases are the `.safetensors` files of a folder. The header of each names the op, its parameters and every tensor's
+//! tolerance. The folder is `LAPIDARY_GOLDEN`, or else `../shared/golden` beside the repository, or else `cases` beside this
+//! file, which has a part of it.
 //!
-//! Words in the arguments choose cases by path. The last line is always
-//! `golden: N passed, M failed, K unsupported`.
+//! Words in the arguments choose cases by path. The last line is always `golden: N passed, M failed, K unsupported`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test without libtest's harness")]
 #![allow(clippy::indexing_slicing, reason = "a test may fail so")]

@@ -1,4 +1,5 @@
-//! What evaluation makes of logits, scores and features, on the host.
+//! Golden cases of evaluation metrics (AUROC, calibration error, Fréchet distance, inception score, precision and recall),
+//! which the library computes on the CPU.
 
 use crate::Handlers;
 use crate::case::{Case, Fault, Outcome, Results};

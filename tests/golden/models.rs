@@ -1,4 +1,4 @@
-//! Whole networks and single blocks: outputs, gradients for images and weights, running statistics.
+//! Golden cases of whole networks and single blocks: outputs, gradients for images and weights, running statistics.
 
 use crate::Handlers;
 use crate::case::{Case, Fault, Outcome};

@@ -1,4 +1,4 @@
-//! Operators, forward and backward.
+//! Golden cases of single operators: values and gradients.
 
 use crate::Handlers;
 use crate::case::{Case, Fault, Outcome};

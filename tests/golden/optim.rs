@@ -1,4 +1,4 @@
-//! Optimiser steps and moving averages over several iterations.
+//! Golden cases of optimiser steps and moving averages over several iterations.
 
 use crate::Handlers;
 use crate::case::{Case, Fault, Outcome, Results};

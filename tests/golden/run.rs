@@ -1,4 +1,4 @@
-//! The one place where graphs of cases become programs.
+//! Compiles and runs the graph of a golden case on the adapter.
 
 use crate::case::{Case, Outcome, Results};
 use lapidary::gpu::{Buffer, Gpu, Lowering, Preferences};

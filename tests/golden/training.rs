@@ -1,10 +1,9 @@
-//! Whole training iterations: attacks, losses, gradients, optimiser, averages.
+//! Golden cases of whole training iterations: attacks, losses, gradients, optimiser, averages.
 //!
-//! A case with `"compare": "forced"` follows the reference, because rounding makes training of so small a
-//! ReLU network drift: an iteration starts from the reference's weights and averages, its losses and
-//! gradients are of the reference's attacked images, and its optimiser steps by the reference's
-//! gradients; only the momentum stays. All other cases run free, and their steps are those of
-//! `lapidary::train`, of which the gradients are not seen: a graph of the same losses has them.
+//! A case with `"compare": "forced"` follows PyTorch's values, because rounding makes the training of so small a ReLU
+//! network drift: each iteration starts from PyTorch's weights and averages, its losses and gradients are taken at PyTorch's
+//! attacked images, and its optimiser steps by PyTorch's gradients; only the momentum stays. All other cases run free, with
+//! the steps of `lapidary::train`. These do not show their gradients, so a graph of the same losses computes them.
 
 use crate::Handlers;
 use crate::attacks::norm;

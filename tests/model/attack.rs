@@ -1,4 +1,4 @@
-//! Attacks: against PyTorch's, in their ball and box, and without anything new inside the loop.
+//! Tests attacks: they agree with PyTorch's, stay in their ball and box, and run without allocations inside the loop.
 
 use crate::case::Case;
 use crate::{gpu, gpu_for};

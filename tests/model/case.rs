@@ -1,4 +1,4 @@
-//! Golden files: tensors, parameters, and the rule by which results are compared (their README).
+//! Reads golden files: tensors, parameters, and the rule by which results are compared (the folder's README describes it).
 
 use lapidary::model::{Activation, Checkpoint, Network};
 use safetensors::{Dtype, SafeTensors};

@@ -1,4 +1,4 @@
-//! Files: there and back, from other tools, and such as must be refused.
+//! Tests checkpoint files: written and read again, from other tools, and ones that must be refused.
 
 use lapidary::model::{
     Activation, Checkpoint, Metadata, Normalisation, StateDict, Tensor, WideResNet, initial,

@@ -1,6 +1,6 @@
-//! Networks under the names of other implementations, in the files that people have: recognised, normalised as the file
-//! says, and with PyTorch's logits, gradients and PGD. `tests/peers/lookalikes.py` made the files; `LAPIDARY_LOOKALIKES=DIR`
-//! runs the same on others of its making, as `scripts/peers` does.
+//! Tests networks with the tensor names of other implementations: they are recognised, normalised as the file says, and give
+//! PyTorch's logits, gradients and PGD. `tests/peers/lookalikes.py` made the files; `LAPIDARY_LOOKALIKES=DIR` runs the same
+//! on others that it made, as `scripts/peers` does.
 
 use crate::gpu;
 use lapidary::attack::{Attack, Pgd, PgdAttack};

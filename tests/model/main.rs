@@ -1,5 +1,5 @@
-//! Models, checkpoints and attacks on a real adapter; without one these tests fail, they never skip. One
-//! binary, so one link. Cases of the golden folder that are not there are named and left out.
+//! Tests models, checkpoints and attacks on a real adapter; without one these tests fail, they never skip. They are one
+//! binary, so that it is linked once. Missing files of the golden folder are named and left out.
 
 #![allow(
     clippy::unwrap_used,

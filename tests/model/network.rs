@@ -1,4 +1,4 @@
-//! Wide residual networks: parameters, values and gradients against PyTorch's.
+//! Compares wide residual networks with PyTorch's: parameters, values and gradients.
 
 use crate::case::Case;
 use crate::{gpu, gpu_for};

@@ -1,6 +1,6 @@
-//! ONNX files of PyTorch's exporters: read as layers, with PyTorch's logits and gradients, attacked, and written and read again
-//! in both formats. `tests/peers/onnx_files.py` made the files; `LAPIDARY_ONNX=DIR` runs the same on others of its making, as
-//! `scripts/peers` does.
+//! Tests ONNX files of PyTorch's exporters: they are read as layers, give PyTorch's logits and gradients, can be attacked,
+//! and are written and read again in both formats. `tests/peers/onnx_files.py` made the files; `LAPIDARY_ONNX=DIR` runs the
+//! same on others that it made, as `scripts/peers` does.
 
 use crate::gpu;
 use crate::lookalikes::{attacked, most};

@@ -1,4 +1,4 @@
-//! Attack steps and random starts against their formulas in f64.
+//! Compares attack steps and random starts with their formulas in f64.
 
 use crate::bench::{Bench, numbers};
 use crate::objectives::{assert_close, bits, wide};

@@ -1,4 +1,4 @@
-//! A graph made ready on a device with its inputs written and its results overwritten by NaN, run once.
+//! Runs a graph once on a device, with its inputs written and its results overwritten by NaN before.
 
 use lapidary::gpu::{Adapter, Choices, Executor, Gpu, Options, Preferences};
 use lapidary::graph::{Graph, Plan, Value};

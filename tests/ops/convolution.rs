@@ -1,4 +1,4 @@
-//! Convolutions: the packed kernels against the plain ones on random shapes, and those against f64.
+//! Compares convolutions on random shapes: the packed kernels with the plain ones, and the plain ones with f64.
 
 use crate::bench::{Bench, gpu, lowered, numbers};
 use crate::objectives::bits;

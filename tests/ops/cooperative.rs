@@ -1,6 +1,6 @@
-//! Convolutions by cooperative matrices against f64, on a device that is opened with them. Real GPUs may have them, and so has Mesa's
-//! lavapipe from 26.2 on, by which `scripts/gpu-compilers --cooperative` runs this with `LAPIDARY_COOPERATIVE=required`: without
-//! them the test fails then, where it otherwise has nothing to do.
+//! Compares convolutions by cooperative matrices with f64, on a device that has them: some real GPUs, and Mesa's lavapipe
+//! from 26.2 on. Without such a device the tests pass and do nothing, unless `LAPIDARY_COOPERATIVE=required`: then they
+//! fail. `scripts/gpu-compilers --cooperative` runs them so, on that lavapipe.
 
 use crate::bench::numbers;
 use crate::convolution::{close, words};

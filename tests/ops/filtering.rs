@@ -1,4 +1,4 @@
-//! Winograd's filtering in three launches: its rounding beside f64, its scratch, and where it is taken.
+//! Tests Winograd's filtering in three launches: its rounding compared with f64, its scratch memory, and where it is chosen.
 
 use crate::bench::{Bench, gpu, lowered as optimised, numbers};
 use crate::grouped::products;

@@ -1,4 +1,4 @@
-//! Convolutions in groups on random shapes, depthwise and dense ones among them: y, dx and dw against f64.
+//! Compares grouped convolutions on random shapes, depthwise and dense ones among them, with f64: y, dx and dw.
 
 use crate::bench::{Bench, gpu, numbers};
 use crate::convolution::{close, shapes};

@@ -1,4 +1,4 @@
-//! Weights in half precision: how far they are off, in one convolution and through whole networks.
+//! Tests weights in half precision: how large their errors are, in one convolution and through whole networks.
 
 use crate::bench::{Bench, gpu, lowered, numbers};
 use lapidary::gpu::{Adapter, AdapterKind, Preferences};

@@ -1,5 +1,5 @@
-//! What ResNet and ConvNeXt need beyond wide residual networks: values against the formula in f64, derivatives against
-//! its finite differences; and derivatives of derivatives.
+//! Tests the ops that ResNet and ConvNeXt use beyond those of wide residual networks: values against the formula in f64,
+//! derivatives against its finite differences, and derivatives of derivatives.
 #![allow(clippy::type_complexity, reason = "functions as data, each used once")]
 
 use crate::bench::{Bench, numbers};

@@ -1,4 +1,5 @@
-//! Ops on a real adapter; without one these tests fail, they never skip. One binary, so one link.
+//! Tests ops on a real adapter; without one these tests fail, they never skip. They are one binary, so that it is linked
+//! once.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
-//! What networks are made of: values against the formula in f64, derivatives against its finite differences.
+//! Tests the ops that wide residual networks use: values against the formula in f64, derivatives against its finite
+//! differences.
 #![allow(clippy::type_complexity, reason = "functions as data, each used once")]
 
 use crate::bench::{Bench, numbers};

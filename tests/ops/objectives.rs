@@ -1,4 +1,4 @@
-//! Energies, losses, optimiser steps and moved words against their formulas in f64.
+//! Compares energies, losses, optimiser steps, and copied and concatenated values with their formulas in f64.
 
 use crate::bench::{Bench, gpu, numbers};
 use lapidary::graph::{Graph, Shape, Value};

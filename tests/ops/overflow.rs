@@ -1,5 +1,5 @@
-//! What overflowed inside of a network stays seen: rectifiers, pools and normalisations do not make numbers of infinities and
-//! NaN. In WGSL max(x, 0) may be 0 then.
+//! Tests that rectifiers, pools and normalisations pass infinities and NaN on instead of turning them into numbers. In WGSL
+//! max(x, 0) may be 0 for NaN.
 
 use crate::bench::{Bench, gpu, numbers};
 use lapidary::gpu::{Adapter, AdapterKind};

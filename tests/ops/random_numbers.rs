@@ -1,4 +1,4 @@
-//! Random numbers against Philox on the host and Random123's published words.
+//! Compares random numbers with Philox on the host, and that with the words that Random123 documents.
 
 use crate::bench::Bench;
 use crate::objectives::{assert_close, bits, wide, words};

@@ -1,4 +1,5 @@
-//! Steps of APGD's start, FAB and Square, and the margin, against their formulas in f64 or what must hold of them.
+//! Tests the steps of APGD's start, FAB and Square, and the margin, against their formulas in f64 or against properties that
+//! must hold.
 
 use crate::bench::{Bench, numbers};
 use crate::objectives::{assert_close, bits, wide, words};
@@ -186,7 +187,7 @@ fn fab_keeps_the_nearest_and_steps_back() {
         let [x, x0, nearest] = [shape; 3].map(|shape| graph.input(shape));
         let [margin, distance] = [per_image; 2].map(|shape| graph.input(shape));
         graph.push_all(FabJudge { norm, beta: 0.9 }, &[x, x0, margin, nearest, distance]).unwrap();
-        // The first is named rightly, the second found nearer than before, the third further away.
+        // The first is classified correctly, the second found nearer than before, the third further away.
         let moved = [vec![0.25; 4], vec![0.25; 4], vec![0.5; 4]].concat();
         let inputs = [
             (x, moved),
@@ -249,7 +250,7 @@ fn boundary_starts_lie_on_the_surface() {
 }
 
 /// Some hundred candidates of images whose margins are played: all in ball and box, the best the one of the largest margin,
-/// changes in a square (Linf) or two (L2) that shrink, and nothing more once an image is misnamed.
+/// changes in a square (Linf) or two (L2) that shrink, and no changes once an image is misclassified.
 #[test]
 fn square_candidates_are_what_they_should_be() {
     for [n, c, side] in [[3u32, 1u32, 16u32], [2, 3, 19], [1, 4, 9]] {
@@ -312,7 +313,7 @@ fn square_candidates_are_what_they_should_be() {
                     assert_eq!(states[2 * i + 1], count as f32);
                 }
                 if query > 41 {
-                    assert_eq!(next[..span], candidate[..span], "misnamed images stay");
+                    assert_eq!(next[..span], candidate[..span], "misclassified images stay");
                 } else if norm == Norm::Linf {
                     let own = |all: &[f32]| all[..span].to_vec();
                     extents.push(extent(&own(&next), &own(&bests), side));

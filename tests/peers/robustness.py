@@ -6,7 +6,7 @@ LAPIDARY is the built program. For the robust and the plain network of this repo
 and IMAGES (200) of the embedded test images, those that `lapidary attack` draws: robust accuracy under standard AutoAttack and accuracy under PGD
 of 50 steps of eps/8 from the images themselves, in L2 (eps 0.5) and Linf (eps 8/255). AutoAttack's is to agree within one
 point, PGD's within half a point. The images that `lapidary attack` broke are also shown to PyTorch's network: each must be
-named wrongly there too, inside the ball and in [0, 1].
+misclassified there too, inside the ball and in [0, 1].
 
 pyautoattack 0.2.0 is the authors' code as a package: its attacks, projections and checks differ from theirs in imports and
 messages alone. torchattacks 3.5.1 has the PGD. FOLDER keeps what either side has done, so that an interrupted comparison
@@ -152,7 +152,7 @@ def main():
                 print(f"{name:<8} {norm:<5} {attack:<11} {100 * a:6.1f}% {100 * b:6.1f}% {differ:>7}   "
                       f"{100 * found['clean_accuracy']:5.1f}%  {found['seconds']:.0f} and {seconds:.0f}"
                       f"{'' if good else '   FAILED'}"
-                      f"{f'   ({wrong_there} broken images named rightly in PyTorch)' if wrong_there else ''}", flush=True)
+                      f"{f'   ({wrong_there} broken images classified correctly in PyTorch)' if wrong_there else ''}", flush=True)
     print("robustness: " + ("FAILED" if failed else "agrees"))
     return failed
 

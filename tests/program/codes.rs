@@ -1,4 +1,4 @@
-//! Exit codes and sentences for wrong usage, configurations, files and adapters; and the help.
+//! Tests exit codes and error sentences for wrong usage, configurations, files and adapters; and the help.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Commands about adapters and kernels: `devices`, `doctor`, `bench`, `tune` and the cache of pipelines.
+//! Tests the commands about adapters and kernels: `devices`, `doctor`, `bench`, `tune` and the cache of pipelines.
 
 use std::path::Path;
 use std::process::Command;

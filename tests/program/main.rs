@@ -1,4 +1,4 @@
-//! The built program: exit codes, the one sentence on stderr, and what commands print and write.
+//! Tests the built program: exit codes, the one sentence on stderr, and what commands print and write.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail so")]
 

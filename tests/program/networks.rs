@@ -1,4 +1,4 @@
-//! Commands on networks of other kinds and sources: PyTorch's files, the zoo, imported architectures.
+//! Tests commands on networks from other sources: PyTorch's files, the zoo, imported architectures.
 
 use std::path::Path;
 

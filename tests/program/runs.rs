@@ -1,4 +1,4 @@
-//! Commands around a run: it is planned, trained, evaluated, sampled and inspected.
+//! Tests the commands on a run: it is planned, trained, evaluated, sampled and inspected.
 
 use super::{PNG, refused, working};
 

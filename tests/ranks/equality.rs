@@ -1,4 +1,4 @@
-//! Training by several ranks leaves what training by one process leaves.
+//! Tests that training by several processes gives the same results as training by one.
 
 use crate::{alone, succeeds, training};
 use lapidary::model::{Checkpoint, ConvNext, Metadata, Network, Stem};

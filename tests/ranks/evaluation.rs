@@ -1,4 +1,4 @@
-//! Evaluations by several ranks come to the numbers and files of one process, interrupted or not.
+//! Tests that evaluations by several processes give the numbers and files of one process, interrupted or not.
 
 use crate::{PATIENCE, alone, lapidary, said, scale, succeeds};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! What is wrong is said in one sentence, on one rank, and no rank waits for ever.
+//! Tests mistakes and failures in runs of several processes: one process prints one sentence, and none waits for ever.
 
 use crate::{alone, lapidary, ranks, said, succeeds, training, within};
 use std::path::Path;

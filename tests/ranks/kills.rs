@@ -1,5 +1,5 @@
-//! kill -9 of a rank at a random moment: the others end soon, one of them names it, and the run goes on with any number of
-//! ranks. Two moments; `LAPIDARY_RANK_KILLS=n` makes it n.
+//! Kills one of several processes (kill -9) at a random moment: the others end soon, one of them names it, and the run goes
+//! on with any number of processes. There are two moments; `LAPIDARY_RANK_KILLS=n` makes it n.
 
 #![allow(clippy::print_stderr, reason = "a person wants to know which moments they were")]
 

@@ -1,4 +1,4 @@
-//! What a world promises, asked of it by ranks of this very program.
+//! Tests the functions of `World` (sum, gather, broadcast, barrier), called by several processes of this test program.
 
 use crate::{alone, ranks, succeeds};
 use lapidary::world::World;

@@ -1,5 +1,5 @@
-//! Evaluation by several attacks: on the networks of this repository, on one that hides its gradients, interrupted and
-//! resumed, and as a command.
+//! Tests the evaluation by several attacks: on the networks of this repository, on one that hides its gradients, interrupted
+//! and resumed, and as a command.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -65,7 +65,7 @@ fn evaluate(
     block_on(settings.run(model, weights, first(count), 16, None, |_| Ok(()))).unwrap()
 }
 
-/// Broken images are misnamed and allowed, the others as they were; the numbers are those of the points.
+/// Broken images are misclassified and allowed, the others as they were; the numbers are those of the points.
 fn hold(result: &RobustAccuracy, model: &dyn Model, weights: &DeviceWeights) {
     let (images, labels) = first(result.points.len());
     let size = BatchSize { images: 16, side: 16 };
@@ -117,7 +117,7 @@ fn a_plain_network_does_not_stand() {
     assert!(text.contains("\nrobust accuracy: "), "{text}");
 }
 
-/// Each attack alone breaks most of what a plain network names rightly, in both norms, and only what it may.
+/// Each attack alone breaks most images that a plain network classifies correctly, in both norms, within the ball.
 #[test]
 fn every_attack_alone_breaks_a_plain_network() {
     let (model, weights) = network("plain");

@@ -1,4 +1,4 @@
-//! A network whose gradient says nothing, so that warnings have something to warn of.
+//! Makes a network whose gradient carries no information and checks that the evaluation warns of it.
 
 use crate::{evaluate, hold, network};
 use lapidary::Result;

@@ -1,4 +1,4 @@
-//! `lapidary attack`, as a user runs it.
+//! Tests `lapidary attack` as a user runs it.
 
 use crate::folder;
 use std::path::Path;

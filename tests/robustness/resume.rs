@@ -1,4 +1,4 @@
-//! Interrupted and resumed evaluations: the same result, and nothing done twice.
+//! Tests interrupted and resumed evaluations: they give the same result, and nothing is done twice.
 
 use crate::{first, network};
 use lapidary::Error;

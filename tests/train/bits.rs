@@ -1,8 +1,8 @@
-//! A few iterations of both stages end with the same bits as ever, on the drivers that CI has: what changes how kernels are
-//! chosen, planned and launched, and not what they compute, is held to that.
+//! Tests that a few iterations of both stages end with the same bits as ever on the drivers that CI has. Changes of how
+//! kernels are chosen, planned and launched must not change what they compute.
 //!
-//! Another version of a driver may round otherwise. Its name is a part of the key, so it is told and not compared; the
-//! printed line is what to add here, in a commit that changes nothing else.
+//! Another version of a driver may round otherwise. Its name is a part of the key, so an unknown driver is reported and not
+//! compared; the printed line is what to add here, in a commit that changes nothing else.
 
 use crate::{SMALL, begin, latest_checkpoint, read_checkpoint, succeeded};
 use lapidary::gpu::{Gpu, Options};

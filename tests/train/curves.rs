@@ -1,4 +1,5 @@
-//! What other tools read of a run, by readers of this file's own: TensorBoard's events and the table.
+//! Reads what a run writes for other tools, TensorBoard's events and the table, by this file's own readers, and compares it
+//! with the log.
 
 use lapidary::gpu::{Gpu, Options};
 use lapidary::train::{Config, Event, Flow, Material, RunFolder, Step, train};

@@ -1,5 +1,5 @@
-//! Whole runs of the built program: the same bits twice, after kill -9, after a signal; and what it says of
-//! training that diverges. They need an adapter.
+//! Tests whole runs of the built program: the same bits twice, after kill -9, and after a signal; and its words for training
+//! that diverges. They need an adapter.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Each objective on the embedded images: it learns, goes on exactly after a crash, and stops where it diverges.
+//! Trains each objective on the embedded images: it learns, resumes exactly after a crash, and stops where it diverges.
 
 use lapidary::Error;
 use lapidary::gpu::{Gpu, Options};

@@ -1,5 +1,5 @@
-//! Every preset as it stands, on small sets of its data's layout: what it names is read, its network is made, each stream
-//! gives a batch; and the small ones are planned on the adapter.
+//! Tests every preset unchanged, on small sets in its data's layout: its data are read, its network is made, each stream
+//! gives a batch; and the small presets are planned on the adapter.
 
 use lapidary::data::{Augment, BatchSource};
 use lapidary::gpu::{Gpu, Options};

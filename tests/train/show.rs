@@ -1,5 +1,5 @@
-//! The first iterations of the published network, again: on the driver that it was trained on a reader gets the bits that are in its
-//! run's log. `LAPIDARY_SHOW_ITERATIONS` says how many of its first fifty; six take seconds.
+//! Trains the network fashion-show of models/ again for its first iterations: on the driver that it was trained on, the bits
+//! are those in its run's log. `LAPIDARY_SHOW_ITERATIONS` says how many of its first fifty; six take seconds.
 
 use lapidary::gpu::{Gpu, Options};
 use lapidary::train::{Config, Event, Flow, Material, Phase, RunFolder, train};

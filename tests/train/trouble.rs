@@ -1,5 +1,5 @@
-//! What befalls the files of a run while it trains: a disk that fills, data that goes and comes back, damaged pictures,
-//! checkpoints with values that are NaN; and memory that is short.
+//! Tests trouble with files while a run trains (a disk that fills, data that goes and comes back, damaged pictures,
+//! checkpoints with NaN) and memory that is short.
 
 #![allow(clippy::print_stderr, reason = "a person wants to know what was not run")]
 

@@ -1,5 +1,5 @@
-//! A window in which images form, on the device that egui draws with: the sampler's texture is what the window shows.
-//! `cargo run --release -p embed-winit` opens it.
+//! Shows a window in which images form, on the device that egui draws with: the window shows the sampler's texture. `cargo
+//! run --release -p embed-winit` opens it.
 
 mod measured;
 

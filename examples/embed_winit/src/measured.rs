@@ -1,4 +1,4 @@
-//! The window as CI runs it: `embed-winit FRAMES PICTURE.png` draws so many frames, writes the last, says how long the
+//! Runs the window as CI does: `embed-winit FRAMES PICTURE.png` draws FRAMES frames, writes the last, prints how long the
 //! slices of work took, and ends.
 
 use super::App;

@@ -1,4 +1,5 @@
-//! The window on an X server without a screen (Xvfb): images are in it, and slices of work take what they may.
+//! Runs the window on an X server without a screen (Xvfb) and checks that it shows images and that slices of work keep to
+//! their time.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

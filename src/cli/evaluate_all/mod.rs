@@ -249,7 +249,7 @@ impl Evaluation<'_> {
         self.world.joined(logits)
     }
 
-    /// The share of all images that are named rightly, where it is `right` of this rank's `count`.
+    /// The share of all images that are classified correctly, where it is `right` of this rank's `count`.
     fn share_of_all(&self, right: f64, count: usize) -> Result<f64> {
         if !self.world.is_shared() {
             return Ok(right);

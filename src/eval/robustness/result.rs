@@ -13,9 +13,9 @@ pub struct RobustAccuracy {
     pub norm: Norm,
     /// The radius of the ball.
     pub eps: f32,
-    /// Share of points named rightly as they are.
+    /// Share of points classified correctly as they are.
     pub clean_accuracy: f64,
-    /// Share of points that are named rightly and that no attack has broken.
+    /// Share of points that are classified correctly and that no attack has broken.
     pub robust_accuracy: f64,
     /// The attacks in the order they ran. None runs once no point stands.
     pub attacks: Vec<AttackResult>,
@@ -90,7 +90,7 @@ pub enum Warning {
 }
 
 impl RobustAccuracy {
-    /// Points that were attacked: those named rightly.
+    /// Points that were attacked: those classified correctly.
     pub fn attacked(&self) -> usize {
         self.points.iter().filter(|&&point| point != Point::Wrong).count()
     }

@@ -38,7 +38,7 @@ pub struct State {
 }
 
 impl State {
-    /// Share of points named rightly and not broken so far.
+    /// Share of points classified correctly and not broken so far.
     pub fn robust_accuracy(&self) -> f64 {
         self.count(|point| point == Point::Robust) as f64 / self.points.len().max(1) as f64
     }

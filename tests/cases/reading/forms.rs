@@ -1,4 +1,5 @@
-//! The same images in every form that data come in: arrays, folders of classes, zip archives, idx files.
+//! Tests that the same images are read from every form that data come in: arrays, folders of classes, zip archives, idx
+//! files.
 
 use std::fs;
 use std::io::{Cursor, Write};

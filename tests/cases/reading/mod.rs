@@ -1,4 +1,4 @@
-//! Data as people have it: read with the right images, labels and names, or refused with the reason.
+//! Tests that data as people have it is read with the right images, labels and names, or refused with the reason.
 
 mod forms;
 

@@ -1,5 +1,6 @@
-//! Prints the public API that a file of rustdoc's JSON describes, an item a line. The methods that a trait asks of its
-//! implementers are listed with the trait alone, and the members of a type once: further paths to it are `pub use` lines.
+//! Prints the public API that a file of rustdoc's JSON describes, one line for each item. The methods that a trait asks of
+//! its implementers are listed with the trait alone, and the members of a type once: further paths to it are `pub use`
+//! lines.
 //!
 //!     lapidary-api FILE.json
 

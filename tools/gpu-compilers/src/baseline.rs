@@ -1,4 +1,5 @@
-//! The figures that are committed: a kernel that networks run by default may not become worse without somebody saying so.
+//! Compares figures with the committed ones: a kernel that networks run by default may not become worse without a change of
+//! that file.
 
 use crate::figures::{Compiled, Figures, Results};
 use anyhow::{Context, Result, bail};

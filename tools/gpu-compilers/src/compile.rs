@@ -1,4 +1,5 @@
-//! Compiles kernels with a Vulkan driver and keeps what it says of each (VK_KHR_pipeline_executable_properties).
+//! Compiles kernels with a Vulkan driver and keeps what the driver reports about each
+//! (VK_KHR_pipeline_executable_properties).
 
 #![allow(
     unsafe_code,

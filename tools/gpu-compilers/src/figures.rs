@@ -1,4 +1,4 @@
-//! What drivers say of a kernel, in words that are the same for all of them.
+//! Translates what drivers report about a kernel into names that are the same for all drivers.
 
 use crate::kernels::Entry;
 use crate::machine::{self, Count};

@@ -1,4 +1,5 @@
-//! Which kernels networks run, with which constants: their graphs are lowered for a GPU that is described, not opened.
+//! Lists the kernels that networks run, with their constants: the networks' graphs are lowered for a GPU that is described,
+//! not opened.
 
 use anyhow::{Context, Result};
 use lapidary::attack::Pgd;

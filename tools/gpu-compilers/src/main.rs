@@ -1,5 +1,5 @@
-//! Compiles lapidary's kernels with the Vulkan drivers of real GPUs, on a machine without any, and tells what the drivers
-//! say of the code: registers, spills, occupancy, and what the hot loop is made of. `scripts/gpu-compilers` runs it on
+//! Compiles lapidary's kernels with the Vulkan drivers of real GPUs, on a machine without any, and prints what the drivers
+//! report about the code: registers, spills, occupancy, and the contents of the hot loop. `scripts/gpu-compilers` runs it on
 //! Mesa's drivers over their drm-shims, which stand in for the kernel's interface of a GPU: pipelines are compiled, and
 //! launches do nothing. docs/gpu.md explains how to read the table.
 

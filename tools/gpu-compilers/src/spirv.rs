@@ -1,4 +1,4 @@
-//! WGSL to SPIR-V with the options that wgpu 30 gives naga for a Vulkan device.
+//! Translates WGSL to SPIR-V with the options that wgpu 30 gives naga for a Vulkan device.
 
 use crate::kernels::Entry;
 use anyhow::{Result, anyhow};

@@ -1,4 +1,4 @@
-//! Results as a table: a row a kernel, a column a chip.
+//! Prints results as a table: a row for each kernel, a column for each chip.
 
 use crate::figures::{Compiled, Results};
 use anyhow::Result;

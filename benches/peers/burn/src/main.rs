@@ -1,4 +1,4 @@
-//! burn's side of `lapidary bench --compare burn`: see benches/peers/README.md for what is said on stdin and stdout.
+//! Times burn for `lapidary bench --compare burn`; benches/peers/README.md describes its input and output.
 //!
 //!     lapidary-peer-burn MODEL BATCH SIDE [--device cpu|discrete|integrated|virtual|default]
 //!

@@ -1,4 +1,4 @@
-//! Apple's instructions as the compiler of Mesa's Honeykrisp disassembles them. Apple's own compiler makes other code.
+//! Reads Apple's instructions as the compiler of Mesa's Honeykrisp disassembles them. Apple's own compiler makes other code.
 
 use super::{Count, Program, note};
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! AMD's instructions as ACO, Mesa's compiler, prints them.
+//! Reads AMD's instructions as ACO, Mesa's compiler, prints them.
 
 use super::{Count, Program, linear, note};
 

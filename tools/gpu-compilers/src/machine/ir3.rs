@@ -1,4 +1,4 @@
-//! Adreno's instructions as ir3, the compiler of Mesa's Turnip, prints them.
+//! Reads Adreno's instructions as ir3, the compiler of Mesa's Turnip, prints them.
 
 use super::{Count, Program, linear, note};
 

@@ -1,5 +1,5 @@
-//! What the hot loop of a kernel's machine code is made of. One file an instruction set says how its disassembly is split
-//! into instructions and what each of them counts as; `flow` finds the loop.
+//! Counts the instructions in the hot loop of a kernel's machine code. One file for each instruction set says how its
+//! disassembly is split into instructions and what each of them counts as; `flow` finds the loop.
 
 mod agx;
 mod amd;

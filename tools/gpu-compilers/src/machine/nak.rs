@@ -1,4 +1,4 @@
-//! NVIDIA's instructions as NAK, the compiler of Mesa's NVK, prints them. NVIDIA's own compiler makes other code: read
+//! Reads NVIDIA's instructions as NAK, the compiler of Mesa's NVK, prints them. NVIDIA's own compiler makes other code: read
 //! registers and shares as a lead.
 
 use super::{Count, Program, note};
