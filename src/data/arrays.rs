@@ -72,6 +72,13 @@ pub(super) fn from_arrays(
     let names = array_names(path)?;
     let [train, test] = [&TRAIN[..], &TEST].map(|parts| pick(&names, parts));
     match (part, test) {
+        (Part::Train, Some(test)) if train.is_none() && pick(&names, &[""]).is_none() => {
+            let Pair { part, images, .. } = test;
+            let reason = format!(
+                "nothing in it but {part} ({images}): images to learn from are wanted as x_train"
+            );
+            Err(Error::bad_file(path, reason))
+        }
         (Part::Train, _) => {
             let name = if train.is_some() { "train" } else { "all" };
             let found = found(path, train)?.dataset(path, layout, None)?;
@@ -282,7 +289,7 @@ impl Found {
             .map_err(|reason| failed(format!("images of {shape:?}: {reason}")))?;
         let (count, [channels, height, width], interleaved) = sides(&shape, layout)
             .map_err(|reason| failed(format!("images of {shape:?}: {reason}")))?;
-        if [channels, height, width].contains(&0) {
+        if [count, channels, height, width].contains(&0) {
             return Err(failed(format!("images of {shape:?}: no dimension may be 0")));
         }
         let pixels = if interleaved && channels > 1 {

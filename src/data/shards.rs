@@ -1,5 +1,5 @@
 //! Tar archives of pictures as WebDataset has them: `KEY.jpg` (or another picture) and `KEY.cls`, the class's number as a
-//! text, one after the other. Only where pictures lie is read; shards follow each other by name.
+//! text, or `KEY.json` with a number `label`, `cls` or `class`, one after the other. Only where pictures lie is read; shards follow each other by name.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,11 @@ use super::decode::is_picture;
 use super::pictures::{Pictures, Places};
 use super::tar_members;
 use crate::{Error, Result};
+use serde_json::Value;
+
+/// Keys of a picture's JSON under which its class's number is looked for, and the length that is read of it.
+const JSON_LABELS: [&str; 3] = ["label", "cls", "class"];
+const LONGEST_JSON: u64 = 1 << 16;
 
 /// The shards in a folder.
 fn shards(folder: &Path) -> Vec<PathBuf> {
@@ -54,7 +59,8 @@ pub(super) fn from_shards(path: &Path, part: Part) -> Result<Option<(Pictures, S
     let classes = known.iter().max().map_or(1, |&label| label.saturating_add(1));
     let mut about = About::numbered();
     if labels.is_empty() {
-        about.unlabelled = Some("there is no KEY.cls for KEY.jpg".into());
+        about.unlabelled =
+            Some("there is no KEY.cls for KEY.jpg, and no label in a KEY.json".into());
     }
     let places = Places::Ranges { files, ranges, head: Vec::new() };
     Pictures::new(path, places, labels, about, classes).map(|pictures| Some((pictures, name)))
@@ -73,7 +79,7 @@ fn scan(files: &[PathBuf]) -> Result<Found> {
                 ranges.push(place);
                 labels.extend(labelled);
                 if !labels.is_empty() && labels.len() != ranges.len() {
-                    let found = if labelled.is_some() { "a .cls" } else { "no .cls" };
+                    let found = if labelled.is_some() { "a label" } else { "no label" };
                     return Err(format!("{key} has {found}, unlike earlier ones"));
                 }
             }
@@ -97,6 +103,15 @@ fn scan(files: &[PathBuf]) -> Result<Found> {
                 let read = entry.by_ref().take(32).read_to_string(&mut text);
                 let given = read.ok().and_then(|_| text.trim().parse().ok());
                 label = Some(given.ok_or_else(|| format!("{text:?}, a class's number wanted"))?);
+            } else if extension.eq_ignore_ascii_case(".json") && label.is_none() {
+                let mut text = Vec::new();
+                // What is longer, or no JSON, may be about anything, and is no label.
+                let read = entry.by_ref().take(LONGEST_JSON).read_to_end(&mut text);
+                let told: Option<Value> =
+                    read.ok().and_then(|_| serde_json::from_slice(&text).ok());
+                let told = told
+                    .and_then(|told| JSON_LABELS.iter().find_map(|key| told.get(key)?.as_u64()));
+                label = told.and_then(|label| label.try_into().ok());
             }
             Ok(())
         });

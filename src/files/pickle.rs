@@ -55,10 +55,6 @@ pub struct Object {
     /// The items that were set on it, as on a dict.
     pub items: Vec<(Value, Value)>,
     /// The arguments of the call, a tuple.
-    #[cfg_attr(
-        not(all(feature = "data", not(target_arch = "wasm32"))),
-        expect(dead_code, reason = "for data sets")
-    )]
     pub arguments: Value,
     /// The attributes, usually a dict.
     pub state: Value,
@@ -176,10 +172,6 @@ impl Pickle {
     }
 
     /// Returns the position of a byte string in the input: first byte and length.
-    #[cfg_attr(
-        not(all(feature = "data", not(target_arch = "wasm32"))),
-        expect(dead_code, reason = "for data sets")
-    )]
     pub fn place(&self, value: Value) -> Option<(u64, u64)> {
         let Value::Bytes(number) = value else { return None };
         self.places.get(number as usize).copied()

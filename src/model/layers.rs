@@ -192,9 +192,14 @@ pub(super) fn check_stages(op: &'static str, depths: [u32; 4], dims: [u32; 4]) -
     Ok(())
 }
 
-/// A value that metadata must have. Err, in the name of `op`, without.
+/// A value that metadata or the shape of a tensor must tell. Err, in the name of `op`, without.
 pub(super) fn known<T>(op: &'static str, key: &str, value: Option<T>) -> Result<T> {
-    value.ok_or_else(|| Error::mismatch(op, format_args!("no {key} in the metadata"), "it"))
+    let wanted = match key {
+        "classes" => "the weight of the last layer, which has a row for each class",
+        "channels" => "the weight of the first convolution",
+        _ => "it in the metadata, or tensors whose shapes tell it",
+    };
+    value.ok_or_else(|| Error::mismatch(op, format_args!("no {key}"), wanted))
 }
 
 /// The same for one number a stage.

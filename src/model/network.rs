@@ -314,7 +314,27 @@ fn nearest(checkpoint: &Checkpoint) -> String {
     });
     let near = near.into_iter().max_by_key(|&(has, _)| has).filter(|&(has, _)| has > 0);
     let near = near.map_or(String::new(), |(_, name)| format!("; the nearest is {name}"));
-    format!("none has the tensors {}{near}", marks.join(", "))
+    format!("none has the tensors {}{near}{}", marks.join(", "), elsewhere(checkpoint))
+}
+
+/// The prefixes under which an unknown checkpoint has the telling tensors of a network, and what to do about them.
+fn elsewhere(checkpoint: &Checkpoint) -> String {
+    let prefixes = MARKS.iter().flat_map(|(_, marks)| {
+        let names = checkpoint.weights.iter().map(|(name, _)| name);
+        let prefixes = names.filter_map(|name| name.strip_suffix(marks.first()?));
+        prefixes.filter(|prefix| {
+            let has = |mark: &str| checkpoint.weights.get(&format!("{prefix}{mark}")).is_ok();
+            prefix.ends_with('.') && marks.iter().all(|mark| has(mark))
+        })
+    });
+    let prefixes: Vec<_> = prefixes.map(|prefix| prefix.escape_debug().to_string()).collect();
+    match prefixes.as_slice() {
+        [] => String::new(),
+        [one] => format!("; but those under {one} are there: --rename {one}= takes that off"),
+        [first, .., last] => format!(
+            "; but those under {first} and {last} are there: --drop {last} leaves the first of these networks"
+        ),
+    }
 }
 
 /// The name that papers have for it, if there is one: WRN-34-10, ResNet-50, WRN-50-4, ConvNeXt-L + ConvStem.

@@ -191,7 +191,7 @@ fn shards_follow_their_names() {
     fs::write(&file, tar(&[("9.cls", b"cat".to_vec())])).unwrap();
     assert_says(&error(folder.path(), Part::Train), &["c.tar", "9.cls", "\"cat\""]);
     fs::write(&file, tar(&[("9.png", encoded(&picture(0, 4, 4), ImageFormat::Png))])).unwrap();
-    assert_says(&error(folder.path(), Part::Train), &["c.tar", "9 has no .cls"]);
+    assert_says(&error(folder.path(), Part::Train), &["c.tar", "9 has no label"]);
     assert_says(&error(&file, Part::Test), &["not divided"]);
     // Without any labels they serve as out-of-distribution images, and for nothing else.
     let ood = Ood::parse(file.to_str().unwrap()).unwrap();

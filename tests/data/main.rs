@@ -10,6 +10,7 @@
 
 mod batches;
 mod formats;
+mod forms;
 mod hostile;
 mod idx;
 mod pickled;

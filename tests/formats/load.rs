@@ -3,7 +3,7 @@
 use crate::build::{Tensor, archive, dict, floats, global, int, stream, text, tuple, vector, zip};
 use crate::{read, refused};
 use lapidary::model::Checkpoint;
-use lapidary::model::checkpoint::{Precision, Renames, StateDictChoice};
+use lapidary::model::checkpoint::{Precision, StateDictChoice};
 
 const NUMBERS: [f32; 6] = [0.5, -1.5, 2.0, 0.25, -8.0, 16.0];
 
@@ -386,94 +386,6 @@ fn other_places_of_weights_are_found_or_asked_for() {
         crate::read_within(&archive(&old, &storages[..1]), 1 << 20).unwrap().weights.len(),
         1
     );
-}
-
-#[test]
-fn prefixes_that_most_have_come_off_several_in_turn() {
-    let _alone = crate::alone();
-    let names = |all: &[&str]| {
-        let storages: Vec<_> = (0..all.len()).map(|i| i.to_string()).collect();
-        let items: Vec<_> =
-            all.iter().zip(&storages).map(|(name, key)| (*name, vector(key, 2))).collect();
-        let storages: Vec<_> =
-            storages.iter().map(|key| (key.as_str(), floats(&[0.0, 0.5]))).collect();
-        let read = crate::read_within(&archive(&dict(&items), &storages), 1 << 20).unwrap();
-        let names: Vec<_> = read.weights.iter().map(|(name, _)| name.to_owned()).collect();
-        (names.join(" "), read)
-    };
-    for (given, wanted) in [
-        (&["_orig_mod.a", "_orig_mod.b"][..], "a b"),
-        (&["module._orig_mod.a", "module._orig_mod.b"], "a b"),
-        (&["net.a", "net.b", "net.c", "head.d"], "a b c head.d"),
-        (&["backbone.a", "backbone.b"], "a b"),
-        (
-            &[
-                "module.model.a",
-                "module.model.b",
-                "module.attacker.model.a",
-                "module.attacker.model.b",
-            ],
-            "a b",
-        ),
-        (&["module.attacker.model.a", "module.attacker.model.b"], "a b"),
-        (&["model.a", "model.b", "a"], "a b"),
-        (&["a.model.b", "b", "c"], "a.model.b b c"),
-    ] {
-        assert_eq!(names(given).0, wanted, "{given:?}");
-    }
-    for [mean, std] in [
-        ["mu", "sigma"],
-        ["normalize.mean", "normalize.std"],
-        ["normalizer.new_mean", "normalizer.new_std"],
-    ] {
-        let (left, read) = names(&[
-            "module.a",
-            "module.b",
-            "module.c",
-            &format!("module.{mean}"),
-            &format!("module.{std}"),
-        ]);
-        // The deviation of the second channel is what the vectors have, the first's is 0: it is the network that refuses it.
-        assert_eq!(left, "a b c", "{mean}");
-        assert_eq!(read.metadata.normalisation.unwrap().mean, [0.0, 0.5]);
-        assert!(read.notes.iter().any(|note| note.contains(mean)), "{:?}", read.notes);
-    }
-    let (left, read) = names(&["1.a", "1.b", "1.c", "0.mean", "0.std"]);
-    assert_eq!((left.as_str(), read.metadata.normalisation.is_some()), ("a b c", true));
-    let (left, read) = names(&["a", "bn.running_mean", "bn.running_var"]);
-    assert_eq!(
-        (left.as_str(), read.metadata.normalisation),
-        ("a bn.running_mean bn.running_var", None)
-    );
-}
-
-#[test]
-fn names_are_changed_as_asked() {
-    let _alone = crate::alone();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("odd.pth");
-    let opcodes = dict(&[
-        ("trunk.a", vector("0", 6)),
-        ("trunk.b", vector("1", 2)),
-        ("aux.c", vector("2", 2)),
-    ]);
-    let storages = [("0", floats(&NUMBERS)), ("1", floats(&[1.0; 2])), ("2", floats(&[2.0; 2]))];
-    std::fs::write(&path, archive(&opcodes, &storages)).unwrap();
-    let read = |rename: &[(&str, &str)], drop: &[&str]| {
-        let rename = rename.iter().map(|&(old, new)| (old.into(), new.into())).collect();
-        let drop = drop.iter().map(|&prefix| prefix.into()).collect();
-        Checkpoint::read_renamed(&path, &StateDictChoice::Best, &Renames { rename, drop })
-    };
-    let found = read(&[("trunk.a", "x"), ("trunk.", "")], &["aux."]).unwrap().weights;
-    assert_eq!(found.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["b", "x"]);
-    for (rename, drop, word) in [
-        (&[("branch.", "")][..], &[][..], "begins with branch."),
-        (&[], &["branch."], "begins with branch."),
-        (&[("trunk.a", "b"), ("trunk.b", "b")], &[], "two tensors would be called b"),
-    ] {
-        let error = read(rename, drop).unwrap_err().to_string();
-        assert!(error.contains(word), "{error}");
-    }
 }
 
 /// What others write into `__metadata__` under the words that were ours.

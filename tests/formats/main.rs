@@ -11,6 +11,7 @@
 )]
 
 mod build;
+mod foreign;
 mod forms;
 mod golden;
 mod hostile;
@@ -19,6 +20,7 @@ mod import;
 mod load;
 mod mutations;
 mod onnx;
+mod prefixes;
 mod widths;
 
 use lapidary::Result;

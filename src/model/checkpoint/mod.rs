@@ -5,6 +5,7 @@
 //! than the numbers as f32, and never more than twice the file, whatever it says. Nothing in it is executed.
 
 mod atomic;
+mod foreign;
 mod names;
 pub(crate) mod safetensors;
 mod stored;
@@ -121,7 +122,8 @@ impl Checkpoint {
     ) -> Result<Self> {
         let source = source.as_ref();
         let mut tensors: Vec<_> = tensors.into_iter().collect();
-        let Tidied { outside, mut notes } = names::tidy(&mut tensors, |_| false);
+        let Tidied { outside, mut notes } =
+            names::tidy(&mut tensors, &StateDictChoice::Best, |_| false);
         notes.extend(super::names::unify(&mut tensors, &mut metadata));
         let mut weights: StateDict = tensors.into_iter().collect();
         let found = names::normalisation(&mut weights, &mut notes)
@@ -154,7 +156,8 @@ impl Checkpoint {
                 let weights = numbers(&mut input, tensors)?;
                 return Ok(Self { metadata, weights, source: source.into(), notes });
             }
-            let Tidied { outside, notes: tidied } = names::tidy(&mut tensors, Stored::is_whole);
+            let Tidied { outside, notes: tidied } =
+                names::tidy(&mut tensors, part, Stored::is_whole);
             notes.extend(tidied);
             notes.extend(super::names::unify(&mut tensors, &mut metadata));
             let mut weights = numbers(&mut input, tensors)?;
@@ -178,7 +181,9 @@ impl Checkpoint {
         }
         let Ok(network) = Network::meant_by(self) else { return };
         let parameters = network.parameters();
-        let foreign = |name: &&String| !parameters.iter().any(|known| known.name == **name);
+        let foreign = |name: &&String| {
+            self.weights.get(name).is_ok() && !parameters.iter().any(|known| known.name == **name)
+        };
         let foreign: Vec<String> = outside.iter().filter(foreign).cloned().collect();
         foreign.iter().for_each(|name| drop(self.weights.remove(name)));
         names::tell(&mut self.notes, "outside the network", foreign);
@@ -309,6 +314,9 @@ fn described<R: Read + Seek>(
             torch::stream(input, part)?
         }
         _ => {
+            if let Some(kind) = foreign::kind(input)? {
+                return Err(kind.into());
+            }
             if !READS_TORCH && !first.ends_with(b"{") && input.length() >= 9 {
                 return Err("no safetensors file; PyTorch's are not read in a browser".into());
             }
@@ -378,6 +386,10 @@ fn numbers<R: Read + Seek>(
     input: &mut Input<R>,
     tensors: Vec<(String, Stored)>,
 ) -> Checked<StateDict> {
+    // Before their size is held against the file's, which tells nobody what they are.
+    for (name, stored) in &tensors {
+        stored.check_kind().map_err(|reason| format!("{name}: {reason}"))?;
+    }
     // Half precision doubles as f32; what shares its memory with other tensors gets its own here.
     let bytes = tensors.iter().try_fold(0u64, |sum, (_, stored)| {
         sum.checked_add(elements(&stored.shape)?.checked_mul(size_of::<f32>() as u64)?)

@@ -2,8 +2,9 @@
 //! Lightning modules, `robustness`), without copies and counters, and with the images' normalisation taken out where it is
 //! kept among the tensors.
 
+use super::StateDictChoice;
 use crate::model::{Normalisation, StateDict};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Prefixes that wrappers such as DataParallel add to tensors' names, sometimes several in turn or one twice.
 const PREFIXES: [&str; 11] = [
@@ -22,6 +23,12 @@ const PREFIXES: [&str; 11] = [
 
 /// The `robustness` library keeps the network twice: itself, and in what attacks it.
 const ATTACKER: &str = "attacker.";
+
+/// What wrappers put before the names of a network that is itself a part of a module.
+const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
+
+/// Words in the name of a part of a module that is an average of another part.
+const AVERAGED: [&str; 5] = ["ema", "swa", "averaged", "avg", "shadow"];
 
 /// In a sequence of a normalisation and a network, the network.
 const SECOND: &str = "1.";
@@ -46,14 +53,26 @@ pub struct Tidied {
 }
 
 /// Leaves out counters and copies, and takes prefixes off while more than half of the names have one. `is_whole` says of
-/// a tensor whether its numbers are whole ones, as no weights are.
-pub fn tidy<T>(tensors: &mut Vec<(String, T)>, is_whole: impl Fn(&T) -> bool) -> Tidied {
+/// a tensor whether its numbers are whole ones, as no weights are. Where a network and its average lie side by side, the
+/// average is left unless `part` is the trained one.
+pub fn tidy<T>(
+    tensors: &mut Vec<(String, T)>,
+    part: &StateDictChoice,
+    is_whole: impl Fn(&T) -> bool,
+) -> Tidied {
     let mut tidied = Tidied::default();
     tensors.retain(|(name, _)| !COUNTERS.contains(&last(name)));
     if tensors.iter().any(|(_, tensor)| !is_whole(tensor)) {
         let whole = tensors.extract_if(.., |(_, tensor)| is_whole(tensor));
         let whole: Vec<_> = whole.map(|(name, _)| name).collect();
         tell(&mut tidied.notes, "whole numbers, which are no weights", whole);
+    }
+    if let Some([average, trained]) = average(tensors) {
+        let other = if *part == StateDictChoice::Trained { average } else { trained };
+        let left_out = tensors.extract_if(.., |(name, _)| name.starts_with(&other));
+        let left_out = left_out.map(|(name, _)| name).collect();
+        let what = "the other of a network and its average, which --weights ema or model chooses";
+        tell(&mut tidied.notes, what, left_out);
     }
     loop {
         let copies = copies(tensors);
@@ -62,10 +81,20 @@ pub fn tidy<T>(tensors: &mut Vec<(String, T)>, is_whole: impl Fn(&T) -> bool) ->
             let copies = copies.into_iter().collect();
             tell(&mut tidied.notes, "a second copy of the network", copies);
         }
-        let Some(prefix) = most(tensors, &tidied.outside) else { break };
+        let prefix = match most(tensors, &tidied.outside) {
+            Some(prefix) => prefix.to_owned(),
+            None => match common(tensors, &tidied.outside) {
+                Some(prefix) => {
+                    let shown = prefix.escape_debug();
+                    tidied.notes.push(format!("names without what all begin with: {shown}"));
+                    prefix
+                }
+                None => break,
+            },
+        };
         // Of two tensors of one name then, the network's is the one that had the prefix.
         let has = |name: &str, outside: &BTreeSet<String>| {
-            name.starts_with(prefix) && !outside.contains(name)
+            name.starts_with(&prefix) && !outside.contains(name)
         };
         let stripped = tensors.iter().filter(|(name, _)| has(name, &tidied.outside));
         let stripped: BTreeSet<String> =
@@ -86,15 +115,51 @@ pub fn tidy<T>(tensors: &mut Vec<(String, T)>, is_whole: impl Fn(&T) -> bool) ->
     tidied
 }
 
-/// The prefix that more than half of the names inside have.
+/// Prefixes of two parts that have tensors of the same names, of which the first is an average by its name.
+fn average<T>(tensors: &[(String, T)]) -> Option<[String; 2]> {
+    let mut parts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (name, _) in tensors {
+        let Some((part, mut rest)) = name.split_once('.') else { continue };
+        while let Some(bare) = WRAPPERS.iter().find_map(|wrapper| rest.strip_prefix(wrapper)) {
+            rest = bare;
+        }
+        parts.entry(part).or_default().insert(rest);
+    }
+    let is_average = |part: &str| part.split('_').any(|word| AVERAGED.contains(&word));
+    let (average, names) =
+        parts.iter().find(|(part, names)| is_average(part) && names.len() > 1)?;
+    let (trained, _) = parts.iter().find(|(part, others)| !is_average(part) && *others == names)?;
+    Some([average, trained].map(|part| format!("{part}.")))
+}
+
+/// The names that prefixes are told by: those inside, without the constants of a normalisation, which lies beside the network.
+fn inside<'a, T>(
+    tensors: &'a [(String, T)],
+    outside: &BTreeSet<String>,
+) -> impl Iterator<Item = &'a String> {
+    let constant = |name: &str| NORMALISATIONS.as_flattened().contains(&last(name));
+    let names = tensors.iter().map(|(name, _)| name);
+    names.filter(move |name| !outside.contains(*name) && !constant(name))
+}
+
+/// The known prefix that more than half of the names inside have.
 fn most<T>(tensors: &[(String, T)], outside: &BTreeSet<String>) -> Option<&'static str> {
-    let inside = || tensors.iter().map(|(name, _)| name).filter(|name| !outside.contains(*name));
+    let inside = || inside(tensors, outside);
     let count = inside().count();
     let second = tensors.iter().any(|(name, _)| FIRST.contains(&name.as_str())).then_some(SECOND);
     PREFIXES.into_iter().chain(second).find(|prefix| {
         let with = inside().filter(|name| name.len() > prefix.len() && name.starts_with(prefix));
         2 * with.count() > count
     })
+}
+
+/// The first part that all names inside have, whatever a wrapper calls its network, unless it is a layer's own name: then
+/// one part alone follows.
+fn common<T>(tensors: &[(String, T)], outside: &BTreeSet<String>) -> Option<String> {
+    let first = inside(tensors, outside).next()?;
+    let prefix = first.split_inclusive('.').next().filter(|part| part.ends_with('.'))?;
+    let fits = |name: &String| name.strip_prefix(prefix).is_some_and(|rest| rest.contains('.'));
+    inside(tensors, outside).all(fits).then(|| prefix.to_owned())
 }
 
 /// Names in the attacker of which the same without it is there too.

@@ -48,12 +48,16 @@ impl Stored {
         matches!(self.kind, Kind::Other("int64" | "int32" | "int16" | "bool" | "uint8", _))
     }
 
+    /// Err for numbers that are not those of weights.
+    pub fn check_kind(&self) -> Checked<()> {
+        let Kind::Other(name, _) = self.kind else { return Ok(()) };
+        Err(format!("{name} values, float32, float64, float16 or bfloat16 wanted"))
+    }
+
     /// The numbers as f32, row-major. The caller has checked the storage's sum, and that so many may be
     /// allocated. Err if they are no floating-point numbers or the file ends before.
     pub fn read<R: Read + Seek>(&self, input: &mut Input<R>) -> Checked<Tensor> {
-        if let Kind::Other(name, _) = self.kind {
-            return Err(format!("{name} values, float32, float64, float16 or bfloat16 wanted"));
-        }
+        self.check_kind()?;
         let count = elements(&self.shape).ok_or("more than 2^63 values")?;
         let data = match &self.strides {
             None => {

@@ -38,8 +38,9 @@ const TRAINED: [&str; 8] = [
     "params",
 ];
 
-/// Dicts in dicts are looked through so deep, and modules in modules.
+/// Dicts in dicts are looked through so deep, where nothing is found there so much deeper, and modules in modules.
 const DEEPEST: usize = 4;
+const DEEPEST_SEARCH: usize = 12;
 const DEEPEST_MODULE: usize = 64;
 
 /// The number of copies of a tensor's name that reading may hold at once: see [`names`](crate::model::checkpoint::names).
@@ -61,7 +62,10 @@ pub fn tensors(
     part: &StateDictChoice,
     mut place: impl FnMut(&str, &Storage) -> Checked<(u64, Option<Summed>)>,
 ) -> Checked<Tensors> {
-    let sets = sets(&pickle)?;
+    let mut sets = sets(&pickle, false)?;
+    if sets.is_empty() {
+        sets = self::sets(&pickle, true)?;
+    }
     let others = sets.iter().filter(|set| set.is_weights).count().saturating_sub(1);
     let Set { name, value, is_module, .. } = choose(sets, part)?;
     let members =
@@ -108,7 +112,11 @@ fn passed_over(pickle: &Pickle) -> Vec<String> {
     let mut names: Vec<_> =
         pickle.names.iter().filter(plain).map(|name| name.escape_debug().to_string()).collect();
     names.sort();
-    if names.is_empty() { names } else { vec![format!("objects of {}", listed(&names))] }
+    if names.is_empty() {
+        names
+    } else {
+        vec![format!("passed over objects of {}", listed(&names))]
+    }
 }
 
 /// Whether an object is a module of PyTorch's: its attributes hold what all have.
@@ -124,13 +132,15 @@ fn is_tensor(tensor: &TensorPlace) -> bool {
     elements(&tensor.shape).is_some_and(|count| count > 1)
 }
 
-/// All dicts with tensors, and all modules, that string keys and places in lists lead to from the outermost object.
-fn sets(pickle: &Pickle) -> Checked<Vec<Set>> {
+/// All dicts with tensors, and all modules, that string keys and places in lists lead to from the outermost object. A search
+/// goes deeper and also through whole numbers as keys, attributes of objects, and what these were made of: optimisers
+/// have tensors there too, so that it is for files in which nothing else is found.
+fn sets(pickle: &Pickle, search: bool) -> Checked<Vec<Set>> {
     let mut found = Vec::new();
     let mut seen = vec![false; pickle.nodes().len()];
     let mut named = 0;
     let mut level = vec![(String::new(), pickle.result)];
-    for _ in 0..DEEPEST {
+    for _ in 0..if search { DEEPEST_SEARCH } else { DEEPEST } {
         let mut next = Vec::new();
         for (name, value) in level {
             let Value::Node(id) = value else { continue };
@@ -149,18 +159,29 @@ fn sets(pickle: &Pickle) -> Checked<Vec<Set>> {
                 next.push((format!("{name}{dot}{key}"), value));
                 Ok(())
             };
+            if let Some((_, object)) = pickle.object(value).filter(|_| search) {
+                below("state", object.state)?;
+                below("arguments", object.arguments)?;
+            }
             let list = pickle.list(value).or_else(|| pickle.tuple(value)).unwrap_or_default();
             for (place, &item) in list.iter().enumerate() {
-                if pickle.dict(item).is_some() || is_module(pickle, item) {
+                let is_object = search && pickle.object(item).is_some();
+                if pickle.dict(item).is_some() || is_module(pickle, item) || is_object {
                     below(&place.to_string(), item)?;
                 }
             }
             let (mut has_tensors, mut is_weights) = (false, false);
             for &(key, value) in pickle.dict(value).unwrap_or_default() {
-                let Some(key) = pickle.text(key) else { continue };
+                let number = match key {
+                    Value::Int(number) if search => number.to_string(),
+                    _ => String::new(),
+                };
+                let text = pickle.text(key).or(Some(number.as_str()).filter(|key| !key.is_empty()));
+                let Some(key) = text else { continue };
                 match pickle.node(value) {
                     Some(Node::Tensor(tensor)) => {
-                        has_tensors = true;
+                        // A tensor needs a name.
+                        has_tensors |= number.is_empty();
                         is_weights |= is_tensor(tensor);
                     }
                     Some(Node::Dict(_) | Node::List(_) | Node::Tuple(_)) => below(key, value)?,
@@ -168,7 +189,7 @@ fn sets(pickle: &Pickle) -> Checked<Vec<Set>> {
                         let (class, _) = pickle.object(value).unwrap_or(("", object));
                         // A dict of tensors that are refused by their kind is a set all the same.
                         has_tensors |= other_tensor(class).is_some();
-                        if !object.items.is_empty() || is_module(pickle, value) {
+                        if search || !object.items.is_empty() || is_module(pickle, value) {
                             below(key, value)?;
                         }
                     }

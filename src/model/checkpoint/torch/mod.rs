@@ -47,7 +47,16 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> 
     let described = |name: &str| name.split('/').count() == 2 && name.ends_with("/data.pkl");
     let mut pickles = entries.iter().filter(|entry| described(&entry.name));
     let (Some(pickle), None) = (pickles.next(), pickles.next()) else {
-        return Err("no PyTorch checkpoint: one data.pkl is wanted in the zip archive".into());
+        if !entries.is_empty() && entries.iter().all(|entry| entry.name.ends_with(".npy")) {
+            return Err("arrays of NumPy's (.npz), which are not read as weights: save them with \
+                        safetensors"
+                .into());
+        }
+        return Err(
+            "a zip archive that torch.save did not write, as there is not one data.pkl in \
+                    it: if a checkpoint is in it, unpack it first"
+                .into(),
+        );
     };
     let folder = pickle.name.trim_end_matches("data.pkl");
     let find = |name: &str| {
@@ -91,7 +100,8 @@ pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> C
     let magic = Pickle::read(input, Budget::new(input.length()))?;
     if !matches!(magic.result, Value::Long(span) if magic.bytes(span) == STREAM_MAGIC) {
         return Err(
-            "no PyTorch checkpoint: neither a zip archive nor a pickle with PyTorch's magic number"
+            "a pickle that torch.save did not write, as PyTorch's magic number is not in it: \
+                    load it in Python, and write its tensors with torch.save"
                 .into(),
         );
     }
