@@ -51,8 +51,8 @@ pub struct Stage1 {
     #[serde(default)]
     pub micro_batch: u32,
     /// Whether batch normalisation uses the statistics of the whole batch where that is divided into ranks' shares and
-    /// pieces, at the cost of two messages for each layer. All pieces of a process then go side by side and take the memory
-    /// of its whole share. Otherwise each rank uses the statistics of its share, which is not divided further.
+    /// pieces, at the cost of two messages for each layer. All pieces of a process then go side by side, which saves no
+    /// memory. Otherwise each rank uses the statistics of its share, which is not divided further.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sync_batch_norm: bool,
     /// The kind of attack.

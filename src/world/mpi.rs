@@ -346,11 +346,14 @@ impl Talk {
         self.comm.abort(code.into())
     }
 
-    /// Waits until all are here, so that nobody takes for dead who has ended well.
+    /// Waits until all are here: a rank that is gone before has died, even if this one has nothing left to do. Then
+    /// waits until all know that all are here, without looking, as whoever knows it may have ended well.
     fn leave(&mut self) {
-        let barrier = self.comm.immediate_barrier();
+        let all_here = self.comm.immediate_barrier();
+        self.finish(all_here);
         self.leaving = true;
-        self.finish(barrier);
+        let all_know = self.comm.immediate_barrier();
+        self.finish(all_know);
     }
 
     /// See [`super::World::sum`]: every rank gets one part of all vectors, sums it in the order of ranks, and gives it to all.

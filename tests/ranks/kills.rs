@@ -7,7 +7,7 @@ use crate::{ENDED, PATIENCE, alone, said, succeeds, training};
 use lapidary::data::Random;
 use lapidary::train::{latest_checkpoint, read_checkpoint};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A checkpoint after every second iteration, and after each stage.
@@ -66,15 +66,26 @@ fn is_running(process: &Path) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
 
+/// The same, with what the launcher says itself.
+fn talkative(quiet: &Command) -> Command {
+    let mut command = Command::new(quiet.get_program());
+    command.args(quiet.get_args().filter(|argument| *argument != "-q"));
+    command.envs(quiet.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
 /// Begins a run and kills one of its ranks; says which and when.
 fn killed(out: &Path, whole: Duration, random: &mut Random) -> String {
     let victim = random.below(RANKS as u64) as usize;
-    let (iterations, more) = (random.below(ITERATIONS - 1), random.uniform(0.0, 1.0));
-    let mut command = training(RANKS, out, &SET);
-    let mut launcher = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // The last of these moments are those in which rank 0 alone evaluates.
+    let (iterations, more) = (random.below(ITERATIONS + 1), random.uniform(0.0, 1.0));
+    let mut command = talkative(&training(RANKS, out, &SET));
+    let mut launcher =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let began = Instant::now();
-    while logged(out) < iterations || processes(launcher.id()).len() < RANKS {
-        assert!(began.elapsed() < PATIENCE && launcher.try_wait().unwrap().is_none());
+    let is_early = |launcher| logged(out) < iterations || processes(launcher).len() < RANKS;
+    while launcher.try_wait().unwrap().is_none() && is_early(launcher.id()) {
+        assert!(began.elapsed() < PATIENCE);
         std::thread::sleep(Duration::from_millis(1));
     }
     std::thread::sleep(whole.mul_f64(more / ITERATIONS as f64));
@@ -86,7 +97,7 @@ fn killed(out: &Path, whole: Duration, random: &mut Random) -> String {
         return format!("{story}: it was over");
     };
     let number = process.file_name().unwrap().to_str().unwrap();
-    assert!(std::process::Command::new("kill").args(["-9", number]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-9", number]).status().unwrap().success());
     let killed = Instant::now();
     while launcher.try_wait().unwrap().is_none() || all.iter().any(|(_, path)| is_running(path)) {
         assert!(killed.elapsed() < ENDED, "{story}: {all:?} go on");
@@ -95,6 +106,13 @@ fn killed(out: &Path, whole: Duration, random: &mut Random) -> String {
     let output = launcher.wait_with_output().unwrap();
     let text = said(&output);
     assert!(!output.status.success(), "{story}: {text}");
+    if !text.contains(" died (host ") {
+        // Before all ranks have met, and after their last word, nobody but the launcher knows of it.
+        assert!(!out.exists() || out.join("metrics.json").exists(), "{story}: {text}");
+        assert!(text.contains(&format!("rank {victim} with PID")), "{story}: {text}");
+        let seconds = killed.elapsed().as_secs_f64();
+        return format!("{story}, named by the launcher, all ended in {seconds:.1} s");
+    }
     let names = format!("rank {victim} of {RANKS} died (host ");
     assert_eq!(text.matches(&names).count(), 1, "{story}: {text}");
     assert_eq!(text.matches(" died (host ").count(), 1, "{story}: {text}");
@@ -124,7 +142,7 @@ fn a_rank_that_dies_ends_all_and_the_run_goes_on() {
         let copy = folder.path().join(format!("other-{run}"));
         // A rank that died at once may have left nothing.
         std::fs::create_dir_all(&out).unwrap();
-        let copied = std::process::Command::new("cp").arg("-r").args([&out, &copy]).status();
+        let copied = Command::new("cp").arg("-r").args([&out, &copy]).status();
         assert!(copied.unwrap().success());
         succeeds(&mut training(RANKS, &out, &SET));
         assert!(last(&out) == wanted, "seed {seed}: {story}: other bits");

@@ -1,20 +1,32 @@
 //! Tests the functions of `World` (sum, gather, broadcast, barrier), called by several processes of this test program.
 
-use crate::{alone, ranks, succeeds};
+use crate::{ENDED, alone, ranks, said, succeeds, within};
 use lapidary::world::World;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Set where a test is one of the ranks that it started.
 const IS_RANK: &str = "LAPIDARY_TEST_IS_RANK";
 
+fn is_rank() -> bool {
+    std::env::var(IS_RANK).is_ok()
+}
+
+/// The test of this name in so many ranks.
+fn this_in_ranks(count: usize, test: &str) -> Command {
+    let mut command = ranks(count, &std::env::current_exe().unwrap());
+    command.args([test, "--exact", "--nocapture"]).env(IS_RANK, "1");
+    command
+}
+
 /// Runs the test of this name in so many ranks; whether this is one of them.
 fn is_rank_of(count: usize, test: &str) -> bool {
-    if std::env::var(IS_RANK).is_ok() {
+    if is_rank() {
         return true;
     }
     let _alone = alone();
-    let mut command = ranks(count, &std::env::current_exe().unwrap());
-    let command = command.args([test, "--exact", "--nocapture"]).env(IS_RANK, "1");
-    let output = succeeds(command);
+    let output = succeeds(&mut this_in_ranks(count, test));
     let passed = String::from_utf8_lossy(&output.stdout);
     let passed = passed.matches("1 passed").count();
     assert_eq!(passed, count, "{output:?}");
@@ -77,4 +89,25 @@ fn all_are_told_the_same() {
     let color = if rank == 3 { "red" } else { "blue" };
     let error = world.agree(&[("color", color.into())]).unwrap_err().to_string();
     assert!(error.contains("rank 3") && error.contains("red there, blue on rank 0"), "{error}");
+}
+
+/// A rank with nothing left to do waits for the others, and looks whether they live.
+#[test]
+fn a_rank_that_dies_after_others_are_done_is_named() {
+    if is_rank() {
+        // The launcher ends whoever does not listen to its signals before it can say anything.
+        signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::default()).unwrap();
+        #[allow(clippy::print_stderr, reason = "the test reads it")]
+        let world = World::start(|sentence| eprintln!("{sentence}")).unwrap();
+        if world.is_first() {
+            std::thread::sleep(Duration::from_secs(1));
+            std::process::abort();
+        }
+        return;
+    }
+    let _alone = alone();
+    let test = "world::a_rank_that_dies_after_others_are_done_is_named";
+    let output = within(&mut this_in_ranks(2, test), ENDED);
+    assert!(!output.status.success(), "{output:?}");
+    assert!(said(&output).contains("rank 0 of 2 died (host "), "{output:?}");
 }
