@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// How many samples are of their class.
+/// Counts the samples that are of their class.
 pub async fn run() -> Result<usize, Box<dyn Error>> {
     // The host's device, which asks for nothing on the library's behalf.
     let instance = wgpu::Instance::default();
@@ -75,7 +75,7 @@ pub async fn run() -> Result<usize, Box<dyn Error>> {
     Ok(named.zip(&classes).filter(|(named, class)| *named == Some(**class)).count())
 }
 
-/// What the host has on the device.
+/// The host's own buffers and pipelines on the device.
 struct Host {
     negative: wgpu::Buffer,
     readable: wgpu::Buffer,

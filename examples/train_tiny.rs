@@ -52,7 +52,7 @@ pub async fn run() -> Result<(Vec<f32>, f64)> {
         losses.push(update.step(&mut learner, 0.05).await?.term(Term::CrossEntropy));
     }
 
-    // The averages are what is evaluated and published.
+    // Evaluation uses the averages, not the live weights.
     let size = BatchSize { images: 100, side: SIDE };
     let mut classifier = Classifier::new(&model, &learner.average, size).await?;
     let count = 200;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Cuts the embedded Fashion-MNIST set out of the complete one, byte for byte the same on each run.
+# Makes the embedded part of Fashion-MNIST from the complete set, byte for byte the same on each run.
 # Usage: scripts/make-data.sh FOLDER, where FOLDER holds the four official idx.gz files; or, with Debian's package:
 #   apt-get download dataset-fashion-mnist && dpkg-deb -x dataset-fashion-mnist_*.deb full
 #   scripts/make-data.sh full/usr/share/datasets/fashion-mnist

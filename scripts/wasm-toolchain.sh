@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gives a working `cargo build --target wasm32-unknown-unknown`.
+# Provides what `cargo build --target wasm32-unknown-unknown` needs.
 #
 #   toolchain=$(scripts/wasm-toolchain.sh) && eval "$toolchain"     (in two steps: `eval "$(...)"` hides a failure)
 #

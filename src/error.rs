@@ -64,7 +64,7 @@ pub enum Error {
         /// Why it ended without a result.
         reason: String,
     },
-    /// Processes of a run failed or were started wrongly; the text says what to do.
+    /// Processes of a run failed or were not started as one run; the text says what to do.
     #[error("{0}")]
     World(String),
     /// A file cannot be used; give another one.
@@ -98,6 +98,14 @@ pub enum Error {
         /// The first logit that is not finite.
         value: f32,
     },
+    /// Report it: no caller can cause this, so the fault is in the library.
+    #[error("{op}: {what}; this is a bug in lapidary, please report it")]
+    Bug {
+        /// The op or function.
+        op: &'static str,
+        /// The state that must not occur.
+        what: String,
+    },
     /// Start from the last good checkpoint with other settings.
     #[error("training diverged at step {step}: {what}{}", last_good.as_ref().map_or(String::new(), |path| format!("; last good checkpoint {}", path.display())))]
     Diverged {
@@ -111,9 +119,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// `given` does not fit what `op` takes: `wanted` says what does.
+    /// Makes the error that `op` takes `wanted`, and not `given`.
     pub fn mismatch(op: &'static str, given: impl ToString, wanted: impl ToString) -> Self {
         Self::Mismatch { op, given: given.to_string(), wanted: wanted.to_string() }
+    }
+
+    /// Makes the error for a state that no caller can cause: `what` describes it.
+    pub(crate) fn bug(op: &'static str, what: impl ToString) -> Self {
+        Self::Bug { op, what: what.to_string() }
     }
 
     /// Returns the error with an image's index among all, which is `places[image]`.

@@ -1,6 +1,5 @@
-//! Work spread over threads, with one policy: as many threads as there are cores, fewer where the system gives no more; a
-//! panic of the work, as of a driver's or a decoder's, is an error for whoever asked for the work, and never goes on into the
-//! host.
+//! Spreads work over threads, with one policy: as many threads as there are cores, fewer where the system gives no more. A
+//! panic in the work, such as a driver's or a decoder's, becomes an error for the caller and never goes on into the host.
 
 #[cfg(any(not(target_arch = "wasm32"), feature = "data"))]
 use crate::Error;

@@ -13,7 +13,7 @@ fn lapidary(folder: &Path, arguments: &[&str]) -> Output {
     command.current_dir(folder).arg("--quiet").args(arguments).output().unwrap()
 }
 
-/// What it prints, where it must succeed.
+/// Runs the program, which must succeed, and returns what it printed.
 fn working(folder: &Path, arguments: &[&str]) -> String {
     let output = lapidary(folder, arguments);
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -15,7 +15,7 @@ use std::process::Command;
 #[allow(dead_code, reason = "its main is the example's")]
 mod fashion_photos;
 
-/// What a page's commands do with `train`, so that it takes seconds.
+/// Settings that shorten `train` in a page's commands to seconds.
 const FEW: &[&str] = &[
     "stage1.iterations=3",
     "stage1.batch=8",

@@ -1,4 +1,4 @@
-"""PyTorch's side of `lapidary bench --compare torch`: see benches/peers/README.md for what is said on stdin and stdout.
+"""Times PyTorch for `lapidary bench --compare torch`; benches/peers/README.md describes its input and output.
 
     python torch_peer.py MODEL BATCH SIDE [--device cpu|cuda]
 

@@ -1,4 +1,4 @@
-"""The list of devices, as notebooks show it."""
+"""Lists the devices, with a table for notebooks."""
 
 from __future__ import annotations
 

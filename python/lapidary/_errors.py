@@ -1,4 +1,4 @@
-"""What lapidary raises: one class for each thing that a caller can do about it."""
+"""The exceptions that lapidary raises, one class for each reaction of a caller."""
 
 __all__ = [
     "BadConfig",

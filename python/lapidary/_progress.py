@@ -1,4 +1,4 @@
-"""A bar for calls that take long, where tqdm is installed."""
+"""Shows a progress bar for calls that take long, where tqdm is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training from Python: arrays or files in, a run out."""
+"""Trains networks from arrays or files, and returns the run."""
 
 from __future__ import annotations
 

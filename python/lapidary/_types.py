@@ -1,4 +1,4 @@
-"""Types of arguments that many functions take."""
+"""Defines the types of arguments that many functions take."""
 
 from __future__ import annotations
 

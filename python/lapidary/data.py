@@ -1,4 +1,4 @@
-"""Images from files, and images to start samples from."""
+"""Reads images from files, and makes images that samples start from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How near sets of images are to each other, and what a classifier's scores are worth.
+"""Metrics: distances between sets of images, and the quality of a classifier's scores.
 
 Sets of images are compared by features: arrays of shape (N, D), or images with the network that sees them, an `Extractor`. Its file
 has to be there: pytorch-fid's Inception-v3 (``pt_inception-2015-12-05-6726825d.pth``), by which FID is defined, or

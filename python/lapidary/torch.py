@@ -1,4 +1,4 @@
-"""A network of lapidary as a module of PyTorch: other tools' attacks and explanations run over it, on any GPU, without CUDA.
+"""Wraps a network of lapidary as a module of PyTorch, so that other tools' attacks and explanations run on any GPU, without CUDA.
 
 PyTorch is imported here alone.
 """

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 
 use crate::errors::{bug, exception, raised};
 
-/// How often signals are looked for, at most, because looking needs the interpreter's lock.
+/// The least time between two looks for signals, because looking needs the interpreter's lock.
 const EVERY: Duration = Duration::from_millis(50);
 
 thread_local! {

@@ -139,7 +139,8 @@ impl Model {
         told.map(|Normalisation { mean, std }| (mean.clone(), std.clone()))
     }
 
-    /// Sentences about tensors that were passed over, taken or renamed while the file was read.
+    /// Sentences about what reading the file changed: tensors that were left out or renamed, and normalisation that was
+    /// read from tensors.
     #[getter]
     fn notes(&self) -> Vec<String> {
         self.known.pretrained.checkpoint.notes.clone()

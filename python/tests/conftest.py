@@ -1,4 +1,4 @@
-"""What the tests share: the network that comes with the package, and images for it."""
+"""Fixtures of the tests: the network that comes with the package, and images for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is taken as images and labels, and what of it is copied."""
+"""Tests which arrays are taken as images and labels, and which of them are copied."""
 
 from __future__ import annotations
 

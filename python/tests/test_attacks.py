@@ -1,4 +1,4 @@
-"""Attacks: what they return, that they stop and go on, and that other threads run meanwhile."""
+"""Tests attacks: what they return, that they stop and go on, and that other threads run meanwhile."""
 
 from __future__ import annotations
 

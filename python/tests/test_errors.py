@@ -1,4 +1,4 @@
-"""Wrong calls: each an exception of the package with a text that helps, never a crash or a hang."""
+"""Tests wrong calls: each raises an exception of the package with a text that helps, and none crashes or hangs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documentation shows, run as it stands."""
+"""Runs the documentation's examples unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics against their definitions in NumPy, and the library's golden values."""
+"""Compares metrics with their definitions in NumPy and with the library's golden values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks from files and dicts, against PyTorch's numbers; what they say of images."""
+"""Compares networks from files and dicts with PyTorch's numbers, and tests their results for images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples, counterfactuals, and how notebooks show them."""
+"""Tests samples, counterfactuals, and their display in notebooks."""
 
 from __future__ import annotations
 

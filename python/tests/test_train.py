@@ -1,4 +1,4 @@
-"""Training from Python against the program's, stopped and gone on with; what runs leave."""
+"""Compares training from Python with the program's, also when it is stopped and resumed, and tests the files of runs."""
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{ApgdJudge, ApgdState, ApgdStep, BoundaryStart, Copy, Fill, Norm, apgd_state};
 
-/// Settings of an attack; see [`ApgdStep`] and [`ApgdJudge`] for the formulas. The first checkpoint is after 0.22 of the
-/// steps, each next one after 0.03 of them fewer, at least 0.06; the first steps are as long as the ball is wide.
+/// Settings of an APGD attack; see [`ApgdStep`] and [`ApgdJudge`] for the formulas. The first checkpoint is after 0.22 of
+/// the steps. Each period between checkpoints is shorter than the one before by 0.03 of the steps, and at least 0.06 of
+/// them. The first steps are as long as the ball is wide.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Apgd {
     /// The norm in which the length of a step and the radius of the ball are measured.
@@ -21,9 +22,9 @@ pub struct Apgd {
     pub eps: f32,
     /// The number of steps; AutoAttack takes 100.
     pub steps: u32,
-    /// The objective to maximise: the reference has the cross-entropy and both forms of the DLR.
+    /// The objective to maximise: AutoAttack's code has the cross-entropy and both forms of the DLR.
     pub objective: Objective,
-    /// Share of steps between two checkpoints that are to raise the loss; the reference's is 0.75.
+    /// Share of steps between two checkpoints that are to raise the loss; AutoAttack takes 0.75.
     pub rho: f32,
 }
 
@@ -34,7 +35,7 @@ impl Apgd {
     }
 
     fn judge(&self) -> ApgdJudge {
-        // Truncated, as in the reference; in f64, where 0.06 of 50 is 3.
+        // Truncated, as in AutoAttack's code; in f64, where 0.06 of 50 is 3.
         let part = |share: f64| ((share * f64::from(self.steps)) as u32).max(1);
         let (period, least, less) = (part(0.22), part(0.06), part(0.03));
         ApgdJudge { period, least, less, rho: self.rho, step_size: 2.0 * self.eps }
@@ -42,7 +43,7 @@ impl Apgd {
 }
 
 impl Default for Apgd {
-    /// AutoAttack's first, in the L2 ball of radius 0.5.
+    /// The settings of AutoAttack's first attack, in the L2 ball of radius 0.5.
     fn default() -> Self {
         Self::new(Norm::L2, 0.5, Objective::CrossEntropy)
     }
@@ -90,7 +91,7 @@ impl ApgdAttack {
         let gpu = weights.gpu();
         let batch = Batch::new(gpu, model, size, settings.objective).await?;
         let images = size.images;
-        // A sum for all objectives, as in the reference: next to 1e-12 a mean would matter.
+        // A sum for all objectives, as in AutoAttack's code: next to 1e-12 a mean would matter.
         gpu.write(&batch.seed, &vec![1.0f32; images as usize]).await?;
         let words = batch.shape.elements();
         let [previous, best, wrong, best_gradient, state] =
@@ -104,7 +105,7 @@ impl ApgdAttack {
         Ok(Self { settings, taken: 0, batch, draws, kept, step, last, start, reset })
     }
 
-    /// Takes steps, each of which judges the iterate before it: what the last one makes is not judged yet.
+    /// Takes steps, each of which first judges the iterate before it. The last step's own iterate is not judged yet.
     pub async fn advance(
         &mut self,
         steps: u32,
@@ -159,7 +160,7 @@ impl Attack for ApgdAttack {
     }
 
     /// Takes steps as [`Attack::run`] does, and judges the last iterate after the settings' last step. Err, too, for more
-    /// steps than the settings have left, by which the steps' lengths are laid out.
+    /// steps than remain of the settings' number, which the step lengths depend on.
     async fn run(&mut self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {
         self.advance(steps, progress).await?;
         let last = steps > 0 && self.taken == self.settings.steps;
@@ -202,7 +203,7 @@ impl Attack for ApgdAttack {
     }
 }
 
-/// Notes what the images come to, and moves them if `steps`.
+/// Makes the program that judges the current images, and then takes a step if `steps`.
 async fn judge(
     model: &dyn Model,
     weights: &DeviceWeights,

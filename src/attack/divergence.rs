@@ -1,5 +1,5 @@
-//! The attack of TRADES (Zhang and others 2019, arXiv 1901.08573, algorithm 1): away from what the network says of the
-//! clean image, whatever its label.
+//! The attack of TRADES (Zhang and others 2019, arXiv 1901.08573, algorithm 1): moves images away from the network's
+//! prediction for the clean image, whatever the label.
 
 use super::forward::{Batch, buffers, check_radius, check_step};
 use super::{Attack, Found, Objective, Start};
@@ -12,7 +12,8 @@ use crate::ops::{
     self, Copy, Draw, LangevinStep, Norm, PgdStep, RandomFill, Reduce, Scale, Softmax,
 };
 
-/// Deviation of the noise that a search begins with: at the image itself the divergence has no slope. The authors' code.
+/// Deviation of the noise that a search begins with: at the image itself the divergence has no slope. TRADES's code (arXiv
+/// 1901.08573) has the same.
 const START_NOISE: f32 = 0.001;
 
 /// Settings of the attack.

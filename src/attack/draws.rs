@@ -27,7 +27,7 @@ impl Draws {
         match start.ids {
             Some(ids) if ids.len() != count => {
                 let given = format!("{} ids for {count} images", ids.len());
-                return Err(Error::mismatch("attack", given, "one for each"));
+                return Err(Error::mismatch("attack", given, "one id for each image"));
             }
             Some(ids) => self.gpu.write(&self.ids, &filled(ids, most as usize, 0)).await?,
             None => self.gpu.write(&self.ids, &(0..most).collect::<Vec<_>>()).await?,

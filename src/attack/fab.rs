@@ -29,13 +29,14 @@ const MOST_CLASSES: u32 = 100;
 pub struct Fab {
     /// The norm in which the distance is measured.
     pub norm: Norm,
-    /// The boundary that is walked to.
+    /// The class boundary that steps go to.
     pub boundary: Boundary,
-    /// Within what distance a find counts; infinite for any. The search is the same.
+    /// The distance within which a misclassified image counts as a success; infinite for any distance. It does not change the
+    /// search, which has no bound.
     pub eps: f32,
     /// The number of steps; AutoAttack takes 100.
     pub steps: u32,
-    /// Greatest part that is taken of the way from the image instead of from the iterate.
+    /// The largest weight of the move from the original image, beside the move from the iterate.
     pub alpha_max: f32,
     /// The factor by which a step goes beyond the boundary.
     pub eta: f32,
@@ -44,7 +45,7 @@ pub struct Fab {
 }
 
 impl Fab {
-    /// Makes settings with the reference's 100 steps, alpha 0.1, eta 1.05 and beta 0.9.
+    /// Makes settings with AutoAttack's 100 steps, `alpha_max` 0.1, eta 1.05 and beta 0.9.
     pub fn new(norm: Norm, eps: f32) -> Self {
         let boundary = Boundary::Target;
         Self { norm, boundary, eps, steps: 100, alpha_max: 0.1, eta: 1.05, beta: 0.9 }
@@ -52,7 +53,7 @@ impl Fab {
 }
 
 impl Default for Fab {
-    /// The reference's, for finds at any L2 distance.
+    /// AutoAttack's settings of FAB in the L2 norm, with success at any distance.
     fn default() -> Self {
         Self::new(Norm::L2, f32::INFINITY)
     }
@@ -92,7 +93,8 @@ impl FabAttack {
         };
         let classes = model.classes();
         if settings.boundary == Boundary::Nearest && !(2..=MOST_CLASSES).contains(&classes) {
-            let wanted = format_args!("2 to {MOST_CLASSES} for the nearest boundary of all");
+            let wanted =
+                format_args!("2 to {MOST_CLASSES} classes for the nearest boundary of all");
             return Err(Error::mismatch("fab", format_args!("{classes} classes"), wanted));
         }
         let batch = Batch::new(gpu, model, size, objective).await?;
@@ -152,8 +154,8 @@ impl FabAttack {
 }
 
 impl Attack for FabAttack {
-    /// The images are classified correctly, and the targets are the classes whose boundary is looked for, where it is one.
-    /// The search may begin apart from the images.
+    /// The images have to be classified correctly. The targets are the classes whose boundary is looked for, if it is that of
+    /// one class. The search may begin apart from the images.
     async fn start(&mut self, start: &Start<'_>) -> Result<()> {
         self.batch.write(start).await?;
         for (number, buffer) in (1..).zip(&self.others) {

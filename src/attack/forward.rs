@@ -74,7 +74,7 @@ impl Batch {
         if let Some(targets) = targets {
             self.check_classes("target", targets, labels.len())?;
         } else if self.objective.reads_targets() {
-            let wanted = "a class for each image to go to";
+            let wanted = "a target class for each image";
             return Err(Error::mismatch("attack", "no targets", wanted));
         }
         let whole = self.shape.elements() as usize;
@@ -135,7 +135,11 @@ impl Batch {
     fn check_classes(&self, what: &str, classes: &[u32], labels: usize) -> Result<()> {
         if classes.len() != labels {
             let given = format!("{} {what}s for {labels} images", classes.len());
-            return Err(Error::mismatch("attack", given, "one for each"));
+            return Err(Error::mismatch(
+                "attack",
+                given,
+                format_args!("one {what} for each image"),
+            ));
         }
         let beyond = classes.iter().enumerate().find(|(_, class)| **class >= self.classes);
         if let Some((at, class)) = beyond {
@@ -147,8 +151,8 @@ impl Batch {
     }
 }
 
-/// Checks that all values are in \[0, 1\]; NaN is not. Err for the first image of `words` values with another one; `what`
-/// the images are is for the message.
+/// Checks that all values are in \[0, 1\] (NaN is not). The error names the first image that has another value, counting
+/// `words` values for an image, and calls the images `what`.
 pub fn check_pixels(what: &str, images: &[f32], words: usize) -> Result<()> {
     let mut places = images.iter().enumerate();
     match places.find(|(_, value)| !(0.0..=1.0).contains(*value)) {
@@ -160,13 +164,14 @@ pub fn check_pixels(what: &str, images: &[f32], words: usize) -> Result<()> {
     }
 }
 
-/// N buffers of so many words, zeros.
+/// Makes N buffers of these numbers of words, all zeros.
 pub(super) async fn buffers<const N: usize>(gpu: &Gpu, words: [u32; N]) -> Result<[Buffer; N]> {
     let made = gpu.allocate(&words).await?;
-    made.try_into().map_err(|made: Vec<_>| Error::mismatch("attack", made.len(), N))
+    let wrong = |made: Vec<_>| format!("{} buffers were made instead of {N}", made.len());
+    made.try_into().map_err(|made| Error::bug("attack", wrong(made)))
 }
 
-/// Checks settings. Err for those that no step can be taken by.
+/// Checks a step size. Err if it is 0, infinite or NaN.
 pub(super) fn check_step(step_size: f32) -> Result<()> {
     if step_size == 0.0 || !step_size.is_finite() {
         let given = format_args!("steps of length {step_size}");
@@ -175,12 +180,12 @@ pub(super) fn check_step(step_size: f32) -> Result<()> {
     Ok(())
 }
 
-/// Checks the radius of a ball. Err for one that no ball has, and for a finite one of a ball that holds all images of
-/// `words` values in \[0, 1\] whatever its centre: it was likely meant for images in \[0, 255\].
+/// Checks the radius of a ball around an image. Err if it is negative or NaN. Err, too, if it is finite and so large that
+/// the ball holds every image of `words` values in \[0, 1\]: such a radius was likely meant for pixels of 0 to 255.
 pub fn check_radius(norm: Norm, eps: f32, words: usize) -> Result<()> {
     let given = format_args!("a ball of {norm:?} radius {eps}");
     if eps.is_nan() || eps < 0.0 {
-        return Err(Error::mismatch("attack", given, "0 or more"));
+        return Err(Error::mismatch("attack", given, "a radius of 0 or more"));
     }
     let (most, why) = match norm {
         Norm::Linf => (1.0, "all images are nearer to each other than 1"),
@@ -199,12 +204,12 @@ pub fn check_radius(norm: Norm, eps: f32, words: usize) -> Result<()> {
     Ok(())
 }
 
-/// Returns the number of steps taken after these. Err for more than a whole attack has, by whose number it is laid out.
+/// Returns `taken` + `steps`. Err if that is more than `whole`, the number of steps that the attack's schedule was made for.
 pub(super) fn within(op: &'static str, taken: u32, steps: u32, whole: u32) -> Result<u32> {
     let after = taken.saturating_add(steps);
     if after > whole {
-        let given = format_args!("{steps} steps after {taken}");
-        return Err(Error::mismatch(op, given, format_args!("at most {whole} in all")));
+        let given = format_args!("{steps} steps after {taken} steps");
+        return Err(Error::mismatch(op, given, format_args!("at most {whole} steps in all")));
     }
     Ok(after)
 }

@@ -13,8 +13,8 @@ pub struct Start<'a> {
     pub labels: &'a [u32],
     /// The class that each is to go to, for objectives that read one beside the label.
     pub targets: Option<&'a [u32]>,
-    /// Where the steps begin, if not at the images, around which they stay in a ball: NCHW, finite, and in \[0, 1\] from
-    /// the first step on. Attacks that begin at random points begin here instead.
+    /// The images at which the steps begin, if not at `images`, around which they stay in a ball: NCHW, finite, and in \[0,
+    /// 1\] from the first step on. Attacks that begin at random points begin here instead.
     pub from: Option<&'a [f32]>,
     /// The ids of the images, which decide their random numbers wherever they lie in a batch; by default 0, 1, ...
     pub ids: Option<&'a [u32]>,
@@ -30,10 +30,11 @@ impl<'a> Start<'a> {
         Self { images, labels, ..Self::default() }
     }
 
-    /// Checks that the attack begins at the images themselves. Err otherwise, for attacks that cannot begin elsewhere.
+    /// Checks that the attack begins at the images themselves, for attacks that cannot begin elsewhere.
     pub(super) fn begins_at_images(&self, op: &'static str) -> Result<()> {
         if self.from.is_some() {
-            return Err(Error::mismatch(op, "a start apart from the images", "none"));
+            let wanted = "a start at the images themselves";
+            return Err(Error::mismatch(op, "a start apart from the images", wanted));
         }
         Ok(())
     }
@@ -42,9 +43,10 @@ impl<'a> Start<'a> {
 /// The results of an attack.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
-    /// An image for each it was started with, which may or may not be misclassified.
+    /// The resulting images, one for each that the attack was started with; they may or may not be misclassified.
     pub images: Vec<f32>,
-    /// Whether that lies in the ball: [`FabAttack`](super::FabAttack)'s, which looks for the nearest, may not.
+    /// Whether each image lies in the ball: those of [`FabAttack`](super::FabAttack), which looks for the nearest, may lie
+    /// outside.
     pub within: Vec<bool>,
     /// The number of images whose gradient at the start was 0 everywhere; 0 for attacks that do not look.
     pub flat: usize,
@@ -53,7 +55,7 @@ pub struct Found {
 /// Gradient steps, or candidates of a random search, on a batch of images; made ready once for a network, a device and a
 /// size, then started and run as often as wanted.
 ///
-/// What changes the images takes `&mut self`, so that two callers cannot mix their results; each thread has an attack of
+/// Methods that change the images take `&mut self`, so that two callers cannot mix their results; each thread has an attack of
 /// its own. This does not compile:
 ///
 /// ```compile_fail,E0596
@@ -92,8 +94,8 @@ pub trait Attack {
     /// Returns the resulting images with the facts known about them.
     async fn found(&self) -> Result<Found>;
 
-    /// Whether every image was seen misclassified in its ball, so that more steps are useless; always false for attacks
-    /// that do not look.
+    /// Whether every image was misclassified in its ball at some step, so that more steps are useless; always false for
+    /// attacks that do not check this.
     async fn done(&self) -> Result<bool> {
         Ok(false)
     }
@@ -104,7 +106,7 @@ pub trait Attack {
     /// Steps of a whole attack, by its settings.
     fn steps(&self) -> u32;
 
-    /// The memory of what [`Attack::images`] reads, for programs that go on with it there; a whole batch.
+    /// The memory that [`Attack::images`] reads, a whole batch, for programs that work on with the images on the device.
     fn image_buffer(&self) -> &Buffer;
 
     /// The memory of the labels, a whole batch.

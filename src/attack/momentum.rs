@@ -21,7 +21,7 @@ pub struct MomentumPgd {
     pub step_size: f32,
     /// The number of steps of a whole attack.
     pub steps: u32,
-    /// The part of the last direction that is kept; the authors' is 0.9.
+    /// The part of the last direction that is kept; 0.9 in the code of arXiv 2510.13872.
     pub momentum: f32,
     /// The objective that steps climb.
     pub objective: Objective,

@@ -4,8 +4,8 @@ use crate::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::{CrossEntropy, Dlr, LogSumExp, Margin, PickLogit, Scale};
 
-/// A number for each image. The reduction over the batch matters only next to the 1e-10 in a step's
-/// normalisation, and for raw gradients; it is the reference's.
+/// The number for each image that gradient steps climb. Whether the batch is summed or averaged (said with each) follows the
+/// attack's published code; it matters only next to the 1e-10 in a step's normalisation, and for raw gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objective {
     /// f(x)\[y\], minus the joint energy; summed. Labels are the classes to go to.

@@ -17,7 +17,8 @@ pub enum Statistics {
     /// The running statistics, which stay: PyTorch's eval mode.
     #[default]
     Frozen,
-    /// The batch's statistics, and each step updates the running ones: PyTorch's training mode.
+    /// Batch normalisation by the batch's statistics, with which each step updates the running ones: PyTorch's training
+    /// mode.
     Batch,
 }
 
@@ -55,7 +56,7 @@ impl Pgd {
     /// Plans the launches of a step on batches of this size on an adapter, without a device: to see what would run there.
     ///
     /// # Errors
-    /// Those of making and lowering the graph.
+    /// The errors of making and lowering the graph.
     #[doc(hidden)]
     pub fn plan(
         &self,
@@ -160,12 +161,16 @@ impl PgdAttack {
 }
 
 impl Attack for PgdAttack {
-    /// Err, too, for less than a whole batch where its statistics are looked at.
+    /// Err, too, for less than a whole batch where batch normalisation uses the batch's statistics.
     async fn start(&mut self, start: &Start<'_>) -> Result<()> {
         let whole = self.batch.shape.images() as usize;
         if self.settings.statistics == Statistics::Batch && start.labels.len() != whole {
             let given = format!("{} images with the batch's statistics", start.labels.len());
-            return Err(Error::mismatch("attack", given, format_args!("a whole batch of {whole}")));
+            return Err(Error::mismatch(
+                "attack",
+                given,
+                format_args!("a whole batch of {whole} images"),
+            ));
         }
         self.batch.write(start).await?;
         self.reset.submit().await?;

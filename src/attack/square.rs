@@ -109,7 +109,7 @@ impl Attack for SquareAttack {
         self.start.submit().await
     }
 
-    /// Err, too, for more steps than the settings have left, by which the squares shrink.
+    /// Err, too, for more steps than remain of the settings' number, which the squares' sizes depend on.
     async fn run(&mut self, steps: u32, progress: impl FnMut(u32) -> Result<()>) -> Result<()> {
         self.judged = within("square", self.judged, steps, self.steps())?;
         self.step.run(steps, progress).await

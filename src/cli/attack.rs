@@ -97,7 +97,7 @@ fn settings(args: &args::Attack, classes: u32) -> anyhow::Result<AutoAttack> {
     Ok(AutoAttack { seed: args.seed, batch: args.batch, pgd, ..settings })
 }
 
-/// The state that rank 0 finds, for all ranks: the others need not see the file.
+/// Reads the state's file in rank 0 and sends it to all ranks: the others need not see the file.
 fn of_first(world: &World, path: Option<&Path>) -> Result<Option<State>> {
     let state = if world.is_first() { path.map(State::read).transpose()?.flatten() } else { None };
     if !world.is_shared() {
@@ -109,7 +109,10 @@ fn of_first(world: &World, path: Option<&Path>) -> Result<Option<State>> {
 }
 
 fn unreadable(reason: impl ToString) -> Error {
-    Error::World(format!("rank 0's state cannot be read: {}", reason.to_string()))
+    Error::bug(
+        "attack state",
+        format_args!("the first process sent what cannot be decoded: {}", reason.to_string()),
+    )
 }
 
 /// Adds the state's file to an error where it matters.

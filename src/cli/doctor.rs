@@ -32,7 +32,9 @@ const FILES: [(&str, &[u8]); 7] = golden![
 
 fn embedded(name: &str) -> crate::Result<&'static [u8]> {
     let found = FILES.iter().find(|(path, _)| *path == name);
-    found.map(|(_, bytes)| *bytes).ok_or_else(|| Error::bad_file(name, "not embedded"))
+    found.map(|(_, bytes)| *bytes).ok_or_else(|| {
+        Error::bad_file(name, "it is not among the cases that are built into the program")
+    })
 }
 
 /// Says what fails on the adapter, and writes it as JSON where that is asked for: also if there is no adapter, as that is

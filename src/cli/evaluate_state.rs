@@ -1,4 +1,5 @@
-//! Keeps the finished parts of an evaluation in one file, which also says of which network and which settings they are.
+//! Keeps the finished parts of an evaluation in one file, which also names the network and the settings that they were
+//! measured with.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +27,8 @@ impl State {
     /// Opens the folder, new or with parts in it.
     ///
     /// # Errors
-    /// `BadFile` where its parts are of something else than `identity`, with the first difference.
+    /// `BadFile` where its parts were measured with another network or other settings than `identity` says; the message
+    /// names the first difference.
     pub fn open(folder: &Path, identity: Value) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|error| Error::bad_file(folder, error))?;
         let file = folder.join(FILE);
@@ -59,7 +61,7 @@ impl State {
     /// Opens the state for all ranks: rank 0 opens the folder and writes, the others get its content.
     ///
     /// # Errors
-    /// As of [`State::open`], in rank 0.
+    /// The errors of [`State::open`], in rank 0.
     pub fn of_world(world: &World, folder: &Path, identity: Value) -> Result<Self> {
         if !world.is_shared() {
             return Self::open(folder, identity);
@@ -70,8 +72,11 @@ impl State {
             return Ok(state);
         }
         let parts = serde_json::from_slice(&world.broadcast(Vec::new())?);
-        let wrong =
-            |error| Error::World(format!("rank 0's finished parts cannot be read: {error}"));
+        let wrong = |error| {
+            let what =
+                format!("the first process sent finished parts that cannot be decoded: {error}");
+            Error::bug("evaluation", what)
+        };
         let (file, parts) = (folder.join(FILE), parts.map_err(wrong)?);
         Ok(Self { file, identity, parts, writes: false })
     }

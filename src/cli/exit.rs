@@ -90,6 +90,7 @@ pub fn code(error: &anyhow::Error) -> u8 {
                 Error::Mismatch { .. }
                 | Error::NoDerivative { .. }
                 | Error::NonFinite { .. }
+                | Error::Bug { .. }
                 | Error::Thread { .. } => OTHER,
             };
         }

@@ -162,12 +162,12 @@ impl Eyes {
         let arrays = read_npz(file, &["features", "logits", "sizes"])?;
         let single = |name: &str| match arrays.get(name) {
             Some(Array { numbers: Numbers::F32(values), .. }) => Ok(values.clone()),
-            _ => Err(Error::bad_file(file, format_args!("no array {name}"))),
+            _ => Err(Error::bad_file(file, format_args!("it has no array {name} of f32"))),
         };
         let features = Features::new(single("features")?, self.extractor.width() as usize)?;
         let sizes = match arrays.get("sizes") {
             Some(Array { numbers: Numbers::I64(all), .. }) => Sizes::from_numbers(all),
-            _ => return Err(Error::bad_file(file, "no array sizes")),
+            _ => return Err(Error::bad_file(file, "it has no array sizes of whole numbers")),
         };
         Ok(SeenSet { features, logits: single("logits")?, gaussian: Gaussian::read(file)?, sizes })
     }

@@ -30,7 +30,7 @@ impl Kept {
         let mut file = options.open(&path).map_err(failed)?;
         let head = format!("{identity}\n");
         let mut before = String::new();
-        // A file of something else may be no text at all, and is as good as empty.
+        // A file that this program did not write may be no text at all, and counts as empty.
         let known = BufReader::new(&file).take(head.len() as u64).read_line(&mut before).is_ok();
         let length = file.metadata().map_err(failed)?.len();
         let there = match known && before == head {

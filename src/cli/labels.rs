@@ -1,4 +1,4 @@
-//! `--class-map` and `--labels-as-given`, for all commands in which labels of images meet a network.
+//! Reads `--class-map` and `--labels-as-given`, for all commands that compare labels of images with a network's classes.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `models`: the networks that come with the program.
+//! `models`: lists the networks that come with the program, or describes one.
 
 use std::fmt::Write;
 

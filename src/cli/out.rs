@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// `BadFile` where the folder is not there or nothing can be written in it, or where a folder has the name.
 pub fn check(path: &Path) -> Result<()> {
     if path.is_dir() {
-        return Err(Error::bad_file(path, "this is a folder, and a file is to be written"));
+        return Err(Error::bad_file(path, "it is a folder, but a file is to be written"));
     }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

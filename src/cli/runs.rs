@@ -85,7 +85,7 @@ fn list(folder: &Path) -> Result<String> {
     }
     paths.sort();
     if paths.is_empty() {
-        return Err(Error::bad_file(folder, "no run is in it"));
+        return Err(Error::bad_file(folder, "there is no run in this folder"));
     }
     let (mut columns, mut unreadable) = (Vec::new(), String::new());
     for path in &paths {

@@ -198,6 +198,6 @@ fn png(pixels: &[u8], size: Size) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     PngEncoder::new(&mut bytes)
         .write_image(pixels, size.side, size.side, kind)
-        .map_err(|error| Error::mismatch("picture", error, "a PNG file"))?;
+        .map_err(|error| Error::bug("PNG file", error))?;
     Ok(bytes)
 }

@@ -15,7 +15,7 @@ use crate::model::{Checkpoint, DeviceWeights, Network};
 use crate::train::{Event, Flow};
 use crate::world::{World, launched};
 
-/// One run of the program.
+/// The state of one run of the program: its adapter, its processes and its progress lines.
 #[derive(Debug)]
 pub struct Session {
     /// The start of the program, from which `seconds_total` counts.
@@ -101,14 +101,16 @@ impl Session {
     /// their work ask for it first, before they read or write anything.
     ///
     /// # Errors
-    /// As of [`World::start`].
+    /// The errors of [`World::start`].
     pub fn world(&self) -> crate::Result<&World> {
         if self.world.get().is_none() {
             let world = World::start(say)?;
             // Nobody else asks at the same time.
             self.world.get_or_init(|| world);
         }
-        self.world.get().ok_or_else(|| crate::Error::World("no world was started".into()))
+        self.world.get().ok_or_else(|| {
+            crate::Error::bug("world", "the processes of this command were not connected")
+        })
     }
 
     /// Whether this process prints messages: it is alone, or rank 0.

@@ -134,8 +134,9 @@ fn pick(there: &[String], parts: &[&str]) -> Option<Pair> {
 }
 
 impl Dataset {
-    /// Labelled images from arrays in memory, as from a file with them: `images` of a shape and type that files may have. Classes
-    /// are as many as there are names, or the highest label plus one; those of `known`, where these are images to test with.
+    /// Makes labelled images from arrays in memory, as from a file with these arrays: `images` may have any shape and type
+    /// that files may have. There are as many classes as names, or else the highest label plus one; for test images the
+    /// classes are those of `known`.
     ///
     /// # Errors
     /// `BadFile`, of `name`, for arrays of another type or shape, and `Mismatch` as [`Dataset::new`].
@@ -205,7 +206,7 @@ fn found(path: &Path, pair: Option<Pair>) -> Result<Found> {
 /// Reads a `.npy` of images and the one of their labels.
 fn single(path: &Path) -> Result<Found> {
     let Contents::Numbers(images) = read_npy(path)? else {
-        return Err(Error::bad_file(path, "texts, images wanted"));
+        return Err(Error::bad_file(path, "it holds texts, but images (numbers) are wanted"));
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let other = match name.split_at_checked(1) {
@@ -222,8 +223,8 @@ fn single(path: &Path) -> Result<Found> {
 /// Labels, and what the classes are called where labels are texts.
 fn numbers(path: &Path, contents: Contents) -> Result<(Vec<u32>, Vec<String>)> {
     let wrong = |given: String| {
-        let wanted = "whole numbers from 0 on, texts, or rows with a single 1 wanted";
-        Error::bad_file(path, format_args!("labels {given}, {wanted}"))
+        let wanted = "whole numbers from 0 on, texts, or rows with a single 1";
+        Error::bad_file(path, format_args!("it has labels {given}, but they have to be {wanted}"))
     };
     let Array { shape, numbers } = match contents {
         Contents::Texts(shape, texts) => {
@@ -362,7 +363,10 @@ fn sides(
     let &[count, a, b, c] = shape else {
         return match *shape {
             [count, height, width] => Ok((count, [1, height, width], false)),
-            _ => Err("[N, H, W], [N, H, W, C] or [N, C, H, W] with C of 1 or 3 wanted".into()),
+            _ => {
+                Err("its shape has to be [N, H, W], [N, H, W, C] or [N, C, H, W] with C of 1 or 3"
+                    .into())
+            }
         };
     };
     match (layout, is_channels(a), is_channels(c)) {
@@ -413,7 +417,7 @@ impl Pixels {
                 let most = if high > 255 { 65_535 } else { 255 };
                 if low < 0 || high > most {
                     return Err(format!(
-                        "whole numbers from {low} to {high}, 0 to 255 or to 65535 wanted"
+                        "it holds whole numbers from {low} to {high}, but 0 to 255, or to 65535, are wanted"
                     ));
                 }
                 if most == 255 {

@@ -81,7 +81,11 @@ impl Augment {
             }
             #[cfg(target_arch = "wasm32")]
             Self::ResizedCrop => {
-                return Err(Error::mismatch("augmentation", self, "what a browser has"));
+                return Err(Error::mismatch(
+                    "augmentation",
+                    self,
+                    "one of none, centre, crop-flip and cifar in a browser",
+                ));
             }
         };
         crop.apply(random, image, channels, side, out)?;

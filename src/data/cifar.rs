@@ -217,14 +217,16 @@ fn binary(
 ) -> std::result::Result<(), String> {
     let record = before + IMAGE;
     if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
-        return Err(format!("{} bytes, a multiple of {record} wanted", bytes.len()));
+        return Err(format!("it has {} bytes, but a multiple of {record} is wanted", bytes.len()));
     }
     for (i, record_bytes) in bytes.chunks_exact(record).enumerate() {
         let (head, image) = record_bytes.split_at(before);
         let label = head.last().map_or(0, |&label| u32::from(label));
         if label >= classes {
             let at = i * record + before - 1;
-            return Err(format!("label {label} at byte {at}, below {classes} wanted"));
+            return Err(format!(
+                "label {label} at byte {at}, but labels below {classes} are wanted"
+            ));
         }
         labels.push(label);
         pixels.extend_from_slice(image);
@@ -243,7 +245,7 @@ fn pickle(
     let (images, given) = pickled::Batch::new(bytes)?.images(key)?;
     let count = match images.shape[..] {
         [count, IMAGE] | [count, 3, SIDE, SIDE] => count,
-        _ => return Err(format!("data of {:?}, [N, {IMAGE}] wanted", images.shape)),
+        _ => return Err(format!("data of shape {:?}, but [N, {IMAGE}] is wanted", images.shape)),
     };
     let Numbers::U8(bytes) = images.numbers else {
         return Err("data that are no bytes".into());
@@ -253,10 +255,9 @@ fn pickle(
     }
     for (image, label) in given.into_iter().enumerate() {
         let known = u32::try_from(label).ok().filter(|&label| label < classes);
-        labels
-            .push(known.ok_or_else(|| {
-                format!("label {label} of image {image}, below {classes} wanted")
-            })?);
+        labels.push(known.ok_or_else(|| {
+            format!("label {label} of image {image}, but labels below {classes} are wanted")
+        })?);
     }
     pixels.extend(bytes);
     Ok(())

@@ -161,7 +161,8 @@ pub(super) struct Division {
 }
 
 impl Division {
-    /// Finds the parts by the folders' names, in capital letters or not. Both parts have to be there, or nothing else.
+    /// Finds the parts by the folders' names, in capital letters or not. The folder is divided if both parts are there, or if
+    /// all its folders are parts.
     pub fn of(names: Vec<String>) -> Self {
         let find = |wanted: &[&str]| {
             wanted
@@ -252,7 +253,7 @@ impl Classes {
     }
 }
 
-/// The classes' names by label: as `classes.txt` or `class_to_idx.json` has them, or else in their order.
+/// Returns the classes' names by label: those in `classes.txt` or `class_to_idx.json`, or else the folders' names in order.
 fn ordered(
     classes: &Classes,
     [list, map]: [Option<String>; 2],
@@ -262,7 +263,7 @@ fn ordered(
         let list = list.trim_start_matches('\u{feff}');
         list.lines().map(str::trim).filter(|line| !line.is_empty()).map(composed).collect()
     } else if let Some(map) = map {
-        let wanted = "class_to_idx.json: an object of names with the numbers from 0 on wanted";
+        let wanted = "class_to_idx.json has to be an object of names with the numbers from 0 on";
         let map: BTreeMap<String, usize> =
             serde_json::from_str(&map).map_err(|error| format!("{wanted} ({error})"))?;
         let mut by_number: Vec<(usize, String)> =

@@ -69,7 +69,8 @@ impl ClassMap {
         let kept = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
         let pair = |(number, line): (usize, &str)| {
             let (from, to) = line.rsplit_once('=').ok_or_else(|| {
-                let reason = format_args!("line {number}: {line:?}, IMAGES = NETWORK wanted");
+                let reason =
+                    format_args!("line {number} is {line:?}, but has to be IMAGES = NETWORK");
                 Error::bad_file(path, reason)
             })?;
             Ok((from.trim().to_owned(), to.trim().to_owned()))
@@ -124,7 +125,7 @@ pub(super) fn composed(name: &str) -> String {
     name.nfc().collect()
 }
 
-/// Written alike up to case, and to what stands between words.
+/// Returns a name without differences of case, and of the characters between words.
 fn plain(name: &str) -> String {
     composed(name.trim()).to_lowercase().replace(['_', '-'], " ")
 }

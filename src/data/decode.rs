@@ -72,7 +72,9 @@ fn pixels(bytes: &[u8]) -> std::result::Result<Picture, String> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let mut reader = reader.map_err(|error| failed(&error))?;
     if !reader.format().is_some_and(|format| format.reading_enabled()) {
-        return Err(format!("its first bytes are not those of a picture: {FORMATS} wanted"));
+        return Err(format!(
+            "its first bytes are not those of a picture in one of the formats {FORMATS}"
+        ));
     }
     let mut limits = Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(LARGEST), Some(LARGEST));
@@ -81,7 +83,9 @@ fn pixels(bytes: &[u8]) -> std::result::Result<Picture, String> {
     let mut decoder = reader.into_decoder().map_err(|error| failed(&error))?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 || width > LARGEST || height > LARGEST {
-        return Err(format!("{width}×{height} pixels, sides of 1 to {LARGEST} wanted"));
+        return Err(format!(
+            "it has {width}×{height} pixels, but sides of 1 to {LARGEST} are wanted"
+        ));
     }
     if decoder.total_bytes() > MOST_DECODED {
         let needed = decoder.total_bytes();
@@ -97,8 +101,8 @@ fn pixels(bytes: &[u8]) -> std::result::Result<Picture, String> {
     Ok(Picture::new(width, height, image.into_rgb8().into_raw()))
 }
 
-/// Returns the most bytes that a decoder may allocate for this picture. A PNG's size stands at a fixed place, so that its
-/// profiles cannot take what pixels would.
+/// Returns the most bytes that a decoder may allocate for this picture. A PNG has its size at a fixed place, so that its
+/// colour profiles cannot take the memory of the pixels.
 fn room(bytes: &[u8]) -> u64 {
     let side = |at: usize| {
         let bytes = bytes.get(at..at + 4)?.try_into().ok()?;

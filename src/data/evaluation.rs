@@ -1,4 +1,4 @@
-//! Images as evaluation takes them: the part to judge by, or all where there is no such part, as a network wants them.
+//! Reads the images that evaluation uses, as a network takes them: the test part, or all images where there is no such part.
 
 use super::class_folders::every_picture;
 use super::dataset::{Dataset, Part};
@@ -55,7 +55,10 @@ impl Source {
                     return Err(refused(reason));
                 }
                 if data.channels() != channels {
-                    let given = format!("{} channels, {channels} wanted", data.channels());
+                    let given = format!(
+                        "its images have {} channels, but {channels} are wanted",
+                        data.channels()
+                    );
                     return Err(refused(given));
                 }
                 (data.prepared_as(side, fit.unwrap_or(Fit::Letterbox))?, data.about)

@@ -13,7 +13,7 @@ pub(super) fn not_taught(labels: &[u32], classes: u32, about: &About) -> Option<
     }
     if classes < 2 {
         let name = about.class_names.first().map_or(String::new(), |name| format!(", {name:?}"));
-        return Some(format!("all its images are of one class{name}; two or more wanted"));
+        return Some(format!("all its images are of one class{name}, but two or more are wanted"));
     }
     if !about.numbered {
         return None;

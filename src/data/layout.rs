@@ -1,4 +1,4 @@
-//! The layout of an array of images: where its channels are.
+//! The layout of an array of images: where its channels are, or that the shape decides.
 
 /// The order of the dimensions of an array of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::{Error, Result, threads};
 /// Far above any use; protects against a slip in a configuration.
 const MAX_DEPTH: usize = 1024;
 
-/// Reads all sources of a run ahead.
+/// Makes the batches of all sources of a run ahead, on threads.
 ///
 /// Of n threads, thread t makes steps `first_step` + t, + t + n, + t + 2n, and so on, each into its own bounded channel; the
 /// caller takes from the channels in turn. So order needs no sorting, no lock is held while a batch is made, and never more
@@ -102,7 +102,7 @@ impl Loader {
     /// Waits for the batches of the next step, one for each source in the order given.
     ///
     /// # Errors
-    /// That of making this step's batches, or `Thread` where that panicked. After an error the step stays the same and each
+    /// The error of making this step's batches, or `Thread` where a loader thread panicked. After an error the step stays the same and each
     /// further call fails.
     pub fn next_batches(&mut self) -> Result<Vec<Batch>> {
         let Some(worker) = self.workers.get_mut(self.turn) else {

@@ -80,9 +80,10 @@ pub fn read_npz(path: impl AsRef<Path>, wanted: &[&str]) -> Result<BTreeMap<Stri
     let found = read_contents(path, wanted)?;
     let numbers = found.into_iter().map(|(name, contents)| match contents {
         Contents::Numbers(array) => Ok((name, array)),
-        Contents::Texts(..) => {
-            Err(Error::bad_file(path, format_args!("{name}: texts, numbers wanted")))
-        }
+        Contents::Texts(..) => Err(Error::bad_file(
+            path,
+            format_args!("array {name} holds texts, but numbers are wanted"),
+        )),
     });
     numbers.collect()
 }
@@ -164,7 +165,7 @@ fn array(
     let header_length =
         header_length.iter().rev().fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte));
     if header_length > 1 << 16 {
-        return Err(format!("a header of {header_length} bytes, at most 65536 wanted"));
+        return Err(format!("a header of {header_length} bytes, but at most 65536 are wanted"));
     }
     let text = String::from_utf8(take(header_length)?).map_err(|error| error.to_string())?;
     let header = Header::parse(&text)?;
@@ -175,7 +176,7 @@ fn array(
     let most = *left;
     if held > most {
         let (kind, shape) = (&header.descr, &header.shape);
-        return Err(format!("{kind} of {shape:?}, at most {most} bytes more wanted"));
+        return Err(format!("{kind} of {shape:?} needs more than the {most} bytes that are left"));
     }
     *left -= held;
     let bytes = take(bytes)?;
@@ -296,7 +297,7 @@ mod tests {
         assert_eq!(names(&["b", "a", "d"]).unwrap(), ["a", "b"]);
         assert_eq!(names(&["c", "b"]).unwrap(), ["b", "c"]);
         let error = names(&["a", "b", "c"]).unwrap_err();
-        assert_eq!(error, "c: |u1 of [200], at most 100 bytes more wanted");
+        assert_eq!(error, "c: |u1 of [200] needs more than the 100 bytes that are left");
         assert!(names(&["pickled"]).unwrap_err().contains("pickled: "));
     }
 

@@ -20,7 +20,7 @@ pub enum Ood {
     Fractal,
     /// `builtin:noise`, each value uniform by itself.
     Noise,
-    /// The training part of labelled images, or unlabelled ones.
+    /// The training part of labelled images, or images without labels.
     Images(Source),
     /// `0.7*builtin:fractal + 0.3*some/path`: each image from one of several, drawn with these weights.
     Mixture(Vec<(f64, Self)>),
@@ -57,7 +57,7 @@ impl Ood {
     /// be damaged (a share below 1, a number from 1 on).
     ///
     /// # Errors
-    /// Those of reading and preparing, `BadFile` where too many are damaged, and `Mismatch` for another number of channels.
+    /// The errors of reading and preparing, `BadFile` where too many are damaged, and `Mismatch` for another number of channels.
     pub fn open(
         &self,
         shape: [u32; 2],
@@ -74,8 +74,8 @@ impl Ood {
                 if found.images.channels() != channels {
                     return Err(Error::mismatch(
                         "out-of-distribution images",
-                        format!("{} channels in {source}", found.images.channels()),
-                        channels,
+                        format!("images of {} channels in {source}", found.images.channels()),
+                        format!("images of {channels} channels"),
                     ));
                 }
                 Kind::Images(found)
@@ -202,7 +202,7 @@ impl Measured {
         self.left
     }
 
-    /// The next ones, NCHW; `None` after the last.
+    /// Returns the next images, NCHW; `None` after the last.
     ///
     /// # Errors
     /// `BadFile` where too many pictures are damaged.

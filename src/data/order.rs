@@ -1,4 +1,4 @@
-//! Shuffles: the order of images in each epoch: a permutation that is a pure function of (seed, purpose, epoch).
+//! Shuffles the images of each epoch: the order is a permutation that is a pure function of (seed, purpose, epoch).
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -26,7 +26,9 @@ pub(super) fn unpacked(file: impl Read + Seek, start: u64, length: u64, most: u6
         let header = pages.header()?;
         all += header.unpacked;
         if all > most {
-            return Err(format!("pages that unpack to {all} bytes or more, at most {most} wanted"));
+            return Err(format!(
+                "pages that unpack to {all} bytes or more, but at most {most} are wanted"
+            ));
         }
         pages.skip(header.packed)?;
     }
@@ -60,7 +62,7 @@ pub(super) fn from_zstd(column: &[u8]) -> Checked<Vec<u8>> {
     Ok(all)
 }
 
-/// Adds what a frame of zstd unpacks to, which has to be so many bytes.
+/// Adds the bytes that a frame of zstd unpacks to. Err unless they are `wanted` bytes.
 fn unpack(frame: &[u8], wanted: u64, to: &mut Vec<u8>) -> Checked<()> {
     let mut decoder = FrameDecoder::new();
     decoder.set_max_window_size(WINDOW.max(wanted));
@@ -75,7 +77,7 @@ fn unpack(frame: &[u8], wanted: u64, to: &mut Vec<u8>) -> Checked<()> {
     if found == wanted {
         return Ok(());
     }
-    Err(format!("a page that unpacks to {found} bytes or more, {wanted} wanted"))
+    Err(format!("a page that unpacks to {found} bytes or more, but {wanted} are wanted"))
 }
 
 /// Seven bits a byte, the lowest first.

@@ -89,9 +89,10 @@ pub struct Parts {
 }
 
 impl Source {
-    /// Loads both parts, and holds images out. Where the files have no part to test with, `held_out` training images
-    /// stand in its place; where they have, it stays that, and what is held out is not trained on but chosen by, unless
-    /// `validation` says what is. Of test pictures that stay on disk equally many of each class are read.
+    /// Loads the training and the test part, and holds images out of training. Where the files have no test part,
+    /// `held_out` training images become the test images. Where they have one, the held-out images are used to choose the
+    /// best weights, unless `validation` asks for others. Of test pictures that stay on disk equally many of each class are
+    /// read.
     ///
     /// # Errors
     /// As [`Source::load`]; `BadFile` where too many pictures are damaged, or labels are missing, begin at 1, have gaps or are of
@@ -127,7 +128,7 @@ impl Source {
         };
         let own = self.open(Part::Test)?.map(|(own, _)| match own {
             Opened::Pictures(own) => Ok(own.with_max_bad(reading.max_bad)),
-            Opened::Data(_) => Err(Error::bad_file(self.to_string(), "no test pictures")),
+            Opened::Data(_) => Err(Error::bad_file(self.to_string(), "its training part holds picture files and its test part does not: both have to be of one kind")),
         });
         let (test, held) = match (own.transpose()?, held) {
             (Some(own), held) => (own, held),
@@ -175,7 +176,7 @@ impl Source {
 }
 
 impl Parts {
-    /// Makes the parts of images in memory, as [`Source::parts`] does of files. `test` are those to test with, if there
+    /// Makes the parts from images in memory, as [`Source::parts`] does from files. `test` are the test images, if there
     /// are any; `name` is for messages.
     ///
     /// # Errors

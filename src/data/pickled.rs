@@ -22,8 +22,7 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Reads a pickle; its values may take no more memory than a budget made of its length. What is made of it is charged
-    /// against its length.
+    /// Reads a pickle. Its values may take no more memory than a budget that follows from its length.
     pub fn new(bytes: &'a [u8]) -> Checked<Self> {
         if bytes.first() != Some(&0x80) {
             return Err("no pickle of protocol 2 or later".into());
@@ -53,7 +52,7 @@ impl<'a> Batch<'a> {
     fn item(&self, key: &str) -> Checked<Value> {
         let dict = self.pickle.dict(self.pickle.result);
         let items = dict.ok_or_else(|| {
-            format!("{}, a dict wanted", self.pickle.describe(self.pickle.result))
+            format!("it is {}, but a dict is wanted", self.pickle.describe(self.pickle.result))
         })?;
         let found = items.iter().find(|&&(at, _)| self.text(at).as_deref() == Some(key));
         found.map(|&(_, value)| value).ok_or_else(|| format!("no {key} in it"))
@@ -96,7 +95,8 @@ impl<'a> Batch<'a> {
 
     /// An array of NumPy's.
     fn array(&self, value: Value) -> Checked<Array> {
-        let wanted = || format!("{}, an array of NumPy's wanted", self.pickle.describe(value));
+        let wanted =
+            || format!("{}, but an array of NumPy's is wanted", self.pickle.describe(value));
         let (class, object) = self.pickle.object(value).ok_or_else(wanted)?;
         let class = class.replace("numpy._core.", "numpy.core.");
         let [shape, kind, columns, data] = match class.as_str() {
@@ -128,7 +128,7 @@ impl<'a> Batch<'a> {
         if data.len() as u64 != length {
             let (given, shape) = (data.len(), &header.shape);
             return Err(format!(
-                "{given} bytes for {} of {shape:?}, {length} wanted",
+                "{given} bytes for {} of {shape:?}, but {length} wanted",
                 header.descr
             ));
         }
@@ -156,7 +156,9 @@ impl<'a> Batch<'a> {
         if let Some(Node::List(list) | Node::Tuple(list)) = self.pickle.node(value) {
             let number = |value: &Value| match value {
                 Value::Int(number) => Ok(*number),
-                other => Err(format!("{}, a whole number wanted", self.pickle.describe(*other))),
+                other => {
+                    Err(format!("{}, but a whole number is wanted", self.pickle.describe(*other)))
+                }
             };
             return list.iter().map(number).collect();
         }

@@ -37,8 +37,8 @@ impl Picture {
         Self { width, height, pixels }
     }
 
-    /// Takes `width`×`height` pixels of four bytes and lays them on white: a picture is made to be looked at on paper, and what
-    /// a file holds where nothing is seen is of no matter.
+    /// Takes `width`×`height` pixels of four bytes and lays them on white. A picture is made to be seen on paper, so the
+    /// colours of transparent pixels do not matter.
     pub fn from_rgba(width: u32, height: u32, rgba: &[u8]) -> Self {
         let on_white = |value: u8, alpha: u8| {
             let (value, alpha) = (u32::from(value), u32::from(alpha));
@@ -195,7 +195,8 @@ pub(super) fn resize<P: PixelTrait + InnerPixel>(
     [columns, rows]: [u32; 2],
     filter: FilterType,
 ) -> Result<Vec<u8>> {
-    let failed = |error: &dyn Display| Error::mismatch("resizing", error, "a part of a picture");
+    let failed =
+        |error: &dyn Display| Error::mismatch("resizing", error, "a part that lies in the picture");
     let image = TypedImageRef::<P>::from_buffer(width, height, pixels);
     let image = image.map_err(|error| failed(&error))?;
     let part = TypedCroppedImage::from_ref(&image, part.left, part.top, part.width, part.height);

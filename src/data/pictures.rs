@@ -1,5 +1,5 @@
-//! Pictures by number, wherever their bytes lie: nothing is read or decoded before it is asked for, and what cannot be is
-//! counted, listed and left out.
+//! Pictures by number, wherever their bytes lie. Nothing is read or decoded before it is asked for; pictures that cannot be
+//! read are counted, listed and left out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -187,7 +187,7 @@ impl Pictures {
                 Err(_) if let Some(path) = self.all.gone(number) => {
                     return Err(Error::bad_file(
                         path,
-                        "it was there when it was listed, and has gone",
+                        "it was there when the pictures were listed, and is gone now",
                     ));
                 }
                 Err(reason) => drop(self.lock().insert(number, reason)),
@@ -197,8 +197,8 @@ impl Pictures {
         Err(Error::bad_file(&self.all.origin, format!("none of its {count} pictures can be read")))
     }
 
-    /// Decodes all pictures, as [`photograph`](super::photograph) does, on as many threads as the machine has cores.
-    /// Values are rounded to bytes, which those that have been cropped or stretched are anyway.
+    /// Decodes all pictures, as [`photograph`](super::photograph) does, on as many threads as the machine has cores. Values
+    /// are rounded to bytes; pictures that were cropped or stretched are bytes anyway.
     ///
     /// # Errors
     /// `BadFile` where more are damaged than may be; `Mismatch` for a side that is not within 1 to 4096.
@@ -219,7 +219,7 @@ impl Pictures {
         Prepared::from_f32(channels, side, self.classes(), images, labels)
     }
 
-    /// All sound ones fitted, one after the other, and their labels.
+    /// Returns all sound pictures, fitted, one after the other, and their labels.
     fn each(&self, [channels, side]: [u32; 2], fit: Fit) -> Result<(Vec<f32>, Vec<u32>)> {
         if !(1..=MAX_SIDE).contains(&side) {
             return Err(Error::mismatch(
@@ -331,7 +331,11 @@ impl Pictures {
             None => Some(index).filter(|&index| (index as usize) < self.len()),
         };
         found.ok_or_else(|| {
-            Error::mismatch("pictures", format!("number {index}"), format!("below {}", self.len()))
+            Error::mismatch(
+                "pictures",
+                format!("picture {index}"),
+                format!("a number below {}", self.len()),
+            )
         })
     }
 
@@ -446,7 +450,8 @@ impl All {
     }
 }
 
-/// Some bytes of a file after those given. The file is opened for it alone: ten microseconds, and nothing is held open.
+/// Reads some bytes of a file and appends them to the given ones. The file is opened for this alone, which takes ten
+/// microseconds, so that nothing is held open.
 fn range(path: &Path, start: u64, length: usize, head: Vec<u8>) -> std::io::Result<Vec<u8>> {
     let mut file = files::open(path).map_err(std::io::Error::other)?;
     file.seek(SeekFrom::Start(start))?;

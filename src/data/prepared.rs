@@ -99,7 +99,7 @@ impl Dataset {
 }
 
 impl Prepared {
-    /// Takes images that are prepared already: `labels.len()` of them, NCHW, all values in `[0, 1]`.
+    /// Takes images that are already prepared: `labels.len()` images, NCHW, all values in `[0, 1]`.
     ///
     /// # Errors
     /// `Mismatch` where sizes do not fit (as [`Dataset::prepared`]), a label is not below `classes` (at most 65,536), or a
@@ -217,7 +217,7 @@ impl Prepared {
     pub fn relabelled(self, labels: &[u32], classes: u32) -> Result<Self> {
         let renamed = |label: &u32| {
             let missing =
-                || Error::mismatch("labels", label, format_args!("below {}", labels.len()));
+                || Error::mismatch("labels", label, format_args!("a label below {}", labels.len()));
             labels.get(*label as usize).copied().ok_or_else(missing)
         };
         let labels = self.labels.iter().map(renamed).collect::<Result<Vec<_>>>()?;
@@ -265,7 +265,11 @@ fn check_shape(channels: u32, side: u32, images: usize) -> Result<usize> {
 fn zeros(len: usize) -> Result<Vec<f32>> {
     let mut values = Vec::new();
     values.try_reserve_exact(len).map_err(|error| {
-        Error::mismatch("prepared images", format!("{len} values ({error})"), "what memory holds")
+        Error::mismatch(
+            "prepared images",
+            format!("{len} values ({error})"),
+            "images that fit into memory",
+        )
     })?;
     values.resize(len, 0.0);
     Ok(values)

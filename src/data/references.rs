@@ -1,5 +1,5 @@
-//! The augmentations against pictures made by torchvision and Pillow: tests/peers/augmentations.py, which has the numbers
-//! that are repeated here.
+//! Compares the augmentations with pictures that torchvision and Pillow made. The drawn numbers here
+//! are those of tests/peers/augmentations.py.
 
 #![expect(clippy::unwrap_used, reason = "clippy.toml reaches only into functions marked as tests")]
 

@@ -1,5 +1,5 @@
-//! Images at the size of a network that looks at them for their features, in floating point, as the protocols of Fréchet
-//! distances have it: nothing is rounded to bytes on the way.
+//! Resizes images to the size of a feature extractor, in floating point, as the protocols of Fréchet distances ask: nothing
+//! is rounded to bytes on the way.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::F32;
@@ -42,7 +42,7 @@ pub fn resample(
         Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
     };
     let options = ResizeOptions::new().resize_alg(algorithm);
-    let failed = |error: &dyn std::fmt::Display| Error::mismatch("resampling", error, "a plane");
+    let failed = |error: &dyn std::fmt::Display| Error::bug("resampling", error);
     let (mut resizer, mut made) = (Resizer::new(), Vec::new());
     for plane in planes.chunks_exact(plane) {
         let values: Vec<F32> = plane.iter().map(|&value| F32::new(value)).collect();

@@ -102,10 +102,10 @@ fn scan(files: &[PathBuf]) -> Result<Found> {
                 let mut text = String::new();
                 let read = entry.by_ref().take(32).read_to_string(&mut text);
                 let given = read.ok().and_then(|_| text.trim().parse().ok());
-                label = Some(given.ok_or_else(|| format!("{text:?}, a class's number wanted"))?);
+                label = Some(given.ok_or_else(|| format!("{text:?}, but a class's number is wanted"))?);
             } else if extension.eq_ignore_ascii_case(".json") && label.is_none() {
                 let mut text = Vec::new();
-                // What is longer, or no JSON, may be about anything, and is no label.
+                // A longer text, or one that is no JSON, may be about anything and gives no label.
                 let read = entry.by_ref().take(LONGEST_JSON).read_to_end(&mut text);
                 let told: Option<Value> =
                     read.ok().and_then(|_| serde_json::from_slice(&text).ok());

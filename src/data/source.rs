@@ -110,7 +110,7 @@ impl Source {
             Self::Path(path) => Dataset::from_idx_folder(path, part),
             #[cfg(target_arch = "wasm32")]
             Self::Arrays(_, path) | Self::Tiles(_, path) => {
-                Err(Error::bad_file(path, "no pictures are read in a browser"))
+                Err(Error::bad_file(path, "picture files are not read in a browser"))
             }
             #[cfg(not(target_arch = "wasm32"))]
             Self::Path(_) | Self::Arrays(..) | Self::Tiles(..) => match self.part(part)?.0 {
@@ -248,7 +248,10 @@ fn has_parquet(_: &std::path::Path) -> bool {
 
 #[cfg(all(not(feature = "parquet"), not(target_arch = "wasm32")))]
 fn parquet(path: &std::path::Path, _: Part) -> Result<Option<(Pictures, String)>> {
-    Err(Error::bad_file(path, "a Parquet table, which the feature `parquet` reads"))
+    Err(Error::bad_file(
+        path,
+        "it is a Parquet table, which only builds with the feature `parquet` read",
+    ))
 }
 
 /// The kind of data that a path leads to.

@@ -87,7 +87,8 @@ impl BatchSource {
         Self::new(name, seed, batch_size, shape, kind)
     }
 
-    /// Makes a stream of random fields: image i of step s is number s × `batch_size` + i of those under (`seed`, `name`).
+    /// Makes a stream of random fields: image i of step s is field number s × `batch_size` + i of those that (`seed`,
+    /// `name`) give.
     ///
     /// # Errors
     /// As [`BatchSource::images`].
@@ -104,9 +105,9 @@ impl BatchSource {
         Self::new(name, seed, batch_size, shape, Kind::Noise)
     }
 
-    /// Makes a stream that mixes several sources, without labels: the source of image i of step s is drawn, with these
-    /// weights, from (`seed`, `name`, s, i), and the image is the one that this source has at that place. Without labels.
-    /// The sources' random numbers should differ in name.
+    /// Makes a stream that mixes several sources, without labels. The source of image i of step s is drawn, with the
+    /// weights of `parts`, from (`seed`, `name`, s, i), and the image is the one that this source has at that position. The
+    /// sources should differ in name, so that their random numbers differ.
     ///
     /// # Errors
     /// `Mismatch` where there is none, or batches differ in shape.
@@ -120,7 +121,11 @@ impl BatchSource {
             part.shape == shape && part.batch_size == batch_size && *weight > 0.0
         };
         if let Some((weight, part)) = parts.iter().find(|part| !fits(part)) {
-            return Err(Error::mismatch("mixture", format!("{weight} of {part:?}"), wanted));
+            return Err(Error::mismatch(
+                "mixture",
+                format!("a source of weight {weight} ({part:?})"),
+                wanted,
+            ));
         }
         let sum: f64 = parts.iter().map(|(weight, _)| weight).sum();
         let mut below = 0.0;
@@ -145,13 +150,14 @@ impl BatchSource {
         Ok(Self { name: name.into(), seed, batch_size, made: 0..batch_size, shape, kind })
     }
 
-    /// Restricts the stream to the images `made` of each batch; each stays what it is in the whole batch.
+    /// Restricts the stream to the images `made` of each batch; each image stays the same as in the whole batch.
     ///
     /// # Errors
     /// `Mismatch` for none of them, or for images beyond the batch.
     pub fn of_batch(self, made: Range<usize>) -> Result<Self> {
         if made.is_empty() || made.end > self.batch_size {
-            let wanted = format!("some of {} images", self.batch_size);
+            let wanted =
+                format!("a range that is not empty within the batch's {} images", self.batch_size);
             return Err(Error::mismatch("batch source", format!("images {made:?}"), wanted));
         }
         Ok(Self { made, ..self })
@@ -162,7 +168,7 @@ impl BatchSource {
         &self.name
     }
 
-    /// The number of images in a batch, or in the share of it that is made.
+    /// The number of images in a batch, or in the part of it that this stream makes.
     pub fn batch_size(&self) -> usize {
         self.made.len()
     }
@@ -222,7 +228,7 @@ impl BatchSource {
                 let number = order.image_at(position).unwrap_or_default() as usize;
                 let found = images.image(number).zip(images.labels().get(number));
                 let (image, &label) = found.ok_or_else(|| {
-                    let wanted = format!("below {}", images.len());
+                    let wanted = format!("a number below {}", images.len());
                     Error::mismatch("batch", format!("image {number}"), wanted)
                 })?;
                 let (channels, side) = (images.channels(), images.side());

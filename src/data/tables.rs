@@ -57,7 +57,8 @@ pub(super) fn has_tables(folder: &Path) -> bool {
         || !parted(folder, &TEST).is_empty()
 }
 
-/// Lists the tables of a part: those in a folder of its name, or named like `train-00000-of-00002.parquet`.
+/// Lists the tables of a part: those in a folder named after the part, or with names such as
+/// `train-00000-of-00002.parquet`.
 fn parted(folder: &Path, names: &[&str]) -> Vec<PathBuf> {
     names
         .iter()
@@ -95,7 +96,10 @@ pub(super) fn tables(path: &Path, part: Part) -> Result<Option<(Pictures, String
         Part::Test if !test.is_empty() => (test, "test"),
         Part::Test => return Ok(None),
         Part::Train if !test.is_empty() => {
-            return Err(Error::bad_file(path, "only tables for testing, and none named train"));
+            return Err(Error::bad_file(
+                path,
+                "it has tables for testing only, none that is named train",
+            ));
         }
         Part::Train => (whole(), "all"),
     };
@@ -138,7 +142,7 @@ impl Table {
             };
             // The library that reads tables panics over some damaged ones.
             threads::caught("reading a table", read).map_err(|error| match error {
-                Error::Thread { .. } => Error::bad_file(path, "a damaged table"),
+                Error::Thread { .. } => Error::bad_file(path, "the table is damaged"),
                 other => other,
             })?;
         }
@@ -252,7 +256,7 @@ impl Table {
                 let number = |(row, &label): (usize, &i64)| {
                     let known = u32::try_from(label).ok().filter(|&label| label < 1 << 16);
                     known.ok_or_else(|| {
-                        wrong(format!("label {label} in row {row}, 0 to 65535 wanted"))
+                        wrong(format!("label {label} in row {row}, but 0 to 65535 is wanted"))
                     })
                 };
                 let labels: Vec<u32> = all.iter().enumerate().map(number).collect::<Result<_>>()?;

@@ -1,5 +1,5 @@
-//! The files of a tar archive one by one: long names and extended headers are read here, within bounds, and an archive that
-//! has been cut off between two files is seen.
+//! Reads the files of a tar archive one by one: long names and extended headers within bounds, and with an error for an
+//! archive that was cut off between two files.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -102,7 +102,7 @@ fn bounded(entry: &mut Entry<'_, impl Read>) -> Checked<Vec<u8>> {
     let (size, mut bytes) = (entry.size(), Vec::new());
     if size > LONGEST {
         return Err(format!(
-            "a name or an extended header of {size} bytes, at most {LONGEST} wanted"
+            "a name or an extended header of {size} bytes, but at most {LONGEST} are wanted"
         ));
     }
     entry.read_to_end(&mut bytes).map_err(|error| error.to_string())?;

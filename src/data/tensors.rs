@@ -44,7 +44,7 @@ pub(super) fn read(path: &Path, wanted: &[&str]) -> Result<BTreeMap<String, Cont
     all().map_err(|reason: String| Error::bad_file(path, reason))
 }
 
-/// The open file, where its numbers begin, and what its header says, which fits the file.
+/// Returns the open file, the position where its numbers begin, and its header, which was checked against the file.
 fn header(path: &Path) -> std::result::Result<(File, u64, Metadata), String> {
     let mut file = files::open(path).map_err(|error| error.to_string())?;
     let failed = |error: std::io::Error| error.to_string();
@@ -54,7 +54,7 @@ fn header(path: &Path) -> std::result::Result<(File, u64, Metadata), String> {
     let header = u64::from_le_bytes(first);
     if header > LONGEST.min(length.saturating_sub(8)) {
         return Err(format!(
-            "a header of {header} bytes in a file of {length}, at most {LONGEST} wanted"
+            "a header of {header} bytes in a file of {length}, but at most {LONGEST} are wanted"
         ));
     }
     let mut bytes = vec![0; header as usize];

@@ -1,4 +1,4 @@
-//! Zip archives, and pictures in them, each read and unpacked when it is asked for.
+//! Reads zip archives and pictures in them, each unpacked when it is asked for.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -74,7 +74,9 @@ pub(super) fn entries(path: &Path) -> Result<(Tree, Vec<Entry>)> {
             CompressionMethod::Stored => false,
             CompressionMethod::Deflated => true,
             other => {
-                return Err(failed(&format_args!("{name} is packed by {other}, deflate wanted")));
+                return Err(failed(&format_args!(
+                    "{name} is compressed by {other}, but only deflate can be read"
+                )));
             }
         };
         if entry.encrypted() {
@@ -100,7 +102,10 @@ impl Entry {
     pub fn read(&self, archive: &Path) -> std::result::Result<Vec<u8>, String> {
         let most = MOST + 16 * self.packed;
         if self.size > most {
-            return Err(format!("{} bytes from {}, at most {most} wanted", self.size, self.packed));
+            return Err(format!(
+                "it unpacks {} bytes from {}, but at most {most} are wanted",
+                self.size, self.packed
+            ));
         }
         let mut file: File = files::open(archive).map_err(|error| error.to_string())?;
         file.seek(SeekFrom::Start(self.start)).map_err(|error| error.to_string())?;

@@ -93,7 +93,7 @@ impl Case {
             let reference = bytemuck::cast_slice::<u32, f32>(&self.tensor(name)?.words);
             if given.len() != reference.len() {
                 let reason =
-                    format!("{} values of {name}, {} wanted", given.len(), reference.len());
+                    format!("{} values of {name}, but {} are wanted", given.len(), reference.len());
                 return Err(Error::bad_file(self.name, reason));
             }
             let field = |key: &str| {

@@ -13,7 +13,7 @@ use crate::Result;
 use crate::gpu::Gpu;
 use case::Case;
 
-/// One reference case: an op or network with its expected values.
+/// A reference case: an op or network with its expected values.
 #[derive(Debug)]
 pub struct Check {
     /// The name in tables.

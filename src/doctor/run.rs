@@ -1,4 +1,4 @@
-//! Computes each kind of case.
+//! Computes the results of a reference case on an adapter, for each kind of case.
 
 use super::case::{Case, Results};
 use crate::attack::{Attack, Pgd, PgdAttack, Start};

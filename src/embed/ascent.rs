@@ -100,7 +100,7 @@ impl<'a, Kind> AscentBuilder<'a, Kind> {
         self
     }
 
-    /// Images in a row of the texture, 1 or more; else rows and columns are about as many.
+    /// Sets the number of images in a row of the texture, 1 or more; by default there are about as many rows as columns.
     #[must_use]
     pub fn columns(mut self, columns: u32) -> Self {
         self.columns = columns;
@@ -112,7 +112,7 @@ impl<'a, Kind> AscentBuilder<'a, Kind> {
     pub async fn build(self) -> Result<Ascent<Kind>> {
         let Self { model, weights, size, settings, columns, kind } = self;
         if settings.steps == 0 {
-            return Err(Error::mismatch("ascent", "0 steps", "1 or more"));
+            return Err(Error::mismatch("ascent", "0 steps", "1 step or more"));
         }
         let gpu = weights.gpu();
         needs::expect(gpu)?;
@@ -145,9 +145,9 @@ impl AscentBuilder<'_, Attacking> {
 }
 
 impl<Kind> Ascent<Kind> {
-    /// Begins anew: images NCHW in \[0, 1\], which are the centres of the balls too, and a label each: the class
-    /// to make, or the one to lead away from. Fewer than this was built for leave the others black. Err for more, for values
-    /// outside of \[0, 1\], for labels that are no classes, and on a lost device.
+    /// Begins anew with images, NCHW in \[0, 1\], which are the centres of the balls too, and a label for each: the class
+    /// to make, or the class to lead away from. If there are fewer than this was built for, the others stay black. Err for
+    /// more, for values outside of \[0, 1\], for labels outside the network's classes, and on a lost device.
     ///
     /// The queue writes them ahead of what is submitted next, so submit or drop encoders recorded before.
     pub async fn start(&mut self, images: &[f32], labels: &[u32]) -> Result<()> {

@@ -43,16 +43,16 @@ impl HostClassifier {
         ClassifierBuilder { model, weights, size, images: None }
     }
 
-    /// Replaces the images, NCHW in \[0, 1\], ahead of what is submitted next. Err for another number of values, for
-    /// values outside of \[0, 1\], and on a lost device.
+    /// Replaces the images, NCHW, before the next submission. Err for another number of values, for values outside of \[0,
+    /// 1\], and on a lost device.
     pub async fn write(&mut self, images: &[f32]) -> Result<()> {
         check_pixels("images", images, self.words)?;
         self.program.write(self.x, images).await
     }
 
-    /// Appends a slice of a pass over the images, and says whether the pass is whole with it: then, once this
-    /// has run, the results are those of the images, and the next slice begins a new pass. A budget of steps is
-    /// a whole pass (0: nothing). Err on a lost device, with nothing recorded. About the encoder's device see [`crate::embed`].
+    /// Appends a slice of a pass over the images, and returns whether the pass ends with it. If so, the results belong to
+    /// the images once this has run, and the next slice begins a new pass. A budget of steps is a whole pass (0: nothing).
+    /// Err on a lost device, with nothing recorded. [`crate::embed`] describes which device the encoder must belong to.
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Budget) -> Result<bool> {
         self.gpu.alive()?;
         let whole = self.slices.record(&mut self.program, encoder, budget, 1) == 1;
@@ -84,8 +84,8 @@ impl HostClassifier {
 }
 
 impl<'a> ClassifierBuilder<'a> {
-    /// Looks at images that lie there already, as a sampler's
-    /// [`image_buffer`](super::Ascent::image_buffer); else they are in a buffer of the classifier's own.
+    /// Classifies images that lie in a buffer already, such as a sampler's [`image_buffer`](super::Ascent::image_buffer);
+    /// without it the classifier has a buffer of its own.
     #[must_use]
     pub fn images(mut self, images: &'a Buffer) -> Self {
         self.images = Some(images);
@@ -107,7 +107,11 @@ impl<'a> ClassifierBuilder<'a> {
         if let Some(buffer) = buffer {
             if buffer.words() != shape.elements() {
                 let given = format_args!("a buffer of {} words", buffer.words());
-                return Err(Error::mismatch("classifier", given, shape));
+                return Err(Error::mismatch(
+                    "classifier",
+                    given,
+                    format_args!("{} words for images of {shape}", shape.elements()),
+                ));
             }
             given.push((x, buffer.clone()));
         }

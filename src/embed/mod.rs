@@ -1,6 +1,5 @@
-//! Inside somebody else's wgpu app: samplers, attackers and classifiers that add a bounded slice of work to the
-//! host's own command encoder, frame by frame, and leave what they made in a buffer or a texture that the host
-//! draws.
+//! Embeds samplers, attackers and classifiers in another wgpu app: they add a bounded slice of work to the host's own
+//! command encoder, frame by frame, and leave their results in a buffer or a texture that the host draws.
 //!
 //! The host lends its device ([`Gpu::from_wgpu`]); WebGPU's guaranteed limits and no features suffice, and
 //! [`check`] lists what falls short. Making something is async and submits uploads and a few steps to learn the

@@ -18,7 +18,7 @@ pub struct Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { name, given, wanted } = self;
-        write!(f, "{name} is {given}, {wanted} wanted")
+        write!(f, "{name} is {given}, but {wanted} is needed")
     }
 }
 
@@ -51,10 +51,14 @@ pub fn check(device: &wgpu::Device) -> Vec<Missing> {
 
 /// Checks that the device has what kernels need. Err with all of [`check`]'s list, if there is one.
 pub(super) fn expect(gpu: &Gpu) -> Result<()> {
-    let missing: Vec<_> = check(gpu.device()).iter().map(Missing::to_string).collect();
+    let missing = check(gpu.device());
     if missing.is_empty() {
         return Ok(());
     }
-    let (adapter, given) = (gpu.adapter().name.clone(), missing.join("; "));
-    Err(Error::MissingLimit { adapter, given, wanted: "what embed::check wants".into() })
+    let list = |value: fn(&Missing) -> u64| {
+        let each = missing.iter().map(|each| format!("{} of {}", each.name, value(each)));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    let (given, wanted) = (list(|each| each.given), list(|each| each.wanted));
+    Err(Error::MissingLimit { adapter: gpu.adapter().name.clone(), given, wanted })
 }

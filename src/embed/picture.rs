@@ -29,7 +29,11 @@ impl Picture {
         let most = gpu.device().limits().max_texture_dimension_2d;
         if width > most || height > most {
             let given = format_args!("{width} by {height} pixels");
-            return Err(Error::mismatch("picture", given, format_args!("at most {most}")));
+            return Err(Error::mismatch(
+                "picture",
+                given,
+                format_args!("at most {most} on a side"),
+            ));
         }
         let given = [(x, buffer.clone())];
         let program = Program::plain(gpu, &graph, &[words], &[x], &given).await?;

@@ -5,13 +5,13 @@ use crate::gpu::Pace;
 use crate::lower::Program;
 use std::time::Duration;
 
-/// How much work one call of `record` may add to a frame.
+/// The amount of work that one call of `record` may add to a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
     /// This many whole steps; a step that is under way counts as one.
     Steps(u32),
-    /// This much GPU time, by the pace that was measured when nothing else ran on the device; at least one
-    /// launch, but nothing where it is zero. Where a step takes longer, it is spread over several frames.
+    /// At most this much GPU time, by the speed that was measured when nothing else ran on the device; at least one launch,
+    /// but nothing where it is zero. A step that takes longer is spread over several frames.
     Time(Duration),
 }
 
@@ -40,7 +40,8 @@ impl Slices {
         (self.done, self.launch) = (0, 0);
     }
 
-    /// Appends what the budget allows, up to `total` replays in all. Returns how many are recorded whole.
+    /// Appends as much as the budget allows, up to `total` replays in all. Returns the number of replays that are recorded
+    /// whole.
     pub fn record(
         &mut self,
         program: &mut Program,

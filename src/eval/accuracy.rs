@@ -51,7 +51,7 @@ impl UnderPgd {
         Ok(Self { attack, classifier, batch: size.images as usize, words: size.words(model)? })
     }
 
-    /// Measures these images, NCHW in \[0, 1\]. `progress` is told for how many it is known what becomes of them.
+    /// Measures these images, NCHW in \[0, 1\]. `progress` is told the number of images whose result is known.
     pub async fn measure(
         &mut self,
         images: &[f32],

@@ -38,7 +38,7 @@ impl Classifier {
             return Err(Error::mismatch(
                 "classifier",
                 given,
-                format_args!("images of {}", self.words),
+                format_args!("whole images of {} values each", self.words),
             ));
         }
         let mut logits = Vec::new();

@@ -1,5 +1,5 @@
-//! Counterfactuals: what an image would have to look like for the network to see another class (Augustin et al. 2020, arXiv
-//! 2003.09461). Gradient steps up the target's logit, within a ball around the image.
+//! Computes counterfactuals: changed images in which the network sees another class (Augustin et al. 2020, arXiv
+//! 2003.09461), by gradient steps up the target's logit within a ball around the image.
 
 use super::Classifier;
 use super::calibration::softmax;
@@ -39,7 +39,7 @@ impl Counterfactuals {
             return Err(Error::mismatch(
                 "counterfactuals",
                 given,
-                "above 0: nothing else lies in it",
+                "a radius above 0, as only the image itself lies in a ball of radius 0,",
             ));
         }
         let settings = Pgd { eps, ..Pgd::sample(steps, step_size) };
@@ -70,8 +70,8 @@ impl Counterfactuals {
         Ok(all)
     }
 
-    /// The ends alone, of any number of images, and the probability of each one's target there. `progress` is told how many
-    /// are done.
+    /// Returns only the final images, for any number of images, and the probability of each image's target class there.
+    /// `progress` is told how many are done.
     pub async fn ends(
         &mut self,
         images: &[f32],

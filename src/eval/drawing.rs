@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 /// that every evaluation of a set takes the same images.
 const SEED: u64 = 0;
 
-/// The places of `count` images of a set, or of all: as many of each class as there are, at random within a class and the
-/// same each time, in the set's order. What is drawn for a smaller count is part of what is drawn for a larger one.
+/// Draws `count` images of a set, or all, and returns their indices in the set's order. Classes get equal numbers as far as
+/// they have so many; images are drawn at random within a class, the same each time. A smaller draw is part of a larger
+/// one.
 ///
 /// The first of a set that lies in class folders are of one class.
 pub fn drawn(labels: &[u32], count: usize) -> Vec<usize> {

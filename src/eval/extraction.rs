@@ -71,7 +71,7 @@ impl Extraction {
     ) -> Result<Seen> {
         if !images.len().is_multiple_of(self.words) {
             let given = format_args!("{} values", images.len());
-            let wanted = format_args!("images of {}", self.words);
+            let wanted = format_args!("whole images of {} values each", self.words);
             return Err(Error::mismatch("feature extractor", given, wanted));
         }
         let mut seen = Seen::default();

@@ -15,11 +15,11 @@ impl Features {
     pub fn new(values: Vec<f32>, width: usize) -> Result<Self> {
         if width == 0 || !values.len().is_multiple_of(width) {
             let given = format_args!("{} values of width {width}", values.len());
-            return Err(Error::mismatch("features", given, "whole rows"));
+            return Err(Error::mismatch("features", given, "whole rows of that width"));
         }
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
             let given = format_args!("a number that is not finite in row {}", at / width);
-            return Err(Error::mismatch("features", given, "finite ones"));
+            return Err(Error::mismatch("features", given, "finite numbers"));
         }
         Ok(Self { values, width })
     }
@@ -44,7 +44,7 @@ impl Features {
         self.values.chunks_exact(self.width.max(1))
     }
 
-    /// The rows at these places, in this order; those beyond the end are left out.
+    /// Returns the rows with these indices, in this order; indices beyond the end are left out.
     pub fn select(&self, rows: &[usize]) -> Self {
         let of = |&row: &usize| self.values.get(row * self.width..(row + 1) * self.width);
         let values = rows.iter().filter_map(of).flatten().copied().collect();
@@ -117,7 +117,7 @@ pub struct Spread {
 
 /// The kernel distance KID (Bińkowski et al. 2018, arXiv 1801.01401): the squared maximum mean discrepancy, unbiased, of
 /// the kernel (a·b / width + 1)³, over `subsets` pairs of random subsets of `size` rows each (at most what there is),
-/// drawn without replacement. The reference draws 100 of 1,000. Err for fewer than 2 rows.
+/// drawn without replacement. The paper's code draws 100 subsets of 1,000 rows. Err for fewer than 2 rows.
 pub fn kernel_distance(
     real: &Features,
     samples: &Features,

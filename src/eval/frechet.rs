@@ -59,7 +59,11 @@ impl Gaussian {
         let finite = mean.iter().chain(&covariance).all(|value| value.is_finite());
         if width == 0 || Some(covariance.len()) != width.checked_mul(width) || !finite {
             let given = format_args!("{width} means and {} covariances", covariance.len());
-            return Err(Error::mismatch("Gaussian", given, "D finite numbers and D × D"));
+            return Err(Error::mismatch(
+                "Gaussian",
+                given,
+                "D means and D × D covariances, all finite,",
+            ));
         }
         let covariance = DMatrix::from_row_slice(width, width, &covariance);
         // What a file has may be symmetric but for rounding.

@@ -13,7 +13,8 @@ use crate::{Error, Result};
 pub enum Of {
     /// An objective of the logits and a label; each image's own number, not the mean over them.
     Objective(Objective),
-    /// The logits times given factors, K an image, summed: what comes back from a loss behind the network.
+    /// The sum of the logits times given factors, K for each image. With the derivatives of another tool's loss for the
+    /// logits as factors, the gradient is that loss's gradient for the images.
     Logits,
 }
 
@@ -86,19 +87,27 @@ impl InputGradient {
     /// The derivatives, of the images' shape. `images` are whole images, NCHW, finite.
     ///
     /// # Errors
-    /// `Mismatch` for part of an image, labels that are no classes, and factors or labels that are not one row an image.
+    /// `Mismatch` for a part of an image, for labels outside the network's classes, and unless there are as many labels, or
+    /// rows of factors, as images.
     pub async fn gradient(&mut self, images: &[f32], with: With<'_>) -> Result<Vec<f32>> {
         let wrong =
             |given: String, wanted: String| Err(Error::mismatch("input gradient", given, wanted));
         if !images.len().is_multiple_of(self.words) {
-            let wanted = format!("images of {}", self.words);
+            let wanted = format!("whole images of {} values each", self.words);
             return wrong(format!("{} values", images.len()), wanted);
         }
         let count = images.len() / self.words;
         let (given, each) = match (with, self.of) {
             (With::Labels(labels), Of::Objective(_)) => (labels.len(), 1),
             (With::Factors(factors), Of::Logits) => (factors.len(), self.classes),
-            _ => return wrong(format!("{with:?} for {:?}", self.of), "what goes with it".into()),
+            (With::Labels(_), Of::Logits) => {
+                let given = "labels, for the gradient of the logits";
+                return wrong(given.into(), "factors, K for each image".into());
+            }
+            (With::Factors(_), Of::Objective(_)) => {
+                let given = "factors, for the gradient of an objective";
+                return wrong(given.into(), "labels, one for each image".into());
+            }
         };
         if given != count * each {
             return wrong(

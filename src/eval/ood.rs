@@ -7,16 +7,16 @@ use crate::attack::{Attack, Objective, Pgd, PgdAttack};
 use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::Norm;
 
-/// How well one score separates real images from others.
+/// A measure of how well one score separates real images from others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Detection {
     /// Area under the curve; NaN where a set is empty.
     pub auroc: f64,
-    /// Share of the others that pass where 95 % of the real ones do.
+    /// The share of the other images whose score passes a threshold that 95 % of the real images pass.
     pub fpr95: f64,
 }
 
-/// Measures how well a score tells `real` from `other` images; it is to be higher for real ones.
+/// Measures how well a score tells `real` from `other` images; it should be higher for real images.
 pub fn detection(real: &[f32], other: &[f32]) -> Detection {
     Detection { auroc: auroc(real, other), fpr95: false_positives_at_95(real, other) }
 }
@@ -61,7 +61,7 @@ impl Hiding {
         }
     }
 
-    /// The images after the attack, in batches of `size`. `progress` is told how many are done.
+    /// Returns the images after the attack, in batches of `size`. `progress` is told how many are done.
     pub async fn run(
         self,
         model: &dyn Model,

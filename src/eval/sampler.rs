@@ -13,7 +13,7 @@ pub struct Samples {
     pub trajectory: Vec<Vec<f32>>,
 }
 
-/// Samples batches of one size, any number of them.
+/// Draws any number of samples, in batches of one size.
 #[derive(Debug)]
 pub struct BatchSampler {
     attack: PgdAttack,

@@ -1,4 +1,4 @@
-//! The few names in a pickle that mean something here, and what calling them makes: descriptions of tensors, never code.
+//! Defines the few names that may occur in a pickle, and the results of calling them: descriptions of tensors, never code.
 //! The counterparts are in PyTorch's `torch/_utils.py` and `torch/serialization.py`.
 
 use super::input::Checked;
@@ -97,7 +97,7 @@ const OTHER_TENSORS: [(&str, &str); 10] = [
     ("numpy._core.multiarray._reconstruct", "an array of NumPy's"),
 ];
 
-/// Returns the kind of tensor that a class other than PyTorch's usual ones holds; None for what is no tensor.
+/// Returns the kind of tensor that a class other than PyTorch's usual ones holds; None for a class that is no tensor.
 pub fn other_tensor(class: &str) -> Option<&'static str> {
     OTHER_TENSORS.iter().find(|(name, _)| *name == class).map(|(_, what)| *what)
 }

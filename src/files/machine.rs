@@ -51,7 +51,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
             0x80 => {
                 let [version] = self.input.array()?;
                 if !(2..=5).contains(&version) {
-                    return Err(format!("pickle protocol {version}, 2 to 5 wanted"));
+                    return Err(format!("pickle protocol {version}, but only 2 to 5 are read"));
                 }
             }
             // FRAME: the length of what follows, for readers that read ahead.
@@ -248,7 +248,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
         self.push(value)
     }
 
-    /// Pushes the meaning of a module's name: a known function or class, or else just the name.
+    /// Pushes the meaning of a module's name: a known function or class, or else only the name.
     fn push_global(&mut self, module: &str, name: &str) -> Checked<()> {
         if let Some(global) = Global::find(module, name)? {
             return self.push(Value::Global(global));

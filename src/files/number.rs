@@ -35,7 +35,7 @@ impl Kind {
         }
     }
 
-    /// Appends what little-endian bytes say.
+    /// Appends the numbers that little-endian bytes hold.
     pub fn convert(self, bytes: &[u8], to: &mut Vec<f32>) {
         fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32, to: &mut Vec<f32>) {
             to.extend(bytes.as_chunks::<N>().0.iter().map(|&bytes| number(bytes)));

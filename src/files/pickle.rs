@@ -9,7 +9,7 @@ use super::input::{Checked, Input};
 use super::machine::Machine;
 use std::io::{Read, Seek};
 
-/// Plain data; what does not fit a few bytes lies in the [`Pickle`].
+/// Plain data; values that do not fit a few bytes lie in the [`Pickle`].
 #[derive(Clone, Copy, Debug)]
 pub enum Value {
     None,

@@ -17,7 +17,7 @@ pub fn open(path: &Path) -> Result<File> {
     let about = std::fs::metadata(path).map_err(failed)?;
     if !about.is_file() {
         let found = if about.is_dir() { "a folder" } else { "a pipe, a socket or a device" };
-        return Err(Error::bad_file(path, format_args!("it is {found}, a file wanted")));
+        return Err(Error::bad_file(path, format_args!("it is {found}, not a file")));
     }
     File::open(path).map_err(failed)
 }
@@ -32,7 +32,10 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let file = open(path)?;
     let length = file.metadata().map_err(failed)?.len();
     if length > most {
-        return Err(Error::bad_file(path, format_args!("{length} bytes, at most {most} wanted")));
+        return Err(Error::bad_file(
+            path,
+            format_args!("it has {length} bytes, but at most {most} are wanted"),
+        ));
     }
     let mut bytes = Vec::with_capacity(length as usize);
     file.take(most).read_to_end(&mut bytes).map_err(failed)?;
@@ -49,8 +52,8 @@ pub fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(bytes).map_err(|error| Error::bad_file(path, error))
 }
 
-/// Bytes that reading a file may come to: packed images are some ten times smaller than their pixels, and what grows a
-/// thousandfold is made to fill memory. Holes of a file count as nothing.
+/// Returns the number of bytes that reading a file may take. Packed images are some ten times smaller than their pixels; a
+/// file that grows a thousandfold was made to fill memory. Holes of a file count as nothing.
 ///
 /// # Errors
 /// As [`open`].

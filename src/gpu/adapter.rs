@@ -16,7 +16,7 @@ pub enum AdapterKind {
     Cpu,
 }
 
-/// An adapter as kernels and people see it: what the hardware and its driver can do. What the user wants of it is in
+/// An adapter as kernels and people need it described: what the hardware and its driver can do. The user's wishes are in
 /// [`Preferences`](super::Preferences).
 #[derive(Clone, Debug)]
 pub struct Adapter {

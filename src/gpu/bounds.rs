@@ -1,6 +1,6 @@
-//! Reports of indices out of range: a kernel's shader with a test ahead of each index, texel and integer division, whose
-//! outcome is kept in a buffer beside the kernel's own. By it the library's kernels earn running without wgpu's checks, and a
-//! new kernel's author sees what drivers would pass over in silence.
+//! Reports indices out of range: puts a test before each index, texel read and integer division of a kernel's shader, whose
+//! result is kept in a buffer beside the kernel's own. With these tests the library shows that its kernels may run without
+//! wgpu's checks, and the author of a new kernel sees mistakes that drivers ignore.
 
 use super::{Buffer, Gpu, Kernel};
 use crate::{Error, Result};
@@ -49,11 +49,8 @@ impl Reports {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = slots.len() as u32;
         if slot >= SLOTS {
-            return Err(Error::mismatch(
-                "reports",
-                "another pipeline",
-                format_args!("at most {SLOTS}"),
-            ));
+            let given = format_args!("{} pipelines", slot + 1);
+            return Err(Error::mismatch("shader checks", given, format_args!("at most {SLOTS}")));
         }
         let wrong =
             |reason: String| Error::Gpu { doing: format!("reading {}", kernel.name), reason };
@@ -292,7 +289,8 @@ impl Tests<'_> {
         name.unwrap_or_else(|| "a value without a name".into())
     }
 
-    /// A report where the index, or one of the coordinates, is the length or more. Negative ones are large ones.
+    /// Adds a report where the index, or one of the coordinates, is the length or more. Negative indices count as large
+    /// ones.
     fn compare(
         &mut self,
         function: &mut Function,

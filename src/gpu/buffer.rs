@@ -48,9 +48,9 @@ impl Buffer {
         self.written.load(Relaxed)
     }
 
-    /// Says that its contents changed: what programs keep of the old ones, as packed weights, they make anew before the
-    /// next replay. Writes and replays of the library's own say so themselves; this is for hosts that write through
-    /// [`Buffer::raw`].
+    /// Marks the contents as changed, so that programs compute anew, before the next replay, what they keep of the old
+    /// ones, such as packed weights. The library's own writes and replays do this by themselves; this is for hosts that
+    /// write through [`Buffer::raw`].
     pub fn mark_written(&self) {
         self.written.fetch_add(1, Relaxed);
     }
@@ -61,10 +61,10 @@ impl Buffer {
             return Ok(());
         }
         let given = format_args!("a buffer of {} words on another device", self.words);
-        Err(Error::mismatch(user, given, "one that this Gpu allocated"))
+        Err(Error::mismatch(user, given, "a buffer that this Gpu allocated"))
     }
 
-    /// The wgpu buffer, for hosts that draw or copy what lies in it.
+    /// The wgpu buffer, for hosts that draw or copy its contents.
     pub fn raw(&self) -> &wgpu::Buffer {
         &self.raw
     }
@@ -98,10 +98,15 @@ impl Gpu {
 
     /// Makes a buffer with these values.
     pub async fn upload<T: bytemuck::Pod>(&self, values: &[T]) -> Result<Buffer> {
-        let words = u32::try_from(size_of_val(values) / 4)
-            .map_err(|_| Error::mismatch("upload", values.len(), "less than 2^32 values"))?;
+        let words = u32::try_from(size_of_val(values) / 4).map_err(|_| {
+            Error::mismatch(
+                "upload",
+                format_args!("{} values", values.len()),
+                "less than 2^32 words",
+            )
+        })?;
         let made = self.allocate(&[words]).await?.pop();
-        let buffer = made.ok_or_else(|| Error::mismatch("upload", "nothing", "a buffer"))?;
+        let buffer = made.ok_or_else(|| Error::bug("upload", "the allocation made no buffer"))?;
         self.write(&buffer, values).await?;
         Ok(buffer)
     }
@@ -111,6 +116,7 @@ impl Gpu {
         buffer.expect_on(self, "write")?;
         let (given, wanted) = (size_of_val(values) as u64, u64::from(buffer.words) * 4);
         if given != wanted {
+            let wanted = format_args!("{wanted} bytes, the buffer's size,");
             return Err(Error::mismatch("write", format_args!("{given} bytes"), wanted));
         }
         let write = |_: &_| self.queue.write_buffer(&buffer.raw, 0, bytemuck::cast_slice(values));
@@ -121,7 +127,7 @@ impl Gpu {
     /// The f32 values of a buffer after all that was submitted so far.
     pub async fn read(&self, buffer: &Buffer) -> Result<Vec<f32>> {
         let mut values = self.read_all(&[buffer]).await?;
-        values.pop().ok_or_else(|| Error::mismatch("read", "nothing", "a buffer"))
+        values.pop().ok_or_else(|| Error::bug("read", "one buffer was asked for and none was read"))
     }
 
     /// The values of several buffers through one submission and one wait.
@@ -181,8 +187,8 @@ impl Gpu {
     }
 }
 
-/// Bytes of a buffer: whole vec4s, so that element-wise kernels need no scalar tail. What lies behind
-/// the last word is never read by anything else.
+/// Returns the bytes of a buffer: whole vec4s, so that element-wise kernels need no scalar tail. Nothing else reads the
+/// bytes after the last word.
 fn padded(words: u32) -> u64 {
     u64::from(words).next_multiple_of(4) * 4
 }

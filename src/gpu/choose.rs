@@ -31,8 +31,8 @@ const BACKENDS: [(&str, wgpu::Backends); 4] = [
 const NAME: &str = "name:";
 
 impl Options {
-    /// Reads options from the environment: the adapter in `LAPIDARY_ADAPTER`, or else by wgpu's own variables, the name
-    /// in `WGPU_ADAPTER_NAME` and the interfaces in `WGPU_BACKEND`. An empty one is as if it were not set.
+    /// Reads options from the environment: the adapter in `LAPIDARY_ADAPTER`, or else wgpu's own variables, the name in
+    /// `WGPU_ADAPTER_NAME` and the interfaces in `WGPU_BACKEND`. An empty variable counts as not set.
     /// `LAPIDARY_SHADER_CHECKS` is `all` or `report` for [`ShaderChecks`] other than the default.
     pub fn from_env() -> Self {
         let named = |key: &str| std::env::var(key).ok().filter(|value| !value.is_empty());
@@ -78,8 +78,9 @@ impl Options {
         place.or_else(named).ok_or_else(missing)
     }
 
-    /// Returns the options of process `local` of those on this machine, from 0. By a name these are all that have it, by
-    /// nothing all of the first one's kind, by a number or a place on the bus that one alone.
+    /// Returns the options for process `local` (from 0) of the processes on this machine, which share its adapters. With a
+    /// name they share all adapters with that name, without one all adapters of the first one's kind; with a number or a
+    /// position on the PCI bus all take that adapter.
     ///
     /// # Errors
     /// As of [`Options::choose`].

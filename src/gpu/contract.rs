@@ -16,7 +16,7 @@ impl Kernel {
             let name = variable.name.as_deref().unwrap_or_default();
             if slot.group != 0 {
                 let given = format_args!("`{name}` in group {}", slot.group);
-                return Err(Error::mismatch(self.name, given, "group 0"));
+                return Err(Error::mismatch(self.name, given, "all bindings in group 0"));
             }
             match (slot.binding as usize).checked_sub(1) {
                 None => self.check_params(&module, variable.ty, name)?,

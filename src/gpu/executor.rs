@@ -80,11 +80,13 @@ impl Executor {
                 Some(buffer) if buffer.words() == words => Some(buffer.clone()),
                 Some(buffer) => {
                     let given = format_args!("a buffer of {} words", buffer.words());
-                    return Err(Error::mismatch("executor", given, words));
+                    return Err(Error::mismatch("executor", given, format_args!("{words} words")));
                 }
                 None => made.next(),
             };
-            buffers.push(buffer.ok_or_else(|| Error::mismatch("executor", "no buffer", words))?);
+            let none =
+                || Error::bug("executor", format_args!("no buffer was made for {words} words"));
+            buffers.push(buffer.ok_or_else(none)?);
         }
         let mut texels = Vec::new();
         for rows in recording.texel_rows() {
@@ -168,7 +170,9 @@ impl Executor {
         for ((i, dispatch), pipeline) in (0u64..).zip(&recording.dispatches).zip(pipelines) {
             let (offset, size) = (i * UNIFORM_ALIGNMENT, dispatch.params.len() as u64);
             if size > UNIFORM_ALIGNMENT {
-                return Err(Error::mismatch(dispatch.kernel.name, size, UNIFORM_ALIGNMENT));
+                let given = format_args!("{size} bytes of parameters");
+                let wanted = format_args!("at most {UNIFORM_ALIGNMENT} bytes");
+                return Err(Error::mismatch(dispatch.kernel.name, given, wanted));
             }
             self.gpu.queue.write_buffer(&uniforms, offset, &dispatch.params);
             let params = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -228,7 +232,7 @@ impl Executor {
             }
             if *access == Access::Texels {
                 let Some((texels, held)) = textures.next() else {
-                    return Err(Error::mismatch(kernel, name, "a texture"));
+                    return Err(Error::bug(kernel, format_args!("no texture was made for {name}")));
                 };
                 if !part.first.is_multiple_of(4) {
                     let given = format_args!("{name} of {part:?}");
@@ -269,7 +273,11 @@ impl Executor {
     pub fn buffer(&self, id: BufferId) -> Result<&Buffer> {
         let (id, count) = (id.0, self.buffers.len());
         let unknown = || {
-            Error::mismatch("executor", format_args!("buffer {id}"), format_args!("one of {count}"))
+            Error::mismatch(
+                "executor",
+                format_args!("buffer {id}"),
+                format_args!("one of its {count} buffers"),
+            )
         };
         self.buffers.get(id).ok_or_else(unknown)
     }
@@ -321,7 +329,8 @@ impl Executor {
         Some((if next < self.steps.len() { next } else { 0 }, taken))
     }
 
-    /// Divides a replay's launches behind the last one of each node of this op; the last stretch is what follows them all.
+    /// Divides a replay's launches after the last launch of each node of this op; the last stretch has the launches after
+    /// all of these nodes.
     pub fn stretches(&self, op: &str) -> Vec<Range<usize>> {
         let node = |step: Option<&Step>| {
             let part = step.and_then(|step| step.part.as_ref())?;
@@ -339,7 +348,7 @@ impl Executor {
         stretches
     }
 
-    /// Submits a stretch of a replay, the first one with what is due ahead of the replay. Does not wait.
+    /// Submits a stretch of a replay; the first stretch includes launches that are due before the replay. Does not wait.
     pub async fn submit_stretch(&self, stretch: Range<usize>) -> Result<()> {
         if stretch.start == 0 {
             self.refresh().await?;

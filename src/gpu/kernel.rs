@@ -1,6 +1,6 @@
 //! A kernel as data: its WGSL, and the declaration of parameters and bindings. tests/kernels.rs compares the two.
 
-/// Texels in a row of what [`Access::Texels`] binds.
+/// The number of texels in a row of a texture that [`Access::Texels`] binds.
 pub const TEXEL_COLUMNS: u32 = 2048;
 
 /// Words that a part of a buffer begins at multiples of: the 256 bytes WebGPU guarantees.
@@ -51,7 +51,7 @@ pub struct Kernel {
     pub name: &'static str,
     /// The shader file and the shared files behind it. Parts, so that a program holds a shared one once.
     pub source: &'static [&'static str],
-    /// Binding 0, a uniform named `params`.
+    /// The layout of binding 0, a uniform named `params`.
     pub params: Layout,
     /// Bindings 1 and up.
     pub bindings: &'static [(&'static str, Access)],

@@ -1,4 +1,5 @@
-//! The only layer that names wgpu. Kernels and recordings are data; the executor drives the device.
+//! The engine: it alone drives wgpu (beside it only `embed` names wgpu's types). Kernels and recordings are data; the
+//! executor runs them on the device.
 
 mod adapter;
 #[cfg_attr(target_arch = "wasm32", path = "no_bounds.rs")]

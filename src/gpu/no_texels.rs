@@ -14,7 +14,10 @@ pub(super) enum Copy {}
 
 impl Texels {
     pub async fn new(_: &Gpu, rows: u32) -> Result<Self> {
-        Err(Error::mismatch("texels", format_args!("{rows} rows"), "none in a browser"))
+        Err(Error::bug(
+            "texels",
+            format_args!("{rows} rows were asked for in a browser, which has none"),
+        ))
     }
 
     pub fn copy(&self, _: &wgpu::Buffer, _: Words) -> Copy {

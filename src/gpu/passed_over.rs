@@ -4,9 +4,9 @@ use super::Options;
 #[cfg(not(target_arch = "wasm32"))]
 use super::choose::{computes, enumerate};
 
-/// GPUs of this machine that [`adapters`](super::adapters) does not list for these options, a sentence each: what their driver
-/// lacks, or that none answers for them. It loads the drivers once more, with their unsafe ones, so it takes a moment. OpenGL's
-/// are not asked: doing so prints. Nothing in a browser.
+/// Lists GPUs of this machine that [`adapters`](super::adapters) does not list for these options, with a sentence for each:
+/// what its driver lacks, or that no driver serves it. It loads the drivers once more, with unsafe ones among them, so it
+/// takes a moment. OpenGL is not asked, because that prints. In a browser the list is empty.
 #[cfg(not(target_arch = "wasm32"))]
 pub async fn passed_over(options: &Options) -> Vec<String> {
     use wgpu::{Backends, DeviceType, InstanceFlags};

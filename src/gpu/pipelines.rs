@@ -58,7 +58,8 @@ impl Gpu {
         let took = began.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
         Counters::add(&self.counters.pipeline_nanoseconds, took);
         let of = |key| {
-            kept().get(key).cloned().ok_or_else(|| Error::mismatch("executor", "no pipeline", 1))
+            let lost = || Error::bug("executor", "a pipeline was compiled and not kept");
+            kept().get(key).cloned().ok_or_else(lost)
         };
         keys.iter().map(of).collect()
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// The Winograd filters that programs may compute 3x3 convolutions by: fewer products, another rounding, and 16 or 36
-/// words of transformed weights for 9. Browsers have none of them.
+/// The Winograd filters by which programs may compute 3x3 convolutions. They take fewer products, round differently, and
+/// store 16 or 36 words of transformed weights instead of 9. Browsers have none of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Filtering {
     /// Use filters where they were measured to be faster: F(4x4, 3x3) on CPU rasterisers that read texels (Mesa's
@@ -54,7 +54,7 @@ pub enum Lowering {
     /// Folded, fused and with the kernels and layouts of weights that are fast on the adapter.
     #[default]
     Full,
-    /// Runs every node as it was built, with the plain kernels: slow, and what lowering is tested against.
+    /// Runs every node as the graph has it, with the plain kernels: slow, and the measure for tests of lowering.
     Plain,
 }
 
@@ -62,9 +62,9 @@ pub enum Lowering {
 /// others, as does [`Options`](super::Options) where the library opens it; the default asks for nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preferences {
-    /// The most bytes that the weights which a program transforms for Winograd's filtering may take: four times those of
-    /// the layers in each direction, or 16/9 times for F(2x2, 3x3); layers beyond are convolved directly. `u64::MAX`, the
-    /// default, sets no bound.
+    /// The most bytes that a program may use for weights transformed for Winograd's filtering. Transformed weights take
+    /// four times the bytes of the layers' weights in each direction, or 16/9 times for F(2x2, 3x3). Layers beyond the
+    /// limit are convolved directly. `u64::MAX`, the default, sets no limit.
     pub most_transformed: u64,
     /// Keep a second copy of convolutions' weights, the one that kernels read, in half precision: half its memory and
     /// traffic, and logits that differ by some 5e-4 of their size; images' gradients too, but by some 5 % through
@@ -81,8 +81,8 @@ pub struct Preferences {
     pub shader_checks: ShaderChecks,
     /// Whether programs measure candidates and take the fastest.
     pub tuning: Tune,
-    /// The time that this may take on the device in all: 15 s, and 3 s in a page. What it leaves open stays with the static
-    /// choices and is measured at some later start.
+    /// The device time for measuring, in all: 15 s, and 3 s in a page. Shapes that are not measured in it keep their
+    /// default kernels and are measured at a later start.
     pub tuning_budget: Duration,
 }
 

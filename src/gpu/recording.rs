@@ -11,7 +11,7 @@ const MAX_WORKGROUPS: u32 = 65_535;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BufferId(pub(super) usize);
 
-/// A buffer as a launch sees it.
+/// A buffer, or a part of it, that a launch binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// The buffer that is bound.
@@ -49,7 +49,7 @@ pub struct LaunchPart {
     pub layer: String,
 }
 
-/// One launch of a kernel.
+/// A launch of a kernel: its constants, parameters, buffers and grid.
 #[derive(Debug)]
 pub struct Dispatch {
     /// The kernel that runs.
@@ -62,11 +62,12 @@ pub struct Dispatch {
     pub buffers: Vec<Binding>,
     /// Workgroups in x, y and z.
     pub grid: [u32; 3],
-    /// Bytes that a launch must at least read and write: each binding once, and of a plan's values what it goes through of them.
+    /// The bytes that a launch must at least read and write: each binding once, and of a plan's values only the part that
+    /// the launch reads or writes.
     pub bytes: u64,
     /// The number of floating-point operations.
     pub flops: u64,
-    /// The operations that its lanes take, those beyond the edges of tiles included; 0 where nobody counted.
+    /// The operations that the launch's lanes compute, including those beyond the edges of tiles; 0 where nobody counted.
     pub lane_flops: u64,
     /// The node that it is a part of, where it was recorded for one.
     pub part: Option<Arc<LaunchPart>>,
@@ -253,12 +254,15 @@ impl Recording {
             lane_flops: 0,
             part: None,
         });
-        self.dispatches.last_mut().ok_or_else(|| Error::mismatch(kernel.name, "none", "a launch"))
+        self.dispatches
+            .last_mut()
+            .ok_or_else(|| Error::bug(kernel.name, "the launch was not recorded"))
     }
 
-    /// A one-dimensional launch of at least `invocations` invocations in workgroups of `width`, spread
-    /// over x and y. The kernel's index is `(y * workgroups_x + x) * width + lane`; it skips what lies beyond. A width of 1
-    /// counts workgroups: one a row or an image. (shared/index.wgsl has the kernels' side of both.)
+    /// Returns a one-dimensional grid of at least `invocations` invocations in workgroups of `width`, spread over x and y.
+    /// The kernel's index is `(y * workgroups_x + x) * width + lane`; the kernel skips indices beyond its count. With a
+    /// width of 1 the grid counts workgroups, such as one for each row or image. (shared/index.wgsl has the kernels' side
+    /// of both.)
     pub fn grid(invocations: u32, width: u32) -> [u32; 3] {
         let groups = invocations.div_ceil(width).max(1);
         let rows = groups.div_ceil(MAX_WORKGROUPS);

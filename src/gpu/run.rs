@@ -1,4 +1,5 @@
-//! Submits replays in pieces of about 100 ms, by their measured pace: desktops kill long ones after some 2 s, and pages freeze.
+//! Submits replays in pieces of about 100 ms, by their measured pace, because desktops end a submission after some 2 s, and
+//! pages freeze meanwhile.
 
 use super::executor::{Executor, Pace, Step};
 use crate::Result;
@@ -25,8 +26,8 @@ const LAUNCH: f64 = 2e-3;
 /// Replays submitted at once, at most.
 const MOST: f64 = 1000.0;
 
-/// One in this many loops is waited for from beginning to end: loops in between may be too short to measure, and devices
-/// become slower as they grow hot.
+/// The interval of measured loops: one in this many is waited for from beginning to end, because loops in between may be
+/// too short to measure, and devices become slower as they grow hot.
 const MEASURED: u64 = 64;
 
 /// The durations of launches, learnt from the last submissions that were waited for.

@@ -5,7 +5,7 @@
 
 const MAGIC: &[u8] = b"lapidry1";
 
-/// The contents with what tells them from all else.
+/// Returns the contents in their envelope: with a mark of the format, the key and a checksum.
 pub fn seal(key: &str, contents: &[u8]) -> Vec<u8> {
     let mut sealed = MAGIC.to_vec();
     sealed.extend((key.len() as u32).to_le_bytes());

@@ -50,7 +50,7 @@ impl Texels {
         wgpu::BindingResource::TextureView(&self.view)
     }
 
-    /// Makes a copy of these words, which begin at a multiple of 4, to the texture's start.
+    /// Makes a copy from these words, which begin at a multiple of 4, to the start of the texture.
     pub fn copy(&self, buffer: &wgpu::Buffer, words: Words) -> Copy {
         Copy {
             buffer: buffer.clone(),

@@ -89,8 +89,8 @@ impl Gpu {
         self.tuning.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether new programs measure what is not known yet: as [`Preferences::tuning`](super::Preferences::tuning) says,
-    /// but not in a run resumed with static choices.
+    /// Whether new programs measure shapes that are not known yet: as [`Preferences::tuning`](super::Preferences::tuning)
+    /// says, but not in a run resumed with default kernels.
     pub fn measures(&self) -> bool {
         let asked = match self.preferences().tuning {
             Tune::On => true,
@@ -148,7 +148,7 @@ impl Gpu {
         }
     }
 
-    /// Sets the observer of tuning, in place of the one before.
+    /// Sets the observer of tuning, which replaces an earlier one.
     pub fn on_tuning(&self, observer: impl Fn(&TuningEvent) + Send + Sync + 'static) {
         self.tuning().observer = Some(Arc::new(observer));
     }
@@ -164,8 +164,8 @@ impl Gpu {
         (!table.is_empty()).then(|| table.text(&self.fingerprint()))
     }
 
-    /// Takes a table that [`Gpu::measured`] gave at some other time, and returns how many answers it has. Err, and nothing
-    /// is taken, for whatever else is given: cut off, damaged, or of another adapter, driver or version.
+    /// Takes a table that [`Gpu::measured`] returned at another time, and returns the number of choices in it. Err, and
+    /// nothing is taken, for a table that is cut off, damaged, or of another adapter, driver or version.
     pub fn keep_measured(&self, table: &[u8]) -> Result<usize> {
         let (read, count) = self.read_table(table)?;
         let mut state = self.tuning();
@@ -197,9 +197,8 @@ impl Gpu {
         table.text(&device)
     }
 
-    /// Takes the choices of [`Gpu::choices_in_use`] from now on, before all that is or will be measured, whatever the
-    /// tuning unless it is [`Tune::Off`]; after static ones nothing is measured. Err, and nothing is changed, for
-    /// whatever else is given.
+    /// Uses the choices of [`Gpu::choices_in_use`] from now on, in preference to measured ones, unless tuning is
+    /// [`Tune::Off`]. After a run with default kernels nothing is measured. Err, and nothing is changed, for another table.
     pub fn pin_choices(&self, table: &[u8]) -> Result<usize> {
         let (read, count) = self.read_table(table)?;
         self.tuning().pinned = Some(read);
@@ -214,12 +213,12 @@ impl Gpu {
             }
             Verdict::Damaged => Err(crate::Error::mismatch(
                 "tuning",
-                "a table that is damaged or none",
-                "one as Gpu::measured gives it",
+                "a file that is damaged, or that is not a table of choices",
+                "a table that Gpu::measured returned",
             )),
             Verdict::Foreign(of) => {
                 let given = format_args!("a table for \"{of}\"");
-                let wanted = format_args!("one for \"{}\"", self.fingerprint());
+                let wanted = format_args!("a table for \"{}\"", self.fingerprint());
                 Err(crate::Error::mismatch("tuning", given, wanted))
             }
         }

@@ -10,8 +10,8 @@ use crate::gpu::Gpu;
 pub(super) enum Data {
     /// Numbers in [-1, 1), at the borders too.
     Usual,
-    /// Among what changes from replay to replay, the outermost rows and columns are a thousand times as large as anything,
-    /// and the rest down to 2^-24.
+    /// Inputs that change from replay to replay have outermost rows and columns a thousand times as large as any usual
+    /// number, and the rest goes down to 2^-24.
     Borders,
     /// The inputs that change are about 2^-20 in size.
     Tiny,

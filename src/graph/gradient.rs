@@ -59,7 +59,7 @@ impl Graph {
                 derivatives.insert(input, total);
             }
         }
-        let why = "the result does not depend on a value asked for";
+        let why = "the result does not depend on a value whose derivative is asked for";
         let found = |value: &Value| {
             derivatives.get(value).copied().ok_or(Error::NoDerivative { op: "gradient", why })
         };

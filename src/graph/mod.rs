@@ -45,7 +45,7 @@ impl Value {
             return Ok(());
         }
         let given = format_args!("value {} of another graph", self.number);
-        Err(Error::mismatch("graph", given, "one of this graph"))
+        Err(Error::mismatch("graph", given, "a value of this graph"))
     }
 }
 
@@ -54,21 +54,21 @@ impl Value {
 pub struct Node {
     /// The op that the node computes.
     pub op: Arc<dyn Op>,
-    /// The values that the node reads, among them those it writes in place ([`Op::writes`]).
+    /// The values that the node reads, including those that it writes in place ([`Op::writes`]).
     pub inputs: Vec<Value>,
     /// The values that the node makes.
     pub outputs: Vec<Value>,
 }
 
 impl Node {
-    /// The op, if it is of this type: what rewrites look for.
+    /// Returns the op if it is of this type. Rewrites find ops by it.
     pub fn is<T: Op>(&self) -> Option<&T> {
         (self.op.as_ref() as &dyn Any).downcast_ref()
     }
 }
 
-/// Values and nodes, in the order in which they are to run: every node follows what it reads, and a
-/// node that writes in place follows all nodes that are to see the old contents.
+/// Values and nodes, in the order in which they run: every node follows the nodes whose results it reads, and a node that
+/// writes in place follows all nodes that need the old contents.
 #[derive(Clone, Debug)]
 pub struct Graph {
     /// A number that no other graph of the process has, except copies of this one.
@@ -99,8 +99,13 @@ impl Graph {
     pub fn shape(&self, value: Value) -> Result<Shape> {
         value.expect_of(self.id)?;
         let (id, count) = (value.number, self.shapes.len());
-        let unknown =
-            || Error::mismatch("graph", format_args!("value {id}"), format_args!("one of {count}"));
+        let unknown = || {
+            Error::mismatch(
+                "graph",
+                format_args!("value {id}"),
+                format_args!("one of the graph's {count} values"),
+            )
+        };
         self.shapes.get(id).copied().ok_or_else(unknown)
     }
 
@@ -109,8 +114,8 @@ impl Graph {
         &self.nodes
     }
 
-    /// Replaces the nodes, which [rules](crate::lower::Rule) do; values keep their numbers and shapes. Every node has to
-    /// follow what it reads.
+    /// Replaces the nodes, as [rules](crate::lower::Rule) do; values keep their numbers and shapes. Every node has to
+    /// follow the nodes whose results it reads.
     pub fn set_nodes(&mut self, nodes: Vec<Node>) {
         self.nodes = nodes;
     }

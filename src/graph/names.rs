@@ -15,8 +15,8 @@ impl Graph {
     }
 }
 
-/// The layer of each node: the name of the largest parameter, up to its last dot, that the node reads, or reads a value
-/// made of parameters alone (packed, folded), or whose derivative it makes. Empty where there is none.
+/// Returns the layer of each node: the name, up to its last dot, of the largest parameter that the node reads (itself,
+/// packed or folded) or whose derivative it computes. It is empty where there is none.
 pub fn layers(graph: &Graph, nodes: &[Node]) -> Vec<String> {
     // The named value behind each value that parameters alone make up.
     let mut behind: HashMap<Value, Value> =

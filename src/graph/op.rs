@@ -22,8 +22,8 @@ pub trait Op: Any + Debug + Send + Sync {
         &[]
     }
 
-    /// Outputs that the planner may place at a non-zero offset in a shared buffer, behind values that live at the same time.
-    /// Ops that read or write them bind what [`Launch::bindings`] returns.
+    /// Outputs that the planner may place at a non-zero offset in a shared buffer, behind values that live at the same
+    /// time. Ops that read or write such a value bind what [`Launch::bindings`] returns.
     fn anywhere(&self) -> &[usize] {
         &[]
     }
@@ -42,14 +42,15 @@ pub trait Op: Any + Debug + Send + Sync {
         0
     }
 
-    /// The row of a table that the op was given, where there are several ways to compute it; for tables of what ran.
+    /// The row of a table that the op was given, where there are several ways to compute it; for tables of the launches
+    /// that ran.
     fn row(&self) -> &'static str {
         ""
     }
 
-    /// Pushes nodes for the derivatives `asked` for (one flag an input), given that of output 0, and
-    /// returns an entry for each input: for those asked for a value of the input's shape, for others whatever is at
-    /// hand. No input of [`Op::flat`] is asked for.
+    /// Adds nodes for the derivatives that are `asked` for (one flag for each input), given the derivative of output 0.
+    /// Returns an entry for each input: a value of the input's shape if it was asked for, and any value otherwise. Inputs
+    /// of [`Op::flat`] are never asked for.
     fn gradient(&self, _: &mut Graph, _node: &Node, _dy: Value, _asked: &[bool]) -> Derivatives {
         Err(Error::NoDerivative { op: self.name(), why: "none is defined" })
     }

@@ -46,17 +46,17 @@ pub struct Summary {
     pub dispatches_once: usize,
     /// The floating-point operations of one replay.
     pub flops: u64,
-    /// Bytes one replay reads and writes, each binding of each launch once.
+    /// The bytes that one replay reads and writes, each binding of each launch once.
     pub traffic_bytes: u64,
     /// Bytes of the values that come from outside: weights, data, state.
     pub input_bytes: u64,
-    /// The part of these bytes that holds the model's parameters.
+    /// The part of `input_bytes` that holds the model's parameters.
     pub weight_bytes: u64,
     /// Bytes of the buffers that other values share.
     pub shared_bytes: u64,
-    /// The part of these bytes that is computed once and stays: packed weights, folded statistics.
+    /// The part of `shared_bytes` that is computed once and stays: packed weights, folded statistics.
     pub kept_bytes: u64,
-    /// Bytes those values would need without sharing.
+    /// The bytes that the values in shared buffers would need without sharing.
     pub unshared_bytes: u64,
     /// The bytes that launches of one node hand on to each other, and of texels that are copied for them.
     pub scratch_bytes: u64,
@@ -100,9 +100,9 @@ impl fmt::Display for Summary {
 }
 
 impl Plan {
-    /// Plans what the `wanted` values need, and all nodes that write in place, and leaves out all else.
-    /// Wanted values keep their contents until the next replay. `changing` are inputs that are written
-    /// between replays, beside those that nodes write; what depends on neither runs once.
+    /// Plans the nodes that the `wanted` values need, and all nodes that write in place; other nodes are left out. Wanted
+    /// values keep their contents until the next replay. `changing` are the inputs that are written between replays, apart
+    /// from those that nodes write; nodes that depend on neither run once.
     pub fn new(
         graph: &Graph,
         wanted: &[Value],
@@ -226,7 +226,8 @@ impl Plan {
         let words = kept.iter().filter_map(|&place| sizes.get(place).copied());
         self.summary.kept_bytes = words.map(bytes).sum();
         for (demand, (place, first)) in demands.iter().zip(places) {
-            let none = || Error::mismatch("plan", "no buffer", "one for each value");
+            let what = format_args!("no buffer for value {}", demand.value.number);
+            let none = || Error::bug("plan", what);
             self.places.insert(demand.value, *ids.get(place).ok_or_else(none)?);
             if first > 0 {
                 self.firsts.insert(demand.value, first);
@@ -245,8 +246,9 @@ impl Plan {
     /// Returns the buffer that holds a value. Err if nothing that runs needs the value.
     pub fn buffer(&self, value: Value) -> Result<BufferId> {
         self.expect(value)?;
-        let given = format_args!("value {}", value.number);
-        let unused = || Error::mismatch("plan", given, "one that is needed");
+        let given = format_args!("value {}, which the program does not use,", value.number);
+        let wanted = "a value that it uses";
+        let unused = || Error::mismatch("plan", given, wanted);
         self.places.get(&value).copied().ok_or_else(unused)
     }
 
@@ -390,7 +392,11 @@ fn record(
     node.op.record(&mut Launch { to, inputs, outputs, buffers, firsts: &firsts })?;
     if to.dispatches.len() == first {
         // Its outputs would hold what lay in their buffers before.
-        return Err(Error::mismatch(node.op.name(), "no launch", "at least one"));
+        return Err(Error::mismatch(
+            node.op.name(),
+            "no launch from `record`",
+            "at least one launch",
+        ));
     }
     let words: BTreeMap<BufferId, u32> = values()
         .filter_map(|value| Some((*places.get(value)?, graph.shape(*value).ok()?.elements())))

@@ -28,8 +28,8 @@ impl Shape {
         }
     }
 
-    /// Makes the shape of square images. `elements` of one of them is how many words it takes: a product that nobody
-    /// multiplies by hand, as it may be beyond 2^32.
+    /// Makes the shape of square images. Its `elements` is then the number of words of the images; nobody should multiply
+    /// it by hand, because the product may be beyond 2^32.
     pub fn square(images: u32, channels: u32, side: u32) -> Result<Self> {
         Self::new(images, channels, side, side)
     }

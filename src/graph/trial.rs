@@ -15,7 +15,7 @@ pub struct Trial {
     pub graph: Graph,
     /// The inputs of the nodes, f32.
     pub inputs: Vec<Given>,
-    /// Results of the plain kernels, which candidates are held against.
+    /// Results of the plain kernels, with which candidates are compared.
     pub plain: Vec<Value>,
     /// The candidates, as many as the question names and in its order.
     pub candidates: Vec<Candidate>,
@@ -26,17 +26,17 @@ pub struct Trial {
 pub struct Given {
     /// The input's value in the graph.
     pub value: Value,
-    /// Whether the input changes from replay to replay. What depends on nothing that does, as packed weights, is not
-    /// timed.
+    /// Whether the input changes from replay to replay. Nodes that depend on no such input, such as the packing of weights,
+    /// are not timed.
     pub changes: bool,
 }
 
-/// One way to compute the results.
+/// A candidate of a trial: one way to compute the results.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// Results, in the order of the plain ones.
+    /// The results, in the order of the plain kernels' results.
     pub outputs: Vec<Value>,
-    /// The largest allowed difference from the plain result, as a share of the largest of these.
+    /// The largest allowed difference from the plain result, as a share of the largest plain value.
     pub bound: f32,
     /// The answers to questions of the candidate's own nodes.
     pub choices: Choices,

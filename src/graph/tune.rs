@@ -50,9 +50,9 @@ pub(crate) async fn plan(
     Plan::with(graph, wanted, changing, gpu.adapter(), &gpu.choices())
 }
 
-/// Answers questions by measuring, the largest first, until the device's time for that is over, and returns how many were
-/// answered. The device keeps the answers ([`Gpu::choices`]) and tells what happens ([`Gpu::on_tuning`]). Err if the device
-/// is lost or the plain kernels fail; a candidate that fails is dropped.
+/// Measures the open questions, the largest first, until the device's time for tuning is over, and returns the number of
+/// answers. The device keeps the answers ([`Gpu::choices`]) and reports progress ([`Gpu::on_tuning`]). Err if the device is
+/// lost or the plain kernels fail; a candidate that fails is dropped.
 pub async fn tune(gpu: &Gpu, trials: &[Trial]) -> Result<usize> {
     let known = gpu.choices();
     let mut open: BTreeMap<&str, &Trial> = BTreeMap::new();
@@ -240,7 +240,7 @@ impl<'a> Race<'a> {
         place: usize,
         inputs: &BTreeMap<Value, Buffer>,
     ) -> Result<Racer> {
-        let missing = || Error::mismatch("tuning", "too few candidates", "one for each name");
+        let missing = || Error::bug("tuning", "a trial has fewer candidates than names");
         let candidate = self.trial.candidates.get(place).ok_or_else(missing)?;
         let ready =
             Ready::new(gpu, self.trial, &candidate.outputs, &candidate.choices, inputs).await?;
@@ -295,7 +295,7 @@ impl<'a> Race<'a> {
     }
 }
 
-/// Why a candidate is out, where that is its own fault. Err for what is not: a lost device, or no memory.
+/// Returns why a candidate is dropped, if the error is its own fault. Err for other errors: a lost device, or no memory.
 fn own_fault(error: Error) -> Result<String> {
     match error {
         Error::DeviceLost(_) | Error::OutOfMemory(_) => Err(error),

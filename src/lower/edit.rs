@@ -27,7 +27,7 @@ pub fn may_wait(graph: &Graph, first: usize, second: usize) -> bool {
     })
 }
 
-/// Puts `node` in the place `second` and takes out the one at `first`.
+/// Puts `node` at the position `second` and removes the node at `first`.
 pub fn merge(graph: &mut Graph, first: usize, second: usize, node: Node) {
     let mut nodes = graph.nodes().to_vec();
     if let Some(place) = nodes.get_mut(second) {

@@ -29,7 +29,7 @@ fn next_rectifier(graph: &Graph, wanted: &[Value]) -> Option<(usize, usize, Node
     })
 }
 
-/// Convolutions take over what follows them, as far as their epilogue reaches.
+/// Moves the ops that follow a convolution into its epilogue, as far as the epilogue can compute them.
 pub fn epilogues(graph: &mut Graph, wanted: &[Value]) -> Result<()> {
     while let Some((first, second, node)) = next_epilogue(graph, wanted) {
         merge(graph, first, second, node);

@@ -47,7 +47,7 @@ fn next(graph: &Graph, wanted: &[Value]) -> Option<(usize, usize)> {
     })
 }
 
-/// Masks are written by what makes the rectified value, where its kernel can.
+/// Lets the kernel that computes a rectified value write the mask too, where it can.
 pub fn makers(graph: &mut Graph) {
     let mut nodes = graph.nodes().to_vec();
     for mask in graph.nodes().iter().filter(|node| node.is::<ReluMask>().is_some()) {

@@ -20,8 +20,8 @@ pub struct Program {
 impl Program {
     /// Lowers the graph for the device as its preferences ask ([`lower`]), plans, allocates and compiles. `given` are
     /// buffers shared with other programs: weights, images under attack, state. `wanted` and `changing`: see [`Plan::new`].
-    /// What depends on values that are not named there, as packed weights, is made before the first replay, and made anew
-    /// before the next one after such a value was written, by whatever program or call.
+    /// Nodes that depend on no value of `changing`, such as the packing of weights, run before the first replay. They run
+    /// again before the next replay after a value that they depend on was written, by whatever program or call.
     pub async fn new(
         gpu: &Gpu,
         graph: &Graph,
@@ -113,9 +113,12 @@ impl Program {
             programs.iter().map(|(program, _)| program.every.stretches(op)).collect();
         for (stretches, (_, values)) in stretches.iter().zip(&*programs) {
             if stretches.len() != pauses + 1 || values.len() != pauses {
-                let given =
-                    format_args!("{} nodes of {op}, {pauses} of the first", stretches.len() - 1);
-                return Err(Error::mismatch("program", given, values.len()));
+                let (nodes, pairs) = (stretches.len() - 1, values.len());
+                let given = format_args!(
+                    "{pairs} pairs of values for {nodes} nodes of {op}, and {pauses} pairs for the first program,"
+                );
+                let wanted = "one pair for each node, and as many in all programs,";
+                return Err(Error::mismatch("program", given, wanted));
             }
         }
         for at in 0..=pauses {
@@ -143,7 +146,10 @@ impl Program {
                 held.iter_mut().zip(&places).zip(new.iter().cycle())
             {
                 let place = held.get_mut(..*words).filter(|place| place.len() == new.len());
-                let wrong = || Error::mismatch("program", new.len(), words);
+                let wrong = || {
+                    let given = format_args!("{} values from `joined` for pause {at}", new.len());
+                    Error::mismatch("program", given, format_args!("{words} values"))
+                };
                 place.ok_or_else(wrong)?.copy_from_slice(new);
                 gpu.write(buffer, held).await?;
             }
@@ -202,7 +208,7 @@ impl Program {
     /// The contents of a wanted value or of an input.
     pub async fn read(&self, value: Value) -> Result<Vec<f32>> {
         let mut values = self.read_all(&[value]).await?;
-        values.pop().ok_or_else(|| Error::mismatch("read", "nothing", "a value"))
+        values.pop().ok_or_else(|| Error::bug("read", "one value was asked for and none was read"))
     }
 
     /// Several at once: one submission, one wait.

@@ -46,7 +46,7 @@ pub fn batch_norms(graph: &mut Graph, wanted: &[Value]) -> Result<()> {
     Ok(())
 }
 
-/// The derivative of a rectifier behind an affine, where what reads it are the normalisation's derivatives.
+/// Joins the derivative of a rectifier behind an affine with the normalisation's derivatives, where only these read it.
 pub fn derivatives(graph: &mut Graph, wanted: &[Value]) -> Result<()> {
     let mut from = 0;
     while let Some(place) = next(graph, from) {

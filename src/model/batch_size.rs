@@ -30,7 +30,11 @@ impl BatchSize {
         let words = self.words(model)?;
         if !values.len().is_multiple_of(words) {
             let given = format_args!("{} values", values.len());
-            return Err(Error::mismatch("images", given, format_args!("images of {words}")));
+            return Err(Error::mismatch(
+                "images",
+                given,
+                format_args!("whole images of {words} values each"),
+            ));
         }
         Ok(values.len() / words)
     }

@@ -69,7 +69,13 @@ impl DeviceWeights {
     /// Returns the buffer of one parameter. Err if there is no parameter of this name.
     pub fn buffer(&self, name: &str) -> Result<&Buffer> {
         let found = self.buffers.iter().find(|(parameter, _)| parameter.name == name);
-        let missing = || Error::mismatch("weights", "no buffer", format_args!("one for {name}"));
+        let missing = || {
+            Error::mismatch(
+                "weights",
+                format_args!("no parameter {name}"),
+                "a parameter of that name",
+            )
+        };
         found.map(|(_, buffer)| buffer).ok_or_else(missing)
     }
 

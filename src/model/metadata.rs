@@ -91,7 +91,7 @@ impl Normalisation {
 /// The layers that turn an image into the first maps of a ConvNeXt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stem {
-    /// One 4x4 convolution of stride 4 ("patchify").
+    /// A stem of one 4x4 convolution of stride 4 ("patchify").
     Patch,
     /// 3x3 convolutions, each followed by a layer norm and a GELU.
     Convs {
@@ -116,7 +116,7 @@ pub struct Metadata {
     pub width: Option<u32>,
     /// Blocks of each stage of a ResNet or ConvNeXt.
     pub depths: Option<Vec<u32>>,
-    /// Channels of each stage of a ConvNeXt; of a ResNet a fourth of what comes out of each.
+    /// Channels of each stage of a ConvNeXt; in a ResNet, a fourth of the channels that each stage puts out.
     pub dims: Option<Vec<u32>>,
     /// The base width of a ResNet: inner channels of a block in the first stage, times 64 / `dims[0]`.
     pub base_width: Option<u32>,
@@ -148,7 +148,7 @@ pub struct Metadata {
     pub step: Option<u64>,
     /// The `lapidary` that wrote it.
     pub version: Option<String>,
-    /// Whatever else the file says.
+    /// All other facts in the file.
     pub other: BTreeMap<String, String>,
 }
 
@@ -392,9 +392,9 @@ fn count<T: TryFrom<u64>>((key, json): (&str, Option<Json>)) -> Result<Option<T>
         .ok_or_else(|| format!("metadata: {key} is {json}, not a whole number in range"))
 }
 
-/// A side of images. Err for one that no image has.
+/// Checks a side of images. Err if it is 0 or above MOST_SIDE.
 fn sensible(side: u32) -> Result<u32, String> {
-    let wrong = || format!("metadata: side is {side}, 1 to {MOST_SIDE} wanted");
+    let wrong = || format!("metadata: side is {side}, not 1 to {MOST_SIDE}");
     (1..=MOST_SIDE).contains(&side).then_some(side).ok_or_else(wrong)
 }
 

@@ -61,8 +61,8 @@ const SCHEMES: [Scheme; 5] = [
     },
 ];
 
-/// Renames tensors that follow a known scheme, and adds to the metadata what the scheme shows and they leave open. The
-/// returned note names the scheme. The note says which way it was.
+/// Renames tensors that follow a known scheme, and adds facts to the metadata that the scheme implies and the metadata
+/// leave open. The returned note names the scheme.
 pub fn unify<T>(tensors: &mut Vec<(String, T)>, metadata: &mut Metadata) -> Option<String> {
     let names: BTreeSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
     let meant = |scheme: &&Scheme| {

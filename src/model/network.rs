@@ -112,7 +112,13 @@ impl Network {
         }
         let bare = name.strip_suffix(CONV_STEM).unwrap_or(name);
         let found = CONVNEXTS.iter().find(|(known, ..)| *known == bare);
-        let unknown = || Error::mismatch("architecture", name, Self::names().join(", "));
+        let unknown = || {
+            Error::mismatch(
+                "architecture",
+                name,
+                format_args!("one of {}", Self::names().join(", ")),
+            )
+        };
         let &(_, dim, third) = found.ok_or_else(unknown)?;
         let stem = match (bare == name, dim) {
             (true, _) => Stem::Patch,
@@ -250,7 +256,7 @@ impl Network {
         }
     }
 
-    /// Reorders logits and their weights: new class i is what class `classes[i]` was. Err unless each class is there
+    /// Reorders logits and their weights: the new class i is the old class `classes[i]`. Err unless each class is there
     /// once.
     pub fn with_classes(&self, mut weights: StateDict, classes: &[u32]) -> Result<StateDict> {
         let mut sorted = classes.to_vec();

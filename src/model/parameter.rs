@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub enum Role {
     /// Has a gradient; the optimiser changes it.
     Weight,
-    /// A running mean or variance: stage 1 updates it from batches, all else reads it.
+    /// A running mean or variance: stage 1 updates it from batches, everything else reads it.
     Statistic,
 }
 
@@ -33,7 +33,9 @@ impl Parameter {
     /// The shape in a graph. Err beyond 2^30 values.
     pub fn graph_shape(&self) -> Result<Shape> {
         let side = |&side: &usize| {
-            u32::try_from(side).map_err(|_| Error::mismatch("parameter", side, "below 2^32"))
+            u32::try_from(side).map_err(|_| {
+                Error::mismatch("parameter", format_args!("a side of {side}"), "sides below 2^32")
+            })
         };
         let sides = self.shape.iter().map(side).collect::<Result<Vec<_>>>()?;
         match sides[..] {
@@ -77,7 +79,13 @@ impl Weights {
 
     /// The value of a name. Err if there is none.
     pub fn get(&self, name: &str) -> Result<Value> {
-        let missing = || Error::mismatch("weights", "no value", format_args!("one for {name}"));
+        let missing = || {
+            Error::mismatch(
+                "weights",
+                format_args!("no parameter {name}"),
+                "a parameter of that name",
+            )
+        };
         self.0.get(name).copied().ok_or_else(missing)
     }
 

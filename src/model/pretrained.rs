@@ -11,7 +11,7 @@ use std::path::Path;
 pub struct Pretrained {
     /// The network that the file describes.
     pub network: Network,
-    /// The weights, and what else the file says.
+    /// The weights, with all other facts in the file.
     pub checkpoint: Checkpoint,
 }
 
@@ -68,7 +68,7 @@ impl Pretrained {
         Ok(Self { network, checkpoint })
     }
 
-    /// Rows and columns of the network's images: `given`, or else what the file says. Err if neither says it.
+    /// Returns the rows and columns of the network's images: `given`, or else those in the file. Err if neither says it.
     pub fn side(&self, given: Option<u32>) -> Result<u32> {
         let unknown = "no side in the metadata: --side, or `side` of the page's load, is needed";
         let side = given.or(self.checkpoint.metadata.side);

@@ -27,7 +27,7 @@ impl Tensor {
         Err(Error::mismatch(
             "tensor",
             format_args!("{} numbers", data.len()),
-            format_args!("{shape:?}"),
+            format_args!("as many as shape {shape:?} has"),
         ))
     }
 }
@@ -39,11 +39,13 @@ pub struct StateDict(BTreeMap<String, Tensor>);
 impl StateDict {
     /// The tensor of a name. Err if there is none.
     pub fn get(&self, name: &str) -> Result<&Tensor> {
-        let missing = || Error::mismatch("state dict", "no tensor", format_args!("one for {name}"));
+        let missing = || {
+            Error::mismatch("state dict", format_args!("no tensor {name}"), "a tensor of that name")
+        };
         self.0.get(name).ok_or_else(missing)
     }
 
-    /// Adds or replaces a tensor; the one replaced is returned.
+    /// Adds or replaces a tensor; returns the one that was replaced.
     pub fn insert(&mut self, name: impl Into<String>, tensor: Tensor) -> Option<Tensor> {
         self.0.insert(name.into(), tensor)
     }

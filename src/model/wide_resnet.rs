@@ -49,7 +49,11 @@ impl WideResNet {
     /// activation is ReLU where it is not named).
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         if let Some(other) = metadata.architecture.as_deref().filter(|name| *name != "wrn") {
-            return Err(Error::mismatch("wrn", format_args!("architecture {other}"), "wrn"));
+            return Err(Error::mismatch(
+                "wrn",
+                format_args!("architecture {other:?} in the metadata"),
+                "\"wrn\"",
+            ));
         }
         let model = Self::new(
             known("wrn", "depth", metadata.depth)?,

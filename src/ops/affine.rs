@@ -1,5 +1,5 @@
-//! A scale and a shift a channel: what frozen batch normalisation is once folded, with the rectifier that
-//! often follows. Rewrites make these ops.
+//! A scale and a shift for each channel: frozen batch normalisation after folding, with the rectifier that often follows.
+//! Rewrites make these ops.
 
 use super::batch_norm::{check_eps, check_vectors};
 use super::broadcast;
@@ -18,7 +18,7 @@ pub static FOLD: Kernel =
 /// y from x; the constant RELU rectifies.
 pub static AFFINE: Widths = widths!("affine", ["overflow"], WalkParams, [x, affine, mut y]);
 
-/// dx, dgamma and dbeta of what the rectifier followed.
+/// The kernels that compute dx, dgamma and dbeta of a frozen normalisation with its rectifier.
 pub static BACKWARD: Widths = widths!(
     "affine_backward",
     ["index", "workgroup_sum_vec2"],

@@ -56,7 +56,7 @@ pub struct ApgdState {
 }
 
 impl ApgdState {
-    /// Image by image, from what the state's buffer holds.
+    /// Reads the states of all images from the words of the state's buffer.
     pub fn read(words: &[f32]) -> Vec<Self> {
         let (states, _) = words.as_chunks::<{ STATE as usize }>();
         let one = |&[best_loss, loss, step_size, _, _, _, _, _, _, fooled, _, flat]: &[f32; 12]| {

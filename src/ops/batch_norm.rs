@@ -212,8 +212,8 @@ impl Op for BatchNormWeights {
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
-        let few =
-            || Error::mismatch("batch_norm_weights", "too few values", "dy, x and statistics");
+        let wanted = "inputs dy, x, mean and variance";
+        let few = || Error::mismatch("batch_norm_weights", "too few inputs", wanted);
         let (&[_dy, x, ..], &[dy, of_x, mean, variance, .., dgamma, dbeta]) =
             (launch.inputs, launch.buffers)
         else {
@@ -258,10 +258,18 @@ impl Op for UpdateRunningStats {
         check_vectors(self.name(), mean, &[mean])?;
         check_vectors(self.name(), mean, &rest)?;
         if self.count < 2 {
-            return Err(Error::mismatch(self.name(), self.count, "a count of at least 2"));
+            return Err(Error::mismatch(
+                self.name(),
+                format_args!("a count of {}", self.count),
+                "at least 2",
+            ));
         }
         if !(0.0..=1.0).contains(&self.momentum) {
-            return Err(Error::mismatch(self.name(), self.momentum, "a momentum of 0 to 1"));
+            return Err(Error::mismatch(
+                self.name(),
+                format_args!("a momentum of {}", self.momentum),
+                "0 to 1",
+            ));
         }
         Ok(Vec::new())
     }
@@ -300,7 +308,7 @@ pub(super) fn check_vectors(op: &'static str, x: Shape, vectors: &[Shape]) -> Re
 /// Returns the count of numbers for each channel. Err, naming `op`, if it is 1.
 fn count(op: &'static str, x: Shape) -> Result<u32> {
     match x.images() * x.pixels() {
-        1 => Err(Error::mismatch(op, x, "more than one value a channel")),
+        1 => Err(Error::mismatch(op, x, "more than one value in each channel")),
         count => Ok(count),
     }
 }

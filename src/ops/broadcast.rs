@@ -27,7 +27,7 @@ pub enum Broadcast {
     Mul,
 }
 
-/// Returns what b has one value for: a channel, an image or a plane.
+/// Returns whether b has one value for each channel, image or plane.
 fn kind(op: &'static str, a: Shape, b: Shape) -> Result<Reduce> {
     let (channel, image) = (Shape::vector(a.channels())?, Shape::per_image(a.images())?);
     let plane = Shape::matrix(a.images(), a.channels())?;
@@ -115,7 +115,7 @@ impl Op for Reduce {
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let (&[a] | &[a, _]) = inputs else {
             let given = format_args!("{} inputs", inputs.len());
-            return Err(Error::mismatch(self.name(), given, "1 or 2"));
+            return Err(Error::mismatch(self.name(), given, "1 or 2 inputs"));
         };
         inputs.iter().try_for_each(|each| each.expect(self.name(), a))?;
         Ok(vec![match self {
@@ -128,7 +128,7 @@ impl Op for Reduce {
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let mut buffers = launch.bindings();
         let (Some(&a), Some(&of_a)) = (launch.inputs.first(), buffers.first()) else {
-            return Err(Error::mismatch(self.name(), "no inputs", "1 or 2"));
+            return Err(Error::mismatch(self.name(), "no inputs", "1 or 2 inputs"));
         };
         let product = launch.inputs.len() == 2;
         if !product {

@@ -14,12 +14,12 @@ pub static KERNEL: Kernel = kernel!("concat", ["index"], Params, [x, mut y]);
 
 /// The first of the inputs.
 fn first(op: &'static str, inputs: &[Shape]) -> Result<Shape> {
-    inputs.first().copied().ok_or_else(|| Error::mismatch(op, "no inputs", "at least one"))
+    inputs.first().copied().ok_or_else(|| Error::mismatch(op, "no inputs", "at least one input"))
 }
 
 /// A launch an input, `run` words of which follow each other in y, whose images have `stride` words.
 fn record(launch: &mut Launch, run: impl Fn(Shape) -> u32, stride: u32) -> Result<()> {
-    let missing = || Error::mismatch(KERNEL.name, "no buffer", "one for the output");
+    let missing = || Error::mismatch(KERNEL.name, "no buffer", "a buffer for the output");
     let y = *launch.buffers.last().ok_or_else(missing)?;
     let mut first = 0;
     for (&x, &buffer) in launch.inputs.iter().zip(launch.buffers) {

@@ -1,6 +1,5 @@
-//! FAB, an attack that walks along the boundary between two classes towards the original image (Croce and Hein 2020,
-//! arXiv 1907.02044, algorithm 1): one op takes the step, another judges the result.
-//! 1907.02044, algorithm 1): the step, and what is made of where it led.
+//! FAB, an attack that walks along the boundary between two classes towards the original image (Croce and Hein 2020, arXiv
+//! 1907.02044, algorithm 1): one op takes the step, another judges the result.
 
 use super::Norm;
 use super::steps::images;
@@ -57,9 +56,9 @@ pub static NEAREST: Widths = widths!(
 pub struct FabStep {
     /// The norm in which moves are measured.
     pub norm: Norm,
-    /// Greatest part that is taken of the move from x0; the reference's is 0.1.
+    /// The largest weight of the move from x0; AutoAttack takes 0.1.
     pub alpha_max: f32,
-    /// The factor by which the step goes beyond the plane; the reference's is 1.05.
+    /// The factor by which the step goes beyond the plane; AutoAttack takes 1.05.
     pub eta: f32,
 }
 
@@ -139,7 +138,7 @@ impl Op for FabNearest {
 pub struct FabJudge {
     /// The norm in which the distance is measured.
     pub norm: Norm,
-    /// The share of the way from x0 that remains after a success; the reference's is 0.9.
+    /// The share of the way from x0 that remains after a success; AutoAttack takes 0.9.
     pub beta: f32,
 }
 

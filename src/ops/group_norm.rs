@@ -1,5 +1,5 @@
-//! Group normalisation (Wu and He 2018, arXiv 1803.08494), `torch.nn.functional.group_norm`: each run of channels of an
-//! image to mean 0 and variance 1, then a factor and an offset a channel, which are ops of their own.
+//! Group normalisation (Wu and He 2018, arXiv 1803.08494), `torch.nn.functional.group_norm`: brings each group of an image's
+//! channels to mean 0 and variance 1. The factor and the offset of each channel are ops of their own.
 
 use super::Broadcast;
 use super::batch_norm::check_eps;
@@ -23,7 +23,7 @@ pub static FORWARD: Kernel = kernel!(
     [x, mut y, mut inverse]
 );
 
-/// dx from dy and what the forward pass made.
+/// The kernel that computes dx from dy and the forward pass's results.
 pub static BACKWARD: Kernel = kernel!(
     "group_norm_backward",
     ["index", "workgroup_sum_vec2"],

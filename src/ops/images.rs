@@ -39,7 +39,11 @@ impl Op for ImageRange {
         let Self { first, count } = *self;
         if first.checked_add(count).is_none_or(|end| end > x.images()) {
             let given = format_args!("{count} images from image {first} on");
-            return Err(Error::mismatch(self.name(), given, format_args!("a range of {x}")));
+            return Err(Error::mismatch(
+                self.name(),
+                given,
+                format_args!("a range within the {} images of {x}", x.images()),
+            ));
         }
         Ok(vec![x.with_images(count)?])
     }

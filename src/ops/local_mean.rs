@@ -31,7 +31,7 @@ impl LocalMean {
         let [x] = exactly(KERNEL.name, "inputs", inputs)?;
         if self.reach > 1 << 14 {
             let given = format_args!("a reach of {}", self.reach);
-            return Err(Error::mismatch(KERNEL.name, given, "at most 16384"));
+            return Err(Error::mismatch(KERNEL.name, given, "a reach of at most 16384"));
         }
         Ok(x)
     }

@@ -1,5 +1,5 @@
-//! Bits in the place of activations: a rectifier's derivative asks only where something was let through, which takes a
-//! bit an element. Rewrites make these ops after derivatives were taken: they have none.
+//! Masks with one bit for each value of a rectifier's result, which its derivative needs instead of the activation. Rewrites
+//! make these ops after derivatives were taken, so the ops have no derivatives themselves.
 //!
 //! | op            | kernel                     | when                                                       |
 //! |---------------|----------------------------|------------------------------------------------------------|

@@ -1,6 +1,6 @@
-//! All ops, one file for each family: shape rules, launches, derivatives and the kernels' host side.
+//! Defines all ops, one file for each family: shape rules, launches, derivatives and the kernels' host side.
 //!
-//! Which kernel runs when, beside convolutions:
+//! The kernels that ops other than convolutions launch:
 //!
 //! | family | files | kernels |
 //! |---|---|---|

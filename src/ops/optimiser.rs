@@ -112,7 +112,7 @@ impl Op for AdamStep {
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         if !self.betas.iter().all(|beta| (0.0..1.0).contains(beta)) {
             let given = format_args!("betas {:?}", self.betas);
-            return Err(Error::mismatch(self.name(), given, "0 to below 1"));
+            return Err(Error::mismatch(self.name(), given, "betas from 0 to below 1"));
         }
         check::<4>(self.name(), inputs, 3)?;
         Ok(vec![])

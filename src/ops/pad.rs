@@ -1,5 +1,5 @@
-//! Puts zeros around images, `torch.nn.functional.pad`, as many as wanted on each side, and the derivative: convolutions pad
-//! opposite sides alike.
+//! Puts zeros around images, any number on each side, `torch.nn.functional.pad`, and its derivative. Convolutions pad
+//! opposite sides alike; this op is for other paddings.
 
 use super::walk::kernel;
 use crate::gpu::{Kernel, uniform};
@@ -39,7 +39,13 @@ impl Pad {
         let [images, channels, height, width] = x.sides();
         let side = |first: u32, side: u32, last| first.checked_add(side)?.checked_add(last);
         let sides = side(self.top, height, self.bottom).zip(side(self.left, width, self.right));
-        let too_large = || Error::mismatch(KERNEL.name, format_args!("{self:?}"), "below 2^32");
+        let too_large = || {
+            Error::mismatch(
+                KERNEL.name,
+                format_args!("{self:?}"),
+                "a padded height and width below 2^32",
+            )
+        };
         let (height, width) = sides.ok_or_else(too_large)?;
         Shape::new(images, channels, height, width)
     }

@@ -39,7 +39,7 @@ impl Peak {
     }
 }
 
-/// Measures both, in about a second. A kernel's share of these is what it leaves unused.
+/// Measures both peaks, in about a second. The difference to a kernel's own speed is what it leaves unused.
 pub async fn peak(gpu: &Gpu) -> Result<Peak> {
     let mut rounds = 2;
     let flops = loop {

@@ -42,7 +42,7 @@ pub struct Resize {
     pub width: u32,
     /// The interpolation filter.
     pub filter: Filter,
-    /// Whether shrinking averages all values that fall into a new one, rather than skipping most of them.
+    /// Whether shrinking averages all values that fall into a new value, rather than skipping most of them.
     pub antialias: bool,
 }
 

@@ -147,7 +147,11 @@ impl RowLoss {
     fn check(self, op: &'static str, inputs: &[Shape]) -> Result<Shape> {
         let wanted = 2 + usize::from(self.targeted());
         let (Some((&logits, labels)), true) = (inputs.split_first(), inputs.len() == wanted) else {
-            return Err(Error::mismatch(op, format_args!("{} inputs", inputs.len()), wanted));
+            return Err(Error::mismatch(
+                op,
+                format_args!("{} inputs", inputs.len()),
+                format_args!("{wanted} inputs"),
+            ));
         };
         logits.expect(op, Shape::matrix(logits.images(), logits.channels())?)?;
         let per_image = Shape::per_image(logits.images())?;
@@ -159,7 +163,7 @@ impl RowLoss {
         match self {
             Self::CrossEntropy { smoothing } if !(0.0..=1.0).contains(&smoothing) => {
                 let given = format_args!("label smoothing {smoothing}");
-                Err(Error::mismatch(op, given, "0 to 1"))
+                Err(Error::mismatch(op, given, "a label smoothing of 0 to 1"))
             }
             _ => Ok(logits),
         }

@@ -1,5 +1,5 @@
-//! Square, a random search that sees nothing but logits (Andriushchenko, Croce, Flammarion and Hein 2020, arXiv
-//! 1912.00049): where it starts, and the judging of a candidate with the making of the next.
+//! Square, a random search that needs only logits (Andriushchenko, Croce, Flammarion and Hein 2020, arXiv 1912.00049): one
+//! op makes the first candidate, another judges a candidate and makes the next.
 
 use super::Norm;
 use super::steps::check_radius;

@@ -31,8 +31,8 @@ pub static BOUNDARY: Kernel = kernel!(
 pub enum Group {
     /// Each image: its start lies in the ball.
     Image,
-    /// Each channel of the whole batch, as the reference's `torch.renorm(..., dim=1)` has it: where
-    /// an image starts then depends on the others.
+    /// Each channel of the whole batch, as in the PyTorch code that the golden cases were made with, which calls
+    /// `torch.renorm(..., dim=1)`: where an image starts then depends on the others.
     Channel,
 }
 

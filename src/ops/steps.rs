@@ -71,9 +71,12 @@ pub(super) fn check_radius(op: &'static str, eps: f32) -> Result<()> {
     Err(Error::mismatch(op, format_args!("eps {eps}"), "a finite number of 0 or more"))
 }
 
-/// The images that a step is of: the first input.
+/// Returns the shape of the images that a step moves: the first input's.
 pub(super) fn images(op: &'static str, inputs: &[Shape]) -> Result<Shape> {
-    inputs.first().copied().ok_or_else(|| Error::mismatch(op, "no inputs", "images"))
+    inputs
+        .first()
+        .copied()
+        .ok_or_else(|| Error::mismatch(op, "no inputs", "images as the first input"))
 }
 
 /// One step of projected gradient ascent (Madry et al. 2018, arXiv 1706.06083, section 2.1; docs/method.md, "Gradient steps

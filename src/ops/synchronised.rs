@@ -1,6 +1,6 @@
-//! Batch normalisation with the statistics of several parts of a batch, as PyTorch's `SyncBatchNorm`: each part, in whatever
-//! process, goes through a program of its own, which computes those of its images; the host replaces them by those of all,
-//! and the passes go on with them.
+//! Batch normalisation with the statistics of a batch that is divided into parts, as PyTorch's `SyncBatchNorm`. Each part,
+//! in any process, goes through a program of its own, which computes the statistics of its images; the host replaces them by
+//! those of the whole batch, and the passes go on with these.
 
 use super::batch_norm::{BatchNormBackward, BatchNormWeights, FORWARD, check_eps, check_vectors};
 use super::elementwise::COPY;
@@ -11,14 +11,14 @@ use crate::{Error, Result};
 /// The way in which a [`Synchronise`] joins the vectors of all parts of a batch, which have equally many images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joined {
-    /// Joins means and biased variances of a batch's parts into those of the whole.
+    /// Joins the means and biased variances of a batch's parts into those of the whole batch.
     Statistics,
     /// Takes the mean of each vector.
     Means,
 }
 
-/// Inputs two vectors \[C\]; outputs two of the same shape, copies until the host writes into them what the vectors of all parts
-/// come to. Replays have to pause behind this node: [`Program::in_lock_step`](crate::lower::Program::in_lock_step).
+/// Inputs two vectors \[C\]; outputs two of the same shape, copies until the host replaces them by the vectors of the whole
+/// batch. Replays have to pause after this node: [`Program::in_lock_step`](crate::lower::Program::in_lock_step).
 #[derive(Clone, Copy, Debug)]
 pub struct Synchronise(pub Joined);
 

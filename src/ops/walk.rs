@@ -178,13 +178,13 @@ fn cpu(to: &Recording) -> bool {
     to.adapter().kind == AdapterKind::Cpu
 }
 
-/// Turns of all loops of an invocation together that a kernel may take on a CPU. Mesa's lavapipe ends them after 65,535
+/// The most turns that all loops of an invocation together may take on a CPU. Mesa's lavapipe ends them after 65,535
 /// (`LP_MAX_TGSI_LOOP_ITERATIONS`; seen with 22.3) and says nothing: what is left to add up is left out. A loop of n rounds
 /// takes n + 1 turns: the last finds that it is over, and takes as many for the loops inside, which are run for no lane then.
-/// What is between the two numbers is for sums over a workgroup.
+/// The turns from this number to that limit are left for sums over a workgroup.
 pub(super) const MOST_TURNS: u64 = 60_000;
 
-/// Turns of each round of a loop that has a loop of so many rounds in it.
+/// Returns the turns of each round of a loop that has an inner loop of `rounds` rounds.
 pub(super) fn nested(rounds: u32) -> u64 {
     2 + u64::from(rounds)
 }

@@ -1,4 +1,4 @@
-//! A run's two pictures: what its samples became beside real images, and how they came about.
+//! Draws a run's two pictures: its samples beside real images, and the gradient steps that led to some of them.
 
 use super::page::Figure;
 use super::pictures::{Images, Sheet};

@@ -5,7 +5,7 @@ pub const WIDTH: u32 = 5;
 /// Rows of a letter.
 pub const HEIGHT: u32 = 7;
 
-/// Returns a letter's rows from the top, the leftmost column in bit 4; `?` for what is not ASCII.
+/// Returns a letter's rows from the top, the leftmost column in bit 4; the rows of `?` for letters that are not ASCII.
 pub fn rows(letter: char) -> [u8; 7] {
     let place = (letter as usize).checked_sub(32);
     let found = place.and_then(|place| LETTERS.get(place)).or(LETTERS.get(31));

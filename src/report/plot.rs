@@ -29,7 +29,7 @@ pub struct Line {
 pub struct Plot {
     /// The heading above the plot.
     pub title: String,
-    /// The sentence below the plot: what is measured on what.
+    /// The sentence below the plot: what is measured, and on which images.
     pub about: String,
     /// The label under the horizontal axis.
     pub x_label: String,

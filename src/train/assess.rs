@@ -23,11 +23,11 @@ pub struct Assessment {
     pub starts: Vec<f32>,
     /// The class that each sample was driven to: sample i to class i mod K.
     pub labels: Vec<u32>,
-    /// The network that named the samples, if one was trained.
+    /// The judge, a network that classified the samples, if one was trained.
     pub judge: Option<Checkpoint>,
 }
 
-/// Evaluates, samples and, if the configuration has one, trains the judge. `None` if the observer stopped.
+/// Evaluates, samples and, if the configuration has one, trains the judge. Returns `None` if the observer stopped it.
 pub async fn assess(
     gpu: &Gpu,
     config: &Config,
@@ -127,9 +127,6 @@ fn phase(phase: Phase, total: usize) -> Event {
     Event::Phase { phase, done: 0, total: total as u64 }
 }
 
-/// The reason of the error that stops loops on behalf of an observer.
-const STOP: &str = "stopped by its observer";
-
 fn go_on(
     folder: &mut RunFolder,
     observer: &mut Observer<'_>,
@@ -140,13 +137,13 @@ fn go_on(
     let step = Step::new(phase, done as u64, total as u64);
     match tell(folder, observer, &Event::Step(step))? {
         Flow::Continue => Ok(()),
-        Flow::Stop => Err(Error::mismatch("assessment", STOP, "its end")),
+        Flow::Stop => Err(Error::Stopped),
     }
 }
 
 fn stopped<T>(error: Error) -> Result<Option<T>> {
     match error {
-        Error::Mismatch { given, .. } if given == STOP => Ok(None),
+        Error::Stopped => Ok(None),
         other => Err(other),
     }
 }

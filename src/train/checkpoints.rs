@@ -145,7 +145,7 @@ fn manifest(path: &Path) -> Result<Vec<(String, u64, Option<u64>)>> {
     let file = path.join(MANIFEST);
     let text = fs::read(&file).map_err(|error| Error::bad_file(&file, error))?;
     let listed: Map<String, Value> = serde_json::from_slice(&text)
-        .map_err(|error| Error::bad_file(&file, format!("not a list of files ({error})")))?;
+        .map_err(|error| Error::bad_file(&file, format!("it is not a list of files ({error})")))?;
     let check = |(name, bytes): (String, Value)| {
         let file = path.join(&name);
         let plain = !name.is_empty() && !name.contains(['/', '\\', ':']) && name != "..";
@@ -156,7 +156,10 @@ fn manifest(path: &Path) -> Result<Vec<(String, u64, Option<u64>)>> {
         };
         let given = fs::metadata(&file).map_err(|error| Error::bad_file(&file, error))?.len();
         if given != wanted {
-            return Err(Error::bad_file(&file, format!("{given} bytes, {wanted} were written")));
+            return Err(Error::bad_file(
+                &file,
+                format!("it has {given} bytes, but {wanted} were written"),
+            ));
         }
         Ok((name, wanted, bytes.get("crc32").and_then(Value::as_u64)))
     };

@@ -45,16 +45,16 @@ pub struct Config {
     /// The conditions under which training ends early.
     #[serde(default)]
     pub stop: Stop,
-    /// How the best weights are chosen.
+    /// Validation, by which the best weights are chosen.
     #[serde(default)]
     pub validate: Validate,
     /// Samples drawn after training.
     pub sample: Sample,
     /// The independent network that says which class a sample shows.
     pub judge: Judge,
-    /// How accuracy is measured after training.
+    /// The measurement of accuracy after training.
     pub evaluate: Evaluate,
-    /// How often checkpoints are written.
+    /// The frequency of checkpoints.
     pub checkpoint: CheckpointTable,
 }
 
@@ -146,8 +146,8 @@ pub struct ModelTable {
     /// random weights.
     #[serde(default)]
     pub weights: String,
-    /// How classes of that checkpoint are matched with classes of the images: `by-name`, `as-given` (by number), or the
-    /// path of a list as [`ClassMap::read`] takes it.
+    /// The way in which classes of that checkpoint are matched with classes of the images: `by-name`, `as-given` (by
+    /// number), or the path of a list as [`ClassMap::read`] takes it.
     #[serde(default = "by_name")]
     pub classes: String,
 }
@@ -250,7 +250,7 @@ pub struct CheckpointTable {
     pub every: u32,
     /// The number of latest checkpoints that are kept.
     pub keep: u32,
-    /// How often training that diverges goes back to the last checkpoint, each time with half the learning rate.
+    /// The number of times that training that diverges goes back to the last checkpoint, each time with half the learning rate.
     #[serde(default)]
     pub roll_backs: u32,
 }

@@ -99,7 +99,7 @@ fn begin(path: &Path, before: &[Event]) -> Result<File> {
 fn numbers(step: &Step) -> Result<Map<String, Value>> {
     match serde_json::to_value(step) {
         Ok(Value::Object(numbers)) => Ok(numbers),
-        _ => Err(Error::mismatch("log", "a step that is no object", "its numbers")),
+        _ => Err(Error::bug("log", "a step of the log is no JSON object")),
     }
 }
 

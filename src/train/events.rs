@@ -44,7 +44,7 @@ impl fmt::Display for Phase {
     }
 }
 
-/// The measurements of one finished iteration. What a phase does not measure is `None` and left out of the log.
+/// The measurements of one finished iteration. Numbers that a phase does not measure are `None` and left out of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// The part of the run that the iteration belongs to.

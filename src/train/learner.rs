@@ -19,7 +19,7 @@ pub struct Learner {
     pub model: Network,
     /// The weights that the optimiser changes.
     pub live: DeviceWeights,
-    /// The moving averages of the weights, which are evaluated and published.
+    /// The moving averages (EMA) of the weights: evaluation uses them, and `model.safetensors` holds them.
     pub average: DeviceWeights,
     /// SGD's buffers or Adam's means, one for each trained weight.
     pub momentum: DeviceWeights,
@@ -36,7 +36,7 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// Begins with these weights; the averages equal them and the moments are empty.
+    /// Makes a learner with these weights; the averages equal them, and the optimiser's moments are 0.
     pub async fn new(
         gpu: &Gpu,
         model: &Network,
@@ -72,7 +72,8 @@ impl Learner {
                 }
             }
             let [Some(first), Some(gradient), squares] = state else {
-                return Err(Error::mismatch("learner", "no gradient", "one a weight"));
+                let what = format_args!("no gradient or no first moment for {name}");
+                return Err(Error::bug("learner", what));
             };
             optimiser.push(&mut graph, [weight, first, gradient, control], squares)?;
         }

@@ -16,7 +16,7 @@ const PRESET: &str = "fashion-demo";
 pub struct Known {
     /// The network and its weights, all finite.
     pub pretrained: Pretrained,
-    /// The configuration of its run, or else that of its preset, or else the demo's.
+    /// The configuration of the network's run, or else of its preset, or else the demo's.
     pub config: Config,
     /// Whether the configuration is the network's own, so that its classes are those of the data named there.
     told: bool,
@@ -67,13 +67,14 @@ impl Known {
         Ok(Self { pretrained, config, told })
     }
 
-    /// Returns the rows and columns of its images, from its file or else from its run; None where neither says it.
+    /// Returns the rows and columns of the network's images, from its file or else from its run; None where neither says
+    /// it.
     pub fn side(&self) -> Option<u32> {
         let trained_on = self.told.then_some(self.config.data.side);
         self.pretrained.checkpoint.metadata.side.or(trained_on)
     }
 
-    /// Returns the names of its classes, from its file or else from the data of its run.
+    /// Returns the names of the network's classes, from its file or else from the data of its run.
     pub fn class_names(&self) -> Option<Vec<String>> {
         self.pretrained.class_names().map(<[String]>::to_vec).or_else(|| {
             // Files of versions that did not write the embedded images' names.
@@ -94,13 +95,13 @@ pub struct Loaded {
     pub checkpoint: Checkpoint,
     /// The rows and columns of its images.
     pub side: u32,
-    /// The configuration of its run, or else that of its preset, or else the demo's.
+    /// The configuration of the network's run, or else of its preset, or else the demo's.
     pub config: Config,
     names: Option<Vec<String>>,
 }
 
 impl Loaded {
-    /// Reads `path`, or the built-in network; `side` goes before what the file says.
+    /// Reads `path`, or the built-in network; `side` has precedence over the side in the file.
     ///
     /// # Errors
     /// `BadFile` where nothing is there, the file is not sound, or it says no side and none is given.
@@ -129,7 +130,7 @@ impl Loaded {
         Ok(self.config.data.fit()?.unwrap_or(Fit::usual(self.model.channels())))
     }
 
-    /// Returns the names of its classes, from its file or else from the data of its run.
+    /// Returns the names of the network's classes, from its file or else from the data of its run.
     pub fn known_names(&self) -> Option<Vec<String>> {
         self.names.clone()
     }
@@ -153,7 +154,7 @@ pub(crate) fn read_named(path: &Path) -> Result<Checkpoint> {
     }
 }
 
-/// Finds the file that a path leads to: the file itself, or in a folder the published weights, or else those of the run's
+/// Finds the file that a path leads to: the file itself, or in a folder its `model.safetensors`, or else that of the run's
 /// last checkpoint.
 pub fn find(path: &Path) -> Result<PathBuf> {
     let about = std::fs::metadata(path).map_err(|error| Error::bad_file(path, error))?;

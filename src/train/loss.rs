@@ -275,7 +275,7 @@ impl Sketch {
         let parameters = model.parameters();
         let names: Vec<_> = trained(&parameters).map(|parameter| &parameter.name).collect();
         let wanted: Vec<_> = names.iter().map(|name| weights.get(name)).collect::<Result<_>>()?;
-        let loss = self.loss.ok_or_else(|| Error::mismatch("update", "no loss", "one"))?;
+        let loss = self.loss.ok_or_else(|| Error::bug("update", "the loss has no terms"))?;
         if joining.pieces > 1 {
             join_statistics(&mut graph)?;
         }

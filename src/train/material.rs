@@ -38,7 +38,7 @@ pub struct Material {
 }
 
 impl Material {
-    /// Reads and prepares what the configuration names.
+    /// Reads and prepares the images that the configuration names.
     pub fn load(config: &Config) -> Result<Self> {
         let source = Source::parse(&config.data.train)?;
         Self::new(config, |reading, split| source.parts(reading, split))

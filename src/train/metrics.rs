@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The content of `metrics.json`, measured with the averaged weights at the end of training. What was not measured is
-/// null.
+/// The content of `metrics.json`, measured with the averaged weights at the end of training. Numbers that were not measured
+/// are null.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Metrics {
@@ -14,7 +14,7 @@ pub struct Metrics {
     pub clean_accuracy: Option<f64>,
     /// The accuracy under `[evaluate]`'s attack.
     pub pgd_accuracy: Option<f64>,
-    /// AUROC of logsumexp, test images against out-of-distribution ones.
+    /// AUROC of logsumexp, test images against out-of-distribution images.
     pub ood_auroc: Option<f64>,
     /// Share of the samples that the judge gives the asked class.
     pub judge_agreement: Option<f64>,

@@ -60,7 +60,7 @@ impl Optimiser {
             (_, Some(adam), Some(squares)) => {
                 graph.push_all(adam, &[weight, first, squares, gradient, control]).map(drop)
             }
-            _ => Err(Error::mismatch("optimiser", "one moment", "two")),
+            _ => Err(Error::bug("optimiser", "a weight has no second moment, which Adam needs")),
         }
     }
 

@@ -36,7 +36,7 @@ pub(super) fn grid(
         }
     }
     let mut bytes = Cursor::new(Vec::new());
-    let wrong = |error| Error::mismatch("picture", error, "images that PNG can hold");
+    let wrong = |error| Error::bug("PNG file", error);
     DynamicImage::from(picture).write_to(&mut bytes, ImageFormat::Png).map_err(wrong)?;
     Ok(Some(([size; 2], bytes.into_inner())))
 }

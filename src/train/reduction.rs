@@ -42,7 +42,7 @@ impl Learner {
     /// Nothing happens in a world of one.
     ///
     /// # Errors
-    /// The device's, and as of [`World::sum`].
+    /// The device's errors, and those of [`World::sum`].
     pub async fn sum(&self, world: &World, statistics: bool) -> Result<Reduction> {
         if !world.is_shared() {
             return Ok(Reduction::default());
@@ -69,7 +69,8 @@ impl Learner {
         for buffer in sources {
             let Some((part, after)) = rest.split_at_checked(buffer.words() as usize) else {
                 let given = summed.len();
-                return Err(Error::mismatch("sum of gradients", given, "as many as were sent"));
+                let what = format_args!("{given} sums came back, fewer than were sent");
+                return Err(Error::bug("sum of gradients", what));
             };
             rest = after;
             gpu.write(buffer, part).await?;

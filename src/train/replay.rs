@@ -6,7 +6,7 @@ use crate::data::Random;
 use crate::model::Tensor;
 use crate::{Error, Result};
 
-/// Samples, and where random ones come from.
+/// Samples of JEM, and the source of random ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplayBuffer {
     images: Vec<f32>,
@@ -65,7 +65,7 @@ impl ReplayBuffer {
     /// Takes the buffer from a checkpoint. Err for another shape.
     pub fn restore(&mut self, tensor: &Tensor) -> Result<()> {
         if tensor.shape != self.shape {
-            let given = format_args!("{:?}", tensor.shape);
+            let given = format_args!("samples of shape {:?}", tensor.shape);
             return Err(Error::mismatch("replay buffer", given, format_args!("{:?}", self.shape)));
         }
         self.images.clone_from(&tensor.data);

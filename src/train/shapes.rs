@@ -201,7 +201,7 @@ fn fitting(
 /// and the gradients of all weights, without the optimiser's step.
 ///
 /// # Errors
-/// Those of making and lowering the graph.
+/// The errors of making and lowering the graph.
 pub fn plan_update(
     model: &Network,
     batch: BatchSize,

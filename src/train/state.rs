@@ -1,5 +1,5 @@
-//! The state that a run goes on from, as the two files of a checkpoint: `model.safetensors`, which is published, and
-//! `state.safetensors` with everything else.
+//! Reads and writes the state that a run resumes from, as the two files of a checkpoint: `model.safetensors`, the averaged
+//! weights that others load, and `state.safetensors` with everything else.
 
 use super::stages::Recall;
 use super::{Learner, ReplayBuffer};
@@ -7,7 +7,7 @@ use crate::model::{Checkpoint, DeviceWeights, Metadata, StateDict, Tensor};
 use crate::{Error, Result};
 use std::path::Path;
 
-/// The published file's name: averaged weights under bare key names.
+/// The name of the file with the averaged weights, under bare key names.
 pub const MODEL_FILE: &str = "model.safetensors";
 /// The name of a checkpoint's second file: live weights, moments, averages, counters, the replay buffer.
 pub const STATE_FILE: &str = "state.safetensors";
@@ -21,7 +21,7 @@ pub(super) struct Memory {
     pub recall: Recall,
     /// The number of training images that were drawn, as `stop.images` counts them.
     pub images: u64,
-    /// How often the run went back after it diverged.
+    /// The number of times that the run went back after it diverged.
     pub roll_backs: u32,
     /// The step that it last went back to.
     pub returned: Option<u64>,
@@ -40,8 +40,8 @@ fn parts(learner: &Learner) -> impl Iterator<Item = (&'static str, &DeviceWeight
     always.into_iter().chain(squares.iter().map(|squares| ("squares.", squares)))
 }
 
-/// Takes a checkpoint after `step` iterations: the weights to publish, and the rest. None if a number in them is not
-/// finite: the loss of an iteration does not show yet whether its update was.
+/// Takes a checkpoint after `step` iterations: the weights for `model.safetensors`, and the rest. None if a number in them
+/// is not finite: the loss of an iteration does not show yet whether its update was.
 pub async fn take(
     learner: &Learner,
     memory: &Memory,
@@ -111,13 +111,14 @@ pub async fn restore(
     let path = folder.join(STATE_FILE);
     let Checkpoint { metadata, weights, .. } = Checkpoint::from_bytes(&path, bytes)?;
     let text = |key: &str| {
-        let missing = || Error::bad_file(&path, format_args!("no {key} in the metadata"));
+        let missing = || Error::bad_file(&path, format_args!("its metadata have no {key}"));
         metadata.other.get(key).map(String::as_str).ok_or_else(missing)
     };
     // What checkpoints of version 0.1 do not have.
     let later = |key: &str| metadata.other.get(key).map_or("", String::as_str);
     let number = |key: &str, text: &str| -> Result<u64> {
-        let wrong = |_| Error::bad_file(&path, format_args!("{key} {text:?}, a number wanted"));
+        let wrong =
+            |_| Error::bad_file(&path, format_args!("{key} is {text:?}, but has to be a number"));
         text.parse().map_err(wrong)
     };
     let numbers = |key: &str, text: &str| -> Result<Vec<u64>> {
@@ -149,13 +150,13 @@ pub async fn restore(
     }
     *memory = restored;
     if let Some(replay) = &mut memory.recall.replay {
-        let missing = |_| Error::bad_file(&path, "no replay buffer in it");
+        let missing = |_| Error::bad_file(&path, "it has no replay buffer");
         ReplayBuffer::restore(replay, weights.get(REPLAY).map_err(missing)?)?;
     }
     learner.steps = steps;
     memory.recall.curriculum.t = small(t);
     memory.recall.curriculum.window = window.into_iter().map(f64::from_bits).collect();
-    let missing = || Error::bad_file(&path, "no step in the metadata");
+    let missing = || Error::bad_file(&path, "its metadata have no step");
     let step = metadata.step.ok_or_else(missing)?;
     let gpu = learner.live.gpu();
     let refused = match later("choices") {

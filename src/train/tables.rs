@@ -16,12 +16,13 @@ pub enum ObjectiveName {
     Dat,
     /// Stage 1 alone: cross-entropy of attacked images.
     At,
-    /// Stage 1 alone: cross-entropy of clean images and their divergence from attacked ones.
+    /// Stage 1 alone, with the cross-entropy of clean images and the divergence of attacked images from them.
     Trades,
     /// Stage 1, then stage 2 as a joint energy model: maximum likelihood by Langevin samples, and cross-entropy of clean
     /// images.
     Jem,
-    /// Stage 1 alone: cross-entropy of attacked images, and no confidence in attacked out-of-distribution ones.
+    /// Stage 1 alone, with the cross-entropy of attacked images, and a loss against confidence in attacked
+    /// out-of-distribution images.
     Ratio,
 }
 
@@ -165,7 +166,7 @@ impl Default for Jem {
 }
 
 impl Jem {
-    /// The contrast that stage 2 uses for JEM.
+    /// The loss between real images and samples that JEM uses in stage 2.
     pub(super) const CONTRAST: Contrast = Contrast::EnergyGap;
 }
 
@@ -193,7 +194,7 @@ pub struct Validate {
     /// The number of iterations from one validation to the next; 0 for none, which keeps no images from training.
     pub every: u32,
     /// The training images that are kept back for validation: a share below 1, a number from 1 on; with 0 the test images
-    /// are used, as the authors do.
+    /// are used, as in the code of arXiv 2510.13872.
     pub images: f64,
 }
 

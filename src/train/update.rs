@@ -74,21 +74,22 @@ pub enum Score {
     ClassLogit,
 }
 
-/// The loss by which stage 2 contrasts real and contrastive images.
+/// The loss that tells real images from contrastive ones (made by gradient steps from out-of-distribution images) in stage 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contrast {
     /// Binary cross-entropy of the scores.
     Bce,
-    /// The difference of the mean scores: maximum likelihood, as JEM has it.
+    /// The difference of the mean scores: maximum likelihood, as in JEM (arXiv 1912.03263).
     EnergyGap,
 }
 
-/// The loss of stage 2: `contrast_weight` × contrast + `ce_weight` × cross-entropy + `r1` × R1 of the real images' scores.
+/// The loss of stage 2 (dual adversarial training): `contrast_weight` × a loss that tells real from contrastive images by
+/// their scores ([`Contrast`]) + `ce_weight` × cross-entropy + `r1` × the R1 penalty of the real images' scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dual {
     /// The score of each image.
     pub score: Score,
-    /// The loss that contrasts real and contrastive images.
+    /// The loss that tells real images from contrastive ones.
     pub contrast: Contrast,
     /// The weight of the contrastive loss.
     pub contrast_weight: f32,
@@ -202,7 +203,8 @@ impl Update {
                 Given::Clean => clean,
                 Given::Sum(name) => Some(learner.gradients.buffer(name)?),
             };
-            let none = || Error::mismatch("update", format!("no buffer of {what:?}"), "one");
+            let given_to = "one for each input of the loss";
+            let none = || Error::mismatch("update", format!("no buffer for {what:?}"), given_to);
             given.push((*value, buffer.ok_or_else(none)?.clone()));
         }
         let gpu = learner.live.gpu();
@@ -221,7 +223,9 @@ impl Update {
     pub async fn write_real(&mut self, images: &[f32]) -> Result<()> {
         match self.real {
             Some(real) => self.program.write(real, images).await,
-            None => Err(Error::mismatch("stage 1", "real images", "none")),
+            None => {
+                Err(Error::mismatch("update", "real images", "a loss of stage 2 with real images"))
+            }
         }
     }
 

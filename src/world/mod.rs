@@ -139,7 +139,7 @@ impl World {
         }
     }
 
-    /// Exchanges bytes: every rank gets those of all, in the order of ranks.
+    /// Exchanges bytes: every rank gets the bytes of all ranks, in the order of ranks.
     ///
     /// # Errors
     /// `World` where it is more than MPI carries at once, 2 GiB in all.
@@ -151,8 +151,7 @@ impl World {
         }
     }
 
-    /// Collects bytes in rank 0, in the order of ranks; the others get nothing. This is for data too large to send to
-    /// all. For what is too much for all.
+    /// Collects bytes in rank 0, in the order of ranks; the others get nothing. This is for data too large to send to all.
     ///
     /// # Errors
     /// `World` where one rank gives more than 2 GiB.

@@ -22,11 +22,11 @@ const PART: usize = 1 << 20;
 const MOST: usize = i32::MAX as usize;
 /// Bytes of messages that were sent and not taken yet: signs of life of every second.
 const UNTAKEN: usize = 1 << 20;
-/// How long a failing rank waits for rank 0 to report the failure.
+/// The time that a failing rank waits for rank 0 to report the failure.
 const MANNERS: Duration = Duration::from_secs(5);
-/// How long a rank that ends all ranks gives the others to hear it: three looks.
+/// The time that a rank that ends all ranks gives the others to hear it: three looks.
 const HEARING: Duration = Duration::from_millis(300);
-/// How long waiting polls without sleeping, so that quick answers are not delayed by a timer.
+/// The time for which waiting polls without sleeping, so that quick answers are not delayed by a timer.
 const AWAKE: Duration = Duration::from_micros(200);
 
 /// The kinds of messages between the threads of different ranks.
@@ -65,7 +65,11 @@ impl Engine {
         let work = move || run(say, state, &asked, &answer, &ready);
         let thread = Builder::new().name("mpi".into()).spawn(work);
         let thread = thread.map_err(|error| threads::none("talking to MPI", &error))?;
-        let failed = || Error::World("MPI did not start, or was started before".into());
+        let failed = || {
+            Error::World(
+            "MPI did not start, or this process has started it before: it can be started once only".into(),
+        )
+        };
         let (rank, members) = started.recv().map_err(|_| failed())?;
         Ok((Self { asks: Mutex::new((asks, answers)), thread: Some(thread) }, rank, members))
     }
@@ -106,14 +110,16 @@ impl Engine {
     fn ask(&self, ask: Ask) -> Result<Answer> {
         let asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
         let (sender, answers) = &*asks;
-        let gone = || Error::World("the thread that talks to MPI has ended".into());
+        let gone = || {
+            Error::World("the thread that talks to MPI has ended, so the other processes cannot be reached: the first error on stderr says why; the same command resumes from the last checkpoint".into())
+        };
         sender.send(ask).map_err(|_| gone())?;
         answers.recv().map_err(|_| gone())
     }
 }
 
 fn other() -> Error {
-    Error::World("MPI's thread answered another question".into())
+    Error::bug("world", "MPI's thread gave the answer to another request")
 }
 
 impl Drop for Engine {

@@ -5,13 +5,13 @@ use super::{Member, State, began};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often ranks are checked, and their messages read.
+/// The interval at which ranks are checked and their messages read.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
-/// How often ranks are told that this one is alive.
+/// The interval at which ranks are told that this one is alive.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 /// A rank that was not heard of for so long is dead: a busy machine may be late, but not by this much.
 const SILENCE: Duration = Duration::from_secs(20);
-/// How long a rank waits for lower ranks to report a death first.
+/// The time that a rank waits for lower ranks to report a death first.
 const MANNERS: Duration = Duration::from_secs(3);
 
 /// The known state of each rank.

@@ -16,7 +16,7 @@ const THREADS: usize = 2;
 const ROUNDS: usize = 6;
 
 /// Two threads, each with an attack of its own on the same weights and device: all results are those of one thread.
-/// That two threads cannot share one attack is for the compiler to say: see the documentation of [`Attack`].
+/// The compiler refuses to let two threads share one attack: see the documentation of [`Attack`].
 #[test]
 fn one_object_two_callers() {
     let (model, weights) = demo();

@@ -57,7 +57,7 @@ fn a_checkpoint_is_opened_in_one_way() {
     assert!(bytes.contains("pixels of 0 to 255"), "{bytes}");
 }
 
-/// What a checkpoint says of its pictures and classes is in its copy too.
+/// A copy of a checkpoint keeps the metadata about pictures and classes.
 #[test]
 fn a_copy_says_what_the_file_says() {
     let folder = tempfile::tempdir().unwrap();
@@ -180,7 +180,7 @@ fn normalisation_of_bytes_is_refused_with_what_is_likely_meant() {
     assert!(said.contains("--mean 0.4914 --std 0.2471"), "{said}");
 }
 
-/// What the network needs and the file does not have no option makes up for: no file that commands refuse is written.
+/// `convert --not-strict` does not write a file that commands refuse: no option stands in for tensors that the network needs.
 #[test]
 fn not_strict_does_not_write_what_no_command_loads() {
     let folder = tempfile::tempdir().unwrap();

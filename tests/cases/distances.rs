@@ -103,7 +103,7 @@ fn a_folder_is_all_its_pictures_each_as_it_is() {
     assert!(!other.status.success() && said.contains("clean-fid"), "{said}");
 }
 
-/// What is resized here is what the device's operation makes of it, which PyTorch's numbers are the measure of.
+/// Resizing on the CPU gives what the device's op gives, which is compared with PyTorch's numbers elsewhere.
 #[test]
 fn both_protocols_resize_as_the_device_does() {
     let gpu = super::made::gpu();

@@ -95,7 +95,7 @@ fn an_onnx_file_without_a_normalisation_is_asked_for_it() {
     assert!(error.contains("are not there"), "{error}");
 }
 
-/// What `sample` and `attack --out` write is read as data by every command that takes some.
+/// Every command that takes data reads the files that `sample` and `attack --out` write.
 #[test]
 fn what_is_written_is_data() {
     let folder = tempfile::tempdir().unwrap();
@@ -149,7 +149,7 @@ fn what_is_written_is_data() {
     assert!(refused("weights.safetensors").contains("none of images"));
 }
 
-/// Of two members of one name a reader takes either: the archive is refused.
+/// An archive with two members of one name is refused, because readers differ in which they take.
 #[test]
 fn members_of_one_name_are_refused() {
     let folder = tempfile::tempdir().unwrap();

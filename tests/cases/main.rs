@@ -44,7 +44,7 @@ fn lapidary(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// What it printed, where it must have worked.
+/// Runs the program, which must succeed, and returns what it printed.
 fn working(folder: &Path, arguments: &[&str]) -> String {
     let output = lapidary(folder, arguments);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -52,7 +52,7 @@ fn working(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What it printed as JSON.
+/// Runs the program, which must succeed, and returns the JSON that it printed.
 fn answer(folder: &Path, arguments: &[&str]) -> serde_json::Value {
     serde_json::from_str(&working(folder, arguments)).unwrap()
 }

@@ -14,13 +14,13 @@ fn gpu() -> Gpu {
     block_on(Gpu::new(&Options::from_env())).unwrap()
 }
 
-/// What it said, which must hold all of the words.
+/// Returns the error's text, which must contain all of the words.
 fn refused<T: Debug>(result: Result<T>, words: &[&str]) {
     let said = result.unwrap_err().to_string();
     assert!(words.iter().all(|word| said.contains(word)), "{said}, without one of {words:?}");
 }
 
-/// What is wrong with an op's derivatives.
+/// The ways in which an op's derivatives can be wrong.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     OtherShape,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// Longer than any of these commands takes to refuse, even unoptimised and beside other tests.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What the program says where it must not work, and must not wait either.
+/// Returns the program's message where it must fail without waiting.
 fn refused(folder: &Path, arguments: &[&str]) -> String {
     let mut child = Command::new(env!("CARGO_BIN_EXE_lapidary"))
         .args(arguments)

@@ -67,7 +67,7 @@ pub(crate) fn ood(text: &str) -> lapidary::Result<OodImages> {
     Ood::parse(text)?.open([1, 16], None, Augment::CropFlip, 0.0)
 }
 
-/// What stage 2 reads: generation, classification and out-of-distribution images.
+/// The sources of stage 2: images for generation and classification, and out-of-distribution images.
 fn stage2_sources() -> Vec<BatchSource> {
     let images = Arc::new(fashion::load(Part::Train).unwrap().prepared(16).unwrap());
     let augment = Augment::CropFlip;
@@ -133,6 +133,6 @@ fn shares_of_a_batch_are_its_images() {
     }
     for wrong in [3..3, 10..18] {
         let message = stage2_sources().remove(0).of_batch(wrong).unwrap_err().to_string();
-        assert!(message.contains("some of 17 images"), "{message}");
+        assert!(message.contains("the batch's 17 images"), "{message}");
     }
 }

@@ -21,7 +21,7 @@ fn split(held_out: usize, seed: u64, most_test: usize) -> Split {
     Split { held_out: (held_out, seed), validation: (Kept::Images(0), 0), most_test }
 }
 
-/// What reading a part says is wrong.
+/// Returns the error of reading a part.
 fn error(path: &Path, part: Part) -> String {
     source(path).load(part, 8).unwrap_err().to_string()
 }
@@ -335,7 +335,7 @@ fn class_folders(folder: &Path) {
     }
 }
 
-/// One of each kind, each with some augmentation: all that training may read.
+/// A source of each kind that training can read, each with an augmentation.
 fn every_source(folder: &Path) -> Vec<BatchSource> {
     let [photos, shards, tiny, pack, cifar] =
         ["photos", "shards", "tiny.bin", "pack", "cifar"].map(|name| folder.join(name));

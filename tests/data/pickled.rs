@@ -9,7 +9,7 @@ use lapidary::data::{Dataset, Part, Source};
 use crate::hostile::{alone, damaged};
 use crate::{assert_says, gzip};
 
-/// What `tests/peers/pickles.py` made.
+/// The files that `tests/peers/pickles.py` made.
 fn made(name: &str) -> Vec<u8> {
     let committed = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cases/pickled");
     let folder = std::env::var_os("LAPIDARY_PICKLED").map_or_else(committed, PathBuf::from);
@@ -141,7 +141,7 @@ fn batches_that_are_none_are_refused() {
         (changed(b"U\x02u1", b"U\x02f4"), &["6144 bytes", "24576 wanted"]),
         (changed(b"cnumpy\ndtype\n", b"cos\nsystem\n"), &["forbidden", "os.system"]),
         (changed(b"M\x00\x0c", b"M\xff\xff"), &["6144 bytes"]),
-        (b"\x80\x02]q\x01.".to_vec(), &["a list, a dict wanted"]),
+        (b"\x80\x02]q\x01.".to_vec(), &["it is a list, but a dict is wanted"]),
         (b"not a pickle".to_vec(), &["no pickle"]),
     ] {
         let folder = folder_of(&bytes);

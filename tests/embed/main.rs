@@ -82,7 +82,7 @@ fn starts(offset: usize) -> Vec<f32> {
     (0..WORDS).map(|i| ((i * 37 + offset) % 101) as f32 / 101.0).collect()
 }
 
-/// What an app may keep anywhere and make on any thread.
+/// The types that an app may keep anywhere and make on any thread.
 #[test]
 fn main_types_go_between_threads() {
     fn both<T: Send + Sync>() {}

@@ -99,7 +99,7 @@ fn mismatch<T: std::fmt::Debug>(result: lapidary::Result<T>, words: &[&str]) {
     assert!(words.iter().all(|word| text.contains(word)), "{text}");
 }
 
-/// What a smaller batch may mend, as training does by itself.
+/// Errors that a smaller batch may avoid, as training tries by itself.
 fn too_much<T: std::fmt::Debug>(result: lapidary::Result<T>, words: &[&str]) {
     let error = result.unwrap_err();
     assert!(matches!(error, Error::OutOfMemory(_)), "{error:?}");

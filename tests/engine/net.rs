@@ -28,7 +28,7 @@ pub fn pixels(count: usize, seed: u32) -> Vec<f32> {
     numbers(count, seed).into_iter().map(|v| 0.5 * v + 0.5).collect()
 }
 
-/// Which network, on which images.
+/// The settings of a network and its images.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
     pub depth: u32,

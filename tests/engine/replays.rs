@@ -135,7 +135,7 @@ fn programs_side_by_side() {
     });
 }
 
-/// Of any length: buffers end at whole vec4s, what is read does not.
+/// Values of any length are read back exactly, although buffers end at whole vec4s.
 #[test]
 fn buffers_are_read_as_written() {
     block_on(async {

@@ -109,7 +109,7 @@ fn measure(gpu: &Gpu, trials: &[Trial]) -> usize {
     block_on(tune(gpu, trials)).unwrap()
 }
 
-/// What was found for a trial, by its name.
+/// Returns the name of the kernel that was found for a trial.
 fn answer(gpu: &Gpu, trial: &Trial) -> &'static str {
     NAMES[trial.question.answer(&gpu.choices())]
 }
@@ -196,7 +196,7 @@ fn a_lost_device_is_not_swallowed() {
     assert!(gpu.dropped_candidates().is_empty() && gpu.choices().iter().next().is_none());
 }
 
-/// What there is no time for stays with the static choice and open.
+/// A shape that there is no time to measure keeps the default kernel and stays open.
 #[test]
 fn the_time_is_bounded() {
     let (gpu, events) = told();
@@ -239,7 +239,8 @@ fn damaged_and_foreign_tables_are_refused() {
     assert_eq!(other.keep_measured(table.as_bytes()).unwrap(), 1);
 }
 
-/// What a run was made with goes before what is measured, also where nothing is measured; after a static run nothing is.
+/// The kernels that a run was made with go before measured ones, also where nothing is measured. After a run with default
+/// kernels nothing is measured.
 #[test]
 fn a_run_goes_on_with_its_choices() {
     use lapidary::lower::Program;

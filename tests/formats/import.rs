@@ -6,7 +6,7 @@ use lapidary::model::Checkpoint;
 use std::path::Path;
 use std::time::Instant;
 
-/// What reading one may take: the file, its parts' lists, its tensors twice, and what does not grow with it.
+/// The memory that reading a file may take: the file, its parts' lists, its tensors twice, and a constant.
 fn read(bytes: &[u8]) -> lapidary::Result<Checkpoint> {
     read_within(bytes, 8 * bytes.len() + (8 << 20) + SMALL)
 }

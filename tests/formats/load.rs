@@ -156,7 +156,7 @@ fn called(module: &str, name: &str, arguments: &[Vec<u8>]) -> Vec<u8> {
     [global(module, name), tuple(arguments), b"R".into()].concat()
 }
 
-/// What training programs leave beside weights: objects of classes that are never looked up.
+/// Training programs leave objects beside weights; their classes are never looked up.
 #[test]
 fn unknown_objects_beside_the_weights_do_no_harm_and_are_listed() {
     let _alone = crate::alone();
@@ -388,7 +388,7 @@ fn other_places_of_weights_are_found_or_asked_for() {
     );
 }
 
-/// What others write into `__metadata__` under the words that were ours.
+/// Other programs write other values into `__metadata__` under keys that this program uses.
 #[test]
 fn metadata_of_others_never_makes_a_file_unreadable() {
     let _alone = crate::alone();

@@ -23,7 +23,7 @@ impl Random {
     }
 }
 
-/// One to eight changes.
+/// Makes one to eight changes.
 pub fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
     const TELLING: [u8; 12] = *b"\x00\xff\x7f\x80(tRQ.u\x8d}";
     for _ in 0..=random.below(8) {

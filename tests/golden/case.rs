@@ -26,7 +26,7 @@ impl From<lapidary::Error> for Fault {
 /// Results by the names that the file's reference values have.
 pub type Results = BTreeMap<String, Vec<f32>>;
 
-/// What a case comes to.
+/// The result of a case.
 pub type Outcome<T = Results> = Result<T, Fault>;
 
 /// 4-byte words: numbers, or labels.
@@ -74,7 +74,7 @@ fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
         .collect())
 }
 
-/// Of one tensor, see `within`.
+/// The tolerance of one tensor, see `within`.
 #[derive(Clone, Copy, Debug)]
 struct Tolerance {
     relative: f64,
@@ -124,7 +124,7 @@ impl Case {
         self.tensors.contains_key(name)
     }
 
-    /// What follows `prefix` in the names that start with it.
+    /// Returns the rest of each name that starts with `prefix`.
     pub fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
         self.tensors.keys().filter_map(move |name| name.strip_prefix(prefix))
     }

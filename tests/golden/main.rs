@@ -169,7 +169,7 @@ fn walk(folder: &Path, part: &Path, found: &mut Vec<PathBuf>) -> Result<(), Stri
     Ok(())
 }
 
-/// Of libtest's arguments, those that mean something here.
+/// Those of libtest's arguments that have a meaning here.
 #[derive(Default)]
 struct Arguments {
     list: bool,

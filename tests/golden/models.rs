@@ -34,7 +34,7 @@ pub fn network(case: &Case) -> Outcome<(Network, StateDict)> {
     Ok((model, checkpoint.weights))
 }
 
-/// What is trained, with the prefix that its gradients have.
+/// The trained weights, with the prefix that their gradients have.
 fn trained<'a>(
     weights: &'a Weights,
     prefix: &'a str,

@@ -38,7 +38,7 @@ pub const HANDLERS: Handlers = &[
     ("softmax", |case, runner| softmax(case, runner, false)),
 ];
 
-/// One input, no parameters.
+/// Ops with one input and no parameters.
 fn unary(
     case: &Case,
     runner: &Runner,

@@ -97,7 +97,7 @@ fn ema(case: &Case, runner: &Runner) -> Outcome {
     Ok(results)
 }
 
-/// Of an average that was updated n times before; the first update copies.
+/// The decay of an average that was updated n times before; the first update copies.
 pub fn decay(n: u32, cap: f32) -> f32 {
     let n = f64::from(n);
     if n == 0.0 { 0.0 } else { cap.min(((1.0 + n) / (10.0 + n)) as f32) }

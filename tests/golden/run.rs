@@ -8,7 +8,7 @@ use lapidary::model::{Parameter, StateDict, Weights};
 use lapidary::ops;
 use pollster::block_on;
 
-/// How a graph is made ready.
+/// The way in which a graph is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// As built.
@@ -129,7 +129,7 @@ impl<'a> Sketch<'a> {
         Ok(())
     }
 
-    /// One replay.
+    /// Runs the program once.
     pub fn run(self, runner: &Runner) -> Outcome {
         let (names, wanted): (Vec<_>, Vec<_>) = self.results.into_iter().unzip();
         let changing: Vec<_> = self.inputs.iter().map(|&(value, _)| value).collect();

@@ -381,7 +381,7 @@ fn mean_cross_entropy(graph: &mut Graph, logits: Value, labels: Value) -> Outcom
     Ok(graph.push(Sum { scale }, &[each])?)
 }
 
-/// What changes the weights.
+/// The part of a case that changes the weights.
 enum Stepper {
     /// By the file's gradients, whose values have these names.
     Forced {

@@ -59,7 +59,7 @@ fn close(what: &str, given: &[f32], wanted: &[f32]) {
     assert!(off <= 1e-5 * largest, "{what}: off by {off} of {largest}");
 }
 
-/// What a file says of the images where it has it: `bottleneck` and `gated` are without.
+/// Returns the normalisation in a file's metadata, where it has one: `bottleneck` and `gated` have none.
 fn normalisation(name: &str) -> Option<Normalisation> {
     match name {
         "mobilenet3_script_17" => Some(Normalisation { mean: vec![0.5; 3], std: vec![0.5; 3] }),

@@ -58,7 +58,7 @@ pub fn close(what: &str, given: &[f32], wanted: &[f32], tolerance: f32) {
     }
 }
 
-/// What [`ReluMask`] says that it makes.
+/// The mask that [`ReluMask`] documents.
 pub fn words(y: Shape, values: &[f32]) -> Vec<u32> {
     let [_, channels, height, width] = y.sides();
     let mask = ReluMask::of(y).unwrap();

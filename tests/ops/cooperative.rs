@@ -53,7 +53,7 @@ struct Case {
 }
 
 impl Case {
-    /// Tiles that are full and such as are not, of either size of matrices; strides, and phases that no tap meets.
+    /// A random problem: full and partial tiles of both matrix sizes, strides, and phases without taps.
     fn random(seed: u32) -> Option<Self> {
         let mut places = numbers(12, seed).into_iter();
         let mut between = |least: u32, most: u32| {

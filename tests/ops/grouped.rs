@@ -40,8 +40,8 @@ pub fn products(
     count
 }
 
-/// A GPU's kernel, on whatever runs the tests, beside the plain one: planes that fill its cells and such as do not, several in a
-/// workgroup and parts of one.
+/// A GPU's kernel, on whatever runs the tests, beside the plain one: planes that fill its cells and planes that do not,
+/// several in a workgroup and parts of one.
 fn depthwise(images: u32, channels: u32, side: [u32; 2], kernel: [u32; 2], padding: [u32; 2]) {
     let conv = Conv2d { stride: [1, 1], padding };
     let mut graph = Graph::default();

@@ -23,9 +23,9 @@ fn whole(shape: Shape, seed: u32) -> Vec<f32> {
 
 struct Case {
     problem: Problem,
-    /// What x, w and dy hold.
+    /// The values of x, w and dy.
     given: [Vec<f32>; 3],
-    /// What y, dx and dw are.
+    /// The right values of y, dx and dw.
     wanted: [Vec<f32>; 3],
 }
 
@@ -118,7 +118,7 @@ impl Case {
         }
     }
 
-    /// What a row makes, and in how many launches of its kernel.
+    /// Returns the result of a row, and the number of launches of its kernel.
     fn made(&self, choice: Choice, role: ConvRole) -> (Vec<f32>, usize) {
         let (mut graph, given) = self.inputs();
         let [x, w, dy] = [0, 1, 2].map(|i: usize| given[i].0);
@@ -204,7 +204,8 @@ fn one_large_image() {
     Case::new([2, 2, 301, 301], Conv2d::square(1, 1), 2, [2, 3, 3]).plain();
 }
 
-/// Planes wider than what lanes hold side by side, and such as end amid them: lanes have neighbours' columns from each other.
+/// Planes wider than the columns that lanes hold side by side, and planes that end in the middle of a lane's columns: lanes
+/// get neighbouring columns from each other.
 #[test]
 fn wide_planes() {
     for width in [40, 64, 72] {

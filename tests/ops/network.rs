@@ -9,11 +9,11 @@ use lapidary::ops::{self, *};
 use lapidary::{Error, Result};
 use proptest::prelude::*;
 
-/// One row: an op as a graph and as a formula.
+/// A row of the table: an op as a graph and as a formula.
 pub struct Row {
     pub name: &'static str,
     pub inputs: Vec<Shape>,
-    /// How many of the first inputs have a derivative.
+    /// The number of the first inputs that have a derivative.
     pub derivatives: usize,
     pub push: Box<dyn Fn(&mut Graph, &[Value]) -> Result<Value>>,
     formula: Box<dyn Fn(&[Vec<f64>]) -> Vec<f64>>,

@@ -1,4 +1,4 @@
-"""Features of EfficientNet-Lite0 and of FID's Inception-v3 as `lapidary eval features` has them, against the packages'.
+"""Compares features of EfficientNet-Lite0 and of FID's Inception-v3 that `lapidary eval features` writes with the packages' own.
 
     python features.py LAPIDARY
 

@@ -1,4 +1,4 @@
-"""Files in the forms that people have, each with what is right: `tests/golden/cases/forms`, which `tests/formats/forms.rs` reads.
+"""Makes checkpoints in the forms that people have, with the expected results: `tests/golden/cases/forms` for `tests/formats/forms.rs`.
 
     python forms.py OUT
 

@@ -1,4 +1,4 @@
-"""Small batches of images as Python pickles them: the files of `tests/golden/cases/pickled`, which `tests/data/pickled.rs` reads.
+"""Makes small batches of images as Python pickles them: `tests/golden/cases/pickled` for `tests/data/pickled.rs`.
 
     python pickles.py OUT
 

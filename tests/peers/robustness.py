@@ -1,4 +1,4 @@
-"""The authors' AutoAttack and torchattacks' PGD, in PyTorch, on the same weights and images as `lapidary attack`.
+"""Runs AutoAttack's own code and torchattacks' PGD, in PyTorch, on the same weights and images as `lapidary attack`, and compares.
 
     python robustness.py LAPIDARY [IMAGES] [--only robust|plain] [--norm L2|Linf] [--keep FOLDER]
 

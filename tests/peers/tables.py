@@ -1,4 +1,4 @@
-"""Small Parquet tables of pictures as hubs export them: the files of `tests/golden/cases/tables`, which `tests/data/tables.rs` reads.
+"""Makes small Parquet tables of pictures as dataset hubs export them: `tests/golden/cases/tables` for `tests/data/tables.rs`.
 
     python tables.py OUT
 

@@ -1,4 +1,4 @@
-"""TensorBoard itself reads what a run writes for it.
+"""Reads a run's events by TensorBoard itself and compares them with the run's log.
 
     python tensorboard.py RUN
 

@@ -96,8 +96,8 @@ fn bench_says_what_scripts_read() {
     failing(&["bench", "--what", "step"], 2);
 }
 
-/// The second start takes the pipelines of the first, and a damaged file is replaced.
-/// What was measured goes out as a table and comes back; one that is damaged or of another device is ignored with a note.
+/// The second start takes the pipelines of the first, and a damaged file is replaced. Measured choices are exported as a
+/// table and imported again; a table that is damaged or of another device is ignored with a note.
 #[test]
 fn tables_of_choices_go_out_and_come_back() {
     let folder = tempfile::tempdir().unwrap();

@@ -56,7 +56,7 @@ fn refused(folder: &Path, arguments: &[&str], code: i32) -> String {
 
 const PNG: &[u8] = b"\x89PNG";
 
-/// One tensor under a name, and its numbers.
+/// A tensor's name and its numbers.
 fn safetensors(name: &str, shape: &[usize], numbers: &[f32]) -> Vec<u8> {
     let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.into(), &bytes);

@@ -107,7 +107,7 @@ fn plans_are_shown_and_nothing_is_written() {
     assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
 }
 
-/// What a table of ranks says follows from its rates: 16 images of a batch, so at most 16 ranks.
+/// The numbers in a table of ranks follow from its rates; a batch has 16 images, so at most 16 ranks.
 #[test]
 fn ranks_are_planned() {
     let folder = tempfile::tempdir().unwrap();

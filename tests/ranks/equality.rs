@@ -5,7 +5,7 @@ use lapidary::model::{Checkpoint, ConvNext, Metadata, Network, Stem};
 use lapidary::train::{STATE_FILE, latest_checkpoint, read_checkpoint};
 use std::path::Path;
 
-/// What every test here sets. Iterations of a stage are `LAPIDARY_RANK_ITERATIONS`, or few.
+/// The settings of every test here. Iterations of a stage are `LAPIDARY_RANK_ITERATIONS`, or few.
 const COMMON: [&str; 10] = [
     "data.side=16",
     "judge.iterations=0",

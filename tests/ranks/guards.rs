@@ -15,7 +15,7 @@ const SET: [&str; 5] = [
     "evaluate.images=16",
 ];
 
-/// What the program said of an error: one line, however many ranks there were.
+/// Returns the program's error message: one line, however many ranks there were.
 fn sentence(output: &Output) -> String {
     let text = said(output);
     assert!(!output.status.success(), "{text}");

@@ -25,7 +25,7 @@ const SET: [&str; 12] = [
     "evaluate.images=16",
     "checkpoint.every=2",
 ];
-/// Of both stages.
+/// The number of iterations of both stages.
 const ITERATIONS: u64 = 16;
 const RANKS: usize = 2;
 

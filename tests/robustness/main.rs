@@ -65,7 +65,8 @@ fn evaluate(
     block_on(settings.run(model, weights, first(count), 16, None, |_| Ok(()))).unwrap()
 }
 
-/// Broken images are misclassified and allowed, the others as they were; the numbers are those of the points.
+/// Checks that broken images are misclassified and within the ball, that the others are unchanged, and that the result's
+/// numbers are those of the points.
 fn hold(result: &RobustAccuracy, model: &dyn Model, weights: &DeviceWeights) {
     let (images, labels) = first(result.points.len());
     let size = BatchSize { images: 16, side: 16 };

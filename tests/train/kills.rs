@@ -31,7 +31,7 @@ const SMALL: [&str; 17] = [
     "checkpoint.every=2",
 ];
 
-/// Of both stages.
+/// The number of iterations of both stages.
 const ITERATIONS: u64 = 13;
 
 /// Begins a run, or goes on with one.

@@ -93,7 +93,7 @@ fn assert_same(what: &str, given: &Files, wanted: &Files) {
     }
 }
 
-/// What a run that nothing interrupts ends with.
+/// The files that a run without interruption ends with.
 fn uninterrupted() -> &'static Files {
     static FILES: OnceLock<Files> = OnceLock::new();
     FILES.get_or_init(|| {

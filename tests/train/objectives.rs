@@ -352,7 +352,7 @@ fn training_ends_where_it_is_told_to() {
     assert!(steps(&run(&out, &config, usize::MAX).unwrap().1).is_empty());
 }
 
-/// What a person was told and the log has.
+/// Whether a note with these words was reported.
 pub(crate) fn told(events: &[Event], words: &str) -> bool {
     events.iter().any(|event| matches!(event, Event::Note { text } if text.contains(words)))
 }

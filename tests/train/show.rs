@@ -7,10 +7,10 @@ use std::path::Path;
 
 /// Where Debian's package dataset-fashion-mnist has it; `scripts/setup fashion-mnist` installs it.
 const DATA: &str = "/usr/share/datasets/fashion-mnist";
-/// What the network was trained on.
+/// The adapter that the network was trained on.
 const TRAINED_ON: (&str, &str) =
     ("llvmpipe (LLVM 15.0.6, 256 bits)", "llvmpipe Mesa 22.3.6 (LLVM 15.0.6)");
-/// Of the run's log.
+/// The bits in the run's log.
 const LOG: &str = include_str!("fashion-show.csv");
 
 #[test]

@@ -45,7 +45,7 @@ export interface Tuning {
   total: number;
   /** Shapes measured on this device since it was opened. */
   answered: number;
-  /** Kernels that fail or compute something else on this device, and why: they are not used. */
+  /** Kernels that fail or give wrong results on this device, and why: they are not used. */
   dropped: string[];
 }
 
@@ -82,7 +82,7 @@ export interface LoadOptions extends Abortable {
 /**
  * Loads a safetensors checkpoint of a wide residual network, a ResNet or a ConvNeXt and opens the GPU. Errors have a
  * `name`: `NoWebGPU`, `InsecureContext`, `NoAdapter`, `MissingLimit`, `OutOfMemory`, `DeviceLost`, `BadFile`,
- * `BadPicture`, `NotFinite` (the network overflows), `Mismatch`, `RangeError`, `GpuError`, and `InvalidStateError` for
+ * `BadPicture`, `NotFinite` (the network overflows), `Mismatch`, `RangeError`, `GpuError`, `Bug` (report it), and `InvalidStateError` for
  * all that is asked of a network after it was disposed of.
  */
 export function load(source: Source, options?: LoadOptions): Promise<Lapidary>;

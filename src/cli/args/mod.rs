@@ -47,7 +47,7 @@ pub struct Arguments {
     pub no_cache: bool,
     /// Whether to measure which kernels are the fastest on this adapter
     ///
-    /// Kernels that win may round differently from the static choices. `off` gives the same bits at every start.
+    /// Kernels that win may round differently from the default ones. `off` gives the same bits at every start.
     #[arg(help_heading = KERNELS, long, global = true, value_enum, default_value_t = Tuning::Auto)]
     pub tune: Tuning,
     /// Limit of the memory for transformed weights, in MiB [default: no limit]
@@ -97,14 +97,14 @@ impl Arguments {
     }
 }
 
-/// Whether kernels are measured.
+/// The choice of whether kernels are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Tuning {
-    /// On GPUs, and not on CPU rasterisers
+    /// Measure on GPUs, but not on CPU rasterisers
     Auto,
-    /// The fastest on this adapter, measured at first use and kept
+    /// Measure at first use, and keep the fastest on this adapter
     On,
-    /// The static choices: the same bits at every start
+    /// Take the default kernels: the same bits at every start
     Off,
 }
 

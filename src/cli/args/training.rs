@@ -20,9 +20,9 @@ pub struct Demo {
     /// Seed of all random numbers [default: the preset's]
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Print what one iteration of each stage runs and needs, and end
+    /// Print the launches, operations and memory of one iteration of each stage, and end
     ///
-    /// Memory, operations and launches follow from shapes: nothing is read and nothing is trained.
+    /// They follow from shapes: nothing is read and nothing is trained.
     #[arg(long)]
     pub show_plan: bool,
 }
@@ -49,9 +49,9 @@ pub struct Train {
     /// Go on from the last checkpoint in --out, and refuse a folder without a run
     #[arg(long)]
     pub resume: bool,
-    /// Print what one iteration of each stage runs and needs, and end
+    /// Print the launches, operations and memory of one iteration of each stage, and end
     ///
-    /// Memory, operations and launches follow from shapes: nothing is read and nothing is trained.
+    /// They follow from shapes: nothing is read and nothing is trained.
     #[arg(long)]
     pub show_plan: bool,
 }
@@ -89,7 +89,7 @@ pub struct Plan {
     /// Rate of copies between device and host, such as 12GB/s [default: measured on the adapter]
     #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
     pub copies: Option<f64>,
-    /// Speed of one device at training this network [default: measured on the adapter, by a training step]
+    /// Speed of one device at training this network, in TFLOP/s [default: measured on the adapter, by a training step]
     #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "TFLOP/s", value_parser = tflops)]
     pub tflops: Option<f64>,
 }
@@ -134,28 +134,30 @@ pub struct PaperTable {
     /// Folder for runs, table and figure; finished parts in it are not done again [default: runs/paper-table-SET]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Seeds 0, 1, ... of each row; more of them later go on in the same folder [default: 3, or 1 with --quick]
+    /// Number of seeds of each row: 0, 1, ...; a larger number later adds to the same folder [default: 3, or 1 with --quick]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub seeds: Option<u32>,
-    /// Rows by their names, as at,jem,dat-t8 [default: all]
+    /// Names of the rows to run, such as at,jem,dat-t8 [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub rows: Vec<String>,
-    /// Passes of a batch forward and back that a row may spend in training [default: 6000, or 60000 for colour]
+    /// Passes of a batch forward and back that a row may spend in training [default: 6000 with --set small, 60000 with
+    /// --set colour]
     #[arg(long, value_name = "PASSES", value_parser = clap::value_parser!(u64).range(100..=1_000_000_000))]
     pub budget: Option<u64>,
-    /// Labelled images to train and measure on [default: the embedded ones; colour and full have none]
+    /// Labelled images to train and measure on [default: the embedded images with --set small; needed with colour and full]
     #[arg(long, value_name = "IMAGES")]
     pub data: Option<String>,
     /// Further out-of-distribution images, besides builtin:fractal and builtin:noise; may be given more than once, for more sets
     #[arg(long, value_name = "IMAGES")]
     pub ood: Vec<String>,
-    /// Test images, drawn evenly by class [default: 1000, or 10000 for colour and full]
+    /// Number of test images, drawn evenly by class [default: 1000 with --set small, else 10000; 100 with --quick]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..))]
     pub images: Option<u32>,
-    /// Samples of each run [default: 2000, or 10000 for colour and full]
+    /// Number of samples to draw from each trained network, for distances and the judge [default: 2000 with --set small, else
+    /// 10000; 100 with --quick]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..=100_000))]
     pub samples: Option<u32>,
-    /// Test images for AutoAttack, 0 for none [default: 200, or 1000 for colour and full]
+    /// Number of test images for AutoAttack, 0 for none [default: 200 with --set small, else 1000; 0 with --quick]
     #[arg(long, value_name = "COUNT")]
     pub attack_images: Option<u32>,
     /// Weights of EfficientNet-Lite0 or Inception-v3, for distances of the samples in their features

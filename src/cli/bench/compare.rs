@@ -44,7 +44,7 @@ impl Task {
     }
 }
 
-/// One library, or one variant of it, at one task.
+/// The measurements of one library, or of one variant of it, at one task.
 struct Entry {
     name: String,
     /// The peer's place; ours has none.

@@ -257,7 +257,10 @@ impl Evaluation<'_> {
                 total: set.len() as u64,
             });
             let Self { eyes: Some(eyes), progress, stop, .. } = &mut *self else {
-                return Err(Error::mismatch("generation", "no extractor", "one"));
+                return Err(Error::bug(
+                    "generation",
+                    "features were asked for without an extractor",
+                ));
             };
             let done = |done| watch(progress, stop, Phase::Evaluate, done, set.len());
             eyes.see(set, done)

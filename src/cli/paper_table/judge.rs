@@ -80,8 +80,11 @@ impl Judge {
     pub fn judge(&mut self, samples: &Path) -> Result<Value> {
         let bytes = std::fs::read(samples).map_err(|error| Error::bad_file(samples, error))?;
         if bytes.is_empty() || !bytes.len().is_multiple_of(4 * self.words) {
-            let reason =
-                format!("{} bytes, whole images of {} wanted", bytes.len(), 4 * self.words);
+            let reason = format!(
+                "it has {} bytes, but whole images of {} bytes are wanted",
+                bytes.len(),
+                4 * self.words
+            );
             return Err(Error::bad_file(samples, reason));
         }
         let images: Vec<f32> =

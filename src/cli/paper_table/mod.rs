@@ -55,10 +55,13 @@ pub fn run(session: &Session, args: &args::PaperTable) -> anyhow::Result<()> {
     let units = chosen.len() as u64 * u64::from(seeds);
     let mut pace = Pace { began: Instant::now(), done: 0, all: units };
     let judging = all.first().filter(|row| row.name == "standard");
-    let judging = judging.ok_or_else(|| Error::mismatch("paper-table", "no row", "standard"))?;
+    let judging = judging.ok_or_else(|| Error::bug("paper-table", "it has no row \"standard\""))?;
     pace.say(&mut progress, "the judge: training");
     let Ended::Trained(judge) = work.train(judging, JUDGES_SEED, "judge")? else {
-        return Err(Error::mismatch("paper-table", "a judge that diverged", "a trained one").into());
+        anyhow::bail!(
+            "paper-table: the judge's training diverged; {} has its log",
+            out.join("judge").display()
+        );
     };
     let mut judge = Judge::new(session, &gpu, &judge, settings.data.as_deref())?;
 
@@ -100,13 +103,13 @@ fn settings(args: &args::PaperTable) -> anyhow::Result<Settings> {
     let small = args.set == Comparison::Small;
     if !small && args.data.is_none() {
         let words = format!(
-            "--set {} needs --data IMAGES: CIFAR-10, or other images in a form that can be trained on",
+            "--set {} needs --data IMAGES: CIFAR-10, or other labelled images that `train` reads",
             args.set.name()
         );
         return Err(Failure::Usage(words).into());
     }
     if args.budget.is_some() && args.set.budget().is_none() {
-        let words = "--budget goes with --set small and colour: full has the authors' iterations";
+        let words = "--budget goes with --set small and colour: --set full has the paper's own number of iterations";
         return Err(Failure::Usage(words.into()).into());
     }
     let [images, samples, attacked] = match (args.quick, args.set) {

@@ -11,9 +11,9 @@ use crate::train::{Config, ObjectiveName};
 pub enum Comparison {
     /// The embedded Fashion-MNIST images, 16x16, WRN-10-1: hours on two CPU cores
     Small,
-    /// CIFAR-10 or other images in a form that can be trained on, 32x32, WRN-16-2: hours on a GPU
+    /// CIFAR-10, or other labelled images that `train` reads, 32x32, WRN-16-2: hours on a GPU
     Colour,
-    /// The authors' own presets for CIFAR-10, WRN-34-10: days on several GPUs
+    /// The presets of the paper (arXiv 2510.13872) for CIFAR-10, WRN-34-10: days on several GPUs
     Full,
 }
 

@@ -18,7 +18,7 @@ use crate::{Error, Result};
 
 /// The exit code of training that diverged.
 const DIVERGED: i32 = 5;
-/// How long a command may take to save after this program was asked to stop.
+/// The time that a command may take to save after this program was asked to stop.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// The settings that all runs share.
@@ -177,8 +177,9 @@ impl Work<'_> {
         }
         let output = self.command(shared, words)?;
         let text = succeeded(words, &output)?;
-        serde_json::from_str::<Value>(&text)
-            .map_err(|error| Error::bad_file(words.join(" "), format!("its JSON: {error}")))?;
+        serde_json::from_str::<Value>(&text).map_err(|error| {
+            Error::bad_file(words.join(" "), format!("what it printed is not JSON: {error}"))
+        })?;
         Ok(write_atomically(file, text.as_bytes())?)
     }
 

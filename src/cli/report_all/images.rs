@@ -18,7 +18,7 @@ pub(super) fn samples(state: &State, folder: &Path) -> Vec<Figure> {
     let of = |key: &str| part.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN);
     let start = part.get("start").and_then(Value::as_str).unwrap_or("");
     vec![Figure {
-        title: "A row a class".into(),
+        title: "One row for each class".into(),
         caption: format!(
             "The first of {} samples: {} gradient steps of L2 length {} up the class's logit, from images of {start}. The network itself names {:.1} % of all as asked.",
             of("count"),

@@ -49,8 +49,8 @@ impl Attacker {
         (self.name, self.size) == (name, size)
     }
 
-    /// Attacks at most as many images as it was made for. `round` counts starts and targets; `progress` is told the share
-    /// that is done and may stop by an error.
+    /// Attacks at most as many images as it was made for. `round` is the number of the start and of the target. `progress`
+    /// is told the share that is done, and may stop by an error.
     pub async fn attack(
         &mut self,
         settings: &AutoAttack,
@@ -130,7 +130,7 @@ impl AutoAttack {
         })
     }
 
-    /// Random points at half the ball's radius from the images, as the authors' FAB begins its later searches.
+    /// Random points at half the ball's radius from the images, as AutoAttack's FAB begins its later searches.
     fn fab_start(&self, round: u32, target: &Target) -> Vec<f32> {
         self.around("attack/fab", round, target, |moves, _| match self.norm {
             Norm::Linf => 0.5 / moves.iter().fold(1e-12, |most, v| v.abs().max(most)),

@@ -68,7 +68,7 @@ mod side_by_side {
     use std::sync::mpsc::channel;
     use std::thread::{Builder, scope};
 
-    /// What a thread was doing, for error messages.
+    /// The task of a thread, for error messages.
     const DOING: &str = "attacking a batch";
 
     /// A thread each: natively a future that waits for its device holds its thread. This one tells of progress meanwhile.

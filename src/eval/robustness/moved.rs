@@ -28,7 +28,11 @@ impl AutoAttack {
         self.check(model.classes(), words)?;
         if labels.is_empty() || images.len() != labels.len() * words {
             let given = format_args!("{} values for {} labels", images.len(), labels.len());
-            return Err(Error::mismatch("attack", given, format_args!("{words} a label")));
+            return Err(Error::mismatch(
+                "attack",
+                given,
+                format_args!("{words} values for each label, and one label or more,"),
+            ));
         }
         let mut classifier = Classifier::new(model, weights, size).await?;
         let ranks = ranks(&classifier.logits(images).await?, classes);

@@ -33,7 +33,7 @@ pub(super) fn exchange(
     }
     let (mut all, mut stops) = (Vec::new(), false);
     for part in world.gather(bytes)? {
-        let wrong = || Error::World("a rank's outcome of a batch cannot be read".into());
+        let wrong = || Error::bug("attack", "another process sent results that cannot be decoded");
         let (&stop, mut rest) = part.split_first().ok_or_else(wrong)?;
         stops |= stop != 0;
         while !rest.is_empty() {

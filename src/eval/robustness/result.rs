@@ -59,13 +59,14 @@ pub struct AttackResult {
 pub enum Point {
     /// The image was misclassified without an attack, and not attacked.
     Wrong,
-    /// Broken by this attack; later ones did not try.
+    /// This attack broke the image; later attacks did not try.
     Broken(AttackName),
     /// The image stayed correctly classified under all attacks.
     Robust,
 }
 
-/// Signs that an evaluation is less than it seems (Croce and others 2021, arXiv 2010.09670, and the reference's checks).
+/// Signs that an evaluation is less than it seems (Croce and others 2021, arXiv 2010.09670, and the checks in AutoAttack's
+/// code).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Warning {
     /// Gradients of this share of the images that the attack started from are 0 in every place.
@@ -75,7 +76,8 @@ pub enum Warning {
         /// The share of images with a zero gradient; above 0.
         share: f64,
     },
-    /// Square, which sees no gradient, took this share of all points from the attacks that do: gradients are masked.
+    /// Square, which uses no gradient, broke this share of all points that attacks with gradients had not broken: gradients
+    /// are masked.
     SquareBeatsGradients {
         /// The share of images; above 0.002.
         share: f64,
@@ -90,7 +92,7 @@ pub enum Warning {
 }
 
 impl RobustAccuracy {
-    /// Points that were attacked: those classified correctly.
+    /// The number of points that were attacked: those that are classified correctly without an attack.
     pub fn attacked(&self) -> usize {
         self.points.iter().filter(|&&point| point != Point::Wrong).count()
     }

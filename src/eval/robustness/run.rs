@@ -39,9 +39,9 @@ pub struct Progress<'a> {
 }
 
 impl AutoAttack {
-    /// Evaluates a model on images (NCHW in \[0, 1\], of `side` by `side` pixels) with their labels. `state` is what an
-    /// interrupted evaluation has left, or none. `progress` may stop the evaluation by an error; the last
-    /// [`Progress::state`] is then where to go on.
+    /// Evaluates a model on images (NCHW in \[0, 1\], of `side` by `side` pixels) with their labels. `state` is the state
+    /// of an interrupted evaluation, or none. `progress` may stop the evaluation by an error; it goes on later from the
+    /// last [`Progress::state`].
     ///
     /// # Errors
     /// `Mismatch` for no images, images that do not fit the model, settings out of range or that need more classes, and a
@@ -91,8 +91,9 @@ impl AutoAttack {
         state: Option<State>,
         mut progress: impl FnMut(&Progress) -> Result<()>,
     ) -> Result<RobustAccuracy> {
-        let weights =
-            devices.first().ok_or_else(|| Error::mismatch("attack", "no weights", "some"))?;
+        let weights = devices.first().ok_or_else(|| {
+            Error::mismatch("attack", "no weights", "weights on one device at least")
+        })?;
         let classes = model.classes();
         // As many as the classifier takes at once; no labels are refused below.
         let size = BatchSize { images: self.batch.min(labels.len() as u32).max(1), side };
@@ -100,7 +101,11 @@ impl AutoAttack {
         self.check(classes, words)?;
         if labels.is_empty() || images.len() != labels.len() * words {
             let given = format_args!("{} values for {} labels", images.len(), labels.len());
-            return Err(Error::mismatch("attack", given, format_args!("{words} a label")));
+            return Err(Error::mismatch(
+                "attack",
+                given,
+                format_args!("{words} values for each label, and one label or more,"),
+            ));
         }
         let began = Instant::now();
         let identity = self.identity(weights, images, labels).await?;

@@ -75,8 +75,9 @@ pub enum Version {
     /// AutoAttack's longest version: apgd-ce, apgd-dlr, fab, square, apgd-t and fab-t, the untargeted ones from 5 starts each;
     /// for 4 to 100 classes.
     Plus,
-    /// AutoAttack's version for networks whose passes differ: apgd-ce and apgd-dlr, for 3 classes and more. The authors
-    /// average each gradient over 20 passes; those of the networks here are all the same, so one is their average.
+    /// AutoAttack's version for networks whose passes differ at random: apgd-ce and apgd-dlr, for 3 classes and more.
+    /// AutoAttack's code averages each gradient over 20 passes; here one pass is enough, because all passes of these
+    /// networks are the same.
     Rand,
     /// An own selection for 2 and 3 classes, for which targeted APGD is not defined: apgd-ce, fab-t towards every other
     /// class, and square. Not a version of AutoAttack's authors: their standard version refuses such networks.
@@ -144,9 +145,9 @@ pub struct RestartedPgd {
     pub step_size: f32,
     /// The number of starts: the first at the image itself, all others at random points of the ball.
     pub restarts: u32,
-    /// Part of the last direction that stays, below 1. Above 0 the steps are those of
-    /// [`MomentumPgd`](crate::attack::MomentumPgd), of which the iterate of highest loss counts; at 0 those of
-    /// [`Pgd`](crate::attack::Pgd), of which the last does.
+    /// The part of the last direction that is kept, below 1. Above 0 the attack is
+    /// [`MomentumPgd`](crate::attack::MomentumPgd), whose result is the iterate of highest loss; at 0 it is
+    /// [`Pgd`](crate::attack::Pgd), whose result is the last iterate.
     pub momentum: f32,
     /// The loss to maximise.
     pub loss: Loss,
@@ -182,7 +183,7 @@ pub struct AutoAttack {
     pub eps: f32,
     /// The attacks, in the order they run.
     pub attacks: Vec<AttackName>,
-    /// The seed of all random numbers. What an image draws depends on it and on the image's place among the points.
+    /// The seed of all random numbers. An image's random numbers depend on it and on the image's index among the points.
     pub seed: u64,
     /// The number of images that go through the network at once, at most 65,535.
     pub batch: u32,
@@ -242,7 +243,7 @@ impl AutoAttack {
         }
     }
 
-    /// Checks the settings. Err for what cannot be run on this many classes, or on images of so many values.
+    /// Checks the settings. Err for settings that cannot be run with this many classes, or on images of so many values.
     pub fn check(&self, classes: u32, words: usize) -> Result<()> {
         let wrong = |given: String, wanted: &str| Err(Error::mismatch("attack", given, wanted));
         if !(self.eps > 0.0 && self.eps.is_finite()) {

@@ -53,7 +53,11 @@ impl State {
             let given = self.identity.get(key).unwrap_or(&Value::Null);
             if given != wanted {
                 let given = format_args!("an evaluation with {key} {given}");
-                return Err(Error::mismatch("attack state", given, format_args!("{key} {wanted}")));
+                return Err(Error::mismatch(
+                    "attack state",
+                    given,
+                    format_args!("one with {key} {wanted}"),
+                ));
             }
         }
         Ok(())
@@ -119,8 +123,8 @@ impl State {
         seal(&all.to_string())
     }
 
-    /// Reads a state. Err for what is not such a file, for one that was changed since it was written, and for one whose
-    /// parts contradict each other.
+    /// Reads a state. Err for another file, for a file that was changed since it was written, and for one whose parts
+    /// contradict each other.
     pub fn from_json(text: &str) -> Result<Self> {
         let all: Value = serde_json::from_str(text).map_err(|error| {
             Error::mismatch("attack state", error, format_args!("JSON: {REMEDY}"))
@@ -168,7 +172,7 @@ impl State {
         let of = self.broken.values().next().map_or(words, Vec::len);
         if (self.points.len(), of) != (images, words) {
             let given = format_args!("{} points of {of} values", self.points.len());
-            let wanted = format_args!("{images} of {words}: {REMEDY}");
+            let wanted = format_args!("{images} points of {words} values: {REMEDY}");
             return Err(Error::mismatch("attack state", given, wanted));
         }
         Ok(())

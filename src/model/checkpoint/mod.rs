@@ -25,7 +25,7 @@ use std::io::{Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 use stored::Stored;
 
-/// Weights, and what they are weights of.
+/// The weights of a network and the metadata that describe it.
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoint {
     /// The metadata in the file's header. Of a training state of PyTorch's, `part` among the others is the key of the
@@ -35,14 +35,15 @@ pub struct Checkpoint {
     pub weights: StateDict,
     /// The file it came from, for messages; empty if it was made here.
     pub source: PathBuf,
-    /// Sentences for the user about tensors that were passed over, taken or renamed while the file was read.
+    /// Sentences for the user about what reading changed: tensors that were left out or renamed, and normalisation that was
+    /// read from tensors.
     pub notes: Vec<String>,
 }
 
 /// Names one state dict of a training state, which may have several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StateDictChoice {
-    /// The averaged one if there is one, or else the trained one, or else the only one.
+    /// The averaged state dict if there is one, or else the trained one, or else the only one.
     #[default]
     Best,
     /// The averaged one, as under `ema_state_dict`.
@@ -75,8 +76,8 @@ impl fmt::Display for StateDictChoice {
 }
 
 impl Checkpoint {
-    /// Reads a file: safetensors, what PyTorch's `torch.save` wrote in any version, or an ONNX file. Err, with file, tensor and
-    /// reason, for anything but a sound one.
+    /// Reads a file: safetensors, PyTorch's `torch.save` of any version, or an ONNX file. Err, with file, tensor and
+    /// reason, for a file that is not sound.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         Self::read_part(path, &StateDictChoice::Best)
     }
@@ -110,8 +111,8 @@ impl Checkpoint {
         )
     }
 
-    /// Makes a checkpoint of tensors that are in memory, under names as in files, for example those of a live PyTorch
-    /// model: prefixes of wrappers are taken off. `metadata` are what is known of the network; `source` is for messages.
+    /// Makes a checkpoint of tensors in memory, under names as in files, for example those of a live PyTorch model:
+    /// prefixes of wrappers are taken off. `metadata` are the known facts about the network; `source` is for messages.
     ///
     /// # Errors
     /// `BadFile` where the tensors say two normalisations.
@@ -229,7 +230,7 @@ impl Checkpoint {
         let strange = self.weights.iter().find_map(|(name, tensor)| {
             let (at, value) =
                 tensor.data.iter().enumerate().find(|(_, value)| !value.is_finite())?;
-            Some(format!("{name} is {value} at {at}: finite weights wanted"))
+            Some(format!("{name} is {value} at {at}, but weights have to be finite"))
         });
         strange.map_or(Ok(()), |reason| Err(Error::bad_file(&self.source, reason)))
     }
@@ -254,7 +255,7 @@ const READS_TORCH: bool = cfg!(not(target_arch = "wasm32"));
 /// own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Renames {
-    /// Beginnings of names, and what takes their place; the first that fits a name counts.
+    /// Beginnings of names with their replacements; the first that fits a name is used.
     pub rename: Vec<(String, String)>,
     /// Beginnings of names; tensors whose names begin with one of them are left out.
     pub drop: Vec<String>,

@@ -51,7 +51,7 @@ impl Stored {
     /// Err for numbers that are not those of weights.
     pub fn check_kind(&self) -> Checked<()> {
         let Kind::Other(name, _) = self.kind else { return Ok(()) };
-        Err(format!("{name} values, float32, float64, float16 or bfloat16 wanted"))
+        Err(format!("{name} values, but float32, float64, float16 or bfloat16 are wanted"))
     }
 
     /// The numbers as f32, row-major. The caller has checked the storage's sum, and that so many may be
@@ -115,7 +115,7 @@ impl Stored {
     }
 }
 
-/// One dimension of a tensor that is gathered from a file with strides: its length, its strides in file and result, and
+/// A dimension of a tensor that is gathered from a file with strides: its length, its strides in file and result, and
 /// the current index.
 struct Side {
     side: usize,

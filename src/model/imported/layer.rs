@@ -1,4 +1,4 @@
-//! One layer of an imported network, and its line in a checkpoint's metadata.
+//! Defines one layer of an imported network, and how it is written as a line in a checkpoint's metadata.
 
 use crate::graph::{Graph, Value};
 use crate::model::layers::Mode;
@@ -21,7 +21,7 @@ pub enum Kind {
     Conv {
         /// The convolution's stride and padding.
         conv: Conv2d,
-        /// 1 for one in which all channels see all.
+        /// The number of groups; with 1 each output channel is computed from all input channels.
         groups: u32,
     },
     /// Weights \[O, I\], and a bias \[O\] if there is a second tensor; of a matrix.
@@ -71,7 +71,7 @@ pub enum Kind {
     Flatten,
 }
 
-/// A layer, its inputs (0 for the images, i for what layer i - 1 made) and its tensors.
+/// A layer, its inputs (0 for the images, i for the result of layer i - 1) and its tensors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
     /// The operation, with its settings.
@@ -256,7 +256,11 @@ impl Layer {
             }
             (kind, _) => {
                 let given = format_args!("{} inputs and tensors", all.len());
-                Err(Error::mismatch("imported network", given, kind.name().0))
+                Err(Error::mismatch(
+                    "imported network",
+                    given,
+                    format_args!("the number that {} takes", kind.name().0),
+                ))
             }
         }
     }

@@ -25,8 +25,8 @@ pub struct Imported {
 
 impl Imported {
     /// Makes a network of layers. Err for layers that read later layers, for tensors that share a name but differ, beyond
-    /// 5000 layers, and beyond 4 channels or 65,536 classes. That layers fit each other and the images is found out where
-    /// a graph is made of them.
+    /// 5000 layers, and beyond 4 channels or 65,536 classes. Whether layers fit each other and the images is checked when a
+    /// graph is built.
     pub fn new(
         layers: Vec<Layer>,
         channels: u32,
@@ -49,7 +49,8 @@ impl Imported {
             }
             for (name, shape) in &layer.weights {
                 if shapes.insert(name, shape).is_some_and(|before| before != shape) {
-                    return Err(Error::mismatch(OP, format_args!("two shapes of {name}"), "one"));
+                    let given = format_args!("tensor {name} with two shapes");
+                    return Err(Error::mismatch(OP, given, "one shape wherever it is used"));
                 }
             }
         }

@@ -47,7 +47,7 @@ impl Translation {
     pub fn node(&mut self, graph: &Graph, node: &Node) -> Result<()> {
         use Attribute::{Float, Int, Ints};
         let op = node.op.name();
-        let none = || Error::mismatch(op, "no outputs", "at least one");
+        let none = || Error::mismatch(op, "no outputs", "at least one output");
         let output = *node.outputs.first().ok_or_else(none)?;
         self.used.extend(&node.inputs);
         let names: Vec<String> = node.inputs.iter().map(|&input| self.named(input)).collect();
@@ -163,7 +163,11 @@ impl Translation {
             self.push("AveragePool", &inputs, &y, &attributes);
         } else if node.is::<Linear>().is_some() {
             let [x, rest @ ..] = &inputs[..] else {
-                return Err(Error::mismatch(op, "no inputs", "2 or 3"));
+                return Err(Error::mismatch(
+                    op,
+                    "no inputs",
+                    "2 or 3 inputs: x, weights and perhaps a bias",
+                ));
             };
             // Pooled maps [N, C, 1, 1] are matrices here, but not there.
             let flat = format!("{y}.flat");
@@ -172,7 +176,7 @@ impl Translation {
                 std::iter::once(flat.as_str()).chain(rest.iter().copied()).collect();
             self.push("Gemm", &inputs, &y, &[("transB", Int(1))]);
         } else {
-            return Err(Error::mismatch("ONNX", format_args!("op {op}"), "one that ONNX has"));
+            return Err(Error::mismatch("ONNX", format_args!("op {op}"), "an op that ONNX has"));
         }
         Ok(())
     }

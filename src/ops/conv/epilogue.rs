@@ -23,7 +23,7 @@ pub struct Epilogue {
     pub residual: Residual,
     /// Apply a rectifier: values below 0 become 0.
     pub relu: bool,
-    /// Makes one more output, what [`ReluMask`](crate::ops::ReluMask) would make of y: see
+    /// Whether there is one more output, the mask that [`ReluMask`](crate::ops::ReluMask) would make of y: see
     /// [`PackedConv2d::writes_bits`](super::PackedConv2d::writes_bits).
     pub bits: bool,
 }

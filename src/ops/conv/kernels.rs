@@ -3,16 +3,16 @@
 use super::problem::Params;
 use crate::gpu::{Access::*, Kernel, Trust};
 
-/// Whether the kernels are there that pages are built without to keep their file small: Winograd's filtering, half
-/// precision, products by whole workgroups. Browsers keep the direct kernels.
+/// Whether this build has all kernels. Pages are built without Winograd's filtering, half precision and products by whole
+/// workgroups, to keep their file small; they keep the direct kernels.
 pub(super) const NATIVE: bool = !cfg!(target_arch = "wasm32");
 
-/// A kernel, in pages without its text.
+/// Returns the kernel, in pages without its text.
 pub(super) const fn natively(kernel: Kernel) -> Kernel {
     Kernel { source: if NATIVE { kernel.source } else { &[] }, ..kernel }
 }
 
-/// A kernel's text: none where it cannot run, which keeps a page's file small. wgpu gives browsers no subgroups.
+/// Returns a kernel's text, or none where it cannot run, which keeps a page's file small. wgpu gives browsers no subgroups.
 pub(super) const fn text(
     source: &'static [&'static str],
     subgroup: u32,
@@ -72,7 +72,7 @@ macro_rules! reads {
     };
 }
 
-/// One way to compute a convolution, as kernels that read buffers and one that reads copies of them in textures.
+/// A way to compute a convolution, as kernels that read buffers and one that reads copies of them in textures.
 #[derive(Debug)]
 pub struct Reads {
     /// Reads through storage bindings.

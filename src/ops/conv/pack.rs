@@ -53,8 +53,8 @@ impl WeightLayout {
         matches!(self, Self::Winograd(_))
     }
 
-    /// Returns the largest allowed difference from the plain kernel's results, as a share of the largest of these: sums
-    /// in another order are off by some 1e-5, halves by up to 2^-11 a weight, and filters round as [`Winograd`] says.
+    /// Returns the largest allowed difference from the plain kernel's results, as a share of the largest result. Sums in
+    /// another order are off by some 1e-5, halves by up to 2^-11 for each weight, and filters round as [`Winograd`] says.
     pub fn bound(self) -> f32 {
         if self == Self::Halves { 2e-3 } else { 1e-4 }
     }

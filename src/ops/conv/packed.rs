@@ -1,5 +1,5 @@
-//! The fast convolution and its derivative for x: weights packed for the row of the table that computes it, and what follows it
-//! in the network done before the store.
+//! The fast convolution and its derivative for x, with weights packed for the kernel that the table chose. The ops that
+//! follow it in the network are done before its results are stored.
 
 use super::epilogue::{Epilogue, Residual};
 use super::kernels::{SUM_SLICES, SUM_SLICES_WORDS};
@@ -153,7 +153,7 @@ impl Op for PackedConv2d {
             wanted.push(written);
         }
         if inputs != wanted {
-            let given = format_args!("{inputs:?}");
+            let given = format_args!("inputs of shapes {inputs:?}");
             return Err(Error::mismatch(self.name(), given, format_args!("{wanted:?}")));
         }
         if bits && !self.writes_bits() {
@@ -168,7 +168,8 @@ impl Op for PackedConv2d {
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
-        let few = || Error::mismatch("packed_conv2d", "too few values", "x, w and y");
+        let few =
+            || Error::mismatch("packed_conv2d", "too few buffers", "inputs x and w, and output y");
         let bindings = launch.bindings();
         let [x, w, extra @ ..] = &bindings[..] else { return Err(few()) };
         let Epilogue { affine, mask, residual, bits, .. } = self.epilogue;

@@ -1,6 +1,6 @@
-//! 2-D cross-correlation, `torch.nn.functional.conv2d`, and its derivatives, the plain way: one invocation an output, or
-//! four outputs of a grouped one. Right for any shape, and the oracle for the fast kernels, which lowering puts in the place
-//! of ungrouped ones (`table.rs`), and `depthwise.rs` of depthwise ones on GPUs, which are all that networks here use groups for.
+//! 2-D cross-correlation, `torch.nn.functional.conv2d`, and its derivatives by plain kernels: one invocation for each
+//! output, or for four outputs of a grouped one. They are right for any shape, and tests compare the fast kernels with them.
+//! Lowering replaces them for ungrouped convolutions (`table.rs`), and for depthwise ones on GPUs (`depthwise.rs`).
 
 use super::depthwise;
 use super::problem::{ConvRole, Params, Problem};

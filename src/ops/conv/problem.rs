@@ -30,7 +30,7 @@ pub struct Problem {
     pub stride: [u32; 2],
     /// Zeros added above and below, left and right.
     pub padding: [u32; 2],
-    /// Runs of output channels, each of which sees its run of the input channels; 1 for all.
+    /// The number of groups: equal runs of output channels, each of which is computed from its run of the input channels.
     pub groups: u32,
 }
 

@@ -107,9 +107,10 @@ pub(super) fn slices(p: &Problem, role: ConvRole) -> u32 {
     u32::try_from(wanted).unwrap_or(u32::MAX).min(most)
 }
 
-/// Whether tiles of 64 channels are to be taken rather than those of 32, which have twice as much of what else is tiled, so that
-/// that is `along` or `along_32` with what is beyond its edge: there are more than 32 channels, and sums of tiles of 64 that nobody
-/// stores are not more than an eighth of all. 160 channels are 192 in tiles of 64.
+/// Whether tiles of 64 channels are to be taken rather than those of 32 channels, which are twice as long along the other
+/// dimension. `along` and `along_32` are that dimension's lengths, filled up to whole tiles of either kind. It is true where
+/// there are more than 32 channels and tiles of 64 compute at most an eighth more sums than tiles of 32. (160 channels are 192
+/// in tiles of 64.)
 fn fills_64(p: &Problem, role: ConvRole, along: u32, along_32: u32) -> bool {
     let channels = p.ends(role).1.channels();
     let of_64 = u64::from(channels.next_multiple_of(64)) * u64::from(along);

@@ -15,7 +15,7 @@ pub(super) fn even(count: u32, most: u32) -> u32 {
     count.div_ceil(count.div_ceil(most))
 }
 
-/// One launch, with the range that it binds of each buffer; `None` binds all.
+/// A launch with the range that it binds of each buffer; `None` binds all of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Share {
     pub params: Params,

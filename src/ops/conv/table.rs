@@ -13,7 +13,7 @@ use super::winograd::Winograd;
 use crate::gpu::{Adapter, AdapterKind, Choices, Filtering, Kernel, Preferences, Question};
 use crate::{Error, Result};
 
-/// One row of the table: a way to compute a convolution in some roles.
+/// A row of the table of convolution kernels: a way to compute a convolution in some roles.
 #[derive(Debug)]
 pub struct Way {
     /// A unique name, for tables and for measurements.
@@ -148,8 +148,8 @@ impl Way {
         self.roles.contains(&role) && (self.problems.1)(problem, role)
     }
 
-    /// Returns the largest allowed difference from the plain kernel's results, as a share of the largest of these: see
-    /// [`WeightLayout::bound`]. Cooperative matrices halve both of their factors.
+    /// Returns the largest allowed difference from the plain kernel's results, as a share of the largest result: see
+    /// [`WeightLayout::bound`]. Cooperative matrices round both of their factors to half precision.
     pub fn bound(&self) -> f32 {
         if self.cooperative > 0 { 4e-3 } else { self.layout.bound() }
     }
@@ -362,7 +362,8 @@ fn products(problem: &Problem, _: &Adapter) -> &'static [u32] {
     if problem.w.images() > 32 { &[64, 32, 128] } else { &[32, 64, 128] }
 }
 
-/// The rows that compute a problem on an adapter, each with the sizes that its workgroups may have, and what they are there.
+/// Returns the rows that can compute a problem on an adapter, each with the sizes that its workgroups may have, and its
+/// standing there.
 pub fn candidates(
     problem: &Problem,
     role: ConvRole,
@@ -399,7 +400,7 @@ pub fn choose(
     let key = format!("conv2d {role:?} {x} by {w}, stride {stride:?}, padding {padding:?}");
     let question = Question { key, candidates: names, default };
     let all: Vec<_> = found.into_iter().map(|(choice, _)| choice).collect();
-    let none = || Error::mismatch("conv2d", "no row", "one of its table");
+    let none = || Error::bug("conv2d", "the chosen kernel is not among the candidates");
     let choice = *all.get(question.answer(choices)).ok_or_else(none)?;
     Ok(Some((choice, question, all)))
 }

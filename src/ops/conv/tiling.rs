@@ -20,7 +20,7 @@ pub(super) struct Tiling {
     pub workgroup: u32,
     /// Blocks of eight output channels, in a workgroup.
     pub blocks: u32,
-    /// Workgroups in z; of a weight gradient those are the parts.
+    /// Workgroups in z; for a weight gradient the number of parts.
     pub phases: u32,
     /// The loops of an invocation over its sum.
     pub lines: Lines,

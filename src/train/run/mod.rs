@@ -24,7 +24,7 @@ use crate::{Error, Result};
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// The published weights of the best validation.
+/// The name of the file with the averaged weights that did best in validation.
 pub const BEST_FILE: &str = "best.safetensors";
 
 /// The result of training.
@@ -34,7 +34,7 @@ pub struct Outcome {
     pub model: Network,
     /// The averaged weights.
     pub average: StateDict,
-    /// The metadata for publishing these weights.
+    /// The metadata to write beside these weights.
     pub metadata: Metadata,
     /// Contrastive steps at the end.
     pub t_reached: u32,
@@ -42,7 +42,7 @@ pub struct Outcome {
     pub seconds: Seconds,
     /// The number of images that went through updates in that time.
     pub images: u64,
-    /// The part of that time that was before this process.
+    /// The part of `seconds` that was spent before this process started.
     pub seconds_before: f64,
     /// False if the observer stopped it; a checkpoint is then on disk.
     pub finished: bool,
@@ -190,7 +190,7 @@ struct Run<'a, 'o> {
     seconds_before: f64,
     /// The device; after losses, the one that was opened last.
     gpu: Gpu,
-    /// How often the device was lost.
+    /// The number of times that the device was lost.
     losses: u32,
     /// Files that were told to be left out.
     damaged: Vec<String>,

@@ -8,7 +8,7 @@ use crate::train::{Event, Learner, read_checkpoint};
 use crate::{Error, Result};
 use std::path::Path;
 
-/// How often a lost device is opened again, before the run gives up.
+/// The number of times that a lost device is opened again before the run gives up.
 const REOPENED: u32 = 2;
 
 impl Run<'_, '_> {
@@ -75,7 +75,8 @@ impl Run<'_, '_> {
     async fn load(&mut self, step: u64, path: &Path) -> Result<Vec<u8>> {
         let files = read_checkpoint(path)?;
         let state = files.into_iter().find(|(name, _)| name == STATE_FILE);
-        let missing = || Error::bad_file(path, format_args!("no {STATE_FILE} in it"));
+        let missing =
+            || Error::bad_file(path, format_args!("there is no {STATE_FILE} in this folder"));
         let (_, bytes) = state.ok_or_else(missing)?;
         self.restore(step, path, &bytes).await?;
         Ok(bytes)

@@ -50,8 +50,8 @@ impl Exchange {
         for part in &all {
             let mut rest = part.as_slice();
             while !rest.is_empty() {
-                let wrong =
-                    || Error::World("a rank's report of an iteration cannot be read".into());
+                let what = "another process sent results of an iteration that cannot be decoded";
+                let wrong = || Error::bug("training", what);
                 told.push(decode(&mut rest).ok_or_else(wrong)?);
             }
         }

@@ -209,7 +209,7 @@ fn wait_share(loader: &Loader, began: Instant) -> f64 {
 }
 
 fn one(batches: &[Batch], i: usize) -> Result<&Batch> {
-    batches.get(i).ok_or_else(|| Error::mismatch("loader", batches.len(), "a batch of each source"))
+    batches.get(i).ok_or_else(|| Error::bug("loader", "a source gave no batch"))
 }
 
 fn fill(step: &mut Step, (report, accuracy): (&Report, f32), rate: f64) {

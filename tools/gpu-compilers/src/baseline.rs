@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// How much of its share of multiply-adds a kernel may lose.
+/// The part of its share of multiply-adds that a kernel may lose.
 const LOSS: f64 = 0.05;
 
 /// By chip.
@@ -59,7 +59,7 @@ impl Held {
         Self { spills, occupancy, share, invocations, lanes, straight }
     }
 
-    /// What is worse than it was, in words.
+    /// Describes each figure that is worse than it was.
     fn losses(&self, was: &Self) -> Vec<String> {
         let mut losses = Vec::new();
         if self.spills > was.spills {
@@ -142,7 +142,7 @@ fn lines(baseline: &Baseline) -> Result<String> {
     Ok(format!("{{\n{}\n}}\n", chips.join(",\n")))
 }
 
-/// What networks run by default, or in half precision where there are cooperative matrices.
+/// The kernels that networks run by default, or in half precision where there are cooperative matrices.
 fn run(results: &Results) -> impl Iterator<Item = &Compiled> {
     let compiles = |kernel: &&Compiled| kernel.failure.is_none() && kernel.percent > 0.0;
     results.kernels.iter().filter(move |kernel| kernel.default || compiles(kernel))

@@ -26,10 +26,10 @@ impl Results {
     }
 }
 
-/// One kernel.
+/// A compiled kernel, with what the driver reports about it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Compiled {
-    /// Its name and constants.
+    /// The kernel's name and constants.
     pub label: String,
     /// Whether networks run it without being asked to.
     pub default: bool,
@@ -44,7 +44,7 @@ pub struct Compiled {
     pub hot: Option<Count>,
 }
 
-/// What a driver counts; 0 where it does not say.
+/// The numbers that a driver reports; 0 where it reports none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Registers of an invocation: of 32 bits, but of 16 on Apple's chips.

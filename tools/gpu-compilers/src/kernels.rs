@@ -19,7 +19,7 @@ pub struct Entry {
     pub kernel: String,
     /// Values of its overrides.
     pub constants: BTreeMap<String, f64>,
-    /// Its WGSL.
+    /// The kernel's WGSL.
     pub text: String,
     /// Whether a network runs it without being asked to.
     pub default: bool,

@@ -8,7 +8,7 @@ use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use naga::{AddressSpace, ShaderStage};
 
-/// What of a driver decides how shaders are translated.
+/// The properties of a driver that decide how shaders are translated.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
     /// SPIR-V 1.6 rather than 1.5.

@@ -158,7 +158,7 @@ impl Step {
     }
 }
 
-/// What is timed, the number of its repeats in a measurement, and how long the first took.
+/// The closure that is timed, the number of its repeats in a measurement, and how long the first took.
 type Task = (Box<dyn FnMut()>, u32, f64);
 
 struct Peer {

@@ -59,22 +59,21 @@ struct Matrix {
     of_instruction: u32,
 }
 
-/// How the workgroups of a launch fall on a chip.
+/// The distribution of a launch's workgroups over the units of a chip, in rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rounds {
     /// The number of workgroups that compute at the same time.
     pub seats: u64,
-    /// How often all seats are taken, the last time perhaps in part.
+    /// The number of times that the seats are filled, the last time perhaps in part.
     pub rounds: u64,
-    /// By how much longer it takes than if the work were spread evenly over the whole chip; 1 at least.
+    /// The time divided by that of the same work spread evenly over the whole chip; 1 at least.
     pub idle: f64,
 }
 
 impl Chip {
     /// All that are known, by their names on the command line.
     pub fn all() -> Result<BTreeMap<String, Self>> {
-        let wrong =
-            |error: toml::de::Error| Error::mismatch("chips.toml", error.message(), "chips");
+        let wrong = |error: toml::de::Error| Error::bug("chips.toml", error.message());
         toml::from_str(CHIPS).map_err(wrong)
     }
 
@@ -150,8 +149,8 @@ impl Chip {
         clocks / (self.clocks() * f64::from(self.schedulers))
     }
 
-    /// Where so many workgroups of a kernel compute. A workgroup keeps as many schedulers busy as it has subgroups, and a unit
-    /// holds as many as registers and workgroup memory let it.
+    /// Distributes `groups` workgroups of a kernel over the chip. A workgroup keeps as many schedulers busy as it has
+    /// subgroups, and a unit holds as many workgroups as registers and workgroup memory allow.
     pub fn rounds(&self, figures: &Figures, groups: u64) -> Rounds {
         let (of_group, schedulers) = (figures.subgroups(), self.schedulers);
         let held = match self.occupancy {

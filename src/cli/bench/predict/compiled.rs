@@ -67,11 +67,10 @@ pub enum Known {
 impl Compiled {
     /// Reads the figures of a chip's kernels.
     pub fn of(chip: &str) -> Result<Self> {
-        let wrong = |error: serde_json::Error| {
-            Error::mismatch("compiled.json", error, "six numbers a kernel and chip")
-        };
+        let wrong = |error: serde_json::Error| Error::bug("compiled.json", error);
         let mut all: BTreeMap<String, Self> = serde_json::from_str(COMPILED).map_err(wrong)?;
-        all.remove(chip).ok_or_else(|| Error::mismatch("compiled.json", chip, "one of its chips"))
+        all.remove(chip)
+            .ok_or_else(|| Error::bug("compiled.json", format_args!("it has no chip {chip}")))
     }
 
     /// A launch's kernel.

@@ -13,7 +13,7 @@ use crate::ops::conv::Way;
 /// The cause of most of a launch's time beyond the floor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bound {
-    /// Its multiply-adds, which run at nearly the full rate.
+    /// The launch's multiply-adds, which run at nearly the full rate.
     Arithmetic,
     /// Instructions that are no multiply-adds.
     Instructions,
@@ -37,7 +37,7 @@ impl fmt::Display for Bound {
     }
 }
 
-/// Seconds that launches take beyond their floor, by what they lose them on.
+/// The seconds that launches take beyond their floor, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Lost {
     pub edges: f64,
@@ -58,7 +58,8 @@ pub struct Layer {
     pub kernel: &'static str,
     pub launches: u64,
     pub seconds: f64,
-    /// Its multiply-adds at full rate, or its bytes at full bandwidth, whichever takes longer.
+    /// The least possible seconds: the node's multiply-adds at full rate, or its bytes at full bandwidth, whichever takes
+    /// longer.
     pub floor: f64,
     pub multiply_adds: f64,
     pub bytes: u64,
@@ -66,8 +67,9 @@ pub struct Layer {
     pub bound: Bound,
     /// The share of the full rate of multiply-adds that its hot loop can reach; `None` where the compiler's figures say nothing.
     pub reached: Option<f64>,
-    /// Its workgroups, and how many compute at once.
+    /// The number of workgroups of the launch that takes longest.
     pub groups: u64,
+    /// The number of workgroups that compute at once.
     pub seats: u64,
     pub lost: Lost,
 }
@@ -151,7 +153,7 @@ impl Lost {
     }
 }
 
-/// One launch.
+/// The estimate for one launch.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch {
     pub seconds: f64,

@@ -108,7 +108,9 @@ pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> C
     let version = Pickle::read(input, magic.budget)?;
     if !matches!(version.result, Value::Int(STREAM_VERSION)) {
         let given = version.result;
-        return Err(format!("version {given:?} of PyTorch's stream, {STREAM_VERSION} wanted"));
+        return Err(format!(
+            "version {given:?} of PyTorch's stream, but only {STREAM_VERSION} is read"
+        ));
     }
     let system = Pickle::read(input, version.budget)?;
     let order = system.dict(system.result).and_then(|items| {

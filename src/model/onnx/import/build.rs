@@ -1,4 +1,4 @@
-//! The layers so far, and what each name of the file stands for.
+//! Collects the layers that an ONNX file's nodes become, and the meaning of each name in the file.
 
 use super::patterns::Part;
 use super::tensors::{Constant, Store};
@@ -23,7 +23,7 @@ pub enum Layout {
     Matrix,
 }
 
-/// A value of the network: 0 for the images, i for what layer i - 1 makes.
+/// A value of the network: 0 for the images, i for the result of layer i - 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Map {
     pub value: usize,
@@ -66,7 +66,8 @@ pub enum Known {
     Softmax(Map),
 }
 
-/// Layers with their weights, in a graph of the images' size which tells shapes and refuses what does not fit.
+/// Collects layers with their weights, in a graph of the images' size, which knows shapes and refuses layers that do not
+/// fit.
 #[derive(Debug)]
 pub struct Builder {
     pub store: Store,

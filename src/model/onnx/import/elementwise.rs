@@ -123,7 +123,7 @@ impl Builder {
         let channels = self.shape(x)?.channels() as usize;
         let other = || {
             format!(
-                "{} of sides {:?}: one number, or one for each of {channels} channels, is wanted",
+                "{} has shape {:?}, but one number, or one for each of {channels} channels, is wanted",
                 shown(name),
                 constant.sides
             )

@@ -192,7 +192,7 @@ pub fn level<M: Message + Default>(what: &str, bytes: &Bytes, fields: &[u8]) -> 
 /// A message that is short whatever is in it.
 pub fn short<M: Message + Default>(what: &str, bytes: &Bytes) -> Checked<M> {
     if bytes.len() > LONGEST {
-        return Err(format!("{what} of {} bytes, at most {LONGEST} wanted", bytes.len()));
+        return Err(format!("{what} of {} bytes, but at most {LONGEST} are wanted", bytes.len()));
     }
     decoded(what, bytes)
 }
@@ -218,7 +218,7 @@ fn expect_short(what: &str, length: usize) -> Checked<()> {
     if length <= LONGEST {
         return Ok(());
     }
-    Err(format!("{what} of {length} bytes, at most {LONGEST} wanted"))
+    Err(format!("{what} of {length} bytes, but at most {LONGEST} are wanted"))
 }
 
 fn decoded<M: Message + Default>(what: &str, bytes: &Bytes) -> Checked<M> {

@@ -166,19 +166,22 @@ fn images(
     }
     let names: Vec<String> = found.iter().take(9).map(|info| shown(&info.name)).collect();
     let [ValueInfo { name, kind }] = &found[..] else {
-        return Err(format!("inputs {}: images alone are wanted", names.join(", ")));
+        return Err(format!("inputs {}, but images have to be the only input", names.join(", ")));
     };
     let tensor = kind.as_ref().and_then(|kind| kind.tensor.as_ref());
     let tensor = tensor.ok_or_else(|| format!("input {}, which is no tensor", shown(name)))?;
     if ![1, 10, 11, 16].contains(&tensor.kind) {
-        return Err(format!("images of ONNX's type {}: floats in [0, 1] are wanted", tensor.kind));
+        return Err(format!(
+            "images of ONNX's type {}, but floats in [0, 1] are wanted",
+            tensor.kind
+        ));
     }
     let sides = tensor.shape.as_ref().map(|shape| shape.sides.iter().map(|side| side.number));
     let sides: Vec<Option<i64>> = sides.into_iter().flatten().collect();
     let number =
         |side: Option<i64>| side.and_then(|side| u32::try_from(side).ok()).filter(|&side| side > 0);
     let [batch, a, b, c] = sides[..] else {
-        return Err(format!("images with {} sides, [N, C, H, W] wanted", sides.len()));
+        return Err(format!("images with {} dimensions, but [N, C, H, W] is wanted", sides.len()));
     };
     let usual = |side: Option<i64>| number(side).filter(|side| [1, 3].contains(side));
     let possible = |side: Option<i64>| number(side).filter(|side| (1..=4).contains(side));

@@ -1,4 +1,4 @@
-//! Operator by operator: what each of a file's nodes is here.
+//! Turns each of an ONNX file's nodes into layers, operator by operator.
 
 use super::build::{Builder, Known, Layout, Map};
 use super::known_constant;
@@ -61,7 +61,7 @@ pub const KNOWN: [&str; 43] = [
     "Unsqueeze",
 ];
 
-/// A node with what its inputs stand for.
+/// A node with the meanings of its inputs.
 #[derive(Debug)]
 pub struct Arguments {
     operator: String,
@@ -105,7 +105,7 @@ impl Arguments {
     pub fn constant(&self, place: usize) -> Checked<(&str, &Rc<Constant>)> {
         match self.wanted(place)? {
             Known::Constant(name, constant) => Ok((name, constant)),
-            _ => Err(format!("input {place}, which is computed: a constant is wanted")),
+            _ => Err(format!("input {place} is computed, but has to be a constant")),
         }
     }
 
@@ -144,20 +144,20 @@ impl Arguments {
         }
     }
 
-    /// Numbers of two sides, or of their four ends. Err for other counts and what no network has.
+    /// Returns numbers for two sides, or for their four ends. Err for another count, and for numbers outside 0 to 16,384.
     pub fn sides<const N: usize>(&self, name: &str, otherwise: u32) -> Checked<[u32; N]> {
         let Some(attribute) = self.attribute(name) else { return Ok([otherwise; N]) };
         let number = |&number: &i64| u32::try_from(number).ok().filter(|&number| number <= 16_384);
         let numbers: Option<Vec<u32>> = attribute.wholes.iter().map(number).collect();
         let sides = numbers.and_then(|numbers| numbers.try_into().ok());
         sides.ok_or_else(|| {
-            format!("{name} {:.60?}, {N} numbers of 0 to 16384 wanted", attribute.wholes)
+            format!("{name} {:.60?}, but {N} numbers of 0 to 16384 are wanted", attribute.wholes)
         })
     }
 }
 
 impl Builder {
-    /// Makes what a node says and notes what its outputs stand for.
+    /// Adds the layers of a node and notes the meanings of its outputs.
     pub fn node(&mut self, node: &Node, known: &mut HashMap<String, Known>) -> Checked<()> {
         let arguments = Arguments::new(node, known)?;
         let made = match whole::computed(&arguments) {
@@ -224,7 +224,7 @@ impl Builder {
                 return if axis == 1 {
                     self.flat(x)
                 } else {
-                    Err(format!("axis {axis}, 1 wanted"))
+                    Err(format!("axis {axis}, but only axis 1 is supported"))
                 };
             }
             "Reshape" => return self.reshaped(node, x),
@@ -239,14 +239,19 @@ impl Builder {
             "HardSigmoid" => {
                 let [alpha, beta] = [node.real("alpha", 0.2), node.real("beta", 0.5)];
                 if (6.0 * alpha - 1.0).abs() > 1e-5 || beta != 0.5 {
-                    return Err(format!("alpha {alpha} and beta {beta}, 1/6 and 0.5 wanted"));
+                    return Err(format!(
+                        "alpha {alpha} and beta {beta}, but only 1/6 and 0.5 are supported"
+                    ));
                 }
                 Unary::HardSigmoid
             }
             "Gelu" => match node.text("approximate").as_str() {
                 "" | "none" => Unary::Gelu,
                 other => {
-                    return Err(format!("approximated by {}, the exact one wanted", shown(other)));
+                    return Err(format!(
+                        "GELU approximated by {}, but only the exact one is supported",
+                        shown(other)
+                    ));
                 }
             },
             other => return Err(format!("{} of a value", shown(other))),
@@ -265,7 +270,11 @@ impl Builder {
         let kind = match (bound(1, f32::NEG_INFINITY)?, bound(2, f32::INFINITY)?) {
             (0.0, 6.0) => Unary::Relu6,
             (0.0, high) if high >= f32::MAX => Unary::Relu,
-            (low, high) => return Err(format!("to {low} and {high}, 0 and 6 wanted")),
+            (low, high) => {
+                return Err(format!(
+                    "clips to {low} and {high}, but only 0 and 6, or 0 and no bound, are supported"
+                ));
+            }
         };
         self.layer(Kind::Unary(kind), &[x], vec![], x.layout)
     }
@@ -298,7 +307,11 @@ impl Builder {
     fn linear(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
         let (name, constant) = node.constant(1)?;
         let &[rows, columns] = &constant.sides[..] else {
-            return Err(format!("{} of {:?}, two sides wanted", shown(name), constant.sides));
+            return Err(format!(
+                "{} has shape {:?}, but two dimensions are wanted",
+                shown(name),
+                constant.sides
+            ));
         };
         let gemm = node.operator == "Gemm";
         if gemm
@@ -355,7 +368,9 @@ impl Builder {
     fn layer_norm(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
         let axis = node.int("axis", -1);
         if !matches!((x.layout, axis), (Layout::Nhwc, -1 | 3) | (Layout::Matrix, -1 | 1)) {
-            return Err(format!("from side {axis} on, the channels alone are wanted"));
+            return Err(format!(
+                "normalises from dimension {axis} on, but only the channels alone are supported"
+            ));
         }
         let channels = self.shape(x)?.channels() as usize;
         let (name, gamma) = node.constant(1)?;
@@ -378,7 +393,7 @@ impl Builder {
 fn constant(node: &Arguments, whole: &Node) -> Checked<Known> {
     let name = whole.outputs.first().cloned().unwrap_or_default();
     let [attribute] = &node.attributes[..] else {
-        return Err(format!("{} attributes, one wanted", node.attributes.len()));
+        return Err(format!("{} attributes, but one is wanted", node.attributes.len()));
     };
     Ok(match attribute.name.as_str() {
         "value" => {

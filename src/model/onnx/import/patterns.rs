@@ -21,19 +21,19 @@ pub enum Part {
     TwiceGelu,
     /// Half of 1 + erf(x / sqrt 2)
     Cdf,
-    /// Over the channels of a pixel.
+    /// The mean over the channels of a pixel.
     Mean,
     /// x − mean
     Centred,
-    /// The square of that
+    /// The square of x - mean
     Squared,
-    /// The mean of its square
+    /// The mean of that square over the channels
     Variance,
-    /// That variance with an epsilon added
+    /// The variance with an epsilon added
     Widened(f32),
-    /// The root of that
+    /// The root of the variance with its epsilon
     Deviation(f32),
-    /// One over the square root
+    /// One over that root
     Inverse,
     /// (x - mean) / deviation
     Normed(f32),
@@ -94,7 +94,7 @@ impl Builder {
                 let mut vector = |name: &str, constant: &Rc<Constant>| {
                     if constant.count() != channels {
                         return Err(format!(
-                            "{} of {:?}, {channels} wanted",
+                            "{} has shape {:?}, but {channels} numbers are wanted",
                             shown(name),
                             constant.sides
                         ));

@@ -1,4 +1,4 @@
-//! Sides of values that come, go or change their order, and of constants.
+//! Reads ONNX's operators that add, remove or permute dimensions of values and of constants.
 
 use super::build::{Builder, Known, Layout, Map};
 use super::nodes::Arguments;
@@ -23,7 +23,9 @@ impl Builder {
             (_, [0, 1, 2, 3] | [0, 1]) => Ok(layout),
             (Layout::Nchw, [0, 2, 3, 1]) => Ok(Layout::Nhwc),
             (Layout::Nhwc, [0, 3, 1, 2]) => Ok(Layout::Nchw),
-            _ => Err(format!("as {given:?}: channels to the end and back are wanted")),
+            _ => Err(format!(
+                "permutes as {given:?}, but only channels to the end and back are supported"
+            )),
         };
         match known {
             Known::Images(images) => {

@@ -34,8 +34,8 @@ pub enum Numbers {
 }
 
 impl Constant {
-    /// Reads a constant and its name from a message. Err for types that no network computes with and for numbers that do
-    /// not fill the shape.
+    /// Reads a constant and its name from a message: 16, 32 or 64-bit floats, int32, int64 or bool. Err for other types and
+    /// for numbers that do not fill the shape.
     pub fn new(bytes: &Bytes) -> Checked<(String, Self)> {
         let (message, numbers) = messages::tensor(bytes)?;
         let name = message.name.clone();
@@ -64,7 +64,7 @@ impl Constant {
         };
         let whole = matches!(kind, Kind::Other(..));
         if whole && count > MOST_WHOLE as u64 {
-            return Err(format!("{count} whole numbers, at most {MOST_WHOLE} wanted"));
+            return Err(format!("{count} whole numbers, but at most {MOST_WHOLE} are wanted"));
         }
         let wanted =
             count.checked_mul(kind.width()).ok_or_else(|| format!("a shape of {sides:?}"))?;
@@ -78,7 +78,7 @@ impl Constant {
             if bytes.len() as u64 != wanted {
                 let given = bytes.len();
                 return Err(format!(
-                    "{given} bytes for shape {sides:?} of {}, {wanted} wanted",
+                    "{given} bytes for shape {sides:?} of {}, but {wanted} are wanted",
                     kind.name()
                 ));
             }
@@ -113,7 +113,7 @@ fn beside(message: &Message, wanted: u64) -> Checked<(String, u64)> {
         return Err(format!("numbers in {}, which is not a file in the same folder", shown(name)));
     }
     if let Some(length) = number("length").transpose()?.filter(|&length| length != wanted) {
-        return Err(format!("{length} bytes in {}, {wanted} wanted", shown(name)));
+        return Err(format!("{length} bytes in {}, but {wanted} are wanted", shown(name)));
     }
     Ok((name.clone(), number("offset").transpose()?.unwrap_or(0)))
 }

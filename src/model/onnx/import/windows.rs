@@ -18,7 +18,7 @@ impl Window {
         let stride = node.sides("strides", 1)?;
         let dilations: [u32; 2] = node.sides("dilations", 1)?;
         if dilations != [1, 1] {
-            return Err(format!("dilations {dilations:?}, 1 and 1 wanted"));
+            return Err(format!("dilations {dilations:?}, but only 1 and 1 are supported"));
         }
         // As many as keep the sides but for the stride; an odd one before or behind.
         let same = |side: u32, kernel: u32, stride: u32, before: bool| {
@@ -56,7 +56,11 @@ impl Builder {
         expect_maps(x)?;
         let (name, constant) = node.constant(1)?;
         let (&[_, _, rows, columns], shape) = (&constant.sides[..], self.shape(x)?) else {
-            return Err(format!("{} of {:?}, four sides wanted", shown(name), constant.sides));
+            return Err(format!(
+                "{} has shape {:?}, but four dimensions are wanted",
+                shown(name),
+                constant.sides
+            ));
         };
         let side = |side: usize| u32::try_from(side).map_err(|_| format!("a kernel of {side}"));
         let kernel = [side(rows)?, side(columns)?];
@@ -90,12 +94,12 @@ impl Builder {
         expect_maps(x)?;
         let mode = node.text("mode");
         if !matches!(mode.as_str(), "" | "constant") {
-            return Err(format!("by {}, zeros wanted", shown(&mode)));
+            return Err(format!("padding by {}, but only zeros are supported", shown(&mode)));
         }
         if let Some(Known::Constant(_, value)) = node.input(2)
             && self.scalar(value)? != Some(0.0)
         {
-            return Err("by a number, zeros wanted".into());
+            return Err("padding by another number than 0, but only zeros are supported".into());
         }
         let pads = node.wholes("pads", 1).ok_or("pads that are computed")?;
         let axes = node.wholes("axes", 3).unwrap_or(vec![0, 1, 2, 3]);

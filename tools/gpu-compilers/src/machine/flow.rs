@@ -3,7 +3,7 @@
 use super::{Count, Program};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the hot loop is made of; the whole program where no loop multiplies and adds.
+/// Returns the instructions of the hot loop, or of the whole program where no loop multiplies and adds.
 pub fn hottest(program: &Program, count: fn(&[&str]) -> Count) -> Count {
     let of = |blocks: &BTreeSet<usize>| {
         let rows = blocks.iter().filter_map(|&block| program.blocks.get(block)).flatten();

@@ -19,7 +19,7 @@ pub struct Program {
     edges: Vec<(usize, usize)>,
 }
 
-/// What some instructions are.
+/// The kinds of instructions that are counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Count {
     /// Multiply-adds of single or half precision; a matrix instruction counts as one.
@@ -46,9 +46,9 @@ impl Count {
     }
 }
 
-/// One instruction set.
+/// A reader of one instruction set.
 struct Set {
-    /// How the driver names its disassembly, as the end of the file's name.
+    /// The end of the name under which the driver reports its disassembly.
     file: &'static str,
     parse: fn(&str) -> Program,
     count: fn(&[&str]) -> Count,
