@@ -102,7 +102,8 @@ fn scan(files: &[PathBuf]) -> Result<Found> {
                 let mut text = String::new();
                 let read = entry.by_ref().take(32).read_to_string(&mut text);
                 let given = read.ok().and_then(|_| text.trim().parse().ok());
-                label = Some(given.ok_or_else(|| format!("{text:?}, but a class's number is wanted"))?);
+                label =
+                    Some(given.ok_or_else(|| format!("{text:?}, but a class's number is wanted"))?);
             } else if extension.eq_ignore_ascii_case(".json") && label.is_none() {
                 let mut text = Vec::new();
                 // A longer text, or one that is no JSON, may be about anything and gives no label.
