@@ -27,7 +27,7 @@ pub mod prelude;
 #[cfg(feature = "report")]
 pub mod report;
 mod threads;
-#[cfg(feature = "train")]
+#[cfg(feature = "learn")]
 pub mod train;
 #[cfg(feature = "eval")]
 pub mod world;

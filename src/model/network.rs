@@ -279,6 +279,30 @@ impl Network {
         Ok(weights)
     }
 
+    /// Makes the same network for other classes, with its weights: the last layer is drawn from the seed ([`initial()`]), all
+    /// else stays.
+    ///
+    /// # Errors
+    /// `Mismatch` for an imported network, whose layers are those of its file, and for no classes.
+    pub fn with_new_classes(
+        &self,
+        mut weights: StateDict,
+        classes: u32,
+        seed: u64,
+    ) -> Result<(Self, StateDict)> {
+        let head = self.head().filter(|_| !matches!(self, Self::Imported(_)));
+        let other = || Error::mismatch("classes", self, "a network that is not imported");
+        let head = head.ok_or_else(other)?;
+        let network = Self::from_metadata(&Metadata { classes: Some(classes), ..self.metadata() })?;
+        let initial = network.initial(seed);
+        for name in head.into_iter().flatten() {
+            let fresh = initial.get(&name)?.clone();
+            weights.insert(name, fresh);
+        }
+        weights.check(&network.parameters())?;
+        Ok((network, weights))
+    }
+
     /// The number of channels of the images.
     pub fn channels(&self) -> u32 {
         each!(self, model => model.channels())

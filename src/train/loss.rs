@@ -54,6 +54,17 @@ impl Loss {
         sketch.finish(model, logits, None, None)
     }
 
+    /// Builds the loss of [`Update::frozen`](super::Update::frozen).
+    pub fn frozen(model: &Network, batch: BatchSize) -> Result<Self> {
+        let mut sketch = Sketch::new(model, batch, Joining::NONE)?;
+        let (x, labels) = sketch.classified()?;
+        let Sketch { graph, weights, .. } = &mut sketch;
+        let logits = model.logits(graph, x, weights, Mode::Frozen)?;
+        let ce = sketch.cross_entropy(logits, labels, 0.0)?;
+        sketch.term(Term::CrossEntropy, ce, 1.0)?;
+        sketch.finish(model, logits, None, None)
+    }
+
     /// Builds the loss of [`Update::trades`](super::Update::trades).
     pub fn trades(model: &Network, batch: BatchSize, beta: f32, joining: Joining) -> Result<Self> {
         let mut sketch = Sketch::new(model, batch, joining)?;

@@ -76,7 +76,7 @@ impl Optimiser {
 
 /// Returns the factor of the learning rate at iteration `it` of `total`: a linear warm-up over `warm_up` iterations, (it +
 /// 1)/`warm_up`; constant; and a cosine to 0 over what follows `decay_from` of the iterations. 0 is a cosine over all, 1 none.
-pub(super) fn schedule(it: u64, total: u64, warm_up: u32, decay_from: f64) -> f64 {
+pub fn schedule(it: u64, total: u64, warm_up: u32, decay_from: f64) -> f64 {
     let warm = ((it + 1) as f64 / f64::from(warm_up.max(1))).min(1.0);
     if decay_from == 0.0 {
         return warm * 0.5 * (1.0 + (PI * it as f64 / total.max(1) as f64).cos());

@@ -47,6 +47,7 @@ impl Report {
     }
 
     /// Joins the reports of equal parts of a batch, in their order, into the batch's.
+    #[cfg(feature = "train")]
     pub(super) fn merge(parts: Vec<Self>) -> Self {
         let mut whole = Self::default();
         let count = parts.len() as f32;
@@ -146,6 +147,13 @@ impl Update {
         Self::new(learner, sources, None, loss).await
     }
 
+    /// Mean cross-entropy of the classified images with the running statistics, which stay, as stage 2 has them: to go on with
+    /// a trained network on so few images that a batch's own statistics would be mostly chance.
+    pub async fn frozen(learner: &Learner, sources: Sources<'_>) -> Result<Self> {
+        let loss = Loss::frozen(&learner.model, sources.batch)?;
+        Self::new(learner, sources, None, loss).await
+    }
+
     /// TRADES (Zhang and others 2019, arXiv 1901.08573, equation 5): mean cross-entropy of `clean` images, a buffer, plus
     /// `beta` times mean KL(f(clean) ‖ f(classified)), which both sides learn from. Both go through the network as one
     /// batch, with its statistics, which the running ones follow. The report's logits are the attacked images'.
@@ -176,6 +184,7 @@ impl Update {
     }
 
     /// A loss of stage 1 whose statistics are joined with those of other pieces, this process's and those of all ranks.
+    #[cfg(feature = "train")]
     pub(super) async fn synchronised(
         learner: &Learner,
         sources: Sources<'_>,

@@ -308,7 +308,8 @@ fn disagreement(all: &[String], members: &[Member]) -> Option<String> {
 impl Member {
     /// Describes this process; which one it is on its machine is found out with the others.
     fn this() -> Self {
-        let process = std::process::id();
+        // A browser has no process numbers, and no other ranks to tell this one from.
+        let process = if cfg!(target_arch = "wasm32") { 0 } else { std::process::id() };
         Self { host: host(), local_rank: 0, process, began: began(process).unwrap_or(0) }
     }
 }

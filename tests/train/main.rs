@@ -11,6 +11,7 @@
 
 mod bits;
 mod curves;
+mod frozen;
 mod kills;
 mod objectives;
 mod pieces;
