@@ -1,6 +1,8 @@
-// Prints the first test image of each class of the embedded Fashion-MNIST cut, as the page shows them.
+// Prints pictures of the embedded Fashion-MNIST cut, as the page shows them: the first test image of each class, or a lesson,
+// ten pictures for each of five classes that no network here was trained for.
 //
 //   node web/build/examples.js >examples.json
+//   node web/build/examples.js --lesson >lesson.json
 
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
@@ -15,7 +17,21 @@ export const image = (index) => images.subarray(16 + index * side * side, 16 + (
 export const label = (index) => labels[8 + index];
 export { side };
 
+/** The lesson's classes, and those of the cut that their pictures are of, in turn. */
+const LESSON = { tops: [0, 2, 4, 6], trousers: [1], dresses: [3], shoes: [5, 7, 9], bags: [8] };
+const PICTURES = 10;
+
+/** The number of each picture in the test part, by the name of its class. */
+export const lesson = Object.entries(LESSON).map(([name, classes]) => {
+  const of = classes.map((wanted) => Array.from({ length: labels.length - 8 }, (_, i) => i).filter((i) => label(i) === wanted));
+  return { name, pictures: Array.from({ length: PICTURES }, (_, i) => of[i % of.length][Math.floor(i / of.length)]) };
+});
+
 if (import.meta.url === `file://${process.argv[1]}`) {
+  const text = (index) => image(index).toString('base64');
   const first = NAMES.map((_, wanted) => labels.subarray(8).indexOf(wanted));
-  console.log(JSON.stringify({ names: NAMES, side, images: first.map((index) => image(index).toString('base64')) }));
+  const printed = process.argv[2] === '--lesson'
+    ? { side, classes: lesson.map(({ name, pictures }) => ({ name, images: pictures.map(text) })) }
+    : { names: NAMES, side, images: first.map(text) };
+  console.log(JSON.stringify(printed));
 }

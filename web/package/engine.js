@@ -8,10 +8,13 @@ import { GOLDEN } from './golden.js';
 import { BATCH, Model } from './model.js';
 import { pixels } from './pixels.js';
 import { climbed, length, median, repeat } from './readings.js';
+import { train } from './train.js';
 import { readWeights } from './weights.js';
 
 /** The number of losses of the device after which it is not opened again. */
 const LOSSES = 2;
+/** What the file of a trained network is called, as the program calls its own. */
+const MODEL_FILE = 'model.safetensors';
 /** Milliseconds that a run keeps the device for itself before others have their turn and an abort is heard. */
 const TURN = 100;
 /** The key of a global promise by which openings of devices wait for each other, also across copies of this module. */
@@ -316,6 +319,33 @@ export class Engine {
       return { before: reading, after: after[i], image, difference, distance: length(difference, norm), msPerStep: made.msPerStep };
     });
     return many ? changed : changed[0];
+  }
+
+  /** Trains a network on pictures of the caller's; see train.js. */
+  async train(id, options, callbacks = {}) {
+    const model = this.#model(id);
+    if (model.training) throw named('InvalidStateError', 'this network is being trained already');
+    model.training = true;
+    const prepare = async (image) => {
+      const prepared = await this.#prepare(model, image);
+      model.expect(prepared, 1);
+      return prepared;
+    };
+    // A turn is one step: other calls have theirs in between, with the weights from before.
+    const turn = (work) => this.#with(id, callbacks.signal, (model) => work(model, this.#device));
+    try {
+      const { bytes, ...told } = await train(model, { prepare, turn }, options, callbacks);
+      await this.#queued(callbacks.signal, () => model.replace(bytes, MODEL_FILE));
+      await turn(() => undefined);
+      return { ...told, about: { ...model.about, name: MODEL_FILE, fileBytes: bytes.length } };
+    } finally {
+      model.training = false;
+    }
+  }
+
+  /** Returns the bytes of a network's file: as it was loaded, or with what was learnt since. */
+  async save(id) {
+    return this.#model(id).bytes;
   }
 
   /** Compares the device with reference cases. Each check is a turn of its own, so that the page can draw meanwhile. */

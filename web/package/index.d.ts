@@ -82,8 +82,8 @@ export interface LoadOptions extends Abortable {
 /**
  * Loads a safetensors checkpoint of a wide residual network, a ResNet or a ConvNeXt and opens the GPU. Errors have a
  * `name`: `NoWebGPU`, `InsecureContext`, `NoAdapter`, `MissingLimit`, `OutOfMemory`, `DeviceLost`, `BadFile`,
- * `BadPicture`, `NotFinite` (the network overflows), `Mismatch`, `RangeError`, `GpuError`, `Bug` (report it), and `InvalidStateError` for
- * all that is asked of a network after it was disposed of.
+ * `BadPicture`, `NotFinite` (the network overflows), `Diverged` (training did), `Mismatch`, `RangeError`, `GpuError`, `Bug`
+ * (report it), and `InvalidStateError` for all that is asked of a network after it was disposed of.
  */
 export function load(source: Source, options?: LoadOptions): Promise<Lapidary>;
 
@@ -220,6 +220,68 @@ export interface AttackOptions extends BallOptions {
   target?: Classes;
 }
 
+export interface TrainOptions extends Abortable {
+  /** A handful of pictures a class is enough to see something: up to 10,000 in all. */
+  images: Image[];
+  /** The class of each, from 0. */
+  labels: ArrayLike<number>;
+  /** Names of the classes, or their number. Others than the network's make its last layer anew. Default: the network's. */
+  classes?: string[] | number;
+  /** Default: 200. */
+  steps?: number;
+  /**
+   * `dat`, the default, trains on attacked images and contrasts real ones with images that gradient steps made: what is drawn
+   * afterwards is of the new classes. `at` trains on attacked images alone, in less than half the time. Both leave
+   * the running statistics of batch normalisation as they are.
+   */
+  objective?: 'dat' | 'at';
+  /** Images of each kind in a step, 1 to 256. Default: 16. */
+  batch?: number;
+  /** Rises over the first twentieth of the steps, and falls to 0 over the last two fifths. Default: 0.02. */
+  learningRate?: number;
+  /** Radius of the ball of the attack. Default: 0.5. */
+  eps?: number;
+  norm?: 'l2' | 'linf';
+  /** The most steps that a contrastive image takes; it begins with 2, and takes more as the network tells them apart. Default: 8. */
+  contrastiveSteps?: number;
+  /** L2 length of such a step, as of `sample`. Default: 0.8. */
+  stepSize?: number;
+  /** Shifts and mirrors pictures at random, only mirrors them, or takes them as they are. Default: `crop-flip`. */
+  augment?: 'crop-flip' | 'centre' | 'none';
+  /** Of all that is drawn at random. Default: 0. */
+  seed?: number;
+  /** Told of every step. After a loss of the device the last steps come once more. */
+  onStep?(step: TrainStep): void;
+  /** Ends training after the step that runs, and keeps what was learnt; `signal` throws it away. */
+  finish?: AbortSignal;
+}
+
+export interface TrainStep {
+  /** From 1. */
+  step: number;
+  steps: number;
+  loss: number;
+  /** Of the batch's attacked images. */
+  crossEntropy: number;
+  /** The share of the batch's attacked images that were named rightly. */
+  accuracy: number;
+  /** Of `dat`: the binary cross-entropy of real and contrastive images. */
+  contrast?: number;
+  /** Of `dat`: how well the logits of their classes tell real from contrastive images, ½ to 1. */
+  auc?: number;
+  /** Of `dat`: the steps that the contrastive images took. */
+  contrastiveSteps?: number;
+}
+
+export interface Trained {
+  /** Steps that were taken. */
+  steps: number;
+  /** The share of the given pictures, as they are, that are named rightly. */
+  accuracyBefore: number;
+  accuracyAfter: number;
+  msPerStep: number | undefined;
+}
+
 export interface Layout {
   channels: number;
   side: number;
@@ -298,6 +360,7 @@ export interface Toy {
  * Where an image is taken a list of up to 64 is too, and a list of answers comes back.
  */
 export interface Lapidary {
+  /** Another after `train`. */
   readonly about: About;
   readonly adapter: Adapter;
   /** The GPUDevice, for pages that draw with it; only with `worker: false`, as workers cannot hand theirs over. */
@@ -318,6 +381,13 @@ export interface Lapidary {
   /** Steps up the cross-entropy within a ball, 0.5 in L2 unless told otherwise. */
   attack(image: Image, options?: AttackOptions): Promise<Changed>;
   attack(images: Image[], options?: AttackOptions): Promise<Changed[]>;
+  /**
+   * Trains the network on pictures of the caller's. Calls in between answer with the weights from before; where it ends, this
+   * network has the new ones, and `about` its new classes. Aborted or failed, all stays as it was.
+   */
+  train(options: TrainOptions): Promise<Trained>;
+  /** The network as a file that `lapidary` and `load` read: as it was loaded, or with what was learnt since. */
+  save(): Promise<Blob>;
   toImageData(image: Float32Array): Browser<'ImageData'>;
   toCanvas(images: Float32Array, options?: CanvasOptions): Browser<'HTMLCanvasElement'> | Browser<'OffscreenCanvas'>;
   toBlob(images: Float32Array, options?: BlobOptions): Promise<Blob>;

@@ -82,6 +82,17 @@ class Lapidary {
     return this.#withImage(image, (image, send) => this.#call('attack', [image, options], { onStep, signal, send }));
   }
 
+  async train({ images, onStep, signal, finish, ...options }) {
+    const call = (images, send) => this.#call('train', [{ ...options, images }], { onStep, signal, finish, send });
+    const { about, ...told } = await this.#withImage(images, call);
+    this.about = about;
+    return told;
+  }
+
+  async save() {
+    return new Blob([await this.#call('save', [])], { type: 'application/octet-stream' });
+  }
+
   starts(seed, count) {
     return this.#call('starts', [seed, count]);
   }
@@ -221,7 +232,7 @@ function inWorker() {
     if (!data.error) return call.resolve(data.result);
     return call.reject(named(data.error.name, data.error.message));
   };
-  const call = (method, args, { onStep, onProgress, signal, send = [] } = {}) =>
+  const call = (method, args, { onStep, onProgress, signal, finish, send = [] } = {}) =>
     new Promise((resolve, reject) => {
       if (ended) return reject(ended);
       if (signal?.aborted) return reject(signal.reason);
@@ -232,10 +243,17 @@ function inWorker() {
         calls.delete(id);
         reject(signal.reason);
       };
+      const early = () => worker.postMessage({ id, finish: true });
       signal?.addEventListener('abort', abort, { once: true });
-      const done = () => signal?.removeEventListener('abort', abort);
+      finish?.addEventListener('abort', early, { once: true });
+      const done = () => {
+        signal?.removeEventListener('abort', abort);
+        finish?.removeEventListener('abort', early);
+      };
       calls.set(id, { resolve, reject, done, onStep, onProgress });
-      return worker.postMessage({ id, method, args, wants: { onStep: !!onStep, onProgress: !!onProgress } }, send);
+      worker.postMessage({ id, method, args, wants: { onStep: !!onStep, onProgress: !!onProgress } }, send);
+      if (finish?.aborted) early();
+      return undefined;
     });
   return host({ listeners, call, close: () => end(disposed()) });
 }

@@ -18,6 +18,8 @@ export class Model {
   about;
   /** Whether the network was disposed of, so that nothing new may begin. */
   ended = false;
+  /** Whether a training runs. */
+  training = false;
   /** The run whose images each program has on the device. */
   runs = new WeakMap();
 
@@ -25,6 +27,22 @@ export class Model {
     this.#bytes = bytes;
     this.#name = name;
     this.#side = side;
+  }
+
+  /** The file: as it was loaded, or with what was learnt since. */
+  get bytes() {
+    return this.#bytes;
+  }
+
+  /** Takes another file for this network, which is put on the device when it is needed next. */
+  replace(bytes, name) {
+    this.release();
+    this.#bytes = bytes;
+    this.#name = name;
+  }
+
+  trainer(recipe, images, labels) {
+    return this.#network.trainer(recipe, images, labels);
   }
 
   /** The count of numbers in an image. */

@@ -1,6 +1,6 @@
 // An engine in a module worker: calls come in as { id, method, args }, answers go out as { id, result } or
-// { id, error }, with { id, step } and { id, progress } on the way; { id, abort } stops a call. Before them may come
-// { wasm }, the compiled bindings, or what kept them from being compiled.
+// { id, error }, with { id, step } and { id, progress } on the way; { id, abort } stops a call, { id, finish } ends it
+// early with what it has. Before them may come { wasm }, the compiled bindings, or what kept them from being compiled.
 
 import { Engine } from './engine.js';
 
@@ -11,11 +11,12 @@ const running = new Map();
 
 onmessage = async ({ data }) => {
   if ('wasm' in data) return compiled(data.wasm);
-  const { id, method, args, abort, wants } = data;
-  if (abort) return running.get(id)?.abort();
-  const controller = new AbortController();
-  running.set(id, controller);
-  const callbacks = { signal: controller.signal };
+  const { id, method, args, abort, finish, wants } = data;
+  if (abort) return running.get(id)?.stop.abort();
+  if (finish) return running.get(id)?.end.abort();
+  const [stop, end] = [new AbortController(), new AbortController()];
+  running.set(id, { stop, end });
+  const callbacks = { signal: stop.signal, finish: end.signal };
   if (wants?.onStep) callbacks.onStep = (step) => postMessage({ id, step });
   if (wants?.onProgress) callbacks.onProgress = (progress) => postMessage({ id, progress });
   try {

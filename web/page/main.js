@@ -6,6 +6,7 @@ import { SamplePart } from './sample.js';
 import { ImagePart } from './image.js';
 import { AttackPart } from './attack.js';
 import { PlanePart } from './plane.js';
+import { TeachPart } from './teach.js';
 
 export const by = (id) => document.getElementById(id);
 
@@ -135,8 +136,8 @@ async function openCheckpoint(source, name, from) {
 }
 
 async function start() {
-  const shared = { strip, parts, network: () => address };
-  parts.push(new SamplePart(shared), new ImagePart(shared), new AttackPart(shared), new PlanePart(shared));
+  const shared = { strip, parts, use, network: () => address };
+  parts.push(new SamplePart(shared), new ImagePart(shared), new AttackPart(shared), new PlanePart(shared), new TeachPart(shared));
   const manifest = fetch('models/models.json').then((response) => response.json());
   const reason = await obstacle();
   if (reason) return stop(reason.reason, reason.detail);

@@ -7,8 +7,10 @@
 #![cfg(target_arch = "wasm32")]
 
 mod network;
+mod recipe;
 mod throw;
 mod toy;
+mod trainer;
 mod tuning;
 
 use js_sys::Uint8Array;

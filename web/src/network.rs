@@ -17,11 +17,11 @@ use wasm_bindgen::prelude::*;
 /// A network on the device.
 #[wasm_bindgen]
 pub struct Network {
-    metadata: Metadata,
+    pub(crate) metadata: Metadata,
     class_names: Vec<String>,
-    model: Model,
-    weights: DeviceWeights,
-    side: u32,
+    pub(crate) model: Model,
+    pub(crate) weights: DeviceWeights,
+    pub(crate) side: u32,
     fit: Fit,
 }
 
@@ -44,6 +44,14 @@ impl Network {
 
     fn size(&self, images: u32) -> BatchSize {
         BatchSize { images, side: self.side }
+    }
+}
+
+/// Asks a page's function after each submission whether to stop.
+pub fn asking(stop: &Function) -> impl FnMut(u32) -> Result<()> {
+    |_| match stop.call0(&JsValue::NULL) {
+        Ok(answer) if answer.is_falsy() => Ok(()),
+        _ => Err(Error::Stopped),
     }
 }
 
@@ -148,11 +156,7 @@ impl Ascent {
     /// Takes steps in submissions of about 100 ms. `stop` is asked after each; where it answers true, this fails with
     /// `AbortError`.
     pub async fn run(&mut self, steps: u32, stop: Function) -> Thrown<()> {
-        let ask = |_| match stop.call0(&JsValue::NULL) {
-            Ok(answer) if answer.is_falsy() => Ok(()),
-            _ => Err(Error::Stopped),
-        };
-        self.attack.run(steps, ask).await.map_err(throw)
+        self.attack.run(steps, asking(&stop)).await.map_err(throw)
     }
 
     /// Reads the images, followed by each image's objective before the last step.

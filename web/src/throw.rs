@@ -16,6 +16,7 @@ pub fn throw(error: Error) -> JsValue {
         Error::DeviceLost(_) => "DeviceLost",
         Error::BadFile { .. } => "BadFile",
         Error::NonFinite { .. } => "NonFinite",
+        Error::Diverged { .. } => "Diverged",
         Error::Stopped => "AbortError",
         Error::Bug { .. } => "Bug",
         _ => "GpuError",

@@ -479,8 +479,9 @@ test('it is small, and asks nobody else', () => {
   // It was 397 kB. Some 15 kB of the rest fit colour photographs into the square as the program does; 36 kB came with more
   // networks and the names that other implementations give their tensors, the table of convolutions, and checks of what is given.
   // 34 kB more came later with further networks and checks; what each of them takes was not measured. 15 kB measure
-  // on the visitor's GPU which kernels are fast there, compare them with the plain ones, and keep the answer. 400 kB are wanted.
-  assert.ok(size < 530_000);
+  // on the visitor's GPU which kernels are fast there, compare them with the plain ones, and keep the answer. Training in the page
+  // took it from 525 to 577 kB: losses, weight gradients and their kernels, optimisers, and files that are written. 400 kB are wanted.
+  assert.ok(size < 585_000);
   const models = readdirSync(join(dist, 'models')).reduce((sum, name) => sum + readFileSync(join(dist, 'models', name)).length, 0);
   assert.ok(models < 3_000_000);
   assert.ok([...requests].every((origin) => /^(http:\/\/127\.0\.0\.1:\d+|null)$/.test(origin)), [...requests].join());
