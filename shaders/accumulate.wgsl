@@ -24,6 +24,6 @@ fn main(
     let i = flat_index(workgroup, workgroups, lane);
     if i >= params.vectors { return; }
     let part = control[1] * x[i];
-    // Not by a product with 0: what the sum held may not be finite.
+    // Not a product with 0, because the old sum may not be finite.
     sum[i] = select(control[0] * sum[i] + part, part, control[0] == 0.0);
 }

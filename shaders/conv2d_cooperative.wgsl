@@ -96,7 +96,7 @@ fn main(
     let phase_x = workgroup.z % phases_x;
     let rows = taps_of(phase_y, params.pad_y, phases_y, params.kernel_height);
     let columns = taps_of(phase_x, params.pad_x, phases_x, params.kernel_width);
-    let depth = params.inputs * rows.count * columns.count; // none of a phase that no tap meets
+    let depth = params.inputs * rows.count * columns.count; // 0 in a phase without taps
     let blocks = (params.outputs + 7u) / 8u;
     let first_block = workgroup.y * (TILE / 8u);
     let first_quad = workgroup.x * QUADS;

@@ -92,7 +92,7 @@ fn load_weights(lane: u32) {
     }
 }
 
-// Four columns of a row, seven taps: of what lies from three columns left of them on.
+// Adds seven taps to four columns of a row. a, b and c hold the columns of x from four to the left of them on.
 fn add(sum: vec4f, low: vec4f, high: vec4f, a: vec4f, b: vec4f, c: vec4f) -> vec4f {
     var all = fma(vec4f(low.x), vec4f(a.yzw, b.x), sum);
     all = fma(vec4f(low.y), vec4f(a.zw, b.xy), all);

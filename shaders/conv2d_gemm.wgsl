@@ -66,7 +66,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let columns = taps_of(phase_x, params.pad_x, phases_x, params.kernel_width);
     let first_input = slice * params.slice_inputs;
     let last_input = min(first_input + params.slice_inputs, params.inputs);
-    let depth = (last_input - first_input) * rows.count * columns.count; // none of a phase that no tap meets
+    let depth = (last_input - first_input) * rows.count * columns.count; // 0 in a phase without taps
     let blocks = (params.outputs + 7u) / 8u;
     let first_block = params.first_block + workgroup.y * BLOCKS;
     let first_quad = workgroup.x * QUADS;

@@ -15,7 +15,7 @@ override NARROW: bool = false;
 
 struct Pair { a: Line, b: Line }
 
-// Rows are counted from the padding; what lies outside is read at the edge and made zero.
+// Rows are counted from the padding row above x; rows outside x are read at its edge and made zero.
 fn row_inside(row: u32) -> f32 { return select(0.0, 1.0, row >= 1u && row <= params.height); }
 fn row_start(first: u32, row: u32) -> u32 { return first + (clamp(row, 1u, params.height) - 1u) * params.width; }
 

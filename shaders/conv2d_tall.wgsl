@@ -12,7 +12,7 @@
 
 struct Pair { a: Line, b: Line }
 
-// Rows are counted from the padding; what lies outside is read at the edge and made zero.
+// Rows are counted from the padding row above x; rows outside x are read at its edge and made zero.
 fn wide(first: u32, row: u32, column: u32) -> Pair {
     let inside = select(0.0, 1.0, row >= 1u && row <= params.height);
     let at = first + (clamp(row, 1u, params.height) - 1u) * params.width + column;

@@ -22,7 +22,7 @@ fn apart() -> u32 { return select(1u, STRIDE_X, TRANSPOSED); }
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
     let plane = params.out_width * params.out_height;
-    // Of a derivative's rows and columns only each STRIDE-th meets the same taps: a phase.
+    // In a derivative only each STRIDE-th row and column uses the same taps; these rows and columns are a phase.
     let every_y = select(1u, STRIDE_Y, TRANSPOSED);
     let every_x = select(1u, STRIDE_X, TRANSPOSED);
     let phase_y = workgroup.z / every_x;
@@ -51,7 +51,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var a7 = vec4f(0.0);
     // Taps outside, channels inside: positions are worked out once a tap.
     for (var r = (phase_y + params.pad_y) % every_y; r < params.kernel_height; r += every_y) {
-        // What lies above or left of x wraps to a large number.
+        // Positions above or left of x wrap to large numbers.
         var row = v * STRIDE_Y + r - params.pad_y;
         if TRANSPOSED { row = (v + params.pad_y - r + 0x10000u * STRIDE_Y) / STRIDE_Y - 0x10000u; }
         let line = image + min(row, params.height - 1u) * params.width;

@@ -29,7 +29,7 @@ override OUTPUTS: u32 = 8u * BLOCKS;
 const HEIGHT: u32 = 4u; // rows of dy at a time, of two quads
 const ROWS: u32 = HEIGHT + 2u; // rows of x
 const ROW: u32 = 5u; // a row of x: 4 quads, and one more
-// What lanes read at once begins in different banks: an in channel's rows, and a block's channels, take one quad more.
+// In channels' rows and blocks' channels take one quad more, so that lanes read from different banks at once.
 const CHANNEL: u32 = ROWS * ROW + 1u;
 const BLOCK: u32 = 9u;
 override PLACE: u32 = BLOCKS * BLOCK;

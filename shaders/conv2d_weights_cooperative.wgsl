@@ -63,7 +63,7 @@ fn keep_one(o: u32, t: u32, part: u32, value: f32) {
     partials[at] = sum;
 }
 
-// What a subgroup left in workgroup memory: SIDE out channels of SIDE t.
+// Stores the sums that a subgroup left in workgroup memory: SIDE out channels by SIDE t.
 fn keep_sums(own: u32, at: u32, o: u32, t: u32, part: u32) {
     for (var item = own; item < SIDE * SIDE; item += SUBGROUP) {
         keep_one(o + item / SIDE, t + item % SIDE, part, sums[at + item] / SCALE);
@@ -90,7 +90,7 @@ fn main(
     let lines = last_line - first_line;
     let quads = (last_image - first_image) * lines * across;
 
-    // What a lane loads. Beyond the last t and out channel another one is read, and not stored.
+    // The row and quads that a lane loads. Beyond the last t and out channel it reads another one, whose sums are not stored.
     let row = lane % TILE;
     let first_quad = lane / TILE * EACH; // in a slab
     let o = min(first_o + row, params.outputs - 1u);

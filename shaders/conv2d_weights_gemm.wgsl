@@ -81,7 +81,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let across = (params.out_width + 3u) / 4u;
     let quads = (last_image - first_image) * (last_line - first_line) * across;
 
-    // What an invocation loads. Beyond the last t and out channel another one is read, and not stored.
+    // The channel and t that an invocation loads. Beyond the last it reads another one, whose sums are not stored.
     let o = min(first_o + lane, params.outputs - 1u);
     let t = min(first_t + lane, params.inputs * window - 1u);
     let i = t / window;

@@ -16,10 +16,10 @@ override HALVE: bool = false;
 
 @group(0) @binding(3) var<storage, read_write> partials: array<f32>;
 
-// What the three columns of the kernel meet, for four columns of dy.
+// The values of x that the left, middle and right column of the kernel multiply, for four columns of dy.
 struct Line { left: vec4f, middle: vec4f, right: vec4f }
 
-// A row above or below x is read at the edge and made zero.
+// Rows above and below x are read at its edge and made zero.
 fn line(first: u32, row: u32, column: u32) -> Line {
     let inside = select(0.0, 1.0, row < params.height);
     let at = first + min(row, params.height - 1u) * params.width + column;

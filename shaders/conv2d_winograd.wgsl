@@ -53,7 +53,7 @@ fn restored(m0: vec2f, m1: vec2f, m2: vec2f, m3: vec2f, m4: vec2f, m5: vec2f) ->
     );
 }
 
-// Rows are counted from the padding; what lies outside is read at the edge and made zero.
+// Rows are counted from the padding row above x; rows outside x are read at its edge and made zero.
 fn row_of(first: u32, row: u32, column: u32, lane: u32) -> Row {
     let inside = select(0.0, 1.0, row >= 1u && row <= params.height);
     let at = first + (clamp(row, 1u, params.height) - 1u) * params.width + column;

@@ -1,10 +1,10 @@
-// Grouped 2-D cross-correlation, derivative for x.
+// Derivative of a grouped 2-D cross-correlation for x.
 //
 //     dx[n,i,row,column] = sum over o,r,c of w[o, i % group_inputs, r, c] * dy[n,o,v,u]
 //                          with v * stride_y + r - pad_y = row and u * stride_x + c - pad_x = column
 //                          and o in the group of i
 //
-//   grid      one invocation per four values of x side by side, of the slice's images, see shared/index.wgsl
+//   grid      one invocation per four values of x side by side, of the launch's images, see shared/index.wgsl
 //   dx, dy    [image][channel][row][column],  w  [out channel][group channel][row][column]
 //
 // With stride 1 the four values' columns overlap, so each step along a row of the kernel reads one new value.
@@ -15,7 +15,7 @@
 @group(0) @binding(2) var<storage, read> w: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
-// What stands `right` strides' parts from the first output of a row; between outputs and beyond them is 0.
+// The derivative at position `right` of a row, in columns of x from the row's first output; 0 between outputs and beyond them.
 fn value(row: u32, right: u32) -> f32 {
     let u = right / params.stride_x;
     if right % params.stride_x != 0u || u >= params.out_width { return 0.0; }

@@ -1,10 +1,10 @@
-// Grouped 2-D cross-correlation, derivative for the weights.
+// Derivative of a grouped 2-D cross-correlation for its weights.
 //
 //     dw[o,i,r,c] = sum over n,v,u of dy[n,o,v,u] * x[n, first + i, v*stride_y + r - pad_y, u*stride_x + c - pad_x]
 //     with first = o / group_outputs * group_inputs
 //
-//   grid       one invocation per weight, see shared/index.wgsl; the launches of all slices add up one sum in one
-//              order, each going on from the one before where epilogue is 1. A line is a row of dy
+//   grid       one invocation per weight, see shared/index.wgsl; the launches of all slices of images add up one sum in
+//              one order: where params.epilogue is 1 a launch adds to the sum of the one before. A line is a row of dy
 //   dy, x, dw  as y, x, w in grouped_conv2d.wgsl
 //
 // Host side: src/ops/conv/plain.rs. Appended: shared/conv2d_params.wgsl, shared/index.wgsl.

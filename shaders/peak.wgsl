@@ -19,7 +19,8 @@ fn step(s: Sums, scale: vec4f) -> Sums {
     return Sums(fma(s.a, scale, one), fma(s.b, scale, one), fma(s.c, scale, one));
 }
 
-// Between rounds lavapipe stores and loads what the loop changes, which took three fifths of the time with a step a round.
+// Between rounds lavapipe stores and loads the variables of the loop, which took three fifths of the time with one step in
+// each round.
 fn eight_steps(s: Sums, scale: vec4f) -> Sums {
     let four = step(step(step(step(s, scale), scale), scale), scale);
     return step(step(step(step(four, scale), scale), scale), scale);

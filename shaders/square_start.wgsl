@@ -41,7 +41,7 @@ fn main(
         if params.linf == 1u {
             d = drawn(ids[image], i % params.side, i / area);
         } else {
-            // Tiles are centred; what is left of the image round them stays as it is.
+            // Tiles are centred; the rest of the image around them is not changed.
             let edge = (max(params.side, TILES * size) - TILES * size) / 2u;
             let at = vec2u(i % area / params.side, i % params.side) - edge;
             let tile = at / size;
@@ -62,7 +62,7 @@ fn main(
     }
 }
 
-// A sign for a column or tile and a channel, or what else is asked for by a number.
+// A random sign for a column or tile and a channel, or for any other number.
 fn drawn(image: u32, number: u32, channel: u32) -> f32 {
     let counter = vec4u(number, image, control[2], 0u);
     let word = philox(counter, vec2u(control[0], control[1])).x;

@@ -32,7 +32,7 @@
 // shared/elem_vec4.wgsl.
 
 override KIND: u32 = 0u;
-// Slope of a leaky rectifier, or what an exponential unit falls to.
+// The slope of a leaky rectifier below 0, or minus the lower limit of an exponential unit.
 override ALPHA: f32 = 0.0;
 
 const RELU = 0u;

@@ -12,7 +12,7 @@
 const ROOT: f32 = 1.4142135623730951;
 const HALF_ROOT: f32 = 0.7071067811865476;
 
-// A row's six values, or those of six rows at three columns.
+// The six values of a row; in Six, the values of six rows at three columns.
 struct Halves { low: vec3f, high: vec3f }
 struct Six { k0: vec3f, k1: vec3f, k2: vec3f, k3: vec3f, k4: vec3f, k5: vec3f }
 

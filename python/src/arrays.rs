@@ -1,4 +1,4 @@
-//! Arrays in and out: NumPy's, whatever has `__array__`, and what lies on the CPU and has `__dlpack__`.
+//! Converts arrays: NumPy's, objects with `__array__`, and objects on the CPU with `__dlpack__`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

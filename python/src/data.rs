@@ -1,4 +1,4 @@
-//! The library's readers and start images.
+//! Binds the library's readers of images, and the images that samples start from.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Adapters, and the devices that are open: one an adapter, shared by all models on it.
+//! Lists adapters, and keeps the open devices: one for each adapter, shared by all models on it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

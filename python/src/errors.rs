@@ -1,4 +1,4 @@
-//! The library's errors as Python's exceptions: one class a variant, with the variant's fields as attributes.
+//! Turns the library's errors into Python's exceptions: one class for each variant, with the variant's fields as attributes.
 
 use lapidary::Error;
 use pyo3::prelude::*;

@@ -1,4 +1,4 @@
-//! `Extractor`: a network by whose features sets of images are compared.
+//! The Python class `Extractor`: a network whose features are used to compare sets of images.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};

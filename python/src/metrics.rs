@@ -1,4 +1,4 @@
-//! Distances between sets of images, and scores of logits: numbers of the library, from arrays.
+//! Computes distances between sets of images, and metrics of logits, from arrays.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Pictures of images, as the library's reports have them.
+//! Makes pictures of images as in the library's reports.
 
 use lapidary::Result;
 use lapidary::report::pictures::{Images, Picture, Sheet};

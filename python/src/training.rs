@@ -1,4 +1,4 @@
-//! Training: a configuration and images in, a run's folder out.
+//! Trains by a configuration on given images, and returns the run's folder.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -6,8 +6,7 @@
 
 fn words_across() -> u32 { return (params.out_width + 3u) / 4u; }
 
-// Where the words of eight channels of an image begin; where rows are whole quads, those of the pixel `p` of a plane are
-// p / 4 behind.
+// The first word of eight channels of an image; where rows are whole quads, the word of pixel `p` of a plane is p / 4 further.
 fn first_word(n: u32, block: u32) -> u32 {
     return (n * ((params.outputs + 7u) / 8u) + block) * params.out_height * words_across();
 }

@@ -7,7 +7,7 @@ fn store(o: u32, at: u32, columns: u32, value: vec4f, through: u32) -> u32 {
     if o >= params.outputs { return 0u; }
     var rest = vec4f(0.0);
     var kept = vec4f(1.0);
-    // What is not stored is read where something is.
+    // Columns that are not stored are read at the last column that is.
     let places = at + min(vec4u(0u, 1u, 2u, 3u), vec4u(columns - 1u)) * apart();
     if residual_place() > 0u {
         rest = vec4f(

@@ -11,7 +11,7 @@
 // Both are 0 where label or target is not the number of a class.
 // The shader in front declares `params`, `logits`, `labels`, `targets` and TARGETED.
 
-// Classes: the label's, the one it is compared with, and those of the largest logits.
+// The label, the class that it is compared with, and the classes of the largest logits.
 struct Row { label: u32, other: u32, order: vec4u, numerator: f32, denominator: f32 }
 
 fn row(image: u32) -> Row {

@@ -135,7 +135,7 @@ pub fn table(
             Phase::Stage1 => trained + statistics,
             _ => trained,
         };
-        writeln!(text, "\n{} at its most steps, {batch} images a batch", stage.phase)?;
+        writeln!(text, "\n{} at its most steps, {batch} images in each batch", stage.phase)?;
         writeln!(
             text,
             "{:>6} {:>7} {:>12} {:>11} {:>11} {:>12} {:>11}",

@@ -1,6 +1,6 @@
-//! Data in the forms that people have: read with the right images, labels and names, or refused with the named reason.
-//! `tests/peers/data_forms.py` made them, and what is expected of each; `LAPIDARY_DATA_FORMS=FILE.zip` reads others of its making, as
-//! `scripts/peers` does.
+//! Tests data in the forms that people have: it is read with the right images, labels and names, or refused with the named
+//! reason. `tests/peers/data_forms.py` made the files and the expected results; `LAPIDARY_DATA_FORMS=FILE.zip` reads others
+//! that it made, as `scripts/peers` does.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn labelled(images: &Prepared) -> Vec<(u32, f32)> {
     images.labels().iter().copied().zip(values).collect()
 }
 
-/// What was read of a form, or the reason for which it was refused, and the class names.
+/// The images that were read from a form, or the reason for which it was refused, and the class names.
 type Found = Result<(Vec<(u32, f32)>, Vec<String>, String)>;
 
 /// All images that training has, those that are held out among them.

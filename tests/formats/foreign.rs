@@ -1,5 +1,5 @@
-//! What people take for a checkpoint, or find one in: files of other kinds are named with what to do, and weights are found in places
-//! that no training program agrees on.
+//! Tests files that people take for checkpoints: files of other kinds are named with what to do, and weights are found in the
+//! many places where training programs keep them.
 
 use crate::build::{archive, dict, floats, global, int, pickle, tuple, vector, zip};
 use crate::{read, read_within, refused};

@@ -31,7 +31,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// Of names, messages and what else does not grow with a file.
+/// The memory of names, messages and other things that do not grow with a file.
 const SMALL: usize = 16 << 10;
 
 /// Held by each test, so that what is allocated meanwhile is its own.

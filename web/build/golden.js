@@ -1,5 +1,5 @@
-// Copies the reference cases that `doctor` names in its source into a package's folder, and lists them there: bundlers
-// find a file by an address that is written out, and by no other.
+// Copies the reference cases that `doctor` names in its source into a package's folder, and lists them there, because bundlers
+// find a file only by an address that is written out.
 //
 //   node web/build/golden.js FOLDER
 

@@ -1,4 +1,4 @@
-// Prints what the page checks its checkpoints by: size and SHA-256 of each in a folder.
+// Prints the size and SHA-256 of each checkpoint in a folder, by which the page checks its downloads.
 //
 //   node web/build/manifest.js FOLDER
 

@@ -1,4 +1,4 @@
-// A static server on 127.0.0.1 for looking at the page and for its tests; any other does as well.
+// Serves a folder on 127.0.0.1, to look at the page and for its tests; any other static server works too.
 //
 //   node web/build/serve.js FOLDER [PORT]
 

@@ -1,4 +1,4 @@
-// A headless Chromium with WebGPU on SwiftShader, the browser of the tests.
+// Starts the browser of the tests, a headless Chromium with WebGPU on SwiftShader.
 
 import { chromium } from 'playwright-core';
 

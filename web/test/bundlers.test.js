@@ -1,4 +1,4 @@
-// The package as bundlers build it: from the packed tarball, below a path of a server, driven in a headless Chromium.
+// Tests the package as bundlers build it from the packed tarball, below a path of a server, in a headless Chromium.
 //
 //   node --test web/test/bundlers.test.js        after scripts/web; installs the examples' bundlers from npm
 

@@ -1,4 +1,4 @@
-// A wide residual network with random weights as a safetensors file: for measuring, where only shapes count.
+// Makes a wide residual network with random weights as a safetensors file, for measurements that depend on shapes alone.
 
 /** `metadata` is added to what says how the file is to be read; `foreign` leaves that out; `scale` is on the last layer. */
 export function randomWideResNet(depth, width, { channels = 3, classes = 10, side = 32, metadata, foreign = false, scale = 0.1 } = {}) {

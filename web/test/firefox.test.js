@@ -1,4 +1,4 @@
-// The self-test and a sample in a headless Firefox, which tells this server what it found. Skipped where there is no
+// Runs the self-test and draws a sample in a headless Firefox, which sends this server the results. Skipped where there is no
 // Firefox: Chromium's run (page.test.js) is the one that must be.
 //
 //   node --test web/test/firefox.test.js        after scripts/web; FIREFOX=program where it is not firefox-esr or firefox

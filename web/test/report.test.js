@@ -1,4 +1,4 @@
-// The report of `lapidary eval all` in a headless Chromium: one file that asks for nothing, in light and dark.
+// Tests the report of `lapidary eval all` in a headless Chromium: it is one file that loads nothing else, in light and dark.
 //
 //   node --test web/test/report.test.js        after a build of the program
 //

@@ -52,7 +52,7 @@ pub fn run(
     let adapters = session.introduce(&gpu)?;
     let mut progress = session.progress();
     let size = BatchSize { images: args.batch / ranks, side };
-    progress.line(&format!("{} images a rank on {}", size.images, gpu.adapter().name));
+    progress.line(&format!("{} images for each rank on {}", size.images, gpu.adapter().name));
     let Made::Update(both) = block_on(Made::step(&gpu, network, size, args.what))? else {
         return Err(Error::mismatch("bench", args.what, "train-step").into());
     };

@@ -23,11 +23,11 @@ const KINDS: [(&[u8], &str); 9] = [
 ];
 const WEB: &str = "a web page in place of the file, as some servers send it before a download: get the file itself";
 
-/// Where a tar archive says what it is.
+/// The position of a tar archive's mark.
 const TAR: u64 = 257;
 const TAR_MAGIC: &[u8] = b"ustar";
 
-/// What the file is, if it is empty or of a kind that is known and not read.
+/// Describes the file if it is empty or of a known kind that cannot be read.
 pub fn kind<R: Read + Seek>(input: &mut Input<R>) -> Checked<Option<&'static str>> {
     if input.length() == 0 {
         return Ok(Some("an empty file"));

@@ -24,7 +24,7 @@ const PREFIXES: [&str; 11] = [
 /// The `robustness` library keeps the network twice: itself, and in what attacks it.
 const ATTACKER: &str = "attacker.";
 
-/// What wrappers put before the names of a network that is itself a part of a module.
+/// Prefixes that wrappers put before the names of a network that is itself a part of a module.
 const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 
 /// Words in the name of a part of a module that is an average of another part.

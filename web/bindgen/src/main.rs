@@ -1,4 +1,4 @@
-//! `wasm-bindgen --target web` as a program of this workspace, so that the lock file pins it.
+//! Runs `wasm-bindgen --target web` as a program of this workspace, so that the lock file pins its version.
 //!
 //!     cargo run -p lapidary-web-bindgen -- FILE.wasm FOLDER
 

@@ -95,7 +95,7 @@ impl Builder {
                     .iter()
                     .map(|side| side.map_or("N".into(), |side| side.to_string()))
                     .collect();
-                Err(format!("{shape} to [{}], which is not one row an image", shown.join(", ")))
+                Err(format!("{shape} to [{}], which does not have one row for each image", shown.join(", ")))
             }
         }
     }
