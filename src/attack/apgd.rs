@@ -115,7 +115,7 @@ impl ApgdAttack {
         self.step.run(steps, progress).await
     }
 
-    /// Judges the iterates as they are: once, after the last step.
+    /// Judges the last iterate; to be called once, after the last step.
     pub async fn judge(&mut self) -> Result<()> {
         self.last.submit().await
     }

@@ -87,7 +87,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Writes a class an image, filled up.
+    /// Writes a class for each image, filled up to a whole batch.
     pub async fn write_classes(&self, buffer: &Buffer, classes: &[u32]) -> Result<()> {
         self.gpu.write(buffer, &filled(classes, self.shape.images() as usize, NO_LABEL)).await
     }

@@ -10,7 +10,8 @@ use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{Copy, Fill, KeepBest, MomentumStep, Norm};
 
-/// Settings of an attack; see [`MomentumStep`] for the formulas. The running statistics stay.
+/// Settings of the momentum attack; see [`MomentumStep`] for the formulas. Running statistics of batch normalisation do not
+/// change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MomentumPgd {
     /// The norm in which the length of a step and the radius of the ball are measured.

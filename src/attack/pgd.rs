@@ -144,7 +144,7 @@ impl PgdAttack {
         Ok((images, objective))
     }
 
-    /// The device it is on.
+    /// The device that the attack runs on.
     pub fn gpu(&self) -> &Gpu {
         &self.batch.gpu
     }

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// A recipe, as a configuration names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Augment {
-    /// `none`: images as [`Fit`] brings them to the side.
+    /// `none`: images are only brought to the side by [`Fit`], and not changed further.
     None,
     /// `crop-flip`: pads, cuts out at random, and mirrors half of the images: [`CropFlip::for_side`].
     CropFlip,

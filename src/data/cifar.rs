@@ -32,7 +32,7 @@ struct Layout {
 
 /// The layout of a file's records.
 enum Records {
-    /// So many labels before each image; the last one is read (CIFAR-100's first is the superclass).
+    /// Binary records with this many labels before each image; the last label is read (CIFAR-100's first is the superclass).
     Binary(usize),
     /// A dict; under which key the labels are, and under which in the file of names these.
     Pickled { labels: &'static str, names: &'static str },

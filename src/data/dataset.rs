@@ -114,7 +114,7 @@ impl Dataset {
         self.width
     }
 
-    /// All labels are below this.
+    /// The number of classes; all labels are below it.
     pub fn classes(&self) -> u32 {
         self.classes
     }

@@ -26,7 +26,7 @@ pub enum Numbers {
     F32(Vec<f32>),
     /// Unsigned bytes.
     U8(Vec<u8>),
-    /// All other whole numbers.
+    /// Whole numbers of all other types.
     I64(Vec<i64>),
 }
 

@@ -218,10 +218,10 @@ impl Measured {
         Ok(Some(images))
     }
 
-    /// All that are still to come at once, for where they are few.
+    /// Returns all images that are still to come, at once, for small numbers of them.
     ///
     /// # Errors
-    /// As [`Measured::next_batch`].
+    /// The errors of [`Measured::next_batch`].
     pub fn all(mut self) -> Result<Vec<f32>> {
         let mut images = Vec::new();
         while let Some(batch) = self.next_batch()? {

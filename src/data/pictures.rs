@@ -43,12 +43,11 @@ struct All {
 pub(super) enum Places {
     /// Pictures that lie in a file each.
     Files(Vec<PathBuf>),
-    /// Within files, at (number of the file, first byte, length), each to be put after `head`.
+    /// Pictures within files, at (number of the file, first byte, length), each to be put after `head`.
     Ranges { files: Vec<PathBuf>, ranges: Vec<(u32, u64, u32)>, head: Vec<u8> },
     /// Pictures in a zip archive.
     Zipped { file: PathBuf, entries: Vec<Entry> },
     /// Encoded pictures in memory, read from tables, in which they lie packed together: each with the number of its file.
-    /// From which files, and each's number.
     #[cfg(feature = "parquet")]
     Held { files: Vec<PathBuf>, held: Vec<(u32, Box<[u8]>)> },
     /// A file of raw images in the format of 80 Million Tiny Images.
@@ -113,7 +112,7 @@ impl Pictures {
         self.len() == 0
     }
 
-    /// All labels are below this.
+    /// The number of classes; all labels are below it.
     pub fn classes(&self) -> u32 {
         self.all.classes
     }

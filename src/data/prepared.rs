@@ -167,7 +167,7 @@ impl Prepared {
         self.side
     }
 
-    /// All labels are below this.
+    /// The number of classes; all labels are below it.
     pub fn classes(&self) -> u32 {
         self.classes
     }

@@ -26,7 +26,7 @@ impl Random {
         Self(ChaCha8Rng::from_seed(key))
     }
 
-    /// All 64 bits uniform.
+    /// Draws 64 uniform bits.
     pub fn bits(&mut self) -> u64 {
         self.0.next_u64()
     }

@@ -45,7 +45,7 @@ pub enum Source {
 pub enum LabelledImages {
     /// Images in memory, of the side that they are trained at.
     Prepared(Arc<Prepared>),
-    /// On disk, of any size.
+    /// Pictures on disk, of any size.
     #[cfg(not(target_arch = "wasm32"))]
     Pictures {
         /// The pictures in that file.
@@ -306,7 +306,7 @@ impl LabelledImages {
         }
     }
 
-    /// All labels are below this.
+    /// The number of classes; all labels are below it.
     pub fn classes(&self) -> u32 {
         match self {
             Self::Prepared(images) => images.classes(),

@@ -12,7 +12,7 @@ const DEEPEST: usize = 16;
 /// Files and folders below a root, by their names from there, with `/` between them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
-    /// Paths of files, each with the number of the place where its bytes are.
+    /// Paths of files, each with the index of the file or entry that holds its bytes.
     pub files: Vec<(String, usize)>,
     pub folders: BTreeSet<String>,
 }

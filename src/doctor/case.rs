@@ -85,7 +85,7 @@ impl Case {
         self.tensors.contains_key(name)
     }
 
-    /// Holds all results against the file's; each must have a tolerance there.
+    /// Compares all results with the file's; each must have a tolerance there.
     pub fn compare(&self, results: &Results) -> Result<Verdict> {
         let mut good = !results.is_empty();
         let mut worst: Option<(f64, String)> = None;

@@ -18,11 +18,11 @@ pub enum Corruption {
     GaussianNoise,
     /// Blurs with a normal kernel.
     GaussianBlur,
-    /// Towards each channel's mean.
+    /// Lowers the contrast: moves values towards each channel's mean.
     Contrast,
     /// Adds the same amount to all values.
     Brightness,
-    /// Shrunk by areas and enlarged again.
+    /// Shrinks the image by areas and enlarges it again.
     Pixelate,
     /// Compresses as JPEG, and decodes.
     Jpeg,

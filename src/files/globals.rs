@@ -8,7 +8,7 @@ use super::pickle::{Node, Pickle, Value};
 /// PyTorch's tensors have at most so many sides.
 const MOST_SIDES: usize = 64;
 
-/// All that is known.
+/// The known names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Global {
     OrderedDict,

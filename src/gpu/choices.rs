@@ -15,7 +15,7 @@ pub struct Question {
     pub key: String,
     /// The names of the variants.
     pub candidates: Vec<String>,
-    /// The static choice among them.
+    /// The index of the default candidate.
     pub default: usize,
 }
 

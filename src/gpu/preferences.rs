@@ -24,7 +24,7 @@ pub enum Tune {
     /// The static choices: the same bits at every start.
     #[default]
     Off,
-    /// On GPUs, and not on CPU rasterisers.
+    /// Measure on GPUs, but not on CPU rasterisers.
     Auto,
     /// Measure on any adapter.
     On,

@@ -44,18 +44,18 @@ pub enum TuningEvent {
     },
     /// A candidate was dropped, for good; this is reported once.
     Dropped(Dropped),
-    /// A question stays open, as there is no memory to measure it in.
+    /// A question stays open, because there is not enough memory to measure it.
     Skipped {
         /// The family of kernels and the shape.
         key: String,
         /// The limit that was reached.
         reason: String,
     },
-    /// All that could be measured is measured.
+    /// Tuning is over: everything was measured for which there was time and memory.
     Done {
         /// Questions that were answered.
         answered: usize,
-        /// Questions that stay with the static choice, as the time is over.
+        /// Questions that keep the default kernel, because the time is over.
         open: usize,
     },
 }

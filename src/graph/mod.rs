@@ -109,7 +109,7 @@ impl Graph {
         self.shapes.get(id).copied().ok_or_else(unknown)
     }
 
-    /// All nodes in running order.
+    /// Returns all nodes in the order in which they run.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }

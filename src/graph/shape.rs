@@ -79,7 +79,7 @@ impl Shape {
         self.0[2] * self.0[3]
     }
 
-    /// All four sides multiplied.
+    /// The product of all four sides.
     pub fn elements(self) -> u32 {
         self.0.iter().product()
     }

@@ -211,7 +211,7 @@ impl Program {
         values.pop().ok_or_else(|| Error::bug("read", "one value was asked for and none was read"))
     }
 
-    /// Several at once: one submission, one wait.
+    /// Reads the contents of several values with one submission and one wait.
     pub async fn read_all(&self, values: &[Value]) -> Result<Vec<Vec<f32>>> {
         let buffers = values.iter().map(|&value| self.buffer(value)).collect::<Result<Vec<_>>>()?;
         let mut contents = self.gpu.read_all(&buffers).await?;

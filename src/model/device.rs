@@ -51,7 +51,7 @@ impl DeviceWeights {
         Ok(())
     }
 
-    /// All values, read at once.
+    /// Reads all weights back at once.
     pub async fn download(&self) -> Result<StateDict> {
         let buffers: Vec<_> = self.buffers.iter().map(|(_, buffer)| buffer).collect();
         let contents = self.gpu.read_all(&buffers).await?;

@@ -214,7 +214,7 @@ impl Network {
         each!(self, model => model.parameters())
     }
 
-    /// Number of trained numbers.
+    /// The number of trained numbers in all weights.
     pub fn count(&self) -> usize {
         let trained = |parameter: &&Parameter| parameter.role == Role::Weight;
         self.parameters().iter().filter(trained).map(Parameter::count).sum()

@@ -11,11 +11,11 @@ use crate::graph::{Launch, Op, Shape, exactly};
 uniform! {
     struct FoldParams { channels: u32, eps: f32 }
 }
-/// Scales and shifts from frozen statistics.
+/// Computes scales and shifts from frozen statistics.
 pub static FOLD: Kernel =
     kernel!("fold_batch_norm", ["index"], FoldParams, [gamma, beta, mean, variance, mut affine]);
 
-/// y from x; the constant RELU rectifies.
+/// Computes y from x; the constant RELU rectifies.
 pub static AFFINE: Widths = widths!("affine", ["overflow"], WalkParams, [x, affine, mut y]);
 
 /// The kernels that compute dx, dgamma and dbeta of a frozen normalisation with its rectifier.

@@ -15,7 +15,7 @@ uniform! {
     struct StepParams { images: u32, span: u32, linf: u32, eps: f32 }
 }
 
-/// x, best, wrong, best_g and state in place.
+/// Updates x, best, wrong, best_g and state in place.
 pub static JUDGE: Widths = widths!(
     "apgd_judge",
     ["index", "apgd_state", "workgroup_sum"],
@@ -23,7 +23,7 @@ pub static JUDGE: Widths = widths!(
     [mut x, g, loss, margin, mut best, mut wrong, mut best_g, mut state],
 );
 
-/// x, previous and state in place.
+/// Updates x, previous and state in place.
 pub static STEP: Widths = widths!(
     "apgd_step",
     ["index", "apgd_state", "workgroup_sum"],

@@ -16,7 +16,7 @@ uniform! {
     struct UpdateParams { channels: u32, momentum: f32, unbiased: f32 }
 }
 
-/// Mean and biased variance of each channel.
+/// Computes mean and biased variance of each channel.
 pub static STATS: Widths = widths!(
     "batch_norm_stats",
     ["index", "workgroup_sum_vec2"],
@@ -24,11 +24,11 @@ pub static STATS: Widths = widths!(
     [x, mut mean, mut variance],
 );
 
-/// y from x and statistics, the batch's or frozen ones.
+/// Computes y from x and statistics, the batch's or frozen ones.
 pub static FORWARD: Widths =
     widths!("batch_norm", ["overflow"], EpsParams, [x, gamma, beta, mean, variance, mut y]);
 
-/// The derivative for x, through the statistics too; the constant MASK applies a rectifier's derivative first.
+/// Computes the derivative for x, through the statistics too; the constant MASK applies a rectifier's derivative first.
 pub static BACKWARD: Widths = widths!(
     "batch_norm_backward",
     [],
@@ -36,7 +36,7 @@ pub static BACKWARD: Widths = widths!(
     [dy, x, gamma, mean, variance, dgamma, dbeta, mut dx],
 );
 
-/// The derivatives for gamma and beta, whatever the statistics are of; the constant MASK applies a
+/// Computes the derivatives for gamma and beta, whatever the statistics are of; the constant MASK applies a
 /// rectifier's derivative first.
 pub static WEIGHTS: Widths = widths!(
     "batch_norm_weights",
@@ -45,7 +45,7 @@ pub static WEIGHTS: Widths = widths!(
     [dy, x, mean, variance, affine, mut dgamma, mut dbeta],
 );
 
-/// Running statistics in place.
+/// Updates running statistics in place.
 pub static UPDATE: Kernel = kernel!(
     "update_running_stats",
     ["index"],

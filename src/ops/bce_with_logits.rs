@@ -10,11 +10,11 @@ uniform! {
     struct Params { vectors: u32 }
 }
 
-/// y from logits and targets.
+/// Computes y from logits and targets.
 pub static FORWARD: Kernel =
     kernel!("bce_with_logits", ["map_two", "index"], Params, [a, b, mut y]);
 
-/// dz from dy, logits and targets.
+/// Computes dz from dy, logits and targets.
 pub static BACKWARD: Kernel =
     kernel!("bce_with_logits_backward", ["map_three", "index"], Params, [a, b, c, mut y]);
 

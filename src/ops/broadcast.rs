@@ -10,10 +10,10 @@ uniform! {
     struct Params { images: u32, channels: u32, units: u32, per_image: u32 }
 }
 
-/// y from a and b; the constant PRODUCT multiplies.
+/// Computes y from a and b; the constant PRODUCT multiplies.
 pub static BROADCAST: Widths = widths!("broadcast", [], Params, [a, b, mut y]);
 
-/// Sums of a over images and pixels; with the constant PRODUCT of a times b.
+/// Computes sums of a over images and pixels; with the constant PRODUCT of a times b.
 pub static REDUCE: Widths =
     widths!("channel_reduce", ["index", "workgroup_sum_vec2"], WalkParams, [a, b, mut y]);
 

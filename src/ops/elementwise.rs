@@ -15,18 +15,18 @@ uniform! {
     struct FillParams { vectors: u32, bits: u32 }
 }
 
-/// y = a + b.
+/// Computes y = a + b.
 pub static ADD: Kernel = kernel!("add", ["map_two", "index"], Params, [a, b, mut y]);
-/// y = a * b.
+/// Computes y = a * b.
 pub static MUL: Kernel = kernel!("mul", ["map_two", "index"], Params, [a, b, mut y]);
 /// Copies x to y.
 pub static COPY: Kernel = kernel!("copy", ["index"], Params, [x, mut y]);
-/// y = factor * x.
+/// Computes y = factor * x.
 pub static SCALE: Kernel = kernel!("scale", ["index"], ScaleParams, [x, mut y]);
-/// The same bits everywhere.
+/// Sets every word of x to the same bits.
 pub static FILL: Kernel = kernel!("fill", ["index"], FillParams, [mut x]);
 
-/// Vec4s of a value: buffers are padded to whole ones.
+/// Returns the number of vec4s of a value; buffers are padded to whole vec4s.
 fn vectors(value: Option<&Shape>) -> u32 {
     value.map_or(0, |shape| shape.elements().div_ceil(4))
 }

@@ -30,7 +30,7 @@ pub static STEP: Widths = widths!(
     [mut x, x0, g, f],
 );
 
-/// x, nearest and distance in place.
+/// Updates x, nearest and distance in place.
 pub static JUDGE: Widths = widths!(
     "fab_judge",
     ["index", "workgroup_sum", "workgroup_max_vec2"],
@@ -38,7 +38,7 @@ pub static JUDGE: Widths = widths!(
     [mut x, x0, margin, mut nearest, mut distance],
 );
 
-/// nearest_g, nearest_f and away in place.
+/// Updates nearest_g, nearest_f and away in place.
 pub static NEAREST: Widths = widths!(
     "fab_nearest",
     ["index", "workgroup_sum"],

@@ -6,7 +6,7 @@ use super::walk::{EpsParams, Widths, widths};
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
-/// The derivative for x: all that attacking and sampling need.
+/// Computes the derivative for x: all that attacking and sampling need.
 pub static BACKWARD: Widths =
     widths!("frozen_batch_norm_backward", [], EpsParams, [dy, gamma, variance, mut dx]);
 

@@ -15,7 +15,7 @@ uniform! {
     struct BackwardParams { rows: u32, length: u32 }
 }
 
-/// y and each row's inverse deviation from x.
+/// Computes y and each row's inverse deviation from x.
 pub static FORWARD: Kernel = kernel!(
     "group_norm",
     ["index", "workgroup_sum_vec2", "overflow", "elem_f32"],

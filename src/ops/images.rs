@@ -13,10 +13,10 @@ uniform! {
     struct BackwardParams { first: u32, words: u32, all: u32 }
 }
 
-/// y is a range of x.
+/// Copies a range of x to y.
 pub static FORWARD: Kernel = kernel!("images", ["index"], Params, [x, mut y]);
 
-/// dx is dy in the range.
+/// Computes dx, which is dy in the range and 0 outside.
 pub static BACKWARD: Kernel = kernel!("images_backward", ["index"], BackwardParams, [dy, mut dx]);
 
 /// Input \[N, ...\] of any 4-byte values; output its images `first` to `first + count - 1`,

@@ -8,7 +8,7 @@ use crate::Result;
 use crate::gpu::Recording;
 use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
 
-/// y and each pixel's mean and inverse deviation.
+/// Computes y and each pixel's mean and inverse deviation.
 pub static FORWARD: Widths = widths!(
     "layer_norm",
     ["index", "overflow"],
@@ -16,11 +16,11 @@ pub static FORWARD: Widths = widths!(
     [x, gamma, beta, mut y, mut mean, mut inverse]
 );
 
-/// The derivative for x.
+/// Computes the derivative for x.
 pub static BACKWARD: Widths =
     widths!("layer_norm_backward", ["index"], WalkParams, [dy, x, gamma, mean, inverse, mut dx],);
 
-/// The derivatives for gamma and beta.
+/// Computes the derivatives for gamma and beta.
 pub static WEIGHTS: Widths = widths!(
     "layer_norm_weights",
     ["index", "workgroup_sum_vec2"],

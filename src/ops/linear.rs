@@ -23,10 +23,10 @@ uniform! {
 /// Rows and columns of an invocation's results: TILE in the shaders.
 const TILE: u32 = 4;
 
-/// y = x w^T; the constant BIAS adds the bias.
+/// Computes y = x w^T; the constant BIAS adds the bias.
 pub static FORWARD: Widths = widths!("linear", ["index"], Params, [x, w, bias, mut y]);
 
-/// dx = dy w, dw = dy^T x.
+/// Computes dx = dy w, dw = dy^T x.
 pub static BACKWARD: Widths = widths!("linear_backward", ["index"], BackwardParams, [a, b, mut c]);
 
 /// Inputs x \[N, I\], w \[O, I\] and, if `bias`, bias \[O\] (a vector); output y = x w^T + bias, \[N, O\].

@@ -15,7 +15,7 @@ uniform! {
     }
 }
 
-/// y of x; with the constant BACKWARD dx of dy.
+/// Computes y from x; with the constant BACKWARD dx from dy.
 pub static KERNEL: Kernel = kernel!("local_mean", ["index"], Params, [x, mut y]);
 
 /// Input x \[N, C, H, W\]; output as x: the mean of the pixels, at most `reach` rows and columns away, that lie in the

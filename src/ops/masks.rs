@@ -22,9 +22,9 @@ uniform! {
     struct ScaleParams { images: u32, channels: u32, units: u32, row_units: u32 }
 }
 
-/// The mask of y.
+/// Makes the mask of y.
 pub static MASK: Kernel = kernel!("relu_mask", ["index", "mask_bits"], MaskParams, [y, mut mask]);
-/// y and its mask from x.
+/// Computes y and its mask from x.
 pub static AFFINE: Kernel = kernel!(
     "affine_mask",
     ["index", "mask_bits", "overflow", "elem_vec4"],

@@ -18,7 +18,7 @@ uniform! {
     }
 }
 
-/// y and the places of the largest from x.
+/// Computes y and the places of the largest from x.
 pub static FORWARD: Kernel = kernel!(
     "max_pool",
     ["max_pool_params", "index", "overflow", "elem_f32"],
@@ -26,7 +26,7 @@ pub static FORWARD: Kernel = kernel!(
     [x, mut y, mut place]
 );
 
-/// dx from dy and the places.
+/// Computes dx from dy and the places.
 pub static BACKWARD: Kernel =
     kernel!("max_pool_backward", ["max_pool_params", "index"], Params, [dy, place, mut dx]);
 

@@ -21,7 +21,7 @@ uniform! {
     }
 }
 
-/// y from x, and dx from dy.
+/// Computes y from x, and dx from dy.
 pub static KERNEL: Widths = widths!("normalise", [], Params, [x, mut y]);
 
 /// Input x \[N, C, H, W\]; output (x - mean) / std, of the same shape.

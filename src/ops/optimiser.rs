@@ -16,9 +16,9 @@ uniform! {
     struct AdamParams { vectors: u32, decoupled: u32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, eps: f32, weight_decay: f32 }
 }
 
-/// w and buf in place.
+/// Updates w and buf in place.
 pub static SGD: Kernel = kernel!("sgd_step", ["index"], SgdParams, [mut w, mut buf, grad, control]);
-/// w, m and v in place.
+/// Updates w, m and v in place.
 pub static ADAM: Kernel =
     kernel!("adam_step", ["index"], AdamParams, [mut w, mut m, mut v, grad, control]);
 /// Updates `average`, in place.

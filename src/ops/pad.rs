@@ -18,7 +18,7 @@ uniform! {
     }
 }
 
-/// y of x, in either direction.
+/// Computes y from x, in either direction.
 pub static KERNEL: Kernel = kernel!("pad", ["index"], Params, [x, mut y]);
 
 /// Input x \[N, C, H, W\]; output \[N, C, `top` + H + `bottom`, `left` + W + `right`\], x with zeros around it.

@@ -10,7 +10,7 @@ uniform! {
     struct Params { images: u32, span: u32, draw: u32 }
 }
 
-/// y from the control words.
+/// Computes y from the control words.
 pub static KERNEL: Kernel =
     kernel!("random", ["index", "philox", "random_values"], Params, [control, mut y]);
 

@@ -16,7 +16,7 @@ uniform! {
     struct Params { images: u32, channels: u32, side: u32, queries: u32, eps: f32 }
 }
 
-/// candidate from x0 and random numbers.
+/// Computes candidate from x0 and random numbers.
 pub static START: Kernel = kernel!(
     "square_start",
     ["index", "square_bump", "philox", "workgroup_sum_vec4"],
@@ -24,7 +24,7 @@ pub static START: Kernel = kernel!(
     [mut candidate, x0, ids, control],
 );
 
-/// candidate, best and state in place, in Linf.
+/// Updates candidate, best and state in place, in Linf.
 pub static LINF: Kernel = kernel!(
     "square_linf",
     ["index", "square", "philox", "random_values"],

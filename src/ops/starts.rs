@@ -14,11 +14,11 @@ uniform! {
     struct BoundaryParams { images: u32, span: u32, linf: u32, eps: f32 }
 }
 
-/// x in place, by a workgroup for each group that the norm goes over.
+/// Updates x in place, by a workgroup for each group that the norm goes over.
 pub static RANDOM: Kernel =
     kernel!("random_start", ["index", "renorm", "workgroup_sum"], RandomParams, [mut x, u]);
 
-/// x from x0 and random numbers, by a workgroup for each image.
+/// Computes x from x0 and random numbers, by a workgroup for each image.
 pub static BOUNDARY: Kernel = kernel!(
     "boundary_start",
     ["index", "philox", "random_values", "workgroup_sum_vec2", "workgroup_max_vec2"],

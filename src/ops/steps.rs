@@ -31,7 +31,7 @@ uniform! {
 /// Updates x, in place.
 pub static PGD: Widths =
     widths!("pgd_step", ["index", "renorm", "workgroup_sum"], PgdParams, [mut x, g, x0]);
-/// x and v in place.
+/// Updates x and v in place.
 pub static MOMENTUM: Widths = widths!(
     "momentum_step",
     ["index", "renorm", "workgroup_sum"],
@@ -41,7 +41,7 @@ pub static MOMENTUM: Widths = widths!(
 /// Updates x, in place.
 pub static LANGEVIN: Kernel =
     kernel!("langevin_step", ["index"], LangevinParams, [mut x, g, noise]);
-/// best_x and best_loss in place.
+/// Updates best_x and best_loss in place.
 pub static KEEP_BEST: Kernel =
     kernel!("keep_best", ["index"], Params, [x, loss, mut best_x, mut best_loss]);
 /// Computes y from x.

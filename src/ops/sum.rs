@@ -13,10 +13,10 @@ uniform! {
     struct BackwardParams { vectors: u32, scale: f32 }
 }
 
-/// y = scale * sum(x).
+/// Computes y = scale * sum(x).
 pub static FORWARD: Kernel = kernel!("sum", ["workgroup_sum"], Params, [x, mut y]);
 
-/// dx = scale * dy everywhere.
+/// Computes dx = scale * dy everywhere.
 pub static BACKWARD: Kernel = kernel!("sum_backward", ["index"], BackwardParams, [dy, mut dx]);
 
 /// Input x of any shape; output `scale` * sum(x), one number. One workgroup does it: it is for a number

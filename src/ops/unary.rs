@@ -14,7 +14,7 @@ uniform! {
 pub static FORWARD: Kernel =
     kernel!("unary", ["map_one", "normal", "index", "overflow", "elem_vec4"], Params, [a, mut y]);
 
-/// dx from dy and x, or from dy and the result.
+/// Computes dx from dy and x, or from dy and the result.
 pub static BACKWARD: Kernel = kernel!(
     "unary_backward",
     "unary",
@@ -23,7 +23,7 @@ pub static BACKWARD: Kernel = kernel!(
     [a, b, mut y]
 );
 
-/// The derivative of the derivative, from two factors and x.
+/// Computes the derivative of the derivative, from two factors and x.
 pub static SECOND: Kernel = kernel!(
     "unary_second",
     "unary",

@@ -87,7 +87,7 @@ impl Widths {
         Walk { kernel, images: maps.images(), channels: maps.channels(), units }
     }
 
-    /// The same in units that lie in one row, and the units of a row.
+    /// The kernel and its way over such maps in units that lie in one row, and the number of units in a row.
     pub fn over_rows(&'static self, maps: Shape) -> (Walk, u32) {
         let (kernel, row_units) = self.fit(maps.width());
         let units = maps.height() * row_units;

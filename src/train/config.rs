@@ -13,8 +13,8 @@ use crate::data::{Augment, ClassMap, Fit, Ood, OodImages, Pictures};
 use crate::ops::Norm;
 use crate::{Error, Result};
 
-/// All that determines a run, apart from the adapter. [`Config::parse`] and [`Config::with`] check every value; code that
-/// changes fields calls [`Config::check`].
+/// The settings that determine a run, apart from the adapter. [`Config::parse`] and [`Config::with`] check every value;
+/// code that changes fields calls [`Config::check`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

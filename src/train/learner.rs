@@ -27,7 +27,7 @@ pub struct Learner {
     pub squares: Option<DeviceWeights>,
     /// The gradients of the loss, one for each trained weight.
     pub gradients: DeviceWeights,
-    /// Optimiser steps since it began.
+    /// The number of optimiser steps since training began.
     pub steps: u64,
     optimiser: Optimiser,
     program: Program,

@@ -32,11 +32,11 @@ pub struct Metrics {
     pub seconds_evaluate: Option<f64>,
     /// The seconds of drawing samples.
     pub seconds_sample: Option<f64>,
-    /// All, from the program's start to the report.
+    /// The seconds from the program's start to the report.
     pub seconds_total: Option<f64>,
     /// The adapter's name, as `lapidary devices` has it.
     pub adapter: Option<String>,
-    /// Further numbers and names, flat beside these.
+    /// Further numbers and names, written flat beside the fields above.
     #[serde(flatten)]
     pub more: BTreeMap<String, Value>,
 }

@@ -57,7 +57,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Starts MPI, once in a process; returns this rank's number and who all are.
+    /// Starts MPI, once in a process; returns this rank's number and the members of the world.
     pub fn start(say: fn(&str), state: Arc<State>) -> Result<(Self, usize, Vec<Member>)> {
         let (asks, asked) = channel();
         let (answer, answers) = channel();

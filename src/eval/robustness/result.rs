@@ -44,11 +44,11 @@ pub struct RobustAccuracy {
 pub struct AttackResult {
     /// The attack's name.
     pub attack: AttackName,
-    /// The number of points that still stood before it.
+    /// The number of points that still stood before the attack.
     pub tried: usize,
     /// The number of these points that the attack broke.
     pub broken: usize,
-    /// Share of all points that stand after it.
+    /// The share of all points that still stand after the attack.
     pub robust_accuracy: f64,
     /// The wall time in seconds.
     pub seconds: f64,

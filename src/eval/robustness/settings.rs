@@ -82,7 +82,7 @@ pub enum Version {
     /// An own selection for 2 and 3 classes, for which targeted APGD is not defined: apgd-ce, fab-t towards every other
     /// class, and square. Not a version of AutoAttack's authors: their standard version refuses such networks.
     FewClasses,
-    /// Any other list, and any other number of steps, starts, targets or candidates.
+    /// A list of the user's own, or other numbers of steps, starts, targets or candidates.
     Custom,
 }
 

@@ -46,7 +46,7 @@ pub enum StateDictChoice {
     /// The averaged state dict if there is one, or else the trained one, or else the only one.
     #[default]
     Best,
-    /// The averaged one, as under `ema_state_dict`.
+    /// The averaged state dict, such as the one under `ema_state_dict`.
     Averaged,
     /// The trained one, as under `model_state_dict` or the file itself.
     Trained,

@@ -9,7 +9,7 @@ use crate::Result;
 use crate::gpu::{Access::*, Adapter, AdapterKind, Kernel, Recording};
 use crate::graph::Launch;
 
-/// y of x and w, or dx of dy and w.
+/// Computes y from x and w, or dx from dy and w.
 pub static DEPTHWISE: Kernel = natively(crate::ops::walk::kernel!(
     "conv2d_depthwise",
     ["conv2d_params", "index"],

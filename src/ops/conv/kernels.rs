@@ -75,11 +75,11 @@ macro_rules! reads {
 /// A way to compute a convolution, as kernels that read buffers and one that reads copies of them in textures.
 #[derive(Debug)]
 pub struct Reads {
-    /// Reads through storage bindings.
+    /// The kernel that reads buffers.
     pub storage: Kernel,
-    /// The same with weights in half precision; not in pages.
+    /// The kernel that reads buffers, with weights in half precision; not in pages.
     pub half: Kernel,
-    /// Reads through textures.
+    /// The kernel that reads copies of buffers in textures.
     pub texels: Kernel,
 }
 
@@ -94,7 +94,7 @@ pub static WINOGRAD: Kernel = packed!(
     "conv2d_tile",
     "conv2d_store_quads"
 );
-/// The same for 3x3 kernels of stride 1: computed directly, four columns at a time.
+/// 3x3, stride 1, padding 1, rows of whole quads, either direction: computed directly, four columns at a time.
 pub static QUADS: Reads = reads!(
     "conv2d_quads",
     "conv2d_quads_half",
@@ -153,7 +153,8 @@ macro_rules! gemm {
 
 /// Any kernel, stride and padding, either direction, by whole workgroups, for rows of whole quads.
 pub static GEMM: Kernel = gemm!("conv2d_gemm", "conv2d_store_quads");
-/// The same for rows of any width, and where the columns of a phase are not beside each other.
+/// Any kernel, stride and padding, either direction, by whole workgroups, for rows of any width, and where the columns of a
+/// phase are not neighbours.
 pub static GEMM_WORDS: Kernel =
     gemm!("conv2d_gemm_words", "conv2d_store_words", "conv2d_gemm_words");
 
@@ -205,7 +206,7 @@ macro_rules! cooperative {
 
 /// Any kernel, stride and padding, either direction, by cooperative matrices of 16 by 16.
 pub static COOPERATIVE_16: Kernel = cooperative!("conv2d_cooperative_16", "cooperative_16");
-/// The same of 8 by 8.
+/// Any kernel, stride and padding, either direction, by cooperative matrices of 8 by 8.
 pub static COOPERATIVE_8: Kernel = cooperative!("conv2d_cooperative_8", "cooperative_8");
 
 /// Sums in slices of the in channels, added up: rows of whole quads.
@@ -220,7 +221,7 @@ pub static SUM_SLICES: Kernel = natively(packed!(
     "conv2d_store_quads",
     "conv2d_slice_quads"
 ));
-/// The same, of any rows.
+/// Sums in slices of the in channels, added up: rows of any width.
 pub static SUM_SLICES_WORDS: Kernel = natively(packed!(
     "conv2d_sum_slices_words",
     "conv2d_sum_slices",
@@ -258,7 +259,7 @@ macro_rules! weights {
 
 /// The parts of dw: any kernel, stride and padding.
 pub static WEIGHTS_TAPS: Kernel = weights!("conv2d_weights", "conv2d_weights", "storage", Read, 0);
-/// The same through texels.
+/// The parts of dw: any kernel, stride and padding, through textures.
 pub static WEIGHTS_TAPS_TEXELS: Kernel =
     weights!("conv2d_weights_texels", "conv2d_weights", "texels", Texels, 8);
 /// The parts of dw: 3x3, padding 1, stride 1 or 2.
@@ -270,7 +271,7 @@ pub static WEIGHTS_NINE: Kernel = weights!(
     0,
     "conv2d_weight_sums"
 );
-/// The same through texels.
+/// The parts of dw: 3x3, padding 1, stride 1 or 2, through textures.
 pub static WEIGHTS_NINE_TEXELS: Kernel = weights!(
     "conv2d_weights_nine_texels",
     "conv2d_weights_nine",
@@ -296,10 +297,10 @@ macro_rules! weights_gemm {
 
 /// The parts of dw: any kernel, stride and padding, by whole workgroups; dy of rows of whole quads.
 pub static WEIGHTS_GEMM: Kernel = weights_gemm!("conv2d_weights_gemm", "quads", "conv2d_patch");
-/// The same for dy of any rows.
+/// The parts of dw: any kernel, stride and padding, by whole workgroups; dy of rows of any width.
 pub static WEIGHTS_GEMM_WORDS: Kernel =
     weights_gemm!("conv2d_weights_gemm_words", "words", "conv2d_patch");
-/// The same of 1x1, stride 1, rows of whole quads.
+/// The parts of dw: 1x1 kernels of stride 1, by whole workgroups; x and dy of rows of whole quads.
 pub static WEIGHTS_GEMM_POINTS: Kernel = weights_gemm!("conv2d_weights_gemm_points", "points");
 
 macro_rules! weights_cooperative {
@@ -320,7 +321,7 @@ macro_rules! weights_cooperative {
 /// The parts of dw: any kernel, stride and padding, by cooperative matrices of 16 by 16.
 pub static WEIGHTS_COOPERATIVE_16: Kernel =
     weights_cooperative!("conv2d_weights_cooperative_16", "cooperative_16");
-/// The same of 8 by 8.
+/// The parts of dw: any kernel, stride and padding, by cooperative matrices of 8 by 8.
 pub static WEIGHTS_COOPERATIVE_8: Kernel =
     weights_cooperative!("conv2d_weights_cooperative_8", "cooperative_8");
 

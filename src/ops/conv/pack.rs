@@ -28,11 +28,11 @@ macro_rules! packs {
 
 /// Packs the weights w.
 pub static PACK: Kernel = packs!("conv2d_pack", "packed_weight", "packed", 0);
-/// The same in half precision, two in a word.
+/// Packs the weights w in half precision, two in a word.
 pub static PACK_HALF: Kernel = natively(packs!("conv2d_pack_half", "packed_weight", "packed", 0));
-/// Weights of w, transformed for the kernel of CPU rasterisers.
+/// Transforms the weights w for the kernel of CPU rasterisers.
 pub static PACK_WINOGRAD: Kernel = packs!("conv2d_pack_winograd", "winograd_kernel", "packed", 8);
-/// U of w, for the batched product of [`Winograd::Two`] and [`Winograd::Four`].
+/// Computes U from w, for the batched product of [`Winograd::Two`] and [`Winograd::Four`].
 pub static WINOGRAD_WEIGHTS: Kernel =
     natively(packs!("winograd_weights", "winograd_kernel", "u", 0));
 
@@ -41,7 +41,7 @@ pub static WINOGRAD_WEIGHTS: Kernel =
 pub enum WeightLayout {
     /// The weights stay as they are.
     Octets,
-    /// Two in a word, in half precision.
+    /// Weights in half precision, two in a word.
     Halves,
     /// Transformed for a filter: 36 or 16 for 9.
     Winograd(Winograd),

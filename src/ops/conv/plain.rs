@@ -16,20 +16,20 @@ macro_rules! plain {
     };
 }
 
-/// y of x and w.
+/// Computes y from x and w.
 pub static FORWARD: Kernel = plain!("conv2d", &[("x", Read), ("w", Read), ("y", Write)]);
-/// dx of dy and w.
+/// Computes dx from dy and w.
 pub static INPUT_GRADIENT: Kernel =
     plain!("conv2d_input_gradient", &[("dy", Read), ("w", Read), ("dx", Write)]);
-/// dw of dy and x.
+/// Computes dw from dy and x.
 pub static WEIGHT_GRADIENT: Kernel =
     plain!("conv2d_weight_gradient", &[("dy", Read), ("x", Read), ("dw", Write)]);
-/// y of x and w, in groups.
+/// Computes y from x and w, in groups.
 pub static GROUPED: Kernel = plain!("grouped_conv2d", &[("x", Read), ("w", Read), ("y", Write)]);
-/// dx of dy and w, in groups.
+/// Computes dx from dy and w, in groups.
 pub static GROUPED_INPUT_GRADIENT: Kernel =
     plain!("grouped_conv2d_input_gradient", &[("dy", Read), ("w", Read), ("dx", Write)]);
-/// dw of dy and x, in groups.
+/// Computes dw from dy and x, in groups.
 pub static GROUPED_WEIGHT_GRADIENT: Kernel =
     plain!("grouped_conv2d_weight_gradient", &[("dy", Read), ("x", Read), ("dw", Write)]);
 

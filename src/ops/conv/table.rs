@@ -338,7 +338,7 @@ fn filter_pays(p: &Problem, adapter: &Adapter, by: Winograd) -> bool {
 
 // Sizes of workgroups.
 
-/// On CPU rasterisers one or two of their subgroups, so that all threads have some.
+/// The sizes of workgroups: on CPU rasterisers one or two of their subgroups, so that all threads have work.
 fn lanes(_: &Problem, adapter: &Adapter) -> &'static [u32] {
     if adapter.kind == AdapterKind::Cpu { &[8, 16, 32] } else { &[32, 64, 128] }
 }

@@ -34,7 +34,7 @@ fn channels(p: &Params, turns: u64) -> Lines {
     Lines { count: 1, turns: u64::from(p.inputs) * turns + STORES }
 }
 
-/// The same over the window of the kernel too.
+/// Returns the loops of sums over channels and over the kernel's window.
 fn window(p: &Params) -> Lines {
     let row = 3 + u64::from(p.kernel_width) * nested(p.inputs);
     Lines { count: 1, turns: u64::from(p.kernel_height) * row + STORES }

@@ -27,7 +27,7 @@ uniform! {
     struct SumParams { weights: u32, parts: u32 }
 }
 
-/// dw of all parts.
+/// Computes dw from all parts.
 pub static SUM_PARTS: Kernel = Kernel {
     name: "conv2d_sum_parts",
     source: &[shader!("conv2d_sum_parts"), shader!("shared/index")],

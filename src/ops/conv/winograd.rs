@@ -89,15 +89,15 @@ macro_rules! output {
     };
 }
 
-/// V of x, F(2x2, 3x3).
+/// Computes V from x, F(2x2, 3x3).
 pub static INPUT_TWO: Kernel = input!("winograd_input_two");
-/// V of x, F(4x4, 3x3).
+/// Computes V from x, F(4x4, 3x3).
 pub static INPUT_FOUR: Kernel = input!("winograd_input_four");
-/// M of U and V.
+/// Computes M from U and V.
 pub static PRODUCT: Kernel = kernel!("winograd_product", &[("u", Read), ("v", Read), ("m", Write)]);
-/// y of M, F(2x2, 3x3).
+/// Computes y from M, F(2x2, 3x3).
 pub static OUTPUT_TWO: Kernel = output!("winograd_output_two");
-/// y of M, F(4x4, 3x3).
+/// Computes y from M, F(4x4, 3x3).
 pub static OUTPUT_FOUR: Kernel = output!("winograd_output_four");
 
 /// The most words of V, and of M, for one group of tiles, unless 64 tiles need more: 32 MiB each, so that plans stay

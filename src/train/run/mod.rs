@@ -201,12 +201,12 @@ struct Run<'a, 'o> {
 }
 
 impl Run<'_, '_> {
-    /// Both, as far as they are not over; false where the observer stopped them.
+    /// Runs both stages as far as they are not over; false if the observer stopped them.
     async fn stages(&mut self) -> Result<bool> {
         Ok(self.stage1().await? && self.stage2().await?)
     }
 
-    /// Why training ends before its iterations are over, if it does.
+    /// Returns why training ends before its iterations are over, if it does.
     fn ended(&self) -> Option<String> {
         let stop = &self.config.stop;
         let images = self.memory.images as f64;

@@ -11,7 +11,7 @@ use crate::model::{Normalisation, StateDict, Tensor, Weights};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// In which order a value's sides are in the file. Here maps are \[N, C, H, W\], so that a transposition to channels last and
+/// The order of a value's dimensions in the file. Here maps are \[N, C, H, W\], so that a transposition to channels last and
 /// back costs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {

@@ -100,7 +100,7 @@ impl Builder {
         }
     }
 
-    /// Sides of 1 that come or go.
+    /// Reads an operator that adds or removes dimensions of 1.
     pub fn pixel(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
         let mut axes = node.wholes("axes", 1).unwrap_or(vec![2, 3]);
         axes.iter_mut().filter(|axis| **axis < 0).for_each(|axis| *axis = axis.saturating_add(4));

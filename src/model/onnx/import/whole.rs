@@ -30,7 +30,7 @@ impl Whole {
         self.numbers.iter().copied().collect()
     }
 
-    /// The same numbers with these sides, one of which may be open.
+    /// Returns the numbers with other sides, one of which may be open.
     fn reshaped(&self, sides: &[i64]) -> Option<Self> {
         let count = self.numbers.len();
         let known = sides.iter().filter(|&&side| side != -1);
