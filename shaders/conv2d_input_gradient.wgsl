@@ -1,4 +1,4 @@
-// Derivative of a 2-D cross-correlation for x, one loop per value. The tests hold the tiled kernels against it.
+// Derivative of a 2-D cross-correlation for x, one loop per value. The tests compare the tiled kernels with it.
 //
 //     dx[n,i,row,column] = sum over o,r,c of w[o,i,r,c] * dy[n,o,v,u]
 //                          with v * stride_y + r - pad_y = row and u * stride_x + c - pad_x = column

@@ -87,7 +87,7 @@ def _features(x: SetLike, extractor: Extractor | None) -> SetLike:
 
 
 def statistics(x: SetLike, *, extractor: Extractor | None = None) -> Statistics:
-    """Take what FID needs of a set, so that it is computed once for a set that others are held against.
+    """Compute the statistics that FID needs of a set, once for a set that others are compared with.
 
     ``numpy.savez(path, mu=s.mean, sigma=s.covariance)`` keeps it in the form that pytorch-fid and `lapidary eval generation` read.
 

@@ -224,7 +224,7 @@ pub(super) struct Forward {
     pub logits: Value,
     /// A number an image.
     pub objective: Value,
-    /// The shape of that.
+    /// The shape of one number for each image.
     pub per_image: Shape,
     weights: Weights,
 }

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 /// The start of an attack: at most as many images as it was made for, with their labels.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Start<'a> {
-    /// NCHW in \[0, 1\].
+    /// The images to attack, NCHW in \[0, 1\].
     pub images: &'a [f32],
     /// The label of each image, below the network's number of classes.
     pub labels: &'a [u32],

@@ -12,7 +12,7 @@ pub(super) struct About {
     /// Whether the number of classes was guessed as the highest label plus one, so that labels which begin at 1 or have
     /// gaps would make classes without images.
     pub numbered: bool,
-    /// Why there are no labels, if there are none: all count as of class 0.
+    /// The reason why there are no labels, if there are none; all images then count as class 0.
     pub unlabelled: Option<String>,
 }
 

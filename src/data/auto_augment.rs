@@ -24,9 +24,9 @@ pub(super) enum Operation {
     Contrast,
     /// Moves the image away from its smoothed version, by such a factor.
     Sharpness,
-    /// Keeps 8 to 4 bits.
+    /// Keeps the highest 8 to 4 bits of each value.
     Posterize,
-    /// Inverts values from 255 down to 0 on.
+    /// Inverts values above a threshold, which falls from 255 to 0 as the magnitude grows.
     Solarize,
     /// Stretches each channel to 0 to 255.
     AutoContrast,

@@ -35,7 +35,7 @@ pub(super) fn unpacked(file: impl Read + Seek, start: u64, length: u64, most: u6
     Ok(all)
 }
 
-/// The pages of a column, which zstd packed, as pages that nothing packed. What they unpack to was [held against a bound](unpacked).
+/// The pages of a column, which zstd packed, as pages that nothing packed. Their unpacked size was [compared with a bound](unpacked).
 pub(super) fn from_zstd(column: &[u8]) -> Checked<Vec<u8>> {
     let mut pages = Pages { file: BufReader::new(Cursor::new(column)), left: column.len() as u64 };
     let mut all = Vec::new();

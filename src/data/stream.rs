@@ -97,7 +97,7 @@ impl BatchSource {
         Self::new(name, seed, batch_size, shape, Kind::Fractal(fractal))
     }
 
-    /// Values that are uniform in \[0, 1) each by itself, of `channels` and `side`, numbered as random fields are.
+    /// Makes a stream of images of independent values, uniform in \[0, 1), numbered as random fields are.
     ///
     /// # Errors
     /// As [`BatchSource::images`].

@@ -62,7 +62,7 @@ pub static CHECKS: [Check; 6] = [
 ];
 
 impl Check {
-    /// Computes the case of `file`, its graph lowered as the device's preferences say, and holds the results against the
+    /// Computes the case of `file`, its graph lowered as the device's preferences say, and compares the results with the
     /// file's. `weights` are the bytes of [`WEIGHTS`]. Err if the file is not sound or the device fails.
     pub async fn run(&self, gpu: &Gpu, file: &[u8], weights: &[u8]) -> Result<Verdict> {
         let case = Case::new(self.name, file)?;

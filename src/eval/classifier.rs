@@ -62,7 +62,7 @@ impl Classifier {
         self.program.summary()
     }
 
-    /// K of the logits.
+    /// K, the number of classes.
     pub fn classes(&self) -> usize {
         self.classes
     }

@@ -73,7 +73,7 @@ impl<R: Read + Seek> Input<R> {
         Ok(bytes)
     }
 
-    /// Reads this number of bytes, which the caller has held against a limit.
+    /// Reads this number of bytes, which the caller has compared with a limit.
     pub fn bytes(&mut self, length: u64) -> Checked<Vec<u8>> {
         self.expect(length)?;
         let mut bytes = vec![0; length as usize];

@@ -55,7 +55,7 @@ fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
     }
     // SAFETY: the features may have bugs that are undefined behaviour. The one that is asked for is used by the kernels of
     // shaders/conv2d_cooperative.wgsl and shaders/conv2d_weights_cooperative.wgsl alone: they load and store matrices in their own
-    // workgroup memory, at places that their constants fix, and are held against f64 where an adapter has matrices.
+    // workgroup memory, at places that their constants fix, and are compared with f64 where an adapter has matrices.
     unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 

@@ -60,8 +60,9 @@ impl ConvNext {
         )
     }
 
-    /// The network of a checkpoint, whose tensors' shapes tell what its metadata leave out; strides of a ConvStem, which
-    /// shapes do not show, are 2, 2, 1, 1, ... then. Err unless the tensors are exactly its parameters.
+    /// Makes the network of a checkpoint; the shapes of its tensors show what its metadata leave out. Shapes do not show
+    /// the strides of a ConvStem, which are then 2, 2, 1, 1, ... Err unless the tensors are exactly the network's
+    /// parameters.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
         let model = Self::meant_by(checkpoint)?;
         checkpoint.check(&model.parameters())?;

@@ -146,7 +146,7 @@ pub struct Metadata {
     pub preset: Option<String>,
     /// The number of training iterations that were done.
     pub step: Option<u64>,
-    /// The `lapidary` that wrote it.
+    /// The version of lapidary that wrote the file.
     pub version: Option<String>,
     /// All other facts in the file.
     pub other: BTreeMap<String, String>,

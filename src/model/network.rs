@@ -158,8 +158,8 @@ impl Network {
         }
     }
 
-    /// The network of a checkpoint: its tensors' names tell the architecture, their shapes what its metadata leave out.
-    /// Err unless the tensors are exactly the network's parameters.
+    /// Makes the network of a checkpoint: the names of its tensors show the architecture, their shapes what its metadata
+    /// leave out. Err unless the tensors are exactly the network's parameters.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
         let model = Self::meant_by(checkpoint)?;
         checkpoint.check(&model.parameters())?;

@@ -50,8 +50,8 @@ impl PreActResNet {
         Ok(Self { depths, dims, stem, closing, activation, channels, classes, normalisation })
     }
 
-    /// The network of a checkpoint, whose tensors' shapes tell what its metadata leave out; tensors may be missing or too
-    /// many.
+    /// Makes the network of a checkpoint; the shapes of its tensors show what its metadata leave out. Tensors may be
+    /// missing or too many.
     pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
         let weights = &checkpoint.weights;
         let stages = 1..=4;

@@ -94,8 +94,8 @@ impl ResNet {
         Ok(Self { basic, small, ..model })
     }
 
-    /// The network of a checkpoint, whose tensors' shapes tell what its metadata leave out. Err unless the tensors are
-    /// exactly its parameters.
+    /// Makes the network of a checkpoint; the shapes of its tensors show what its metadata leave out. Err unless the
+    /// tensors are exactly the network's parameters.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
         let model = Self::meant_by(checkpoint)?;
         checkpoint.check(&model.parameters())?;
@@ -162,7 +162,7 @@ impl ResNet {
         self.basic
     }
 
-    /// Whether its first convolution is 3x3 and halves nothing.
+    /// Whether its first convolution is 3x3 and keeps the images' sides.
     pub fn is_small(&self) -> bool {
         self.small.is_some()
     }

@@ -66,8 +66,8 @@ impl WideResNet {
         Ok(Self { variant: metadata.variant, ..model })
     }
 
-    /// The network of a checkpoint, whose tensors' shapes tell what its metadata leave out. Err unless the
-    /// tensors are exactly its parameters.
+    /// Makes the network of a checkpoint; the shapes of its tensors show what its metadata leave out. Err unless the
+    /// tensors are exactly the network's parameters.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
         let model = Self::meant_by(checkpoint)?;
         checkpoint.check(&model.parameters())?;
@@ -104,7 +104,7 @@ impl WideResNet {
         }
     }
 
-    /// Layers, as in WRN-34-10.
+    /// The depth in layers, such as 34 for WRN-34-10.
     pub fn depth(&self) -> u32 {
         self.depth
     }

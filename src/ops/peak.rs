@@ -33,7 +33,7 @@ pub struct Peak {
 }
 
 impl Peak {
-    /// The higher of each.
+    /// Returns the higher of both measurements, for each peak.
     pub fn better(self, other: Self) -> Self {
         Self { flops: self.flops.max(other.flops), bytes: self.bytes.max(other.bytes) }
     }

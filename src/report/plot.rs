@@ -39,7 +39,7 @@ pub struct Plot {
     pub marks: Vec<(f64, String)>,
     /// Horizontal marks, as a threshold that `about` names.
     pub levels: Vec<f64>,
-    /// The y axis's ends where they are fixed.
+    /// The ends of the vertical axis, if they are fixed.
     pub y_range: Option<(f64, f64)>,
 }
 

@@ -96,7 +96,8 @@ impl Material {
         })
     }
 
-    /// Files that could not be read so far and are left out, a sentence each: labelled images', then out-of-distribution ones'.
+    /// Sentences about files that could not be read so far and are left out: those of labelled images, then those of
+    /// out-of-distribution images.
     pub fn damaged(&self) -> [Vec<String>; 2] {
         let mut labelled = self.damaged.clone();
         let later = self.train.damaged();

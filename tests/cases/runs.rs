@@ -97,7 +97,7 @@ fn a_second_process_is_told_who_trains() {
     drop(held);
 }
 
-/// A start that failed, as of data that is not there, does not hold its folder's configuration against a better one.
+/// After a start that failed, for example because data were missing, the folder takes another configuration.
 #[test]
 fn a_failed_start_fixes_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -174,7 +174,7 @@ fn a_wrong_kernel_never_wins() {
     }
 }
 
-/// The static choice is held against the plain kernel as well: on a device where it is wrong, a right one is taken.
+/// The default kernel is compared with the plain kernel as well: on a device where it is wrong, a right one is taken.
 #[test]
 fn a_wrong_static_choice_is_left() {
     let (gpu, _) = told();

@@ -33,7 +33,7 @@ fn files_of_other_kinds_are_named() {
     }
 }
 
-/// A type is named before the size is held against that of the file, which smaller numbers than ours have.
+/// The type of numbers is named before the size is compared with the file's, because smaller numbers have another size.
 #[test]
 fn types_that_are_no_weights_are_named() {
     let _alone = crate::alone();

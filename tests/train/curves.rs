@@ -18,7 +18,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
     !crc
 }
 
-/// The records of a file, whose checksums are held against their data.
+/// The records of a file, whose checksums are compared with their data.
 fn records(mut bytes: &[u8]) -> Vec<&[u8]> {
     let masked = |bytes| ((crc32c(bytes) >> 15) | (crc32c(bytes) << 17)).wrapping_add(0xa282_ead8);
     let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());

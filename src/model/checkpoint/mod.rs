@@ -387,7 +387,7 @@ fn numbers<R: Read + Seek>(
     input: &mut Input<R>,
     tensors: Vec<(String, Stored)>,
 ) -> Checked<StateDict> {
-    // Before their size is held against the file's, which tells nobody what they are.
+    // Before their size is compared with the file's, because that error would not say what they are.
     for (name, stored) in &tensors {
         stored.check_kind().map_err(|reason| format!("{name}: {reason}"))?;
     }

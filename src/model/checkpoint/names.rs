@@ -181,7 +181,7 @@ fn last(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or_default()
 }
 
-/// A note of how many there are, and which come first.
+/// Adds a note with the number of tensors and the first of their names.
 pub fn tell(notes: &mut Vec<String>, what: &str, names: Vec<String>) {
     let Some(first) = names.first() else { return };
     let first = first.escape_debug();

@@ -67,7 +67,7 @@ pub enum Kind {
     GlobalAvgPool,
     /// Adds zeros around maps.
     Pad(Pad),
-    /// A map to a matrix.
+    /// Turns a map into a matrix.
     Flatten,
 }
 

@@ -63,7 +63,7 @@ impl WeightLayout {
 /// Input w \[O, I, R, C\]; output the packed weights as a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PackWeights {
-    /// I in the place of O.
+    /// Whether input and output channels change places.
     pub transposed: bool,
     /// Rows and columns from the last to the first.
     pub flipped: bool,

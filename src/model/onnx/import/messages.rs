@@ -1,7 +1,7 @@
 //! The parts of ONNX's messages (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>) that networks are read from.
 //!
 //! `prost` decodes them, a level at a time: messages in messages stay bytes of the file, which are shared and not copied,
-//! until they are looked at. What decoding one level can take in memory is held against a limit first, by counting the bytes
+//! until they are looked at. What decoding one level can take in memory is compared with a limit first, by counting the bytes
 //! that can begin one of its repeated parts.
 
 use crate::files::Checked;

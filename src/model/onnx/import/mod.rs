@@ -2,7 +2,7 @@
 //! [`Imported`] network. Operator sets 11 to 24 are taken; those of 13 to 21 have been tried.
 //!
 //! A file is data here: operators become layers or the file is refused, with the operators that are not known by name and
-//! count. Nothing is allocated for what the file says before that is held against its length ([`messages`], [`tensors`]).
+//! count. Nothing is allocated for what the file says before that is compared with its length ([`messages`], [`tensors`]).
 
 mod build;
 mod elementwise;

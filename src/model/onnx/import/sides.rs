@@ -95,7 +95,10 @@ impl Builder {
                     .iter()
                     .map(|side| side.map_or("N".into(), |side| side.to_string()))
                     .collect();
-                Err(format!("{shape} to [{}], which does not have one row for each image", shown.join(", ")))
+                Err(format!(
+                    "{shape} to [{}], which does not have one row for each image",
+                    shown.join(", ")
+                ))
             }
         }
     }
