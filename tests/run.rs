@@ -31,11 +31,14 @@ fn presets_are_whole_and_read_back() {
         assert_eq!(Config::parse(&config.to_toml().unwrap(), "again.toml").unwrap(), config);
     }
     let demo = Config::preset("fashion-demo").unwrap();
-    assert_eq!((demo.stage2.start_t, demo.stage2.max_t, demo.stage1.batch), (2, 8, 64));
+    assert_eq!((demo.stage2.start_t, demo.stage2.max_t, demo.stage1.schedule.batch), (2, 8, 64));
     // Three presets deep.
     let large = Config::preset("imagenet-wrn50-4-t65").unwrap();
     let stage = &large.stage2;
-    assert_eq!((stage.max_t, stage.auc_threshold, stage.alpha, stage.batch), (65, 0.2, 2.0, 512));
+    assert_eq!(
+        (stage.max_t, stage.auc_threshold, stage.alpha, stage.schedule.batch),
+        (65, 0.2, 2.0, 512)
+    );
     assert_eq!((large.data.side, large.model.architecture.as_str()), (224, "wide-resnet50-4"));
     let folder = fs::read_dir("configs").unwrap();
     assert_eq!(folder.count(), preset_names().count(), "a file that is no preset");
@@ -46,8 +49,8 @@ fn a_file_says_only_what_differs() {
     let text = "preset = \"fashion-tiny\"\n[stage2]\nalpha = 1\neps = \"8/255\"\nnorm = \"linf\"\n";
     let config = Config::parse(text, "mine.toml").unwrap();
     let mut expected = tiny();
-    (expected.stage2.alpha, expected.stage2.eps) = (1.0, 8.0 / 255.0);
-    expected.stage2.norm = lapidary::ops::Norm::Linf;
+    (expected.stage2.alpha, expected.stage2.pgd.eps) = (1.0, 8.0 / 255.0);
+    expected.stage2.pgd.norm = lapidary::ops::Norm::Linf;
     assert_eq!(config, expected);
 }
 
@@ -113,7 +116,7 @@ fn values_out_of_range_and_of_the_wrong_type() {
 fn set_reads_numbers_fractions_and_texts() {
     let changes = ["stage1.eps = 8/255", "stage1.attack=momentum-best", "data.train=a=b", "seed=7"];
     let config = tiny().with(&changes).unwrap();
-    assert_eq!(config.stage1.eps, 8.0 / 255.0);
+    assert_eq!(config.stage1.pgd.eps, 8.0 / 255.0);
     assert_eq!(config.stage1.attack, lapidary::train::StageAttack::MomentumBest);
     assert_eq!((config.data.train.as_str(), config.seed), ("a=b", 7));
 }

@@ -74,14 +74,14 @@ impl Iteration {
 fn counted(gpu: &Gpu, config: &Config, network: &Network) -> Result<Vec<(Forecast, u32)>> {
     let mut few = config.clone();
     for (batch, micro) in [
-        (&mut few.stage1.batch, &mut few.stage1.micro_batch),
-        (&mut few.stage2.batch, &mut few.stage2.micro_batch),
+        (&mut few.stage1.schedule.batch, &mut few.stage1.schedule.micro_batch),
+        (&mut few.stage2.schedule.batch, &mut few.stage2.schedule.micro_batch),
     ] {
         (*batch, *micro) = ((*batch).min(COUNTED), 0);
     }
     let of = |stage: Forecast| match stage.phase {
-        Phase::Stage1 => (stage, config.stage1.batch),
-        _ => (stage, config.stage2.batch),
+        Phase::Stage1 => (stage, config.stage1.schedule.batch),
+        _ => (stage, config.stage2.schedule.batch),
     };
     Ok(forecast(gpu, &few, network)?.into_iter().map(of).collect())
 }

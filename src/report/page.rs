@@ -87,7 +87,7 @@ fn summary(data: &ReportData) -> String {
         "{network} on {} at {side}×{side}, objective {}, {} iterations of stage 1 and {} of stage 2, seed {seed}{on}",
         escaped(&images.train),
         objective.name(),
-        stage1.iterations,
+        stage1.schedule.iterations,
         data.config.stage2_iterations(),
         side = images.side,
     )
@@ -148,7 +148,7 @@ fn plots(data: &ReportData) -> Vec<Plot> {
         .iter()
         .filter_map(|event| if let Event::Step(step) = event { Some(step) } else { None })
         .collect();
-    let first_stage = f64::from(data.config.stage1.iterations);
+    let first_stage = f64::from(data.config.stage1.schedule.iterations);
     // Both stages over one axis, stage 2 after stage 1.
     let place = |step: &Step| match step.phase {
         Phase::Stage1 => Some(step.iteration as f64),
@@ -233,7 +233,7 @@ fn plots(data: &ReportData) -> Vec<Plot> {
 /// The mean over the curriculum's window, which begins anew where T grows.
 fn window_means(data: &ReportData, first_stage: f64) -> Vec<(f64, f64)> {
     let stage2 = &data.config.stage2;
-    let most = stage2.auc_window.div_ceil(stage2.batch) as usize;
+    let most = stage2.auc_window.div_ceil(stage2.schedule.batch) as usize;
     let mut window = VecDeque::new();
     let mut before = None;
     let mut means = Vec::new();

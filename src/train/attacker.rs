@@ -2,9 +2,7 @@
 
 use super::{Learner, ObjectiveName, Stage1, StageAttack};
 use crate::Result;
-use crate::attack::{
-    AnyAttack, Attack, Divergence, MomentumPgd, Objective, Pgd, Settings, Start, Statistics,
-};
+use crate::attack::{AnyAttack, Attack, Divergence, MomentumPgd, Objective, Pgd, Settings, Start};
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::Summary;
 use crate::model::BatchSize;
@@ -36,19 +34,16 @@ impl Attacker {
         stage: &Stage1,
         objective: ObjectiveName,
     ) -> Result<Self> {
-        let (norm, eps, step_size, steps) =
-            (stage.norm, stage.eps as f32, stage.step_size as f32, stage.steps);
+        let settings = stage.pgd.settings();
+        let Pgd { norm, eps, step_size, steps, .. } = settings;
         if objective == ObjectiveName::Trades {
             return Self::new(learner, size, Divergence { norm, eps, step_size, steps }).await;
         }
-        let (objective, statistics) = (Objective::CrossEntropy, Statistics::Frozen);
         match stage.attack {
             _ if steps == 0 => Self::none(learner, size).await,
-            StageAttack::Pgd => {
-                let settings = Pgd { norm, eps, step_size, steps, objective, statistics };
-                Self::new(learner, size, settings).await
-            }
+            StageAttack::Pgd => Self::new(learner, size, settings).await,
             StageAttack::MomentumBest => {
+                let objective = Objective::CrossEntropy;
                 let settings =
                     MomentumPgd { norm, eps, step_size, steps, momentum: 0.9, objective };
                 Self::new(learner, size, settings).await

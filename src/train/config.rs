@@ -314,7 +314,7 @@ impl Config {
 
     /// Iterations of stage 2: none where the objective has but stage 1.
     pub fn stage2_iterations(&self) -> u32 {
-        if self.objective.has_stage2() { self.stage2.iterations } else { 0 }
+        if self.objective.has_stage2() { self.stage2.schedule.iterations } else { 0 }
     }
 
     /// All values as TOML, which [`Config::parse`] reads back.

@@ -42,7 +42,7 @@ const TIMED_STEPS: u32 = 2;
 /// `OutOfMemory` where a stage does not fit, whatever its micro-batch.
 pub async fn fit(gpu: &Gpu, config: &Config, material: &Material) -> Result<Vec<StageCosts>> {
     let mut fits = Vec::new();
-    if config.stage1.iterations > 0 {
+    if config.stage1.schedule.iterations > 0 {
         fits.push(stage1(gpu, config, material).await?);
     }
     if config.stage2_iterations() > 0 {
@@ -60,14 +60,17 @@ async fn classifier_that_fits(
     let stage = &config.stage1;
     let of = (Phase::Stage1, stage, "classification", config.objective);
     // Batch norm's statistics are of the whole batch.
-    let left_open = stage.micro_batch == 0 && !has_statistics(&learner.model);
-    let (mut micro, world) = (stage.micro_batch, World::one());
+    let left_open = stage.schedule.micro_batch == 0 && !has_statistics(&learner.model);
+    let (mut micro, world) = (stage.schedule.micro_batch, World::one());
     loop {
         match ClassifierStage::new(config, material, learner, of, (0, micro, &world)).await {
             Err(error @ Error::OutOfMemory(_)) => {
-                micro = left_open.then(|| smaller(stage.batch, micro)).flatten().ok_or(error)?;
+                micro = left_open
+                    .then(|| smaller(stage.schedule.batch, micro))
+                    .flatten()
+                    .ok_or(error)?;
             }
-            made => return Ok((made?, if micro == 0 { stage.batch } else { micro })),
+            made => return Ok((made?, if micro == 0 { stage.schedule.batch } else { micro })),
         }
     }
 }
@@ -79,14 +82,17 @@ async fn dual_that_fits(
     learner: &Learner,
 ) -> Result<(DualStage, u32)> {
     let stage = &config.stage2;
-    let mut micro = stage.micro_batch;
+    let mut micro = stage.schedule.micro_batch;
     loop {
         match DualStage::new(config, material, learner, (0, micro, &World::one())).await {
             Err(error @ Error::OutOfMemory(_)) => {
-                let left_open = stage.micro_batch == 0;
-                micro = left_open.then(|| smaller(stage.batch, micro)).flatten().ok_or(error)?;
+                let left_open = stage.schedule.micro_batch == 0;
+                micro = left_open
+                    .then(|| smaller(stage.schedule.batch, micro))
+                    .flatten()
+                    .ok_or(error)?;
             }
-            made => return Ok((made?, if micro == 0 { stage.batch } else { micro })),
+            made => return Ok((made?, if micro == 0 { stage.schedule.batch } else { micro })),
         }
     }
 }
@@ -111,23 +117,23 @@ pub async fn plans(
     };
     let mut plans = Vec::new();
     let Config { stage1, stage2, .. } = config;
-    if stage1.iterations > 0 {
-        let learner = Learner::new(gpu, &model, &initial, stage1.optimiser()).await?;
+    if stage1.schedule.iterations > 0 {
+        let learner = Learner::new(gpu, &model, &initial, stage1.schedule.optimiser()).await?;
         let (stage, micro) = classifier_that_fits(config, material, &learner).await?;
-        let name = |what, times: &str| named(what, times, stage1.batch, micro);
+        let name = |what, times: &str| named(what, times, stage1.schedule.batch, micro);
         let summaries = stage.summaries();
         let update = summaries.map(|(update, _)| (name("stage 1: update", "once"), update.clone()));
         plans.extend(update);
         let step = summaries.and_then(|(_, attack)| attack.cloned());
         plans.extend(
-            step.map(|step| (name("stage 1: attack step", &stage1.steps.to_string()), step)),
+            step.map(|step| (name("stage 1: attack step", &stage1.pgd.steps.to_string()), step)),
         );
     }
     if config.stage2_iterations() > 0 {
-        let learner = Learner::new(gpu, &model, &initial, stage2.optimiser()).await?;
+        let learner = Learner::new(gpu, &model, &initial, stage2.schedule.optimiser()).await?;
         let (stage, micro) = dual_that_fits(config, material, &learner).await?;
         let [update, step] = stage.summaries();
-        let name = |what, times| named(what, times, stage2.batch, micro);
+        let name = |what, times| named(what, times, stage2.schedule.batch, micro);
         plans.push((name("stage 2: update", "once"), update.clone()));
         plans.push((name("stage 2: contrastive step", "T"), step.clone()));
     }
@@ -138,7 +144,7 @@ async fn stage1(gpu: &Gpu, config: &Config, material: &Material) -> Result<Stage
     let (model, stage) = (material.model(config)?, &config.stage1);
     let weights = material.weights(&model, config.seed);
     let before = gpu.counts().bytes;
-    let mut learner = Learner::new(gpu, &model, &weights, stage.optimiser()).await?;
+    let mut learner = Learner::new(gpu, &model, &weights, stage.schedule.optimiser()).await?;
     let (mut made, micro_batch) = classifier_that_fits(config, material, &learner).await?;
     made.iterate(&mut learner, 0.0).await?;
     let began = Instant::now();
@@ -146,8 +152,8 @@ async fn stage1(gpu: &Gpu, config: &Config, material: &Material) -> Result<Stage
     let seconds = began.elapsed().as_secs_f64();
     Ok(StageCosts {
         phase: Phase::Stage1,
-        iterations: stage.iterations,
-        batch: stage.batch,
+        iterations: stage.schedule.iterations,
+        batch: stage.schedule.batch,
         micro_batch,
         device_bytes: gpu.counts().bytes - before,
         seconds: [seconds; 2],
@@ -158,11 +164,11 @@ async fn stage2(gpu: &Gpu, config: &Config, material: &Material) -> Result<Stage
     let (model, stage) = (material.model(config)?, &config.stage2);
     let weights = material.weights(&model, config.seed);
     let before = gpu.counts().bytes;
-    let mut learner = Learner::new(gpu, &model, &weights, stage.optimiser()).await?;
+    let mut learner = Learner::new(gpu, &model, &weights, stage.schedule.optimiser()).await?;
     let (mut made, micro_batch) = dual_that_fits(config, material, &learner).await?;
     let jem = config.objective == ObjectiveName::Jem;
     // As small as a batch allows: the buffer's size does not matter for the time.
-    let small = Jem { buffer: stage.batch, ..config.jem.clone() };
+    let small = Jem { buffer: stage.schedule.batch, ..config.jem.clone() };
     let replay =
         jem.then(|| ReplayBuffer::new(&small, config.seed, model.channels(), config.data.side));
     let curriculum = |t| Curriculum::new(t, t, 1.0, 1, 1);
@@ -184,8 +190,8 @@ async fn stage2(gpu: &Gpu, config: &Config, material: &Material) -> Result<Stage
     };
     Ok(StageCosts {
         phase: Phase::Stage2,
-        iterations: stage.iterations,
-        batch: stage.batch,
+        iterations: stage.schedule.iterations,
+        batch: stage.schedule.batch,
         micro_batch,
         device_bytes: gpu.counts().bytes - before,
         seconds,

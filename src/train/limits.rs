@@ -1,6 +1,7 @@
 //! Checks the values of a configuration against their ranges, and words the errors.
 
 use super::config::{Config, Data, WRN, bad};
+use super::stage_tables::{AttackTable, Schedule};
 use super::{presets, tables};
 use crate::attack::check_radius;
 use crate::data::{Augment, Ood, Source};
@@ -10,6 +11,7 @@ use crate::{Error, Result};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+const BATCH: RangeInclusive<u32> = 1..=65_535;
 pub(super) const COUNT: RangeInclusive<u32> = 0..=100_000_000;
 pub(super) const STEPS: RangeInclusive<u32> = 0..=10_000;
 pub(super) const LENGTH: RangeInclusive<f64> = 0.0..=1e6;
@@ -21,7 +23,6 @@ impl Config {
     /// # Errors
     /// `BadConfig` for the first that is not.
     pub fn check(&self) -> Result<()> {
-        const BATCH: RangeInclusive<u32> = 1..=65_535;
         let Self { preset, seed, data, model, stage1, stage2, .. } = self;
         let Self { sample, judge, evaluate, checkpoint, .. } = self;
         presets::table(preset)?;
@@ -48,34 +49,13 @@ impl Config {
         holds("model.depth", model.depth, model.depth % 6 == 4, "6n + 4, as 10, 16, 22, 28, 34")?;
         within("model.width", model.width, 1..=64)?;
 
-        within("stage1.iterations", stage1.iterations, COUNT)?;
-        within("stage1.batch", stage1.batch, BATCH)?;
-        within("stage1.learning_rate", stage1.learning_rate, 0.0..=100.0)?;
-        within("stage1.weight_decay", stage1.weight_decay, SHARE)?;
-        within("stage1.momentum", stage1.momentum, 0.0..=0.9999)?;
-        within("stage1.warm_up", stage1.warm_up, COUNT)?;
-        within("stage1.decay_from", stage1.decay_from, SHARE)?;
-        let betas = [stage1.beta1, stage1.beta2];
-        steps_of("stage1", betas, (stage1.micro_batch, stage1.batch))?;
-        within("stage1.eps", stage1.eps, LENGTH)?;
-        within("stage1.steps", stage1.steps, STEPS)?;
-        within("stage1.step_size", stage1.step_size, LENGTH)?;
-
-        within("stage2.iterations", stage2.iterations, COUNT)?;
-        within("stage2.batch", stage2.batch, BATCH)?;
-        within("stage2.learning_rate", stage2.learning_rate, 0.0..=100.0)?;
-        within("stage2.warm_up", stage2.warm_up, COUNT)?;
-        within("stage2.decay_from", stage2.decay_from, SHARE)?;
-        within("stage2.weight_decay", stage2.weight_decay, SHARE)?;
-        within("stage2.momentum", stage2.momentum, 0.0..=0.9999)?;
-        let betas = [stage2.beta1, stage2.beta2];
-        steps_of("stage2", betas, (stage2.micro_batch, stage2.batch))?;
+        stage1.schedule.check("stage1")?;
+        stage1.pgd.check("stage1")?;
+        stage2.schedule.check("stage2")?;
+        stage2.pgd.check("stage2")?;
         within("stage2.bce_weight", stage2.bce_weight, LENGTH)?;
         within("stage2.ce_weight", stage2.ce_weight, LENGTH)?;
         within("stage2.r1", stage2.r1, LENGTH)?;
-        within("stage2.eps", stage2.eps, LENGTH)?;
-        within("stage2.steps", stage2.steps, STEPS)?;
-        within("stage2.step_size", stage2.step_size, LENGTH)?;
         within("stage2.alpha", stage2.alpha, LENGTH)?;
         within("stage2.max_T", stage2.max_t, STEPS)?;
         within("stage2.start_T", stage2.start_t, 0..=stage2.max_t)?;
@@ -105,10 +85,10 @@ impl Config {
         )?;
         self.check_radii(3)?;
         for (key, steps, length) in [
-            ("stage1.eps", stage1.steps, stage1.eps),
-            ("stage2.eps", stage2.steps, stage2.eps),
-            ("stage1.step_size", stage1.steps, stage1.step_size),
-            ("stage2.step_size", stage2.steps, stage2.step_size),
+            ("stage1.eps", stage1.pgd.steps, stage1.pgd.eps),
+            ("stage2.eps", stage2.pgd.steps, stage2.pgd.eps),
+            ("stage1.step_size", stage1.pgd.steps, stage1.pgd.step_size),
+            ("stage2.step_size", stage2.pgd.steps, stage2.pgd.step_size),
             ("stage2.alpha", stage2.max_t, stage2.alpha),
             ("evaluate.step_size", evaluate.steps, evaluate.step_size()),
             ("sample.step_size", sample.steps, sample.step_size),
@@ -132,8 +112,8 @@ impl Config {
         let Self { data, stage1, stage2, evaluate, .. } = self;
         for (key, norm, eps) in [
             ("evaluate.eps", evaluate.norm, evaluate.eps),
-            ("stage1.eps", stage1.norm, stage1.eps),
-            ("stage2.eps", stage2.norm, stage2.eps),
+            ("stage1.eps", stage1.pgd.norm, stage1.pgd.eps),
+            ("stage2.eps", stage2.pgd.norm, stage2.pgd.eps),
         ] {
             ball(key, norm, eps, [channels, data.side])?;
         }
@@ -160,14 +140,34 @@ fn renamed(error: Error, key: &str) -> Error {
     }
 }
 
-/// Adam's betas, and whether so many images divide a batch.
-fn steps_of(stage: &str, betas: [Option<f64>; 2], (micro_batch, batch): (u32, u32)) -> Result<()> {
-    for (name, beta) in ["beta1", "beta2"].into_iter().zip(betas) {
-        within(&format!("{stage}.{name}"), beta.unwrap_or(0.0), 0.0..=0.999_999)?;
+impl Schedule {
+    /// Whether every value is within its range; `stage` is the table's name in errors.
+    fn check(&self, stage: &str) -> Result<()> {
+        let key = |name: &str| format!("{stage}.{name}");
+        let Self { batch, micro_batch, .. } = *self;
+        within(&key("iterations"), self.iterations, COUNT)?;
+        within(&key("batch"), batch, BATCH)?;
+        within(&key("learning_rate"), self.learning_rate, 0.0..=100.0)?;
+        within(&key("warm_up"), self.warm_up, COUNT)?;
+        within(&key("decay_from"), self.decay_from, SHARE)?;
+        within(&key("weight_decay"), self.weight_decay, SHARE)?;
+        within(&key("momentum"), self.momentum, 0.0..=0.9999)?;
+        for (name, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            within(&key(name), beta.unwrap_or(0.0), 0.0..=0.999_999)?;
+        }
+        let divides = micro_batch == 0 || batch.is_multiple_of(micro_batch);
+        let allowed = format!("0, or a divisor of the batch of {batch}");
+        holds(&key("micro_batch"), micro_batch, divides, &allowed)
     }
-    let divides = micro_batch == 0 || batch.is_multiple_of(micro_batch);
-    let allowed = format!("0, or a divisor of the batch of {batch}");
-    holds(&format!("{stage}.micro_batch"), micro_batch, divides, &allowed)
+}
+
+impl AttackTable {
+    /// Whether every value is within its range; `stage` is the table's name in errors.
+    fn check(&self, stage: &str) -> Result<()> {
+        within(&format!("{stage}.eps"), self.eps, LENGTH)?;
+        within(&format!("{stage}.steps"), self.steps, STEPS)?;
+        within(&format!("{stage}.step_size"), self.step_size, LENGTH)
+    }
 }
 
 /// NaN is within nothing.

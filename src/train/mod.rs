@@ -99,7 +99,7 @@ pub(crate) use run_folder::write_whole;
 #[cfg(feature = "train")]
 pub use shapes::{Forecast, forecast};
 #[cfg(feature = "train")]
-pub use stage_tables::{Stage1, Stage2, StageAttack};
+pub use stage_tables::{AttackTable, Schedule, Stage1, Stage2, StageAttack};
 #[cfg(feature = "train")]
 pub use state::{MODEL_FILE, STATE_FILE};
 #[cfg(feature = "train")]

@@ -396,7 +396,7 @@ fn trained(events: &[Event], phase: Phase) -> (u64, f64) {
 /// Whether the number of iterations may change after `last` iterations: finished ones must keep their stage, and none may
 /// be taken back.
 fn may_grow(key: &str, before: &Config, now: &Config, last: u64) -> bool {
-    let [first, wanted] = [before, now].map(|config| u64::from(config.stage1.iterations));
+    let [first, wanted] = [before, now].map(|config| u64::from(config.stage1.schedule.iterations));
     match key {
         "stage1.iterations" => last <= first.min(wanted),
         "stage2.iterations" => last <= wanted + u64::from(now.stage2_iterations()),

@@ -84,11 +84,11 @@ impl Config {
 pub fn check_stages(config: &Config, model: &Network) -> Result<()> {
     config.check_radii(model.channels())?;
     let few = |batch: u32| BatchSize { images: batch.min(2), side: config.data.side };
-    if config.stage1.iterations > 0 {
-        config.stage1_loss(model, few(config.stage1.batch))?;
+    if config.stage1.schedule.iterations > 0 {
+        config.stage1_loss(model, few(config.stage1.schedule.batch))?;
     }
     if config.stage2_iterations() > 0 {
-        config.stage2_loss(model, few(config.stage2.batch))?;
+        config.stage2_loss(model, few(config.stage2.schedule.batch))?;
     }
     Ok(())
 }
@@ -101,25 +101,25 @@ pub fn forecast(gpu: &Gpu, config: &Config, model: &Network) -> Result<Vec<Forec
     let Config { stage1, stage2, .. } = config;
     check_stages(config, model)?;
     let mut stages = Vec::new();
-    if stage1.iterations > 0 {
+    if stage1.schedule.iterations > 0 {
         let whole = has_statistics(model);
-        let pieces = (stage1.batch, stage1.micro_batch, whole);
+        let pieces = (stage1.schedule.batch, stage1.schedule.micro_batch, whole);
         let (micro_batch, parts) = fitting(Phase::Stage1, pieces, |images| {
             let batch = BatchSize { images, side: config.data.side };
-            let attack = (stage1.steps > 0).then(|| step(gpu, model, batch)).transpose()?;
+            let attack = (stage1.pgd.steps > 0).then(|| step(gpu, model, batch)).transpose()?;
             Ok([Some(loss(gpu, &config.stage1_loss(model, batch)?)?), attack, None])
         })?;
         let [update, attack, _] = &parts;
-        let pieces = u64::from(stage1.batch / micro_batch);
+        let pieces = u64::from(stage1.schedule.batch / micro_batch);
         // Pieces whose statistics are joined go side by side, each with programs and images of its own.
         let side_by_side = if stage1.sync_batch_norm && whole { pieces } else { 1 };
         let flops = |part: &Option<Summary>| part.as_ref().map_or(0, |part| part.flops);
-        let each = flops(update) + u64::from(stage1.steps) * flops(attack);
-        let squares = stage1.optimiser().keeps_squares();
+        let each = flops(update) + u64::from(stage1.pgd.steps) * flops(attack);
+        let squares = stage1.schedule.optimiser().keeps_squares();
         stages.push(Forecast {
             phase: Phase::Stage1,
-            iterations: stage1.iterations,
-            batch: stage1.batch,
+            iterations: stage1.schedule.iterations,
+            batch: stage1.schedule.batch,
             micro_batch,
             device_bytes: bytes(
                 model,
@@ -133,8 +133,8 @@ pub fn forecast(gpu: &Gpu, config: &Config, model: &Network) -> Result<Vec<Forec
     }
     if config.stage2_iterations() > 0 {
         let jem = config.objective == ObjectiveName::Jem;
-        let attacked = !jem && stage2.steps > 0;
-        let pieces = (stage2.batch, stage2.micro_batch, false);
+        let attacked = !jem && stage2.pgd.steps > 0;
+        let pieces = (stage2.schedule.batch, stage2.schedule.micro_batch, false);
         let (micro_batch, parts) = fitting(Phase::Stage2, pieces, |images| {
             let batch = BatchSize { images, side: config.data.side };
             let attack = attacked.then(|| step(gpu, model, batch)).transpose()?;
@@ -142,18 +142,18 @@ pub fn forecast(gpu: &Gpu, config: &Config, model: &Network) -> Result<Vec<Forec
             Ok([Some(loss(gpu, &config.stage2_loss(model, batch)?)?), attack, climb])
         })?;
         let [update, attack, climb] = &parts;
-        let pieces = u64::from(stage2.batch / micro_batch);
+        let pieces = u64::from(stage2.schedule.batch / micro_batch);
         let flops = |part: &Option<Summary>| part.as_ref().map_or(0, |part| part.flops);
         let steps = match jem {
             true => [config.jem.steps; 2],
             false => [stage2.start_t, stage2.max_t],
         };
-        let fixed = flops(update) + u64::from(stage2.steps) * flops(attack);
-        let squares = stage2.optimiser().keeps_squares();
+        let fixed = flops(update) + u64::from(stage2.pgd.steps) * flops(attack);
+        let squares = stage2.schedule.optimiser().keeps_squares();
         stages.push(Forecast {
             phase: Phase::Stage2,
-            iterations: stage2.iterations,
-            batch: stage2.batch,
+            iterations: stage2.schedule.iterations,
+            batch: stage2.schedule.batch,
             micro_batch,
             device_bytes: bytes(model, squares, &parts, (1, micro_batch), config.data.side),
             flops: steps.map(|steps| pieces * (fixed + u64::from(steps) * flops(climb))),

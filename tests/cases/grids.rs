@@ -2,22 +2,18 @@
 //! has. The results must be those of the seven images that the batch repeats. It also plans a batch that once ended in the
 //! error "workgroups given".
 
+use crate::common::gpu;
 use lapidary::Result;
-use lapidary::gpu::{Adapter, AdapterKind, Choices, Gpu, Options, Preferences};
+use lapidary::gpu::{Adapter, AdapterKind, Choices, Preferences};
 use lapidary::graph::{Graph, Plan, Shape, Value};
 use lapidary::lower::{Program, Target, lower};
 use lapidary::model::{Activation, Mode, Network, Weights, WideResNet};
 use lapidary::ops::{self, *};
 use pollster::block_on;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 const PERIOD: u32 = 7;
 const MANY: u32 = 70_000;
-
-fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| block_on(Gpu::new(&Options::from_env())).unwrap())
-}
 
 /// A graph on a batch, and what goes into it.
 #[derive(Default)]

@@ -1,16 +1,9 @@
 //! Makes the networks, images and devices that the cases share.
 
+pub use crate::common::gpu;
 use lapidary::data::{Part, Source};
-use lapidary::gpu::{Gpu, Options};
 use lapidary::model::{Checkpoint, DeviceWeights, Network};
 use pollster::block_on;
-use std::sync::OnceLock;
-
-/// The tests' device.
-pub fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| block_on(Gpu::new(&Options::from_env())).unwrap())
-}
 
 /// The network that is built in, for grey images of 16 pixels.
 pub fn demo() -> (Network, DeviceWeights) {

@@ -17,6 +17,8 @@ mod adapters;
 mod callers;
 mod checkpoints;
 mod classes;
+#[path = "../common/mod.rs"]
+mod common;
 mod distances;
 mod files;
 mod geometry;

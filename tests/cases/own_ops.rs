@@ -1,18 +1,15 @@
 //! Tests that an op or kernel from outside the crate that breaks a rule gets an error that names it, what it gave and what
 //! fits.
 
+use crate::common::own_gpu;
 use lapidary::Result;
-use lapidary::gpu::{Access::*, Executor, Gpu, Kernel, Layout, Options, Recording, Trust};
+use lapidary::gpu::{Access::*, Executor, Kernel, Layout, Recording, Trust};
 use lapidary::graph::{Derivatives, Graph, Launch, Node, Op, Plan, Shape, Value, exactly};
 use lapidary::lower::Program;
 use lapidary::ops::{self, Add, Unary};
 use pollster::block_on;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-
-fn gpu() -> Gpu {
-    block_on(Gpu::new(&Options::from_env())).unwrap()
-}
 
 /// Returns the error's text, which must contain all of the words.
 fn refused<T: Debug>(result: Result<T>, words: &[&str]) {
@@ -95,7 +92,7 @@ fn records_that_launch_nothing() {
     let mut graph = Graph::default();
     let [a, b] = [(); 2].map(|()| graph.input(Shape::SCALAR));
     let y = graph.push(Faulty(Fault::LaunchesNothing, None), &[a, b]).unwrap();
-    let made = Plan::new(&graph, &[y], &[a], gpu().adapter());
+    let made = Plan::new(&graph, &[y], &[a], own_gpu().adapter());
     refused(made, &["faulty", "no launch"]);
 }
 
@@ -111,7 +108,7 @@ fn values_of_another_graph() {
     let y = one.push(Unary::Relu, &[x]).unwrap();
     refused(ops::gradient(&mut one, y, foreign, &[x]), &["another graph"]);
     refused(ops::gradient(&mut one, y, y, &[foreign]), &["another graph"]);
-    let gpu = gpu();
+    let gpu = own_gpu();
     refused(Plan::new(&one, &[foreign], &[x], gpu.adapter()), &["another graph"]);
     refused(Plan::new(&one, &[y], &[foreign], gpu.adapter()), &["another graph"]);
     block_on(async {
@@ -199,7 +196,7 @@ static GOOD: Kernel = kernel!(
 
 #[test]
 fn declarations_that_the_shader_does_not_have() {
-    let gpu = gpu();
+    let gpu = own_gpu();
     let made = |kernel: &'static Kernel| {
         let mut recording = Recording::new(gpu.adapter().clone());
         let buffers: Vec<_> = kernel.bindings.iter().map(|_| recording.buffer(4)).collect();
@@ -219,7 +216,7 @@ fn declarations_that_the_shader_does_not_have() {
 
 #[test]
 fn launches_that_the_declaration_does_not_fit() {
-    let gpu = gpu();
+    let gpu = own_gpu();
     let mut recording = Recording::new(gpu.adapter().clone());
     let y = recording.buffer(4);
     let two = recording.dispatch(&GOOD, &[], [4u32; 2], &[y], [1, 1, 1]).map(drop);
@@ -230,7 +227,7 @@ fn launches_that_the_declaration_does_not_fit() {
 
 #[test]
 fn buffers_of_another_device() {
-    let (one, other) = (gpu(), gpu());
+    let (one, other) = (own_gpu(), own_gpu());
     let mut graph = Graph::default();
     let x = graph.input(Shape::vector(4).unwrap());
     let y = graph.push(Unary::Relu, &[x]).unwrap();

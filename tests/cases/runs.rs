@@ -2,7 +2,8 @@
 //! change.
 
 use super::{lapidary, working};
-use lapidary::gpu::{Gpu, Options};
+use crate::common::own_gpu;
+use lapidary::gpu::Gpu;
 use lapidary::model::Network;
 use lapidary::train::{
     Config, Event, Flow, Material, Outcome, RunFolder, check_stages, latest_checkpoint,
@@ -61,10 +62,6 @@ fn run(
     pollster::block_on(train(gpu, config, &material, &mut folder, &mut observer))
 }
 
-fn gpu() -> Gpu {
-    pollster::block_on(Gpu::new(&Options::from_env())).unwrap()
-}
-
 fn last(out: &Path) -> (u64, Vec<(String, Vec<u8>)>) {
     let (step, path) = latest_checkpoint(out).unwrap().unwrap();
     (step, read_checkpoint(path).unwrap())
@@ -117,7 +114,7 @@ fn a_failed_start_fixes_nothing() {
 fn a_finished_run_takes_more_iterations() {
     let folder = tempfile::tempdir().unwrap();
     let [grown, whole] = ["grown", "whole"].map(|name| folder.path().join(name));
-    let gpu = gpu();
+    let gpu = own_gpu();
     let constant = ["stage2.decay_from=1", "stage2.warm_up=0"];
     run(&grown, &small(&constant), &gpu, |_| ()).unwrap();
     assert_eq!(last(&grown).0, 7);
@@ -140,7 +137,7 @@ fn a_finished_run_takes_more_iterations() {
 #[test]
 fn a_refused_resume_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let (out, gpu) = (folder.path().join("run"), gpu());
+    let (out, gpu) = (folder.path().join("run"), own_gpu());
     let before = small(&[]);
     run(&out, &before, &gpu, |_| ()).unwrap();
     std::fs::write(out.join("metrics.json"), "{}").unwrap();
@@ -182,7 +179,7 @@ fn balls_of_grey_images_are_smaller() {
 fn the_log_after_a_resume_is_of_one_run() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    let (config, gpu) = (small(&[]), gpu());
+    let (config, gpu) = (small(&[]), own_gpu());
     let mut folder = RunFolder::create(&out, &config).unwrap();
     let material = Material::load(&config).unwrap();
     let mut over = 0;
@@ -234,9 +231,9 @@ fn a_lost_device_is_opened_again_twice() {
     let [whole, lost, hopeless] =
         ["whole", "lost", "hopeless"].map(|name| folder.path().join(name));
     let config = small(&[]);
-    run(&whole, &config, &gpu(), |_| ()).unwrap();
+    run(&whole, &config, &own_gpu(), |_| ()).unwrap();
     let losing = |out: &Path, times: u32| {
-        let (device, mut steps, mut losses, mut told) = (gpu(), 0, 0, 0);
+        let (device, mut steps, mut losses, mut told) = (own_gpu(), 0, 0, 0);
         let outcome = run(out, &config, &device, |event| {
             steps += u32::from(matches!(event, Event::Step(_)));
             told +=
@@ -256,7 +253,7 @@ fn a_lost_device_is_opened_again_twice() {
     assert!(matches!(outcome, Err(lapidary::Error::DeviceLost(_))), "{outcome:?}");
     assert_eq!(told, 2);
     // What it had reached is there for the next start.
-    run(&hopeless, &config, &gpu(), |_| ()).unwrap();
+    run(&hopeless, &config, &own_gpu(), |_| ()).unwrap();
     assert!(last(&hopeless) == last(&whole));
 }
 
@@ -322,7 +319,7 @@ fn a_removed_run_is_not_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let mut removed = false;
-    let ended = run(&out, &small(&["stage1.iterations=20"]), &gpu(), |event| {
+    let ended = run(&out, &small(&["stage1.iterations=20"]), &own_gpu(), |event| {
         if matches!(event, Event::Step(step) if step.iteration == 3) && !removed {
             std::fs::remove_dir_all(&out).unwrap();
             removed = true;

@@ -1,6 +1,6 @@
 //! Tests that long work on the device is cut into submissions short enough that no system ends them.
 
-use lapidary::gpu::{Gpu, Options};
+use crate::common::own_gpu;
 use lapidary::graph::{Graph, Shape, Value};
 use lapidary::lower::Program;
 use lapidary::ops::Conv2d;
@@ -22,7 +22,7 @@ fn chain(links: usize) -> (Graph, Value, Value, Value) {
 /// in one piece.
 #[test]
 fn a_single_replay_is_cut_and_stays_the_same() {
-    let gpu = block_on(Gpu::new(&Options::from_env())).unwrap();
+    let gpu = own_gpu();
     let (graph, x, w, y) = chain(12);
     block_on(async {
         let mut program = Program::new(&gpu, &graph, &[y], &[x], &[]).await.unwrap();

@@ -10,6 +10,8 @@
 )]
 
 mod bounds;
+#[path = "../common/mod.rs"]
+mod common;
 mod errors;
 mod memory;
 mod net;
@@ -19,16 +21,4 @@ mod profiles;
 mod replays;
 mod tuning;
 
-use lapidary::gpu::{Gpu, Options};
-use std::sync::OnceLock;
-
-/// The device of all tests but those that count.
-pub fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(own_gpu)
-}
-
-/// A device that no other test counts on.
-pub fn own_gpu() -> Gpu {
-    pollster::block_on(Gpu::new(&Options::from_env())).expect("these tests need a GPU adapter")
-}
+use common::{gpu, own_gpu};

@@ -13,23 +13,17 @@
 mod attack;
 mod case;
 mod checkpoint;
+#[path = "../common/mod.rs"]
+mod common;
 mod lookalikes;
 mod network;
 #[cfg(feature = "onnx")]
 mod onnx;
 
-use lapidary::gpu::{Gpu, Lowering, Options, Preferences};
-use std::sync::OnceLock;
+use common::gpu;
+use lapidary::gpu::{Gpu, Lowering, Preferences};
 
 /// The same device as [`gpu`], for programs that are lowered or run as they were built.
 pub fn gpu_for(lowering: Lowering) -> Gpu {
     gpu().clone().preferring(Preferences { lowering, ..gpu().preferences().as_ref().clone() })
-}
-
-/// The device of all tests but those that count.
-pub fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| {
-        pollster::block_on(Gpu::new(&Options::from_env())).expect("these tests need a GPU adapter")
-    })
 }

@@ -1,18 +1,12 @@
 //! Runs a graph once on a device, with its inputs written and its results overwritten by NaN before.
 
-use lapidary::gpu::{Adapter, Choices, Executor, Gpu, Options, Preferences};
+pub use crate::common::gpu;
+use lapidary::gpu::{Adapter, Choices, Executor, Preferences};
 use lapidary::graph::{Graph, Plan, Value};
 use lapidary::lower::{Target, lower};
 use pollster::block_on;
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
-
-pub fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| {
-        block_on(Gpu::new(&Options::from_env())).expect("these tests need a GPU adapter")
-    })
-}
+use std::sync::Arc;
 
 /// The same numbers for the same seed, in [-1, 1).
 pub fn numbers(count: usize, seed: u32) -> Vec<f32> {

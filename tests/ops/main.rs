@@ -10,6 +10,8 @@
 
 mod attack_steps;
 mod bench;
+#[path = "../common/mod.rs"]
+mod common;
 mod convolution;
 mod cooperative;
 mod filtering;

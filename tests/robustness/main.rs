@@ -8,14 +8,16 @@
     reason = "tests"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod loops;
 mod masked;
 mod program;
 mod resume;
 
+use common::gpu;
 use lapidary::data::{Part, Prepared, fashion};
 use lapidary::eval::{AttackName, AutoAttack, Classifier, Loss, Point, RobustAccuracy, argmax};
-use lapidary::gpu::{Gpu, Options};
 use lapidary::model::{BatchSize, Checkpoint, DeviceWeights, Model, Network};
 use lapidary::ops::Norm;
 use pollster::block_on;
@@ -23,13 +25,6 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 const WORDS: usize = 256;
-
-fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| {
-        block_on(Gpu::new(&Options::from_env())).expect("these tests need a GPU adapter")
-    })
-}
 
 fn folder(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data").join(name)

@@ -1,7 +1,7 @@
 //! Reads what a run writes for other tools, TensorBoard's events and the table, by this file's own readers, and compares it
 //! with the log.
 
-use lapidary::gpu::{Gpu, Options};
+use crate::common::own_gpu;
 use lapidary::train::{Config, Event, Flow, Material, RunFolder, Step, train};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -148,7 +148,7 @@ fn events_and_table_have_what_the_log_has() {
     let sets = ["data.side=8", "stage1.iterations=2", "stage2.iterations=3"];
     let config = Config::preset("fashion-tiny").unwrap().with(&sets).unwrap();
     let material = Material::load(&config).unwrap();
-    let gpu = pollster::block_on(Gpu::new(&Options::from_env())).unwrap();
+    let gpu = own_gpu();
     // Stopped once, so that there are two files of events.
     for stop_at in [3, usize::MAX] {
         let mut run = match RunFolder::is_begun(&out) {

@@ -10,6 +10,8 @@
 )]
 
 mod bits;
+#[path = "../common/mod.rs"]
+mod common;
 mod curves;
 mod frozen;
 mod kills;
@@ -19,7 +21,8 @@ mod presets;
 mod show;
 mod trouble;
 
-use lapidary::gpu::{Counts, Gpu, Options};
+use common::own_gpu;
+use lapidary::gpu::Counts;
 use lapidary::model::Checkpoint;
 use lapidary::train::{
     Config, Event, Flow, MODEL_FILE, Material, Phase, RunFolder, STATE_FILE, latest_checkpoint,
@@ -329,7 +332,7 @@ fn iterations_make_nothing_new() {
     let config = Config::preset("fashion-tiny").unwrap().with(&sets).unwrap();
     let mut folder = RunFolder::create(folder.path().join("run"), &config).unwrap();
     let material = Material::load(&config).unwrap();
-    let gpu = pollster::block_on(Gpu::new(&Options::from_env())).unwrap();
+    let gpu = own_gpu();
     let mut seen: Vec<(Phase, u64, Counts)> = Vec::new();
     let mut observer = |event: &Event| {
         if let Event::Step(step) = event {

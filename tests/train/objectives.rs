@@ -1,5 +1,6 @@
 //! Trains each objective on the embedded images: it learns, resumes exactly after a crash, and stops where it diverges.
 
+use crate::common::{gpu, own_gpu};
 use lapidary::Error;
 use lapidary::gpu::{Gpu, Options};
 use lapidary::model::Checkpoint;
@@ -8,7 +9,6 @@ use lapidary::train::{
     read_checkpoint, train,
 };
 use std::path::Path;
-use std::sync::OnceLock;
 
 /// The smallest net and images there are.
 const SMALL: [&str; 7] = [
@@ -25,11 +25,6 @@ pub(crate) fn config(objective: &str, more: &[&str]) -> Config {
     let objective = format!("objective={objective}");
     let sets: Vec<_> = SMALL.iter().chain(&[objective.as_str()]).chain(more).copied().collect();
     Config::preset("fashion-tiny").unwrap().with(&sets).unwrap()
-}
-
-fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| pollster::block_on(Gpu::new(&Options::from_env())).unwrap())
 }
 
 /// Trains in a folder, from where it is; where `crash` says so it fails and saves nothing more.
@@ -397,7 +392,7 @@ fn programs_follow_an_optimiser() {
     pollster::block_on(async {
         let model = Network::from(WideResNet::new(10, 1, 1, 10, Activation::Relu, None).unwrap());
         let sgd = Optimiser::Sgd { momentum: 0.9, weight_decay: 5e-4 };
-        let gpu = Gpu::new(&Options::from_env()).await.unwrap();
+        let gpu = own_gpu();
         let mut learner = Learner::new(&gpu, &model, &model.initial(0), sgd).await.unwrap();
         let pixels: Vec<f32> = (0..4 * 256).map(|i| (i % 97) as f32 / 97.0).collect();
         let images = gpu.upload(&pixels).await.unwrap();

@@ -1,8 +1,8 @@
 //! Tests every preset unchanged, on small sets in its data's layout: its data are read, its network is made, each stream
 //! gives a batch; and the small presets are planned on the adapter.
 
+use crate::common::own_gpu;
 use lapidary::data::{Augment, BatchSource};
-use lapidary::gpu::{Gpu, Options};
 use lapidary::model::Role;
 use lapidary::train::{Config, Material, plans, preset_names};
 use std::fs;
@@ -57,7 +57,7 @@ fn data(here: &Path) {
 fn every_preset_reads_its_data_and_makes_its_network() {
     let folder = tempfile::tempdir().unwrap();
     data(folder.path());
-    let gpu = pollster::block_on(Gpu::new(&Options::from_env())).unwrap();
+    let gpu = own_gpu();
     let at = |name: &str| match name.strip_prefix("data/") {
         Some(name) => folder.path().join(name).display().to_string(),
         None => name.to_owned(),
@@ -92,7 +92,7 @@ fn every_preset_reads_its_data_and_makes_its_network() {
         assert_eq!(others.images.len(), 3 * channels as usize * side * side, "{name}");
         assert!(model.parameters().iter().any(|each| each.role == Role::Weight));
         if model.count() < PLANNED {
-            let stages = usize::from(config.stage1.iterations > 0)
+            let stages = usize::from(config.stage1.schedule.iterations > 0)
                 + usize::from(config.stage2_iterations() > 0);
             let plans = pollster::block_on(plans(&gpu, &config, &material)).unwrap();
             assert_eq!(plans.len(), 2 * stages, "{name}");

@@ -1,7 +1,7 @@
 //! Trains the network fashion-show of models/ again for its first iterations: on the driver that it was trained on, the bits
 //! are those in its run's log. `LAPIDARY_SHOW_ITERATIONS` says how many of its first fifty; six take seconds.
 
-use lapidary::gpu::{Gpu, Options};
+use crate::common::own_gpu;
 use lapidary::train::{Config, Event, Flow, Material, Phase, RunFolder, train};
 use std::path::Path;
 
@@ -28,7 +28,7 @@ fn the_published_networks_training_begins_with_the_same_bits() {
     let config = config.with(&[format!("data.train={DATA}")]).unwrap();
     let mut run = RunFolder::create(folder.path().join("run"), &config).unwrap();
     let material = Material::load(&config).unwrap();
-    let gpu = pollster::block_on(Gpu::new(&Options::from_env())).unwrap();
+    let gpu = own_gpu();
     let mut found: Vec<(f32, f32)> = Vec::new();
     let mut observer = |event: &Event| {
         if let Event::Step(step) = event

@@ -165,14 +165,14 @@ pub fn passes(config: &Config) -> [u64; 2] {
     let Config { stage1, stage2, ratio, jem, .. } = config;
     let first = match config.objective {
         // Clean and attacked images.
-        ObjectiveName::Trades => stage1.steps + 2,
-        ObjectiveName::Ratio => stage1.steps + ratio.steps + 2,
-        _ => stage1.steps + 1,
+        ObjectiveName::Trades => stage1.pgd.steps + 2,
+        ObjectiveName::Ratio => stage1.pgd.steps + ratio.steps + 2,
+        _ => stage1.pgd.steps + 1,
     };
     // Real, contrastive and classified images.
     let second = match config.objective {
         ObjectiveName::Jem => jem.steps + 3,
-        _ => stage2.max_t + stage2.steps + 3,
+        _ => stage2.max_t + stage2.pgd.steps + 3,
     };
     [first.into(), second.into()]
 }
@@ -198,7 +198,7 @@ mod tests {
                 for (row, config) in rows.iter().zip(&objectives) {
                     let Some(budget) = budget else { continue };
                     let [first, second] = passes(config);
-                    let spent = first * u64::from(config.stage1.iterations)
+                    let spent = first * u64::from(config.stage1.schedule.iterations)
                         + second * u64::from(config.stage2_iterations());
                     // Less than one iteration of each stage may be left over.
                     let left = budget - spent;

@@ -82,8 +82,8 @@ impl Work<'_> {
         changes.extend(self.settings.data.iter().map(|data| format!("data.train={data}")));
         if self.settings.tenth {
             let config = crate::train::Config::preset(row.preset)?.with(&row.changes)?;
-            changes.push(format!("stage1.iterations={}", config.stage1.iterations / 10));
-            changes.push(format!("stage2.iterations={}", config.stage2.iterations / 10));
+            changes.push(format!("stage1.iterations={}", config.stage1.schedule.iterations / 10));
+            changes.push(format!("stage2.iterations={}", config.stage2.schedule.iterations / 10));
         }
         words.extend(changes.into_iter().flat_map(|change| ["--set".into(), change]));
         words.extend(["--out".into(), run.display().to_string()]);

@@ -7,7 +7,8 @@ use crate::gpu::Gpu;
 use crate::model::{Checkpoint, Metadata};
 use crate::train::stages::ClassifierStage;
 use crate::train::{
-    Config, Event, Flow, Learner, Material, ObjectiveName, Observer, Phase, RunFolder, Stage1,
+    AttackTable, Config, Event, Flow, Learner, Material, ObjectiveName, Observer, Phase, RunFolder,
+    Schedule, Stage1,
 };
 use crate::world::World;
 use std::path::PathBuf;
@@ -23,19 +24,23 @@ pub async fn train_judge(
     let model = material.model(config)?;
     // Of its own beginning and its own order of images.
     let weights = model.initial(config.seed.wrapping_add(1 << 32));
-    let mut learner = Learner::new(gpu, &model, &weights, config.stage1.optimiser()).await?;
+    let mut learner =
+        Learner::new(gpu, &model, &weights, config.stage1.schedule.optimiser()).await?;
     let judge = &config.judge;
     let stage = Stage1 {
-        iterations: judge.iterations,
-        batch: judge.batch,
-        learning_rate: judge.learning_rate,
-        steps: 0,
-        micro_batch: 0,
-        warm_up: 0,
-        decay_from: 0.0,
+        schedule: Schedule {
+            iterations: judge.iterations,
+            batch: judge.batch,
+            learning_rate: judge.learning_rate,
+            micro_batch: 0,
+            warm_up: 0,
+            decay_from: 0.0,
+            ..config.stage1.schedule.clone()
+        },
+        pgd: AttackTable { steps: 0, ..config.stage1.pgd.clone() },
         ..config.stage1.clone()
     };
-    let total = u64::from(stage.iterations);
+    let total = u64::from(stage.schedule.iterations);
     let begin = Event::Phase { phase: Phase::Judge, done: 0, total };
     if tell(folder, observer, &begin)? == Flow::Stop {
         return Ok(None);

@@ -81,7 +81,7 @@ pub async fn train(
     let world = folder.world().clone();
     check_shares(config, &world)?;
     let weights = material.weights(&model, config.seed);
-    let learner = Learner::new(gpu, &model, &weights, config.stage1.optimiser()).await?;
+    let learner = Learner::new(gpu, &model, &weights, config.stage1.schedule.optimiser()).await?;
     let metadata = Metadata {
         side: Some(config.data.side),
         preset: Some(config.preset.clone()),
@@ -142,7 +142,7 @@ fn fresh(config: &Config, model: &Network) -> Memory {
         stage.max_t,
         stage.auc_threshold,
         stage.auc_window,
-        stage.batch,
+        stage.schedule.batch,
     );
     let replay = (config.objective == ObjectiveName::Jem)
         .then(|| ReplayBuffer::new(&config.jem, config.seed, model.channels(), config.data.side));
@@ -153,7 +153,7 @@ fn fresh(config: &Config, model: &Network) -> Memory {
         returned: None,
         best: None,
         stale: 0,
-        micro: [config.stage1.micro_batch, config.stage2.micro_batch],
+        micro: [config.stage1.schedule.micro_batch, config.stage2.schedule.micro_batch],
     }
 }
 
@@ -248,7 +248,7 @@ impl Run<'_, '_> {
     /// Returns whether to go on.
     async fn stage1(&mut self) -> Result<bool> {
         let config = self.config;
-        let total = u64::from(config.stage1.iterations);
+        let total = u64::from(config.stage1.schedule.iterations);
         if self.step >= total || self.ended().is_some() {
             self.told_why(Phase::Stage1, self.step, total)?;
             return Ok(true);
@@ -299,7 +299,7 @@ impl Run<'_, '_> {
 
     async fn stage2(&mut self) -> Result<bool> {
         let config = self.config;
-        let before = u64::from(config.stage1.iterations);
+        let before = u64::from(config.stage1.schedule.iterations);
         let total = before + u64::from(config.stage2_iterations());
         if self.step >= total || self.ended().is_some() {
             self.told_why(Phase::Stage2, self.step.saturating_sub(before), total - before)?;
@@ -308,7 +308,7 @@ impl Run<'_, '_> {
         if self.step == before {
             // From stage 1's averages, with a fresh average and a fresh optimiser.
             let average = self.learner.average.download().await?;
-            let optimiser = config.stage2.optimiser();
+            let optimiser = config.stage2.schedule.optimiser();
             let learner = Learner::new(&self.gpu, &self.learner.model, &average, optimiser);
             self.learner = learner.await?;
             // The best of this stage is what is asked for, though stage 1's classifier may be more robust.
@@ -380,7 +380,10 @@ impl Run<'_, '_> {
     /// there is none.
     fn smaller(&mut self, stage: usize, error: Error) -> Result<()> {
         let Config { stage1, stage2, .. } = self.config;
-        let all = [(stage1.batch, stage1.micro_batch), (stage2.batch, stage2.micro_batch)];
+        let all = [
+            (stage1.schedule.batch, stage1.schedule.micro_batch),
+            (stage2.schedule.batch, stage2.schedule.micro_batch),
+        ];
         let pair = all.get(stage).zip(self.memory.micro.get_mut(stage));
         let Some((&(batch, 0), micro)) = pair else { return Err(error) };
         let share = batch / self.world.size() as u32;

@@ -16,7 +16,7 @@ impl Run<'_, '_> {
     /// then tells of the iterations up to there alone.
     pub(super) async fn resume(&mut self, most: u64) -> Result<()> {
         self.load_last(most).await?;
-        let stage1 = u64::from(self.config.stage1.iterations);
+        let stage1 = u64::from(self.config.stage1.schedule.iterations);
         self.before = self.folder.rewind(self.step, stage1)?;
         Ok(())
     }
@@ -84,8 +84,12 @@ impl Run<'_, '_> {
 
     async fn restore(&mut self, step: u64, path: &Path, bytes: &[u8]) -> Result<()> {
         let (config, model) = (self.config, self.learner.model.clone());
-        let stage2 = step > u64::from(config.stage1.iterations);
-        let optimiser = if stage2 { config.stage2.optimiser() } else { config.stage1.optimiser() };
+        let stage2 = step > u64::from(config.stage1.schedule.iterations);
+        let optimiser = if stage2 {
+            config.stage2.schedule.optimiser()
+        } else {
+            config.stage1.schedule.optimiser()
+        };
         let weights = self.material.weights(&model, config.seed);
         let mut learner = Learner::new(&self.gpu, &model, &weights, optimiser).await?;
         let mut memory = fresh(config, &model);
@@ -100,8 +104,8 @@ impl Run<'_, '_> {
             tell(self.folder, self.observer, &Event::note(note))?;
         }
         // Of another number of ranks the pieces may be none of this one's shares.
-        let batches = [config.stage1.batch, config.stage2.batch];
-        let asked = [config.stage1.micro_batch, config.stage2.micro_batch];
+        let batches = [config.stage1.schedule.batch, config.stage2.schedule.batch];
+        let asked = [config.stage1.schedule.micro_batch, config.stage2.schedule.micro_batch];
         for ((micro, batch), asked) in memory.micro.iter_mut().zip(batches).zip(asked) {
             let share = batch / self.world.size() as u32;
             if *micro > 0 && !share.is_multiple_of(*micro) {
@@ -184,7 +188,7 @@ impl Run<'_, '_> {
     async fn begin_anew(&mut self) -> Result<()> {
         let (config, model) = (self.config, self.learner.model.clone());
         let weights = self.material.weights(&model, config.seed);
-        let learner = Learner::new(&self.gpu, &model, &weights, config.stage1.optimiser());
+        let learner = Learner::new(&self.gpu, &model, &weights, config.stage1.schedule.optimiser());
         self.learner = learner.await?;
         self.memory = fresh(config, &model);
         (self.step, self.saved, self.last_good) = (0, None, None);

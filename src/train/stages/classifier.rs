@@ -9,7 +9,6 @@ use crate::graph::Summary;
 use crate::model::{BatchSize, Network, Role};
 use crate::train::attacker::Attacker;
 use crate::train::loss::Loss;
-use crate::train::optimiser::schedule;
 use crate::train::synchronise::Joining;
 use crate::train::update::{Sources, Update};
 use crate::train::{Config, Learner, Material, ObjectiveName, Phase, Ratio, Stage1, Step};
@@ -57,7 +56,7 @@ impl Maker {
             let settings = Pgd {
                 step_size: step_size as f32,
                 objective: Objective::FromUniform,
-                ..Pgd::attack(stage.norm, eps as f32, steps)
+                ..Pgd::attack(stage.pgd.norm, eps as f32, steps)
             };
             let Learner { model, live, .. } = learner;
             others = Some(PgdAttack::new(model, live, batch, settings).await?);
@@ -103,7 +102,7 @@ impl ClassifierStage {
         (phase, stage, stream, objective): (Phase, &Stage1, &str, ObjectiveName),
         (first, micro, world): (u64, u32, &World),
     ) -> Result<Self> {
-        let pieces = Pieces::new(stage.batch, micro, world);
+        let pieces = Pieces::new(stage.schedule.batch, micro, world);
         let statistics = has_statistics(&learner.model);
         let joined = stage.sync_batch_norm && statistics;
         if pieces.parts > 1 && statistics && !joined {
@@ -127,13 +126,20 @@ impl ClassifierStage {
             updates.push(maker.update(config, learner, of, (joining, world)).await?);
             makers.push(maker);
         }
-        let mut streams = vec![images(config, material, stream, stage.batch)?];
+        let mut streams = vec![images(config, material, stream, stage.schedule.batch)?];
         if objective == ObjectiveName::Ratio {
-            streams.push(material.ood.batches("ood", config.seed, stage.batch as usize)?);
+            streams.push(material.ood.batches(
+                "ood",
+                config.seed,
+                stage.schedule.batch as usize,
+            )?);
         }
         let loader = loader(config, streams, first, world)?;
         let exchange = Exchange::new(world, statistics);
-        let images = PerIteration { drawn: stage.batch, passed: passes(objective) * stage.batch };
+        let images = PerIteration {
+            drawn: stage.schedule.batch,
+            passed: passes(objective) * stage.schedule.batch,
+        };
         let (stage, seed, began) = (stage.clone(), config.seed, Instant::now());
         Ok(Self {
             makers,
@@ -156,9 +162,8 @@ impl ClassifierStage {
         let Self { pieces, stage, .. } = self;
         let batches = self.loader.next_batches()?;
         let batch = one(&batches, 0)?;
-        let total = u64::from(stage.iterations);
-        let rate =
-            factor * stage.learning_rate * schedule(it, total, stage.warm_up, stage.decay_from);
+        let total = u64::from(stage.schedule.iterations);
+        let rate = factor * stage.schedule.rate(it);
         let mut told = Vec::new();
         for first in (0..pieces.parts).step_by(self.makers.len().max(1)) {
             // All attacks come first: the update of the first piece writes the running statistics that they read.

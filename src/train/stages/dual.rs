@@ -12,7 +12,6 @@ use crate::graph::Summary;
 use crate::model::BatchSize;
 use crate::ops::LangevinStep;
 use crate::train::attacker::Attacker;
-use crate::train::optimiser::schedule;
 use crate::train::update::{Sources, Update};
 use crate::train::{
     Config, Curriculum, Jem, Learner, Material, ObjectiveName, Phase, ReplayBuffer, Stage2, Step,
@@ -97,24 +96,22 @@ impl DualStage {
         (first, micro, world): (u64, u32, &World),
     ) -> Result<Self> {
         let stage = &config.stage2;
-        let pieces = Pieces::new(stage.batch, micro, world);
+        let pieces = Pieces::new(stage.schedule.batch, micro, world);
         let batch = BatchSize { images: pieces.size, side: config.data.side };
         let jem = config.objective == ObjectiveName::Jem;
         let sampler = Sampler::new(config, learner, batch).await?;
-        let attacker = if jem || stage.steps == 0 {
+        let attacker = if jem || stage.pgd.steps == 0 {
             Attacker::none(learner, batch).await?
         } else {
-            let attack = Pgd::attack(stage.norm, stage.eps as f32, stage.steps);
-            let settings = Pgd { step_size: stage.step_size as f32, ..attack };
-            Attacker::new(learner, batch, settings).await?
+            Attacker::new(learner, batch, stage.pgd.settings()).await?
         };
         let sources =
             Sources { classified: attacker.buffers(), contrastive: Some(sampler.buffers()), batch };
         let update = Update::dual(learner, sources, config.dual()).await?;
-        let (size, seed) = (stage.batch as usize, config.seed);
+        let (size, seed) = (stage.schedule.batch as usize, config.seed);
         let mut streams = vec![
-            images(config, material, "generation", stage.batch)?,
-            images(config, material, "stage2-classification", stage.batch)?,
+            images(config, material, "generation", stage.schedule.batch)?,
+            images(config, material, "stage2-classification", stage.schedule.batch)?,
         ];
         if !jem {
             streams.push(material.ood.batches("ood", seed, size)?);
@@ -146,13 +143,14 @@ impl DualStage {
         recall: &mut Recall,
         factor: f64,
     ) -> Result<Step> {
-        let (it, total) = (self.loader.step(), u64::from(self.config.iterations));
+        let it = self.loader.step();
         let from = Instant::now();
         let Self { pieces, seed, .. } = *self;
         let batches = self.loader.next_batches()?;
         let [real, classified] = [one(&batches, 0)?, one(&batches, 1)?];
-        let Stage2 { learning_rate, warm_up, decay_from, batch, .. } = self.config;
-        let rate = factor * learning_rate * schedule(it, total, warm_up, decay_from);
+        let schedule = &self.config.schedule;
+        let (batch, total) = (schedule.batch, u64::from(schedule.iterations));
+        let rate = factor * schedule.rate(it);
         let (steps, drawn) = match (&self.sampler, &recall.replay) {
             (Sampler::Langevin(_, jem), Some(replay)) => {
                 (jem.steps, Some(replay.draw(it, batch as usize)))
@@ -222,7 +220,7 @@ impl DualStage {
     /// Returns the number of images of each kind in an iteration: real and attacked ones are drawn, contrastive ones
     /// made.
     pub fn images(&self) -> PerIteration {
-        PerIteration { drawn: 2 * self.config.batch, passed: self.passed }
+        PerIteration { drawn: 2 * self.config.schedule.batch, passed: self.passed }
     }
 
     /// The share of the time so far in which no batch was ready.

@@ -71,7 +71,7 @@ fn passes(objective: ObjectiveName) -> u32 {
 
 /// Images through an update in an iteration of each stage; in stage 2 real, contrastive and attacked ones.
 pub(super) fn passed(config: &Config) -> [u32; 2] {
-    [config.stage1.batch * passes(config.objective), config.stage2.batch * 3]
+    [config.stage1.schedule.batch * passes(config.objective), config.stage2.schedule.batch * 3]
 }
 
 /// Divides a batch into pieces of `size` images, whose gradients are added up. `parts` of them are this rank's.
@@ -130,8 +130,8 @@ pub(super) fn check_shares(config: &Config, world: &World) -> Result<()> {
     let Config { stage1, stage2, .. } = config;
     let ranks = world.size() as u32;
     let stages = [
-        ("stage1", stage1.iterations, stage1.batch, stage1.micro_batch),
-        ("stage2", config.stage2_iterations(), stage2.batch, stage2.micro_batch),
+        ("stage1", stage1.schedule.iterations, stage1.schedule.batch, stage1.schedule.micro_batch),
+        ("stage2", config.stage2_iterations(), stage2.schedule.batch, stage2.schedule.micro_batch),
     ];
     for (stage, iterations, batch, micro) in stages {
         if iterations > 0 && !batch.is_multiple_of(ranks) {
