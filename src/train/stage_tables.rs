@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Optimiser, schedule};
 use super::tables::{OptimiserName, ScoreName};
+use super::{Optimiser, schedule};
 use crate::attack::Pgd;
 use crate::ops::Norm;
 
