@@ -237,7 +237,7 @@ export interface TrainOptions extends Abortable {
   objective?: 'dat' | 'at';
   /** Images of each kind in a step, 1 to 256. Default: 16. */
   batch?: number;
-  /** Rises over the first twentieth of the steps, and falls to 0 over the last two fifths. Default: 0.02. */
+  /** Rises over the first twentieth of the steps, and falls to 0 over the last two fifths. Default: 0.01. */
   learningRate?: number;
   /** Radius of the ball of the attack. Default: 0.5. */
   eps?: number;

@@ -26,7 +26,7 @@ function classNames(classes, { classNames: known }) {
 }
 
 /** The settings as the bindings read them, each checked. */
-function recipe({ classes, steps = 200, objective = 'dat', batch = 16, learningRate = 0.02, eps = 0.5, norm = 'l2', contrastiveSteps = 8, stepSize = 0.8, augment = 'crop-flip', seed = 0 }, about) {
+function recipe({ classes, steps = 200, objective = 'dat', batch = 16, learningRate = 0.01, eps = 0.5, norm = 'l2', contrastiveSteps = 8, stepSize = 0.8, augment = 'crop-flip', seed = 0 }, about) {
   const { names, fresh } = classNames(classes, about);
   return {
     classNames: names,

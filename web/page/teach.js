@@ -3,7 +3,7 @@
 import { LineChart } from './chart.js';
 import { paint, save } from './draw.js';
 import { load } from './lapidary/index.js';
-import { by, explainError, say, tell } from './main.js';
+import { by, explainError, tell } from './main.js';
 
 /** Pixels of a thumbnail's side. */
 const THUMB = 48;
@@ -26,6 +26,7 @@ export class TeachPart {
   #taught;
   /** Classes: the name's field, pictures, and where they are shown. */
   #kinds = [];
+  #added = 0;
   #losses = new LineChart(by('teach-loss'), ['step', 'loss'], 'Loss by step');
   #accuracies = new LineChart(by('teach-accuracy'), ['step', 'share'], 'Share of attacked pictures that are named rightly, by step');
   /** Ends the training that runs and keeps what it learnt; throws it away. */
@@ -38,7 +39,7 @@ export class TeachPart {
     by('teach-add').onclick = () => this.#add('').name.focus();
     by('teach').onclick = () => this.#teach();
     by('teach-stop').onclick = () => this.#finish?.abort();
-    by('teach-save').onclick = async () => save(await this.#taught.save(), 'model.safetensors');
+    by('teach-save').onclick = async () => save(await (this.#taught ?? this.#model).save(), 'model.safetensors');
     by('teach-use').onclick = () => this.#use();
     this.#add('');
     this.#add('');
@@ -74,7 +75,7 @@ export class TeachPart {
 
   /** A class with a place for pictures. */
   #add(name) {
-    const kind = { pictures: [], name: make('input', { type: 'text', value: name, maxLength: 40, placeholder: `class ${this.#kinds.length + 1}` }) };
+    const kind = { pictures: [], name: make('input', { type: 'text', value: name, maxLength: 40, placeholder: `class ${++this.#added}` }) };
     kind.thumbs = make('div', { className: 'thumbs' });
     const file = make('input', { type: 'file', accept: 'image/*', multiple: true, onchange: ({ target }) => this.#take(kind, [...target.files]) });
     const remove = make('button', { type: 'button', className: 'small', textContent: 'Remove the class' });
@@ -162,6 +163,7 @@ export class TeachPart {
     let model;
     try {
       tell('teach-state', 'Preparing …');
+      by('teach-curves').hidden = false;
       // A copy, so that the other parts keep the network that they have.
       model = await load(new Blob([await (await base.save()).arrayBuffer()]), { beside: base, side: base.about.side, signal: mine.signal });
       await this.#drawn('teach-before', model, classes.map((_, i) => i % model.about.classes), mine.signal);
@@ -216,6 +218,8 @@ export class TeachPart {
     const taught = this.#taught;
     this.#taught = undefined;
     this.#shared.use(taught);
-    say('The parts above use what was taught now.');
+    by('teach-save').disabled = false;
+    tell('teach-state', 'The parts above use it now.');
+    this.#shared.parts[0].sample();
   }
 }

@@ -17,7 +17,7 @@ import { greyPng } from './png.js';
 
 const root = new URL('../../', import.meta.url).pathname;
 const program = process.env.LAPIDARY ?? join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'release/lapidary');
-const STEPS = Number(process.env.LAPIDARY_WEB_STEPS ?? 30);
+const STEPS = Number(process.env.LAPIDARY_WEB_STEPS ?? 20);
 
 /** Five classes of ten pictures, others than the network's, so its last layer is made anew. */
 const CLASSES = lesson.map(({ name }) => name);
@@ -188,12 +188,12 @@ test('by clicks: five kinds are taught, stopped early, saved, and drawn by the p
   await opened.click('.thumb >> nth=3');
   await opened.fill('#teach-steps', '500');
   await opened.click('#teach');
-  await opened.waitForFunction(() => /^Step (\d{2})/.test(document.getElementById('teach-state').textContent));
+  await opened.waitForFunction(() => /^Step ([5-9]|\d\d) /.test(document.getElementById('teach-state').textContent));
   await opened.click('#teach-stop');
   await opened.waitForFunction(() => document.documentElement.dataset.taught);
   const state = await opened.textContent('#teach-state');
   console.log(state);
-  assert.match(state, /^\d\d steps: of your 49 pictures it names \d+ percent rightly, \d+ percent before\.$/);
+  assert.match(state, /^\d+ steps: of your 49 pictures it names \d+ percent rightly, \d+ percent before\.$/);
   assert.equal(await opened.locator('#teach-after canvas').count(), 5);
   const [download] = await Promise.all([opened.waitForEvent('download'), opened.click('#teach-save')]);
   assert.equal(download.suggestedFilename(), 'model.safetensors');
