@@ -80,9 +80,13 @@ fn all_of_it_goes_on_where_it_was_stopped() {
 
     let report = std::fs::read_to_string(folder.join("all/report.html")).unwrap();
     assert!(report.len() < 5 << 20);
-    for part in
-        ["Robustness", "Reliability", "Minus the energy", "A row a class", "From class to class"]
-    {
+    for part in [
+        "Robustness",
+        "Reliability",
+        "Minus the energy",
+        "One row for each class",
+        "From class to class",
+    ] {
         assert!(report.contains(part), "{part}");
     }
     for needle in ["http:", "https:", "@import", "url(", "<script", "<link", "NaN"] {

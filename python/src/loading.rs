@@ -88,7 +88,7 @@ impl Told {
 ///     A safetensors file, a file of ``torch.save`` (nothing in it is executed), an ONNX file, a run's folder, or ``"builtin:fashion-demo"``,
 ///     the network that comes with the package. Which network it is shows by the tensors.
 /// mean, std : sequence of float, optional
-///     By which the network's images are normalised, a number a channel, for images in [0, 1]. Asked for where the file does not say
+///     By which the network's images are normalised, a number for each channel, for images in [0, 1]. Asked for where the file does not say
 ///     it; 0 and 1 for none.
 /// activation : {"relu", "silu"}, optional
 ///     What follows normalisation layers, where the file does not say it.

@@ -60,7 +60,8 @@ impl Run {
         }
     }
 
-    /// The iterations of each phase: a dict of columns, each an array with a number an iteration, NaN where none was measured.
+    /// The iterations of each phase: a dict of columns, each an array with a number for each iteration, NaN where none was
+    /// measured.
     #[getter]
     fn history<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let log = blocking(py, || RunFolder::read_log(&self.path))?;

@@ -1,4 +1,4 @@
-// Cooperative matrices of 16 by 16, half precision in and single out.
+// Types of cooperative matrices of 16 by 16, with factors in half precision and sums in single precision.
 
 const SIDE: u32 = 16u;
 alias Left = coop_mat16x16<f16, A>;

@@ -1,4 +1,4 @@
-// Cooperative matrices of 8 by 8, half precision in and single out.
+// Types of cooperative matrices of 8 by 8, with factors in half precision and sums in single precision.
 
 const SIDE: u32 = 8u;
 alias Left = coop_mat8x8<f16, A>;

@@ -222,7 +222,7 @@ pub(super) struct Forward {
     pub targets: Value,
     pub seed: Value,
     pub logits: Value,
-    /// A number an image.
+    /// A number for each image.
     pub objective: Value,
     /// The shape of one number for each image.
     pub per_image: Shape,

@@ -30,7 +30,7 @@ pub enum Objective {
 }
 
 impl Objective {
-    /// Adds the nodes from logits \[N, K\], labels \[N\] and target classes \[N\] (both u32) to a number an image \[N\].
+    /// Adds the nodes from logits \[N, K\], labels \[N\] and target classes \[N\] (both u32) to a number for each image \[N\].
     /// Only [`DlrTargeted`](Objective::DlrTargeted) and [`MarginTargeted`](Objective::MarginTargeted) read targets.
     ///
     /// An image whose label is K or more stays where it is, except under

@@ -36,7 +36,7 @@ pub fn run(session: &Session, args: &args::Devices) -> anyhow::Result<()> {
             adapter.max_buffer >> 20,
             adapter.max_binding >> 20
         )?;
-        writeln!(text, "    bindings    {} storage buffers a stage", adapter.storage_buffers)?;
+        writeln!(text, "    bindings    {} storage buffers in a stage", adapter.storage_buffers)?;
         writeln!(
             text,
             "    subgroup    {subgroup}; f16 {}; timestamps {}",

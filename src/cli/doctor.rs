@@ -86,7 +86,7 @@ fn examine(session: &Session, findings: &mut Findings) -> anyhow::Result<()> {
         }
     }
     if failed > 0 {
-        let reason = format!("{failed} of {count} are wrong on {}", adapter.name);
+        let reason = format!("{failed} of {count} cases are wrong on {}", adapter.name);
         return Err(Error::Gpu { doing: "checking the embedded cases".into(), reason }.into());
     }
     super::print(&format!("\nall {count} are right\n"))

@@ -20,9 +20,9 @@ use crate::{Error, Result};
 /// The features of a set of images, computed by a network.
 #[derive(Clone, Debug)]
 pub struct SeenSet {
-    /// A row an image.
+    /// A row for each image.
     pub features: Features,
-    /// ImageNet's, K an image.
+    /// ImageNet's, K for each image.
     pub logits: Vec<f32>,
     /// The Gaussian fitted to the features.
     pub gaussian: Gaussian,

@@ -95,6 +95,6 @@ pub(super) fn few(eyes: &Eyes, real: &Reference, seen: &SeenSet) -> Vec<String> 
     }
     let name = eyes.extractor.distance_name();
     vec![format!(
-        "{name} of {count} images: below {ENOUGH} it is mostly the number of images that it tells, and is to be compared with distances of as many images alone"
+        "{name} of {count} images: with fewer than {ENOUGH} images the distance depends mostly on their number; compare it only with distances of as many images"
     )]
 }

@@ -55,7 +55,11 @@ fn by_shapes(session: &Session, args: &args::Plan, config: &Config) -> anyhow::R
             "assumed, as no image is read: {channels} channels and {classes} classes, which --channels and --classes change"
         )?;
     }
-    writeln!(text, "how long it takes: lapidary plan {} --time, with its data", args.config)?;
+    writeln!(
+        text,
+        "`lapidary plan {} --time` measures how long it takes, on its data",
+        args.config
+    )?;
     super::print(&text)
 }
 

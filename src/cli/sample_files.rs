@@ -108,7 +108,7 @@ impl SampleFiles {
                 match others.filter(|&number| number >= count).count() {
                     0 => Ok(Self::Folder(out.into())),
                     others => Err(failed(&format_args!(
-                        "{others} pictures of more samples than these are there: another folder, or an empty one, is wanted"
+                        "{others} pictures of more samples than these are in the folder: name another folder, or an empty one"
                     ))),
                 }
             }

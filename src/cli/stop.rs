@@ -26,7 +26,7 @@ impl Stop {
                 std::process::exit(exit::STOPPED.into());
             }
             if speaks {
-                exit::say("stopping after this iteration; once more stops at once");
+                exit::say("stopping after this iteration; a second signal stops at once");
             }
         })
         .context("cannot listen to signals")?;

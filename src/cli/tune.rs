@@ -31,7 +31,7 @@ pub fn run(session: &Session, args: &args::Tune) -> anyhow::Result<()> {
     if let Some(file) = &args.import {
         let table = files::read(file, files::room(file)?)?;
         match gpu.keep_measured(&table) {
-            Ok(count) => writeln!(text, "{count} choices taken from {}", file.display())?,
+            Ok(count) => writeln!(text, "{count} choices of kernels read from {}", file.display())?,
             Err(error) => {
                 session.progress().line(&format!("{} is ignored: {error}", file.display()));
             }

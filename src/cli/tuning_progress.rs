@@ -50,7 +50,7 @@ impl TuningProgress {
                 }
                 if *open > 0 && !self.quiet {
                     let later =
-                        "are measured at a later start, and until then have the static choice";
+                        "are measured at a later start and keep their default kernels until then";
                     tell(&format!("{answered} shapes measured, {open} {later}"));
                 }
             }

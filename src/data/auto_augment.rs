@@ -76,7 +76,7 @@ pub(super) const CIFAR10_POLICY: [SubPolicy; 25] = [
 /// Applies a random pair of the policy. Always draws the pair, then for each half whether it is applied and its sign.
 ///
 /// # Errors
-/// As [`Operation::apply`].
+/// The errors of [`Operation::apply`].
 pub(super) fn auto_augment(
     random: &mut Random,
     image: &mut [u8],

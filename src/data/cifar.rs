@@ -129,7 +129,7 @@ pub(super) fn from_folder(folder: &Path, part: Part) -> Result<Dataset> {
 /// Reads the archive; only the part asked for stays in memory.
 ///
 /// # Errors
-/// As [`from_folder`], and where it is no such archive or is damaged.
+/// The errors of [`from_folder`], and where it is no such archive or is damaged.
 pub(super) fn from_archive(path: &Path, part: Part) -> Result<Dataset> {
     let failed = |error: &dyn std::fmt::Display| Error::bad_file(path, error);
     let stream = MultiGzDecoder::new(BufReader::new(files::open(path)?));

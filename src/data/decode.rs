@@ -18,8 +18,8 @@ pub(super) const FORMATS: &str = "PNG, JPEG, WebP, GIF, BMP or TIFF";
 const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "jpe", "webp", "gif", "bmp", "tif", "tiff"];
 /// The most bytes of one picture's file.
 const MOST_ENCODED: u64 = 1 << 29;
-/// Bytes that a decoder may ask for. Another picture of three bytes a pixel is made where there is transparency or 16 bits: a
-/// GiB is never passed.
+/// Bytes that a decoder may ask for. Another picture of three bytes for each pixel is made where there is transparency or
+/// 16 bits: a GiB is never passed.
 const MOST_DECODED: u64 = 1 << 29;
 /// The most bytes of a PNG's colour profiles and texts, unpacked: they can be packed a thousandfold.
 const MOST_BESIDE: u64 = 8 << 20;

@@ -37,7 +37,7 @@ impl Source {
     /// Pictures become grey or coloured as the network is. Of damaged ones there may be as many as `max_bad` says.
     ///
     /// # Errors
-    /// As [`Source::load`]; `BadFile` where labels are missing or beyond the classes, or arrays have other channels.
+    /// The errors of [`Source::load`]; `BadFile` where labels are missing or beyond the classes, or arrays have other channels.
     pub fn evaluation(
         &self,
         [channels, side, classes]: [u32; 3],
@@ -82,7 +82,7 @@ impl Source {
     /// there is no other. Of a folder of pictures all that lie in it.
     ///
     /// # Errors
-    /// As [`Source::load`].
+    /// The errors of [`Source::load`].
     pub fn viewed(&self) -> Result<Viewed> {
         Ok(match (self, self.any()?.0) {
             (_, Opened::Data(data)) => Viewed::Images(data),
@@ -96,7 +96,7 @@ impl Source {
     /// Whether the files have a part to test with.
     ///
     /// # Errors
-    /// As [`Source::load`].
+    /// The errors of [`Source::load`].
     pub fn is_divided(&self) -> Result<bool> {
         Ok(self.open(Part::Test)?.is_some())
     }

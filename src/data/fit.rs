@@ -50,7 +50,7 @@ impl Fit {
     /// Reads the way from a checkpoint's metadata (`lapidary.fit`); where there is none, the usual one.
     ///
     /// # Errors
-    /// As [`Fit::parse`].
+    /// The errors of [`Fit::parse`].
     pub fn stored(metadata: Option<&str>, channels: u32) -> Result<Self> {
         metadata.map_or_else(|| Ok(Self::usual(channels)), Self::parse)
     }

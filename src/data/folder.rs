@@ -35,7 +35,7 @@ impl Dataset {
     /// of `images` and `idx3`, with `.gz` or without.
     ///
     /// # Errors
-    /// As [`Dataset::from_idx_folder`].
+    /// The errors of [`Dataset::from_idx_folder`].
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn from_idx_files(images: &Path) -> Result<Self> {
         let name = images.file_name().unwrap_or_default().to_string_lossy();

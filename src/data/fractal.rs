@@ -137,7 +137,7 @@ impl fmt::Debug for Fractal {
 /// Image `index` of `builtin:fractal` under `seed`, CHW in `[0, 1]`. For many images make one [`Fractal`].
 ///
 /// # Errors
-/// As [`Fractal::new`].
+/// The errors of [`Fractal::new`].
 pub fn fractal(seed: u64, index: u64, channels: u32, side: u32) -> Result<Vec<f32>> {
     Ok(Fractal::new(channels, side)?.image(&mut Random::new(seed, "fractal", 0, index)))
 }

@@ -40,7 +40,7 @@ pub fn read_idx(path: impl AsRef<Path>) -> Result<Idx> {
 /// Reads an idx file from memory, as [`read_idx`] does; `name` is for messages.
 ///
 /// # Errors
-/// As [`read_idx`].
+/// The errors of [`read_idx`].
 pub fn idx_from_bytes(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Idx> {
     unpack(name.as_ref(), bytes, MAX_ELEMENTS)
 }

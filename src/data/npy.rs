@@ -108,7 +108,7 @@ pub fn npz_names(path: impl AsRef<Path>) -> Result<Vec<String>> {
 /// Reads one array, as [`read_npz`] does.
 ///
 /// # Errors
-/// As [`read_npz`].
+/// The errors of [`read_npz`].
 pub(super) fn read_npy(path: &Path) -> Result<Contents> {
     let mut most = files::room(path)?.min(MAX_BYTES);
     let length = open(path)?.get_ref().metadata().map_or(0, |about| about.len());

@@ -111,7 +111,7 @@ impl OodImages {
     /// Makes a stream of batches; the arguments are [`BatchSource::images`]'s.
     ///
     /// # Errors
-    /// As [`BatchSource::images`].
+    /// The errors of [`BatchSource::images`].
     pub fn batches(&self, name: &str, seed: u64, batch_size: usize) -> Result<BatchSource> {
         match &self.kind {
             Kind::Fractal(fractal) => BatchSource::fractal(name, seed, batch_size, fractal.clone()),
@@ -146,7 +146,7 @@ impl OodImages {
     /// without the recipe that changes training images.
     ///
     /// # Errors
-    /// As [`BatchSource::images`].
+    /// The errors of [`BatchSource::images`].
     pub fn measured(&self, seed: u64, count: usize, batch_size: usize) -> Result<Measured> {
         let left = self.len().map_or(count, |all| all.min(count));
         let source = self.unchanged().batches("evaluation", seed, batch_size.min(left).max(1))?;

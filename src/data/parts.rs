@@ -95,7 +95,7 @@ impl Source {
     /// read.
     ///
     /// # Errors
-    /// As [`Source::load`]; `BadFile` where too many pictures are damaged, or labels are missing, begin at 1, have gaps or are of
+    /// The errors of [`Source::load`]; `BadFile` where too many pictures are damaged, or labels are missing, begin at 1, have gaps or are of
     /// one class; `Mismatch` where more is to be kept back than there is.
     pub fn parts(&self, reading: Reading, split: Split) -> Result<Parts> {
         let side = reading.side;

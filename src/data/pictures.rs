@@ -212,7 +212,7 @@ impl Pictures {
     /// Decodes all pictures for a network of `channels` (1 or 3) and `side`, without rounding values to bytes.
     ///
     /// # Errors
-    /// As [`Pictures::decoded`], and `Mismatch` for other channels and for more than 8 GiB.
+    /// The errors of [`Pictures::decoded`], and `Mismatch` for other channels and for more than 8 GiB.
     pub fn prepared(&self, [channels, side]: [u32; 2], fit: Fit) -> Result<Prepared> {
         let (images, labels) = self.each([channels, side], fit)?;
         Prepared::from_f32(channels, side, self.classes(), images, labels)

@@ -58,7 +58,7 @@ impl Dataset {
     /// channels.
     ///
     /// # Errors
-    /// As [`Dataset::prepared`], and `Mismatch` for other channels.
+    /// The errors of [`Dataset::prepared`], and `Mismatch` for other channels.
     pub fn prepared_as(&self, side: u32, fit: Fit) -> Result<Prepared> {
         if fit == Fit::Letterbox {
             return self.prepared(side);

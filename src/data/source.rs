@@ -209,7 +209,7 @@ impl Source {
     /// Training images without their labels, in memory or not.
     ///
     /// # Errors
-    /// As [`Source::load`], and where too many pictures are damaged.
+    /// The errors of [`Source::load`], and where too many pictures are damaged.
     #[cfg_attr(target_arch = "wasm32", expect(unused_variables, reason = "no photographs there"))]
     pub(super) fn images(
         &self,

@@ -91,7 +91,7 @@ impl BatchSource {
     /// `name`) give.
     ///
     /// # Errors
-    /// As [`BatchSource::images`].
+    /// The errors of [`BatchSource::images`].
     pub fn fractal(name: &str, seed: u64, batch_size: usize, fractal: Fractal) -> Result<Self> {
         let shape = [fractal.channels(), fractal.side()];
         Self::new(name, seed, batch_size, shape, Kind::Fractal(fractal))
@@ -100,7 +100,7 @@ impl BatchSource {
     /// Makes a stream of images of independent values, uniform in \[0, 1), numbered as random fields are.
     ///
     /// # Errors
-    /// As [`BatchSource::images`].
+    /// The errors of [`BatchSource::images`].
     pub fn noise(name: &str, seed: u64, batch_size: usize, shape: [u32; 2]) -> Result<Self> {
         Self::new(name, seed, batch_size, shape, Kind::Noise)
     }

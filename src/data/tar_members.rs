@@ -39,7 +39,7 @@ pub(super) fn of_file(
 /// it checks its sum.
 ///
 /// # Errors
-/// As [`of_file`].
+/// The errors of [`of_file`].
 pub(super) fn of_stream<R: Read>(
     stream: R,
     each: impl FnMut(&str, &mut Entry<'_, Counted<R>>) -> Checked<()>,

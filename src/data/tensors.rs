@@ -28,7 +28,7 @@ pub(super) fn names(path: &Path) -> Result<Vec<String>> {
 /// Reads the arrays that `wanted` names, as far as they are there. What is allocated is at most four times the file.
 ///
 /// # Errors
-/// As [`names`], and for numbers of no usual type.
+/// The errors of [`names`], and for numbers of no usual type.
 pub(super) fn read(path: &Path, wanted: &[&str]) -> Result<BTreeMap<String, Contents>> {
     let all = || {
         let (mut file, start, header) = header(path)?;

@@ -124,7 +124,7 @@ impl Case {
 }
 
 impl Tensor {
-    /// Vectors are numbers a channel, matrices images by channels.
+    /// Vectors are numbers for each channel, matrices images by channels.
     pub fn shape(&self) -> Result<Shape> {
         let side = |i: usize| self.sides.get(i).map_or(1, |&side| side as u32);
         match self.sides.len() {

@@ -42,7 +42,7 @@ pub(super) fn softmax(logits: &[f32], classes: usize) -> Vec<f64> {
     logits.chunks(classes.max(1)).flat_map(row).collect()
 }
 
-/// Top-1 calibration of logits, K an image, in `bins` equal intervals (lo, hi].
+/// Top-1 calibration of logits, K for each image, in `bins` equal intervals (lo, hi].
 pub fn calibration(logits: &[f32], labels: &[u32], classes: usize, bins: usize) -> Calibration {
     let mut sums = vec![(0_usize, 0_usize, 0.0_f64); bins];
     let named = argmax(logits, classes);

@@ -70,7 +70,7 @@ impl Corruption {
     /// Corrupts a part of the images, the first of which is number `first` of all, with the same result as in the whole.
     ///
     /// # Errors
-    /// As of [`Corruption::apply`].
+    /// The errors of [`Corruption::apply`].
     pub fn apply_to_part(
         self,
         (images, first): (&[f32], usize),

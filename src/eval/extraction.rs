@@ -22,9 +22,9 @@ pub struct Extraction {
 /// Features and logits of images, row by row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
-    /// D numbers an image.
+    /// D numbers for each image.
     pub features: Vec<f32>,
-    /// K numbers an image.
+    /// K numbers for each image.
     pub logits: Vec<f32>,
 }
 

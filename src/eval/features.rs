@@ -11,7 +11,7 @@ pub struct Features {
 }
 
 impl Features {
-    /// Row-major, `width` numbers a row. Err for part of a row, a width of 0, or a number that is not finite.
+    /// Row-major, `width` numbers for each row. Err for part of a row, a width of 0, or a number that is not finite.
     pub fn new(values: Vec<f32>, width: usize) -> Result<Self> {
         if width == 0 || !values.len().is_multiple_of(width) {
             let given = format_args!("{} values of width {width}", values.len());

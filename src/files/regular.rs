@@ -25,7 +25,7 @@ pub fn open(path: &Path) -> Result<File> {
 /// Reads a whole file that has at most `most` bytes.
 ///
 /// # Errors
-/// As [`open`], and for a longer file, of which nothing is read.
+/// The errors of [`open`], and for a longer file, of which nothing is read.
 #[cfg(feature = "data")]
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let failed = |error: std::io::Error| Error::bad_file(path, error);
@@ -45,7 +45,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
 /// The text of a file: a configuration, a list, the state of an evaluation.
 ///
 /// # Errors
-/// As [`open`], for more bytes than [`room`] allows, and for bytes that are not UTF-8.
+/// The errors of [`open`], for more bytes than [`room`] allows, and for bytes that are not UTF-8.
 #[cfg(feature = "data")]
 pub fn read_text(path: &Path) -> Result<String> {
     let bytes = read(path, room(path)?)?;
@@ -56,7 +56,7 @@ pub fn read_text(path: &Path) -> Result<String> {
 /// file that grows a thousandfold was made to fill memory. Holes of a file count as nothing.
 ///
 /// # Errors
-/// As [`open`].
+/// The errors of [`open`].
 #[cfg(feature = "data")]
 pub fn room(path: &Path) -> Result<u64> {
     let about = open(path)?.metadata().map_err(|error| Error::bad_file(path, error))?;

@@ -83,7 +83,7 @@ impl Options {
     /// position on the PCI bus all take that adapter.
     ///
     /// # Errors
-    /// As of [`Options::choose`].
+    /// The errors of [`Options::choose`].
     pub async fn for_rank(&self, local: usize) -> Result<Self> {
         let mut options = self.clone();
         if let Some(list) = self.adapter.as_deref().filter(|list| list.contains(',')) {

@@ -231,7 +231,7 @@ impl Gpu {
     /// further devices of the same adapter, for work that can be divided.
     ///
     /// # Errors
-    /// As [`Gpu::new`].
+    /// The errors of [`Gpu::new`].
     pub async fn side_by_side(&self) -> Result<Vec<Self>> {
         /// The most devices side by side: each has its own threads.
         const MOST: usize = 4;

@@ -1,4 +1,5 @@
-//! An envelope for bytes that are kept outside of the library: they come back exactly as they were written, or not at all.
+//! Puts bytes that are kept outside of the library into an envelope: they come back exactly as they were written, or not at
+//! all.
 //!
 //! Layout, numbers little-endian: 8 bytes that say what this is; u32 length and text of the key; u64 length and bytes of
 //! the contents; u32 CRC-32 of all before it.

@@ -2,7 +2,7 @@
 //! preferences. It runs after derivatives were taken, on nodes; values keep their numbers, so what a caller holds
 //! stays good.
 //!
-//! In order: rules of the caller's own, frozen batch norm becomes a scale and a shift a channel (`fold`), rectifiers and
+//! In order: rules of the caller's own, frozen batch norm becomes a scale and a shift for each channel (`fold`), rectifiers and
 //! their derivatives go into the normalisation in front (`fuse`, `rectify`), what else derives rectifiers reads a bit an
 //! element (`masks`), convolutions take the rows that their table chooses, with weights packed for these (`pack`), what
 //! follows a convolution moves into its store (`fuse`), and what makes a rectifier's result writes its bits along (`masks`).

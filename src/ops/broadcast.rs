@@ -17,8 +17,9 @@ pub static BROADCAST: Widths = widths!("broadcast", [], Params, [a, b, mut y]);
 pub static REDUCE: Widths =
     widths!("channel_reduce", ["index", "workgroup_sum_vec2"], WalkParams, [a, b, mut y]);
 
-/// Inputs a \[N, C, H, W\] and b, \[1, C, 1, 1\], \[N, 1, 1, 1\] or \[N, C, 1, 1\]: one value a channel, as the bias of a
-/// convolution or a layer scale, one an image, or one for each channel of each image, as a gate; output of the shape of a.
+/// Inputs a \[N, C, H, W\] and b, \[1, C, 1, 1\], \[N, 1, 1, 1\] or \[N, C, 1, 1\]: one value for each channel, as the bias
+/// of a convolution or a layer scale, one for each image, or one for each channel of each image, as a gate; output of the
+/// shape of a.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broadcast {
     /// Computes a + b.

@@ -17,7 +17,7 @@ fn first(op: &'static str, inputs: &[Shape]) -> Result<Shape> {
     inputs.first().copied().ok_or_else(|| Error::mismatch(op, "no inputs", "at least one input"))
 }
 
-/// A launch an input, `run` words of which follow each other in y, whose images have `stride` words.
+/// A launch for each input, `run` words of which follow each other in y, whose images have `stride` words.
 fn record(launch: &mut Launch, run: impl Fn(Shape) -> u32, stride: u32) -> Result<()> {
     let missing = || Error::mismatch(KERNEL.name, "no buffer", "a buffer for the output");
     let y = *launch.buffers.last().ok_or_else(missing)?;

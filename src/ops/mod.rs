@@ -5,16 +5,16 @@
 //! | family | files | kernels |
 //! |---|---|---|
 //! | functions of one value | `unary` | one for all functions, one for their derivatives, one for their second ones |
-//! | element by element | `elementwise`, `bce_with_logits`, `optimiser` | one an op, over whole vec4s, as buffers are padded to these |
-//! | moves | `concat`, `images`, `pad`, `rgba8` | one an op, an invocation for each word |
+//! | element by element | `elementwise`, `bce_with_logits`, `optimiser` | one for each op, over whole vec4s, as buffers are padded to these |
+//! | moves | `concat`, `images`, `pad`, `rgba8` | one for each op, an invocation for each word |
 //! | maps by channel | `broadcast`, `affine`, `batch_norm`, `frozen_batch_norm`, `normalise` | `_vec4` where a plane is whole vec4s, else `_f32`; grids by `walk::Walk` |
 //! | bits of rectifiers | `masks` | a table there |
-//! | rows of channels | `layer_norm`, `group_norm` | `layer_norm`: an invocation a pixel, or for a vec4 of them where a plane is whole vec4s; `group_norm`: a workgroup a row |
-//! | rows of logits | `softmax`, `row_loss` | a workgroup a row, or an invocation; a table in `row_loss` |
-//! | pools and sizes | `avg_pool`, `max_pool`, `local_mean`, `resize` | one an op; `avg_pool` as `_vec4` where a window's rows are whole vec4s |
+//! | rows of channels | `layer_norm`, `group_norm` | `layer_norm`: an invocation for each pixel, or for a vec4 of them where a plane is whole vec4s; `group_norm`: a workgroup for each row |
+//! | rows of logits | `softmax`, `row_loss` | a workgroup for each row, or an invocation; a table in `row_loss` |
+//! | pools and sizes | `avg_pool`, `max_pool`, `local_mean`, `resize` | one for each op; `avg_pool` as `_vec4` where a window's rows are whole vec4s |
 //! | matrices | `linear` | `_vec4` where the summed side (for derivatives, the result's columns) is whole vec4s, else `_f32` |
-//! | steps of attacks | `steps`, `starts`, `apgd`, `fab`, `square` | a workgroup an image, `_vec4` where an image is whole vec4s; a table in `steps` |
-//! | random numbers | `random`, `advance` | one an op |
+//! | steps of attacks | `steps`, `starts`, `apgd`, `fab`, `square` | a workgroup for each image, `_vec4` where an image is whole vec4s; a table in `steps` |
+//! | random numbers | `random`, `advance` | one for each op |
 
 mod advance;
 mod affine;

@@ -124,7 +124,7 @@ impl Op for LogSumExp {
     }
 }
 
-/// Inputs dy and logits; output dlogits, the softmax times a number an image.
+/// Inputs dy and logits; output dlogits, the softmax times a number for each image.
 #[derive(Clone, Copy, Debug)]
 struct LogSumExpBackward;
 

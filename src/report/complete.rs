@@ -28,7 +28,7 @@ pub struct Completed {
 /// rank 0 evaluates and reports; the others return after training, with empty metrics and the folder's path.
 ///
 /// # Errors
-/// As [`train`] and [`assess`]. A device that is lost while the run is assessed is opened again twice.
+/// The errors of [`train`] and [`assess`]. A device that is lost while the run is assessed is opened again twice.
 pub async fn complete(
     gpu: &Gpu,
     config: &Config,

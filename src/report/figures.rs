@@ -46,7 +46,7 @@ pub fn of_run(
     let comparison = Figure {
         title: "Start, samples, real".into(),
         caption: format!(
-            "A row a class. Left: out-of-distribution images that sampling starts from. Middle: the same after {steps} gradient steps up the class's logit. Right: test images of the class, never trained on."
+            "One row for each class. Left: out-of-distribution images that sampling starts from. Middle: the same after {steps} gradient steps up the class's logit. Right: test images of the class, never trained on."
         ),
         alt: format!(
             "Three blocks of small images, a row for each of {} classes: start images, samples, real images",
@@ -58,7 +58,7 @@ pub fn of_run(
     let trajectory = Figure {
         title: "From start to sample".into(),
         caption:
-            "The first samples on their way, a row each; above, how many steps have been taken."
+            "The way of the first samples, one in each row; the numbers above are the gradient steps taken."
                 .into(),
         alt: "Rows of small images that turn from texture into a sample, step by step".into(),
         png: trajectory(&samples.trajectory, &captions, (test.channels(), test.side()))?,

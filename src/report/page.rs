@@ -186,7 +186,7 @@ fn plots(data: &ReportData) -> Vec<Plot> {
     vec![
         plot(
             "Losses",
-            "Of training batches, the classifier's under attack.",
+            "Losses on training batches; the classifier's are under attack.",
             vec![
                 line("classifier: cross-entropy", &|step| step.loss_ce),
                 line("energies: binary cross-entropy", &|step| step.loss_bce),
@@ -214,7 +214,7 @@ fn plots(data: &ReportData) -> Vec<Plot> {
             ..plot(
                 "AUC",
                 &format!(
-                    "How well logits of the asked class tell real from contrastive images; T grows where the mean reaches {threshold}."
+                    "The AUC by which the logits of the requested class tell real from contrastive images; T grows where the mean reaches {threshold}."
                 ),
                 vec![line("of a batch", &|step| step.auc), windows],
             )
@@ -223,7 +223,7 @@ fn plots(data: &ReportData) -> Vec<Plot> {
             marks: Vec::new(),
             ..plot(
                 "T",
-                "Contrastive steps from an out-of-distribution image in an iteration.",
+                "The number T of contrastive steps from an out-of-distribution image in an iteration.",
                 vec![Line { stairs: true, ..line("T", &|step| step.t.map(|t| t as f32)) }],
             )
         },

@@ -220,7 +220,7 @@ impl Picture {
         let size = format!("{}×{} pixels, {} bytes", self.width, self.height, self.rgb.len());
         let failed = |why: String| Error::mismatch("picture", size, why);
         if !fits {
-            return Err(failed("three bytes a pixel".into()));
+            return Err(failed("three bytes for each pixel".into()));
         }
         PngEncoder::new(&mut bytes)
             .write_image(&self.rgb, self.width, self.height, ExtendedColorType::Rgb8)

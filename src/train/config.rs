@@ -95,7 +95,7 @@ impl Data {
     /// Opens the out-of-distribution images with this number of channels.
     ///
     /// # Errors
-    /// As [`Ood::open`].
+    /// The errors of [`Ood::open`].
     pub fn open_ood(&self, channels: u32) -> Result<OodImages> {
         self.open(&self.ood, channels)
     }
@@ -103,7 +103,7 @@ impl Data {
     /// Opens other out-of-distribution images instead, with the augmentation and limits of this table.
     ///
     /// # Errors
-    /// As [`Ood::parse`] and [`Ood::open`].
+    /// The errors of [`Ood::parse`] and [`Ood::open`].
     pub fn open(&self, ood: &str, channels: u32) -> Result<OodImages> {
         let augment = Augment::parse(&self.starts)?;
         Ood::parse(ood)?.open([channels, self.side], self.fit()?, augment, self.max_bad)
@@ -112,7 +112,7 @@ impl Data {
     /// Returns how images come to the side, or `None` where `fit` is empty.
     ///
     /// # Errors
-    /// As [`Fit::parse`].
+    /// The errors of [`Fit::parse`].
     pub fn fit(&self) -> Result<Option<Fit>> {
         Some(self.fit.as_str()).filter(|name| !name.is_empty()).map(Fit::parse).transpose()
     }

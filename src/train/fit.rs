@@ -101,7 +101,7 @@ async fn dual_that_fits(
 /// of the configuration or else the largest that fits.
 ///
 /// # Errors
-/// As [`fit`].
+/// The errors of [`fit`].
 pub async fn plans(
     gpu: &Gpu,
     config: &Config,

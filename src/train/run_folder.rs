@@ -142,7 +142,7 @@ impl RunFolder {
     /// or one is there, goes on with it; the others write nothing.
     ///
     /// # Errors
-    /// As of [`RunFolder::create`] and [`RunFolder::resume`], in rank 0.
+    /// The errors of [`RunFolder::create`] and [`RunFolder::resume`], in rank 0.
     pub fn of_world(
         world: &World,
         path: impl AsRef<Path>,

@@ -96,7 +96,7 @@ pub fn check_stages(config: &Config, model: &Network) -> Result<()> {
 /// Computes the needs of each stage of a run of this network on a device of this kind.
 ///
 /// # Errors
-/// As [`check_stages`], and `OutOfMemory` where not even one image at once keeps within the adapter's limits.
+/// The errors of [`check_stages`], and `OutOfMemory` where not even one image at once keeps within the adapter's limits.
 pub fn forecast(gpu: &Gpu, config: &Config, model: &Network) -> Result<Vec<Forecast>> {
     let Config { stage1, stage2, .. } = config;
     check_stages(config, model)?;

@@ -186,7 +186,7 @@ impl World {
     /// Whether any rank says yes.
     ///
     /// # Errors
-    /// As of [`World::gather`].
+    /// The errors of [`World::gather`].
     pub fn any(&self, yes: bool) -> Result<bool> {
         if !self.is_shared() {
             return Ok(yes);
@@ -199,7 +199,7 @@ impl World {
     /// [`World::share`] come back in their order.
     ///
     /// # Errors
-    /// As of [`World::gather`].
+    /// The errors of [`World::gather`].
     pub fn joined<T: bytemuck::Pod>(&self, values: Vec<T>) -> Result<Vec<T>> {
         if !self.is_shared() {
             return Ok(values);
@@ -211,7 +211,7 @@ impl World {
     /// Tells the others this rank's adapter, for their messages, and returns all adapters.
     ///
     /// # Errors
-    /// As of [`World::gather`].
+    /// The errors of [`World::gather`].
     pub fn introduce(&self, adapter: &str) -> Result<Vec<String>> {
         let all = self.gather(adapter.as_bytes().to_vec())?;
         let all: Vec<_> =

@@ -48,7 +48,7 @@ impl Case {
         value
     }
 
-    /// Labels below `classes`, or any other number an image.
+    /// Labels below `classes`, or any other number for each image.
     fn labels(&mut self, images: u32, classes: u32) -> Value {
         let shape = Shape::per_image(images).unwrap();
         self.words(shape, (0..images).map(|image| image % PERIOD % classes).collect())

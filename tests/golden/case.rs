@@ -37,7 +37,7 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// As `lapidary` has it: vectors are numbers a channel, matrices are images by channels.
+    /// As `lapidary` has it: vectors are numbers for each channel, matrices are images by channels.
     pub fn shape(&self) -> Outcome<Shape> {
         let side = |i: usize| self.sides.get(i).map_or(1, |&side| side as u32);
         Ok(match self.sides.len() {

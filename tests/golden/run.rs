@@ -76,7 +76,7 @@ impl<'a> Sketch<'a> {
         self.input_as(name, shape)
     }
 
-    /// One number or label an image.
+    /// One number or label for each image.
     pub fn per_image(&mut self, name: &str) -> Outcome<Value> {
         let images = self.case.tensor(name)?.shape()?.elements();
         self.input_as(name, Shape::per_image(images)?)

@@ -17,7 +17,7 @@ fn shape(sides: [u32; 4]) -> Shape {
     Shape::new(sides[0], sides[1], sides[2], sides[3]).unwrap()
 }
 
-/// Numbers of which one an image is odd.
+/// Numbers of which one in each image is odd.
 fn with_odd(shape: Shape, seed: u32) -> Vec<f32> {
     let mut values = numbers(shape.elements() as usize, seed);
     let image = values.len() / shape.images() as usize;

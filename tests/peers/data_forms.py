@@ -1,4 +1,4 @@
-"""Data in the forms that people have, each with what is right: `tests/golden/cases/data_forms.zip`, which `tests/data/forms.rs` reads.
+"""Makes data in the forms that people have, with the expected results: `tests/golden/cases/data_forms.zip` for `tests/data/forms.rs`.
 
     python data_forms.py OUT
 

@@ -1,4 +1,4 @@
-"""Small networks under the names of those that people have, with random weights, and what PyTorch makes of them: the files of
+"""Makes small networks with the tensor names of other implementations and random weights, and PyTorch's results for them: the files of
 `tests/golden/cases/lookalikes`, which `tests/model/lookalikes.rs` reads.
 
     python lookalikes.py OUT [SEED]

@@ -1,4 +1,4 @@
-"""Small networks with random weights as PyTorch's exporters write them, and what they give: the files of
+"""Makes small networks with random weights as PyTorch's exporters write them, and PyTorch's results for them: the files of
 `tests/golden/cases/onnx`, which `tests/model/onnx.rs` reads.
 
     python onnx_files.py OUT [SEED]

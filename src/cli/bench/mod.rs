@@ -40,7 +40,7 @@ pub fn run(session: &Session, args: &args::Bench) -> anyhow::Result<()> {
         return super::print(&format!("{}\n", made.summary()));
     }
     let mut progress = session.progress();
-    progress.line(&format!("measuring what {} reaches at most", gpu.adapter().name));
+    progress.line(&format!("measuring the peak speed of {}", gpu.adapter().name));
     let before_runs = block_on(peak(&gpu))?;
     progress.line(&format!("making {} ready: batch {batch}, {side}×{side}", args.model));
     let before = gpu.counts();

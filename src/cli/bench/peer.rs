@@ -110,7 +110,7 @@ impl Peer {
             return Err("it ended".into());
         }
         let told: Value = serde_json::from_str(&line)
-            .map_err(|_| format!("said {:?} instead of JSON", line.trim()))?;
+            .map_err(|_| format!("printed {:?} instead of JSON", line.trim()))?;
         match told.get("error").and_then(Value::as_str) {
             Some(error) => Err(error.to_owned()),
             None => Ok(told),

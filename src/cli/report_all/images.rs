@@ -20,7 +20,7 @@ pub(super) fn samples(state: &State, folder: &Path) -> Vec<Figure> {
     vec![Figure {
         title: "One row for each class".into(),
         caption: format!(
-            "The first of {} samples: {} gradient steps of L2 length {} up the class's logit, from images of {start}. The network itself names {:.1} % of all as asked.",
+            "The first of {} samples: {} gradient steps of L2 length {} up the class's logit, from images of {start}. The network itself classifies {:.1} % of all samples as the requested class.",
             of("count"),
             of("steps"),
             of("step_size"),

@@ -119,7 +119,11 @@ fn cards(state: &State) -> String {
             "between confidence and accuracy, 20 bins",
         ),
         ("AUROC", score("/logsumexp/clean/auroc"), "test images against others, by logsumexp"),
-        ("AUROC, hiding", score("/logsumexp/attacked/auroc"), "the same, the others attacked"),
+        (
+            "AUROC, hiding",
+            score("/logsumexp/attacked/auroc"),
+            "test images against attacked others, by logsumexp",
+        ),
         (
             "Counterfactuals",
             percent(number(state, "counterfactuals", "/confidence")),

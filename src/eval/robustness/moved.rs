@@ -13,7 +13,7 @@ impl AutoAttack {
     /// result is kept, or else the last one. `progress` is told the share that is done and may stop by an error.
     ///
     /// # Errors
-    /// As [`AutoAttack::run`]; the attacks must hold [`AttackName::Pgd`] for its settings to be checked.
+    /// The errors of [`AutoAttack::run`]; the attacks must hold [`AttackName::Pgd`] for its settings to be checked.
     pub async fn moved(
         &self,
         model: &dyn Model,

@@ -45,7 +45,7 @@ impl AutoAttack {
     ///
     /// # Errors
     /// `Mismatch` for no images, images that do not fit the model, settings out of range or that need more classes, and a
-    /// state of another evaluation; whatever `progress` returns; the device's.
+    /// state of another evaluation; whatever `progress` returns; the device's errors.
     pub async fn run(
         &self,
         model: &dyn Model,
@@ -63,7 +63,7 @@ impl AutoAttack {
     /// thread while it is attacked.
     ///
     /// # Errors
-    /// As [`AutoAttack::run`], and `Mismatch` for no weights.
+    /// The errors of [`AutoAttack::run`], and `Mismatch` for no weights.
     pub async fn run_on(
         &self,
         model: &dyn Model,
@@ -81,7 +81,7 @@ impl AutoAttack {
     /// `progress` stops one of them by [`Error::Stopped`], all stop after the round of batches that runs.
     ///
     /// # Errors
-    /// As [`AutoAttack::run_on`].
+    /// The errors of [`AutoAttack::run_on`].
     pub async fn run_in(
         &self,
         world: &World,

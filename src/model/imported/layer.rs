@@ -266,7 +266,7 @@ impl Layer {
     }
 }
 
-/// Two values element by element; one number an image and channel is the same for all its pixels.
+/// Two values element by element; one number for each image and channel is the same for all its pixels.
 fn joined(
     graph: &mut Graph,
     [a, b]: [Value; 2],

@@ -37,7 +37,7 @@ const ANY_SIDE: u32 = 64;
 /// metadata say one.
 ///
 /// # Errors
-/// As [`Export::write`].
+/// The errors of [`Export::write`].
 pub fn export(
     net: &Network,
     checkpoint: &Checkpoint,

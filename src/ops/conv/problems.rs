@@ -1,4 +1,5 @@
-//! Classes of problems that rows of the table compute, in words and as tests, and problems too small to fill a GPU.
+//! Conditions under which a row of the table can compute a problem, as texts and as tests; and tests for problems too small
+//! to fill a GPU.
 
 use super::problem::{ConvRole, Problem};
 

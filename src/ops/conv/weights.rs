@@ -54,9 +54,9 @@ impl PackedWeightGradient {
         (PART_WORDS / self.problem.w.elements()).clamp(1, MOST_PARTS)
     }
 
-    /// The launches, and how many parts they keep. A part is summed by one invocation a weight: of a run of images, all of the
-    /// same length but the last, that is no longer than its loops may be ([`Lines`](super::runs::Lines)), or of some of their
-    /// lines, where the images alone fill no GPU.
+    /// The launches, and how many parts they keep. A part is summed by one invocation for each weight: of a run of images,
+    /// all of the same length but the last, that is no longer than its loops may be ([`Lines`](super::runs::Lines)), or of
+    /// some of their lines, where the images alone fill no GPU.
     fn shares(&self) -> Result<(Vec<Share>, u32)> {
         let (kernel, tiling) = self.kernel()?;
         let texels = kernel.bindings.iter().any(|(_, access)| matches!(access, Texels));

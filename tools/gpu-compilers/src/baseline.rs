@@ -121,7 +121,7 @@ pub fn check(folder: &Path, path: &Path, chips: &[String], renew: bool) -> Resul
     Ok(())
 }
 
-/// JSON with a line a kernel, so that a change of one is a change of one line.
+/// JSON with a line for each kernel, so that a change of one is a change of one line.
 fn lines(baseline: &Baseline) -> Result<String> {
     let mut chips = Vec::new();
     for (name, chip) in baseline {

@@ -19,7 +19,7 @@ const EPS: f32 = 0.5;
 const STEP_SIZE: f32 = 0.1;
 const CLASSES: usize = 10;
 
-/// Frozen batch normalisation: a factor and an offset a channel.
+/// Frozen batch normalisation: a factor and an offset for each channel.
 struct Affine {
     factor: Tensor<4>,
     offset: Tensor<4>,

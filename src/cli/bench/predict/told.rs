@@ -177,7 +177,7 @@ impl Told<'_> {
             let list = names(&estimate.alike);
             writeln!(
                 text,
-                "compiled with other constants alone, of which the worst is taken: {list}"
+                "compiled only with other constants, of which the slowest is taken: {list}"
             )?;
         }
         if !estimate.unknown.is_empty() {

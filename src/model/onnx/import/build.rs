@@ -30,7 +30,7 @@ pub struct Map {
     pub layout: Layout,
 }
 
-/// The images, of which so far a mean is subtracted and that divided by a deviation, each one number a channel.
+/// The images, of which so far a mean is subtracted and that divided by a deviation, each one number for each channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Images {
     pub layout: Layout,
@@ -248,7 +248,7 @@ impl Builder {
     }
 }
 
-/// A number a channel that is added to what a linear layer alone makes and nobody else reads is its bias.
+/// A number for each channel that is added to what a linear layer alone makes and nobody else reads is its bias.
 fn biases(layers: &mut [Layer]) {
     let mut readers = vec![0usize; layers.len() + 1];
     for input in layers.iter().flat_map(|layer| &layer.inputs) {

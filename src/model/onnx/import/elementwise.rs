@@ -55,8 +55,8 @@ impl Builder {
         }
     }
 
-    /// The images with one more step of their normalisation. What is no number a channel, or divides by one that is not above
-    /// 0, is a layer like any other.
+    /// The images with one more step of their normalisation. What is no number for each channel, or divides by one that is
+    /// not above 0, is a layer like any other.
     fn normalised(
         &mut self,
         operator: &str,
@@ -104,7 +104,7 @@ impl Builder {
         if fits { self.store.read(constant).map(Some) } else { Ok(None) }
     }
 
-    /// A value with one number, or one a channel.
+    /// A value with one number, or one for each channel.
     fn by_constant(
         &mut self,
         operator: &str,

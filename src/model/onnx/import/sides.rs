@@ -61,7 +61,7 @@ impl Builder {
         }
     }
 
-    /// To one row an image, or to the shape that it has.
+    /// To one row for each image, or to the shape that it has.
     pub fn reshaped(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
         let Known::Whole(Whole { numbers: sides, .. }) = node.wanted(1)? else {
             return Err("to sides that are computed".into());
