@@ -22,7 +22,7 @@ class Labelled(NamedTuple):
     labels: npt.NDArray[np.int64]
     """int64 of shape (N,)."""
     class_names: list[str]
-    """By label; empty where the files do not say."""
+    """The names of the classes, by label; empty where the files do not name them."""
 
 
 def load(source: PathLike, *, part: str = "test", side: int = 32, fit: str | None = None) -> Labelled:

@@ -38,7 +38,7 @@ __all__ = [
 
 
 class Statistics(NamedTuple):
-    """What FID compares: the mean and the covariance of a set's features."""
+    """The statistics that FID compares: the mean and the covariance of a set's features."""
 
     mean: npt.NDArray[np.float64]
     """float64 of shape (D,)."""
@@ -50,13 +50,13 @@ class Detection(NamedTuple):
     """How well scores of a network tell images of its classes from others."""
 
     confidence_auroc: float
-    """By the probability of the likeliest class: area under the ROC curve."""
+    """Area under the ROC curve, by the probability of the likeliest class."""
     confidence_fpr95: float
-    """Share of the others that pass where 95 % of the classes' images pass."""
+    """Share of other images that pass the threshold which 95 % of the classes' images pass, by that probability."""
     energy_auroc: float
-    """By minus the marginal energy, log sum exp of the logits."""
+    """Area under the ROC curve, by minus the marginal energy, the log-sum-exp of the logits."""
     energy_fpr95: float
-    """Likewise."""
+    """Share of other images that pass the threshold which 95 % of the classes' images pass, by log-sum-exp."""
 
 
 def features(images: ArrayLike, extractor: Extractor, *, layout: str = "nchw") -> npt.NDArray[np.float32]:
@@ -173,7 +173,7 @@ def kid(
 def precision_recall(
     real: ArrayLike, samples: ArrayLike, *, extractor: Extractor | None = None, neighbours: int = 3
 ) -> tuple[float, float]:
-    """Share of samples that lie within the reach of real images, and the other way round.
+    """Precision and recall of samples: the share of samples that lie near real images, and of real images that lie near samples.
 
     Parameters
     ----------
@@ -280,7 +280,7 @@ def fpr95(positives: ArrayLike, negatives: ArrayLike) -> float:
 
 
 def detection(real: ArrayLike, others: ArrayLike) -> Detection:
-    """Say how well a network tells images of its classes from others, by both scores that are usual.
+    """Measure how well a network tells images of its classes from others, by the two usual scores.
 
     Parameters
     ----------

@@ -253,7 +253,7 @@ impl Forward {
         Ok(gradient)
     }
 
-    /// The gradient for the images of how far these targets' logits are above the labels', and that itself.
+    /// Adds the targets' logits minus the labels', and their gradient for the images; returns the gradient and the difference.
     pub fn towards(&self, graph: &mut Graph, targets: Value) -> Result<[Value; 2]> {
         let f = graph.push(Margin { targeted: true }, &[self.logits, self.labels, targets])?;
         let gradients = ops::gradient(graph, f, self.seed, &[self.x])?;

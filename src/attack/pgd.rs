@@ -149,7 +149,7 @@ impl PgdAttack {
         &self.batch.gpu
     }
 
-    /// A step, for hosts that record it into an encoder of their own.
+    /// The program of a step, for hosts that record it into an encoder of their own.
     pub fn program(&mut self) -> &mut Program {
         &mut self.step
     }

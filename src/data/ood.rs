@@ -197,7 +197,7 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Images that are still to come.
+    /// The number of images that are still to come.
     pub fn left(&self) -> usize {
         self.left
     }

@@ -41,7 +41,7 @@ struct All {
 
 /// The places of the pictures' bytes.
 pub(super) enum Places {
-    /// Pictures that lie in a file each.
+    /// Pictures that are a file each.
     Files(Vec<PathBuf>),
     /// Pictures within files, at (number of the file, first byte, length), each to be put after `head`.
     Ranges { files: Vec<PathBuf>, ranges: Vec<(u32, u64, u32)>, head: Vec<u8> },

@@ -35,7 +35,7 @@ impl Slices {
         Ok(Self { pace: program.measure().await?, done: 0, launch: 0 })
     }
 
-    /// Begins anew.
+    /// Begins the replays anew.
     pub fn restart(&mut self) {
         (self.done, self.launch) = (0, 0);
     }

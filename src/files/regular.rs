@@ -42,7 +42,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The text of a file: a configuration, a list, the state of an evaluation.
+/// Reads the text of a file: a configuration, a list, the state of an evaluation.
 ///
 /// # Errors
 /// The errors of [`open`], for more bytes than [`room`] allows, and for bytes that are not UTF-8.

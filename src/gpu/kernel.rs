@@ -19,7 +19,7 @@ pub enum Access {
     Texels,
     /// The kernel only reads the buffer.
     Read,
-    /// Written, or read and written in place.
+    /// The kernel writes the binding, or reads and writes it in place.
     Write,
 }
 

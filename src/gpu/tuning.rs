@@ -100,7 +100,7 @@ impl Gpu {
         asked && !self.tuning().pinned.as_ref().is_some_and(|pinned| pinned.fixed)
     }
 
-    /// The answers that programs made now take; whatever is not among them is the static choice.
+    /// Returns the choices of kernels that programs made now take; other questions get the default kernel.
     pub fn choices(&self) -> Arc<Choices> {
         if self.preferences().tuning == Tune::Off {
             return Arc::default();

@@ -12,7 +12,7 @@ impl Shape {
     /// The shape of a single number.
     pub const SCALAR: Self = Self([1; 4]);
 
-    /// `Mismatch` if a side is 0, `OutOfMemory` where there are more than 2^30 elements.
+    /// Makes a shape. `Mismatch` if a side is 0, `OutOfMemory` where there are more than 2^30 elements.
     pub fn new(images: u32, channels: u32, height: u32, width: u32) -> Result<Self> {
         let shape = Self([images, channels, height, width]);
         let elements = shape.0.iter().try_fold(1u32, |product, &side| product.checked_mul(side));

@@ -41,7 +41,7 @@ macro_rules! row_loss {
     };
 }
 
-/// y and dlogits of [`CrossEntropy`].
+/// The kernels that compute y and dlogits of [`CrossEntropy`].
 pub static CROSS_ENTROPY: [Kernel; 2] = [
     kernel!(
         "cross_entropy",
@@ -56,12 +56,12 @@ pub static CROSS_ENTROPY: [Kernel; 2] = [
         [dy, logits, labels, mut dlogits],
     ),
 ];
-/// y and dlogits of [`Dlr`].
+/// The kernels that compute y and dlogits of [`Dlr`].
 pub static DLR: [Kernel; 2] = row_loss!("row_loss_dlr", "row_loss_backward_dlr", "dlr_row");
-/// y and dlogits of [`Margin`].
+/// The kernels that compute y and dlogits of [`Margin`].
 pub static MARGIN: [Kernel; 2] =
     row_loss!("row_loss_margin", "row_loss_backward_margin", "margin_row");
-/// y and dlogits of [`PickLogit`].
+/// The kernels that compute y and dlogits of [`PickLogit`].
 pub static PICK: [Kernel; 2] = row_loss!("row_loss_pick", "row_loss_backward_pick", "pick_row");
 
 /// Cross-entropy of integer labels, `torch.nn.functional.cross_entropy(..., reduction="none")`.

@@ -32,7 +32,7 @@ pub static LINF: Kernel = kernel!(
     [mut candidate, mut best, x0, margin, ids, control, mut state],
 );
 
-/// candidate, best and state in place, in L2.
+/// Updates candidate, best and state in place, in L2.
 pub static L2: Kernel = kernel!(
     "square_l2",
     ["index", "square", "square_bump", "philox", "random_values", "workgroup_sum_vec4"],

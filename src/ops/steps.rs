@@ -166,7 +166,7 @@ pub struct MomentumStep {
     pub step_size: f32,
     /// Radius of the ball, at least 0 and finite.
     pub eps: f32,
-    /// m, from 0 to below 1.
+    /// The momentum m, from 0 to below 1.
     pub momentum: f32,
 }
 

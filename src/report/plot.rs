@@ -37,7 +37,7 @@ pub struct Plot {
     pub lines: Vec<Line>,
     /// Vertical marks: where something begins, and its name.
     pub marks: Vec<(f64, String)>,
-    /// Horizontal marks, as a threshold that `about` names.
+    /// Horizontal lines, such as a threshold that `about` names.
     pub levels: Vec<f64>,
     /// The ends of the vertical axis, if they are fixed.
     pub y_range: Option<(f64, f64)>,

@@ -56,7 +56,7 @@ impl Curves {
         Ok(Self { path, csv, events })
     }
 
-    /// The table again with these events alone; TensorBoard's reader takes the last of an iteration's numbers by itself.
+    /// Writes the table anew with these events alone; TensorBoard's reader takes the last of an iteration's numbers by itself.
     pub fn replace(&mut self, events: &[Event]) -> Result<()> {
         self.csv = begin(&self.path, events)?;
         Ok(())

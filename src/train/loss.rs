@@ -32,7 +32,7 @@ pub(super) struct Loss {
     pub graph: Graph,
     pub weights: Weights,
     pub given: Vec<(Value, Given)>,
-    /// Inputs that are written once.
+    /// Inputs that are written once, with their values.
     pub constants: Vec<(Value, Vec<f32>)>,
     /// Inputs that change from replay to replay.
     pub changing: Vec<Value>,

@@ -47,7 +47,7 @@ impl ReplayBuffer {
         (places, images)
     }
 
-    /// Keeps samples; of two for one place the later.
+    /// Keeps samples at their places in the buffer; of two for one place the later stays.
     pub fn put(&mut self, places: &[usize], images: &[f32]) {
         let len = self.len();
         for (&place, image) in places.iter().zip(images.chunks(len.max(1))) {

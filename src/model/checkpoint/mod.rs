@@ -31,7 +31,7 @@ pub struct Checkpoint {
     /// The metadata in the file's header. Of a training state of PyTorch's, `part` among the others is the key of the
     /// state dict that was read.
     pub metadata: Metadata,
-    /// Under the names that the networks here have: see `docs/checkpoints.md`.
+    /// The weights, under the names that the networks here have: see `docs/checkpoints.md`.
     pub weights: StateDict,
     /// The file it came from, for messages; empty if it was made here.
     pub source: PathBuf,

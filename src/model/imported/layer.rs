@@ -17,16 +17,16 @@ const MOMENTUM: f32 = 0.1;
 /// The operation of a layer. Maps are \[N, C, H, W\], and matrices \[N, C, 1, 1\].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
-    /// Weights \[O, I / groups, R, C\], or \[O, I\] for one pixel.
+    /// A convolution: weights \[O, I / groups, R, C\], or \[O, I\] for one pixel.
     Conv {
         /// The convolution's stride and padding.
         conv: Conv2d,
         /// The number of groups; with 1 each output channel is computed from all input channels.
         groups: u32,
     },
-    /// Weights \[O, I\], and a bias \[O\] if there is a second tensor; of a matrix.
+    /// A linear layer of a matrix: weights \[O, I\], and a bias \[O\] if there is a second tensor.
     Linear,
-    /// Gamma, beta, mean and variance, each \[C\].
+    /// Batch normalisation: gamma, beta, mean and variance, each \[C\].
     BatchNorm {
         /// The number added to the variance.
         eps: f32,
@@ -40,7 +40,7 @@ pub enum Kind {
     ChannelAdd,
     /// Multiplies each channel by one number, \[C\].
     ChannelMul,
-    /// The sum of two values; the second may have one pixel an image and channel.
+    /// The sum of two values; the second may have one pixel for each image and channel.
     Add,
     /// Multiplies two maps.
     Mul,

@@ -11,7 +11,7 @@ use crate::ops::{
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A graph's nodes and constants, encoded as fields of ONNX's.
+/// A graph's nodes and constants, encoded as fields of ONNX's messages.
 #[derive(Debug, Default)]
 pub struct Translation {
     pub nodes: Vec<u8>,
