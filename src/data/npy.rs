@@ -176,7 +176,9 @@ fn array(
     let most = *left;
     if held > most {
         let (kind, shape) = (&header.descr, &header.shape);
-        return Err(format!("{kind} of {shape:?} needs more than the {most} bytes that are left"));
+        return Err(format!(
+            "{kind} of {shape:?} is too large: at most {most} bytes more are read"
+        ));
     }
     *left -= held;
     let bytes = take(bytes)?;
@@ -297,7 +299,7 @@ mod tests {
         assert_eq!(names(&["b", "a", "d"]).unwrap(), ["a", "b"]);
         assert_eq!(names(&["c", "b"]).unwrap(), ["b", "c"]);
         let error = names(&["a", "b", "c"]).unwrap_err();
-        assert_eq!(error, "c: |u1 of [200] needs more than the 100 bytes that are left");
+        assert_eq!(error, "c: |u1 of [200] is too large: at most 100 bytes more are read");
         assert!(names(&["pickled"]).unwrap_err().contains("pickled: "));
     }
 

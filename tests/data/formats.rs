@@ -532,9 +532,9 @@ fn damaged_ood_pictures_are_listed_and_limited() {
             assert_says(&error, &["2 of 12", "data.max_bad"]);
         }
     }
-    // What has gone since it was listed is not damaged: it may come back.
+    // A picture that is gone since it was listed is not damaged: it may come back.
     let ood = open(alone, on_disk, 0.9).unwrap();
     fs::rename(folder.path().join("bee"), folder.path().join("wasp")).unwrap();
     let error = ood.batches("x", 0, 30).unwrap().batch(0).unwrap_err().to_string();
-    assert_says(&error, &["bee", "has gone"]);
+    assert_says(&error, &["bee", "is gone now"]);
 }
