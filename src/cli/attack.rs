@@ -27,12 +27,17 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
     if world.is_first() {
         args.out.iter().chain(&args.state).try_for_each(|path| out::check(path))?;
     }
-    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
+    let loaded = args.network.load()?;
     let Loaded { model, checkpoint, side, .. } = &loaded;
     let settings = settings(args, model.classes())?;
     settings.check(model.classes(), (model.channels() * side * side) as usize)?;
-    let Drawn { test, places, of } =
-        evaluate::drawn(session, &loaded, args.data.as_deref(), &args.labels, args.count)?;
+    let Drawn { test, places, of } = evaluate::drawn(
+        session,
+        &loaded,
+        args.labelled.data.as_deref(),
+        &args.labelled.labels,
+        args.count,
+    )?;
     let state = of_first(world, args.state.as_deref())?;
     let gpu = session.gpu()?;
     session.introduce(&gpu)?;
@@ -94,7 +99,7 @@ fn settings(args: &args::Attack, classes: u32) -> anyhow::Result<AutoAttack> {
         loss: args.pgd_loss.into(),
         targeted: args.pgd_targeted,
     };
-    Ok(AutoAttack { seed: args.seed, batch: args.batch, pgd, ..settings })
+    Ok(AutoAttack { seed: args.seed, batch: args.labelled.batch, pgd, ..settings })
 }
 
 /// Reads the state's file in rank 0 and sends it to all ranks: the others need not see the file.

@@ -82,9 +82,10 @@ pub fn by_class(
 
 /// Runs `eval counterfactuals`.
 pub fn run(session: &Session, args: &args::Counterfactuals) -> anyhow::Result<()> {
-    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
+    let loaded = args.network.load()?;
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
-    let test = evaluate::images(session, &loaded, args.data.as_deref(), &args.labels)?;
+    let test =
+        evaluate::images(session, &loaded, args.labelled.data.as_deref(), &args.labelled.labels)?;
     if model.classes() < 2 {
         let reason = "a network of one class has no other to go to";
         return Err(Error::bad_file(&checkpoint.source, reason).into());
@@ -100,7 +101,7 @@ pub fn run(session: &Session, args: &args::Counterfactuals) -> anyhow::Result<()
     let steps = args.steps.unwrap_or(config.sample.steps.max(1));
     let step_size = args.step_size.unwrap_or(config.sample.step_size);
     let settings = (steps, step_size as f32);
-    let size = BatchSize { images: args.batch, side: *side };
+    let size = BatchSize { images: args.labelled.batch, side: *side };
     let mut explainer =
         block_on(Counterfactuals::new(model, &weights, size, args.eps as f32, settings))?;
     let targets = targets(test.labels(), test.classes());

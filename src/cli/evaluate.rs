@@ -20,10 +20,10 @@ use crate::train::{Event, Material, Metrics, Phase, Step};
 
 /// Measures a checkpoint.
 pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
-    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?.fitting(args.fit);
+    let loaded = args.network.load()?.fitting(args.fit);
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
     let Drawn { test, of, .. } =
-        drawn(session, &loaded, args.data.as_deref(), &args.labels, args.count)?;
+        drawn(session, &loaded, args.labelled.data.as_deref(), &args.labelled.labels, args.count)?;
     let gpu = session.gpu()?;
     let mut progress = session.progress();
 
@@ -36,7 +36,7 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
         for line in images.damaged() {
             progress.line(&format!("left out: {line}"));
         }
-        images.measured(config.seed, test.len(), args.batch as usize)
+        images.measured(config.seed, test.len(), args.labelled.batch as usize)
     };
     let others = named.iter().map(open).collect::<Result<Vec<_>>>()?;
     let counts: Vec<usize> = others.iter().map(Measured::left).collect();
@@ -49,7 +49,7 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
         Ok(())
     };
     let sets = (test.images(), test.labels());
-    let size = BatchSize { images: args.batch, side: *side };
+    let size = BatchSize { images: args.labelled.batch, side: *side };
     let measured = block_on(measure(model, &weights, sets, others, size, settings, done))?;
     progress.finish();
     let told = named.iter().zip(&counts).zip(&measured.ood_aurocs);
@@ -86,7 +86,7 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
         text,
         "images          {} of {}",
         drawing(test.len(), of),
-        args.data.as_ref().unwrap_or(&config.data.train)
+        args.labelled.data.as_ref().unwrap_or(&config.data.train)
     )?;
     writeln!(text, "clean accuracy  {:5.1} %", 100.0 * measured.clean_accuracy)?;
     writeln!(text, "under attack    {:5.1} %  {attack}", 100.0 * measured.pgd_accuracy)?;

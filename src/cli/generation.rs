@@ -72,9 +72,9 @@ pub fn run(session: &Session, args: &args::Generation) -> anyhow::Result<()> {
     let eyes = Eyes::new(
         world,
         &gpu,
-        &measuring.extractor,
-        measuring.protocol,
-        measuring.extractor_batch,
+        &measuring.features.extractor,
+        measuring.features.protocol,
+        measuring.features.extractor_batch,
         measuring.cache.as_deref(),
     )?;
     let mut progress = session.progress();
@@ -146,16 +146,16 @@ pub fn run(session: &Session, args: &args::Generation) -> anyhow::Result<()> {
 
 /// Runs `eval sweep`.
 pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
-    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
+    let loaded = args.network.load()?;
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
     let measuring = &args.measuring;
     let gpu = session.gpu()?;
     let eyes = Eyes::new(
         &World::one(),
         &gpu,
-        &measuring.extractor,
-        measuring.protocol,
-        measuring.extractor_batch,
+        &measuring.features.extractor,
+        measuring.features.protocol,
+        measuring.features.extractor_batch,
         measuring.cache.as_deref(),
     )?;
     let mut progress = session.progress();
@@ -210,8 +210,14 @@ pub fn features(session: &Session, args: &args::FeaturesOf) -> anyhow::Result<()
     let set = ImageSet::read(&args.images, args.side)?;
     let gpu = session.gpu()?;
     let one = World::one();
-    let mut eyes =
-        Eyes::new(&one, &gpu, &args.extractor, args.protocol, args.extractor_batch, None)?;
+    let mut eyes = Eyes::new(
+        &one,
+        &gpu,
+        &args.features.extractor,
+        args.features.protocol,
+        args.features.extractor_batch,
+        None,
+    )?;
     eyes.cache = None;
     let seen = watched(&eyes, &set, "images", &mut session.progress(), None)?;
     let Some(seen) = seen else { return Ok(()) };

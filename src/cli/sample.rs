@@ -40,7 +40,7 @@ pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
         return Err(Failure::Usage(words).into());
     }
     let world = session.world()?;
-    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
+    let loaded = args.network.load()?;
     let Loaded { model, checkpoint, side, config, .. } = &loaded;
     let names = loaded.class_names();
     let class = args.class.as_deref().map(|class| number(class, &names, "--class")).transpose()?;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::shared::{LabelledOptions, NetworkOptions};
 use super::values::{NormName, radius};
-use crate::cli::labels::Labels;
 use crate::eval::{AttackName, Loss, Version};
 use crate::train::fraction;
 
@@ -17,11 +17,8 @@ pub const PGD_RESTARTS: u32 = 1;
 /// The arguments of `attack`.
 #[derive(Debug, Args)]
 pub struct Attack {
-    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
-    ///
-    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
-    /// lists the networks of the zoo.
-    pub checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    pub network: NetworkOptions,
     /// Radius of the ball within which the attack may change an image, such as 0.5 or 8/255
     ///
     /// It is measured in --norm, for pixels in [0, 1].
@@ -52,12 +49,6 @@ pub struct Attack {
     /// They are drawn evenly by class, the same ones each time.
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(1..))]
     pub count: Option<u32>,
-    /// Number of images that go through the network at once
-    ///
-    /// A larger batch is faster up to a point and takes more memory. It does not change results beyond rounding.
-    #[arg(help_heading = "Images", long, visible_alias = "batch-size", default_value_t = 64,
-        value_parser = clap::value_parser!(u32).range(1..=65_535))]
-    pub batch: u32,
     /// Seed of all random numbers
     #[arg(help_heading = "Attack", long, default_value_t = 0)]
     pub seed: u64,
@@ -92,19 +83,8 @@ pub struct Attack {
     /// Attack towards each of the nine likeliest other classes in turn, instead of away from the label
     #[arg(help_heading = "Attack pgd", long)]
     pub pgd_targeted: bool,
-    /// Images with labels to evaluate on [default: the run's own]
-    ///
-    /// `builtin:fashion`, or any form that `train` reads: a folder for each class, idx files, CIFAR's files, archives. The
-    /// test part is taken, or all images where there is none.
-    #[arg(help_heading = "Images", long, value_name = "IMAGES")]
-    pub data: Option<String>,
-    /// Rows and columns of the images [default: the checkpoint's]
-    ///
-    /// Images of another size are brought to this one, as --fit says where there is such an option.
-    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
-    pub side: Option<u32>,
     #[command(flatten)]
-    pub labels: Labels,
+    pub labelled: LabelledOptions,
 }
 
 /// The names of [`Version`] on the command line.

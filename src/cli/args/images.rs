@@ -4,17 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::shared::NetworkOptions;
 use super::values::{fit, length};
 use crate::data::Fit;
 
 /// The arguments of `sample`.
 #[derive(Debug, Args)]
 pub struct Sample {
-    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
-    ///
-    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
-    /// lists the networks of the zoo.
-    pub checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    pub network: NetworkOptions,
     /// Class to draw, by name or number [default: each in turn]
     #[arg(help_heading = "Sampling", long)]
     pub class: Option<String>,
@@ -38,9 +36,6 @@ pub struct Sample {
     /// Length of one step in the L2 norm, such as 0.8 or 8/255 [default: the checkpoint's]
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
-    /// Rows and columns of the images [default: the checkpoint's]
-    #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(8..=512))]
-    pub side: Option<u32>,
     /// File or folder to write: NAME.png, NAME.npz, NAME.tar or a folder
     ///
     /// NAME.png is a grid, and NAME-trajectory.png beside it shows the steps that led to it. NAME.npz and NAME.tar hold

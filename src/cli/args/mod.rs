@@ -6,6 +6,7 @@ mod attack;
 mod checkpoints;
 mod evaluate;
 mod images;
+mod shared;
 mod training;
 mod values;
 

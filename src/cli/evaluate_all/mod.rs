@@ -66,9 +66,14 @@ impl Asked {
 /// Runs `eval all`.
 pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
     let world = session.world()?;
-    let loaded = Loaded::new(args.checkpoint.as_deref(), args.side)?;
-    let Drawn { test, of, .. } =
-        evaluate::drawn(session, &loaded, args.data.as_deref(), &args.labels, args.images)?;
+    let loaded = args.network.load()?;
+    let Drawn { test, of, .. } = evaluate::drawn(
+        session,
+        &loaded,
+        args.labelled.data.as_deref(),
+        &args.labelled.labels,
+        args.images,
+    )?;
     let words = test.images().len() / test.len().max(1);
     for &eps in args.eps.iter().chain(&args.autoattack) {
         check_radius(args.norm.into(), eps as f32, words)?;
@@ -84,7 +89,7 @@ pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
     let model = &loaded.model;
     let weights =
         block_on(DeviceWeights::upload(&gpu, &model.parameters(), &loaded.checkpoint.weights))?;
-    let size = BatchSize { images: args.batch, side: loaded.side };
+    let size = BatchSize { images: args.labelled.batch, side: loaded.side };
     let classifier = block_on(Classifier::new(model, &weights, size))?;
     let eyes = args
         .extractor
@@ -117,7 +122,7 @@ pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
     if !world.is_first() {
         return Ok(());
     }
-    let name = match &args.checkpoint {
+    let name = match &args.network.checkpoint {
         Some(path) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
         None => "builtin:fashion-demo".into(),
     };
@@ -164,9 +169,9 @@ fn identity(
         "--counterfactual-eps": args.counterfactual_eps,
         "--samples": args.samples,
         "--autoattack": args.autoattack,
-        "--batch": args.batch,
+        "--batch": args.labelled.batch,
         "--extractor": extractor,
-        "data": args.data.as_deref().unwrap_or(&loaded.config.data.train),
+        "data": args.labelled.data.as_deref().unwrap_or(&loaded.config.data.train),
         "out-of-distribution images": loaded.config.data.ood,
         "sampling": [json!(loaded.config.sample.steps), json!(loaded.config.sample.step_size)],
     }))
@@ -218,7 +223,7 @@ impl Evaluation<'_> {
     }
 
     fn size(&self) -> BatchSize {
-        BatchSize { images: self.args.batch, side: self.loaded.side }
+        BatchSize { images: self.args.labelled.batch, side: self.loaded.side }
     }
 
     fn write(&self, name: &str, sheet: &Sheet) -> Result<()> {

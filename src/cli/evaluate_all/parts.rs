@@ -95,7 +95,7 @@ impl Evaluation<'_> {
         let kept = kept.map(|text| eval::State::from_json(&text).map_err(|error| bad(&error)));
         let version = eval::Version::for_classes(self.loaded.model.classes());
         let settings = eval::AutoAttack {
-            batch: self.args.batch,
+            batch: self.args.labelled.batch,
             ..eval::AutoAttack::new(version, self.args.norm.into(), eps as f32)
         };
         let sets = (self.test.images(), self.test.labels());
@@ -139,7 +139,7 @@ impl Evaluation<'_> {
         let Loaded { model, side, config, .. } = self.loaded;
         let count = self.test.len().min(OTHERS);
         let others = config.data.open_ood(model.channels())?;
-        let others = others.measured(config.seed, count, self.args.batch as usize)?;
+        let others = others.measured(config.seed, count, self.args.labelled.batch as usize)?;
         let count = others.left();
         let others = others.all()?;
         let (share, mine) = self.part_of(&others, count);
@@ -248,7 +248,7 @@ impl Evaluation<'_> {
         let bytes = self.world.broadcast(bytes)?;
         let images = bytes.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)).collect();
         let samples = ImageSet::squares(images, model.channels(), *side);
-        let named = self.args.data.as_ref().unwrap_or(&config.data.train);
+        let named = self.args.labelled.data.as_ref().unwrap_or(&config.data.train);
         let real = ImageSet::of_training(named, *side)?;
         let mut see = |set: &ImageSet| {
             self.progress.event(&Event::Phase {
@@ -309,7 +309,7 @@ impl Evaluation<'_> {
             return Ok(Value::Null);
         }
         // The first image of each class, on its way.
-        let shown: Vec<usize> = (0..self.test.classes().min(self.args.batch).min(12))
+        let shown: Vec<usize> = (0..self.test.classes().min(self.args.labelled.batch).min(12))
             .filter_map(|class| self.test.labels().iter().position(|&label| label == class))
             .collect();
         let of =

