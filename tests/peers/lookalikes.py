@@ -1,4 +1,4 @@
-"""Makes small networks with the tensor names of other implementations and random weights, and PyTorch's results for them: the files of
+"""Small networks under the names of those that people have, with random weights, and what PyTorch makes of them: the files of
 `tests/golden/cases/lookalikes`, which `tests/model/lookalikes.rs` reads.
 
     python lookalikes.py OUT [SEED]
@@ -329,7 +329,7 @@ def trained(net):
     return net.eval()
 
 
-# Nearer to its kink than this, a rectifier's side is not known in 32 bits, and its slope with it.
+# Nearer to a kink than this, the side of it is not known in 32 bits, and the slope with it.
 DECIDED = 1e-6
 
 # The tests ask for a ten-thousandth of the way that an attack goes, which is beyond 32 bits where it is shorter.
@@ -342,23 +342,43 @@ def still(images, pgd):
     return not (ways.min() > 0 and ways.max() >= WAY)
 
 
+# Where the slope of each function of one number jumps.
+KINKS = {"relu": [0], "leaky_relu": [0], "elu": [0], "hardtanh": [0, 6], "hardswish": [-3, 3], "hardsigmoid": [-3, 3]}
+
+
+def gap(h, size, stride=None, padding=0, *others, **named):
+    """The least difference of the two largest numbers in a window: with the largest, the slope changes its place. Numbers that are the same
+    in 64 bits are zeros of rectifiers, which have no slope anyway."""
+    h = functional.pad(h, [padding] * 4, value=-torch.inf)
+    windows = h.unfold(2, size, stride or size).unfold(3, size, stride or size).flatten(4)
+    first, second = windows.topk(2).values.unbind(-1)
+    return torch.where(first == second, torch.inf, first - second).min()
+
+
 @contextlib.contextmanager
 def watched(nearest):
-    """Adds to a list how near each rectifier's inputs come to its kink, over their root mean square."""
+    """Adds to a list how near the inputs of rectifiers come to a kink, and those of pools to a tie, over their root mean square."""
 
-    def watch(rectifier):
+    def watch(function, distance):
         def seen(h, *others, **named):
-            nearest.append((h.abs().min() / h.square().mean().sqrt()).item())
-            return rectifier(h, *others, **named)
+            with torch.no_grad():
+                nearest.append((distance(h, *others, **named) / h.square().mean().sqrt()).item())
+            return function(h, *others, **named)
 
         return seen
 
-    kept = functional.relu, functional.leaky_relu
-    functional.relu, functional.leaky_relu = map(watch, kept)
+    def to(kinks):
+        return lambda h, *_, **__: min((h - kink).abs().min() for kink in kinks)
+
+    distances = {name: to(kinks) for name, kinks in KINKS.items()} | {"max_pool2d": gap}
+    kept = {name: getattr(functional, name) for name in distances}
+    for name, distance in distances.items():
+        setattr(functional, name, watch(kept[name], distance))
     try:
         yield
     finally:
-        functional.relu, functional.leaky_relu = kept
+        for name, function in kept.items():
+            setattr(functional, name, function)
 
 
 def attacked(net, images):
