@@ -15,7 +15,7 @@ pub fn throw(error: Error) -> JsValue {
         Error::OutOfMemory(_) => "OutOfMemory",
         Error::DeviceLost(_) => "DeviceLost",
         Error::BadFile { .. } => "BadFile",
-        Error::NonFinite { .. } => "NonFinite",
+        Error::NonFinite { .. } => "NotFinite",
         Error::Diverged { .. } => "Diverged",
         Error::Stopped => "AbortError",
         Error::Bug { .. } => "Bug",
