@@ -263,7 +263,7 @@ export interface TrainStep {
   loss: number;
   /** Of the batch's attacked images. */
   crossEntropy: number;
-  /** The share of the batch's attacked images that were named rightly. */
+  /** The share of the batch's attacked images that were classified correctly. */
   accuracy: number;
   /** Of `dat`: the binary cross-entropy of real and contrastive images. */
   contrast?: number;
@@ -276,7 +276,7 @@ export interface TrainStep {
 export interface Trained {
   /** Steps that were taken. */
   steps: number;
-  /** The share of the given pictures, as they are, that are named rightly. */
+  /** The share of the given pictures, before an attack, that are classified correctly. */
   accuracyBefore: number;
   accuracyAfter: number;
   msPerStep: number | undefined;

@@ -28,7 +28,7 @@ export class TeachPart {
   #kinds = [];
   #added = 0;
   #losses = new LineChart(by('teach-loss'), ['step', 'loss'], 'Loss by step');
-  #accuracies = new LineChart(by('teach-accuracy'), ['step', 'share'], 'Share of attacked pictures that are named rightly, by step');
+  #accuracies = new LineChart(by('teach-accuracy'), ['step', 'share'], 'Share of attacked pictures that are classified correctly, by step');
   /** Ends the training that runs and keeps what it learnt; throws it away. */
   #finish;
   #abort;

@@ -168,7 +168,7 @@ impl Trainer {
         Ok(report)
     }
 
-    /// The share of a step's attacked images that were named rightly.
+    /// The share of a step's attacked images that were classified correctly.
     fn attacked_accuracy(&self, logits: &[f32]) -> Result<f32> {
         let labels = self.batches.batch(self.done.saturating_sub(1))?.labels;
         let named = argmax(logits, self.learner.model.classes() as usize);
