@@ -1,6 +1,7 @@
-//! The device that tests compute on: of the adapter that `LAPIDARY_ADAPTER` names, or of the one that the library chooses by itself.
+//! Opens the device that tests compute on: the adapter that `LAPIDARY_ADAPTER` names, or the one that the library chooses.
 
-#![allow(dead_code, reason = "not each test target needs both functions")]
+#![allow(dead_code, reason = "some test targets need only one of the functions")]
+#![allow(clippy::expect_used, reason = "a test may fail so")]
 
 use std::sync::OnceLock;
 
