@@ -4,6 +4,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stdout,
     reason = "tests may; clippy.toml reaches only into functions marked as tests, not their helpers"
 )]
