@@ -74,7 +74,8 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
 
 fn settings(args: &args::Attack, classes: u32) -> anyhow::Result<AutoAttack> {
     let eps = args.eps as f32;
-    let version = args.version.map_or_else(|| Version::for_classes(classes), Version::from);
+    let own = if args.attacks.is_empty() { Version::for_classes(classes) } else { Version::Custom };
+    let version = args.version.map_or(own, Version::from);
     if version != Version::Custom && !args.attacks.is_empty() {
         return Err(Failure::Usage("--attacks goes with --version custom".into()).into());
     }

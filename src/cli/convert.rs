@@ -143,6 +143,12 @@ fn complete(checkpoint: &mut Checkpoint, args: &args::Convert) -> anyhow::Result
             .push(format!("the file says {}, --activation is taken instead", before.name()));
     }
     metadata.side = args.side.or(metadata.side);
+    if metadata.side.is_none() {
+        checkpoint.notes.push(
+            "no side of images is known: each command will want --side, or --side here writes it"
+                .into(),
+        );
+    }
     metadata.activation = args.activation.map(Into::into).or(metadata.activation);
     match (&args.mean, &args.std) {
         (Some(mean), Some(std)) => {

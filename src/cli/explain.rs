@@ -54,11 +54,18 @@ pub fn run(session: &Session, args: &args::Explain) -> anyhow::Result<()> {
     write(&args.out.join("path.png"), &Sheet::trajectory(&path, 1, COLUMNS))?;
     let names = distinct(names);
     let confidences = confidences(way, &names, &image);
+    let likeliest = way.probabilities.last().and_then(|last| {
+        let all = last.iter().zip(&names).enumerate();
+        all.max_by(|(_, (a, _)), (_, (b, _))| a.total_cmp(b))
+            .map(|(class, (_, name))| (class, name))
+    });
+    let instead = likeliest.filter(|(class, _)| *class != target as usize).map(|(_, name)| name);
     let text = serde_json::to_string_pretty(&json!({
         "image": args.image.to_string_lossy(),
         "to": names.get(target as usize),
         "eps": args.eps.is_finite().then_some(args.eps),
         "step_size": step_size,
+        "reached": instead.is_none(),
         "steps": confidences,
     }))?;
     write_atomically(args.out.join("confidences.json"), text.as_bytes())?;
@@ -80,6 +87,12 @@ pub fn run(session: &Session, args: &args::Explain) -> anyhow::Result<()> {
     }
     let length = distance(&image, end);
     writeln!(text, "moved by {length:.3} (L2), within {}: {}", args.eps, args.out.display())?;
+    if let (Some(instead), Some(wanted)) = (instead, names.get(target as usize)) {
+        writeln!(
+            text,
+            "not reached: {instead} is likelier than {wanted}, which was asked for; more --steps or a larger --eps may lead there"
+        )?;
+    }
     super::print(&text)
 }
 

@@ -29,7 +29,7 @@ enum Surface {
 }
 
 impl Progress {
-    /// Says at once that the program has begun; `quiet` says nothing ever.
+    /// Makes progress lines, or a bar where stderr is a terminal; with `quiet` nothing is ever printed.
     pub fn new(quiet: bool) -> Self {
         let surface = if quiet {
             Surface::Quiet
@@ -38,9 +38,7 @@ impl Progress {
         } else {
             Surface::Lines { last: None }
         };
-        let mut progress = Self { surface, pace: Pace::default() };
-        progress.line(concat!("lapidary ", env!("CARGO_PKG_VERSION")));
-        progress
+        Self { surface, pace: Pace::default() }
     }
 
     /// Says something between phases or above the bar.

@@ -30,6 +30,7 @@ pub struct Session {
     kept: OnceLock<Kept>,
     world: OnceLock<World>,
     told_cpu: Once,
+    told_version: Once,
 }
 
 impl Session {
@@ -47,6 +48,7 @@ impl Session {
             kept,
             world,
             told_cpu: Once::new(),
+            told_version: Once::new(),
         }
     }
 
@@ -197,9 +199,12 @@ impl Session {
         gpus.iter().map(upload).collect()
     }
 
-    /// Bars or lines on stderr, from now on.
+    /// Returns bars or lines on stderr. The first ones begin with the program's version.
     pub fn progress(&self) -> Progress {
-        Progress::new(self.quiet || !self.speaks())
+        let mut progress = Progress::new(self.quiet || !self.speaks());
+        self.told_version
+            .call_once(|| progress.line(concat!("lapidary ", env!("CARGO_PKG_VERSION"))));
+        progress
     }
 }
 

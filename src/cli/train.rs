@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::args;
 use super::exit::Failure;
@@ -53,6 +54,7 @@ pub fn whole_run(
     progress.line(&reading(config));
     let stop = Stop::listen(session.speaks())?;
     let material = Material::load(config)?;
+    division(&material).iter().for_each(|line| progress.line(line));
     let completed = {
         let mut observer = |event: &Event| Ok(watch(&mut progress, &stop, event));
         let began = session.started;
@@ -71,6 +73,29 @@ pub fn whole_run(
 /// The line which says that the configuration's files are read now, which may take a while.
 pub(super) fn reading(config: &Config) -> String {
     format!("reading {}, and {} as out-of-distribution images", config.data.train, config.data.ood)
+}
+
+/// The number of validation images below which their accuracy chooses a best checkpoint by chance.
+const FEW: usize = 20;
+
+/// Says how many images are for what, and where they are too few.
+fn division(material: &Material) -> Vec<String> {
+    let Material { train, validation, test, .. } = material;
+    let (learnt, tested) = (train.len(), test.len());
+    let own = !Arc::ptr_eq(validation, test);
+    let validated =
+        if own { format!(", {} to validate with", validation.len()) } else { String::new() };
+    let classes = train.classes();
+    let mut lines = vec![format!(
+        "{learnt} images of {classes} classes to train on{validated}, {tested} to test with"
+    )];
+    if learnt < tested {
+        lines.push("note: fewer images are trained on than are kept for the test: a smaller data.held_out trains on more".into());
+    }
+    if own && validation.len() < FEW {
+        lines.push(format!("note: {} images are too few to choose the best weights by: a larger validate.images takes more", validation.len()));
+    }
+    lines
 }
 
 /// Summarises the measurements for a person at a terminal.

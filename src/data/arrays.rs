@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use super::about::About;
-use super::class_folders::natural;
 use super::dataset::{Dataset, Part};
 use super::layout::AxisOrder;
+use super::natural::natural;
 use super::npy::{Array, Contents, Numbers, npz_names, read_contents, read_npy};
 use super::tensors;
 use crate::error::listed;

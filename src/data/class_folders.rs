@@ -9,8 +9,8 @@ use super::class_map::composed;
 use super::dataset::{Dataset, Part};
 use super::decode::{FORMATS, is_picture};
 use super::fit::Fit;
+use super::natural::natural;
 use super::pictures::{Pictures, Places};
-pub(super) use super::tree::natural;
 use super::tree::{Tree, is_hidden};
 use super::zipped;
 use crate::error::listed;
@@ -19,6 +19,10 @@ use crate::{Error, Result};
 
 /// Names of the folder of training images.
 const TRAIN: [&str; 2] = ["train", "training"];
+
+/// Extensions of pictures in formats that are not read. A class that has nothing else is not left out in silence.
+const UNREAD: [&str; 12] =
+    ["heic", "heif", "avif", "jxl", "jp2", "dng", "cr2", "cr3", "nef", "arw", "raf", "psd"];
 
 impl Dataset {
     /// Reads the pictures in `FOLDER/CLASS`, however deep, as [`photograph`](super::photograph) does; a folder with `train` (or
@@ -131,6 +135,12 @@ fn sorted(
         let pictures = Pictures::new(origin, places(&chosen), labels, about, 1)?;
         return Ok(Some((pictures, name)));
     }
+    if let Some((class, file)) = classes.unread.first_key_value() {
+        return Err(failed(&format_args!(
+            "the folder {class:?} has pictures, but none of a format that is read, such as {file}: known are {FORMATS}; \
+             convert them, or take the folder away"
+        )));
+    }
     about.class_names = ordered(named, told).map_err(|reason| failed(&reason))?;
     if let Some(unknown) = classes.pictures.keys().find(|name| !about.class_names.contains(name)) {
         return Err(failed(&format_args!(
@@ -197,6 +207,8 @@ struct Classes {
     loose: Vec<usize>,
     /// Names of folders without pictures.
     empty: Vec<String>,
+    /// Folders whose pictures are all of formats that are not read, with the name of one picture.
+    unread: BTreeMap<String, String>,
     /// The number of files that are no pictures, and the name of one.
     others: (usize, String),
     /// A file beside the folders in which labels may be.
@@ -208,6 +220,7 @@ impl Classes {
         let (mut pictures, mut loose): (BTreeMap<String, Vec<usize>>, _) =
             (BTreeMap::new(), Vec::new());
         let (mut others, mut table) = ((0, String::new()), None);
+        let mut unread = BTreeMap::new();
         for (name, place) in &tree.files {
             if !is_picture(Path::new(name)) {
                 let extension = Path::new(name).extension().unwrap_or_default();
@@ -219,6 +232,12 @@ impl Classes {
                 if !["classes.txt", "class_to_idx.json"].contains(&name.as_str()) {
                     others = (others.0 + 1, name.clone());
                 }
+                let extension = extension.to_string_lossy().to_lowercase();
+                if let Some((class, _)) = name.split_once('/')
+                    && UNREAD.contains(&extension.as_str())
+                {
+                    unread.entry(composed(class)).or_insert_with(|| name.clone());
+                }
             } else if let Some((class, _)) = name.split_once('/') {
                 pictures.entry(composed(class)).or_default().push(*place);
             } else {
@@ -227,7 +246,8 @@ impl Classes {
         }
         let empty = tree.top().into_iter().map(|name| composed(&name));
         let empty = empty.filter(|name| !pictures.contains_key(name)).collect();
-        Self { pictures, loose, empty, others, table }
+        unread.retain(|name: &String, _| !pictures.contains_key(name));
+        Self { pictures, loose, empty, unread, others, table }
     }
 
     /// Returns a sentence for each kind of file that is not read.

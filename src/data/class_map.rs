@@ -7,6 +7,8 @@ use std::path::Path;
 
 use unicode_normalization::UnicodeNormalization;
 
+use super::natural::natural;
+
 #[cfg(not(target_arch = "wasm32"))]
 use crate::files;
 use crate::{Error, Result};
@@ -38,6 +40,30 @@ impl Classes<'_> {
     fn are_counted(&self) -> bool {
         (0..).zip(self.names).all(|(label, name): (u32, _)| *name == label.to_string())
     }
+
+    /// Whether the names are in the order of their numbers, 2 before 10, and would be in another one by their letters, as
+    /// torchvision's `ImageFolder` sorts them. Which of the two a network without names has learnt cannot be known.
+    fn order_is_open(&self) -> bool {
+        let by_number = |pair: &[String]| matches!(pair, [a, b] if natural(a, b).is_lt());
+        let by_letters = |pair: &[String]| matches!(pair, [a, b] if a < b);
+        self.names.windows(2).all(by_number) && !self.names.windows(2).all(by_letters)
+    }
+}
+
+/// The error for images whose classes may be in either of two orders.
+fn open_order(images: Classes) -> Error {
+    let mut letters = images.names.to_vec();
+    letters.sort();
+    Error::mismatch(
+        "classes",
+        format_args!(
+            "a network without class names, and images of {}, which torchvision's ImageFolder would count as {},",
+            shown(images),
+            crate::error::listed(&letters)
+        ),
+        "the order that the network has learnt: convert --class-names LIST writes it into the network, class_to_idx.json \
+         beside the folders says it of the images, and --labels-as-given takes the order as it is",
+    )
 }
 
 /// The translation of labels that was found.
@@ -85,6 +111,9 @@ impl ClassMap {
     pub fn relabelling(&self, images: Classes, network: Classes) -> Result<Relabelling> {
         match self {
             Self::ByName if images.names.is_empty() || network.names.is_empty() => {
+                if images.order_is_open() {
+                    return Err(open_order(images));
+                }
                 let side =
                     if images.names.is_empty() { "the images have" } else { "the network has" };
                 let note = format!("{side} no class names: labels count as they are");
@@ -222,7 +251,26 @@ fn shown(side: Classes) -> String {
 }
 
 #[cfg(test)]
-#[test]
-fn accents_and_their_letters_are_one_piece() {
-    assert_eq!(composed("e\u{301}"), "\u{e9}");
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accents_and_their_letters_are_one_piece() {
+        assert_eq!(composed("e\u{301}"), "\u{e9}");
+    }
+
+    /// A network of PyTorch's that learnt from folders 1 to 11 by `ImageFolder` has 10 as its second class.
+    #[test]
+    fn numbered_folders_and_a_network_without_names_are_refused() {
+        let names: Vec<String> = (1..=11).map(|number| number.to_string()).collect();
+        let (images, network) =
+            (Classes { names: &names, count: 11 }, Classes { names: &[], count: 11 });
+        let said = ClassMap::ByName.relabelling(images, network).unwrap_err().to_string();
+        for words in ["1, 10, 11, 2", "--class-names", "class_to_idx.json", "--labels-as-given"] {
+            assert!(said.contains(words), "{said}");
+        }
+        assert!(ClassMap::AsGiven.relabelling(images, network).unwrap().is_identity());
+        let nine = Classes { names: &names[..9], count: 9 };
+        assert!(ClassMap::ByName.relabelling(nine, network).unwrap().is_identity());
+    }
 }

@@ -71,6 +71,12 @@ fn pixels(bytes: &[u8]) -> std::result::Result<Picture, String> {
     }
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let mut reader = reader.map_err(|error| failed(&error))?;
+    // ISO's container of HEIC and AVIF: a length, "ftyp" and a brand.
+    if bytes.get(4..8) == Some(b"ftyp") {
+        return Err(format!(
+            "it is a HEIC or AVIF picture, or a video, but only {FORMATS} are read"
+        ));
+    }
     if !reader.format().is_some_and(|format| format.reading_enabled()) {
         return Err(format!(
             "its first bytes are not those of a picture in one of the formats {FORMATS}"

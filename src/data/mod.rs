@@ -28,6 +28,7 @@ mod jpeg_pack;
 mod labels;
 mod layout;
 mod loader;
+mod natural;
 #[cfg(not(target_arch = "wasm32"))]
 mod npy;
 #[cfg(not(target_arch = "wasm32"))]

@@ -16,8 +16,8 @@ use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::about::About;
 use super::arrays::TEST;
-use super::class_folders::natural;
 use super::dataset::Part;
+use super::natural::natural;
 use super::pages;
 use super::pictures::{Pictures, Places};
 use crate::files;

@@ -1,12 +1,16 @@
 //! Letters for captions in pictures: the X Window System's misc-fixed 5x7, which is in the public domain.
 
+use unicode_normalization::UnicodeNormalization;
+
 /// Columns of a letter, the space to the next among them.
 pub const WIDTH: u32 = 5;
 /// Rows of a letter.
 pub const HEIGHT: u32 = 7;
 
-/// Returns a letter's rows from the top, the leftmost column in bit 4; the rows of `?` for letters that are not ASCII.
+/// Returns a letter's rows from the top, the leftmost column in bit 4. Letters with accents are drawn without them, other
+/// letters that are not ASCII as `?`.
 pub fn rows(letter: char) -> [u8; 7] {
+    let letter = letter.nfkd().next().unwrap_or(letter);
     let place = (letter as usize).checked_sub(32);
     let found = place.and_then(|place| LETTERS.get(place)).or(LETTERS.get(31));
     found.copied().unwrap_or_default()

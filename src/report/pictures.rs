@@ -363,7 +363,8 @@ mod tests {
                 assert_eq!(black, row >> (4 - x) & 1 == 1);
             }
         }
-        assert_eq!(font::rows('é'), font::rows('?'));
+        assert_eq!(font::rows('é'), font::rows('e'));
+        assert_eq!(font::rows('猫'), font::rows('?'));
     }
 
     #[test]

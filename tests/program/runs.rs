@@ -1,6 +1,6 @@
 //! Tests the commands on a run: it is planned, trained, evaluated, sampled and inspected.
 
-use super::{PNG, refused, working};
+use super::{PNG, lapidary, refused, working};
 
 #[test]
 fn a_run_is_trained_evaluated_sampled_and_inspected() {
@@ -93,7 +93,15 @@ fn pictures_are_classified() {
     assert_eq!(a[0]["name"], b[0]["name"], "a JPEG of the same picture");
     assert!(a[0]["logit"].as_f64() >= a[1]["logit"].as_f64());
     std::fs::write(folder.join("c.png"), b"no picture").unwrap();
-    let said = refused(folder, &["classify", "a.png", "c.png"], 3);
+    // A damaged file is an error at the end, and the others are classified.
+    let files = ["classify", "a.png", "c.png", "--json"];
+    let said = refused(folder, &files, 3);
+    assert!(said.contains("c.png"), "{said}");
+    let answers: serde_json::Value =
+        serde_json::from_slice(&lapidary(folder, &files).stdout).unwrap();
+    assert_eq!(answers[0]["top"][0]["name"], a[0]["name"], "{answers}");
+    assert!(answers[1]["error"].as_str().unwrap().contains("c.png"), "{answers}");
+    let said = refused(folder, &["classify", "c.png"], 3);
     assert!(said.contains("c.png"), "{said}");
     let said = working(folder, &["classify", "--show-plan"]);
     assert!(said.contains("peak memory"), "{said}");

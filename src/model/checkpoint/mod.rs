@@ -327,6 +327,12 @@ fn described<R: Read + Seek>(
                     "cut off, or no PyTorch checkpoint: neither a zip archive nor a pickle".into(),
                 );
             }
+            if cfg!(not(feature = "onnx")) && extension == Some("onnx") {
+                return Err(
+                    "an ONNX file, which this build does not read: it lacks the feature onnx"
+                        .into(),
+                );
+            }
             if !first.ends_with(b"{") && input.length() >= 9 {
                 return Err("no safetensors file, PyTorch checkpoint or ONNX file".into());
             }

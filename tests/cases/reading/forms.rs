@@ -197,6 +197,14 @@ fn class_folders_as_they_are() {
         "{said}"
     );
     assert!(said.contains("left out 2 files other than PNG"), "{said}");
+    // A class whose pictures are all of a format that is not read is no empty folder: its class would be missing.
+    fs::create_dir_all(at("phone/cup")).unwrap();
+    fs::write(at("phone/cup/IMG_1.HEIC"), "x").unwrap();
+    for class in ["cat", "dog"] {
+        picture(&at(&format!("phone/{class}/1.png")), 1);
+    }
+    let said = source(at("phone")).load(Part::Train, 8).unwrap_err().to_string();
+    assert!(said.contains("\"cup\"") && said.contains("IMG_1.HEIC"), "{said}");
     // Numbers in their order, accents in one form.
     for name in ["10", "9", "e\u{301}t\u{e9}"] {
         picture(&at(&format!("names/{name}/1.png")), 1);
