@@ -1,4 +1,5 @@
-// Stores up to four columns of a channel where rows of y have any width, or the columns are not neighbours.
+// Stores the output y of conv2d word by word, up to four columns of a channel at a time: for rows of any width, and for
+// columns that lie some words apart, as those of transposed convolutions do.
 
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 

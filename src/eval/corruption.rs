@@ -166,12 +166,14 @@ fn pixelated(plane: &[f32], side: usize, small: usize) -> Vec<f32> {
 }
 
 fn compressed(image: &[f32], [channels, side]: [usize; 2], quality: u8) -> Result<Vec<f32>> {
-    let failed =
-        |why: &dyn fmt::Display| Error::mismatch("JPEG", format_args!("{channels} channels"), why);
+    let failed = |error: image::ImageError| Error::bug("JPEG corruption", error);
     let kind = match channels {
         1 => ExtendedColorType::L8,
         3 => ExtendedColorType::Rgb8,
-        _ => return Err(failed(&"1 or 3")),
+        _ => {
+            let given = format_args!("images of {channels} channels");
+            return Err(Error::mismatch("JPEG corruption", given, "1 or 3"));
+        }
     };
     let plane = side * side;
     let byte = |at: usize| {
@@ -182,9 +184,8 @@ fn compressed(image: &[f32], [channels, side]: [usize; 2], quality: u8) -> Resul
     let mut file = Vec::new();
     JpegEncoder::new_with_quality(&mut file, quality)
         .encode(&pixels, side as u32, side as u32, kind)
-        .map_err(|error| failed(&error))?;
-    let decoded =
-        image::load(Cursor::new(file), ImageFormat::Jpeg).map_err(|error| failed(&error))?;
+        .map_err(failed)?;
+    let decoded = image::load(Cursor::new(file), ImageFormat::Jpeg).map_err(failed)?;
     let pixels = if channels == 1 {
         decoded.into_luma8().into_raw()
     } else {

@@ -6,8 +6,8 @@ use std::time::Duration;
 /// store 16 or 36 words of transformed weights instead of 9. Browsers have none of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Filtering {
-    /// Use filters where they were measured to be faster: F(4x4, 3x3) on CPU rasterisers that read texels (Mesa's
-    /// lavapipe), none elsewhere.
+    /// F(4x4, 3x3) on CPU rasterisers that read texels (Mesa's lavapipe); elsewhere direct convolutions, unless tuning finds a
+    /// filter faster.
     #[default]
     Auto,
     /// None: all convolutions are direct.

@@ -1,4 +1,5 @@
-//! Writes and reads the table of measured choices as JSON; `docs/tuning.md` describes the format.
+//! Writes and reads, as JSON, the table of the kernels chosen for a device, by tuning or statically; `docs/tuning.md` describes
+//! the format.
 
 use super::choices::Choices;
 use super::tuning::Dropped;

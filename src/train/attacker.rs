@@ -1,4 +1,5 @@
-//! Makes the images that an iteration classifies, by the attacks of stage 1's objectives and of stage 2's classifier.
+//! Makes the images that a training iteration classifies: attacked, as the objective of stage 1 (adversarial training) or the
+//! classifier of stage 2 (dual adversarial training) asks, or as they are.
 
 use super::{Learner, ObjectiveName, Stage1, StageAttack};
 use crate::Result;

@@ -86,7 +86,7 @@ impl Known {
     }
 }
 
-/// A network with its weights and facts, for images of one side.
+/// A network read from a file, with its weights, its run's configuration and its class names, for square images of one size.
 #[derive(Debug)]
 pub struct Loaded {
     /// The network's architecture.

@@ -109,7 +109,7 @@ pub(super) fn set(all: &mut Table, schema: &Table, key: &str, value: Value) -> R
         None => all,
         Some(table) => {
             let entry = all.entry(table).or_insert_with(|| Table::new().into());
-            entry.as_table_mut().ok_or_else(|| bad(table, "a value", "a table"))?
+            entry.as_table_mut().ok_or_else(|| bad(table, "a single value", "a table of keys"))?
         }
     };
     target.insert(name.to_owned(), value);

@@ -110,7 +110,7 @@ fn hostile_files_are_refused_by_name_and_reason() {
     };
     let huge = [&(1u64 << 62).to_le_bytes()[..], b"{}"].concat();
     let cases = [
-        (vec![], "cut off"),
+        (vec![], "an empty file"),
         (vec![1, 2, 3], "cut off"),
         (sound[..100].to_vec(), "cut off"),
         (sound[..sound.len() - 1].to_vec(), "fc.weight: cut off"),

@@ -1,5 +1,5 @@
-//! Reads what a run writes for other tools, TensorBoard's events and the table, by this file's own readers, and compares it
-//! with the log.
+//! Tests what a run writes for other tools: TensorBoard's event files and log.csv are read by readers of this file's own and
+//! compared with the run's log.
 
 use crate::common::own_gpu;
 use lapidary::train::{Config, Event, Flow, Material, RunFolder, Step, train};

@@ -67,10 +67,11 @@ pub struct Bench {
     /// The step's buffers are allocated, but no step is run.
     #[arg(long, conflicts_with_all = ["compare", "profile", "json"])]
     pub show_plan: bool,
-    /// Instead of measuring, estimate the step on a chip that is not here: h100, rtx4090, rx7900xtx, rx9070, adreno740, m1
+    /// Estimate how long a step takes on a chip that is not here, instead of measuring: h100, rtx4090, rx7900xtx, rx9070, adreno740,
+    /// m1
     ///
-    /// The estimate uses the chip's compiler's figures for the kernels and the chip's public figures, beside the floor of
-    /// multiply-adds and memory; the layers that lose most come first. No GPU is needed.
+    /// The estimate is made from what the chip's compiler says of the kernels and from the chip's published figures. Beside it
+    /// stands the least time that multiply-adds and memory traffic allow. The layers that lose the most come first.
     #[arg(long, value_name = "CHIP", conflicts_with_all = ["compare", "profile", "show_plan", "runs"])]
     pub predict: Option<String>,
     /// Print a table of layers instead of one of kernels

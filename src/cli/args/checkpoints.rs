@@ -16,7 +16,8 @@ pub struct Models {
 /// The arguments of `inspect`.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// A run folder, a checkpoint's folder, a safetensors file, a PyTorch checkpoint or zoo:NAME of `models`
+    /// A run folder, a checkpoint's folder, a safetensors file, a PyTorch checkpoint, or zoo:NAME (`lapidary models`
+    /// lists the names)
     pub file: PathBuf,
 }
 

@@ -150,7 +150,7 @@ pub struct Generation {
     pub samples: String,
     #[command(flatten)]
     pub measuring: Measuring,
-    /// Rows and columns that idx images and arrays are brought to first [default: their own]
+    /// Rows and columns that idx images and arrays are brought to before the extractor's own resizing [default: their own]
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
     /// Print one JSON object instead of a table
@@ -200,7 +200,7 @@ pub struct FeaturesOf {
     /// File to write, with the arrays mu, sigma, features and logits
     #[arg(help_heading = "Output", long, value_name = "NPZ", default_value = "features.npz")]
     pub out: PathBuf,
-    /// Rows and columns that idx images and arrays are brought to first [default: their own]
+    /// Rows and columns that idx images and arrays are brought to before the extractor's own resizing [default: their own]
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
 }

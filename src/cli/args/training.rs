@@ -140,8 +140,8 @@ pub struct PaperTable {
     /// Names of the rows to run, such as at,jem,dat-t8 [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub rows: Vec<String>,
-    /// Passes of a batch forward and back that a row may spend in training [default: 6000 with --set small, 60000 with
-    /// --set colour]
+    /// Training budget of each row of the table: passes of one batch forward and back through the network, attacks and samples
+    /// included [default: 6000 with --set small, 60000 with --set colour]
     #[arg(long, value_name = "PASSES", value_parser = clap::value_parser!(u64).range(100..=1_000_000_000))]
     pub budget: Option<u64>,
     /// Labelled images to train and measure on [default: the embedded images with --set small; needed with colour and full]

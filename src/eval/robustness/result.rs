@@ -48,7 +48,7 @@ pub struct AttackResult {
     pub tried: usize,
     /// The number of these points that the attack broke.
     pub broken: usize,
-    /// The share of all points that still stand after the attack.
+    /// The share of all points that are classified correctly and that neither this attack nor an earlier one has broken.
     pub robust_accuracy: f64,
     /// The wall time in seconds.
     pub seconds: f64,

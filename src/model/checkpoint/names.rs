@@ -217,7 +217,9 @@ pub fn normalisation(
         weights.remove(&other);
         match &found {
             Some((first, known)) if *known != given => {
-                return Err(format!("{first} and {name} say two normalisations"));
+                return Err(format!(
+                    "two normalisations that differ: {first}, and {name}, {other}"
+                ));
             }
             Some(_) => {}
             None => found = Some((format!("{name}, {other}"), given)),
