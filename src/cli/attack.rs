@@ -77,7 +77,9 @@ fn settings(args: &args::Attack, classes: u32) -> anyhow::Result<AutoAttack> {
     let own = if args.attacks.is_empty() { Version::for_classes(classes) } else { Version::Custom };
     let version = args.version.map_or(own, Version::from);
     if version != Version::Custom && !args.attacks.is_empty() {
-        return Err(Failure::Usage("--attacks goes with --version custom".into()).into());
+        return Err(
+            Failure::Usage("--attacks is --version custom, and goes with no other".into()).into()
+        );
     }
     let mut settings = AutoAttack::new(version, args.norm.into(), eps);
     settings.attacks.extend(&args.attacks);

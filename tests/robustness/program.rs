@@ -46,7 +46,7 @@ fn the_command_attacks_keeps_its_state_and_writes_images() {
 fn usage_is_2() {
     let folder = tempfile::tempdir().unwrap();
     for arguments in [
-        &["--attacks", "pgd"][..],
+        &["--version", "standard", "--attacks", "pgd"][..],
         &["--version", "custom"],
         &["--version", "custom", "--attacks", "nosuch"],
         &["--eps", "0"],

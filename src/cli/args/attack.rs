@@ -39,8 +39,8 @@ pub struct Attack {
     /// custom, what --attacks lists.
     #[arg(help_heading = "Attack", long, value_enum)]
     pub version: Option<VersionName>,
-    /// Attacks that --version custom runs, one after the other as listed, of apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square
-    /// and pgd; such as apgd-ce,square
+    /// Attacks to run one after the other, as listed, instead of a version's: apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square and
+    /// pgd; such as apgd-ce,square
     #[arg(help_heading = "Attack", long, value_name = "LIST", value_delimiter = ',', value_parser = attack_name,
         required_if_eq("version", "custom"))]
     pub attacks: Vec<AttackName>,
