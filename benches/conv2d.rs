@@ -1,4 +1,5 @@
-//! Measures the convolution kernels at the layers of the demo's network: `cargo bench --bench conv2d`.
+//! Times each convolution kernel at the layer shapes of the small network that `lapidary demo` trains: `cargo bench --bench
+//! conv2d`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
 use lapidary::gpu::{Gpu, Options};

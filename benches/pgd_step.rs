@@ -1,4 +1,5 @@
-//! Measures one PGD step of the demo's network, launch by launch: `cargo bench --bench pgd_step`.
+//! Times one PGD step (a gradient step of an attack on images) of the network that `lapidary demo` trains, kernel by kernel:
+//! `cargo bench --bench pgd_step`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
 use lapidary::attack::{Attack, Pgd, PgdAttack, Start};

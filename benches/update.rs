@@ -1,4 +1,5 @@
-//! Measures one optimiser step of the demo's network in both stages, launch by launch: `cargo bench --bench update`.
+//! Times one optimiser step of the network that `lapidary demo` trains, in both stages of training, kernel by kernel: `cargo
+//! bench --bench update`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
 use lapidary::gpu::{Gpu, Options};

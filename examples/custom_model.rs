@@ -1,5 +1,5 @@
-//! Defines an architecture outside the crate, two strided convolutions and a linear layer, which is attacked and classified
-//! with like the crate's own.
+//! Defines an architecture outside the crate, two strided convolutions and a linear layer, then classifies images with it and
+//! attacks it, as with the crate's own networks.
 //!
 //!     cargo run --release --example custom_model
 

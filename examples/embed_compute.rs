@@ -1,5 +1,5 @@
-//! Embeds lapidary in a program with a device of its own: in one encoder the program draws starts, lets the library turn
-//! them into images of ten classes and classify them, and works on with the result. No window is needed.
+//! Embeds lapidary in a program that has a wgpu device of its own: in one command encoder the program makes random start images,
+//! lets the library turn them into images of ten classes and classify them, and uses the result. No window is needed.
 //!
 //!     cargo run --release --example embed_compute
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Provides what `cargo build --target wasm32-unknown-unknown` needs.
+# Prepares a Rust toolchain that can build for the browser (`cargo build --target wasm32-unknown-unknown`), from rustup or from
+# Debian's packages.
 #
 #   toolchain=$(scripts/wasm-toolchain.sh) && eval "$toolchain"     (in two steps: `eval "$(...)"` hides a failure)
 #

@@ -1,4 +1,4 @@
-// A running sum over parts of a batch, in place:
+// Adds one part of a batch's gradients to their running sum, in place:
 //
 //     sum = keep * sum + scale * x, or scale * x where keep is 0, whatever sum was
 //

@@ -1,4 +1,4 @@
-// Means over windows that tile the plane:  y = sum of the window / area
+// Average pooling over windows that tile the plane:  y = sum of the window / area
 //
 //   grid  one invocation per window, see shared/index.wgsl
 //   x     [row][unit], the rows of all planes one below the other; a unit is a vec4 or one value

@@ -1,4 +1,4 @@
-// Means over windows that tile the plane, derivative for x:  dx = dy / area
+// Average pooling over windows that tile the plane, derivative for x:  dx = dy / area
 //
 //   grid  one invocation per window, as in avg_pool.wgsl: it writes all derivatives of the window and so divides to find
 //         its position once, not once for each derivative

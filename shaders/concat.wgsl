@@ -1,4 +1,4 @@
-// One part of a concatenation, along the channels or the images:  y[n, first + j] = x[n, j]
+// Copies one of the inputs of a concatenation, along the channels or the images, to its place:  y[n, first + j] = x[n, j]
 //
 //   grid  one invocation per word of x, see shared/index.wgsl; one launch per part
 //   x     `run` words an image; along the images all of x counts as one

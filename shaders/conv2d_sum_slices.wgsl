@@ -1,5 +1,5 @@
-// Adds up the partial sums of a convolution whose in channels were cut into slices, in the order of the slices. The ops that
-// follow the convolution in the network are done before the store (shared/epilogue.wgsl). For GPUs.
+// Adds up the partial sums of a convolution whose input channels were divided among several workgroups (slices), in the order of
+// the slices. The ops that follow the convolution in the network are done before the store (shared/epilogue.wgsl). For GPUs.
 //
 //     y[n][o][p] = sum over s of x[s][n][o][p]
 //

@@ -1,5 +1,5 @@
-// Derivative of a cross-correlation for its weights, as partial sums: a part is a run of the launch's images, and
-// conv2d_sum_parts.wgsl adds the parts in order.
+// Derivative of a cross-correlation for its weights, as partial sums over ranges of images (parts); conv2d_sum_parts.wgsl adds the
+// partial sums in order.
 //
 //     partial[p][o,i,r,c] = sum over the part's n, and v, u, of dy[n,o,v,u] * x[n, i, v*stride_y + r - pad_y, ...]
 //

@@ -1,5 +1,5 @@
-// Derivative of a 3x3 cross-correlation of stride 1 and padding 1 for its weights, as partial sums, by whole workgroups: a
-// part is a run of the launch's images and lines, and conv2d_sum_parts.wgsl adds the parts in order. For GPUs.
+// Derivative of a 3x3 cross-correlation of stride 1 and padding 1 for its weights, by whole workgroups, as partial sums over
+// ranges of images and of their rows (parts); conv2d_sum_parts.wgsl adds the partial sums in order. For GPUs.
 //
 //     partial[p][o][i][r][c] = sum over the pixels of part p of dy[n][o][v][u] * x[n][i][v + r - 1][u + c - 1]
 //

@@ -1,5 +1,5 @@
-// FAB's bookkeeping after a step: keeps the nearest misclassified image and moves back towards the original, with |.| over one
-// image:
+// FAB's bookkeeping after a step (FAB is an attack that searches the nearest misclassified image): keeps the nearest
+// misclassified image and moves back towards the original, with |.| over one image:
 //
 //     where the image is misclassified (margin > 0):
 //         nearest = x and distance = |x - x0|  where that is less than distance

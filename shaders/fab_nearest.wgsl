@@ -1,6 +1,6 @@
-// Finds the class whose boundary is nearest to an image, for untargeted FAB; boundaries are taken as linear. It is called
-// for one class after another, with f the class's logit minus the label's, g the gradient of f, and |.| the dual norm (L2
-// for L2, L1 for Linf):
+// Finds the class whose boundary is nearest to an image, for the untargeted form of the attack FAB; boundaries are taken as
+// linear. It is called for one class after another, with f the class's logit minus the label's, g the gradient of f, and |.| the
+// dual norm (L2 for L2, L1 for Linf):
 //
 //     d = |f| / (1e-12 + |g|)
 //     nearest_g = g, nearest_f = f and away = d  where d is less than away, and for the first class

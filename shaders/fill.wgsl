@@ -1,4 +1,4 @@
-// Sets every word to the same bits:  x = bits
+// Sets every 32-bit word of a buffer to the same bits:  x = bits
 //
 //   grid  one invocation per vec4, see shared/index.wgsl
 //   x     padded to whole vec4s

@@ -1,4 +1,5 @@
-// Group normalisation without weights:  y = (x - mean) / sqrt(variance + eps), over the values of each row
+// Group normalisation without weights:  y = (x - mean) / sqrt(variance + eps), over the values of one group of an image's
+// channels
 //
 //   grid     one workgroup a row, see shared/index.wgsl; its lanes stride over the values
 //   x, y     [row][value]; a row is a group of an image's channels

@@ -1,4 +1,4 @@
-// Group normalisation without weights, derivative for x, with means over the row:
+// Group normalisation without weights, derivative for x, with means over one group of an image's channels:
 //
 //     dx = inverse * (dy - mean(dy) - y * mean(dy * y))
 //

@@ -1,4 +1,4 @@
-// Copies a range of images out of a batch:  y[i] = x[first + i]
+// Copies consecutive images out of a batch:  y[i] = x[first + i]
 //
 //   grid  one invocation per word of y, see shared/index.wgsl
 //   x     words of all images

@@ -1,4 +1,4 @@
-// Derivative of taking a range of images out of a batch:  dx[first + i] = dy[i], 0 outside the range
+// Derivative of copying consecutive images out of a batch:  dx[first + i] = dy[i], 0 for all other images
 //
 //   grid  one invocation per word of dx, see shared/index.wgsl
 //   dy    `words` words; `first` is the number of words before the range

@@ -1,4 +1,4 @@
-// Keeps the iterate of highest loss of each image:  where loss > best_loss, best_x = x and best_loss = loss
+// Keeps the iterate of highest loss of each attacked image:  where loss > best_loss, best_x = x and best_loss = loss
 //
 //   grid             one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
 //   x, best_x        [image][span words]

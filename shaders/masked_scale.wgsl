@@ -1,4 +1,4 @@
-// Derivative of a scale for each channel and a rectifier, by the rectifier's mask:
+// Derivative of a scale for each channel followed by a ReLU, from the mask of where the ReLU's result was above 0:
 // dx = dy * scale[c] where the mask's bit is set, else 0
 //
 //   grid     units of a plane by channels by images, as src/ops/walk.rs lays it out: a workgroup of 64 is

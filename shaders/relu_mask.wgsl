@@ -1,4 +1,4 @@
-// The mask of a rectifier's result: a bit is set where y is above 0
+// Packs where a ReLU's result y is above 0 into a mask of one bit for each value
 //
 //   grid     one invocation per word, see shared/index.wgsl
 //   y        [image][channel][row][column]

@@ -1,4 +1,4 @@
-// Turns images into RGBA pixels of one word:  y = bytes red, green, blue, alpha of the pixel, red lowest
+// Turns images into RGBA pixels, one 32-bit word each:  y = bytes red, green, blue, alpha of the pixel, red lowest
 //
 //   grid  one invocation per word of y, see shared/index.wgsl
 //   x     images, NCHW in [0, 1], 1 to 4 channels

@@ -1,5 +1,5 @@
-// A loss of each image's logits that one invocation computes by a loop over the classes. The appended file of shared/ says
-// which loss:
+// Computes a loss of each image from its logits, in one invocation that loops over the classes. The file of shared/ that is
+// appended says which loss:
 //
 //     dlr_row.wgsl     difference of logits ratio     margin_row.wgsl  margin by which the image is misclassified
 //     pick_row.wgsl    the label's logit

@@ -1,4 +1,4 @@
-// The derivatives of row_loss.wgsl for the logits. The same files of shared/ are appended.
+// Derivatives for the logits of the losses in row_loss.wgsl. The same files of shared/ are appended.
 //
 //   grid                     one invocation per image, see shared/index.wgsl
 //   dy                       [image]

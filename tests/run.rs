@@ -1,4 +1,4 @@
-//! Tests configurations and run folders: which are refused, and what survives a crash.
+//! Tests training configurations and run folders: which ones are refused, and what survives a crash.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail so")]
 

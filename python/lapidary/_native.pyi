@@ -1,4 +1,4 @@
-"""Bindings of the Rust library; `lapidary` re-exports what is meant for users."""
+"""Types of the bindings of the Rust library; `lapidary` re-exports what is meant for users."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, final

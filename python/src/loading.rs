@@ -1,4 +1,5 @@
-//! Reads networks from files and from the dicts of live models, completed by the caller's arguments.
+//! Reads networks from files and from state dicts of PyTorch modules, and fills in what they leave out from the caller's
+//! arguments.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Makes pictures of images as in the library's reports.
+//! Draws arrays of images as PNG pictures: grids, and rows of images side by side, as in the library's reports.
 
 use lapidary::Result;
 use lapidary::report::pictures::{Images, Picture, Sheet};

@@ -1,4 +1,4 @@
-//! The weights and programs of a network on a device.
+//! Keeps a network's weights and compiled programs on one GPU: forward passes and gradients for each batch size that was used.
 
 use lapidary::eval::{Classifier, InputGradient, Of};
 use lapidary::gpu::Gpu;

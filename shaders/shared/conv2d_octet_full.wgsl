@@ -1,5 +1,5 @@
-// Reads eight packed weights in single precision from a storage buffer, of which the binding may show a part. All lanes ask
-// for the same weights, and GPUs answer equal addresses at once.
+// Reads the weights of eight output channels in single precision from a storage buffer, of which the binding may show a part. All
+// lanes ask for the same weights, and GPUs answer equal addresses at once.
 
 @group(0) @binding(2) var<storage, read> w: array<vec4f>;
 

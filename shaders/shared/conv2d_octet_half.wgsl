@@ -1,4 +1,4 @@
-// Reads eight packed weights as shared/conv2d_octet_full.wgsl does, from half precision, two weights in a word
+// Reads the weights of eight output channels as shared/conv2d_octet_full.wgsl does, from half precision, two weights in a word
 // (conv2d_pack_half.wgsl). The arithmetic stays in single precision.
 
 @group(0) @binding(2) var<storage, read> w: array<vec4u>;

@@ -1,4 +1,4 @@
-// Elem, the type of what a lane holds at a time, as one value. The other choice is elem_vec4.wgsl.
+// Defines Elem, what one lane reads and writes at a time, as a single f32. elem_vec4.wgsl defines it as four.
 
 alias Elem = f32;
 alias Bits = u32;

@@ -1,5 +1,5 @@
-// Elem, the type of what a lane holds at a time, as four values, for images whose number of values is a multiple of four.
-// The other choice is elem_f32.wgsl.
+// Defines Elem, what one lane reads and writes at a time, as a vec4, for images whose number of values is a multiple of four.
+// elem_f32.wgsl defines it as one value.
 
 alias Elem = vec4f;
 alias Bits = vec4u;

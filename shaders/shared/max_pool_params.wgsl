@@ -1,4 +1,4 @@
-// Parameters of max pooling, for the forward pass and the derivative.
+// The uniform parameters of max pooling, which the forward pass and the derivative share.
 
 struct Params {
     planes: u32,

@@ -1,5 +1,5 @@
-// The standard normal distribution. The lower tail has the relative error 1.2e-7 of the rational Chebyshev fit to
-// erfc (Press and others, Numerical Recipes, section 6.2); WGSL has no erf.
+// The distribution function and density of the standard normal distribution, for GELU. The lower tail has the relative error
+// 1.2e-7 of the rational Chebyshev fit to erfc (Press and others, Numerical Recipes, section 6.2); WGSL has no erf.
 
 fn normal_cdf(x: vec4f) -> vec4f {
     let z = abs(x) * 0.70710678118;

@@ -1,4 +1,5 @@
-// Positions and weights of the taps of one resampled value: half-pixel centres, with a triangle or Keys' cubic as the filter.
+// Positions and weights of the input values that one resized value is made of: half-pixel centres, with a triangle or Keys' cubic
+// as the filter.
 //
 // Without antialiasing the filter spans neighbours in the source, and taps beyond an edge read the edge. With antialiasing the
 // filter is stretched by the factor of shrinking, taps beyond an edge are left out, and the others are scaled to sum to 1.

@@ -1,5 +1,5 @@
-// Parameters of a launch of Winograd's filtering. A unit is four columns of as many rows as a tile of the result has: one tile
-// of F(4x4, 3x3), or two tiles of F(2x2, 3x3) side by side. Units are numbered through rows and images.
+// Parameters of the kernels of a Winograd convolution. A unit is four columns of as many rows as a tile of the result has: one
+// tile of F(4x4, 3x3), or two tiles of F(2x2, 3x3) side by side. Units are numbered through rows and images.
 
 struct Params {
     inputs: u32, // channels

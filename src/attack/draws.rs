@@ -1,4 +1,5 @@
-//! Gives each image of a batch its own random numbers, by seed, stream and the image's id, wherever it lies in a batch.
+//! Draws random numbers for each image of an attacked batch from a seed, a stream number and the image's id, so that they do not
+//! depend on how images are divided into batches.
 
 use super::Start;
 use super::forward::buffers;

@@ -1,5 +1,5 @@
-//! FAB (Croce and Hein 2020, arXiv 1907.02044): searches the nearest image of another class, along the boundary between
-//! the label's class and another one. It has no ball.
+//! FAB (Croce and Hein 2020, arXiv 1907.02044): searches the nearest image of another class, along the boundary between the
+//! label's class and another one. It has no fixed radius.
 
 use super::forward::{Batch, Forward, buffers, check_radius};
 use super::{Attack, Found, Objective, Start};

@@ -1,4 +1,5 @@
-//! The part of a graph that all attacks share: the model over images under attack, the objective, and the buffers of a batch.
+//! The part of a computation graph that all attacks share: the network's forward pass over the attacked images, the objective
+//! that is climbed, and the buffers of a batch.
 
 use super::{Objective, Start};
 use crate::gpu::{Buffer, Gpu};

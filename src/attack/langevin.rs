@@ -1,5 +1,5 @@
-//! Samples by stochastic gradient Langevin dynamics (Grathwohl and others 2020, arXiv 1912.03263, equation 7): the inner
-//! loop of JEM.
+//! Samples by stochastic gradient Langevin dynamics (Grathwohl and others 2020, arXiv 1912.03263, equation 7): the inner loop of
+//! JEM's training.
 
 use super::forward::{Batch, Forward, buffers};
 use super::{Attack, Found, Objective, Start};

@@ -1,5 +1,5 @@
-//! Projected gradient steps (Madry et al. 2018, arXiv 1706.06083): attacks with a ball, contrastive
-//! images and samples without one.
+//! Projected gradient steps on images (PGD; Madry et al. 2018, arXiv 1706.06083): attacks within a ball around each image, and
+//! contrastive images and samples without one.
 
 use super::forward::{Batch, Forward, check_radius, check_step};
 use super::{Attack, Found, Objective, Start};

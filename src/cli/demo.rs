@@ -1,4 +1,4 @@
-//! `demo`: trains the preset fashion-demo and writes its report.
+//! `demo`: trains a small network on the embedded images by the preset fashion-demo and writes its report.
 
 use super::args;
 use super::session::Session;

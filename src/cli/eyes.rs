@@ -1,4 +1,5 @@
-//! Computes the features of a set of images by an extractor, divided among ranks and kept in a cache.
+//! Computes features of a set of images by a feature extractor (such as FID's Inception), divided among processes, and keeps them
+//! in a cache.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

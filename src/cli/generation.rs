@@ -1,4 +1,5 @@
-//! `eval generation`, `eval sweep`, `eval features`: measure how near samples are to real images in the features of a network.
+//! `eval generation`, `eval sweep`, `eval features`: measure how near generated images are to real ones in the feature space of a
+//! network (Fréchet distance and others).
 
 use std::fmt::Write;
 use std::path::Path;

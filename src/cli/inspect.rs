@@ -1,4 +1,4 @@
-//! `inspect`: describes the contents of a checkpoint. It uses no GPU.
+//! `inspect`: describes the network in a checkpoint: architecture, metadata and tensors. It uses no GPU.
 
 use std::fmt::Write;
 

@@ -1,5 +1,5 @@
-//! Collects rows that all ranks make and one rank writes, batch by batch. Finished rows are kept in a file beside the
-//! result, from which the same command goes on with any number of processes.
+//! Collects rows of results that all processes compute and one of them writes, batch by batch. Finished rows are kept in a file
+//! beside the result, from which the same command goes on with any number of processes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};

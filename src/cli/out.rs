@@ -1,5 +1,5 @@
-//! Checks the files that a command is to write before its work begins: a name that cannot be written is an error at once,
-//! and not when the work is done.
+//! Checks the paths that a command will write to before its work begins: a name that cannot be written is an error at once, and
+//! not when the work is done.
 
 use std::fs::{File, remove_file};
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! `plan`: says from shapes alone whether a run fits the adapter and which memory it takes; with `--time` also about how long it
-//! takes, from a few iterations on its data.
+//! `plan`: says whether a training run fits the adapter and how much memory it takes, from tensor shapes alone; with `--time`
+//! also about how long it takes, from a few iterations on its data.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! `plan --ranks`: predicts the time of an iteration with several ranks, and the share of it in which they compute. The
-//! prediction is made of operations, bytes, and the measured speed of one device.
+//! `plan --ranks`: predicts how long a training iteration takes with several processes, and for what share of it they compute.
+//! The prediction is made from counts of operations and bytes, and from the measured speed of one device.
 
 use std::fmt::Write;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! `runs`: lists how far runs have come, and the settings in which two or more of them differ.
+//! `runs`: lists training runs with the iteration that each has reached, or the settings in which two or more of them differ.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! `sample`: draws images of a class, as a grid with the way there beside it, or as single files in any number.
+//! `sample`: draws images of a class, as one picture with a grid of samples and their intermediate steps, or as single files in
+//! any number.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

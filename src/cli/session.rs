@@ -1,4 +1,5 @@
-//! The state that all commands share: when the program began, which adapter was asked for, how much is printed.
+//! The state that all commands share: when the program began, which adapter was asked for, and how much of its progress it
+//! prints.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

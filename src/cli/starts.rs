@@ -1,4 +1,4 @@
-//! The images that sampling starts from: random fields, noise, or pictures of the user's.
+//! Makes the images that sampling starts from: random fields, noise, or pictures of the user's.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Facts about a set of images beside pixels and labels: names of classes, damaged files, notes for the user.
+//! Facts about a set of images beside its pixels and labels: class names, files that could not be read, notes for the user.
 
 /// Said by files and folders, or found while they were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! FNV-1a with 64 bits: names in seeds and the identity of a data set in run records. Not for security.
+//! The FNV-1a hash with 64 bits, from which random seeds for names and the fingerprint of a data set in a run's record are made.
+//! Not for security.
 
 /// The hash of all bytes fed so far.
 pub struct Checksum(u64);

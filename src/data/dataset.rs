@@ -1,4 +1,5 @@
-//! Labelled images as files hold them: bytes, any size, with class-balanced splits and an identity for run records.
+//! Labelled images as files hold them: bytes of any size, with class-balanced splits and a fingerprint by which a run recognises
+//! its data.
 
 use std::fmt;
 

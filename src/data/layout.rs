@@ -1,4 +1,4 @@
-//! The layout of an array of images: where its channels are, or that the shape decides.
+//! The layout of an array of images: whether channels come first (NCHW) or last (NHWC), or are to be found by the shape.
 
 /// The order of the dimensions of an array of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

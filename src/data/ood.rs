@@ -1,4 +1,4 @@
-//! Parses and opens what a configuration names as out-of-distribution images, which sampling starts from.
+//! Parses the setting that names out-of-distribution images, which contrastive images and samples start from, and opens them.
 
 use std::fmt;
 

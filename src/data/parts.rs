@@ -1,5 +1,5 @@
-//! Loads images for training: the training and test parts, the images that are held out, and the facts for a run's
-//! record.
+//! Loads images for training: the training and test parts, the images that are held out, and the class names, counts and
+//! fingerprints that a run records.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Operations on one picture's pixels: lays it on white, resizes parts, fits the whole to a network's square. Knows no
-//! file.
+//! Operations on one decoded picture: lays transparent pixels on white, resizes a part of it, fits it to a network's square. It
+//! reads no files.
 
 use std::fmt::Display;
 

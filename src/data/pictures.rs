@@ -1,5 +1,5 @@
-//! Pictures by number, wherever their bytes lie. Nothing is read or decoded before it is asked for; pictures that cannot be
-//! read are counted, listed and left out.
+//! A list of pictures in files or archives, each found by its number. Nothing is read or decoded before it is asked for; pictures
+//! that cannot be read are counted, listed and left out.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! Images as the model takes them: f32 in `[0, 1]`, square, of the model's side, with the statistics for its normalisation.
+//! Images as a network takes them: f32 in `[0, 1]`, square, of the network's input size, with the mean and standard deviation for
+//! its normalisation.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! Compares the augmentations with pictures that torchvision and Pillow made. The drawn numbers here
-//! are those of tests/peers/augmentations.py.
+//! Compares the augmentations with pictures that torchvision and Pillow made. The random numbers here are those of
+//! tests/peers/augmentations.py.
 
 #![expect(clippy::unwrap_used, reason = "clippy.toml reaches only into functions marked as tests")]
 

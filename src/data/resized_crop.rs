@@ -1,5 +1,5 @@
-//! Random parts of a picture brought to one size: torchvision's `RandomResizedCrop` with its usual bounds, bilinear and
-//! antialiased as Pillow does it.
+//! Augmentation by random parts of a picture, resized to one size: torchvision's `RandomResizedCrop` with its usual bounds,
+//! bilinear and antialiased as Pillow does it.
 
 use fast_image_resize::FilterType;
 use fast_image_resize::pixels::U8;

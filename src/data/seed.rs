@@ -1,4 +1,4 @@
-//! The one way to random numbers: an independent ChaCha8 stream for each (seed, purpose, step, index).
+//! Makes all random numbers on the host: an independent ChaCha8 stream for each (seed, purpose, step, index).
 
 use std::f64::consts::TAU;
 

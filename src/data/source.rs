@@ -1,4 +1,4 @@
-//! Parses and opens what a configuration names as labelled images.
+//! Parses the setting that names labelled images (a path, an archive or a built-in set) and opens them.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! Parquet tables of pictures as hubs export them: a column of encoded pictures (`image` or `img`, bytes or a structure with
-//! `bytes`), and one of labels; class names in what the table says of itself. Shards follow each other by name.
+//! `bytes`), and one of labels; class names are taken from the table's metadata. Several files (shards) are taken in the order of
+//! their names.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

@@ -1,4 +1,5 @@
-//! Many small images in few large pictures: each a grid of square tiles, edge to edge.
+//! Reads sets of many small images that are stored as tiles of a few large pictures: each picture a grid of square tiles, edge to
+//! edge.
 
 use std::path::Path;
 

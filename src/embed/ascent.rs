@@ -1,4 +1,4 @@
-//! Moves images up a gradient, a slice of the work in each frame of an app: samples that form, attacks that grow.
+//! Draws samples or makes adversarial images by gradient steps inside another app, a bounded slice of the work in each frame.
 
 use super::picture::Picture;
 use super::slices::Slices;

@@ -1,4 +1,4 @@
-//! Computes logits and probabilities of images that lie on the device, a slice of the work in each frame.
+//! Computes logits and class probabilities of images in GPU memory inside another app, a bounded slice of the work in each frame.
 
 use super::slices::Slices;
 use super::{Budget, needs};

@@ -1,4 +1,4 @@
-//! The limits and features that a borrowed device needs.
+//! Lists and checks the limits and features that a wgpu device lent by another app must have.
 
 use crate::gpu::Gpu;
 use crate::{Error, Result};

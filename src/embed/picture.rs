@@ -1,4 +1,4 @@
-//! Turns images on the device into a texture that the host draws.
+//! Turns images in GPU memory into a texture that the host app draws.
 
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Graph, Shape, Value};

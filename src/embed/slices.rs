@@ -1,4 +1,4 @@
-//! Cuts the replays of a program into slices that fit into frames.
+//! Cuts a program's GPU work into slices short enough to be added to one frame each of the host app.
 
 use crate::Result;
 use crate::gpu::Pace;

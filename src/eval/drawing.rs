@@ -1,4 +1,4 @@
-//! Draws the subset of a test set to evaluate: evenly by class, and the same each time.
+//! Draws the subset of a test set that is evaluated: equally many images of each class, and the same ones each time.
 
 use crate::data::Random;
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! Features of images, a row each: distances between rows, and the metrics that need distances alone (precision, recall, KID).
+//! Feature vectors of images, one row for each image: distances between rows, and the metrics that need distances alone
+//! (precision, recall, KID).
 
 use crate::data::Random;
 use crate::{Error, Result};

@@ -1,4 +1,4 @@
-//! Measures all numbers of an evaluation at once: clean and attacked accuracy, and AUROC.
+//! Measures accuracy, accuracy under attack, and AUROC of out-of-distribution detection in one pass.
 
 use super::{Accuracies, UnderPgd, auroc, logsumexp};
 use crate::Result;

@@ -1,5 +1,5 @@
-//! Measures out-of-distribution detection: how well scores tell images of the classes from others, also when the others are
-//! attacked to look like a class.
+//! Measures out-of-distribution detection: how well a network's scores tell images of its classes from other images, also when
+//! the others are attacked to look like a class.
 
 use super::{Classifier, auroc, confidences, false_positives_at_95, logsumexp};
 use crate::Result;

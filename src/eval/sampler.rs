@@ -1,4 +1,5 @@
-//! Draws samples by projected gradient steps up one class logit, from images of no class.
+//! Draws samples by projected gradient steps up one class logit, starting from images that show no class, such as noise or random
+//! fields.
 
 use crate::Result;
 use crate::attack::{Attack, Pgd, PgdAttack, Start};

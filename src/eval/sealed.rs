@@ -1,4 +1,4 @@
-//! JSON objects with a checksum of their own, so that an evaluation goes on only from a state as it was written.
+//! Puts a checksum into JSON objects that are kept on disk, so that an evaluation never goes on from a changed or damaged state.
 
 /// The text before the checksum and after it, which are the object's last field.
 const MARKS: [&str; 2] = [",\"checksum\":\"", "\"}"];

@@ -1,5 +1,5 @@
-//! Limits how much memory a file's description of its tensors may take: as much as the file is long, and a little for
-//! small ones. With what growing vectors hold twice for a moment this stays below twice the file.
+//! Limits how much memory a file's description of its tensors may take: as much as the file is long, and a little for small ones.
+//! Even where a growing vector is held twice for a moment, memory stays below twice the file's size.
 
 use super::input::Checked;
 

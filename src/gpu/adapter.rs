@@ -1,7 +1,7 @@
-//! Describes an adapter: its kind, limits and features, as kernels and people need them. `choose.rs` lists adapters and
+//! Describes an adapter: its kind, limits and features, for choosing kernels and for messages. `choose.rs` lists adapters and
 //! picks one.
 
-/// The sort of processor behind an adapter; kernels are chosen by it.
+/// The kind of processor behind an adapter (a graphics card, a CPU and so on), by which kernels are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AdapterKind {
     /// A graphics card with its own memory.
@@ -10,21 +10,21 @@ pub enum AdapterKind {
     Integrated,
     /// A share of a GPU in a virtual machine.
     Virtual,
-    /// Unknown, as in browsers.
+    /// A processor of unknown kind; browsers do not say which it is.
     Other,
     /// A rasteriser on the CPU, as Mesa's lavapipe and SwiftShader.
     Cpu,
 }
 
-/// An adapter as kernels and people need it described: what the hardware and its driver can do. The user's wishes are in
+/// The description of an adapter: what its hardware and driver can do. What the user prefers is in
 /// [`Preferences`](super::Preferences).
 #[derive(Clone, Debug)]
 pub struct Adapter {
-    /// The driver's name for it; empty in browsers.
+    /// The driver's name for the adapter, such as the GPU's model; empty in browsers.
     pub name: String,
-    /// Driver and its version.
+    /// The driver's name and version.
     pub driver: String,
-    /// Vulkan, Metal, Dx12, Gl or BrowserWebGpu.
+    /// The graphics interface: Vulkan, Metal, Dx12, Gl or BrowserWebGpu.
     pub backend: String,
     /// The kind of processor.
     pub kind: AdapterKind,
@@ -33,15 +33,15 @@ pub struct Adapter {
     pub pci: String,
     /// The PCI numbers of vendor and device, for example `10de:2684`; drivers without hardware have numbers of their own.
     pub id: String,
-    /// Invocations in a subgroup where that number is fixed and subgroup operations work.
+    /// The number of invocations in a subgroup; `None` where it is not fixed or subgroup operations do not work.
     pub subgroup: Option<u32>,
-    /// Whether timestamps can be written between passes.
+    /// Whether the device can write timestamps between compute passes, which profiling needs.
     pub timestamps: bool,
-    /// Whether `enable f16;` works.
+    /// Whether shaders can compute in half precision (WGSL's `enable f16;`).
     pub f16: bool,
-    /// Side of the cooperative matrices ("tensor cores") that multiply halves and add up in single precision, 16 or 8, where the
-    /// device was opened with them: on request for half precision ([`Preferences`](super::Preferences)) and where subgroups are
-    /// of a fixed size.
+    /// The side, 16 or 8, of the cooperative matrices ("tensor cores") that multiply half-precision numbers and add up in single
+    /// precision; `None` where the device was not opened with them, which it is on request for half precision
+    /// ([`Preferences`](super::Preferences)) and where subgroups are of a fixed size.
     pub cooperative: Option<u32>,
     /// The size of the largest storage binding in bytes.
     pub max_binding: u64,
@@ -83,8 +83,8 @@ impl Adapter {
         }
     }
 
-    /// Makes a description of an adapter that has only what WebGPU guarantees, to see which kernels would run on one
-    /// without having it.
+    /// Makes the description of an adapter that has only what WebGPU guarantees, to find out which kernels would run on such an
+    /// adapter without having one.
     pub fn imaginary(kind: AdapterKind) -> Self {
         let limits = wgpu::Limits::default();
         Self {
@@ -104,7 +104,8 @@ impl Adapter {
         }
     }
 
-    /// A graphics card as most are, for the same: subgroups of 32, half precision, and bindings of 2 GiB.
+    /// Makes the description of a common graphics card, with subgroups of 32, half precision, and bindings of 2 GiB, to find out
+    /// which kernels would run on one without having it.
     pub fn imaginary_gpu(kind: AdapterKind) -> Self {
         Self {
             name: "a GPU as most are".into(),

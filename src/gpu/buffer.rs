@@ -1,4 +1,4 @@
-//! Device memory that outlives plans: weights, moments, averages, images under attack.
+//! Device buffers that live longer than one program: weights, optimiser moments, averages, images under attack.
 
 use super::{Gpu, counters::Counters};
 use crate::{Error, Result};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use wgpu::BufferUsages;
 
-/// A buffer of 4-byte words; clones are the same memory.
+/// A device buffer of 4-byte words; clones share the same memory.
 #[derive(Clone, Debug)]
 pub struct Buffer {
     pub(super) raw: wgpu::Buffer,
@@ -38,7 +38,7 @@ impl Drop for Counted {
 }
 
 impl Buffer {
-    /// Number of 4-byte words.
+    /// Returns the number of 4-byte words in the buffer.
     pub fn words(&self) -> u32 {
         self.words
     }
@@ -48,8 +48,8 @@ impl Buffer {
         self.written.load(Relaxed)
     }
 
-    /// Marks the contents as changed, so that programs compute anew, before the next replay, what they keep of the old
-    /// ones, such as packed weights. The library's own writes and replays do this by themselves; this is for hosts that
+    /// Marks the contents as changed, so that programs compute anew, before they run next, what they have kept from the old
+    /// contents, such as packed weights. The library's own writes and programs do this by themselves; this is for hosts that
     /// write through [`Buffer::raw`].
     pub fn mark_written(&self) {
         self.written.fetch_add(1, Relaxed);
@@ -64,14 +64,14 @@ impl Buffer {
         Err(Error::mismatch(user, given, "a buffer that this Gpu allocated"))
     }
 
-    /// The wgpu buffer, for hosts that draw or copy its contents.
+    /// Returns the underlying wgpu buffer, for host apps that draw or copy its contents.
     pub fn raw(&self) -> &wgpu::Buffer {
         &self.raw
     }
 }
 
 impl Gpu {
-    /// Allocates buffers of so many words each, filled with zeros. Err if memory is short.
+    /// Allocates buffers, one for each number of 4-byte words in `words`, filled with zeros. Err if memory is short.
     pub async fn allocate(&self, words: &[u32]) -> Result<Vec<Buffer>> {
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         let total: u64 = words.iter().map(|&count| padded(count)).sum();
@@ -96,7 +96,7 @@ impl Gpu {
         Ok(raw.into_iter().zip(words).map(counted).collect())
     }
 
-    /// Makes a buffer with these values.
+    /// Makes a device buffer that holds these values.
     pub async fn upload<T: bytemuck::Pod>(&self, values: &[T]) -> Result<Buffer> {
         let words = u32::try_from(size_of_val(values) / 4).map_err(|_| {
             Error::mismatch(
@@ -111,7 +111,7 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Replaces all values of a buffer, before the next submission.
+    /// Replaces all values of a buffer; the next submission of work sees them.
     pub async fn write<T: bytemuck::Pod>(&self, buffer: &Buffer, values: &[T]) -> Result<()> {
         buffer.expect_on(self, "write")?;
         let (given, wanted) = (size_of_val(values) as u64, u64::from(buffer.words) * 4);
@@ -124,13 +124,13 @@ impl Gpu {
         self.checked("writing a buffer", write).await
     }
 
-    /// The f32 values of a buffer after all that was submitted so far.
+    /// Reads the f32 values of a buffer, after all work submitted so far has run.
     pub async fn read(&self, buffer: &Buffer) -> Result<Vec<f32>> {
         let mut values = self.read_all(&[buffer]).await?;
         values.pop().ok_or_else(|| Error::bug("read", "one buffer was asked for and none was read"))
     }
 
-    /// The values of several buffers through one submission and one wait.
+    /// Reads the values of several buffers, with one submission and one wait for all.
     ///
     /// Natively this waits for the device on the calling thread. In a browser `poll` returns at once
     /// and the future sleeps until the page's event loop reports the mapping.

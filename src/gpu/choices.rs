@@ -1,5 +1,5 @@
-//! Chooses one of an op's kernels for a shape: the static choice, or the one that was measured to be the fastest on this
-//! device.
+//! Chooses which of an op's kernels runs for a given shape: the default one, or the one that was measured to be the fastest on
+//! this device.
 
 use crate::{Error, Result};
 use std::collections::BTreeMap;

@@ -3,19 +3,20 @@
 use super::{Adapter, Preferences, ShaderChecks};
 use crate::{Error, Result};
 
-/// Options for opening a device: which adapter, and the preferences of its programs.
+/// Options for opening a device: which adapter, and the preferences for programs on it.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The adapter to open, as [`Options::choose`] reads it; `None` takes the first of [`adapters`].
+    /// The adapter to open: a number in the list of adapters, a part of a name, or a place on the PCI bus. `None` takes the first
+    /// of [`adapters`].
     pub adapter: Option<String>,
-    /// Interfaces to look for adapters in; `None` for Vulkan, Metal and DirectX 12. OpenGL has to be asked for, here or in
-    /// [`Options::adapter`]: it has no subgroups and probing it prints.
+    /// The graphics interfaces in which adapters are looked for; `None` for Vulkan, Metal and DirectX 12. OpenGL has to be asked
+    /// for, here or in [`Options::adapter`]: it has no subgroups and probing it prints.
     pub backends: Option<wgpu::Backends>,
-    /// Ask for WebGPU's default limits and no features, as a careful host app would.
+    /// Whether to open the device with WebGPU's default limits and no features, as a careful host app would.
     pub minimal: bool,
-    /// Whether to ask for the adapter that spares the battery. For browsers, which name no adapters.
+    /// Whether to ask for the adapter that saves battery power. For browsers, which do not list adapters by name.
     pub low_power: bool,
-    /// The preferences of programs on the device.
+    /// The preferences for programs that are made on the device.
     pub preferences: Preferences,
 }
 
@@ -132,7 +133,7 @@ fn without_backend(wanted: &str) -> &str {
     stripped.unwrap_or(wanted)
 }
 
-/// The features that kernels make use of and this adapter has; a device works without any of them.
+/// Returns the optional wgpu features that kernels make use of and that this adapter has; a device works without any of them.
 pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
     use wgpu::Features;
     let used = Features::SUBGROUP
@@ -153,8 +154,8 @@ pub(super) fn cooperative_features(
     if asked { matrices & adapter.features() } else { wgpu::Features::empty() }
 }
 
-/// Limits to ask for: WebGPU's guaranteed ones, which suffice, and of buffers as much as this adapter has,
-/// which larger networks and batches need.
+/// Returns the limits to open a device with: those that WebGPU guarantees, which suffice, but buffers as large as this adapter
+/// allows, which larger networks and batches need.
 pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
     let most = adapter.limits();
     wgpu::Limits {
@@ -165,7 +166,8 @@ pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
     }
 }
 
-/// The adapters that these options look among, in the order of preference: discrete GPUs before integrated ones before CPUs.
+/// Lists the adapters of this machine in the order of preference: discrete GPUs before integrated ones before CPUs. Of `options`
+/// only the graphics interfaces count.
 pub async fn adapters(options: &Options) -> Result<Vec<Adapter>> {
     Ok(list(options).await?.iter().map(described).collect())
 }

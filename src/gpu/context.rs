@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 use wgpu::ErrorFilter;
 
-/// A device and its queue; clones are the same device and share its pipelines.
+/// A wgpu device and its queue, opened for this library's programs; clones are the same device and share its pipelines.
 #[derive(Clone, Debug)]
 pub struct Gpu {
     pub(super) device: wgpu::Device,
@@ -60,7 +60,7 @@ fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
 }
 
 impl Gpu {
-    /// Opens an adapter with the features and limits kernels have a use for.
+    /// Opens an adapter as a device, with the features and limits that kernels make use of.
     pub async fn new(options: &Options) -> Result<Self> {
         let adapter = choose::chosen(options).await?;
         let (features, limits) = match options.minimal {
@@ -99,9 +99,9 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// Works on the caller's device, which needs WebGPU's default limits and no features. A device has
-    /// one callback for its loss, which stays the caller's: after a loss call [`Gpu::notify_lost`]. Preferences are the
-    /// default ones, or those of [`Gpu::preferring`].
+    /// Makes a `Gpu` of the caller's own wgpu device, which needs WebGPU's default limits and no features. A device has one
+    /// callback for its loss, which stays the caller's: after a loss call [`Gpu::notify_lost`]. Preferences are the default ones,
+    /// or those of [`Gpu::preferring`].
     pub fn from_wgpu(
         adapter: &wgpu::AdapterInfo,
         device: wgpu::Device,
@@ -130,30 +130,30 @@ impl Gpu {
         }
     }
 
-    /// Returns the facts about this device's adapter.
+    /// Returns the description of this device's adapter: name, driver, kind, limits and features.
     pub fn adapter(&self) -> &Arc<Adapter> {
         &self.adapter
     }
 
-    /// Returns the preferences of programs on this device.
+    /// Returns the preferences for programs that are made on this device.
     pub fn preferences(&self) -> &Arc<Preferences> {
         &self.preferences
     }
 
-    /// Returns the same device with other preferences for its programs. Those made before, and other clones, stay as they
-    /// are; whatever is shared, as weights, pipelines and counts, stays shared.
+    /// Returns the same device with other preferences for its programs. Programs made before, and other clones, keep theirs;
+    /// weights, pipelines and counts stay shared.
     #[must_use]
     pub fn preferring(mut self, preferences: Preferences) -> Self {
         self.preferences = Arc::new(preferences);
         self
     }
 
-    /// The device itself, for hosts that share it.
+    /// Returns the underlying wgpu device, for host apps that share it.
     pub fn device(&self) -> &wgpu::Device {
         &self.device
     }
 
-    /// Returns the device's queue.
+    /// Returns the underlying wgpu queue.
     pub fn queue(&self) -> &wgpu::Queue {
         &self.queue
     }
@@ -173,12 +173,12 @@ impl Gpu {
         limits
     }
 
-    /// The device's features by wgpu's names.
+    /// Returns the names of the wgpu features that the device was opened with.
     pub fn features(&self) -> Vec<&'static str> {
         self.device.features().iter_names().map(|(name, _)| name).collect()
     }
 
-    /// Returns the counts of calls to the device so far.
+    /// Returns how many buffers, pipelines, submissions and so on the device has made so far.
     pub fn counts(&self) -> Counts {
         self.counters.counts()
     }
@@ -202,13 +202,13 @@ impl Gpu {
         self.interrupt.get().map_or(Ok(()), |interrupt| (interrupt.0)())
     }
 
-    /// Returns an error if the device is known to be lost, without a call to it.
+    /// Returns an error if the device is known to be lost; the device itself is not asked.
     pub fn alive(&self) -> Result<()> {
         self.lost.get().map_or(Ok(()), |reason| Err(Error::DeviceLost(reason.clone())))
     }
 
-    /// Opens the same adapter again after the device was lost, for programs and buffers that are then made anew; choices of
-    /// kernels that were measured stay. Whoever asks again is given the same new device.
+    /// Opens the same adapter again after the device was lost, for programs and buffers that are then made anew; results of
+    /// tuning stay. Later calls return the same new device.
     ///
     /// # Errors
     /// `DeviceLost` for a borrowed device, whose host alone can open another, and as [`Gpu::new`].
@@ -331,13 +331,13 @@ impl Gpu {
         Ok(())
     }
 
-    /// Hands writes to the device and waits until their copies on the host are gone.
+    /// Submits pending writes to the device and waits until their copies on the host are freed.
     pub async fn flush(&self) -> Result<()> {
         self.queue.submit([]);
         self.wait().await
     }
 
-    /// Waits until all that was submitted has run; see [`Gpu::read_all`](Gpu::read_all) for how.
+    /// Waits until all work submitted so far has run; see [`Gpu::read_all`](Gpu::read_all) for how it waits.
     pub async fn wait(&self) -> Result<()> {
         self.finish(None).await
     }

@@ -3,14 +3,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Totals since the device was opened.
+/// Counts of what a device has created and done since it was opened: buffers, pipelines, submissions and so on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// The number of buffers created.
     pub buffers: u64,
     /// The number of pipelines compiled.
     pub pipelines: u64,
-    /// Time that compiling them took, as far as drivers do it then and not at the first launch.
+    /// The time in nanoseconds that compiling pipelines took, as far as drivers compile then and not at a kernel's first launch.
     pub pipeline_nanoseconds: u64,
     /// The number of bind groups created.
     pub bind_groups: u64,
@@ -18,9 +18,9 @@ pub struct Counts {
     pub readbacks: u64,
     /// The number of command buffers submitted.
     pub submissions: u64,
-    /// Bytes of all buffers alive.
+    /// The bytes of all buffers that exist now.
     pub bytes: u64,
-    /// The bytes of all buffers except those that are kept for reading results back.
+    /// The bytes of those buffers that are kept for reading results back.
     pub staging_bytes: u64,
 }
 

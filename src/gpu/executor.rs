@@ -1,4 +1,5 @@
-//! Turns a recording into pipelines, buffers and bind groups once, and replays it making nothing new.
+//! Turns a recorded list of kernel launches into pipelines, buffers and bind groups once, and then runs it again and again
+//! without creating anything new.
 
 use super::counters::Counters;
 use super::once::Once;
@@ -53,10 +54,10 @@ impl Step {
     }
 }
 
-/// The durations that [`Executor::measure`] found.
+/// How long a program takes, as [`Executor::measure`] found it: one replay (one run), and each of its launches.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    /// The duration of one replay.
+    /// The duration of one replay, that is one run of the whole program.
     pub replay: Duration,
     /// The seconds of each launch; they add up to the replay's.
     pub(super) launches: Vec<f64>,

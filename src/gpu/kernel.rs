@@ -1,4 +1,5 @@
-//! A kernel as data: its WGSL, and the declaration of parameters and bindings. tests/kernels.rs compares the two.
+//! Describes a compute kernel as data: its WGSL text, and the declaration of its parameters and bindings, which tests/kernels.rs
+//! compares with that text.
 
 /// The number of texels in a row of a texture that [`Access::Texels`] binds.
 pub const TEXEL_COLUMNS: u32 = 2048;
@@ -10,8 +11,8 @@ pub const PART_ALIGNMENT: u32 = 64;
 /// read_write>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Read only, four words a texel and [`TEXEL_COLUMNS`] texels a row: a copy made ahead of the launch, with at least seven
-    /// texels of anything behind it.
+    /// The kernel reads the buffer through a texture, four words a texel and [`TEXEL_COLUMNS`] texels a row: a copy that is made
+    /// before the launch, with at least seven texels of any content behind it.
     ///
     /// Mesa's lavapipe reads storage buffers in a loop over lanes with stores between, 285 ns for the vec4s of eight
     /// lanes (2026-11-23, EPYC 2.6 GHz), texels in straight code, 22 ns, and copies 16 GB/s. Uniform buffers are as fast
@@ -23,17 +24,17 @@ pub enum Access {
     Write,
 }
 
-/// Byte layout of a `Params` struct.
+/// The byte layout of a kernel's `Params` struct, the uniform that it gets its numbers from.
 #[derive(Debug)]
 pub struct Layout {
     /// The size of the whole struct in bytes.
     pub size: usize,
-    /// Name, type and byte offset of each field.
+    /// The name, WGSL type and byte offset of each field.
     pub fields: &'static [(&'static str, &'static str, usize)],
 }
 
-/// Whether a kernel's text is trusted to index inside its arrays, to end its loops and not to divide by zero. Only the
-/// library's own are, whose tests run them with each index tested ([`ShaderChecks`](super::ShaderChecks)).
+/// Whether a kernel's text is trusted to index inside its arrays, to end its loops and not to divide by zero. Only the library's
+/// own kernels are trusted: its tests run them with each index tested ([`ShaderChecks`](super::ShaderChecks)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trust(pub(super) bool);
 
@@ -44,20 +45,22 @@ impl Trust {
     pub(crate) const OWN: Self = Self(true);
 }
 
-/// A compute shader with entry point `main`. Numbers a launch fixes at compile time are `override`s.
+/// A compute shader with the entry point `main`, and the declaration of its parameters and bindings. Numbers that a launch fixes
+/// at compile time are WGSL's `override`s.
 #[derive(Debug)]
 pub struct Kernel {
-    /// Unique; the shader file's stem, with a suffix where one file makes several kernels.
+    /// The kernel's unique name: the shader file's name without its ending, and a suffix where one file makes several kernels.
     pub name: &'static str,
-    /// The shader file and the shared files behind it. Parts, so that a program holds a shared one once.
+    /// The WGSL text in parts: the shader's own file, then the shared files that it uses. Parts, so that a program holds a shared
+    /// file once.
     pub source: &'static [&'static str],
-    /// The layout of binding 0, a uniform named `params`.
+    /// The layout of the kernel's parameters, which are binding 0, a uniform named `params`.
     pub params: Layout,
-    /// Bindings 1 and up.
+    /// The name and access of each buffer that the kernel binds, from binding 1 on.
     pub bindings: &'static [(&'static str, Access)],
-    /// Smallest subgroup it runs on; 0 if it uses no subgroup operations.
+    /// The smallest subgroup (invocations that run in step) on which the kernel works; 0 if it uses no subgroup operations.
     pub subgroup: u32,
-    /// Whether the kernel runs without wgpu's checks, unless they are asked for.
+    /// Whether the kernel runs without the checks of indices and loops that wgpu adds to shaders, unless they are asked for.
     pub trust: Trust,
 }
 

@@ -1,5 +1,5 @@
-//! The engine: it alone drives wgpu (beside it only `embed` names wgpu's types). Kernels and recordings are data; the
-//! executor runs them on the device.
+//! Everything that talks to wgpu: devices, buffers, pipelines, and running recorded kernel launches (beside it only `embed` names
+//! wgpu's types).
 
 mod adapter;
 #[cfg_attr(target_arch = "wasm32", path = "no_bounds.rs")]

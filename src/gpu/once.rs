@@ -1,5 +1,5 @@
-//! Runs the launches whose results stay from replay to replay (packed weights), and runs them again when their inputs were
-//! written.
+//! Runs the kernel launches whose results stay valid from run to run of a program, such as packed weights, and runs them again
+//! only when their inputs were written.
 
 use super::Executor;
 use crate::Result;

@@ -1,4 +1,4 @@
-//! Finds out why a machine's GPU was not taken, for the message where a CPU computes in its place.
+//! Finds out why a machine's GPU was not chosen, for the message that says so when a CPU computes in its place.
 
 use super::Options;
 #[cfg(not(target_arch = "wasm32"))]

@@ -10,17 +10,18 @@ use crate::Result;
 const WGPU: &str = "30.0.1";
 
 impl Gpu {
-    /// Returns a text that says for what cached results are valid: adapter, driver, this library's version and wgpu's.
+    /// Returns a text that names the adapter, its driver, and the versions of this library and of wgpu: compiled pipelines and
+    /// results of tuning are valid for the same text only.
     pub fn fingerprint(&self) -> String {
         let adapter = self.adapter();
         let own = env!("CARGO_PKG_VERSION");
         format!("{adapter}; {}; lapidary {own}; wgpu {WGPU}", adapter.driver)
     }
 
-    /// Compiles through the driver's cache from now on, starting from bytes that [`Gpu::pipelines`] returned at another
-    /// time. True if that was of use: whatever else is given, cut off, damaged or of another adapter, driver or version,
-    /// is ignored and costs time alone. To be called once, before the first [`Executor`](super::Executor) is made;
-    /// without wgpu's `PIPELINE_CACHE`, and a second time, it does nothing.
+    /// Gives the driver's cache of compiled pipelines the bytes that [`Gpu::pipelines`] returned at another time, and compiles
+    /// through that cache from now on. Returns true if the bytes were used: bytes that are cut off, damaged or of another
+    /// adapter, driver or version are ignored and cost only time. To be called once, before the first
+    /// [`Executor`](super::Executor) is made; without wgpu's `PIPELINE_CACHE`, and a second time, it does nothing.
     ///
     /// # Safety
     /// Drivers take such bytes for their own: what is sealed rightly must come from [`Gpu::pipelines`] of a program that is
@@ -45,8 +46,8 @@ impl Gpu {
         Ok(self.pipeline_cache.set(made).is_ok() && data.is_some())
     }
 
-    /// Returns the bytes of the pipeline cache: all pipelines made so far, and those given to [`Gpu::keep_pipelines`].
-    /// `None` without it, and where the driver gives nothing.
+    /// Returns the bytes of the pipeline cache: all pipelines made so far, and those given to [`Gpu::keep_pipelines`]. `None`
+    /// where there is no cache or the driver gives no bytes.
     pub fn pipelines(&self) -> Option<Vec<u8>> {
         let data = self.pipeline_cache.get()?.get_data()?;
         Some(seal(&self.pipelines_key(), &data))

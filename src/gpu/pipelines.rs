@@ -1,4 +1,4 @@
-//! Compiles the pipelines of a recording, natively on as many threads as there are cores: most of the time is a driver's
+//! Compiles the pipelines that a program needs, natively on as many threads as there are cores: most of the time is a driver's
 //! reading of the shader, which keeps one core busy.
 
 #[cfg(not(target_arch = "wasm32"))]

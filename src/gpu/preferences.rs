@@ -1,4 +1,5 @@
-//! The user's preferences for programs, apart from what the hardware can do ([`Adapter`](super::Adapter)).
+//! The user's preferences for how programs are made for a device: tuning, Winograd filters, half precision, shader checks. What
+//! the hardware can do is in [`Adapter`](super::Adapter).
 
 use std::time::Duration;
 
@@ -10,23 +11,24 @@ pub enum Filtering {
     /// filter faster.
     #[default]
     Auto,
-    /// None: all convolutions are direct.
+    /// No Winograd filter: all convolutions are computed directly.
     Off,
-    /// F(2x2, 3x3) on any adapter; slow on CPU rasterisers.
+    /// The Winograd filter F(2x2, 3x3) on any adapter; slow on CPU rasterisers.
     Two,
-    /// F(4x4, 3x3) on any adapter.
+    /// The Winograd filter F(4x4, 3x3) on any adapter.
     Four,
 }
 
-/// Whether making a program measures the candidates for each shape, to take the fastest: `docs/tuning.md`.
+/// Whether making a program times the kernels that could compute each of its shapes, and takes the fastest (autotuning):
+/// `docs/tuning.md`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tune {
-    /// The static choices: the same bits at every start.
+    /// Never measure: default kernels, which compute the same bits at every start.
     #[default]
     Off,
-    /// Measure on GPUs, but not on CPU rasterisers.
+    /// Measure the fastest kernels on GPUs, but not on CPU rasterisers.
     Auto,
-    /// Measure on any adapter.
+    /// Measure the fastest kernels on any adapter.
     On,
 }
 
@@ -35,7 +37,7 @@ pub enum Tune {
 /// kernels in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ShaderChecks {
-    /// Kernels from outside the library are checked; its own are trusted.
+    /// Check kernels from outside the library only; its own are trusted.
     #[default]
     Foreign,
     /// Check all kernels.
@@ -48,41 +50,43 @@ pub enum ShaderChecks {
 /// The time that measuring may take, where nothing else is asked for: of a whole network, and in a page.
 const BUDGET: Duration = Duration::from_secs(if cfg!(target_arch = "wasm32") { 3 } else { 15 });
 
-/// Whether graphs are lowered on their way to a device.
+/// Whether computation graphs are rewritten into faster ones before they run on a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lowering {
-    /// Folded, fused and with the kernels and layouts of weights that are fast on the adapter.
+    /// Rewrites graphs: folds and fuses nodes, and takes the kernels and layouts of weights that are fast on the adapter.
     #[default]
     Full,
-    /// Runs every node as the graph has it, with the plain kernels: slow, and the measure for tests of lowering.
+    /// Runs every node as the graph has it, with the simplest kernels: slow; tests compare rewritten graphs with it.
     Plain,
 }
 
-/// Preferences of the programs that are made for a device. [`Gpu::preferring`](super::Gpu::preferring) gives a device
-/// others, as does [`Options`](super::Options) where the library opens it; the default asks for nothing.
+/// The user's preferences for how programs are made for a device: kernels, tuning, half precision, shader checks.
+/// [`Gpu::preferring`](super::Gpu::preferring) gives a device others, as does [`Options`](super::Options) where the library opens
+/// it; the default changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preferences {
     /// The most bytes that a program may use for weights transformed for Winograd's filtering. Transformed weights take
     /// four times the bytes of the layers' weights in each direction, or 16/9 times for F(2x2, 3x3). Layers beyond the
     /// limit are convolved directly. `u64::MAX`, the default, sets no limit.
     pub most_transformed: u64,
-    /// Keep a second copy of convolutions' weights, the one that kernels read, in half precision: half its memory and
-    /// traffic, and logits that differ by some 5e-4 of their size; images' gradients too, but by some 5 % through
-    /// rectifiers, of which some fall on the other side. Sums, activations, gradients and what is trained stay in single
-    /// precision, but where the device is opened with this and has cooperative matrices ("tensor cores"): there convolutions
-    /// and their derivatives multiply halves of all that they read, and add up in single precision ([`Adapter::cooperative`](super::Adapter)).
-    /// CPU rasterisers and pages ignore it.
+    /// Whether the copy of convolution weights that kernels read is kept in half precision: half its memory and traffic, and
+    /// logits that differ by some 5e-4 of their size; images' gradients too, but by some 5 % through rectifiers, of which some
+    /// fall on the other side. Sums, activations, gradients and what is trained stay in single precision, but where the device is
+    /// opened with this and has cooperative matrices ("tensor cores"): there convolutions and their derivatives multiply halves
+    /// of all that they read, and add up in single precision ([`Adapter::cooperative`](super::Adapter)). CPU rasterisers and
+    /// pages ignore it.
     pub half_weights: bool,
-    /// The Winograd filters that a program may use.
+    /// The Winograd filters by which a program may compute 3x3 convolutions.
     pub filtering: Filtering,
-    /// Whether graphs are lowered. `Full` unless something is to be compared with the plain kernels.
+    /// Whether graphs are rewritten into faster ones. Leave it `Full`, unless results are to be compared with the simplest
+    /// kernels.
     pub lowering: Lowering,
-    /// The kernels that run with wgpu's checks.
+    /// The kernels that run with the checks that wgpu adds to shaders.
     pub shader_checks: ShaderChecks,
-    /// Whether programs measure candidates and take the fastest.
+    /// Whether making a program measures which kernels are the fastest.
     pub tuning: Tune,
-    /// The device time for measuring, in all: 15 s, and 3 s in a page. Shapes that are not measured in it keep their
-    /// default kernels and are measured at a later start.
+    /// The device time that measuring kernels may take in all: 15 s, and 3 s in a page. Shapes that are not measured in it keep
+    /// their default kernels and are measured at a later start.
     pub tuning_budget: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Measures the GPU time of each launch of a replay, from timestamps that the device writes between passes.
+//! Measures the GPU time of each kernel launch of a program, from timestamps that the device writes between passes.
 
 use super::LaunchPart;
 use super::executor::{Executor, Step};
@@ -9,20 +9,20 @@ use wgpu::BufferUsages;
 /// Launches that one query set times: WebGPU's 4,096 queries, two a launch.
 const PART: usize = 2048;
 
-/// The GPU time of one launch, without copies to texels.
+/// The GPU time of one kernel launch. Copies of its buffers to textures are not counted.
 #[derive(Clone, Debug)]
 pub struct Timing {
     /// The kernel's name.
     pub kernel: &'static str,
-    /// Workgroups in x, y and z.
+    /// The number of workgroups in x, y and z.
     pub grid: [u32; 3],
-    /// Median over the repetitions.
+    /// The launch's time in milliseconds, the median over the repetitions.
     pub milliseconds: f64,
-    /// The number of floating-point operations.
+    /// The number of floating-point operations of the launch.
     pub flops: u64,
-    /// Bytes that are at least read and written: each binding once.
+    /// The bytes that the launch must at least read and write: each binding once.
     pub bytes: u64,
-    /// The node and layer that the launch belongs to, where known.
+    /// The node of the graph and the layer of the model that the launch belongs to, where known.
     pub part: Option<Arc<LaunchPart>>,
 }
 

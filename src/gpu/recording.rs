@@ -1,4 +1,4 @@
-//! Buffers and launches as data: recorded once, replayed every step, readable without a GPU.
+//! Records buffers and kernel launches as data: recorded once, run at every step, readable without a GPU.
 
 use super::{Access, Adapter, Choices, Kernel, Question};
 use crate::{Error, Result};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// The most workgroups in one dimension that WebGPU guarantees.
 const MAX_WORKGROUPS: u32 = 65_535;
 
-/// Identifies a buffer of a recording.
+/// Identifies one buffer of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BufferId(pub(super) usize);
 
@@ -20,11 +20,11 @@ pub struct Binding {
     pub part: Option<Words>,
 }
 
-/// A run of words of a buffer. It begins at a multiple of [`PART_ALIGNMENT`](super::PART_ALIGNMENT); of 4 if it is bound
-/// as [`Access::Texels`].
+/// Consecutive 4-byte words of a buffer. It begins at a multiple of [`PART_ALIGNMENT`](super::PART_ALIGNMENT); of 4 if it is
+/// bound as [`Access::Texels`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Words {
-    /// The first word of the run, counted from the buffer's start.
+    /// The index of the first word, counted from the buffer's start.
     pub first: u32,
     /// The number of words, at least 1.
     pub count: u32,
@@ -36,40 +36,41 @@ impl From<BufferId> for Binding {
     }
 }
 
-/// The node and layer that a launch belongs to, for tables.
+/// The node of the graph and the layer of the model that a kernel launch belongs to, for tables of timings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaunchPart {
-    /// The node's index in its plan.
+    /// The index of the launch's node in its plan.
     pub node: usize,
     /// The name of the node's op.
     pub op: &'static str,
-    /// The row of a table that computes it; empty where there is one way.
+    /// The name of the kernel variant that computes the node, for ops that have a table of variants; empty for all others.
     pub row: &'static str,
     /// The layer of the model, by the name of its parameters; empty where there is none.
     pub layer: String,
 }
 
-/// A launch of a kernel: its constants, parameters, buffers and grid.
+/// One launch of a kernel: its constants, parameters, buffers and number of workgroups.
 #[derive(Debug)]
 pub struct Dispatch {
     /// The kernel that runs.
     pub kernel: &'static Kernel,
     /// The values of the kernel's overrides.
     pub constants: Vec<(&'static str, f64)>,
-    /// Bytes of binding 0.
+    /// The bytes of the kernel's parameters, which are binding 0.
     pub params: Vec<u8>,
-    /// Bindings 1 and up.
+    /// The buffers that the kernel binds, from binding 1 on.
     pub buffers: Vec<Binding>,
-    /// Workgroups in x, y and z.
+    /// The number of workgroups in x, y and z.
     pub grid: [u32; 3],
     /// The bytes that a launch must at least read and write: each binding once, and of a plan's values only the part that
     /// the launch reads or writes.
     pub bytes: u64,
-    /// The number of floating-point operations.
+    /// The number of floating-point operations of the launch.
     pub flops: u64,
-    /// The operations that the launch's lanes compute, including those beyond the edges of tiles; 0 where nobody counted.
+    /// The floating-point operations that the launch's invocations carry out, including those beyond the edges of tiles; 0 where
+    /// they were not counted.
     pub lane_flops: u64,
-    /// The node that it is a part of, where it was recorded for one.
+    /// The node and layer that the launch was recorded for; `None` if for none.
     pub part: Option<Arc<LaunchPart>>,
 }
 
@@ -87,17 +88,17 @@ impl Dispatch {
     }
 }
 
-/// The launches of one step and the buffers they use, for one adapter.
+/// The kernel launches of one step of a computation, and the buffers that they use, for one adapter.
 #[derive(Debug)]
 pub struct Recording {
     adapter: Arc<Adapter>,
     choices: Arc<Choices>,
-    /// Number of 4-byte words in each buffer.
+    /// The number of 4-byte words in each buffer.
     pub buffers: Vec<u32>,
-    /// The launches, in the order they run.
+    /// The kernel launches, in the order in which they run.
     pub dispatches: Vec<Dispatch>,
     scratch: Vec<BufferId>,
-    /// The choices between kernels that were not made by the adapter alone.
+    /// The choices between several kernels that were made while recording, which tuning may answer otherwise.
     pub asked: Vec<Question>,
 }
 
@@ -114,12 +115,12 @@ impl Recording {
         [buffer, words.max().map_or(0, bytes)]
     }
 
-    /// Makes an empty recording.
+    /// Makes an empty recording, in which all choices of kernels are the default ones.
     pub fn new(adapter: Arc<Adapter>) -> Self {
         Self::with_choices(adapter, Arc::default())
     }
 
-    /// Makes an empty recording with choices that were measured on a device of this adapter.
+    /// Makes an empty recording that takes the kernels that tuning found the fastest on a device of this adapter.
     pub fn with_choices(adapter: Arc<Adapter>, choices: Arc<Choices>) -> Self {
         Self {
             adapter,
@@ -131,10 +132,10 @@ impl Recording {
         }
     }
 
-    /// Chooses a variant and returns its index in `candidates`: the one that was the fastest on the device if that was
-    /// measured ([`Preferences::tuning`](super::Preferences::tuning)), else `default`. `family` and `shape` say which
-    /// nodes the answer holds for. All candidates must read the same inputs and write the same outputs; they may differ
-    /// in the last bits. Err for more than six.
+    /// Chooses one of an op's kernel variants and returns its index in `candidates`: the one that was the fastest on the device
+    /// if that was measured ([`Preferences::tuning`](super::Preferences::tuning)), else `default`. `family` and `shape` say which
+    /// nodes the answer holds for. All candidates must read the same inputs and write the same outputs; they may differ in the
+    /// last bits. Err for more than six candidates.
     pub fn choose(
         &mut self,
         family: &'static str,
@@ -148,19 +149,19 @@ impl Recording {
         Ok(answer)
     }
 
-    /// Returns the adapter, by which kernels may be chosen.
+    /// Returns the description of the adapter that the recording is for, by which kernels may be chosen.
     pub fn adapter(&self) -> &Adapter {
         &self.adapter
     }
 
-    /// Reserves a buffer of `words` 4-byte words.
+    /// Reserves a buffer of `words` 4-byte words in the recording.
     pub fn buffer(&mut self, words: u32) -> BufferId {
         self.buffers.push(words);
         BufferId(self.buffers.len() - 1)
     }
 
-    /// Returns a buffer of at least `words` words, the same one for the same number, in which launches of one op hand
-    /// results on to each other.
+    /// Returns a scratch buffer of at least `words` 4-byte words, the same one for the same `number`, through which the launches
+    /// of one op pass results to each other.
     pub fn scratch(&mut self, number: usize, words: u32) -> BufferId {
         while self.scratch.len() <= number {
             let id = self.buffer(0);
@@ -173,7 +174,7 @@ impl Recording {
         id
     }
 
-    /// Words of all scratch buffers, and of the texels that copies are made to.
+    /// Returns the number of 4-byte words in all scratch buffers and in the textures that buffers are copied to.
     pub fn scratch_words(&self) -> u64 {
         let held = self.scratch.iter().filter_map(|id| self.buffers.get(id.0));
         let rows: u64 = self.texel_rows().into_iter().map(u64::from).sum();
@@ -204,13 +205,13 @@ impl Recording {
         rows
     }
 
-    /// Returns every buffer reserved so far.
+    /// Returns the ids of all buffers reserved so far.
     pub fn ids(&self) -> impl Iterator<Item = BufferId> + use<> {
         (0..self.buffers.len()).map(BufferId)
     }
 
-    /// Appends a launch. Err if `buffers` are not as many as the kernel binds, `params` not as large as its layout, or
-    /// the grid is beyond what WebGPU guarantees: [`Recording::grid`] lays any number of workgroups within it.
+    /// Appends a kernel launch. Err if `buffers` are not as many as the kernel binds, `params` not as large as its layout, or the
+    /// grid is beyond what WebGPU guarantees: [`Recording::grid`] lays any number of workgroups within it.
     pub fn dispatch(
         &mut self,
         kernel: &'static Kernel,
@@ -259,10 +260,10 @@ impl Recording {
             .ok_or_else(|| Error::bug(kernel.name, "the launch was not recorded"))
     }
 
-    /// Returns a one-dimensional grid of at least `invocations` invocations in workgroups of `width`, spread over x and y.
-    /// The kernel's index is `(y * workgroups_x + x) * width + lane`; the kernel skips indices beyond its count. With a
-    /// width of 1 the grid counts workgroups, such as one for each row or image. (shared/index.wgsl has the kernels' side
-    /// of both.)
+    /// Returns the number of workgroups in x, y and z for at least `invocations` invocations in workgroups of `width`; they are
+    /// counted in one dimension and spread over x and y. The kernel's index is `(y * workgroups_x + x) * width + lane`; the
+    /// kernel skips indices beyond its count. With a width of 1 the grid counts workgroups, such as one for each row or image.
+    /// (shared/index.wgsl has the kernels' side of both.)
     pub fn grid(invocations: u32, width: u32) -> [u32; 3] {
         let groups = invocations.div_ceil(width).max(1);
         let rows = groups.div_ceil(MAX_WORKGROUPS);

@@ -1,5 +1,5 @@
-//! Submits replays in pieces of about 100 ms, by their measured pace, because desktops end a submission after some 2 s, and
-//! pages freeze meanwhile.
+//! Runs a program many times in submissions of about 100 ms, by its measured speed, because desktops end a submission after some
+//! 2 s, and pages freeze meanwhile.
 
 use super::executor::{Executor, Pace, Step};
 use crate::Result;

@@ -1,5 +1,5 @@
-//! Puts bytes that are kept outside of the library into an envelope: they come back exactly as they were written, or not at
-//! all.
+//! Wraps bytes that are cached outside of the library with a checksum and with the device and version that they are for: they
+//! come back exactly as they were written, or not at all.
 //!
 //! Layout, numbers little-endian: 8 bytes that say what this is; u32 length and text of the key; u64 length and bytes of
 //! the contents; u32 CRC-32 of all before it.

@@ -1,4 +1,4 @@
-//! Buffers that results are read back through, kept for the next time: making them anew in every iteration of a loop would
+//! Keeps the buffers through which results are read back for the next time: making them anew in every iteration of a loop would
 //! cost more than the copies do.
 
 use super::counters::Counters;

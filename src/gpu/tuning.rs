@@ -8,14 +8,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A candidate that may not be taken on a device: it fails there, or its results differ from the plain kernel's.
+/// A kernel that tuning tried and will not use on a device: it failed there, or its results differed from the plain kernel's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dropped {
-    /// The family of kernels and the shape.
+    /// The family of kernels and the shape for which the kernel was tried.
     pub key: String,
-    /// The dropped candidate's name.
+    /// The name of the dropped kernel variant.
     pub candidate: String,
-    /// The reason why it was dropped.
+    /// The reason why the kernel variant was dropped.
     pub reason: String,
 }
 
@@ -26,10 +26,10 @@ impl fmt::Display for Dropped {
     }
 }
 
-/// An event during tuning; see [`Gpu::on_tuning`].
+/// An event that tuning reports while it measures kernels; see [`Gpu::on_tuning`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TuningEvent {
-    /// A question is next.
+    /// The measurement of the kernels for one shape begins.
     Measuring {
         /// The family of kernels and the shape.
         key: String,
@@ -42,16 +42,16 @@ pub enum TuningEvent {
         /// The whole time for tuning: [`Preferences::tuning_budget`](super::Preferences::tuning_budget).
         budget: Duration,
     },
-    /// A candidate was dropped, for good; this is reported once.
+    /// A kernel variant was dropped for good; this is reported once.
     Dropped(Dropped),
-    /// A question stays open, because there is not enough memory to measure it.
+    /// A shape keeps its default kernel, because there is not enough memory to measure others.
     Skipped {
         /// The family of kernels and the shape.
         key: String,
         /// The limit that was reached.
         reason: String,
     },
-    /// Tuning is over: everything was measured for which there was time and memory.
+    /// Tuning is over: every shape was measured for which there was time and memory.
     Done {
         /// Questions that were answered.
         answered: usize,
@@ -89,8 +89,8 @@ impl Gpu {
         self.tuning.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether new programs measure shapes that are not known yet: as [`Preferences::tuning`](super::Preferences::tuning)
-    /// says, but not in a run resumed with default kernels.
+    /// Returns whether making a program times kernels for shapes that were not measured yet: as
+    /// [`Preferences::tuning`](super::Preferences::tuning) says, but not in a run resumed with default kernels.
     pub fn measures(&self) -> bool {
         let asked = match self.preferences().tuning {
             Tune::On => true,
@@ -100,7 +100,8 @@ impl Gpu {
         asked && !self.tuning().pinned.as_ref().is_some_and(|pinned| pinned.fixed)
     }
 
-    /// Returns the choices of kernels that programs made now take; other questions get the default kernel.
+    /// Returns which kernels programs take that are made now, where tuning has chosen; shapes that it does not know get the
+    /// default kernel.
     pub fn choices(&self) -> Arc<Choices> {
         if self.preferences().tuning == Tune::Off {
             return Arc::default();
@@ -148,24 +149,24 @@ impl Gpu {
         }
     }
 
-    /// Sets the observer of tuning, which replaces an earlier one.
+    /// Sets a function that is called with each event of tuning; it replaces an earlier one.
     pub fn on_tuning(&self, observer: impl Fn(&TuningEvent) + Send + Sync + 'static) {
         self.tuning().observer = Some(Arc::new(observer));
     }
 
-    /// The candidates that were dropped on this device, as far as is known.
+    /// Returns the kernel variants that tuning has dropped on this device so far.
     pub fn dropped_candidates(&self) -> Vec<Dropped> {
         self.tuning().measured.dropped.clone()
     }
 
-    /// Returns the measurements so far as the text of a table to be kept (`docs/tuning.md`). `None` if there are none.
+    /// Returns the results of tuning so far as the text of a table to be saved (`docs/tuning.md`). `None` if there are none.
     pub fn measured(&self) -> Option<String> {
         let table = self.tuning().measured.clone();
         (!table.is_empty()).then(|| table.text(&self.fingerprint()))
     }
 
-    /// Takes a table that [`Gpu::measured`] returned at another time, and returns the number of choices in it. Err, and
-    /// nothing is taken, for a table that is cut off, damaged, or of another adapter, driver or version.
+    /// Loads results of tuning that [`Gpu::measured`] returned at another time, and returns their number. Err, and nothing is
+    /// taken, for a table that is cut off, damaged, or of another adapter, driver or version.
     pub fn keep_measured(&self, table: &[u8]) -> Result<usize> {
         let (read, count) = self.read_table(table)?;
         let mut state = self.tuning();
@@ -178,8 +179,8 @@ impl Gpu {
         Ok(count)
     }
 
-    /// Returns the choices with which programs were made so far, as a text that another run can be given to get the same
-    /// bits: [`Gpu::pin_choices`]. For static choices alone it says that.
+    /// Returns which kernels programs were made with so far, as a text that [`Gpu::pin_choices`] takes in another run to get the
+    /// same bits. If all were default kernels, the text says only that.
     pub fn choices_in_use(&self) -> String {
         let fixed = self.preferences().tuning == Tune::Off
             || !self.measures() && self.tuning().pinned.as_ref().is_none_or(|table| table.fixed);
@@ -197,7 +198,7 @@ impl Gpu {
         table.text(&device)
     }
 
-    /// Uses the choices of [`Gpu::choices_in_use`] from now on, in preference to measured ones, unless tuning is
+    /// Makes new programs use the kernels that [`Gpu::choices_in_use`] returned, in preference to measured ones, unless tuning is
     /// [`Tune::Off`]. After a run with default kernels nothing is measured. Err, and nothing is changed, for another table.
     pub fn pin_choices(&self, table: &[u8]) -> Result<usize> {
         let (read, count) = self.read_table(table)?;

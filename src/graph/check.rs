@@ -1,4 +1,4 @@
-//! Compares a candidate kernel's results with the plain kernel's, on data that kernels often get wrong.
+//! Compares the results of a kernel that tuning may choose with those of the plain kernel, on data that kernels often get wrong.
 
 use super::tune::Ready;
 use super::{Shape, Trial};

@@ -7,7 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 impl Graph {
-    /// Derivatives of sum(`of` * `seed`) for each value in `wanted`; `seed` has the shape of `of`.
+    /// Adds the nodes that compute the derivatives of sum(`of` * `seed`) for each value in `wanted`; `seed` has the shape of
+    /// `of`.
     ///
     /// `sum` is the op that adds the derivatives of a value that is used twice; ops lie above this layer,
     /// so [`ops::gradient`](crate::ops::gradient) brings it. Err if there is no path from a wanted

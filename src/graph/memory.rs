@@ -1,4 +1,4 @@
-//! Assigns buffers to values: those whose lifetimes do not overlap share one.
+//! Assigns memory to the values of a computation graph: values whose lifetimes do not overlap share a buffer.
 //!
 //! Whole buffers are shared rather than ranges of one arena, because wgpu refuses a buffer that is
 //! bound for reading and for writing in one dispatch. Largest first, each value takes the smallest
@@ -68,7 +68,7 @@ impl Shared<'_> {
     }
 }
 
-/// Sizes of the buffers, and for each value its buffer and its first word in it.
+/// Returns the sizes of the shared buffers in words, and for each value its buffer and its first word in that buffer.
 pub fn share(demands: &[Demand]) -> (Vec<u32>, Vec<(usize, u32)>) {
     let mut order: Vec<(usize, &Demand)> = demands.iter().enumerate().collect();
     order.sort_by_key(|(_, demand)| std::cmp::Reverse(demand.words));

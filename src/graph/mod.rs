@@ -26,7 +26,7 @@ use crate::{Error, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{any::Any, collections::BTreeMap, sync::Arc};
 
-/// A value of one graph, valid in copies of this graph too.
+/// A tensor of a computation graph, as a handle; it is valid in copies of the graph too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Value {
     graph: u64,
@@ -49,7 +49,7 @@ impl Value {
     }
 }
 
-/// An op applied to values.
+/// A node of a computation graph: an op applied to values.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// The op that the node computes.
@@ -61,14 +61,14 @@ pub struct Node {
 }
 
 impl Node {
-    /// Returns the op if it is of this type. Rewrites find ops by it.
+    /// Returns the node's op if it is of type `T`. Rewrites of graphs find nodes by it.
     pub fn is<T: Op>(&self) -> Option<&T> {
         (self.op.as_ref() as &dyn Any).downcast_ref()
     }
 }
 
-/// Values and nodes, in the order in which they run: every node follows the nodes whose results it reads, and a node that
-/// writes in place follows all nodes that need the old contents.
+/// A computation graph: values, and nodes in the order in which they run. Every node follows the nodes whose results it reads,
+/// and a node that writes in place follows all nodes that need the old contents.
 #[derive(Clone, Debug)]
 pub struct Graph {
     /// A number that no other graph of the process has, except copies of this one.
@@ -89,7 +89,7 @@ impl Default for Graph {
 }
 
 impl Graph {
-    /// A value that comes from outside: data, labels, weights, state.
+    /// Adds a value that comes from outside of the graph: data, labels, weights, state.
     pub fn input(&mut self, shape: Shape) -> Value {
         self.shapes.push(shape);
         Value { graph: self.id, number: self.shapes.len() - 1 }
@@ -114,8 +114,8 @@ impl Graph {
         &self.nodes
     }
 
-    /// Replaces the nodes, as [rules](crate::lower::Rule) do; values keep their numbers and shapes. Every node has to
-    /// follow the nodes whose results it reads.
+    /// Replaces all nodes of the graph, as [rewrite rules](crate::lower::Rule) do; values keep their numbers and shapes. Every
+    /// node has to follow the nodes whose results it reads.
     pub fn set_nodes(&mut self, nodes: Vec<Node>) {
         self.nodes = nodes;
     }
@@ -143,7 +143,8 @@ impl Graph {
         Ok(output)
     }
 
-    /// A node with fresh outputs that is not in the running order yet: for [`Graph::set_nodes`]. Err if the inputs do not fit.
+    /// Makes a node with new outputs that does not run until [`Graph::set_nodes`] puts it among the graph's nodes. Err if the
+    /// inputs do not fit.
     pub fn node(&mut self, op: Arc<dyn Op>, inputs: &[Value]) -> Result<Node> {
         let shapes: Vec<_> =
             inputs.iter().map(|&value| self.shape(value)).collect::<Result<_>>()?;
@@ -152,7 +153,7 @@ impl Graph {
     }
 }
 
-/// `given` as an array. Err, in the name of `op`, if there are not N.
+/// Returns `given` as an array of N items. Err, in the name of `op`, if there are not N.
 pub fn exactly<T: Copy, const N: usize>(
     op: &'static str,
     what: &str,

@@ -1,22 +1,23 @@
-//! Names the layer of a model that a node belongs to, for tables, by the parameters that it reads.
+//! Finds the layer of a model that a graph's node belongs to, from the names of the parameters that it reads, for tables of
+//! timings.
 
 use super::{Graph, Node, Value};
 use std::collections::HashMap;
 
 impl Graph {
-    /// Names a value, as a model's parameters are named. The derivative of a named value has its name too.
+    /// Gives a value a name, as a model's parameters have. The derivative of a named value has its name too.
     pub fn set_name(&mut self, value: Value, name: &str) {
         self.names.insert(value, name.to_owned());
     }
 
-    /// The name of a value that has one.
+    /// Returns the name of a value; `None` if it has none.
     pub fn name(&self, value: Value) -> Option<&str> {
         self.names.get(&value).map(String::as_str)
     }
 }
 
-/// Returns the layer of each node: the name, up to its last dot, of the largest parameter that the node reads (itself,
-/// packed or folded) or whose derivative it computes. It is empty where there is none.
+/// Returns the name of the model's layer that each node belongs to: the name, up to its last dot, of the largest parameter that
+/// the node reads (itself, packed or folded) or whose derivative it computes. It is empty where there is none.
 pub fn layers(graph: &Graph, nodes: &[Node]) -> Vec<String> {
     // The named value behind each value that parameters alone make up.
     let mut behind: HashMap<Value, Value> =

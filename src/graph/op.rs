@@ -1,4 +1,5 @@
-//! The trait that every op implements, inside this crate or outside of it, and the launch that it records to.
+//! The trait that every op implements, inside this crate or outside of it, and the interface by which an op records its kernel
+//! launches.
 
 use super::{Graph, Node, Shape, Value};
 use crate::gpu::{Binding, BufferId, Kernel, Recording, Words};
@@ -6,44 +7,46 @@ use crate::{Error, Result};
 use std::any::Any;
 use std::fmt::Debug;
 
-/// An entry for each input of a node: its derivative, or `None` where that was not asked for.
+/// What [`Op::gradient`] returns: for each input of a node the value that holds its derivative, or `None` where that was not
+/// asked for.
 pub type Derivatives = Result<Vec<Option<Value>>>;
 
-/// The operation of a node. Output 0 is the result; further outputs are kept for the derivative.
+/// The operation that a node of a computation graph computes: shape rule, kernel launches and derivative. Output 0 is the result;
+/// further outputs are kept for the derivative.
 pub trait Op: Any + Debug + Send + Sync {
-    /// The name of the op in messages and tables.
+    /// Returns the op's name for messages and tables.
     fn name(&self) -> &'static str;
 
-    /// Returns the shapes of the outputs. Err if the inputs do not fit.
+    /// Returns the shapes of the outputs for inputs of the given shapes. Err if the inputs do not fit.
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>>;
 
-    /// Inputs that are written in place. A node that writes runs even if nobody reads its outputs.
+    /// Returns the indices of the inputs that are written in place. A node that writes runs even if nobody reads its outputs.
     fn writes(&self) -> &[usize] {
         &[]
     }
 
-    /// Outputs that the planner may place at a non-zero offset in a shared buffer, behind values that live at the same
-    /// time. Ops that read or write such a value bind what [`Launch::bindings`] returns.
+    /// Returns the indices of the outputs that the planner may place at a non-zero offset in a shared buffer, behind values that
+    /// live at the same time. Ops that read or write such a value bind what [`Launch::bindings`] returns.
     fn anywhere(&self) -> &[usize] {
         &[]
     }
 
-    /// Inputs on which the outputs do not depend but in steps, as labels and masks: derivatives are 0 there and are never
-    /// asked for.
+    /// Returns the indices of the inputs on which the outputs depend only in steps, such as labels and masks: derivatives are 0
+    /// there and are never asked for.
     fn flat(&self) -> &[usize] {
         &[]
     }
 
-    /// Appends the op's launches to the recording, at least one.
+    /// Appends the op's kernel launches to the recording, at least one.
     fn record(&self, launch: &mut Launch) -> Result<()>;
 
-    /// Floating-point operations, for the plan's summary; 0 where they do not count.
+    /// Returns the number of floating-point operations, for the plan's summary; 0 where it does not matter.
     fn flops(&self, _inputs: &[Shape], _outputs: &[Shape]) -> u64 {
         0
     }
 
-    /// The row of a table that the op was given, where there are several ways to compute it; for tables of the launches
-    /// that ran.
+    /// Returns the name of the kernel variant that the op was given, where there are several, for tables of the launches that
+    /// ran.
     fn row(&self) -> &'static str {
         ""
     }
@@ -56,23 +59,23 @@ pub trait Op: Any + Debug + Send + Sync {
     }
 }
 
-/// The recording that an op adds its launches to, with the shapes and buffers of its values.
+/// The recording to which an op adds its kernel launches, with the shapes and buffers of the node's values.
 #[derive(Debug)]
 pub struct Launch<'a> {
-    /// The plan's recording; also says which adapter it is for.
+    /// The recording that launches are added to; it also says which adapter it is for.
     pub to: &'a mut Recording,
-    /// Shapes of the inputs.
+    /// The shapes of the node's inputs.
     pub inputs: &'a [Shape],
-    /// Shapes of the outputs.
+    /// The shapes of the node's outputs.
     pub outputs: &'a [Shape],
-    /// Buffers of the inputs, then of the outputs.
+    /// The buffers of the node's inputs, then of its outputs.
     pub buffers: &'a [BufferId],
-    /// The first word of each; 0 for all but outputs of [`Op::anywhere`].
+    /// The index of the first word of each input and output in its buffer; 0 for all but outputs of [`Op::anywhere`].
     pub firsts: &'a [u32],
 }
 
 impl Launch<'_> {
-    /// Returns the bindings of the inputs, then of the outputs.
+    /// Returns the buffers of the inputs, then of the outputs, as bindings for a launch.
     pub fn bindings(&self) -> Vec<Binding> {
         let firsts = self.firsts.iter().copied().chain(std::iter::repeat(0));
         let shapes = self.inputs.iter().chain(self.outputs);
@@ -93,7 +96,7 @@ impl Launch<'_> {
         self.with(kernel, &[], params, grid)
     }
 
-    /// Records a launch with values for the kernel's overrides.
+    /// Records a kernel launch with values for the kernel's overrides.
     pub fn with(
         &mut self,
         kernel: &'static Kernel,
@@ -105,7 +108,7 @@ impl Launch<'_> {
         self.to.dispatch(kernel, constants, params, &bindings, grid).map(drop)
     }
 
-    /// Records a launch with a workgroup for each of `count` rows, images or channels; the shader finds its own by
+    /// Records a kernel launch with a workgroup for each of `count` rows, images or channels; the shader finds its own by
     /// flat_group of shared/index.wgsl.
     pub fn rows(
         &mut self,
@@ -117,8 +120,8 @@ impl Launch<'_> {
         self.with(kernel, constants, params, Recording::grid(count, 1))
     }
 
-    /// Records a launch with one invocation for each of `count` elements (or vec4s), in workgroups of 64; the shader
-    /// finds its element through shared/index.wgsl.
+    /// Records a kernel launch with one invocation for each of `count` elements (or vec4s), in workgroups of 64; the shader finds
+    /// its element through shared/index.wgsl.
     pub fn each(
         &mut self,
         kernel: &'static Kernel,

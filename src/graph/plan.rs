@@ -1,4 +1,5 @@
-//! Plans a graph into recordings: which nodes run, once or at every replay, and where each value lies.
+//! Plans how a computation graph runs on a device: which nodes run once and which at every run, and where each value lies in
+//! memory.
 
 use super::memory::{Demand, Life, share};
 use super::names;
@@ -35,40 +36,41 @@ pub struct Plan {
 /// A node that runs, with a description for its launches.
 type Planned = (Node, Arc<LaunchPart>);
 
-/// The costs of a plan.
+/// What a program costs in one run: launches, arithmetic, memory traffic, and the bytes of its buffers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// The number of nodes that run.
+    /// The number of graph nodes that run.
     pub nodes: usize,
-    /// The number of launches of one replay.
+    /// The number of kernel launches in one run of the program.
     pub dispatches: usize,
-    /// The number of launches before the first replay.
+    /// The number of kernel launches that run once before the first run, such as packing weights.
     pub dispatches_once: usize,
-    /// The floating-point operations of one replay.
+    /// The floating-point operations of one run.
     pub flops: u64,
-    /// The bytes that one replay reads and writes, each binding of each launch once.
+    /// The bytes that one run reads and writes, each binding of each launch counted once.
     pub traffic_bytes: u64,
-    /// Bytes of the values that come from outside: weights, data, state.
+    /// The bytes of the values that come from outside of the graph: weights, data, state.
     pub input_bytes: u64,
     /// The part of `input_bytes` that holds the model's parameters.
     pub weight_bytes: u64,
-    /// Bytes of the buffers that other values share.
+    /// The bytes of the buffers that all values computed by the graph share.
     pub shared_bytes: u64,
     /// The part of `shared_bytes` that is computed once and stays: packed weights, folded statistics.
     pub kept_bytes: u64,
     /// The bytes that the values in shared buffers would need without sharing.
     pub unshared_bytes: u64,
-    /// The bytes that launches of one node hand on to each other, and of texels that are copied for them.
+    /// The bytes of scratch buffers, through which the launches of one node pass results to each other, and of the textures that
+    /// buffers are copied to.
     pub scratch_bytes: u64,
 }
 
 impl Summary {
-    /// Bytes of activations, masks, derivatives and scratch: what a replay works in.
+    /// Returns the bytes that one run works in: activations, masks, derivatives and scratch buffers.
     pub fn work_bytes(&self) -> u64 {
         self.shared_bytes - self.kept_bytes + self.scratch_bytes
     }
 
-    /// Bytes of all buffers: what the program holds on the device, those given to it included.
+    /// Returns the bytes of all buffers that the program uses on the device, those given to it included.
     pub fn peak_bytes(&self) -> u64 {
         self.input_bytes + self.shared_bytes + self.scratch_bytes
     }

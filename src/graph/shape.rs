@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use std::fmt;
 
-/// Images, channels, height and width, each at least 1, with at most 2^30 elements in all: then 4-byte
+/// The shape of a value: images, channels, height and width, each at least 1, with at most 2^30 elements in all: then 4-byte
 /// offsets, and any index plus a stride, stay below 2^32 in the kernels' u32 arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape([u32; 4]);
@@ -12,7 +12,7 @@ impl Shape {
     /// The shape of a single number.
     pub const SCALAR: Self = Self([1; 4]);
 
-    /// Makes a shape. `Mismatch` if a side is 0, `OutOfMemory` where there are more than 2^30 elements.
+    /// Makes a shape of four sides. Err `Mismatch` if a side is 0, `OutOfMemory` if there are more than 2^30 elements.
     pub fn new(images: u32, channels: u32, height: u32, width: u32) -> Result<Self> {
         let shape = Self([images, channels, height, width]);
         let elements = shape.0.iter().try_fold(1u32, |product, &side| product.checked_mul(side));
@@ -28,8 +28,8 @@ impl Shape {
         }
     }
 
-    /// Makes the shape of square images. Its `elements` is then the number of words of the images; nobody should multiply
-    /// it by hand, because the product may be beyond 2^32.
+    /// Makes the shape of a batch of square images. Take the number of values from its `elements`: a product written by hand may
+    /// be beyond 2^32.
     pub fn square(images: u32, channels: u32, side: u32) -> Result<Self> {
         Self::new(images, channels, side, side)
     }
@@ -44,42 +44,42 @@ impl Shape {
         Self::new(images, 1, 1, 1)
     }
 
-    /// A matrix, as logits (images by classes) and the weights of a linear layer (outputs by inputs).
+    /// Makes the shape of a matrix, such as logits (images by classes) or the weights of a linear layer (outputs by inputs).
     pub fn matrix(rows: u32, columns: u32) -> Result<Self> {
         Self::new(rows, columns, 1, 1)
     }
 
-    /// Sides in the order N, C, H, W (weights: O, I, H, W).
+    /// Returns the four sides in the order N, C, H, W (weights of convolutions: O, I, H, W).
     pub fn sides(self) -> [u32; 4] {
         self.0
     }
 
-    /// N; output channels of convolution weights.
+    /// Returns the number of images, N; for convolution weights the number of output channels.
     pub fn images(self) -> u32 {
         self.0[0]
     }
 
-    /// C; input channels of convolution weights.
+    /// Returns the number of channels, C; for convolution weights the number of input channels.
     pub fn channels(self) -> u32 {
         self.0[1]
     }
 
-    /// The height H.
+    /// Returns the height, H.
     pub fn height(self) -> u32 {
         self.0[2]
     }
 
-    /// The width W.
+    /// Returns the width, W.
     pub fn width(self) -> u32 {
         self.0[3]
     }
 
-    /// The number of pixels in a plane, height times width.
+    /// Returns the number of pixels in one channel of an image, height times width.
     pub fn pixels(self) -> u32 {
         self.0[2] * self.0[3]
     }
 
-    /// The product of all four sides.
+    /// Returns the number of elements, the product of all four sides.
     pub fn elements(self) -> u32 {
         self.0.iter().product()
     }
@@ -89,7 +89,7 @@ impl Shape {
         Self::new(images, self.0[1], self.0[2], self.0[3])
     }
 
-    /// Err, in the name of `op`, unless this is `wanted`.
+    /// Checks that the shape is `wanted`. Err, in the name of `op`, if it is not.
     pub fn expect(self, op: &'static str, wanted: Shape) -> Result<()> {
         if self == wanted { Ok(()) } else { Err(Error::mismatch(op, self, wanted)) }
     }

@@ -1,4 +1,4 @@
-//! A choice between kernels in a form that can be measured: one graph with the plain ops and each candidate's.
+//! Prepares a choice between kernels for measurement: one graph with the plain kernel, and one for each candidate.
 
 use super::{Graph, Node, Value};
 use crate::Result;

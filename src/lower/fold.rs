@@ -1,4 +1,5 @@
-//! Replaces frozen batch norm by a scale and a shift for each channel, which are computed once before the replays.
+//! Replaces batch normalisation with frozen statistics by a scale and a shift for each channel, which are computed once and not
+//! at every run.
 
 use crate::Result;
 use crate::graph::{Graph, Node, Value, exactly};

@@ -1,5 +1,5 @@
-//! Fuses nodes: rectifiers with the scale before them, and what follows a convolution with its store. On narrow networks each
-//! pass over memory that is saved is worth as much as a convolution.
+//! Fuses nodes of a graph: a ReLU with the scale before it, and the ops that follow a convolution with the convolution itself. On
+//! narrow networks each pass over memory that is saved is worth as much as a convolution.
 
 use super::edit::{maker, may_wait, merge, only_reader};
 use crate::Result;

@@ -1,5 +1,5 @@
-//! Lowering: turns a graph into one that computes the same values with fewer and faster launches, for an adapter and a user's
-//! preferences. It runs after derivatives were taken, on nodes; values keep their numbers, so what a caller holds
+//! Lowers computation graphs: turns a graph into one that computes the same values with fewer and faster launches, for an adapter
+//! and a user's preferences. It runs after derivatives were taken, on nodes; values keep their numbers, so what a caller holds
 //! stays good.
 //!
 //! In order: rules of the caller's own, frozen batch norm becomes a scale and a shift for each channel (`fold`), rectifiers and
@@ -24,16 +24,16 @@ use crate::gpu::{Adapter, Choices, Preferences};
 use crate::graph::{Graph, Plan, Value};
 use std::sync::Arc;
 
-/// The adapter, preferences and measurements for which a graph is lowered.
+/// The adapter, preferences and results of tuning for which a computation graph is lowered.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
-    /// The adapter, which says what the hardware can do.
+    /// The adapter's description, which says what the hardware can do.
     pub adapter: &'a Adapter,
-    /// The user's preferences.
+    /// The user's preferences, such as half precision.
     pub preferences: &'a Preferences,
-    /// The choices measured on the hardware; the static choice stands where nothing was measured.
+    /// The kernels that tuning measured to be the fastest; shapes that were not measured get the default kernel.
     pub choices: &'a Choices,
-    /// Rules of the caller's own, which come first, in this order.
+    /// The caller's own rewrite rules, which are applied before the library's, in this order.
     pub rules: &'a [&'a dyn Rule],
 }
 
@@ -43,16 +43,17 @@ pub trait Rule: std::fmt::Debug + Send + Sync {
     fn rewrite(&self, graph: &mut Graph, wanted: &[Value]) -> Result<()>;
 }
 
-/// A graph as it runs.
+/// A computation graph after lowering, as it runs on the device.
 #[derive(Clone, Debug)]
 pub struct Lowered {
     /// The lowered graph.
     pub graph: Graph,
-    /// The choices between kernels for which there was more than one candidate.
+    /// The shapes for which more than one kernel could have been taken, with the choices made.
     pub asked: Vec<Asked>,
 }
 
-/// Lowers a graph for a target. `wanted` values are still computed, others may be left out.
+/// Rewrites a graph into one that computes the same with fewer and faster kernel launches on a given adapter. `wanted` values are
+/// still computed, others may be left out.
 pub fn lower(graph: &Graph, wanted: &[Value], target: &Target) -> Result<Lowered> {
     let mut graph = graph.clone();
     for rule in target.rules {

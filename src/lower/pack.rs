@@ -1,5 +1,5 @@
-//! Replaces convolutions and their derivatives by the kernels that the table chooses (`ops/conv/table.rs`); nothing else asks it.
-//! Weights that do not change between replays are packed once before them.
+//! Replaces convolutions and their derivatives by the kernels that the table in `ops/conv/table.rs` chooses for the shape and
+//! adapter. Weights that do not change between runs are packed once.
 
 use super::Target;
 use crate::Result;

@@ -1,4 +1,5 @@
-//! A program: a lowered and planned graph on a device, whose values are written, run and read.
+//! A program: a computation graph that was lowered and planned for one device, with functions to write its inputs, run it and
+//! read its results.
 
 use super::{Asked, Rule, Target, lower};
 use crate::gpu::{Buffer, CommandEncoder, Executor, Gpu, Lowering, Pace, Timing};
@@ -6,7 +7,8 @@ use crate::graph::{Graph, Plan, Summary, Value, plan, tune};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-/// A graph made ready on one device. Inputs that were not given a buffer have one of their own.
+/// A computation graph that is compiled and has its memory on one device, ready to run. Inputs that were not given a buffer have
+/// one of their own.
 ///
 /// Whatever changes what lies in its buffers takes `&mut self`, so that two callers cannot mix their results: each thread
 /// has a program of its own. Buffers that several programs were given are for the caller to keep apart.
@@ -32,7 +34,7 @@ impl Program {
         Self::with_rules(gpu, graph, wanted, changing, given, &[]).await
     }
 
-    /// Makes a program with rules of the caller's own, which come before the library's.
+    /// Makes a program with the caller's own rewrite rules, which are applied before the library's.
     pub async fn with_rules(
         gpu: &Gpu,
         graph: &Graph,
@@ -67,8 +69,8 @@ impl Program {
         Self::ready(gpu, plan, given).await
     }
 
-    /// Runs the nodes as they were built, with the plain kernels, whatever the preferences are. For small graphs that lowering
-    /// would not change.
+    /// Makes a program that runs the nodes as they were built, with the simplest kernels, whatever the preferences are. For small
+    /// graphs that lowering would not change.
     pub async fn plain(
         gpu: &Gpu,
         graph: &Graph,
@@ -89,15 +91,16 @@ impl Program {
         Ok(Self { gpu: gpu.clone(), plan, every })
     }
 
-    /// Submits one replay; does not wait.
+    /// Submits one run of the program to the device, without waiting for it.
     pub async fn submit(&mut self) -> Result<()> {
         self.every.submit().await
     }
 
-    /// Replays programs of one device side by side, with a pause behind each node of the op called `op`: all of them run up
-    /// to a pause, one after the other, before the first goes on. With each program come the outputs of these nodes, two for
-    /// each node, in order. `joined` is given a node's index and its outputs in all programs, in the order of programs; what
-    /// it returns takes their place in every program for the rest of the replay. Natively this waits for the device at each pause.
+    /// Runs several programs of one device in step, with a pause after each node of the op called `op`, as synchronised batch
+    /// norm needs it: all of them run up to a pause, one after the other, before the first goes on. With each program come the
+    /// outputs of these nodes, two for each node, in order. `joined` is given a node's index and its outputs in all programs, in
+    /// the order of programs; what it returns takes their place in every program for the rest of the replay. Natively this waits
+    /// for the device at each pause.
     ///
     /// # Errors
     /// The errors of `joined`, `Mismatch` where it returns other lengths or programs have other numbers of such nodes, and
@@ -162,18 +165,18 @@ impl Program {
         Ok((self.every.buffer(self.plan.buffer(value)?)?, self.plan.words(value)?))
     }
 
-    /// Replays `times` times in submissions of about 100 ms, each waited for; `between` is called
-    /// after each with the number done so far, and stops the loop by an error.
+    /// Runs the program `times` times, in submissions of about 100 ms, each waited for; `between` is called after each with the
+    /// number done so far, and stops the loop by an error.
     pub async fn run(&mut self, times: u32, between: impl FnMut(u32) -> Result<()>) -> Result<()> {
         self.every.run(times, between).await
     }
 
-    /// Appends one replay to a caller's encoder; see [`Executor::record`].
+    /// Appends one run of the program to a caller's command encoder; see [`Executor::record`].
     pub fn record(&mut self, encoder: &mut CommandEncoder) {
         self.every.record(encoder);
     }
 
-    /// Appends a part of one replay to an encoder; see [`Executor::record_part`].
+    /// Appends a part of one run of the program to a caller's command encoder; see [`Executor::record_part`].
     pub fn record_part(
         &mut self,
         encoder: &mut CommandEncoder,
@@ -185,17 +188,17 @@ impl Program {
         self.every.record_part(encoder, pace, from, time, some)
     }
 
-    /// Measures how long a replay and its launches take; see [`Executor::measure`].
+    /// Measures how long one run of the program and each of its launches take; see [`Executor::measure`].
     pub async fn measure(&mut self) -> Result<Pace> {
         self.every.measure().await
     }
 
-    /// The memory of a value. Err if it is not part of the plan.
+    /// Returns the device buffer of a value. Err if the value is not part of the program.
     pub fn buffer(&self, value: Value) -> Result<&Buffer> {
         self.every.buffer(self.plan.buffer(value)?)
     }
 
-    /// Replaces an input's contents. Err for values that nodes make, and for another length.
+    /// Replaces the contents of one of the program's inputs. Err for values that nodes compute, and for another length.
     pub async fn write<T: bytemuck::Pod>(&mut self, value: Value, data: &[T]) -> Result<()> {
         self.plan.expect(value)?;
         if !self.plan.inputs().any(|input| input == value) {
@@ -205,7 +208,7 @@ impl Program {
         self.gpu.write(self.buffer(value)?, data).await
     }
 
-    /// The contents of a wanted value or of an input.
+    /// Reads the contents of one of the program's results or inputs.
     pub async fn read(&self, value: Value) -> Result<Vec<f32>> {
         let mut values = self.read_all(&[value]).await?;
         values.pop().ok_or_else(|| Error::bug("read", "one value was asked for and none was read"))
@@ -221,12 +224,12 @@ impl Program {
         Ok(contents)
     }
 
-    /// Returns the costs of a replay.
+    /// Returns what one run of the program costs: launches, arithmetic, memory.
     pub fn summary(&self) -> &Summary {
         self.plan.summary()
     }
 
-    /// GPU time of each launch. Err without timestamps.
+    /// Measures the GPU time of each kernel launch. Err on devices without timestamps.
     pub async fn profile(&mut self, repetitions: u32) -> Result<Vec<Timing>> {
         self.every.profile(repetitions).await
     }

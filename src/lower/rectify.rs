@@ -1,4 +1,4 @@
-//! Joins batch normalisation with the rectifier behind it, which saves passes over memory: the rectifier moves into the
+//! Joins batch normalisation with the ReLU that follows it, which saves passes over memory: the rectifier moves into the
 //! normalisation, and its derivative into the normalisation's, where x says whether y is above 0.
 
 use super::edit::{maker, only_reader};

@@ -1,4 +1,4 @@
-//! The size of a batch: how many images a program takes at once, and their side.
+//! The size of a batch that a network is built for: the number of images, and their height and width, which are equal.
 
 use super::Model;
 use crate::graph::Shape;

@@ -1,5 +1,5 @@
-//! ConvNeXt (Liu and others 2022, arXiv 2201.03545) under timm's names, with the patch stem or the convolutions of ConvStem
-//! (Singh and others 2023, arXiv 2303.01870), which makes networks more robust.
+//! The ConvNeXt architecture (Liu and others 2022, arXiv 2201.03545) with timm's tensor names, with the patch stem or the
+//! convolutions of ConvStem (Singh and others 2023, arXiv 2303.01870), which makes networks more robust.
 
 use super::layers::{
     check_ends, check_stages, conv_bias, known, known_stages, layer_norm, linear, normalise, push,

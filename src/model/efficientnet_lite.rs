@@ -1,5 +1,5 @@
-//! EfficientNet-Lite0 (Tan and Le 2019, arXiv 1905.11946; the Lite variant has ReLU6 for SiLU and no squeeze and
-//! excitation) under the names of the PyPI package efficientnet-lite-pytorch: TensorFlow's padding, running statistics.
+//! EfficientNet-Lite0 (Tan and Le 2019, arXiv 1905.11946; the Lite variant has ReLU6 for SiLU and no squeeze and excitation) with
+//! the tensor names of the PyPI package efficientnet-lite-pytorch: TensorFlow's padding, batch norm by running statistics.
 
 use super::extractor::Extracted;
 use super::layers::{batch_norm_parameters, linear, push as parameter, push_biased};

@@ -1,5 +1,5 @@
-//! Networks by whose features sets of images are compared. They read images of any size in \[0, 1\], grey or coloured,
-//! and bring them to their own.
+//! Feature extractors: networks in whose features sets of images are compared, as FID does. They take images of any size in \[0,
+//! 1\], grey or coloured, and resize them to their input size.
 
 use super::efficientnet_lite::{self, SIDE as LITE_SIDE};
 use super::inception::{self, SIDE as INCEPTION_SIDE};

@@ -1,4 +1,4 @@
-//! Weights to start training from: a pure function of the seed, the same bits on every machine.
+//! Initial weights of a network that is trained from scratch: a pure function of the seed, the same bits on every machine.
 //!
 //! He et al. 2015 (arXiv 1502.01852), as `kaiming_normal_(mode="fan_out", nonlinearity="relu")`, for
 //! convolutions, PyTorch's default for linear layers, the identity for batch normalisation.

@@ -1,4 +1,4 @@
-//! The parts that networks have in common: modes of batch normalisation, layers with their weights' names, and checks.
+//! Building blocks that several networks share: modes of batch normalisation, layers with their weights' names, and checks.
 
 use super::{Activation, Normalisation, Parameter, Role, StateDict, Weights};
 use crate::graph::{Graph, Value};

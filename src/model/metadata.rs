@@ -1,4 +1,4 @@
-//! The metadata of a checkpoint: architecture, normalisation, class names and what else it says beside the weights.
+//! The metadata of a checkpoint: architecture, normalisation, class names and all else that it says beside the weights.
 
 use super::imported::{Layer, MOST_LAYERS};
 use serde_json::Value as Json;

@@ -1,5 +1,4 @@
-//! The enum `Network`, one type for all built-in networks, so that attacks, training and commands need not know which one
-//! they have.
+//! The enum `Network`, one type for all built-in networks, so that attacks, training and commands work with any of them.
 
 use super::initial::{self, initial};
 use super::layers::Mode;

@@ -1,4 +1,4 @@
-//! The parameters of a model (names, shapes, roles), and their values in one graph.
+//! The parameters of a network: their names, shapes and roles, and the values that stand for them in one computation graph.
 
 use crate::graph::{Graph, Shape, Value};
 use crate::{Error, Result};

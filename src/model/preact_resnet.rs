@@ -1,5 +1,6 @@
-//! Residual networks with pre-activation blocks for small images (He and others 2016, arXiv 1603.05027) as PreActResNet-18
-//! is written in most work on adversarial training: a 3x3 convolution, and four stages of the blocks of wide networks.
+//! Residual networks with pre-activation blocks for small images (He and others 2016, arXiv 1603.05027) as PreActResNet-18 is
+//! written in most work on adversarial training: a 3x3 convolution, and four stages of the blocks that wide residual networks
+//! have.
 
 use super::layers::{
     Mode, activate, batch_norm, batch_norm_parameters, check_ends, check_stages, conv, known,

@@ -1,4 +1,4 @@
-//! Advances the counter of random numbers from one replay to the next.
+//! An op that advances the counter of random numbers after each run of a program, so that the next run draws new ones.
 
 use super::walk::kernel;
 use crate::Result;

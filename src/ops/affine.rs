@@ -1,5 +1,5 @@
-//! A scale and a shift for each channel: frozen batch normalisation after folding, with the rectifier that often follows.
-//! Rewrites make these ops.
+//! A scale and a shift for each channel, perhaps followed by a ReLU: what lowering makes of batch normalisation with frozen
+//! statistics.
 
 use super::batch_norm::{check_eps, check_vectors};
 use super::broadcast;

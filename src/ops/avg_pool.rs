@@ -1,5 +1,5 @@
-//! Means over windows, `torch.nn.functional.avg_pool2d` with stride = kernel and `adaptive_avg_pool2d` to
-//! one pixel, and their derivatives.
+//! Average pooling, `torch.nn.functional.avg_pool2d` with stride = kernel and `adaptive_avg_pool2d` to one pixel, and their
+//! derivatives.
 
 use super::walk::{Widths, check_turns, nested, widths};
 use crate::gpu::{Recording, uniform};
@@ -23,8 +23,8 @@ pub static FORWARD: Widths = widths!("avg_pool", ["index"], Params, [x, mut y]);
 /// Computes dx from dy.
 pub static BACKWARD: Widths = widths!("avg_pool_backward", ["index"], Params, [dy, mut dx]);
 
-/// Input x \[N, C, H, W\]; output \[N, C, H / kernel, W / kernel\]: the mean of each window of kernel by
-/// kernel pixels, which follow each other without overlap. Err unless kernel divides H and W.
+/// Average pooling. Input x \[N, C, H, W\]; output \[N, C, H / kernel, W / kernel\]: the mean of each window of kernel by kernel
+/// pixels, which follow each other without overlap. Err unless kernel divides H and W.
 #[derive(Clone, Copy, Debug)]
 pub struct AvgPool {
     /// Height, width and stride of a window; at least 1.
@@ -57,7 +57,7 @@ impl Op for AvgPool {
     }
 }
 
-/// Input x \[N, C, H, W\]; output \[N, C, 1, 1\]: the mean of each plane.
+/// Global average pooling. Input x \[N, C, H, W\]; output \[N, C, 1, 1\]: the mean of each channel of each image.
 #[derive(Clone, Copy, Debug)]
 pub struct GlobalAvgPool;
 

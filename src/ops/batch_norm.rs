@@ -36,8 +36,8 @@ pub static BACKWARD: Widths = widths!(
     [dy, x, gamma, mean, variance, dgamma, dbeta, mut dx],
 );
 
-/// Computes the derivatives for gamma and beta, whatever the statistics are of; the constant MASK applies a
-/// rectifier's derivative first.
+/// The kernel of batch normalisation's derivatives for gamma and beta, by given statistics; the constant MASK applies a ReLU's
+/// derivative first.
 pub static WEIGHTS: Widths = widths!(
     "batch_norm_weights",
     ["index", "workgroup_sum_vec2"],
@@ -53,8 +53,8 @@ pub static UPDATE: Kernel = kernel!(
     [mean, variance, mut running_mean, mut running_variance],
 );
 
-/// Inputs x \[N, C, H, W\], gamma \[C\] and beta \[C\]; outputs y \[N, C, H, W\] and the batch's mean \[C\] and
-/// variance \[C\], which divides by n = NHW:
+/// Batch normalisation by the statistics of the batch. Inputs x \[N, C, H, W\], gamma \[C\] and beta \[C\]; outputs y \[N, C, H,
+/// W\] and the batch's mean \[C\] and variance \[C\], which divides by n = NHW:
 ///
 /// y = (x - mean) / sqrt(variance + eps) * gamma + beta
 ///
@@ -67,7 +67,7 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// Adds the node and returns its y, mean and variance.
+    /// Adds a node of batch normalisation to the graph and returns its y, mean and variance.
     pub fn push(self, graph: &mut Graph, inputs: [Value; 3]) -> Result<[Value; 3]> {
         exactly(self.name(), "outputs", &graph.push_all(self, &inputs)?)
     }
@@ -228,21 +228,22 @@ impl Op for BatchNormWeights {
     }
 }
 
-/// Inputs mean, variance, running_mean, running_variance, each \[C\]; no outputs. Writes the running ones:
+/// Updates the running statistics of batch normalisation in place. Inputs mean, variance, running_mean, running_variance, each
+/// \[C\]; no outputs:
 ///
 /// running = (1 - momentum) * running + momentum * batch, with the variance times n / (n - 1)
 ///
 /// As it writes, it runs in every plan of its graph: leave it out of graphs that only evaluate or attack.
 #[derive(Clone, Copy, Debug)]
 pub struct UpdateRunningStats {
-    /// Weight of the batch, 0 to 1. PyTorch's default is 0.1.
+    /// The weight of the batch's statistics in the running ones, 0 to 1. PyTorch's default is 0.1.
     pub momentum: f32,
-    /// n = NHW of the x that the statistics are of; at least 2.
+    /// The number of values that each channel's statistics were computed from, n = NHW; at least 2.
     pub count: u32,
 }
 
 impl UpdateRunningStats {
-    /// Makes the op for the statistics of an x of this shape. Err if that has only one number for each channel.
+    /// Makes the op for the statistics of a batch x of this shape. Err if x has only one number for each channel.
     pub fn of(x: Shape, momentum: f32) -> Result<Self> {
         Ok(Self { momentum, count: count("update_running_stats", x)? })
     }

@@ -1,5 +1,5 @@
-//! Ops between a map and one value for each channel, image or plane, and their derivatives: sums over planes, images or
-//! channels.
+//! Adds one value for each channel, image or plane to a feature map, or multiplies by it; the derivatives are sums over planes,
+//! images or channels.
 
 use super::walk::{WalkParams, Widths, widths};
 use crate::gpu::uniform;
@@ -17,9 +17,9 @@ pub static BROADCAST: Widths = widths!("broadcast", [], Params, [a, b, mut y]);
 pub static REDUCE: Widths =
     widths!("channel_reduce", ["index", "workgroup_sum_vec2"], WalkParams, [a, b, mut y]);
 
-/// Inputs a \[N, C, H, W\] and b, \[1, C, 1, 1\], \[N, 1, 1, 1\] or \[N, C, 1, 1\]: one value for each channel, as the bias
-/// of a convolution or a layer scale, one for each image, or one for each channel of each image, as a gate; output of the
-/// shape of a.
+/// Adds one value for each channel or image to a map, or multiplies by it. Inputs a \[N, C, H, W\] and b, \[1, C, 1, 1\], \[N, 1,
+/// 1, 1\] or \[N, C, 1, 1\]: one value for each channel (the bias of a convolution, a layer scale), for each image, or for each
+/// channel of each image (a gate); output of the shape of a.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broadcast {
     /// Computes a + b.
@@ -92,15 +92,15 @@ impl Op for Broadcast {
     }
 }
 
-/// Input a \[N, C, H, W\], or a and b of that shape; output the sums of a, or of a times b. Only the second has
-/// derivatives.
+/// Sums over images, channels or pixels. Input a \[N, C, H, W\], or a and b of that shape; output the sums of a, or of a times b.
+/// Only the second has derivatives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduce {
-    /// Sums over images and pixels, \[C\].
+    /// Sums over images and pixels; output \[C\].
     PerChannel,
-    /// Sums over channels and pixels, \[N, 1, 1, 1\].
+    /// Sums over channels and pixels; output \[N, 1, 1, 1\].
     PerImage,
-    /// Sums over pixels, \[N, C, 1, 1\].
+    /// Sums over pixels; output \[N, C, 1, 1\].
     PerPlane,
 }
 

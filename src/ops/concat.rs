@@ -32,8 +32,8 @@ fn record(launch: &mut Launch, run: impl Fn(Shape) -> u32, stride: u32) -> Resul
     Ok(())
 }
 
-/// Inputs \[N1, ...\], \[N2, ...\], ... of any 4-byte values and equal sides but the first; output
-/// \[N1 + N2 + ..., ...\]. No derivative is defined.
+/// Joins batches along the images. Inputs \[N1, ...\], \[N2, ...\], ... of any 4-byte values and equal sides but the first;
+/// output \[N1 + N2 + ..., ...\]. No derivative is defined.
 #[derive(Clone, Copy, Debug)]
 pub struct Concat;
 
@@ -57,8 +57,8 @@ impl Op for Concat {
     }
 }
 
-/// Inputs \[N, C1, H, W\], \[N, C2, H, W\], ... of any 4-byte values; output \[N, C1 + C2 + ..., H, W\]. No derivative is
-/// defined.
+/// Joins feature maps along the channels. Inputs \[N, C1, H, W\], \[N, C2, H, W\], ... of any 4-byte values; output \[N, C1 + C2
+/// + ..., H, W\]. No derivative is defined.
 #[derive(Clone, Copy, Debug)]
 pub struct ConcatChannels;
 

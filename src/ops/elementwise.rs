@@ -31,7 +31,7 @@ fn vectors(value: Option<&Shape>) -> u32 {
     value.map_or(0, |shape| shape.elements().div_ceil(4))
 }
 
-/// Adds: inputs a and b of one shape; output a + b.
+/// Adds two values element by element: inputs a and b of one shape; output a + b.
 #[derive(Clone, Copy, Debug)]
 pub struct Add;
 
@@ -56,7 +56,7 @@ impl Op for Add {
     }
 }
 
-/// Multiplies: inputs a and b of one shape; output a * b, element by element.
+/// Multiplies two values element by element: inputs a and b of one shape; output a * b.
 #[derive(Clone, Copy, Debug)]
 pub struct Mul;
 
@@ -84,10 +84,10 @@ impl Op for Mul {
     }
 }
 
-/// Input x of any shape; output `factor` * x: energies from logits, weights of losses.
+/// Multiplies by a constant. Input x of any shape; output `factor` * x: energies from logits, weights of losses.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// The factor, the same at every replay.
+    /// The constant factor, the same at every run.
     pub factor: f32,
 }
 
@@ -110,8 +110,8 @@ impl Op for Scale {
     }
 }
 
-/// Input x of any 4-byte values; output the same values in the same order, of the shape given, `torch.reshape`. Err for
-/// another number.
+/// Gives a value another shape, `torch.reshape`. Input x of any 4-byte values; output the same values in the same order. Err for
+/// another number of elements.
 #[derive(Clone, Copy, Debug)]
 pub struct Reshape {
     /// The shape of the output.
@@ -119,7 +119,7 @@ pub struct Reshape {
 }
 
 impl Reshape {
-    /// \[N, C, H, W\] to the matrix \[N, C H W\], `torch.flatten(x, 1)`.
+    /// Makes the op that flattens \[N, C, H, W\] to the matrix \[N, C H W\], `torch.flatten(x, 1)`.
     pub fn flat(x: Shape) -> Result<Self> {
         Ok(Self { shape: Shape::matrix(x.images(), x.elements() / x.images())? })
     }
@@ -151,7 +151,8 @@ impl Op for Reshape {
     }
 }
 
-/// Copies in place: inputs x and y of one shape and any 4-byte values; y, a state value, takes x's contents. No output.
+/// Copies a value into another one in place: inputs x and y of one shape and any 4-byte values; y, a state value, takes x's
+/// contents. No output.
 #[derive(Clone, Copy, Debug)]
 pub struct Copy;
 
@@ -176,10 +177,11 @@ impl Op for Copy {
     }
 }
 
-/// Input x of any shape, a state value, written in place with one constant: momentum 0, best loss so far. No output.
+/// Fills a state value with one constant, in place: input x of any shape; no output. For momentum that starts at 0, or the best
+/// loss so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Fill {
-    /// Written bit for bit.
+    /// The constant, which is written bit for bit.
     pub value: f32,
 }
 

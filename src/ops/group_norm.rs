@@ -31,18 +31,20 @@ pub static BACKWARD: Kernel = kernel!(
     [dy, y, inverse, mut dx],
 );
 
-/// Input x \[N, C, H, W\]; outputs (x - mean) / sqrt(variance + eps) of the shape of x, with mean and variance of each
-/// of `groups` runs of an image's channels, and 1 / sqrt(variance + eps) of each, \[N, groups\].
+/// Group normalisation without weights. Input x \[N, C, H, W\]; outputs (x - mean) / sqrt(variance + eps) of the shape of x, with
+/// mean and variance of each of the `groups` groups of consecutive channels of an image, and 1 / sqrt(variance + eps) of each
+/// group, \[N, groups\].
 #[derive(Clone, Copy, Debug)]
 pub struct GroupNorm {
-    /// A divisor of C.
+    /// The number of groups of channels, a divisor of C.
     pub groups: u32,
     /// The number added to the variance; finite and above 0. PyTorch's default is 1e-5.
     pub eps: f32,
 }
 
 impl GroupNorm {
-    /// Adds the nodes from x and gamma and beta, each \[C\], and returns the output times gamma plus beta.
+    /// Adds the nodes of group normalisation with weights and returns its output: x normalised, times gamma, plus beta; gamma and
+    /// beta are \[C\].
     pub fn push(self, graph: &mut Graph, [x, gamma, beta]: [Value; 3]) -> Result<Value> {
         let [normed, _inverse] = exactly(self.name(), "outputs", &graph.push_all(self, &[x])?)?;
         let scaled = graph.push(Broadcast::Mul, &[normed, gamma])?;

@@ -1,4 +1,4 @@
-//! Takes a range of a batch, such as the attacked half of a joint batch; and its derivative.
+//! Takes consecutive images out of a batch, such as the attacked half of a joint batch; and its derivative.
 
 use super::walk::kernel;
 use crate::gpu::{Kernel, uniform};
@@ -19,13 +19,13 @@ pub static FORWARD: Kernel = kernel!("images", ["index"], Params, [x, mut y]);
 /// Computes dx, which is dy in the range and 0 outside.
 pub static BACKWARD: Kernel = kernel!("images_backward", ["index"], BackwardParams, [dy, mut dx]);
 
-/// Input \[N, ...\] of any 4-byte values; output its images `first` to `first + count - 1`,
-/// \[`count`, ...\]. The derivative is 0 for all other images.
+/// Takes consecutive images out of a batch. Input \[N, ...\] of any 4-byte values; output its images `first` to `first + count -
+/// 1`, \[`count`, ...\]. The derivative is 0 for all other images.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageRange {
-    /// Number of the first one.
+    /// The index of the first image, from 0.
     pub first: u32,
-    /// The number of words, at least 1.
+    /// The number of images, at least 1.
     pub count: u32,
 }
 

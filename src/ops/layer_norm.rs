@@ -20,7 +20,7 @@ pub static FORWARD: Widths = widths!(
 pub static BACKWARD: Widths =
     widths!("layer_norm_backward", ["index"], WalkParams, [dy, x, gamma, mean, inverse, mut dx],);
 
-/// Computes the derivatives for gamma and beta.
+/// The kernel of layer normalisation's derivatives for gamma and beta.
 pub static WEIGHTS: Widths = widths!(
     "layer_norm_weights",
     ["index", "workgroup_sum_vec2"],
@@ -28,8 +28,8 @@ pub static WEIGHTS: Widths = widths!(
     [dy, x, mean, inverse, mut dgamma, mut dbeta],
 );
 
-/// Inputs x \[N, C, H, W\], gamma \[C\] and beta \[C\]; outputs y of the shape of x, and mean and inverse deviation of
-/// each pixel, \[N, 1, H, W\]. The variance divides by C:
+/// Layer normalisation over the channels of each pixel. Inputs x \[N, C, H, W\], gamma \[C\] and beta \[C\]; outputs y of the
+/// shape of x, and mean and inverse deviation of each pixel, \[N, 1, H, W\]. The variance divides by C:
 ///
 /// y = (x - mean) / sqrt(variance + eps) * gamma + beta
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// Adds the node and returns y.
+    /// Adds a node of layer normalisation to the graph and returns its output y.
     pub fn push(self, graph: &mut Graph, inputs: [Value; 3]) -> Result<Value> {
         let [y, _mean, _inverse] =
             exactly(self.name(), "outputs", &graph.push_all(self, &inputs)?)?;

@@ -29,12 +29,13 @@ pub static FORWARD: Widths = widths!("linear", ["index"], Params, [x, w, bias, m
 /// Computes dx = dy w, dw = dy^T x.
 pub static BACKWARD: Widths = widths!("linear_backward", ["index"], BackwardParams, [a, b, mut c]);
 
-/// Inputs x \[N, I\], w \[O, I\] and, if `bias`, bias \[O\] (a vector); output y = x w^T + bias, \[N, O\].
+/// A fully connected layer. Inputs x \[N, I\], w \[O, I\] and, if `bias`, bias \[O\] (a vector); output y = x w^T + bias, \[N,
+/// O\].
 ///
 /// Matrices are [`Shape::matrix`], which pooled maps \[N, I, 1, 1\] are too.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear {
-    /// Whether a bias is the third input.
+    /// Whether the op has a third input, the bias.
     pub bias: bool,
 }
 

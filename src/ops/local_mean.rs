@@ -1,5 +1,5 @@
-//! Means around each pixel, `torch.nn.functional.avg_pool2d(stride=1, count_include_pad=False)` with as much padding as
-//! keeps the sides, and the derivative.
+//! Average pooling of stride 1, the mean around each pixel: `torch.nn.functional.avg_pool2d(stride=1, count_include_pad=False)`
+//! with as much padding as keeps the sides, and the derivative.
 
 use super::walk::{check_turns, kernel, nested};
 use crate::gpu::{Kernel, Recording, uniform};
@@ -18,8 +18,8 @@ uniform! {
 /// Computes y from x; with the constant BACKWARD dx from dy.
 pub static KERNEL: Kernel = kernel!("local_mean", ["index"], Params, [x, mut y]);
 
-/// Input x \[N, C, H, W\]; output as x: the mean of the pixels, at most `reach` rows and columns away, that lie in the
-/// image.
+/// Average pooling of stride 1 that keeps the size. Input x \[N, C, H, W\]; output of the shape of x: the mean of the pixels, at
+/// most `reach` rows and columns away, that lie in the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalMean {
     /// Half of the window's side, rounded down: 1 for 3×3; at most 16384.

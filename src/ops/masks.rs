@@ -1,5 +1,5 @@
-//! Masks with one bit for each value of a rectifier's result, which its derivative needs instead of the activation. Rewrites
-//! make these ops after derivatives were taken, so the ops have no derivatives themselves.
+//! Masks with one bit for each value of a ReLU's result, which its derivative needs instead of the activation. Lowering makes
+//! these ops after derivatives were taken, so they have no derivatives themselves.
 //!
 //! | op            | kernel                     | when                                                       |
 //! |---------------|----------------------------|------------------------------------------------------------|

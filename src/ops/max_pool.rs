@@ -1,4 +1,4 @@
-//! The largest value of each window, `torch.nn.functional.max_pool2d`, and its derivative.
+//! Max pooling, the largest value of each window, `torch.nn.functional.max_pool2d`, and its derivative.
 
 use super::walk::{check_turns, kernel};
 use crate::gpu::{Kernel, uniform};
@@ -30,20 +30,21 @@ pub static FORWARD: Kernel = kernel!(
 pub static BACKWARD: Kernel =
     kernel!("max_pool_backward", ["max_pool_params", "index"], Params, [dy, place, mut dx]);
 
-/// Input x \[N, C, H, W\]; outputs y \[N, C, V, U\] with V = (H + 2 padding − kernel) / stride + 1, rounded down, and
-/// where in its plane each stands (u32, of the same shape). Of equals the first counts, row by row; padding never does.
+/// Max pooling. Input x \[N, C, H, W\]; outputs y \[N, C, V, U\] with V = (H + 2 padding − kernel) / stride + 1, rounded down, U
+/// likewise, and the position of each maximum in its channel (u32, of the same shape). Of equal values the first counts, row by
+/// row; padding never does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool {
     /// Height and width of a window; at least 1.
     pub kernel: u32,
-    /// Rows and columns from one window to the next; at least 1.
+    /// The number of rows and of columns from one window to the next; at least 1.
     pub stride: u32,
     /// The padding on every side; at most half of the kernel, so that every window holds a value.
     pub padding: u32,
 }
 
 impl MaxPool {
-    /// Adds the node and returns y.
+    /// Adds a node of max pooling to the graph and returns its output y.
     pub fn push(self, graph: &mut Graph, x: Value) -> Result<Value> {
         let [y, _place] = exactly(FORWARD.name, "outputs", &graph.push_all(self, &[x])?)?;
         Ok(y)

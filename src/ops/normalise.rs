@@ -24,7 +24,8 @@ uniform! {
 /// Computes y from x, and dx from dy.
 pub static KERNEL: Widths = widths!("normalise", [], Params, [x, mut y]);
 
-/// Input x \[N, C, H, W\]; output (x - mean) / std, of the same shape.
+/// Normalises input images by a mean and a standard deviation for each channel. Input x \[N, C, H, W\]; output (x - mean) / std,
+/// of the same shape.
 #[derive(Clone, Debug)]
 pub struct Normalise {
     /// The mean of each channel; 1 to 4 channels.

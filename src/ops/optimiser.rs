@@ -48,7 +48,7 @@ fn check<const N: usize>(op: &'static str, inputs: &[Shape], words: u32) -> Resu
 pub struct SgdStep {
     /// The momentum, from 0 to below 1.
     pub momentum: f32,
-    /// Times w, added to the gradient.
+    /// The weight decay: this times the weights is added to the gradient.
     pub weight_decay: f32,
     /// Use Nesterov's momentum in the form of Sutskever et al. 2013.
     pub nesterov: bool,
@@ -86,18 +86,19 @@ impl Op for SgdStep {
 /// m = b1 m + (1 - b1) d; v = b2 v + (1 - b2) d²; w = w - lr / (1 - b1^t) m / (√v / √(1 - b2^t) + `eps`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamStep {
-    /// b1 and b2, from 0 to below 1.
+    /// The decay rates of Adam's two moments, b1 and b2, from 0 to below 1.
     pub betas: [f64; 2],
-    /// Keeps the quotient finite.
+    /// A small number that is added to the denominator, so that the quotient stays finite.
     pub eps: f32,
-    /// The weight decay, a factor of w.
+    /// The weight decay, a factor of the weights that acts through the gradient (Adam) or, if `decoupled`, on the weights
+    /// directly (AdamW).
     pub weight_decay: f32,
-    /// `AdamW`: decay goes to the weights, past the moments.
+    /// Whether weight decay acts on the weights directly, not through the moments: AdamW.
     pub decoupled: bool,
 }
 
 impl AdamStep {
-    /// The control of step `t`, from 1: the rate, 1 - b1^t and √(1 - b2^t).
+    /// Returns the numbers of step `t` (from 1) that the op's control input takes: the learning rate, 1 - b1^t and √(1 - b2^t).
     pub fn control(&self, learning_rate: f64, t: u64) -> [f32; 3] {
         let [mean, square] = self.betas.map(|beta| 1.0 - beta.powf(t as f64));
         [learning_rate as f32, mean as f32, square.sqrt() as f32]

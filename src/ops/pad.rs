@@ -21,16 +21,16 @@ uniform! {
 /// Computes y from x, in either direction.
 pub static KERNEL: Kernel = kernel!("pad", ["index"], Params, [x, mut y]);
 
-/// Input x \[N, C, H, W\]; output \[N, C, `top` + H + `bottom`, `left` + W + `right`\], x with zeros around it.
+/// Puts zeros around images. Input x \[N, C, H, W\]; output \[N, C, `top` + H + `bottom`, `left` + W + `right`\].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pad {
-    /// The rows of zeros above.
+    /// The number of rows of zeros above.
     pub top: u32,
-    /// The rows of zeros below.
+    /// The number of rows of zeros below.
     pub bottom: u32,
-    /// Columns to the left.
+    /// The number of columns of zeros on the left.
     pub left: u32,
-    /// Columns to the right.
+    /// The number of columns of zeros on the right.
     pub right: u32,
 }
 

@@ -4,8 +4,9 @@ use super::{Reduce, Sum, gradient};
 use crate::Result;
 use crate::graph::{Graph, Value, exactly};
 
-/// 0.5 * mean over images b of |d score_b / d x_b|^2, one number, of scores \[N\] that came from images x \[N, ...\] with
-/// no image seeing another. `ones` are N ones. Its derivative is the derivative of a derivative: ops on the way need both.
+/// Adds the R1 penalty, 0.5 * mean over images b of |d score_b / d x_b|^2: one number, from scores \[N\] of images x \[N, ...\],
+/// where each score depends on its own image only. `ones` are N ones. Its derivative is the derivative of a derivative: ops on
+/// the way need both.
 pub fn r1(graph: &mut Graph, scores: Value, ones: Value, x: Value) -> Result<Value> {
     let [slope] = exactly("r1", "gradients", &gradient(graph, scores, ones, &[x])?)?;
     let squares = graph.push(Reduce::PerImage, &[slope, slope])?;

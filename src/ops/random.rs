@@ -17,25 +17,26 @@ pub static KERNEL: Kernel =
 /// The distribution of random numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Draw {
-    /// The u32 words themselves.
+    /// Random bits: u32 words.
     Bits,
-    /// Multiples of 2^-24 in \[0, 1): the same on every device.
+    /// Uniform numbers in \[0, 1), multiples of 2^-24: the same on every device.
     Uniform,
     /// Standard normal numbers with magnitude below 5.8 (Box and Muller 1958): the same on every device up to the errors
     /// of its log, sin and cos.
     Normal,
 }
 
-/// Input control \[5\] of u32 words: seed low, seed high, step low, step high, first; output `shape`.
+/// Fills its output with random numbers. Input control \[5\] of u32 words: seed low, seed high, step low, step high, the first
+/// image's number; output `shape`.
 ///
 /// Element e of image i is word e mod 4 of Philox with counter (e / 4, first + i, step) and key seed, so a
 /// smaller batch draws the same for the images it has, and a part of one draws what it would in the whole, which is `first` images
 /// after its beginning.
 #[derive(Clone, Copy, Debug)]
 pub struct RandomFill {
-    /// The shape of the output.
+    /// The shape of the random output.
     pub shape: Shape,
-    /// The distribution of the output's values.
+    /// The distribution of the random numbers.
     pub draw: Draw,
 }
 

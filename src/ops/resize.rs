@@ -1,5 +1,5 @@
-//! Images of another size, `torch.nn.functional.interpolate(mode="bilinear" or "bicubic", align_corners=False)`, with
-//! and without antialiasing, and the derivative. Both filters are separable: one op an axis.
+//! Resizes images, `torch.nn.functional.interpolate(mode="bilinear" or "bicubic", align_corners=False)`, with and without
+//! antialiasing, and the derivative. Both filters are separable: each axis is an op of its own.
 
 use super::walk::kernel;
 use crate::gpu::{Kernel, uniform};
@@ -24,10 +24,10 @@ pub static FORWARD: Kernel = kernel!("resample", ["resample_taps", "index"], Par
 pub static BACKWARD: Kernel =
     kernel!("resample_backward", ["resample_taps", "index"], Params, [dy, mut dx]);
 
-/// The weights by which a resampled value mixes its neighbours.
+/// The interpolation filter of resizing: the weights by which a new value mixes its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// Weights fall linearly to 0 at the next value.
+    /// Linear interpolation: weights fall linearly to 0 at the next value.
     Bilinear,
     /// Keys' cubic convolution (1981, doi 10.1109/TASSP.1981.1163711), with a = -0.75, or -0.5 if antialiased.
     Bicubic,
@@ -36,9 +36,9 @@ pub enum Filter {
 /// Resamples images from \[N, C, H, W\] to \[N, C, `height`, `width`\].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resize {
-    /// Rows of the result.
+    /// The number of rows of the resized images.
     pub height: u32,
-    /// Columns of the result.
+    /// The number of columns of the resized images.
     pub width: u32,
     /// The interpolation filter.
     pub filter: Filter,
@@ -47,7 +47,7 @@ pub struct Resize {
 }
 
 impl Resize {
-    /// Adds the nodes and returns the resized images.
+    /// Adds the nodes of resizing to the graph and returns the resized images.
     pub fn push(self, graph: &mut Graph, x: Value) -> Result<Value> {
         let Self { height, width, filter, antialias } = self;
         let axis = |rows: bool, length: u32| Resample { rows, length, filter, antialias };

@@ -1,4 +1,5 @@
-//! Losses of a row of logits, one number for each image. All take logits and labels, and some take target classes:
+//! Losses computed from the logits of each image, one number for each image. All take logits and labels, and some take target
+//! classes:
 //!
 //! | op             | kernels                                                    | a row has   |
 //! |----------------|------------------------------------------------------------|-------------|
@@ -73,7 +74,7 @@ pub static PICK: [Kernel; 2] = row_loss!("row_loss_pick", "row_loss_backward_pic
 /// [`Sum`](super::Sum) with scale 1 / N makes the mean of it.
 #[derive(Clone, Copy, Debug)]
 pub struct CrossEntropy {
-    /// s, from 0 to 1: the part of the target that is spread over all classes.
+    /// The label smoothing s, from 0 to 1: the part of the target that is spread over all classes.
     pub label_smoothing: f32,
 }
 
@@ -88,7 +89,7 @@ pub struct CrossEntropy {
 /// It needs 3 classes, or 4. A label or target of K or more gives 0, and derivative 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dlr {
-    /// Whether target classes are the third input.
+    /// Whether the op has a third input, the target classes of a targeted attack.
     pub targeted: bool,
 }
 
@@ -101,7 +102,7 @@ pub struct Dlr {
 /// A label or target of K or more gives 0, and derivative 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Margin {
-    /// Whether target classes are the third input.
+    /// Whether the op has a third input, the target classes of a targeted attack.
     pub targeted: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Softmax over the classes, its logarithm, and logsumexp: `torch.softmax`, `torch.log_softmax` and `torch.logsumexp` with
-//! dim=1, and their derivatives. A row of logits has a workgroup, in all of them.
+//! Softmax over the classes, its logarithm, and logsumexp: `torch.softmax`, `torch.log_softmax` and `torch.logsumexp` with dim=1,
+//! and their derivatives. Each workgroup computes one row of logits.
 
 use super::walk::{check_turns, kernel};
 use super::{Broadcast, Reduce};
@@ -51,10 +51,11 @@ fn record(
     to.rows(kernel, log.as_slice(), params, logits.images())
 }
 
-/// Input logits \[N, K\] of any size; output exp(logits) over its row's sum, or the logarithm of that, \[N, K\].
+/// Softmax over the classes, or its logarithm. Input logits \[N, K\], however large; output exp(logits) divided by its sum over
+/// the classes, or the logarithm of that, \[N, K\].
 #[derive(Clone, Copy, Debug)]
 pub struct Softmax {
-    /// Whether to take the logarithm, which keeps digits that the quotient loses.
+    /// Whether the output is the logarithm of the softmax, which keeps digits that a logarithm of the quotient loses.
     pub log: bool,
 }
 
@@ -100,8 +101,8 @@ impl Op for SoftmaxBackward {
     }
 }
 
-/// Minus the marginal energy (Grathwohl et al. 2020, arXiv 1912.03263, equation 5). Input logits \[N, K\]; output
-/// log(sum over k of exp(logits)) \[N\], for logits of any size.
+/// Logsumexp over the classes, which is minus the energy of an image (Grathwohl et al. 2020, arXiv 1912.03263, equation 5). Input
+/// logits \[N, K\]; output log(sum over k of exp(logits)) \[N\], for logits of any size.
 #[derive(Clone, Copy, Debug)]
 pub struct LogSumExp;
 

@@ -1,5 +1,5 @@
-//! Square, a random search that needs only logits (Andriushchenko, Croce, Flammarion and Hein 2020, arXiv 1912.00049): one
-//! op makes the first candidate, another judges a candidate and makes the next.
+//! The steps of the attack Square, a random search that needs only logits (Andriushchenko, Croce, Flammarion and Hein 2020, arXiv
+//! 1912.00049): one op makes the first candidate, another judges a candidate and makes the next.
 
 use super::Norm;
 use super::steps::check_radius;
@@ -32,7 +32,7 @@ pub static LINF: Kernel = kernel!(
     [mut candidate, mut best, x0, margin, ids, control, mut state],
 );
 
-/// Updates candidate, best and state in place, in L2.
+/// The kernel of a step of the attack Square in the L2 norm: updates candidate, best image and state in place.
 pub static L2: Kernel = kernel!(
     "square_l2",
     ["index", "square", "square_bump", "philox", "random_values", "workgroup_sum_vec4"],

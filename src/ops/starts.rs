@@ -26,27 +26,27 @@ pub static BOUNDARY: Kernel = kernel!(
     [mut x, x0, ids, control],
 );
 
-/// The values that share one L2 norm in a random start.
+/// The values that are scaled together to lie in the L2 ball when an attack's random start is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// Each image: its start lies in the ball.
+    /// The values of each image together: the start of each image lies in the ball around it.
     Image,
-    /// Each channel of the whole batch, as in the PyTorch code that the golden cases were made with, which calls
-    /// `torch.renorm(..., dim=1)`: where an image starts then depends on the others.
+    /// The values of each channel over the whole batch together, as in the PyTorch code that the golden cases were made with,
+    /// which calls `torch.renorm(..., dim=1)`: where an image starts then depends on the others.
     Channel,
 }
 
-/// Inputs x \[N, C, H, W\] (written in place) and u of the same shape, uniform in \[0, 1); no output.
-/// Nothing is clamped to \[0, 1\].
+/// Moves images to random points in the ball around them. Inputs x \[N, C, H, W\] (written in place) and u of the same shape,
+/// uniform in \[0, 1); no output. Nothing is clamped to \[0, 1\].
 ///
 /// Linf: x + 2 (u - 0.5) eps. L2: x + d with d = u - 0.5, scaled by eps / (|d| + 1e-7) where |d| > eps.
 #[derive(Clone, Copy, Debug)]
 pub struct RandomStart {
     /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
-    /// Radius of the ball, at least 0 and finite.
+    /// The radius of the ball, at least 0 and finite.
     pub eps: f32,
-    /// The values that share one L2 norm; without effect in Linf.
+    /// The values that are scaled together to lie in the L2 ball; without effect in the Linf norm.
     pub group: Group,
 }
 

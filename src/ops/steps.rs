@@ -47,12 +47,12 @@ pub static KEEP_BEST: Kernel =
 /// Computes y from x.
 pub static L2_NORM: Widths = widths!("l2_norm", ["index", "workgroup_sum"], Params, [x, mut y]);
 
-/// The norm of an image that measures step sizes and radii of balls.
+/// The norm in which an image's changes are measured: step sizes, and radii of balls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Norm {
-    /// Root of the sum of squares over C, H and W.
+    /// The L2 norm: the root of the sum of squares over channels and pixels.
     L2,
-    /// The largest magnitude.
+    /// The Linf norm: the largest magnitude of any channel of any pixel.
     Linf,
 }
 
@@ -79,8 +79,8 @@ pub(super) fn images(op: &'static str, inputs: &[Shape]) -> Result<Shape> {
         .ok_or_else(|| Error::mismatch(op, "no inputs", "images as the first input"))
 }
 
-/// One step of projected gradient ascent (Madry et al. 2018, arXiv 1706.06083, section 2.1; docs/method.md, "Gradient steps
-/// on images"), with the ball and the box behind it.
+/// One step of projected gradient ascent (Madry et al. 2018, arXiv 1706.06083, section 2.1; docs/method.md, "Gradient steps on
+/// images"), followed by the projections onto the ball and onto \[0, 1\].
 ///
 /// Inputs: x \[N, C, H, W\] (written in place), the gradient g of what is climbed and, if `eps` is finite, the ball's
 /// centre x0, all of one shape. There is no output.
@@ -93,11 +93,11 @@ pub(super) fn images(op: &'static str, inputs: &[Shape]) -> Result<Shape> {
 pub struct PgdStep {
     /// The norm in which the length of the step and the radius of the ball are measured.
     pub norm: Norm,
-    /// The length of the step, s; a negative one descends.
+    /// The length s of the step; a negative one descends.
     pub step_size: f32,
-    /// Radius of the ball, at least 0; infinite for none.
+    /// The radius of the ball, at least 0; infinite for no ball.
     pub eps: f32,
-    /// Whether x is clamped to \[0, 1\] in the end.
+    /// Whether x is clamped to \[0, 1\] after the step.
     pub clamp: bool,
 }
 
@@ -162,9 +162,9 @@ impl Op for PgdStep {
 pub struct MomentumStep {
     /// The norm in which the length of the step and the radius of the ball are measured.
     pub norm: Norm,
-    /// The length of the step, s; a negative one descends.
+    /// The length s of the step; a negative one descends.
     pub step_size: f32,
-    /// Radius of the ball, at least 0 and finite.
+    /// The radius of the ball, at least 0 and finite.
     pub eps: f32,
     /// The momentum m, from 0 to below 1.
     pub momentum: f32,
@@ -211,7 +211,7 @@ impl Op for MomentumStep {
 /// or the box. JEM takes α/2 = 0.5 and 0.01, where the step of a proper sampler would be half the square of the noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LangevinStep {
-    /// The factor of the gradient.
+    /// The factor that the gradient is multiplied by.
     pub step_size: f32,
     /// The standard deviation of the added noise.
     pub noise_size: f32,
@@ -239,8 +239,8 @@ impl Op for LangevinStep {
     }
 }
 
-/// Inputs x \[N, C, H, W\], loss \[N\], best_x (as x) and best_loss \[N\], the last two written in place:
-/// where loss > best_loss, image and loss are copied. No output. Start best_loss at [`f32::MIN`]
+/// Keeps the image of highest loss so far. Inputs x \[N, C, H, W\], loss \[N\], best_x (as x) and best_loss \[N\], the last two
+/// written in place: where loss > best_loss, image and loss are copied. No output. Start best_loss at [`f32::MIN`]
 /// ([`Fill`](super::Fill)).
 #[derive(Clone, Copy, Debug)]
 pub struct KeepBest;
@@ -270,7 +270,7 @@ impl Op for KeepBest {
     }
 }
 
-/// Input x \[N, C, H, W\]; output sqrt(sum of x^2 over C, H and W) \[N\]. No derivative is defined.
+/// The L2 norm of each image. Input x \[N, C, H, W\]; output sqrt(sum of x^2 over C, H and W) \[N\]. No derivative is defined.
 #[derive(Clone, Copy, Debug)]
 pub struct L2Norm;
 

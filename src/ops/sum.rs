@@ -1,4 +1,4 @@
-//! Sum or mean over all elements, in a fixed order, and its derivative.
+//! Sum or mean of all elements of a value, in a fixed order, and its derivative.
 
 use super::walk::{kernel, lanes};
 use crate::Result;
@@ -19,11 +19,11 @@ pub static FORWARD: Kernel = kernel!("sum", ["workgroup_sum"], Params, [x, mut y
 /// Computes dx = scale * dy everywhere.
 pub static BACKWARD: Kernel = kernel!("sum_backward", ["index"], BackwardParams, [dy, mut dx]);
 
-/// Input x of any shape; output `scale` * sum(x), one number. One workgroup does it: it is for a number
-/// an image, not for large values.
+/// Sums all elements of a value. Input x of any shape; output `scale` * sum(x), one number. A single workgroup computes it, so it
+/// is meant for one number per image, not for large values.
 #[derive(Clone, Copy, Debug)]
 pub struct Sum {
-    /// 1 for the sum, 1 / number of elements for the mean.
+    /// The factor of the sum: 1 for the sum, 1 / number of elements for the mean.
     pub scale: f32,
 }
 

@@ -1,6 +1,6 @@
-//! Batch normalisation with the statistics of a batch that is divided into parts, as PyTorch's `SyncBatchNorm`. Each part,
-//! in any process, goes through a program of its own, which computes the statistics of its images; the host replaces them by
-//! those of the whole batch, and the passes go on with these.
+//! Batch normalisation with the statistics of a batch that is divided into parts, as PyTorch's `SyncBatchNorm`. Each part, in any
+//! process, runs in a program of its own, which computes the statistics of its images; the host replaces them by those of the
+//! whole batch, with which the program goes on.
 
 use super::batch_norm::{BatchNormBackward, BatchNormWeights, FORWARD, check_eps, check_vectors};
 use super::elementwise::COPY;

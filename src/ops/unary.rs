@@ -1,5 +1,5 @@
-//! Functions of one value: rectifiers, the logistic function and the smooth units made of it, with their derivatives. One
-//! shader has all formulas, and the constant KIND chooses one.
+//! Element-wise functions of one value (ReLU, GELU, sigmoid, SiLU and others) with their derivatives. One shader has all
+//! formulas, and the constant KIND chooses one.
 
 use super::walk::kernel;
 use crate::gpu::{Kernel, Recording, uniform};
@@ -32,39 +32,38 @@ pub static SECOND: Kernel = kernel!(
     [a, b, c, mut y]
 );
 
-/// Input x of any shape; output f(x) of each element.
+/// An element-wise function of one value, such as ReLU or GELU. Input x of any shape; output f(x) of each element.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unary {
     /// The rectifier max(x, 0), `torch.nn.functional.relu`; infinities and NaN stay, so that they show in the logits.
     Relu,
     /// min(max(x, 0), 6), `torch.nn.functional.relu6`; infinities and NaN stay, as for `Relu`.
     Relu6,
-    /// x * P(X <= x) for a standard normal X (Hendrycks and Gimpel 2016, arXiv 1606.08415), `torch.nn.functional.gelu`
-    /// in its exact form.
+    /// GELU: x * P(X <= x) for a standard normal X (Hendrycks and Gimpel 2016, arXiv 1606.08415), `torch.nn.functional.gelu` in
+    /// its exact form.
     Gelu,
-    /// 1 / (1 + exp(-x)), `torch.sigmoid`.
+    /// The logistic function 1 / (1 + exp(-x)), `torch.sigmoid`.
     Sigmoid,
-    /// x / (1 + exp(-x)), also called swish (Elfwing and others 2017, arXiv 1702.03118), `torch.nn.functional.silu`.
+    /// SiLU, also called swish: x / (1 + exp(-x)) (Elfwing and others 2017, arXiv 1702.03118), `torch.nn.functional.silu`.
     Silu,
-    /// x above 0, else `slope` * x, `torch.nn.functional.leaky_relu`.
+    /// Leaky ReLU: x above 0, else `slope` * x, `torch.nn.functional.leaky_relu`.
     LeakyRelu {
         /// Any finite number; PyTorch's is 0.01.
         slope: f32,
     },
-    /// x above 0, else `alpha` * (exp(x) - 1) (Clevert and others 2015, arXiv 1511.07289), `torch.nn.functional.elu`.
+    /// ELU: x above 0, else `alpha` * (exp(x) - 1) (Clevert and others 2015, arXiv 1511.07289), `torch.nn.functional.elu`.
     Elu {
         /// Any finite number; PyTorch's is 1.
         alpha: f32,
     },
-    /// min(max(x + 3, 0), 6) / 6 (Howard and others 2019, arXiv 1905.02244), `torch.nn.functional.hardsigmoid`.
+    /// Hard sigmoid: min(max(x + 3, 0), 6) / 6 (Howard and others 2019, arXiv 1905.02244), `torch.nn.functional.hardsigmoid`.
     HardSigmoid,
-    /// x times that, `torch.nn.functional.hardswish`.
+    /// Hard swish: x times the hard sigmoid of x, `torch.nn.functional.hardswish`.
     HardSwish,
 }
 
 impl Unary {
-    /// All functions, in the order of their numbers in the shader; those with a number of their own with PyTorch's
-    /// default.
+    /// All element-wise functions, in the order of their numbers in the shader; those with a parameter have PyTorch's default.
     pub const ALL: [Self; 9] = [
         Self::Relu,
         Self::Relu6,

@@ -1,5 +1,5 @@
-//! Grids of kernels that walk over \[image\]\[channel\]\[pixel\]: in units of whole vec4s where a plane's pixels fill
-//! them, else pixel by pixel, and without dividing to find an element's channel.
+//! Lays out the workgroups of kernels that go over all pixels of all channels of all images: in units of whole vec4s where a
+//! plane's pixels fill them, else pixel by pixel, and without dividing to find an element's channel.
 //!
 //! A vec4 load costs a CPU adapter half of four scalar ones, and an integer division more than both.
 

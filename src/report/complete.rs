@@ -1,4 +1,4 @@
-//! Runs a whole run: training, evaluation, samples and the report.
+//! Carries out a run from beginning to end: training, evaluation, samples and the report.
 
 use std::path::PathBuf;
 use std::time::Instant;

@@ -1,4 +1,5 @@
-//! Draws a run's two pictures: its samples beside real images, and the gradient steps that led to some of them.
+//! Draws the two pictures of a training run's report: its samples beside real images, and the gradient steps that led to some of
+//! them.
 
 use super::page::Figure;
 use super::pictures::{Images, Sheet};

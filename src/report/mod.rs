@@ -1,5 +1,5 @@
-//! Reports and pictures of runs and images: PNG pictures, curves, and `report.html`, made from a run's own records; and
-//! whole runs, from training to the report. The program and the Python package share them.
+//! Makes the reports of training runs: PNG pictures, curves and `report.html`, from a run's own records; and carries out whole
+//! runs, from training to the report. The program and the Python package share them.
 
 mod complete;
 mod figures;

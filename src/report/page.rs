@@ -1,4 +1,4 @@
-//! `report.html`: one file that needs nothing else, made from a run's own records.
+//! Writes `report.html`, a single file with the curves, tables and pictures of a training run, from the run's own records.
 
 use std::collections::VecDeque;
 

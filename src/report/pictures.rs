@@ -1,4 +1,4 @@
-//! Pictures from images: grids, the way of samples from start to end, comparisons. PNG out.
+//! Draws images as PNG pictures: grids, sampling from start to end, comparisons.
 
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 

@@ -1,4 +1,4 @@
-//! Points with spreads in both directions and names, as an SVG file that stands by itself.
+//! Draws a scatter plot as an SVG file: named points with error bars in both directions.
 
 use std::fmt::Write;
 

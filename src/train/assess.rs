@@ -1,4 +1,5 @@
-//! Evaluates a trained run by its own settings: accuracies, AUROC, samples, and the judge's agreement with them.
+//! Evaluates a trained run as its configuration says: accuracies, AUROC, samples, and how often a second classifier (the judge)
+//! agrees with the samples' classes.
 
 use super::run::{tell, train_judge};
 use super::{Config, Event, Flow, Material, Metrics, Observer, Outcome, Phase, RunFolder, Step};

@@ -1,5 +1,5 @@
-//! Makes the images that a training iteration classifies: attacked, as the objective of stage 1 (adversarial training) or the
-//! classifier of stage 2 (dual adversarial training) asks, or as they are.
+//! Makes the images that a training iteration classifies: attacked, where the objective asks for adversarial training, or
+//! unchanged.
 
 use super::{Learner, ObjectiveName, Stage1, StageAttack};
 use crate::Result;

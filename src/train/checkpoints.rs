@@ -1,5 +1,5 @@
-//! Checkpoints of a run on disk: `checkpoints/step-N/`, each with a list of its files, so that an incomplete checkpoint
-//! is recognised.
+//! Writes and finds the checkpoints of a training run on disk: `checkpoints/step-N/`, each with a list of its files, so that an
+//! incomplete checkpoint is recognised.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! A run's configuration: TOML that names a preset and what differs from it, every value checked.
+//! The configuration of a training run: TOML that names a preset and what differs from it, every value checked.
 
 use std::path::Path;
 

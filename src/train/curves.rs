@@ -1,4 +1,4 @@
-//! Writes a run's numbers for other tools, beside its log: `log.csv`, and TensorBoard's events under `tensorboard/`.
+//! Writes the numbers of a training run for other tools: `log.csv`, and TensorBoard's events under `tensorboard/`.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! Says whether a run fits an adapter, which memory it takes and about how long, by making its stages on the device and timing
-//! them; and lists what their programs launch.
+//! Finds out whether a training run fits an adapter, how much memory it takes and about how long, by building its programs on the
+//! device and timing them; and lists the kernels that they launch.
 
 use super::stages::{ClassifierStage, DualStage, Recall, has_statistics, smaller};
 use super::{Config, Curriculum, Jem, Learner, Material, ObjectiveName, Phase, ReplayBuffer};

@@ -1,4 +1,4 @@
-//! Weights under training, their gradients, averages and moments, and the program of an optimiser's step.
+//! Weights under training with their gradients, averages and optimiser moments, and the program that takes an optimiser's step.
 
 use super::Optimiser;
 use crate::gpu::Gpu;

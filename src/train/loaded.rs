@@ -1,4 +1,5 @@
-//! Finds and reads the network that a user names: a file, a checkpoint's folder, a run's folder, the built-in one, or one of the zoo.
+//! Finds and reads the network that a user names: a file, a checkpoint's folder, a run's folder, the built-in one, or `zoo:NAME`,
+//! one of those that come with the program.
 
 use std::path::{Path, PathBuf};
 

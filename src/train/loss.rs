@@ -1,5 +1,5 @@
-//! Builds the graph of each objective's loss with its gradients. Graphs are pure data, so neither a GPU nor a batch is
-//! needed to find out whether a network can be trained for an objective, and how much memory and work that takes.
+//! Builds the computation graph of each training objective's loss with its gradients. Graphs are pure data, so neither a GPU nor
+//! a batch is needed to find out whether a network can be trained for an objective, and how much memory and work that takes.
 
 use super::learner::trained;
 use super::synchronise::{Joining, count_all, join_statistics};

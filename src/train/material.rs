@@ -1,4 +1,4 @@
-//! Loads the images of a run: training, validation, test and out-of-distribution images.
+//! Loads all images of a training run: for training, validation and test, and out-of-distribution images.
 
 use super::config::{ModelTable, WRN};
 use super::{Config, read_named};

@@ -1,4 +1,5 @@
-//! Training runs: the configuration, the two stages, the events that are reported meanwhile, and the run folder.
+//! Training runs: the configuration, the two stages (adversarial, then dual adversarial training), the events that are reported
+//! meanwhile, and the run folder.
 //!
 //! With the feature `learn` alone there are no runs, but what a loop of one's own is made of: [`Learner`], [`Update`] and
 //! [`Optimiser`].

@@ -1,4 +1,4 @@
-//! Writes a few images side by side as a PNG file.
+//! Writes a few images side by side as one PNG file in the run folder.
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use std::io::Cursor;

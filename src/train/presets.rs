@@ -1,4 +1,4 @@
-//! The built-in configurations, and how one key of a configuration is set: wrong types and unknown keys are found here.
+//! The built-in training configurations (presets), and setting single keys in them; wrong types and unknown keys are found here.
 
 use toml::{Table, Value};
 

@@ -1,4 +1,5 @@
-//! Sums gradients over ranks, between an [`Update`](super::Update) and [`Learner::step`].
+//! Sums gradients over the processes of a run, between [`Update`](super::Update), which computes them, and [`Learner::step`],
+//! which uses them.
 
 use super::Learner;
 use crate::gpu::Buffer;

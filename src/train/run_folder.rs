@@ -1,5 +1,5 @@
-//! A run on disk: `config.toml`, `log.jsonl`, `metrics.json`, `checkpoints/step-N/`, pictures and the report. Nothing here is
-//! ever seen half written: files are written beside their place, flushed to disk and renamed.
+//! The folder of a training run: `config.toml`, `log.jsonl`, `metrics.json`, `checkpoints/step-N/`, pictures and the report.
+//! Nothing here is ever seen half written: files are written beside their place, flushed to disk and renamed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};

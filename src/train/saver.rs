@@ -1,4 +1,5 @@
-//! Writes checkpoints on a thread of its own: training waits only while the previous one is not on disk yet.
+//! Writes checkpoints of a training run on a thread of its own: training waits only while the previous checkpoint is not on disk
+//! yet.
 
 use super::checkpoints::Checkpoints;
 use super::state;

@@ -1,5 +1,5 @@
-//! Computes the memory and work of a run from the shapes in its graphs, without images, weights or device memory, and says
-//! whether all of it can be trained.
+//! Computes the memory and arithmetic that a training run needs from tensor shapes, without images, weights or device memory, and
+//! says whether all of it can be trained.
 
 use super::learner::trained;
 use super::loss::Loss;

@@ -1,4 +1,4 @@
-//! The tables `[stage1]` and `[stage2]` of a configuration.
+//! The tables `[stage1]` and `[stage2]` of a training configuration.
 
 use serde::{Deserialize, Serialize};
 

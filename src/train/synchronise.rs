@@ -1,4 +1,4 @@
-//! Joins batch norm's statistics over all pieces of a batch, in this process and in other ranks: `stage1.sync_batch_norm`.
+//! Computes batch norm's statistics over a whole batch that is divided into parts or among processes: `stage1.sync_batch_norm`.
 
 use crate::Result;
 use crate::graph::{Graph, Node, Value};

@@ -1,4 +1,5 @@
-//! Measures accuracies during training, of the averaged weights on images that are not trained on. They choose the best weights.
+//! Measures accuracies during training, of the averaged weights on images that are not trained on. The iteration with the highest
+//! accuracy under attack becomes the best weights.
 
 use super::{Config, Learner, Material};
 use crate::eval::{Accuracies, UnderPgd, drawn};

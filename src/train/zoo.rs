@@ -1,5 +1,5 @@
-//! Networks that come with the program, as `zoo:NAME`: `models/zoo.toml` says what they are, and their files are built in, so
-//! that nothing is ever fetched.
+//! The trained networks that come with the program, under names like `zoo:NAME`: `models/zoo.toml` says what they are, and their
+//! files are built in, so that nothing is ever fetched.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Reads what launchers of several processes (mpirun, srun) say in the environment.
+//! Reads from the environment how many processes a launcher (mpirun, srun) has started, and which of them this one is.
 
 use crate::{Error, Result};
 

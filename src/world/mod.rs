@@ -1,5 +1,5 @@
-//! The processes that work on one run together. Each is a rank and drives one adapter. Without a launcher, and in builds
-//! without the feature `mpi`, a world is the one process that there is, and everything here costs nothing.
+//! The processes that work on one run together. Each is a rank and drives one adapter. Without a launcher, and in builds without
+//! the feature `mpi`, there is one process, and everything here costs nothing.
 //!
 //! All ranks make the same calls in the same order. What one of them is told, all are told: results of [`World::sum`],
 //! [`World::gather`] and [`World::broadcast`] are the same bits everywhere. A rank that dies ends all the others, with a

@@ -1,6 +1,5 @@
-//! The thread that alone talks to MPI. It carries the other threads' messages one after the other, and all the time it looks
-//! whether the other ranks live: a call of MPI's that waits for a dead process would wait for ever, so none here waits
-//! without looking.
+//! The one thread that calls MPI. It sends the other threads' messages one after the other, and keeps looking whether the other
+//! processes are alive: a call of MPI's that waits for a dead process would wait for ever, so none here waits without looking.
 
 use super::watch::{BEAT, LOOK, Watch};
 use super::{Member, State};

@@ -1,4 +1,4 @@
-//! Makes the networks, images and devices that the cases share.
+//! Makes the networks, images and devices that the tests of this folder share.
 
 pub use crate::common::gpu;
 use lapidary::data::{Part, Source};

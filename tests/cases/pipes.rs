@@ -1,5 +1,5 @@
-//! Tests that a pipe, a device or a link to one is refused where a file is wanted: whoever opened it would wait for ever or
-//! read without an end.
+//! Tests that a pipe, a device or a link to one is refused where a file is wanted: opening one could wait for ever, and reading
+//! it might never end.
 
 #![cfg(unix)]
 

@@ -1,4 +1,5 @@
-//! Tests folders of idx files and of pictures: what a set of images refuses, how it is divided, and the names of sets.
+//! Tests folders of idx files and of pictures: what is refused as a set of images, how a set is split, and how `builtin:` sets
+//! are named.
 
 use std::collections::HashSet;
 use std::fs;

@@ -1,5 +1,5 @@
-//! Tests graph, rewrites, plan and executor together on a real adapter; without one these tests fail, they never skip. They
-//! are one binary, so that it is linked once.
+//! Tests computation graphs, their rewrites, memory plans and execution together on a real adapter; without one these tests fail,
+//! they never skip. All are one binary, so that it is linked once.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Makes a small network as a graph, with weights unlike any initial ones, for the tests of the engine.
+//! Makes a small network as a graph, with weights as after some training, not initial ones, for the tests of the engine.
 
 use lapidary::Result;
 use lapidary::attack::Objective;

@@ -1,4 +1,4 @@
-//! Tests that a rewritten graph computes the same as the graph before the rewrites.
+//! Tests that a computation graph gives the same results before and after the rewrites that make it faster.
 
 use crate::gpu;
 use crate::net::{Net, Setting, weights};

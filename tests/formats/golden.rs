@@ -1,4 +1,4 @@
-//! Tests the files of the golden folder's `formats`: its `formats.json` says of each file whether it loads, and which
+//! Tests the checkpoint files in the golden folder's `formats`: its `formats.json` says of each file whether it loads, and which
 //! tensors it holds then.
 
 use lapidary::model::{Checkpoint, WideResNet};

@@ -1,4 +1,5 @@
-//! Names: prefixes that come off, networks side by side, normalisations among the tensors, and changes that users ask for.
+//! Tests how tensor names of checkpoints are read: prefixes that come off, several networks in one file, normalisations among the
+//! tensors, and renaming that users ask for.
 
 use crate::build::{archive, dict, floats, vector};
 use lapidary::model::checkpoint::{Renames, StateDictChoice};

@@ -1,4 +1,5 @@
-//! Golden cases of attacks: single steps, projections and random starts, and whole attacks, iterate by iterate.
+//! Compares attacks with PyTorch's reference values: single steps, projections and random starts, and whole attacks, iterate by
+//! iterate.
 
 use crate::Handlers;
 use crate::case::{Case, Fault, Outcome, Results};

@@ -1,5 +1,5 @@
-//! Golden cases of evaluation metrics (AUROC, calibration error, Fréchet distance, inception score, precision and recall),
-//! which the library computes on the CPU.
+//! Compares evaluation metrics with reference values (AUROC, calibration error, Fréchet distance, inception score, precision and
+//! recall), which the library computes on the CPU.
 
 use crate::Handlers;
 use crate::case::{Case, Fault, Outcome, Results};

@@ -1,4 +1,5 @@
-//! Golden cases of whole networks and single blocks: outputs, gradients for images and weights, running statistics.
+//! Compares whole networks and single blocks with PyTorch's reference values: outputs, gradients for images and weights, running
+//! statistics.
 
 use crate::Handlers;
 use crate::case::{Case, Fault, Outcome};

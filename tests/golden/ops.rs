@@ -1,4 +1,4 @@
-//! Golden cases of single operators: values and gradients.
+//! Compares single operators with PyTorch's reference values: results and gradients.
 
 use crate::Handlers;
 use crate::case::{Case, Fault, Outcome};

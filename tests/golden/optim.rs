@@ -1,4 +1,4 @@
-//! Golden cases of optimiser steps and moving averages over several iterations.
+//! Compares optimiser steps and moving averages over several iterations with PyTorch's reference values.
 
 use crate::Handlers;
 use crate::case::{Case, Fault, Outcome, Results};

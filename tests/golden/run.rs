@@ -1,4 +1,4 @@
-//! Compiles and runs the graph of a golden case on the adapter.
+//! Compiles and runs the computation graph of a reference case on the adapter.
 
 use crate::case::{Case, Outcome, Results};
 use lapidary::gpu::{Buffer, Gpu, Lowering, Preferences};

@@ -1,4 +1,4 @@
-//! Golden cases of whole training iterations: attacks, losses, gradients, optimiser, averages.
+//! Compares whole training iterations (attacks, losses, gradients, optimiser, averages) with PyTorch's reference values.
 //!
 //! A case with `"compare": "forced"` follows PyTorch's values, because rounding makes the training of so small a ReLU
 //! network drift: each iteration starts from PyTorch's weights and averages, its losses and gradients are taken at PyTorch's

@@ -1,4 +1,5 @@
-//! Reads golden files: tensors, parameters, and the rule by which results are compared (the folder's README describes it).
+//! Reads golden files, reference values from PyTorch: tensors, parameters, and the rule by which results are compared (the
+//! folder's README describes it).
 
 use lapidary::model::{Activation, Checkpoint, Network};
 use safetensors::{Dtype, SafeTensors};

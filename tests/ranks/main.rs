@@ -1,5 +1,5 @@
-//! Several ranks under `mpirun --oversubscribe`, on one machine: what they leave behind is what one process does, they end
-//! when one of them dies, and they say in one sentence what is wrong. They need an adapter and Open MPI's or MPICH's mpirun.
+//! Tests runs of several processes under `mpirun --oversubscribe`, on one machine: they write the same files as one process, end
+//! when one of them dies, and say in one sentence what is wrong. The tests need an adapter and Open MPI's or MPICH's mpirun.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! A loop of one's own on a few images: frozen statistics, and a last layer for other classes.
+//! Tests a training loop written against the library, on a few images: with frozen batch norm statistics, and with a new last
+//! layer for other classes.
 
 use lapidary::data::{Augment, BatchSource, Part, fashion};
 use lapidary::model::{BatchSize, Pretrained, Role};

@@ -1,4 +1,4 @@
-//! Pieces of a batch, one after the other or side by side, train as the whole batch at once does.
+//! Tests that a batch divided into pieces, one after the other or side by side, trains the same as the whole batch at once.
 
 use crate::objectives::{config, run};
 use lapidary::Error;

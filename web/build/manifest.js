@@ -1,4 +1,4 @@
-// Prints the size and SHA-256 of each checkpoint in a folder, by which the page checks its downloads.
+// Prints the size and SHA-256 of each checkpoint in a folder, as JSON, by which the page checks its downloads.
 //
 //   node web/build/manifest.js FOLDER
 

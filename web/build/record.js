@@ -1,4 +1,5 @@
-// Makes web/page/recorded.json and the README's pictures of the page anew, in a headless Chromium:
+// Makes web/page/recorded.json (the sampling run that is shown without WebGPU) and the README's pictures of the page anew, in a
+// headless Chromium:
 //
 //   scripts/web && node web/build/record.js
 

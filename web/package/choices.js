@@ -1,5 +1,5 @@
-// Keeps what was measured of an adapter's kernels in the browser's cache, so that the next visit need not measure it again.
-// Nothing here fails: without a cache, as in a private window, the next visit measures anew.
+// Keeps in the browser's cache which kernels were measured to be the fastest on an adapter, so that the next visit need not
+// measure again. Nothing here fails: without a cache, as in a private window, the next visit measures anew.
 
 const CACHE = 'lapidary-choices-1';
 /** An address of this site that is never fetched: it names the only entry. */

@@ -1,5 +1,5 @@
-// The engine: networks on one GPU device, the loops of gradient steps, and recovery when the device is lost. Runs in
-// a worker (worker.js) or in the page's own thread; callers use index.js.
+// The engine of the JavaScript package: holds networks on one GPU device, runs the loops of gradient steps, and recovers when the
+// device is lost. Runs in a worker (worker.js) or in the page's own thread; callers use index.js.
 
 import init, { Engine as Device, checks, prepare, starts, version } from './lapidary_web.js';
 import { finite, named, nth, whole } from './checks.js';

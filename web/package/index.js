@@ -1,5 +1,5 @@
-// The package: loads a network and samples, classifies, attacks and explains with it on the visitor's GPU. Types and
-// their meaning are in index.d.ts.
+// The JavaScript package's entry: loads a network and samples, classifies, attacks and explains with it on the visitor's GPU.
+// Types and their meaning are in index.d.ts.
 
 import { named } from './checks.js';
 import { toBlob, toCanvas, toImageData } from './picture.js';

@@ -1,4 +1,4 @@
-// A network: its bytes on the host, and its weights and programs on the device.
+// A loaded network of the JavaScript package: its file's bytes on the host, and its weights and programs on the GPU.
 
 import { finite, named } from './checks.js';
 import { reading } from './readings.js';

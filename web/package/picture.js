@@ -1,4 +1,4 @@
-// Converts images from numbers (CHW in [0, 1], as networks take them) to image data, canvases and files.
+// Converts images from numbers (CHW in [0, 1], as networks take them) to ImageData, canvases and image files.
 
 import { named } from './checks.js';
 

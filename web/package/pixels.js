@@ -1,4 +1,4 @@
-// Decodes pictures: files and bitmaps of the browser become rows of bytes.
+// Decodes pictures in a browser: files and bitmaps become rows of bytes.
 
 import { named } from './checks.js';
 

@@ -1,4 +1,4 @@
-// Numbers that are computed from logits and images on the host: readings, energies, distances.
+// Computes numbers from logits and images on the host: class probabilities, energies, distances.
 
 /** Returns the index of the largest value. */
 const largest = (values) => values.reduce((best, value, i) => (value > values[best] ? i : best), 0);

@@ -1,4 +1,5 @@
-// Training on a handful of pictures: what may be asked for, the loop over steps, and going on after a lost device.
+// Trains on a handful of pictures in a page: checks what is asked for, loops over steps, and goes on after the GPU device was
+// lost.
 
 import { named, whole } from './checks.js';
 

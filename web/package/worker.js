@@ -1,6 +1,6 @@
-// An engine in a module worker: calls come in as { id, method, args }, answers go out as { id, result } or
-// { id, error }, with { id, step } and { id, progress } on the way; { id, abort } stops a call, { id, finish } ends it
-// early with what it has. Before them may come { wasm }, the compiled bindings, or what kept them from being compiled.
+// Runs the package's engine in a module worker: calls come in as { id, method, args }, answers go out as { id, result } or { id,
+// error }, with { id, step } and { id, progress } on the way; { id, abort } stops a call, { id, finish } ends it early with what
+// it has. Before them may come { wasm }, the compiled bindings, or what kept them from being compiled.
 
 import { Engine } from './engine.js';
 

@@ -1,4 +1,4 @@
-// Plain and robust: the same attack on two networks, side by side.
+// The page's section on attacks: the same attack on an ordinary and on a robust network, side by side.
 
 import { bars } from './chart.js';
 import { paint } from './draw.js';

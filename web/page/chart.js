@@ -1,4 +1,4 @@
-// A line over steps and bars over classes, each with its numbers as a table.
+// Draws the page's charts: a line over steps and bars over classes, each with its numbers as a table.
 
 const SVG = 'http://www.w3.org/2000/svg';
 const [WIDTH, HEIGHT, LEFT, BELOW] = [420, 190, 44, 22];

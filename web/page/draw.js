@@ -1,4 +1,4 @@
-// Pictures on canvases: images of 1 or 3 channels, signed differences, energies.
+// Draws on the page's canvases: images of 1 or 3 channels, signed differences, energies.
 
 import { toCanvas } from './lapidary/picture.js';
 

@@ -1,4 +1,4 @@
-// Why the page cannot compute, step by step, and what it shows then: a recorded trajectory and what to do.
+// Says why the page cannot compute (no WebGPU, no adapter, and so on) and what to do, and shows a recorded sampling run instead.
 
 const ADVICE = {
   NoWebGPU: ['This browser has no WebGPU.', 'Chrome and Edge 113, Safari 26 and Firefox 141 (on Windows) or newer have it; elsewhere it may be behind a setting.'],

@@ -1,4 +1,4 @@
-// An animated GIF (89a) of canvases: one palette for all frames, LZW as its specification has it.
+// Writes an animated GIF (89a) from canvases: one palette for all frames, LZW compression as in its specification.
 
 /** @param {HTMLCanvasElement[]} frames of one size; the last is shown longer. `shown` in ms. */
 export function gif(frames, shown) {

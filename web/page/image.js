@@ -1,4 +1,5 @@
-// Ask about an image: from a test image, a file, the clipboard or the pad; its posterior; and what would make it another.
+// The page's section on one image: the visitor chooses, drops, pastes or draws it, and sees the class probabilities and what
+// would make it another class.
 
 import { watch } from './camera.js';
 import { bars } from './chart.js';

@@ -1,4 +1,4 @@
-// Starts the page: the network, the parts, the strip, and what is shown where WebGPU does not work.
+// Starts the page: loads the network, then the page's sections, and shows a recording where WebGPU does not work.
 
 import { load } from './lapidary/index.js';
 import { fallback, obstacle } from './fallback.js';

@@ -1,4 +1,5 @@
-// In the plane: points that the visitor puts, a tiny model that learns them, and its energy as a landscape.
+// The page's section on points in the plane: the visitor places points, a tiny model learns them, and its energy is shown as a
+// landscape.
 
 import { LineChart } from './chart.js';
 import { cividis } from './draw.js';

@@ -1,4 +1,4 @@
-// Watch it draw: sampling, the player over its steps, the energy curve, exports.
+// The page's section on sampling: draws an image step by step, with a player over its steps, the energy curve, and exports.
 
 import { LineChart } from './chart.js';
 import { paint, save } from './draw.js';

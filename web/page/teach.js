@@ -1,4 +1,5 @@
-// Teach it your own classes: the visitor's pictures by class, training on them in the page, and what it draws before and after.
+// The page's section on training: the visitor's pictures by class, training on them in the page, and the samples before and
+// after.
 
 import { LineChart } from './chart.js';
 import { paint, save } from './draw.js';

@@ -1,4 +1,4 @@
-//! A network with its weights on the device, and the programs made for it: classifiers and ascents of one batch size.
+//! A network with its weights on the device, and the programs made for it: classification and gradient steps at one batch size.
 
 use crate::throw::{Thrown, throw};
 use js_sys::Function;

@@ -1,4 +1,4 @@
-//! What a page asks of a training, as the package sends it.
+//! The settings of a training that a page asks for, as the JavaScript package sends them.
 
 use lapidary::data::Augment;
 use lapidary::ops::Norm;

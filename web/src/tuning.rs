@@ -1,4 +1,4 @@
-//! How far the tuning of a device is: JavaScript asks while it waits for a network's programs.
+//! Reports how far the measurement of the fastest kernels is, which JavaScript asks for while it waits for a network.
 
 use lapidary::gpu::{Gpu, TuningEvent};
 use serde_json::json;

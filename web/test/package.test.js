@@ -1,4 +1,5 @@
-// The package as a web developer meets it, in a headless Chromium: what calls answer, and what they leave behind.
+// Tests the JavaScript package as a web developer uses it, in a headless Chromium: what its calls return, and that they leave no
+// GPU memory behind.
 //
 //   node --test web/test/package.test.js        after scripts/web and a build of the program (LAPIDARY=FILE names another)
 

@@ -1,4 +1,5 @@
-// The page and the package in a headless Chromium, by clicks and drops; the program's classifier is the judge.
+// Tests the page and the package in a headless Chromium, by clicks and drops; the images that the page draws are classified by
+// the program.
 //
 //   node --test web/test/page.test.js        after scripts/web and a build of the program (LAPIDARY=FILE names another)
 

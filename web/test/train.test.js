@@ -1,4 +1,4 @@
-// Training in the page's own network, in a headless Chromium: it learns the visitor's pictures, draws others than before, and
+// Tests training in the page, in a headless Chromium: the network learns the visitor's pictures, draws others than before, and
 // the program reads what it keeps.
 //
 //   node --test web/test/train.test.js          after scripts/web and a build of the program (LAPIDARY=FILE names another)

@@ -1,5 +1,5 @@
-//! Shows a window in which images form, on the device that egui draws with: the window shows the sampler's texture. `cargo
-//! run --release -p embed-winit` opens it.
+//! Shows a window in which a network's samples form step by step, on the GPU device that egui draws the window with. `cargo run
+//! --release -p embed-winit` opens it.
 
 mod measured;
 

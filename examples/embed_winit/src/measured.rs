@@ -1,5 +1,5 @@
-//! Runs the window as CI does: `embed-winit FRAMES PICTURE.png` draws FRAMES frames, writes the last, prints how long the
-//! slices of work took, and ends.
+//! Runs the window of this example as CI does: `embed-winit FRAMES PICTURE.png` draws FRAMES frames, writes the last as a PNG
+//! file, prints how long the GPU work that was added to each frame took, and ends.
 
 use super::App;
 use eframe::{egui, wgpu};

@@ -1,4 +1,4 @@
-//! The options of the commands that draw or name images: `sample` and `classify`.
+//! The options of the commands `sample`, which draws images from a network, and `classify`, which names the classes of pictures.
 
 use std::path::PathBuf;
 

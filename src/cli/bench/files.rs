@@ -1,4 +1,4 @@
-//! Writes the files of `--profile`: each launch of a step, as a table and as a trace.
+//! Writes the files of `bench --profile`: the GPU time of each kernel launch in a step, as a table and as a trace for a viewer.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Prepares the steps that `bench` measures on the adapter: steps of a network given by name, or single convolutions.
+//! Prepares the steps that `bench` measures on the adapter: a training or attack step of a network given by name, or single
+//! convolutions.
 
 use std::time::Instant;
 

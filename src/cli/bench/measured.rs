@@ -1,4 +1,4 @@
-//! Prints the measurements of one step, as tables for people or as one JSON object.
+//! Prints what `bench` measured of one step of a network, as tables for people or as one JSON object.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,5 +1,5 @@
-//! `eval all`: evaluates one network in every respect, part by part. What is finished is kept in state.json and never done
-//! again; the report is made of that file and the pictures beside it.
+//! `eval all`: measures accuracy, robustness, out-of-distribution detection, calibration and samples of one network, part by
+//! part. What is finished is kept in state.json and never done again; the report is made of that file and the pictures beside it.
 
 mod parts;
 

@@ -1,4 +1,4 @@
-//! Measures the parts of `eval all`.
+//! Measures each part of `eval all`: accuracy, robustness, out-of-distribution detection, calibration, samples and so on.
 
 use pollster::block_on;
 use serde_json::{Value, json};

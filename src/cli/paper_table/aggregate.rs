@@ -1,4 +1,4 @@
-//! Makes a table from the numbers of single runs: mean and standard error over seeds, as Markdown and CSV.
+//! Makes the table of `paper-table` from the numbers of single runs: mean and standard error over seeds, as Markdown and CSV.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

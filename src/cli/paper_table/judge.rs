@@ -1,5 +1,5 @@
-//! Judges samples by one plainly trained network, the same for all rows: whether they show the class they were asked for,
-//! and how near they are to real test images in its logits.
+//! Judges the samples that `paper-table` compares by one ordinarily trained classifier, the same for all methods: whether they
+//! show the class they were asked for, and how near they are to real test images in its logits.
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
-//! `paper-table`: trains, attacks and samples hybrid models side by side, all alike, and writes one table and one figure.
-//! Every step of it is another command of this program, whose results lie in the folder: what is finished is not done again.
+//! `paper-table`: trains several kinds of joint energy-based models under the same conditions, attacks and samples them, and
+//! writes one table and one figure that compare them. Every step of it is another command of this program, whose results lie in
+//! the folder: what is finished is not done again.
 
 mod aggregate;
 mod judge;

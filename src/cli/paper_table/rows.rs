@@ -1,5 +1,5 @@
-//! Lists the runs of a comparison: a preset for each row, its changed settings, and the iterations that a common budget
-//! pays for.
+//! Lists the training runs that `paper-table` compares: for each row a preset, the settings changed in it, and the number of
+//! iterations that the common budget allows.
 
 use clap::ValueEnum;
 

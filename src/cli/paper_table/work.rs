@@ -1,4 +1,5 @@
-//! Runs the steps of one row of a comparison, each as another command of this program in a process of its own.
+//! Runs the steps of one row of `paper-table` (training, attack, samples), each as another command of this program in a process
+//! of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -1,4 +1,4 @@
-//! Runs any of the attacks on one batch: its start, its number of steps, and the images that it leaves.
+//! Runs any of the attacks on one batch of images: makes its start, takes its steps, and returns the attacked images.
 
 use super::{AttackName, AutoAttack};
 use crate::Result;

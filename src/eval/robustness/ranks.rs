@@ -1,4 +1,4 @@
-//! Shares results between ranks after each round of batches: which of the attacked points were broken.
+//! Shares which images were broken by an attack among the processes of an evaluation, after each round of batches.
 
 use crate::world::World;
 use crate::{Error, Result};

@@ -1,4 +1,4 @@
-//! Runs one attack after another on the points that are not broken yet, in batches, and keeps the state after each batch.
+//! Runs one attack after another on the images that no attack has broken yet, in batches, and keeps the state after each batch.
 
 use super::attackers::Target;
 use super::checks::{self, PASSES};

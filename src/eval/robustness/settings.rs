@@ -1,4 +1,4 @@
-//! The settings of a robustness evaluation: which attacks are run, and their parameters.
+//! The settings of an evaluation by several attacks: which attacks are run, and their parameters.
 
 use crate::attack::{Objective, check_radius};
 use crate::ops::Norm;

@@ -1,4 +1,4 @@
-//! The state of an interrupted evaluation as JSON: its settings, the result of each point, and where it goes on.
+//! The state of an interrupted robustness evaluation as JSON: its settings, the result of each image, and where it goes on.
 
 use super::super::sealed::{seal, unseal};
 use super::{AttackName, AttackResult, Point};

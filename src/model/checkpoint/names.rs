@@ -1,6 +1,6 @@
-//! Names as the networks have them: without what wrappers put before them (`DataParallel`, `torch.compile`, averaged models,
-//! Lightning modules, `robustness`), without copies and counters, and with the images' normalisation taken out where it is
-//! kept among the tensors.
+//! Brings the tensor names of a checkpoint to those that the built-in networks have: without the prefixes of wrappers
+//! (`DataParallel`, `torch.compile`, averaged models, Lightning modules, `robustness`), without copies and counters, and with the
+//! images' normalisation taken out where it is kept among the tensors.
 
 use super::StateDictChoice;
 use crate::model::{Normalisation, StateDict};

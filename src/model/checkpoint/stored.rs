@@ -1,5 +1,5 @@
-//! A tensor that is still in its file: where its numbers lie, in which format and order, and how they are
-//! read as f32 without a second copy.
+//! A checkpoint's tensor that is still in its file: where its numbers lie, in which format and order, and how they are read as
+//! f32 without a second copy.
 
 use crate::files::{Checked, Input, Kind, elements};
 use crate::model::Tensor;

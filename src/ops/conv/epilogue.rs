@@ -1,4 +1,4 @@
-//! The epilogue of a packed convolution: operations on its sums before they are stored.
+//! The epilogue of a fast convolution: operations such as scale, residual and ReLU on its sums before they are stored.
 
 /// The place in the epilogue at which a residual is added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! Weights as the fast convolutions read them: eight output channels side by side, or transformed for Winograd's filtering.
+//! Ops that bring weights into the order that the fast convolutions read: eight output channels side by side, or transformed for
+//! Winograd's filtering.
 
 use super::kernels::{NATIVE, natively, shader, text};
 use super::winograd::Winograd;

@@ -33,24 +33,23 @@ pub static GROUPED_INPUT_GRADIENT: Kernel =
 pub static GROUPED_WEIGHT_GRADIENT: Kernel =
     plain!("grouped_conv2d_weight_gradient", &[("dy", Read), ("x", Read), ("dw", Write)]);
 
-/// Inputs x \[N, I, H, W\] and w \[O, I, R, C\]; output y \[N, O, V, U\] with
-/// V = (H + 2 padding − R) / stride + 1, rounded down, and U likewise. A bias is a
-/// [`Broadcast`](crate::ops::Broadcast) behind it.
+/// 2-D convolution. Inputs x \[N, I, H, W\] and w \[O, I, R, C\]; output y \[N, O, V, U\] with V = (H + 2 padding − R) / stride +
+/// 1, rounded down, and U likewise. A bias is added by a [`Broadcast`](crate::ops::Broadcast) after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2d {
-    /// Rows and columns from one output to the next; at least 1.
+    /// The number of rows and of columns from one output to the next; at least 1.
     pub stride: [u32; 2],
-    /// Zeros added above and below, left and right.
+    /// The number of rows of zeros added above and below, and of columns left and right.
     pub padding: [u32; 2],
 }
 
-/// Inputs x \[N, I, H, W\] and w \[O, I / groups, R, C\]; output y as [`Conv2d`]'s. Output channels come in `groups`
-/// equal runs, each of which sees its run of the input channels.
+/// Grouped 2-D convolution. Inputs x \[N, I, H, W\] and w \[O, I / groups, R, C\]; output y as [`Conv2d`]'s. Output channels come
+/// in `groups` equal runs, each of which sees its run of the input channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupedConv2d {
     /// The stride and padding.
     pub conv: Conv2d,
-    /// A divisor of I and of O; I for a depthwise convolution.
+    /// The number of groups, a divisor of I and of O; I for a depthwise convolution.
     pub groups: u32,
 }
 

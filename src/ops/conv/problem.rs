@@ -1,5 +1,5 @@
-//! A convolution problem: the shapes that it reads and writes, and its stride and padding. All kernels of convolutions,
-//! plain or fast, are told it by the same uniform.
+//! A convolution problem: the shapes that it reads and writes, its stride and its padding. All convolution kernels, plain or
+//! fast, get it in the same uniform struct.
 
 use super::plain::Conv2d;
 use crate::gpu::uniform;

@@ -362,8 +362,8 @@ fn products(problem: &Problem, _: &Adapter) -> &'static [u32] {
     if problem.w.images() > 32 { &[64, 32, 128] } else { &[32, 64, 128] }
 }
 
-/// Returns the rows that can compute a problem on an adapter, each with the sizes that its workgroups may have, and its
-/// standing there.
+/// Returns the kernels of the convolution table that can compute a problem on an adapter, each with the workgroup sizes that it
+/// may have, and whether it is used there by default or only tried by tuning.
 pub fn candidates(
     problem: &Problem,
     role: ConvRole,

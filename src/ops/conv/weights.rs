@@ -1,5 +1,5 @@
-//! The fast derivative of a convolution for its weights: images in parts, each summed on its own and the parts added in
-//! order, so that the bits repeat without atomics (split-K).
+//! The fast derivative of a convolution for its weights: images are divided into parts, each is summed on its own, and the parts
+//! are added in order, so that the result has the same bits each time without atomics (split-K).
 
 use super::kernels::shader;
 use super::problem::{ConvRole, Params, Problem};

@@ -1,5 +1,4 @@
-//! The decisions that the processes of a run take together, such as when to stop. In a world of one nothing is asked and
-//! nothing waits.
+//! Lets the processes of a run take decisions together, such as when to stop. A single process decides alone, without waiting.
 
 use super::{Run, tell};
 use crate::model::{Checkpoint, StateDict};

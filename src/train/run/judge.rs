@@ -1,4 +1,5 @@
-//! Trains the judge of samples: a network of the same architecture, trained plainly, which says which class a sample shows.
+//! Trains the judge: a second classifier of the same architecture, trained without attacks, which says which class a sample
+//! shows.
 
 use super::after::check;
 use super::tell;

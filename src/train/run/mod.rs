@@ -1,4 +1,4 @@
-//! A run: stage 1, stage 2, checkpoints between, exactly resumable.
+//! Carries out a training run: stage 1, stage 2, and checkpoints from which it resumes with the same bits.
 
 mod after;
 mod agreement;

@@ -1,4 +1,4 @@
-//! Records the identity of a run's data in its folder, so that the run goes on with the same data alone.
+//! Records the fingerprint of a run's data in its folder, so that the run is only resumed with the same data.
 
 use crate::train::run_folder::DATA;
 use crate::train::{Config, Data, Material, RunFolder};

@@ -1,4 +1,4 @@
-//! Runs the iterations of stage 1, for every objective, and of plain training.
+//! Runs the iterations of stage 1 (adversarial training of the classifier, for every objective) and of training without attacks.
 
 use super::{
     Exchange, PerIteration, Pieces, Told, fill, images, loader, one, pace, pass, passes, wait_share,

@@ -1,4 +1,4 @@
-//! Runs the iterations of stage 2: dual adversarial training, and JEM.
+//! Runs the iterations of stage 2: dual adversarial training, or JEM, both of which train a classifier and an energy at once.
 
 use super::{
     Exchange, PerIteration, Pieces, Told, fill, images, loader, one, pace, pass, passed, wait_share,

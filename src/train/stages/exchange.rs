@@ -1,5 +1,5 @@
-//! The messages of an iteration between ranks: the gradients, which are summed in one message, and the results of each rank's
-//! pieces of the batch in another. A world of one exchanges nothing, and takes no time for it.
+//! Exchanges what a training iteration computed among the processes of a run: the gradients, which are summed in one message, and
+//! each process's losses and counts in another. A single process exchanges nothing, and takes no time for it.
 
 use super::Told;
 use crate::train::update::{Report, Term};

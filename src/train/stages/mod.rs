@@ -1,5 +1,5 @@
-//! The loops: stage 1, stage 2 and plain training, an iteration at a time. Here is what they share: streams of images, pieces
-//! of batches, and what an iteration tells.
+//! The training loops of stage 1, stage 2 and training without attacks, an iteration at a time. This file has what they share:
+//! streams of images, batches divided to fit the memory, and the numbers that an iteration reports.
 
 mod classifier;
 mod dual;

@@ -1,5 +1,5 @@
-//! Compares figures with the committed ones: a kernel that networks run by default may not become worse without a change of
-//! that file.
+//! Compares the compilers' figures for each kernel with the committed ones in `compiled.json`: a kernel that networks run by
+//! default may not become worse without a change of that file.
 
 use crate::figures::{Compiled, Figures, Results};
 use anyhow::{Context, Result, bail};

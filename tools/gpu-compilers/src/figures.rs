@@ -1,4 +1,5 @@
-//! Translates what drivers report about a kernel into names that are the same for all drivers.
+//! Translates what drivers report about a compiled kernel (registers, spills and so on) into names that are the same for all
+//! drivers.
 
 use crate::kernels::Entry;
 use crate::machine::{self, Count};

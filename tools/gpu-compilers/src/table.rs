@@ -1,4 +1,4 @@
-//! Prints results as a table: a row for each kernel, a column for each chip.
+//! Prints the compilers' figures for the kernels as a table: a row for each kernel, a column for each chip.
 
 use crate::figures::{Compiled, Results};
 use anyhow::Result;

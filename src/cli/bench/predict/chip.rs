@@ -1,4 +1,5 @@
-//! The published figures of chips, from `chips.toml`, and the speed at which a chip runs a compiled kernel.
+//! Reads the published figures of chips (clock, bandwidth, arithmetic) from `chips.toml`, and computes from them how fast a chip
+//! runs a compiled kernel.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

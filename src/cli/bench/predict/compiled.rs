@@ -1,5 +1,5 @@
-//! Figures of the kernels that compilers of real GPUs made: `compiled.json`, which `scripts/gpu-compilers --renew` writes
-//! and CI holds kernels to (docs/gpu.md). Nothing of it is repeated elsewhere.
+//! Reads what the compilers of real GPUs say of each kernel (registers, instructions and more): `compiled.json`, which
+//! `scripts/gpu-compilers --renew` writes and CI holds kernels to (docs/gpu.md). No other file repeats these figures.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Collects the layers that an ONNX file's nodes become, and the meaning of each name in the file.
+//! Collects the layers that an ONNX file's nodes become, and what each value's name in the file stands for.
 
 use super::patterns::Part;
 use super::tensors::{Constant, Store};

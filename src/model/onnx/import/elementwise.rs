@@ -1,5 +1,5 @@
-//! Reads ONNX's sums, differences, products and quotients: of two maps, of a map and a constant for each channel, and
-//! those on images that make their normalisation.
+//! Reads ONNX's sums, differences, products and quotients: of two feature maps, of a feature map and a constant for each channel,
+//! and those that normalise the input images.
 
 use super::build::{Builder, Images, Known, Layout, Map};
 use super::tensors::{Constant, shown};

@@ -1,4 +1,4 @@
-//! The parts of ONNX's messages (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>) that networks are read from.
+//! Parses the parts of an ONNX file (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>) that a network is read from.
 //!
 //! `prost` decodes them, a level at a time: messages in messages stay bytes of the file, which are shared and not copied,
 //! until they are looked at. What decoding one level can take in memory is compared with a limit first, by counting the bytes

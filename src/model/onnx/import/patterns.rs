@@ -1,5 +1,5 @@
-//! Functions that exporters write in several operators and that are one layer here: GELU by the error function, and layer
-//! normalisation as operator sets before 17 have to write it. Each step stands for nothing until the last.
+//! Recognises functions that ONNX exporters write as several operators and that are one layer here: GELU by the error function,
+//! and layer normalisation as operator sets before 17 have to write it. Each step stands for nothing until the last.
 
 use super::build::{Builder, Known, Layout, Map};
 use super::tensors::{Constant, shown};

@@ -1,4 +1,4 @@
-//! The constants of an ONNX file: where their numbers lie, in it or in files beside it, and as f32.
+//! Reads the constants of an ONNX file, whose numbers lie in the file or in files beside it, as f32.
 
 use super::messages::{self, Tensor as Message};
 use crate::Error;

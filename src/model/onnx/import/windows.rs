@@ -1,4 +1,4 @@
-//! Reads ONNX's operators that move a window over maps: convolutions, pools and padding.
+//! Reads ONNX's operators that move a window over feature maps: convolutions, pools and padding.
 
 use super::build::{Builder, Known, Layout, Map};
 use super::nodes::Arguments;

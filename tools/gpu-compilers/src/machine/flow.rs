@@ -1,4 +1,4 @@
-//! Finds the loops of a program: the innermost one with most multiply-adds is the hot one.
+//! Finds the loops in a kernel's machine code: the innermost one with most multiply-adds is the hot one.
 
 use super::{Count, Program};
 use std::collections::{BTreeMap, BTreeSet};
