@@ -291,7 +291,9 @@ impl Found {
         let (count, [channels, height, width], interleaved) = sides(&shape, layout)
             .map_err(|reason| failed(format!("images of {shape:?}: {reason}")))?;
         if [count, channels, height, width].contains(&0) {
-            return Err(failed(format!("images of {shape:?}: no dimension may be 0")));
+            return Err(failed(format!(
+                "no images: the array that is to have them has the shape {shape:?}"
+            )));
         }
         let pixels = if interleaved && channels > 1 {
             pixels.planes(channels, height * width)

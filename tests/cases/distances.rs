@@ -26,7 +26,7 @@ fn put(path: &Path, picture: impl Into<DynamicImage>) {
 }
 
 /// EfficientNet-Lite0 with random weights.
-fn extractor(path: &Path) {
+pub fn extractor(path: &Path) {
     let mut weights = StateDict::default();
     for (number, parameter) in (0..).zip(Extractor::EfficientNetLite0.parameters()) {
         let mut random = Random::new(1, "extractor", 0, number);

@@ -24,6 +24,7 @@ mod distances;
 mod files;
 mod geometry;
 mod grids;
+mod handed;
 mod inputs;
 mod made;
 mod own_ops;

@@ -13,7 +13,7 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 /// A `.npy` file's bytes.
-fn npy(kind: &str, columns: bool, shape: &[usize], bytes: &[u8]) -> Vec<u8> {
+pub fn npy(kind: &str, columns: bool, shape: &[usize], bytes: &[u8]) -> Vec<u8> {
     let sides: String = shape.iter().map(|side| format!("{side}, ")).collect();
     let order = if columns { "True" } else { "False" };
     let header = format!("{{'descr': '{kind}', 'fortran_order': {order}, 'shape': ({sides}), }}\n");
@@ -26,7 +26,7 @@ fn pixels(count: usize) -> Vec<u8> {
     (0..count).map(|i| (i % 251) as u8).collect()
 }
 
-fn longs(labels: &[i64]) -> Vec<u8> {
+pub fn longs(labels: &[i64]) -> Vec<u8> {
     npy(
         "<i8",
         false,
@@ -40,7 +40,7 @@ fn images(count: usize) -> Vec<u8> {
     npy("|u1", false, &[count, 8, 8], &pixels(count * 64))
 }
 
-fn npz(path: &Path, arrays: &[(&str, Vec<u8>)]) {
+pub fn npz(path: &Path, arrays: &[(&str, Vec<u8>)]) {
     let mut archive = ZipWriter::new(fs::File::create(path).unwrap());
     for (name, bytes) in arrays {
         archive.start_file(format!("{name}.npy"), SimpleFileOptions::default()).unwrap();
