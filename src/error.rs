@@ -9,7 +9,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Install a driver or name another adapter.
+    /// No GPU adapter was found, or none that fits the name asked for: install a driver or name another adapter.
     #[error(
         "no GPU adapter ({0}): install a Vulkan, Metal or DirectX 12 driver; without a GPU, Mesa's lavapipe (Debian: mesa-vulkan-drivers)"
     )]
@@ -24,8 +24,8 @@ pub enum Error {
         /// The limit or feature that is needed.
         wanted: String,
     },
-    /// Arguments do not fit each other; correct them.
-    #[error("{op}: {given} given, {wanted} wanted")]
+    /// Arguments do not fit each other or the function: correct them.
+    #[error("{op}: got {given}; expected {wanted}")]
     Mismatch {
         /// The op or function.
         op: &'static str,
@@ -34,7 +34,7 @@ pub enum Error {
         /// The argument that is expected.
         wanted: String,
     },
-    /// Ask for other derivatives.
+    /// An op on the way has no derivative: ask for other derivatives.
     #[error("{op}: no derivative, because {why}")]
     NoDerivative {
         /// The op on the path.
@@ -42,13 +42,13 @@ pub enum Error {
         /// The missing part.
         why: &'static str,
     },
-    /// Use a smaller batch or model.
+    /// The GPU's memory is short: use a smaller batch or network.
     #[error("out of GPU memory while {0}")]
     OutOfMemory(String),
-    /// Open a device anew and start from the last checkpoint.
+    /// The GPU device was lost, as after a driver's reset: open a device anew and start from the last checkpoint.
     #[error("the GPU device was lost: {0}")]
     DeviceLost(String),
-    /// Report a bug here or in the driver.
+    /// The GPU or its driver failed: report a bug here or in the driver.
     #[error("the GPU failed while {doing}: {reason}")]
     Gpu {
         /// The call that failed.
@@ -56,7 +56,8 @@ pub enum Error {
         /// The driver's or wgpu's words.
         reason: String,
     },
-    /// Report a bug here or in a driver, or free the system's memory and threads.
+    /// A thread could not start, or ended without a result: report a bug here or in a driver, or free the system's memory and
+    /// threads.
     #[error("{doing}: {reason}")]
     Thread {
         /// The thread's work.
@@ -67,7 +68,7 @@ pub enum Error {
     /// Processes of a run failed or were not started as one run; the text says what to do.
     #[error("{0}")]
     World(String),
-    /// A file cannot be used; give another one.
+    /// A file cannot be used: give another one.
     #[error("{}: {reason}", path.display())]
     BadFile {
         /// The file or folder.
@@ -75,8 +76,8 @@ pub enum Error {
         /// The fault in the file, and its place.
         reason: String,
     },
-    /// The configuration is invalid; correct it.
-    #[error("config: {key} = {value} given, {allowed} wanted")]
+    /// A value of the configuration is not allowed: correct it.
+    #[error("{}{key} is {value}, but has to be {allowed}", table(key))]
     BadConfig {
         /// The dotted key in the configuration.
         key: String,
@@ -85,10 +86,10 @@ pub enum Error {
         /// The allowed values.
         allowed: String,
     },
-    /// No action is needed: the caller's progress callback asked to stop.
+    /// The caller's progress callback asked to stop; no action is needed.
     #[error("stopped by the caller")]
     Stopped,
-    /// Give finite images, or a network whose numbers fit.
+    /// A network computed logits that are not finite: give finite images, or a network whose weights are sound.
     #[error(
         "the network's logits of image {image} are not finite ({value}), so they name no class: its weights are too large, or the image is damaged"
     )]
@@ -98,7 +99,7 @@ pub enum Error {
         /// The first logit that is not finite.
         value: f32,
     },
-    /// Report it: no caller can cause this, so the fault is in the library.
+    /// A fault in the library itself, which no caller can cause: report it.
     #[error("{op}: {what}; this is a bug in lapidary, please report it")]
     Bug {
         /// The op or function.
@@ -106,7 +107,7 @@ pub enum Error {
         /// The state that must not occur.
         what: String,
     },
-    /// Start from the last good checkpoint with other settings.
+    /// Training diverged: start from the last good checkpoint with other settings.
     #[error("training diverged at step {step}: {what}{}", last_good.as_ref().map_or(String::new(), |path| format!("; last good checkpoint {}", path.display())))]
     Diverged {
         /// The iteration in which it happened.
@@ -118,8 +119,13 @@ pub enum Error {
     },
 }
 
+/// What stands before a key in messages: options of the program begin with `--`, all others are keys of a configuration.
+fn table(key: &str) -> &'static str {
+    if key.starts_with("--") { "" } else { "config: " }
+}
+
 impl Error {
-    /// Makes the error that `op` takes `wanted`, and not `given`.
+    /// Makes the error that `op` was given `given`, but takes `wanted`.
     pub fn mismatch(op: &'static str, given: impl ToString, wanted: impl ToString) -> Self {
         Self::Mismatch { op, given: given.to_string(), wanted: wanted.to_string() }
     }
@@ -140,7 +146,7 @@ impl Error {
         }
     }
 
-    /// A file that cannot be used, with the reason.
+    /// Makes the error that a file cannot be used, with the reason.
     pub fn bad_file(path: impl AsRef<Path>, reason: impl ToString) -> Self {
         Self::BadFile { path: path.as_ref().into(), reason: reason.to_string() }
     }

@@ -107,7 +107,7 @@ def test_what_stops_it_leaves_it_to_be_gone_on_with(run: lapidary.Run, tmp_path:
     lapidary.train(SMALL, callback=lambda p: first.append(p.done) if p.values else None, **both)
     assert first[0] == 21, "it went on where it was stopped"
     same(Path(run.path), tmp_path / "run")
-    with pytest.raises(lapidary.BadFile, match="a run is here already"):
+    with pytest.raises(lapidary.BadFile, match="holds a run already"):
         lapidary.train(SMALL, resume=False, **both)
     with pytest.raises(lapidary.BadConfig, match="seed"):
         lapidary.train({**SMALL, "seed": 5}, **both)

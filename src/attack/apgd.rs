@@ -11,8 +11,8 @@ use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{ApgdJudge, ApgdState, ApgdStep, BoundaryStart, Copy, Fill, Norm, apgd_state};
 
-/// Settings of an APGD attack; see [`ApgdStep`] and [`ApgdJudge`] for the formulas. The first checkpoint is after 0.22 of
-/// the steps. Each period between checkpoints is shorter than the one before by 0.03 of the steps, and at least 0.06 of
+/// Settings of the attack APGD (Auto-PGD); see [`ApgdStep`] and [`ApgdJudge`] for the formulas. The first checkpoint is after
+/// 0.22 of the steps. Each period between checkpoints is shorter than the one before by 0.03 of the steps, and at least 0.06 of
 /// them. The first steps are as long as the ball is wide.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Apgd {
@@ -49,8 +49,8 @@ impl Default for Apgd {
     }
 }
 
-/// Runs APGD on batches of one size, ready on a device. A step reads nothing back and makes nothing new: step lengths,
-/// counters, best and misclassified iterates of each image are kept on the device.
+/// Runs APGD on batches of one size, ready on a device. A step needs no read-back and no new buffers: step lengths, counters,
+/// best and misclassified iterates of each image are kept on the device.
 #[derive(Debug)]
 pub struct ApgdAttack {
     settings: Apgd,
@@ -80,7 +80,7 @@ struct Kept {
 }
 
 impl ApgdAttack {
-    /// Makes the attack for batches of this size.
+    /// Prepares the attack for a network and batches of one size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -105,7 +105,8 @@ impl ApgdAttack {
         Ok(Self { settings, taken: 0, batch, draws, kept, step, last, start, reset })
     }
 
-    /// Takes steps, each of which first judges the iterate before it. The last step's own iterate is not judged yet.
+    /// Takes steps of the attack, each of which first judges the iterate before it. The last step's own iterate is not judged
+    /// yet.
     pub async fn advance(
         &mut self,
         steps: u32,
@@ -115,29 +116,29 @@ impl ApgdAttack {
         self.step.run(steps, progress).await
     }
 
-    /// Judges the last iterate; to be called once, after the last step.
+    /// Judges the last iterate, whether it is the best or misclassified; to be called once, after the last step.
     pub async fn judge(&mut self) -> Result<()> {
         self.last.submit().await
     }
 
-    /// The images as the last step left them.
+    /// Returns the images as the last step left them.
     pub async fn iterates(&self) -> Result<Vec<f32>> {
         self.batch.read(&self.batch.images).await
     }
 
-    /// The iterate of highest loss of each image.
+    /// Returns the iterate of highest loss of each image.
     pub async fn best(&self) -> Result<Vec<f32>> {
         self.batch.read(&self.kept.best).await
     }
 
-    /// Returns the state of each image.
+    /// Returns APGD's bookkeeping of each image: best loss, step size, counters.
     pub async fn states(&self) -> Result<Vec<ApgdState>> {
         let mut states = ApgdState::read(&self.batch.gpu.read(&self.kept.state).await?);
         states.truncate(self.batch.count);
         Ok(states)
     }
 
-    /// The settings it was made with.
+    /// Returns the settings that the attack was made with.
     pub fn settings(&self) -> &Apgd {
         &self.settings
     }

@@ -16,14 +16,14 @@ use crate::ops::{
 /// 1901.08573) has the same.
 const START_NOISE: f32 = 0.001;
 
-/// Settings of the attack.
+/// Settings of TRADES's attack, which moves images away from the network's prediction for the clean image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Divergence {
     /// The norm in which the length of a step and the radius of the ball are measured.
     pub norm: Norm,
     /// Radius of the ball around the images; finite.
     pub eps: f32,
-    /// The length of one step.
+    /// The length of one step, measured in `norm`.
     pub step_size: f32,
     /// The number of steps of an attack.
     pub steps: u32,
@@ -36,8 +36,8 @@ impl Default for Divergence {
     }
 }
 
-/// Maximises KL(f(origin) ‖ f(x)) on batches of one size, ready on a device, with frozen statistics. A step reads nothing
-/// back and makes nothing new.
+/// Runs TRADES's attack, which maximises KL(f(clean image) ‖ f(x)), on batches of one size, ready on a device, with frozen batch
+/// norm statistics. A step needs no read-back and no new buffers.
 #[derive(Debug)]
 pub struct DivergenceAttack {
     settings: Divergence,
@@ -48,7 +48,7 @@ pub struct DivergenceAttack {
 }
 
 impl DivergenceAttack {
-    /// Makes the attack for batches of this size.
+    /// Prepares the attack for a network and batches of one size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -107,12 +107,12 @@ impl DivergenceAttack {
         Ok(Self { settings, batch, control, start, step })
     }
 
-    /// The memory of the images that they came from.
+    /// Returns the device buffer of the clean images that the attack moves away from.
     pub fn origin_buffer(&self) -> &Buffer {
         &self.batch.origin
     }
 
-    /// The settings it was made with.
+    /// Returns the settings that the attack was made with.
     pub fn settings(&self) -> &Divergence {
         &self.settings
     }

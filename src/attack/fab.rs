@@ -10,24 +10,24 @@ use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{Copy, FabJudge, FabNearest, FabStep, Fill, Norm};
 use crate::{Error, Result};
 
-/// The boundary that FAB walks to.
+/// The class boundary that the attack FAB walks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Boundary {
-    /// The one with the target's class: a gradient a step. AutoAttack's fab-t.
+    /// The boundary to the target class, which needs one gradient for each step: AutoAttack's fab-t.
     #[default]
     Target,
-    /// Search the nearest of all other classes in each step, each taken for linear: a gradient a step for every other
-    /// class, of which there may be at most 99. The paper's algorithm, and AutoAttack's fab.
+    /// The nearest boundary of all other classes, searched in each step with each boundary taken for linear. It needs a gradient
+    /// in each step for every other class, of which there may be at most 99. The paper's algorithm, and AutoAttack's fab.
     Nearest,
 }
 
 /// Classes of a network, at most, for [`Boundary::Nearest`].
 const MOST_CLASSES: u32 = 100;
 
-/// Settings of an attack; see [`FabStep`] and [`FabJudge`] for the formulas.
+/// Settings of the attack FAB, which searches the nearest misclassified image; see [`FabStep`] and [`FabJudge`] for the formulas.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fab {
-    /// The norm in which the distance is measured.
+    /// The norm in which the distance to the original image is measured.
     pub norm: Norm,
     /// The class boundary that steps go to.
     pub boundary: Boundary,
@@ -62,8 +62,8 @@ impl Default for Fab {
 /// The distance that stands for "nothing found": no image is as far away.
 const NOTHING_FOUND: f32 = 1e10;
 
-/// Runs FAB on batches of one size, ready on a device. A step, which goes through the network with its gradient and once
-/// more without, reads nothing back and makes nothing new.
+/// Runs FAB on batches of one size, ready on a device. A step computes a gradient and one more forward pass; it needs no
+/// read-back and no new buffers.
 #[derive(Debug)]
 pub struct FabAttack {
     settings: Fab,
@@ -78,7 +78,7 @@ pub struct FabAttack {
 }
 
 impl FabAttack {
-    /// Makes the attack for batches of this size.
+    /// Prepares the attack for a network and batches of one size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -93,8 +93,9 @@ impl FabAttack {
         };
         let classes = model.classes();
         if settings.boundary == Boundary::Nearest && !(2..=MOST_CLASSES).contains(&classes) {
-            let wanted =
-                format_args!("2 to {MOST_CLASSES} classes for the nearest boundary of all");
+            let wanted = format_args!(
+                "2 to {MOST_CLASSES} classes, because this form of FAB computes a gradient for each class"
+            );
             return Err(Error::mismatch("fab", format_args!("{classes} classes"), wanted));
         }
         let batch = Batch::new(gpu, model, size, objective).await?;
@@ -147,7 +148,7 @@ impl FabAttack {
         self.batch.read_numbers(&self.distance).await
     }
 
-    /// The settings it was made with.
+    /// Returns the settings that the attack was made with.
     pub fn settings(&self) -> &Fab {
         &self.settings
     }

@@ -16,7 +16,7 @@ const NO_LABEL: u32 = u32::MAX;
 pub(super) struct Batch {
     pub gpu: Gpu,
     pub shape: Shape,
-    /// Under attack; written in place.
+    /// The images under attack, which steps change in place.
     pub images: Buffer,
     /// The original images, the ball's centres.
     pub origin: Buffer,
@@ -122,7 +122,7 @@ impl Batch {
         let (most, words) = (self.shape.images() as usize, self.words());
         if labels == 0 || labels > most || images.len() != labels * words {
             let given = format!("{} values of {what} for {labels} labels", images.len());
-            let wanted = format!("{words} for each of 1 to {most} labels");
+            let wanted = format!("1 to {most} labels, and {words} values for each");
             return Err(Error::mismatch("attack", given, wanted));
         }
         let strange = images.iter().enumerate().find(|(_, value)| !value.is_finite());
@@ -190,7 +190,7 @@ pub fn check_radius(norm: Norm, eps: f32, words: usize) -> Result<()> {
     }
     let (most, why) = match norm {
         Norm::Linf => (1.0, "all images are nearer to each other than 1"),
-        Norm::L2 => ((words as f32).sqrt(), "that is the diagonal"),
+        Norm::L2 => ((words as f32).sqrt(), "no two images are further apart"),
     };
     let beyond = match norm {
         Norm::Linf => eps >= most,
@@ -198,7 +198,7 @@ pub fn check_radius(norm: Norm, eps: f32, words: usize) -> Result<()> {
     };
     if eps.is_finite() && beyond {
         let wanted = format_args!(
-            "below {most:.4}, as values are in [0, 1] and {why}: {eps}/255 is likely meant"
+            "a radius below {most:.4}, as values are in [0, 1] and {why}: {eps}/255 is likely meant"
         );
         return Err(Error::mismatch("attack", given, wanted));
     }
@@ -210,7 +210,11 @@ pub(super) fn within(op: &'static str, taken: u32, steps: u32, whole: u32) -> Re
     let after = taken.saturating_add(steps);
     if after > whole {
         let given = format_args!("{steps} steps after {taken} steps");
-        return Err(Error::mismatch(op, given, format_args!("at most {whole} steps in all")));
+        return Err(Error::mismatch(
+            op,
+            given,
+            format_args!("at most {whole} steps in all, the number that the attack was made for"),
+        ));
     }
     Ok(after)
 }

@@ -4,19 +4,19 @@ use crate::gpu::{Buffer, Timing};
 use crate::graph::Summary;
 use crate::{Error, Result};
 
-/// The start of an attack: at most as many images as it was made for, with their labels.
+/// What an attack begins with: images, at most as many as the attack was prepared for, with their labels.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Start<'a> {
     /// The images to attack, NCHW in \[0, 1\].
     pub images: &'a [f32],
     /// The label of each image, below the network's number of classes.
     pub labels: &'a [u32],
-    /// The class that each is to go to, for objectives that read one beside the label.
+    /// The class that each image is to be changed to, for targeted objectives.
     pub targets: Option<&'a [u32]>,
     /// The images at which the steps begin, if not at `images`, around which they stay in a ball: NCHW, finite, and in \[0,
     /// 1\] from the first step on. Attacks that begin at random points begin here instead.
     pub from: Option<&'a [f32]>,
-    /// The ids of the images, which decide their random numbers wherever they lie in a batch; by default 0, 1, ...
+    /// The ids of the images, from which their random numbers are drawn, wherever the images lie in a batch; by default 0, 1, ...
     pub ids: Option<&'a [u32]>,
     /// The seed of all random numbers.
     pub seed: u64,
@@ -25,7 +25,7 @@ pub struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    /// Makes a start of images and labels, with defaults for the rest.
+    /// Starts at images with their labels, with defaults for the rest.
     pub fn new(images: &'a [f32], labels: &'a [u32]) -> Self {
         Self { images, labels, ..Self::default() }
     }
@@ -33,26 +33,27 @@ impl<'a> Start<'a> {
     /// Checks that the attack begins at the images themselves, for attacks that cannot begin elsewhere.
     pub(super) fn begins_at_images(&self, op: &'static str) -> Result<()> {
         if self.from.is_some() {
-            let wanted = "a start at the images themselves";
-            return Err(Error::mismatch(op, "a start apart from the images", wanted));
+            let wanted = "none: this attack starts at the images themselves";
+            return Err(Error::mismatch(op, "start images (`from`) other than the images", wanted));
         }
         Ok(())
     }
 }
 
-/// The results of an attack.
+/// The results of an attack: the attacked images, and which of them lie in the ball.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     /// The resulting images, one for each that the attack was started with; they may or may not be misclassified.
     pub images: Vec<f32>,
-    /// Whether each image lies in the ball: those of [`FabAttack`](super::FabAttack), which looks for the nearest, may lie
-    /// outside.
+    /// Whether each attacked image lies in the ball: images of [`FabAttack`](super::FabAttack), which looks for the nearest
+    /// misclassified image, may lie outside.
     pub within: Vec<bool>,
-    /// The number of images whose gradient at the start was 0 everywhere; 0 for attacks that do not look.
+    /// The number of images whose gradient at the start was 0 everywhere, a sign of gradient masking; 0 for attacks that do not
+    /// look.
     pub flat: usize,
 }
 
-/// Gradient steps, or candidates of a random search, on a batch of images; made ready once for a network, a device and a
+/// Gradient steps, or candidates of a random search, on a batch of images; prepared once for a network, a device and a batch
 /// size, then started and run as often as wanted.
 ///
 /// Methods that change the images take `&mut self`, so that two callers cannot mix their results; each thread has an attack of
@@ -100,19 +101,20 @@ pub trait Attack {
         Ok(false)
     }
 
-    /// GPU time of each launch of a step. Takes steps. Err without timestamps.
+    /// Measures the GPU time of each kernel launch of one step, by taking steps. Err on devices without timestamps.
     async fn profile(&mut self, repetitions: u32) -> Result<Vec<Timing>>;
 
-    /// Steps of a whole attack, by its settings.
+    /// Returns the number of steps of a whole attack, by its settings.
     fn steps(&self) -> u32;
 
-    /// The memory that [`Attack::images`] reads, a whole batch, for programs that work on with the images on the device.
+    /// Returns the device buffer that [`Attack::images`] reads, a whole batch, for programs that go on with the images on the
+    /// device.
     fn image_buffer(&self) -> &Buffer;
 
-    /// The memory of the labels, a whole batch.
+    /// Returns the device buffer of the labels, a whole batch.
     fn label_buffer(&self) -> &Buffer;
 
-    /// Returns the costs of a step.
+    /// Returns what one step costs: kernel launches, arithmetic, memory.
     fn summary(&self) -> &Summary;
 
     /// Runs the whole attack: start, the settings' number of steps, images.

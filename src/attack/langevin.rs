@@ -10,12 +10,12 @@ use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{Advance, Draw, LangevinStep, RandomFill};
 
-/// Settings of a chain.
+/// Settings of a Langevin chain, which draws samples by gradient steps with noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Langevin {
     /// The objective, which is minus an energy: [`Objective::LogSumExp`] or [`Objective::Joint`].
     pub objective: Objective,
-    /// The gradient's factor and the noise's deviation. Images are not kept within \[0, 1\].
+    /// The factor of the gradient and the standard deviation of the noise in one step. Images are not kept within \[0, 1\].
     pub step: LangevinStep,
     /// The number of steps of a whole chain.
     pub steps: u32,
@@ -29,8 +29,8 @@ impl Default for Langevin {
     }
 }
 
-/// Chains of a batch, made ready on a device. A step reads nothing back and makes nothing new; statistics of batch
-/// normalisation are frozen.
+/// Runs Langevin chains, one for each image of a batch, ready on a device. A step needs no read-back and no new buffers; batch
+/// norm statistics are frozen.
 #[derive(Debug)]
 pub struct LangevinChains {
     settings: Langevin,
@@ -40,7 +40,7 @@ pub struct LangevinChains {
 }
 
 impl LangevinChains {
-    /// Makes the sampler for batches of this size.
+    /// Prepares chains for a network and batches of one size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -65,7 +65,7 @@ impl LangevinChains {
         Ok(Self { settings, batch, control, step })
     }
 
-    /// The settings they were made with.
+    /// Returns the settings that the chains were made with.
     pub fn settings(&self) -> &Langevin {
         &self.settings
     }

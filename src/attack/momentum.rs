@@ -10,21 +10,21 @@ use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{Copy, Fill, KeepBest, MomentumStep, Norm};
 
-/// Settings of the momentum attack; see [`MomentumStep`] for the formulas. Running statistics of batch normalisation do not
-/// change.
+/// Settings of the momentum attack of training; see [`MomentumStep`] for the formulas. Running statistics of batch normalisation
+/// do not change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MomentumPgd {
     /// The norm in which the length of a step and the radius of the ball are measured.
     pub norm: Norm,
     /// Radius of the ball around the start; finite.
     pub eps: f32,
-    /// The length of one step.
+    /// The length of one step, measured in `norm`.
     pub step_size: f32,
     /// The number of steps of a whole attack.
     pub steps: u32,
     /// The part of the last direction that is kept; 0.9 in the code of arXiv 2510.13872.
     pub momentum: f32,
-    /// The objective that steps climb.
+    /// The objective that steps maximise.
     pub objective: Objective,
 }
 
@@ -59,7 +59,7 @@ struct Best {
 }
 
 impl MomentumAttack {
-    /// Makes the attack for batches of this size.
+    /// Prepares the attack for a network and batches of one size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -79,17 +79,17 @@ impl MomentumAttack {
         Ok(Self { settings, batch, best, step, last, reset })
     }
 
-    /// The images as the last step left them, best or not.
+    /// Returns the images as the last step left them, whether or not they are the best.
     pub async fn iterates(&self) -> Result<Vec<f32>> {
         self.batch.read(&self.batch.images).await
     }
 
-    /// The objective of the best iterates.
+    /// Returns the objective's value at the best iterate of each image.
     pub async fn objective(&self) -> Result<Vec<f32>> {
         self.batch.read_numbers(&self.best.objective).await
     }
 
-    /// The settings it was made with.
+    /// Returns the settings that the attack was made with.
     pub fn settings(&self) -> &MomentumPgd {
         &self.settings
     }

@@ -4,34 +4,36 @@ use crate::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::{CrossEntropy, Dlr, LogSumExp, Margin, PickLogit, Scale};
 
-/// The number for each image that gradient steps climb. Whether the batch is summed or averaged (said with each) follows the
-/// attack's published code; it matters only next to the 1e-10 in a step's normalisation, and for raw gradients.
+/// What gradient steps on an image maximise: a number computed from the logits of each image. Whether the batch is summed or
+/// averaged (said with each) follows the attack's published code; it matters only next to the 1e-10 in a step's normalisation,
+/// and for raw gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objective {
-    /// f(x)\[y\], minus the joint energy; summed. Labels are the classes to go to.
+    /// The class logit f(x)\[y\], minus the joint energy, summed over the batch; labels are the classes to go to.
     Joint,
-    /// logsumexp f(x), minus the marginal energy; summed. Labels are not read.
+    /// The logsumexp of the logits, minus the energy of the image, summed over the batch; labels are not read.
     LogSumExp,
-    /// Cross-entropy of the labels; mean. Climbing it leads away from them.
+    /// The cross-entropy of the labels, averaged over the batch; maximising it leads away from the labels.
     CrossEntropy,
-    /// Cross-entropy of the uniform distribution, its divergence KL(uniform ‖ softmax) up to a constant; mean. Climbing it
-    /// leads to confidence in any class. Labels are not read, but for being below K.
+    /// The cross-entropy of the uniform distribution, which is KL(uniform ‖ softmax) up to a constant, averaged over the batch;
+    /// maximising it leads to confidence in any class. Labels are not read, but for being below K.
     FromUniform,
-    /// Minus the cross-entropy; mean. Climbing it leads to the labels.
+    /// Minus the cross-entropy of the labels, averaged over the batch; maximising it leads to the labels.
     CrossEntropyTargeted,
-    /// Difference of logits ratio ([`Dlr`]); summed. At least 3 classes.
+    /// The difference of logits ratio ([`Dlr`]) of the labels, summed over the batch; for at least 3 classes.
     Dlr,
-    /// Difference of logits ratio towards targets; summed. At least 4 classes.
+    /// The difference of logits ratio towards target classes, summed over the batch; for at least 4 classes.
     DlrTargeted,
-    /// The largest other logit minus the label's ([`Margin`]), Carlini and Wagner's; summed.
+    /// Carlini and Wagner's margin ([`Margin`]), the largest other logit minus the label's, summed over the batch.
     Margin,
-    /// The target's logit minus the label's; summed.
+    /// The target class's logit minus the label's, summed over the batch.
     MarginTargeted,
 }
 
 impl Objective {
-    /// Adds the nodes from logits \[N, K\], labels \[N\] and target classes \[N\] (both u32) to a number for each image \[N\].
-    /// Only [`DlrTargeted`](Objective::DlrTargeted) and [`MarginTargeted`](Objective::MarginTargeted) read targets.
+    /// Adds the nodes that compute the objective, a number for each image \[N\], from logits \[N, K\], labels \[N\] and target
+    /// classes \[N\] (both u32). Only [`DlrTargeted`](Objective::DlrTargeted) and [`MarginTargeted`](Objective::MarginTargeted)
+    /// read targets.
     ///
     /// An image whose label is K or more stays where it is, except under
     /// [`LogSumExp`](Objective::LogSumExp): that is how an incomplete batch is filled up.
@@ -64,13 +66,13 @@ impl Objective {
         }
     }
 
-    /// Whether the objective reads targets beside the labels.
+    /// Returns whether the objective reads target classes beside the labels.
     pub fn reads_targets(self) -> bool {
         matches!(self, Self::DlrTargeted | Self::MarginTargeted)
     }
 
-    /// Returns the weight of each of `images` images in the objective: 1 for a sum, 1 / N for a mean. With it in
-    /// each place, a vector is the seed of [`gradient`](crate::ops::gradient).
+    /// Returns the weight of each of `images` images in the objective: 1 for a sum, 1 / N for a mean. A vector of this number is
+    /// the `seed` that [`gradient`](crate::ops::gradient) takes.
     pub fn weight(self, images: u32) -> f32 {
         match self {
             Self::CrossEntropy | Self::FromUniform | Self::CrossEntropyTargeted => {

@@ -11,42 +11,42 @@ use crate::ops::{Copy, Norm, PgdStep};
 use crate::{Error, Result};
 use std::sync::Arc;
 
-/// Chooses whose statistics batch normalisation uses during an attack.
+/// Which statistics batch normalisation uses during an attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Statistics {
-    /// The running statistics, which stay: PyTorch's eval mode.
+    /// The running statistics, which do not change: PyTorch's eval mode.
     #[default]
     Frozen,
-    /// Batch normalisation by the batch's statistics, with which each step updates the running ones: PyTorch's training
-    /// mode.
+    /// The batch's own statistics, by which each step also updates the running ones: PyTorch's training mode.
     Batch,
 }
 
-/// Settings of an attack; see [`PgdStep`] for the formulas.
+/// Settings of projected gradient steps (PGD) on images; see [`PgdStep`] for the formulas.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pgd {
     /// The norm in which the length of a step and the radius of the ball are measured.
     pub norm: Norm,
-    /// The radius of the ball around the start, 0 or more; infinite for none.
+    /// The radius of the ball around the start, 0 or more; infinite for no ball.
     pub eps: f32,
-    /// The length of one step; a negative one descends.
+    /// The length of one step, measured in `norm`; a negative one descends.
     pub step_size: f32,
     /// The number of steps of a whole attack.
     pub steps: u32,
-    /// The objective that steps climb.
+    /// The objective that steps maximise.
     pub objective: Objective,
-    /// The statistics by which batch normalisation normalises.
+    /// Which statistics batch normalisation uses.
     pub statistics: Statistics,
 }
 
 impl Pgd {
-    /// Settings of an attack: `steps` steps up the cross-entropy, each an eighth of the ball's radius long.
+    /// Makes the settings of an attack: `steps` steps that maximise the cross-entropy, each an eighth of the ball's radius long.
     pub fn attack(norm: Norm, eps: f32, steps: u32) -> Self {
         let (objective, statistics) = (Objective::CrossEntropy, Statistics::Frozen);
         Self { norm, eps, step_size: eps / 8.0, steps, objective, statistics }
     }
 
-    /// Settings for samples: `steps` steps of this L2 length up the labels' logits (minus the joint energy), in no ball.
+    /// Makes the settings of sampling: `steps` steps of this L2 length that maximise the labels' logits (minus the joint energy),
+    /// in no ball.
     pub fn sample(steps: u32, step_size: f32) -> Self {
         let (norm, eps) = (Norm::L2, f32::INFINITY);
         let (objective, statistics) = (Objective::Joint, Statistics::Frozen);
@@ -97,8 +97,8 @@ impl Default for Pgd {
     }
 }
 
-/// Takes projected gradient steps on batches of one size, ready on a device. A step reads nothing back and makes nothing
-/// new. The result is the last iterate, misclassified or not.
+/// Takes projected gradient steps on batches of one size, ready on a device. A step needs no read-back and no new buffers. The
+/// result is the last iterate, misclassified or not.
 #[derive(Debug)]
 pub struct PgdAttack {
     settings: Pgd,
@@ -109,7 +109,7 @@ pub struct PgdAttack {
 }
 
 impl PgdAttack {
-    /// Makes the attack for batches of this size.
+    /// Prepares the attack for a network and batches of one size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -128,12 +128,12 @@ impl PgdAttack {
         Ok(Self { settings, batch, step, reset, objective: forward.objective })
     }
 
-    /// Reads the objective of each image before the last step.
+    /// Reads back the objective's value for each image, as it was before the last step.
     pub async fn objective(&self) -> Result<Vec<f32>> {
         self.batch.read_numbers(self.step.buffer(self.objective)?).await
     }
 
-    /// Reads the images and the objective's values, in one submission and one wait.
+    /// Reads back the images and the objective's value for each, in one submission and one wait.
     pub async fn state(&self) -> Result<(Vec<f32>, Vec<f32>)> {
         let buffers = [&self.batch.images, self.step.buffer(self.objective)?];
         let mut read = self.batch.gpu.read_all(&buffers).await?.into_iter();
@@ -144,17 +144,17 @@ impl PgdAttack {
         Ok((images, objective))
     }
 
-    /// The device that the attack runs on.
+    /// Returns the device that the attack runs on.
     pub fn gpu(&self) -> &Gpu {
         &self.batch.gpu
     }
 
-    /// The program of a step, for hosts that record it into an encoder of their own.
+    /// Returns the program of one step, for host apps that record it into a command encoder of their own.
     pub fn program(&mut self) -> &mut Program {
         &mut self.step
     }
 
-    /// The settings it was made with.
+    /// Returns the settings that the attack was made with.
     pub fn settings(&self) -> &Pgd {
         &self.settings
     }
@@ -165,7 +165,10 @@ impl Attack for PgdAttack {
     async fn start(&mut self, start: &Start<'_>) -> Result<()> {
         let whole = self.batch.shape.images() as usize;
         if self.settings.statistics == Statistics::Batch && start.labels.len() != whole {
-            let given = format!("{} images with the batch's statistics", start.labels.len());
+            let given = format!(
+                "{} images for an attack with batch norm's batch statistics",
+                start.labels.len()
+            );
             return Err(Error::mismatch(
                 "attack",
                 given,

@@ -11,15 +11,14 @@ use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model};
 use crate::ops::{Fill, Norm, SquareStart, SquareStep, square_state};
 
-/// Settings of the Square attack; see [`SquareStart`] and [`SquareStep`] for its steps. The first squares take 0.8 of an
-/// image.
+/// Settings of the Square attack; see [`SquareStart`] and [`SquareStep`] for its steps. The first squares cover 0.8 of an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Square {
     /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
     /// Radius of the ball around the images; finite.
     pub eps: f32,
-    /// The number of candidates after the first; AutoAttack takes 5,000.
+    /// The number of candidates that are tried for each image after the first; AutoAttack takes 5,000.
     pub queries: u32,
 }
 
@@ -30,8 +29,8 @@ impl Default for Square {
     }
 }
 
-/// Runs the Square attack on batches of one size, ready on a device. A step judges a candidate; it reads nothing back and
-/// makes nothing new.
+/// Runs the Square attack on batches of one size, ready on a device. A step judges one candidate for each image; it needs no
+/// read-back and no new buffers.
 #[derive(Debug)]
 pub struct SquareAttack {
     settings: Square,
@@ -47,7 +46,7 @@ pub struct SquareAttack {
 }
 
 impl SquareAttack {
-    /// Makes the attack for batches of this size.
+    /// Prepares the attack for a network and batches of one size.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -87,12 +86,12 @@ impl SquareAttack {
         Ok(state.into_iter().step_by(2).take(self.batch.count).collect())
     }
 
-    /// The candidates to be judged next.
+    /// Returns the candidate images that are judged next.
     pub async fn candidates(&self) -> Result<Vec<f32>> {
         self.batch.read(&self.batch.images).await
     }
 
-    /// The settings it was made with.
+    /// Returns the settings that the attack was made with.
     pub fn settings(&self) -> &Square {
         &self.settings
     }

@@ -43,7 +43,7 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
     session.introduce(&gpu)?;
     let weights = session.weights(&gpu, model, checkpoint)?;
     let stop = Stop::listen(session.speaks())?;
-    let mut progress = AttackProgress::new(session.progress());
+    let mut progress = AttackProgress::new(session.progress(), &settings, model.classes());
 
     let watch = |at: &crate::eval::Progress| {
         progress.show(at);
@@ -77,9 +77,10 @@ fn settings(args: &args::Attack, classes: u32) -> anyhow::Result<AutoAttack> {
     let own = if args.attacks.is_empty() { Version::for_classes(classes) } else { Version::Custom };
     let version = args.version.map_or(own, Version::from);
     if version != Version::Custom && !args.attacks.is_empty() {
-        return Err(
-            Failure::Usage("--attacks is --version custom, and goes with no other".into()).into()
-        );
+        return Err(Failure::Usage(
+            "--attacks lists the attacks itself: leave --version out, or set it to custom".into(),
+        )
+        .into());
     }
     let mut settings = AutoAttack::new(version, args.norm.into(), eps);
     settings.attacks.extend(&args.attacks);
@@ -119,7 +120,10 @@ fn of_first(world: &World, path: Option<&Path>) -> Result<Option<State>> {
 fn unreadable(reason: impl ToString) -> Error {
     Error::bug(
         "attack state",
-        format_args!("the first process sent what cannot be decoded: {}", reason.to_string()),
+        format_args!(
+            "the first process sent a state that cannot be decoded: {}",
+            reason.to_string()
+        ),
     )
 }
 
@@ -129,9 +133,10 @@ fn explained(error: Error, state: Option<&Path>) -> anyhow::Error {
         (Error::Stopped, Some(path)) => {
             Failure::Stopped(format!("the same command resumes from {}", path.display())).into()
         }
-        (Error::Stopped, None) => {
-            Failure::Stopped("nothing was kept; with --state FILE it can be resumed".into()).into()
-        }
+        (Error::Stopped, None) => Failure::Stopped(
+            "nothing was kept: with --state FILE the evaluation can be resumed".into(),
+        )
+        .into(),
         (Error::Mismatch { op: "attack state", given, wanted }, Some(path)) => {
             let reason = format!("{given}, but {wanted} is asked for; remove it to start again");
             Error::bad_file(path, reason).into()

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::progress::Progress;
 use crate::eval::Progress as At;
+use crate::eval::{AttackName, AutoAttack};
 use crate::report::clock;
 use crate::train::{Event, Phase, Step};
 
@@ -12,21 +13,44 @@ use crate::train::{Event, Phase, Step};
 pub struct AttackProgress {
     progress: Progress,
     began: Instant,
-    /// The attack that runs, and since when.
-    current: Option<(usize, Instant)>,
+    settings: AutoAttack,
+    classes: u32,
+    /// The attack that runs.
+    current: Option<Current>,
 }
+
+/// The attack that runs, as it was when it was first seen.
+#[derive(Debug)]
+struct Current {
+    number: usize,
+    since: Instant,
+    /// The share of its work that was done already, in a resumed evaluation.
+    from: f64,
+    /// The number of all images, those that are broken too.
+    images: f64,
+    /// Whether the time that is left was told.
+    told: bool,
+}
+
+/// The share of an attack's work from which on its pace is known.
+const KNOWN: f64 = 0.05;
+/// Seconds of an attack below which nobody needs an estimate.
+const SHORT: f64 = 5.0;
 
 impl AttackProgress {
     /// Nothing is drawn before the first attack.
-    pub fn new(progress: Progress) -> Self {
-        Self { progress, began: Instant::now(), current: None }
+    pub fn new(progress: Progress, settings: &AutoAttack, classes: u32) -> Self {
+        let settings = settings.clone();
+        Self { progress, began: Instant::now(), settings, classes, current: None }
     }
 
     /// Shows the progress of an attack.
     pub fn show(&mut self, at: &At) {
         let now = Instant::now();
-        if self.current.is_none_or(|(number, _)| number != at.number) {
-            self.current = Some((at.number, now));
+        if self.current.as_ref().is_none_or(|current| current.number != at.number) {
+            let images = at.tried as f64 / at.robust_accuracy.max(f64::MIN_POSITIVE);
+            let (number, from) = (at.number, at.done);
+            self.current = Some(Current { number, since: now, from, images, told: false });
             let total = at.tried as u64;
             self.progress.line(&format!(
                 "{} on {} points, {:.1} % robust so far, {} since the start",
@@ -41,15 +65,67 @@ impl AttackProgress {
         let position = (at.done * at.tried as f64).floor() as u64;
         let mut step = Step::new(Phase::Evaluate, position, at.tried as u64);
         step.accuracy = Some(at.robust_accuracy as f32);
-        let seconds = self.current.map_or(0.0, |(_, since)| (now - since).as_secs_f64());
+        let seconds =
+            self.current.as_ref().map_or(0.0, |current| (now - current.since).as_secs_f64());
+        if let Some(left) = self.left(at, seconds) {
+            self.progress.line(&format!("about {} left, less if images break", clock(left)));
+        }
         if seconds > 0.0 {
             step.images_per_second = Some((at.done * at.tried as f64 / seconds) as f32);
         }
         self.progress.event(&Event::Step(step));
     }
 
+    /// The seconds that this attack and those after it still take if no image breaks any more, once for each attack: when its
+    /// pace is known.
+    fn left(&mut self, at: &At, seconds: f64) -> Option<f64> {
+        let current = self.current.as_mut()?;
+        let part = at.done - current.from;
+        if current.told || part < KNOWN || seconds < SHORT {
+            return None;
+        }
+        current.told = true;
+        let of = |attack| passes(&self.settings, attack, self.classes);
+        let own = of(at.attack) * at.tried as f64;
+        let after = self.settings.attacks.iter().skip(at.number + 1).map(|&attack| of(attack));
+        let after = after.sum::<f64>() * at.robust_accuracy * current.images;
+        Some(seconds / (own * part) * (own * (1.0 - at.done) + after))
+    }
+
     /// The last attack is over.
     pub fn finish(&mut self) {
         self.progress.finish();
     }
+}
+
+/// Forward passes through the network that an attack takes for each image, where a gradient counts as three: one forward, and
+/// one back of twice the work.
+fn passes(settings: &AutoAttack, attack: AttackName, classes: u32) -> f64 {
+    let (steps, restarts) = (f64::from(settings.steps), f64::from(settings.restarts));
+    let others = f64::from(classes.saturating_sub(1));
+    let targets = f64::from(settings.targets).min(others);
+    let pgd = &settings.pgd;
+    match attack {
+        AttackName::ApgdCe | AttackName::ApgdDlr => 3.0 * steps * restarts,
+        AttackName::ApgdTargeted => 3.0 * steps * targets,
+        // A step of FAB looks at its result in a pass of its own.
+        AttackName::FabTargeted => 4.0 * steps * targets,
+        AttackName::Fab => (3.0 * others + 1.0) * steps * restarts,
+        AttackName::Square => f64::from(settings.queries) + 1.0,
+        AttackName::Pgd => {
+            let targets = if pgd.targeted { targets } else { 1.0 };
+            3.0 * f64::from(pgd.steps) * f64::from(pgd.restarts) * targets
+        }
+    }
+}
+
+#[test]
+fn passes_of_the_standard_attacks() {
+    let settings = AutoAttack::standard(crate::ops::Norm::Linf, 8.0 / 255.0);
+    let of = |attack| passes(&settings, attack, 10);
+    assert_eq!(of(AttackName::ApgdCe), 300.0);
+    assert_eq!(of(AttackName::ApgdTargeted), 2700.0, "nine targets");
+    assert_eq!(of(AttackName::FabTargeted), 3600.0);
+    assert_eq!(of(AttackName::Square), 5001.0);
+    assert_eq!(passes(&settings, AttackName::ApgdTargeted, 4), 900.0, "three other classes");
 }

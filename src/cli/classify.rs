@@ -93,8 +93,10 @@ pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
             for (_, error) in &failed {
                 session.progress().line(&error.to_string());
             }
-            let all =
-                format!("{count} of {} files are no pictures that can be read", args.images.len());
+            let all = format!(
+                "{count} of {} files cannot be read as pictures, this one first",
+                args.images.len()
+            );
             Err(Error::bad_file(failed.swap_remove(0).0, all).into())
         }
     }

@@ -36,8 +36,7 @@ pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
     let net = Network::meant_by(&checkpoint)?;
     if net.asks_activation() && !checkpoint.metadata.tells_activation() {
         return Err(Failure::Usage(format!(
-            "{} is a {net}, whose tensors do not say what follows its normalisation layers: --activation relu or \
-             --activation silu is needed",
+            "{} is a {net}, whose tensors do not say which activation follows its normalisation layers: --activation relu or --activation silu is needed",
             checkpoint.source.display()
         ))
         .into());
@@ -86,7 +85,7 @@ fn class_names(
         let names = checkpoint.metadata.class_names.take();
         if let Some(names) = names.as_ref().filter(|names| names.len() != classes as usize) {
             let words = format!(
-                "the file names {} classes, and its network has {classes}: --class-names is needed",
+                "the file has names for {} classes, but its network has {classes}: --class-names with {classes} names is needed",
                 names.len()
             );
             return Err(Failure::Usage(words).into());
@@ -95,7 +94,7 @@ fn class_names(
     }
     if given.len() != classes as usize || given.iter().any(|name| name.trim().is_empty()) {
         let words = format!(
-            "--class-names: {} names given, one for each of {classes} classes is wanted",
+            "--class-names has {} names, but the network has {classes} classes: one name for each is needed",
             given.iter().filter(|name| !name.trim().is_empty()).count()
         );
         return Err(Failure::Usage(words).into());
@@ -117,7 +116,7 @@ impl Format {
             _ => {
                 let given = path.display();
                 Err(Failure::Usage(format!(
-                    "{given}: a name ending in .safetensors or .onnx is wanted"
+                    "{given}: the file to write has to end in .safetensors or .onnx"
                 )))
             }
         }

@@ -87,7 +87,7 @@ pub fn run(session: &Session, args: &args::Counterfactuals) -> anyhow::Result<()
     let test =
         evaluate::images(session, &loaded, args.labelled.data.as_deref(), &args.labelled.labels)?;
     if model.classes() < 2 {
-        let reason = "a network of one class has no other to go to";
+        let reason = "the network has only one class, so there is no other to change images to";
         return Err(Error::bad_file(&checkpoint.source, reason).into());
     }
     let gpu = session.gpu()?;

@@ -42,7 +42,7 @@ impl State {
         let kept: Value =
             serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;
         let Some(Value::Object(parts)) = kept.get("parts").cloned() else {
-            return Err(unusable("no parts in it".into()));
+            return Err(unusable("it holds no results".into()));
         };
         let before = kept.get("of").unwrap_or(&Value::Null);
         let fields = identity.as_object().into_iter().flatten();
@@ -51,7 +51,7 @@ impl State {
         {
             let was = before.get(key).unwrap_or(&Value::Null);
             let reason = format!(
-                "its results are of another evaluation: {key} was {was}, is {now}; name another folder or remove this file"
+                "its results are of another evaluation, with {key} {was}, but now {key} is {now}; choose another folder or remove this file"
             );
             return Err(bad(reason));
         }

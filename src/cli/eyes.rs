@@ -168,7 +168,7 @@ impl Eyes {
         let features = Features::new(single("features")?, self.extractor.width() as usize)?;
         let sizes = match arrays.get("sizes") {
             Some(Array { numbers: Numbers::I64(all), .. }) => Sizes::from_numbers(all),
-            _ => return Err(Error::bad_file(file, "it has no array sizes of whole numbers")),
+            _ => return Err(Error::bad_file(file, "it has no array `sizes` of whole numbers")),
         };
         Ok(SeenSet { features, logits: single("logits")?, gaussian: Gaussian::read(file)?, sizes })
     }

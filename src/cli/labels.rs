@@ -10,12 +10,13 @@ use crate::data::ClassMap;
 /// Says which class of the network an image's class is.
 #[derive(Debug, Default, Args)]
 pub struct Labels {
-    /// File with a line IMAGES = NETWORK for each class of the images [default: classes of the same name]
+    /// File that matches classes, a line IMAGES-CLASS = NETWORK-CLASS for each class of the images [default: classes of the same
+    /// name]
     ///
     /// It says which class of the network, by name or number, an image's class is.
     #[arg(help_heading = "Images", long, value_name = "FILE", conflicts_with = "labels_as_given")]
     pub class_map: Option<PathBuf>,
-    /// Take labels as the network's classes by number, whatever their names are
+    /// Match labels with the network's classes by number, whatever their names are
     #[arg(help_heading = "Images", long)]
     pub labels_as_given: bool,
 }

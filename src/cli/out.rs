@@ -19,7 +19,7 @@ pub fn check(path: &Path) -> Result<()> {
         _ => Path::new("."),
     };
     if !folder.is_dir() {
-        let reason = format_args!("there is no folder {} to write it in", folder.display());
+        let reason = format_args!("its folder {} does not exist", folder.display());
         return Err(Error::bad_file(path, reason));
     }
     let tried = folder.join(format!(".lapidary-{}.part", std::process::id()));

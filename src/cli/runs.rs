@@ -17,6 +17,9 @@ pub fn run(args: &args::Runs) -> anyhow::Result<()> {
     super::print(&text)
 }
 
+/// The state of a run that has not finished an iteration yet.
+const BEGUN: &str = "begun";
+
 /// The facts of a run to be printed.
 struct Run {
     name: String,
@@ -39,7 +42,7 @@ impl Run {
         let state = match metrics.seconds_total {
             Some(_) => "finished",
             None if last.is_some() => "unfinished",
-            None => "begun",
+            None => BEGUN,
         };
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         Ok(Self { name, config, metrics, last, state })
@@ -85,11 +88,13 @@ fn list(folder: &Path) -> Result<String> {
     }
     paths.sort();
     if paths.is_empty() {
-        return Err(Error::bad_file(folder, "there is no run in this folder"));
+        return Err(Error::bad_file(folder, "there is no training run in this folder"));
     }
-    let (mut columns, mut unreadable) = (Vec::new(), String::new());
+    let (mut columns, mut unreadable, mut begun) = (Vec::new(), String::new(), Vec::new());
     for path in &paths {
         match Run::read(path) {
+            // A start that failed, as by a wrong path to the data, leaves a folder without a run.
+            Ok(run) if run.state == BEGUN => begun.push(run.name),
             Ok(run) => columns.push(run.columns()),
             // The others are worth a list all the same.
             Err(error) => unreadable += &format!("unreadable: {}: {error}\n", path.display()),
@@ -97,6 +102,9 @@ fn list(folder: &Path) -> Result<String> {
     }
     let head = columns.first().map(|columns| columns.clone().map(|(name, _)| name.to_owned()));
     let rows = head.into_iter().chain(columns.into_iter().map(|columns| columns.map(|(_, v)| v)));
+    if !begun.is_empty() {
+        unreadable += &format!("begun, but without a finished iteration: {}\n", begun.join(", "));
+    }
     Ok(table(&rows.map(Vec::from).collect::<Vec<_>>()) + &unreadable)
 }
 

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use pollster::block_on;
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 use super::args;
 use super::exit::Failure;
@@ -35,7 +37,7 @@ const MOST_IN_GRID: u32 = 100_000;
 pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
     if !SampleFiles::is_known(&args.out) {
         let words = format!(
-            "--out {}: NAME.png, NAME.npz, NAME.tar or a folder is wanted",
+            "--out {}: it has to be NAME.png, NAME.npz, NAME.tar or a folder",
             args.out.display()
         );
         return Err(Failure::Usage(words).into());
@@ -54,7 +56,7 @@ pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
     }
     if args.count > MOST_IN_GRID {
         let words = format!(
-            "--out {}: a grid has at most {MOST_IN_GRID} samples; more go to NAME.npz, NAME.tar or a folder",
+            "--out {}: a picture holds at most {MOST_IN_GRID} samples; write more to NAME.npz, NAME.tar or a folder",
             args.out.display()
         );
         return Err(Failure::Usage(words).into());
@@ -164,7 +166,7 @@ fn stream(
     world.agree(&[("what is sampled", identity.clone())])?;
     let (mut files, mut kept) = (None, None);
     if world.is_first() {
-        files = Some(SampleFiles::create(&args.out, labels.len(), size)?);
+        files = Some(SampleFiles::create(&args.out, labels, &loaded.class_names(), size)?);
         kept = Some(Kept::open(Kept::beside(&args.out), &identity, size.bytes())?);
     }
     let mut next = 0;
@@ -203,28 +205,50 @@ fn stream(
     ))
 }
 
-/// Finds a class by its exact name, by its name in other capitals, or by its number; `argument` is the flag, for the
-/// error.
+/// Returns a name as somebody may type it: without capitals and accents, and with a space for each character between words.
+fn plain(name: &str) -> String {
+    let letters = name.nfd().filter(|letter| !is_combining_mark(*letter));
+    letters.collect::<String>().to_lowercase().replace(['_', '-'], " ")
+}
+
+/// Returns the name that is most like what was typed, if any is like it: a typing error or two away, or longer at an end.
+fn likely<'a>(class: &str, names: &'a [String]) -> Option<&'a String> {
+    let typed = plain(class);
+    let nearness = |name: &str| {
+        let name = plain(name);
+        match typed.len() > 2 && (name.contains(&typed) || typed.contains(&name)) {
+            true => 1.0,
+            false => strsim::normalized_damerau_levenshtein(&typed, &name),
+        }
+    };
+    let best = names.iter().max_by(|a, b| nearness(a).total_cmp(&nearness(b)));
+    best.filter(|name| !name.is_empty() && nearness(name) > 0.6)
+}
+
+/// Finds a class by its exact name, by its name in other capitals or without accents, or by its number; `argument` is the
+/// flag, for the error.
 pub fn number(class: &str, names: &[String], argument: &str) -> anyhow::Result<u32> {
     let called = |equal: &dyn Fn(&String) -> bool| -> Vec<usize> {
         names.iter().enumerate().filter(|(_, name)| equal(name)).map(|(at, _)| at).collect()
     };
     let exactly = called(&|name| name == class);
     let found = match exactly.is_empty() {
-        true => called(&|name| name.eq_ignore_ascii_case(class)),
+        true => called(&|name| plain(name) == plain(class)),
         false => exactly,
     };
     if let [first, second, ..] = found[..] {
         let words = format!(
-            "{argument} {class:?}: classes {first} and {second} have this name; a number is wanted"
+            "{argument} {class:?}: classes {first} and {second} have this name; give the number of one"
         );
         return Err(Failure::Usage(words).into());
     }
     let named = found.first().copied();
     let counted = class.parse().ok().filter(|&number: &usize| number < names.len());
     let unknown = || {
+        let likely = likely(class, names);
+        let likely = likely.map_or_else(String::new, |name| format!(": did you mean {name:?}?"));
         Failure::Usage(format!(
-            "{argument} {class:?}: a number below {} or a name is wanted, of {}",
+            "{argument} {class:?} is no class of the network{likely} Give a name or a number below {}; the classes are {}",
             names.len(),
             listed(names)
         ))

@@ -13,8 +13,8 @@ use crate::{Error, Result};
 
 /// The files that samples are written to.
 pub enum SampleFiles {
-    /// A folder with 00000000.png, ...
-    Folder(PathBuf),
+    /// A folder with a file for each sample, whose name has its number and its class: 00000000-boots.png, ...
+    Folder(PathBuf, Vec<String>),
     /// 00000000.png with 00000000.cls, the class's number, as WebDataset has it.
     Tar(tar::Builder<BufWriter<File>>, Unfinished),
     /// arr_0, bytes [N, H, W, C], and arr_1, the classes: what the evaluation scripts of diffusion models read.
@@ -72,12 +72,13 @@ impl SampleFiles {
         out.is_dir() || extension.is_none_or(is_known)
     }
 
-    /// Creates the files for `count` samples. A file is written under another name until it is whole.
-    pub fn create(out: &Path, count: usize, size: Size) -> Result<Self> {
+    /// Creates the files for samples of the classes `labels`, which are called `names`. A file is written under another name
+    /// until it is whole.
+    pub fn create(out: &Path, labels: &[u32], names: &[String], size: Size) -> Result<Self> {
         let failed = |error: &dyn std::fmt::Display| Error::bad_file(out, error);
         if ![1, 3].contains(&size.channels) {
             return Err(failed(&format_args!(
-                "images of {} channels are no pictures",
+                "images of {} channels cannot be written as pictures, which have 1 or 3",
                 size.channels
             )));
         }
@@ -94,21 +95,26 @@ impl SampleFiles {
                 let (side, channels) = (size.side as usize, size.channels as usize);
                 archive.start_file("arr_0.npy", npz::stored()).map_err(|error| failed(&error))?;
                 archive
-                    .write_all(&npz::header("|u1", &[count, side, side, channels]))
+                    .write_all(&npz::header("|u1", &[labels.len(), side, side, channels]))
                     .map_err(|error| failed(&error))?;
                 Ok(Self::Npz(archive, Vec::new(), unfinished))
             }
             _ => {
                 std::fs::create_dir_all(out).map_err(|error| failed(&error))?;
-                // Those below are written anew; those above would stay among the new ones.
-                let number = |name: &str| name.strip_suffix(".png")?.parse::<usize>().ok();
+                // Files of these names are written anew; samples under other names would stay among the new ones.
                 let others = std::fs::read_dir(out).map_err(|error| failed(&error))?.flatten();
-                let others =
-                    others.filter_map(|entry| number(&entry.file_name().to_string_lossy()));
-                match others.filter(|&number| number >= count).count() {
-                    0 => Ok(Self::Folder(out.into())),
+                let others = others.filter(|entry| {
+                    let name = entry.file_name();
+                    let name = name.to_string_lossy();
+                    let number = numbered(&name);
+                    number.is_some_and(|at| {
+                        labels.get(at).is_none_or(|&label| file_name(at, label, names) != name)
+                    })
+                });
+                match others.count() {
+                    0 => Ok(Self::Folder(out.into(), names.to_vec())),
                     others => Err(failed(&format_args!(
-                        "{others} pictures of more samples than these are in the folder: name another folder, or an empty one"
+                        "the folder has {others} pictures of another set of samples: choose another folder, or empty it"
                     ))),
                 }
             }
@@ -120,8 +126,8 @@ impl SampleFiles {
         for (at, (pixels, &label)) in (first..).zip(images.chunks(size.bytes()).zip(labels)) {
             let failed = |path: &Path, error: &dyn std::fmt::Display| Error::bad_file(path, error);
             match self {
-                Self::Folder(folder) => {
-                    let path = folder.join(format!("{at:08}.png"));
+                Self::Folder(folder, names) => {
+                    let path = folder.join(file_name(at, label, names));
                     let unfinished = Unfinished::new(&path);
                     std::fs::write(&unfinished.hidden, png(pixels, size)?)
                         .map_err(|error| failed(&path, &error))?;
@@ -151,7 +157,7 @@ impl SampleFiles {
     /// Ends the file and gives it its name.
     pub fn finish(self) -> Result<()> {
         match self {
-            Self::Folder(_) => Ok(()),
+            Self::Folder(..) => Ok(()),
             Self::Tar(archive, unfinished) => {
                 let ended = archive.into_inner().and_then(|mut file| file.flush());
                 ended.map_err(|error| Error::bad_file(&unfinished.out, error))?;
@@ -169,6 +175,33 @@ impl SampleFiles {
             }
         }
     }
+}
+
+/// The name of a sample's file: its number, and its class by name, or by number where the class has no name. Of a name the
+/// letters and digits are kept, because file systems and shells have their own use for other characters.
+fn file_name(at: usize, label: u32, names: &[String]) -> String {
+    let class = names.get(label as usize).map_or_else(|| label.to_string(), Clone::clone);
+    let class: String =
+        class.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).take(40).collect();
+    format!("{at:08}-{class}.png")
+}
+
+/// The number of the sample that a file is named for; none for names of other files.
+fn numbered(name: &str) -> Option<usize> {
+    let stem = name.strip_suffix(".png")?;
+    stem.split_once('-').map_or(stem, |(number, _)| number).parse().ok()
+}
+
+#[test]
+fn names_of_files_have_number_and_class() {
+    let names = ["ankle boot".to_owned(), "T-shirt/top".to_owned(), "Bl\u{fc}mchen".to_owned()];
+    assert_eq!(file_name(7, 1, &names), "00000007-T_shirt_top.png");
+    assert_eq!(file_name(12, 2, &names), "00000012-Bl\u{fc}mchen.png");
+    assert_eq!(file_name(3, 9, &names), "00000003-9.png");
+    for name in ["00000012-ankle_boot.png", "00000012.png"] {
+        assert_eq!(numbered(name), Some(12), "{name}");
+    }
+    assert_eq!((numbered("drawn.png"), numbered("00000001.cls")), (None, None));
 }
 
 impl Size {

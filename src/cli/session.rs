@@ -229,6 +229,6 @@ pub fn watch(progress: &mut Progress, stop: &Stop, event: &Event) -> Flow {
 
 /// Returns the error of a run that was stopped by a signal and can be resumed.
 pub fn stopped(run: &Path) -> anyhow::Error {
-    let words = format!("go on with `lapidary train --resume --out {}`", run.display());
+    let words = format!("`lapidary train --resume --out {}` goes on from here", run.display());
     Failure::Stopped(words).into()
 }

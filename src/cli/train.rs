@@ -23,7 +23,10 @@ pub fn run(session: &Session, args: &args::Train) -> anyhow::Result<()> {
         (Some(name), _) => named(name)?,
         (None, Some(out)) => RunFolder::read_config(out)?,
         (None, None) => {
-            return Err(Failure::Usage("a configuration or --out is needed".into()).into());
+            return Err(Failure::Usage(
+                "name a preset or a configuration file, or the folder of a run with --out".into(),
+            )
+            .into());
         }
     };
     let max_bad = args.max_bad.map(|max_bad| format!("data.max_bad={max_bad}"));
@@ -86,8 +89,10 @@ fn division(material: &Material) -> Vec<String> {
     let validated =
         if own { format!(", {} to validate with", validation.len()) } else { String::new() };
     let classes = train.classes();
+    let all = learnt + tested + if own { validation.len() } else { 0 };
+    let share = 100.0 * tested as f64 / all.max(1) as f64;
     let mut lines = vec![format!(
-        "{learnt} images of {classes} classes to train on{validated}, {tested} to test with"
+        "{learnt} images of {classes} classes to train on{validated}, {tested} to test with ({share:.0} % of all)"
     )];
     if learnt < tested {
         lines.push("note: fewer images are trained on than are kept for the test: a smaller data.held_out trains on more".into());

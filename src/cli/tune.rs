@@ -47,7 +47,7 @@ pub fn run(session: &Session, args: &args::Tune) -> anyhow::Result<()> {
     list(&mut text, &gpu)?;
     if let Some(file) = &args.export {
         let table = gpu.measured().ok_or_else(|| {
-            let reason = "nothing was measured on this adapter yet: name a MODEL";
+            let reason = "nothing was measured on this adapter yet: name the MODEL whose kernels are to be measured";
             Error::bad_file(file, reason)
         })?;
         write_atomically(file, table.as_bytes())?;

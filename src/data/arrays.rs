@@ -75,7 +75,7 @@ pub(super) fn from_arrays(
         (Part::Train, Some(test)) if train.is_none() && pick(&names, &[""]).is_none() => {
             let Pair { part, images, .. } = test;
             let reason = format!(
-                "nothing in it but {part} ({images}): images to learn from are wanted as x_train"
+                "there is nothing in it but {part} ({images}): training images are needed as x_train"
             );
             Err(Error::bad_file(path, reason))
         }
@@ -184,8 +184,10 @@ fn found(path: &Path, pair: Option<Pair>) -> Result<Found> {
             [] => "no array in it".to_owned(),
             names => format!("arrays {} in it, and none of images", listed(names)),
         };
-        let reason =
-            format!("{there}: {} wanted, or with _train and _test behind", IMAGES.join(", "));
+        let reason = format!(
+            "{there}: images have to be called {}, or such a name with _train or _test at its end",
+            IMAGES.join(", ")
+        );
         return Err(Error::bad_file(path, reason));
     };
     let wanted: Vec<&str> =
@@ -199,14 +201,17 @@ fn found(path: &Path, pair: Option<Pair>) -> Result<Found> {
     let labels = taken.map(|labels| numbers(path, labels)).transpose()?;
     match arrays.remove(&images) {
         Some(Contents::Numbers(images)) => Ok(Found { images, labels, names }),
-        _ => Err(Error::bad_file(path, format_args!("{images} holds no numbers"))),
+        _ => Err(Error::bad_file(
+            path,
+            format_args!("the array {images} holds texts, but images are numbers"),
+        )),
     }
 }
 
 /// Reads a `.npy` of images and the one of their labels.
 fn single(path: &Path) -> Result<Found> {
     let Contents::Numbers(images) = read_npy(path)? else {
-        return Err(Error::bad_file(path, "it holds texts, but images (numbers) are wanted"));
+        return Err(Error::bad_file(path, "it holds texts, but images are numbers"));
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let other = match name.split_at_checked(1) {
@@ -223,7 +228,7 @@ fn single(path: &Path) -> Result<Found> {
 /// Labels, and what the classes are called where labels are texts.
 fn numbers(path: &Path, contents: Contents) -> Result<(Vec<u32>, Vec<String>)> {
     let wrong = |given: String| {
-        let wanted = "whole numbers from 0 on, texts, or rows with a single 1";
+        let wanted = "whole numbers from 0 on, texts, or one-hot rows";
         Error::bad_file(path, format_args!("it has labels {given}, but they have to be {wanted}"))
     };
     let Array { shape, numbers } = match contents {
@@ -379,9 +384,9 @@ fn sides(
             Ok((count, [c, a, b], true))
         }
         (AxisOrder::Plain, true, true) => {
-            Err("which side is the channels' is not plain: nchw:PATH or nhwc:PATH says it".into())
+            Err("either of two dimensions may be the channels: write nchw:PATH if they come first, nhwc:PATH if they come last".into())
         }
-        _ => Err("no side of 1 or 3 is where the channels are".into()),
+        _ => Err("no dimension of 1 or 3 is where the channels have to be".into()),
     }
 }
 
@@ -419,7 +424,7 @@ impl Pixels {
                 let most = if high > 255 { 65_535 } else { 255 };
                 if low < 0 || high > most {
                     return Err(format!(
-                        "it holds whole numbers from {low} to {high}, but 0 to 255, or to 65535, are wanted"
+                        "it holds whole numbers from {low} to {high}, but pixels are 0 to 255, or 0 to 65535"
                     ));
                 }
                 if most == 255 {
@@ -449,7 +454,7 @@ impl Pixels {
                 "numbers that are not finite".into()
             };
             return Err(format!(
-                "{given}; in [0, 1], or whole ones up to 255, wanted: what normalised them is to be undone"
+                "{given}, but pixels are in [0, 1], or whole numbers up to 255: undo the normalisation of these images"
             ));
         }
         let bytes: Vec<u8> = values.iter().map(|value| (value * 255.0).round() as u8).collect();

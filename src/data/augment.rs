@@ -13,19 +13,19 @@ use super::resized_crop::{resized_crop, resized_crop_of_planes};
 use super::seed::Random;
 use crate::{Error, Result};
 
-/// A recipe, as a configuration names it.
+/// A recipe of augmentation: how training images are changed at random, by the name that a configuration has for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Augment {
-    /// `none`: images are only brought to the side by [`Fit`], and not changed further.
+    /// `none`: images are only brought to the network's size by [`Fit`], and not changed further.
     None,
-    /// `crop-flip`: pads, cuts out at random, and mirrors half of the images: [`CropFlip::for_side`].
+    /// `crop-flip`: zeros around, a random crop, and mirroring of half of the images: [`CropFlip::for_side`].
     CropFlip,
-    /// `cifar`: that, then AutoAugment's policy for CIFAR-10, then one cutout of half the side.
+    /// `cifar`: as `crop-flip`, then AutoAugment's policy for CIFAR-10, then one cutout of half the image's side.
     Cifar,
-    /// `resized-crop`: a random part of the whole picture brought to the side (torchvision's `RandomResizedCrop` with its
-    /// usual bounds), mirrored with probability ½.
+    /// `resized-crop`: a random part of the whole picture, resized to the network's size (torchvision's `RandomResizedCrop` with
+    /// its usual bounds), mirrored with probability ½.
     ResizedCrop,
-    /// `centre`: as `none`, mirrored with probability ½.
+    /// `centre`: as `none`, and mirrored with probability ½.
     Centre,
 }
 
@@ -38,7 +38,7 @@ impl Augment {
         ("centre", Self::Centre),
     ];
 
-    /// Reads a recipe's name.
+    /// Reads the name of an augmentation recipe.
     ///
     /// # Errors
     /// `BadConfig` for another, under the key `augment`.
@@ -51,13 +51,14 @@ impl Augment {
         })
     }
 
-    /// Whether the recipe cuts parts out of pictures larger than the side, so that pictures must not be shrunk first.
+    /// Returns whether the recipe cuts parts out of pictures that are larger than the network's images, so that pictures must not
+    /// be shrunk first.
     pub fn takes_whole_pictures(self) -> bool {
         self == Self::ResizedCrop
     }
 
-    /// Writes the changed `image` into `out`, both CHW of `channels`×`side`×`side` in \[0, 1\]. AutoAugment and resized crops
-    /// work on bytes: they round to whole 255ths.
+    /// Augments `image` and writes the result into `out`, both CHW of `channels`×`side`×`side` in \[0, 1\]. AutoAugment and
+    /// resized crops work on bytes: they round to whole 255ths.
     ///
     /// # Errors
     /// `Mismatch` where a slice has another length, and for `cifar` with other than 1 or 3 channels.
@@ -84,7 +85,7 @@ impl Augment {
                 return Err(Error::mismatch(
                     "augmentation",
                     self,
-                    "one of none, centre, crop-flip and cifar in a browser",
+                    "none, centre, crop-flip or cifar: a browser has no others",
                 ));
             }
         };
@@ -154,14 +155,14 @@ fn to_unit(bytes: &[u8], out: &mut [f32]) {
 /// (torchvision's `RandomCrop(side, padding)` and `RandomHorizontalFlip`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CropFlip {
-    /// Pixels of zeros on each border before the crop.
+    /// The number of rows and columns of zeros on each border before the crop.
     pub padding: u32,
-    /// Whether to mirror the image.
+    /// Whether half of the images are mirrored.
     pub flip: bool,
 }
 
 impl CropFlip {
-    /// The usual strength: an eighth of the side (4 pixels of 32), with mirroring.
+    /// Makes the usual augmentation for images of this size: padding by an eighth of the side (4 pixels of 32), with mirroring.
     pub fn for_side(side: u32) -> Self {
         Self { padding: side / 8, flip: true }
     }

@@ -138,7 +138,9 @@ pub(super) fn from_archive(path: &Path, part: Part) -> Result<Dataset> {
         let name = name.rsplit('/').next().unwrap_or_default();
         let wanted = |layout: &Layout| layout.files(part).contains(&name) || layout.names == name;
         if LAYOUTS.iter().any(wanted) {
-            left = left.checked_sub(entry.size()).ok_or("far more bytes than the archive has")?;
+            left = left
+                .checked_sub(entry.size())
+                .ok_or("it claims far more bytes than the archive can hold")?;
             files.insert(name.to_owned(), take(entry)?);
         }
         Ok(())
@@ -164,7 +166,7 @@ fn take(file: impl Read) -> std::result::Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err("a file of more than 1 GiB, which CIFAR has none of".into());
+        return Err("a file in it has more than 1 GiB, which no file of CIFAR has".into());
     }
     Ok(bytes)
 }
@@ -178,7 +180,7 @@ fn assemble(
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for name in layout.files(part) {
         let failed = |reason: String| Error::bad_file(path, format!("{name}: {reason}"));
-        let bytes = files.get(*name).ok_or_else(|| failed("is not there".into()))?;
+        let bytes = files.get(*name).ok_or_else(|| failed("the file is not there".into()))?;
         match layout.records {
             Records::Binary(before) => {
                 binary(bytes, before, layout.classes, &mut pixels, &mut labels).map_err(failed)?;
@@ -217,7 +219,10 @@ fn binary(
 ) -> std::result::Result<(), String> {
     let record = before + IMAGE;
     if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
-        return Err(format!("it has {} bytes, but a multiple of {record} is wanted", bytes.len()));
+        return Err(format!(
+            "it has {} bytes, but whole records of {record} bytes are needed",
+            bytes.len()
+        ));
     }
     for (i, record_bytes) in bytes.chunks_exact(record).enumerate() {
         let (head, image) = record_bytes.split_at(before);
@@ -225,7 +230,7 @@ fn binary(
         if label >= classes {
             let at = i * record + before - 1;
             return Err(format!(
-                "label {label} at byte {at}, but labels below {classes} are wanted"
+                "the label at byte {at} is {label}, but has to be below {classes}"
             ));
         }
         labels.push(label);
@@ -245,18 +250,23 @@ fn pickle(
     let (images, given) = pickled::Batch::new(bytes)?.images(key)?;
     let count = match images.shape[..] {
         [count, IMAGE] | [count, 3, SIDE, SIDE] => count,
-        _ => return Err(format!("data of shape {:?}, but [N, {IMAGE}] is wanted", images.shape)),
+        _ => {
+            return Err(format!(
+                "its data have the shape {:?}, but have to be [N, {IMAGE}]",
+                images.shape
+            ));
+        }
     };
     let Numbers::U8(bytes) = images.numbers else {
-        return Err("data that are no bytes".into());
+        return Err("its data are not bytes".into());
     };
     if given.len() != count || count == 0 {
-        return Err(format!("{} labels for {count} images", given.len()));
+        return Err(format!("it has {} labels for {count} images", given.len()));
     }
     for (image, label) in given.into_iter().enumerate() {
         let known = u32::try_from(label).ok().filter(|&label| label < classes);
         labels.push(known.ok_or_else(|| {
-            format!("label {label} of image {image}, but labels below {classes} are wanted")
+            format!("the label of image {image} is {label}, but has to be below {classes}")
         })?);
     }
     pixels.extend(bytes);

@@ -114,7 +114,7 @@ fn sorted(
         }
         (Part::Train, None, Some(name)) => {
             return Err(failed(&format_args!(
-                "nothing in it but {name}: pictures to learn from are wanted in train"
+                "it holds only {name}: training pictures are needed in a folder train"
             )));
         }
         _ => return Ok(None),
@@ -128,7 +128,7 @@ fn sorted(
         chosen.clone_from(&classes.loose);
         if chosen.is_empty() {
             let reason =
-                format!("nothing in it is of a known kind; known are {}", super::source::KNOWN);
+                format!("nothing in it can be read; what can be read is {}", super::source::KNOWN);
             return Err(failed(&reason));
         }
         about.unlabelled = Some("its pictures do not lie in a folder for each class".into());
@@ -137,7 +137,7 @@ fn sorted(
     }
     if let Some((class, file)) = classes.unread.first_key_value() {
         return Err(failed(&format_args!(
-            "the folder {class:?} has pictures, but none of a format that is read, such as {file}: known are {FORMATS}; \
+            "the folder {class:?} has pictures, but none of a format that is read, such as {file}: what is read is {FORMATS}; \
              convert them, or take the folder away"
         )));
     }
@@ -300,18 +300,19 @@ fn ordered(
     };
     let mut seen = std::collections::BTreeSet::new();
     if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
-        return Err(format!("classes.txt has {twice:?} twice: a class has one label"));
+        return Err(format!("classes.txt lists the class {twice:?} twice"));
     }
     match classes.pictures.keys().find(|name| !names.contains(name)) {
-        Some(unknown) => {
-            Err(format!("the folder {unknown:?} is not in the list of classes in the same folder"))
-        }
+        Some(unknown) => Err(format!(
+            "the folder {unknown:?} is not listed in classes.txt or class_to_idx.json beside it"
+        )),
         None => Ok(names),
     }
 }
 
 pub(super) fn undivided(path: &Path) -> Error {
-    let reason = "it is not divided into train and test: data.held_out = N keeps N training images to test with";
+    let reason =
+        "it is not divided into train and test: data.held_out = N keeps N of the images for tests";
     Error::bad_file(path, reason)
 }
 

@@ -13,22 +13,22 @@ use super::natural::natural;
 use crate::files;
 use crate::{Error, Result};
 
-/// Says how the classes of images are matched with a network's.
+/// How the classes of images are matched with a network's classes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ClassMap {
-    /// The names on both sides; where one side has none, the numbers.
+    /// By the names of the classes; by number where images or network have no names.
     #[default]
     ByName,
-    /// The numbers, whatever the names are.
+    /// By number, whatever the names are.
     AsGiven,
-    /// The user: a name or number of the images' classes, and a name or number of the network's.
+    /// By the user's list of pairs: a class of the images and a class of the network, each by name or number.
     Listed(Vec<(String, String)>),
 }
 
 /// The number and names of a data set's or a network's classes.
 #[derive(Clone, Copy, Debug)]
 pub struct Classes<'a> {
-    /// The name of each class, in the order of labels; empty where nobody says them.
+    /// The name of each class, in the order of labels; empty where there are no names.
     pub names: &'a [String],
     /// The number of classes.
     pub count: u32,
@@ -57,7 +57,7 @@ fn open_order(images: Classes) -> Error {
     Error::mismatch(
         "classes",
         format_args!(
-            "a network without class names, and images of {}, which torchvision's ImageFolder would count as {},",
+            "a network without class names, and images of {}, which torchvision's ImageFolder would count as {}",
             shown(images),
             crate::error::listed(&letters)
         ),
@@ -66,25 +66,25 @@ fn open_order(images: Classes) -> Error {
     )
 }
 
-/// The translation of labels that was found.
+/// The network's class for each label of the images, as [`ClassMap::relabelling`] found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relabelling {
-    /// The network's class of each label of the images.
+    /// For each label of the images, the network's class that it stands for.
     pub labels: Vec<u32>,
     /// A note for the user about how the classes were matched, if there is something to know.
     pub note: Option<String>,
 }
 
 impl Relabelling {
-    /// Whether all labels stay the same.
+    /// Returns whether all labels stay the same.
     pub fn is_identity(&self) -> bool {
         (0..).zip(&self.labels).all(|(from, &to)| from == to)
     }
 }
 
 impl ClassMap {
-    /// Reads a list of matching classes: each line is `IMAGES = NETWORK`, with names or numbers of classes; empty lines
-    /// and those that begin with `#` are skipped.
+    /// Reads a file that matches classes: each line is `IMAGES-CLASS = NETWORK-CLASS`, by names or numbers; empty lines and those
+    /// that begin with `#` are skipped.
     ///
     /// # Errors
     /// `BadFile`, with the line, for any other.
@@ -95,8 +95,9 @@ impl ClassMap {
         let kept = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
         let pair = |(number, line): (usize, &str)| {
             let (from, to) = line.rsplit_once('=').ok_or_else(|| {
-                let reason =
-                    format_args!("line {number} is {line:?}, but has to be IMAGES = NETWORK");
+                let reason = format_args!(
+                    "line {number} is {line:?}, but has to be IMAGES-CLASS = NETWORK-CLASS"
+                );
                 Error::bad_file(path, reason)
             })?;
             Ok((from.trim().to_owned(), to.trim().to_owned()))
@@ -104,7 +105,7 @@ impl ClassMap {
         kept.map(pair).collect::<Result<_>>().map(Self::Listed)
     }
 
-    /// Translates the images' labels into the network's.
+    /// Finds the network's class for each label of the images.
     ///
     /// # Errors
     /// `Mismatch`, with both lists, where a class of the images is none of the network's, or is two of them.
@@ -143,7 +144,7 @@ fn as_given(images: Classes, network: Classes, note: Option<String>) -> Result<R
         return Err(Error::mismatch(
             "classes",
             format_args!("images of {}", shown(images)),
-            format_args!("no more than the network's {}", shown(network)),
+            format_args!("no more classes than the network's {}", shown(network)),
         ));
     }
     Ok(Relabelling { labels: (0..images.count).collect(), note })
@@ -163,10 +164,10 @@ fn by_name(name: &str, images: Classes, network: Classes) -> Result<u32> {
     let refused = |what: &str| {
         Err(Error::mismatch(
             "classes",
-            format_args!("images of {}, of which {name:?} {what},", shown(images)),
+            format_args!("images of {}, of which {name:?} {what}", shown(images)),
             format_args!(
-                "names of the network's {}; or --class-map FILE with lines IMAGES = NETWORK, or \
-                 --labels-as-given (in training model.classes)",
+                "names of the network's {}; or --class-map FILE with lines IMAGES-CLASS = NETWORK-CLASS, or \
+                 --labels-as-given to count by number (in training the key model.classes)",
                 shown(network)
             ),
         ))
@@ -183,8 +184,8 @@ fn by_name(name: &str, images: Classes, network: Classes) -> Result<u32> {
     };
     match found[..] {
         [class] => Ok(class),
-        [] => refused("is none of the network's"),
-        _ => refused("is several of the network's"),
+        [] => refused("is not a class of the network"),
+        _ => refused("is the name of several classes of the network"),
     }
 }
 
@@ -207,7 +208,7 @@ fn class_of(text: &str, whose: &str, side: Classes) -> Result<u32> {
         [first, second, ..] => Err(Error::mismatch(
             "class map",
             format_args!(
-                "{text:?}, the name of classes {first} and {second} among {whose} {},",
+                "{text:?}, the name of classes {first} and {second} among {whose} {}",
                 shown(side)
             ),
             "a class's number in place of the name",
@@ -223,8 +224,8 @@ fn listed(pairs: &[(String, String)], images: Classes, network: Classes) -> Resu
         if found.insert(label, class).is_some_and(|before| before != class) {
             return Err(Error::mismatch(
                 "class map",
-                format_args!("{from:?} twice"),
-                "one class for each",
+                format_args!("two lines for the images' class {from:?}"),
+                "one line for each class",
             ));
         }
     }
@@ -234,7 +235,7 @@ fn listed(pairs: &[(String, String)], images: Classes, network: Classes) -> Resu
         Error::mismatch(
             "class map",
             format_args!("no line for {name:?}"),
-            "one for each class of the images",
+            "one line for each class of the images",
         )
     };
     let of = |label| found.get(&label).copied().ok_or_else(|| missing(label));

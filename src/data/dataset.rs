@@ -15,12 +15,12 @@ const MAX_CLASSES: u32 = 1 << 16;
 /// The most channels of an image.
 pub(super) const MAX_CHANNELS: u32 = 16;
 
-/// A part of a data set.
+/// A part of a data set: training or test images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// The images to learn from.
+    /// The training images.
     Train,
-    /// The images to judge by.
+    /// The test images.
     Test,
 }
 
@@ -55,7 +55,7 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Takes `labels.len()` images, `pixels` in NCHW order, 0 black to 255 full.
+    /// Makes a data set of `labels.len()` images, whose `pixels` are in NCHW order, from 0 (black) to 255.
     ///
     /// # Errors
     /// `Mismatch` where a size is 0 or too large (sides up to 4096, channels up to 16, fewer than 2^32 images), the number
@@ -100,72 +100,72 @@ impl Dataset {
         Ok(Self { channels, height, width, classes, pixels, labels, about, exact })
     }
 
-    /// Colour channels, 1 to 16.
+    /// Returns the number of colour channels, 1 to 16.
     pub fn channels(&self) -> u32 {
         self.channels
     }
 
-    /// Rows of an image.
+    /// Returns the height of the images in pixels.
     pub fn height(&self) -> u32 {
         self.height
     }
 
-    /// Columns of an image.
+    /// Returns the width of the images in pixels.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// The number of classes; all labels are below it.
+    /// Returns the number of classes; all labels are below it.
     pub fn classes(&self) -> u32 {
         self.classes
     }
 
-    /// The number of images.
+    /// Returns the number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there is no image.
+    /// Returns whether there is no image.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// All pixels, \[N, C, H, W\].
+    /// Returns all pixels as bytes, \[N, C, H, W\].
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
     }
 
-    /// All pixels in \[0, 1\], NCHW, and the values themselves where bytes do not hold them.
+    /// Returns all pixels as numbers in \[0, 1\], NCHW; exact values where the file had more than bytes.
     pub fn to_unit(&self) -> Vec<f32> {
         let bytes = || self.pixels.iter().map(|&byte| f32::from(byte) / 255.0).collect();
         self.exact.clone().unwrap_or_else(bytes)
     }
 
-    /// The label of each image.
+    /// Returns the label of each image.
     pub fn labels(&self) -> &[u32] {
         &self.labels
     }
 
-    /// The names of the classes, by label; empty where the files have none.
+    /// Returns the names of the classes, by label; empty where the files have none.
     pub fn class_names(&self) -> &[String] {
         &self.about.class_names
     }
 
-    /// One sentence, with the file's path, for each image that could not be read.
+    /// Returns one sentence, with the file's path, for each image that could not be read.
     pub fn damaged(&self) -> &[String] {
         &self.about.damaged
     }
 
-    /// The pixels of one image, \[C, H, W\].
+    /// Returns the pixels of one image, \[C, H, W\].
     pub fn image(&self, index: usize) -> Option<&[u8]> {
         let size = self.image_len();
         let start = index.checked_mul(size)?;
         self.pixels.get(start..start.checked_add(size)?)
     }
 
-    /// Divides the images into those to train with and `held_out` others; both keep the order of the file. Each class gives
-    /// its share of the held-out images, rounded so that they sum up (largest remainders, lower class first); which images
-    /// of a class go is a pure function of `seed`. Returns (the rest, held out).
+    /// Holds `held_out` images out of training, drawn evenly by class; both sets keep the order of the file. Each class gives its
+    /// share of the held-out images, rounded so that they sum up (largest remainders, lower class first); which images of a class
+    /// go is a pure function of `seed`. Returns (the rest, held out).
     ///
     /// # Errors
     /// `Mismatch` where `held_out` is more than there are.
@@ -174,8 +174,9 @@ impl Dataset {
         Ok((self.select(&chosen, false), self.select(&chosen, true)))
     }
 
-    /// FNV-1a, 64 bits, of channels, height, width, classes, number of images, labels (each a little-endian u32, the number
-    /// a u64) and pixels, and of values that bytes do not hold: the data's identity in a run record, the same on every machine.
+    /// Returns a fingerprint by which a run recognises its data, the same on every machine: the FNV-1a hash (64 bits) of
+    /// channels, height, width, classes, number of images, labels (each a little-endian u32, the number a u64) and pixels, and of
+    /// values that bytes do not hold.
     pub fn checksum(&self) -> u64 {
         Checksum::new()
             .feed(
@@ -240,7 +241,7 @@ pub(super) fn balanced(
         return Err(Error::mismatch(
             "images to hold out for tests or validation",
             held_out,
-            format!("at most {}, as many as there are,", labels.len()),
+            format!("at most {}, as many images as there are", labels.len()),
         ));
     }
     let mut of_class = vec![Vec::new(); classes as usize];

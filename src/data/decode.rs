@@ -50,12 +50,13 @@ pub(super) fn encoded(path: &Path) -> Result<Vec<u8>> {
 /// The picture in a file's bytes, upright and on white, or why there is none. Of a moving picture it is the first.
 pub(super) fn decode(bytes: &[u8]) -> std::result::Result<Picture, String> {
     // Whatever a decoder does with a damaged file, others are read.
-    catch_unwind(|| pixels(bytes)).unwrap_or_else(|_| Err("its decoder gave up".into()))
+    catch_unwind(|| pixels(bytes))
+        .unwrap_or_else(|_| Err("the picture decoder failed on it".into()))
 }
 
-/// A picture's file as a network of `channels` (1 or 3) and `side` takes it, in \[0, 1\], CHW: PNG, JPEG, WebP, GIF (its first
-/// picture), BMP or TIFF as its bytes tell, turned upright as its EXIF data says, laid on white where it is transparent, and
-/// fitted.
+/// Reads a picture file as the image that a network takes: \[`channels`, `side`, `side`\] in \[0, 1\], with 1 or 3 channels. PNG,
+/// JPEG, WebP, GIF (its first picture), BMP and TIFF are told by their bytes; pictures are turned upright as their EXIF data
+/// says, laid on white where they are transparent, and fitted to the square.
 ///
 /// # Errors
 /// `BadFile` where the file is no sound picture, has a side above 16,384 pixels, or needs more than 512 MiB to be decoded;
@@ -67,7 +68,7 @@ pub fn photograph(path: &Path, channels: u32, side: u32, fit: Fit) -> Result<Vec
 fn pixels(bytes: &[u8]) -> std::result::Result<Picture, String> {
     let failed = |error: &dyn Display| error.to_string();
     if bytes.starts_with(&[0xff, 0xd8]) && !is_whole_jpeg(bytes) {
-        return Err("it has been cut off: no end follows its last scan".into());
+        return Err("it has been cut off: the end of the JPEG picture is missing".into());
     }
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let mut reader = reader.map_err(|error| failed(&error))?;
@@ -90,12 +91,14 @@ fn pixels(bytes: &[u8]) -> std::result::Result<Picture, String> {
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 || width > LARGEST || height > LARGEST {
         return Err(format!(
-            "it has {width}×{height} pixels, but sides of 1 to {LARGEST} are wanted"
+            "it has {width}×{height} pixels, but width and height have to be 1 to {LARGEST}"
         ));
     }
     if decoder.total_bytes() > MOST_DECODED {
         let needed = decoder.total_bytes();
-        return Err(format!("{width}×{height} pixels need {needed} bytes, {MOST_DECODED} at most"));
+        return Err(format!(
+            "its {width}×{height} pixels need {needed} bytes of memory, but at most {MOST_DECODED} are allowed"
+        ));
     }
     let orientation = decoder.orientation().map_err(|error| failed(&error))?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(|error| failed(&error))?;

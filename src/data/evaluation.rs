@@ -9,7 +9,7 @@ use super::prepared::Prepared;
 use super::source::{Opened, Source};
 use crate::{Error, Result};
 
-/// Images to look at, without labels.
+/// Images without labels: of one size in memory, or pictures of any size in files.
 #[derive(Clone, Debug)]
 pub enum Viewed {
     /// Images of one size, in memory.
@@ -18,23 +18,23 @@ pub enum Viewed {
     Pictures(Pictures),
 }
 
-/// Images with labels, to judge a network by.
+/// Test images with labels, prepared for a network that is evaluated on them.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
-    /// The images as the network takes them.
+    /// The images in the size and range that the network takes.
     pub images: Prepared,
     /// The names of the classes, by label; empty where the files have none.
     pub class_names: Vec<String>,
-    /// The name of the part in the files; `all` where they have no parts.
+    /// The name of the part that was read, such as `test`; `all` where the files have no parts.
     pub part: String,
     /// One sentence for each thing that was left out or is unusual.
     pub notes: Vec<String>,
 }
 
 impl Source {
-    /// The part that is there to test with (`test`, `testing`, `val`, `valid` or `validation`), or all images where there is
-    /// none, for a network of `channels`, `side` and `classes`; as `fit` says (`None` for what [`Reading`](super::Reading) has).
-    /// Pictures become grey or coloured as the network is. Of damaged ones there may be as many as `max_bad` says.
+    /// Reads the test images (the part `test`, `testing`, `val`, `valid` or `validation`), or all images where there is no such
+    /// part, for a network of `channels`, `side` and `classes`, fitted as `fit` says (`None` for what [`Reading`](super::Reading)
+    /// has). Pictures become grey or coloured as the network is. Of damaged ones there may be as many as `max_bad` says.
     ///
     /// # Errors
     /// The errors of [`Source::load`]; `BadFile` where labels are missing or beyond the classes, or arrays have other channels.
@@ -56,7 +56,7 @@ impl Source {
                 }
                 if data.channels() != channels {
                     let given = format!(
-                        "its images have {} channels, but {channels} are wanted",
+                        "its images have {} channels, but the network takes {channels}",
                         data.channels()
                     );
                     return Err(refused(given));
@@ -78,8 +78,8 @@ impl Source {
         Ok(Evaluation { images, class_names: about.class_names, part, notes })
     }
 
-    /// Reads images to look at, whatever their classes: the training part if there are parts, or the test part where
-    /// there is no other. Of a folder of pictures all that lie in it.
+    /// Reads images without their labels: the training part if there are parts, or the test part where there is no other. Of a
+    /// folder of pictures all that lie in it.
     ///
     /// # Errors
     /// The errors of [`Source::load`].
@@ -93,7 +93,7 @@ impl Source {
         })
     }
 
-    /// Whether the files have a part to test with.
+    /// Returns whether the files have a test part.
     ///
     /// # Errors
     /// The errors of [`Source::load`].

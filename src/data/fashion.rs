@@ -7,7 +7,7 @@ use super::folder::from_idx;
 use super::idx::idx_from_bytes;
 use crate::Result;
 
-/// The names of the classes 0 to 9.
+/// The names of Fashion-MNIST's classes 0 to 9.
 pub const CLASS_NAMES: [&str; 10] = [
     "T-shirt/top",
     "trouser",
@@ -21,7 +21,8 @@ pub const CLASS_NAMES: [&str; 10] = [
     "ankle boot",
 ];
 
-/// 300 images of each class for training, 100 for tests: grey, 28×28, unchanged and in the official order.
+/// Returns the embedded images of Fashion-MNIST: 300 of each class for training or 100 of each for tests, grey, 28×28, unchanged
+/// and in the official order.
 ///
 /// # Errors
 /// None while the embedded files are whole.

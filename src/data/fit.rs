@@ -11,16 +11,16 @@ use std::fmt;
 use super::picture::Picture;
 use crate::{Error, Result};
 
-/// The way in which a picture fills the square that a network takes.
+/// How a picture of any shape is fitted to the square image that a network takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// `crop`: the short side is brought to the network's by an antialiased bicubic filter (Catmull and Rom's), and the middle of
-    /// the long one is taken.
+    /// `crop`: the picture is resized, so that its short side is the network's, by an antialiased bicubic filter (Catmull and
+    /// Rom's), and the middle of the long one is taken.
     Crop,
-    /// `letterbox`: zeros all round up to the smallest multiple of the network's side that covers the long side, then the mean
-    /// of each square of that multiple, as [`Dataset::prepared`](super::Dataset::prepared) does it.
+    /// `letterbox`: zeros are put around the picture up to the smallest multiple of the network's side that covers the long side,
+    /// then squares of pixels are averaged, as [`Dataset::prepared`](super::Dataset::prepared) does it.
     Letterbox,
-    /// `stretch`: the whole picture is brought to the square by the filter of `crop`, whatever its shape.
+    /// `stretch`: the whole picture is resized to the square by the filter of `crop`, whatever its shape.
     Stretch,
 }
 
@@ -28,7 +28,7 @@ impl Fit {
     const ALL: [(&str, Self); 3] =
         [("crop", Self::Crop), ("letterbox", Self::Letterbox), ("stretch", Self::Stretch)];
 
-    /// Reads `crop`, `letterbox` or `stretch`.
+    /// Reads the name of a way to fit pictures: `crop`, `letterbox` or `stretch`.
     ///
     /// # Errors
     /// `BadConfig` for another, under the key `fit`.
@@ -41,13 +41,13 @@ impl Fit {
         })
     }
 
-    /// Returns the way for a network about which nothing but its channels is known: grey images are small drawn squares,
-    /// all others photographs.
+    /// Returns how pictures are fitted for a network of which only the channels are known: grey images are taken for small drawn
+    /// squares, all others for photographs.
     pub fn usual(channels: u32) -> Self {
         if channels == 1 { Self::Letterbox } else { Self::Crop }
     }
 
-    /// Reads the way from a checkpoint's metadata (`lapidary.fit`); where there is none, the usual one.
+    /// Reads from a checkpoint's metadata (`lapidary.fit`) how pictures are fitted; where it is not said, the usual way.
     ///
     /// # Errors
     /// The errors of [`Fit::parse`].
@@ -63,8 +63,8 @@ impl fmt::Display for Fit {
     }
 }
 
-/// A picture as a network of `channels` (1 or 3) and `side` takes it: CHW in \[0, 1\], from `width`×`height` pixels as the
-/// module's contract has them.
+/// Fits a picture in memory to a network's square image: \[`channels`, `side`, `side`\] in \[0, 1\], with 1 or 3 channels, from
+/// `width`×`height` RGBA pixels as the module's contract has them.
 ///
 /// # Errors
 /// `Mismatch` where the bytes are not `width`×`height` pixels of four, for a side of 0 or above 16,384, and for other channels.

@@ -7,9 +7,9 @@ use super::idx::{Idx, read_idx};
 use crate::{Error, Result};
 
 impl Dataset {
-    /// Reads `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, or `t10k-...` (or `test-...`) for the test part, each plain
-    /// or with `.gz`, with a dot before `idx` or not. `classes` is the highest training label plus one, for both parts; without training labels, the highest of
-    /// the part.
+    /// Reads a folder of MNIST-like idx files: `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, or `t10k-...` (or
+    /// `test-...`) for the test part, each plain or with `.gz`, with a dot before `idx` or not. `classes` is the highest training
+    /// label plus one, for both parts; without training labels, the highest of the part.
     ///
     /// # Errors
     /// `BadFile` where a file is missing, is no idx file of the right rank, holds another number of labels than images, or
@@ -61,18 +61,18 @@ pub fn from_idx(images: (&Path, Idx), labels: (&Path, Idx), classes: u32) -> Res
         return Err(Error::bad_file(label_path, rank_reason(&labels, "1: labels")));
     };
     if label_count != count {
-        let reason = format!(
-            "{label_count} labels, {count} wanted for the images in {}",
-            image_path.display()
-        );
+        let reason =
+            format!("it has {label_count} labels, but {} has {count} images", image_path.display());
         return Err(Error::bad_file(label_path, reason));
     }
     if let Some((image, label)) =
         labels.bytes.iter().enumerate().find(|&(_, &label)| u32::from(label) >= classes)
     {
         // An idx file of rank 1 has 8 bytes of header.
-        let reason =
-            format!("label {label} of image {image} at byte {}, below {classes} wanted", image + 8);
+        let reason = format!(
+            "label {label} of image {image} at byte {} has to be below {classes}",
+            image + 8
+        );
         return Err(Error::bad_file(label_path, reason));
     }
     let labels = labels.bytes.into_iter().map(u32::from).collect();
@@ -81,11 +81,7 @@ pub fn from_idx(images: (&Path, Idx), labels: (&Path, Idx), classes: u32) -> Res
 }
 
 fn rank_reason(found: &Idx, wanted: &str) -> String {
-    format!(
-        "rank {} at byte 3, dimensions {:?}, rank {wanted} wanted",
-        found.dims.len(),
-        found.dims
-    )
+    format!("it has {} dimensions, {:?}, but has to have {wanted}", found.dims.len(), found.dims)
 }
 
 fn classes(labels: &Idx) -> u32 {
@@ -110,6 +106,6 @@ fn find(folder: &Path, part: Part, name: &str) -> Result<PathBuf> {
     let mut paths = names.flat_map(|name| [folder.join(&name), folder.join(format!("{name}.gz"))]);
     paths.find(|path| path.is_file()).ok_or_else(|| {
         let stem = stems.first().unwrap_or(&"");
-        Error::bad_file(folder, format!("neither {stem}-{name} nor {stem}-{name}.gz is there"))
+        Error::bad_file(folder, format!("it has neither {stem}-{name} nor {stem}-{name}.gz"))
     })
 }

@@ -16,7 +16,8 @@ use crate::{Error, Result};
 const COMMON: f64 = 0.8;
 const OWN: f64 = 0.6;
 
-/// Draws fields of one size; holds the plan of their Fourier transform.
+/// A generator of random fields of one size whose power falls with frequency, as natural images' does; it holds the plan of their
+/// Fourier transform.
 ///
 /// A field is the inverse real Fourier transform of complex normal numbers times f^(−b/2), f in cycles per pixel (1/side
 /// for the mean), so that power is 1/f^b; b is uniform in `[1, 4]`. It is brought to mean 0 and standard deviation 1, times a
@@ -59,17 +60,17 @@ impl Fractal {
         Ok(Self { channels, side, inverse, log_frequency })
     }
 
-    /// The number of colour channels.
+    /// Returns the number of colour channels.
     pub fn channels(&self) -> u32 {
         self.channels
     }
 
-    /// Rows and columns of the images.
+    /// Returns the height and width of the images.
     pub fn side(&self) -> u32 {
         self.side
     }
 
-    /// The next image of a stream of random numbers, CHW in `[0, 1]`.
+    /// Draws the next image from a stream of random numbers, CHW in `[0, 1]`.
     pub fn image(&self, random: &mut Random) -> Vec<f32> {
         let b = random.uniform(1.0, 4.0);
         let contrast = random.uniform(0.1, 0.5);
@@ -134,7 +135,8 @@ impl fmt::Debug for Fractal {
     }
 }
 
-/// Image `index` of `builtin:fractal` under `seed`, CHW in `[0, 1]`. For many images make one [`Fractal`].
+/// Makes image number `index` of the random images `builtin:fractal` under `seed`, CHW in `[0, 1]`. For many images make one
+/// [`Fractal`].
 ///
 /// # Errors
 /// The errors of [`Fractal::new`].

@@ -17,16 +17,16 @@ const MAX_RESERVED: u64 = 64 << 20;
 const MAX_RANK: u8 = 4;
 const TYPE_U8: u8 = 8;
 
-/// An array of bytes.
+/// An array of bytes with its dimensions, as an idx file (the format of MNIST) holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idx {
     /// The sizes of the 1 to 4 dimensions, slowest first.
     pub dims: Vec<u32>,
-    /// The product of `dims` elements.
+    /// The elements, as many as `dims` multiplied.
     pub bytes: Vec<u8>,
 }
 
-/// Reads an idx file of u8 elements, gzip or not as its first bytes tell.
+/// Reads an idx file (the format of MNIST) of bytes, plain or gzip, as its first bytes tell.
 ///
 /// # Errors
 /// `BadFile` where the file cannot be read, is no idx file of u8, ends early, goes on after its last element, or claims
@@ -64,19 +64,23 @@ fn parse(name: &Path, mut reader: impl Read, most: u64) -> Result<Idx> {
         let found = magic.map(|byte| format!("{byte:02x}")).join(" ");
         return Err(Error::bad_file(
             name,
-            format!("{found} at byte 0, an idx file's 00 00 08 and its rank wanted"),
+            format!(
+                "it begins with the bytes {found}, but an idx file begins with 00 00 08 and the number of dimensions"
+            ),
         ));
     };
     if element != TYPE_U8 {
         return Err(Error::bad_file(
             name,
-            format!("element type 0x{element:02x} at byte 2, 0x08 (u8) wanted"),
+            format!("element type 0x{element:02x} at byte 2, but only 0x08 (u8, bytes) is read"),
         ));
     }
     if rank == 0 || rank > MAX_RANK {
         return Err(Error::bad_file(
             name,
-            format!("rank {rank} at byte 3, 1 to {MAX_RANK} wanted"),
+            format!(
+                "rank {rank} at byte 3 (the number of dimensions), but it has to be 1 to {MAX_RANK}"
+            ),
         ));
     }
     let mut dims = Vec::new();
@@ -90,7 +94,7 @@ fn parse(name: &Path, mut reader: impl Read, most: u64) -> Result<Idx> {
         .ok_or_else(|| {
             Error::bad_file(
                 name,
-                format!("dimensions {dims:?} at byte 4, at most {most} elements wanted"),
+                format!("dimensions {dims:?} at byte 4 are more than the {most} elements that are read at most"),
             )
         })?;
     let start = 4 + 4 * u64::from(rank);
@@ -103,7 +107,7 @@ fn header<const N: usize>(name: &Path, reader: &mut impl Read, offset: u64) -> R
     reader.read_exact(&mut bytes).map_err(|error| {
         Error::bad_file(
             name,
-            format!("ends or breaks in the header's {N} bytes from byte {offset}: {error}"),
+            format!("it ends or is damaged in the header's {N} bytes from byte {offset}: {error}"),
         )
     })?;
     Ok(bytes)
@@ -118,7 +122,7 @@ fn elements(
 ) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(claimed.min(MAX_RESERVED) as usize).map_err(|error| {
-        Error::bad_file(name, format!("no memory for {claimed} elements: {error}"))
+        Error::bad_file(name, format!("there is no memory for its {claimed} elements: {error}"))
     })?;
     // One byte more than claimed shows whether the file goes on, and makes gzip check its sum at the end.
     let outcome = reader.take(claimed + 1).read_to_end(&mut bytes);
@@ -127,13 +131,15 @@ fn elements(
     if let Err(error) = outcome {
         return Err(Error::bad_file(
             name,
-            format!("breaks at byte {end}, {dims:?} elements wanted: {error}"),
+            format!("it is damaged at byte {end}, within its {dims:?} elements: {error}"),
         ));
     }
     if found < claimed {
         return Err(Error::bad_file(
             name,
-            format!("ends at byte {end} with {found} elements, {dims:?} = {claimed} wanted"),
+            format!(
+                "it ends at byte {end} with {found} elements, but its header says {dims:?} = {claimed}"
+            ),
         ));
     }
     if found > claimed {
@@ -141,7 +147,7 @@ fn elements(
         return Err(Error::bad_file(
             name,
             format!(
-                "has more bytes after byte {last}, where its {dims:?} = {claimed} elements end"
+                "it has more bytes after byte {last}, where its {dims:?} = {claimed} elements end"
             ),
         ));
     }

@@ -17,7 +17,7 @@ use crate::{Error, Result, threads};
 /// Far above any use; protects against a slip in a configuration.
 const MAX_DEPTH: usize = 1024;
 
-/// Makes the batches of all sources of a run ahead, on threads.
+/// Threads that read and augment the batches of a training run ahead of the steps that need them.
 ///
 /// Of n threads, thread t makes steps `first_step` + t, + t + n, + t + 2n, and so on, each into its own bounded channel; the
 /// caller takes from the channels in turn. So order needs no sorting, no lock is held while a batch is made, and never more
@@ -39,7 +39,8 @@ struct Worker {
 }
 
 impl Loader {
-    /// Starts `threads` threads (at most `depth` of them) at `first_step`, which make up to `depth` steps ahead.
+    /// Starts `threads` threads (at most `depth` of them), which make batches up to `depth` steps ahead, beginning with
+    /// `first_step`.
     ///
     /// # Errors
     /// `Mismatch` where `threads` or `depth` is 0 or `depth` is above 1024, `Thread` where the system gives no thread.
@@ -89,12 +90,12 @@ impl Loader {
         Ok(loader)
     }
 
-    /// The step whose batches come next.
+    /// Returns the number of the step whose batches come next.
     pub fn step(&self) -> u64 {
         self.step
     }
 
-    /// Returns the time for which [`Loader::next_batches`] has waited in all, because batches were not ready.
+    /// Returns the time that [`Loader::next_batches`] has waited in all, because batches were not ready.
     pub fn waited(&self) -> Duration {
         self.waited
     }
@@ -129,7 +130,10 @@ fn of_step(step: u64) -> String {
 
 /// Returns the error of calls after one that failed.
 fn ended(step: u64) -> Error {
-    Error::Thread { doing: of_step(step), reason: "its loader thread has ended".into() }
+    Error::Thread {
+        doing: of_step(step),
+        reason: "the thread that makes this batch has ended".into(),
+    }
 }
 
 impl Drop for Loader {
@@ -184,7 +188,7 @@ mod tests {
         };
         let mut loader = Loader::start(Arc::new(make), 0, 3, 2).unwrap();
         assert!(loader.next_batches().is_ok());
-        assert_eq!(loader.next_batches().unwrap_err().to_string(), "test: one given, two wanted");
+        assert_eq!(loader.next_batches().unwrap_err().to_string(), "test: got one; expected two");
         assert!(loader.next_batches().is_err());
     }
 

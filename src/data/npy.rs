@@ -17,7 +17,7 @@ pub(crate) const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// The most bytes of all arrays read from one file: 4 GiB.
 const MAX_BYTES: u64 = 4 << 30;
 
-/// The numbers of one array.
+/// The numbers of a NumPy array, by type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Numbers {
     /// 64-bit floating point.
@@ -30,12 +30,12 @@ pub enum Numbers {
     I64(Vec<i64>),
 }
 
-/// An array of numbers, row-major.
+/// An array of numbers with its shape, row-major, as NumPy has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
     /// The shape, as NumPy has it.
     pub shape: Vec<usize>,
-    /// The values, as many as the sides of the shape multiplied.
+    /// The values, as many as the dimensions of the shape multiplied.
     pub numbers: Numbers,
 }
 
@@ -69,8 +69,8 @@ pub(super) enum Contents {
     Texts(Vec<usize>, Vec<String>),
 }
 
-/// Reads the arrays that `wanted` names, as far as they are there: numbers of any type and byte order, in rows or columns,
-/// compressed or not. Others are not looked into, and nothing in any is executed.
+/// Reads those arrays of an .npz file that `wanted` names and that are there: numbers of any type and byte order, in rows or
+/// columns, compressed or not. Others are not looked into, and nothing in any is executed.
 ///
 /// # Errors
 /// `BadFile` for what is no such archive, is damaged, holds texts or objects there, and for more than 4 GiB in all, or than
@@ -82,7 +82,7 @@ pub fn read_npz(path: impl AsRef<Path>, wanted: &[&str]) -> Result<BTreeMap<Stri
         Contents::Numbers(array) => Ok((name, array)),
         Contents::Texts(..) => Err(Error::bad_file(
             path,
-            format_args!("array {name} holds texts, but numbers are wanted"),
+            format_args!("array {name} holds texts, but has to hold numbers"),
         )),
     });
     numbers.collect()
@@ -94,7 +94,7 @@ pub(super) fn read_contents(path: &Path, wanted: &[&str]) -> Result<BTreeMap<Str
     read(zipped::archive(path)?, wanted, most).map_err(|reason| Error::bad_file(path, reason))
 }
 
-/// The names of an archive's arrays.
+/// Returns the names of the arrays in an .npz file.
 ///
 /// # Errors
 /// `BadFile` for what is no such archive.
@@ -150,13 +150,13 @@ fn array(
         let read = entry.by_ref().take(length).read_to_end(&mut bytes);
         match read {
             Ok(read) if read as u64 == length => Ok(bytes),
-            Ok(read) => Err(format!("cut off: {read} of {length} bytes")),
+            Ok(read) => Err(format!("cut off: {read} of its {length} bytes are there")),
             Err(error) => Err(error.to_string()),
         }
     };
     let start = take(8)?;
     if !start.starts_with(MAGIC) {
-        return Err("no .npy header".into());
+        return Err("it does not begin as an .npy file".into());
     }
     let header_length = match start.get(6) {
         Some(1) => take(2)?,
@@ -165,13 +165,18 @@ fn array(
     let header_length =
         header_length.iter().rev().fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte));
     if header_length > 1 << 16 {
-        return Err(format!("a header of {header_length} bytes, but at most 65536 are wanted"));
+        return Err(format!("its header has {header_length} bytes, but at most 65536 are read"));
     }
     let text = String::from_utf8(take(header_length)?).map_err(|error| error.to_string())?;
     let header = Header::parse(&text)?;
-    let (bytes, held) = header.sizes().ok_or_else(|| format!("{text:?} has no end"))?;
+    let (bytes, held) = header
+        .sizes()
+        .ok_or_else(|| format!("its header {text:?} describes an array longer than any file"))?;
     if bytes > length {
-        return Err(format!("cut off: {bytes} bytes of {:?}, {length} are there", header.shape));
+        return Err(format!(
+            "cut off: an array of {:?} has {bytes} bytes, but {length} are there",
+            header.shape
+        ));
     }
     let most = *left;
     if held > most {

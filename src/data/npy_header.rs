@@ -49,11 +49,15 @@ impl Header {
         let columns = after("fortran_order").is_some_and(|rest| rest.starts_with("True"));
         let sides = after("shape").and_then(|rest| rest.strip_prefix('(')?.split(')').next());
         let (Some(descr), Some(sides)) = (descr, sides) else {
-            return Err(format!("a header without type and shape: {text:?}"));
+            return Err(format!("its header has no type or no shape: {text:?}"));
         };
         let sides = sides.split(',').map(str::trim).filter(|side| !side.is_empty());
         let shape: Vec<usize> = sides
-            .map(|side| side.parse().map_err(|_| format!("a side of {side:?}")))
+            .map(|side| {
+                side.parse().map_err(|_| {
+                    format!("its shape has the dimension {side:?}, which is no number")
+                })
+            })
             .collect::<Result<_, _>>()?;
         Self::of(descr, columns, shape)
     }

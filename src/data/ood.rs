@@ -10,25 +10,28 @@ use super::source::{Found, Source, bad};
 use super::stream::BatchSource;
 use crate::{Error, Result};
 
-/// The name of the random numbers that samples start from: the same seed gives the program and the page the same images.
+/// The name of the random stream that sampling's start images are drawn from: the same seed gives the program and the page the
+/// same images.
 pub const SAMPLE_STARTS: &str = "sample-starts";
 
 /// A source of out-of-distribution images.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ood {
-    /// `builtin:fractal`, random fields with a power-law spectrum.
+    /// `builtin:fractal`: random fields with a power-law spectrum.
     Fractal,
-    /// `builtin:noise`, each value uniform by itself.
+    /// `builtin:noise`: images whose values are independent and uniform.
     Noise,
-    /// The training part of labelled images, or images without labels.
+    /// Images from files: the training part of labelled images, or images without labels.
     Images(Source),
-    /// `0.7*builtin:fractal + 0.3*some/path`: each image from one of several, drawn with these weights.
+    /// A mixture such as `0.7*builtin:fractal + 0.3*some/path`: each image comes from one of several sources, drawn with these
+    /// weights.
     Mixture(Vec<(f64, Self)>),
 }
 
 impl Ood {
-    /// Parses `builtin:fractal`, `builtin:noise`, what [`Source::parse`] reads, or a weighted sum of these: `WEIGHT*NAME
-    /// + WEIGHT*NAME`, with a space on both sides of each plus. Weights are relative to their sum.
+    /// Parses the name of out-of-distribution images: `builtin:fractal`, `builtin:noise`, what [`Source::parse`] reads, or a
+    /// weighted sum of these: `WEIGHT*NAME + WEIGHT*NAME`, with a space on both sides of each plus. Weights are relative to their
+    /// sum.
     ///
     /// # Errors
     /// `BadConfig` for an empty text, for other builtins, and for a weight that is not above 0.
@@ -52,9 +55,9 @@ impl Ood {
         parts.map(Self::Mixture).ok_or_else(|| bad("ood", text, allowed))
     }
 
-    /// Reads the files once for all streams of batches, as images of \[`channels`, `side`, `side`\]. They are fitted by
-    /// `fit` (`None` for what [`Reading::fit`](super::Reading) does), then changed by the recipe; `max_bad` of them may
-    /// be damaged (a share below 1, a number from 1 on).
+    /// Reads the files of out-of-distribution images, once for all streams of batches, as images of \[`channels`, `side`,
+    /// `side`\]. They are fitted by `fit` (`None` for what [`Reading::fit`](super::Reading) does), then augmented by the recipe;
+    /// `max_bad` of them may be damaged (a share below 1, a number from 1 on).
     ///
     /// # Errors
     /// The errors of reading and preparing, `BadFile` where too many are damaged, and `Mismatch` for another number of channels.
@@ -91,7 +94,7 @@ impl Ood {
     }
 }
 
-/// Out-of-distribution images that were read, or are read as they are asked for.
+/// Out-of-distribution images: read into memory, or read from files when they are asked for.
 #[derive(Clone, Debug)]
 pub struct OodImages {
     shape: [u32; 2],
@@ -108,7 +111,7 @@ enum Kind {
 }
 
 impl OodImages {
-    /// Makes a stream of batches; the arguments are [`BatchSource::images`]'s.
+    /// Makes a stream of batches of these images; the arguments are [`BatchSource::images`]'s.
     ///
     /// # Errors
     /// The errors of [`BatchSource::images`].
@@ -129,7 +132,7 @@ impl OodImages {
         }
     }
 
-    /// The number of images; `None` for an endless source.
+    /// Returns the number of images; `None` for an endless source.
     pub fn len(&self) -> Option<usize> {
         match &self.kind {
             Kind::Images(found) => Some(found.images.len()),
@@ -137,13 +140,13 @@ impl OodImages {
         }
     }
 
-    /// Never, and here because `len` is.
+    /// Returns false: there is always an image.
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
     }
 
-    /// Returns `count` images to measure a network's scores on (all if there are fewer), in batches of `batch_size`,
-    /// without the recipe that changes training images.
+    /// Returns `count` images to measure a network's scores on (all if there are fewer), in batches of `batch_size`, without
+    /// augmentation.
     ///
     /// # Errors
     /// The errors of [`BatchSource::images`].
@@ -165,7 +168,8 @@ impl OodImages {
         Self { shape: self.shape, augment: Augment::None, kind }
     }
 
-    /// Returns the checksum of all that comes from files, for a run's record; `None` where nothing comes from files.
+    /// Returns a fingerprint of the images that come from files, by which a run recognises its data; `None` where nothing comes
+    /// from files.
     pub fn checksum(&self) -> Option<u64> {
         match &self.kind {
             Kind::Fractal(_) | Kind::Noise => None,
@@ -178,7 +182,7 @@ impl OodImages {
         }
     }
 
-    /// Pictures that could not be read so far, a sentence each.
+    /// Returns one sentence for each picture that could not be read so far.
     pub fn damaged(&self) -> Vec<String> {
         match &self.kind {
             Kind::Fractal(_) | Kind::Noise => Vec::new(),
@@ -188,7 +192,7 @@ impl OodImages {
     }
 }
 
-/// Images to measure on, a batch at a time.
+/// Images on which a network's scores are measured, handed out a batch at a time.
 #[derive(Debug)]
 pub struct Measured {
     source: BatchSource,
@@ -197,7 +201,7 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// The number of images that are still to come.
+    /// Returns the number of images that are still to come.
     pub fn left(&self) -> usize {
         self.left
     }

@@ -26,9 +26,7 @@ pub(super) fn unpacked(file: impl Read + Seek, start: u64, length: u64, most: u6
         let header = pages.header()?;
         all += header.unpacked;
         if all > most {
-            return Err(format!(
-                "pages that unpack to {all} bytes or more, but at most {most} are wanted"
-            ));
+            return Err(format!("its pages unpack to {all} bytes or more, but at most {most} fit"));
         }
         pages.skip(header.packed)?;
     }
@@ -67,17 +65,18 @@ fn unpack(frame: &[u8], wanted: u64, to: &mut Vec<u8>) -> Checked<()> {
     let mut decoder = FrameDecoder::new();
     decoder.set_max_window_size(WINDOW.max(wanted));
     let decoder = StreamingDecoder::new_with_decoder(frame, decoder);
-    let decoder = decoder.map_err(|error| format!("a page that zstd did not pack: {error}"))?;
+    let decoder = decoder
+        .map_err(|error| format!("a page is not compressed by zstd, as it says: {error}"))?;
     let before = to.len();
     decoder
         .take(wanted + 1)
         .read_to_end(to)
-        .map_err(|error| format!("a page that zstd cannot unpack: {error}"))?;
+        .map_err(|error| format!("a page cannot be unpacked by zstd: {error}"))?;
     let found = (to.len() - before) as u64;
     if found == wanted {
         return Ok(());
     }
-    Err(format!("a page that unpacks to {found} bytes or more, but {wanted} are wanted"))
+    Err(format!("a page unpacks to {found} bytes or more, but says that it has {wanted}"))
 }
 
 /// Seven bits a byte, the lowest first.
@@ -120,7 +119,7 @@ impl<R: Read + Seek> Pages<R> {
 
     fn skip(&mut self, count: u64) -> Checked<()> {
         self.left = self.left.checked_sub(count).ok_or("a page that is cut off")?;
-        let step = i64::try_from(count).map_err(|_| "a page of 2^63 bytes")?;
+        let step = i64::try_from(count).map_err(|_| "a page is longer than any file")?;
         self.file.seek_relative(step).map_err(|error| error.to_string())
     }
 
@@ -134,7 +133,7 @@ impl<R: Read + Seek> Pages<R> {
                 return Ok(value);
             }
         }
-        Err("a number of more than 64 bits".into())
+        Err("a page's header has a number of more than 64 bits".into())
     }
 
     /// Returns the reader's position in the column's bytes.
@@ -147,7 +146,7 @@ impl<R: Read + Seek> Pages<R> {
         let coded = self.varint()?;
         // Signed numbers alternate: 0, -1, 1, -2.
         let size = (coded & 1 == 0).then_some(coded >> 1).filter(|&size| size < 1 << 31);
-        size.ok_or_else(|| "a page of negative or more than 2 GiB".into())
+        size.ok_or_else(|| "a page's size is negative or more than 2 GiB".into())
     }
 
     fn header(&mut self) -> Checked<Header> {
@@ -179,7 +178,7 @@ impl<R: Read + Seek> Pages<R> {
             (Some(unpacked), Some((packed, size_at))) => {
                 Ok(Header { unpacked, packed, size_at, levels, is_packed })
             }
-            _ => Err("a page without its sizes".into()),
+            _ => Err("a page's header does not say its sizes".into()),
         }
     }
 
@@ -202,7 +201,7 @@ impl<R: Read + Seek> Pages<R> {
     /// Goes over a value of some kind.
     fn value(&mut self, kind: u8, depth: u32) -> Checked<()> {
         if depth > DEEPEST {
-            return Err("a header that is too deep".into());
+            return Err("a page's header is nested too deeply".into());
         }
         match kind {
             // Truth values, which are in the field's kind.
@@ -231,7 +230,7 @@ impl<R: Read + Seek> Pages<R> {
                 }
                 Ok(())
             }
-            other => Err(format!("a header with a value of kind {other}")),
+            other => Err(format!("a page's header has a value of unknown type {other}")),
         }
     }
 }

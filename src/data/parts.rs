@@ -16,29 +16,28 @@ use crate::{Error, Result};
 /// Channels of pictures that are trained on.
 const COLOURS: u32 = 3;
 
-/// Settings for reading images for training.
+/// Settings for reading training images: size, fitting, and how many pictures may be damaged.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
-    /// Rows and columns of the images.
+    /// The height and width that images are brought to.
     pub side: u32,
-    /// The way in which images are fitted to that side; `None` crops pictures and treats arrays as [`Dataset::prepared`]
-    /// does.
+    /// How images are fitted to that size; `None` crops pictures and treats arrays as [`Dataset::prepared`] does.
     pub fit: Option<Fit>,
-    /// The share (below 1) or number (from 1 on) of pictures that may be damaged.
+    /// How many pictures may be damaged: a share of all if below 1, a number from 1 on.
     pub max_bad: f64,
-    /// Whether the augmentation cuts parts out of whole pictures: these then stay on disk, however few.
+    /// Whether the augmentation cuts parts out of whole pictures, which then stay on disk, however few they are.
     pub whole: bool,
 }
 
 impl Reading {
-    /// Makes the settings that fit these augmentation recipes.
+    /// Makes the settings that these augmentation recipes need.
     pub fn new(side: u32, fit: Option<Fit>, max_bad: f64, augments: &[Augment]) -> Self {
         let whole = augments.iter().any(|augment| augment.takes_whole_pictures());
         Self { side, fit, max_bad, whole }
     }
 }
 
-/// The numbers and seeds of images that are kept from training.
+/// How many training images are kept from training for tests and validation, and by which seeds they are drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Split {
     /// The number of training images that serve as test images where there are none, and the seed they are drawn by.
@@ -49,12 +48,12 @@ pub struct Split {
     pub most_test: usize,
 }
 
-/// The number of images to keep back.
+/// A number of images that are kept from training: absolute, or as a share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kept {
     /// This number of images.
     Images(usize),
-    /// This share of the training images, rounded up: none for 0 alone.
+    /// This share of the training images, rounded up; none only if it is 0.
     Share(f64),
 }
 
@@ -67,24 +66,24 @@ impl Kept {
     }
 }
 
-/// Images of both parts, as training takes them.
+/// The images of a training run: for training, tests and validation, with class names and fingerprints.
 #[derive(Clone, Debug)]
 pub struct Parts {
     /// The images to train with.
     pub train: LabelledImages,
     /// The mean and deviation of each channel over the training images, or over 512 of those that stay on disk.
     pub statistics: [Vec<f32>; 2],
-    /// The images to judge by.
+    /// The test images.
     pub test: Prepared,
-    /// The images to choose weights by, where some are kept back for that.
+    /// The validation images, by which the best weights are chosen, if some are kept from training for that.
     pub validation: Option<Prepared>,
-    /// The way in which other images are to be fitted for a network trained on these.
+    /// How other images are to be fitted for a network that was trained on these.
     pub fit: Fit,
-    /// The checksum of the training images: [`Dataset::checksum`], or [`Pictures::checksum`] for those that stay on disk.
+    /// The fingerprint of the training images: [`Dataset::checksum`], or [`Pictures::checksum`] for those that stay on disk.
     pub checksum: u64,
     /// The names of the classes, by label; empty where the data has none.
     pub class_names: Vec<String>,
-    /// Pictures that could not be read and are left out, a sentence each.
+    /// One sentence for each picture that could not be read and is left out.
     pub damaged: Vec<String>,
 }
 

@@ -25,7 +25,7 @@ impl<'a> Batch<'a> {
     /// Reads a pickle. Its values may take no more memory than a budget that follows from its length.
     pub fn new(bytes: &'a [u8]) -> Checked<Self> {
         if bytes.first() != Some(&0x80) {
-            return Err("no pickle of protocol 2 or later".into());
+            return Err("it is not a pickle of protocol 2 or later".into());
         }
         let mut input = Input::new(Cursor::new(bytes))?;
         input.section(0, bytes.len() as u64)?;
@@ -33,7 +33,7 @@ impl<'a> Batch<'a> {
         Ok(Self { pickle, bytes })
     }
 
-    /// The images of a batch and their labels, which lie under this key.
+    /// Returns the images of a batch, and their labels, which are found under the key `labels`.
     pub fn images(&self, labels: &str) -> Checked<(Array, Vec<i64>)> {
         let images = self.array(self.item("data")?).map_err(|reason| format!("data: {reason}"))?;
         let labels =
@@ -43,9 +43,10 @@ impl<'a> Batch<'a> {
 
     /// A list of names.
     pub fn names(&self, key: &str) -> Checked<Vec<String>> {
-        let list = self.pickle.list(self.item(key)?).ok_or_else(|| format!("{key} is no list"))?;
+        let list =
+            self.pickle.list(self.item(key)?).ok_or_else(|| format!("its {key} is not a list"))?;
         let names: Option<Vec<String>> = list.iter().map(|&name| self.text(name)).collect();
-        names.ok_or_else(|| format!("{key} are no names"))
+        names.ok_or_else(|| format!("its {key} are not names"))
     }
 
     /// Returns the value under a key of the pickle's dict; Python 3 may have the key as bytes.
@@ -55,7 +56,7 @@ impl<'a> Batch<'a> {
             format!("it is {}, but a dict is wanted", self.pickle.describe(self.pickle.result))
         })?;
         let found = items.iter().find(|&&(at, _)| self.text(at).as_deref() == Some(key));
-        found.map(|&(_, value)| value).ok_or_else(|| format!("no {key} in it"))
+        found.map(|&(_, value)| value).ok_or_else(|| format!("it has no key {key}"))
     }
 
     /// A short text, or bytes that are one.
@@ -118,17 +119,18 @@ impl<'a> Batch<'a> {
         };
         let sides = self.pickle.tuple(shape).filter(|sides| sides.len() <= 8);
         let shape: Option<Vec<usize>> = sides.and_then(|sides| sides.iter().map(side).collect());
-        let shape = shape.ok_or("a shape that is no tuple of whole numbers")?;
+        let shape = shape.ok_or("an array's shape is not a tuple of whole numbers")?;
         let columns = matches!(columns, Value::Bool(true) | Value::Int(1));
         let header = Header::of(&self.kind(kind)?, columns, shape)?;
-        let (length, held) =
-            header.sizes().ok_or_else(|| format!("a shape of {:?}", header.shape))?;
+        let (length, held) = header
+            .sizes()
+            .ok_or_else(|| format!("an array's shape {:?} is out of range", header.shape))?;
         let data =
-            self.content(data).ok_or("an array of objects, which would have to be executed")?;
+            self.content(data).ok_or("an array holds objects, which would have to be executed")?;
         if data.len() as u64 != length {
             let (given, shape) = (data.len(), &header.shape);
             return Err(format!(
-                "{given} bytes for {} of {shape:?}, but {length} wanted",
+                "an array has {given} bytes for {} of {shape:?}, but needs {length}",
                 header.descr
             ));
         }
@@ -137,13 +139,13 @@ impl<'a> Batch<'a> {
         }
         match header.contents(&data) {
             Contents::Numbers(array) => Ok(array),
-            Contents::Texts(..) => Err("an array of texts".into()),
+            Contents::Texts(..) => Err("an array holds texts, but has to hold numbers".into()),
         }
     }
 
     /// The type of an array's elements, as `<f4`.
     fn kind(&self, value: Value) -> Checked<String> {
-        let wrong = || "an array without a type".to_owned();
+        let wrong = || "an array has no type".to_owned();
         let (class, object) = self.pickle.object(value).ok_or_else(wrong)?;
         let name = self.pickle.tuple(object.arguments).and_then(|all| self.text(*all.first()?));
         let name = name.filter(|_| class == "numpy.dtype").ok_or_else(wrong)?;
@@ -156,16 +158,17 @@ impl<'a> Batch<'a> {
         if let Some(Node::List(list) | Node::Tuple(list)) = self.pickle.node(value) {
             let number = |value: &Value| match value {
                 Value::Int(number) => Ok(*number),
-                other => {
-                    Err(format!("{}, but a whole number is wanted", self.pickle.describe(*other)))
-                }
+                other => Err(format!(
+                    "a label is {}, but has to be a whole number",
+                    self.pickle.describe(*other)
+                )),
             };
             return list.iter().map(number).collect();
         }
         match self.array(value)?.numbers {
             Numbers::I64(numbers) => Ok(numbers),
             Numbers::U8(numbers) => Ok(numbers.into_iter().map(i64::from).collect()),
-            _ => Err("numbers that are not whole".into()),
+            _ => Err("labels are not whole numbers".into()),
         }
     }
 }

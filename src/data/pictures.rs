@@ -19,7 +19,7 @@ use super::zipped::Entry;
 use crate::files;
 use crate::{Error, Result, threads};
 
-/// Pictures of any size with one label each.
+/// A list of pictures of any size in files or archives, with one label each.
 #[derive(Clone)]
 pub struct Pictures {
     all: Arc<All>,
@@ -68,7 +68,7 @@ impl Places {
 }
 
 impl Pictures {
-    /// The default limit of damaged pictures: one in ten.
+    /// The share of pictures that may be damaged if nothing else is said: one in ten.
     pub const MAX_BAD: f64 = 0.1;
 
     /// Puts places and labels together: one label each, below `classes`, or none at all.
@@ -102,22 +102,22 @@ impl Pictures {
         self
     }
 
-    /// Number of pictures, damaged ones among them.
+    /// Returns the number of pictures, damaged ones included.
     pub fn len(&self) -> usize {
         self.chosen.as_ref().map_or(self.all.places.len(), |chosen| chosen.len())
     }
 
-    /// Never, and here because `len` is.
+    /// Returns false: there is always a picture.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The number of classes; all labels are below it.
+    /// Returns the number of classes; all labels are below it.
     pub fn classes(&self) -> u32 {
         self.all.classes
     }
 
-    /// The names of the classes, by label; empty where the files have none.
+    /// Returns the names of the classes, by label; empty where the files have none.
     pub fn class_names(&self) -> &[String] {
         &self.all.about.class_names
     }
@@ -127,7 +127,7 @@ impl Pictures {
         matches!(self.all.places, Places::Files(_))
     }
 
-    /// Whether there are labels; without, all pictures count as of class 0.
+    /// Returns whether the pictures have labels; without labels all count as of class 0.
     pub fn has_labels(&self) -> bool {
         self.all.about.unlabelled.is_none()
     }
@@ -265,7 +265,7 @@ impl Pictures {
         Ok((part(false), part(true)))
     }
 
-    /// Takes at most `count` pictures, evenly spaced.
+    /// Returns at most `count` of the pictures, evenly spaced.
     #[must_use]
     pub fn sample(&self, count: usize) -> Self {
         let (count, len) = (count.min(self.len()), self.len() as u64);
@@ -274,8 +274,8 @@ impl Pictures {
         Self { all: Arc::clone(&self.all), chosen: Some(chosen) }
     }
 
-    /// Computes a checksum of the pictures' names below the folder, file sizes and labels, as the data's identity in a
-    /// run record. It does not read their contents, which might take days.
+    /// Computes a fingerprint of the pictures, by which a run recognises its data, from their names below the folder, file sizes
+    /// and labels. It does not read their contents, which might take days.
     ///
     /// # Errors
     /// `BadFile` where a file has gone.
@@ -348,7 +348,7 @@ impl Pictures {
         match first {
             Some(first) if count > most || count >= all => {
                 let reason = format!(
-                    "{count} of {all} pictures cannot be read, at most {most} wanted (data.max_bad); the first: {first}"
+                    "{count} of {all} pictures cannot be read, but data.max_bad allows at most {most}; the first is {first}"
                 );
                 Err(Error::bad_file(&self.all.origin, reason))
             }
@@ -393,7 +393,7 @@ impl All {
     fn bytes(&self, number: u32) -> std::result::Result<Vec<u8>, String> {
         let failed = |error: &dyn fmt::Display| self.described(number, error);
         let at = number as usize;
-        let missing = || failed(&"no such picture");
+        let missing = || failed(&"there is no picture of this number");
         match &self.places {
             Places::TinyImages { file, .. } => {
                 let start = u64::from(number) * tiny_images::BYTES as u64;

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// 8 GiB of f32; counts in 32 bits too.
 const MAX_VALUES: u128 = 2 << 30;
 
-/// Square images in `[0, 1]`, NCHW, with one label each.
+/// Square images as a network takes them: in `[0, 1]`, NCHW, with one label each.
 #[derive(Clone)]
 pub struct Prepared {
     channels: u32,
@@ -24,9 +24,9 @@ pub struct Prepared {
 }
 
 impl Dataset {
-    /// Brings the images to `side`×`side` and `[0, 1]`: zeros all round (the odd one below and to the right) up to the smallest
-    /// multiple of `side` that covers the longer side, then the mean of each square of that multiple. 28 becomes 32 for
-    /// sides 16 and 32, where a value is the mean of 2×2 pixels or one pixel, over 255.
+    /// Brings the images to `side`×`side` pixels and `[0, 1]`: zeros are put around them (the odd one below and to the right) up
+    /// to the smallest multiple of `side` that covers the longer side, then the mean of each square of that multiple. 28 becomes
+    /// 32 for sides 16 and 32, where a value is the mean of 2×2 pixels or one pixel, over 255.
     ///
     /// # Errors
     /// `Mismatch` where there are no images, `side` is not within 1 to 4096, or the result would pass 8 GiB.
@@ -158,60 +158,60 @@ impl Prepared {
         Self { channels, side, classes, images, labels, mean, std }
     }
 
-    /// Colour channels, 1 to 16.
+    /// Returns the number of colour channels, 1 to 16.
     pub fn channels(&self) -> u32 {
         self.channels
     }
 
-    /// Rows and columns of an image.
+    /// Returns the height and width of the images.
     pub fn side(&self) -> u32 {
         self.side
     }
 
-    /// The number of classes; all labels are below it.
+    /// Returns the number of classes; all labels are below it.
     pub fn classes(&self) -> u32 {
         self.classes
     }
 
-    /// Number of images, at least 1.
+    /// Returns the number of images, at least 1.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Never, and here because `len` is.
+    /// Returns false: there is always an image.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// All images, NCHW, in `[0, 1]`.
+    /// Returns all images, NCHW, in `[0, 1]`.
     pub fn images(&self) -> &[f32] {
         &self.images
     }
 
-    /// The label of each image.
+    /// Returns the label of each image.
     pub fn labels(&self) -> &[u32] {
         &self.labels
     }
 
-    /// The values of one image, \[C, H, W\].
+    /// Returns the values of one image, \[C, H, W\].
     pub fn image(&self, index: usize) -> Option<&[f32]> {
         let size = self.image_len();
         let start = index.checked_mul(size)?;
         self.images.get(start..start.checked_add(size)?)
     }
 
-    /// The mean of each channel over all images, summed in f64: for the model's input normalisation.
+    /// Returns the mean of each channel over all images, summed in f64: for the model's input normalisation.
     pub fn mean(&self) -> &[f32] {
         &self.mean
     }
 
-    /// The standard deviation of each channel over all images (divided by n, not n − 1), and 1 for a channel that is the
+    /// Returns the standard deviation of each channel over all images (divided by n, not n − 1), and 1 for a channel that is the
     /// same everywhere, so that it can be divided by.
     pub fn std(&self) -> &[f32] {
         &self.std
     }
 
-    /// Replaces each label by `labels[label]`, below `classes`.
+    /// Replaces each label by `labels[label]`, which is below `classes`.
     ///
     /// # Errors
     /// `Mismatch` where a label has no new one, or one that is not below `classes`.

@@ -8,17 +8,17 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use super::picture::LARGEST;
 use crate::{Error, Result};
 
-/// The kernel by which neighbouring pixels are mixed.
+/// The interpolation by which an image is resized for a feature extractor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interpolation {
-    /// Mixes the two nearest pixels each way, also where an image is shrunk (PyTorch's `interpolate` without
-    /// `antialias`).
+    /// Bilinear interpolation of the two nearest pixels in each direction, also where an image is shrunk (PyTorch's `interpolate`
+    /// without `antialias`).
     Bilinear,
-    /// Keys' cubic with a = -0.5, over all that falls into a value where an image is shrunk (Pillow's bicubic of mode `F`).
+    /// Bicubic interpolation by Keys' cubic with a = -0.5, antialiased where an image is shrunk (Pillow's bicubic of mode `F`).
     Bicubic,
 }
 
-/// Planes of `height`×`width` values at `side`×`side`, whatever their shape.
+/// Resizes planes of `height`×`width` values to `side`×`side`, whatever their shape.
 ///
 /// # Errors
 /// `Mismatch` where the values are no whole planes, or a side is 0 or above 16,384.

@@ -7,7 +7,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::checksum::Checksum;
 
-/// A stream of random numbers that depends on nothing but where it is used.
+/// A stream of random numbers that is determined by a seed, a purpose, a step and an index.
 ///
 /// ChaCha8's 256-bit key is four little-endian words: the run's seed, the FNV-1a hash of the purpose, the step (or epoch),
 /// the index within it. Whoever wants numbers names its purpose, such as `"generation/augment"`, and keeps no state between
@@ -16,7 +16,7 @@ use super::checksum::Checksum;
 pub struct Random(ChaCha8Rng);
 
 impl Random {
-    /// The stream of `index` in `step` for `purpose`.
+    /// Makes the stream of random numbers for `index` in `step` and for `purpose`.
     pub fn new(seed: u64, purpose: &str, step: u64, index: u64) -> Self {
         let words = [seed, Checksum::new().feed(purpose.bytes()).value(), step, index];
         let mut key = [0; 32];

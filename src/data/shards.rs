@@ -81,7 +81,7 @@ fn scan(files: &[PathBuf]) -> Result<Found> {
                 labels.extend(labelled);
                 if !labels.is_empty() && labels.len() != ranges.len() {
                     let found = if labelled.is_some() { "a label" } else { "no label" };
-                    return Err(format!("{key} has {found}, unlike earlier ones"));
+                    return Err(format!("picture {key} has {found}, unlike earlier pictures"));
                 }
             }
             Ok(())
@@ -97,14 +97,15 @@ fn scan(files: &[PathBuf]) -> Result<Found> {
                 this.clone_into(&mut key);
             }
             if is_picture(Path::new(&format!("x{extension}"))) {
-                let length = u32::try_from(entry.size()).map_err(|_| "4 GiB or more")?;
+                let length = u32::try_from(entry.size()).map_err(|_| "it has 4 GiB or more")?;
                 places.push((number, entry.raw_file_position(), length));
             } else if extension.eq_ignore_ascii_case(".cls") {
                 let mut text = String::new();
                 let read = entry.by_ref().take(32).read_to_string(&mut text);
                 let given = read.ok().and_then(|_| text.trim().parse().ok());
-                label =
-                    Some(given.ok_or_else(|| format!("{text:?}, but a class's number is wanted"))?);
+                label = Some(given.ok_or_else(|| {
+                    format!("it holds {text:?}, but has to hold the number of a class")
+                })?);
             } else if extension.eq_ignore_ascii_case(".json") && label.is_none() {
                 let mut text = Vec::new();
                 // A longer text, or one that is no JSON, may be about anything and gives no label.

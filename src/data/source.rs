@@ -30,29 +30,29 @@ const IN_MEMORY: u64 = 1 << 30;
 /// A source of labelled images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// `builtin:fashion`, the embedded cut of Fashion-MNIST.
+    /// `builtin:fashion`: the embedded part of Fashion-MNIST.
     Fashion,
-    /// A file or a folder; which format it is shows when it is read.
+    /// A file or a folder, whose format is recognised when it is read.
     Path(PathBuf),
-    /// `nchw:FILE` or `nhwc:FILE`, arrays whose channels are where their shape does not tell.
+    /// `nchw:FILE` or `nhwc:FILE`: arrays whose channels come first or last, for shapes that leave it open.
     Arrays(AxisOrder, PathBuf),
-    /// `tiles:SIDE:FOLDER`, pictures that are grids of square images of that side, without labels.
+    /// `tiles:SIDE:FOLDER`: pictures that are grids of square images of SIDE×SIDE pixels, without labels.
     Tiles(u32, PathBuf),
 }
 
-/// Images to train with: in memory, or on disk and decoded when they are asked for.
+/// Labelled images for training: in memory, or on disk and decoded when they are asked for.
 #[derive(Clone, Debug)]
 pub enum LabelledImages {
-    /// Images in memory, of the side that they are trained at.
+    /// Images in memory, in the size at which they are trained on.
     Prepared(Arc<Prepared>),
     /// Pictures on disk, of any size.
     #[cfg(not(target_arch = "wasm32"))]
     Pictures {
         /// The pictures in that file.
         pictures: Pictures,
-        /// 1 or 3, which they are brought to.
+        /// The number of channels, 1 or 3, that pictures are decoded to.
         channels: u32,
-        /// Rows and columns that they are brought to.
+        /// The height and width that pictures are brought to.
         side: u32,
         /// The way in which they are fitted.
         fit: Fit,
@@ -60,8 +60,8 @@ pub enum LabelledImages {
 }
 
 impl Source {
-    /// Reads `builtin:fashion`, a path, `nchw:FILE`, `nhwc:FILE` or `tiles:SIDE:FOLDER`; whether anything is there shows
-    /// when it is loaded.
+    /// Parses the name of a source of labelled images: `builtin:fashion`, a path, `nchw:FILE`, `nhwc:FILE` or
+    /// `tiles:SIDE:FOLDER`; whether anything is there shows when it is loaded.
     ///
     /// # Errors
     /// `BadConfig` for an empty text, for other builtins, and for tiles of no side.
@@ -69,7 +69,7 @@ impl Source {
         match text {
             "builtin:fashion" => Ok(Self::Fashion),
             _ if text.is_empty() || text.starts_with("builtin:") => {
-                Err(bad("data", text, "builtin:fashion, or the path of a data folder or file"))
+                Err(bad("data", text, "builtin:fashion, or the path of a folder or file of images"))
             }
             _ if text.starts_with("nchw:") || text.starts_with("nhwc:") => {
                 let (layout, path) = text.split_at_checked(5).unwrap_or_default();
@@ -78,7 +78,7 @@ impl Source {
                     return Err(bad(
                         "data",
                         text,
-                        "nchw:FILE or nhwc:FILE, as nchw:some/images.npz",
+                        "nchw:FILE or nhwc:FILE, such as nchw:some/images.npz",
                     ));
                 }
                 Ok(Self::Arrays(layout, path.into()))
@@ -90,15 +90,15 @@ impl Source {
                     let side = side.parse().ok().filter(|side| (1..=MAX_SIDE).contains(side));
                     let side = side.filter(|_| !folder.is_empty());
                     side.map(|side| Self::Tiles(side, folder.into())).ok_or_else(|| {
-                        bad("data", text, "tiles:SIDE:FOLDER, as tiles:32:some/path")
+                        bad("data", text, "tiles:SIDE:FOLDER, such as tiles:32:some/path")
                     })
                 }
             },
         }
     }
 
-    /// Reads all images of one part into memory. Photographs are brought to `side`×`side`, all others are of the size that
-    /// the file says, for [`Dataset::prepared`] to bring to a side.
+    /// Reads all images of one part into memory. Photographs are brought to `side`×`side` pixels, all others keep the size that
+    /// the file says, for [`Dataset::prepared`] to change.
     ///
     /// # Errors
     /// `BadFile` for what is not there, is of no known format or is damaged; a browser has no files.
@@ -172,7 +172,12 @@ impl Source {
             } else {
                 // What is not there, or is a pipe or a device, is said before what is of no known kind.
                 files::open(path)?;
-                Err(Error::bad_file(path, format!("not a file of a known kind; known are {KNOWN}")))
+                Err(Error::bad_file(
+                    path,
+                    format!(
+                        "images cannot be read from a file of this kind; what can be read is {KNOWN}"
+                    ),
+                ))
             };
         }
         let idx = [Part::Train, Part::Test].map(|part| folder::has_idx(path, part));
@@ -288,7 +293,7 @@ impl Found {
 }
 
 impl LabelledImages {
-    /// The number of colour channels.
+    /// Returns the number of colour channels.
     pub fn channels(&self) -> u32 {
         match self {
             Self::Prepared(images) => images.channels(),
@@ -297,7 +302,7 @@ impl LabelledImages {
         }
     }
 
-    /// Rows and columns that they are trained at.
+    /// Returns the height and width at which the images are trained on.
     pub fn side(&self) -> u32 {
         match self {
             Self::Prepared(images) => images.side(),
@@ -306,7 +311,7 @@ impl LabelledImages {
         }
     }
 
-    /// The number of classes; all labels are below it.
+    /// Returns the number of classes; all labels are below it.
     pub fn classes(&self) -> u32 {
         match self {
             Self::Prepared(images) => images.classes(),
@@ -315,7 +320,7 @@ impl LabelledImages {
         }
     }
 
-    /// The number of images.
+    /// Returns the number of images.
     pub fn len(&self) -> usize {
         match self {
             Self::Prepared(images) => images.len(),
@@ -324,12 +329,12 @@ impl LabelledImages {
         }
     }
 
-    /// Never, and here because `len` is.
+    /// Returns false: there is always an image.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Pictures that could not be read when they were asked for, a sentence each; none where all lie in memory.
+    /// Returns one sentence for each picture that could not be read when it was asked for; none where all images lie in memory.
     pub fn damaged(&self) -> Vec<String> {
         match self {
             Self::Prepared(_) => Vec::new(),

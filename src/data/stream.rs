@@ -22,7 +22,7 @@ const MAX_VALUES: u128 = 1 << 28;
 /// The images and labels that one step reads from one source.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// NCHW in `[0, 1]`.
+    /// The images, NCHW in `[0, 1]`.
     pub images: Vec<f32>,
     /// The label of each image; empty where the source has none.
     pub labels: Vec<u32>,
@@ -35,7 +35,7 @@ pub struct BatchSource {
     batch_size: usize,
     /// The range of images in a batch that this process makes: all, or its share.
     made: Range<usize>,
-    /// Channels, and both rows and columns.
+    /// The number of channels, and the height and width, which are equal.
     shape: [u32; 2],
     kind: Kind,
 }
@@ -60,9 +60,9 @@ enum Kind {
 }
 
 impl BatchSource {
-    /// Images without replacement: every epoch has its own order, a pure function of (`seed`, `name`, epoch), and a batch may
-    /// straddle two. `name` tells this source's random numbers from other sources' of the run, such as `"generation"`. The
-    /// augmentation of image i in step s depends on (`seed`, `name`, s, i).
+    /// Makes a stream of labelled images, drawn without replacement: every epoch has its own order, a pure function of (`seed`,
+    /// `name`, epoch), and a batch may straddle two. `name` tells this source's random numbers from other sources' of the run,
+    /// such as `"generation"`. The augmentation of image i in step s depends on (`seed`, `name`, s, i).
     ///
     /// # Errors
     /// `Mismatch` where `batch_size` is 0 or a batch would pass 1 GiB.
@@ -163,23 +163,23 @@ impl BatchSource {
         Ok(Self { made, ..self })
     }
 
-    /// The name that was given when it was made.
+    /// Returns the name that the stream was made with.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The number of images in a batch, or in the part of it that this stream makes.
+    /// Returns the number of images in a batch, or in the part of it that this stream makes.
     pub fn batch_size(&self) -> usize {
         self.made.len()
     }
 
-    /// The shape of a batch's images: N, C, H, W.
+    /// Returns the shape of a batch's images: N, C, H, W.
     pub fn shape(&self) -> [usize; 4] {
         let [channels, side] = self.shape.map(|length| length as usize);
         [self.made.len(), channels, side, side]
     }
 
-    /// The batch of a step, the same whenever and wherever it is asked for.
+    /// Makes the batch of a step, the same whenever and wherever it is asked for.
     ///
     /// # Errors
     /// `Mismatch` beyond 2^64 images; `BadFile` where too many pictures are damaged.

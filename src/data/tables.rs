@@ -99,7 +99,7 @@ pub(super) fn tables(path: &Path, part: Part) -> Result<Option<(Pictures, String
         Part::Train if !test.is_empty() => {
             return Err(Error::bad_file(
                 path,
-                "it has tables for testing only, none that is named train",
+                "it has tables for testing only: training images are needed in a table whose name has `train` in it",
             ));
         }
         Part::Train => (whole(), "all"),
@@ -143,7 +143,7 @@ impl Table {
             };
             // The library that reads tables panics over some damaged ones.
             threads::caught("reading a table", read).map_err(|error| match error {
-                Error::Thread { .. } => Error::bad_file(path, "the table is damaged"),
+                Error::Thread { .. } => Error::bad_file(path, "the Parquet table is damaged"),
                 other => other,
             })?;
         }
@@ -163,7 +163,7 @@ impl Table {
         if self.names.is_empty() {
             self.names = names;
         } else if !names.is_empty() && names != self.names {
-            return Err("class names that differ from those of the table before".into());
+            return Err("its class names differ from those of the table before".into());
         }
         for group in 0..reader.num_row_groups() {
             for (column, _) in [Some(columns.images), columns.labels].into_iter().flatten() {
@@ -177,7 +177,7 @@ impl Table {
             let (pictures, labels) = (self.held.len(), self.labels.len());
             // Where no table has labels it is said that there are none.
             if labels != pictures && (labels != 0 || columns.labels.is_some()) {
-                return Err(format!("{labels} labels for {pictures} pictures"));
+                return Err(format!("it has {labels} labels for {pictures} pictures"));
             }
         }
         Ok(())
@@ -191,11 +191,12 @@ impl Table {
         left: &mut u64,
     ) -> Checked<()> {
         let ColumnReader::ByteArrayColumnReader(reader) = column else {
-            return Err("pictures that are no bytes".into());
+            return Err("its column of pictures does not hold bytes".into());
         };
         each(reader, depth, |bytes: ByteArray| {
             let cost = bytes.len() as u64 + 64;
-            *left = left.checked_sub(cost).ok_or("more pictures than memory may hold")?;
+            *left =
+                left.checked_sub(cost).ok_or("it has more pictures than fit the memory allowed")?;
             self.held.push((file, bytes.data().into()));
             Ok(())
         })
@@ -203,7 +204,8 @@ impl Table {
 
     fn labels_of(&mut self, column: ColumnReader, depth: i16, left: &mut u64) -> Checked<()> {
         let mut charge = |bytes: u64| {
-            *left = left.checked_sub(bytes).ok_or("more labels than memory may hold")?;
+            *left =
+                left.checked_sub(bytes).ok_or("it has more labels than fit the memory allowed")?;
             Ok::<_, String>(())
         };
         if matches!(self.labels, Labels::None) {
@@ -227,13 +229,13 @@ impl Table {
             (ColumnReader::ByteArrayColumnReader(reader), Labels::Texts(all)) => {
                 each(reader, depth, |text: ByteArray| {
                     charge(text.len() as u64 + 64)?;
-                    let text = text.as_utf8().map_err(|_| "a label that is no text")?;
+                    let text = text.as_utf8().map_err(|_| "a label is not valid text")?;
                     all.push(text.to_owned());
                     Ok(())
                 })
             }
             _ => Err(
-                "labels that are neither whole numbers nor texts, or differ in type from those of the table before"
+                "its labels are neither whole numbers nor texts, or differ in type from those of the table before"
                     .into(),
             ),
         }
@@ -257,7 +259,9 @@ impl Table {
                 let number = |(row, &label): (usize, &i64)| {
                     let known = u32::try_from(label).ok().filter(|&label| label < 1 << 16);
                     known.ok_or_else(|| {
-                        wrong(format!("label {label} in row {row}, but 0 to 65535 is wanted"))
+                        wrong(format!(
+                            "the label in row {row} is {label}, but has to be 0 to 65535"
+                        ))
                     })
                 };
                 let labels: Vec<u32> = all.iter().enumerate().map(number).collect::<Result<_>>()?;
@@ -282,7 +286,7 @@ impl Table {
                     let found = names.binary_search_by(|name| natural(name, text));
                     let short: String = text.chars().take(80).collect();
                     found.map(|at| at as u32).map_err(|_| {
-                        wrong(format!("label {short:?}, which training does not know"))
+                        wrong(format!("the label {short:?} is not among the training labels"))
                     })
                 };
                 let labels = texts.iter().map(number).collect::<Result<Vec<u32>>>()?;
@@ -334,7 +338,7 @@ impl Columns {
         let shown = || all.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
         let images = images.ok_or_else(|| {
             format!(
-                "columns {}, and none of pictures: {} wanted, with bytes",
+                "its columns are {}: a column of encoded pictures has to be called {}",
                 shown(),
                 IMAGES.join(", ")
             )
@@ -360,7 +364,8 @@ fn column(
         return rows.get_column_reader(place).map_err(|error| error.to_string());
     }
     let (start, length) = chunk.byte_range();
-    let mut packed = vec![0; usize::try_from(length).map_err(|_| "a column beyond memory")?];
+    let mut packed =
+        vec![0; usize::try_from(length).map_err(|_| "a column is larger than memory")?];
     let mut file = file;
     file.seek(SeekFrom::Start(start)).map_err(|error| error.to_string())?;
     file.read_exact(&mut packed).map_err(|error| error.to_string())?;
@@ -375,7 +380,7 @@ fn column(
         .set_total_compressed_size(pages.len() as i64)
         .build()
         .map_err(|error| error.to_string())?;
-    let count = usize::try_from(about.num_rows()).map_err(|_| "rows below none")?;
+    let count = usize::try_from(about.num_rows()).map_err(|_| "its number of rows is negative")?;
     let read = SerializedPageReader::new(Arc::new(pages), &chunk, count, None);
     let read = read.map_err(|error| error.to_string())?;
     Ok(get_column_reader(chunk.column_descr_ptr(), Box::new(read)))
@@ -396,11 +401,11 @@ fn unpacked(
     let sizes = u64::try_from(start).ok().zip(u64::try_from(chunk.compressed_size()).ok());
     let inside =
         sizes.filter(|&(start, size)| start.checked_add(size).is_some_and(|end| end <= length));
-    let (start, size) = inside.ok_or("a column that lies outside of the file")?;
+    let (start, size) = inside.ok_or("a column lies outside of the file")?;
     if let Some(first) = chunk.dictionary_page_offset()
         && chunk.data_page_offset() < first
     {
-        return Err("pages before their dictionary".into());
+        return Err("a column's pages lie before their dictionary".into());
     }
     pages::unpacked(file, start, size, most)
 }
@@ -421,7 +426,7 @@ fn each<T: DataType>(
             return Ok(());
         }
         if found != rows || present.iter().any(|&level| level < depth) {
-            return Err("a row without a picture or without a label".into());
+            return Err("a row is without a picture or without a label".into());
         }
         values.drain(..).try_for_each(&mut take)?;
     }

@@ -102,7 +102,7 @@ fn bounded(entry: &mut Entry<'_, impl Read>) -> Checked<Vec<u8>> {
     let (size, mut bytes) = (entry.size(), Vec::new());
     if size > LONGEST {
         return Err(format!(
-            "a name or an extended header of {size} bytes, but at most {LONGEST} are wanted"
+            "a file's name or extended header has {size} bytes, but at most {LONGEST} are read"
         ));
     }
     entry.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
@@ -123,7 +123,7 @@ fn extended_name(mut bytes: &[u8]) -> Checked<Option<String>> {
             name = Some(text(value).trim_end_matches('\n').to_owned());
         }
         if record.starts_with(b"size=") {
-            return Err("a file of 8 GiB or more".into());
+            return Err("a file in it has 8 GiB or more".into());
         }
         bytes = bytes.get(length..).unwrap_or_default();
     }

@@ -23,7 +23,9 @@ pub(super) fn tiles(folder: &Path, side: u32) -> Result<Dataset> {
         let sheet = decode::read(&file)?;
         let (width, height) = (sheet.width(), sheet.height());
         if width % side != 0 || height % side != 0 {
-            return Err(failed(&format_args!("{width}×{height} pixels are no tiles of {side}")));
+            return Err(failed(&format_args!(
+                "its {width}×{height} pixels cannot be cut into tiles of {side}×{side}"
+            )));
         }
         for top in (0..height).step_by(side as usize) {
             for left in (0..width).step_by(side as usize) {

@@ -22,7 +22,7 @@ pub(super) fn tiny_images(file: &Path) -> Result<Pictures> {
     let count = u32::try_from(images).ok().filter(|&count| count > 0 && rest == 0);
     let count = count.ok_or_else(|| {
         let reason = format!(
-            "{} bytes, {BYTES} for each of 1 to 2^32 - 1 images wanted (Tiny Images)",
+            "it has {} bytes, but a file of Tiny Images has {BYTES} for each of 1 to 2^32 - 1 images",
             found.len()
         );
         Error::bad_file(file, reason)

@@ -34,7 +34,7 @@ impl Tree {
     ) -> Result<()> {
         let failed = |error: std::io::Error| Error::bad_file(folder, error);
         if depth > DEEPEST {
-            let reason = format!("more than {DEEPEST} folders within each other");
+            let reason = format!("its folders are nested more than {DEEPEST} deep");
             return Err(Error::bad_file(folder, reason));
         }
         for entry in std::fs::read_dir(folder).map_err(failed)? {

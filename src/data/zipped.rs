@@ -37,7 +37,9 @@ pub(super) fn archive(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
         members(&mut BufReader::new(files::open(path)?), archive.central_directory_start());
     let (listed, names) = (listed.map_err(|error| failed(&error))?, archive.len() as u64);
     if listed != names {
-        let reason = format!("{listed} members, but {names} names: two are called the same");
+        let reason = format!(
+            "two of its {listed} files have the same name, as only {names} names are different"
+        );
         return Err(failed(&reason));
     }
     Ok(archive)
@@ -82,8 +84,9 @@ pub(super) fn entries(path: &Path) -> Result<(Tree, Vec<Entry>)> {
         if entry.encrypted() {
             return Err(failed(&format_args!("{name} is encrypted")));
         }
-        let start =
-            entry.data_start().ok_or_else(|| failed(&format_args!("{name} has no place")))?;
+        let start = entry.data_start().ok_or_else(|| {
+            failed(&format_args!("the zip archive does not say where {name} lies"))
+        })?;
         tree.add(&name, entries.len());
         entries.push(Entry {
             start,
@@ -103,7 +106,7 @@ impl Entry {
         let most = MOST + 16 * self.packed;
         if self.size > most {
             return Err(format!(
-                "it unpacks {} bytes from {}, but at most {most} are wanted",
+                "it says that it has {} bytes, from {} compressed ones, but at most {most} are allowed",
                 self.size, self.packed
             ));
         }
@@ -118,7 +121,7 @@ impl Entry {
         };
         read.map_err(|error| error.to_string())?;
         if bytes.len() as u64 != self.size || crc32fast::hash(&bytes) != self.checksum {
-            return Err("its bytes do not have the sum that the archive says".into());
+            return Err("it is damaged: its checksum is not the one in the archive".into());
         }
         Ok(bytes)
     }

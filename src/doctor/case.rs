@@ -20,7 +20,7 @@ pub struct Case {
     tensors: BTreeMap<String, Tensor>,
 }
 
-/// 4-byte words: numbers, or labels.
+/// An array of numbers or labels of a reference case, each 4 bytes.
 #[derive(Debug)]
 pub struct Tensor {
     sides: Vec<usize>,
@@ -28,12 +28,12 @@ pub struct Tensor {
     pub words: Vec<u32>,
 }
 
-/// The tensor that is the furthest out, measured by its bound.
+/// Whether a device's results match the reference values, and the array that is furthest from them.
 #[derive(Clone, Debug)]
 pub struct Verdict {
     /// Whether all tensors are within their tolerance.
     pub good: bool,
-    /// Which, how far, and how far it may be.
+    /// The name of the furthest array, how far it is off, and how far it may be.
     pub worst: String,
 }
 
@@ -92,14 +92,19 @@ impl Case {
         for (name, given) in results {
             let reference = bytemuck::cast_slice::<u32, f32>(&self.tensor(name)?.words);
             if given.len() != reference.len() {
-                let reason =
-                    format!("{} values of {name}, but {} are wanted", given.len(), reference.len());
+                let reason = format!(
+                    "{name} has {} values, but has to have {}",
+                    given.len(),
+                    reference.len()
+                );
                 return Err(Error::bad_file(self.name, reason));
             }
             let field = |key: &str| {
                 let fields = self.tolerances.get(name);
                 let number = fields.and_then(|fields| fields.get(key)).and_then(Json::as_f64);
-                number.ok_or_else(|| Error::bad_file(self.name, format!("no {key} for {name}")))
+                number.ok_or_else(|| {
+                    Error::bad_file(self.name, format!("it does not say the {key} of {name}"))
+                })
             };
             let (relative, absolute) = (field("rtol")?, field("atol")?);
             let (fraction, cap) = (field("frac")?, field("cap")?);
@@ -124,7 +129,7 @@ impl Case {
 }
 
 impl Tensor {
-    /// Vectors are numbers for each channel, matrices images by channels.
+    /// Returns the array's shape in a graph: a vector is one number for each channel, a matrix is images by channels.
     pub fn shape(&self) -> Result<Shape> {
         let side = |i: usize| self.sides.get(i).map_or(1, |&side| side as u32);
         match self.sides.len() {

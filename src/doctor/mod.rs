@@ -13,12 +13,12 @@ use crate::Result;
 use crate::gpu::Gpu;
 use case::Case;
 
-/// A reference case: an op or network with its expected values.
+/// A reference case of `doctor`: an op or a network, with inputs and the results that PyTorch computed.
 #[derive(Debug)]
 pub struct Check {
-    /// The name in tables.
+    /// The case's name in tables.
     pub name: &'static str,
-    /// The case's file, below `tests/golden/cases`.
+    /// The case's file, relative to `tests/golden/cases`.
     pub file: &'static str,
     kind: Kind,
 }
@@ -32,10 +32,10 @@ enum Kind {
     Trajectory,
 }
 
-/// The file with the weights of all cases that run a whole network; like [`Check::file`] it is below `tests/golden/cases`.
+/// The file with the weights for all cases that run a whole network, relative to `tests/golden/cases` like [`Check::file`].
 pub const WEIGHTS: &str = "weights/wrn10_1.safetensors";
 
-/// The checks of `doctor`, from single ops to steps through a whole network.
+/// The reference cases that `doctor` runs, from single ops to steps through a whole network.
 pub static CHECKS: [Check; 6] = [
     Check {
         name: "conv2d 3x3",
@@ -62,8 +62,8 @@ pub static CHECKS: [Check; 6] = [
 ];
 
 impl Check {
-    /// Computes the case of `file`, its graph lowered as the device's preferences say, and compares the results with the
-    /// file's. `weights` are the bytes of [`WEIGHTS`]. Err if the file is not sound or the device fails.
+    /// Computes a reference case on a device, with the kernels that its preferences ask for, and compares the results with those
+    /// in `file`. `weights` are the bytes of [`WEIGHTS`]. Err if the file is not sound or the device fails.
     pub async fn run(&self, gpu: &Gpu, file: &[u8], weights: &[u8]) -> Result<Verdict> {
         let case = Case::new(self.name, file)?;
         let results = match self.kind {

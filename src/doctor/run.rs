@@ -132,7 +132,7 @@ fn network(case: &Case, weights: &[u8]) -> Result<(Network, Checkpoint)> {
     Ok((Network::from_checkpoint(&checkpoint)?, checkpoint))
 }
 
-/// Logits, and the gradients of a loss for images and weights and of an energy for images.
+/// Computes a network's logits, the gradients of a loss for images and weights, and the gradient of an energy for images.
 pub async fn evaluation(case: &Case, weights: &[u8], gpu: &Gpu) -> Result<Results> {
     let (model, checkpoint) = network(case, weights)?;
     let mut sketch = Sketch::new(case);
@@ -163,7 +163,7 @@ pub async fn evaluation(case: &Case, weights: &[u8], gpu: &Gpu) -> Result<Result
     sketch.run(gpu).await
 }
 
-/// Computes every iterate of steps up the joint logit.
+/// Computes every iterate of gradient steps that raise a class's logit.
 pub async fn trajectory(case: &Case, weights: &[u8], gpu: &Gpu) -> Result<Results> {
     let (model, checkpoint) = network(case, weights)?;
     let (x, labels) = (case.tensor("in.x")?, &case.tensor("in.labels")?.words);

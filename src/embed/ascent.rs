@@ -12,21 +12,22 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-/// Makes images of chosen classes: steps up f(x)\[y\], minus the joint energy, from any start.
+/// Draws samples of chosen classes inside a host app: gradient steps that raise the class logit f(x)\[y\], from any start images.
 pub type Sampler = Ascent<Sampling>;
 
-/// Makes images that the network misclassifies: steps up the loss within a ball around each image.
+/// Makes images that the network misclassifies, inside a host app: gradient steps that raise the loss, within a ball around each
+/// image.
 pub type Attacker = Ascent<Attacking>;
 
-/// Marks a [`Sampler`].
+/// Marks an [`Ascent`] that is a [`Sampler`].
 #[derive(Clone, Copy, Debug)]
 pub enum Sampling {}
 
-/// Marks an [`Attacker`].
+/// Marks an [`Ascent`] that is an [`Attacker`].
 #[derive(Clone, Copy, Debug)]
 pub enum Attacking {}
 
-/// A batch of images that gradient steps move, recorded into the host's encoder: [`Sampler`] or [`Attacker`].
+/// Gradient steps on a batch of images that are recorded into a host app's command encoder: a [`Sampler`] or an [`Attacker`].
 pub struct Ascent<Kind> {
     attack: PgdAttack,
     slices: Slices,
@@ -45,7 +46,7 @@ pub struct AscentBuilder<'a, Kind> {
 }
 
 impl Ascent<Sampling> {
-    /// Makes a sampler for batches of this size. Defaults: 20 L2 steps of length 0.8, and no ball.
+    /// Makes a sampler for a network and batches of one size. Defaults: 20 L2 steps of length 0.8, and no ball.
     pub fn of<'a>(
         model: &'a dyn Model,
         weights: &'a DeviceWeights,
@@ -56,8 +57,8 @@ impl Ascent<Sampling> {
 }
 
 impl Ascent<Attacking> {
-    /// Makes an attacker for batches of this size. Defaults: 10 L2 steps of length 0.1 that raise the cross-entropy, in a
-    /// ball of radius 0.5.
+    /// Makes an attacker for a network and batches of one size. Defaults: 10 L2 steps of length 0.1 that raise the cross-entropy,
+    /// in a ball of radius 0.5.
     pub fn of<'a>(
         model: &'a dyn Model,
         weights: &'a DeviceWeights,
@@ -79,36 +80,37 @@ impl<'a, Kind> AscentBuilder<'a, Kind> {
         Self { model, weights, size, settings, columns, kind: PhantomData }
     }
 
-    /// Length of a step, in the units of the images, which are in \[0, 1\]; finite.
+    /// Sets the length of one step, for images in \[0, 1\]; finite.
     #[must_use]
     pub fn step_size(mut self, step_size: f32) -> Self {
         self.settings.step_size = step_size;
         self
     }
 
-    /// Steps from a start to the end, 1 or more.
+    /// Sets the number of steps from start to end, 1 or more.
     #[must_use]
     pub fn steps(mut self, steps: u32) -> Self {
         self.settings.steps = steps;
         self
     }
 
-    /// Radius of the ball around each start that its image stays in, 0 or more; infinite for none.
+    /// Sets the radius of the ball around each start image that its result stays in, 0 or more; infinite for no ball.
     #[must_use]
     pub fn eps(mut self, eps: f32) -> Self {
         self.settings.eps = eps;
         self
     }
 
-    /// Sets the number of images in a row of the texture, 1 or more; by default there are about as many rows as columns.
+    /// Sets the number of columns of the grid of images in the texture, 1 or more; the default is the square root of the number of
+    /// images, rounded up.
     #[must_use]
     pub fn columns(mut self, columns: u32) -> Self {
         self.columns = columns;
         self
     }
 
-    /// Allocates, compiles and measures the pace. Err for settings out of range, for sizes that the network or
-    /// the device cannot do, and with [`check`](super::check)'s list for a device that lacks something.
+    /// Allocates buffers, compiles kernels and measures how long a step takes. Err for settings out of range, for sizes that the
+    /// network or the device cannot do, and with [`check`](super::check)'s list for a device that lacks something.
     pub async fn build(self) -> Result<Ascent<Kind>> {
         let Self { model, weights, size, settings, columns, kind } = self;
         if settings.steps == 0 {
@@ -129,14 +131,14 @@ impl<'a, Kind> AscentBuilder<'a, Kind> {
 }
 
 impl AscentBuilder<'_, Attacking> {
-    /// Sets the norm of steps and ball.
+    /// Sets the norm in which the steps' length and the ball's radius are measured.
     #[must_use]
     pub fn norm(mut self, norm: Norm) -> Self {
         self.settings.norm = norm;
         self
     }
 
-    /// Sets the objective to maximise.
+    /// Sets the objective that steps maximise.
     #[must_use]
     pub fn objective(mut self, objective: Objective) -> Self {
         self.settings.objective = objective;
@@ -145,9 +147,9 @@ impl AscentBuilder<'_, Attacking> {
 }
 
 impl<Kind> Ascent<Kind> {
-    /// Begins anew with images, NCHW in \[0, 1\], which are the centres of the balls too, and a label for each: the class
-    /// to make, or the class to lead away from. If there are fewer than this was built for, the others stay black. Err for
-    /// more, for values outside of \[0, 1\], for labels outside the network's classes, and on a lost device.
+    /// Begins with new images, NCHW in \[0, 1\], which are also the centres of the balls, and a label for each: the class to
+    /// draw, or the class to lead away from. If there are fewer images than in a batch, the others stay black. Err for more, for
+    /// values outside of \[0, 1\], for labels outside the network's classes, and on a lost device.
     ///
     /// The queue writes them ahead of what is submitted next, so submit or drop encoders recorded before.
     pub async fn start(&mut self, images: &[f32], labels: &[u32]) -> Result<()> {
@@ -157,8 +159,9 @@ impl<Kind> Ascent<Kind> {
         Ok(())
     }
 
-    /// Appends the next slice of steps, and the drawing of the images into the texture. Returns how many steps
-    /// are recorded whole since the start; once these are all, only the drawing is appended.
+    /// Appends the next steps to the host's command encoder, as many as `budget` allows, and then the drawing of the images into
+    /// the texture. Returns how many steps have been recorded in full since the start; once these are all, only the drawing is
+    /// appended.
     ///
     /// Between steps the images stay as the last whole step left them. What is recorded must be submitted in
     /// this order; after an encoder was dropped, start anew. Err on a lost device, with nothing recorded. About the encoder's
@@ -171,23 +174,24 @@ impl<Kind> Ascent<Kind> {
         Ok(done)
     }
 
-    /// Whether all steps are recorded.
+    /// Returns whether all steps have been recorded.
     pub fn finished(&self) -> bool {
         self.slices.done() >= self.attack.steps()
     }
 
-    /// The GPU time of one step, as measured when this was built.
+    /// Returns the GPU time of one step, as it was measured by [`build`](AscentBuilder::build).
     pub fn pace(&self) -> Duration {
         self.slices.pace()
     }
 
-    /// The images, NCHW f32 in \[0, 1\]: [`Buffer::raw`] for the host's passes, `Gpu::read` for its code.
+    /// Returns the device buffer of the images, NCHW f32 in \[0, 1\]: [`Buffer::raw`] for the host's passes, `Gpu::read` for its
+    /// code.
     pub fn image_buffer(&self) -> &Buffer {
         self.attack.image_buffer()
     }
 
-    /// The images side by side, rgba8unorm, to be bound or copied from. The values are those of PNG files, that
-    /// is sRGB-encoded.
+    /// Returns the texture that shows all images as a grid, filled row by row, rgba8unorm, to be bound or copied from. The values are those of
+    /// PNG files, that is sRGB-encoded.
     pub fn texture(&self) -> &wgpu::Texture {
         self.picture.texture()
     }

@@ -12,7 +12,8 @@ use crate::{Error, Result};
 use std::fmt;
 use std::time::Duration;
 
-/// A network in frozen mode over a batch of images, recorded into the host's encoder.
+/// A classifier whose forward pass over a batch of images is recorded into a host app's command encoder, with frozen batch norm
+/// statistics.
 #[derive(Debug)]
 pub struct HostClassifier {
     gpu: Gpu,
@@ -34,7 +35,7 @@ pub struct ClassifierBuilder<'a> {
 }
 
 impl HostClassifier {
-    /// Makes it for batches of this size.
+    /// Makes a classifier for a network and batches of one size.
     pub fn of<'a>(
         model: &'a dyn Model,
         weights: &'a DeviceWeights,
@@ -43,16 +44,17 @@ impl HostClassifier {
         ClassifierBuilder { model, weights, size, images: None }
     }
 
-    /// Replaces the images, NCHW, before the next submission. Err for another number of values, for values outside of \[0,
-    /// 1\], and on a lost device.
+    /// Replaces the batch's images, NCHW; the next submission sees them. Err for another number of values, for values outside of
+    /// \[0, 1\], and on a lost device.
     pub async fn write(&mut self, images: &[f32]) -> Result<()> {
         check_pixels("images", images, self.words)?;
         self.program.write(self.x, images).await
     }
 
-    /// Appends a slice of a pass over the images, and returns whether the pass ends with it. If so, the results belong to
-    /// the images once this has run, and the next slice begins a new pass. A budget of steps is a whole pass (0: nothing).
-    /// Err on a lost device, with nothing recorded. [`crate::embed`] describes which device the encoder must belong to.
+    /// Appends a part of the forward pass over the images to the host's command encoder, as much as `budget` allows, and returns
+    /// whether the pass ends with it. If so, the results are those of the images once this has run, and the next part begins a
+    /// new pass. A budget of steps is a whole pass (0: nothing). Err on a lost device, with nothing recorded. [`crate::embed`]
+    /// describes which device the encoder must belong to.
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Budget) -> Result<bool> {
         self.gpu.alive()?;
         let whole = self.slices.record(&mut self.program, encoder, budget, 1) == 1;
@@ -62,37 +64,38 @@ impl HostClassifier {
         Ok(whole)
     }
 
-    /// GPU time of a pass, as it was measured when this was built.
+    /// Returns the GPU time of one forward pass, as it was measured when the classifier was built.
     pub fn pace(&self) -> Duration {
         self.slices.pace()
     }
 
-    /// The images, NCHW f32 in \[0, 1\]; the host's passes may write them.
+    /// Returns the device buffer of the images, NCHW f32 in \[0, 1\]; the host's passes may write it.
     pub fn image_buffer(&self) -> Result<&Buffer> {
         self.program.buffer(self.x)
     }
 
-    /// The buffer of logits, f32 \[N, K\].
+    /// Returns the device buffer of the logits, f32 \[N, K\].
     pub fn logits(&self) -> Result<&Buffer> {
         self.program.buffer(self.logits)
     }
 
-    /// Softmax of the logits, f32 \[N, K\].
+    /// Returns the device buffer of the class probabilities (softmax), f32 \[N, K\].
     pub fn probabilities(&self) -> Result<&Buffer> {
         self.program.buffer(self.probabilities)
     }
 }
 
 impl<'a> ClassifierBuilder<'a> {
-    /// Classifies images that lie in a buffer already, such as a sampler's [`image_buffer`](super::Ascent::image_buffer);
-    /// without it the classifier has a buffer of its own.
+    /// Classifies images that already lie in this buffer, such as a sampler's [`image_buffer`](super::Ascent::image_buffer);
+    /// otherwise the classifier has a buffer of its own.
     #[must_use]
     pub fn images(mut self, images: &'a Buffer) -> Self {
         self.images = Some(images);
         self
     }
 
-    /// Allocates, compiles and measures the pace. Err as for [`AscentBuilder`](super::AscentBuilder::build).
+    /// Allocates buffers, compiles kernels and measures how long a forward pass takes. Err as for
+    /// [`AscentBuilder`](super::AscentBuilder::build).
     pub async fn build(self) -> Result<HostClassifier> {
         let Self { model, weights, size, images: buffer } = self;
         let gpu = weights.gpu();

@@ -4,14 +4,14 @@ use crate::gpu::Gpu;
 use crate::{Error, Result};
 use std::fmt;
 
-/// A limit of a device that is too low.
+/// A limit of a wgpu device that is too low for the library's kernels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// The limit's name in wgpu.
+    /// The limit's name in wgpu, such as `max_storage_buffers_per_shader_stage`.
     pub name: &'static str,
-    /// The device's limit.
+    /// The limit that the device has.
     pub given: u64,
-    /// The limit that kernels rely on.
+    /// The limit that kernels need at least.
     pub wanted: u64,
 }
 
@@ -22,7 +22,7 @@ impl fmt::Display for Missing {
     }
 }
 
-/// Lists what `device` lacks; nothing if it has what WebGPU guarantees a compute shader.
+/// Lists the limits of `device` that are too low; empty if it has what WebGPU guarantees a compute shader.
 pub fn check(device: &wgpu::Device) -> Vec<Missing> {
     let (given, least) = (device.limits(), wgpu::Limits::default());
     // What kernels do not use may be whatever it is.

@@ -32,7 +32,7 @@ impl Picture {
             return Err(Error::mismatch(
                 "picture",
                 given,
-                format_args!("at most {most} on a side"),
+                format_args!("at most {most} on a side, the device's limit for textures"),
             ));
         }
         let given = [(x, buffer.clone())];

@@ -5,13 +5,13 @@ use crate::gpu::Pace;
 use crate::lower::Program;
 use std::time::Duration;
 
-/// The amount of work that one call of `record` may add to a frame.
+/// How much GPU work one call of `record` may add to a frame of the host app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
     /// This many whole steps; a step that is under way counts as one.
     Steps(u32),
-    /// At most this much GPU time, by the speed that was measured when nothing else ran on the device; at least one launch,
-    /// but nothing where it is zero. A step that takes longer is spread over several frames.
+    /// At most this much GPU time, by the speed that was measured when nothing else ran on the device; at least one kernel
+    /// launch, but nothing if it is zero. A step that takes longer is spread over several frames.
     Time(Duration),
 }
 

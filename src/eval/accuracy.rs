@@ -6,15 +6,15 @@ use crate::attack::{Attack, Pgd, PgdAttack};
 use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::{Error, Result};
 
-/// The share of images whose largest logit is their label's.
+/// Computes the share of images whose largest logit is that of their label.
 pub async fn accuracy(classifier: &mut Classifier, images: &[f32], labels: &[u32]) -> Result<f64> {
     let logits = classifier.logits(images).await?;
     Ok(share_right(&argmax(&logits, classifier.classes()), labels))
 }
 
-/// Accuracies as images are and under projected gradient steps, made ready once. This is what robust accuracy means
-/// wherever the library measures it: the share of images that are classified correctly before the attack and after it. An
-/// image that is misclassified before the attack counts as wrong and is not attacked.
+/// Measures accuracy on clean images and on the same images under a PGD attack. This is what robust accuracy means wherever the
+/// library measures it: the share of images that are classified correctly before the attack and after it. An image that is
+/// misclassified before the attack counts as wrong and is not attacked.
 #[derive(Debug)]
 pub struct UnderPgd {
     attack: PgdAttack,
@@ -23,7 +23,7 @@ pub struct UnderPgd {
     words: usize,
 }
 
-/// Shares of images that are classified correctly.
+/// Accuracy on clean images and under attack.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Accuracies {
     /// The share of images that are classified correctly as they are.
@@ -33,8 +33,7 @@ pub struct Accuracies {
 }
 
 impl UnderPgd {
-    /// Prepares an attack in batches of `size`. Err for an attack without steps, without a length of step or without
-    /// a radius.
+    /// Prepares an attack in batches of `size`. Err for an attack without steps, or with a step size or radius of 0.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -43,7 +42,7 @@ impl UnderPgd {
     ) -> Result<Self> {
         if settings.steps == 0 || settings.eps == 0.0 {
             let given = format_args!("{} steps in a ball of {}", settings.steps, settings.eps);
-            let wanted = "at least 1 step in a ball of a radius above 0";
+            let wanted = "at least 1 step, and a ball of radius above 0";
             return Err(Error::mismatch("attack", given, wanted));
         }
         let attack = PgdAttack::new(model, weights, size, settings).await?;
@@ -51,7 +50,7 @@ impl UnderPgd {
         Ok(Self { attack, classifier, batch: size.images as usize, words: size.words(model)? })
     }
 
-    /// Measures these images, NCHW in \[0, 1\]. `progress` is told the number of images whose result is known.
+    /// Measures accuracy on these images, NCHW in \[0, 1\]. `progress` is told the number of images whose result is known.
     pub async fn measure(
         &mut self,
         images: &[f32],
@@ -83,7 +82,7 @@ impl UnderPgd {
     }
 }
 
-/// The share of images that are classified correctly as they are and after the attack: see [`UnderPgd`].
+/// Computes the share of images that are classified correctly as they are and after a PGD attack: see [`UnderPgd`].
 pub async fn pgd_accuracy(
     model: &dyn Model,
     weights: &DeviceWeights,
@@ -96,7 +95,7 @@ pub async fn pgd_accuracy(
     Ok(under.measure(images, labels, progress).await?.robust)
 }
 
-/// log sum over classes of exp(logit), image by image: minus the marginal energy.
+/// Computes log sum over classes of exp(logit) for each image, which is minus the image's energy.
 pub fn logsumexp(logits: &[f32], classes: usize) -> Vec<f32> {
     let row = |row: &[f32]| {
         let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -1,7 +1,7 @@
 //! Area under the receiver operating characteristic: how well one score tells two sets apart.
 
-/// The share of pairs (p, n) with p above n, ties counting half; Mann and Whitney's U over its maximum.
-/// NaN if a set is empty or a score is not a number.
+/// Computes the area under the ROC curve: the share of pairs of a positive and a negative in which the positive scores higher,
+/// ties counting half. NaN if a set is empty or a score is not a number.
 pub fn auroc(positives: &[f32], negatives: &[f32]) -> f64 {
     let positive = positives.iter().map(|&score| (score, true));
     let mut scores: Vec<_> =
@@ -21,7 +21,7 @@ pub fn auroc(positives: &[f32], negatives: &[f32]) -> f64 {
     wins / (positives.len() as f64 * negatives.len() as f64)
 }
 
-/// FPR95: the share of negatives at or above the score that 95 % of positives reach (Hendrycks and Gimpel 2017, arXiv
+/// Computes FPR95: the share of negatives at or above the score that 95 % of positives reach (Hendrycks and Gimpel 2017, arXiv
 /// 1610.02136). NaN if a set is empty or a score is not a number.
 pub fn false_positives_at_95(positives: &[f32], negatives: &[f32]) -> f64 {
     let mut sorted = positives.to_vec();

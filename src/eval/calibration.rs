@@ -2,27 +2,27 @@
 
 use super::argmax;
 
-/// Predictions whose confidence falls into one interval.
+/// The predictions whose confidence falls into one interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bin {
     /// The number of predictions in the interval.
     pub count: usize,
-    /// The share of the predictions that are right; 0 where there are none.
+    /// The share of the interval's predictions that are right; 0 where there are none.
     pub accuracy: f64,
-    /// The mean confidence of the predictions; 0 where there are none.
+    /// The mean confidence of the interval's predictions; 0 where there are none.
     pub confidence: f64,
 }
 
 /// Calibration: how well a network's confidence predicts its accuracy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Calibration {
-    /// Sum over bins of count / N · |accuracy − confidence|; NaN without images.
+    /// The expected calibration error (ECE): sum over bins of count / N · |accuracy − confidence|; NaN without images.
     pub ece: f64,
-    /// Equal intervals (lo, hi] from 0 to 1.
+    /// The bins of predictions by confidence: equal intervals (lo, hi] from 0 to 1.
     pub bins: Vec<Bin>,
 }
 
-/// The probability of the likeliest class of each image, by softmax in f64.
+/// Computes the probability of the likeliest class of each image, by softmax in f64.
 pub fn confidences(logits: &[f32], classes: usize) -> Vec<f64> {
     softmax(logits, classes)
         .chunks(classes.max(1))
@@ -42,7 +42,7 @@ pub(super) fn softmax(logits: &[f32], classes: usize) -> Vec<f64> {
     logits.chunks(classes.max(1)).flat_map(row).collect()
 }
 
-/// Top-1 calibration of logits, K for each image, in `bins` equal intervals (lo, hi].
+/// Computes the calibration of each image's likeliest class from logits, K for each image, in `bins` equal intervals (lo, hi].
 pub fn calibration(logits: &[f32], labels: &[u32], classes: usize, bins: usize) -> Calibration {
     let mut sums = vec![(0_usize, 0_usize, 0.0_f64); bins];
     let named = argmax(logits, classes);

@@ -5,7 +5,7 @@ use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights, filled};
 use crate::{Error, Result};
 
-/// Computes logits with a network in frozen mode, ready for batches of one size.
+/// Computes the logits of images with a network whose batch norm statistics are frozen, in batches of one size.
 #[derive(Debug)]
 pub struct Classifier {
     program: Program,
@@ -17,7 +17,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Makes it for batches of this size.
+    /// Prepares a classifier for a network and batches of one size.
     pub async fn new(model: &dyn Model, weights: &DeviceWeights, size: BatchSize) -> Result<Self> {
         let mut graph = Graph::default();
         let shape = size.shape(model)?;
@@ -30,8 +30,8 @@ impl Classifier {
         Ok(Self { program, x, logits, batch, words, classes: model.classes() as usize })
     }
 
-    /// Logits image by image, K each. `images` are whole images, NCHW in \[0, 1\]; the last batch is filled
-    /// up with zeros that are not answered. Err for part of an image, and `NonFinite` for logits that name no class.
+    /// Computes K logits for each image. `images` are any number of whole images, NCHW in \[0, 1\]. Err for part of an image, and
+    /// `NonFinite` for logits that name no class.
     pub async fn logits(&mut self, images: &[f32]) -> Result<Vec<f32>> {
         if !images.len().is_multiple_of(self.words) {
             let given = format_args!("{} values", images.len());
@@ -57,18 +57,18 @@ impl Classifier {
         Ok(logits)
     }
 
-    /// Returns the costs of a batch.
+    /// Returns what one batch costs: kernel launches, arithmetic, memory.
     pub fn summary(&self) -> &Summary {
         self.program.summary()
     }
 
-    /// K, the number of classes.
+    /// Returns the number of classes, K.
     pub fn classes(&self) -> usize {
         self.classes
     }
 }
 
-/// The class of the largest logit of each image, the first of equals.
+/// Returns the class of the largest logit of each image; of equal ones the first.
 pub fn argmax(logits: &[f32], classes: usize) -> Vec<u32> {
     let largest = |row: &[f32]| {
         let mut best = (0, f32::NEG_INFINITY);

@@ -11,12 +11,12 @@ use image::{ExtendedColorType, ImageFormat};
 use crate::data::Random;
 use crate::{Error, Result};
 
-/// A kind of damage.
+/// A kind of image corruption, such as noise, blur or JPEG compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Corruption {
-    /// Adds independent normal numbers.
+    /// Adds independent, normally distributed noise to each value.
     GaussianNoise,
-    /// Blurs with a normal kernel.
+    /// Blurs the image with a Gaussian kernel.
     GaussianBlur,
     /// Lowers the contrast: moves values towards each channel's mean.
     Contrast,
@@ -24,11 +24,11 @@ pub enum Corruption {
     Brightness,
     /// Shrinks the image by areas and enlarges it again.
     Pixelate,
-    /// Compresses as JPEG, and decodes.
+    /// Compresses the image as JPEG and decodes it again.
     Jpeg,
 }
 
-/// All corruptions.
+/// All kinds of corruption.
 pub const ALL: [Corruption; 6] = [
     Corruption::GaussianNoise,
     Corruption::GaussianBlur,
@@ -38,7 +38,7 @@ pub const ALL: [Corruption; 6] = [
     Corruption::Jpeg,
 ];
 
-/// The levels of severity, 1 to 5.
+/// The levels of severity that each corruption has, 1 to 5.
 pub const SEVERITIES: std::ops::RangeInclusive<u32> = 1..=5;
 
 impl fmt::Display for Corruption {
@@ -55,8 +55,8 @@ impl fmt::Display for Corruption {
 }
 
 impl Corruption {
-    /// Damaged copies of images, NCHW in \[0, 1\], the same for the same seed. Err for part of an image, a severity outside 1
-    /// to 5, or a picture of other than 1 or 3 channels for JPEG.
+    /// Returns corrupted copies of images, NCHW in \[0, 1\], the same for the same seed. Err for part of an image, a severity
+    /// outside 1 to 5, or a picture of other than 1 or 3 channels for JPEG.
     pub fn apply(
         self,
         images: &[f32],

@@ -7,16 +7,16 @@ use crate::attack::{Attack, Pgd, PgdAttack, Start};
 use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::{Error, Result};
 
-/// The path of one image to a class.
+/// The way of one image to another class by gradient steps, with the network's class probabilities on the way.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Counterfactual {
     /// The image after 0, 1, ... steps, CHW in \[0, 1\].
     pub path: Vec<Vec<f32>>,
-    /// Class probabilities of each, K numbers.
+    /// The class probabilities of each image on the way, K numbers each.
     pub probabilities: Vec<Vec<f64>>,
 }
 
-/// Explains images of one size, in batches of one size.
+/// Computes counterfactuals, images changed so that the network sees another class, in batches of one size.
 #[derive(Debug)]
 pub struct Counterfactuals {
     attack: PgdAttack,
@@ -26,7 +26,8 @@ pub struct Counterfactuals {
 }
 
 impl Counterfactuals {
-    /// Prepares `steps` steps of L2 length `step_size` in the L2 ball of `eps` (infinite for none).
+    /// Prepares counterfactuals by `steps` gradient steps of L2 length `step_size`, within L2 distance `eps` of the image
+    /// (infinite for no bound).
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -39,7 +40,7 @@ impl Counterfactuals {
             return Err(Error::mismatch(
                 "counterfactuals",
                 given,
-                "a radius above 0, as only the image itself lies in a ball of radius 0,",
+                "a radius above 0, as only the image itself lies in a ball of radius 0",
             ));
         }
         let settings = Pgd { eps, ..Pgd::sample(steps, step_size) };
@@ -48,7 +49,7 @@ impl Counterfactuals {
         Ok(Self { attack, classifier, batch: size.images as usize, words: size.words(model)? })
     }
 
-    /// The ways of at most a batch of images to a class each.
+    /// Returns every step of at most a batch of images towards a class each.
     pub async fn paths(&mut self, images: &[f32], targets: &[u32]) -> Result<Vec<Counterfactual>> {
         self.attack.start(&Start::new(images, targets)).await?;
         let count = targets.len();

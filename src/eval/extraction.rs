@@ -7,7 +7,7 @@ use crate::lower::Program;
 use crate::model::{Checkpoint, DeviceWeights, Extractor, Weights, filled};
 use crate::{Error, Result};
 
-/// A feature extractor, ready for batches of one size.
+/// Computes features of images by a feature extractor such as FID's Inception-v3, in batches of one size.
 #[derive(Debug)]
 pub struct Extraction {
     extractor: Extractor,
@@ -19,17 +19,17 @@ pub struct Extraction {
     words: usize,
 }
 
-/// Features and logits of images, row by row.
+/// Features and ImageNet logits of images, as a feature extractor computed them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
-    /// D numbers for each image.
+    /// The features, D numbers for each image.
     pub features: Vec<f32>,
-    /// K numbers for each image.
+    /// The ImageNet logits, K numbers for each image.
     pub logits: Vec<f32>,
 }
 
 impl Extraction {
-    /// Makes an extractor for batches of `images` images of `channels` (1 or 3) and `side` by `side` pixels.
+    /// Prepares a feature extractor for batches of `images` images of `channels` (1 or 3) and `side` by `side` pixels.
     pub async fn new(
         gpu: &Gpu,
         checkpoint: &Checkpoint,
@@ -57,7 +57,7 @@ impl Extraction {
         })
     }
 
-    /// The network that extracts features.
+    /// Returns which network extracts the features.
     pub fn extractor(&self) -> Extractor {
         self.extractor
     }
@@ -94,7 +94,7 @@ impl Extraction {
         Ok(seen)
     }
 
-    /// Returns the features of all images so far.
+    /// Returns the features of these images as rows of a matrix.
     pub fn features(&self, seen: &Seen) -> Result<Features> {
         Features::new(seen.features.clone(), self.extractor.width() as usize)
     }

@@ -4,7 +4,7 @@
 use crate::data::Random;
 use crate::{Error, Result};
 
-/// A feature vector an image.
+/// Feature vectors of images, one row for each image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Features {
     values: Vec<f32>,
@@ -12,7 +12,8 @@ pub struct Features {
 }
 
 impl Features {
-    /// Row-major, `width` numbers for each row. Err for part of a row, a width of 0, or a number that is not finite.
+    /// Makes feature vectors from numbers in row-major order, `width` for each row. Err for part of a row, a width of 0, or a
+    /// number that is not finite.
     pub fn new(values: Vec<f32>, width: usize) -> Result<Self> {
         if width == 0 || !values.len().is_multiple_of(width) {
             let given = format_args!("{} values of width {width}", values.len());
@@ -25,22 +26,22 @@ impl Features {
         Ok(Self { values, width })
     }
 
-    /// The number of rows.
+    /// Returns the number of rows, one for each image.
     pub fn len(&self) -> usize {
         self.values.len() / self.width.max(1)
     }
 
-    /// Whether there are no rows.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// Numbers in a row.
+    /// Returns the number of features in a row.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Returns the features row by row.
+    /// Returns the feature vectors one after the other.
     pub fn rows(&self) -> std::slice::ChunksExact<'_, f32> {
         self.values.chunks_exact(self.width.max(1))
     }
@@ -58,25 +59,32 @@ pub(super) fn check_pair(op: &'static str, a: &Features, b: &Features, rows: usi
     if a.width == b.width && a.len() >= rows && b.len() >= rows {
         return Ok(());
     }
-    let given = format!("{} rows of {} and {} rows of {}", a.len(), a.width, b.len(), b.width);
-    Err(Error::mismatch(op, given, format_args!("at least {rows} rows each, of one width")))
+    let given = format!(
+        "{} feature vectors of width {} and {} of width {}",
+        a.len(),
+        a.width,
+        b.len(),
+        b.width
+    );
+    Err(Error::mismatch(op, given, format_args!("at least {rows} of each set, all of one width")))
 }
 
-/// Precision and recall of samples: the share of one set that lies near the other, by k-NN manifolds (Kynkäänniemi et al.
-/// 2019, arXiv 1904.06991).
+/// Precision and recall of samples: the share of samples that lie near real images, and the share of real images near samples, by
+/// k-nearest-neighbour manifolds (Kynkäänniemi et al. 2019, arXiv 1904.06991).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Coverage {
-    /// Share of samples within the k-th neighbour's distance of a real image.
+    /// Precision: the share of samples that lie within a real image's distance to its k-th real neighbour.
     pub precision: f64,
-    /// Recall: the share of real images near a sample.
+    /// Recall: the share of real images that lie within a sample's distance to its k-th neighbour among samples.
     pub recall: f64,
-    /// Distance of each real image to its k-th real neighbour, itself not counted.
+    /// The distance of each real image to its k-th nearest real image, itself not counted.
     pub real_radii: Vec<f64>,
-    /// The radius of each sample among the samples.
+    /// The distance of each sample to its k-th nearest sample, itself not counted.
     pub sample_radii: Vec<f64>,
 }
 
-/// Precision and recall of `samples` against `real` images with `k` neighbours (3 is usual). Err for fewer than k + 1 rows.
+/// Computes precision and recall of `samples` against `real` images with `k` neighbours (3 is usual). Err for fewer than k + 1
+/// rows.
 pub fn coverage(real: &Features, samples: &Features, k: usize) -> Result<Coverage> {
     check_pair("precision and recall", real, samples, k + 1)?;
     let (real_radii, sample_radii) = (radii(real, k), radii(samples, k));
@@ -107,18 +115,18 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(square).sum::<f64>().sqrt()
 }
 
-/// A mean with its spread over subsets.
+/// A mean and standard deviation over random subsets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     /// The mean over subsets.
     pub mean: f64,
-    /// The standard deviation over subsets, divided by their number.
+    /// The standard deviation over subsets, with division by their number.
     pub std: f64,
 }
 
-/// The kernel distance KID (Bińkowski et al. 2018, arXiv 1801.01401): the squared maximum mean discrepancy, unbiased, of
-/// the kernel (a·b / width + 1)³, over `subsets` pairs of random subsets of `size` rows each (at most what there is),
-/// drawn without replacement. The paper's code draws 100 subsets of 1,000 rows. Err for fewer than 2 rows.
+/// Computes the kernel distance KID of samples from real images (Bińkowski et al. 2018, arXiv 1801.01401): the squared maximum
+/// mean discrepancy, unbiased, of the kernel (a·b / width + 1)³, over `subsets` pairs of random subsets of `size` rows each (at
+/// most what there is), drawn without replacement. The paper's code draws 100 subsets of 1,000 rows. Err for fewer than 2 rows.
 pub fn kernel_distance(
     real: &Features,
     samples: &Features,

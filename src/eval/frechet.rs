@@ -10,7 +10,7 @@ use std::path::Path;
 /// Rows that are taken into the covariance at once.
 const CHUNK: usize = 256;
 
-/// Mean and covariance of features.
+/// The mean and covariance of features, from which the Fréchet distance is computed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gaussian {
     mean: DVector<f64>,
@@ -19,13 +19,13 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
-    /// Computes the statistics of rows, the covariance divided by their number − 1. Err for fewer than 2.
+    /// Computes mean and covariance of feature vectors, the covariance divided by their number − 1. Err for fewer than 2 vectors.
     pub fn of(features: &Features) -> Result<Self> {
         let (rows, width) = (features.len(), features.width());
         if rows < 2 {
             return Err(Error::mismatch(
                 "Fréchet distance",
-                format_args!("{rows} rows"),
+                format_args!("features of {rows} images"),
                 "2 or more",
             ));
         }
@@ -53,7 +53,7 @@ impl Gaussian {
         Ok(Self { mean, covariance })
     }
 
-    /// Takes mean and covariance as files have them: the covariance row by row. Err where they do not fit, or are not finite.
+    /// Makes the statistics from a mean and a covariance, row by row. Err where they do not fit, or are not finite.
     pub fn from_parts(mean: Vec<f64>, covariance: Vec<f64>) -> Result<Self> {
         let width = mean.len();
         let finite = mean.iter().chain(&covariance).all(|value| value.is_finite());
@@ -62,7 +62,7 @@ impl Gaussian {
             return Err(Error::mismatch(
                 "Gaussian",
                 given,
-                "D means and D × D covariances, all finite,",
+                "D means and D × D covariances, all finite",
             ));
         }
         let covariance = DMatrix::from_row_slice(width, width, &covariance);
@@ -71,7 +71,7 @@ impl Gaussian {
         Ok(Self { mean: DVector::from_vec(mean), covariance })
     }
 
-    /// Reads `mu` and `sigma` of an `.npz`, as pytorch-fid and `lapidary eval features` write them.
+    /// Reads mean (`mu`) and covariance (`sigma`) from an `.npz` file, as pytorch-fid and `lapidary eval features` write them.
     ///
     /// # Errors
     /// `BadFile` where they are not there, are no floating-point numbers, or do not fit.
@@ -87,18 +87,19 @@ impl Gaussian {
             .map_err(|error| Error::bad_file(path, error))
     }
 
-    /// The mean, D numbers.
+    /// Returns the mean, D numbers.
     pub fn mean(&self) -> &[f64] {
         self.mean.as_slice()
     }
 
-    /// D × D numbers.
+    /// Returns the covariance, D × D numbers.
     pub fn covariance(&self) -> &[f64] {
         self.covariance.as_slice()
     }
 
-    /// |m₁ − m₂|² + tr Σ₁ + tr Σ₂ − 2 tr (Σ₁^½ Σ₂ Σ₁^½)^½, which is the same as with (Σ₁ Σ₂)^½ and needs square roots of
-    /// symmetric matrices alone; singular ones need no offset. Err for other widths.
+    /// Computes the Fréchet distance of two sets of features: |m₁ − m₂|² + tr Σ₁ + tr Σ₂ − 2 tr (Σ₁^½ Σ₂ Σ₁^½)^½, which is the
+    /// same as with (Σ₁ Σ₂)^½ and needs square roots of symmetric matrices alone; singular ones need no offset. Err for other
+    /// widths.
     pub fn distance(&self, other: &Self) -> Result<f64> {
         let (width, wanted) = (self.mean.len(), other.mean.len());
         if width != wanted {

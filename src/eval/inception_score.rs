@@ -3,18 +3,19 @@
 
 use super::calibration::softmax;
 
-/// The inception score of samples in a fixed order.
+/// The inception score of samples, computed in several parts (splits).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InceptionScore {
-    /// The mean over splits.
+    /// The mean of the splits' scores.
     pub mean: f64,
-    /// The standard deviation over splits, divided by their number − 1; None for one split.
+    /// The standard deviation of the splits' scores, with division by their number − 1; None for one split.
     pub std: Option<f64>,
-    /// exp of the mean over a split of KL(p(y|x) ‖ p(y)).
+    /// The score of each split: exp of the mean over it of KL(p(y|x) ‖ p(y)).
     pub per_split: Vec<f64>,
 }
 
-/// Computes the score from logits, K for each sample, in at most `splits` runs of equal length (rounded up) in the order given.
+/// Computes the inception score from logits, K for each sample, in at most `splits` parts of equal length (rounded up), in the
+/// order given.
 pub fn inception_score(logits: &[f32], classes: usize, splits: usize) -> InceptionScore {
     let classes = classes.max(1);
     let chances = softmax(logits, classes);

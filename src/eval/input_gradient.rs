@@ -8,26 +8,26 @@ use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights, filled};
 use crate::ops;
 use crate::{Error, Result};
 
-/// The function to differentiate, for each image.
+/// The function of a network's logits whose gradient for the images is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
-    /// An objective of the logits and a label; each image's own number, not the mean over them.
+    /// An attack's objective of logits and label; each image has the gradient of its own value, not of the mean.
     Objective(Objective),
     /// The sum of the logits times given factors, K for each image. With the derivatives of another tool's loss for the
     /// logits as factors, the gradient is that loss's gradient for the images.
     Logits,
 }
 
-/// The labels or weights that the function needs, for each image.
+/// What the function needs for each image beside the logits: labels or factors.
 #[derive(Clone, Copy, Debug)]
 pub enum With<'a> {
-    /// A class, for [`Of::Objective`].
+    /// A label for each image, for [`Of::Objective`].
     Labels(&'a [u32]),
-    /// K factors, for [`Of::Logits`].
+    /// K factors for each image, for [`Of::Logits`].
     Factors(&'a [f32]),
 }
 
-/// A network in frozen mode with its derivative, ready for batches of one size.
+/// Computes gradients with respect to images, with frozen batch norm statistics, in batches of one size.
 #[derive(Debug)]
 pub struct InputGradient {
     program: Program,
@@ -42,7 +42,8 @@ pub struct InputGradient {
 }
 
 impl InputGradient {
-    /// Makes the derivative for batches of this size. Err for an objective that needs targets beside labels.
+    /// Prepares the gradient of a function for a network and batches of one size. Err for an objective that needs targets beside
+    /// labels.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -61,7 +62,11 @@ impl InputGradient {
             }
             Of::Objective(objective) if objective.reads_targets() => {
                 let given = format_args!("{objective:?}");
-                return Err(Error::mismatch("input gradient", given, "an objective of labels"));
+                return Err(Error::mismatch(
+                    "input gradient",
+                    given,
+                    "an objective that needs labels only, and no targets",
+                ));
             }
             Of::Objective(objective) => {
                 let labels = graph.input(per_image);
@@ -84,7 +89,7 @@ impl InputGradient {
         Ok(Self { program, x, with, gradient, of, batch, words, classes })
     }
 
-    /// The derivatives, of the images' shape. `images` are whole images, NCHW, finite.
+    /// Computes the gradient for each image, in the images' shape. `images` are any number of whole images, NCHW, finite.
     ///
     /// # Errors
     /// `Mismatch` for a part of an image, for labels outside the network's classes, and unless there are as many labels, or

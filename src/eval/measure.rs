@@ -6,19 +6,19 @@ use crate::attack::Pgd;
 use crate::data::Measured;
 use crate::model::{BatchSize, DeviceWeights, Model};
 
-/// The numbers of an evaluation.
+/// Accuracy, accuracy under attack and AUROC of one network, as [`measure`] computes them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Worth {
-    /// Share of images classified correctly.
+    /// The share of images that are classified correctly.
     pub clean_accuracy: f64,
-    /// Share of images classified correctly as they are and under attack.
+    /// The share of images that are classified correctly as they are and under attack.
     pub pgd_accuracy: f64,
-    /// AUROC of logsumexp, these images against each of the other sets; `None` where it cannot be computed.
+    /// The AUROC of the score logsumexp, the images against each of the other sets; `None` where it cannot be computed.
     pub ood_aurocs: Vec<Option<f64>>,
 }
 
-/// Measures on `images` with their labels, and on sets of `others` that are of no class, which are taken batch by batch. The
-/// rest as [`UnderPgd`].
+/// Measures accuracy and accuracy under attack on `images` with their labels, and how well logsumexp tells them from sets of
+/// `others` that show no class, which are taken batch by batch. The remaining arguments are as for [`UnderPgd`].
 pub async fn measure(
     model: &dyn Model,
     weights: &DeviceWeights,

@@ -13,7 +13,7 @@ pub use crate::data::{Array, Numbers, npz_names, read_npz};
 use crate::model::checkpoint::stream_atomically;
 use crate::{Error, Result};
 
-/// Returns the options for uncompressed entries of any size.
+/// Returns the zip options for entries that are not compressed, of any size.
 pub fn stored() -> SimpleFileOptions {
     SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true)
 }

@@ -7,39 +7,39 @@ use crate::attack::{Attack, Objective, Pgd, PgdAttack};
 use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::Norm;
 
-/// A measure of how well one score separates real images from others.
+/// How well one score tells real images from others: AUROC and FPR95.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Detection {
-    /// Area under the curve; NaN where a set is empty.
+    /// The area under the ROC curve; NaN where a set is empty.
     pub auroc: f64,
     /// The share of the other images whose score passes a threshold that 95 % of the real images pass.
     pub fpr95: f64,
 }
 
-/// Measures how well a score tells `real` from `other` images; it should be higher for real images.
+/// Measures how well a score tells real from other images, from the scores of both; real images should score higher.
 pub fn detection(real: &[f32], other: &[f32]) -> Detection {
     Detection { auroc: auroc(real, other), fpr95: false_positives_at_95(real, other) }
 }
 
-/// The two scores of each image: the largest probability, and minus the marginal energy.
+/// Two scores of each image by which images of the classes are told from others: the largest class probability, and logsumexp.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
     /// The probability of the likeliest class, for each image.
     pub confidence: Vec<f32>,
-    /// log sum over classes of exp(logit).
+    /// Logsumexp, the log of the sum over classes of exp(logit), for each image.
     pub logsumexp: Vec<f32>,
 }
 
 impl Scores {
-    /// Computes the scores of logits, K for each image.
+    /// Computes both scores from logits, K for each image.
     pub fn of(logits: &[f32], classes: usize) -> Self {
         let confidence = confidences(logits, classes).into_iter().map(|each| each as f32).collect();
         Self { confidence, logsumexp: logsumexp(logits, classes) }
     }
 }
 
-/// An attack that makes images of no class look like some: PGD that climbs the divergence of the softmax from the uniform
-/// distribution, in an L2 ball.
+/// An attack that makes a network take images of no class for one of its classes: PGD that climbs the divergence of the softmax
+/// from the uniform distribution, in an L2 ball.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hiding {
     /// The L2 radius of the ball.
@@ -51,8 +51,8 @@ pub struct Hiding {
 }
 
 impl Hiding {
-    /// Returns the settings of the method's paper for a side: at 32 pixels eps 1, 20 steps of 0.1, at 224 eps 3, 10 steps
-    /// of 1.
+    /// Returns the settings of the method's paper for images of this size: at 32 pixels eps 1, 20 steps of 0.1, at 224 eps 3, 10
+    /// steps of 1.
     pub fn usual(side: u32) -> Self {
         if side <= 64 {
             Self { eps: 1.0, steps: 20, step_size: 0.1 }
@@ -61,7 +61,7 @@ impl Hiding {
         }
     }
 
-    /// Returns the images after the attack, in batches of `size`. `progress` is told how many are done.
+    /// Attacks the images and returns the results, in batches of `size`. `progress` is told how many are done.
     pub async fn run(
         self,
         model: &dyn Model,
@@ -86,7 +86,7 @@ impl Hiding {
 }
 
 impl Classifier {
-    /// Computes both scores of images.
+    /// Computes the two scores by which images of the classes are told from others.
     pub async fn scores(&mut self, images: &[f32]) -> Result<Scores> {
         Ok(Scores::of(&self.logits(images).await?, self.classes()))
     }

@@ -5,12 +5,12 @@ use crate::Result;
 use crate::attack::{Attack, Pgd, PgdAttack, Start};
 use crate::model::{BatchSize, DeviceWeights, Model};
 
-/// Sampled images, with the path of the first batch.
+/// Sampled images, with the intermediate steps of the first batch.
 #[derive(Clone, Debug)]
 pub struct Samples {
-    /// NCHW in \[0, 1\], one for each label.
+    /// The samples, NCHW in \[0, 1\], one for each label.
     pub images: Vec<f32>,
-    /// The first images after 0, 1, ... steps, step by step; `traced` images each.
+    /// The first `traced` images after 0, 1, ... steps.
     pub trajectory: Vec<Vec<f32>>,
 }
 
@@ -21,7 +21,7 @@ pub struct BatchSampler {
 }
 
 impl BatchSampler {
-    /// Makes a sampler for batches of this size, with `steps` steps of L2 length `step_size` each.
+    /// Prepares a sampler for a network and batches of one size, with `steps` gradient steps of L2 length `step_size`.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -49,15 +49,14 @@ impl BatchSampler {
         self.attack.images().await
     }
 
-    /// Samples without a trace: one submission after the other, and one read-back.
+    /// Draws one sample for each label, from the start images given, without keeping intermediate steps.
     pub async fn draw(&mut self, starts: &[f32], labels: &[u32]) -> Result<Vec<f32>> {
         self.attack.attack(starts, labels).await
     }
 }
 
-/// Takes `steps` steps of L2 length `step_size` from each start towards its label, in batches of `size`.
-/// The path of the first `traced` images (at most a batch) is kept. `progress` is told how many images
-/// are done.
+/// Draws samples: takes `steps` gradient steps of L2 length `step_size` from each start towards its label, in batches of `size`.
+/// The intermediate steps of the first `traced` images (at most a batch) are kept. `progress` is told how many images are done.
 pub async fn sample(
     model: &dyn Model,
     weights: &DeviceWeights,

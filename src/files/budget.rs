@@ -6,7 +6,7 @@ use super::input::Checked;
 /// The least budget, for files so small that names weigh more than numbers.
 const LEAST: u64 = 1 << 19;
 
-/// Bytes that may still be allocated.
+/// The number of bytes that reading a file may still allocate.
 #[derive(Debug)]
 pub struct Budget {
     left: u64,
@@ -25,7 +25,9 @@ impl Budget {
             return Ok(());
         }
         let file = self.file;
-        Err(format!("its pickle describes more than fits a file of {file} bytes"))
+        Err(format!(
+            "its pickle describes more data than fits a file of {file} bytes: it is damaged or malicious"
+        ))
     }
 
     /// Subtracts bytes from the budget. Err if there are not enough left.

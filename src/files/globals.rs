@@ -142,17 +142,22 @@ impl Global {
 
     /// Returns the result of calling a known name.
     pub fn call(self, pickle: &mut Pickle, arguments: Value) -> Checked<Value> {
-        let arguments = pickle.tuple(arguments).ok_or("a call without a tuple of arguments")?;
+        let arguments = pickle
+            .tuple(arguments)
+            .ok_or("its pickle calls a function without a tuple of arguments")?;
         match (self, arguments) {
             (Self::OrderedDict, []) => pickle.add(Node::Dict(Vec::new())),
             // As Python 2 writes it, with a list of pairs.
             (Self::OrderedDict, &[pairs]) => {
-                let pairs = pickle.list(pairs).ok_or("an OrderedDict of no list")?.to_vec();
+                let pairs = pickle
+                    .list(pairs)
+                    .ok_or("its pickle makes an OrderedDict of something other than a list")?
+                    .to_vec();
                 let pair = |&pair: &Value| {
                     let items = pickle.list(pair).or_else(|| pickle.tuple(pair));
                     match items {
                         Some(&[key, value]) => Ok((key, value)),
-                        _ => Err("an OrderedDict of no pairs"),
+                        _ => Err("its pickle makes an OrderedDict of something other than pairs"),
                     }
                 };
                 let items = pairs.iter().map(pair).collect::<Result<Vec<_>, _>>()?;
@@ -182,7 +187,7 @@ impl Global {
                 pickle.add_object(class, Value::None)
             }
             _ => Err(format!(
-                "{self:?} is called with {} arguments that do not fit",
+                "its pickle calls {self:?} with {} arguments that do not fit",
                 arguments.len()
             )),
         }
@@ -201,7 +206,8 @@ impl Storage {
         };
         match (pickle.text(tag), kind, pickle.text(key), count) {
             (Some("storage"), Value::Global(Global::Storage(kind)), Some(_), Value::Int(count)) => {
-                let count = u64::try_from(count).map_err(|_| "a storage of negative size")?;
+                let count =
+                    u64::try_from(count).map_err(|_| "a tensor's storage has a negative size")?;
                 Ok(Self { kind, key, count })
             }
             _ => Err("a persistent id that is no storage".into()),
@@ -212,10 +218,10 @@ impl Storage {
 impl TensorPlace {
     fn new(pickle: &Pickle, [storage, offset, shape, strides]: [Value; 4]) -> Checked<Self> {
         let Some(&Node::Storage(storage)) = pickle.node(storage) else {
-            return Err("a tensor without a storage".into());
+            return Err("a tensor has no storage".into());
         };
         let Value::Int(offset) = offset else {
-            return Err("a tensor's offset is no number".into());
+            return Err("a tensor's offset is not a number".into());
         };
         let offset = u64::try_from(offset).map_err(|_| "a tensor's offset is negative")?;
         let sides = |value| -> Checked<Vec<usize>> {

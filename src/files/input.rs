@@ -41,7 +41,7 @@ impl<R: Read + Seek> Input<R> {
         let end = start.checked_add(length).filter(|&end| end <= self.length);
         self.end = end.ok_or_else(|| cut_off(start, length, self.length))?;
         let step = i64::try_from(start).ok().zip(i64::try_from(self.at).ok());
-        let step = step.map(|(to, from)| to - from).ok_or("a file of 2^63 bytes")?;
+        let step = step.map(|(to, from)| to - from).ok_or("it is longer than any file")?;
         // Within the buffer nothing is read anew.
         self.reader.seek_relative(step).map_err(failed)?;
         self.at = start;
@@ -96,10 +96,9 @@ impl<R: Read + Seek> Input<R> {
         let read = self.reader.by_ref().take(most).read_until(b'\n', &mut line).map_err(failed)?;
         self.at += read as u64;
         if line.pop() != Some(b'\n') {
-            return Err(format!("a name without an end at byte {}", self.at));
+            return Err(format!("a name has no end, at byte {}", self.at));
         }
-        String::from_utf8(line)
-            .map_err(|_| format!("a name that is not UTF-8 before byte {}", self.at))
+        String::from_utf8(line).map_err(|_| format!("a name is not UTF-8, before byte {}", self.at))
     }
 
     /// Goes over so many bytes, a part of whole `width`s at a time.

@@ -51,7 +51,9 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
             0x80 => {
                 let [version] = self.input.array()?;
                 if !(2..=5).contains(&version) {
-                    return Err(format!("pickle protocol {version}, but only 2 to 5 are read"));
+                    return Err(format!(
+                        "its pickle has protocol {version}, but only 2 to 5 are read"
+                    ));
                 }
             }
             // FRAME: the length of what follows, for readers that read ahead.
@@ -201,7 +203,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
                 self.drop_to(height)?;
                 let set = self.top()?;
                 if self.pickle.object(set).is_none() {
-                    return Err("no set to add to".into());
+                    return Err("there is no set to add to".into());
                 }
             }
             0x91 => {
@@ -234,7 +236,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
                 let span = self.span(length.into())?;
                 self.push(Value::Long(span))?;
             }
-            _ => return Err("an opcode that state dicts do not need".into()),
+            _ => return Err("an opcode that checkpoints do not need".into()),
         }
         Ok(None)
     }
@@ -283,7 +285,12 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
             // What a function returned that was never called.
             other => match self.pickle.node(other) {
                 Some(Node::Object(object)) => object.class,
-                _ => return Err(format!("{} is called", self.pickle.describe(other))),
+                _ => {
+                    return Err(format!(
+                        "its pickle calls {}, which is not a function that is known",
+                        self.pickle.describe(other)
+                    ));
+                }
             },
         };
         let object = self.pickle.add_object(class, arguments)?;
@@ -382,7 +389,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
     fn push_text(&mut self, length: u64) -> Checked<()> {
         let span = self.span(length)?;
         if std::str::from_utf8(self.pickle.bytes(span)).is_err() {
-            return Err("a string that is not UTF-8".into());
+            return Err("a string is not UTF-8".into());
         }
         self.push(Value::Text(span))
     }
@@ -426,7 +433,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
                 self.stack.truncate(from);
                 return Ok(());
             }
-            _ => return Err("no list to append to".into()),
+            _ => return Err("there is no list to append to".into()),
         };
         for &item in self.stack.get(from..).unwrap_or_default() {
             budget.push(list, item)?;
@@ -447,11 +454,11 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
         let dict = match dict {
             Some(Node::Dict(dict)) => dict,
             Some(Node::Object(object)) => &mut object.items,
-            _ => return Err("no dict to add to".into()),
+            _ => return Err("there is no dict to add to".into()),
         };
         let (pairs, rest) = self.stack.get(from..).unwrap_or_default().as_chunks::<2>();
         if !rest.is_empty() {
-            return Err("a key without a value".into());
+            return Err("a key has no value".into());
         }
         for &[key, value] in pairs {
             budget.push(dict, (key, value))?;
@@ -473,6 +480,8 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
 
     fn recall(&mut self, index: usize) -> Checked<()> {
         let value = self.memo.get(index).copied().flatten();
-        self.push(value.ok_or_else(|| format!("object {index} was not noted"))?)
+        self.push(
+            value.ok_or_else(|| format!("it refers to object {index}, which was not stored"))?,
+        )
     }
 }

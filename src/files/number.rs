@@ -50,7 +50,7 @@ impl Kind {
     }
 }
 
-/// The number of elements; None beyond 2^63.
+/// Returns the number of elements of a shape; None beyond 2^63.
 pub fn elements(shape: &[usize]) -> Option<u64> {
     let product = shape.iter().try_fold(1u64, |product, &side| product.checked_mul(side as u64));
     product.filter(|&count| count < 1 << 63)

@@ -9,7 +9,7 @@ use super::input::{Checked, Input};
 use super::machine::Machine;
 use std::io::{Read, Seek};
 
-/// Plain data; values that do not fit a few bytes lie in the [`Pickle`].
+/// A value of a pickle as plain data; values larger than a few bytes lie in the [`Pickle`].
 #[derive(Clone, Copy, Debug)]
 pub enum Value {
     None,

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
-/// Opens a regular file. A pipe, a device or a link to one would block for ever or never end.
+/// Opens a regular file, and refuses pipes, devices and links to them, which would block for ever or never end.
 ///
 /// # Errors
 /// `BadFile` for what is not there, cannot be opened, or is no regular file.
@@ -34,7 +34,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     if length > most {
         return Err(Error::bad_file(
             path,
-            format_args!("it has {length} bytes, but at most {most} are wanted"),
+            format_args!("it has {length} bytes, but at most {most} are read"),
         ));
     }
     let mut bytes = Vec::with_capacity(length as usize);

@@ -116,7 +116,7 @@ impl Gpu {
         buffer.expect_on(self, "write")?;
         let (given, wanted) = (size_of_val(values) as u64, u64::from(buffer.words) * 4);
         if given != wanted {
-            let wanted = format_args!("{wanted} bytes, the buffer's size,");
+            let wanted = format_args!("{wanted} bytes, the buffer's size");
             return Err(Error::mismatch("write", format_args!("{given} bytes"), wanted));
         }
         let write = |_: &_| self.queue.write_buffer(&buffer.raw, 0, bytemuck::cast_slice(values));

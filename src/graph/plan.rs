@@ -248,8 +248,8 @@ impl Plan {
     /// Returns the buffer that holds a value. Err if nothing that runs needs the value.
     pub fn buffer(&self, value: Value) -> Result<BufferId> {
         self.expect(value)?;
-        let given = format_args!("value {}, which the program does not use,", value.number);
-        let wanted = "a value that it uses";
+        let given = format_args!("value {}, which the program does not use", value.number);
+        let wanted = "a value that the program uses";
         let unused = || Error::mismatch("plan", given, wanted);
         self.places.get(&value).copied().ok_or_else(unused)
     }

@@ -118,9 +118,9 @@ impl Program {
             if stretches.len() != pauses + 1 || values.len() != pauses {
                 let (nodes, pairs) = (stretches.len() - 1, values.len());
                 let given = format_args!(
-                    "{pairs} pairs of values for {nodes} nodes of {op}, and {pauses} pairs for the first program,"
+                    "{pairs} pairs of values for {nodes} nodes of {op}, and {pauses} pairs for the first program"
                 );
-                let wanted = "one pair for each node, and as many in all programs,";
+                let wanted = "one pair for each node, and as many in all programs";
                 return Err(Error::mismatch("program", given, wanted));
             }
         }

@@ -4,20 +4,20 @@ use super::{Mode, Network, Parameter, Weights};
 use crate::Result;
 use crate::graph::{Graph, Value};
 
-/// A network from images to logits. [`Network`] has those of this crate; others can be written outside it, from
-/// the [`ops`](crate::ops).
+/// A network that computes logits from images, as attacks, samplers and classifiers use it. [`Network`] has those of this crate;
+/// others can be written outside it, from the [`ops`](crate::ops).
 pub trait Model: Send + Sync {
-    /// Channels of the images, 1 to 4.
+    /// Returns the number of channels of the images, 1 to 4.
     fn channels(&self) -> u32;
 
-    /// K, the number of logits.
+    /// Returns the number of classes, K, which is the number of logits.
     fn classes(&self) -> u32;
 
-    /// Returns all tensors of the network. Their names are unique.
+    /// Returns the names, shapes and roles of all tensors of the network. Names are unique.
     fn parameters(&self) -> Vec<Parameter>;
 
-    /// Adds the nodes from images x \[N, C, H, W\] in \[0, 1\] to logits \[N, K\]; `weights` has a value for each
-    /// of the parameters. Err for images that do not fit.
+    /// Adds the nodes of the network's forward pass to a graph: from images x \[N, C, H, W\] in \[0, 1\] to logits \[N, K\];
+    /// `weights` has a value for each of the parameters. Err for images that do not fit.
     fn logits(&self, graph: &mut Graph, x: Value, weights: &Weights, mode: Mode) -> Result<Value>;
 }
 

@@ -5,17 +5,17 @@ use crate::graph::Shape;
 use crate::{Error, Result};
 use std::borrow::Cow;
 
-/// The number of images that go through the network at once, and their side. Programs over a network are made for one such size.
+/// The number of images that go through a network at once, and their height and width. Programs are made for one such size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchSize {
     /// The number of images that go through the network at once, 1 or more.
     pub images: u32,
-    /// Rows and columns of each.
+    /// The height and width of each image in pixels.
     pub side: u32,
 }
 
 impl BatchSize {
-    /// The shape of a batch of the model's images. Err for sizes of 0 and for more than a buffer can count.
+    /// Returns the shape of a batch of the model's images. Err for sizes of 0 and for more values than a buffer can hold.
     pub fn shape(self, model: &dyn Model) -> Result<Shape> {
         Shape::new(self.images, model.channels(), self.side, self.side)
     }

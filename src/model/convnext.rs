@@ -10,7 +10,7 @@ use crate::graph::{Graph, Value};
 use crate::ops::{Add, Broadcast, Conv2d, GlobalAvgPool, GroupedConv2d, Unary};
 use crate::{Error, Result};
 
-/// A network of four stages of [`ConvNextBlock`]s.
+/// A ConvNeXt: a network of four stages of [`ConvNextBlock`]s.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConvNext {
     depths: [u32; 4],
@@ -22,8 +22,9 @@ pub struct ConvNext {
 }
 
 impl ConvNext {
-    /// `depths` are blocks of each stage and `dims` their channels. Err beyond sane sizes, for a stem that does not end
-    /// in `dims[0]` channels, beyond 4 channels or 65,536 classes, and for a normalisation of other channels.
+    /// Makes a ConvNeXt: `depths` is the number of blocks in each stage, `dims` their channels. Err for sizes out of range, for a
+    /// stem that does not end in `dims[0]` channels, beyond 4 channels or 65,536 classes, and for a normalisation of other
+    /// channels.
     pub fn new(
         depths: [u32; 4],
         dims: [u32; 4],
@@ -39,7 +40,10 @@ impl ConvNext {
                 && channels.len() == strides.len()
                 && channels.iter().chain(strides).all(sane);
             if !fits {
-                let wanted = format_args!("as many strides, and {} channels last", dims[0]);
+                let wanted = format_args!(
+                    "a stem with a stride for each convolution, and {} channels at its end",
+                    dims[0]
+                );
                 return Err(Error::mismatch("convnext", format_args!("{stem:?}"), wanted));
             }
         }
@@ -47,8 +51,8 @@ impl ConvNext {
         Ok(Self { depths, dims, stem, channels, classes, normalisation })
     }
 
-    /// Makes the network that complete metadata describe (only the normalisation may be missing, then there is none; the
-    /// stem is patches where it is not named).
+    /// Makes a ConvNeXt from complete metadata (only the normalisation may be missing, then there is none; the stem is patches
+    /// where it is not named).
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         Self::new(
             known_stages("convnext", "depths", metadata.depths.as_deref())?,
@@ -60,17 +64,16 @@ impl ConvNext {
         )
     }
 
-    /// Makes the network of a checkpoint; the shapes of its tensors show what its metadata leave out. Shapes do not show
-    /// the strides of a ConvStem, which are then 2, 2, 1, 1, ... Err unless the tensors are exactly the network's
-    /// parameters.
+    /// Makes a ConvNeXt from a checkpoint; what its metadata leave out is taken from the tensors' shapes. Shapes do not show the
+    /// strides of a ConvStem, which are then 2, 2, 1, 1, ... Err unless the tensors are exactly the network's parameters.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
         let model = Self::meant_by(checkpoint)?;
         checkpoint.check(&model.parameters())?;
         Ok(model)
     }
 
-    /// Makes the network that a checkpoint is meant for, even if tensors are missing or too many: only those that show
-    /// its sizes must be there.
+    /// Makes the ConvNeXt that a checkpoint describes, even if tensors are missing or too many: only those that show its sizes
+    /// must be there.
     pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
         let weights = &checkpoint.weights;
         let block = |s: u32, j: u32| format!("stages.{s}.blocks.{j}.conv_dw.weight");
@@ -112,37 +115,37 @@ impl ConvNext {
         }
     }
 
-    /// Blocks of each stage.
+    /// Returns the number of blocks in each stage.
     pub fn depths(&self) -> [u32; 4] {
         self.depths
     }
 
-    /// Channels of each stage.
+    /// Returns the number of channels in each stage.
     pub fn dims(&self) -> [u32; 4] {
         self.dims
     }
 
-    /// The first layer, which reads the image.
+    /// Returns the stem: the first layers, which read the image.
     pub fn stem(&self) -> &Stem {
         &self.stem
     }
 
-    /// The number of channels of the images.
+    /// Returns the number of channels of the images.
     pub fn channels(&self) -> u32 {
         self.channels
     }
 
-    /// The number of classes, which is the number of logits.
+    /// Returns the number of classes, which is the number of logits.
     pub fn classes(&self) -> u32 {
         self.classes
     }
 
-    /// The normalisation of the input; `None` where the network takes images as they are.
+    /// Returns the normalisation of the input; `None` where the network takes images as they are.
     pub fn normalisation(&self) -> Option<&Normalisation> {
         self.normalisation.as_ref()
     }
 
-    /// All tensors, in the order of PyTorch's state dict.
+    /// Returns the names, shapes and roles of all tensors, in the order of PyTorch's state dict.
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut all = Vec::new();
         stem_parameters(&mut all, &self.stem, self.channels, self.dims[0]);
@@ -163,7 +166,8 @@ impl ConvNext {
         all
     }
 
-    /// Adds the nodes from images x \[N, C, H, W\] in \[0, 1\], of sides of 32 or more, to logits \[N, K\].
+    /// Adds the nodes of the forward pass to a graph: from images x \[N, C, H, W\] in \[0, 1\], of sides of 32 or more, to logits
+    /// \[N, K\].
     pub fn logits(&self, graph: &mut Graph, x: Value, weights: &Weights) -> Result<Value> {
         let h = normalise(graph, x, self.normalisation.as_ref())?;
         let mut h = push_stem(graph, h, weights, &self.stem)?;
@@ -221,12 +225,12 @@ pub fn push_stem(graph: &mut Graph, x: Value, weights: &Weights, stem: &Stem) ->
     }
 }
 
-/// A block: y = x + gamma * fc2(gelu(fc1(norm(conv_dw(x)))))
+/// A block of a ConvNeXt: y = x + gamma * fc2(gelu(fc1(norm(conv_dw(x)))))
 ///
 /// conv_dw is a depthwise 7x7 convolution; fc1 widens each pixel's channels fourfold, and fc2 undoes that.
 #[derive(Clone, Debug)]
 pub struct ConvNextBlock {
-    /// The prefix of the block's parameter names, with its dot; may be empty.
+    /// The prefix of the block's parameter names, with its final dot; may be empty.
     pub prefix: String,
 }
 
@@ -240,7 +244,7 @@ impl ConvNextBlock {
         push_biased(all, &name("mlp.fc2"), &[dim, 4 * dim]);
     }
 
-    /// Adds the nodes and returns y.
+    /// Adds the block's nodes to a graph and returns its output y.
     pub fn push(&self, graph: &mut Graph, x: Value, weights: &Weights) -> Result<Value> {
         let name = |name: &str| format!("{}{name}", self.prefix);
         let groups = graph.shape(x)?.channels();

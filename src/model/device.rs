@@ -20,7 +20,7 @@ pub struct DeviceWeights {
 }
 
 impl DeviceWeights {
-    /// Zeros for each parameter.
+    /// Makes a buffer of zeros for each parameter.
     pub async fn zeros(gpu: &Gpu, parameters: &[Parameter]) -> Result<Self> {
         let words = parameters.iter().map(|parameter| Ok(parameter.graph_shape()?.elements()));
         let made = gpu.allocate(&words.collect::<Result<Vec<_>>>()?).await?;
@@ -85,7 +85,7 @@ impl DeviceWeights {
         weights.iter().map(|(name, value)| Ok((value, self.buffer(name)?.clone()))).collect()
     }
 
-    /// The device they are on.
+    /// Returns the device that the weights are on.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
     }

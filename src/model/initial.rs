@@ -6,7 +6,7 @@
 use super::{Parameter, StateDict, Tensor};
 use std::f64::consts::{LN_2, SQRT_2};
 
-/// Returns a value for each parameter; a tensor's numbers depend on the seed and its name alone.
+/// Returns initial weights for training from scratch; a tensor's numbers depend on the seed and its name alone.
 ///
 /// Convolutions: normal with variance 2 / (O H W). Linear: uniform in ±1/sqrt(I), bias 0. Batch
 /// normalisation: gamma and running variance 1, beta and running mean 0.
@@ -14,7 +14,7 @@ pub fn initial(parameters: &[Parameter], seed: u64) -> StateDict {
     filled(parameters, seed, draw)
 }
 
-/// Draws weights for ConvNeXt, as timm and the paper (arXiv 2201.03545, table 5) do: convolutions and linear layers
+/// Draws initial weights for a ConvNeXt, as timm and the paper (arXiv 2201.03545, table 5) do: convolutions and linear layers
 /// normal with deviation 0.02, biases 0, layer norms the identity, layer scales 1e-6.
 pub fn small(parameters: &[Parameter], seed: u64) -> StateDict {
     filled(parameters, seed, |parameter, random| match parameter.shape[..] {
@@ -60,7 +60,7 @@ fn draw(parameter: &Parameter, random: &mut Random) -> Vec<f32> {
 struct Random(u64);
 
 impl Random {
-    /// Seed and name are mixed as FNV-1a does bytes.
+    /// Makes the stream of random numbers of one tensor, from the seed and the tensor's name mixed as FNV-1a does.
     fn new(seed: u64, name: &str) -> Self {
         let bytes = seed.to_le_bytes().into_iter().chain(name.bytes());
         Self(bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

@@ -18,13 +18,13 @@ const LEAK: f32 = 0.2;
 /// ConvNeXt's for layer normalisation.
 const LAYER_NORM_EPS: f32 = 1e-6;
 
-/// Chooses whose statistics batch normalisation uses.
+/// Which statistics batch normalisation uses in a forward pass.
 #[derive(Debug)]
 pub enum Mode<'a> {
-    /// The running statistics, as constants: PyTorch's eval mode.
+    /// The running statistics, which stay as they are: PyTorch's eval mode.
     Frozen,
-    /// The statistics of the batch. The updates of the running statistics are appended here; the caller pushes them or
-    /// leaves them out.
+    /// The batch's own statistics: PyTorch's training mode. The updates of the running statistics are appended here; the caller
+    /// pushes them or leaves them out.
     Training(&'a mut Vec<RunningUpdate>),
 }
 
@@ -41,7 +41,7 @@ impl RunningUpdate {
         Self { op, inputs }
     }
 
-    /// Adds the node: the statistics are then updated at every replay of the graph.
+    /// Adds the update to the graph: each run of the graph then updates the running statistics.
     pub fn push(self, graph: &mut Graph) -> Result<()> {
         graph.push_all(self.op, &self.inputs).map(drop)
     }

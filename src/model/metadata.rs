@@ -10,20 +10,20 @@ const OURS: &str = "lapidary.";
 /// The largest side of images that anybody has a network for.
 const MOST_SIDE: u32 = 16_384;
 
-/// The non-linearity behind each normalisation.
+/// The activation function after each normalisation layer of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Activation {
     /// ReLU: max(x, 0).
     #[default]
     Relu,
-    /// x / (1 + exp(-x)), also called swish.
+    /// SiLU, also called swish: x / (1 + exp(-x)).
     Silu,
-    /// max(x, 0.2 x), as JEM has it.
+    /// Leaky ReLU with slope 0.2: max(x, 0.2 x), as in JEM's networks.
     LeakyRelu,
 }
 
 impl Activation {
-    /// The name in checkpoints and configurations.
+    /// Returns the activation's name in checkpoints and configurations.
     pub fn name(self) -> &'static str {
         match self {
             Self::Relu => "relu",
@@ -32,7 +32,7 @@ impl Activation {
         }
     }
 
-    /// `relu`, `silu` or `swish`, `leaky-relu`.
+    /// Reads an activation's name: `relu`, `silu` or `swish`, `leaky-relu`.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "relu" => Some(Self::Relu),
@@ -43,10 +43,11 @@ impl Activation {
     }
 }
 
-/// A wide residual network that differs from most in more than its sizes.
+/// A variant of wide residual networks that differs from the usual one in more than its sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
-    /// Gowal and others 2020 (arXiv 2010.03593): a convolution of stride 2 has zeros below and to the right alone.
+    /// The variant of Gowal and others 2020 (arXiv 2010.03593), whose convolutions of stride 2 pad with zeros below and to the
+    /// right only.
     DeepMind,
     /// The variant of Grathwohl and others 2020 (arXiv 1912.03263): no normalisation layers, biases, the stride in a
     /// block's second convolution, and a shortcut that takes the block's input before any activation.
@@ -54,7 +55,7 @@ pub enum Variant {
 }
 
 impl Variant {
-    /// The name in checkpoints.
+    /// Returns the variant's name in checkpoints.
     pub fn name(self) -> &'static str {
         match self {
             Self::DeepMind => "deepmind",
@@ -67,7 +68,8 @@ impl Variant {
     }
 }
 
-/// (x - mean) / std for each channel; belongs to the model, so that no caller can apply it twice.
+/// The normalisation of a network's input, (x - mean) / std for each channel. It belongs to the model, so that no caller can
+/// apply it twice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalisation {
     /// The mean to subtract, one number for each channel.
@@ -77,8 +79,7 @@ pub struct Normalisation {
 }
 
 impl Normalisation {
-    /// Returns the normalisation for images in \[0, 1\] where its numbers can only be meant for pixels of 0 to 255; None
-    /// where they are not.
+    /// Returns the same normalisation for images in \[0, 1\], if its numbers can only be meant for pixels of 0 to 255; else None.
     pub fn of_bytes(&self) -> Option<Self> {
         // No mean of images in [0, 1] is above 1, and what divides by more than 2 makes next to nothing of them.
         let large =
@@ -88,10 +89,10 @@ impl Normalisation {
     }
 }
 
-/// The layers that turn an image into the first maps of a ConvNeXt.
+/// The stem of a ConvNeXt: the first layers, which read the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stem {
-    /// A stem of one 4x4 convolution of stride 4 ("patchify").
+    /// One 4x4 convolution of stride 4 ("patchify").
     Patch,
     /// 3x3 convolutions, each followed by a layer norm and a GELU.
     Convs {
@@ -102,29 +103,30 @@ pub enum Stem {
     },
 }
 
-/// Facts about a checkpoint's network, all optional: files of other tools have only some of them, and tensors' shapes
-/// show the rest.
+/// What a checkpoint says about its network beside the weights. All is optional: files of other tools have only some of it, and
+/// the tensors' shapes show the rest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metadata {
-    /// `wrn`, `preact-resnet`, `resnet`, `convnext` or `imported`.
+    /// The architecture: `wrn`, `preact-resnet`, `resnet`, `convnext` or `imported`.
     pub architecture: Option<String>,
     /// The variant of a wide residual network; none for the usual one.
     pub variant: Option<Variant>,
-    /// The number of layers: 34 of WRN-34-10.
+    /// The number of layers of a wide residual network, such as 34 of WRN-34-10.
     pub depth: Option<u32>,
-    /// The factor on the channels: 10 of WRN-34-10.
+    /// The widening factor of a wide residual network, such as 10 of WRN-34-10.
     pub width: Option<u32>,
-    /// Blocks of each stage of a ResNet or ConvNeXt.
+    /// The number of blocks in each stage of a ResNet or ConvNeXt.
     pub depths: Option<Vec<u32>>,
-    /// Channels of each stage of a ConvNeXt; in a ResNet, a fourth of the channels that each stage puts out.
+    /// The number of channels in each stage of a ConvNeXt; in a ResNet, a fourth of the channels that each stage puts out.
     pub dims: Option<Vec<u32>>,
-    /// The base width of a ResNet: inner channels of a block in the first stage, times 64 / `dims[0]`.
+    /// The base width of a ResNet, from which its blocks' inner channels follow: in the first stage these are `base_width` ·
+    /// `dims[0]` / 64.
     pub base_width: Option<u32>,
     /// The stem of a ConvNeXt; of a ResNet only where the stem is one convolution for small images.
     pub stem: Option<Stem>,
     /// Whether a ResNet has blocks of two convolutions, and not bottlenecks.
     pub basic: Option<bool>,
-    /// Whether a pre-activation ResNet normalises its last maps.
+    /// Whether a pre-activation ResNet normalises its last feature maps.
     pub closing: Option<bool>,
     /// The layers of an imported network, from images to logits.
     pub layers: Option<Vec<Layer>>,
@@ -134,17 +136,17 @@ pub struct Metadata {
     pub class_names: Option<Vec<String>>,
     /// The number of channels of the images.
     pub channels: Option<u32>,
-    /// The activation function.
+    /// The activation function after each normalisation layer.
     pub activation: Option<Activation>,
     /// The normalisation of the input; `None` where the network takes images as they are.
     pub normalisation: Option<Normalisation>,
-    /// Height and width of the images it was trained on.
+    /// The height and width of the images that the network was trained on.
     pub side: Option<u32>,
-    /// The name of the way in which pictures of other sizes are fitted to that side (`data::Fit`).
+    /// How pictures of other sizes are fitted to that size: the name of a `data::Fit`.
     pub fit: Option<String>,
-    /// The configuration it was trained with.
+    /// The configuration or preset that the network was trained with.
     pub preset: Option<String>,
-    /// The number of training iterations that were done.
+    /// The number of training iterations that were done before the file was written.
     pub step: Option<u64>,
     /// The version of lapidary that wrote the file.
     pub version: Option<String>,
@@ -153,18 +155,18 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Whether the file says how images are normalised: a file of this program without constants means that they are not
-    /// normalised, a file of another program leaves it open.
+    /// Returns whether the file says how images are normalised: in a file of this program, no constants mean no normalisation; a
+    /// file of another program leaves it open.
     pub fn tells_normalisation(&self) -> bool {
         self.normalisation.is_some() || self.architecture.is_some()
     }
 
-    /// Whether the file says what follows normalisation layers; see [`Metadata::tells_normalisation`].
+    /// Returns whether the file says which activation follows normalisation layers; see [`Metadata::tells_normalisation`].
     pub fn tells_activation(&self) -> bool {
         self.activation.is_some() || self.architecture.is_some()
     }
 
-    /// Writes it as the strings of a safetensors header.
+    /// Returns the metadata as the strings of a safetensors header.
     pub fn to_strings(&self) -> BTreeMap<String, String> {
         // Through f64, whose decimals give the same f32 back.
         let numbers = |values: &[f32]| {
@@ -295,7 +297,9 @@ impl Metadata {
         let unknown = |name: String| format!("metadata: variant {name}, not deepmind or jem");
         let variant = variant.map(|name| Variant::parse(&name).ok_or_else(|| unknown(name)));
         let [basic, closing] = ["basic", "closing"].map(|key| {
-            let bool = |json: Json| json.as_bool().ok_or(format!("metadata: {key} is no bool"));
+            let bool = |json: Json| {
+                json.as_bool().ok_or(format!("metadata: {key} is neither true nor false"))
+            };
             take(key).map(bool).transpose()
         });
         let [depth, width, classes, side, step, base_width] =
@@ -363,9 +367,9 @@ impl Stem {
         let list = |key| counts(key, json.get(key).cloned()).ok().flatten();
         match (list("channels"), list("strides")) {
             (Some(channels), Some(strides)) => Ok(Self::Convs { channels, strides }),
-            _ => {
-                Err(format!("metadata: stem is {json}, not patch or lists of channels and strides"))
-            }
+            _ => Err(format!(
+                "metadata: stem is {json}, but has to be `patch` or lists of channels and strides"
+            )),
         }
     }
 }
@@ -381,7 +385,7 @@ fn text(json: Json) -> String {
 fn names(json: Json) -> Result<Vec<String>, String> {
     let name = |json: &Json| json.as_str().map(str::to_owned);
     let names = json.as_array().and_then(|list| list.iter().map(name).collect());
-    names.ok_or_else(|| format!("metadata: class_names is {json}, not a list of strings"))
+    names.ok_or_else(|| format!("metadata: class_names is {json}, but has to be a list of strings"))
 }
 
 fn count<T: TryFrom<u64>>((key, json): (&str, Option<Json>)) -> Result<Option<T>, String> {
@@ -389,7 +393,7 @@ fn count<T: TryFrom<u64>>((key, json): (&str, Option<Json>)) -> Result<Option<T>
     let number = json.as_u64().and_then(|number| T::try_from(number).ok());
     number
         .map(Some)
-        .ok_or_else(|| format!("metadata: {key} is {json}, not a whole number in range"))
+        .ok_or_else(|| format!("metadata: {key} is {json}, but has to be a whole number in range"))
 }
 
 /// Checks a side of images. Err if it is 0 or above MOST_SIDE.
@@ -402,7 +406,8 @@ fn counts(key: &str, json: Option<Json>) -> Result<Option<Vec<u32>>, String> {
     let Some(json) = json else { return Ok(None) };
     let number = |json: &Json| json.as_u64().and_then(|number| number.try_into().ok());
     let list = json.as_array().and_then(|list| list.iter().map(number).collect());
-    list.map(Some).ok_or_else(|| format!("metadata: {key} is {json}, not a list of whole numbers"))
+    list.map(Some)
+        .ok_or_else(|| format!("metadata: {key} is {json}, but has to be a list of whole numbers"))
 }
 
 fn numbers(key: &str, json: Option<Json>) -> Result<Vec<f32>, String> {

@@ -13,15 +13,15 @@ use std::fmt;
 /// A network of any architecture that the library can read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Network {
-    /// A wide residual network for images of 32 pixels.
+    /// A wide residual network, such as WRN-34-10, for images of 32 pixels.
     WideResNet(WideResNet),
-    /// A residual network with activations ahead of convolutions, for images of 32 pixels, as PreActResNet-18.
+    /// A pre-activation residual network, such as PreActResNet-18, for images of 32 pixels.
     PreActResNet(PreActResNet),
-    /// A residual network for images of any size, as ResNet-50 and WRN-50-4.
+    /// A residual network, such as ResNet-50 or WRN-50-4, for images of any size.
     ResNet(ResNet),
     /// A ConvNeXt, for images of any size.
     ConvNext(ConvNext),
-    /// A list of layers, as from an ONNX file.
+    /// A network as a list of layers, such as one read from an ONNX file.
     Imported(Imported),
 }
 
@@ -97,7 +97,7 @@ const CONVNEXTS: [(&str, u32, u32); 4] = [
 const CONV_STEM: &str = "-convstem";
 
 impl Network {
-    /// A network by its name: one of [`Network::names`].
+    /// Makes a network by its name, one of [`Network::names`].
     pub fn named(
         name: &str,
         channels: u32,
@@ -129,7 +129,7 @@ impl Network {
         ConvNext::new(depths, dims, stem, channels, classes, normalisation).map(Self::ConvNext)
     }
 
-    /// The names that [`Network::named`] knows: ResNets, and ConvNeXts with patches or with convolutions for a stem.
+    /// Returns the names that [`Network::named`] knows: ResNets, and ConvNeXts with patches or with convolutions for a stem.
     pub fn names() -> Vec<String> {
         let resnets = RESNETS.iter().map(|(name, ..)| (*name).to_owned());
         let convnexts = CONVNEXTS
@@ -138,7 +138,7 @@ impl Network {
         resnets.chain(convnexts).collect()
     }
 
-    /// Makes a network of metadata that are complete for the architecture they name.
+    /// Makes a network from metadata that are complete for the architecture they name.
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         match metadata.architecture.as_deref() {
             Some("wrn") => WideResNet::from_metadata(metadata).map(Self::WideResNet),
@@ -157,16 +157,16 @@ impl Network {
         }
     }
 
-    /// Makes the network of a checkpoint: the names of its tensors show the architecture, their shapes what its metadata
-    /// leave out. Err unless the tensors are exactly the network's parameters.
+    /// Makes a network from a checkpoint: its tensors' names show the architecture, their shapes what the metadata leave out. Err
+    /// unless the tensors are exactly the network's parameters.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
         let model = Self::meant_by(checkpoint)?;
         checkpoint.check(&model.parameters())?;
         Ok(model)
     }
 
-    /// Makes the network that a checkpoint is meant for, even if tensors are missing or too many: only those that show
-    /// its sizes must be there.
+    /// Makes the network that a checkpoint describes, even if tensors are missing or too many: only those that show its sizes
+    /// must be there.
     pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
         match Self::architecture(checkpoint).map(|(name, _)| name) {
             Some("wrn") => WideResNet::meant_by(checkpoint).map(Self::WideResNet),
@@ -177,7 +177,10 @@ impl Network {
                 .map(Self::Imported)
                 .map_err(|error| Error::bad_file(&checkpoint.source, error)),
             _ => {
-                let reason = format!("no network is recognised: {}", nearest(checkpoint));
+                let reason = format!(
+                    "no architecture that is known has these tensors: {}",
+                    nearest(checkpoint)
+                );
                 Err(Error::bad_file(&checkpoint.source, reason))
             }
         }
@@ -198,7 +201,7 @@ impl Network {
         found.map(|(name, marks)| (*name, marks.join(", ")))
     }
 
-    /// Returns the evidence for a checkpoint's architecture: metadata, or certain tensors; None without evidence.
+    /// Returns what shows a checkpoint's architecture, metadata or certain tensors, for messages; None if nothing does.
     pub fn told_by(checkpoint: &Checkpoint) -> Option<String> {
         Self::architecture(checkpoint).map(|(_, by)| by)
     }
@@ -208,18 +211,19 @@ impl Network {
         each!(self, model => model.metadata())
     }
 
-    /// All tensors, in the order of PyTorch's state dict.
+    /// Returns the names, shapes and roles of all tensors, in the order of PyTorch's state dict.
     pub fn parameters(&self) -> Vec<Parameter> {
         each!(self, model => model.parameters())
     }
 
-    /// The number of trained numbers in all weights.
+    /// Returns the number of trained parameters: all numbers in all weights.
     pub fn count(&self) -> usize {
         let trained = |parameter: &&Parameter| parameter.role == Role::Weight;
         self.parameters().iter().filter(trained).map(Parameter::count).sum()
     }
 
-    /// Adds the nodes from images x \[N, C, H, W\] in \[0, 1\] to logits \[N, K\]. Layer norm knows no modes.
+    /// Adds the nodes of the forward pass to a graph: from images x \[N, C, H, W\] in \[0, 1\] to logits \[N, K\]. `mode` matters
+    /// only to networks with batch norm.
     pub fn logits(
         &self,
         graph: &mut Graph,
@@ -236,7 +240,7 @@ impl Network {
         }
     }
 
-    /// Weights to start training from: see [`initial()`] and [`initial::small`].
+    /// Returns random weights to start training from: see [`initial()`] and [`initial::small`].
     pub fn initial(&self, seed: u64) -> StateDict {
         match self {
             Self::ConvNext(model) => initial::small(&model.parameters(), seed),
@@ -255,13 +259,13 @@ impl Network {
         }
     }
 
-    /// Reorders logits and their weights: the new class i is the old class `classes[i]`. Err unless each class is there
-    /// once.
+    /// Reorders the classes of a network's last layer: the new class i is the old class `classes[i]`. Err unless each class is
+    /// there once.
     pub fn with_classes(&self, mut weights: StateDict, classes: &[u32]) -> Result<StateDict> {
         let mut sorted = classes.to_vec();
         sorted.sort_unstable();
         if !sorted.iter().copied().eq(0..self.classes()) {
-            let wanted = format_args!("each of {} classes once", self.classes());
+            let wanted = format_args!("each of the {} classes once", self.classes());
             return Err(Error::mismatch("classes", format_args!("{classes:?}"), wanted));
         }
         let other = || Error::mismatch("classes", self, "a network whose last layer is linear");
@@ -278,8 +282,8 @@ impl Network {
         Ok(weights)
     }
 
-    /// Makes the same network for other classes, with its weights: the last layer is drawn from the seed ([`initial()`]), all
-    /// else stays.
+    /// Replaces the last layer for another number of classes, and returns the network with its weights: the last layer is drawn
+    /// from the seed ([`initial()`]), all else stays.
     ///
     /// # Errors
     /// `Mismatch` for an imported network, whose layers are those of its file, and for no classes.
@@ -302,27 +306,27 @@ impl Network {
         Ok((network, weights))
     }
 
-    /// The number of channels of the images.
+    /// Returns the number of channels of the images.
     pub fn channels(&self) -> u32 {
         each!(self, model => model.channels())
     }
 
-    /// The number of classes, which is the number of logits.
+    /// Returns the number of classes, which is the number of logits.
     pub fn classes(&self) -> u32 {
         each!(self, model => model.classes())
     }
 
-    /// The normalisation of the input; `None` where the network takes images as they are.
+    /// Returns the normalisation of the input; `None` where the network takes images as they are.
     pub fn normalisation(&self) -> Option<&Normalisation> {
         each!(self, model => model.normalisation())
     }
 
-    /// Whether a network with another activation has the same tensors, so that a file has to name the activation.
+    /// Returns whether a network with another activation would have the same tensors, so that a file has to name the activation.
     pub fn asks_activation(&self) -> bool {
         matches!(self, Self::WideResNet(_) | Self::PreActResNet(_))
     }
 
-    /// The non-linearity, by name.
+    /// Returns the name of the activation function.
     pub fn activation(&self) -> &'static str {
         match self {
             Self::WideResNet(model) => model.activation().name(),

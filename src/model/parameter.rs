@@ -4,33 +4,33 @@ use crate::graph::{Graph, Shape, Value};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-/// Says whether a parameter is trained or tracked.
+/// Whether a tensor of a network is trained, or is a running statistic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Has a gradient; the optimiser changes it.
+    /// A weight: it has a gradient, and the optimiser changes it.
     Weight,
-    /// A running mean or variance: stage 1 updates it from batches, everything else reads it.
+    /// A running mean or variance of batch norm: stage 1 updates it from batches, everything else only reads it.
     Statistic,
 }
 
-/// Name, shape and role of one tensor of a model.
+/// The name, shape and role of one tensor of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
     /// The name in PyTorch's state dict.
     pub name: String,
     /// The shape, as PyTorch has it: \[O, I, H, W\] for convolutions, \[O, I\] for linear layers, \[C\] for vectors.
     pub shape: Vec<usize>,
-    /// Whether the tensor is trained or tracked.
+    /// Whether the tensor is trained, or is a running statistic.
     pub role: Role,
 }
 
 impl Parameter {
-    /// The number of values.
+    /// Returns the number of values in the tensor.
     pub fn count(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// The shape in a graph. Err beyond 2^30 values.
+    /// Returns the tensor's shape in a graph. Err beyond 2^30 values.
     pub fn graph_shape(&self) -> Result<Shape> {
         let side = |&side: &usize| {
             u32::try_from(side).map_err(|_| {
@@ -77,7 +77,7 @@ impl Weights {
         Ok(value)
     }
 
-    /// The value of a name. Err if there is none.
+    /// Returns the graph's value for the parameter of this name. Err if there is none.
     pub fn get(&self, name: &str) -> Result<Value> {
         let missing = || {
             Error::mismatch(
@@ -89,12 +89,12 @@ impl Weights {
         self.0.get(name).copied().ok_or_else(missing)
     }
 
-    /// Whether there is a parameter of this name.
+    /// Returns whether there is a parameter of this name.
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// Names and values, by name.
+    /// Goes over the parameters' names and their values in the graph, in the order of names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Value)> {
         self.0.iter().map(|(name, &value)| (name.as_str(), value))
     }

@@ -13,7 +13,7 @@ use crate::graph::{Graph, Value};
 use crate::ops::{Conv2d, GlobalAvgPool};
 use crate::{Error, Result};
 
-/// A network of four stages of [`Block`]s.
+/// A pre-activation residual network: four stages of [`Block`]s.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PreActResNet {
     depths: [u32; 4],
@@ -29,8 +29,8 @@ pub struct PreActResNet {
 }
 
 impl PreActResNet {
-    /// Makes the network that complete metadata describe (only the normalisation may be missing, then there is none; the
-    /// activation is ReLU where it is not named). Err beyond sane sizes.
+    /// Makes the network from complete metadata (only the normalisation may be missing, then there is none; the activation is
+    /// ReLU where it is not named). Err for sizes out of range.
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         const NAME: &str = "preact-resnet";
         let depths = known_stages(NAME, "depths", metadata.depths.as_deref())?;
@@ -51,8 +51,8 @@ impl PreActResNet {
         Ok(Self { depths, dims, stem, closing, activation, channels, classes, normalisation })
     }
 
-    /// Makes the network of a checkpoint; the shapes of its tensors show what its metadata leave out. Tensors may be
-    /// missing or too many.
+    /// Makes the network from a checkpoint; what its metadata leave out is taken from the tensors' shapes. Tensors may be missing
+    /// or too many.
     pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
         let weights = &checkpoint.weights;
         let stages = 1..=4;
@@ -90,32 +90,32 @@ impl PreActResNet {
         }
     }
 
-    /// Blocks of each stage.
+    /// Returns the number of blocks in each stage.
     pub fn depths(&self) -> [u32; 4] {
         self.depths
     }
 
-    /// The activation function.
+    /// Returns the activation function.
     pub fn activation(&self) -> Activation {
         self.activation
     }
 
-    /// The number of channels of the images.
+    /// Returns the number of channels of the images.
     pub fn channels(&self) -> u32 {
         self.channels
     }
 
-    /// The number of classes, which is the number of logits.
+    /// Returns the number of classes, which is the number of logits.
     pub fn classes(&self) -> u32 {
         self.classes
     }
 
-    /// The normalisation of the input; `None` where the network takes images as they are.
+    /// Returns the normalisation of the input; `None` where the network takes images as they are.
     pub fn normalisation(&self) -> Option<&Normalisation> {
         self.normalisation.as_ref()
     }
 
-    /// All tensors, in the order of PyTorch's state dict.
+    /// Returns the names, shapes and roles of all tensors, in the order of PyTorch's state dict.
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut all = Vec::new();
         let first = [self.stem as usize, self.channels as usize, 3, 3];
@@ -132,7 +132,7 @@ impl PreActResNet {
         all
     }
 
-    /// Adds the nodes from images x \[N, C, H, W\] in \[0, 1\] to logits \[N, K\].
+    /// Adds the nodes of the forward pass to a graph: from images x \[N, C, H, W\] in \[0, 1\] to logits \[N, K\].
     pub fn logits(
         &self,
         graph: &mut Graph,

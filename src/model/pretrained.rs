@@ -6,17 +6,18 @@ use crate::gpu::Gpu;
 use crate::{Error, Result};
 use std::path::Path;
 
-/// A recognised network with exactly its tensors, all numbers finite, from a file that says how images are normalised.
+/// A trained network read from a file, ready for use: its architecture was recognised, all its tensors are there and finite, and
+/// the file says how images are normalised.
 #[derive(Clone, Debug)]
 pub struct Pretrained {
     /// The network that the file describes.
     pub network: Network,
-    /// The weights, with all other facts in the file.
+    /// The network's weights, and what else the file says of it.
     pub checkpoint: Checkpoint,
 }
 
 impl Pretrained {
-    /// Reads a file: see [`Checkpoint::read`].
+    /// Reads a trained network from a file: see [`Checkpoint::read`] for the formats.
     ///
     /// # Errors
     /// [`Error::BadFile`] for a file that is not sound, for tensors that are not exactly those of a known network, where a
@@ -26,12 +27,12 @@ impl Pretrained {
         Self::from_checkpoint(Checkpoint::read(path)?)
     }
 
-    /// Reads a network from a file's bytes; `source` is for messages.
+    /// Reads a trained network from a file's bytes; `source` is the file's name in messages.
     pub fn from_bytes(source: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
         Self::from_checkpoint(Checkpoint::from_bytes(source, bytes)?)
     }
 
-    /// Makes a network of a checkpoint that has been read.
+    /// Recognises and checks the network of a checkpoint that has been read.
     pub fn from_checkpoint(checkpoint: Checkpoint) -> Result<Self> {
         let network = Network::from_checkpoint(&checkpoint)?;
         if !checkpoint.metadata.tells_normalisation() {
@@ -39,7 +40,7 @@ impl Pretrained {
             return Err(Error::bad_file(&checkpoint.source, reason));
         }
         if network.asks_activation() && !checkpoint.metadata.tells_activation() {
-            let reason = "it does not say what follows normalisation layers, ReLU or SiLU: `lapidary convert \
+            let reason = "it does not say which activation follows normalisation layers, ReLU or SiLU: `lapidary convert \
                           --activation` writes that into a copy";
             return Err(Error::bad_file(&checkpoint.source, reason));
         }
@@ -51,7 +52,7 @@ impl Pretrained {
         let (names, classes) = (&checkpoint.metadata.class_names, network.classes());
         if let Some(names) = names.as_ref().filter(|names| names.len() != classes as usize) {
             let reason = format_args!(
-                "it names {} classes, and its network has {classes}: `lapidary convert --class-names` writes a copy that works",
+                "it has names for {} classes, but its network has {classes}: `lapidary convert --class-names` writes a copy that works",
                 names.len()
             );
             return Err(Error::bad_file(&checkpoint.source, reason));
@@ -61,16 +62,17 @@ impl Pretrained {
             let negative = |value: &&f32| **value < 0.0;
             let found = name.ends_with(".running_var").then(|| tensor.data.iter().find(negative));
             if let Some(Some(value)) = found {
-                let reason = format_args!("{name} has {value}: a variance is 0 or more");
+                let reason =
+                    format_args!("{name} holds {value}, but a variance cannot be negative");
                 return Err(Error::bad_file(&checkpoint.source, reason));
             }
         }
         Ok(Self { network, checkpoint })
     }
 
-    /// Returns the rows and columns of the network's images: `given`, or else those in the file. Err if neither says it.
+    /// Returns the height and width of the network's images: `given`, or else those in the file. Err if neither says it.
     pub fn side(&self, given: Option<u32>) -> Result<u32> {
-        let unknown = "no side in the metadata: --side, or `side` of the page's load, is needed";
+        let unknown = "it does not say the size of the network's images: give it with --side (in JavaScript `side`)";
         let side = given.or(self.checkpoint.metadata.side);
         side.ok_or_else(|| Error::bad_file(&self.checkpoint.source, unknown))
     }
@@ -80,7 +82,7 @@ impl Pretrained {
         self.checkpoint.metadata.class_names.as_deref()
     }
 
-    /// The weights on a device.
+    /// Copies the weights to a device.
     pub async fn upload(&self, gpu: &Gpu) -> Result<DeviceWeights> {
         DeviceWeights::upload(gpu, &self.network.parameters(), &self.checkpoint.weights).await
     }

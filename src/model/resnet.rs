@@ -17,7 +17,7 @@ const STEM: u32 = 64;
 /// A bottleneck block has this many times the channels of its stage.
 const EXPANSION: u32 = 4;
 
-/// A network of four stages of [`Bottleneck`]s, or of blocks of two convolutions.
+/// A residual network (ResNet): four stages of [`Bottleneck`]s, or of blocks of two convolutions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResNet {
     depths: [u32; 4],
@@ -33,9 +33,9 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    /// `depths` are blocks of each stage and `dims` their planes, a fourth of the channels that come out; blocks are
-    /// `base_width` / 64 times their planes wide inside. Err beyond sane sizes, 4 channels or 65,536 classes, and for a
-    /// normalisation of other channels.
+    /// Makes a ResNet: `depths` is the number of blocks in each stage and `dims` their planes, a fourth of the channels that a
+    /// stage puts out; a block's inner channels are `base_width` / 64 times its planes. Err for sizes out of range, beyond 4
+    /// channels or 65,536 classes, and for a normalisation of other channels.
     pub fn new(
         depths: [u32; 4],
         dims: [u32; 4],
@@ -63,8 +63,8 @@ impl ResNet {
         })
     }
 
-    /// Makes the network that complete metadata describe (only the normalisation may be missing, then there is none; the
-    /// base width is 64 where it is not named).
+    /// Makes a ResNet from complete metadata (only the normalisation may be missing, then there is none; the base width is 64
+    /// where it is not named).
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         let model = Self::new(
             known_stages("resnet", "depths", metadata.depths.as_deref())?,
@@ -83,27 +83,31 @@ impl ResNet {
                 channels.first().copied().filter(|channels| (1..=8192).contains(channels))
             }
             Some(other) => {
-                let wanted = "one convolution of stride 1, or none for 7x7 and a pool";
+                let wanted = "one convolution of stride 1, or none for the usual 7x7 convolution with a pool";
                 return Err(Error::mismatch("resnet", format_args!("stem {other:?}"), wanted));
             }
         };
         if basic && model.base_width != 64 {
             let given = format_args!("base width {}", model.base_width);
-            return Err(Error::mismatch("resnet", given, "64 for blocks of two convolutions"));
+            return Err(Error::mismatch(
+                "resnet",
+                given,
+                "64, because blocks of two convolutions have no other",
+            ));
         }
         Ok(Self { basic, small, ..model })
     }
 
-    /// Makes the network of a checkpoint; the shapes of its tensors show what its metadata leave out. Err unless the
-    /// tensors are exactly the network's parameters.
+    /// Makes a ResNet from a checkpoint; what its metadata leave out is taken from the tensors' shapes. Err unless the tensors
+    /// are exactly the network's parameters.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
         let model = Self::meant_by(checkpoint)?;
         checkpoint.check(&model.parameters())?;
         Ok(model)
     }
 
-    /// Makes the network that a checkpoint is meant for, even if tensors are missing or too many: only those that show
-    /// its sizes must be there.
+    /// Makes the ResNet that a checkpoint describes, even if tensors are missing or too many: only those that show its sizes must
+    /// be there.
     pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
         let weights = &checkpoint.weights;
         let stages = 1..=4;
@@ -152,42 +156,42 @@ impl ResNet {
         }
     }
 
-    /// Blocks of each stage.
+    /// Returns the number of blocks in each stage.
     pub fn depths(&self) -> [u32; 4] {
         self.depths
     }
 
-    /// Whether its blocks have two convolutions, and not three.
+    /// Returns whether the blocks have two convolutions, as in ResNet-18, and not three.
     pub fn is_basic(&self) -> bool {
         self.basic
     }
 
-    /// Whether its first convolution is 3x3 and keeps the images' sides.
+    /// Returns whether the first convolution is 3x3 and keeps the images' size, as for small images.
     pub fn is_small(&self) -> bool {
         self.small.is_some()
     }
 
-    /// Inner channels of a block over its planes, times 64.
+    /// Returns the base width: a block's inner channels divided by its planes, times 64.
     pub fn base_width(&self) -> u32 {
         self.base_width
     }
 
-    /// The number of channels of the images.
+    /// Returns the number of channels of the images.
     pub fn channels(&self) -> u32 {
         self.channels
     }
 
-    /// The number of classes, which is the number of logits.
+    /// Returns the number of classes, which is the number of logits.
     pub fn classes(&self) -> u32 {
         self.classes
     }
 
-    /// The normalisation of the input; `None` where the network takes images as they are.
+    /// Returns the normalisation of the input; `None` where the network takes images as they are.
     pub fn normalisation(&self) -> Option<&Normalisation> {
         self.normalisation.as_ref()
     }
 
-    /// All tensors, in the order of PyTorch's state dict.
+    /// Returns the names, shapes and roles of all tensors, in the order of PyTorch's state dict.
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut all = Vec::new();
         let (stem, side) = (self.small.unwrap_or(STEM), if self.small.is_some() { 3 } else { 7 });
@@ -203,7 +207,7 @@ impl ResNet {
         all
     }
 
-    /// Adds the nodes from images x \[N, C, H, W\] in \[0, 1\], of any size, to logits \[N, K\].
+    /// Adds the nodes of the forward pass to a graph: from images x \[N, C, H, W\] in \[0, 1\], of any size, to logits \[N, K\].
     pub fn logits(
         &self,
         graph: &mut Graph,
@@ -252,11 +256,11 @@ impl ResNet {
 /// convolution of x; else it is x itself. Without the third, conv1 and conv2 are both 3x3 and conv1 has the stride.
 #[derive(Clone, Debug)]
 pub struct Bottleneck {
-    /// The prefix of the block's parameter names, with its dot; may be empty.
+    /// The prefix of the block's parameter names, with its final dot; may be empty.
     pub prefix: String,
     /// The number of channels of the block's input.
     pub inputs: u32,
-    /// The number of channels between the convolutions.
+    /// The number of channels between the block's convolutions.
     pub inner: u32,
     /// The number of channels of the block's output.
     pub outputs: u32,
@@ -292,7 +296,7 @@ impl Bottleneck {
         }
     }
 
-    /// Adds the nodes and returns y.
+    /// Adds the block's nodes to a graph and returns its output y.
     pub fn push(
         &self,
         graph: &mut Graph,

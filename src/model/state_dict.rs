@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 /// Mismatches that a message lists before it only counts them.
 const LISTED: usize = 20;
 
-/// Numbers in row-major order.
+/// A tensor in main memory: a shape, and numbers in row-major order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
-    /// The shape, as PyTorch has it; empty for one number.
+    /// The shape, as PyTorch has it; empty for a single number.
     pub shape: Vec<usize>,
-    /// The values, as many as the sides of the shape multiplied.
+    /// The values, as many as the dimensions of the shape multiplied.
     pub data: Vec<f32>,
 }
 
@@ -37,7 +37,7 @@ impl Tensor {
 pub struct StateDict(BTreeMap<String, Tensor>);
 
 impl StateDict {
-    /// The tensor of a name. Err if there is none.
+    /// Returns the tensor of this name. Err if there is none.
     pub fn get(&self, name: &str) -> Result<&Tensor> {
         let missing = || {
             Error::mismatch("state dict", format_args!("no tensor {name}"), "a tensor of that name")
@@ -45,33 +45,33 @@ impl StateDict {
         self.0.get(name).ok_or_else(missing)
     }
 
-    /// Adds or replaces a tensor; returns the one that was replaced.
+    /// Adds a tensor under a name; returns the tensor that it replaces, if there was one.
     pub fn insert(&mut self, name: impl Into<String>, tensor: Tensor) -> Option<Tensor> {
         self.0.insert(name.into(), tensor)
     }
 
-    /// Takes a tensor out.
+    /// Removes the tensor of this name and returns it.
     pub fn remove(&mut self, name: &str) -> Option<Tensor> {
         self.0.remove(name)
     }
 
-    /// Names and tensors, by name.
+    /// Goes over names and tensors, in the order of names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// The number of tensors.
+    /// Returns the number of tensors.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is no tensor.
+    /// Returns whether there is no tensor.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Err, with a table of all that is missing, unexpected or of another shape, unless these are exactly
-    /// the tensors of `parameters`.
+    /// Checks that these are exactly the tensors of `parameters`. Err, with a table of all that is missing, unexpected or of
+    /// another shape, if not.
     pub fn check(&self, parameters: &[Parameter]) -> Result<()> {
         match self.differences(parameters) {
             None => Ok(()),
@@ -79,7 +79,7 @@ impl StateDict {
         }
     }
 
-    /// The table of [`StateDict::check`], a line each; None if there is nothing to say.
+    /// Returns the table of [`StateDict::check`], a line for each tensor that differs; None if all are as they should be.
     pub fn differences(&self, parameters: &[Parameter]) -> Option<String> {
         let mut lines = Vec::new();
         for Parameter { name, shape, .. } in parameters {

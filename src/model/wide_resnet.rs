@@ -9,7 +9,7 @@ use crate::graph::{Graph, Value};
 use crate::ops::{Add, Conv2d, GlobalAvgPool, Pad};
 use crate::{Error, Result};
 
-/// A wide residual network, WRN-`depth`-`width`.
+/// A wide residual network WRN-`depth`-`width`, such as WRN-34-10.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WideResNet {
     depth: u32,
@@ -22,9 +22,9 @@ pub struct WideResNet {
 }
 
 impl WideResNet {
-    /// `depth` is 6 n + 4 for n of 1 or more blocks a stage; `width` multiplies the 16, 32 and 64 channels
-    /// of the stages. Err beyond 1,000 layers, width 64, 4 channels or 65,536 classes, and for a
-    /// normalisation of other channels.
+    /// Makes a wide residual network: `depth` is 6 n + 4 for n blocks (1 or more) in each stage; `width` multiplies the 16, 32
+    /// and 64 channels of the stages. Err beyond 1,000 layers, width 64, 4 channels or 65,536 classes, and for a normalisation of
+    /// other channels.
     pub fn new(
         depth: u32,
         width: u32,
@@ -45,7 +45,7 @@ impl WideResNet {
         Ok(Self { depth, width, channels, classes, activation, normalisation, variant: None })
     }
 
-    /// Makes the network that complete metadata describe (only the normalisation may be missing, then there is none; the
+    /// Makes a wide residual network from complete metadata (only the normalisation may be missing, then there is none; the
     /// activation is ReLU where it is not named).
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         if let Some(other) = metadata.architecture.as_deref().filter(|name| *name != "wrn") {
@@ -66,15 +66,15 @@ impl WideResNet {
         Ok(Self { variant: metadata.variant, ..model })
     }
 
-    /// Makes the network of a checkpoint; the shapes of its tensors show what its metadata leave out. Err unless the
-    /// tensors are exactly the network's parameters.
+    /// Makes a wide residual network from a checkpoint; what its metadata leave out is taken from the tensors' shapes. Err unless
+    /// the tensors are exactly the network's parameters.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
         let model = Self::meant_by(checkpoint)?;
         checkpoint.check(&model.parameters())?;
         Ok(model)
     }
 
-    /// Makes the network that a checkpoint is meant for, even if tensors are missing or too many: only those that show
+    /// Makes the wide residual network that a checkpoint describes, even if tensors are missing or too many: only those that show
     /// its sizes must be there.
     pub fn meant_by(checkpoint: &Checkpoint) -> Result<Self> {
         let weights = &checkpoint.weights;
@@ -104,22 +104,22 @@ impl WideResNet {
         }
     }
 
-    /// The depth in layers, such as 34 for WRN-34-10.
+    /// Returns the depth in layers, such as 34 for WRN-34-10.
     pub fn depth(&self) -> u32 {
         self.depth
     }
 
-    /// Factor on the channels, as in WRN-34-10.
+    /// Returns the widening factor, such as 10 for WRN-34-10.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// The number of channels of the images.
+    /// Returns the number of channels of the images.
     pub fn channels(&self) -> u32 {
         self.channels
     }
 
-    /// The number of classes, which is the number of logits.
+    /// Returns the number of classes, which is the number of logits.
     pub fn classes(&self) -> u32 {
         self.classes
     }
@@ -129,17 +129,17 @@ impl WideResNet {
         self.variant
     }
 
-    /// The activation function.
+    /// Returns the activation function.
     pub fn activation(&self) -> Activation {
         self.activation
     }
 
-    /// The normalisation of the input; `None` where the network takes images as they are.
+    /// Returns the normalisation of the input; `None` where the network takes images as they are.
     pub fn normalisation(&self) -> Option<&Normalisation> {
         self.normalisation.as_ref()
     }
 
-    /// All tensors, in the order of PyTorch's state dict.
+    /// Returns the names, shapes and roles of all tensors, in the order of PyTorch's state dict.
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut all = Vec::new();
         let first = [16, self.channels as usize, 3, 3];
@@ -160,7 +160,7 @@ impl WideResNet {
         all
     }
 
-    /// Adds the nodes from images x \[N, C, H, W\] in \[0, 1\] to logits \[N, K\].
+    /// Adds the nodes of the forward pass to a graph: from images x \[N, C, H, W\] in \[0, 1\] to logits \[N, K\].
     pub fn logits(
         &self,
         graph: &mut Graph,
@@ -201,12 +201,12 @@ impl WideResNet {
     }
 }
 
-/// A pre-activation block: y = shortcut + conv2(act(bn2(conv1(act(bn1(x)))))).
+/// A pre-activation residual block: y = shortcut + conv2(act(bn2(conv1(act(bn1(x)))))).
 ///
 /// Where channels or sides change, the shortcut is a 1x1 convolution of act(bn1(x)); else it is x itself.
 #[derive(Clone, Debug)]
 pub struct Block {
-    /// The prefix of the block's parameter names, with its dot; may be empty.
+    /// The prefix of the block's parameter names, with its final dot; may be empty.
     pub prefix: String,
     /// The number of channels of the block's input.
     pub inputs: u32,
@@ -246,7 +246,7 @@ impl Block {
         }
     }
 
-    /// Adds the nodes and returns y.
+    /// Adds the block's nodes to a graph and returns its output y.
     pub fn push(
         &self,
         graph: &mut Graph,

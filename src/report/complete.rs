@@ -13,19 +13,20 @@ use crate::train::{
 };
 use crate::{Error, Result};
 
-/// The results of a finished run, beside its files.
+/// The results of a finished training run: its metrics and the path of its report.
 #[derive(Clone, Debug)]
 pub struct Completed {
     /// The run's metrics, as `metrics.json` has them.
     pub metrics: Metrics,
-    /// The path of `report.html`.
+    /// The path of the run's `report.html`.
     pub report: PathBuf,
 }
 
-/// Trains both stages ([`train`]), evaluates and samples ([`assess`]), and writes the weights, the pictures, `metrics.json` and
-/// the report into the folder; while it trains, the report is written again and again. Seconds in all count from `began`.
-/// `None` where the observer stopped it: a checkpoint is then on disk, and the same call goes on from it. Of several ranks,
-/// rank 0 evaluates and reports; the others return after training, with empty metrics and the folder's path.
+/// Carries out a whole run: trains both stages ([`train`]), evaluates and samples ([`assess`]), and writes the weights, the
+/// pictures, `metrics.json` and the report into the run folder; while it trains, the report is written again and again. Seconds
+/// in all count from `began`. `None` where the observer stopped it: a checkpoint is then on disk, and the same call goes on from
+/// it. Of several processes, rank 0 evaluates and reports; the others return after training, with empty metrics and the folder's
+/// path.
 ///
 /// # Errors
 /// The errors of [`train`] and [`assess`]. A device that is lost while the run is assessed is opened again twice.

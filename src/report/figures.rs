@@ -9,7 +9,8 @@ use crate::train::{Assessment, Config, Material, numbered};
 /// Steps that a trajectory shows.
 pub const COLUMNS: usize = 12;
 
-/// Files with their words: the comparison, then the trajectory. None without samples.
+/// Makes the two pictures of a run with their captions: samples beside real images, then the steps that led to some of them. None
+/// without samples.
 pub fn of_run(
     config: &Config,
     material: &Material,
@@ -67,7 +68,7 @@ pub fn of_run(
     Ok(vec![("samples.png", comparison), ("trajectory.png", trajectory)])
 }
 
-/// A row a traced sample, with its class's name.
+/// Draws a picture of sampling, with a row for each of several samples, labelled with its class, and a column for each step.
 pub fn trajectory(
     steps: &[Vec<f32>],
     captions: &[impl AsRef<str>],

@@ -7,8 +7,8 @@ pub const WIDTH: u32 = 5;
 /// Rows of a letter.
 pub const HEIGHT: u32 = 7;
 
-/// Returns a letter's rows from the top, the leftmost column in bit 4. Letters with accents are drawn without them, other
-/// letters that are not ASCII as `?`.
+/// Returns the bitmap of a letter: its rows from the top, the leftmost column in bit 4. Letters with accents are drawn without
+/// them, other letters that are not ASCII as `?`.
 pub fn rows(letter: char) -> [u8; 7] {
     let letter = letter.nfkd().next().unwrap_or(letter);
     let place = (letter as usize).checked_sub(32);

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 const EVERY: Duration = Duration::from_secs(15);
 const SHARE: u32 = 20;
 
-/// `report.html` as it grows.
+/// The report of a run that is not over, `report.html`, which is written again and again while the run trains.
 #[derive(Debug)]
 pub struct LiveReport {
     run: PathBuf,
@@ -26,7 +26,7 @@ impl LiveReport {
         Self { run: run.into(), config: config.clone(), adapter, next: Instant::now() }
     }
 
-    /// Writes it where it is time.
+    /// Takes an event of the run, and writes the report again if enough time has passed.
     pub fn event(&mut self, event: &Event) -> Result<()> {
         let began = Instant::now();
         if !matches!(event, Event::Step(_)) || began < self.next {

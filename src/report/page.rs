@@ -10,7 +10,7 @@ use crate::train::{Config, Event, Metrics, Phase, Step};
 
 const STYLE: &str = include_str!("report.css");
 
-/// A picture with its words.
+/// A picture of the report with its heading, caption and description.
 #[derive(Clone, Debug)]
 pub struct Figure {
     /// The heading above the picture.
@@ -34,7 +34,7 @@ pub struct ReportData<'a> {
     pub metrics: &'a Metrics,
     /// The run's log, as [`crate::train::RunFolder::read_log`] returns it.
     pub log: &'a [Event],
-    /// Samples first: they stand above the curves, in this order.
+    /// The report's pictures, which stand above the curves in this order, samples first.
     pub figures: &'a [Figure],
 }
 

@@ -9,7 +9,7 @@ const BLACK: [u8; 3] = [0; 3];
 /// The most pixels of a side, which keeps a picture below 3 GiB.
 const MAX_SIDE: u64 = 32_768;
 
-/// A batch as the library's borders have it: NCHW, f32 in `[0, 1]`.
+/// Images to draw, as all of the library takes them: NCHW, f32 in `[0, 1]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Images<'a> {
     values: &'a [f32],
@@ -18,7 +18,7 @@ pub struct Images<'a> {
 }
 
 impl<'a> Images<'a> {
-    /// Grey images for 1 channel, red, green and blue for 3.
+    /// Takes images of 1 channel (drawn grey) or 3 (red, green and blue) and `side` by `side` pixels.
     ///
     /// # Errors
     /// `Mismatch` for another number of channels, a side of 0, or values that are no whole number of images.
@@ -32,12 +32,12 @@ impl<'a> Images<'a> {
         Ok(Self { values, channels, side })
     }
 
-    /// The number of images.
+    /// Returns the number of images.
     pub fn len(&self) -> usize {
         self.values.len() / (self.channels * self.side * self.side)
     }
 
-    /// Whether there are no images.
+    /// Returns whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
@@ -54,7 +54,7 @@ impl<'a> Images<'a> {
     }
 }
 
-/// Rows of cells; a cell is a batch's image by its index, or empty.
+/// A picture to be drawn as rows of cells; a cell is an image of a batch, by its index, or empty.
 #[derive(Clone, Debug, Default)]
 pub struct Sheet<'a> {
     /// The cells, all of one size; rows may differ in length.
@@ -63,25 +63,25 @@ pub struct Sheet<'a> {
     pub row_captions: Vec<String>,
     /// The captions above the columns that they begin at; each but the first has a wider gap to its left.
     pub column_captions: Vec<(usize, String)>,
-    /// Pixels of the picture for one of an image, at least 1.
+    /// The number of the picture's pixels, in width and height, for one pixel of an image; at least 1.
     pub scale: u32,
-    /// Pixels between cells and around them.
+    /// The width of the gaps between cells and around them, in pixels.
     pub gap: u32,
 }
 
-/// Pixels, red, green and blue in rows from above.
+/// A drawn picture: red, green and blue bytes for each pixel, in rows from above.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
     /// The number of pixel columns.
     pub width: u32,
     /// The number of pixel rows.
     pub height: u32,
-    /// `3 * width * height` bytes.
+    /// The pixels: `3 * width * height` bytes.
     pub rgb: Vec<u8>,
 }
 
 impl<'a> Sheet<'a> {
-    /// The images in their order, `columns` in a row.
+    /// Arranges images in a grid, in their order, `columns` in each row.
     pub fn grid(images: Images<'a>, columns: usize) -> Self {
         let cells: Vec<_> = (0..images.len()).map(|index| Some((images, index))).collect();
         let rows = cells.chunks(columns.max(1)).map(<[_]>::to_vec).collect();
@@ -144,7 +144,7 @@ impl<'a> Sheet<'a> {
         u64::from(self.scale / 2).max(1)
     }
 
-    /// Draws black captions and images on white.
+    /// Draws the picture: images and black captions on white.
     ///
     /// # Errors
     /// `Mismatch` where images differ in size, there are none, or the picture would pass 32,768 pixels in a side.
@@ -209,7 +209,7 @@ impl Picture {
         Self { width, height, rgb: vec![255; 3 * width as usize * height as usize] }
     }
 
-    /// Returns the bytes of a PNG file.
+    /// Returns the picture as the bytes of a PNG file.
     ///
     /// # Errors
     /// `Mismatch` where the pixels do not fit width and height.

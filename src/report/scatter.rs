@@ -14,7 +14,7 @@ const BELOW: f64 = 52.0;
 const COLOURS: [&str; 8] =
     ["#000000", "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#d55e00", "#882255"];
 
-/// A named point in a plot.
+/// A named point of a scatter plot, with error bars.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
     /// The name beside the point.

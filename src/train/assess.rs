@@ -13,22 +13,23 @@ use std::time::Instant;
 /// Images whose path is kept for the picture.
 const TRACED: usize = 10;
 
-/// The measurements and samples of [`assess`].
+/// What [`assess`] measured of a trained run, and the samples that it drew.
 #[derive(Clone, Debug)]
 pub struct Assessment {
-    /// All numbers but the total of seconds.
+    /// All measurements but the total of seconds.
     pub metrics: Metrics,
-    /// The samples, with the paths of the first batch.
+    /// The samples, with the intermediate steps of the first batch.
     pub samples: Samples,
     /// The images that sampling started from.
     pub starts: Vec<f32>,
-    /// The class that each sample was driven to: sample i to class i mod K.
+    /// The class that each sample was drawn for: sample i for class i mod K.
     pub labels: Vec<u32>,
-    /// The judge, a network that classified the samples, if one was trained.
+    /// The judge, a second classifier that says which classes the samples show, if one was trained.
     pub judge: Option<Checkpoint>,
 }
 
-/// Evaluates, samples and, if the configuration has one, trains the judge. Returns `None` if the observer stopped it.
+/// Evaluates a trained run, draws samples and, if the configuration asks for it, trains the judge that classifies the samples.
+/// Returns `None` if the observer stopped it.
 pub async fn assess(
     gpu: &Gpu,
     config: &Config,

@@ -95,7 +95,8 @@ impl Checkpoints {
     }
 }
 
-/// The last whole checkpoint in a run's folder: its step and folder. One that lacks files or parts of them is passed over.
+/// Finds the last complete checkpoint in a run's folder, and returns its iteration and folder. Checkpoints with missing or
+/// incomplete files are passed over.
 ///
 /// # Errors
 /// `BadFile` where the folder cannot be listed.
@@ -117,7 +118,7 @@ pub(super) fn whole_checkpoints(run: &Path) -> Result<Vec<(u64, PathBuf)>> {
     Ok(found.into_iter().rev().filter(|(_, path)| manifest(path).is_ok()).collect())
 }
 
-/// A checkpoint's files: names and contents, in the names' order.
+/// Reads a checkpoint's files: their names and contents, in the order of names.
 ///
 /// # Errors
 /// `BadFile` where files are missing, too short, too long or changed.
@@ -127,7 +128,10 @@ pub fn read_checkpoint(path: impl AsRef<Path>) -> Result<Vec<(String, Vec<u8>)>>
         let file = path.join(&name);
         let bytes = fs::read(&file).map_err(|error| Error::bad_file(&file, error))?;
         if checksum.is_some_and(|checksum| checksum != u64::from(crc32fast::hash(&bytes))) {
-            return Err(Error::bad_file(&file, "its bytes are not those that were written"));
+            return Err(Error::bad_file(
+                &file,
+                "it is damaged: its bytes are not those that were written",
+            ));
         }
         Ok((name, bytes))
     };

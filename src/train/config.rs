@@ -13,19 +13,19 @@ use crate::data::{Augment, ClassMap, Fit, Ood, OodImages, Pictures};
 use crate::ops::Norm;
 use crate::{Error, Result};
 
-/// The settings that determine a run, apart from the adapter. [`Config::parse`] and [`Config::with`] check every value;
-/// code that changes fields calls [`Config::check`].
+/// The configuration of a training run: all settings that determine it, apart from the adapter. [`Config::parse`] and
+/// [`Config::with`] check every value; code that changes fields calls [`Config::check`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The preset that supplies the keys which are not written.
+    /// The preset whose values apply to all keys that are not written.
     pub preset: String,
     /// The seed of all random numbers, below 2^63.
     pub seed: u64,
     /// The training objective.
     #[serde(default)]
     pub objective: ObjectiveName,
-    /// The images, and how they are read and changed.
+    /// The images, and how they are read and augmented.
     pub data: Data,
     /// The network and its initial weights.
     pub model: ModelTable,
@@ -33,13 +33,13 @@ pub struct Config {
     pub stage1: Stage1,
     /// Stage 2: dual adversarial training.
     pub stage2: Stage2,
-    /// The keys of objective `trades`.
+    /// The settings of the objective `trades`.
     #[serde(default)]
     pub trades: Trades,
-    /// The keys of objective `ratio`.
+    /// The settings of the objective `ratio`.
     #[serde(default)]
     pub ratio: Ratio,
-    /// The keys of objective `jem`.
+    /// The settings of the objective `jem`.
     #[serde(default)]
     pub jem: Jem,
     /// The conditions under which training ends early.
@@ -48,17 +48,17 @@ pub struct Config {
     /// Validation, by which the best weights are chosen.
     #[serde(default)]
     pub validate: Validate,
-    /// Samples drawn after training.
+    /// The samples that are drawn after training.
     pub sample: Sample,
-    /// The independent network that says which class a sample shows.
+    /// The judge: a second classifier, trained without attacks, that says which class a sample shows.
     pub judge: Judge,
     /// The measurement of accuracy after training.
     pub evaluate: Evaluate,
-    /// The frequency of checkpoints.
+    /// How often checkpoints are written, and how many are kept.
     pub checkpoint: CheckpointTable,
 }
 
-/// `[data]`: the images of a run, and how they are read and changed.
+/// The table `[data]`: the images of a run, and how they are read and augmented.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
@@ -66,33 +66,33 @@ pub struct Data {
     pub train: String,
     /// The out-of-distribution images, as [`Ood::parse`] reads them.
     pub ood: String,
-    /// Rows and columns of the network's images, a multiple of 4 within 8 to 512.
+    /// The height and width of the network's images, a multiple of 4 from 8 to 512.
     pub side: u32,
-    /// The number of training images that are kept from training, to tune by.
+    /// The number of training images that are kept from training, for tests or validation.
     pub held_out: u32,
-    /// The way in which images are fitted to that side: one of [`Fit`]'s names, or empty to crop pictures and pad arrays
-    /// with zeros.
+    /// How images are fitted to that size: one of [`Fit`]'s names, or empty to crop pictures and pad arrays with zeros.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fit: String,
-    /// The augmentation of images that are classified: one of [`Augment`]'s names.
+    /// The augmentation of the images that are classified: one of [`Augment`]'s names.
     #[serde(default = "crop_flip")]
     pub classify: String,
-    /// The augmentation of the real images that are contrasted with others in stage 2.
+    /// The augmentation of the real images that stage 2 learns to tell from contrastive ones.
     #[serde(default = "crop_flip")]
     pub real: String,
     /// The augmentation of out-of-distribution images from files.
     #[serde(default = "crop_flip")]
     pub starts: String,
-    /// The limit of damaged pictures to leave out: a share below 1, or a number from 1 on.
+    /// How many damaged pictures may be left out: a share of all if below 1, a number from 1 on.
     #[serde(default = "max_bad")]
     pub max_bad: f64,
-    /// The number of threads that read ahead of training; 0 for one a core. The batches are the same with any number.
+    /// The number of threads that read images ahead of training; 0 for one for each core. The batches are the same with any
+    /// number.
     #[serde(default)]
     pub threads: u32,
 }
 
 impl Data {
-    /// Opens the out-of-distribution images with this number of channels.
+    /// Opens the out-of-distribution images, with this number of channels.
     ///
     /// # Errors
     /// The errors of [`Ood::open`].
@@ -100,7 +100,8 @@ impl Data {
         self.open(&self.ood, channels)
     }
 
-    /// Opens other out-of-distribution images instead, with the augmentation and limits of this table.
+    /// Opens the out-of-distribution images that `ood` names, instead of the table's own, with the table's augmentation and
+    /// limits.
     ///
     /// # Errors
     /// The errors of [`Ood::parse`] and [`Ood::open`].
@@ -109,7 +110,7 @@ impl Data {
         Ood::parse(ood)?.open([channels, self.side], self.fit()?, augment, self.max_bad)
     }
 
-    /// Returns how images come to the side, or `None` where `fit` is empty.
+    /// Returns how images are fitted to the network's size, or `None` where `fit` is empty.
     ///
     /// # Errors
     /// The errors of [`Fit::parse`].
@@ -129,7 +130,7 @@ fn max_bad() -> f64 {
 /// The value of `model.architecture` for a WideResNet of any depth and width.
 pub(super) const WRN: &str = "wrn";
 
-/// `[model]`: the architecture of the network, or the checkpoint to begin with.
+/// The table `[model]`: the architecture of the network, or the checkpoint to begin with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelTable {
@@ -140,20 +141,21 @@ pub struct ModelTable {
     pub depth: u32,
     /// The factor by which the 16, 32 and 64 channels of a WideResNet are multiplied.
     pub width: u32,
-    /// The activation behind each batch norm of a WideResNet.
+    /// The activation function after each batch norm of a WideResNet.
     pub activation: ActivationName,
     /// A checkpoint to begin with, whose architecture and normalisation then override the other keys; empty to begin with
     /// random weights.
     #[serde(default)]
     pub weights: String,
-    /// The way in which classes of that checkpoint are matched with classes of the images: `by-name`, `as-given` (by
-    /// number), or the path of a list as [`ClassMap::read`] takes it.
+    /// How the checkpoint's classes are matched with those of the images: `by-name`, `as-given` (by number), or the path of a
+    /// list as [`ClassMap::read`] takes it.
     #[serde(default = "by_name")]
     pub classes: String,
 }
 
 impl ModelTable {
-    /// Reads `model.classes`. Err for a list that cannot be read.
+    /// Reads how a checkpoint's classes are matched with those of the images (`model.classes`). Err for a list that cannot be
+    /// read.
     pub fn class_map(&self) -> Result<ClassMap> {
         match self.classes.as_str() {
             BY_NAME => Ok(ClassMap::ByName),
@@ -173,50 +175,50 @@ fn wrn() -> String {
     WRN.into()
 }
 
-/// The activation behind a batch norm.
+/// The activation function after a batch norm, as a configuration names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ActivationName {
-    /// The rectifier max(x, 0).
+    /// ReLU: max(x, 0).
     Relu,
-    /// The SiLU x sigmoid(x).
+    /// SiLU: x sigmoid(x).
     Silu,
 }
 
-/// `[sample]`: the samples that are drawn after training.
+/// The table `[sample]`: the samples that are drawn after training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
-    /// The number of gradient steps up the class logit.
+    /// The number of gradient steps that raise the class logit.
     pub steps: u32,
     /// The L2 length of one sampling step.
     pub step_size: f64,
-    /// The number of samples; sample i is of class i mod K.
+    /// The number of samples to draw; sample i is of class i mod K.
     pub count: u32,
-    /// The number of samples of each class in the picture.
+    /// The number of samples of each class in the report's picture.
     pub per_class: u32,
 }
 
-/// `[judge]`, with stage 1's weight decay and momentum
+/// The table `[judge]`: training of the classifier that says which classes samples show; weight decay and momentum are stage 1's
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Judge {
-    /// The number of iterations, one batch each; 0 for no judge.
+    /// The number of training iterations, one batch each; 0 for no judge.
     pub iterations: u32,
-    /// The number of images in a batch.
+    /// The number of images in a batch of the judge's training.
     pub batch: u32,
-    /// The learning rate at the start; it falls to 0 by a cosine.
+    /// The learning rate at the start of the judge's training; it falls to 0 by a cosine.
     pub learning_rate: f64,
 }
 
-/// `[evaluate]`: the attack and the images that accuracy is measured with.
+/// The table `[evaluate]`: the attack and the images with which accuracy is measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluate {
     /// The norm of the attack's step sizes and of its ball's radius.
     #[serde(with = "NormName")]
     pub norm: Norm,
-    /// Radius of the ball.
+    /// The radius of the ball around an image that the attack stays in.
     pub eps: f64,
     /// The number of steps of the attack.
     pub steps: u32,
@@ -225,7 +227,7 @@ pub struct Evaluate {
     pub step_size: Option<f64>,
     /// The number of images that go through the network at once.
     pub batch: u32,
-    /// The largest number of test images, which are drawn evenly by class.
+    /// The largest number of test images to evaluate on, which are drawn evenly by class.
     pub images: u32,
 }
 
@@ -235,14 +237,14 @@ impl Evaluate {
         self.step_size.unwrap_or(self.eps / 8.0)
     }
 
-    /// The attack that accuracy is measured under.
+    /// Returns the attack under which accuracy is measured.
     pub fn attack(&self) -> Pgd {
         let step_size = self.step_size() as f32;
         Pgd { step_size, ..Pgd::attack(self.norm, self.eps as f32, self.steps) }
     }
 }
 
-/// `[checkpoint]`: how often checkpoints are written, and how many are kept.
+/// The table `[checkpoint]`: how often checkpoints are written, and how many are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointTable {
@@ -250,7 +252,7 @@ pub struct CheckpointTable {
     pub every: u32,
     /// The number of latest checkpoints that are kept.
     pub keep: u32,
-    /// The number of times that training that diverges goes back to the last checkpoint, each time with half the learning rate.
+    /// How often training that diverges may go back to the last checkpoint, each time with half the learning rate.
     #[serde(default)]
     pub roll_backs: u32,
 }
@@ -279,7 +281,7 @@ impl Config {
         let preset = match given.get("preset") {
             Some(Value::String(name)) => name,
             Some(other) => return Err(bad("preset", other, &presets::names())),
-            None => return Err(bad("preset", "none", &presets::names())),
+            None => return Err(bad("preset", "missing", &presets::names())),
         };
         let schema = presets::schema()?;
         let mut all = presets::table(preset)?;
@@ -289,7 +291,8 @@ impl Config {
         Self::from_table(all, schema)
     }
 
-    /// Changes values: `stage1.iterations=10`, the value as in TOML or plain text.
+    /// Returns the configuration with changed values, each given as `KEY=VALUE`, such as `stage1.iterations=10`; the value as in
+    /// TOML or plain text.
     ///
     /// # Errors
     /// `BadConfig` as for [`Config::parse`], and without an equals sign.
@@ -299,10 +302,14 @@ impl Config {
         for change in changes.iter().map(AsRef::as_ref) {
             let (key, text) = change
                 .split_once('=')
-                .ok_or_else(|| bad("--set", change, "KEY=VALUE, as stage1.iterations=10"))?;
+                .ok_or_else(|| bad("--set", change, "KEY=VALUE, such as stage1.iterations=10"))?;
             let (key, text) = (key.trim(), text.trim());
             if key == "preset" {
-                return Err(bad(key, text, "no change: a preset is chosen first, then changed"));
+                return Err(bad(
+                    key,
+                    text,
+                    "left as it is: choose another preset as CONFIG, not by a change",
+                ));
             }
             let value = format!("value = {text}").parse::<Table>().ok();
             let value = value.filter(|table| table.len() == 1);
@@ -312,12 +319,12 @@ impl Config {
         Self::from_table(all, schema)
     }
 
-    /// Iterations of stage 2: none where the objective has but stage 1.
+    /// Returns the number of iterations of stage 2: 0 where the objective has only stage 1.
     pub fn stage2_iterations(&self) -> u32 {
         if self.objective.has_stage2() { self.stage2.schedule.iterations } else { 0 }
     }
 
-    /// All values as TOML, which [`Config::parse`] reads back.
+    /// Returns all values as TOML, which [`Config::parse`] reads back.
     ///
     /// # Errors
     /// None for a configuration that was checked.
@@ -325,8 +332,8 @@ impl Config {
         toml::to_string(self).map_err(|error| bad("config", error, "values that TOML can hold"))
     }
 
-    /// Returns the keys whose values differ between two configurations, each with both values, without keys that do not
-    /// change batches: a resumed run must have none.
+    /// Returns the keys whose values differ between two configurations, each with both values, leaving out keys that do not
+    /// change what is trained: a resumed run must have none.
     ///
     /// # Errors
     /// None for configurations that were checked.

@@ -9,7 +9,7 @@ use super::Reduction;
 
 use crate::Result;
 
-/// The parts of a run, in their order.
+/// The phases of a training run, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -17,16 +17,16 @@ pub enum Phase {
     Stage1,
     /// Stage 2, dual adversarial training.
     Stage2,
-    /// Plain training of the net that names samples.
+    /// Training of the judge, the classifier that says which classes samples show.
     Judge,
-    /// Accuracies and AUROC on the test images; iterations are batches.
+    /// Measuring accuracies and AUROC on the test images; its iterations are batches.
     Evaluate,
-    /// Drawing samples; iterations are batches or steps.
+    /// Drawing samples; its iterations are batches or steps.
     Sample,
 }
 
 impl Phase {
-    /// The name in logs, in metrics and for people.
+    /// Returns the phase's name in logs, in metrics and for people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Stage1 => "stage1",
@@ -44,67 +44,67 @@ impl fmt::Display for Phase {
     }
 }
 
-/// The measurements of one finished iteration. Numbers that a phase does not measure are `None` and left out of the log.
+/// The measurements of one finished iteration. What a phase does not measure is `None` and left out of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// The part of the run that the iteration belongs to.
+    /// The phase of the run that the iteration belongs to.
     pub phase: Phase,
-    /// The number of finished iterations of the phase, from 1.
+    /// The number of the iteration in its phase, from 1.
     pub iteration: u64,
-    /// The number of iterations of the phase.
+    /// The number of iterations that the phase has in all.
     pub total: u64,
-    /// Binary cross-entropy of real against contrastive images, as averaged over both.
+    /// The binary cross-entropy of real against contrastive images, averaged over both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_bce: Option<f32>,
-    /// Cross-entropy of the labels, on attacked images in stages 1 and 2.
+    /// The cross-entropy of the labels, on attacked images in stages 1 and 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_ce: Option<f32>,
-    /// Mean KL(clean ‖ attacked), of TRADES.
+    /// The mean KL(clean ‖ attacked) of the objective TRADES.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_kl: Option<f32>,
-    /// Cross-entropy of the uniform distribution on out-of-distribution images, of RATIO.
+    /// The cross-entropy of the uniform distribution on out-of-distribution images, of the objective RATIO.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_uniform: Option<f32>,
-    /// With JEM, the mean energy of real images minus that of samples.
+    /// The mean energy of real images minus that of samples, of the objective JEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub energy_gap: Option<f32>,
-    /// Gradient penalty, without its weight.
+    /// The gradient penalty R1, without its weight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r1: Option<f32>,
-    /// Share of the iteration's images, as attacked, that were classified correctly.
+    /// The share of the iteration's images, after their attack, that were classified correctly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f32>,
-    /// Accuracy of the averaged weights on clean validation images, in the iterations that measure it.
+    /// The accuracy of the averaged weights on clean validation images, in the iterations that measure it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clean_accuracy: Option<f32>,
-    /// Accuracy of the averaged weights on attacked validation images, in the iterations that measure it.
+    /// The accuracy of the averaged weights on attacked validation images, in the iterations that measure it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pgd_accuracy: Option<f32>,
-    /// The AUC of this iteration: f(x)\[y\] of real against contrastive images.
+    /// The AUC with which the class logit f(x)\[y\] tells real from contrastive images in this iteration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auc: Option<f32>,
-    /// The number of contrastive steps in this iteration.
+    /// The number T of gradient steps that contrastive images got in this iteration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub t: Option<u32>,
     /// The learning rate in this iteration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f32>,
-    /// Images a second, lately.
+    /// The number of images trained on per second, measured over the last iterations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images_per_second: Option<f32>,
-    /// The seconds since the phase began, in stages 1 and 2 with the time before a resume.
+    /// The seconds since the phase began; in stages 1 and 2 the time before a resume counts too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f32>,
     /// The share of these seconds in which the GPU waited for images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_share: Option<f32>,
-    /// The bytes and time of summing gradients over ranks, in a world of several.
+    /// The bytes and time of summing gradients over processes, in runs of several.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub reduction: Option<Reduction>,
 }
 
 impl Step {
-    /// A step of which nothing is measured yet.
+    /// Makes the record of an iteration of which nothing is measured yet.
     pub fn new(phase: Phase, iteration: u64, total: u64) -> Self {
         Self {
             phase,
@@ -130,12 +130,12 @@ impl Step {
     }
 }
 
-/// An event of a run, which is one line of its log: a flat object whose `event` names the variant.
+/// An event of a training run, which is one line of its log: a flat object whose `event` names the variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
-    /// A part of the run begins, or goes on after a resume.
+    /// A phase of the run begins, or goes on after a resume.
     Phase {
         /// The part of the run.
         phase: Phase,
@@ -144,9 +144,9 @@ pub enum Event {
         /// The number of all iterations.
         total: u64,
     },
-    /// An iteration is over.
+    /// An iteration is finished.
     Step(Step),
-    /// A note, such as that training rolled back or that T grew.
+    /// A note, such as that training went back to a checkpoint or that T grew.
     Note {
         /// A sentence for the user.
         text: String,
@@ -167,14 +167,14 @@ impl Event {
     }
 }
 
-/// The observer's answer: whether training goes on.
+/// What an observer of training answers to an event: whether training goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// Go on with the next iteration.
+    /// Training goes on with the next iteration.
     Continue,
-    /// Save a checkpoint and return.
+    /// Training saves a checkpoint and returns.
     Stop,
 }
 
-/// Called on the training thread after each event; an error ends the training with it.
+/// A function that is called on the training thread after each event of a run; an error that it returns ends the training.
 pub type Observer<'a> = dyn FnMut(&Event) -> Result<Flow> + 'a;

@@ -9,25 +9,25 @@ use crate::world::World;
 use crate::{Error, Result};
 use std::time::Instant;
 
-/// The memory and time that one stage takes.
+/// The memory and time that one stage of training takes, as measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StageCosts {
-    /// The stage.
+    /// The stage of training.
     pub phase: Phase,
     /// The number of iterations of the stage.
     pub iterations: u32,
-    /// The number of images in its batch.
+    /// The number of images in a batch of the stage.
     pub batch: u32,
     /// The number of images that go through the network at once.
     pub micro_batch: u32,
     /// The bytes of device memory that training takes.
     pub device_bytes: u64,
-    /// The seconds of an iteration, at the fewest and at the most contrastive steps.
+    /// The seconds that an iteration takes, at the fewest and at the most contrastive steps.
     pub seconds: [f64; 2],
 }
 
 impl StageCosts {
-    /// The seconds of all iterations, at the fewest and at the most contrastive steps.
+    /// Returns the seconds that all iterations take, at the fewest and at the most contrastive steps.
     pub fn total_seconds(&self) -> [f64; 2] {
         self.seconds.map(|seconds| seconds * f64::from(self.iterations))
     }
@@ -36,7 +36,7 @@ impl StageCosts {
 /// Contrastive steps of the second timed iteration; the first has none.
 const TIMED_STEPS: u32 = 2;
 
-/// Measures each stage of a run. It trains three iterations of each and throws them away.
+/// Measures the memory and time of each stage of a run, by training three iterations of each and throwing them away.
 ///
 /// # Errors
 /// `OutOfMemory` where a stage does not fit, whatever its micro-batch.
@@ -97,8 +97,8 @@ async fn dual_that_fits(
     }
 }
 
-/// Returns the costs of each part of both stages' iterations, by name, after lowering for the device, at the micro-batch
-/// of the configuration or else the largest that fits.
+/// Returns what each program of both stages' iterations costs on the device, by name, at the micro-batch of the configuration or
+/// else the largest that fits.
 ///
 /// # Errors
 /// The errors of [`fit`].

@@ -11,8 +11,8 @@ use crate::{Error, Result};
 /// The largest decay of the moving averages (docs/method.md, "Optimisers and averages").
 const EMA_CAP: f64 = 0.999;
 
-/// A network under training. An [`Update`](super::Update) leaves gradients in it; between that and [`Learner::step`] they
-/// may be summed over processes.
+/// A network under training, with its gradients, averages and optimiser moments. An [`Update`](super::Update) computes gradients
+/// into it; before [`Learner::step`] uses them, they may be summed over processes.
 #[derive(Debug)]
 pub struct Learner {
     /// The network's architecture.
@@ -21,9 +21,9 @@ pub struct Learner {
     pub live: DeviceWeights,
     /// The moving averages (EMA) of the weights: evaluation uses them, and `model.safetensors` holds them.
     pub average: DeviceWeights,
-    /// SGD's buffers or Adam's means, one for each trained weight.
+    /// The momentum buffers of SGD, or Adam's mean gradients, one for each trained weight.
     pub momentum: DeviceWeights,
-    /// Adam's mean squares, one for each trained weight.
+    /// Adam's mean squared gradients, one for each trained weight.
     pub squares: Option<DeviceWeights>,
     /// The gradients of the loss, one for each trained weight.
     pub gradients: DeviceWeights,
@@ -100,7 +100,7 @@ impl Learner {
         })
     }
 
-    /// Takes one optimiser step with the current gradients, and updates the averages. Does not wait.
+    /// Takes one optimiser step with the current gradients, and updates the averages, without waiting for the device.
     pub async fn step(&mut self, learning_rate: f64) -> Result<()> {
         let n = self.steps;
         let decay = match n {

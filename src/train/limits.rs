@@ -18,7 +18,7 @@ pub(super) const LENGTH: RangeInclusive<f64> = 0.0..=1e6;
 pub(super) const SHARE: RangeInclusive<f64> = 0.0..=1.0;
 
 impl Config {
-    /// Whether every value is within its range.
+    /// Checks that every value of the configuration is in its range.
     ///
     /// # Errors
     /// `BadConfig` for the first that is not.

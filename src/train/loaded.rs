@@ -8,25 +8,24 @@ use crate::data::{Fit, fashion};
 use crate::model::{Checkpoint, Network, Pretrained};
 use crate::{Error, Result};
 
-/// The name of the built-in network, the zoo's `fashion-demo`, in place of a path.
+/// The name of the network that is built into the library (the zoo's `fashion-demo`), which stands in place of a path.
 pub const BUILT_IN_NAME: &str = "builtin:fashion-demo";
 const PRESET: &str = "fashion-demo";
 
-/// A network with its weights and the facts known about its training, for images of any side.
+/// A trained network with its weights and its run's configuration, for images of any size.
 #[derive(Clone, Debug)]
 pub struct Known {
     /// The network and its weights, all finite.
     pub pretrained: Pretrained,
-    /// The configuration of the network's run, or else of its preset, or else the demo's.
+    /// The configuration of the run that trained the network, or else of its preset, or else the demo's.
     pub config: Config,
     /// Whether the configuration is the network's own, so that its classes are those of the data named there.
     told: bool,
 }
 
 impl Known {
-    /// Reads `path`, or the built-in network for no path or [`BUILT_IN_NAME`]; `zoo:NAME` is a network that comes with the
-    /// library. `complete` adds what the file does not say, as how
-    /// images are normalised, before it is checked.
+    /// Reads the network at `path`, or the built-in network for no path or [`BUILT_IN_NAME`]; `zoo:NAME` is a network that comes
+    /// with the library. `complete` may add what the file does not say, such as how images are normalised, before it is checked.
     ///
     /// # Errors
     /// `BadFile` where nothing is there or the file is not sound, and those of `complete`.
@@ -68,8 +67,7 @@ impl Known {
         Ok(Self { pretrained, config, told })
     }
 
-    /// Returns the rows and columns of the network's images, from its file or else from its run; None where neither says
-    /// it.
+    /// Returns the height and width of the network's images, from its file or else from its run; None where neither says it.
     pub fn side(&self) -> Option<u32> {
         let trained_on = self.told.then_some(self.config.data.side);
         self.pretrained.checkpoint.metadata.side.or(trained_on)
@@ -94,15 +92,15 @@ pub struct Loaded {
     pub model: Network,
     /// The weights, all of which are finite.
     pub checkpoint: Checkpoint,
-    /// The rows and columns of its images.
+    /// The height and width of the network's images.
     pub side: u32,
-    /// The configuration of the network's run, or else of its preset, or else the demo's.
+    /// The configuration of the run that trained the network, or else of its preset, or else the demo's.
     pub config: Config,
     names: Option<Vec<String>>,
 }
 
 impl Loaded {
-    /// Reads `path`, or the built-in network; `side` has precedence over the side in the file.
+    /// Reads the network at `path`, or the built-in one; if `side` is given, it overrides the image size in the file.
     ///
     /// # Errors
     /// `BadFile` where nothing is there, the file is not sound, or it says no side and none is given.
@@ -115,7 +113,7 @@ impl Loaded {
         Ok(Self { model, checkpoint, side, config, names })
     }
 
-    /// Sets the way in which images are brought to the network's side, if one is given.
+    /// Sets how images are fitted to the network's size, if `fit` is given.
     pub fn fitting(mut self, fit: Option<Fit>) -> Self {
         if let Some(fit) = fit {
             self.config.data.fit = fit.to_string();
@@ -123,7 +121,7 @@ impl Loaded {
         self
     }
 
-    /// Returns the way in which pictures are fitted to its side.
+    /// Returns how pictures are fitted to the network's size.
     ///
     /// # Errors
     /// None for what [`Loaded::new`] has read.
@@ -136,7 +134,7 @@ impl Loaded {
         self.names.clone()
     }
 
-    /// Returns the names of its classes; numbers where no names are known.
+    /// Returns the names of the network's classes; their numbers where no names are known.
     pub fn class_names(&self) -> Vec<String> {
         self.known_names().unwrap_or_else(|| numbered(self.model.classes()))
     }
@@ -167,8 +165,12 @@ pub fn find(path: &Path) -> Result<PathBuf> {
         return Ok(file);
     }
     let latest = latest_checkpoint(path).ok().flatten();
-    let missing =
-        || Error::bad_file(path, format!("neither {MODEL_FILE} nor a whole checkpoint is in it"));
+    let missing = || {
+        Error::bad_file(
+            path,
+            format!("the folder holds neither {MODEL_FILE} nor a complete checkpoint"),
+        )
+    };
     latest.map(|(_, folder)| folder.join(MODEL_FILE)).ok_or_else(missing)
 }
 

@@ -33,7 +33,7 @@ impl Lock {
             Err(TryLockError::WouldBlock) => {
                 let holder = std::fs::read_to_string(run.join(HOLDER)).unwrap_or_default();
                 let holder = if holder.is_empty() { "another process" } else { holder.trim() };
-                return Err(Error::bad_file(run, format!("{holder} trains in this folder")));
+                return Err(Error::bad_file(run, format!("{holder} is training in this folder")));
             }
             // Some network file systems have no locks: there as before.
             Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}

@@ -13,21 +13,21 @@ use std::sync::Arc;
 /// A constant that makes the seed of the validation split differ from that of the held-out one.
 const VALIDATION: u64 = 0x7661_6c69_6461_7465;
 
-/// Prepared images of both parts.
+/// The images of a training run, read and prepared.
 #[derive(Clone, Debug)]
 pub struct Material {
     /// The training images.
     pub train: LabelledImages,
-    /// Evaluated on: the test images, or the training images that `data.held_out` keeps back.
+    /// The images that are evaluated on: the test images, or the training images that `data.held_out` keeps back.
     pub test: Arc<Prepared>,
-    /// The images to choose the best weights by: the training images that `validate.images` keeps back, or else those
-    /// that are evaluated on.
+    /// The images by which the best weights are chosen: the training images that `validate.images` keeps back, or else those that
+    /// are evaluated on.
     pub validation: Arc<Prepared>,
     /// The out-of-distribution images, from which contrastive images and samples start.
     pub ood: OodImages,
-    /// The checksum of the source's training images, for the run's record.
+    /// The fingerprint of the training images, for the run's record.
     pub checksum: u64,
-    /// The way in which other images are fitted to the network's side.
+    /// How other images are fitted to the network's size.
     pub fit: Fit,
     /// The names of the classes, by label; empty where the data has none.
     pub class_names: Vec<String>,
@@ -96,7 +96,7 @@ impl Material {
         })
     }
 
-    /// Sentences about files that could not be read so far and are left out: those of labelled images, then those of
+    /// Returns sentences about files that could not be read so far and are left out: those of labelled images, then those of
     /// out-of-distribution images.
     pub fn damaged(&self) -> [Vec<String>; 2] {
         let mut labelled = self.damaged.clone();
@@ -105,7 +105,7 @@ impl Material {
         [labelled, self.ood.damaged()]
     }
 
-    /// The network that `model.weights` holds, or else the configuration's for these images, which are normalised by the
+    /// Returns the network that `model.weights` names, or else the configuration's for these images, which are normalised by the
     /// training images' mean and deviation.
     pub fn model(&self, config: &Config) -> Result<Network> {
         if let Some((network, _)) = &self.start {
@@ -122,7 +122,7 @@ impl Material {
 }
 
 impl Config {
-    /// The network of `[model]` for so many channels and classes; `model.weights` is not looked at.
+    /// Returns the network of the table `[model]` for this many channels and classes; `model.weights` is not looked at.
     pub fn network(
         &self,
         [channels, classes]: [u32; 2],
@@ -154,7 +154,7 @@ fn start(
         [[network.channels(), network.classes()], [images.channels(), images.classes()]]
             .map(|[channels, classes]| format!("{channels} channels and {classes} classes"));
     if given != wanted {
-        let reason = format_args!("a network of {given}, but the training images have {wanted}");
+        let reason = format_args!("the network has {given}, but the training images have {wanted}");
         return Err(Error::bad_file(path, reason));
     }
     let of = |names| Classes { names, count: network.classes() };

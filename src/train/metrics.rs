@@ -10,15 +10,15 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Metrics {
-    /// Share of the test images classified correctly.
+    /// The share of the test images that are classified correctly.
     pub clean_accuracy: Option<f64>,
-    /// The accuracy under `[evaluate]`'s attack.
+    /// The accuracy on test images under the attack of `[evaluate]`.
     pub pgd_accuracy: Option<f64>,
-    /// AUROC of logsumexp, test images against out-of-distribution images.
+    /// The AUROC with which logsumexp tells test images from out-of-distribution images.
     pub ood_auroc: Option<f64>,
-    /// Share of the samples that the judge gives the asked class.
+    /// The share of the samples that the judge, a second classifier, gives the class they were drawn for.
     pub judge_agreement: Option<f64>,
-    /// Contrastive steps at the end of stage 2.
+    /// The number T of contrastive steps at the end of stage 2.
     pub t_reached: Option<u32>,
     /// The number of images in updates of both stages, divided by the seconds these took.
     pub images_per_second: Option<f64>,
@@ -34,7 +34,7 @@ pub struct Metrics {
     pub seconds_sample: Option<f64>,
     /// The seconds from the program's start to the report.
     pub seconds_total: Option<f64>,
-    /// The adapter's name, as `lapidary devices` has it.
+    /// The adapter's name, as `lapidary devices` prints it.
     pub adapter: Option<String>,
     /// Further numbers and names, written flat beside the fields above.
     #[serde(flatten)]

@@ -5,7 +5,7 @@ use crate::ops::{AdamStep, SgdStep};
 use crate::{Error, Result};
 use std::f64::consts::PI;
 
-/// An optimiser and its constants.
+/// An optimiser (SGD, Adam or AdamW) with its constants.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Optimiser {
     /// Stochastic gradient descent with Nesterov's momentum ([`SgdStep`]).
@@ -75,7 +75,8 @@ impl Optimiser {
 }
 
 /// Returns the factor of the learning rate at iteration `it` of `total`: a linear warm-up over `warm_up` iterations, (it +
-/// 1)/`warm_up`; constant; and a cosine to 0 over what follows `decay_from` of the iterations. 0 is a cosine over all, 1 none.
+/// 1)/`warm_up`; constant; and a cosine to 0 over the iterations after the share `decay_from` of them: 0 is a cosine over all, 1
+/// none.
 pub fn schedule(it: u64, total: u64, warm_up: u32, decay_from: f64) -> f64 {
     let warm = ((it + 1) as f64 / f64::from(warm_up.max(1))).min(1.0);
     if decay_from == 0.0 {

@@ -9,38 +9,37 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
-/// The bytes and seconds of an iteration's messages between ranks.
+/// The bytes and seconds of exchanging gradients between processes in one iteration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reduction {
-    /// The bytes of gradients, and of running statistics that go with them: a rank sends and receives about twice as
-    /// many.
+    /// The bytes of gradients, and of running statistics that go with them: a process sends and receives about twice as many.
     #[serde(rename = "reduce_bytes")]
     pub bytes: u64,
-    /// Seconds from the device's last kernel until the gradients lay on the host.
+    /// The seconds from the device's last kernel until the gradients were in main memory.
     #[serde(rename = "reduce_read_back")]
     pub read_back: f64,
-    /// Seconds of messages, waiting for slower ranks included.
+    /// The seconds of exchanging messages, waiting for slower processes included.
     #[serde(rename = "reduce_sum")]
     pub sum: f64,
-    /// Seconds until the sums were handed to the device.
+    /// The seconds until the summed gradients were handed to the device.
     #[serde(rename = "reduce_write_back")]
     pub write_back: f64,
-    /// The share of the iteration that all three took.
+    /// The share of the iteration that reading, exchanging and writing gradients took.
     #[serde(rename = "reduce_share")]
     pub share: f64,
 }
 
 impl Reduction {
-    /// The seconds of all three parts.
+    /// Returns the seconds of reading, exchanging and writing gradients together.
     pub fn seconds(&self) -> f64 {
         self.read_back + self.sum + self.write_back
     }
 }
 
 impl Learner {
-    /// Puts the sums over all ranks in the place of the gradients, added up in the order of ranks: one message, whatever the
-    /// number of weights. With `statistics` rank 0's running statistics of batch norm go along and become everybody's.
-    /// Nothing happens in a world of one.
+    /// Replaces the gradients by their sums over all processes, added up in the order of ranks: one message, whatever the number
+    /// of weights. With `statistics` rank 0's running statistics of batch norm go along and become everybody's. With a single
+    /// process nothing happens.
     ///
     /// # Errors
     /// The device's errors, and those of [`World::sum`].

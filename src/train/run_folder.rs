@@ -22,7 +22,7 @@ const METRICS: &str = "metrics.json";
 /// The identity of what the run is trained on.
 pub(super) const DATA: &str = "data.json";
 
-/// A run's folder, opened for writing by one process: in a world of several, by rank 0. The others need not have it.
+/// The folder of a training run, opened for writing by one process: in a run of several, by rank 0. The others need not have it.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -54,14 +54,15 @@ struct Open {
 }
 
 impl RunFolder {
-    /// Begins a run: makes the folder and its parents, writes the configuration.
+    /// Begins a run: makes its folder and the folders around it, and writes the configuration.
     ///
     /// # Errors
     /// `BadFile` where the folder has a run already, another process trains in it, or it cannot be written.
     pub fn create(path: impl AsRef<Path>, config: &Config) -> Result<Self> {
         let path = path.as_ref();
         if path.join(CONFIG).exists() {
-            let reason = "a run is here already";
+            let reason =
+                "the folder holds a run already: name another folder, or go on with it by --resume";
             return Err(Error::bad_file(path, reason));
         }
         fs::create_dir_all(path.join(CHECKPOINTS)).map_err(|error| Error::bad_file(path, error))?;
@@ -70,9 +71,9 @@ impl RunFolder {
         Self::open(path, config, lock)
     }
 
-    /// Goes on with a run. Before its first checkpoint nothing of it is fixed: another configuration takes the place of the one
-    /// that did not come so far. After it the numbers of iterations may change, where what is over stays within them, and
-    /// the keys that change no batch ([`Config::differences`]).
+    /// Opens the folder of a run that was begun, to go on with it. Before its first checkpoint any configuration may take the
+    /// place of the first one. After it only the numbers of iterations may change, if what is done stays within them, and keys
+    /// that do not change what is trained ([`Config::differences`]).
     ///
     /// # Errors
     /// `BadFile` where there is none or another process trains there; `BadConfig` where it was begun with another configuration:
@@ -161,17 +162,17 @@ impl RunFolder {
         Ok(Self { world: world.clone(), ..opened })
     }
 
-    /// The processes that train here.
+    /// Returns the processes that train in this folder.
     pub fn world(&self) -> &World {
         &self.world
     }
 
-    /// Whether a run was begun here.
+    /// Returns whether a run was begun in this folder.
     pub fn is_begun(path: impl AsRef<Path>) -> bool {
         path.as_ref().join(CONFIG).exists()
     }
 
-    /// The first of `parent/name`, `parent/name-2`, ... that holds no run.
+    /// Returns the first of `parent/name`, `parent/name-2`, ... that holds no run.
     pub fn unused(parent: impl AsRef<Path>, name: &str) -> PathBuf {
         let parent = parent.as_ref();
         let mut path = parent.join(name);
@@ -184,20 +185,23 @@ impl RunFolder {
         path
     }
 
-    /// The configuration that a run was begun with.
+    /// Reads the configuration that a run was begun with.
     ///
     /// # Errors
     /// `BadFile` where there is none, and as [`Config::parse`].
     pub fn read_config(path: impl AsRef<Path>) -> Result<Config> {
         let file = path.as_ref().join(CONFIG);
         let text = files::read_text(&file).map_err(|error| {
-            Error::bad_file(&file, format!("no run's configuration can be read here ({error})"))
+            Error::bad_file(
+                &file,
+                format!("it holds no training run whose configuration can be read ({error})"),
+            )
         })?;
         Config::parse(&text, &file)
     }
 
-    /// All events of a run, in order; where a resumed run repeated an iteration or a checkpoint, the last one. A line that
-    /// was cut off by a crash is left out.
+    /// Reads all events of a run from its log, in order; of an iteration or checkpoint that a resumed run repeated, the last one.
+    /// A line that was cut off by a crash is left out.
     ///
     /// # Errors
     /// `BadFile` where the log cannot be read.
@@ -228,8 +232,8 @@ impl RunFolder {
         &self.path
     }
 
-    /// Appends one line to `log.jsonl` and hands it to the system at once: only a crash of the machine loses it. Iterations
-    /// also go into `log.csv` and TensorBoard's events.
+    /// Appends an event to the run's log, `log.jsonl`, and hands it to the system at once: only a crash of the machine loses it.
+    /// Iterations also go into `log.csv` and TensorBoard's events.
     ///
     /// # Errors
     /// `BadFile` where it cannot be written.
@@ -262,7 +266,7 @@ impl RunFolder {
         }
     }
 
-    /// Writes a file of the run whole, as a picture or the report.
+    /// Writes a file into the run folder, such as a picture or the report; it is there whole or not at all.
     ///
     /// # Errors
     /// `BadFile` where it cannot be written.
@@ -274,7 +278,7 @@ impl RunFolder {
         Ok(file)
     }
 
-    /// Writes `metrics.json`.
+    /// Writes the run's `metrics.json`.
     ///
     /// # Errors
     /// `BadFile` where it cannot be written.
@@ -289,8 +293,8 @@ impl RunFolder {
         write_whole(&file, &text)
     }
 
-    /// Writes a checkpoint, named by the iteration over all phases, and then removes all but the last whole ones. One of the
-    /// same step is replaced, and later ones go: the run went back behind them.
+    /// Writes a checkpoint, named by the iteration over all phases, and then removes all but the latest complete ones. A
+    /// checkpoint of the same iteration is replaced, and later ones are removed, because the run went back behind them.
     ///
     /// # Errors
     /// `BadFile` where it cannot be written; earlier checkpoints are then untouched.
@@ -306,7 +310,7 @@ impl RunFolder {
         self.open.as_ref().map(|open| open.checkpoints.clone())
     }
 
-    /// The last whole checkpoint: its step and folder.
+    /// Finds the run's last complete checkpoint, and returns its iteration and folder.
     ///
     /// # Errors
     /// `BadFile` where the folder cannot be listed.

@@ -15,21 +15,21 @@ use crate::ops::{self, CrossEntropy};
 use crate::{Error, Result};
 use std::sync::Arc;
 
-/// The memory and work of one stage, computed from shapes.
+/// The memory and arithmetic that one stage of training needs, computed from shapes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
-    /// The stage.
+    /// The stage of training.
     pub phase: Phase,
     /// The number of iterations of the stage.
     pub iterations: u32,
-    /// The number of images in its batch.
+    /// The number of images in a batch of the stage.
     pub batch: u32,
-    /// The number of images in a pass: that of the configuration, or the most that keep each buffer and binding within
-    /// the adapter's limits.
+    /// The number of images that go through the network at once: that of the configuration, or the most that keep each buffer and
+    /// binding within the adapter's limits.
     pub micro_batch: u32,
-    /// Bytes of device memory, within some percent.
+    /// The bytes of device memory that training takes, within some percent.
     pub device_bytes: u64,
-    /// Floating-point operations of an iteration, at the fewest and at the most contrastive steps.
+    /// The floating-point operations of one iteration, at the fewest and at the most contrastive steps.
     pub flops: [u64; 2],
 }
 
@@ -68,7 +68,7 @@ impl Config {
                 key: "stage2.r1".into(),
                 value: r1.to_string(),
                 allowed: format!(
-                    "0 for {model}: the penalty needs derivatives of derivatives, and {op} has none ({why})"
+                    "0 for {model}: the R1 penalty needs second derivatives, and the op {op} has none ({why})"
                 ),
             },
             other => other,
@@ -93,7 +93,7 @@ pub fn check_stages(config: &Config, model: &Network) -> Result<()> {
     Ok(())
 }
 
-/// Computes the needs of each stage of a run of this network on a device of this kind.
+/// Computes the memory and arithmetic that each stage of training this network needs on a device of this kind.
 ///
 /// # Errors
 /// The errors of [`check_stages`], and `OutOfMemory` where not even one image at once keeps within the adapter's limits.

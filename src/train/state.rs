@@ -7,9 +7,10 @@ use crate::model::{Checkpoint, DeviceWeights, Metadata, StateDict, Tensor};
 use crate::{Error, Result};
 use std::path::Path;
 
-/// The name of the file with the averaged weights, under bare key names.
+/// The name of the file with the averaged weights, which others load, in a checkpoint or run folder.
 pub const MODEL_FILE: &str = "model.safetensors";
-/// The name of a checkpoint's second file: live weights, moments, averages, counters, the replay buffer.
+/// The name of a checkpoint's second file, from which training resumes: live weights, moments, averages, counters, the replay
+/// buffer.
 pub const STATE_FILE: &str = "state.safetensors";
 
 const REPLAY: &str = "replay";
@@ -111,7 +112,7 @@ pub async fn restore(
     let path = folder.join(STATE_FILE);
     let Checkpoint { metadata, weights, .. } = Checkpoint::from_bytes(&path, bytes)?;
     let text = |key: &str| {
-        let missing = || Error::bad_file(&path, format_args!("its metadata have no {key}"));
+        let missing = || Error::bad_file(&path, format_args!("{key} is missing in its metadata"));
         metadata.other.get(key).map(String::as_str).ok_or_else(missing)
     };
     // What checkpoints of version 0.1 do not have.
@@ -156,7 +157,7 @@ pub async fn restore(
     learner.steps = steps;
     memory.recall.curriculum.t = small(t);
     memory.recall.curriculum.window = window.into_iter().map(f64::from_bits).collect();
-    let missing = || Error::bad_file(&path, "its metadata have no step");
+    let missing = || Error::bad_file(&path, "the step is missing in its metadata");
     let step = metadata.step.ok_or_else(missing)?;
     let gpu = learner.live.gpu();
     let refused = match later("choices") {

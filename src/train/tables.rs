@@ -8,32 +8,32 @@ use super::{Contrast, Optimiser, Score};
 use crate::Result;
 use crate::data::Kept;
 
-/// The training objective.
+/// The training objective, as a configuration names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ObjectiveName {
-    /// Stage 1 by standard adversarial training, then stage 2 by dual adversarial training.
+    /// `dat`: stage 1 by standard adversarial training, then stage 2 by dual adversarial training.
     #[default]
     Dat,
-    /// Stage 1 alone: cross-entropy of attacked images.
+    /// `at`: adversarial training alone (stage 1), with the cross-entropy of attacked images.
     At,
-    /// Stage 1 alone, with the cross-entropy of clean images and the divergence of attacked images from them.
+    /// `trades`: stage 1 alone, with the cross-entropy of clean images and the divergence of attacked images from them (TRADES).
     Trades,
-    /// Stage 1, then stage 2 as a joint energy model: maximum likelihood by Langevin samples, and cross-entropy of clean
-    /// images.
+    /// `jem`: stage 1, then stage 2 as a joint energy model (JEM): maximum likelihood by Langevin samples, and cross-entropy of
+    /// clean images.
     Jem,
-    /// Stage 1 alone, with the cross-entropy of attacked images, and a loss against confidence in attacked
-    /// out-of-distribution images.
+    /// `ratio`: stage 1 alone, with the cross-entropy of attacked images, and a loss against confidence in attacked
+    /// out-of-distribution images (RATIO).
     Ratio,
 }
 
 impl ObjectiveName {
-    /// Whether the objective has a second stage.
+    /// Returns whether the objective has a second stage.
     pub fn has_stage2(self) -> bool {
         matches!(self, Self::Dat | Self::Jem)
     }
 
-    /// The name in configurations.
+    /// Returns the objective's name in configurations.
     pub fn name(self) -> &'static str {
         match self {
             Self::Dat => "dat",
@@ -78,14 +78,14 @@ impl OptimiserName {
     }
 }
 
-/// The score that tells a real image from a contrastive one.
+/// The score by which real images are told from contrastive ones, as a configuration names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScoreName {
-    /// The logsumexp of the logits, minus the marginal energy.
+    /// The logsumexp of the logits, which is minus the energy of the image.
     #[default]
     Logsumexp,
-    /// The logit of the class, minus the joint energy.
+    /// The logit of the class, which is minus the joint energy of image and class.
     ClassLogit,
 }
 
@@ -108,11 +108,11 @@ impl ScoreName {
     }
 }
 
-/// `[trades]`, for stage 1
+/// The table `[trades]`: settings of the objective TRADES in stage 1
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Trades {
-    /// The weight of the divergence beside the cross-entropy.
+    /// The weight of the divergence between clean and attacked images, beside the cross-entropy.
     pub beta: f64,
 }
 
@@ -122,17 +122,18 @@ impl Default for Trades {
     }
 }
 
-/// `[ratio]`, for stage 1: out-of-distribution images, attacked in stage 1's norm
+/// The table `[ratio]`: settings of the objective RATIO in stage 1, whose out-of-distribution images are attacked in stage 1's
+/// norm
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ratio {
-    /// The weight of their cross-entropy from the uniform distribution.
+    /// The weight of the out-of-distribution images' cross-entropy from the uniform distribution.
     pub weight: f64,
     /// The radius of the ball within which out-of-distribution images are attacked.
     pub eps: f64,
-    /// The number of steps of their attack.
+    /// The number of steps by which out-of-distribution images are attacked.
     pub steps: u32,
-    /// The length of one step of the attack.
+    /// The length of one step by which out-of-distribution images are attacked.
     pub step_size: f64,
 }
 
@@ -142,15 +143,16 @@ impl Default for Ratio {
     }
 }
 
-/// `[jem]`, for stage 2: x becomes x - `alpha`/2 ∂E/∂x + `noise` times a normal number, from a buffer of earlier samples
+/// The table `[jem]`: settings of the objective JEM in stage 2, whose samples move by x - `alpha`/2 ∂E/∂x + `noise` times a
+/// normal number, from a buffer of earlier samples
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Jem {
-    /// The number of steps that a chain takes in an iteration.
+    /// The number of steps that a chain of samples takes in one iteration.
     pub steps: u32,
-    /// The step size of JEM's chains: images move by half of it times the gradient.
+    /// The step size of the chains: images move by half of it times the gradient.
     pub alpha: f64,
-    /// The standard deviation of the noise in a step.
+    /// The standard deviation of the noise that is added in a step.
     pub noise: f64,
     /// The number of samples in the replay buffer, which checkpoints hold too.
     pub buffer: u32,
@@ -171,31 +173,32 @@ impl Jem {
     pub(super) const CONTRAST: Contrast = Contrast::EnergyGap;
 }
 
-/// `[stop]`: ends training before its iterations are over, as if they were; 0 for never. Which of them did is told and logged.
+/// The table `[stop]`: conditions under which training ends before its iterations are done, as if they were; 0 for never. The
+/// condition that ended training is printed and logged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stop {
-    /// The number of training images after which it stops, each counted as often as it was drawn: a batch an iteration in
-    /// stage 1, in stage 2 a real and a classified one. Out-of-distribution and contrastive images and the attacked copies
-    /// of TRADES do not count.
+    /// The number of training images after which training ends, each counted as often as it was drawn: one batch in each
+    /// iteration of stage 1, two (real and classified images) in stage 2. Out-of-distribution and contrastive images and the
+    /// attacked copies of TRADES do not count.
     pub images: u32,
-    /// The number of drawn training images divided by the size of the training set.
+    /// The number of epochs after which training ends: drawn training images divided by the size of the training set.
     pub epochs: f64,
-    /// The minutes of training after which it stops, time before a resume included.
+    /// The minutes of training after which it ends, time before a resume included.
     pub minutes: f64,
-    /// The number of validations in a row without a better one: they end the stage that runs, so that stage 2 follows stage 1.
+    /// The number of validations in a row without improvement that end a stage, so that stage 2 follows stage 1.
     pub plateau: u32,
 }
 
-/// `[validate]`: clean and attacked accuracy of the averaged weights during training, with `[evaluate]`'s attack; the best
-/// attacked accuracy's weights are kept
+/// The table `[validate]`: clean and attacked accuracy of the averaged weights during training, under `[evaluate]`'s attack; the
+/// weights of the best attacked accuracy are kept
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Validate {
-    /// The number of iterations from one validation to the next; 0 for none, which keeps no images from training.
+    /// The number of iterations from one validation to the next; 0 for no validation, which keeps no images from training.
     pub every: u32,
-    /// The training images that are kept back for validation: a share below 1, a number from 1 on; with 0 the test images
-    /// are used, as in the code of arXiv 2510.13872.
+    /// How many training images are kept back for validation: a share of all if below 1, a number from 1 on; with 0 the test
+    /// images are used, as in the code of arXiv 2510.13872.
     pub images: f64,
 }
 

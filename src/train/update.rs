@@ -12,36 +12,36 @@ use crate::world::World;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-/// A term of a loss.
+/// A term of a training loss, by its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Term {
-    /// Mean cross-entropy of the labels.
+    /// The mean cross-entropy of the labels.
     CrossEntropy,
-    /// Mean binary cross-entropy of real against contrastive images.
+    /// The mean binary cross-entropy of real against contrastive images.
     Bce,
-    /// Mean KL(clean ‖ attacked), of TRADES.
+    /// The mean KL(clean ‖ attacked) of the objective TRADES.
     Divergence,
-    /// Mean cross-entropy of the uniform distribution on out-of-distribution images, of RATIO.
+    /// The mean cross-entropy of the uniform distribution on out-of-distribution images, of the objective RATIO.
     Uniform,
-    /// With JEM, the mean energy of real images minus that of samples.
+    /// The mean energy of real images minus that of samples, of the objective JEM.
     EnergyGap,
     /// The gradient penalty ([`r1`](crate::ops::r1)), without its weight.
     R1,
 }
 
-/// The values that one step reports.
+/// The loss terms and logits that one training step reports.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The terms of the loss, without their weights.
     pub terms: BTreeMap<Term, f32>,
-    /// Logits of the classified images.
+    /// The logits of the classified images.
     pub logits: Vec<f32>,
-    /// f(x)\[y\] of the real images, then of the contrastive ones, in stage 2.
+    /// The class logits f(x)\[y\] of the real images, then of the contrastive ones, in stage 2.
     pub joint: Vec<f32>,
 }
 
 impl Report {
-    /// Returns a part of the loss; NaN if the loss has no such part.
+    /// Returns a term of the loss, without its weight; NaN if the loss has no such term.
     pub fn term(&self, term: Term) -> f32 {
         self.terms.get(&term).copied().unwrap_or(f32::NAN)
     }
@@ -66,19 +66,19 @@ impl Report {
     }
 }
 
-/// The score of an image, a number that tells real images from contrastive ones.
+/// The score of an image, a number by which real images are told from contrastive ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Score {
-    /// logsumexp f(x), minus the marginal energy.
+    /// The logsumexp of the logits, which is minus the energy of the image.
     LogSumExp,
-    /// f(x)\[y\], minus the joint energy.
+    /// The logit f(x)\[y\] of the class, which is minus the joint energy of image and class.
     ClassLogit,
 }
 
 /// The loss that tells real images from contrastive ones (made by gradient steps from out-of-distribution images) in stage 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contrast {
-    /// Binary cross-entropy of the scores.
+    /// The binary cross-entropy of the scores.
     Bce,
     /// The difference of the mean scores: maximum likelihood, as in JEM (arXiv 1912.03263).
     EnergyGap,
@@ -88,7 +88,7 @@ pub enum Contrast {
 /// their scores ([`Contrast`]) + `ce_weight` × cross-entropy + `r1` × the R1 penalty of the real images' scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dual {
-    /// The score of each image.
+    /// Which score of an image the loss uses.
     pub score: Score,
     /// The loss that tells real images from contrastive ones.
     pub contrast: Contrast,
@@ -113,19 +113,19 @@ impl Default for Dual {
     }
 }
 
-/// The buffers with a step's images, and their number and size.
+/// The device buffers that hold the images of one training step, with their number and size.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
-    /// Images to classify and their labels.
+    /// The images to classify, and their labels.
     pub classified: (&'a Buffer, &'a Buffer),
-    /// Contrastive images of stage 2 and the labels they were driven to, which are the real images'; of RATIO,
+    /// In stage 2 the contrastive images and the classes they were made for, which are the real images' labels; with RATIO the
     /// out-of-distribution images, whose labels are not read.
     pub contrastive: Option<(&'a Buffer, &'a Buffer)>,
     /// The number and size of images in each of these buffers.
     pub batch: BatchSize,
 }
 
-/// A program that leaves the gradients of a batch's loss in a learner.
+/// A program that computes the gradients of a training loss for a batch into a [`Learner`].
 #[derive(Debug)]
 pub struct Update {
     program: Program,
@@ -140,23 +140,23 @@ pub struct Update {
 }
 
 impl Update {
-    /// Stage 1 (and plain training): mean cross-entropy of the classified images with batch statistics,
-    /// which the running ones follow.
+    /// Makes the update of stage 1 and of training without attacks: mean cross-entropy of the classified images, with the batch's
+    /// statistics, which the running ones follow.
     pub async fn classifier(learner: &Learner, sources: Sources<'_>) -> Result<Self> {
         let loss = Loss::classifier(&learner.model, sources.batch, Joining::NONE)?;
         Self::new(learner, sources, None, loss).await
     }
 
-    /// Mean cross-entropy of the classified images with the running statistics, which stay, as stage 2 has them: to go on with
-    /// a trained network on so few images that a batch's own statistics would be mostly chance.
+    /// Makes an update with the mean cross-entropy of the classified images, and frozen running statistics: to go on training a
+    /// network on so few images that a batch's own statistics would be mostly chance.
     pub async fn frozen(learner: &Learner, sources: Sources<'_>) -> Result<Self> {
         let loss = Loss::frozen(&learner.model, sources.batch)?;
         Self::new(learner, sources, None, loss).await
     }
 
-    /// TRADES (Zhang and others 2019, arXiv 1901.08573, equation 5): mean cross-entropy of `clean` images, a buffer, plus
-    /// `beta` times mean KL(f(clean) ‖ f(classified)), which both sides learn from. Both go through the network as one
-    /// batch, with its statistics, which the running ones follow. The report's logits are the attacked images'.
+    /// Makes the update of TRADES (Zhang and others 2019, arXiv 1901.08573, equation 5): mean cross-entropy of the images in the
+    /// buffer `clean` plus `beta` times mean KL(f(clean) ‖ f(classified)), which both sides learn from. Both go through the
+    /// network as one batch, with its statistics, which the running ones follow. The report's logits are the attacked images'.
     pub async fn trades(
         learner: &Learner,
         sources: Sources<'_>,
@@ -175,9 +175,9 @@ impl Update {
         Self::new(learner, sources, None, loss).await
     }
 
-    /// Makes the update of stage 2 (docs/method.md, "Stage 2", points 3 to 5) and of JEM: real against contrastive images
-    /// plus cross-entropy of the classified ones, with frozen statistics. The three go through the network as one batch:
-    /// frozen, images do not see each other.
+    /// Makes the update of stage 2 (docs/method.md, "Stage 2", points 3 to 5) and of JEM: real against contrastive images plus
+    /// cross-entropy of the classified ones, with frozen batch norm statistics. All three kinds of images go through the network
+    /// as one batch.
     pub async fn dual(learner: &Learner, sources: Sources<'_>, loss: Dual) -> Result<Self> {
         let loss = Loss::dual(&learner.model, sources.batch, loss)?;
         Self::new(learner, sources, None, loss).await
@@ -228,18 +228,20 @@ impl Update {
         Ok(Self { program, control, terms, logits, joint, real, pauses, world })
     }
 
-    /// The real images of the next step of stage 2. Their labels are those of the contrastive ones.
+    /// Sets the real images of the next step of stage 2. Their labels are those of the contrastive ones.
     pub async fn write_real(&mut self, images: &[f32]) -> Result<()> {
         match self.real {
             Some(real) => self.program.write(real, images).await,
-            None => {
-                Err(Error::mismatch("update", "real images", "a loss of stage 2 with real images"))
-            }
+            None => Err(Error::mismatch(
+                "update",
+                "real images",
+                "none, because only the losses of stage 2 read real images",
+            )),
         }
     }
 
-    /// Leaves in the learner the gradients for the images as they lie in their buffers, as part `part` of `parts` equal
-    /// ones of a batch: they are divided by `parts`, and added to the gradients of the parts before. Does not wait.
+    /// Computes the gradients for the images that lie in the buffers into the learner, as part `part` of a batch in `parts` equal
+    /// parts: they are divided by `parts`, and added to the gradients of the parts before. It does not wait for the device.
     pub async fn gradients(&mut self, part: u32, parts: u32) -> Result<()> {
         Self::of_pieces(std::slice::from_mut(self), part == 0, parts).await
     }
@@ -286,12 +288,12 @@ impl Update {
         self.report().await
     }
 
-    /// GPU time of each launch of a pass. Err without timestamps.
+    /// Measures the GPU time of each kernel launch in one pass, forward and back. Err on devices without timestamps.
     pub async fn profile(&mut self, repetitions: u32) -> Result<Vec<Timing>> {
         self.program.profile(repetitions).await
     }
 
-    /// Returns the launches, operations and memory of a pass.
+    /// Returns what one pass, forward and back, costs: kernel launches, arithmetic, memory.
     pub fn summary(&self) -> &Summary {
         self.program.summary()
     }

@@ -95,7 +95,7 @@ pub(crate) fn bytes(name: &str) -> Result<&'static [u8]> {
         let known = FILES.map(|(name, _)| format!("{PREFIX}{name}")).join(", ");
         Error::bad_file(
             format!("{PREFIX}{name}"),
-            format!("no network of the zoo; there are {known}"),
+            format!("no network of this name comes with the program; there are {known}"),
         )
     })
 }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use launcher::launched;
 
-/// The processes of a run as one of them, a rank, sees them; clones are the same.
+/// The processes that work on one run together, as one of them, a rank, sees them; clones are the same.
 #[derive(Clone, Debug)]
 pub struct World {
     rank: usize,
@@ -27,14 +27,14 @@ pub struct World {
     state: Arc<State>,
 }
 
-/// A rank as the others know it.
+/// Where one process (rank) of a run is: machine, place on it, process number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Member {
-    /// The machine it runs on.
+    /// The name of the machine that the process runs on.
     pub host: String,
-    /// The rank's number on that machine, from 0, by which adapters are assigned.
+    /// The index of the process among the run's processes on its machine, from 0, by which adapters are assigned.
     pub local_rank: usize,
-    /// The process number on that machine.
+    /// The operating system's number of the process.
     pub process: u32,
     /// The start time of the process in the system's ticks, where the system has it: process numbers are reused.
     began: u64,
@@ -63,8 +63,9 @@ impl World {
         Self { rank: 0, members, link: Link::One, state: Arc::default() }
     }
 
-    /// The world that a launcher as `mpirun` or `srun` has started this process in; [`World::one`] without a launcher. `say` is
-    /// called on one rank with the sentence by which all of them end: MPI has no way on without a rank that is dead.
+    /// Joins the processes that a launcher such as `mpirun` or `srun` has started; without a launcher this process is alone
+    /// ([`World::one`]). `say` is called on one rank with the sentence by which all of them end: MPI has no way on without a rank
+    /// that is dead.
     ///
     /// # Errors
     /// `World` where the launcher's variables tell of several processes and this one finds itself alone: each would do all
@@ -88,32 +89,32 @@ impl World {
         }
     }
 
-    /// This process's number, from 0.
+    /// Returns this process's rank, its number from 0.
     pub fn rank(&self) -> usize {
         self.rank
     }
 
-    /// The number of ranks.
+    /// Returns the number of processes.
     pub fn size(&self) -> usize {
         self.members.len()
     }
 
-    /// Whether this is rank 0, which alone writes files and reports.
+    /// Returns whether this process is rank 0, which alone writes files and reports.
     pub fn is_first(&self) -> bool {
         self.rank == 0
     }
 
-    /// Whether there are other ranks.
+    /// Returns whether there are other processes.
     pub fn is_shared(&self) -> bool {
         self.size() > 1
     }
 
-    /// All ranks, this one among them.
+    /// Returns where all processes are, this one among them.
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// Returns the index of this rank among those on its machine, and their number.
+    /// Returns the index of this process among those on its machine, and their number.
     pub fn local(&self) -> (usize, usize) {
         let this = self.members.get(self.rank);
         let here = this.map_or("", |member| &member.host);
@@ -121,13 +122,15 @@ impl World {
         (this.map_or(0, |member| member.local_rank), count.max(1))
     }
 
-    /// This rank's part of `count` items in a row: parts differ by at most one item, earlier ranks have the larger ones.
+    /// Returns which of `count` items are this process's share: shares are consecutive and differ by at most one item; earlier
+    /// ranks have the larger ones.
     pub fn share(&self, count: usize) -> Range<usize> {
         share(count, self.rank, self.size())
     }
 
-    /// Replaces each value by the sum of all ranks' values in its place. Each sum is `((v0 + v1) + v2) + ...` in the order of
-    /// ranks, in f32, so that a world of one size gives the same bits every time. All ranks give as many values.
+    /// Sums values over all processes, each value with those at the same place. Each sum is `((v0 + v1) + v2) + ...` in the order
+    /// of ranks, in f32, so that the same number of processes gives the same bits every time. All processes give equally many
+    /// values.
     ///
     /// # Errors
     /// `World` where the thread that talks to the others has ended.
@@ -139,7 +142,7 @@ impl World {
         }
     }
 
-    /// Exchanges bytes: every rank gets the bytes of all ranks, in the order of ranks.
+    /// Exchanges bytes: every process gets the bytes of all, in the order of ranks.
     ///
     /// # Errors
     /// `World` where it is more than MPI carries at once, 2 GiB in all.
@@ -151,7 +154,8 @@ impl World {
         }
     }
 
-    /// Collects bytes in rank 0, in the order of ranks; the others get nothing. This is for data too large to send to all.
+    /// Collects the bytes of all processes in rank 0, in the order of ranks; the others get nothing. This is for data too large
+    /// to send to all.
     ///
     /// # Errors
     /// `World` where one rank gives more than 2 GiB.
@@ -163,7 +167,7 @@ impl World {
         }
     }
 
-    /// Sends rank 0's bytes to all ranks; the others' argument is ignored.
+    /// Sends rank 0's bytes to all processes; what the others give is ignored.
     ///
     /// # Errors
     /// `World` as of [`World::gather`].
@@ -175,7 +179,7 @@ impl World {
         }
     }
 
-    /// Returns when all ranks are here.
+    /// Waits until all processes have called this.
     ///
     /// # Errors
     /// None in one process; as of [`World::gather`] in others.
@@ -183,7 +187,7 @@ impl World {
         self.gather(Vec::new()).map(drop)
     }
 
-    /// Whether any rank says yes.
+    /// Returns whether any process says yes.
     ///
     /// # Errors
     /// The errors of [`World::gather`].
@@ -195,8 +199,8 @@ impl World {
         Ok(all.iter().flatten().any(|&each| each != 0))
     }
 
-    /// Numbers of each rank's, one rank after the other, in all ranks: rows of results whose images were shared out by
-    /// [`World::share`] come back in their order.
+    /// Exchanges numbers: every process gets those of all, in the order of ranks, so that rows of results whose images were
+    /// shared out by [`World::share`] come back in their order.
     ///
     /// # Errors
     /// The errors of [`World::gather`].
@@ -208,7 +212,7 @@ impl World {
         Ok(all.iter().flat_map(|part| bytemuck::pod_collect_to_vec::<u8, T>(part)).collect())
     }
 
-    /// Tells the others this rank's adapter, for their messages, and returns all adapters.
+    /// Tells the other processes this one's adapter, for their messages, and returns all adapters.
     ///
     /// # Errors
     /// The errors of [`World::gather`].
@@ -220,7 +224,7 @@ impl World {
         Ok(all)
     }
 
-    /// A line about each rank: where it runs, and on which adapter once it was [introduced](World::introduce).
+    /// Returns a line about each process: where it runs, and on which adapter once it was [introduced](World::introduce).
     pub fn described(&self) -> Vec<String> {
         let adapters = self.state.adapters.lock().unwrap_or_else(PoisonError::into_inner);
         let line = |(rank, member): (usize, &Member)| match adapters.get(rank) {
@@ -230,15 +234,15 @@ impl World {
         self.members.iter().enumerate().map(line).collect()
     }
 
-    /// Sets this rank's progress, for example `iteration 12 of stage1`, for messages in case it dies.
+    /// Sets how far this process is, for example `iteration 12 of stage1`, for messages in case it dies.
     pub fn reached(&self, what: String) {
         if self.is_shared() {
             *self.state.reached.lock().unwrap_or_else(PoisonError::into_inner) = what;
         }
     }
 
-    /// Ends all ranks with this exit code, because this one cannot go on; one of them prints the sentence. Returns in a
-    /// world of one process alone, which is the caller's to end.
+    /// Ends all processes with this exit code, because this one cannot go on; one of them prints the sentence. Returns in a world
+    /// of one process alone, which is the caller's to end.
     #[cfg_attr(not(feature = "mpi"), expect(unused_variables, reason = "one process ends itself"))]
     pub fn end(&self, code: u8, sentence: &str) {
         #[cfg(feature = "mpi")]
@@ -247,9 +251,9 @@ impl World {
         }
     }
 
-    /// Checks that `facts`, names and values such as the checksum of the data, are the same in all ranks. Err with a
-    /// sentence that names the first rank whose facts differ from rank 0's, and the first difference. The version of the
-    /// program is one by itself.
+    /// Checks that `facts`, names and values such as the checksum of the data, are the same in all processes. Err with a sentence
+    /// that names the first process whose facts differ from rank 0's, and the first difference. The version of the program is
+    /// always compared too.
     ///
     /// # Errors
     /// `World` in all ranks where some differ.

@@ -401,7 +401,7 @@ impl Talk {
         let most = lengths.iter().copied().max().unwrap_or(0);
         if most.saturating_mul(self.size) > MOST {
             let reason = format!(
-                "{most} bytes of each of {} ranks are more than MPI takes at once",
+                "{most} bytes from each of {} processes are more than MPI exchanges at once",
                 self.size
             );
             return Err(Error::World(reason));
@@ -429,7 +429,10 @@ impl Talk {
     /// Rank 0 takes the others' one after the other.
     fn collect(&mut self, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>> {
         if bytes.len() > MOST {
-            let reason = format!("{} bytes of a rank are more than MPI takes at once", bytes.len());
+            let reason = format!(
+                "{} bytes from one process are more than MPI exchanges at once",
+                bytes.len()
+            );
             return Err(Error::World(reason));
         }
         let lengths = self.all_of(&(bytes.len() as u64).to_le_bytes());

@@ -49,7 +49,7 @@ fn a_checkpoint_is_opened_in_one_way() {
 
     // Names of fewer classes would be taken for none, and labels for whatever they say.
     let few = refused(|checkpoint| checkpoint.metadata.class_names = Some(vec!["one".into()]));
-    assert!(few.contains("names 1 classes, and its network has 10"), "{few}");
+    assert!(few.contains("names for 1 classes, but its network has 10"), "{few}");
     let bytes = refused(|checkpoint| {
         let of_bytes = Normalisation { mean: vec![73.0], std: vec![90.0] };
         checkpoint.metadata.normalisation = Some(of_bytes);

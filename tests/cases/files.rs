@@ -33,7 +33,8 @@ fn an_onnx_file_is_taken_by_every_command() {
     working(at, &["sample", &net, "--count", "10", "--steps", "2", "--out", "drawn.npz"]);
     working(at, &["sample", &net, "--count", "10", "--steps", "2", "--out", "pictures"]);
     for network in [net.as_str(), "net.safetensors", "again.onnx"] {
-        let classes = working(at, &["classify", "--checkpoint", network, "pictures/00000003.png"]);
+        let classes =
+            working(at, &["classify", "--checkpoint", network, "pictures/00000003-3.png"]);
         logits.push(classes.lines().skip(1).collect::<Vec<_>>().join("\n"));
         let json = ["eval", network, "--data", "drawn.npz", "--steps", "2", "--json"];
         assert!(answer(at, &json).to_string().contains("accuracy"), "{network}");
@@ -64,7 +65,7 @@ fn an_onnx_file_is_taken_by_every_command() {
     assert!((accuracy - robust).abs() < 1e-6, "{accuracy} {robust}");
     working(
         at,
-        &["explain", "--checkpoint", &net, "--to", "2", "--steps", "2", "pictures/00000003.png"],
+        &["explain", "--checkpoint", &net, "--to", "2", "--steps", "2", "pictures/00000003-3.png"],
     );
     assert!(at.join("explanation").is_dir());
 }
@@ -185,7 +186,7 @@ fn members_of_one_name_are_refused() {
     };
     for name in ["twice.npz", "twice.zip"] {
         let reason = load(name).unwrap_err();
-        assert!(reason.contains(name) && reason.contains("two are called the same"), "{reason}");
+        assert!(reason.contains(name) && reason.contains("have the same name"), "{reason}");
     }
     assert_eq!(load("once.npz"), Ok(2));
 }

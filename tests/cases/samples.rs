@@ -34,7 +34,7 @@ fn nothing_half_written_is_left_and_no_folder_is_named_like_a_picture() {
     let fewer = ["sample", "--count", "2", "--steps", "1", "--out", "pictures"];
     let output = super::lapidary(folder, &fewer);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("1 pictures of more samples"), "{said}");
+    assert!(!output.status.success() && said.contains("1 pictures of another set"), "{said}");
     // What cannot be written is told before anything is drawn.
     for arguments in [
         &["sample", "--count", "2", "--out", "none/x.png"][..],
@@ -43,7 +43,10 @@ fn nothing_half_written_is_left_and_no_folder_is_named_like_a_picture() {
     ] {
         let output = super::lapidary(folder, arguments);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains("there is no folder none"), "{said}");
+        assert!(
+            !output.status.success() && said.contains("its folder none does not exist"),
+            "{said}"
+        );
         assert!(!said.contains("evaluate"), "{said}");
     }
     // Both are data again.

@@ -101,13 +101,13 @@ fn cifar10_from_the_folder_and_from_the_archive() {
     fs::write(inner.join("test_batch.bin"), [0; 3074]).unwrap();
     assert_says(&error(&inner, Part::Test), &["test_batch.bin", "3074 bytes", "3073"]);
     fs::write(inner.join("test_batch.bin"), records(&[&[3], &[10]])).unwrap();
-    assert_says(&error(&inner, Part::Test), &["label 10 at byte 3073", "below 10"]);
+    assert_says(&error(&inner, Part::Test), &["label at byte 3073 is 10", "below 10"]);
     let whole = fs::read(&archive).unwrap();
     fs::write(&archive, &whole[..whole.len() - 20]).unwrap();
     assert_says(&error(&archive, Part::Train), &["cifar-10-binary.tar.gz"]);
     let python = tar(&[("cifar-10-batches-py/data_batch_1", vec![1])]);
     fs::write(&archive, gzip(&python)).unwrap();
-    assert_says(&error(&archive, Part::Train), &["data_batch_1", "no pickle"]);
+    assert_says(&error(&archive, Part::Train), &["data_batch_1", "not a pickle"]);
     fs::write(&archive, gzip(&tar(&[("a.txt", vec![1])]))).unwrap();
     assert_says(&error(&archive, Part::Train), &["data_batch_5.bin", "train.bin"]);
 }
@@ -123,7 +123,7 @@ fn cifar100_has_its_fine_label_second() {
     assert!(train.class_names().is_empty());
     assert_eq!(source(folder.path()).load(Part::Test, 32).unwrap().labels(), [42]);
     fs::write(folder.path().join("test.bin"), records(&[&[0, 42], &[0, 100]])).unwrap();
-    assert_says(&error(folder.path(), Part::Test), &["label 100 at byte 3075", "below 100"]);
+    assert_says(&error(folder.path(), Part::Test), &["label at byte 3075 is 100", "below 100"]);
 }
 
 // ---- pictures
@@ -319,9 +319,9 @@ fn what_is_no_data_is_told() {
     fs::write(&file, "of no matter").unwrap();
     assert_says(
         &error(&file, Part::Train),
-        &["notes.txt", "not a file of a known kind", "tar shards"],
+        &["notes.txt", "images cannot be read from a file of this kind", "tar shards"],
     );
-    assert_says(&error(folder.path(), Part::Train), &["nothing in it is of a known kind"]);
+    assert_says(&error(folder.path(), Part::Train), &["nothing in it can be read"]);
 }
 
 // ---- batches

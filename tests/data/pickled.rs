@@ -99,7 +99,7 @@ fn batches_for_python_are_read() {
     put("hundred/train", &old(&[99, 3], &pixels(2 * 3072), "fine_labels"));
     put("hundred/meta", &names("coarse_label_names", &["fish"]));
     let reason = load(at("hundred"), Part::Train).unwrap_err().to_string();
-    assert_says(&reason, &["hundred", "meta", "no fine_label_names"]);
+    assert_says(&reason, &["hundred", "meta", "no key fine_label_names"]);
     let hundred: Vec<String> = (0..100).map(|class| format!("class {class}")).collect();
     let hundred: Vec<&str> = hundred.iter().map(String::as_str).collect();
     put("hundred/meta", &names("fine_label_names", &hundred));
@@ -134,15 +134,15 @@ fn batches_that_are_none_are_refused() {
         [&good[..place], to, &good[place + from.len()..]].concat()
     };
     for (bytes, words) in [
-        (old(&[1, 10], &pixels(2 * 3072), "labels"), &["label 10 of image 1", "below 10"][..]),
+        (old(&[1, 10], &pixels(2 * 3072), "labels"), &["label of image 1 is 10", "below 10"][..]),
         (old(&[1], &pixels(2 * 3072), "labels"), &["1 labels for 2 images"]),
-        (old(&[1, 2], &pixels(2 * 3072), "fine"), &["no labels"]),
+        (old(&[1, 2], &pixels(2 * 3072), "fine"), &["no key labels"]),
         (changed(b"U\x02u1", b"U\x02O8"), &["objects"]),
-        (changed(b"U\x02u1", b"U\x02f4"), &["6144 bytes", "24576 wanted"]),
+        (changed(b"U\x02u1", b"U\x02f4"), &["6144 bytes", "needs 24576"]),
         (changed(b"cnumpy\ndtype\n", b"cos\nsystem\n"), &["forbidden", "os.system"]),
         (changed(b"M\x00\x0c", b"M\xff\xff"), &["6144 bytes"]),
         (b"\x80\x02]q\x01.".to_vec(), &["it is a list, but a dict is wanted"]),
-        (b"not a pickle".to_vec(), &["no pickle"]),
+        (b"not a pickle".to_vec(), &["not a pickle"]),
     ] {
         let folder = folder_of(&bytes);
         let reason = load(folder.path().into(), Part::Train).unwrap_err().to_string();

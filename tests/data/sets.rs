@@ -46,16 +46,16 @@ fn folder_errors() {
     let error = |part| Dataset::from_idx_folder(folder.path(), part).unwrap_err().to_string();
     assert_says(&error(Part::Train), &["train-images-idx3-ubyte.gz", "neither"]);
     write_part(folder.path(), "train", &idx(&[3, 1, 1], &[0; 3]), &idx(&[2], &[0, 1]));
-    assert_says(&error(Part::Train), &["train-labels", "2 labels", "3 wanted", "train-images"]);
+    assert_says(&error(Part::Train), &["train-labels", "2 labels", "3 images", "train-images"]);
     write_part(folder.path(), "t10k", &idx(&[3, 1, 1], &[0; 3]), &idx(&[3], &[0, 1, 7]));
     assert_says(
         &error(Part::Test),
-        &["t10k-labels", "label 7 of image 2 at byte 10", "below 2 wanted"],
+        &["t10k-labels", "label 7 of image 2 at byte 10", "has to be below 2"],
     );
     write_part(folder.path(), "train", &idx(&[3, 1], &[0; 3]), &idx(&[3], &[0; 3]));
-    assert_says(&error(Part::Train), &["train-images", "rank 2", "rank 3"]);
+    assert_says(&error(Part::Train), &["train-images", "2 dimensions", "has to have 3"]);
     write_part(folder.path(), "train", &idx(&[3, 1, 1], &[0; 3]), &idx(&[3, 1], &[0; 3]));
-    assert_says(&error(Part::Train), &["train-labels", "rank 2", "rank 1"]);
+    assert_says(&error(Part::Train), &["train-labels", "2 dimensions", "has to have 1"]);
     write_part(folder.path(), "train", &idx(&[1, 5000, 1], &[0; 5000]), &idx(&[1], &[0]));
     assert_says(&error(Part::Train), &["1×5000×1", "4096"]);
 }
@@ -110,7 +110,7 @@ fn class_folders_are_divided_by_their_names() {
     let grey = [[90; 3]; 2];
     assert_says(
         &error(Part::Train),
-        &["nothing in it is of a known kind", "a folder of pictures for each class"],
+        &["nothing in it can be read", "a folder of pictures for each class"],
     );
     picture(&at("train/cat/1.png"), [9, 9], grey);
     assert_says(&error(Part::Test), &["not divided", "data.held_out"]);

@@ -166,7 +166,7 @@ fn launches_that_do_not_fit() {
     let mut recording = Recording::new(gpu().adapter().clone());
     let [a, b] = [4, 4].map(|words| recording.buffer(words));
     let made = recording.dispatch(&GOOD, &[], 4u32, &[a, b], [1, 1, 1]).map(drop);
-    mismatch(made, &["test_good", "2 buffers", "1 for y wanted"]);
+    mismatch(made, &["test_good", "2 buffers", "expected 1 for y"]);
     for grid in [[65_536, 1, 1], [1, 65_536, 1], [1, 1, 65_536], [0, 1, 1], [1, 1, 0]] {
         let made = recording.dispatch(&GOOD, &[], 4u32, &[a], grid).map(drop);
         mismatch(made, &["test_good", &format!("{grid:?}"), "65535"]);

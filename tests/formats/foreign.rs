@@ -24,7 +24,7 @@ fn files_of_other_kinds_are_named() {
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a".to_vec(), "git lfs pull"),
         (b"\x93NUMPY\x01\0v\0{'descr'".to_vec(), "NumPy"),
         (tar, "tar -xf"),
-        (zip(&entry("conv1.weight.npy")), "arrays of NumPy's (.npz)"),
+        (zip(&entry("conv1.weight.npy")), "NumPy's arrays (.npz)"),
         (zip(&entry("model.pth")), "not one data.pkl in it: if a checkpoint is in it, unpack"),
         (pickle(&dict(&[("a", int(1))])), "write its tensors with torch.save"),
     ] {
@@ -46,7 +46,7 @@ fn types_that_are_no_weights_are_named() {
         let view = TensorView::new(dtype, vec![5000], &bytes).unwrap();
         let file = serialize([("conv1.weight", view)], None).unwrap();
         let reason = refused(read(&file));
-        assert!(reason.contains(&format!("conv1.weight: {word} values")), "{reason}");
+        assert!(reason.contains(&format!("conv1.weight: it has {word} values")), "{reason}");
     }
 }
 

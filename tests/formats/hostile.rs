@@ -57,19 +57,19 @@ fn damaged_pickles_are_refused() {
         (b"t", "no mark"),
         (b"(", "the stack is empty"),
         (b"N(0", "the stack is empty"),
-        (b"h\x05", "object 5 was not noted"),
+        (b"h\x05", "object 5, which was not stored"),
         (b"}Nu", "no mark"),
-        (b"}(Nu", "a key without a value"),
+        (b"}(Nu", "a key has no value"),
         (b"N(NNu", "no dict"),
         (b"NNa", "no list"),
-        (b"N)R", "None is called"),
+        (b"N)R", "calls None"),
         (b"NQ", "no storage"),
         (b"X\x02\0\0\0\xff\xff", "not UTF-8"),
-        (b"ccollections", "a name without an end"),
+        (b"ccollections", "a name has no end"),
         (b"I12\n", "an opcode"),
         (b"cposix\nsystem\n(X\x02\0\0\0lstR", "posix.system"),
         (b"(iposix\nsystem\n", "an opcode"),
-        (b"NN\x81", "None is called"),
+        (b"NN\x81", "calls None"),
         (b"\x97", "an opcode"),
         (b"ctorch\nload\n)R", "no dict with tensors"),
         (b"cnumpy\ndtype\n)\x81}b", "no dict with tensors"),
@@ -80,18 +80,18 @@ fn damaged_pickles_are_refused() {
         (b"N1", "no mark"),
         (b"2", "the stack is empty"),
         (b"N\x80\x02", "no dict with tensors"),
-        (b"N\x80\x09", "pickle protocol 9"),
+        (b"N\x80\x09", "its pickle has protocol 9"),
         (&long_text, "cut off"),
         (&longer_text, "a string of 18446744073709551615 bytes"),
-        (&far_note, "more than fits a file"),
-        (&call(global("torch", "FloatStorage"), &[int(4)]), "Storage(F32) is called"),
-        (&call(global("torch", "Size"), &[int(4)]), "Size is called"),
-        (&call(rebuild(), &[int(4), int(0), tuple(&[]), tuple(&[])]), "without a storage"),
+        (&far_note, "more data than fits a file"),
+        (&call(global("torch", "FloatStorage"), &[int(4)]), "calls Storage(F32) with"),
+        (&call(global("torch", "Size"), &[int(4)]), "calls Size with"),
+        (&call(rebuild(), &[int(4), int(0), tuple(&[]), tuple(&[])]), "has no storage"),
         (&[&b"N"[..], b"Nb"].concat(), "None is given attributes"),
     ] {
         expect(&with(opcodes), word);
     }
-    expect(&with(b"N.N"), "2 bytes behind the pickle's end");
+    expect(&with(b"N.N"), "2 bytes after the pickle's end");
 }
 
 #[test]
@@ -115,13 +115,13 @@ fn tensors_that_do_not_fit_are_refused() {
     let of = |storage, count| dict(&[("a", vector(storage, count))]);
     expect(&with(&of("1", 6)), "a: file/data/1 is missing");
     expect(&with(&of("../../etc/passwd", 6)), "is missing");
-    expect(&with(&of("0", 5)), "24 bytes, but 5 float32 values wanted");
-    expect(&stream(&of("0", 5), &[("0", floats(&[0.0; 6]))], 4), "6 values, but 5 wanted");
+    expect(&with(&of("0", 5)), "24 bytes, but 5 float32 values need");
+    expect(&stream(&of("0", 5), &[("0", floats(&[0.0; 6]))], 4), "6 values, but 5 were described");
     expect(&stream(&of("1", 6), &[("0", floats(&[0.0; 6]))], 4), "storage 0 is not described");
     expect(&stream(&of("0", 6), &[], 4), "storage 0 is missing");
     let twice = floats(&[0.0; 6]);
     expect(&stream(&of("0", 6), &[("0", twice.clone()), ("0", twice.clone())], 4), "listed twice");
-    expect(&[&stream(&of("0", 6), &[("0", twice)], 4)[..], b"!"].concat(), "1 bytes behind");
+    expect(&[&stream(&of("0", 6), &[("0", twice)], 4)[..], b"!"].concat(), "1 bytes after");
 }
 
 /// A module that holds a module twice, which holds one twice, and so on.
@@ -152,14 +152,14 @@ fn floods_are_stopped() {
     let itself = (0..100).flat_map(|i| [text(&format!("{i}")), b"h\0s".into()].concat());
     let itself: Vec<u8> = b"}q\0".iter().copied().chain(itself).collect();
     for (opcodes, word) in [
-        (vec![b'N'; count], "more than fits a file"),
-        (vec![b'('; count], "more than fits a file"),
-        (vec![b']'; count], "more than fits a file"),
-        (vec![b'}'; count], "more than fits a file"),
-        (vec![b')'; count], "more than fits a file"),
-        (deep, "more than fits a file"),
-        ([&b"]"[..], &b"Na".repeat(count)].concat(), "more than fits a file"),
-        ([&b"N"[..], &[0x94].repeat(count)].concat(), "more than fits a file"),
+        (vec![b'N'; count], "more data than fits a file"),
+        (vec![b'('; count], "more data than fits a file"),
+        (vec![b']'; count], "more data than fits a file"),
+        (vec![b'}'; count], "more data than fits a file"),
+        (vec![b')'; count], "more data than fits a file"),
+        (deep, "more data than fits a file"),
+        ([&b"]"[..], &b"Na".repeat(count)].concat(), "more data than fits a file"),
+        ([&b"N"[..], &[0x94].repeat(count)].concat(), "more data than fits a file"),
         (itself, "no dict with tensors"),
         (
             (0..2000).flat_map(|i| global("a", &format!("b{i}"))).collect(),
@@ -167,10 +167,10 @@ fn floods_are_stopped() {
         ),
         (
             [&global("a", "b")[..], &b")\x81"[..]].concat().repeat(count / 8),
-            "more than fits a file",
+            "more data than fits a file",
         ),
         // Modules in a module in two places each, thirty deep.
-        (modules(30), "more than fits a file"),
+        (modules(30), "more data than fits a file"),
     ] {
         let file = with(&opcodes);
         let started = std::time::Instant::now();
@@ -190,7 +190,7 @@ fn the_pickles_of_a_stream_share_what_they_may_take() {
     let dicts = |then: &[u8]| pickle(&[&b"}0".repeat(100_000), then].concat());
     let magic = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
     let file = [dicts(magic), dicts(&crate::build::int(1001))].concat();
-    expect(&[file, vec![0; 6 << 20]].concat(), "more than fits a file");
+    expect(&[file, vec![0; 6 << 20]].concat(), "more data than fits a file");
 }
 
 /// Headers that take far more memory than bytes, alone and with just enough data to be let through.
@@ -221,7 +221,7 @@ fn long_safetensors_headers_are_stopped() {
             [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0; 4 * count]]
                 .concat()
         };
-        expect(&file(1), "describes more than fits");
+        expect(&file(1), "describes more data than fits");
         let values = flood.bytes().filter(|byte| matches!(byte, b',' | b':')).count();
         let enough = file((4 * flood.len() + 128 * (values + 20)) / 8);
         // What the tensor itself takes is known.
@@ -249,7 +249,7 @@ fn storages_on_top_of_each_other_are_refused() {
     let length = u32::from_le_bytes(end[12..16].try_into().unwrap()) + record as u32;
     (end[8], end[10]) = (end[8] + 1, end[10] + 1);
     end[12..16].copy_from_slice(&length.to_le_bytes());
-    expect(&[file, end].concat(), "b: its storage overlaps others");
+    expect(&[file, end].concat(), "b: its storage overlaps another");
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn damaged_archives_are_refused() {
         (changed(end + 20, &[1]), "cut off"),
         (changed(directory + 8, &[1]), "is encrypted"),
         (changed(directory + 10, &[8]), "is compressed"),
-        (changed(directory + 20, &[0xff]), "bytes that would be"),
+        (changed(directory + 20, &[0xff]), "though it is not compressed"),
         (changed(directory + 28, &[0xff; 2]), "cut off"),
         (changed(directory + 42, &[0xff; 4]), "its header is not where"),
         (changed(directory + 46, &[0xff]), "not UTF-8"),
@@ -286,13 +286,13 @@ fn damaged_archives_are_refused() {
         expect(&file, word);
     }
     let entry = |name: &str, bytes: &[u8]| (name.to_owned(), bytes.to_vec());
-    expect(&zip(&[]), "cut off, or no PyTorch");
+    expect(&zip(&[]), "cut off, or not a PyTorch");
     expect(&zip(&[entry("a/version", b"3")]), "one data.pkl");
     expect(&zip(&[entry("a/data.pkl", b""), entry("b/data.pkl", b"")]), "one data.pkl");
     expect(&zip(&[entry("a/x", b""), entry("a/x", b"")]), "twice");
     let big = [entry("a/data.pkl", &pickle(b"N")), entry("a/byteorder", b"big")];
     expect(&zip(&big), "not little-endian");
-    expect(b"%PDF-1.7 and so on", "no PyTorch checkpoint");
+    expect(b"%PDF-1.7 and so on", "not a PyTorch checkpoint");
     expect(&pickle(&dict(&[])), "PyTorch's magic number is not in it");
 }
 

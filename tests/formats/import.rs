@@ -106,9 +106,12 @@ fn operators_that_are_not_read_are_listed() {
         node("GridSample", &["c"], "y", &[]),
     ];
     let reason = refused(read(&model(&graph, 17)));
-    assert_eq!(reason, "operators that are not read: Resize (2), GridSample (1)");
+    assert_eq!(reason, "it has operators that are not read: Resize (2), GridSample (1)");
     let reason = refused(read(&model(&[node("Relu", &["images"], "y", &[])], 40)));
-    assert_eq!(reason, "operator set 40, 11 to 24 are read");
+    assert_eq!(
+        reason,
+        "operator set 40 is not read, only 11 to 24: export the network with one of these"
+    );
 }
 
 #[test]
@@ -127,9 +130,9 @@ fn onnx_files_that_would_do_harm() {
     let zeros = |count: usize| part(9, &vec![0; count]);
     for (read, word) in [
         // Shapes that no memory holds, and numbers that do not fill theirs.
-        (conv(&zeros(4), &[1 << 30, 1 << 30, 1 << 30]), "a shape of"),
-        (conv(&zeros(4), &[u64::MAX, 1]), "a shape of"),
-        (conv(&zeros(4), &[5, 3, 1, 1]), "4 bytes for shape [5, 3, 1, 1]"),
+        (conv(&zeros(4), &[1 << 30, 1 << 30, 1 << 30]), "too many values"),
+        (conv(&zeros(4), &[u64::MAX, 1]), "negative or too many dimensions"),
+        (conv(&zeros(4), &[5, 3, 1, 1]), "4 bytes for the shape [5, 3, 1, 1]"),
         (conv(&[], &[5, 3, 1, 1]), "no numbers"),
         // Files that are not beside this one.
         (
@@ -139,12 +142,18 @@ fn onnx_files_that_would_do_harm() {
         (conv(&outside("location", "/etc/passwd"), &[5, 3, 1, 1]), "not a file in the same folder"),
         (conv(&outside("location", ".."), &[5, 3, 1, 1]), "not a file in the same folder"),
         (conv(&outside("location", "a"), &[5, 3, 1, 1]), "only a file that was opened by its path"),
-        (conv(&outside("offset", "0"), &[5, 3, 1, 1]), "without its name"),
+        (conv(&outside("offset", "0"), &[5, 3, 1, 1]), "whose name is missing"),
         // Values that nothing makes, or that come later.
         (read(&model(&[node("Relu", &["y"], "y", &[])], 17)), "which nothing makes"),
-        (read(&model(&[node("Relu", &["images"], "y", &[])], 17)), "no output that has one number"),
+        (
+            read(&model(&[node("Relu", &["images"], "y", &[])], 17)),
+            "none of its outputs has one number",
+        ),
         // Parts that are empty, by the million.
-        (read(&[int(1, 8), part(7, &b"\x0a\x00".repeat(4 << 20))].concat()), "no set of operators"),
+        (
+            read(&[int(1, 8), part(7, &b"\x0a\x00".repeat(4 << 20))].concat()),
+            "does not say its operator set",
+        ),
         (read(&model(&[b"\x0a\x00".repeat(4 << 20)], 17)), "too many for them"),
         (
             read(&model(&[node("Relu", &["images"; 30_000], "y", &[])], 17)),

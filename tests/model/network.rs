@@ -57,7 +57,7 @@ fn settings_that_make_no_network_are_refused() {
         (10, 1, 1, 10, &[f32::NAN]),
     ] {
         let error = new(depth, width, channels, classes, mean).unwrap_err().to_string();
-        assert!(error.starts_with("wrn: ") && error.contains("wanted"), "{error}");
+        assert!(error.starts_with("wrn: ") && error.contains("expected"), "{error}");
     }
 }
 

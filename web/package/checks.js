@@ -8,7 +8,7 @@ export function named(name, message) {
 
 export function whole(what, value, least, most) {
   if (!Number.isInteger(value) || value < least || value > most) {
-    throw named('RangeError', `${what}: ${value} given, a whole number from ${least} to ${most} wanted`);
+    throw named('RangeError', `${what}: got ${value}; expected a whole number from ${least} to ${most}`);
   }
   return value;
 }
@@ -16,7 +16,7 @@ export function whole(what, value, least, most) {
 /** Returns the number for image `index`; `given` is one number for all images, or one for each. */
 export function nth(what, given, index, count) {
   if (!Array.isArray(given) && !ArrayBuffer.isView(given)) return given;
-  if (given.length !== count) throw named('Mismatch', `${what}: ${given.length} given, one for each of ${count} images wanted`);
+  if (given.length !== count) throw named('Mismatch', `${what}: got ${given.length}; expected one for each of ${count} images`);
   return given[index];
 }
 

@@ -138,9 +138,9 @@ export class Engine {
   }
 
   async load(source, { device, tune = 'auto', tuningBudget = 3, precision = 'f32', side = 0, sha256, cache, onProgress, signal } = {}) {
-    if (precision !== 'f32') throw named('RangeError', `precision: ${precision} given, f32 wanted`);
-    if (!['auto', 'on', 'off'].includes(tune)) throw named('RangeError', `tune: ${tune} given, auto, on or off wanted`);
-    if (!(tuningBudget >= 0 && tuningBudget <= 3600)) throw named('RangeError', `tuningBudget: ${tuningBudget} given, 0 to 3600 seconds wanted`);
+    if (precision !== 'f32') throw named('RangeError', `precision: got ${precision}; expected f32`);
+    if (!['auto', 'on', 'off'].includes(tune)) throw named('RangeError', `tune: got ${tune}; expected auto, on or off`);
+    if (!(tuningBudget >= 0 && tuningBudget <= 3600)) throw named('RangeError', `tuningBudget: got ${tuningBudget}; expected 0 to 3600 seconds`);
     if (!this.#device) {
       this.#options = { device, tune, tuningBudget };
       onProgress?.({ phase: 'device' });
@@ -241,7 +241,7 @@ export class Engine {
 
   async sample(id, { classes, seed = 0, steps = 20, stepSize = 0.8, start }, { onStep, signal } = {}) {
     const model = this.#model(id);
-    if (!classes?.length || classes.length > BATCH) throw named('RangeError', `classes: ${classes?.length ?? 'none'} given, 1 to ${BATCH} wanted`);
+    if (!classes?.length || classes.length > BATCH) throw named('RangeError', `classes: got ${classes?.length ?? 'none'}; expected 1 to ${BATCH}`);
     classes.forEach((label) => whole('class', label, 0, model.about.classes - 1));
     const images = start ? await this.#prepare(model, start) : await this.starts(id, seed, classes.length);
     const repeated = images.length === model.size ? repeat(images, classes.length) : images;
@@ -264,7 +264,7 @@ export class Engine {
   async #images(model, image) {
     const many = Array.isArray(image);
     const list = many ? image : [image];
-    if (!list.length || list.length > BATCH) throw named('RangeError', `images: ${list.length} given, 1 to ${BATCH} wanted`);
+    if (!list.length || list.length > BATCH) throw named('RangeError', `images: got ${list.length}; expected 1 to ${BATCH}`);
     const images = new Float32Array(list.length * model.size);
     for (const [i, one] of list.entries()) {
       const prepared = await this.#prepare(model, one);

@@ -66,7 +66,7 @@ export class Model {
   expect(images, count) {
     if (!Number.isInteger(count) || count < 1 || images.length !== count * this.size) {
       const { channels, side } = this.about;
-      throw named('Mismatch', `image: ${images.length} numbers given, ${count} times ${this.size} (${channels}×${side}×${side}) wanted`);
+      throw named('Mismatch', `image: got ${images.length} numbers; expected ${count} times ${this.size} (${channels}×${side}×${side})`);
     }
   }
 

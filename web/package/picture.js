@@ -45,5 +45,5 @@ export function toBlob(images, { type = 'image/png', quality, ...options }) {
 const make = () => (typeof document === 'undefined' ? new OffscreenCanvas(1, 1) : document.createElement('canvas'));
 
 function mismatch(image, channels, side) {
-  return named('Mismatch', `image: ${image.length} numbers given, a multiple of ${channels}×${side}×${side} wanted`);
+  return named('Mismatch', `image: got ${image.length} numbers; expected a multiple of ${channels}×${side}×${side}`);
 }

@@ -9,12 +9,12 @@ const KEPT = 25;
 const PICTURES = 10_000;
 
 function within(what, value, least, most) {
-  if (!(value >= least && value <= most)) throw named('RangeError', `${what}: ${value} given, ${least} to ${most} wanted`);
+  if (!(value >= least && value <= most)) throw named('RangeError', `${what}: got ${value}; expected ${least} to ${most}`);
   return value;
 }
 
 function oneOf(what, value, known) {
-  if (!known.includes(value)) throw named('RangeError', `${what}: ${value} given, ${known.join(' or ')} wanted`);
+  if (!known.includes(value)) throw named('RangeError', `${what}: got ${value}; expected ${known.join(' or ')}`);
   return value;
 }
 
@@ -49,7 +49,7 @@ function recipe({ classes, steps = 200, objective = 'dat', batch = 16, learningR
 async function together(images, labels, classes, size, prepare) {
   if (!Array.isArray(images)) throw named('Mismatch', 'images: a list is wanted');
   whole('number of images', images.length, 1, PICTURES);
-  if (labels?.length !== images.length) throw named('Mismatch', `labels: ${labels?.length ?? 'none'} given, one for each of ${images.length} images wanted`);
+  if (labels?.length !== images.length) throw named('Mismatch', `labels: got ${labels?.length ?? 'none'}; expected one for each of ${images.length} images`);
   const all = new Float32Array(images.length * size);
   for (const [i, image] of images.entries()) {
     whole(`label of image ${i}`, labels[i], 0, classes - 1);

@@ -221,7 +221,7 @@ async function digest(bytes) {
 async function checked(bytes, name, wanted) {
   const found = await digest(bytes);
   if (wanted && found && found !== wanted.toLowerCase()) {
-    throw named('BadFile', `${name}: SHA-256 ${found} given, ${wanted} wanted`);
+    throw named('BadFile', `${name}: got SHA-256 ${found}; expected ${wanted}`);
   }
   return found;
 }

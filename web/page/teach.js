@@ -179,14 +179,14 @@ export class TeachPart {
         this.#losses.update(told.losses);
         this.#accuracies.update(told.accuracies);
         const left = Math.ceil((((performance.now() - began) / step) * (steps - step)) / 1000);
-        tell('teach-state', `Step ${step} of ${steps}: loss ${loss.toFixed(2)}; ${percent(told.accuracies[step - 1])} of attacked pictures are named rightly; about ${left} s left.`, { passing: true });
+        tell('teach-state', `Step ${step} of ${steps}: loss ${loss.toFixed(2)}; ${percent(told.accuracies[step - 1])} of attacked pictures are classified correctly; about ${left} s left.`, { passing: true });
       };
       const trained = await model.train({ images, labels, classes, steps, onStep, signal: mine.signal, finish: finish.signal });
       await this.#drawn('teach-after', model, [...classes.keys()], mine.signal);
       [this.#taught, model] = [model, undefined];
       by('teach-save').disabled = by('teach-use').disabled = false;
       const { accuracyBefore, accuracyAfter } = trained;
-      tell('teach-state', `${trained.steps} steps: of your ${images.length} pictures it names ${percent(accuracyAfter)} rightly, ${percent(accuracyBefore)} before.`);
+      tell('teach-state', `${trained.steps} steps: of your ${images.length} pictures it classifies ${percent(accuracyAfter)} correctly, ${percent(accuracyBefore)} before.`);
       document.documentElement.dataset.taught = String(Number(document.documentElement.dataset.taught ?? 0) + 1);
     } catch (error) {
       if (!mine.signal.aborted) tell('teach-state', explainError(error), { bad: true });

@@ -150,7 +150,7 @@ test('a list of images is a batch, with labels and targets of its own', async ()
   assert.equal(top[0].label, 'T-shirt/top');
   assert.ok(top[0].score > top[1].score && top[0].score <= 1);
   assert.deepEqual(aimed, [7, 8, 9]);
-  assert.match(refused, /label: 2 given, one for each of 3 images wanted/);
+  assert.match(refused, /label: got 2; expected one for each of 3 images/);
 });
 
 test('a network that overflows is an error, and no class', async () => {
@@ -463,6 +463,6 @@ test('kernels are measured on request, and the next visit takes what was found',
   });
   const damaged = await inPage(visit, 'on');
   assert.ok(damaged.tuning.answered > 0);
-  await assert.rejects(inPage(({ load }) => load('models/fashion-demo.safetensors', { tune: 'always' })), /always given, auto, on or off wanted/);
-  await assert.rejects(inPage(({ load }) => load('models/fashion-demo.safetensors', { tuningBudget: -1 })), /-1 given, 0 to 3600/);
+  await assert.rejects(inPage(({ load }) => load('models/fashion-demo.safetensors', { tune: 'always' })), /got always; expected auto, on or off/);
+  await assert.rejects(inPage(({ load }) => load('models/fashion-demo.safetensors', { tuningBudget: -1 })), /got -1; expected 0 to 3600/);
 });

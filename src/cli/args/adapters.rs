@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 /// The arguments of `tune`.
 #[derive(Debug, Args)]
 pub struct Tune {
-    /// A checkpoint, or a network as `bench --model` names it; without it nothing is measured
+    /// Network whose kernels are measured: a checkpoint, or a name such as wrn-16-2 or resnet50; without it nothing is measured
     pub model: Option<String>,
     /// Number of images that go through the network at once; kernels are measured at the shapes of this batch
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
@@ -18,10 +18,10 @@ pub struct Tune {
     /// Time that measuring may take, in seconds
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: u32,
-    /// Before measuring, read a table that --export wrote for the same adapter, driver and version
+    /// Before measuring, read the results that --export wrote for the same adapter, driver and version
     #[arg(long, value_name = "FILE")]
     pub import: Option<PathBuf>,
-    /// Write the table of all kernels that were measured on this adapter
+    /// Write the results of all measurements on this adapter to FILE, for --import
     #[arg(long, value_name = "FILE")]
     pub export: Option<PathBuf>,
 }
@@ -37,7 +37,7 @@ pub struct Devices {
 /// The arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// Write the findings as JSON, for a bug report
+    /// Write the results of all checks to FILE as JSON, for a bug report
     ///
     /// The file has the adapter, the driver, limits and every case, and no paths of this machine.
     #[arg(long, value_name = "FILE")]
@@ -56,36 +56,37 @@ pub struct Bench {
     /// Rows and columns of the images [default: 32 for wrn, 224 for others]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
-    /// Step to measure
+    /// Kind of step to measure
     #[arg(long, value_enum, default_value_t = Step::Pgd)]
     pub what: Step,
-    /// Number of measurements, of which the median is printed
+    /// Number of times that the step is measured; the median is printed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
-    /// Print the launches and the memory of a step, and end
+    /// Print the kernel launches and the memory of a step, instead of measuring it
     ///
     /// The step's buffers are allocated, but no step is run.
     #[arg(long, conflicts_with_all = ["compare", "profile", "json"])]
     pub show_plan: bool,
-    /// Estimate how long a step takes on a chip that is not here, instead of measuring: h100, rtx4090, rx7900xtx, rx9070, adreno740,
-    /// m1
+    /// Estimate how long a step takes on a chip that this machine does not have, instead of measuring: h100, rtx4090, rx7900xtx,
+    /// rx9070, adreno740, m1
     ///
     /// The estimate is made from what the chip's compiler says of the kernels and from the chip's published figures. Beside it
     /// stands the least time that multiply-adds and memory traffic allow. The layers that lose the most come first.
     #[arg(long, value_name = "CHIP", conflicts_with_all = ["compare", "profile", "show_plan", "runs"])]
     pub predict: Option<String>,
-    /// Print a table of layers instead of one of kernels
+    /// Print the time of each layer of the network, instead of each kernel
     ///
     /// With --compare it has single 3x3 convolutions as well.
     #[arg(help_heading = "Output", long)]
     pub layers: bool,
-    /// Write each launch of a step: FILE.csv is a table, FILE.json a trace for chrome://tracing
+    /// Write the time of each kernel launch of a step as two files: FILE.csv, a table, and FILE.json, a trace for
+    /// chrome://tracing
     #[arg(help_heading = "Output", long, value_name = "FILE")]
     pub profile: Option<PathBuf>,
     /// Print one JSON object instead of a table
     #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Measure other libraries at the same step, in turn with lapidary
+    /// Also time other libraries at the same step, in turn with lapidary
     #[arg(
         help_heading = "Other libraries",
         long,
@@ -95,7 +96,7 @@ pub struct Bench {
         conflicts_with = "profile"
     )]
     pub compare: Vec<Peer>,
-    /// Python that has PyTorch, for --compare torch
+    /// Python interpreter that has PyTorch, for --compare torch
     ///
     /// [default: $LAPIDARY_PEERS, then target/peers/bin/python, then python3]
     #[arg(help_heading = "Other libraries", long, value_name = "PATH", requires = "compare")]
@@ -112,20 +113,20 @@ pub struct Bench {
 pub enum Peer {
     /// PyTorch, on the CPU or a CUDA device
     Torch,
-    /// burn with its wgpu backend
+    /// The Rust framework burn, with its wgpu backend
     Burn,
 }
 
 /// The steps that `bench` can measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Step {
-    /// Forward pass, gradient for the image, and a step within the ball
+    /// One step of a PGD attack: forward pass, gradient for the image, step, and projection onto the ball
     #[value(name = "pgd-step")]
     Pgd,
-    /// Forward pass, gradient for the image, and a step up a class's logit without a ball
+    /// One step of sampling: forward pass, gradient of a class's logit for the image, and step, without a ball
     #[value(name = "sample-step")]
     Sample,
-    /// Forward pass with batch statistics, all gradients, optimiser and averages
+    /// One step of training: forward pass with batch statistics, gradients of all weights, optimiser and moving averages
     #[value(name = "train-step")]
     Train,
 }

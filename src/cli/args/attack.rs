@@ -19,7 +19,7 @@ pub const PGD_RESTARTS: u32 = 1;
 pub struct Attack {
     #[command(flatten)]
     pub network: NetworkOptions,
-    /// Radius of the ball within which the attack may change an image, such as 0.5 or 8/255
+    /// Largest change of an image that an attack may make (the radius of its ball), such as 0.5 or 8/255
     ///
     /// It is measured in --norm, for pixels in [0, 1].
     #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]
@@ -52,7 +52,7 @@ pub struct Attack {
     /// Seed of all random numbers
     #[arg(help_heading = "Attack", long, default_value_t = 0)]
     pub seed: u64,
-    /// File that keeps the state after each batch
+    /// File that keeps the evaluation's state after each batch, so that the same command goes on after an interruption
     ///
     /// Where it is there already, the evaluation goes on from it.
     #[arg(help_heading = "Output", long, value_name = "FILE")]
@@ -63,24 +63,24 @@ pub struct Attack {
     /// Print one JSON object instead of lines
     #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Number of steps from each start
+    /// Number of PGD steps from each start
     #[arg(help_heading = "Attack pgd", long, value_name = "N", default_value_t = PGD_STEPS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub pgd_steps: u32,
-    /// Length of one step, measured in --norm, such as 0.1 or 2/255 [default: eps/8]
+    /// Length of one PGD step, measured in --norm, such as 0.1 or 2/255 [default: eps/8]
     #[arg(help_heading = "Attack pgd", long, value_name = "LENGTH", value_parser = radius)]
     pub pgd_step_size: Option<f64>,
-    /// Number of starts
+    /// Number of times that PGD is run on each image, from different starts
     ///
     /// The first start is the image itself, the others are drawn at random from the ball.
     #[arg(help_heading = "Attack pgd", long, value_name = "N", default_value_t = PGD_RESTARTS, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub pgd_restarts: u32,
-    /// Momentum: the part of the last direction that is kept, below 1
+    /// Momentum of PGD: the part of the last direction that is kept, from 0 to below 1
     #[arg(help_heading = "Attack pgd", long, value_name = "PART", default_value = "0", value_parser = part)]
     pub pgd_momentum: f64,
-    /// Loss that the steps climb
+    /// Loss that PGD's steps increase
     #[arg(help_heading = "Attack pgd", long, value_enum, default_value_t = LossName::Ce)]
     pub pgd_loss: LossName,
-    /// Attack towards each of the nine likeliest other classes in turn, instead of away from the label
+    /// Run PGD towards each of the nine likeliest other classes in turn, instead of away from the label
     #[arg(help_heading = "Attack pgd", long)]
     pub pgd_targeted: bool,
     #[command(flatten)]
@@ -130,7 +130,7 @@ impl From<LossName> for Loss {
 fn part(text: &str) -> Result<f64, String> {
     fraction(text)
         .filter(|number| (0.0..1.0).contains(number))
-        .ok_or_else(|| "a number from 0 to below 1 is wanted".into())
+        .ok_or_else(|| "it has to be a number from 0 to below 1, such as 0.9".into())
 }
 
 fn attack_name(text: &str) -> Result<AttackName, String> {

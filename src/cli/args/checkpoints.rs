@@ -16,20 +16,21 @@ pub struct Models {
 /// The arguments of `inspect`.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// A run folder, a checkpoint's folder, a safetensors file, a PyTorch checkpoint, or zoo:NAME (`lapidary models`
-    /// lists the names)
+    /// The network: a run folder, a checkpoint's folder, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME
+    /// (`lapidary models` lists the names)
     pub file: PathBuf,
 }
 
 /// The arguments of `convert`.
 #[derive(Debug, Args)]
 pub struct Convert {
-    /// File to read: a PyTorch checkpoint (.pth, .pt, .ckpt), a safetensors file, or a run's folder
+    /// Network to read: a PyTorch checkpoint (.pth, .pt, .ckpt), an .onnx or .safetensors file, or a run's folder
     #[arg(value_name = "IN")]
     pub file: PathBuf,
     /// File to write: NAME.safetensors or NAME.onnx
     pub out: PathBuf,
-    /// Weights of a training state to take: ema, model, or a key [default: ema if there is one]
+    /// Weights to take from a PyTorch training checkpoint that holds several: ema (averaged), model (trained) or a key of the
+    /// file [default: ema if there is one]
     #[arg(help_heading = "Reading", long, value_name = "KEY")]
     pub weights: Option<String>,
     /// Mean that is subtracted from images in [0, 1], a number for each channel [default: the file's]
@@ -46,10 +47,10 @@ pub struct Convert {
     /// Standard deviation that images are divided by after --mean, a number for each channel
     #[arg(help_heading = "Normalisation", long, value_delimiter = ',', requires = "mean")]
     pub std: Option<Vec<f32>>,
-    /// Say that the network takes images in [0, 1] as they are
+    /// State that the network takes images in [0, 1] without normalisation
     #[arg(help_heading = "Normalisation", long, conflicts_with = "mean")]
     pub no_normalisation: bool,
-    /// Activation behind each normalisation layer [default: the file's]
+    /// Activation function after each normalisation layer [default: the file's]
     #[arg(help_heading = "Reading", long, value_enum)]
     pub activation: Option<ActivationName>,
     /// Rename tensors whose names begin with OLD: the beginning becomes NEW
@@ -60,7 +61,7 @@ pub struct Convert {
     /// Leave out tensors whose names begin with PREFIX; may be given more than once
     #[arg(help_heading = "Reading", long, value_name = "PREFIX")]
     pub drop: Vec<String>,
-    /// Rows and columns of the images [default: the file's; ONNX files without it take any]
+    /// Height and width of the network's images in pixels [default: the file's; ONNX files without it take any]
     #[arg(help_heading = "Reading", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
     /// Names of the classes in the order of their labels, such as cat,dog [default: the file's]
@@ -78,7 +79,7 @@ pub struct Convert {
 fn rename(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((old, new)) if !old.is_empty() => Ok((old.into(), new.into())),
-        _ => Err("OLD=NEW is wanted".into()),
+        _ => Err("it has to be OLD=NEW, two beginnings of tensor names".into()),
     }
 }
 

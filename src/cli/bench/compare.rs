@@ -69,7 +69,9 @@ pub fn run(
 ) -> anyhow::Result<()> {
     if !matches!(network, Network::WideResNet(_)) || args.what != Step::Pgd {
         let given = format!("--model {} --what {}", args.model, args.what);
-        let allowed = "wrn-DEPTH-WIDTH and pgd-step: peers have no other".into();
+        let allowed =
+            "wrn-DEPTH-WIDTH and pgd-step, which is all that the other libraries are measured with"
+                .into();
         return Err(Error::BadConfig { key: "--compare".into(), value: given, allowed }.into());
     }
     let gpu = session.gpu()?;

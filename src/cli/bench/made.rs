@@ -23,7 +23,10 @@ pub fn network(name: &str) -> Result<(Network, u32)> {
     let unknown = || Error::BadConfig {
         key: "--model".into(),
         value: name.into(),
-        allowed: format!("wrn-DEPTH-WIDTH, as wrn-16-2, or {}", Network::names().join(", ")),
+        allowed: format!(
+            "wrn-DEPTH-WIDTH, such as wrn-16-2, or one of {}",
+            Network::names().join(", ")
+        ),
     };
     let Some(numbers) = name.strip_prefix("wrn-") else {
         // As papers have it: convnext-b.

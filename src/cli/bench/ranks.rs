@@ -43,7 +43,7 @@ pub fn run(
         return Err(Error::BadConfig {
             key: "--batch".into(),
             value: args.batch.to_string(),
-            allowed: format!("a multiple of the {ranks} ranks, which share it"),
+            allowed: format!("a multiple of {ranks}, the number of processes that share a batch"),
         }
         .into());
     }
@@ -54,7 +54,12 @@ pub fn run(
     let size = BatchSize { images: args.batch / ranks, side };
     progress.line(&format!("{} images for each rank on {}", size.images, gpu.adapter().name));
     let Made::Update(both) = block_on(Made::step(&gpu, network, size, args.what))? else {
-        return Err(Error::mismatch("bench", args.what, "train-step").into());
+        return Err(Error::mismatch(
+            "bench",
+            format_args!("--what {}", args.what),
+            "--what train-step: only training runs in several processes",
+        )
+        .into());
     };
     let (mut learner, mut update) = *both;
     // Pipelines are compiled, and every rank has as much behind it.

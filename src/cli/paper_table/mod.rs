@@ -143,7 +143,7 @@ fn chosen<'a>(all: &'a [Row], names: &[String]) -> anyhow::Result<Vec<&'a Row>> 
     }
     if let Some(unknown) = names.iter().find(|name| all.iter().all(|row| row.name != **name)) {
         let known: Vec<_> = all.iter().map(|row| row.name).collect();
-        let words = format!("--rows {unknown}: one of {} is wanted", known.join(", "));
+        let words = format!("--rows {unknown}: no such row; there are {}", known.join(", "));
         return Err(Failure::Usage(words).into());
     }
     Ok(all.iter().filter(|row| names.iter().any(|name| name == row.name)).collect())
@@ -171,7 +171,7 @@ fn identify(out: &Path, args: &args::PaperTable, settings: &Settings) -> Result<
             let was = theirs.get(key).unwrap_or(&Value::Null);
             if was != now {
                 let reason = format!(
-                    "its runs are of another comparison: {key} was {was}, is {now}; name another folder with --out"
+                    "its runs are of another comparison, with {key} {was}, but now {key} is {now}; choose another folder with --out"
                 );
                 return Err(Error::bad_file(&file, reason));
             }

@@ -245,7 +245,8 @@ impl Work<'_> {
 }
 
 fn stopped(out: &Path) -> anyhow::Error {
-    Failure::Stopped(format!("the same command with --out {} resumes", out.display())).into()
+    Failure::Stopped(format!("the same command with --out {} goes on from here", out.display()))
+        .into()
 }
 
 /// Returns the text that a command printed; Err with its error text if it failed.

@@ -8,9 +8,9 @@ use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::{Error, Result};
 
 impl AutoAttack {
-    /// Attacks each image (NCHW in \[0, 1\], of `side` by `side` pixels) with the steps of [`AutoAttack::pgd`],
-    /// misclassified ones too, and returns the resulting images. Of several starts and targets the first misclassified
-    /// result is kept, or else the last one. `progress` is told the share that is done and may stop by an error.
+    /// Attacks each image (NCHW in \[0, 1\], of `side` by `side` pixels) with the steps of [`AutoAttack::pgd`], misclassified
+    /// ones too, and returns the resulting images. Where several starts or targets are tried, the first misclassified result is
+    /// kept, or else the last one. `progress` is told the share that is done and may stop by an error.
     ///
     /// # Errors
     /// The errors of [`AutoAttack::run`]; the attacks must hold [`AttackName::Pgd`] for its settings to be checked.
@@ -31,7 +31,7 @@ impl AutoAttack {
             return Err(Error::mismatch(
                 "attack",
                 given,
-                format_args!("{words} values for each label, and one label or more,"),
+                format_args!("{words} values for each label, and at least one label"),
             ));
         }
         let mut classifier = Classifier::new(model, weights, size).await?;

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 pub(super) struct Outcome {
     /// Whether each point was broken.
     pub broken: Vec<bool>,
-    /// The images that broke points, one after the other.
+    /// The images that the attack made misclassified, one after the other.
     pub images: Vec<f32>,
     /// The number of images at which the gradient was zero everywhere.
     pub flat: usize,

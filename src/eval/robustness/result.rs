@@ -4,7 +4,7 @@ use super::{AttackName, Version};
 use crate::ops::Norm;
 use std::fmt;
 
-/// Accuracy under the worst of several attacks, point by point.
+/// Accuracy under the worst of several attacks, with the outcome for each image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RobustAccuracy {
     /// The version of AutoAttack that was run.
@@ -13,91 +13,91 @@ pub struct RobustAccuracy {
     pub norm: Norm,
     /// The radius of the ball.
     pub eps: f32,
-    /// Share of points classified correctly as they are.
+    /// The share of images that are classified correctly without an attack.
     pub clean_accuracy: f64,
-    /// Share of points that are classified correctly and that no attack has broken.
+    /// The share of images that are classified correctly and that no attack has broken.
     pub robust_accuracy: f64,
-    /// The attacks in the order they ran. None runs once no point stands.
+    /// The attacks that were run, in order. None is run once every image is broken.
     pub attacks: Vec<AttackResult>,
-    /// The outcome of each point.
+    /// The outcome for each image.
     pub points: Vec<Point>,
-    /// The images that broke the points, and the others as they were: NCHW in \[0, 1\], in the order of the points.
+    /// For each image the one that broke it, or the image itself where none did: NCHW in \[0, 1\].
     pub images: Vec<f32>,
-    /// Why the number may flatter the network; empty where nothing speaks against it.
+    /// Reasons why the robust accuracy may be too high, such as masked gradients; empty where there is no sign of it.
     pub warnings: Vec<Warning>,
-    /// The largest distance of an image that broke a point from where it came from, in the norm of the ball; none where no
-    /// point was broken.
+    /// The largest change by which an attack broke an image, in the norm of the ball; `None` where no image was broken.
     pub max_perturbation: Option<f64>,
-    /// The number of values of the images that are NaN.
+    /// The number of NaN values in the resulting images.
     pub nan: usize,
-    /// The least and the largest value of the images.
+    /// The smallest and the largest value in the resulting images.
     pub range: [f32; 2],
-    /// Wall time, of all runs where it was interrupted.
+    /// The wall time in seconds, summed over all runs where the evaluation was interrupted.
     pub seconds: f64,
-    /// The part of this time in which the device had our work: from the first submission of an attack on a batch until
-    /// its last has ended. The rest went into uploads, read-backs, compilation and the host.
+    /// The seconds in which the device had work: from the first submission of an attack on a batch until its last has ended. The
+    /// rest went into uploads, read-backs, compilation and the host.
     pub busy_seconds: f64,
 }
 
-/// The result of one attack.
+/// The result of one attack of an evaluation: how many images it was run on, and how many it broke.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttackResult {
     /// The attack's name.
     pub attack: AttackName,
-    /// The number of points that still stood before the attack.
+    /// The number of images that were not broken before the attack, on which it was run.
     pub tried: usize,
-    /// The number of these points that the attack broke.
+    /// The number of images that the attack broke.
     pub broken: usize,
-    /// The share of all points that are classified correctly and that neither this attack nor an earlier one has broken.
+    /// The share of all images that are classified correctly and that neither this attack nor an earlier one has broken.
     pub robust_accuracy: f64,
     /// The wall time in seconds.
     pub seconds: f64,
 }
 
-/// The outcome of a point.
+/// The outcome of an evaluation for one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
     /// The image was misclassified without an attack, and not attacked.
     Wrong,
-    /// This attack broke the image; later attacks did not try.
+    /// This attack broke the image; later attacks were not run on it.
     Broken(AttackName),
     /// The image stayed correctly classified under all attacks.
     Robust,
 }
 
-/// Signs that an evaluation is less than it seems (Croce and others 2021, arXiv 2010.09670, and the checks in AutoAttack's
-/// code).
+/// A sign that a network is less robust than the evaluation says (Croce and others 2021, arXiv 2010.09670, and the checks in
+/// AutoAttack's code).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Warning {
-    /// Gradients of this share of the images that the attack started from are 0 in every place.
+    /// The gradients of this share of the images that the attack started from are 0 in every place.
     ZeroGradient {
         /// The attack that lacked gradients.
         attack: AttackName,
         /// The share of images with a zero gradient; above 0.
         share: f64,
     },
-    /// Square, which uses no gradient, broke this share of all points that attacks with gradients had not broken: gradients
-    /// are masked.
+    /// The attack Square, which uses no gradient, broke this share of all images after attacks with gradients had not broken
+    /// them: gradients are masked.
     SquareBeatsGradients {
         /// The share of images; above 0.002.
         share: f64,
     },
-    /// Passes over the same images differ: `difference` is the largest L2 distance of logits scaled to length 1.
+    /// Two forward passes over the same images differ, as the network is randomised: `difference` is the largest L2 distance of
+    /// logits scaled to length 1.
     Randomised {
         /// The difference of the logits, above 1e-4, or the number of images classified differently.
         difference: f64,
     },
-    /// The outputs are probabilities: losses on logits mean little.
+    /// The network's outputs are probabilities and not logits, so losses on logits mean little.
     Probabilities,
 }
 
 impl RobustAccuracy {
-    /// The number of points that were attacked: those that are classified correctly without an attack.
+    /// Returns the number of images that were attacked: those that are classified correctly without an attack.
     pub fn attacked(&self) -> usize {
         self.points.iter().filter(|&&point| point != Point::Wrong).count()
     }
 
-    /// Points an evaluation gets through a second.
+    /// Returns how many images the evaluation gets through in a second.
     pub fn images_per_second(&self) -> f64 {
         self.points.len() as f64 / self.seconds.max(f64::MIN_POSITIVE)
     }

@@ -24,17 +24,18 @@ const SIZES: u32 = 8;
 /// The progress of an evaluation, reported several times a second.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
-    /// The attack that runs.
+    /// The attack that is running.
     pub attack: AttackName,
-    /// The attack's place among the settings' attacks.
+    /// The running attack's index among the settings' attacks, from 0.
     pub number: usize,
-    /// The share of its work that is done, on the points that stood when its current start or target began; from 0 to 1.
+    /// The share of the running attack's work that is done, from 0 to 1, on the images that were not broken when its current
+    /// start or target began.
     pub done: f64,
-    /// The number of points that the attack began with.
+    /// The number of images on which the running attack began.
     pub tried: usize,
-    /// Share of all points that stand so far.
+    /// The share of all images that are not broken so far.
     pub robust_accuracy: f64,
-    /// Called after each batch with the state to keep if the evaluation may be interrupted.
+    /// The state to save after a batch, so that an interrupted evaluation can go on; `None` between batches.
     pub state: Option<&'a State>,
 }
 
@@ -76,8 +77,8 @@ impl AutoAttack {
         self.run_in(&World::one(), model, devices, (set, side), state, progress).await
     }
 
-    /// Runs the evaluation by all ranks of a world, each with its own devices. All are given the same images and state,
-    /// take part in the attacks on each round of batches and come to the same result, that of one process. Where
+    /// Runs the evaluation in several processes (the ranks of `world`), each with its own devices. All are given the same images
+    /// and state, take part in the attacks on each round of batches and come to the same result, that of one process. Where
     /// `progress` stops one of them by [`Error::Stopped`], all stop after the round of batches that runs.
     ///
     /// # Errors
@@ -104,7 +105,7 @@ impl AutoAttack {
             return Err(Error::mismatch(
                 "attack",
                 given,
-                format_args!("{words} values for each label, and one label or more,"),
+                format_args!("{words} values for each label, and at least one label"),
             ));
         }
         let began = Instant::now();

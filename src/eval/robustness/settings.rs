@@ -6,22 +6,22 @@ use crate::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
 
-/// The attacks that run on the points that still stand.
+/// An attack of an evaluation, by the name that AutoAttack has for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AttackName {
-    /// APGD up the cross-entropy.
+    /// APGD that maximises the cross-entropy.
     ApgdCe,
-    /// APGD up the difference of logits ratio. At least 3 classes.
+    /// APGD that maximises the difference of logits ratio (DLR); for at least 3 classes.
     ApgdDlr,
-    /// APGD up the ratio towards each of several targets. At least 4 classes.
+    /// APGD that maximises the targeted DLR, towards each of several target classes; for at least 4 classes.
     ApgdTargeted,
-    /// FAB towards each of several targets.
+    /// FAB towards each of several target classes.
     FabTargeted,
-    /// Random search, without gradients.
+    /// Square, a random search without gradients.
     Square,
-    /// Projected gradient steps as [`RestartedPgd`] says.
+    /// PGD with restarts, with the settings of [`RestartedPgd`].
     Pgd,
-    /// FAB towards the nearest class of all in each step. At most 100 classes.
+    /// FAB towards the nearest boundary of all classes in each step; for at most 100 classes.
     Fab,
 }
 
@@ -37,7 +37,7 @@ impl AttackName {
         Self::Fab,
     ];
 
-    /// The name that AutoAttack has for it.
+    /// Returns the name that AutoAttack has for the attack, such as `apgd-ce`.
     pub fn name(self) -> &'static str {
         match self {
             Self::ApgdCe => "apgd-ce",
@@ -67,7 +67,7 @@ impl FromStr for AttackName {
     }
 }
 
-/// A list of attacks with a name.
+/// A set of attacks that AutoAttack runs one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// AutoAttack's standard version: apgd-ce, apgd-t, fab-t and square, for 4 classes and more.
@@ -82,7 +82,7 @@ pub enum Version {
     /// An own selection for 2 and 3 classes, for which targeted APGD is not defined: apgd-ce, fab-t towards every other
     /// class, and square. Not a version of AutoAttack's authors: their standard version refuses such networks.
     FewClasses,
-    /// A list of the user's own, or other numbers of steps, starts, targets or candidates.
+    /// The user's own list of attacks, or other numbers of steps, starts, targets or candidates.
     Custom,
 }
 
@@ -90,7 +90,7 @@ impl Version {
     /// The versions that have a list of attacks of their own.
     const NAMED: [Self; 4] = [Self::Standard, Self::Plus, Self::Rand, Self::FewClasses];
 
-    /// Returns the attacks of the version in their order; none of a custom version.
+    /// Returns the attacks of the version in their order; an empty list for a custom version.
     pub fn attacks(self) -> &'static [AttackName] {
         use AttackName::*;
         match self {
@@ -102,12 +102,12 @@ impl Version {
         }
     }
 
-    /// The standard version where it is defined, else that for few classes.
+    /// Returns the version for this number of classes: the standard one where it is defined, else that for few classes.
     pub fn for_classes(classes: u32) -> Self {
         if classes < 4 { Self::FewClasses } else { Self::Standard }
     }
 
-    /// The name by which it is written.
+    /// Returns the version's name on the command line and in files, such as `standard`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Standard => "standard",
@@ -125,23 +125,23 @@ impl fmt::Display for Version {
     }
 }
 
-/// The loss that projected gradient steps maximise.
+/// The loss that PGD maximises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// The cross-entropy.
+    /// The cross-entropy of the label.
     CrossEntropy,
-    /// Difference of logits ratio; at least 3 classes, targeted 4.
+    /// The difference of logits ratio (DLR); for at least 3 classes, or 4 if targeted.
     Dlr,
-    /// Carlini and Wagner's: the largest other logit, or the target's, minus the label's.
+    /// Carlini and Wagner's margin: the largest other logit, or the target's, minus the label's.
     Margin,
 }
 
-/// Settings of projected gradient steps with restarts.
+/// Settings of the attack PGD with restarts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RestartedPgd {
     /// The number of steps from each start.
     pub steps: u32,
-    /// The length of one step.
+    /// The length of one step, measured in the attack's norm.
     pub step_size: f32,
     /// The number of starts: the first at the image itself, all others at random points of the ball.
     pub restarts: u32,
@@ -156,7 +156,7 @@ pub struct RestartedPgd {
 }
 
 impl RestartedPgd {
-    /// 50 steps of an eighth of the radius up the cross-entropy, one start.
+    /// Makes settings of 50 steps of an eighth of the radius that maximise the cross-entropy, from one start.
     pub fn new(eps: f32) -> Self {
         let (momentum, loss, targeted) = (0.0, Loss::CrossEntropy, false);
         Self { steps: 50, step_size: eps / 8.0, restarts: 1, momentum, loss, targeted }
@@ -174,7 +174,7 @@ impl RestartedPgd {
     }
 }
 
-/// An evaluation by one attack after another, each on the points that all before it have left standing.
+/// An evaluation by several attacks, each run on the images that none before has broken, as AutoAttack does it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AutoAttack {
     /// The norm in which the radius of the ball is measured.
@@ -183,7 +183,7 @@ pub struct AutoAttack {
     pub eps: f32,
     /// The attacks, in the order they run.
     pub attacks: Vec<AttackName>,
-    /// The seed of all random numbers. An image's random numbers depend on it and on the image's index among the points.
+    /// The seed of all random numbers. An image's random numbers depend on it and on the image's index.
     pub seed: u64,
     /// The number of images that go through the network at once, at most 65,535.
     pub batch: u32,
@@ -191,22 +191,22 @@ pub struct AutoAttack {
     pub steps: u32,
     /// The number of starts of untargeted APGD, all at random, and of untargeted FAB, whose first is at the image itself.
     pub restarts: u32,
-    /// The number of target classes, the likeliest first; all others where there are fewer.
+    /// The number of target classes of targeted attacks, the likeliest first; all others where there are fewer.
     pub targets: u32,
-    /// The number of candidates of Square after the first.
+    /// The number of candidates that Square tries after the first.
     pub queries: u32,
     /// The settings of [`AttackName::Pgd`].
     pub pgd: RestartedPgd,
 }
 
 impl AutoAttack {
-    /// The standard version: APGD-CE, targeted APGD-DLR and targeted FAB of 100 steps and 9 targets, Square of 5,000
-    /// candidates, one start each; 64 images go through the network at once.
+    /// Makes the settings of AutoAttack's standard version: APGD-CE, targeted APGD-DLR and targeted FAB of 100 steps and 9
+    /// targets, Square of 5,000 candidates, one start each; 64 images go through the network at once.
     pub fn standard(norm: Norm, eps: f32) -> Self {
         Self::new(Version::Standard, norm, eps)
     }
 
-    /// The attacks of a version with its number of starts; none of a custom one, with the standard version's.
+    /// Makes the settings of a version of AutoAttack; a custom one has no attacks yet, and the standard version's numbers.
     pub fn new(version: Version, norm: Norm, eps: f32) -> Self {
         Self {
             norm,
@@ -222,7 +222,7 @@ impl AutoAttack {
         }
     }
 
-    /// The version that has these attacks, steps, starts, targets and candidates.
+    /// Returns the version of AutoAttack that has these attacks, steps, starts, targets and candidates.
     pub fn version(&self) -> Version {
         let is = |version: &Version| {
             let Self { norm, eps, seed, batch, pgd, .. } = *self;
@@ -243,7 +243,7 @@ impl AutoAttack {
         }
     }
 
-    /// Checks the settings. Err for settings that cannot be run with this many classes, or on images of so many values.
+    /// Checks the settings. Err for settings that cannot be run with this many classes, or on images of `words` values.
     pub fn check(&self, classes: u32, words: usize) -> Result<()> {
         let wrong = |given: String, wanted: &str| Err(Error::mismatch("attack", given, wanted));
         if !(self.eps > 0.0 && self.eps.is_finite()) {

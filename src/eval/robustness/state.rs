@@ -14,8 +14,8 @@ const FORMAT: &str = "lapidary attack state 2";
 /// The advice in messages about an unusable state.
 const REMEDY: &str = "remove it to start again";
 
-/// Between two batches of an evaluation. Give it to [`AutoAttack::run`](super::AutoAttack::run) to go on: points that are
-/// finished are not attacked again, and the result is that of an evaluation that was never interrupted.
+/// The state of an evaluation between two batches, to be saved. Give it to [`AutoAttack::run`](super::AutoAttack::run) to go on:
+/// images that are finished are not attacked again, and the result is that of an evaluation that was never interrupted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
     /// Settings, and checksums of weights, images and labels.
@@ -38,7 +38,7 @@ pub struct State {
 }
 
 impl State {
-    /// Share of points classified correctly and not broken so far.
+    /// Returns the share of images that are classified correctly and not broken so far.
     pub fn robust_accuracy(&self) -> f64 {
         self.count(|point| point == Point::Robust) as f64 / self.points.len().max(1) as f64
     }
@@ -63,7 +63,7 @@ impl State {
         Ok(())
     }
 
-    /// Reads a file; none where there is no such file yet.
+    /// Reads an evaluation's state from a file; `None` where there is no such file yet.
     ///
     /// # Errors
     /// `BadFile` for a file that cannot be read, and as [`State::from_json`].
@@ -77,7 +77,7 @@ impl State {
         Self::from_json(&text).map(Some).map_err(|error| Error::bad_file(path, error))
     }
 
-    /// Writes a file, whole or not at all.
+    /// Writes the state to a file, which is there whole or not at all.
     ///
     /// # Errors
     /// `BadFile` where it cannot be written.
@@ -85,7 +85,7 @@ impl State {
         write_atomically(path, self.to_json().as_bytes())
     }
 
-    /// The state as the JSON of a file.
+    /// Returns the state as JSON, the content of its file.
     pub fn to_json(&self) -> String {
         let point = |point: &Point| match point {
             Point::Wrong => "wrong",
@@ -123,8 +123,8 @@ impl State {
         seal(&all.to_string())
     }
 
-    /// Reads a state. Err for another file, for a file that was changed since it was written, and for one whose parts
-    /// contradict each other.
+    /// Reads an evaluation's state from JSON. Err for another file, for a file that was changed since it was written, and for one
+    /// whose parts contradict each other.
     pub fn from_json(text: &str) -> Result<Self> {
         let all: Value = serde_json::from_str(text).map_err(|error| {
             Error::mismatch("attack state", error, format_args!("JSON: {REMEDY}"))

@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-/// Writes a file beside its place, has it reach the disk, and renames it: whoever is killed at any moment
-/// leaves the old file or the new one. One writer a path at a time.
+/// Writes a file under a temporary name, waits until it is on disk, and renames it: a process that is killed at any moment leaves
+/// the old file or the new one. Only one writer may write a path at a time.
 pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
     stream_atomically(path, |file| {
@@ -18,7 +18,7 @@ pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 pub fn stream_atomically(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let wrong = |error: std::io::Error| Error::bad_file(path, error);
     let Some(name) = path.file_name() else {
-        return Err(Error::bad_file(path, "not a file's name"));
+        return Err(Error::bad_file(path, "this is not the name of a file"));
     };
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);

@@ -27,7 +27,7 @@ const WEB: &str = "a web page in place of the file, as some servers send it befo
 const TAR: u64 = 257;
 const TAR_MAGIC: &[u8] = b"ustar";
 
-/// Describes the file if it is empty or of a known kind that cannot be read.
+/// Says what a file is, if it is empty or of a known kind that cannot be read as a checkpoint.
 pub fn kind<R: Read + Seek>(input: &mut Input<R>) -> Checked<Option<&'static str>> {
     if input.length() == 0 {
         return Ok(Some("an empty file"));

@@ -28,19 +28,19 @@ use stored::Stored;
 /// The weights of a network and the metadata that describe it.
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoint {
-    /// The metadata in the file's header. Of a training state of PyTorch's, `part` among the others is the key of the
-    /// state dict that was read.
+    /// The metadata in the file's header. For a PyTorch training state, `other["part"]` is the key of the state dict that was
+    /// read.
     pub metadata: Metadata,
-    /// The weights, under the names that the networks here have: see `docs/checkpoints.md`.
+    /// The weights, under the tensor names that the library's networks have: see `docs/checkpoints.md`.
     pub weights: StateDict,
-    /// The file it came from, for messages; empty if it was made here.
+    /// The file that the checkpoint was read from, for messages; empty if it was made in memory.
     pub source: PathBuf,
-    /// Sentences for the user about what reading changed: tensors that were left out or renamed, and normalisation that was
-    /// read from tensors.
+    /// Sentences for the user about what reading changed: tensors that were left out or renamed, and a normalisation that was
+    /// found among the tensors.
     pub notes: Vec<String>,
 }
 
-/// Names one state dict of a training state, which may have several.
+/// Which state dict to read from a file that holds several, as a PyTorch training state may.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StateDictChoice {
     /// The averaged state dict if there is one, or else the trained one, or else the only one.
@@ -48,7 +48,7 @@ pub enum StateDictChoice {
     Best,
     /// The averaged state dict, such as the one under `ema_state_dict`.
     Averaged,
-    /// The trained one, as under `model_state_dict` or the file itself.
+    /// The trained state dict, such as the one under `model_state_dict`, or the file itself.
     Trained,
     /// The state dict under these keys, with dots between them.
     Named(String),
@@ -76,18 +76,18 @@ impl fmt::Display for StateDictChoice {
 }
 
 impl Checkpoint {
-    /// Reads a file: safetensors, PyTorch's `torch.save` of any version, or an ONNX file. Err, with file, tensor and
-    /// reason, for a file that is not sound.
+    /// Reads a checkpoint from a file: safetensors, PyTorch's `torch.save` of any version, or an ONNX file. Err, with file,
+    /// tensor and reason, for a file that is not sound.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         Self::read_part(path, &StateDictChoice::Best)
     }
 
-    /// Reads a checkpoint; of a training state it reads the part that is chosen.
+    /// Reads a checkpoint from a file, and the chosen state dict of a file that holds several.
     pub fn read_part(path: impl AsRef<Path>, part: &StateDictChoice) -> Result<Self> {
         Self::read_renamed(path, part, &Renames::default())
     }
 
-    /// Reads a checkpoint whose tensors are renamed first: see [`Renames`].
+    /// Reads a checkpoint from a file after renaming its tensors: see [`Renames`].
     pub fn read_renamed(
         path: impl AsRef<Path>,
         part: &StateDictChoice,
@@ -99,7 +99,7 @@ impl Checkpoint {
         Self::from_reader(path, Some(folder), file, part, renames)
     }
 
-    /// Reads the bytes of a file; `source` is for messages.
+    /// Reads a checkpoint from a file's bytes; `source` is the file's name in messages.
     pub fn from_bytes(source: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
         let renames = Renames::default();
         Self::from_reader(
@@ -111,8 +111,8 @@ impl Checkpoint {
         )
     }
 
-    /// Makes a checkpoint of tensors in memory, under names as in files, for example those of a live PyTorch model:
-    /// prefixes of wrappers are taken off. `metadata` are the known facts about the network; `source` is for messages.
+    /// Makes a checkpoint from tensors in memory, for example those of a PyTorch model's state dict: prefixes of wrappers are
+    /// taken off. `metadata` are the known facts about the network; `source` is for messages.
     ///
     /// # Errors
     /// `BadFile` where the tensors say two normalisations.
@@ -196,7 +196,8 @@ impl Checkpoint {
         }
     }
 
-    /// The bytes of a file: the same for the same weights and metadata. The version written is this crate's.
+    /// Returns the checkpoint as the bytes of a safetensors file: the same for the same weights and metadata. The version in it
+    /// is this crate's.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         safetensors::write(&self.weights, &self.strings(), Precision::F32, &mut bytes)
@@ -204,13 +205,13 @@ impl Checkpoint {
         Ok(bytes)
     }
 
-    /// Writes a file, whole or not at all: see [`write_atomically`].
+    /// Writes the checkpoint as a safetensors file, which is there whole or not at all: see [`write_atomically`].
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
         self.write_as(path, Precision::F32)
     }
 
-    /// Writes the checkpoint with numbers of this precision. Err if half precision is asked for and a weight is beyond
-    /// it.
+    /// Writes the checkpoint as a safetensors file with numbers of this precision. Err if half precision is asked for and a
+    /// weight is beyond it.
     pub fn write_as(&self, path: impl AsRef<Path>, precision: Precision) -> Result<()> {
         let path = path.as_ref();
         let strings = self.strings();
@@ -225,7 +226,7 @@ impl Checkpoint {
         Metadata { version, ..self.metadata.clone() }.to_strings()
     }
 
-    /// Err, with the tensor and where in it, for the first number that is not finite.
+    /// Checks that all numbers are finite. Err, with the tensor's name and the place in it, for the first that is not.
     pub fn check_finite(&self) -> Result<()> {
         let strange = self.weights.iter().find_map(|(name, tensor)| {
             let (at, value) =
@@ -235,13 +236,13 @@ impl Checkpoint {
         strange.map_or(Ok(()), |reason| Err(Error::bad_file(&self.source, reason)))
     }
 
-    /// Compares names and shapes with `parameters`. Err, with the file's name and a table of what is missing, unexpected
-    /// or of another shape, unless they are exactly the same.
+    /// Compares the tensors' names and shapes with a network's `parameters`. Err, with the file's name and a table of what is
+    /// missing, unexpected or of another shape, unless they are exactly the same.
     pub fn check(&self, parameters: &[Parameter]) -> Result<()> {
         match self.weights.differences(parameters) {
             None => Ok(()),
             Some(table) => {
-                let reason = format_args!("the tensors are not the model's:\n  {table}");
+                let reason = format_args!("its tensors are not those of the network:\n  {table}");
                 Err(Error::bad_file(&self.source, reason))
             }
         }
@@ -251,13 +252,14 @@ impl Checkpoint {
 /// A page reads safetensors alone, and its file is a tenth smaller for it: `lapidary convert` makes one of the others.
 const READS_TORCH: bool = cfg!(not(target_arch = "wasm32"));
 
-/// Changes to tensors' names that a user asks for with [`Checkpoint::read_renamed`]; they are made before the library's
-/// own.
+/// Tensors to rename or leave out before the library brings a file's names to those of its networks: see
+/// [`Checkpoint::read_renamed`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Renames {
-    /// Beginnings of names with their replacements; the first that fits a name is used.
+    /// Pairs of prefixes: a tensor's name that begins with the first gets the second in its place; the first pair that fits is
+    /// used.
     pub rename: Vec<(String, String)>,
-    /// Beginnings of names; tensors whose names begin with one of them are left out.
+    /// Prefixes of the names of tensors to leave out.
     pub drop: Vec<String>,
 }
 
@@ -267,7 +269,7 @@ fn rename(renames: &Renames, tensors: &mut Vec<(String, Stored)>) -> Checked<()>
         let before = tensors.len();
         tensors.retain(|(name, _)| !name.starts_with(prefix.as_str()));
         if tensors.len() == before {
-            return Err(format!("no tensor's name begins with {prefix}, which was to be dropped"));
+            return Err(format!("no tensor's name begins with {prefix}, which --drop names"));
         }
     }
     let mut used = vec![false; renames.rename.len()];
@@ -280,12 +282,12 @@ fn rename(renames: &Renames, tensors: &mut Vec<(String, Stored)>) -> Checked<()>
             }
         }
         if !names.insert(name.clone()) {
-            return Err(format!("two tensors would be called {name}"));
+            return Err(format!("after renaming, two tensors would be called {name}"));
         }
     }
     let unused = renames.rename.iter().zip(used).find(|(_, used)| !used);
     unused.map_or(Ok(()), |((old, _), _)| {
-        Err(format!("no tensor's name begins with {old}, which was to be renamed"))
+        Err(format!("no tensor's name begins with {old}, which --rename names"))
     })
 }
 
@@ -319,12 +321,12 @@ fn described<R: Read + Seek>(
                 return Err(kind.into());
             }
             if !READS_TORCH && !first.ends_with(b"{") && input.length() >= 9 {
-                return Err("no safetensors file; PyTorch's are not read in a browser".into());
+                return Err("it is not a safetensors file, the only kind that a browser reads: `lapidary convert` makes one of a PyTorch or ONNX file".into());
             }
             let extension = source.extension().and_then(|extension| extension.to_str());
             if matches!(extension, Some("pth" | "pt" | "ckpt")) && !first.ends_with(b"{") {
                 return Err(
-                    "cut off, or no PyTorch checkpoint: neither a zip archive nor a pickle".into(),
+                    "it is cut off, or not a PyTorch checkpoint: it is neither a zip archive nor a pickle".into(),
                 );
             }
             if cfg!(not(feature = "onnx")) && extension == Some("onnx") {
@@ -334,12 +336,15 @@ fn described<R: Read + Seek>(
                 );
             }
             if !first.ends_with(b"{") && input.length() >= 9 {
-                return Err("no safetensors file, PyTorch checkpoint or ONNX file".into());
+                return Err(
+                    "it is neither a safetensors file nor a PyTorch checkpoint nor an ONNX file"
+                        .into(),
+                );
             }
             let (tensors, strings) = safetensors::tensors(input)?;
             if *part != StateDictChoice::Best {
                 return Err(format!(
-                    "{part} wanted, but a safetensors file has one set of weights"
+                    "--weights asks for {part}, but a safetensors file has only one set of weights"
                 ));
             }
             let mut notes = Vec::new();
@@ -365,11 +370,13 @@ fn onnx<R: Read + Seek>(
     input.array().ok().filter(begins)?;
     let mut imported = || {
         if *part != StateDictChoice::Best {
-            return Err(format!("{part} wanted, but an ONNX file has one set of weights"));
+            return Err(format!(
+                "--weights asks for {part}, but an ONNX file has only one set of weights"
+            ));
         }
         if *renames != Renames::default() {
             return Err(
-                "an ONNX file's tensors have the names by which its layers read them".into()
+                "the tensors of an ONNX file cannot be renamed or dropped, because its layers read them by their names".into()
             );
         }
         let Import { metadata, weights, notes } = read(input, folder)?;
@@ -402,7 +409,10 @@ fn numbers<R: Read + Seek>(
         sum.checked_add(elements(&stored.shape)?.checked_mul(size_of::<f32>() as u64)?)
     });
     if bytes.is_none_or(|bytes| bytes > input.length().saturating_mul(2)) {
-        return Err(format!("its tensors would take more than twice its {} bytes", input.length()));
+        return Err(format!(
+            "its tensors would take more than twice the {} bytes of the file: it is damaged or malicious",
+            input.length()
+        ));
     }
     let mut checked = BTreeSet::new();
     let mut unchecked = input.length();
@@ -412,7 +422,8 @@ fn numbers<R: Read + Seek>(
         if let Some(summed) = stored.summed.filter(|summed| checked.insert(summed.start)) {
             // Entries on top of each other would have the whole file summed once for each.
             let left = unchecked.checked_sub(summed.length);
-            unchecked = left.ok_or_else(|| wrong("its storage overlaps others".into()))?;
+            unchecked =
+                left.ok_or_else(|| wrong("its storage overlaps another tensor's".into()))?;
             summed.check(input, "its storage").map_err(wrong)?;
         }
         let tensor = stored.read(input).map_err(wrong)?;

@@ -191,8 +191,8 @@ pub fn tell(notes: &mut Vec<String>, what: &str, names: Vec<String>) {
     });
 }
 
-/// Takes the images' normalisation out of the tensors. Err where the file has two that differ. None, with a note, where
-/// it is for images of other values than \[0, 1\].
+/// Removes the input normalisation (mean and std) from the tensors and returns it. Err where the file has two that differ. None,
+/// with a note, where it is for images of other values than \[0, 1\].
 pub fn normalisation(
     weights: &mut StateDict,
     notes: &mut Vec<String>,
@@ -218,7 +218,7 @@ pub fn normalisation(
         match &found {
             Some((first, known)) if *known != given => {
                 return Err(format!(
-                    "two normalisations that differ: {first}, and {name}, {other}"
+                    "it holds two input normalisations that differ: {first}, and {name}, {other}"
                 ));
             }
             Some(_) => {}

@@ -21,7 +21,7 @@ const LEAST: u64 = 1 << 16;
 /// The number format in which weights are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// The numbers stay as they are.
+    /// Single precision: the numbers stay as they are.
     #[default]
     F32,
     /// Half precision, rounded to nearest: half the size.
@@ -39,7 +39,7 @@ pub fn tensors<R: Read + Seek>(
     input.section(0, length)?;
     let header = u64::from_le_bytes(input.array().map_err(cut)?);
     if header > 100_000_000 {
-        return Err("no safetensors file: its header would be above 100 MB".into());
+        return Err("it is not a safetensors file: its header would be larger than 100 MB".into());
     }
     input.section(0, 8 + header).map_err(cut)?;
     input.section(8, header)?;
@@ -48,7 +48,7 @@ pub fn tensors<R: Read + Seek>(
     let within = |value| NAMES * header + value * values <= 2 * length + LEAST;
     if !within(VALUE) {
         return Err(format!(
-            "a header of {header} bytes that describes more than fits a file of {length}"
+            "its header of {header} bytes describes more data than fits a file of {length} bytes"
         ));
     }
     let data = 8 + header;
@@ -90,7 +90,7 @@ fn kind(dtype: Dtype) -> Kind {
     }
 }
 
-/// Writes a file, the tensors in the order of their names: the same bytes for the same input. Err if half
+/// Writes tensors in the safetensors format, in the order of their names: the same bytes for the same input. Err if half
 /// precision is asked for and a number is beyond it.
 pub fn write(
     tensors: &StateDict,
@@ -142,7 +142,7 @@ pub(crate) fn numbers(
                     let half = f16::from_f32(number);
                     if number.is_finite() && half.is_infinite() {
                         return Err(format!(
-                            "{name}: {number} is beyond half precision, which ends at 65504"
+                            "{name} has the value {number}, but half precision ends at 65504: leave --f16 out"
                         ));
                     }
                     bytes.extend(half.to_le_bytes());

@@ -255,11 +255,11 @@ impl Layer {
                 graph.push(flat, &[x])
             }
             (kind, _) => {
-                let given = format_args!("{} inputs and tensors", all.len());
+                let given = format_args!("a layer with {} inputs and tensors", all.len());
                 Err(Error::mismatch(
                     "imported network",
                     given,
-                    format_args!("the number that {} takes", kind.name().0),
+                    format_args!("as many as the layer {} takes", kind.name().0),
                 ))
             }
         }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The most layers of a network; something is wrong with a file that has more.
 pub const MOST_LAYERS: usize = 5000;
 
-/// Layers from images to logits; the last one's value is the logits.
+/// A network as a list of layers, such as one read from an ONNX file; the last layer's value is the logits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
     layers: Vec<Layer>,
@@ -49,7 +49,7 @@ impl Imported {
             }
             for (name, shape) in &layer.weights {
                 if shapes.insert(name, shape).is_some_and(|before| before != shape) {
-                    let given = format_args!("tensor {name} with two shapes");
+                    let given = format_args!("tensor {name} used with two shapes");
                     return Err(Error::mismatch(OP, given, "one shape wherever it is used"));
                 }
             }

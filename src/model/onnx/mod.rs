@@ -61,16 +61,16 @@ pub fn export(
     export.write(out, &checkpoint.metadata.to_strings(), precision)
 }
 
-/// A network that is ready to be written.
+/// A network as a graph with weights, ready to be written as an ONNX file.
 #[derive(Debug)]
 pub struct Export<'a> {
     /// The graph that computes `logits` from `images` and weights.
     pub graph: &'a Graph,
-    /// The input \[N, C, H, W\]; N is left open.
+    /// The graph's input images \[N, C, H, W\]; N is left open in the file.
     pub images: Value,
-    /// The output \[N, K\].
+    /// The graph's output, the logits \[N, K\].
     pub logits: Value,
-    /// The graph's inputs beside the images.
+    /// The graph's other inputs, the weights.
     pub weights: &'a Weights,
     /// The weights' numbers.
     pub numbers: &'a StateDict,
@@ -79,7 +79,8 @@ pub struct Export<'a> {
 }
 
 impl Export<'_> {
-    /// Writes a file, whole or not at all. In half precision weights are stored as such and computed with as f32.
+    /// Writes the network as an ONNX file, which is there whole or not at all. In half precision weights are stored as such and
+    /// computed with as f32.
     ///
     /// Err for ops that have no counterpart, for missing weights, and beyond 2 GiB.
     pub fn write(
@@ -115,7 +116,7 @@ impl Export<'_> {
         if file.0.len() + length > LONGEST {
             return Err(Error::bad_file(
                 path,
-                "an ONNX file ends at 2 GiB: half precision would help",
+                "the network is larger than the 2 GiB that an ONNX file holds: --f16 halves it",
             ));
         }
         super::checkpoint::stream_atomically(path, |to| {

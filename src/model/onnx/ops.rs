@@ -176,7 +176,11 @@ impl Translation {
                 std::iter::once(flat.as_str()).chain(rest.iter().copied()).collect();
             self.push("Gemm", &inputs, &y, &[("transB", Int(1))]);
         } else {
-            return Err(Error::mismatch("ONNX", format_args!("op {op}"), "an op that ONNX has"));
+            return Err(Error::mismatch(
+                "ONNX",
+                format_args!("op {op}"),
+                "an op that can be written as ONNX",
+            ));
         }
         Ok(())
     }

@@ -102,7 +102,7 @@ impl PackedConv2d {
             return Err(Error::mismatch(
                 kernel.name,
                 slice_words,
-                "so few sums that 32 bits can number those of all slices,",
+                "fewer sums, so that 32 bits can number those of all slices",
             ));
         };
         let part = Some(Words { first: 0, count: words });
@@ -157,7 +157,7 @@ impl Op for PackedConv2d {
             return Err(Error::mismatch(self.name(), given, format_args!("{wanted:?}")));
         }
         if bits && !self.writes_bits() {
-            let needed = "a forward convolution to a width divisible by 4, as it writes bits too,";
+            let needed = "a forward convolution to a width divisible by 4, as it writes bits too";
             return Err(Error::mismatch(self.name(), written, needed));
         }
         Ok(if bits { vec![written, ReluMask::of(written)?] } else { vec![written] })

@@ -14,7 +14,8 @@ use crate::train::{
 use crate::world::World;
 use std::path::PathBuf;
 
-/// Trains the same network plainly on the same images: the judge of samples, never used in training.
+/// Trains the judge: the same architecture, trained without attacks on the same images, which says which class a sample shows and
+/// is used for nothing else.
 pub async fn train_judge(
     gpu: &Gpu,
     config: &Config,

@@ -32,23 +32,23 @@ pub const BEST_FILE: &str = "best.safetensors";
 pub struct Outcome {
     /// The network's architecture.
     pub model: Network,
-    /// The averaged weights.
+    /// The averaged weights at the end.
     pub average: StateDict,
-    /// The metadata to write beside these weights.
+    /// The metadata that are written beside the weights.
     pub metadata: Metadata,
-    /// Contrastive steps at the end.
+    /// The number T of contrastive steps at the end.
     pub t_reached: u32,
-    /// Wall time of the stages, before a resume too.
+    /// The wall time of the stages, time before a resume included.
     pub seconds: Seconds,
     /// The number of images that went through updates in that time.
     pub images: u64,
     /// The part of `seconds` that was spent before this process started.
     pub seconds_before: f64,
-    /// False if the observer stopped it; a checkpoint is then on disk.
+    /// Whether training is finished; if not, the observer stopped it, and a checkpoint is on disk.
     pub finished: bool,
 }
 
-/// Wall time by stage.
+/// The wall time of each stage of training, in seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seconds {
     /// The seconds of stage 1.
@@ -57,7 +57,7 @@ pub struct Seconds {
     pub stage2: f64,
 }
 
-/// Trains both stages, from the folder's latest checkpoint if it has one. Every event goes into the
+/// Trains a network through both stages, from the run folder's latest checkpoint if it has one. Every event goes into the
 /// folder's log, then to the observer, who may stop the run: it is then saved first. What cannot be trained is refused before
 /// anything is ([`check_stages`](super::check_stages)).
 ///

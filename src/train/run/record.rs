@@ -29,8 +29,9 @@ pub(super) fn record_data(
             // The first versions did not know that of out-of-distribution images.
             let known = known.get(key).and_then(|known| known.as_str());
             let Some(known) = known.filter(|known| known != now) else { continue };
-            let reason =
-                format!("the run began with data of {key} {known:?}, but {name} now has {now:?}");
+            let reason = format!(
+                "the images in {name} have changed since the run began: their {key} was {known:?}, but now is {now:?}"
+            );
             return Err(Error::bad_file(file, reason));
         }
     }

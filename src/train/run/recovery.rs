@@ -75,8 +75,12 @@ impl Run<'_, '_> {
     async fn load(&mut self, step: u64, path: &Path) -> Result<Vec<u8>> {
         let files = read_checkpoint(path)?;
         let state = files.into_iter().find(|(name, _)| name == STATE_FILE);
-        let missing =
-            || Error::bad_file(path, format_args!("there is no {STATE_FILE} in this folder"));
+        let missing = || {
+            Error::bad_file(
+                path,
+                format_args!("the checkpoint has no {STATE_FILE}, from which training resumes"),
+            )
+        };
         let (_, bytes) = state.ok_or_else(missing)?;
         self.restore(step, path, &bytes).await?;
         Ok(bytes)
@@ -95,7 +99,9 @@ impl Run<'_, '_> {
         let mut memory = fresh(config, &model);
         let (of, refused) = state::restore(&mut learner, &mut memory, path, bytes).await?;
         if of != step {
-            let reason = format!("the state is of step {of}, the folder's name of {step}");
+            let reason = format!(
+                "its state was written at iteration {of}, but its folder is named for iteration {step}"
+            );
             return Err(Error::bad_file(path, reason));
         }
         if let Some(error) = refused {

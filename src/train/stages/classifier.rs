@@ -110,7 +110,7 @@ impl ClassifierStage {
                 key: "stage1.micro_batch".into(),
                 value: micro.to_string(),
                 allowed: format!(
-                    "0 for all {} images at once, as batch norm's statistics are of all of them; with stage1.sync_batch_norm = true pieces join theirs",
+                    "0, which is all {} images at once, because batch norm computes its statistics over all of them; stage1.sync_batch_norm = true allows smaller ones",
                     pieces.size * pieces.parts
                 ),
             });

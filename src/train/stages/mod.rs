@@ -138,7 +138,9 @@ pub(super) fn check_shares(config: &Config, world: &World) -> Result<()> {
             return Err(Error::BadConfig {
                 key: format!("{stage}.batch"),
                 value: batch.to_string(),
-                allowed: format!("a multiple of the {ranks} ranks, which share each batch"),
+                allowed: format!(
+                    "a multiple of {ranks}, the number of processes that share each batch"
+                ),
             });
         }
         let share = batch / ranks;
@@ -147,7 +149,7 @@ pub(super) fn check_shares(config: &Config, world: &World) -> Result<()> {
                 key: format!("{stage}.micro_batch"),
                 value: micro.to_string(),
                 allowed: format!(
-                    "a divisor of {share}, each of {ranks} ranks' share of {batch} images"
+                    "a divisor of {share}, the share of each of {ranks} processes in a batch of {batch}"
                 ),
             });
         }

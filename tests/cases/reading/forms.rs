@@ -122,7 +122,7 @@ fn arrays_of_any_type_and_order_are_the_same_images() {
     assert_eq!(load(), right);
     // Where the shape does not tell, somebody has to.
     put(npy("|u1", false, &[2, 3, 5, 3], &pixels(90)), longs(&[0, 1]));
-    refused(source(&file).load(Part::Train, 8), &["not plain", "nchw:PATH or nhwc:PATH"]);
+    refused(source(&file).load(Part::Train, 8), &["may be the channels", "nchw:PATH", "nhwc:PATH"]);
     let told = |layout: &str| {
         let data = source(format!("{layout}:{}", file.display())).load(Part::Train, 8).unwrap();
         (data.height(), data.width())
@@ -223,7 +223,7 @@ fn class_folders_as_they_are() {
     fs::write(at("names/class_to_idx.json"), "{\"9\": 7}").unwrap();
     refused(source(at("names")).load(Part::Train, 8), &["numbers from 0 on"]);
     fs::write(at("names/class_to_idx.json"), "{\"9\": 0}").unwrap();
-    refused(source(at("names")).load(Part::Train, 8), &["\"10\"", "not in the list"]);
+    refused(source(at("names")).load(Part::Train, 8), &["\"10\"", "not listed in"]);
     // A class that is not tested is no fault; one that is not learnt is.
     for name in ["train/cat", "train/dog", "test/dog"] {
         picture(&at(&format!("missing/{name}/1.png")), 1);

@@ -87,7 +87,7 @@ impl Chip {
         chips.remove(&name.to_lowercase()).ok_or_else(|| Error::BadConfig {
             key: "--predict".into(),
             value: name.into(),
-            allowed: chips.into_keys().collect::<Vec<_>>().join(", "),
+            allowed: format!("one of {}", chips.into_keys().collect::<Vec<_>>().join(", ")),
         })
     }
 

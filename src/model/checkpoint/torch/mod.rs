@@ -38,9 +38,11 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> 
     }
     let is_there = |end: &str| entries.iter().any(|entry| entry.name.ends_with(end));
     if ["/model.json", "serialized_exported_program.json"].into_iter().any(is_there) {
-        return Err("a program of torch.export (.pt2), which is not read: save its weights, as \
+        return Err(
+            "it is a program of torch.export (.pt2), which is not read: save its weights, as \
                     torch.save(program.state_dict, FILE)"
-            .into());
+                .into(),
+        );
     }
     let scripted =
         is_there("/constants.pkl") || entries.iter().any(|entry| entry.name.contains("/code/"));
@@ -48,12 +50,14 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> 
     let mut pickles = entries.iter().filter(|entry| described(&entry.name));
     let (Some(pickle), None) = (pickles.next(), pickles.next()) else {
         if !entries.is_empty() && entries.iter().all(|entry| entry.name.ends_with(".npy")) {
-            return Err("arrays of NumPy's (.npz), which are not read as weights: save them with \
+            return Err(
+                "it holds NumPy's arrays (.npz), which are not read as weights: save them with \
                         safetensors"
-                .into());
+                    .into(),
+            );
         }
         return Err(
-            "a zip archive that torch.save did not write, as there is not one data.pkl in \
+            "it is a zip archive that torch.save did not write, as there is not one data.pkl in \
                     it: if a checkpoint is in it, unpack it first"
                 .into(),
         );
@@ -77,7 +81,7 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> 
     input.section(place.start, place.length)?;
     let pickle = Pickle::read(input, budget)?;
     if input.left() > 0 {
-        return Err(format!("{} bytes behind the pickle's end", input.left()));
+        return Err(format!("there are {} bytes after the pickle's end", input.left()));
     }
     let found = dicts::tensors(pickle, part, |key, storage| {
         let entry = find(&format!("data/{key}"))?;
@@ -85,7 +89,10 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> 
         if storage.count.checked_mul(storage.kind.width()) != Some(place.length) {
             let (kind, count) = (storage.kind.name(), storage.count);
             let given = place.length;
-            return Err(format!("{}: {given} bytes, but {count} {kind} values wanted", entry.name));
+            return Err(format!(
+                "{} has {given} bytes, but {count} {kind} values need another number",
+                entry.name
+            ));
         }
         Ok((place.start, Some(place)))
     });
@@ -94,13 +101,14 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> 
     if scripted { found.map_err(kind) } else { found }
 }
 
-/// Reads the state dict of a stream: magic number, version, system, the objects, the storages' keys, the storages.
+/// Reads the state dict of a checkpoint in PyTorch's old stream format: magic number, version, system, the objects, the storages'
+/// keys, the storages.
 pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> Checked<Tensors> {
     input.section(0, input.length())?;
     let magic = Pickle::read(input, Budget::new(input.length()))?;
     if !matches!(magic.result, Value::Long(span) if magic.bytes(span) == STREAM_MAGIC) {
         return Err(
-            "a pickle that torch.save did not write, as PyTorch's magic number is not in it: \
+            "it is a pickle that torch.save did not write, as PyTorch's magic number is not in it: \
                     load it in Python, and write its tensors with torch.save"
                 .into(),
         );
@@ -109,7 +117,7 @@ pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> C
     if !matches!(version.result, Value::Int(STREAM_VERSION)) {
         let given = version.result;
         return Err(format!(
-            "version {given:?} of PyTorch's stream, but only {STREAM_VERSION} is read"
+            "its PyTorch stream has version {given:?}, but only {STREAM_VERSION} is read"
         ));
     }
     let system = Pickle::read(input, version.budget)?;
@@ -149,16 +157,17 @@ fn storages<R: Read + Seek>(
         }
     }
     let mut places = BTreeMap::new();
-    for &key in keys.list(keys.result).ok_or("no list of storages")? {
-        let key = keys.text(key).ok_or("a storage's key is no string")?;
+    for &key in keys.list(keys.result).ok_or("its list of storages is missing")? {
+        let key = keys.text(key).ok_or("a storage's key is not a string")?;
         let storage = known.get(key).ok_or_else(|| format!("storage {key} is not described"))?;
         let cut = |error| format!("storage {key}: {error}");
         let count = u64::from_le_bytes(input.array().map_err(cut)?);
         if count != storage.count {
             let wanted = storage.count;
-            return Err(format!("storage {key}: {count} values, but {wanted} wanted"));
+            return Err(format!("storage {key} has {count} values, but {wanted} were described"));
         }
-        let length = count.checked_mul(storage.kind.width()).ok_or("2^64 bytes")?;
+        let length =
+            count.checked_mul(storage.kind.width()).ok_or("a storage is longer than any file")?;
         let start = input.at();
         input.section(start, length).map_err(cut)?;
         input.section(start + length, input.length() - start - length)?;
@@ -167,7 +176,7 @@ fn storages<R: Read + Seek>(
         }
     }
     if input.left() > 0 {
-        return Err(format!("{} bytes behind the last storage", input.left()));
+        return Err(format!("there are {} bytes after the last storage", input.left()));
     }
     Ok(places)
 }

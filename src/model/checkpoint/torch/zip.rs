@@ -46,7 +46,7 @@ pub fn entries<R: Read + Seek>(input: &mut Input<R>) -> Checked<Vec<Entry>> {
     if let Some(wide) = wide_directory(input, end)? {
         directory = wide;
     } else if disks != 0 {
-        return Err("a zip archive in several parts".into());
+        return Err("it is a zip archive in several parts, which are not read".into());
     }
     let Directory { count, length, start, end } = directory;
     let unfitting = || {
@@ -147,7 +147,9 @@ fn central<R: Read + Seek>(input: &mut Input<R>) -> Checked<Entry> {
     }
     skip(input, behind)?;
     if packed != length && !compressed {
-        return Err(format!("{name} has {packed} bytes that would be {length}"));
+        return Err(format!(
+            "{name} has {packed} bytes, but {length} unpacked, though it is not compressed"
+        ));
     }
     Ok(Entry { name, header, length, crc, compressed })
 }
@@ -162,7 +164,7 @@ impl Entry {
     pub fn place<R: Read + Seek>(&self, input: &mut Input<R>) -> Checked<Summed> {
         if self.compressed {
             return Err(format!(
-                "{} is compressed; entries stored as they are wanted, as torch.save writes them",
+                "{} is compressed, but entries have to be stored uncompressed, as torch.save writes them",
                 self.name
             ));
         }

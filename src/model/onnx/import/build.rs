@@ -11,8 +11,8 @@ use crate::model::{Normalisation, StateDict, Tensor, Weights};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// The order of a value's dimensions in the file. Here maps are \[N, C, H, W\], so that a transposition to channels last and
-/// back costs nothing.
+/// The order of the dimensions of a value in an ONNX file. Imported feature maps are always \[N, C, H, W\], so that a
+/// transposition to channels last and back costs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// \[N, C, H, W\].
@@ -30,7 +30,8 @@ pub struct Map {
     pub layout: Layout,
 }
 
-/// The images, of which so far a mean is subtracted and that divided by a deviation, each one number for each channel.
+/// The input images of an ONNX network with the normalisation found so far: a mean that is subtracted and a deviation that
+/// divides, one number for each channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Images {
     pub layout: Layout,
@@ -52,7 +53,7 @@ impl Images {
     }
 }
 
-/// The meaning of a name in an ONNX graph.
+/// What a name in an ONNX graph stands for: images, a layer's value, a constant and so on.
 #[derive(Clone, Debug)]
 pub enum Known {
     Images(Images),
@@ -110,7 +111,7 @@ impl Builder {
 
     /// Sides as \[N, C, H, W\], whatever the layout.
     pub fn shape(&self, map: Map) -> Checked<Shape> {
-        let value = self.values.get(map.value).ok_or("a value that is not there")?;
+        let value = self.values.get(map.value).ok_or("it reads a value that is not there")?;
         self.graph.shape(*value).map_err(|error| error.to_string())
     }
 
@@ -127,15 +128,20 @@ impl Builder {
             Known::Images(images) => {
                 let given = images.normalisation();
                 if *self.normalisation.get_or_insert_with(|| given.clone()) != given {
-                    return Err("images that are normalised in two ways".into());
+                    return Err("the input images are normalised in two ways".into());
                 }
                 Ok(Map { value: 0, layout: images.layout })
             }
-            Known::Constant(..) | Known::Whole(..) => {
-                Err("a constant where a value is wanted".into())
+            Known::Constant(..) | Known::Whole(..) => Err(
+                "its input is a constant, where only a value computed from the images is supported"
+                    .into(),
+            ),
+            Known::Part(part, _) => {
+                Err(format!("its input is {part} that is used by itself, which is not supported"))
             }
-            Known::Part(part, _) => Err(format!("{part}, which stands for no layer by itself")),
-            Known::Softmax(_) => Err("a softmax that is not at the end".into()),
+            Known::Softmax(_) => {
+                Err("its input is a softmax, which is supported only at the end".into())
+            }
         }
     }
 
@@ -186,7 +192,7 @@ impl Builder {
         layout: Layout,
     ) -> Checked<Map> {
         if self.layers.len() >= MOST_LAYERS {
-            return Err(format!("more than {MOST_LAYERS} layers"));
+            return Err(format!("the network has more than {MOST_LAYERS} layers"));
         }
         let inputs: Vec<usize> = inputs.iter().map(|map| map.value).collect();
         let layer = Layer { kind, inputs, weights };

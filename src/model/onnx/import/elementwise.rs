@@ -13,7 +13,9 @@ impl Builder {
     pub fn binary(&mut self, operator: &str, a: &Known, b: &Known) -> Checked<Known> {
         use Known::{Constant as Number, Images as Pictures, Part};
         match (operator, a, b) {
-            (_, Number(..), Number(..)) => Err("two constants".into()),
+            (_, Number(..), Number(..)) => {
+                Err("both inputs are constants, which is not supported".into())
+            }
             (_, Pictures(images), Number(name, constant)) => {
                 self.normalised(operator, images, name, constant)
             }
@@ -51,7 +53,10 @@ impl Builder {
                 let [a, b] = [self.map(a)?, self.map(b)?];
                 self.by_value(operator, a, b).map(Known::Map)
             }
-            _ => Err("of two values, or of a constant by a value".into()),
+            _ => {
+                Err("it takes two computed values, or a constant first, which is not supported"
+                    .into())
+            }
         }
     }
 
@@ -116,14 +121,16 @@ impl Builder {
         if let ("Mul" | "Div", Some(number)) = (operator, self.scalar(constant)?) {
             let factor = if operator == "Mul" { number } else { 1.0 / number };
             if !factor.is_finite() {
-                return Err(format!("{operator} by {number}"));
+                return Err(format!(
+                    "the constant is {number}, and the factor would not be finite"
+                ));
             }
             return self.layer(Kind::Scale { factor }, &[x], vec![], layout);
         }
         let channels = self.shape(x)?.channels() as usize;
         let other = || {
             format!(
-                "{} has shape {:?}, but one number, or one for each of {channels} channels, is wanted",
+                "{} has shape {:?}, but has to be one number, or one for each of {channels} channels",
                 shown(name),
                 constant.sides
             )
@@ -152,7 +159,7 @@ impl Builder {
     /// Combines two maps; where the history of one forms a known pattern, the result is one layer.
     fn by_value(&mut self, operator: &str, a: Map, b: Map) -> Checked<Map> {
         if a.layout != b.layout {
-            return Err("two values whose sides are in different order".into());
+            return Err("its inputs have their channels in different places".into());
         }
         if operator == "Mul" {
             for (x, gate) in [(a, b), (b, a)] {

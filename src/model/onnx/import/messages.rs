@@ -19,7 +19,7 @@ const LEAST: u64 = 4 << 20;
 /// `LEAST`.
 const LONGEST: usize = 64 << 10;
 
-/// The outermost message of an ONNX file.
+/// The outermost message (ModelProto) of an ONNX file.
 #[derive(Clone, PartialEq, Message)]
 pub struct Model {
     #[prost(string, tag = "2")]
@@ -111,7 +111,7 @@ struct Packed {
     doubles: Bytes,
 }
 
-/// A tensor's message without its numbers.
+/// The description of a tensor in an ONNX file (TensorProto), without its numbers.
 #[derive(Clone, PartialEq, Message)]
 pub struct Tensor {
     #[prost(int64, repeated, tag = "1")]

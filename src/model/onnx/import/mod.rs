@@ -49,17 +49,17 @@ pub struct Import {
     pub notes: Vec<String>,
 }
 
-/// Reads a file; numbers that lie beside it are looked for in `folder`.
+/// Reads a network from an ONNX file; numbers that lie in files beside it are looked for in `folder`.
 pub fn read<R: Read + Seek>(input: &mut Input<R>, folder: Option<&Path>) -> Checked<Import> {
     let length = input.length();
     input.section(0, length)?;
     let bytes = Bytes::from(input.bytes(length)?);
     let model: Model = level("an ONNX model", &bytes, &[8, 14, 25])?;
     expect_operators(&model)?;
-    let graph = model.graph.as_ref().ok_or("an ONNX file without a graph, or cut off")?;
+    let graph = model.graph.as_ref().ok_or("it is an ONNX file without a graph, or cut off")?;
     let graph: Graph = level("an ONNX graph", graph, &[1, 5, 11, 12, 15])?;
     if !graph.sparse.is_empty() {
-        return Err("sparse tensors, which are not read".into());
+        return Err("it holds sparse tensors, which are not read".into());
     }
     let nodes = known_operators(&graph.nodes)?;
     let mut known = HashMap::new();
@@ -75,7 +75,7 @@ pub fn read<R: Read + Seek>(input: &mut Input<R>, folder: Option<&Path>) -> Chec
         builder.node(&node, &mut known).map_err(|reason| {
             let name = if node.name.is_empty() { node.outputs.first() } else { Some(&node.name) };
             let name = name.map_or_else(String::new, |name| format!(" {}", shown(name)));
-            format!("{}{name}: {reason}", shown(&node.operator))
+            format!("operator {}{name} cannot be read: {reason}", shown(&node.operator))
         })?;
     }
     let logits = logits(&graph, &known, &mut builder)?;
@@ -104,12 +104,15 @@ fn expect_operators(model: &Model) -> Checked<()> {
         let OperatorSet { domain, version } = short("a set of operators", set)?;
         said = said.or(ours(&domain).then_some(version));
     }
-    let version = said.ok_or("no set of operators is said: cut off, or no ONNX file")?;
+    let version =
+        said.ok_or("it does not say its operator set: it is cut off, or not an ONNX file")?;
     if OPERATOR_SETS.contains(&version) {
         return Ok(());
     }
     let (first, last) = (OPERATOR_SETS.start(), OPERATOR_SETS.end());
-    Err(format!("operator set {version}, {first} to {last} are read"))
+    Err(format!(
+        "operator set {version} is not read, only {first} to {last}: export the network with one of these"
+    ))
 }
 
 /// Whether a domain's operators are those of the ONNX standard.
@@ -120,7 +123,7 @@ fn ours(domain: &str) -> bool {
 /// Reads all nodes. Err with names and counts of unknown operators.
 fn known_operators(nodes: &[Bytes]) -> Checked<Vec<Node>> {
     if nodes.len() > MOST_LAYERS {
-        return Err(format!("{} nodes, at most {MOST_LAYERS} are read", nodes.len()));
+        return Err(format!("it has {} nodes, but at most {MOST_LAYERS} are read", nodes.len()));
     }
     let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
     let mut all = Vec::new();
@@ -139,7 +142,7 @@ fn known_operators(nodes: &[Bytes]) -> Checked<Vec<Node>> {
     let mut unknown: Vec<_> = unknown.into_iter().collect();
     unknown.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
     let counted: Vec<_> = unknown.iter().map(|(name, count)| format!("{name} ({count})")).collect();
-    Err(format!("operators that are not read: {}", listed(&counted)))
+    Err(format!("it has operators that are not read: {}", listed(&counted)))
 }
 
 fn known_constant(name: String, constant: Constant) -> Known {
@@ -166,13 +169,16 @@ fn images(
     }
     let names: Vec<String> = found.iter().take(9).map(|info| shown(&info.name)).collect();
     let [ValueInfo { name, kind }] = &found[..] else {
-        return Err(format!("inputs {}, but images have to be the only input", names.join(", ")));
+        return Err(format!(
+            "it has the inputs {}, but images have to be the only one",
+            names.join(", ")
+        ));
     };
     let tensor = kind.as_ref().and_then(|kind| kind.tensor.as_ref());
-    let tensor = tensor.ok_or_else(|| format!("input {}, which is no tensor", shown(name)))?;
+    let tensor = tensor.ok_or_else(|| format!("its input {} is not a tensor", shown(name)))?;
     if ![1, 10, 11, 16].contains(&tensor.kind) {
         return Err(format!(
-            "images of ONNX's type {}, but floats in [0, 1] are wanted",
+            "its input images have ONNX's type {}, but have to be floats in [0, 1]",
             tensor.kind
         ));
     }
@@ -181,7 +187,10 @@ fn images(
     let number =
         |side: Option<i64>| side.and_then(|side| u32::try_from(side).ok()).filter(|&side| side > 0);
     let [batch, a, b, c] = sides[..] else {
-        return Err(format!("images with {} dimensions, but [N, C, H, W] is wanted", sides.len()));
+        return Err(format!(
+            "its input images have {} dimensions, but have to be [N, C, H, W]",
+            sides.len()
+        ));
     };
     let usual = |side: Option<i64>| number(side).filter(|side| [1, 3].contains(side));
     let possible = |side: Option<i64>| number(side).filter(|side| (1..=4).contains(side));
@@ -190,7 +199,7 @@ fn images(
     let (layout, channels, height, width) = match (first, possible(c)) {
         (Some(channels), _) => (Layout::Nchw, channels, b, c),
         (None, Some(channels)) => (Layout::Nhwc, channels, a, b),
-        _ => return Err("images without a fixed number of channels from 1 to 4".into()),
+        _ => return Err("its input images have no fixed number of channels from 1 to 4".into()),
     };
     let side = |side| number(side).filter(|&side| side <= 16_384);
     let square = side(height).filter(|_| side(height) == side(width));
@@ -227,7 +236,7 @@ fn logits(graph: &Graph, known: &HashMap<String, Known>, builder: &mut Builder) 
         others.truncate(9);
         builder.notes.push(format!("outputs left out: {}", others.join(", ")));
     }
-    found.ok_or_else(|| "no output that has one number for each class".into())
+    found.ok_or_else(|| "none of its outputs has one number for each class".into())
 }
 
 /// Reads the metadata that this library writes into its own ONNX files.

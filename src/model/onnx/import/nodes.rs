@@ -99,7 +99,7 @@ impl Arguments {
     }
 
     pub fn wanted(&self, place: usize) -> Checked<&Known> {
-        self.input(place).ok_or_else(|| format!("no input {place}"))
+        self.input(place).ok_or_else(|| format!("its input {place} is missing"))
     }
 
     pub fn constant(&self, place: usize) -> Checked<(&str, &Rc<Constant>)> {
@@ -151,7 +151,10 @@ impl Arguments {
         let numbers: Option<Vec<u32>> = attribute.wholes.iter().map(number).collect();
         let sides = numbers.and_then(|numbers| numbers.try_into().ok());
         sides.ok_or_else(|| {
-            format!("{name} {:.60?}, but {N} numbers of 0 to 16384 are wanted", attribute.wholes)
+            format!(
+                "{name} {:.60?}, but {N} numbers from 0 to 16384 are supported",
+                attribute.wholes
+            )
         })
     }
 }
@@ -164,7 +167,7 @@ impl Builder {
             Some(made) => made?,
             None => self.made(&arguments, node)?,
         };
-        let output = node.outputs.first().ok_or("no output")?;
+        let output = node.outputs.first().ok_or("it has no output")?;
         known.insert(output.clone(), made);
         Ok(())
     }
@@ -187,14 +190,14 @@ impl Builder {
             // PyTorch writes the inverse deviation beside a layer normalisation, where nobody reads it.
             "Reciprocal" => match x {
                 Known::Part(Part::Deviation(_), of) => Ok(Known::Part(Part::Inverse, *of)),
-                _ => Err("of a value".into()),
+                _ => Err("it is applied to a computed value, which is supported only within a layer normalisation".into()),
             },
             "Pow" => match node.wanted(1)? {
                 Known::Constant(_, exponent) => self.power(x, exponent),
                 Known::Whole(whole) if whole.numbers[..] == [Some(2)] => {
                     self.power(x, &Constant::made(vec![], vec![2.0]))
                 }
-                _ => Err("a power that is computed".into()),
+                _ => Err("its exponent is computed, but has to be a constant".into()),
             },
             "Softmax" | "LogSoftmax" => self.map(x).map(Known::Softmax),
             "ReduceMean" => self.mean(node, x),
@@ -224,7 +227,7 @@ impl Builder {
                 return if axis == 1 {
                     self.flat(x)
                 } else {
-                    Err(format!("axis {axis}, but only axis 1 is supported"))
+                    Err(format!("it flattens from axis {axis} on, but only axis 1 is supported"))
                 };
             }
             "Reshape" => return self.reshaped(node, x),
@@ -240,7 +243,7 @@ impl Builder {
                 let [alpha, beta] = [node.real("alpha", 0.2), node.real("beta", 0.5)];
                 if (6.0 * alpha - 1.0).abs() > 1e-5 || beta != 0.5 {
                     return Err(format!(
-                        "alpha {alpha} and beta {beta}, but only 1/6 and 0.5 are supported"
+                        "it has alpha {alpha} and beta {beta}, but only 1/6 and 0.5 are supported"
                     ));
                 }
                 Unary::HardSigmoid
@@ -249,12 +252,17 @@ impl Builder {
                 "" | "none" => Unary::Gelu,
                 other => {
                     return Err(format!(
-                        "GELU approximated by {}, but only the exact one is supported",
+                        "it approximates GELU by {}, but only the exact form is supported",
                         shown(other)
                     ));
                 }
             },
-            other => return Err(format!("{} of a value", shown(other))),
+            other => {
+                return Err(format!(
+                    "applied to a computed value, {} is not supported",
+                    shown(other)
+                ));
+            }
         };
         self.layer(Kind::Unary(unary), &[x], vec![], x.layout)
     }
@@ -262,17 +270,17 @@ impl Builder {
     fn clip(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
         let mut bound = |place, otherwise| match node.input(place) {
             None => Ok(otherwise),
-            Some(Known::Constant(_, constant)) => {
-                self.scalar(constant)?.ok_or_else(|| "bounds of many numbers".to_owned())
-            }
-            Some(_) => Err("bounds that are computed".into()),
+            Some(Known::Constant(_, constant)) => self.scalar(constant)?.ok_or_else(|| {
+                "its bounds have several numbers, but only one for each is supported".to_owned()
+            }),
+            Some(_) => Err("its bounds are computed, but have to be constants".into()),
         };
         let kind = match (bound(1, f32::NEG_INFINITY)?, bound(2, f32::INFINITY)?) {
             (0.0, 6.0) => Unary::Relu6,
             (0.0, high) if high >= f32::MAX => Unary::Relu,
             (low, high) => {
                 return Err(format!(
-                    "clips to {low} and {high}, but only 0 and 6, or 0 and no bound, are supported"
+                    "it clips to {low} and {high}, but only 0 and 6, or 0 and no bound, are supported"
                 ));
             }
         };
@@ -284,7 +292,7 @@ impl Builder {
         let layout = match known {
             Known::Map(map) | Known::Part(_, map) => map.layout,
             Known::Images(images) => images.layout,
-            _ => return Err("of a constant".into()),
+            _ => return Err("it is applied to a constant, which is not supported".into()),
         };
         let sides = if layout == Layout::Matrix { 2 } else { 4 };
         let mut axes: Vec<i64> = axes
@@ -300,7 +308,9 @@ impl Builder {
                 self.layer(Kind::GlobalAvgPool, &[x], vec![], layout).map(Known::Map)
             }
             (Layout::Nhwc, [3]) | (Layout::Matrix, [1]) if keep => self.mean_of_channels(known),
-            _ => Err(format!("over sides {axes:?}, which are not rows and columns")),
+            _ => Err(format!(
+                "it averages over the dimensions {axes:?}, but only rows and columns together, or channels that come last, are supported"
+            )),
         }
     }
 
@@ -308,7 +318,7 @@ impl Builder {
         let (name, constant) = node.constant(1)?;
         let &[rows, columns] = &constant.sides[..] else {
             return Err(format!(
-                "{} has shape {:?}, but two dimensions are wanted",
+                "{} has the shape {:?}, but has to have two dimensions",
                 shown(name),
                 constant.sides
             ));
@@ -319,7 +329,7 @@ impl Builder {
                 || node.real("alpha", 1.0) != 1.0
                 || node.real("beta", 1.0) != 1.0)
         {
-            return Err("with alpha, beta or transA".into());
+            return Err("it has alpha, beta or transA, which are not supported".into());
         }
         let rows_first = gemm && node.int("transB", 0) == 1;
         let [outputs, inputs] = if rows_first { [rows, columns] } else { [columns, rows] };
@@ -338,7 +348,10 @@ impl Builder {
                 let kind = Kind::Conv { conv: Conv2d::square(1, 0), groups: 1 };
                 self.layer(kind, &[x], vec![weights], x.layout)?
             }
-            Layout::Nchw => return Err("of maps, whose channels are not last".into()),
+            Layout::Nchw => return Err(
+                "it is applied to feature maps whose channels are not last, which is not supported"
+                    .into(),
+            ),
         };
         match node.input(2).filter(|_| gemm) {
             None => Ok(y),
@@ -351,10 +364,13 @@ impl Builder {
 
     fn batch_norm(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
         if node.int("training_mode", 0) != 0 {
-            return Err("in training mode: export it in evaluation mode".into());
+            return Err("it is in training mode: export the network in evaluation mode".into());
         }
         if x.layout == Layout::Nhwc {
-            return Err("of maps whose channels are last".into());
+            return Err(
+                "it is applied to feature maps whose channels are last, which is not supported"
+                    .into(),
+            );
         }
         let channels = self.shape(x)?.channels() as usize;
         let mut weights = Vec::new();
@@ -369,7 +385,7 @@ impl Builder {
         let axis = node.int("axis", -1);
         if !matches!((x.layout, axis), (Layout::Nhwc, -1 | 3) | (Layout::Matrix, -1 | 1)) {
             return Err(format!(
-                "normalises from dimension {axis} on, but only the channels alone are supported"
+                "it normalises from dimension {axis} on, but only the channels alone are supported"
             ));
         }
         let channels = self.shape(x)?.channels() as usize;
@@ -393,11 +409,11 @@ impl Builder {
 fn constant(node: &Arguments, whole: &Node) -> Checked<Known> {
     let name = whole.outputs.first().cloned().unwrap_or_default();
     let [attribute] = &node.attributes[..] else {
-        return Err(format!("{} attributes, but one is wanted", node.attributes.len()));
+        return Err(format!("it has {} attributes, but has to have one", node.attributes.len()));
     };
     Ok(match attribute.name.as_str() {
         "value" => {
-            let tensor = attribute.tensor.as_ref().ok_or("no tensor")?;
+            let tensor = attribute.tensor.as_ref().ok_or("it has no tensor")?;
             known_constant(name, Constant::new(tensor)?.1)
         }
         "value_float" => known_constant(name, Constant::made(vec![], vec![attribute.real])),
@@ -409,6 +425,6 @@ fn constant(node: &Arguments, whole: &Node) -> Checked<Known> {
         "value_ints" => {
             Known::Whole(Whole::list(attribute.wholes.iter().copied().map(Some).collect()))
         }
-        other => return Err(format!("{}, which is no number", shown(other))),
+        other => return Err(format!("it holds {}, which is not a number", shown(other))),
     })
 }

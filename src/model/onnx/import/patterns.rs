@@ -10,7 +10,7 @@ use std::f32::consts::FRAC_1_SQRT_2;
 use std::fmt;
 use std::rc::Rc;
 
-/// A step of x.
+/// A part of a function that an exporter wrote as several operators, such as a step of GELU.
 #[derive(Clone, Debug)]
 pub enum Part {
     /// erf(x / sqrt 2)
@@ -67,7 +67,7 @@ impl Builder {
         let map = self.map(x)?;
         match self.scaled(map) {
             Some((factor, of)) if is(factor, FRAC_1_SQRT_2) => Ok(Known::Part(Part::Erf, of)),
-            _ => Err("an error function that is no part of a GELU".into()),
+            _ => Err("an error function is supported only as a part of a GELU".into()),
         }
     }
 
@@ -94,7 +94,7 @@ impl Builder {
                 let mut vector = |name: &str, constant: &Rc<Constant>| {
                     if constant.count() != channels {
                         return Err(format!(
-                            "{} has shape {:?}, but {channels} numbers are wanted",
+                            "{} has the shape {:?}, but has to have {channels} numbers",
                             shown(name),
                             constant.sides
                         ));
@@ -104,7 +104,9 @@ impl Builder {
                 let weights = vec![vector(gamma_name, gamma)?, vector(name, constant)?];
                 self.layer(Kind::LayerNorm { eps: *eps }, &[of], weights, of.layout).map(Known::Map)
             }
-            _ => Err(format!("{part} with a number added that is not its")),
+            _ => Err(format!(
+                "the number that is added to {part} is not that of GELU or layer normalisation"
+            )),
         }
     }
 
@@ -123,7 +125,9 @@ impl Builder {
             (Part::Normed(eps), _) => {
                 Ok(Known::Part(Part::Scaled(*eps, name.into(), constant.clone()), of))
             }
-            _ => Err(format!("{part} times a number that is not its")),
+            _ => Err(format!(
+                "the number that multiplies {part} is not that of GELU or layer normalisation"
+            )),
         }
     }
 
@@ -134,13 +138,19 @@ impl Builder {
             Part::ErfPlusOne if map == of => Ok(Known::Part(Part::TwiceGelu, of)),
             Part::Cdf if map == of => self.gelu(of),
             Part::ErfPlusOne if halved.is_some() => self.gelu(of),
-            _ => Err(format!("{part} times a value that is not its")),
+            _ => Err(format!(
+                "the value that multiplies {part} is not that of GELU or layer normalisation"
+            )),
         }
     }
 
     /// Combines two steps of a pattern, or a value and a step made from it.
     pub fn parts(&mut self, operator: &str, a: &Known, b: &Known) -> Checked<Known> {
-        let unknown = || Err(format!("{operator} of steps that make no function together"));
+        let unknown = || {
+            Err(format!(
+                "its inputs are parts of GELU or layer normalisation that {operator} does not join"
+            ))
+        };
         match (operator, a, b) {
             ("Sub", x, Known::Part(Part::Mean, of)) => {
                 let x = self.map(x)?;
@@ -166,14 +176,14 @@ impl Builder {
             (Known::Part(Part::Widened(eps), of), Some(0.5)) => {
                 Ok(Known::Part(Part::Deviation(*eps), *of))
             }
-            _ => Err("a power that is no part of a layer normalisation".into()),
+            _ => Err("a power is supported only as a part of a layer normalisation".into()),
         }
     }
 
     pub fn root(&mut self, x: &Known) -> Checked<Known> {
         match x {
             Known::Part(Part::Widened(eps), of) => Ok(Known::Part(Part::Deviation(*eps), *of)),
-            _ => Err("a root that is no part of a layer normalisation".into()),
+            _ => Err("a root is supported only as a part of a layer normalisation".into()),
         }
     }
 
@@ -184,7 +194,7 @@ impl Builder {
             x => {
                 let map = self.map(x)?;
                 if map.layout == Layout::Nchw {
-                    return Err("a mean over columns".into());
+                    return Err("it averages over columns alone, which is not supported".into());
                 }
                 Ok(Known::Part(Part::Mean, map))
             }

@@ -13,7 +13,10 @@ impl Builder {
         let given = node.wholes("perm", 1).unwrap_or_default();
         if let Known::Constant(name, constant) = known {
             let ([rows, columns], [1, 0] | []) = (&constant.sides[..], &given[..]) else {
-                return Err(format!("of a constant of {:?} as {given:?}", constant.sides));
+                return Err(format!(
+                    "it permutes a constant of shape {:?} as {given:?}, but only matrices can be transposed",
+                    constant.sides
+                ));
             };
             let numbers = transpose(&self.store.read(constant)?, *rows, *columns);
             let made = Constant::made(vec![*columns, *rows], numbers);
@@ -24,7 +27,7 @@ impl Builder {
             (Layout::Nchw, [0, 2, 3, 1]) => Ok(Layout::Nhwc),
             (Layout::Nhwc, [0, 3, 1, 2]) => Ok(Layout::Nchw),
             _ => Err(format!(
-                "permutes as {given:?}, but only channels to the end and back are supported"
+                "it permutes dimensions as {given:?}, but only channels to the end and back are supported"
             )),
         };
         match known {
@@ -57,14 +60,17 @@ impl Builder {
             Layout::Matrix => Ok(x),
             _ if pixels == 1 => Ok(Map { layout: Layout::Matrix, ..x }),
             Layout::Nchw => self.layer(Kind::Flatten, &[x], vec![], Layout::Matrix),
-            Layout::Nhwc => Err("of maps with channels last".into()),
+            Layout::Nhwc => {
+                Err("it flattens feature maps whose channels are last, which is not supported"
+                    .into())
+            }
         }
     }
 
     /// To one row for each image, or to the shape that it has.
     pub fn reshaped(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
         let Known::Whole(Whole { numbers: sides, .. }) = node.wanted(1)? else {
-            return Err("to sides that are computed".into());
+            return Err("its new shape is computed, but has to be a constant".into());
         };
         let shape = self.shape(x)?;
         let [images, c, h, w] = shape.sides().map(i64::from);
@@ -96,7 +102,7 @@ impl Builder {
                     .map(|side| side.map_or("N".into(), |side| side.to_string()))
                     .collect();
                 Err(format!(
-                    "{shape} to [{}], which does not have one row for each image",
+                    "it reshapes {shape} to [{}], which does not have one row for each image",
                     shown.join(", ")
                 ))
             }
@@ -113,7 +119,9 @@ impl Builder {
                 Ok(Map { layout: Layout::Matrix, ..x })
             }
             ("Unsqueeze", Layout::Matrix, [2, 3]) => Ok(Map { layout: Layout::Nchw, ..x }),
-            _ => Err(format!("of sides {axes:?}, which are not those of one pixel")),
+            _ => Err(format!(
+                "it changes the dimensions {axes:?}, but only rows and columns of a single pixel are supported"
+            )),
         }
     }
 }
@@ -121,8 +129,9 @@ impl Builder {
 /// A constant with sides of 1 more or less, or with other sides.
 pub fn other_sides(node: &Arguments, constant: &Constant) -> Checked<Constant> {
     let name = if node.operator() == "Reshape" { "shape" } else { "axes" };
-    let given = node.wholes(name, 1).ok_or("sides that are computed")?;
-    let wrong = || format!("of {:?} as {given:.60?}", constant.sides);
+    let given =
+        node.wholes(name, 1).ok_or("its new shape is computed, but has to be a constant")?;
+    let wrong = || format!("a constant of shape {:?} cannot become {given:.60?}", constant.sides);
     let before = constant.sides.len() as i64;
     let sides = match node.operator() {
         "Reshape" => {

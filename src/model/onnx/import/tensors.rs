@@ -21,7 +21,7 @@ pub struct Constant {
     pub numbers: Numbers,
 }
 
-/// The numbers of a constant.
+/// The numbers of a constant in an ONNX file.
 #[derive(Clone, Debug)]
 pub enum Numbers {
     /// Bytes of the file.
@@ -48,9 +48,11 @@ impl Constant {
         let sides: Option<Vec<usize>> =
             message.sides.iter().map(|&side| usize::try_from(side).ok()).collect();
         let sides = sides.filter(|sides| sides.len() <= MOST_SIDES);
-        let sides = sides.ok_or_else(|| format!("a shape of {:.60?}", message.sides))?;
+        let sides = sides.ok_or_else(|| {
+            format!("its shape {:.60?} has negative or too many dimensions", message.sides)
+        })?;
         let count = sides.iter().try_fold(1u64, |all, &side| all.checked_mul(side as u64));
-        let count = count.ok_or_else(|| format!("a shape of {sides:?}"))?;
+        let count = count.ok_or_else(|| format!("its shape {sides:?} has too many values"))?;
         let kind = match message.kind {
             1 => Kind::F32,
             10 => Kind::F16,
@@ -59,26 +61,32 @@ impl Constant {
             6 => Kind::Other("int32", 4),
             7 => Kind::Other("int64", 8),
             9 => Kind::Other("bool", 1),
-            2 | 3 => return Err("8-bit numbers: quantised networks are not read".into()),
-            other => return Err(format!("numbers of ONNX's type {other}, not floats or int64")),
+            2 | 3 => return Err("it has 8-bit numbers: quantised networks are not read".into()),
+            other => {
+                return Err(format!(
+                    "it has numbers of ONNX's type {other}, but only floats and int64 are read"
+                ));
+            }
         };
         let whole = matches!(kind, Kind::Other(..));
         if whole && count > MOST_WHOLE as u64 {
-            return Err(format!("{count} whole numbers, but at most {MOST_WHOLE} are wanted"));
+            return Err(format!("it has {count} whole numbers, but at most {MOST_WHOLE} are read"));
         }
         let wanted =
             count.checked_mul(kind.width()).ok_or_else(|| format!("a shape of {sides:?}"))?;
         let numbers = if message.place == 1 {
             let (name, start) = beside(&message, wanted)?;
             if whole {
-                return Err("whole numbers in another file".into());
+                return Err(
+                    "its whole numbers lie in another file, where only floats are read".into()
+                );
             }
             Numbers::Beside(kind, name, start, wanted)
         } else if !bytes.is_empty() || count == 0 {
             if bytes.len() as u64 != wanted {
                 let given = bytes.len();
                 return Err(format!(
-                    "{given} bytes for shape {sides:?} of {}, but {wanted} are wanted",
+                    "it has {given} bytes for the shape {sides:?} of {}, but needs {wanted}",
                     kind.name()
                 ));
             }
@@ -105,15 +113,24 @@ fn beside(message: &Message, wanted: u64) -> Checked<(String, u64)> {
     let fact =
         |key: &str| message.outside.iter().find(|fact| fact.key == key).map(|fact| &fact.value);
     let number = |key: &str| {
-        fact(key).map(|text| text.parse::<u64>().map_err(|_| format!("{key} {}", shown(text))))
+        fact(key).map(|text| {
+            text.parse::<u64>()
+                .map_err(|_| format!("its {key} is {}, but has to be a number", shown(text)))
+        })
     };
-    let name = fact("location").ok_or("numbers in another file without its name")?;
+    let name = fact("location").ok_or("its numbers lie in another file, whose name is missing")?;
     let mut parts = Path::new(name).components();
     if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
-        return Err(format!("numbers in {}, which is not a file in the same folder", shown(name)));
+        return Err(format!(
+            "its numbers lie in {}, which is not a file in the same folder",
+            shown(name)
+        ));
     }
     if let Some(length) = number("length").transpose()?.filter(|&length| length != wanted) {
-        return Err(format!("{length} bytes in {}, but {wanted} are wanted", shown(name)));
+        return Err(format!(
+            "it says that {length} bytes lie in {}, but {wanted} are needed",
+            shown(name)
+        ));
     }
     Ok((name.clone(), number("offset").transpose()?.unwrap_or(0)))
 }
@@ -140,7 +157,7 @@ fn listed(kind: Kind, message: Message, count: u64) -> Checked<Numbers> {
                 message.int32s.iter().flat_map(|&bits| (bits as u16).to_le_bytes()).collect();
             Numbers::Here(kind, bytes.into())
         }
-        _ => return Err(format!("no numbers of {}", kind.name())),
+        _ => return Err(format!("it has no numbers of {}", kind.name())),
     })
 }
 

@@ -99,7 +99,11 @@ pub fn computed(node: &Arguments) -> Option<Checked<Known>> {
         _ => return None,
     };
     let sensible = made.filter(|made| made.numbers.len() <= MOST);
-    Some(sensible.map(Known::Whole).ok_or_else(|| "of whole numbers that make no shape".into()))
+    Some(
+        sensible
+            .map(Known::Whole)
+            .ok_or_else(|| "it computes with whole numbers in a way that makes no shape".into()),
+    )
 }
 
 fn filled(node: &Arguments, sides: &Whole) -> Option<Whole> {
