@@ -45,7 +45,11 @@ fn main() -> Result<()> {
         println!("photographs of 500×375, {} kB each", bytes / 1000);
         for augment in [Augment::ResizedCrop, Augment::Centre] {
             let reading = Reading { whole: true, ..Reading::new(256, None, 0.0, &[augment]) };
-            let split = Split { held_out: (2, 0), validation: (Kept::Images(0), 0), most_test: 2 };
+            let split = Split {
+                held_out: (Kept::Images(2), 0),
+                validation: (Kept::Images(0), 0),
+                most_test: 2,
+            };
             let train = Source::parse(&path)?.parts(reading, split)?.train;
             let source = BatchSource::images("bench", 0, 16, train, augment)?;
             measure(&format!("256 pixels from JPEG, {augment}"), source, threads)?;

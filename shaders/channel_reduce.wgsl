@@ -1,4 +1,4 @@
-// Sum of each channel over all images and pixels, or of the product of two maps if PRODUCT:
+// Sums each channel over all images and pixels, or sums the product of two feature maps if PRODUCT:
 //
 //     y[c] = sum of a,  sum of a * b
 //

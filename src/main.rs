@@ -1,4 +1,4 @@
-//! The `lapidary` program; all of it is `lapidary::cli`.
+//! The `lapidary` program, which calls `lapidary::cli`.
 
 fn main() -> std::process::ExitCode {
     lapidary::cli::main()

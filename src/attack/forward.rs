@@ -1,5 +1,5 @@
 //! The part of a computation graph that all attacks share: the network's forward pass over the attacked images, the objective
-//! that is climbed, and the buffers of a batch.
+//! that is maximised, and the buffers of a batch.
 
 use super::{Objective, Start};
 use crate::gpu::{Buffer, Gpu};

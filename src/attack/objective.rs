@@ -1,4 +1,4 @@
-//! The objectives that gradient steps on images climb: cross-entropy, a class logit, margins and others.
+//! The objectives that gradient steps on images maximise: cross-entropy, a class logit, margins and others.
 
 use crate::Result;
 use crate::graph::{Graph, Value};

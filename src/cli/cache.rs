@@ -1,5 +1,5 @@
-//! The cache folder of the program: compiled pipelines, and which kernels were the fastest on an adapter. All of it can be made
-//! again.
+//! The program's cache folder, with compiled pipelines and the fastest kernels measured for each adapter. It may be deleted at
+//! any time.
 
 use std::ffi::OsStr;
 use std::fs;

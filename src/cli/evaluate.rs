@@ -144,7 +144,7 @@ pub fn images(
     let map = labels.class_map()?;
     let named = data.unwrap_or(&config.data.train);
     let source = Source::parse(named)?;
-    let (test, names) = if data.is_none() && config.data.held_out > 0 && !source.is_divided()? {
+    let (test, names) = if data.is_none() && config.data.held_out > 0.0 && !source.is_divided()? {
         let Material { test, class_names, .. } = Material::load(config)?;
         let count = test.len();
         progress.line(&format!("{count} images of {named} that were held out in training"));

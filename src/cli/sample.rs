@@ -246,9 +246,9 @@ pub fn number(class: &str, names: &[String], argument: &str) -> anyhow::Result<u
     let counted = class.parse().ok().filter(|&number: &usize| number < names.len());
     let unknown = || {
         let likely = likely(class, names);
-        let likely = likely.map_or_else(String::new, |name| format!(": did you mean {name:?}?"));
+        let likely = likely.map_or_else(|| ".".into(), |name| format!(": did you mean {name:?}?"));
         Failure::Usage(format!(
-            "{argument} {class:?} is no class of the network{likely} Give a name or a number below {}; the classes are {}",
+            "{argument} {class:?} is not a class of the network{likely} Give a name or a number below {}; the classes are {}",
             names.len(),
             listed(names)
         ))

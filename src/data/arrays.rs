@@ -234,7 +234,7 @@ fn numbers(path: &Path, contents: Contents) -> Result<(Vec<u32>, Vec<String>)> {
     let Array { shape, numbers } = match contents {
         Contents::Texts(shape, texts) => {
             if !matches!(shape.as_slice(), [_] | [_, 1]) {
-                return Err(wrong(format!("as texts of {shape:?}")));
+                return Err(wrong(format!("as texts of shape {shape:?}")));
             }
             let mut names = texts.clone();
             names.sort_by(|a, b| natural(a, b));
@@ -261,13 +261,13 @@ fn numbers(path: &Path, contents: Contents) -> Result<(Vec<u32>, Vec<String>)> {
                 at.filter(|_| ones == 1 && zeros == classes - 1).map(|at| at as f64)
             };
             let rows: Option<Vec<f64>> = values.chunks_exact(classes).map(row).collect();
-            rows.ok_or_else(|| wrong(format!("of {shape:?}")))?
+            rows.ok_or_else(|| wrong(format!("of shape {shape:?}")))?
         }
-        _ => return Err(wrong(format!("of {shape:?}"))),
+        _ => return Err(wrong(format!("of shape {shape:?}"))),
     };
     let whole = |value: &f64| value.fract() == 0.0 && (0.0..=65_535.0).contains(value);
     match values.iter().enumerate().find(|(_, value)| !whole(value)) {
-        Some((image, value)) => Err(wrong(format!("with {value} for image {image}"))),
+        Some((image, value)) => Err(wrong(format!("with the value {value} for image {image}"))),
         None => Ok((values.into_iter().map(|value| value as u32).collect(), Vec::new())),
     }
 }

@@ -47,7 +47,7 @@ impl Augment {
         found.map(|&(_, recipe)| recipe).ok_or_else(|| Error::BadConfig {
             key: "augment".into(),
             value: format!("{text:?}"),
-            allowed: Self::ALL.map(|(name, _)| name).join(", "),
+            allowed: format!("one of {}", Self::ALL.map(|(name, _)| name).join(", ")),
         })
     }
 

@@ -140,7 +140,7 @@ pub(super) fn from_archive(path: &Path, part: Part) -> Result<Dataset> {
         if LAYOUTS.iter().any(wanted) {
             left = left
                 .checked_sub(entry.size())
-                .ok_or("it claims far more bytes than the archive can hold")?;
+                .ok_or("a file in it claims far more bytes than the archive can hold")?;
             files.insert(name.to_owned(), take(entry)?);
         }
         Ok(())

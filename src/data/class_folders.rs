@@ -311,8 +311,7 @@ fn ordered(
 }
 
 pub(super) fn undivided(path: &Path) -> Error {
-    let reason =
-        "it is not divided into train and test: data.held_out = N keeps N of the images for tests";
+    let reason = "it is not divided into train and test: data.held_out = 0.2 keeps a fifth of the images for tests, data.held_out = 90 keeps 90";
     Error::bad_file(path, reason)
 }
 

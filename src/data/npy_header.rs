@@ -55,7 +55,7 @@ impl Header {
         let shape: Vec<usize> = sides
             .map(|side| {
                 side.parse().map_err(|_| {
-                    format!("its shape has the dimension {side:?}, which is no number")
+                    format!("its shape has the dimension {side:?}, which is not a number")
                 })
             })
             .collect::<Result<_, _>>()?;

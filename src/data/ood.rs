@@ -37,7 +37,7 @@ impl Ood {
     /// `BadConfig` for an empty text, for other builtins, and for a weight that is not above 0.
     pub fn parse(text: &str) -> Result<Self> {
         let allowed = "builtin:fractal, builtin:noise, builtin:fashion, the path of a data folder or file, or a mixture of \
-             them as 0.7*builtin:fractal + 0.3*some/path";
+             them, such as 0.7*builtin:fractal + 0.3*some/path";
         let parts: Vec<&str> = text.split(" + ").map(str::trim).collect();
         if let [one] = parts.as_slice() {
             return match *one {

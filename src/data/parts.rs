@@ -41,7 +41,7 @@ impl Reading {
 #[derive(Clone, Copy, Debug)]
 pub struct Split {
     /// The number of training images that serve as test images where there are none, and the seed they are drawn by.
-    pub held_out: (usize, u64),
+    pub held_out: (Kept, u64),
     /// The number of training images that are kept back to choose weights by, and the seed they are drawn by.
     pub validation: (Kept, u64),
     /// The most test pictures to read, if they stay on disk.
@@ -58,6 +58,11 @@ pub enum Kept {
 }
 
 impl Kept {
+    /// Returns what a configuration's number means: a share of the images below 1, a number of images from 1 on.
+    pub(crate) fn from_number(number: f64) -> Self {
+        if number < 1.0 { Self::Share(number) } else { Self::Images(number as usize) }
+    }
+
     fn of(self, all: usize) -> usize {
         match self {
             Self::Images(count) => count,
@@ -119,6 +124,7 @@ impl Source {
             return Ok(Parts { fit, ..parts });
         }
         let (held_out, seed) = split.held_out;
+        let held_out = held_out.of(pictures.len());
         let (train, held) = if held_out == 0 {
             (pictures, None)
         } else {
@@ -207,6 +213,7 @@ impl Parts {
             |data: &Dataset| data.prepared_as(side, reading.fit.unwrap_or(Fit::Letterbox));
         let (checksum, class_names) = (all.checksum(), all.class_names().to_vec());
         let (held_out, seed) = split.held_out;
+        let held_out = held_out.of(all.len());
         let (train, held) = if held_out == 0 {
             (all, None)
         } else {

@@ -135,7 +135,10 @@ impl<'a> Batch<'a> {
             ));
         }
         if held > 8 * length {
-            return Err(format!("{} in an array of images or labels", header.descr));
+            return Err(format!(
+                "an array of images or labels has the type {}, which is not read",
+                header.descr
+            ));
         }
         match header.contents(&data) {
             Contents::Numbers(array) => Ok(array),

@@ -1,5 +1,5 @@
-//! Operations on one decoded picture: lays transparent pixels on white, resizes a part of it, fits it to a network's square. It
-//! reads no files.
+//! Operations on one decoded picture: lays transparent pixels on white, resizes a part of it, fits it to the square image that a
+//! network takes. It reads no files.
 
 use std::fmt::Display;
 

@@ -1,4 +1,4 @@
-//! Computes the logits of any number of images, in batches of one size.
+//! Computes a network's logits for any number of images, in batches of one size.
 
 use crate::graph::{Graph, Summary, Value};
 use crate::lower::Program;

@@ -1,4 +1,4 @@
-//! Computes features and ImageNet logits of any number of images, in batches of one size.
+//! Computes features and ImageNet logits of any number of images by a feature extractor, in batches of one size.
 
 use super::Features;
 use crate::gpu::Gpu;

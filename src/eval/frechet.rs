@@ -26,7 +26,7 @@ impl Gaussian {
             return Err(Error::mismatch(
                 "Fréchet distance",
                 format_args!("features of {rows} images"),
-                "2 or more",
+                "features of at least 2",
             ));
         }
         let mut mean = DVector::zeros(width);

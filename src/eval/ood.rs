@@ -38,8 +38,8 @@ impl Scores {
     }
 }
 
-/// An attack that makes a network take images of no class for one of its classes: PGD that climbs the divergence of the softmax
-/// from the uniform distribution, in an L2 ball.
+/// An attack that makes a network take images of no class for one of its classes: PGD that increases the divergence of the
+/// softmax from the uniform distribution, in an L2 ball.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hiding {
     /// The L2 radius of the ball.

@@ -1,4 +1,4 @@
-//! Reads a file in pieces: requested lengths are compared with the file's before anything is allocated.
+//! Reads parts of a file; requested lengths are compared with the file's before anything is allocated.
 
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 

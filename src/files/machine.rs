@@ -150,7 +150,8 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
                 let text = |value| {
-                    let text = self.pickle.text(value).ok_or("a function's name is no string")?;
+                    let text =
+                        self.pickle.text(value).ok_or("a function's name is not a string")?;
                     let short = text.len() as u64 <= LONGEST_NAME;
                     short.then(|| text.to_owned()).ok_or("a function's name is too long")
                 };
@@ -267,7 +268,9 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
             return Ok(at as u32);
         }
         if names.len() >= MOST_NAMES {
-            return Err(format!("more than {MOST_NAMES} different functions and classes"));
+            return Err(format!(
+                "its pickle names more than {MOST_NAMES} different functions and classes"
+            ));
         }
         budget.charge(name.len())?;
         budget.push(names, name)?;

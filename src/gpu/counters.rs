@@ -1,5 +1,5 @@
-//! Counts calls to the device: buffers, pipelines, submissions. Tests use the counts to assert that a replay creates
-//! nothing new.
+//! Counts calls to the device: buffers, pipelines, submissions. Tests use the counts to assert that running a program again
+//! creates nothing new.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

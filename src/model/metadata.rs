@@ -122,7 +122,8 @@ pub struct Metadata {
     /// The base width of a ResNet, from which its blocks' inner channels follow: in the first stage these are `base_width` ·
     /// `dims[0]` / 64.
     pub base_width: Option<u32>,
-    /// The stem of a ConvNeXt; of a ResNet only where the stem is one convolution for small images.
+    /// The stem, the first layers of the network: of a ConvNeXt always; of a ResNet only if it is one convolution for small
+    /// images.
     pub stem: Option<Stem>,
     /// Whether a ResNet has blocks of two convolutions, and not bottlenecks.
     pub basic: Option<bool>,

@@ -17,9 +17,9 @@ pub static BROADCAST: Widths = widths!("broadcast", [], Params, [a, b, mut y]);
 pub static REDUCE: Widths =
     widths!("channel_reduce", ["index", "workgroup_sum_vec2"], WalkParams, [a, b, mut y]);
 
-/// Adds one value for each channel or image to a map, or multiplies by it. Inputs a \[N, C, H, W\] and b, \[1, C, 1, 1\], \[N, 1,
-/// 1, 1\] or \[N, C, 1, 1\]: one value for each channel (the bias of a convolution, a layer scale), for each image, or for each
-/// channel of each image (a gate); output of the shape of a.
+/// Adds one value for each channel or image to a feature map, or multiplies by it. Inputs a \[N, C, H, W\] and b, \[1, C, 1, 1\],
+/// \[N, 1, 1, 1\] or \[N, C, 1, 1\]: one value for each channel (the bias of a convolution, a layer scale), for each image, or
+/// for each channel of each image (a gate); output of the shape of a.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broadcast {
     /// Computes a + b.

@@ -23,10 +23,10 @@ pub struct Completed {
 }
 
 /// Carries out a whole run: trains both stages ([`train`]), evaluates and samples ([`assess`]), and writes the weights, the
-/// pictures, `metrics.json` and the report into the run folder; while it trains, the report is written again and again. Seconds
-/// in all count from `began`. `None` where the observer stopped it: a checkpoint is then on disk, and the same call goes on from
-/// it. Of several processes, rank 0 evaluates and reports; the others return after training, with empty metrics and the folder's
-/// path.
+/// pictures, `metrics.json` and the report into the run folder; while it trains, the report is written again and again. The total
+/// of seconds counts from `began`. `None` where the observer stopped it: a checkpoint is then on disk, and the same call goes on
+/// from it. Of several processes, rank 0 evaluates and reports; the others return after training, with empty metrics and the
+/// folder's path.
 ///
 /// # Errors
 /// The errors of [`train`] and [`assess`]. A device that is lost while the run is assessed is opened again twice.

@@ -59,7 +59,7 @@ impl<'a> Images<'a> {
 pub struct Sheet<'a> {
     /// The cells, all of one size; rows may differ in length.
     pub rows: Vec<Vec<Option<(Images<'a>, usize)>>>,
-    /// The captions left of the rows; none for no captions.
+    /// The captions to the left of the rows; an empty list for no captions.
     pub row_captions: Vec<String>,
     /// The captions above the columns that they begin at; each but the first has a wider gap to its left.
     pub column_captions: Vec<(usize, String)>,

@@ -155,7 +155,7 @@ fn manifest(path: &Path) -> Result<Vec<(String, u64, Option<u64>)>> {
         let plain = !name.is_empty() && !name.contains(['/', '\\', ':']) && name != "..";
         let count = bytes.as_u64().or_else(|| bytes.get("bytes")?.as_u64());
         let (true, Some(wanted)) = (plain, count) else {
-            let reason = format!("{name:?}: {bytes} is no file's name and size");
+            let reason = format!("its entry {name:?}: {bytes} is not a file name with a size");
             return Err(Error::bad_file(path.join(MANIFEST), reason));
         };
         let given = fs::metadata(&file).map_err(|error| Error::bad_file(&file, error))?.len();

@@ -68,8 +68,8 @@ pub struct Data {
     pub ood: String,
     /// The height and width of the network's images, a multiple of 4 from 8 to 512.
     pub side: u32,
-    /// The number of training images that are kept from training, for tests or validation.
-    pub held_out: u32,
+    /// How many training images are kept from training, for tests or validation: a share of all if below 1, a number from 1 on.
+    pub held_out: f64,
     /// How images are fitted to that size: one of [`Fit`]'s names, or empty to crop pictures and pad arrays with zeros.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fit: String,
@@ -258,7 +258,7 @@ pub struct CheckpointTable {
 }
 
 impl Config {
-    /// Returns a built-in preset by its name.
+    /// Returns a built-in configuration by the name of its preset, such as `fashion-demo`.
     ///
     /// # Errors
     /// `BadConfig` for another name.

@@ -97,8 +97,8 @@ async fn dual_that_fits(
     }
 }
 
-/// Returns what each program of both stages' iterations costs on the device, by name, at the micro-batch of the configuration or
-/// else the largest that fits.
+/// Returns what each program of both training stages' iterations costs on the device, by name, at the micro-batch of the
+/// configuration or else the largest that fits.
 ///
 /// # Errors
 /// The errors of [`fit`].

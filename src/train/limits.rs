@@ -32,7 +32,9 @@ impl Config {
         Ood::parse(&data.ood).map_err(|error| renamed(error, "data.ood"))?;
         within("data.side", data.side, 8..=512)?;
         holds("data.side", data.side, data.side.is_multiple_of(4), "a multiple of 4")?;
-        within("data.held_out", data.held_out, COUNT)?;
+        within("data.held_out", data.held_out, 0.0..=1e8)?;
+        let whole = data.held_out < 1.0 || data.held_out.fract() == 0.0;
+        holds("data.held_out", data.held_out, whole, "a share below 1, or a whole number")?;
         let Data { classify, real, starts, .. } = data;
         data.fit().map_err(|error| renamed(error, "data.fit"))?;
         for (key, value) in [("classify", classify), ("real", real), ("starts", starts)] {
@@ -43,10 +45,15 @@ impl Config {
 
         let architecture = &model.architecture;
         let named = architecture == WRN || Network::names().contains(architecture);
-        let allowed = format!("{WRN}, {}", Network::names().join(", "));
+        let allowed = format!("one of {WRN}, {}", Network::names().join(", "));
         holds("model.architecture", architecture, named, &allowed)?;
         within("model.depth", model.depth, 10..=1000)?;
-        holds("model.depth", model.depth, model.depth % 6 == 4, "6n + 4, as 10, 16, 22, 28, 34")?;
+        holds(
+            "model.depth",
+            model.depth,
+            model.depth % 6 == 4,
+            "6n + 4, such as 10, 16, 22, 28 or 34",
+        )?;
         within("model.width", model.width, 1..=64)?;
 
         stage1.schedule.check("stage1")?;

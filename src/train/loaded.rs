@@ -8,7 +8,7 @@ use crate::data::{Fit, fashion};
 use crate::model::{Checkpoint, Network, Pretrained};
 use crate::{Error, Result};
 
-/// The name of the network that is built into the library (the zoo's `fashion-demo`), which stands in place of a path.
+/// The name of the network that is built into the library (the zoo's `fashion-demo`), to be given in place of a path.
 pub const BUILT_IN_NAME: &str = "builtin:fashion-demo";
 const PRESET: &str = "fashion-demo";
 

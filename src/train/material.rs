@@ -3,8 +3,8 @@
 use super::config::{ModelTable, WRN};
 use super::{Config, read_named};
 use crate::data::{
-    Augment, ClassMap, Classes, Dataset, Fit, LabelledImages, OodImages, Parts, Prepared, Reading,
-    Source, Split,
+    Augment, ClassMap, Classes, Dataset, Fit, Kept, LabelledImages, OodImages, Parts, Prepared,
+    Reading, Source, Split,
 };
 use crate::model::{Activation, Network, Normalisation, Pretrained, StateDict, WideResNet};
 use crate::{Error, Result};
@@ -64,7 +64,7 @@ impl Material {
             data.fit()?.map_or_else(|| known.map(Fit::parse).transpose(), |fit| Ok(Some(fit)))?;
         let reading = Reading::new(data.side, fit, data.max_bad, &augments);
         let split = Split {
-            held_out: (data.held_out as usize, seed),
+            held_out: (Kept::from_number(data.held_out), seed),
             validation: (config.validate.kept(), seed ^ VALIDATION),
             most_test: config.evaluate.images as usize,
         };

@@ -139,8 +139,8 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Opens the folder of a run of several processes, which all call this: rank 0 begins the run there or, if `resume`
-    /// or one is there, goes on with it; the others write nothing.
+    /// Opens the folder of a run of several processes, which all call this: rank 0 begins the run or, with `resume` or if the
+    /// folder holds a run, goes on with it; the others write nothing.
     ///
     /// # Errors
     /// The errors of [`RunFolder::create`] and [`RunFolder::resume`], in rank 0.

@@ -213,8 +213,7 @@ impl Validate {
     pub(super) fn kept(&self) -> Kept {
         match self.images {
             _ if self.every == 0 => Kept::Images(0),
-            share if share < 1.0 => Kept::Share(share),
-            count => Kept::Images(count as usize),
+            number => Kept::from_number(number),
         }
     }
 }

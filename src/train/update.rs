@@ -175,9 +175,9 @@ impl Update {
         Self::new(learner, sources, None, loss).await
     }
 
-    /// Makes the update of stage 2 (docs/method.md, "Stage 2", points 3 to 5) and of JEM: real against contrastive images plus
-    /// cross-entropy of the classified ones, with frozen batch norm statistics. All three kinds of images go through the network
-    /// as one batch.
+    /// Makes the update of stage 2 (docs/method.md, "Stage 2", points 3 to 5) and of JEM: a loss of real against contrastive
+    /// images plus the cross-entropy of classified images, with frozen batch norm statistics. All three kinds of images go
+    /// through the network as one batch.
     pub async fn dual(learner: &Learner, sources: Sources<'_>, loss: Dual) -> Result<Self> {
         let loss = Loss::dual(&learner.model, sources.batch, loss)?;
         Self::new(learner, sources, None, loss).await

@@ -241,8 +241,8 @@ impl World {
         }
     }
 
-    /// Ends all processes with this exit code, because this one cannot go on; one of them prints the sentence. Returns in a world
-    /// of one process alone, which is the caller's to end.
+    /// Ends all processes with this exit code, because this one cannot go on; one of them prints the sentence. With a single
+    /// process it returns, and the caller ends the process.
     #[cfg_attr(not(feature = "mpi"), expect(unused_variables, reason = "one process ends itself"))]
     pub fn end(&self, code: u8, sentence: &str) {
         #[cfg(feature = "mpi")]

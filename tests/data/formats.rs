@@ -18,7 +18,7 @@ fn source(path: &Path) -> Source {
 
 /// So many held out by a seed, none for validation.
 fn split(held_out: usize, seed: u64, most_test: usize) -> Split {
-    Split { held_out: (held_out, seed), validation: (Kept::Images(0), 0), most_test }
+    Split { held_out: (Kept::Images(held_out), seed), validation: (Kept::Images(0), 0), most_test }
 }
 
 /// Returns the error of reading a part.

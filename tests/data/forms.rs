@@ -26,7 +26,11 @@ type Found = Result<(Vec<(u32, f32)>, Vec<String>, String)>;
 /// All images that training has, those that are held out among them.
 fn trained(source: &Source, divided: bool) -> Found {
     let held_out = usize::from(!divided);
-    let split = Split { held_out: (held_out, 1), validation: (Kept::Images(0), 0), most_test: 100 };
+    let split = Split {
+        held_out: (Kept::Images(held_out), 1),
+        validation: (Kept::Images(0), 0),
+        most_test: 100,
+    };
     let parts = source.parts(Reading::new(SIDE, None, 0.0, &[]), split)?;
     let mut all = match &parts.train {
         lapidary::data::LabelledImages::Prepared(images) => labelled(images),

@@ -1,4 +1,4 @@
-//! Tests that a few iterations of both stages end with the same bits as ever on the drivers that CI has. Changes of how
+//! Tests that a few iterations of both training stages end with the same bits as ever on the drivers that CI has. Changes of how
 //! kernels are chosen, planned and launched must not change what they compute.
 //!
 //! Another version of a driver may round otherwise. Its name is a part of the key, so an unknown driver is reported and not

@@ -1,4 +1,5 @@
-//! Tests that a batch divided into pieces, one after the other or side by side, trains the same as the whole batch at once.
+//! Tests that a batch divided into micro-batches, one after the other or side by side, trains the same as the whole batch at
+//! once.
 
 use crate::objectives::{config, run};
 use lapidary::Error;

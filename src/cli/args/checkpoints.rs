@@ -67,7 +67,7 @@ pub struct Convert {
     /// Names of the classes in the order of their labels, such as cat,dog [default: the file's]
     #[arg(help_heading = "Writing", long, value_name = "LIST", value_delimiter = ',')]
     pub class_names: Vec<String>,
-    /// Write 16-bit numbers, which halves the file
+    /// Write weights as 16-bit floats, which halves the file
     #[arg(help_heading = "Writing", long)]
     pub f16: bool,
     /// Leave out tensors that do not belong to the network, instead of refusing the file

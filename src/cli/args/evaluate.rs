@@ -67,7 +67,8 @@ pub struct Quick {
     pub count: Option<u32>,
     #[command(flatten)]
     pub labelled: LabelledOptions,
-    /// Out-of-distribution images, which the scores should tell from test images [default: the run's own]
+    /// Images that show none of the network's classes (out-of-distribution), from which its scores should tell test images
+    /// [default: the run's own]
     ///
     /// May be given more than once, for more sets.
     #[arg(help_heading = "Images", long, value_name = "IMAGES")]
@@ -105,7 +106,7 @@ pub struct EvalAll {
     /// Largest L2 change of an image by which its counterfactual (the image changed to another class) may be made
     #[arg(help_heading = "Attack", long, default_value = "4", value_parser = length)]
     pub counterfactual_eps: f64,
-    /// Number of samples to draw
+    /// Number of images to sample from the network
     #[arg(help_heading = "Sampling", long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     pub samples: u32,
     /// Do not measure accuracy on corrupted images (noise, blur, contrast and so on)

@@ -1,5 +1,5 @@
-//! A network that came as a list of layers, as an ONNX file has it, and not as the name of an architecture. The list lies
-//! in the checkpoint's metadata, a line for each layer, so that safetensors files have all of it.
+//! A network that is described by a list of layers, as in an ONNX file, and not by the name of an architecture. Checkpoints keep
+//! the list in their metadata, a line for each layer.
 
 mod layer;
 

@@ -382,8 +382,9 @@ pub fn candidates(
     found
 }
 
-/// Chooses the row that computes a problem, and returns it with the tuning question that it answers. `affordable` says
-/// whether the packed weights of a row fit the memory set for them. `None` where the plain kernel is all that there is.
+/// Chooses the kernel of the convolution table that computes a problem, and returns it with the tuning question that it answers.
+/// `affordable` says whether the packed weights of a kernel fit the memory set for them. `None` where the plain kernel is all
+/// that there is.
 pub fn choose(
     problem: &Problem,
     role: ConvRole,

@@ -63,7 +63,9 @@ impl Run<'_, '_> {
             }
             Err(other) => Err(other),
             Ok(made) => Ok(match self.world.any(false)? {
-                true => Err(Error::OutOfMemory("making programs on another rank".into())),
+                true => {
+                    Err(Error::OutOfMemory("making programs in another process of the run".into()))
+                }
                 false => Ok(made),
             }),
         }

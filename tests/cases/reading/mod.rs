@@ -59,7 +59,11 @@ fn source(path: impl AsRef<Path>) -> Source {
 }
 
 fn split(held_out: usize) -> Split {
-    Split { held_out: (held_out, 1), validation: (Kept::Images(0), 0), most_test: 100 }
+    Split {
+        held_out: (Kept::Images(held_out), 1),
+        validation: (Kept::Images(0), 0),
+        most_test: 100,
+    }
 }
 
 fn parts(path: impl AsRef<Path>, held_out: usize) -> Result<Parts> {

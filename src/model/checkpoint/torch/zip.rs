@@ -28,7 +28,7 @@ pub struct Entry {
 /// All entries, by name.
 pub fn entries<R: Read + Seek>(input: &mut Input<R>) -> Checked<Vec<Entry>> {
     let Some(end) = input.length().checked_sub(END) else {
-        return Err("cut off: too short for a zip archive".into());
+        return Err("it is cut off: it is too short for a zip archive".into());
     };
     input.section(end, END)?;
     let bytes: [u8; END as usize] = input.array()?;

@@ -1,5 +1,6 @@
 //! Recognises functions that ONNX exporters write as several operators and that are one layer here: GELU by the error function,
-//! and layer normalisation as operator sets before 17 have to write it. Each step stands for nothing until the last.
+//! and layer normalisation as operator sets before 17 have to write it. Only when the last operator was read does a layer come of
+//! them.
 
 use super::build::{Builder, Known, Layout, Map};
 use super::tensors::{Constant, shown};

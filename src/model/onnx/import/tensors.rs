@@ -72,8 +72,9 @@ impl Constant {
         if whole && count > MOST_WHOLE as u64 {
             return Err(format!("it has {count} whole numbers, but at most {MOST_WHOLE} are read"));
         }
-        let wanted =
-            count.checked_mul(kind.width()).ok_or_else(|| format!("a shape of {sides:?}"))?;
+        let wanted = count
+            .checked_mul(kind.width())
+            .ok_or_else(|| format!("its shape {sides:?} has too many values"))?;
         let numbers = if message.place == 1 {
             let (name, start) = beside(&message, wanted)?;
             if whole {
@@ -238,7 +239,7 @@ impl Store {
             self.files.insert(name.into(), opened);
         }
         let Some((file, left)) = self.files.get_mut(name) else {
-            return Err(wrong("not open".into()));
+            return Err(wrong("it was not opened".into()));
         };
         let more = || wrong(format!("{count} bytes from {start} are not there, or taken twice"));
         *left = left.checked_sub(count).ok_or_else(more)?;
