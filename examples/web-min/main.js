@@ -1,4 +1,5 @@
-// A sample of a sneaker on a canvas. Serve this folder with the package, web/dist/lapidary, and a checkpoint beside it.
+// Draws a sample of a sneaker on a canvas: the smallest page that uses the package. Serve this folder with the package,
+// web/dist/lapidary, and a checkpoint beside it.
 import { load } from './lapidary/index.js';
 
 const canvas = /** @type {HTMLCanvasElement} */ (document.getElementById('image'));

@@ -1,4 +1,4 @@
-//! Converts arrays: NumPy's, objects with `__array__`, and objects on the CPU with `__dlpack__`.
+//! Converts Python's arrays to the library's: NumPy's, objects with `__array__`, and objects on the CPU with `__dlpack__`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -37,7 +37,7 @@ impl ImageSet {
         };
         let channels = data.channels();
         if ![1, 3].contains(&channels) {
-            let reason = format!("its images have {channels} channels, but 1 or 3 are wanted");
+            let reason = format!("its images have {channels} channels, but have to have 1 or 3");
             return Err(Error::bad_file(name, reason));
         }
         Ok(match side {

@@ -32,7 +32,11 @@ impl Protocol {
         if (protocol == Self::Lite0) == (own == Self::Lite0) {
             return Ok(protocol);
         }
-        Err(Error::mismatch("--protocol", protocol.name(), format!("one of {extractor}")))
+        Err(Error::mismatch(
+            "--protocol",
+            protocol.name(),
+            format!("a protocol that the extractor {extractor} has"),
+        ))
     }
 
     /// The name by which it is asked for.

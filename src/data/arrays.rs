@@ -1,5 +1,5 @@
-//! Images in NumPy's files and in safetensors: \[N, H, W\], \[N, H, W, C\] or \[N, C, H, W\] with C of 1 or 3, of any type of number, and labels as
-//! whole numbers, texts or rows with a single 1.
+//! Reads images from NumPy's files and from safetensors: \[N, H, W\], \[N, H, W, C\] or \[N, C, H, W\] with C of 1 or 3, of any
+//! type of number, and labels as whole numbers, texts or one-hot rows.
 
 use std::path::{Path, PathBuf};
 

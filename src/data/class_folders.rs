@@ -154,8 +154,9 @@ fn sorted(
         chosen.extend_from_slice(found);
     }
     if let ([only], Some(table)) = (about.class_names.as_slice(), &classes.table) {
-        about.unlabelled =
-            Some(format!("{table} in {only} is not read: a folder for each class is wanted"));
+        about.unlabelled = Some(format!(
+            "{table} in {only} is not read: put the pictures into a folder for each class"
+        ));
     }
     let count = about.class_names.len() as u32;
     let pictures = Pictures::new(origin, places(&chosen), labels, about, count)?;

@@ -13,7 +13,9 @@ pub(super) fn not_taught(labels: &[u32], classes: u32, about: &About) -> Option<
     }
     if classes < 2 {
         let name = about.class_names.first().map_or(String::new(), |name| format!(", {name:?}"));
-        return Some(format!("all its images are of one class{name}, but two or more are wanted"));
+        return Some(format!(
+            "all its images are of one class{name}, but two or more classes are needed"
+        ));
     }
     if !about.numbered {
         return None;
@@ -40,8 +42,9 @@ pub(super) fn not_judged(labels: &[u32], classes: u32, about: &About) -> Option<
         return None;
     }
     let from_one = highest == classes && !labels.contains(&0);
-    let reason = if from_one { begin_at_one(highest) } else { "labels below that wanted".into() };
-    Some(format!("label {highest}, and the network has {classes} classes: {reason}"))
+    let reason =
+        if from_one { begin_at_one(highest) } else { "labels have to be below that".into() };
+    Some(format!("there is a label {highest}, but the network has {classes} classes: {reason}"))
 }
 
 /// Returns a warning about labels that can be used but look like a mistake.
@@ -64,7 +67,7 @@ pub(super) fn unusual(labels: &[u32], classes: u32, about: &About) -> Option<Str
 
 fn begin_at_one(highest: u32) -> String {
     format!(
-        "labels 1 to {highest} begin at 1, and 0 is wanted: subtract 1 from each (labels - 1 in NumPy)"
+        "labels 1 to {highest} begin at 1, but have to begin at 0: subtract 1 from each (labels - 1 in NumPy)"
     )
 }
 

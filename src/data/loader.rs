@@ -58,8 +58,8 @@ impl Loader {
         if threads == 0 || depth == 0 || depth > MAX_DEPTH {
             return Err(Error::mismatch(
                 "loader",
-                format!("{threads} threads, depth {depth}"),
-                format!("at least 1 thread, depth 1 to {MAX_DEPTH}"),
+                format!("{threads} threads that read {depth} batches ahead"),
+                format!("at least 1 thread, and 1 to {MAX_DEPTH} batches ahead"),
             ));
         }
         let threads = threads.min(depth);

@@ -53,7 +53,7 @@ impl<'a> Batch<'a> {
     fn item(&self, key: &str) -> Checked<Value> {
         let dict = self.pickle.dict(self.pickle.result);
         let items = dict.ok_or_else(|| {
-            format!("it is {}, but a dict is wanted", self.pickle.describe(self.pickle.result))
+            format!("it is {}, but has to be a dict", self.pickle.describe(self.pickle.result))
         })?;
         let found = items.iter().find(|&&(at, _)| self.text(at).as_deref() == Some(key));
         found.map(|&(_, value)| value).ok_or_else(|| format!("it has no key {key}"))
@@ -97,7 +97,7 @@ impl<'a> Batch<'a> {
     /// An array of NumPy's.
     fn array(&self, value: Value) -> Checked<Array> {
         let wanted =
-            || format!("{}, but an array of NumPy's is wanted", self.pickle.describe(value));
+            || format!("it is {}, but has to be a NumPy array", self.pickle.describe(value));
         let (class, object) = self.pickle.object(value).ok_or_else(wanted)?;
         let class = class.replace("numpy._core.", "numpy.core.");
         let [shape, kind, columns, data] = match class.as_str() {

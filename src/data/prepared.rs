@@ -126,7 +126,7 @@ impl Prepared {
             let (image, within) = (at / image_len, at % image_len);
             return Err(Error::mismatch(
                 "prepared images",
-                format!("{value} in image {image} (its value {within})"),
+                format!("the value {value} in image {image}, at index {within} of it"),
                 "values in [0,1]",
             ));
         }

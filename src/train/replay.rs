@@ -66,7 +66,11 @@ impl ReplayBuffer {
     pub fn restore(&mut self, tensor: &Tensor) -> Result<()> {
         if tensor.shape != self.shape {
             let given = format_args!("samples of shape {:?}", tensor.shape);
-            return Err(Error::mismatch("replay buffer", given, format_args!("{:?}", self.shape)));
+            return Err(Error::mismatch(
+                "replay buffer",
+                given,
+                format_args!("samples of shape {:?}", self.shape),
+            ));
         }
         self.images.clone_from(&tensor.data);
         Ok(())

@@ -135,7 +135,7 @@ impl fmt::Display for Warning {
                 "two passes over the same images differ by {difference:.1e}: the network seems to be randomised, and attacks would have to average over passes"
             ),
             Self::Probabilities => {
-                f.write_str("the outputs look like probabilities, where logits are wanted")
+                f.write_str("the outputs look like probabilities, but attacks need logits")
             }
         }
     }

@@ -62,7 +62,7 @@ impl FromStr for AttackName {
 
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|attack| attack.name() == text);
-        let known = || Self::ALL.map(Self::name).join(", ");
+        let known = || format!("one of {}", Self::ALL.map(Self::name).join(", "));
         found.ok_or_else(|| Error::mismatch("attack", format_args!("{text:?}"), known()))
     }
 }

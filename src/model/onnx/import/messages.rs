@@ -192,7 +192,7 @@ pub fn level<M: Message + Default>(what: &str, bytes: &Bytes, fields: &[u8]) -> 
 /// A message that is short whatever is in it.
 pub fn short<M: Message + Default>(what: &str, bytes: &Bytes) -> Checked<M> {
     if bytes.len() > LONGEST {
-        return Err(format!("{what} of {} bytes, but at most {LONGEST} are wanted", bytes.len()));
+        return Err(format!("{what} has {} bytes, but at most {LONGEST} are read", bytes.len()));
     }
     decoded(what, bytes)
 }
@@ -218,7 +218,7 @@ fn expect_short(what: &str, length: usize) -> Checked<()> {
     if length <= LONGEST {
         return Ok(());
     }
-    Err(format!("{what} of {length} bytes, but at most {LONGEST} are wanted"))
+    Err(format!("{what} has {length} bytes, but at most {LONGEST} are read"))
 }
 
 fn decoded<M: Message + Default>(what: &str, bytes: &Bytes) -> Checked<M> {
