@@ -76,7 +76,7 @@ fn all_of_it_goes_on_where_it_was_stopped() {
     let other = [&arguments[..], &["--batch", "8"]].concat();
     let output = lapidary(folder, &other);
     assert_eq!(output.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--batch was 64, is 8"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--batch 64, but now --batch is 8"));
 
     let report = std::fs::read_to_string(folder.join("all/report.html")).unwrap();
     assert!(report.len() < 5 << 20);

@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(again.get("robust 0.5").unwrap()["accuracy"], 0.25);
         assert_eq!(again.starting("robust ").count(), 1);
         let error = State::open(folder.path(), of(32)).unwrap_err().to_string();
-        assert!(error.contains("--batch was 64, is 32"), "{error}");
+        assert!(error.contains("--batch 64, but now --batch is 32"), "{error}");
 
         // A better number than was measured.
         let file = folder.path().join(FILE);

@@ -132,10 +132,10 @@ fn layers_are_a_table() {
     let layers = ["conv 0 / 2 2 1 1 1 / stem.weight@8x3x3x3", "relu 1 / /", "add 1 2 / /"];
     let layers: Vec<Layer> = layers.iter().map(|line| line.parse().unwrap()).collect();
     let wanted = "\
-layer  operation                      reads  tensors
-    1  conv stride 2x2, padding 1x1   0      stem.weight
-    2  relu                           1
-    3  add                            1, 2
+layer  operation                     reads  tensors
+    1  conv stride 2x2, padding 1x1  0      stem.weight
+    2  relu                          1
+    3  add                           1, 2
 ";
     assert_eq!(layer_table(&layers).unwrap(), wanted);
 }

@@ -34,7 +34,7 @@ fn what_cannot_be_written_is_told_and_nothing_is_left() -> Result<()> {
     check(&folder.path().join("new.npz"))?;
     assert!(check(folder.path()).is_err());
     let lost = check(&folder.path().join("none/new.npz"));
-    assert!(lost.is_err_and(|error| error.to_string().contains("no folder")));
+    assert!(lost.is_err_and(|error| error.to_string().contains("does not exist")));
     assert!(std::fs::read_dir(folder.path()).is_ok_and(|mut all| all.next().is_none()));
     Ok(())
 }

@@ -363,7 +363,7 @@ mod tests {
             ("<c8", "(1,)", 8, "<c8"),
             ("|u1", "(3,)", 2, "cut off"),
             ("|u1", "(3,)", 4, "more bytes after"),
-            ("<f8", "(4294967296, 4294967296)", 8, "no end"),
+            ("<f8", "(4294967296, 4294967296)", 8, "longer than any file"),
         ] {
             let error = read(kind, false, shape, &vec![0; bytes]).unwrap_err();
             assert!(error.contains(reason), "{kind}: {error}");

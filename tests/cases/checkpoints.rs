@@ -38,14 +38,14 @@ fn a_checkpoint_is_opened_in_one_way() {
         let changed = Tensor::new(before.shape.clone(), data).unwrap();
         checkpoint.weights.insert(name, changed);
     });
-    assert!(negative.contains("bn1.running_var has -0.5"), "{negative}");
+    assert!(negative.contains("bn1.running_var holds -0.5"), "{negative}");
     let missing = refused(|checkpoint| drop(checkpoint.weights.remove("fc.bias")));
     assert!(missing.contains("missing     fc.bias"), "{missing}");
 
     let mut sideless = demo();
     sideless.metadata.side = None;
     let opened = Pretrained::from_checkpoint(sideless).unwrap();
-    assert!(opened.side(None).unwrap_err().to_string().contains("no side"));
+    assert!(opened.side(None).unwrap_err().to_string().contains("size of the network's images"));
 
     // Names of fewer classes would be taken for none, and labels for whatever they say.
     let few = refused(|checkpoint| checkpoint.metadata.class_names = Some(vec!["one".into()]));
