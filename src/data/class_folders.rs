@@ -114,7 +114,7 @@ fn sorted(
         }
         (Part::Train, None, Some(name)) => {
             return Err(failed(&format_args!(
-                "it holds only {name}: training pictures are needed in a folder train"
+                "there is nothing in it but {name}: training pictures are needed in a folder train"
             )));
         }
         _ => return Ok(None),

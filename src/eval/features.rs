@@ -200,6 +200,8 @@ mod tests {
         assert!(Features::new(vec![1.0; 5], 2).is_err());
         assert!(Features::new(vec![f32::NAN; 2], 2).is_err());
         let (a, b) = (spread_out(3, 0.0), spread_out(9, 0.0));
-        assert!(coverage(&a, &b, 3).unwrap_err().to_string().contains("3 feature vectors of width 4"));
+        assert!(
+            coverage(&a, &b, 3).unwrap_err().to_string().contains("3 feature vectors of width 4")
+        );
     }
 }

@@ -99,7 +99,11 @@ pub(super) fn set(all: &mut Table, schema: &Table, key: &str, value: Value) -> R
     };
     let Some(like) = known.and_then(|known| known.get(name)) else {
         let allowed = known.unwrap_or(schema).keys().cloned().collect::<Vec<_>>().join(", ");
-        return Err(bad(key, "not a known key", &format!("one of {allowed}")));
+        return Err(bad(
+            key,
+            value,
+            &format!("under one of the keys {allowed}: there is no {name}"),
+        ));
     };
     if let (Value::Table(_), Value::Table(_)) = (like, &value) {
         return Ok(()); // a heading with nothing below it

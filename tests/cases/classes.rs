@@ -113,7 +113,7 @@ fn each_way_of_matching_gives_its_labels() {
         (pairs(&[("dog", "cow"), ("Cat", "cat")]), "the name of classes 1 and 3"),
         (pairs(&[("dog", "horse"), ("Cat", "cat")]), "\"horse\""),
         (pairs(&[("cow", "cow")]), "\"cow\""),
-        (pairs(&[("dog", "0"), ("dog", "1"), ("Cat", "2")]), "twice"),
+        (pairs(&[("dog", "0"), ("dog", "1"), ("Cat", "2")]), "two lines"),
     ] {
         let error = map.relabelling(two, of(&network)).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");

@@ -307,7 +307,10 @@ fn numpys_arrays_in_every_order() {
         &at("train.npz"),
         &[("images", last.clone()), ("labels", npy("<i8", "2", &long(&[0, -1])))],
     );
-    assert_says(&error(folder.path(), Part::Train), &["labels with -1 for image 1", "from 0 on"]);
+    assert_says(
+        &error(folder.path(), Part::Train),
+        &["labels with the value -1 for image 1", "from 0 on"],
+    );
     npz(&at("train.npz"), &[("images", last), ("labels", npy("|u1", "1", &[0]))]);
     assert_says(&error(folder.path(), Part::Train), &["train.npz", "2 images and 1 labels"]);
 }
