@@ -178,7 +178,7 @@ impl Network {
                 .map_err(|error| Error::bad_file(&checkpoint.source, error)),
             _ => {
                 let reason = format!(
-                    "no architecture that is known has these tensors: {}",
+                    "no network is recognised by its tensors: {}",
                     nearest(checkpoint)
                 );
                 Err(Error::bad_file(&checkpoint.source, reason))
