@@ -177,10 +177,8 @@ impl Network {
                 .map(Self::Imported)
                 .map_err(|error| Error::bad_file(&checkpoint.source, error)),
             _ => {
-                let reason = format!(
-                    "no network is recognised by its tensors: {}",
-                    nearest(checkpoint)
-                );
+                let reason =
+                    format!("no network is recognised by its tensors: {}", nearest(checkpoint));
                 Err(Error::bad_file(&checkpoint.source, reason))
             }
         }
