@@ -80,7 +80,7 @@ fn trained(source: &Source, side: u32) -> Found {
     let divided = source.is_divided()?;
     let held_out = usize::from(!divided);
     let split =
-        Split { held_out: (held_out, 1), validation: (Kept::Images(0), 0), most_test: 1000 };
+        Split { held_out: (Kept::Images(held_out), 1), validation: (Kept::Images(0), 0), most_test: 1000 };
     let parts = source.parts(Reading::new(side, None, 0.0, &[]), split)?;
     let LabelledImages::Prepared(train) = &parts.train else {
         panic!("pictures this small are read at once")
