@@ -79,8 +79,11 @@ type Found = Result<((Vec<usize>, Vec<f64>), Vec<String>, String)>;
 fn trained(source: &Source, side: u32) -> Found {
     let divided = source.is_divided()?;
     let held_out = usize::from(!divided);
-    let split =
-        Split { held_out: (Kept::Images(held_out), 1), validation: (Kept::Images(0), 0), most_test: 1000 };
+    let split = Split {
+        held_out: (Kept::Images(held_out), 1),
+        validation: (Kept::Images(0), 0),
+        most_test: 1000,
+    };
     let parts = source.parts(Reading::new(side, None, 0.0, &[]), split)?;
     let LabelledImages::Prepared(train) = &parts.train else {
         panic!("pictures this small are read at once")
