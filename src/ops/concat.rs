@@ -1,8 +1,9 @@
 //! Joins several values into one, along the images or the channels: `torch.cat` with dim 0 or 1.
 
+use super::ChannelRange;
 use super::walk::kernel;
 use crate::gpu::{Kernel, Recording, uniform};
-use crate::graph::{Launch, Op, Shape};
+use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value};
 use crate::{Error, Result};
 
 uniform! {
@@ -58,7 +59,7 @@ impl Op for Concat {
 }
 
 /// Joins feature maps along the channels. Inputs \[N, C1, H, W\], \[N, C2, H, W\], ... of any 4-byte values; output \[N, C1 + C2
-/// + ..., H, W\]. No derivative is defined.
+/// + ..., H, W\]. The derivative for an input is its range of the channels.
 #[derive(Clone, Copy, Debug)]
 pub struct ConcatChannels;
 
@@ -80,5 +81,16 @@ impl Op for ConcatChannels {
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let stride = launch.outputs.iter().map(|y| y.elements() / y.images()).sum();
         record(launch, |x| x.elements() / x.images(), stride)
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
+        let (mut first, mut all) = (0, Vec::new());
+        for (&input, &asked) in node.inputs.iter().zip(asked) {
+            let count = graph.shape(input)?.channels();
+            let range = ChannelRange { first, count };
+            all.push(if asked { Some(graph.push(range, &[dy])?) } else { None });
+            first += count;
+        }
+        Ok(all)
     }
 }

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | functions of one value | `unary` | one for all functions, one for their derivatives, one for their second ones |
 //! | element by element | `elementwise`, `bce_with_logits`, `optimiser` | one for each op, over whole vec4s, as buffers are padded to these |
-//! | moves | `concat`, `images`, `pad`, `rgba8` | one for each op, an invocation for each word |
+//! | moves | `concat`, `ranges`, `pad`, `rgba8` | one for each op, an invocation for each word |
 //! | maps by channel | `broadcast`, `affine`, `batch_norm`, `frozen_batch_norm`, `normalise` | `_vec4` where a plane is whole vec4s, else `_f32`; grids by `walk::Walk` |
 //! | bits of rectifiers | `masks` | a table there |
 //! | rows of channels | `layer_norm`, `group_norm` | `layer_norm`: an invocation for each pixel, or for a vec4 of them where a plane is whole vec4s; `group_norm`: a workgroup for each row |
@@ -30,7 +30,6 @@ mod energy;
 mod fab;
 mod frozen_batch_norm;
 mod group_norm;
-mod images;
 mod layer_norm;
 mod linear;
 mod local_mean;
@@ -42,6 +41,7 @@ mod pad;
 mod peak;
 mod r1;
 mod random;
+mod ranges;
 mod resize;
 mod rgba8;
 mod row_loss;
@@ -64,7 +64,6 @@ pub use elementwise::{Add, Copy, Fill, Mul, Reshape, Scale};
 pub use energy::{joint_energy, marginal_energy};
 pub use frozen_batch_norm::FrozenBatchNorm;
 pub use group_norm::GroupNorm;
-pub use images::ImageRange;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use local_mean::LocalMean;
@@ -74,6 +73,7 @@ pub use optimiser::{AdamStep, EmaStep, SgdStep};
 pub use pad::Pad;
 pub use r1::r1;
 pub use random::{Draw, RandomFill};
+pub use ranges::{ChannelRange, ImageRange};
 pub use resize::{Filter, Resize};
 pub use rgba8::Rgba8;
 pub use row_loss::{CrossEntropy, Dlr, Margin, PickLogit};
@@ -137,7 +137,6 @@ pub static KERNELS: &[&Kernel] = kernels! {
     fab: [] widths [JUDGE, NEAREST, STEP];
     frozen_batch_norm: [] widths [BACKWARD];
     group_norm: [BACKWARD, FORWARD];
-    images: [BACKWARD, FORWARD];
     layer_norm: [] widths [BACKWARD, FORWARD, WEIGHTS];
     linear: [] widths [BACKWARD, FORWARD];
     local_mean: [KERNEL];
@@ -148,6 +147,7 @@ pub static KERNELS: &[&Kernel] = kernels! {
     pad: [KERNEL];
     peak: [KERNEL];
     random: [KERNEL];
+    ranges: [BACKWARD, FORWARD];
     resize: [BACKWARD, FORWARD];
     rgba8: [KERNEL];
     row_loss: [] both [CROSS_ENTROPY, DLR, MARGIN, PICK];

@@ -60,11 +60,17 @@ pub enum Unary {
     HardSigmoid,
     /// Hard swish: x times the hard sigmoid of x, `torch.nn.functional.hardswish`.
     HardSwish,
+    /// The hyperbolic tangent of x, `torch.tanh`.
+    Tanh,
+    /// Softplus: ln(1 + exp(x)), `torch.nn.functional.softplus` with its default factor of 1.
+    Softplus,
+    /// Mish: x * tanh(ln(1 + exp(x))) (Misra 2019, arXiv 1908.08681), `torch.nn.functional.mish`.
+    Mish,
 }
 
 impl Unary {
     /// All element-wise functions, in the order of their numbers in the shader; those with a parameter have PyTorch's default.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Relu,
         Self::Relu6,
         Self::Gelu,
@@ -74,6 +80,9 @@ impl Unary {
         Self::Elu { alpha: 1.0 },
         Self::HardSigmoid,
         Self::HardSwish,
+        Self::Tanh,
+        Self::Softplus,
+        Self::Mish,
     ];
 
     /// The number of the function in the shader, and its own constant if it has one.
@@ -88,6 +97,9 @@ impl Unary {
             Self::Elu { alpha } => (6, Some(alpha)),
             Self::HardSigmoid => (7, None),
             Self::HardSwish => (8, None),
+            Self::Tanh => (9, None),
+            Self::Softplus => (10, None),
+            Self::Mish => (11, None),
         }
     }
 
@@ -103,6 +115,9 @@ impl Unary {
             Self::Elu { .. } => ["elu", "elu_backward", "elu_second"],
             Self::HardSigmoid => ["hard_sigmoid", "hard_sigmoid_backward", "hard_sigmoid_second"],
             Self::HardSwish => ["hard_swish", "hard_swish_backward", "hard_swish_second"],
+            Self::Tanh => ["tanh", "tanh_backward", "tanh_second"],
+            Self::Softplus => ["softplus", "softplus_backward", "softplus_second"],
+            Self::Mish => ["mish", "mish_backward", "mish_second"],
         }
     }
 

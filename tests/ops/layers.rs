@@ -18,6 +18,10 @@ fn normal_cdf(x: f64) -> f64 {
     0.5 + step / 3.0 * (density(0.0) + density(x) + inner.sum::<f64>())
 }
 
+fn softplus(x: f64) -> f64 {
+    x.exp().ln_1p()
+}
+
 /// (v - mean) / sqrt(variance + eps) over the values of each key.
 fn standardised(keys: &[usize], values: &[f64], eps: f64) -> Vec<f64> {
     let count = keys.iter().max().unwrap() + 1;
@@ -89,12 +93,11 @@ fn local_mean(reach: usize, x: Shape, values: &[f64]) -> Vec<f64> {
 }
 
 /// The parts of each image one behind the other.
-fn joined(x: Shape, parts: &[Vec<f32>]) -> Vec<f32> {
-    let images = x.images() as usize;
+fn joined<T: Clone>(images: usize, parts: &[Vec<T>]) -> Vec<T> {
     let of = |image: usize| {
         parts.iter().flat_map(move |part| part.chunks(part.len() / images).nth(image).unwrap())
     };
-    (0..images).flat_map(of).copied().collect()
+    (0..images).flat_map(of).cloned().collect()
 }
 
 fn max_pool(pool: MaxPool, x: Shape, values: &[f64]) -> Vec<f64> {
@@ -236,6 +239,48 @@ fn rows(x: Shape) -> Vec<Row> {
             },
         ),
         row(
+            "tanh",
+            &[x],
+            1,
+            |graph, v| graph.push(Unary::Tanh, v),
+            |v| v[0].iter().map(|x| x.tanh()).collect(),
+        ),
+        row(
+            "softplus",
+            &[x],
+            1,
+            |graph, v| graph.push(Unary::Softplus, v),
+            |v| v[0].iter().map(|&x| softplus(x)).collect(),
+        ),
+        row(
+            "mish",
+            &[x],
+            1,
+            |graph, v| {
+                let wide = graph.push(Scale { factor: 2.5 }, v)?;
+                graph.push(Unary::Mish, &[wide])
+            },
+            |v| v[0].iter().map(|x| 2.5 * x * softplus(2.5 * x).tanh()).collect(),
+        ),
+        row(
+            "concat_channels",
+            &[x, Shape::new(n, 2, h, w).unwrap(), x],
+            3,
+            |graph, v| graph.push(ConcatChannels, v),
+            move |v| joined(n as usize, v),
+        ),
+        row(
+            "channel_range",
+            &[x],
+            1,
+            move |graph, v| graph.push(ChannelRange { first: c / 2, count: c.div_ceil(2) }, v),
+            move |v| {
+                let kept = (c / 2) as usize..(c / 2 + c.div_ceil(2)) as usize;
+                let all = places(x).zip(&v[0]).filter(|((_, c), _)| kept.contains(c));
+                all.map(|(_, value)| *value).collect()
+            },
+        ),
+        row(
             "mul",
             &[x, x],
             2,
@@ -317,6 +362,24 @@ fn rows(x: Shape) -> Vec<Row> {
         ),
         row("reshape", &[x], 1, move |graph, v| graph.push(Reshape::flat(x)?, v), |v| v[0].clone()),
     ];
+    // The derivatives as functions of their own, so that theirs are compared, too.
+    let slopes: [(&str, Unary, fn(f64) -> f64); 3] = [
+        ("tanh_backward", Unary::Tanh, |x| 1.0 - x.tanh().powi(2)),
+        ("softplus_backward", Unary::Softplus, |x| 1.0 / (1.0 + (-x).exp())),
+        ("mish_backward", Unary::Mish, |x| {
+            let t = softplus(x).tanh();
+            t + x * (1.0 - t * t) / (1.0 + (-x).exp())
+        }),
+    ];
+    for (name, op, slope) in slopes {
+        let push = move |graph: &mut Graph, v: &[Value]| {
+            let y = graph.push(op, &v[..1])?;
+            Ok(ops::gradient(graph, y, v[1], &v[..1])?[0])
+        };
+        let formula =
+            move |v: &[Vec<f64>]| v[0].iter().zip(&v[1]).map(|(&x, dy)| slope(x) * dy).collect();
+        rows.push(row(name, &[x, x], 2, push, formula));
+    }
     for reach in [0, 1, 2] {
         let formula = move |v: &[Vec<f64>]| local_mean(reach as usize, x, &v[0]);
         let push = move |graph: &mut Graph, v: &[Value]| graph.push(LocalMean { reach }, v);
@@ -366,7 +429,7 @@ fn channels_are_joined() {
         let data: Vec<_> =
             (1..).zip(shapes).map(|(seed, x)| numbers(x.elements() as usize, seed)).collect();
         let given: Vec<_> = inputs.into_iter().zip(data.clone()).collect();
-        assert_eq!(Bench::new(&graph, &[y], &given).read(y), joined(shapes[0], &data));
+        assert_eq!(Bench::new(&graph, &[y], &given).read(y), joined(n as usize, &data));
     }
 }
 
@@ -386,7 +449,7 @@ fn derivatives_have_derivatives() {
     let (w, logits) = (shape(5, 3, 3, 3), Shape::matrix(3, 7).unwrap());
     let full = [Shape::matrix(3, 7), Shape::matrix(4, 7)].map(Result::unwrap);
     type Push = fn(&mut Graph, &[Value]) -> Result<Value>;
-    let table: [(&str, &[Shape], &[usize], Push); 19] = [
+    let table: [(&str, &[Shape], &[usize], Push); 23] = [
         ("relu", &[x], &[0], |graph, v| graph.push(Unary::Relu, v)),
         ("relu6", &[x], &[0], |graph, v| graph.push(Unary::Relu6, v)),
         ("gelu", &[x], &[0], |graph, v| graph.push(Unary::Gelu, v)),
@@ -396,6 +459,14 @@ fn derivatives_have_derivatives() {
         ("elu", &[x], &[0], |graph, v| graph.push(Unary::Elu { alpha: 0.7 }, v)),
         ("hard_sigmoid", &[x], &[0], |graph, v| graph.push(Unary::HardSigmoid, v)),
         ("hard_swish", &[x], &[0], |graph, v| graph.push(Unary::HardSwish, v)),
+        ("tanh", &[x], &[0], |graph, v| graph.push(Unary::Tanh, v)),
+        ("softplus", &[x], &[0], |graph, v| graph.push(Unary::Softplus, v)),
+        ("mish", &[x], &[0], |graph, v| graph.push(Unary::Mish, v)),
+        ("concat_channels", &[x, x], &[0, 1], |graph, v| {
+            // Squared, because joining alone is linear.
+            let all = graph.push(ConcatChannels, v)?;
+            graph.push(Mul, &[all, all])
+        }),
         ("mul", &[x, x], &[0, 1], |graph, v| graph.push(Mul, v)),
         ("conv2d", &[x, w], &[0, 1], |graph, v| graph.push(Conv2d::square(1, 1), v)),
         ("strided conv2d", &[x, w], &[0, 1], |graph, v| graph.push(Conv2d::square(2, 1), v)),
@@ -463,6 +534,38 @@ fn gelu_and_sigmoid_far_from_zero() {
     assert!((f64::from(gelu[3]) / -1.433_257_859_3e-6 - 1.0).abs() < 1e-5, "{}", gelu[3]);
 }
 
+/// Ends where exponentials overflow or vanish on the way, and small results beside large numbers.
+#[test]
+fn smooth_units_far_from_zero() {
+    let xs = vec![-1e30, -100.0, -20.0, -9.0, -0.01, 0.0, 0.01, 9.0, 20.0, 100.0, 1e30];
+    let mut graph = Graph::default();
+    let shape = Shape::vector(xs.len() as u32).unwrap();
+    let (x, dy) = (graph.input(shape), graph.input(shape));
+    let table: [(Unary, fn(f64) -> [f64; 2]); 3] = [
+        (Unary::Tanh, |x| [x.tanh(), 1.0 / x.cosh().powi(2)]),
+        (Unary::Softplus, |x| [x.max(0.0) + (-x.abs()).exp().ln_1p(), 1.0 / (1.0 + (-x).exp())]),
+        (Unary::Mish, |x| {
+            let t = (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh();
+            [x * t, t + x * (1.0 - t * t) / (1.0 + (-x).exp())]
+        }),
+    ];
+    let mut wanted = Vec::new();
+    for (op, _) in table {
+        let y = graph.push(op, &[x]).unwrap();
+        wanted.extend([y, ops::gradient(&mut graph, y, dy, &[x]).unwrap()[0]]);
+    }
+    let bench = Bench::new(&graph, &wanted, &[(x, xs.clone()), (dy, vec![1.0; xs.len()])]);
+    for (at, (op, exact)) in table.into_iter().enumerate() {
+        let found = [0, 1].map(|part| bench.read(wanted[2 * at + part]));
+        for (i, &x) in xs.iter().enumerate() {
+            for (found, exact) in found.iter().zip(exact(f64::from(x))) {
+                let off = (f64::from(found[i]) - exact).abs();
+                assert!(off <= 2e-6 * exact.abs() + 1e-30, "{op:?} of {x}: {}, {exact}", found[i]);
+            }
+        }
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let shape = |n, c, h, w| Shape::new(n, c, h, w).unwrap();
@@ -492,6 +595,12 @@ fn what_does_not_fit_is_refused() {
         |groups| move |g: &mut Graph, v: &[Value]| g.push_all(GroupNorm { groups, eps: 1e-5 }, v);
     refused(&group(4), &[x]);
     refused(&group(0), &[x]);
+    let range = |first, count| {
+        move |g: &mut Graph, v: &[Value]| g.push_all(ChannelRange { first, count }, v)
+    };
+    refused(&range(4, 3), &[x]);
+    refused(&range(0, 0), &[x]);
+    refused(&range(u32::MAX, 2), &[x]);
     let reshape = |g: &mut Graph, v: &[Value]| g.push_all(Reshape { shape: shape(1, 5, 1, 1) }, v);
     refused(&reshape, &[x]);
     refused(&|g: &mut Graph, v: &[Value]| g.push_all(Broadcast::Mul, v), &[x, shape(1, 5, 1, 1)]);

@@ -343,7 +343,7 @@ def still(images, pgd):
 
 
 # Where the slope of each function of one number jumps.
-KINKS = {"relu": [0], "leaky_relu": [0], "elu": [0], "hardtanh": [0, 6], "hardswish": [-3, 3], "hardsigmoid": [-3, 3]}
+KINKS = {"relu": [0], "leaky_relu": [0], "prelu": [0], "elu": [0], "hardtanh": [0, 6], "hardswish": [-3, 3], "hardsigmoid": [-3, 3]}
 
 
 def gap(h, size, stride=None, padding=0, *others, **named):

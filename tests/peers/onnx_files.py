@@ -160,6 +160,42 @@ class Gated(nn.Module):
         return self.fc(torch.sigmoid(self.gate(x)).mean((2, 3)))
 
 
+class Dense(nn.Module):
+    """DenseNet's blocks: each layer reads what all before it made."""
+
+    def __init__(self, classes=5):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, 2, 1, bias=False)
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU(), nn.Conv2d(inputs, 4, 3, 1, 1, bias=False)) for inputs in (8, 12, 16)
+        )
+        self.last, self.fc = nn.Sequential(nn.BatchNorm2d(20), nn.ReLU(), nn.AvgPool2d(2)), nn.Linear(40, classes)
+
+    def forward(self, x):
+        parts = [self.stem(x)]
+        for layer in self.layers:
+            parts.append(layer(torch.cat(parts, 1)))
+        x = self.last(torch.cat(parts, 1))
+        # Matrices are joined, too.
+        return self.fc(torch.cat([x.mean((2, 3)), x.mean((2, 3)).tanh()], 1))
+
+
+class Smooth(nn.Module):
+    """Group and instance normalisation, and the units that few networks have."""
+
+    def __init__(self, classes=5):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1), nn.GroupNorm(4, 8), nn.Mish(), nn.Conv2d(8, 12, 3, 1, 1), nn.GroupNorm(2, 12, eps=1e-3),
+            nn.Tanh(), nn.Conv2d(12, 12, 3, 2, 1), nn.InstanceNorm2d(12, affine=True), nn.Softplus(), nn.Conv2d(12, 8, 1),
+            nn.PReLU(8), nn.Conv2d(8, 8, 1), nn.PReLU(),
+        )
+        self.fc = nn.Linear(8, classes)
+
+    def forward(self, x):
+        return self.fc(self.layers(x).mean((2, 3)))
+
+
 def cases():
     """Name, network, exporter, operator set, and whether batches have any number of images."""
     narrow = (4, 4, 8, 8)
@@ -180,6 +216,11 @@ def cases():
     yield "plain_export_19", Normalised(Plain()), True, 19, True
     yield "gated_script_16", Gated(), False, 16, True
     yield "gated_export_18_beside", Gated(), True, 18, True
+    yield "dense_script_13", Normalised(Dense()), False, 13, True
+    yield "dense_export_21", Normalised(Dense()), True, 21, True
+    yield "smooth_script_17", Normalised(Smooth()), False, 17, True
+    yield "smooth_export_18", Normalised(Smooth()), True, 18, True
+    yield "smooth_export_21", Normalised(Smooth()), True, 21, False
 
 
 def export(net, images, path, new, operators, open_batch):

@@ -4,8 +4,9 @@ use crate::graph::{Graph, Value};
 use crate::model::layers::Mode;
 use crate::model::{Parameter, Role, RunningUpdate, Weights};
 use crate::ops::{
-    Add, AvgPool, BatchNorm, Broadcast, Conv2d, FrozenBatchNorm, GlobalAvgPool, GroupedConv2d,
-    LayerNorm, Linear, LocalMean, MaxPool, Mul, Pad, Reshape, Scale, Unary, UpdateRunningStats,
+    Add, AvgPool, BatchNorm, Broadcast, ConcatChannels, Conv2d, FrozenBatchNorm, GlobalAvgPool,
+    GroupNorm, GroupedConv2d, LayerNorm, Linear, LocalMean, MaxPool, Mul, Pad, Reshape, Scale,
+    Unary, UpdateRunningStats,
 };
 use crate::{Error, Result};
 use std::fmt;
@@ -13,6 +14,9 @@ use std::str::FromStr;
 
 /// PyTorch's default for batch normalisation: files do not say what a network was trained with.
 const MOMENTUM: f32 = 0.1;
+
+/// The most values that one layer joins: beyond what the widest of networks do.
+pub const MOST_JOINED: usize = 64;
 
 /// The operation of a layer. Maps are \[N, C, H, W\], and matrices \[N, C, 1, 1\].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,6 +40,15 @@ pub enum Kind {
         /// The number added to the variance.
         eps: f32,
     },
+    /// Normalises over each group of an image's channels, with gamma and beta, each \[C\].
+    GroupNorm {
+        /// The number of groups: a divisor of C.
+        groups: u32,
+        /// The number added to the variance.
+        eps: f32,
+    },
+    /// Joins the channels of several values.
+    Concat,
     /// Adds one number to each channel, \[C\].
     ChannelAdd,
     /// Multiplies each channel by one number, \[C\].
@@ -83,13 +96,15 @@ pub struct Layer {
 }
 
 impl Kind {
-    /// Returns the operation's name in metadata, and its number of inputs.
+    /// Returns the operation's name in metadata, and its number of inputs, which for a concatenation is the least one.
     pub fn name(self) -> (&'static str, usize) {
         match self {
             Self::Conv { .. } => ("conv", 1),
             Self::Linear => ("linear", 1),
             Self::BatchNorm { .. } => ("batch-norm", 1),
             Self::LayerNorm { .. } => ("layer-norm", 1),
+            Self::GroupNorm { .. } => ("group-norm", 1),
+            Self::Concat => ("concat", 1),
             Self::ChannelAdd => ("channel-add", 1),
             Self::ChannelMul => ("channel-mul", 1),
             Self::Add => ("add", 2),
@@ -114,6 +129,7 @@ impl Kind {
                 whole(&[sy, sx, py, px, groups])
             }
             Self::BatchNorm { eps } | Self::LayerNorm { eps } => real(eps),
+            Self::GroupNorm { groups, eps } => vec![groups.to_string(), eps.to_string()],
             Self::Scale { factor } => real(factor),
             Self::Unary(Unary::LeakyRelu { slope }) => real(slope),
             Self::Unary(Unary::Elu { alpha }) => real(alpha),
@@ -137,6 +153,11 @@ impl Kind {
             }
             ("batch-norm", _) => Self::BatchNorm { eps: real? },
             ("layer-norm", _) => Self::LayerNorm { eps: real? },
+            ("group-norm", _) => {
+                let [groups, eps] = numbers else { return None };
+                let eps = eps.parse().ok().filter(|eps: &f32| eps.is_finite())?;
+                Self::GroupNorm { groups: groups.parse().ok()?, eps }
+            }
             ("scale", _) => Self::Scale { factor: real? },
             ("leaky-relu", _) => Self::Unary(Unary::LeakyRelu { slope: real? }),
             ("elu", _) => Self::Unary(Unary::Elu { alpha: real? }),
@@ -150,6 +171,7 @@ impl Kind {
                 let unary = Unary::ALL.into_iter().map(Self::Unary);
                 let plain = [
                     Self::Linear,
+                    Self::Concat,
                     Self::ChannelAdd,
                     Self::ChannelMul,
                     Self::Add,
@@ -172,7 +194,7 @@ impl Kind {
             Self::Conv { .. } => &[&[2, 4]],
             Self::Linear => &[&[2], &[1]],
             Self::BatchNorm { .. } => &[&[1], &[1], &[1], &[1]],
-            Self::LayerNorm { .. } => &[&[1], &[1]],
+            Self::LayerNorm { .. } | Self::GroupNorm { .. } => &[&[1], &[1]],
             Self::ChannelAdd | Self::ChannelMul => &[&[1]],
             _ => &[],
         }
@@ -190,6 +212,9 @@ fn unary_name(unary: Unary) -> &'static str {
         Unary::Elu { .. } => "elu",
         Unary::HardSigmoid => "hard-sigmoid",
         Unary::HardSwish => "hard-swish",
+        Unary::Tanh => "tanh",
+        Unary::Softplus => "softplus",
+        Unary::Mish => "mish",
     }
 }
 
@@ -235,6 +260,10 @@ impl Layer {
             (Kind::LayerNorm { eps }, &[x, gamma, beta]) => {
                 LayerNorm { eps }.push(graph, [x, gamma, beta])
             }
+            (Kind::GroupNorm { groups, eps }, &[x, gamma, beta]) => {
+                GroupNorm { groups, eps }.push(graph, [x, gamma, beta])
+            }
+            (Kind::Concat, _) => graph.push(ConcatChannels, &all),
             (Kind::ChannelAdd, _) => graph.push(Broadcast::Add, &all),
             (Kind::ChannelMul, _) => graph.push(Broadcast::Mul, &all),
             (Kind::Add, &[a, b]) => {
@@ -331,7 +360,10 @@ impl FromStr for Layer {
             allowed.contains(&shape.len())
                 && product.is_some_and(|count| (1..=1 << 30).contains(&count))
         });
-        if layer.inputs.len() != kind.name().1 || !counts || !fits {
+        let (_, inputs) = kind.name();
+        let given = layer.inputs.len();
+        let joined = kind == Kind::Concat && (inputs..=MOST_JOINED).contains(&given);
+        if !(given == inputs || joined) || !counts || !fits {
             return Err(wrong());
         }
         Ok(layer)

@@ -3,7 +3,7 @@
 
 mod layer;
 
-pub use layer::{Kind, Layer};
+pub use layer::{Kind, Layer, MOST_JOINED};
 
 use super::layers::{Mode, check_ends, known, normalise};
 use super::{Metadata, Normalisation, Parameter, Weights};

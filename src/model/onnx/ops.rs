@@ -5,8 +5,9 @@ use super::protobuf::Message;
 use super::{FLOAT, INT64, constant, half};
 use crate::graph::{Graph, Node, Shape, Value, exactly};
 use crate::ops::{
-    Add, AvgPool, Broadcast, Conv2d, FrozenBatchNorm, GlobalAvgPool, GroupedConv2d, LayerNorm,
-    Linear, LocalMean, MaxPool, Mul, Normalise, Pad, Reshape, Scale, Unary,
+    Add, AvgPool, Broadcast, ConcatChannels, Conv2d, FrozenBatchNorm, GlobalAvgPool, GroupNorm,
+    GroupedConv2d, LayerNorm, Linear, LocalMean, MaxPool, Mul, Normalise, Pad, Reshape, Scale,
+    Unary,
 };
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,6 +92,36 @@ impl Translation {
             self.push("HardSigmoid", &inputs, &y, &[("alpha", Float(1.0 / 6.0))]);
         } else if let Some(Unary::HardSwish) = node.is() {
             self.push("HardSwish", &inputs, &y, &[]);
+        } else if let Some(Unary::Tanh) = node.is() {
+            self.push("Tanh", &inputs, &y, &[]);
+        } else if let Some(Unary::Softplus) = node.is() {
+            self.push("Softplus", &inputs, &y, &[]);
+        } else if let Some(Unary::Mish) = node.is() {
+            // An operator of its own came with set 18.
+            let [x] = exactly(op, "inputs", &inputs)?;
+            let [soft, gate] = ["soft", "gate"].map(|name| format!("{y}.{name}"));
+            self.push("Softplus", &[x], &soft, &[]);
+            self.push("Tanh", &[&soft], &gate, &[]);
+            self.push("Mul", &[x, &gate], &y, &[]);
+        } else if node.is::<ConcatChannels>().is_some() {
+            self.push("Concat", &inputs, &y, &[("axis", Int(1))]);
+        } else if let Some(GroupNorm { groups, eps }) = node.is() {
+            // An operator of its own came with set 18. The groups become channels of an instance normalisation.
+            let [x] = exactly(op, "inputs", &inputs)?;
+            let [parted, normed, sides] =
+                ["parted", "normed", "sides"].map(|name| format!("{y}.{name}"));
+            let bytes: Vec<u8> =
+                [0, i64::from(*groups), -1].into_iter().flat_map(i64::to_le_bytes).collect();
+            let parts = self.constant(&format!("{y}.parts"), INT64, &[3], &bytes);
+            let [ones, zeros] = [("ones", 1.0_f32), ("zeros", 0.0)].map(|(name, value)| {
+                let bytes = value.to_le_bytes().repeat(*groups as usize);
+                self.constant(&format!("{y}.{name}"), FLOAT, &[*groups as usize], &bytes)
+            });
+            self.push("Reshape", &[x, &parts], &parted, &[]);
+            let attributes = [("epsilon", Float(*eps))];
+            self.push("InstanceNormalization", &[&parted, &ones, &zeros], &normed, &attributes);
+            self.push("Shape", &[x], &sides, &[]);
+            self.push("Reshape", &[&normed, &sides], &y, &[]);
         } else if node.is::<Mul>().is_some() {
             self.push("Mul", &inputs, &y, &[]);
         } else if node.is::<Reshape>().is_some() {

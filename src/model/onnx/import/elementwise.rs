@@ -91,7 +91,7 @@ impl Builder {
     }
 
     /// A constant as numbers of channels. None where it differs from pixel to pixel.
-    fn a_channel(
+    pub fn a_channel(
         &mut self,
         constant: &Constant,
         layout: Layout,
@@ -156,6 +156,15 @@ impl Builder {
         self.layer(kind, &[x], weights, layout)
     }
 
+    /// The value that a product with the tanh of its own softplus is made of.
+    fn mish(&self, x: Map, gate: Map) -> Option<Map> {
+        let tanh = self.maker(gate).filter(|layer| layer.kind == Kind::Unary(Unary::Tanh))?;
+        let inner = Map { value: *tanh.inputs.first()?, ..gate };
+        let softplus = self.maker(inner);
+        let softplus = softplus.filter(|layer| layer.kind == Kind::Unary(Unary::Softplus))?;
+        (softplus.inputs[..] == [x.value]).then_some(x)
+    }
+
     /// Combines two maps; where the history of one forms a known pattern, the result is one layer.
     fn by_value(&mut self, operator: &str, a: Map, b: Map) -> Checked<Map> {
         if a.layout != b.layout {
@@ -171,6 +180,13 @@ impl Builder {
                 };
                 return self.layer(Kind::Unary(whole), &[x], vec![], x.layout);
             }
+        }
+        if let Some(x) = [(a, b), (b, a)]
+            .into_iter()
+            .find_map(|(x, gate)| self.mish(x, gate))
+            .filter(|_| operator == "Mul")
+        {
+            return self.layer(Kind::Unary(Unary::Mish), &[x], vec![], x.layout);
         }
         let kind = if operator == "Add" { Kind::Add } else { Kind::Mul };
         // The one with a pixel an image and channel is the second.

@@ -5,6 +5,7 @@
 //! count. Nothing is allocated for what the file says before that is compared with its length ([`messages`], [`tensors`]).
 
 mod build;
+mod channels;
 mod elementwise;
 mod messages;
 mod nodes;

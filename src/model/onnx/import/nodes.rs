@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 /// All that are read, in alphabetical order.
-pub const KNOWN: [&str; 43] = [
+pub const KNOWN: [&str; 51] = [
     "Add",
     "AveragePool",
     "BatchNormalization",
@@ -34,15 +34,20 @@ pub const KNOWN: [&str; 43] = [
     "Gelu",
     "Gemm",
     "GlobalAveragePool",
+    "Greater",
+    "GroupNormalization",
     "HardSigmoid",
     "HardSwish",
     "Identity",
+    "InstanceNormalization",
     "LayerNormalization",
     "LeakyRelu",
     "LogSoftmax",
     "MatMul",
     "MaxPool",
+    "Mish",
     "Mul",
+    "PRelu",
     "Pad",
     "Pow",
     "Reciprocal",
@@ -53,12 +58,15 @@ pub const KNOWN: [&str; 43] = [
     "Sigmoid",
     "Slice",
     "Softmax",
+    "Softplus",
     "Sqrt",
     "Squeeze",
     "Sub",
     "Swish",
+    "Tanh",
     "Transpose",
     "Unsqueeze",
+    "Where",
 ];
 
 /// A node with the meanings of its inputs.
@@ -113,7 +121,7 @@ impl Arguments {
         self.attributes.iter().find(|attribute| attribute.name == name)
     }
 
-    fn real(&self, name: &str, otherwise: f32) -> f32 {
+    pub fn real(&self, name: &str, otherwise: f32) -> f32 {
         self.attribute(name).map_or(otherwise, |attribute| attribute.real)
     }
 
@@ -203,6 +211,18 @@ impl Builder {
             "ReduceMean" => self.mean(node, x),
             "Transpose" => self.transposed(node, x),
             "Shape" => self.sides(x),
+            "Greater" => self.above(x, node.wanted(1)?),
+            "Where" => self.softplus(x, node.wanted(1)?, node.wanted(2)?),
+            "Concat" => self.joined(node).map(Known::Map),
+            "InstanceNormalization" => self.instance_norm(node, x),
+            "Reshape" if matches!(x, Known::Part(Part::GroupNormed(..), _)) => {
+                self.ungrouped(node, x)
+            }
+            "Reshape" if self.groups(node, x).is_some() => {
+                let map = self.map(x)?;
+                let groups = self.groups(node, x).unwrap_or(1);
+                Ok(Known::Part(Part::Grouped(groups), map))
+            }
             _ => {
                 let x = self.map(x)?;
                 self.layer_of(node, x).map(Known::Map)
@@ -216,6 +236,8 @@ impl Builder {
             "Gemm" | "MatMul" => return self.linear(node, x),
             "BatchNormalization" => return self.batch_norm(node, x),
             "LayerNormalization" => return self.layer_norm(node, x),
+            "GroupNormalization" => return self.group_norm(node, x),
+            "PRelu" => return self.prelu(node, x),
             "MaxPool" | "AveragePool" => return self.pool(node, x),
             "GlobalAveragePool" => {
                 expect_maps(x)?;
@@ -238,6 +260,9 @@ impl Builder {
             "LeakyRelu" => Unary::LeakyRelu { slope: node.real("alpha", 0.01) },
             "Elu" => Unary::Elu { alpha: node.real("alpha", 1.0) },
             "HardSwish" => Unary::HardSwish,
+            "Tanh" => Unary::Tanh,
+            "Softplus" => Unary::Softplus,
+            "Mish" => Unary::Mish,
             "Swish" if node.real("alpha", 1.0) == 1.0 => Unary::Silu,
             "HardSigmoid" => {
                 let [alpha, beta] = [node.real("alpha", 0.2), node.real("beta", 0.5)];

@@ -5,7 +5,7 @@
 use super::build::{Builder, Known, Layout, Map};
 use super::tensors::{Constant, shown};
 use crate::files::Checked;
-use crate::model::imported::Kind;
+use crate::model::imported::{Kind, Layer};
 use crate::ops::Unary;
 use std::f32::consts::FRAC_1_SQRT_2;
 use std::fmt;
@@ -38,6 +38,12 @@ pub enum Part {
     Inverse,
     /// (x - mean) / deviation
     Normed(f32),
+    /// A map with its channels in so many groups, as [N, groups, numbers].
+    Grouped(u32),
+    /// These groups, each normalised with an epsilon.
+    GroupNormed(u32, f32),
+    /// Whether x is above a number from which on softplus is x.
+    Above,
     /// The normalised value times gamma
     Scaled(f32, String, Rc<Constant>),
 }
@@ -46,6 +52,8 @@ impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
             Self::Erf | Self::ErfPlusOne | Self::TwiceGelu | Self::Cdf => "an error function",
+            Self::Above => "a comparison",
+            Self::Grouped(_) | Self::GroupNormed(..) => "a step of a group normalisation",
             _ => "a step of a layer normalisation",
         })
     }
@@ -186,6 +194,33 @@ impl Builder {
             Known::Part(Part::Widened(eps), of) => Ok(Known::Part(Part::Deviation(*eps), *of)),
             _ => Err("a root is supported only as a part of a layer normalisation".into()),
         }
+    }
+
+    /// A comparison of a value with a number so large that softplus is the value itself in 32 bits: PyTorch's is 20.
+    pub fn above(&mut self, x: &Known, number: &Known) -> Checked<Known> {
+        let map = self.map(x)?;
+        let Known::Constant(_, constant) = number else {
+            return Err("of two values".into());
+        };
+        match self.scalar(constant)? {
+            Some(threshold) if threshold >= 17.0 => Ok(Known::Part(Part::Above, map)),
+            _ => Err("a comparison that is no part of a softplus".into()),
+        }
+    }
+
+    /// PyTorch's softplus: x where that is above a threshold, else the softplus of x.
+    pub fn softplus(&mut self, above: &Known, x: &Known, soft: &Known) -> Checked<Known> {
+        let Known::Part(Part::Above, of) = above else {
+            return Err("a choice that is no part of a softplus".into());
+        };
+        let [x, soft] = [self.map(x)?, self.map(soft)?];
+        let is = |layer: &Layer| {
+            layer.kind == Kind::Unary(Unary::Softplus) && layer.inputs[..] == [of.value]
+        };
+        if x == *of && self.maker(soft).is_some_and(is) {
+            return Ok(Known::Map(soft));
+        }
+        Err("a choice that is no part of a softplus".into())
     }
 
     /// The mean over the last side, which channels are.

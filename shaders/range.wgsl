@@ -1,13 +1,13 @@
-// Copies consecutive images out of a batch:  y[i] = x[first + i]
+// Copies consecutive images, or consecutive channels of each image:  y[n, j] = x[n, first + j]
 //
 //   grid  one invocation per word of y, see shared/index.wgsl
-//   x     words of all images
-//   y     `words` words; `first` is the number of words before the range
+//   x     `stride` words an image, in which the range begins at word `first`
+//   y     `words` words, `run` of them an image; along the images all of y counts as one
 //
 // Single words: a range need not start at a whole vec4. Moves any 4-byte values.
-// Host side: src/ops/images.rs. Appended: shared/index.wgsl.
+// Host side: src/ops/ranges.rs. Appended: shared/index.wgsl.
 
-struct Params { first: u32, words: u32 }
+struct Params { words: u32, run: u32, stride: u32, first: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<u32>;
@@ -21,5 +21,5 @@ fn main(
 ) {
     let i = flat_index(workgroup, workgroups, lane);
     if i >= params.words { return; }
-    y[i] = x[params.first + i];
+    y[i] = x[i / params.run * params.stride + params.first + i % params.run];
 }
