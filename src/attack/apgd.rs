@@ -18,7 +18,7 @@ use crate::ops::{ApgdJudge, ApgdState, ApgdStep, BoundaryStart, Copy, Fill, Norm
 pub struct Apgd {
     /// The norm in which the length of a step and the radius of the ball are measured.
     pub norm: Norm,
-    /// Radius of the ball around the images; finite.
+    /// The radius of the ball around each image that the attack stays in; finite.
     pub eps: f32,
     /// The number of steps; AutoAttack takes 100.
     pub steps: u32,

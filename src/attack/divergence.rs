@@ -21,7 +21,7 @@ const START_NOISE: f32 = 0.001;
 pub struct Divergence {
     /// The norm in which the length of a step and the radius of the ball are measured.
     pub norm: Norm,
-    /// Radius of the ball around the images; finite.
+    /// The radius of the ball around each image that the attack stays in; finite.
     pub eps: f32,
     /// The length of one step, measured in `norm`.
     pub step_size: f32,

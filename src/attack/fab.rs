@@ -29,7 +29,7 @@ const MOST_CLASSES: u32 = 100;
 pub struct Fab {
     /// The norm in which the distance to the original image is measured.
     pub norm: Norm,
-    /// The class boundary that steps go to.
+    /// Which class boundary the attack's steps go to.
     pub boundary: Boundary,
     /// The distance within which a misclassified image counts as a success; infinite for any distance. It does not change the
     /// search, which has no bound.

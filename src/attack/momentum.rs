@@ -16,7 +16,7 @@ use crate::ops::{Copy, Fill, KeepBest, MomentumStep, Norm};
 pub struct MomentumPgd {
     /// The norm in which the length of a step and the radius of the ball are measured.
     pub norm: Norm,
-    /// Radius of the ball around the start; finite.
+    /// The radius of the ball around each start image that the attack stays in; finite.
     pub eps: f32,
     /// The length of one step, measured in `norm`.
     pub step_size: f32,
@@ -24,7 +24,7 @@ pub struct MomentumPgd {
     pub steps: u32,
     /// The part of the last direction that is kept; 0.9 in the code of arXiv 2510.13872.
     pub momentum: f32,
-    /// The objective that steps maximise.
+    /// What the attack's steps maximise.
     pub objective: Objective,
 }
 

@@ -32,7 +32,7 @@ pub struct Pgd {
     pub step_size: f32,
     /// The number of steps of a whole attack.
     pub steps: u32,
-    /// The objective that steps maximise.
+    /// What the steps maximise, such as the cross-entropy.
     pub objective: Objective,
     /// Which statistics batch normalisation uses.
     pub statistics: Statistics,

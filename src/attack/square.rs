@@ -16,7 +16,7 @@ use crate::ops::{Fill, Norm, SquareStart, SquareStep, square_state};
 pub struct Square {
     /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
-    /// Radius of the ball around the images; finite.
+    /// The radius of the ball around each image that the attack stays in; finite.
     pub eps: f32,
     /// The number of candidates that are tried for each image after the first; AutoAttack takes 5,000.
     pub queries: u32,

@@ -20,7 +20,7 @@ const TYPE_U8: u8 = 8;
 /// An array of bytes with its dimensions, as an idx file (the format of MNIST) holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idx {
-    /// The sizes of the 1 to 4 dimensions, slowest first.
+    /// The sizes of the array's 1 to 4 dimensions, the slowest first.
     pub dims: Vec<u32>,
     /// The elements, as many as `dims` multiplied.
     pub bytes: Vec<u8>,

@@ -20,13 +20,13 @@ const MAX_BYTES: u64 = 4 << 30;
 /// The numbers of a NumPy array, by type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Numbers {
-    /// 64-bit floating point.
+    /// 64-bit floating-point numbers.
     F64(Vec<f64>),
     /// Floating point of 32 or 16 bits, and truth values as 0 and 1.
     F32(Vec<f32>),
-    /// Unsigned bytes.
+    /// Unsigned bytes (uint8).
     U8(Vec<u8>),
-    /// Whole numbers of all other types.
+    /// Whole numbers of all other types, as 64-bit integers.
     I64(Vec<i64>),
 }
 

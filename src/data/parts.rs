@@ -51,7 +51,7 @@ pub struct Split {
 /// A number of images that are kept from training: absolute, or as a share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kept {
-    /// This number of images.
+    /// This absolute number of images.
     Images(usize),
     /// This share of the training images, rounded up; none only if it is 0.
     Share(f64),

@@ -31,7 +31,7 @@ pub struct Tensor {
 /// Whether a device's results match the reference values, and the array that is furthest from them.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// Whether all tensors are within their tolerance.
+    /// Whether all results are within their tolerance.
     pub good: bool,
     /// The name of the furthest array, how far it is off, and how far it may be.
     pub worst: String,

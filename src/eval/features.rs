@@ -118,7 +118,7 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 /// A mean and standard deviation over random subsets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    /// The mean over subsets.
+    /// The mean over the random subsets.
     pub mean: f64,
     /// The standard deviation over subsets, with division by their number.
     pub std: f64,

@@ -42,11 +42,11 @@ impl Scores {
 /// softmax from the uniform distribution, in an L2 ball.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hiding {
-    /// The L2 radius of the ball.
+    /// The L2 radius of the ball around each image that the attack stays in.
     pub eps: f32,
     /// The number of steps, which begin at the images themselves.
     pub steps: u32,
-    /// The L2 length of one step.
+    /// The L2 length of one step of the attack.
     pub step_size: f32,
 }
 

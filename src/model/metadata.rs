@@ -151,7 +151,7 @@ pub struct Metadata {
     pub step: Option<u64>,
     /// The version of lapidary that wrote the file.
     pub version: Option<String>,
-    /// All other facts in the file.
+    /// All other keys in the file's metadata, with their texts.
     pub other: BTreeMap<String, String>,
 }
 

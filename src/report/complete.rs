@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// The results of a finished training run: its metrics and the path of its report.
 #[derive(Clone, Debug)]
 pub struct Completed {
-    /// The run's metrics, as `metrics.json` has them.
+    /// The run's measurements, the content of `metrics.json`.
     pub metrics: Metrics,
     /// The path of the run's `report.html`.
     pub report: PathBuf,

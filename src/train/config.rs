@@ -29,9 +29,9 @@ pub struct Config {
     pub data: Data,
     /// The network and its initial weights.
     pub model: ModelTable,
-    /// Stage 1: adversarial training.
+    /// The settings of stage 1, adversarial training.
     pub stage1: Stage1,
-    /// Stage 2: dual adversarial training.
+    /// The settings of stage 2, dual adversarial training.
     pub stage2: Stage2,
     /// The settings of the objective `trades`.
     #[serde(default)]
@@ -45,14 +45,14 @@ pub struct Config {
     /// The conditions under which training ends early.
     #[serde(default)]
     pub stop: Stop,
-    /// Validation, by which the best weights are chosen.
+    /// How the network is validated during training, by which the best weights are chosen.
     #[serde(default)]
     pub validate: Validate,
     /// The samples that are drawn after training.
     pub sample: Sample,
     /// The judge: a second classifier, trained without attacks, that says which class a sample shows.
     pub judge: Judge,
-    /// The measurement of accuracy after training.
+    /// How accuracy is measured after training.
     pub evaluate: Evaluate,
     /// How often checkpoints are written, and how many are kept.
     pub checkpoint: CheckpointTable,

@@ -20,7 +20,7 @@ pub struct StageCosts {
     pub batch: u32,
     /// The number of images that go through the network at once.
     pub micro_batch: u32,
-    /// The bytes of device memory that training takes.
+    /// The bytes of device memory that training in this stage takes.
     pub device_bytes: u64,
     /// The seconds that an iteration takes, at the fewest and at the most contrastive steps.
     pub seconds: [f64; 2],

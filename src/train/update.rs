@@ -88,7 +88,7 @@ pub enum Contrast {
 /// their scores ([`Contrast`]) + `ce_weight` × cross-entropy + `r1` × the R1 penalty of the real images' scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dual {
-    /// Which score of an image the loss uses.
+    /// Which score of an image the loss of real against contrastive images uses.
     pub score: Score,
     /// The loss that tells real images from contrastive ones.
     pub contrast: Contrast,

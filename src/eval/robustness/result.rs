@@ -11,7 +11,7 @@ pub struct RobustAccuracy {
     pub version: Version,
     /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
-    /// The radius of the ball.
+    /// The radius of the ball around each image that the attacks stayed in.
     pub eps: f32,
     /// The share of images that are classified correctly without an attack.
     pub clean_accuracy: f64,
@@ -49,7 +49,7 @@ pub struct AttackResult {
     pub broken: usize,
     /// The share of all images that are classified correctly and that neither this attack nor an earlier one has broken.
     pub robust_accuracy: f64,
-    /// The wall time in seconds.
+    /// The wall time that the attack took, in seconds.
     pub seconds: f64,
 }
 

@@ -26,7 +26,7 @@ pub enum AttackName {
 }
 
 impl AttackName {
-    /// All attacks.
+    /// All attacks that an evaluation can run.
     pub const ALL: [Self; 7] = [
         Self::ApgdCe,
         Self::ApgdDlr,
@@ -128,7 +128,7 @@ impl fmt::Display for Version {
 /// The loss that PGD maximises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// The cross-entropy of the label.
+    /// The cross-entropy of the network's output with the label.
     CrossEntropy,
     /// The difference of logits ratio (DLR); for at least 3 classes, or 4 if targeted.
     Dlr,
@@ -195,7 +195,7 @@ pub struct AutoAttack {
     pub targets: u32,
     /// The number of candidates that Square tries after the first.
     pub queries: u32,
-    /// The settings of [`AttackName::Pgd`].
+    /// The settings of PGD, if it is among the attacks ([`AttackName::Pgd`]).
     pub pgd: RestartedPgd,
 }
 

@@ -27,7 +27,7 @@ use std::time::Instant;
 /// The name of the file with the averaged weights that did best in validation.
 pub const BEST_FILE: &str = "best.safetensors";
 
-/// The result of training.
+/// What training a run results in: the averaged weights, their metadata and the time taken.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The network's architecture.
