@@ -214,7 +214,14 @@ async fn judge(
     steps: bool,
 ) -> Result<Program> {
     let mut graph = Graph::default();
-    let forward = Forward::new(&mut graph, model, batch.shape, settings.objective, Mode::Frozen)?;
+    let forward = Forward::new(
+        &mut graph,
+        model,
+        batch.shape,
+        settings.objective,
+        Mode::Frozen,
+        batch.gpu.preferences().precision,
+    )?;
     let margin = forward.margin(&mut graph)?;
     let [previous, best, wrong, best_gradient] = [(); 4].map(|()| graph.input(batch.shape));
     let state = graph.input(apgd_state(batch.shape.images())?);

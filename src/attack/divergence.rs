@@ -5,11 +5,11 @@ use super::forward::{Batch, buffers, check_radius, check_step};
 use super::{Attack, Found, Objective, Start};
 use crate::Result;
 use crate::gpu::{Buffer, Timing};
-use crate::graph::{Graph, Shape, Summary, exactly};
+use crate::graph::{Graph, Shape, Summary};
 use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights};
 use crate::ops::{
-    self, Copy, Draw, LangevinStep, Norm, PgdStep, RandomFill, Reduce, Scale, Softmax,
+    self, Copy, Draw, LangevinStep, Level, Norm, PgdStep, RandomFill, Reduce, Scale, Softmax,
 };
 
 /// Deviation of the noise that a search begins with: at the image itself the divergence has no slope. TRADES's code (arXiv
@@ -93,8 +93,8 @@ impl DivergenceAttack {
         // Up to the entropy of the reference, which has no slope.
         let minus = graph.push(Reduce::PerImage, &[probabilities, log])?;
         let divergence = graph.push(Scale { factor: -1.0 }, &[minus])?;
-        let gradients = ops::gradient(&mut graph, divergence, seed, &[x])?;
-        let [gradient] = exactly("trades", "gradients", &gradients)?;
+        let level = Level::in_precision(gpu.preferences().precision, false);
+        let gradient = ops::image_gradient(&mut graph, [divergence, seed], [logits, x], level)?;
         let Divergence { norm, eps, step_size, .. } = settings;
         graph.push_all(PgdStep { norm, step_size, eps, clamp: true }, &[x, gradient, origin])?;
         let mut given = weights.bindings(&parameters)?;

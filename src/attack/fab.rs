@@ -103,7 +103,14 @@ impl FabAttack {
         let [nearest, distance] = buffers(gpu, [batch.shape.elements(), images]).await?;
 
         let mut graph = Graph::default();
-        let forward = Forward::new(&mut graph, model, batch.shape, objective, Mode::Frozen)?;
+        let forward = Forward::new(
+            &mut graph,
+            model,
+            batch.shape,
+            objective,
+            Mode::Frozen,
+            batch.gpu.preferences().precision,
+        )?;
         let Fab { norm, alpha_max, eta, beta, .. } = settings;
         let (mut given, mut changing) =
             (forward.given(&batch, weights)?, forward.changing().to_vec());

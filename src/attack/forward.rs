@@ -2,10 +2,10 @@
 //! that is maximised, and the buffers of a batch.
 
 use super::{Objective, Start};
-use crate::gpu::{Buffer, Gpu};
+use crate::gpu::{Buffer, Gpu, Precision};
 use crate::graph::{Graph, Shape, Value};
 use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights, filled};
-use crate::ops::{self, Margin, Norm};
+use crate::ops::{self, Level, Margin, Norm};
 use crate::{Error, Result};
 
 /// The label of images that only fill up a batch: it is no class, so that these images stay unchanged.
@@ -232,6 +232,7 @@ pub(super) struct Forward {
     /// The shape of one number for each image.
     pub per_image: Shape,
     weights: Weights,
+    level: Option<Level>,
 }
 
 impl Forward {
@@ -241,29 +242,29 @@ impl Forward {
         images: Shape,
         objective: Objective,
         mode: Mode,
+        precision: Precision,
     ) -> Result<Self> {
+        let level = Level::in_precision(precision, !matches!(mode, Mode::Frozen));
         let per_image = Shape::per_image(images.images())?;
         let (x, origin) = (graph.input(images), graph.input(images));
         let [labels, targets, seed] = [(); 3].map(|()| graph.input(per_image));
         let weights = Weights::inputs(graph, &model.parameters())?;
         let logits = model.logits(graph, x, &weights, mode)?;
         let objective = objective.push(graph, logits, labels, targets)?;
-        Ok(Self { x, origin, labels, targets, seed, logits, objective, per_image, weights })
+        Ok(Self { x, origin, labels, targets, seed, logits, objective, per_image, weights, level })
     }
 
     /// Adds the gradient of the objective with respect to the images.
     pub fn image_gradient(&self, graph: &mut Graph) -> Result<Value> {
-        let gradients = ops::gradient(graph, self.objective, self.seed, &[self.x])?;
-        let [gradient] = crate::graph::exactly("attack", "gradients", &gradients)?;
-        Ok(gradient)
+        let [of, by] = [[self.objective, self.seed], [self.logits, self.x]];
+        ops::image_gradient(graph, of, by, self.level)
     }
 
     /// Adds the targets' logits minus the labels', and their gradient for the images; returns the gradient and the difference.
     pub fn towards(&self, graph: &mut Graph, targets: Value) -> Result<[Value; 2]> {
         let f = graph.push(Margin { targeted: true }, &[self.logits, self.labels, targets])?;
-        let gradients = ops::gradient(graph, f, self.seed, &[self.x])?;
-        let [gradient] = crate::graph::exactly("attack", "gradients", &gradients)?;
-        Ok([gradient, f])
+        let by = [self.logits, self.x];
+        Ok([ops::image_gradient(graph, [f, self.seed], by, self.level)?, f])
     }
 
     /// Returns the values that change between replays.

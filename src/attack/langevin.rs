@@ -52,7 +52,14 @@ impl LangevinChains {
         let batch = Batch::new(gpu, model, size, objective).await?;
         let [control] = buffers(gpu, [5]).await?;
         let mut graph = Graph::default();
-        let forward = Forward::new(&mut graph, model, batch.shape, objective, Mode::Frozen)?;
+        let forward = Forward::new(
+            &mut graph,
+            model,
+            batch.shape,
+            objective,
+            Mode::Frozen,
+            batch.gpu.preferences().precision,
+        )?;
         let gradient = forward.image_gradient(&mut graph)?;
         let words = graph.input(Shape::vector(5)?);
         let noise = graph.push(RandomFill { shape: batch.shape, draw: Draw::Normal }, &[words])?;

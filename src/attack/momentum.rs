@@ -148,7 +148,14 @@ async fn judge(
     steps: bool,
 ) -> Result<Program> {
     let mut graph = Graph::default();
-    let forward = Forward::new(&mut graph, model, batch.shape, settings.objective, Mode::Frozen)?;
+    let forward = Forward::new(
+        &mut graph,
+        model,
+        batch.shape,
+        settings.objective,
+        Mode::Frozen,
+        batch.gpu.preferences().precision,
+    )?;
     let momentum = graph.input(batch.shape);
     let best_images = graph.input(batch.shape);
     let best_objective = graph.input(Shape::per_image(batch.shape.images())?);

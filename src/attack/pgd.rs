@@ -3,7 +3,7 @@
 
 use super::forward::{Batch, Forward, check_radius, check_step};
 use super::{Attack, Found, Objective, Start};
-use crate::gpu::{Adapter, Buffer, Gpu, Preferences, Timing};
+use crate::gpu::{Adapter, Buffer, Gpu, Precision, Preferences, Timing};
 use crate::graph::{Graph, Plan, Shape, Summary, Value};
 use crate::lower::{Program, plan};
 use crate::model::{BatchSize, DeviceWeights, Mode, Model};
@@ -65,19 +65,24 @@ impl Pgd {
         adapter: &Arc<Adapter>,
         preferences: &Preferences,
     ) -> Result<Plan> {
-        let (graph, forward) = self.graph(model, size.shape(model)?)?;
+        let (graph, forward) = self.graph(model, size.shape(model)?, preferences.precision)?;
         plan(&graph, &[forward.objective], &forward.changing(), adapter, preferences)
     }
 
     /// The graph of a step on images of this shape.
-    fn graph(&self, model: &dyn Model, images: Shape) -> Result<(Graph, Forward)> {
+    fn graph(
+        &self,
+        model: &dyn Model,
+        images: Shape,
+        precision: Precision,
+    ) -> Result<(Graph, Forward)> {
         let mut graph = Graph::default();
         let mut updates = Vec::new();
         let mode = match self.statistics {
             Statistics::Frozen => Mode::Frozen,
             Statistics::Batch => Mode::Training(&mut updates),
         };
-        let forward = Forward::new(&mut graph, model, images, self.objective, mode)?;
+        let forward = Forward::new(&mut graph, model, images, self.objective, mode, precision)?;
         let gradient = forward.image_gradient(&mut graph)?;
         for update in updates {
             update.push(&mut graph)?;
@@ -120,7 +125,7 @@ impl PgdAttack {
         check_radius(settings.norm, settings.eps, size.words(model)?)?;
         let gpu = weights.gpu();
         let batch = Batch::new(gpu, model, size, settings.objective).await?;
-        let (graph, forward) = settings.graph(model, batch.shape)?;
+        let (graph, forward) = settings.graph(model, batch.shape, gpu.preferences().precision)?;
         let given = forward.given(&batch, weights)?;
         let (wanted, changing) = ([forward.objective], forward.changing());
         let step = Program::new(gpu, &graph, &wanted, &changing, &given).await?;

@@ -62,8 +62,14 @@ impl SquareAttack {
         let draws = Draws::new(gpu, images).await?;
 
         let mut graph = Graph::default();
-        let forward =
-            Forward::new(&mut graph, model, batch.shape, Objective::Margin, Mode::Frozen)?;
+        let forward = Forward::new(
+            &mut graph,
+            model,
+            batch.shape,
+            Objective::Margin,
+            Mode::Frozen,
+            batch.gpu.preferences().precision,
+        )?;
         let (best_value, state_value) = (graph.input(batch.shape), graph.input(state_shape));
         let (ids, control) = draws.inputs(&mut graph)?;
         let Square { norm, eps, queries } = settings;

@@ -11,7 +11,7 @@ const PRESET: &str = "fashion-demo";
 pub fn run(session: &Session, args: &args::Demo) -> anyhow::Result<()> {
     let mut changes = args.set.clone();
     changes.extend(args.seed.map(|seed| format!("seed={seed}")));
-    let config = Config::preset(PRESET)?.with(&changes)?;
+    let config = session.in_precision(&Config::preset(PRESET)?.with(&changes)?)?;
     if args.show_plan {
         return train::show_plan(session, &config);
     }

@@ -100,7 +100,7 @@ fn run(arguments: Arguments) -> ExitCode {
         .keeping(cache)
         .tuning(arguments.tune.into())
         .transforming(arguments.transformed_weights)
-        .halving(arguments.half_weights)
+        .computing(arguments.precision.map(Into::into))
         .filtering(arguments.winograd.into());
     let done = match arguments.command {
         _ if arguments.list => devices::run(&session, &args::Devices::default()),

@@ -14,7 +14,7 @@ use crate::train::{Config, Material, check_stages, fit, forecast, read_named, zo
 
 /// Says what each stage needs.
 pub fn run(session: &Session, args: &args::Plan) -> anyhow::Result<()> {
-    let config = named(&args.config)?.with(&args.set)?;
+    let config = session.in_precision(&named(&args.config)?.with(&args.set)?)?;
     if args.time { timed(session, args, &config) } else { by_shapes(session, args, &config) }
 }
 
@@ -28,7 +28,7 @@ fn by_shapes(session: &Session, args: &args::Plan, config: &Config) -> anyhow::R
         false => config.network(given, None)?,
     };
     check_stages(config, &network)?;
-    let gpu = session.gpu()?;
+    let gpu = session.gpu_to_train(config)?;
     if let Some(ranks) = args.ranks {
         return super::print(&super::plan_ranks::table(&gpu, args, config, &network, ranks)?);
     }
@@ -86,7 +86,7 @@ fn images(config: &Config) -> [u32; 2] {
 fn timed(session: &Session, args: &args::Plan, config: &Config) -> anyhow::Result<()> {
     check_stages(config, &config.network([3, 10], None)?)?;
     let mut progress = session.progress();
-    let gpu = session.gpu()?;
+    let gpu = session.gpu_to_train(config)?;
     progress.line(&format!("{} on {}", args.config, gpu.adapter()));
     progress.line(&reading(config));
     let material = Material::load(config)?;

@@ -11,9 +11,9 @@ use super::exit::{self, Failure, say};
 use super::progress::Progress;
 use super::stop::Stop;
 use super::tuning_progress::TuningProgress;
-use crate::gpu::{AdapterKind, Filtering, Gpu, Options, Tune, passed_over};
+use crate::gpu::{AdapterKind, Filtering, Gpu, Options, Precision, Tune, passed_over};
 use crate::model::{Checkpoint, DeviceWeights, Network};
-use crate::train::{Event, Flow};
+use crate::train::{Config, Event, Flow};
 use crate::world::{World, launched};
 
 /// The state of one run of the program: its adapter, its processes and its progress lines.
@@ -22,6 +22,8 @@ pub struct Session {
     /// The start of the program, from which `seconds_total` counts.
     pub started: Instant,
     options: Options,
+    /// The precision, where it was asked for.
+    precision: Option<Precision>,
     quiet: bool,
     /// The options of all commands, for other processes of this program.
     for_others: Vec<String>,
@@ -43,6 +45,7 @@ impl Session {
         Self {
             started,
             options,
+            precision: None,
             quiet,
             for_others: Vec::new(),
             cache: None,
@@ -83,9 +86,10 @@ impl Session {
         self
     }
 
-    /// Sets whether convolutions' weights are in half precision.
-    pub fn halving(mut self, half: bool) -> Self {
-        self.options.preferences.half_weights = half;
+    /// Sets how exactly programs compute, if that was asked for.
+    pub fn computing(mut self, precision: Option<Precision>) -> Self {
+        self.precision = precision;
+        self.options.preferences.precision = precision.unwrap_or_default();
         self
     }
 
@@ -151,12 +155,34 @@ impl Session {
         }
     }
 
+    /// Returns the configuration in the precision that was asked for, if one was.
+    ///
+    /// # Errors
+    /// The errors of [`Config::with`].
+    pub fn in_precision(&self, config: &Config) -> crate::Result<Config> {
+        let change = self.precision.map(|precision| format!("precision={precision}"));
+        config.with(change.as_slice())
+    }
+
     /// Opens the adapter that was asked for: ranks of one machine take one each where it has several.
     pub fn gpu(&self) -> crate::Result<Gpu> {
-        let options = match self.world.get().filter(|world| world.is_shared()) {
+        self.gpu_for(self.options.preferences.precision)
+    }
+
+    /// Opens the adapter for training as a configuration says; what is measured afterwards is in the precision that was asked
+    /// for on the command line, or in single precision.
+    pub fn gpu_to_train(&self, config: &Config) -> crate::Result<Gpu> {
+        let gpu = self.gpu_for(config.precision)?;
+        Ok(gpu.preferring(self.options.preferences.clone()))
+    }
+
+    /// Opens the adapter with the features that a precision uses.
+    fn gpu_for(&self, precision: Precision) -> crate::Result<Gpu> {
+        let mut options = match self.world.get().filter(|world| world.is_shared()) {
             Some(world) => pollster::block_on(self.options.for_rank(world.local().0))?,
             None => self.options.clone(),
         };
+        options.preferences.precision = precision;
         let gpu = pollster::block_on(Gpu::new(&options))?;
         let quiet = self.quiet || !self.speaks();
         let told = TuningProgress::new(quiet);

@@ -31,6 +31,7 @@ pub fn run(session: &Session, args: &args::Train) -> anyhow::Result<()> {
     };
     let max_bad = args.max_bad.map(|max_bad| format!("data.max_bad={max_bad}"));
     let config = config.with(&args.set)?.with(max_bad.as_slice())?;
+    let config = session.in_precision(&config)?;
     if args.show_plan {
         return show_plan(session, &config);
     }
@@ -49,7 +50,7 @@ pub fn whole_run(
     check_stages(config, &config.network([3, 10], None)?)?;
     let world = session.world()?;
     let mut progress = session.progress();
-    let gpu = session.gpu()?;
+    let gpu = session.gpu_to_train(config)?;
     let mut folder = RunFolder::of_world(world, out, config, resume)?;
     progress.line(&format!("training on {}, into {}", gpu.adapter(), out.display()));
     let ranks = if world.is_shared() { session.introduce(&gpu)? } else { Vec::new() };
@@ -132,7 +133,7 @@ fn summary(config: &Config, metrics: &Metrics, report: &Path) -> anyhow::Result<
 
 /// Prints what one iteration of each stage runs and needs.
 pub fn show_plan(session: &Session, config: &Config) -> anyhow::Result<()> {
-    let gpu = session.gpu()?;
+    let gpu = session.gpu_to_train(config)?;
     let material = Material::load(config)?;
     let mut text = String::new();
     for (name, plan) in pollster::block_on(plans(&gpu, config, &material))? {

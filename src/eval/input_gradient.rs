@@ -2,10 +2,10 @@
 //! of logits, through which other tools can differentiate their losses.
 
 use crate::attack::Objective;
-use crate::graph::{Graph, Shape, Value, exactly};
+use crate::graph::{Graph, Shape, Value};
 use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights, filled};
-use crate::ops;
+use crate::ops::{self, Level};
 use crate::{Error, Result};
 
 /// The function of a network's logits whose gradient for the images is computed.
@@ -75,8 +75,8 @@ impl InputGradient {
                 (target, graph.input(per_image), read)
             }
         };
-        let gradients = ops::gradient(&mut graph, target, seed, &[x])?;
-        let [gradient] = exactly("input gradient", "gradients", &gradients)?;
+        let level = Level::in_precision(weights.gpu().preferences().precision, false);
+        let gradient = ops::image_gradient(&mut graph, [target, seed], [logits, x], level)?;
         let mut given = weights.bindings(&inputs)?;
         if of != Of::Logits {
             let ones = vec![1.0_f32; size.images as usize];

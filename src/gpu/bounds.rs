@@ -43,9 +43,14 @@ impl Reports {
         self.buffer.get()
     }
 
-    /// Returns the kernel's shader with tests inserted, for one pipeline: the values of its overrides are given, so that
+    /// Returns the kernel's shader, which is `text`, with tests inserted, for one pipeline: the values of its overrides are given, so that
     /// each array's length is known.
-    pub fn shader(&self, kernel: &Kernel, constants: &[(&'static str, f64)]) -> Result<Module> {
+    pub fn shader(
+        &self,
+        kernel: &Kernel,
+        text: &str,
+        constants: &[(&'static str, f64)],
+    ) -> Result<Module> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = slots.len() as u32;
         if slot >= SLOTS {
@@ -54,8 +59,8 @@ impl Reports {
         }
         let wrong =
             |reason: String| Error::Gpu { doing: format!("reading {}", kernel.name), reason };
-        let module = naga::front::wgsl::parse_str(&kernel.text())
-            .map_err(|error| wrong(error.to_string()))?;
+        let module =
+            naga::front::wgsl::parse_str(text).map_err(|error| wrong(error.to_string()))?;
         let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
         let info = validator.validate(&module).map_err(|error| wrong(error.to_string()))?;
         let constants = constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();

@@ -1,6 +1,6 @@
 //! Lists the adapters of this machine and picks the one that was asked for.
 
-use super::{Adapter, Preferences, ShaderChecks};
+use super::{Adapter, Precision, Preferences, ShaderChecks};
 use crate::{Error, Result};
 
 /// Options for opening a device: which adapter, and the preferences for programs on it.
@@ -149,7 +149,7 @@ pub(super) fn cooperative_features(
     adapter: &wgpu::Adapter,
     preferences: &Preferences,
 ) -> wgpu::Features {
-    let asked = preferences.half_weights && cfg!(not(target_arch = "wasm32"));
+    let asked = preferences.precision != Precision::Single && cfg!(not(target_arch = "wasm32"));
     let matrices = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
     if asked { matrices & adapter.features() } else { wgpu::Features::empty() }
 }

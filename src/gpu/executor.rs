@@ -24,7 +24,8 @@ const UNIFORM_ALIGNMENT: u64 = 256;
 pub struct Executor {
     pub(super) gpu: Gpu,
     buffers: Vec<Buffer>,
-    texels: Vec<Texels>,
+    /// Textures of single, and of half precision.
+    texels: [Vec<Texels>; 2],
     pub(super) steps: Vec<Step>,
     once: Option<Once>,
     /// Given buffers that launches only read, and buffers that launches write.
@@ -89,9 +90,11 @@ impl Executor {
                 || Error::bug("executor", format_args!("no buffer was made for {words} words"));
             buffers.push(buffer.ok_or_else(none)?);
         }
-        let mut texels = Vec::new();
-        for rows in recording.texel_rows() {
-            texels.push(Texels::new(gpu, rows).await?);
+        let mut texels = [const { Vec::new() }; 2];
+        for (texels, half) in texels.iter_mut().zip([false, true]) {
+            for rows in recording.texel_rows(half) {
+                texels.push(Texels::new(gpu, rows, half).await?);
+            }
         }
         if gpu.preferences().shader_checks == ShaderChecks::Report {
             gpu.reports.prepare(gpu).await?;
@@ -167,7 +170,7 @@ impl Executor {
         Counters::add(&self.gpu.counters.bind_groups, count);
         let mut steps = Vec::new();
         // What each texture holds by then.
-        let mut held = vec![None; self.texels.len()];
+        let mut held = self.texels.each_ref().map(|texels| vec![None; texels.len()]);
         for ((i, dispatch), pipeline) in (0u64..).zip(&recording.dispatches).zip(pipelines) {
             let (offset, size) = (i * UNIFORM_ALIGNMENT, dispatch.params.len() as u64);
             if size > UNIFORM_ALIGNMENT {
@@ -217,12 +220,16 @@ impl Executor {
     fn bound(
         &self,
         dispatch: &Dispatch,
-        held: &mut [Option<Binding>],
+        held: &mut [Vec<Option<Binding>>; 2],
     ) -> Result<(Vec<wgpu::BindingResource<'_>>, Vec<Copy>)> {
         let kernel = dispatch.kernel.name;
         let (mut resources, mut copies) = (Vec::new(), Vec::new());
-        let mut textures = self.texels.iter().zip(held.iter_mut());
-        for (binding, (name, access)) in dispatch.buffers.iter().zip(dispatch.kernel.bindings) {
+        let [single, half] = held.each_mut();
+        let [of_single, of_half] = &self.texels;
+        let mut single = of_single.iter().zip(single.iter_mut());
+        let mut half = of_half.iter().zip(half.iter_mut());
+        let all = dispatch.buffers.iter().zip(dispatch.kernel.bindings).enumerate();
+        for (place, (binding, (name, access))) in all {
             let buffer = &self.buffer(binding.buffer)?.raw;
             let words = u32::try_from(buffer.size() / 4).unwrap_or(u32::MAX);
             let part = binding.part.unwrap_or(Words { first: 0, count: words });
@@ -232,10 +239,12 @@ impl Executor {
                 return Err(Error::mismatch(kernel, given, wanted));
             }
             if *access == Access::Texels {
-                let Some((texels, held)) = textures.next() else {
+                let is_half = dispatch.is_half(place);
+                let texture = if is_half { half.next() } else { single.next() };
+                let Some((texels, held)) = texture else {
                     return Err(Error::bug(kernel, format_args!("no texture was made for {name}")));
                 };
-                if !part.first.is_multiple_of(4) {
+                if !part.first.is_multiple_of(if is_half { 2 } else { 4 }) {
                     let given = format_args!("{name} of {part:?}");
                     return Err(Error::mismatch(kernel, given, "whole texels"));
                 }
@@ -258,7 +267,7 @@ impl Executor {
             let binding = wgpu::BufferBinding { buffer, offset, size };
             resources.push(wgpu::BindingResource::Buffer(binding));
         }
-        for slot in held {
+        for slot in held.iter_mut().flatten() {
             let written = |held: &Binding| {
                 let mut bound = dispatch.buffers.iter().zip(dispatch.kernel.bindings);
                 bound.any(|(binding, (_, access))| {

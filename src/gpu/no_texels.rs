@@ -13,7 +13,7 @@ pub(super) enum Texels {}
 pub(super) enum Copy {}
 
 impl Texels {
-    pub async fn new(_: &Gpu, rows: u32) -> Result<Self> {
+    pub async fn new(_: &Gpu, rows: u32, _half: bool) -> Result<Self> {
         Err(Error::bug(
             "texels",
             format_args!("{rows} rows were asked for in a browser, which has none"),

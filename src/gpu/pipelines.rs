@@ -18,13 +18,13 @@ use std::time::Instant;
 #[cfg(target_arch = "wasm32")]
 use web_time::Instant;
 
-/// The key of a compiled pipeline: the kernel's address (two crates may have kernels of one name), the bits of its
-/// constants, and the checks it is compiled with.
-pub(super) type PipelineKey = (usize, Vec<(&'static str, u64)>, ShaderChecks);
+/// The key of a compiled pipeline: the kernel's address (two crates may have kernels of one name), the bindings that hold
+/// halves, the bits of its constants, and the checks it is compiled with.
+pub(super) type PipelineKey = (usize, u32, Vec<(&'static str, u64)>, ShaderChecks);
 
 fn key(dispatch: &Dispatch, checks: ShaderChecks) -> PipelineKey {
     let constants = dispatch.constants.iter().map(|&(name, value)| (name, value.to_bits()));
-    (std::ptr::from_ref(dispatch.kernel).addr(), constants.collect(), checks)
+    (std::ptr::from_ref(dispatch.kernel).addr(), dispatch.halves, constants.collect(), checks)
 }
 
 impl Gpu {
@@ -127,11 +127,12 @@ impl Gpu {
     #[expect(unsafe_code, reason = "wgpu cannot know which shaders stay inside their arrays")]
     fn module(&self, dispatch: &Dispatch, checks: ShaderChecks) -> Result<wgpu::ShaderModule> {
         let Dispatch { kernel, constants, .. } = dispatch;
+        let text = kernel.text_with(dispatch.halves)?;
         let source = match checks {
             ShaderChecks::Report => {
-                wgpu::ShaderSource::Naga(Cow::Owned(self.reports.shader(kernel, constants)?))
+                wgpu::ShaderSource::Naga(Cow::Owned(self.reports.shader(kernel, &text, constants)?))
             }
-            _ => wgpu::ShaderSource::Wgsl(kernel.text().into()),
+            _ => wgpu::ShaderSource::Wgsl(text.into()),
         };
         let described = wgpu::ShaderModuleDescriptor { label: Some(kernel.name), source };
         if checks != ShaderChecks::Foreign || kernel.trust != Trust::OWN {
@@ -151,7 +152,7 @@ impl Gpu {
     /// The kernel's text; browsers add their checks.
     #[cfg(target_arch = "wasm32")]
     fn module(&self, dispatch: &Dispatch, _: ShaderChecks) -> Result<wgpu::ShaderModule> {
-        let source = wgpu::ShaderSource::Wgsl(dispatch.kernel.text().into());
+        let source = wgpu::ShaderSource::Wgsl(dispatch.kernel.text_with(dispatch.halves)?.into());
         let described = wgpu::ShaderModuleDescriptor { label: Some(dispatch.kernel.name), source };
         Ok(self.device.create_shader_module(described))
     }

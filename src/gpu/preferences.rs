@@ -47,6 +47,36 @@ pub enum ShaderChecks {
     Report,
 }
 
+/// How exactly programs compute. What is read back, losses, statistics, sums, weights under training and images under attack
+/// are in single precision in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// Everything is in single precision.
+    #[default]
+    Single,
+    /// The copy of convolutions' weights that kernels read is in half precision: half its memory and traffic, and logits that
+    /// differ by some 5e-4 of their size; images' gradients too, but by some 5 % through rectifiers, of which some fall on the
+    /// other side. CPU rasterisers, pages and adapters without half precision ignore it.
+    HalfWeights,
+    /// Mixed precision: activations, their derivatives and the weights' copies lie in memory in half precision (11 significant
+    /// bits, at most 65,504). Kernels widen what they read, and sum in single precision. Needs an adapter that has half
+    /// precision ([`Adapter::f16`](super::Adapter)). See `docs/precision.md`.
+    ///
+    /// With this and with `HalfWeights`, a device that has cooperative matrices ("tensor cores") is opened with them, and
+    /// convolutions multiply halves by these ([`Adapter::cooperative`](super::Adapter)).
+    Mixed,
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Single => "single",
+            Self::HalfWeights => "half-weights",
+            Self::Mixed => "mixed",
+        })
+    }
+}
+
 /// The time that measuring may take, where nothing else is asked for: of a whole network, and in a page.
 const BUDGET: Duration = Duration::from_secs(if cfg!(target_arch = "wasm32") { 3 } else { 15 });
 
@@ -69,13 +99,8 @@ pub struct Preferences {
     /// four times the bytes of the layers' weights in each direction, or 16/9 times for F(2x2, 3x3). Layers beyond the
     /// limit are convolved directly. `u64::MAX`, the default, sets no limit.
     pub most_transformed: u64,
-    /// Whether the copy of convolution weights that kernels read is kept in half precision: half its memory and traffic, and
-    /// logits that differ by some 5e-4 of their size; images' gradients too, but by some 5 % through rectifiers, of which some
-    /// fall on the other side. Sums, activations, gradients and what is trained stay in single precision, but where the device is
-    /// opened with this and has cooperative matrices ("tensor cores"): there convolutions and their derivatives multiply halves
-    /// of all that they read, and add up in single precision ([`Adapter::cooperative`](super::Adapter)). CPU rasterisers and
-    /// pages ignore it.
-    pub half_weights: bool,
+    /// The precision that programs compute in.
+    pub precision: Precision,
     /// The Winograd filters by which a program may compute 3x3 convolutions.
     pub filtering: Filtering,
     /// Whether graphs are rewritten into faster ones. Leave it `Full`, unless results are to be compared with the simplest
@@ -94,7 +119,7 @@ impl Default for Preferences {
     fn default() -> Self {
         Self {
             most_transformed: u64::MAX,
-            half_weights: false,
+            precision: Precision::Single,
             filtering: Filtering::Auto,
             lowering: Lowering::Full,
             shader_checks: ShaderChecks::Foreign,

@@ -20,8 +20,8 @@ pub struct Binding {
     pub part: Option<Words>,
 }
 
-/// Consecutive 4-byte words of a buffer. It begins at a multiple of [`PART_ALIGNMENT`](super::PART_ALIGNMENT); of 4 if it is
-/// bound as [`Access::Texels`].
+/// Consecutive 4-byte words of a buffer. They begin at a multiple of [`PART_ALIGNMENT`](super::PART_ALIGNMENT); at a whole texel
+/// if they are bound as [`Access::Texels`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Words {
     /// The index of the first word, counted from the buffer's start.
@@ -60,6 +60,8 @@ pub struct Dispatch {
     pub params: Vec<u8>,
     /// The buffers that the kernel binds, from binding 1 on.
     pub buffers: Vec<Binding>,
+    /// The bindings whose buffers hold floating-point numbers in half precision: bit i for `buffers[i]`.
+    pub halves: u32,
     /// The number of workgroups in x, y and z.
     pub grid: [u32; 3],
     /// The bytes that a launch must at least read and write: each binding once, and of a plan's values only the part that
@@ -81,10 +83,18 @@ impl Dispatch {
         all.filter(move |(_, (_, access))| *access == wanted).map(|(binding, _)| binding.buffer)
     }
 
-    /// The bindings that are copied to texels.
-    pub(super) fn texels(&self) -> impl Iterator<Item = &Binding> {
-        let all = self.buffers.iter().zip(self.kernel.bindings);
-        all.filter(|(_, (_, access))| *access == Access::Texels).map(|(binding, _)| binding)
+    /// Whether the binding at a place holds halves.
+    pub(super) fn is_half(&self, place: usize) -> bool {
+        place < 32 && (self.halves >> place) & 1 == 1
+    }
+
+    /// The bindings that are copied to texels of single or of half precision.
+    pub(super) fn texels(&self, half: bool) -> impl Iterator<Item = &Binding> {
+        let all = self.buffers.iter().zip(self.kernel.bindings).enumerate();
+        all.filter(move |&(place, (_, (_, access)))| {
+            *access == Access::Texels && self.is_half(place) == half
+        })
+        .map(|(_, (binding, _))| binding)
     }
 }
 
@@ -177,8 +187,9 @@ impl Recording {
     /// Returns the number of 4-byte words in all scratch buffers and in the textures that buffers are copied to.
     pub fn scratch_words(&self) -> u64 {
         let held = self.scratch.iter().filter_map(|id| self.buffers.get(id.0));
-        let rows: u64 = self.texel_rows().into_iter().map(u64::from).sum();
-        held.copied().map(u64::from).sum::<u64>() + rows * u64::from(super::TEXEL_COLUMNS) * 4
+        let rows = |half| self.texel_rows(half).into_iter().map(u64::from).sum::<u64>();
+        let texels = (4 * rows(false) + 2 * rows(true)) * u64::from(super::TEXEL_COLUMNS);
+        held.copied().map(u64::from).sum::<u64>() + texels
     }
 
     /// Number of words that a binding shows.
@@ -187,14 +198,15 @@ impl Recording {
         binding.part.map_or_else(all, |part| part.count)
     }
 
-    /// Returns the rows of the textures that launches read: the first such binding of every launch shares one texture,
-    /// which is as large as the largest of them; so do the second ones. Behind what is copied there are seven texels
+    /// Returns the rows of the textures of single or of half precision that launches read: the first such binding of every
+    /// launch shares one texture, which is as large as the largest of them; so do the second ones. Behind what is copied there are seven texels
     /// more, for subgroups whose lanes load eight texels of which they use the first.
-    pub(super) fn texel_rows(&self) -> Vec<u32> {
+    pub(super) fn texel_rows(&self, half: bool) -> Vec<u32> {
+        let words = if half { 2 } else { 4 }; // of a texel
         let mut rows = Vec::new();
         for dispatch in &self.dispatches {
-            for (place, binding) in dispatch.texels().enumerate() {
-                let texels = self.shown(binding).div_ceil(4) + 7;
+            for (place, binding) in dispatch.texels(half).enumerate() {
+                let texels = self.shown(binding).div_ceil(words) + 7;
                 let needed = texels.div_ceil(super::TEXEL_COLUMNS);
                 match rows.get_mut(place) {
                     None => rows.push(needed),
@@ -249,6 +261,7 @@ impl Recording {
             constants,
             params,
             buffers,
+            halves: 0,
             grid,
             bytes,
             flops: 0,

@@ -4,14 +4,17 @@ use super::buffer::Counted;
 use super::{Gpu, TEXEL_COLUMNS, Words};
 use crate::Result;
 
-/// Bytes of a texel: four words.
-const TEXEL: u64 = 16;
+/// Words of a texel: four numbers.
+fn texel_words(half: bool) -> u32 {
+    if half { 2 } else { 4 }
+}
 
 /// A texture of whole rows, overwritten for every launch that reads it.
 #[derive(Debug)]
 pub(super) struct Texels {
     texture: wgpu::Texture,
     view: wgpu::TextureView,
+    half: bool,
     _counted: Counted,
 }
 
@@ -21,13 +24,15 @@ pub(super) struct Copy {
     buffer: wgpu::Buffer,
     offset: u64,
     texels: u32,
+    /// Bytes of a texel.
+    texel: u32,
     texture: wgpu::Texture,
 }
 
 impl Texels {
-    /// Makes a texture of so many rows.
-    pub async fn new(gpu: &Gpu, rows: u32) -> Result<Self> {
-        let bytes = u64::from(rows) * u64::from(TEXEL_COLUMNS) * TEXEL;
+    /// Makes a texture of so many rows, of single or of half precision.
+    pub async fn new(gpu: &Gpu, rows: u32, half: bool) -> Result<Self> {
+        let bytes = u64::from(rows) * u64::from(TEXEL_COLUMNS) * u64::from(4 * texel_words(half));
         let make = |device: &wgpu::Device| {
             device.create_texture(&wgpu::TextureDescriptor {
                 label: Some("texels"),
@@ -35,14 +40,17 @@ impl Texels {
                 mip_level_count: 1,
                 sample_count: 1,
                 dimension: wgpu::TextureDimension::D2,
-                format: wgpu::TextureFormat::Rgba32Float,
+                format: match half {
+                    true => wgpu::TextureFormat::Rgba16Float,
+                    false => wgpu::TextureFormat::Rgba32Float,
+                },
                 usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
                 view_formats: &[],
             })
         };
         let texture = gpu.checked(&format!("allocating {bytes} bytes of texels"), make).await?;
         let view = texture.create_view(&Default::default());
-        Ok(Self { texture, view, _counted: Counted::new(gpu, bytes) })
+        Ok(Self { texture, view, half, _counted: Counted::new(gpu, bytes) })
     }
 
     /// Returns the texture as a resource for a bind group.
@@ -50,12 +58,13 @@ impl Texels {
         wgpu::BindingResource::TextureView(&self.view)
     }
 
-    /// Makes a copy from these words, which begin at a multiple of 4, to the start of the texture.
+    /// Makes a copy from these words, which begin at a whole texel, to the start of the texture.
     pub fn copy(&self, buffer: &wgpu::Buffer, words: Words) -> Copy {
         Copy {
             buffer: buffer.clone(),
             offset: u64::from(words.first) * 4,
-            texels: words.count.div_ceil(4),
+            texels: words.count.div_ceil(texel_words(self.half)),
+            texel: 4 * texel_words(self.half),
             texture: self.texture.clone(),
         }
     }
@@ -74,7 +83,7 @@ impl Copy {
     }
 
     fn rectangle(&self, encoder: &mut wgpu::CommandEncoder, row: u32, size: wgpu::Extent3d) {
-        let bytes_per_row = TEXEL_COLUMNS * TEXEL as u32;
+        let bytes_per_row = TEXEL_COLUMNS * self.texel;
         let from = wgpu::TexelCopyBufferInfo {
             buffer: &self.buffer,
             layout: wgpu::TexelCopyBufferLayout {

@@ -1,6 +1,7 @@
 //! Computation graphs: pure data of values with shapes and nodes with ops. No GPU is touched here.
 
 mod check;
+mod element;
 mod gradient;
 mod memory;
 mod names;
@@ -10,7 +11,8 @@ mod shape;
 mod trial;
 mod tune;
 
-pub use op::{Derivatives, Launch, Op};
+pub use element::Element;
+pub use op::{Derivatives, Halves, Launch, Op};
 pub use plan::Summary;
 pub use shape::Shape;
 pub(crate) use tune::plan;
@@ -23,8 +25,9 @@ pub use {
 };
 
 use crate::{Error, Result};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::{any::Any, collections::BTreeMap, sync::Arc};
+use std::{any::Any, sync::Arc};
 
 /// A tensor of a computation graph, as a handle; it is valid in copies of the graph too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +78,8 @@ pub struct Graph {
     id: u64,
     shapes: Vec<Shape>,
     nodes: Vec<Node>,
+    /// The values that lie in memory in half precision.
+    halves: BTreeSet<Value>,
     /// The names of parameters and of their derivatives.
     names: BTreeMap<Value, String>,
 }
@@ -84,7 +89,13 @@ impl Default for Graph {
     fn default() -> Self {
         static MADE: AtomicU64 = AtomicU64::new(0);
         let id = MADE.fetch_add(1, Ordering::Relaxed);
-        Self { id, shapes: Vec::new(), nodes: Vec::new(), names: BTreeMap::new() }
+        Self {
+            id,
+            shapes: Vec::new(),
+            nodes: Vec::new(),
+            halves: BTreeSet::new(),
+            names: BTreeMap::new(),
+        }
     }
 }
 
@@ -107,6 +118,17 @@ impl Graph {
             )
         };
         self.shapes.get(id).copied().ok_or_else(unknown)
+    }
+
+    /// Returns how a value's numbers lie in memory.
+    pub fn element(&self, value: Value) -> Element {
+        if self.halves.contains(&value) { Element::Half } else { Element::Word }
+    }
+
+    /// Lets values lie in memory in half precision from now on. Lowering does so, with values for which all nodes that
+    /// make or read them allow it ([`Op::halves`]).
+    pub(crate) fn set_halves(&mut self, halves: BTreeSet<Value>) {
+        self.halves = halves;
     }
 
     /// Returns all nodes in the order in which they run.

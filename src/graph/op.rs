@@ -11,6 +11,15 @@ use std::fmt::Debug;
 /// asked for.
 pub type Derivatives = Result<Vec<Option<Value>>>;
 
+/// The inputs and outputs of an op, by index, that may lie in memory in half precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Halves {
+    /// The indices of the inputs that may.
+    pub inputs: &'static [usize],
+    /// The indices of the outputs that may.
+    pub outputs: &'static [usize],
+}
+
 /// The operation that a node of a computation graph computes: shape rule, kernel launches and derivative. Output 0 is the result;
 /// further outputs are kept for the derivative.
 pub trait Op: Any + Debug + Send + Sync {
@@ -29,6 +38,14 @@ pub trait Op: Any + Debug + Send + Sync {
     /// live at the same time. Ops that read or write such a value bind what [`Launch::bindings`] returns.
     fn anywhere(&self) -> &[usize] {
         &[]
+    }
+
+    /// Returns the inputs and outputs that may lie in memory in half precision where mixed precision is asked for: large ones
+    /// that kernels declare as `array<f32>` or `array<vec4f>`, and whose rounding to 11 bits the result bears, as activations,
+    /// derivatives of activations and packed weights do. The op and its kernels stay as they are: the library rewrites how
+    /// kernels read and store such values. None, unless an op says otherwise.
+    fn halves(&self) -> Halves {
+        Halves::default()
     }
 
     /// Returns the indices of the inputs on which the outputs depend only in steps, such as labels and masks: derivatives are 0

@@ -3,8 +3,11 @@
 
 use super::memory::{Demand, Life, share};
 use super::names;
-use super::{Graph, Launch, Node, Shape, Value};
-use crate::gpu::{Adapter, Binding, BufferId, Choices, Dispatch, LaunchPart, Question, Recording};
+use super::{Element, Graph, Launch, Node, Shape, Value};
+use crate::gpu::{
+    Access, Adapter, Binding, BufferId, Choices, Dispatch, LaunchPart, PART_ALIGNMENT, Question,
+    Recording, Words,
+};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -163,9 +166,9 @@ impl Plan {
             asked: Vec::new(),
         };
         let running = once.iter().chain(&every).map(|(node, _)| node);
-        plan.place(graph, wanted, &lives, &made, once.len(), &Neighbours::of(running))?;
+        plan.place(graph, wanted, &lives, &made, once.len(), &Neighbours::of(graph, running))?;
         for &value in plan.places.keys() {
-            plan.words.insert(value, graph.shape(value)?.elements());
+            plan.words.insert(value, words(graph, value)?);
         }
         for (part, nodes) in [(&mut plan.once, &once), (&mut plan.every, &every)] {
             for (node, of) in nodes {
@@ -201,7 +204,7 @@ impl Plan {
         };
         let untouched = wanted.iter().filter(|value| !lives.contains_key(value));
         for &value in lives.keys().chain(untouched).filter(|value| !made.contains(value)) {
-            let words = graph.shape(value)?.elements();
+            let words = words(graph, value)?;
             let id = buffer(self, words);
             self.places.insert(value, id);
             self.inputs.insert(value);
@@ -212,7 +215,7 @@ impl Plan {
         }
         let mut demands = Vec::new();
         for (&value, &life) in lives.iter().filter(|(value, _)| made.contains(value)) {
-            let words = graph.shape(value)?.elements();
+            let words = words(graph, value)?;
             let anywhere = neighbours.anywhere.contains(&value) && !wanted.contains(&value);
             let apart = neighbours.apart.get(&value).cloned().unwrap_or_default();
             demands.push(Demand { value, words, life, anywhere, apart });
@@ -285,12 +288,13 @@ impl Plan {
 /// buffer that one launch both reads and writes, and WebGPU one that it writes through two bindings.
 struct Neighbours {
     anywhere: BTreeSet<Value>,
-    /// Pairs of values of one node that must lie in different buffers, because the node writes one of them.
+    /// Pairs of values of one node that must lie in different buffers, because the node writes one of them or one alone is
+    /// in half precision.
     apart: BTreeMap<Value, BTreeSet<Value>>,
 }
 
 impl Neighbours {
-    fn of<'a>(nodes: impl Iterator<Item = &'a Node> + Clone) -> Self {
+    fn of<'a>(graph: &Graph, nodes: impl Iterator<Item = &'a Node> + Clone) -> Self {
         let mut anywhere: BTreeSet<Value> = BTreeSet::new();
         for node in nodes.clone() {
             let outputs = node.op.anywhere().iter();
@@ -302,8 +306,13 @@ impl Neighbours {
             let written: BTreeSet<Value> = node.outputs.iter().chain(in_place).copied().collect();
             let all: BTreeSet<Value> = node.inputs.iter().chain(&written).copied().collect();
             for value in all.intersection(&anywhere) {
-                let others = if written.contains(value) { &all } else { &written };
-                for other in others.iter().filter(|&other| other != value) {
+                // Which bindings hold halves is told by their buffers, so that these hold nothing else of the node.
+                let halved = |other: &Value| graph.element(*other) != graph.element(*value);
+                let is_apart = |other: &&Value| {
+                    *other != value
+                        && (written.contains(value) || written.contains(*other) || halved(*other))
+                };
+                for other in all.iter().filter(is_apart) {
                     apart.entry(*value).or_default().insert(*other);
                     apart.entry(*other).or_default().insert(*value);
                 }
@@ -373,6 +382,33 @@ fn bytes(to: &Recording, first: usize, words: &BTreeMap<BufferId, u32>) -> Vec<u
     launches.iter().map(of).collect()
 }
 
+/// The words of memory that a value takes.
+fn words(graph: &Graph, value: Value) -> Result<u32> {
+    Ok(graph.element(value).words(graph.shape(value)?.elements()))
+}
+
+/// Lets a launch read and write the buffers of `halved` in half precision. Ops count all parts of buffers in numbers of four
+/// bytes; a part of halves takes half as many words.
+fn halve(dispatch: &mut Dispatch, halved: &BTreeSet<BufferId>) -> Result<()> {
+    let kernel = dispatch.kernel.name;
+    let accesses = dispatch.kernel.bindings.iter().map(|(_, access)| *access);
+    for (place, (binding, access)) in dispatch.buffers.iter_mut().zip(accesses).enumerate() {
+        if !halved.contains(&binding.buffer) {
+            continue;
+        }
+        dispatch.halves |= 1u32.checked_shl(place as u32).unwrap_or(0);
+        if let Some(Words { first, count }) = &mut binding.part {
+            let alignment = if access == Access::Texels { 4 } else { 2 * PART_ALIGNMENT };
+            if !first.is_multiple_of(alignment) {
+                let what = format_args!("a part of halves from number {first} on");
+                return Err(Error::bug(kernel, what));
+            }
+            (*first, *count) = (*first / 2, Element::Half.words(*count));
+        }
+    }
+    Ok(())
+}
+
 /// Appends a node's launches and returns its floating-point operations, noted at the first launch.
 fn record(
     graph: &Graph,
@@ -400,8 +436,15 @@ fn record(
             "at least one launch",
         ));
     }
+    let halved: BTreeSet<BufferId> = values()
+        .filter(|value| graph.element(**value) == Element::Half)
+        .filter_map(|value| places.get(value).copied())
+        .collect();
+    for dispatch in to.dispatches.iter_mut().skip(first) {
+        halve(dispatch, &halved)?;
+    }
     let words: BTreeMap<BufferId, u32> = values()
-        .filter_map(|value| Some((*places.get(value)?, graph.shape(*value).ok()?.elements())))
+        .filter_map(|value| Some((*places.get(value)?, words(graph, *value).ok()?)))
         .collect();
     let bytes = bytes(to, first, &words);
     for (dispatch, bytes) in to.dispatches.iter_mut().skip(first).zip(bytes) {

@@ -5,11 +5,13 @@
 //! In order: rules of the caller's own, frozen batch norm becomes a scale and a shift for each channel (`fold`), rectifiers and
 //! their derivatives go into the normalisation in front (`fuse`, `rectify`), what else derives rectifiers reads a bit an
 //! element (`masks`), convolutions take the rows that their table chooses, with weights packed for these (`pack`), what
-//! follows a convolution moves into its store (`fuse`), and what makes a rectifier's result writes its bits along (`masks`).
+//! follows a convolution moves into its store (`fuse`), what makes a rectifier's result writes its bits along (`masks`),
+//! and where half precision is asked for, values lie in memory in it (`half`).
 
 mod edit;
 mod fold;
 mod fuse;
+mod half;
 mod masks;
 mod pack;
 mod program;
@@ -67,6 +69,7 @@ pub fn lower(graph: &Graph, wanted: &[Value], target: &Target) -> Result<Lowered
     let asked = pack::convolutions(&mut graph, target)?;
     fuse::epilogues(&mut graph, wanted)?;
     masks::makers(&mut graph);
+    half::values(&mut graph, wanted, target)?;
     Ok(Lowered { graph, asked })
 }
 

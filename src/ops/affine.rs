@@ -6,7 +6,7 @@ use super::broadcast;
 use super::walk::{EpsParams, WalkParams, Widths, kernel, widths};
 use crate::Result;
 use crate::gpu::{Kernel, uniform};
-use crate::graph::{Launch, Op, Shape, exactly};
+use crate::graph::{Halves, Launch, Op, Shape, exactly};
 
 uniform! {
     struct FoldParams { channels: u32, eps: f32 }
@@ -78,6 +78,10 @@ impl Op for Affine {
         Ok(vec![x])
     }
 
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
+    }
+
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [x, _affine] = exactly(self.name(), "inputs", launch.inputs)?;
         let walk = AFFINE.over(x);
@@ -100,6 +104,10 @@ impl Op for ChannelScale {
         let [dy, affine] = exactly(self.name(), "inputs", inputs)?;
         affine.expect(self.name(), Shape::matrix(2, dy.channels())?)?;
         Ok(vec![dy])
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
@@ -129,6 +137,10 @@ impl Op for AffineBackward {
         check_eps(self.name(), self.eps)?;
         let vector = check_vectors(self.name(), x, &stats)?;
         Ok(vec![x, vector, vector])
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0, 1], outputs: &[0] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {

@@ -3,7 +3,7 @@
 
 use super::walk::{Widths, check_turns, nested, widths};
 use crate::gpu::{Recording, uniform};
-use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Halves, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -47,6 +47,10 @@ impl Op for AvgPool {
         Ok(vec![Shape::new(n, c, h / k, w / k)?])
     }
 
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
+    }
+
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let ([x], [y]) = ends(self.name(), launch)?;
         record(&FORWARD, x, y, launch)
@@ -69,6 +73,10 @@ impl Op for GlobalAvgPool {
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let [x] = exactly(self.name(), "inputs", inputs)?;
         Ok(vec![Shape::new(x.images(), x.channels(), 1, 1)?])
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
@@ -102,6 +110,10 @@ impl Op for AvgPoolBackward {
             return Err(Error::mismatch(self.name(), dy, wanted));
         }
         Ok(vec![self.x])
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {

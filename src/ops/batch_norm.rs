@@ -3,7 +3,7 @@
 
 use super::walk::{EpsParams, Widths, kernel, widths};
 use crate::gpu::{BufferId, Kernel, Recording, uniform};
-use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Halves, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -86,6 +86,10 @@ impl Op for BatchNorm {
         Ok(vec![x, vector, vector])
     }
 
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
+    }
+
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [x, ..] = exactly::<_, 3>(self.name(), "inputs", launch.inputs)?;
         let [of_x, gamma, beta, y, mean, variance] =
@@ -129,6 +133,10 @@ impl Op for BatchNormStats {
         Ok(vec![Shape::vector(x.channels())?; 2])
     }
 
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[] }
+    }
+
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [x] = exactly(self.name(), "inputs", launch.inputs)?;
         record_stats(launch.to, x, exactly(self.name(), "buffers", launch.buffers)?)
@@ -170,6 +178,10 @@ impl Op for BatchNormBackward {
         Ok(vec![x])
     }
 
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0, 1], outputs: &[0] }
+    }
+
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [_dy, x, ..] = exactly::<_, 7>(self.name(), "inputs", launch.inputs)?;
         let walk = BACKWARD.over(x);
@@ -209,6 +221,10 @@ impl Op for BatchNormWeights {
         dy.expect(self.name(), x)?;
         let vector = check_vectors(self.name(), x, &stats)?;
         Ok(vec![vector, vector])
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0, 1], outputs: &[] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {

@@ -3,7 +3,7 @@
 
 use super::walk::{WalkParams, Widths, widths};
 use crate::gpu::uniform;
-use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Halves, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -72,6 +72,10 @@ impl Op for Broadcast {
         Ok(vec![a])
     }
 
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
+    }
+
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [a, b] = exactly(self.name(), "inputs", launch.inputs)?;
         let kind = kind(self.name(), a, b)?;
@@ -124,6 +128,10 @@ impl Op for Reduce {
             Self::PerImage => Shape::per_image(a.images())?,
             Self::PerPlane => Shape::matrix(a.images(), a.channels())?,
         }])
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0, 1], outputs: &[] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::walk::kernel;
 use crate::gpu::{Kernel, uniform};
-use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Halves, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -46,6 +46,10 @@ impl Op for Add {
         Ok(vec![a])
     }
 
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0, 1], outputs: &[0] }
+    }
+
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let vectors = vectors(launch.inputs.first());
         launch.each(&ADD, Params { vectors }, vectors)
@@ -69,6 +73,10 @@ impl Op for Mul {
         let [a, b] = exactly(self.name(), "inputs", inputs)?;
         b.expect(self.name(), a)?;
         Ok(vec![a])
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0, 1], outputs: &[0] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
@@ -98,6 +106,10 @@ impl Op for Scale {
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         Ok(exactly::<_, 1>(self.name(), "inputs", inputs)?.to_vec())
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::Scale;
 use super::batch_norm::{BatchNormWeights, FORWARD, check_eps, check_vectors};
 use super::walk::{EpsParams, Widths, widths};
-use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Halves, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 /// Computes the derivative for x: all that attacking and sampling need.
@@ -32,6 +32,10 @@ impl Op for FrozenBatchNorm {
         check_eps(self.name(), self.eps)?;
         check_vectors(self.name(), x, &vectors)?;
         Ok(vec![x])
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
@@ -78,6 +82,10 @@ impl Op for FrozenBatchNormBackward {
         let [dy, vectors @ ..] = exactly::<_, 3>(self.name(), "inputs", inputs)?;
         check_vectors(self.name(), dy, &vectors)?;
         Ok(vec![dy])
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {

@@ -5,7 +5,7 @@ use super::Broadcast;
 use super::batch_norm::check_eps;
 use super::walk::{kernel, lanes};
 use crate::gpu::{Kernel, uniform};
-use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Halves, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -67,6 +67,10 @@ impl Op for GroupNorm {
         Ok(vec![x, Shape::matrix(x.images(), self.groups)?])
     }
 
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
+    }
+
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [x, inverse] = exactly(self.name(), "outputs", launch.outputs)?;
         let rows = inverse.elements();
@@ -94,6 +98,10 @@ impl Op for GroupNormBackward {
         let [dy, y, _inverse] = exactly(self.name(), "inputs", inputs)?;
         dy.expect(self.name(), y)?;
         Ok(vec![y])
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0, 1], outputs: &[0] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {

@@ -6,7 +6,7 @@ use super::batch_norm::{check_eps, check_vectors};
 use super::walk::{EpsParams, WalkParams, Widths, check_turns, widths};
 use crate::Result;
 use crate::gpu::Recording;
-use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Halves, Launch, Node, Op, Shape, Value, exactly};
 
 /// Computes y and each pixel's mean and inverse deviation.
 pub static FORWARD: Widths = widths!(
@@ -64,6 +64,10 @@ impl Op for LayerNorm {
         Ok(vec![x, pixels(x)?, pixels(x)?])
     }
 
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
+    }
+
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [x, ..] = exactly::<_, 3>(self.name(), "inputs", launch.inputs)?;
         let (kernel, units) = FORWARD.fit(x.pixels());
@@ -107,6 +111,10 @@ impl Op for LayerNormBackward {
         Ok(vec![x])
     }
 
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0, 1], outputs: &[0] }
+    }
+
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [_dy, x, ..] = exactly::<_, 5>(self.name(), "inputs", launch.inputs)?;
         let (kernel, units) = BACKWARD.fit(x.pixels());
@@ -131,6 +139,10 @@ impl Op for LayerNormWeights {
         dy.expect(self.name(), x)?;
         statistics.iter().try_for_each(|each| each.expect(self.name(), pixels(x)?))?;
         Ok(vec![Shape::vector(x.channels())?; 2])
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0, 1], outputs: &[] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {

@@ -9,7 +9,7 @@
 
 use super::walk::{Widths, kernel, widths};
 use crate::gpu::{Kernel, uniform};
-use crate::graph::{Launch, Op, Shape, exactly};
+use crate::graph::{Halves, Launch, Op, Shape, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -61,6 +61,10 @@ impl Op for ReluMask {
         &[0]
     }
 
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[] }
+    }
+
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [y] = exactly(self.name(), "inputs", launch.inputs)?;
         let words = Self::of(y)?.elements();
@@ -93,6 +97,10 @@ impl Op for AffineMask {
         &[1]
     }
 
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
+    }
+
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [x, mask] = exactly(self.name(), "outputs", launch.outputs)?;
         let words = mask.elements();
@@ -117,6 +125,10 @@ impl Op for MaskedScale {
         affine.expect(self.name(), Shape::matrix(2, dy.channels())?)?;
         mask.expect(self.name(), ReluMask::of(dy)?)?;
         Ok(vec![dy])
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::walk::{check_turns, kernel};
 use crate::gpu::{Kernel, uniform};
-use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Halves, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -80,6 +80,10 @@ impl Op for MaxPool {
         Ok(vec![Shape::new(x.images(), x.channels(), p.out_height, p.out_width)?; 2])
     }
 
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
+    }
+
     fn record(&self, launch: &mut Launch) -> Result<()> {
         let [x] = exactly(self.name(), "inputs", launch.inputs)?;
         let [y, _place] = exactly(self.name(), "outputs", launch.outputs)?;
@@ -112,6 +116,10 @@ impl Op for MaxPoolBackward {
         let [dy, place] = exactly(self.name(), "inputs", inputs)?;
         place.expect(self.name(), dy)?;
         Ok(vec![self.x])
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {

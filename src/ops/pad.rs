@@ -3,7 +3,7 @@
 
 use super::walk::kernel;
 use crate::gpu::{Kernel, uniform};
-use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Halves, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -77,6 +77,10 @@ impl Op for Pad {
         Ok(vec![self.output(x)?])
     }
 
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
+    }
+
     fn record(&self, launch: &mut Launch) -> Result<()> {
         record(launch, self.top, self.left)
     }
@@ -104,6 +108,10 @@ impl Op for PadBackward {
         let [dy] = exactly(self.name(), "inputs", inputs)?;
         dy.expect(self.name(), self.pad.output(self.x)?)?;
         Ok(vec![self.x])
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {

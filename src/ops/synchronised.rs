@@ -5,7 +5,7 @@
 use super::batch_norm::{BatchNormBackward, BatchNormWeights, FORWARD, check_eps, check_vectors};
 use super::elementwise::COPY;
 use crate::gpu::Recording;
-use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Halves, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 /// The way in which a [`Synchronise`] joins the vectors of all parts of a batch, which have equally many images.
@@ -85,6 +85,10 @@ impl Op for SynchronisedBatchNorm {
     /// for x.
     fn flat(&self) -> &[usize] {
         &[3, 4]
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {

@@ -3,7 +3,7 @@
 
 use super::walk::kernel;
 use crate::gpu::{Kernel, Recording, uniform};
-use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Halves, Launch, Node, Op, Shape, Value, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -164,6 +164,10 @@ impl Op for Unary {
         }
     }
 
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0], outputs: &[0] }
+    }
+
     fn record(&self, launch: &mut Launch) -> Result<()> {
         Self::record(*self, &FORWARD, launch)
     }
@@ -191,6 +195,10 @@ impl Op for UnaryBackward {
 
     fn flat(&self) -> &[usize] {
         if self.0.is_straight() { &[1] } else { &[] }
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0, 1], outputs: &[0] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
@@ -223,6 +231,10 @@ impl Op for UnarySecond {
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         alike::<3>(self.name(), inputs)
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0, 1, 2], outputs: &[0] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {

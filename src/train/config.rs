@@ -10,6 +10,7 @@ use super::stage_tables::{NormName, Stage1, Stage2};
 use super::tables::{Jem, ObjectiveName, Ratio, Stop, Trades, Validate};
 use crate::attack::Pgd;
 use crate::data::{Augment, ClassMap, Fit, Ood, OodImages, Pictures};
+use crate::gpu::{Gpu, Precision, Preferences};
 use crate::ops::Norm;
 use crate::{Error, Result};
 
@@ -25,6 +26,10 @@ pub struct Config {
     /// The training objective.
     #[serde(default)]
     pub objective: ObjectiveName,
+    /// The precision that training computes in: `single`, `half-weights` or `mixed`. What is measured after training is
+    /// computed as the caller's device prefers.
+    #[serde(default, with = "PrecisionName")]
+    pub precision: Precision,
     /// The images, and how they are read and augmented.
     pub data: Data,
     /// The network and its initial weights.
@@ -125,6 +130,14 @@ fn crop_flip() -> String {
 
 fn max_bad() -> f64 {
     Pictures::MAX_BAD
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Precision", rename_all = "kebab-case")]
+enum PrecisionName {
+    Single,
+    HalfWeights,
+    Mixed,
 }
 
 /// The value of `model.architecture` for a WideResNet of any depth and width.
@@ -258,6 +271,12 @@ pub struct CheckpointTable {
 }
 
 impl Config {
+    /// Returns the device as training computes on it: in the configuration's precision.
+    pub(super) fn device(&self, gpu: &Gpu) -> Gpu {
+        let preferences = gpu.preferences().as_ref().clone();
+        gpu.clone().preferring(Preferences { precision: self.precision, ..preferences })
+    }
+
     /// Returns a built-in configuration by the name of its preset, such as `fashion-demo`.
     ///
     /// # Errors

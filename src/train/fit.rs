@@ -41,6 +41,7 @@ const TIMED_STEPS: u32 = 2;
 /// # Errors
 /// `OutOfMemory` where a stage does not fit, whatever its micro-batch.
 pub async fn fit(gpu: &Gpu, config: &Config, material: &Material) -> Result<Vec<StageCosts>> {
+    let gpu = &config.device(gpu);
     let mut fits = Vec::new();
     if config.stage1.schedule.iterations > 0 {
         fits.push(stage1(gpu, config, material).await?);
@@ -107,6 +108,7 @@ pub async fn plans(
     config: &Config,
     material: &Material,
 ) -> Result<Vec<(String, Summary)>> {
+    let gpu = &config.device(gpu);
     let model = material.model(config)?;
     let initial = model.initial(config.seed);
     let named = |what: &str, per_part: &str, batch: u32, micro: u32| {

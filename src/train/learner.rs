@@ -1,11 +1,12 @@
 //! Weights under training with their gradients, averages and optimiser moments, and the program that takes an optimiser's step.
 
 use super::Optimiser;
-use crate::gpu::Gpu;
+use super::loss_scale::LossScale;
+use crate::gpu::{Gpu, Precision};
 use crate::graph::{Graph, Shape, Value};
 use crate::lower::Program;
 use crate::model::{DeviceWeights, Network, Parameter, Role, StateDict, Weights};
-use crate::ops::EmaStep;
+use crate::ops::{Concat, EmaStep, Reduce, Sum};
 use crate::{Error, Result};
 
 /// The largest decay of the moving averages (docs/method.md, "Optimisers and averages").
@@ -33,6 +34,10 @@ pub struct Learner {
     program: Program,
     control: Value,
     decay: Value,
+    /// The scale of the loss whose gradients these are, before they are divided by it.
+    pub(super) scale: LossScale,
+    /// In mixed precision, the sum of each gradient, which is finite if the gradient is.
+    sums: Option<(Program, Value)>,
 }
 
 impl Learner {
@@ -84,6 +89,11 @@ impl Learner {
             graph.push_all(EmaStep, &[mean, weight, decay])?;
         }
         let program = Program::new(gpu, &graph, &[], &[control, decay], &given).await?;
+        let precision = gpu.preferences().precision;
+        let sums = match precision {
+            Precision::Mixed => Some(sums(gpu, &trained, &gradients).await?),
+            _ => None,
+        };
         let model = model.clone();
         Ok(Self {
             model,
@@ -97,11 +107,28 @@ impl Learner {
             program,
             control,
             decay,
+            scale: LossScale::new(precision),
+            sums,
         })
     }
 
-    /// Takes one optimiser step with the current gradients, and updates the averages, without waiting for the device.
+    /// Returns the number of steps that were left out because gradients had overflowed, in mixed precision.
+    pub fn left_out(&self) -> u64 {
+        self.scale.state().left_out
+    }
+
+    /// Takes one optimiser step with the current gradients, and updates the averages, without waiting for the device. In mixed
+    /// precision it waits to see whether all gradients are finite: if they are not, it changes no weights and halves the scale of
+    /// the loss ([`Learner::left_out`] counts such steps).
     pub async fn step(&mut self, learning_rate: f64) -> Result<()> {
+        if let Some((program, sums)) = &mut self.sums {
+            program.submit().await?;
+            let finite = program.read(*sums).await?.iter().all(|sum| sum.is_finite());
+            self.scale.follow(finite);
+            if !finite {
+                return Ok(());
+            }
+        }
         let n = self.steps;
         let decay = match n {
             0 => 0.0,
@@ -113,6 +140,25 @@ impl Learner {
         self.steps += 1;
         Ok(())
     }
+}
+
+/// The program that sums each gradient, and the value with all sums.
+async fn sums(
+    gpu: &Gpu,
+    trained: &[Parameter],
+    gradients: &DeviceWeights,
+) -> Result<(Program, Value)> {
+    let mut graph = Graph::default();
+    let inputs = Weights::inputs(&mut graph, trained)?;
+    let given = gradients.bindings(&inputs)?;
+    let changing: Vec<_> = given.iter().map(|(value, _)| *value).collect();
+    let mut all = Vec::new();
+    for &gradient in &changing {
+        let rows = graph.push(Reduce::PerImage, &[gradient])?;
+        all.push(graph.push(Sum { scale: 1.0 }, &[rows])?);
+    }
+    let sums = graph.push(Concat, &all)?;
+    Ok((Program::new(gpu, &graph, &[sums], &changing, &given).await?, sums))
 }
 
 /// The parameters that have gradients.

@@ -40,6 +40,8 @@ pub(super) struct Loss {
     pub logits: Value,
     pub joint: Option<Value>,
     pub real: Option<Value>,
+    /// The derivative of the loss, one of the constants: loss scaling writes another one.
+    pub seed: Value,
     pub control: Value,
 }
 
@@ -305,6 +307,18 @@ impl Sketch {
         }
         changing.push(control);
         let terms = self.terms;
-        Ok(Loss { graph, weights, given, constants, changing, terms, logits, joint, real, control })
+        Ok(Loss {
+            graph,
+            weights,
+            given,
+            constants,
+            changing,
+            terms,
+            logits,
+            joint,
+            real,
+            seed,
+            control,
+        })
     }
 }

@@ -27,6 +27,7 @@ mod loaded;
 #[cfg(feature = "train")]
 mod lock;
 mod loss;
+mod loss_scale;
 #[cfg(feature = "train")]
 mod material;
 #[cfg(feature = "train")]

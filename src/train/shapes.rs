@@ -98,6 +98,7 @@ pub fn check_stages(config: &Config, model: &Network) -> Result<()> {
 /// # Errors
 /// The errors of [`check_stages`], and `OutOfMemory` where not even one image at once keeps within the adapter's limits.
 pub fn forecast(gpu: &Gpu, config: &Config, model: &Network) -> Result<Vec<Forecast>> {
+    let gpu = &config.device(gpu);
     let Config { stage1, stage2, .. } = config;
     check_stages(config, model)?;
     let mut stages = Vec::new();

@@ -1,8 +1,10 @@
 //! Reads and writes the state that a run resumes from, as the two files of a checkpoint: `model.safetensors`, the averaged
 //! weights that others load, and `state.safetensors` with everything else.
 
+use super::loss_scale::State;
 use super::stages::Recall;
 use super::{Learner, ReplayBuffer};
+use crate::gpu::Precision;
 use crate::model::{Checkpoint, DeviceWeights, Metadata, StateDict, Tensor};
 use crate::{Error, Result};
 use std::path::Path;
@@ -70,6 +72,7 @@ pub async fn take(
     let [micro1, micro2] = micro;
     let mut metadata = Metadata { step: Some(step), ..Metadata::default() };
     let best = best.map_or(String::new(), |best| best.to_bits().to_string());
+    let scale = learner.scale.state();
     let returned = returned.map_or(String::new(), |step| step.to_string());
     let noted = [
         ("optimiser_steps", learner.steps.to_string()),
@@ -82,6 +85,7 @@ pub async fn take(
         ("stale", stale.to_string()),
         ("micro_batches", format!("{micro1} {micro2}")),
         ("choices", learner.live.gpu().choices_in_use()),
+        ("loss_scale", format!("{} {} {}", scale.scale.to_bits(), scale.good, scale.left_out)),
     ];
     metadata.other.extend(noted.map(|(key, value)| (key.to_owned(), value)));
     let source = STATE_FILE.into();
@@ -155,6 +159,14 @@ pub async fn restore(
         ReplayBuffer::restore(replay, weights.get(REPLAY).map_err(missing)?)?;
     }
     learner.steps = steps;
+    // Single precision has one scale only, and a run that goes on in another precision begins with that one's first.
+    let scale = numbers("loss_scale", later("loss_scale"))?;
+    if let ([scale, good, left_out], Precision::Mixed) =
+        (&scale[..], learner.live.gpu().preferences().precision)
+    {
+        let scale = f32::from_bits(small(*scale));
+        learner.scale.restore(State { scale, good: small(*good), left_out: *left_out });
+    }
     memory.recall.curriculum.t = small(t);
     memory.recall.curriculum.window = window.into_iter().map(f64::from_bits).collect();
     let missing = || Error::bad_file(&path, "the step is missing in its metadata");

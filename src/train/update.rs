@@ -2,6 +2,7 @@
 
 use super::Learner;
 use super::loss::{Given, Loss};
+use super::loss_scale::LossScale;
 use super::synchronise::{Joining, Pauses};
 use crate::gpu::{Buffer, Timing};
 use crate::graph::{Summary, Value};
@@ -129,7 +130,11 @@ pub struct Sources<'a> {
 #[derive(Debug)]
 pub struct Update {
     program: Program,
+    seed: Value,
     control: Value,
+    scale: LossScale,
+    /// The scale that `seed` holds.
+    written: f32,
     terms: Vec<(Term, Value)>,
     logits: Value,
     joint: Option<Value>,
@@ -223,9 +228,21 @@ impl Update {
             program.write(*value, contents).await?;
         }
         let pauses = Pauses::of(&loss.graph);
-        let Loss { control, terms, logits, joint, real, .. } = loss;
-        let world = World::one();
-        Ok(Self { program, control, terms, logits, joint, real, pauses, world })
+        let Loss { seed, control, terms, logits, joint, real, .. } = loss;
+        let (world, scale) = (World::one(), learner.scale.clone());
+        Ok(Self {
+            program,
+            seed,
+            control,
+            scale,
+            written: 1.0,
+            terms,
+            logits,
+            joint,
+            real,
+            pauses,
+            world,
+        })
     }
 
     /// Sets the real images of the next step of stage 2. Their labels are those of the contrastive ones.
@@ -250,9 +267,16 @@ impl Update {
     /// the learner's in this order; `first` says that they take the place of what was in the learner. Statistics of the
     /// pieces and of the other ranks' at the same time are joined, where the losses were made for that.
     pub(super) async fn of_pieces(updates: &mut [Self], first: bool, parts: u32) -> Result<()> {
-        for (at, Self { program, control, .. }) in updates.iter_mut().enumerate() {
+        for (at, Self { program, seed, control, scale, written, .. }) in
+            updates.iter_mut().enumerate()
+        {
             let keep = if first && at == 0 { 0.0 } else { 1.0 };
-            program.write(*control, &[keep, 1.0 / parts as f32]).await?;
+            let wanted = scale.state().scale;
+            if *written != wanted {
+                program.write(*seed, &[wanted]).await?;
+                *written = wanted;
+            }
+            program.write(*control, &[keep, 1.0 / parts as f32 / wanted]).await?;
         }
         let Some(Self { pauses, world, .. }) = updates.first() else { return Ok(()) };
         let (pauses, world) = (pauses.clone(), world.clone());

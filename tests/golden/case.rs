@@ -200,6 +200,40 @@ impl Case {
     }
 }
 
+/// The largest root mean square of a tensor's difference from PyTorch's double precision in mixed precision, as a share of the
+/// tensor's: of values, and of gradients, in which rectifiers near 0 fall on either side. Weights after iterations are values.
+const IN_MIXED_PRECISION: [f64; 2] = [0.02, 0.25];
+
+impl Case {
+    /// Err with a line for each `out.` and `grad.` tensor that is missing or differs by more than mixed precision may.
+    pub fn compare_roughly(&self, results: &Results) -> Result<(), Vec<String>> {
+        let [of_values, of_gradients] = IN_MIXED_PRECISION;
+        let bound = |name: &str| match name {
+            _ if name.starts_with("out.") => Some(of_values),
+            _ if name.starts_with("grad.") => Some(of_gradients),
+            _ => None,
+        };
+        let root =
+            |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+        let mut wrong = Vec::new();
+        for (name, reference) in &self.tensors {
+            let Some(bound) = bound(name) else { continue };
+            let Some(given) = results.get(name) else {
+                wrong.push(format!("{name} was not computed"));
+                continue;
+            };
+            let wanted = reference.numbers();
+            let mut both = given.iter().zip(wanted);
+            let off = root(&mut both.by_ref().map(|(a, b)| f64::from(*a) - f64::from(*b)));
+            let all = root(&mut wanted.iter().map(|v| f64::from(*v)));
+            if given.len() != wanted.len() || off.is_nan() || off > bound * all + 1e-6 {
+                wrong.push(format!("{name} differs by {off:.2e} of {all:.2e}"));
+            }
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    }
+}
+
 /// A list of numbers.
 pub fn numbers(value: &Json) -> Option<Vec<f32>> {
     value.as_array()?.iter().map(|number| number.as_f64().map(|number| number as f32)).collect()

@@ -1,7 +1,7 @@
 //! Compiles and runs the computation graph of a reference case on the adapter.
 
 use crate::case::{Case, Outcome, Results};
-use lapidary::gpu::{Buffer, Gpu, Lowering, Preferences};
+use lapidary::gpu::{Buffer, Gpu, Lowering, Precision, Preferences};
 use lapidary::graph::{Graph, Shape, Value};
 use lapidary::lower::Program;
 use lapidary::model::{Parameter, StateDict, Weights};
@@ -15,6 +15,8 @@ pub enum Way {
     Plain,
     /// Rewritten for the device, as everything the library does for users is.
     Rewritten,
+    /// Rewritten, in mixed precision.
+    Mixed,
 }
 
 impl Way {
@@ -22,9 +24,11 @@ impl Way {
     fn of(self, gpu: &Gpu) -> Gpu {
         let lowering = match self {
             Self::Plain => Lowering::Plain,
-            Self::Rewritten => Lowering::Full,
+            Self::Rewritten | Self::Mixed => Lowering::Full,
         };
-        gpu.clone().preferring(Preferences { lowering, ..gpu.preferences().as_ref().clone() })
+        let precision = if self == Self::Mixed { Precision::Mixed } else { Precision::Single };
+        let preferences = gpu.preferences().as_ref().clone();
+        gpu.clone().preferring(Preferences { lowering, precision, ..preferences })
     }
 }
 

@@ -5,7 +5,9 @@
 use crate::bench::numbers;
 use crate::convolution::{close, words};
 use crate::objectives::bits;
-use lapidary::gpu::{Adapter, AdapterKind, Choices, Executor, Gpu, Options, Preferences};
+use lapidary::gpu::{
+    Adapter, AdapterKind, Choices, Executor, Gpu, Options, Precision, Preferences,
+};
 use lapidary::graph::{Graph, Plan, Shape, Value};
 use lapidary::ops::conv::{Choice, ConvRole, WAYS, choose, most_work};
 use lapidary::ops::{
@@ -20,7 +22,7 @@ const ROLES: [ConvRole; 3] = [ConvRole::Forward, ConvRole::InputGradient, ConvRo
 /// A device with cooperative matrices, if there is one.
 fn gpu() -> Option<Gpu> {
     let mut options = Options::from_env();
-    options.preferences.half_weights = true;
+    options.preferences.precision = Precision::HalfWeights;
     let gpu = block_on(Gpu::new(&options)).unwrap();
     let has = gpu.adapter().cooperative.is_some();
     let required = std::env::var("LAPIDARY_COOPERATIVE").is_ok_and(|value| value == "required");
@@ -234,14 +236,20 @@ fn half_precision_takes_cooperative_matrices() {
     let problem = Problem::new(Conv2d::square(2, 1), 1, x, w).unwrap();
     for side in [8, 16] {
         let subgroup = Some(32);
-        for (half_weights, cooperative) in [(true, Some(side)), (true, None), (false, Some(side))] {
+        let (single, halves) = (Precision::Single, Precision::HalfWeights);
+        for (precision, cooperative) in [
+            (halves, Some(side)),
+            (Precision::Mixed, Some(side)),
+            (halves, None),
+            (single, Some(side)),
+        ] {
             let adapter =
                 Adapter { cooperative, subgroup, ..Adapter::imaginary(AdapterKind::Discrete) };
-            let preferences = Preferences { half_weights, ..Preferences::default() };
+            let preferences = Preferences { precision, ..Preferences::default() };
             for role in ROLES {
                 let by = (&adapter, &preferences, &Choices::default());
                 let (choice, ..) = choose(&problem, role, by, |_| true).unwrap().unwrap();
-                let wanted = if half_weights { cooperative.unwrap_or(0) } else { 0 };
+                let wanted = if precision == single { 0 } else { cooperative.unwrap_or(0) };
                 assert_eq!(choice.way.cooperative, wanted, "{choice}, {role:?}");
                 assert!(choice.way.cooperative == 0 || choice.size == 128, "{choice}");
             }
@@ -260,7 +268,7 @@ fn weight_gradients_of_large_batches_see_all_images() {
         cooperative: Some(16),
         ..Adapter::imaginary_gpu(AdapterKind::Discrete)
     });
-    let preferences = Preferences { half_weights: true, ..Preferences::default() };
+    let preferences = Preferences { precision: Precision::HalfWeights, ..Preferences::default() };
     let by = (&*adapter, &preferences, &Choices::default());
     let (choice, ..) = choose(&problem, ConvRole::WeightGradient, by, |_| true).unwrap().unwrap();
     let mut graph = Graph::default();

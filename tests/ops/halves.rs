@@ -1,8 +1,8 @@
 //! Tests weights in half precision: how large their errors are, in one convolution and through whole networks.
 
 use crate::bench::{Bench, gpu, lowered, numbers};
-use lapidary::gpu::{Adapter, AdapterKind, Preferences};
-use lapidary::graph::{Graph, Shape, Value};
+use lapidary::gpu::{Adapter, AdapterKind, Precision, Preferences};
+use lapidary::graph::{Element, Graph, Node, Shape, Value};
 use lapidary::model::{Activation, Mode, Network, Weights, WideResNet};
 use lapidary::ops::{self, Conv2d, LogSumExp};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// A GPU's choices, on whatever runs the tests.
 fn halving() -> (Arc<Adapter>, Preferences) {
     let own = gpu().adapter().as_ref().clone();
-    let preferences = Preferences { half_weights: true, ..Preferences::default() };
+    let preferences = Preferences { precision: Precision::HalfWeights, ..Preferences::default() };
     (Arc::new(Adapter { kind: AdapterKind::Discrete, ..own }), preferences)
 }
 
@@ -19,8 +19,9 @@ fn shares(graph: &Graph, wanted: &[Value], given: &[(Value, Vec<f32>)]) -> Vec<f
     let plain = (gpu().adapter().clone(), Preferences::default());
     let [plain, halves] = [plain, halving()].map(|(adapter, preferences)| {
         let rewritten = lowered(graph, wanted, &adapter, &preferences);
-        let halved = rewritten.nodes().iter().any(|node| node.op.name() == "conv2d_pack_half");
-        assert_eq!(halved, preferences.half_weights);
+        let mut packs = rewritten.nodes().iter().filter(|node| node.op.name() == "conv2d_pack");
+        let half = |node: &Node| rewritten.element(node.outputs[0]) == Element::Half;
+        assert!(packs.all(|node| half(node) == (preferences.precision != Precision::Single)));
         Bench::on(&adapter, &rewritten, wanted, given)
     });
     let root = |values: &[f32]| values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();

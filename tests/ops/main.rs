@@ -19,6 +19,7 @@ mod grouped;
 mod halves;
 mod layers;
 mod many_images;
+mod mixed;
 mod network;
 mod objectives;
 mod overflow;

@@ -15,6 +15,7 @@ mod common;
 mod curves;
 mod frozen;
 mod kills;
+mod mixed;
 mod objectives;
 mod pieces;
 mod presets;

@@ -18,7 +18,7 @@ pub use self::checkpoints::*;
 pub use self::evaluate::*;
 pub use self::images::*;
 pub use self::training::*;
-use crate::gpu::Filtering;
+use crate::gpu::{Filtering, Precision};
 
 /// Heading of the options that say where and by which kernels something is computed.
 pub const KERNELS: &str = "Adapter and kernels";
@@ -57,11 +57,12 @@ pub struct Arguments {
     /// convolved directly.
     #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true, value_name = "MIB")]
     pub transformed_weights: Option<u32>,
-    /// Let convolutions read a copy of their weights in half precision, on GPUs
+    /// Precision that networks compute in [default: single, or the configuration's]
     ///
-    /// It halves that copy. Logits differ by some 5e-4 of their size; gradients through rectifiers by some 5 %.
-    #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true)]
-    pub half_weights: bool,
+    /// Mixed precision needs about half of the memory, and an adapter with half precision (f16, see `lapidary devices`). A
+    /// run keeps the precision that it was begun in, and scales its loss to keep small derivatives (docs/precision.md).
+    #[arg(help_heading = KERNELS, long, global = true, value_enum)]
+    pub precision: Option<Exactness>,
     /// Which Winograd filter, a fast algorithm, computes 3x3 convolutions of 32 channels and more
     ///
     /// They take fewer multiplications, and round differently from direct kernels.
@@ -88,13 +89,37 @@ impl Arguments {
             ("--tune", named(self.tune.to_possible_value())),
             ("--transformed-weights", self.transformed_weights.map(|mib| mib.to_string())),
             ("--winograd", named(self.winograd.to_possible_value())),
+            (
+                "--precision",
+                self.precision.and_then(|precision| named(precision.to_possible_value())),
+            ),
         ];
         for (name, value) in options {
             words.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
         }
-        let flags = [("--no-cache", self.no_cache), ("--half-weights", self.half_weights)];
-        words.extend(flags.into_iter().filter(|flag| flag.1).map(|flag| flag.0.to_owned()));
+        words.extend(self.no_cache.then(|| "--no-cache".to_owned()));
         words
+    }
+}
+
+/// How exactly networks compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Exactness {
+    /// Everything in single precision (32 bits)
+    Single,
+    /// The copies of weights that convolutions read in half precision (16 bits), on GPUs
+    HalfWeights,
+    /// Activations and their derivatives too; sums, losses, weights under training and images stay in single precision
+    Mixed,
+}
+
+impl From<Exactness> for Precision {
+    fn from(exactness: Exactness) -> Self {
+        match exactness {
+            Exactness::Single => Self::Single,
+            Exactness::HalfWeights => Self::HalfWeights,
+            Exactness::Mixed => Self::Mixed,
+        }
     }
 }
 

@@ -61,12 +61,11 @@ macro_rules! packed {
     };
 }
 
-/// Declares three kernels of one shader file.
+/// Declares two kernels of one shader file.
 macro_rules! reads {
-    ($stem:literal, $half:literal, $texels:literal $(, $tile:literal)*) => {
+    ($stem:literal, $texels:literal $(, $tile:literal)*) => {
         Reads {
-            storage: packed!($stem, $stem, "storage", "params", Read, 0, "conv2d_octet_full" $(, $tile)*),
-            half: natively(packed!($half, $stem, "storage", "params", Read, 0, "conv2d_octet_half" $(, $tile)*)),
+            storage: packed!($stem, $stem, "storage", "params", Read, 0, "conv2d_octet" $(, $tile)*),
             texels: packed!($texels, $stem, "texels", "constants", Texels, 8 $(, $tile)*),
         }
     };
@@ -77,8 +76,6 @@ macro_rules! reads {
 pub struct Reads {
     /// The kernel that reads buffers.
     pub storage: Kernel,
-    /// The kernel that reads buffers, with weights in half precision; not in pages.
-    pub half: Kernel,
     /// The kernel that reads copies of buffers in textures.
     pub texels: Kernel,
 }
@@ -95,17 +92,12 @@ pub static WINOGRAD: Kernel = packed!(
     "conv2d_store_quads"
 );
 /// 3x3, stride 1, padding 1, rows of whole quads, either direction: computed directly, four columns at a time.
-pub static QUADS: Reads = reads!(
-    "conv2d_quads",
-    "conv2d_quads_half",
-    "conv2d_quads_texels",
-    "conv2d_tile",
-    "conv2d_store_quads"
-);
+pub static QUADS: Reads =
+    reads!("conv2d_quads", "conv2d_quads_texels", "conv2d_tile", "conv2d_store_quads");
 /// A kernel of CPU rasterisers without subgroups.
 macro_rules! tall {
     ($stem:literal $(, $more:literal)*) => {
-        packed!($stem, $stem, "storage", "params", Read, 0, "conv2d_octet_full", "conv2d_tile", "conv2d_store_quads", "conv2d_channels" $(, $more)*)
+        packed!($stem, $stem, "storage", "params", Read, 0, "conv2d_octet", "conv2d_tile", "conv2d_store_quads", "conv2d_channels" $(, $more)*)
     };
 }
 
@@ -116,17 +108,11 @@ pub static HALVE_TALL: Kernel = tall!("conv2d_halve_tall", "conv2d_nine", "conv2
 /// The variant of [`DOUBLE`] for CPU rasterisers without subgroups, for 3x3 kernels.
 pub static DOUBLE_TALL: Kernel = tall!("conv2d_double_tall", "conv2d_nine", "conv2d_shifted");
 /// 1x1, stride 1 in either direction, or stride 2 that halves both sides.
-pub static POINT: Reads = reads!(
-    "conv2d_point",
-    "conv2d_point_half",
-    "conv2d_point_texels",
-    "conv2d_tile",
-    "conv2d_store_quads"
-);
+pub static POINT: Reads =
+    reads!("conv2d_point", "conv2d_point_texels", "conv2d_tile", "conv2d_store_quads");
 /// 3x3, stride 2 that halves both sides.
 pub static HALVE: Reads = reads!(
     "conv2d_halve",
-    "conv2d_halve_half",
     "conv2d_halve_texels",
     "conv2d_tile",
     "conv2d_store_quads",
@@ -135,19 +121,17 @@ pub static HALVE: Reads = reads!(
 /// Computes the derivative of [`HALVE`] for x, and that of a strided 1x1 convolution.
 pub static DOUBLE: Reads = reads!(
     "conv2d_double",
-    "conv2d_double_half",
     "conv2d_double_texels",
     "conv2d_tile",
     "conv2d_store_quads",
     "conv2d_shifted"
 );
 /// Any kernel, stride and padding, either direction.
-pub static TAPS: Reads =
-    reads!("conv2d_taps", "conv2d_taps_half", "conv2d_taps_texels", "conv2d_store_words");
+pub static TAPS: Reads = reads!("conv2d_taps", "conv2d_taps_texels", "conv2d_store_words");
 
 macro_rules! gemm {
     ($name:literal $(, $store:literal)*) => {
-        natively(packed!($name, "conv2d_gemm", "words", "params", Read, 0, "conv2d_octet_full", "conv2d_tile", "conv2d_places", "conv2d_count", "conv2d_patch" $(, $store)*))
+        natively(packed!($name, "conv2d_gemm", "words", "params", Read, 0, "conv2d_octet", "conv2d_tile", "conv2d_places", "conv2d_count", "conv2d_patch" $(, $store)*))
     };
 }
 
@@ -166,7 +150,7 @@ pub static BLOCK: Kernel = natively(packed!(
     "params",
     Read,
     0,
-    "conv2d_octet_full",
+    "conv2d_octet",
     "conv2d_tile",
     "conv2d_store_quads"
 ));
@@ -179,7 +163,7 @@ pub static POINT_BLOCK: Kernel = natively(packed!(
     "params",
     Read,
     0,
-    "conv2d_octet_full",
+    "conv2d_octet",
     "conv2d_tile",
     "conv2d_store_quads"
 ));
@@ -193,7 +177,7 @@ macro_rules! cooperative {
             "params",
             Read,
             8,
-            "conv2d_octet_full",
+            "conv2d_octet",
             "conv2d_places",
             "conv2d_count",
             "conv2d_patch",
@@ -217,7 +201,7 @@ pub static SUM_SLICES: Kernel = natively(packed!(
     "params",
     Read,
     0,
-    "conv2d_octet_full",
+    "conv2d_octet",
     "conv2d_store_quads",
     "conv2d_slice_quads"
 ));
@@ -229,7 +213,7 @@ pub static SUM_SLICES_WORDS: Kernel = natively(packed!(
     "params",
     Read,
     0,
-    "conv2d_octet_full",
+    "conv2d_octet",
     "conv2d_store_words",
     "conv2d_gemm_words",
     "conv2d_slice_words"

@@ -2,9 +2,10 @@
 //! Winograd's filtering.
 
 use super::kernels::{NATIVE, natively, shader, text};
+use super::shares::between_parts;
 use super::winograd::Winograd;
 use crate::gpu::{Access::*, Binding, Kernel, Recording, Trust, Words, uniform};
-use crate::graph::{Launch, Op, Shape, exactly};
+use crate::graph::{Halves, Launch, Op, Shape, exactly};
 use crate::{Error, Result};
 
 uniform! {
@@ -29,8 +30,6 @@ macro_rules! packs {
 
 /// Packs the weights w.
 pub static PACK: Kernel = packs!("conv2d_pack", "packed_weight", "packed", 0);
-/// Packs the weights w in half precision, two in a word.
-pub static PACK_HALF: Kernel = natively(packs!("conv2d_pack_half", "packed_weight", "packed", 0));
 /// Transforms the weights w for the kernel of CPU rasterisers.
 pub static PACK_WINOGRAD: Kernel = packs!("conv2d_pack_winograd", "winograd_kernel", "packed", 8);
 /// Computes U from w, for the batched product of [`Winograd::Two`] and [`Winograd::Four`].
@@ -42,8 +41,6 @@ pub static WINOGRAD_WEIGHTS: Kernel =
 pub enum WeightLayout {
     /// The weights stay as they are.
     Octets,
-    /// Weights in half precision, two in a word.
-    Halves,
     /// Transformed for a filter: 36 or 16 for 9.
     Winograd(Winograd),
 }
@@ -52,12 +49,6 @@ impl WeightLayout {
     /// Whether packed weights take more words than the plain ones.
     pub fn is_transformed(self) -> bool {
         matches!(self, Self::Winograd(_))
-    }
-
-    /// Returns the largest allowed difference from the plain kernel's results, as a share of the largest result. Sums in
-    /// another order are off by some 1e-5, halves by up to 2^-11 for each weight, and filters round as [`Winograd`] says.
-    pub fn bound(self) -> f32 {
-        if self == Self::Halves { 2e-3 } else { 1e-4 }
     }
 }
 
@@ -81,20 +72,13 @@ impl PackWeights {
             WeightLayout::Winograd(filter) => (filter.points(), filter.points()),
             _ => (rows, columns),
         };
-        let packed = Shape::new(many.next_multiple_of(8), other, rows, columns)?.elements();
-        Ok(packed / self.in_word())
-    }
-
-    /// Weights in a word.
-    fn in_word(&self) -> u32 {
-        if NATIVE && self.layout == WeightLayout::Halves { 2 } else { 1 }
+        Ok(Shape::new(many.next_multiple_of(8), other, rows, columns)?.elements())
     }
 }
 
 impl Op for PackWeights {
     fn name(&self) -> &'static str {
         match self.layout {
-            WeightLayout::Halves if NATIVE => PACK_HALF.name,
             WeightLayout::Winograd(Winograd::Fused) if NATIVE => PACK_WINOGRAD.name,
             WeightLayout::Winograd(_) if NATIVE => WINOGRAD_WEIGHTS.name,
             _ => PACK.name,
@@ -104,6 +88,11 @@ impl Op for PackWeights {
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let [w] = exactly(self.name(), "inputs", inputs)?;
         Ok(vec![Shape::vector(self.words(w)?)?])
+    }
+
+    fn halves(&self) -> Halves {
+        // Transformed weights are sums of many, whose rounding tells more.
+        Halves { inputs: &[], outputs: if self.layout.is_transformed() { &[] } else { &[0] } }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {
@@ -126,37 +115,32 @@ impl Op for PackWeights {
         }
         let constants =
             [("TRANSPOSED", f64::from(self.transposed)), ("FLIPPED", f64::from(self.flipped))];
-        let in_word = self.in_word();
-        let kernel = if NATIVE && in_word == 2 { &PACK_HALF } else { &PACK };
         let most = launch.to.adapter().max_binding / 4;
         let each = inputs * kernel_height * kernel_width;
         if self.transposed || u64::from(w.elements().max(packed.elements())) <= most {
             let params = PackParams { outputs, inputs, kernel_height, kernel_width };
             let grid = Recording::grid(packed.elements(), 64);
-            return launch.to.dispatch(kernel, &constants, params, launch.buffers, grid).map(drop);
+            return launch.to.dispatch(&PACK, &constants, params, launch.buffers, grid).map(drop);
         }
-        // More than one binding shows: as many runs of output channels as it takes. With 64 words of each product in a
-        // run, both begin where bindings may.
-        let unit = 64 * in_word;
-        let run = most / u64::from(each) / u64::from(unit) * u64::from(unit);
+        // More than one binding shows: as many runs of whole blocks of output channels as it takes.
+        let unit = u64::from(between_parts(each).max(8));
+        let run = most / u64::from(each) / unit * unit;
         let run = u32::try_from(run).unwrap_or(u32::MAX);
         if run == 0 {
             let wanted = format_args!("{unit} output channels below {most} words");
-            return Err(Error::mismatch(kernel.name, w, wanted));
+            return Err(Error::mismatch(PACK.name, w, wanted));
         }
         let [of_w, of_packed] = exactly(self.name(), "buffers", launch.buffers)?;
         for first in (0..outputs).step_by(run as usize) {
             let outputs = run.min(outputs - first);
             let params = PackParams { outputs, inputs, kernel_height, kernel_width };
-            let words = outputs.next_multiple_of(8) * each / in_word;
+            let words = outputs.next_multiple_of(8) * each;
             let part =
                 |buffer, first, count| Binding { buffer, part: Some(Words { first, count }) };
-            let bound = [
-                part(of_w, first * each, outputs * each),
-                part(of_packed, first * each / in_word, words),
-            ];
+            let bound =
+                [part(of_w, first * each, outputs * each), part(of_packed, first * each, words)];
             let grid = Recording::grid(words, 64);
-            launch.to.dispatch(kernel, &constants, params, &bound, grid)?;
+            launch.to.dispatch(&PACK, &constants, params, &bound, grid)?;
         }
         Ok(())
     }

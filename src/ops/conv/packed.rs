@@ -10,7 +10,7 @@ use super::shares::{Share, storage_shares, texel_shares};
 use super::table::{Choice, Launching};
 use super::tiling::Tiling;
 use crate::gpu::{Access, Adapter, Binding, Kernel, Words};
-use crate::graph::{Launch, Op, Shape};
+use crate::graph::{Halves, Launch, Op, Shape};
 use crate::ops::ReluMask;
 use crate::ops::walk::check_turns;
 use crate::{Error, Result};
@@ -58,10 +58,8 @@ impl PackedConv2d {
         let params = self.problem.params(self.problem.ends(self.role));
         let params = Params { epilogue: self.epilogue.flags(), ..params };
         if !texels {
-            let words = if self.choice.way.layout == WeightLayout::Halves { 4 } else { 8 };
             let per_image = (tiling.tiles, tiling.workgroup);
-            let work = self.problem.image_flops();
-            return storage_shares(&params, words, per_image, work, adapter);
+            return storage_shares(&params, per_image, self.problem.image_flops(), adapter);
         }
         let taps = match self.choice.way.layout {
             WeightLayout::Winograd(_) => 36,
@@ -165,6 +163,18 @@ impl Op for PackedConv2d {
 
     fn anywhere(&self) -> &[usize] {
         if self.epilogue.bits { &[1] } else { &[] }
+    }
+
+    fn halves(&self) -> Halves {
+        let Epilogue { affine, mask, residual, .. } = self.epilogue;
+        // x, the packed weights and, behind the factors and the mask, the residual.
+        let inputs: &[usize] = match (residual != Residual::None, affine || mask, mask) {
+            (false, ..) => &[0, 1],
+            (true, false, _) => &[0, 1, 2],
+            (true, true, false) => &[0, 1, 3],
+            (true, true, true) => &[0, 1, 4],
+        };
+        Halves { inputs, outputs: &[0] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {

@@ -7,7 +7,7 @@ use super::problem::{ConvRole, Params, Problem};
 use super::runs::{Lines, MOST_WORK, one_sum, times};
 use crate::Result;
 use crate::gpu::{Access::*, Kernel};
-use crate::graph::{Derivatives, Graph, Launch, Node, Op, Shape, Value, exactly};
+use crate::graph::{Derivatives, Graph, Halves, Launch, Node, Op, Shape, Value, exactly};
 use crate::ops::walk::{check_turns, nested};
 
 macro_rules! plain {
@@ -79,6 +79,10 @@ macro_rules! forward {
                 Ok(vec![forward($conv, $groups, inputs)?.y])
             }
 
+            fn halves(&self) -> Halves {
+                Halves { inputs: &[0], outputs: &[0] }
+            }
+
             fn record(&self, launch: &mut Launch) -> Result<()> {
                 let $self = self;
                 run(forward($conv, $groups, launch.inputs)?, ConvRole::Forward, launch)
@@ -130,6 +134,13 @@ impl Op for Conv2dGradient {
         dy.expect(self.name(), y)?;
         other.expect(self.name(), read)?;
         Ok(vec![made])
+    }
+
+    fn halves(&self) -> Halves {
+        match self.role {
+            ConvRole::WeightGradient => Halves { inputs: &[0, 1], outputs: &[] },
+            _ => Halves { inputs: &[0], outputs: &[0] },
+        }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {

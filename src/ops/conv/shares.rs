@@ -3,7 +3,7 @@
 
 use super::problem::Params;
 use super::runs::{most_work, times};
-use crate::gpu::{Adapter, Words};
+use crate::gpu::{Adapter, PART_ALIGNMENT, Words};
 use crate::{Error, Result};
 
 /// Words of a tensor that one launch reads as texels, at most, where one image or eight output channels are not more: what
@@ -45,24 +45,29 @@ fn images_at_once(images: u32, words: &[u32]) -> u32 {
     even(images, (TEXEL_WORDS / largest).clamp(1, images))
 }
 
+/// The smallest number of items of so many numbers that ends where a part of a buffer may begin, in half precision too.
+pub(super) fn between_parts(numbers: u32) -> u32 {
+    let alignment = 2 * PART_ALIGNMENT;
+    // A power of two divides both as often as the numbers end in zero bits.
+    alignment >> numbers.trailing_zeros().min(alignment.trailing_zeros())
+}
+
 /// Most workgroups in a dimension.
 const MAX_WORKGROUPS: u32 = 65_535;
 
 /// The launches of a convolution that reads buffers: one, or runs of output channels whose weights a storage binding shows,
-/// and runs of images that have no more workgroups than a dimension may. `words` are those of eight weights, and there are
-/// so many `tiles` an image, and in a workgroup; an image is so much `work`.
+/// and runs of images that have no more workgroups than a dimension may. There are so many `tiles` an image, and in a
+/// workgroup; an image is so much `work`.
 pub(super) fn storage_shares(
     params: &Params,
-    words: u32,
     (tiles, workgroup): (u32, u32),
     work: u64,
     adapter: &Adapter,
 ) -> Result<Vec<Share>> {
     let blocks = params.outputs.div_ceil(8);
-    let block = words * params.inputs * params.kernel_height * params.kernel_width;
+    let block = 8 * params.inputs * params.kernel_height * params.kernel_width;
     let fit = adapter.max_binding / 4 / u64::from(block);
-    // A run of 64 words for each product of a pair of channels begins where bindings may.
-    let unit = u64::from(64 / words);
+    let unit = u64::from(between_parts(block));
     let all = u64::from(blocks) <= fit;
     let run = if all { blocks } else { u32::try_from(fit / unit * unit).unwrap_or(u32::MAX) };
     if run == 0 {

@@ -9,7 +9,7 @@ use super::shares::{Share, even, pair_images_at_once, pair_share};
 use super::table::{Choice, Launching};
 use super::tiling::{Tile, Tiling};
 use crate::gpu::{Access::*, Binding, BufferId, Kernel, Recording, Trust, uniform};
-use crate::graph::{Launch, Op, Shape, exactly};
+use crate::graph::{Halves, Launch, Op, Shape, exactly};
 use crate::ops::walk::check_turns;
 use crate::{Error, Result};
 
@@ -137,6 +137,10 @@ impl Op for PackedWeightGradient {
         x.expect(self.name(), of_x)?;
         dy.expect(self.name(), y)?;
         Ok(vec![w, Shape::matrix(self.shares()?.1, w.elements())?])
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { inputs: &[0, 1], outputs: &[] }
     }
 
     fn record(&self, launch: &mut Launch) -> Result<()> {

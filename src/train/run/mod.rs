@@ -76,6 +76,7 @@ pub async fn train(
     folder: &mut RunFolder,
     observer: &mut Observer<'_>,
 ) -> Result<Outcome> {
+    let gpu = &config.device(gpu);
     let model = material.model(config)?;
     check_stages(config, &model)?;
     let world = folder.world().clone();

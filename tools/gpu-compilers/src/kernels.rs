@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use lapidary::attack::Pgd;
-use lapidary::gpu::{Adapter, AdapterKind, Kernel, Preferences, Recording};
+use lapidary::gpu::{Adapter, AdapterKind, Kernel, Precision, Preferences, Recording};
 use lapidary::graph::Plan;
 use lapidary::model::{Activation, BatchSize, Network, WideResNet};
 use lapidary::ops::KERNELS;
@@ -104,7 +104,8 @@ fn step(name: &str, images: u32, side: u32, training: bool, halves: bool) -> Res
         cooperative: halves.then_some(16),
         ..Adapter::imaginary_gpu(AdapterKind::Discrete)
     });
-    let preferences = Preferences { half_weights: halves, ..Preferences::default() };
+    let precision = if halves { Precision::HalfWeights } else { Precision::Single };
+    let preferences = Preferences { precision, ..Preferences::default() };
     Ok(match training {
         true => plan_update(&model, size, &adapter, &preferences)?,
         false => Pgd::default().plan(&model, size, &adapter, &preferences)?,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::compiled::Figures;
-use crate::gpu::{Adapter, AdapterKind};
+use crate::gpu::{Adapter, AdapterKind, Precision};
 use crate::{Error, Result};
 
 const CHIPS: &str = include_str!("chips.toml");
@@ -92,13 +92,14 @@ impl Chip {
     }
 
     /// The adapter of this chip as its driver describes it, by which kernels are chosen.
-    pub fn adapter(&self, half_weights: bool) -> Arc<Adapter> {
+    pub fn adapter(&self, precision: Precision) -> Arc<Adapter> {
         let kind = match self.kind {
             Kind::Discrete => AdapterKind::Discrete,
             Kind::Integrated => AdapterKind::Integrated,
         };
         // A device is opened with cooperative matrices where half precision is asked for.
-        let cooperative = self.matrix.filter(|_| half_weights).map(|matrix| matrix.side);
+        let cooperative =
+            self.matrix.filter(|_| precision != Precision::Single).map(|matrix| matrix.side);
         let (name, subgroup) = (self.name.clone(), self.subgroup);
         Arc::new(Adapter { name, subgroup, cooperative, ..Adapter::imaginary_gpu(kind) })
     }

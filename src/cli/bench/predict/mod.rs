@@ -56,7 +56,7 @@ fn plan(
     chip: &Chip,
     preferences: &Preferences,
 ) -> Result<Plan> {
-    let adapter = chip.adapter(preferences.half_weights);
+    let adapter = chip.adapter(preferences.precision);
     match what {
         Step::Pgd => Pgd::default().plan(network, size, &adapter, preferences),
         Step::Sample => Pgd::sample(20, 0.1).plan(network, size, &adapter, preferences),

@@ -9,6 +9,7 @@ use super::chip::Rounds;
 use super::compiled::Figures;
 use super::estimate::Bound;
 use super::*;
+use crate::gpu::Precision;
 
 fn estimate(chip: &Chip, model: &str, [images, side]: [u32; 2], what: Step) -> Estimate {
     let (network, _) = network(model).unwrap();
@@ -105,10 +106,10 @@ fn every_chip_predicts_every_network() {
         let plans = ["rtx4090", "m1"].map(|chip| {
             let chip = Chip::named(chip).unwrap();
             let plan = |what| plan(&network, size, what, &chip, &Preferences::default()).unwrap();
-            (chip.adapter(false).kind, [Step::Pgd, Step::Train].map(plan))
+            (chip.adapter(Precision::Single).kind, [Step::Pgd, Step::Train].map(plan))
         });
         for (name, chip) in Chip::all().unwrap() {
-            let kind = chip.adapter(false).kind;
+            let kind = chip.adapter(Precision::Single).kind;
             let (_, steps) = plans.iter().find(|(of, _)| *of == kind).unwrap();
             for plan in steps {
                 let made = Estimate::new(plan, &chip, &Compiled::of(&chip.compiled).unwrap());

@@ -1,0 +1,9 @@
+// Reads the weights of eight output channels from a storage buffer, of which the binding may show a part. All lanes ask for the
+// same weights, and GPUs answer equal addresses at once.
+
+@group(0) @binding(2) var<storage, read> w: array<vec4f>;
+
+fn octet(tap: u32, lane: u32) -> Octet {
+    let at = 2u * tap - params.w_skip / 4u;
+    return Octet(w[at], w[at + 1u]);
+}

@@ -1,0 +1,47 @@
+//! Lets values lie in memory in half precision, where that is asked for: last of all, when it is known which kernels run.
+//! These are the copies of weights that convolutions read, and in mixed precision maps, which are activations and their
+//! derivatives. Vectors, logits and losses stay in single precision: they are small, and their rounding tells more.
+
+use super::Target;
+use crate::gpu::{AdapterKind, Precision};
+use crate::graph::{Graph, Value};
+use crate::ops::conv::PackWeights;
+use crate::{Error, Result};
+use std::collections::BTreeSet;
+
+/// Halves the values for which every node that makes or reads them allows it ([`Op::halves`](crate::graph::Op::halves)). `wanted`
+/// values and those from outside stay in single precision, because their owners read and write them so.
+pub fn values(graph: &mut Graph, wanted: &[Value], target: &Target) -> Result<()> {
+    let Target { adapter, preferences, .. } = target;
+    match preferences.precision {
+        Precision::Single => return Ok(()),
+        Precision::HalfWeights if !adapter.f16 || adapter.kind == AdapterKind::Cpu => return Ok(()),
+        Precision::Mixed if !adapter.f16 => {
+            return Err(Error::MissingLimit {
+                adapter: adapter.to_string(),
+                given: "no half precision (the feature shader-f16)".into(),
+                wanted: "half precision, for mixed precision,".into(),
+            });
+        }
+        Precision::HalfWeights | Precision::Mixed => {}
+    }
+    let weights_alone = preferences.precision == Precision::HalfWeights;
+    let (mut halves, mut refused) =
+        (BTreeSet::new(), BTreeSet::<Value>::from_iter(wanted.iter().copied()));
+    for node in graph.nodes() {
+        let allowed = node.op.halves();
+        let packs = node.is::<PackWeights>().is_some();
+        for (place, &output) in node.outputs.iter().enumerate() {
+            let is_map = !weights_alone && graph.shape(output)?.pixels() > 1;
+            if allowed.outputs.contains(&place) && (packs || is_map) {
+                halves.insert(output);
+            }
+        }
+        let inputs = node.inputs.iter().enumerate();
+        refused.extend(
+            inputs.filter(|(place, _)| !allowed.inputs.contains(place)).map(|(_, value)| *value),
+        );
+    }
+    graph.set_halves(halves.difference(&refused).copied().collect());
+    Ok(())
+}
