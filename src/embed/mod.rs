@@ -18,7 +18,9 @@ mod needs;
 mod picture;
 mod slices;
 
-pub use crate::gpu::{Filtering, Gpu, Preferences, Tune, required_features, required_limits};
+pub use crate::gpu::{
+    Filtering, Gpu, Precision, Preferences, Tune, required_features, required_limits,
+};
 pub use ascent::{Ascent, AscentBuilder, Attacker, Attacking, Sampler, Sampling};
 pub use classifier::{ClassifierBuilder, HostClassifier};
 pub use needs::{Missing, check};

@@ -310,7 +310,7 @@ impl Neighbours {
                 let halved = |other: &Value| graph.element(*other) != graph.element(*value);
                 let is_apart = |other: &&Value| {
                     *other != value
-                        && (written.contains(value) || written.contains(*other) || halved(*other))
+                        && (written.contains(value) || written.contains(*other) || halved(other))
                 };
                 for other in all.iter().filter(is_apart) {
                     apart.entry(*value).or_default().insert(*other);
