@@ -43,8 +43,8 @@ impl Reports {
         self.buffer.get()
     }
 
-    /// Returns the kernel's shader, which is `text`, with tests inserted, for one pipeline: the values of its overrides are given, so that
-    /// each array's length is known.
+    /// Returns a kernel's shader, whose WGSL is `text`, with tests inserted, for one pipeline: the values of its overrides are
+    /// given, so that each array's length is known.
     pub fn shader(
         &self,
         kernel: &Kernel,
