@@ -3,7 +3,7 @@
 
 use crate::build::{archive, dict, floats, vector};
 use lapidary::model::checkpoint::{Renames, StateDictChoice};
-use lapidary::model::{Checkpoint, Network};
+use lapidary::model::{Checkpoint, Network, Tensor};
 
 #[test]
 fn prefixes_that_most_have_come_off_several_in_turn() {
@@ -101,6 +101,37 @@ fn of_a_network_and_its_average_side_by_side_one_is_taken() {
         assert_eq!(found, [("a", wanted[0]), ("b", wanted[1])], "{part}");
         assert!(read.notes.iter().any(|note| note.contains("--weights ema or model")), "{part}");
     }
+}
+
+/// The same of a safetensors file, of which `--weights` can ask for nothing else.
+#[test]
+fn of_a_safetensors_file_with_an_average_one_is_taken() {
+    let _alone = crate::alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.safetensors");
+    let write = |names: &[&str]| {
+        let mut checkpoint = Checkpoint::default();
+        for (value, name) in (0..).zip(names) {
+            let tensor = Tensor::new(vec![2], vec![value as f32; 2]).unwrap();
+            checkpoint.weights.insert(*name, tensor);
+        }
+        checkpoint.write(&path).unwrap();
+    };
+    write(&["model.a", "model.b", "ema_model.module.a", "ema_model.module.b"]);
+    for (part, wanted) in [
+        (StateDictChoice::Best, [2.0, 3.0]),
+        (StateDictChoice::Averaged, [2.0, 3.0]),
+        (StateDictChoice::Trained, [0.0, 1.0]),
+    ] {
+        let read = Checkpoint::read_part(&path, &part).unwrap();
+        let found: Vec<_> =
+            read.weights.iter().map(|(name, tensor)| (name, tensor.data[0])).collect();
+        assert_eq!(found, [("a", wanted[0]), ("b", wanted[1])], "{part}");
+    }
+    let refused = |part| Checkpoint::read_part(&path, &part).unwrap_err().to_string();
+    assert!(refused(StateDictChoice::Named("model".into())).contains("only one set"));
+    write(&["model.a", "model.b"]);
+    assert!(refused(StateDictChoice::Averaged).contains("only one set"));
 }
 
 /// Two networks in one module, of which no name says which is meant: the message says how one is left.

@@ -123,7 +123,7 @@ impl Checkpoint {
     ) -> Result<Self> {
         let source = source.as_ref();
         let mut tensors: Vec<_> = tensors.into_iter().collect();
-        let Tidied { outside, mut notes } =
+        let Tidied { outside, mut notes, .. } =
             names::tidy(&mut tensors, &StateDictChoice::Best, |_| false);
         notes.extend(super::names::unify(&mut tensors, &mut metadata));
         let mut weights: StateDict = tensors.into_iter().collect();
@@ -149,16 +149,22 @@ impl Checkpoint {
             if let Some(imported) = onnx(&mut input, folder, part, renames) {
                 return Ok(Self { source: source.into(), ..imported? });
             }
-            let Described { mut tensors, mut metadata, mut notes } =
+            let Described { mut tensors, mut metadata, mut notes, single } =
                 described(&mut input, source, part)?;
             rename(renames, &mut tensors)?;
             // A list of layers names its tensors as they are.
             if metadata.layers.is_some() {
+                if single {
+                    expect_any(part, false)?;
+                }
                 let weights = numbers(&mut input, tensors)?;
                 return Ok(Self { metadata, weights, source: source.into(), notes });
             }
-            let Tidied { outside, notes: tidied } =
+            let Tidied { outside, notes: tidied, chosen } =
                 names::tidy(&mut tensors, part, Stored::is_whole);
+            if single {
+                expect_any(part, chosen)?;
+            }
             notes.extend(tidied);
             notes.extend(super::names::unify(&mut tensors, &mut metadata));
             let mut weights = numbers(&mut input, tensors)?;
@@ -296,6 +302,8 @@ struct Described {
     tensors: Vec<(String, Stored)>,
     metadata: Metadata,
     notes: Vec<String>,
+    /// Whether the format has one set of tensors alone.
+    single: bool,
 }
 
 /// Reads the description of a checkpoint file of any format.
@@ -342,19 +350,23 @@ fn described<R: Read + Seek>(
                 );
             }
             let (tensors, strings) = safetensors::tensors(input)?;
-            if *part != StateDictChoice::Best {
-                return Err(format!(
-                    "--weights asks for {part}, but a safetensors file has only one set of weights"
-                ));
-            }
             let mut notes = Vec::new();
             let metadata = Metadata::from_file(strings, &mut notes)?;
-            return Ok(Described { tensors, metadata, notes });
+            return Ok(Described { tensors, metadata, notes, single: true });
         }
     };
     let mut metadata = Metadata::default();
     metadata.other.extend(torch.part.map(|key| ("part".into(), key)));
-    Ok(Described { tensors: torch.tensors, metadata, notes: torch.notes })
+    Ok(Described { tensors: torch.tensors, metadata, notes: torch.notes, single: false })
+}
+
+/// Err where a set of weights is asked for of a safetensors file, which has one; `chosen` says whether a network and its average lay
+/// side by side in that.
+fn expect_any(part: &StateDictChoice, chosen: bool) -> Checked<()> {
+    if *part == StateDictChoice::Best || chosen && !matches!(part, StateDictChoice::Named(_)) {
+        return Ok(());
+    }
+    Err(format!("--weights asks for {part}, but a safetensors file has only one set of weights"))
 }
 
 /// Reads a checkpoint from an ONNX file.

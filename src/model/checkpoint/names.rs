@@ -50,6 +50,8 @@ pub struct Tidied {
     pub outside: BTreeSet<String>,
     /// One sentence about each tensor or group of tensors that was left out.
     pub notes: Vec<String>,
+    /// Whether a network and its average lay side by side, so that there was a choice.
+    pub chosen: bool,
 }
 
 /// Leaves out counters and copies, and takes prefixes off while more than half of the names have one. `is_whole` says of
@@ -73,6 +75,7 @@ pub fn tidy<T>(
         let left_out = left_out.map(|(name, _)| name).collect();
         let what = "the other of a network and its average, which --weights ema or model chooses";
         tell(&mut tidied.notes, what, left_out);
+        tidied.chosen = true;
     }
     loop {
         let copies = copies(tensors);
