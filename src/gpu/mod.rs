@@ -12,6 +12,7 @@ mod context;
 mod contract;
 mod counters;
 mod executor;
+#[cfg_attr(target_arch = "wasm32", path = "no_half.rs")]
 mod half;
 mod kernel;
 mod once;

@@ -13,10 +13,12 @@ use std::collections::BTreeSet;
 /// values and those from outside stay in single precision, because their owners read and write them so.
 pub fn values(graph: &mut Graph, wanted: &[Value], target: &Target) -> Result<()> {
     let Target { adapter, preferences, .. } = target;
+    // Pages are built without half precision.
+    let has = adapter.f16 && !cfg!(target_arch = "wasm32");
     match preferences.precision {
         Precision::Single => return Ok(()),
-        Precision::HalfWeights if !adapter.f16 || adapter.kind == AdapterKind::Cpu => return Ok(()),
-        Precision::Mixed if !adapter.f16 => {
+        Precision::HalfWeights if !has || adapter.kind == AdapterKind::Cpu => return Ok(()),
+        Precision::Mixed if !has => {
             return Err(Error::MissingLimit {
                 adapter: adapter.to_string(),
                 given: "no half precision (the feature shader-f16)".into(),
