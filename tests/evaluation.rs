@@ -111,7 +111,7 @@ fn samples_come_one_by_one_in_every_kind_of_file() {
     let labels = (0..13).map(|i| i % 10).collect();
     assert_eq!(arrays["arr_1"].numbers, Numbers::I64(labels));
     let picture = |bytes: &[u8]| image::load_from_memory(bytes).unwrap().into_luma8().into_raw();
-    let last = std::fs::read(folder.join("pictures/00000012.png")).unwrap();
+    let last = std::fs::read(folder.join("pictures/00000012-pullover.png")).unwrap();
     assert_eq!(picture(&last), pixels[12 * 256..]);
     assert_eq!(std::fs::read_dir(folder.join("pictures")).unwrap().count(), 13);
     let archive = std::fs::read(folder.join("samples.tar")).unwrap();
@@ -123,7 +123,7 @@ fn samples_come_one_by_one_in_every_kind_of_file() {
     // The picture above, explained.
     let said = working(
         folder,
-        &["explain", "pictures/00000012.png", "--to", "bag", "--steps", "5", "--eps", "3"],
+        &["explain", "pictures/00000012-pullover.png", "--to", "bag", "--steps", "5", "--eps", "3"],
     );
     assert!(said.contains("bag") && said.contains("within 3"), "{said}");
     for name in ["image.png", "counterfactual.png", "difference.png", "path.png"] {
@@ -135,6 +135,6 @@ fn samples_come_one_by_one_in_every_kind_of_file() {
     let of = |step: usize| steps[step]["probabilities"]["bag"].as_f64().unwrap();
     assert!(steps.len() == 6 && of(5) > of(0), "{} and {}", of(0), of(5));
     assert!(steps[5]["distance"].as_f64().unwrap() <= 3.0001);
-    let output = lapidary(folder, &["explain", "pictures/00000012.png", "--to", "hat"]);
+    let output = lapidary(folder, &["explain", "pictures/00000012-pullover.png", "--to", "hat"]);
     assert_eq!(output.status.code(), Some(2));
 }

@@ -83,7 +83,11 @@ fn every_row_comes_into_the_table_once() {
 
     let other = compare(&out, &["--attack-images", "1"]);
     assert_eq!(other.status.code(), Some(3));
-    assert!(said(&other).contains("attack images was 0, is 1"), "{}", said(&other));
+    assert!(
+        said(&other).contains("attack images 0, but now attack images is 1"),
+        "{}",
+        said(&other)
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use lapidary::model::checkpoint::Precision;
+use lapidary::model::checkpoint::FilePrecision;
 use lapidary::model::{Checkpoint, Metadata, Network, Normalisation, onnx};
 use lapidary::train::Known;
 use lapidary::{Error, Result};
@@ -228,8 +228,8 @@ impl Model {
     }
 }
 
-fn precision(half: bool) -> Precision {
-    if half { Precision::F16 } else { Precision::F32 }
+fn precision(half: bool) -> FilePrecision {
+    if half { FilePrecision::F16 } else { FilePrecision::F32 }
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

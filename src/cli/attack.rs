@@ -171,7 +171,7 @@ fn write_images(
         ("eps".to_owned(), result.eps.to_string()),
     ]);
     let mut bytes = Vec::new();
-    safetensors::write(&tensors, &about, safetensors::Precision::F32, &mut bytes)
+    safetensors::write(&tensors, &about, safetensors::FilePrecision::F32, &mut bytes)
         .map_err(|reason| Error::bad_file(path, reason))?;
     write_atomically(path, &bytes)
 }

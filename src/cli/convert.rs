@@ -7,7 +7,7 @@ use super::args;
 use super::exit::Failure;
 use super::session::Session;
 use crate::Error;
-use crate::model::checkpoint::{Precision, Renames, StateDictChoice};
+use crate::model::checkpoint::{FilePrecision, Renames, StateDictChoice};
 use crate::model::onnx::export;
 use crate::model::{Activation, Checkpoint, Network, Normalisation, Parameter, StateDict};
 use crate::train::{find, zoo};
@@ -63,7 +63,7 @@ pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
     checkpoint.metadata =
         crate::model::Metadata { side, fit, class_names, preset, step, other, ..net.metadata() };
 
-    let precision = if args.f16 { Precision::F16 } else { Precision::F32 };
+    let precision = if args.f16 { FilePrecision::F16 } else { FilePrecision::F32 };
     match format {
         Format::Safetensors => checkpoint.write_as(&args.out, precision)?,
         Format::Onnx => export(&net, &checkpoint, &args.out, precision)?,

@@ -3,7 +3,7 @@
 use crate::build::{Tensor, archive, dict, floats, global, int, stream, text, tuple, vector, zip};
 use crate::{read, refused};
 use lapidary::model::Checkpoint;
-use lapidary::model::checkpoint::{Precision, StateDictChoice};
+use lapidary::model::checkpoint::{FilePrecision, StateDictChoice};
 
 const NUMBERS: [f32; 6] = [0.5, -1.5, 2.0, 0.25, -8.0, 16.0];
 
@@ -115,9 +115,9 @@ fn half_precision_is_written_and_has_an_end() {
         archive(&dict(&[("a", vector("0", numbers.len() as i32))]), &[("0", floats(numbers))])
     };
     let checkpoint = read(&file(&NUMBERS)).unwrap();
-    checkpoint.write_as(&path, Precision::F16).unwrap();
+    checkpoint.write_as(&path, FilePrecision::F16).unwrap();
     assert_eq!(Checkpoint::read(&path).unwrap().weights, checkpoint.weights);
-    let error = read(&file(&[1e6])).unwrap().write_as(&path, Precision::F16).unwrap_err();
+    let error = read(&file(&[1e6])).unwrap().write_as(&path, FilePrecision::F16).unwrap_err();
     assert!(
         error.to_string().contains("a has the value 1000000, but half precision ends"),
         "{error}"

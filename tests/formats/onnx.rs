@@ -2,7 +2,7 @@
 
 use lapidary::Result;
 use lapidary::graph::{Graph, Shape};
-use lapidary::model::checkpoint::Precision;
+use lapidary::model::checkpoint::FilePrecision;
 use lapidary::model::onnx::Export;
 use lapidary::model::{
     Activation, ConvNext, Mode, Network, Normalisation, ResNet, StateDict, Stem, Weights,
@@ -17,7 +17,7 @@ fn model() -> WideResNet {
 }
 
 /// With `energy`, logsumexp is behind the logits.
-fn write(path: &Path, numbers: &StateDict, precision: Precision, energy: bool) -> Result<()> {
+fn write(path: &Path, numbers: &StateDict, precision: FilePrecision, energy: bool) -> Result<()> {
     let model = model();
     let mut graph = Graph::default();
     let images = graph.input(Shape::new(1, 3, 32, 32)?);
@@ -74,7 +74,7 @@ fn every_layer_and_every_weight_is_in_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.onnx");
     let weights = initial::initial(&model().parameters(), 3);
-    for (precision, width) in [(Precision::F32, 4), (Precision::F16, 2)] {
+    for (precision, width) in [(FilePrecision::F32, 4), (FilePrecision::F16, 2)] {
         write(&path, &weights, precision, false).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         let file = fields(&bytes);
@@ -108,10 +108,10 @@ fn what_cannot_be_written_is_named_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.onnx");
     let mut weights = initial::initial(&model().parameters(), 3);
-    let error = write(&path, &weights, Precision::F32, true).unwrap_err().to_string();
+    let error = write(&path, &weights, FilePrecision::F32, true).unwrap_err().to_string();
     assert!(error.contains("log_sum_exp"), "{error}");
     weights.remove("fc.bias");
-    let error = write(&path, &weights, Precision::F32, false).unwrap_err().to_string();
+    let error = write(&path, &weights, FilePrecision::F32, false).unwrap_err().to_string();
     assert!(error.contains("net.onnx") && error.contains("fc.bias"), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
@@ -136,7 +136,7 @@ fn every_architecture_has_its_counterpart() {
         let logits = model.logits(&mut graph, images, &values, Mode::Frozen).unwrap();
         let (graph, weights, numbers) = (&graph, &values, &weights);
         let export = Export { graph, images, logits, weights, numbers, fixed_size: true };
-        export.write(&path, &Default::default(), Precision::F16).unwrap();
+        export.write(&path, &Default::default(), FilePrecision::F16).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         let graph = fields(all(&fields(&bytes), 7)[0]);
         let ops: Vec<_> = all(&graph, 1).iter().map(|node| all(&fields(node), 4)[0]).collect();

@@ -6,7 +6,7 @@ use crate::gpu;
 use lapidary::attack::{Attack, Pgd, PgdAttack};
 use lapidary::graph::{Graph, Shape};
 use lapidary::lower::Program;
-use lapidary::model::checkpoint::Precision;
+use lapidary::model::checkpoint::FilePrecision;
 use lapidary::model::onnx::Export;
 use lapidary::model::{
     BatchSize, Checkpoint, DeviceWeights, Mode, Network, Normalisation, Weights,
@@ -91,7 +91,9 @@ fn networks_of_others_give_pytorchs_logits_and_gradients() {
             fixed_size: true,
         };
         let folder = tempfile::tempdir().unwrap();
-        export.write(folder.path().join("net.onnx"), &Default::default(), Precision::F32).unwrap();
+        export
+            .write(folder.path().join("net.onnx"), &Default::default(), FilePrecision::F32)
+            .unwrap();
 
         // Written anew it is the same network, which says all by itself.
         let metadata = lapidary::model::Metadata { side: Some(16), ..network.metadata() };

@@ -6,7 +6,7 @@ use crate::gpu;
 use crate::lookalikes::{attacked, most};
 use lapidary::graph::{Graph, Shape};
 use lapidary::lower::Program;
-use lapidary::model::checkpoint::Precision;
+use lapidary::model::checkpoint::FilePrecision;
 use lapidary::model::onnx::Export;
 use lapidary::model::{
     Checkpoint, DeviceWeights, Metadata, Mode, Network, Normalisation, Pretrained, Weights,
@@ -112,5 +112,5 @@ fn export(network: &Network, checkpoint: &Checkpoint, path: &Path) {
     let logits = network.logits(&mut graph, images, &weights, Mode::Frozen).unwrap();
     let (graph, weights, numbers) = (&graph, &weights, &checkpoint.weights);
     let export = Export { graph, images, logits, weights, numbers, fixed_size: true };
-    export.write(path, &checkpoint.metadata.to_strings(), Precision::F32).unwrap();
+    export.write(path, &checkpoint.metadata.to_strings(), FilePrecision::F32).unwrap();
 }

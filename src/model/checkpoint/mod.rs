@@ -13,7 +13,7 @@ mod torch;
 
 pub(crate) use atomic::stream_atomically;
 pub use atomic::write_atomically;
-pub use safetensors::Precision;
+pub use safetensors::FilePrecision;
 
 use super::{Metadata, Network, Parameter, StateDict, Tensor};
 use crate::files::{self, Checked, Input, elements};
@@ -206,19 +206,19 @@ impl Checkpoint {
     /// is this crate's.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        safetensors::write(&self.weights, &self.strings(), Precision::F32, &mut bytes)
+        safetensors::write(&self.weights, &self.strings(), FilePrecision::F32, &mut bytes)
             .map_err(|reason| Error::bad_file(&self.source, reason))?;
         Ok(bytes)
     }
 
     /// Writes the checkpoint as a safetensors file, which is there whole or not at all: see [`write_atomically`].
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.write_as(path, Precision::F32)
+        self.write_as(path, FilePrecision::F32)
     }
 
     /// Writes the checkpoint as a safetensors file with numbers of this precision. Err if half precision is asked for and a
     /// weight is beyond it.
-    pub fn write_as(&self, path: impl AsRef<Path>, precision: Precision) -> Result<()> {
+    pub fn write_as(&self, path: impl AsRef<Path>, precision: FilePrecision) -> Result<()> {
         let path = path.as_ref();
         let strings = self.strings();
         stream_atomically(path, |file| {

@@ -20,7 +20,7 @@ const LEAST: u64 = 1 << 16;
 
 /// The number format in which weights are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
+pub enum FilePrecision {
     /// Single precision: the numbers stay as they are.
     #[default]
     F32,
@@ -95,12 +95,12 @@ fn kind(dtype: Dtype) -> Kind {
 pub fn write(
     tensors: &StateDict,
     metadata: &BTreeMap<String, String>,
-    precision: Precision,
+    precision: FilePrecision,
     to: &mut impl Write,
 ) -> Checked<()> {
     let (width, dtype) = match precision {
-        Precision::F32 => (4, "F32"),
-        Precision::F16 => (2, "F16"),
+        FilePrecision::F32 => (4, "F32"),
+        FilePrecision::F16 => (2, "F16"),
     };
     let mut header = Map::new();
     if !metadata.is_empty() {
@@ -129,15 +129,15 @@ pub fn write(
 pub(crate) fn numbers(
     name: &str,
     data: &[f32],
-    precision: Precision,
+    precision: FilePrecision,
     mut each: impl FnMut(&[u8]) -> Checked<()>,
 ) -> Checked<()> {
     let mut bytes = Vec::with_capacity(data.len().min(CHUNK) * 4);
     for part in data.chunks(CHUNK) {
         bytes.clear();
         match precision {
-            Precision::F32 => bytes.extend(part.iter().flat_map(|number| number.to_le_bytes())),
-            Precision::F16 => {
+            FilePrecision::F32 => bytes.extend(part.iter().flat_map(|number| number.to_le_bytes())),
+            FilePrecision::F16 => {
                 for &number in part {
                     let half = f16::from_f32(number);
                     if number.is_finite() && half.is_infinite() {

@@ -7,7 +7,7 @@ pub(super) mod import;
 mod ops;
 mod protobuf;
 
-use super::checkpoint::{Precision, safetensors};
+use super::checkpoint::{FilePrecision, safetensors};
 use super::{Checkpoint, Mode, Network, StateDict, Tensor, Weights};
 use crate::graph::{Graph, Shape, Value};
 use crate::{Error, Result};
@@ -42,7 +42,7 @@ pub fn export(
     net: &Network,
     checkpoint: &Checkpoint,
     out: impl AsRef<Path>,
-    precision: Precision,
+    precision: FilePrecision,
 ) -> Result<()> {
     let side = checkpoint.metadata.side;
     let sides = side.unwrap_or(ANY_SIDE);
@@ -87,7 +87,7 @@ impl Export<'_> {
         &self,
         path: impl AsRef<Path>,
         metadata: &BTreeMap<String, String>,
-        precision: Precision,
+        precision: FilePrecision,
     ) -> Result<()> {
         let path = path.as_ref();
         let translation = self.translate(precision)?;
@@ -99,8 +99,8 @@ impl Export<'_> {
             }
             let tensor = self.numbers.get(name).map_err(|error| Error::bad_file(path, error))?;
             let (name, data_type, width) = match precision {
-                Precision::F32 => (name.to_owned(), FLOAT, 4),
-                Precision::F16 => (half(name), FLOAT16, 2),
+                FilePrecision::F32 => (name.to_owned(), FLOAT, 4),
+                FilePrecision::F16 => (half(name), FLOAT16, 2),
             };
             let bytes = tensor.data.len() * width;
             let header = constant(&name, data_type, &tensor.shape).head(9, bytes);
@@ -135,7 +135,7 @@ impl Export<'_> {
         })
     }
 
-    fn translate(&self, precision: Precision) -> Result<Translation> {
+    fn translate(&self, precision: FilePrecision) -> Result<Translation> {
         let mut translation = Translation::default();
         translation.name(self.images, "images");
         translation.name(self.logits, "logits");
@@ -148,7 +148,7 @@ impl Export<'_> {
         for node in self.graph.nodes() {
             translation.node(self.graph, node)?;
         }
-        if precision == Precision::F16 {
+        if precision == FilePrecision::F16 {
             let used = self.weights.iter().filter(|&(_, value)| translation.uses(value));
             for (name, _) in used.collect::<Vec<_>>() {
                 translation.widen(name);
