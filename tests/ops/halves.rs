@@ -21,7 +21,8 @@ fn shares(graph: &Graph, wanted: &[Value], given: &[(Value, Vec<f32>)]) -> Vec<f
         let rewritten = lowered(graph, wanted, &adapter, &preferences);
         let mut packs = rewritten.nodes().iter().filter(|node| node.op.name() == "conv2d_pack");
         let half = |node: &Node| rewritten.element(node.outputs[0]) == Element::Half;
-        assert!(packs.all(|node| half(node) == (preferences.precision != Precision::Single)));
+        let asked = preferences.precision != Precision::Single;
+        assert!(packs.all(|node| half(node) == (asked && adapter.f16)));
         Bench::on(&adapter, &rewritten, wanted, given)
     });
     let root = |values: &[f32]| values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
@@ -33,6 +34,11 @@ fn shares(graph: &Graph, wanted: &[Value], given: &[(Value, Vec<f32>)]) -> Vec<f
     wanted.iter().map(share).collect()
 }
 
+/// Adapters without half precision keep single precision, in which kernels differ by the order of their sums.
+fn is_within(share: f64, bounds: std::ops::Range<f64>) -> bool {
+    if gpu().adapter().f16 { bounds.contains(&share) } else { share < bounds.end }
+}
+
 /// Any weights: off by what the op says, some 2^-12 of what random products sum up to.
 #[test]
 fn a_convolution() {
@@ -42,7 +48,7 @@ fn a_convolution() {
     let y = graph.push(Conv2d::square(1, 1), &[x, w]).unwrap();
     let data = |shape: Shape, seed| numbers(shape.elements() as usize, seed);
     let share = shares(&graph, &[y], &[(x, data(x_shape, 1)), (w, data(w_shape, 2))])[0];
-    assert!((5e-5..3e-4).contains(&share), "{share:e}");
+    assert!(is_within(share, 5e-5..3e-4), "{share:e}");
 }
 
 /// What docs/guide.md says of whole networks: logits are off by less than 1e-3 of their size, and so are images' gradients
@@ -69,7 +75,7 @@ fn networks() {
         }
         let shares = shares(&graph, &[logits, dx], &given);
         let most = if activation == Activation::Relu { 0.1 } else { 1e-3 };
-        assert!((1e-5..1e-3).contains(&shares[0]), "{depth}, {width}, {activation:?}: {shares:?}");
-        assert!((1e-5..most).contains(&shares[1]), "{depth}, {width}, {activation:?}: {shares:?}");
+        assert!(is_within(shares[0], 1e-5..1e-3), "{depth}, {width}, {activation:?}: {shares:?}");
+        assert!(is_within(shares[1], 1e-5..most), "{depth}, {width}, {activation:?}: {shares:?}");
     }
 }

@@ -61,9 +61,14 @@ fn processes(launcher: u32) -> Vec<(usize, PathBuf)> {
     found
 }
 
+/// Whether a thread of the process runs: after the first one has ended, others may hold its files for a while.
 fn is_running(process: &Path) -> bool {
-    let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+    let runs = |thread: &Path| {
+        let stat = std::fs::read_to_string(thread.join("stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+    };
+    let threads = std::fs::read_dir(process.join("task"));
+    threads.is_ok_and(|threads| threads.flatten().any(|thread| runs(&thread.path())))
 }
 
 /// The same, with what the launcher says itself.
