@@ -4,8 +4,9 @@
 //   Y = A^T M A     M: 4x4 sums of an out channel and a tile, Y: 2x2 of y
 //
 //   grid     x: one invocation per two tiles side by side; y: one workgroup per 8 out channels
-//   m        [point][out channel][tile], rows of params.pitch, tiles as first_of_two says
-//   y        [image][channel][row][column]; a row beyond the last is not stored
+//   m        [point][out channel][tile]; a channel's tiles are params.pitch words, and the two of an invocation are 32 apart
+//            (first_of_two in shared/winograd_launch.wgsl)
+//   y        [image][channel][row][column]; rows of a tile that lie below the image are not stored
 //   residual  as y; mask, bits: shared/mask_bits.wgsl
 //
 // Host side: src/ops/conv/winograd.rs. Appended: shared/winograd_launch.wgsl, shared/winograd_output.wgsl, shared/epilogue.wgsl,

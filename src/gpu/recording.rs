@@ -54,7 +54,7 @@ pub struct LaunchPart {
 pub struct Dispatch {
     /// The kernel that runs.
     pub kernel: &'static Kernel,
-    /// The values of the kernel's overrides.
+    /// The names and values of the kernel's compile-time constants, which WGSL declares as `override`.
     pub constants: Vec<(&'static str, f64)>,
     /// The bytes of the kernel's parameters, which are binding 0.
     pub params: Vec<u8>,

@@ -15,9 +15,9 @@ const STYLE: &str = include_str!("report.css");
 pub struct Figure {
     /// The heading above the picture.
     pub title: String,
-    /// The caption, for people who see the picture.
+    /// The caption under the picture.
     pub caption: String,
-    /// The description, for people who do not see it.
+    /// The description of the picture for people who cannot see it, its `alt` text.
     pub alt: String,
     /// The bytes of the PNG file.
     pub png: Vec<u8>,

@@ -1,4 +1,5 @@
-//! Tests that one object serves one caller at a time, and that each thread can have an object of its own.
+//! Tests attacks and classifiers that several threads use: each thread can have one of its own, with results that no other
+//! thread changes, and one that threads share serves one call at a time.
 
 use crate::made::{demo, images};
 use lapidary::attack::{

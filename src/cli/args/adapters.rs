@@ -98,7 +98,7 @@ pub struct Bench {
     pub compare: Vec<Peer>,
     /// Python interpreter that has PyTorch, for --compare torch
     ///
-    /// [default: $LAPIDARY_PEERS, then target/peers/bin/python, then python3]
+    /// [default: the interpreter that $LAPIDARY_PEERS names, else target/peers/bin/python, else python3]
     #[arg(help_heading = "Other libraries", long, value_name = "PATH", requires = "compare")]
     pub python: Option<PathBuf>,
     /// Program built from benches/peers/burn, for --compare burn

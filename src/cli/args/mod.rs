@@ -151,10 +151,10 @@ pub enum Winograd {
     Auto,
     /// No Winograd filter: all convolutions are computed directly
     Off,
-    /// The filter F(2x2, 3x3), whose rounding errors are the smallest
+    /// Winograd's filter F(2x2, 3x3): tiles of 2x2 results, with the smallest rounding errors
     #[value(name = "2")]
     Two,
-    /// The filter F(4x4, 3x3), which takes the fewest multiplications
+    /// Winograd's filter F(4x4, 3x3): tiles of 4x4 results, with the fewest multiplications
     #[value(name = "4")]
     Four,
 }

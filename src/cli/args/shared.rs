@@ -63,7 +63,7 @@ pub struct FeatureOptions {
     /// The default is pytorch-fid for Inception-v3, and lite0 for EfficientNet-Lite0.
     #[arg(help_heading = "Features", long, value_enum)]
     pub protocol: Option<Protocol>,
-    /// Number of images that the extractor takes at once
+    /// Number of images that go through the feature extractor at once
     #[arg(help_heading = "Features", long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub extractor_batch: u32,
 }

@@ -107,7 +107,7 @@ impl Version {
         if classes < 4 { Self::FewClasses } else { Self::Standard }
     }
 
-    /// Returns the version's name on the command line and in files, such as `standard`.
+    /// Returns the name of this version of AutoAttack on the command line and in files, such as `standard`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Standard => "standard",
