@@ -1,0 +1,14 @@
+//! Stands in for `half.rs` in pages, which are built without half precision to keep their file small.
+
+use super::Kernel;
+use crate::{Error, Result};
+
+impl Kernel {
+    /// Returns the kernel's text. Err if bindings should hold halves, which lowering does not ask for in a page.
+    pub fn text_with(&self, halves: u32) -> Result<String> {
+        match halves {
+            0 => Ok(self.text()),
+            _ => Err(Error::bug(self.name, "half precision was asked for in a page")),
+        }
+    }
+}
