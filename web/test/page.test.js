@@ -444,7 +444,7 @@ test('a download that was cut off goes on; another file than wanted is refused; 
   assert.equal(result.length, bytes.length);
   assert.deepEqual(ranges, ['all', 'bytes=100000-']);
   assert.equal(result.cached, true);
-  assert.match(result.refused, /00 wanted/);
+  assert.match(result.refused, /expected 00/);
 });
 
 test('the package works in a page of ten lines and its types hold', async () => {
