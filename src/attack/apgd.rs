@@ -8,7 +8,7 @@ use crate::Result;
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Summary};
 use crate::lower::Program;
-use crate::model::{BatchSize, DeviceWeights, Mode, Model};
+use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::{ApgdJudge, ApgdState, ApgdStep, BoundaryStart, Copy, Fill, Norm, apgd_state};
 
 /// Settings of the attack APGD (Auto-PGD); see [`ApgdStep`] and [`ApgdJudge`] for the formulas. The first checkpoint is after
@@ -214,14 +214,7 @@ async fn judge(
     steps: bool,
 ) -> Result<Program> {
     let mut graph = Graph::default();
-    let forward = Forward::new(
-        &mut graph,
-        model,
-        batch.shape,
-        settings.objective,
-        Mode::Frozen,
-        batch.gpu.preferences().precision,
-    )?;
+    let forward = Forward::frozen(&mut graph, model, batch, settings.objective)?;
     let margin = forward.margin(&mut graph)?;
     let [previous, best, wrong, best_gradient] = [(); 4].map(|()| graph.input(batch.shape));
     let state = graph.input(apgd_state(batch.shape.images())?);

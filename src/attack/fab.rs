@@ -6,7 +6,7 @@ use super::{Attack, Found, Objective, Start};
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Shape, Summary};
 use crate::lower::Program;
-use crate::model::{BatchSize, DeviceWeights, Mode, Model};
+use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::{Copy, FabJudge, FabNearest, FabStep, Fill, Norm};
 use crate::{Error, Result};
 
@@ -103,14 +103,7 @@ impl FabAttack {
         let [nearest, distance] = buffers(gpu, [batch.shape.elements(), images]).await?;
 
         let mut graph = Graph::default();
-        let forward = Forward::new(
-            &mut graph,
-            model,
-            batch.shape,
-            objective,
-            Mode::Frozen,
-            batch.gpu.preferences().precision,
-        )?;
+        let forward = Forward::frozen(&mut graph, model, &batch, objective)?;
         let Fab { norm, alpha_max, eta, beta, .. } = settings;
         let (mut given, mut changing) =
             (forward.given(&batch, weights)?, forward.changing().to_vec());

@@ -254,6 +254,17 @@ impl Forward {
         Ok(Self { x, origin, labels, targets, seed, logits, objective, per_image, weights, level })
     }
 
+    /// Adds the pass of a batch with frozen statistics, in the precision of its device.
+    pub fn frozen(
+        graph: &mut Graph,
+        model: &dyn Model,
+        batch: &Batch,
+        objective: Objective,
+    ) -> Result<Self> {
+        let precision = batch.gpu.preferences().precision;
+        Self::new(graph, model, batch.shape, objective, Mode::Frozen, precision)
+    }
+
     /// Adds the gradient of the objective with respect to the images.
     pub fn image_gradient(&self, graph: &mut Graph) -> Result<Value> {
         let [of, by] = [[self.objective, self.seed], [self.logits, self.x]];

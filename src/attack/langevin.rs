@@ -7,7 +7,7 @@ use crate::Result;
 use crate::gpu::{Buffer, Timing};
 use crate::graph::{Graph, Shape, Summary};
 use crate::lower::Program;
-use crate::model::{BatchSize, DeviceWeights, Mode, Model};
+use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::{Advance, Draw, LangevinStep, RandomFill};
 
 /// Settings of a Langevin chain, which draws samples by gradient steps with noise.
@@ -52,14 +52,7 @@ impl LangevinChains {
         let batch = Batch::new(gpu, model, size, objective).await?;
         let [control] = buffers(gpu, [5]).await?;
         let mut graph = Graph::default();
-        let forward = Forward::new(
-            &mut graph,
-            model,
-            batch.shape,
-            objective,
-            Mode::Frozen,
-            batch.gpu.preferences().precision,
-        )?;
+        let forward = Forward::frozen(&mut graph, model, &batch, objective)?;
         let gradient = forward.image_gradient(&mut graph)?;
         let words = graph.input(Shape::vector(5)?);
         let noise = graph.push(RandomFill { shape: batch.shape, draw: Draw::Normal }, &[words])?;

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Shape, Summary};
 use crate::lower::Program;
-use crate::model::{BatchSize, DeviceWeights, Mode, Model};
+use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::{Copy, Fill, KeepBest, MomentumStep, Norm};
 
 /// Settings of the momentum attack of training; see [`MomentumStep`] for the formulas. Running statistics of batch normalisation
@@ -148,14 +148,7 @@ async fn judge(
     steps: bool,
 ) -> Result<Program> {
     let mut graph = Graph::default();
-    let forward = Forward::new(
-        &mut graph,
-        model,
-        batch.shape,
-        settings.objective,
-        Mode::Frozen,
-        batch.gpu.preferences().precision,
-    )?;
+    let forward = Forward::frozen(&mut graph, model, batch, settings.objective)?;
     let momentum = graph.input(batch.shape);
     let best_images = graph.input(batch.shape);
     let best_objective = graph.input(Shape::per_image(batch.shape.images())?);

@@ -8,7 +8,7 @@ use crate::Result;
 use crate::gpu::{Buffer, Gpu, Timing};
 use crate::graph::{Graph, Summary};
 use crate::lower::Program;
-use crate::model::{BatchSize, DeviceWeights, Mode, Model};
+use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::{Fill, Norm, SquareStart, SquareStep, square_state};
 
 /// Settings of the Square attack; see [`SquareStart`] and [`SquareStep`] for its steps. The first squares cover 0.8 of an image.
@@ -62,14 +62,7 @@ impl SquareAttack {
         let draws = Draws::new(gpu, images).await?;
 
         let mut graph = Graph::default();
-        let forward = Forward::new(
-            &mut graph,
-            model,
-            batch.shape,
-            Objective::Margin,
-            Mode::Frozen,
-            batch.gpu.preferences().precision,
-        )?;
+        let forward = Forward::frozen(&mut graph, model, &batch, Objective::Margin)?;
         let (best_value, state_value) = (graph.input(batch.shape), graph.input(state_shape));
         let (ids, control) = draws.inputs(&mut graph)?;
         let Square { norm, eps, queries } = settings;
