@@ -130,15 +130,17 @@ fn unreadable(reason: impl ToString) -> Error {
 /// Adds the state's file to an error where it matters.
 fn explained(error: Error, state: Option<&Path>) -> anyhow::Error {
     match (error, state) {
-        (Error::Stopped, Some(path)) => {
-            Failure::Stopped(format!("the same command resumes from {}", path.display())).into()
-        }
+        (Error::Stopped, Some(path)) => Failure::Stopped(format!(
+            "the same command resumes the attacks from {}",
+            path.display()
+        ))
+        .into(),
         (Error::Stopped, None) => Failure::Stopped(
-            "nothing was kept: with --state FILE the evaluation can be resumed".into(),
+            "no result was kept: with --state FILE the attacks can be resumed".into(),
         )
         .into(),
         (Error::Mismatch { op: "attack state", given, wanted }, Some(path)) => {
-            let reason = format!("{given}, but {wanted} is asked for; remove it to start again");
+            let reason = format!("got {given}; expected {wanted}");
             Error::bad_file(path, reason).into()
         }
         (error, _) => error.into(),

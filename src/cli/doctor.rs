@@ -32,9 +32,9 @@ const FILES: [(&str, &[u8]); 7] = golden![
 
 fn embedded(name: &str) -> crate::Result<&'static [u8]> {
     let found = FILES.iter().find(|(path, _)| *path == name);
-    found.map(|(_, bytes)| *bytes).ok_or_else(|| {
-        Error::bad_file(name, "it is not among the cases that are built into the program")
-    })
+    found
+        .map(|(_, bytes)| *bytes)
+        .ok_or_else(|| Error::bad_file(name, "no test case of this name is built into the program"))
 }
 
 /// Says what fails on the adapter, and writes it as JSON where that is asked for: also if there is no adapter, as that is
@@ -86,8 +86,12 @@ fn examine(session: &Session, findings: &mut Findings) -> anyhow::Result<()> {
         }
     }
     if failed > 0 {
-        let reason = format!("{failed} of {count} cases are wrong on {}", adapter.name);
-        return Err(Error::Gpu { doing: "checking the embedded cases".into(), reason }.into());
+        let reason = format!("{failed} of {count} results are wrong on {}", adapter.name);
+        return Err(Error::Gpu {
+            doing: "comparing computations with PyTorch's results".into(),
+            reason,
+        }
+        .into());
     }
     super::print(&format!("\nall {count} are right\n"))
 }

@@ -42,7 +42,7 @@ impl State {
         let kept: Value =
             serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;
         let Some(Value::Object(parts)) = kept.get("parts").cloned() else {
-            return Err(unusable("it holds no results".into()));
+            return Err(unusable("the file holds no results".into()));
         };
         let before = kept.get("of").unwrap_or(&Value::Null);
         let fields = identity.as_object().into_iter().flatten();

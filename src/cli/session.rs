@@ -255,6 +255,6 @@ pub fn watch(progress: &mut Progress, stop: &Stop, event: &Event) -> Flow {
 
 /// Returns the error of a run that was stopped by a signal and can be resumed.
 pub fn stopped(run: &Path) -> anyhow::Error {
-    let words = format!("`lapidary train --resume --out {}` goes on from here", run.display());
+    let words = format!("`lapidary train --resume --out {}` resumes the run", run.display());
     Failure::Stopped(words).into()
 }

@@ -56,7 +56,7 @@ pub(super) fn from_arrays(
             }
             (Part::Train, None, Some(test)) => Err(Error::bad_file(
                 test,
-                "it is a test part, and there is no train.npz in the same folder",
+                "this file has test images, and no train.npz with training images is in its folder",
             )),
             _ => Ok(None),
         };
@@ -371,7 +371,7 @@ fn sides(
         return match *shape {
             [count, height, width] => Ok((count, [1, height, width], false)),
             _ => {
-                Err("its shape has to be [N, H, W], [N, H, W, C] or [N, C, H, W] with C of 1 or 3"
+                Err("the shape has to be [N, H, W], [N, H, W, C] or [N, C, H, W] with C of 1 or 3"
                     .into())
             }
         };
@@ -384,9 +384,9 @@ fn sides(
             Ok((count, [c, a, b], true))
         }
         (AxisOrder::Plain, true, true) => {
-            Err("either of two dimensions may be the channels: write nchw:PATH if they come first, nhwc:PATH if they come last".into())
+            Err("two of the dimensions may be the channels: write nchw:PATH if they come first, nhwc:PATH if they come last".into())
         }
-        _ => Err("no dimension of 1 or 3 is where the channels have to be".into()),
+        _ => Err("the channels, 1 or 3, have to be the second dimension or the last".into()),
     }
 }
 
@@ -424,7 +424,7 @@ impl Pixels {
                 let most = if high > 255 { 65_535 } else { 255 };
                 if low < 0 || high > most {
                     return Err(format!(
-                        "it holds whole numbers from {low} to {high}, but pixels are 0 to 255, or 0 to 65535"
+                        "whole numbers from {low} to {high}, but pixels are 0 to 255, or 0 to 65535"
                     ));
                 }
                 if most == 255 {

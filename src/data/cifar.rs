@@ -140,7 +140,7 @@ pub(super) fn from_archive(path: &Path, part: Part) -> Result<Dataset> {
         if LAYOUTS.iter().any(wanted) {
             left = left
                 .checked_sub(entry.size())
-                .ok_or("a file in it claims far more bytes than the archive can hold")?;
+                .ok_or("a file in the archive claims more bytes than fit the archive")?;
             files.insert(name.to_owned(), take(entry)?);
         }
         Ok(())
@@ -166,7 +166,7 @@ fn take(file: impl Read) -> std::result::Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err("a file in it has more than 1 GiB, which no file of CIFAR has".into());
+        return Err("a file of more than 1 GiB is not CIFAR's".into());
     }
     Ok(bytes)
 }

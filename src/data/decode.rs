@@ -51,7 +51,7 @@ pub(super) fn encoded(path: &Path) -> Result<Vec<u8>> {
 pub(super) fn decode(bytes: &[u8]) -> std::result::Result<Picture, String> {
     // Whatever a decoder does with a damaged file, others are read.
     catch_unwind(|| pixels(bytes))
-        .unwrap_or_else(|_| Err("the picture decoder failed on it".into()))
+        .unwrap_or_else(|_| Err("the decoder of its picture format crashed".into()))
 }
 
 /// Reads a picture file as the image that a network takes: \[`channels`, `side`, `side`\] in \[0, 1\], with 1 or 3 channels. PNG,

@@ -84,7 +84,7 @@ impl Loader {
             let thread = Builder::new()
                 .name(format!("loader {index}"))
                 .spawn(work)
-                .map_err(|error| threads::none("reading ahead", &error))?;
+                .map_err(|error| threads::none("starting a thread that loads batches", &error))?;
             loader.workers.push(Worker { batches: Some(receiver), thread: Some(thread) });
         }
         Ok(loader)
@@ -132,7 +132,7 @@ fn of_step(step: u64) -> String {
 fn ended(step: u64) -> Error {
     Error::Thread {
         doing: of_step(step),
-        reason: "the thread that makes this batch has ended".into(),
+        reason: "the thread that loads these batches has ended".into(),
     }
 }
 

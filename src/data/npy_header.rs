@@ -66,8 +66,8 @@ impl Header {
     pub fn of(descr: &str, columns: bool, shape: Vec<usize>) -> Result<Self, String> {
         let (order, name) = descr.split_at_checked(1).unwrap_or_default();
         let (width, held, kind) = kind(name).ok_or_else(|| match name {
-            name if name.starts_with('O') => "objects, which would have to be executed; only numbers are read".to_owned(),
-            _ => format!("elements of type {descr}; only whole or floating-point numbers, truth values and texts are read"),
+            name if name.starts_with('O') => "its elements are Python objects, which would have to be executed; only numbers are read".to_owned(),
+            _ => format!("its elements are of type {descr}; only whole or floating-point numbers, truth values and texts are read"),
         })?;
         Ok(Self {
             descr: descr.into(),

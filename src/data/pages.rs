@@ -26,7 +26,9 @@ pub(super) fn unpacked(file: impl Read + Seek, start: u64, length: u64, most: u6
         let header = pages.header()?;
         all += header.unpacked;
         if all > most {
-            return Err(format!("its pages unpack to {all} bytes or more, but at most {most} fit"));
+            return Err(format!(
+                "a column's pages unpack to {all} bytes or more, but memory for at most {most} is allowed"
+            ));
         }
         pages.skip(header.packed)?;
     }
@@ -42,15 +44,19 @@ pub(super) fn from_zstd(column: &[u8]) -> Checked<Vec<u8>> {
         let header = pages.header()?;
         let body = pages.at(column);
         pages.skip(header.packed)?;
-        let part = |range: Range<usize>| column.get(range).ok_or("a page that is cut off");
+        let part = |range: Range<usize>| column.get(range).ok_or("a page of the table is cut off");
         all.extend(part(start..start + header.size_at.start)?);
         varint(&mut all, header.unpacked << 1);
         all.extend(part(start + header.size_at.end..body)?);
         // Levels are not packed, where they lie apart.
-        let values = body + usize::try_from(header.levels).map_err(|_| "levels beyond a page")?;
+        let values = body
+            + usize::try_from(header.levels).map_err(|_| "a page's levels go beyond its end")?;
         all.extend(part(body..values)?);
         let values = part(values..pages.at(column))?;
-        let left = header.unpacked.checked_sub(header.levels).ok_or("levels beyond a page")?;
+        let left = header
+            .unpacked
+            .checked_sub(header.levels)
+            .ok_or("a page's levels go beyond its end")?;
         if header.is_packed && left > 0 {
             unpack(values, left, &mut all)?;
         } else {
@@ -111,14 +117,14 @@ struct Pages<R> {
 impl<R: Read + Seek> Pages<R> {
     fn byte(&mut self) -> Checked<u8> {
         let mut byte = [0];
-        self.left = self.left.checked_sub(1).ok_or("a page that is cut off")?;
-        self.file.read_exact(&mut byte).map_err(|_| "a page that is cut off")?;
+        self.left = self.left.checked_sub(1).ok_or("a page of the table is cut off")?;
+        self.file.read_exact(&mut byte).map_err(|_| "a page of the table is cut off")?;
         let [byte] = byte;
         Ok(byte)
     }
 
     fn skip(&mut self, count: u64) -> Checked<()> {
-        self.left = self.left.checked_sub(count).ok_or("a page that is cut off")?;
+        self.left = self.left.checked_sub(count).ok_or("a page of the table is cut off")?;
         let step = i64::try_from(count).map_err(|_| "a page is longer than any file")?;
         self.file.seek_relative(step).map_err(|error| error.to_string())
     }

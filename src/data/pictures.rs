@@ -82,7 +82,7 @@ impl Pictures {
         let failed = |error: &dyn fmt::Display| Error::bad_file(origin, error);
         let (count, labelled) = (places.len(), labels.len());
         if count == 0 || u32::try_from(count).is_err() || (labelled != 0 && labelled != count) {
-            let reason = format_args!("{count} pictures with {labelled} labels");
+            let reason = format_args!("it has {count} pictures and {labelled} labels");
             return Err(failed(&reason));
         }
         check_labels("pictures", &labels, classes).map_err(|error| failed(&error))?;
@@ -393,7 +393,7 @@ impl All {
     fn bytes(&self, number: u32) -> std::result::Result<Vec<u8>, String> {
         let failed = |error: &dyn fmt::Display| self.described(number, error);
         let at = number as usize;
-        let missing = || failed(&"there is no picture of this number");
+        let missing = || failed(&"no picture has this number");
         match &self.places {
             Places::TinyImages { file, .. } => {
                 let start = u64::from(number) * tiny_images::BYTES as u64;

@@ -81,7 +81,9 @@ fn scan(files: &[PathBuf]) -> Result<Found> {
                 labels.extend(labelled);
                 if !labels.is_empty() && labels.len() != ranges.len() {
                     let found = if labelled.is_some() { "a label" } else { "no label" };
-                    return Err(format!("picture {key} has {found}, unlike earlier pictures"));
+                    return Err(format!(
+                        "picture {key} has {found}, unlike the pictures before it"
+                    ));
                 }
             }
             Ok(())

@@ -359,7 +359,7 @@ fn column(
 ) -> Checked<ColumnReader> {
     let rows = reader.get_row_group(group).map_err(|error| error.to_string())?;
     let about = rows.metadata();
-    let chunk = about.columns().get(place).ok_or("a group of rows has not all columns")?;
+    let chunk = about.columns().get(place).ok_or("a row group lacks a column")?;
     if !matches!(chunk.compression(), Compression::ZSTD(_)) {
         return rows.get_column_reader(place).map_err(|error| error.to_string());
     }
@@ -396,7 +396,7 @@ fn unpacked(
 ) -> Checked<u64> {
     let length = file.metadata().map_err(|error| error.to_string())?.len();
     let groups = about.row_groups().get(group).and_then(|group| group.columns().get(column));
-    let chunk = groups.ok_or("a group of rows has not all columns")?;
+    let chunk = groups.ok_or("a row group lacks a column")?;
     let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
     let sizes = u64::try_from(start).ok().zip(u64::try_from(chunk.compressed_size()).ok());
     let inside =

@@ -38,7 +38,7 @@ pub(super) fn archive(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
     let (listed, names) = (listed.map_err(|error| failed(&error))?, archive.len() as u64);
     if listed != names {
         let reason = format!(
-            "two of its {listed} files have the same name, as only {names} names are different"
+            "two of the archive's {listed} files have the same name: only {names} names differ"
         );
         return Err(failed(&reason));
     }

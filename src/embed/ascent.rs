@@ -114,7 +114,7 @@ impl<'a, Kind> AscentBuilder<'a, Kind> {
     pub async fn build(self) -> Result<Ascent<Kind>> {
         let Self { model, weights, size, settings, columns, kind } = self;
         if settings.steps == 0 {
-            return Err(Error::mismatch("ascent", "0 steps", "1 step or more"));
+            return Err(Error::mismatch("attack or sampling", "0 steps", "1 step or more"));
         }
         let gpu = weights.gpu();
         needs::expect(gpu)?;

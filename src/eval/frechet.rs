@@ -105,8 +105,8 @@ impl Gaussian {
         if width != wanted {
             return Err(Error::mismatch(
                 "Fréchet distance",
-                format_args!("{width} features"),
-                wanted,
+                format_args!("means of {width} features"),
+                format_args!("{wanted}, as the other set has"),
             ));
         }
         // Σ₁ = (V √λ) (V √λ)ᵀ, and the eigenvalues of (V √λ)ᵀ Σ₂ (V √λ) are those of Σ₁^½ Σ₂ Σ₁^½. Columns whose λ is

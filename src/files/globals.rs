@@ -202,7 +202,9 @@ impl Storage {
             Some(&[tag, kind, key, _, count] | &[tag, kind, key, _, count, Value::None]) => {
                 (tag, kind, key, count)
             }
-            _ => return Err("a persistent id that is no storage".into()),
+            _ => {
+                return Err("the pickle refers to something other than a storage of numbers".into());
+            }
         };
         match (pickle.text(tag), kind, pickle.text(key), count) {
             (Some("storage"), Value::Global(Global::Storage(kind)), Some(_), Value::Int(count)) => {
@@ -210,7 +212,7 @@ impl Storage {
                     u64::try_from(count).map_err(|_| "a tensor's storage has a negative size")?;
                 Ok(Self { kind, key, count })
             }
-            _ => Err("a persistent id that is no storage".into()),
+            _ => Err("the pickle refers to something other than a storage of numbers".into()),
         }
     }
 }

@@ -150,8 +150,10 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
                 let text = |value| {
-                    let text =
-                        self.pickle.text(value).ok_or("a function's name is not a string")?;
+                    let text = self
+                        .pickle
+                        .text(value)
+                        .ok_or("the pickle names a function by something other than a string")?;
                     let short = text.len() as u64 <= LONGEST_NAME;
                     short.then(|| text.to_owned()).ok_or("a function's name is too long")
                 };
@@ -193,7 +195,9 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
                     Some(Node::Dict(_) | Node::Tensor(_)) => {}
                     _ => {
                         let given = self.pickle.describe(object);
-                        return Err(format!("{given} is given attributes"));
+                        return Err(format!(
+                            "the pickle gives attributes to {given}, which has none"
+                        ));
                     }
                 }
             }
@@ -204,7 +208,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
                 self.drop_to(height)?;
                 let set = self.top()?;
                 if self.pickle.object(set).is_none() {
-                    return Err("there is no set to add to".into());
+                    return Err("the pickle adds to something that is not a set".into());
                 }
             }
             0x91 => {
@@ -237,7 +241,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
                 let span = self.span(length.into())?;
                 self.push(Value::Long(span))?;
             }
-            _ => return Err("an opcode that checkpoints do not need".into()),
+            _ => return Err("no checkpoint needs this opcode".into()),
         }
         Ok(None)
     }
@@ -317,8 +321,8 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
     fn push_bytes(&mut self, length: u64) -> Checked<()> {
         let place = (self.input.at(), length);
         self.input.chunks(length, 1, |_| ())?;
-        let number =
-            u32::try_from(self.pickle.places.len()).map_err(|_| "more than 2^32 bytes objects")?;
+        let number = u32::try_from(self.pickle.places.len())
+            .map_err(|_| "the pickle has more than 2^32 bytes objects")?;
         self.pickle.budget.push(&mut self.pickle.places, place)?;
         self.push(Value::Bytes(number))
     }
@@ -341,7 +345,11 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
     /// The last value, which no mark protects.
     fn top(&self) -> Checked<Value> {
         let free = self.marks.last().is_none_or(|&height| (height as usize) < self.stack.len());
-        self.stack.last().copied().filter(|_| free).ok_or_else(|| "the stack is empty".into())
+        self.stack
+            .last()
+            .copied()
+            .filter(|_| free)
+            .ok_or_else(|| "the pickle takes from an empty stack".into())
     }
 
     fn pop(&mut self) -> Checked<Value> {
@@ -353,7 +361,9 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
     /// Takes the last mark: the height of the stack when it was set.
     fn mark(&mut self) -> Checked<usize> {
         let height = self.marks.pop().map(|height| height as usize);
-        height.filter(|&height| height <= self.stack.len()).ok_or_else(|| "no mark is set".into())
+        height
+            .filter(|&height| height <= self.stack.len())
+            .ok_or_else(|| "the pickle refers to a mark that it did not set".into())
     }
 
     fn long(&mut self) -> Checked<()> {
@@ -382,7 +392,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
         });
         let (length, start) = (narrow.ok_or_else(beyond)?, start as u32);
         if u64::from(length) > self.input.left() {
-            return Err(format!("cut off: a string of {length} bytes goes beyond the end"));
+            return Err(format!("cut off: a string of {length} bytes goes beyond the file's end"));
         }
         budget.reserve(bytes, length as usize)?;
         self.input.append(length.into(), bytes)?;
@@ -392,7 +402,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
     fn push_text(&mut self, length: u64) -> Checked<()> {
         let span = self.span(length)?;
         if std::str::from_utf8(self.pickle.bytes(span)).is_err() {
-            return Err("a string is not UTF-8".into());
+            return Err("a string in the pickle is not UTF-8".into());
         }
         self.push(Value::Text(span))
     }
@@ -408,7 +418,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
     fn below(&self, count: usize) -> Checked<usize> {
         let floor = self.marks.last().map_or(0, |&height| height as usize);
         let from = self.stack.len().checked_sub(count).filter(|&from| from >= floor);
-        from.ok_or_else(|| "the stack is empty".into())
+        from.ok_or_else(|| "the pickle takes from an empty stack".into())
     }
 
     /// Takes the values from a height on.
@@ -436,7 +446,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
                 self.stack.truncate(from);
                 return Ok(());
             }
-            _ => return Err("there is no list to append to".into()),
+            _ => return Err("the pickle appends to something that is not a list".into()),
         };
         for &item in self.stack.get(from..).unwrap_or_default() {
             budget.push(list, item)?;
@@ -457,11 +467,11 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
         let dict = match dict {
             Some(Node::Dict(dict)) => dict,
             Some(Node::Object(object)) => &mut object.items,
-            _ => return Err("there is no dict to add to".into()),
+            _ => return Err("the pickle adds to something that is not a dict".into()),
         };
         let (pairs, rest) = self.stack.get(from..).unwrap_or_default().as_chunks::<2>();
         if !rest.is_empty() {
-            return Err("a key has no value".into());
+            return Err("a key of a dict has no value".into());
         }
         for &[key, value] in pairs {
             budget.push(dict, (key, value))?;
@@ -484,7 +494,9 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
     fn recall(&mut self, index: usize) -> Checked<()> {
         let value = self.memo.get(index).copied().flatten();
         self.push(
-            value.ok_or_else(|| format!("it refers to object {index}, which was not stored"))?,
+            value.ok_or_else(|| {
+                format!("the pickle refers to memo {index}, which it did not store")
+            })?,
         )
     }
 }

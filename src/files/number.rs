@@ -68,7 +68,10 @@ pub fn fit(
 ) -> Checked<Option<Vec<usize>>> {
     let given = || format!("shape {shape:?}, strides {strides:?}, offset {offset}");
     if shape.len() != strides.len() {
-        return Err(format!("{} do not go together", given()));
+        return Err(format!(
+            "a tensor's {} do not fit: it takes a stride for each dimension",
+            given()
+        ));
     }
     let outside = || format!("{} do not fit a storage of {count} values", given());
     if elements(shape).is_none() {
@@ -100,7 +103,7 @@ pub fn fit(
     let mut covered = 1usize;
     for (&side, &stride) in sides.into_iter().filter(|&(_, &stride)| stride > 0) {
         if stride < covered {
-            return Err(format!("{} overlap", given()));
+            return Err(format!("a tensor's {} make elements overlap", given()));
         }
         covered = stride.saturating_mul(side);
     }
@@ -128,7 +131,7 @@ mod tests {
             (&[0], &[1], 7, "do not fit"),
             (&[2], &[usize::MAX], 0, "do not fit"),
             (&[1 << 40, 1 << 40], &[0, 0], 0, "do not fit"),
-            (&[2, 2], &[1], 0, "do not go together"),
+            (&[2, 2], &[1], 0, "a stride for each dimension"),
             (&[3, 3], &[1, 1], 0, "overlap"),
             (&[2, 3], &[2, 1], 0, "overlap"),
         ] {

@@ -178,7 +178,8 @@ impl Pickle {
     }
 
     pub fn add(&mut self, node: Node) -> Checked<Value> {
-        let id = u32::try_from(self.nodes.len()).map_err(|_| "more than 2^32 objects")?;
+        let id =
+            u32::try_from(self.nodes.len()).map_err(|_| "the pickle has more than 2^32 objects")?;
         self.budget.push(&mut self.nodes, node)?;
         Ok(Value::Node(id))
     }

@@ -81,7 +81,7 @@ impl Executor {
             let buffer = match given.get(&BufferId(i)) {
                 Some(buffer) if buffer.words() == words => Some(buffer.clone()),
                 Some(buffer) => {
-                    let given = format_args!("a buffer of {} words", buffer.words());
+                    let given = format_args!("a buffer of {} words for buffer {i}", buffer.words());
                     return Err(Error::mismatch("executor", given, format_args!("{words} words")));
                 }
                 None => made.next(),
@@ -234,8 +234,8 @@ impl Executor {
             let words = u32::try_from(buffer.size() / 4).unwrap_or(u32::MAX);
             let part = binding.part.unwrap_or(Words { first: 0, count: words });
             if part.count == 0 || part.count > words.saturating_sub(part.first) {
-                let given = format_args!("{name} of {part:?}");
-                let wanted = format_args!("a part of its {words} words");
+                let given = format_args!("{part:?} of the buffer {name}");
+                let wanted = format_args!("a range within its {words} words");
                 return Err(Error::mismatch(kernel, given, wanted));
             }
             if *access == Access::Texels {
@@ -245,8 +245,8 @@ impl Executor {
                     return Err(Error::bug(kernel, format_args!("no texture was made for {name}")));
                 };
                 if !part.first.is_multiple_of(if is_half { 2 } else { 4 }) {
-                    let given = format_args!("{name} of {part:?}");
-                    return Err(Error::mismatch(kernel, given, "whole texels"));
+                    let given = format_args!("{part:?} of the buffer {name}");
+                    return Err(Error::mismatch(kernel, given, "a start at a texel"));
                 }
                 if held.replace(*binding) != Some(*binding) {
                     copies.push(texels.copy(buffer, part));

@@ -118,7 +118,7 @@ impl Program {
             if stretches.len() != pauses + 1 || values.len() != pauses {
                 let (nodes, pairs) = (stretches.len() - 1, values.len());
                 let given = format_args!(
-                    "{pairs} pairs of values for {nodes} nodes of {op}, and {pauses} pairs for the first program"
+                    "{pairs} pairs of values to exchange at {nodes} nodes of {op}, and {pauses} in the first program"
                 );
                 let wanted = "one pair for each node, and as many in all programs";
                 return Err(Error::mismatch("program", given, wanted));
@@ -203,7 +203,7 @@ impl Program {
         self.plan.expect(value)?;
         if !self.plan.inputs().any(|input| input == value) {
             let given = format_args!("value {}", value.number());
-            return Err(Error::mismatch("write", given, "an input that is used"));
+            return Err(Error::mismatch("write", given, "an input that the program uses"));
         }
         self.gpu.write(self.buffer(value)?, data).await
     }

@@ -34,7 +34,11 @@ impl Parameter {
     pub fn graph_shape(&self) -> Result<Shape> {
         let side = |&side: &usize| {
             u32::try_from(side).map_err(|_| {
-                Error::mismatch("parameter", format_args!("a side of {side}"), "sides below 2^32")
+                Error::mismatch(
+                    "parameter",
+                    format_args!("a dimension of {side}"),
+                    "dimensions below 2^32",
+                )
             })
         };
         let sides = self.shape.iter().map(side).collect::<Result<Vec<_>>>()?;
@@ -44,7 +48,7 @@ impl Parameter {
             [outputs, inputs, height, width] => Shape::new(outputs, inputs, height, width),
             _ => {
                 let given = format_args!("{} of shape {:?}", self.name, self.shape);
-                Err(Error::mismatch("parameter", given, "1, 2 or 4 sides"))
+                Err(Error::mismatch("parameter", given, "1, 2 or 4 dimensions"))
             }
         }
     }

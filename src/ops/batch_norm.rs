@@ -277,7 +277,7 @@ impl Op for UpdateRunningStats {
         if self.count < 2 {
             return Err(Error::mismatch(
                 self.name(),
-                format_args!("a count of {}", self.count),
+                format_args!("a count of {} values a channel", self.count),
                 "at least 2",
             ));
         }

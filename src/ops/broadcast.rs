@@ -154,7 +154,10 @@ impl Op for Reduce {
 
     fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, asked: &[bool]) -> Derivatives {
         let (&[a, b], &[for_a, for_b]) = (&node.inputs[..], asked) else {
-            return Err(Error::NoDerivative { op: self.name(), why: "a plain sum has none yet" });
+            return Err(Error::NoDerivative {
+                op: self.name(),
+                why: "none is written for sums of one input",
+            });
         };
         // Each factor's is the other times dy.
         let mut product = |wanted: bool, other| {

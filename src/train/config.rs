@@ -327,7 +327,7 @@ impl Config {
                 return Err(bad(
                     key,
                     text,
-                    "left as it is: choose another preset as CONFIG, not by a change",
+                    "left as it is by --set: name another preset as CONFIG instead",
                 ));
             }
             let value = format!("value = {text}").parse::<Table>().ok();

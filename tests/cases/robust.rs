@@ -224,7 +224,7 @@ fn edited_states() {
     ] {
         assert_ne!(edited, kept);
         let said = State::from_json(&edited).unwrap_err().to_string();
-        assert!(said.contains("remove it to start again"), "{said}");
+        assert!(said.contains("remove the file to start again"), "{said}");
     }
 
     let folder = tempdir().unwrap();
@@ -238,7 +238,7 @@ fn edited_states() {
         let output = lapidary(folder.path(), &command);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(3), "{said}");
-        assert!(said.contains("remove it"), "{said}");
+        assert!(said.contains("remove the file"), "{said}");
     }
 }
 

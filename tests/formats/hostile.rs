@@ -52,33 +52,33 @@ fn damaged_pickles_are_refused() {
     };
     let rebuild = || global("torch._utils", "_rebuild_tensor_v2");
     for (opcodes, word) in [
-        (&b""[..], "the stack is empty"),
+        (&b""[..], "an empty stack"),
         (b"N", "no dict with tensors"),
-        (b"t", "no mark"),
-        (b"(", "the stack is empty"),
-        (b"N(0", "the stack is empty"),
-        (b"h\x05", "object 5, which was not stored"),
-        (b"}Nu", "no mark"),
-        (b"}(Nu", "a key has no value"),
-        (b"N(NNu", "no dict"),
-        (b"NNa", "no list"),
+        (b"t", "a mark that it did not set"),
+        (b"(", "an empty stack"),
+        (b"N(0", "an empty stack"),
+        (b"h\x05", "memo 5, which it did not store"),
+        (b"}Nu", "a mark that it did not set"),
+        (b"}(Nu", "a key of a dict has no value"),
+        (b"N(NNu", "not a dict"),
+        (b"NNa", "not a list"),
         (b"N)R", "calls None"),
-        (b"NQ", "no storage"),
+        (b"NQ", "other than a storage"),
         (b"X\x02\0\0\0\xff\xff", "not UTF-8"),
         (b"ccollections", "a name has no end"),
-        (b"I12\n", "an opcode"),
+        (b"I12\n", "this opcode"),
         (b"cposix\nsystem\n(X\x02\0\0\0lstR", "posix.system"),
-        (b"(iposix\nsystem\n", "an opcode"),
+        (b"(iposix\nsystem\n", "this opcode"),
         (b"NN\x81", "calls None"),
-        (b"\x97", "an opcode"),
+        (b"\x97", "this opcode"),
         (b"ctorch\nload\n)R", "no dict with tensors"),
         (b"cnumpy\ndtype\n)\x81}b", "no dict with tensors"),
-        (b"N(K\x01\x90", "no set"),
+        (b"N(K\x01\x90", "not a set"),
         (b"(K\x01\x91", "no dict with tensors"),
         (b"B\xff\xff\xff\x7f", "cut off"),
         (b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f", "cut off"),
-        (b"N1", "no mark"),
-        (b"2", "the stack is empty"),
+        (b"N1", "a mark that it did not set"),
+        (b"2", "an empty stack"),
         (b"N\x80\x02", "no dict with tensors"),
         (b"N\x80\x09", "its pickle has protocol 9"),
         (&long_text, "cut off"),
@@ -87,7 +87,7 @@ fn damaged_pickles_are_refused() {
         (&call(global("torch", "FloatStorage"), &[int(4)]), "calls Storage(F32) with"),
         (&call(global("torch", "Size"), &[int(4)]), "calls Size with"),
         (&call(rebuild(), &[int(4), int(0), tuple(&[]), tuple(&[])]), "has no storage"),
-        (&[&b"N"[..], b"Nb"].concat(), "None is given attributes"),
+        (&[&b"N"[..], b"Nb"].concat(), "gives attributes to None"),
     ] {
         expect(&with(opcodes), word);
     }
@@ -104,7 +104,7 @@ fn tensors_that_do_not_fit_are_refused() {
         (&[-1], &[1], 0, "not up to 64 whole numbers"),
         (&[6], &[-1], 0, "not up to 64 whole numbers"),
         (&[6], &[1], -1, "offset is negative"),
-        (&[2, 3], &[1], 0, "do not go together"),
+        (&[2, 3], &[1], 0, "a stride for each dimension"),
         (&[5, 2], &[1, 1], 0, "overlap"),
         (&[1 << 30], &[0], 0, "more than twice"),
         (&[1 << 30, 1 << 30, 1 << 30], &[0, 0, 0], 0, "do not fit"),
@@ -113,12 +113,12 @@ fn tensors_that_do_not_fit_are_refused() {
         expect(&with(&dict(&[("a", tensor(shape, strides, offset))])), word);
     }
     let of = |storage, count| dict(&[("a", vector(storage, count))]);
-    expect(&with(&of("1", 6)), "a: file/data/1 is missing");
-    expect(&with(&of("../../etc/passwd", 6)), "is missing");
-    expect(&with(&of("0", 5)), "24 bytes, but 5 float32 values need");
-    expect(&stream(&of("0", 5), &[("0", floats(&[0.0; 6]))], 4), "6 values, but 5 were described");
-    expect(&stream(&of("1", 6), &[("0", floats(&[0.0; 6]))], 4), "storage 0 is not described");
-    expect(&stream(&of("0", 6), &[], 4), "storage 0 is missing");
+    expect(&with(&of("1", 6)), "a: the archive has no entry file/data/1");
+    expect(&with(&of("../../etc/passwd", 6)), "the archive has no entry");
+    expect(&with(&of("0", 5)), "24 bytes, which is not the size of 5 float32 values");
+    expect(&stream(&of("0", 5), &[("0", floats(&[0.0; 6]))], 4), "6 values, but its tensors say 5");
+    expect(&stream(&of("1", 6), &[("0", floats(&[0.0; 6]))], 4), "no tensor uses storage 0");
+    expect(&stream(&of("0", 6), &[], 4), "in storage 0, which the file lacks");
     let twice = floats(&[0.0; 6]);
     expect(&stream(&of("0", 6), &[("0", twice.clone()), ("0", twice.clone())], 4), "listed twice");
     expect(&[&stream(&of("0", 6), &[("0", twice)], 4)[..], b"!"].concat(), "1 bytes after");

@@ -130,7 +130,7 @@ impl From<LossName> for Loss {
 fn part(text: &str) -> Result<f64, String> {
     fraction(text)
         .filter(|number| (0.0..1.0).contains(number))
-        .ok_or_else(|| "it has to be a number from 0 to below 1, such as 0.9".into())
+        .ok_or_else(|| "expected a number from 0 to below 1, such as 0.9".into())
 }
 
 fn attack_name(text: &str) -> Result<AttackName, String> {

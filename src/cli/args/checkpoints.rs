@@ -79,7 +79,9 @@ pub struct Convert {
 fn rename(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((old, new)) if !old.is_empty() => Ok((old.into(), new.into())),
-        _ => Err("it has to be OLD=NEW, two beginnings of tensor names".into()),
+        _ => {
+            Err("expected OLD=NEW, the beginnings of tensor names before and after renaming".into())
+        }
     }
 }
 

@@ -105,13 +105,13 @@ fn bandwidth(text: &str) -> Result<f64, String> {
         Some(number.strip_suffix(unit)?.trim().parse::<f64>().ok()? * factor)
     });
     read.filter(|rate| (1e3..=1e15).contains(rate)).ok_or_else(|| {
-        "it has to be a speed with its unit, such as 25GB/s, 800MB/s or 100Gb/s".into()
+        "expected a network's speed with its unit, such as 25GB/s, 800MB/s or 100Gb/s".into()
     })
 }
 
 fn tflops(text: &str) -> Result<f64, String> {
     let read = text.parse().ok().filter(|rate: &f64| (1e-6..=1e6).contains(rate));
-    read.ok_or_else(|| "it has to be a number above 0, in TFLOP/s, such as 12.5".into())
+    read.ok_or_else(|| "expected a GPU's speed in TFLOP/s, a number above 0 such as 12.5".into())
 }
 
 /// The arguments of `runs`.

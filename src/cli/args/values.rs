@@ -24,17 +24,19 @@ impl From<NormName> for Norm {
 
 /// Parses the name of a way to fit pictures to a network.
 pub fn fit(text: &str) -> Result<Fit, String> {
-    Fit::parse(text).map_err(|_| "it has to be crop, letterbox or stretch".into())
+    Fit::parse(text).map_err(|_| {
+        "expected crop, letterbox or stretch, a way to fit pictures to a square".into()
+    })
 }
 
 pub fn length(text: &str) -> Result<f64, String> {
     fraction(text)
         .filter(|number| (0.0..=1e6).contains(number))
-        .ok_or_else(|| "it has to be a number from 0 to 1000000, such as 0.5 or 8/255".into())
+        .ok_or_else(|| "expected a number from 0 to 1000000, such as 0.5 or 8/255".into())
 }
 
 /// Parses a radius above 0.
 pub fn radius(text: &str) -> Result<f64, String> {
     length(text)
-        .and_then(|eps| if eps > 0.0 { Ok(eps) } else { Err("it has to be more than 0".into()) })
+        .and_then(|eps| if eps > 0.0 { Ok(eps) } else { Err("expected a number above 0".into()) })
 }

@@ -68,10 +68,9 @@ pub fn run(
     side: u32,
 ) -> anyhow::Result<()> {
     if !matches!(network, Network::WideResNet(_)) || args.what != Step::Pgd {
-        let given = format!("--model {} --what {}", args.model, args.what);
+        let given = format!("with --model {} --what {}", args.model, args.what);
         let allowed =
-            "wrn-DEPTH-WIDTH and pgd-step, which is all that the other libraries are measured with"
-                .into();
+            "with --model wrn-DEPTH-WIDTH --what pgd-step, all that the other libraries run".into();
         return Err(Error::BadConfig { key: "--compare".into(), value: given, allowed }.into());
     }
     let gpu = session.gpu()?;

@@ -71,7 +71,7 @@ impl Peer {
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = spawned.map_err(|error| refused(error.to_string()))?;
         let (Some(asks), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(refused("its input and output cannot be connected".into()));
+            return Err(refused("the program's input and output cannot be connected".into()));
         };
         let answers = BufReader::new(answers);
         let (version, device, variants) = Default::default();
@@ -107,10 +107,10 @@ impl Peer {
         let mut line = String::new();
         self.answers.read_line(&mut line).map_err(|error| error.to_string())?;
         if line.is_empty() {
-            return Err("it ended without an answer".into());
+            return Err("the program ended without an answer".into());
         }
         let told: Value = serde_json::from_str(&line)
-            .map_err(|_| format!("it printed {:?} instead of JSON", line.trim()))?;
+            .map_err(|_| format!("the program printed {:?} instead of JSON", line.trim()))?;
         match told.get("error").and_then(Value::as_str) {
             Some(error) => Err(error.to_owned()),
             None => Ok(told),

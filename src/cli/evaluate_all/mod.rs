@@ -113,8 +113,10 @@ pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
     };
     match evaluation.all() {
         Err(Error::Stopped) => {
-            let words =
-                format!("the same command with --out {} goes on from here", args.out.display());
+            let words = format!(
+                "the same command with --out {} resumes the evaluation",
+                args.out.display()
+            );
             return Err(Failure::Stopped(words).into());
         }
         other => other?,

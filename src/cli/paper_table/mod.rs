@@ -56,11 +56,12 @@ pub fn run(session: &Session, args: &args::PaperTable) -> anyhow::Result<()> {
     let units = chosen.len() as u64 * u64::from(seeds);
     let mut pace = Pace { began: Instant::now(), done: 0, all: units };
     let judging = all.first().filter(|row| row.name == "standard");
-    let judging = judging.ok_or_else(|| Error::bug("paper-table", "it has no row \"standard\""))?;
+    let judging =
+        judging.ok_or_else(|| Error::bug("paper-table", "the table has no row \"standard\""))?;
     pace.say(&mut progress, "the judge: training");
     let Ended::Trained(judge) = work.train(judging, JUDGES_SEED, "judge")? else {
         anyhow::bail!(
-            "paper-table: the judge's training diverged; {} has its log",
+            "paper-table: the training of the classifier that judges samples diverged; {} has its log",
             out.join("judge").display()
         );
     };
@@ -143,7 +144,10 @@ fn chosen<'a>(all: &'a [Row], names: &[String]) -> anyhow::Result<Vec<&'a Row>> 
     }
     if let Some(unknown) = names.iter().find(|name| all.iter().all(|row| row.name != **name)) {
         let known: Vec<_> = all.iter().map(|row| row.name).collect();
-        let words = format!("--rows {unknown}: no such row; there are {}", known.join(", "));
+        let words = format!(
+            "--rows {unknown}: the table has no such row; its rows are {}",
+            known.join(", ")
+        );
         return Err(Failure::Usage(words).into());
     }
     Ok(all.iter().filter(|row| names.iter().any(|name| name == row.name)).collect())

@@ -179,7 +179,10 @@ impl Work<'_> {
         let output = self.command(shared, words)?;
         let text = succeeded(words, &output)?;
         serde_json::from_str::<Value>(&text).map_err(|error| {
-            Error::bad_file(words.join(" "), format!("what it printed is not JSON: {error}"))
+            Error::bad_file(
+                words.join(" "),
+                format!("the command printed something other than JSON: {error}"),
+            )
         })?;
         Ok(write_atomically(file, text.as_bytes())?)
     }
@@ -245,8 +248,11 @@ impl Work<'_> {
 }
 
 fn stopped(out: &Path) -> anyhow::Error {
-    Failure::Stopped(format!("the same command with --out {} goes on from here", out.display()))
-        .into()
+    Failure::Stopped(format!(
+        "the same command with --out {} resumes the comparison",
+        out.display()
+    ))
+    .into()
 }
 
 /// Returns the text that a command printed; Err with its error text if it failed.

@@ -12,7 +12,7 @@ use std::path::Path;
 
 const FORMAT: &str = "lapidary attack state 2";
 /// The advice in messages about an unusable state.
-const REMEDY: &str = "remove it to start again";
+const REMEDY: &str = "remove the file to start again";
 
 /// The state of an evaluation between two batches, to be saved. Give it to [`AutoAttack::run`](super::AutoAttack::run) to go on:
 /// images that are finished are not attacked again, and the result is that of an evaluation that was never interrupted.
@@ -56,7 +56,7 @@ impl State {
                 return Err(Error::mismatch(
                     "attack state",
                     given,
-                    format_args!("one with {key} {wanted}"),
+                    format_args!("one with {key} {wanted}: {REMEDY}"),
                 ));
             }
         }
@@ -135,12 +135,12 @@ impl State {
             return Err(Error::mismatch("attack state", format_args!("format {given}"), wanted));
         }
         let damaged = |why| {
-            let wanted = format_args!("what was written: {REMEDY}");
+            let wanted = format_args!("the file as it was written: {REMEDY}");
             Error::mismatch("attack state", why, wanted)
         };
         unseal(text).map_err(damaged)?;
         let contrary = || {
-            let given = "a file with parts missing, out of place or at odds with each other";
+            let given = "a file with parts missing, out of place or contradictory";
             Error::mismatch("attack state", given, format_args!("{FORMAT}: {REMEDY}"))
         };
         Self::parse(&all).filter(Self::holds_together).ok_or_else(contrary)
@@ -171,8 +171,8 @@ impl State {
     pub(super) fn fits(&self, images: usize, words: usize) -> Result<()> {
         let of = self.broken.values().next().map_or(words, Vec::len);
         if (self.points.len(), of) != (images, words) {
-            let given = format_args!("{} points of {of} values", self.points.len());
-            let wanted = format_args!("{images} points of {words} values: {REMEDY}");
+            let given = format_args!("{} images of {of} values", self.points.len());
+            let wanted = format_args!("{images} images of {words} values: {REMEDY}");
             return Err(Error::mismatch("attack state", given, wanted));
         }
         Ok(())

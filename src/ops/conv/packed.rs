@@ -99,8 +99,8 @@ impl PackedConv2d {
         let Some(words) = slice_words.checked_mul(count) else {
             return Err(Error::mismatch(
                 kernel.name,
-                slice_words,
-                "fewer sums, so that 32 bits can number those of all slices",
+                format_args!("an output of {slice_words} elements"),
+                "an output small enough that its copies, one a slice, have fewer than 2^32 elements",
             ));
         };
         let part = Some(Words { first: 0, count: words });
@@ -155,7 +155,8 @@ impl Op for PackedConv2d {
             return Err(Error::mismatch(self.name(), given, format_args!("{wanted:?}")));
         }
         if bits && !self.writes_bits() {
-            let needed = "a forward convolution to a width divisible by 4, as it writes bits too";
+            let needed =
+                "a forward convolution to a width divisible by 4, as it writes ReLU masks too";
             return Err(Error::mismatch(self.name(), written, needed));
         }
         Ok(if bits { vec![written, ReluMask::of(written)?] } else { vec![written] })

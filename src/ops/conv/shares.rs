@@ -71,8 +71,8 @@ pub(super) fn storage_shares(
     let all = u64::from(blocks) <= fit;
     let run = if all { blocks } else { u32::try_from(fit / unit * unit).unwrap_or(u32::MAX) };
     if run == 0 {
-        let given = format_args!("8 output channels of {block} weights");
-        let wanted = format_args!("at most {} bytes", adapter.max_binding);
+        let given = format_args!("{block} weights for 8 output channels");
+        let wanted = format_args!("weights of at most {} bytes", adapter.max_binding);
         return Err(Error::mismatch("packed_conv2d", given, wanted));
     }
     let most = u64::from(MAX_WORKGROUPS) * u64::from(workgroup) / u64::from(tiles.max(1));

@@ -115,7 +115,13 @@ impl Pieces {
         }
         let (part, parts) = (part as usize, self.parts as usize);
         let pair = piece(&batch.images, part, parts).zip(piece(&batch.labels, part, parts));
-        pair.ok_or_else(|| Error::mismatch("micro-batch", part, format_args!("below {parts}")))
+        pair.ok_or_else(|| {
+            Error::mismatch(
+                "micro-batch",
+                format_args!("number {part}"),
+                format_args!("a number below {parts}"),
+            )
+        })
     }
 }
 

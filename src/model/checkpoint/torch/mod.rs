@@ -66,7 +66,9 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> 
     let find = |name: &str| {
         let name = format!("{folder}{name}");
         let at = entries.binary_search_by(|entry| entry.name.as_str().cmp(&name));
-        at.ok().and_then(|at| entries.get(at)).ok_or_else(|| format!("{name} is missing"))
+        at.ok()
+            .and_then(|at| entries.get(at))
+            .ok_or_else(|| format!("the archive has no entry {name}"))
     };
     if let Ok(order) = find("byteorder") {
         let place = order.place(input)?;
@@ -90,7 +92,7 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> 
             let (kind, count) = (storage.kind.name(), storage.count);
             let given = place.length;
             return Err(format!(
-                "{} has {given} bytes, but {count} {kind} values need another number",
+                "{} has {given} bytes, which is not the size of {count} {kind} values",
                 entry.name
             ));
         }
@@ -134,7 +136,9 @@ pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> C
     let places = storages(input, &pickle, &mut keys)?;
     pickle.budget = keys.budget;
     dicts::tensors(pickle, part, |key, _| {
-        let start = places.get(key).ok_or_else(|| format!("storage {key} is missing"))?;
+        let start = places.get(key).ok_or_else(|| {
+            format!("a tensor's values are in storage {key}, which the file lacks")
+        })?;
         Ok((*start, None))
     })
 }
@@ -153,18 +157,18 @@ fn storages<R: Read + Seek>(
         let key = pickle.text(storage.key).unwrap_or_default();
         let same = |other: &Storage| (other.kind, other.count) == (storage.kind, storage.count);
         if !same(known.entry(key).or_insert(*storage)) {
-            return Err(format!("storage {key} is described in two ways"));
+            return Err(format!("two tensors describe storage {key} differently"));
         }
     }
     let mut places = BTreeMap::new();
-    for &key in keys.list(keys.result).ok_or("its list of storages is missing")? {
+    for &key in keys.list(keys.result).ok_or("the list of the tensors' storages is missing")? {
         let key = keys.text(key).ok_or("a storage's key is not a string")?;
-        let storage = known.get(key).ok_or_else(|| format!("storage {key} is not described"))?;
+        let storage = known.get(key).ok_or_else(|| format!("no tensor uses storage {key}"))?;
         let cut = |error| format!("storage {key}: {error}");
         let count = u64::from_le_bytes(input.array().map_err(cut)?);
         if count != storage.count {
             let wanted = storage.count;
-            return Err(format!("storage {key} has {count} values, but {wanted} were described"));
+            return Err(format!("storage {key} has {count} values, but its tensors say {wanted}"));
         }
         let length =
             count.checked_mul(storage.kind.width()).ok_or("a storage is longer than any file")?;

@@ -15,13 +15,16 @@ impl Builder {
     /// Reads `Concat` of maps along their channels.
     pub fn joined(&mut self, node: &Arguments) -> Checked<Map> {
         if node.count() > MOST_JOINED {
-            return Err(format!("of {} values, at most {MOST_JOINED} are joined", node.count()));
+            return Err(format!(
+                "it joins {} values, but at most {MOST_JOINED} are supported",
+                node.count()
+            ));
         }
         let maps = (0..node.count()).map(|place| self.map(node.wanted(place)?));
         let maps: Vec<Map> = maps.collect::<Checked<_>>()?;
-        let first = *maps.first().ok_or("of nothing")?;
+        let first = *maps.first().ok_or("it joins no values")?;
         if maps.iter().any(|map| map.layout != first.layout) {
-            return Err("of values whose sides are in different order".into());
+            return Err("it joins values whose dimensions are in different orders".into());
         }
         let (channels, sides) = match first.layout {
             Layout::Nchw => (1, 4),
@@ -31,7 +34,7 @@ impl Builder {
         let axis = node.int("axis", 1);
         if axis != channels && axis != channels - sides {
             return Err(format!(
-                "along side {axis}, but only channels, side {channels}, are joined"
+                "it joins along dimension {axis}, but only channels, dimension {channels}, are supported"
             ));
         }
         self.layer(Kind::Concat, &maps, vec![], first.layout)
@@ -50,7 +53,7 @@ impl Builder {
             let repeat = if constant.count() == channels { 1 } else { repeat };
             if constant.count().checked_mul(repeat) != Some(channels) {
                 return Err(format!(
-                    "{} has shape {:?}, but {channels} numbers are wanted",
+                    "{} has shape {:?}, but has to have {channels} numbers",
                     shown(name),
                     constant.sides
                 ));
@@ -87,7 +90,7 @@ impl Builder {
                 let (name, constant) = node.constant(place)?;
                 if !self.store.read(constant)?.iter().all(|&number| number == wanted) {
                     return Err(format!(
-                        "{} of groups has other numbers than {wanted}",
+                        "{} has to be {wanted} alone where the node is part of a group normalisation",
                         shown(name)
                     ));
                 }
@@ -118,12 +121,12 @@ impl Builder {
     /// Groups that were normalised, as a map again: now they are a layer, whose gamma is 1 and whose beta is 0.
     pub fn ungrouped(&mut self, node: &Arguments, known: &Known) -> Checked<Known> {
         let Known::Part(Part::GroupNormed(groups, eps), of) = known else {
-            return Err("of no groups".into());
+            return Err("it undoes a grouping of channels that does not exist".into());
         };
         // Checks that the sides are the map's.
         let x = self.reshaped(node, *of)?;
         if x.layout != Layout::Nchw || x.value != of.value {
-            return Err("of groups to what is not the map before".into());
+            return Err("it undoes a grouping of channels to another shape than before".into());
         }
         let channels = self.shape(x)?.channels() as usize;
         let mut weights = Vec::new();
@@ -145,7 +148,7 @@ impl Builder {
         let channels = self.shape(x)?.channels() as usize;
         let slopes = self.a_channel(constant, x.layout, channels)?.ok_or_else(|| {
             format!(
-                "{} has shape {:?}, but one slope, or one for each of {channels} channels, is wanted",
+                "{} has shape {:?}, but has to be one slope, or one for each of {channels} channels",
                 shown(name),
                 constant.sides
             )

@@ -53,10 +53,10 @@ impl Builder {
                 let [a, b] = [self.map(a)?, self.map(b)?];
                 self.by_value(operator, a, b).map(Known::Map)
             }
-            _ => {
-                Err("it takes two computed values, or a constant first, which is not supported"
-                    .into())
-            }
+            _ => Err(
+                "it takes two computed values, or the constant comes first, which is not supported"
+                    .into(),
+            ),
         }
     }
 
@@ -121,9 +121,7 @@ impl Builder {
         if let ("Mul" | "Div", Some(number)) = (operator, self.scalar(constant)?) {
             let factor = if operator == "Mul" { number } else { 1.0 / number };
             if !factor.is_finite() {
-                return Err(format!(
-                    "the constant is {number}, and the factor would not be finite"
-                ));
+                return Err(format!("its constant {number} makes a factor that is not finite"));
             }
             return self.layer(Kind::Scale { factor }, &[x], vec![], layout);
         }

@@ -184,7 +184,9 @@ pub fn level<M: Message + Default>(what: &str, bytes: &Bytes, fields: &[u8]) -> 
     let parts = bytes.iter().filter(|byte| firsts.contains(byte)).count() as u64;
     let length = bytes.len() as u64;
     if PART * parts > TIMES * length + LEAST {
-        return Err(format!("{what} of {length} bytes may have {parts} parts, too many for them"));
+        return Err(format!(
+            "{what} of {length} bytes claims up to {parts} fields: it is damaged or malicious"
+        ));
     }
     decoded(what, bytes)
 }

@@ -160,7 +160,7 @@ impl Arguments {
         let sides = numbers.and_then(|numbers| numbers.try_into().ok());
         sides.ok_or_else(|| {
             format!(
-                "{name} {:.60?}, but {N} numbers from 0 to 16384 are supported",
+                "its attribute {name} is {:.60?}, but has to be {N} numbers from 0 to 16384",
                 attribute.wholes
             )
         })
@@ -438,7 +438,7 @@ fn constant(node: &Arguments, whole: &Node) -> Checked<Known> {
     };
     Ok(match attribute.name.as_str() {
         "value" => {
-            let tensor = attribute.tensor.as_ref().ok_or("it has no tensor")?;
+            let tensor = attribute.tensor.as_ref().ok_or("its attribute `value` has no tensor")?;
             known_constant(name, Constant::new(tensor)?.1)
         }
         "value_float" => known_constant(name, Constant::made(vec![], vec![attribute.real])),

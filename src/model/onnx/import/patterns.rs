@@ -200,18 +200,18 @@ impl Builder {
     pub fn above(&mut self, x: &Known, number: &Known) -> Checked<Known> {
         let map = self.map(x)?;
         let Known::Constant(_, constant) = number else {
-            return Err("of two values".into());
+            return Err("it compares two computed values, which is not supported".into());
         };
         match self.scalar(constant)? {
             Some(threshold) if threshold >= 17.0 => Ok(Known::Part(Part::Above, map)),
-            _ => Err("a comparison that is no part of a softplus".into()),
+            _ => Err("it is supported only as a part of a softplus".into()),
         }
     }
 
     /// PyTorch's softplus: x where that is above a threshold, else the softplus of x.
     pub fn softplus(&mut self, above: &Known, x: &Known, soft: &Known) -> Checked<Known> {
         let Known::Part(Part::Above, of) = above else {
-            return Err("a choice that is no part of a softplus".into());
+            return Err("it is supported only as a part of a softplus".into());
         };
         let [x, soft] = [self.map(x)?, self.map(soft)?];
         let is = |layer: &Layer| {
@@ -220,7 +220,7 @@ impl Builder {
         if x == *of && self.maker(soft).is_some_and(is) {
             return Ok(Known::Map(soft));
         }
-        Err("a choice that is no part of a softplus".into())
+        Err("it is supported only as a part of a softplus".into())
     }
 
     /// The mean over the last side, which channels are.

@@ -215,7 +215,7 @@ impl Store {
     pub fn charge(&mut self, count: usize) -> Checked<()> {
         let bytes = (count as u64).checked_mul(4);
         let left = bytes.and_then(|bytes| self.left.checked_sub(bytes));
-        self.left = left.ok_or("its tensors would take more than twice its bytes")?;
+        self.left = left.ok_or("the file's tensors would take more than twice its bytes")?;
         Ok(())
     }
 
@@ -239,7 +239,7 @@ impl Store {
             self.files.insert(name.into(), opened);
         }
         let Some((file, left)) = self.files.get_mut(name) else {
-            return Err(wrong("it was not opened".into()));
+            return Err(wrong("the file was not opened".into()));
         };
         let more = || wrong(format!("{count} bytes from {start} are not there, or taken twice"));
         *left = left.checked_sub(count).ok_or_else(more)?;

@@ -99,11 +99,9 @@ pub fn computed(node: &Arguments) -> Option<Checked<Known>> {
         _ => return None,
     };
     let sensible = made.filter(|made| made.numbers.len() <= MOST);
-    Some(
-        sensible
-            .map(Known::Whole)
-            .ok_or_else(|| "it computes with whole numbers in a way that makes no shape".into()),
-    )
+    Some(sensible.map(Known::Whole).ok_or_else(|| {
+        "it computes whole numbers that are not a tensor's shape, which is not supported".into()
+    }))
 }
 
 fn filled(node: &Arguments, sides: &Whole) -> Option<Whole> {
