@@ -1,4 +1,4 @@
-// Counts how often a program has run: adds one to the low word of the step in the control buffer of random numbers
+// Counts the runs of a recorded program: adds one to the low word of the step in the control buffer of random numbers
 // (src/ops/random.rs), so that each run draws new numbers.
 //
 //   grid     (1): one invocation

@@ -1,4 +1,5 @@
-// Derivatives for the logits of the losses in row_loss.wgsl. The same files of shared/ are appended.
+// Derivatives of each image's loss for its logits, for the losses that row_loss.wgsl computes. The same files of shared/ are
+// appended.
 //
 //   grid                     one invocation per image, see shared/index.wgsl
 //   dy                       [image]

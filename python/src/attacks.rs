@@ -311,7 +311,7 @@ impl Model {
 fn told_of(error: Error, state: Option<&std::path::Path>) -> Error {
     match (error, state) {
         (Error::Mismatch { op: "attack state", given, wanted }, Some(path)) => {
-            let reason = format!("{given}, but {wanted} is asked for; remove it to start again");
+            let reason = format!("got {given}; expected {wanted}");
             Error::bad_file(path, reason)
         }
         (error, _) => error,

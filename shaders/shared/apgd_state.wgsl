@@ -1,4 +1,5 @@
-// APGD's state of one image between steps: 12 words, all f32, and 0 before the first iterate is judged.
+// The state that APGD (Auto-PGD, a gradient attack) keeps for each image between steps: 12 words, all f32, and 0 before the first
+// iterate is judged.
 
 const STATE = 12u;
 const BEST_LOSS = 0u;

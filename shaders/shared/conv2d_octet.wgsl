@@ -1,5 +1,5 @@
-// Reads the weights of eight output channels from a storage buffer, of which the binding may show a part. All lanes ask for the
-// same weights, and GPUs answer equal addresses at once.
+// Reads the weights of eight output channels from a storage buffer, or from the part of it that is bound. All lanes read the same
+// address, which GPUs serve in one access.
 
 @group(0) @binding(2) var<storage, read> w: array<vec4f>;
 

@@ -1,4 +1,5 @@
-// Bindings and reads of conv2d_gemm.wgsl as in shared/conv2d_read_storage.wgsl, but word by word.
+// Declares the buffers of conv2d_gemm.wgsl and reads them one 32-bit word at a time, where rows are not whole vec4s;
+// shared/conv2d_read_storage.wgsl reads vec4s.
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(3) var<storage, read> affine: array<f32>; // [scale, shift][out channel]

@@ -94,7 +94,7 @@ impl FabAttack {
         let classes = model.classes();
         if settings.boundary == Boundary::Nearest && !(2..=MOST_CLASSES).contains(&classes) {
             let wanted = format_args!(
-                "2 to {MOST_CLASSES} classes, because this form of FAB computes a gradient for each class"
+                "2 to {MOST_CLASSES} classes, as this form of FAB computes a gradient for each"
             );
             return Err(Error::mismatch("fab", format_args!("{classes} classes"), wanted));
         }

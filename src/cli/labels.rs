@@ -10,7 +10,7 @@ use crate::data::ClassMap;
 /// Says which class of the network an image's class is.
 #[derive(Debug, Default, Args)]
 pub struct Labels {
-    /// File that matches classes, a line IMAGES-CLASS = NETWORK-CLASS for each class of the images [default: classes of the same
+    /// File that matches the images' classes with the network's, a line IMAGES-CLASS = NETWORK-CLASS for each class of the images [default: classes of the same
     /// name]
     ///
     /// It says which class of the network, by name or number, an image's class is.

@@ -23,8 +23,10 @@ pub fn run(args: &args::Models) -> anyhow::Result<()> {
             let name = name.strip_prefix("zoo:").unwrap_or(name);
             let Some(entry) = entries.iter().find(|entry| entry.name == name) else {
                 let known: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
-                let words =
-                    format!("models {name}: no such network; there are {}", known.join(", "));
+                let words = format!(
+                    "models {name}: no network of this name comes with the program; there are {}",
+                    known.join(", ")
+                );
                 return Err(Failure::Usage(words).into());
             };
             let facts = [

@@ -1,4 +1,4 @@
-//! Measures how near samples are to real images: the distances between the features of both.
+//! Measures how near generated samples are to real images: distances between the features of both sets.
 
 use serde_json::json;
 

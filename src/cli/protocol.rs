@@ -1,5 +1,5 @@
-//! Protocols by which images become the input of a feature extractor, named after the programs whose Fréchet distances they make
-//! comparable.
+//! The ways to resize and scale images for a feature extractor, named after the programs (pytorch-fid and others) whose Fréchet
+//! distances they reproduce.
 
 use clap::ValueEnum;
 

@@ -1,4 +1,4 @@
-//! Makes the images that sampling starts from: random fields, noise, or pictures of the user's.
+//! Makes the images that `sample` starts from: random fields, noise, or the user's own pictures.
 
 use std::path::Path;
 

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// A recipe of augmentation: how training images are changed at random, by the name that a configuration has for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Augment {
-    /// `none`: images are only brought to the network's size by [`Fit`], and not changed further.
+    /// `none`: images are only resized to the network's size by [`Fit`].
     None,
     /// `crop-flip`: zeros around, a random crop, and mirroring of half of the images: [`CropFlip::for_side`].
     CropFlip,

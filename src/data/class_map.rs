@@ -57,12 +57,12 @@ fn open_order(images: Classes) -> Error {
     Error::mismatch(
         "classes",
         format_args!(
-            "a network without class names, and images of {}, which torchvision's ImageFolder would count as {}",
+            "a network without class names, and images of {}, which torchvision's ImageFolder would number as {}",
             shown(images),
             crate::error::listed(&letters)
         ),
-        "the order that the network has learnt: convert --class-names LIST writes it into the network, class_to_idx.json \
-         beside the folders says it of the images, and --labels-as-given takes the order as it is",
+        "the order that the network has learnt, by `convert --class-names LIST` or by class_to_idx.json beside the folders; \
+         --labels-as-given takes the images' order",
     )
 }
 
@@ -166,8 +166,8 @@ fn by_name(name: &str, images: Classes, network: Classes) -> Result<u32> {
             "classes",
             format_args!("images of {}, of which {name:?} {what}", shown(images)),
             format_args!(
-                "names of the network's {}; or --class-map FILE with lines IMAGES-CLASS = NETWORK-CLASS, or \
-                 --labels-as-given to count by number (in training the key model.classes)",
+                "names of the network's {}; else match them by --class-map FILE, or by number with --labels-as-given \
+                 (in training the key model.classes)",
                 shown(network)
             ),
         ))

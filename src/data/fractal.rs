@@ -43,7 +43,7 @@ impl Fractal {
     pub fn new(channels: u32, side: u32) -> Result<Self> {
         if !(1..=MAX_CHANNELS).contains(&channels) || !(1..=MAX_SIDE).contains(&side) {
             return Err(Error::mismatch(
-                "fractal",
+                "fractal images",
                 format!("{channels} channels, side {side}"),
                 format!("1 to {MAX_CHANNELS} channels, side 1 to {MAX_SIDE}"),
             ));

@@ -1,5 +1,5 @@
-//! Checks labels, which are numbers from 0 on, one for each class. Files that count from 1, leave numbers out or go beyond
-//! a network's classes would make a class that has no images, or give a number that nobody meant.
+//! Checks labels, which are numbers from 0 on, one for each class. Files that count from 1, leave numbers out or go beyond a
+//! network's classes would make a class without images or a wrong accuracy.
 
 use super::about::About;
 

@@ -1,4 +1,4 @@
-//! The layout of an array of images: whether channels come first (NCHW) or last (NHWC), or are to be found by the shape.
+//! Says whether an array of images has its channels first (NCHW) or last (NHWC), or whether the shape decides.
 
 /// The order of the dimensions of an array of images: where its channels are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

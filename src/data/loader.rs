@@ -1,4 +1,4 @@
-//! Threads that make batches ahead of training, delivered in the order of steps.
+//! Threads that load and augment batches ahead of training, and deliver them in the order of training steps.
 
 use std::fmt;
 use std::sync::Arc;

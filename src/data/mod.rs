@@ -1,5 +1,5 @@
-//! Images from file to batch: readers, the embedded set, augmentation, out-of-distribution fields, loader threads.
-//! Knows no GPU. All that is random is a pure function of a seed and a position, so that a resumed run reads on exactly.
+//! Takes images from files to batches: readers, the built-in set, augmentation, out-of-distribution images, loader threads. Knows
+//! no GPU. All that is random is a pure function of a seed and a position, so that a resumed run reads on exactly.
 
 mod about;
 #[cfg(not(target_arch = "wasm32"))]

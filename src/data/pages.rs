@@ -72,7 +72,7 @@ fn unpack(frame: &[u8], wanted: u64, to: &mut Vec<u8>) -> Checked<()> {
     decoder.set_max_window_size(WINDOW.max(wanted));
     let decoder = StreamingDecoder::new_with_decoder(frame, decoder);
     let decoder = decoder
-        .map_err(|error| format!("a page is not compressed by zstd, as it says: {error}"))?;
+        .map_err(|error| format!("a page says that zstd compressed it, but it is not: {error}"))?;
     let before = to.len();
     decoder
         .take(wanted + 1)

@@ -19,7 +19,7 @@ const COLOURS: u32 = 3;
 /// Settings for reading training images: size, fitting, and how many pictures may be damaged.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
-    /// The height and width that images are brought to.
+    /// The height and width that images are resized to.
     pub side: u32,
     /// How images are fitted to that size; `None` crops pictures and treats arrays as [`Dataset::prepared`] does.
     pub fit: Option<Fit>,

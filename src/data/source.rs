@@ -52,7 +52,7 @@ pub enum LabelledImages {
         pictures: Pictures,
         /// The number of channels, 1 or 3, that pictures are decoded to.
         channels: u32,
-        /// The height and width that pictures are brought to.
+        /// The height and width that pictures are resized to.
         side: u32,
         /// The way in which they are fitted.
         fit: Fit,

@@ -1,4 +1,4 @@
-//! Endless streams of batches, each a pure function of its step: any thread may make any batch.
+//! Endless streams of training batches: the batch of a step depends on the step's number alone, so any thread may make any batch.
 
 use std::fmt;
 use std::ops::Range;
@@ -87,8 +87,8 @@ impl BatchSource {
         Self::new(name, seed, batch_size, shape, kind)
     }
 
-    /// Makes a stream of random fields: image i of step s is field number s × `batch_size` + i of those that (`seed`,
-    /// `name`) give.
+    /// Makes a stream of random fields: image i of step s is number s × `batch_size` + i of the fields that `seed` and `name`
+    /// determine.
     ///
     /// # Errors
     /// The errors of [`BatchSource::images`].
@@ -97,7 +97,7 @@ impl BatchSource {
         Self::new(name, seed, batch_size, shape, Kind::Fractal(fractal))
     }
 
-    /// Makes a stream of images of independent values, uniform in \[0, 1), numbered as random fields are.
+    /// Makes a stream of images of independent values, uniform in \[0, 1), numbered as those of [`BatchSource::fractal`].
     ///
     /// # Errors
     /// The errors of [`BatchSource::images`].

@@ -123,7 +123,7 @@ fn extended_name(mut bytes: &[u8]) -> Checked<Option<String>> {
             name = Some(text(value).trim_end_matches('\n').to_owned());
         }
         if record.starts_with(b"size=") {
-            return Err("a file in it has 8 GiB or more".into());
+            return Err("a file in the archive has 8 GiB or more".into());
         }
         bytes = bytes.get(length..).unwrap_or_default();
     }

@@ -1,4 +1,5 @@
-//! Arrays in safetensors files (<https://huggingface.co/docs/safetensors>): what `attack --out` writes, and images of others.
+//! Reads arrays of images and labels from safetensors files (<https://huggingface.co/docs/safetensors>), as `attack --out` and
+//! other tools write them.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Lists the names below a folder or in a zip archive, and orders them as classes are numbered.
+//! Lists the files and folders below a folder or in a zip archive, in the order in which classes are numbered.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -76,7 +76,7 @@ impl Case {
 
     /// A tensor of the file.
     pub fn tensor(&self, name: &str) -> Result<&Tensor> {
-        let missing = || Error::bad_file(self.name, format!("the file has no {name}"));
+        let missing = || Error::bad_file(self.name, format!("the file has no array {name}"));
         self.tensors.get(name).ok_or_else(missing)
     }
 

@@ -37,11 +37,7 @@ impl Counterfactuals {
     ) -> Result<Self> {
         if eps.is_nan() || eps <= 0.0 {
             let given = format_args!("a ball of radius {eps}");
-            return Err(Error::mismatch(
-                "counterfactuals",
-                given,
-                "a radius above 0, as only the image itself lies in a ball of radius 0",
-            ));
+            return Err(Error::mismatch("counterfactuals", given, "a radius above 0"));
         }
         let settings = Pgd { eps, ..Pgd::sample(steps, step_size) };
         let attack = PgdAttack::new(model, weights, size, settings).await?;

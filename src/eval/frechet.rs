@@ -80,7 +80,7 @@ impl Gaussian {
         let arrays = read_npz(path, &["mu", "sigma"])?;
         let numbers = |name: &str| {
             let found = arrays.get(name).and_then(|array| array.numbers.to_f64());
-            let missing = || format!("no floating-point array {name}");
+            let missing = || format!("it has no floating-point array {name}");
             found.ok_or_else(|| Error::bad_file(path, missing()))
         };
         Self::from_parts(numbers("mu")?, numbers("sigma")?)

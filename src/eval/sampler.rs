@@ -10,7 +10,7 @@ use crate::model::{BatchSize, DeviceWeights, Model};
 pub struct Samples {
     /// The samples, NCHW in \[0, 1\], one for each label.
     pub images: Vec<f32>,
-    /// The first `traced` images after 0, 1, ... steps.
+    /// The images of the first samples after 0, 1, ... steps, of as many samples as the call asked to trace.
     pub trajectory: Vec<Vec<f32>>,
 }
 

@@ -1,4 +1,4 @@
-//! The pickle machine: each opcode of protocols 2 to 5 that data needs, and no others.
+//! Interprets Python pickles without executing anything: the opcodes of protocols 2 to 5 that data needs, and no others.
 
 use super::globals::{Global, Storage};
 use super::input::{Checked, Input};

@@ -1,4 +1,5 @@
-//! The types of numbers in files, and whether a tensor's numbers lie in its storage.
+//! The element types of tensors in files (float32 and so on), and the check that a tensor's sizes and strides fit the storage
+//! that holds its elements.
 
 use super::input::Checked;
 use half::{bf16, f16};

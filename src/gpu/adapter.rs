@@ -26,7 +26,7 @@ pub struct Adapter {
     pub driver: String,
     /// The graphics interface: Vulkan, Metal, Dx12, Gl or BrowserWebGpu.
     pub backend: String,
-    /// The kind of processor.
+    /// The kind of processor, such as a graphics card or a CPU.
     pub kind: AdapterKind,
     /// The adapter's place on the PCI bus, such as `0000:01:00.0`, which tells two alike apart; empty where the driver does
     /// not say.

@@ -174,7 +174,7 @@ impl Gpu {
                 self.notify_lost(&reason);
                 Error::DeviceLost(reason)
             };
-            let result = mapped.await.map_err(|_| lost("a mapping was dropped".into()))?;
+            let result = mapped.await.map_err(|_| lost("a buffer's mapping was dropped".into()))?;
             result.map_err(|error| lost(format!("{doing}: {error}")))?;
             let view = target.get_mapped_range(..size).map_err(|error| failed(&error))?;
             // Not cast_slice: in a browser the view is a byte vector without f32 alignment.

@@ -29,8 +29,9 @@ impl Question {
         default: usize,
     ) -> Result<Self> {
         if candidates.len() > MOST || default >= candidates.len() {
-            let given = format_args!("default {default} of {} variants", candidates.len());
-            let wanted = format_args!("1 to {MOST} variants with the default among them");
+            let given =
+                format_args!("kernel {default} as the default of {} kernels", candidates.len());
+            let wanted = format_args!("1 to {MOST} kernels, the default among them");
             return Err(Error::mismatch(family, given, wanted));
         }
         let sides: Vec<_> = shape.iter().map(u32::to_string).collect();

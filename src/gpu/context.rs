@@ -1,4 +1,4 @@
-//! The device, opened here or lent by an app, with error scopes around all calls to it.
+//! The GPU device, opened by the library or lent by an app, and the error scopes around all calls to it.
 
 use super::bounds::Reports;
 use super::counters::{Counters, Counts};
@@ -308,9 +308,10 @@ impl Gpu {
         }
         self.alive()?;
         match polled {
-            Ok(Err(error)) => {
-                Err(Error::Gpu { doing: "polling".into(), reason: error.to_string() })
-            }
+            Ok(Err(error)) => Err(Error::Gpu {
+                doing: "running submitted work".into(),
+                reason: error.to_string(),
+            }),
             _ => Ok(()),
         }
     }

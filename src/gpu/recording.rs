@@ -108,7 +108,7 @@ pub struct Recording {
     /// The kernel launches, in the order in which they run.
     pub dispatches: Vec<Dispatch>,
     scratch: Vec<BufferId>,
-    /// The choices between several kernels that were made while recording, which tuning may answer otherwise.
+    /// The choices between several kernels that were made while recording, each of which tuning may change.
     pub asked: Vec<Question>,
 }
 

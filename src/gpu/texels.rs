@@ -1,4 +1,5 @@
-//! Copies buffers to textures, which CPU rasterisers read faster: see [`Access::Texels`](super::Access::Texels).
+//! Copies buffers to textures ahead of a launch, because CPU rasterisers read textures faster: see
+//! [`Access::Texels`](super::Access::Texels).
 
 use super::buffer::Counted;
 use super::{Gpu, TEXEL_COLUMNS, Words};

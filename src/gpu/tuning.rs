@@ -214,7 +214,7 @@ impl Gpu {
             }
             Verdict::Damaged => Err(crate::Error::mismatch(
                 "tuning",
-                "a file that is damaged, or that is not a table of choices",
+                "a damaged file, or one that is not a table of kernels",
                 "a table that Gpu::measured returned",
             )),
             Verdict::Foreign(of) => {

@@ -1,4 +1,4 @@
-//! How the numbers of a value lie in memory.
+//! The number formats in which a value of a computation graph may lie in GPU memory: single or half precision.
 
 /// The type of a value's numbers in memory. Kernels compute in single precision in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -39,7 +39,8 @@ impl Graph {
             let (op, made) = (node.op.name(), node.op.gradient(self, node, dy, &asked)?);
             if made.len() != node.inputs.len() {
                 let given = format_args!("{} derivatives", made.len());
-                return Err(Error::mismatch(op, given, node.inputs.len()));
+                let wanted = format_args!("{}, one for each input", node.inputs.len());
+                return Err(Error::mismatch(op, given, wanted));
             }
             let entries = (0..).zip(&node.inputs).zip(made).zip(&asked);
             for (((place, &input), derivative), _) in entries.filter(|(_, asked)| **asked) {

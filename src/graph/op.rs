@@ -14,9 +14,9 @@ pub type Derivatives = Result<Vec<Option<Value>>>;
 /// The inputs and outputs of an op, by index, that may lie in memory in half precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Halves {
-    /// The indices of the inputs that may.
+    /// The indices of the inputs that may lie in half precision.
     pub inputs: &'static [usize],
-    /// The indices of the outputs that may.
+    /// The indices of the outputs that may lie in half precision.
     pub outputs: &'static [usize],
 }
 

@@ -252,7 +252,7 @@ impl Plan {
     pub fn buffer(&self, value: Value) -> Result<BufferId> {
         self.expect(value)?;
         let given = format_args!("value {}, which the program does not use", value.number);
-        let wanted = "a value that the program uses";
+        let wanted = "one that it uses";
         let unused = || Error::mismatch("plan", given, wanted);
         self.places.get(&value).copied().ok_or_else(unused)
     }

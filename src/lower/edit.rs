@@ -1,4 +1,5 @@
-//! Queries that lowering asks of a graph: who reads a value, and whether two nodes may become one.
+//! Questions that lowering (rewriting a graph into faster kernels) asks of a graph: which nodes read a value, and whether two may
+//! become one.
 
 use crate::graph::{Graph, Node, Value};
 

@@ -150,7 +150,10 @@ impl Program {
             {
                 let place = held.get_mut(..*words).filter(|place| place.len() == new.len());
                 let wrong = || {
-                    let given = format_args!("{} values from `joined` for pause {at}", new.len());
+                    let given = format_args!(
+                        "{} values from the callback `joined` at node {at}",
+                        new.len()
+                    );
                     Error::mismatch("program", given, format_args!("{words} values"))
                 };
                 place.ok_or_else(wrong)?.copy_from_slice(new);

@@ -184,10 +184,18 @@ pub(super) fn check_ends(
 /// Err, in the name of `op`, unless depths and widths of four stages are sane.
 pub(super) fn check_stages(op: &'static str, depths: [u32; 4], dims: [u32; 4]) -> Result<()> {
     if depths.iter().any(|depth| !(1..=1000).contains(depth)) {
-        return Err(Error::mismatch(op, format_args!("depths {depths:?}"), "1 to 1000 each"));
+        return Err(Error::mismatch(
+            op,
+            format_args!("depths {depths:?}"),
+            "1 to 1000 blocks in each stage",
+        ));
     }
     if dims.iter().any(|dim| !(1..=8192).contains(dim)) {
-        return Err(Error::mismatch(op, format_args!("dims {dims:?}"), "1 to 8192 each"));
+        return Err(Error::mismatch(
+            op,
+            format_args!("dims {dims:?}"),
+            "1 to 8192 channels in each stage",
+        ));
     }
     Ok(())
 }
@@ -197,7 +205,7 @@ pub(super) fn known<T>(op: &'static str, key: &str, value: Option<T>) -> Result<
     let wanted = match key {
         "classes" => "the weight of the last layer, which has a row for each class",
         "channels" => "the weight of the first convolution",
-        _ => "it in the metadata, or tensors whose shapes show it",
+        _ => "this key in the metadata, or tensors whose shapes show it",
     };
     value.ok_or_else(|| Error::mismatch(op, format_args!("no {key}"), wanted))
 }

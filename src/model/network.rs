@@ -292,7 +292,8 @@ impl Network {
         seed: u64,
     ) -> Result<(Self, StateDict)> {
         let head = self.head().filter(|_| !matches!(self, Self::Imported(_)));
-        let other = || Error::mismatch("classes", self, "a network that is not imported");
+        let other =
+            || Error::mismatch("classes", self, "a network that was not imported from ONNX");
         let head = head.ok_or_else(other)?;
         let network = Self::from_metadata(&Metadata { classes: Some(classes), ..self.metadata() })?;
         let initial = network.initial(seed);

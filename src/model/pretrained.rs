@@ -45,7 +45,7 @@ impl Pretrained {
             return Err(Error::bad_file(&checkpoint.source, reason));
         }
         if checkpoint.metadata.normalisation.as_ref().and_then(Normalisation::of_bytes).is_some() {
-            let reason = "its mean and std are for pixels of 0 to 255 by their size, but images here are in [0, 1]: `lapidary \
+            let reason = "its mean and std are for pixels of 0 to 255, but images here are in [0, 1]: `lapidary \
                           convert` with --mean and --std, each divided by 255, writes a copy that works";
             return Err(Error::bad_file(&checkpoint.source, reason));
         }

@@ -1,5 +1,5 @@
-//! Brings the derivative for logits to one size before it enters a network in mixed precision, and the image's back to what
-//! it was.
+//! Scales the derivative for the logits to one magnitude before backpropagation in mixed precision, because small ones would
+//! vanish in half precision, and takes the scaling off the image's derivative.
 
 use super::Broadcast;
 use super::walk::{check_turns, kernel};

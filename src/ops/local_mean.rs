@@ -31,7 +31,7 @@ impl LocalMean {
         let [x] = exactly(KERNEL.name, "inputs", inputs)?;
         if self.reach > 1 << 14 {
             let given = format_args!("a window that reaches {} pixels", self.reach);
-            return Err(Error::mismatch(KERNEL.name, given, "a reach of at most 16384 pixels"));
+            return Err(Error::mismatch(KERNEL.name, given, "at most 16384 pixels"));
         }
         Ok(x)
     }

@@ -164,7 +164,7 @@ impl RowLoss {
         match self {
             Self::CrossEntropy { smoothing } if !(0.0..=1.0).contains(&smoothing) => {
                 let given = format_args!("label smoothing {smoothing}");
-                Err(Error::mismatch(op, given, "a label smoothing of 0 to 1"))
+                Err(Error::mismatch(op, given, "0 to 1"))
             }
             _ => Ok(logits),
         }

@@ -1,4 +1,4 @@
-//! The starts of attacks: random points in the ball around each image, or on its surface.
+//! Makes the random start images of attacks: points in the ball around each image, or on its surface.
 
 use super::Norm;
 use super::steps::{check_radius, images};

@@ -1,4 +1,5 @@
-//! The steps that gradient attacks and samplers take on images, in place; the copy of the best image; and lengths.
+//! The steps that gradient attacks and samplers take on images, in place; a copy that keeps the best image so far; and L2 norms
+//! of images.
 //!
 //! | op             | kernel                       | an image has                  |
 //! |----------------|------------------------------|-------------------------------|

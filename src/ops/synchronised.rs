@@ -127,8 +127,12 @@ impl Joined {
         let count = all.len() as f64;
         let length = all.first().map_or(0, |[first, _]| first.len());
         if let Some([a, b]) = all.iter().find(|[a, b]| a.len() != length || b.len() != length) {
-            let given = format_args!("vectors of {} and {}", a.len(), b.len());
-            return Err(Error::mismatch(Synchronise::NAME, given, format_args!("{length} each")));
+            let given = format_args!("vectors of {} and {} numbers", a.len(), b.len());
+            return Err(Error::mismatch(
+                Synchronise::NAME,
+                given,
+                format_args!("{length} in each"),
+            ));
         }
         let value = |pair: &[Vec<f32>; 2], which: usize, at: usize| {
             f64::from(pair.get(which).and_then(|of| of.get(at)).copied().unwrap_or_default())

@@ -23,7 +23,7 @@ pub struct Config {
     pub preset: String,
     /// The seed of all random numbers, below 2^63.
     pub seed: u64,
-    /// The training objective.
+    /// The training objective: `dat`, `at`, `trades`, `ratio` or `jem`.
     #[serde(default)]
     pub objective: ObjectiveName,
     /// The precision that training computes in: `single`, `half-weights` or `mixed`. What is measured after training is
@@ -32,19 +32,19 @@ pub struct Config {
     pub precision: Precision,
     /// The images, and how they are read and augmented.
     pub data: Data,
-    /// The network and its initial weights.
+    /// The network's architecture, or the checkpoint to begin with.
     pub model: ModelTable,
     /// The settings of stage 1, adversarial training.
     pub stage1: Stage1,
     /// The settings of stage 2, dual adversarial training.
     pub stage2: Stage2,
-    /// The settings of the objective `trades`.
+    /// The settings of TRADES, for the objective `trades`.
     #[serde(default)]
     pub trades: Trades,
-    /// The settings of the objective `ratio`.
+    /// The settings of RATIO, for the objective `ratio`.
     #[serde(default)]
     pub ratio: Ratio,
-    /// The settings of the objective `jem`.
+    /// The settings of JEM, for the objective `jem`.
     #[serde(default)]
     pub jem: Jem,
     /// The conditions under which training ends early.
@@ -53,7 +53,7 @@ pub struct Config {
     /// How the network is validated during training, by which the best weights are chosen.
     #[serde(default)]
     pub validate: Validate,
-    /// The samples that are drawn after training.
+    /// How many samples are drawn after training, and by which steps.
     pub sample: Sample,
     /// The judge: a second classifier, trained without attacks, that says which class a sample shows.
     pub judge: Judge,
@@ -348,7 +348,7 @@ impl Config {
     /// # Errors
     /// None for a configuration that was checked.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|error| bad("config", error, "values that TOML can hold"))
+        toml::to_string(self).map_err(|error| bad("a value", error, "one that TOML can hold"))
     }
 
     /// Returns the keys whose values differ between two configurations, each with both values, leaving out keys that do not
@@ -381,7 +381,7 @@ impl Config {
     }
 
     pub(super) fn to_table(&self) -> Result<Table> {
-        Table::try_from(self).map_err(|error| bad("config", error, "values that TOML can hold"))
+        Table::try_from(self).map_err(|error| bad("a value", error, "one that TOML can hold"))
     }
 
     /// Reads a whole table, key by key, so that a value that serde refuses is named.

@@ -95,7 +95,7 @@ pub struct Step {
     /// The seconds since the phase began; in stages 1 and 2 the time before a resume counts too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f32>,
-    /// The share of these seconds in which the GPU waited for images.
+    /// The share of `seconds` in which the GPU waited for images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_share: Option<f32>,
     /// The bytes and time of summing gradients over processes, in runs of several.

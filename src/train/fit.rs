@@ -1,5 +1,5 @@
-//! Finds out whether a training run fits an adapter, how much memory it takes and about how long, by building its programs on the
-//! device and timing them; and lists the kernels that they launch.
+//! Finds out whether a training run fits a GPU's memory, how much it takes and about how long the run takes, by building its
+//! programs on the device and timing them; and lists the kernels that they launch.
 
 use super::stages::{ClassifierStage, DualStage, Recall, has_statistics, smaller};
 use super::{Config, Curriculum, Jem, Learner, Material, ObjectiveName, Phase, ReplayBuffer};
@@ -12,7 +12,7 @@ use std::time::Instant;
 /// The memory and time that one stage of training takes, as measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StageCosts {
-    /// The stage of training.
+    /// The stage of training (1 or 2) that was measured.
     pub phase: Phase,
     /// The number of iterations of the stage.
     pub iterations: u32,

@@ -1,4 +1,4 @@
-//! JEM's replay buffer: a store of samples that later iterations go on from (Du and Mordatch 2019, arXiv 1903.08689, section
+//! JEM's replay buffer: a store of samples from which later iterations continue (Du and Mordatch 2019, arXiv 1903.08689, section
 //! 3.2). It lies in main memory, because it may be large: an iteration moves one batch to the device and back.
 
 use super::Jem;

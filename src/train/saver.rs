@@ -1,5 +1,4 @@
-//! Writes checkpoints of a training run on a thread of its own: training waits only while the previous checkpoint is not on disk
-//! yet.
+//! Writes checkpoints of a training run on a thread of its own: training waits only until the previous checkpoint is on disk.
 
 use super::checkpoints::Checkpoints;
 use super::state;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// The memory and arithmetic that one stage of training needs, computed from shapes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
-    /// The stage of training.
+    /// The stage of training (1 or 2) that the numbers are for.
     pub phase: Phase,
     /// The number of iterations of the stage.
     pub iterations: u32,

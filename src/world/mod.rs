@@ -1,5 +1,5 @@
-//! The processes that work on one run together. Each is a rank and drives one adapter. Without a launcher, and in builds without
-//! the feature `mpi`, there is one process, and everything here costs nothing.
+//! The processes that work on one run together. Each has a number, its rank, and drives one GPU. Without a launcher, and in
+//! builds without the feature `mpi`, there is one process, and everything here costs nothing.
 //!
 //! All ranks make the same calls in the same order. What one of them is told, all are told: results of [`World::sum`],
 //! [`World::gather`] and [`World::broadcast`] are the same bits everywhere. A rank that dies ends all the others, with a
@@ -32,9 +32,9 @@ pub struct World {
 pub struct Member {
     /// The name of the machine that the process runs on.
     pub host: String,
-    /// The index of the process among the run's processes on its machine, from 0, by which adapters are assigned.
+    /// The index of the process among the run's processes on its machine, from 0, by which it gets its adapter.
     pub local_rank: usize,
-    /// The operating system's number of the process.
+    /// The process id (PID) that the operating system gave.
     pub process: u32,
     /// The start time of the process in the system's ticks, where the system has it: process numbers are reused.
     began: u64,
@@ -187,7 +187,7 @@ impl World {
         self.gather(Vec::new()).map(drop)
     }
 
-    /// Returns whether any process says yes.
+    /// Returns whether any of the processes passed `true`.
     ///
     /// # Errors
     /// The errors of [`World::gather`].
@@ -199,8 +199,8 @@ impl World {
         Ok(all.iter().flatten().any(|&each| each != 0))
     }
 
-    /// Exchanges numbers: every process gets those of all, in the order of ranks, so that rows of results whose images were
-    /// shared out by [`World::share`] come back in their order.
+    /// Exchanges values: every process gets those of all processes, in the order of ranks, so that rows of results whose images
+    /// were shared out by [`World::share`] come back in their order.
     ///
     /// # Errors
     /// The errors of [`World::gather`].
@@ -241,7 +241,7 @@ impl World {
         }
     }
 
-    /// Ends all processes with this exit code, because this one cannot go on; one of them prints the sentence. With a single
+    /// Ends all processes with this exit code, because this one cannot go on; one of them prints `sentence`. With a single
     /// process it returns, and the caller ends the process.
     #[cfg_attr(not(feature = "mpi"), expect(unused_variables, reason = "one process ends itself"))]
     pub fn end(&self, code: u8, sentence: &str) {

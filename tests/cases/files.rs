@@ -1,4 +1,4 @@
-//! Tests commands on files as people have them: networks from ONNX files, and the program's own output read again as data.
+//! Tests commands on files that users have: networks as ONNX files, and the program's own output read again as data.
 
 use std::fs;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! Tests that long work on the device is cut into submissions short enough that no system ends them.
+//! Tests that long GPU work is cut into submissions short enough that no operating system ends them.
 
 use crate::common::own_gpu;
 use lapidary::graph::{Graph, Shape, Value};

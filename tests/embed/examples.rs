@@ -1,4 +1,4 @@
-//! Runs the embedding examples unchanged.
+//! Runs the examples that embed the library in another app, as they are in the repository.
 
 use pollster::block_on;
 

@@ -1,4 +1,4 @@
-//! Tests that loops on the device allocate and compile nothing after the first turn, submit rarely, and run beside other
+//! Tests that loops on the GPU allocate and compile nothing after the first iteration, submit rarely, and run beside other
 //! programs.
 
 use crate::net::{Net, Setting, numbers, pixels, weights};

@@ -1,4 +1,4 @@
-//! Tests attacks: they agree with PyTorch's, stay in their ball and box, and run without allocations inside the loop.
+//! Tests attacks: they agree with PyTorch's, keep images within the radius and in [0, 1], and allocate nothing inside the loop.
 
 use crate::case::Case;
 use crate::{gpu, gpu_for};

@@ -1,4 +1,4 @@
-"""Makes the pictures in tests/augmentations that tests/data_augment.rs compares with.
+"""Makes the pictures in tests/augmentations that src/data/references.rs compares with.
 
 The operations and the policy are those of torchvision over Pillow (AutoAugment(AutoAugmentPolicy.CIFAR10): nearest pixel,
 zeros from outside); Cutout is written down from DeVries and Taylor's code (arXiv 1708.04552), with zeros; the crops are
@@ -22,7 +22,7 @@ SIDE = 32
 OPERATIONS = ("ShearY TranslateX TranslateY Rotate Brightness Color Contrast Sharpness "
               "Posterize Solarize AutoContrast Equalize Invert").split()
 MAGNITUDES = [1, 4, 9]
-# Row and column offsets of the crop, mirrored or not; rows and columns of the cutout's middle: tests/data_augment.rs.
+# Row and column offsets of the crop, mirrored or not; rows and columns of the cutout's middle: src/data/references.rs.
 CROPS = [(-4, -4, False), (-4, 4, True), (0, 0, True), (3, -1, False), (4, 2, True)]
 CUTOUTS = [(0, 0), (31, 31), (16, 16), (5, 27), (20, 3)]
 # Top, left, height, width of a resized crop, and the side it is brought to.

@@ -1,5 +1,5 @@
-"""Small networks under the names of those that people have, with random weights, and what PyTorch makes of them: the files of
-`tests/golden/cases/lookalikes`, which `tests/model/lookalikes.rs` reads.
+"""Makes small networks with random weights and the tensor names of public implementations, and PyTorch's results for them: the files
+of `tests/golden/cases/lookalikes`, which `tests/model/lookalikes.rs` reads.
 
     python lookalikes.py OUT [SEED]
 

@@ -1,5 +1,5 @@
-"""Networks of full width with random weights, and exports of such, against PyTorch in one process: `pytest tests/peers/test_full_width.py`,
-with torch, torchvision, onnx, onnxscript and pyautoattack.
+"""Compares networks of full width with random weights, and their exported files, with PyTorch in one process: `pytest
+tests/peers/test_full_width.py`, with torch, torchvision, onnx, onnxscript and pyautoattack.
 
 Logits to 1e-5 of the largest, as PyTorch has them in 64 bits. Gradients for the images of the sum of log-sum-exp to 1e-4 of the largest,
 for the best of three images: of millions of rectifiers one may have an input so near to its kink that 32 bits decide otherwise, and

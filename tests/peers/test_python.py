@@ -1,4 +1,5 @@
-"""The Python package beside PyTorch in one process: `pytest tests/peers/test_python.py`, with torch, torchattacks, foolbox and captum.
+"""Compares the Python package with PyTorch in one process: `pytest tests/peers/test_python.py`, with torch, torchattacks, foolbox and
+captum.
 
 LAPIDARY_ROBUST_IMAGES (200) is how many images AutoAttack runs on: by torchattacks over `lapidary.torch.wrap`, and by the library.
 """

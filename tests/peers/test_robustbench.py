@@ -1,5 +1,5 @@
-"""RobustBench's own `benchmark` over `lapidary.torch.wrap`, beside `Model.autoattack`: `pytest tests/peers/test_robustbench.py`, with
-torch, robustbench, pyautoattack and what robustbench imports.
+"""Runs RobustBench's own `benchmark` on `lapidary.torch.wrap` and compares it with `Model.autoattack`: `pytest
+tests/peers/test_robustbench.py`, with torch, robustbench, pyautoattack and what robustbench imports.
 
 LAPIDARY_BENCHMARK_IMAGES (40) is how many images both run on.
 """

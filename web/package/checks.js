@@ -23,5 +23,5 @@ export function nth(what, given, index, count) {
 /** Throws where a network's answer has infinities or NaN, so that they never become a class. `each` numbers belong to an image. */
 export function finite(values, each) {
   const at = values.findIndex((value) => !Number.isFinite(value));
-  if (at >= 0) throw named('NotFinite', `image ${Math.floor(at / each)}: the network answers ${values[at]}, finite numbers are wanted; its weights or the image are too large`);
+  if (at >= 0) throw named('NotFinite', `image ${Math.floor(at / each)}: the network's output ${values[at]} is not finite; its weights or the image are too large`);
 }

@@ -14,7 +14,7 @@ export async function pixels(image) {
   const bitmap = image instanceof Blob ? await createImageBitmap(image, stored).catch((error) => { throw undecoded(error); }) : image;
   const { width, height } = bitmap;
   try {
-    if (width * height > PIXELS) throw named('BadPicture', `${name} has ${width}×${height} pixels: at most ${PIXELS / 1e6} million are wanted, scale it down first`);
+    if (width * height > PIXELS) throw named('BadPicture', `${name} has ${width}×${height} pixels, but at most ${PIXELS / 1e6} million are read: scale it down first`);
     const canvas = typeof OffscreenCanvas === 'undefined' ? Object.assign(document.createElement('canvas'), { width, height }) : new OffscreenCanvas(width, height);
     const context = canvas.getContext('2d', { willReadFrequently: true });
     context.drawImage(bitmap, 0, 0);

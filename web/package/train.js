@@ -22,7 +22,7 @@ function oneOf(what, value, known) {
 function classNames(classes, { classNames: known }) {
   if (classes === undefined) return { names: known, fresh: false };
   const names = typeof classes === 'number' ? Array.from({ length: whole('classes', classes, 1, 65_536) }, (_, i) => String(i)) : classes;
-  if (!Array.isArray(names) || !names.length || names.some((name) => typeof name !== 'string')) throw named('RangeError', 'classes: a list of names, or their number, is wanted');
+  if (!Array.isArray(names) || !names.length || names.some((name) => typeof name !== 'string')) throw named('RangeError', 'classes: expected a list of names, or their number');
   return { names, fresh: names.length !== known.length || names.some((name, i) => name !== known[i]) };
 }
 
@@ -47,7 +47,7 @@ function recipe({ classes, steps = 200, objective = 'dat', batch = 16, learningR
 
 /** Brings all pictures to one array. */
 async function together(images, labels, classes, size, prepare) {
-  if (!Array.isArray(images)) throw named('Mismatch', 'images: a list is wanted');
+  if (!Array.isArray(images)) throw named('Mismatch', 'images: expected a list');
   whole('number of images', images.length, 1, PICTURES);
   if (labels?.length !== images.length) throw named('Mismatch', `labels: got ${labels?.length ?? 'none'}; expected one for each of ${images.length} images`);
   const all = new Float32Array(images.length * size);

@@ -56,7 +56,7 @@ pub struct Bench {
     /// Rows and columns of the images [default: 32 for wrn, 224 for others]
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
-    /// Kind of step to measure
+    /// Kind of step to measure: of an attack, of sampling or of training
     #[arg(long, value_enum, default_value_t = Step::Pgd)]
     pub what: Step,
     /// Number of times that the step is measured; the median is printed

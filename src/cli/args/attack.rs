@@ -60,7 +60,7 @@ pub struct Attack {
     /// Write the attacked images as safetensors: where an attack succeeded its image, else the original
     #[arg(help_heading = "Output", long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Print one JSON object instead of lines
+    /// Print the results as one JSON object instead of lines
     #[arg(help_heading = "Output", long)]
     pub json: bool,
     /// Number of PGD steps from each start

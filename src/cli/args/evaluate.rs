@@ -85,7 +85,7 @@ pub struct Quick {
 pub struct EvalAll {
     #[command(flatten)]
     pub network: NetworkOptions,
-    /// Folder for report.html and its files; finished parts in it are not done again
+    /// Folder for report.html and its files; parts of the evaluation that are finished in it are not measured again
     #[arg(help_heading = "Output", long, value_name = "DIR")]
     pub out: PathBuf,
     #[command(flatten)]
@@ -153,7 +153,7 @@ pub struct Generation {
     pub samples: String,
     #[command(flatten)]
     pub measuring: Measuring,
-    /// Rows and columns that idx images and arrays are brought to before the extractor's own resizing [default: their own]
+    /// Rows and columns that idx images and arrays are resized to before the extractor's own resizing [default: their own]
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
     /// Print one JSON object instead of a table
@@ -203,7 +203,7 @@ pub struct FeaturesOf {
     /// File to write, with the arrays mu (mean), sigma (covariance), features and logits
     #[arg(help_heading = "Output", long, value_name = "NPZ", default_value = "features.npz")]
     pub out: PathBuf,
-    /// Rows and columns that idx images and arrays are brought to before the extractor's own resizing [default: their own]
+    /// Rows and columns that idx images and arrays are resized to before the extractor's own resizing [default: their own]
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
 }
@@ -254,7 +254,7 @@ pub struct Explain {
     /// lists the networks of the zoo.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
-    /// Height and width in pixels that the picture is brought to [default: the checkpoint's]
+    /// Height and width in pixels that the picture is resized to [default: the checkpoint's]
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=1024))]
     pub side: Option<u32>,
     /// Way to fit pictures of other sizes to the network: crop, letterbox or stretch [default: as in training]

@@ -62,7 +62,7 @@ pub struct Classify {
     /// Print JSON instead of a table
     #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Height and width in pixels that pictures are brought to [default: the checkpoint's]
+    /// Height and width in pixels that pictures are resized to [default: the checkpoint's]
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=1024))]
     pub side: Option<u32>,
     /// Way to fit pictures of other sizes to the network: crop, letterbox or stretch [default: as in training]

@@ -107,9 +107,9 @@ impl Arguments {
 pub enum Exactness {
     /// Everything in single precision (32 bits)
     Single,
-    /// The copies of weights that convolutions read in half precision (16 bits), on GPUs
+    /// Half precision (16 bits) for the copies of weights that convolutions read, on GPUs; all else in single precision
     HalfWeights,
-    /// Activations and their derivatives too; sums, losses, weights under training and images stay in single precision
+    /// Half precision also for activations and their derivatives; sums, losses, weights under training and images in single precision
     Mixed,
 }
 
@@ -173,7 +173,7 @@ impl From<Winograd> for Filtering {
 /// The commands of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train, evaluate and sample on the embedded images, in minutes, and write a report
+    /// Train, evaluate and sample a small network on images that are built in, in minutes, and write a report
     Demo(Demo),
     /// Train a network as a preset or a configuration file says, and write a report
     Train(Train),

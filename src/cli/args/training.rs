@@ -30,7 +30,7 @@ pub struct Demo {
 /// The arguments of `train`.
 #[derive(Debug, Args)]
 pub struct Train {
-    /// A preset's name or a TOML file [default: the configuration of the run in --out]
+    /// Training configuration: a preset's name or a TOML file [default: that of the run in --out]
     #[arg(value_name = "CONFIG", required_unless_present_any = ["resume", "out"])]
     pub config: Option<String>,
     /// Run folder to write [default: the first unused of runs/NAME, runs/NAME-2, ...]
@@ -46,7 +46,7 @@ pub struct Train {
     /// How many damaged pictures may be left out: a share of all if below 1, or a number from 1 on
     #[arg(long, value_name = "N")]
     pub max_bad: Option<f64>,
-    /// Go on from the last checkpoint in --out, and refuse a folder without a run
+    /// Resume the run in --out from its last checkpoint, and refuse a folder without a run
     #[arg(long)]
     pub resume: bool,
     /// Print the kernel launches, operations and memory of one iteration of each stage, instead of training
@@ -59,7 +59,7 @@ pub struct Train {
 /// The arguments of `plan`.
 #[derive(Debug, Args)]
 pub struct Plan {
-    /// A preset's name or a TOML file
+    /// Training configuration: a preset's name or a TOML file
     #[arg(value_name = "CONFIG")]
     pub config: String,
     /// Change one value of the configuration, such as stage2.batch=32
@@ -117,7 +117,7 @@ fn tflops(text: &str) -> Result<f64, String> {
 /// The arguments of `runs`.
 #[derive(Debug, Args)]
 pub struct Runs {
-    /// A folder of runs, or several runs to compare [default: runs]
+    /// Folder with training runs to list, or several runs to compare [default: runs]
     #[arg(value_name = "DIR")]
     pub folders: Vec<PathBuf>,
 }
@@ -165,7 +165,7 @@ pub struct PaperTable {
     /// File with the weights of EfficientNet-Lite0 or Inception-v3, in whose features samples are compared with real images too
     #[arg(long, value_name = "FILE")]
     pub extractor: Option<PathBuf>,
-    /// Command that starts several processes, such as "mpirun -n 4", for commands that can share their work
+    /// Launcher of several processes, such as "mpirun -n 4", for trainings and evaluations, which can share their work
     #[arg(long, value_name = "WORDS")]
     pub launcher: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The values that options of several commands have: norms, lengths, and ways to fit pictures.
+//! The value types of options that several commands have: norms, radii and step sizes, and ways to fit pictures to a square.
 
 use clap::ValueEnum;
 

@@ -1,4 +1,5 @@
-//! Runs any of the attacks on one batch of images: makes its start, takes its steps, and returns the attacked images.
+//! Runs one of the attacks on a batch of images: makes the start images, takes the attack's steps, and returns the attacked
+//! images.
 
 use super::{AttackName, AutoAttack};
 use crate::Result;

@@ -1,4 +1,4 @@
-//! Attacks several batches at once, each on a wgpu device of its own, for adapters that one batch does not keep busy.
+//! Attacks several batches of images at once, each on a wgpu device of its own, for GPUs that one batch does not keep busy.
 
 use super::attackers::{Attacker, Target};
 use super::{AttackName, AutoAttack};

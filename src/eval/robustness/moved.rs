@@ -1,4 +1,4 @@
-//! Applies projected gradient steps to all images and returns the attacked images themselves, not an accuracy.
+//! Runs a PGD attack on any number of images and returns the attacked images themselves, not an accuracy.
 
 use super::attackers::Attacker;
 use super::run::{ranks, target};

@@ -339,8 +339,7 @@ fn described<R: Read + Seek>(
             }
             if cfg!(not(feature = "onnx")) && extension == Some("onnx") {
                 return Err(
-                    "an ONNX file, which this build does not read: it lacks the feature onnx"
-                        .into(),
+                    "it is an ONNX file, which only builds with the feature `onnx` read".into()
                 );
             }
             if !first.ends_with(b"{") && input.length() >= 9 {

@@ -1,4 +1,4 @@
-//! Defines one layer of an imported network, and how it is written as a line in a checkpoint's metadata.
+//! Defines one layer of a network imported from ONNX, and how it is written as a line in a checkpoint's metadata.
 
 use crate::graph::{Graph, Value};
 use crate::model::layers::Mode;

@@ -72,7 +72,7 @@ pub struct Export<'a> {
     pub logits: Value,
     /// The graph's other inputs, the weights.
     pub weights: &'a Weights,
-    /// The weights' numbers.
+    /// The values of the weights, by name.
     pub numbers: &'a StateDict,
     /// Whether the file fixes height and width to those of `images`; otherwise they are left open.
     pub fixed_size: bool,

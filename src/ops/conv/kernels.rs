@@ -1,4 +1,4 @@
-//! The kernels of the fast convolutions. `table.rs` says which runs when.
+//! Declares the kernels of the fast convolutions, which work on packed weights in tiles. `table.rs` says which runs when.
 
 use super::problem::Params;
 use crate::gpu::{Access::*, Kernel, Trust};

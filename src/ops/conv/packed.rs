@@ -100,7 +100,7 @@ impl PackedConv2d {
             return Err(Error::mismatch(
                 kernel.name,
                 format_args!("an output of {slice_words} elements"),
-                "an output small enough that its copies, one a slice, have fewer than 2^32 elements",
+                "fewer than 2^32 elements in its copies, one a slice",
             ));
         };
         let part = Some(Words { first: 0, count: words });

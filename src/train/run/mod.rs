@@ -36,11 +36,11 @@ pub struct Outcome {
     pub average: StateDict,
     /// The metadata that are written beside the weights.
     pub metadata: Metadata,
-    /// The number T of contrastive steps at the end.
+    /// The number T of contrastive steps at the end of stage 2.
     pub t_reached: u32,
     /// The wall time of the stages, time before a resume included.
     pub seconds: Seconds,
-    /// The number of images that went through updates in that time.
+    /// The number of images that went through updates in `seconds`.
     pub images: u64,
     /// The part of `seconds` that was spent before this process started.
     pub seconds_before: f64,
@@ -51,9 +51,9 @@ pub struct Outcome {
 /// The wall time of each stage of training, in seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seconds {
-    /// The seconds of stage 1.
+    /// The seconds that stage 1, adversarial training, took.
     pub stage1: f64,
-    /// The seconds of stage 2.
+    /// The seconds that stage 2, dual adversarial training, took.
     pub stage2: f64,
 }
 
