@@ -2,7 +2,7 @@
 // (src/ops/random.rs), so that each run draws new numbers.
 //
 //   grid     (1): one invocation
-//   control  seed low, seed high, step low, step high, first
+//   control  seed low, seed high, step low, step high, first image's number
 //
 // Host side: src/ops/advance.rs.
 

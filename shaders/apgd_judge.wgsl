@@ -10,7 +10,7 @@
 // The first call, on the start, sets the whole state; the loss before the first step counts as 0, as in AutoAttack's code.
 //
 //   grid                      one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
-//   x, g, best, wrong, best_g [image][span Elems]
+//   x, g, best, wrong, best_g [image][Elem]: span Elems (each an f32 or a vec4) an image
 //   loss, margin              [image]; misclassified where the margin is above 0
 //   state                     [image][12], see shared/apgd_state.wgsl
 //

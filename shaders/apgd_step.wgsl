@@ -6,7 +6,7 @@
 //     x = p(x + a * (u - x) + (1 - a) * (x - previous)),  previous = x as it was
 //
 //   grid                         one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
-//   x, previous, g, best_g, x0   [image][span Elems]; best_g stands in for g where the state says so
+//   x, previous, g, best_g, x0   [image][Elem]: span Elems (each an f32 or a vec4) an image; best_g stands in for g where the state says so
 //   state                        [image][12], see shared/apgd_state.wgsl: s, the number of the step; whether the first
 //                                gradient is 0 is noted there
 //

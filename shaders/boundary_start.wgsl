@@ -3,7 +3,7 @@
 //     x = clamp(x0 + eps * t / (|t| + 1e-12), 0, 1)    t normal in L2, uniform in [-1, 1) in Linf
 //
 //   grid     one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
-//   x, x0    [image][span]
+//   x, x0    [image][value]: span values an image
 //   ids      [image]: the random numbers depend on the image's id, not on its position in the batch
 //   control  seed low, seed high, stream
 //

@@ -4,9 +4,10 @@
 //     y[channel][pixel] = sum over k of w[channel][k] * patch[k][pixel]        k: (in channel, row, column) of the kernel
 //
 //   grid     x: a workgroup per 128 / BLOCKS quads of pixels; y: per BLOCKS blocks of 8 output channels; z: phases of a
-//            strided derivative, rows outermost, of each slice of the in channels, whose sums conv2d_sum_slices.wgsl
-//            adds up if there are several. A quad is 4 columns of a row, `apart()` words from one to the next; rows are
-//            filled up to whole quads and run on from image to image
+//            strided derivative (pixels whose row and column have the same remainders by the stride), rows outermost, of
+//            each slice of the in channels, whose sums conv2d_sum_slices.wgsl adds up if there are several.
+//            A quad is 4 columns of a row, `apart()` words from one to the next; rows are filled up to whole quads and
+//            run on from image to image
 //   x, y     [image][channel][row][column]; residual as y
 //   mask, bits  shared/mask_bits.wgsl; no bits of a derivative
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][row][column][out channel % 8], where out and in

@@ -2,7 +2,8 @@
 // network are done before the store (shared/epilogue.wgsl).
 //
 //   grid     x: one invocation per 4 columns of a row of y, for the images of the launch;
-//            y: one workgroup per 8 output channels; z: phases of a strided derivative, rows outermost
+//            y: one workgroup per 8 output channels; z: phases of a strided derivative
+//            (a phase is the pixels whose row and column have the same remainders by the stride), rows outermost
 //   x, y     [image][channel][row][column]; residual as y
 //   mask, bits  shared/mask_bits.wgsl; no bits of a derivative
 //   w        packed by conv2d_pack.wgsl: [out channel / 8][in channel][row][column][out channel % 8],

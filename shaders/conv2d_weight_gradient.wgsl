@@ -3,7 +3,8 @@
 //     dw[o,i,r,c] = sum over n,v,u of dy[n,o,v,u] * x[n, i, v*stride_y + r - pad_y, u*stride_x + c - pad_x]
 //
 //   grid       one invocation per weight, see shared/index.wgsl; the launches of all slices of images add up one sum in
-//              one order: where params.epilogue is 1 a launch adds to the sum of the one before. A line is a row of dy
+//              one order: where params.epilogue is 1 a launch adds to the sum of the one before. params.lines
+//              counts rows of dy
 //   dy, x, dw  as y, x, w in conv2d.wgsl
 //
 // Host side: src/ops/conv/plain.rs. Appended: shared/conv2d_params.wgsl, shared/index.wgsl.

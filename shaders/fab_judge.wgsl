@@ -6,7 +6,7 @@
 //         x = x0 + beta (x - x0)
 //
 //   grid            one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
-//   x, x0, nearest  [image][span Elems]
+//   x, x0, nearest  [image][Elem]: span Elems (each an f32 or a vec4) an image
 //   margin          [image]
 //   distance        [image]; large before a misclassified image was found
 //

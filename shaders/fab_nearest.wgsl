@@ -6,7 +6,7 @@
 //     nearest_g = g, nearest_f = f and away = d  where d is less than away, and for the first class
 //
 //   grid                one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
-//   g, nearest_g        [image][span Elems]
+//   g, nearest_g        [image][Elem]: span Elems (each an f32 or a vec4) an image
 //   f, nearest_f, away  [image]
 //
 // Host side: src/ops/fab.rs. Appended: shared/index.wgsl, shared/elem_f32.wgsl or elem_vec4.wgsl, shared/workgroup_sum.wgsl.

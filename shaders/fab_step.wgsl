@@ -7,7 +7,7 @@
 //
 // The shortest move from t, where f is c there (c > 0; else all signs are turned):
 //
-//     d_i = -sign(w_i) min(l q_i, room_i)  with  sum |w_i| |d_i| = c
+//     d_i = -sign(w_i) min(l q_i, room_i)  with l such that  sum |w_i| |d_i| = c
 //     q_i = |w_i| in L2, 1 in Linf;  room_i = t_i where w_i > 0, 1 - t_i where w_i < 0
 //
 // or all room where that does not reach. What is left of c is convex and falls with l, piece by piece a line, so
@@ -15,7 +15,7 @@
 // it needs at most a step a piece; in practice about ten.
 //
 //   grid      one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
-//   x, x0, g  [image][span Elems]
+//   x, x0, g  [image][Elem]: span Elems (each an f32 or a vec4) an image
 //   f         [image]
 //
 // In L2 values whose |w| is below 1e-8 do not move, as in AutoAttack's code. Host side: src/ops/fab.rs. Appended:

@@ -4,7 +4,8 @@
 //     with first = o / group_outputs * group_inputs
 //
 //   grid       one invocation per weight, see shared/index.wgsl; the launches of all slices of images add up one sum in
-//              one order: where params.epilogue is 1 a launch adds to the sum of the one before. A line is a row of dy
+//              one order: where params.epilogue is 1 a launch adds to the sum of the one before. params.lines
+//              counts rows of dy
 //   dy, x, dw  as y, x, w in grouped_conv2d.wgsl
 //
 // Host side: src/ops/conv/plain.rs. Appended: shared/conv2d_params.wgsl, shared/index.wgsl.

@@ -1,7 +1,7 @@
 // Keeps the iterate of highest loss of each attacked image:  where loss > best_loss, best_x = x and best_loss = loss
 //
 //   grid             one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
-//   x, best_x        [image][span words]
+//   x, best_x        [image][word]: span words an image
 //   loss, best_loss  [image]
 //
 // Host side: src/ops/steps.rs. Appended: shared/index.wgsl.

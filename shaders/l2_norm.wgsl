@@ -1,7 +1,7 @@
 // Euclidean length of each image:  y = sqrt(sum of x^2 over C, H, W)
 //
 //   grid  one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
-//   x     [image][span Elems]
+//   x     [image][Elem]: span Elems (each an f32 or a vec4) an image
 //   y     [image]
 //
 // Host side: src/ops/steps.rs. Appended: shared/index.wgsl, shared/elem_f32.wgsl or elem_vec4.wgsl,

@@ -6,7 +6,7 @@
 //     x = clamp(x0 + d, 0, 1)
 //
 //   grid         one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
-//   x, v, g, x0  [image][span Elems]
+//   x, v, g, x0  [image][Elem]: span Elems (each an f32 or a vec4) an image
 //
 // A lane reads back only those v that it wrote itself. Host side: src/ops/steps.rs. Appended:
 // shared/index.wgsl, shared/elem_f32.wgsl or elem_vec4.wgsl, shared/renorm.wgsl, shared/workgroup_sum.wgsl.

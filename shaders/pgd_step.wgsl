@@ -5,7 +5,7 @@
 //     x = x0 + d where there is a ball;     x = clamp(x, 0, 1) where there is a box
 //
 //   grid      one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
-//   x, g, x0  [image][span Elems]; without a ball x0 is not read
+//   x, g, x0  [image][Elem]: span Elems (each an f32 or a vec4) an image; without a ball x0 is not read
 //
 // The moved image is computed twice rather than written between the passes.
 // Host side: src/ops/steps.rs. Appended: shared/index.wgsl, shared/elem_f32.wgsl or elem_vec4.wgsl,

@@ -5,8 +5,8 @@
 //     normal   two numbers from each two words, whose uniform numbers are a and b:  sqrt(-2 log(a + 2^-24)) * (cos, sin)(2 pi b - pi)
 //
 //   grid     one invocation per four elements of one image, see shared/index.wgsl
-//   control  seed low, seed high, step low, step high, first
-//   y        [image][span words]
+//   control  seed low, seed high, step low, step high, first: the number of the first image
+//   y        [image][word]: span words an image
 //
 // Host side: src/ops/random.rs. Appended: shared/index.wgsl, shared/philox.wgsl, shared/random_values.wgsl.
 

@@ -1,10 +1,10 @@
 // Sum of all elements:  y = scale * sum(x)
 //
 //   grid  one workgroup; its lanes stride over the elements, so the order of additions is fixed
-//   x     elements words
+//   x     `elements` words
 //   y     one word
 //
-// For one number an image. Host side: src/ops/sum.rs. Appended: shared/workgroup_sum.wgsl.
+// Made for short inputs, such as one number an image. Host side: src/ops/sum.rs. Appended: shared/workgroup_sum.wgsl.
 
 override LANES: u32 = 64u;
 

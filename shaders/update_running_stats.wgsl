@@ -1,7 +1,8 @@
 // Running statistics of batch normalisation, in place:
 //
 //     running_mean     <- (1 - momentum) * running_mean + momentum * mean
-//     running_variance <- (1 - momentum) * running_variance + momentum * variance * unbiased
+//     running_variance <- (1 - momentum) * running_variance + momentum * variance * unbiased,  unbiased = n / (n - 1)
+//     for statistics of n values a channel
 //
 //   grid  one invocation per channel, see shared/index.wgsl
 //   mean, variance, running_mean, running_variance  [channel]

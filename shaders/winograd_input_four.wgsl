@@ -4,7 +4,7 @@
 //
 //   grid    x: one invocation per tile of this launch; y: one workgroup per channel
 //   x       [image][channel][row][column]
-//   v       [point][channel][tile], rows of params.pitch; words beyond the last tile are not written
+//   v       [point][channel][tile], a channel's tiles are params.pitch words; words beyond the last tile are not written
 //
 // The points are those of conv2d_winograd.wgsl, for their rounding: 0, +-1/sqrt(2), +-sqrt(2) and infinity. Lanes in a row
 // store words in a row. Host side: src/ops/conv/winograd.rs. Appended: shared/winograd_launch.wgsl, shared/winograd_input.wgsl.

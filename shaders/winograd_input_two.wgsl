@@ -4,7 +4,8 @@
 //
 //   grid    x: one invocation per two tiles side by side; y: one workgroup per channel
 //   x       [image][channel][row][column]
-//   v       [point][channel][tile], rows of params.pitch, tiles as first_of_two says; words beyond the last tile are not written
+//   v       [point][channel][tile], a channel's tiles are params.pitch words, the two of an invocation 32 apart
+//           (first_of_two in shared/winograd_launch.wgsl); words beyond the last tile are not written
 //
 // The points are 0, +-1 and infinity: nothing is multiplied. Host side: src/ops/conv/winograd.rs.
 // Appended: shared/winograd_launch.wgsl, shared/winograd_input.wgsl.

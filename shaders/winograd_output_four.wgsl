@@ -4,8 +4,8 @@
 //   Y = A^T M A     M: 6x6 sums of an out channel and a tile, Y: 4x4 of y
 //
 //   grid     x: one invocation per tile of this launch; y: one workgroup per 8 out channels
-//   m        [point][out channel][tile], rows of params.pitch
-//   y        [image][channel][row][column]; rows beyond the last are not stored
+//   m        [point][out channel][tile]; a channel's tiles are params.pitch words
+//   y        [image][channel][row][column]; rows of a tile that lie below the image are not stored
 //   residual  as y; mask, bits: shared/mask_bits.wgsl
 //
 // Host side: src/ops/conv/winograd.rs. Appended: shared/winograd_launch.wgsl, shared/winograd_output.wgsl, shared/epilogue.wgsl,

@@ -1,4 +1,4 @@
-// Binding 0, the parameters, and the workgroup size, the same in every fast convolution kernel. Appended with it:
+// Declares binding 0 (the parameters) and the workgroup size, which are the same in every fast convolution kernel. Appended with it:
 // conv2d_params.wgsl.
 
 override WORKGROUP: u32 = 32u;

@@ -64,7 +64,7 @@ impl fmt::Display for Fit {
 }
 
 /// Fits a picture in memory to a network's square image: \[`channels`, `side`, `side`\] in \[0, 1\], with 1 or 3 channels, from
-/// `width`×`height` RGBA pixels as the module's contract has them.
+/// `width`×`height` RGBA pixels: a byte each, not multiplied by alpha, in rows from above, already turned upright.
 ///
 /// # Errors
 /// `Mismatch` where the bytes are not `width`×`height` pixels of four, for a side of 0 or above 16,384, and for other channels.

@@ -97,7 +97,7 @@ impl Source {
         }
     }
 
-    /// Reads all images of one part into memory. Photographs are brought to `side`×`side` pixels, all others keep the size that
+    /// Reads all images of one part into memory. Photographs are resized to `side`×`side` pixels, all others keep the size that
     /// the file says, for [`Dataset::prepared`] to change.
     ///
     /// # Errors

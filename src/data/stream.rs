@@ -115,14 +115,14 @@ impl BatchSource {
         let wanted = "sources of one shape with weights above 0";
         let Some((shape, batch_size)) = parts.first().map(|(_, one)| (one.shape, one.batch_size))
         else {
-            return Err(Error::mismatch("mixture", "no source", wanted));
+            return Err(Error::mismatch("mixture of images", "no source", wanted));
         };
         let fits = |(weight, part): &(f64, Self)| {
             part.shape == shape && part.batch_size == batch_size && *weight > 0.0
         };
         if let Some((weight, part)) = parts.iter().find(|part| !fits(part)) {
             return Err(Error::mismatch(
-                "mixture",
+                "mixture of images",
                 format!("a source of weight {weight} ({part:?})"),
                 wanted,
             ));

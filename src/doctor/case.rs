@@ -33,7 +33,7 @@ pub struct Tensor {
 pub struct Verdict {
     /// Whether all results are within their tolerance.
     pub good: bool,
-    /// The name of the furthest array, how far it is off, and how far it may be.
+    /// The name of the array that is furthest from its reference values, how far it is off, and how far it may be.
     pub worst: String,
 }
 

@@ -6,9 +6,10 @@
 //! device's pace; `record` neither submits nor waits nor allocates. After a loss of the device the host calls
 //! [`Gpu::notify_lost`], and every later call returns [`Error::DeviceLost`](crate::Error::DeviceLost).
 //!
-//! An encoder has to be one of the device that was lent. wgpu tells of none which device it is of, so `record` cannot refuse another:
-//! of another device of the same `wgpu::Instance` that device reports a validation error when the encoder is finished, to the
-//! error scope that is open there, and of another instance wgpu panics, or takes other resources with the same numbers.
+//! An encoder has to belong to the device that was lent. wgpu does not tell to which device an encoder belongs, so `record` cannot
+//! refuse another one: with an encoder of another device of the same `wgpu::Instance`, that device reports a validation error when
+//! the encoder is finished, to the error scope that is open there; with one of another instance wgpu panics, or uses other
+//! resources that have the same ids.
 //!
 //! `docs/embed.md` is a guide with code that runs.
 

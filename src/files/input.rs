@@ -96,9 +96,10 @@ impl<R: Read + Seek> Input<R> {
         let read = self.reader.by_ref().take(most).read_until(b'\n', &mut line).map_err(failed)?;
         self.at += read as u64;
         if line.pop() != Some(b'\n') {
-            return Err(format!("a name has no end, at byte {}", self.at));
+            return Err(format!("a name in the pickle has no end, at byte {}", self.at));
         }
-        String::from_utf8(line).map_err(|_| format!("a name is not UTF-8, before byte {}", self.at))
+        String::from_utf8(line)
+            .map_err(|_| format!("a name in the pickle is not UTF-8, before byte {}", self.at))
     }
 
     /// Goes over so many bytes, a part of whole `width`s at a time.

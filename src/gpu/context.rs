@@ -191,8 +191,7 @@ impl Gpu {
 
     /// Sets a function that is called before each submission of every program on this device, by the thread that submits: if it
     /// returns an error, the run ends with that error, and its results may be half written. This is for hosts that must not wait
-    /// for long work to end, such as Python after Ctrl-C. What the replay was to write is then in part written. The first to be
-    /// given stays.
+    /// for long work to end, such as Python after Ctrl-C. Only the first function that is set takes effect.
     pub fn on_submission(&self, ask: impl Fn() -> Result<()> + Send + Sync + 'static) {
         self.interrupt.get_or_init(|| Interrupt(Box::new(ask)));
     }

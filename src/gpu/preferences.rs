@@ -55,8 +55,8 @@ pub enum Precision {
     #[default]
     Single,
     /// The copy of convolutions' weights that kernels read is in half precision: half its memory and traffic, and logits that
-    /// differ by some 5e-4 of their size; images' gradients too, but by some 5 % through rectifiers, of which some fall on the
-    /// other side. CPU rasterisers, pages and adapters without half precision ignore it.
+    /// differ by some 5e-4 of their size; gradients for images differ by some 5 %, because the inputs of some rectifiers change
+    /// sign. CPU rasterisers, pages and adapters without half precision ignore it.
     HalfWeights,
     /// Mixed precision: activations, their derivatives and the weights' copies lie in memory in half precision (11 significant
     /// bits, at most 65,504). Kernels widen what they read, and sum in single precision. Needs an adapter that has half

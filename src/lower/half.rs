@@ -1,6 +1,6 @@
-//! Lets values lie in memory in half precision, where that is asked for: last of all, when it is known which kernels run.
-//! These are the copies of weights that convolutions read, and in mixed precision maps, which are activations and their
-//! derivatives. Vectors, logits and losses stay in single precision: they are small, and their rounding tells more.
+//! Lets values lie in memory in half precision, where that is asked for: last of all, when it is known which kernels run. These
+//! are the copies of weights that convolutions read, and in mixed precision maps, which are activations and their derivatives.
+//! Vectors, logits and losses stay in single precision: they are small, and rounding them would cost more accuracy.
 
 use super::Target;
 use crate::gpu::{AdapterKind, Precision};

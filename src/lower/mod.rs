@@ -1,12 +1,12 @@
 //! Lowers computation graphs: turns a graph into one that computes the same values with fewer and faster launches, for an adapter
-//! and a user's preferences. It runs after derivatives were taken, on nodes; values keep their numbers, so what a caller holds
-//! stays good.
+//! and a user's preferences. It runs after derivatives were taken, on nodes; a caller's handles of values stay valid.
 //!
-//! In order: rules of the caller's own, frozen batch norm becomes a scale and a shift for each channel (`fold`), rectifiers and
-//! their derivatives go into the normalisation in front (`fuse`, `rectify`), what else derives rectifiers reads a bit an
-//! element (`masks`), convolutions take the rows that their table chooses, with weights packed for these (`pack`), what
-//! follows a convolution moves into its store (`fuse`), what makes a rectifier's result writes its bits along (`masks`),
-//! and where half precision is asked for, values lie in memory in it (`half`).
+//! In this order: the caller's own rules; frozen batch norm becomes a scale and a shift for each channel (`fold`);
+//! rectifiers and their derivatives join the normalisation before them (`fuse`, `rectify`); other derivatives of
+//! rectifiers read one bit for each element (`masks`); convolutions get the kernels that their table chooses, with
+//! weights packed for these (`pack`); ops that follow a convolution are done where it stores its result (`fuse`); ops
+//! that compute a rectifier's result write its bits as well (`masks`); and where half precision is asked for, values get
+//! it (`half`).
 
 mod edit;
 mod fold;

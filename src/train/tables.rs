@@ -173,8 +173,8 @@ impl Jem {
     pub(super) const CONTRAST: Contrast = Contrast::EnergyGap;
 }
 
-/// The table `[stop]`: conditions under which training ends before its iterations are done, as if they were; 0 for never. The
-/// condition that ended training is printed and logged.
+/// The table `[stop]`: conditions under which training ends before all of its iterations are done; 0 for never. The condition
+/// that ended training is printed and logged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stop {

@@ -1,5 +1,5 @@
-//! Measures accuracies during training, of the averaged weights on images that are not trained on. The iteration with the highest
-//! accuracy under attack becomes the best weights.
+//! Measures accuracies during training, of the averaged weights on images that are not trained on. The weights of the iteration
+//! with the highest accuracy under attack are kept as the best.
 
 use super::{Config, Learner, Material};
 use crate::eval::{Accuracies, UnderPgd, drawn};

@@ -1,8 +1,8 @@
 //! The processes that work on one run together. Each has a number, its rank, and drives one GPU. Without a launcher, and in
 //! builds without the feature `mpi`, there is one process, and everything here costs nothing.
 //!
-//! All ranks make the same calls in the same order. What one of them is told, all are told: results of [`World::sum`],
-//! [`World::gather`] and [`World::broadcast`] are the same bits everywhere. A rank that dies ends all the others, with a
+//! All ranks make the same calls in the same order. All of them get the same results: those of [`World::sum`],
+//! [`World::gather`] and [`World::broadcast`] have the same bits everywhere. A rank that dies ends all the others, with a
 //! sentence that names it: nothing here waits for a dead process.
 
 mod launcher;
@@ -64,8 +64,8 @@ impl World {
     }
 
     /// Joins the processes that a launcher such as `mpirun` or `srun` has started; without a launcher this process is alone
-    /// ([`World::one`]). `say` is called on one rank with the sentence by which all of them end: MPI has no way on without a rank
-    /// that is dead.
+    /// ([`World::one`]). `say` is called on one rank with the sentence that says why all of them end: MPI cannot go on when a
+    /// rank has died.
     ///
     /// # Errors
     /// `World` where the launcher's variables tell of several processes and this one finds itself alone: each would do all

@@ -65,7 +65,7 @@ fn damaged_pickles_are_refused() {
         (b"N)R", "calls None"),
         (b"NQ", "other than a storage"),
         (b"X\x02\0\0\0\xff\xff", "not UTF-8"),
-        (b"ccollections", "a name has no end"),
+        (b"ccollections", "a name in the pickle has no end"),
         (b"I12\n", "this opcode"),
         (b"cposix\nsystem\n(X\x02\0\0\0lstR", "posix.system"),
         (b"(iposix\nsystem\n", "this opcode"),

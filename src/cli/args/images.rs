@@ -80,7 +80,7 @@ pub struct Classify {
 pub enum Start {
     /// Images of independent uniform values.
     Noise,
-    /// `builtin:fractal`, `builtin:fashion` or a folder's path, for [`crate::data::Ood::parse`].
+    /// Images by name or path: `builtin:fractal`, `builtin:fashion` or a folder, as [`crate::data::Ood::parse`] reads them.
     Images(String),
 }
 

@@ -109,7 +109,7 @@ pub enum Exactness {
     Single,
     /// Half precision (16 bits) for the copies of weights that convolutions read, on GPUs; all else in single precision
     HalfWeights,
-    /// Half precision also for activations and their derivatives; sums, losses, weights under training and images in single precision
+    /// Half precision for convolutions' weights, activations and their derivatives; sums, losses, weights under training and images in single precision
     Mixed,
 }
 

@@ -1,7 +1,7 @@
 //! Accuracy under the worst of several attacks, as AutoAttack measures it (Croce and Hein 2020, arXiv 2003.01690).
 //!
-//! [`AutoAttack`] says what is run; its `run` returns a [`RobustAccuracy`]: what each attack did, what became of each point,
-//! the images that broke them, and [`Warning`]s where the number may flatter the network. A [`State`] lets an interrupted
+//! [`AutoAttack`] says what is run; its `run` returns a [`RobustAccuracy`]: what each attack did, the outcome for each image,
+//! the images that broke them, and [`Warning`]s where the number may be too high. A [`State`] lets an interrupted
 //! evaluation go on.
 
 mod attackers;

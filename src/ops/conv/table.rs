@@ -1,6 +1,6 @@
-//! The table of all kernels for convolutions, with the conditions of each: one row for each way to compute one. Among the
-//! rows that fit a problem, the first one that is usual on the adapter is the static choice; tuning may take another one
-//! that is tried there, with its own packing of the weights. `docs/kernels.md` has the table as text.
+//! The table of all kernels for convolutions, with the conditions of each: one row for each way to compute one. Among the rows
+//! that fit a problem, the first one that is usual on the adapter is the static choice, taken without tuning; tuning may take
+//! another one that it tries there, with its own packing of the weights. `docs/kernels.md` has the table as text.
 //!
 //! A new way is a WGSL file, its kernel in `kernels.rs`, and a row here.
 

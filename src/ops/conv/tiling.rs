@@ -1,5 +1,5 @@
-//! Says how each kernel of a convolution is launched: the part that an invocation or a workgroup computes, the overrides,
-//! and the length of an invocation's loops.
+//! Says how each kernel of a convolution is launched: the part that an invocation or a workgroup computes, the values of WGSL's
+//! `override` constants, and the length of an invocation's loops.
 
 use super::problem::Params;
 use super::runs::Lines;

@@ -118,8 +118,8 @@ impl Pieces {
         pair.ok_or_else(|| {
             Error::mismatch(
                 "micro-batch",
-                format_args!("number {part}"),
-                format_args!("a number below {parts}"),
+                format_args!("part {part}"),
+                format_args!("a part below {parts}"),
             )
         })
     }
