@@ -220,7 +220,7 @@ fn binary(
     let record = before + IMAGE;
     if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
         return Err(format!(
-            "it has {} bytes, but whole records of {record} bytes are needed",
+            "the file has {} bytes, but whole records of {record} bytes are needed",
             bytes.len()
         ));
     }
@@ -252,16 +252,16 @@ fn pickle(
         [count, IMAGE] | [count, 3, SIDE, SIDE] => count,
         _ => {
             return Err(format!(
-                "its data have the shape {:?}, but have to be [N, {IMAGE}]",
+                "the images have the shape {:?}, but have to be [N, {IMAGE}]",
                 images.shape
             ));
         }
     };
     let Numbers::U8(bytes) = images.numbers else {
-        return Err("its data are not bytes".into());
+        return Err("the images are not bytes".into());
     };
     if given.len() != count || count == 0 {
-        return Err(format!("it has {} labels for {count} images", given.len()));
+        return Err(format!("there are {} labels for {count} images", given.len()));
     }
     for (image, label) in given.into_iter().enumerate() {
         let known = u32::try_from(label).ok().filter(|&label| label < classes);

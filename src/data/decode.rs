@@ -51,7 +51,7 @@ pub(super) fn encoded(path: &Path) -> Result<Vec<u8>> {
 pub(super) fn decode(bytes: &[u8]) -> std::result::Result<Picture, String> {
     // Whatever a decoder does with a damaged file, others are read.
     catch_unwind(|| pixels(bytes))
-        .unwrap_or_else(|_| Err("the decoder of its picture format crashed".into()))
+        .unwrap_or_else(|_| Err("the decoder of the picture's format crashed".into()))
 }
 
 /// Reads a picture file as the image that a network takes: \[`channels`, `side`, `side`\] in \[0, 1\], with 1 or 3 channels. PNG,
@@ -68,19 +68,17 @@ pub fn photograph(path: &Path, channels: u32, side: u32, fit: Fit) -> Result<Vec
 fn pixels(bytes: &[u8]) -> std::result::Result<Picture, String> {
     let failed = |error: &dyn Display| error.to_string();
     if bytes.starts_with(&[0xff, 0xd8]) && !is_whole_jpeg(bytes) {
-        return Err("it has been cut off: the end of the JPEG picture is missing".into());
+        return Err("cut off: the end of the JPEG picture is missing".into());
     }
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let mut reader = reader.map_err(|error| failed(&error))?;
     // ISO's container of HEIC and AVIF: a length, "ftyp" and a brand.
     if bytes.get(4..8) == Some(b"ftyp") {
-        return Err(format!(
-            "it is a HEIC or AVIF picture, or a video, but only {FORMATS} are read"
-        ));
+        return Err(format!("a HEIC or AVIF picture, or a video, but only {FORMATS} are read"));
     }
     if !reader.format().is_some_and(|format| format.reading_enabled()) {
         return Err(format!(
-            "its first bytes are not those of a picture in one of the formats {FORMATS}"
+            "the first bytes are not those of a picture in one of the formats {FORMATS}"
         ));
     }
     let mut limits = Limits::default();
@@ -91,13 +89,13 @@ fn pixels(bytes: &[u8]) -> std::result::Result<Picture, String> {
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 || width > LARGEST || height > LARGEST {
         return Err(format!(
-            "it has {width}×{height} pixels, but width and height have to be 1 to {LARGEST}"
+            "the picture has {width}×{height} pixels, but width and height have to be 1 to {LARGEST}"
         ));
     }
     if decoder.total_bytes() > MOST_DECODED {
         let needed = decoder.total_bytes();
         return Err(format!(
-            "its {width}×{height} pixels need {needed} bytes of memory, but at most {MOST_DECODED} are allowed"
+            "the picture's {width}×{height} pixels need {needed} bytes of memory, but at most {MOST_DECODED} are allowed"
         ));
     }
     let orientation = decoder.orientation().map_err(|error| failed(&error))?;

@@ -56,7 +56,7 @@ impl Source {
                 }
                 if data.channels() != channels {
                     let given = format!(
-                        "its images have {} channels, but the network takes {channels}",
+                        "the images have {} channels, but the network takes {channels}",
                         data.channels()
                     );
                     return Err(refused(given));

@@ -156,7 +156,7 @@ fn array(
     };
     let start = take(8)?;
     if !start.starts_with(MAGIC) {
-        return Err("it does not begin as an .npy file".into());
+        return Err("the first bytes are not those of an .npy file".into());
     }
     let header_length = match start.get(6) {
         Some(1) => take(2)?,
@@ -165,13 +165,13 @@ fn array(
     let header_length =
         header_length.iter().rev().fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte));
     if header_length > 1 << 16 {
-        return Err(format!("its header has {header_length} bytes, but at most 65536 are read"));
+        return Err(format!("the header has {header_length} bytes, but at most 65536 are read"));
     }
     let text = String::from_utf8(take(header_length)?).map_err(|error| error.to_string())?;
     let header = Header::parse(&text)?;
     let (bytes, held) = header
         .sizes()
-        .ok_or_else(|| format!("its header {text:?} describes an array longer than any file"))?;
+        .ok_or_else(|| format!("the header {text:?} describes an array longer than any file"))?;
     if bytes > length {
         return Err(format!(
             "cut off: an array of {:?} has {bytes} bytes, but {length} are there",
@@ -189,7 +189,7 @@ fn array(
     let bytes = take(bytes)?;
     // An archive's sum is checked where its array ends: at the end of reading, which has to be reached.
     if entry.read(&mut [0]).map_err(|error| error.to_string())? != 0 {
-        return Err("it has more bytes after its array".into());
+        return Err("more bytes follow the array".into());
     }
     Ok(header.contents(&bytes))
 }

@@ -49,13 +49,13 @@ impl Header {
         let columns = after("fortran_order").is_some_and(|rest| rest.starts_with("True"));
         let sides = after("shape").and_then(|rest| rest.strip_prefix('(')?.split(')').next());
         let (Some(descr), Some(sides)) = (descr, sides) else {
-            return Err(format!("its header has no type or no shape: {text:?}"));
+            return Err(format!("the header has no type or no shape: {text:?}"));
         };
         let sides = sides.split(',').map(str::trim).filter(|side| !side.is_empty());
         let shape: Vec<usize> = sides
             .map(|side| {
                 side.parse().map_err(|_| {
-                    format!("its shape has the dimension {side:?}, which is not a number")
+                    format!("the shape has the dimension {side:?}, which is not a number")
                 })
             })
             .collect::<Result<_, _>>()?;
@@ -66,8 +66,8 @@ impl Header {
     pub fn of(descr: &str, columns: bool, shape: Vec<usize>) -> Result<Self, String> {
         let (order, name) = descr.split_at_checked(1).unwrap_or_default();
         let (width, held, kind) = kind(name).ok_or_else(|| match name {
-            name if name.starts_with('O') => "its elements are Python objects, which would have to be executed; only numbers are read".to_owned(),
-            _ => format!("its elements are of type {descr}; only whole or floating-point numbers, truth values and texts are read"),
+            name if name.starts_with('O') => "the elements are Python objects, which would have to be executed; only numbers are read".to_owned(),
+            _ => format!("the elements are of type {descr}; only whole or floating-point numbers, truth values and texts are read"),
         })?;
         Ok(Self {
             descr: descr.into(),

@@ -25,7 +25,7 @@ impl<'a> Batch<'a> {
     /// Reads a pickle. Its values may take no more memory than a budget that follows from its length.
     pub fn new(bytes: &'a [u8]) -> Checked<Self> {
         if bytes.first() != Some(&0x80) {
-            return Err("it is not a pickle of protocol 2 or later".into());
+            return Err("not a pickle of protocol 2 or later".into());
         }
         let mut input = Input::new(Cursor::new(bytes))?;
         input.section(0, bytes.len() as u64)?;
@@ -44,19 +44,22 @@ impl<'a> Batch<'a> {
     /// A list of names.
     pub fn names(&self, key: &str) -> Checked<Vec<String>> {
         let list =
-            self.pickle.list(self.item(key)?).ok_or_else(|| format!("its {key} is not a list"))?;
+            self.pickle.list(self.item(key)?).ok_or_else(|| format!("{key} is not a list"))?;
         let names: Option<Vec<String>> = list.iter().map(|&name| self.text(name)).collect();
-        names.ok_or_else(|| format!("its {key} are not names"))
+        names.ok_or_else(|| format!("{key} has elements that are not names"))
     }
 
     /// Returns the value under a key of the pickle's dict; Python 3 may have the key as bytes.
     fn item(&self, key: &str) -> Checked<Value> {
         let dict = self.pickle.dict(self.pickle.result);
         let items = dict.ok_or_else(|| {
-            format!("it is {}, but has to be a dict", self.pickle.describe(self.pickle.result))
+            format!(
+                "the pickle is {}, but has to be a dict",
+                self.pickle.describe(self.pickle.result)
+            )
         })?;
         let found = items.iter().find(|&&(at, _)| self.text(at).as_deref() == Some(key));
-        found.map(|&(_, value)| value).ok_or_else(|| format!("it has no key {key}"))
+        found.map(|&(_, value)| value).ok_or_else(|| format!("the pickle has no key {key}"))
     }
 
     /// A short text, or bytes that are one.

@@ -99,14 +99,15 @@ fn scan(files: &[PathBuf]) -> Result<Found> {
                 this.clone_into(&mut key);
             }
             if is_picture(Path::new(&format!("x{extension}"))) {
-                let length = u32::try_from(entry.size()).map_err(|_| "it has 4 GiB or more")?;
+                let length =
+                    u32::try_from(entry.size()).map_err(|_| "a picture has 4 GiB or more")?;
                 places.push((number, entry.raw_file_position(), length));
             } else if extension.eq_ignore_ascii_case(".cls") {
                 let mut text = String::new();
                 let read = entry.by_ref().take(32).read_to_string(&mut text);
                 let given = read.ok().and_then(|_| text.trim().parse().ok());
                 label = Some(given.ok_or_else(|| {
-                    format!("it holds {text:?}, but has to hold the number of a class")
+                    format!("the text is {text:?}, but has to be the number of a class")
                 })?);
             } else if extension.eq_ignore_ascii_case(".json") && label.is_none() {
                 let mut text = Vec::new();

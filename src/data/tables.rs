@@ -163,7 +163,7 @@ impl Table {
         if self.names.is_empty() {
             self.names = names;
         } else if !names.is_empty() && names != self.names {
-            return Err("its class names differ from those of the table before".into());
+            return Err("the class names differ from those of the table before".into());
         }
         for group in 0..reader.num_row_groups() {
             for (column, _) in [Some(columns.images), columns.labels].into_iter().flatten() {
@@ -177,7 +177,7 @@ impl Table {
             let (pictures, labels) = (self.held.len(), self.labels.len());
             // Where no table has labels it is said that there are none.
             if labels != pictures && (labels != 0 || columns.labels.is_some()) {
-                return Err(format!("it has {labels} labels for {pictures} pictures"));
+                return Err(format!("there are {labels} labels for {pictures} pictures"));
             }
         }
         Ok(())
@@ -191,12 +191,13 @@ impl Table {
         left: &mut u64,
     ) -> Checked<()> {
         let ColumnReader::ByteArrayColumnReader(reader) = column else {
-            return Err("its column of pictures does not hold bytes".into());
+            return Err("the column of pictures does not hold bytes".into());
         };
         each(reader, depth, |bytes: ByteArray| {
             let cost = bytes.len() as u64 + 64;
-            *left =
-                left.checked_sub(cost).ok_or("it has more pictures than fit the memory allowed")?;
+            *left = left
+                .checked_sub(cost)
+                .ok_or("there are more pictures than fit the memory allowed")?;
             self.held.push((file, bytes.data().into()));
             Ok(())
         })
@@ -204,8 +205,9 @@ impl Table {
 
     fn labels_of(&mut self, column: ColumnReader, depth: i16, left: &mut u64) -> Checked<()> {
         let mut charge = |bytes: u64| {
-            *left =
-                left.checked_sub(bytes).ok_or("it has more labels than fit the memory allowed")?;
+            *left = left
+                .checked_sub(bytes)
+                .ok_or("there are more labels than fit the memory allowed")?;
             Ok::<_, String>(())
         };
         if matches!(self.labels, Labels::None) {
@@ -235,7 +237,7 @@ impl Table {
                 })
             }
             _ => Err(
-                "its labels are neither whole numbers nor texts, or differ in type from those of the table before"
+                "the labels are neither whole numbers nor texts, or differ in type from those of the table before"
                     .into(),
             ),
         }
@@ -338,7 +340,7 @@ impl Columns {
         let shown = || all.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
         let images = images.ok_or_else(|| {
             format!(
-                "its columns are {}: a column of encoded pictures has to be called {}",
+                "the columns are {}: a column of encoded pictures has to be called {}",
                 shown(),
                 IMAGES.join(", ")
             )
@@ -380,7 +382,7 @@ fn column(
         .set_total_compressed_size(pages.len() as i64)
         .build()
         .map_err(|error| error.to_string())?;
-    let count = usize::try_from(about.num_rows()).map_err(|_| "its number of rows is negative")?;
+    let count = usize::try_from(about.num_rows()).map_err(|_| "the number of rows is negative")?;
     let read = SerializedPageReader::new(Arc::new(pages), &chunk, count, None);
     let read = read.map_err(|error| error.to_string())?;
     Ok(get_column_reader(chunk.column_descr_ptr(), Box::new(read)))

@@ -51,21 +51,21 @@ fn header(path: &Path) -> std::result::Result<(File, u64, Metadata), String> {
     let failed = |error: std::io::Error| error.to_string();
     let length = file.metadata().map_err(failed)?.len();
     let mut first = [0; 8];
-    file.read_exact(&mut first).map_err(|_| "it is cut off, or not a safetensors file")?;
+    file.read_exact(&mut first).map_err(|_| "cut off, or not a safetensors file")?;
     let header = u64::from_le_bytes(first);
     if header > LONGEST.min(length.saturating_sub(8)) {
         return Err(format!(
-            "its header says that it has {header} bytes, but the file has {length}, and at most {LONGEST} are read"
+            "the header says that it has {header} bytes, but the file has {length}, and at most {LONGEST} are read"
         ));
     }
     let mut bytes = vec![0; header as usize];
     file.read_exact(&mut bytes).map_err(failed)?;
     let found: Metadata = serde_json::from_slice(&bytes)
-        .map_err(|error| format!("it is not a safetensors file: {error}"))?;
+        .map_err(|error| format!("not a safetensors file: {error}"))?;
     let end = found.data_len() as u64;
     if 8 + header + end != length {
         return Err(format!(
-            "it has {length} bytes, but its header describes {}: it is cut off, or something follows it",
+            "the file has {length} bytes, but the header describes {}: it is cut off, or something follows it",
             8 + header + end
         ));
     }
@@ -97,9 +97,7 @@ fn array(file: &mut File, start: u64, info: &TensorInfo) -> std::result::Result<
         Dtype::F32 => Numbers::F32(each(&bytes, f32::from_le_bytes)),
         Dtype::F64 => Numbers::F64(each(&bytes, f64::from_le_bytes)),
         other => {
-            return Err(format!(
-                "it has numbers of type {other:?}, which images and labels cannot have"
-            ));
+            return Err(format!("numbers of type {other:?} cannot be images or labels"));
         }
     };
     Ok(Array { shape: info.shape.clone(), numbers })

@@ -24,7 +24,7 @@ pub(super) fn tiles(folder: &Path, side: u32) -> Result<Dataset> {
         let (width, height) = (sheet.width(), sheet.height());
         if width % side != 0 || height % side != 0 {
             return Err(failed(&format_args!(
-                "its {width}×{height} pixels cannot be cut into tiles of {side}×{side}"
+                "the picture's {width}×{height} pixels cannot be cut into tiles of {side}×{side}"
             )));
         }
         for top in (0..height).step_by(side as usize) {

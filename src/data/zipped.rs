@@ -106,7 +106,7 @@ impl Entry {
         let most = MOST + 16 * self.packed;
         if self.size > most {
             return Err(format!(
-                "it says that it has {} bytes, from {} compressed ones, but at most {most} are allowed",
+                "the archive gives the file {} bytes, from {} compressed ones, but at most {most} are allowed",
                 self.size, self.packed
             ));
         }
@@ -121,7 +121,7 @@ impl Entry {
         };
         read.map_err(|error| error.to_string())?;
         if bytes.len() as u64 != self.size || crc32fast::hash(&bytes) != self.checksum {
-            return Err("it is damaged: its checksum is not the one in the archive".into());
+            return Err("damaged: the checksum is not the one in the archive".into());
         }
         Ok(bytes)
     }

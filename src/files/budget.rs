@@ -26,7 +26,7 @@ impl Budget {
         }
         let file = self.file;
         Err(format!(
-            "its pickle describes more data than fits a file of {file} bytes: it is damaged or malicious"
+            "the pickle describes more data than fits a file of {file} bytes: it is damaged or malicious"
         ))
     }
 

@@ -144,20 +144,20 @@ impl Global {
     pub fn call(self, pickle: &mut Pickle, arguments: Value) -> Checked<Value> {
         let arguments = pickle
             .tuple(arguments)
-            .ok_or("its pickle calls a function without a tuple of arguments")?;
+            .ok_or("the pickle calls a function without a tuple of arguments")?;
         match (self, arguments) {
             (Self::OrderedDict, []) => pickle.add(Node::Dict(Vec::new())),
             // As Python 2 writes it, with a list of pairs.
             (Self::OrderedDict, &[pairs]) => {
                 let pairs = pickle
                     .list(pairs)
-                    .ok_or("its pickle makes an OrderedDict of something other than a list")?
+                    .ok_or("the pickle makes an OrderedDict of something other than a list")?
                     .to_vec();
                 let pair = |&pair: &Value| {
                     let items = pickle.list(pair).or_else(|| pickle.tuple(pair));
                     match items {
                         Some(&[key, value]) => Ok((key, value)),
-                        _ => Err("its pickle makes an OrderedDict of something other than pairs"),
+                        _ => Err("the pickle makes an OrderedDict of something other than pairs"),
                     }
                 };
                 let items = pairs.iter().map(pair).collect::<Result<Vec<_>, _>>()?;
@@ -187,7 +187,7 @@ impl Global {
                 pickle.add_object(class, Value::None)
             }
             _ => Err(format!(
-                "its pickle calls {self:?} with {} arguments that do not fit",
+                "the pickle calls {self:?} with {} arguments that do not fit",
                 arguments.len()
             )),
         }

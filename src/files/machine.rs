@@ -52,7 +52,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
                 let [version] = self.input.array()?;
                 if !(2..=5).contains(&version) {
                     return Err(format!(
-                        "its pickle has protocol {version}, but only 2 to 5 are read"
+                        "the pickle has protocol {version}, but only 2 to 5 are read"
                     ));
                 }
             }
@@ -273,7 +273,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
         }
         if names.len() >= MOST_NAMES {
             return Err(format!(
-                "its pickle names more than {MOST_NAMES} different functions and classes"
+                "the pickle names more than {MOST_NAMES} different functions and classes"
             ));
         }
         budget.charge(name.len())?;
@@ -294,7 +294,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
                 Some(Node::Object(object)) => object.class,
                 _ => {
                     return Err(format!(
-                        "its pickle calls {}, which is not a function that is known",
+                        "the pickle calls {}, which is not a function that is known",
                         self.pickle.describe(other)
                     ));
                 }

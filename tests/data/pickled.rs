@@ -141,7 +141,7 @@ fn batches_that_are_none_are_refused() {
         (changed(b"U\x02u1", b"U\x02f4"), &["6144 bytes", "needs 24576"]),
         (changed(b"cnumpy\ndtype\n", b"cos\nsystem\n"), &["forbidden", "os.system"]),
         (changed(b"M\x00\x0c", b"M\xff\xff"), &["6144 bytes"]),
-        (b"\x80\x02]q\x01.".to_vec(), &["it is a list, but has to be a dict"]),
+        (b"\x80\x02]q\x01.".to_vec(), &["the pickle is a list, but has to be a dict"]),
         (b"not a pickle".to_vec(), &["not a pickle"]),
     ] {
         let folder = folder_of(&bytes);

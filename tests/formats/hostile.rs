@@ -80,7 +80,7 @@ fn damaged_pickles_are_refused() {
         (b"N1", "a mark that it did not set"),
         (b"2", "an empty stack"),
         (b"N\x80\x02", "no dict with tensors"),
-        (b"N\x80\x09", "its pickle has protocol 9"),
+        (b"N\x80\x09", "the pickle has protocol 9"),
         (&long_text, "cut off"),
         (&longer_text, "a string of 18446744073709551615 bytes"),
         (&far_note, "more data than fits a file"),
@@ -249,7 +249,7 @@ fn storages_on_top_of_each_other_are_refused() {
     let length = u32::from_le_bytes(end[12..16].try_into().unwrap()) + record as u32;
     (end[8], end[10]) = (end[8] + 1, end[10] + 1);
     end[12..16].copy_from_slice(&length.to_le_bytes());
-    expect(&[file, end].concat(), "b: its storage overlaps another");
+    expect(&[file, end].concat(), "b: the tensor's storage overlaps another");
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn operators_that_are_not_read_are_listed() {
         node("GridSample", &["c"], "y", &[]),
     ];
     let reason = refused(read(&model(&graph, 17)));
-    assert_eq!(reason, "it has operators that are not read: Resize (2), GridSample (1)");
+    assert_eq!(reason, "the network has operators that are not read: Resize (2), GridSample (1)");
     let reason = refused(read(&model(&[node("Relu", &["images"], "y", &[])], 40)));
     assert_eq!(
         reason,
@@ -147,7 +147,7 @@ fn onnx_files_that_would_do_harm() {
         (read(&model(&[node("Relu", &["y"], "y", &[])], 17)), "which nothing makes"),
         (
             read(&model(&[node("Relu", &["images"], "y", &[])], 17)),
-            "none of its outputs has one number",
+            "none of the network's outputs has one number",
         ),
         // Parts that are empty, by the million.
         (

@@ -334,18 +334,16 @@ fn described<R: Read + Seek>(
             let extension = source.extension().and_then(|extension| extension.to_str());
             if matches!(extension, Some("pth" | "pt" | "ckpt")) && !first.ends_with(b"{") {
                 return Err(
-                    "it is cut off, or not a PyTorch checkpoint: it is neither a zip archive nor a pickle".into(),
+                    "cut off, or not a PyTorch checkpoint: neither a zip archive nor a pickle"
+                        .into(),
                 );
             }
             if cfg!(not(feature = "onnx")) && extension == Some("onnx") {
-                return Err(
-                    "it is an ONNX file, which only builds with the feature `onnx` read".into()
-                );
+                return Err("an ONNX file, which only builds with the feature `onnx` read".into());
             }
             if !first.ends_with(b"{") && input.length() >= 9 {
                 return Err(
-                    "it is neither a safetensors file nor a PyTorch checkpoint nor an ONNX file"
-                        .into(),
+                    "neither a safetensors file nor a PyTorch checkpoint nor an ONNX file".into()
                 );
             }
             let (tensors, strings) = safetensors::tensors(input)?;
@@ -421,7 +419,7 @@ fn numbers<R: Read + Seek>(
     });
     if bytes.is_none_or(|bytes| bytes > input.length().saturating_mul(2)) {
         return Err(format!(
-            "its tensors would take more than twice the {} bytes of the file: it is damaged or malicious",
+            "the tensors would take more than twice the {} bytes of the file: it is damaged or malicious",
             input.length()
         ));
     }
@@ -434,7 +432,7 @@ fn numbers<R: Read + Seek>(
             // Entries on top of each other would have the whole file summed once for each.
             let left = unchecked.checked_sub(summed.length);
             unchecked =
-                left.ok_or_else(|| wrong("its storage overlaps another tensor's".into()))?;
+                left.ok_or_else(|| wrong("the tensor's storage overlaps another's".into()))?;
             summed.check(input, "its storage").map_err(wrong)?;
         }
         let tensor = stored.read(input).map_err(wrong)?;

@@ -221,7 +221,7 @@ pub fn normalisation(
         match &found {
             Some((first, known)) if *known != given => {
                 return Err(format!(
-                    "it holds two input normalisations that differ: {first}, and {name}, {other}"
+                    "two input normalisations in the file differ: {first}, and {name}, {other}"
                 ));
             }
             Some(_) => {}

@@ -52,7 +52,7 @@ impl Stored {
     pub fn check_kind(&self) -> Checked<()> {
         let Kind::Other(name, _) = self.kind else { return Ok(()) };
         Err(format!(
-            "it has {name} values, but only float32, float64, float16 and bfloat16 are read"
+            "the tensor has {name} values, but only float32, float64, float16 and bfloat16 are read"
         ))
     }
 
@@ -60,11 +60,12 @@ impl Stored {
     /// allocated. Err if they are no floating-point numbers or the file ends before.
     pub fn read<R: Read + Seek>(&self, input: &mut Input<R>) -> Checked<Tensor> {
         self.check_kind()?;
-        let count = elements(&self.shape).ok_or("it has more than 2^63 values")?;
+        let count = elements(&self.shape).ok_or("the tensor has more than 2^63 values")?;
         let data = match &self.strides {
             None => {
-                let length =
-                    count.checked_mul(self.kind.width()).ok_or("it has more than 2^64 bytes")?;
+                let length = count
+                    .checked_mul(self.kind.width())
+                    .ok_or("the tensor has more than 2^64 bytes")?;
                 input.section(self.start, length)?;
                 let mut data = Vec::with_capacity(count as usize);
                 input.chunks(length, self.kind.width(), |bytes| {

@@ -227,7 +227,7 @@ fn module(pickle: &mut Pickle, outermost: Value) -> Checked<Vec<(String, Value)>
     let mut named = 0;
     while let Some((prefix, value, depth)) = waiting.pop() {
         if depth > DEEPEST_MODULE {
-            return Err(format!("its modules are nested more than {DEEPEST_MODULE} deep"));
+            return Err(format!("the file's modules are nested more than {DEEPEST_MODULE} deep"));
         }
         let Some((class, object)) = pickle.object(value) else { continue };
         let state = object.state;
@@ -275,7 +275,9 @@ fn choose(mut sets: Vec<Set>, part: &StateDictChoice) -> Checked<Set> {
         return Ok(sets.swap_remove(found));
     }
     if sets.is_empty() {
-        return Err("no dict with tensors is in it, and no module, so it has no weights".into());
+        return Err(
+            "no dict with tensors and no module is in the file, so it has no weights".into()
+        );
     }
     let names: Vec<_> = sets
         .iter()
@@ -283,6 +285,6 @@ fn choose(mut sets: Vec<Set>, part: &StateDictChoice) -> Checked<Set> {
         .collect();
     let (names, first) = (names.join(", "), names.first().copied().unwrap_or_default());
     Err(format!(
-        "it has several sets of weights, and none is {part}: {names}; --weights {first} takes that one"
+        "the file has several sets of weights, and none is {part}: {names}; --weights {first} takes that one"
     ))
 }

@@ -38,11 +38,9 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> 
     }
     let is_there = |end: &str| entries.iter().any(|entry| entry.name.ends_with(end));
     if ["/model.json", "serialized_exported_program.json"].into_iter().any(is_there) {
-        return Err(
-            "it is a program of torch.export (.pt2), which is not read: save its weights, as \
+        return Err("a program of torch.export (.pt2) is not read: save its weights, as \
                     torch.save(program.state_dict, FILE)"
-                .into(),
-        );
+            .into());
     }
     let scripted =
         is_there("/constants.pkl") || entries.iter().any(|entry| entry.name.contains("/code/"));
@@ -50,14 +48,12 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> 
     let mut pickles = entries.iter().filter(|entry| described(&entry.name));
     let (Some(pickle), None) = (pickles.next(), pickles.next()) else {
         if !entries.is_empty() && entries.iter().all(|entry| entry.name.ends_with(".npy")) {
-            return Err(
-                "it holds NumPy's arrays (.npz), which are not read as weights: save them with \
+            return Err("NumPy's arrays (.npz) are not read as weights: save them with \
                         safetensors"
-                    .into(),
-            );
+                .into());
         }
         return Err(
-            "it is a zip archive that torch.save did not write, as there is not one data.pkl in \
+            "a zip archive that torch.save did not write, as there is not one data.pkl in \
                     it: if a checkpoint is in it, unpack it first"
                 .into(),
         );
@@ -75,7 +71,7 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> 
         place.check(input, &order.name)?;
         input.section(place.start, place.length)?;
         if place.length > 16 || input.bytes(place.length)? != b"little" {
-            return Err("its numbers are not little-endian".into());
+            return Err("the tensors' numbers are not little-endian".into());
         }
     }
     let place = pickle.place(input)?;
@@ -110,7 +106,7 @@ pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> C
     let magic = Pickle::read(input, Budget::new(input.length()))?;
     if !matches!(magic.result, Value::Long(span) if magic.bytes(span) == STREAM_MAGIC) {
         return Err(
-            "it is a pickle that torch.save did not write, as PyTorch's magic number is not in it: \
+            "a pickle that torch.save did not write, as PyTorch's magic number is not in it: \
                     load it in Python, and write its tensors with torch.save"
                 .into(),
         );
@@ -119,7 +115,7 @@ pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> C
     if !matches!(version.result, Value::Int(STREAM_VERSION)) {
         let given = version.result;
         return Err(format!(
-            "its PyTorch stream has version {given:?}, but only {STREAM_VERSION} is read"
+            "the PyTorch stream has version {given:?}, but only {STREAM_VERSION} is read"
         ));
     }
     let system = Pickle::read(input, version.budget)?;
@@ -127,7 +123,7 @@ pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> C
         items.iter().find(|&&(key, _)| system.text(key) == Some("little_endian"))
     });
     if !matches!(order, Some((_, Value::Bool(true)))) {
-        return Err("its numbers are not little-endian".into());
+        return Err("the tensors' numbers are not little-endian".into());
     }
     let mut pickle = Pickle::read(input, system.budget)?;
     // What the objects leave is for the keys, and what these leave for the tensors' descriptions.

@@ -28,7 +28,7 @@ pub struct Entry {
 /// All entries, by name.
 pub fn entries<R: Read + Seek>(input: &mut Input<R>) -> Checked<Vec<Entry>> {
     let Some(end) = input.length().checked_sub(END) else {
-        return Err("it is cut off: it is too short for a zip archive".into());
+        return Err("cut off: the file is too short for a zip archive".into());
     };
     input.section(end, END)?;
     let bytes: [u8; END as usize] = input.array()?;
@@ -46,7 +46,7 @@ pub fn entries<R: Read + Seek>(input: &mut Input<R>) -> Checked<Vec<Entry>> {
     if let Some(wide) = wide_directory(input, end)? {
         directory = wide;
     } else if disks != 0 {
-        return Err("it is a zip archive in several parts, which are not read".into());
+        return Err("a zip archive in several parts is not read".into());
     }
     let Directory { count, length, start, end } = directory;
     let unfitting = || {

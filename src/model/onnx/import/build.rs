@@ -111,7 +111,8 @@ impl Builder {
 
     /// Sides as \[N, C, H, W\], whatever the layout.
     pub fn shape(&self, map: Map) -> Checked<Shape> {
-        let value = self.values.get(map.value).ok_or("it reads a value that is not there")?;
+        let value =
+            self.values.get(map.value).ok_or("an input names a value that the file lacks")?;
         self.graph.shape(*value).map_err(|error| error.to_string())
     }
 
@@ -133,14 +134,14 @@ impl Builder {
                 Ok(Map { value: 0, layout: images.layout })
             }
             Known::Constant(..) | Known::Whole(..) => Err(
-                "its input is a constant, where only a value computed from the images is supported"
+                "an input is a constant, where only a value computed from the images is supported"
                     .into(),
             ),
             Known::Part(part, _) => {
-                Err(format!("its input is {part} that is used by itself, which is not supported"))
+                Err(format!("an input is {part}, which is not supported by itself"))
             }
             Known::Softmax(_) => {
-                Err("its input is a softmax, which is supported only at the end".into())
+                Err("an input is a softmax, which is supported only at the network's end".into())
             }
         }
     }

@@ -16,15 +16,15 @@ impl Builder {
     pub fn joined(&mut self, node: &Arguments) -> Checked<Map> {
         if node.count() > MOST_JOINED {
             return Err(format!(
-                "it joins {} values, but at most {MOST_JOINED} are supported",
+                "{} values are joined, but at most {MOST_JOINED} are supported",
                 node.count()
             ));
         }
         let maps = (0..node.count()).map(|place| self.map(node.wanted(place)?));
         let maps: Vec<Map> = maps.collect::<Checked<_>>()?;
-        let first = *maps.first().ok_or("it joins no values")?;
+        let first = *maps.first().ok_or("no values are joined")?;
         if maps.iter().any(|map| map.layout != first.layout) {
-            return Err("it joins values whose dimensions are in different orders".into());
+            return Err("the joined values have their dimensions in different orders".into());
         }
         let (channels, sides) = match first.layout {
             Layout::Nchw => (1, 4),
@@ -34,7 +34,7 @@ impl Builder {
         let axis = node.int("axis", 1);
         if axis != channels && axis != channels - sides {
             return Err(format!(
-                "it joins along dimension {axis}, but only channels, dimension {channels}, are supported"
+                "values are joined along dimension {axis}, but only channels, dimension {channels}, are supported"
             ));
         }
         self.layer(Kind::Concat, &maps, vec![], first.layout)
@@ -121,12 +121,12 @@ impl Builder {
     /// Groups that were normalised, as a map again: now they are a layer, whose gamma is 1 and whose beta is 0.
     pub fn ungrouped(&mut self, node: &Arguments, known: &Known) -> Checked<Known> {
         let Known::Part(Part::GroupNormed(groups, eps), of) = known else {
-            return Err("it undoes a grouping of channels that does not exist".into());
+            return Err("channels are ungrouped that were not grouped".into());
         };
         // Checks that the sides are the map's.
         let x = self.reshaped(node, *of)?;
         if x.layout != Layout::Nchw || x.value != of.value {
-            return Err("it undoes a grouping of channels to another shape than before".into());
+            return Err("channels are ungrouped to another shape than before".into());
         }
         let channels = self.shape(x)?.channels() as usize;
         let mut weights = Vec::new();

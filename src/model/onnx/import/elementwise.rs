@@ -53,10 +53,10 @@ impl Builder {
                 let [a, b] = [self.map(a)?, self.map(b)?];
                 self.by_value(operator, a, b).map(Known::Map)
             }
-            _ => Err(
-                "it takes two computed values, or the constant comes first, which is not supported"
-                    .into(),
-            ),
+            _ => {
+                Err("two computed values, or a constant before a computed value, are not supported"
+                    .into())
+            }
         }
     }
 
@@ -121,7 +121,7 @@ impl Builder {
         if let ("Mul" | "Div", Some(number)) = (operator, self.scalar(constant)?) {
             let factor = if operator == "Mul" { number } else { 1.0 / number };
             if !factor.is_finite() {
-                return Err(format!("its constant {number} makes a factor that is not finite"));
+                return Err(format!("the constant {number} makes a factor that is not finite"));
             }
             return self.layer(Kind::Scale { factor }, &[x], vec![], layout);
         }
@@ -166,7 +166,7 @@ impl Builder {
     /// Combines two maps; where the history of one forms a known pattern, the result is one layer.
     fn by_value(&mut self, operator: &str, a: Map, b: Map) -> Checked<Map> {
         if a.layout != b.layout {
-            return Err("its inputs have their channels in different places".into());
+            return Err("the inputs have their channels in different places".into());
         }
         if operator == "Mul" {
             for (x, gate) in [(a, b), (b, a)] {

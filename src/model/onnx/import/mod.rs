@@ -57,10 +57,10 @@ pub fn read<R: Read + Seek>(input: &mut Input<R>, folder: Option<&Path>) -> Chec
     let bytes = Bytes::from(input.bytes(length)?);
     let model: Model = level("an ONNX model", &bytes, &[8, 14, 25])?;
     expect_operators(&model)?;
-    let graph = model.graph.as_ref().ok_or("it is an ONNX file without a graph, or cut off")?;
+    let graph = model.graph.as_ref().ok_or("the ONNX file has no graph, or is cut off")?;
     let graph: Graph = level("an ONNX graph", graph, &[1, 5, 11, 12, 15])?;
     if !graph.sparse.is_empty() {
-        return Err("it holds sparse tensors, which are not read".into());
+        return Err("the ONNX file holds sparse tensors, which are not read".into());
     }
     let nodes = known_operators(&graph.nodes)?;
     let mut known = HashMap::new();
@@ -106,7 +106,7 @@ fn expect_operators(model: &Model) -> Checked<()> {
         said = said.or(ours(&domain).then_some(version));
     }
     let version =
-        said.ok_or("it does not say its operator set: it is cut off, or not an ONNX file")?;
+        said.ok_or("the file does not say its operator set: it is cut off, or not an ONNX file")?;
     if OPERATOR_SETS.contains(&version) {
         return Ok(());
     }
@@ -124,7 +124,10 @@ fn ours(domain: &str) -> bool {
 /// Reads all nodes. Err with names and counts of unknown operators.
 fn known_operators(nodes: &[Bytes]) -> Checked<Vec<Node>> {
     if nodes.len() > MOST_LAYERS {
-        return Err(format!("it has {} nodes, but at most {MOST_LAYERS} are read", nodes.len()));
+        return Err(format!(
+            "the network has {} nodes, but at most {MOST_LAYERS} are read",
+            nodes.len()
+        ));
     }
     let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
     let mut all = Vec::new();
@@ -143,7 +146,7 @@ fn known_operators(nodes: &[Bytes]) -> Checked<Vec<Node>> {
     let mut unknown: Vec<_> = unknown.into_iter().collect();
     unknown.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
     let counted: Vec<_> = unknown.iter().map(|(name, count)| format!("{name} ({count})")).collect();
-    Err(format!("it has operators that are not read: {}", listed(&counted)))
+    Err(format!("the network has operators that are not read: {}", listed(&counted)))
 }
 
 fn known_constant(name: String, constant: Constant) -> Known {
@@ -171,15 +174,16 @@ fn images(
     let names: Vec<String> = found.iter().take(9).map(|info| shown(&info.name)).collect();
     let [ValueInfo { name, kind }] = &found[..] else {
         return Err(format!(
-            "it has the inputs {}, but images have to be the only one",
+            "the network has the inputs {}, but images have to be the only one",
             names.join(", ")
         ));
     };
     let tensor = kind.as_ref().and_then(|kind| kind.tensor.as_ref());
-    let tensor = tensor.ok_or_else(|| format!("its input {} is not a tensor", shown(name)))?;
+    let tensor =
+        tensor.ok_or_else(|| format!("the network's input {} is not a tensor", shown(name)))?;
     if ![1, 10, 11, 16].contains(&tensor.kind) {
         return Err(format!(
-            "its input images have ONNX's type {}, but have to be floats in [0, 1]",
+            "the network's input images have ONNX's type {}, but have to be floats in [0, 1]",
             tensor.kind
         ));
     }
@@ -189,7 +193,7 @@ fn images(
         |side: Option<i64>| side.and_then(|side| u32::try_from(side).ok()).filter(|&side| side > 0);
     let [batch, a, b, c] = sides[..] else {
         return Err(format!(
-            "its input images have {} dimensions, but have to be [N, C, H, W]",
+            "the network's input images have {} dimensions, but have to be [N, C, H, W]",
             sides.len()
         ));
     };
@@ -200,7 +204,11 @@ fn images(
     let (layout, channels, height, width) = match (first, possible(c)) {
         (Some(channels), _) => (Layout::Nchw, channels, b, c),
         (None, Some(channels)) => (Layout::Nhwc, channels, a, b),
-        _ => return Err("its input images have no fixed number of channels from 1 to 4".into()),
+        _ => {
+            return Err(
+                "the network's input images have no fixed number of channels from 1 to 4".into()
+            );
+        }
     };
     let side = |side| number(side).filter(|&side| side <= 16_384);
     let square = side(height).filter(|_| side(height) == side(width));
@@ -237,7 +245,7 @@ fn logits(graph: &Graph, known: &HashMap<String, Known>, builder: &mut Builder) 
         others.truncate(9);
         builder.notes.push(format!("outputs left out: {}", others.join(", ")));
     }
-    found.ok_or_else(|| "none of its outputs has one number for each class".into())
+    found.ok_or_else(|| "none of the network's outputs has one number for each class".into())
 }
 
 /// Reads the metadata that this library writes into its own ONNX files.

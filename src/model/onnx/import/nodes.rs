@@ -107,7 +107,7 @@ impl Arguments {
     }
 
     pub fn wanted(&self, place: usize) -> Checked<&Known> {
-        self.input(place).ok_or_else(|| format!("its input {place} is missing"))
+        self.input(place).ok_or_else(|| format!("input {place} is missing"))
     }
 
     pub fn constant(&self, place: usize) -> Checked<(&str, &Rc<Constant>)> {
@@ -160,7 +160,7 @@ impl Arguments {
         let sides = numbers.and_then(|numbers| numbers.try_into().ok());
         sides.ok_or_else(|| {
             format!(
-                "its attribute {name} is {:.60?}, but has to be {N} numbers from 0 to 16384",
+                "attribute {name} is {:.60?}, but has to be {N} numbers from 0 to 16384",
                 attribute.wholes
             )
         })
@@ -175,7 +175,7 @@ impl Builder {
             Some(made) => made?,
             None => self.made(&arguments, node)?,
         };
-        let output = node.outputs.first().ok_or("it has no output")?;
+        let output = node.outputs.first().ok_or("the operator has no output")?;
         known.insert(output.clone(), made);
         Ok(())
     }
@@ -198,14 +198,14 @@ impl Builder {
             // PyTorch writes the inverse deviation beside a layer normalisation, where nobody reads it.
             "Reciprocal" => match x {
                 Known::Part(Part::Deviation(_), of) => Ok(Known::Part(Part::Inverse, *of)),
-                _ => Err("it is applied to a computed value, which is supported only within a layer normalisation".into()),
+                _ => Err("on a computed value the operator is supported only within a layer normalisation".into()),
             },
             "Pow" => match node.wanted(1)? {
                 Known::Constant(_, exponent) => self.power(x, exponent),
                 Known::Whole(whole) if whole.numbers[..] == [Some(2)] => {
                     self.power(x, &Constant::made(vec![], vec![2.0]))
                 }
-                _ => Err("its exponent is computed, but has to be a constant".into()),
+                _ => Err("the exponent is computed, but has to be a constant".into()),
             },
             "Softmax" | "LogSoftmax" => self.map(x).map(Known::Softmax),
             "ReduceMean" => self.mean(node, x),
@@ -249,7 +249,9 @@ impl Builder {
                 return if axis == 1 {
                     self.flat(x)
                 } else {
-                    Err(format!("it flattens from axis {axis} on, but only axis 1 is supported"))
+                    Err(format!(
+                        "flattening from axis {axis} on is not supported, only from axis 1"
+                    ))
                 };
             }
             "Reshape" => return self.reshaped(node, x),
@@ -268,7 +270,7 @@ impl Builder {
                 let [alpha, beta] = [node.real("alpha", 0.2), node.real("beta", 0.5)];
                 if (6.0 * alpha - 1.0).abs() > 1e-5 || beta != 0.5 {
                     return Err(format!(
-                        "it has alpha {alpha} and beta {beta}, but only 1/6 and 0.5 are supported"
+                        "alpha {alpha} and beta {beta} are not supported, only 1/6 and 0.5"
                     ));
                 }
                 Unary::HardSigmoid
@@ -277,7 +279,7 @@ impl Builder {
                 "" | "none" => Unary::Gelu,
                 other => {
                     return Err(format!(
-                        "it approximates GELU by {}, but only the exact form is supported",
+                        "the approximation {} of GELU is not supported, only the exact form",
                         shown(other)
                     ));
                 }
@@ -296,16 +298,16 @@ impl Builder {
         let mut bound = |place, otherwise| match node.input(place) {
             None => Ok(otherwise),
             Some(Known::Constant(_, constant)) => self.scalar(constant)?.ok_or_else(|| {
-                "its bounds have several numbers, but only one for each is supported".to_owned()
+                "the bounds have several numbers, but only one for each is supported".to_owned()
             }),
-            Some(_) => Err("its bounds are computed, but have to be constants".into()),
+            Some(_) => Err("the bounds are computed, but have to be constants".into()),
         };
         let kind = match (bound(1, f32::NEG_INFINITY)?, bound(2, f32::INFINITY)?) {
             (0.0, 6.0) => Unary::Relu6,
             (0.0, high) if high >= f32::MAX => Unary::Relu,
             (low, high) => {
                 return Err(format!(
-                    "it clips to {low} and {high}, but only 0 and 6, or 0 and no bound, are supported"
+                    "clipping to {low} and {high} is not supported, only to 0 and 6, or to 0 and no bound"
                 ));
             }
         };
@@ -317,7 +319,7 @@ impl Builder {
         let layout = match known {
             Known::Map(map) | Known::Part(_, map) => map.layout,
             Known::Images(images) => images.layout,
-            _ => return Err("it is applied to a constant, which is not supported".into()),
+            _ => return Err("the input is a constant, which is not supported".into()),
         };
         let sides = if layout == Layout::Matrix { 2 } else { 4 };
         let mut axes: Vec<i64> = axes
@@ -334,7 +336,7 @@ impl Builder {
             }
             (Layout::Nhwc, [3]) | (Layout::Matrix, [1]) if keep => self.mean_of_channels(known),
             _ => Err(format!(
-                "it averages over the dimensions {axes:?}, but only rows and columns together, or channels that come last, are supported"
+                "a mean over the dimensions {axes:?} is not supported, only over rows and columns together, or over channels that come last"
             )),
         }
     }
@@ -354,7 +356,7 @@ impl Builder {
                 || node.real("alpha", 1.0) != 1.0
                 || node.real("beta", 1.0) != 1.0)
         {
-            return Err("it has alpha, beta or transA, which are not supported".into());
+            return Err("alpha, beta and transA are not supported".into());
         }
         let rows_first = gemm && node.int("transB", 0) == 1;
         let [outputs, inputs] = if rows_first { [rows, columns] } else { [columns, rows] };
@@ -373,10 +375,9 @@ impl Builder {
                 let kind = Kind::Conv { conv: Conv2d::square(1, 0), groups: 1 };
                 self.layer(kind, &[x], vec![weights], x.layout)?
             }
-            Layout::Nchw => return Err(
-                "it is applied to feature maps whose channels are not last, which is not supported"
-                    .into(),
-            ),
+            Layout::Nchw => {
+                return Err("feature maps whose channels are not last are not supported".into());
+            }
         };
         match node.input(2).filter(|_| gemm) {
             None => Ok(y),
@@ -389,13 +390,12 @@ impl Builder {
 
     fn batch_norm(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
         if node.int("training_mode", 0) != 0 {
-            return Err("it is in training mode: export the network in evaluation mode".into());
+            return Err(
+                "the operator is in training mode: export the network in evaluation mode".into()
+            );
         }
         if x.layout == Layout::Nhwc {
-            return Err(
-                "it is applied to feature maps whose channels are last, which is not supported"
-                    .into(),
-            );
+            return Err("feature maps whose channels are last are not supported".into());
         }
         let channels = self.shape(x)?.channels() as usize;
         let mut weights = Vec::new();
@@ -410,7 +410,7 @@ impl Builder {
         let axis = node.int("axis", -1);
         if !matches!((x.layout, axis), (Layout::Nhwc, -1 | 3) | (Layout::Matrix, -1 | 1)) {
             return Err(format!(
-                "it normalises from dimension {axis} on, but only the channels alone are supported"
+                "normalisation from dimension {axis} on is not supported, only of the channels alone"
             ));
         }
         let channels = self.shape(x)?.channels() as usize;
@@ -434,11 +434,14 @@ impl Builder {
 fn constant(node: &Arguments, whole: &Node) -> Checked<Known> {
     let name = whole.outputs.first().cloned().unwrap_or_default();
     let [attribute] = &node.attributes[..] else {
-        return Err(format!("it has {} attributes, but has to have one", node.attributes.len()));
+        return Err(format!(
+            "the constant has {} attributes, but has to have one",
+            node.attributes.len()
+        ));
     };
     Ok(match attribute.name.as_str() {
         "value" => {
-            let tensor = attribute.tensor.as_ref().ok_or("its attribute `value` has no tensor")?;
+            let tensor = attribute.tensor.as_ref().ok_or("attribute `value` has no tensor")?;
             known_constant(name, Constant::new(tensor)?.1)
         }
         "value_float" => known_constant(name, Constant::made(vec![], vec![attribute.real])),
@@ -450,6 +453,6 @@ fn constant(node: &Arguments, whole: &Node) -> Checked<Known> {
         "value_ints" => {
             Known::Whole(Whole::list(attribute.wholes.iter().copied().map(Some).collect()))
         }
-        other => return Err(format!("it holds {}, which is not a number", shown(other))),
+        other => return Err(format!("the constant holds {}, which is not a number", shown(other))),
     })
 }

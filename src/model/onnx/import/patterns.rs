@@ -156,7 +156,7 @@ impl Builder {
     pub fn parts(&mut self, operator: &str, a: &Known, b: &Known) -> Checked<Known> {
         let unknown = || {
             Err(format!(
-                "its inputs are parts of GELU or layer normalisation that {operator} does not join"
+                "the inputs are parts of GELU or layer normalisation that {operator} does not join"
             ))
         };
         match (operator, a, b) {
@@ -199,18 +199,18 @@ impl Builder {
     pub fn above(&mut self, x: &Known, number: &Known) -> Checked<Known> {
         let map = self.map(x)?;
         let Known::Constant(_, constant) = number else {
-            return Err("it compares two computed values, which is not supported".into());
+            return Err("comparing two computed values is not supported".into());
         };
         match self.scalar(constant)? {
             Some(threshold) if threshold >= 17.0 => Ok(Known::Part(Part::Above, map)),
-            _ => Err("it is supported only as a part of a softplus".into()),
+            _ => Err("the operator is supported only as a part of a softplus".into()),
         }
     }
 
     /// PyTorch's softplus: x where that is above a threshold, else the softplus of x.
     pub fn softplus(&mut self, above: &Known, x: &Known, soft: &Known) -> Checked<Known> {
         let Known::Part(Part::Above, of) = above else {
-            return Err("it is supported only as a part of a softplus".into());
+            return Err("the operator is supported only as a part of a softplus".into());
         };
         let [x, soft] = [self.map(x)?, self.map(soft)?];
         let is = |layer: &Layer| {
@@ -219,7 +219,7 @@ impl Builder {
         if x == *of && self.maker(soft).is_some_and(is) {
             return Ok(Known::Map(soft));
         }
-        Err("it is supported only as a part of a softplus".into())
+        Err("the operator is supported only as a part of a softplus".into())
     }
 
     /// The mean over the last side, which channels are.
@@ -229,7 +229,7 @@ impl Builder {
             x => {
                 let map = self.map(x)?;
                 if map.layout == Layout::Nchw {
-                    return Err("it averages over columns alone, which is not supported".into());
+                    return Err("a mean over columns alone is not supported".into());
                 }
                 Ok(Known::Part(Part::Mean, map))
             }

@@ -14,7 +14,7 @@ impl Builder {
         if let Known::Constant(name, constant) = known {
             let ([rows, columns], [1, 0] | []) = (&constant.sides[..], &given[..]) else {
                 return Err(format!(
-                    "it permutes a constant of shape {:?} as {given:?}, but only matrices can be transposed",
+                    "a constant of shape {:?} is permuted as {given:?}, but only matrices can be transposed",
                     constant.sides
                 ));
             };
@@ -27,7 +27,7 @@ impl Builder {
             (Layout::Nchw, [0, 2, 3, 1]) => Ok(Layout::Nhwc),
             (Layout::Nhwc, [0, 3, 1, 2]) => Ok(Layout::Nchw),
             _ => Err(format!(
-                "it permutes dimensions as {given:?}, but only channels to the end and back are supported"
+                "dimensions are permuted as {given:?}, but only channels to the end and back are supported"
             )),
         };
         match known {
@@ -61,8 +61,7 @@ impl Builder {
             _ if pixels == 1 => Ok(Map { layout: Layout::Matrix, ..x }),
             Layout::Nchw => self.layer(Kind::Flatten, &[x], vec![], Layout::Matrix),
             Layout::Nhwc => {
-                Err("it flattens feature maps whose channels are last, which is not supported"
-                    .into())
+                Err("flattening feature maps whose channels are last is not supported".into())
             }
         }
     }
@@ -70,7 +69,7 @@ impl Builder {
     /// To one row for each image, or to the shape that it has.
     pub fn reshaped(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
         let Known::Whole(Whole { numbers: sides, .. }) = node.wanted(1)? else {
-            return Err("its new shape is computed, but has to be a constant".into());
+            return Err("the new shape is computed, but has to be a constant".into());
         };
         let shape = self.shape(x)?;
         let [images, c, h, w] = shape.sides().map(i64::from);
@@ -102,7 +101,7 @@ impl Builder {
                     .map(|side| side.map_or("N".into(), |side| side.to_string()))
                     .collect();
                 Err(format!(
-                    "it reshapes {shape} to [{}], which does not have one row for each image",
+                    "{shape} is reshaped to [{}], which does not have one row for each image",
                     shown.join(", ")
                 ))
             }
@@ -120,7 +119,7 @@ impl Builder {
             }
             ("Unsqueeze", Layout::Matrix, [2, 3]) => Ok(Map { layout: Layout::Nchw, ..x }),
             _ => Err(format!(
-                "it changes the dimensions {axes:?}, but only rows and columns of a single pixel are supported"
+                "changing the dimensions {axes:?} is not supported, only rows and columns of a single pixel"
             )),
         }
     }
@@ -130,7 +129,7 @@ impl Builder {
 pub fn other_sides(node: &Arguments, constant: &Constant) -> Checked<Constant> {
     let name = if node.operator() == "Reshape" { "shape" } else { "axes" };
     let given =
-        node.wholes(name, 1).ok_or("its new shape is computed, but has to be a constant")?;
+        node.wholes(name, 1).ok_or("the new shape is computed, but has to be a constant")?;
     let wrong = || format!("a constant of shape {:?} cannot become {given:.60?}", constant.sides);
     let before = constant.sides.len() as i64;
     let sides = match node.operator() {

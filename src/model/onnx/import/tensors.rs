@@ -49,10 +49,11 @@ impl Constant {
             message.sides.iter().map(|&side| usize::try_from(side).ok()).collect();
         let sides = sides.filter(|sides| sides.len() <= MOST_SIDES);
         let sides = sides.ok_or_else(|| {
-            format!("its shape {:.60?} has negative or too many dimensions", message.sides)
+            format!("the tensor's shape {:.60?} has negative or too many dimensions", message.sides)
         })?;
         let count = sides.iter().try_fold(1u64, |all, &side| all.checked_mul(side as u64));
-        let count = count.ok_or_else(|| format!("its shape {sides:?} has too many values"))?;
+        let count =
+            count.ok_or_else(|| format!("the tensor's shape {sides:?} has too many values"))?;
         let kind = match message.kind {
             1 => Kind::F32,
             10 => Kind::F16,
@@ -61,25 +62,30 @@ impl Constant {
             6 => Kind::Other("int32", 4),
             7 => Kind::Other("int64", 8),
             9 => Kind::Other("bool", 1),
-            2 | 3 => return Err("it has 8-bit numbers: quantised networks are not read".into()),
+            2 | 3 => {
+                return Err("the tensor has 8-bit numbers: quantised networks are not read".into());
+            }
             other => {
                 return Err(format!(
-                    "it has numbers of ONNX's type {other}, but only floats and int64 are read"
+                    "the tensor has numbers of ONNX's type {other}, but only floats and int64 are read"
                 ));
             }
         };
         let whole = matches!(kind, Kind::Other(..));
         if whole && count > MOST_WHOLE as u64 {
-            return Err(format!("it has {count} whole numbers, but at most {MOST_WHOLE} are read"));
+            return Err(format!(
+                "the tensor has {count} whole numbers, but at most {MOST_WHOLE} are read"
+            ));
         }
         let wanted = count
             .checked_mul(kind.width())
-            .ok_or_else(|| format!("its shape {sides:?} has too many values"))?;
+            .ok_or_else(|| format!("the tensor's shape {sides:?} has too many values"))?;
         let numbers = if message.place == 1 {
             let (name, start) = beside(&message, wanted)?;
             if whole {
                 return Err(
-                    "its whole numbers lie in another file, where only floats are read".into()
+                    "the tensor's whole numbers lie in another file, where only floats are read"
+                        .into(),
                 );
             }
             Numbers::Beside(kind, name, start, wanted)
@@ -87,7 +93,7 @@ impl Constant {
             if bytes.len() as u64 != wanted {
                 let given = bytes.len();
                 return Err(format!(
-                    "it has {given} bytes for the shape {sides:?} of {}, but needs {wanted}",
+                    "the tensor has {given} bytes for the shape {sides:?} of {}, but needs {wanted}",
                     kind.name()
                 ));
             }
@@ -115,21 +121,26 @@ fn beside(message: &Message, wanted: u64) -> Checked<(String, u64)> {
         |key: &str| message.outside.iter().find(|fact| fact.key == key).map(|fact| &fact.value);
     let number = |key: &str| {
         fact(key).map(|text| {
-            text.parse::<u64>()
-                .map_err(|_| format!("its {key} is {}, but has to be a number", shown(text)))
+            text.parse::<u64>().map_err(|_| {
+                format!(
+                    "the tensor's {key} in the other file is {}, but has to be a number",
+                    shown(text)
+                )
+            })
         })
     };
-    let name = fact("location").ok_or("its numbers lie in another file, whose name is missing")?;
+    let name = fact("location")
+        .ok_or("the tensor's numbers lie in another file, whose name is missing")?;
     let mut parts = Path::new(name).components();
     if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
         return Err(format!(
-            "its numbers lie in {}, which is not a file in the same folder",
+            "the tensor's numbers lie in {}, which is not a file in the same folder",
             shown(name)
         ));
     }
     if let Some(length) = number("length").transpose()?.filter(|&length| length != wanted) {
         return Err(format!(
-            "it says that {length} bytes lie in {}, but {wanted} are needed",
+            "the tensor has {length} bytes in {}, but needs {wanted}",
             shown(name)
         ));
     }
@@ -158,7 +169,7 @@ fn listed(kind: Kind, message: Message, count: u64) -> Checked<Numbers> {
                 message.int32s.iter().flat_map(|&bits| (bits as u16).to_le_bytes()).collect();
             Numbers::Here(kind, bytes.into())
         }
-        _ => return Err(format!("it has no numbers of {}", kind.name())),
+        _ => return Err(format!("the tensor has no numbers of {}", kind.name())),
     })
 }
 

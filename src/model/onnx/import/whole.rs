@@ -100,7 +100,7 @@ pub fn computed(node: &Arguments) -> Option<Checked<Known>> {
     };
     let sensible = made.filter(|made| made.numbers.len() <= MOST);
     Some(sensible.map(Known::Whole).ok_or_else(|| {
-        "it computes whole numbers that are not a tensor's shape, which is not supported".into()
+        "computing with whole numbers is supported only for shapes of tensors".into()
     }))
 }
 

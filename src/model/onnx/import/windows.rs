@@ -18,9 +18,7 @@ impl Window {
         let stride = node.sides("strides", 1)?;
         let dilations: [u32; 2] = node.sides("dilations", 1)?;
         if dilations != [1, 1] {
-            return Err(format!(
-                "it has the dilations {dilations:?}, but only 1 and 1 are supported"
-            ));
+            return Err(format!("dilations {dilations:?} are not supported, only 1 and 1"));
         }
         // As many as keep the sides but for the stride; an odd one before or behind.
         let same = |side: u32, kernel: u32, stride: u32, before: bool| {
@@ -38,12 +36,11 @@ impl Window {
                 let before = auto == "SAME_LOWER";
                 let rows = same(height, kernel[0], stride[0], before);
                 let columns = same(width, kernel[1], stride[1], before);
-                let ([top, bottom], [left, right]) =
-                    rows.zip(columns).ok_or("it has a stride of 0")?;
+                let ([top, bottom], [left, right]) = rows.zip(columns).ok_or("the stride is 0")?;
                 [top, left, bottom, right]
             }
             other => {
-                return Err(format!("its auto_pad is {}, which is not supported", shown(other)));
+                return Err(format!("auto_pad {} is not supported", shown(other)));
             }
         };
         Ok(Self { stride, padding })
@@ -68,13 +65,12 @@ impl Builder {
             ));
         };
         let side = |side: usize| {
-            u32::try_from(side)
-                .map_err(|_| format!("its kernel has the side {side}, which is too large"))
+            u32::try_from(side).map_err(|_| format!("the kernel's side {side} is too large"))
         };
         let kernel = [side(rows)?, side(columns)?];
         let window = Window::of(node, kernel, [shape.height(), shape.width()])?;
         let groups =
-            u32::try_from(node.int("group", 1)).map_err(|_| "its number of groups is negative")?;
+            u32::try_from(node.int("group", 1)).map_err(|_| "the number of groups is negative")?;
         let (mut x, mut padding) = (x, [0, 0]);
         match window.alike() {
             Some(alike) => padding = alike,
@@ -103,18 +99,18 @@ impl Builder {
         expect_maps(x)?;
         let mode = node.text("mode");
         if !matches!(mode.as_str(), "" | "constant") {
-            return Err(format!("it pads by {}, but only zeros are supported", shown(&mode)));
+            return Err(format!("padding by {} is not supported, only by zeros", shown(&mode)));
         }
         if let Some(Known::Constant(_, value)) = node.input(2)
             && self.scalar(value)? != Some(0.0)
         {
-            return Err("it pads with another number than 0, but only zeros are supported".into());
+            return Err("padding with another number than 0 is not supported".into());
         }
         let pads =
-            node.wholes("pads", 1).ok_or("its pads are computed, but have to be constants")?;
+            node.wholes("pads", 1).ok_or("the pads are computed, but have to be constants")?;
         let axes = node.wholes("axes", 3).unwrap_or(vec![0, 1, 2, 3]);
         if pads.len() != 2 * axes.len() {
-            return Err(format!("it has {} pads for {} dimensions", pads.len(), axes.len()));
+            return Err(format!("there are {} pads for {} dimensions", pads.len(), axes.len()));
         }
         let mut padding = [0; 4];
         for (place, &pad) in pads.iter().enumerate() {
@@ -125,14 +121,12 @@ impl Builder {
                 3 => 1,
                 _ => {
                     return Err(
-                        "it pads images or channels, but only rows and columns are supported"
-                            .into(),
+                        "padding images or channels is not supported, only rows and columns".into(),
                     );
                 }
             };
             let number = u32::try_from(pad).ok().filter(|&pad| pad <= 16_384);
-            let number =
-                number.ok_or_else(|| format!("it pads by {pad} zeros, which is out of range"))?;
+            let number = number.ok_or_else(|| format!("padding by {pad} zeros is out of range"))?;
             if let Some(end) = padding.get_mut(to + 2 * (place / axes.len())) {
                 *end = number;
             }
@@ -186,6 +180,6 @@ pub fn expect_maps(x: Map) -> Checked<()> {
     if x.layout == Layout::Nchw {
         Ok(())
     } else {
-        Err("it is applied to values that are not feature maps [N, C, H, W]".into())
+        Err("the input is not feature maps [N, C, H, W]".into())
     }
 }
