@@ -1,5 +1,5 @@
 // Derivative of a cross-correlation of any kernel, stride and padding for its weights, as partial sums: a product of matrices
-// by whole workgroups. For GPUs.
+// whose factors a workgroup loads once for all its lanes. For GPUs.
 //
 //     partial[p][o][t] = sum over the pixels of part p of dy[o][pixel] * patch[t][pixel]    t: (in channel, row, column)
 //

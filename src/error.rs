@@ -91,7 +91,7 @@ pub enum Error {
     Stopped,
     /// A network computed logits that are not finite: give finite images, or a network whose weights are sound.
     #[error(
-        "the network's logits of image {image} are not finite ({value}), so they name no class: its weights are too large, or the image is damaged"
+        "the network's logits of image {image} are not finite ({value}): its weights are too large, or the image is damaged"
     )]
     NonFinite {
         /// The index of the image among those given, from 0.

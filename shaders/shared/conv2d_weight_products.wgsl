@@ -1,5 +1,5 @@
-// Adds the products of quads of dy and x to the sums of one weight for eight out channels, in kernels of whole workgroups.
-// Every product is added by itself, so that a product and its sum are one instruction. Appended with it:
+// Adds the products of quads of dy and x to the sums of one weight for eight out channels, in kernels whose workgroups share what
+// they load. Every product is added by itself, so that a product and its sum are one instruction. Appended with it:
 // shared/conv2d_weight_sums.wgsl.
 
 fn product(a: vec4f, b: vec4f, sum: f32) -> f32 {

@@ -213,7 +213,7 @@ pub(super) fn within(op: &'static str, taken: u32, steps: u32, whole: u32) -> Re
         return Err(Error::mismatch(
             op,
             given,
-            format_args!("at most {whole} in all, the number that the attack was made for"),
+            format_args!("at most {whole} in all, the attack's number"),
         ));
     }
     Ok(after)

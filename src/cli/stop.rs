@@ -33,7 +33,7 @@ impl Stop {
         let announced = Arc::new(AtomicBool::new(false));
         #[cfg(unix)]
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, announced.clone())
-            .context("SIGUSR1 cannot be listened to")?;
+            .context("cannot listen to the signal SIGUSR1")?;
         Ok(Self { count, announced })
     }
 

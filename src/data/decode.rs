@@ -1,4 +1,5 @@
-//! Decodes a picture's file into pixels. Its bytes say what it is, not its name; it is turned upright and laid on white.
+//! Decodes a picture's file into pixels. The format is recognised by the file's bytes, not by its name; pictures are turned
+//! upright, and transparent pixels are laid on white.
 
 use std::fmt::Display;
 use std::io::Cursor;

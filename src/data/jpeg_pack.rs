@@ -1,6 +1,6 @@
 //! Small JPEG pictures packed into two files: `train.jpgs` and `test.jpgs` hold records of a label (a byte), a length (u16,
-//! little endian) and the picture without the JPEG tables that all of them share. `head.bin` holds these: followed by a record's
-//! bytes they are a JPEG file.
+//! little endian) and the picture without the JPEG tables that all of them share. `head.bin` holds the shared tables: followed by
+//! a record's bytes they make a JPEG file.
 
 use std::path::Path;
 

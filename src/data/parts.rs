@@ -30,7 +30,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Makes the settings that these augmentation recipes need.
+    /// Makes the settings for images that these augmentation recipes change.
     pub fn new(side: u32, fit: Option<Fit>, max_bad: f64, augments: &[Augment]) -> Self {
         let whole = augments.iter().any(|augment| augment.takes_whole_pictures());
         Self { side, fit, max_bad, whole }
@@ -44,7 +44,7 @@ pub struct Split {
     pub held_out: (Kept, u64),
     /// The number of training images that are kept back to choose weights by, and the seed they are drawn by.
     pub validation: (Kept, u64),
-    /// The most test pictures to read, if they stay on disk.
+    /// The largest number of test pictures to read, if pictures stay on disk.
     pub most_test: usize,
 }
 

@@ -367,7 +367,7 @@ fn column(
     }
     let (start, length) = chunk.byte_range();
     let mut packed =
-        vec![0; usize::try_from(length).map_err(|_| "a column is larger than memory")?];
+        vec![0; usize::try_from(length).map_err(|_| "a column is too large for memory")?];
     let mut file = file;
     file.seek(SeekFrom::Start(start)).map_err(|error| error.to_string())?;
     file.read_exact(&mut packed).map_err(|error| error.to_string())?;

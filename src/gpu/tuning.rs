@@ -214,7 +214,7 @@ impl Gpu {
             }
             Verdict::Damaged => Err(crate::Error::mismatch(
                 "tuning",
-                "a damaged file, or one that is not a table of kernels",
+                "a damaged file",
                 "a table that Gpu::measured returned",
             )),
             Verdict::Foreign(of) => {

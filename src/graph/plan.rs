@@ -400,9 +400,7 @@ fn halve(dispatch: &mut Dispatch, halved: &BTreeSet<BufferId>) -> Result<()> {
         if let Some(Words { first, count }) = &mut binding.part {
             let alignment = if access == Access::Texels { 4 } else { 2 * PART_ALIGNMENT };
             if !first.is_multiple_of(alignment) {
-                let what = format_args!(
-                    "half-precision values from value {first} on, where no binding can begin"
-                );
+                let what = format_args!("no binding can begin at half-precision value {first}");
                 return Err(Error::bug(kernel, what));
             }
             (*first, *count) = (*first / 2, Element::Half.words(*count));

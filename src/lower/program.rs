@@ -120,7 +120,7 @@ impl Program {
                 let given = format_args!(
                     "{pairs} pairs of values to exchange at {nodes} nodes of {op}, and {pauses} in the first program"
                 );
-                let wanted = "one pair for each node, and as many in all programs";
+                let wanted = "one pair for each node in every program";
                 return Err(Error::mismatch("program", given, wanted));
             }
         }

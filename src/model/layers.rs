@@ -1,4 +1,5 @@
-//! Building blocks that several networks share: modes of batch normalisation, layers with their weights' names, and checks.
+//! Building blocks that several networks share: modes of batch normalisation, layers with their weights' names, and checks of
+//! sizes.
 
 use super::{Activation, Normalisation, Parameter, Role, StateDict, Weights};
 use crate::graph::{Graph, Value};

@@ -23,7 +23,7 @@ pub struct Figure {
     pub png: Vec<u8>,
 }
 
-/// The data that a report is made from.
+/// The data from which the report of a training run is made.
 #[derive(Clone, Debug)]
 pub struct ReportData<'a> {
     /// The run's name.

@@ -1,5 +1,5 @@
-//! Tests that every attack's loop allocates and compiles nothing, gives what the graph without rewrites gives, and gives the
-//! same bits again.
+//! Tests that every attack's loop allocates and compiles nothing, gives the results of the graph without rewrites, and gives the
+//! same bits when it runs again.
 
 use crate::{WORDS, first, network};
 use lapidary::attack::{

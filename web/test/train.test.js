@@ -1,5 +1,5 @@
 // Tests training in the page, in a headless Chromium: the network learns the visitor's pictures, draws others than before, and
-// the program reads what it keeps.
+// the program reads the network that it saves.
 //
 //   node --test web/test/train.test.js          after scripts/web and a build of the program (LAPIDARY=FILE names another)
 //   LAPIDARY_WEB_STEPS=200 node --test ...      as long as a visitor trains; pictures before and after go to target/web-train

@@ -385,7 +385,7 @@ fn onnx<R: Read + Seek>(
         }
         if *renames != Renames::default() {
             return Err(
-                "the tensors of an ONNX file cannot be renamed or dropped, because its layers read them by their names".into()
+                "tensors of an ONNX file cannot be renamed or dropped, as its layers read them by name".into()
             );
         }
         let Import { metadata, weights, notes } = read(input, folder)?;

@@ -155,8 +155,7 @@ impl Op for PackedConv2d {
             return Err(Error::mismatch(self.name(), given, format_args!("{wanted:?}")));
         }
         if bits && !self.writes_bits() {
-            let needed =
-                "a forward convolution to a width divisible by 4, as it writes ReLU masks too";
+            let needed = "a forward convolution to a width divisible by 4, as it writes masks";
             return Err(Error::mismatch(self.name(), written, needed));
         }
         Ok(if bits { vec![written, ReluMask::of(written)?] } else { vec![written] })

@@ -1,5 +1,5 @@
-//! Reads NVIDIA's instructions as NAK, the compiler of Mesa's NVK, prints them. NVIDIA's own compiler makes other code: read
-//! registers and shares as a lead.
+//! Reads NVIDIA's instructions as NAK, the compiler of Mesa's NVK, prints them. NVIDIA's own compiler makes other code: take
+//! registers and shares of instructions as a hint only.
 
 use super::{Count, Program, note};
 
