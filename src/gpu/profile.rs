@@ -12,7 +12,7 @@ const PART: usize = 2048;
 /// The GPU time of one kernel launch. Copies of its buffers to textures are not counted.
 #[derive(Clone, Debug)]
 pub struct Timing {
-    /// The kernel's name.
+    /// The name of the kernel that was launched.
     pub kernel: &'static str,
     /// The number of workgroups in x, y and z.
     pub grid: [u32; 3],

@@ -48,7 +48,7 @@ pub trait Rule: std::fmt::Debug + Send + Sync {
 /// A computation graph after lowering, as it runs on the device.
 #[derive(Clone, Debug)]
 pub struct Lowered {
-    /// The lowered graph.
+    /// The graph after all rewrites, as it runs.
     pub graph: Graph,
     /// The shapes for which more than one kernel could have been taken, with the choices made.
     pub asked: Vec<Asked>,

@@ -16,7 +16,7 @@ const TRACED: usize = 10;
 /// What [`assess`] measured of a trained run, and the samples that it drew.
 #[derive(Clone, Debug)]
 pub struct Assessment {
-    /// All measurements but the total of seconds.
+    /// All measurements of `metrics.json` except the total of seconds.
     pub metrics: Metrics,
     /// The samples, with the intermediate steps of the first batch.
     pub samples: Samples,

@@ -233,7 +233,7 @@ pub struct Evaluate {
     pub norm: Norm,
     /// The radius of the ball around an image that the attack stays in.
     pub eps: f64,
-    /// The number of steps of the attack.
+    /// The number of gradient steps of the PGD attack under which accuracy is measured.
     pub steps: u32,
     /// The length of one step of the attack; eps/8 where it is not given ([`Evaluate::step_size`]).
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -151,7 +151,7 @@ pub enum Event {
         /// A sentence for the user.
         text: String,
     },
-    /// A checkpoint is on disk.
+    /// A checkpoint was written to disk.
     Saved {
         /// The iteration over all phases that it is numbered by.
         step: u64,

@@ -93,7 +93,7 @@ pub struct Dual {
     pub score: Score,
     /// The loss that tells real images from contrastive ones.
     pub contrast: Contrast,
-    /// The weight of the contrastive loss.
+    /// The weight of the loss that tells real from contrastive images.
     pub contrast_weight: f32,
     /// The weight of the mean cross-entropy of the classified images.
     pub ce_weight: f32,

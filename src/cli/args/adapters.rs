@@ -76,7 +76,7 @@ pub struct Bench {
     pub predict: Option<String>,
     /// Print the time of each layer of the network, instead of each kernel
     ///
-    /// With --compare it has single 3x3 convolutions as well.
+    /// With --compare single 3x3 convolutions are timed as well.
     #[arg(help_heading = "Output", long)]
     pub layers: bool,
     /// Write the time of each kernel launch of a step as two files: FILE.csv, a table, and FILE.json, a trace for
@@ -103,7 +103,7 @@ pub struct Bench {
     pub python: Option<PathBuf>,
     /// Program built from benches/peers/burn, for --compare burn
     ///
-    /// [default: $LAPIDARY_BURN, then where cargo leaves it]
+    /// [default: $LAPIDARY_BURN, else where cargo builds it]
     #[arg(help_heading = "Other libraries", long, value_name = "PATH", requires = "compare")]
     pub burn: Option<PathBuf>,
 }

@@ -75,7 +75,7 @@ pub struct Quick {
     pub ood: Vec<String>,
     /// Way to fit pictures of other sizes to the network: crop, letterbox or stretch [default: as in training]
     ///
-    /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
+    /// `crop` takes the square in the middle, `letterbox` puts black around the picture, `stretch` changes its proportions.
     #[arg(help_heading = "Images", long, value_parser = fit)]
     pub fit: Option<Fit>,
 }
@@ -259,7 +259,7 @@ pub struct Explain {
     pub side: Option<u32>,
     /// Way to fit pictures of other sizes to the network: crop, letterbox or stretch [default: as in training]
     ///
-    /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
+    /// `crop` takes the square in the middle, `letterbox` puts black around the picture, `stretch` changes its proportions.
     #[arg(help_heading = "Images", long, value_parser = fit)]
     pub fit: Option<Fit>,
     /// Folder to write: the image, the steps towards the class, the difference and the confidences

@@ -67,7 +67,7 @@ pub struct Classify {
     pub side: Option<u32>,
     /// Way to fit pictures of other sizes to the network: crop, letterbox or stretch [default: as in training]
     ///
-    /// `crop` takes the square in the middle, `letterbox` keeps all of the picture with black around, `stretch` keeps all without.
+    /// `crop` takes the square in the middle, `letterbox` puts black around the picture, `stretch` changes its proportions.
     #[arg(help_heading = "Images", long, value_parser = fit)]
     pub fit: Option<Fit>,
     /// Print the kernel launches and the memory of one batch, instead of classifying

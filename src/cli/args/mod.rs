@@ -65,7 +65,7 @@ pub struct Arguments {
     pub precision: Option<Exactness>,
     /// Which Winograd filter, a fast algorithm, computes 3x3 convolutions of 32 channels and more
     ///
-    /// They take fewer multiplications, and round differently from direct kernels.
+    /// Winograd filters take fewer multiplications, and round differently from direct kernels.
     #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true, value_enum, default_value_t = Winograd::Auto)]
     pub winograd: Winograd,
     /// List the adapters and end, as `lapidary devices`

@@ -19,7 +19,7 @@ pub struct NetworkOptions {
     pub checkpoint: Option<PathBuf>,
     /// Height and width of the images in pixels [default: the checkpoint's]
     ///
-    /// Images of another size are brought to this one.
+    /// Images of another size are resized to this one.
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
 }

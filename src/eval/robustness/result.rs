@@ -41,7 +41,7 @@ pub struct RobustAccuracy {
 /// The result of one attack of an evaluation: how many images it was run on, and how many it broke.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttackResult {
-    /// The attack's name.
+    /// Which attack was run.
     pub attack: AttackName,
     /// The number of images that were not broken before the attack, on which it was run.
     pub tried: usize,

@@ -149,7 +149,7 @@ pub struct RestartedPgd {
     /// [`MomentumPgd`](crate::attack::MomentumPgd), whose result is the iterate of highest loss; at 0 it is
     /// [`Pgd`](crate::attack::Pgd), whose result is the last iterate.
     pub momentum: f32,
-    /// The loss to maximise.
+    /// The loss that PGD's steps increase.
     pub loss: Loss,
     /// Whether each start is tried towards each of the targets.
     pub targeted: bool,

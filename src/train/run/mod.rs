@@ -32,7 +32,7 @@ pub const BEST_FILE: &str = "best.safetensors";
 pub struct Outcome {
     /// The network's architecture.
     pub model: Network,
-    /// The averaged weights at the end.
+    /// The moving averages of the weights at the end of training.
     pub average: StateDict,
     /// The metadata that are written beside the weights.
     pub metadata: Metadata,
