@@ -213,7 +213,7 @@ pub(super) fn within(op: &'static str, taken: u32, steps: u32, whole: u32) -> Re
         return Err(Error::mismatch(
             op,
             given,
-            format_args!("at most {whole} in all, the attack's number"),
+            format_args!("at most {whole} in all, as the attack's settings say"),
         ));
     }
     Ok(after)

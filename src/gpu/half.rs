@@ -125,9 +125,9 @@ fn rewritten(text: &str, halved: &[Halved]) -> std::result::Result<String, Strin
             continue;
         }
         if out.ends_with('&') && !out.ends_with("&&") {
-            return Err(format!("a pointer to {name}"));
+            return Err(format!("the shader takes a pointer to {name}"));
         }
-        let close = closing(behind).ok_or_else(|| format!("no end of an index of {name}"))?;
+        let close = closing(behind).ok_or_else(|| format!("an index of {name} has no end"))?;
         let index = rewritten(behind.get(1..close).unwrap_or_default(), halved)?;
         let after = behind.get(close + 1..).unwrap_or_default();
         let (single, half) = (binding.single, binding.half);
@@ -136,7 +136,7 @@ fn rewritten(text: &str, halved: &[Halved]) -> std::result::Result<String, Strin
             rest = after;
             continue;
         };
-        let end = value.find(';').ok_or_else(|| format!("no end of a store to {name}"))?;
+        let end = value.find(';').ok_or_else(|| format!("a store to {name} has no end"))?;
         let value_text = rewritten(value.get(..end).unwrap_or_default(), halved)?;
         let value_text = value_text.trim();
         let stored = match operator {

@@ -1,4 +1,5 @@
-//! The two energies of a classifier's logits (Grathwohl et al. 2020, arXiv 1912.03263, equations 4 and 5).
+//! Computes the joint and the marginal energy from a classifier's logits (Grathwohl et al. 2020, arXiv 1912.03263, equations 4
+//! and 5).
 
 use super::{LogSumExp, PickLogit, Scale};
 use crate::Result;

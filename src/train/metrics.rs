@@ -26,11 +26,11 @@ pub struct Metrics {
     pub seconds_stage1: Option<f64>,
     /// The seconds of stage 2, dual adversarial training.
     pub seconds_stage2: Option<f64>,
-    /// The seconds of training the judge.
+    /// The seconds that training the judge took.
     pub seconds_judge: Option<f64>,
     /// The seconds of measuring accuracies and AUROC.
     pub seconds_evaluate: Option<f64>,
-    /// The seconds of drawing samples.
+    /// The seconds that drawing samples took.
     pub seconds_sample: Option<f64>,
     /// The seconds from the program's start to the report.
     pub seconds_total: Option<f64>,

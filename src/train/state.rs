@@ -116,14 +116,18 @@ pub async fn restore(
     let path = folder.join(STATE_FILE);
     let Checkpoint { metadata, weights, .. } = Checkpoint::from_bytes(&path, bytes)?;
     let text = |key: &str| {
-        let missing = || Error::bad_file(&path, format_args!("{key} is missing in its metadata"));
+        let missing = || Error::bad_file(&path, format_args!("the metadata lacks {key}"));
         metadata.other.get(key).map(String::as_str).ok_or_else(missing)
     };
     // What checkpoints of version 0.1 do not have.
     let later = |key: &str| metadata.other.get(key).map_or("", String::as_str);
     let number = |key: &str, text: &str| -> Result<u64> {
-        let wrong =
-            |_| Error::bad_file(&path, format_args!("{key} is {text:?}, but has to be a number"));
+        let wrong = |_| {
+            Error::bad_file(
+                &path,
+                format_args!("the metadata's {key} is {text:?}, but has to be a number"),
+            )
+        };
         text.parse().map_err(wrong)
     };
     let numbers = |key: &str, text: &str| -> Result<Vec<u64>> {
@@ -169,7 +173,7 @@ pub async fn restore(
     }
     memory.recall.curriculum.t = small(t);
     memory.recall.curriculum.window = window.into_iter().map(f64::from_bits).collect();
-    let missing = || Error::bad_file(&path, "the step is missing in its metadata");
+    let missing = || Error::bad_file(&path, "the metadata lacks the step");
     let step = metadata.step.ok_or_else(missing)?;
     let gpu = learner.live.gpu();
     let refused = match later("choices") {

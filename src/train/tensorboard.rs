@@ -45,7 +45,7 @@ impl EventFile {
                 Err(error) => return Err(failed(error)),
             }
         }
-        Err(Error::bad_file(folder, "the folder has no free name for a file of events"))
+        Err(Error::bad_file(folder, "the folder has no free name for a TensorBoard events file"))
     }
 
     /// Returns the file's path.

@@ -1,5 +1,5 @@
-//! Conditions under which a kernel in the table of convolutions can compute a problem, as texts and as tests; and tests for
-//! problems too small to fill a GPU.
+//! Conditions under which a kernel in the table of convolutions can compute a problem, each as a text and as a function that
+//! checks them; and a check for problems too small to fill a GPU.
 
 use super::problem::{ConvRole, Problem};
 
