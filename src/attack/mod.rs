@@ -1,4 +1,4 @@
-//! Gradient steps on images: attacks on the classifier, contrastive images of training, and sampling.
+//! Gradient steps on images: attacks on the classifier, contrastive images, which training tells from real ones, and sampling.
 //!
 //! An attack is made once for a model, a number of images and their size, and then started and run as often as wanted,
 //! through the one trait [`Attack`]; one replay is forward pass, gradient for the images alone, and step in place.

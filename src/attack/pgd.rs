@@ -1,5 +1,5 @@
-//! Projected gradient steps on images (PGD; Madry et al. 2018, arXiv 1706.06083): attacks within a ball around each image, and
-//! contrastive images and samples without one.
+//! Projected gradient steps on images (PGD; Madry et al. 2018, arXiv 1706.06083): attacks within a ball around each image, and,
+//! without a ball, samples and the contrastive images that training tells from real ones.
 
 use super::forward::{Batch, Forward, check_radius, check_step};
 use super::{Attack, Found, Objective, Start};

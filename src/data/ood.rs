@@ -1,4 +1,5 @@
-//! Parses the setting that names out-of-distribution images, which contrastive images and samples start from, and opens them.
+//! Parses the setting that names out-of-distribution images, from which samples, and the contrastive images of training, start;
+//! and opens them.
 
 use std::fmt;
 

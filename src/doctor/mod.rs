@@ -1,5 +1,5 @@
-//! Runs reference cases from PyTorch on an adapter, as graphs are built and as they are lowered, and says whether the numbers are
-//! right.
+//! Runs reference cases from PyTorch on an adapter, for graphs as they are built and after they are rewritten into faster ones,
+//! and says whether the numbers are right.
 //!
 //! The files are those of `tests/golden/cases`. Whoever runs a check brings them: the program has them embedded, a
 //! page fetches them when asked to.

@@ -100,24 +100,25 @@ impl Gpu {
     pub async fn upload<T: bytemuck::Pod>(&self, values: &[T]) -> Result<Buffer> {
         let words = u32::try_from(size_of_val(values) / 4).map_err(|_| {
             Error::mismatch(
-                "upload",
+                "Gpu::upload",
                 format_args!("{} values", values.len()),
                 "less than 2^32 words",
             )
         })?;
         let made = self.allocate(&[words]).await?.pop();
-        let buffer = made.ok_or_else(|| Error::bug("upload", "the allocation made no buffer"))?;
+        let buffer =
+            made.ok_or_else(|| Error::bug("Gpu::upload", "the allocation made no buffer"))?;
         self.write(&buffer, values).await?;
         Ok(buffer)
     }
 
     /// Replaces all values of a buffer; the next submission of work sees them.
     pub async fn write<T: bytemuck::Pod>(&self, buffer: &Buffer, values: &[T]) -> Result<()> {
-        buffer.expect_on(self, "write")?;
+        buffer.expect_on(self, "Gpu::write")?;
         let (given, wanted) = (size_of_val(values) as u64, u64::from(buffer.words) * 4);
         if given != wanted {
             let wanted = format_args!("{wanted} bytes, the buffer's size");
-            return Err(Error::mismatch("write", format_args!("{given} bytes"), wanted));
+            return Err(Error::mismatch("Gpu::write", format_args!("{given} bytes"), wanted));
         }
         let write = |_: &_| self.queue.write_buffer(&buffer.raw, 0, bytemuck::cast_slice(values));
         buffer.mark_written();
@@ -127,7 +128,9 @@ impl Gpu {
     /// Reads the f32 values of a buffer, after all work submitted so far has run.
     pub async fn read(&self, buffer: &Buffer) -> Result<Vec<f32>> {
         let mut values = self.read_all(&[buffer]).await?;
-        values.pop().ok_or_else(|| Error::bug("read", "one buffer was asked for and none was read"))
+        values
+            .pop()
+            .ok_or_else(|| Error::bug("Gpu::read", "one buffer was asked for and none was read"))
     }
 
     /// Reads the values of several buffers, with one submission and one wait for all.
@@ -141,7 +144,7 @@ impl Gpu {
 
     /// Reads buffers, whatever kernels reported.
     pub(super) async fn read_unreported(&self, buffers: &[&Buffer]) -> Result<Vec<Vec<f32>>> {
-        buffers.iter().try_for_each(|buffer| buffer.expect_on(self, "read"))?;
+        buffers.iter().try_for_each(|buffer| buffer.expect_on(self, "Gpu::read"))?;
         let doing = "reading buffers back";
         let failed =
             |error: &dyn Display| Error::Gpu { doing: doing.into(), reason: error.to_string() };

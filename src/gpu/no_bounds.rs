@@ -1,5 +1,5 @@
-//! Stands in for `bounds.rs` in pages, without reports of indices out of range: a page has no naga to put tests into a
-//! shader with, and browsers keep their own checks.
+//! Stands in for `bounds.rs` in web pages, without reports of indices out of range: a page has no naga to put tests into a shader
+//! with, and browsers keep their own checks.
 
 use super::{Buffer, Gpu};
 use crate::Result;

@@ -1,4 +1,4 @@
-//! Stands in for `half.rs` in pages, which are built without half precision to keep their file small.
+//! Stands in for `half.rs` in web pages, which are built without half precision to keep their file small.
 
 use super::Kernel;
 use crate::{Error, Result};

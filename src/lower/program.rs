@@ -206,7 +206,7 @@ impl Program {
         self.plan.expect(value)?;
         if !self.plan.inputs().any(|input| input == value) {
             let given = format_args!("value {}", value.number());
-            return Err(Error::mismatch("write", given, "an input that the program uses"));
+            return Err(Error::mismatch("Program::write", given, "an input that the program uses"));
         }
         self.gpu.write(self.buffer(value)?, data).await
     }
@@ -214,7 +214,9 @@ impl Program {
     /// Reads the contents of one of the program's results or inputs.
     pub async fn read(&self, value: Value) -> Result<Vec<f32>> {
         let mut values = self.read_all(&[value]).await?;
-        values.pop().ok_or_else(|| Error::bug("read", "one value was asked for and none was read"))
+        values
+            .pop()
+            .ok_or_else(|| Error::bug("Program::read", "one value was asked for and none was read"))
     }
 
     /// Reads the contents of several values with one submission and one wait.

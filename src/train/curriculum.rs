@@ -1,5 +1,5 @@
-//! Chooses how many gradient steps contrastive images get in the second training stage: one more whenever the network tells real
-//! from contrastive images well enough (docs/method.md, "The curriculum").
+//! Chooses how many gradient steps contrastive images (which the network learns to tell from real ones) get in the second
+//! training stage: one more whenever the network tells them apart well enough (docs/method.md, "The curriculum").
 
 use std::collections::VecDeque;
 

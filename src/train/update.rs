@@ -257,8 +257,9 @@ impl Update {
         }
     }
 
-    /// Computes the gradients for the images that lie in the buffers into the learner, as part `part` of a batch in `parts` equal
-    /// parts: they are divided by `parts`, and added to the gradients of the parts before. It does not wait for the device.
+    /// Computes the gradients of the loss for the images in the buffers, as part `part` (from 0) of a batch in `parts` equal
+    /// parts, and adds them, divided by `parts`, to the learner's; part 0 replaces what was there. It does not wait for the
+    /// device.
     pub async fn gradients(&mut self, part: u32, parts: u32) -> Result<()> {
         Self::of_pieces(std::slice::from_mut(self), part == 0, parts).await
     }

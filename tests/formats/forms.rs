@@ -1,4 +1,4 @@
-//! Tests checkpoints in the forms that people have: each is read with the right tensors, or refused with the named reason.
+//! Tests checkpoints in the forms that users' files have: each is read with the right tensors, or refused with the named reason.
 //! `tests/peers/forms.py` made the files and the expected results; `LAPIDARY_FORMS=DIR` reads others that it made, as
 //! `scripts/peers` does.
 

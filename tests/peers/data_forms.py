@@ -1,4 +1,4 @@
-"""Makes data in the forms that people have, with the expected results: `tests/golden/cases/data_forms.zip` for `tests/data/forms.rs`.
+"""Makes data in the forms that users' files have, with the expected results: `tests/golden/cases/data_forms.zip` for `tests/data/forms.rs`.
 
     python data_forms.py OUT
 

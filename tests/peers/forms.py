@@ -1,4 +1,4 @@
-"""Makes checkpoints in the forms that people have, with the expected results: `tests/golden/cases/forms` for `tests/formats/forms.rs`.
+"""Makes checkpoints in the forms that users' files have, with the expected results: `tests/golden/cases/forms` for `tests/formats/forms.rs`.
 
     python forms.py OUT
 

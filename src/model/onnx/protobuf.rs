@@ -1,5 +1,5 @@
-//! Protocol buffers' wire format (<https://protobuf.dev/programming-guides/encoding>), as much as ONNX files need.
-//! A library would bring generated code for messages that are written once; this is all of it.
+//! Protocol buffers' wire format (<https://protobuf.dev/programming-guides/encoding>), as much as ONNX files need. No library is
+//! used, because it would bring generated code for messages that are written in one place only.
 
 /// A message's fields, encoded one after the other.
 #[derive(Debug, Default)]

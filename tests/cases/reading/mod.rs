@@ -1,4 +1,5 @@
-//! Tests that data as people have it is read with the right images, labels and names, or refused with the reason.
+//! Tests that data in the forms that users' files have is read with the right images, labels and names, or refused with the
+//! reason.
 
 mod forms;
 
