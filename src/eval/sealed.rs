@@ -14,12 +14,10 @@ pub(crate) fn seal(object: &str) -> String {
 pub(crate) fn unseal(text: &str) -> Result<String, String> {
     let [before, behind] = MARKS;
     let parts = text.trim_end().strip_suffix(behind).and_then(|text| text.rsplit_once(before));
-    let (body, kept) = parts.ok_or("no checksum is at the end: the file was cut off or changed")?;
+    let (body, kept) = parts.ok_or("no checksum at the end: the file was cut off or changed")?;
     let found = format!("{:08x}", crc32fast::hash(body.as_bytes()));
     if kept != found {
-        return Err(format!(
-            "the checksum is {found}, not {kept}: the file was changed or damaged"
-        ));
+        return Err(format!("checksum {found}, not {kept}: the file was changed or damaged"));
     }
     Ok(format!("{body}}}"))
 }

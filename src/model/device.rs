@@ -70,11 +70,7 @@ impl DeviceWeights {
     pub fn buffer(&self, name: &str) -> Result<&Buffer> {
         let found = self.buffers.iter().find(|(parameter, _)| parameter.name == name);
         let missing = || {
-            Error::mismatch(
-                "weights",
-                format_args!("no parameter {name}"),
-                "a parameter of that name",
-            )
+            Error::mismatch("weights", format_args!("the name {name:?}"), "the name of a parameter")
         };
         found.map(|(_, buffer)| buffer).ok_or_else(missing)
     }

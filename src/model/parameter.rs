@@ -84,11 +84,7 @@ impl Weights {
     /// Returns the graph's value for the parameter of this name. Err if there is none.
     pub fn get(&self, name: &str) -> Result<Value> {
         let missing = || {
-            Error::mismatch(
-                "weights",
-                format_args!("no parameter {name}"),
-                "a parameter of that name",
-            )
+            Error::mismatch("weights", format_args!("the name {name:?}"), "the name of a parameter")
         };
         self.0.get(name).copied().ok_or_else(missing)
     }

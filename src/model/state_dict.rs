@@ -40,7 +40,11 @@ impl StateDict {
     /// Returns the tensor of this name. Err if there is none.
     pub fn get(&self, name: &str) -> Result<&Tensor> {
         let missing = || {
-            Error::mismatch("state dict", format_args!("no tensor {name}"), "a tensor of that name")
+            Error::mismatch(
+                "state dict",
+                format_args!("the name {name:?}"),
+                "the name of a tensor in it",
+            )
         };
         self.0.get(name).ok_or_else(missing)
     }

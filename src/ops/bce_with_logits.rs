@@ -45,7 +45,10 @@ impl Op for BceWithLogits {
         let [logits, targets] = exactly(self.name(), "inputs", &node.inputs)?;
         let [_for_logits, for_targets] = exactly(self.name(), "flags", asked)?;
         if for_targets {
-            return Err(Error::NoDerivative { op: self.name(), why: "targets are data" });
+            return Err(Error::NoDerivative {
+                op: self.name(),
+                why: "none is defined for targets",
+            });
         }
         Ok(vec![Some(graph.push(BceBackward, &[dy, logits, targets])?), None])
     }
