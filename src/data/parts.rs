@@ -21,7 +21,7 @@ const COLOURS: u32 = 3;
 pub struct Reading {
     /// The height and width that images are resized to.
     pub side: u32,
-    /// How images are fitted to that size; `None` crops pictures and treats arrays as [`Dataset::prepared`] does.
+    /// How images are fitted to `side`; `None` crops pictures and treats arrays as [`Dataset::prepared`] does.
     pub fit: Option<Fit>,
     /// How many pictures may be damaged: a share of all if below 1, a number from 1 on.
     pub max_bad: f64,

@@ -45,7 +45,8 @@ impl Counterfactuals {
         Ok(Self { attack, classifier, batch: size.images as usize, words: size.words(model)? })
     }
 
-    /// Returns every step of at most a batch of images towards a class each.
+    /// Takes gradient steps from at most a batch of images, each towards its target class, and returns the image after every
+    /// step.
     pub async fn paths(&mut self, images: &[f32], targets: &[u32]) -> Result<Vec<Counterfactual>> {
         self.attack.start(&Start::new(images, targets)).await?;
         let count = targets.len();

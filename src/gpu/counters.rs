@@ -20,7 +20,7 @@ pub struct Counts {
     pub submissions: u64,
     /// The bytes of all buffers that exist now.
     pub bytes: u64,
-    /// The bytes of those buffers that are kept for reading results back.
+    /// The bytes of the buffers that are kept for reading results back.
     pub staging_bytes: u64,
 }
 

@@ -143,7 +143,7 @@ pub struct Metadata {
     pub normalisation: Option<Normalisation>,
     /// The height and width of the images that the network was trained on.
     pub side: Option<u32>,
-    /// How pictures of other sizes are fitted to that size: the name of a `data::Fit`.
+    /// How pictures of other sizes are fitted to `side`: the name of a `data::Fit`.
     pub fit: Option<String>,
     /// The configuration or preset that the network was trained with.
     pub preset: Option<String>,

@@ -75,7 +75,7 @@ pub struct Data {
     pub side: u32,
     /// How many training images are kept from training, for tests or validation: a share of all if below 1, a number from 1 on.
     pub held_out: f64,
-    /// How images are fitted to that size: one of [`Fit`]'s names, or empty to crop pictures and pad arrays with zeros.
+    /// How images are fitted to `side`: one of [`Fit`]'s names, or empty to crop pictures and pad arrays with zeros.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fit: String,
     /// The augmentation of the images that are classified: one of [`Augment`]'s names.

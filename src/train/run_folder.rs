@@ -22,7 +22,8 @@ const METRICS: &str = "metrics.json";
 /// The identity of what the run is trained on.
 pub(super) const DATA: &str = "data.json";
 
-/// The folder of a training run, opened for writing by one process: in a run of several, by rank 0. The others need not have it.
+/// The folder of a training run, opened for writing by one process: in a run of several, by rank 0. The other processes need not
+/// have the folder.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,

@@ -184,7 +184,7 @@ pub struct Stop {
     pub images: u32,
     /// The number of epochs after which training ends: drawn training images divided by the size of the training set.
     pub epochs: f64,
-    /// The minutes of training after which it ends, time before a resume included.
+    /// The minutes after which training ends, time before a resume included.
     pub minutes: f64,
     /// The number of validations in a row without improvement that end a stage, so that stage 2 follows stage 1.
     pub plateau: u32,

@@ -122,7 +122,7 @@ pub struct Sources<'a> {
     /// In stage 2 the contrastive images and the classes they were made for, which are the real images' labels; with RATIO the
     /// out-of-distribution images, whose labels are not read.
     pub contrastive: Option<(&'a Buffer, &'a Buffer)>,
-    /// The number and size of images in each of these buffers.
+    /// The number and size of images in each of the buffers.
     pub batch: BatchSize,
 }
 

@@ -1,4 +1,5 @@
-//! Tests that ONNX files that are damaged or malicious are refused with the reason, within the promised memory.
+//! Tests that ONNX files that are damaged or malicious are refused with the reason, within the memory that the reader promises
+//! not to exceed.
 
 use crate::mutations::{Random, damage, until};
 use crate::{SMALL, read_within, refused};

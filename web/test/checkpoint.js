@@ -1,4 +1,4 @@
-// Makes networks with random weights as safetensors files: to measure and to compare, where only shapes count.
+// Makes networks with random weights as safetensors files: for measurements and comparisons in which only shapes matter.
 
 /** A small generator of numbers in (0, 1), so that a run can be repeated. */
 function generator() {

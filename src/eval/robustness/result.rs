@@ -21,7 +21,7 @@ pub struct RobustAccuracy {
     pub attacks: Vec<AttackResult>,
     /// The outcome for each image.
     pub points: Vec<Point>,
-    /// For each image the one that broke it, or the image itself where none did: NCHW in \[0, 1\].
+    /// For each image the attacked image that was misclassified, or the original where no attack broke it: NCHW in \[0, 1\].
     pub images: Vec<f32>,
     /// Reasons why the robust accuracy may be too high, such as masked gradients; empty where there is no sign of it.
     pub warnings: Vec<Warning>,

@@ -33,7 +33,7 @@ pub struct Progress<'a> {
     pub done: f64,
     /// The number of images on which the running attack began.
     pub tried: usize,
-    /// The share of all images that are not broken so far.
+    /// The share of all images that are classified correctly and that no attack has broken so far.
     pub robust_accuracy: f64,
     /// The state to save after a batch, so that an interrupted evaluation can go on; `None` between batches.
     pub state: Option<&'a State>,

@@ -50,7 +50,7 @@ pub enum StateDictChoice {
     Averaged,
     /// The trained state dict, such as the one under `model_state_dict`, or the file itself.
     Trained,
-    /// The state dict under these keys, with dots between them.
+    /// The state dict to which these nested keys of the file lead, with dots between them.
     Named(String),
 }
 
