@@ -1,8 +1,8 @@
 //! Gradient steps on images: attacks on the classifier, contrastive images, which training tells from real ones, and sampling.
 //!
 //! An attack is made once for a model, a number of images and their size, and then started and run as often as wanted,
-//! through the one trait [`Attack`]; one replay is forward pass, gradient for the images alone, and step in place.
-//! [`AnyAttack`] is whichever its [`Settings`] say.
+//! through the one trait [`Attack`]. A step is a forward pass, the gradient for the images alone, and a change of the images in
+//! place. [`AnyAttack`] is any one of the attacks, chosen by its [`Settings`].
 
 mod any;
 mod apgd;

@@ -1,5 +1,5 @@
-//! Tests the steps of APGD's start, FAB and Square, and the margin, against their formulas in f64 or against properties that
-//! must hold.
+//! Compares the ops of the attacks APGD, FAB and Square (their starts and steps) and the margin with their formulas in f64, or
+//! with properties that must hold.
 
 use crate::bench::{Bench, numbers};
 use crate::objectives::{assert_close, bits, wide, words};

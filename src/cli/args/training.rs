@@ -135,7 +135,7 @@ pub struct PaperTable {
     /// Folder for runs, table and figure; finished parts in it are not done again [default: runs/paper-table-SET]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Number of times that each training is repeated with another seed: 0, 1, ...; a larger number later adds to the same folder
+    /// Number of times that each training is run, with the seeds 0, 1, ...; a larger number later adds runs to the same folder
     /// [default: 3, or 1 with --quick]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub seeds: Option<u32>,

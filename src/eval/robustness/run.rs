@@ -101,11 +101,12 @@ impl AutoAttack {
         let words = size.words(model)?;
         self.check(classes, words)?;
         if labels.is_empty() || images.len() != labels.len() * words {
-            let given = format_args!("{} values for {} labels", images.len(), labels.len());
+            let given =
+                format_args!("{} values of images for {} labels", images.len(), labels.len());
             return Err(Error::mismatch(
                 "attack",
                 given,
-                format_args!("{words} values for each label, and at least one label"),
+                format_args!("an image of {words} values for each label, at least one"),
             ));
         }
         let began = Instant::now();
