@@ -162,7 +162,9 @@ fn damaged_files_are_refused_or_read() {
             let path = folder.path().join(name);
             fs::write(&path, bytes).unwrap();
             assert!(read(&path).is_ok(), "{name}: {:?}", read(&path));
-            for length in (0..bytes.len()).step_by(1 + bytes.len() / 40) {
+            // All beginnings: the files are small.
+            assert!(bytes.len() < 10_000, "{name}: {} bytes", bytes.len());
+            for length in 0..bytes.len() {
                 fs::write(&path, &bytes[..length]).unwrap();
                 drop(read(&path));
             }

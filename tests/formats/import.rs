@@ -64,7 +64,7 @@ fn model(graph: &[Vec<u8>], set: u64) -> Vec<u8> {
 #[test]
 fn every_beginning_of_an_onnx_file_is_refused() {
     let _alone = crate::alone();
-    for name in ["gated_script_16", "mobilenet3_script_17"] {
+    for name in ["gated_script_16", "mobilenet3_script_17", "dense_script_13", "smooth_export_21"] {
         let bytes = file(name);
         assert!(read(&bytes).is_ok(), "{name}");
         for length in 0..bytes.len() {
@@ -76,8 +76,17 @@ fn every_beginning_of_an_onnx_file_is_refused() {
 #[test]
 fn damaged_onnx_files_are_refused_or_read() {
     let _alone = crate::alone();
-    let files = ["gated_script_16", "plain_script_13", "convnext_script_14", "convnext_export_20"]
-        .map(file);
+    let files = [
+        "gated_script_16",
+        "plain_script_13",
+        "convnext_script_14",
+        "convnext_export_20",
+        "dense_script_13",
+        "dense_export_21",
+        "smooth_script_17",
+        "smooth_export_21",
+    ]
+    .map(file);
     let (until, mut random) = (until(), Random(24));
     let (mut tried, mut sound) = (0u64, 0u64);
     while Instant::now() < until {
