@@ -1,5 +1,5 @@
-//! Times one optimiser step of the network that `lapidary demo` trains, in both stages of training, kernel by kernel: `cargo
-//! bench --bench update`.
+//! Times one optimiser step of the network that `lapidary demo` trains, kernel by kernel: in stage 1 (classification alone) and
+//! in stage 2 (with contrastive images, for the energy). `cargo bench --bench update` runs it.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
 use lapidary::gpu::{Gpu, Options};

@@ -1,5 +1,6 @@
-//! Embeds lapidary in a program that has a wgpu device of its own: in one command encoder the program makes random start images,
-//! lets the library turn them into images of ten classes and classify them, and uses the result. No window is needed.
+//! Embeds lapidary in a program that has a wgpu device of its own. In one command encoder, the program's shader makes grey start
+//! images, the library turns them into images of ten classes and classifies them, and another shader of the program inverts
+//! them. No window is needed.
 //!
 //!     cargo run --release --example embed_compute
 

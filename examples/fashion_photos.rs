@@ -1,5 +1,5 @@
-//! Writes embedded images of three classes as PNG files, a folder for each class: something to train on where no photographs
-//! are at hand.
+//! Writes Fashion-MNIST images of three classes, which the library embeds, as PNG files, a folder for each class: something to
+//! train on where no photographs are at hand.
 //!
 //!     cargo run --release --example fashion_photos -- photos
 

@@ -1,10 +1,10 @@
-// Adds one part of a batch's gradients to their running sum, in place:
+// Adds the gradients of one micro-batch (a part of a batch) to their sum over the batch, in place:
 //
-//     sum = keep * sum + scale * x, or scale * x where keep is 0, whatever sum was
+//     sum = keep * sum + scale * x, or scale * x where keep is 0, also where the old sum is not finite
 //
 //   grid     one invocation per vec4, see shared/index.wgsl
 //   sum, x   padded to whole vec4s
-//   control  keep (0 for the first part, else 1), scale
+//   control  keep (0 for the first micro-batch, else 1), scale
 //
 // Host side: src/ops/optimiser.rs. Appended: shared/index.wgsl.
 

@@ -1,5 +1,5 @@
-// Counts the runs of a recorded program: adds one to the low word of the step in the control buffer of random numbers
-// (src/ops/random.rs), so that each run draws new numbers.
+// Adds one to the step number in the control buffer of random numbers (src/ops/random.rs; only to its low 32 bits), so that
+// each run of the same recorded launches draws new numbers.
 //
 //   grid     (1): one invocation
 //   control  seed low, seed high, step low, step high, first image's number

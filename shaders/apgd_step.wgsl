@@ -6,9 +6,10 @@
 //     x = p(x + a * (u - x) + (1 - a) * (x - previous)),  previous = x as it was
 //
 //   grid                         one workgroup an image, see shared/index.wgsl; its lanes stride over the image's values
-//   x, previous, g, best_g, x0   [image][Elem]: span Elems (each an f32 or a vec4) an image; best_g stands in for g where the state says so
-//   state                        [image][12], see shared/apgd_state.wgsl: s, the number of the step; whether the first
-//                                gradient is 0 is noted there
+//   x, previous, g, best_g, x0   [image][Elem]: span Elems (each an f32 or a vec4) an image; best_g is read in place of g in
+//                                the step after apgd_judge.wgsl went back to the best iterate
+//   state                        [image][12], see shared/apgd_state.wgsl: has s and the number of the step; the first step
+//                                writes into it whether the gradient is 0
 //
 // Host side: src/ops/apgd.rs. Appended: shared/index.wgsl, shared/elem_f32.wgsl or elem_vec4.wgsl, shared/apgd_state.wgsl,
 // shared/workgroup_sum.wgsl.

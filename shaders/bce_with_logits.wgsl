@@ -1,6 +1,7 @@
 // Binary cross-entropy from logits z and targets t:  y = max(z, 0) - z * t + log1p(exp(-|z|))
 //
-// No exponential grows here. Host side: src/ops/bce_with_logits.rs. Appended: shared/map_two.wgsl, shared/index.wgsl.
+// exp is taken only of numbers that are not above 0, and so cannot overflow.
+// Host side: src/ops/bce_with_logits.rs. Appended: shared/map_two.wgsl, shared/index.wgsl.
 
 fn two(z: vec4f, t: vec4f) -> vec4f { return max(z, vec4f(0.0)) - z * t + log_1p(exp(-abs(z))); }
 

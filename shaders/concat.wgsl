@@ -1,10 +1,10 @@
 // Copies one of the inputs of a concatenation, along the channels or the images, to its place:  y[n, first + j] = x[n, j]
 //
-//   grid  one invocation per word of x, see shared/index.wgsl; one launch per part
-//   x     `run` words an image; along the images all of x counts as one
-//   y     `stride` words an image, in which this part begins at word `first`
+//   grid  one invocation per word of x, see shared/index.wgsl; one launch per input
+//   x     `run` words an image; in a concatenation along the images all of x counts as one image
+//   y     `stride` words an image, in which this input begins at word `first`
 //
-// Single words: a part need not start at a whole vec4. Moves any 4-byte values.
+// Copies single words: an input need not start at a whole vec4. Moves any 4-byte values.
 // Host side: src/ops/concat.rs. Appended: shared/index.wgsl.
 
 struct Params { words: u32, run: u32, stride: u32, first: u32 }

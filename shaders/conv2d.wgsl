@@ -1,4 +1,4 @@
-// 2-D cross-correlation, one loop per output. The tests compare the tiled kernels with it.
+// Plain 2-D cross-correlation: an invocation computes one output by itself. The tests compare the tiled kernels with it.
 //
 //     y[n,o,v,u] = sum over i,r,c of w[o,i,r,c] * x[n, i, v*stride_y + r - pad_y, u*stride_x + c - pad_x]
 //

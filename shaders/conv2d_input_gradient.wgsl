@@ -1,4 +1,5 @@
-// Derivative of a 2-D cross-correlation for x, one loop per value. The tests compare the tiled kernels with it.
+// Plain derivative of a 2-D cross-correlation for x: an invocation computes one value by itself. The tests compare the tiled
+// kernels with it.
 //
 //     dx[n,i,row,column] = sum over o,r,c of w[o,i,r,c] * dy[n,o,v,u]
 //                          with v * stride_y + r - pad_y = row and u * stride_x + c - pad_x = column

@@ -1,5 +1,5 @@
 // Adds the partial sums of a convolution's weight gradient in order:  dw[k] = sum over p of partials[p][k]
-// Four parts are loaded at once, so that their loads are on their way together.
+// Four partial sums are loaded before they are added, so that an addition does not wait for each load.
 //
 //   grid      one invocation per weight, see shared/index.wgsl
 //   partials  [part][weight]

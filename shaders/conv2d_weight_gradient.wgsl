@@ -1,4 +1,5 @@
-// Derivative of a 2-D cross-correlation for its weights, one loop per weight. The tests compare the tiled kernels with it.
+// Plain derivative of a 2-D cross-correlation for its weights: an invocation computes that of one weight by itself. The tests
+// compare the tiled kernels with it.
 //
 //     dw[o,i,r,c] = sum over n,v,u of dy[n,o,v,u] * x[n, i, v*stride_y + r - pad_y, u*stride_x + c - pad_x]
 //

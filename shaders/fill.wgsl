@@ -3,7 +3,8 @@
 //   grid  one invocation per vec4, see shared/index.wgsl
 //   x     padded to whole vec4s
 //
-// Bits rather than a number: an infinity would be at the compiler's mercy.
+// Bits rather than a floating-point number: a shader's compiler may assume that such a number is finite, and x may be filled
+// with an infinity.
 // Host side: src/ops/elementwise.rs. Appended: shared/index.wgsl.
 
 struct Params { vectors: u32, bits: u32 }

@@ -1,5 +1,5 @@
-// Scales the rows of a derivative by powers of two, so that the largest entry of each lies between 128 and 256: half precision
-// then keeps what follows from it, however small it was. The scaling is exact.
+// Scales each image's row of the derivative for the logits by a power of two, so that its largest entry lies between 128 and
+// 256: derivatives that are computed from it in half precision then do not vanish. The scaling is exact.
 //
 //     y[n][k] = x[n][k] * 2^e[n],  back[n] = 2^-e[n]
 //
@@ -7,7 +7,7 @@
 //   x, y  [image][class]
 //   back  [image]
 //
-// e is one number for all images where WHOLE is set. A row of zeros, or one that is not finite, keeps its scale.
+// With WHOLE all rows share one e, by the largest entry of all. A row of zeros, or one that is not finite, keeps its scale.
 //
 // Host side: src/ops/level.rs. Appended: shared/index.wgsl, shared/workgroup_max_vec2.wgsl, shared/overflow.wgsl,
 // shared/elem_f32.wgsl.

@@ -2,9 +2,9 @@
 //
 //   grid  one invocation per word of y, see shared/index.wgsl
 //   x     `stride` words an image, in which the range begins at word `first`
-//   y     `words` words, `run` of them an image; along the images all of y counts as one
+//   y     `words` words, `run` of them an image; in a range of images all of y counts as one image
 //
-// Single words: a range need not start at a whole vec4. Moves any 4-byte values.
+// Copies single words: a range need not start at a whole vec4. Moves any 4-byte values.
 // Host side: src/ops/ranges.rs. Appended: shared/index.wgsl.
 
 struct Params { words: u32, run: u32, stride: u32, first: u32 }

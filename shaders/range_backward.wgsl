@@ -1,7 +1,7 @@
 // Derivative of copying consecutive images, or channels of each image:  dx[n, first + j] = dy[n, j], 0 for all others
 //
 //   grid  one invocation per word of dx, see shared/index.wgsl
-//   dy    `run` words an image; along the images all of dy counts as one
+//   dy    `run` words an image; in a range of images all of dy counts as one image
 //   dx    `words` words, `stride` of them an image, in which the range begins at word `first`
 //
 // Host side: src/ops/ranges.rs. Appended: shared/index.wgsl.

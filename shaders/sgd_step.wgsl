@@ -4,7 +4,7 @@
 //
 //   grid          one invocation per vec4, see shared/index.wgsl
 //   w, buf, grad  padded to whole vec4s
-//   control       lr, and 1 at the first step or 0
+//   control       lr, first (1 in the first step, else 0)
 //
 // Host side: src/ops/optimiser.rs. Appended: shared/index.wgsl.
 

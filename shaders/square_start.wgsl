@@ -8,7 +8,8 @@
 //   ids            [image]: the random numbers depend on the image's id, not on its place in the batch
 //   control        seed low, seed high, stream
 //
-// Host side: src/ops/square.rs. Appended: shared/index.wgsl, shared/square_bump.wgsl, shared/philox.wgsl, shared/workgroup_sum_vec4.wgsl.
+// Host side: src/ops/square.rs. Appended: shared/index.wgsl, shared/square_bump.wgsl, shared/philox.wgsl,
+// shared/workgroup_sum_vec4.wgsl.
 
 override LANES: u32 = 64u;
 

@@ -1,5 +1,5 @@
-//! Checks every kernel's Rust declaration against its WGSL through naga, the list of kernels against the folder, and the
-//! parameters that launches set against those that shaders declare. No GPU is used.
+//! Checks every kernel's Rust declaration against its WGSL through naga, the list of kernels against the files in
+//! shaders/, and the parameters that launches set against those that shaders declare. No GPU is used.
 
 #![allow(
     clippy::unwrap_used,

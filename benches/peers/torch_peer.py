@@ -1,9 +1,9 @@
-"""Times PyTorch for `lapidary bench --compare torch`; benches/peers/README.md describes its input and output.
+"""Times one network in PyTorch for `lapidary bench --compare torch`; benches/peers/README.md describes its input and output.
 
     python torch_peer.py MODEL BATCH SIDE [--device cpu|cuda]
 
-MODEL is wrn-DEPTH-WIDTH. On a CPU the variants are oneDNN's two layouts, on a CUDA device also automatic mixed precision;
-TF32 is off.
+MODEL is a wide residual network, wrn-DEPTH-WIDTH; a batch has BATCH images of SIDE rows and columns. On a CPU the variants are
+oneDNN's two layouts, on a CUDA device also automatic mixed precision; TF32 is off.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Load, attack, explain, sample: the example of the Python package's README."""
+"""Loads a network, attacks it, explains an image and draws samples: the example in the README of the Python package."""
 
 import lapidary
 

@@ -1,5 +1,5 @@
-// Draws a sample of a sneaker on a canvas: the smallest page that uses the package. Serve this folder with the package,
-// web/dist/lapidary, and a checkpoint beside it.
+// Draws a sample of a sneaker on a canvas: the smallest page that uses the JavaScript package. Serve this folder with the
+// built package (web/dist/lapidary) and a checkpoint file (model.safetensors) in it.
 import { load } from './lapidary/index.js';
 
 const canvas = /** @type {HTMLCanvasElement} */ (document.getElementById('image'));

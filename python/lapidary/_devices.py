@@ -1,4 +1,4 @@
-"""Lists the devices, with a table for notebooks."""
+"""Lists the devices (GPUs, and CPU rasterisers) that networks can run on; notebooks show the list as a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exceptions that lapidary raises, one class for each reaction of a caller."""
+"""The exceptions that lapidary raises: one class for each thing that a caller can do about it, such as give another file."""
 
 __all__ = [
     "BadConfig",

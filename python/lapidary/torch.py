@@ -1,6 +1,6 @@
 """Wraps a network of lapidary as a module of PyTorch, so that other tools' attacks and explanations run on any GPU, without CUDA.
 
-PyTorch is imported here alone.
+No other module of the package imports PyTorch, so that the package works without it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-//! Attacks: accuracy under the worst of several, and the images that break a network.
+//! The attacks of `Model`: they find images that the network misclassifies, and measure the accuracy under the strongest of
+//! several attacks on each image.
 
 use std::path::PathBuf;
 

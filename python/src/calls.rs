@@ -1,5 +1,5 @@
-//! Runs calls into the library: without the interpreter's lock, stopped by Ctrl-C between two submissions, and never with
-//! a panic in Python.
+//! Runs calls into the library: without the interpreter's lock, stopped by Ctrl-C between two submissions of GPU work, and
+//! never with a panic in Python.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;

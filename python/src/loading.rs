@@ -1,5 +1,5 @@
-//! Reads networks from files and from state dicts of PyTorch modules, and fills in what they leave out from the caller's
-//! arguments.
+//! Reads networks from files and from state dicts of PyTorch modules. What these do not say (how images are normalised, the
+//! activation, the images' side) is taken from the caller's arguments.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Reads a finished run: its history as arrays, its measurements, its report.
+//! The Python class `Run`: reads the folder of a training run (configuration, history as arrays, measurements, report, network).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

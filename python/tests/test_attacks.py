@@ -1,4 +1,4 @@
-"""Tests attacks: what they return, that they stop and go on, and that other threads run meanwhile."""
+"""Tests attacks: what they return, that they can be stopped and resumed, and that other Python threads run meanwhile."""
 
 from __future__ import annotations
 

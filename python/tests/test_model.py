@@ -1,4 +1,5 @@
-"""Compares networks from files and dicts with PyTorch's numbers, and tests their results for images."""
+"""Tests networks that are loaded from checkpoint files and PyTorch state dicts: their logits and image gradients equal PyTorch's,
+and their methods agree with each other, for every batch size and from several threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Compares training from Python with the program's, also when it is stopped and resumed, and tests the files of runs."""
+"""Tests that training from Python gives the same weights as the program `lapidary train`, also when it is stopped and resumed,
+and that `Run` reads the folder."""
 
 from __future__ import annotations
 

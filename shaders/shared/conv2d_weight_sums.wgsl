@@ -1,4 +1,5 @@
-// The sums of one weight for eight out channels, and the addition of a quad of dy (four columns) by one of x to them.
+// The sums for one weight of eight out channels, and a function that adds the product of a quad (four columns) of dy and one
+// of x to each.
 
 struct Sums { s0: f32, s1: f32, s2: f32, s3: f32, s4: f32, s5: f32, s6: f32, s7: f32 }
 

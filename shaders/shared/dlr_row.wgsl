@@ -3,12 +3,12 @@
 //     y = -n / d,  n = z_label - largest other,  d = z_1 - z_3 + 1e-12
 //     TARGETED:    n = z_label - z_target,       d = z_1 - (z_3 + z_4) / 2 + 1e-12
 //
-// Its derivatives go through the label's and the other's logit and through those of the denominator; one class can have
-// several of the parts:
+// The derivatives are those for the label's logit, for the other logit of n, and for the logits of d. Where one class is
+// several of these (the label often is z_1), its derivatives are added up:
 //
 //     dz_label = -dy / d,  dz_other = dy / d,  dz_1 = dy n / d^2,  dz_3 = -dy n / d^2 (TARGETED: half each to z_3, z_4)
 //
-// Both are 0 where label or target is not the number of a class.
+// The loss and its derivatives are 0 where label or target is not the number of a class.
 // The shader in front declares `params`, `logits`, `labels`, `targets` and TARGETED.
 
 // The label, the class that it is compared with, and the classes of the largest logits.

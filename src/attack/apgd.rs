@@ -1,5 +1,5 @@
-//! APGD (Croce and Hein 2020, arXiv 2003.01690): projected gradient steps with momentum whose length halves where they no
-//! longer lead up, and which then go on from the best iterate.
+//! APGD (Croce and Hein 2020, arXiv 2003.01690): an attack by projected gradient steps with momentum. Where steps no longer raise
+//! the objective often enough, the step length is halved and the attack goes on from the best iterate.
 
 use super::draws::Draws;
 use super::forward::{Batch, Forward, buffers, check_radius, within};

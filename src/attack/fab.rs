@@ -1,5 +1,5 @@
-//! FAB (Croce and Hein 2020, arXiv 1907.02044): searches the nearest image of another class, along the boundary between the
-//! label's class and another one. It has no fixed radius.
+//! The attack FAB (Croce and Hein 2020, arXiv 1907.02044): searches for the nearest image of another class, along the boundary
+//! between the label's class and another one. It has no fixed radius.
 
 use super::forward::{Batch, Forward, buffers, check_radius};
 use super::{Attack, Found, Objective, Start};
@@ -94,7 +94,7 @@ impl FabAttack {
         let classes = model.classes();
         if settings.boundary == Boundary::Nearest && !(2..=MOST_CLASSES).contains(&classes) {
             let wanted = format_args!(
-                "2 to {MOST_CLASSES} classes, as this form of FAB computes a gradient for each"
+                "2 to {MOST_CLASSES} classes, as untargeted FAB computes a gradient for each: fab-t takes more"
             );
             return Err(Error::mismatch("fab", format_args!("{classes} classes"), wanted));
         }

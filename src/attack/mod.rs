@@ -1,4 +1,5 @@
-//! Gradient steps on images: attacks on the classifier, contrastive images, which training tells from real ones, and sampling.
+//! Attacks on the classifier, and gradient steps on images for other ends: drawing samples, and making contrastive images, which
+//! training teaches the network to tell from real ones.
 //!
 //! An attack is made once for a model, a number of images and their size, and then started and run as often as wanted,
 //! through the one trait [`Attack`]. A step is a forward pass, the gradient for the images alone, and a change of the images in

@@ -1,4 +1,5 @@
-//! The objectives that gradient steps on images maximise: cross-entropy, a class logit, margins and others.
+//! The objectives that gradient steps on images maximise: a class logit, logsumexp, cross-entropy in several forms, the
+//! difference of logits ratio (DLR) and margins between logits.
 
 use crate::Result;
 use crate::graph::{Graph, Value};

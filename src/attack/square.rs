@@ -1,5 +1,5 @@
-//! Square (Andriushchenko and others 2020, arXiv 1912.00049): a random search that needs no gradient, one forward pass for
-//! each candidate.
+//! The attack Square (Andriushchenko and others 2020, arXiv 1912.00049): searches for a misclassified image by random changes
+//! within a ball. It needs no gradient, and one forward pass for each candidate.
 
 use super::draws::Draws;
 use super::forward::{Batch, Forward, buffers, check_radius, within};

@@ -1,4 +1,5 @@
-//! `eval counterfactuals`: drives all test images to another class, and measures how much the results resemble it.
+//! `eval counterfactuals`: drives each test image to another class, and measures the network's confidence in that class at the
+//! end and, with a feature extractor, the Fréchet distance to real images of the class.
 
 use std::fmt::Write;
 

@@ -1,4 +1,5 @@
-//! `demo`: trains a small network on the embedded images by the preset fashion-demo and writes its report.
+//! `demo`: trains a small network on the Fashion-MNIST images built into the program, by the preset fashion-demo, and writes the
+//! run's report.
 
 use super::args;
 use super::session::Session;

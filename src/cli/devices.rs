@@ -1,4 +1,5 @@
-//! `devices` and `--list`: list the adapters, in the order in which they are chosen.
+//! `lapidary devices`, and the option `--list` of all commands: list the adapters in the order of preference, and mark the one
+//! that is used.
 
 use std::fmt::Write;
 

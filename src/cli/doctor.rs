@@ -1,5 +1,5 @@
-//! `doctor`: compares the adapter's results with PyTorch's on embedded cases, for graphs as they are built and after they are
-//! rewritten into faster ones.
+//! `doctor`: runs test cases that are built into the program, from single ops to steps through a whole network, and compares the
+//! adapter's results with PyTorch's: for graphs as they are built and after they are rewritten into faster ones.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

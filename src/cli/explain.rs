@@ -1,4 +1,5 @@
-//! `explain`: moves one picture towards another class, and writes the way there as pictures and numbers.
+//! `explain`: moves one picture towards another class, and writes the steps on the way as pictures and, in `confidences.json`, as
+//! class probabilities.
 
 use std::collections::HashMap;
 use std::fmt::Write;

@@ -1,5 +1,6 @@
-//! `eval generation`, `eval sweep`, `eval features`: measure how near generated images are to real ones in the feature space of a
-//! network (Fréchet distance and others).
+//! `eval generation` measures how near generated images are to real ones in a network's feature space (Fréchet and kernel
+//! distance, inception score, precision and recall), `eval sweep` does so for several numbers of sampling steps, and
+//! `eval features` writes the features of images to a file.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Reads `--class-map` and `--labels-as-given`, for all commands that compare labels of images with a network's classes.
+//! Reads `--class-map` and `--labels-as-given`, which say how labels of images are matched with a network's classes: by a list in
+//! a file or by number, and without either by the classes' names.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! The `lapidary` program: arguments, bars, pictures, reports, exit codes. All that computes is in the layers below.
+//! The `lapidary` program: command-line arguments, progress bars, pictures, reports and exit codes. The computations themselves
+//! are in the layers below, such as `train` and `eval`.
 
 mod args;
 mod attack;

@@ -1,5 +1,5 @@
 //! `plan`: says whether a training run fits the adapter and how much memory it takes, from tensor shapes alone; with `--time`
-//! also about how long it takes, from a few iterations on its data.
+//! also about how long the run takes, by training three iterations of each stage on the run's images.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -32,10 +32,11 @@ impl Protocol {
         if (protocol == Self::Lite0) == (own == Self::Lite0) {
             return Ok(protocol);
         }
+        let its = if own == Self::Lite0 { "lite0" } else { "pytorch-fid or clean-fid" };
         Err(Error::mismatch(
             "--protocol",
             protocol.name(),
-            format!("a protocol that the extractor {extractor} has"),
+            format!("{its}, as the extractor is {extractor}"),
         ))
     }
 

@@ -1,5 +1,5 @@
-//! Writes to the terminal. Names and texts of files are printed too, so whatever a terminal would act on, as escape sequences,
-//! is written out in everything that the program prints.
+//! Writes to the terminal. Characters that a terminal would act on, such as those of escape sequences, are replaced by visible
+//! escapes in all that the program prints, because it also prints names and texts that come from files.
 
 use std::io::{ErrorKind, Write};
 

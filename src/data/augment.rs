@@ -185,7 +185,7 @@ impl CropFlip {
             return Err(Error::mismatch(
                 "crop and flip",
                 format!("{} values into {}", image.len(), out.len()),
-                format!("{wanted}, which is {channels}×{side}×{side}"),
+                format!("{wanted} in both, as {channels}×{side}×{side} has"),
             ));
         }
         let offsets = [self.offset(random), self.offset(random)];

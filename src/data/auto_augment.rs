@@ -116,7 +116,7 @@ impl Operation {
                     "{} values as {channels}×{side}×{side}, magnitude {magnitude}",
                     image.len()
                 ),
-                "1 or 3 channels that are all there, and a magnitude of 0 to 9",
+                "as many values as 1 or 3 whole channels have, and a magnitude of 0 to 9",
             ));
         }
         if side == 0 {

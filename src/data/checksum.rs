@@ -1,5 +1,5 @@
-//! The FNV-1a hash with 64 bits, from which random seeds for names and the fingerprint of a data set in a run's record are made.
-//! Not for security.
+//! The FNV-1a hash with 64 bits: of the names of random streams, which their seeds are made of, and of images and weights, as
+//! fingerprints by which a run or a cache recognises them. Not for security.
 
 /// The hash of all bytes fed so far.
 pub struct Checksum(u64);

@@ -57,12 +57,12 @@ fn open_order(images: Classes) -> Error {
     Error::mismatch(
         "classes",
         format_args!(
-            "a network without class names, and images of {}, which torchvision's ImageFolder would number as {}",
+            "a network without class names, and images of {}, whose order in torchvision's ImageFolder is {}",
             shown(images),
             crate::error::listed(&letters)
         ),
-        "the order that the network has learnt, by `convert --class-names LIST` or by class_to_idx.json beside the folders; \
-         --labels-as-given takes the images' order",
+        "to be told which of both orders the network has learnt: give it by `convert --class-names LIST` or by \
+         class_to_idx.json beside the folders, or take the images' order by --labels-as-given",
     )
 }
 
@@ -166,8 +166,8 @@ fn by_name(name: &str, images: Classes, network: Classes) -> Result<u32> {
             "classes",
             format_args!("images of {}, of which {name:?} {what}", shown(images)),
             format_args!(
-                "names of the network's {}; else match them by --class-map FILE, or by number with --labels-as-given \
-                 (in training the key model.classes)",
+                "only classes of the network, which has {}; match others by --class-map FILE, or all by number with \
+                 --labels-as-given (in training by the key model.classes)",
                 shown(network)
             ),
         ))

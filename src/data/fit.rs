@@ -1,5 +1,5 @@
-//! Fits pictures of any size to the square image that a network takes. Training, every command and the page use this code, and
-//! the same pixels give the same bits in all of them, because all but the last division is in whole numbers.
+//! Fits pictures of any size to the square image that a network takes. Training, every command and the web page use this code,
+//! and the same pixels give the same bits in all of them, because all but the last division is in whole numbers.
 //!
 //! The contract, from pixels on: red, green, blue and alpha, a byte each and not multiplied by alpha, in rows from above,
 //! already turned upright. What is transparent is laid on white; a network of one channel gets Rec. 709 luma; then [`Fit`] says

@@ -132,7 +132,7 @@ fn of_step(step: u64) -> String {
 fn ended(step: u64) -> Error {
     Error::Thread {
         doing: of_step(step),
-        reason: "the thread that loads these batches has ended".into(),
+        reason: "the thread that makes them ended with an earlier error".into(),
     }
 }
 

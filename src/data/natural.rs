@@ -1,4 +1,5 @@
-//! The order in which classes are numbered by their names: numbers in names count as numbers.
+//! The order in which classes are numbered by their names: digits in names are compared as numbers, so that `b2` comes before
+//! `b10`.
 
 use std::cmp::Ordering;
 

@@ -1,5 +1,5 @@
-//! Parses the setting that names out-of-distribution images, from which samples, and the contrastive images of training, start;
-//! and opens them.
+//! Parses the setting that names out-of-distribution images (`data.ood` and options like it), and opens them. Samples and the
+//! contrastive images of training start from these images.
 
 use std::fmt;
 

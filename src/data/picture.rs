@@ -196,7 +196,7 @@ pub(super) fn resize<P: PixelTrait + InnerPixel>(
     filter: FilterType,
 ) -> Result<Vec<u8>> {
     let failed =
-        |error: &dyn Display| Error::mismatch("resizing", error, "a part that lies in the picture");
+        |error: &dyn Display| Error::mismatch("resizing", error, "an area within the picture");
     let image = TypedImageRef::<P>::from_buffer(width, height, pixels);
     let image = image.map_err(|error| failed(&error))?;
     let part = TypedCroppedImage::from_ref(&image, part.left, part.top, part.width, part.height);

@@ -393,7 +393,7 @@ impl All {
     fn bytes(&self, number: u32) -> std::result::Result<Vec<u8>, String> {
         let failed = |error: &dyn fmt::Display| self.described(number, error);
         let at = number as usize;
-        let missing = || failed(&"no picture has this number");
+        let missing = || failed(&format_args!("there is no picture {number}"));
         match &self.places {
             Places::TinyImages { file, .. } => {
                 let start = u64::from(number) * tiny_images::BYTES as u64;

@@ -188,7 +188,11 @@ impl BatchSource {
             .checked_mul(self.batch_size as u64)
             .filter(|first| first.checked_add(self.batch_size as u64).is_some())
             .ok_or_else(|| {
-                Error::mismatch("batch", format!("step {step}"), "a step before image 2^64")
+                Error::mismatch(
+                    "batch",
+                    format!("step {step}"),
+                    "a step whose images have numbers below 2^64",
+                )
             })?;
         let mut images = vec![0.0; self.shape().iter().product()];
         let mut labels = Vec::new();

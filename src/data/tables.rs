@@ -1,6 +1,6 @@
-//! Parquet tables of pictures as hubs export them: a column of encoded pictures (`image` or `img`, bytes or a structure with
-//! `bytes`), and one of labels; class names are taken from the table's metadata. Several files (shards) are taken in the order of
-//! their names.
+//! Parquet tables of pictures as the Hugging Face hub and others export them: a column of encoded pictures (`image` or `img`,
+//! bytes or a structure with `bytes`), and one of labels; class names are taken from the table's metadata. Several files (shards)
+//! are taken in the order of their names.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -197,7 +197,7 @@ impl Table {
             let cost = bytes.len() as u64 + 64;
             *left = left
                 .checked_sub(cost)
-                .ok_or("there are more pictures than fit the memory allowed")?;
+                .ok_or("the encoded pictures take more memory than allowed: 8 GiB, or 256 MiB and 64 times the file")?;
             self.held.push((file, bytes.data().into()));
             Ok(())
         })
@@ -205,9 +205,9 @@ impl Table {
 
     fn labels_of(&mut self, column: ColumnReader, depth: i16, left: &mut u64) -> Checked<()> {
         let mut charge = |bytes: u64| {
-            *left = left
-                .checked_sub(bytes)
-                .ok_or("there are more labels than fit the memory allowed")?;
+            *left = left.checked_sub(bytes).ok_or(
+                "the labels take more memory than allowed: 8 GiB, or 256 MiB and 64 times the file",
+            )?;
             Ok::<_, String>(())
         };
         if matches!(self.labels, Labels::None) {

@@ -1,4 +1,5 @@
-//! Reads a file of reference values, and compares results with them by the rule in `tests/golden/cases/README.md`.
+//! Reads a file with the inputs, reference values and tolerances of a test case, and compares results with the reference values
+//! within the tolerances, which `tests/golden/cases/README.md` defines.
 
 use std::collections::BTreeMap;
 

@@ -2,8 +2,8 @@
 //! command encoder, frame by frame, and leave their results in a buffer or a texture that the host draws.
 //!
 //! The host lends its device ([`Gpu::from_wgpu`]); WebGPU's guaranteed limits and no features suffice, and
-//! [`check`] lists what falls short. Making something is async and submits uploads and a few steps to learn the
-//! device's pace; `record` neither submits nor waits nor allocates. After a loss of the device the host calls
+//! [`check`] lists what falls short. Making a sampler, attacker or classifier is async, and submits uploads and a few steps to
+//! learn the device's pace; its `record` neither submits nor waits nor allocates. After a loss of the device the host calls
 //! [`Gpu::notify_lost`], and every later call returns [`Error::DeviceLost`](crate::Error::DeviceLost).
 //!
 //! An encoder has to belong to the device that was lent. wgpu does not tell to which device an encoder belongs, so `record` cannot

@@ -1,5 +1,5 @@
-//! Measures the share of images that are classified correctly, as they are and under attack, and the scores that tell real
-//! images from others.
+//! Measures the share of images that are classified correctly, as they are and under attack, and computes logsumexp, a score
+//! that tells real images from out-of-distribution images.
 
 use super::{Classifier, argmax};
 use crate::attack::{Attack, Pgd, PgdAttack};

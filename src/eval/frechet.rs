@@ -137,7 +137,7 @@ impl Gaussian {
         Err(Error::mismatch(
             "Fréchet distance",
             distance,
-            "eigenvalues of covariances that converge",
+            "a finite number, for which means or covariances are too large",
         ))
     }
 }

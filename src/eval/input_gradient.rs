@@ -65,7 +65,7 @@ impl InputGradient {
                 return Err(Error::mismatch(
                     "input gradient",
                     given,
-                    "an objective that needs labels only, and no targets",
+                    "an objective without target classes: neither DlrTargeted nor MarginTargeted",
                 ));
             }
             Of::Objective(objective) => {

@@ -63,7 +63,12 @@ impl Options {
             let one = |(i, adapter): (usize, &Adapter)| format!("{i}: {adapter}");
             adapters.iter().enumerate().map(one).collect::<Vec<_>>().join(", ")
         };
-        let missing = || Error::NoAdapter(format!("{wanted:?} is none of [{}]", listed()));
+        let missing = || {
+            Error::NoAdapter(format!(
+                "{wanted:?}, which was asked for, fits none of [{}]",
+                listed()
+            ))
+        };
         if adapters.is_empty() {
             return Err(none_at_all(self));
         }

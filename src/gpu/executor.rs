@@ -246,7 +246,11 @@ impl Executor {
                 };
                 if !part.first.is_multiple_of(if is_half { 2 } else { 4 }) {
                     let given = format_args!("{part:?} of the buffer {name}");
-                    return Err(Error::mismatch(kernel, given, "a start at a texel"));
+                    return Err(Error::mismatch(
+                        kernel,
+                        given,
+                        "a start at a multiple of 4 words, 2 in half precision",
+                    ));
                 }
                 if held.replace(*binding) != Some(*binding) {
                     copies.push(texels.copy(buffer, part));

@@ -16,7 +16,7 @@ impl Texels {
     pub async fn new(_: &Gpu, rows: u32, _half: bool) -> Result<Self> {
         Err(Error::bug(
             "texels",
-            format_args!("{rows} rows were asked for in a browser, which has none"),
+            format_args!("{rows} rows of a texture were asked for in a browser"),
         ))
     }
 

@@ -1,5 +1,5 @@
-//! Keeps the buffers through which results are read back for the next time: making them anew in every iteration of a loop would
-//! cost more than the copies do.
+//! Keeps the buffers through which results are read back, so that they are used again: making new ones in every iteration of a
+//! loop would cost more than the copies do.
 
 use super::counters::Counters;
 use super::{Gpu, buffer::create};

@@ -2,12 +2,13 @@
 //!
 //! Whole buffers are shared rather than ranges of one arena, because wgpu refuses a buffer that is
 //! bound for reading and for writing in one dispatch. Largest first, each value takes the smallest
-//! free buffer that holds it (Pisarchyk and Lee 2020, arXiv 2001.03288, "greedy by size"); of one size, that with the
-//! fewest buffers to choose from first, as graphs are coloured (Brelaz 1979, doi 10.1145/359094.359101): where small maps
-//! meet large ones that have their places, another order took a buffer more.
+//! free buffer that holds it (Pisarchyk and Lee 2020, arXiv 2001.03288, "greedy by size"). Of values of one size, the one that
+//! the fewest buffers can hold comes first, as in the colouring of graphs (Brelaz 1979, doi 10.1145/359094.359101): otherwise
+//! another value could take the only buffer that can hold it, and it would need a new one.
 //!
-//! Some values may lie behind others that a large buffer holds at the same time, where no launch binds both and writes one:
-//! masks, of which a network keeps many for long while its later, smaller maps fill the first ones' buffers in part.
+//! Masks may also lie in the unused rest of a large buffer, behind values that the buffer holds at the same time, where no launch
+//! binds both and writes one of them. A network keeps many masks for long, while its later, smaller maps fill only a part of the
+//! buffers that its first maps needed.
 
 use super::Value;
 use crate::gpu::PART_ALIGNMENT;

@@ -1,6 +1,6 @@
-//! Lets values lie in memory in half precision, where that is asked for: last of all, when it is known which kernels run. These
-//! are the copies of weights that convolutions read, and in mixed precision maps, which are activations and their derivatives.
-//! Vectors, logits and losses stay in single precision: they are small, and rounding them would cost more accuracy.
+//! Stores values in half precision, where that is asked for: the copies of weights that convolutions read, and in mixed precision
+//! maps, which are activations and their derivatives. This is done last of all, when it is known which kernels run. Vectors,
+//! logits and losses stay in single precision: they are small, and rounding them would cost more accuracy.
 
 use super::Target;
 use crate::gpu::{AdapterKind, Precision};

@@ -118,9 +118,10 @@ impl Program {
             if stretches.len() != pauses + 1 || values.len() != pauses {
                 let (nodes, pairs) = (stretches.len() - 1, values.len());
                 let given = format_args!(
-                    "{pairs} pairs of values to exchange at {nodes} nodes of {op}, and {pauses} in the first program"
+                    "a program with {pairs} pairs of values to exchange and {nodes} nodes of {op}"
                 );
-                let wanted = "one pair for each node in every program";
+                let wanted =
+                    format_args!("{pauses} of both, as many as the first program has pairs");
                 return Err(Error::mismatch("program", given, wanted));
             }
         }

@@ -1,5 +1,5 @@
 //! Reads a network and its weights from one file, ready for use, and checks that the file has all that is needed to run it, for
-//! the program, the page and apps that embed the library.
+//! the program, the web page and apps that embed the library.
 
 use super::{Checkpoint, DeviceWeights, Network, Normalisation};
 use crate::gpu::Gpu;

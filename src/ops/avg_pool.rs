@@ -106,7 +106,10 @@ impl Op for AvgPoolBackward {
         let [n, c, h, w] = self.x.sides();
         let tiled = h.is_multiple_of(dy.height()) && w.is_multiple_of(dy.width());
         if dy.images() != n || dy.channels() != c || !tiled {
-            let wanted = format_args!("means over windows that tile {}", self.x);
+            let wanted = format_args!(
+                "the images and channels of x {}, and sides that divide its sides",
+                self.x
+            );
             return Err(Error::mismatch(self.name(), dy, wanted));
         }
         Ok(vec![self.x])

@@ -1,11 +1,11 @@
 //! Masks with one bit for each value of a ReLU's result, which its derivative needs instead of the activation. Lowering makes
 //! these ops after derivatives were taken, so they have no derivatives themselves.
 //!
-//! | op            | kernel                     | when                                                       |
-//! |---------------|----------------------------|------------------------------------------------------------|
-//! | `ReluMask`    | `relu_mask`                | no kernel that makes the rectified value writes the bits   |
-//! | `AffineMask`  | `affine_mask`              | an affine makes it, and rows are whole vec4s               |
-//! | `MaskedScale` | `masked_scale_{vec4,f32}`  | always; `vec4` where rows are whole vec4s                  |
+//! | op            | kernel                     | when                                                         |
+//! |---------------|----------------------------|--------------------------------------------------------------|
+//! | `ReluMask`    | `relu_mask`                | no kernel that makes the rectified value writes the bits     |
+//! | `AffineMask`  | `affine_mask`              | `Affine` makes the rectified value, and rows are whole vec4s |
+//! | `MaskedScale` | `masked_scale_{vec4,f32}`  | always; `vec4` where rows are whole vec4s                    |
 
 use super::walk::{Widths, kernel, widths};
 use crate::gpu::{Kernel, uniform};

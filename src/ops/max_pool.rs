@@ -61,7 +61,7 @@ impl MaxPool {
         let (Some(out_height), Some(out_width), true) =
             (out_height, out_width, kernel > 0 && padding <= kernel / 2)
         else {
-            let wanted = "a stride of 1 or more, a padding of at most half the kernel, and a padded x not below it";
+            let wanted = "a stride and a kernel of 1 or more, the kernel at least twice the padding and within the padded x";
             return Err(Error::mismatch(FORWARD.name, format_args!("{self:?} of {x}"), wanted));
         };
         let planes = images * channels;

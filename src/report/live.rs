@@ -1,4 +1,4 @@
-//! Keeps the report of a run that is not over up to date: written again and again while it trains, and read again by the browser.
+//! Keeps `report.html` up to date while a run trains: it is written again and again, and a browser that shows it loads it again.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -327,7 +327,7 @@ impl Config {
                 return Err(bad(
                     key,
                     text,
-                    "left as it is by --set: name another preset as CONFIG instead",
+                    "given as CONFIG (`train CONFIG`): --set cannot change it",
                 ));
             }
             let value = format!("value = {text}").parse::<Table>().ok();

@@ -1,4 +1,5 @@
-//! Writes the numbers of a training run for other tools: `log.csv`, and TensorBoard's events under `tensorboard/`.
+//! Writes the losses, accuracies and other measurements of a run's iterations for other tools: `log.csv`, and TensorBoard's
+//! events under `tensorboard/`.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;

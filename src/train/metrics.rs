@@ -1,4 +1,4 @@
-//! The final numbers of a run as one flat JSON object, `metrics.json`.
+//! The final accuracies, AUROC, times and other results of a run as one flat JSON object, `metrics.json`.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Training runs: the configuration, the two stages (adversarial, then dual adversarial training), the events that are reported
 //! meanwhile, and the run folder.
 //!
-//! With the feature `learn` alone there are no runs, but what a loop of one's own is made of: [`Learner`], [`Update`] and
-//! [`Optimiser`].
+//! With the feature `learn` alone there are no runs, only the parts from which a caller builds a training loop: [`Learner`],
+//! [`Update`] and [`Optimiser`].
 
 #[cfg(feature = "train")]
 mod assess;

@@ -1,4 +1,4 @@
-//! The optimisers, and the learning rate over the iterations of a stage.
+//! The optimisers SGD, Adam and AdamW, and the learning rate over the iterations of a stage.
 
 use crate::graph::{Graph, Shape, Value};
 use crate::ops::{AdamStep, SgdStep};

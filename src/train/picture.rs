@@ -1,4 +1,4 @@
-//! Writes a few images side by side as one PNG file in the run folder.
+//! Draws up to 16 images as one PNG picture, a grid of 4 rows and columns, for TensorBoard to show.
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use std::io::Cursor;

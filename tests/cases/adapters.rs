@@ -1,4 +1,5 @@
-//! Tests how an adapter is chosen: by number, by name and by wgpu's own variables.
+//! Tests how an adapter is chosen: by number, by name and by wgpu's environment variables (WGPU_ADAPTER_NAME,
+//! WGPU_BACKEND).
 
 use super::{lapidary, working};
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Tests what commands say about checkpoint files, and what they ask for before they use one.
+//! Tests what commands report about checkpoint files, and which facts (activation, normalisation) they demand by option where a
+//! file does not tell them.
 
 use crate::{lapidary, working};
 use lapidary::model::{Checkpoint, Normalisation, Pretrained, Tensor};

@@ -1,5 +1,5 @@
-//! Tests that labels are matched by the classes' names: the numbers come from the folders that are there, the meaning from
-//! the names.
+//! Tests that the classes of a data set are matched to a network's classes by name: a folder of each class, sorted, gives the
+//! labels 0, 1, ..., which need not be the numbers of the network's logits.
 
 use crate::{answer, lapidary, working};
 use lapidary::data::{ClassMap, Classes, Part, fashion};

@@ -1,4 +1,5 @@
-//! Tests that distances between sets of pictures take every picture of a folder, each as it is.
+//! Tests that distances between sets of pictures take every picture of a folder, also in subfolders, each in its own size, format
+//! and colours, and that a distance is never negative.
 
 use std::fs;
 use std::path::Path;

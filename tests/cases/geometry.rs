@@ -1,4 +1,5 @@
-//! Tests that pictures are fitted to a network's square in one way, by the program from files and by the page from pixels.
+//! Tests that the program, from files, and the page, from pixels, crop and resize pictures to a network's square input with equal
+//! results.
 
 use std::fs;
 use std::path::Path;

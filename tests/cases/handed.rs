@@ -1,6 +1,7 @@
-//! Tests every file of a generator that lies beside the repository, `../shared/cases/make.py`, and of the folder `files` beside
-//! it, against `handed.json`: the command, and what it reads, or the reason for which it refuses the file.
-//! `LAPIDARY_CASES=DIR` names another folder with both. Where the generator or Python is missing, as in CI, the test says so.
+//! Tests that lapidary reads or refuses user files as the table `handed.json` says: a row names a file, and what is read from it,
+//! or the reason for which it is refused. The files lie outside the repository: those that `../shared/cases/make.py` makes, and
+//! the folder `files` beside that program. `LAPIDARY_CASES=DIR` names another folder with both. Where the program or Python is
+//! missing, as in CI, the test prints SKIPPED.
 //!
 //! Values of images and tensors in the table were computed with NumPy and Pillow, not with this library.
 

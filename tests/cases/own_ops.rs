@@ -1,5 +1,5 @@
-//! Tests that an op or kernel from outside the crate that breaks a rule gets an error that names it, what it gave and what
-//! fits.
+//! Tests mistakes in ops and kernels that are defined outside the crate (derivatives of wrong shape or number, no launch, a
+//! declaration that differs from the shader): the error names the op or kernel, what it gave and what fits.
 
 use crate::common::own_gpu;
 use lapidary::Result;

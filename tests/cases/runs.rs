@@ -1,5 +1,5 @@
-//! Tests the rules of run folders: one process at a time writes to them, what a start fixes, and what a resumed run may
-//! change.
+//! Tests the rules of run folders: only one process at a time writes to one, and its configuration is fixed once training has
+//! started, except for what a resumed run may change, such as more iterations.
 
 use super::{lapidary, working};
 use crate::common::own_gpu;

@@ -1,5 +1,5 @@
-//! Tests that loops on the GPU allocate and compile nothing after the first iteration, submit rarely, and run beside other
-//! programs.
+//! Tests that loops on the GPU allocate and compile nothing after the first iteration and submit rarely, and that two compiled
+//! graphs over the same weights run in turn and from two threads without changing each other's results.
 
 use crate::net::{Net, Setting, numbers, pixels, weights};
 use crate::{gpu, own_gpu};

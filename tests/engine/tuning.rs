@@ -1,4 +1,5 @@
-//! Tests that tuning takes the fastest candidate whose results equal the plain kernel's, keeps it, and takes no other.
+//! Tests that autotuning chooses the fastest kernel among those whose results equal the plain kernel's, and stores the choice; a
+//! kernel with wrong results is never chosen, and the reason is reported.
 
 use crate::own_gpu;
 use lapidary::gpu::{

@@ -1,5 +1,5 @@
-//! Tests files that people take for checkpoints: files of other kinds are named with what to do, and weights are found in the
-//! many places where training programs keep them.
+//! Tests files that people take for checkpoints: for a file of another kind the error says what the file is and what to do, and
+//! weights are found in the many places where training programs keep them.
 
 use crate::build::{archive, dict, floats, global, int, pickle, tuple, vector, zip};
 use crate::{read, read_within, refused};

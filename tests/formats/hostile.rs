@@ -1,4 +1,4 @@
-//! Tests that malicious and cut-off files are refused, each with its reason.
+//! Tests that malicious, damaged and cut-off checkpoint files are refused, each with its reason.
 
 use crate::build::{
     Tensor, archive, dict, floats, global, int, pickle, stream, text, tuple, vector, zip,

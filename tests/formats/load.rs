@@ -1,4 +1,5 @@
-//! Tests what is read from sound files: types of numbers, strides, parameters, wrappers, training states.
+//! Tests what is read from intact checkpoint files: floating-point tensors of every type and stride become f32, and weights are
+//! found in parameters, whole pickled modules and training states.
 
 use crate::build::{Tensor, archive, dict, floats, global, int, stream, text, tuple, vector, zip};
 use crate::{read, refused};

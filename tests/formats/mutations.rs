@@ -1,5 +1,5 @@
-//! Damages sound files at random, from a fixed seed: no panic, no hang, and no more memory than twice the file.
-//! `LAPIDARY_FUZZ_SECONDS` says how long; `fuzz/` has the same for cargo-fuzz, which looks at coverage.
+//! Damages intact checkpoint files at random, from a fixed seed, and reads them: no panic, no hang, and no more memory than twice
+//! the file. `LAPIDARY_FUZZ_SECONDS` says how long (default: 3); `fuzz/` has the same for cargo-fuzz, which looks at coverage.
 
 use crate::build::{Tensor, archive, dict, floats, global, pickle, stream, text, vector, zip};
 use crate::read_within;

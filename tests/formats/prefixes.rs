@@ -1,5 +1,5 @@
-//! Tests how tensor names of checkpoints are read: prefixes that come off, several networks in one file, normalisations among the
-//! tensors, and renaming that users ask for.
+//! Tests how tensor names of checkpoints are read: prefixes such as `module.` are taken off, one of several networks in a file is
+//! chosen, an input mean and standard deviation stored as tensors are recognised, and users can rename and drop tensors.
 
 use crate::build::{archive, dict, floats, vector};
 use lapidary::model::checkpoint::{Renames, StateDictChoice};

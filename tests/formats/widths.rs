@@ -1,6 +1,6 @@
-//! Tests that wide residual networks of the sizes that people have are recognised by the names and shapes of their authors'
-//! checkpoints and built to logits. No weights are used, which would be gigabytes; `tests/model/lookalikes.rs` runs small
-//! ones.
+//! Tests that published wide residual networks at full size (WRN-28-10 to 94-16) are recognised by the tensor names and shapes of
+//! their authors' checkpoints, and that their graphs can be built. Nothing is computed, since the weights would be gigabytes;
+//! `tests/model/lookalikes.rs` runs small networks with the same names.
 
 use lapidary::graph::{Graph, Shape};
 use lapidary::model::{Checkpoint, Metadata, Mode, Network, Role, StateDict, Tensor, Weights};

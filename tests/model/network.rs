@@ -1,4 +1,4 @@
-//! Compares wide residual networks with PyTorch's: parameters, values and gradients.
+//! Compares wide residual networks with PyTorch's: names and number of parameters, logits, losses and gradients.
 
 use crate::case::Case;
 use crate::{gpu, gpu_for};

@@ -1,7 +1,8 @@
 //! Tests convolutions of more images than a dimension of a grid has workgroups, whose weight gradients are sums of more
 //! terms than some CPU drivers let a loop run (65,535 turns in Mesa's lavapipe, which then leaves out the rest without a
-//! word). Every row of the table, the plain kernels and the grouped ones are run. All numbers are small and whole, so sums
-//! are exact in any order, and one image that is left out or counted twice is seen.
+//! word). All fast convolution kernels that the adapter can run, the plain ones and the grouped ones are tested, except those by
+//! cooperative matrices. All numbers are small and whole, so sums are exact in any order, and one image that is left out or
+//! counted twice is seen.
 
 use crate::bench::{Bench, gpu, numbers};
 use crate::convolution::close;

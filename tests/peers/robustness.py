@@ -1,12 +1,12 @@
-"""Runs AutoAttack's own code and torchattacks' PGD, in PyTorch, on the same weights and images as `lapidary attack`, and compares.
+"""Runs AutoAttack's own code and torchattacks' PGD in PyTorch on the same weights and images as `lapidary attack`, and compares.
 
     python robustness.py LAPIDARY [IMAGES] [--only robust|plain] [--norm L2|Linf] [--keep FOLDER]
 
-LAPIDARY is the built program. For the robust and the plain network of this repository (data/fashion-demo, data/fashion-plain)
-and IMAGES (200) of the embedded test images, those that `lapidary attack` draws: robust accuracy under standard AutoAttack and accuracy under PGD
-of 50 steps of eps/8 from the images themselves, in L2 (eps 0.5) and Linf (eps 8/255). AutoAttack's is to agree within one
-point, PGD's within half a point. The images that `lapidary attack` broke are also shown to PyTorch's network: each must be
-misclassified there too, inside the ball and in [0, 1].
+LAPIDARY is the built program. For the robust and the plain network of this repository (data/fashion-demo, data/fashion-plain) and
+IMAGES (200) of the embedded test images, those that `lapidary attack` draws: robust accuracy under standard AutoAttack and
+accuracy under PGD of 50 steps of eps/8 from the images themselves, in L2 (eps 0.5) and Linf (eps 8/255). Under AutoAttack the two
+sides have to agree within one percentage point, under PGD within half of one. The images that `lapidary attack` broke are also
+shown to PyTorch's network: each must be misclassified there too, inside the ball and in [0, 1].
 
 pyautoattack 0.2.0 is the authors' code as a package: its attacks, projections and checks differ from theirs in imports and
 messages alone. torchattacks 3.5.1 has the PGD. FOLDER keeps what either side has done, so that an interrupted comparison

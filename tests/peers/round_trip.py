@@ -1,5 +1,5 @@
-"""Checks that PyTorch, timm and ONNX Runtime compute from files of `lapidary convert` the same logits as before, to 1e-5 of the
-largest, or of 1 where all are smaller.
+"""Checks that PyTorch, timm and ONNX Runtime compute the original network's logits from files that `lapidary convert` writes, to
+1e-5 of the largest, or of 1 where all are smaller.
 
     python round_trip.py LAPIDARY
 

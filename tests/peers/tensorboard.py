@@ -1,9 +1,9 @@
-"""Reads a run's events by TensorBoard itself and compares them with the run's log.
+"""Reads the event files of a training run by TensorBoard itself and compares them with the run's log.
 
     python tensorboard.py RUN
 
-RUN is a run folder with both stages in it. Needs tensorboard. Every number of log.jsonl has to come out of TensorBoard's
-own reader, as do the pictures and the hyperparameters.
+RUN is the folder of a run that trained in stage 1 and in stage 2. Needs tensorboard. Every number of log.jsonl has to come out of
+TensorBoard's own reader, as do the pictures and the hyperparameters.
 """
 
 import json

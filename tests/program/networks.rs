@@ -1,4 +1,5 @@
-//! Tests commands on networks from other sources: PyTorch's files, the zoo, imported architectures.
+//! Tests commands on networks that are no run's: PyTorch's checkpoint files, the networks built into the program (`zoo:NAME`),
+//! and ResNet and ConvNeXt.
 
 use std::path::Path;
 

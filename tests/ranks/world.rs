@@ -1,4 +1,5 @@
-//! Tests the functions of `World` (sum, gather, broadcast, barrier), called by several processes of this test program.
+//! Tests the functions by which the processes of one run (`World`) exchange data: sum, gather, broadcast and barrier, called by
+//! several processes of this test program.
 
 use crate::{ENDED, alone, ranks, said, succeeds, within};
 use lapidary::world::World;

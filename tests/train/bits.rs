@@ -1,8 +1,8 @@
-//! Tests that a few iterations of both training stages end with the same bits as ever on the drivers that CI has. Changes of how
-//! kernels are chosen, planned and launched must not change what they compute.
+//! Tests that a few iterations of both training stages end with weights of the recorded hash on the drivers that CI has, as
+//! changes of how kernels are chosen, planned and launched must not change what they compute.
 //!
-//! Another version of a driver may round otherwise. Its name is a part of the key, so an unknown driver is reported and not
-//! compared; the printed line is what to add here, in a commit that changes nothing else.
+//! Another driver, or version of one, may round otherwise. Hashes are recorded by adapter and driver: for an unknown one the test
+//! prints the line to add here, in a commit that changes nothing else, and compares nothing.
 
 use crate::common::own_gpu;
 use crate::{SMALL, begin, latest_checkpoint, read_checkpoint, succeeded};

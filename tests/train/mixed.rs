@@ -1,4 +1,5 @@
-//! Tests training in mixed precision: runs learn and go on exactly, and a step whose gradients overflowed changes no weight.
+//! Tests training in mixed precision: runs learn, a stopped run resumes to the same bits, and a step whose gradients
+//! overflowed changes no weight.
 
 use crate::common::gpu;
 use crate::objectives::{config, last, run};

@@ -1,5 +1,5 @@
-//! Tests that a batch divided into micro-batches, one after the other or side by side, trains the same as the whole batch at
-//! once.
+//! Tests that a batch divided into micro-batches trains the same as the whole batch at once, also where the micro-batches share
+//! the statistics of batch normalisation.
 
 use crate::objectives::{config, run};
 use lapidary::Error;

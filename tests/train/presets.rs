@@ -1,5 +1,5 @@
-//! Tests every preset unchanged, on small sets in its data's layout: its data are read, its network is made, each stream
-//! gives a batch; and the small presets are planned on the adapter.
+//! Tests every training preset on small stand-ins for its data sets, in the same file layout: the data are read, the network is
+//! made, and batches of labelled, real and out-of-distribution images are drawn. The small presets are planned on the adapter.
 
 use crate::common::own_gpu;
 use lapidary::data::{Augment, BatchSource};

@@ -1,5 +1,5 @@
-// Prints pictures of the embedded Fashion-MNIST cut, as the page shows them: the first test image of each class, or a lesson,
-// ten pictures for each of five classes that no network here was trained for.
+// Prints embedded Fashion-MNIST test images for the page as JSON: the first of each class, or with --lesson the example of the
+// page's section on training, ten pictures for each of five classes (tops, shoes, ...) that no network here was trained for.
 //
 //   node web/build/examples.js >examples.json
 //   node web/build/examples.js --lesson >lesson.json

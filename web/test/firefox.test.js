@@ -1,5 +1,5 @@
-// Runs the self-test and draws a sample in a headless Firefox, which sends this server the results. Skipped where there is no
-// Firefox: Chromium's run (page.test.js) is the one that must be.
+// Runs the package's self-test and draws a sample in a headless Firefox, which sends the results to this test's server. Skipped
+// where there is no Firefox; only Chromium's tests (page.test.js) are required.
 //
 //   node --test web/test/firefox.test.js        after scripts/web; FIREFOX=program where it is not firefox-esr or firefox
 

@@ -1,5 +1,5 @@
-// Samples an image of one class by gradient steps, then classifies it, in a page that Vite builds. Vite finds the package's
-// worker and WebAssembly itself; the network is a file in `public/`.
+// Samples an image of one class by gradient steps, then classifies it, in a page that Vite builds with lapidary's JavaScript
+// package. Vite finds the package's worker and WebAssembly itself; the network's checkpoint is a file in `public/`.
 import { load } from 'lapidary';
 
 const by = (id) => document.getElementById(id);

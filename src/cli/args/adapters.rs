@@ -7,21 +7,23 @@ use clap::{Args, ValueEnum};
 /// The arguments of `tune`.
 #[derive(Debug, Args)]
 pub struct Tune {
-    /// Network whose kernels are measured: a checkpoint, or a name such as wrn-16-2 or resnet50; without it nothing is measured
+    /// Network whose kernels to measure: a checkpoint file, zoo:NAME, or a name that `bench --model` takes, such as wrn-16-2;
+    /// without it, the fastest kernels that are known for this adapter are only listed
     pub model: Option<String>,
     /// Number of images that go through the network at once; kernels are measured at the shapes of this batch
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
-    /// Height and width of the images [default: the checkpoint's, or the network's usual one]
+    /// Height and width of the images [default: the size stored in the checkpoint, else 32; for names other than wrn-... 224]
     #[arg(long)]
     pub side: Option<u32>,
     /// Time that measuring may take, in seconds
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: u32,
-    /// Before measuring, read the results that --export wrote for the same adapter, driver and version
+    /// Before measuring, read the fastest kernels known from a file that --export wrote; a file from another adapter, driver or
+    /// version of lapidary is ignored
     #[arg(long, value_name = "FILE")]
     pub import: Option<PathBuf>,
-    /// Write the results of all measurements on this adapter to FILE, for --import
+    /// Write the fastest kernels that are known for this adapter to FILE, which --import reads
     #[arg(long, value_name = "FILE")]
     pub export: Option<PathBuf>,
 }
@@ -37,9 +39,9 @@ pub struct Devices {
 /// The arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// Write the results of all checks to FILE as JSON, for a bug report
+    /// Write the result of each check to FILE as JSON, for a bug report
     ///
-    /// The file has the adapter, the driver, limits and every case, and no paths of this machine.
+    /// The file also describes the adapter, its driver and its limits, and has no paths of this machine.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 }
@@ -47,7 +49,10 @@ pub struct Doctor {
 /// The arguments of `bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// Network to measure: wrn-DEPTH-WIDTH, resnet50, wide-resnet50-4, convnext-base and the like
+    /// Network to measure: wrn-DEPTH-WIDTH, resnet50, resnet101, wide-resnet50-2, wide-resnet50-4, or convnext-SIZE with the size
+    /// tiny, small, base or large
+    ///
+    /// convnext-SIZE-convstem has a stem of several convolutions, instead of one over patches.
     #[arg(long, default_value = "wrn-16-2")]
     pub model: String,
     /// Number of images that go through the network at once
@@ -71,7 +76,8 @@ pub struct Bench {
     /// rx9070, adreno740, m1
     ///
     /// The estimate is made from what the chip's compiler says of the kernels and from the chip's published figures. Beside it
-    /// stands the least time that multiply-adds and memory traffic allow. The layers that lose the most come first.
+    /// stands the least time that multiply-adds and memory traffic allow. The layers whose estimate is furthest above
+    /// that time come first.
     #[arg(long, value_name = "CHIP", conflicts_with_all = ["compare", "profile", "show_plan", "runs"])]
     pub predict: Option<String>,
     /// Print the time of each layer of the network, instead of each kernel
@@ -103,7 +109,7 @@ pub struct Bench {
     pub python: Option<PathBuf>,
     /// Program built from benches/peers/burn, for --compare burn
     ///
-    /// [default: $LAPIDARY_BURN, else where cargo builds it]
+    /// [default: the program that $LAPIDARY_BURN names, else benches/peers/burn/target/release/lapidary-peer-burn]
     #[arg(help_heading = "Other libraries", long, value_name = "PATH", requires = "compare")]
     pub burn: Option<PathBuf>,
 }

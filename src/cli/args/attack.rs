@@ -29,12 +29,12 @@ pub struct Attack {
     /// `l2` is the Euclidean length of the change over all pixels, `linf` the largest change of one pixel.
     #[arg(help_heading = "Attack", long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
     pub norm: NormName,
-    /// Set of attacks that are run one after the other [default: standard]
+    /// Set of attacks that are run one after the other [default: standard, or few-classes for networks of 2 or 3 classes]
     ///
     /// Each attack is run on the images that none before has broken:
     /// standard (apgd-ce, apgd-t, fab-t, square), AutoAttack's, for 4 classes and more;
     /// plus (apgd-ce, apgd-dlr, fab, square, apgd-t, fab-t), AutoAttack's longest;
-    /// few-classes (apgd-ce, fab-t, square), the default for networks of 2 or 3 classes;
+    /// few-classes (apgd-ce, fab-t, square), for networks of 2 or 3 classes;
     /// rand (apgd-ce, apgd-dlr), AutoAttack's for randomised networks;
     /// custom, what --attacks lists.
     #[arg(help_heading = "Attack", long, value_enum)]
@@ -54,10 +54,10 @@ pub struct Attack {
     pub seed: u64,
     /// File that keeps the evaluation's state after each batch, so that the same command goes on after an interruption
     ///
-    /// Where it is there already, the evaluation goes on from it.
+    /// If the file exists already, the evaluation goes on from the state in it.
     #[arg(help_heading = "Output", long, value_name = "FILE")]
     pub state: Option<PathBuf>,
-    /// Write the attacked images as safetensors: where an attack succeeded its image, else the original
+    /// Write all images as safetensors: as changed by the attack that succeeded, or unchanged where none did
     #[arg(help_heading = "Output", long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Print the results as one JSON object instead of lines

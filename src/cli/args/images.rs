@@ -22,7 +22,8 @@ pub struct Sample {
     /// Seed of the images that sampling starts from
     #[arg(help_heading = "Sampling", long, default_value_t = 0)]
     pub seed: u64,
-    /// Images that sampling starts from: builtin:fractal, noise, or a folder of PNG or idx files
+    /// Images that sampling starts from: builtin:fractal (random fields with a 1/f^b spectrum), noise (independent uniform
+    /// values), or a folder of PNG or idx files
     #[arg(
         help_heading = "Sampling",
         long,

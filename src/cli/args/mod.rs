@@ -57,7 +57,7 @@ pub struct Arguments {
     /// convolved directly.
     #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true, value_name = "MIB")]
     pub transformed_weights: Option<u32>,
-    /// Precision that networks compute in [default: single, or the configuration's]
+    /// Precision that networks compute in [default: single, or for training the one that the configuration sets]
     ///
     /// Mixed precision needs about half of the memory, and an adapter with half precision (f16, see `lapidary devices`). A
     /// run keeps the precision that it was begun in, and scales its loss to keep small derivatives (docs/precision.md).

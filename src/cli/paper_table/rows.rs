@@ -1,5 +1,5 @@
-//! Lists the training runs that `paper-table` compares: for each row a preset, the settings changed in it, and the number of
-//! iterations that the common budget allows.
+//! Lists the training runs that `paper-table` compares: for each row a preset, the settings changed in it and, where
+//! the comparison has a budget of passes through the network, the number of iterations that spend it.
 
 use clap::ValueEnum;
 
@@ -13,7 +13,7 @@ pub enum Comparison {
     Small,
     /// CIFAR-10, or other labelled images that `train` reads, 32x32, WRN-16-2: hours on a GPU
     Colour,
-    /// The presets of the paper (arXiv 2510.13872) for CIFAR-10, WRN-34-10: days on several GPUs
+    /// CIFAR-10, with the presets of the paper (arXiv 2510.13872), WRN-34-10, but WRN-28-10 for jem: days on several GPUs
     Full,
 }
 

@@ -1,4 +1,4 @@
-//! The part of the report about certainty: calibration, and scores that tell real images from others.
+//! The part of the report about certainty: calibration, and how well scores tell test images from out-of-distribution images.
 
 use serde_json::Value;
 

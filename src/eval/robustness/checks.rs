@@ -1,4 +1,5 @@
-//! Warns of gradient masking and of randomised networks, from numbers that the evaluation has computed anyway.
+//! Warns where the robust accuracy may be too high: the network's logits differ between passes over the same images or are
+//! probabilities already, or the attack Square breaks images that attacks with gradients did not break.
 
 use super::{AttackName, AttackResult, Warning};
 

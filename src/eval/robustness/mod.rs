@@ -1,8 +1,8 @@
 //! Accuracy under the worst of several attacks, as AutoAttack measures it (Croce and Hein 2020, arXiv 2003.01690).
 //!
 //! [`AutoAttack`] says what is run; its `run` returns a [`RobustAccuracy`]: what each attack did, the outcome for each image,
-//! the images that broke them, and [`Warning`]s where the number may be too high. A [`State`] lets an interrupted
-//! evaluation go on.
+//! the attacked images that were misclassified, and [`Warning`]s where the robust accuracy may be too high. A [`State`] lets an
+//! interrupted evaluation go on.
 
 mod attackers;
 mod checks;

@@ -1,4 +1,5 @@
-//! Names files of other kinds that people take for checkpoints, and says what to do with them.
+//! Recognises files that people take for checkpoints but that are of another kind (compressed files, HDF5, web pages and others),
+//! and says what to do with them.
 
 use crate::files::{Checked, Input};
 use std::io::{Read, Seek};

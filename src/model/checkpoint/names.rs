@@ -1,6 +1,6 @@
 //! Brings the tensor names of a checkpoint to those that the built-in networks have: without the prefixes of wrappers
-//! (`DataParallel`, `torch.compile`, averaged models, Lightning modules, `robustness`), without copies and counters, and with the
-//! images' normalisation taken out where it is kept among the tensors.
+//! (`DataParallel`, `torch.compile`, averaged models, Lightning modules, `robustness`), and without copies and counters. An input
+//! mean and standard deviation that are stored as tensors are taken out as the network's input normalisation.
 
 use super::StateDictChoice;
 use crate::model::{Normalisation, StateDict};
@@ -221,7 +221,7 @@ pub fn normalisation(
         match &found {
             Some((first, known)) if *known != given => {
                 return Err(format!(
-                    "two input normalisations in the file differ: {first}, and {name}, {other}"
+                    "the file has two input normalisations that differ: the tensors {first}, and the tensors {name}, {other}"
                 ));
             }
             Some(_) => {}

@@ -1,6 +1,7 @@
 //! Networks as ONNX files (<https://onnx.ai>, operator set 17), for other tools to run: images in \[0, 1\] in, logits out,
-//! any number of images at once. With the feature `onnx` they are read, too, by [`Checkpoint::read`](super::Checkpoint::read). What a graph computes is translated op by op, the input normalisation too, so
-//! every network that is built of the ops named here can be written.
+//! any number of images at once. A network's graph, with its input normalisation, is translated op by op (`ops.rs`), so that any
+//! network can be written whose ops all have a translation. With the feature `onnx`, ONNX files can also be read, by
+//! [`Checkpoint::read`](super::Checkpoint::read).
 
 #[cfg(feature = "onnx")]
 pub(super) mod import;

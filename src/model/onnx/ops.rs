@@ -1,5 +1,5 @@
-//! Translates the library's ops into ONNX's (<https://onnx.ai/onnx/operators>). An op that is added to the library for
-//! networks to be built of gets a line here.
+//! Translates the library's ops into ONNX's (<https://onnx.ai/onnx/operators>). A new op that networks are to use needs a branch
+//! in `Translation::node`; without it, such networks cannot be written as ONNX files.
 
 use super::protobuf::Message;
 use super::{FLOAT, INT64, constant, half};

@@ -127,7 +127,9 @@ impl Op for PackWeights {
         let run = most / u64::from(each) / unit * unit;
         let run = u32::try_from(run).unwrap_or(u32::MAX);
         if run == 0 {
-            let wanted = format_args!("weights of {unit} output channels within {most} words");
+            let wanted = format_args!(
+                "at most {most} words for {unit} output channels, as the adapter binds no more"
+            );
             return Err(Error::mismatch(PACK.name, w, wanted));
         }
         let [of_w, of_packed] = exactly(self.name(), "buffers", launch.buffers)?;

@@ -100,7 +100,7 @@ impl PackedConv2d {
             return Err(Error::mismatch(
                 kernel.name,
                 format_args!("an output of {slice_words} elements"),
-                "fewer than 2^32 elements in its copies, one a slice",
+                "fewer than 2^32 in its partial sums, one for each slice of input channels",
             ));
         };
         let part = Some(Words { first: 0, count: words });
@@ -155,7 +155,7 @@ impl Op for PackedConv2d {
             return Err(Error::mismatch(self.name(), given, format_args!("{wanted:?}")));
         }
         if bits && !self.writes_bits() {
-            let needed = "a forward convolution to a width divisible by 4, as it writes masks";
+            let needed = "a forward convolution's output of a width divisible by 4, as ReLU's mask is written with it";
             return Err(Error::mismatch(self.name(), written, needed));
         }
         Ok(if bits { vec![written, ReluMask::of(written)?] } else { vec![written] })

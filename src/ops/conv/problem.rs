@@ -79,8 +79,7 @@ impl Problem {
         }
         if !divides(inputs) || !divides(outputs) || inputs / groups != group_inputs {
             let given = format_args!("{groups} groups, x {x} and weights {w}");
-            let wanted =
-                "groups that divide both channels, and weights of a group's input channels";
+            let wanted = "groups that divide input and output channels, and weights with a group's input channels";
             return Err(Error::mismatch("grouped_conv2d", given, wanted));
         }
         let Conv2d { stride, padding } = conv;
@@ -93,7 +92,7 @@ impl Problem {
             (height, side(x.width(), w.width(), padding[1], stride[1]))
         else {
             let given = format_args!("{conv:?} of x {x} and weights {w}");
-            let wanted = "a stride of 1 or more and a padded x not below the kernel";
+            let wanted = "a stride of 1 or more and a padded x no smaller than the kernel";
             return Err(Error::mismatch("conv2d", given, wanted));
         };
         let y = Shape::new(images, outputs, height, width)?;

@@ -1,6 +1,7 @@
-//! The table of all kernels for convolutions, with the conditions of each: one row for each way to compute one. Among the rows
-//! that fit a problem, the first one that is usual on the adapter is the static choice, taken without tuning; tuning may take
-//! another one that it tries there, with its own packing of the weights. `docs/kernels.md` has the table as text.
+//! The table of all kernels for convolutions, with the conditions of each: one row for each way to compute one. The static
+//! choice, taken without tuning, is the first row that can compute the problem and is [`Standing::Usual`] on the adapter. Tuning
+//! also measures rows that are [`Standing::Tried`] there, each with the weights packed in its own order. `docs/kernels.md` has
+//! the table as text.
 //!
 //! A new way is a WGSL file, its kernel in `kernels.rs`, and a row here.
 

@@ -1,8 +1,9 @@
-//! Times burn for `lapidary bench --compare burn`; benches/peers/README.md describes its input and output.
+//! Times one network in burn, a deep-learning framework for Rust, for `lapidary bench --compare burn`; benches/peers/README.md
+//! describes its input and output.
 //!
 //!     lapidary-peer-burn MODEL BATCH SIDE [--device cpu|discrete|integrated|virtual|default]
 //!
-//! MODEL is wrn-DEPTH-WIDTH.
+//! MODEL is a wide residual network, wrn-DEPTH-WIDTH; a batch has BATCH images of SIDE rows and columns.
 
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::module::{conv2d, conv2d_weight_backward, linear};

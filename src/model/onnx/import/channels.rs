@@ -90,7 +90,7 @@ impl Builder {
                 let (name, constant) = node.constant(place)?;
                 if !self.store.read(constant)?.iter().all(|&number| number == wanted) {
                     return Err(format!(
-                        "{} has to be {wanted} alone where the node is part of a group normalisation",
+                        "all values of {} have to be {wanted} where the node is part of a group normalisation",
                         shown(name)
                     ));
                 }
@@ -121,12 +121,15 @@ impl Builder {
     /// Groups that were normalised, as a map again: now they are a layer, whose gamma is 1 and whose beta is 0.
     pub fn ungrouped(&mut self, node: &Arguments, known: &Known) -> Checked<Known> {
         let Known::Part(Part::GroupNormed(groups, eps), of) = known else {
-            return Err("channels are ungrouped that were not grouped".into());
+            return Err("the input is not a group normalisation's groups of channels".into());
         };
         // Checks that the sides are the map's.
         let x = self.reshaped(node, *of)?;
         if x.layout != Layout::Nchw || x.value != of.value {
-            return Err("channels are ungrouped to another shape than before".into());
+            return Err(
+                "groups of channels are reshaped to another shape than they had before grouping"
+                    .into(),
+            );
         }
         let channels = self.shape(x)?.channels() as usize;
         let mut weights = Vec::new();

@@ -166,7 +166,7 @@ impl Builder {
     /// Combines two maps; where the history of one forms a known pattern, the result is one layer.
     fn by_value(&mut self, operator: &str, a: Map, b: Map) -> Checked<Map> {
         if a.layout != b.layout {
-            return Err("the inputs have their channels in different places".into());
+            return Err("the inputs differ in the number or order of their dimensions".into());
         }
         if operator == "Mul" {
             for (x, gate) in [(a, b), (b, a)] {

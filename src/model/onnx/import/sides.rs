@@ -119,7 +119,7 @@ impl Builder {
             }
             ("Unsqueeze", Layout::Matrix, [2, 3]) => Ok(Map { layout: Layout::Nchw, ..x }),
             _ => Err(format!(
-                "changing the dimensions {axes:?} is not supported, only rows and columns of a single pixel"
+                "adding or removing the dimensions {axes:?} is not supported, only rows and columns, 2 and 3, of a single pixel"
             )),
         }
     }
