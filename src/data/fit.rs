@@ -37,7 +37,7 @@ impl Fit {
         found.map(|&(_, fit)| fit).ok_or_else(|| Error::BadConfig {
             key: "fit".into(),
             value: format!("{text:?}"),
-            allowed: Self::ALL.map(|(name, _)| name).join(", "),
+            allowed: format!("one of {}", Self::ALL.map(|(name, _)| name).join(", ")),
         })
     }
 

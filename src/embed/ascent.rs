@@ -19,11 +19,11 @@ pub type Sampler = Ascent<Sampling>;
 /// image.
 pub type Attacker = Ascent<Attacking>;
 
-/// Marks an [`Ascent`] that is a [`Sampler`].
+/// The type parameter of a [`Sampler`], which is `Ascent<Sampling>`. It has no values.
 #[derive(Clone, Copy, Debug)]
 pub enum Sampling {}
 
-/// Marks an [`Ascent`] that is an [`Attacker`].
+/// The type parameter of an [`Attacker`], which is `Ascent<Attacking>`. It has no values.
 #[derive(Clone, Copy, Debug)]
 pub enum Attacking {}
 

@@ -203,7 +203,7 @@ impl Storage {
                 (tag, kind, key, count)
             }
             _ => {
-                return Err("the pickle refers to something other than a storage of numbers".into());
+                return Err("a persistent ID in the pickle names no tensor's storage".into());
             }
         };
         match (pickle.text(tag), kind, pickle.text(key), count) {
@@ -212,7 +212,7 @@ impl Storage {
                     u64::try_from(count).map_err(|_| "a tensor's storage has a negative size")?;
                 Ok(Self { kind, key, count })
             }
-            _ => Err("the pickle refers to something other than a storage of numbers".into()),
+            _ => Err("a persistent ID in the pickle names no tensor's storage".into()),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Batch normalisation with the statistics of a batch that is divided into parts, as PyTorch's `SyncBatchNorm`. Each part, in any
-//! process, runs in a program of its own, which computes the statistics of its images; the host replaces them by those of the
-//! whole batch, with which the program goes on.
+//! Batch normalisation of a batch that is divided into parts, with the statistics of the whole, as PyTorch's `SyncBatchNorm`. The
+//! parts lie in one process or in several. The GPU computes the statistics of each part, the host replaces them by those of the
+//! whole batch, and the GPU goes on with these.
 
 use super::batch_norm::{BatchNormBackward, BatchNormWeights, FORWARD, check_eps, check_vectors};
 use super::elementwise::COPY;

@@ -81,10 +81,10 @@ pub struct Data {
     /// The augmentation of the images that are classified: one of [`Augment`]'s names.
     #[serde(default = "crop_flip")]
     pub classify: String,
-    /// The augmentation of the real images that stage 2 learns to tell from contrastive ones.
+    /// The augmentation of the real images that stage 2 learns to tell from contrastive ones: one of [`Augment`]'s names.
     #[serde(default = "crop_flip")]
     pub real: String,
-    /// The augmentation of out-of-distribution images from files.
+    /// The augmentation of out-of-distribution images from files, at which contrastive images start: one of [`Augment`]'s names.
     #[serde(default = "crop_flip")]
     pub starts: String,
     /// How many damaged pictures may be left out: a share of all if below 1, a number from 1 on.

@@ -1,5 +1,5 @@
-//! Compares evaluation metrics with reference values (AUROC, calibration error, Fréchet distance, inception score, precision and
-//! recall), which the library computes on the CPU.
+//! Compares the evaluation metrics that the library computes on the CPU (AUROC, calibration error, Fréchet distance, inception
+//! score, precision and recall) with reference values that were computed in 64 bits.
 
 use crate::Handlers;
 use crate::case::{Case, Fault, Outcome, Results};

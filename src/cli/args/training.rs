@@ -145,8 +145,8 @@ pub struct PaperTable {
     pub seeds: Option<u32>,
     /// Training methods (rows of the table) to run, such as at,jem,dat-t12 [default: all]
     ///
-    /// All sets have standard, at, trades, ratio and jem; small has dat-t4, dat-t8 and dat-t12, colour dat-t6, dat-t12 and
-    /// dat-t20, full dat-t30, dat-t40 and dat-t50; dat-tN takes at most N contrastive steps in an iteration.
+    /// There are standard, at, trades, ratio and jem, and by --set also: small dat-t4, dat-t8 and dat-t12; colour dat-t6, dat-t12
+    /// and dat-t20; full dat-t30, dat-t40 and dat-t50. dat-tN takes at most N contrastive steps in an iteration.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub rows: Vec<String>,
     /// Training budget of each row of the table: passes of one batch forward and back through the network, attacks and samples
