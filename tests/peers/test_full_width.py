@@ -6,7 +6,8 @@ for the best of three images: of millions of rectifiers one may have an input so
 PyTorch's own gradients in 32 bits are then 1e-2 off. Ten steps of PGD end where PyTorch's in 64 bits end, to 1e-3 of the way from the
 image, or to three times what the worst of PyTorch's own ways in 32 bits is off: networks of rectifiers pass many kinks on them.
 
-LAPIDARY_LARGEST=1 runs WRN-34-20, 70-16 and 94-16, too, which want some gigabytes.
+LAPIDARY_LARGEST=1 runs WRN-34-20, 70-16 and 94-16, too, which want some gigabytes. LAPIDARY_IMAGES=1 compares fewer images than three, for slow
+adapters.
 """
 
 import gc
@@ -110,6 +111,7 @@ LARGE = {
     "WRN-70-16": (lambda: WideResNet(70, 16, 10, functional.relu), 16, "relu"),
     "WRN-94-16 of DeepMind's": (lambda: DeepMindWideResNet(10, 94, 16), 16, "silu"),
 }
+IMAGES = int(os.environ.get("LAPIDARY_IMAGES", 3))
 NETWORKS = SMALL | (LARGE if os.environ.get("LAPIDARY_LARGEST") else {})
 
 
@@ -119,7 +121,7 @@ def test_networks_of_full_width_are_pytorchs(name):
     torch.manual_seed(0)
     net = trained(make(), side)
     model = lapidary.from_state_dict(net.state_dict(), mean=[0.0] * 3, std=[1.0] * 3, activation=activation, side=side)
-    compare(f"{name}: {model.architecture}", model, net, torch.rand(3, 3, side, side))
+    compare(f"{name}: {model.architecture}", model, net, torch.rand(IMAGES, 3, side, side))
     del model, net
     gc.collect()
 
@@ -141,7 +143,7 @@ def test_exports_of_full_width_are_pytorchs(tmp_path, name, new, operators):
     export(net, torch.rand(2, 3, side, side), path, new, operators, True)
     model = lapidary.load(path, side=side)
     assert model.normalisation == (MEAN, STD)
-    compare(f"{name}, {'torch.export' if new else 'TorchScript'}, set {operators}", model, net, torch.rand(3, 3, side, side))
+    compare(f"{name}, {'torch.export' if new else 'TorchScript'}, set {operators}", model, net, torch.rand(IMAGES, 3, side, side))
 
 
 ATTACKED = {
