@@ -196,7 +196,7 @@ fn affine(image: &mut [u8], side: usize, [a, b, c, d, e, f]: [f64; 6]) {
             };
             let (column, row) = (at(|&[x, _]| x), at(|&[_, y]| y));
             let inside = within.contains(&column) && within.contains(&row);
-            places.push(inside.then_some(row as usize * side + column as usize));
+            places.push(inside.then(|| row as usize * side + column as usize));
         }
     }
     for channel in image.chunks_exact_mut(side * side) {
