@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(names(&["b", "a", "d"]).unwrap(), ["a", "b"]);
         assert_eq!(names(&["c", "b"]).unwrap(), ["b", "c"]);
         let error = names(&["a", "b", "c"]).unwrap_err();
-        assert_eq!(error, "c: |u1 of [200] is too large: at most 100 bytes more are read");
+        assert_eq!(error, "c: an array of |u1 with shape [200] is too large: at most 100 bytes more are read");
         assert!(names(&["pickled"]).unwrap_err().contains("pickled: "));
     }
 
@@ -362,7 +362,7 @@ mod tests {
             ("|O", "(1,)", 8, "objects"),
             ("<c8", "(1,)", 8, "<c8"),
             ("|u1", "(3,)", 2, "cut off"),
-            ("|u1", "(3,)", 4, "more bytes after"),
+            ("|u1", "(3,)", 4, "more bytes follow"),
             ("<f8", "(4294967296, 4294967296)", 8, "longer than any file"),
         ] {
             let error = read(kind, false, shape, &vec![0; bytes]).unwrap_err();

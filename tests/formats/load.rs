@@ -43,7 +43,7 @@ fn floating_point_types_become_f32() {
     let tensor = |kind, count| Tensor { storage: "0", kind, count, offset: 0, shape, strides };
     let opcodes = dict(&[("a", tensor("LongStorage", 3).opcodes())]);
     let reason = refused(read(&archive(&opcodes, &[("0", floats(&NUMBERS))])));
-    assert!(reason.contains("a: it has int64 values"), "{reason}");
+    assert!(reason.contains("a: the tensor has int64 values"), "{reason}");
     // The same counts beside the weights are left out.
     let opcodes = dict(&[
         ("bn.num_batches_tracked", tensor("LongStorage", 3).opcodes()),
@@ -274,9 +274,9 @@ fn tensors_of_other_kinds_are_refused_by_kind() {
     ];
     let exported = [("file/models/model.json".to_owned(), b"{}".to_vec())];
     for (file, word) in [
-        (of("CharStorage", 1), "a: it has int8 values"),
-        (of("ComplexFloatStorage", 8), "a: it has complex64 values"),
-        (of("QInt8Storage", 1), "a: it has qint8 values"),
+        (of("CharStorage", 1), "a: the tensor has int8 values"),
+        (of("ComplexFloatStorage", 8), "a: the tensor has complex64 values"),
+        (of("QInt8Storage", 1), "a: the tensor has qint8 values"),
         (made("_rebuild_qtensor"), "a: a quantised tensor"),
         (made("_rebuild_sparse_tensor"), "a: a sparse tensor"),
         (made("_rebuild_tensor_v3"), "a: a tensor of a type beyond"),

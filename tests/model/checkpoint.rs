@@ -123,7 +123,7 @@ fn hostile_files_are_refused_by_name_and_reason() {
         (file_of(&one("F32", "[2]", 8, 16), 16), "a.b: bytes 8 to 16 overlap"),
         (file_of(&one("F32", "[2]", 0, 8), 4), "a.b: cut off"),
         (file_of(&two(4, 12), 12), "b: bytes 4 to 12 overlap"),
-        (file_of(&one("I32", "[2]", 0, 8), 8), "a.b: it has int32 values"),
+        (file_of(&one("I32", "[2]", 0, 8), 8), "a.b: the tensor has int32 values"),
         (file_of(&one("F99", "[2]", 0, 8), 8), "safetensors file"),
         (file_of(r#"{"__metadata__":{"lapidary.depth":"ten"}}"#, 0), "metadata: depth"),
         (file_of(r#"{"__metadata__":{"lapidary.mean":"[0.5]"}}"#, 0), "metadata: std"),
