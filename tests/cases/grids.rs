@@ -404,7 +404,7 @@ fn sums_longer_than_a_driver_counts() {
     let planned = |kind| Plan::new(&graph, &dw, &[x, dy], &Arc::new(Adapter::imaginary(kind)));
     let said = planned(AdapterKind::Cpu).unwrap_err();
     assert!(matches!(said, lapidary::Error::OutOfMemory(_)), "{said}");
-    assert!(said.to_string().contains("70000 turns"), "{said}");
+    assert!(said.to_string().contains("70000 loop iterations"), "{said}");
     assert!(planned(AdapterKind::Discrete).is_ok());
 }
 

@@ -3,8 +3,9 @@ tests/peers/test_full_width.py`, with torch, torchvision, onnx, onnxscript and p
 
 Logits to 1e-5 of the largest, as PyTorch has them in 64 bits. Gradients for the images of the sum of log-sum-exp to 1e-4 of the largest,
 for the best of three images: of millions of rectifiers one may have an input so near to its kink that 32 bits decide otherwise, and
-PyTorch's own gradients in 32 bits are then 1e-2 off. Ten steps of PGD end where PyTorch's in 64 bits end, to 1e-3 of the way from the
-image, or to three times what the worst of PyTorch's own ways in 32 bits is off: networks of rectifiers pass many kinks on them.
+PyTorch's own gradients in 32 bits are then 1e-2 off. Ten steps of PGD raise the target's logit by what PyTorch's do in 64 bits, to 1e-2 of
+the gain for each image. How far they end from each other is printed: networks of rectifiers pass many kinks on the way, and PyTorch's own
+ways in 32 bits end up to 5e-2 of the way elsewhere.
 
 LAPIDARY_LARGEST=1 runs WRN-34-20, 70-16 and 94-16, too, which want some gigabytes. LAPIDARY_IMAGES=1 compares fewer images than three, for slow
 adapters.
@@ -57,7 +58,7 @@ RADIUS, STEPS, LENGTH = 0.5, 10, 0.1
 
 
 def attacked(net, images, targets):
-    """What PGD in the L2 ball makes of the images, from the images themselves, up the targets' logits."""
+    """The images that PGD in the L2 ball makes of images, from the images themselves, up the targets' logits."""
     x = images.clone()
     for _ in range(STEPS):
         x.requires_grad_()
@@ -81,18 +82,23 @@ def compare(name, model, net, images):
         sides = tuple(range(1, right.ndim))
         return np.abs(given - right).max(sides) / np.abs(right).max(sides)
 
+    with torch.no_grad():
+        start, end, our_end = (
+            net(x).gather(1, targets[:, None]) for x in (exact, exact + torch.from_numpy(wanted[2]), exact + torch.from_numpy(moved).double())
+        )
+    gain = ((our_end - end) / (end - start)).abs().max().item()
     logits, gradient, pgd = (off(given, right) for given, right in zip(ours, wanted))
     theirs, slope, way = (off(given, right) for given, right in zip(single, wanted))
     millions = sum(weight.numel() for weight in net.parameters()) / 1e6
     print(
         f"{name:<36} {millions:7.2f} million: logits {logits.max():.1e} (PyTorch in 32 bits {theirs.max():.1e}), "
         f"gradient {gradient.min():.1e} to {gradient.max():.1e} ({slope.min():.1e} to {slope.max():.1e}), "
-        f"PGD-{STEPS} {pgd.min():.1e} to {pgd.max():.1e} ({way.min():.1e} to {way.max():.1e})",
+        f"PGD-{STEPS} {pgd.min():.1e} to {pgd.max():.1e} ({way.min():.1e} to {way.max():.1e}), its gain to {gain:.1e}",
         flush=True,
     )
     assert logits.max() <= 1e-5, name
     assert gradient.min() <= 1e-4, name
-    assert pgd.min() <= max(1e-3, 3 * way.max()), name
+    assert gain <= 1e-2, name
 
 
 SMALL = {
