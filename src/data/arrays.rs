@@ -229,7 +229,7 @@ fn single(path: &Path) -> Result<Found> {
 fn numbers(path: &Path, contents: Contents) -> Result<(Vec<u32>, Vec<String>)> {
     let wrong = |given: String| {
         let wanted = "whole numbers from 0 on, texts, or one-hot rows";
-        Error::bad_file(path, format_args!("it has labels {given}, but they have to be {wanted}"))
+        Error::bad_file(path, format_args!("the labels, {given}, have to be {wanted}"))
     };
     let Array { shape, numbers } = match contents {
         Contents::Texts(shape, texts) => {
@@ -260,8 +260,13 @@ fn numbers(path: &Path, contents: Contents) -> Result<(Vec<u32>, Vec<String>)> {
                 let at = row.iter().position(|&value| value == 1.0);
                 at.filter(|_| ones == 1 && zeros == classes - 1).map(|at| at as f64)
             };
-            let rows: Option<Vec<f64>> = values.chunks_exact(classes).map(row).collect();
-            rows.ok_or_else(|| wrong(format!("of shape {shape:?}")))?
+            let rows: Vec<Option<f64>> = values.chunks_exact(classes).map(row).collect();
+            if let Some(at) = rows.iter().position(Option::is_none) {
+                let given =
+                    format!("of shape {shape:?}, and row {at} has other than one 1 among zeros");
+                return Err(wrong(given));
+            }
+            rows.into_iter().flatten().collect()
         }
         _ => return Err(wrong(format!("of shape {shape:?}"))),
     };

@@ -304,7 +304,10 @@ mod tests {
         assert_eq!(names(&["b", "a", "d"]).unwrap(), ["a", "b"]);
         assert_eq!(names(&["c", "b"]).unwrap(), ["b", "c"]);
         let error = names(&["a", "b", "c"]).unwrap_err();
-        assert_eq!(error, "c: an array of |u1 with shape [200] is too large: at most 100 bytes more are read");
+        assert_eq!(
+            error,
+            "c: an array of |u1 with shape [200] is too large: at most 100 bytes more are read"
+        );
         assert!(names(&["pickled"]).unwrap_err().contains("pickled: "));
     }
 

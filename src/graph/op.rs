@@ -72,7 +72,7 @@ pub trait Op: Any + Debug + Send + Sync {
     /// Returns an entry for each input: a value of the input's shape if it was asked for, and any value otherwise. Inputs
     /// of [`Op::flat`] are never asked for.
     fn gradient(&self, _: &mut Graph, _node: &Node, _dy: Value, _asked: &[bool]) -> Derivatives {
-        Err(Error::NoDerivative { op: self.name(), why: "none is defined" })
+        Err(Error::NoDerivative { op: self.name(), why: "this op defines none" })
     }
 }
 

@@ -216,7 +216,7 @@ pub struct Block {
     pub stride: u32,
     /// The activation function after both normalisations.
     pub activation: Activation,
-    /// The variant, if the block differs from the usual one.
+    /// How the block departs from the usual one, if it does: DeepMind's padding, or JEM's block without normalisation.
     pub variant: Option<Variant>,
 }
 

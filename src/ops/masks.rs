@@ -1,5 +1,6 @@
-//! Masks with one bit for each value of a ReLU's result, which its derivative needs instead of the activation. Lowering makes
-//! these ops after derivatives were taken, so they have no derivatives themselves.
+//! Masks with one bit for each value of a ReLU's result, which its derivative needs instead of the activation, and the op that
+//! reads them: `ReluMask` and `AffineMask` write the bits, `MaskedScale` multiplies by a channel's scale where the bit is set.
+//! Lowering makes these ops after derivatives were taken, so they have no derivatives themselves.
 //!
 //! | op            | kernel                     | when                                                         |
 //! |---------------|----------------------------|--------------------------------------------------------------|

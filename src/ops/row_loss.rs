@@ -274,7 +274,7 @@ impl Op for Backward {
 
     fn gradient(&self, graph: &mut Graph, node: &Node, dy: Value, _: &[bool]) -> Derivatives {
         let RowLoss::PickLogit = self.0 else {
-            return Err(Error::NoDerivative { op: self.name(), why: "none is defined" });
+            return Err(Error::NoDerivative { op: self.name(), why: "this op defines none" });
         };
         let [_dy, _logits, labels] = exactly(self.name(), "inputs", &node.inputs)?;
         Ok(vec![Some(graph.push(PickLogit, &[dy, labels])?), None, None])

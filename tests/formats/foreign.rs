@@ -46,7 +46,10 @@ fn types_that_are_no_weights_are_named() {
         let view = TensorView::new(dtype, vec![5000], &bytes).unwrap();
         let file = serialize([("conv1.weight", view)], None).unwrap();
         let reason = refused(read(&file));
-        assert!(reason.contains(&format!("conv1.weight: the tensor has {word} values")), "{reason}");
+        assert!(
+            reason.contains(&format!("conv1.weight: the tensor has {word} values")),
+            "{reason}"
+        );
     }
 }
 

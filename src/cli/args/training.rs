@@ -86,13 +86,14 @@ pub struct Plan {
     /// Each rank has its share of the batch. The prediction adds up computing, copies and the network between ranks.
     #[arg(help_heading = "Several ranks", long, value_name = "N", conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub ranks: Option<u32>,
-    /// Speed of the network between processes, such as 25GB/s or 100Gb/s [default: 10GB/s]
+    /// Speed of the network between processes, for the prediction by --ranks, such as 25GB/s or 100Gb/s [default: 10GB/s]
     #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
     pub bandwidth: Option<f64>,
-    /// Speed of copies between device and host, such as 12GB/s [default: measured on the adapter]
+    /// Speed of copies between device and host, for the prediction by --ranks, such as 12GB/s [default: measured on the adapter]
     #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
     pub copies: Option<f64>,
-    /// Speed of one device at training this network, in TFLOP/s [default: measured on the adapter, by a training step]
+    /// Speed of one device at training this network, for the prediction by --ranks, in TFLOP/s [default: measured on the adapter,
+    /// by a training step]
     #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "TFLOP/s", value_parser = tflops)]
     pub tflops: Option<f64>,
 }

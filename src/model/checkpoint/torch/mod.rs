@@ -176,7 +176,7 @@ fn storages<R: Read + Seek>(
         }
     }
     if input.left() > 0 {
-        return Err(format!("there are {} bytes after the last storage", input.left()));
+        return Err(format!("{} bytes too many follow the last storage", input.left()));
     }
     Ok(places)
 }
