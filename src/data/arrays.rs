@@ -229,7 +229,7 @@ fn single(path: &Path) -> Result<Found> {
 fn numbers(path: &Path, contents: Contents) -> Result<(Vec<u32>, Vec<String>)> {
     let wrong = |given: String| {
         let wanted = "whole numbers from 0 on, texts, or one-hot rows";
-        Error::bad_file(path, format_args!("the labels, {given}, have to be {wanted}"))
+        Error::bad_file(path, format_args!("labels {given}, but labels have to be {wanted}"))
     };
     let Array { shape, numbers } = match contents {
         Contents::Texts(shape, texts) => {
