@@ -63,7 +63,7 @@ fn damaged_pickles_are_refused() {
         (b"N(NNu", "not a dict"),
         (b"NNa", "not a list"),
         (b"N)R", "calls None"),
-        (b"NQ", "other than a storage"),
+        (b"NQ", "persistent ID"),
         (b"X\x02\0\0\0\xff\xff", "not UTF-8"),
         (b"ccollections", "a name in the pickle has no end"),
         (b"I12\n", "this opcode"),
@@ -121,7 +121,7 @@ fn tensors_that_do_not_fit_are_refused() {
     expect(&stream(&of("0", 6), &[], 4), "in storage 0, which the file lacks");
     let twice = floats(&[0.0; 6]);
     expect(&stream(&of("0", 6), &[("0", twice.clone()), ("0", twice.clone())], 4), "listed twice");
-    expect(&[&stream(&of("0", 6), &[("0", twice)], 4)[..], b"!"].concat(), "1 bytes after");
+    expect(&[&stream(&of("0", 6), &[("0", twice)], 4)[..], b"!"].concat(), "1 bytes too many");
 }
 
 /// A module that holds a module twice, which holds one twice, and so on.
