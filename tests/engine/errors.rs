@@ -208,7 +208,7 @@ fn parts_beyond_their_buffer() {
             binding.part = binding.part.map(|part| Words { count, ..part });
         }
         let made = block_on(Executor::new(gpu(), &recording, &BTreeMap::new()));
-        mismatch(made, &["test_texels", "x of", &format!("first: {first}, count: {count}")]);
+        mismatch(made, &["test_texels", "buffer x", &format!("first: {first}, count: {count}")]);
     }
     still_works();
 }
