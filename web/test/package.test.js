@@ -287,7 +287,7 @@ test('what is no picture, or too large, is told in words', async () => {
     return [text, large];
   });
   assert.match(told[0], /^BadPicture: notes\.txt: this browser cannot read it as a picture/);
-  assert.match(told[1], /^BadPicture: the picture has 9000×9000 pixels: at most 64 million/);
+  assert.match(told[1], /^BadPicture: the picture has 9000×9000 pixels, but at most 64 million are read/);
 });
 
 test('networks loaded at once in the page’s thread leave the browser as it was', async () => {
