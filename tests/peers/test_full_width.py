@@ -8,7 +8,7 @@ the gain for each image. How far they end from each other is printed: networks o
 ways in 32 bits end up to 5e-2 of the way elsewhere.
 
 LAPIDARY_LARGEST=1 runs WRN-34-20, 70-16 and 94-16, too, which want some gigabytes. LAPIDARY_IMAGES=1 compares fewer images than three, for slow
-adapters.
+adapters; the gradient's bound is for the best of three, and a lone image near a kink is beyond it.
 """
 
 import gc
