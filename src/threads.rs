@@ -1,5 +1,5 @@
-//! Spreads work over threads, with one policy: as many threads as there are cores, fewer where the system gives no more. A
-//! panic in the work, such as a driver's or a decoder's, becomes an error for the caller and never goes on into the host.
+//! Spreads work over threads, with one policy: as many threads as there are cores, fewer where the system starts no more. A
+//! panic in the work, such as a driver's or a decoder's, becomes an error for the caller and unwinds no further.
 
 #[cfg(any(not(target_arch = "wasm32"), feature = "data"))]
 use crate::Error;

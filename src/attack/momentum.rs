@@ -1,5 +1,6 @@
-//! The attack of the first training stage: momentum on L1-normalised gradients (Dong et al. 2018, arXiv 1710.06081). It returns
-//! the iterate of highest loss, which may be the start image.
+//! The attack that `stage1.attack = "momentum-best"` chooses for the first stage of training: gradient steps within a ball,
+//! with momentum on L1-normalised gradients (Dong et al. 2018, arXiv 1710.06081). It returns the iterate of highest loss, which
+//! may be the start image.
 
 use super::forward::{Batch, Forward, buffers, check_radius, check_step};
 use super::{Attack, Found, Objective, Start};

@@ -1,4 +1,4 @@
-//! `attack`: accuracy under AutoAttack, or under a list of attacks.
+//! `attack`: measures accuracy under AutoAttack, or under a list of attacks.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,5 +1,6 @@
-//! `plan --ranks`: predicts how long a training iteration takes with several processes, and for what share of it they compute.
-//! The prediction is made from counts of operations and bytes, and from the measured speed of one device.
+//! `plan --ranks`: predicts how long a training iteration takes with several processes, and for what share of that time they
+//! compute rather than exchange gradients. The prediction is made from counts of operations and bytes, and from the measured
+//! speed of one device.
 
 use std::fmt::Write;
 use std::time::Instant;

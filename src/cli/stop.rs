@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first asks to save and stop, the second stops at once. SIGUSR1, by which schedulers announce
+//! Handles Ctrl-C and SIGTERM: the first asks to save and stop, the second stops at once. SIGUSR1, by which schedulers announce
 //! the end of a job's time, asks to save and stop however often it comes.
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The FNV-1a hash with 64 bits: of the names of random streams, which their seeds are made of, and of images and weights, as
-//! fingerprints by which a run or a cache recognises them. Not for security.
+//! Computes the FNV-1a hash with 64 bits: of the names of random streams, to make their seeds, and of images and weights, as
+//! fingerprints by which a run or a cache recognises them. It is not for security.
 
 /// The hash of all bytes fed so far.
 pub struct Checksum(u64);

@@ -1,5 +1,5 @@
-//! CIFAR-10 and CIFAR-100 as their authors offer them (<https://www.cs.toronto.edu/~kriz/cifar.html>), for C programs and for
-//! Python: a folder of binary files or of pickles, or the `.tar.gz` as downloaded, which is read as a stream.
+//! Reads CIFAR-10 and CIFAR-100 as their authors offer them (<https://www.cs.toronto.edu/~kriz/cifar.html>): the binary files
+//! for C programs or the pickles for Python, in a folder or in the `.tar.gz` as downloaded, which is read as a stream.
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read};

@@ -1,5 +1,5 @@
-//! Labelled images as files hold them: bytes of any size, with class-balanced splits and a fingerprint by which a run recognises
-//! its data.
+//! Holds labelled images of one size in memory, a byte for each value as in most files, with class-balanced splits and a
+//! fingerprint by which a run recognises its data.
 
 use std::fmt;
 

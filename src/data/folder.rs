@@ -1,4 +1,4 @@
-//! Folders of the MNIST family's four idx files under their official names, plain or `.gz`.
+//! Reads folders with the four idx files of MNIST and of data sets like it, under their official names, plain or `.gz`.
 
 use std::path::{Path, PathBuf};
 

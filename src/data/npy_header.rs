@@ -1,4 +1,4 @@
-//! The text at the beginning of a NumPy array: a Python dictionary of type, order and shape.
+//! Parses the text at the beginning of a NumPy array: a Python dictionary of element type, order of elements and shape.
 
 use half::f16;
 

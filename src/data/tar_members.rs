@@ -1,4 +1,4 @@
-//! Reads the files of a tar archive one by one: long names and extended headers within bounds, and with an error for an
+//! Reads the files of a tar archive one by one. A long name or an extended header of more than 64 KiB is an error, and so is an
 //! archive that was cut off between two files.
 
 use std::fs::File;

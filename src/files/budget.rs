@@ -1,5 +1,5 @@
-//! Limits how much memory a file's description of its tensors may take: as much as the file is long, and a little for small ones.
-//! Even where a growing vector is held twice for a moment, memory stays below twice the file's size.
+//! Limits how much memory a file's description of its tensors may take: as much as the file is long, and half a MiB more, which
+//! small files need. Even where a growing vector is held twice for a moment, memory stays below twice this limit.
 
 use super::input::Checked;
 

@@ -1,5 +1,6 @@
-//! Shared parts of the readers of networks and of data: reading in pieces with bounds, and pickles, the format of PyTorch's
-//! checkpoints and of data sets of NumPy arrays. It imports no other layer of the crate.
+//! Shared parts of the readers of networks and of data: reading parts of files, with lengths checked before memory is
+//! allocated, and pickles, the format of PyTorch's checkpoints and of data sets of NumPy arrays. It imports no other layer of
+//! the crate.
 
 mod budget;
 mod globals;

@@ -1,5 +1,5 @@
-//! Stands in for `contract.rs` in web pages, which have no naga to read a shader with. The browser's own validation of pipelines
-//! has to suffice, with the size of the parameters, which the pipeline's layout compares with the shader.
+//! Stands in for `contract.rs` in web pages, which have no naga to read a shader with. The browser's own validation of
+//! pipelines has to suffice: it compares the size of the parameters, which the pipeline's layout states, with the shader's.
 
 use super::Kernel;
 use crate::Result;

@@ -1,4 +1,5 @@
-//! Shapes of values. Every value is 4-byte words in NCHW order; a vector is one image of one pixel.
+//! The shapes of values in a computation graph: images, channels, height and width (NCHW). A vector of n elements is one image
+//! of n channels and one pixel.
 
 use crate::{Error, Result};
 use std::fmt;

@@ -1,6 +1,6 @@
-//! Residual networks with bottlenecks or blocks of two convolutions (He and others 2016, arXiv 1512.03385) under the names
-//! of torchvision and timm, wide ones included (Zagoruyko and Komodakis 2016, arXiv 1605.07146: more inner channels in each
-//! block), and those for small images, whose first convolution is 3x3 and halves nothing.
+//! Residual networks with bottlenecks or blocks of two convolutions (He and others 2016, arXiv 1512.03385) with the tensor
+//! names of torchvision and timm, wide ones included (Zagoruyko and Komodakis 2016, arXiv 1605.07146: more inner channels in
+//! each block), and those for small images, whose first convolution is 3x3 and halves nothing.
 
 use super::layers::{
     Mode, activate, batch_norm, batch_norm_parameters, check_ends, check_stages, conv, known,

@@ -1,4 +1,4 @@
-//! Scales the derivative for the logits to one magnitude before backpropagation in mixed precision, because small ones would
+//! Scales the derivative for the logits by powers of two before backpropagation in mixed precision, because small values would
 //! vanish in half precision, and takes the scaling off the image's derivative.
 
 use super::Broadcast;

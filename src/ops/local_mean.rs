@@ -1,5 +1,5 @@
 //! Average pooling of stride 1, the mean around each pixel: `torch.nn.functional.avg_pool2d(stride=1, count_include_pad=False)`
-//! with as much padding as keeps the sides, and the derivative.
+//! with as much padding as keeps height and width, and the derivative.
 
 use super::walk::{check_turns, kernel, nested};
 use crate::gpu::{Kernel, Recording, uniform};

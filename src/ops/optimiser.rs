@@ -1,5 +1,5 @@
-//! Updates of weights in place: gradient descent with momentum, Adam, the average of weights, and the sum of gradients
-//! that they start from. One kernel each, an invocation per vec4.
+//! Updates weights in place by gradient descent with momentum or by Adam, and computes the running average of weights and the
+//! sum of the gradients of a batch's parts. There is one kernel for each, with an invocation per vec4.
 
 use super::walk::kernel;
 use crate::gpu::{Kernel, uniform};

@@ -1,4 +1,5 @@
-//! Computes batch norm's statistics over a whole batch that is divided into parts or among processes: `stage1.sync_batch_norm`.
+//! Computes batch norm's statistics over a whole batch that is divided into parts or among processes, which the setting
+//! `stage1.sync_batch_norm` turns on.
 
 use crate::Result;
 use crate::graph::{Graph, Node, Value};

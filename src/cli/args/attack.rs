@@ -1,4 +1,4 @@
-//! The options of `attack`.
+//! The command-line options of `attack`, which measures a network's accuracy under attacks.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! The options of `eval` with its subcommands, and of `explain`.
+//! The command-line options of `eval` and its subcommands, which evaluate a network, and of `explain`, which moves a picture
+//! towards another class.
 
 use std::path::PathBuf;
 

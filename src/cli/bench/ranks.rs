@@ -1,4 +1,5 @@
-//! `bench` with several processes: the time of each part of a training step, and the time of the same step without communication.
+//! `bench` with several processes: measures the time of each part of a training step, and the time of the same step without
+//! communication.
 
 use std::fmt::Write;
 use std::time::Instant;

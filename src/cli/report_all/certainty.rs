@@ -1,4 +1,5 @@
-//! The part of the report about certainty: calibration, and how well scores tell test images from out-of-distribution images.
+//! Makes the part of the report of `eval all` about certainty: calibration, and how well scores tell test images from
+//! out-of-distribution images.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! The part of the report about images: samples with their distances from real ones, and counterfactuals.
+//! Makes the part of the report of `eval all` about images: samples with their distances from real ones, and counterfactuals.
 
 use std::path::Path;
 

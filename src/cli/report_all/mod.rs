@@ -1,4 +1,5 @@
-//! The report of `eval all`, its summary at the terminal, and RobustBench's model_info, from the finished parts alone.
+//! Makes the report of `eval all`, its summary at the terminal, and the model_info file that RobustBench asks for, from the
+//! finished parts of the evaluation alone.
 
 mod certainty;
 mod images;

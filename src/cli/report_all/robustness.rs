@@ -1,4 +1,4 @@
-//! The part of the report about robustness: accuracy under attack, AutoAttack's table, and corruptions.
+//! Makes the part of the report of `eval all` about robustness: accuracy under attack, AutoAttack's table, and corruptions.
 
 use serde_json::Value;
 

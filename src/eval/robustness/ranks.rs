@@ -1,4 +1,4 @@
-//! Shares which images were broken by an attack among the processes of an evaluation, after each round of batches.
+//! Tells all processes of an evaluation which images an attack has broken, after each round of batches.
 
 use crate::world::World;
 use crate::{Error, Result};

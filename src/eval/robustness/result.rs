@@ -1,4 +1,4 @@
-//! The result of an evaluation by several attacks: accuracies, what each attack broke, warnings.
+//! The result of an evaluation by several attacks: accuracies, how many images each attack broke, warnings.
 
 use super::{AttackName, Version};
 use crate::ops::Norm;

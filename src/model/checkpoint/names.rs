@@ -1,6 +1,7 @@
-//! Brings the tensor names of a checkpoint to those that the built-in networks have: without the prefixes of wrappers
-//! (`DataParallel`, `torch.compile`, averaged models, Lightning modules, `robustness`), and without copies and counters. An input
-//! mean and standard deviation that are stored as tensors are taken out as the network's input normalisation.
+//! Brings the tensor names of a checkpoint to those that the built-in networks have: takes off the prefixes of wrappers
+//! (`DataParallel`, `torch.compile`, averaged models, Lightning modules, `robustness`), and leaves out second copies of the
+//! network and counters such as `num_batches_tracked`. An input mean and standard deviation that are stored as tensors are
+//! taken out as the network's input normalisation.
 
 use super::StateDictChoice;
 use crate::model::{Normalisation, StateDict};

@@ -1,5 +1,5 @@
-//! Protocol buffers' wire format (<https://protobuf.dev/programming-guides/encoding>), as much as ONNX files need. No library is
-//! used, because it would bring generated code for messages that are written in one place only.
+//! Encodes messages in Protocol buffers' wire format (<https://protobuf.dev/programming-guides/encoding>), as far as ONNX files
+//! need it. No library is used, because it would bring generated code for messages that are written in one place only.
 
 /// A message's fields, encoded one after the other.
 #[derive(Debug, Default)]

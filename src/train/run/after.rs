@@ -1,5 +1,5 @@
-//! Handles the end of an iteration: checks that its losses are finite and that energies have not drifted apart, validates, logs,
-//! and saves checkpoints.
+//! Handles the end of an iteration: checks that its losses are finite and that the mean energies of real images and samples
+//! have not drifted apart, validates, logs, and saves checkpoints.
 
 use super::{BEST_FILE, Run, tell};
 use crate::eval::Accuracies;
