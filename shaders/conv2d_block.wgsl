@@ -1,6 +1,6 @@
 // 3x3 cross-correlation, stride 1, padding 1, with x and weights loaded once for a whole workgroup. The ops that follow it in the
-// network are done before the store (shared/epilogue.wgsl). For GPUs. With weights that are packed flipped it is the derivative
-// for x.
+// network are done before the store (shared/epilogue.wgsl). For GPUs. With transposed and flipped weights it computes the
+// derivative for x.
 //
 //     y[n][o][v][u] = sum over i, r, c of w[o][i][r][c] * x[n][i][v + r - 1][u + c - 1]
 //

@@ -1,5 +1,5 @@
 // Derivative for x of a 3x3 cross-correlation of stride 2, as conv2d_double.wgsl computes it, but in tiles of two rows of 4
-// columns of dy by 8 channels of dx, for CPU rasterisers without subgroups (shared/conv2d_nine.wgsl).
+// columns of dy by 8 channels of dx, for CPU rasterisers without subgroups (shared/conv2d_nine.wgsl says why).
 //
 //   grid     x: one invocation per tile of a plane of dx, for the images of the launch; y: one workgroup per 8 of its channels
 //   x        dy, y: dx; [image][channel][row][column], dx's height even and its width divisible by 8

@@ -1,5 +1,5 @@
 // 3x3 cross-correlation of stride 2 and padding 1 as in conv2d_halve.wgsl, in tiles of four rows of 4 columns by 8 channels,
-// for CPU rasterisers without subgroups (shared/conv2d_nine.wgsl).
+// for CPU rasterisers without subgroups (shared/conv2d_nine.wgsl says why).
 //
 //   grid     x: one invocation per tile of a plane of y, for the images of the launch; y: one workgroup per 8 output channels
 //   x, y     [image][channel][row][column], x's height even and its width divisible by 8

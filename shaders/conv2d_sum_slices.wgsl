@@ -7,8 +7,10 @@
 //   x        [slice][image][channel][row][column], a slice slice_words behind the one before; residual, y as one slice
 //   mask, bits  shared/mask_bits.wgsl
 //
-// Host side: src/ops/conv/packed.rs. Appended: as with conv2d_block.wgsl and shared/conv2d_slice_quads.wgsl; where rows are
-// not whole quads as with conv2d_gemm.wgsl and shared/conv2d_slice_words.wgsl.
+// Host side: src/ops/conv/packed.rs. Appended: shared/conv2d_launch.wgsl, shared/epilogue.wgsl, and
+// shared/conv2d_read_storage.wgsl, shared/conv2d_store_quads.wgsl and shared/conv2d_slice_quads.wgsl; or, where rows are not
+// whole quads, shared/conv2d_read_words.wgsl, shared/conv2d_store_words.wgsl, shared/conv2d_gemm_words.wgsl and
+// shared/conv2d_slice_words.wgsl.
 
 const LANES: u32 = 64u;
 

@@ -1,5 +1,5 @@
 // 3x3 cross-correlation of stride 1 and padding 1 as in conv2d_quads.wgsl, in tiles of eight rows of 8 columns by 8
-// channels, for CPU rasterisers without subgroups (shared/conv2d_nine.wgsl).
+// channels, for CPU rasterisers without subgroups (shared/conv2d_nine.wgsl says why).
 //
 //   grid     x: one invocation per tile of a plane, for the images of the launch; y: one workgroup per 8 output channels
 //   x, y     [image][channel][row][column], width and height divisible by 8

@@ -1,6 +1,6 @@
 // Measures peak arithmetic: as many fused multiply-adds as possible, all in registers. Each invocation repeats a = scale a + 1
-// on three vectors at once, which take twelve of a CPU's sixteen registers and are more chains than a multiplication takes
-// cycles.
+// on three vec4s at once. Their twelve components take twelve of a CPU's sixteen registers, and are so many that no
+// multiplication waits for the result of the one before.
 //
 //   grid  one invocation per vec4 of y, see shared/index.wgsl; `rounds` times 192 operations each
 //   y     the sums, so that the compiler cannot leave the work out

@@ -1,5 +1,5 @@
-// Derivatives of each image's loss for its logits, for the losses that row_loss.wgsl computes. The same files of shared/ are
-// appended.
+// Derivatives of each image's loss for its logits, for the losses that row_loss.wgsl computes. As there, a file of shared/ that
+// the host appends to this one says which loss.
 //
 //   grid                     one invocation per image, see shared/index.wgsl
 //   dy                       [image]

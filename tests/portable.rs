@@ -1,5 +1,5 @@
-//! Translates every kernel, with every setting of its switches, to the languages of the platforms: SPIR-V for Vulkan, MSL
-//! for Metal, HLSL for DirectX 12. SPIR-V is checked by spirv-val (Debian: spirv-tools) where it is installed, and in CI it
+//! Translates every kernel, with every setting of its boolean constants, to the languages of the platforms: SPIR-V for Vulkan,
+//! MSL for Metal, HLSL for DirectX 12. SPIR-V is checked by spirv-val (Debian: spirv-tools) where it is installed, and in CI it
 //! has to be. No GPU is used; Metal's and DirectX's own compilers are not run.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test may fail so")]

@@ -1,5 +1,5 @@
 // Declares binding 0 (the parameters) and the workgroup size, which are the same in every fast convolution kernel.
-// Appended with it: conv2d_params.wgsl.
+// The parameters' type is in conv2d_params.wgsl, which is appended to the same shader.
 
 override WORKGROUP: u32 = 32u;
 

@@ -1,5 +1,6 @@
-// The two bit masks of a fast convolution's epilogue (where a ReLU's result is above 0), one read and one written, laid out as
-// shared/mask_bits.wgsl says. Where the epilogue has no mask, the host binds a buffer that is not touched.
+// The two bit masks of a fast convolution's epilogue (the ops that follow it inside its kernel). Bits say where a ReLU's result
+// is above 0; one mask is read and one written, both laid out as shared/mask_bits.wgsl says. Where the epilogue has no mask, the
+// host binds a buffer that is not touched.
 
 @group(0) @binding(4) var<storage, read> mask: array<u32>; // of y
 @group(0) @binding(7) var<storage, read_write> bits: array<u32>; // where y is above 0

@@ -1,5 +1,5 @@
 // Reads x and dy for conv2d_weights_gemm.wgsl where the kernel is 1x1 with stride 1: rows of both are whole quads (four
-// columns, one vec4), and a patch is a quad of x.
+// columns, one vec4), and the values of x that a quad of dy is multiplied by are a quad, too.
 
 @group(0) @binding(1) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;

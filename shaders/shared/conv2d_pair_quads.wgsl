@@ -1,5 +1,5 @@
-// Reads dy in whole quads (four columns, one vec4) for conv2d_weights_gemm.wgsl, and binds x word by word for
-// shared/conv2d_patch.wgsl.
+// Reads dy in whole quads (four columns, one vec4) for conv2d_weights_gemm.wgsl, and declares x as single words, which
+// shared/conv2d_patch.wgsl reads.
 
 @group(0) @binding(1) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(2) var<storage, read> x: array<f32>;

@@ -1,5 +1,5 @@
 // Declares the storage buffers of a convolution with packed weights and reads them, on GPUs. Positions are words from the
-// buffer's start. Weights are read by shared/conv2d_octet_*.wgsl.
+// buffer's start. Weights are read by shared/conv2d_octet.wgsl.
 
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(3) var<storage, read> affine: array<f32>; // [scale, shift][out channel]

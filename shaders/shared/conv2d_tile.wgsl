@@ -1,6 +1,6 @@
 // The sums that one invocation of a convolution with packed weights holds: eight channels of quads (four columns each), to which
-// products are added a kernel row at a time. Nothing is indexed by a loop, because that would put the sums in memory. Appended
-// with it: a file with keep_channel, which stores a channel.
+// products are added a kernel row at a time. Nothing is indexed by a loop, because that would put the sums in memory. The
+// function that stores a channel, keep_channel, is in another file that is appended to the same shader.
 
 // Output channels that are not padding: for 1 or 4 the code of the other channels is left out.
 override CHANNELS: u32 = 8u;

@@ -1,6 +1,6 @@
 // Adds the products of quads of dy and x to the sums of one weight for eight out channels, in kernels whose workgroups share what
-// they load. Every product is added by itself, so that a product and its sum are one instruction. Appended with it:
-// shared/conv2d_weight_sums.wgsl.
+// they load. Every product is added by itself, so that a product and its sum are one instruction. The sums are
+// declared in shared/conv2d_weight_sums.wgsl, which is appended to the same shader.
 
 fn product(a: vec4f, b: vec4f, sum: f32) -> f32 {
     return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));

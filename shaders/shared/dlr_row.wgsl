@@ -9,7 +9,7 @@
 //     dz_label = -dy / d,  dz_other = dy / d,  dz_1 = dy n / d^2,  dz_3 = -dy n / d^2 (TARGETED: half each to z_3, z_4)
 //
 // The loss and its derivatives are 0 where label or target is not the number of a class.
-// The shader in front declares `params`, `logits`, `labels`, `targets` and TARGETED.
+// The shader that this file is appended to declares `params`, `logits`, `labels`, `targets` and TARGETED.
 
 // The label, the class that it is compared with, and the classes of the largest logits.
 struct Row { label: u32, other: u32, order: vec4u, numerator: f32, denominator: f32 }

@@ -1,5 +1,5 @@
 // Which ops follow a convolution inside its kernel (its epilogue), read from the parameters: one pipeline serves all layers of a
-// network. Compiling one for each would take most of the time until a page's first step.
+// network. Compiling one for each layer would take most of the time until the first step on a web page.
 
 fn has_affine() -> bool { return (params.epilogue & 1u) != 0u; }
 fn has_mask() -> bool { return (params.epilogue & 2u) != 0u; }

@@ -1,4 +1,4 @@
-// The kernel of an element-wise function of one value, which the shader in front declares as `fn one`.
+// The kernel of an element-wise function of one value, declared as `fn one` by the shader that this file is appended to.
 // One invocation per vec4, see shared/index.wgsl; all values padded to whole vec4s.
 
 struct Params { vectors: u32 }

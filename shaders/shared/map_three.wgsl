@@ -1,4 +1,4 @@
-// The kernel of an element-wise function of three values, which the shader in front declares as `fn three`.
+// The kernel of an element-wise function of three values, declared as `fn three` by the shader that this file is appended to.
 // One invocation per vec4, see shared/index.wgsl; all values padded to whole vec4s.
 
 struct Params { vectors: u32 }

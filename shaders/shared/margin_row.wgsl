@@ -4,7 +4,7 @@
 //     y = largest logit of another class - z_label          TARGETED:  y = z_target - z_label
 //     dz_label = -dy,  dz_other = dy
 //
-// The shader in front declares `params`, `logits`, `labels`, `targets` and TARGETED.
+// The shader that this file is appended to declares `params`, `logits`, `labels`, `targets` and TARGETED.
 
 // The label, the class that it is compared with, and the margin. `other` is params.classes where there is no other class.
 struct Row { label: u32, other: u32, value: f32 }

@@ -1,4 +1,5 @@
-// Maps an index in the packed weights to the weight that lies there; the order is in conv2d_pack.wgsl.
+// Maps an index in the packed weights (eight output channels side by side, as conv2d_pack.wgsl lays them out) to the weight that
+// lies there.
 
 override TRANSPOSED: bool = false;
 override FLIPPED: bool = false;

@@ -1,5 +1,5 @@
 // The logit of each image's label:  y = z_label, or 0 where the label is not the number of a class;  dz_label = dy
-// The shader in front declares `params`, `logits` and `labels`.
+// The shader that this file is appended to declares `params`, `logits` and `labels`.
 
 struct Row { label: u32, value: f32 }
 

@@ -2,7 +2,7 @@
 // workgroup that owns the row:  logsumexp = largest + log(sum),  softmax = exp(logit - largest) / sum.
 //
 // The two are returned apart because largest + log(sum) loses the digits of log(sum) where logits are near 1e4.
-// The shader in front declares LANES and `logits`; shared/workgroup_sum.wgsl is appended too.
+// The shader that this file is appended to declares LANES and `logits`; shared/workgroup_sum.wgsl is appended too.
 
 struct SoftmaxRow { largest: f32, sum: f32 }
 

@@ -1,6 +1,7 @@
 // Functions that the L2 and the Linf form of the Square attack share: the verdict on a candidate, random words, and the size
 // and position of squares. An image's state is two words, both f32: the largest margin so far, and the number of candidates
-// judged. The shader in front declares `params` (with channels, side, queries, eps), `ids`, `margin`, `state`, `control`.
+// judged. The shader that this file is appended to declares `params` (with channels, side, queries, eps), `ids`, `margin`,
+// `state`, `control`.
 
 const BEST = 0u;
 const JUDGED = 1u;

@@ -3,7 +3,7 @@
 //
 //     eta = +-H(m),  H(m) = sum over c from m to size / 2 of 1 / (c + 1)^2,  m = Chebyshev distance to the half's middle
 //
-// The shader in front declares LANES.
+// The shader that this file is appended to declares LANES.
 
 var<workgroup> tail: array<f32, 512>; // H, for squares of up to 1023 rows
 

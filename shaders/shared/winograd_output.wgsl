@@ -1,5 +1,5 @@
 // Declares the buffers of the kernels that transform products back to the output of a Winograd convolution, and stores it;
-// epilogue and masks are those of the other fast convolutions.
+// the ops that follow the convolution inside its kernel, and their masks, are those of the other fast convolutions.
 
 @group(0) @binding(1) var<storage, read> m: array<f32>;
 @group(0) @binding(2) var<storage, read> affine: array<f32>; // [scale, shift][out channel]

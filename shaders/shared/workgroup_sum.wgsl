@@ -1,7 +1,7 @@
 // Sum of `value` over a workgroup, returned to every lane; call it from uniform control flow only.
 //
-// A tree of fixed shape, so the same inputs give the same bits. LANES, which the shader in front
-// declares, is a power of two.
+// A tree of fixed shape, so the same inputs give the same bits. LANES, which the shader that this file is
+// appended to declares, is a power of two.
 
 var<workgroup> partial: array<f32, LANES>;
 

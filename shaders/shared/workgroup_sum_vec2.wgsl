@@ -2,7 +2,8 @@
 //
 // Two levels in a fixed order, so the same inputs give the same bits: eight lanes add every eighth number
 // each, then one lane adds those eight. A tree of halves would have more barriers, for which a CPU adapter
-// switches between the parts of a workgroup. LANES, which the shader in front declares, is a multiple of 8.
+// switches between the parts of a workgroup. LANES, which the shader that this file is appended to declares,
+// is a multiple of 8.
 
 var<workgroup> partial: array<vec2f, LANES>;
 

@@ -1,5 +1,5 @@
-// Sums of four numbers over a workgroup, returned to every lane; call it from uniform control flow only. It has two levels
-// for the reason that workgroup_sum_vec2.wgsl gives.
+// Sums of four numbers over a workgroup, returned to every lane; call it from uniform control flow only. It has two levels,
+// eight lanes and then one, because a tree of halves would have more barriers.
 
 var<workgroup> partial: array<vec4f, LANES>;
 

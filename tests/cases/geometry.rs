@@ -1,5 +1,5 @@
-//! Tests that the program, from files, and the page, from pixels, crop and resize pictures to a network's square input with equal
-//! results.
+//! Tests that the program, from files, and the web page, from pixels, crop and resize pictures to a network's square input with
+//! equal results.
 
 use std::fs;
 use std::path::Path;

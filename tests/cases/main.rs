@@ -1,7 +1,7 @@
 //! Keeps one test, with the right result, for each kind of input by which lapidary once gave a wrong number without a warning, or
 //! ended with an error although it could have continued.
 //!
-//! Some kinds are tested elsewhere: the page's (large pictures, networks loaded at once, downloads, class names, overflow)
+//! Some kinds are tested elsewhere: the web page's (large pictures, networks loaded at once, downloads, class names, overflow)
 //! in `web/test/package.test.js`; the memory that small files may take in `tests/data/hostile.rs` and
 //! `tests/formats/hostile.rs`; panics of threads in `src/threads.rs`; buffers kept for read-backs in `src/gpu/staging.rs`;
 //! rates above a measured peak in `tests/program/kernels.rs`.

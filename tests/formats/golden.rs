@@ -1,5 +1,5 @@
-//! Tests the checkpoint files in the golden folder's `formats`: its `formats.json` says of each file whether it loads, and which
-//! tensors it holds then.
+//! Tests the checkpoint files in `formats`, a folder of the golden (reference) cases: its `formats.json` says of each file
+//! whether it loads, and which tensors it holds then.
 
 use lapidary::model::{Checkpoint, WideResNet};
 use std::path::{Path, PathBuf};

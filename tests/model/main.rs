@@ -1,5 +1,6 @@
 //! Tests models, checkpoints and attacks on a real adapter; without one these tests fail, they never skip. They are one
-//! binary, so that it is linked once. Missing files of the golden folder are named and left out.
+//! binary, so that it is linked once. Missing files of the golden folder, which has PyTorch's reference values,
+//! are named and left out.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-"""Makes the pictures in tests/augmentations that src/data/references.rs compares with.
+"""Makes the pictures in tests/augmentations, with which src/data/references.rs compares lapidary's augmentations.
 
 The operations and the policy are those of torchvision over Pillow (AutoAugment(AutoAugmentPolicy.CIFAR10): nearest pixel,
 zeros from outside); Cutout is written down from DeVries and Taylor's code (arXiv 1708.04552), with zeros; the crops are

@@ -2,9 +2,9 @@
 
     python features.py LAPIDARY
 
-LAPIDARY is the built program. 64 random smooth pictures, coloured at 32 pixels and grey at 16, through the package's own
-PyTorch code and weights; Inception-v3 with random weights, since the trained ones are no package, and its state dict's names
-and shapes through the strict loading on both sides. What matters is the largest difference over the largest feature.
+LAPIDARY is the built program. Both see 64 random smooth pictures, coloured at 32 pixels and grey at 16. EfficientNet has its
+package's weights. Inception-v3 has random ones, because no package holds the trained ones; both sides load them strictly, by
+name and shape. What matters is the largest difference over the largest feature.
 """
 
 import pathlib

@@ -3,7 +3,7 @@
 
     python onnx_files.py OUT [SEED]
 
-Both exporters (TorchScript's and the one of `torch.export`) and operator sets 13 to 21 are there, sides of batches open and
+Both exporters (TorchScript's and the one of `torch.export`) and operator sets 13 to 21 are there, batch sizes open and
 fixed, weights in the file and beside it. What PyTorch's version cannot export is said and left out. Everything is computed in
 64 bits. `onnx.safetensors` has for each file images in [0, 1], their logits, the gradient for the images of the sum of
 log-sum-exp over classes, and what ten steps of PGD make of them.

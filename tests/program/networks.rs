@@ -1,4 +1,4 @@
-//! Tests commands on networks that are no run's: PyTorch's checkpoint files, the networks built into the program (`zoo:NAME`),
+//! Tests commands on networks of no training run: PyTorch's checkpoint files, the networks built into the program (`zoo:NAME`),
 //! and ResNet and ConvNeXt.
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Tests the commands on a run: it is planned, trained, evaluated, sampled and inspected.
+//! Tests the commands on a training run: `plan`, `train`, `eval`, `sample` and `inspect`.
 
 use super::{PNG, lapidary, refused, working};
 

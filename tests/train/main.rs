@@ -1,5 +1,5 @@
-//! Tests whole runs of the built program: the same bits twice, after kill -9, and after a signal; and its words for training
-//! that diverges. They need an adapter.
+//! Tests whole runs of the built program: two of them end with the same bits, as does one resumed after kill -9 or a signal;
+//! and a run that diverges says so. They need an adapter.
 
 #![allow(
     clippy::unwrap_used,

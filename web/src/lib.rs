@@ -1,7 +1,7 @@
 //! `lapidary` for JavaScript: thin bindings of the library's own types. Pages do not call these but the package in `web/package`,
 //! which adds loops, caches and aborting.
 //!
-//! Everything is async and nothing waits: the same code runs in a window and in a worker. Descriptions (of networks, adapters,
+//! Everything is async and nothing blocks: the same code runs in a window and in a worker. Descriptions (of networks, adapters,
 //! settings) are passed as JSON text, images and logits as `Float32Array`s.
 
 #![cfg(target_arch = "wasm32")]

@@ -1,6 +1,6 @@
 //! Compiles lapidary's kernels with the Vulkan drivers of real GPUs, on a machine without any, and prints what the drivers
 //! report about the code: registers, spills, occupancy, and the contents of the hot loop. `scripts/gpu-compilers` runs it on
-//! Mesa's drivers over their drm-shims, which stand in for the kernel's interface of a GPU: pipelines are compiled, and
+//! Mesa's drivers over their drm-shims, which stand in for the Linux kernel's driver of a GPU: pipelines are compiled, and
 //! launches do nothing. docs/gpu.md explains how to read the table.
 
 mod baseline;
