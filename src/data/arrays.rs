@@ -181,8 +181,8 @@ fn found(path: &Path, pair: Option<Pair>) -> Result<Found> {
         || pick(&names, &[""]).or_else(|| pick(&names, &TRAIN)).or_else(|| pick(&names, &TEST));
     let Some(Pair { images, labels, .. }) = pair.or_else(others) else {
         let there = match names.as_slice() {
-            [] => "no array in it".to_owned(),
-            names => format!("arrays {} in it, and none of images", listed(names)),
+            [] => "there is no array in it".to_owned(),
+            names => format!("it has the arrays {}, and none of images", listed(names)),
         };
         let reason = format!(
             "{there}: images have to be called {}, or such a name with _train or _test at its end",
@@ -228,8 +228,8 @@ fn single(path: &Path) -> Result<Found> {
 /// Labels, and what the classes are called where labels are texts.
 fn numbers(path: &Path, contents: Contents) -> Result<(Vec<u32>, Vec<String>)> {
     let wrong = |given: String| {
-        let wanted = "whole numbers from 0 on, texts, or one-hot rows";
-        Error::bad_file(path, format_args!("labels {given}, but labels have to be {wanted}"))
+        let wanted = "a whole number from 0 to 65535, a text or a one-hot row for each image";
+        Error::bad_file(path, format_args!("it has labels {given}, but has to have {wanted}"))
     };
     let Array { shape, numbers } = match contents {
         Contents::Texts(shape, texts) => {
@@ -297,12 +297,12 @@ impl Found {
             return Err(failed(reason.into()));
         }
         let pixels = Pixels::new(numbers)
-            .map_err(|reason| failed(format!("images of {shape:?}: {reason}")))?;
+            .map_err(|reason| failed(format!("it has images of shape {shape:?}: {reason}")))?;
         let (count, [channels, height, width], interleaved) = sides(&shape, layout)
-            .map_err(|reason| failed(format!("images of {shape:?}: {reason}")))?;
+            .map_err(|reason| failed(format!("it has images of shape {shape:?}: {reason}")))?;
         if [count, channels, height, width].contains(&0) {
             return Err(failed(format!(
-                "no images: the array that is to have them has the shape {shape:?}"
+                "it has no images: the array that is to have them has the shape {shape:?}"
             )));
         }
         let pixels = if interleaved && channels > 1 {
@@ -429,7 +429,7 @@ impl Pixels {
                 let most = if high > 255 { 65_535 } else { 255 };
                 if low < 0 || high > most {
                     return Err(format!(
-                        "whole numbers from {low} to {high}, but pixels are 0 to 255, or 0 to 65535"
+                        "they are whole numbers from {low} to {high}, but pixels are 0 to 255, or 0 to 65535"
                     ));
                 }
                 if most == 255 {
@@ -459,7 +459,7 @@ impl Pixels {
                 "numbers that are not finite".into()
             };
             return Err(format!(
-                "{given}, but pixels are in [0, 1], or whole numbers up to 255: undo the normalisation of these images"
+                "they are {given}, but pixels are in [0, 1], or whole numbers up to 255: undo the normalisation of these images"
             ));
         }
         let bytes: Vec<u8> = values.iter().map(|value| (value * 255.0).round() as u8).collect();

@@ -184,8 +184,8 @@ impl CropFlip {
         if image.len() as u128 != wanted || out.len() as u128 != wanted {
             return Err(Error::mismatch(
                 "crop and flip",
-                format!("{} values into {}", image.len(), out.len()),
-                format!("{wanted} in both, as {channels}×{side}×{side} has"),
+                format!("an image of {} values, and room for {}", image.len(), out.len()),
+                format!("{wanted} values and room for as many: {channels}×{side}×{side}"),
             ));
         }
         let offsets = [self.offset(random), self.offset(random)];

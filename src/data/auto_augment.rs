@@ -113,10 +113,10 @@ impl Operation {
             return Err(Error::mismatch(
                 "AutoAugment",
                 format!(
-                    "{} values as {channels}×{side}×{side}, magnitude {magnitude}",
+                    "{} values for an image of {channels}×{side}×{side}, and magnitude {magnitude}",
                     image.len()
                 ),
-                "as many values as 1 or 3 whole channels have, and a magnitude of 0 to 9",
+                "1 or 3 channels, a value for each pixel of each, and a magnitude of 0 to 9",
             ));
         }
         if side == 0 {

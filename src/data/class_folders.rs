@@ -284,7 +284,8 @@ fn ordered(
         let list = list.trim_start_matches('\u{feff}');
         list.lines().map(str::trim).filter(|line| !line.is_empty()).map(composed).collect()
     } else if let Some(map) = map {
-        let wanted = "class_to_idx.json has to be an object of names with the numbers from 0 on";
+        let wanted =
+            "class_to_idx.json has to be a JSON object that numbers the class names from 0 on";
         let map: BTreeMap<String, usize> =
             serde_json::from_str(&map).map_err(|error| format!("{wanted} ({error})"))?;
         let mut by_number: Vec<(usize, String)> =

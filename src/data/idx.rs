@@ -72,14 +72,16 @@ fn parse(name: &Path, mut reader: impl Read, most: u64) -> Result<Idx> {
     if element != TYPE_U8 {
         return Err(Error::bad_file(
             name,
-            format!("element type 0x{element:02x} at byte 2, but only 0x08 (u8, bytes) is read"),
+            format!(
+                "it has element type 0x{element:02x} at byte 2, but only 0x08 (u8, bytes) is read"
+            ),
         ));
     }
     if rank == 0 || rank > MAX_RANK {
         return Err(Error::bad_file(
             name,
             format!(
-                "rank {rank} at byte 3 (the number of dimensions), but it has to be 1 to {MAX_RANK}"
+                "it has rank {rank} (number of dimensions) at byte 3, but has to have 1 to {MAX_RANK}"
             ),
         ));
     }
@@ -94,7 +96,7 @@ fn parse(name: &Path, mut reader: impl Read, most: u64) -> Result<Idx> {
         .ok_or_else(|| {
             Error::bad_file(
                 name,
-                format!("dimensions {dims:?} at byte 4 are more than the {most} elements that are read at most"),
+                format!("its dimensions {dims:?} at byte 4 make more than the {most} elements that are read at most"),
             )
         })?;
     let start = 4 + 4 * u64::from(rank);

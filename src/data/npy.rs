@@ -150,7 +150,7 @@ fn array(
         let read = entry.by_ref().take(length).read_to_end(&mut bytes);
         match read {
             Ok(read) if read as u64 == length => Ok(bytes),
-            Ok(read) => Err(format!("cut off: {read} of its {length} bytes are there")),
+            Ok(read) => Err(format!("cut off: only {read} of the next {length} bytes are there")),
             Err(error) => Err(error.to_string()),
         }
     };

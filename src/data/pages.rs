@@ -50,13 +50,14 @@ pub(super) fn from_zstd(column: &[u8]) -> Checked<Vec<u8>> {
         all.extend(part(start + header.size_at.end..body)?);
         // Levels are not packed, where they lie apart.
         let values = body
-            + usize::try_from(header.levels).map_err(|_| "a page's levels go beyond its end")?;
+            + usize::try_from(header.levels)
+                .map_err(|_| "a page's definition and repetition levels go beyond its end")?;
         all.extend(part(body..values)?);
         let values = part(values..pages.at(column))?;
         let left = header
             .unpacked
             .checked_sub(header.levels)
-            .ok_or("a page's levels go beyond its end")?;
+            .ok_or("a page's definition and repetition levels go beyond its end")?;
         if header.is_packed && left > 0 {
             unpack(values, left, &mut all)?;
         } else {

@@ -35,18 +35,23 @@ impl<'a> Batch<'a> {
 
     /// Returns the images of a batch, and their labels, which are found under the key `labels`.
     pub fn images(&self, labels: &str) -> Checked<(Array, Vec<i64>)> {
-        let images = self.array(self.item("data")?).map_err(|reason| format!("data: {reason}"))?;
-        let labels =
-            self.whole(self.item(labels)?).map_err(|reason| format!("{labels}: {reason}"))?;
+        let images = self
+            .array(self.item("data")?)
+            .map_err(|reason| format!("the pickle's data: {reason}"))?;
+        let labels = self
+            .whole(self.item(labels)?)
+            .map_err(|reason| format!("the pickle's {labels}: {reason}"))?;
         Ok((images, labels))
     }
 
     /// A list of names.
     pub fn names(&self, key: &str) -> Checked<Vec<String>> {
-        let list =
-            self.pickle.list(self.item(key)?).ok_or_else(|| format!("{key} is not a list"))?;
+        let list = self
+            .pickle
+            .list(self.item(key)?)
+            .ok_or_else(|| format!("the pickle's {key} is not a list"))?;
         let names: Option<Vec<String>> = list.iter().map(|&name| self.text(name)).collect();
-        names.ok_or_else(|| format!("{key} has elements that are not names"))
+        names.ok_or_else(|| format!("the pickle's {key} has elements that are not texts"))
     }
 
     /// Returns the value under a key of the pickle's dict; Python 3 may have the key as bytes.
@@ -125,15 +130,16 @@ impl<'a> Batch<'a> {
         let shape = shape.ok_or("an array's shape is not a tuple of whole numbers")?;
         let columns = matches!(columns, Value::Bool(true) | Value::Int(1));
         let header = Header::of(&self.kind(kind)?, columns, shape)?;
-        let (length, held) = header
-            .sizes()
-            .ok_or_else(|| format!("an array's shape {:?} is out of range", header.shape))?;
-        let data =
-            self.content(data).ok_or("an array holds objects, which would have to be executed")?;
+        let (length, held) = header.sizes().ok_or_else(|| {
+            format!("an array of shape {:?} would take 2^64 bytes or more", header.shape)
+        })?;
+        let data = self
+            .content(data)
+            .ok_or("an array holds Python objects, which would have to be executed")?;
         if data.len() as u64 != length {
             let (given, shape) = (data.len(), &header.shape);
             return Err(format!(
-                "an array has {given} bytes for {} of {shape:?}, but needs {length}",
+                "an array of type {} and shape {shape:?} has {given} bytes, but needs {length}",
                 header.descr
             ));
         }

@@ -65,8 +65,12 @@ impl Picture {
                 (0..length).filter_map(value).collect()
             }
             (_, length) => {
-                let given = format!("{length} bytes of {channels}×{height}×{width}");
-                return Err(Error::mismatch("picture", given, "whole planes of 1 or 3 channels"));
+                let given = format!("{length} bytes for {channels}×{height}×{width}");
+                return Err(Error::mismatch(
+                    "picture",
+                    given,
+                    "1 or 3 channels, and a byte for each pixel of each",
+                ));
             }
         };
         Ok(Self::new(width, height, pixels))
@@ -195,8 +199,13 @@ pub(super) fn resize<P: PixelTrait + InnerPixel>(
     [columns, rows]: [u32; 2],
     filter: FilterType,
 ) -> Result<Vec<u8>> {
-    let failed =
-        |error: &dyn Display| Error::mismatch("resizing", error, "an area within the picture");
+    let failed = |error: &dyn Display| {
+        Error::mismatch(
+            "resizing",
+            format_args!("an area that does not fit ({error})"),
+            "an area within the picture",
+        )
+    };
     let image = TypedImageRef::<P>::from_buffer(width, height, pixels);
     let image = image.map_err(|error| failed(&error))?;
     let part = TypedCroppedImage::from_ref(&image, part.left, part.top, part.width, part.height);

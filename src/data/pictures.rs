@@ -82,7 +82,9 @@ impl Pictures {
         let failed = |error: &dyn fmt::Display| Error::bad_file(origin, error);
         let (count, labelled) = (places.len(), labels.len());
         if count == 0 || u32::try_from(count).is_err() || (labelled != 0 && labelled != count) {
-            let reason = format_args!("there are {count} pictures and {labelled} labels");
+            let reason = format_args!(
+                "there are {count} pictures and {labelled} labels, but 1 to 2^32 - 1 pictures are needed, and a label for all or none"
+            );
             return Err(failed(&reason));
         }
         check_labels("pictures", &labels, classes).map_err(|error| failed(&error))?;

@@ -256,7 +256,7 @@ fn check_shape(channels: u32, side: u32, images: usize) -> Result<usize> {
             "prepared images",
             format!("{images} images of {channels}×{side}×{side}"),
             format!(
-                "at least 1, of 1 to {MAX_CHANNELS} channels, side 1 to {MAX_SIDE}, 8 GiB in all"
+                "at least 1 image, 1 to {MAX_CHANNELS} channels, side 1 to {MAX_SIDE}, and at most 8 GiB in all"
             ),
         ));
     }

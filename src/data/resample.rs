@@ -33,7 +33,10 @@ pub fn resample(
     if !sized || !planes.len().is_multiple_of(plane) {
         return Err(Error::mismatch(
             "resampling",
-            format!("{} values of {height}×{width} to {side}", planes.len()),
+            format!(
+                "{} values in planes of {height}×{width}, to be resized to {side}×{side}",
+                planes.len()
+            ),
             format!("whole planes, and sides of 1 to {LARGEST}"),
         ));
     }

@@ -197,7 +197,7 @@ impl Table {
             let cost = bytes.len() as u64 + 64;
             *left = left
                 .checked_sub(cost)
-                .ok_or("the encoded pictures take more memory than allowed: 8 GiB, or 256 MiB and 64 times the file")?;
+                .ok_or("the encoded pictures take more memory than allowed: at most 8 GiB, and at most 256 MiB plus 64 times the file")?;
             self.held.push((file, bytes.data().into()));
             Ok(())
         })
@@ -206,7 +206,7 @@ impl Table {
     fn labels_of(&mut self, column: ColumnReader, depth: i16, left: &mut u64) -> Checked<()> {
         let mut charge = |bytes: u64| {
             *left = left.checked_sub(bytes).ok_or(
-                "the labels take more memory than allowed: 8 GiB, or 256 MiB and 64 times the file",
+                "the labels take more memory than allowed: at most 8 GiB, and at most 256 MiB plus 64 times the file",
             )?;
             Ok::<_, String>(())
         };

@@ -302,14 +302,14 @@ fn numpys_arrays_in_every_order() {
     npz(&at("train.npz"), &[("pictures", last.clone())]);
     assert_says(&error(folder.path(), Part::Train), &["train.npz", "arrays pictures", "x, images"]);
     npz(&at("train.npz"), &[("images", npy("<f4", "1", &[0; 4]))]);
-    assert_says(&error(folder.path(), Part::Train), &["images of [1]", "[N, H, W, C]"]);
+    assert_says(&error(folder.path(), Part::Train), &["images of shape [1]", "[N, H, W, C]"]);
     npz(
         &at("train.npz"),
         &[("images", last.clone()), ("labels", npy("<i8", "2", &long(&[0, -1])))],
     );
     assert_says(
         &error(folder.path(), Part::Train),
-        &["labels with the value -1 for image 1", "from 0 on"],
+        &["labels with the value -1 for image 1", "from 0 to 65535"],
     );
     npz(&at("train.npz"), &[("images", last), ("labels", npy("|u1", "1", &[0]))]);
     assert_says(&error(folder.path(), Part::Train), &["train.npz", "2 images and 1 labels"]);
