@@ -35,7 +35,7 @@ pub enum Error {
         wanted: String,
     },
     /// An op on the way has no derivative: ask for other derivatives.
-    #[error("{op}: no derivative, because {why}")]
+    #[error("{op}: there is no derivative, because {why}")]
     NoDerivative {
         /// The op on the path.
         op: &'static str,

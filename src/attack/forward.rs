@@ -69,7 +69,7 @@ impl Batch {
         let Start { images, labels, targets, from, .. } = *start;
         self.check_images("images", images, labels.len())?;
         if let Some(from) = from {
-            self.check_images("starts", from, labels.len())?;
+            self.check_images("start images", from, labels.len())?;
         }
         self.check_classes("label", labels, labels.len())?;
         if let Some(targets) = targets {

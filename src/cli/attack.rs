@@ -136,7 +136,7 @@ fn explained(error: Error, state: Option<&Path>) -> anyhow::Error {
         ))
         .into(),
         (Error::Stopped, None) => Failure::Stopped(
-            "no result was kept: with --state FILE the attacks can be resumed".into(),
+            "no result was kept: attacks that are run with --state FILE can be resumed".into(),
         )
         .into(),
         (Error::Mismatch { op: "attack state", given, wanted }, Some(path)) => {

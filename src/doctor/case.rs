@@ -47,7 +47,8 @@ impl Case {
         let texts = header.metadata().as_ref();
         let json = |key: &str| -> Result<Json> {
             let text = texts.and_then(|texts| texts.get(key)).map_or("", String::as_str);
-            serde_json::from_str(text).map_err(|error| failed(format!("{key}: {error}")))
+            serde_json::from_str(text)
+                .map_err(|error| failed(format!("its metadata `{key}` cannot be read: {error}")))
         };
         let file = SafeTensors::deserialize(bytes).map_err(|error| failed(error.to_string()))?;
         let held = file.iter().filter(|(_, view)| matches!(view.dtype(), Dtype::F32 | Dtype::I32));

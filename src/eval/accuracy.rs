@@ -41,7 +41,8 @@ impl UnderPgd {
         settings: Pgd,
     ) -> Result<Self> {
         if settings.steps == 0 || settings.eps == 0.0 {
-            let given = format_args!("{} steps in a ball of {}", settings.steps, settings.eps);
+            let given =
+                format_args!("{} steps in a ball of radius {}", settings.steps, settings.eps);
             let wanted = "at least 1 step, and a ball of radius above 0";
             return Err(Error::mismatch("attack", given, wanted));
         }

@@ -81,8 +81,10 @@ impl Corruption {
         let (channels, side) = (channels as usize, side as usize);
         let words = channels * side * side;
         if !SEVERITIES.contains(&severity) || words == 0 || !images.len().is_multiple_of(words) {
-            let given =
-                format!("{} values of {channels}×{side}×{side}, severity {severity}", images.len());
+            let given = format!(
+                "{} values for images of {channels}×{side}×{side}, severity {severity}",
+                images.len()
+            );
             return Err(Error::mismatch("corruption", given, "whole images, severity 1 to 5"));
         }
         let level = |levels: [f64; 5]| levels.into_iter().nth(severity as usize - 1).unwrap_or(0.0);

@@ -137,7 +137,7 @@ impl Gaussian {
         Err(Error::mismatch(
             "Fréchet distance",
             distance,
-            "a finite number, for which means or covariances are too large",
+            "a finite number: the means or covariances are too large",
         ))
     }
 }

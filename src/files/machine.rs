@@ -155,7 +155,9 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
                         .text(value)
                         .ok_or("the pickle names a function by something other than a string")?;
                     let short = text.len() as u64 <= LONGEST_NAME;
-                    short.then(|| text.to_owned()).ok_or("a function's name is too long")
+                    short
+                        .then(|| text.to_owned())
+                        .ok_or("the pickle names a function by too long a string")
                 };
                 let (module, name) = (text(module)?, text(name)?);
                 self.push_global(&module, &name)?;
@@ -386,7 +388,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
     fn span(&mut self, length: u64) -> Checked<Span> {
         let Pickle { bytes, budget, .. } = &mut self.pickle;
         let start = bytes.len();
-        let beyond = || format!("a string of {length} bytes");
+        let beyond = || format!("a string of {length} bytes is too long");
         let narrow = u32::try_from(length).ok().filter(|&length| {
             u32::try_from(start).is_ok_and(|start| start.checked_add(length).is_some())
         });
@@ -471,7 +473,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
         };
         let (pairs, rest) = self.stack.get(from..).unwrap_or_default().as_chunks::<2>();
         if !rest.is_empty() {
-            return Err("a key of a dict has no value".into());
+            return Err("a dict in the pickle has a key without a value".into());
         }
         for &[key, value] in pairs {
             budget.push(dict, (key, value))?;

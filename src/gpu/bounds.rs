@@ -57,8 +57,10 @@ impl Reports {
             let given = format_args!("{} pipelines", slot + 1);
             return Err(Error::mismatch("shader checks", given, format_args!("at most {SLOTS}")));
         }
-        let wrong =
-            |reason: String| Error::Gpu { doing: format!("reading {}", kernel.name), reason };
+        let wrong = |reason: String| Error::Gpu {
+            doing: format!("reading the kernel {}", kernel.name),
+            reason,
+        };
         let module =
             naga::front::wgsl::parse_str(text).map_err(|error| wrong(error.to_string()))?;
         let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());

@@ -79,7 +79,7 @@ impl Gpu {
         if let Some(&large) = words.iter().find(|&&count| u64::from(count) * 4 > most) {
             let given = u64::from(large) * 4;
             let doing =
-                format!("allocating a buffer of {given} bytes: this adapter has at most {most}");
+                format!("allocating a buffer of {given} bytes: this adapter allows at most {most}");
             return Err(Error::OutOfMemory(doing));
         }
         let all = |device: &wgpu::Device| -> Vec<_> {

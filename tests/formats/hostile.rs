@@ -59,7 +59,7 @@ fn damaged_pickles_are_refused() {
         (b"N(0", "an empty stack"),
         (b"h\x05", "memo 5, which it did not store"),
         (b"}Nu", "a mark that it did not set"),
-        (b"}(Nu", "a key of a dict has no value"),
+        (b"}(Nu", "a dict in the pickle has a key without a value"),
         (b"N(NNu", "not a dict"),
         (b"NNa", "not a list"),
         (b"N)R", "calls None"),

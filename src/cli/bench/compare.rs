@@ -68,9 +68,10 @@ pub fn run(
     side: u32,
 ) -> anyhow::Result<()> {
     if !matches!(network, Network::WideResNet(_)) || args.what != Step::Pgd {
-        let given = format!("with --model {} --what {}", args.model, args.what);
+        let given = format!("given with --model {} --what {}", args.model, args.what);
         let allowed =
-            "with --model wrn-DEPTH-WIDTH --what pgd-step, all that the other libraries run".into();
+            "given with --model wrn-DEPTH-WIDTH --what pgd-step, all that the other libraries run"
+                .into();
         return Err(Error::BadConfig { key: "--compare".into(), value: given, allowed }.into());
     }
     let gpu = session.gpu()?;

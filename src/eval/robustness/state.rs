@@ -127,7 +127,8 @@ impl State {
     /// whose parts contradict each other.
     pub fn from_json(text: &str) -> Result<Self> {
         let all: Value = serde_json::from_str(text).map_err(|error| {
-            Error::mismatch("attack state", error, format_args!("JSON: {REMEDY}"))
+            let given = format_args!("text that is not JSON ({error})");
+            Error::mismatch("attack state", given, format_args!("JSON: {REMEDY}"))
         })?;
         if all.get("format").and_then(Value::as_str) != Some(FORMAT) {
             let given = all.get("format").cloned().unwrap_or_default();

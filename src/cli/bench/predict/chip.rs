@@ -87,7 +87,10 @@ impl Chip {
         chips.remove(&name.to_lowercase()).ok_or_else(|| Error::BadConfig {
             key: "--predict".into(),
             value: name.into(),
-            allowed: format!("one of {}", chips.into_keys().collect::<Vec<_>>().join(", ")),
+            allowed: format!(
+                "one of the chips {}",
+                chips.into_keys().collect::<Vec<_>>().join(", ")
+            ),
         })
     }
 
