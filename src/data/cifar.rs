@@ -138,9 +138,9 @@ pub(super) fn from_archive(path: &Path, part: Part) -> Result<Dataset> {
         let name = name.rsplit('/').next().unwrap_or_default();
         let wanted = |layout: &Layout| layout.files(part).contains(&name) || layout.names == name;
         if LAYOUTS.iter().any(wanted) {
-            left = left
-                .checked_sub(entry.size())
-                .ok_or("a file in the archive claims more bytes than fit the archive")?;
+            left = left.checked_sub(entry.size()).ok_or(
+                "the archive gives this file more bytes than are read from an archive of its size",
+            )?;
             files.insert(name.to_owned(), take(entry)?);
         }
         Ok(())
