@@ -208,7 +208,7 @@ pub(super) fn known<T>(op: &'static str, key: &str, value: Option<T>) -> Result<
         "channels" => "the weight of the first convolution",
         _ => "this key in the metadata, or tensors whose shapes show it",
     };
-    value.ok_or_else(|| Error::mismatch(op, format_args!("no {key}"), wanted))
+    value.ok_or_else(|| Error::mismatch(op, format_args!("no value for {key}"), wanted))
 }
 
 /// Returns a list that metadata must have, with one number for each of the four stages.

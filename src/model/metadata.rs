@@ -392,9 +392,12 @@ fn names(json: Json) -> Result<Vec<String>, String> {
 fn count<T: TryFrom<u64>>((key, json): (&str, Option<Json>)) -> Result<Option<T>, String> {
     let Some(json) = json else { return Ok(None) };
     let number = json.as_u64().and_then(|number| T::try_from(number).ok());
-    number
-        .map(Some)
-        .ok_or_else(|| format!("metadata: {key} is {json}, but has to be a whole number in range"))
+    number.map(Some).ok_or_else(|| {
+        format!(
+            "metadata: {key} is {json}, but has to be a whole number from 0 to below 2^{}",
+            8 * size_of::<T>()
+        )
+    })
 }
 
 /// Checks a side of images. Err if it is 0 or above MOST_SIDE.

@@ -67,7 +67,7 @@ impl From<&str> for StateDictChoice {
 impl fmt::Display for StateDictChoice {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::Best => f.write_str("one set of weights"),
+            Self::Best => f.write_str("averaged or trained weights"),
             Self::Averaged => f.write_str("averaged weights"),
             Self::Trained => f.write_str("trained weights"),
             Self::Named(key) => write!(f, "weights under {key}"),
@@ -334,16 +334,19 @@ fn described<R: Read + Seek>(
             let extension = source.extension().and_then(|extension| extension.to_str());
             if matches!(extension, Some("pth" | "pt" | "ckpt")) && !first.ends_with(b"{") {
                 return Err(
-                    "cut off, or not a PyTorch checkpoint: neither a zip archive nor a pickle"
+                    "the file is cut off, or not a PyTorch checkpoint: it is neither a zip archive nor a pickle"
                         .into(),
                 );
             }
             if cfg!(not(feature = "onnx")) && extension == Some("onnx") {
-                return Err("an ONNX file, which only builds with the feature `onnx` read".into());
+                return Err(
+                    "it is an ONNX file, which only builds with the feature `onnx` read".into()
+                );
             }
             if !first.ends_with(b"{") && input.length() >= 9 {
                 return Err(
-                    "neither a safetensors file nor a PyTorch checkpoint nor an ONNX file".into()
+                    "it is neither a safetensors file nor a PyTorch checkpoint nor an ONNX file"
+                        .into(),
                 );
             }
             let (tensors, strings) = safetensors::tensors(input)?;

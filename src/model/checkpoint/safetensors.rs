@@ -39,7 +39,7 @@ pub fn tensors<R: Read + Seek>(
     input.section(0, length)?;
     let header = u64::from_le_bytes(input.array().map_err(cut)?);
     if header > 100_000_000 {
-        return Err("not a safetensors file: the header would be larger than 100 MB".into());
+        return Err("it is not a safetensors file: its header would be larger than 100 MB".into());
     }
     input.section(0, 8 + header).map_err(cut)?;
     input.section(8, header)?;

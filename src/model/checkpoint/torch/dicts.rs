@@ -285,6 +285,6 @@ fn choose(mut sets: Vec<Set>, part: &StateDictChoice) -> Checked<Set> {
         .collect();
     let (names, first) = (names.join(", "), names.first().copied().unwrap_or_default());
     Err(format!(
-        "the file has several sets of weights, and none is {part}: {names}; --weights {first} takes that one"
+        "the file has several sets of weights ({names}), but no {part}: --weights {first} takes the first"
     ))
 }

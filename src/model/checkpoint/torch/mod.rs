@@ -53,7 +53,7 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> 
                 .into());
         }
         return Err(
-            "a zip archive that torch.save did not write, as there is not one data.pkl in \
+            "it is a zip archive that torch.save did not write, as there is not exactly one data.pkl in \
                     it: if a checkpoint is in it, unpack it first"
                 .into(),
         );
@@ -71,7 +71,7 @@ pub fn archive<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> 
         place.check(input, &order.name)?;
         input.section(place.start, place.length)?;
         if place.length > 16 || input.bytes(place.length)? != b"little" {
-            return Err("the tensors' numbers are not little-endian".into());
+            return Err("the tensors' numbers are not little-endian, as they have to be".into());
         }
     }
     let place = pickle.place(input)?;
@@ -106,7 +106,7 @@ pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> C
     let magic = Pickle::read(input, Budget::new(input.length()))?;
     if !matches!(magic.result, Value::Long(span) if magic.bytes(span) == STREAM_MAGIC) {
         return Err(
-            "a pickle that torch.save did not write, as PyTorch's magic number is not in it: \
+            "it is a pickle that torch.save did not write, as PyTorch's magic number is not in it: \
                     load it in Python, and write its tensors with torch.save"
                 .into(),
         );
@@ -115,7 +115,7 @@ pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> C
     if !matches!(version.result, Value::Int(STREAM_VERSION)) {
         let given = version.result;
         return Err(format!(
-            "the PyTorch stream has version {given:?}, but only {STREAM_VERSION} is read"
+            "the file is in PyTorch's old format of version {given:?}, but only version {STREAM_VERSION} is read"
         ));
     }
     let system = Pickle::read(input, version.budget)?;
@@ -123,7 +123,7 @@ pub fn stream<R: Read + Seek>(input: &mut Input<R>, part: &StateDictChoice) -> C
         items.iter().find(|&&(key, _)| system.text(key) == Some("little_endian"))
     });
     if !matches!(order, Some((_, Value::Bool(true)))) {
-        return Err("the tensors' numbers are not little-endian".into());
+        return Err("the tensors' numbers are not little-endian, as they have to be".into());
     }
     let mut pickle = Pickle::read(input, system.budget)?;
     // What the objects leave is for the keys, and what these leave for the tensors' descriptions.
@@ -159,7 +159,9 @@ fn storages<R: Read + Seek>(
     let mut places = BTreeMap::new();
     for &key in keys.list(keys.result).ok_or("the list of the tensors' storages is missing")? {
         let key = keys.text(key).ok_or("a storage's key is not a string")?;
-        let storage = known.get(key).ok_or_else(|| format!("no tensor uses storage {key}"))?;
+        let storage = known
+            .get(key)
+            .ok_or_else(|| format!("no tensor uses storage {key}, which the file lists"))?;
         let cut = |error| format!("storage {key}: {error}");
         let count = u64::from_le_bytes(input.array().map_err(cut)?);
         if count != storage.count {

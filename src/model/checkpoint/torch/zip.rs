@@ -28,7 +28,7 @@ pub struct Entry {
 /// All entries, by name.
 pub fn entries<R: Read + Seek>(input: &mut Input<R>) -> Checked<Vec<Entry>> {
     let Some(end) = input.length().checked_sub(END) else {
-        return Err("cut off: the file is too short for a zip archive".into());
+        return Err("the file is cut off: it is too short for a zip archive".into());
     };
     input.section(end, END)?;
     let bytes: [u8; END as usize] = input.array()?;
@@ -41,7 +41,7 @@ pub fn entries<R: Read + Seek>(input: &mut Input<R>) -> Checked<Vec<Entry>> {
         end,
     };
     if magic != 0x0605_4b50 || fields.u16() != 0 {
-        return Err("cut off: the file does not end with a zip archive's directory".into());
+        return Err("the file is cut off: it does not end with a zip archive's directory".into());
     }
     if let Some(wide) = wide_directory(input, end)? {
         directory = wide;
@@ -122,7 +122,7 @@ fn central<R: Read + Seek>(input: &mut Input<R>) -> Checked<Entry> {
     let name = String::from_utf8(input.bytes(name)?)
         .map_err(|_| "the zip archive has a name that is not UTF-8")?;
     if flags & 1 != 0 {
-        return Err(format!("{name} is encrypted"));
+        return Err(format!("{name} in the zip archive is encrypted"));
     }
     let compressed = method != 0;
     let [mut packed, mut length, mut header] = [packed, length, header].map(u64::from);

@@ -356,7 +356,9 @@ impl Builder {
                 || node.real("alpha", 1.0) != 1.0
                 || node.real("beta", 1.0) != 1.0)
         {
-            return Err("alpha, beta and transA are not supported".into());
+            return Err(
+                "alpha or beta other than 1, or transA other than 0, is not supported".into()
+            );
         }
         let rows_first = gemm && node.int("transB", 0) == 1;
         let [outputs, inputs] = if rows_first { [rows, columns] } else { [columns, rows] };

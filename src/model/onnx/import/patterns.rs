@@ -113,7 +113,8 @@ impl Builder {
                 self.layer(Kind::LayerNorm { eps: *eps }, &[of], weights, of.layout).map(Known::Map)
             }
             _ => Err(format!(
-                "the number that is added to {part} is not that of GELU or layer normalisation"
+                "the constant {} that is added to {part} is neither the 1 of GELU nor the epsilon (above 0, below 1) or beta of a layer normalisation",
+                shown(name)
             )),
         }
     }
@@ -134,7 +135,8 @@ impl Builder {
                 Ok(Known::Part(Part::Scaled(*eps, name.into(), constant.clone()), of))
             }
             _ => Err(format!(
-                "the number that multiplies {part} is not that of GELU or layer normalisation"
+                "the constant {} that multiplies {part} is neither the 0.5 of GELU nor the gamma of a layer normalisation",
+                shown(name)
             )),
         }
     }
@@ -147,7 +149,7 @@ impl Builder {
             Part::Cdf if map == of => self.gelu(of),
             Part::ErfPlusOne if halved.is_some() => self.gelu(of),
             _ => Err(format!(
-                "the value that multiplies {part} is not that of GELU or layer normalisation"
+                "a computed value that is not the x of GELU, x (1 + erf(x / sqrt 2)) / 2, multiplies {part}"
             )),
         }
     }
@@ -156,7 +158,7 @@ impl Builder {
     pub fn parts(&mut self, operator: &str, a: &Known, b: &Known) -> Checked<Known> {
         let unknown = || {
             Err(format!(
-                "the inputs are parts of GELU or layer normalisation that {operator} does not join"
+                "{operator} joins steps of GELU or layer normalisation in a way that neither formula has"
             ))
         };
         match (operator, a, b) {

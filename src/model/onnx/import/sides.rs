@@ -27,7 +27,7 @@ impl Builder {
             (Layout::Nchw, [0, 2, 3, 1]) => Ok(Layout::Nhwc),
             (Layout::Nhwc, [0, 3, 1, 2]) => Ok(Layout::Nchw),
             _ => Err(format!(
-                "dimensions are permuted as {given:?}, but only channels to the end and back are supported"
+                "dimensions are permuted as {given:?}, but only moving channels to the end and back is supported"
             )),
         };
         match known {
@@ -119,7 +119,7 @@ impl Builder {
             }
             ("Unsqueeze", Layout::Matrix, [2, 3]) => Ok(Map { layout: Layout::Nchw, ..x }),
             _ => Err(format!(
-                "adding or removing the dimensions {axes:?} is not supported, only rows and columns, 2 and 3, of a single pixel"
+                "adding or removing the dimensions {axes:?} is not supported, only rows and columns (dimensions 2 and 3) of a single pixel"
             )),
         }
     }

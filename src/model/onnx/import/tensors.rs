@@ -67,7 +67,7 @@ impl Constant {
             }
             other => {
                 return Err(format!(
-                    "the tensor has numbers of ONNX's type {other}, but only floats and int64 are read"
+                    "the tensor has numbers of ONNX's type {other}, but only floats, int32, int64 and bool are read"
                 ));
             }
         };
@@ -84,7 +84,7 @@ impl Constant {
             let (name, start) = beside(&message, wanted)?;
             if whole {
                 return Err(
-                    "the tensor's whole numbers lie in another file, where only floats are read"
+                    "the tensor's whole numbers lie in another file, from which only floats are read"
                         .into(),
                 );
             }
@@ -150,7 +150,7 @@ fn beside(message: &Message, wanted: u64) -> Checked<(String, u64)> {
 /// Numbers that are fields of their own.
 fn listed(kind: Kind, message: Message, count: u64) -> Checked<Numbers> {
     let given = |length: usize| {
-        let wrong = || format!("{length} numbers for {count}");
+        let wrong = || format!("the tensor has {length} numbers, but its shape needs {count}");
         (length as u64 == count).then_some(()).ok_or_else(wrong)
     };
     Ok(match kind {
@@ -169,7 +169,9 @@ fn listed(kind: Kind, message: Message, count: u64) -> Checked<Numbers> {
                 message.int32s.iter().flat_map(|&bits| (bits as u16).to_le_bytes()).collect();
             Numbers::Here(kind, bytes.into())
         }
-        _ => return Err(format!("the tensor has no numbers of {}", kind.name())),
+        _ => {
+            return Err(format!("the tensor has no numbers, but needs {count} of {}", kind.name()));
+        }
     })
 }
 
@@ -226,7 +228,8 @@ impl Store {
     pub fn charge(&mut self, count: usize) -> Checked<()> {
         let bytes = (count as u64).checked_mul(4);
         let left = bytes.and_then(|bytes| self.left.checked_sub(bytes));
-        self.left = left.ok_or("the file's tensors would take more than twice its bytes")?;
+        self.left =
+            left.ok_or("the file's tensors would take more memory than twice the file's size")?;
         Ok(())
     }
 

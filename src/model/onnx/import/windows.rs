@@ -110,7 +110,11 @@ impl Builder {
             node.wholes("pads", 1).ok_or("the pads are computed, but have to be constants")?;
         let axes = node.wholes("axes", 3).unwrap_or(vec![0, 1, 2, 3]);
         if pads.len() != 2 * axes.len() {
-            return Err(format!("there are {} pads for {} dimensions", pads.len(), axes.len()));
+            return Err(format!(
+                "there are {} pads for {} dimensions, each of which needs two",
+                pads.len(),
+                axes.len()
+            ));
         }
         let mut padding = [0; 4];
         for (place, &pad) in pads.iter().enumerate() {
@@ -126,7 +130,9 @@ impl Builder {
                 }
             };
             let number = u32::try_from(pad).ok().filter(|&pad| pad <= 16_384);
-            let number = number.ok_or_else(|| format!("padding by {pad} zeros is out of range"))?;
+            let number = number.ok_or_else(|| {
+                format!("padding by {pad} zeros is not supported, only by 0 to 16384")
+            })?;
             if let Some(end) = padding.get_mut(to + 2 * (place / axes.len())) {
                 *end = number;
             }
@@ -145,7 +151,7 @@ impl Builder {
         let square = kernel[0] == kernel[1] && window.stride[0] == window.stride[1];
         let wrong = || {
             format!(
-                "a window of {kernel:?}, strides {:?} and zeros {:?}",
+                "a window of {kernel:?}, strides {:?} and zeros {:?} are not supported together",
                 window.stride, window.padding
             )
         };
