@@ -193,7 +193,7 @@ pub(super) async fn chosen(options: &Options) -> Result<wgpu::Adapter> {
 fn none_at_all(options: &Options) -> Error {
     if let Some(mib) = short_address_space() {
         let reason = format!(
-            "this process may have {mib} MiB of address space (ulimit -v), too little memory for one to load"
+            "this process is limited to {mib} MiB of address space (ulimit -v), too little memory for a driver to load"
         );
         return Error::Gpu { doing: "loading the drivers".into(), reason };
     }
@@ -221,7 +221,9 @@ async fn list(options: &Options) -> Result<Vec<wgpu::Adapter>> {
     let backends = options.backends();
     if backends.is_empty() {
         // Instance::new() panics in this case.
-        return Err(Error::NoAdapter("wgpu has no such backend on this platform".into()));
+        return Err(Error::NoAdapter(
+            "wgpu has none of the backends that were asked for on this platform".into(),
+        ));
     }
     let mut found = enumerate(backends, wgpu::InstanceFlags::empty()).await;
     // Some of OpenGL's cannot compute.

@@ -326,7 +326,7 @@ impl Gpu {
         self.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None })?;
         // Natively the callback speaks of a later submission than the one waited for.
         if whole || cfg!(target_arch = "wasm32") {
-            done.await.map_err(|_| Error::DeviceLost("work was dropped".into()))?;
+            done.await.map_err(|_| Error::DeviceLost("submitted work was dropped".into()))?;
         }
         Ok(())
     }

@@ -43,9 +43,9 @@ impl Kernel {
             return Err(Error::mismatch(self.name, given, wanted));
         }
         if access != Some(wanted) {
-            let found = access.map_or("no storage".into(), |access| format!("{access:?}"));
-            let given = format_args!("{found} of `{name}` in the shader");
-            let wanted = format_args!("{wanted:?}, as the kernel's list has it");
+            let found = access.map_or("none (no storage)".into(), |access| format!("{access:?}"));
+            let given = format_args!("access {found} of `{name}` in the shader");
+            let wanted = format_args!("access {wanted:?}, as the kernel's list has it");
             return Err(Error::mismatch(self.name, given, wanted));
         }
         Ok(())
@@ -75,8 +75,8 @@ impl Kernel {
         }
         let size = ty.inner.try_size(module.to_ctx()).map_or(usize::MAX, |size| size as usize);
         if size != layout.size {
-            let given = format_args!("a layout of {} bytes", layout.size);
-            let wanted = format_args!("{size}, as the shader's `{name}` has");
+            let given = format_args!("parameters of {} bytes", layout.size);
+            let wanted = format_args!("{size} bytes, as the shader's `{name}` has");
             return Err(Error::mismatch(self.name, given, wanted));
         }
         Ok(())

@@ -36,8 +36,9 @@ impl Kernel {
             return Ok(text);
         }
         let enable = if text.contains("enable f16;") { "" } else { "enable f16;\n" };
-        let body = rewritten(&text, &halved)
-            .map_err(|what| Error::bug(self.name, format_args!("half precision: {what}")))?;
+        let body = rewritten(&text, &halved).map_err(|what| {
+            Error::bug(self.name, format_args!("cannot be rewritten for half precision: {what}"))
+        })?;
         Ok(format!("{enable}{body}"))
     }
 }
@@ -127,7 +128,8 @@ fn rewritten(text: &str, halved: &[Halved]) -> std::result::Result<String, Strin
         if out.ends_with('&') && !out.ends_with("&&") {
             return Err(format!("the shader takes a pointer to {name}"));
         }
-        let close = closing(behind).ok_or_else(|| format!("an index of {name} has no end"))?;
+        let close = closing(behind)
+            .ok_or_else(|| format!("an index into {name} has no closing bracket"))?;
         let index = rewritten(behind.get(1..close).unwrap_or_default(), halved)?;
         let after = behind.get(close + 1..).unwrap_or_default();
         let (single, half) = (binding.single, binding.half);
@@ -136,7 +138,8 @@ fn rewritten(text: &str, halved: &[Halved]) -> std::result::Result<String, Strin
             rest = after;
             continue;
         };
-        let end = value.find(';').ok_or_else(|| format!("a store to {name} has no end"))?;
+        let end =
+            value.find(';').ok_or_else(|| format!("an assignment to {name} has no semicolon"))?;
         let value_text = rewritten(value.get(..end).unwrap_or_default(), halved)?;
         let value_text = value_text.trim();
         let stored = match operator {

@@ -8,7 +8,7 @@ impl Kernel {
     pub fn text_with(&self, halves: u32) -> Result<String> {
         match halves {
             0 => Ok(self.text()),
-            _ => Err(Error::bug(self.name, "half precision was asked for in a page")),
+            _ => Err(Error::bug(self.name, "half precision was asked for in a web page")),
         }
     }
 }

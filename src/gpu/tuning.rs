@@ -215,10 +215,10 @@ impl Gpu {
             Verdict::Damaged => Err(crate::Error::mismatch(
                 "tuning",
                 "a damaged file",
-                "a table that Gpu::measured returned",
+                "a table of kernel choices that Gpu::measured returned",
             )),
             Verdict::Foreign(of) => {
-                let given = format_args!("a table for \"{of}\"");
+                let given = format_args!("a table of kernel choices for \"{of}\"");
                 let wanted = format_args!("a table for \"{}\"", self.fingerprint());
                 Err(crate::Error::mismatch("tuning", given, wanted))
             }

@@ -23,9 +23,9 @@ impl Shape {
                 Err(Error::mismatch("shape", shape, "sides of at least 1"))
             }
             // A smaller batch may do, as where a device has no room.
-            _ => {
-                Err(Error::OutOfMemory(format!("making {shape}, which is more than 2^30 elements")))
-            }
+            _ => Err(Error::OutOfMemory(format!(
+                "making a tensor of shape {shape}, more than 2^30 elements"
+            ))),
         }
     }
 

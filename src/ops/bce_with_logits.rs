@@ -47,7 +47,7 @@ impl Op for BceWithLogits {
         if for_targets {
             return Err(Error::NoDerivative {
                 op: self.name(),
-                why: "none is defined for targets",
+                why: "none is defined with respect to targets",
             });
         }
         Ok(vec![Some(graph.push(BceBackward, &[dy, logits, targets])?), None])

@@ -156,7 +156,7 @@ impl Op for Reduce {
         let (&[a, b], &[for_a, for_b]) = (&node.inputs[..], asked) else {
             return Err(Error::NoDerivative {
                 op: self.name(),
-                why: "none is written for sums of one input",
+                why: "only a sum of products of two inputs has one",
             });
         };
         // Each factor's is the other times dy.

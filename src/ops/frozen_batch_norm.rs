@@ -49,7 +49,7 @@ impl Op for FrozenBatchNorm {
         let [for_x, for_gamma, for_beta, statistics @ ..] =
             exactly::<_, 5>(self.name(), "flags", asked)?;
         if statistics.contains(&true) {
-            let why = "mean and variance are frozen";
+            let why = "none is defined with respect to the frozen mean and variance";
             return Err(Error::NoDerivative { op: self.name(), why });
         }
         let eps = self.eps;
@@ -98,7 +98,10 @@ impl Op for FrozenBatchNormBackward {
         let [first, gamma, variance] = exactly(self.name(), "inputs", &node.inputs)?;
         let [for_first, for_gamma, for_variance] = exactly(self.name(), "flags", asked)?;
         if for_variance {
-            return Err(Error::NoDerivative { op: self.name(), why: "the variance is frozen" });
+            return Err(Error::NoDerivative {
+                op: self.name(),
+                why: "none is defined with respect to the frozen variance",
+            });
         }
         let (mut of_first, mut dgamma) = (None, None);
         if for_first {

@@ -71,7 +71,7 @@ impl Resample {
         let [n, c, h, w] = x.sides();
         // The kernels work out centres in u32.
         if self.length > 1 << 14 || h.max(w) > 1 << 14 {
-            let given = format_args!("{x} to {}", self.length);
+            let given = format_args!("{x} resized to {}", self.length);
             return Err(Error::mismatch(FORWARD.name, given, "sides of at most 16384"));
         }
         if self.rows { Shape::new(n, c, self.length, w) } else { Shape::new(n, c, h, self.length) }

@@ -100,7 +100,9 @@ impl PackedConv2d {
             return Err(Error::mismatch(
                 kernel.name,
                 format_args!("an output of {slice_words} elements"),
-                "fewer than 2^32 in its partial sums, one for each slice of input channels",
+                format_args!(
+                    "fewer than 2^32 elements in its {count} partial sums, one for each slice of input channels"
+                ),
             ));
         };
         let part = Some(Words { first: 0, count: words });
@@ -134,8 +136,9 @@ impl Op for PackedConv2d {
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let way = self.choice.way;
         if !way.computes(&self.problem, self.role) {
-            let given = format_args!("{} for {:?}", way.name, self.problem);
-            return Err(Error::mismatch(self.name(), given, way.problems.0));
+            let given = format_args!("kernel {} for {:?}", way.name, self.problem);
+            let wanted = format_args!("a problem that it computes: {}", way.problems.0);
+            return Err(Error::mismatch(self.name(), given, wanted));
         }
         let (read, written) = self.problem.ends(self.role);
         let Epilogue { affine, mask, residual, bits, .. } = self.epilogue;

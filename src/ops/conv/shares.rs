@@ -72,7 +72,10 @@ pub(super) fn storage_shares(
     let run = if all { blocks } else { u32::try_from(fit / unit * unit).unwrap_or(u32::MAX) };
     if run == 0 {
         let given = format_args!("{block} weights for 8 output channels");
-        let wanted = format_args!("weights of at most {} bytes", adapter.max_binding);
+        let wanted = format_args!(
+            "at most {} bytes of them, 4 each, as the adapter binds no more",
+            adapter.max_binding
+        );
         return Err(Error::mismatch("packed_conv2d", given, wanted));
     }
     let most = u64::from(MAX_WORKGROUPS) * u64::from(workgroup) / u64::from(tiles.max(1));
