@@ -152,7 +152,8 @@ impl<'a> Sheet<'a> {
         let cells = || self.rows.iter().flatten().flatten();
         let side = cells().next().map_or(0, |(images, _)| images.side);
         if side == 0 || self.scale == 0 || cells().any(|(images, _)| images.side != side) {
-            let given = format!("images of sides {:?}", cells().map(|cell| cell.0.side).take(9));
+            let sides: Vec<_> = cells().map(|cell| cell.0.side).take(9).collect();
+            let given = format!("images of sides {sides:?}");
             return Err(Error::mismatch("picture", given, "at least one image, all of one size"));
         }
         let (scale, gap) = (u64::from(self.scale), u64::from(self.gap));

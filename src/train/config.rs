@@ -348,7 +348,8 @@ impl Config {
     /// # Errors
     /// None for a configuration that was checked.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|error| bad("a value", error, "one that TOML can hold"))
+        toml::to_string(self)
+            .map_err(|error| bad("a value", format!("refused ({error})"), "one that TOML can hold"))
     }
 
     /// Returns the keys whose values differ between two configurations, each with both values, leaving out keys that do not
@@ -381,7 +382,8 @@ impl Config {
     }
 
     pub(super) fn to_table(&self) -> Result<Table> {
-        Table::try_from(self).map_err(|error| bad("a value", error, "one that TOML can hold"))
+        Table::try_from(self)
+            .map_err(|error| bad("a value", format!("refused ({error})"), "one that TOML can hold"))
     }
 
     /// Reads a whole table, key by key, so that a value that serde refuses is named.

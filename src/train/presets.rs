@@ -38,16 +38,18 @@ pub fn preset_names() -> impl Iterator<Item = &'static str> {
     PRESETS.iter().map(|(name, _)| *name)
 }
 
-/// The presets' names, as a message lists them.
+/// The presets' names, as a message about another name lists them.
 pub(super) fn names() -> String {
-    preset_names().collect::<Vec<_>>().join(", ")
+    format!("one of {}", preset_names().collect::<Vec<_>>().join(", "))
 }
 
 /// A preset with all that it takes from others.
 pub(super) fn table(name: &str) -> Result<Table> {
     let found = PRESETS.iter().find(|(preset, _)| *preset == name);
     let (_, text) = found.ok_or_else(|| bad("preset", format!("{name:?}"), &names()))?;
-    let own: Table = text.parse().map_err(|error| bad(name, error, "TOML"))?;
+    let own: Table = text.parse().map_err(|error| {
+        bad(&format!("the preset {name}"), format!("unreadable ({error})"), "TOML")
+    })?;
     let base = own.get("preset").and_then(Value::as_str).unwrap_or(name);
     if base == name {
         return Ok(own);
@@ -67,8 +69,9 @@ pub(super) fn table(name: &str) -> Result<Table> {
 
 /// Returns all keys with values of their types: those of the demo preset, those it leaves out, and optional ones.
 pub(super) fn schema() -> Result<Table> {
-    let demo: Config =
-        table("fashion-demo")?.try_into().map_err(|error| bad("schema", error, "a preset"))?;
+    let demo: Config = table("fashion-demo")?.try_into().map_err(|error| {
+        bad("the preset fashion-demo", format!("unreadable ({error})"), "a whole configuration")
+    })?;
     let mut all = demo.to_table()?;
     let optional = [
         ("evaluate", "step_size"),

@@ -401,7 +401,7 @@ impl Talk {
         let most = lengths.iter().copied().max().unwrap_or(0);
         if most.saturating_mul(self.size) > MOST {
             let reason = format!(
-                "{most} bytes from each of {} processes are more than MPI exchanges at once",
+                "{most} bytes from each of {} processes are more than the {MOST} in all that MPI exchanges at once",
                 self.size
             );
             return Err(Error::World(reason));
@@ -430,7 +430,7 @@ impl Talk {
     fn collect(&mut self, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>> {
         if bytes.len() > MOST {
             let reason = format!(
-                "{} bytes from one process are more than MPI exchanges at once",
+                "{} bytes from one process are more than the {MOST} that MPI exchanges at once",
                 bytes.len()
             );
             return Err(Error::World(reason));
