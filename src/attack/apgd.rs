@@ -11,9 +11,9 @@ use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::{ApgdJudge, ApgdState, ApgdStep, BoundaryStart, Copy, Fill, Norm, apgd_state};
 
-/// Settings of the attack APGD (Auto-PGD); see [`ApgdStep`] and [`ApgdJudge`] for the formulas. The first checkpoint is after
-/// 0.22 of the steps. Each period between checkpoints is shorter than the one before by 0.03 of the steps, and at least 0.06 of
-/// them. The first steps are as long as the ball is wide.
+/// Settings of the attack APGD (Auto-PGD); see [`ApgdStep`] and [`ApgdJudge`] for the formulas. The first checkpoint, at which the
+/// step length may be halved, is after 0.22 of the steps. Each period between checkpoints is shorter than the one before by 0.03
+/// of the steps, and at least 0.06 of them. The first steps are as long as the ball is wide.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Apgd {
     /// The norm in which the length of a step and the radius of the ball are measured.
@@ -24,7 +24,8 @@ pub struct Apgd {
     pub steps: u32,
     /// The objective to maximise: AutoAttack's code has the cross-entropy and both forms of the DLR.
     pub objective: Objective,
-    /// Share of steps between two checkpoints that are to raise the loss; AutoAttack takes 0.75.
+    /// A checkpoint halves the step length if no more than this share of the steps since the last one raised the loss;
+    /// AutoAttack takes 0.75.
     pub rho: f32,
 }
 

@@ -17,7 +17,8 @@ pub enum Boundary {
     #[default]
     Target,
     /// The nearest boundary of all other classes, searched in each step with each boundary taken for linear. It needs a gradient
-    /// in each step for every other class, of which there may be at most 99. The paper's algorithm, and AutoAttack's fab.
+    /// in each step for every other class, of which there may be at most 99. It is the algorithm of FAB's paper, and AutoAttack's
+    /// fab.
     Nearest,
 }
 
@@ -36,11 +37,12 @@ pub struct Fab {
     pub eps: f32,
     /// The number of steps; AutoAttack takes 100.
     pub steps: u32,
-    /// The largest weight of the move from the original image, beside the move from the iterate.
+    /// A step goes to a weighted mean of two points of the boundary, those nearest to the iterate and to the original image; this
+    /// is the largest weight of the second.
     pub alpha_max: f32,
     /// The factor by which a step goes beyond the boundary.
     pub eta: f32,
-    /// The share of the distance that remains after a misclassified iterate.
+    /// The factor by which a misclassified iterate's distance from the original image is multiplied before the next step.
     pub beta: f32,
 }
 

@@ -53,8 +53,8 @@ pub struct Found {
     pub flat: usize,
 }
 
-/// Gradient steps, or candidates of a random search, on a batch of images; prepared once for a network, a device and a batch
-/// size, then started and run as often as wanted.
+/// An attack on a batch of images, by gradient steps or by candidates of a random search. It is prepared once for a network, a
+/// device and a batch size, then started and run as often as wanted.
 ///
 /// Methods that change the images take `&mut self`, so that two callers cannot mix their results; each thread has an attack of
 /// its own. This does not compile:
@@ -92,7 +92,7 @@ pub trait Attack {
     /// Returns the resulting images, one for each that the attack was started with.
     async fn images(&self) -> Result<Vec<f32>>;
 
-    /// Returns the resulting images with the facts known about them.
+    /// Returns the resulting images, which of them lie in the ball, and how many had a gradient of 0 at the start.
     async fn found(&self) -> Result<Found>;
 
     /// Whether every image was misclassified in its ball at some step, so that more steps are useless; always false for

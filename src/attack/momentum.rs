@@ -11,8 +11,8 @@ use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::{Copy, Fill, KeepBest, MomentumStep, Norm};
 
-/// Settings of the momentum attack of training; see [`MomentumStep`] for the formulas. Running statistics of batch normalisation
-/// do not change.
+/// Settings of PGD with momentum, an attack for adversarial training; see [`MomentumStep`] for the formulas. Running statistics of
+/// batch normalisation do not change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MomentumPgd {
     /// The norm in which the length of a step and the radius of the ball are measured.

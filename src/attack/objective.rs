@@ -10,14 +10,14 @@ use crate::ops::{CrossEntropy, Dlr, LogSumExp, Margin, PickLogit, Scale};
 /// and for raw gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objective {
-    /// The class logit f(x)\[y\], minus the joint energy, summed over the batch; labels are the classes to go to.
+    /// The class logit f(x)\[y\], which is minus the joint energy, summed over the batch; labels are the classes to go to.
     Joint,
-    /// The logsumexp of the logits, minus the energy of the image, summed over the batch; labels are not read.
+    /// The logsumexp of the logits, which is minus the energy of the image, summed over the batch; labels are not read.
     LogSumExp,
     /// The cross-entropy of the labels, averaged over the batch; maximising it leads away from the labels.
     CrossEntropy,
     /// The cross-entropy of the uniform distribution, which is KL(uniform ‖ softmax) up to a constant, averaged over the batch;
-    /// maximising it leads to confidence in any class. Labels are not read, but for being below K.
+    /// maximising it leads to confidence in any class. Labels do not count; they only have to be below the number of classes.
     FromUniform,
     /// Minus the cross-entropy of the labels, averaged over the batch; maximising it leads to the labels.
     CrossEntropyTargeted,

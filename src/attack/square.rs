@@ -79,7 +79,8 @@ impl SquareAttack {
         Ok(Self { settings, judged: 0, batch, draws, best, state, step, start })
     }
 
-    /// Returns the best margin of each image: it is misclassified from 0 on, and stays the same from then on.
+    /// Returns the best margin of each image, the largest other logit minus the label's. An image whose margin is 0 or more is
+    /// misclassified, and is not changed any further.
     pub async fn margins(&self) -> Result<Vec<f32>> {
         let state = self.batch.gpu.read(&self.state).await?;
         Ok(state.into_iter().step_by(2).take(self.batch.count).collect())

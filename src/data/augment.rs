@@ -18,14 +18,16 @@ use crate::{Error, Result};
 pub enum Augment {
     /// `none`: images are only resized to the network's size by [`Fit`].
     None,
-    /// `crop-flip`: zeros around, a random crop, and mirroring of half of the images: [`CropFlip::for_side`].
+    /// `crop-flip`: zeros are put around the image, a random crop is taken, and half of the images are mirrored:
+    /// [`CropFlip::for_side`].
     CropFlip,
-    /// `cifar`: as `crop-flip`, then AutoAugment's policy for CIFAR-10, then one cutout of half the image's side.
+    /// `cifar`: the random crop and mirroring of `crop-flip`, then AutoAugment's policy for CIFAR-10, then one cutout of half the
+    /// image's side.
     Cifar,
     /// `resized-crop`: a random part of the whole picture, resized to the network's size (torchvision's `RandomResizedCrop` with
     /// its usual bounds), mirrored with probability ½.
     ResizedCrop,
-    /// `centre`: as `none`, and mirrored with probability ½.
+    /// `centre`: images are resized to the network's size by [`Fit`], and mirrored with probability ½.
     Centre,
 }
 

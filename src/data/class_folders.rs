@@ -29,8 +29,9 @@ impl Dataset {
     /// `training`) and `test` (or `testing`, `val`, `valid`, `validation`) in it keeps its two parts there, `train/CLASS` and
     /// `test/CLASS`, any other is all training images. Classes are numbered in the order of their names, 2 before 10, or as
     /// `classes.txt` (a name a line) or `class_to_idx.json` in the folder says; images follow each other by class and name.
-    /// Names that begin with a dot and those of systems are not looked at; other files and folders without pictures are left
-    /// out and counted. Pictures that lie in the folder itself, where there are no classes, are all of class 0.
+    /// Names that begin with a dot and those that operating systems make (`Thumbs.db`) are not looked at; other files and
+    /// folders without pictures are left out and counted. Pictures that lie in the folder itself, where there are no classes,
+    /// are all of class 0.
     ///
     /// Up to a tenth of the files may be damaged: these are left out, see [`Dataset::damaged`].
     ///

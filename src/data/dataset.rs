@@ -135,7 +135,7 @@ impl Dataset {
         &self.pixels
     }
 
-    /// Returns all pixels as numbers in \[0, 1\], NCHW; exact values where the file had more than bytes.
+    /// Returns all pixels as numbers in \[0, 1\], NCHW: the file's exact values where it had finer ones than bytes.
     pub fn to_unit(&self) -> Vec<f32> {
         let bytes = || self.pixels.iter().map(|&byte| f32::from(byte) / 255.0).collect();
         self.exact.clone().unwrap_or_else(bytes)
@@ -176,7 +176,7 @@ impl Dataset {
 
     /// Returns a fingerprint by which a run recognises its data, the same on every machine: the FNV-1a hash (64 bits) of
     /// channels, height, width, classes, number of images, labels (each a little-endian u32, the number a u64) and pixels, and of
-    /// values that bytes do not hold.
+    /// the exact values where the file had finer ones than bytes.
     pub fn checksum(&self) -> u64 {
         Checksum::new()
             .feed(

@@ -33,8 +33,9 @@ pub struct Evaluation {
 
 impl Source {
     /// Reads the test images (the part `test`, `testing`, `val`, `valid` or `validation`), or all images where there is no such
-    /// part, for a network of `channels`, `side` and `classes`, fitted as `fit` says (`None` for what [`Reading`](super::Reading)
-    /// has). Pictures become grey or coloured as the network is. Of damaged ones there may be as many as `max_bad` says.
+    /// part, for a network of `channels`, `side` and `classes`. They are fitted by `fit`; `None` letterboxes arrays, and fits
+    /// pictures by [`Fit::usual`]. Pictures become grey or coloured as the network is. `max_bad` of them may be damaged (a share
+    /// below 1, a number from 1 on).
     ///
     /// # Errors
     /// The errors of [`Source::load`]; `BadFile` where labels are missing or beyond the classes, or arrays have other channels.

@@ -20,7 +20,7 @@ pub enum Fit {
     /// `letterbox`: zeros are put around the picture up to the smallest multiple of the network's side that covers the long side,
     /// then squares of pixels are averaged, as [`Dataset::prepared`](super::Dataset::prepared) does it.
     Letterbox,
-    /// `stretch`: the whole picture is resized to the square by the filter of `crop`, whatever its shape.
+    /// `stretch`: the whole picture, whatever its shape, is resized to the square by an antialiased bicubic filter.
     Stretch,
 }
 
@@ -41,13 +41,14 @@ impl Fit {
         })
     }
 
-    /// Returns how pictures are fitted for a network of which only the channels are known: grey images are taken for small drawn
-    /// squares, all others for photographs.
+    /// Returns how pictures are fitted for a network of which only the channels are known: grey images, which are taken for small
+    /// drawn squares, are letterboxed; all others, which are taken for photographs, are cropped.
     pub fn usual(channels: u32) -> Self {
         if channels == 1 { Self::Letterbox } else { Self::Crop }
     }
 
-    /// Reads from a checkpoint's metadata (`lapidary.fit`) how pictures are fitted; where it is not said, the usual way.
+    /// Reads from a checkpoint's metadata (`lapidary.fit`) how pictures are fitted; where it does not say, as [`Fit::usual`] has
+    /// it for this number of channels.
     ///
     /// # Errors
     /// The errors of [`Fit::parse`].

@@ -69,8 +69,8 @@ pub(super) enum Contents {
     Texts(Vec<usize>, Vec<String>),
 }
 
-/// Reads those arrays of an .npz file that `wanted` names and that are there: numbers of any type and byte order, in rows or
-/// columns, compressed or not. Others are not looked into, and nothing in any is executed.
+/// Reads those arrays of an .npz file that `wanted` names and that are there: numbers of any type and byte order, row-major or
+/// column-major, compressed or not. Others are not looked into, and nothing in any is executed.
 ///
 /// # Errors
 /// `BadFile` for what is no such archive, is damaged, holds texts or objects there, and for more than 4 GiB in all, or than

@@ -11,8 +11,8 @@ use super::source::{Found, Source, bad};
 use super::stream::BatchSource;
 use crate::{Error, Result};
 
-/// The name of the random stream that sampling's start images are drawn from: the same seed gives the program and the page the
-/// same images.
+/// The name of the random stream that sampling's start images are drawn from: with the same seed, the command-line program and
+/// the web page draw the same images.
 pub const SAMPLE_STARTS: &str = "sample-starts";
 
 /// A source of out-of-distribution images.
@@ -57,8 +57,8 @@ impl Ood {
     }
 
     /// Reads the files of out-of-distribution images, once for all streams of batches, as images of \[`channels`, `side`,
-    /// `side`\]. They are fitted by `fit` (`None` for what [`Reading::fit`](super::Reading) does), then augmented by the recipe;
-    /// `max_bad` of them may be damaged (a share below 1, a number from 1 on).
+    /// `side`\]. They are fitted by `fit` (`None` letterboxes arrays, and fits pictures by [`Fit::usual`]); batches augment them by
+    /// the recipe `augment`. `max_bad` of them may be damaged (a share below 1, a number from 1 on).
     ///
     /// # Errors
     /// The errors of reading and preparing, `BadFile` where too many are damaged, and `Mismatch` for another number of channels.
@@ -112,7 +112,8 @@ enum Kind {
 }
 
 impl OodImages {
-    /// Makes a stream of batches of these images; the arguments are [`BatchSource::images`]'s.
+    /// Makes an endless stream of batches of these images. `name` tells its random numbers from those of other streams under
+    /// the same `seed`.
     ///
     /// # Errors
     /// The errors of [`BatchSource::images`].

@@ -21,16 +21,17 @@ const COLOURS: u32 = 3;
 pub struct Reading {
     /// The height and width that images are resized to.
     pub side: u32,
-    /// How images are fitted to `side`; `None` crops pictures and treats arrays as [`Dataset::prepared`] does.
+    /// How images are fitted to `side`; `None` crops pictures ([`Fit::Crop`]) and letterboxes arrays ([`Fit::Letterbox`]).
     pub fit: Option<Fit>,
     /// How many pictures may be damaged: a share of all if below 1, a number from 1 on.
     pub max_bad: f64,
-    /// Whether the augmentation cuts parts out of whole pictures, which then stay on disk, however few they are.
+    /// Whether the augmentation cuts parts out of whole pictures: then they are decoded from disk for each batch, however few they
+    /// are, and not kept in memory.
     pub whole: bool,
 }
 
 impl Reading {
-    /// Makes the settings for images that these augmentation recipes change.
+    /// Makes the settings for reading images that training changes by these augmentation recipes.
     pub fn new(side: u32, fit: Option<Fit>, max_bad: f64, augments: &[Augment]) -> Self {
         let whole = augments.iter().any(|augment| augment.takes_whole_pictures());
         Self { side, fit, max_bad, whole }
@@ -40,7 +41,7 @@ impl Reading {
 /// How many training images are kept from training for tests and validation, and by which seeds they are drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Split {
-    /// The number of training images that serve as test images where there are none, and the seed they are drawn by.
+    /// The number of training images that serve as test images where the data has none, and the seed they are drawn by.
     pub held_out: (Kept, u64),
     /// The number of training images that are kept back to choose weights by, and the seed they are drawn by.
     pub validation: (Kept, u64),
@@ -76,7 +77,8 @@ impl Kept {
 pub struct Parts {
     /// The images to train with.
     pub train: LabelledImages,
-    /// The mean and deviation of each channel over the training images, or over 512 of those that stay on disk.
+    /// The mean and the standard deviation of each channel over the training images, or over 512 of them where they are not held
+    /// in memory but stay on disk.
     pub statistics: [Vec<f32>; 2],
     /// The test images.
     pub test: Prepared,
@@ -181,8 +183,8 @@ impl Source {
 }
 
 impl Parts {
-    /// Makes the parts from images in memory, as [`Source::parts`] does from files. `test` are the test images, if there
-    /// are any; `name` is for messages.
+    /// Divides images in memory into those for training, tests and validation, by the rules of [`Source::parts`]. `test` are
+    /// the test images, if there are any; `name` is for messages.
     ///
     /// # Errors
     /// `BadFile` for labels that begin at 1, have gaps or are of one class; `Mismatch` where more is to be kept back than there

@@ -198,7 +198,7 @@ impl Pictures {
         Err(Error::bad_file(&self.all.origin, format!("none of its {count} pictures can be read")))
     }
 
-    /// Decodes all pictures, as [`photograph`](super::photograph) does, on as many threads as the machine has cores. Values
+    /// Decodes all pictures, upright, on white and fitted to `side` by `fit`, on as many threads as the machine has cores. Values
     /// are rounded to bytes; pictures that were cropped or stretched are bytes anyway.
     ///
     /// # Errors
@@ -250,7 +250,7 @@ impl Pictures {
         Ok((images, labels))
     }
 
-    /// Splits off `held_out` pictures, as [`Dataset::split`] does.
+    /// Splits off `held_out` pictures, drawn evenly by class as `seed` says ([`Dataset::split`]). Returns (the rest, held out).
     ///
     /// # Errors
     /// `Mismatch` where `held_out` is more than there are.

@@ -97,7 +97,8 @@ impl BatchSource {
         Self::new(name, seed, batch_size, shape, Kind::Fractal(fractal))
     }
 
-    /// Makes a stream of images of independent values, uniform in \[0, 1), numbered as those of [`BatchSource::fractal`].
+    /// Makes a stream of images of independent values, uniform in \[0, 1): image i of step s is number s × `batch_size` + i of
+    /// the images that `seed` and `name` determine.
     ///
     /// # Errors
     /// The errors of [`BatchSource::images`].
@@ -106,8 +107,8 @@ impl BatchSource {
     }
 
     /// Makes a stream that mixes several sources, without labels. The source of image i of step s is drawn, with the
-    /// weights of `parts`, from (`seed`, `name`, s, i), and the image is the one that this source has at that position. The
-    /// sources should differ in name, so that their random numbers differ.
+    /// weights of `parts`, from (`seed`, `name`, s, i), and the image is that source's own image i of step s. The sources should
+    /// differ in name, so that their random numbers differ.
     ///
     /// # Errors
     /// `Mismatch` where there is none, or batches differ in shape.
