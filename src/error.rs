@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// The result of the library's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error of the library, with one variant for each reaction of a caller.
+/// An error of the library. Variants differ in what a caller can do about the error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -34,7 +34,7 @@ pub enum Error {
         /// The argument that is expected.
         wanted: String,
     },
-    /// An op on the way has no derivative: ask for other derivatives.
+    /// A gradient cannot be computed, because an op that it passes through has no derivative: ask for other derivatives.
     #[error("{op}: there is no derivative, because {why}")]
     NoDerivative {
         /// The op on the path.

@@ -13,7 +13,8 @@ use crate::Result;
 use crate::gpu::Gpu;
 use case::Case;
 
-/// A reference case of `doctor`: an op or a network, with inputs and the results that PyTorch computed.
+/// A reference case of the command `doctor`, which checks a device: an op or a network, with inputs and the results that PyTorch
+/// computed.
 #[derive(Debug)]
 pub struct Check {
     /// The case's name in tables.
@@ -35,7 +36,7 @@ enum Kind {
 /// The file with the weights for all cases that run a whole network, relative to `tests/golden/cases` like [`Check::file`].
 pub const WEIGHTS: &str = "weights/wrn10_1.safetensors";
 
-/// The reference cases that `doctor` runs, from single ops to steps through a whole network.
+/// The reference cases that the command `doctor` runs to check a device, from single ops to steps through a whole network.
 pub static CHECKS: [Check; 6] = [
     Check {
         name: "conv2d 3x3",

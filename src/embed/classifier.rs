@@ -53,8 +53,8 @@ impl HostClassifier {
 
     /// Appends a part of the forward pass over the images to the host's command encoder, as much as `budget` allows, and returns
     /// whether the pass ends with it. If so, the results are those of the images once this has run, and the next part begins a
-    /// new pass. A budget of steps is a whole pass (0: nothing). Err on a lost device, with nothing recorded. [`crate::embed`]
-    /// describes which device the encoder must belong to.
+    /// new pass. [`Budget::Steps`] of 1 or more appends all that is left of the pass, of 0 nothing. Err on a lost device, with
+    /// nothing recorded. [`crate::embed`] describes which device the encoder must belong to.
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Budget) -> Result<bool> {
         self.gpu.alive()?;
         let whole = self.slices.record(&mut self.program, encoder, budget, 1) == 1;

@@ -31,7 +31,7 @@ impl Classifier {
     }
 
     /// Computes K logits for each image. `images` are any number of whole images, NCHW in \[0, 1\]. Err for part of an image, and
-    /// `NonFinite` for logits that name no class.
+    /// `NonFinite` for logits that are NaN or infinite.
     pub async fn logits(&mut self, images: &[f32]) -> Result<Vec<f32>> {
         if !images.len().is_multiple_of(self.words) {
             let given = format_args!("{} values", images.len());

@@ -22,7 +22,7 @@ pub enum Corruption {
     Contrast,
     /// Adds the same amount to all values.
     Brightness,
-    /// Shrinks the image by areas and enlarges it again.
+    /// Makes the image coarser: the pixels of each cell of a grid become their mean.
     Pixelate,
     /// Compresses the image as JPEG and decodes it again.
     Jpeg,
@@ -67,7 +67,8 @@ impl Corruption {
         self.apply_to_part((images, 0), [channels, side], severity, seed)
     }
 
-    /// Corrupts a part of the images, the first of which is number `first` of all, with the same result as in the whole.
+    /// Corrupts a part of a set of images, from number `first` of the set on, with the same result as if the whole set were
+    /// corrupted at once.
     ///
     /// # Errors
     /// The errors of [`Corruption::apply`].

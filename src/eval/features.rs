@@ -115,12 +115,12 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(square).sum::<f64>().sqrt()
 }
 
-/// A mean and standard deviation over random subsets.
+/// The mean and the standard deviation of the kernel distance KID over random subsets of images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    /// The mean over the random subsets.
+    /// The mean of the distance over the random subsets.
     pub mean: f64,
-    /// The standard deviation over subsets, with division by their number.
+    /// The standard deviation of the distance over the subsets, with division by their number.
     pub std: f64,
 }
 

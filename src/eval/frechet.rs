@@ -98,8 +98,8 @@ impl Gaussian {
     }
 
     /// Computes the Fréchet distance of two sets of features: |m₁ − m₂|² + tr Σ₁ + tr Σ₂ − 2 tr (Σ₁^½ Σ₂ Σ₁^½)^½, which is the
-    /// same as with (Σ₁ Σ₂)^½ and needs square roots of symmetric matrices alone; singular ones need no offset. Err for other
-    /// widths.
+    /// same as with (Σ₁ Σ₂)^½ and needs square roots of symmetric matrices alone; singular covariances need no offset. Err if the
+    /// two sets have different numbers of features.
     pub fn distance(&self, other: &Self) -> Result<f64> {
         let (width, wanted) = (self.mean.len(), other.mean.len());
         if width != wanted {

@@ -40,8 +40,8 @@ pub struct Adapter {
     /// Whether shaders can compute in half precision (WGSL's `enable f16;`).
     pub f16: bool,
     /// The side, 16 or 8, of the cooperative matrices ("tensor cores") that multiply half-precision numbers and add up in single
-    /// precision; `None` where the device was not opened with them, which it is on request for half precision
-    /// ([`Preferences`](super::Preferences)) and where subgroups are of a fixed size.
+    /// precision. `None` where the hardware has none, where subgroups are not of a fixed size, and for a device that was opened
+    /// without them, as it is unless half precision is asked for ([`Preferences`](super::Preferences)).
     pub cooperative: Option<u32>,
     /// The size of the largest storage binding in bytes.
     pub max_binding: u64,

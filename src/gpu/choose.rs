@@ -10,7 +10,7 @@ pub struct Options {
     /// of [`adapters`].
     pub adapter: Option<String>,
     /// The graphics interfaces in which adapters are looked for; `None` for Vulkan, Metal and DirectX 12. OpenGL has to be asked
-    /// for, here or in [`Options::adapter`]: it has no subgroups and probing it prints.
+    /// for, here or in [`Options::adapter`]: it has no subgroups, and looking for its adapters prints messages.
     pub backends: Option<wgpu::Backends>,
     /// Whether to open the device with WebGPU's default limits and no features, as a careful host app would.
     pub minimal: bool,
@@ -34,7 +34,7 @@ const NAME: &str = "name:";
 impl Options {
     /// Reads options from the environment: the adapter in `LAPIDARY_ADAPTER`, or else wgpu's own variables, the name in
     /// `WGPU_ADAPTER_NAME` and the interfaces in `WGPU_BACKEND`. An empty variable counts as not set.
-    /// `LAPIDARY_SHADER_CHECKS` is `all` or `report` for [`ShaderChecks`] other than the default.
+    /// `LAPIDARY_SHADER_CHECKS` sets the [`ShaderChecks`]: `all` or `report`; any other value leaves the default.
     pub fn from_env() -> Self {
         let named = |key: &str| std::env::var(key).ok().filter(|value| !value.is_empty());
         let wgpus = || named("WGPU_ADAPTER_NAME").map(|name| format!("{NAME}{name}"));

@@ -158,7 +158,8 @@ impl Gpu {
         &self.queue
     }
 
-    /// Returns the device's limits under wgpu's names, without those that are the largest number of their type.
+    /// Returns the device's limits under wgpu's names, without those that are the largest number of their type and so limit
+    /// nothing.
     pub fn limits(&self) -> Vec<(&'static str, u64)> {
         let mut limits = Vec::new();
         // Nothing but a comparison gives them names.

@@ -17,9 +17,9 @@ struct Halved<'a> {
 }
 
 impl Kernel {
-    /// Returns the kernel's text where the bindings of `halves` hold halves: bit i for `bindings[i]`. Bindings that hold no
-    /// floating-point numbers, or that are textures, stay as they are. Err if the text uses a halved binding in a way that
-    /// this module cannot rewrite, which the kernels' tests rule out.
+    /// Returns the kernel's text, rewritten so that the bindings that `halves` marks (bit i for `bindings[i]`) hold numbers in
+    /// half precision. Bindings that hold no floating-point numbers, or that are textures, stay as they are. Err if the text
+    /// uses a marked binding in a way that this module cannot rewrite, which the kernels' tests rule out.
     pub fn text_with(&self, halves: u32) -> Result<String> {
         let text = self.text();
         let mut halved = Vec::new();

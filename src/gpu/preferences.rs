@@ -7,8 +7,8 @@ use std::time::Duration;
 /// store 16 or 36 words of transformed weights instead of 9. Browsers have none of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Filtering {
-    /// F(4x4, 3x3) on CPU rasterisers that read texels (Mesa's lavapipe); elsewhere direct convolutions, unless tuning finds a
-    /// filter faster.
+    /// F(4x4, 3x3) on CPU rasterisers on which kernels read buffers through textures (Mesa's lavapipe); elsewhere direct
+    /// convolutions, unless tuning finds a filter faster.
     #[default]
     Auto,
     /// No Winograd filter: all convolutions are computed directly.
@@ -26,9 +26,9 @@ pub enum Tune {
     /// Never measure: default kernels, which compute the same bits at every start.
     #[default]
     Off,
-    /// Measure the fastest kernels on GPUs, but not on CPU rasterisers.
+    /// Measure which kernels are the fastest, and use those, on GPUs, but not on CPU rasterisers.
     Auto,
-    /// Measure the fastest kernels on any adapter.
+    /// Measure which kernels are the fastest, and use those, on any adapter.
     On,
 }
 
@@ -37,13 +37,14 @@ pub enum Tune {
 /// kernels in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ShaderChecks {
-    /// Check kernels from outside the library only; its own are trusted.
+    /// Only kernels from outside the library run with wgpu's checks; the library's own are trusted.
     #[default]
     Foreign,
-    /// Check all kernels.
+    /// All kernels run with the checks that wgpu adds.
     All,
-    /// Check all kernels, and test each index, texel and division: reading results from the device is an error after a
-    /// kernel went out of bounds, and the error names it. Slow; for those who write kernels.
+    /// All kernels run with wgpu's checks, and each index, texel and division is tested too: after a kernel went out of an array's
+    /// bounds or divided by zero, reading results from the device is an error that names the kernel. Slow; for those who write
+    /// kernels.
     Report,
 }
 
@@ -56,7 +57,7 @@ pub enum Precision {
     Single,
     /// The copy of convolutions' weights that kernels read is in half precision: half its memory and traffic, and logits that
     /// differ by some 5e-4 of their size; gradients for images differ by some 5 %, because the inputs of some rectifiers change
-    /// sign. CPU rasterisers, pages and adapters without half precision ignore it.
+    /// sign. CPU rasterisers, web pages and adapters without half precision ignore it.
     HalfWeights,
     /// Mixed precision: activations, their derivatives and the weights' copies lie in memory in half precision (11 significant
     /// bits, at most 65,504). Kernels widen what they read, and sum in single precision. Needs an adapter that has half
@@ -90,9 +91,8 @@ pub enum Lowering {
     Plain,
 }
 
-/// The user's preferences for how programs are made for a device: kernels, tuning, half precision, shader checks.
-/// [`Gpu::preferring`](super::Gpu::preferring) gives a device others, as does [`Options`](super::Options) where the library opens
-/// it; the default changes nothing.
+/// The user's preferences for how programs are made for a device: kernels, tuning, half precision, shader checks. They are given
+/// in [`Options`](super::Options) where the library opens the device, or to [`Gpu::preferring`](super::Gpu::preferring).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preferences {
     /// The most bytes that a program may use for weights transformed for Winograd's filtering. Transformed weights take
@@ -110,8 +110,8 @@ pub struct Preferences {
     pub shader_checks: ShaderChecks,
     /// Whether making a program measures which kernels are the fastest.
     pub tuning: Tune,
-    /// The device time that measuring kernels may take in all: 15 s, and 3 s in a page. Shapes that are not measured in it keep
-    /// their default kernels and are measured at a later start.
+    /// The device time that measuring kernels may take in all; by default 15 s, and 3 s in a web page. Shapes that are not
+    /// measured in it keep their default kernels and are measured at a later start.
     pub tuning_budget: Duration,
 }
 

@@ -100,8 +100,8 @@ impl Gpu {
         asked && !self.tuning().pinned.as_ref().is_some_and(|pinned| pinned.fixed)
     }
 
-    /// Returns which kernels programs take that are made now, where tuning has chosen; shapes that it does not know get the
-    /// default kernel.
+    /// Returns the kernels that tuning has chosen for programs that are made from now on; shapes for which it has chosen none get
+    /// the default kernel.
     pub fn choices(&self) -> Arc<Choices> {
         if self.preferences().tuning == Tune::Off {
             return Arc::default();
@@ -199,7 +199,8 @@ impl Gpu {
     }
 
     /// Makes new programs use the kernels that [`Gpu::choices_in_use`] returned, in preference to measured ones, unless tuning is
-    /// [`Tune::Off`]. After a run with default kernels nothing is measured. Err, and nothing is changed, for another table.
+    /// [`Tune::Off`]. If that run had only default kernels, this one has them too and measures none. Err, and nothing is changed,
+    /// for a table that is damaged or of another adapter, driver or version.
     pub fn pin_choices(&self, table: &[u8]) -> Result<usize> {
         let (read, count) = self.read_table(table)?;
         self.tuning().pinned = Some(read);

@@ -11,8 +11,8 @@ pub enum Element {
 }
 
 impl Element {
-    /// Returns the number of 4-byte words that so many numbers take; kernels read and write them four at a time, so halves
-    /// are padded to a multiple of four.
+    /// Returns the number of 4-byte words that `count` numbers of this type take; kernels read and write them four at a time, so
+    /// halves are padded to a multiple of four.
     pub fn words(self, count: u32) -> u32 {
         match self {
             Self::Word => count,

@@ -120,7 +120,7 @@ impl Graph {
         self.shapes.get(id).copied().ok_or_else(unknown)
     }
 
-    /// Returns how a value's numbers lie in memory.
+    /// Returns the type of a value's numbers in memory: 4-byte words or half precision.
     pub fn element(&self, value: Value) -> Element {
         if self.halves.contains(&value) { Element::Half } else { Element::Word }
     }

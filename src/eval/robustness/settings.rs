@@ -191,7 +191,7 @@ pub struct AutoAttack {
     pub steps: u32,
     /// The number of starts of untargeted APGD, all at random, and of untargeted FAB, whose first is at the image itself.
     pub restarts: u32,
-    /// The number of target classes of targeted attacks, the likeliest first; all others where there are fewer.
+    /// The number of target classes of targeted attacks, the likeliest first; all classes but the label's where there are fewer.
     pub targets: u32,
     /// The number of candidates that Square tries after the first.
     pub queries: u32,
@@ -206,7 +206,8 @@ impl AutoAttack {
         Self::new(Version::Standard, norm, eps)
     }
 
-    /// Makes the settings of a version of AutoAttack; a custom one has no attacks yet, and the standard version's numbers.
+    /// Makes the settings of a version of AutoAttack; a custom one has no attacks yet, and the standard version's numbers of
+    /// steps, starts, targets and candidates.
     pub fn new(version: Version, norm: Norm, eps: f32) -> Self {
         Self {
             norm,
