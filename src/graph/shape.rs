@@ -90,7 +90,7 @@ impl Shape {
         Self::new(images, self.0[1], self.0[2], self.0[3])
     }
 
-    /// Checks that the shape is `wanted`. Err, in the name of `op`, if it is not.
+    /// Checks that the shape is `wanted`. Err, with a message that names `op`, if it is not.
     pub fn expect(self, op: &'static str, wanted: Shape) -> Result<()> {
         if self == wanted { Ok(()) } else { Err(Error::mismatch(op, self, wanted)) }
     }

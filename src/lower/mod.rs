@@ -39,9 +39,11 @@ pub struct Target<'a> {
     pub rules: &'a [&'a dyn Rule],
 }
 
-/// A user's rewrite of a graph that keeps its values, for example one own op in the place of several.
+/// A rewrite rule of the user's, which turns a graph into another that computes the same values, for example by an op of the
+/// user's in the place of several.
 pub trait Rule: std::fmt::Debug + Send + Sync {
-    /// Replaces nodes ([`Graph::set_nodes`]). Nodes for `wanted` values must remain, others may be left out.
+    /// Replaces nodes of the graph ([`Graph::set_nodes`]). The `wanted` values must still be computed; other nodes may be left
+    /// out.
     fn rewrite(&self, graph: &mut Graph, wanted: &[Value]) -> Result<()>;
 }
 

@@ -20,10 +20,11 @@ pub struct Program {
 }
 
 impl Program {
-    /// Lowers the graph for the device as its preferences ask ([`lower`]), plans, allocates and compiles. `given` are
-    /// buffers shared with other programs: weights, images under attack, state. `wanted` and `changing`: see [`Plan::new`].
-    /// Nodes that depend on no value of `changing`, such as the packing of weights, run before the first replay. They run
-    /// again before the next replay after a value that they depend on was written, by whatever program or call.
+    /// Lowers the graph for the device as its preferences ask ([`lower`]), plans its memory, allocates buffers and compiles
+    /// kernels. `given` are buffers shared with other programs: weights, images under attack, state. `wanted` are the values that
+    /// can be read after a run, `changing` the inputs that are written between runs ([`Plan::new`]). Nodes that depend on no
+    /// value of `changing`, such as the packing of weights, run once, before the first run of the program. They run again before
+    /// its next run after a value that they depend on was written, by whatever program or call.
     pub async fn new(
         gpu: &Gpu,
         graph: &Graph,
@@ -99,8 +100,8 @@ impl Program {
     /// Runs several programs of one device in step, with a pause after each node of the op called `op`, as synchronised batch
     /// norm needs it: all of them run up to a pause, one after the other, before the first goes on. With each program come the
     /// outputs of these nodes, two for each node, in order. `joined` is given a node's index and its outputs in all programs, in
-    /// the order of programs; what it returns takes their place in every program for the rest of the replay. Natively this waits
-    /// for the device at each pause.
+    /// the order of programs; what it returns takes their place in every program for the rest of the run. Natively this waits for
+    /// the device at each pause.
     ///
     /// # Errors
     /// The errors of `joined`, `Mismatch` where it returns other lengths or programs have other numbers of such nodes, and
@@ -180,7 +181,9 @@ impl Program {
         self.every.record(encoder);
     }
 
-    /// Appends a part of one run of the program to a caller's command encoder; see [`Executor::record_part`].
+    /// Appends a part of one run of the program to a caller's command encoder: the launches from number `from` on that take at
+    /// most `time` seconds by `pace`, at least one if `some` is set. Returns the number of the launch to go on with, 0 after the
+    /// last, and the seconds of this part; `None` where not one launch fits. See [`Executor::record_part`].
     pub fn record_part(
         &mut self,
         encoder: &mut CommandEncoder,

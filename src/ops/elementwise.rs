@@ -92,7 +92,8 @@ impl Op for Mul {
     }
 }
 
-/// Multiplies by a constant. Input x of any shape; output `factor` * x: energies from logits, weights of losses.
+/// Multiplies by a constant. Input x of any shape; output `factor` * x. It makes energies from logits, and weighs the terms of
+/// losses.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
     /// The constant factor, the same at every run.

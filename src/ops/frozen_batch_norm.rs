@@ -11,7 +11,7 @@ pub static BACKWARD: Widths =
     widths!("frozen_batch_norm_backward", [], EpsParams, [dy, gamma, variance, mut dx]);
 
 /// Batch normalisation by given (running) statistics. Inputs x \[N, C, H, W\] and gamma, beta, mean and variance, each \[C\];
-/// output, of the shape of x,
+/// output y, of the shape of x:
 ///
 /// y = (x - mean) / sqrt(variance + eps) * gamma + beta
 ///

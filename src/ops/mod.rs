@@ -210,8 +210,8 @@ pub static KERNELS: &[&Kernel] = kernels! {
     &conv::winograd::PRODUCT;
 };
 
-/// Adds the nodes of the derivatives of sum(`of` * `seed`) for each value in `wanted`, and of nothing
-/// else: the image alone while attacking or sampling, the weights while training.
+/// Adds the nodes of the derivatives of sum(`of` * `seed`) with respect to each value in `wanted`, and of nothing else: with
+/// respect to the images alone while attacking or sampling, to the weights while training.
 ///
 /// `seed` has the shape of `of`. Err if there is no path, or no derivative of an op on one.
 pub fn gradient(graph: &mut Graph, of: Value, seed: Value, wanted: &[Value]) -> Result<Vec<Value>> {

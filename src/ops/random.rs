@@ -26,8 +26,8 @@ pub enum Draw {
     Normal,
 }
 
-/// Fills its output with random numbers. Input control \[5\] of u32 words: seed low, seed high, step low, step high, the first
-/// image's number; output `shape`.
+/// Fills its output with random numbers. Input control \[5\] of u32 words: the low and the high word of the seed, those of the
+/// step, and the number of the first image in the whole batch; output `shape`.
 ///
 /// Element e of image i is word e mod 4 of Philox with counter (e / 4, first + i, step) and key seed, so a
 /// smaller batch draws the same for the images it has, and a part of one draws what it would in the whole, which is `first` images

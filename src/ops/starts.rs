@@ -31,8 +31,8 @@ pub static BOUNDARY: Kernel = kernel!(
 pub enum Group {
     /// The values of each image together: the start of each image lies in the ball around it.
     Image,
-    /// The values of each channel over the whole batch together, as in the PyTorch code that the golden cases were made with,
-    /// which calls `torch.renorm(..., dim=1)`: where an image starts then depends on the others.
+    /// The values of each channel over the whole batch together, as in the PyTorch code that the golden test cases were made
+    /// with, which calls `torch.renorm(..., dim=1)`: where an image starts then depends on the others.
     Channel,
 }
 

@@ -43,8 +43,9 @@ pub struct Conv2d {
     pub padding: [u32; 2],
 }
 
-/// Grouped 2-D convolution. Inputs x \[N, I, H, W\] and w \[O, I / groups, R, C\]; output y as [`Conv2d`]'s. Input and output
-/// channels are divided into `groups` equal ranges; each range of outputs is computed from its range of inputs.
+/// Grouped 2-D convolution. Inputs x \[N, I, H, W\] and w \[O, I / groups, R, C\]; output y \[N, O, V, U\], of [`Conv2d`]'s
+/// height and width. Input and output channels are divided into `groups` equal ranges; each range of outputs is computed from its
+/// range of inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupedConv2d {
     /// The stride and padding.

@@ -372,9 +372,9 @@ pub fn candidates(
     found
 }
 
-/// Chooses the kernel of the convolution table that computes a problem, and returns it with the tuning question that it answers.
-/// `affordable` says whether the packed weights of a kernel fit the memory set for them. `None` where the plain kernel is all
-/// that there is.
+/// Chooses the kernel of the convolution table that computes a problem: the fastest by tuning, or the default where nothing was
+/// measured. Returns it with the question that tuning has to answer and with all kernels to choose from. `affordable` says
+/// whether the packed weights of a kernel fit the memory set for them. `None` where the plain kernel is all that there is.
 pub fn choose(
     problem: &Problem,
     role: ConvRole,
