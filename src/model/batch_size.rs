@@ -20,7 +20,7 @@ impl BatchSize {
         Shape::new(self.images, model.channels(), self.side, self.side)
     }
 
-    /// Returns the number of values in one image of the model. Err as for [`BatchSize::shape`].
+    /// Returns the number of values in one image of the model. Err for a side of 0 and for more values than a buffer can hold.
     pub fn words(self, model: &dyn Model) -> Result<usize> {
         Ok((Self { images: 1, ..self }.shape(model)?.elements()) as usize)
     }

@@ -23,8 +23,8 @@ pub struct ConvNext {
 
 impl ConvNext {
     /// Makes a ConvNeXt: `depths` is the number of blocks in each stage, `dims` their channels. Err for sizes out of range, for a
-    /// stem that does not end in `dims[0]` channels, beyond 4 channels or 65,536 classes, and for a normalisation of other
-    /// channels.
+    /// stem that does not end in `dims[0]` channels, beyond 4 channels or 65,536 classes, and for a normalisation with another
+    /// number of channels.
     pub fn new(
         depths: [u32; 4],
         dims: [u32; 4],
@@ -51,8 +51,8 @@ impl ConvNext {
         Ok(Self { depths, dims, stem, channels, classes, normalisation })
     }
 
-    /// Makes a ConvNeXt from complete metadata (only the normalisation may be missing, then there is none; the stem is patches
-    /// where it is not named).
+    /// Makes a ConvNeXt from complete metadata (only the normalisation may be missing, then there is none; the stem is
+    /// [`Stem::Patch`] where it is not named).
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         Self::new(
             known_stages("convnext", "depths", metadata.depths.as_deref())?,

@@ -57,7 +57,7 @@ fn blocks() -> Vec<Block> {
     blocks
 }
 
-/// Returns the names, shapes and roles of all tensors, in the order of the package's state dict.
+/// Returns the names, shapes and roles of all tensors of EfficientNet-Lite0, in the order of the PyTorch package's state dict.
 pub fn parameters() -> Vec<Parameter> {
     let mut all = Vec::new();
     let mut layer = |conv: &str, norm: &str, shape: [u32; 4]| {
@@ -81,7 +81,8 @@ pub fn parameters() -> Vec<Parameter> {
     all
 }
 
-/// Adds the nodes that compute features and logits from normalised images of three channels and [`SIDE`] rows and columns.
+/// Adds the nodes by which EfficientNet-Lite0 computes features and logits from normalised images of three channels and [`SIDE`]
+/// rows and columns.
 pub fn push(graph: &mut Graph, x: Value, weights: &Weights) -> Result<Extracted> {
     let mut h = layer(graph, x, weights, ["_conv_stem", "_bn0"], 2, false)?;
     h = graph.push(Unary::Relu6, &[h])?;

@@ -65,7 +65,7 @@ impl Extractor {
         }
     }
 
-    /// Returns the rows and columns of the images that the network takes.
+    /// Returns the height and width, in pixels, of the images that the network takes.
     pub fn side(self) -> u32 {
         match self {
             Self::EfficientNetLite0 => LITE_SIDE,
@@ -73,7 +73,7 @@ impl Extractor {
         }
     }
 
-    /// Returns all tensors, under the names of the original package's state dict.
+    /// Returns the names, shapes and roles of all tensors; the names are those of the original package's state dict.
     pub fn parameters(self) -> Vec<Parameter> {
         match self {
             Self::EfficientNetLite0 => efficientnet_lite::parameters(),
@@ -82,8 +82,8 @@ impl Extractor {
     }
 
     /// Adds the nodes that compute features and logits to a graph, from images x \[N, 1 or 3, H, W\] in \[0, 1\], which are
-    /// resized (bicubic and antialiased for EfficientNet-Lite0, bilinear and not for Inception-v3) unless they have its size. Err
-    /// for other channels.
+    /// resized (bicubic and antialiased for EfficientNet-Lite0, bilinear and not antialiased for Inception-v3) unless they have
+    /// its size. Err for other numbers of channels.
     pub fn push(self, graph: &mut Graph, x: Value, weights: &Weights) -> Result<Extracted> {
         let coloured = match graph.shape(x)?.channels() {
             1 => graph.push(ConcatChannels, &[x, x, x])?,

@@ -113,7 +113,7 @@ fn convolutions() -> Vec<(String, [u32; 4])> {
     all
 }
 
-/// Returns the names, shapes and roles of all tensors, in the order of pytorch-fid's state dict.
+/// Returns the names, shapes and roles of all tensors of Inception-v3, in the order of pytorch-fid's state dict.
 pub fn parameters() -> Vec<Parameter> {
     let mut all = Vec::new();
     for (name, shape) in convolutions() {
@@ -125,7 +125,8 @@ pub fn parameters() -> Vec<Parameter> {
     all
 }
 
-/// Adds the nodes that compute features and logits from normalised images of three channels and [`SIDE`] rows and columns.
+/// Adds the nodes by which Inception-v3 computes features and logits from normalised images of three channels and [`SIDE`] rows
+/// and columns.
 pub fn push(graph: &mut Graph, x: Value, weights: &Weights) -> Result<Extracted> {
     let mut net = Net { graph, weights, block: "" };
     let h = net.conv(x, "Conv2d_1a_3x3", 2, false)?;

@@ -122,8 +122,8 @@ pub struct Metadata {
     /// The base width of a ResNet, from which its blocks' inner channels follow: in the first stage these are `base_width` ·
     /// `dims[0]` / 64.
     pub base_width: Option<u32>,
-    /// The stem, the first layers of the network: of a ConvNeXt always; of a ResNet only if it is one convolution for small
-    /// images.
+    /// The stem, which is the first layers of the network: set for a ConvNeXt, and for a ResNet only if it is one convolution for
+    /// small images.
     pub stem: Option<Stem>,
     /// Whether a ResNet has blocks of two convolutions, and not bottlenecks.
     pub basic: Option<bool>,
@@ -162,7 +162,8 @@ impl Metadata {
         self.normalisation.is_some() || self.architecture.is_some()
     }
 
-    /// Returns whether the file says which activation follows normalisation layers; see [`Metadata::tells_normalisation`].
+    /// Returns whether the file says which activation follows normalisation layers: a file of this program does, even if no
+    /// activation is named in it; a file of another program only by naming it.
     pub fn tells_activation(&self) -> bool {
         self.activation.is_some() || self.architecture.is_some()
     }
@@ -266,8 +267,8 @@ impl Metadata {
         Ok(Self { other: left, ..found })
     }
 
-    /// Reads metadata from keys without the prefix `lapidary.`, or from those of the golden files, whose `params` is a
-    /// JSON object with the same keys. Err, as a reason, for a value that cannot be meant.
+    /// Reads metadata from keys without the prefix `lapidary.`, or from those of the golden test files, whose `params` is a JSON
+    /// object with the same keys. Err, with the reason, for an invalid value.
     pub fn from_strings(mut strings: BTreeMap<String, String>) -> Result<Self, String> {
         let params = match strings.remove("params").map(|text| (serde_json::from_str(&text), text))
         {

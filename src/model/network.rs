@@ -199,7 +199,8 @@ impl Network {
         found.map(|(name, marks)| (*name, marks.join(", ")))
     }
 
-    /// Returns what shows a checkpoint's architecture, metadata or certain tensors, for messages; None if nothing does.
+    /// Returns, for messages, by what a checkpoint's architecture is recognised: its metadata, or the names of certain tensors.
+    /// None if it is not recognised.
     pub fn told_by(checkpoint: &Checkpoint) -> Option<String> {
         Self::architecture(checkpoint).map(|(_, by)| by)
     }

@@ -35,7 +35,7 @@ pub struct ResNet {
 impl ResNet {
     /// Makes a ResNet: `depths` is the number of blocks in each stage and `dims` their planes, a fourth of the channels that a
     /// stage puts out; a block's inner channels are `base_width` / 64 times its planes. Err for sizes out of range, beyond 4
-    /// channels or 65,536 classes, and for a normalisation of other channels.
+    /// channels or 65,536 classes, and for a normalisation with another number of channels.
     pub fn new(
         depths: [u32; 4],
         dims: [u32; 4],

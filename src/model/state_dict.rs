@@ -83,7 +83,8 @@ impl StateDict {
         }
     }
 
-    /// Returns the table of [`StateDict::check`], a line for each tensor that differs; None if all are as they should be.
+    /// Returns a table with a line for each tensor that is missing, unexpected or of another shape than in `parameters`; None if
+    /// there are none.
     pub fn differences(&self, parameters: &[Parameter]) -> Option<String> {
         let mut lines = Vec::new();
         for Parameter { name, shape, .. } in parameters {

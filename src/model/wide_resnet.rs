@@ -23,8 +23,8 @@ pub struct WideResNet {
 
 impl WideResNet {
     /// Makes a wide residual network: `depth` is 6 n + 4 for n blocks (1 or more) in each stage; `width` multiplies the 16, 32
-    /// and 64 channels of the stages. Err beyond 1,000 layers, width 64, 4 channels or 65,536 classes, and for a normalisation of
-    /// other channels.
+    /// and 64 channels of the stages. Err beyond 1,000 layers, width 64, 4 channels or 65,536 classes, and for a normalisation
+    /// with another number of channels.
     pub fn new(
         depth: u32,
         width: u32,

@@ -111,8 +111,9 @@ impl Checkpoint {
         )
     }
 
-    /// Makes a checkpoint from tensors in memory, for example those of a PyTorch model's state dict: prefixes of wrappers are
-    /// taken off. `metadata` are the known facts about the network; `source` is for messages.
+    /// Makes a checkpoint from tensors in memory, for example those of a PyTorch model's state dict: prefixes that wrappers put
+    /// before names, such as `module.`, are taken off. `metadata` are the known facts about the network; `source` is for
+    /// messages.
     ///
     /// # Errors
     /// `BadFile` where the tensors say two normalisations.
@@ -217,7 +218,7 @@ impl Checkpoint {
     }
 
     /// Writes the checkpoint as a safetensors file with numbers of this precision. Err if half precision is asked for and a
-    /// weight is beyond it.
+    /// weight is too large for it.
     pub fn write_as(&self, path: impl AsRef<Path>, precision: FilePrecision) -> Result<()> {
         let path = path.as_ref();
         let strings = self.strings();

@@ -91,7 +91,7 @@ fn kind(dtype: Dtype) -> Kind {
 }
 
 /// Writes tensors in the safetensors format, in the order of their names: the same bytes for the same input. Err if half
-/// precision is asked for and a number is beyond it.
+/// precision is asked for and a number is too large for it.
 pub fn write(
     tensors: &StateDict,
     metadata: &BTreeMap<String, String>,

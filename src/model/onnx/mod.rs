@@ -80,8 +80,8 @@ pub struct Export<'a> {
 }
 
 impl Export<'_> {
-    /// Writes the network as an ONNX file, which is there whole or not at all. In half precision weights are stored as such and
-    /// computed with as f32.
+    /// Writes the network as an ONNX file, which is there whole or not at all. With half precision the weights are stored as f16
+    /// and converted to f32 before anything is computed with them.
     ///
     /// Err for ops that have no counterpart, for missing weights, and beyond 2 GiB.
     pub fn write(
