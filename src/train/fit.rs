@@ -22,12 +22,12 @@ pub struct StageCosts {
     pub micro_batch: u32,
     /// The bytes of device memory that training in this stage takes.
     pub device_bytes: u64,
-    /// The seconds that an iteration takes, at the fewest and at the most contrastive steps.
+    /// The seconds that an iteration takes, with the fewest and with the most gradient steps of contrastive images.
     pub seconds: [f64; 2],
 }
 
 impl StageCosts {
-    /// Returns the seconds that all iterations take, at the fewest and at the most contrastive steps.
+    /// Returns the seconds that all iterations take, with the fewest and with the most gradient steps of contrastive images.
     pub fn total_seconds(&self) -> [f64; 2] {
         self.seconds.map(|seconds| seconds * f64::from(self.iterations))
     }
@@ -98,8 +98,8 @@ async fn dual_that_fits(
     }
 }
 
-/// Returns what each program of both training stages' iterations costs on the device, by name, at the micro-batch of the
-/// configuration or else the largest that fits.
+/// Returns the programs that an iteration of each training stage runs on the device, by name, with what one run of each costs.
+/// Their micro-batch is the configuration's, or else the largest that fits.
 ///
 /// # Errors
 /// The errors of [`fit`].

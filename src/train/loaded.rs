@@ -17,7 +17,7 @@ const PRESET: &str = "fashion-demo";
 pub struct Known {
     /// The network and its weights, all finite.
     pub pretrained: Pretrained,
-    /// The configuration of the run that trained the network, or else of its preset, or else the demo's.
+    /// The configuration of the run that trained the network, or else of its preset, or else of the preset `fashion-demo`.
     pub config: Config,
     /// Whether the configuration is the network's own, so that its classes are those of the data named there.
     told: bool,
@@ -94,7 +94,7 @@ pub struct Loaded {
     pub checkpoint: Checkpoint,
     /// The height and width of the network's images.
     pub side: u32,
-    /// The configuration of the run that trained the network, or else of its preset, or else the demo's.
+    /// The configuration of the run that trained the network, or else of its preset, or else of the preset `fashion-demo`.
     pub config: Config,
     names: Option<Vec<String>>,
 }

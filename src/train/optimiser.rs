@@ -74,9 +74,9 @@ impl Optimiser {
     }
 }
 
-/// Returns the factor of the learning rate at iteration `it` of `total`: a linear warm-up over `warm_up` iterations, (it +
-/// 1)/`warm_up`; constant; and a cosine to 0 over the iterations after the share `decay_from` of them: 0 is a cosine over all, 1
-/// none.
+/// Returns the factor of the learning rate at iteration `it` of `total`. It rises linearly over the first `warm_up` iterations,
+/// as (it + 1)/`warm_up`, stays at 1, and falls to 0 by a cosine after the share `decay_from` of all iterations: 0 for from the
+/// start, 1 for never.
 pub fn schedule(it: u64, total: u64, warm_up: u32, decay_from: f64) -> f64 {
     let warm = ((it + 1) as f64 / f64::from(warm_up.max(1))).min(1.0);
     if decay_from == 0.0 {

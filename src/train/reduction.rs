@@ -21,7 +21,7 @@ pub struct Reduction {
     /// The seconds of exchanging messages, waiting for slower processes included.
     #[serde(rename = "reduce_sum")]
     pub sum: f64,
-    /// The seconds until the summed gradients were handed to the device.
+    /// The seconds from the end of the exchange until the summed gradients were handed to the device.
     #[serde(rename = "reduce_write_back")]
     pub write_back: f64,
     /// The share of the iteration that reading, exchanging and writing gradients took.

@@ -72,9 +72,9 @@ impl RunFolder {
         Self::open(path, config, lock)
     }
 
-    /// Opens the folder of a run that was begun, to go on with it. Before its first checkpoint any configuration may take the
-    /// place of the first one. After it only the numbers of iterations may change, if what is done stays within them, and keys
-    /// that do not change what is trained ([`Config::differences`]).
+    /// Opens the folder of a run that was begun, to go on with it. Before its first checkpoint the run may go on with any
+    /// configuration. After it, `config` may differ from the run's own only in the numbers of iterations, if the iterations
+    /// already done stay within them, and in keys that do not change what is trained ([`Config::differences`]).
     ///
     /// # Errors
     /// `BadFile` where there is none or another process trains there; `BadConfig` where it was begun with another configuration:
@@ -294,8 +294,8 @@ impl RunFolder {
         write_whole(&file, &text)
     }
 
-    /// Writes a checkpoint, named by the iteration over all phases, and then removes all but the latest complete ones. A
-    /// checkpoint of the same iteration is replaced, and later ones are removed, because the run went back behind them.
+    /// Writes a checkpoint, named by its iteration as counted over all phases, and then removes all but the latest complete ones.
+    /// A checkpoint of the same iteration is replaced, and later ones are removed, because the run went back behind them.
     ///
     /// # Errors
     /// `BadFile` where it cannot be written; earlier checkpoints are then untouched.

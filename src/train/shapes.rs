@@ -29,7 +29,7 @@ pub struct Forecast {
     pub micro_batch: u32,
     /// The bytes of device memory that training takes, within some percent.
     pub device_bytes: u64,
-    /// The floating-point operations of one iteration, at the fewest and at the most contrastive steps.
+    /// The floating-point operations of one iteration, with the fewest and with the most gradient steps of contrastive images.
     pub flops: [u64; 2],
 }
 

@@ -60,7 +60,7 @@ impl Schedule {
         self.optimiser.build(betas, self.momentum, self.weight_decay)
     }
 
-    /// Returns the learning rate at iteration `it`, after [`schedule`].
+    /// Returns the learning rate at iteration `it`: `learning_rate` times the factor of [`schedule`].
     pub fn rate(&self, it: u64) -> f64 {
         let total = u64::from(self.iterations);
         self.learning_rate * schedule(it, total, self.warm_up, self.decay_from)
@@ -143,7 +143,7 @@ pub struct Stage2 {
     /// The largest number T of gradient steps of contrastive images.
     #[serde(rename = "max_T")]
     pub max_t: u32,
-    /// The mean AUC of real against contrastive images from which on the number T of contrastive steps grows.
+    /// The mean AUC of real against contrastive images from which on the number T of gradient steps of contrastive images grows.
     pub auc_threshold: f64,
     /// The number of images over which the AUC is averaged, rounded up to whole batches.
     pub auc_window: u32,

@@ -9,7 +9,7 @@ use crate::model::{Checkpoint, DeviceWeights, Metadata, StateDict, Tensor};
 use crate::{Error, Result};
 use std::path::Path;
 
-/// The name of the file with the averaged weights, which others load, in a checkpoint or run folder.
+/// The name of the file with the averaged weights in a checkpoint or run folder, which is to be loaded as the trained network.
 pub const MODEL_FILE: &str = "model.safetensors";
 /// The name of a checkpoint's second file, from which training resumes: live weights, moments, averages, counters, the replay
 /// buffer.

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use launcher::launched;
 
-/// The processes that work on one run together, as one of them, a rank, sees them; clones are the same.
+/// The processes that work on one run together, as one of them, a rank, sees them. A clone stands for the same processes.
 #[derive(Clone, Debug)]
 pub struct World {
     rank: usize,
