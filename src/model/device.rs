@@ -27,7 +27,7 @@ impl DeviceWeights {
         Ok(Self { gpu: gpu.clone(), buffers: parameters.iter().cloned().zip(made).collect() })
     }
 
-    /// Copies weights to the device. Err unless they are exactly `parameters`.
+    /// Copies weights to the device. Err unless their names and shapes are exactly those of `parameters`.
     pub async fn upload(gpu: &Gpu, parameters: &[Parameter], weights: &StateDict) -> Result<Self> {
         weights.check(parameters)?;
         let made = Self::zeros(gpu, parameters).await?;
@@ -35,7 +35,7 @@ impl DeviceWeights {
         Ok(made)
     }
 
-    /// Replaces the values of all weights. Err unless `weights` are exactly the parameters.
+    /// Replaces the values of all weights. Err unless the names and shapes of `weights` are exactly the parameters'.
     pub async fn write(&self, weights: &StateDict) -> Result<()> {
         weights.check(&self.parameters().cloned().collect::<Vec<_>>())?;
         let mut waiting = 0;

@@ -19,7 +19,7 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The preset whose values apply to all keys that are not written.
+    /// The preset whose values apply to all keys that the configuration does not set.
     pub preset: String,
     /// The seed of all random numbers, below 2^63.
     pub seed: u64,

@@ -48,7 +48,7 @@ pub enum StateDictChoice {
     Best,
     /// The averaged state dict, such as the one under `ema_state_dict`.
     Averaged,
-    /// The trained state dict, such as the one under `model_state_dict`, or the file itself.
+    /// The trained state dict, such as the one under `model_state_dict`, or else the file's outermost dict.
     Trained,
     /// The state dict to which these nested keys of the file lead, with dots between them.
     Named(String),
