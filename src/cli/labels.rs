@@ -11,10 +11,10 @@ use crate::data::ClassMap;
 /// Says which class of the network an image's class is.
 #[derive(Debug, Default, Args)]
 pub struct Labels {
-    /// File that matches the images' classes with the network's, a line IMAGES-CLASS = NETWORK-CLASS for each class of the images [default: classes of the same
-    /// name]
+    /// File that matches the images' classes with the network's, with a line IMAGES-CLASS = NETWORK-CLASS for each class of the
+    /// images [default: a class is matched with the network's class of the same name]
     ///
-    /// It says which class of the network, by name or number, an image's class is.
+    /// Both are written as names or as numbers.
     #[arg(help_heading = "Images", long, value_name = "FILE", conflicts_with = "labels_as_given")]
     pub class_map: Option<PathBuf>,
     /// Match labels with the network's classes by number, whatever their names are

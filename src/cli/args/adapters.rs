@@ -4,16 +4,17 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// The arguments of `tune`.
+/// The arguments of the command `tune`.
 #[derive(Debug, Args)]
 pub struct Tune {
-    /// Network whose kernels to measure: a checkpoint file, zoo:NAME, or a name that `bench --model` takes, such as wrn-16-2;
-    /// without it, the fastest kernels that are known for this adapter are only listed
+    /// Network whose kernels to measure: a checkpoint file, zoo:NAME, or the name of an architecture, such as wrn-16-2 or resnet50
+    /// (`bench --help` lists them); without it, the fastest kernels that are known for this adapter are only listed
     pub model: Option<String>,
     /// Number of images that go through the network at once; kernels are measured at the shapes of this batch
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
-    /// Height and width of the images [default: the size stored in the checkpoint, else 32; for names other than wrn-... 224]
+    /// Height and width of the images [default: the size stored in the checkpoint, else 32; for an architecture 32 if it is a
+    /// wrn, else 224]
     #[arg(long)]
     pub side: Option<u32>,
     /// Time that measuring may take, in seconds
@@ -28,7 +29,7 @@ pub struct Tune {
     pub export: Option<PathBuf>,
 }
 
-/// The arguments of `devices`.
+/// The arguments of the command `devices`.
 #[derive(Debug, Default, Args)]
 pub struct Devices {
     /// Print JSON instead of a table
@@ -36,7 +37,7 @@ pub struct Devices {
     pub json: bool,
 }
 
-/// The arguments of `doctor`.
+/// The arguments of the command `doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// Write the result of each check to FILE as JSON, for a bug report
@@ -46,7 +47,7 @@ pub struct Doctor {
     pub report: Option<PathBuf>,
 }
 
-/// The arguments of `bench`.
+/// The arguments of the command `bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
     /// Network to measure: wrn-DEPTH-WIDTH, resnet50, resnet101, wide-resnet50-2, wide-resnet50-4, or convnext-SIZE with the size
@@ -82,7 +83,7 @@ pub struct Bench {
     pub predict: Option<String>,
     /// Print the time of each layer of the network, instead of each kernel
     ///
-    /// With --compare single 3x3 convolutions are timed as well.
+    /// With --compare, single 3x3 convolutions are timed as well, in lapidary and in the other libraries.
     #[arg(help_heading = "Output", long)]
     pub layers: bool,
     /// Write the time of each kernel launch of a step as two files: FILE.csv, a table, and FILE.json, a trace for
@@ -126,10 +127,10 @@ pub enum Peer {
 /// The steps that `bench` can measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Step {
-    /// One step of a PGD attack: forward pass, gradient for the image, step, and projection onto the ball
+    /// One step of a PGD attack: forward pass, gradient for the image, step, and projection onto the ball of allowed changes
     #[value(name = "pgd-step")]
     Pgd,
-    /// One step of sampling: forward pass, gradient of a class's logit for the image, and step, without a ball
+    /// One step of sampling: forward pass, gradient of a class's logit for the image, and step, without a limit on the image's change
     #[value(name = "sample-step")]
     Sample,
     /// One step of training: forward pass with batch statistics, gradients of all weights, optimiser and moving averages

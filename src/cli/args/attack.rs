@@ -14,7 +14,7 @@ pub const PGD_STEPS: u32 = 50;
 /// Starts of `attack`'s PGD where none are given.
 pub const PGD_RESTARTS: u32 = 1;
 
-/// The arguments of `attack`.
+/// The arguments of the command `attack`.
 #[derive(Debug, Args)]
 pub struct Attack {
     #[command(flatten)]
@@ -32,15 +32,15 @@ pub struct Attack {
     /// Set of attacks that are run one after the other [default: standard, or few-classes for networks of 2 or 3 classes]
     ///
     /// Each attack is run on the images that none before has broken:
-    /// standard (apgd-ce, apgd-t, fab-t, square), AutoAttack's, for 4 classes and more;
-    /// plus (apgd-ce, apgd-dlr, fab, square, apgd-t, fab-t), AutoAttack's longest;
+    /// standard (apgd-ce, apgd-t, fab-t, square), AutoAttack's usual set, for 4 classes and more;
+    /// plus (apgd-ce, apgd-dlr, fab, square, apgd-t, fab-t), AutoAttack's longest set;
     /// few-classes (apgd-ce, fab-t, square), for networks of 2 or 3 classes;
-    /// rand (apgd-ce, apgd-dlr), AutoAttack's for randomised networks;
-    /// custom, what --attacks lists.
+    /// rand (apgd-ce, apgd-dlr), AutoAttack's set for randomised networks;
+    /// custom, the attacks that --attacks lists.
     #[arg(help_heading = "Attack", long, value_enum)]
     pub version: Option<VersionName>,
-    /// Attacks to run one after the other, as listed, instead of a version's: apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square and
-    /// pgd; such as apgd-ce,square
+    /// Attacks to run one after the other, in the order of LIST, instead of the set that --version names: any of apgd-ce,
+    /// apgd-dlr, apgd-t, fab, fab-t, square and pgd, such as apgd-ce,square
     #[arg(help_heading = "Attack", long, value_name = "LIST", value_delimiter = ',', value_parser = attack_name,
         required_if_eq("version", "custom"))]
     pub attacks: Vec<AttackName>,
@@ -71,13 +71,13 @@ pub struct Attack {
     pub pgd_step_size: Option<f64>,
     /// Number of times that PGD is run on each image, from different starts
     ///
-    /// The first start is the image itself, the others are drawn at random from the ball.
+    /// The first start is the image itself, the others are drawn at random from the ball of radius --eps around it.
     #[arg(help_heading = "Attack pgd", long, value_name = "N", default_value_t = PGD_RESTARTS, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub pgd_restarts: u32,
     /// Momentum of PGD: the part of the last direction that is kept, from 0 to below 1
     #[arg(help_heading = "Attack pgd", long, value_name = "PART", default_value = "0", value_parser = part)]
     pub pgd_momentum: f64,
-    /// Loss that PGD's steps increase
+    /// Loss that PGD's steps increase: ce (cross-entropy), dlr (difference of logits ratio) or cw (Carlini and Wagner's margin)
     #[arg(help_heading = "Attack pgd", long, value_enum, default_value_t = LossName::Ce)]
     pub pgd_loss: LossName,
     /// Run PGD towards each of the nine likeliest other classes in turn, instead of away from the label

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::model::Activation;
 
-/// The arguments of `models`.
+/// The arguments of the command `models`.
 #[derive(Debug, Args)]
 pub struct Models {
     /// Network to describe, such as fashion-demo: architecture, training data, and measurements with the commands that made them
@@ -14,7 +14,7 @@ pub struct Models {
     pub name: Option<String>,
 }
 
-/// The arguments of `inspect`.
+/// The arguments of the command `inspect`.
 #[derive(Debug, Args)]
 pub struct Inspect {
     /// The network: a run folder, a checkpoint's folder, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME
@@ -22,7 +22,7 @@ pub struct Inspect {
     pub file: PathBuf,
 }
 
-/// The arguments of `convert`.
+/// The arguments of the command `convert`.
 #[derive(Debug, Args)]
 pub struct Convert {
     /// Network to read: a PyTorch checkpoint (.pth, .pt, .ckpt), an .onnx or .safetensors file, or a run's folder
@@ -52,12 +52,13 @@ pub struct Convert {
     /// State that the network takes images in [0, 1] without normalisation
     #[arg(help_heading = "Normalisation", long, conflicts_with = "mean")]
     pub no_normalisation: bool,
-    /// Activation function after each normalisation layer [default: the one that IN tells]
+    /// Activation function after each normalisation layer [default: the one that IN states; needed if it states
+    /// none]
     #[arg(help_heading = "Reading", long, value_enum)]
     pub activation: Option<ActivationName>,
     /// Rename tensors whose names begin with OLD: the beginning becomes NEW
     ///
-    /// May be given more than once. It is done before the network is recognised.
+    /// May be given more than once. The network's architecture is recognised by the new names.
     #[arg(help_heading = "Reading", long, value_name = "OLD=NEW", value_parser = rename)]
     pub rename: Vec<(String, String)>,
     /// Leave out tensors whose names begin with PREFIX; may be given more than once

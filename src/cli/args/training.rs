@@ -6,7 +6,7 @@ use clap::Args;
 
 pub use crate::cli::paper_table::Comparison;
 
-/// The arguments of `demo`.
+/// The arguments of the command `demo`.
 #[derive(Debug, Args)]
 pub struct Demo {
     /// Run folder to write [default: the first unused of runs/fashion-demo, runs/fashion-demo-2, ...]
@@ -27,7 +27,7 @@ pub struct Demo {
     pub show_plan: bool,
 }
 
-/// The arguments of `train`.
+/// The arguments of the command `train`.
 #[derive(Debug, Args)]
 pub struct Train {
     /// Training configuration: a preset's name or a TOML file [default: that of the run in --out]
@@ -57,7 +57,7 @@ pub struct Train {
     pub show_plan: bool,
 }
 
-/// The arguments of `plan`.
+/// The arguments of the command `plan`.
 #[derive(Debug, Args)]
 pub struct Plan {
     /// Training configuration: a preset's name or a TOML file
@@ -83,17 +83,20 @@ pub struct Plan {
     pub channels: Option<u32>,
     /// Predict how long an iteration takes with 1, 2, 4 and up to N processes (ranks)
     ///
-    /// Each rank has its share of the batch. The prediction adds up computing, copies and the network between ranks.
+    /// Each rank has its share of the batch. The prediction adds up the times of computing, of copies between device and host, and
+    /// of messages between ranks.
     #[arg(help_heading = "Several ranks", long, value_name = "N", conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub ranks: Option<u32>,
-    /// Speed of the network between processes, for the prediction by --ranks, such as 25GB/s or 100Gb/s [default: 10GB/s]
+    /// Speed of the network between processes, from which --ranks predicts an iteration's time, such as 25GB/s or 100Gb/s
+    /// [default: 10GB/s]
     #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
     pub bandwidth: Option<f64>,
-    /// Speed of copies between device and host, for the prediction by --ranks, such as 12GB/s [default: measured on the adapter]
+    /// Speed of copies between device and host, from which --ranks predicts an iteration's time, such as 12GB/s [default: measured
+    /// on the adapter]
     #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "RATE", value_parser = bandwidth)]
     pub copies: Option<f64>,
-    /// Speed of one device at training this network, for the prediction by --ranks, in TFLOP/s [default: measured on the adapter,
-    /// by a training step]
+    /// Speed of one device at training this network, from which --ranks predicts an iteration's time, in TFLOP/s [default: measured
+    /// on the adapter, by a training step]
     #[arg(help_heading = "Several ranks", long, requires = "ranks", value_name = "TFLOP/s", value_parser = tflops)]
     pub tflops: Option<f64>,
 }
@@ -118,7 +121,7 @@ fn tflops(text: &str) -> Result<f64, String> {
     read.ok_or_else(|| "expected a GPU's speed in TFLOP/s, a number above 0 such as 12.5".into())
 }
 
-/// The arguments of `runs`.
+/// The arguments of the command `runs`.
 #[derive(Debug, Args)]
 pub struct Runs {
     /// Folder with training runs to list, or several runs to compare [default: runs]
@@ -126,7 +129,7 @@ pub struct Runs {
     pub folders: Vec<PathBuf>,
 }
 
-/// The arguments of `paper-table`.
+/// The arguments of the command `paper-table`.
 #[derive(Debug, Args)]
 pub struct PaperTable {
     /// Comparison to make: small (embedded Fashion-MNIST images, WRN-10-1), colour (CIFAR-10 or the like, WRN-16-2) or full
@@ -146,8 +149,9 @@ pub struct PaperTable {
     pub seeds: Option<u32>,
     /// Training methods (rows of the table) to run, such as at,jem,dat-t12 [default: all]
     ///
-    /// There are standard, at, trades, ratio and jem, and by --set also: small dat-t4, dat-t8 and dat-t12; colour dat-t6, dat-t12
-    /// and dat-t20; full dat-t30, dat-t40 and dat-t50. dat-tN takes at most N contrastive steps in an iteration.
+    /// There are standard (without attacks), at (adversarial training), trades (TRADES), ratio (RATIO), jem (JEM), and dual adversarial
+    /// training with at most N contrastive steps, dat-tN: dat-t4, dat-t8 and dat-t12 with --set small; dat-t6, dat-t12 and
+    /// dat-t20 with --set colour; dat-t30, dat-t40 and dat-t50 with --set full.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub rows: Vec<String>,
     /// Training budget of each row of the table: passes of one batch forward and back through the network, attacks and samples
@@ -155,7 +159,8 @@ pub struct PaperTable {
     /// as its presets say]
     #[arg(long, value_name = "PASSES", value_parser = clap::value_parser!(u64).range(100..=1_000_000_000))]
     pub budget: Option<u64>,
-    /// Labelled images to train and measure on [default: the embedded images with --set small; needed with colour and full]
+    /// Labelled images to train and measure on [default: the embedded Fashion-MNIST images with --set small;
+    /// needed with --set colour and full]
     #[arg(long, value_name = "IMAGES")]
     pub data: Option<String>,
     /// Further out-of-distribution images, besides builtin:fractal and builtin:noise; may be given more than once, for more sets
