@@ -13,10 +13,10 @@ export function whole(what, value, least, most) {
   return value;
 }
 
-/** Returns the number for image `index`; `given` is one number for all images, or one for each. */
+/** Returns the class for image `index`; `given` is one class for all images, or a list with one for each. */
 export function nth(what, given, index, count) {
   if (!Array.isArray(given) && !ArrayBuffer.isView(given)) return given;
-  if (given.length !== count) throw named('Mismatch', `${what}: got ${given.length}; expected one for each of ${count} images`);
+  if (given.length !== count) throw named('Mismatch', `${what}: got ${given.length} classes; expected one for each of ${count} images`);
   return given[index];
 }
 

@@ -5,7 +5,7 @@ const CACHE = 'lapidary-choices-1';
 /** An address of this site that is never fetched: it names the only entry. */
 const entry = () => new URL('lapidary-choices.json', globalThis.location?.href);
 
-/** The table of an earlier visit, if there is one. Whether it fits the adapter is for its reader to say. */
+/** Returns the table of measured kernels that an earlier visit kept, if there is one. Whether it fits the adapter is for its reader to say. */
 export async function keptChoices() {
   try {
     const cache = await globalThis.caches.open(CACHE);

@@ -34,7 +34,7 @@ export class Engine {
   #nextId = 1;
   #steps = [];
   #tell;
-  /** What was told of tuning last, as text. */
+  /** The progress of tuning that callers were told last, as JSON. */
   #tuning;
   #wasm;
 
@@ -56,7 +56,7 @@ export class Engine {
     await this.#bindings();
     if (!globalThis.navigator?.gpu) {
       const secure = globalThis.isSecureContext;
-      throw named(secure ? 'NoWebGPU' : 'InsecureContext', secure ? 'this browser has no WebGPU' : 'WebGPU needs a secure context: https, or localhost');
+      throw named(secure ? 'NoWebGPU' : 'InsecureContext', secure ? 'this browser has no WebGPU' : 'WebGPU needs a secure context: load the page by https, or from localhost');
     }
     const opened = Promise.resolve(globalThis[OPENING]).then(() => this.#catchDevice());
     globalThis[OPENING] = opened.catch(() => undefined);
@@ -168,7 +168,7 @@ export class Engine {
 
   #model(id) {
     const model = this.#models.get(id);
-    if (!model || model.ended) throw named('InvalidStateError', 'this network was disposed of');
+    if (!model || model.ended) throw named('InvalidStateError', 'this network was disposed of: load it again');
     return model;
   }
 
@@ -186,7 +186,7 @@ export class Engine {
   }
 
   /**
-   * Gradient steps from `images` (CHW each, in [0, 1]); what they climb is told with every image. Each turn on the device
+   * Takes gradient steps from `images` (CHW each, in [0, 1]), and tells the value that they raise at every step. Each turn on the device
    * is one step, or without `onStep` as many as take about 100 ms, so other calls have theirs in between.
    */
   async #climb(id, { images, origin = images, labels, objective, norm, eps, steps, stepSize }, { onStep, signal }) {
@@ -241,7 +241,7 @@ export class Engine {
 
   async sample(id, { classes, seed = 0, steps = 20, stepSize = 0.8, start }, { onStep, signal } = {}) {
     const model = this.#model(id);
-    if (!classes?.length || classes.length > BATCH) throw named('RangeError', `classes: got ${classes?.length ?? 'none'}; expected 1 to ${BATCH}`);
+    if (!classes?.length || classes.length > BATCH) throw named('RangeError', `classes: got ${classes?.length ?? 'none'}; expected a list of 1 to ${BATCH} classes`);
     classes.forEach((label) => whole('class', label, 0, model.about.classes - 1));
     const images = start ? await this.#prepare(model, start) : await this.starts(id, seed, classes.length);
     const repeated = images.length === model.size ? repeat(images, classes.length) : images;
@@ -251,7 +251,7 @@ export class Engine {
     return energies(made);
   }
 
-  /** Returns numbers unchanged, and pictures fitted to the network as the program does. */
+  /** Turns an image into numbers for the network: a Float32Array stays as it is, pictures are fitted as the program does it. */
   async #prepare(model, image) {
     if (image instanceof Float32Array) return image;
     const { data, width, height } = await pixels(image);
@@ -264,7 +264,7 @@ export class Engine {
   async #images(model, image) {
     const many = Array.isArray(image);
     const list = many ? image : [image];
-    if (!list.length || list.length > BATCH) throw named('RangeError', `images: got ${list.length}; expected 1 to ${BATCH}`);
+    if (!list.length || list.length > BATCH) throw named('RangeError', `images: got ${list.length}; expected a list of 1 to ${BATCH} images`);
     const images = new Float32Array(list.length * model.size);
     for (const [i, one] of list.entries()) {
       const prepared = await this.#prepare(model, one);
@@ -403,7 +403,7 @@ export class Engine {
   #toy(id) {
     const toy = this.#toys.get(id);
     // Its weights live on the device alone and begin anew after a loss.
-    if (!toy) throw named('InvalidStateError', 'this model is gone: make another');
+    if (!toy) throw named('InvalidStateError', 'this toy model is gone, as it was freed or the device was lost: make another');
     return toy;
   }
 

@@ -21,11 +21,11 @@ export type Image =
   | Browser<'HTMLImageElement'>
   | Browser<'HTMLVideoElement'>;
 
-/** How far something is. `weights` comes with bytes, `doctor` with counts. */
+/** How far loading or the self-test (`doctor`) is. The phase `weights` comes with bytes, `doctor` with counts. */
 export interface Progress {
   phase: 'device' | 'weights' | 'upload' | 'doctor';
   loaded?: number;
-  /** Unknown where the server does not say it. */
+  /** Bytes of the whole file; unknown where the server does not say it. */
   total?: number;
   /** Whether the weights came from the browser's cache. */
   cached?: boolean;
@@ -64,7 +64,7 @@ export interface LoadOptions extends Abortable {
   precision?: 'f32';
   /** Rows and columns of the images where the file does not say it. */
   side?: number;
-  /** Of the whole file, in hex: another one is refused. Looked at in secure contexts, which WebGPU needs anyway. */
+  /** SHA-256 of the whole file, in hexadecimal digits: a file with another one is refused. Looked at in secure contexts, which WebGPU needs anyway. */
   sha256?: string;
   /** Whether to keep the file in the browser's cache. Default: true. */
   cache?: boolean;
@@ -73,7 +73,7 @@ export interface LoadOptions extends Abortable {
   /** A network whose worker and device to share. */
   beside?: Lapidary;
   onProgress?(progress: Progress): void;
-  /** The device was lost. After the first loss it is opened again and work goes on from host copies; a second one fails. */
+  /** Called when the device was lost. After the first loss it is opened again and work goes on from host copies; a second one fails. */
   onLost?(lost: { losses: number; message: string }): void;
   /** Called about ten times a second while kernels are measured. */
   onTuning?(tuning: Tuning): void;
@@ -95,7 +95,7 @@ export interface About {
   parameters: number;
   channels: number;
   classes: number;
-  /** From the file's metadata, else numbers. */
+  /** The names of the classes, from the file's metadata; numbers where it has none. */
   classNames: string[];
   side: number;
   /** How pictures of other shapes come into the square. */
@@ -138,7 +138,7 @@ export interface Reading {
 }
 
 export interface ClassifyOptions extends Abortable {
-  /** Entries of `top`. Default: 5. */
+  /** The number of most probable classes that `Reading.top` has. Default: 5. */
   topK?: number;
 }
 
@@ -163,14 +163,14 @@ export interface SampleStep extends Step {
 }
 
 export interface AttackStep extends Step {
-  /** What is climbed, of each image. */
+  /** The value that the steps raise, of each image: its class's logit in `explain`, its loss in `attack`. */
   value: Float32Array;
 }
 
 export interface SampleOptions extends Abortable {
   /** The class of each image, 1 to 64 of them. */
   classes: number[];
-  /** Of the random fields that sampling starts from: those of `lapidary sample --seed`. Default: 0. */
+  /** Seed of the random fields that sampling starts from, the same as those of `lapidary sample --seed`. Default: 0. */
   seed?: number;
   /** Default: 20. */
   steps?: number;
@@ -210,7 +210,7 @@ export interface BallOptions extends Abortable {
   onStep?(step: AttackStep): void;
 }
 
-/** One for all images, or one for each. */
+/** One class for all images, or a list with one for each. */
 export type Classes = number | number[] | Uint32Array;
 
 export interface AttackOptions extends BallOptions {
@@ -223,7 +223,7 @@ export interface AttackOptions extends BallOptions {
 export interface TrainOptions extends Abortable {
   /** A handful of pictures a class is enough to see something: up to 10,000 in all. */
   images: Image[];
-  /** The class of each, from 0. */
+  /** The class of each picture, a number from 0. */
   labels: ArrayLike<number>;
   /** Names of the classes, or their number. Others than the network's make its last layer anew. Default: the network's. */
   classes?: string[] | number;
@@ -244,11 +244,11 @@ export interface TrainOptions extends Abortable {
   norm?: 'l2' | 'linf';
   /** The most steps that a contrastive image takes; it begins with 2, and takes more as the network tells them apart. Default: 8. */
   contrastiveSteps?: number;
-  /** L2 length of such a step, as of `sample`. Default: 0.8. */
+  /** L2 length of a contrastive image's step. Default: 0.8. */
   stepSize?: number;
   /** Shifts and mirrors pictures at random, only mirrors them, or takes them as they are. Default: `crop-flip`. */
   augment?: 'crop-flip' | 'centre' | 'none';
-  /** Of all that is drawn at random. Default: 0. */
+  /** Seed of all random numbers. Default: 0. */
   seed?: number;
   /** Told of every step. After a loss of the device the last steps come once more. */
   onStep?(step: TrainStep): void;
@@ -261,15 +261,15 @@ export interface TrainStep {
   step: number;
   steps: number;
   loss: number;
-  /** Of the batch's attacked images. */
+  /** The cross-entropy of the batch's attacked images. */
   crossEntropy: number;
   /** The share of the batch's attacked images that were classified correctly. */
   accuracy: number;
-  /** Of `dat`: the binary cross-entropy of real and contrastive images. */
+  /** With the objective `dat`: the binary cross-entropy of real and contrastive images. */
   contrast?: number;
-  /** Of `dat`: how well the logits of their classes tell real from contrastive images, ½ to 1. */
+  /** With the objective `dat`: how well the logits of their classes tell real from contrastive images, ½ to 1. */
   auc?: number;
-  /** Of `dat`: the steps that the contrastive images took. */
+  /** With the objective `dat`: the steps that the contrastive images took. */
   contrastiveSteps?: number;
 }
 
@@ -314,7 +314,7 @@ export interface Changed {
   after: Reading;
   image: Float32Array;
   difference: Float32Array;
-  /** Of the image after from the one before, in the ball's norm. */
+  /** The distance of the changed image from the given one, in the ball's norm. */
   distance: number;
   msPerStep: number | undefined;
 }
@@ -341,7 +341,7 @@ export interface Status {
   msPerStep: number | undefined;
 }
 
-/** A tiny network over the unit square, trained as stage 2 trains. */
+/** A tiny network that classifies points of the unit square, trained with the losses of `train`'s objective `dat`. */
 export interface Toy {
   /** `points` are x and y of each. */
   train(points: ArrayLike<number>, labels: ArrayLike<number>, options?: { steps?: number; learningRate?: number }): Promise<{
@@ -360,7 +360,7 @@ export interface Toy {
  * Where an image is taken a list of up to 64 is too, and a list of answers comes back.
  */
 export interface Lapidary {
-  /** Another after `train`. */
+  /** What is known of the network; `train` replaces it. */
   readonly about: About;
   readonly adapter: Adapter;
   /** The GPUDevice, for pages that draw with it; only with `worker: false`, as workers cannot hand theirs over. */

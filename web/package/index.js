@@ -29,7 +29,7 @@ export async function load(source, { onProgress, signal, worker = true, beside, 
 export { readWeights, toBlob, toCanvas, toImageData };
 
 const HOST = Symbol('host');
-const disposed = () => new DOMException('this network was disposed of', 'InvalidStateError');
+const disposed = () => new DOMException('this network was disposed of: load it again', 'InvalidStateError');
 
 /** A loaded network. */
 class Lapidary {
@@ -258,7 +258,7 @@ function inWorker() {
   return host({ listeners, call, close: () => end(disposed()) });
 }
 
-/** Tells those who load networks of a device about an event of it. */
+/** Tells the callers whose networks share a device that it was lost, or how far the measuring of kernels is. */
 function tell(listeners, { lost, tuning }) {
   for (const { onLost, onTuning } of listeners) {
     if (lost) onLost?.(lost);

@@ -29,7 +29,7 @@ export class Model {
     this.#side = side;
   }
 
-  /** The file: as it was loaded, or with what was learnt since. */
+  /** The bytes of the network's file: as it was loaded, or with what was learnt since. */
   get bytes() {
     return this.#bytes;
   }
@@ -66,7 +66,7 @@ export class Model {
   expect(images, count) {
     if (!Number.isInteger(count) || count < 1 || images.length !== count * this.size) {
       const { channels, side } = this.about;
-      throw named('Mismatch', `image: got ${images.length} numbers; expected ${count} times ${this.size} (${channels}×${side}×${side})`);
+      throw named('Mismatch', `image: got ${images.length} numbers; expected ${this.size} (${channels}×${side}×${side}) for each of ${count} images`);
     }
   }
 

@@ -39,11 +39,11 @@ export function toCanvas(images, { channels, side, scale = 1, smooth = false, co
 export function toBlob(images, { type = 'image/png', quality, ...options }) {
   const canvas = toCanvas(images, options);
   if (canvas.convertToBlob) return canvas.convertToBlob({ type, quality });
-  return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error(`this browser writes no ${type}`))), type, quality));
+  return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error(`this browser cannot write files of type ${type}`))), type, quality));
 }
 
 const make = () => (typeof document === 'undefined' ? new OffscreenCanvas(1, 1) : document.createElement('canvas'));
 
 function mismatch(image, channels, side) {
-  return named('Mismatch', `image: got ${image.length} numbers; expected a multiple of ${channels}×${side}×${side}`);
+  return named('Mismatch', `image: got ${image.length} numbers; expected ${channels}×${side}×${side} (channels, rows, columns) for each image`);
 }

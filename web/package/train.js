@@ -9,7 +9,7 @@ const KEPT = 25;
 const PICTURES = 10_000;
 
 function within(what, value, least, most) {
-  if (!(value >= least && value <= most)) throw named('RangeError', `${what}: got ${value}; expected ${least} to ${most}`);
+  if (!(value >= least && value <= most)) throw named('RangeError', `${what}: got ${value}; expected a number from ${least} to ${most}`);
   return value;
 }
 
@@ -22,11 +22,11 @@ function oneOf(what, value, known) {
 function classNames(classes, { classNames: known }) {
   if (classes === undefined) return { names: known, fresh: false };
   const names = typeof classes === 'number' ? Array.from({ length: whole('classes', classes, 1, 65_536) }, (_, i) => String(i)) : classes;
-  if (!Array.isArray(names) || !names.length || names.some((name) => typeof name !== 'string')) throw named('RangeError', 'classes: expected a list of names, or their number');
+  if (!Array.isArray(names) || !names.length || names.some((name) => typeof name !== 'string')) throw named('RangeError', 'classes: expected a list of class names, or the number of classes');
   return { names, fresh: names.length !== known.length || names.some((name, i) => name !== known[i]) };
 }
 
-/** The settings as the bindings read them, each checked. */
+/** Returns a training's settings in the form that the wasm bindings read, each checked. */
 function recipe({ classes, steps = 200, objective = 'dat', batch = 16, learningRate = 0.01, eps = 0.5, norm = 'l2', contrastiveSteps = 8, stepSize = 0.8, augment = 'crop-flip', seed = 0 }, about) {
   const { names, fresh } = classNames(classes, about);
   return {
@@ -47,9 +47,9 @@ function recipe({ classes, steps = 200, objective = 'dat', batch = 16, learningR
 
 /** Brings all pictures to one array. */
 async function together(images, labels, classes, size, prepare) {
-  if (!Array.isArray(images)) throw named('Mismatch', 'images: expected a list');
+  if (!Array.isArray(images)) throw named('Mismatch', 'images: expected a list of images');
   whole('number of images', images.length, 1, PICTURES);
-  if (labels?.length !== images.length) throw named('Mismatch', `labels: got ${labels?.length ?? 'none'}; expected one for each of ${images.length} images`);
+  if (labels?.length !== images.length) throw named('Mismatch', `labels: got ${labels?.length ?? 'none'}; expected a label for each of ${images.length} images`);
   const all = new Float32Array(images.length * size);
   for (const [i, image] of images.entries()) {
     whole(`label of image ${i}`, labels[i], 0, classes - 1);

@@ -3,13 +3,13 @@
 
 import { named } from './checks.js';
 
-/** The name of the cache. Its entries are parts of files, so that nothing is written twice, and a list of parts for each file. */
+/** The name of the browser's cache for checkpoints. Its entries are parts of files, so that nothing is written twice, and a list of parts for each file. */
 const CACHE = 'lapidary-weights-2';
 /** The names of earlier versions' caches, which are deleted. */
 const FORMER = ['lapidary-weights-1'];
-/** Waits before the second, third and fourth try, in ms. */
+/** Waits before a download's second, third and fourth try, in ms. */
 const WAITS = [300, 1000, 3000];
-/** The number of bytes in a part. */
+/** The number of bytes in a part of a file, as it is cached. */
 const PART = 8 << 20;
 
 /**
@@ -106,7 +106,7 @@ async function receive(url, state, signal, progress, shelf) {
     progress(state.loaded, total);
     if (shelf && state.loaded - shelf.kept >= PART) await shelf.keep(state);
   }
-  if (total !== undefined && state.loaded < total) throw new Error(`${url.href}: cut off at byte ${state.loaded} of ${total}`);
+  if (total !== undefined && state.loaded < total) throw new Error(`${url.href}: the download was cut off at byte ${state.loaded} of ${total}`);
   return undefined;
 }
 
@@ -137,7 +137,7 @@ class Shelf {
     this.#url = url;
   }
 
-  /** The number of bytes written. */
+  /** The number of bytes that are in the cache. */
   get kept() {
     return this.#ends.at(-1) ?? 0;
   }

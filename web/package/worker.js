@@ -30,7 +30,7 @@ onmessage = async ({ data }) => {
   return undefined;
 };
 
-/** The callbacks are merged into the options of `load` and are the last argument of all else. */
+/** Calls a method of the engine: `load` takes callbacks within its options, all other methods as their last argument. */
 function call(engine, method, args, callbacks) {
   if (method === 'load') return engine.load(args[0], { ...args[1], ...callbacks });
   return engine[method](...args, callbacks);

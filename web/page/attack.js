@@ -33,7 +33,7 @@ export class AttackPart {
       const sides = [];
       for (const [title, model] of this.#models) {
         const { channels, side, classNames } = model.about;
-        if (image.length !== channels * side * side) throw new Error(`The network that is called “${title}” takes images of ${side}×${side} pixels in ${channels === 1 ? 'grey' : 'colour'}; the one above has others.`);
+        if (image.length !== channels * side * side) throw new Error(`The network that is called “${title}” takes images of ${side}×${side} pixels in ${channels === 1 ? 'grey' : 'colour'}; the image above has another size or other colours.`);
         const { before, after } = await model.attack(image, { eps });
         sides.push(this.#side(title, before, after, classNames, [channels, side]));
       }

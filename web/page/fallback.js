@@ -16,7 +16,7 @@ export async function obstacle() {
   const adapter = await navigator.gpu.requestAdapter().catch(() => null);
   if (!adapter) return { reason: 'NoAdapter' };
   const { maxStorageBuffersPerShaderStage: buffers, maxComputeInvocationsPerWorkgroup: invocations } = adapter.limits;
-  if (buffers < 8 || invocations < 256) return { reason: 'MissingLimit', detail: `${buffers} storage buffers and ${invocations} invocations; 8 and 256 are needed` };
+  if (buffers < 8 || invocations < 256) return { reason: 'MissingLimit', detail: `${buffers} storage buffers for a shader and ${invocations} invocations in a workgroup; 8 and 256 are needed` };
   return undefined;
 }
 
@@ -26,7 +26,7 @@ export async function fallback(reason, detail, player) {
   const notice = document.getElementById('fallback');
   const strong = Object.assign(document.createElement('strong'), { textContent: why });
   const rest = ` ${advice} Below is a recorded run; on your own GPU it would be live.`;
-  notice.replaceChildren(strong, rest, ...(detail ? [document.createElement('br'), `In its words: ${detail}`] : []));
+  notice.replaceChildren(strong, rest, ...(detail ? [document.createElement('br'), `Details: ${detail}`] : []));
   notice.dataset.reason = reason;
   notice.hidden = false;
   document.getElementById('adapter').textContent = 'none';

@@ -51,7 +51,7 @@ function progress({ phase, loaded, total, cached }) {
   const bar = by('loading');
   if (phase === 'weights' && total) bar.value = loaded / total;
   if (phase === 'upload') bar.value = 1;
-  const words = { device: 'opening the device', weights: cached ? 'from the cache' : `${Math.round((loaded ?? 0) / 1000)} kB`, upload: 'to the GPU' };
+  const words = { device: 'opening the device', weights: cached ? 'read from the cache' : `${Math.round((loaded ?? 0) / 1000)} kB`, upload: 'copying to the GPU' };
   by('network').textContent = words[phase] ?? phase;
 }
 

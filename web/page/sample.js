@@ -288,7 +288,7 @@ function encoded({ frames, ...about }) {
 }
 
 function decoded({ encoding, frames, ...about }) {
-  if (encoding !== 'u8-base64') throw new Error(`encoding ${encoding}, u8-base64 wanted`);
+  if (encoding !== 'u8-base64') throw new Error(`its images are encoded as ${encoding}; expected u8-base64`);
   const numbers = (text) => Float32Array.from(atob(text), (letter) => letter.charCodeAt(0) / 255);
   return { ...about, frames: frames.map(({ images, energies }) => ({ images: numbers(images), energies })) };
 }

@@ -150,7 +150,7 @@ test('a list of images is a batch, with labels and targets of its own', async ()
   assert.equal(top[0].label, 'T-shirt/top');
   assert.ok(top[0].score > top[1].score && top[0].score <= 1);
   assert.deepEqual(aimed, [7, 8, 9]);
-  assert.match(refused, /label: got 2; expected one for each of 3 images/);
+  assert.match(refused, /label: got 2 classes; expected one for each of 3 images/);
 });
 
 test('a network that overflows is an error, and no class', async () => {
