@@ -23,7 +23,7 @@ class Error(Exception):
 
 
 class NoAdapter(Error):
-    """There is no such device: install a driver, or name another."""
+    """No device was found, or none that fits the given name: install a driver, or name another device."""
 
 
 class MissingLimit(Error):
@@ -31,16 +31,16 @@ class MissingLimit(Error):
 
 
 class Mismatch(Error, ValueError):
-    """An argument does not fit: correct it.
+    """An argument has a wrong type, shape or value: correct it.
 
     Attributes
     ----------
     op : str
         The argument or the function.
     given : str
-        What came in.
+        What was given for it.
     wanted : str
-        What fits.
+        What it has to be.
     """
 
     op: str
@@ -49,7 +49,7 @@ class Mismatch(Error, ValueError):
 
 
 class NoDerivative(Error):
-    """A derivative that was asked for does not exist."""
+    """A derivative was asked for that an operation of the network does not have."""
 
 
 class OutOfMemory(Error, MemoryError):
@@ -57,7 +57,7 @@ class OutOfMemory(Error, MemoryError):
 
 
 class DeviceLost(Error):
-    """The device was lost; the next call opens it anew."""
+    """The device was lost, as after a driver's reset; the next call opens it anew."""
 
 
 class GpuFailed(Error):
@@ -93,7 +93,7 @@ class BadConfig(Error, ValueError):
     value : str
         The value as it was given.
     allowed : str
-        What is allowed.
+        The values that are allowed.
     """
 
     key: str
@@ -115,7 +115,7 @@ class Diverged(Error):
     Attributes
     ----------
     last_good : str or None
-        The folder of that checkpoint.
+        The folder of that checkpoint; None where none was saved.
     """
 
     last_good: str | None

@@ -16,7 +16,7 @@ _FORMAT = "{l_bar}{bar}| {n:.0f}/{total:.0f} [{elapsed}<{remaining}{postfix}]"
 
 
 class Bar:
-    """Draws nothing for the first two seconds, and nothing at all without tqdm."""
+    """A progress bar that appears two seconds after a call began; without tqdm nothing is drawn."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -24,7 +24,7 @@ class Bar:
         self._bar: Any = None
 
     def show(self, progress: Progress) -> None:
-        """Draw how far a call is; a bar for each of its phases."""
+        """Draw how far a call is, with a bar for each of its phases."""
         if progress.text is not None or time.monotonic() - self._began < _LONG:
             return
         if progress.phase != self._phase:

@@ -20,7 +20,7 @@ __all__ = ["train"]
 
 
 def _pair(source: Source | None) -> Pair | None:
-    """Two arrays, of batches all of them in their order."""
+    """Return images and labels as two arrays; batches are joined in their order."""
     if source is None or (isinstance(source, tuple) and len(source) == 2):
         return cast("Pair | None", source)
     images, labels = [], []
@@ -29,7 +29,7 @@ def _pair(source: Source | None) -> Pair | None:
         images.append(np.asarray(x))
         labels.append(np.asarray(y))
     if not images:
-        raise _errors.Mismatch("data: no batches given, at least one of images and labels wanted")
+        raise _errors.Mismatch("data or test: got an iterable with no batches; expected at least one pair of images and labels")
     return np.concatenate(images), np.concatenate(labels)
 
 

@@ -26,7 +26,7 @@ class Labelled(NamedTuple):
 
 
 def load(source: PathLike, *, part: str = "test", side: int = 32, fit: str | None = None) -> Labelled:
-    """Read labelled images.
+    """Read labelled images from files into arrays.
 
     Parameters
     ----------
@@ -34,11 +34,11 @@ def load(source: PathLike, *, part: str = "test", side: int = 32, fit: str | Non
         idx files, CIFAR's binary files or its batches for Python, or either as .tar.gz, a folder of pictures for each class or a .zip of
         it, tar shards, Parquet tables, .npz and .npy, or ``builtin:fashion``.
     part : {"test", "train"}
-        Which of the parts.
+        Which part of the data to read.
     side : int
         Rows and columns that the images are brought to.
     fit : {"letterbox", "crop", "stretch"}, optional
-        How they are: with zeros around them unless told otherwise.
+        How images of another size are brought to it: with zeros around them unless told otherwise.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def fashion(part: str = "test", *, side: int = 32) -> Labelled:
     Parameters
     ----------
     part : {"test", "train"}
-        Which of the parts.
+        Which part of the data to read.
     side : int
         Rows and columns; 28 become 32 by zeros around them.
 
@@ -90,7 +90,7 @@ def fractal(count: int, *, side: int = 32, channels: int = 3, seed: int = 0) -> 
 
 
 def noise(count: int, *, side: int = 32, channels: int = 3, seed: int = 0) -> npt.NDArray[np.float32]:
-    """Make images in which each value is uniform by itself.
+    """Make images of noise: each value is drawn by itself, uniformly from 0 to 1.
 
     Parameters
     ----------

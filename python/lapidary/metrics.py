@@ -53,22 +53,22 @@ class Detection(NamedTuple):
     confidence_auroc: float
     """Area under the ROC curve, by the probability of the likeliest class."""
     confidence_fpr95: float
-    """Share of other images that pass the threshold which 95 % of the classes' images pass, by that probability."""
+    """Share of other images that pass the threshold which 95 % of the classes' images pass, by the probability of the likeliest class."""
     energy_auroc: float
     """Area under the ROC curve, by minus the marginal energy, the log-sum-exp of the logits."""
     energy_fpr95: float
-    """Share of other images that pass the threshold which 95 % of the classes' images pass, by log-sum-exp."""
+    """Share of other images that pass the threshold which 95 % of the classes' images pass, by the log-sum-exp of the logits."""
 
 
 def features(images: ArrayLike, extractor: Extractor, *, layout: str = "nchw") -> npt.NDArray[np.float32]:
-    """See images by a network.
+    """Compute the features of images by an extractor network.
 
     Parameters
     ----------
     images : array
         Shape (N, C, H, W) with C of 1 or 3 and H = W, float32 in [0, 1] or uint8.
     extractor : Extractor
-        The network.
+        The network that computes the features.
     layout : {"nchw", "nhwc"}
         Where the channels are.
 
@@ -88,7 +88,7 @@ def _features(x: SetLike, extractor: Extractor | None) -> SetLike:
 
 
 def statistics(x: SetLike, *, extractor: Extractor | None = None) -> Statistics:
-    """Compute the statistics that FID needs of a set, once for a set that others are compared with.
+    """Compute the mean and the covariance of a set's features, which FID compares; once is enough for a set that is compared often.
 
     ``numpy.savez(path, mu=s.mean, sigma=s.covariance)`` keeps it in the form that pytorch-fid and `lapidary eval generation` read.
 
@@ -97,7 +97,7 @@ def statistics(x: SetLike, *, extractor: Extractor | None = None) -> Statistics:
     x : array or path
         Features of shape (N, D), images with an extractor, or an ``.npz`` file with ``mu`` and ``sigma``, as pytorch-fid writes it.
     extractor : Extractor, optional
-        What sees the images.
+        The network that computes features of images.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def statistics(x: SetLike, *, extractor: Extractor | None = None) -> Statistics:
 
 
 def fid(real: SetLike, samples: SetLike, *, extractor: Extractor | None = None) -> float:
-    """Fréchet distance of two sets: FID if the features are pytorch-fid's Inception-v3's.
+    """Fréchet distance of two sets of images by their features: FID if pytorch-fid's Inception-v3 computes these.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def fid(real: SetLike, samples: SetLike, *, extractor: Extractor | None = None) 
         Features of shape (N, D), images with an extractor, what `statistics` made of a set, or an ``.npz`` file with ``mu`` and ``sigma``.
         At least 2 rows each; fewer than D make the number unsure.
     extractor : Extractor, optional
-        What sees the images.
+        The network that computes features of images.
 
     Returns
     -------
@@ -149,18 +149,18 @@ def kid(
     subset_size: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Kernel distance of two sets: the mean over random subsets, and its standard deviation.
+    """Kernel distance (KID) of two sets of images: mean and standard deviation over random subsets.
 
     Parameters
     ----------
     real, samples : array
         Features of shape (N, D), or images with an extractor.
     extractor : Extractor, optional
-        What sees the images.
+        The network that computes features of images.
     subsets, subset_size : int
         How many pairs of subsets are drawn, and their rows; at most what there is.
     seed : int
-        Of the draws.
+        Seed of the random subsets.
 
     Returns
     -------
@@ -181,9 +181,9 @@ def precision_recall(
     real, samples : array
         Features of shape (N, D), or images with an extractor; more rows than neighbours.
     extractor : Extractor, optional
-        What sees the images.
+        The network that computes features of images.
     neighbours : int
-        An image reaches as far as its neighbour of this number.
+        An image is near another if it is no further from it than the other's neighbour of this number in its own set.
 
     Returns
     -------
@@ -281,7 +281,7 @@ def fpr95(positives: ArrayLike, negatives: ArrayLike) -> float:
 
 
 def detection(real: ArrayLike, others: ArrayLike) -> Detection:
-    """Measure how well a network tells images of its classes from others, by the two usual scores.
+    """Measure how well a network tells images of its classes from others, by confidence and by energy.
 
     Parameters
     ----------

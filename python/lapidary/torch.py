@@ -15,7 +15,7 @@ __all__ = ["Wrapped", "wrap"]
 
 
 class _Logits(torch.autograd.Function):
-    """Logits by lapidary, and the gradient for the images, which goes back through it."""
+    """Computes logits by lapidary, and in the backward pass their gradient for the images."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, model: Model, batch_size: int) -> torch.Tensor:
@@ -49,7 +49,7 @@ class Wrapped(torch.nn.Module):
         self.eval()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits of images.
+        """Compute the logits of images.
 
         Parameters
         ----------
@@ -66,13 +66,13 @@ class Wrapped(torch.nn.Module):
         return logits
 
     def train(self, mode: bool = True) -> Wrapped:
-        """Stay in evaluation mode: statistics of batches play no part here."""
+        """Stay in evaluation mode whatever `mode` says, as a wrapped network never uses statistics of the batch."""
         super().train(False)
         return self
 
 
 def wrap(model: Model, *, batch_size: int = 64) -> Wrapped:
-    """Make a module of PyTorch of a network.
+    """Wrap a network of lapidary as a module of PyTorch.
 
     Parameters
     ----------
