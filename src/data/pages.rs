@@ -126,7 +126,8 @@ impl<R: Read + Seek> Pages<R> {
 
     fn skip(&mut self, count: u64) -> Checked<()> {
         self.left = self.left.checked_sub(count).ok_or("a page of the table is cut off")?;
-        let step = i64::try_from(count).map_err(|_| "a page is longer than any file")?;
+        let step =
+            i64::try_from(count).map_err(|_| "a page of the table claims an impossible length")?;
         self.file.seek_relative(step).map_err(|error| error.to_string())
     }
 

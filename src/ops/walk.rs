@@ -194,8 +194,9 @@ pub(super) fn check_turns(to: &Recording, op: &str, turns: u64) -> Result<()> {
     if !cpu(to) || turns <= MOST_TURNS {
         return Ok(());
     }
-    let most = format!("{turns} loop iterations, and {MOST_TURNS} are allowed on CPU drivers");
-    Err(Error::OutOfMemory(format!("recording {op}, whose invocations take {most}")))
+    Err(Error::OutOfMemory(format!(
+        "recording {op}: each invocation takes {turns} loop iterations, and CPU drivers allow {MOST_TURNS}"
+    )))
 }
 
 /// LANES of a workgroup: on a GPU, which hides memory latency behind them, many; on a CPU, which pays for each at every

@@ -1,5 +1,5 @@
-//! Tests Parquet tables as dataset hubs export them. `tests/peers/tables.py` made the files; `LAPIDARY_TABLES=DIR` reads
-//! others that it made, as `scripts/peers` does.
+//! Tests Parquet tables as dataset hubs export them. The script `tests/peers/tables.py` made the files. With `LAPIDARY_TABLES=DIR` the
+//! tests read those in DIR, which the script has made anew: `scripts/peers` runs them so.
 
 use std::fs;
 use std::path::PathBuf;

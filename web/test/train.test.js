@@ -1,5 +1,5 @@
-// Tests training in the page, in a headless Chromium: the network learns the visitor's pictures, draws others than before, and
-// the program reads the network that it saves.
+// Tests training in the page, in a headless Chromium: the network learns the visitor's pictures, the samples drawn from it
+// afterwards differ from those before, and the program `lapidary` reads the network that the page saves.
 //
 //   node --test web/test/train.test.js          after scripts/web and a build of the program (LAPIDARY=FILE names another)
 //   LAPIDARY_WEB_STEPS=200 node --test ...      as long as a visitor trains; pictures before and after go to target/web-train

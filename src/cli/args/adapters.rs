@@ -65,7 +65,7 @@ pub struct Bench {
     /// Kind of step to measure: of an attack, of sampling or of training
     #[arg(long, value_enum, default_value_t = Step::Pgd)]
     pub what: Step,
-    /// Number of times that the step is measured; the median is printed
+    /// Number of times that the step which --what names is measured; the median is printed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
     /// Print the kernel launches and the memory of a step, instead of measuring it

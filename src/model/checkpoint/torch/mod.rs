@@ -168,8 +168,9 @@ fn storages<R: Read + Seek>(
             let wanted = storage.count;
             return Err(format!("storage {key} has {count} values, but its tensors say {wanted}"));
         }
-        let length =
-            count.checked_mul(storage.kind.width()).ok_or("a storage is longer than any file")?;
+        let length = count
+            .checked_mul(storage.kind.width())
+            .ok_or("a storage of the file claims an impossible length")?;
         let start = input.at();
         input.section(start, length).map_err(cut)?;
         input.section(start + length, input.length() - start - length)?;

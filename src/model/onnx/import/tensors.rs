@@ -52,8 +52,8 @@ impl Constant {
             format!("the tensor's shape {:.60?} has negative or too many dimensions", message.sides)
         })?;
         let count = sides.iter().try_fold(1u64, |all, &side| all.checked_mul(side as u64));
-        let count =
-            count.ok_or_else(|| format!("the tensor's shape {sides:?} has too many values"))?;
+        let count = count
+            .ok_or_else(|| format!("a tensor of shape {sides:?} would take 2^64 bytes or more"))?;
         let kind = match message.kind {
             1 => Kind::F32,
             10 => Kind::F16,
@@ -79,7 +79,7 @@ impl Constant {
         }
         let wanted = count
             .checked_mul(kind.width())
-            .ok_or_else(|| format!("the tensor's shape {sides:?} has too many values"))?;
+            .ok_or_else(|| format!("a tensor of shape {sides:?} would take 2^64 bytes or more"))?;
         let numbers = if message.place == 1 {
             let (name, start) = beside(&message, wanted)?;
             if whole {
