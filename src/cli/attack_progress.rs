@@ -34,6 +34,8 @@ struct Current {
 
 /// The share of an attack's work from which on its pace is known.
 const KNOWN: f64 = 0.05;
+/// The number of images from which on their count shows progress well enough.
+const FEW: usize = 100;
 /// Seconds of an attack below which nobody needs an estimate.
 const SHORT: f64 = 5.0;
 
@@ -72,6 +74,10 @@ impl AttackProgress {
         }
         if seconds > 0.0 {
             step.images_per_second = Some((at.done * at.tried as f64 / seconds) as f32);
+        }
+        // Of few images none may be through for minutes.
+        if at.tried < FEW {
+            self.progress.share(at.done);
         }
         self.progress.event(&Event::Step(step));
     }

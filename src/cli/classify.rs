@@ -1,6 +1,7 @@
 //! `classify`: prints the likeliest classes of pictures.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use pollster::block_on;
 use serde_json::json;
@@ -26,23 +27,32 @@ pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
     let Loaded { model, checkpoint, side, .. } = &loaded;
     let fit = loaded.fit()?;
     // One damaged file does not keep the others from being classified. It is an error all the same, at the end.
-    let (mut paths, mut images, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-    for path in &args.images {
-        match photograph(path, model.channels(), *side, fit) {
-            Ok(values) => {
-                paths.push(path);
-                images.extend(values);
+    let mut failed = Vec::new();
+    let mut unread = args.images.iter();
+    // The next pictures, so few at a time that any number of them fits in memory.
+    let mut read = |failed: &mut Vec<_>| {
+        let (mut paths, mut images) = (Vec::new(), Vec::new());
+        while paths.len() < BATCH
+            && let Some(path) = unread.next()
+        {
+            match photograph(path, model.channels(), *side, fit) {
+                Ok(values) => {
+                    paths.push(path);
+                    images.extend(values);
+                }
+                Err(error) => failed.push((path, error)),
             }
-            Err(error) => failed.push((path, error)),
         }
-    }
+        (paths, images)
+    };
+    let (mut paths, mut images) = read(&mut failed);
     if paths.is_empty() && !failed.is_empty() {
         return Err(failed.swap_remove(0).1.into());
     }
     let gpu = session.gpu()?;
-    if paths.len() as u64 * u64::from(*side).pow(2) > LARGE {
-        let words =
-            format!("classifying {} pictures at {side}×{side} on {}", paths.len(), gpu.adapter());
+    let count = args.images.len();
+    if count as u64 * u64::from(*side).pow(2) > LARGE {
+        let words = format!("classifying {count} pictures at {side}×{side} on {}", gpu.adapter());
         session.progress().line(&words);
     }
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
@@ -58,34 +68,43 @@ pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
     if args.show_plan {
         return super::print(&format!("{batch} images at once\n{}\n", classifier.summary()));
     }
-    let logits = block_on(classifier.logits(&images))?;
     let names = loaded.class_names();
     let shown: Vec<String> = names.iter().map(|name| printable(name)).collect();
-    let (mut text, mut answers) = (String::new(), Vec::new());
     let width = shown.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    for (path, row) in paths.iter().zip(logits.chunks(classifier.classes())) {
-        let [sum] = logsumexp(row, row.len())[..] else { continue };
-        let mut ranked: Vec<_> = row.iter().copied().enumerate().zip(&names).collect();
-        ranked.sort_by(|((_, a), _), ((_, b), _)| b.total_cmp(a));
-        ranked.truncate(args.top as usize);
-        let share = |logit: f32| f64::from(logit - sum).exp();
-        writeln!(text, "{}", path.display())?;
-        for ((class, logit), _) in &ranked {
-            let name = shown.get(*class).map_or("", String::as_str);
-            writeln!(text, "  {class:>5}  {name:<width$}  {:>6.2} %", 100.0 * share(*logit))?;
+    let mut answers = Vec::new();
+    while !paths.is_empty() {
+        let logits = block_on(classifier.logits(&images))?;
+        let mut text = String::new();
+        for (path, row) in paths.iter().zip(logits.chunks(classifier.classes())) {
+            let [sum] = logsumexp(row, row.len())[..] else { continue };
+            let share = |logit: f32| f64::from(logit - sum).exp();
+            let mut ranked: Vec<_> = row.iter().copied().enumerate().collect();
+            ranked.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+            ranked.truncate(args.top as usize);
+            if args.json {
+                let top = ranked.iter().map(|&(class, logit)| {
+                    let (name, probability) = (names.get(class), share(logit));
+                    json!({ "class": class, "name": name, "probability": probability, "logit": logit })
+                });
+                let (file, top) = (path.to_string_lossy(), top.collect::<Vec<_>>());
+                answers.push(json!({ "file": file, "logsumexp": sum, "top": top, "logits": row }));
+            } else {
+                writeln!(text, "{}", path.display())?;
+                for (class, logit) in ranked {
+                    let (name, percent) = (shown.get(class), 100.0 * share(logit));
+                    let name = name.map_or("", String::as_str);
+                    writeln!(text, "  {class:>5}  {name:<width$}  {percent:>6.2} %")?;
+                }
+            }
         }
-        let top = ranked.iter().map(|((class, logit), name)| {
-            json!({ "class": class, "name": name, "probability": share(*logit), "logit": logit })
-        });
-        let top: Vec<_> = top.collect();
-        answers.push(
-            json!({ "file": path.to_string_lossy(), "logsumexp": sum, "top": top, "logits": row }),
-        );
+        super::print(&text)?;
+        (paths, images) = read(&mut failed);
     }
-    for (path, error) in &failed {
-        answers.push(json!({ "file": path.to_string_lossy(), "error": error.to_string() }));
+    if args.json {
+        let unread = |(path, error): &(&PathBuf, Error)| json!({ "file": path.to_string_lossy(), "error": error.to_string() });
+        answers.extend(failed.iter().map(unread));
+        super::print(&format!("{}\n", json!(answers)))?;
     }
-    super::print(&if args.json { format!("{}\n", json!(answers)) } else { text })?;
     match failed.len() {
         0 => Ok(()),
         1 => Err(failed.swap_remove(0).1.into()),

@@ -19,6 +19,8 @@ const TOLD_WAIT: f32 = 0.05;
 pub struct Progress {
     surface: Surface,
     pace: Pace,
+    /// The share of the phase's work that is done, where it is known more finely than by whole iterations or images.
+    share: Option<f64>,
 }
 
 #[derive(Debug)]
@@ -38,7 +40,12 @@ impl Progress {
         } else {
             Surface::Lines { last: None }
         };
-        Self { surface, pace: Pace::default() }
+        Self { surface, pace: Pace::default(), share: None }
+    }
+
+    /// Sets the share of the phase's work that is done, from 0 to 1, which the next steps show: a single image may take minutes.
+    pub fn share(&mut self, share: f64) {
+        self.share = Some(share);
     }
 
     /// Says something between phases or above the bar.
@@ -70,7 +77,7 @@ impl Progress {
     }
 
     fn begin(&mut self, phase: Phase, done: u64, total: u64) {
-        self.pace = Pace::begin(done);
+        (self.pace, self.share) = (Pace::begin(done), None);
         self.finish();
         match &mut self.surface {
             Surface::Quiet => {}
@@ -100,7 +107,8 @@ impl Progress {
         let now = Instant::now();
         self.pace.advance(step.iteration, now);
         let finished = step.iteration >= step.total;
-        let words = |pace: &Pace| describe(step, pace);
+        let share = self.share;
+        let words = |pace: &Pace| describe(step, pace, share);
         match &mut self.surface {
             Surface::Quiet => {}
             Surface::Bar { bar: Some(bar) } => {
@@ -141,9 +149,10 @@ impl Pace {
     }
 }
 
-/// Describes rate, time left and measurements in few characters.
-fn describe(step: &Step, pace: &Pace) -> String {
+/// Describes the share that is done, rate, time left and measurements in few characters.
+fn describe(step: &Step, pace: &Pace, share: Option<f64>) -> String {
     let mut words = Vec::new();
+    words.extend(share.map(|share| format!("{:.0} % of the work", 100.0 * share)));
     if let Some(each) = pace.seconds.filter(|each| *each > 0.0) {
         words.push(match step.images_per_second {
             Some(rate) => format!("{rate:.0} images/s"),
@@ -186,8 +195,9 @@ mod tests {
         let pace = Pace { seconds: Some(0.5), ..Pace::default() };
         let words = "2.0 it/s  0:30 left  T 3  AUC 0.812  BCE 0.250  CE 1.500";
         step.wait_share = Some(0.01);
-        assert_eq!(describe(&step, &pace), words);
+        assert_eq!(describe(&step, &pace, None), words);
         step.wait_share = Some(0.25);
-        assert!(describe(&step, &pace).contains("waits for images 25 %"));
+        assert!(describe(&step, &pace, None).contains("waits for images 25 %"));
+        assert!(describe(&step, &pace, Some(0.375)).starts_with("38 % of the work  2.0 it/s"));
     }
 }

@@ -38,6 +38,16 @@ const LONGEST: usize = 1 << 20;
 
 type Checked<T> = std::result::Result<T, String>;
 
+/// The reason why tables are refused of which `what` needs more memory than [`MOST`] and [`files::room`] allow.
+fn too_much(what: &str) -> String {
+    format!(
+        "{what} take more memory than allowed: at most {} GiB, and at most {} MiB plus {} times the file",
+        MOST >> 30,
+        files::SMALL >> 20,
+        files::GROWTH
+    )
+}
+
 /// The tables of a folder, or in its folder `data`.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let within = |folder: &Path| {
@@ -195,9 +205,7 @@ impl Table {
         };
         each(reader, depth, |bytes: ByteArray| {
             let cost = bytes.len() as u64 + 64;
-            *left = left
-                .checked_sub(cost)
-                .ok_or("the encoded pictures take more memory than allowed: at most 8 GiB, and at most 256 MiB plus 64 times the file")?;
+            *left = left.checked_sub(cost).ok_or_else(|| too_much("the encoded pictures"))?;
             self.held.push((file, bytes.data().into()));
             Ok(())
         })
@@ -205,9 +213,7 @@ impl Table {
 
     fn labels_of(&mut self, column: ColumnReader, depth: i16, left: &mut u64) -> Checked<()> {
         let mut charge = |bytes: u64| {
-            *left = left.checked_sub(bytes).ok_or(
-                "the labels take more memory than allowed: at most 8 GiB, and at most 256 MiB plus 64 times the file",
-            )?;
+            *left = left.checked_sub(bytes).ok_or_else(|| too_much("the labels"))?;
             Ok::<_, String>(())
         };
         if matches!(self.labels, Labels::None) {

@@ -21,4 +21,4 @@ pub use regular::open;
 #[cfg(all(feature = "data", not(target_arch = "wasm32")))]
 pub use regular::read;
 #[cfg(feature = "data")]
-pub use regular::{read_text, room};
+pub use regular::{GROWTH, SMALL, read_text, room};

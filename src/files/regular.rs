@@ -52,6 +52,13 @@ pub fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(bytes).map_err(|error| Error::bad_file(path, error))
 }
 
+/// The number of bytes that reading any file may take, however small it is.
+#[cfg(feature = "data")]
+pub const SMALL: u64 = 256 << 20;
+/// How many times its own bytes reading a file may take beyond that.
+#[cfg(feature = "data")]
+pub const GROWTH: u64 = 64;
+
 /// Returns the number of bytes that reading a file may take. Packed images are some ten times smaller than their pixels; a
 /// file that grows a thousandfold was made to fill memory. Holes of a file count as nothing.
 ///
@@ -60,7 +67,7 @@ pub fn read_text(path: &Path) -> Result<String> {
 #[cfg(feature = "data")]
 pub fn room(path: &Path) -> Result<u64> {
     let about = open(path)?.metadata().map_err(|error| Error::bad_file(path, error))?;
-    Ok((256 << 20) + 64 * occupied(&about).min(about.len()))
+    Ok(SMALL + GROWTH * occupied(&about).min(about.len()))
 }
 
 /// Bytes that a file takes on the disk.

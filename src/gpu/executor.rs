@@ -234,7 +234,7 @@ impl Executor {
             let words = u32::try_from(buffer.size() / 4).unwrap_or(u32::MAX);
             let part = binding.part.unwrap_or(Words { first: 0, count: words });
             if part.count == 0 || part.count > words.saturating_sub(part.first) {
-                let given = format_args!("{part:?} of the buffer {name}");
+                let given = format_args!("{part} of the buffer {name}");
                 let wanted = format_args!("a range within its {words} words");
                 return Err(Error::mismatch(kernel, given, wanted));
             }
@@ -245,7 +245,7 @@ impl Executor {
                     return Err(Error::bug(kernel, format_args!("no texture was made for {name}")));
                 };
                 if !part.first.is_multiple_of(if is_half { 2 } else { 4 }) {
-                    let given = format_args!("{part:?} of the buffer {name}");
+                    let given = format_args!("{part} of the buffer {name}");
                     return Err(Error::mismatch(
                         kernel,
                         given,

@@ -2,6 +2,7 @@
 
 use super::{Access, Adapter, Choices, Kernel, Question};
 use crate::{Error, Result};
+use std::fmt;
 use std::sync::Arc;
 
 /// The most workgroups in one dimension that WebGPU guarantees.
@@ -28,6 +29,12 @@ pub struct Words {
     pub first: u32,
     /// The number of words, at least 1.
     pub count: u32,
+}
+
+impl fmt::Display for Words {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} words from word {} on", self.count, self.first)
+    }
 }
 
 impl From<BufferId> for Binding {

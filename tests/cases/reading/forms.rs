@@ -221,7 +221,7 @@ fn class_folders_as_they_are() {
     let listed = source(at("names")).load(Part::Train, 8).unwrap();
     assert_eq!(listed.class_names(), ["\u{e9}t\u{e9}", "10", "9"]);
     fs::write(at("names/class_to_idx.json"), "{\"9\": 7}").unwrap();
-    refused(source(at("names")).load(Part::Train, 8), &["numbers from 0 on"]);
+    refused(source(at("names")).load(Part::Train, 8), &["numbers the class names from 0 on"]);
     fs::write(at("names/class_to_idx.json"), "{\"9\": 0}").unwrap();
     refused(source(at("names")).load(Part::Train, 8), &["\"10\"", "not listed in"]);
     // A class that is not tested is no fault; one that is not learnt is.

@@ -98,7 +98,7 @@ fn labels_that_would_make_an_empty_class_are_refused() {
     put(&[0, 2, 4, 0, 2, 4]);
     refused(parts(&file, 2), &["labels up to 4 without 1, 3"]);
     put(&[0, 1, -1, 0, 1, 2]);
-    refused(parts(&file, 2), &["-1 for image 2", "from 0 on"]);
+    refused(parts(&file, 2), &["-1 for image 2", "from 0 to 65535"]);
     put(&[0, 1, 9, 0, 1, 2]);
     refused(evaluated(&file, 1, 3), &["label 9", "3 classes"]);
     put(&[0, 1, 2, 0, 1, 2]);
