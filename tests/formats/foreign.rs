@@ -25,7 +25,10 @@ fn files_of_other_kinds_are_named() {
         (b"\x93NUMPY\x01\0v\0{'descr'".to_vec(), "NumPy"),
         (tar, "tar -xf"),
         (zip(&entry("conv1.weight.npy")), "NumPy's arrays (.npz)"),
-        (zip(&entry("model.pth")), "not exactly one data.pkl in it: if a checkpoint is in it, unpack"),
+        (
+            zip(&entry("model.pth")),
+            "not exactly one data.pkl in it: if a checkpoint is in it, unpack",
+        ),
         (pickle(&dict(&[("a", int(1))])), "write its tensors with torch.save"),
     ] {
         let reason = refused(read_within(&file, 1 << 16));
