@@ -1,4 +1,4 @@
-// A scale and a shift for each channel, and the rectifier if RELU:  y = x * scale[c] + shift[c]
+// Scales and shifts each channel:  y = x * scale[c] + shift[c],  followed by the rectifier if the constant RELU is true.
 //
 //   grid     units of a plane by channels by images, as src/ops/walk.rs lays it out: a workgroup of 64 is
 //            COLUMNS units wide and 64 / COLUMNS channels high, so small planes still fill it and no

@@ -1,4 +1,5 @@
-// A scale and a shift for each channel, the rectifier, and a mask of the values above 0:  y = max(x * scale[c] + shift[c], 0)
+// Scales and shifts each channel and applies the rectifier,  y = max(x * scale[c] + shift[c], 0),  and writes as a mask of bits
+// which values of y are above 0.
 //
 //   grid     one invocation per word of the mask, see shared/index.wgsl
 //   x, y     [image][channel][row][column], width divisible by 4

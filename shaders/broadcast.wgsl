@@ -1,5 +1,5 @@
-// Adds one value for each channel or for each image, or multiplies by it if PRODUCT:
-// y = a + b[c],  a + b[n],  a * b[c],  a * b[n]
+// Adds to a one value for each channel c or for each image n, or multiplies a by it if the constant PRODUCT is true:
+// y = a + b[c],  a + b[n],  a * b[c]  or  a * b[n]
 //
 //   grid     units of a plane by channels by images, as src/ops/walk.rs lays it out: a workgroup of 64 is
 //            COLUMNS units wide and 64 / COLUMNS channels high, so small planes still fill it and no

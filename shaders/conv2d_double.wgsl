@@ -1,5 +1,5 @@
-// Derivative for x of a 3x3 cross-correlation of stride 2 (conv2d_halve.wgsl), or of a 1x1 one of stride 2 (conv2d_point.wgsl;
-// POINT). The ops that follow it in the network are done before the store (shared/epilogue.wgsl).
+// Derivative for x of a 3x3 cross-correlation of stride 2 (conv2d_halve.wgsl) or, if the constant POINT is true, of a 1x1 one of
+// stride 2 (conv2d_point.wgsl). The ops that follow it in the network are done before the store (shared/epilogue.wgsl).
 //
 //   dx[2v, 2u]         w[1,1] dy[v,u]
 //   dx[2v, 2u + 1]     w[1,2] dy[v,u] + w[1,0] dy[v,u+1]

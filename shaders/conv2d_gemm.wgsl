@@ -1,6 +1,6 @@
-// Cross-correlation of any kernel, stride and padding, or its derivative for x (TRANSPOSED), as a product of matrices whose
-// factors a workgroup loads once for all its lanes. The ops that follow it in the network are done before the store
-// (shared/epilogue.wgsl). For GPUs.
+// Cross-correlation of any kernel, stride and padding, or its derivative for x if the constant TRANSPOSED is true, as a product
+// of matrices whose factors a workgroup loads once for all its lanes. The ops that follow it in the network are done before
+// the store (shared/epilogue.wgsl). For GPUs.
 //
 //     y[channel][pixel] = sum over k of w[channel][k] * patch[k][pixel]        k: (in channel, row, column) of the kernel
 //

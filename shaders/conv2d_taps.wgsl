@@ -1,5 +1,5 @@
-// Cross-correlation of any kernel, stride and padding, or its derivative for x (TRANSPOSED). The ops that follow it in the
-// network are done before the store (shared/epilogue.wgsl).
+// Cross-correlation of any kernel, stride and padding, or its derivative for x if the constant TRANSPOSED is true. The ops that
+// follow it in the network are done before the store (shared/epilogue.wgsl).
 //
 //   grid     x: one invocation per 4 columns of a row of y, for the images of the launch;
 //            y: one workgroup per 8 output channels; z: phases of a strided derivative

@@ -1,4 +1,4 @@
-// Cross-entropy of each image.  With  p = log_softmax(logits)  and smoothing s over K classes:
+// Computes the cross-entropy of each image with its label. With  p = log_softmax(logits)  and label smoothing s over K classes:
 //
 //     y = -(1 - s) * p[label] - s / K * sum(p),  0 where the label is not the number of a class
 //

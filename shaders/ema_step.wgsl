@@ -1,4 +1,4 @@
-// One step of an exponential moving average, in place:
+// One step of an exponential moving average of the weights under training (live), in place:
 //
 //     average = decay * average + (1 - decay) * live,  a plain copy where decay is 0
 //

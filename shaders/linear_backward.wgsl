@@ -1,4 +1,4 @@
-// Fully connected layer, derivatives for x and w; both are a product of a matrix and the rows of another:
+// Fully connected layer  y = x w^T, derivatives  dx = dy w  and  dw = dy^T x;  one kernel computes either as a product c = a b:
 //
 //     c[r][u] = sum over k of a(r, k) * b[k][u]
 //     for x:  a = dy, b = w, k counts outputs     for w:  a = dy transposed, b = x, k counts rows of x

@@ -1,4 +1,4 @@
-// Moves images to a random start of an attack, in place, from uniform u in [0, 1):
+// Moves images, in place, to random points within eps of them, where an attack starts; u is random, uniform in [0, 1):
 //
 //     Linf  x = x + 2 * (u - 0.5) * eps
 //     L2    d = u - 0.5;  x = x + d * eps / (|d| + 1e-7) where |d| > eps, else x + d

@@ -1,4 +1,5 @@
-// Derivative of copying consecutive images, or channels of each image:  dx[n, first + j] = dy[n, j], 0 for all others
+// Derivative of copying consecutive images out of a batch, or consecutive channels out of each image:
+// dx[n, first + j] = dy[n, j],  and all other dx are 0
 //
 //   grid  one invocation per word of dx, see shared/index.wgsl
 //   dy    `run` words an image; in a range of images all of dy counts as one image

@@ -1,4 +1,4 @@
-// Softmax of each row, or its logarithm if LOG, derivative for the logits:
+// Derivative for the logits of the softmax y of each row or, if the constant LOG is true, of its logarithm y:
 //
 //     dx = y * (dy - sum(dy * y)),     LOG:  dx = dy - exp(y) * sum(dy)
 //

@@ -1,4 +1,4 @@
-// Transforms tiles of x for the batched product of Winograd's filtering F(4x4, 3x3):
+// Transforms tiles of a convolution's input x for Winograd's filtering F(4x4, 3x3), whose batched product reads the result V:
 //
 //   V[6r + c][i][t] = (B^T d B)[r][c]     d: the 6x6 of channel i of x that tile t of the result sees, zeros in the padding
 //

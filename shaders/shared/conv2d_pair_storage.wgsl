@@ -1,4 +1,5 @@
-// Reads x and dy for a weight gradient from storage buffers, on GPUs. All lanes ask for the same quads of dy.
+// Reads x and dy from storage buffers for a convolution's derivative for its weights, on GPUs. All lanes ask for the same
+// quads of dy (a quad is four columns, one vec4).
 
 @group(0) @binding(1) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;

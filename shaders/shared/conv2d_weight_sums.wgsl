@@ -1,5 +1,5 @@
-// The sums for one weight of eight out channels, and a function that adds the product of a quad (four columns) of dy and one
-// of x to each.
+// Sums for a convolution's derivative for its weights: for one weight position, the sums of eight out channels, and a function
+// that adds to each the product of a quad (four columns) of its dy and one of x.
 
 struct Sums { s0: f32, s1: f32, s2: f32, s3: f32, s4: f32, s5: f32, s6: f32, s7: f32 }
 

@@ -1,4 +1,5 @@
-// Reads a 3x3 kernel for Winograd's filtering, forward or for the derivative, and applies one side of F(4x4, 3x3)'s transform.
+// Reads a 3x3 kernel g for Winograd's filtering F(4x4, 3x3), forward or for the derivative for x, and multiplies it by the
+// matrix G on one side; the whole transform is G g G^T.
 
 override TRANSPOSED: bool = false;
 
