@@ -1,4 +1,5 @@
-//! Computes distances between sets of images, and metrics of logits, from arrays.
+//! Computes metrics from arrays: distances between sets of images from features (FID, KID, precision and recall), and from logits
+//! or scores the inception score, calibration error, and how well images are detected as out-of-distribution.
 
 use std::path::PathBuf;
 

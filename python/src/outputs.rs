@@ -1,4 +1,5 @@
-//! The outputs of a network for images: logits, classes, energies, and gradients for the images.
+//! The outputs of a network for images: logits, classes, energies, and the gradient of a loss, logit or margin with respect to each
+//! image.
 
 use lapidary::attack::Objective;
 use lapidary::eval::{Of, With, argmax, logsumexp};

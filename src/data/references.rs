@@ -1,5 +1,6 @@
-//! Compares the augmentations with pictures that torchvision and Pillow made. The random numbers here are those of
-//! tests/peers/augmentations.py.
+//! Compares the augmentations with pictures that torchvision and Pillow made. What is random in
+//! augmentations (offsets, operations) has here the same fixed values as in tests/peers/augmentations.py, which
+//! made the pictures.
 
 #![expect(clippy::unwrap_used, reason = "clippy.toml reaches only into functions marked as tests")]
 

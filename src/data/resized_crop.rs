@@ -1,5 +1,5 @@
-//! Augmentation by random parts of a picture, resized to one size: torchvision's `RandomResizedCrop` with its usual bounds,
-//! bilinear and antialiased as Pillow does it.
+//! Augmentation by random parts of a picture, resized to one size: torchvision's `RandomResizedCrop` with its default
+//! ranges (8 to 100 % of the area, aspect ratio 3/4 to 4/3), bilinear and antialiased as Pillow does it.
 
 use fast_image_resize::FilterType;
 use fast_image_resize::pixels::U8;

@@ -1,5 +1,5 @@
-//! Computes the results of a reference case on an adapter: a convolution, batch normalisation, one L2 step, a whole network with
-//! its gradients, or a path of gradient steps on images.
+//! Computes the results of a reference case on an adapter: a convolution, batch normalisation, one gradient step of a given L2
+//! length, a whole network with its gradients, or a path of gradient steps on images.
 
 use super::case::{Case, Results};
 use crate::attack::{Attack, Pgd, PgdAttack, Start};

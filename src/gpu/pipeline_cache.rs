@@ -1,5 +1,5 @@
 //! Keeps compiled pipelines from one start of a program to the next, where the driver supports it (Vulkan). The library takes and
-//! gives bytes; the host decides where they lie.
+//! gives bytes; the program that uses it decides where they are stored.
 
 use super::Gpu;
 use super::sealed::{seal, unseal};

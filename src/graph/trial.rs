@@ -1,4 +1,5 @@
-//! Prepares a choice between kernels for measurement: one graph with the plain kernel, and one for each candidate.
+//! Prepares the measurement by which tuning chooses between kernels: one graph in which the plain kernels and every candidate
+//! compute the same results from the same inputs.
 
 use super::{Graph, Node, Value};
 use crate::Result;

@@ -1,5 +1,5 @@
 //! Inception-v3 (Szegedy et al. 2016, arXiv 1512.00567) as FID uses it, with pytorch-fid's tensor names: batch norm by running
-//! statistics, means that leave out the padding, and a maximum in place of the mean in the last block.
+//! statistics, average pooling that leaves out the padding, and max pooling in its place in the last block.
 
 use super::efficientnet_lite::frozen_norm;
 use super::extractor::Extracted;

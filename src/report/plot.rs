@@ -1,4 +1,4 @@
-//! Line plots as inline SVG, drawn in the page's colours, each with its numbers as a table.
+//! Line plots as inline SVG, drawn in the report page's colours, each with its numbers as a table.
 
 use std::fmt::Write;
 

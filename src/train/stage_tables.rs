@@ -1,4 +1,4 @@
-//! The tables `[stage1]` and `[stage2]` of a training configuration.
+//! The settings of training's two stages: the tables `[stage1]` and `[stage2]` of a training configuration.
 
 use serde::{Deserialize, Serialize};
 

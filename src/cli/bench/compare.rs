@@ -1,5 +1,5 @@
-//! `bench --compare`: measures lapidary and other libraries at the same step in turn, so that other work of the machine slows all
-//! of them alike.
+//! `bench --compare`: times lapidary and other libraries in turn at the same computation (a step of training, attack or sampling,
+//! or single convolutions), so that other work of the machine slows all of them alike.
 
 use std::fmt::Write;
 use std::thread::sleep;
