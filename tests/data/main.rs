@@ -1,5 +1,5 @@
-//! Tests the data layer through its public functions: every format, exact preparation, and batches that depend on the step
-//! alone.
+//! Tests the data layer through its public functions: every format, images fitted to a network's size with exact
+//! values, and batches that depend on the number of the training step alone.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
 //! Tests networks with the tensor names of other implementations: they are recognised, normalised as the file says, and give
 //! PyTorch's logits, gradients and PGD. `tests/peers/lookalikes.py` made the files; `LAPIDARY_LOOKALIKES=DIR` runs the same
-//! on others that it made, as `scripts/peers` does.
+//! tests on other files that this script wrote to the folder DIR, as `scripts/peers` does.
 
 use crate::gpu;
 use lapidary::attack::{Attack, Pgd, PgdAttack};

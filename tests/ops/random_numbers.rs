@@ -1,4 +1,5 @@
-//! Compares random numbers with Philox on the host, and that with the words that Random123 documents.
+//! Compares the GPU's random numbers with those of the same generator, Philox, computed on the CPU, and the latter with the test
+//! vectors that its authors publish with Random123.
 
 use crate::bench::Bench;
 use crate::objectives::{assert_close, bits, wide, words};

@@ -1,5 +1,5 @@
 //! Kills one of several processes (kill -9) at a random moment: the others end soon, one of them names it, and the run goes
-//! on with any number of processes. There are two moments; `LAPIDARY_RANK_KILLS=n` makes it n.
+//! on with any number of processes. This is done to two runs, or to n with `LAPIDARY_RANK_KILLS=n`.
 
 #![allow(clippy::print_stderr, reason = "a person wants to know which moments they were")]
 

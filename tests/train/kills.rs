@@ -1,5 +1,5 @@
 //! Kills training runs (kill -9) at random moments, in each objective and with 1, 2 and 4 loader threads: a resumed run ends
-//! with the bits of a run that nothing interrupts. Each objective has one run; `LAPIDARY_TRAIN_KILLS=n` makes it n.
+//! with the bits of a run that nothing interrupts. One run of each objective is killed; `LAPIDARY_TRAIN_KILLS=n` kills n.
 
 #![allow(clippy::print_stderr, reason = "a person wants to know which moments they were")]
 

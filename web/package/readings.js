@@ -1,4 +1,4 @@
-// Computes numbers from logits and images on the host: class probabilities, energies, distances.
+// Computes numbers from logits and images in JavaScript, without the GPU: class probabilities, energies, lengths of differences.
 
 /** Returns the index of the largest value. */
 const largest = (values) => values.reduce((best, value, i) => (value > values[best] ? i : best), 0);

@@ -1,4 +1,5 @@
-// Tests the package as bundlers build it from the packed tarball, below a path of a server, in a headless Chromium.
+// Tests, in a headless Chromium, pages that bundlers build with the package's packed tarball, also where a server has them in a
+// folder below its root.
 //
 //   node --test web/test/bundlers.test.js        after scripts/web; installs the examples' bundlers from npm
 

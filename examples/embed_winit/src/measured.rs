@@ -1,5 +1,5 @@
 //! Runs the window of this example as CI does: `embed-winit FRAMES PICTURE.png` draws FRAMES frames, writes the last as a PNG
-//! file, prints how long the GPU work that was added to each frame took, and ends.
+//! file, prints how long the GPU work that lapidary added to each frame took, and ends.
 
 use super::App;
 use eframe::{egui, wgpu};
