@@ -1,6 +1,6 @@
-// APGD's bookkeeping after a step: keeps the iterate of highest loss and the last misclassified one. At checkpoints it halves
-// the step size and goes back to the best iterate where the loss rose in too few steps, or where neither the best loss nor
-// the step size has changed since the checkpoint before:
+// Bookkeeping after a step of APGD (Auto-PGD, a gradient attack): keeps the iterate of highest loss and the last misclassified one.
+// At checkpoints it halves the step size and goes back to the best iterate where the loss rose in too few steps, or where
+// neither the best loss nor the step size has changed since the checkpoint before:
 //
 //     best, best_g, best loss  of the iterate of highest loss so far
 //     at a checkpoint, with `since` steps since the last one, `rises` of which raised the loss:

@@ -1,6 +1,6 @@
 // 1x1 convolution, stride 1, no padding, with x and weights loaded once for a whole workgroup. The ops that follow it in the
-// network are done before the store (shared/epilogue.wgsl). For GPUs. With transposed weights it computes the derivative
-// for x.
+// network are done before the store (shared/epilogue.wgsl). For GPUs, not for CPU rasterisers. With transposed weights it
+// computes the derivative for x.
 //
 //     y[n][o][p] = sum over i of w[o][i] * x[n][i][p]        p: pixel of a plane
 //

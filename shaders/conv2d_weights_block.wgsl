@@ -1,6 +1,6 @@
 // Derivative of a 3x3 cross-correlation of stride 1 and padding 1 for its weights, with x and dy loaded once for a whole
 // workgroup, as partial sums over ranges of images and of their rows (parts); conv2d_sum_parts.wgsl adds the partial sums in
-// order. For GPUs.
+// order. For GPUs, not for CPU rasterisers.
 //
 //     partial[p][o][i][r][c] = sum over the pixels of part p of dy[n][o][v][u] * x[n][i][v + r - 1][u + c - 1]
 //

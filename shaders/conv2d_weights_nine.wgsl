@@ -1,7 +1,7 @@
 // Derivative of a 3x3 cross-correlation with padding 1 for its weights, with stride 1 or with stride 2 that halves both sides
-// (HALVE), as partial sums over ranges of images (parts). Works as conv2d_weights.wgsl, but one invocation holds all nine weights
-// of an in channel for eight out channels, and walks down the rows: a row of x is loaded once for the three kernel rows that multiply
-// it. A line, by which params.lines counts, is a column of quads of dy (a quad is four columns, one vec4).
+// (HALVE), as partial sums over ranges of images (parts). One invocation holds all nine weights of an in channel for eight out
+// channels, where conv2d_weights.wgsl holds one, and walks down the rows: a row of x is loaded once for the three kernel rows that
+// multiply it. params.lines counts columns of quads of dy (a quad is four columns, one vec4).
 //
 //   grid      x: one invocation per in channel; y: one workgroup per 8 output channels; z: parts of
 //             part_images each

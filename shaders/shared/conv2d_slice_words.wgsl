@@ -1,4 +1,4 @@
-// Reads four columns of x for conv2d_sum_slices.wgsl where rows have any width; beyond the row it repeats the last column.
+// Reads four columns of partial sums for conv2d_sum_slices.wgsl where rows have any width; beyond the row it repeats the last column.
 
 fn apart() -> u32 { return 1u; }
 

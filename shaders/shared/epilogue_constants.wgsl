@@ -1,5 +1,5 @@
 // Which ops follow a convolution inside its kernel (its epilogue), as constants of the pipeline: ops that are not there are not
-// compiled. For lavapipe, whose branches cost loads and stores.
+// compiled. For lavapipe (Mesa's Vulkan driver for CPUs), whose branches cost loads and stores.
 
 override AFFINE: bool = false;
 override MASK: bool = false;

@@ -1,7 +1,7 @@
 // Functions that keep infinities and NaN instead of hiding them. WGSL lets max(x, 0) be 0 where x is NaN, and the inverse of
-// an infinite deviation is 0: a network's logits would be finite, and wrong. The test looks at the bits, because compilers
-// may assume that floating-point numbers are finite. The type Elem is in elem_f32.wgsl or elem_vec4.wgsl, one of which is
-// appended to the same shader.
+// an infinite deviation is 0: a network's logits would be finite, and wrong. Infinities and NaN are told by their bits,
+// because compilers may assume that floating-point numbers are finite. The type Elem is in elem_f32.wgsl or elem_vec4.wgsl, one
+// of which is appended to the same shader.
 
 // Whether x is infinite or NaN.
 fn overflowed(x: Elem) -> Truth { return (bitcast<Bits>(x) & Bits(0x7f800000u)) == Bits(0x7f800000u); }

@@ -1,5 +1,5 @@
-// The maxima of two numbers over a workgroup, returned to every lane; call it from uniform control flow only. It has two
-// levels, eight lanes and then one, because a tree of halves would have more barriers.
+// Two maxima over a workgroup, of the two numbers that each lane gives, returned to every lane; call it from uniform control flow
+// only. Eight lanes compare first, then one compares their results: a tree of halves would have more barriers.
 
 var<workgroup> largest: array<vec2f, LANES>;
 

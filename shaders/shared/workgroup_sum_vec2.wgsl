@@ -1,4 +1,5 @@
-// Sums of two numbers over a workgroup, returned to every lane; call it from uniform control flow only.
+// Two sums over a workgroup, of the two numbers that each lane gives, returned to every lane; call it from uniform control
+// flow only.
 //
 // Two levels in a fixed order, so the same inputs give the same bits: eight lanes add every eighth number
 // each, then one lane adds those eight. A tree of halves would have more barriers, for which a CPU adapter
