@@ -1,5 +1,5 @@
-//! Reports indices out of range: puts a test before each index, texel read and integer division of a kernel's shader, whose
-//! result is kept in a buffer beside the kernel's own. With these tests the library shows that its kernels may run without
+//! Reports indices out of range: puts a test before each index, texel read and integer division of a kernel's shader, and
+//! keeps the tests' results in a buffer beside the kernel's own. With these tests the library shows that its kernels may run without
 //! wgpu's checks, and the author of a new kernel sees mistakes that drivers ignore.
 
 use super::{Buffer, Gpu, Kernel};

@@ -1,5 +1,5 @@
-//! Stands in for `texels.rs` in web pages: wgpu gives browsers no subgroups, without which reading textures instead of buffers is
-//! not faster, and the page's file is smaller without them.
+//! Stands in for `texels.rs`, which copies buffers to textures, in web pages: wgpu gives browsers no subgroups, without which
+//! reading textures instead of buffers is not faster, and the page's file is smaller without these copies.
 
 use super::{Gpu, Words};
 use crate::{Error, Result};

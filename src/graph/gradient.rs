@@ -1,5 +1,5 @@
-//! Reverse-mode differentiation that adds nodes only for the derivatives asked for: of the image while attacking or
-//! sampling, of the weights while training.
+//! Reverse-mode differentiation that adds nodes only for the derivatives asked for: with respect to the images
+//! while attacking or sampling, to the weights while training.
 
 use super::{Graph, Node, Op, Value};
 use crate::{Error, Result};

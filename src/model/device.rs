@@ -1,4 +1,4 @@
-//! A model's weights on the device, shared by all programs that use them.
+//! A network's weights on the device, in buffers that all its attacks, samplers and classifiers share.
 
 use super::{Parameter, StateDict, Tensor, Weights};
 use crate::gpu::{Buffer, Gpu};

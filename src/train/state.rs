@@ -1,5 +1,5 @@
 //! Reads and writes the state that a run resumes from, as the two files of a checkpoint: `model.safetensors`, the averaged
-//! weights that others load, and `state.safetensors` with everything else.
+//! weights, which all commands load that use the trained network, and `state.safetensors` with everything else.
 
 use super::loss_scale::State;
 use super::stages::Recall;

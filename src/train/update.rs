@@ -1,4 +1,4 @@
-//! Computes the gradients of a batch's loss on a device. The graphs are in `loss.rs`; the optimiser's step is the learner's.
+//! Computes the gradients of a batch's loss on a device, by the graphs that `loss.rs` builds. [`Learner`] takes the optimiser's step.
 
 use super::Learner;
 use super::loss::{Given, Loss};

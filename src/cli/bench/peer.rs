@@ -1,4 +1,5 @@
-//! Drives another library as a process that stays alive and measures on request; benches/peers/README.md has the protocol.
+//! Runs PyTorch or burn for `bench --compare`, in a process that stays alive and measures on request; benches/peers/README.md has
+//! the protocol.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};

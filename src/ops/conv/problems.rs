@@ -1,5 +1,5 @@
-//! Conditions under which a kernel in the table of convolutions can compute a problem, each as a text and as a function that
-//! checks them; and a check for problems too small to fill a GPU.
+//! Conditions on a convolution (its shapes, stride and padding) under which a kernel of `table.rs` can compute it, each as a text
+//! and as a function that checks it; and a check for convolutions too small to fill a GPU.
 
 use super::problem::{ConvRole, Problem};
 
