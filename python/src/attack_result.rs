@@ -1,4 +1,4 @@
-//! The result of an evaluation by several attacks, as a Python class.
+//! The Python class for the result of a robustness evaluation: accuracy under several attacks, and which attack broke which image.
 
 use lapidary::eval::{Point, RobustAccuracy, Version};
 use pyo3::prelude::*;

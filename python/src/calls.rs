@@ -1,5 +1,5 @@
-//! Runs calls into the library: without the interpreter's lock, stopped by Ctrl-C between two submissions of GPU work, and
-//! never with a panic in Python.
+//! Runs calls into the library: without the interpreter's lock, and so that Ctrl-C stops them between two submissions of GPU
+//! work. A panic in the library is raised as a Python exception.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;

@@ -1,4 +1,4 @@
-"""Compares metrics with their definitions in NumPy and with the library's golden values."""
+"""Compares metrics with their definitions in NumPy and with the reference values in the repository's tests/golden."""
 
 from __future__ import annotations
 

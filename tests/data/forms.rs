@@ -1,6 +1,6 @@
 //! Tests data in the forms that users' files have: it is read with the right images, labels and names, or refused with the named
-//! reason. `tests/peers/data_forms.py` made the files and the expected results; `LAPIDARY_DATA_FORMS=FILE.zip` reads others that
-//! it made, as `scripts/peers` does.
+//! reason. The script `tests/peers/data_forms.py` made the files and the expected results. With `LAPIDARY_DATA_FORMS=FILE.zip` the
+//! tests read those in FILE.zip, which the script has made anew: `scripts/peers` runs them so.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
-//! Tests CIFAR's version for Python: batches as Python 2 wrote them, and in every pickle protocol of Python 3.
-//! `LAPIDARY_PICKLED=DIR` names other files for the latter, as `scripts/peers` makes them.
+//! Tests reading CIFAR's version for Python: batches as Python 2 wrote them, and in every pickle protocol of Python 3. The script
+//! `tests/peers/pickles.py` made the files of Python 3. With `LAPIDARY_PICKLED=DIR` the tests read those in DIR, which the script
+//! has made anew: `scripts/peers` runs them so.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Tests checkpoints in the forms that users' files have: each is read with the right tensors, or refused with the named reason.
-//! `tests/peers/forms.py` made the files and the expected results; `LAPIDARY_FORMS=DIR` reads others that it made, as
-//! `scripts/peers` does.
+//! The script `tests/peers/forms.py` made the files and the expected results. With `LAPIDARY_FORMS=DIR` the tests read those in
+//! DIR, which the script has made anew: `scripts/peers` runs them so.
 
 use lapidary::model::Checkpoint;
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! Tests ONNX files of PyTorch's exporters: they are read as layers, give PyTorch's logits and gradients, can be attacked,
-//! and are written and read again in both formats. `tests/peers/onnx_files.py` made the files; `LAPIDARY_ONNX=DIR` runs the
-//! same on others that it made, as `scripts/peers` does.
+//! and are written and read again in both formats. The script `tests/peers/onnx_files.py` made the files. With
+//! `LAPIDARY_ONNX=DIR` the tests read those in DIR, which the script has made anew: `scripts/peers` runs them so.
 
 use crate::gpu;
 use crate::lookalikes::{attacked, most};

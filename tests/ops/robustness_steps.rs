@@ -1,5 +1,5 @@
-//! Compares the ops of the attacks APGD, FAB and Square (their starts and steps) and the margin with their formulas in f64, or
-//! with properties that must hold.
+//! Compares the ops of the attacks APGD, FAB and Square (their starts and steps), and the margin by which an image is
+//! misclassified, with their formulas in f64, or with properties that must hold.
 
 use crate::bench::{Bench, numbers};
 use crate::objectives::{assert_close, bits, wide, words};

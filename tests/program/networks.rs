@@ -1,5 +1,5 @@
-//! Tests commands on networks of no training run: PyTorch's checkpoint files, the networks built into the program (`zoo:NAME`),
-//! and ResNet and ConvNeXt.
+//! Tests commands on networks that are not from a training run of lapidary: PyTorch's checkpoint files, the networks built into
+//! the program (`zoo:NAME`), and ResNet and ConvNeXt.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Runs the example's window on an X server without a screen (Xvfb) and checks that it shows images, and that the GPU work added
-//! to each frame keeps within its time limit.
+//! Opens the window of the example `embed-winit` on an X server without a screen (Xvfb) and checks that it shows images, and that
+//! the GPU work added to each frame keeps within its time limit.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
