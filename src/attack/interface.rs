@@ -34,7 +34,11 @@ impl<'a> Start<'a> {
     pub(super) fn begins_at_images(&self, op: &'static str) -> Result<()> {
         if self.from.is_some() {
             let wanted = "none: this attack starts at the images themselves";
-            return Err(Error::mismatch(op, "start images (`from`) other than the images", wanted));
+            return Err(Error::mismatch(
+                op,
+                "start images (`from`) other than the images to attack",
+                wanted,
+            ));
         }
         Ok(())
     }

@@ -172,7 +172,7 @@ fn complete(checkpoint: &mut Checkpoint, args: &args::Convert) -> anyhow::Result
         let whose =
             if args.mean.is_some() { "--mean and --std" } else { "the file's mean and std" };
         return Err(Failure::Usage(format!(
-            "{whose} are for pixels of 0 to 255 by their size, but images here are in [0, 1]: --mean {} --std {} is \
+            "{whose} are so large that they fit pixels of 0 to 255, but images here are in [0, 1]: --mean {} --std {} is \
              likely meant",
             list(mean),
             list(std)

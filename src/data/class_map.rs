@@ -61,7 +61,7 @@ fn open_order(images: Classes) -> Error {
             shown(images),
             crate::error::listed(&letters)
         ),
-        "to be told which of both orders the network has learnt: give it by `convert --class-names LIST` or by \
+        "to be told which of these two orders of classes the network has learnt: give it by `convert --class-names LIST` or by \
          class_to_idx.json beside the folders, or take the images' order by --labels-as-given",
     )
 }

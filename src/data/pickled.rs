@@ -133,9 +133,9 @@ impl<'a> Batch<'a> {
         let (length, held) = header.sizes().ok_or_else(|| {
             format!("an array of shape {:?} would take 2^64 bytes or more", header.shape)
         })?;
-        let data = self
-            .content(data)
-            .ok_or("an array holds Python objects, which would have to be executed")?;
+        let data = self.content(data).ok_or(
+            "an array holds Python objects, which cannot be read without executing the pickle",
+        )?;
         if data.len() as u64 != length {
             let (given, shape) = (data.len(), &header.shape);
             return Err(format!(

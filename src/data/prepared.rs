@@ -117,7 +117,7 @@ impl Prepared {
             return Err(Error::mismatch(
                 "prepared images",
                 format!("{} values for {} labels", images.len(), labels.len()),
-                format!("{image_len} ({channels}×{side}×{side}) for each"),
+                format!("{image_len} values ({channels}×{side}×{side}) for each label"),
             ));
         }
         if let Some((at, value)) =
@@ -217,8 +217,12 @@ impl Prepared {
     /// `Mismatch` where a label has no new one, or one that is not below `classes`.
     pub fn relabelled(self, labels: &[u32], classes: u32) -> Result<Self> {
         let renamed = |label: &u32| {
-            let missing =
-                || Error::mismatch("labels", label, format_args!("a label below {}", labels.len()));
+            let missing = || {
+                let given = format_args!("the label {label}");
+                let wanted =
+                    format_args!("a label below {}, the number of new labels", labels.len());
+                Error::mismatch("labels", given, wanted)
+            };
             labels.get(*label as usize).copied().ok_or_else(missing)
         };
         let labels = self.labels.iter().map(renamed).collect::<Result<Vec<_>>>()?;

@@ -107,7 +107,7 @@ fn scan(files: &[PathBuf]) -> Result<Found> {
                 let read = entry.by_ref().take(32).read_to_string(&mut text);
                 let given = read.ok().and_then(|_| text.trim().parse().ok());
                 label = Some(given.ok_or_else(|| {
-                    format!("the text is {text:?}, but has to be the number of a class")
+                    format!("the file holds {text:?}, but has to hold the number of a class")
                 })?);
             } else if extension.eq_ignore_ascii_case(".json") && label.is_none() {
                 let mut text = Vec::new();

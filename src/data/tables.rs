@@ -346,7 +346,7 @@ impl Columns {
         let shown = || all.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
         let images = images.ok_or_else(|| {
             format!(
-                "the columns are {}: a column of encoded pictures has to be called {}",
+                "the columns are {}: a column of encoded pictures has to have one of the names {}",
                 shown(),
                 IMAGES.join(", ")
             )

@@ -106,7 +106,7 @@ impl Entry {
         let most = MOST + 16 * self.packed;
         if self.size > most {
             return Err(format!(
-                "the archive gives the file {} bytes, from {} compressed ones, but at most {most} are allowed",
+                "the archive says that the file has {} bytes unpacked and {} compressed, but at most {most} unpacked are allowed",
                 self.size, self.packed
             ));
         }

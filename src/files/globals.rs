@@ -187,7 +187,7 @@ impl Global {
                 pickle.add_object(class, Value::None)
             }
             _ => Err(format!(
-                "the pickle calls {self:?} with {} arguments that do not fit",
+                "the pickle calls {self:?} with {} arguments that this function does not take",
                 arguments.len()
             )),
         }

@@ -70,7 +70,7 @@ pub fn fit(
     let given = || format!("shape {shape:?}, strides {strides:?}, offset {offset}");
     if shape.len() != strides.len() {
         return Err(format!(
-            "a tensor's {} do not fit: it takes a stride for each dimension",
+            "a tensor's {} do not fit: there has to be a stride for each dimension",
             given()
         ));
     }

@@ -199,7 +199,9 @@ fn none_at_all(options: &Options) -> Error {
     }
     Error::NoAdapter(match options.backends {
         Some(backends) => {
-            format!("none found among {backends:?}, as WGPU_BACKEND or the program asks")
+            format!(
+                "none found on {backends:?}, the backends that WGPU_BACKEND or the program asks for"
+            )
         }
         None => "none found".into(),
     })

@@ -49,7 +49,7 @@ impl Op for Rgba8 {
             .checked_mul(width)
             .and_then(|wide| wide.checked_next_multiple_of(ROW_WORDS));
         let (Some(stride), 1..=4, 1..) = (stride, channels, self.columns) else {
-            let given = format_args!("{x} in {} columns", self.columns);
+            let given = format_args!("images {x} in {} columns", self.columns);
             return Err(Error::mismatch(
                 self.name(),
                 given,

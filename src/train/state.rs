@@ -173,7 +173,12 @@ pub async fn restore(
     }
     memory.recall.curriculum.t = small(t);
     memory.recall.curriculum.window = window.into_iter().map(f64::from_bits).collect();
-    let missing = || Error::bad_file(&path, "the metadata lacks the step");
+    let missing = || {
+        Error::bad_file(
+            &path,
+            "the metadata lacks step, the number of training iterations that were done",
+        )
+    };
     let step = metadata.step.ok_or_else(missing)?;
     let gpu = learner.live.gpu();
     let refused = match later("choices") {

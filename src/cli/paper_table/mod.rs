@@ -175,7 +175,7 @@ fn identify(out: &Path, args: &args::PaperTable, settings: &Settings) -> Result<
             let was = theirs.get(key).unwrap_or(&Value::Null);
             if was != now {
                 let reason = format!(
-                    "its runs are of another comparison, with {key} {was}, but now {key} is {now}; choose another folder with --out"
+                    "the runs beside this file are of another comparison, with {key} {was}, but now {key} is {now}; choose another folder with --out"
                 );
                 return Err(Error::bad_file(&file, reason));
             }

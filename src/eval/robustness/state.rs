@@ -142,7 +142,8 @@ impl State {
         unseal(text).map_err(damaged)?;
         let contrary = || {
             let given = "a file with parts missing, out of place or contradictory";
-            Error::mismatch("attack state", given, format_args!("{FORMAT}: {REMEDY}"))
+            let wanted = format_args!("a sound {FORMAT}: {REMEDY}");
+            Error::mismatch("attack state", given, wanted)
         };
         Self::parse(&all).filter(Self::holds_together).ok_or_else(contrary)
     }

@@ -284,7 +284,7 @@ impl Layer {
                 graph.push(flat, &[x])
             }
             (kind, _) => {
-                let given = format_args!("a layer with {} inputs and tensors", all.len());
+                let given = format_args!("a layer with {} inputs and weights in all", all.len());
                 Err(Error::mismatch(
                     "imported network",
                     given,

@@ -114,7 +114,8 @@ impl PackedWeightGradient {
         match self.choice.way.launch {
             Launching::Tiles(kernel, tiling) => Ok((kernel, tiling)),
             Launching::Filter(_) => {
-                Err(Error::mismatch(self.name(), self.choice, "a kernel for weight gradients"))
+                let given = format_args!("the kernel {}", self.choice);
+                Err(Error::mismatch(self.name(), given, "a kernel for weight gradients"))
             }
         }
     }

@@ -63,9 +63,9 @@ impl Run<'_, '_> {
             }
             Err(other) => Err(other),
             Ok(made) => Ok(match self.world.any(false)? {
-                true => {
-                    Err(Error::OutOfMemory("making programs in another process of the run".into()))
-                }
+                true => Err(Error::OutOfMemory(
+                    "preparing a training stage in another process of the run".into(),
+                )),
                 false => Ok(made),
             }),
         }

@@ -110,7 +110,7 @@ impl ClassifierStage {
                 key: "stage1.micro_batch".into(),
                 value: micro.to_string(),
                 allowed: format!(
-                    "0, which is all {} images at once, because batch norm computes its statistics over all of them; stage1.sync_batch_norm = true allows smaller ones",
+                    "0, which is all {} images at once, because batch norm computes its statistics over all of them; stage1.sync_batch_norm = true allows smaller micro-batches",
                     pieces.size * pieces.parts
                 ),
             });

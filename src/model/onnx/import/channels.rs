@@ -121,7 +121,7 @@ impl Builder {
     /// Groups that were normalised, as a map again: now they are a layer, whose gamma is 1 and whose beta is 0.
     pub fn ungrouped(&mut self, node: &Arguments, known: &Known) -> Checked<Known> {
         let Known::Part(Part::GroupNormed(groups, eps), of) = known else {
-            return Err("the input is not a group normalisation's groups of channels".into());
+            return Err("the input is not groups of channels that were normalised".into());
         };
         // Checks that the sides are the map's.
         let x = self.reshaped(node, *of)?;
