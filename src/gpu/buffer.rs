@@ -102,7 +102,7 @@ impl Gpu {
             Error::mismatch(
                 "Gpu::upload",
                 format_args!("{} values", values.len()),
-                "less than 2^32 words",
+                "less than 16 GiB of values",
             )
         })?;
         let made = self.allocate(&[words]).await?.pop();

@@ -46,7 +46,7 @@ impl Graph {
             for (((place, &input), derivative), _) in entries.filter(|(_, asked)| **asked) {
                 let Some(derivative) = derivative else {
                     let given = format_args!("no derivative for input {place}");
-                    let wanted = "a derivative, or this input in the list of Op::flat";
+                    let wanted = "a derivative, unless Op::flat lists this input";
                     return Err(Error::mismatch(op, given, wanted));
                 };
                 let (shape, wanted) = (self.shape(derivative)?, self.shape(input)?);

@@ -177,8 +177,10 @@ impl Network {
                 .map(Self::Imported)
                 .map_err(|error| Error::bad_file(&checkpoint.source, error)),
             _ => {
-                let reason =
-                    format!("no network is recognised by its tensors: {}", nearest(checkpoint));
+                let reason = format!(
+                    "no network is recognised by the file's tensors: {}",
+                    nearest(checkpoint)
+                );
                 Err(Error::bad_file(&checkpoint.source, reason))
             }
         }

@@ -48,7 +48,7 @@ impl Op for Normalise {
         }
         if means != channels || stds != channels {
             let given = format_args!("{means} means and {stds} deviations");
-            return Err(Error::mismatch(self.name(), given, format_args!("{channels} each")));
+            return Err(Error::mismatch(self.name(), given, format_args!("{channels} of each")));
         }
         if self.mean.iter().any(|mean| !mean.is_finite()) {
             return Err(Error::mismatch(

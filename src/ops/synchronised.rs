@@ -127,11 +127,11 @@ impl Joined {
         let count = all.len() as f64;
         let length = all.first().map_or(0, |[first, _]| first.len());
         if let Some([a, b]) = all.iter().find(|[a, b]| a.len() != length || b.len() != length) {
-            let given = format_args!("vectors of {} and {} numbers", a.len(), b.len());
+            let given = format_args!("batch norm vectors of {} and {} channels", a.len(), b.len());
             return Err(Error::mismatch(
                 Synchronise::NAME,
                 given,
-                format_args!("{length} in each"),
+                format_args!("{length} channels, as in the batch's first part"),
             ));
         }
         let value = |pair: &[Vec<f32>; 2], which: usize, at: usize| {

@@ -128,7 +128,7 @@ impl Op for PackWeights {
         let run = u32::try_from(run).unwrap_or(u32::MAX);
         if run == 0 {
             let wanted = format_args!(
-                "at most {most} words for {unit} output channels, as the adapter binds no more"
+                "at most {most} weights for {unit} output channels, the adapter's largest binding"
             );
             return Err(Error::mismatch(PACK.name, w, wanted));
         }

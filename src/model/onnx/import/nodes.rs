@@ -297,9 +297,9 @@ impl Builder {
     fn clip(&mut self, node: &Arguments, x: Map) -> Checked<Map> {
         let mut bound = |place, otherwise| match node.input(place) {
             None => Ok(otherwise),
-            Some(Known::Constant(_, constant)) => self.scalar(constant)?.ok_or_else(|| {
-                "the bounds have several numbers, but only one for each is supported".to_owned()
-            }),
+            Some(Known::Constant(_, constant)) => self
+                .scalar(constant)?
+                .ok_or_else(|| "a bound has several numbers, but only one is supported".to_owned()),
             Some(_) => Err("the bounds are computed, but have to be constants".into()),
         };
         let kind = match (bound(1, f32::NEG_INFINITY)?, bound(2, f32::INFINITY)?) {

@@ -49,7 +49,10 @@ impl Constant {
             message.sides.iter().map(|&side| usize::try_from(side).ok()).collect();
         let sides = sides.filter(|sides| sides.len() <= MOST_SIDES);
         let sides = sides.ok_or_else(|| {
-            format!("the tensor's shape {:.60?} has negative or too many dimensions", message.sides)
+            format!(
+                "the tensor's shape {:.60?} has a negative dimension or more than {MOST_SIDES}",
+                message.sides
+            )
         })?;
         let count = sides.iter().try_fold(1u64, |all, &side| all.checked_mul(side as u64));
         let count = count
