@@ -29,7 +29,7 @@ impl Stop {
                 exit::say("stopping after this iteration; a second signal stops at once");
             }
         })
-        .context("cannot listen to signals")?;
+        .context("cannot listen to the signals that stop the program")?;
         let announced = Arc::new(AtomicBool::new(false));
         #[cfg(unix)]
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, announced.clone())

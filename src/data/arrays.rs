@@ -75,7 +75,7 @@ pub(super) fn from_arrays(
         (Part::Train, Some(test)) if train.is_none() && pick(&names, &[""]).is_none() => {
             let Pair { part, images, .. } = test;
             let reason = format!(
-                "there is nothing in it but {part} ({images}): training images are needed as x_train"
+                "there is nothing in it but {part} images, in the array {images}: training images are needed, in an array x_train"
             );
             Err(Error::bad_file(path, reason))
         }
@@ -185,7 +185,7 @@ fn found(path: &Path, pair: Option<Pair>) -> Result<Found> {
             names => format!("it has the arrays {}, and none of images", listed(names)),
         };
         let reason = format!(
-            "{there}: images have to be called {}, or such a name with _train or _test at its end",
+            "{there}: the array of images has to be called {}, or one of these with _train or _test at its end",
             IMAGES.join(", ")
         );
         return Err(Error::bad_file(path, reason));
@@ -228,8 +228,8 @@ fn single(path: &Path) -> Result<Found> {
 /// Labels, and what the classes are called where labels are texts.
 fn numbers(path: &Path, contents: Contents) -> Result<(Vec<u32>, Vec<String>)> {
     let wrong = |given: String| {
-        let wanted = "a whole number from 0 to 65535, a text or a one-hot row for each image";
-        Error::bad_file(path, format_args!("it has labels {given}, but has to have {wanted}"))
+        let wanted = "one whole number from 0 to 65535, one text or one one-hot row for each image";
+        Error::bad_file(path, format_args!("it has labels {given}, but needs {wanted}"))
     };
     let Array { shape, numbers } = match contents {
         Contents::Texts(shape, texts) => {
@@ -429,7 +429,7 @@ impl Pixels {
                 let most = if high > 255 { 65_535 } else { 255 };
                 if low < 0 || high > most {
                     return Err(format!(
-                        "they are whole numbers from {low} to {high}, but pixels are 0 to 255, or 0 to 65535"
+                        "their values are whole numbers from {low} to {high}, but pixels are 0 to 255, or 0 to 65535"
                     ));
                 }
                 if most == 255 {
@@ -459,7 +459,7 @@ impl Pixels {
                 "numbers that are not finite".into()
             };
             return Err(format!(
-                "they are {given}, but pixels are in [0, 1], or whole numbers up to 255: undo the normalisation of these images"
+                "their values are {given}, but pixels are in [0, 1], or whole numbers up to 255: undo the normalisation of these images"
             ));
         }
         let bytes: Vec<u8> = values.iter().map(|value| (value * 255.0).round() as u8).collect();

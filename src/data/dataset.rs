@@ -91,7 +91,7 @@ impl Dataset {
                     pixels => format!("{pixels} pixels for {images} labels"),
                 },
                 format!(
-                    "a label for each image of {channels}×{height}×{width}, {wanted} pixels for so many labels, and fewer than 2^32 images"
+                    "a label for each image of {channels}×{height}×{width}, so {wanted} pixels for {images} labels, and fewer than 2^32 images"
                 ),
             ));
         }

@@ -150,7 +150,9 @@ fn array(
         let read = entry.by_ref().take(length).read_to_end(&mut bytes);
         match read {
             Ok(read) if read as u64 == length => Ok(bytes),
-            Ok(read) => Err(format!("cut off: only {read} of the next {length} bytes are there")),
+            Ok(read) => Err(format!(
+                "the array is cut off: only {read} of its next {length} bytes are there"
+            )),
             Err(error) => Err(error.to_string()),
         }
     };
@@ -171,10 +173,10 @@ fn array(
     let header = Header::parse(&text)?;
     let (bytes, held) = header
         .sizes()
-        .ok_or_else(|| format!("the header {text:?} describes an array longer than any file"))?;
+        .ok_or_else(|| format!("the header {text:?} describes an array of 2^64 bytes or more"))?;
     if bytes > length {
         return Err(format!(
-            "cut off: an array of {:?} has {bytes} bytes, but {length} are there",
+            "the array is cut off: for the shape {:?} it needs {bytes} bytes, but {length} are there",
             header.shape
         ));
     }
@@ -366,7 +368,7 @@ mod tests {
             ("<c8", "(1,)", 8, "<c8"),
             ("|u1", "(3,)", 2, "cut off"),
             ("|u1", "(3,)", 4, "more bytes follow"),
-            ("<f8", "(4294967296, 4294967296)", 8, "longer than any file"),
+            ("<f8", "(4294967296, 4294967296)", 8, "2^64 bytes or more"),
         ] {
             let error = read(kind, false, shape, &vec![0; bytes]).unwrap_err();
             assert!(error.contains(reason), "{kind}: {error}");

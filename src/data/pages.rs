@@ -73,7 +73,7 @@ fn unpack(frame: &[u8], wanted: u64, to: &mut Vec<u8>) -> Checked<()> {
     decoder.set_max_window_size(WINDOW.max(wanted));
     let decoder = StreamingDecoder::new_with_decoder(frame, decoder);
     let decoder = decoder
-        .map_err(|error| format!("a page says that zstd compressed it, but it is not: {error}"))?;
+        .map_err(|error| format!("a page should be compressed by zstd, but is not: {error}"))?;
     let before = to.len();
     decoder
         .take(wanted + 1)
@@ -186,7 +186,7 @@ impl<R: Read + Seek> Pages<R> {
             (Some(unpacked), Some((packed, size_at))) => {
                 Ok(Header { unpacked, packed, size_at, levels, is_packed })
             }
-            _ => Err("a page's header does not say its sizes".into()),
+            _ => Err("a page's header lacks the page's size, packed or unpacked".into()),
         }
     }
 

@@ -69,7 +69,7 @@ impl Picture {
                 return Err(Error::mismatch(
                     "picture",
                     given,
-                    "1 or 3 channels, and a byte for each pixel of each",
+                    "1 or 3 channels, and a byte for each pixel of each channel",
                 ));
             }
         };

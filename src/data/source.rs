@@ -255,7 +255,7 @@ fn has_parquet(_: &std::path::Path) -> bool {
 fn parquet(path: &std::path::Path, _: Part) -> Result<Option<(Pictures, String)>> {
     Err(Error::bad_file(
         path,
-        "it is a Parquet table, which only builds with the feature `parquet` read",
+        "it is a Parquet table, which this build cannot read, as it lacks the feature `parquet`",
     ))
 }
 

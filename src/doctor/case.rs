@@ -95,7 +95,7 @@ impl Case {
             let reference = bytemuck::cast_slice::<u32, f32>(&self.tensor(name)?.words);
             if given.len() != reference.len() {
                 let reason = format!(
-                    "{name} has {} values, but has to have {}",
+                    "the computed array {name} has {} values, but the file's has {}",
                     given.len(),
                     reference.len()
                 );
@@ -105,7 +105,10 @@ impl Case {
                 let fields = self.tolerances.get(name);
                 let number = fields.and_then(|fields| fields.get(key)).and_then(Json::as_f64);
                 number.ok_or_else(|| {
-                    Error::bad_file(self.name, format!("it does not say the {key} of {name}"))
+                    Error::bad_file(
+                        self.name,
+                        format!("its tolerances lack `{key}` for the array {name}"),
+                    )
                 })
             };
             let (relative, absolute) = (field("rtol")?, field("atol")?);

@@ -17,7 +17,9 @@ pub(crate) fn unseal(text: &str) -> Result<String, String> {
     let (body, kept) = parts.ok_or("no checksum at the end: the file was cut off or changed")?;
     let found = format!("{:08x}", crc32fast::hash(body.as_bytes()));
     if kept != found {
-        return Err(format!("checksum {found}, not {kept}: the file was changed or damaged"));
+        return Err(format!(
+            "contents with the checksum {found}, not {kept} as stored: the file was changed or damaged"
+        ));
     }
     Ok(format!("{body}}}"))
 }

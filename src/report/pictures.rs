@@ -26,7 +26,7 @@ impl<'a> Images<'a> {
         let (channels, side) = (channels as usize, side as usize);
         let one = channels * side * side;
         if ![1, 3].contains(&channels) || one == 0 || !values.len().is_multiple_of(one) {
-            let given = format!("{} values of {channels}×{side}×{side}", values.len());
+            let given = format!("{} values for images of {channels}×{side}×{side}", values.len());
             return Err(Error::mismatch("picture", given, "whole images of 1 or 3 channels"));
         }
         Ok(Self { values, channels, side })

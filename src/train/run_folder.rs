@@ -62,8 +62,7 @@ impl RunFolder {
     pub fn create(path: impl AsRef<Path>, config: &Config) -> Result<Self> {
         let path = path.as_ref();
         if path.join(CONFIG).exists() {
-            let reason =
-                "the folder holds a run already: name another folder, or go on with it by --resume";
+            let reason = "the folder holds a run already: name another folder, or go on with the run by --resume";
             return Err(Error::bad_file(path, reason));
         }
         fs::create_dir_all(path.join(CHECKPOINTS)).map_err(|error| Error::bad_file(path, error))?;

@@ -34,7 +34,7 @@ pub(crate) fn launched(variable: impl Fn(&str) -> Option<String>) -> Result<Opti
         let size = text.trim().parse().ok().filter(|&size: &u32| size > 0);
         let size = size.ok_or_else(|| {
             Error::World(format!(
-                "{name} = {text:?}: it has to be the number of processes, or not be set"
+                "the environment variable {name} is {text:?}, but has to be the number of processes, or not be set"
             ))
         })?;
         if size > 1 {

@@ -112,7 +112,7 @@ fn bandwidth(text: &str) -> Result<f64, String> {
         Some(number.strip_suffix(unit)?.trim().parse::<f64>().ok()? * factor)
     });
     read.filter(|rate| (1e3..=1e15).contains(rate)).ok_or_else(|| {
-        "expected a network's speed with its unit, such as 25GB/s, 800MB/s or 100Gb/s".into()
+        "expected a data rate with its unit, such as 25GB/s, 800MB/s or 100Gb/s".into()
     })
 }
 

@@ -70,7 +70,7 @@ pub fn run(
     if !matches!(network, Network::WideResNet(_)) || args.what != Step::Pgd {
         let given = format!("given with --model {} --what {}", args.model, args.what);
         let allowed =
-            "given with --model wrn-DEPTH-WIDTH --what pgd-step, all that the other libraries run"
+            "given with --model wrn-DEPTH-WIDTH --what pgd-step, the only step that the other libraries run"
                 .into();
         return Err(Error::BadConfig { key: "--compare".into(), value: given, allowed }.into());
     }

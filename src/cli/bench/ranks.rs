@@ -58,7 +58,7 @@ pub fn run(
         return Err(Error::mismatch(
             "bench",
             format_args!("--what {}", args.what),
-            "--what train-step: only training runs in several processes",
+            "--what train-step, the only step that several processes can share",
         )
         .into());
     };

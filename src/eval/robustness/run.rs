@@ -106,7 +106,7 @@ impl AutoAttack {
             return Err(Error::mismatch(
                 "attack",
                 given,
-                format_args!("an image of {words} values for each label, at least one"),
+                format_args!("an image of {words} values for each label, and at least one image"),
             ));
         }
         let began = Instant::now();
