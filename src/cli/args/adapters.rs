@@ -68,13 +68,13 @@ pub struct Bench {
     /// Number of times that the step which --what names is measured; the median is printed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
-    /// Print the kernel launches and the memory of a step, instead of measuring it
+    /// Print the kernel launches and the memory of the step that --what names, instead of measuring it
     ///
     /// The step's buffers are allocated, but no step is run.
     #[arg(long, conflicts_with_all = ["compare", "profile", "json"])]
     pub show_plan: bool,
-    /// Estimate how long a step takes on a chip that this machine does not have, instead of measuring: h100, rtx4090, rx7900xtx,
-    /// rx9070, adreno740, m1
+    /// Estimate how long the step that --what names takes on a chip that this machine does not have, instead of measuring: h100,
+    /// rtx4090, rx7900xtx, rx9070, adreno740, m1
     ///
     /// The estimate is made from what the chip's compiler says of the kernels and from the chip's published figures. Beside it
     /// stands the least time that multiply-adds and memory traffic allow. The layers whose estimate is furthest above
@@ -86,8 +86,8 @@ pub struct Bench {
     /// With --compare, single 3x3 convolutions are timed as well, in lapidary and in the other libraries.
     #[arg(help_heading = "Output", long)]
     pub layers: bool,
-    /// Write the time of each kernel launch of a step as two files: FILE.csv, a table, and FILE.json, a trace for
-    /// chrome://tracing
+    /// Write the time of each kernel launch of the step that --what names as two files: FILE.csv, a table, and FILE.json, a trace
+    /// for chrome://tracing
     #[arg(help_heading = "Output", long, value_name = "FILE")]
     pub profile: Option<PathBuf>,
     /// Print one JSON object instead of a table
@@ -127,10 +127,12 @@ pub enum Peer {
 /// The steps that `bench` can measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Step {
-    /// One step of a PGD attack: forward pass, gradient for the image, step, and projection onto the ball of allowed changes
+    /// One step of a PGD attack: forward pass, gradient of the loss with respect to the image, change of the image, and projection
+    /// onto the ball of allowed changes
     #[value(name = "pgd-step")]
     Pgd,
-    /// One step of sampling: forward pass, gradient of a class's logit for the image, and step, without a limit on the image's change
+    /// One step of sampling: forward pass, gradient of a class's logit with respect to the image, and change of the image, without a
+    /// limit on the change
     #[value(name = "sample-step")]
     Sample,
     /// One step of training: forward pass with batch statistics, gradients of all weights, optimiser and moving averages

@@ -19,7 +19,7 @@ pub const PGD_RESTARTS: u32 = 1;
 pub struct Attack {
     #[command(flatten)]
     pub network: NetworkOptions,
-    /// Largest change of an image that an attack may make (the radius of its ball), such as 0.5 or 8/255
+    /// Largest change of an image that an attack may make (the radius of the ball of allowed changes), such as 0.5 or 8/255
     ///
     /// It is measured in --norm, for pixels in [0, 1].
     #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]

@@ -46,7 +46,7 @@ pub struct Quick {
     /// Print one JSON object instead of a table
     #[arg(help_heading = "Output", long)]
     pub json: bool,
-    /// Largest change of an image that the attack may make (the radius of its ball), such as 0.5 or 8/255
+    /// Largest change of an image that the attack may make (the radius of the ball of allowed changes), such as 0.5 or 8/255
     ///
     /// It is measured in --norm, for pixels in [0, 1].
     #[arg(help_heading = "Attack", long, default_value = "0.5", value_parser = radius)]
@@ -97,7 +97,8 @@ pub struct EvalAll {
     /// They are drawn evenly by class, the same ones each time.
     #[arg(help_heading = "Images", long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(10..))]
     pub images: Option<u32>,
-    /// Radii at which accuracy under attack is measured, in --norm, for pixels in [0, 1]; the attack is PGD of 20 steps of eps/8
+    /// Radii at which accuracy under attack is measured, in --norm, for pixels in [0, 1]; the attack is PGD of 20 steps, each an
+    /// eighth of the radius long
     #[arg(help_heading = "Attack", long, value_delimiter = ',', default_value = "0.125,0.25,0.5,0.75,1,1.5,2", value_parser = radius)]
     pub eps: Vec<f64>,
     /// Norm that measures the size of an attack's changes
@@ -134,8 +135,8 @@ pub struct EvalAll {
 pub struct Measuring {
     #[command(flatten)]
     pub features: FeatureOptions,
-    /// Real images to compare with: a folder of pictures, other images that `train` reads, such as .npz or idx files, or an .npz
-    /// with mean (mu) and covariance (sigma) of their features
+    /// Real images that the samples are compared with: a folder of pictures, other images that `train` reads, such as .npz or idx
+    /// files, or an .npz with mean (mu) and covariance (sigma) of their features
     #[arg(
         help_heading = "Features",
         long,
@@ -143,7 +144,8 @@ pub struct Measuring {
         default_value = "builtin:fashion"
     )]
     pub reference: String,
-    /// Folder where computed features are kept for the next time [default: lapidary in the user's cache folder]
+    /// Folder that keeps the features of images, to read them there when the same images are compared again [default: lapidary in
+    /// the user's cache folder]
     #[arg(help_heading = "Features", long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
 }
@@ -177,10 +179,11 @@ pub struct Sweep {
     #[arg(help_heading = "Sampling", long, value_delimiter = ',', default_value = "5,10,15,20,30,40",
         value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub steps: Vec<u32>,
-    /// Length of one step in the L2 norm, such as 0.8 or 8/255 [default: the step size that the checkpoint names for sampling]
+    /// Length of one sampling step in the L2 norm, such as 0.8 or 8/255 [default: the step size that the checkpoint names for
+    /// sampling]
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
-    /// Number of samples for each number of steps
+    /// Number of samples to draw for each number of sampling steps
     #[arg(help_heading = "Sampling", long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     pub count: u32,
     /// Images that sampling starts from: builtin:fractal (random fields with a 1/f^b spectrum), noise (independent uniform
@@ -226,7 +229,7 @@ pub struct Counterfactuals {
     /// Number of gradient steps that raise the target class's logit [default: as many as the checkpoint names for sampling]
     #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub steps: Option<u32>,
-    /// Length of one step in the L2 norm [default: the step size that the checkpoint names for sampling]
+    /// Length of one gradient step in the L2 norm [default: the step size that the checkpoint names for sampling]
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
     #[command(flatten)]
@@ -254,7 +257,7 @@ pub struct Explain {
     /// Number of gradient steps that raise the target class's logit [default: as many as the checkpoint names for sampling]
     #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub steps: Option<u32>,
-    /// Length of one step in the L2 norm [default: the step size that the checkpoint names for sampling]
+    /// Length of one gradient step in the L2 norm [default: the step size that the checkpoint names for sampling]
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
     /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
@@ -271,7 +274,8 @@ pub struct Explain {
     /// `crop` takes the square in the middle, `letterbox` puts black around the picture, `stretch` changes its proportions.
     #[arg(help_heading = "Images", long, value_parser = fit)]
     pub fit: Option<Fit>,
-    /// Folder to write: the image, the steps towards the class, the difference and the confidences
+    /// Folder to write: the picture, the changed picture, their difference, the steps between them, and the network's confidence in
+    /// the classes at each step
     #[arg(help_heading = "Output", long, value_name = "DIR", default_value = "explanation")]
     pub out: PathBuf,
 }

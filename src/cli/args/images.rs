@@ -34,7 +34,8 @@ pub struct Sample {
     /// Number of gradient steps that raise the class's logit [default: as many as the checkpoint names for sampling]
     #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub steps: Option<u32>,
-    /// Length of one step in the L2 norm, such as 0.8 or 8/255 [default: the step size that the checkpoint names for sampling]
+    /// Length of one gradient step in the L2 norm, such as 0.8 or 8/255 [default: the step size that the checkpoint names for
+    /// sampling]
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
     /// File or folder to write: NAME.png, NAME.npz, NAME.tar or a folder
@@ -79,9 +80,10 @@ pub struct Classify {
 /// The images that sampling starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Images of independent uniform values.
+    /// Sampling starts from images of independent uniform values.
     Noise,
-    /// Images by name or path: `builtin:fractal`, `builtin:fashion` or a folder, as [`crate::data::Ood::parse`] reads them.
+    /// Sampling starts from the images of this name or path: `builtin:fractal`, `builtin:fashion` or a folder, as
+    /// [`crate::data::Ood::parse`] reads them.
     Images(String),
 }
 
