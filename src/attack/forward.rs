@@ -122,7 +122,7 @@ impl Batch {
         let (most, words) = (self.shape.images() as usize, self.words());
         if labels == 0 || labels > most || images.len() != labels * words {
             let given = format!("{} values of {what} for {labels} labels", images.len());
-            let wanted = format!("1 to {most} labels, and {words} values for each");
+            let wanted = format!("1 to {most} labels, and an image of {words} values for each");
             return Err(Error::mismatch("attack", given, wanted));
         }
         let strange = images.iter().enumerate().find(|(_, value)| !value.is_finite());

@@ -186,8 +186,8 @@ impl CropFlip {
         if image.len() as u128 != wanted || out.len() as u128 != wanted {
             return Err(Error::mismatch(
                 "crop and flip",
-                format!("an image of {} values, and room for {}", image.len(), out.len()),
-                format!("{wanted} values and room for as many: {channels}×{side}×{side}"),
+                format!("an image of {} values and an output of {}", image.len(), out.len()),
+                format!("{wanted} values, {channels}×{side}×{side}, in both"),
             ));
         }
         let offsets = [self.offset(random), self.offset(random)];

@@ -335,7 +335,7 @@ impl Pictures {
             Error::mismatch(
                 "pictures",
                 format!("picture {index}"),
-                format!("a number below {}", self.len()),
+                format!("a number below {}, the number of pictures", self.len()),
             )
         })
     }

@@ -60,8 +60,8 @@ pub(super) fn resized_crop_of_planes(
     if plane == 0 || planes.len() != channels as usize * plane {
         return Err(crate::Error::mismatch(
             "resized crop",
-            format!("{} values", planes.len()),
-            format!("{channels}×{side}×{side}"),
+            format!("an image of {} values", planes.len()),
+            format!("{channels}×{side}×{side} values"),
         ));
     }
     let part = part(random, side, side);

@@ -144,8 +144,8 @@ impl BatchSource {
         if batch_size == 0 || batch_size as u128 * values > MAX_VALUES {
             return Err(Error::mismatch(
                 "batch source",
-                format!("batches of {batch_size} × {values} values for {name:?}"),
-                format!("1 to {MAX_VALUES} values"),
+                format!("batches of {batch_size} × {values} values for the source {name:?}"),
+                format!("1 to {MAX_VALUES} values in a batch"),
             ));
         }
         Ok(Self { name: name.into(), seed, batch_size, made: 0..batch_size, shape, kind })
@@ -192,7 +192,7 @@ impl BatchSource {
                 Error::mismatch(
                     "batch",
                     format!("step {step}"),
-                    "a step whose images have numbers below 2^64",
+                    "a step whose images, numbered from step 0 on, have numbers below 2^64",
                 )
             })?;
         let mut images = vec![0.0; self.shape().iter().product()];
@@ -233,7 +233,7 @@ impl BatchSource {
                 let number = order.image_at(position).unwrap_or_default() as usize;
                 let found = images.image(number).zip(images.labels().get(number));
                 let (image, &label) = found.ok_or_else(|| {
-                    let wanted = format!("a number below {}", images.len());
+                    let wanted = format!("a number below {}, the number of images", images.len());
                     Error::mismatch("batch", format!("image {number}"), wanted)
                 })?;
                 let (channels, side) = (images.channels(), images.side());

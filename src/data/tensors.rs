@@ -55,7 +55,7 @@ fn header(path: &Path) -> std::result::Result<(File, u64, Metadata), String> {
     let header = u64::from_le_bytes(first);
     if header > LONGEST.min(length.saturating_sub(8)) {
         return Err(format!(
-            "the header says that it has {header} bytes, but the file has {length}, and at most {LONGEST} are read"
+            "the header says that it has {header} bytes, but the file has {length} bytes, and headers of at most {LONGEST} bytes are read"
         ));
     }
     let mut bytes = vec![0; header as usize];

@@ -16,11 +16,13 @@ impl Features {
     /// number that is not finite.
     pub fn new(values: Vec<f32>, width: usize) -> Result<Self> {
         if width == 0 || !values.len().is_multiple_of(width) {
-            let given = format_args!("{} values of width {width}", values.len());
-            return Err(Error::mismatch("features", given, "whole rows of that width"));
+            let given =
+                format_args!("{} values for feature vectors of width {width}", values.len());
+            return Err(Error::mismatch("features", given, "whole vectors of a width above 0"));
         }
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            let given = format_args!("a number that is not finite in row {}", at / width);
+            let given =
+                format_args!("a number that is not finite in feature vector {}", at / width);
             return Err(Error::mismatch("features", given, "finite numbers"));
         }
         Ok(Self { values, width })

@@ -39,13 +39,13 @@ impl Kernel {
             return Err(Error::mismatch(self.name, given, wanted));
         };
         if listed != name {
-            let wanted = format_args!("`{listed}`, as the kernel's list has it");
+            let wanted = format_args!("`{listed}`, as the kernel's binding list has it");
             return Err(Error::mismatch(self.name, given, wanted));
         }
         if access != Some(wanted) {
             let found = access.map_or("none (no storage)".into(), |access| format!("{access:?}"));
             let given = format_args!("access {found} of `{name}` in the shader");
-            let wanted = format_args!("access {wanted:?}, as the kernel's list has it");
+            let wanted = format_args!("access {wanted:?}, as the kernel's binding list has it");
             return Err(Error::mismatch(self.name, given, wanted));
         }
         Ok(())
@@ -68,7 +68,7 @@ impl Kernel {
             });
             let found: Vec<_> = found.collect();
             if found != layout.fields {
-                let given = format_args!("a layout of {}", fields(layout.fields));
+                let given = format_args!("a parameter layout of {}", fields(layout.fields));
                 let wanted = format_args!("that of the shader's `{name}`: {}", fields(&found));
                 return Err(Error::mismatch(self.name, given, wanted));
             }

@@ -35,7 +35,7 @@ fn kind(op: &'static str, a: Shape, b: Shape) -> Result<Reduce> {
     let kinds =
         [(channel, Reduce::PerChannel), (image, Reduce::PerImage), (plane, Reduce::PerPlane)];
     let found = kinds.into_iter().find(|(shape, _)| *shape == b);
-    let wanted = format_args!("{channel}, {image} or {plane}");
+    let wanted = format_args!("a value a channel, image or plane: {channel}, {image} or {plane}");
     found.map(|(_, kind)| kind).ok_or_else(|| Error::mismatch(op, b, wanted))
 }
 

@@ -206,7 +206,10 @@ fn declarations_that_the_shader_does_not_have() {
         };
         block_on(Executor::new(&gpu, &recording, &BTreeMap::new()))
     };
-    refused(made(&SMALLER), &["smaller", "got a layout of count: u32 at 0", "factor: f32 at 4"]);
+    refused(
+        made(&SMALLER),
+        &["smaller", "got a parameter layout of count: u32 at 0", "factor: f32 at 4"],
+    );
     refused(made(&SWAPPED), &["swapped", "rows: u32 at 0", "columns: u32 at 0"]);
     refused(made(&OTHER_NAME), &["other_name", "`y` at binding 1", "`x`"]);
     refused(made(&WRITTEN), &["written", "Write of `y`", "Read"]);

@@ -158,7 +158,7 @@ impl Op for PackedConv2d {
             return Err(Error::mismatch(self.name(), given, format_args!("{wanted:?}")));
         }
         if bits && !self.writes_bits() {
-            let needed = "a forward convolution's output of a width divisible by 4, as ReLU's mask is written with it";
+            let needed = "a forward convolution's output of a width divisible by 4, as its ReLU mask is written too";
             return Err(Error::mismatch(self.name(), written, needed));
         }
         Ok(if bits { vec![written, ReluMask::of(written)?] } else { vec![written] })

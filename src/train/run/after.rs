@@ -29,7 +29,7 @@ pub(super) fn check(step: &Step, number: u64, max_gap: f64) -> Result<()> {
         ("cross-entropy of out-of-distribution images", step.loss_uniform),
         ("gradient penalty", step.r1),
         ("energy gap", step.energy_gap),
-        ("AUC", step.auc),
+        ("AUC of real against contrastive images", step.auc),
     ];
     for (what, value) in numbers {
         let Some(value) = value else { continue };

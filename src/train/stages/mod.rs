@@ -118,8 +118,8 @@ impl Pieces {
         pair.ok_or_else(|| {
             Error::mismatch(
                 "micro-batch",
-                format_args!("part {part}"),
-                format_args!("a part below {parts}"),
+                format_args!("part {part} of a batch"),
+                format_args!("a part below {parts}, the number of parts"),
             )
         })
     }

@@ -102,7 +102,7 @@ impl Builder {
                 let mut vector = |name: &str, constant: &Rc<Constant>| {
                     if constant.count() != channels {
                         return Err(format!(
-                            "{} has the shape {:?}, but has to have {channels} numbers",
+                            "{} has the shape {:?}, but has to have {channels} numbers, one a channel",
                             shown(name),
                             constant.sides
                         ));
