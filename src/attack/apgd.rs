@@ -12,8 +12,8 @@ use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::{ApgdJudge, ApgdState, ApgdStep, BoundaryStart, Copy, Fill, Norm, apgd_state};
 
 /// Settings of the attack APGD (Auto-PGD); see [`ApgdStep`] and [`ApgdJudge`] for the formulas. The first checkpoint, at which the
-/// step length may be halved, is after 0.22 of the steps. Each period between checkpoints is shorter than the one before by 0.03
-/// of the steps, and at least 0.06 of them. The first steps are as long as the ball is wide.
+/// step length may be halved, is after 0.22 of the steps. Each period between checkpoints is shorter than the one before by 0.03 of
+/// the steps, and at least 0.06 of them. The first steps have the length 2 `eps`, the width of the ball.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Apgd {
     /// The norm in which the length of a step and the radius of the ball are measured.
@@ -106,8 +106,8 @@ impl ApgdAttack {
         Ok(Self { settings, taken: 0, batch, draws, kept, step, last, start, reset })
     }
 
-    /// Takes steps of the attack, each of which first judges the iterate before it. The last step's own iterate is not judged
-    /// yet.
+    /// Takes `steps` steps of the attack. Each step first judges the iterate that it starts from: whether its loss is the highest
+    /// so far, and whether it is misclassified. The iterate that the last step makes is not judged yet.
     pub async fn advance(
         &mut self,
         steps: u32,
@@ -117,7 +117,8 @@ impl ApgdAttack {
         self.step.run(steps, progress).await
     }
 
-    /// Judges the last iterate, whether it is the best or misclassified; to be called once, after the last step.
+    /// Judges the iterate that the last step made: whether its loss is the highest so far, and whether it is misclassified. To be
+    /// called once, after the last step.
     pub async fn judge(&mut self) -> Result<()> {
         self.last.submit().await
     }
@@ -132,7 +133,8 @@ impl ApgdAttack {
         self.batch.read(&self.kept.best).await
     }
 
-    /// Returns APGD's bookkeeping of each image: best loss, step size, counters.
+    /// Returns what APGD records of each image: the best and the last loss, the step size, whether an iterate was misclassified,
+    /// and whether the gradient at the start was 0.
     pub async fn states(&self) -> Result<Vec<ApgdState>> {
         let mut states = ApgdState::read(&self.batch.gpu.read(&self.kept.state).await?);
         states.truncate(self.batch.count);

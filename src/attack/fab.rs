@@ -40,7 +40,7 @@ pub struct Fab {
     /// A step goes to a weighted mean of two points of the boundary, those nearest to the iterate and to the original image; this
     /// is the largest weight of the second.
     pub alpha_max: f32,
-    /// The factor by which a step goes beyond the boundary.
+    /// The factor that multiplies the way to the boundary; above 1 a step ends beyond it.
     pub eta: f32,
     /// The factor by which a misclassified iterate's distance from the original image is multiplied before the next step.
     pub beta: f32,
@@ -64,8 +64,8 @@ impl Default for Fab {
 /// The distance that stands for "nothing found": no image is as far away.
 const NOTHING_FOUND: f32 = 1e10;
 
-/// Runs FAB on batches of one size, ready on a device. A step computes a gradient and one more forward pass; it needs no
-/// read-back and no new buffers.
+/// Runs FAB on batches of one size, ready on a device. A step computes a gradient ([`Boundary::Nearest`]: one for each other class)
+/// and one more forward pass; it needs no read-back and no new buffers.
 #[derive(Debug)]
 pub struct FabAttack {
     settings: Fab,

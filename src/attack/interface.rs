@@ -13,8 +13,8 @@ pub struct Start<'a> {
     pub labels: &'a [u32],
     /// The class that each image is to be changed to, for targeted objectives.
     pub targets: Option<&'a [u32]>,
-    /// The images at which the steps begin, if not at `images`, around which they stay in a ball: NCHW, finite, and in \[0,
-    /// 1\] from the first step on. Attacks that begin at random points begin here instead.
+    /// The images at which the steps begin, instead of `images` or of random points around them; the ball stays around `images`.
+    /// NCHW and finite; the first step brings them into \[0, 1\].
     pub from: Option<&'a [f32]>,
     /// The ids of the images, from which their random numbers are drawn, wherever the images lie in a batch; by default 0, 1, ...
     pub ids: Option<&'a [u32]>,
@@ -52,8 +52,8 @@ pub struct Found {
     /// Whether each attacked image lies in the ball: images of [`FabAttack`](super::FabAttack), which looks for the nearest
     /// misclassified image, may lie outside.
     pub within: Vec<bool>,
-    /// The number of images whose gradient at the start was 0 everywhere, a sign of gradient masking; 0 for attacks that do not
-    /// look.
+    /// The number of images for which the objective's gradient at the start was 0 everywhere, a sign of gradient masking; always 0
+    /// for attacks that do not count them.
     pub flat: usize,
 }
 
@@ -85,8 +85,8 @@ pub struct Found {
     reason = "futures may go to other threads where devices may: natively, but not in a browser"
 )]
 pub trait Attack {
-    /// Sets the images, and forgets results of earlier ones. Err for more images than the attack was made for, values
-    /// that are not in \[0, 1\], labels and targets that are no classes, and missing targets.
+    /// Sets the images to attack, with all else that `start` holds, and forgets the results for earlier images. Err for more images
+    /// than the attack was made for, values that are not in \[0, 1\], labels and targets that are no classes, and missing targets.
     async fn start(&mut self, start: &Start<'_>) -> Result<()>;
 
     /// Takes `steps` steps in submissions of about 100 ms; `progress` is given the number of steps done after each, and
@@ -96,7 +96,7 @@ pub trait Attack {
     /// Returns the resulting images, one for each that the attack was started with.
     async fn images(&self) -> Result<Vec<f32>>;
 
-    /// Returns the resulting images, which of them lie in the ball, and how many had a gradient of 0 at the start.
+    /// Returns the resulting images, which of them lie in the ball, and how many began where the objective's gradient is 0.
     async fn found(&self) -> Result<Found>;
 
     /// Whether every image was misclassified in its ball at some step, so that more steps are useless; always false for

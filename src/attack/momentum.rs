@@ -23,7 +23,7 @@ pub struct MomentumPgd {
     pub step_size: f32,
     /// The number of steps of a whole attack.
     pub steps: u32,
-    /// The part of the last direction that is kept; 0.9 in the code of arXiv 2510.13872.
+    /// The factor of the previous step's direction, to which the new gradient is added; 0.9 in the code of arXiv 2510.13872.
     pub momentum: f32,
     /// What the attack's steps maximise.
     pub objective: Objective,

@@ -134,9 +134,9 @@ fn pick(there: &[String], parts: &[&str]) -> Option<Pair> {
 }
 
 impl Dataset {
-    /// Makes labelled images from arrays in memory, as from a file with these arrays: `images` may have any shape and type
-    /// that files may have. There are as many classes as names, or else the highest label plus one; for test images, as many as
-    /// the training images have, given as `known`.
+    /// Makes labelled images from arrays in memory, of any shape and type that can be read from a file, too. There are as many
+    /// classes as names, or else the highest label plus one; test images have as many as the training images, which are given as
+    /// `known`.
     ///
     /// # Errors
     /// `BadFile`, of `name`, for arrays of another type or shape, and `Mismatch` as [`Dataset::new`].

@@ -27,15 +27,16 @@ pub struct Evaluation {
     pub class_names: Vec<String>,
     /// The name of the part that was read, such as `test`; `all` where the files have no parts.
     pub part: String,
-    /// One sentence for each thing that was left out or is unusual.
+    /// One sentence for each picture or kind of file that was left out, for values that look mistaken, and for classes without
+    /// images.
     pub notes: Vec<String>,
 }
 
 impl Source {
     /// Reads the test images (the part `test`, `testing`, `val`, `valid` or `validation`), or all images where there is no such
-    /// part, for a network of `channels`, `side` and `classes`. They are fitted by `fit`; `None` letterboxes arrays, and fits
-    /// pictures by [`Fit::usual`]. Pictures become grey or coloured as the network is. `max_bad` of them may be damaged (a share
-    /// below 1, a number from 1 on).
+    /// part, for a network of `channels`, `side` and `classes`. They are fitted by `fit`; `None` letterboxes arrays, and pictures
+    /// for a network of one channel, and crops pictures for any other. Pictures become grey or coloured as the network is.
+    /// `max_bad` of the pictures may be damaged: a share of all if below 1, a number from 1 on.
     ///
     /// # Errors
     /// The errors of [`Source::load`]; `BadFile` where labels are missing or beyond the classes, or arrays have other channels.

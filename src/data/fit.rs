@@ -47,8 +47,8 @@ impl Fit {
         if channels == 1 { Self::Letterbox } else { Self::Crop }
     }
 
-    /// Reads from a checkpoint's metadata (`lapidary.fit`) how pictures are fitted; where it does not say, as [`Fit::usual`] has
-    /// it for this number of channels.
+    /// Reads from a checkpoint's metadata (`lapidary.fit`) how pictures are fitted; where it does not say, they are letterboxed for
+    /// a network of one channel and cropped for any other.
     ///
     /// # Errors
     /// The errors of [`Fit::parse`].

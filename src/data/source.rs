@@ -34,7 +34,7 @@ pub enum Source {
     Fashion,
     /// A file or a folder, whose format is recognised when it is read.
     Path(PathBuf),
-    /// `nchw:FILE` or `nhwc:FILE`: arrays whose channels come first or last, for shapes that leave it open.
+    /// `nchw:FILE` or `nhwc:FILE`: arrays whose channels come first or last, for shapes that do not show which.
     Arrays(AxisOrder, PathBuf),
     /// `tiles:SIDE:FOLDER`: pictures that are grids of square images of SIDE×SIDE pixels, without labels.
     Tiles(u32, PathBuf),

@@ -21,7 +21,7 @@ pub struct Case {
     tensors: BTreeMap<String, Tensor>,
 }
 
-/// An array of numbers or labels of a reference case, each 4 bytes.
+/// An array of numbers or labels, each 4 bytes, that is an input or a reference value of a test case.
 #[derive(Debug)]
 pub struct Tensor {
     sides: Vec<usize>,

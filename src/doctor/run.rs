@@ -133,7 +133,8 @@ fn network(case: &Case, weights: &[u8]) -> Result<(Network, Checkpoint)> {
     Ok((Network::from_checkpoint(&checkpoint)?, checkpoint))
 }
 
-/// Computes a network's logits, the gradients of a loss for images and weights, and the gradient of an energy for images.
+/// Computes a network's logits, the gradients of a loss with respect to images and weights, and the gradient of an energy with
+/// respect to images.
 pub async fn evaluation(case: &Case, weights: &[u8], gpu: &Gpu) -> Result<Results> {
     let (model, checkpoint) = network(case, weights)?;
     let mut sketch = Sketch::new(case);
@@ -164,7 +165,7 @@ pub async fn evaluation(case: &Case, weights: &[u8], gpu: &Gpu) -> Result<Result
     sketch.run(gpu).await
 }
 
-/// Computes every iterate of gradient steps that raise a class's logit.
+/// Takes gradient steps that raise the logits of images' labels, and returns the images before and after every step.
 pub async fn trajectory(case: &Case, weights: &[u8], gpu: &Gpu) -> Result<Results> {
     let (model, checkpoint) = network(case, weights)?;
     let (x, labels) = (case.tensor("in.x")?, &case.tensor("in.labels")?.words);

@@ -13,12 +13,14 @@ pub struct Worth {
     pub clean_accuracy: f64,
     /// The share of images that are classified correctly as they are and under attack.
     pub pgd_accuracy: f64,
-    /// The AUROC of the score logsumexp, the images against each of the other sets; `None` where it cannot be computed.
+    /// The AUROC with which the score logsumexp tells the images from each of the other sets; `None` where it cannot be computed,
+    /// as for an empty set.
     pub ood_aurocs: Vec<Option<f64>>,
 }
 
 /// Measures accuracy and accuracy under attack on `images` with their labels, and how well logsumexp tells them from sets of
-/// `others` that show no class, which are taken batch by batch. The remaining arguments are as for [`UnderPgd`].
+/// `others` that show no class, which are taken batch by batch. The attack has these `settings` and batches of `size`; `progress`
+/// is told the number of images whose result is known.
 pub async fn measure(
     model: &dyn Model,
     weights: &DeviceWeights,

@@ -86,7 +86,8 @@ impl Hiding {
 }
 
 impl Classifier {
-    /// Computes the two scores by which images of the classes are told from others.
+    /// Computes two scores of each image, by which images of the classes are told from others: the largest class probability, and
+    /// logsumexp.
     pub async fn scores(&mut self, images: &[f32]) -> Result<Scores> {
         Ok(Scores::of(&self.logits(images).await?, self.classes()))
     }

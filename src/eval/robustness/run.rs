@@ -35,7 +35,7 @@ pub struct Progress<'a> {
     pub tried: usize,
     /// The share of all images that are classified correctly and that no attack has broken so far.
     pub robust_accuracy: f64,
-    /// The state to save after a batch, so that an interrupted evaluation can go on; `None` between batches.
+    /// The state to save, so that an interrupted evaluation can go on, in reports at the end of a batch; `None` in all others.
     pub state: Option<&'a State>,
 }
 

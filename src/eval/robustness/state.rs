@@ -123,8 +123,8 @@ impl State {
         seal(&all.to_string())
     }
 
-    /// Reads an evaluation's state from JSON. Err for another file, for a file that was changed since it was written, and for one
-    /// whose parts contradict each other.
+    /// Reads an evaluation's state from JSON. Err for JSON of another kind, for a file that was changed since it was written, and
+    /// for one whose parts contradict each other.
     pub fn from_json(text: &str) -> Result<Self> {
         let all: Value = serde_json::from_str(text).map_err(|error| {
             let given = format_args!("text that is not JSON ({error})");
