@@ -35,7 +35,7 @@ pub struct Span {
     pub(super) length: u32,
 }
 
-/// An object that a [`Value`] refers to: shared, changed in place, and possibly part of itself.
+/// An object that a [`Value`] refers to. Several values may refer to the same object, and it may change later or contain itself.
 #[derive(Debug)]
 pub enum Node {
     Tuple(Vec<Value>),

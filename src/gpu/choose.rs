@@ -84,9 +84,9 @@ impl Options {
         place.or_else(named).ok_or_else(missing)
     }
 
-    /// Returns the options for process `local` (from 0) of the processes on this machine, which share its adapters. With a
-    /// name they share all adapters with that name, without one all adapters of the first one's kind; with a number or a
-    /// position on the PCI bus all take that adapter.
+    /// Returns the options for process `local` (from 0) of the processes on this machine, which share its adapters. If
+    /// [`Options::adapter`] is a name, they share all adapters with that name; if it is `None`, all adapters of the first one's
+    /// kind; if it is a number or a position on the PCI bus, all take that adapter.
     ///
     /// # Errors
     /// The errors of [`Options::choose`].

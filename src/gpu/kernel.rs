@@ -11,8 +11,8 @@ pub const PART_ALIGNMENT: u32 = 64;
 /// read_write>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// The kernel reads the buffer through a texture, four words a texel and [`TEXEL_COLUMNS`] texels a row: a copy that is made
-    /// before the launch, with at least seven texels of any content behind it.
+    /// The kernel reads the buffer through a texture, four numbers a texel and [`TEXEL_COLUMNS`] texels a row, to which the buffer
+    /// is copied before the launch. At least seven texels of any content follow the copied ones.
     ///
     /// Mesa's lavapipe reads storage buffers in a loop over lanes with stores between, 285 ns for the vec4s of eight
     /// lanes (2026-11-23, EPYC 2.6 GHz), texels in straight code, 22 ns, and copies 16 GB/s. Uniform buffers are as fast
@@ -51,8 +51,8 @@ impl Trust {
 pub struct Kernel {
     /// The kernel's unique name: the shader file's name without its ending, and a suffix where one file makes several kernels.
     pub name: &'static str,
-    /// The WGSL text in parts: the shader's own file, then the shared files that it uses. Parts, so that a program holds a shared
-    /// file once.
+    /// The WGSL text in parts: the shader's own file, then the shared files that it uses. It is kept in parts, so that the
+    /// executable holds a shared file only once.
     pub source: &'static [&'static str],
     /// The layout of the kernel's parameters, which are binding 0, a uniform named `params`.
     pub params: Layout,

@@ -199,8 +199,8 @@ impl Gpu {
     }
 
     /// Makes new programs use the kernels that [`Gpu::choices_in_use`] returned, in preference to measured ones, unless tuning is
-    /// [`Tune::Off`]. If that run had only default kernels, this one has them too and measures none. Err, and nothing is changed,
-    /// for a table that is damaged or of another adapter, driver or version.
+    /// [`Tune::Off`]. If the run that they come from had only default kernels, this one has them too and measures none. Err, and
+    /// nothing is changed, for a table that is damaged or of another adapter, driver or version.
     pub fn pin_choices(&self, table: &[u8]) -> Result<usize> {
         let (read, count) = self.read_table(table)?;
         self.tuning().pinned = Some(read);

@@ -34,8 +34,8 @@ pub trait Op: Any + Debug + Send + Sync {
         &[]
     }
 
-    /// Returns the indices of the outputs that the planner may place at a non-zero offset in a shared buffer, behind values that
-    /// live at the same time. Ops that read or write such a value bind what [`Launch::bindings`] returns.
+    /// Returns the indices of the outputs that the planner may place at a non-zero offset in a shared buffer, behind other values
+    /// that are needed at the same time. Ops that read or write such a value bind what [`Launch::bindings`] returns.
     fn anywhere(&self) -> &[usize] {
         &[]
     }
@@ -125,8 +125,8 @@ impl Launch<'_> {
         self.to.dispatch(kernel, constants, params, &bindings, grid).map(drop)
     }
 
-    /// Records a kernel launch with a workgroup for each of `count` rows, images or channels; the shader finds its own by
-    /// flat_group of shared/index.wgsl.
+    /// Records a kernel launch with a workgroup for each of `count` rows, images or channels; the shader finds which of them is its
+    /// own through shared/index.wgsl.
     pub fn rows(
         &mut self,
         kernel: &'static Kernel,

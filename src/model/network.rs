@@ -241,7 +241,8 @@ impl Network {
         }
     }
 
-    /// Returns random weights to start training from: see [`initial()`] and [`initial::small`].
+    /// Returns random weights to start training from, drawn as is usual for the architecture: for ConvNeXts as [`initial::small`]
+    /// says, for all others as [`initial()`] says.
     pub fn initial(&self, seed: u64) -> StateDict {
         match self {
             Self::ConvNext(model) => initial::small(&model.parameters(), seed),

@@ -124,7 +124,8 @@ impl WideResNet {
         self.classes
     }
 
-    /// Returns the variant, if the network differs from the usual one.
+    /// Returns how the network departs from the usual wide ResNet, if it does: DeepMind's padding, or JEM's blocks without
+    /// normalisation.
     pub fn variant(&self) -> Option<Variant> {
         self.variant
     }

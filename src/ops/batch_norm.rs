@@ -36,8 +36,8 @@ pub static BACKWARD: Widths = widths!(
     [dy, x, gamma, mean, variance, dgamma, dbeta, mut dx],
 );
 
-/// The kernel of batch normalisation's derivatives for gamma and beta, which is given mean and variance; if its constant MASK is
-/// set, it applies a ReLU's derivative first.
+/// The kernel of batch normalisation's derivatives with respect to gamma and beta, which reads the mean and the variance; if its
+/// constant MASK is set, it applies a ReLU's derivative first.
 pub static WEIGHTS: Widths = widths!(
     "batch_norm_weights",
     ["index", "workgroup_sum_vec2"],

@@ -20,7 +20,7 @@ pub static FORWARD: Widths = widths!(
 pub static BACKWARD: Widths =
     widths!("layer_norm_backward", ["index"], WalkParams, [dy, x, gamma, mean, inverse, mut dx],);
 
-/// The kernel of layer normalisation's derivatives for gamma and beta.
+/// The kernel of layer normalisation's derivatives with respect to gamma and beta.
 pub static WEIGHTS: Widths = widths!(
     "layer_norm_weights",
     ["index", "workgroup_sum_vec2"],

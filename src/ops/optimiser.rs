@@ -50,7 +50,7 @@ pub struct SgdStep {
     pub momentum: f32,
     /// The weight decay: this times the weights is added to the gradient.
     pub weight_decay: f32,
-    /// Use Nesterov's momentum in the form of Sutskever et al. 2013.
+    /// Whether the momentum is Nesterov's, in the form of Sutskever et al. 2013.
     pub nesterov: bool,
 }
 
