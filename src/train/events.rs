@@ -53,7 +53,8 @@ pub struct Step {
     pub iteration: u64,
     /// The number of iterations that the phase has in all.
     pub total: u64,
-    /// The binary cross-entropy of real against contrastive images, averaged over both.
+    /// The binary cross-entropy of real against contrastive images (which the network learns to tell from real ones), averaged over
+    /// both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_bce: Option<f32>,
     /// The cross-entropy of the labels, on attacked images in stages 1 and 2.
@@ -83,7 +84,7 @@ pub struct Step {
     /// The AUC with which the class logit f(x)\[y\] tells real from contrastive images in this iteration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auc: Option<f32>,
-    /// The number T of gradient steps that contrastive images got in this iteration.
+    /// The number T of gradient steps by which contrastive images were made in this iteration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub t: Option<u32>,
     /// The learning rate in this iteration.
@@ -146,7 +147,7 @@ pub enum Event {
     },
     /// An iteration is finished.
     Step(Step),
-    /// A note, such as that training went back to a checkpoint or that T grew.
+    /// A note, such as that training went back to a checkpoint, or that contrastive images get one more gradient step from now on.
     Note {
         /// A sentence for the user.
         text: String,

@@ -17,7 +17,8 @@ const PRESET: &str = "fashion-demo";
 pub struct Known {
     /// The network and its weights, all finite.
     pub pretrained: Pretrained,
-    /// The configuration of the run that trained the network, or else of its preset, or else of the preset `fashion-demo`.
+    /// The configuration of the run that trained the network; where that is not known, the preset that the network's file names, or
+    /// else the preset `fashion-demo`.
     pub config: Config,
     /// Whether the configuration is the network's own, so that its classes are those of the data named there.
     told: bool,
@@ -25,7 +26,8 @@ pub struct Known {
 
 impl Known {
     /// Reads the network at `path`, or the built-in network for no path or [`BUILT_IN_NAME`]; `zoo:NAME` is a network that comes
-    /// with the library. `complete` may add what the file does not say, such as how images are normalised, before it is checked.
+    /// with the library. `complete` may add what the file does not say, such as how images are normalised, before the network is
+    /// checked.
     ///
     /// # Errors
     /// `BadFile` where nothing is there or the file is not sound, and those of `complete`.
@@ -94,7 +96,8 @@ pub struct Loaded {
     pub checkpoint: Checkpoint,
     /// The height and width of the network's images.
     pub side: u32,
-    /// The configuration of the run that trained the network, or else of its preset, or else of the preset `fashion-demo`.
+    /// The configuration of the run that trained the network; where that is not known, the preset that the network's file names, or
+    /// else the preset `fashion-demo`.
     pub config: Config,
     names: Option<Vec<String>>,
 }
@@ -153,8 +156,8 @@ pub(crate) fn read_named(path: &Path) -> Result<Checkpoint> {
     }
 }
 
-/// Finds the file that a path leads to: the file itself, or in a folder its `model.safetensors`, or else that of the run's
-/// last checkpoint.
+/// Finds the network's file that a path leads to: the file itself, or in a folder its `model.safetensors`, or else that of the
+/// run's last checkpoint.
 pub fn find(path: &Path) -> Result<PathBuf> {
     let about = std::fs::metadata(path).map_err(|error| Error::bad_file(path, error))?;
     if !about.is_dir() {

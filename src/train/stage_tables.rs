@@ -23,7 +23,8 @@ pub enum StageAttack {
 pub struct Schedule {
     /// The number of iterations, one batch each; a stage of 0 is left out.
     pub iterations: u32,
-    /// The number of images of each kind in a batch. Stage 2 has three kinds: real, attacked and contrastive ones.
+    /// The number of images of each kind in a batch. Stage 2 has three kinds: real ones, attacked ones, and contrastive ones, which
+    /// the network learns to tell from real ones.
     pub batch: u32,
     /// The number of images that go through the device at once, a divisor of the batch; 0 for the whole batch, or less
     /// where memory is short.
@@ -135,15 +136,16 @@ pub struct Stage2 {
     /// The weight of the gradient penalty R1, on the slope of the scores at real images.
     #[serde(default)]
     pub r1: f64,
-    /// The L2 length of one gradient step of contrastive images.
+    /// The L2 length of one of the gradient steps by which contrastive images are made.
     pub alpha: f64,
-    /// The number T of gradient steps of contrastive images at the start of stage 2.
+    /// The number T of gradient steps by which contrastive images are made, at the start of stage 2.
     #[serde(rename = "start_T")]
     pub start_t: u32,
-    /// The largest number T of gradient steps of contrastive images.
+    /// The largest number T of gradient steps by which contrastive images are made.
     #[serde(rename = "max_T")]
     pub max_t: u32,
-    /// The mean AUC of real against contrastive images from which on the number T of gradient steps of contrastive images grows.
+    /// The mean AUC of real against contrastive images from which on T, the number of gradient steps by which contrastive images
+    /// are made, grows.
     pub auc_threshold: f64,
     /// The number of images over which the AUC is averaged, rounded up to whole batches.
     pub auc_window: u32,

@@ -78,7 +78,8 @@ impl OptimiserName {
     }
 }
 
-/// The score by which real images are told from contrastive ones, as a configuration names it.
+/// The score by which real images are told from contrastive ones (made by gradient steps from out-of-distribution images), as a
+/// configuration names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScoreName {
@@ -150,7 +151,7 @@ impl Default for Ratio {
 pub struct Jem {
     /// The number of steps that a chain of samples takes in one iteration.
     pub steps: u32,
-    /// The step size of the chains: images move by half of it times the gradient.
+    /// The step size of the chains: samples move by half of it times the energy's gradient.
     pub alpha: f64,
     /// The standard deviation of the noise that is added in a step.
     pub noise: f64,
@@ -186,7 +187,7 @@ pub struct Stop {
     pub epochs: f64,
     /// The minutes after which training ends, time before a resume included.
     pub minutes: f64,
-    /// The number of validations in a row without improvement that end a stage, so that stage 2 follows stage 1.
+    /// The number of validations in a row without a better attacked accuracy that end a stage, so that stage 2 follows stage 1.
     pub plateau: u32,
 }
 
