@@ -11,14 +11,15 @@ use crate::lower::Program;
 use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::{Fill, Norm, SquareStart, SquareStep, square_state};
 
-/// Settings of the Square attack; see [`SquareStart`] and [`SquareStep`] for its steps. The first squares cover 0.8 of an image.
+/// Settings of the attack Square, which searches for a misclassified image by changing random squares, without gradients. The
+/// first squares cover 0.8 of an image's area. [`SquareStart`] makes the first candidates, [`SquareStep`] the others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Square {
     /// The norm in which the radius of the ball is measured.
     pub norm: Norm,
     /// The radius of the ball around each image that the attack stays in; finite.
     pub eps: f32,
-    /// The number of candidates that are tried for each image after the first; AutoAttack takes 5,000.
+    /// The number of candidates that are tried for each image after the first candidate; AutoAttack takes 5,000.
     pub queries: u32,
 }
 
@@ -86,7 +87,7 @@ impl SquareAttack {
         Ok(state.into_iter().step_by(2).take(self.batch.count).collect())
     }
 
-    /// Returns the candidate images that are judged next.
+    /// Returns the candidate that is judged next for each image, NCHW.
     pub async fn candidates(&self) -> Result<Vec<f32>> {
         self.batch.read(&self.batch.images).await
     }

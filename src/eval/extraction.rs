@@ -94,7 +94,7 @@ impl Extraction {
         Ok(seen)
     }
 
-    /// Returns the features of these images as rows of a matrix.
+    /// Returns the features in `seen` as a matrix with a row for each image.
     pub fn features(&self, seen: &Seen) -> Result<Features> {
         Features::new(seen.features.clone(), self.extractor.width() as usize)
     }

@@ -53,7 +53,7 @@ impl Gaussian {
         Ok(Self { mean, covariance })
     }
 
-    /// Makes the statistics from a mean and a covariance, row by row. Err where they do not fit, or are not finite.
+    /// Makes the statistics from a mean and a covariance, row by row. Err unless these are D and D × D finite numbers.
     pub fn from_parts(mean: Vec<f64>, covariance: Vec<f64>) -> Result<Self> {
         let width = mean.len();
         let finite = mean.iter().chain(&covariance).all(|value| value.is_finite());

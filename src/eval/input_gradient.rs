@@ -8,7 +8,7 @@ use crate::model::{BatchSize, DeviceWeights, Mode, Model, Weights, filled};
 use crate::ops::{self, Level};
 use crate::{Error, Result};
 
-/// The function of a network's logits whose gradient for the images is computed.
+/// The function of a network's logits whose gradient with respect to the images is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
     /// An attack's objective of logits and label; each image has the gradient of its own value, not of the mean.
@@ -42,8 +42,8 @@ pub struct InputGradient {
 }
 
 impl InputGradient {
-    /// Prepares the gradient of a function for a network and batches of one size. Err for an objective that needs targets beside
-    /// labels.
+    /// Prepares the gradient of the function `of` of a network's logits, for batches of one size. Err for an objective that
+    /// needs targets beside labels.
     pub async fn new(
         model: &dyn Model,
         weights: &DeviceWeights,
@@ -89,7 +89,8 @@ impl InputGradient {
         Ok(Self { program, x, with, gradient, of, batch, words, classes })
     }
 
-    /// Computes the gradient for each image, in the images' shape. `images` are any number of whole images, NCHW, finite.
+    /// Computes the gradient of the prepared function of the logits with respect to each image, in the images' shape. `images`
+    /// are any number of whole images, NCHW, finite.
     ///
     /// # Errors
     /// `Mismatch` for a part of an image, for labels outside the network's classes, and unless there are as many labels, or

@@ -5,12 +5,12 @@ use crate::Result;
 use crate::attack::{Attack, Pgd, PgdAttack, Start};
 use crate::model::{BatchSize, DeviceWeights, Model};
 
-/// Sampled images, with the intermediate steps of the first batch.
+/// Sampled images, with the images on the way to the first few of them.
 #[derive(Clone, Debug)]
 pub struct Samples {
     /// The samples, NCHW in \[0, 1\], one for each label.
     pub images: Vec<f32>,
-    /// The images of the first samples after 0, 1, ... steps, of as many samples as the call asked to trace.
+    /// The images on the way to the first samples, as many of these as the call asked to trace: entry i has them after i steps.
     pub trajectory: Vec<Vec<f32>>,
 }
 

@@ -78,8 +78,8 @@ pub struct CrossEntropy {
     pub label_smoothing: f32,
 }
 
-/// The difference of logits ratio (Croce and Hein 2020, arXiv 2003.01690, equations 6 and 7), which does not vanish where
-/// the cross-entropy's gradient does.
+/// The difference of logits ratio (Croce and Hein 2020, arXiv 2003.01690, equations 6 and 7), a loss whose gradient does not
+/// vanish where the cross-entropy's does.
 ///
 /// Inputs logits \[N, K\], labels \[N\] (u32) and, if `targeted`, target classes \[N\] (u32); output \[N\], with
 /// an image's logits sorted downwards as z_1, z_2, ...:

@@ -32,7 +32,8 @@ pub static LINF: Kernel = kernel!(
     [mut candidate, mut best, x0, margin, ids, control, mut state],
 );
 
-/// The kernel of a step of the attack Square in the L2 norm: updates candidate, best image and state in place.
+/// The kernel of a step of the attack Square in the L2 norm: updates each image's candidate, best candidate and state (its
+/// largest margin and the number of candidates judged) in place.
 pub static L2: Kernel = kernel!(
     "square_l2",
     ["index", "square", "square_bump", "philox", "random_values", "workgroup_sum_vec4"],

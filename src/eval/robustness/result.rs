@@ -33,19 +33,21 @@ pub struct RobustAccuracy {
     pub range: [f32; 2],
     /// The wall time in seconds, summed over all runs where the evaluation was interrupted.
     pub seconds: f64,
-    /// The seconds in which the device had work: from the first submission of an attack on a batch until its last has ended. The
-    /// rest went into uploads, read-backs, compilation and the host.
+    /// The seconds in which the device had work, summed over all attacks on all batches: from an attack's first submission on a
+    /// batch until its last has ended. The rest of `seconds` went into uploads, read-backs, compilation and the host.
     pub busy_seconds: f64,
 }
 
-/// The result of one attack of an evaluation: how many images it was run on, and how many it broke.
+/// The result of one attack of an evaluation: how many images it was run on, and how many it broke, that is, changed so that
+/// they are misclassified.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttackResult {
     /// Which attack was run.
     pub attack: AttackName,
-    /// The number of images that were not broken before the attack, on which it was run.
+    /// The number of images on which the attack was run: those that were still classified correctly after all attacks before
+    /// it.
     pub tried: usize,
-    /// The number of images that the attack broke.
+    /// The number of images that the attack broke, that is, changed so that they are misclassified.
     pub broken: usize,
     /// The share of all images that are classified correctly and that neither this attack nor an earlier one has broken.
     pub robust_accuracy: f64,
@@ -58,7 +60,7 @@ pub struct AttackResult {
 pub enum Point {
     /// The image was misclassified without an attack, and not attacked.
     Wrong,
-    /// This attack broke the image; later attacks were not run on it.
+    /// This attack found a misclassified version of the image; later attacks were not run on it.
     Broken(AttackName),
     /// The image stayed correctly classified under all attacks.
     Robust,
@@ -68,7 +70,7 @@ pub enum Point {
 /// AutoAttack's code).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Warning {
-    /// The gradients of this share of the images that the attack started from are 0 in every place.
+    /// For this share of the images that the attack started from, the gradient is 0 for every value of the image.
     ZeroGradient {
         /// The attack that lacked gradients.
         attack: AttackName,

@@ -79,8 +79,8 @@ pub enum Version {
     /// AutoAttack's code averages each gradient over 20 passes; here one pass is enough, because all passes of these
     /// networks are the same.
     Rand,
-    /// An own selection for 2 and 3 classes, for which targeted APGD is not defined: apgd-ce, fab-t towards every other
-    /// class, and square. Not a version of AutoAttack's authors: their standard version refuses such networks.
+    /// This library's own selection for 2 and 3 classes, for which targeted APGD is not defined: apgd-ce, fab-t towards every
+    /// other class, and square. It is not a version of AutoAttack's authors: their standard version refuses such networks.
     FewClasses,
     /// The user's own list of attacks, or other numbers of steps, starts, targets or candidates.
     Custom,
@@ -151,7 +151,7 @@ pub struct RestartedPgd {
     pub momentum: f32,
     /// The loss that PGD's steps increase.
     pub loss: Loss,
-    /// Whether each start is tried towards each of the targets.
+    /// Whether the steps from each start are repeated towards each of several target classes.
     pub targeted: bool,
 }
 
@@ -193,7 +193,7 @@ pub struct AutoAttack {
     pub restarts: u32,
     /// The number of target classes of targeted attacks, the likeliest first; all classes but the label's where there are fewer.
     pub targets: u32,
-    /// The number of candidates that Square tries after the first.
+    /// The number of candidates that Square tries for each image after the first candidate.
     pub queries: u32,
     /// The settings of PGD, if it is among the attacks ([`AttackName::Pgd`]).
     pub pgd: RestartedPgd,
