@@ -18,8 +18,8 @@ use crate::{Error, Result};
 pub enum Augment {
     /// `none`: images are only resized to the network's size by [`Fit`].
     None,
-    /// `crop-flip`: zeros are put around the image, a random crop is taken, and half of the images are mirrored:
-    /// [`CropFlip::for_side`].
+    /// `crop-flip`: a border of zeros, an eighth of the side wide, is put around the image, a random crop of the image's size is
+    /// taken, and half of the images are mirrored ([`CropFlip::for_side`]).
     CropFlip,
     /// `cifar`: the random crop and mirroring of `crop-flip`, then AutoAugment's policy for CIFAR-10, then one cutout of half the
     /// image's side.

@@ -16,12 +16,13 @@ use crate::{Error, Result};
 /// How the classes of images are matched with a network's classes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ClassMap {
-    /// By the names of the classes; by number where images or network have no names.
+    /// Classes are matched by name, or by number where the images or the network have no names.
     #[default]
     ByName,
-    /// By number, whatever the names are.
+    /// Classes are matched by number, whatever their names are.
     AsGiven,
-    /// By the user's list of pairs: a class of the images and a class of the network, each by name or number.
+    /// Classes are matched by the user's list of pairs: a class of the images and a class of the network, each by name or
+    /// number.
     Listed(Vec<(String, String)>),
 }
 

@@ -57,8 +57,8 @@ impl Ood {
     }
 
     /// Reads the files of out-of-distribution images, once for all streams of batches, as images of \[`channels`, `side`,
-    /// `side`\]. They are fitted by `fit` (`None` letterboxes arrays, and fits pictures by [`Fit::usual`]); batches augment them by
-    /// the recipe `augment`. `max_bad` of them may be damaged (a share below 1, a number from 1 on).
+    /// `side`\]. They are fitted by `fit` (`None` letterboxes arrays, and fits pictures by [`Fit::usual`]); batches augment
+    /// them by the recipe `augment`. At most `max_bad` of them may be damaged: a share of all if below 1, a number from 1 on.
     ///
     /// # Errors
     /// The errors of reading and preparing, `BadFile` where too many are damaged, and `Mismatch` for another number of channels.
@@ -95,7 +95,7 @@ impl Ood {
     }
 }
 
-/// Out-of-distribution images: read into memory, or read from files when they are asked for.
+/// Out-of-distribution images: generated at random, read into memory, or read from files when they are asked for.
 #[derive(Clone, Debug)]
 pub struct OodImages {
     shape: [u32; 2],

@@ -33,7 +33,7 @@ impl<'a> Batch<'a> {
         Ok(Self { pickle, bytes })
     }
 
-    /// Returns the images of a batch, and their labels, which are found under the key `labels`.
+    /// Returns the images of a CIFAR batch file, and their labels, which are found under the key `labels` of its dict.
     pub fn images(&self, labels: &str) -> Checked<(Array, Vec<i64>)> {
         let images = self
             .array(self.item("data")?)

@@ -24,9 +24,9 @@ pub struct Prepared {
 }
 
 impl Dataset {
-    /// Brings the images to `side`×`side` pixels and `[0, 1]`: zeros are put around them (the odd one below and to the right) up
-    /// to the smallest multiple of `side` that covers the longer side, then the mean of each square of that multiple. 28 becomes
-    /// 32 for sides 16 and 32, where a value is the mean of 2×2 pixels or one pixel, over 255.
+    /// Brings the images to `side`×`side` pixels and `[0, 1]`: zeros are put around them (an odd row or column below or to the
+    /// right) up to k·`side`×k·`side` pixels, with the smallest k that covers the longer side; each new pixel is then the mean
+    /// of k×k pixels, over 255. Images of 28×28 become 32×32, and for side 16 (k = 2) the means of 2×2 of these pixels.
     ///
     /// # Errors
     /// `Mismatch` where there are no images, `side` is not within 1 to 4096, or the result would pass 8 GiB.
@@ -55,8 +55,8 @@ impl Dataset {
 }
 
 impl Dataset {
-    /// Prepares images in the way that `fit` says: [`Dataset::prepared`] is `letterbox`, the others take images of 1 or 3
-    /// channels.
+    /// Prepares images in the way that `fit` says. `letterbox` pads them with zeros, as [`Dataset::prepared`] does; the other
+    /// ways take images of 1 or 3 channels.
     ///
     /// # Errors
     /// The errors of [`Dataset::prepared`], and `Mismatch` for other channels.

@@ -61,8 +61,8 @@ enum Kind {
 
 impl BatchSource {
     /// Makes a stream of labelled images, drawn without replacement: every epoch has its own order, a pure function of (`seed`,
-    /// `name`, epoch), and a batch may straddle two. `name` tells this source's random numbers from other sources' of the run,
-    /// such as `"generation"`. The augmentation of image i in step s depends on (`seed`, `name`, s, i).
+    /// `name`, epoch), and a batch may straddle two epochs. `name` tells this source's random numbers from other sources' of
+    /// the run, such as `"generation"`. The augmentation of image i in step s depends on (`seed`, `name`, s, i).
     ///
     /// # Errors
     /// `Mismatch` where `batch_size` is 0 or a batch would pass 1 GiB.
@@ -151,7 +151,8 @@ impl BatchSource {
         Ok(Self { name: name.into(), seed, batch_size, made: 0..batch_size, shape, kind })
     }
 
-    /// Restricts the stream to the images `made` of each batch; each image stays the same as in the whole batch.
+    /// Restricts the stream to the images of each batch whose indices are in `made`; each image stays the same as in the whole
+    /// batch.
     ///
     /// # Errors
     /// `Mismatch` for none of them, or for images beyond the batch.

@@ -9,8 +9,8 @@ use crate::train::{Assessment, Config, Material, numbered};
 /// Steps that a trajectory shows.
 pub const COLUMNS: usize = 12;
 
-/// Makes the two pictures of a run with their captions: samples beside real images, then the steps that led to some of them.
-/// Returns an empty list if no samples were drawn.
+/// Makes the two pictures of a run with their captions, each with the name of its PNG file: samples beside real images, then
+/// the steps that led to some of them. Returns an empty list if no samples were drawn.
 pub fn of_run(
     config: &Config,
     material: &Material,

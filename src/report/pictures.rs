@@ -62,7 +62,8 @@ pub struct Sheet<'a> {
     pub rows: Vec<Vec<Option<(Images<'a>, usize)>>>,
     /// The captions to the left of the rows; an empty list for no captions.
     pub row_captions: Vec<String>,
-    /// The captions above the columns that they begin at; each but the first has a wider gap to its left.
+    /// The captions above the picture, each with the index of the column that it begins at. If they are fewer than the columns,
+    /// each but the first has a wider gap to its left.
     pub column_captions: Vec<(usize, String)>,
     /// The number of the picture's pixels, in width and height, for one pixel of an image; at least 1.
     pub scale: u32,

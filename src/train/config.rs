@@ -67,9 +67,11 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// The labelled images to train on, as [`Source::parse`](crate::data::Source::parse) reads them.
+    /// The labelled images to train on: `builtin:fashion`, the path of a folder or file, or another name that
+    /// [`Source::parse`](crate::data::Source::parse) reads.
     pub train: String,
-    /// The out-of-distribution images, as [`Ood::parse`] reads them.
+    /// The out-of-distribution images: `builtin:fractal`, `builtin:noise`, the path of a folder or file, or another name or
+    /// mixture that [`Ood::parse`] reads.
     pub ood: String,
     /// The height and width of the network's images, a multiple of 4 from 8 to 512.
     pub side: u32,
@@ -161,7 +163,7 @@ pub struct ModelTable {
     #[serde(default)]
     pub weights: String,
     /// How the checkpoint's classes are matched with those of the images: `by-name`, `as-given` (by number), or the path of a
-    /// list as [`ClassMap::read`] takes it.
+    /// file with lines `IMAGES-CLASS = NETWORK-CLASS` ([`ClassMap::read`]).
     #[serde(default = "by_name")]
     pub classes: String,
 }
@@ -352,8 +354,8 @@ impl Config {
             .map_err(|error| bad("a value", format!("refused ({error})"), "one that TOML can hold"))
     }
 
-    /// Returns the keys whose values differ between two configurations, each with both values, leaving out keys that do not
-    /// change what is trained: a resumed run must have none.
+    /// Returns the keys whose values differ between two configurations, each as (key, value here, value in `other`), leaving
+    /// out keys that do not change what is trained: a resumed run must have none.
     ///
     /// # Errors
     /// None for configurations that were checked.

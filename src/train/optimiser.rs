@@ -75,8 +75,8 @@ impl Optimiser {
 }
 
 /// Returns the factor of the learning rate at iteration `it` of `total`. It rises linearly over the first `warm_up` iterations,
-/// as (it + 1)/`warm_up`, stays at 1, and falls to 0 by a cosine after the share `decay_from` of all iterations: 0 for from the
-/// start, 1 for never.
+/// as (it + 1)/`warm_up`, stays at 1, and falls to 0 by a cosine once the share `decay_from` of all iterations is over: from
+/// the start if that is 0, never if it is 1.
 pub fn schedule(it: u64, total: u64, warm_up: u32, decay_from: f64) -> f64 {
     let warm = ((it + 1) as f64 / f64::from(warm_up.max(1))).min(1.0);
     if decay_from == 0.0 {

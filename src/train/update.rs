@@ -26,7 +26,8 @@ pub enum Term {
     Uniform,
     /// The mean energy of real images minus that of samples, of the objective JEM.
     EnergyGap,
-    /// The gradient penalty ([`r1`](crate::ops::r1)), without its weight.
+    /// The R1 gradient penalty, half the mean squared norm of the gradients of real images' scores ([`r1`](crate::ops::r1)),
+    /// without its weight.
     R1,
 }
 
@@ -97,7 +98,8 @@ pub struct Dual {
     pub contrast_weight: f32,
     /// The weight of the mean cross-entropy of the classified images.
     pub ce_weight: f32,
-    /// The weight of the gradient penalty (a derivative of a derivative in the graph); 0 for none.
+    /// The weight of the R1 penalty on the gradients of real images' scores (whose own gradient takes second derivatives); 0
+    /// for none.
     pub r1: f32,
 }
 
