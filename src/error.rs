@@ -34,7 +34,8 @@ pub enum Error {
         /// The argument that is expected.
         wanted: String,
     },
-    /// A gradient cannot be computed, because an op that it passes through has no derivative: ask for other derivatives.
+    /// A gradient cannot be computed, because an op that it passes through has no derivative, or because the result does not
+    /// depend on the value: differentiate with respect to other values.
     #[error("{op}: there is no derivative, because {why}")]
     NoDerivative {
         /// The op on the path.

@@ -109,8 +109,9 @@ impl<'a, Kind> AscentBuilder<'a, Kind> {
         self
     }
 
-    /// Allocates buffers, compiles kernels and measures how long a step takes. Err for settings out of range, for sizes that the
-    /// network or the device cannot do, and with [`check`](super::check)'s list for a device that lacks something.
+    /// Allocates buffers, compiles kernels and measures how long a step takes. Err for settings out of range, for sizes that
+    /// the network or the device cannot do, and, with the missing limits that [`check`](super::check) lists, for a device that
+    /// lacks some.
     pub async fn build(self) -> Result<Ascent<Kind>> {
         let Self { model, weights, size, settings, columns, kind } = self;
         if settings.steps == 0 {
@@ -159,9 +160,9 @@ impl<Kind> Ascent<Kind> {
         Ok(())
     }
 
-    /// Appends the next steps to the host's command encoder, as many as `budget` allows, and then the drawing of the images into
-    /// the texture. Returns how many steps have been recorded in full since the start; once these are all, only the drawing is
-    /// appended.
+    /// Appends the next steps to the host's command encoder, as many as `budget` allows, and then the drawing of the images
+    /// into the texture. Returns how many steps have been recorded in full since the start; after the last step only the
+    /// drawing is appended.
     ///
     /// Between steps the images stay as the last whole step left them. What is recorded must be submitted in
     /// this order; after an encoder was dropped, start anew. Err on a lost device, with nothing recorded. About the encoder's
@@ -184,8 +185,8 @@ impl<Kind> Ascent<Kind> {
         self.slices.pace()
     }
 
-    /// Returns the device buffer of the images, NCHW f32 in \[0, 1\]: [`Buffer::raw`] for the host's passes, `Gpu::read` for its
-    /// code.
+    /// Returns the device buffer of the images, NCHW f32 in \[0, 1\]. The host's own passes bind it by [`Buffer::raw`];
+    /// `Gpu::read` copies it into main memory.
     pub fn image_buffer(&self) -> &Buffer {
         self.attack.image_buffer()
     }

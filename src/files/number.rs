@@ -57,7 +57,8 @@ pub fn elements(shape: &[usize]) -> Option<u64> {
     product.filter(|&count| count < 1 << 63)
 }
 
-/// Checks a tensor's sizes and strides against its storage, and returns the strides: None for row-major ones.
+/// Checks that a tensor's sizes, strides and offset stay within its storage of `count` numbers, and returns the strides: None
+/// for row-major ones.
 ///
 /// Err if a number would lie outside the storage of `count` numbers, or if indices that differ meet in one
 /// number other than by a stride of 0, as `expand` makes them.

@@ -184,8 +184,8 @@ impl Gpu {
         self.counters.counts()
     }
 
-    /// Marks the device as lost: every later call returns [`Error::DeviceLost`] with this reason. For hosts of a borrowed
-    /// device.
+    /// Marks the device as lost: every later call returns [`Error::DeviceLost`] with this reason. For apps that lent the
+    /// library their device ([`Gpu::from_wgpu`]).
     pub fn notify_lost(&self, reason: &str) {
         self.lost.get_or_init(|| reason.to_owned());
     }
@@ -338,7 +338,7 @@ impl Gpu {
         self.wait().await
     }
 
-    /// Waits until all work submitted so far has run; see [`Gpu::read_all`](Gpu::read_all) for how it waits.
+    /// Waits until all work submitted so far has run: natively the calling thread blocks, in a browser the future sleeps.
     pub async fn wait(&self) -> Result<()> {
         self.finish(None).await
     }

@@ -95,9 +95,9 @@ pub enum Lowering {
 /// in [`Options`](super::Options) where the library opens the device, or to [`Gpu::preferring`](super::Gpu::preferring).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preferences {
-    /// The most bytes that a program may use for weights transformed for Winograd's filtering. Transformed weights take
-    /// four times the bytes of the layers' weights in each direction, or 16/9 times for F(2x2, 3x3). Layers beyond the
-    /// limit are convolved directly. `u64::MAX`, the default, sets no limit.
+    /// The most bytes that a program may use for weights transformed for Winograd's filtering. Transformed weights take four
+    /// times the bytes of the layers' weights, or 16/9 times for F(2x2, 3x3), once for the forward pass and once for the
+    /// derivatives. Layers beyond the limit are convolved directly. `u64::MAX`, the default, sets no limit.
     pub most_transformed: u64,
     /// The precision that programs compute in.
     pub precision: Precision,

@@ -71,15 +71,15 @@ pub struct Dispatch {
     pub halves: u32,
     /// The number of workgroups in x, y and z.
     pub grid: [u32; 3],
-    /// The bytes that a launch must at least read and write: each binding once, and of a plan's values only the part that
-    /// the launch reads or writes.
+    /// The bytes that a launch must at least read and write: each binding counted once, and of a value that several launches of
+    /// a node divide among them, only this launch's part.
     pub bytes: u64,
     /// The number of floating-point operations of the launch.
     pub flops: u64,
     /// The floating-point operations that the launch's invocations carry out, including those beyond the edges of tiles; 0 where
     /// they were not counted.
     pub lane_flops: u64,
-    /// The node and layer that the launch was recorded for; `None` if for none.
+    /// The node and layer that the launch was recorded for; `None` if it belongs to no node.
     pub part: Option<Arc<LaunchPart>>,
 }
 
@@ -283,7 +283,7 @@ impl Recording {
     /// Returns the number of workgroups in x, y and z for at least `invocations` invocations in workgroups of `width`; they are
     /// counted in one dimension and spread over x and y. The kernel's index is `(y * workgroups_x + x) * width + lane`; the
     /// kernel skips indices beyond its count. With a width of 1 the grid counts workgroups, such as one for each row or image.
-    /// (shared/index.wgsl has the kernels' side of both.)
+    /// (shared/index.wgsl has the functions by which kernels compute either index.)
     pub fn grid(invocations: u32, width: u32) -> [u32; 3] {
         let groups = invocations.div_ceil(width).max(1);
         let rows = groups.div_ceil(MAX_WORKGROUPS);

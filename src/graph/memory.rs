@@ -69,7 +69,8 @@ impl Shared<'_> {
     }
 }
 
-/// Returns the sizes of the shared buffers in words, and for each value its buffer and its first word in that buffer.
+/// Returns the sizes of the shared buffers in words, and for each value, in the order of `demands`, the index of its buffer and
+/// of its first word there.
 pub fn share(demands: &[Demand]) -> (Vec<u32>, Vec<(usize, u32)>) {
     let mut order: Vec<(usize, &Demand)> = demands.iter().enumerate().collect();
     order.sort_by_key(|(_, demand)| std::cmp::Reverse(demand.words));

@@ -47,7 +47,7 @@ pub trait Rule: std::fmt::Debug + Send + Sync {
     fn rewrite(&self, graph: &mut Graph, wanted: &[Value]) -> Result<()>;
 }
 
-/// A computation graph after lowering, that is rewritten into fewer and faster kernel launches, as it runs on the device.
+/// A computation graph as it runs on the device: rewritten by lowering into fewer and faster kernel launches.
 #[derive(Clone, Debug)]
 pub struct Lowered {
     /// The graph after all rewrites, as it runs.

@@ -17,7 +17,7 @@ pub trait Model: Send + Sync {
     fn parameters(&self) -> Vec<Parameter>;
 
     /// Adds the nodes of the network's forward pass to a graph: from images x \[N, C, H, W\] in \[0, 1\] to logits \[N, K\];
-    /// `weights` has a value for each of the parameters. Err for images that do not fit.
+    /// `weights` has a value for each of the parameters. Err for images of a shape that the network cannot take.
     fn logits(&self, graph: &mut Graph, x: Value, weights: &Weights, mode: Mode) -> Result<Value>;
 }
 

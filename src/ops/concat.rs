@@ -33,8 +33,8 @@ fn record(launch: &mut Launch, run: impl Fn(Shape) -> u32, stride: u32) -> Resul
     Ok(())
 }
 
-/// Joins batches along the images. Inputs \[N1, ...\], \[N2, ...\], ... of any 4-byte values and equal sides but the first;
-/// output \[N1 + N2 + ..., ...\]. No derivative is defined.
+/// Joins batches into one, along the dimension of images. Inputs \[N1, ...\], \[N2, ...\], ... of any 4-byte values, whose
+/// shapes differ only in the first side; output \[N1 + N2 + ..., ...\]. No derivative is defined.
 #[derive(Clone, Copy, Debug)]
 pub struct Concat;
 
@@ -58,8 +58,8 @@ impl Op for Concat {
     }
 }
 
-/// Joins feature maps along the channels. Inputs \[N, C1, H, W\], \[N, C2, H, W\], ... of any 4-byte values; output \[N, C1 + C2
-/// + ..., H, W\]. The derivative for an input is its range of the channels.
+/// Joins feature maps along the channels. Inputs \[N, C1, H, W\], \[N, C2, H, W\], ... of any 4-byte values; output \[N, C1 +
+/// C2 + ..., H, W\]. The derivative for an input is the output's derivative at that input's channels.
 #[derive(Clone, Copy, Debug)]
 pub struct ConcatChannels;
 

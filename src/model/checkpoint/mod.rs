@@ -87,7 +87,7 @@ impl Checkpoint {
         Self::read_renamed(path, part, &Renames::default())
     }
 
-    /// Reads a checkpoint from a file after renaming its tensors: see [`Renames`].
+    /// Reads a checkpoint from a file, after renaming its tensors and leaving some out as `renames` says.
     pub fn read_renamed(
         path: impl AsRef<Path>,
         part: &StateDictChoice,
@@ -259,8 +259,8 @@ impl Checkpoint {
 /// A page reads safetensors alone, and its file is a tenth smaller for it: `lapidary convert` makes one of the others.
 const READS_TORCH: bool = cfg!(not(target_arch = "wasm32"));
 
-/// Tensors to rename or leave out before the library brings a file's names to those of its networks: see
-/// [`Checkpoint::read_renamed`].
+/// Says which tensors of a file to rename or leave out, before the library translates their names into those of its own
+/// networks: see [`Checkpoint::read_renamed`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Renames {
     /// Pairs of prefixes: a tensor's name that begins with the first gets the second in its place; the first pair that fits is

@@ -352,8 +352,8 @@ fn products(problem: &Problem, _: &Adapter) -> &'static [u32] {
     if problem.w.images() > 32 { &[64, 32, 128] } else { &[32, 64, 128] }
 }
 
-/// Returns the kernels of the convolution table that can compute a problem on an adapter, each with the workgroup sizes that it
-/// may have, and whether it is used there by default or only tried by tuning.
+/// Returns the kernels of the convolution table that can compute a convolution of these shapes on an adapter, each with the
+/// workgroup sizes that it may have, and whether it is used there by default or only tried by tuning.
 pub fn candidates(
     problem: &Problem,
     role: ConvRole,
@@ -372,9 +372,10 @@ pub fn candidates(
     found
 }
 
-/// Chooses the kernel of the convolution table that computes a problem: the fastest by tuning, or the default where nothing was
-/// measured. Returns it with the question that tuning has to answer and with all kernels to choose from. `affordable` says
-/// whether the packed weights of a kernel fit the memory set for them. `None` where the plain kernel is all that there is.
+/// Chooses the kernel of the convolution table that computes a convolution of these shapes: the fastest by tuning, or the
+/// default where nothing was measured. Returns it with the question that tuning has to answer and with all kernels to choose
+/// from. `affordable` says whether the packed weights of a kernel fit the memory set for them. `None` where the plain kernel is
+/// all that there is.
 pub fn choose(
     problem: &Problem,
     role: ConvRole,
