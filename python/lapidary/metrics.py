@@ -1,4 +1,4 @@
-"""Metrics: distances between sets of images, and the quality of a classifier's scores.
+"""Metrics: distances between sets of images, and how well a classifier's probabilities are calibrated and its scores tell sets apart.
 
 Sets of images are compared by features: arrays of shape (N, D), or images and an `Extractor`, the network that computes their
 features. Its weights do not come with the package: download pytorch-fid's Inception-v3

@@ -1,4 +1,5 @@
-//! Measures how near generated samples are to real images: distances between the features of both sets.
+//! Measures how near generated samples are to real images: FID, kernel distance, precision, recall and the inception
+//! score, from the features of both sets.
 
 use serde_json::json;
 

@@ -1,4 +1,5 @@
-"""Makes checkpoints in the forms that users' files have, with the expected results: `tests/golden/cases/forms` for `tests/formats/forms.rs`.
+"""Makes checkpoints with weights wrapped, named and stored in the ways that users' files have, and what reading each has to give:
+the folder `tests/golden/cases/forms`, which `tests/formats/forms.rs` reads.
 
     python forms.py OUT
 

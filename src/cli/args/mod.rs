@@ -201,7 +201,7 @@ pub enum Command {
     Devices(Devices),
     /// Check that the adapter computes correctly, by comparing its results with PyTorch's
     Doctor(Doctor),
-    /// Measure which kernels are the fastest on the adapter, or read and write such measurements as files
+    /// Measure which kernels are the fastest on the adapter; import such measurements from a file, or export them to one
     Tune(Tune),
     /// Describe the network in a file: its architecture, metadata and tensors
     Inspect(Inspect),

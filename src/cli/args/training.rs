@@ -20,7 +20,7 @@ pub struct Demo {
     /// Seed of all random numbers [default: the preset's]
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Print the kernel launches, operations and memory of one iteration of each stage, instead of training
+    /// Print the kernel launches, arithmetic operations and memory of one iteration of each stage, instead of training
     ///
     /// They follow from shapes: nothing is read and nothing is trained.
     #[arg(long)]
@@ -50,7 +50,7 @@ pub struct Train {
     /// Resume the run in --out from its last checkpoint, and refuse a folder without a run
     #[arg(long)]
     pub resume: bool,
-    /// Print the kernel launches, operations and memory of one iteration of each stage, instead of training
+    /// Print the kernel launches, arithmetic operations and memory of one iteration of each stage, instead of training
     ///
     /// They follow from shapes: nothing is read and nothing is trained.
     #[arg(long)]
