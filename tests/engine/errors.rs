@@ -208,7 +208,10 @@ fn parts_beyond_their_buffer() {
             binding.part = binding.part.map(|part| Words { count, ..part });
         }
         let made = block_on(Executor::new(gpu(), &recording, &BTreeMap::new()));
-        mismatch(made, &["test_texels", "buffer x", &format!("first: {first}, count: {count}")]);
+        mismatch(
+            made,
+            &["test_texels", "buffer x", &format!("{count} words from word {first} on")],
+        );
     }
     still_works();
 }
