@@ -225,8 +225,8 @@ impl Pictures {
         if !(1..=MAX_SIDE).contains(&side) {
             return Err(Error::mismatch(
                 "pictures",
-                format!("side {side}"),
-                format!("1 to {MAX_SIDE}"),
+                format!("side {side}, to which they are fitted"),
+                format!("a side of 1 to {MAX_SIDE} pixels"),
             ));
         }
         let numbers: Vec<u32> =

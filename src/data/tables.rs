@@ -358,6 +358,13 @@ impl Columns {
     }
 }
 
+/// The reason why a table is refused that has no data of a column in a group of rows.
+fn damaged_group(group: usize) -> String {
+    format!(
+        "group {group} of the table's rows lacks a column that the table declares: the file is damaged"
+    )
+}
+
 /// Returns a reader of one column in a group of rows, after [its pages' declared sizes](unpacked) were checked.
 fn column(
     reader: &SerializedFileReader<File>,
@@ -367,7 +374,7 @@ fn column(
 ) -> Checked<ColumnReader> {
     let rows = reader.get_row_group(group).map_err(|error| error.to_string())?;
     let about = rows.metadata();
-    let chunk = about.columns().get(place).ok_or("a row group lacks a column")?;
+    let chunk = about.columns().get(place).ok_or_else(|| damaged_group(group))?;
     if !matches!(chunk.compression(), Compression::ZSTD(_)) {
         return rows.get_column_reader(place).map_err(|error| error.to_string());
     }
@@ -404,7 +411,7 @@ fn unpacked(
 ) -> Checked<u64> {
     let length = file.metadata().map_err(|error| error.to_string())?.len();
     let groups = about.row_groups().get(group).and_then(|group| group.columns().get(column));
-    let chunk = groups.ok_or("a row group lacks a column")?;
+    let chunk = groups.ok_or_else(|| damaged_group(group))?;
     let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
     let sizes = u64::try_from(start).ok().zip(u64::try_from(chunk.compressed_size()).ok());
     let inside =

@@ -22,7 +22,7 @@ pub struct Dropped {
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { key, candidate, reason } = self;
-        write!(f, "{candidate} is not used for {key} on this device: {reason}")
+        write!(f, "the kernel {candidate} is passed over for {key} on this device: {reason}")
     }
 }
 

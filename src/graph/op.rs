@@ -87,7 +87,8 @@ pub struct Launch<'a> {
     pub outputs: &'a [Shape],
     /// The buffers of the node's inputs, then of its outputs.
     pub buffers: &'a [BufferId],
-    /// The index of the first word of each input and output in its buffer; 0 for all but outputs of [`Op::anywhere`].
+    /// The index of the first word of each input and output in its buffer: 0, but for values that were placed behind others in a shared
+    /// buffer, as their op allows by [`Op::anywhere`].
     pub firsts: &'a [u32],
 }
 

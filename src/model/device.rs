@@ -70,7 +70,11 @@ impl DeviceWeights {
     pub fn buffer(&self, name: &str) -> Result<&Buffer> {
         let found = self.buffers.iter().find(|(parameter, _)| parameter.name == name);
         let missing = || {
-            Error::mismatch("weights", format_args!("the name {name:?}"), "the name of a parameter")
+            Error::mismatch(
+                "weights",
+                format_args!("the name {name:?}"),
+                "the name of one of the network's parameters",
+            )
         };
         found.map(|(_, buffer)| buffer).ok_or_else(missing)
     }

@@ -69,7 +69,9 @@ impl Learner {
         for buffer in sources {
             let Some((part, after)) = rest.split_at_checked(buffer.words() as usize) else {
                 let given = summed.len();
-                let what = format_args!("{given} sums came back, fewer than were sent");
+                let what = format_args!(
+                    "the run's processes summed {given} gradients, fewer than each of them has"
+                );
                 return Err(Error::bug("sum of gradients", what));
             };
             rest = after;

@@ -154,9 +154,9 @@ pub struct PaperTable {
     /// dat-t20 with --set colour; dat-t30, dat-t40 and dat-t50 with --set full.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub rows: Vec<String>,
-    /// Training budget of each row of the table: passes of one batch forward and back through the network, attacks and samples
-    /// included [default: 6000 with --set small, 60000 with --set colour; --set full takes no --budget, but trains as long
-    /// as its presets say]
+    /// Training budget of each kind of training that is compared: passes of one batch forward and back through the network,
+    /// those of attacks and samples included [default: 6000 with --set small, 60000 with --set colour; --set full takes no
+    /// --budget, but trains as long as its presets say]
     #[arg(long, value_name = "PASSES", value_parser = clap::value_parser!(u64).range(100..=1_000_000_000))]
     pub budget: Option<u64>,
     /// Labelled images to train and measure on [default: the embedded Fashion-MNIST images with --set small;

@@ -252,7 +252,7 @@ fn logits(graph: &Graph, known: &HashMap<String, Known>, builder: &mut Builder) 
 fn facts(model: &Model) -> Checked<Metadata> {
     let mut strings = BTreeMap::new();
     for fact in &model.facts {
-        let Fact { key, value } = short("a fact", fact)?;
+        let Fact { key, value } = short("an entry of the metadata", fact)?;
         if key.starts_with("lapidary.") {
             strings.insert(key, value);
         }
