@@ -1,4 +1,4 @@
-//! Binds the library's readers of labelled images and pictures, and its random images for sampling to start from.
+//! Binds the library's readers of labelled data sets and of single picture files, and its random images for sampling to start from.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-// Reads x and dy from storage buffers for a convolution's derivative for its weights, on GPUs. All lanes ask for the same
-// quads of dy (a quad is four columns, one vec4).
+// Reads x and dy from storage buffers for a convolution's derivative for its weights: for adapters that are GPUs, not CPU
+// rasterisers. All lanes ask for the same quads of dy (a quad is four columns, one vec4).
 
 @group(0) @binding(1) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;

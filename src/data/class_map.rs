@@ -168,7 +168,7 @@ fn by_name(name: &str, images: Classes, network: Classes) -> Result<u32> {
             format_args!("images of {}, of which {name:?} {what}", shown(images)),
             format_args!(
                 "only classes of the network, which has {}; match others by --class-map FILE, or all by number with \
-                 --labels-as-given (in training by the key model.classes)",
+                 --labels-as-given (in a configuration model.classes = \"FILE\" or \"as-given\")",
                 shown(network)
             ),
         ))

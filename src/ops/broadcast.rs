@@ -97,7 +97,7 @@ impl Op for Broadcast {
 }
 
 /// Sums over images, channels or pixels. Input a \[N, C, H, W\], or a and b of that shape; output the sums of a, or of a times b.
-/// Only the second has derivatives.
+/// Only sums of a times b have derivatives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduce {
     /// Sums over images and pixels; output \[C\].

@@ -1,5 +1,5 @@
-// Tests the page and the package in a headless Chromium, by clicks and drops; the images that the page draws are classified by
-// the program.
+// Tests the page and the package in a headless Chromium, by clicks and drops. The program `lapidary` classifies the samples that
+// the page makes, as a check.
 //
 //   node --test web/test/page.test.js        after scripts/web and a build of the program (LAPIDARY=FILE names another)
 

@@ -17,7 +17,7 @@ pub struct Tune {
     /// wrn, else 224]
     #[arg(long)]
     pub side: Option<u32>,
-    /// Time that measuring may take, in seconds
+    /// Time that measuring the kernels may take, in seconds
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: u32,
     /// Before measuring, read the fastest kernels known from a file that --export wrote; a file from another adapter, driver or

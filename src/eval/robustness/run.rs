@@ -28,8 +28,8 @@ pub struct Progress<'a> {
     pub attack: AttackName,
     /// The running attack's index among the settings' attacks, from 0.
     pub number: usize,
-    /// The share of the running attack's work that is done, from 0 to 1, on the images that were not broken when its current
-    /// start or target began.
+    /// The share of all the running attack's work that is done, from 0 to 1: each of its random starts or target classes is an equal
+    /// part, and is counted by the images that were not broken when it began.
     pub done: f64,
     /// The number of images on which the running attack began.
     pub tried: usize,
