@@ -155,7 +155,7 @@ fn a_wrong_kernel_never_wins() {
     ] {
         let (gpu, events) = told();
         let wrong = Rounds(1, fault);
-        let trial = trial("faulty", &[Rounds(2_400, 0), wrong.clone(), Rounds(600, 0)], 0);
+        let trial = trial("faulty", &[Rounds(4_800, 0), wrong.clone(), Rounds(1_200, 0)], 0);
         assert_eq!(measure(&gpu, std::slice::from_ref(&trial)), 1);
         assert_eq!(answer(&gpu, &trial), "c", "fault {fault}");
         let dropped = gpu.dropped_candidates();

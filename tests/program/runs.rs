@@ -46,7 +46,7 @@ fn a_run_is_trained_evaluated_sampled_and_inspected() {
     }
     std::fs::create_dir(folder.join("pngs")).unwrap();
     std::fs::write(folder.join("pngs/one.png"), read("samples.png")).unwrap();
-    for start in ["builtin:fractal", "noise", "pngs"] {
+    for start in ["builtin:fractal", "builtin:noise", "pngs"] {
         let out = format!("{}.png", start.replace(':', "-"));
         let given = ["--count", "3", "--steps", "1", "--class", "dress", "--start", start];
         working(folder, &[&["sample", "tiny", "--out", &out], &given[..]].concat());

@@ -25,7 +25,7 @@ pub struct Inspect {
 /// The arguments of the command `convert`.
 #[derive(Debug, Args)]
 pub struct Convert {
-    /// Network to read: a PyTorch checkpoint (.pth, .pt, .ckpt), an .onnx or .safetensors file, or a run's folder
+    /// Network to read: a PyTorch checkpoint (.pth, .pt, .ckpt), an .onnx or .safetensors file, a run's folder, or zoo:NAME
     #[arg(value_name = "IN")]
     pub file: PathBuf,
     /// File to write: NAME.safetensors or NAME.onnx

@@ -180,14 +180,14 @@ pub struct Sweep {
         value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub steps: Vec<u32>,
     /// Length of one sampling step in the L2 norm, such as 0.8 or 8/255 [default: the step size that the checkpoint names for
-    /// sampling]
+    /// sampling, else 0.8]
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
     /// Number of samples to draw for each number of sampling steps
     #[arg(help_heading = "Sampling", long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     pub count: u32,
-    /// Images that sampling starts from: builtin:fractal (random fields with a 1/f^b spectrum), noise (independent uniform
-    /// values), or a folder of PNG or idx files
+    /// Images that sampling starts from: builtin:fractal (random fields with a 1/f^b spectrum), builtin:noise (independent
+    /// uniform values), or a folder of pictures or of idx files
     #[arg(
         help_heading = "Sampling",
         long,
@@ -226,10 +226,10 @@ pub struct Counterfactuals {
     /// Largest change of an image in the L2 norm, for pixels in [0, 1]; inf for no bound
     #[arg(help_heading = "Sampling", long, default_value = "4", value_parser = ball)]
     pub eps: f64,
-    /// Number of gradient steps that raise the target class's logit [default: as many as the checkpoint names for sampling]
+    /// Number of gradient steps that raise the target class's logit [default: as many as the checkpoint names for sampling, else 20]
     #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub steps: Option<u32>,
-    /// Length of one gradient step in the L2 norm [default: the step size that the checkpoint names for sampling]
+    /// Length of one gradient step in the L2 norm [default: the step size that the checkpoint names for sampling, else 0.8]
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
     #[command(flatten)]
@@ -254,13 +254,13 @@ pub struct Explain {
     /// Largest change of the picture in the L2 norm, for pixels in [0, 1]; inf for no bound
     #[arg(help_heading = "Sampling", long, default_value = "4", value_parser = ball)]
     pub eps: f64,
-    /// Number of gradient steps that raise the target class's logit [default: as many as the checkpoint names for sampling]
+    /// Number of gradient steps that raise the target class's logit [default: as many as the checkpoint names for sampling, else 20]
     #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub steps: Option<u32>,
-    /// Length of one gradient step in the L2 norm [default: the step size that the checkpoint names for sampling]
+    /// Length of one gradient step in the L2 norm [default: the step size that the checkpoint names for sampling, else 0.8]
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
-    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
+    /// The network: a run folder, a checkpoint's folder, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME
     ///
     /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
     /// lists the networks of the zoo.

@@ -22,8 +22,8 @@ pub struct Sample {
     /// Seed of the images that sampling starts from
     #[arg(help_heading = "Sampling", long, default_value_t = 0)]
     pub seed: u64,
-    /// Images that sampling starts from: builtin:fractal (random fields with a 1/f^b spectrum), noise (independent uniform
-    /// values), or a folder of PNG or idx files
+    /// Images that sampling starts from: builtin:fractal (random fields with a 1/f^b spectrum), builtin:noise (independent
+    /// uniform values), or a folder of pictures or of idx files
     #[arg(
         help_heading = "Sampling",
         long,
@@ -31,11 +31,11 @@ pub struct Sample {
         default_value = "builtin:fractal"
     )]
     pub start: Start,
-    /// Number of gradient steps that raise the class's logit [default: as many as the checkpoint names for sampling]
+    /// Number of gradient steps that raise the class's logit [default: as many as the checkpoint names for sampling, else 20]
     #[arg(help_heading = "Sampling", long, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub steps: Option<u32>,
     /// Length of one gradient step in the L2 norm, such as 0.8 or 8/255 [default: the step size that the checkpoint names for
-    /// sampling]
+    /// sampling, else 0.8]
     #[arg(help_heading = "Sampling", long, value_parser = length)]
     pub step_size: Option<f64>,
     /// File or folder to write: NAME.png, NAME.npz, NAME.tar or a folder
@@ -52,7 +52,7 @@ pub struct Classify {
     /// Pictures to classify: PNG, JPEG, WebP, GIF, BMP or TIFF files
     #[arg(required_unless_present = "show_plan")]
     pub images: Vec<PathBuf>,
-    /// The network: a run folder, a checkpoint's folder, a .safetensors file, or zoo:NAME
+    /// The network: a run folder, a checkpoint's folder, a .safetensors or .onnx file, a PyTorch checkpoint, or zoo:NAME
     ///
     /// Without it the network that comes with the program is taken, which knows the ten classes of Fashion-MNIST. `lapidary models`
     /// lists the networks of the zoo.
@@ -91,7 +91,8 @@ impl std::str::FromStr for Start {
     type Err = crate::Error;
 
     fn from_str(text: &str) -> crate::Result<Self> {
-        if text == "noise" {
+        // The short form is of earlier versions.
+        if ["builtin:noise", "noise"].contains(&text) {
             return Ok(Self::Noise);
         }
         crate::data::Ood::parse(text).map(|_| Self::Images(text.into()))
