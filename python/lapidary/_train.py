@@ -51,7 +51,7 @@ def train(
     ----------
     config : dict, str or path
         The name of a preset, the path of a TOML file, or a dict with the keys of such a file, nested or with dots:
-        ``{"preset": "fashion-tiny", "stage1": {"iterations": 100}, "stage2.iterations": 0}``. See docs/training.md.
+        ``{"preset": "fashion-tiny", "stage1": {"iterations": 100}, "stage2.iterations": 0}``. See docs/guide.md.
     data : (images, labels) or iterable of such pairs, optional
         Images to learn from, in place of those that ``data.train`` names: one pair of arrays, or batches, which are read to their
         end into memory first. Images as `Model` takes them, labels whole numbers from 0 on.

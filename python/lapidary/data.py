@@ -38,7 +38,8 @@ def load(source: PathLike, *, part: str = "test", side: int = 32, fit: str | Non
     side : int
         Rows and columns that the images are brought to.
     fit : {"letterbox", "crop", "stretch"}, optional
-        How images of another size are brought to it: with zeros around them unless told otherwise.
+        How arrays of another size (idx, CIFAR, .npz, .npy) are brought to it: with zeros around them unless told otherwise. Of
+        picture files the square in the middle is taken, whatever is said here.
 
     Returns
     -------

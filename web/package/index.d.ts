@@ -80,7 +80,8 @@ export interface LoadOptions extends Abortable {
 }
 
 /**
- * Loads a safetensors checkpoint of a wide residual network, a ResNet or a ConvNeXt and opens the GPU. Errors have a
+ * Loads a safetensors checkpoint and opens the GPU: of a wide residual network, a ResNet (a pre-activation one too), a ConvNeXt, or
+ * a list of layers, as `lapidary convert` writes it of an ONNX file. Errors have a
  * `name`: `NoWebGPU`, `InsecureContext`, `NoAdapter`, `MissingLimit`, `OutOfMemory`, `DeviceLost`, `BadFile`,
  * `BadPicture`, `NotFinite` (the network overflows), `Diverged` (training did), `Mismatch`, `RangeError`, `GpuError`, `Bug`
  * (report it), and `InvalidStateError` for all that is asked of a network after it was disposed of.
