@@ -1,15 +1,18 @@
 //! Runs every `sh` block of `docs/` as it stands, page by page, in a folder with the files that the page supposes: `photos`
-//! in two classes, `pictures` in ten, divided into train and test, and a `model.pth`; for the tutorial the `photos` of
-//! `examples/fashion_photos.rs`. Only `train`, `plan` and `eval` get fewer iterations. Other tests or CI run the blocks that
-//! are marked `elsewhere`.
+//! in two classes, `pictures` in CIFAR-10's ten, divided into train and test, and a `model.pth`; for the tutorial the `photos`
+//! of `examples/fashion_photos.rs`. Only `train`, `plan` and `eval` get fewer iterations, and `attack` two steps of PGD where it
+//! lists no attacks itself. Other tests or CI run the blocks that are marked `elsewhere`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail so")]
 #![cfg(unix)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+
+use lapidary::train::Config;
 
 #[path = "../examples/fashion_photos.rs"]
 #[allow(dead_code, reason = "its main is the example's")]
@@ -30,6 +33,10 @@ const FEW: &[&str] = &[
     "evaluate.steps=2",
     "evaluate.images=16",
 ];
+
+/// The folders of `pictures`, in the order of CIFAR-10's labels, which is that of their letters.
+const CLASSES: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 /// The page's `sh` blocks, in their order.
 fn blocks(page: &str) -> Vec<&str> {
@@ -61,8 +68,11 @@ fn run_with(page: &str, photographs: impl FnOnce(&Path)) {
     let folder = tempfile::tempdir().unwrap();
     let at = |path: &str| folder.path().join(path);
     photographs(&at("photos"));
-    for (class, part) in (0..10).flat_map(|class| ["train", "test"].map(|part| (class, part))) {
-        (0..4).for_each(|i| photograph(&at(&format!("pictures/{part}/{class}/{i}.png")), class, i));
+    for (class, name) in (0..).zip(CLASSES) {
+        for part in ["train", "test"] {
+            let path = |i: u32| at(&format!("pictures/{part}/{name}/{i}.png"));
+            (0..4).for_each(|i| photograph(&path(i), class, i));
+        }
     }
     let legacy = include_bytes!("golden/cases/formats/legacy.pth");
     fs::write(at("model.pth"), legacy).unwrap();
@@ -71,7 +81,7 @@ fn run_with(page: &str, photographs: impl FnOnce(&Path)) {
     let few: String = FEW.iter().map(|change| format!(" --set {change}")).collect();
     fs::create_dir(at("bin")).unwrap();
     let script = format!(
-        "#!/bin/sh\ncase \"$1 $2\" in 'train '* | 'plan '*) few='{few}' ;; 'eval all') ;; 'eval '*) few='--steps 2' ;; esac\nexec '{program}' \"$@\" $few\n"
+        "#!/bin/sh\ncase \"$1 $2\" in 'train '* | 'plan '*) few='{few}' ;; 'eval all') ;; 'eval '*) few='--steps 2' ;; esac\ncase \"$*\" in *--attacks*) ;; 'attack '*) few='--attacks pgd --pgd-steps 2' ;; esac\nexec '{program}' \"$@\" $few\n"
     );
     fs::write(at("bin/lapidary"), script).unwrap();
     fs::set_permissions(at("bin/lapidary"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -115,6 +125,41 @@ fn the_cookbooks_commands_work() {
 #[test]
 fn tuning() {
     run(include_str!("../docs/tuning.md"));
+}
+
+/// The keys of a configuration's text, each with its table in front.
+fn keys(text: &str) -> BTreeSet<String> {
+    let (mut table, mut found) = (String::new(), BTreeSet::new());
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        if let Some((name, _)) = line.strip_prefix('[').and_then(|line| line.split_once(']')) {
+            table = format!("{name}.");
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            found.insert(format!("{table}{key}"));
+        }
+    }
+    found
+}
+
+/// The guide's table of other keys has all that the demo's preset does not explain, and no others.
+#[test]
+fn the_guide_has_all_other_keys() {
+    let unsaid = [
+        "data.fit=stretch",
+        "stage1.sync_batch_norm=true",
+        "stage1.beta1=0.5",
+        "stage1.beta2=0.5",
+        "stage2.beta1=0.5",
+        "stage2.beta2=0.5",
+        "evaluate.step_size=0.25",
+    ];
+    let all = Config::preset("fashion-demo").unwrap().with(&unsaid).unwrap().to_toml().unwrap();
+    let others = &keys(&all) - &keys(include_str!("../configs/fashion-demo.toml"));
+    let (_, section) = include_str!("../docs/guide.md").split_once("## Other keys\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.filter_map(|line| line.split('|').nth(1));
+    let told = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned);
+    assert_eq!(told.collect::<BTreeSet<_>>(), others);
 }
 
 /// The walks through the code name places that are there: a file to add to, a line to add before.
