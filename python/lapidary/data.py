@@ -38,8 +38,8 @@ def load(source: PathLike, *, part: str = "test", side: int = 32, fit: str | Non
     side : int
         Rows and columns that the images are brought to.
     fit : {"letterbox", "crop", "stretch"}, optional
-        How arrays of another size (idx, CIFAR, .npz, .npy) are brought to it: with zeros around them unless told otherwise. Of
-        picture files the square in the middle is taken, whatever is said here.
+        How images of another size are brought to it. Unless told otherwise arrays (idx, CIFAR, .npz, .npy) get zeros around them
+        (letterbox), and of picture files the square in the middle is taken (crop).
 
     Returns
     -------

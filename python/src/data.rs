@@ -28,7 +28,7 @@ fn _labelled<'py>(
     };
     let (prepared, names) = blocking(py, || {
         let fit = fit.map(Fit::parse).transpose()?;
-        let data = Source::parse(source)?.load(part, side)?;
+        let data = Source::parse(source)?.load_fitted(part, side, fit.unwrap_or(Fit::Crop))?;
         let prepared = data.prepared_as(side, fit.unwrap_or(Fit::Letterbox))?;
         Ok((prepared, data.class_names().to_vec()))
     })?;

@@ -108,6 +108,20 @@ def test_pictures_are_read(tmp_path: Path) -> None:
     assert data.images.shape[2:] == (28, 28)
 
 
+@pytest.mark.parametrize("fit", [None, "crop", "letterbox", "stretch"])
+def test_folders_of_pictures_are_fitted_as_asked(tmp_path: Path, fit: str | None) -> None:
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.fromarray(pixels).save(tmp_path / name / "0.png")
+    data = lapidary.data.load(tmp_path, part="train", side=16, fit=fit)
+    alone = lapidary.data.picture(tmp_path / "a" / "0.png", side=16, fit=fit or "crop")
+    np.testing.assert_allclose(data.images, np.repeat(alone, 2, 0), atol=0.51 / 255)
+    assert (data.labels.tolist(), data.class_names) == ([0, 1], ["a", "b"])
+
+
 def golden_metrics() -> list[str]:
     return sorted(path.stem for path in (golden.FOLDER / "metrics").glob("*.safetensors"))
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::{Checksum, Part, Pictures, Source, Viewed};
+use crate::data::{Checksum, Fit, Part, Pictures, Source, Viewed};
 use crate::{Error, Result};
 
 /// A set of images, in memory or in files.
@@ -49,9 +49,11 @@ impl ImageSet {
         })
     }
 
-    /// The training images of a data set, at a side.
-    pub fn of_training(name: &str, side: u32) -> Result<Self> {
-        let real = Source::parse(name)?.load(Part::Train, side)?.prepared(side)?;
+    /// The training images of a data set, brought to a side as training brings them for a network of so many channels.
+    pub fn of_training(name: &str, [channels, side]: [u32; 2], fit: Option<Fit>) -> Result<Self> {
+        let pictures = fit.unwrap_or(Fit::usual(channels));
+        let data = Source::parse(name)?.load_fitted(Part::Train, side, pictures)?;
+        let real = data.prepared_as(side, fit.unwrap_or(Fit::Letterbox))?;
         Ok(Self::squares(real.images().to_vec(), real.channels(), side))
     }
 

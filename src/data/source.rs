@@ -97,13 +97,21 @@ impl Source {
         }
     }
 
-    /// Reads all images of one part into memory. Photographs are resized to `side`×`side` pixels, all others keep the size that
-    /// the file says, for [`Dataset::prepared`] to change.
+    /// Reads all images of one part into memory. Of pictures the square in the middle is resized to `side`×`side` pixels, all other
+    /// images keep the size that the file says, for [`Dataset::prepared`] to change.
     ///
     /// # Errors
     /// `BadFile` for what is not there, is of no known format or is damaged; a browser has no files.
-    #[cfg_attr(target_arch = "wasm32", expect(unused_variables, reason = "no photographs there"))]
     pub fn load(&self, part: Part, side: u32) -> Result<Dataset> {
+        self.load_fitted(part, side, Fit::Crop)
+    }
+
+    /// Reads all images of one part into memory as [`Source::load`] does, but brings pictures to `side`×`side` pixels by `fit`.
+    ///
+    /// # Errors
+    /// The errors of [`Source::load`].
+    #[cfg_attr(target_arch = "wasm32", expect(unused_variables, reason = "no pictures there"))]
+    pub fn load_fitted(&self, part: Part, side: u32, fit: Fit) -> Result<Dataset> {
         match self {
             Self::Fashion => fashion::load(part),
             #[cfg(target_arch = "wasm32")]
@@ -115,7 +123,7 @@ impl Source {
             #[cfg(not(target_arch = "wasm32"))]
             Self::Path(_) | Self::Arrays(..) | Self::Tiles(..) => match self.part(part)?.0 {
                 Opened::Data(data) => Ok(data),
-                Opened::Pictures(pictures) => pictures.decoded(side, Fit::Crop),
+                Opened::Pictures(pictures) => pictures.decoded(side, fit),
             },
         }
     }

@@ -249,7 +249,7 @@ impl Evaluation<'_> {
         let images = bytes.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)).collect();
         let samples = ImageSet::squares(images, model.channels(), *side);
         let named = self.args.labelled.data.as_ref().unwrap_or(&config.data.train);
-        let real = ImageSet::of_training(named, *side)?;
+        let real = ImageSet::of_training(named, [model.channels(), *side], config.data.fit()?)?;
         let mut see = |set: &ImageSet| {
             self.progress.event(&Event::Phase {
                 phase: Phase::Evaluate,
