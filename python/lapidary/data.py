@@ -49,7 +49,7 @@ def load(source: PathLike, *, part: str = "test", side: int = 32, fit: str | Non
     Raises
     ------
     BadFile
-        For what is not there, is of no known format or is damaged.
+        For what is not there, is of no known format or damaged, and for images without labels.
     """
     return Labelled(*_native._labelled(os.fspath(source), part, side, fit))
 

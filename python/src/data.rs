@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lapidary::Error;
 use lapidary::data::{Augment, Fit, Ood, Part, SAMPLE_STARTS, Source, photograph};
 use numpy::PyArray1;
 use pyo3::prelude::*;
@@ -29,6 +30,11 @@ fn _labelled<'py>(
     let (prepared, names) = blocking(py, || {
         let fit = fit.map(Fit::parse).transpose()?;
         let data = Source::parse(source)?.load_fitted(part, side, fit.unwrap_or(Fit::Crop))?;
+        if let Some(reason) = data.unlabelled() {
+            let path = source.into();
+            let reason = format!("its images have no labels: {reason}");
+            return Err(Error::BadFile { path, reason });
+        }
         let prepared = data.prepared_as(side, fit.unwrap_or(Fit::Letterbox))?;
         Ok((prepared, data.class_names().to_vec()))
     })?;

@@ -380,11 +380,25 @@ impl Model {
         let py = classes.py();
         let names = self.names();
         let by_name = |name: &str| {
-            let found = names.iter().position(|known| known.eq_ignore_ascii_case(name));
-            let known = names.iter().take(20).cloned().collect::<Vec<_>>().join(", ");
-            found.map(|at| at as u32).ok_or_else(|| {
-                mismatch(py, "class", format!("{name:?}"), format!("one of {known}"))
-            })
+            let called = |equal: &dyn Fn(&str) -> bool| -> Vec<u32> {
+                (0..).zip(&names).filter(|(_, known)| equal(known)).map(|(at, _)| at).collect()
+            };
+            let exactly = called(&|known| known == name);
+            let found = match exactly.is_empty() {
+                true => called(&|known| known.eq_ignore_ascii_case(name)),
+                false => exactly,
+            };
+            match found[..] {
+                [at] => Ok(at),
+                [] => {
+                    let known = names.iter().take(20).cloned().collect::<Vec<_>>().join(", ");
+                    Err(mismatch(py, "class", format!("{name:?}"), format!("one of {known}")))
+                }
+                [first, second, ..] => {
+                    let given = format!("{name:?}, the name of classes {first} and {second}");
+                    Err(mismatch(py, "class", given, "the number of one of them"))
+                }
+            }
         };
         if let Ok(name) = classes.extract::<String>() {
             return Ok(vec![by_name(&name)?]);

@@ -39,9 +39,23 @@ fn table(dict: &Bound<'_, PyDict>) -> PyResult<Table> {
             };
             place = inner;
         }
-        place.insert(last.to_owned(), toml_value(&name, &value)?);
+        if !join(place, last, toml_value(&name, &value)?) {
+            let given = format!("{name} twice, nested and with dots");
+            return Err(mismatch(dict.py(), "config", given, "each key once"));
+        }
     }
     Ok(all)
+}
+
+/// Puts a value into a table, and the keys of a table into one that is there already. False where a key has a value.
+fn join(place: &mut Table, key: &str, value: Value) -> bool {
+    match (place.get_mut(key), value) {
+        (None, value) => place.insert(key.to_owned(), value).is_none(),
+        (Some(Value::Table(there)), Value::Table(more)) => {
+            more.into_iter().all(|(key, value)| join(there, &key, value))
+        }
+        (Some(_), _) => false,
+    }
 }
 
 fn toml_value(key: &str, value: &Bound<'_, PyAny>) -> PyResult<Value> {
@@ -170,6 +184,9 @@ fn _train<'py>(
     let test = test.map(|(x, y)| dataset(&x, &y, layout, &class_names, known)).transpose()?;
     if test.is_some() && train.is_none() {
         return Err(mismatch(py, "train", "test= without data=", "both, or data= alone"));
+    }
+    if !class_names.is_empty() && train.is_none() {
+        return Err(mismatch(py, "train", "class_names= without data=", "both, or data= alone"));
     }
     if train.is_some() {
         config.data.train = IN_MEMORY.to_owned();

@@ -184,6 +184,16 @@ CALLS: dict[str, tuple[Callable[[M], Any], str]] = {
     "train: type": (lambda m: lapidary.train({"preset": "fashion-tiny", "seed": object()}), "seed"),
     "train: a number": (lambda m: lapidary.train(5), "dict"),  # type: ignore[arg-type]
     "train: no file": (lambda m: lapidary.train("/nowhere/x.toml"), "nowhere"),
+    "train: a key twice": (
+        lambda m: lapidary.train({"preset": "fashion-tiny", "stage1.batch": 8, "stage1": {"batch": 4}}),
+        "each key once",
+    ),
+    "train: names alone": (lambda m: lapidary.train("fashion-tiny", class_names=["a", "b"]), "data="),
+    "train: a key with dots before its table": (
+        lambda m: lapidary.train({"preset": "fashion-tiny", "stage1.batch": 7_777_777, "stage1": {"steps": 1}}),
+        "7777777",
+    ),
+    "train: plateau": (lambda m: lapidary.train({"preset": "fashion-tiny", "stop.plateau": 3}), "validate.every"),
     "train: test alone": (lambda m: lapidary.train("fashion-tiny", test=(X, Y)), "data="),
     "train: labels": (lambda m: lapidary.train("fashion-tiny", data=(X, [0, 1])), "labels"),
     "run: nothing there": (lambda m: lapidary.Run("/nowhere"), "nowhere"),

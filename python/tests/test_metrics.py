@@ -122,6 +122,12 @@ def test_folders_of_pictures_are_fitted_as_asked(tmp_path: Path, fit: str | None
     assert (data.labels.tolist(), data.class_names) == ([0, 1], ["a", "b"])
 
 
+def test_images_without_labels_get_none(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((4, 8, 8), np.uint8))
+    with pytest.raises(lapidary.BadFile, match="no labels"):
+        lapidary.data.load(tmp_path / "x.npy", part="train", side=8)
+
+
 def golden_metrics() -> list[str]:
     return sorted(path.stem for path in (golden.FOLDER / "metrics").glob("*.safetensors"))
 

@@ -18,6 +18,10 @@ pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
     let part = args.weights.as_deref().map(StateDictChoice::from).unwrap_or_default();
     let renames = Renames { rename: args.rename.clone(), drop: args.drop.clone() };
     let mut checkpoint = match zoo::name(&args.file) {
+        Some(_) if args.weights.is_some() || !args.rename.is_empty() || !args.drop.is_empty() => {
+            let text = "--weights, --rename and --drop are for files: a network of the zoo is one set of weights, by this program's names";
+            return Err(Failure::Usage(text.into()).into());
+        }
         Some(name) => zoo::checkpoint(name)?,
         None => Checkpoint::read_renamed(find(&args.file)?, &part, &renames)?,
     };
@@ -40,6 +44,12 @@ pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
             checkpoint.source.display()
         ))
         .into());
+    }
+    if let Some(asked) = args.activation.map(Activation::from)
+        && asked.name() != net.activation()
+    {
+        let (asked, own) = (asked.name(), net.activation());
+        fact("note", format!("--activation {asked} has no effect: a {net} has {own}"))?;
     }
     if args.no_strict {
         for line in
@@ -133,9 +143,11 @@ fn complete(checkpoint: &mut Checkpoint, args: &args::Convert) -> anyhow::Result
             if args.no_normalisation { "left out" } else { "replaced by --mean and --std" };
         checkpoint.notes.push(format!("the file's own normalisation is {instead}"));
     }
+    let takes_others = Network::meant_by(checkpoint).is_ok_and(|net| net.asks_activation());
     let metadata = &mut checkpoint.metadata;
     if let (Some(now), Some(before)) = (args.activation, metadata.activation)
         && Activation::from(now) != before
+        && takes_others
     {
         checkpoint
             .notes

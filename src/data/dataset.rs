@@ -151,6 +151,11 @@ impl Dataset {
         &self.about.class_names
     }
 
+    /// Returns the reason why the images have no labels, if they have none; every label is 0 then.
+    pub fn unlabelled(&self) -> Option<&str> {
+        self.about.unlabelled.as_deref()
+    }
+
     /// Returns one sentence, with the file's path, for each image that could not be read.
     pub fn damaged(&self) -> &[String] {
         &self.about.damaged

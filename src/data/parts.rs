@@ -143,7 +143,9 @@ impl Source {
             (None, None) => return Err(undivided(&self.to_string())),
         };
         let (kept, seed) = split.validation;
-        let (train, validation) = match kept.of(train.len()) {
+        // Images that are held out beside a test part of the data's own are those to validate with.
+        let kept = if held.is_some() { 0 } else { kept.of(train.len()) };
+        let (train, validation) = match kept {
             0 => (train, held),
             count => {
                 let (train, kept) = train.split(count, seed)?;
@@ -228,7 +230,9 @@ impl Parts {
             (None, None) => return Err(undivided(name)),
         };
         let (kept, seed) = split.validation;
-        let (train, validation) = match kept.of(train.len()) {
+        // Images that are held out beside a test part of the data's own are those to validate with.
+        let kept = if held.is_some() { 0 } else { kept.of(train.len()) };
+        let (train, validation) = match kept {
             0 => (train, held),
             count => {
                 let (train, kept) = train.split(count, seed)?;

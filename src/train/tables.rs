@@ -240,6 +240,13 @@ pub(super) fn check(
     within("stop.epochs", stop.epochs, 0.0..=1e9)?;
     within("stop.minutes", stop.minutes, 0.0..=1e9)?;
     within("stop.plateau", stop.plateau, COUNT)?;
+    let measured = stop.plateau == 0 || validate.every > 0;
+    holds(
+        "stop.plateau",
+        stop.plateau,
+        measured,
+        "0 where validate.every is 0: it counts validations",
+    )?;
     within("validate.every", validate.every, COUNT)?;
     within("validate.images", validate.images, 0.0..=1e8)
 }

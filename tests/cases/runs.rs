@@ -171,6 +171,8 @@ fn balls_of_grey_images_are_smaller() {
     assert!(config.with(&["stage2.alpha=1e-46"]).is_err(), "0 in single precision");
     assert!(config.with(&["stage1.eps=0"]).is_err(), "steps that go nowhere");
     assert!(config.with(&["jem.alpha=0"]).is_err(), "steps of no length");
+    let never = config.with(&["stop.plateau=2", "validate.every=0"]).unwrap_err().to_string();
+    assert!(never.contains("stop.plateau") && never.contains("validate.every"), "{never}");
     assert!(config.with(&["stage1.eps=0", "stage1.steps=0"]).is_ok());
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::batches::ood;
 use crate::{assert_says, gzip, idx};
-use lapidary::data::{Augment, Dataset, Ood, Part, Source, fashion};
+use lapidary::data::{Augment, Dataset, Kept, Ood, Part, Reading, Source, Split, fashion};
 
 fn write_part(folder: &Path, stem: &str, images: &[u8], labels: &[u8]) {
     fs::write(folder.join(format!("{stem}-images-idx3-ubyte")), images).unwrap();
@@ -240,4 +240,20 @@ fn names_of_data() {
     assert_says(&three_channels.unwrap_err().to_string(), &["1 channels", "3"]);
     let fashion = ood("builtin:fashion").unwrap();
     assert_eq!(fashion.batches("ood", 0, 4).unwrap().shape(), [4, 1, 16, 16]);
+}
+
+/// Images that are held out beside a test part are those to validate with, and no more are taken from training.
+#[test]
+fn held_out_images_beside_a_test_part_validate() {
+    let split = |held_out| Split {
+        held_out: (Kept::Share(held_out), 0),
+        validation: (Kept::Images(30), 1),
+        most_test: 1000,
+    };
+    for (held_out, validated) in [(0.2, 600), (0.0, 30)] {
+        let source = Source::parse("builtin:fashion").unwrap();
+        let parts = source.parts(Reading::new(16, None, 0.0, &[]), split(held_out)).unwrap();
+        assert_eq!(parts.validation.map(|images| images.len()), Some(validated));
+        assert_eq!((parts.train.len(), parts.test.len()), (3000 - validated, 1000));
+    }
 }

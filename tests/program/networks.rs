@@ -5,7 +5,7 @@ use std::path::Path;
 
 use lapidary::model::{Checkpoint, Metadata, Tensor};
 
-use super::{failing, golden, lapidary, working};
+use super::{failing, golden, lapidary, refused, working};
 
 /// Other architectures are inspected, classify and are named where a configuration does not know them.
 #[test]
@@ -118,6 +118,8 @@ fn networks_of_the_zoo_are_checkpoints() {
     let given = ["convert", "zoo:fashion-demo", "named.safetensors", "--class-names"];
     run(&[&given[..], &[&names.join(",")]].concat());
     run(&["convert", "named.safetensors", "half.safetensors", "--f16"]);
+    let renamed = [&given[..3], &["--drop", "fc."]].concat();
+    assert!(refused(folder.path(), &renamed, 2).contains("--drop"), "of one set of weights");
     let half = Checkpoint::read(folder.path().join("half.safetensors")).unwrap();
     assert_eq!(half.metadata.class_names, Some(names));
     let drawn =

@@ -41,7 +41,7 @@ pub struct Sample {
     /// File or folder to write: NAME.png, NAME.npz, NAME.tar or a folder
     ///
     /// NAME.png is a grid, and NAME-trajectory.png beside it shows the steps that led to it. NAME.npz and NAME.tar hold
-    /// single images, a folder holds them as PNG files; what is there already is not drawn again.
+    /// single images, a folder holds them as PNG files; a command that was interrupted goes on, with what it has drawn.
     #[arg(help_heading = "Output", long, value_name = "OUT", default_value = "samples.png")]
     pub out: PathBuf,
 }

@@ -414,7 +414,8 @@ pub(super) fn ranks(logits: &[f32], classes: usize) -> Vec<u32> {
     ranks
 }
 
-/// The points of a batch with their classes of this rank.
+/// The points of a batch, each with the class of this rank among those that are not its label, likeliest first, from rank 1 on. A point
+/// that is classified rightly has its label in front of them.
 pub(super) fn target(
     images: &[f32],
     labels: &[u32],
@@ -427,8 +428,19 @@ pub(super) fn target(
     for &at in members {
         target.images.extend(images.get(at * words..(at + 1) * words).unwrap_or_default());
         target.labels.extend(labels.get(at));
-        target.targets.extend(ranks.get(at * classes + rank.min(classes - 1)));
+        let order = ranks.get(at * classes..(at + 1) * classes).unwrap_or_default();
+        let label = order.iter().position(|class| labels.get(at) == Some(class)).unwrap_or(0);
+        let place = if rank <= label { rank - 1 } else { rank.min(classes - 1) };
+        target.targets.extend(order.get(place));
         target.ids.push(at as u32);
     }
     target
+}
+
+#[test]
+fn targets_leave_the_label_out() {
+    // Two points of three classes, likeliest first; the first point is classified wrongly, as its label is 0.
+    let (ranks, labels) = ([2, 0, 1, 1, 2, 0], [0, 1]);
+    let towards = |rank| target(&[0.0; 2], &labels, &ranks, &[0, 1], rank).targets;
+    assert_eq!((towards(1), towards(2)), (vec![2, 2], vec![1, 0]));
 }
