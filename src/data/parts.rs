@@ -41,9 +41,11 @@ impl Reading {
 /// How many training images are kept from training for tests and validation, and by which seeds they are drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Split {
-    /// The number of training images that serve as test images where the data has none, and the seed they are drawn by.
+    /// The number of training images that serve as test images where the data has none, or else as those to choose weights by, and the
+    /// seed they are drawn by.
     pub held_out: (Kept, u64),
-    /// The number of training images that are kept back to choose weights by, and the seed they are drawn by.
+    /// The number of training images that are kept back to choose weights by, where `held_out` gives none, and the seed they are
+    /// drawn by.
     pub validation: (Kept, u64),
     /// The largest number of test pictures to read, if pictures stay on disk.
     pub most_test: usize,
@@ -97,7 +99,7 @@ pub struct Parts {
 impl Source {
     /// Loads the training and the test part, and holds images out of training. Where the files have no test part,
     /// `held_out` training images become the test images. Where they have one, the held-out images are used to choose the
-    /// best weights, unless `validation` asks for others. Of test pictures that stay on disk equally many of each class are
+    /// best weights, and `validation` takes no others. Of test pictures that stay on disk equally many of each class are
     /// read.
     ///
     /// # Errors
