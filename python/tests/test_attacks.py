@@ -126,7 +126,13 @@ say("whole")
 
 def test_ctrl_c_ends_autoattack_and_a_second_call_goes_on(tmp_path: Path) -> None:
     state = tmp_path / "state.json"
-    process = subprocess.Popen([sys.executable, "-c", LONG, str(state)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", LONG, str(state)],
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell ignores the signal in what it starts in the background, and processes inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stdout is not None
     lines: list[str] = []
     reader = threading.Thread(target=lambda: lines.extend(process.stdout or []))
