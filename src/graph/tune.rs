@@ -16,7 +16,8 @@ use web_time::Instant;
 const ROUNDS: usize = 7;
 /// The shortest measurement, in seconds.
 const LEAST: f64 = 5e-3;
-/// A candidate that takes so many times as long as the fastest in the first measurement is measured no more.
+/// A candidate that takes so many times as long as the fastest is measured no more. It has been timed twice by then, because a
+/// busy machine pauses now and then, and one pause must not rule out the fastest kernel.
 const HOPELESS: f64 = 2.0;
 /// A candidate is taken only if it is faster than the static choice's time multiplied by this, twice.
 const GAIN: f64 = 0.95;
@@ -152,6 +153,8 @@ struct Racer {
     place: usize,
     ready: Ready,
     repeats: u32,
+    /// Seconds of the one replay that was timed before the race.
+    once: f64,
     best: f64,
     /// Whether a candidate is too slow to be measured further, given a correct one that is so much faster.
     hopeless: bool,
@@ -201,7 +204,7 @@ impl<'a> Race<'a> {
                 Err(error) => self.drop_candidate(place, own_fault(error)?),
             }
         }
-        if !self.measure(default).await? {
+        if !self.measure(&[default]).await? {
             return Ok(None);
         }
         let mut oracle = Oracle::default();
@@ -227,7 +230,7 @@ impl<'a> Race<'a> {
             }
             // What was hopeless beside a wrong one is not.
             self.racers.iter_mut().for_each(|racer| racer.hopeless = false);
-            if self.is_over() || !self.measure(default).await? {
+            if self.is_over() || !self.measure(&[default]).await? {
                 return Ok(None);
             }
         }
@@ -247,22 +250,31 @@ impl<'a> Race<'a> {
         // The first replay compiles on some drivers.
         ready.executor.seconds(1).await?;
         let once = ready.executor.seconds(1).await?;
-        let repeats = (LEAST / once.max(1e-9)).ceil().clamp(1.0, 1000.0) as u32;
-        Ok(Racer { place, ready, repeats, best: f64::INFINITY, hopeless: false })
+        Ok(Racer {
+            place,
+            ready,
+            repeats: replays(once),
+            once,
+            best: f64::INFINITY,
+            hopeless: false,
+        })
     }
 
     /// Measures all candidates in turn; after the first round without those that are hopeless, but always with `kept`.
     /// False where the time ran out before.
-    async fn measure(&mut self, kept: usize) -> Result<bool> {
+    async fn measure(&mut self, kept: &[usize]) -> Result<bool> {
         for round in 0..ROUNDS {
             for racer in self.racers.iter_mut().filter(|racer| !racer.hopeless) {
                 let took = racer.ready.executor.seconds(racer.repeats).await?;
-                racer.best = racer.best.min(took / f64::from(racer.repeats));
+                let each = took / f64::from(racer.repeats);
+                racer.best = racer.best.min(each);
+                racer.repeats = racer.repeats.max(replays(each));
             }
             if round == 0 {
                 let best = self.racers.iter().map(|racer| racer.best).fold(f64::INFINITY, f64::min);
                 for racer in &mut self.racers {
-                    racer.hopeless = racer.place != kept && racer.best > HOPELESS * best;
+                    let shortest = racer.best.min(racer.once);
+                    racer.hopeless = !kept.contains(&racer.place) && shortest > HOPELESS * best;
                 }
             }
             if self.is_over() {
@@ -279,7 +291,7 @@ impl<'a> Race<'a> {
         let (mut pair, others) = std::mem::take(&mut self.racers).into_iter().partition(in_pair);
         std::mem::swap(&mut self.racers, &mut pair);
         self.racers.iter_mut().for_each(|racer| racer.best = f64::INFINITY);
-        let whole = self.measure(default).await?;
+        let whole = self.measure(&[place, default]).await?;
         let place = self.fastest(default);
         self.racers.extend::<Vec<_>>(others);
         Ok(whole.then_some(place))
@@ -293,6 +305,11 @@ impl<'a> Race<'a> {
         let best = racing.min_by(|a, b| a.best.total_cmp(&b.best));
         best.filter(|racer| racer.best < fixed * GAIN).map_or(default, |racer| racer.place)
     }
+}
+
+/// Returns how many replays of so many seconds each last long enough to be timed.
+fn replays(each: f64) -> u32 {
+    (LEAST / each.max(1e-9)).ceil().clamp(1.0, 1000.0) as u32
 }
 
 /// Returns why a candidate is dropped, if the error is its own fault. Err for other errors: a lost device, or no memory.
