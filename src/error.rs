@@ -38,9 +38,9 @@ pub enum Error {
     /// depend on the value: differentiate with respect to other values.
     #[error("{op}: there is no derivative, because {why}")]
     NoDerivative {
-        /// The op on the path.
+        /// The op without a derivative; `gradient` if the result does not depend on the value.
         op: &'static str,
-        /// The missing part.
+        /// The reason why there is no derivative.
         why: &'static str,
     },
     /// The GPU's memory is short: use a smaller batch or network.
@@ -111,7 +111,7 @@ pub enum Error {
     /// Training diverged: start from the last good checkpoint with other settings.
     #[error("training diverged at step {step}: {what}{}", last_good.as_ref().map_or(String::new(), |path| format!("; last good checkpoint {}", path.display())))]
     Diverged {
-        /// The iteration in which it happened.
+        /// The training iteration in which the value was not finite.
         step: u64,
         /// The value that was not finite.
         what: String,
@@ -126,7 +126,7 @@ fn table(key: &str) -> &'static str {
 }
 
 impl Error {
-    /// Makes the error that `op` was given `given`, but takes `wanted`.
+    /// Makes the error that `op` was given `given`, but expects `wanted`.
     pub fn mismatch(op: &'static str, given: impl ToString, wanted: impl ToString) -> Self {
         Self::Mismatch { op, given: given.to_string(), wanted: wanted.to_string() }
     }

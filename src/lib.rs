@@ -3,7 +3,7 @@
 //! # Layers
 //! The crate's modules form layers, listed here from the highest to the lowest, and each imports only those below it: `cli` and
 //! [`embed`], `report`, `train`, `eval`, [`doctor`], [`attack`], [`model`], [`lower`], [`ops`], [`graph`], [`gpu`]; beside them
-//! `data`, which knows no GPU, `files`, which has what readers of files share, and `world`, the processes that work together.
+//! `data`, which uses no GPU, `files`, which has what readers of files share, and `world`, the processes that work together.
 
 pub mod attack;
 // The program's commands, for `main.rs`: no part of the API.

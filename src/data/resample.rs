@@ -18,7 +18,7 @@ pub enum Interpolation {
     Bicubic,
 }
 
-/// Resizes planes of `height`×`width` values to `side`×`side`, whatever their shape.
+/// Resizes planes of `height`×`width` values to `side`×`side`, without keeping their aspect ratio.
 ///
 /// # Errors
 /// `Mismatch` where the values are no whole planes, or a side is 0 or above 16,384.

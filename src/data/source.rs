@@ -48,20 +48,20 @@ pub enum LabelledImages {
     /// Pictures on disk, of any size.
     #[cfg(not(target_arch = "wasm32"))]
     Pictures {
-        /// The pictures in that file.
+        /// The picture files on disk.
         pictures: Pictures,
         /// The number of channels, 1 or 3, that pictures are decoded to.
         channels: u32,
         /// The height and width that pictures are resized to.
         side: u32,
-        /// The way in which they are fitted.
+        /// How pictures of other shapes are fitted to this size.
         fit: Fit,
     },
 }
 
 impl Source {
     /// Parses the name of a source of labelled images: `builtin:fashion`, a path, `nchw:FILE`, `nhwc:FILE` or
-    /// `tiles:SIDE:FOLDER`; whether anything is there shows when it is loaded.
+    /// `tiles:SIDE:FOLDER`. Whether the file exists is checked only when it is loaded.
     ///
     /// # Errors
     /// `BadConfig` for an empty text, for other builtins, and for tiles of no side.
@@ -97,8 +97,8 @@ impl Source {
         }
     }
 
-    /// Reads all images of one part into memory. Of pictures the square in the middle is resized to `side`×`side` pixels, all other
-    /// images keep the size that the file says, for [`Dataset::prepared`] to change.
+    /// Reads all images of one part into memory. The middle square of each picture is resized to `side`×`side` pixels; images
+    /// of array files keep their size, which [`Dataset::prepared`] can change.
     ///
     /// # Errors
     /// `BadFile` for what is not there, is of no known format or is damaged; a browser has no files.

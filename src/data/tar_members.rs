@@ -54,7 +54,7 @@ pub(super) fn of_stream<R: Read>(
 
 fn cut_off(end: u64, length: u64) -> String {
     format!(
-        "cut off: its files end at byte {end} and no mark of an end follows, {length} bytes are there"
+        "cut off: the archive has {length} bytes, without an end mark after its last file, which ends at byte {end}"
     )
 }
 

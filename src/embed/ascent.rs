@@ -109,9 +109,9 @@ impl<'a, Kind> AscentBuilder<'a, Kind> {
         self
     }
 
-    /// Allocates buffers, compiles kernels and measures how long a step takes. Err for settings out of range, for sizes that
-    /// the network or the device cannot do, and, with the missing limits that [`check`](super::check) lists, for a device that
-    /// lacks some.
+    /// Allocates buffers, compiles kernels and measures how long a step takes. Err for settings out of range, for batch
+    /// sizes that the network or the device cannot run, and for a device whose limits are too low; the error lists them as
+    /// [`check`](super::check) does.
     pub async fn build(self) -> Result<Ascent<Kind>> {
         let Self { model, weights, size, settings, columns, kind } = self;
         if settings.steps == 0 {

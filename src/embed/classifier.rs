@@ -52,9 +52,9 @@ impl HostClassifier {
     }
 
     /// Appends a part of the forward pass over the images to the host's command encoder, as much as `budget` allows, and returns
-    /// whether the pass ends with it. If so, the logits are those of the images once the encoder's commands have run, and the next
-    /// part begins a new pass. [`Budget::Steps`] of 1 or more appends all that is left of the pass, of 0 nothing. Err on a lost
-    /// device, with nothing recorded. [`crate::embed`] describes which device the encoder must belong to.
+    /// whether this part ends the pass. If it does, the logits are those of the images once the encoder's commands have run, and
+    /// the next call begins a new pass. [`Budget::Steps`] of 1 or more appends all that is left of the pass, of 0 nothing. Err on
+    /// a lost device, with nothing recorded. [`crate::embed`] describes which device the encoder must belong to.
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Budget) -> Result<bool> {
         self.gpu.alive()?;
         let whole = self.slices.record(&mut self.program, encoder, budget, 1) == 1;
@@ -94,8 +94,8 @@ impl<'a> ClassifierBuilder<'a> {
         self
     }
 
-    /// Allocates buffers, compiles kernels and measures how long a forward pass takes. Err for sizes that the network or the device
-    /// cannot do, and with [`check`](super::check)'s list for a device that lacks something.
+    /// Allocates buffers, compiles kernels and measures how long a forward pass takes. Err for batch sizes that the network or
+    /// the device cannot run, and for a device whose limits are too low; the error lists them as [`check`](super::check) does.
     pub async fn build(self) -> Result<HostClassifier> {
         let Self { model, weights, size, images: buffer } = self;
         let gpu = weights.gpu();

@@ -7,12 +7,12 @@ use crate::attack::{Attack, Pgd, PgdAttack, Start};
 use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::{Error, Result};
 
-/// The way of one image to another class by gradient steps, with the network's class probabilities on the way.
+/// The path of one image to another class by gradient steps, with the network's class probabilities after each step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Counterfactual {
     /// The image after 0, 1, ... steps, CHW in \[0, 1\].
     pub path: Vec<Vec<f32>>,
-    /// The class probabilities of each image on the way, K numbers each.
+    /// The class probabilities of each image on the path, K numbers each.
     pub probabilities: Vec<Vec<f64>>,
 }
 
@@ -68,8 +68,8 @@ impl Counterfactuals {
         Ok(all)
     }
 
-    /// Returns only the final images, for any number of images, and the probability of each image's target class there.
-    /// `progress` is told how many are done.
+    /// Returns only the final images, for any number of images, and the network's probability of the target class in each.
+    /// `progress` is told how many images are done.
     pub async fn ends(
         &mut self,
         images: &[f32],

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 const SEED: u64 = 0;
 
 /// Draws `count` images of a set, or all if it has fewer, and returns their indices in increasing order. Classes get equal
-/// numbers as far as they have so many; images are drawn at random within a class, the same each time. A smaller draw is part of
-/// a larger one.
+/// numbers, except those that have too few; images are drawn at random within a class, the same each time. A smaller draw is
+/// part of a larger one.
 ///
 /// The first of a set that lies in class folders are of one class.
 pub fn drawn(labels: &[u32], count: usize) -> Vec<usize> {

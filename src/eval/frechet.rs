@@ -1,4 +1,4 @@
-//! The Fréchet distance of two Gaussians (Dowson and Landau 1982), as FID takes it of features (Heusel et al. 2017, arXiv
+//! The Fréchet distance of two Gaussians (Dowson and Landau 1982), as FID computes it from features (Heusel et al. 2017, arXiv
 //! 1706.08500), with the symmetric square root in f64.
 
 use super::Features;

@@ -10,7 +10,7 @@ pub struct InceptionScore {
     pub mean: f64,
     /// The standard deviation of the splits' scores, with division by their number − 1; None for one split.
     pub std: Option<f64>,
-    /// The score of each split: exp of the mean over it of KL(p(y|x) ‖ p(y)).
+    /// The score of each split: exp of the mean of KL(p(y|x) ‖ p(y)) over its samples.
     pub per_split: Vec<f64>,
 }
 

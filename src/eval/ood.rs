@@ -61,7 +61,7 @@ impl Hiding {
         }
     }
 
-    /// Attacks the images and returns the results, in batches of `size`. `progress` is told how many are done.
+    /// Attacks the images and returns the results, in batches of `size`. `progress` is told how many images are done.
     pub async fn run(
         self,
         model: &dyn Model,

@@ -90,11 +90,11 @@ const OTHER_TENSORS: [(&str, &str); 10] = [
         "torch._utils._rebuild_tensor_v3",
         "a tensor of a type beyond float64, float32, float16 and bfloat16",
     ),
-    ("torch._utils._rebuild_meta_tensor_no_storage", "a tensor without numbers"),
-    ("torch._utils._rebuild_wrapper_subclass", "a tensor of a class of its own"),
-    ("torch._utils._rebuild_device_tensor_from_numpy", "an array of NumPy's"),
-    ("numpy.core.multiarray._reconstruct", "an array of NumPy's"),
-    ("numpy._core.multiarray._reconstruct", "an array of NumPy's"),
+    ("torch._utils._rebuild_meta_tensor_no_storage", "a meta tensor without numbers"),
+    ("torch._utils._rebuild_wrapper_subclass", "a tensor subclass"),
+    ("torch._utils._rebuild_device_tensor_from_numpy", "a NumPy array"),
+    ("numpy.core.multiarray._reconstruct", "a NumPy array"),
+    ("numpy._core.multiarray._reconstruct", "a NumPy array"),
 ];
 
 /// Returns the kind of tensor that a class other than PyTorch's usual ones holds; None for a class that is no tensor.

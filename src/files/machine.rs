@@ -296,7 +296,7 @@ impl<'a, R: Read + Seek> Machine<'a, R> {
                 Some(Node::Object(object)) => object.class,
                 _ => {
                     return Err(format!(
-                        "the pickle calls {}, which is not a function that is known",
+                        "the pickle calls {}, which is not a known function",
                         self.pickle.describe(other)
                     ));
                 }

@@ -1,6 +1,6 @@
 //! A reader of pickles (PEP 307, PEP 3154; Python's `pickletools` describes each opcode) that executes nothing: it builds plain
 //! data, and it makes descriptions of tensors from calls of the few functions and classes that [`globals`](super::globals)
-//! knows. Every other function or class is only a name: a call of it becomes an [`Object`], which holds the arguments as plain
+//! lists. Every other function or class is only a name: a call of it becomes an [`Object`], which holds the arguments as plain
 //! data and does nothing. Nothing recurses, and all memory is counted against a limit (`budget.rs`) before it is allocated.
 
 use super::budget::Budget;

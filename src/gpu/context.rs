@@ -304,7 +304,7 @@ impl Gpu {
         let polled =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.device.poll(how)));
         if polled.is_err() {
-            self.notify_lost("the driver gave up while it was waited for");
+            self.notify_lost("the driver lost the device during a wait");
         }
         self.alive()?;
         match polled {

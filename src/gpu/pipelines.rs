@@ -1,5 +1,5 @@
-//! Compiles the pipelines that a program needs, natively on as many threads as there are cores: most of the time is a driver's
-//! reading of the shader, which keeps one core busy.
+//! Compiles the pipelines that a program needs, natively on as many threads as there are cores: most of the time goes into the
+//! driver's translation of the shader, which keeps one core busy.
 
 #[cfg(not(target_arch = "wasm32"))]
 use super::Trust;

@@ -1,5 +1,5 @@
-//! Runs a program many times in submissions of about 100 ms, by its measured speed, because desktops end a submission after some
-//! 2 s, and pages freeze meanwhile.
+//! Runs a program many times in submissions of about 100 ms, by its measured speed, because desktop systems abort a submission
+//! after about 2 s, and web pages freeze while one runs.
 
 use super::executor::{Executor, Pace, Step};
 use crate::Result;

@@ -33,9 +33,9 @@ pub enum TuningEvent {
     Measuring {
         /// The family of kernels and the shape.
         key: String,
-        /// The number of questions answered before.
+        /// The number of shapes that were measured or skipped before this one.
         done: usize,
-        /// The number of all questions.
+        /// The number of all shapes to measure.
         total: usize,
         /// The time that remains of `budget`.
         left: Duration,
@@ -53,9 +53,9 @@ pub enum TuningEvent {
     },
     /// Tuning is over: every shape was measured for which there was time and memory.
     Done {
-        /// Questions that were answered.
+        /// The number of shapes that were measured.
         answered: usize,
-        /// Questions that keep the default kernel, because the time is over.
+        /// The number of shapes that keep the default kernel, because the time is over.
         open: usize,
     },
 }

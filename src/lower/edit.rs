@@ -1,5 +1,5 @@
-//! Questions that lowering (rewriting a graph into faster kernels) asks of a graph: which nodes read a value, and whether two may
-//! become one.
+//! Helpers of lowering (rewriting a graph into faster kernels): they find the nodes that read or make a value, tell whether a
+//! node may run later, and merge two nodes into one.
 
 use crate::graph::{Graph, Node, Value};
 

@@ -1,5 +1,5 @@
-//! Stores values in half precision, where that is asked for: the copies of weights that convolutions read, and in mixed precision
-//! maps, which are activations and their derivatives. This is done last of all, when it is known which kernels run. Vectors,
+//! Stores values in half precision, where that is asked for: the copies of weights that convolutions read and, in mixed
+//! precision, activations and their derivatives. This is done last of all, when it is known which kernels run. Vectors,
 //! logits and losses stay in single precision: they are small, and rounding them would cost more accuracy.
 
 use super::Target;

@@ -1,5 +1,5 @@
 //! Keeps one bit for each element of an activation instead of the activation itself: the derivative of a rectifier needs only
-//! where x was above 0, so no activation stays in memory from the forward pass to the backward one.
+//! where its input was above 0, so no activation stays in memory from the forward pass to the backward one.
 
 use super::edit::{maker, may_wait, merge, only_reader};
 use crate::Result;

@@ -1,5 +1,6 @@
 //! Joins batch normalisation with the ReLU that follows it, which saves passes over memory: the rectifier moves into the
-//! normalisation, and its derivative into the normalisation's derivative, which finds from x where y is above 0.
+//! normalisation, and its derivative into the normalisation's derivative, which finds from the input where the output is
+//! above 0.
 
 use super::edit::{maker, only_reader};
 use crate::Result;

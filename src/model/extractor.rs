@@ -83,7 +83,7 @@ impl Extractor {
 
     /// Adds the nodes that compute features and logits to a graph, from images x \[N, 1 or 3, H, W\] in \[0, 1\], which are
     /// resized (bicubic and antialiased for EfficientNet-Lite0, bilinear and not antialiased for Inception-v3) unless they have
-    /// its size. Err for other numbers of channels.
+    /// the network's input size. Err for other numbers of channels.
     pub fn push(self, graph: &mut Graph, x: Value, weights: &Weights) -> Result<Extracted> {
         let coloured = match graph.shape(x)?.channels() {
             1 => graph.push(ConcatChannels, &[x, x, x])?,

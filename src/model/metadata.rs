@@ -1,4 +1,4 @@
-//! The metadata of a checkpoint: architecture, normalisation, class names and all else that it says beside the weights.
+//! The metadata of a checkpoint: architecture, normalisation, class names and all else that it holds beside the weights.
 
 use super::imported::{Layer, MOST_LAYERS};
 use serde_json::Value as Json;
@@ -261,7 +261,7 @@ impl Metadata {
                     found.activation = found.activation.or(activation);
                     keys.iter().for_each(|&key| drop(left.remove(key)));
                 }
-                Err(reason) => notes.push(format!("left as it is: {reason}")),
+                Err(reason) => notes.push(format!("not used: {reason}")),
             }
         }
         Ok(Self { other: left, ..found })

@@ -19,8 +19,8 @@ struct Scheme {
 
 const SCHEMES: [Scheme; 5] = [
     Scheme {
-        name: "a wide residual network as DeepMind writes it: SiLU unless told otherwise, and zeros below and to the right \
-               alone where a block halves the sides",
+        name: "a wide residual network as DeepMind writes it: SiLU unless told otherwise, and convolutions of stride 2 \
+               padded below and to the right only",
         marks: &["init_conv.weight", "layer.0.block.0.conv_0.weight"],
         without: "",
         rename: deepmind,

@@ -129,7 +129,7 @@ impl Network {
         ConvNext::new(depths, dims, stem, channels, classes, normalisation).map(Self::ConvNext)
     }
 
-    /// Returns the names that [`Network::named`] knows: ResNets, and ConvNeXts with patches or with convolutions for a stem.
+    /// Returns the names that [`Network::named`] accepts: ResNets, and ConvNeXts with patches or with convolutions for a stem.
     pub fn names() -> Vec<String> {
         let resnets = RESNETS.iter().map(|(name, ..)| (*name).to_owned());
         let convnexts = CONVNEXTS
@@ -350,7 +350,7 @@ fn nearest(checkpoint: &Checkpoint) -> String {
     });
     let near = near.into_iter().max_by_key(|&(has, _)| has).filter(|&(has, _)| has > 0);
     let near = near.map_or(String::new(), |(_, name)| format!("; the nearest is {name}"));
-    format!("none has the tensors {}{near}{}", marks.join(", "), elsewhere(checkpoint))
+    format!("expected one of: {}{near}{}", marks.join(", "), elsewhere(checkpoint))
 }
 
 /// The prefixes under which an unknown checkpoint has the telling tensors of a network, and what to do about them.
@@ -366,9 +366,9 @@ fn elsewhere(checkpoint: &Checkpoint) -> String {
     let prefixes: Vec<_> = prefixes.map(|prefix| prefix.escape_debug().to_string()).collect();
     match prefixes.as_slice() {
         [] => String::new(),
-        [one] => format!("; but those under {one} are there: --rename {one}= takes that off"),
+        [one] => format!("; but tensors under {one} fit: --rename {one}= removes the prefix"),
         [first, .., last] => format!(
-            "; but those under {first} and {last} are there: --drop {last} leaves the first of these networks"
+            "; but tensors under {first} and {last} fit: --drop {last} leaves the first of these networks"
         ),
     }
 }

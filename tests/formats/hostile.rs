@@ -116,7 +116,7 @@ fn tensors_that_do_not_fit_are_refused() {
     expect(&with(&of("1", 6)), "a: the archive has no entry file/data/1");
     expect(&with(&of("../../etc/passwd", 6)), "the archive has no entry");
     expect(&with(&of("0", 5)), "24 bytes, which is not the size of 5 float32 values");
-    expect(&stream(&of("0", 5), &[("0", floats(&[0.0; 6]))], 4), "6 values, but its tensors say 5");
+    expect(&stream(&of("0", 5), &[("0", floats(&[0.0; 6]))], 4), "6 values, but its tensors use 5");
     expect(&stream(&of("1", 6), &[("0", floats(&[0.0; 6]))], 4), "no tensor uses storage 0");
     expect(&stream(&of("0", 6), &[], 4), "in storage 0, which the file lacks");
     let twice = floats(&[0.0; 6]);

@@ -148,9 +148,9 @@ fn prefixes_of_networks_that_are_not_recognised_are_named() {
         Network::meant_by(&read).unwrap_err().to_string()
     };
     let one = refused(&["trunk."]);
-    assert!(one.contains("under trunk. are there: --rename trunk.= takes"), "{one}");
+    assert!(one.contains("under trunk. fit: --rename trunk.= removes"), "{one}");
     let two = refused(&["student.", "teacher."]);
-    assert!(two.contains("student. and teacher. are there: --drop teacher. leaves"), "{two}");
+    assert!(two.contains("student. and teacher. fit: --drop teacher. leaves"), "{two}");
 }
 
 #[test]

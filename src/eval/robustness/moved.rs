@@ -10,7 +10,7 @@ use crate::{Error, Result};
 impl AutoAttack {
     /// Attacks each image (NCHW in \[0, 1\], of `side` by `side` pixels) with the steps of [`AutoAttack::pgd`], misclassified
     /// ones too, and returns the resulting images. Where several starts or targets are tried, the first misclassified result is
-    /// kept, or else the last one. `progress` is told the share that is done and may stop by an error.
+    /// kept, or else the last one. `progress` is told the share that is done; an error from it stops the attack.
     ///
     /// # Errors
     /// The errors of [`AutoAttack::run`]; the attacks must hold [`AttackName::Pgd`] for its settings to be checked.

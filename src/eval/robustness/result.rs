@@ -86,7 +86,7 @@ pub enum Warning {
     /// Two forward passes over the same images differ, as the network is randomised: `difference` is the largest L2 distance of
     /// logits scaled to length 1.
     Randomised {
-        /// The difference of the logits, above 1e-4, or the number of images classified differently.
+        /// The largest distance; above 1e-4, unless the passes differ in the number of correctly classified images.
         difference: f64,
     },
     /// The network's outputs are probabilities and not logits, so losses on logits mean little.
@@ -124,12 +124,12 @@ impl fmt::Display for Warning {
         match self {
             Self::ZeroGradient { attack, share } => write!(
                 f,
-                "{attack}: the gradient is zero at {:.1} % of the images it started from, so attacks that follow it may find nothing",
+                "{attack}: the gradient is zero at {:.1} % of the images it started from, so gradient attacks may find nothing",
                 100.0 * share
             ),
             Self::SquareBeatsGradients { share } => write!(
                 f,
-                "square broke {:.1} % of all points that attacks with gradients had left standing: gradients may be masked, and an adaptive attack is needed",
+                "square broke {:.1} % of all images after attacks with gradients had failed: gradients may be masked, and an adaptive attack is needed",
                 100.0 * share
             ),
             Self::Randomised { difference } => write!(

@@ -76,8 +76,8 @@ pub enum Version {
     /// for 4 to 100 classes.
     Plus,
     /// AutoAttack's version for networks whose passes differ at random: apgd-ce and apgd-dlr, for 3 classes and more.
-    /// AutoAttack's code averages each gradient over 20 passes; here one pass is enough, because all passes of these
-    /// networks are the same.
+    /// AutoAttack's code averages each gradient over 20 passes; here one pass is enough, because all passes of this
+    /// library's networks are the same.
     Rand,
     /// This library's own selection for 2 and 3 classes, for which targeted APGD is not defined: apgd-ce, fab-t towards every
     /// other class, and square. It is not a version of AutoAttack's authors: their standard version refuses such networks.

@@ -194,7 +194,7 @@ impl Checkpoint {
         };
         let foreign: Vec<String> = outside.iter().filter(foreign).cloned().collect();
         foreign.iter().for_each(|name| drop(self.weights.remove(name)));
-        names::tell(&mut self.notes, "outside the network", foreign);
+        names::tell(&mut self.notes, "tensors outside the network", foreign);
         let Some([Some(weight), Some(bias)]) = network.head() else { return };
         if self.weights.get(&weight).is_ok() && self.weights.get(&bias).is_err() {
             let count = network.classes() as usize;

@@ -74,7 +74,7 @@ pub fn tidy<T>(
         let other = if *part == StateDictChoice::Trained { average } else { trained };
         let left_out = tensors.extract_if(.., |(name, _)| name.starts_with(&other));
         let left_out = left_out.map(|(name, _)| name).collect();
-        let what = "the other of a network and its average, which --weights ema or model chooses";
+        let what = "one of two sets of weights (--weights ema or model chooses)";
         tell(&mut tidied.notes, what, left_out);
         tidied.chosen = true;
     }
@@ -90,7 +90,7 @@ pub fn tidy<T>(
             None => match common(tensors, &tidied.outside) {
                 Some(prefix) => {
                     let shown = prefix.escape_debug();
-                    tidied.notes.push(format!("names without what all begin with: {shown}"));
+                    tidied.notes.push(format!("prefix taken off all names: {shown}"));
                     prefix
                 }
                 None => break,
@@ -190,8 +190,8 @@ pub fn tell(notes: &mut Vec<String>, what: &str, names: Vec<String>) {
     let Some(first) = names.first() else { return };
     let first = first.escape_debug();
     notes.push(match names.len() {
-        1 => format!("{what}: {first}"),
-        count => format!("{what}: {first} and {} more", count - 1),
+        1 => format!("left out {what}: {first}"),
+        count => format!("left out {what}: {first} and {} more", count - 1),
     });
 }
 
@@ -232,7 +232,7 @@ pub fn normalisation(
     let Some((names, given)) = found else { return Ok(None) };
     if given.of_bytes().is_some() {
         notes.push(format!(
-            "normalisation in {names}, which is for pixels of 0 to 255 by its size: {:?}, {:?}",
+            "left out the normalisation in {names}, made for pixels of 0 to 255: {:?}, {:?}",
             given.mean, given.std
         ));
         return Ok(None);

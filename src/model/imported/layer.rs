@@ -333,7 +333,7 @@ impl FromStr for Layer {
     fn from_str(line: &str) -> std::result::Result<Self, String> {
         let wrong = || {
             let short: String = line.chars().take(80).collect();
-            format!("no layer: {}", short.escape_debug())
+            format!("not a layer: {}", short.escape_debug())
         };
         let words: Vec<&str> = line.split_whitespace().collect();
         let mut parts = words.split(|word| *word == "/");

@@ -72,7 +72,7 @@ pub fn tensors(
         if is_module { module(&mut pickle, value)? } else { entries(&mut pickle, value)? };
     let mut notes = passed_over(&pickle);
     if others > 0 {
-        notes.push(format!("{others} other sets of tensors: --weights KEY chooses one"));
+        notes.push(format!("left out {others} sets of tensors: --weights KEY chooses one"));
     }
     let mut found: BTreeMap<String, Stored> = BTreeMap::new();
     let mut refused: Option<String> = None;

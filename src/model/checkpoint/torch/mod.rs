@@ -166,7 +166,7 @@ fn storages<R: Read + Seek>(
         let count = u64::from_le_bytes(input.array().map_err(cut)?);
         if count != storage.count {
             let wanted = storage.count;
-            return Err(format!("storage {key} has {count} values, but its tensors say {wanted}"));
+            return Err(format!("storage {key} has {count} values, but its tensors use {wanted}"));
         }
         let length = count
             .checked_mul(storage.kind.width())

@@ -1,5 +1,5 @@
 //! Reads networks from ONNX files: the operators of convolutional classifiers, as exporters write them, become the layers of an
-//! [`Imported`] network. Operator sets 11 to 24 are taken; those of 13 to 21 have been tried.
+//! [`Imported`] network. Operator sets 11 to 24 are read; those from 13 to 21 have been tested.
 //!
 //! A file is data here: operators become layers, or the file is refused with a list of the unknown operators and how often each
 //! occurs. Nothing is allocated for what the file says before that is compared with its length ([`messages`], [`tensors`]).
