@@ -32,7 +32,7 @@ impl Executor {
     pub async fn profile(&self, repetitions: u32) -> Result<Vec<Timing>> {
         let adapter = self.gpu.adapter();
         if !adapter.timestamps {
-            let (given, wanted) = ("no timestamps".into(), "timestamp queries".into());
+            let (given, wanted) = ("no timestamps".into(), "a timestamp query".into());
             return Err(Error::MissingLimit { adapter: adapter.name.clone(), given, wanted });
         }
         self.refresh().await?;

@@ -62,8 +62,8 @@ pub trait Op: Any + Debug + Send + Sync {
         0
     }
 
-    /// Returns the name of the kernel variant that the op was given, where there are several, for tables of the launches that
-    /// ran.
+    /// Returns the name of the kernel variant that was chosen for the op, where there are several, for tables of the launches
+    /// that ran.
     fn row(&self) -> &'static str {
         ""
     }

@@ -23,8 +23,8 @@ impl Program {
     /// Lowers the graph for the device as its preferences ask ([`lower`]), plans its memory, allocates buffers and compiles
     /// kernels. `given` are buffers shared with other programs: weights, images under attack, state. `wanted` are the values that
     /// can be read after a run, `changing` the inputs that are written between runs ([`Plan::new`]). Nodes that depend on no
-    /// value of `changing`, such as the packing of weights, run once, before the first run of the program. They run again before
-    /// its next run after a value that they depend on was written, by whatever program or call.
+    /// value of `changing`, such as the packing of weights, run once, before the first run of the program. If any
+    /// program or call then writes a value that they depend on, they run again before the program's next run.
     pub async fn new(
         gpu: &Gpu,
         graph: &Graph,

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// another, and FILE.csv. Err without timestamps.
 pub fn write(path: &Path, gpu: &Gpu, timings: &[Timing]) -> Result<()> {
     if timings.is_empty() {
-        let (given, wanted) = ("no timestamps".into(), "timestamp queries".into());
+        let (given, wanted) = ("no timestamps".into(), "a timestamp query".into());
         return Err(Error::MissingLimit { adapter: gpu.adapter().name.clone(), given, wanted });
     }
     write_atomically(named(path, "json"), trace(timings).to_string().as_bytes())?;

@@ -20,7 +20,7 @@ const KINDS: [(&[u8], &str); 9] = [
         b"version https://git-lfs",
         "a pointer of Git LFS in place of the file: git lfs pull brings the file itself",
     ),
-    (b"\x93numpy", "an array of NumPy's, which is not read as weights: save them with safetensors"),
+    (b"\x93numpy", "a NumPy array, which is not read as weights: save them with safetensors"),
 ];
 const WEB: &str = "a web page in place of the file, as some servers send it before a download: get the file itself";
 
