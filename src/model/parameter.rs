@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub enum Role {
     /// A weight: it has a gradient, and the optimiser changes it.
     Weight,
-    /// A running mean or variance of batch norm: stage 1 of training updates it from batches, everything else only reads it.
+    /// A running mean or variance of batch norm: training on batch statistics updates it, everything else only reads it.
     Statistic,
 }
 

@@ -70,7 +70,7 @@ impl Pretrained {
         Ok(Self { network, checkpoint })
     }
 
-    /// Returns the height and width of the network's images: `given`, or else those in the file. Err if neither says it.
+    /// Returns the height and width of the network's images: `given`, or else the size in the file. Err if there is neither.
     pub fn side(&self, given: Option<u32>) -> Result<u32> {
         let unknown = "it does not say the size of the network's images: give it with --side (in JavaScript `side`)";
         let side = given.or(self.checkpoint.metadata.side);

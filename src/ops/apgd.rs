@@ -1,5 +1,5 @@
 //! The steps of APGD, an attack by projected gradient steps that adapt their size (Croce and Hein 2020, arXiv 2003.01690,
-//! algorithm 1): one op judges the loss at an iterate, another takes the next step.
+//! algorithm 1): one op compares the loss at an iterate with the best so far, another takes the next step.
 
 use super::Norm;
 use super::steps::{check_radius, images};

@@ -107,7 +107,7 @@ impl Op for AvgPoolBackward {
         let tiled = h.is_multiple_of(dy.height()) && w.is_multiple_of(dy.width());
         if dy.images() != n || dy.channels() != c || !tiled {
             let wanted = format_args!(
-                "a dy with the images and channels of x, {}, and sides that divide x's",
+                "dy with x's images and channels, {}, and sides that divide x's sides",
                 self.x
             );
             return Err(Error::mismatch(self.name(), dy, wanted));

@@ -34,7 +34,7 @@ fn record(launch: &mut Launch, run: impl Fn(Shape) -> u32, stride: u32) -> Resul
 }
 
 /// Joins batches into one, along the dimension of images. Inputs \[N1, ...\], \[N2, ...\], ... of any 4-byte values, whose
-/// shapes differ only in the first side; output \[N1 + N2 + ..., ...\]. No derivative is defined.
+/// shapes differ only in the first dimension; output \[N1 + N2 + ..., ...\]. No derivative is defined.
 #[derive(Clone, Copy, Debug)]
 pub struct Concat;
 

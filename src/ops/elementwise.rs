@@ -164,8 +164,8 @@ impl Op for Reshape {
     }
 }
 
-/// Copies a value into another one in place: inputs x and y of one shape and any 4-byte values; y, a state value, takes x's
-/// contents. No output.
+/// Copies a value into another one in place: inputs x and y of one shape and any 4-byte values; y, a state value, becomes
+/// equal to x. No output.
 #[derive(Clone, Copy, Debug)]
 pub struct Copy;
 

@@ -1,5 +1,5 @@
 //! The steps of FAB, an attack that walks along the boundary between two classes towards the original image (Croce and Hein 2020,
-//! arXiv 1907.02044, algorithm 1): one op takes the step, another judges the result.
+//! arXiv 1907.02044, algorithm 1): one op takes the step, another keeps the nearest misclassified image.
 
 use super::Norm;
 use super::steps::images;

@@ -29,7 +29,7 @@ pub static WEIGHTS: Widths = widths!(
 );
 
 /// Layer normalisation over the channels of each pixel. Inputs x \[N, C, H, W\], gamma \[C\] and beta \[C\]; outputs y of the
-/// shape of x, and mean and inverse deviation of each pixel, \[N, 1, H, W\]. The variance divides by C:
+/// shape of x, and mean and inverse standard deviation of each pixel, \[N, 1, H, W\]. The variance divides by C:
 ///
 /// y = (x - mean) / sqrt(variance + eps) * gamma + beta
 #[derive(Clone, Copy, Debug)]

@@ -32,7 +32,7 @@ pub static BACKWARD: Kernel =
 
 /// Max pooling. Input x \[N, C, H, W\]; outputs y \[N, C, V, U\] with V = (H + 2 padding − kernel) / stride + 1, rounded down, U
 /// likewise, and the position of each maximum in its channel (u32, of the same shape). Of equal values the first counts, row by
-/// row; padding never does.
+/// row; padding is never the maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool {
     /// Height and width of a window; at least 1.

@@ -5,8 +5,8 @@ use crate::Result;
 use crate::graph::{Graph, Value, exactly};
 
 /// Adds the R1 penalty, 0.5 * mean over images b of |d score_b / d x_b|^2: one number, from scores \[N\] of images x \[N, ...\],
-/// where each score depends on its own image only. `ones` are N ones. Its own derivative is the derivative of a derivative, and
-/// the ops between images and scores must have both.
+/// where each score depends on its own image only. `ones` are N ones. The penalty's own derivative is a second derivative, so
+/// the ops between images and scores must have first and second derivatives.
 pub fn r1(graph: &mut Graph, scores: Value, ones: Value, x: Value) -> Result<Value> {
     let [slope] = exactly("r1", "gradients", &gradient(graph, scores, ones, &[x])?)?;
     let squares = graph.push(Reduce::PerImage, &[slope, slope])?;

@@ -1,5 +1,6 @@
 //! The steps of the attack Square, a random search that needs only logits (Andriushchenko, Croce, Flammarion and Hein 2020, arXiv
-//! 1912.00049): one op makes the first candidate, another judges a candidate and makes the next.
+//! 1912.00049): one op makes the first candidate, another compares a candidate with the best and makes the
+//! next.
 
 use super::Norm;
 use super::steps::check_radius;

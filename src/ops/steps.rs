@@ -153,8 +153,8 @@ impl Op for PgdStep {
 }
 
 /// A step of projected gradient ascent with momentum on L1-normalised gradients (Dong et al. 2018, arXiv 1710.06081, algorithm
-/// 1): an attack of stage 1 of training. Inputs x \[N, C, H, W\] and momentum v (both written in place), the gradient g of the
-/// loss that is raised and the ball's centre x0, all of one shape; no output. v starts as zeros.
+/// 1), for adversarial training. Inputs x \[N, C, H, W\] and momentum v (both written in place), the gradient g of the loss to
+/// raise and the ball's centre x0, all of one shape; no output. v starts as zeros.
 ///
 /// v becomes m v + g / (|g|_1 + 1e-10). L2: x + s v / max(|v|, 1e-12), then d = x - x0 is scaled by
 /// eps / (|d| + 1e-7) where |d| > eps. Linf: x + s sign(v), then d is clamped to \[-eps, eps\]. x is
@@ -240,8 +240,8 @@ impl Op for LangevinStep {
     }
 }
 
-/// Keeps the image of highest loss so far. Inputs x \[N, C, H, W\], loss \[N\], best_x (as x) and best_loss \[N\], the last two
-/// written in place: where loss > best_loss, image and loss are copied. No output. Start best_loss at [`f32::MIN`]
+/// Keeps the image of highest loss so far. Inputs x \[N, C, H, W\], loss \[N\], best_x (shaped as x) and best_loss \[N\], the
+/// last two written in place: where loss > best_loss, image and loss are copied. No output. Start best_loss at [`f32::MIN`]
 /// ([`Fill`](super::Fill)).
 #[derive(Clone, Copy, Debug)]
 pub struct KeepBest;

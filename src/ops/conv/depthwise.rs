@@ -1,6 +1,6 @@
 //! Depthwise convolutions of stride 1 on GPUs, and their derivatives for x: each workgroup computes several small planes or a
-//! piece of a large one. All other convolutions in groups have the plain kernels (`plain.rs`), and so have all of them on CPU
-//! rasterisers, for which workgroup memory is slow.
+//! piece of a large one. All other grouped convolutions use the plain kernels (`plain.rs`), as do all of them on CPU rasterisers
+//! such as llvmpipe, where workgroup memory is slow.
 
 use super::kernels::{NATIVE, natively};
 use super::problem::{ConvRole, Params, Problem};

@@ -1,4 +1,5 @@
-//! Declares the kernels of the fast convolutions, which work on packed weights in tiles. `table.rs` says which runs when.
+//! Declares the kernels of the fast convolutions, which work on packed weights in tiles. `table.rs` chooses the one
+//! for each convolution.
 
 use super::problem::Params;
 use crate::gpu::{Access::*, Kernel, Trust};

@@ -1,4 +1,4 @@
-//! 2-D convolutions and their derivatives: the plain kernels (`plain.rs`), that of depthwise ones (`depthwise.rs`), the fast ones
+//! 2-D convolutions and their derivatives: the plain kernels (`plain.rs`), the depthwise ones (`depthwise.rs`), the fast ones
 //! (`kernels.rs`), which of them computes what (`table.rs`, `problems.rs`), and how the fast ones pack weights (`pack.rs`) and
 //! are launched (`packed.rs`, `weights.rs`, `winograd.rs`), and how a large launch is divided (`shares.rs`, `runs.rs`).
 

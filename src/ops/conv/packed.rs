@@ -1,5 +1,5 @@
 //! The fast convolution and its derivative for x, with weights packed for the kernel that the table of convolutions
-//! (`table.rs`) chose. The ops that follow it in the network are done before its results are stored.
+//! (`table.rs`) chose. Ops that follow it in the network are fused into it: done before its results are stored.
 
 use super::epilogue::{Epilogue, Residual};
 use super::kernels::{SUM_SLICES, SUM_SLICES_WORDS};

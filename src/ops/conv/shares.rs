@@ -73,7 +73,7 @@ pub(super) fn storage_shares(
     if run == 0 {
         let given = format_args!("{block} weights for 8 output channels");
         let wanted = format_args!(
-            "at most {} bytes of them, 4 each, the adapter's largest binding",
+            "at most {} bytes, 4 a weight: the adapter's largest binding",
             adapter.max_binding
         );
         return Err(Error::mismatch("packed_conv2d", given, wanted));

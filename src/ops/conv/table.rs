@@ -1,5 +1,5 @@
-//! The table of all kernels for convolutions, with the conditions of each: one row for each way to compute one. The static
-//! choice, taken without tuning, is the first row that can compute the problem and is [`Standing::Usual`] on the adapter. Tuning
+//! The table of all ways to compute a convolution, one in each row: its kernel, and the conditions under which it can be used.
+//! Without tuning, the first row is chosen that can compute the convolution and is [`Standing::Usual`] on the adapter. Tuning
 //! also measures rows that are [`Standing::Tried`] there, each with the weights packed in its own order. `docs/kernels.md` has
 //! the table as text.
 //!

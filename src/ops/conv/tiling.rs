@@ -1,4 +1,4 @@
-//! Says how each kernel of a convolution is launched: the part that an invocation or a workgroup computes, the values of WGSL's
+//! Sets how each kernel of a convolution is launched: the part that an invocation or a workgroup computes, the values of WGSL's
 //! `override` constants, and the length of an invocation's loops.
 
 use super::problem::Params;

@@ -1,6 +1,6 @@
 //! Winograd's minimal filtering of 3x3 convolutions in three launches, for GPUs. The first transforms x into tiles V, the
 //! second is a batched product with the transformed weights U into tiles M, the third transforms these to y, with the
-//! epilogue before the store. The one kernel of CPU rasterisers is in kernels.rs, and the transform of weights in pack.rs.
+//! epilogue before the store. CPU rasterisers use a single kernel instead (`kernels.rs`); weights are transformed in `pack.rs`.
 
 use super::kernels::{natively, shader};
 use super::problem;

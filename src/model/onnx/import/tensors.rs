@@ -126,7 +126,7 @@ fn beside(message: &Message, wanted: u64) -> Checked<(String, u64)> {
         fact(key).map(|text| {
             text.parse::<u64>().map_err(|_| {
                 format!(
-                    "the tensor's {key} in the other file is {}, but has to be a number",
+                    "the tensor's external {key} is {}, but has to be a number",
                     shown(text)
                 )
             })
@@ -258,7 +258,7 @@ impl Store {
         let Some((file, left)) = self.files.get_mut(name) else {
             return Err(wrong("the file was not opened".into()));
         };
-        let more = || wrong(format!("{count} bytes from {start} are not there, or taken twice"));
+        let more = || wrong(format!("{count} bytes at {start} are missing or taken twice"));
         *left = left.checked_sub(count).ok_or_else(more)?;
         let length = file.metadata().map_err(|error| wrong(error.to_string()))?.len();
         if start.checked_add(count).is_none_or(|end| end > length) {

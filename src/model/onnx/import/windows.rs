@@ -151,7 +151,7 @@ impl Builder {
         let square = kernel[0] == kernel[1] && window.stride[0] == window.stride[1];
         let wrong = || {
             format!(
-                "a window of {kernel:?}, strides {:?} and zeros {:?} are not supported together",
+                "a window {kernel:?}, strides {:?} and padding {:?} are not supported together",
                 window.stride, window.padding
             )
         };
