@@ -191,7 +191,7 @@ fn plots(data: &ReportData) -> Vec<Plot> {
                 line("classifier: cross-entropy", &|step| step.loss_ce),
                 line("energies: binary cross-entropy", &|step| step.loss_bce),
                 line("divergence from clean images", &|step| step.loss_kl),
-                line("out-of-distribution: from uniform", &|step| step.loss_uniform),
+                line("out-of-distribution: cross-entropy", &|step| step.loss_uniform),
                 line("energy gap", &|step| step.energy_gap),
                 line("gradient penalty", &|step| step.r1),
             ],

@@ -57,8 +57,8 @@ impl<'a> Images<'a> {
 /// A picture to be drawn as rows of cells; a cell is an image of a batch, by its index, or empty.
 #[derive(Clone, Debug, Default)]
 pub struct Sheet<'a> {
-    /// The cells: a batch and the index of the cell's image in it, or `None` for an empty cell. All have one size; rows may differ
-    /// in length.
+    /// The cells: a batch and the index of the cell's image in it, or `None` for an empty cell. All images have one size;
+    /// rows may differ in length.
     pub rows: Vec<Vec<Option<(Images<'a>, usize)>>>,
     /// The captions to the left of the rows; an empty list for no captions.
     pub row_captions: Vec<String>,

@@ -18,7 +18,7 @@ const TRACED: usize = 10;
 pub struct Assessment {
     /// All measurements of `metrics.json` except the total of seconds.
     pub metrics: Metrics,
-    /// The samples, with the images on the way to the first few of them.
+    /// The samples, with the intermediate images of the first few.
     pub samples: Samples,
     /// The images that sampling started from.
     pub starts: Vec<f32>,

@@ -26,8 +26,8 @@ pub struct Config {
     /// The training objective: `dat`, `at`, `trades`, `ratio` or `jem`.
     #[serde(default)]
     pub objective: ObjectiveName,
-    /// The precision that training computes in: `single`, `half-weights` or `mixed`. What is measured after training is
-    /// computed as the caller's device prefers.
+    /// The precision that training computes in: `single`, `half-weights` or `mixed`. Measurements after training
+    /// use the precision that the caller's device prefers.
     #[serde(default, with = "PrecisionName")]
     pub precision: Precision,
     /// The images, and how they are read and augmented.

@@ -138,7 +138,7 @@ impl Step {
 pub enum Event {
     /// A phase of the run begins, or goes on after a resume.
     Phase {
-        /// The part of the run.
+        /// The phase that begins or goes on.
         phase: Phase,
         /// Iterations that are over already: 0, or where a resumed run goes on.
         done: u64,
@@ -154,7 +154,7 @@ pub enum Event {
     },
     /// A checkpoint was written to disk.
     Saved {
-        /// The iteration over all phases that it is numbered by.
+        /// The checkpoint's number: its iteration, counted over all phases.
         step: u64,
         /// The folder of the checkpoint.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! Checks that the values of a configuration are in their ranges, and words the errors.
+//! Checks that the values of a configuration are in their ranges, and writes the error messages.
 
 use super::config::{Config, Data, WRN, bad};
 use super::stage_tables::{AttackTable, Schedule};

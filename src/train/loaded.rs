@@ -49,7 +49,7 @@ impl Known {
         Self::of(Pretrained::from_checkpoint(checkpoint)?, config)
     }
 
-    /// Takes a network that is in memory, with the configuration that it was trained by, if that is known.
+    /// Makes a `Known` of a network in memory and the configuration that it was trained by, if there is one.
     ///
     /// # Errors
     /// `BadFile` where its metadata name a way of fitting images that there is not.

@@ -1,7 +1,7 @@
 //! Dynamic loss scaling for mixed precision (Micikevicius and others 2018, arXiv 1710.03740, section 3.2): the loss is
 //! multiplied by a power of two before its derivatives are taken, so that small ones do not vanish in half precision, and the
 //! weights' gradients are divided by it. A step whose gradients overflowed is left out and the scale halved; after many good
-//! steps it is doubled. As powers of two, scales change no bit of what neither overflows nor vanishes.
+//! steps it is doubled. Scales are powers of two, so numbers that neither overflow nor vanish keep all their bits.
 
 use crate::gpu::Precision;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -105,8 +105,8 @@ impl Material {
         [labelled, self.ood.damaged()]
     }
 
-    /// Returns the network that `model.weights` names, or else the configuration's for these images, which are normalised by the
-    /// training images' mean and deviation.
+    /// Returns the network that `model.weights` names, or else a network as the configuration describes it, which normalises its
+    /// input by the training images' mean and deviation.
     pub fn model(&self, config: &Config) -> Result<Network> {
         if let Some((network, _)) = &self.start {
             return Ok(network.clone());

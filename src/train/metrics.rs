@@ -20,7 +20,7 @@ pub struct Metrics {
     pub judge_agreement: Option<f64>,
     /// The number T of gradient steps by which contrastive images were made at the end of stage 2.
     pub t_reached: Option<u32>,
-    /// The number of images in the updates of both training stages, divided by the seconds these took.
+    /// The number of images in the updates of both training stages, divided by the seconds that the stages took.
     pub images_per_second: Option<f64>,
     /// The seconds of stage 1, adversarial training.
     pub seconds_stage1: Option<f64>,

@@ -38,8 +38,8 @@ impl Reduction {
 
 impl Learner {
     /// Replaces the gradients by their sums over all processes, added up in the order of ranks: one message, whatever the number
-    /// of weights. With `statistics` rank 0's running statistics of batch norm go along and become everybody's. With a single
-    /// process nothing happens.
+    /// of weights. With `statistics`, all processes also get rank 0's running statistics of batch norm. With a single process
+    /// nothing happens.
     ///
     /// # Errors
     /// The device's errors, and those of [`World::sum`].

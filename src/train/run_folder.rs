@@ -1,5 +1,5 @@
 //! The folder of a training run: `config.toml`, `log.jsonl`, `metrics.json`, `checkpoints/step-N/`, pictures and the report.
-//! Nothing here is ever seen half written: files are written beside their place, flushed to disk and renamed.
+//! Nothing here is ever seen half written: files are written under another name, flushed to disk and renamed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -294,7 +294,7 @@ impl RunFolder {
     }
 
     /// Writes a checkpoint, named by its iteration as counted over all phases, and then removes all but the latest complete ones.
-    /// A checkpoint of the same iteration is replaced, and later ones are removed, because the run went back behind them.
+    /// A checkpoint of the same iteration is replaced, and later ones are removed, because the run went back to before them.
     ///
     /// # Errors
     /// `BadFile` where it cannot be written; earlier checkpoints are then untouched.

@@ -144,8 +144,8 @@ impl Default for Ratio {
     }
 }
 
-/// The table `[jem]`: settings of the objective JEM in stage 2, whose samples move by x - `alpha`/2 ∂E/∂x + `noise` times a
-/// normal number, from a buffer of earlier samples
+/// The table `[jem]`: settings of the objective JEM in stage 2, whose samples x become x - `alpha`/2 ∂E/∂x + `noise` times
+/// a normal number, from a buffer of earlier samples
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Jem {
@@ -196,7 +196,7 @@ pub struct Stop {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Validate {
-    /// The number of iterations from one validation to the next; 0 for no validation, which keeps no images from training.
+    /// The number of iterations from one validation to the next; 0 for no validation, and no images held back for it.
     pub every: u32,
     /// How many training images are kept back for validation: a share of all if below 1, a number from 1 on; with 0 the test
     /// images are used, as in the code of arXiv 2510.13872.

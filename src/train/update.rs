@@ -148,7 +148,7 @@ pub struct Update {
 
 impl Update {
     /// Makes the update of stage 1 and of training without attacks: mean cross-entropy of the classified images. Batch norm uses
-    /// the batch's statistics, which the running ones follow.
+    /// the batch's statistics and updates the running ones.
     pub async fn classifier(learner: &Learner, sources: Sources<'_>) -> Result<Self> {
         let loss = Loss::classifier(&learner.model, sources.batch, Joining::NONE)?;
         Self::new(learner, sources, None, loss).await
@@ -162,9 +162,9 @@ impl Update {
     }
 
     /// Makes the update of TRADES (Zhang and others 2019, arXiv 1901.08573, equation 5): mean cross-entropy of the images in the
-    /// buffer `clean` plus `beta` times mean KL(f(clean) ‖ f(classified)), which both sides learn from. Both go through the
-    /// network as one batch, whose statistics batch norm uses and the running ones follow. The report's logits are the attacked
-    /// images'.
+    /// buffer `clean` plus `beta` times mean KL(f(clean) ‖ f(classified)), with gradients through both sides. Clean and
+    /// attacked images go through the network as one batch, by whose statistics batch norm normalises and updates the running
+    /// ones. The report's logits are the attacked images'.
     pub async fn trades(
         learner: &Learner,
         sources: Sources<'_>,
@@ -177,7 +177,7 @@ impl Update {
 
     /// Makes an update for RATIO (Augustin, Meinke and Hein 2020, arXiv 2003.09461, equation 6): mean cross-entropy of the
     /// classified images plus `weight` times that of the uniform distribution on out-of-distribution images, both attacked
-    /// before. Both go through the network as one batch, whose statistics batch norm uses and the running ones follow.
+    /// before. Both go through the network as one batch, by whose statistics batch norm normalises and updates the running ones.
     pub async fn ratio(learner: &Learner, sources: Sources<'_>, weight: f32) -> Result<Self> {
         let loss = Loss::ratio(&learner.model, sources.batch, weight, Joining::NONE)?;
         Self::new(learner, sources, None, loss).await

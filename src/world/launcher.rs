@@ -71,7 +71,7 @@ impl Launched {
     pub(super) fn found_alone(&self) -> String {
         let variable = self.variable;
         format!(
-            "{}, but MPI knows this one alone and each would do all of the work: start them with the mpirun of the MPI that this program was built with, or with `srun --mpi=pmix`, or start one process, with {variable} unset",
+            "{}, but MPI sees this one alone and each would do all of the work: start them with the mpirun of the MPI that this program was built with, or with `srun --mpi=pmix`, or start one process, with {variable} unset",
             self.told()
         )
     }

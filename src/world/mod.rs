@@ -199,8 +199,8 @@ impl World {
         Ok(all.iter().flatten().any(|&each| each != 0))
     }
 
-    /// Exchanges values: every process gets those of all processes, in the order of ranks, so that rows of results whose images
-    /// were shared out by [`World::share`] come back in their order.
+    /// Exchanges values: every process gets those of all processes, in the order of ranks, so that results for images that
+    /// [`World::share`] divided among the processes come back in the images' order.
     ///
     /// # Errors
     /// The errors of [`World::gather`].

@@ -1,5 +1,5 @@
-//! The one thread that calls MPI. It sends the other threads' messages one after the other, and keeps looking whether the other
-//! processes are alive: a call of MPI's that waits for a dead process would wait for ever, so none here waits without looking.
+//! The one thread that calls MPI. It sends the other threads' messages one after the other, and keeps checking that the other
+//! processes are alive: an MPI call that waits for a dead process would wait for ever, so no call here waits without checking.
 
 use super::watch::{BEAT, LOOK, Watch};
 use super::{Member, State};

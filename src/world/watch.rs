@@ -1,6 +1,6 @@
-//! Watches whether the other processes (ranks) of a run are alive, and composes the error message when one is not. Ranks of this
-//! machine are looked up in its process table, ten times a second; from those of other machines rank 0 hears every second, and
-//! they from it.
+//! Watches whether the other processes (ranks) of a run are alive, and composes the error message when one is not. Ranks on the
+//! same machine are looked up in its process table, ten times a second; rank 0 and the ranks on other machines send each other a
+//! message every second.
 
 use super::{Member, State, began};
 use std::sync::{Arc, PoisonError};

@@ -119,7 +119,7 @@ fn a_checkpoint_of_no_numbers_is_passed_over() {
     folder.write_checkpoint(4, &files).unwrap();
     drop(folder);
     let (_, events) = run(&broken, &config, usize::MAX).unwrap();
-    assert!(told(&events, "went on from step 2") && told(&events, "live.fc.bias"), "{events:?}");
+    assert!(told(&events, "resumed from step 2") && told(&events, "live.fc.bias"), "{events:?}");
     assert!(last(&broken) == last(&whole));
 }
 

@@ -57,7 +57,7 @@ impl Run<'_, '_> {
             match self.load(step, &path).await {
                 Ok(bytes) => {
                     if let Some(error) = refused {
-                        let note = format!("went on from step {step}: {error}");
+                        let note = format!("resumed from step {step}: {error}");
                         tell(self.folder, self.observer, &Event::note(note))?;
                     }
                     return Ok(Some((step, bytes)));
@@ -142,7 +142,7 @@ impl Run<'_, '_> {
                     return Err(diverged);
                 }
                 settled?;
-                let note = format!("{diverged}: back, at half the learning rate");
+                let note = format!("{diverged}: training goes back, at half the learning rate");
                 tell(self.folder, self.observer, &Event::note(note))?;
                 // From where it went before without reaching another, it goes further back: what diverges was near it then.
                 let most = match self.saved {
