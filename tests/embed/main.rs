@@ -1,5 +1,5 @@
-//! Tests the library embedded in another wgpu app: a device that the host lends, an encoder that both write into, and failures on
-//! either side.
+//! Tests the library embedded in another wgpu app: a device that the host lends, an encoder that library and app write into, and
+//! failures on either side.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-"""Compares features of EfficientNet-Lite0 and of FID's Inception-v3 that `lapidary eval features` writes with the packages' own.
+"""Compares features of EfficientNet-Lite0 and FID's Inception-v3 from `lapidary eval features` with those of PyTorch packages.
 
     python features.py LAPIDARY
 

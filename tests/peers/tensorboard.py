@@ -1,4 +1,4 @@
-"""Reads the event files of a training run by TensorBoard itself and compares them with the run's log.
+"""Reads the event files of a training run with TensorBoard's own reader and compares them with the run's log.
 
     python tensorboard.py RUN
 

@@ -1,6 +1,6 @@
 //! Trains the network fashion-show of models/ again for its first iterations: on the driver that it was trained on, their
-//! losses and accuracies equal those in its run's log to the bit. There are six, which take seconds, or as many as
-//! `LAPIDARY_SHOW_ITERATIONS` says, at most fifty.
+//! losses and accuracies equal those in its run's log to the bit. It runs six iterations, which take seconds, or as
+//! many as `LAPIDARY_SHOW_ITERATIONS` says, at most fifty.
 
 use crate::common::own_gpu;
 use lapidary::train::{Config, Event, Flow, Material, Phase, RunFolder, train};

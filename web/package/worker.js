@@ -1,6 +1,6 @@
 // Runs the package's engine in a module worker: calls come in as { id, method, args }, answers go out as { id, result } or { id,
-// error }, with { id, step } and { id, progress } on the way; { id, abort } stops a call, { id, finish } ends it early with what
-// it has. Before them may come { wasm }, the compiled bindings, or what kept them from being compiled.
+// error }, with { id, step } and { id, progress } on the way; { id, abort } stops a call, { id, finish } ends it early, with its
+// result so far. A first message { wasm } may bring the compiled bindings, or the error of compiling them.
 
 import { Engine } from './engine.js';
 

@@ -1,4 +1,4 @@
-// The page's live camera, with the visitor's leave: its frames go to the network one after the other and nowhere else.
+// The page's live camera, with the visitor's consent: its frames go to the network one after the other and nowhere else.
 
 const WORDS = {
   NotAllowedError: 'The camera was not allowed: the browser’s settings for this page can change that.',

@@ -3,7 +3,7 @@
 const ADVICE = {
   NoWebGPU: ['This browser has no WebGPU.', 'Chrome and Edge 113, Safari 26 and Firefox 141 (on Windows) or newer have it; elsewhere it may be behind a setting.'],
   InsecureContext: ['The page was not loaded over https.', 'Browsers give WebGPU to secure pages only: use https, or http://localhost.'],
-  NoAdapter: ['The browser gives this page no GPU.', 'Its address chrome://gpu says why. Often hardware acceleration is switched off in the settings, or the driver is on a list of bad ones.'],
+  NoAdapter: ['The browser gives this page no GPU.', 'In Chrome, chrome://gpu says why. Often hardware acceleration is switched off in the settings, or the driver is on a list of bad ones.'],
   MissingLimit: ['The GPU’s limits are too small.', 'Another GPU or browser may have larger ones.'],
   lost: ['The GPU was lost twice.', 'Reload the page. If it happens again, close other pages that use the GPU, or update its driver.'],
   OutOfMemory: ['The GPU’s memory is full.', 'Close other pages and reload this one.'],

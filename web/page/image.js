@@ -130,7 +130,7 @@ export class ImagePart {
       this.#image = reading.image;
       const { channels, side, classNames } = model.about;
       paint(by('seen'), reading.image, channels, side);
-      by('seen-size').textContent = `This is what it sees: ${side}×${side} pixels in ${channels === 1 ? 'grey' : 'colour'}.`;
+      by('seen-size').textContent = `The network sees this: ${side}×${side} pixels in ${channels === 1 ? 'grey' : 'colour'}.`;
       bars(by('posterior'), classNames, reading);
       by('explain').disabled = classNames.length < 2;
       if (Number(by('target').value) === reading.class) by('target').value = (reading.class + 1) % classNames.length;
@@ -138,7 +138,7 @@ export class ImagePart {
       document.documentElement.dataset.classified = String(turn);
     } catch (error) {
       if (turn !== this.#asked) return;
-      by('seen-size').textContent = 'It sees nothing yet.';
+      by('seen-size').textContent = 'The network sees nothing yet.';
       tell('image-state', explainError(error), { bad: true });
     }
   }
@@ -229,7 +229,7 @@ export class ImagePart {
       const result = await this.#model.explain(this.#image, target, { eps: Number(by('eps').value), signal: mine.signal });
       const { before, after, difference, distance } = result;
       const share = (reading) => `${(100 * reading.probabilities[target]).toFixed(1)} %`;
-      const verdict = before.class === after.class ? `it is still ${after.className}` : `${before.className} became ${after.className}`;
+      const verdict = before.class === after.class ? `still ${after.className}` : `${before.className} became ${after.className}`;
       by('explanation').hidden = false;
       paint(by('before'), before.image, channels, side);
       paint(by('after'), after.image, channels, side);

@@ -87,7 +87,7 @@ export class SamplePart {
   }
 
   #chips(names) {
-    const all = names.length <= 20 ? [...names, 'each of them'] : names;
+    const all = names.length <= 20 ? [...names, 'each class'] : names;
     const chosen = this.wanted ?? (names.length <= 20 ? 'all' : '0');
     by('classes').replaceChildren(
       ...all.map((name, i) => {

@@ -71,7 +71,7 @@ export class TeachPart {
     const filled = this.#kinds.filter(({ pictures }) => pictures.length).length;
     by('teach').disabled = !this.#model || filled < 2 || this.#abort !== undefined;
     by('teach-stop').disabled = this.#abort === undefined;
-    if (!this.#abort && filled < 2 && !this.#taught) by('teach-state').textContent = 'Two classes with a picture each are the least.';
+    if (!this.#abort && filled < 2 && !this.#taught) by('teach-state').textContent = 'At least two classes need pictures.';
   }
 
   /** A class with a place for pictures. */
@@ -186,7 +186,7 @@ export class TeachPart {
       [this.#taught, model] = [model, undefined];
       by('teach-save').disabled = by('teach-use').disabled = false;
       const { accuracyBefore, accuracyAfter } = trained;
-      tell('teach-state', `${trained.steps} steps: of your ${images.length} pictures it classifies ${percent(accuracyAfter)} correctly, ${percent(accuracyBefore)} before.`);
+      tell('teach-state', `${trained.steps} steps: of your ${images.length} pictures ${percent(accuracyAfter)} are classified correctly, ${percent(accuracyBefore)} before.`);
       document.documentElement.dataset.taught = String(Number(document.documentElement.dataset.taught ?? 0) + 1);
     } catch (error) {
       if (!mine.signal.aborted) tell('teach-state', explainError(error), { bad: true });
@@ -211,7 +211,7 @@ export class TeachPart {
       canvas.setAttribute('aria-label', `${classNames[label]}, as the network draws it`);
       return make('figure', {}, canvas, make('figcaption', { textContent: classNames[label] }));
     }));
-    if (id === 'teach-before') by('teach-after').replaceChildren(make('p', { className: 'hint', textContent: 'It is still learning.' }));
+    if (id === 'teach-before') by('teach-after').replaceChildren(make('p', { className: 'hint', textContent: 'Training is not over.' }));
   }
 
   /** Hands what was taught to the other parts, in place of their network. */
@@ -220,7 +220,7 @@ export class TeachPart {
     this.#taught = undefined;
     this.#shared.use(taught);
     by('teach-save').disabled = false;
-    tell('teach-state', 'The parts above use it now.');
+    tell('teach-state', 'The parts above use this network now.');
     this.#shared.parts[0].sample();
   }
 }

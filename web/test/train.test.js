@@ -193,7 +193,7 @@ test('by clicks: five kinds are taught, stopped early, saved, and drawn by the p
   await opened.waitForFunction(() => document.documentElement.dataset.taught);
   const state = await opened.textContent('#teach-state');
   console.log(state);
-  assert.match(state, /^\d+ steps: of your 49 pictures it classifies \d+ percent correctly, \d+ percent before\.$/);
+  assert.match(state, /^\d+ steps: of your 49 pictures \d+ percent are classified correctly, \d+ percent before\.$/);
   assert.equal(await opened.locator('#teach-after canvas').count(), 5);
   const [download] = await Promise.all([opened.waitForEvent('download'), opened.click('#teach-save')]);
   assert.equal(download.suggestedFilename(), 'model.safetensors');
