@@ -23,7 +23,7 @@ has_std() { local d; d=$("$1" --print target-libdir --target $T 2>/dev/null) && 
 
 # ---- 1. rustup -------------------------------------------------------------------------------------------
 if [ -z "${WASM_FORCE_DEBIAN:-}" ]; then
-  if has_std rustc; then say "std for $T is there: $(rustc -V)"; exit 0; fi
+  if has_std rustc; then say "std for $T is installed: $(rustc -V)"; exit 0; fi
   if command -v rustup >/dev/null; then
     if RUSTUP_MAX_RETRIES=1 timeout "${WASM_RUSTUP_TIMEOUT:-120}" rustup target add $T >&2 && has_std rustc; then
       say "rustup added $T: $(rustc -V)"; exit 0
@@ -45,7 +45,7 @@ new_enough "$V" || { say "apt-get update"; root apt-get update -qq -o DPkg::Lock
 new_enough "$V" || die "rustc $WANTED or newer is needed, this Debian's rustc-web is ${V:-not there}"
 SRCV=$(cand rust-web-src); [ "$SRCV" = "$V" ] || die "rust-web-src is $SRCV, rustc-web is $V"
 dep() { apt-cache show "$1=$2" | sed -n 's/^Depends: //p' | head -1 | tr ',|' '\n' | sed 's/^ *//; s/ .*//' | grep -E "$3" | head -1; }
-STD=$(dep libstd-rust-web-dev "$V" '^libstd-rust-web-[0-9]'); [ -n "$STD" ] || die "cannot tell the libstd-rust-web-N package"
+STD=$(dep libstd-rust-web-dev "$V" '^libstd-rust-web-[0-9]'); [ -n "$STD" ] || die "cannot find which libstd-rust-web-N package libstd-rust-web-dev needs"
 LLVM=$(dep "$STD" "$V" '^libllvm[0-9]'); N=${LLVM#libllvm}; N=${N%%[!0-9]*}
 P=$PREFIX/debian-$(printf %s "$V" | tr -c 'A-Za-z0-9.+~\n-' _)
 ARCH=$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || gcc -print-multiarch)

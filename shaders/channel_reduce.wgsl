@@ -1,4 +1,4 @@
-// Sums each channel over all images and pixels, or sums the product of two feature maps if PRODUCT:
+// Sums each channel over all images and pixels, or the product of two feature maps if the constant PRODUCT is true:
 //
 //     y[c] = sum of a,  sum of a * b
 //

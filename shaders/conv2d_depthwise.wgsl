@@ -1,6 +1,6 @@
 // Depthwise cross-correlation (each channel is a group of its own) of stride 1, with kernels that reach at most three rows and
-// columns to either side of the output's pixel; or its derivative for x (FLIPPED). A workgroup loads x once for all its lanes.
-// For GPUs, not for CPU rasterisers.
+// columns to either side of the output's pixel; or its derivative for x if the constant FLIPPED is true. A workgroup loads x once
+// for all its lanes. For GPUs, not for CPU rasterisers.
 //
 //     y[n][c][v][u] = sum over r, s of w[c][r][s] * x[n][c][v + r - pad_y][u + s - pad_x]
 //

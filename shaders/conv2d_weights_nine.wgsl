@@ -1,5 +1,5 @@
-// Derivative of a 3x3 cross-correlation with padding 1 for its weights, with stride 1 or with stride 2 that halves both sides
-// (HALVE), as partial sums over ranges of images (parts). One invocation holds all nine weights of an in channel for eight out
+// Derivative of a 3x3 cross-correlation with padding 1 for its weights, with stride 1 or, if the constant HALVE is true, with
+// stride 2 that halves both sides, as partial sums over ranges of images (parts). One invocation holds all nine weights of an in channel for eight out
 // channels, where conv2d_weights.wgsl holds one, and walks down the rows: a row of x is loaded once for the three kernel rows that
 // multiply it. params.lines counts columns of quads of dy (a quad is four columns, one vec4).
 //

@@ -1,4 +1,4 @@
-// Fully connected layer:  y[r][o] = sum over i of x[r][i] * w[o][i],  plus bias[o] if BIAS
+// Fully connected layer:  y[r][o] = sum over i of x[r][i] * w[o][i],  plus bias[o] if the constant BIAS is true
 //
 //   grid  one invocation per tile of 4 rows by 4 outputs, see shared/index.wgsl
 //   x     [row][unit]; a unit is a vec4 or one value

@@ -1,4 +1,4 @@
-// Softmax of each row, or its logarithm if LOG:  y = exp(x - largest) / sum,  y = x - largest - log(sum)
+// Softmax of each row, or its logarithm if the constant LOG is true:  y = exp(x - largest) / sum,  y = x - largest - log(sum)
 //
 //   grid       one workgroup a row, see shared/index.wgsl; its lanes stride over the classes
 //   logits, y  [row][class]

@@ -1,5 +1,5 @@
-//! Reads any bytes as a checkpoint: the answer may be an error, but never a panic or a flood of memory. PyTorch's old stream
-//! has no checksums, so damage reaches the pickle reader; good first inputs are the files of tests/golden/cases/formats.
+//! Reads any bytes as a checkpoint: the result may be an error, but never a panic or a huge allocation. PyTorch's old file
+//! format has no checksums, so damage reaches the pickle reader; good first inputs are the files of tests/golden/cases/formats.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-"""The exceptions that lapidary raises: one class for each thing that a caller can do about it, such as give another file."""
+"""The exceptions that lapidary raises: one class for each way in which a caller can respond, such as giving another file."""
 
 __all__ = [
     "BadConfig",

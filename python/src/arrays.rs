@@ -91,7 +91,7 @@ impl<'py> Images<'py> {
             Layout::Nhwc => "[N, H, W, C]",
         };
         let &[count, a, b, c] = shape.as_slice() else {
-            let hint = if shape.len() == 3 { ": x[None] is one image" } else { "" };
+            let hint = if shape.len() == 3 { ": pass x[None] for one image" } else { "" };
             let given = format!("an array of shape {}", shown(&shape));
             return Err(mismatch(py, "images", given, format!("{told}{hint}")));
         };
@@ -114,7 +114,7 @@ impl<'py> Images<'py> {
             };
             let other = match layout {
                 Layout::Nchw if fits(c, wanted.channels) && !fits(a, wanted.channels) => {
-                    "; layout=\"nhwc\" takes channels last"
+                    "; pass layout=\"nhwc\" for channels last"
                 }
                 _ => "",
             };
@@ -197,7 +197,7 @@ impl<'py> Values<'py> {
             let bytes: PyReadonlyArrayDyn<u8> =
                 numpy.call_method1("ascontiguousarray", (array,))?.extract()?;
             let unit = |&byte: &u8| f32::from(byte) / 255.0;
-            let bytes = bytes.as_slice().map_err(|e| mismatch(py, "images", e, "one piece"))?;
+            let bytes = bytes.as_slice().map_err(|e| mismatch(py, "images", e, "contiguous bytes"))?;
             return Ok(Self::Made(bytes.iter().map(unit).collect()));
         }
         if dtype.kind() != b'f' {
@@ -323,7 +323,7 @@ pub fn as_array<'py>(
         let device: (i64, i64) = x.call_method0("__dlpack_device__")?.extract()?;
         if device.0 != CPU {
             let given = format!("{kind} on DLPack device {device:?}");
-            return Err(mismatch(py, what, given, "one on the CPU: copy it there first"));
+            return Err(mismatch(py, what, given, "an array on the CPU: copy it there first"));
         }
         numpy.call_method1("from_dlpack", (x,))
     } else {

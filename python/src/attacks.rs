@@ -251,7 +251,7 @@ impl Model {
     ) -> PyResult<AttackResult> {
         let version = self::version(py, version)?;
         if attacks.is_some() && version != Version::Custom {
-            let given = format!("attacks= with version=\"{version}\", which has its own");
+            let given = format!("attacks= with version=\"{version}\", whose attacks are fixed");
             return Err(mismatch(py, "autoattack", given, "version=\"custom\" with attacks="));
         }
         let mut settings = AutoAttack::new(version, self::norm(py, norm)?, eps as f32);

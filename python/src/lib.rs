@@ -1,5 +1,5 @@
-//! lapidary for Python: the module `lapidary._native`, which binds the library's own types. What is here converts arguments and
-//! results, gives the interpreter's lock away while the library works, and hands on Ctrl-C; all that computes is the library's.
+//! lapidary for Python: the module `lapidary._native`, which binds the library's own types. The code here converts arguments and
+//! results, releases the interpreter's lock while the library works, and passes Ctrl-C on; all computation is in the library.
 
 #[macro_use]
 mod about;

@@ -1,4 +1,4 @@
-//! Reads networks from files and from state dicts of PyTorch modules. What these do not say (how images are normalised, the
+//! Reads networks from files and from state dicts of PyTorch modules. What these do not state (how images are normalised, the
 //! activation, the images' side) is taken from the caller's arguments.
 
 use std::path::PathBuf;

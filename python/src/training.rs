@@ -34,7 +34,7 @@ fn table(dict: &Bound<'_, PyDict>) -> PyResult<Table> {
         for part in parts {
             let inner = place.entry(part).or_insert_with(|| Value::Table(Table::new()));
             let Value::Table(inner) = inner else {
-                let given = format!("{name} beside {part}");
+                let given = format!("{name} and a value for {part}");
                 return Err(mismatch(dict.py(), "config", given, "each key once"));
             };
             place = inner;

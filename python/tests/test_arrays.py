@@ -1,4 +1,4 @@
-"""Tests which arrays are taken as images and labels, and which of them are copied."""
+"""Tests which arrays are accepted as images and labels, and which of these are copied."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 // Copies the sums of a tile from named variables into an array, so that a loop can store them by index: unrolled, the stores
-// would be most of a kernel's code; stored by a loop with a switch over the names, they took as long as the products
+// would be most of a kernel's code; stored by a loop with a switch over the names, these stores took as long as the products
 // of 15 input channels.
 
 fn channels_of(tile: Tile) -> array<vec4f, 8> {

@@ -1,5 +1,5 @@
-// The matrix-product form of a convolution, or of its derivative for x (TRANSPOSED): finds where each k (an in channel and a
-// tap of the kernel) lies among the weights and in x, and where each output pixel lies.
+// The matrix-product form of a convolution, or of its derivative for x if TRANSPOSED is true: finds where each k (an in channel
+// and a tap of the kernel) lies among the weights and in x, and where each output pixel lies.
 
 override TRANSPOSED: bool = false;
 

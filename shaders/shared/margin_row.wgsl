@@ -1,5 +1,5 @@
 // The margin by which an image is misclassified: the largest other logit minus the label's logit (of equally large ones the
-// first class counts); with TARGETED, the target's logit minus the label's. Above 0 the image is misclassified:
+// first class counts); if the constant TARGETED is true, the target's logit minus the label's. Above 0 the image is misclassified:
 //
 //     y = largest logit of another class - z_label          TARGETED:  y = z_target - z_label
 //     dz_label = -dy,  dz_other = dy

@@ -1,5 +1,5 @@
 // Functions that keep infinities and NaN instead of hiding them. WGSL lets max(x, 0) be 0 where x is NaN, and the inverse of
-// an infinite deviation is 0: a network's logits would be finite, and wrong. Infinities and NaN are told by their bits,
+// an infinite deviation is 0: a network's logits would be finite, and wrong. Infinities and NaN are recognised by their bits,
 // because compilers may assume that floating-point numbers are finite. The type Elem is in elem_f32.wgsl or elem_vec4.wgsl, one
 // of which is appended to the same shader.
 

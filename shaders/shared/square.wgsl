@@ -1,6 +1,6 @@
-// Functions that the L2 and the Linf form of the Square attack share: the verdict on a candidate, random words, and the size
-// and position of squares. An image's state is two words, both f32: the largest margin so far, and the number of candidates
-// judged. The shader that this file is appended to declares `params` (with channels, side, queries, eps), `ids`, `margin`,
+// Functions that the L2 and the Linf form of the Square attack share: the test whether a candidate is kept, random words, and
+// the size and position of squares. An image's state is two words, both f32: the largest margin so far, and the number of
+// candidates tested. The shader that this file is appended to declares `params` (with channels, side, queries, eps), `ids`, `margin`,
 // `state`, `control`.
 
 const BEST = 0u;

@@ -22,7 +22,7 @@ pub struct Apgd {
     pub eps: f32,
     /// The number of steps; AutoAttack takes 100.
     pub steps: u32,
-    /// The objective to maximise: AutoAttack's code has the cross-entropy and both forms of the DLR.
+    /// The objective to maximise: AutoAttack uses the cross-entropy and the difference of logits ratio, targeted or not.
     pub objective: Objective,
     /// A checkpoint halves the step length if no more than this share of the steps since the last one raised the loss;
     /// AutoAttack takes 0.75.

@@ -40,7 +40,7 @@ pub struct Fab {
     /// A step goes to a weighted mean of two points of the boundary, those nearest to the iterate and to the original image; this
     /// is the largest weight of the second.
     pub alpha_max: f32,
-    /// The factor that multiplies the way to the boundary; above 1 a step ends beyond it.
+    /// The factor that multiplies the move to the boundary; above 1 a step ends beyond the boundary.
     pub eta: f32,
     /// The factor by which a misclassified iterate's distance from the original image is multiplied before the next step.
     pub beta: f32,
@@ -96,7 +96,7 @@ impl FabAttack {
         let classes = model.classes();
         if settings.boundary == Boundary::Nearest && !(2..=MOST_CLASSES).contains(&classes) {
             let wanted = format_args!(
-                "2 to {MOST_CLASSES} classes, as untargeted FAB computes a gradient for each: fab-t takes more"
+                "2 to {MOST_CLASSES} classes, as untargeted FAB computes a gradient for each; else use fab-t"
             );
             return Err(Error::mismatch("fab", format_args!("{classes} classes"), wanted));
         }

@@ -25,7 +25,7 @@ pub struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    /// Starts at images with their labels, with defaults for the rest.
+    /// Starts at images with their labels, with defaults for all other fields.
     pub fn new(images: &'a [f32], labels: &'a [u32]) -> Self {
         Self { images, labels, ..Self::default() }
     }

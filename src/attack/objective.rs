@@ -6,8 +6,8 @@ use crate::graph::{Graph, Value};
 use crate::ops::{CrossEntropy, Dlr, LogSumExp, Margin, PickLogit, Scale};
 
 /// What gradient steps on an image maximise: a number computed from the logits of each image. Whether the batch is summed or
-/// averaged (said with each) follows the attack's published code. It changes raw gradients, but hardly a step that divides
-/// the gradient by its norm + 1e-10.
+/// averaged (see each variant) follows the attack's published code. The choice changes raw gradients, but hardly a step that
+/// divides the gradient by its norm + 1e-10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objective {
     /// The class logit f(x)\[y\], which is minus the joint energy, summed over the batch; labels are the classes to go to.

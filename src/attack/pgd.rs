@@ -45,8 +45,8 @@ impl Pgd {
         Self { norm, eps, step_size: eps / 8.0, steps, objective, statistics }
     }
 
-    /// Makes the settings of sampling: `steps` steps of this L2 length that maximise the labels' logits (minus the joint energy),
-    /// in no ball.
+    /// Makes the settings of sampling: `steps` steps of L2 length `step_size` that maximise the labels' logits (minus the joint
+    /// energy), in no ball.
     pub fn sample(steps: u32, step_size: f32) -> Self {
         let (norm, eps) = (Norm::L2, f32::INFINITY);
         let (objective, statistics) = (Objective::Joint, Statistics::Frozen);

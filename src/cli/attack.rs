@@ -92,7 +92,7 @@ fn settings(args: &args::Attack, classes: u32) -> anyhow::Result<AutoAttack> {
         || args.pgd_momentum != 0.0
         || args.pgd_targeted;
     if differs && !settings.attacks.contains(&AttackName::Pgd) {
-        let words = "the options --pgd-... go with --version custom --attacks pgd, and that attack is not asked for";
+        let words = "the options --pgd-... belong to the attack pgd, which would not run: name it with --attacks, such as --attacks pgd";
         return Err(Failure::Usage(words.into()).into());
     }
     let pgd = RestartedPgd {

@@ -70,7 +70,7 @@ impl AttackProgress {
         let seconds =
             self.current.as_ref().map_or(0.0, |current| (now - current.since).as_secs_f64());
         if let Some(left) = self.left(at, seconds) {
-            self.progress.line(&format!("about {} left, less if images break", clock(left)));
+            self.progress.line(&format!("about {} left, less if attacks succeed", clock(left)));
         }
         if seconds > 0.0 {
             step.images_per_second = Some((at.done * at.tried as f64 / seconds) as f32);

@@ -41,7 +41,7 @@ impl Kept {
         keep_pipelines(gpu, pipelines.contents.as_deref());
         if let Some(Err(error)) = choices.contents.as_ref().map(|kept| gpu.keep_measured(kept)) {
             let path = choices.path.display();
-            tell(&format!("{path} is ignored, and measured anew: {error}"));
+            tell(&format!("{path} is ignored, and its kernels are measured anew: {error}"));
         }
         Self { gpu: gpu.clone(), pipelines, choices }
     }

@@ -19,7 +19,7 @@ pub fn run(_session: &Session, args: &args::Convert) -> anyhow::Result<()> {
     let renames = Renames { rename: args.rename.clone(), drop: args.drop.clone() };
     let mut checkpoint = match zoo::name(&args.file) {
         Some(_) if args.weights.is_some() || !args.rename.is_empty() || !args.drop.is_empty() => {
-            let text = "--weights, --rename and --drop are for files: a network of the zoo is one set of weights, by this program's names";
+            let text = "--weights, --rename and --drop are for files: a network of the zoo has a single set of weights, already under this program's names";
             return Err(Failure::Usage(text.into()).into());
         }
         Some(name) => zoo::checkpoint(name)?,
@@ -151,12 +151,12 @@ fn complete(checkpoint: &mut Checkpoint, args: &args::Convert) -> anyhow::Result
     {
         checkpoint
             .notes
-            .push(format!("the file says {}, --activation is taken instead", before.name()));
+            .push(format!("the file names {}, but --activation replaces it", before.name()));
     }
     metadata.side = args.side.or(metadata.side);
     if metadata.side.is_none() {
         checkpoint.notes.push(
-            "no side of images is known: each command will want --side, or --side here writes it"
+            "the images' side is not known: give --side here to store it, or later to each command"
                 .into(),
         );
     }

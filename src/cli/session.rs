@@ -1,5 +1,5 @@
-//! The state that all commands share: when the program began, which adapter was asked for, and how much of its progress it
-//! prints.
+//! The state that all commands share: when the program began, which adapter was asked for, and how much progress is
+//! printed.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

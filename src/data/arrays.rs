@@ -135,8 +135,8 @@ fn pick(there: &[String], parts: &[&str]) -> Option<Pair> {
 
 impl Dataset {
     /// Makes labelled images from arrays in memory, of any shape and type that can be read from a file, too. There are as many
-    /// classes as names, or else the highest label plus one; test images have as many as the training images, which are given as
-    /// `known`.
+    /// classes as names, or else the highest label plus one. For test images `known` are the training images,
+    /// from which the number of classes is taken.
     ///
     /// # Errors
     /// `BadFile`, of `name`, for arrays of another type or shape, and `Mismatch` as [`Dataset::new`].
@@ -263,7 +263,7 @@ fn numbers(path: &Path, contents: Contents) -> Result<(Vec<u32>, Vec<String>)> {
             let rows: Vec<Option<f64>> = values.chunks_exact(classes).map(row).collect();
             if let Some(at) = rows.iter().position(Option::is_none) {
                 let given =
-                    format!("of shape {shape:?}, and row {at} has other than one 1 among zeros");
+                    format!("of shape {shape:?}, and row {at} is not a single 1 among zeros");
                 return Err(wrong(given));
             }
             rows.into_iter().flatten().collect()
@@ -419,7 +419,7 @@ impl Pixels {
                 let most = bytes.iter().max().copied().unwrap_or(0);
                 // Masks, and what was divided by 255 and cut to whole numbers.
                 let note = (most == 1).then(|| {
-                    "its bytes are 0 and 1 of 255, nearly black: times 255 is likely meant"
+                    "its pixels are 0 or 1 of 255, nearly black: multiply them by 255?"
                         .to_owned()
                 });
                 return Ok(Self { bytes, exact: None, note });

@@ -1,6 +1,6 @@
 //! AutoAugment's policy for CIFAR-10 (Cubuk et al., arXiv 1805.09501) and its operations, on bytes. The results are equal, to
 //! the bit, to those of torchvision's `AutoAugment(AutoAugmentPolicy.CIFAR10)` over Pillow, which takes the nearest pixel and
-//! fills with zeros. `tests/peers/augmentations.py` makes the pictures that this is compared with.
+//! fills with zeros. `tests/peers/augmentations.py` makes the pictures that they are compared with.
 
 use super::seed::Random;
 use crate::{Error, Result};

@@ -66,7 +66,7 @@ pub(super) fn every_picture(folder: &Path) -> Result<Pictures> {
     let tree = part.map_or(tree.clone(), |name| tree.below(&name));
     let pictures = tree.files.iter().filter(|(name, _)| is_picture(Path::new(name)));
     let files = pictures.filter_map(|(_, place)| paths.get(*place).cloned()).collect();
-    let about = About { unlabelled: Some("they are looked at alone".into()), ..About::default() };
+    let about = About { unlabelled: Some("labels were not read".into()), ..About::default() };
     Pictures::new(folder, Places::Files(files), Vec::new(), about, 1)
 }
 

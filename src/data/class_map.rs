@@ -118,7 +118,7 @@ impl ClassMap {
                 }
                 let side =
                     if images.names.is_empty() { "the images have" } else { "the network has" };
-                let note = format!("{side} no class names: labels count as they are");
+                let note = format!("{side} no class names: labels match by number");
                 as_given(images, network, Some(note))
             }
             Self::AsGiven => as_given(images, network, None),
@@ -127,7 +127,7 @@ impl ClassMap {
                 if images.are_counted()
                     && !images.names.iter().any(|name| network.names.contains(name)) =>
             {
-                let note = "the images' classes are called by numbers from 0: they count as the network's labels";
+                let note = "the images' class names are numbers from 0: these are taken as the network's labels";
                 as_given(images, network, Some(note.into()))
             }
             Self::ByName => {

@@ -170,7 +170,7 @@ impl Dataset {
 
     /// Holds `held_out` images out of training, drawn evenly by class; both sets keep the order of the file. Each class gives its
     /// share of the held-out images, rounded so that they sum up (largest remainders, lower class first); which images of a class
-    /// go is a pure function of `seed`. Returns (the rest, held out).
+    /// go is a pure function of `seed`. Returns (the others, those held out).
     ///
     /// # Errors
     /// `Mismatch` where `held_out` is more than there are.

@@ -56,8 +56,8 @@ pub(super) fn decode(bytes: &[u8]) -> std::result::Result<Picture, String> {
 }
 
 /// Reads a picture file as the image that a network takes: \[`channels`, `side`, `side`\] in \[0, 1\], with 1 or 3 channels. PNG,
-/// JPEG, WebP, GIF (its first picture), BMP and TIFF are told by their bytes; pictures are turned upright as their EXIF data
-/// says, laid on white where they are transparent, and fitted to the square.
+/// JPEG, WebP, GIF (its first picture), BMP and TIFF are recognised by their bytes; pictures are turned upright as their EXIF
+/// data says, laid on white where they are transparent, and fitted to the square.
 ///
 /// # Errors
 /// `BadFile` where the file is no sound picture, has a side above 16,384 pixels, or needs more than 512 MiB to be decoded;

@@ -80,8 +80,8 @@ impl Source {
         Ok(Evaluation { images, class_names: about.class_names, part, notes })
     }
 
-    /// Reads images without their labels: the training part if there are parts, or the test part where there is no other. Of a
-    /// folder of pictures all that lie in it.
+    /// Reads images without their labels: the training part if there are parts, or the test part where there is no other. A
+    /// folder of pictures gives all pictures in it.
     ///
     /// # Errors
     /// The errors of [`Source::load`].

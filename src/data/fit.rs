@@ -41,8 +41,8 @@ impl Fit {
         })
     }
 
-    /// Returns how pictures are fitted for a network of which only the channels are known: grey images, which are taken for small
-    /// drawn squares, are letterboxed; all others, which are taken for photographs, are cropped.
+    /// Returns how pictures are fitted for a network of which only the channels are known: grey images, presumably small square
+    /// drawings, are letterboxed; all others, presumably photographs, are cropped.
     pub fn usual(channels: u32) -> Self {
         if channels == 1 { Self::Letterbox } else { Self::Crop }
     }

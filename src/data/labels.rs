@@ -24,7 +24,7 @@ pub(super) fn not_taught(labels: &[u32], classes: u32, about: &About) -> Option<
         [] => None,
         [0] => Some(begin_at_one(classes - 1)),
         missing => Some(format!(
-            "labels up to {} without {}: number the classes that are there from 0 on",
+            "labels up to {} without {}: number the existing classes from 0",
             classes - 1,
             some(missing)
         )),

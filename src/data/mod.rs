@@ -1,5 +1,5 @@
-//! Takes images from files to batches: readers, the built-in set, augmentation, out-of-distribution images, loader threads. Knows
-//! no GPU. All that is random is a pure function of a seed and a position, so that a resumed run reads on exactly.
+//! Makes batches of images from files: readers, the built-in set, augmentation, out-of-distribution images, loader threads. Uses
+//! no GPU. All that is random is a pure function of a seed and a position, so that a resumed run gets the same batches.
 
 mod about;
 #[cfg(not(target_arch = "wasm32"))]

@@ -184,7 +184,7 @@ fn array(
     if held > most {
         let (kind, shape) = (&header.descr, &header.shape);
         return Err(format!(
-            "an array of {kind} with shape {shape:?} is too large: at most {most} bytes more are read"
+            "an array of {kind} with shape {shape:?} is too large: at most {most} more bytes are read"
         ));
     }
     *left -= held;

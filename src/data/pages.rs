@@ -1,6 +1,6 @@
 //! Checks the sizes that the pages of a Parquet column declare before anything is unpacked, because the library that
 //! unpacks them allocates whatever a page declares. Pages that zstd packed are unpacked here, as that library's zstd is
-//! C. A page's header is Thrift's compact protocol
+//! written in C. A page's header is in Thrift's compact protocol
 //! (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>); all its fields but those that
 //! [`Header`] has are skipped.
 

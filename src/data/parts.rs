@@ -41,11 +41,11 @@ impl Reading {
 /// How many training images are kept from training for tests and validation, and by which seeds they are drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Split {
-    /// The number of training images that serve as test images where the data has none, or else as those to choose weights by, and the
-    /// seed they are drawn by.
+    /// The number of training images that serve as test images where the data has none, or else to choose the best weights, and
+    /// the seed they are drawn by.
     pub held_out: (Kept, u64),
-    /// The number of training images that are kept back to choose weights by, where `held_out` gives none, and the seed they are
-    /// drawn by.
+    /// The number of training images that are kept back to choose the best weights, where `held_out` gives none, and the
+    /// seed they are drawn by.
     pub validation: (Kept, u64),
     /// The largest number of test pictures to read, if pictures stay on disk.
     pub most_test: usize,

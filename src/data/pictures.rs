@@ -68,7 +68,7 @@ impl Places {
 }
 
 impl Pictures {
-    /// The share of pictures that may be damaged if nothing else is said: one in ten.
+    /// The share of pictures that may be damaged by default: one in ten.
     pub const MAX_BAD: f64 = 0.1;
 
     /// Puts places and labels together: one label each, below `classes`, or none at all.
@@ -199,7 +199,7 @@ impl Pictures {
     }
 
     /// Decodes all pictures, upright, on white and fitted to `side` by `fit`, on as many threads as the machine has cores. Values
-    /// are rounded to bytes; pictures that were cropped or stretched are bytes anyway.
+    /// are rounded to bytes, which changes nothing for cropped or stretched pictures: their values are bytes already.
     ///
     /// # Errors
     /// `BadFile` where more are damaged than may be; `Mismatch` for a side that is not within 1 to 4096.
@@ -250,7 +250,7 @@ impl Pictures {
         Ok((images, labels))
     }
 
-    /// Splits off `held_out` pictures, drawn evenly by class as `seed` says ([`Dataset::split`]). Returns (the rest, held out).
+    /// Splits off `held_out` pictures, drawn evenly by class as `seed` says ([`Dataset::split`]). Returns (the others, held out).
     ///
     /// # Errors
     /// `Mismatch` where `held_out` is more than there are.

@@ -56,7 +56,7 @@ impl Dataset {
 
 impl Dataset {
     /// Prepares images in the way that `fit` says. `letterbox` pads them with zeros, as [`Dataset::prepared`] does; the other
-    /// ways take images of 1 or 3 channels.
+    /// ways need images of 1 or 3 channels.
     ///
     /// # Errors
     /// The errors of [`Dataset::prepared`], and `Mismatch` for other channels.

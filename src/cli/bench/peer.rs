@@ -46,7 +46,7 @@ impl Peer {
                 let mut command = Command::new(&python);
                 command.arg("-c").arg(TORCH);
                 let kind = if adapter == AdapterKind::Cpu { "cpu" } else { "" };
-                let how = "`pip install torch` into some Python, and name that by --python";
+                let how = "`pip install torch` into some Python, and name that Python by --python";
                 ("torch", command, kind, how)
             }
             args::Peer::Burn => {

@@ -58,7 +58,7 @@ pub fn run(session: &Session, args: &args::PaperTable) -> anyhow::Result<()> {
     let judging = all.first().filter(|row| row.name == "standard");
     let judging =
         judging.ok_or_else(|| Error::bug("paper-table", "the table has no row \"standard\""))?;
-    pace.say(&mut progress, "the judge: training");
+    pace.say(&mut progress, "training the classifier that judges samples");
     let Ended::Trained(judge) = work.train(judging, JUDGES_SEED, "judge")? else {
         anyhow::bail!(
             "paper-table: the training of the classifier that judges samples diverged; {} has its log",

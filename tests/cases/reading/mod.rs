@@ -281,7 +281,7 @@ fn what_is_hardly_meant_is_told() {
     let mask = npy("|u1", false, &[2, 8, 8], &[0, 1].repeat(64));
     npz(&file, &[("images", mask), ("labels", longs(&[0, 1]))]);
     let found = evaluated(&file, 1, 2).unwrap();
-    assert!(found.notes.iter().any(|note| note.contains("times 255")), "{:?}", found.notes);
+    assert!(found.notes.iter().any(|note| note.contains("by 255")), "{:?}", found.notes);
     let texts = npy("|S3", false, &[2], b"catdog");
     let arrays = [
         ("x_train", images(2)),

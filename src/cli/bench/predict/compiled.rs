@@ -1,6 +1,6 @@
-//! Reads from `compiled.json` what the compilers of real GPUs say of each kernel (registers, instructions and more).
-//! `scripts/gpu-compilers --renew` writes that file, and CI fails where a kernel becomes worse than it says (docs/gpu.md). No
-//! other file repeats these figures.
+//! Reads from `compiled.json` what the compilers of real GPUs report of each kernel (registers, instructions and more).
+//! `scripts/gpu-compilers --renew` writes that file, and CI fails where a kernel becomes worse than the file states (docs/gpu.md).
+//! No other file repeats these figures.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Prints the estimate of `bench --predict`, as a table for people or as one JSON object. Both say what the estimate is based on
-//! and what it leaves out.
+//! Prints the estimate of `bench --predict`, as a table for people or as one JSON object. Both forms state what the estimate is
+//! based on and what it leaves out.
 
 use std::fmt::Write;
 
