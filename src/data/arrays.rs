@@ -419,7 +419,7 @@ impl Pixels {
                 let most = bytes.iter().max().copied().unwrap_or(0);
                 // Masks, and what was divided by 255 and cut to whole numbers.
                 let note = (most == 1).then(|| {
-                    "its pixels are 0 or 1 of 255, nearly black: multiply them by 255?"
+                    "its pixels are 0 or 1 of 255, so nearly black: multiply them by 255?"
                         .to_owned()
                 });
                 return Ok(Self { bytes, exact: None, note });

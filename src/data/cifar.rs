@@ -139,7 +139,7 @@ pub(super) fn from_archive(path: &Path, part: Part) -> Result<Dataset> {
         let wanted = |layout: &Layout| layout.files(part).contains(&name) || layout.names == name;
         if LAYOUTS.iter().any(wanted) {
             left = left.checked_sub(entry.size()).ok_or(
-                "its files hold more bytes than are allowed for an archive this small",
+                "its files hold more bytes than are allowed for an archive as small as this",
             )?;
             files.insert(name.to_owned(), take(entry)?);
         }

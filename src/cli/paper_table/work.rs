@@ -235,7 +235,7 @@ impl Work<'_> {
         };
         let texts = readers.map(|reader| match reader.join() {
             Ok(bytes) => bytes,
-            Err(_) => Err(std::io::Error::other("the thread that reads the command's output ended")),
+            Err(_) => Err(std::io::Error::other("the thread reading the command's output ended")),
         });
         let [stdout, stderr] = texts;
         let output =
