@@ -197,7 +197,8 @@ impl<'py> Values<'py> {
             let bytes: PyReadonlyArrayDyn<u8> =
                 numpy.call_method1("ascontiguousarray", (array,))?.extract()?;
             let unit = |&byte: &u8| f32::from(byte) / 255.0;
-            let bytes = bytes.as_slice().map_err(|e| mismatch(py, "images", e, "contiguous data"))?;
+            let bytes =
+                bytes.as_slice().map_err(|e| mismatch(py, "images", e, "contiguous data"))?;
             return Ok(Self::Made(bytes.iter().map(unit).collect()));
         }
         if dtype.kind() != b'f' {

@@ -154,8 +154,9 @@ fn a_wrong_kernel_never_wins() {
         (5, "test_broken"),
     ] {
         let (gpu, events) = told();
-        let wrong = Rounds(1, fault);
-        let trial = trial("faulty", &[Rounds(4_800, 0), wrong.clone(), Rounds(1_200, 0)], 0);
+        // The right ones compute for longer than a launch waits for a busy core, so that the wrong one is the fastest anywhere.
+        let rounds = [Rounds(9_000, 0), Rounds(1, fault), Rounds(3_000, 0)];
+        let trial = trial("faulty", &rounds, 0);
         assert_eq!(measure(&gpu, std::slice::from_ref(&trial)), 1);
         assert_eq!(answer(&gpu, &trial), "c", "fault {fault}");
         let dropped = gpu.dropped_candidates();

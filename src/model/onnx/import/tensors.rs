@@ -125,10 +125,7 @@ fn beside(message: &Message, wanted: u64) -> Checked<(String, u64)> {
     let number = |key: &str| {
         fact(key).map(|text| {
             text.parse::<u64>().map_err(|_| {
-                format!(
-                    "the tensor's external {key} is {}, but has to be a number",
-                    shown(text)
-                )
+                format!("the tensor's external {key} is {}, but has to be a number", shown(text))
             })
         })
     };
