@@ -11,6 +11,8 @@ import { climbed, length, median, repeat } from './readings.js';
 import { train } from './train.js';
 import { readWeights } from './weights.js';
 
+export { readWeights };
+
 /** The number of losses of the device after which it is not opened again. */
 const LOSSES = 2;
 /** What the file of a trained network is called, as the program calls its own. */

@@ -3,7 +3,6 @@
 
 import { named } from './checks.js';
 import { toBlob, toCanvas, toImageData } from './picture.js';
-import { readWeights } from './weights.js';
 
 /** Loads a checkpoint; see index.d.ts. */
 export async function load(source, { onProgress, signal, worker = true, beside, onLost, onTuning, ...options } = {}) {
@@ -26,7 +25,10 @@ export async function load(source, { onProgress, signal, worker = true, beside, 
   }
 }
 
-export { readWeights, toBlob, toCanvas, toImageData };
+export { toBlob, toCanvas, toImageData };
+
+/** Reads a checkpoint's bytes as the engine does; a page that does not ask for it loads no copy of it. */
+export const readWeights = async (...given) => (await import('./engine.js')).readWeights(...given);
 
 const HOST = Symbol('host');
 const disposed = () => new DOMException('this network was disposed of: load it again', 'InvalidStateError');
