@@ -2,7 +2,7 @@
 // device is lost. Runs in a worker (worker.js) or in the page's own thread; callers use index.js.
 
 import init, { Engine as Device, checks, prepare, starts, version } from './lapidary_web.js';
-import { finite, named, nth, whole } from './checks.js';
+import { finite, named, none, nth, oneOf, unit, whole, within } from './checks.js';
 import { keepChoices, keptChoices } from './choices.js';
 import { GOLDEN } from './golden.js';
 import { BATCH, Model } from './model.js';
@@ -28,7 +28,8 @@ const OPENING = Symbol.for('lapidary.opening');
  */
 export class Engine {
   #device;
-  #options = {};
+  /** What the device was asked for: by the first network, also where it is opened again. */
+  #options;
   #models = new Map();
   #toys = new Map();
   #losses = 0;
@@ -139,14 +140,19 @@ export class Engine {
     this.gpuDevice = undefined;
   }
 
-  async load(source, { device, tune = 'auto', tuningBudget = 3, precision = 'f32', side = 0, sha256, cache, onProgress, signal } = {}) {
-    if (precision !== 'f32') throw named('RangeError', `precision: got ${precision}; expected f32`);
-    if (!['auto', 'on', 'off'].includes(tune)) throw named('RangeError', `tune: got ${tune}; expected auto, on or off`);
-    if (!(tuningBudget >= 0 && tuningBudget <= 3600)) throw named('RangeError', `tuningBudget: got ${tuningBudget}; expected 0 to 3600 seconds`);
-    if (!this.#device) {
-      this.#options = { device, tune, tuningBudget };
-      onProgress?.({ phase: 'device' });
-    }
+  async load(source, { device, tune, tuningBudget, precision = 'f32', side, sha256, cache, ...others } = {}, { onProgress, signal } = {}) {
+    none(others);
+    const held = this.#options;
+    const options = {
+      device: oneOf('device', device ?? held?.device ?? 'high-performance', ['high-performance', 'low-power']),
+      tune: oneOf('tune', tune ?? held?.tune ?? 'auto', ['auto', 'on', 'off']),
+      tuningBudget: within('tuningBudget', tuningBudget ?? held?.tuningBudget ?? 3, 0, 3600),
+    };
+    oneOf('precision', precision, ['f32']);
+    if (side !== undefined) whole('side', side, 1, 65_535);
+    for (const name in held) oneOf(`${name} of a device that is shared`, options[name], [held[name]]);
+    this.#options = options;
+    if (!this.#device) onProgress?.({ phase: 'device' });
     // The device opens while the weights come, and networks that are there go on with their work.
     const failed = new AbortController();
     const opening = this.#queued(signal, () => this.#survive(async () => undefined));
@@ -159,6 +165,11 @@ export class Engine {
       onProgress?.({ phase: 'upload', loaded: bytes.length, total: bytes.length });
       const model = new Model(bytes, name, side);
       await this.#queued(signal, () => this.#survive(() => model.ready(this.#device)));
+      const own = model.about.side;
+      if (side !== undefined && side !== own) {
+        model.release();
+        throw named('Mismatch', `side: got ${side}; expected ${own}, as the file says`);
+      }
       const id = this.#nextId++;
       this.#models.set(id, model);
       const about = { ...model.about, name, sha256: hash, fileBytes: bytes.length };
@@ -191,17 +202,17 @@ export class Engine {
    * Takes gradient steps from `images` (CHW each, in [0, 1]), and tells the value that they raise at every step. Each turn on the device
    * is one step, or without `onStep` as many as take about 100 ms, so other calls have theirs in between.
    */
-  async #climb(id, { images, origin = images, labels, objective, norm, eps, steps, stepSize }, { onStep, signal }) {
+  async #climb(id, { images, labels, objective, norm, eps, steps, stepSize }, { onStep, signal }) {
     whole('steps', steps, 0, 100_000);
+    this.#model(id).expect(images, labels.length);
     // After a loss of the device, and after others have used the same program, this goes on from the host's copy.
     const run = { step: 0, images, count: 1, times: [] };
     let plan;
     while (run.step < steps) {
       await this.#with(id, signal, async (model) => {
-        model.expect(images, labels.length);
         const ascent = await model.ascent(labels.length, objective, norm, eps, stepSize);
         plan ??= JSON.parse(ascent.summary());
-        if (model.runs.get(ascent) !== run) await ascent.start(run.images, origin, labels);
+        if (model.runs.get(ascent) !== run) await ascent.start(run.images, images, labels);
         model.runs.set(ascent, run);
         const count = onStep ? 1 : Math.min(run.count, steps - run.step);
         const began = performance.now();
@@ -235,17 +246,19 @@ export class Engine {
 
   async starts(id, seed, count) {
     const { channels, side } = this.#model(id).about;
-    whole('seed', seed, 0, Number.MAX_SAFE_INTEGER);
+    whole('seed', seed, 0);
     whole('count', count, 1, 100_000);
     await this.#bindings();
     return starts(seed, count, channels, side);
   }
 
-  async sample(id, { classes, seed = 0, steps = 20, stepSize = 0.8, start }, { onStep, signal } = {}) {
+  async sample(id, { classes, seed, steps = 20, stepSize = 0.8, start, ...others }, { onStep, signal } = {}) {
     const model = this.#model(id);
+    none(others);
+    if (start) none({ seed }, 'it has no effect beside start');
     if (!classes?.length || classes.length > BATCH) throw named('RangeError', `classes: got ${classes?.length ?? 'none'}; expected a list of 1 to ${BATCH} classes`);
     classes.forEach((label) => whole('class', label, 0, model.about.classes - 1));
-    const images = start ? await this.#prepare(model, start) : await this.starts(id, seed, classes.length);
+    const images = start ? await this.#prepare(model, start) : await this.starts(id, seed ?? 0, classes.length);
     const repeated = images.length === model.size ? repeat(images, classes.length) : images;
     const settings = { images: repeated, labels: Uint32Array.from(classes), objective: 'joint', norm: 'l2', eps: Infinity, steps, stepSize };
     const energies = ({ value, ...step }) => ({ ...step, energies: value.map((logit) => -logit) });
@@ -270,14 +283,15 @@ export class Engine {
     const images = new Float32Array(list.length * model.size);
     for (const [i, one] of list.entries()) {
       const prepared = await this.#prepare(model, one);
-      model.expect(prepared, 1);
+      model.expect(prepared, 1, i);
       images.set(prepared, i * model.size);
     }
     return { images, count: list.length, many };
   }
 
-  async classify(id, image, { topK } = {}, { signal } = {}) {
+  async classify(id, image, { topK, ...others } = {}, { signal } = {}) {
     const model = this.#model(id);
+    none(others);
     if (topK !== undefined) whole('topK', topK, 1, model.about.classes);
     const { images, many } = await this.#images(model, image);
     const readings = await this.#readings(id, images, topK, signal);
@@ -302,14 +316,17 @@ export class Engine {
 
   async attack(id, image, { label, target, eps = 0.5, ...options } = {}, callbacks) {
     const aimed = target !== undefined;
+    if (aimed) none({ label }, 'it has no effect beside target');
     const given = aimed ? target : label;
     const from = (i, count, before) => (given === undefined ? before[i].class : nth(aimed ? 'target' : 'label', given, i, count));
     return this.#change(id, image, aimed ? 'cross-entropy-targeted' : 'cross-entropy', from, { eps, ...options }, callbacks);
   }
 
   /** Takes steps within a ball around each image; `label(i, count, before)` returns the class that image i goes to or comes from. */
-  async #change(id, image, objective, label, { eps, norm = 'l2', steps = 20, stepSize = (2.5 * eps) / Math.max(steps, 1) }, { onStep, signal } = {}) {
+  async #change(id, image, objective, label, { eps, norm = 'l2', steps = 20, stepSize = (2.5 * eps) / Math.max(steps, 1), ...others }, { onStep, signal } = {}) {
     const model = this.#model(id);
+    none(others);
+    oneOf('norm', norm, ['l2', 'linf']);
     const { images, count, many } = await this.#images(model, image);
     const before = await this.#readings(id, images, undefined, signal);
     const labels = Uint32Array.from(before, (_, i) => whole('class', label(i, count, before), 0, model.about.classes - 1));
@@ -328,9 +345,9 @@ export class Engine {
     const model = this.#model(id);
     if (model.training) throw named('InvalidStateError', 'this network is being trained already');
     model.training = true;
-    const prepare = async (image) => {
+    const prepare = async (image, i) => {
       const prepared = await this.#prepare(model, image);
-      model.expect(prepared, 1);
+      model.expect(prepared, 1, i);
       return prepared;
     };
     // A turn is one step: other calls have theirs in between, with the weights from before.
@@ -384,7 +401,10 @@ export class Engine {
   }
 
   /** Measures the GPU time of each launch of a step of `sample`. */
-  async profile(id, { batch = 8, repetitions = 3 } = {}) {
+  async profile(id, { batch = 8, repetitions = 3, ...others } = {}) {
+    none(others);
+    whole('batch', batch, 1, BATCH);
+    whole('repetitions', repetitions, 1, 1000);
     return this.#with(id, undefined, async (model) => {
       const ascent = await model.ascent(batch, 'joint', 'l2', Infinity, 0.1);
       model.runs.delete(ascent);
@@ -392,11 +412,14 @@ export class Engine {
     });
   }
 
-  async toy({ classes = 3, seed = 0 } = {}) {
+  async toy({ classes = 3, seed = 0, ...others } = {}) {
+    none(others);
+    whole('classes', classes, 1, 1000);
+    whole('seed', seed, 0);
     return this.#queued(undefined, () =>
       this.#survive(async () => {
         const id = this.#nextId++;
-        this.#toys.set(id, await this.#device.toy(classes, seed));
+        this.#toys.set(id, Object.assign(await this.#device.toy(classes, seed), { classes }));
         return id;
       }),
     );
@@ -409,10 +432,17 @@ export class Engine {
     return toy;
   }
 
-  async toyTrain(id, points, labels, { steps = 1, learningRate = 0.05 } = {}) {
+  async toyTrain(id, points, labels, { steps = 1, learningRate = 0.05, ...others } = {}) {
+    none(others);
+    whole('steps', steps, 1, 100_000);
+    within('learningRate', learningRate, 0, 10);
     return this.#queued(undefined, async () => {
       const toy = this.#toy(id);
-      const read = await toy.train(Float32Array.from(points), Uint32Array.from(labels), steps, learningRate);
+      const places = Float32Array.from(points);
+      unit('point', places, 2);
+      const known = Uint32Array.from(labels, (label) => whole('label', label, 0, toy.classes - 1));
+      if (!known.length || places.length !== 2 * known.length) throw named('Mismatch', `points: got ${places.length} numbers; expected two for each of ${known.length} labels`);
+      const read = await toy.train(places, known, steps, learningRate);
       return { bce: read[0], ce: read[1], contrastive: read.slice(2), steps: toy.steps() };
     });
   }

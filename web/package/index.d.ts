@@ -5,7 +5,7 @@ export type Source = string | URL | Blob | ArrayBuffer | Uint8Array;
 type Browser<Name extends string> = typeof globalThis extends Record<Name, { prototype: infer Instance }> ? Instance : never;
 
 /**
- * An image. A `Float32Array` is taken as it is: CHW, in [0, 1], of the network's channels and side. Pictures are brought
+ * An image. A `Float32Array` is taken as it is: CHW, in [0, 1], of the network's channels and side; numbers outside are refused. Pictures are brought
  * to that as `lapidary classify` does it, in the worker: turned upright, what is transparent laid on white, grey by luma
  * where the network has one channel, then fitted into the square as `about.fit` says. Of what is stored without loss in
  * 8 bits and is opaque the numbers are the program's; browsers decode JPEG and 16 bits with other rounding, and what is
@@ -49,26 +49,30 @@ export interface Tuning {
   dropped: string[];
 }
 
+/**
+ * Options with a misspelt name are refused, here and in every call. `device`, `tune` and `tuningBudget` are of a device: where `beside` shares
+ * one, they are the first network's, and others are refused.
+ */
 export interface LoadOptions extends Abortable {
   /** Which of two GPUs to ask the browser for. Default: the faster. */
   device?: 'high-performance' | 'low-power';
   /**
    * Whether a network's first call measures the candidate kernels for its layers, and takes the fastest that
    * compute the right thing. `auto`, the default: on GPUs, and not where the browser falls back to a CPU. What was measured is
-   * kept in the browser's cache. `off`: the same bits on every visit. Of networks that share a device, the first one's holds.
+   * kept in the browser's cache. `off`: the same bits on every visit.
    */
   tune?: 'auto' | 'on' | 'off';
   /** The seconds that a visit may spend on measuring; the rest is measured on the next one. Default: 3. */
   tuningBudget?: number;
   /** All numbers are f32. */
   precision?: 'f32';
-  /** Rows and columns of the images where the file does not say it. */
+  /** Rows and columns of the images where the file does not say it; another than the file's own is refused. */
   side?: number;
   /** SHA-256 of the whole file, in hexadecimal digits: a file with another one is refused. Looked at in secure contexts, which WebGPU needs anyway. */
   sha256?: string;
-  /** Whether to keep the file in the browser's cache. Default: true. */
+  /** Whether to keep the file of an address in the browser's cache. Default: true. */
   cache?: boolean;
-  /** Whether to run in a module worker, which keeps the page smooth. Default: true. */
+  /** Whether to run in a module worker, which keeps the page smooth. Default: true; with `beside`, where that network runs. */
   worker?: boolean;
   /** A network whose worker and device to share. */
   beside?: Lapidary;
@@ -171,13 +175,13 @@ export interface AttackStep extends Step {
 export interface SampleOptions extends Abortable {
   /** The class of each image, 1 to 64 of them. */
   classes: number[];
-  /** Seed of the random fields that sampling starts from, the same as those of `lapidary sample --seed`. Default: 0. */
+  /** Seed of the random fields that sampling starts from, the same as those of `lapidary sample --seed`. Default: 0; none with `start`. */
   seed?: number;
   /** Default: 20. */
   steps?: number;
   /** L2 length of a step. Default: 0.8. */
   stepSize?: number;
-  /** An image for all, or one for each class, instead of random fields. */
+  /** An image for all, or the numbers of one for each class behind each other, instead of random fields. */
   start?: Image;
   /** Told of every step, which then costs a read-back each. */
   onStep?(step: SampleStep): void;
@@ -197,7 +201,8 @@ export interface Sampled {
   logits: Float32Array;
   energies: Float32Array;
   msPerStep: number | undefined;
-  plan: Plan;
+  /** None without a step. */
+  plan: Plan | undefined;
 }
 
 export interface BallOptions extends Abortable {
@@ -217,7 +222,7 @@ export type Classes = number | number[] | Uint32Array;
 export interface AttackOptions extends BallOptions {
   /** The class to lead away from. Default: the one the network sees. */
   label?: Classes;
-  /** A class to lead to instead. */
+  /** A class to lead to instead: with it, `label` is refused. */
   target?: Classes;
 }
 
@@ -226,7 +231,10 @@ export interface TrainOptions extends Abortable {
   images: Image[];
   /** The class of each picture, a number from 0. */
   labels: ArrayLike<number>;
-  /** Names of the classes, or their number. Others than the network's make its last layer anew. Default: the network's. */
+  /**
+   * Names of the classes in the order of `labels`, or their number. Other names than the network's, or the same in another order, and another
+   * number make its last layer anew, which `Trained.newHead` tells. Default: the network's.
+   */
   classes?: string[] | number;
   /** Default: 200. */
   steps?: number;
@@ -243,9 +251,9 @@ export interface TrainOptions extends Abortable {
   /** Radius of the ball of the attack. Default: 0.5. */
   eps?: number;
   norm?: 'l2' | 'linf';
-  /** The most steps that a contrastive image takes; it begins with 2, and takes more as the network tells them apart. Default: 8. */
+  /** With the objective `dat` alone: the most steps that a contrastive image takes; it begins with 2, and takes more as the network tells them apart. Default: 8. */
   contrastiveSteps?: number;
-  /** L2 length of a contrastive image's step. Default: 0.8. */
+  /** With the objective `dat` alone: L2 length of a contrastive image's step. Default: 0.8. */
   stepSize?: number;
   /** Shifts and mirrors pictures at random, only mirrors them, or takes them as they are. Default: `crop-flip`. */
   augment?: 'crop-flip' | 'centre' | 'none';
@@ -277,6 +285,8 @@ export interface TrainStep {
 export interface Trained {
   /** Steps that were taken. */
   steps: number;
+  /** Whether the last layer was made anew, as the classes were others than the network's: `accuracyBefore` is then that of chance. */
+  newHead: boolean;
   /** The share of the given pictures, before an attack, that are classified correctly. */
   accuracyBefore: number;
   accuracyAfter: number;
@@ -300,12 +310,13 @@ export interface CanvasOptions {
 }
 
 export interface BlobOptions extends CanvasOptions {
-  /** Default: `image/png`. */
+  /** Default: `image/png`. A type that the browser cannot write is refused. */
   type?: string;
+  /** From 0 to 1, for types with loss. */
   quality?: number;
 }
 
-/** Images as numbers, CHW in [0, 1] behind each other, as a page shows them; networks have the same as methods. */
+/** Images as numbers, CHW behind each other, as a page shows them: below 0 is black, above 1 full; networks have the same as methods. */
 export function toImageData(image: Float32Array, layout: Layout): Browser<'ImageData'>;
 export function toCanvas(images: Float32Array, options: Layout & CanvasOptions): Browser<'HTMLCanvasElement'> | Browser<'OffscreenCanvas'>;
 export function toBlob(images: Float32Array, options: Layout & BlobOptions): Promise<Blob>;
@@ -344,7 +355,7 @@ export interface Status {
 
 /** A tiny network that classifies points of the unit square, trained with the losses of `train`'s objective `dat`. */
 export interface Toy {
-  /** `points` are x and y of each. */
+  /** `points` are x and y of each, in [0, 1]; `labels` are below the model's `classes`. */
   train(points: ArrayLike<number>, labels: ArrayLike<number>, options?: { steps?: number; learningRate?: number }): Promise<{
     bce: number;
     ce: number;

@@ -1,7 +1,7 @@
 // The JavaScript package's entry: loads a network and samples, classifies, attacks and explains with it on the visitor's GPU.
 // Types and their meaning are in index.d.ts.
 
-import { named } from './checks.js';
+import { named, none } from './checks.js';
 import { toBlob, toCanvas, toImageData } from './picture.js';
 
 /** Loads a checkpoint; see index.d.ts. */
@@ -62,17 +62,19 @@ class Lapidary {
     return this.#withImage(start, (start, send) => this.#call('sample', [{ ...options, start }], { onStep, signal, send }));
   }
 
-  classify(image, { signal, topK } = {}) {
-    return this.#withImage(image, (image, send) => this.#call('classify', [image, { topK }], { signal, send }));
+  classify(image, { signal, ...options } = {}) {
+    return this.#withImage(image, (image, send) => this.#call('classify', [image, options], { signal, send }));
   }
 
-  async energy(image, { signal } = {}) {
+  async energy(image, { signal, ...others } = {}) {
+    none(others);
     const energies = ({ energy, jointEnergies }) => ({ marginal: energy, joint: jointEnergies });
     const readings = await this.classify(image, { signal });
     return Array.isArray(readings) ? readings.map(energies) : energies(readings);
   }
 
-  logits(images, { signal } = {}) {
+  async logits(images, { signal, ...others } = {}) {
+    none(others);
     return this.#call('logits', [images], { signal });
   }
 
@@ -111,7 +113,8 @@ class Lapidary {
     return toBlob(images, { ...this.about, ...options });
   }
 
-  doctor({ onProgress, signal } = {}) {
+  async doctor({ onProgress, signal, ...others } = {}) {
+    none(others);
     return this.#host('doctor', [], { onProgress, signal });
   }
 
@@ -200,7 +203,7 @@ async function inThread() {
     new Promise((resolve, reject) => {
       const { signal } = callbacks;
       signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
-      const answer = async () => (method === 'load' ? engine.load(args[0], { ...args[1], ...callbacks }) : engine[method](...args, callbacks));
+      const answer = async () => engine[method](...args, callbacks);
       answer().then(resolve, reject);
     });
   return host({ engine, listeners, call, close: () => engine.close() });

@@ -1,6 +1,6 @@
 // A loaded network of the JavaScript package: its file's bytes on the host, and its weights and programs on the GPU.
 
-import { finite, named } from './checks.js';
+import { finite, named, unit } from './checks.js';
 import { reading } from './readings.js';
 
 /** The number of programs that a network keeps ready; the one unused for longest goes first. */
@@ -63,11 +63,13 @@ export class Model {
     this.#network = undefined;
   }
 
-  expect(images, count) {
+  /** Refuses what are not the numbers of `count` images in [0, 1]; `index` is the first one's, of those that the caller gave. */
+  expect(images, count, index) {
     if (!Number.isInteger(count) || count < 1 || images.length !== count * this.size) {
       const { channels, side } = this.about;
       throw named('Mismatch', `image: got ${images.length} numbers; expected ${this.size} (${channels}×${side}×${side}) for each of ${count} images`);
     }
+    unit('image', images, this.size, index);
   }
 
   row(logits, index) {

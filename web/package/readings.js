@@ -10,13 +10,9 @@ function logsumexp(logits) {
 }
 
 export function climbed(logits, label, objective) {
-  const crossEntropy = () => logsumexp(logits) - logits[label];
-  switch (objective) {
-    case 'joint': return logits[label];
-    case 'logsumexp': return logsumexp(logits);
-    case 'cross-entropy': return crossEntropy();
-    default: return -crossEntropy();
-  }
+  if (objective === 'joint') return logits[label];
+  const crossEntropy = logsumexp(logits) - logits[label];
+  return objective === 'cross-entropy' ? crossEntropy : -crossEntropy;
 }
 
 export function reading(logits, names, topK) {

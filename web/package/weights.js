@@ -1,7 +1,7 @@
 // Reads a checkpoint's bytes from memory, a file or a URL, with progress, SHA-256, a cache, and downloads that continue
 // where they were cut off.
 
-import { named } from './checks.js';
+import { named, none } from './checks.js';
 
 /** The name of the browser's cache for checkpoints. Its entries are parts of files, so that nothing is written twice, and a list of parts for each file. */
 const CACHE = 'lapidary-weights-2';
@@ -17,7 +17,8 @@ const PART = 8 << 20;
  * @param {{ sha256?: string, cache?: boolean, onProgress?: (progress: object) => void, signal?: AbortSignal }} options
  * @returns {Promise<{ bytes: Uint8Array, name: string, sha256: string | undefined }>}
  */
-export async function readWeights(source, { sha256, cache = true, onProgress, signal } = {}) {
+export async function readWeights(source, { sha256, cache = true, onProgress, signal, ...others } = {}) {
+  none(others);
   let bytes;
   let name = 'checkpoint';
   if (source instanceof Uint8Array) bytes = source;

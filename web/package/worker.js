@@ -20,7 +20,7 @@ onmessage = async ({ data }) => {
   if (wants?.onStep) callbacks.onStep = (step) => postMessage({ id, step });
   if (wants?.onProgress) callbacks.onProgress = (progress) => postMessage({ id, progress });
   try {
-    const result = await call(engine, method, args, callbacks);
+    const result = await engine[method](...args, callbacks);
     postMessage({ id, result });
   } catch (error) {
     postMessage({ id, error: { name: error?.name ?? 'Error', message: String(error?.message ?? error) } });
@@ -29,9 +29,3 @@ onmessage = async ({ data }) => {
   }
   return undefined;
 };
-
-/** Calls a method of the engine: `load` takes callbacks within its options, all other methods as their last argument. */
-function call(engine, method, args, callbacks) {
-  if (method === 'load') return engine.load(args[0], { ...args[1], ...callbacks });
-  return engine[method](...args, callbacks);
-}

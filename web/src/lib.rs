@@ -92,7 +92,7 @@ impl Engine {
         .to_string()
     }
 
-    /// The network of a safetensors file; `side` of 0 takes the file's.
+    /// The network of a safetensors file; `side` is for a file that says none, and 0 where the caller knows none either.
     pub async fn network(&self, name: String, bytes: Uint8Array, side: u32) -> Thrown<Network> {
         let side = Some(side).filter(|&side| side > 0);
         Network::new(&self.gpu, &name, &bytes.to_vec(), side).await.map_err(throw)

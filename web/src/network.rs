@@ -26,11 +26,11 @@ pub struct Network {
 }
 
 impl Network {
-    /// Reads a network from a file's bytes. Err for whatever [`Pretrained`] refuses, and where neither the file nor the
-    /// caller says a side.
+    /// Reads a network from a file's bytes; `side` counts where the file says none. Err for whatever [`Pretrained`] refuses, and
+    /// where neither says a side.
     pub async fn new(gpu: &Gpu, name: &str, bytes: &[u8], side: Option<u32>) -> Result<Self> {
         let pretrained = Pretrained::from_bytes(name, bytes)?;
-        let side = pretrained.side(side)?;
+        let side = pretrained.side(pretrained.checkpoint.metadata.side.or(side))?;
         let fit = pretrained.checkpoint.metadata.fit.as_deref();
         let fit = Fit::stored(fit, pretrained.network.channels())?;
         let weights = pretrained.upload(gpu).await?;

@@ -128,7 +128,7 @@ test('runs that take turns come to the same images as alone', async () => {
 });
 
 test('a list of images is a batch, with labels and targets of its own', async () => {
-  const { single, batch, top, aimed, refused } = await inPage(async ({ load, toImageData }) => {
+  const { single, batch, top, aimed, refused, bytes } = await inPage(async ({ load, toImageData }) => {
     const { images, side } = await (await fetch('examples.json')).json();
     const numbers = (text) => Float32Array.from(atob(text), (letter) => letter.charCodeAt(0) / 255);
     const pictures = images.slice(0, 3).map((text) => toImageData(numbers(text), { channels: 1, side }));
@@ -140,9 +140,16 @@ test('a list of images is a batch, with labels and targets of its own', async ()
     const batch = (await model.attack(pictures, settings)).map(plain);
     const [{ top }] = await model.classify(pictures, { topK: 2 });
     const aimed = (await model.attack(pictures, { ...settings, eps: 8, target: [7, 8, 9], steps: 20 })).map(({ after }) => after.class);
-    const refused = await model.attack(pictures, { label: [1, 2] }).catch((error) => error.message);
+    const refused = [];
+    for (const options of [{ label: [1, 2] }, { label: 1, target: 2 }, { norm: 'l1' }, { epsilon: 1 }]) refused.push(await model.attack(pictures, options).catch((error) => error.message));
+    // Bytes are no numbers in [0, 1], whatever they are asked for.
+    const image = new Float32Array(256).fill(0.5);
+    const byte = image.with(9, 255);
+    const calls = [model.classify([image, byte]), model.energy(byte), model.logits(byte), model.attack(byte), model.explain(byte, 3)];
+    calls.push(model.sample({ classes: [1], start: byte, steps: 0 }), model.sample({ classes: [1], start: image, seed: 1 }));
+    const bytes = await Promise.all(calls.map((call) => call.then(() => 'an answer', ({ name, message }) => `${name}: ${message}`)));
     await model.dispose();
-    return { single, batch, top, aimed, refused };
+    return { single, batch, top, aimed, refused, bytes };
   });
   assert.equal(batch.length, 3);
   for (const [i, row] of batch.entries()) row.forEach((value, j) => assert.ok(Math.abs(value - single[i][j]) < 1e-3, `${row} and ${single[i]}`));
@@ -150,7 +157,12 @@ test('a list of images is a batch, with labels and targets of its own', async ()
   assert.equal(top[0].label, 'T-shirt/top');
   assert.ok(top[0].score > top[1].score && top[0].score <= 1);
   assert.deepEqual(aimed, [7, 8, 9]);
-  assert.match(refused, /label: got 2 classes; expected one for each of 3 images/);
+  assert.deepEqual(refused, [
+    'label: got 2 classes; expected one for each of 3 images', 'label: it has no effect beside target',
+    'norm: got l1; expected l2 or linf', 'epsilon: there is no such option',
+  ]);
+  const outside = (i) => `Mismatch: image ${i}: got 255; expected numbers in [0, 1]`;
+  assert.deepEqual(bytes, [outside(1), ...Array(5).fill(outside(0)), 'RangeError: seed: it has no effect beside start']);
 });
 
 test('a network that overflows is an error, and no class', async () => {
@@ -170,13 +182,16 @@ test('class names come from the file, and one that does not say its normalisatio
   const names = ['cat', 'dog', 'Ünïcode & <b>'];
   files.set('/named.safetensors', { body: randomWideResNet(10, 1, { classes: 3, metadata: { class_names: JSON.stringify(names) } }) });
   files.set('/foreign.safetensors', { body: randomWideResNet(10, 1, { foreign: true }) });
-  const { about, top, refused } = await inPage(async ({ load }) => {
+  const { about, top, refused, sides } = await inPage(async ({ load }) => {
     const model = await load('named.safetensors', { cache: false });
     const { top } = await model.classify(new Float32Array(3 * 32 * 32));
     const refused = await load('foreign.safetensors', { cache: false, beside: model }).catch(({ name, message }) => ({ name, message }));
+    const sides = [];
+    for (const side of [32, 64]) sides.push(await load('named.safetensors', { cache: false, beside: model, side }).then(({ about }) => about.side, ({ message }) => message));
     await model.dispose();
-    return { about: model.about, top, refused };
+    return { about: model.about, top, refused, sides };
   });
+  assert.deepEqual(sides, [32, 'side: got 64; expected 32, as the file says']);
   assert.deepEqual(about.classNames, names);
   assert.equal(about.fit, 'crop');
   assert.deepEqual(top.map(({ label }) => label).sort(), [...names].sort());
@@ -413,10 +428,12 @@ test('pictures of images are as large as asked for', async () => {
     const pixel = canvas.getContext('2d').getImageData(15 * 16 + 8, 8, 1, 1).data[0];
     const blob = await createImageBitmap(await model.toBlob(images.subarray(0, 256)));
     const wrong = (() => { try { return toCanvas(new Float32Array(5), { channels: 1, side: 16 }); } catch (error) { return error.name; } })();
+    const types = [];
+    for (const type of ['image/webp', 'image/tiff']) types.push(await model.toBlob(images, { type }).then((blob) => blob.type, ({ message }) => message));
     await model.dispose();
-    return [canvas.width, canvas.height, pixel, blob.width, wrong];
+    return [canvas.width, canvas.height, pixel, blob.width, wrong, ...types];
   });
-  assert.deepEqual(sizes, [1280, 512, 15, 16, 'Mismatch']);
+  assert.deepEqual(sizes, [1280, 512, 15, 16, 'Mismatch', 'image/webp', 'type: this browser cannot write image/tiff']);
 });
 
 test('npm packs all of it, and refuses where nothing is built', () => {
@@ -464,5 +481,5 @@ test('kernels are measured on request, and the next visit takes what was found',
   const damaged = await inPage(visit, 'on');
   assert.ok(damaged.tuning.answered > 0);
   await assert.rejects(inPage(({ load }) => load('models/fashion-demo.safetensors', { tune: 'always' })), /got always; expected auto, on or off/);
-  await assert.rejects(inPage(({ load }) => load('models/fashion-demo.safetensors', { tuningBudget: -1 })), /got -1; expected 0 to 3600/);
+  await assert.rejects(inPage(({ load }) => load('models/fashion-demo.safetensors', { tuningBudget: -1 })), /got -1; expected a number from 0 to 3600/);
 });

@@ -1,0 +1,40 @@
+// Tests, without a browser, what the package refuses instead of giving a wrong number, and what the page says of a network that a
+// link cannot carry.
+//
+//   node --test web/test/refusals.test.js        after scripts/web
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Engine } from '../dist/lapidary/engine.js';
+import { Model } from '../package/model.js';
+import { readWeights } from '../package/weights.js';
+
+test('numbers outside [0, 1] are no image', () => {
+  const model = new Model(new Uint8Array(), 'some', undefined);
+  model.about = { channels: 1, side: 2 };
+  model.expect(Float32Array.of(0, 0.5, 1, -0), 1);
+  for (const wrong of [255, 1.01, -0.5, NaN, Infinity]) {
+    const images = Float32Array.of(0, 0, 0, 0, 1, 1, wrong, 400);
+    const message = `image 1: got ${images[6]}; expected numbers in [0, 1]`;
+    assert.throws(() => model.expect(images, 2), { name: 'Mismatch', message });
+  }
+  // Of a list each image is looked at alone, and named by its place.
+  assert.throws(() => model.expect(Float32Array.of(0, 0, 2, 0), 1, 7), /^Mismatch: image 7: got 2;/);
+});
+
+test('load refuses words that it does not know, and options of a shared device that it does not have', async () => {
+  const bytes = new Uint8Array(8);
+  const told = (options, engine = new Engine()) => engine.load(bytes, options).then(() => 'loaded', ({ name, message }) => `${name}: ${message}`);
+  assert.equal(await told({ device: 'fast' }), 'RangeError: device: got fast; expected high-performance or low-power');
+  assert.equal(await told({ tune: 'always' }), 'RangeError: tune: got always; expected auto, on or off');
+  assert.match(await told({ tuningBudget: -1 }), /^RangeError: tuningBudget: got -1; expected a number from 0 to 3600/);
+  assert.equal(await told({ precision: 'f16' }), 'RangeError: precision: got f16; expected f32');
+  for (const side of [0, 2.5, -1, '32']) assert.match(await told({ side }), /^RangeError: side: got .*; expected a whole number from 1/);
+  assert.equal(await told({ sied: 32 }), 'RangeError: sied: there is no such option');
+  await assert.rejects(readWeights(bytes, { sha: '00' }), /sha: there is no such option/);
+  // The first network's words hold where there is no device yet, too, as one is opened again after a loss.
+  const engine = new Engine();
+  await told({ tune: 'off' }, engine);
+  assert.equal(await told({ tune: 'on' }, engine), 'RangeError: tune of a device that is shared: got on; expected off');
+  for (const same of [{}, { tune: 'off' }]) assert.doesNotMatch(await told(same, engine), /RangeError/);
+});
