@@ -1,6 +1,6 @@
 // Converts images from numbers (CHW in [0, 1], as networks take them) to ImageData, canvases and image files.
 
-import { named } from './checks.js';
+import { named, whole, within } from './checks.js';
 
 /** Converts one image to pixels of 8 bits a channel, rounded as in the program's PNG files. */
 export function toImageData(image, { channels, side }) {
@@ -19,8 +19,8 @@ export function toCanvas(images, { channels, side, scale = 1, smooth = false, co
   const size = channels * side * side;
   const count = images.length / size;
   if (!Number.isInteger(count) || count < 1) throw mismatch(images, channels, side);
-  const across = Math.min(count, columns ?? Math.ceil(Math.sqrt(count)));
-  const each = Math.max(1, Math.round(side * scale));
+  const across = Math.min(count, whole('columns', columns ?? Math.ceil(Math.sqrt(count)), 1));
+  const each = Math.max(1, Math.round(side * within('scale', scale, 0, 1e4)));
   const into = canvas ?? make();
   [into.width, into.height] = [across * each, Math.ceil(count / across) * each];
   const context = into.getContext('2d');
@@ -35,11 +35,13 @@ export function toCanvas(images, { channels, side, scale = 1, smooth = false, co
   return into;
 }
 
-/** Draws images as `toCanvas` does and encodes them as a file. */
-export function toBlob(images, { type = 'image/png', quality, ...options }) {
+/** Draws images as `toCanvas` does and encodes them as a file. A browser writes PNG in place of a type that it cannot write. */
+export async function toBlob(images, { type = 'image/png', quality, ...options }) {
+  if (quality !== undefined) within('quality', quality, 0, 1);
   const canvas = toCanvas(images, options);
-  if (canvas.convertToBlob) return canvas.convertToBlob({ type, quality });
-  return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error(`this browser cannot write files of type ${type}`))), type, quality));
+  const blob = await (canvas.convertToBlob?.({ type, quality }) ?? new Promise((resolve) => canvas.toBlob(resolve, type, quality)));
+  if (blob?.type !== type.toLowerCase()) throw named('RangeError', `type: this browser cannot write ${type}`);
+  return blob;
 }
 
 const make = () => (typeof document === 'undefined' ? new OffscreenCanvas(1, 1) : document.createElement('canvas'));

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Engine } from '../dist/lapidary/engine.js';
 import { Model } from '../package/model.js';
+import { toBlob, toCanvas } from '../package/picture.js';
 import { readWeights } from '../package/weights.js';
 
 test('numbers outside [0, 1] are no image', () => {
@@ -37,4 +38,24 @@ test('load refuses words that it does not know, and options of a shared device t
   await told({ tune: 'off' }, engine);
   assert.equal(await told({ tune: 'on' }, engine), 'RangeError: tune of a device that is shared: got on; expected off');
   for (const same of [{}, { tune: 'off' }]) assert.doesNotMatch(await told(same, engine), /RangeError/);
+});
+
+/** A canvas of a browser that writes only PNG, as they do where they are asked for a type that they do not know. */
+class Canvas {
+  getContext = () => ({ putImageData() {}, drawImage() {} });
+  convertToBlob = async ({ type }) => new Blob(['bytes'], { type: /jpeg/i.test(type) ? 'image/jpeg' : 'image/png' });
+}
+
+test('a file is of the type that was asked for, or there is none', async (t) => {
+  t.after(() => delete globalThis.OffscreenCanvas);
+  t.after(() => delete globalThis.ImageData);
+  globalThis.OffscreenCanvas = Canvas;
+  globalThis.ImageData = class { data = []; };
+  const image = Float32Array.of(0.5);
+  const layout = { channels: 1, side: 1 };
+  for (const type of [undefined, 'image/png', 'image/JPEG']) assert.equal((await toBlob(image, { ...layout, type })).type, (type ?? 'image/png').toLowerCase());
+  await assert.rejects(toBlob(image, { ...layout, type: 'image/webp' }), { name: 'RangeError', message: 'type: this browser cannot write image/webp' });
+  await assert.rejects(toBlob(image, { ...layout, type: 'image/jpeg', quality: 90 }), /quality: got 90; expected a number from 0 to 1/);
+  assert.throws(() => toCanvas(image, { ...layout, columns: 1.5 }), /columns: got 1\.5; expected a whole number from 1/);
+  assert.throws(() => toCanvas(image, { ...layout, scale: NaN }), /scale: got NaN; expected a number from 0/);
 });
