@@ -1,34 +1,26 @@
 // Trains on a handful of pictures in a page: checks what is asked for, loops over steps, and goes on after the GPU device was
 // lost.
 
-import { named, whole } from './checks.js';
+import { named, none, oneOf, whole, within } from './checks.js';
 
 /** Steps after which everything that changes is copied to the host, to go on from after a loss of the device. */
 const KEPT = 25;
 /** The most pictures: they lie in memory as numbers. */
 const PICTURES = 10_000;
 
-function within(what, value, least, most) {
-  if (!(value >= least && value <= most)) throw named('RangeError', `${what}: got ${value}; expected a number from ${least} to ${most}`);
-  return value;
-}
-
-function oneOf(what, value, known) {
-  if (!known.includes(value)) throw named('RangeError', `${what}: got ${value}; expected ${known.join(' or ')}`);
-  return value;
-}
-
-/** Returns the classes' names, and whether they are others than the network's. */
+/** Returns the classes' names, and whether they are others than the network's, of which a number alone says nothing but how many. */
 function classNames(classes, { classNames: known }) {
-  if (classes === undefined) return { names: known, fresh: false };
+  if (classes === undefined || classes === known.length) return { names: known, fresh: false };
   const names = typeof classes === 'number' ? Array.from({ length: whole('classes', classes, 1, 65_536) }, (_, i) => String(i)) : classes;
-  if (!Array.isArray(names) || !names.length || names.some((name) => typeof name !== 'string')) throw named('RangeError', 'classes: expected a list of class names, or the number of classes');
+  if (!Array.isArray(names) || !names.length || names.some((name) => typeof name !== 'string') || new Set(names).size < names.length) throw named('RangeError', 'classes: expected a list of different class names, or the number of classes');
   return { names, fresh: names.length !== known.length || names.some((name, i) => name !== known[i]) };
 }
 
 /** Returns a training's settings in the form that the wasm bindings read, each checked. */
-function recipe({ classes, steps = 200, objective = 'dat', batch = 16, learningRate = 0.01, eps = 0.5, norm = 'l2', contrastiveSteps = 8, stepSize = 0.8, augment = 'crop-flip', seed = 0 }, about) {
+function recipe({ classes, steps = 200, objective = 'dat', batch = 16, learningRate = 0.01, eps = 0.5, norm = 'l2', contrastiveSteps, stepSize, augment = 'crop-flip', seed = 0, ...others }, about) {
+  none(others);
   const { names, fresh } = classNames(classes, about);
+  if (objective === 'at') none({ contrastiveSteps, stepSize }, 'the objective at has no contrastive images');
   return {
     classNames: names,
     newHead: fresh,
@@ -38,10 +30,10 @@ function recipe({ classes, steps = 200, objective = 'dat', batch = 16, learningR
     learningRate: within('learningRate', learningRate, 0, 10),
     eps: within('eps', eps, 0, 1e4),
     norm: oneOf('norm', norm, ['l2', 'linf']),
-    contrastiveSteps: whole('contrastiveSteps', contrastiveSteps, 0, 1000),
-    stepSize: within('stepSize', stepSize, 0, 1e4),
+    contrastiveSteps: whole('contrastiveSteps', contrastiveSteps ?? 8, 0, 1000),
+    stepSize: within('stepSize', stepSize ?? 0.8, 0, 1e4),
     augment: oneOf('augment', augment, ['crop-flip', 'centre', 'none']),
-    seed: whole('seed', seed, 0, Number.MAX_SAFE_INTEGER),
+    seed: whole('seed', seed, 0),
   };
 }
 
@@ -53,7 +45,7 @@ async function together(images, labels, classes, size, prepare) {
   const all = new Float32Array(images.length * size);
   for (const [i, image] of images.entries()) {
     whole(`label of image ${i}`, labels[i], 0, classes - 1);
-    all.set(await prepare(image), i * size);
+    all.set(await prepare(image, i), i * size);
   }
   return all;
 }
@@ -102,7 +94,7 @@ export async function train(model, { prepare, turn }, { images, labels, ...optio
       const trainer = await ready(...on);
       return [await trainer.accuracy(), await trainer.file()];
     });
-    return { bytes, steps: step, accuracyBefore, accuracyAfter, msPerStep };
+    return { bytes, steps: step, newHead: asked.newHead, accuracyBefore, accuracyAfter, msPerStep };
   } finally {
     made?.trainer.free();
     kept?.free();

@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { Engine } from '../dist/lapidary/engine.js';
 import { Model } from '../package/model.js';
 import { toBlob, toCanvas } from '../package/picture.js';
+import { train } from '../package/train.js';
 import { readWeights } from '../package/weights.js';
 
 test('numbers outside [0, 1] are no image', () => {
@@ -58,4 +59,36 @@ test('a file is of the type that was asked for, or there is none', async (t) => 
   await assert.rejects(toBlob(image, { ...layout, type: 'image/jpeg', quality: 90 }), /quality: got 90; expected a number from 0 to 1/);
   assert.throws(() => toCanvas(image, { ...layout, columns: 1.5 }), /columns: got 1\.5; expected a whole number from 1/);
   assert.throws(() => toCanvas(image, { ...layout, scale: NaN }), /scale: got NaN; expected a number from 0/);
+});
+
+const NAMES = ['cat', 'dog', 'cow'];
+
+/** What a training with these options asks of the device, and answers. */
+async function asked(options) {
+  let recipe;
+  const trainer = { accuracy: () => 0.5, step: () => '{"step": 1}', file: () => new Uint8Array(), free() {} };
+  const model = { about: { classNames: NAMES }, size: 1, trainer: (text) => ((recipe = JSON.parse(text)), trainer) };
+  const given = { images: [Float32Array.of(0)], labels: [0], steps: 1, ...options };
+  const told = await train(model, { prepare: (image) => image, turn: (work) => work(model, {}) }, given, {});
+  return { ...told, recipe };
+}
+
+test('training says whether it made the last layer anew, and keeps it where only a number of classes is given', async () => {
+  for (const classes of [undefined, 3, [...NAMES]]) {
+    const { newHead, recipe } = await asked({ classes });
+    assert.deepEqual([newHead, recipe.newHead, recipe.classNames], [false, false, NAMES]);
+  }
+  for (const [classes, names] of [[2, ['0', '1']], [['dog', 'cat', 'cow'], ['dog', 'cat', 'cow']]]) {
+    const { newHead, recipe } = await asked({ classes });
+    assert.deepEqual([newHead, recipe.newHead, recipe.classNames], [true, true, names]);
+  }
+  await assert.rejects(asked({ classes: ['cat', 'cat'] }), /classes: expected a list of different class names/);
+});
+
+test('training refuses options without effect', async () => {
+  await assert.rejects(asked({ step: 5 }), /RangeError: step: there is no such option/);
+  for (const name of ['contrastiveSteps', 'stepSize']) {
+    await assert.rejects(asked({ objective: 'at', [name]: 1 }), new RegExp(`${name}: the objective at has no contrastive images`));
+    assert.equal((await asked({ [name]: 1 })).recipe[name], 1);
+  }
 });
