@@ -43,8 +43,8 @@ export function explainError(error) {
 
 let robust;
 let plain;
-/** Where a network of another address came from: for links. */
-let address;
+/** Where a network other than the page's own came from, as { address } or { file }: for links and lines of code. */
+let origin;
 const parts = [];
 
 function progress({ phase, loaded, total, cached }) {
@@ -106,7 +106,7 @@ async function selfTest() {
 function use(model, from) {
   const before = robust;
   robust = model;
-  address = from;
+  origin = from;
   const { architecture, parameters, fileBytes, sha256 } = model.about;
   by('network').textContent = `${architecture}, ${parameters.toLocaleString('en')} weights`;
   by('network').title = `${fileBytes} bytes, SHA-256 ${sha256 ?? 'not computed'}`;
@@ -116,8 +116,9 @@ function use(model, from) {
 
 let opening;
 
-/** Loads a network beside the others; one that is still being loaded is given up for it. */
-async function openCheckpoint(source, name, from) {
+/** Loads a network of an address or a file beside the others; one that is still being loaded is given up for it. */
+async function openCheckpoint(source) {
+  const [name, from] = source instanceof File ? [source.name, { file: source.name }] : [source.split('/').pop(), { address: source }];
   opening?.abort();
   const mine = (opening = new AbortController());
   tell('checkpoint-state', `Reading ${name} …`, { passing: true });
@@ -136,7 +137,9 @@ async function openCheckpoint(source, name, from) {
 }
 
 async function start() {
-  const shared = { strip, parts, use, network: () => address };
+  // Before the first part writes an address of its own.
+  const query = new URLSearchParams(location.search);
+  const shared = { strip, parts, use, network: () => origin };
   parts.push(new SamplePart(shared), new ImagePart(shared), new AttackPart(shared), new PlanePart(shared), new TeachPart(shared));
   const manifest = fetch('models/models.json').then((response) => response.json());
   const reason = await obstacle();
@@ -152,20 +155,21 @@ async function start() {
     by('run-selftest').disabled = false;
     by('run-selftest').onclick = selfTest;
     document.documentElement.dataset.ready = 'true';
-    const named = new URLSearchParams(location.search).get('network');
-    if (named) await openCheckpoint(named, named.split('/').pop(), named);
-    // The first screen draws by itself.
-    parts[0].sample();
+    const [named, missing] = [query.get('network'), query.get('file')];
+    if (named) await openCheckpoint(named);
+    // The first screen draws by itself, unless that would be with another network than the link's.
+    if ((named || missing) && !origin) tell('draw-state', `The network of this link is not here: ${named ? by('checkpoint-state').textContent : `open its file ${missing} under “Your checkpoint”`}. Until then the page’s own one draws.`, { bad: true });
+    else parts[0].sample();
     plain = await load('models/fashion-plain.safetensors', { sha256: hash('fashion-plain.safetensors'), beside: robust });
     parts.forEach((part) => part.use(robust, plain));
   } catch (error) {
     stop(error?.name ?? 'Error', explainError(error));
   }
-  by('checkpoint-file').onchange = ({ target }) => target.files[0] && openCheckpoint(target.files[0], target.files[0].name);
+  by('checkpoint-file').onchange = ({ target }) => target.files[0] && openCheckpoint(target.files[0]);
   by('checkpoint-form').onsubmit = (event) => {
     event.preventDefault();
     const url = by('checkpoint-url').value;
-    if (url) openCheckpoint(url, url.split('/').pop(), url);
+    if (url) openCheckpoint(url);
   };
   // For the page's tests and for whoever looks into it from the console.
   globalThis.lapidary = { get model() { return robust; }, get plain() { return plain; } };

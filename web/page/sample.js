@@ -1,6 +1,7 @@
 // The page's section on sampling: draws an image step by step, with a player over its steps, the energy curve, and exports.
 
 import { LineChart } from './chart.js';
+import { code, search } from './code.js';
 import { paint, save } from './draw.js';
 import { gif } from './gif.js';
 import { toBlob, toCanvas } from './lapidary/picture.js';
@@ -114,24 +115,8 @@ export class SamplePart {
     if (!this.#model) return;
     const { chosen, classes, seed, steps, stepSize } = this.#settings();
     const network = this.#shared.network();
-    const query = new URLSearchParams({ class: chosen, seed, steps, size: stepSize, ...(network && { network }) });
-    history.replaceState(null, '', `?${query}${location.hash}`);
-    const { channels, side } = this.#model.about;
-    const named = classes.length === 1 ? ` --class ${classes[0]}` : '';
-    by('code').textContent = `# the command line
-lapidary sample${named} --count ${classes.length} --seed ${seed} --steps ${steps} --step-size ${stepSize}
-
-// JavaScript
-import { load } from './lapidary/index.js';
-const model = await load('${network ?? 'models/fashion-demo.safetensors'}');
-const { images, energies } = await model.sample({ classes: [${classes}], seed: ${seed}, steps: ${steps}, stepSize: ${stepSize} });
-
-// Rust
-let starts = BatchSource::fractal(SAMPLE_STARTS, ${seed}, ${classes.length}, Fractal::new(${channels}, ${side})?)?.batch(0)?.images;
-let settings = Pgd { norm: Norm::L2, eps: f32::INFINITY, step_size: ${stepSize}, steps: ${steps}, objective: Objective::Joint, statistics: Statistics::Frozen };
-let sampler = Attack::new(&model, &weights, [${classes.length}, ${side}], settings, true).await?;
-let images = sampler.attack(&starts, &[${classes}]).await?;
-`;
+    history.replaceState(null, '', `?${search({ chosen, seed, steps, stepSize }, network)}${location.hash}`);
+    by('code').textContent = code({ classes, seed, steps, stepSize }, this.#model.about, network);
   }
 
   /** Draws; what is being drawn is given up for it. */
@@ -143,7 +128,7 @@ let images = sampler.attack(&starts, &[${classes}]).await?;
     const mine = (this.#abort = new AbortController());
     const current = () => mine === this.#abort;
     by('abort').disabled = false;
-    const run = { classes, classNames: classes.map((i) => classNames[i]), channels, side, seed, steps, stepSize, frames: [] };
+    const run = { classes, classNames: classes.map((i) => classNames[i]), channels, side, seed, steps, stepSize, network: this.#shared.network(), frames: [] };
     this.show(run);
     const { frames } = run;
     const energy = classes.length > 1 ? 'mean energy' : 'energy';
@@ -261,17 +246,17 @@ let images = sampler.attack(&starts, &[${classes}]).await?;
   }
 
   async #copyLink() {
-    const { classes, seed, steps, stepSize } = this.#run;
-    const network = this.#shared.network();
+    const { classes, seed, steps, stepSize, network } = this.#run;
     const link = new URL(location.href);
-    link.search = new URLSearchParams({ class: classes.length > 1 ? 'all' : classes[0], seed, steps, size: stepSize, ...(network && { network }) });
+    link.search = search({ chosen: classes.length > 1 ? 'all' : classes[0], seed, steps, stepSize }, network);
     link.hash = '';
+    const missing = network?.file && `It cannot carry the network: whoever opens it has to choose the file ${network.file} there.`;
     try {
       await navigator.clipboard.writeText(link.href);
-      tell('draw-state', 'The link is in the clipboard: it draws the same again.');
+      tell('draw-state', `The link is in the clipboard. ${missing ?? 'It draws the same again.'}`);
     } catch {
       // Without the right to write there, it is shown to be copied.
-      tell('draw-state', link.href);
+      tell('draw-state', `${link.href} ${missing ?? ''}`);
     }
   }
 

@@ -13,6 +13,9 @@ const DRAWN = { seed: 1, steps: 60 };
 /** Steps over which the shown accuracy is a mean: a batch alone has few pictures. */
 const WINDOW = 10;
 
+/** What a taught network's file is called. */
+const KEPT = 'model.safetensors';
+
 const percent = (share) => `${Math.round(100 * share)} percent`;
 const make = (tag, properties = {}, ...inside) => {
   const made = Object.assign(document.createElement(tag), properties);
@@ -40,7 +43,7 @@ export class TeachPart {
     by('teach-add').onclick = () => this.#add('').name.focus();
     by('teach').onclick = () => this.#teach();
     by('teach-stop').onclick = () => this.#finish?.abort();
-    by('teach-save').onclick = async () => save(await (this.#taught ?? this.#model).save(), 'model.safetensors');
+    by('teach-save').onclick = async () => save(await (this.#taught ?? this.#model).save(), KEPT);
     by('teach-use').onclick = () => this.#use();
     this.#add('');
     this.#add('');
@@ -218,7 +221,7 @@ export class TeachPart {
   #use() {
     const taught = this.#taught;
     this.#taught = undefined;
-    this.#shared.use(taught);
+    this.#shared.use(taught, { file: KEPT });
     by('teach-save').disabled = false;
     tell('teach-state', 'The parts above use this network now.');
     this.#shared.parts[0].sample();

@@ -192,6 +192,24 @@ test('a link carries all that makes the same again', async () => {
   await other.close();
 });
 
+test('a link names the network of an address, and says of a visitor’s file that it cannot carry it', async () => {
+  const address = 'models/fashion-plain.safetensors';
+  const other = await open(`${url}?class=2&seed=11&steps=2&size=0.5&network=${address}`);
+  await other.waitForFunction(() => document.documentElement.dataset.sampled);
+  assert.match(await other.textContent('#checkpoint-state'), /^fashion-plain\.safetensors: /);
+  assert.equal(new URL(other.url()).searchParams.get('network'), address);
+  await other.setInputFiles('#checkpoint-file', { name: 'fashion-demo', mimeType: '', buffer: readFileSync(join(dist, 'models/fashion-demo.safetensors')) });
+  await other.waitForFunction(() => /^fashion-demo: /.test(document.getElementById('checkpoint-state').textContent));
+  await sample(other, { steps: 2 });
+  assert.match(await other.textContent('#code'), /--checkpoint fashion-demo --class 2 [^]*load\(file\); \/\/ fashion-demo, as a File/);
+  await other.click('#copy-link');
+  await other.waitForFunction(() => /(clipboard\.|file=fashion-demo) It cannot carry the network: .* the file fashion-demo there/.test(document.getElementById('draw-state').textContent));
+  await other.goto(other.url());
+  await other.waitForFunction(() => /^The network of this link is not here: open its file fashion-demo under/.test(document.getElementById('draw-state').textContent));
+  assert.equal(await other.evaluate(() => document.documentElement.dataset.sampled), undefined);
+  await other.close();
+});
+
 test('a dropped picture has the logits that the program gives it', async () => {
   const index = 17;
   const file = join(folder, 'dropped.png');

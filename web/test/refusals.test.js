@@ -10,6 +10,7 @@ import { Model } from '../package/model.js';
 import { toBlob, toCanvas } from '../package/picture.js';
 import { train } from '../package/train.js';
 import { readWeights } from '../package/weights.js';
+import { code, search } from '../page/code.js';
 
 test('numbers outside [0, 1] are no image', () => {
   const model = new Model(new Uint8Array(), 'some', undefined);
@@ -91,4 +92,28 @@ test('training refuses options without effect', async () => {
     await assert.rejects(asked({ objective: 'at', [name]: 1 }), new RegExp(`${name}: the objective at has no contrastive images`));
     assert.equal((await asked({ [name]: 1 })).recipe[name], 1);
   }
+});
+
+const RUN = { chosen: '7', classes: [7], seed: 3, steps: 9, stepSize: 0.5 };
+const GREY = { channels: 1, side: 16 };
+
+test('the page’s link and lines name the network that drew', () => {
+  assert.equal(String(search(RUN)), 'class=7&seed=3&steps=9&size=0.5');
+  const own = code(RUN, GREY);
+  assert.match(own, /\nlapidary sample --class 7 --count 1 /);
+  assert.match(own, /load\("models\/fashion-demo\.safetensors"\);/);
+
+  const address = 'https://example.org/nets/my%20own.safetensors?x=1';
+  assert.equal(search(RUN, { address }).get('network'), address);
+  const far = code(RUN, GREY, { address });
+  assert.match(far, /lapidary sample --checkpoint 'my%20own\.safetensors' --class 7 /);
+  assert.ok(far.includes(`load(${JSON.stringify(address)});`));
+
+  const file = "Ann's fashion-demo.safetensors";
+  const query = search(RUN, { file });
+  assert.deepEqual([query.get('network'), query.get('file')], [null, file]);
+  const near = code(RUN, GREY, { file });
+  assert.match(near, /lapidary sample --checkpoint 'Ann'\\''s fashion-demo\.safetensors' --class 7 /);
+  assert.ok(near.includes(`load(file); // ${file}, as a File or Blob`));
+  assert.ok(!near.includes('models/fashion-demo'));
 });
