@@ -165,6 +165,23 @@ test('a list of images is a batch, with labels and targets of its own', async ()
   assert.deepEqual(bytes, [outside(1), ...Array(5).fill(outside(0)), 'RangeError: seed: it has no effect beside start']);
 });
 
+test('a toy takes points of the unit square with labels of its own', async () => {
+  const told = await inPage(async ({ load }) => {
+    const model = await load('models/fashion-demo.safetensors');
+    const toy = await model.toy({ classes: 2 });
+    const points = [0.1, 0.2, 0.9, 0.8];
+    const { steps } = await toy.train(points, [0, 1], { steps: 2 });
+    const calls = [toy.train(points, [0, 2]), toy.train(points, [0]), toy.train([0.1, 2], [0]), toy.train(points, [0, 1], { step: 5 }), toy.train([], []), model.toy({ classes: 0 }), model.profile({ batch: 2.5 })];
+    const told = await Promise.all(calls.map((call) => call.then(() => 'an answer', (error) => error.message)));
+    await model.dispose();
+    return [steps, ...told];
+  });
+  assert.deepEqual(told, [
+    2, 'label: got 2; expected a whole number from 0 to 1', 'points: got 4 numbers; expected two for each of 1 labels', 'point 0: got 2; expected numbers in [0, 1]',
+    'step: there is no such option', 'points: got 0 numbers; expected two for each of 0 labels', 'classes: got 0; expected a whole number from 1 to 1000', 'batch: got 2.5; expected a whole number from 1 to 64',
+  ]);
+});
+
 test('a network that overflows is an error, and no class', async () => {
   files.set('/overflow.safetensors', { body: randomWideResNet(10, 1, { channels: 1, side: 16, scale: 3e38 }) });
   const told = await inPage(async ({ load }) => {
