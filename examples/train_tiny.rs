@@ -1,5 +1,5 @@
-//! Trains a small classifier for sixty steps on the embedded Fashion-MNIST images, by the library's functions: each step reads a
-//! batch, updates the weights and returns the loss. Then it measures the accuracy on test images.
+//! Trains a small classifier for sixty steps on the Fashion-MNIST images built into the library, by the library's functions: each
+//! step reads a batch, updates the weights and returns the loss. Then it measures the accuracy on test images.
 //!
 //!     cargo run --release --example train_tiny
 

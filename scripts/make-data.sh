@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the embedded part of Fashion-MNIST from the complete set, byte for byte the same on each run.
+# Makes data/fashion-mnist-cut, the part of Fashion-MNIST that is built into the library, from the complete data set, byte for
+# byte the same on each run.
 # Usage: scripts/make-data.sh FOLDER, where FOLDER holds the four official idx.gz files; or, with Debian's package:
 #   apt-get download dataset-fashion-mnist && dpkg-deb -x dataset-fashion-mnist_*.deb full
 #   scripts/make-data.sh full/usr/share/datasets/fashion-mnist

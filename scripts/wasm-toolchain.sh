@@ -33,7 +33,7 @@ if [ -z "${WASM_FORCE_DEBIAN:-}" ]; then
 fi
 
 # ---- 2. Debian -------------------------------------------------------------------------------------------
-for c in apt-get apt-cache dpkg dpkg-deb cargo; do command -v $c >/dev/null || die "needs $c"; done
+for c in apt-get apt-cache dpkg dpkg-deb cargo; do command -v $c >/dev/null || die "the command $c is missing"; done
 export LC_ALL=C
 root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 cand() { apt-cache policy "$1" 2>/dev/null | awk '/Candidate:/ && $2 != "(none)" {print $2}'; }
@@ -41,9 +41,9 @@ cand() { apt-cache policy "$1" 2>/dev/null | awk '/Candidate:/ && $2 != "(none)"
 WANTED=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "${BASH_SOURCE[0]}")/../Cargo.toml")
 new_enough() { [ "$(printf '%s\n' "$WANTED" "$1" | sort -V | head -n1)" = "$WANTED" ]; }
 V=$(cand rustc-web)
-new_enough "$V" || { say "apt-get update"; root apt-get update -qq -o DPkg::Lock::Timeout=300 >&2; V=$(cand rustc-web); }
+new_enough "$V" || { say "updating the lists of packages (apt-get update)"; root apt-get update -qq -o DPkg::Lock::Timeout=300 >&2; V=$(cand rustc-web); }
 new_enough "$V" || die "rustc $WANTED or newer is needed, this Debian's rustc-web is ${V:-not there}"
-SRCV=$(cand rust-web-src); [ "$SRCV" = "$V" ] || die "rust-web-src is $SRCV, rustc-web is $V"
+SRCV=$(cand rust-web-src); [ "$SRCV" = "$V" ] || die "the packages rust-web-src ($SRCV) and rustc-web ($V) need the same version"
 dep() { apt-cache show "$1=$2" | sed -n 's/^Depends: //p' | head -1 | tr ',|' '\n' | sed 's/^ *//; s/ .*//' | grep -E "$3" | head -1; }
 STD=$(dep libstd-rust-web-dev "$V" '^libstd-rust-web-[0-9]'); [ -n "$STD" ] || die "cannot find which libstd-rust-web-N package libstd-rust-web-dev needs"
 LLVM=$(dep "$STD" "$V" '^libllvm[0-9]'); N=${LLVM#libllvm}; N=${N%%[!0-9]*}

@@ -1,4 +1,4 @@
-// Adds to a one value for each channel c or for each image n, or multiplies a by it if the constant PRODUCT is true:
+// Adds b, a value for each channel c or for each image n, to a, or multiplies a by b if the constant PRODUCT is true:
 // y = a + b[c],  a + b[n],  a * b[c]  or  a * b[n]
 //
 //   grid     units of a plane by channels by images, as src/ops/walk.rs lays it out: a workgroup of 64 is

@@ -1,4 +1,4 @@
-// Measures peak arithmetic: as many fused multiply-adds as possible, all in registers. Each invocation repeats a = scale a + 1
+// Measures peak arithmetic: as many fused multiply-adds as possible, all in registers. Each invocation repeats a = scale * a + 1
 // on three vec4s at once. Their twelve components take twelve of a CPU's sixteen registers, and are so many that no
 // multiplication waits for the result of the one before.
 //

@@ -213,7 +213,7 @@ fn the_gpu_report_goes_on_where_it_was_stopped() {
     // What was not finished is run again, and that alone.
     fs::remove_file(folder.path().join("steps/doctor.status")).unwrap();
     let (said, second) = report();
-    assert!(said.contains("gpu-report: devices: done before"), "{said}");
+    assert!(said.contains("gpu-report: devices: done by an earlier run"), "{said}");
     assert!(said.contains("gpu-report: doctor ("), "{said}");
     assert_eq!(second["steps"]["pgd-wrn-10-1"], first["steps"]["pgd-wrn-10-1"]);
 }

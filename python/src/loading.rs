@@ -36,7 +36,7 @@ impl Told {
                 let given = Normalisation { mean: mean.clone(), std: std.clone() };
                 if let Some(Normalisation { mean, std }) = given.of_bytes() {
                     let wanted = format!(
-                        "mean={mean:?} and std={std:?}, as images here are in [0, 1] and these are for pixels of 0 to 255"
+                        "mean={mean:?} and std={std:?}, for images in [0, 1] instead of pixels of 0 to 255"
                     );
                     return Err(Error::mismatch("normalisation", format!("{given:?}"), wanted));
                 }
@@ -74,8 +74,9 @@ impl Told {
         if let (Some(given), Ok(channels)) = (&checkpoint.metadata.normalisation, channels)
             && (given.mean.len() != channels || given.std.len() != channels)
         {
-            let numbers = format!("{} and {} numbers", given.mean.len(), given.std.len());
-            return Err(Error::mismatch("normalisation", numbers, format!("{channels} each")));
+            let numbers = format!("{} means and {} deviations", given.mean.len(), given.std.len());
+            let wanted = format!("{channels} of each, one for each channel");
+            return Err(Error::mismatch("normalisation", numbers, wanted));
         }
         Ok(())
     }

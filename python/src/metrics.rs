@@ -129,8 +129,8 @@ fn scores(positives: &Bound<'_, PyAny>, negatives: &Bound<'_, PyAny>) -> PyResul
             return Err(mismatch(
                 x.py(),
                 what,
-                "no scores, or NaN among them",
-                "numbers, one or more",
+                "an empty array, or one with NaN",
+                "one or more numbers",
             ));
         }
         Ok(values)
@@ -169,7 +169,8 @@ fn _detection(
 ) -> PyResult<Detected> {
     let ((real, [_, classes]), (others, [_, wide])) = (logits(real)?, logits(others)?);
     if classes != wide {
-        return Err(mismatch(py, "others", format!("{wide} classes"), format!("{classes}")));
+        let given = format!("logits of {wide} classes");
+        return Err(mismatch(py, "others", given, format!("{classes}, as in real")));
     }
     blocking(py, || {
         let (real, others) = (Scores::of(&real, classes), Scores::of(&others, classes));

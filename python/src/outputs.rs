@@ -202,7 +202,7 @@ impl Model {
                     py,
                     "labels",
                     "None",
-                    format!("a class for each image, of which {of} is"),
+                    format!("a class for each image, which of={of:?} needs"),
                 ));
             }
         };

@@ -77,5 +77,5 @@ fn kept<K: PartialEq, V>(
     };
     all.push(entry);
     let last = all.last_mut().map(|(_, value)| value);
-    last.ok_or_else(|| Error::mismatch("model", "an empty list", "the program just made"))
+    last.ok_or_else(|| Error::mismatch("model", "an empty cache", "the entry just added"))
 }

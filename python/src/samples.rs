@@ -253,8 +253,8 @@ impl Model {
             (Some(images), _) => images.side,
             (None, Some(side)) => side,
             (None, None) => {
-                let wanted = "start= with images of the side that is meant, or a model that was loaded with side=";
-                return Err(mismatch(py, "sample", "a model of images of any side", wanted));
+                let wanted = "start= with images of the wanted size, or a model that was loaded with side=";
+                return Err(mismatch(py, "sample", "a model for images of any size", wanted));
             }
         };
         let named = match &given {

@@ -1,4 +1,4 @@
-//! Trains by a configuration on given images, and returns the run's folder.
+//! Trains a network as a configuration says, on images in arrays or files, and returns the run's folder.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -26,7 +26,7 @@ fn table(dict: &Bound<'_, PyDict>) -> PyResult<Table> {
     let mut all = Table::new();
     for (key, value) in dict {
         let name: String = key.extract().map_err(|_| {
-            mismatch(dict.py(), "config", format!("the key {key}"), "keys that are texts")
+            mismatch(dict.py(), "config", format!("the key {key}"), "keys of type str")
         })?;
         let mut place = &mut all;
         let mut parts: Vec<&str> = name.split('.').collect();
@@ -35,12 +35,12 @@ fn table(dict: &Bound<'_, PyDict>) -> PyResult<Table> {
             let inner = place.entry(part).or_insert_with(|| Value::Table(Table::new()));
             let Value::Table(inner) = inner else {
                 let given = format!("{name} and a value for {part}");
-                return Err(mismatch(dict.py(), "config", given, "each key once"));
+                return Err(mismatch(dict.py(), "config", given, "one of the two"));
             };
             place = inner;
         }
         if !join(place, last, toml_value(&name, &value)?) {
-            let given = format!("{name} twice, nested and with dots");
+            let given = format!("{name} twice, in nested dicts and with dots");
             return Err(mismatch(dict.py(), "config", given, "each key once"));
         }
     }
@@ -89,7 +89,7 @@ fn toml_value(key: &str, value: &Bound<'_, PyAny>) -> PyResult<Value> {
         return toml_value(key, &value.call_method0("item")?);
     }
     let given = format!("{key} of type {}", value.get_type().fully_qualified_name()?);
-    Err(mismatch(value.py(), "config", given, "numbers, texts, lists and dicts"))
+    Err(mismatch(value.py(), "config", given, "numbers, strings, lists and dicts"))
 }
 
 /// A preset by its name, a file by its path, or a dict with the keys of such a file.

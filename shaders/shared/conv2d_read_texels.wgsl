@@ -1,6 +1,6 @@
-// Declares the textures of a convolution with packed weights and reads them, for CPU rasterisers, which read textures in straight
-// code and storage buffers lane by lane (src/gpu/kernel.rs). Positions are words from the buffer's start, as if all of it were
-// bound. All lanes need the same weights: they load eight texels of them at once and broadcast. Needs subgroups of 8 or more.
+// Declares the textures of a convolution with packed weights and reads them, for CPU rasterisers, which read storage buffers in
+// a loop over the lanes and textures without one (src/gpu/kernel.rs). Positions are words from the buffer's start, as if all of it
+// were bound. All lanes need the same weights: each loads one of eight texels, and broadcasts it. Needs subgroups of 8 or more.
 
 @group(0) @binding(1) var x: texture_2d<f32>;
 @group(0) @binding(2) var w: texture_2d<f32>;

@@ -1,5 +1,5 @@
 // Declares the buffers of the kernels that transform the input of a Winograd convolution, and reads them. Rows are counted from
-// the padding row above the image; rows and columns outside the image are read at its edge and made zero.
+// the padding row above the image; outside the image, the edge is read and replaced by zeros.
 
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> v: array<f32>;

@@ -24,7 +24,7 @@ pub struct Apgd {
     pub steps: u32,
     /// The objective to maximise: AutoAttack uses the cross-entropy and the difference of logits ratio, targeted or not.
     pub objective: Objective,
-    /// A checkpoint halves the step length if no more than this share of the steps since the last one raised the loss;
+    /// A checkpoint halves the step length if at most this share of the steps since the checkpoint before raised the loss;
     /// AutoAttack takes 0.75.
     pub rho: f32,
 }

@@ -188,9 +188,9 @@ pub fn check_radius(norm: Norm, eps: f32, words: usize) -> Result<()> {
     if eps.is_nan() || eps < 0.0 {
         return Err(Error::mismatch("attack", given, "a radius of 0 or more"));
     }
-    let (most, why) = match norm {
-        Norm::Linf => (1.0, "all images are nearer to each other than 1"),
-        Norm::L2 => ((words as f32).sqrt(), "no two images are further apart"),
+    let most = match norm {
+        Norm::Linf => 1.0,
+        Norm::L2 => (words as f32).sqrt(),
     };
     let beyond = match norm {
         Norm::Linf => eps >= most,
@@ -198,7 +198,7 @@ pub fn check_radius(norm: Norm, eps: f32, words: usize) -> Result<()> {
     };
     if eps.is_finite() && beyond {
         let wanted = format_args!(
-            "a radius below {most:.4}, as values are in [0, 1] and {why}: {eps}/255 is likely meant"
+            "a radius below {most:.4}, as values are in [0, 1] and no two images are further apart: {eps}/255 is likely meant"
         );
         return Err(Error::mismatch("attack", given, wanted));
     }

@@ -24,8 +24,8 @@ pub struct Eval {
 /// The subcommands of the command `eval`.
 #[derive(Debug, Subcommand)]
 pub enum Evaluation {
-    /// Measure accuracy, robustness, out-of-distribution detection, calibration and samples, and write a report; goes on where it
-    /// was stopped
+    /// Measure accuracy, robustness, out-of-distribution detection, calibration and samples, and write a report; the same command
+    /// goes on after an interruption
     All(EvalAll),
     /// Compare samples with real images: FID, kernel distance, inception score, precision, recall
     Generation(Generation),
