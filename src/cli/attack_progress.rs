@@ -55,7 +55,7 @@ impl AttackProgress {
             self.current = Some(Current { number, since: now, from, images, told: false });
             let total = at.tried as u64;
             self.progress.line(&format!(
-                "{} on {} points, {:.1} % robust so far, {} since the start",
+                "{} on {} images, {:.1} % robust so far, {} since the start",
                 at.attack,
                 at.tried,
                 100.0 * at.robust_accuracy,

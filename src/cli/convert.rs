@@ -151,7 +151,7 @@ fn complete(checkpoint: &mut Checkpoint, args: &args::Convert) -> anyhow::Result
     {
         checkpoint
             .notes
-            .push(format!("the file names {}, but --activation replaces it", before.name()));
+            .push(format!("the file's activation, {}, is replaced by --activation", before.name()));
     }
     metadata.side = args.side.or(metadata.side);
     if metadata.side.is_none() {

@@ -115,7 +115,7 @@ pub fn run(session: &Session, args: &args::Counterfactuals) -> anyhow::Result<()
     let (ends, confidence) =
         block_on(explainer.ends(test.images(), &targets, |done| bar(&mut progress, done, total)))?;
     if let Some(eyes) = &eyes {
-        progress.line(&format!("{} of each class", eyes.extractor));
+        progress.line(&format!("computing features of each class with {}", eyes.extractor));
     }
     let classes = u64::from(test.classes());
     progress.event(&Event::Phase { phase: Phase::Evaluate, done: 0, total: classes });

@@ -147,7 +147,7 @@ pub fn images(
     let (test, names) = if data.is_none() && config.data.held_out > 0.0 && !source.is_divided()? {
         let Material { test, class_names, .. } = Material::load(config)?;
         let count = test.len();
-        progress.line(&format!("{count} images of {named} that were held out in training"));
+        progress.line(&format!("evaluating on {count} images of {named}, held out in training"));
         (std::sync::Arc::unwrap_or_clone(test), class_names)
     } else {
         let size = [model.channels(), *side, model.classes()];
@@ -156,7 +156,7 @@ pub fn images(
             "all" => "all, because the data is not divided into train and test".to_owned(),
             part => format!("its part {part}"),
         };
-        progress.line(&format!("{} images of {named}: {part}", found.images.len()));
+        progress.line(&format!("evaluating on {} images of {named}: {part}", found.images.len()));
         for note in &found.notes {
             progress.line(&format!("note: {note}"));
         }

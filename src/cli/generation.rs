@@ -35,7 +35,7 @@ fn watched(
     stop: Option<&Stop>,
 ) -> Result<Option<SeenSet>> {
     let total = set.len() as u64;
-    progress.line(&format!("{} of {total} {what}", eyes.extractor));
+    progress.line(&format!("computing features of {total} {what} with {}", eyes.extractor));
     progress.event(&Event::Phase { phase: Phase::Evaluate, done: 0, total });
     let seen = eyes.see(set, |done| {
         progress.event(&Event::Step(Step::new(Phase::Evaluate, done as u64, total)));
@@ -174,7 +174,7 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
     let mut best: Option<(f64, u32)> = None;
     for &steps in &args.steps {
         let total = u64::from(args.count);
-        progress.line(&format!("{steps} steps of {step_size}"));
+        progress.line(&format!("sampling by {steps} steps of length {step_size}"));
         progress.event(&Event::Phase { phase: Phase::Sample, done: 0, total });
         let done = |done| {
             progress.event(&Event::Step(Step::new(Phase::Sample, done as u64, total)));

@@ -93,7 +93,7 @@ impl Progress {
             }
             Surface::Lines { last } => {
                 *last = Some(Instant::now());
-                let from = if done > 0 { format!(" from {done}") } else { String::new() };
+                let from = if done > 0 { format!(", {done} of them done") } else { String::new() };
                 let unit = match phase {
                     Phase::Sample | Phase::Evaluate => "images",
                     _ => "iterations",

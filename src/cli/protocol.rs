@@ -65,7 +65,7 @@ impl Protocol {
             Self::CleanFid => "(255 x - 128) / 128",
             Self::Lite0 => "(255 x - 127) / 128",
         };
-        format!("{}, {values}, grey as three equal channels", self.resize())
+        format!("{}, pixels x in [0, 1] as {values}, grey as three equal channels", self.resize())
     }
 
     /// Converts an image of one plane or three to the extractor's input: three planes of its own side.

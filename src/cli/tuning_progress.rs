@@ -34,7 +34,7 @@ impl TuningProgress {
                     bar.set_position(*done as u64);
                     bar.set_message(format!("{at_most}: {key}"));
                 } else if *done == 0 {
-                    tell(&format!("measuring the kernels of {total} shapes, {at_most}"));
+                    tell(&format!("timing the candidate kernels of {total} operations, {at_most}"));
                 }
             }
             TuningEvent::Dropped(dropped) => above(bar.as_ref(), &dropped.to_string()),
@@ -50,8 +50,8 @@ impl TuningProgress {
                 }
                 if *open > 0 && !self.quiet {
                     let later =
-                        "are measured at a later start and keep their default kernels until then";
-                    tell(&format!("{answered} shapes measured, {open} {later}"));
+                        "will be at a later start and keep their default kernels until then";
+                    tell(&format!("{answered} operations measured, {open} {later}"));
                 }
             }
         }

@@ -134,8 +134,8 @@ fn pick(there: &[String], parts: &[&str]) -> Option<Pair> {
 }
 
 impl Dataset {
-    /// Makes labelled images from arrays in memory, of any shape and type that can be read from a file, too. There are as many
-    /// classes as names, or else the highest label plus one. For test images `known` are the training images,
+    /// Makes labelled images from arrays in memory, of the shapes and types that are also read from files. There are as many
+    /// classes as names, or without names the highest label plus one. For test images `known` are the training images,
     /// from which the number of classes is taken.
     ///
     /// # Errors
@@ -292,7 +292,7 @@ impl Found {
         if let (Some(true), Some(false)) | (Some(false), Some(true)) =
             (is_wide(&numbers), other.and_then(is_wide))
         {
-            let reason = "whole numbers up to 255 in one of its parts and above in the other: it is not clear whether 255 or \
+            let reason = "only one of the training and test parts has pixels above 255: it is not clear whether 255 or \
                           65535 is white";
             return Err(failed(reason.into()));
         }
@@ -302,7 +302,7 @@ impl Found {
             .map_err(|reason| failed(format!("it has images of shape {shape:?}: {reason}")))?;
         if [count, channels, height, width].contains(&0) {
             return Err(failed(format!(
-                "it has no images: the array that is to have them has the shape {shape:?}"
+                "it has no images: the array of images has the shape {shape:?}"
             )));
         }
         let pixels = if interleaved && channels > 1 {
@@ -327,7 +327,7 @@ impl Found {
             }
             None => {
                 let reason = format!(
-                    "arrays {} in it; labels are looked for as {}",
+                    "it has arrays {}; labels are looked for as {}",
                     listed(&self.names),
                     LABELS.join(", ")
                 );

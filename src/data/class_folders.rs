@@ -27,7 +27,7 @@ const UNREAD: [&str; 12] =
 impl Dataset {
     /// Reads the pictures in `FOLDER/CLASS`, however deep, as [`photograph`](super::photograph) does; a folder with `train` (or
     /// `training`) and `test` (or `testing`, `val`, `valid`, `validation`) in it keeps its two parts there, `train/CLASS` and
-    /// `test/CLASS`, any other is all training images. Classes are numbered in the order of their names, 2 before 10, or as
+    /// `test/CLASS`; any other has only training images. Classes are numbered in the order of their names, 2 before 10, or as
     /// `classes.txt` (a name a line) or `class_to_idx.json` in the folder says; images follow each other by class and name.
     /// Names that begin with a dot and those that operating systems make (`Thumbs.db`) are not looked at; other files and
     /// folders without pictures are left out and counted. Pictures that lie in the folder itself, where there are no classes,
@@ -261,11 +261,11 @@ impl Classes {
         let mut notes = Vec::new();
         if let Some(first) = self.empty.first() {
             let folders = counted(self.empty.len(), "folder");
-            notes.push(format!("{folders} without pictures, as {first}"));
+            notes.push(format!("{folders} without pictures, such as {first}"));
         }
         if self.others.0 > 0 {
             let files = counted(self.others.0, "file");
-            notes.push(format!("{files} other than {FORMATS}, as {}", self.others.1));
+            notes.push(format!("{files} other than {FORMATS}, such as {}", self.others.1));
         }
         if !self.loose.is_empty() && !self.pictures.is_empty() {
             let pictures = counted(self.loose.len(), "picture");

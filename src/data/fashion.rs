@@ -22,7 +22,7 @@ pub const CLASS_NAMES: [&str; 10] = [
     "ankle boot",
 ];
 
-/// Returns the embedded images of Fashion-MNIST: 300 of each class for training or 100 of each for tests, grey, 28×28, unchanged
+/// Returns the built-in images of Fashion-MNIST: 300 of each class for training or 100 of each for tests, grey, 28×28, unchanged
 /// and in the official order.
 ///
 /// # Errors

@@ -14,8 +14,8 @@ use crate::{Error, Result};
 /// How a picture of any shape is fitted to the square image that a network takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// `crop`: the picture is resized, so that its short side is the network's, by an antialiased bicubic filter (Catmull and
-    /// Rom's), and the middle of the long one is taken.
+    /// `crop`: the picture is resized by an antialiased bicubic filter (Catmull and Rom's), so that its short side is the
+    /// network's, and the square in its middle is cut out.
     Crop,
     /// `letterbox`: zeros are put around the picture up to the smallest multiple of the network's side that covers the long side,
     /// then squares of pixels are averaged, as [`Dataset::prepared`](super::Dataset::prepared) does it.

@@ -61,7 +61,7 @@ pub(super) fn unusual(labels: &[u32], classes: u32, about: &About) -> Option<Str
                 names.iter().take(5).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
             },
         );
-        format!("no image is of {} of {classes} classes: {named}{hint}", missing.len())
+        format!("{} of {classes} classes have no image: {named}{hint}", missing.len())
     })
 }
 
@@ -111,6 +111,6 @@ mod tests {
         assert!(unusual(&[1, 2], 3, &numbered).unwrap().contains("subtract 1"));
         let names = ["a", "b", "c"].map(str::to_owned).into();
         let named = About { class_names: names, ..About::default() };
-        assert_eq!(unusual(&[1, 2], 3, &named).unwrap(), "no image is of 1 of 3 classes: \"a\"");
+        assert_eq!(unusual(&[1, 2], 3, &named).unwrap(), "1 of 3 classes have no image: \"a\"");
     }
 }

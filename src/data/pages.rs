@@ -83,7 +83,7 @@ fn unpack(frame: &[u8], wanted: u64, to: &mut Vec<u8>) -> Checked<()> {
     if found == wanted {
         return Ok(());
     }
-    Err(format!("a page unpacks to {found} bytes or more, but says that it has {wanted}"))
+    Err(format!("a page unpacks to {found} bytes or more, but declares {wanted}"))
 }
 
 /// Seven bits a byte, the lowest first.

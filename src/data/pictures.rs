@@ -139,8 +139,8 @@ impl Pictures {
         About { damaged: self.damaged(), ..self.all.about.clone() }
     }
 
-    /// Decodes picture `index` in its own size, upright and on white: red, green and blue planes in \[0, 1\], with the
-    /// numbers of rows and columns.
+    /// Decodes picture `index` in its own size, turned upright, with white behind transparent pixels: red, green and blue planes
+    /// in \[0, 1\], with the numbers of rows and columns.
     ///
     /// # Errors
     /// `BadFile` where it cannot be read: there is no other in its place.
@@ -198,8 +198,9 @@ impl Pictures {
         Err(Error::bad_file(&self.all.origin, format!("none of its {count} pictures can be read")))
     }
 
-    /// Decodes all pictures, upright, on white and fitted to `side` by `fit`, on as many threads as the machine has cores. Values
-    /// are rounded to bytes, which changes nothing for cropped or stretched pictures: their values are bytes already.
+    /// Decodes all pictures, turned upright, with white behind transparent pixels and fitted to `side` by `fit`, on as many threads
+    /// as the machine has cores. Values are rounded to bytes, which changes nothing for cropped or stretched pictures: their
+    /// values are bytes already.
     ///
     /// # Errors
     /// `BadFile` where more are damaged than may be; `Mismatch` for a side that is not within 1 to 4096.
@@ -460,7 +461,7 @@ fn range(path: &Path, start: u64, length: usize, head: Vec<u8>) -> std::io::Resu
     let before = bytes.len();
     file.take(length as u64).read_to_end(&mut bytes)?;
     if bytes.len() - before < length {
-        return Err(std::io::Error::other(format!("ends within its {length} bytes")));
+        return Err(std::io::Error::other(format!("the file ends within its {length} bytes")));
     }
     Ok(bytes)
 }

@@ -35,8 +35,8 @@ pub struct Arguments {
     pub command: Option<Command>,
     /// Adapter to compute on: its number in `lapidary devices`, or a part of its name
     ///
-    /// Also its place on the PCI bus (0000:01:00.0) or its PCI numbers (10de:2684), as `devices --json` has them. A name that is
-    /// all digits is written name:1234; gl: in front of any of these chooses among OpenGL's adapters. [default:
+    /// Also its place on the PCI bus (0000:01:00.0) or its PCI numbers (10de:2684), as `lapidary devices --json` prints them. A
+    /// name that is all digits is written name:1234; gl: in front of any of these chooses among OpenGL's adapters. [default:
     /// $LAPIDARY_ADAPTER, then $WGPU_ADAPTER_NAME, then the fastest adapter]
     #[arg(help_heading = KERNELS, long, global = true, value_name = "NAME")]
     pub adapter: Option<String>,

@@ -68,7 +68,7 @@ pub struct Plan {
     /// May be given more than once.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Measure the time as well: train three iterations of each stage and throw them away
+    /// Also measure how long training takes: run three iterations of each stage and discard their results
     ///
     /// Without it memory follows from shapes alone, and no data are read.
     #[arg(long)]
@@ -132,7 +132,7 @@ pub struct Runs {
 /// The arguments of the command `paper-table`.
 #[derive(Debug, Args)]
 pub struct PaperTable {
-    /// Comparison to make: small (embedded Fashion-MNIST images, WRN-10-1), colour (CIFAR-10 or the like, WRN-16-2) or full
+    /// Comparison to make: small (built-in Fashion-MNIST images, WRN-10-1), colour (CIFAR-10 or the like, WRN-16-2) or full
     /// (CIFAR-10, WRN-34-10 as in arXiv 2510.13872)
     #[arg(long, value_enum, default_value_t = Comparison::Small)]
     pub set: Comparison,
@@ -159,7 +159,7 @@ pub struct PaperTable {
     /// --budget, but trains as long as its presets say]
     #[arg(long, value_name = "PASSES", value_parser = clap::value_parser!(u64).range(100..=1_000_000_000))]
     pub budget: Option<u64>,
-    /// Labelled images to train and measure on [default: the embedded Fashion-MNIST images with --set small;
+    /// Labelled images to train and measure on [default: the built-in Fashion-MNIST images with --set small;
     /// needed with --set colour and full]
     #[arg(long, value_name = "IMAGES")]
     pub data: Option<String>,

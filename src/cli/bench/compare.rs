@@ -163,7 +163,7 @@ fn rounds(
             .iter()
             .filter_map(|entry| Some(format!("{} {:.2} ms", entry.name, entry.times.last()?)))
             .collect();
-        say(&format!("{name}, {round} of {count}: {}", told.join(", ")));
+        say(&format!("{name}, run {round} of {count}: {}", told.join(", ")));
     }
     entries.retain(|entry| !entry.times.is_empty());
     Ok(Result { task: name, flops: made.summary().flops, entries })

@@ -42,7 +42,7 @@ pub fn run(session: &Session, args: &args::Bench) -> anyhow::Result<()> {
     let mut progress = session.progress();
     progress.line(&format!("measuring the peak speed of {}", gpu.adapter().name));
     let before_runs = block_on(peak(&gpu))?;
-    progress.line(&format!("making {} ready: batch {batch}, {side}×{side}", args.model));
+    progress.line(&format!("compiling a step of {}: {batch} images of {side}×{side}", args.model));
     let before = gpu.counts();
     let began = Instant::now();
     let mut made = block_on(Made::step(&gpu, &network, size, args.what))?;
@@ -54,7 +54,7 @@ pub fn run(session: &Session, args: &args::Bench) -> anyhow::Result<()> {
     while times.len() < args.runs as usize {
         let took = block_on(made.seconds(&gpu, repeats))? * 1e3 / f64::from(repeats);
         times.push(took);
-        progress.line(&format!("{} of {}: {took:.2} ms", times.len(), args.runs));
+        progress.line(&format!("run {} of {}: {took:.2} ms", times.len(), args.runs));
     }
     let timings = if gpu.adapter().timestamps { block_on(made.profile())? } else { Vec::new() };
     // What else the machine does lowers it: the better of two is nearer to what there is.

@@ -53,7 +53,11 @@ pub fn run(
     let adapters = session.introduce(&gpu)?;
     let mut progress = session.progress();
     let size = BatchSize { images: args.batch / ranks, side };
-    progress.line(&format!("{} images for each rank on {}", size.images, gpu.adapter().name));
+    progress.line(&format!(
+        "each process takes {} images, this one on {}",
+        size.images,
+        gpu.adapter().name
+    ));
     let Made::Update(both) = block_on(Made::step(&gpu, network, size, args.what))? else {
         return Err(Error::mismatch(
             "bench",
@@ -81,7 +85,7 @@ pub fn run(
         let Parts { compute, read_back, sum, write_back } = parts;
         all.extend(world.joined(vec![compute, read_back, sum, write_back])?);
         bytes = reduction.bytes;
-        progress.line(&format!("{run} of {runs}: {:.2} ms", parts.total() * 1e3));
+        progress.line(&format!("run {run} of {runs}: {:.2} ms", parts.total() * 1e3));
     }
     progress.finish();
     if !world.is_first() {

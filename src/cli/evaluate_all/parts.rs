@@ -104,7 +104,7 @@ impl Evaluation<'_> {
         let show = |at: &eval::Progress| {
             if running != Some(at.number) {
                 running = Some(at.number);
-                progress.line(&format!("{} on {} points", at.attack, at.tried));
+                progress.line(&format!("{} on {} images", at.attack, at.tried));
                 let total = at.tried as u64;
                 progress.event(&Event::Phase { phase: Phase::Evaluate, done: 0, total });
             }

@@ -46,7 +46,7 @@ pub fn run(session: &Session, args: &args::PaperTable) -> anyhow::Result<()> {
     let mut progress = session.progress();
     let gpu = session.gpu()?;
     progress.line(&format!(
-        "{} rows with {seeds} seeds on {}, into {}",
+        "comparing {} training methods, seeds of each: {seeds}, on {}, into {}",
         chosen.len(),
         gpu.adapter(),
         out.display()
@@ -199,7 +199,7 @@ impl Pace {
             0 => String::new(),
             done => format!(", {} left", clock(each * self.all.saturating_sub(done) as f64)),
         };
-        progress.line(&format!("{} of {} runs{left}: {what}", self.done, self.all));
+        progress.line(&format!("{} of {} runs done{left}: {what}", self.done, self.all));
     }
 }
 

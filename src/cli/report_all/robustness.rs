@@ -41,7 +41,7 @@ pub(super) fn corruptions(state: &State) -> Plot {
         last(b).total_cmp(&last(a))
     });
     let points = |values: &[f64]| (0..).map(f64::from).zip(values.iter().copied()).collect();
-    let mut lines = vec![line("mean of all six", points(&mean), false)];
+    let mut lines = vec![line("mean of six corruptions", points(&mean), false)];
     // The plot has three colours: the mean, and the two ends.
     for kind in [kinds.first(), kinds.last()].into_iter().flatten() {
         lines.push(line(&kind.0, points(&kind.1), false));
