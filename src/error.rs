@@ -35,10 +35,10 @@ pub enum Error {
         wanted: String,
     },
     /// A gradient cannot be computed, because an op that it passes through has no derivative, or because the result does not
-    /// depend on the value: differentiate with respect to other values.
+    /// depend on the value by which it is differentiated: differentiate with respect to other values.
     #[error("{op}: there is no derivative, because {why}")]
     NoDerivative {
-        /// The op without a derivative; `gradient` if the result does not depend on the value.
+        /// The op without a derivative, or `gradient` where the result does not depend on the value that it is differentiated by.
         op: &'static str,
         /// The reason why there is no derivative.
         why: &'static str,
@@ -49,7 +49,7 @@ pub enum Error {
     /// The GPU device was lost, as after a driver's reset: open a device anew and start from the last checkpoint.
     #[error("the GPU device was lost: {0}")]
     DeviceLost(String),
-    /// The GPU or its driver failed: report a bug here or in the driver.
+    /// The GPU or its driver failed: report the failure to the authors of this library or of the driver.
     #[error("the GPU failed while {doing}: {reason}")]
     Gpu {
         /// The call that failed.
@@ -57,8 +57,8 @@ pub enum Error {
         /// The driver's or wgpu's words.
         reason: String,
     },
-    /// A thread could not start, or ended without a result: report a bug here or in a driver, or free the system's memory and
-    /// threads.
+    /// A thread could not start, or ended without a result: free the system's memory and threads, or report the failure to the
+    /// authors of this library or of the driver.
     #[error("{doing}: {reason}")]
     Thread {
         /// The thread's work.

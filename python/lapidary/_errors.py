@@ -61,7 +61,7 @@ class DeviceLost(Error):
 
 
 class GpuFailed(Error):
-    """The device failed: report a bug here or in its driver."""
+    """The device failed: report it to the authors of this library or of its driver."""
 
 
 class ThreadFailed(Error):

@@ -205,13 +205,13 @@ impl Prepared {
         &self.mean
     }
 
-    /// Returns the standard deviation of each channel over all images (divided by n, not n − 1), and 1 for a channel that is the
-    /// same everywhere, so that it can be divided by.
+    /// Returns the standard deviation of each channel over all images (divided by n, not n − 1), and 1 for a channel whose
+    /// values are all the same, which avoids a division by 0.
     pub fn std(&self) -> &[f32] {
         &self.std
     }
 
-    /// Replaces each label by `labels[label]`, which is below `classes`.
+    /// Replaces each label L by `labels[L]`, a new label below `classes`.
     ///
     /// # Errors
     /// `Mismatch` where a label has no new one, or one that is not below `classes`.

@@ -30,7 +30,7 @@ const IN_MEMORY: u64 = 1 << 30;
 /// A source of labelled images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// `builtin:fashion`: the embedded part of Fashion-MNIST.
+    /// `builtin:fashion`: the part of Fashion-MNIST that is built into the library.
     Fashion,
     /// A file or a folder, whose format is recognised when it is read.
     Path(PathBuf),

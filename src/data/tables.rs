@@ -258,7 +258,7 @@ impl Table {
                 let columns: Vec<&str> = self.columns.iter().take(10).map(String::as_str).collect();
                 let looked = LABELS.join(", ");
                 about.unlabelled = Some(format!(
-                    "columns {}; labels are looked for as {looked}",
+                    "the columns are {}, but labels are looked for in columns named {looked}",
                     columns.join(", ")
                 ));
                 (Vec::new(), 1)

@@ -1,5 +1,5 @@
-//! Reads arrays of images and labels from safetensors files (<https://huggingface.co/docs/safetensors>), as `attack --out` and
-//! other tools write them.
+//! Reads arrays of images and labels from safetensors files (<https://huggingface.co/docs/safetensors>), as
+//! `lapidary attack --out` and other tools write them.
 
 use std::collections::BTreeMap;
 use std::fs::File;

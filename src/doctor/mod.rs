@@ -63,8 +63,9 @@ pub static CHECKS: [Check; 6] = [
 ];
 
 impl Check {
-    /// Computes a reference case on a device, with the kernels that the device's preferences choose, and compares the results
-    /// with those in `file`. `weights` are the bytes of [`WEIGHTS`]. Err if the file is not sound or the device fails.
+    /// Computes a reference case on a device, with the kernels that the device's [`Preferences`](crate::gpu::Preferences)
+    /// allow, and compares the results with those in `file`. `weights` are the bytes of [`WEIGHTS`]. Err if
+    /// the file is not sound or the device fails.
     pub async fn run(&self, gpu: &Gpu, file: &[u8], weights: &[u8]) -> Result<Verdict> {
         let case = Case::new(self.name, file)?;
         let results = match self.kind {

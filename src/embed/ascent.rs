@@ -46,7 +46,8 @@ pub struct AscentBuilder<'a, Kind> {
 }
 
 impl Ascent<Sampling> {
-    /// Makes a sampler for a network and batches of one size. Defaults: 20 L2 steps of length 0.8, and no ball.
+    /// Makes a sampler for a network and batches of one size. Defaults: 20 L2 steps of length 0.8, without a bound
+    /// on how far an image moves.
     pub fn of<'a>(
         model: &'a dyn Model,
         weights: &'a DeviceWeights,

@@ -22,7 +22,7 @@ impl fmt::Display for Missing {
     }
 }
 
-/// Lists the limits of `device` that are too low; empty if it has what WebGPU guarantees a compute shader.
+/// Lists the limits of `device` that are too low; empty if it has WebGPU's default limits for compute shaders.
 pub fn check(device: &wgpu::Device) -> Vec<Missing> {
     let (given, least) = (device.limits(), wgpu::Limits::default());
     // What kernels do not use may be whatever it is.

@@ -11,7 +11,7 @@ pub enum Budget {
     /// This many whole steps; a step that is under way counts as one.
     Steps(u32),
     /// At most this much GPU time, by the speed that was measured when nothing else ran on the device; at least one kernel
-    /// launch, but nothing if it is zero. A step that takes longer is spread over several frames.
+    /// launch, but nothing if the time is zero. A step that takes longer is spread over several frames.
     Time(Duration),
 }
 

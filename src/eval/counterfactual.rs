@@ -1,5 +1,5 @@
 //! Computes counterfactuals: changed images in which the network sees another class (Augustin et al. 2020, arXiv
-//! 2003.09461), by gradient steps up the target's logit within a ball around the image.
+//! 2003.09461), by gradient steps up that class's logit within a ball around the image.
 
 use super::Classifier;
 use super::calibration::softmax;

@@ -11,10 +11,10 @@ use crate::{Error, Result};
 /// The function of a network's logits whose gradient with respect to the images is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
-    /// An attack's objective of logits and label; each image has the gradient of its own value, not of the mean.
+    /// An attack's objective of logits and label; each image's gradient is that of its own objective, not of the mean.
     Objective(Objective),
-    /// The sum of the logits times given factors, K for each image. With the derivatives of another tool's loss for the
-    /// logits as factors, the gradient is that loss's gradient for the images.
+    /// The sum of all logits, each times a given factor. If the factors are the derivatives of another tool's loss with respect
+    /// to the logits, the result is that loss's gradient with respect to the images.
     Logits,
 }
 
@@ -23,7 +23,7 @@ pub enum Of {
 pub enum With<'a> {
     /// A label for each image, for [`Of::Objective`].
     Labels(&'a [u32]),
-    /// K factors for each image, for [`Of::Logits`].
+    /// A factor for each logit, for [`Of::Logits`]: as many for each image as there are classes.
     Factors(&'a [f32]),
 }
 
@@ -108,7 +108,7 @@ impl InputGradient {
             (With::Factors(factors), Of::Logits) => (factors.len(), self.classes),
             (With::Labels(_), Of::Logits) => {
                 let given = "labels, for the gradient of the logits";
-                return wrong(given.into(), "factors, K for each image".into());
+                return wrong(given.into(), "a factor for each logit".into());
             }
             (With::Factors(_), Of::Objective(_)) => {
                 let given = "factors, for the gradient of an objective";

@@ -18,9 +18,9 @@ pub struct Worth {
     pub ood_aurocs: Vec<Option<f64>>,
 }
 
-/// Measures accuracy and accuracy under attack on `images` with their labels, and how well logsumexp tells them from sets of
-/// `others` that show no class, which are taken batch by batch. The attack has these `settings` and batches of `size`; `progress`
-/// is told the number of images whose result is known.
+/// Measures accuracy and accuracy under attack on `images` with their labels, and how well logsumexp tells them from the
+/// images of other sets (`others`), which show no class and are read batch by batch. The attack has these `settings` and batches
+/// of `size`; `progress` is told the number of images whose result is known.
 pub async fn measure(
     model: &dyn Model,
     weights: &DeviceWeights,

@@ -31,7 +31,7 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// Computes both scores from logits, K for each image.
+    /// Computes the largest class probability and logsumexp of each image from its `classes` logits.
     pub fn of(logits: &[f32], classes: usize) -> Self {
         let confidence = confidences(logits, classes).into_iter().map(|each| each as f32).collect();
         Self { confidence, logsumexp: logsumexp(logits, classes) }
@@ -51,8 +51,8 @@ pub struct Hiding {
 }
 
 impl Hiding {
-    /// Returns the settings of the method's paper for images of this size: at 32 pixels eps 1, 20 steps of 0.1, at 224 eps 3, 10
-    /// steps of 1.
+    /// Returns the settings of arXiv 2510.13872: up to a side of 64 those for 32 pixels (eps 1, 20 steps of 0.1), above it those
+    /// for 224 (eps 3, 10 steps of 1).
     pub fn usual(side: u32) -> Self {
         if side <= 64 {
             Self { eps: 1.0, steps: 20, step_size: 0.1 }

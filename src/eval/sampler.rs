@@ -55,8 +55,9 @@ impl BatchSampler {
     }
 }
 
-/// Draws samples: takes `steps` gradient steps of L2 length `step_size` from each start towards its label, in batches of `size`.
-/// The intermediate steps of the first `traced` images (at most a batch) are kept. `progress` is told how many images are done.
+/// Draws samples: from each start, takes gradient steps towards its label, in batches of `size`. `settings` are the number of
+/// steps and their L2 length. The intermediate images of the first `traced` samples (at most a batch) are kept. `progress` is
+/// told how many samples are done.
 pub async fn sample(
     model: &dyn Model,
     weights: &DeviceWeights,

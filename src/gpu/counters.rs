@@ -10,7 +10,7 @@ pub struct Counts {
     pub buffers: u64,
     /// The number of pipelines compiled.
     pub pipelines: u64,
-    /// The time in nanoseconds that compiling pipelines took, as far as drivers compile then and not at a kernel's first launch.
+    /// The time in nanoseconds that making pipelines took; a driver may compile later, at a kernel's first launch, uncounted.
     pub pipeline_nanoseconds: u64,
     /// The number of bind groups created.
     pub bind_groups: u64,

@@ -80,13 +80,14 @@ pub enum Warning {
     /// The attack Square, which uses no gradient, broke this share of all images after attacks with gradients had not broken
     /// them: gradients are masked.
     SquareBeatsGradients {
-        /// The share of images; above 0.002.
+        /// The share of all images that Square broke; above 0.002, as smaller shares give no warning.
         share: f64,
     },
     /// Two forward passes over the same images differ, as the network is randomised: `difference` is the largest L2 distance of
     /// logits scaled to length 1.
     Randomised {
-        /// The largest distance; above 1e-4, unless the passes differ in the number of correctly classified images.
+        /// The largest L2 distance between two passes' logits, scaled to length 1, of one image; above 1e-4, unless the passes
+        /// differ in the number of correctly classified images.
         difference: f64,
     },
     /// The network's outputs are probabilities and not logits, so losses on logits mean little.

@@ -257,7 +257,7 @@ impl AutoAttack {
         }
         let counts = [self.steps, self.restarts, self.targets, self.queries, self.pgd.restarts];
         if counts.contains(&0) {
-            let given = format!("{counts:?} steps, restarts, targets, queries, restarts of PGD");
+            let given = format!("steps, restarts, targets, queries, PGD restarts {counts:?}");
             return wrong(given, "at least 1 of each");
         }
         let RestartedPgd { steps, step_size, momentum, .. } = self.pgd;
@@ -266,8 +266,8 @@ impl AutoAttack {
         }
         let goes = steps > 0 && step_size > 0.0 && step_size.is_finite();
         if self.attacks.contains(&AttackName::Pgd) && !goes {
-            let given = format!("PGD of {steps} steps of {step_size}");
-            return wrong(given, "at least 1, of a finite length above 0");
+            let given = format!("{steps} PGD steps, length {step_size}");
+            return wrong(given, "1 or more, of finite length above 0");
         }
         for &attack in &self.attacks {
             let least = match (attack, self.pgd.loss, self.pgd.targeted) {
