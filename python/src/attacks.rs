@@ -17,6 +17,29 @@ use crate::errors::mismatch;
 use crate::model::{Model, most};
 use crate::progress::{Progress, Watch};
 
+/// The attacks of `autoattack` that each of its keywords is of use to.
+const OF_STEPS: [AttackName; 6] = [
+    AttackName::ApgdCe,
+    AttackName::ApgdDlr,
+    AttackName::ApgdTargeted,
+    AttackName::Fab,
+    AttackName::FabTargeted,
+    AttackName::Pgd,
+];
+const OF_RESTARTS: [AttackName; 4] =
+    [AttackName::ApgdCe, AttackName::ApgdDlr, AttackName::Fab, AttackName::Pgd];
+const OF_TARGETS: [AttackName; 2] = [AttackName::ApgdTargeted, AttackName::FabTargeted];
+const OF_QUERIES: [AttackName; 1] = [AttackName::Square];
+
+/// The radius as it was given, or else the usual one of the norm: 8/255 in Linf, and 0.5 in L2, as in the program.
+fn radius(eps: Option<f64>, norm: Norm) -> f32 {
+    let usual = match norm {
+        Norm::Linf => 8.0 / 255.0,
+        Norm::L2 => 0.5,
+    };
+    eps.unwrap_or(usual) as f32
+}
+
 /// A ball's norm by its name.
 pub fn norm(py: Python<'_>, name: &str) -> PyResult<Norm> {
     match name.to_lowercase().as_str() {
@@ -54,8 +77,8 @@ impl Model {
     ///     Labels, whole numbers of shape (N,) below `classes`.
     /// norm : {"Linf", "L2"}
     ///     What the ball around each image is measured in.
-    /// eps : float
-    ///     Its radius, for images in [0, 1]; above 0.
+    /// eps : float, optional
+    ///     Its radius, for images in [0, 1]; above 0. Without, 8/255 in Linf and 0.5 in L2.
     /// steps : int
     ///     Steps from each start.
     /// step_size : float, optional
@@ -84,7 +107,7 @@ impl Model {
     /// ------
     #[doc = about!(mismatch)]
     #[doc = about!(device)]
-    #[pyo3(signature = (x, y, *, norm="Linf", eps=0.03137254901960784, steps=50, step_size=None, restarts=1, loss="cross-entropy", momentum=0.0, targeted=false, seed=0, layout="nchw", batch_size=64, callback=None))]
+    #[pyo3(signature = (x, y, *, norm="Linf", eps=None, steps=50, step_size=None, restarts=1, loss="cross-entropy", momentum=0.0, targeted=false, seed=0, layout="nchw", batch_size=64, callback=None))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn attack<'py>(
         &self,
@@ -92,7 +115,7 @@ impl Model {
         x: &Bound<'py, PyAny>,
         y: &Bound<'py, PyAny>,
         norm: &str,
-        eps: f64,
+        eps: Option<f64>,
         steps: u32,
         step_size: Option<f64>,
         restarts: u32,
@@ -104,7 +127,8 @@ impl Model {
         batch_size: u32,
         callback: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let radius = eps as f32;
+        let norm = self::norm(py, norm)?;
+        let radius = radius(eps, norm);
         let pgd = RestartedPgd {
             steps,
             step_size: step_size.map_or(radius / 8.0, |size| size as f32),
@@ -118,7 +142,7 @@ impl Model {
             seed,
             batch: most(py, batch_size)?,
             pgd,
-            ..AutoAttack::new(Version::Custom, self::norm(py, norm)?, radius)
+            ..AutoAttack::new(Version::Custom, norm, radius)
         };
         let images = self.images(x, layout)?;
         let labels = labels(y, "labels", images.count, self.network().classes())?;
@@ -201,14 +225,15 @@ impl Model {
     ///     Labels, whole numbers of shape (N,) below `classes`.
     /// norm : {"Linf", "L2"}
     ///     What the ball around each image is measured in.
-    /// eps : float
-    ///     Its radius, for images in [0, 1]; above 0.
+    /// eps : float, optional
+    ///     Its radius, for images in [0, 1]; above 0. Without, 8/255 in Linf and 0.5 in L2.
     /// version : {"standard", "plus", "rand", "few-classes", "custom"}
     ///     Which attacks: the authors' versions, one for networks of 2 and 3 classes, or those of `attacks`.
     /// attacks : sequence of str, optional
     ///     For "custom", in their order: apgd-ce, apgd-dlr, apgd-t, fab-t, fab, square, pgd.
     /// steps, restarts, targets, queries : int, optional
-    ///     Steps of APGD and FAB, starts of the untargeted attacks, targets of the others, candidates of Square; the version's.
+    ///     Steps of all attacks but Square (of 100 each, of PGD 50), starts of the untargeted ones (apgd-ce, apgd-dlr, fab, pgd), targets of
+    ///     apgd-t and fab-t, candidates of Square; without, the version's. One that none of the attacks takes is refused.
     /// seed : int
     ///     Of all random numbers.
     /// state : str or path, optional
@@ -228,7 +253,7 @@ impl Model {
     #[doc = about!(device)]
     /// BadFile
     ///     Where the state is damaged or of another evaluation.
-    #[pyo3(signature = (x, y, *, norm="Linf", eps=0.03137254901960784, version="standard", attacks=None, steps=None, restarts=None, targets=None, queries=None, seed=0, state=None, layout="nchw", batch_size=64, callback=None))]
+    #[pyo3(signature = (x, y, *, norm="Linf", eps=None, version="standard", attacks=None, steps=None, restarts=None, targets=None, queries=None, seed=0, state=None, layout="nchw", batch_size=64, callback=None))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn autoattack<'py>(
         &self,
@@ -236,7 +261,7 @@ impl Model {
         x: &Bound<'py, PyAny>,
         y: &Bound<'py, PyAny>,
         norm: &str,
-        eps: f64,
+        eps: Option<f64>,
         version: &str,
         attacks: Option<Vec<String>>,
         steps: Option<u32>,
@@ -254,13 +279,32 @@ impl Model {
             let given = format!("attacks= with version=\"{version}\", whose attacks are fixed");
             return Err(mismatch(py, "autoattack", given, "version=\"custom\" with attacks="));
         }
-        let mut settings = AutoAttack::new(version, self::norm(py, norm)?, eps as f32);
+        let norm = self::norm(py, norm)?;
+        let mut settings = AutoAttack::new(version, norm, radius(eps, norm));
         for name in attacks.unwrap_or_default() {
             let attack = name.parse().map_err(|error| crate::errors::raised(py, error))?;
             settings.attacks.push(attack);
         }
+        for (name, given, takers) in [
+            ("steps", steps, &OF_STEPS[..]),
+            ("restarts", restarts, &OF_RESTARTS),
+            ("targets", targets, &OF_TARGETS),
+            ("queries", queries, &OF_QUERIES),
+        ] {
+            let runs = &settings.attacks;
+            if given.is_some() && !runs.is_empty() && !runs.iter().any(|run| takers.contains(run)) {
+                let list = |all: &[AttackName]| {
+                    all.iter().map(|attack| attack.name()).collect::<Vec<_>>().join(", ")
+                };
+                let given = format!("{name}= for {}, which has no such number", list(runs));
+                let wanted = format!("no {name}=, or one of {} among the attacks", list(takers));
+                return Err(mismatch(py, "autoattack", given, wanted));
+            }
+        }
         settings.seed = seed;
         settings.batch = most(py, batch_size)?;
+        settings.pgd.steps = steps.unwrap_or(settings.pgd.steps);
+        settings.pgd.restarts = restarts.unwrap_or(settings.pgd.restarts);
         settings.steps = steps.unwrap_or(settings.steps);
         settings.restarts = restarts.unwrap_or(settings.restarts);
         settings.targets = targets.unwrap_or(settings.targets);

@@ -59,6 +59,30 @@ def test_autoattack_says_what_each_attack_did(model: lapidary.Model, x: Images, 
     assert "<table>" in result._repr_html_() and "robust" in repr(result)
 
 
+def test_autoattacks_steps_and_restarts_are_pgds_too(model: lapidary.Model, fashion: lapidary.data.Labelled) -> None:
+    x, y = fashion.images[:128], fashion.labels[:128]
+    settings: dict[str, Any] = {"norm": "L2", "eps": 1.5, "steps": 2, "restarts": 8, "seed": 3}
+    result = model.autoattack(x, y, version="custom", attacks=["pgd"], **settings)
+    alone = model.attack(x, y, **settings)
+    wrong = np.array(result.points) == "wrong"
+    broken = np.array(result.points) == "pgd"
+    np.testing.assert_array_equal(broken, (model.predict(alone) != y) & ~wrong)
+    # Batches of other sizes differ in the last bits.
+    np.testing.assert_allclose(result.images[broken], alone[broken], rtol=0, atol=1e-6)
+    # From the image itself alone, fewer of them break.
+    once = model.autoattack(x, y, version="custom", attacks=["pgd"], **{**settings, "restarts": 1})
+    assert once.robust_accuracy > result.robust_accuracy
+
+
+def test_a_radius_that_is_not_given_is_the_norms(model: lapidary.Model, x: Images, y: Labels) -> None:
+    for norm, eps in [("Linf", 8 / 255), ("L2", 0.5)]:
+        result = model.autoattack(x, y, norm=norm, version="custom", attacks=["apgd-ce"], steps=2)
+        assert result.eps == pytest.approx(eps, rel=1e-6)
+        moves = (model.attack(x, y, norm=norm, steps=3, step_size=1.0) - x).reshape(len(x), -1)
+        lengths = np.abs(moves).max(1) if norm == "Linf" else np.linalg.norm(moves, axis=1)
+        assert 0.9 * eps < lengths.max() <= eps * 1.0001
+
+
 def test_a_callback_is_told_and_may_stop(model: lapidary.Model, x: Images, y: Labels, tmp_path: Path) -> None:
     class Enough(Exception):
         pass
