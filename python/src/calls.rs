@@ -89,6 +89,12 @@ fn run<T: Send>(
     }
 }
 
+/// Warns Python's caller of what it should know and that is no error.
+pub fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
+    let warnings = py.import("warnings")?;
+    warnings.call_method1("warn", (text,)).map(drop)
+}
+
 /// The process that drivers were loaded in; 0 before any were.
 static OWNER: AtomicU32 = AtomicU32::new(0);
 

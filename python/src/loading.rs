@@ -11,7 +11,7 @@ use lapidary::{Error, Result};
 use pyo3::prelude::*;
 
 use crate::arrays::numbers;
-use crate::calls::blocking;
+use crate::calls::{blocking, warn};
 use crate::devices;
 use crate::errors::mismatch;
 use crate::model::Model;
@@ -21,6 +21,7 @@ const ARCHITECTURES: [&str; 4] = ["wrn", "preact-resnet", "resnet", "convnext"];
 
 /// The facts about a network that the caller gives to complete the file's.
 struct Told {
+    architecture: Option<String>,
     mean: Option<Vec<f32>>,
     std: Option<Vec<f32>>,
     activation: Option<String>,
@@ -28,57 +29,88 @@ struct Told {
 }
 
 impl Told {
-    /// Adds it, so that nothing is missing that would have to be guessed.
-    fn complete(&self, checkpoint: &mut Checkpoint) -> Result<()> {
-        let metadata = &mut checkpoint.metadata;
-        match (&self.mean, &self.std) {
-            (Some(mean), Some(std)) => {
-                let given = Normalisation { mean: mean.clone(), std: std.clone() };
-                if let Some(Normalisation { mean, std }) = given.of_bytes() {
-                    let wanted = format!(
-                        "mean={mean:?} and std={std:?}, for images in [0, 1] instead of pixels of 0 to 255"
-                    );
-                    return Err(Error::mismatch("normalisation", format!("{given:?}"), wanted));
-                }
-                metadata.normalisation = Some(given);
+    /// Adds it, so that nothing is missing that would have to be guessed. Returns a sentence for each fact of the file that another
+    /// is taken for.
+    fn complete(&self, checkpoint: &mut Checkpoint) -> Result<Vec<String>> {
+        let Checkpoint { metadata, source, .. } = checkpoint;
+        // Before a given architecture makes it look like a file of ours, which says both.
+        let (normalised, activated) = (metadata.tells_normalisation(), metadata.tells_activation());
+        if let Some(name) = &self.architecture {
+            if !ARCHITECTURES.contains(&name.as_str()) {
+                let wanted = ARCHITECTURES.join(", ");
+                return Err(Error::mismatch("architecture", format!("{name:?}"), wanted));
             }
-            (None, None) if metadata.tells_normalisation() => {}
-            (None, None) => {
-                let reason = "it does not say how images are normalised: pass mean= and std=, one number a channel for images in \
-                              [0, 1], as mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616); 0 and 1 for none";
-                return Err(Error::bad_file(&checkpoint.source, reason));
-            }
-            _ => {
-                return Err(Error::mismatch(
-                    "normalisation",
-                    "one of mean= and std=",
-                    "both, or neither",
-                ));
-            }
-        }
-        if let Some(name) = &self.activation {
-            let activation = Activation::parse(name);
-            let unknown = || Error::mismatch("activation", format!("{name:?}"), "relu or silu");
-            metadata.activation = Some(activation.ok_or_else(unknown)?);
-        } else if Network::meant_by(checkpoint).is_ok_and(|net| net.asks_activation())
-            && !checkpoint.metadata.tells_activation()
-        {
-            let reason = "it does not say what follows normalisation layers: pass activation=\"relu\" or activation=\"silu\"";
-            return Err(Error::bad_file(&checkpoint.source, reason));
+            metadata.architecture = Some(name.clone());
         }
         if let Some(side) = self.side {
-            checkpoint.metadata.side = Some(side);
+            metadata.side = Some(side);
         }
-        // A mean of 0 and a deviation of 1 each is no normalisation.
-        let channels = Network::meant_by(checkpoint).map(|net| net.channels() as usize);
-        if let (Some(given), Ok(channels)) = (&checkpoint.metadata.normalisation, channels)
-            && (given.mean.len() != channels || given.std.len() != channels)
-        {
-            let numbers = format!("{} means and {} deviations", given.mean.len(), given.std.len());
-            let wanted = format!("{channels} of each, one for each channel");
-            return Err(Error::mismatch("normalisation", numbers, wanted));
+        let source = source.display().to_string();
+        let network = Network::meant_by(checkpoint)?;
+        let mut replaced = Vec::new();
+        if let Some(given) = self.normalisation(network.channels() as usize)? {
+            let before = network.normalisation();
+            let plain = given.mean.iter().all(|&mean| mean == 0.0)
+                && given.std.iter().all(|&std| std == 1.0);
+            if normalised && before != Some(&given) && !(plain && before.is_none()) {
+                let own = before.map_or("no normalisation".into(), |own| {
+                    format!("mean={:?} and std={:?}", own.mean, own.std)
+                });
+                replaced.push(format!("{source} says {own}; mean= and std= are taken instead"));
+            }
+            checkpoint.metadata.normalisation = Some(given);
+        } else if !normalised {
+            let reason = "it does not say how images are normalised: pass mean= and std=, one number a channel for images in \
+                          [0, 1], as mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616); 0 and 1 for none";
+            return Err(Error::bad_file(&checkpoint.source, reason));
         }
-        Ok(())
+        let own = network.activation();
+        match &self.activation {
+            Some(name) if network.asks_activation() => {
+                let unknown = || Error::mismatch("activation", format!("{name:?}"), "relu or silu");
+                let given = Activation::parse(name).ok_or_else(unknown)?;
+                if activated && given.name() != own {
+                    replaced
+                        .push(format!("{source} says {own}; activation={name:?} is taken instead"));
+                }
+                checkpoint.metadata.activation = Some(given);
+            }
+            Some(name)
+                if name != own && Activation::parse(name).map(Activation::name) != Some(own) =>
+            {
+                let wanted = format!("no activation=, as a {network} has {own} of its own");
+                return Err(Error::mismatch("activation", format!("{name:?}"), wanted));
+            }
+            None if network.asks_activation() && !activated => {
+                let reason = "it does not say what follows normalisation layers: pass activation=\"relu\" or activation=\"silu\"";
+                return Err(Error::bad_file(&checkpoint.source, reason));
+            }
+            _ => {}
+        }
+        checkpoint.notes.extend(replaced.iter().cloned());
+        Ok(replaced)
+    }
+
+    /// The normalisation that is given, for images of so many channels in \[0, 1\].
+    fn normalisation(&self, channels: usize) -> Result<Option<Normalisation>> {
+        let wrong =
+            |given: String, wanted: String| Err(Error::mismatch("normalisation", given, wanted));
+        let given = match (&self.mean, &self.std) {
+            (Some(mean), Some(std)) => Normalisation { mean: mean.clone(), std: std.clone() },
+            (None, None) => return Ok(None),
+            _ => return wrong("one of mean= and std=".into(), "both, or neither".into()),
+        };
+        if let Some(Normalisation { mean, std }) = given.of_bytes() {
+            let wanted = format!(
+                "mean={mean:?} and std={std:?}, for images in [0, 1] instead of pixels of 0 to 255"
+            );
+            return wrong(format!("{given:?}"), wanted);
+        }
+        if given.mean.len() != channels || given.std.len() != channels {
+            let numbers = format!("{} and {} numbers", given.mean.len(), given.std.len());
+            return wrong(numbers, format!("{channels} each, one for each channel"));
+        }
+        Ok(Some(given))
     }
 }
 
@@ -87,13 +119,15 @@ impl Told {
 /// Parameters
 /// ----------
 /// path : str or path
-///     A safetensors file, a file of ``torch.save`` (nothing in it is executed), an ONNX file, a run's folder, or ``"builtin:fashion-demo"``,
-///     the network that comes with the package. Which network it is shows by the tensors.
+///     A safetensors file, a file of ``torch.save`` (nothing in it is executed), an ONNX file, a run's folder, or ``"zoo:NAME"``, a network
+///     that comes with the package, as ``"zoo:fashion-show"``; ``"builtin:fashion-demo"`` is ``"zoo:fashion-demo"``. Which network it is
+///     shows by the tensors.
 /// mean, std : sequence of float, optional
 ///     By which the network's images are normalised, a number for each channel, for images in [0, 1]. Asked for where the file does not say
-///     it; 0 and 1 for none.
+///     it; 0 and 1 for none. Where the file says others, these are taken, with a warning.
 /// activation : {"relu", "silu"}, optional
-///     What follows normalisation layers, where the file does not say it.
+///     What follows normalisation layers: asked for where the network could have either and the file does not say which, taken with a warning
+///     where it says the other, and refused where the network always has another.
 /// side : int, optional
 ///     Rows and columns of the images. Without, and where the file does not say it, images of any side are taken.
 /// device : Device, str or int, optional
@@ -108,6 +142,8 @@ impl Told {
 /// ------
 /// BadFile
 ///     For a file that is not there, is damaged or holds no known network, and where it does not say what is asked for above.
+/// Mismatch
+///     For an activation or a normalisation that the network cannot have.
 /// NoAdapter
 ///     Where there is no such device.
 #[pyfunction]
@@ -122,11 +158,17 @@ fn load(
     device: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Model> {
     let wanted = devices::wanted(device)?;
-    let told = Told { mean, std, activation, side };
-    blocking(py, || {
-        let known = Known::read(Some(&path), |checkpoint| told.complete(checkpoint))?;
-        Model::new(known, wanted)
-    })
+    let told = Told { architecture: None, mean, std, activation, side };
+    let (model, replaced) = blocking(py, || {
+        let mut replaced = Vec::new();
+        let known = Known::read(Some(&path), |checkpoint| {
+            replaced = told.complete(checkpoint)?;
+            Ok(())
+        })?;
+        Ok((Model::new(known, wanted)?, replaced))
+    })?;
+    replaced.iter().try_for_each(|text| warn(py, text))?;
+    Ok(model)
 }
 
 /// Take the weights of a live model of another library.
@@ -152,7 +194,7 @@ fn load(
 /// BadFile
 ///     Where the tensors are those of no known network, or it is not said how images are normalised.
 /// Mismatch
-///     For what is no dict of arrays.
+///     For what is no dict of arrays, and as for `load`.
 #[pyfunction]
 #[pyo3(signature = (state_dict, *, architecture=None, mean=None, std=None, activation=None, side=None, class_names=None, device=None))]
 #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
@@ -185,22 +227,17 @@ fn from_state_dict(
         let (data, shape) = numbers(&value, "state dict", dimensions)?;
         weights.insert(name, Tensor { shape, data });
     }
-    let told = Told { mean, std, activation, side };
-    blocking(py, || {
+    let told = Told { architecture, mean, std, activation, side };
+    let (model, replaced) = blocking(py, || {
         let mut checkpoint =
             Checkpoint::from_state_dict("state dict", weights, Metadata::default())?;
         checkpoint.metadata.class_names = class_names;
-        told.complete(&mut checkpoint)?;
-        if let Some(name) = &architecture
-            && !ARCHITECTURES.contains(&name.as_str())
-        {
-            let wanted = ARCHITECTURES.join(", ");
-            return Err(Error::mismatch("architecture", format!("{name:?}"), wanted));
-        }
-        let metadata = std::mem::take(&mut checkpoint.metadata);
-        checkpoint.metadata = Metadata { architecture, ..metadata };
-        Model::new(Known::of(Pretrained::from_checkpoint(checkpoint)?, None)?, wanted)
-    })
+        let replaced = told.complete(&mut checkpoint)?;
+        let known = Known::of(Pretrained::from_checkpoint(checkpoint)?, None)?;
+        Ok((Model::new(known, wanted)?, replaced))
+    })?;
+    replaced.iter().try_for_each(|text| warn(py, text))?;
+    Ok(model)
 }
 
 /// PyTorch's parameters ask to be detached before they become arrays.

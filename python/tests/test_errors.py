@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import golden
 import lapidary
 
 X = np.full((4, 1, 16, 16), 0.5, np.float32)
@@ -146,6 +147,10 @@ CALLS: dict[str, tuple[Callable[[M], Any], str]] = {
     "load: mean of bytes": (lambda m: lapidary.load("builtin:fashion-demo", mean=[127.0], std=[60.0]), "0 to 255"),
     "load: mean of colours": (lambda m: lapidary.load("builtin:fashion-demo", mean=[0.5] * 3, std=[0.5] * 3), "for each channel"),
     "load: activation": (lambda m: lapidary.load("builtin:fashion-demo", activation="tanh"), "relu"),
+    "load: another's activation": (
+        lambda m: lapidary.load(golden.FOLDER / "onnx/resnet18_script_13.onnx", activation="silu"),
+        "has relu of its own",
+    ),
     "load: no such device": (lambda m: lapidary.load("builtin:fashion-demo", device="no such"), "no such"),
     "load: device's number": (lambda m: lapidary.load("builtin:fashion-demo", device=99), "99"),
     "load: device's type": (lambda m: lapidary.load("builtin:fashion-demo", device=1.5), "Device"),  # type: ignore[arg-type]

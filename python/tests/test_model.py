@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,27 @@ def test_a_state_dict_is_a_network(tmp_path: Path, model: lapidary.Model, x: Ima
     # Half precision keeps about three digits.
     again.save(tmp_path / "half.safetensors", half=True)
     np.testing.assert_allclose(lapidary.load(tmp_path / "half.safetensors").logits(x), model.logits(x), atol=0.05)
+
+
+def test_what_replaces_the_files_own_is_said(model: lapidary.Model, x: Images) -> None:
+    with pytest.warns(UserWarning, match="says relu; activation=\"silu\" is taken") as told:
+        other = lapidary.load("builtin:fashion-demo", activation="silu")
+    assert len(told) == 1 and any("is taken instead" in note for note in other.notes)
+    assert not np.allclose(other.logits(x), model.logits(x))
+    with pytest.warns(UserWarning, match=r"mean= and std= are taken"):
+        lapidary.load("builtin:fashion-demo", mean=[0.0], std=[1.0])
+    mean, std = model.normalisation or ([], [])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same = lapidary.load("zoo:fashion-demo", mean=mean, std=std, activation="relu")
+    np.testing.assert_array_equal(same.logits(x), model.logits(x))
+
+
+def test_an_architecture_does_not_stand_for_an_activation(model: lapidary.Model) -> None:
+    with pytest.raises(lapidary.BadFile, match="activation="):
+        lapidary.from_state_dict(model.state_dict(), architecture="wrn", mean=[0.0], std=[1.0])
+    with pytest.raises(lapidary.BadFile, match="mean="):
+        lapidary.from_state_dict(model.state_dict(), architecture="wrn", activation="relu")
 
 
 def test_a_network_of_pytorchs_exporter_is_read() -> None:
