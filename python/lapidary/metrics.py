@@ -9,12 +9,12 @@ features. Its weights do not come with the package: download pytorch-fid's Incep
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _native
+from . import _errors, _native
 from ._native import Extractor
 
 if TYPE_CHECKING:
@@ -80,11 +80,16 @@ def features(images: ArrayLike, extractor: Extractor, *, layout: str = "nchw") -
     return extractor.features(images, layout=layout)
 
 
-def _features(x: SetLike, extractor: Extractor | None) -> SetLike:
-    if extractor is None or isinstance(x, (Statistics, str, os.PathLike)):
-        return x
-    shape = getattr(x, "shape", None)
-    return extractor.features(x) if shape is not None and len(shape) == 4 else x
+def _features(extractor: Extractor | None, *sets: SetLike) -> list[SetLike]:
+    if extractor is None:
+        return list(sets)
+
+    def images(x: SetLike) -> bool:
+        return not isinstance(x, (Statistics, str, os.PathLike)) and len(getattr(x, "shape", ())) == 4
+
+    if not any(map(images, sets)):
+        raise _errors.Mismatch("extractor: got extractor= without images; expected arrays of images with it, or no extractor=")
+    return [extractor.features(cast("ArrayLike", x)) if images(x) else x for x in sets]
 
 
 def statistics(x: SetLike, *, extractor: Extractor | None = None) -> Statistics:
@@ -111,7 +116,7 @@ def statistics(x: SetLike, *, extractor: Extractor | None = None) -> Statistics:
     BadFile
         For a file without these arrays.
     """
-    return Statistics(*_native._statistics(_features(x, extractor)))
+    return Statistics(*_native._statistics(*_features(extractor, x)))
 
 
 def fid(real: SetLike, samples: SetLike, *, extractor: Extractor | None = None) -> float:
@@ -137,7 +142,7 @@ def fid(real: SetLike, samples: SetLike, *, extractor: Extractor | None = None) 
     BadFile
         For a file without these arrays.
     """
-    return _native._fid(_features(real, extractor), _features(samples, extractor))
+    return _native._fid(*_features(extractor, real, samples))
 
 
 def kid(
@@ -167,8 +172,8 @@ def kid(
     tuple of float
         Mean and standard deviation.
     """
-    rows = _features(real, extractor), _features(samples, extractor)
-    return _native._kid(*rows, subsets, subset_size, seed)
+    rows = _features(extractor, real, samples)
+    return _native._kid(rows[0], rows[1], subsets, subset_size, seed)
 
 
 def precision_recall(
@@ -190,8 +195,8 @@ def precision_recall(
     tuple of float
         Precision and recall, from 0 to 1.
     """
-    rows = _features(real, extractor), _features(samples, extractor)
-    return _native._precision_recall(*rows, neighbours)
+    rows = _features(extractor, real, samples)
+    return _native._precision_recall(rows[0], rows[1], neighbours)
 
 
 def inception_score(logits: ArrayLike, *, splits: int = 10) -> tuple[float, float | None]:
@@ -202,7 +207,7 @@ def inception_score(logits: ArrayLike, *, splits: int = 10) -> tuple[float, floa
     logits : array
         Shape (N, K): `Extractor.logits` of the samples, in their order.
     splits : int
-        Runs of the samples that are scored each by itself.
+        Runs of the samples that are scored each by itself; at most one a sample.
 
     Returns
     -------

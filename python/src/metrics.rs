@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use lapidary::eval::{self, Detection, Features, Gaussian, Scores};
+use lapidary::eval::{self, Detection, Features, Gaussian};
 use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
 
@@ -106,7 +106,15 @@ fn _inception_score(
     if splits == 0 {
         return Err(mismatch(py, "splits", splits, "1 or more"));
     }
-    let (values, [_, classes]) = logits(x)?;
+    let (values, [rows, classes]) = logits(x)?;
+    if splits > rows {
+        return Err(mismatch(
+            py,
+            "splits",
+            format!("{splits} of {rows} samples"),
+            "at most one a sample",
+        ));
+    }
     let score = blocking(py, || Ok(eval::inception_score(&values, classes, splits)))?;
     Ok((score.mean, score.std))
 }
@@ -122,9 +130,9 @@ fn _ece(py: Python<'_>, x: &Bound<'_, PyAny>, y: &Bound<'_, PyAny>, bins: usize)
 }
 
 /// Reads the scores of both sets; neither may be empty or have NaN.
-fn scores(positives: &Bound<'_, PyAny>, negatives: &Bound<'_, PyAny>) -> PyResult<[Vec<f32>; 2]> {
+fn scores(positives: &Bound<'_, PyAny>, negatives: &Bound<'_, PyAny>) -> PyResult<[Vec<f64>; 2]> {
     let one = |x: &Bound<'_, PyAny>, what| {
-        let (values, _) = numbers(x, what, 1)?;
+        let (values, _) = doubles(x, what, 1)?;
         if values.is_empty() || values.iter().any(|value| value.is_nan()) {
             return Err(mismatch(
                 x.py(),
@@ -173,10 +181,12 @@ fn _detection(
         return Err(mismatch(py, "others", given, format!("{classes}, as in real")));
     }
     blocking(py, || {
-        let (real, others) = (Scores::of(&real, classes), Scores::of(&others, classes));
         let told = |found: Detection| (found.auroc, found.fpr95);
-        let confidence = eval::detection(&real.confidence, &others.confidence);
-        let energy = eval::detection(&real.logsumexp, &others.logsumexp);
+        let sums = |logits: &[f32]| eval::logsumexp(logits, classes);
+        // In 64 bits: in 32 the likeliest classes' probabilities near 1 would be ties.
+        let sure = |logits: &[f32]| eval::confidences(logits, classes);
+        let confidence = eval::detection(&sure(&real), &sure(&others));
+        let energy = eval::detection(&sums(&real), &sums(&others));
         Ok((told(confidence), told(energy)))
     })
 }

@@ -170,6 +170,10 @@ CALLS: dict[str, tuple[Callable[[M], Any], str]] = {
     "data: fractal's side": (lambda m: lapidary.data.fractal(1, side=100_000), "4096"),
     "fid: widths": (lambda m: lapidary.metrics.fid(filled((8, 3)), filled((8, 4))), "3 features"),
     "fid: NaN": (lambda m: lapidary.metrics.fid(filled((8, 3), np.nan), filled((8, 3))), "finite"),
+    "fid: extractor of no images": (
+        lambda m: lapidary.metrics.fid(filled((8, 3)), filled((8, 3)), extractor=NoArray()),  # type: ignore[arg-type]
+        "extractor=",
+    ),
     "fid: images": (lambda m: lapidary.metrics.fid(X, X), "2 dimensions"),
     "fid: no file": (lambda m: lapidary.metrics.fid("/nowhere/real.npz", filled((8, 3))), "/nowhere/real.npz"),
     "statistics: covariance": (
@@ -182,6 +186,7 @@ CALLS: dict[str, tuple[Callable[[M], Any], str]] = {
     "precision: rows": (lambda m: lapidary.metrics.precision_recall(filled((3, 3)), filled((3, 3))), "at least 4"),
     "precision: neighbours": (lambda m: lapidary.metrics.precision_recall(X, X, neighbours=0), "1 or more"),
     "inception score": (lambda m: lapidary.metrics.inception_score(filled((0, 10))), "1 or more"),
+    "inception score: splits": (lambda m: lapidary.metrics.inception_score(filled((5, 10))), "10 of 5 samples"),
     "ece: labels": (lambda m: lapidary.metrics.ece(filled((4, 10)), [0, 1, 2, 10]), "10 for image 3"),
     "auroc: empty": (lambda m: lapidary.metrics.auroc([], [1.0]), "one or more"),
     "auroc: NaN": (lambda m: lapidary.metrics.auroc([np.nan], [1.0]), "NaN"),

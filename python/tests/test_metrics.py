@@ -86,6 +86,18 @@ def test_telling_sets_apart() -> None:
     assert metrics.fpr95(range(1, 21), [0, 1.5, 2, 30]) == 0.5
 
 
+def test_scores_of_64_bits_keep_their_order() -> None:
+    low = 1 - np.arange(1, 9) * 1e-12
+    high = low + 0.5e-12
+    assert len(np.unique(np.concatenate([low, high]).astype(np.float32))) == 1
+    assert metrics.auroc(high, low) == (high[:, None] > low).mean() == 36 / 64
+    assert metrics.fpr95(high, low) == 7 / 8
+    # And so do probabilities near 1.
+    sure, surer = np.zeros((4, 2), np.float32), np.zeros((4, 2), np.float32)
+    sure[:, 0], surer[:, 0] = 20, 22
+    assert metrics.detection(surer, sure).confidence_auroc == 1
+
+
 def test_readers_and_start_images() -> None:
     images, labels, names = lapidary.data.fashion("train")
     assert images.shape == (3000, 1, 32, 32) and labels.shape == (3000,) and len(names) == 10

@@ -2,10 +2,10 @@
 
 /// Computes the area under the ROC curve: the share of pairs of a positive and a negative in which the positive scores higher,
 /// ties counting half. NaN if a set is empty or a score is not a number.
-pub fn auroc(positives: &[f32], negatives: &[f32]) -> f64 {
-    let positive = positives.iter().map(|&score| (score, true));
-    let mut scores: Vec<_> =
-        positive.chain(negatives.iter().map(|&score| (score, false))).collect();
+pub fn auroc<S: Copy + Into<f64>>(positives: &[S], negatives: &[S]) -> f64 {
+    let positive = positives.iter().map(|&score| (score.into(), true));
+    let mut scores: Vec<(f64, bool)> =
+        positive.chain(negatives.iter().map(|&score| (score.into(), false))).collect();
     if scores.iter().any(|(score, _)| score.is_nan()) {
         return f64::NAN;
     }
@@ -23,12 +23,13 @@ pub fn auroc(positives: &[f32], negatives: &[f32]) -> f64 {
 
 /// Computes FPR95: the share of negatives at or above the score that 95 % of positives reach (Hendrycks and Gimpel 2017, arXiv
 /// 1610.02136). NaN if a set is empty or a score is not a number.
-pub fn false_positives_at_95(positives: &[f32], negatives: &[f32]) -> f64 {
-    let mut sorted = positives.to_vec();
+pub fn false_positives_at_95<S: Copy + Into<f64>>(positives: &[S], negatives: &[S]) -> f64 {
+    let mut sorted: Vec<f64> = positives.iter().map(|&score| score.into()).collect();
+    let negatives: Vec<f64> = negatives.iter().map(|&score| score.into()).collect();
     sorted.sort_by(|a, b| b.total_cmp(a));
     let reached = (sorted.len() * 95).div_ceil(100);
     let threshold = reached.checked_sub(1).and_then(|last| sorted.get(last));
-    let numbers = positives.iter().chain(negatives).all(|score| !score.is_nan());
+    let numbers = sorted.iter().chain(&negatives).all(|score| !score.is_nan());
     let Some(threshold) = threshold.filter(|_| numbers) else { return f64::NAN };
     let wrong = negatives.iter().filter(|score| *score >= threshold).count();
     wrong as f64 / negatives.len() as f64
@@ -56,5 +57,8 @@ mod tests {
         assert_eq!(auroc(&[0.0, -0.0], &[-0.0, 0.0]), 0.5);
         assert_eq!(auroc(&[1.0, 2.0, 3.0], &[2.0, 0.0]), 4.5 / 6.0);
         assert!(auroc(&[], &[1.0]).is_nan() && auroc(&[f32::NAN], &[1.0]).is_nan());
+        // In 32 bits both would be 1.
+        assert_eq!(auroc(&[1.0 + 1e-12], &[1.0]), 1.0);
+        assert_eq!(false_positives_at_95(&[1.0 + 1e-12], &[1.0]), 0.0);
     }
 }

@@ -17,7 +17,7 @@ pub struct Detection {
 }
 
 /// Measures how well a score tells real from other images, from the scores of both; real images should score higher.
-pub fn detection(real: &[f32], other: &[f32]) -> Detection {
+pub fn detection<S: Copy + Into<f64>>(real: &[S], other: &[S]) -> Detection {
     Detection { auroc: auroc(real, other), fpr95: false_positives_at_95(real, other) }
 }
 
