@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _errors, _native
 from ._native import Run
+from ._notes import warn
 
 if TYPE_CHECKING:
     from ._types import ArrayLike, Callback, DeviceLike, PathLike
@@ -60,7 +61,7 @@ def train(
     class_names : sequence of str
         What the classes are called, by label.
     layout : {"nchw", "nhwc"}
-        Where the channels of these arrays are.
+        Where the channels of `data` and `test` are.
     out : str or path, optional
         The run's folder; without, the first free one in ``runs``.
     resume : bool
@@ -86,10 +87,16 @@ def train(
         For arrays that are not labelled images.
     Diverged
         Where training diverges and nothing helps.
+
+    Warns
+    -----
+    UserWarning
+        Where images were left out, as damaged pictures are: it names the first few, with the reason, and counts the others.
     """
     if isinstance(config, Mapping):
         config = dict(config)
-    path = _native._train(
+    path, notes = _native._train(
         config, _pair(data), _pair(test), list(class_names), layout, out, resume, callback, device
     )
+    warn("train", notes)
     return Run(path)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _native
+from ._notes import warn
 from ._types import PathLike
 
 __all__ = ["Labelled", "fashion", "fractal", "load", "noise", "picture"]
@@ -50,8 +51,16 @@ def load(source: PathLike, *, part: str = "test", side: int = 32, fit: str | Non
     ------
     BadFile
         For what is not there, is of no known format or damaged, and for images without labels.
+
+    Warns
+    -----
+    UserWarning
+        Where pictures are damaged and left out (of files of pictures up to a tenth may be), files are of no format that is read, or
+        something else is unusual: it names the first few, with the reason, and counts the others.
     """
-    return Labelled(*_native._labelled(os.fspath(source), part, side, fit))
+    images, labels, names, notes = _native._labelled(os.fspath(source), part, side, fit)
+    warn(os.fspath(source), notes)
+    return Labelled(images, labels, names)
 
 
 def fashion(part: str = "test", *, side: int = 32) -> Labelled:

@@ -11,8 +11,9 @@ use crate::arrays::{Layout, images};
 use crate::calls::blocking;
 use crate::errors::mismatch;
 
-/// Labelled images of a part of a source, their labels, and the names of the classes.
-type Labelled<'py> = (Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>, Vec<String>);
+/// Labelled images of a part of a source, their labels, the names of the classes, and a sentence for each thing that was left out
+/// or is unusual.
+type Labelled<'py> = (Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>, Vec<String>, Vec<String>);
 
 #[pyfunction]
 fn _labelled<'py>(
@@ -27,7 +28,7 @@ fn _labelled<'py>(
         "test" => Part::Test,
         other => return Err(mismatch(py, "part", format!("{other:?}"), "\"train\" or \"test\"")),
     };
-    let (prepared, names) = blocking(py, || {
+    let (prepared, names, notes) = blocking(py, || {
         let fit = fit.map(Fit::parse).transpose()?;
         let data = Source::parse(source)?.load_fitted(part, side, fit.unwrap_or(Fit::Crop))?;
         if let Some(reason) = data.unlabelled() {
@@ -36,12 +37,12 @@ fn _labelled<'py>(
             return Err(Error::BadFile { path, reason });
         }
         let prepared = data.prepared_as(side, fit.unwrap_or(Fit::Letterbox))?;
-        Ok((prepared, data.class_names().to_vec()))
+        Ok((prepared, data.class_names().to_vec(), [data.notes(), data.damaged()].concat()))
     })?;
     let labels = prepared.labels().iter().map(|&label| i64::from(label));
     let labels = PyArray1::from_iter(py, labels);
     let values = prepared.images().to_vec();
-    Ok((images(py, values, prepared.channels(), side, Layout::Nchw)?, labels, names))
+    Ok((images(py, values, prepared.channels(), side, Layout::Nchw)?, labels, names, notes))
 }
 
 #[pyfunction]

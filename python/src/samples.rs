@@ -195,7 +195,7 @@ impl Model {
     /// classes : int, str, or sequence of either
     ///     A class for each image to draw, by number or name.
     /// seed : int
-    ///     Of the images to start from.
+    ///     Of the images to start from; refused with images in `start`, which leave nothing to chance.
     /// steps : int, optional
     ///     Steps; the checkpoint's own number.
     /// step_size : float, optional
@@ -240,6 +240,10 @@ impl Model {
                 let wanted =
                     Wanted { channels: Some(channels), side: self.known.side(), unit: true };
                 let images = Images::new(given, "nchw", wanted)?;
+                if seed != 0 {
+                    let wanted = "no seed=, which is for images that are drawn";
+                    return Err(mismatch(py, "sample", "seed= with images to start from", wanted));
+                }
                 if images.count != count {
                     let given = format!("{} images", images.count);
                     return Err(mismatch(py, "start", given, format!("{count}, one a sample")));
@@ -262,14 +266,16 @@ impl Model {
             _ => "builtin:fractal".to_owned(),
         };
         let mut watch = Watch::new(py, callback)?;
+        let mut left_out = Vec::new();
         let made = self.with(py, |ready| {
             let drawn;
             let starts = match values {
                 Some(values) => values,
                 None => {
                     let data = lapidary::train::Data { side, ..config.data.clone() };
-                    let batches = data.open(&named, channels)?;
-                    drawn = batches.batches(SAMPLE_STARTS, seed, count)?.batch(0)?.images;
+                    let opened = data.open(&named, channels)?;
+                    drawn = opened.batches(SAMPLE_STARTS, seed, count)?.batch(0)?.images;
+                    left_out = opened.damaged();
                     &drawn
                 }
             };
@@ -282,6 +288,8 @@ impl Model {
         });
         watch.close(py)?;
         let lapidary::eval::Samples { images, trajectory } = made?;
+        // Of a method of ours the caller's line is one nearer than of a function in Python.
+        py.import("lapidary._notes")?.call_method1("warn", (&named, left_out, 2))?;
         let (size, names) = ([channels, side], self.names());
         Ok(Samples { values: images, size, labels, names, trajectory })
     }

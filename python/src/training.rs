@@ -160,7 +160,8 @@ fn most_classes(names: &[String]) -> u32 {
 /// Arrays in place of files.
 type Pair<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 
-/// Trains, and returns the run's folder. Images are those that the configuration names, or `data` and `test`.
+/// Trains, and returns the run's folder and a sentence for each file that was left out. Images are those that the configuration
+/// names, or `data` and `test`.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
 fn _train<'py>(
@@ -174,7 +175,7 @@ fn _train<'py>(
     resume: bool,
     callback: Option<Bound<'py, PyAny>>,
     device: Option<&Bound<'py, PyAny>>,
-) -> PyResult<PathBuf> {
+) -> PyResult<(PathBuf, Vec<String>)> {
     let began = Instant::now();
     let name = config.extract::<PathBuf>().ok();
     let mut config = self::config(config)?;
@@ -194,6 +195,7 @@ fn _train<'py>(
     let stem = name.as_deref().and_then(Path::file_stem).unwrap_or("run".as_ref());
     let out = out.unwrap_or_else(|| RunFolder::unused("runs", &stem.to_string_lossy()));
     let mut watch = Watch::new(py, callback)?;
+    let mut left_out = Vec::new();
     let done = saving(py, || {
         check_stages(&config, &config.network([3, 10], None)?)?;
         let gpu = devices::open(&wanted)?;
@@ -208,6 +210,9 @@ fn _train<'py>(
         };
         let mut phase = String::new();
         let mut observer = |event: &Event| -> Result<Flow> {
+            if let Event::Note { text } = event {
+                left_out.extend(text.strip_prefix("left out: ").map(str::to_owned));
+            }
             // What stopped it is raised at the end, when all is saved.
             if is_stopped() || watch.tell(told(event, &mut phase)).is_err() {
                 return Ok(Flow::Stop);
@@ -217,7 +222,8 @@ fn _train<'py>(
         wait(complete(&gpu, &config, &material, &mut folder, began, &mut observer)).map(drop)
     });
     watch.close(py)?;
-    done.map(|()| out)
+    done?;
+    Ok((out, left_out))
 }
 
 /// Turns a training event into progress for callbacks; `current` is the phase that runs.

@@ -134,6 +134,7 @@ CALLS: dict[str, tuple[Callable[[M], Any], str]] = {
     "sample: float": (lambda m: m.sample(1.5), "float"),
     "sample: step size": (lambda m: m.sample(1, step_size=float("nan")), "finite"),
     "sample: start": (lambda m: m.sample([1, 2], start=X), "one a sample"),
+    "sample: start and seed": (lambda m: m.sample([1] * 4, start=X, seed=1), "no seed="),
     "sample: start's size": (lambda m: m.sample(1, start=filled((1, 3, 16, 16))), "16"),
     "sample: start's name": (lambda m: m.sample(1, start="builtin:cats"), "builtin:fractal"),
     "explain: target": (lambda m: m.explain(X, 11), "0 to 9"),

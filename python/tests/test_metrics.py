@@ -134,6 +134,24 @@ def test_folders_of_pictures_are_fitted_as_asked(tmp_path: Path, fit: str | None
     assert (data.labels.tolist(), data.class_names) == ([0, 1], ["a", "b"])
 
 
+def test_what_is_left_out_is_said(tmp_path: Path, model: lapidary.Model) -> None:
+    from PIL import Image
+
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for number in range(30):
+            Image.fromarray(np.full((16, 16), number, np.uint8)).save(tmp_path / name / f"{number:02}.png")
+    for number in range(5):
+        (tmp_path / "a" / f"{number:02}.png").write_bytes(b"\x89PNG\r\n\x1a\n cut off")
+    (tmp_path / "a" / "notes.txt").write_text("no picture")
+    with pytest.warns(UserWarning, match="6 left out or unusual: .*notes.txt.*00.png.*; and 3 more") as told:
+        data = lapidary.data.load(tmp_path, part="train", side=16)
+    assert len(data.images) == 55 and told[0].filename == __file__ and len(told) == 1
+    with pytest.warns(UserWarning, match=r"left out.*0\d.png") as told:
+        model.sample([0] * 60, start=str(tmp_path), steps=1)
+    assert told[0].filename == __file__ and len(told) == 1
+
+
 def test_images_without_labels_get_none(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((4, 8, 8), np.uint8))
     with pytest.raises(lapidary.BadFile, match="no labels"):

@@ -140,6 +140,22 @@ def test_labels_that_no_network_learns_are_refused(tmp_path: Path) -> None:
         lapidary.train(SMALL, data=iter(()), out=tmp_path / "none")
 
 
+def test_pictures_that_are_left_out_are_named(tmp_path: Path) -> None:
+    from PIL import Image
+
+    x, y = images(80, 0)
+    for number, (pixels, label) in enumerate(zip(x, y)):
+        folder = tmp_path / "set" / f"class {label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[0]).save(folder / f"{number:02}.png")
+    (tmp_path / "set" / "class 0" / "00.png").write_bytes(b"\x89PNG\r\n\x1a\n cut off")
+    short = {**SMALL, "stage1": {**SMALL["stage1"], "iterations": 6}, "stage2": {**SMALL["stage2"], "iterations": 0}}
+    short["data"] = {"side": 8, "train": str(tmp_path / "set"), "held_out": 0.2, "max_bad": 4}
+    with pytest.warns(UserWarning, match="train: 1 left out.*00.png") as told:
+        lapidary.train(short, out=tmp_path / "run")
+    assert told[0].filename == __file__
+
+
 def test_names_and_channels_last(tmp_path: Path) -> None:
     x, y = images(80, 0)
     short = {**SMALL, "stage1": {**SMALL["stage1"], "iterations": 2}, "stage2": {**SMALL["stage2"], "iterations": 0}}

@@ -161,6 +161,11 @@ impl Dataset {
         &self.about.damaged
     }
 
+    /// Returns one sentence for each thing that was left out or is unusual, beside damaged images.
+    pub fn notes(&self) -> &[String] {
+        &self.about.notes
+    }
+
     /// Returns the pixels of one image, \[C, H, W\].
     pub fn image(&self, index: usize) -> Option<&[u8]> {
         let size = self.image_len();
