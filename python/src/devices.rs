@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use lapidary::Result;
-use lapidary::gpu::{Adapter, AdapterKind, Gpu, Options, adapters, passed_over};
+use lapidary::gpu::{Adapter, AdapterKind, Gpu, Options, Precision, adapters, passed_over};
 use pyo3::prelude::*;
 
 use crate::calls::{asked, blocking, wait};
@@ -79,12 +79,29 @@ impl Device {
 #[pyfunction]
 fn _devices(py: Python<'_>) -> PyResult<Vec<Device>> {
     let found = blocking(py, || wait(adapters(&Options::from_env())))?;
-    let numbered = |(place, adapter): (usize, Adapter)| {
-        // Two alike are told apart by their place on the bus, if the driver says it.
-        let wanted = if adapter.pci.is_empty() { place.to_string() } else { adapter.pci.clone() };
-        Device { adapter, wanted }
-    };
-    Ok(found.into_iter().enumerate().map(numbered).collect())
+    let mut devices: Vec<Device> = Vec::new();
+    for adapter in found {
+        // Several interfaces, and several drivers of one interface, may list the same place on the bus: what tells an adapter apart
+        // is its place among those of its interface.
+        let alike = |other: &&Device| other.adapter.backend == adapter.backend;
+        let place = devices.iter().filter(alike).count();
+        let wanted = format!("{}:{place}", adapter.backend.to_lowercase());
+        devices.push(Device { adapter, wanted });
+    }
+    Ok(devices)
+}
+
+/// The graphics interfaces that an adapter's name may begin with.
+const INTERFACES: [&str; 4] = ["gl:", "vulkan:", "metal:", "dx12:"];
+
+/// A name or number as one of the adapters that `_devices` lists: where the environment asks for an interface, of that.
+fn listed(name: String) -> String {
+    let interface = |text: &str| INTERFACES.into_iter().find(|prefix| text.starts_with(prefix));
+    let from_env = Options::from_env().adapter.unwrap_or_default();
+    match (interface(&name), interface(&from_env)) {
+        (None, Some(prefix)) => format!("{prefix}{name}"),
+        _ => name,
+    }
 }
 
 /// Returns the text that chooses an adapter, from None, a Device, a number in the list, or a part of a name.
@@ -96,22 +113,29 @@ pub fn wanted(device: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
         return Ok(device.get().wanted.clone());
     }
     if let Ok(name) = device.extract::<String>() {
-        return Ok(name);
+        return Ok(listed(name));
     }
     if let Ok(number) = device.extract::<u32>() {
-        return Ok(number.to_string());
+        return Ok(listed(number.to_string()));
     }
     let given = device.get_type().fully_qualified_name()?.to_string();
     let wanted = "a Device of lapidary.devices(), its number there, or a part of its name";
     Err(mismatch(device.py(), "device", given, wanted))
 }
 
-static OPEN: Mutex<BTreeMap<String, Gpu>> = Mutex::new(BTreeMap::new());
+/// By the text that chooses an adapter, and whether half precision was asked for.
+static OPEN: Mutex<BTreeMap<(String, bool), Gpu>> = Mutex::new(BTreeMap::new());
 
-/// The device of an adapter: opened once, and once more where it was lost.
+/// The device of an adapter: opened once, and once more where it was lost. It computes in single precision.
 pub fn open(wanted: &str) -> Result<Gpu> {
+    open_for(wanted, Precision::Single)
+}
+
+/// The device of an adapter as [`open`] gives it, with the features that training in a precision uses: as the program opens it.
+pub fn open_for(wanted: &str, precision: Precision) -> Result<Gpu> {
+    let key = (wanted.to_owned(), precision != Precision::Single);
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(gpu) = open.get(wanted) {
+    if let Some(gpu) = open.get(&key) {
         let gpu = gpu.current();
         return match gpu.alive() {
             Ok(()) => Ok(gpu),
@@ -119,8 +143,10 @@ pub fn open(wanted: &str) -> Result<Gpu> {
         };
     }
     let adapter = Some(wanted.to_owned()).filter(|name| !name.is_empty());
-    let options = Options { adapter, ..Options::from_env() };
-    let gpu = wait(Gpu::new(&options))?;
+    let mut options = Options { adapter, ..Options::from_env() };
+    let preferences = options.preferences.clone();
+    options.preferences.precision = precision;
+    let gpu = wait(Gpu::new(&options))?.preferring(preferences);
     gpu.on_submission(asked);
     if gpu.adapter().kind == AdapterKind::Cpu && wanted.is_empty() {
         let adapter = gpu.adapter();
@@ -131,7 +157,7 @@ pub fn open(wanted: &str) -> Result<Gpu> {
         log("warning", &told);
     }
     gpu.on_tuning(|event| log("debug", &format!("{event:?}")));
-    open.insert(wanted.to_owned(), gpu.clone());
+    open.insert(key, gpu.clone());
     Ok(gpu)
 }
 

@@ -189,6 +189,9 @@ fn _train<'py>(
     if !class_names.is_empty() && train.is_none() {
         return Err(mismatch(py, "train", "class_names= without data=", "both, or data= alone"));
     }
+    if layout != "nchw" && train.is_none() {
+        return Err(mismatch(py, "train", "layout= without data=", "both, or data= alone"));
+    }
     if train.is_some() {
         config.data.train = IN_MEMORY.to_owned();
     }
@@ -198,7 +201,7 @@ fn _train<'py>(
     let mut left_out = Vec::new();
     let done = saving(py, || {
         check_stages(&config, &config.network([3, 10], None)?)?;
-        let gpu = devices::open(&wanted)?;
+        let gpu = devices::open_for(&wanted, config.precision)?;
         let mut folder = if resume && RunFolder::is_begun(&out) {
             RunFolder::resume(&out, &config)?
         } else {

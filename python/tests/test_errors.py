@@ -203,6 +203,7 @@ CALLS: dict[str, tuple[Callable[[M], Any], str]] = {
         lambda m: lapidary.train({"preset": "fashion-tiny", "stage1.batch": 8, "stage1": {"batch": 4}}),
         "each key once",
     ),
+    "train: layout alone": (lambda m: lapidary.train("fashion-tiny", layout="nhwc"), "data="),
     "train: names alone": (lambda m: lapidary.train("fashion-tiny", class_names=["a", "b"]), "data="),
     "train: a key with dots before its table": (
         lambda m: lapidary.train({"preset": "fashion-tiny", "stage1.batch": 7_777_777, "stage1": {"steps": 1}}),

@@ -158,6 +158,31 @@ assert (model.logits(x) == before).all()
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
+@pytest.mark.parametrize("asked", [{"LAPIDARY_ADAPTER": "gl:"}, {"WGPU_BACKEND": "vulkan,gl"}])
+def test_a_listed_device_is_the_one_that_is_opened(asked: dict[str, str]) -> None:
+    # Interfaces that list the same processor: OpenGL's is not to be Vulkan's.
+    script = """
+import lapidary, sys
+try:
+    devices = lapidary.devices()
+except lapidary.NoAdapter:
+    sys.exit(3)
+if "Gl" not in {device.backend for device in devices}:
+    sys.exit(3)
+for number, device in enumerate(devices):
+    for given in (device, number):
+        opened = lapidary.load("builtin:fashion-demo", device=given).device
+        assert (opened.backend, opened.name, opened.driver) == (device.backend, device.name, device.driver), (given, opened)
+if len(devices) == 1:
+    assert lapidary.load("builtin:fashion-demo", device=devices[0].name).device.backend == "Gl"
+"""
+    kept = {key: value for key, value in os.environ.items() if key not in ("LAPIDARY_ADAPTER", "WGPU_BACKEND")}
+    done = subprocess.run([sys.executable, "-c", script], env={**kept, **asked}, capture_output=True, text=True, timeout=300)
+    if done.returncode == 3:
+        pytest.skip("no adapter of OpenGL here")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_fork_is_refused_in_words() -> None:
     script = """

@@ -65,13 +65,22 @@ def same(one: Path, other: Path) -> None:
         np.testing.assert_array_equal(tensor, second[name], err_msg=name)
 
 
-def test_arrays_train_as_the_programs_files_do(run: lapidary.Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["single", "half-weights", "mixed"])
+def test_arrays_train_as_the_programs_files_do(
+    run: lapidary.Run, tmp_path: Path, precision: str, model: lapidary.Model
+) -> None:
+    # Where the device has cooperative matrices, half precision uses them in both.
     program = os.environ.get("LAPIDARY_PROGRAM")
     if program is None:
         pytest.skip("scripts/python builds the program and names it in LAPIDARY_PROGRAM")
+    if precision == "mixed" and not model.device.f16:
+        pytest.skip("the device has no half precision")
     (x, y), (test_x, test_y) = images(160, 0), images(40, 1)
+    config = {**SMALL, "precision": precision}
+    if precision != "single":
+        run = lapidary.train(config, data=(x, y), test=(test_x, test_y), out=tmp_path / "ours")
     np.savez(tmp_path / "set.npz", x_train=x, y_train=y, x_test=test_x, y_test=test_y)
-    changes = [*flat(SMALL), f"data.train={tmp_path / 'set.npz'}"]
+    changes = [*flat(config), f"data.train={tmp_path / 'set.npz'}"]
     command = [program, "train", "fashion-tiny", "--out", str(tmp_path / "cli"), "--quiet"]
     subprocess.run([*command, *(part for change in changes for part in ("--set", change))], check=True)
     same(Path(run.path), tmp_path / "cli")
