@@ -107,8 +107,8 @@ impl Told {
             return wrong(format!("{given:?}"), wanted);
         }
         if given.mean.len() != channels || given.std.len() != channels {
-            let numbers = format!("{} and {} numbers", given.mean.len(), given.std.len());
-            return wrong(numbers, format!("{channels} each, one for each channel"));
+            let numbers = format!("{} means and {} deviations", given.mean.len(), given.std.len());
+            return wrong(numbers, format!("{channels} of each, one for each channel"));
         }
         Ok(Some(given))
     }
