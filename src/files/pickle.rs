@@ -172,6 +172,10 @@ impl Pickle {
     }
 
     /// Returns the position of a byte string in the input: first byte and length.
+    #[cfg_attr(
+        any(not(feature = "data"), target_arch = "wasm32"),
+        expect(dead_code, reason = "for data sets of NumPy arrays, which are read from files")
+    )]
     pub fn place(&self, value: Value) -> Option<(u64, u64)> {
         let Value::Bytes(number) = value else { return None };
         self.places.get(number as usize).copied()

@@ -3,7 +3,9 @@
 
 mod layer;
 
-pub use layer::{Kind, Layer, MOST_JOINED};
+#[cfg(feature = "onnx")]
+pub use layer::MOST_JOINED;
+pub use layer::{Kind, Layer};
 
 use super::layers::{Mode, check_ends, known, normalise};
 use super::{Metadata, Normalisation, Parameter, Weights};
