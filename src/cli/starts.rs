@@ -4,9 +4,12 @@ use std::path::Path;
 
 use super::args::Start;
 use crate::Result;
-use crate::data::{BatchSource, Fit, Prepared, Random, SAMPLE_STARTS, photograph, picture_files};
+use crate::data::{
+    Augment, BatchSource, Fit, Prepared, Random, SAMPLE_STARTS, photograph, picture_files,
+};
 use crate::graph::Shape;
 use crate::train::Data;
+use std::sync::Arc;
 
 /// Start images batch by batch, which are the same as [`images`] returns where they are random fields, noise or pictures.
 #[derive(Debug)]
@@ -15,12 +18,11 @@ pub enum Starts {
     Batches(BatchSource, u64),
     /// A stream of uniform values, with their number in a batch.
     Noise(Random, usize),
-    /// Pictures in turn, again and again: all of them, the index of the next, and their number in a batch.
-    Pictures(Prepared, usize, usize),
 }
 
 impl Starts {
-    /// Batches of `batch` images of so many channels; side, recipe and limit of damage are the table's.
+    /// Batches of `batch` images of so many channels; side, recipe and limit of damage are the table's. Pictures that lie in a
+    /// folder are taken whole, in an order that the seed determines, each once before any is taken again.
     pub fn new(start: &Start, seed: u64, batch: usize, data: &Data, channels: u32) -> Result<Self> {
         let side = data.side;
         let Start::Images(text) = start else {
@@ -33,7 +35,9 @@ impl Starts {
             let read = |file| photograph(file, channels, side, fit);
             let images = files.iter().map(|file| read(file)).collect::<Result<Vec<_>>>()?.concat();
             let all = Prepared::from_f32(channels, side, 1, images, vec![0; files.len()])?;
-            return Ok(Self::Pictures(all, 0, batch));
+            let all = Arc::new(all);
+            let batches = BatchSource::images(SAMPLE_STARTS, seed, batch, all, Augment::None)?;
+            return Ok(Self::Batches(batches, 0));
         }
         let batches = data.open(text, channels)?.batches(SAMPLE_STARTS, seed, batch)?;
         Ok(Self::Batches(batches, 0))
@@ -49,7 +53,6 @@ impl Starts {
                         random.bits();
                     }
                 }
-                Self::Pictures(_, first, batch) => *first += *batch,
             }
         }
     }
@@ -63,11 +66,6 @@ impl Starts {
             }
             Self::Noise(random, values) => {
                 Ok((0..*values).map(|_| random.uniform(0.0, 1.0) as f32).collect())
-            }
-            Self::Pictures(all, first, batch) => {
-                let places = *first..*first + *batch;
-                *first = places.end;
-                Ok(places.filter_map(|i| all.image(i % all.len())).flatten().copied().collect())
             }
         }
     }

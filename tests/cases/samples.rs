@@ -60,3 +60,36 @@ fn nothing_half_written_is_left_and_no_folder_is_named_like_a_picture() {
         assert_eq!(told["ood"][0]["images"], 3, "{data}");
     }
 }
+
+/// Pictures to start from come in an order that the seed determines, each once before any comes again.
+#[test]
+fn the_seed_orders_the_pictures_that_samples_start_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::create_dir(folder.join("starts")).unwrap();
+    let shades: Vec<u8> = (0..6).map(|i| 20 + 40 * i).collect();
+    for shade in &shades {
+        let picture = image::GrayImage::from_pixel(16, 16, image::Luma([*shade]));
+        picture.save(folder.join(format!("starts/{shade:03}.png"))).unwrap();
+    }
+    let starts = |seed: &str, count: &str| -> Vec<u8> {
+        let out = format!("{seed}-{count}");
+        let given = ["--start", "starts", "--seed", seed, "--count", count, "--out", &out];
+        super::working(folder, &[&["sample", "--steps", "0"], &given[..]].concat());
+        let files = fs::read_dir(folder.join(&out)).unwrap();
+        let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        files.sort();
+        let shade = |file| image::open(file).unwrap().to_luma8().get_pixel(8, 8).0[0];
+        files.iter().map(shade).collect()
+    };
+    let (first, second) = (starts("1", "6"), starts("2", "6"));
+    assert_ne!(first, second, "another seed, another order");
+    for order in [&first, &second] {
+        let mut sorted = order.clone();
+        sorted.sort();
+        assert_eq!(sorted, shades);
+    }
+    assert_eq!(starts("1", "4"), first[..4]);
+    let more = starts("1", "9");
+    assert_eq!((&more[..6], more.len()), (&first[..], 9));
+}

@@ -195,7 +195,7 @@ pub struct Sweep {
         default_value = "builtin:fractal"
     )]
     pub start: Start,
-    /// Seed of the images that sampling starts from
+    /// Seed of the images that sampling starts from: of random ones, and of the order in which given ones are taken
     #[arg(help_heading = "Sampling", long, default_value_t = 0)]
     pub seed: u64,
 }

@@ -19,7 +19,7 @@ pub struct Sample {
     /// Number of images to draw
     #[arg(help_heading = "Sampling", long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub count: u32,
-    /// Seed of the images that sampling starts from
+    /// Seed of the images that sampling starts from: of random ones, and of the order in which given ones are taken
     #[arg(help_heading = "Sampling", long, default_value_t = 0)]
     pub seed: u64,
     /// Images that sampling starts from: builtin:fractal (random fields with a 1/f^b spectrum), builtin:noise (independent
