@@ -1,7 +1,7 @@
 //! The Python classes for samples and counterfactuals.
 
 use lapidary::Error;
-use lapidary::data::SAMPLE_STARTS;
+use lapidary::data::{Classes, SAMPLE_STARTS};
 use lapidary::eval::{Counterfactuals, sample};
 use lapidary::model::BatchSize;
 use numpy::PyArray1;
@@ -387,27 +387,8 @@ impl Model {
     fn named(&self, classes: &Bound<'_, PyAny>) -> PyResult<Vec<u32>> {
         let py = classes.py();
         let names = self.names();
-        let by_name = |name: &str| {
-            let called = |equal: &dyn Fn(&str) -> bool| -> Vec<u32> {
-                (0..).zip(&names).filter(|(_, known)| equal(known)).map(|(at, _)| at).collect()
-            };
-            let exactly = called(&|known| known == name);
-            let found = match exactly.is_empty() {
-                true => called(&|known| known.eq_ignore_ascii_case(name)),
-                false => exactly,
-            };
-            match found[..] {
-                [at] => Ok(at),
-                [] => {
-                    let known = names.iter().take(20).cloned().collect::<Vec<_>>().join(", ");
-                    Err(mismatch(py, "class", format!("{name:?}"), format!("one of {known}")))
-                }
-                [first, second, ..] => {
-                    let given = format!("{name:?}, the name of classes {first} and {second}");
-                    Err(mismatch(py, "class", given, "the number of one of them"))
-                }
-            }
-        };
+        let all = Classes { names: &names, count: self.network().classes() };
+        let by_name = |name: &str| all.find(name).map_err(|error| raised(py, error));
         if let Ok(name) = classes.extract::<String>() {
             return Ok(vec![by_name(&name)?]);
         }

@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use pollster::block_on;
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
 
 use super::args;
 use super::exit::Failure;
@@ -17,7 +15,7 @@ use super::session::Session;
 use super::starts;
 use super::stop::Stop;
 use crate::Error;
-use crate::error::listed;
+use crate::data::{Classes, typed};
 use crate::eval::{BatchSampler, sample};
 use crate::model::checkpoint::write_atomically;
 use crate::model::{BatchSize, DeviceWeights};
@@ -205,55 +203,30 @@ fn stream(
     ))
 }
 
-/// Returns a name as somebody may type it: without capitals and accents, and with a space for each character between words.
-fn plain(name: &str) -> String {
-    let letters = name.nfd().filter(|letter| !is_combining_mark(*letter));
-    letters.collect::<String>().to_lowercase().replace(['_', '-'], " ")
-}
-
 /// Returns the name that is most like what was typed, if any is like it: a typing error or two away, or longer at an end.
 fn likely<'a>(class: &str, names: &'a [String]) -> Option<&'a String> {
-    let typed = plain(class);
+    let class = typed(class);
     let nearness = |name: &str| {
-        let name = plain(name);
-        match typed.len() > 2 && (name.contains(&typed) || typed.contains(&name)) {
+        let name = typed(name);
+        match class.len() > 2 && (name.contains(&class) || class.contains(&name)) {
             true => 1.0,
-            false => strsim::normalized_damerau_levenshtein(&typed, &name),
+            false => strsim::normalized_damerau_levenshtein(&class, &name),
         }
     };
     let best = names.iter().max_by(|a, b| nearness(a).total_cmp(&nearness(b)));
     best.filter(|name| !name.is_empty() && nearness(name) > 0.6)
 }
 
-/// Finds a class by its exact name, by its name in other capitals or without accents, or by its number; `argument` is the
-/// flag, for the error.
+/// Finds a class by its name or number, as [`Classes::find`] does; `argument` is the flag, for the error, which names a class that is
+/// likely meant.
 pub fn number(class: &str, names: &[String], argument: &str) -> anyhow::Result<u32> {
-    let called = |equal: &dyn Fn(&String) -> bool| -> Vec<usize> {
-        names.iter().enumerate().filter(|(_, name)| equal(name)).map(|(at, _)| at).collect()
-    };
-    let exactly = called(&|name| name == class);
-    let found = match exactly.is_empty() {
-        true => called(&|name| plain(name) == plain(class)),
-        false => exactly,
-    };
-    if let [first, second, ..] = found[..] {
-        let words = format!(
-            "{argument} {class:?}: classes {first} and {second} have this name; give the number of one"
-        );
-        return Err(Failure::Usage(words).into());
-    }
-    let named = found.first().copied();
-    let counted = class.parse().ok().filter(|&number: &usize| number < names.len());
-    let unknown = || {
-        let likely = likely(class, names);
-        let likely = likely.map_or_else(|| ".".into(), |name| format!(": did you mean {name:?}?"));
-        Failure::Usage(format!(
-            "{argument} {class:?} is not a class of the network{likely} Give a name or a number below {}; the classes are {}",
-            names.len(),
-            listed(names)
-        ))
-    };
-    Ok(named.or(counted).ok_or_else(unknown)? as u32)
+    let all = Classes { names, count: names.len() as u32 };
+    all.find(class).map_err(|error| {
+        let Error::Mismatch { given, wanted, .. } = error else { return error.into() };
+        let meant = likely(class, names).filter(|name| typed(name) != typed(class));
+        let meant = meant.map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"));
+        Failure::Usage(format!("{argument}: got {given}{meant}; expected {wanted}")).into()
+    })
 }
 
 /// Returns NAME-trajectory.png for NAME.png.

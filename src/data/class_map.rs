@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 use super::natural::natural;
 
@@ -36,6 +37,30 @@ pub struct Classes<'a> {
 }
 
 impl Classes<'_> {
+    /// Finds the class that a person names: by its exact name, by its name in other capitals, without accents, or with other characters
+    /// between words, or else by its number.
+    ///
+    /// # Errors
+    /// `Mismatch` for a text that is no class, and for a name that several classes have.
+    pub fn find(&self, text: &str) -> Result<u32> {
+        match called(self.names, text, typed)[..] {
+            [class] => Ok(class),
+            [] => text.parse().ok().filter(|&class| class < self.count).ok_or_else(|| {
+                let below = format!("a number below {}", self.count);
+                let wanted = match self.names {
+                    [] => below,
+                    names => format!("{below} or a name of {}", crate::error::listed(names)),
+                };
+                Error::mismatch("class", format_args!("{text:?}"), wanted)
+            }),
+            [first, second, ..] => Err(Error::mismatch(
+                "class",
+                format_args!("{text:?}, although classes {first} and {second} have this name"),
+                "the number of one of them",
+            )),
+        }
+    }
+
     /// Whether the names only count the classes, from 0 in their order, as folders called `0` to `9` do. Such names say no more
     /// than the labels.
     fn are_counted(&self) -> bool {
@@ -161,6 +186,25 @@ fn plain(name: &str) -> String {
     composed(name.trim()).to_lowercase().replace(['_', '-'], " ")
 }
 
+/// Returns a name as somebody may type it: without capitals and accents, and with a space for each character between words.
+pub(crate) fn typed(name: &str) -> String {
+    let letters = name.nfd().filter(|letter| !is_combining_mark(*letter));
+    letters.collect::<String>().to_lowercase().replace(['_', '-'], " ")
+}
+
+/// The classes that have exactly this name, or else those whose name is the same after `plain`.
+fn called(names: &[String], name: &str, plain: fn(&str) -> String) -> Vec<u32> {
+    let same = |equal: &dyn Fn(&str) -> bool| -> Vec<u32> {
+        (0..).zip(names).filter(|(_, other)| equal(other)).map(|(at, _)| at).collect()
+    };
+    let exactly = same(&|other| other == name);
+    if !exactly.is_empty() {
+        return exactly;
+    }
+    let name = plain(name);
+    same(&|other| plain(other) == name)
+}
+
 fn by_name(name: &str, images: Classes, network: Classes) -> Result<u32> {
     let refused = |what: &str| {
         Err(Error::mismatch(
@@ -173,17 +217,7 @@ fn by_name(name: &str, images: Classes, network: Classes) -> Result<u32> {
             ),
         ))
     };
-    let same = |equal: &dyn Fn(&str) -> bool| -> Vec<u32> {
-        (0..).zip(network.names).filter(|(_, other)| equal(other)).map(|(at, _)| at).collect()
-    };
-    let exactly = same(&|other| other == name);
-    let found = if exactly.is_empty() {
-        let name = plain(name);
-        same(&|other| plain(other) == name)
-    } else {
-        exactly
-    };
-    match found[..] {
+    match called(network.names, name, plain)[..] {
         [class] => Ok(class),
         [] => refused("is not a class of the network"),
         _ => refused("is the name of several classes of the network"),
@@ -259,6 +293,23 @@ mod tests {
     #[test]
     fn accents_and_their_letters_are_one_piece() {
         assert_eq!(composed("e\u{301}"), "\u{e9}");
+    }
+
+    #[test]
+    fn a_class_is_found_by_its_name_as_typed_or_by_its_number() {
+        let names = ["T-shirt", "caf\u{e9}", "Boot", "boot", "0"].map(String::from);
+        let all = Classes { names: &names, count: 5 };
+        for (text, class) in
+            [("t shirt", 0), ("CAFE", 1), ("Boot", 2), ("boot", 3), ("0", 4), ("1", 1)]
+        {
+            assert_eq!(all.find(text).unwrap(), class, "{text}");
+        }
+        let said = |text: &str| all.find(text).unwrap_err().to_string();
+        assert!(said("BOOT").contains("classes 2 and 3 have this name"), "{}", said("BOOT"));
+        for text in ["hat", "5", "-1", ""] {
+            assert!(said(text).contains("a number below 5 or a name"), "{}", said(text));
+        }
+        assert_eq!(Classes { names: &[], count: 2 }.find("1").unwrap(), 1);
     }
 
     /// A network of PyTorch's that learnt from folders 1 to 11 by `ImageFolder` has 10 as its second class.

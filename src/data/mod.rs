@@ -76,6 +76,8 @@ pub use augment::{Augment, CropFlip};
 pub(crate) use checksum::Checksum;
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 pub(crate) use class_folders::{classes_in, picture_files};
+#[cfg(feature = "cli")]
+pub(crate) use class_map::typed;
 pub use class_map::{ClassMap, Classes, Relabelling};
 pub use dataset::{Dataset, Part};
 #[cfg(not(target_arch = "wasm32"))]
