@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use lapidary::data::{Array, AxisOrder, Dataset, Numbers};
 use lapidary::report::complete;
-use lapidary::train::{Config, Event, Flow, Material, RunFolder, Step, check_stages};
+use lapidary::train::{Config, Event, Flow, Material, RunFolder, Step, check_run};
 use lapidary::{Error, Result};
 use numpy::{PyArrayDescrMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -200,7 +200,7 @@ fn _train<'py>(
     let mut watch = Watch::new(py, callback)?;
     let mut left_out = Vec::new();
     let done = saving(py, || {
-        check_stages(&config, &config.network([3, 10], None)?)?;
+        check_run(&config, 1)?;
         let gpu = devices::open_for(&wanted, config.precision)?;
         let mut folder = if resume && RunFolder::is_begun(&out) {
             RunFolder::resume(&out, &config)?

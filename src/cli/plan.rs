@@ -8,9 +8,8 @@ use super::args;
 use super::session::Session;
 use super::train::{named, reading};
 use crate::data::classes_in;
-use crate::model::Network;
 use crate::report::clock;
-use crate::train::{Config, Material, check_stages, fit, forecast, read_named, zoo};
+use crate::train::{Config, Material, check_run, check_stages, fit, forecast};
 
 /// Says what each stage needs.
 pub fn run(session: &Session, args: &args::Plan) -> anyhow::Result<()> {
@@ -20,13 +19,9 @@ pub fn run(session: &Session, args: &args::Plan) -> anyhow::Result<()> {
 
 /// Plans by the configuration alone: neither images nor weights have to be there.
 fn by_shapes(session: &Session, args: &args::Plan, config: &Config) -> anyhow::Result<()> {
-    let [channels, classes] = images(config);
-    let given = [args.channels.unwrap_or(channels), args.classes.unwrap_or(classes)];
-    let weights = Path::new(&config.model.weights);
-    let network = match weights.is_file() || zoo::name(weights).is_some() {
-        true => Network::from_checkpoint(&read_named(weights)?)?,
-        false => config.network(given, None)?,
-    };
+    let [channels, classes] = counted(config);
+    let given = [args.channels.or(channels), args.classes.or(classes)];
+    let network = config.planned_network(given, usual(config))?;
     check_stages(config, &network)?;
     let gpu = session.gpu_to_train(config)?;
     if let Some(ranks) = args.ranks {
@@ -48,12 +43,24 @@ fn by_shapes(session: &Session, args: &args::Plan, config: &Config) -> anyhow::R
             stage.phase, stage.iterations, stage.batch, stage.micro_batch
         )?;
     }
-    if !weights.is_file() {
-        let [channels, classes] = given;
+    let [channels, classes] = [network.channels(), network.classes()];
+    let weights = &config.model.weights;
+    if config.has_weights() {
+        writeln!(
+            text,
+            "assumed, as no image is read: images of {channels} channels and {classes} classes, as the network in {weights} is for"
+        )?;
+    } else {
         writeln!(
             text,
             "assumed, as no image is read: {channels} channels and {classes} classes, which --channels and --classes change"
         )?;
+        if !weights.is_empty() {
+            writeln!(
+                text,
+                "assumed, as model.weights = {weights} is not there: the network of [model]"
+            )?;
+        }
     }
     writeln!(
         text,
@@ -63,20 +70,22 @@ fn by_shapes(session: &Session, args: &args::Plan, config: &Config) -> anyhow::R
     super::print(&text)
 }
 
-/// Returns the channels and classes of a configuration's images without reading any: from its folders, or else from the
-/// data that its preset is for.
-fn images(config: &Config) -> [u32; 2] {
-    let classes = classes_in(Path::new(&config.data.train));
-    if classes > 1 {
-        return [3, classes.try_into().unwrap_or(u32::MAX)];
+/// Returns the channels and classes of a configuration's images, as far as they are known without reading any: of what is built
+/// in, and of folders by the number of these.
+fn counted(config: &Config) -> [Option<u32>; 2] {
+    if config.data.train == "builtin:fashion" {
+        return [Some(1), Some(10)];
     }
-    let known = [
-        ("builtin:fashion", [1, 10]),
-        ("cifar100", [3, 100]),
-        ("cifar", [3, 10]),
-        ("imagenet", [3, 1000]),
-        ("fashion", [1, 10]),
-    ];
+    match classes_in(Path::new(&config.data.train)) {
+        0 | 1 => [None; 2],
+        classes => [Some(3), Some(classes.try_into().unwrap_or(u32::MAX))],
+    }
+}
+
+/// Returns the channels and classes of the data that a configuration's preset is for.
+fn usual(config: &Config) -> [u32; 2] {
+    let known =
+        [("cifar100", [3, 100]), ("cifar", [3, 10]), ("imagenet", [3, 1000]), ("fashion", [1, 10])];
     let names = [config.data.train.as_str(), config.preset.as_str()];
     let of = |name: &&str| known.iter().find(|(start, _)| name.starts_with(start));
     names.iter().find_map(of).map_or([3, 10], |&(_, images)| images)
@@ -84,7 +93,7 @@ fn images(config: &Config) -> [u32; 2] {
 
 /// Trains a few iterations of each stage on the adapter, throws them away and says what they took.
 fn timed(session: &Session, args: &args::Plan, config: &Config) -> anyhow::Result<()> {
-    check_stages(config, &config.network([3, 10], None)?)?;
+    check_run(config, 1)?;
     let mut progress = session.progress();
     let gpu = session.gpu_to_train(config)?;
     progress.line(&format!("{} on {}", args.config, gpu.adapter()));

@@ -10,7 +10,7 @@ use super::session::{Session, stopped, watch};
 use super::stop::Stop;
 use crate::files;
 use crate::report::{Completed, clock, complete};
-use crate::train::{Config, Event, Material, Metrics, RunFolder, check_stages, plans};
+use crate::train::{Config, Event, Material, Metrics, RunFolder, check_run, plans};
 use crate::{Error, Result};
 
 /// Begins a run or goes on with one.
@@ -47,8 +47,8 @@ pub fn whole_run(
     resume: bool,
 ) -> anyhow::Result<()> {
     // Before anything is read: no data could change it.
-    check_stages(config, &config.network([3, 10], None)?)?;
     let world = session.world()?;
+    check_run(config, world.size() as u32)?;
     let mut progress = session.progress();
     let gpu = session.gpu_to_train(config)?;
     let mut folder = RunFolder::of_world(world, out, config, resume)?;
@@ -133,8 +133,9 @@ fn summary(config: &Config, metrics: &Metrics, report: &Path) -> anyhow::Result<
 
 /// Prints what one iteration of each stage runs and needs.
 pub fn show_plan(session: &Session, config: &Config) -> anyhow::Result<()> {
+    check_run(config, 1)?;
     let gpu = session.gpu_to_train(config)?;
-    let material = Material::load(config)?;
+    let material = Material::stand_in(config)?;
     let mut text = String::new();
     for (name, plan) in pollster::block_on(plans(&gpu, config, &material))? {
         writeln!(text, "{name}")?;

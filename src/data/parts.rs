@@ -170,6 +170,30 @@ impl Source {
         })
     }
 
+    /// Returns the number of channels and of classes of the training part. Pictures are counted and not decoded; what is an array
+    /// in its file is read.
+    ///
+    /// # Errors
+    /// The errors of [`Source::parts`] that do not need a picture to be decoded.
+    #[cfg(feature = "cli")]
+    pub(crate) fn counted(&self) -> Result<[u32; 2]> {
+        let (shape, refused) = match self.part(Part::Train)?.0 {
+            Opened::Data(data) => {
+                let shape = [data.channels(), data.classes()];
+                (shape, not_taught(data.labels(), data.classes(), &data.about))
+            }
+            Opened::Pictures(pictures) => {
+                let classes = pictures.classes();
+                let refused = not_taught(&pictures.labels(), classes, &pictures.about());
+                ([COLOURS, classes], refused)
+            }
+        };
+        match refused {
+            Some(reason) => Err(Error::bad_file(self.to_string(), reason)),
+            None => Ok(shape),
+        }
+    }
+
     /// The part to test with, if the files have one.
     fn test_in_memory(&self, reading: Reading, split: Split) -> Result<Option<Dataset>> {
         let own = self.open(Part::Test)?.map(|(own, _)| match own {

@@ -1,12 +1,11 @@
 //! Loads all images of a training run: for training, validation and test, and out-of-distribution images.
 
-use super::config::{ModelTable, WRN};
-use super::{Config, read_named};
+use super::Config;
 use crate::data::{
-    Augment, ClassMap, Classes, Dataset, Fit, Kept, LabelledImages, OodImages, Parts, Prepared,
-    Reading, Source, Split,
+    Augment, Classes, Dataset, Fit, Kept, LabelledImages, OodImages, Parts, Prepared, Reading,
+    Source, Split,
 };
-use crate::model::{Activation, Network, Normalisation, Pretrained, StateDict, WideResNet};
+use crate::model::{Network, Normalisation, Pretrained, StateDict};
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -52,12 +51,37 @@ impl Material {
         })
     }
 
+    /// Makes a single grey image, of as many channels and classes as the run's images, in the place of these: enough for what
+    /// depends on shapes alone. Pictures are counted and not decoded, and out-of-distribution images are not looked at.
+    #[cfg(feature = "cli")]
+    pub(crate) fn stand_in(config: &Config) -> Result<Self> {
+        let [channels, classes] = Source::parse(&config.data.train)?.counted()?;
+        let side = config.data.side;
+        let mut few = config.clone();
+        few.data.ood = "builtin:noise".into();
+        // Of classes without names.
+        few.model.classes = "as-given".into();
+        Self::new(&few, |reading, _| {
+            let words = crate::graph::Shape::square(1, channels, side)?.elements() as usize;
+            let one = Prepared::from_f32(channels, side, classes, vec![0.5; words], vec![0])?;
+            let of_channels = |value| vec![value; channels as usize];
+            Ok(Parts {
+                train: Arc::new(one.clone()).into(),
+                statistics: [of_channels(0.5), of_channels(0.25)],
+                test: one,
+                validation: None,
+                fit: reading.fit.unwrap_or(Fit::Crop),
+                checksum: 0,
+                class_names: Vec::new(),
+                damaged: Vec::new(),
+            })
+        })
+    }
+
     fn new(config: &Config, parts: impl FnOnce(Reading, Split) -> Result<Parts>) -> Result<Self> {
         let (data, seed) = (&config.data, config.seed);
         let augments = [Augment::parse(&data.classify)?, Augment::parse(&data.real)?];
-        let weights = Some(config.model.weights.as_str()).filter(|path| !path.is_empty());
-        let read = |path: &str| Pretrained::from_checkpoint(read_named(path.as_ref())?);
-        let pretrained = weights.map(read).transpose()?;
+        let pretrained = config.pretrained()?;
         // Weights go on with images that come to their side as those did which they have seen.
         let known = pretrained.as_ref().and_then(|known| known.checkpoint.metadata.fit.as_deref());
         let fit =
@@ -73,11 +97,7 @@ impl Material {
         let Parts { fit, checksum, class_names, damaged, .. } = parts;
         let ood = data.open_ood(train.channels())?;
         let start = match pretrained {
-            Some(from) => {
-                let map = config.model.class_map()?;
-                let path = &config.model.weights;
-                Some(start((path, from), &train, &class_names, &map)?)
-            }
+            Some(from) => Some(start(config, from, &train, &class_names)?),
             None => None,
         };
         let (test, normalisation) = (Arc::new(test), Normalisation { mean, std });
@@ -121,45 +141,20 @@ impl Material {
     }
 }
 
-impl Config {
-    /// Returns the network of the table `[model]` for this many channels and classes; `model.weights` is not looked at.
-    pub fn network(
-        &self,
-        [channels, classes]: [u32; 2],
-        normalisation: Option<Normalisation>,
-    ) -> Result<Network> {
-        let ModelTable { architecture, depth, width, activation, .. } = &self.model;
-        if architecture != WRN {
-            return Network::named(architecture, channels, classes, normalisation);
-        }
-        let activation = match activation {
-            super::ActivationName::Relu => Activation::Relu,
-            super::ActivationName::Silu => Activation::Silu,
-        };
-        WideResNet::new(*depth, *width, channels, classes, activation, normalisation)
-            .map(Network::from)
-    }
-}
-
 /// A network for such images from a file, its logits in the order of the images' classes.
 fn start(
-    (path, pretrained): (&str, Pretrained),
+    config: &Config,
+    pretrained: Pretrained,
     images: &LabelledImages,
     names: &[String],
-    map: &ClassMap,
 ) -> Result<(Network, StateDict)> {
+    let map = config.model.class_map()?;
     let known = pretrained.class_names().unwrap_or_default().to_vec();
     let Pretrained { network, checkpoint } = pretrained;
-    let [given, wanted] =
-        [[network.channels(), network.classes()], [images.channels(), images.classes()]]
-            .map(|[channels, classes]| format!("{channels} channels and {classes} classes"));
-    if given != wanted {
-        let reason = format_args!("the network has {given}, but the training images have {wanted}");
-        return Err(Error::bad_file(path, reason));
-    }
+    config.check_images(&network, [images.channels(), images.classes()])?;
     let of = |names| Classes { names, count: network.classes() };
     let found = map.relabelling(of(names), of(&known));
-    let labels = found.map_err(|error| Error::bad_file(path, error))?.labels;
+    let labels = found.map_err(|error| Error::bad_file(&config.model.weights, error))?.labels;
     let weights = network.with_classes(checkpoint.weights, &labels)?;
     Ok((network, weights))
 }

@@ -32,6 +32,8 @@ mod loss_scale;
 mod material;
 #[cfg(feature = "train")]
 mod metrics;
+#[cfg(feature = "train")]
+mod network;
 mod optimiser;
 #[cfg(feature = "train")]
 mod picture;
@@ -113,6 +115,6 @@ pub use {curriculum::Curriculum, optimiser::schedule};
 #[cfg(feature = "train")]
 #[doc(hidden)]
 pub use {
-    loaded::numbered, presets::fraction, replay::ReplayBuffer, shapes::check_stages,
-    shapes::plan_update, tensorboard::EventFile,
+    loaded::numbered, network::check_run, presets::fraction, replay::ReplayBuffer,
+    shapes::check_stages, shapes::plan_update, tensorboard::EventFile,
 };

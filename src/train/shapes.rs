@@ -3,7 +3,7 @@
 
 use super::learner::trained;
 use super::loss::Loss;
-use super::stages::{has_statistics, smaller};
+use super::stages::{check_shares, has_statistics, smaller};
 use super::synchronise::Joining;
 use super::update::Dual;
 use super::{Config, Contrast, Jem, ObjectiveName, Phase};
@@ -96,11 +96,13 @@ pub fn check_stages(config: &Config, model: &Network) -> Result<()> {
 /// Computes the memory and arithmetic that each stage of training this network needs on a device of this kind.
 ///
 /// # Errors
-/// The errors of [`check_stages`], and `OutOfMemory` where not even one image at once keeps within the adapter's limits.
+/// The errors of [`check_stages`], `BadConfig` for a micro-batch that training refuses, and `OutOfMemory` where not even one image at
+/// once keeps within the adapter's limits.
 pub fn forecast(gpu: &Gpu, config: &Config, model: &Network) -> Result<Vec<Forecast>> {
     let gpu = &config.device(gpu);
     let Config { stage1, stage2, .. } = config;
     check_stages(config, model)?;
+    check_shares(config, model, 1)?;
     let mut stages = Vec::new();
     if stage1.schedule.iterations > 0 {
         let whole = has_statistics(model);

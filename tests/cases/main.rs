@@ -29,6 +29,7 @@ mod inputs;
 mod made;
 mod own_ops;
 mod pipes;
+mod plans;
 mod reading;
 mod robust;
 mod runs;

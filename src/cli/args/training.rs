@@ -52,7 +52,7 @@ pub struct Train {
     pub resume: bool,
     /// Print the kernel launches, arithmetic operations and memory of one iteration of each stage, instead of training
     ///
-    /// They follow from shapes: nothing is read and nothing is trained.
+    /// They follow from shapes: pictures are counted but not decoded, and nothing is trained.
     #[arg(long)]
     pub show_plan: bool,
 }

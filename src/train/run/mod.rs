@@ -80,7 +80,7 @@ pub async fn train(
     let model = material.model(config)?;
     check_stages(config, &model)?;
     let world = folder.world().clone();
-    check_shares(config, &world)?;
+    check_shares(config, &model, world.size() as u32)?;
     let weights = material.weights(&model, config.seed);
     let learner = Learner::new(gpu, &model, &weights, config.stage1.schedule.optimiser()).await?;
     let metadata = Metadata {

@@ -103,18 +103,7 @@ impl ClassifierStage {
         (first, micro, world): (u64, u32, &World),
     ) -> Result<Self> {
         let pieces = Pieces::new(stage.schedule.batch, micro, world);
-        let statistics = has_statistics(&learner.model);
-        let joined = stage.sync_batch_norm && statistics;
-        if pieces.parts > 1 && statistics && !joined {
-            return Err(Error::BadConfig {
-                key: "stage1.micro_batch".into(),
-                value: micro.to_string(),
-                allowed: format!(
-                    "0, which is all {} images at once, because batch norm computes its statistics over all of them; stage1.sync_batch_norm = true allows smaller micro-batches",
-                    pieces.size * pieces.parts
-                ),
-            });
-        }
+        let joined = joins_statistics(stage, &learner.model, (pieces.size, pieces.parts))?;
         let batch = BatchSize { images: pieces.size, side: config.data.side };
         let side_by_side = if joined { pieces.parts } else { 1 };
         let (mut makers, mut updates) = (Vec::new(), Vec::new());
@@ -135,7 +124,7 @@ impl ClassifierStage {
             )?);
         }
         let loader = loader(config, streams, first, world)?;
-        let exchange = Exchange::new(world, statistics);
+        let exchange = Exchange::new(world, has_statistics(&learner.model));
         let images = PerIteration {
             drawn: stage.schedule.batch,
             passed: passes(objective) * stage.schedule.batch,
@@ -206,6 +195,29 @@ impl ClassifierStage {
         let (update, maker) = self.updates.first().zip(self.makers.first())?;
         Some((update.summary(), maker.attacker.summary()))
     }
+}
+
+/// Whether the pieces of a batch, which are so large and so many, join their batch norm's statistics.
+///
+/// # Errors
+/// `BadConfig` for pieces that would each have batch statistics of its own.
+pub(super) fn joins_statistics(
+    stage: &Stage1,
+    model: &Network,
+    (size, parts): (u32, u32),
+) -> Result<bool> {
+    let statistics = has_statistics(model);
+    if parts > 1 && statistics && !stage.sync_batch_norm {
+        return Err(Error::BadConfig {
+            key: "stage1.micro_batch".into(),
+            value: size.to_string(),
+            allowed: format!(
+                "0, which is all {} images at once, because batch norm computes its statistics over all of them; stage1.sync_batch_norm = true allows smaller micro-batches",
+                size * parts
+            ),
+        });
+    }
+    Ok(stage.sync_batch_norm && statistics)
 }
 
 /// Whether running statistics follow the batches of stage 1.

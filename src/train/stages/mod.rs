@@ -5,6 +5,7 @@ mod classifier;
 mod dual;
 mod exchange;
 
+use classifier::joins_statistics;
 pub(super) use classifier::{ClassifierStage, has_statistics};
 pub(super) use dual::{DualStage, Recall};
 use exchange::Exchange;
@@ -13,6 +14,7 @@ use super::update::{Report, Term, Update};
 use super::{Config, Learner, Material, ObjectiveName, Step};
 use crate::data::{Augment, Batch, BatchSource, Loader};
 use crate::eval::argmax;
+use crate::model::Network;
 use crate::world::World;
 use crate::{Error, Result};
 use std::num::NonZero;
@@ -89,11 +91,7 @@ impl Pieces {
     /// `size` divides a rank's share of the batch, or else the whole share goes at once.
     pub fn new(batch: u32, size: u32, world: &World) -> Self {
         let (rank, ranks) = (world.rank() as u32, world.size() as u32);
-        let share = batch / ranks;
-        let (size, parts) = match share.checked_div(size) {
-            Some(parts @ 1..) if share.is_multiple_of(size) => (size, parts),
-            _ => (share, 1),
-        };
+        let (size, parts) = divided(batch / ranks, size);
         Self { size, parts, first: rank * parts, all: ranks * parts }
     }
 
@@ -125,16 +123,24 @@ impl Pieces {
     }
 }
 
+/// Divides a rank's share of a batch into pieces of `size` images, if that divides it: the size of a piece, and their number.
+fn divided(share: u32, size: u32) -> (u32, u32) {
+    match share.checked_div(size) {
+        Some(parts @ 1..) if share.is_multiple_of(size) => (size, parts),
+        _ => (share, 1),
+    }
+}
+
 /// The next smaller size of pieces, 0 being the whole share of a batch: a divisor of at most half.
 pub(super) fn smaller(share: u32, size: u32) -> Option<u32> {
     let now = if size == 0 { share } else { size };
     (1..=now / 2).rev().find(|&size| share.is_multiple_of(size))
 }
 
-/// Checks that ranks can have equal shares of a stage's batch, and pieces of these. Err otherwise.
-pub(super) fn check_shares(config: &Config, world: &World) -> Result<()> {
+/// Checks that so many ranks can have equal shares of a stage's batch, and pieces of these by which the network can be trained. Err
+/// otherwise.
+pub(super) fn check_shares(config: &Config, model: &Network, ranks: u32) -> Result<()> {
     let Config { stage1, stage2, .. } = config;
-    let ranks = world.size() as u32;
     let stages = [
         ("stage1", stage1.schedule.iterations, stage1.schedule.batch, stage1.schedule.micro_batch),
         ("stage2", config.stage2_iterations(), stage2.schedule.batch, stage2.schedule.micro_batch),
@@ -159,6 +165,10 @@ pub(super) fn check_shares(config: &Config, world: &World) -> Result<()> {
                 ),
             });
         }
+    }
+    if stage1.schedule.iterations > 0 {
+        let share = stage1.schedule.batch / ranks;
+        joins_statistics(stage1, model, divided(share, stage1.schedule.micro_batch))?;
     }
     Ok(())
 }
