@@ -62,6 +62,8 @@ mod synchronise;
 mod tables;
 #[cfg(feature = "train")]
 mod tensorboard;
+#[cfg(feature = "train")]
+mod unread;
 mod update;
 #[cfg(feature = "train")]
 mod validate;

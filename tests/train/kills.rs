@@ -11,16 +11,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A checkpoint after every second iteration, and after each stage.
-const SMALL: [&str; 17] = [
+const SMALL: [&str; 14] = [
     "data.side=8",
     "stage1.iterations=7",
     "stage1.batch=16",
     "stage1.steps=1",
     "stage2.iterations=6",
     "stage2.batch=16",
-    "stage2.steps=1",
-    "stage2.auc_threshold=0.1",
-    "stage2.auc_window=16",
     "jem.steps=2",
     "jem.buffer=40",
     "ratio.steps=1",
@@ -31,6 +28,9 @@ const SMALL: [&str; 17] = [
     "checkpoint.every=2",
 ];
 
+/// What `dat` alone reads.
+const DAT: [&str; 3] = ["stage2.steps=1", "stage2.auc_threshold=0.1", "stage2.auc_window=16"];
+
 /// The number of iterations of both stages.
 const ITERATIONS: u64 = 13;
 
@@ -39,7 +39,8 @@ fn command(out: &Path, objective: &str, threads: u64) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lapidary"));
     command.args(["train", "fashion-tiny", "--out"]).arg(out);
     let chosen = [format!("objective={objective}"), format!("data.threads={threads}")];
-    for set in SMALL.into_iter().chain(chosen.iter().map(String::as_str)) {
+    let own = if objective == "dat" { &DAT[..] } else { &[] };
+    for set in SMALL.iter().chain(own).copied().chain(chosen.iter().map(String::as_str)) {
         command.args(["--set", set]);
     }
     command

@@ -116,7 +116,7 @@ const COLOUR: [Definition; 8] = [
 const FULL: [Definition; 8] = [
     Definition("standard", "standard training", "cifar10-at", PLAIN, 1.0),
     Definition("at", "AT", "cifar10-at", &[], 1.0),
-    Definition("trades", "TRADES", "cifar10-at", &["objective=trades"], 1.0),
+    Definition("trades", "TRADES", "cifar10-at", &["objective=trades", "stage1.attack=pgd"], 1.0),
     Definition("ratio", "RATIO", "cifar10-ratio", &[], 1.0),
     Definition("jem", "JEM", "cifar10-jem", &[], 0.0),
     Definition("dat-t30", "DAT, T up to 30", "cifar10-dat-t40", &["stage2.max_T=30"], 0.4),
@@ -150,11 +150,13 @@ impl Definition {
             changes.push(format!("stage2.iterations={second}"));
             changes.push(format!("stage2.warm_up={}", second / 10));
             changes.push("checkpoint.every=50".into());
-            // The most steps are to be reached within the budget.
-            changes.push(format!("stage2.auc_window={}", config.stage2.auc_window.min(256)));
+            if config.objective == ObjectiveName::Dat {
+                // The most steps are to be reached within the budget.
+                changes.push(format!("stage2.auc_window={}", config.stage2.auc_window.min(256)));
+            }
         }
         // Wrong values are found before anything is trained.
-        Config::preset(preset)?.with(&changes)?;
+        Config::preset(preset)?.with(&changes)?.check_read()?;
         Ok(Row { name, title, preset, changes })
     }
 }
