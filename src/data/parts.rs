@@ -127,33 +127,15 @@ impl Source {
             let parts = Parts::in_memory(decoded, own, &self.to_string(), reading, split)?;
             return Ok(Parts { fit, ..parts });
         }
-        let (held_out, seed) = split.held_out;
-        let held_out = held_out.of(pictures.len());
-        let (train, held) = if held_out == 0 {
-            (pictures, None)
-        } else {
-            let (train, held) = pictures.split(held_out, seed)?;
-            (train, Some(held))
+        let own = || {
+            let own = self.open(Part::Test)?.map(|(own, _)| match own {
+                Opened::Pictures(own) => Ok(own.with_max_bad(reading.max_bad)),
+                Opened::Data(_) => Err(Error::bad_file(self.to_string(), "its training part holds picture files and its test part does not: both have to be of one kind")),
+            });
+            own.transpose()
         };
-        let own = self.open(Part::Test)?.map(|(own, _)| match own {
-            Opened::Pictures(own) => Ok(own.with_max_bad(reading.max_bad)),
-            Opened::Data(_) => Err(Error::bad_file(self.to_string(), "its training part holds picture files and its test part does not: both have to be of one kind")),
-        });
-        let (test, held) = match (own.transpose()?, held) {
-            (Some(own), held) => (own, held),
-            (None, Some(held)) => (held, None),
-            (None, None) => return Err(undivided(&self.to_string())),
-        };
-        let (kept, seed) = split.validation;
-        // Images that are held out beside a test part of the data's own are those to validate with.
-        let kept = if held.is_some() { 0 } else { kept.of(train.len()) };
-        let (train, validation) = match kept {
-            0 => (train, held),
-            count => {
-                let (train, kept) = train.split(count, seed)?;
-                (train, Some(kept))
-            }
-        };
+        let by: Dividing<Pictures> = (Pictures::len, Pictures::split);
+        let (train, test, validation) = divided(pictures, own, &self.to_string(), split, by)?;
         let test = test.split(test.len().min(split.most_test), split.held_out.1)?.1;
         let prepared = |pictures: &Pictures| pictures.prepared([COLOURS, side], fit);
         let (judged, sample) = (prepared(&test)?, prepared(&train.sample(512))?);
@@ -242,29 +224,8 @@ impl Parts {
         let prepared =
             |data: &Dataset| data.prepared_as(side, reading.fit.unwrap_or(Fit::Letterbox));
         let (checksum, class_names) = (all.checksum(), all.class_names().to_vec());
-        let (held_out, seed) = split.held_out;
-        let held_out = held_out.of(all.len());
-        let (train, held) = if held_out == 0 {
-            (all, None)
-        } else {
-            let (train, held) = all.split(held_out, seed)?;
-            (train, Some(held))
-        };
-        let (test, held) = match (own()?, held) {
-            (Some(own), held) => (own, held),
-            (None, Some(held)) => (held, None),
-            (None, None) => return Err(undivided(name)),
-        };
-        let (kept, seed) = split.validation;
-        // Images that are held out beside a test part of the data's own are those to validate with.
-        let kept = if held.is_some() { 0 } else { kept.of(train.len()) };
-        let (train, validation) = match kept {
-            0 => (train, held),
-            count => {
-                let (train, kept) = train.split(count, seed)?;
-                (train, Some(kept))
-            }
-        };
+        let by: Dividing<Dataset> = (Dataset::len, Dataset::split);
+        let (train, test, validation) = divided(all, own, name, split, by)?;
         let fit = reading.fit.unwrap_or(train.taught_fit(side));
         let damaged = left_out(&[train.about.clone(), test.about.clone()]);
         let validation = validation.as_ref().map(prepared).transpose()?;
@@ -273,6 +234,35 @@ impl Parts {
         let train = LabelledImages::Prepared(Arc::new(train));
         Ok(Self { train, statistics, test, validation, fit, checksum, class_names, damaged })
     }
+}
+
+/// The length of a set of images, and the set without so many of them, drawn by a seed, and these.
+type Dividing<T> = (fn(&T) -> usize, fn(&T, usize, u64) -> Result<(T, T)>);
+
+/// Divides images into those to train, to test and to validate with; `own` are those to test with, if the data has any.
+fn divided<T>(
+    all: T,
+    own: impl FnOnce() -> Result<Option<T>>,
+    name: &str,
+    split: Split,
+    (len, part): Dividing<T>,
+) -> Result<(T, T, Option<T>)> {
+    let apart = |from: T, (kept, seed): (Kept, u64)| match kept.of(len(&from)) {
+        0 => Ok((from, None)),
+        count => part(&from, count, seed).map(|(rest, kept)| (rest, Some(kept))),
+    };
+    let (train, held) = apart(all, split.held_out)?;
+    let (test, held) = match (own()?, held) {
+        (Some(own), held) => (own, held),
+        (None, Some(held)) => (held, None),
+        (None, None) => return Err(undivided(name)),
+    };
+    // Images that are held out beside a test part of the data's own are those to validate with.
+    let (train, validation) = match held {
+        Some(_) => (train, held),
+        None => apart(train, split.validation)?,
+    };
+    Ok((train, test, validation))
 }
 
 fn undivided(name: &str) -> Error {
