@@ -78,6 +78,7 @@ pub struct Data {
     /// How many training images are kept from training, for tests or validation: a share of all if below 1, a number from 1 on.
     pub held_out: f64,
     /// How images are fitted to `side`: one of [`Fit`]'s names, or empty to crop pictures and pad arrays with zeros.
+    /// Out-of-distribution images are then fitted as the trained network's file will say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fit: String,
     /// The augmentation of the images that are classified: one of [`Augment`]'s names.

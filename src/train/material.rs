@@ -1,6 +1,7 @@
 //! Loads all images of a training run: for training, validation and test, and out-of-distribution images.
 
 use super::Config;
+use super::config::Data;
 use crate::data::{
     Augment, Classes, Dataset, Fit, Kept, LabelledImages, OodImages, Parts, Prepared, Reading,
     Source, Split,
@@ -95,7 +96,8 @@ impl Material {
         let parts = parts(reading, split)?;
         let Parts { train, statistics: [mean, std], test, validation, .. } = parts;
         let Parts { fit, checksum, class_names, damaged, .. } = parts;
-        let ood = data.open_ood(train.channels())?;
+        // As the network's file will say it, so that whoever reads that brings the same images to its side in the same way.
+        let ood = Data { fit: fit.to_string(), ..data.clone() }.open_ood(train.channels())?;
         let start = match pretrained {
             Some(from) => Some(start(config, from, &train, &class_names)?),
             None => None,

@@ -34,6 +34,7 @@ mod reading;
 mod robust;
 mod runs;
 mod samples;
+mod settings;
 mod submissions;
 
 use std::path::Path;

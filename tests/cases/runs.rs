@@ -29,7 +29,7 @@ const SMALL: [&str; 13] = [
     "checkpoint.every=2",
 ];
 
-fn small(more: &[&str]) -> Config {
+pub fn small(more: &[&str]) -> Config {
     let sets: Vec<_> = SMALL.iter().chain(more).copied().collect();
     Config::preset("fashion-tiny").unwrap().with(&sets).unwrap()
 }
