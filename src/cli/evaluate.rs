@@ -145,7 +145,10 @@ pub fn images(
     let named = data.unwrap_or(&config.data.train);
     let source = Source::parse(named)?;
     let (test, names) = if data.is_none() && config.data.held_out > 0.0 && !source.is_divided()? {
-        let Material { test, class_names, .. } = Material::load(config)?;
+        // All of them: `evaluate.images` is a number for the end of training.
+        let mut config = config.clone();
+        config.evaluate.images = u32::MAX;
+        let Material { test, class_names, .. } = Material::load(&config)?;
         let count = test.len();
         progress.line(&format!("evaluating on {count} images of {named}, held out in training"));
         (std::sync::Arc::unwrap_or_clone(test), class_names)

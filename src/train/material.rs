@@ -6,6 +6,7 @@ use crate::data::{
     Augment, Classes, Dataset, Fit, Kept, LabelledImages, OodImages, Parts, Prepared, Reading,
     Source, Split,
 };
+use crate::eval::drawn;
 use crate::model::{Network, Normalisation, Pretrained, StateDict};
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -125,6 +126,13 @@ impl Material {
         let later = self.train.damaged();
         labelled.extend(later.into_iter().filter(|line| !self.damaged.contains(line)));
         [labelled, self.ood.damaged()]
+    }
+
+    /// Returns the places of the validation images that are measured: all that were kept from training for it, or at most `most`
+    /// test images.
+    pub(super) fn validated(&self, most: usize) -> Vec<usize> {
+        let kept = !Arc::ptr_eq(&self.validation, &self.test);
+        drawn(self.validation.labels(), if kept { self.validation.len() } else { most })
     }
 
     /// Returns the network that `model.weights` names, or else a network as the configuration describes it, which normalises its

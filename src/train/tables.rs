@@ -198,8 +198,8 @@ pub struct Stop {
 pub struct Validate {
     /// The number of iterations from one validation to the next; 0 for no validation, and no images held back for it.
     pub every: u32,
-    /// How many training images are kept back for validation: a share of all if below 1, a number from 1 on; with 0 the test
-    /// images are used, as in the code of arXiv 2510.13872.
+    /// How many training images are kept back for validation, all of which are measured: a share of all if below 1, a number from
+    /// 1 on; with 0 at most `evaluate.images` test images are used, as in the code of arXiv 2510.13872.
     pub images: f64,
 }
 

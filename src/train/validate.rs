@@ -2,7 +2,7 @@
 //! with the highest accuracy under attack are kept as the best.
 
 use super::{Config, Learner, Material};
-use crate::eval::{Accuracies, UnderPgd, drawn};
+use crate::eval::{Accuracies, UnderPgd};
 use crate::model::BatchSize;
 use crate::world::World;
 use crate::{Error, Result};
@@ -19,7 +19,7 @@ pub(super) struct Validator {
 }
 
 impl Validator {
-    /// Prepares `[evaluate]`'s attack on at most as many images as that takes, of which each rank has its share.
+    /// Prepares `[evaluate]`'s attack on the images of [`Material::validated`], of which each rank has its share.
     pub async fn new(
         config: &Config,
         material: &Material,
@@ -30,7 +30,7 @@ impl Validator {
         let Learner { model, average, .. } = learner;
         let size = BatchSize { images: evaluate.batch, side: config.data.side };
         let all = &material.validation;
-        let drawn = drawn(all.labels(), evaluate.images as usize);
+        let drawn = material.validated(evaluate.images as usize);
         let share = world.share(drawn.len());
         let first = share.start;
         let drawn = drawn.get(share).unwrap_or_default();

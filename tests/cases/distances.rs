@@ -14,14 +14,14 @@ use lapidary::ops::{Filter, Resize};
 use pollster::block_on;
 
 /// A colourful picture, smooth enough for JPEG to lose little.
-fn photo(number: u32, width: u32, height: u32) -> RgbImage {
+pub fn photo(number: u32, width: u32, height: u32) -> RgbImage {
     let wave = |x: u32, by: u32| (f64::from(x * (number + by)) / 40.0).sin() * 100.0 + 128.0;
     RgbImage::from_fn(width, height, |x, y| {
         image::Rgb([wave(x, 1), wave(y, 2), wave(x + y, 3)].map(|value| value as u8))
     })
 }
 
-fn put(path: &Path, picture: impl Into<DynamicImage>) {
+pub fn put(path: &Path, picture: impl Into<DynamicImage>) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     picture.into().save(path).unwrap();
 }

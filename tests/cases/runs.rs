@@ -44,7 +44,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn run(
+pub fn run(
     out: &Path,
     config: &Config,
     gpu: &Gpu,

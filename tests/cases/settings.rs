@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use crate::common::own_gpu;
+use crate::distances::{photo, put};
 use crate::reading::{longs, npy, npz};
-use crate::runs::small;
+use crate::runs::{run, small};
+use crate::{answer, working};
 use lapidary::data::{Fit, OodImages};
-use lapidary::train::{Data, Material};
+use lapidary::train::{Data, Event, Material};
 
 /// An archive of `count` colour images with labels of two classes.
 fn colours(path: &Path, count: usize, [height, width]: [usize; 2]) {
@@ -34,4 +37,54 @@ fn images_of_no_class_come_to_the_side_as_the_networks_file_says() {
     };
     assert_eq!(of(&material.ood), fitted(material.fit));
     assert_ne!(of(&material.ood), fitted(Fit::Letterbox));
+}
+
+/// Images beyond `evaluate.images` were once kept from training and not measured.
+#[test]
+fn all_images_that_are_kept_to_validate_with_are_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = small(&["validate.every=1", "validate.images=37", "evaluate.images=16"]);
+    let mut seen = Vec::new();
+    run(&folder.path().join("run"), &config, &own_gpu(), |event| {
+        if let Event::Step(step) = event {
+            seen.extend(step.clean_accuracy.map(f64::from));
+        }
+    })
+    .unwrap();
+    let whole = |share: f64| (37.0 * share - (37.0 * share).round()).abs() < 1e-4;
+    assert!(seen.len() == 7 && seen.iter().all(|&share| whole(share)), "{seen:?}");
+    assert!(seen.iter().any(|&share| 0.0 < share && share < 1.0), "{seen:?}");
+}
+
+/// `eval` once took at most `evaluate.images` of a run's held-out pictures, and called them all.
+#[test]
+fn all_pictures_that_were_held_out_are_evaluated() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    for number in 0..12 {
+        let class = ["cat", "dog"][number as usize % 2];
+        put(&here.join(format!("photos/{class}/{number}.png")), photo(number, 20, 16));
+    }
+    let changes = [
+        "data.train=photos",
+        "data.side=8",
+        "data.fit=letterbox",
+        "data.held_out=6",
+        "stage1.iterations=1",
+        "stage1.batch=4",
+        "stage1.steps=1",
+        "stage2.iterations=0",
+        "judge.iterations=0",
+        "sample.count=1",
+        "sample.steps=1",
+        "evaluate.images=2",
+        "validate.every=0",
+    ];
+    let sets = changes.iter().flat_map(|&set| ["--set", set]);
+    let words: Vec<_> = ["train", "fashion-tiny", "--out", "run"].into_iter().chain(sets).collect();
+    working(here, &words);
+    let told = answer(here, &["eval", "run", "--steps", "1", "--json"]);
+    assert_eq!(told["images"], 6, "{told}");
+    let told = answer(here, &["eval", "run", "--steps", "1", "--json", "--count", "4"]);
+    assert_eq!(told["images"], 4, "{told}");
 }
