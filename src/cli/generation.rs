@@ -45,22 +45,53 @@ fn watched(
     Ok(seen)
 }
 
-/// Reads the reference that `--reference` names.
-fn reference(
-    eyes: &Eyes,
-    name: &str,
-    side: Option<u32>,
-    progress: &mut Progress,
-    stop: Option<&Stop>,
-) -> Result<Option<Reference>> {
-    let path = Path::new(name);
-    let is_archive = path.extension().is_some_and(|extension| extension == "npz");
-    if is_archive && npz_names(path)?.iter().any(|name| name == "mu") {
-        return Gaussian::read(path).map(|found| Some(Reference::Statistics(found)));
+/// What samples are compared with, before it is looked at.
+enum Real {
+    Statistics(Gaussian),
+    Images(ImageSet),
+}
+
+impl Real {
+    /// Reads the reference that `--reference` names; arrays are brought to `side`, if that is given.
+    fn read(name: &str, side: Option<u32>) -> Result<Self> {
+        let path = Path::new(name);
+        let is_archive = path.extension().is_some_and(|extension| extension == "npz");
+        if is_archive && npz_names(path)?.iter().any(|name| name == "mu") {
+            return Gaussian::read(path).map(Self::Statistics);
+        }
+        ImageSet::read(name, side).map(Self::Images)
     }
-    let set = ImageSet::read(name, side)?;
-    let seen = watched(eyes, &set, "real images", progress, stop)?;
-    Ok(seen.map(|seen| Reference::Images(Box::new(seen))))
+
+    fn has_side(&self) -> bool {
+        matches!(self, Self::Images(set) if set.has_side())
+    }
+
+    /// Looks at the images; rank 0 gets what was seen.
+    fn seen(
+        self,
+        eyes: &Eyes,
+        progress: &mut Progress,
+        stop: Option<&Stop>,
+    ) -> Result<Option<Reference>> {
+        match self {
+            Self::Statistics(found) => Ok(Some(Reference::Statistics(found))),
+            Self::Images(set) => {
+                let seen = watched(eyes, &set, "real images", progress, stop)?;
+                Ok(seen.map(|seen| Reference::Images(Box::new(seen))))
+            }
+        }
+    }
+}
+
+/// Refuses a side that nothing would be brought to.
+fn check_side(side: Option<u32>, used: bool, what: &str) -> anyhow::Result<()> {
+    match side.filter(|_| !used) {
+        Some(side) => Err(Failure::Usage(format!(
+            "--side {side} resizes arrays and idx images, but {what}, and pictures are taken at their own size: leave --side out"
+        ))
+        .into()),
+        None => Ok(()),
+    }
 }
 
 /// Runs `eval generation`.
@@ -68,6 +99,9 @@ pub fn run(session: &Session, args: &args::Generation) -> anyhow::Result<()> {
     let world = session.world()?;
     let set = ImageSet::read(&args.samples, args.side)?;
     let measuring = &args.measuring;
+    let real = Real::read(&measuring.reference, args.side.or(set.side()?))?;
+    let used = set.has_side() || real.has_side();
+    check_side(args.side, used, "neither samples nor reference are such images")?;
     let gpu = session.gpu()?;
     session.introduce(&gpu)?;
     let stop = Stop::listen(session.speaks())?;
@@ -85,9 +119,9 @@ pub fn run(session: &Session, args: &args::Generation) -> anyhow::Result<()> {
         ("the number of samples", set.len().to_string()),
     ];
     world.agree(&facts)?;
-    let mut looked = || -> Result<_> {
+    let looked = || -> Result<_> {
         let progress = &mut progress;
-        let real = reference(&eyes, &measuring.reference, set.side()?, progress, Some(&stop))?;
+        let real = real.seen(&eyes, progress, Some(&stop))?;
         Ok((real, watched(&eyes, &set, "samples", progress, Some(&stop))?))
     };
     let (real, seen) = looked().map_err(|error| match error {
@@ -161,8 +195,8 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
         measuring.cache.as_deref(),
     )?;
     let mut progress = session.progress();
-    let reference = reference(&eyes, &measuring.reference, Some(*side), &mut progress, None)?;
-    let Some(real) = reference else { return Ok(()) };
+    let real = Real::read(&measuring.reference, Some(*side))?;
+    let Some(real) = real.seen(&eyes, &mut progress, None)? else { return Ok(()) };
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
     let (count, data) = (args.count as usize, &config.data);
     let from = starts::images(&args.start, args.seed, count, data, model.channels())?;
@@ -210,6 +244,7 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
 pub fn features(session: &Session, args: &args::FeaturesOf) -> anyhow::Result<()> {
     out::check(&args.out)?;
     let set = ImageSet::read(&args.images, args.side)?;
+    check_side(args.side, set.has_side(), "these are pictures")?;
     let gpu = session.gpu()?;
     let one = World::one();
     let mut eyes = Eyes::new(

@@ -67,6 +67,11 @@ impl ImageSet {
         }
     }
 
+    /// Whether a side that is asked for is the images': that of arrays is, pictures have their own.
+    pub fn has_side(&self) -> bool {
+        matches!(self, Self::Memory { .. })
+    }
+
     /// Rows and columns where all images, or the first picture, are square.
     pub fn side(&self) -> Result<Option<u32>> {
         let [height, width] = match self {

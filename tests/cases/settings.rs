@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use crate::common::own_gpu;
-use crate::distances::{photo, put};
+use crate::distances::{extractor, photo, put};
 use crate::reading::{longs, npy, npz};
 use crate::runs::{run, small};
-use crate::{answer, working};
+use crate::{answer, lapidary, working};
 use lapidary::data::{Fit, OodImages};
 use lapidary::train::{Data, Event, Material};
 
@@ -87,4 +87,37 @@ fn all_pictures_that_were_held_out_are_evaluated() {
     assert_eq!(told["images"], 6, "{told}");
     let told = answer(here, &["eval", "run", "--steps", "1", "--json", "--count", "4"]);
     assert_eq!(told["images"], 4, "{told}");
+}
+
+/// `--side` was once ignored where samples are pictures.
+#[test]
+fn sides_and_precisions_count_where_samples_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    for number in 0..4 {
+        put(&here.join(format!("png/{number}.png")), photo(number, 64, 64));
+    }
+    colours(&here.join("real.npz"), 4, [12, 12]);
+    for (command, what) in [
+        (&["generation", "png", "--reference", "png"][..], "neither samples nor reference"),
+        (&["features", "png"][..], "these are pictures"),
+    ] {
+        let more = ["--side", "32", "--extractor", "none.safetensors"];
+        let output = lapidary(here, &[&["eval"], command, &more].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("--side 32") && said.contains(what), "{said}");
+    }
+
+    extractor(&here.join("lite0.safetensors"));
+    let compared = |more: &[&str]| {
+        let fixed = ["eval", "generation", "png", "--reference", "real.npz", "--json"];
+        let with = ["--extractor", "lite0.safetensors", "--cache", "seen"];
+        answer(here, &[&fixed[..], &with, more].concat())
+    };
+    let told = compared(&["--side", "16"]);
+    assert_eq!(
+        (&told["reference"]["sizes"], &told["samples"]["sizes"]),
+        (&"16×16".into(), &"64×64".into())
+    );
 }

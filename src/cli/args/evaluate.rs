@@ -160,7 +160,11 @@ pub struct Generation {
     pub samples: String,
     #[command(flatten)]
     pub measuring: Measuring,
-    /// Rows and columns that idx images and arrays are resized to before the extractor's own resizing [default: their own]
+    /// Rows and columns that idx images and arrays, samples or reference, are resized to before the extractor's own resizing
+    /// [default: the samples' own, also for a reference in arrays]
+    ///
+    /// Pictures are taken at their own size: where samples are pictures and the reference is pictures or mu and sigma, --side is
+    /// refused.
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
     /// Print one JSON object instead of a table
@@ -213,7 +217,8 @@ pub struct FeaturesOf {
     /// File to write, with the arrays mu (mean), sigma (covariance), features and logits
     #[arg(help_heading = "Output", long, value_name = "NPZ", default_value = "features.npz")]
     pub out: PathBuf,
-    /// Rows and columns that idx images and arrays are resized to before the extractor's own resizing [default: their own]
+    /// Rows and columns that idx images and arrays are resized to before the extractor's own resizing; refused for pictures
+    /// [default: their own]
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
 }
