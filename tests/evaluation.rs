@@ -62,6 +62,10 @@ fn all_of_it_goes_on_where_it_was_stopped() {
     for part in ["robust 1", "counterfactuals"] {
         stopped["parts"].as_object_mut().unwrap().remove(part).unwrap();
     }
+    // And by a version that did not say how it rounds.
+    for option in ["--precision", "--winograd", "--transformed-weights", "--tune"] {
+        stopped["of"].as_object_mut().unwrap().remove(option).unwrap();
+    }
     std::fs::write(folder.join("all/state.json"), sealed(&stopped)).unwrap();
     working(folder, &arguments);
     let again = state(folder);
@@ -77,6 +81,16 @@ fn all_of_it_goes_on_where_it_was_stopped() {
     let output = lapidary(folder, &other);
     assert_eq!(output.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--batch 64, but now --batch is 8"));
+
+    for (option, value, was) in
+        [("--precision", "half-weights", "single"), ("--winograd", "off", "auto")]
+    {
+        let output = lapidary(folder, &[&arguments[..], &[option, value]].concat());
+        assert_eq!(output.status.code(), Some(3));
+        let wanted = format!("{option} \"{was}\", but now {option} is \"{value}\"");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(&wanted), "{said}");
+    }
 
     let report = std::fs::read_to_string(folder.join("all/report.html")).unwrap();
     assert!(report.len() < 5 << 20);
@@ -96,6 +110,35 @@ fn all_of_it_goes_on_where_it_was_stopped() {
         serde_json::from_slice(&std::fs::read(folder.join("all/model_info.json")).unwrap())
             .unwrap();
     assert_eq!((&info["architecture"], &info["eps"]), (&"WRN-10-1".into(), &"0.25".into()));
+}
+
+/// Samples that were drawn before an interruption are not mixed with others that are rounded in another way.
+#[test]
+fn samples_go_on_only_with_the_same_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let arguments = ["sample", "--count", "256", "--steps", "10", "--out", "samples.npz"];
+    let interrupted = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lapidary"));
+        let command = command.current_dir(folder).arg("--quiet").args(arguments);
+        let mut child = command.spawn().unwrap();
+        // A batch is of 64 samples of 256 bytes.
+        let kept =
+            || std::fs::metadata(folder.join(".samples.npz.kept")).map_or(0, |all| all.len());
+        while kept() < 64 * 256 {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before it was interrupted");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    };
+    for (more, anew) in [(&[][..], false), (&["--precision", "half-weights"], true)] {
+        interrupted();
+        let output = lapidary(folder, &[&arguments[..], more].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert_eq!(said.contains("of other settings, and is made anew"), anew, "{said}");
+    }
 }
 
 #[test]

@@ -90,6 +90,35 @@ fn every_row_comes_into_the_table_once() {
     );
 }
 
+/// Each comparison ends where its adapter is looked for, after its folder was.
+#[test]
+fn a_table_is_of_one_precision() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("table");
+    let code = |more: &[&str]| {
+        let output = compare(&out, &[&["--adapter", "nosuch"], more].concat());
+        (output.status.code(), said(&output))
+    };
+    assert_eq!(code(&[]).0, Some(4));
+    for (option, value, was) in [("--precision", "mixed", "single"), ("--tune", "on", "auto")] {
+        let (code, said) = code(&[option, value]);
+        assert_eq!(code, Some(3), "{said}");
+        let wanted = format!("{option} \"{was}\", but now {option} is \"{value}\"");
+        assert!(said.contains(&wanted), "{said}");
+    }
+    // One that was begun before these options counted is of their usual values.
+    let file = out.join("comparison.json");
+    let mut all: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    let fields = all.as_object_mut().unwrap();
+    for option in ["--precision", "--winograd", "--transformed-weights", "--tune"] {
+        fields.remove(option).unwrap();
+    }
+    fs::write(&file, all.to_string()).unwrap();
+    assert_eq!(code(&[]).0, Some(4));
+    assert_eq!(code(&["--precision", "mixed"]).0, Some(3));
+}
+
 #[test]
 fn what_cannot_be_compared_is_said() {
     let folder = tempfile::tempdir().unwrap();

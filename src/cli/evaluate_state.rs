@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::rounding;
 use crate::eval::sealed::{seal, unseal};
 use crate::files;
 use crate::model::checkpoint::write_atomically;
@@ -44,10 +45,11 @@ impl State {
         let Some(Value::Object(parts)) = kept.get("parts").cloned() else {
             return Err(unusable("the file holds no results".into()));
         };
-        let before = kept.get("of").unwrap_or(&Value::Null);
+        let mut before = kept.get("of").and_then(Value::as_object).cloned().unwrap_or_default();
+        rounding::complete(&mut before);
         let fields = identity.as_object().into_iter().flatten();
         if let Some((key, now)) =
-            fields.into_iter().find(|(key, now)| before.get(key) != Some(*now))
+            fields.into_iter().find(|(key, now)| before.get(*key) != Some(*now))
         {
             let was = before.get(key).unwrap_or(&Value::Null);
             let reason = format!(

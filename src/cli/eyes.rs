@@ -10,6 +10,7 @@ use serde_json::json;
 use super::image_set::{ImageSet, Sizes};
 use super::kept::{Items, Kept, rows};
 use super::protocol::Protocol;
+use super::rounding;
 use crate::data::Checksum;
 use crate::eval::npz::{Array, Numbers, read_npz, write_npz};
 use crate::eval::{Extraction, Features, Gaussian};
@@ -38,7 +39,7 @@ pub struct Eyes {
     checkpoint: Checkpoint,
     /// The feature extractor.
     pub extractor: Extractor,
-    /// The checksum of the extractor's weights.
+    /// The checksum of the extractor's weights, and of the options by which its features are rounded.
     pub(super) checksum: Checksum,
     /// The way in which images become its input.
     pub protocol: Protocol,
@@ -63,6 +64,9 @@ impl Eyes {
         for (name, tensor) in checkpoint.weights.iter() {
             checksum = checksum.feed(name.bytes()).feed(bytes(&tensor.data));
         }
+        for (option, value) in rounding::unusual(gpu.preferences()) {
+            checksum = checksum.feed(format!("{option} {value}").bytes());
+        }
         let cache = cache.map(Path::to_owned).or_else(super::cache::folder);
         let world = world.clone();
         Ok(Self {
@@ -77,9 +81,9 @@ impl Eyes {
         })
     }
 
-    /// Features of a set: from the cache where the same weights have seen the same images before. All ranks look, each at its
-    /// part of the images, and rank 0 gets what they saw; the others get none. `progress` is told how many images are done
-    /// and may stop it; what was seen by then is in the cache for the next time.
+    /// Features of a set: from the cache where the same weights have seen the same images before, and rounded in
+    /// the same way. All ranks look, each at its part of the images, and rank 0 gets what they saw; the others get none. `progress`
+    /// is told how many images are done and may stop it; what was seen by then is in the cache for the next time.
     pub fn see(
         &self,
         set: &ImageSet,

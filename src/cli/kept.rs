@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::terminal::tell;
 use crate::world::World;
 use crate::{Error, Result};
 
@@ -33,10 +34,17 @@ impl Kept {
         // A file that this program did not write may be no text at all, and counts as empty.
         let known = BufReader::new(&file).take(head.len() as u64).read_line(&mut before).is_ok();
         let length = file.metadata().map_err(failed)?.len();
-        let there = match known && before == head {
+        let same = known && before == head;
+        let there = match same {
             true => (length - head.len() as u64) as usize / row.max(1),
             false => 0,
         };
+        if length > 0 && !same {
+            tell(&format!(
+                "{}: what it kept is of other settings, and is made anew",
+                path.display()
+            ));
+        }
         if there == 0 {
             file.set_len(0).map_err(failed)?;
             file.seek(SeekFrom::Start(0)).map_err(failed)?;

@@ -32,6 +32,7 @@ mod plan_ranks;
 mod progress;
 mod protocol;
 mod report_all;
+mod rounding;
 mod runs;
 mod sample;
 mod sample_files;

@@ -10,6 +10,7 @@ use super::args;
 use super::exit::Failure;
 use super::kept::{Items, Kept, rows};
 use super::out;
+use super::rounding;
 use super::sample_files::{SampleFiles, Size, pixels};
 use super::session::Session;
 use super::starts;
@@ -17,6 +18,7 @@ use super::stop::Stop;
 use crate::Error;
 use crate::data::{Classes, typed};
 use crate::eval::{BatchSampler, sample};
+use crate::gpu::Preferences;
 use crate::model::checkpoint::write_atomically;
 use crate::model::{BatchSize, DeviceWeights};
 use crate::report::pictures::{Images, Sheet};
@@ -113,6 +115,7 @@ fn identity(
     args: &args::Sample,
     labels: &[u32],
     (batch, steps, step_size): (u32, u32, f32),
+    preferences: &Preferences,
 ) -> String {
     let mut hash = crc32fast::Hasher::new();
     for (name, tensor) in loaded.checkpoint.weights.iter() {
@@ -120,7 +123,7 @@ fn identity(
         hash.update(bytemuck::cast_slice(&tensor.data));
     }
     hash.update(bytemuck::cast_slice(labels));
-    serde_json::json!({
+    let mut all = serde_json::json!({
         "samples of": format!("{:08x}", hash.finalize()),
         "network": loaded.model.to_string(),
         "count": labels.len(),
@@ -130,8 +133,11 @@ fn identity(
         "steps": steps,
         "step_size": step_size,
         "batch": batch,
-    })
-    .to_string()
+    });
+    if let Some(all) = all.as_object_mut() {
+        all.extend(rounding::unusual(preferences));
+    }
+    all.to_string()
 }
 
 /// Draws batch after batch into files, each rank its part of the batches.
@@ -160,7 +166,8 @@ fn stream(
         block_on(BatchSampler::new(model, &weights, batch_size, (steps, step_size)))?;
     let mut starts =
         starts::Starts::new(&args.start, args.seed, batch as usize, &config.data, size.channels)?;
-    let identity = identity(loaded, args, labels, (batch, steps, step_size));
+    let settings = (batch, steps, step_size);
+    let identity = identity(loaded, args, labels, settings, gpu.preferences());
     world.agree(&[("what is sampled", identity.clone())])?;
     let (mut files, mut kept) = (None, None);
     if world.is_first() {

@@ -21,6 +21,7 @@ mod measure;
 pub mod npz;
 mod ood;
 mod robustness;
+pub(crate) mod rounding;
 mod sampler;
 pub(crate) mod sealed;
 

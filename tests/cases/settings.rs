@@ -1,5 +1,6 @@
 //! Tests that settings which were once accepted and changed nothing, or the wrong thing, do what they say or are refused.
 
+use std::fs;
 use std::path::Path;
 
 use crate::common::own_gpu;
@@ -89,7 +90,7 @@ fn all_pictures_that_were_held_out_are_evaluated() {
     assert_eq!(told["images"], 4, "{told}");
 }
 
-/// `--side` was once ignored where samples are pictures.
+/// `--side` was once ignored where samples are pictures, and features of another precision were taken from the cache.
 #[test]
 fn sides_and_precisions_count_where_samples_are_compared() {
     let folder = tempfile::tempdir().unwrap();
@@ -110,6 +111,7 @@ fn sides_and_precisions_count_where_samples_are_compared() {
     }
 
     extractor(&here.join("lite0.safetensors"));
+    let kept = || fs::read_dir(here.join("seen")).unwrap().count();
     let compared = |more: &[&str]| {
         let fixed = ["eval", "generation", "png", "--reference", "real.npz", "--json"];
         let with = ["--extractor", "lite0.safetensors", "--cache", "seen"];
@@ -120,4 +122,10 @@ fn sides_and_precisions_count_where_samples_are_compared() {
         (&told["reference"]["sizes"], &told["samples"]["sizes"]),
         (&"16×16".into(), &"64×64".into())
     );
+    assert_eq!(kept(), 2);
+    // Adapters that compute on the CPU ignore it, but it was asked for.
+    compared(&["--side", "16", "--precision", "half-weights"]);
+    assert_eq!(kept(), 4);
+    compared(&["--side", "16"]);
+    assert_eq!(kept(), 4);
 }

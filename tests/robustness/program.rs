@@ -35,6 +35,28 @@ fn the_command_attacks_keeps_its_state_and_writes_images() {
     assert!(text.ends_with(&format!("robust accuracy: {accuracy:.2}%\n")), "{text}");
     assert!(text.contains("max L2 perturbation: ") && text.contains("images/s"), "{text}");
 
+    // Nor do numbers of one precision pass for another's.
+    for (option, value) in [("precision", "half-weights"), ("winograd", "off")] {
+        let output = run(&[&format!("--{option}"), value]);
+        assert_eq!(output.status.code(), Some(3));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("state.json") && said.contains(&format!("{option} \"")), "{said}");
+    }
+    // A state of a version that did not say its precision is of the usual one.
+    let text = std::fs::read_to_string(at.join("state.json")).unwrap();
+    let mut state: serde_json::Value = serde_json::from_str(&text).unwrap();
+    state.as_object_mut().unwrap().remove("checksum").unwrap();
+    for option in ["precision", "winograd", "transformed-weights"] {
+        state["evaluation"].as_object_mut().unwrap().remove(option).unwrap();
+    }
+    let body = state.to_string();
+    let body = body.strip_suffix('}').unwrap();
+    let sealed = format!("{body},\"checksum\":\"{:08x}\"}}\n", crc32fast::hash(body.as_bytes()));
+    std::fs::write(at.join("state.json"), sealed).unwrap();
+    let output = run(&[]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && !said.contains("apgd-ce on"), "{said}");
+
     let output =
         attack(at, &["--eps", "0.5", "--count", "16", "--batch", "8", "--state", "state.json"]);
     assert_eq!(output.status.code(), Some(3));

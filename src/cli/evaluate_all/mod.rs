@@ -17,6 +17,7 @@ use super::exit::Failure;
 use super::eyes::Eyes;
 use super::progress::Progress;
 use super::report_all;
+use super::rounding;
 use super::session::Session;
 use super::stop::Stop;
 use crate::attack::check_radius;
@@ -161,7 +162,7 @@ fn identity(
         }
         None => None,
     };
-    Ok(json!({
+    let mut facts = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "adapter": gpu.adapter().to_string(),
         "weights": format!("{:016x}", weights.feed(metadata.bytes()).value()),
@@ -177,7 +178,11 @@ fn identity(
         "data": args.labelled.data.as_deref().unwrap_or(&loaded.config.data.train),
         "out-of-distribution images": loaded.config.data.ood,
         "sampling": [json!(loaded.config.sample.steps), json!(loaded.config.sample.step_size)],
-    }))
+    });
+    if let Some(facts) = facts.as_object_mut() {
+        facts.extend(rounding::facts(gpu.preferences()));
+    }
+    Ok(facts)
 }
 
 impl Evaluation<'_> {

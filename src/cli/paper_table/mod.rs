@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::args;
 use super::exit::Failure;
 use super::progress::Progress;
+use super::rounding;
 use super::session::Session;
 use super::stop::Stop;
 use crate::model::checkpoint::write_atomically;
@@ -40,7 +41,7 @@ pub fn run(session: &Session, args: &args::PaperTable) -> anyhow::Result<()> {
         .out
         .clone()
         .unwrap_or_else(|| Path::new("runs").join(format!("paper-table-{}", args.set.name())));
-    identify(&out, args, &settings)?;
+    identify(&out, args, &settings, session)?;
     let seeds = args.seeds.unwrap_or(if args.quick { 1 } else { 3 });
     let stop = Stop::listen(true)?;
     let mut progress = session.progress();
@@ -154,8 +155,13 @@ fn chosen<'a>(all: &'a [Row], names: &[String]) -> anyhow::Result<Vec<&'a Row>> 
 }
 
 /// Results of other settings do not belong into the same table.
-fn identify(out: &Path, args: &args::PaperTable, settings: &Settings) -> Result<()> {
-    let ours = json!({
+fn identify(
+    out: &Path,
+    args: &args::PaperTable,
+    settings: &Settings,
+    session: &Session,
+) -> Result<()> {
+    let mut ours = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "set": args.set.name(),
         "budget": settings.budget,
@@ -167,10 +173,16 @@ fn identify(out: &Path, args: &args::PaperTable, settings: &Settings) -> Result<
         "attack images": settings.attacked,
         "extractor": settings.extractor,
     });
+    if let Some(ours) = ours.as_object_mut() {
+        ours.extend(rounding::facts(&session.options().preferences));
+    }
     let file = out.join("comparison.json");
     std::fs::create_dir_all(out).map_err(|error| Error::bad_file(out, error))?;
     if file.is_file() {
-        let theirs: Value = work::read_json(&file)?;
+        let mut theirs: Value = work::read_json(&file)?;
+        if let Some(theirs) = theirs.as_object_mut() {
+            rounding::complete(theirs);
+        }
         for (key, now) in ours.as_object().into_iter().flatten() {
             let was = theirs.get(key).unwrap_or(&Value::Null);
             if was != now {

@@ -5,6 +5,7 @@ use super::checks::{self, PASSES};
 use super::lanes::{self, Lane};
 use super::ranks::{Outcome, exchange};
 use super::{AttackName, AttackResult, AutoAttack, Point, RobustAccuracy, State, Warning};
+use crate::eval::rounding::rounding;
 use crate::eval::{Classifier, argmax};
 use crate::model::{BatchSize, DeviceWeights, Model};
 use crate::ops::Norm;
@@ -278,7 +279,8 @@ impl AutoAttack {
             ("images", of(bytemuck::cast_slice(images))),
             ("labels", of(bytemuck::cast_slice(labels))),
         ];
-        Ok(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+        let pairs = pairs.into_iter().chain(rounding(weights.gpu().preferences()));
+        Ok(pairs.map(|(key, value)| (key.to_owned(), value)).collect())
     }
 
     /// Warnings before any attack.

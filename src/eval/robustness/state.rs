@@ -1,5 +1,6 @@
 //! The state of an interrupted robustness evaluation as JSON: its settings, the result of each image, and where it goes on.
 
+use super::super::rounding::complete;
 use super::super::sealed::{seal, unseal};
 use super::{AttackName, AttackResult, Point};
 use crate::files;
@@ -208,13 +209,15 @@ impl State {
             .map(|at| number(at).filter(|&at| at < points.len()));
         let broken: BTreeMap<_, _> = images.collect::<Option<_>>()?;
         // An image for each broken point and no other.
-        let complete = points
+        let whole = points
             .iter()
             .enumerate()
             .all(|(at, point)| matches!(point, Point::Broken(_)) == broken.contains_key(&at));
-        complete.then_some(())?;
+        whole.then_some(())?;
+        let mut identity = all.get("evaluation")?.as_object()?.clone();
+        complete(&mut identity);
         Some(Self {
-            identity: all.get("evaluation")?.as_object()?.clone(),
+            identity,
             results: results.collect::<Option<_>>()?,
             flat: flat.collect::<Option<_>>()?,
             attack: number(all.get("attack")?)?,

@@ -1,0 +1,69 @@
+//! The options that change the bits of results, as facts by which the program recognises what it has kept.
+
+use serde_json::{Map, Value};
+
+use crate::eval::rounding::rounding;
+use crate::gpu::{Preferences, Tune};
+
+/// Returns these options with their values.
+pub fn facts(preferences: &Preferences) -> Map<String, Value> {
+    let tune = match preferences.tuning {
+        Tune::Auto => "auto",
+        Tune::On => "on",
+        Tune::Off => "off",
+    };
+    let all = rounding(preferences).into_iter().chain([("tune", tune.into())]);
+    all.map(|(name, value)| (format!("--{name}"), value)).collect()
+}
+
+/// The values of a command without these options.
+fn usual() -> Map<String, Value> {
+    facts(&Preferences { tuning: Tune::Auto, ..Preferences::default() })
+}
+
+/// Adds to kept facts what they lack where they were kept before they had these: the usual values.
+pub fn complete(kept: &mut Map<String, Value>) {
+    for (key, value) in usual() {
+        kept.entry(key).or_insert(value);
+    }
+}
+
+/// Returns the options whose values are not the usual ones; none where all are, as in what was kept before they counted.
+pub fn unusual(preferences: &Preferences) -> Map<String, Value> {
+    let usual = usual();
+    let all = facts(preferences).into_iter();
+    all.filter(|(key, value)| usual.get(key) != Some(value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::{Filtering, Precision};
+    use serde_json::json;
+
+    #[test]
+    fn what_is_not_said_is_usual() {
+        let auto = Preferences { tuning: Tune::Auto, ..Preferences::default() };
+        assert!(unusual(&auto).is_empty());
+        let mut before = Map::new();
+        complete(&mut before);
+        assert_eq!(before, facts(&auto));
+        let other = Preferences {
+            precision: Precision::Mixed,
+            filtering: Filtering::Two,
+            most_transformed: 1 << 20,
+            tuning: Tune::Off,
+            ..auto
+        };
+        let told = json!({
+            "--precision": "mixed",
+            "--winograd": "2",
+            "--transformed-weights": 1_048_576,
+            "--tune": "off",
+        });
+        assert_eq!(Value::Object(unusual(&other)), told);
+        let mut kept = facts(&other);
+        complete(&mut kept);
+        assert_eq!(kept, facts(&other));
+    }
+}
