@@ -257,7 +257,8 @@ impl Model {
             (Some(images), _) => images.side,
             (None, Some(side)) => side,
             (None, None) => {
-                let wanted = "start= with images of the wanted size, or a model that was loaded with side=";
+                let wanted =
+                    "start= with images of the wanted size, or a model that was loaded with side=";
                 return Err(mismatch(py, "sample", "a model for images of any size", wanted));
             }
         };
