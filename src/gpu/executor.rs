@@ -383,7 +383,7 @@ impl Executor {
         };
         Counters::add(&self.gpu.counters.submissions, 1);
         self.mark_written();
-        self.gpu.checked("submitting a replay", submit).await
+        self.gpu.checked("submitting a run", submit).await
     }
 }
 

@@ -12,7 +12,7 @@ pub const PART_ALIGNMENT: u32 = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// The kernel reads the buffer through a texture, four numbers a texel and [`TEXEL_COLUMNS`] texels a row, to which the buffer
-    /// is copied before the launch. At least seven texels of any content follow the copied ones.
+    /// is copied before the launch. At least seven texels of undefined content follow the copied ones.
     ///
     /// Mesa's lavapipe reads storage buffers in a loop over lanes with stores between, 285 ns for the vec4s of eight
     /// lanes (2026-11-23, EPYC 2.6 GHz), texels in straight code, 22 ns, and copies 16 GB/s. Uniform buffers are as fast

@@ -81,11 +81,11 @@ fn without_driver(seen: &[String]) -> Vec<String> {
         };
         let place = device.file_name().to_string_lossy().into_owned();
         let hiding = HIDING.iter().find(|key| std::env::var_os(key).is_some());
-        let why = hiding.map_or("OpenGL's may, with --adapter gl:".into(), |key| {
+        let why = hiding.map_or("OpenGL may have one (--adapter gl:)".into(), |key| {
             format!("${key} may hide one")
         });
         told.push(format!(
-            "a GPU of {maker}'s at {place} ({id}) is passed over: no driver of Vulkan's answers for it; {why}"
+            "a GPU of {maker}'s at {place} ({id}) is passed over: no Vulkan driver serves it; {why}"
         ));
     }
     told

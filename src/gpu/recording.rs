@@ -150,8 +150,8 @@ impl Recording {
     }
 
     /// Chooses one of an op's kernel variants and returns its index in `candidates`: the one that was the fastest on the device
-    /// if that was measured ([`Preferences::tuning`](super::Preferences::tuning)), else `default`. `family` and `shape` say which
-    /// nodes the answer holds for. All candidates must read the same inputs and write the same outputs; they may differ in the
+    /// if that was measured ([`Preferences::tuning`](super::Preferences::tuning)), else `default`. `family` and `shape` say for
+    /// which nodes the choice holds. All candidates must read the same inputs and write the same outputs; they may differ in the
     /// last bits. Err for more than six candidates.
     pub fn choose(
         &mut self,
@@ -229,8 +229,8 @@ impl Recording {
         (0..self.buffers.len()).map(BufferId)
     }
 
-    /// Appends a kernel launch. Err if `buffers` are not as many as the kernel binds, `params` not as large as its layout, or the
-    /// grid is beyond what WebGPU guarantees: [`Recording::grid`] lays any number of workgroups within it.
+    /// Appends a kernel launch. Err if `buffers` are not as many as the kernel binds, `params` not as large as the kernel's
+    /// layout, or the grid larger than WebGPU guarantees; [`Recording::grid`] fits any number of workgroups into this limit.
     pub fn dispatch(
         &mut self,
         kernel: &'static Kernel,
@@ -248,7 +248,7 @@ impl Recording {
         let (given, wanted) = (size_of_val(&params), kernel.params.size);
         if given != wanted {
             let given = format_args!("{given} bytes of parameters");
-            let wanted = format_args!("{wanted}, as its layout says");
+            let wanted = format_args!("{wanted} bytes");
             return Err(Error::mismatch(kernel.name, given, wanted));
         }
         if grid.iter().any(|&side| side == 0 || side > MAX_WORKGROUPS) {
@@ -281,7 +281,7 @@ impl Recording {
     }
 
     /// Returns the number of workgroups in x, y and z for at least `invocations` invocations in workgroups of `width`; they are
-    /// counted in one dimension and spread over x and y. The kernel's index is `(y * workgroups_x + x) * width + lane`; the
+    /// counted in one dimension and spread over x and y. An invocation's index is `(y * workgroups_x + x) * width + lane`; the
     /// kernel skips indices beyond its count. With a width of 1 the grid counts workgroups, such as one for each row or image.
     /// (shared/index.wgsl has the functions by which kernels compute either index.)
     pub fn grid(invocations: u32, width: u32) -> [u32; 3] {

@@ -41,9 +41,9 @@ pub trait Op: Any + Debug + Send + Sync {
     }
 
     /// Returns the inputs and outputs that may lie in memory in half precision where mixed precision is asked for: large ones
-    /// that kernels declare as `array<f32>` or `array<vec4f>`, and whose rounding to 11 bits the result bears, as activations,
-    /// derivatives of activations and packed weights do. The op and its kernels stay as they are: the library rewrites how
-    /// kernels read and store such values. None, unless an op says otherwise.
+    /// that kernels declare as `array<f32>` or `array<vec4f>`, and whose rounding to 11 bits does the result no harm, such as
+    /// activations, derivatives of activations and packed weights. The op and its kernels stay as they are: the library rewrites
+    /// how kernels read and store such values. None, unless an op says otherwise.
     fn halves(&self) -> Halves {
         Halves::default()
     }
@@ -69,7 +69,7 @@ pub trait Op: Any + Debug + Send + Sync {
     }
 
     /// Adds nodes for the derivatives that are `asked` for (one flag for each input), given the derivative of output 0.
-    /// Returns an entry for each input: a value of the input's shape if it was asked for, and any value otherwise. Inputs
+    /// Returns an entry for each input: a value of the input's shape if it was asked for, else anything, such as `None`. Inputs
     /// of [`Op::flat`] are never asked for.
     fn gradient(&self, _: &mut Graph, _node: &Node, _dy: Value, _asked: &[bool]) -> Derivatives {
         Err(Error::NoDerivative { op: self.name(), why: "this op defines none" })

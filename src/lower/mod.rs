@@ -1,5 +1,5 @@
 //! Lowers computation graphs: turns a graph into one that computes the same values with fewer and faster launches, for an adapter
-//! and a user's preferences. It runs after derivatives were taken and replaces nodes only: a caller's handles of values stay valid.
+//! and a user's preferences. Lowering comes after differentiation and replaces nodes only: a caller's handles of values stay valid.
 //!
 //! In this order: the caller's own rules; frozen batch norm becomes a scale and a shift for each channel (`fold`);
 //! rectifiers and their derivatives join the normalisation before them (`fuse`, `rectify`); other derivatives of

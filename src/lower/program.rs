@@ -121,8 +121,7 @@ impl Program {
                 let given = format_args!(
                     "a program with {pairs} pairs of values to exchange and {nodes} nodes of {op}"
                 );
-                let wanted =
-                    format_args!("{pauses} of both, as many as the first program has pairs");
+                let wanted = format_args!("{pauses} of each, as in the first program");
                 return Err(Error::mismatch("program", given, wanted));
             }
         }
@@ -171,7 +170,7 @@ impl Program {
     }
 
     /// Runs the program `times` times, in submissions of about 100 ms, each waited for; `between` is called after each with the
-    /// number done so far, and stops the loop by an error.
+    /// number of runs done so far, and stops the loop by an error.
     pub async fn run(&mut self, times: u32, between: impl FnMut(u32) -> Result<()>) -> Result<()> {
         self.every.run(times, between).await
     }

@@ -4,8 +4,8 @@ use super::{Mode, Network, Parameter, Weights};
 use crate::Result;
 use crate::graph::{Graph, Value};
 
-/// A network that computes logits from images, as attacks, samplers and classifiers use it. [`Network`] has all those of this
-/// crate; others can be written outside it, from the [`ops`](crate::ops).
+/// A network that computes logits from images, as attacks, samplers and classifiers use it. [`Network`] has all networks of
+/// this crate; other crates can write their own from the [`ops`](crate::ops).
 pub trait Model: Send + Sync {
     /// Returns the number of channels of the images, 1 to 4.
     fn channels(&self) -> u32;

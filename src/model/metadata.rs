@@ -156,8 +156,8 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Returns whether the file says how images are normalised: in a file of this program, no constants mean no normalisation; a
-    /// file of another program leaves it open.
+    /// Returns whether the file says how images are normalised: a file of this program does (without a mean and deviation in it,
+    /// there is no normalisation); a file of another program only by naming a mean and deviation.
     pub fn tells_normalisation(&self) -> bool {
         self.normalisation.is_some() || self.architecture.is_some()
     }
@@ -261,7 +261,7 @@ impl Metadata {
                     found.activation = found.activation.or(activation);
                     keys.iter().for_each(|&key| drop(left.remove(key)));
                 }
-                Err(reason) => notes.push(format!("not used: {reason}")),
+                Err(reason) => notes.push(format!("ignored {reason}")),
             }
         }
         Ok(Self { other: left, ..found })
@@ -293,7 +293,8 @@ impl Metadata {
             }
         };
         let activation = take("act").map(text);
-        let unknown = |name: &String| format!("metadata: activation {name}, not relu or silu");
+        let unknown =
+            |name: &String| format!("metadata: act is {name}, not relu, silu or leaky-relu");
         let parsed = activation.map(|name| Activation::parse(&name).ok_or_else(|| unknown(&name)));
         let variant = take("variant").map(text);
         let unknown = |name: String| format!("metadata: variant {name}, not deepmind or jem");

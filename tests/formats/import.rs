@@ -154,7 +154,7 @@ fn onnx_files_that_would_do_harm() {
         (conv(&outside("location", "a"), &[5, 3, 1, 1]), "only a file that was opened by its path"),
         (conv(&outside("offset", "0"), &[5, 3, 1, 1]), "whose name is missing"),
         // Values that nothing makes, or that come later.
-        (read(&model(&[node("Relu", &["y"], "y", &[])], 17)), "which nothing makes"),
+        (read(&model(&[node("Relu", &["y"], "y", &[])], 17)), "no earlier node computes its input"),
         (
             read(&model(&[node("Relu", &["images"], "y", &[])], 17)),
             "none of the network's outputs has one number",
@@ -169,7 +169,7 @@ fn onnx_files_that_would_do_harm() {
             read(&model(&[node("Relu", &["images"; 30_000], "y", &[])], 17)),
             "one number for each class",
         ),
-        (conv(&int(1, 1).repeat(100_000), &[5]), "beside its numbers"),
+        (conv(&int(1, 1).repeat(100_000), &[5]), "without its numbers"),
         (read(&model(&[b"\x0b".repeat(200_000)], 17)), "damaged"),
     ] {
         let reason = refused(read);

@@ -127,7 +127,7 @@ fn hostile_files_are_refused_by_name_and_reason() {
         (file_of(&one("F99", "[2]", 0, 8), 8), "safetensors file"),
         (file_of(r#"{"__metadata__":{"lapidary.depth":"ten"}}"#, 0), "metadata: depth"),
         (file_of(r#"{"__metadata__":{"lapidary.mean":"[0.5]"}}"#, 0), "metadata: std"),
-        (file_of(r#"{"__metadata__":{"lapidary.act":"tanh"}}"#, 0), "metadata: activation tanh"),
+        (file_of(r#"{"__metadata__":{"lapidary.act":"tanh"}}"#, 0), "metadata: act is tanh"),
         (
             file_of(
                 &format!(

@@ -203,8 +203,8 @@ impl Checkpoint {
         }
     }
 
-    /// Returns the checkpoint as the bytes of a safetensors file: the same for the same weights and metadata. The version in it
-    /// is this crate's.
+    /// Returns the checkpoint as the bytes of a safetensors file: the same for the same weights and metadata. Its metadata
+    /// name this crate's version.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         safetensors::write(&self.weights, &self.strings(), FilePrecision::F32, &mut bytes)
@@ -238,7 +238,7 @@ impl Checkpoint {
         let strange = self.weights.iter().find_map(|(name, tensor)| {
             let (at, value) =
                 tensor.data.iter().enumerate().find(|(_, value)| !value.is_finite())?;
-            Some(format!("{name} is {value} at {at}, but weights have to be finite"))
+            Some(format!("{name}[{at}] is {value}, but weights have to be finite"))
         });
         strange.map_or(Ok(()), |reason| Err(Error::bad_file(&self.source, reason)))
     }

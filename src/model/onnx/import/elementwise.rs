@@ -53,10 +53,7 @@ impl Builder {
                 let [a, b] = [self.map(a)?, self.map(b)?];
                 self.by_value(operator, a, b).map(Known::Map)
             }
-            _ => {
-                Err("two computed values, or a constant before a computed value, are not supported"
-                    .into())
-            }
+            _ => Err("the second input has to be a constant of floating-point numbers".into()),
         }
     }
 

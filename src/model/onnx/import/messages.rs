@@ -185,7 +185,7 @@ pub fn level<M: Message + Default>(what: &str, bytes: &Bytes, fields: &[u8]) -> 
     let length = bytes.len() as u64;
     if PART * parts > TIMES * length + LEAST {
         return Err(format!(
-            "{what} of {length} bytes claims up to {parts} fields: it is damaged or malicious"
+            "{what} has {length} bytes but up to {parts} fields: it is damaged or malicious"
         ));
     }
     decoded(what, bytes)
@@ -211,7 +211,7 @@ pub fn attribute(bytes: &Bytes) -> Checked<Attribute> {
 pub fn tensor(bytes: &Bytes) -> Checked<(Tensor, Bytes)> {
     let Packed { floats, raw, doubles } = decoded("a tensor", bytes)?;
     let long = [&floats, &raw, &doubles].map(Bytes::len);
-    expect_short("a tensor beside its numbers", bytes.len().saturating_sub(long.iter().sum()))?;
+    expect_short("a tensor without its numbers", bytes.len().saturating_sub(long.iter().sum()))?;
     let numbers = [raw, floats, doubles].into_iter().find(|bytes| !bytes.is_empty());
     Ok((decoded("a tensor", bytes)?, numbers.unwrap_or_default()))
 }

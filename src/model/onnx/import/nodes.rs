@@ -80,7 +80,7 @@ pub struct Arguments {
 impl Arguments {
     fn new(node: &Node, known: &HashMap<String, Known>) -> Checked<Self> {
         let input = |name: &String| {
-            let unknown = || format!("input {}, which nothing makes", shown(name));
+            let unknown = || format!("no earlier node computes its input {}", shown(name));
             if name.is_empty() {
                 Ok(None)
             } else {
