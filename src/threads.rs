@@ -76,10 +76,10 @@ pub(crate) fn panicked(doing: &str, panic: &(dyn Any + Send)) -> Error {
     Error::Thread { doing: doing.into(), reason }
 }
 
-/// The error where the system gives no thread.
+/// The error where the system starts no thread.
 #[cfg(feature = "data")]
 pub(crate) fn none(doing: &str, error: &std::io::Error) -> Error {
-    Error::Thread { doing: doing.into(), reason: format!("the system gives no thread ({error})") }
+    Error::Thread { doing: doing.into(), reason: format!("cannot start a thread ({error})") }
 }
 
 #[cfg(test)]

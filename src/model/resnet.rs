@@ -47,8 +47,7 @@ impl ResNet {
         check_stages("resnet", depths, dims)?;
         let whole = |dim: &u32| dim * base_width / 64 > 0;
         if !(1..=4096).contains(&base_width) || !dims.iter().all(whole) {
-            let wanted =
-                "1 to 4096, and at least 64 / the smallest of dims, the channels of the stages";
+            let wanted = "1 to 4096, and at least 64 / the fewest planes of a stage (dims)";
             return Err(Error::mismatch("resnet", format_args!("base width {base_width}"), wanted));
         }
         check_ends("resnet", channels, classes, normalisation.as_ref())?;

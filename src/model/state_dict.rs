@@ -74,7 +74,7 @@ impl StateDict {
         self.0.is_empty()
     }
 
-    /// Checks that these are exactly the tensors of `parameters`. Err, with a table of all that is missing, unexpected or of
+    /// Checks that the tensors are exactly those of `parameters`. Err, with a table of all that are missing, unexpected or of
     /// another shape, if not.
     pub fn check(&self, parameters: &[Parameter]) -> Result<()> {
         match self.differences(parameters) {

@@ -1,6 +1,6 @@
 //! Layer normalisation over the channels of each pixel (Ba and others 2016, arXiv 1607.06450), as ConvNeXt has it:
-//! `torch.nn.functional.layer_norm` over the channels of an NCHW map, and its derivatives. A matrix \[N, C\] is a map of
-//! one pixel, so this is the usual one over the last dimension too.
+//! `torch.nn.functional.layer_norm` over the channels of an NCHW map, and its derivatives. A matrix \[N, C\] counts as
+//! a map of one pixel: the op is then the usual layer norm over the last dimension.
 
 use super::batch_norm::{check_eps, check_vectors};
 use super::walk::{EpsParams, WalkParams, Widths, check_turns, widths};

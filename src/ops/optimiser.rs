@@ -30,7 +30,7 @@ pub static ACCUMULATE: Kernel = kernel!("accumulate", ["index"], Params, [mut su
 /// Err, naming `op`, otherwise.
 fn check<const N: usize>(op: &'static str, inputs: &[Shape], words: u32) -> Result<u32> {
     let (control, values) = inputs.split_last().unwrap_or((&Shape::SCALAR, &[]));
-    let values = exactly::<_, N>(op, "inputs beside the control", values)?;
+    let values = exactly::<_, N>(op, "inputs before `control`", values)?;
     control.expect(op, Shape::vector(words)?)?;
     let first = values.first().copied().unwrap_or(Shape::SCALAR);
     values.iter().try_for_each(|value| value.expect(op, first))?;

@@ -24,7 +24,7 @@ pub static KERNEL: Kernel = kernel!("rgba8", ["index"], Params, [x, mut y]);
 const ROW_WORDS: u32 = 64;
 
 /// Lays images out as RGBA pixels for a screen. Input \[N, C, H, W\] in \[0, 1\] with 1 to 4 channels; output \[1, 1, rows H,
-/// stride\], of u32 words in lines of `stride` words: a pixel each, with red in the lowest byte, then green, blue and alpha, as
+/// stride\], u32 words, one for each pixel, in lines of `stride`, with red in the lowest byte, then green, blue and alpha, as
 /// the texture format rgba8unorm has them.
 ///
 /// The images lie in rows of `columns`; the stride is `columns` W, rounded up to whole 256 bytes. One channel is

@@ -75,7 +75,7 @@ pub struct Data {
     pub ood: String,
     /// The height and width of the network's images, a multiple of 4 from 8 to 512.
     pub side: u32,
-    /// How many training images are kept from training, for tests or validation: a share of all if below 1, a number from 1 on.
+    /// How many training images are kept from training, for tests or validation: below 1 a share of all, else a count.
     pub held_out: f64,
     /// How images are fitted to `side`: one of [`Fit`]'s names, or empty to crop pictures and pad arrays with zeros.
     /// Out-of-distribution images are then fitted as the trained network's file will say.
@@ -90,7 +90,7 @@ pub struct Data {
     /// The augmentation of out-of-distribution images from files, at which contrastive images start: one of [`Augment`]'s names.
     #[serde(default = "crop_flip")]
     pub starts: String,
-    /// How many damaged pictures may be left out: a share of all if below 1, a number from 1 on.
+    /// How many damaged pictures may be left out: below 1 a share of all pictures, else a count.
     #[serde(default = "max_bad")]
     pub max_bad: f64,
     /// The number of threads that read images ahead of training; 0 for one for each core. The batches are the same with any
@@ -215,7 +215,7 @@ pub struct Sample {
     pub per_class: u32,
 }
 
-/// The table `[judge]`: training of the classifier that says which classes samples show; weight decay and momentum are stage 1's
+/// The table `[judge]`: training of a classifier that says which classes samples show, with stage 1's weight decay and momentum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Judge {

@@ -99,7 +99,7 @@ pub struct Step {
     /// The share of `seconds` in which the GPU waited for images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_share: Option<f32>,
-    /// The bytes and time of summing gradients over processes, in runs of several.
+    /// The bytes and time of summing gradients over processes; `None` in runs of one process.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub reduction: Option<Reduction>,
 }
@@ -140,9 +140,9 @@ pub enum Event {
     Phase {
         /// The phase that begins or goes on.
         phase: Phase,
-        /// Iterations that are over already: 0, or where a resumed run goes on.
+        /// The number of the phase's iterations that are done already; 0 unless the run is resumed.
         done: u64,
-        /// The number of all iterations.
+        /// The number of iterations that the phase has in all.
         total: u64,
     },
     /// An iteration is finished.

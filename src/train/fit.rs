@@ -135,9 +135,10 @@ pub async fn plans(
         let learner = Learner::new(gpu, &model, &initial, stage2.schedule.optimiser()).await?;
         let (stage, micro) = dual_that_fits(config, material, &learner).await?;
         let [update, step] = stage.summaries();
-        let name = |what, times| named(what, times, stage2.schedule.batch, micro);
+        let name = |what, times: &str| named(what, times, stage2.schedule.batch, micro);
         plans.push((name("stage 2: update", "once"), update.clone()));
-        plans.push((name("stage 2: contrastive step", "T"), step.clone()));
+        let times = format!("up to {}", stage2.max_t);
+        plans.push((name("stage 2: contrastive step", &times), step.clone()));
     }
     Ok(plans)
 }

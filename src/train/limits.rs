@@ -104,7 +104,7 @@ impl Config {
                 key,
                 length,
                 steps == 0 || length as f32 > 0.0,
-                "above 0 in single precision, or no steps",
+                "above 0 as f32 where steps are taken",
             )?;
         }
         within("evaluate.batch", evaluate.batch, BATCH)?;

@@ -28,7 +28,7 @@ pub struct Material {
     pub ood: OodImages,
     /// The fingerprint of the training images, for the run's record.
     pub checksum: u64,
-    /// How other images are fitted to the network's size.
+    /// How images of another size are fitted to the network's, as its file will say.
     pub fit: Fit,
     /// The names of the classes, by label; empty where the data has none.
     pub class_names: Vec<String>,

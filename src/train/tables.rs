@@ -232,7 +232,7 @@ pub(super) fn check(
     within("jem.steps", jem.steps, STEPS)?;
     within("jem.alpha", jem.alpha, LENGTH)?;
     let moves = jem.steps == 0 || jem.alpha as f32 > 0.0;
-    holds("jem.alpha", jem.alpha, moves, "above 0 in single precision, or no steps")?;
+    holds("jem.alpha", jem.alpha, moves, "above 0 as f32 where steps are taken")?;
     within("jem.noise", jem.noise, LENGTH)?;
     within("jem.buffer", jem.buffer, 1..=1_000_000)?;
     within("jem.reinit", jem.reinit, SHARE)?;

@@ -1,6 +1,6 @@
-//! Limits how much of a convolution one launch computes: systems end programs whose work keeps a device too long, and CPU drivers
-//! silently end loops that are too long. Larger problems are launched several times, for some of the images each; gradients that
-//! are sums over images also for some of the rows each.
+//! Limits how much of a convolution one launch computes: systems end programs whose work keeps a device busy too long, and CPU
+//! drivers silently end loops that are too long. Larger problems are divided into several launches, each for a part of the
+//! images or, in gradients that are sums over images, also for a part of the rows.
 
 use super::problem::Params;
 use crate::gpu::{Adapter, AdapterKind};

@@ -239,10 +239,7 @@ impl Store {
         if !self.files.contains_key(name) {
             let folder = self.folder.as_ref();
             let folder = folder.ok_or_else(|| {
-                wrong(
-                    "only a file that was opened by its path can have numbers in other files"
-                        .into(),
-                )
+                wrong("it can be read only if the ONNX file is opened by its path".into())
             })?;
             let open = || {
                 let file = files::open(&folder.join(name))?;
@@ -255,7 +252,8 @@ impl Store {
         let Some((file, left)) = self.files.get_mut(name) else {
             return Err(wrong("the file was not opened".into()));
         };
-        let more = || wrong(format!("{count} bytes at {start} are missing or taken twice"));
+        let more =
+            || wrong(format!("{count} bytes from byte {start} on are missing or read twice"));
         *left = left.checked_sub(count).ok_or_else(more)?;
         let length = file.metadata().map_err(|error| wrong(error.to_string()))?.len();
         if start.checked_add(count).is_none_or(|end| end > length) {
