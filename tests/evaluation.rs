@@ -1,5 +1,6 @@
-//! Runs the program's larger evaluation (`eval all`) on the embedded Fashion-MNIST images: parts that an interrupted evaluation
-//! finished are not computed again, and the report is one file that loads no other. Also tests the files that `sample` writes.
+//! Runs the program's larger evaluation (`eval all`) on the Fashion-MNIST images built into it: parts that an interrupted
+//! evaluation finished are not computed again, and the report is one file that loads no other. Also tests the files that `sample`
+//! writes.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Runs every `sh` block of `docs/` as it stands, page by page, in a folder with the files that the page supposes: `photos`
 //! in two classes, `pictures` in CIFAR-10's ten, divided into train and test, and a `model.pth`; for the tutorial the `photos`
-//! of `examples/fashion_photos.rs`. Only `train`, `plan` and `eval` get fewer iterations, and `attack` two steps of PGD where it
-//! lists no attacks itself. Other tests or CI run the blocks that are marked `elsewhere`.
+//! of `examples/fashion_photos.rs`. There are two exceptions: `train`, `plan` and `eval` get fewer iterations, and
+//! an `attack` that lists no attacks gets two steps of PGD. Other tests or CI run the blocks that are marked `elsewhere`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail so")]
 #![cfg(unix)]

@@ -1,5 +1,5 @@
-//! Runs `paper-table` from its first run to its table with next to no training: all rows are there, finished runs are not
-//! done again, and the runs of another comparison are refused. It needs an adapter.
+//! Tests `lapidary paper-table`, which compares training methods in one table, with next to no training: the table is complete,
+//! finished runs are not done again, and the runs of another comparison are refused. It needs an adapter.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail so")]
 

@@ -1,5 +1,5 @@
 //! Resolves the network that a configuration trains: that of the table `[model]`, or the one in the file `model.weights`. Training
-//! and plans ask here, so that a plan is of what is trained.
+//! and `lapidary plan` both use this code, so that a plan describes the network that is trained.
 
 use std::path::Path;
 

@@ -194,7 +194,7 @@ impl RunFolder {
         let text = files::read_text(&file).map_err(|error| {
             Error::bad_file(
                 &file,
-                format!("it holds no training run whose configuration can be read ({error})"),
+                format!("the folder holds no training run with a readable configuration ({error})"),
             )
         })?;
         Config::parse(&text, &file)

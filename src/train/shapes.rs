@@ -95,7 +95,7 @@ pub fn check_stages(config: &Config, model: &Network) -> Result<()> {
     Ok(())
 }
 
-/// Computes the memory and arithmetic that each stage of training this network needs on a device of this kind.
+/// Computes the memory and arithmetic that each stage of training this network needs on this device.
 ///
 /// # Errors
 /// The errors of [`check_stages`], `BadConfig` for a micro-batch that training refuses, and `OutOfMemory` where not even one image at

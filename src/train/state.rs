@@ -159,7 +159,7 @@ pub async fn restore(
     }
     *memory = restored;
     if let Some(replay) = &mut memory.recall.replay {
-        let missing = |_| Error::bad_file(&path, "it has no replay buffer");
+        let missing = |_| Error::bad_file(&path, "the file has no replay buffer");
         ReplayBuffer::restore(replay, weights.get(REPLAY).map_err(missing)?)?;
     }
     learner.steps = steps;

@@ -58,7 +58,7 @@ impl Launched {
     pub(super) fn without_mpi(&self) -> String {
         let variable = self.variable;
         format!(
-            "{}, but this build is without MPI and each would do all of the work: install it with `cargo install --locked --path . --features mpi`, or start one process, with {variable} unset",
+            "{}, but this build is without MPI and each would do all of the work: install lapidary with `cargo install --locked --path . --features mpi`, or start one process, with {variable} unset",
             self.told()
         )
     }

@@ -1,6 +1,6 @@
 //! Runs each kernel family on 70,000 rows, images or channels, more than the 65,535 workgroups that a dimension of a grid
-//! has. The results must be those of the seven images that the batch repeats. It also works out, without running them, the
-//! launches of a batch that once ended in the error "workgroups given".
+//! has. The inputs repeat the same seven over and over, so the results must repeat those of a batch of seven. This file also
+//! works out, without running them, the launches of a batch that once ended in the error "workgroups given".
 
 use crate::common::gpu;
 use lapidary::Result;

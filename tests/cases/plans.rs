@@ -1,5 +1,5 @@
-//! Tests that plans are of what is trained: of the network that `model.weights` names, with the batches that training takes, and from
-//! shapes alone.
+//! Tests that `lapidary plan` describes what would be trained: the network that `model.weights` names, in the batches that training
+//! uses. A plan is computed from tensor shapes alone.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Tests reading idx files: which are accepted, and which damage is named.
+//! Tests reading idx files: which are accepted, and which errors damaged ones give.
 
 use std::fs;
 use std::io::Write;

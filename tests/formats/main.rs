@@ -1,5 +1,5 @@
 //! Tests checkpoint files of other tools: which must load, which must be refused, and how much memory either may allocate.
-//! No GPU is used. The allocator counts, so the tests of this binary run one at a time.
+//! No GPU is used. An allocator that counts bytes measures the memory, so the tests of this binary run one at a time.
 
 #![allow(
     clippy::unwrap_used,

@@ -5,7 +5,7 @@ zeros from outside); Cutout is written down from DeVries and Taylor's code (arXi
 torchvision's pad and crop, and its resized_crop on Pillow images (bilinear, antialiased). What is drawn at random was
 drawn by the Rust code once and is written down here; that the draws have the right distribution is tested there.
 
-    pip install pillow==13.0.0 torchvision==0.29.2 && python tests/peers/augmentations.py tests/augmentations
+    pip install pillow==13.0.0 torchvision==0.29.2 && python tests/peers/augmentations.py tests/augmentations   # writes the pictures
 """
 
 import math

@@ -1,6 +1,6 @@
 """Makes data in the forms that users' files have, with the expected results: `tests/golden/cases/data_forms.zip` for `tests/data/forms.rs`.
 
-    python data_forms.py OUT
+    python data_forms.py OUT        writes the data into the new folder OUT and into OUT.zip
 
 Writes a folder OUT with the files and `expected.json`, and OUT.zip of them. Every image has one colour, whose red value tells it
 apart, so that resizing changes nothing. `expected.json` says of each form which labels, values and class names are read for training

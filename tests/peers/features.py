@@ -1,6 +1,6 @@
 """Compares features of EfficientNet-Lite0 and FID's Inception-v3 from `lapidary eval features` with those of PyTorch packages.
 
-    python features.py LAPIDARY
+    python features.py LAPIDARY        compares the features that the program LAPIDARY computes with PyTorch's
 
 LAPIDARY is the built program. Both see 64 random smooth pictures, coloured at 32 pixels and grey at 16. EfficientNet has its
 package's weights. Inception-v3 has random ones, because no package holds the trained ones; both sides load them strictly, by

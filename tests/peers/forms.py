@@ -1,7 +1,7 @@
-"""Makes checkpoints with weights wrapped, named and stored in the ways that users' files have, and what reading each has to give:
+"""Makes checkpoints whose weights are wrapped, named and stored as in users' files, and the expected result of reading each:
 the folder `tests/golden/cases/forms`, which `tests/formats/forms.rs` reads.
 
-    python forms.py OUT
+    python forms.py OUT        writes the checkpoints and expected.json into the folder OUT
 
 `expected.json` says of each file either which tensors are read, by name and sum, or a word of the reason for which it is
 refused. The weights are those of one small network of two layers; what lies around them is what training leaves in files.

@@ -1,7 +1,7 @@
 """Makes small networks with random weights and the tensor names of public implementations, and PyTorch's results for them: the files
 of `tests/golden/cases/lookalikes`, which `tests/model/lookalikes.rs` reads.
 
-    python lookalikes.py OUT [SEED]
+    python lookalikes.py OUT [SEED]        writes the networks and PyTorch's results into the folder OUT
 
 Each class below says whose names and shapes it has. Widths and depths are small, so that all files together are near 1 MB;
 weights are rounded to 16 bits, in which they are saved, and everything is computed in 64. `lookalikes.safetensors` has for

@@ -1,7 +1,7 @@
 """Makes small networks with random weights as PyTorch's exporters write them, and PyTorch's results for them: the files of
 `tests/golden/cases/onnx`, which `tests/model/onnx.rs` reads.
 
-    python onnx_files.py OUT [SEED]
+    python onnx_files.py OUT [SEED]        writes the ONNX files and PyTorch's results into the folder OUT
 
 Both exporters (TorchScript's and the one of `torch.export`) and operator sets 13 to 21 are there, batch sizes open and
 fixed, weights in the file and beside it. What PyTorch's version cannot export is said and left out. Everything is computed in

@@ -1,6 +1,6 @@
 """Makes small batches of images as Python pickles them: `tests/golden/cases/pickled` for `tests/data/pickled.rs`.
 
-    python pickles.py OUT
+    python pickles.py OUT        writes the pickled batches into the folder OUT
 
 Each has four images of 32x32, whose bytes count up modulo 251, and the labels 3, 1, 0, 2. Needs NumPy alone.
 """

@@ -1,6 +1,6 @@
 """Makes small Parquet tables of pictures as dataset hubs export them: `tests/golden/cases/tables` for `tests/data/tables.rs`.
 
-    python tables.py OUT
+    python tables.py OUT        writes the Parquet tables into the folder OUT
 
 Ten pictures of 6x5 in each split, whose colours the label tells. Needs pyarrow and Pillow.
 """

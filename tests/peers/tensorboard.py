@@ -1,6 +1,6 @@
 """Reads the event files of a training run with TensorBoard's own reader and compares them with the run's log.
 
-    python tensorboard.py RUN
+    python tensorboard.py RUN        compares the event files in the run's folder RUN with its log
 
 RUN is the folder of a run that trained in stage 1 and in stage 2. Needs tensorboard. Every number of log.jsonl has to come out of
 TensorBoard's own reader, as do the pictures and the hyperparameters.

@@ -1,5 +1,5 @@
-//! Tests what a run writes for other tools: TensorBoard's event files and log.csv are read by readers of this file's own and
-//! compared with the run's log.
+//! Tests what a run writes for other tools: TensorBoard's event files and log.csv, read by parsers in this file, are compared with
+//! the run's log.
 
 use crate::common::own_gpu;
 use lapidary::train::{Config, Event, Flow, Material, RunFolder, Step, train};

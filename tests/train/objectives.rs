@@ -1,5 +1,5 @@
-//! Trains each objective on the embedded Fashion-MNIST images: it learns, resumes to the same bits after a crash, and stops where
-//! it diverges.
+//! Trains with each objective on the Fashion-MNIST images built into the program: training learns, resumes to the same bits after a
+//! crash, and stops when it diverges.
 
 use crate::common::{gpu, own_gpu};
 use lapidary::Error;

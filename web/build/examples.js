@@ -1,8 +1,8 @@
-// Prints embedded Fashion-MNIST test images for the page as JSON: the first of each class, or with --lesson the example of the
-// page's section on training, ten pictures for each of five classes (tops, shoes, ...) that no network here was trained for.
+// Prints Fashion-MNIST test images of this repository as JSON for the page: the first of each class, or with --lesson the example
+// of the page's section on training, ten pictures for each of five classes (tops, shoes, ...) that no network here was trained for.
 //
-//   node web/build/examples.js >examples.json
-//   node web/build/examples.js --lesson >lesson.json
+//   node web/build/examples.js >examples.json                writes the first test image of each class
+//   node web/build/examples.js --lesson >lesson.json         writes ten pictures of each of five classes
 
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';

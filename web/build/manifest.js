@@ -1,6 +1,6 @@
 // Prints the size and SHA-256 of each checkpoint in a folder, as JSON, by which the page checks its downloads.
 //
-//   node web/build/manifest.js FOLDER
+//   node web/build/manifest.js FOLDER        prints the sizes and hashes of the checkpoints in FOLDER
 
 import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';

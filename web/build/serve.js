@@ -1,6 +1,6 @@
 // Serves a folder on 127.0.0.1, to look at the page and for its tests; any other static server works too.
 //
-//   node web/build/serve.js FOLDER [PORT]
+//   node web/build/serve.js FOLDER [PORT]        serves FOLDER on PORT (8080)
 
 import { createServer } from 'node:http';
 import { createReadStream, statSync } from 'node:fs';
@@ -59,5 +59,5 @@ export function serve(folder, port = 0, intercept = () => false) {
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
   const { url } = await serve(process.argv[2], Number(process.argv[3] ?? 8080));
-  console.log(`${url}  (Ctrl-C ends it)`);
+  console.log(`serving ${url}  (Ctrl-C ends the server)`);
 }

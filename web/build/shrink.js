@@ -1,6 +1,6 @@
 // Blanks in a wasm file's data what no browser needs. All other data stays where it is, as lengths do not change.
 //
-//   node web/build/shrink.js FILE.wasm
+//   node web/build/shrink.js FILE.wasm        changes FILE.wasm in place
 //
 // - Of our shaders comments, indentation and empty lines: what is left moves together, and spaces follow.
 // - The comments of the shaders of others.

@@ -150,7 +150,7 @@ export class Engine {
     };
     oneOf('precision', precision, ['f32']);
     if (side !== undefined) whole('side', side, 1, 65_535);
-    for (const name in held) oneOf(`${name} of a device that is shared`, options[name], [held[name]]);
+    for (const name in held) oneOf(`${name} of the shared device`, options[name], [held[name]]);
     this.#options = options;
     if (!this.#device) onProgress?.({ phase: 'device' });
     // The device opens while the weights come, and networks that are there go on with their work.

@@ -38,7 +38,7 @@ export class AttackPart {
         sides.push(this.#side(title, before, after, classNames, [channels, side]));
       }
       by('sides').replaceChildren(...sides.map(({ shown }) => shown));
-      tell('attack-state', `Within a distance of ${eps}, on the image as it is above:`, { passing: true });
+      tell('attack-state', `The image above, attacked within a distance of ${eps}:`, { passing: true });
       say(sides.map(({ words }) => words).join(' '));
     } catch (error) {
       tell('attack-state', explainError(error), { bad: true });

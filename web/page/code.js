@@ -1,5 +1,5 @@
-// What makes a run of samples again: the page's address, and lines for the command line, JavaScript and Rust. Each names the
-// network that drew, which is the page's own, one of another address, or a file of the visitor's.
+// Writes what repeats a run of sampling: the page's address, and lines for the command line, JavaScript and Rust. Each names the
+// network that drew: the page's own, one from another address, or a file of the visitor's.
 
 /** A text as one word of a shell. */
 const word = (text) => (/^[\w.,:/@+-]+$/.test(text) && !text.startsWith('-') ? text : `'${text.replaceAll("'", "'\\''")}'`);

@@ -61,7 +61,7 @@ function onTuning({ done, total }) {
   bar.value = done / total;
   bar.setAttribute('aria-label', `Measuring kernels on this GPU: ${done} of ${total} shapes`);
   bar.classList.toggle('done', done === total);
-  if (done < total) by('pace').textContent = `measuring ${done} of ${total}`;
+  if (done < total) by('pace').textContent = `measuring kernels: ${done} of ${total}`;
 }
 
 function onLost({ losses, message }) {
@@ -92,7 +92,7 @@ async function selfTest() {
   try {
     const { good, rows } = await robust.doctor({ onProgress: ({ done, total }) => (by('selftest').textContent = `${done} of ${total}`) });
     const wrong = rows.filter((row) => !row.good);
-    by('selftest').textContent = good ? `all ${rows.length} right` : `${wrong.length} of ${rows.length} wrong: ${wrong[0].name}`;
+    by('selftest').textContent = good ? `all ${rows.length} cases right` : `${wrong.length} of ${rows.length} cases wrong: ${wrong[0].name}`;
     by('selftest').classList.toggle('bad', !good);
     say(`Self-test: ${by('selftest').textContent}`);
   } catch (error) {
@@ -130,7 +130,7 @@ async function openCheckpoint(source) {
     const { architecture, parameters, fileBytes, sha256, classes, side, channels } = model.about;
     use(model, from);
     const size = `${classes} classes, ${side}×${side} pixels in ${channels === 1 ? 'grey' : 'colour'}`;
-    tell('checkpoint-state', `${name}: ${architecture}, ${parameters.toLocaleString('en')} weights, ${size}; ${fileBytes.toLocaleString('en')} bytes, SHA-256 ${sha256 ?? 'not computed: the context is not secure'}. Nothing was uploaded; the parts above use it now.`);
+    tell('checkpoint-state', `${name}: ${architecture}, ${parameters.toLocaleString('en')} weights, ${size}; ${fileBytes.toLocaleString('en')} bytes, SHA-256 ${sha256 ?? 'not computed: the context is not secure'}. Nothing was uploaded; the parts above use this network now.`);
   } catch (error) {
     if (mine === opening) tell('checkpoint-state', explainError(error), { bad: true });
   }

@@ -253,7 +253,7 @@ export class SamplePart {
     const missing = network?.file && `It cannot carry the network: whoever opens it has to choose the file ${network.file} there.`;
     try {
       await navigator.clipboard.writeText(link.href);
-      tell('draw-state', `The link is in the clipboard. ${missing ?? 'It draws the same again.'}`);
+      tell('draw-state', `The link is in the clipboard. ${missing ?? 'Opening it draws the same again.'}`);
     } catch {
       // Without the right to write there, it is shown to be copied.
       tell('draw-state', `${link.href} ${missing ?? ''}`);

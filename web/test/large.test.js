@@ -1,5 +1,5 @@
 // Tests networks of ImageNet's size in the page: a ResNet-50 and a ConvNeXt-T of random weights classify a photograph as the
-// program does. A hundred megabytes each and minutes on a CPU, so not in CI.
+// program does. The networks have a hundred megabytes each and take minutes on a CPU, so CI does not run this.
 //
 //   node --test web/test/large.test.js          after scripts/web and a build of the program (LAPIDARY=FILE names another)
 

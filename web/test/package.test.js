@@ -461,7 +461,7 @@ test('npm packs all of it, and refuses where nothing is built', () => {
   for (const name of ['lapidary_web_bg.wasm', 'engine.js', 'worker.js', 'index.d.ts', 'golden/models/wrn10_1_eval.safetensors']) assert.ok(names.includes(name), `${name} of ${names}`);
   const sources = spawnSync('npm', ['pack', '--dry-run'], { cwd: join(root, 'web/package'), encoding: 'utf8' });
   assert.notEqual(sources.status, 0);
-  assert.match(sources.stderr, /lapidary_web_bg\.wasm.*not here: build with scripts\/web/);
+  assert.match(sources.stderr, /lapidary_web_bg\.wasm.*missing from the package: build with scripts\/web/);
 });
 
 test('kernels are measured on request, and the next visit takes what was found', async () => {

@@ -356,7 +356,7 @@ test('the self-test passes, and drawing does not wait for it', async () => {
   await sample(page, { steps: 3 });
   assert.match(await page.textContent('#selftest'), /^\d+ of/, 'it drew when the self-test was over');
   await page.waitForFunction(() => /right|wrong/.test(document.getElementById('selftest').textContent));
-  assert.equal(await page.textContent('#selftest'), 'all 12 right');
+  assert.equal(await page.textContent('#selftest'), 'all 12 cases right');
 });
 
 test('no violation of accessibility rules, light and dark, wide and narrow', async () => {

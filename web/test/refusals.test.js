@@ -38,7 +38,7 @@ test('load refuses words that it does not know, and options of a shared device t
   // The first network's words hold where there is no device yet, too, as one is opened again after a loss.
   const engine = new Engine();
   await told({ tune: 'off' }, engine);
-  assert.equal(await told({ tune: 'on' }, engine), 'RangeError: tune of a device that is shared: got on; expected off');
+  assert.equal(await told({ tune: 'on' }, engine), 'RangeError: tune of the shared device: got on; expected off');
   for (const same of [{}, { tune: 'off' }]) assert.doesNotMatch(await told(same, engine), /RangeError/);
 });
 

@@ -1,4 +1,4 @@
-// Tests the report of `lapidary eval all` in a headless Chromium: it is one file that loads nothing else, in light and dark.
+// Tests the report of `lapidary eval all` in a headless Chromium: it is one file that loads nothing else, shown in light and in dark.
 //
 //   node --test web/test/report.test.js        after a build of the program
 //

@@ -391,7 +391,7 @@ impl Run<'_, '_> {
         let next = smaller(share, *micro);
         let Some(next) = next else { return Err(error) };
         *micro = next;
-        let note = format!("{error}: now {next} of {share} images at once");
+        let note = format!("{error}: each micro-batch now has {next} of {share} images");
         tell(self.folder, self.observer, &Event::note(note)).map(drop)
     }
 

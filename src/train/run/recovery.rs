@@ -57,7 +57,9 @@ impl Run<'_, '_> {
             match self.load(step, &path).await {
                 Ok(bytes) => {
                     if let Some(error) = refused {
-                        let note = format!("resumed from step {step}: {error}");
+                        let note = format!(
+                            "resumed from step {step}, as a later checkpoint is unusable: {error}"
+                        );
                         tell(self.folder, self.observer, &Event::note(note))?;
                     }
                     return Ok(Some((step, bytes)));
@@ -173,7 +175,7 @@ impl Run<'_, '_> {
                     .last_good
                     .as_ref()
                     .map_or("the beginning".into(), |path| format!("{}", path.display()));
-                let note = format!("{lost}: it was opened again, and training resumes from {from}");
+                let note = format!("{lost}: device opened again, training resumes from {from}");
                 tell(self.folder, self.observer, &Event::note(note))?;
                 self.begin_anew().await?;
                 self.resume(u64::MAX).await
