@@ -224,7 +224,7 @@ fn as_text(result: &RobustAccuracy, of: usize, adapter: &str) -> anyhow::Result<
     for attack in &result.attacks {
         writeln!(
             text,
-            "robust accuracy after {:<9} {:6.2}%  {:>5} of {:<5} broken in {:.1} s",
+            "robust accuracy after {:<9} {:6.2}%  broken: {:>5} of {}, in {:.1} s",
             format!("{}:", attack.attack),
             100.0 * attack.robust_accuracy,
             attack.broken,

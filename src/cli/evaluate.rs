@@ -84,9 +84,9 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
     let attack = format!("{:?}, eps {}, {} steps of PGD", settings.norm, args.eps, args.steps);
     writeln!(
         text,
-        "images          {} of {}",
-        drawing(test.len(), of),
-        args.labelled.data.as_ref().unwrap_or(&config.data.train)
+        "images          {}: {}",
+        args.labelled.data.as_ref().unwrap_or(&config.data.train),
+        drawing(test.len(), of)
     )?;
     writeln!(text, "clean accuracy  {:5.1} %", 100.0 * measured.clean_accuracy)?;
     writeln!(text, "under attack    {:5.1} %  {attack}", 100.0 * measured.pgd_accuracy)?;

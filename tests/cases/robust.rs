@@ -186,13 +186,16 @@ fn the_nearest_boundary() {
     }
 }
 
-/// A part of the images is drawn evenly by class, is the same in `attack` and `eval all`, and is said to be a part.
+/// A part of the images is drawn evenly by class, is the same in `attack` and `eval all`, and is said to be a part, in `eval` behind the images' name.
 #[test]
 fn parts_of_the_images() {
     let folder = tempdir().unwrap();
     let pgd = ["--version", "custom", "--attacks", "pgd", "--pgd-steps", "1", "--count", "20"];
     let text = working(folder.path(), &[&["attack"], &pgd[..]].concat());
     assert!(text.contains("images: 20 of 1000, drawn evenly by class"), "{text}");
+    assert!(text.contains("%  broken: "), "{text}");
+    let quick = working(folder.path(), &["eval", "--count", "20", "--steps", "1"]);
+    assert!(quick.contains("builtin:fashion: 20 of 1000, drawn evenly by class"), "{quick}");
     let told = answer(folder.path(), &[&["attack", "--json"], &pgd[..]].concat());
     let places: Vec<usize> =
         told["places"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap() as usize).collect();

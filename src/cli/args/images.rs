@@ -61,7 +61,7 @@ pub struct Classify {
     /// Number of classes to print for each picture
     #[arg(help_heading = "Output", long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub top: u32,
-    /// Print JSON instead of a table
+    /// Print JSON instead of a table: of each picture the classes of the table, and the logits of all classes
     #[arg(help_heading = "Output", long)]
     pub json: bool,
     /// Height and width in pixels that pictures are resized to [default: the checkpoint's]
