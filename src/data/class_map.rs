@@ -211,8 +211,8 @@ fn by_name(name: &str, images: Classes, network: Classes) -> Result<u32> {
             "classes",
             format_args!("images of {}, of which {name:?} {what}", shown(images)),
             format_args!(
-                "only classes of the network, which has {}; match others by --class-map FILE, or all by number with \
-                 --labels-as-given (in a configuration model.classes = \"FILE\" or \"as-given\")",
+                "only those of the network, which has {}; match each by a line of --class-map FILE, or all by number with \
+                 --labels-as-given (in a config model.classes = \"FILE\" or \"as-given\")",
                 shown(network)
             ),
         ))

@@ -67,7 +67,12 @@ fn other_classes_are_refused_with_both_lists_unless_a_map_is_given() {
         let output = lapidary(folder.path(), &[command, &["--data", "clothes"]].concat());
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success(), "{said}");
-        for word in ["boots, handbags", "trouser, pullover", "--class-map", "--labels-as-given"] {
+        for word in [
+            "boots, handbags",
+            "trouser, pullover",
+            "by a line of --class-map",
+            "--labels-as-given",
+        ] {
             assert!(said.contains(word), "{said}");
         }
     }
