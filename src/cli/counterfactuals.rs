@@ -102,7 +102,7 @@ pub fn run(session: &Session, args: &args::Counterfactuals) -> anyhow::Result<()
     let steps = args.steps.unwrap_or(config.sample.steps.max(1));
     let step_size = args.step_size.unwrap_or(config.sample.step_size);
     let settings = (steps, step_size as f32);
-    let size = BatchSize { images: args.labelled.batch, side: *side };
+    let size = BatchSize { images: args.labelled.batch, side: *side }.at_most(test.len());
     let mut explainer =
         block_on(Counterfactuals::new(model, &weights, size, args.eps as f32, settings))?;
     let targets = targets(test.labels(), test.classes());

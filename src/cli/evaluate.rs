@@ -49,7 +49,7 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
         Ok(())
     };
     let sets = (test.images(), test.labels());
-    let size = BatchSize { images: args.labelled.batch, side: *side };
+    let size = BatchSize { images: args.labelled.batch, side: *side }.at_most(test.len());
     let measured = block_on(measure(model, &weights, sets, others, size, settings, done))?;
     progress.finish();
     let told = named.iter().zip(&counts).zip(&measured.ood_aurocs);

@@ -202,7 +202,7 @@ pub fn sweep(session: &Session, args: &args::Sweep) -> anyhow::Result<()> {
     let from = starts::images(&args.start, args.seed, count, data, model.channels())?;
     let labels: Vec<u32> = (0..args.count).map(|i| i % model.classes()).collect();
     let step_size = args.step_size.unwrap_or(config.sample.step_size);
-    let size = BatchSize { images: config.evaluate.batch.min(args.count), side: *side };
+    let size = BatchSize { images: config.evaluate.batch, side: *side }.at_most(count);
     let name = eyes.extractor.distance_name();
     let mut text = format!("steps  {name:>9}  kernel distance  inception score\n");
     let mut best: Option<(f64, u32)> = None;

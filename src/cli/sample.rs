@@ -76,7 +76,7 @@ pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
     let total = u64::from(args.count);
     progress.event(&Event::Phase { phase: Phase::Sample, done: 0, total });
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
-    let batch = BatchSize { images: config.evaluate.batch.min(args.count), side: *side };
+    let batch = BatchSize { images: config.evaluate.batch, side: *side }.at_most(count);
     let done = |done| {
         progress.event(&Event::Step(Step::new(Phase::Sample, done as u64, total)));
         Ok(())

@@ -15,6 +15,11 @@ pub struct BatchSize {
 }
 
 impl BatchSize {
+    /// Returns the size for so many images: a batch of more would be filled up with images that nobody asked for.
+    pub(crate) fn at_most(self, images: usize) -> Self {
+        Self { images: (self.images as usize).min(images).max(1) as u32, ..self }
+    }
+
     /// Returns the shape of a batch of the model's images. Err for sizes of 0 and for more values than a buffer can hold.
     pub fn shape(self, model: &dyn Model) -> Result<Shape> {
         Shape::new(self.images, model.channels(), self.side, self.side)
@@ -48,4 +53,11 @@ pub(crate) fn filled<T: Copy>(values: &[T], whole: usize, with: T) -> Cow<'_, [T
     let mut filled = values.to_vec();
     filled.resize(whole, with);
     Cow::Owned(filled)
+}
+
+#[test]
+fn no_batch_is_larger_than_all_images() {
+    let size = BatchSize { images: 64, side: 16 };
+    let images = |count| size.at_most(count).images;
+    assert_eq!([0, 4, 64, 65].map(images), [1, 4, 64, 64]);
 }

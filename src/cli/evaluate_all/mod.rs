@@ -90,7 +90,7 @@ pub fn run(session: &Session, args: &args::EvalAll) -> anyhow::Result<()> {
     let model = &loaded.model;
     let weights =
         block_on(DeviceWeights::upload(&gpu, &model.parameters(), &loaded.checkpoint.weights))?;
-    let size = BatchSize { images: args.labelled.batch, side: loaded.side };
+    let size = BatchSize { images: args.labelled.batch, side: loaded.side }.at_most(test.len());
     let classifier = block_on(Classifier::new(model, &weights, size))?;
     let eyes = args
         .extractor
@@ -230,8 +230,9 @@ impl Evaluation<'_> {
         self.progress.event(&Event::Phase { phase, done: 0, total: total as u64 });
     }
 
-    fn size(&self) -> BatchSize {
-        BatchSize { images: self.args.labelled.batch, side: self.loaded.side }
+    /// The size of batches for so many images, those of all ranks: numbers do not depend on how many ranks share them.
+    fn size(&self, images: usize) -> BatchSize {
+        BatchSize { images: self.args.labelled.batch, side: self.loaded.side }.at_most(images)
     }
 
     fn write(&self, name: &str, sheet: &Sheet) -> Result<()> {

@@ -67,7 +67,7 @@ impl Evaluation<'_> {
         let (share, _) = self.part_of(&[], self.test.len());
         let total = share.len();
         self.begin(Phase::Evaluate, total);
-        let size = self.size();
+        let size = self.size(self.test.len());
         let words = self.test.images().len() / self.test.len().max(1);
         let images = self.test.images().get(share.start * words..share.end * words);
         let labels = self.test.labels().get(share).unwrap_or_default();
@@ -145,7 +145,7 @@ impl Evaluation<'_> {
         let (share, mine) = self.part_of(&others, count);
         self.begin(Phase::Evaluate, share.len());
         let hiding = Hiding::usual(*side);
-        let size = self.size();
+        let size = self.size(count);
         let Self { progress, stop, .. } = self;
         let done = |done| watch(progress, stop, Phase::Evaluate, done, share.len());
         let hidden = block_on(hiding.run(model, &self.weights, mine, size, done))?;
@@ -200,7 +200,7 @@ impl Evaluation<'_> {
         let labels: Vec<u32> = (0..count).map(|i| i % model.classes()).collect();
         let (share, mine) = self.part_of(&from, count as usize);
         self.begin(Phase::Sample, share.len());
-        let size = self.size();
+        let size = self.size(count as usize);
         let Self { progress, stop, .. } = self;
         let total = share.len();
         let done = |done| watch(progress, stop, Phase::Sample, done, total);
@@ -281,7 +281,7 @@ impl Evaluation<'_> {
         let Loaded { model, side, config, .. } = self.loaded;
         let eps = self.args.counterfactual_eps as f32;
         let steps = (config.sample.steps.max(1), config.sample.step_size as f32);
-        let size = self.size();
+        let size = self.size(self.test.len());
         let mut explainer = block_on(Counterfactuals::new(model, &self.weights, size, eps, steps))?;
         let targets = targets(self.test.labels(), self.test.classes());
         let (share, _) = self.part_of(&[], self.test.len());

@@ -23,7 +23,7 @@ impl AutoAttack {
         mut progress: impl FnMut(f64) -> Result<()>,
     ) -> Result<Vec<f32>> {
         let classes = model.classes() as usize;
-        let size = BatchSize { images: self.batch.min(labels.len() as u32).max(1), side };
+        let size = BatchSize { images: self.batch, side }.at_most(labels.len());
         let words = size.words(model)?;
         self.check(model.classes(), words)?;
         if labels.is_empty() || images.len() != labels.len() * words {

@@ -98,8 +98,8 @@ impl AutoAttack {
         })?;
         let classes = model.classes();
         // As many as the classifier takes at once; no labels are refused below.
-        let size = BatchSize { images: self.batch.min(labels.len() as u32).max(1), side };
-        let words = size.words(model)?;
+        let size = BatchSize { images: self.batch, side }.at_most(labels.len());
+        let (most, words) = (size.images as usize, size.words(model)?);
         self.check(classes, words)?;
         if labels.is_empty() || images.len() != labels.len() * words {
             let given =
@@ -166,8 +166,8 @@ impl AutoAttack {
                 continue;
             }
             let batch_began = Instant::now();
-            let padded = (size as u32).next_multiple_of(SIZES).min(self.batch);
-            let padded = BatchSize { images: padded, side };
+            let padded = BatchSize { images: (size as u32).next_multiple_of(SIZES), side };
+            let padded = padded.at_most(most);
             let rank = self.rank(attack, state.round);
             let mut work = Vec::new();
             let mine = || members.chunks(size).skip(before_mine);
