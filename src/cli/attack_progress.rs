@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::progress::Progress;
+use super::progress::{Pace, Progress};
 use crate::eval::Progress as At;
 use crate::eval::{AttackName, AutoAttack};
 use crate::report::clock;
@@ -24,8 +24,8 @@ pub struct AttackProgress {
 struct Current {
     number: usize,
     since: Instant,
-    /// The share of its work that was done already, in a resumed evaluation.
-    from: f64,
+    /// The pace of shares of its work.
+    pace: Pace,
     /// The number of all images, those that are broken too.
     images: f64,
     /// Whether the time that is left was told.
@@ -51,8 +51,8 @@ impl AttackProgress {
         let now = Instant::now();
         if self.current.as_ref().is_none_or(|current| current.number != at.number) {
             let images = at.tried as f64 / at.robust_accuracy.max(f64::MIN_POSITIVE);
-            let (number, from) = (at.number, at.done);
-            self.current = Some(Current { number, since: now, from, images, told: false });
+            let (number, pace) = (at.number, Pace::begin(at.done));
+            self.current = Some(Current { number, since: now, pace, images, told: false });
             let total = at.tried as u64;
             self.progress.line(&format!(
                 "{} on {} images, {:.1} % robust so far, {} since the start",
@@ -69,7 +69,7 @@ impl AttackProgress {
         step.accuracy = Some(at.robust_accuracy as f32);
         let seconds =
             self.current.as_ref().map_or(0.0, |current| (now - current.since).as_secs_f64());
-        if let Some(left) = self.left(at, seconds) {
+        if let Some(left) = self.left(at, now) {
             self.progress.line(&format!("about {} left, less if attacks succeed", clock(left)));
         }
         if seconds > 0.0 {
@@ -84,9 +84,10 @@ impl AttackProgress {
 
     /// The seconds that this attack and those after it still take if no image breaks any more, once for each attack: when its
     /// pace is known.
-    fn left(&mut self, at: &At, seconds: f64) -> Option<f64> {
+    fn left(&mut self, at: &At, now: Instant) -> Option<f64> {
         let current = self.current.as_mut()?;
-        let part = at.done - current.from;
+        current.pace.advance(at.done, now);
+        let (part, seconds) = current.pace.measured()?;
         if current.told || part < KNOWN || seconds < SHORT {
             return None;
         }
@@ -123,6 +124,27 @@ fn passes(settings: &AutoAttack, attack: AttackName, classes: u32) -> f64 {
             3.0 * f64::from(pgd.steps) * f64::from(pgd.restarts) * targets
         }
     }
+}
+
+/// An eighth of the attack within two minutes, in which kernels are compiled, and then another one in ten seconds.
+#[test]
+fn what_compiles_is_not_in_the_estimate() {
+    let (attack, at) = (AttackName::ApgdCe, Instant::now());
+    let settings = AutoAttack {
+        attacks: vec![attack],
+        ..AutoAttack::standard(crate::ops::Norm::Linf, 8.0 / 255.0)
+    };
+    let mut shown = AttackProgress::new(Progress::new(true), &settings, 10);
+    let mut done = |done, seconds| {
+        let at_now = At { attack, number: 0, done, tried: 4, robust_accuracy: 1.0, state: None };
+        if shown.current.is_none() {
+            shown.show(&at_now);
+        }
+        shown.left(&at_now, at + std::time::Duration::from_secs(seconds))
+    };
+    assert_eq!([done(0.0, 1), done(0.125, 120)], [None; 2]);
+    assert_eq!(done(0.25, 130), Some(60.0));
+    assert_eq!(done(0.5, 150), None, "it is told once");
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Progress {
     }
 
     fn begin(&mut self, phase: Phase, done: u64, total: u64) {
-        (self.pace, self.share) = (Pace::begin(done), None);
+        (self.pace, self.share) = (Pace::begin(done as f64), None);
         self.finish();
         match &mut self.surface {
             Surface::Quiet => {}
@@ -105,7 +105,7 @@ impl Progress {
 
     fn step(&mut self, step: &Step) {
         let now = Instant::now();
-        self.pace.advance(step.iteration, now);
+        self.pace.advance(step.iteration as f64, now);
         let finished = step.iteration >= step.total;
         let share = self.share;
         let words = |pace: &Pace| describe(step, pace, share);
@@ -121,31 +121,47 @@ impl Progress {
                     *last = Some(now);
                     let Step { phase, iteration, total, .. } = step;
                     let line = format!("{phase:<8} {iteration:>4}/{total} {}", words(&self.pace));
-                    self.line(&line);
+                    self.line(line.trim_end());
                 }
             }
         }
     }
 }
 
-/// Seconds that an iteration takes, of late: later ones of stage 2 take longer.
+/// The pace of some work, in seconds. The first advance is left out, because kernels are compiled in it: nothing is known
+/// before the second.
 #[derive(Debug, Default)]
-struct Pace {
-    done: u64,
+pub(super) struct Pace {
+    done: f64,
     since: Option<Instant>,
+    /// What was done after the first advance, and when that was.
+    first: Option<(f64, Instant)>,
+    /// Seconds that an iteration takes, of late: later ones of stage 2 take longer.
     seconds: Option<f64>,
 }
 
 impl Pace {
-    fn begin(done: u64) -> Self {
-        Self { done, since: Some(Instant::now()), seconds: None }
+    /// Begins where so much is done.
+    pub(super) fn begin(done: f64) -> Self {
+        Self { done, since: Some(Instant::now()), ..Self::default() }
     }
 
-    fn advance(&mut self, iteration: u64, now: Instant) {
-        let (Some(since), true) = (self.since, iteration > self.done) else { return };
-        let each = (now - since).as_secs_f64() / (iteration - self.done) as f64;
-        self.seconds = Some(self.seconds.map_or(each, |before| 0.9 * before + 0.1 * each));
-        (self.done, self.since) = (iteration, Some(now));
+    /// Takes in how much is done now.
+    pub(super) fn advance(&mut self, done: f64, now: Instant) {
+        let (Some(since), true) = (self.since, done > self.done) else { return };
+        if self.first.is_some() {
+            let each = (now - since).as_secs_f64() / (done - self.done);
+            self.seconds = Some(self.seconds.map_or(each, |before| 0.9 * before + 0.1 * each));
+        } else {
+            self.first = Some((done, now));
+        }
+        (self.done, self.since) = (done, Some(now));
+    }
+
+    /// Returns how much was done after the first advance, and the seconds that it took.
+    pub(super) fn measured(&self) -> Option<(f64, f64)> {
+        let ((done, at), now) = self.first.zip(self.since)?;
+        Some((self.done - done, (now - at).as_secs_f64()))
     }
 }
 
@@ -199,5 +215,24 @@ mod tests {
         step.wait_share = Some(0.25);
         assert!(describe(&step, &pace, None).contains("waits for images 25 %"));
         assert!(describe(&step, &pace, Some(0.375)).starts_with("38 % of the work  2.0 it/s"));
+    }
+
+    /// A first iteration of a minute, which compiles, and others of half a second.
+    #[test]
+    fn the_first_iteration_is_no_pace() {
+        let mut pace = Pace::begin(3.0);
+        let began = pace.since.unwrap();
+        let at = |seconds: f64| began + Duration::from_secs_f64(seconds);
+        let mut step = Step::new(Phase::Stage1, 4, 105);
+        step.images_per_second = Some(1.0);
+        pace.advance(4.0, at(60.0));
+        assert_eq!(describe(&step, &pace, None), "");
+        assert_eq!(pace.measured(), Some((0.0, 0.0)));
+        step.iteration = 5;
+        pace.advance(5.0, at(60.5));
+        assert_eq!(describe(&step, &pace, None), "1 images/s  0:50 left");
+        pace.advance(5.0, at(70.0));
+        pace.advance(7.0, at(61.5));
+        assert_eq!((pace.seconds, pace.measured()), (Some(0.5), Some((3.0, 1.5))));
     }
 }
