@@ -12,6 +12,7 @@ use super::attack_progress::AttackProgress;
 use super::evaluate::{self, Drawn};
 use super::exit::Failure;
 use super::out;
+use super::reach;
 use super::session::Session;
 use super::stop::Stop;
 use crate::eval::{AttackName, AutoAttack, RestartedPgd, RobustAccuracy, State, Version};
@@ -38,6 +39,11 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
         &args.labelled.labels,
         args.count,
     )?;
+    let pgd = (args.pgd_steps, args.pgd_step_size.unwrap_or(args.eps / 8.0));
+    let short = reach::note(args.eps, pgd, "--pgd-");
+    if let Some(note) = short.filter(|_| settings.attacks.contains(&AttackName::Pgd)) {
+        session.progress().line(&note);
+    }
     let state = of_first(world, args.state.as_deref())?;
     let gpu = session.gpu()?;
     session.introduce(&gpu)?;

@@ -9,6 +9,7 @@ use super::args;
 use super::evaluate;
 use super::eyes::Eyes;
 use super::image_set::ImageSet;
+use super::reach;
 use super::session::Session;
 use crate::data::Prepared;
 use crate::eval::Counterfactuals;
@@ -102,6 +103,9 @@ pub fn run(session: &Session, args: &args::Counterfactuals) -> anyhow::Result<()
     let steps = args.steps.unwrap_or(config.sample.steps.max(1));
     let step_size = args.step_size.unwrap_or(config.sample.step_size);
     let settings = (steps, step_size as f32);
+    if let Some(note) = reach::note(args.eps, (steps, step_size), "--") {
+        progress.line(&note);
+    }
     let size = BatchSize { images: args.labelled.batch, side: *side }.at_most(test.len());
     let mut explainer =
         block_on(Counterfactuals::new(model, &weights, size, args.eps as f32, settings))?;

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::args;
 use super::labels::Labels;
+use super::reach;
 use super::session::Session;
 use crate::Result;
 use crate::attack::Pgd;
@@ -44,6 +45,10 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
     let attack = Pgd::attack(args.norm.into(), args.eps as f32, args.steps);
     let step_size = args.step_size.map_or(attack.step_size, |size| size as f32);
     let settings = Pgd { step_size, ..attack };
+    let step_size = args.step_size.unwrap_or(args.eps / 8.0);
+    if let Some(note) = reach::note(args.eps, (args.steps, step_size), "--") {
+        progress.line(&note);
+    }
     let done = |done| {
         progress.event(&Event::Step(Step::new(Phase::Evaluate, done as u64, total)));
         Ok(())

@@ -9,6 +9,7 @@ use pollster::block_on;
 use serde_json::json;
 
 use super::args;
+use super::reach;
 use super::sample::number;
 use super::session::Session;
 use crate::Result;
@@ -35,6 +36,9 @@ pub fn run(session: &Session, args: &args::Explain) -> anyhow::Result<()> {
     let steps = args.steps.unwrap_or(config.sample.steps.max(1));
     let step_size = args.step_size.unwrap_or(config.sample.step_size) as f32;
     let eps = args.eps as f32;
+    if let Some(note) = reach::note(args.eps, (steps, step_size.into()), "--") {
+        session.progress().line(&note);
+    }
     let one = BatchSize { images: 1, side: *side };
     let mut explainer =
         block_on(Counterfactuals::new(model, &weights, one, eps, (steps, step_size)))?;

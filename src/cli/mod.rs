@@ -31,6 +31,7 @@ mod plan;
 mod plan_ranks;
 mod progress;
 mod protocol;
+mod reach;
 mod report_all;
 mod rounding;
 mod runs;

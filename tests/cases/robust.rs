@@ -258,9 +258,37 @@ fn what_is_counted_and_what_is_not_there() {
     );
     assert!(output.status.success(), "{said}");
     assert!(text.contains("max L2 perturbation: none"), "{text}");
+    let short = "--pgd-steps 1, length 0.000125) move an image by at most 0.000125, less";
+    assert!(said.contains(short), "{said}");
     let points = said.split("pgd on ").nth(1).unwrap().split(' ').next().unwrap();
     assert!(said.contains(&format!("evaluate {points} images")), "{said}");
     assert!(said.contains(&format!("{points}/{points} 100 % of the work")), "{said}");
+}
+
+/// A batch is no larger than all images: of 65,535 images of this side no tensor can be made. Steps that come to less than the
+/// radius are told, and others are not.
+#[test]
+fn few_images_and_few_steps() {
+    let folder = tempdir().unwrap();
+    let said = |arguments: &[&str]| {
+        let output = lapidary(folder.path(), arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        said
+    };
+    let few = ["eval", "--data", "builtin:fashion", "--ood", "builtin:noise", "--count", "2"];
+    let large = ["--side", "64", "--batch", "65535", "--steps", "3"];
+    let told = said(&[&few[..], &large].concat());
+    let short = "--steps 3, length 0.0625) move an image by at most 0.1875, less than the radius";
+    assert!(told.contains(short), "{told}");
+    let told = said(&[&few[..], &["--steps", "1", "--step-size", "0.5"]].concat());
+    assert!(!told.contains("at most"), "{told}");
+
+    image::GrayImage::new(16, 16).save(folder.path().join("x.png")).unwrap();
+    let explain = ["explain", "x.png", "--to", "bag", "--steps", "2", "--step-size", "0.5"];
+    let told = said(&explain);
+    assert!(told.contains("at most 1, less than the radius --eps 4: more --steps"), "{told}");
+    assert!(!said(&[&explain[..], &["--eps", "inf"]].concat()).contains("at most"));
 }
 
 /// Options that would change nothing are refused, and so are balls in which nothing else lies.
