@@ -10,6 +10,8 @@ use lapidary::embed::check;
 use lapidary::prelude::*;
 use lapidary::wgpu;
 use std::error::Error;
+use std::sync::mpsc;
+use std::time::Duration;
 use wgpu::util::DeviceExt;
 
 const IMAGES: u32 = 10;
@@ -62,11 +64,32 @@ pub async fn run() -> Result<usize, Box<dyn Error>> {
     classifier.record(&mut encoder, Budget::Steps(1))?;
     host.pass(&mut encoder, &host.invert);
     encoder.copy_buffer_to_buffer(&host.negative, 0, &host.readable, 0, None);
-    queue.submit([encoder.finish()]);
 
-    let probabilities = gpu.read(classifier.probabilities()?).await?;
+    let result = classifier.probabilities()?.raw();
+    let readable = device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: result.size(),
+        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    encoder.copy_buffer_to_buffer(result, 0, &readable, 0, None);
+    queue.submit([encoder.finish()]);
+    let (sender, mapped) = mpsc::channel();
+    readable.map_async(wgpu::MapMode::Read, .., move |result| _ = sender.send(result));
+
+    let mut probabilities = Vec::<f32>::new();
+    while probabilities.is_empty() {
+        std::thread::sleep(Duration::from_millis(1)); // a host draws its next frame instead
+        // Once a frame, without waiting for the device:
+        device.poll(wgpu::PollType::Poll)?;
+        if let Ok(result) = mapped.try_recv() {
+            result?;
+            probabilities = bytemuck::cast_slice(&readable.get_mapped_range(..)?).to_vec();
+            readable.unmap();
+        }
+    }
     let likeliest = |row: &[f32]| (0..).zip(row).max_by(|a, b| a.1.total_cmp(b.1)).map(|(k, _)| k);
-    let named = probabilities.chunks(IMAGES as usize).map(likeliest);
+    let named = probabilities.chunks(model.classes() as usize).map(likeliest);
     let images = gpu.read(sampler.image_buffer()).await?;
     host.readable.map_async(wgpu::MapMode::Read, .., |_| ());
     device.poll(wgpu::PollType::wait_indefinitely())?;

@@ -69,7 +69,7 @@ fn the_guide_shows_what_runs() {
     let known: Vec<_> = example.lines().map(str::trim).collect();
     let blocks = guide.split("```").skip(1).step_by(2);
     let blocks: Vec<_> = blocks.filter(|block| block.starts_with("rust")).collect();
-    assert_eq!(blocks.len(), 3);
+    assert_eq!(blocks.len(), 4);
     for line in blocks.iter().flat_map(|block| block.lines().skip(1)) {
         assert!(known.contains(&line.trim()), "{line}");
     }

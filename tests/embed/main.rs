@@ -18,7 +18,7 @@ use lapidary::embed::{
     Attacker, Budget, Filtering, Gpu, HostClassifier, Preferences, Sampler, check,
     required_features,
 };
-use lapidary::model::{BatchSize, Checkpoint, DeviceWeights, Network};
+use lapidary::model::{BatchSize, Checkpoint, DeviceWeights, Network, Pretrained};
 use lapidary::wgpu;
 use pollster::block_on;
 use std::time::Duration;
@@ -467,13 +467,23 @@ fn settings_out_of_range_are_refused() {
     assert!(block_on(sampler.start(&starts(0), &[0; 2])).is_err());
 }
 
+/// An app loads on a thread of its own, or in a task that goes from thread to thread, and records elsewhere.
 #[test]
-fn they_go_from_thread_to_thread() {
-    fn both<T: Send + Sync>() {}
-    both::<Gpu>();
-    both::<Sampler>();
-    both::<Attacker>();
-    both::<HostClassifier>();
+fn they_are_made_on_another_thread() {
+    let host = Host::default();
+    let gpu = host.gpu.clone();
+    let load = async move {
+        let pretrained = Pretrained::read("data/fashion-demo/model.safetensors").unwrap();
+        let weights = pretrained.upload(&gpu).await.unwrap();
+        let mut made = Sampler::of(&pretrained.network, &weights, SIZE).build().await.unwrap();
+        made.start(&starts(0), &[7, 8, 9]).await.unwrap();
+        made
+    };
+    let mut sampler = std::thread::spawn(|| block_on(load)).join().unwrap();
+    let mut encoder = host.encoder();
+    assert_eq!(sampler.record(&mut encoder, Budget::Steps(1)).unwrap(), 1);
+    host.submit(encoder);
+    assert_ne!(host.read(sampler.image_buffer()), starts(0));
 }
 
 /// wgpu does not say which device an encoder is of, so nothing is refused when it is recorded into: the encoder's own device tells
