@@ -1,4 +1,4 @@
-//! `models`: lists the networks that come with the program, or describes one.
+//! `models`: lists the trained networks that come with the program, or describes one.
 
 use std::fmt::Write;
 

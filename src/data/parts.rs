@@ -62,6 +62,7 @@ pub enum Kept {
 
 impl Kept {
     /// Returns what a configuration's number means: a share of the images below 1, a number of images from 1 on.
+    #[cfg(feature = "train")]
     pub(crate) fn from_number(number: f64) -> Self {
         if number < 1.0 { Self::Share(number) } else { Self::Images(number as usize) }
     }

@@ -107,7 +107,7 @@ impl Case {
                 number.ok_or_else(|| {
                     Error::bad_file(
                         self.name,
-                        format!("its tolerances lack `{key}` for the array {name}"),
+                        format!("the header has no tolerance `{key}` for the array {name}"),
                     )
                 })
             };

@@ -120,9 +120,9 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 /// The mean and the standard deviation of the kernel distance KID over random subsets of images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    /// The mean of the distance over the random subsets.
+    /// The mean of KID over random subsets of the images.
     pub mean: f64,
-    /// The standard deviation of the distance over the subsets, with division by their number.
+    /// The standard deviation of KID over these subsets, with division by their number.
     pub std: f64,
 }
 

@@ -20,5 +20,7 @@ pub use pickle::{Node, Pickle, Value};
 pub use regular::open;
 #[cfg(all(feature = "data", not(target_arch = "wasm32")))]
 pub use regular::read;
+#[cfg(all(feature = "parquet", not(target_arch = "wasm32")))]
+pub use regular::{GROWTH, SMALL};
 #[cfg(feature = "data")]
-pub use regular::{GROWTH, SMALL, read_text, room};
+pub use regular::{read_text, room};

@@ -1,4 +1,4 @@
-//! Device buffers that live longer than one program: weights, optimiser moments, averages, images under attack.
+//! Device buffers that several compiled programs share: weights, optimiser moments, averages, images under attack.
 
 use super::{Gpu, counters::Counters};
 use crate::{Error, Result};

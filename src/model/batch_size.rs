@@ -16,6 +16,7 @@ pub struct BatchSize {
 
 impl BatchSize {
     /// Returns the size for so many images: a batch of more would be filled up with images that nobody asked for.
+    #[cfg(feature = "eval")]
     pub(crate) fn at_most(self, images: usize) -> Self {
         Self { images: (self.images as usize).min(images).max(1) as u32, ..self }
     }
@@ -55,6 +56,7 @@ pub(crate) fn filled<T: Copy>(values: &[T], whole: usize, with: T) -> Cow<'_, [T
     Cow::Owned(filled)
 }
 
+#[cfg(feature = "eval")]
 #[test]
 fn no_batch_is_larger_than_all_images() {
     let size = BatchSize { images: 64, side: 16 };

@@ -24,8 +24,8 @@ const LAYER_NORM_EPS: f32 = 1e-6;
 pub enum Mode<'a> {
     /// The running statistics, which stay as they are: PyTorch's eval mode.
     Frozen,
-    /// The batch's own statistics: PyTorch's training mode. The updates of the running statistics are appended here; the caller
-    /// pushes them or leaves them out.
+    /// The batch's own statistics: PyTorch's training mode. The updates of the running statistics are appended to this vector;
+    /// where the caller does not push them into the graph, the running statistics stay as they are.
     Training(&'a mut Vec<RunningUpdate>),
 }
 

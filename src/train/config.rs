@@ -330,7 +330,7 @@ impl Config {
                 return Err(bad(
                     key,
                     text,
-                    "given as CONFIG (`train CONFIG`): --set cannot change it",
+                    "given as the argument CONFIG (`lapidary train fashion-demo`): --set cannot change it",
                 ));
             }
             let value = format!("value = {text}").parse::<Table>().ok();

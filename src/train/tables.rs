@@ -179,9 +179,9 @@ impl Jem {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stop {
-    /// The number of training images after which training ends, each counted as often as it was drawn: one batch in each
-    /// iteration of stage 1, two (real and classified images) in stage 2. Out-of-distribution and contrastive images and the
-    /// attacked copies of TRADES do not count.
+    /// The number of drawn training images after which training ends. An image drawn twice counts twice; an iteration of stage 1
+    /// (classifier alone) draws one batch, one of stage 2 (energy and classifier) two. Out-of-distribution and contrastive
+    /// images and the attacked copies of TRADES do not count.
     pub images: u32,
     /// The number of epochs after which training ends: drawn training images divided by the size of the training set.
     pub epochs: f64,

@@ -217,8 +217,8 @@ pub struct FeaturesOf {
     /// File to write, with the arrays mu (mean), sigma (covariance), features and logits
     #[arg(help_heading = "Output", long, value_name = "NPZ", default_value = "features.npz")]
     pub out: PathBuf,
-    /// Rows and columns that idx images and arrays are resized to before the extractor's own resizing; refused for pictures
-    /// [default: their own]
+    /// Rows and columns that idx images and arrays are resized to before the extractor's own resizing; refused for picture files
+    /// (PNG, JPEG and others) [default: their own]
     #[arg(help_heading = "Images", long, value_parser = clap::value_parser!(u32).range(8..=512))]
     pub side: Option<u32>,
 }

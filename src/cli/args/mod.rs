@@ -195,7 +195,7 @@ pub enum Command {
     Explain(Explain),
     /// Measure robust accuracy under AutoAttack or a list of attacks
     Attack(Attack),
-    /// List the networks that come with the program, or describe one of them
+    /// List the trained networks that come with the program, or describe one of them
     Models(Models),
     /// List the GPUs and other adapters of this machine
     Devices(Devices),

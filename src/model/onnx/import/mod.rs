@@ -237,7 +237,7 @@ fn logits(graph: &Graph, known: &HashMap<String, Known>, builder: &mut Builder) 
             continue;
         }
         if softmax {
-            builder.notes.push("softmax at the end left out: logits are wanted".into());
+            builder.notes.push("the softmax at the end is left out, to have logits".into());
         }
         found = Some(map.value);
     }
