@@ -237,7 +237,7 @@ impl Table {
             (ColumnReader::ByteArrayColumnReader(reader), Labels::Texts(all)) => {
                 each(reader, depth, |text: ByteArray| {
                     charge(text.len() as u64 + 64)?;
-                    let text = text.as_utf8().map_err(|_| "a label is not valid text")?;
+                    let text = text.as_utf8().map_err(|_| "a label is not text in UTF-8")?;
                     all.push(text.to_owned());
                     Ok(())
                 })

@@ -221,7 +221,7 @@ pub struct Sample {
 pub struct Judge {
     /// The number of training iterations, one batch each; 0 for no judge.
     pub iterations: u32,
-    /// The number of images in a batch of the judge's training.
+    /// The number of images in a training batch of the judge, a classifier that samples are judged by.
     pub batch: u32,
     /// The learning rate at the start of the judge's training; it falls to 0 by a cosine.
     pub learning_rate: f64,

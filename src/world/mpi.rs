@@ -430,7 +430,7 @@ impl Talk {
     fn collect(&mut self, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>> {
         if bytes.len() > MOST {
             let reason = format!(
-                "{} bytes from one process are more than the {MOST} that MPI exchanges at once",
+                "a process sends {} bytes in one message; at most {MOST} are possible",
                 bytes.len()
             );
             return Err(Error::World(reason));

@@ -2,7 +2,7 @@
 
     python robustness.py LAPIDARY [IMAGES] [--only robust|plain] [--norm L2|Linf] [--keep FOLDER]
 
-LAPIDARY is the built program. For the robust and the plain network of this repository (data/fashion-demo, data/fashion-plain) and
+LAPIDARY is the path of the built program. For the robust and the plain network of this repository (data/fashion-demo, data/fashion-plain) and
 IMAGES (200) of the embedded test images, those that `lapidary attack` draws: robust accuracy under standard AutoAttack and
 accuracy under PGD of 50 steps of eps/8 from the images themselves, in L2 (eps 0.5) and Linf (eps 8/255). Under AutoAttack the two
 sides have to agree within one percentage point, under PGD within half of one. The images that `lapidary attack` broke are also

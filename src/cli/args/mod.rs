@@ -63,7 +63,7 @@ pub struct Arguments {
     /// training run keeps the precision that it was begun in, and scales its loss to keep small derivatives (docs/precision.md).
     #[arg(help_heading = KERNELS, long, global = true, value_enum)]
     pub precision: Option<Exactness>,
-    /// Which Winograd filter, a fast algorithm, computes 3x3 convolutions of 32 channels and more
+    /// Tile of Winograd's fast algorithm, which computes 3x3 convolutions of 32 channels and more
     ///
     /// Winograd filters take fewer multiplications, and round differently from direct kernels.
     #[arg(hide_short_help = true, help_heading = KERNELS, long, global = true, value_enum, default_value_t = Winograd::Auto)]

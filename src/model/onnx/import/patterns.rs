@@ -205,14 +205,14 @@ impl Builder {
         };
         match self.scalar(constant)? {
             Some(threshold) if threshold >= 17.0 => Ok(Known::Part(Part::Above, map)),
-            _ => Err("the operator is supported only as a part of a softplus".into()),
+            _ => Err("comparing values with a number is supported only in a softplus".into()),
         }
     }
 
     /// PyTorch's softplus: x where that is above a threshold, else the softplus of x.
     pub fn softplus(&mut self, above: &Known, x: &Known, soft: &Known) -> Checked<Known> {
         let Known::Part(Part::Above, of) = above else {
-            return Err("the operator is supported only as a part of a softplus".into());
+            return Err("comparing values with a number is supported only in a softplus".into());
         };
         let [x, soft] = [self.map(x)?, self.map(soft)?];
         let is = |layer: &Layer| {
@@ -221,7 +221,7 @@ impl Builder {
         if x == *of && self.maker(soft).is_some_and(is) {
             return Ok(Known::Map(soft));
         }
-        Err("the operator is supported only as a part of a softplus".into())
+        Err("comparing values with a number is supported only in a softplus".into())
     }
 
     /// The mean over the last side, which channels are.
