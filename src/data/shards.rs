@@ -99,8 +99,8 @@ fn scan(files: &[PathBuf]) -> Result<Found> {
                 this.clone_into(&mut key);
             }
             if is_picture(Path::new(&format!("x{extension}"))) {
-                let length =
-                    u32::try_from(entry.size()).map_err(|_| "the file of a picture has 4 GiB or more")?;
+                let length = u32::try_from(entry.size())
+                    .map_err(|_| "the file of a picture has 4 GiB or more")?;
                 places.push((number, entry.raw_file_position(), length));
             } else if extension.eq_ignore_ascii_case(".cls") {
                 let mut text = String::new();

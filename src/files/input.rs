@@ -41,7 +41,9 @@ impl<R: Read + Seek> Input<R> {
         let end = start.checked_add(length).filter(|&end| end <= self.length);
         self.end = end.ok_or_else(|| cut_off(start, length, self.length))?;
         let step = i64::try_from(start).ok().zip(i64::try_from(self.at).ok());
-        let step = step.map(|(to, from)| to - from).ok_or("it is longer than the 2^63 bytes that can be read")?;
+        let step = step
+            .map(|(to, from)| to - from)
+            .ok_or("it is longer than the 2^63 bytes that can be read")?;
         // Within the buffer nothing is read anew.
         self.reader.seek_relative(step).map_err(failed)?;
         self.at = start;
