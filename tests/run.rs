@@ -98,7 +98,7 @@ fn values_out_of_range_and_of_the_wrong_type() {
         ("jem.reinit=2", "0 to 1"),
         ("jem.lr=1", "max_gap"),
         ("stop.epochs=-1", "0 to"),
-        ("preset=fashion-demo", "given as CONFIG"),
+        ("preset=fashion-demo", "given as the argument CONFIG"),
     ];
     for (change, wanted) in cases {
         let (key, _, allowed) = refused(tiny().with(&[change]));

@@ -150,9 +150,10 @@ pub fn images(
     let named = data.unwrap_or(&config.data.train);
     let source = Source::parse(named)?;
     let (test, names) = if data.is_none() && config.data.held_out > 0.0 && !source.is_divided()? {
-        // All of them: `evaluate.images` is a number for the end of training.
+        // All of them, where they can be prepared at once: `evaluate.images` is a number for the end of training.
         let mut config = config.clone();
-        config.evaluate.images = u32::MAX;
+        let values = u64::from(model.channels()) * u64::from(*side).pow(2);
+        config.evaluate.images = ((1 << 31) / values.max(1)) as u32;
         let Material { test, class_names, .. } = Material::load(&config)?;
         let count = test.len();
         progress.line(&format!("evaluating on {count} images of {named}, held out in training"));

@@ -19,6 +19,7 @@ pub fn run(session: &Session, args: &args::Plan) -> anyhow::Result<()> {
 
 /// Plans by the configuration alone: neither images nor weights have to be there.
 fn by_shapes(session: &Session, args: &args::Plan, config: &Config) -> anyhow::Result<()> {
+    config.check_read()?;
     let [channels, classes] = counted(config);
     let given = [args.channels.or(channels), args.classes.or(classes)];
     let network = config.planned_network(given, usual(config))?;
@@ -93,6 +94,7 @@ fn usual(config: &Config) -> [u32; 2] {
 
 /// Trains a few iterations of each stage on the adapter, throws them away and says what they took.
 fn timed(session: &Session, args: &args::Plan, config: &Config) -> anyhow::Result<()> {
+    config.check_read()?;
     check_run(config, 1)?;
     let mut progress = session.progress();
     let gpu = session.gpu_to_train(config)?;

@@ -9,7 +9,7 @@ pub fn note(eps: f64, (steps, step_size): (u32, f64), options: &str) -> Option<S
     let [eps, step_size, reach] = [eps, step_size, reach].map(|number| number as f32);
     short.then(|| {
         format!(
-            "note: the steps ({options}steps {steps}, length {step_size}) move an image by at most {reach}, less than the radius --eps {eps}: more {options}steps or a larger {options}step-size would reach it"
+            "note: from the image itself the steps ({options}steps {steps}, length {step_size}) move it by at most {reach}, less than the radius --eps {eps}: more {options}steps or a larger {options}step-size would reach it"
         )
     })
 }

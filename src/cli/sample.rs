@@ -16,15 +16,14 @@ use super::session::Session;
 use super::starts;
 use super::stop::Stop;
 use crate::Error;
-use crate::data::{Classes, typed};
+use crate::data::{Augment, Classes, typed};
 use crate::eval::{BatchSampler, sample};
 use crate::gpu::Preferences;
 use crate::model::checkpoint::write_atomically;
 use crate::model::{BatchSize, DeviceWeights};
 use crate::report::pictures::{Images, Sheet};
 use crate::report::trajectory as trajectory_of;
-use crate::train::Loaded;
-use crate::train::{Event, Phase, Step};
+use crate::train::{Config, Data, Event, Loaded, Phase, Step};
 
 /// The number of samples in a row of the picture where all are of one class.
 const COLUMNS: usize = 10;
@@ -68,8 +67,8 @@ pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
     out::check(&args.out)?;
     let gpu = session.gpu()?;
     let mut progress = session.progress();
-    let starts = starts::images(&args.start, args.seed, count, &config.data, size.0)?;
     let steps = args.steps.unwrap_or(config.sample.steps);
+    let starts = starts::images(&args.start, args.seed, count, &opened_by(config, steps), size.0)?;
     let step_size = args.step_size.unwrap_or(config.sample.step_size);
 
     let began = Instant::now();
@@ -109,6 +108,16 @@ pub fn run(session: &Session, args: &args::Sample) -> anyhow::Result<()> {
     ))
 }
 
+/// The table by which the images that sampling starts from are opened. Without a step they are only written, and written as they
+/// are, so nothing augments them.
+fn opened_by(config: &Config, steps: u32) -> Data {
+    let mut data = config.data.clone();
+    if steps == 0 {
+        data.starts = Augment::None.to_string();
+    }
+    data
+}
+
 /// All that samples depend on, in one line.
 fn identity(
     loaded: &Loaded,
@@ -136,6 +145,10 @@ fn identity(
     });
     if let Some(all) = all.as_object_mut() {
         all.extend(rounding::unusual(preferences));
+        if matches!(&args.start, args::Start::Images(name) if !name.starts_with("builtin:")) {
+            // In earlier versions pictures of a folder were taken in the order of their names, and changed without a step as well.
+            all.insert("starts".into(), "in an order of the seed".into());
+        }
     }
     all.to_string()
 }
@@ -164,8 +177,9 @@ fn stream(
     let batch_size = BatchSize { images: batch, side: *side };
     let mut sampling =
         block_on(BatchSampler::new(model, &weights, batch_size, (steps, step_size)))?;
+    let data = opened_by(config, steps);
     let mut starts =
-        starts::Starts::new(&args.start, args.seed, batch as usize, &config.data, size.channels)?;
+        starts::Starts::new(&args.start, args.seed, batch as usize, &data, size.channels)?;
     let settings = (batch, steps, step_size);
     let identity = identity(loaded, args, labels, settings, gpu.preferences());
     world.agree(&[("what is sampled", identity.clone())])?;

@@ -133,6 +133,7 @@ fn summary(config: &Config, metrics: &Metrics, report: &Path) -> anyhow::Result<
 
 /// Prints what one iteration of each stage runs and needs.
 pub fn show_plan(session: &Session, config: &Config) -> anyhow::Result<()> {
+    config.check_read()?;
     check_run(config, 1)?;
     let gpu = session.gpu_to_train(config)?;
     let material = Material::stand_in(config)?;

@@ -41,14 +41,14 @@ impl Fit {
         })
     }
 
-    /// Returns how pictures are fitted for a network of which only the channels are known: grey images, presumably small square
-    /// drawings, are letterboxed; all others, presumably photographs, are cropped.
+    /// Returns how pictures are fitted for a network of which only the channels are known: colour images, presumably photographs,
+    /// are cropped; all others, presumably small square drawings, are letterboxed.
     pub fn usual(channels: u32) -> Self {
-        if channels == 1 { Self::Letterbox } else { Self::Crop }
+        if channels == 3 { Self::Crop } else { Self::Letterbox }
     }
 
-    /// Reads from a checkpoint's metadata (`lapidary.fit`) how pictures are fitted; where it does not say, they are letterboxed for
-    /// a network of one channel and cropped for any other.
+    /// Reads from a checkpoint's metadata (`lapidary.fit`) how pictures are fitted; where it does not say, they are cropped for
+    /// a network of three channels and letterboxed for any other.
     ///
     /// # Errors
     /// The errors of [`Fit::parse`].

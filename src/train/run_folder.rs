@@ -65,6 +65,7 @@ impl RunFolder {
             let reason = "the folder holds a run already: name another folder, or go on with the run by --resume";
             return Err(Error::bad_file(path, reason));
         }
+        config.check_read()?;
         fs::create_dir_all(path.join(CHECKPOINTS)).map_err(|error| Error::bad_file(path, error))?;
         let lock = Lock::take(path)?;
         write_whole(&path.join(CONFIG), config.to_toml()?.as_bytes())?;
@@ -88,6 +89,7 @@ impl RunFolder {
         if let Some(last) = last {
             differing.retain(|(key, ..)| !may_grow(key, &before, config, last));
         } else if !differing.is_empty() {
+            config.check_read()?;
             renews_data = true;
             differing.clear();
         }

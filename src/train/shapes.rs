@@ -80,10 +80,8 @@ impl Config {
 /// before hours of what can be.
 ///
 /// # Errors
-/// `BadConfig` for a penalty on slopes that some op has no second derivative for, for changed settings that nothing would read, and
-/// whatever making the graphs says.
+/// `BadConfig` for a penalty on slopes that some op has no second derivative for, and whatever making the graphs says.
 pub fn check_stages(config: &Config, model: &Network) -> Result<()> {
-    config.check_read()?;
     config.check_radii(model.channels())?;
     let few = |batch: u32| BatchSize { images: batch.min(2), side: config.data.side };
     if config.stage1.schedule.iterations > 0 {

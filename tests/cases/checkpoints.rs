@@ -75,7 +75,7 @@ fn a_copy_says_what_the_file_says() {
     let plain = working(folder.path(), &[&other[..], &["--no-normalisation"]].concat());
     assert!(plain.contains("the file's own normalisation is left out"), "{plain}");
     let silu = working(folder.path(), &[&other[..], &["--activation", "silu"]].concat());
-    assert!(silu.contains("the file names relu"), "{silu}");
+    assert!(silu.contains("the file's activation, relu, is replaced"), "{silu}");
     // Training goes on with pictures that come to the side as before.
     let sets = ["data.side=16", "stage1.iterations=1", "stage2.iterations=0", "judge.iterations=0"];
     let weights = folder.path().join("net.safetensors");

@@ -258,7 +258,7 @@ fn what_is_counted_and_what_is_not_there() {
     );
     assert!(output.status.success(), "{said}");
     assert!(text.contains("max L2 perturbation: none"), "{text}");
-    let short = "--pgd-steps 1, length 0.000125) move an image by at most 0.000125, less";
+    let short = "--pgd-steps 1, length 0.000125) move it by at most 0.000125, less";
     assert!(said.contains(short), "{said}");
     let points = said.split("pgd on ").nth(1).unwrap().split(' ').next().unwrap();
     assert!(said.contains(&format!("evaluate {points} images")), "{said}");
@@ -279,7 +279,7 @@ fn few_images_and_few_steps() {
     let few = ["eval", "--data", "builtin:fashion", "--ood", "builtin:noise", "--count", "2"];
     let large = ["--side", "64", "--batch", "65535", "--steps", "3"];
     let told = said(&[&few[..], &large].concat());
-    let short = "--steps 3, length 0.0625) move an image by at most 0.1875, less than the radius";
+    let short = "--steps 3, length 0.0625) move it by at most 0.1875, less than the radius";
     assert!(told.contains(short), "{told}");
     let told = said(&[&few[..], &["--steps", "1", "--step-size", "0.5"]].concat());
     assert!(!told.contains("at most"), "{told}");

@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use crate::reading::{longs, npy, npz};
+
 #[test]
 fn nothing_half_written_is_left_and_no_folder_is_named_like_a_picture() {
     let folder = tempfile::tempdir().unwrap();
@@ -92,4 +94,24 @@ fn the_seed_orders_the_pictures_that_samples_start_from() {
     assert_eq!(starts("1", "4"), first[..4]);
     let more = starts("1", "9");
     assert_eq!((&more[..6], more.len()), (&first[..], 9));
+}
+
+/// Without a step the images are written as they are: a random crop or a mirrored copy would not be what an attack made, say.
+#[test]
+fn images_are_written_unchanged_where_no_step_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let bytes: Vec<u8> = (0..5 * 256).map(|i| (i * i / 7 % 251) as u8).collect();
+    let images = npy("|u1", false, &[5, 16, 16], &bytes);
+    npz(&folder.join("five.npz"), &[("images", images), ("labels", longs(&[0, 1, 2, 3, 4]))]);
+    let start = ["sample", "--start", "five.npz", "--steps", "0", "--count", "5", "--out", "five"];
+    super::working(folder, &start);
+    let files = fs::read_dir(folder.join("five")).unwrap();
+    let mut written: Vec<_> = files
+        .map(|file| image::open(file.unwrap().path()).unwrap().to_luma8().into_raw())
+        .collect();
+    let mut given: Vec<_> = bytes.chunks(256).map(<[u8]>::to_vec).collect();
+    written.sort();
+    given.sort();
+    assert!(written == given);
 }

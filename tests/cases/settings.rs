@@ -8,8 +8,9 @@ use crate::distances::{extractor, photo, put};
 use crate::reading::{longs, npy, npz};
 use crate::runs::{run, small};
 use crate::{answer, lapidary, working};
+use lapidary::Error;
 use lapidary::data::{Fit, OodImages};
-use lapidary::train::{Data, Event, Material};
+use lapidary::train::{Data, Event, Material, RunFolder};
 
 /// An archive of `count` colour images with labels of two classes.
 fn colours(path: &Path, count: usize, [height, width]: [usize; 2]) {
@@ -55,6 +56,22 @@ fn all_images_that_are_kept_to_validate_with_are_measured() {
     let whole = |share: f64| (37.0 * share - (37.0 * share).round()).abs() < 1e-4;
     assert!(seen.len() == 7 && seen.iter().all(|&share| whole(share)), "{seen:?}");
     assert!(seen.iter().any(|&share| 0.0 < share && share < 1.0), "{seen:?}");
+}
+
+/// Earlier versions began runs with settings that nothing reads: these runs go on, and no other begins so.
+#[test]
+fn begun_runs_go_on_with_settings_that_nothing_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    run(&out, &small(&["objective=trades"]), &own_gpu(), |_| ()).unwrap();
+    let unread = small(&["objective=trades", "stage1.attack=momentum-best"]);
+    fs::write(out.join("config.toml"), unread.to_toml().unwrap()).unwrap();
+    run(&out, &unread, &own_gpu(), |_| ()).unwrap();
+    let refused = RunFolder::create(folder.path().join("other"), &unread).unwrap_err();
+    assert!(
+        matches!(&refused, Error::BadConfig { key, .. } if key == "stage1.attack"),
+        "{refused}"
+    );
 }
 
 /// `eval` once took at most `evaluate.images` of a run's held-out pictures, and called them all.

@@ -50,7 +50,7 @@ export interface Tuning {
 }
 
 /**
- * Options with a misspelt name are refused, here and in every call. `device`, `tune` and `tuningBudget` are of a device: where `beside` shares
+ * Options with a misspelt name are refused, here and in every call but `toCanvas` and `toBlob`. `device`, `tune` and `tuningBudget` are of a device: where `beside` shares
  * one, they are the first network's, and others are refused.
  */
 export interface LoadOptions extends Abortable {

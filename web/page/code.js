@@ -2,7 +2,7 @@
 // network that drew: the page's own, one from another address, or a file of the visitor's.
 
 /** A text as one word of a shell. */
-const word = (text) => (/^[\w.,:/@+-]+$/.test(text) && !text.startsWith('-') ? text : `'${text.replaceAll("'", "'\\''")}'`);
+const word = (text) => (/^[\w.,:/@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 /** The search part of an address. A file's name is there to say what is missing: an address cannot carry the file. */
 export function search({ chosen, seed, steps, stepSize }, { address, file } = {}) {
@@ -12,7 +12,7 @@ export function search({ chosen, seed, steps, stepSize }, { address, file } = {}
 export function code({ classes, seed, steps, stepSize }, { channels, side }, { address, file } = {}) {
   const named = classes.length === 1 ? ` --class ${classes[0]}` : '';
   const checkpoint = file ?? address?.split(/[?#]/)[0].split('/').pop();
-  const network = checkpoint ? ` --checkpoint ${word(checkpoint)}` : '';
+  const network = checkpoint ? ` ${word(checkpoint.replace(/^-/, './-'))}` : '';
   const source = file ? `file); // ${file}, as a File or Blob` : `${JSON.stringify(address ?? 'models/fashion-demo.safetensors')});`;
   return `# the command line
 lapidary sample${network}${named} --count ${classes.length} --seed ${seed} --steps ${steps} --step-size ${stepSize}

@@ -156,6 +156,8 @@ async function start() {
     by('run-selftest').onclick = selfTest;
     document.documentElement.dataset.ready = 'true';
     const [named, missing] = [query.get('network'), query.get('file')];
+    // Until another network is there, the address stays the link's, also for a reload.
+    if (named || missing) history.replaceState(null, '', `?${query}${location.hash}`);
     if (named) await openCheckpoint(named);
     // The first screen draws by itself, unless that would be with another network than the link's.
     if ((named || missing) && !origin) tell('draw-state', `The network of this link is not here: ${named ? by('checkpoint-state').textContent : `open its file ${missing} under “Your checkpoint”`}. Until then the page’s own one draws.`, { bad: true });

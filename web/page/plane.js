@@ -49,7 +49,7 @@ export class PlanePart {
       this.#draw();
       say(`${this.#points.length} points.`);
     };
-    square.onpointerdown = (event) => put(event.offsetX / square.clientWidth, event.offsetY / square.clientHeight);
+    square.onpointerdown = (event) => put(Math.min(1, event.offsetX / square.clientWidth), Math.min(1, event.offsetY / square.clientHeight));
     square.onkeydown = (event) => {
       const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
       if (move) this.#cursor = this.#cursor.map((at, i) => Math.min(1, Math.max(0, at + 0.04 * move[i])));

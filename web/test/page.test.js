@@ -201,12 +201,15 @@ test('a link names the network of an address, and says of a visitor’s file tha
   await other.setInputFiles('#checkpoint-file', { name: 'fashion-demo', mimeType: '', buffer: readFileSync(join(dist, 'models/fashion-demo.safetensors')) });
   await other.waitForFunction(() => /^fashion-demo: /.test(document.getElementById('checkpoint-state').textContent));
   await sample(other, { steps: 2 });
-  assert.match(await other.textContent('#code'), /--checkpoint fashion-demo --class 2 [^]*load\(file\); \/\/ fashion-demo, as a File/);
+  assert.match(await other.textContent('#code'), /lapidary sample fashion-demo --class 2 [^]*load\(file\); \/\/ fashion-demo, as a File/);
   await other.click('#copy-link');
   await other.waitForFunction(() => /(clipboard\.|file=fashion-demo) It cannot carry the network: .* the file fashion-demo there/.test(document.getElementById('draw-state').textContent));
   await other.goto(other.url());
   await other.waitForFunction(() => /^The network of this link is not here: open its file fashion-demo under/.test(document.getElementById('draw-state').textContent));
   assert.equal(await other.evaluate(() => document.documentElement.dataset.sampled), undefined);
+  // A reload asks for that network again, and does not draw with the page's own.
+  await other.reload();
+  await other.waitForFunction(() => /^The network of this link is not here/.test(document.getElementById('draw-state').textContent));
   await other.close();
 });
 

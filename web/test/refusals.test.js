@@ -106,14 +106,16 @@ test('the page’s link and lines name the network that drew', () => {
   const address = 'https://example.org/nets/my%20own.safetensors?x=1';
   assert.equal(search(RUN, { address }).get('network'), address);
   const far = code(RUN, GREY, { address });
-  assert.match(far, /lapidary sample --checkpoint 'my%20own\.safetensors' --class 7 /);
+  assert.match(far, /lapidary sample 'my%20own\.safetensors' --class 7 /);
   assert.ok(far.includes(`load(${JSON.stringify(address)});`));
 
   const file = "Ann's fashion-demo.safetensors";
   const query = search(RUN, { file });
   assert.deepEqual([query.get('network'), query.get('file')], [null, file]);
   const near = code(RUN, GREY, { file });
-  assert.match(near, /lapidary sample --checkpoint 'Ann'\\''s fashion-demo\.safetensors' --class 7 /);
+  assert.match(near, /lapidary sample 'Ann'\\''s fashion-demo\.safetensors' --class 7 /);
   assert.ok(near.includes(`load(file); // ${file}, as a File or Blob`));
   assert.ok(!near.includes('models/fashion-demo'));
+  // A word that begins so would be an option of the program.
+  assert.match(code(RUN, GREY, { file: '-x.pth' }), /lapidary sample \.\/-x\.pth --class 7 /);
 });

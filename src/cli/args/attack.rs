@@ -59,7 +59,8 @@ pub struct Attack {
     pub state: Option<PathBuf>,
     /// Write all images as safetensors: as changed by the attack that succeeded, or unchanged where none did
     ///
-    /// `eval --data FILE` reads them, and `sample --start FILE --steps 0 --out FOLDER` writes them as PNG.
+    /// `eval --data FILE` reads them, and `sample --start FILE --steps 0 --count N --out FOLDER` writes N of them as PNG, in an
+    /// order that --seed determines.
     #[arg(help_heading = "Output", long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Print the results as one JSON object instead of lines

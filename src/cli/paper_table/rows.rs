@@ -150,7 +150,7 @@ impl Definition {
             changes.push(format!("stage2.iterations={second}"));
             changes.push(format!("stage2.warm_up={}", second / 10));
             changes.push("checkpoint.every=50".into());
-            if config.objective == ObjectiveName::Dat {
+            if config.objective != ObjectiveName::Jem {
                 // The most steps are to be reached within the budget.
                 changes.push(format!("stage2.auc_window={}", config.stage2.auc_window.min(256)));
             }
