@@ -308,7 +308,7 @@ mod tests {
         let error = names(&["a", "b", "c"]).unwrap_err();
         assert_eq!(
             error,
-            "c: an array of |u1 with shape [200] is too large: at most 100 bytes more are read"
+            "c: an array of |u1 with shape [200] is too large: at most 100 more bytes are read"
         );
         assert!(names(&["pickled"]).unwrap_err().contains("pickled: "));
     }

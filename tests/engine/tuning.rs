@@ -209,11 +209,7 @@ fn the_time_is_bounded() {
     assert_eq!(trials.each_ref().map(|trial| answer(&gpu, trial)), ["a", "a"]);
     assert_eq!(events.lock().unwrap()[..], [TuningEvent::Done { answered: 0, open: 2 }]);
     assert_eq!(gpu.measured(), None);
-    let some = Duration::from_secs(15);
-    let gpu = gpu
-        .clone()
-        .preferring(Preferences { tuning_budget: some, ..gpu.preferences().as_ref().clone() });
-    assert_eq!(measure(&gpu, &trials), 2);
+    assert_eq!(measure(&tuning(gpu, Tune::On), &trials), 2);
 }
 
 /// Only a whole table of this device, driver and version is taken.
