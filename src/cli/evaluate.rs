@@ -152,8 +152,7 @@ pub fn images(
     let (test, names) = if data.is_none() && config.data.held_out > 0.0 && !source.is_divided()? {
         // All of them, where they can be prepared at once: `evaluate.images` is a number for the end of training.
         let mut config = config.clone();
-        let values = u64::from(model.channels()) * u64::from(*side).pow(2);
-        config.evaluate.images = ((1 << 31) / values.max(1)) as u32;
+        config.evaluate.images = Prepared::most(model.channels(), *side);
         let Material { test, class_names, .. } = Material::load(&config)?;
         let count = test.len();
         progress.line(&format!("evaluating on {count} images of {named}, held out in training"));

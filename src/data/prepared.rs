@@ -100,6 +100,13 @@ impl Dataset {
 }
 
 impl Prepared {
+    /// Returns the largest number of images of this size that one set holds.
+    #[cfg(feature = "cli")]
+    pub(crate) fn most(channels: u32, side: u32) -> u32 {
+        let values = u128::from(channels) * u128::from(side).pow(2);
+        u32::try_from(MAX_VALUES / values.max(1)).unwrap_or(u32::MAX)
+    }
+
     /// Takes images that are already prepared: `labels.len()` images, NCHW, all values in `[0, 1]`.
     ///
     /// # Errors
@@ -278,4 +285,14 @@ fn zeros(len: usize) -> Result<Vec<f32>> {
     })?;
     values.resize(len, 0.0);
     Ok(values)
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn the_largest_set_is_taken_and_one_image_more_is_not() {
+    for (channels, side) in [(1, 16), (3, 224)] {
+        let most = Prepared::most(channels, side) as usize;
+        assert!(check_shape(channels, side, most).is_ok());
+        assert!(check_shape(channels, side, most + 1).is_err());
+    }
 }
