@@ -55,6 +55,7 @@ fn all_of_it_goes_on_where_it_was_stopped() {
     let parts = whole["parts"].as_object().unwrap();
     assert!(parts["robust 0.25"]["accuracy"].as_f64() >= parts["robust 1"]["accuracy"].as_f64());
     assert_eq!(parts["clean"]["images"], 16);
+    assert_eq!(parts["out of distribution"]["step_size"], 0.1, "as it is written");
     let ended = &parts["counterfactuals"]["confidence"];
     assert!((0.2..=1.0).contains(&ended.as_f64().unwrap()), "{ended}");
 

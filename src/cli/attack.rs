@@ -73,7 +73,7 @@ pub fn run(session: &Session, args: &args::Attack) -> anyhow::Result<()> {
     }
     let adapter = gpu.adapter().to_string();
     if args.json {
-        return super::print(&format!("{}\n", as_json(&result, &places, &adapter)));
+        return super::print(&format!("{}\n", as_json(&result, args.eps, &places, &adapter)));
     }
     super::print(&as_text(&result, of, &adapter)?)
 }
@@ -184,7 +184,7 @@ fn write_images(
     write_atomically(path, &bytes)
 }
 
-fn as_json(result: &RobustAccuracy, places: &[usize], adapter: &str) -> Value {
+fn as_json(result: &RobustAccuracy, eps: f64, places: &[usize], adapter: &str) -> Value {
     let attack = |attack: &crate::eval::AttackResult| {
         json!({
             "attack": attack.attack.name(),
@@ -202,7 +202,7 @@ fn as_json(result: &RobustAccuracy, places: &[usize], adapter: &str) -> Value {
     json!({
         "version": result.version.name(),
         "norm": format!("{:?}", result.norm),
-        "eps": result.eps,
+        "eps": eps,
         "images": result.points.len(),
         "places": places,
         "clean_accuracy": result.clean_accuracy,

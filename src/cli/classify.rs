@@ -11,7 +11,7 @@ use super::session::Session;
 use super::terminal::printable;
 use crate::Error;
 use crate::data::photograph;
-use crate::eval::{Classifier, logsumexp};
+use crate::eval::{Classifier, logsumexp, softmax};
 use crate::model::{BatchSize, DeviceWeights};
 use crate::train::Loaded;
 
@@ -77,21 +77,21 @@ pub fn run(session: &Session, args: &args::Classify) -> anyhow::Result<()> {
         let mut text = String::new();
         for (path, row) in paths.iter().zip(logits.chunks(classifier.classes())) {
             let [sum] = logsumexp(row, row.len())[..] else { continue };
-            let share = |logit: f32| f64::from(logit - sum).exp();
-            let mut ranked: Vec<_> = row.iter().copied().enumerate().collect();
-            ranked.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+            let shares = softmax(row, row.len());
+            let mut ranked: Vec<_> = row.iter().zip(shares).enumerate().collect();
+            ranked.sort_by(|(_, (a, _)), (_, (b, _))| b.total_cmp(a));
             ranked.truncate(args.top as usize);
             if args.json {
-                let top = ranked.iter().map(|&(class, logit)| {
-                    let (name, probability) = (names.get(class), share(logit));
-                    json!({ "class": class, "name": name, "probability": probability, "logit": logit })
+                let top = ranked.iter().map(|&(class, (logit, share))| {
+                    let name = names.get(class);
+                    json!({ "class": class, "name": name, "probability": share, "logit": logit })
                 });
                 let (file, top) = (path.to_string_lossy(), top.collect::<Vec<_>>());
                 answers.push(json!({ "file": file, "logsumexp": sum, "top": top, "logits": row }));
             } else {
                 writeln!(text, "{}", path.display())?;
-                for (class, logit) in ranked {
-                    let (name, percent) = (shown.get(class), 100.0 * share(logit));
+                for (class, (_, share)) in ranked {
+                    let (name, percent) = (shown.get(class), 100.0 * share);
                     let name = name.map_or("", String::as_str);
                     writeln!(text, "  {class:>5}  {name:<width$}  {percent:>6.2} %")?;
                 }

@@ -43,8 +43,8 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
     let counts: Vec<usize> = others.iter().map(Measured::left).collect();
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
     let attack = Pgd::attack(args.norm.into(), args.eps as f32, args.steps);
-    let step_size = args.step_size.map_or(attack.step_size, |size| size as f32);
-    let settings = Pgd { step_size, ..attack };
+    let settings =
+        Pgd { step_size: args.step_size.map_or(attack.step_size, |size| size as f32), ..attack };
     let step_size = args.step_size.unwrap_or(args.eps / 8.0);
     if let Some(note) = reach::note(args.eps, (args.steps, step_size), "--") {
         progress.line(&note);
@@ -65,7 +65,7 @@ pub fn run(session: &Session, args: &args::Quick) -> anyhow::Result<()> {
         "norm": format!("{:?}", settings.norm),
         "eps": args.eps,
         "steps": settings.steps,
-        "step_size": settings.step_size,
+        "step_size": step_size,
     });
     let more = BTreeMap::from([
         ("images".to_owned(), json!(test.len())),

@@ -34,14 +34,14 @@ pub fn run(session: &Session, args: &args::Explain) -> anyhow::Result<()> {
     let gpu = session.gpu()?;
     let weights = block_on(DeviceWeights::upload(&gpu, &model.parameters(), &checkpoint.weights))?;
     let steps = args.steps.unwrap_or(config.sample.steps.max(1));
-    let step_size = args.step_size.unwrap_or(config.sample.step_size) as f32;
+    let step_size = args.step_size.unwrap_or(config.sample.step_size);
     let eps = args.eps as f32;
-    if let Some(note) = reach::note(args.eps, (steps, step_size.into()), "--") {
+    if let Some(note) = reach::note(args.eps, (steps, step_size), "--") {
         session.progress().line(&note);
     }
     let one = BatchSize { images: 1, side: *side };
     let mut explainer =
-        block_on(Counterfactuals::new(model, &weights, one, eps, (steps, step_size)))?;
+        block_on(Counterfactuals::new(model, &weights, one, eps, (steps, step_size as f32)))?;
     let ways = block_on(explainer.paths(&image, &[target]))?;
     let Some(way) = ways.first() else { return Ok(()) };
 

@@ -31,7 +31,7 @@ pub fn confidences(logits: &[f32], classes: usize) -> Vec<f64> {
 }
 
 /// Softmax row by row, K each, in f64.
-pub(super) fn softmax(logits: &[f32], classes: usize) -> Vec<f64> {
+pub(crate) fn softmax(logits: &[f32], classes: usize) -> Vec<f64> {
     let row = |row: &[f32]| {
         let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let each: Vec<_> =

@@ -27,6 +27,8 @@ pub(crate) mod sealed;
 
 pub use accuracy::{Accuracies, UnderPgd, accuracy, logsumexp, pgd_accuracy};
 pub use auroc::{auroc, false_positives_at_95};
+#[cfg(feature = "cli")]
+pub(crate) use calibration::softmax;
 pub use calibration::{Bin, Calibration, calibration, confidences};
 pub use classifier::{Classifier, argmax};
 pub use counterfactual::{Counterfactual, Counterfactuals};

@@ -25,7 +25,7 @@ pub fn detection<S: Copy + Into<f64>>(real: &[S], other: &[S]) -> Detection {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
     /// The probability of the likeliest class, for each image.
-    pub confidence: Vec<f32>,
+    pub confidence: Vec<f64>,
     /// Logsumexp, the log of the sum over classes of exp(logit), for each image.
     pub logsumexp: Vec<f32>,
 }
@@ -33,8 +33,7 @@ pub struct Scores {
 impl Scores {
     /// Computes the largest class probability and logsumexp of each image from its `classes` logits.
     pub fn of(logits: &[f32], classes: usize) -> Self {
-        let confidence = confidences(logits, classes).into_iter().map(|each| each as f32).collect();
-        Self { confidence, logsumexp: logsumexp(logits, classes) }
+        Self { confidence: confidences(logits, classes), logsumexp: logsumexp(logits, classes) }
     }
 }
 
@@ -91,4 +90,11 @@ impl Classifier {
     pub async fn scores(&mut self, images: &[f32]) -> Result<Scores> {
         Ok(Scores::of(&self.logits(images).await?, self.classes()))
     }
+}
+
+#[cfg(test)]
+#[test]
+fn confidences_near_1_keep_their_order() {
+    let [real, other] = [[25.0, 0.0], [20.0, 0.0]].map(|logits| Scores::of(&logits, 2).confidence);
+    assert_eq!(detection(&real, &other), Detection { auroc: 1.0, fpr95: 0.0 });
 }

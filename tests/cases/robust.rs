@@ -308,3 +308,22 @@ fn options_without_their_attack() {
     let told = crate::answer(folder.path(), &["eval", "--count", "20", "--steps", "2", "--json"]);
     assert_eq!((&told["images"], &told["attack"]["steps"]), (&20.into(), &2.into()));
 }
+
+/// Settings are told as they were given, and not as the nearest numbers of 32 bits.
+#[test]
+fn settings_keep_their_digits() {
+    let folder = tempdir().unwrap();
+    let few = ["--count", "4", "--eps", "0.3", "--json"];
+    let told = answer(folder.path(), &[&["eval", "--step-size", "0.1"], &few[..]].concat());
+    assert_eq!((&told["attack"]["eps"], &told["attack"]["step_size"]), (&0.3.into(), &0.1.into()));
+    let pgd = ["attack", "--attacks", "pgd", "--pgd-steps", "8"];
+    let told = answer(folder.path(), &[&pgd[..], &few].concat());
+    assert_eq!(told["eps"], 0.3);
+
+    image::GrayImage::new(16, 16).save(folder.path().join("x.png")).unwrap();
+    let steps = ["--to", "bag", "--steps", "2", "--step-size", "0.1"];
+    working(folder.path(), &[&["explain", "x.png"], &steps[..]].concat());
+    let told = std::fs::read(folder.path().join("explanation/confidences.json")).unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    assert_eq!(told["step_size"], 0.1);
+}

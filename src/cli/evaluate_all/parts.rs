@@ -155,22 +155,14 @@ impl Evaluation<'_> {
         let real = Scores::of(&self.logits(&images, self.test.len())?, classes);
         let clean = Scores::of(&self.logits(&others, count)?, classes);
         let attacked = Scores::of(&self.logits(&hidden, count)?, classes);
-        let of = |real: &[f32], clean: &[f32], attacked: &[f32]| {
-            let told = |found: Detection| json!({ "auroc": found.auroc, "fpr95": found.fpr95 });
-            json!({
-                "clean": told(detection(real, clean)),
-                "attacked": told(detection(real, attacked)),
-                "histograms": histograms(&[real, clean, attacked]),
-            })
-        };
         Ok(json!({
             "images": count,
             "others": config.data.ood,
-            "eps": hiding.eps,
+            "eps": decimal(hiding.eps),
             "steps": hiding.steps,
-            "step_size": hiding.step_size,
-            "confidence": of(&real.confidence, &clean.confidence, &attacked.confidence),
-            "logsumexp": of(&real.logsumexp, &clean.logsumexp, &attacked.logsumexp),
+            "step_size": decimal(hiding.step_size),
+            "confidence": told_apart(&real.confidence, &clean.confidence, &attacked.confidence),
+            "logsumexp": told_apart(&real.logsumexp, &clean.logsumexp, &attacked.logsumexp),
         }))
     }
 
@@ -383,16 +375,33 @@ fn watch(
     if stop.now() { Err(Error::Stopped) } else { Ok(()) }
 }
 
+/// Returns the shortest decimal number whose nearest one of 32 bits is `number`, which is how a setting is written: 0.1, and not
+/// 0.10000000149011612.
+fn decimal(number: f32) -> Option<f64> {
+    number.to_string().parse().ok()
+}
+
+/// Says how well a score tells real images from clean and from attacked others.
+fn told_apart<S: Copy + Into<f64>>(real: &[S], clean: &[S], attacked: &[S]) -> Value {
+    let told = |found: Detection| json!({ "auroc": found.auroc, "fpr95": found.fpr95 });
+    json!({
+        "clean": told(detection(real, clean)),
+        "attacked": told(detection(real, attacked)),
+        "histograms": histograms(&[real, clean, attacked]),
+    })
+}
+
 /// Makes histograms of several sets with shared bars, as shares of each set.
-fn histograms(sets: &[&[f32]]) -> Value {
-    let all = || sets.iter().copied().flatten().copied().filter(|value| value.is_finite());
+fn histograms<S: Copy + Into<f64>>(sets: &[&[S]]) -> Value {
+    let all =
+        || sets.iter().copied().flatten().map(|&value| value.into()).filter(|v| v.is_finite());
     let (low, high) =
-        (all().fold(f32::INFINITY, f32::min), all().fold(f32::NEG_INFINITY, f32::max));
-    let width = ((high - low) / BARS as f32).max(f32::MIN_POSITIVE);
-    let shares = |set: &&[f32]| -> Vec<f64> {
+        (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
+    let width = ((high - low) / BARS as f64).max(f64::MIN_POSITIVE);
+    let shares = |set: &&[S]| -> Vec<f64> {
         let mut bars = vec![0.0; BARS];
-        for value in *set {
-            let place = (((value - low) / width) as usize).min(BARS - 1);
+        for &value in *set {
+            let place = (((value.into() - low) / width) as usize).min(BARS - 1);
             if let Some(bar) = bars.get_mut(place) {
                 *bar += 1.0 / set.len() as f64;
             }
