@@ -65,6 +65,35 @@ fn each_operation_to_the_bit() {
     assert_eq!(seen, 8 * 6 + 2 * 3 + 3);
 }
 
+/// Black comes in from outside, at the largest magnitude both from before the first row or column and from behind the last. In a
+/// profile with overflow checks, such as cargo's dev, this finds places that are computed of what lies outside, too.
+#[test]
+fn black_comes_from_outside() {
+    let side = SIDE as usize;
+    // 1 and more, so that 0 is from outside alone.
+    let rows: Vec<u8> = (0..side * side).map(|at| (at / side) as u8 + 1).collect();
+    let columns: Vec<u8> = (0..side * side).map(|at| (at % side) as u8 + 1).collect();
+    // 150/331 of 32 pixels are 14.5, of which whole ones count.
+    let [moved, sheared]: [fn(f64) -> f64; 2] = [|_| -14.0, |across| 0.3 * across];
+    for (operation, image, by) in
+        [(TranslateX, &columns, moved), (TranslateY, &rows, moved), (ShearY, &rows, sheared)]
+    {
+        for (negative, sign) in [(false, 1.0), (true, -1.0)] {
+            let mut made = image.clone();
+            operation.apply(9, negative, &mut made, 1, SIDE).unwrap();
+            let wanted = (0..side * side).map(|at| {
+                // A pixel lies where its middle does.
+                let [x, y] = [at % side, at / side].map(|whole| whole as f64 + 0.5);
+                let (along, across) = if operation == TranslateX { (x, y) } else { (y, x) };
+                let from = along + sign * by(across);
+                if (0.0..f64::from(SIDE)).contains(&from) { from as u8 + 1 } else { 0 }
+            });
+            assert_eq!(made, wanted.collect::<Vec<_>>(), "{operation:?} {negative}");
+            assert!(made.contains(&0), "{operation:?} {negative}");
+        }
+    }
+}
+
 #[test]
 fn the_policy_and_each_of_its_pairs() {
     let said = |&(operation, tenths, magnitude): &(Operation, u64, u8)| {
